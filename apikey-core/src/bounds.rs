@@ -1,0 +1,64 @@
+//! The bounds of what a key may carry, checked at the call, each with its field's name.
+
+use std::collections::BTreeMap;
+
+use crate::error::StoreError;
+use crate::permission::{PermissionError, check_grant};
+
+/// Most bytes of an owner or a name.
+pub(crate) const MAX_NAME: usize = 128;
+/// Most bytes of a reason.
+pub(crate) const MAX_REASON: usize = 256;
+/// Most grants of a key.
+pub(crate) const MAX_GRANTS: usize = 64;
+/// Most entries of metadata, and most bytes of their keys and values.
+pub(crate) const MAX_METADATA: usize = 32;
+pub(crate) const MAX_METADATA_KEY: usize = 64;
+pub(crate) const MAX_METADATA_VALUE: usize = 512;
+/// Most bytes of an encoded record.
+pub(crate) const MAX_RECORD: usize = 32 * 1024;
+/// Most keys created by one call.
+pub(crate) const MAX_BATCH: usize = 10_000;
+
+pub(crate) fn owner(text: &str) -> Result<(), StoreError> {
+    line("owner", text, 1, MAX_NAME, "1 to 128 bytes without control characters")
+}
+
+pub(crate) fn name(text: &str) -> Result<(), StoreError> {
+    line("name", text, 1, MAX_NAME, "1 to 128 bytes without control characters; leave it out for none")
+}
+
+pub(crate) fn reason(text: &str) -> Result<(), StoreError> {
+    line("reason", text, 0, MAX_REASON, "at most 256 bytes without control characters")
+}
+
+/// Grants in the order given, repeats left out.
+pub(crate) fn grants(given: &[String]) -> Result<Vec<String>, StoreError> {
+    let mut kept: Vec<String> = Vec::new();
+    for grant in given {
+        check_grant(grant).map_err(|fault| StoreError::Permission(PermissionError::new("grant", grant, fault)))?;
+        if !kept.contains(grant) {
+            kept.push(grant.clone());
+        }
+        if kept.len() > MAX_GRANTS {
+            return Err(StoreError::invalid("permissions", &format!("{} grants", given.len()), "at most 64 grants"));
+        }
+    }
+    Ok(kept)
+}
+
+pub(crate) fn metadata(given: &BTreeMap<String, String>) -> Result<(), StoreError> {
+    if given.len() > MAX_METADATA {
+        return Err(StoreError::invalid("metadata", &format!("{} entries", given.len()), "at most 32 entries"));
+    }
+    for (key, value) in given {
+        line("metadata key", key, 1, MAX_METADATA_KEY, "1 to 64 bytes without control characters")?;
+        line("metadata value", value, 0, MAX_METADATA_VALUE, "at most 512 bytes without control characters")?;
+    }
+    Ok(())
+}
+
+fn line(field: &'static str, text: &str, least: usize, most: usize, allowed: &'static str) -> Result<(), StoreError> {
+    let fits = (least..=most).contains(&text.len()) && !text.chars().any(char::is_control);
+    if fits { Ok(()) } else { Err(StoreError::invalid(field, text, allowed)) }
+}

@@ -1,0 +1,212 @@
+//! Every change to a key, as data, and the one function that applies it.
+//!
+//! What a change needs from outside (time, id, secret) is decided before and stands in it, so that applying it to the
+//! same record gives the same record anywhere.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use crate::error::{Conflict, StoreError};
+use crate::event::EventKind;
+use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
+use crate::time;
+
+/// How long the old secret stays good when a key is rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// Not at all: every older secret ends at once. The answer to "leaked".
+    None,
+    /// So long; one millisecond at least.
+    For(TimeDelta),
+    /// Until the new secret is first verified.
+    UntilFirstUse,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) id: u128,
+    pub(crate) at: i64,
+    pub(crate) actor: Option<String>,
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Action {
+    Create(Box<Record>),
+    Update(Box<Fields>),
+    /// The secret's version is set when it is applied.
+    Rotate {
+        secret: StoredSecret,
+        overlap: Overlap,
+    },
+    FirstUse {
+        version: u32,
+    },
+    EraseEnded,
+    Revoke {
+        reason: String,
+    },
+    Purge,
+}
+
+/// Fields to set; checked before.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fields {
+    pub(crate) name: Option<Option<String>>,
+    pub(crate) permissions: Option<Vec<String>>,
+    pub(crate) expires_at: Option<Option<i64>>,
+    pub(crate) disabled: Option<bool>,
+    pub(crate) metadata: BTreeMap<String, Option<String>>,
+}
+
+/// What a change makes of a record.
+#[derive(Debug)]
+pub(crate) enum Applied {
+    /// Nothing: it held already.
+    Unchanged,
+    Changed {
+        /// `None`: deleted.
+        after: Option<Box<Record>>,
+        event: EventKind,
+    },
+}
+
+impl Applied {
+    fn changed(after: Record, event: EventKind) -> Self {
+        Self::Changed { after: Some(Box::new(after)), event }
+    }
+}
+
+/// Applies a change to the record as it stands.
+pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied, StoreError> {
+    let found = current.ok_or(StoreError::NotFound(crate::KeyId::from_u128(change.id)));
+    match &change.action {
+        Action::Create(record) => Ok(Applied::Changed {
+            event: match record.secrets.last().map(|secret| &secret.form) {
+                Some(SecretForm::Imported(_)) => EventKind::Imported,
+                _ => EventKind::Created,
+            },
+            after: Some(record.clone()),
+        }),
+        Action::Update(fields) => update(found?, fields),
+        Action::Rotate { secret, overlap } => rotate(found?, secret, *overlap, change.at),
+        Action::FirstUse { version } => Ok(current.map_or(Applied::Unchanged, |record| first_use(record, *version))),
+        Action::EraseEnded => Ok(current.map_or(Applied::Unchanged, |record| erase_ended(record, change.at))),
+        Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
+        Action::Purge => {
+            Ok(current.map_or(Applied::Unchanged, |_| Applied::Changed { after: None, event: EventKind::Purged }))
+        }
+    }
+}
+
+fn update(record: &Record, fields: &Fields) -> Result<Applied, StoreError> {
+    if record.revoked.is_some() {
+        return Err(StoreError::Conflict(Conflict::Revoked));
+    }
+    let mut after = record.clone();
+    let mut named = Vec::new();
+    if let Some(name) = &fields.name {
+        after.name.clone_from(name);
+        named.push("name".to_owned());
+    }
+    if let Some(permissions) = &fields.permissions {
+        after.permissions.clone_from(permissions);
+        named.push("permissions".to_owned());
+    }
+    if let Some(expires_at) = fields.expires_at {
+        if let (Some(start), Some(end)) = (record.not_before, expires_at)
+            && end <= start
+        {
+            let given = time::from_ms(end).to_string();
+            return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
+        }
+        after.expires_at = expires_at;
+        named.push("expires_at".to_owned());
+    }
+    if let Some(disabled) = fields.disabled {
+        after.disabled = disabled;
+        named.push("disabled".to_owned());
+    }
+    for (name, value) in &fields.metadata {
+        match value {
+            Some(value) => after.metadata.insert(name.clone(), value.clone()),
+            None => after.metadata.remove(name),
+        };
+    }
+    if !fields.metadata.is_empty() {
+        crate::bounds::metadata(&after.metadata)?;
+        named.push("metadata".to_owned());
+    }
+    if after == *record { Ok(Applied::Unchanged) } else { Ok(Applied::changed(after, EventKind::Updated(named))) }
+}
+
+fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) -> Result<Applied, StoreError> {
+    let refused = |conflict| Err(StoreError::Conflict(conflict));
+    if record.revoked.is_some() {
+        return refused(Conflict::Revoked);
+    }
+    if record.disabled {
+        return refused(Conflict::Disabled);
+    }
+    if record.expired(now) {
+        return refused(Conflict::Expired);
+    }
+    let mut live: Vec<StoredSecret> = record.live(now).cloned().collect();
+    let end = match overlap {
+        Overlap::None => {
+            live.clear();
+            None
+        }
+        Overlap::For(span) => Some(SecretEnd::At(time::after("overlap", now, span)?)),
+        Overlap::UntilFirstUse => Some(SecretEnd::FirstUse),
+    };
+    if live.len() > 1 {
+        let until = live.first().and_then(|older| match older.end {
+            SecretEnd::At(end) => Some(time::from_ms(end)),
+            SecretEnd::FirstUse | SecretEnd::Never => None,
+        });
+        if live.last().is_some_and(|newest| newest.used) {
+            return refused(Conflict::Overlapping { until });
+        }
+        // Nobody has used the newest: its delivery may have failed, and it is replaced.
+        live.pop();
+    }
+    if let (Some(end), Some(newest)) = (end, live.last_mut()) {
+        newest.end = end;
+    }
+    let version = record.version.checked_add(1).ok_or_else(|| {
+        StoreError::invalid("version", &record.version.to_string(), "4,294,967,295 rotations of one key")
+    })?;
+    live.push(StoredSecret { version, ..secret.clone() });
+    let after = Record { version, secrets: live, ..record.clone() };
+    Ok(Applied::changed(after, EventKind::Rotated { version, ends: end }))
+}
+
+fn first_use(record: &Record, version: u32) -> Applied {
+    let Some(at) = record.secrets.iter().position(|secret| secret.version == version && !secret.used) else {
+        return Applied::Unchanged;
+    };
+    let mut after = record.clone();
+    if let Some(secret) = after.secrets.get_mut(at) {
+        secret.used = true;
+    }
+    after.secrets.retain(|secret| secret.version >= version || secret.end != SecretEnd::FirstUse);
+    Applied::changed(after, EventKind::FirstUsed { version })
+}
+
+fn erase_ended(record: &Record, now: i64) -> Applied {
+    let live: Vec<StoredSecret> = record.live(now).cloned().collect();
+    if live.len() == record.secrets.len() {
+        return Applied::Unchanged;
+    }
+    Applied::changed(Record { secrets: live, ..record.clone() }, EventKind::SecretsErased)
+}
+
+fn revoke(record: &Record, reason: &str, now: i64) -> Applied {
+    if record.revoked.is_some() {
+        return Applied::Unchanged;
+    }
+    let revoked = Some(Revocation { at: now, reason: reason.to_owned() });
+    Applied::changed(Record { revoked, ..record.clone() }, EventKind::Revoked { reason: reason.to_owned() })
+}

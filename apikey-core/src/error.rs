@@ -1,0 +1,205 @@
+//! What can go wrong when a store is opened or changed.
+
+use std::io;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+
+use crate::codec::CodecError;
+use crate::key_id::KeyId;
+use crate::permission::PermissionError;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a store could not be opened. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process, or another handle of this one, has the store open.
+    #[error("the key store {} is in use: another process, or another handle in this one, has it open; close that first", path.display())]
+    InUse {
+        /// The directory of the store.
+        path: PathBuf,
+    },
+    /// The directory is not there, and `create_if_missing(false)` was asked.
+    #[error("there is no key store at {}; create_if_missing(true) would make one", path.display())]
+    Missing {
+        /// The directory asked for.
+        path: PathBuf,
+    },
+    /// The path is something else than a directory of this store.
+    #[error("{} is no key store: {found}; give a directory of its own, which may be missing or empty", path.display())]
+    NotAStore {
+        /// The path asked for.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// The builder's options do not fit each other, or the store.
+    #[error("the key store cannot be opened with these options: {0}")]
+    Config(String),
+    /// The stored data does not hold together.
+    #[error("the key store {} is damaged: {what}; restore it from a backup, and keep the damaged directory", path.display())]
+    Damaged {
+        /// The directory of the store.
+        path: PathBuf,
+        /// What does not hold together.
+        what: String,
+        /// What lies beneath, if anything.
+        #[source]
+        source: Option<Source>,
+    },
+    /// The store was written by a newer version of this library.
+    #[error("the key store {} has format {found}, this version reads up to {known}: use the newer version", path.display())]
+    NewerFormat {
+        /// The directory of the store.
+        path: PathBuf,
+        /// The format found.
+        found: u8,
+        /// The newest format known.
+        known: u8,
+    },
+    /// The operating system refused.
+    #[error("the key store {} cannot be opened: {source}", path.display())]
+    Io {
+        /// The path at which it refused.
+        path: PathBuf,
+        /// Its error.
+        source: io::Error,
+    },
+}
+
+/// Why a change or a question to the store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no key with this id.
+    #[error("there is no key {0}")]
+    NotFound(KeyId),
+    /// A field is out of bounds.
+    #[error("invalid {field} {value:?}: allowed are {allowed}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What was given, shortened; never a secret.
+        value: String,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+    /// A grant breaks the grammar.
+    #[error(transparent)]
+    Permission(#[from] PermissionError),
+    /// The key's state does not allow it.
+    #[error("conflict: {0}")]
+    Conflict(Conflict),
+    /// A capped change would give, or touch, more than the acting key has.
+    #[error("the acting key may not do this: {0}")]
+    Exceeds(Excess),
+    /// The change took rights away: that holds from now on, and the disk refused it. After a restart it may be undone.
+    #[error("the change is in force, but not on disk, and would be lost by a restart: {source}")]
+    NotDurable {
+        /// Why the disk refused.
+        source: io::Error,
+    },
+    /// The disk refused; nothing was changed.
+    #[error("the key store cannot write or read: {source}")]
+    Io {
+        /// Its error.
+        #[source]
+        source: io::Error,
+    },
+    /// The store was closed.
+    #[error("the key store is closed")]
+    Closed,
+}
+
+/// What a change collides with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// The key was revoked, which is final.
+    #[error("the key is revoked")]
+    Revoked,
+    /// The key is disabled.
+    #[error("the key is disabled; enable it first")]
+    Disabled,
+    /// The key's time is over.
+    #[error("the key has expired; give it a later end first")]
+    Expired,
+    /// The key is being rotated already, and its new secret is in use.
+    #[error(
+        "the key is being rotated, and its old secret is good {}; Overlap::None ends it at once",
+        describe_end(until)
+    )]
+    Overlapping {
+        /// When the old secret ends; `None`: at the first use of the new one.
+        until: Option<DateTime<Utc>>,
+    },
+    /// An imported key, or one with the same digest, is held already.
+    #[error("a key with this digest is held already: {0}")]
+    DigestHeld(KeyId),
+    /// The same digest twice in one call.
+    #[error("the same key is given twice in one call")]
+    DigestTwice,
+}
+
+fn describe_end(until: &Option<DateTime<Utc>>) -> String {
+    until.map_or_else(
+        || "until the new one is used".into(),
+        |until| format!("until {}", until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
+    )
+}
+
+/// What an acting key lacks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Excess {
+    /// A grant that none of the acting key's grants covers.
+    #[error("its permissions do not cover {0:?}")]
+    Grant(String),
+    /// It is not a good key of this store any more.
+    #[error("it is not valid: {0}")]
+    Actor(crate::AuthError),
+}
+
+impl StoreError {
+    pub(crate) fn invalid(field: &'static str, value: &str, allowed: &'static str) -> Self {
+        const SHOWN: usize = 80;
+        let mut shown: String = value.chars().take(SHOWN).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        Self::Invalid { field, value: shown, allowed }
+    }
+}
+
+impl From<io::Error> for StoreError {
+    fn from(source: io::Error) -> Self {
+        Self::Io { source }
+    }
+}
+
+impl From<sled::Error> for StoreError {
+    fn from(error: sled::Error) -> Self {
+        Self::Io { source: io_error(error) }
+    }
+}
+
+impl From<CodecError> for StoreError {
+    fn from(error: CodecError) -> Self {
+        Self::Io { source: io::Error::new(io::ErrorKind::InvalidData, error) }
+    }
+}
+
+impl From<getrandom::Error> for StoreError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::Io { source: io::Error::other(error) }
+    }
+}
+
+pub(crate) fn io_error(error: sled::Error) -> io::Error {
+    match error {
+        sled::Error::Io(error) => error,
+        other => io::Error::other(other),
+    }
+}

@@ -1,0 +1,109 @@
+//! What happened to a key: one event a change, numbered without gaps and chained.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::Frame;
+use crate::digest::Digest;
+
+/// A change as history keeps it. The order of fields is the stored format.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Event {
+    /// 1 for the first change of the store.
+    pub(crate) number: u64,
+    /// Milliseconds since 1970 UTC.
+    pub(crate) at: i64,
+    /// Who did it, where that was told.
+    pub(crate) actor: Option<String>,
+    pub(crate) key: u128,
+    pub(crate) kind: EventKind,
+    /// The digest of the event before, zeros for the first.
+    pub(crate) previous: Digest,
+    /// The pepper under which this event is digested for the next, 0 for none.
+    pub(crate) pepper: u32,
+}
+
+impl Frame for Event {
+    const KIND: u8 = b'E';
+}
+
+/// The order of variants is the stored format: new ones go to the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum EventKind {
+    Created,
+    Imported,
+    /// Which fields were set.
+    Updated(Vec<String>),
+    /// The version of the new secret; when the old ones end: at once (`None`), at a time, or at the first use.
+    Rotated {
+        version: u32,
+        ends: Option<crate::record::SecretEnd>,
+    },
+    /// A new secret was used for the first time.
+    FirstUsed {
+        version: u32,
+    },
+    /// Superseded secrets were erased after their end.
+    SecretsErased,
+    Revoked {
+        reason: String,
+    },
+    Purged,
+}
+
+/// Where history stands: written with every event, in the same transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// Number of the last event.
+    pub(crate) number: u64,
+    /// Its digest.
+    pub(crate) digest: Digest,
+    /// How many records there are.
+    pub(crate) records: u64,
+    /// Sum, modulo 2^128, of the first 16 bytes of the SHA-256 of every stored record.
+    pub(crate) sum: u128,
+    /// The highest id ever given.
+    pub(crate) last_id: u128,
+}
+
+impl Frame for Head {
+    const KIND: u8 = b'H';
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{decode, encode};
+    use crate::record::SecretEnd;
+
+    #[test]
+    fn golden_bytes() {
+        let kinds = [
+            EventKind::Created,
+            EventKind::Imported,
+            EventKind::Updated(vec!["name".into()]),
+            EventKind::Rotated { version: 2, ends: Some(SecretEnd::FirstUse) },
+            EventKind::FirstUsed { version: 2 },
+            EventKind::SecretsErased,
+            EventKind::Revoked { reason: "leaked".into() },
+            EventKind::Purged,
+        ];
+        let mut all = Vec::new();
+        for (number, kind) in (1..).zip(kinds) {
+            let event = Event {
+                number,
+                at: 1_700_000_000_000,
+                actor: Some("root".into()),
+                key: 1 << 100,
+                kind,
+                previous: [9; 32],
+                pepper: 3,
+            };
+            let frame = encode(&event).unwrap();
+            assert_eq!(decode::<Event>(&frame).unwrap(), event);
+            all.extend(frame);
+        }
+        let head = Head { number: 8, digest: [1; 32], records: 2, sum: u128::MAX, last_id: 1 << 100 };
+        all.extend(encode(&head).unwrap());
+        assert_eq!(all, include_bytes!("../golden/events-v1.bin"));
+    }
+}

@@ -1,0 +1,217 @@
+//! A key as callers see it: everything but the secret and its digest.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::base62;
+use crate::key_id::KeyId;
+use crate::record::{Record, SecretEnd, SecretForm};
+use crate::time::from_ms;
+
+/// What is known of a key. It serialises, and holds neither secret nor digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyInfo {
+    id: KeyId,
+    owner: String,
+    name: Option<String>,
+    permissions: Vec<String>,
+    metadata: BTreeMap<String, String>,
+    created_at: DateTime<Utc>,
+    not_before: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+    disabled: bool,
+    revoked: Option<Revoked>,
+    last_used_at: Option<DateTime<Utc>>,
+    version: u32,
+    overlap: Option<OverlapEnd>,
+    hint: String,
+}
+
+/// When and why a key was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Revoked {
+    at: DateTime<Utc>,
+    reason: String,
+}
+
+impl Revoked {
+    /// When.
+    #[must_use]
+    pub fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+
+    /// Why, as given to the first call.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+/// When the older secret of a key that is being rotated ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OverlapEnd {
+    /// At this time.
+    At(DateTime<Utc>),
+    /// When the new secret is first used.
+    FirstUse,
+}
+
+/// How a key stands at a time. Where several hold, the first in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum KeyState {
+    /// Revoked, for ever.
+    Revoked,
+    /// Switched off.
+    Disabled,
+    /// Its time is over.
+    Expired,
+    /// Its time has not begun.
+    Inactive,
+    /// Good.
+    Active,
+}
+
+impl KeyInfo {
+    pub(crate) fn new(record: Record, last_used: Option<i64>, now: i64) -> Self {
+        let id = KeyId::from_u128(record.id);
+        let older = record.live(now).rev().nth(1).map(|secret| secret.end);
+        let hint = hint(&record);
+        Self {
+            id,
+            hint,
+            overlap: match older {
+                Some(SecretEnd::At(end)) => Some(OverlapEnd::At(from_ms(end))),
+                Some(SecretEnd::FirstUse) => Some(OverlapEnd::FirstUse),
+                Some(SecretEnd::Never) | None => None,
+            },
+            owner: record.owner,
+            name: record.name,
+            permissions: record.permissions,
+            metadata: record.metadata,
+            created_at: from_ms(record.created_at),
+            not_before: record.not_before.map(from_ms),
+            expires_at: record.expires_at.map(from_ms),
+            disabled: record.disabled,
+            revoked: record.revoked.map(|revoked| Revoked { at: from_ms(revoked.at), reason: revoked.reason }),
+            last_used_at: last_used.max(record.used_before).map(from_ms),
+            version: record.version,
+        }
+    }
+
+    /// The id, the same for the key's whole life.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Whose key it is.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// What it is for, if that was said.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its grants, in the order given.
+    #[must_use]
+    pub fn permissions(&self) -> &[String] {
+        &self.permissions
+    }
+
+    /// Your own entries, by name.
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// When it was created, to the millisecond.
+    #[must_use]
+    pub fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
+    }
+
+    /// From when on it is good.
+    #[must_use]
+    pub fn not_before(&self) -> Option<DateTime<Utc>> {
+        self.not_before
+    }
+
+    /// Until when it is good; at that time it is not.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.expires_at
+    }
+
+    /// Whether it is switched off.
+    #[must_use]
+    pub fn disabled(&self) -> bool {
+        self.disabled
+    }
+
+    /// When and why it was revoked.
+    #[must_use]
+    pub fn revoked(&self) -> Option<&Revoked> {
+        self.revoked.as_ref()
+    }
+
+    /// When one of its secrets was last verified, to the second. A crash may lose the last half minute.
+    #[must_use]
+    pub fn last_used_at(&self) -> Option<DateTime<Utc>> {
+        self.last_used_at
+    }
+
+    /// The number of its newest secret, 1 for the first.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// While two secrets are good: when the older one ends.
+    #[must_use]
+    pub fn overlap(&self) -> Option<OverlapEnd> {
+        self.overlap
+    }
+
+    /// Prefix and the last 4 characters of the id, such as `ak_…r7JX`: to tell keys apart on a screen.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
+
+    /// How the key stands at `now`.
+    #[must_use]
+    pub fn state(&self, now: DateTime<Utc>) -> KeyState {
+        if self.revoked.is_some() {
+            KeyState::Revoked
+        } else if self.disabled {
+            KeyState::Disabled
+        } else if self.expires_at.is_some_and(|end| end <= now) {
+            KeyState::Expired
+        } else if self.not_before.is_some_and(|start| now < start) {
+            KeyState::Inactive
+        } else {
+            KeyState::Active
+        }
+    }
+}
+
+fn hint(record: &Record) -> String {
+    let id = base62::encode_u128(record.id);
+    let (_, end) = id.split_last_chunk::<4>().unwrap_or((&[], b"0000"));
+    let prefix = record.secrets.iter().rev().find_map(|secret| match &secret.form {
+        SecretForm::Own { prefix } => Some(prefix.as_str()),
+        SecretForm::Imported(_) => None,
+    });
+    let end: String = end.iter().copied().map(char::from).collect();
+    format!("{}_…{end}", prefix.unwrap_or("imported"))
+}

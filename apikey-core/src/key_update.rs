@@ -1,0 +1,85 @@
+//! What shall change about a key.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::verified::VerifiedKey;
+
+/// A change of a key's fields; what is not named stays. The bounds are those of [`NewKey`](crate::NewKey).
+///
+/// ```
+/// use apikey_core::{KeyStore, KeyUpdate, NewKey};
+///
+/// let store = KeyStore::temporary()?;
+/// let created = store.create(NewKey::for_owner("alice").permissions(["orders:read"]))?;
+/// let info = store.update(created.info.id(), KeyUpdate::new().name("ci").disabled(true))?;
+/// assert_eq!((info.name(), info.disabled()), (Some("ci"), true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use = "an update does nothing until the store applies it"]
+pub struct KeyUpdate {
+    pub(crate) name: Option<Option<String>>,
+    pub(crate) permissions: Option<Vec<String>>,
+    pub(crate) expires_at: Option<Option<DateTime<Utc>>>,
+    pub(crate) disabled: Option<bool>,
+    pub(crate) metadata: BTreeMap<String, Option<String>>,
+    pub(crate) within: Option<VerifiedKey>,
+}
+
+impl KeyUpdate {
+    /// Changes nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A new name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(Some(name.into()));
+        self
+    }
+
+    /// No name.
+    pub fn without_name(mut self) -> Self {
+        self.name = Some(None);
+        self
+    }
+
+    /// Other permissions, in place of all that the key has.
+    pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
+        self.permissions = Some(permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect());
+        self
+    }
+
+    /// Another end, or `None` for no end. One in the past ends the key at once.
+    pub fn expires_at(mut self, end: impl Into<Option<DateTime<Utc>>>) -> Self {
+        self.expires_at = Some(end.into());
+        self
+    }
+
+    /// Switches the key off, or on again.
+    pub fn disabled(mut self, disabled: bool) -> Self {
+        self.disabled = Some(disabled);
+        self
+    }
+
+    /// Sets an entry of metadata.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), Some(value.into()));
+        self
+    }
+
+    /// Takes an entry of metadata away, if it is there.
+    pub fn without_metadata(mut self, name: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), None);
+        self
+    }
+
+    /// Caps the change: each grant that the key has, and each it shall have, must be covered by one of `actor`'s,
+    /// which must still be good.
+    pub fn within(mut self, actor: &VerifiedKey) -> Self {
+        self.within = Some(actor.clone());
+        self
+    }
+}

@@ -1,0 +1,51 @@
+//! Tokens, permissions, records and the embedded store behind the `apikey` crate. It knows no web framework, no async
+//! runtime and no HTTP library; services use it through `apikey`.
+
+mod attempt;
+mod auth_error;
+mod base62;
+mod bounds;
+mod change;
+mod codec;
+mod digest;
+mod error;
+mod event;
+mod grants;
+mod id_source;
+mod imported;
+mod index;
+mod intern;
+mod key_filter;
+mod key_id;
+mod key_info;
+mod key_update;
+mod new_key;
+mod permission;
+mod record;
+mod refusal;
+mod requirement;
+mod rights;
+mod store;
+mod time;
+mod token;
+mod verified;
+
+pub use attempt::Attempt;
+pub use auth_error::AuthError;
+pub use change::Overlap;
+pub use digest::Pepper;
+pub use error::{Conflict, Excess, OpenError, StoreError};
+pub use imported::{ImportScheme, Imported, MAX_IMPORTED_BYTES, MIN_IMPORTED_BYTES};
+pub use key_filter::{KeyFilter, MAX_PAGE, Page};
+pub use key_id::{KeyId, KeyIdError};
+pub use key_info::{KeyInfo, KeyState, OverlapEnd, Revoked};
+pub use key_update::KeyUpdate;
+pub use new_key::{CreatedKey, NewKey};
+pub use permission::{
+    MAX_PERMISSION_BYTES, MAX_SEGMENTS, PermissionError, PermissionFault, check_grant, check_permission,
+};
+pub use refusal::{HeaderRule, Presented, Refusal, Render};
+pub use requirement::{Need, Requirement};
+pub use store::{KeyStore, KeyStoreBuilder};
+pub use time::{Clock, ManualClock};
+pub use verified::VerifiedKey;

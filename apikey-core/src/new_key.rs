@@ -1,0 +1,139 @@
+//! What a new key shall be.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::imported::{ImportScheme, Imported};
+use crate::key_info::KeyInfo;
+use crate::token::ApiKey;
+use crate::verified::VerifiedKey;
+
+/// A key to be created. Bounds are checked by [`KeyStore::create`](crate::KeyStore::create): owner and name have 1 to
+/// 128 bytes, there are at most 64 grants and 32 entries of metadata (64 and 512 bytes), no control characters.
+///
+/// ```
+/// use apikey_core::NewKey;
+/// use chrono::TimeDelta;
+///
+/// let key = NewKey::for_owner("alice")
+///     .name("ci")
+///     .permissions(["orders:read", "customers:*"])
+///     .expires_in(TimeDelta::days(90))
+///     .metadata("team", "blue");
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a new key does nothing until the store creates it"]
+pub struct NewKey {
+    pub(crate) owner: String,
+    pub(crate) name: Option<String>,
+    pub(crate) permissions: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) not_before: Option<DateTime<Utc>>,
+    pub(crate) expires: Expires,
+    pub(crate) imported: Option<(Imported, ImportScheme)>,
+    pub(crate) allow_weak: bool,
+    pub(crate) within: Option<VerifiedKey>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expires {
+    Never,
+    In(TimeDelta),
+    At(DateTime<Utc>),
+}
+
+impl NewKey {
+    /// A key of a user or an application. The owner stays for the key's life.
+    pub fn for_owner(owner: impl Into<String>) -> Self {
+        Self {
+            owner: owner.into(),
+            name: None,
+            permissions: Vec::new(),
+            metadata: BTreeMap::new(),
+            not_before: None,
+            expires: Expires::Never,
+            imported: None,
+            allow_weak: false,
+            within: None,
+        }
+    }
+
+    /// What the key is for, such as `ci`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What the key may do: permissions (`orders:read`) or wildcards (`orders:*`). Replaces what was set before.
+    /// A key without any is valid, and may do nothing that asks for a permission.
+    pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
+        self.permissions = permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// The key ends this long after its creation; one millisecond at least.
+    pub fn expires_in(mut self, span: TimeDelta) -> Self {
+        self.expires = Expires::In(span);
+        self
+    }
+
+    /// The key ends at this time: it is good before it, not at it.
+    pub fn expires_at(mut self, end: DateTime<Utc>) -> Self {
+        self.expires = Expires::At(end);
+        self
+    }
+
+    /// The key is good from this time on.
+    pub fn not_before(mut self, start: DateTime<Utc>) -> Self {
+        self.not_before = Some(start);
+        self
+    }
+
+    /// An entry of your own; a second one under the same name replaces the first.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Takes over a key issued elsewhere instead of making a new secret. `scheme` says which part of the key is the
+    /// secret. The key goes on working as it is; [`rotate`](crate::KeyStore::rotate) replaces it by one of this
+    /// store's form.
+    ///
+    /// ```
+    /// use apikey_core::{ImportScheme, Imported, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let old = "legacy-7f3a9c1e5b2d4860";
+    /// store.create(NewKey::for_owner("alice").imported(Imported::raw(old), ImportScheme::Whole))?;
+    /// assert_eq!(store.verify(old)?.owner(), "alice");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn imported(mut self, key: Imported, scheme: ImportScheme) -> Self {
+        self.imported = Some((key, scheme));
+        self
+    }
+
+    /// Takes an imported raw key whose secret has fewer than 20 bytes.
+    pub fn allow_weak(mut self) -> Self {
+        self.allow_weak = true;
+        self
+    }
+
+    /// Caps the new key: each of its grants must be covered by one of `actor`'s, which must still be good. Use it
+    /// wherever a caller makes keys.
+    pub fn within(mut self, actor: &VerifiedKey) -> Self {
+        self.within = Some(actor.clone());
+        self
+    }
+}
+
+/// A key that was just created or rotated: the one time that its secret can be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CreatedKey {
+    /// The token. For a key imported by its digest the store never saw it: then it is empty.
+    pub key: ApiKey,
+    /// Everything else about the key.
+    pub info: KeyInfo,
+}

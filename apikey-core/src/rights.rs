@@ -1,0 +1,101 @@
+//! What a record gives: the part of it that verification looks at.
+
+use crate::digest::Digest;
+use crate::grants;
+use crate::imported::ImportForm;
+use crate::intern::{Full, GRANTS, OWNERS};
+use crate::record::{Record, SecretEnd, SecretForm};
+
+#[derive(Clone)]
+pub(crate) struct Rights {
+    pub(crate) id: u128,
+    /// Number in [`OWNERS`].
+    pub(crate) owner: u32,
+    /// Number in [`GRANTS`].
+    pub(crate) grants: u32,
+    pub(crate) revoked: bool,
+    pub(crate) disabled: bool,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) not_before: Option<i64>,
+    pub(crate) secrets: Vec<SecretRights>,
+}
+
+#[derive(Clone)]
+pub(crate) struct SecretRights {
+    pub(crate) digest: Digest,
+    pub(crate) pepper: u32,
+    /// How to read it, if it was issued elsewhere.
+    pub(crate) imported: Option<ImportForm>,
+    pub(crate) version: u32,
+    pub(crate) end: SecretEnd,
+    /// Its first use is to be recorded.
+    pub(crate) unused: bool,
+    /// The secret that its first use ends.
+    pub(crate) ends: Option<Digest>,
+}
+
+impl Rights {
+    pub(crate) fn of(record: &Record) -> Result<Self, Full> {
+        let secrets = record.secrets.iter().enumerate().map(|(at, secret)| {
+            let older = at.checked_sub(1).and_then(|older| record.secrets.get(older));
+            let unused = !secret.used && older.is_some();
+            SecretRights {
+                digest: secret.digest,
+                pepper: secret.pepper,
+                imported: match secret.form {
+                    SecretForm::Own { .. } => None,
+                    SecretForm::Imported(form) => Some(form),
+                },
+                version: secret.version,
+                end: secret.end,
+                unused,
+                ends: older.filter(|older| unused && older.end == SecretEnd::FirstUse).map(|older| older.digest),
+            }
+        });
+        Ok(Self {
+            id: record.id,
+            owner: OWNERS.number(&record.owner)?,
+            grants: GRANTS.number(&grants::join(&record.permissions))?,
+            revoked: record.revoked.is_some(),
+            disabled: record.disabled,
+            expires_at: record.expires_at,
+            not_before: record.not_before,
+            secrets: secrets.collect(),
+        })
+    }
+
+    /// At most what both give. What a later change takes away is gone at once; what it gives waits for the disk.
+    pub(crate) fn common(&self, later: &Self) -> Result<Self, Full> {
+        let secrets = self.secrets.iter().filter_map(|secret| {
+            let kept = later.secrets.iter().find(|kept| kept.digest == secret.digest)?;
+            let end = match (secret.end, kept.end) {
+                (SecretEnd::At(one), SecretEnd::At(other)) => SecretEnd::At(one.min(other)),
+                (end, SecretEnd::Never) => end,
+                (_, end) => end,
+            };
+            Some(SecretRights { end, ..secret.clone() })
+        });
+        let grants = if self.grants == later.grants {
+            self.grants
+        } else {
+            GRANTS.number(&grants::common(GRANTS.text(self.grants), GRANTS.text(later.grants)))?
+        };
+        Ok(Self {
+            id: self.id,
+            owner: self.owner,
+            grants,
+            revoked: self.revoked || later.revoked,
+            disabled: self.disabled || later.disabled,
+            expires_at: match (self.expires_at, later.expires_at) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            },
+            not_before: self.not_before.max(later.not_before),
+            secrets: secrets.collect(),
+        })
+    }
+
+    pub(crate) fn digests(&self) -> Vec<Digest> {
+        self.secrets.iter().map(|secret| secret.digest).collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! The options of a store.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth_error::AuthError;
+use crate::digest::Pepper;
+use crate::error::OpenError;
+use crate::refusal::{HeaderRule, Refusal};
+use crate::time::{Clock, TimeSource};
+use crate::token::{MAX_PREFIX, is_prefix};
+
+use super::{KeyStore, open};
+
+/// How a store is opened. Made by [`KeyStore::builder`](super::KeyStore::builder).
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use apikey_core::{KeyStore, Pepper};
+///
+/// let store = KeyStore::builder()
+///     .prefix("acme_live")
+///     .pepper(Pepper::new(1, std::env::var("KEY_PEPPER")?))
+///     .wait_for_lock(Duration::from_secs(10))
+///     .open("/var/lib/acme/keys.db")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a builder does nothing until it opens the store"]
+pub struct KeyStoreBuilder {
+    pub(super) prefix: String,
+    pub(super) accepted: Vec<String>,
+    pub(super) peppers: Vec<Pepper>,
+    pub(super) time: TimeSource,
+    pub(super) create: bool,
+    pub(super) wait: Duration,
+    pub(super) track_use: bool,
+    pub(super) rule: HeaderRule,
+}
+
+impl Default for KeyStoreBuilder {
+    fn default() -> Self {
+        Self {
+            prefix: "ak".into(),
+            accepted: Vec::new(),
+            peppers: Vec::new(),
+            time: TimeSource::System,
+            create: true,
+            wait: Duration::ZERO,
+            track_use: true,
+            rule: HeaderRule::default(),
+        }
+    }
+}
+
+impl KeyStoreBuilder {
+    /// The prefix of new tokens, `ak` if it is not set: lower case letters and digits in parts joined by `_`, a letter
+    /// first, at most 16 characters. `acme_live` and `acme_test` tell environments apart. A store is bound to it.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// Goes on accepting tokens with a prefix that the store had before.
+    pub fn accept_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.accepted.push(prefix.into());
+        self
+    }
+
+    /// A pepper. May be called several times: the highest number is for new secrets, each other for the keys that
+    /// were made with it. The store remembers a check value of each, and does not open without one that a key needs.
+    pub fn pepper(mut self, pepper: Pepper) -> Self {
+        self.peppers.push(pepper);
+        self
+    }
+
+    /// Another clock than the system's: for tests.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.time = TimeSource::Given(Arc::new(clock));
+        self
+    }
+
+    /// Whether a missing store is made; `true` if it is not set.
+    pub fn create_if_missing(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// How long to wait for another process to close the store; not at all if it is not set. For restarts in which
+    /// the new process starts before the old one has ended.
+    pub fn wait_for_lock(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Whether verifications note the time of use; `true` if it is not set.
+    pub fn track_use(mut self, track: bool) -> Self {
+        self.track_use = track;
+        self
+    }
+
+    /// The header that carries the key, `X-API-Key` if it is not set.
+    pub fn header(mut self, name: impl Into<String>) -> Self {
+        self.rule.set_header(name.into());
+        self
+    }
+
+    /// Whether `Authorization: Bearer` is read too; `false` if it is not set.
+    pub fn bearer(mut self, bearer: bool) -> Self {
+        self.rule.set_bearer(bearer);
+        self
+    }
+
+    /// The realm named in challenges, `api` if it is not set.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.rule.set_realm(realm.into());
+        self
+    }
+
+    /// Makes another body, and other headers, for refusals. The status and the challenge stay, whatever it returns.
+    ///
+    /// ```
+    /// use apikey_core::{AuthError, KeyStore};
+    ///
+    /// let store = KeyStore::builder()
+    ///     .render(|error, mut refusal| {
+    ///         refusal.body = format!(r#"{{"error":"{}"}}"#, error.code());
+    ///         refusal
+    ///     })
+    ///     .temporary()?;
+    /// assert_eq!(store.refuse(&AuthError::Missing).body, r#"{"error":"missing_api_key"}"#);
+    /// # Ok::<(), apikey_core::OpenError>(())
+    /// ```
+    pub fn render(mut self, render: impl Fn(&AuthError, Refusal) -> Refusal + Send + Sync + 'static) -> Self {
+        self.rule.set_render(Arc::new(render));
+        self
+    }
+
+    /// Opens the store in this directory, which belongs to the store alone; it is made if it is missing, and an empty
+    /// one will do.
+    ///
+    /// # Errors
+    /// Every [`OpenError`]: the store is in use, damaged, newer than this version, does not fit the options, or the
+    /// operating system refused.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<KeyStore, OpenError> {
+        open::open(self.checked()?, path.as_ref())
+    }
+
+    /// Opens a store that is gone when it is dropped, and is not synced to the disk: for tests and demos.
+    ///
+    /// # Errors
+    /// [`OpenError::Config`] for options that do not fit each other, [`OpenError::Io`] if there is no room for
+    /// temporary files.
+    pub fn temporary(self) -> Result<KeyStore, OpenError> {
+        open::temporary(self.checked()?)
+    }
+
+    fn checked(self) -> Result<Self, OpenError> {
+        for prefix in self.accepted.iter().chain([&self.prefix]) {
+            if !is_prefix(prefix) {
+                return Err(OpenError::Config(format!(
+                    "prefix {prefix:?}: allowed are lower case letters and digits in parts joined by `_`, a letter \
+                     first, at most {MAX_PREFIX} characters"
+                )));
+            }
+        }
+        for (at, pepper) in self.peppers.iter().enumerate() {
+            if pepper.number == 0 {
+                return Err(OpenError::Config("pepper 0: numbers begin with 1".into()));
+            }
+            if pepper.bytes.len() < Pepper::MIN_BYTES {
+                return Err(OpenError::Config(format!(
+                    "pepper {}: it has {} bytes, at least {} are needed",
+                    pepper.number,
+                    pepper.bytes.len(),
+                    Pepper::MIN_BYTES
+                )));
+            }
+            if self.peppers.iter().skip(at + 1).any(|other| other.number == pepper.number) {
+                return Err(OpenError::Config(format!("pepper {}: the number is given twice", pepper.number)));
+            }
+        }
+        match self.rule.fault() {
+            Some(fault) => Err(OpenError::Config(fault)),
+            None => Ok(self),
+        }
+    }
+}
+
+impl fmt::Debug for KeyStoreBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyStoreBuilder")
+            .field("prefix", &self.prefix)
+            .field("accepted", &self.accepted)
+            .field("peppers", &self.peppers)
+            .field("rule", &self.rule)
+            .finish_non_exhaustive()
+    }
+}

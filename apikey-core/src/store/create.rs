@@ -1,0 +1,171 @@
+//! New keys.
+
+use std::collections::HashSet;
+
+use zeroize::Zeroizing;
+
+use crate::bounds;
+use crate::change::{Action, Change};
+use crate::digest::ImportedDigest;
+use crate::error::{Conflict, StoreError};
+use crate::imported::ImportForm;
+use crate::key_info::KeyInfo;
+use crate::new_key::{CreatedKey, Expires, NewKey};
+use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
+use crate::time::{after, checked_ms};
+use crate::token::{self, ApiKey, Secret};
+
+use super::disk::Disk;
+use super::writer::Writer;
+use super::{Inner, KeyStore};
+
+impl KeyStore {
+    /// Creates a key. Returns when it is on disk; from then on it verifies.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] or [`StoreError::Permission`] for a field out of bounds, [`StoreError::Conflict`] for
+    /// an imported key that is held already, [`StoreError::Exceeds`] for one capped by
+    /// [`within`](NewKey::within), [`StoreError::Io`], [`StoreError::Closed`].
+    pub fn create(&self, key: NewKey) -> Result<CreatedKey, StoreError> {
+        let mut created = self.create_many([key])?;
+        created.pop().ok_or(StoreError::Closed)
+    }
+
+    /// Creates up to 10,000 keys in one change: all or none, in this order.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), for the first key that has a fault.
+    pub fn create_many(&self, keys: impl IntoIterator<Item = NewKey>) -> Result<Vec<CreatedKey>, StoreError> {
+        let keys: Vec<NewKey> = keys.into_iter().take(bounds::MAX_BATCH + 1).collect();
+        if keys.len() > bounds::MAX_BATCH {
+            return Err(StoreError::invalid("keys", "more than 10000", "at most 10,000 keys in one call"));
+        }
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let drafts = keys.into_iter().map(|key| self.inner.draft(key)).collect::<Result<Vec<_>, _>>()?;
+        let mut tokens = Vec::new();
+        let outcomes = self.inner.change(|writer, disk| {
+            tokens.clear();
+            let mut digests = HashSet::new();
+            let mut changes = Vec::with_capacity(drafts.len());
+            for draft in &drafts {
+                let (token, change) = self.inner.realise(draft, writer, disk)?;
+                if let Action::Create(record) = &change.action
+                    && !record.secrets.iter().all(|secret| digests.insert(secret.digest))
+                {
+                    return Err(StoreError::Conflict(Conflict::DigestTwice));
+                }
+                tokens.push(token);
+                changes.push(change);
+            }
+            Ok(changes)
+        })?;
+        let now = self.inner.time.now_ms();
+        let records = outcomes.into_iter().filter_map(|outcome| outcome.after);
+        Ok(tokens
+            .into_iter()
+            .zip(records)
+            .map(|(key, record)| CreatedKey { key, info: KeyInfo::new(record, None, now) })
+            .collect())
+    }
+}
+
+/// A new key whose fields are checked.
+struct Draft {
+    key: NewKey,
+    permissions: Vec<String>,
+    not_before: Option<i64>,
+    imported: Option<(ImportForm, ImportedDigest)>,
+}
+
+impl Inner {
+    fn draft(&self, key: NewKey) -> Result<Draft, StoreError> {
+        bounds::owner(&key.owner)?;
+        key.name.as_deref().map_or(Ok(()), bounds::name)?;
+        bounds::metadata(&key.metadata)?;
+        let permissions = bounds::grants(&key.permissions)?;
+        let not_before = key.not_before.map(|start| checked_ms("not_before", start)).transpose()?;
+        let imported = key.imported.as_ref().map(|(imported, scheme)| {
+            let own = imported.raw_key().is_some_and(|raw| token::parse(raw.as_bytes(), &self.prefixes).is_some());
+            let fault = |allowed| StoreError::Invalid { field: "imported", value: "[REDACTED]".into(), allowed };
+            if own {
+                return Err(fault("keys that do not have this store's own form"));
+            }
+            imported.resolve(*scheme, key.allow_weak).map_err(fault)
+        });
+        Ok(Draft { permissions, not_before, imported: imported.transpose()?, key })
+    }
+
+    /// Gives a draft its id, times and secret.
+    fn realise(&self, draft: &Draft, writer: &mut Writer, disk: &Disk) -> Result<(ApiKey, Change), StoreError> {
+        let now = self.time.now_ms();
+        let expires_at = match draft.key.expires {
+            Expires::Never => None,
+            Expires::In(span) => Some(after("expires_in", now, span)?),
+            Expires::At(end) => Some(checked_ms("expires_at", end)?),
+        };
+        if let (Some(start), Some(end)) = (draft.not_before, expires_at)
+            && end <= start
+        {
+            let given = crate::time::from_ms(end).to_string();
+            return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
+        }
+        if let Some(actor) = &draft.key.within {
+            self.cap(actor, disk, &draft.permissions)?;
+        }
+        let id = writer.ids.next(now)?;
+        let digester = writer.digester();
+        let (token, digest, form) = match &draft.imported {
+            None => {
+                let body = Secret::generate()?.body(id);
+                let prefix = self.prefix();
+                (token::format(prefix, &body), digester.own(&body), SecretForm::Own { prefix: prefix.to_owned() })
+            }
+            Some((form, given)) => {
+                // Under every pepper: the key may have come before the pepper did.
+                for held in &writer.digesters {
+                    if let Some(holder) = disk.imported(&held.imported(given))? {
+                        return Err(StoreError::Conflict(Conflict::DigestHeld(crate::KeyId::from_u128(holder))));
+                    }
+                }
+                let raw = draft.key.imported.as_ref().and_then(|(imported, _)| imported.raw_key()).unwrap_or_default();
+                let token = ApiKey::new(Zeroizing::new(raw.to_owned()));
+                (token, digester.imported(given), SecretForm::Imported(*form))
+            }
+        };
+        let secret = StoredSecret {
+            version: 1,
+            digest,
+            pepper: digester.pepper(),
+            form,
+            created_at: now,
+            end: SecretEnd::Never,
+            used: false,
+        };
+        let record = Record {
+            id: id.as_u128(),
+            owner: draft.key.owner.clone(),
+            name: draft.key.name.clone(),
+            permissions: draft.permissions.clone(),
+            metadata: draft.key.metadata.clone(),
+            created_at: now,
+            not_before: draft.not_before,
+            expires_at,
+            disabled: false,
+            revoked: None,
+            version: 1,
+            secrets: vec![secret],
+            used_before: None,
+            policy: None,
+            limit: None,
+            networks: Vec::new(),
+        };
+        let change = Change { id: record.id, at: now, actor: None, action: Action::Create(Box::new(record)) };
+        Ok((token, change))
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        self.prefixes.first().map_or("ak", |prefix| prefix)
+    }
+}

@@ -1,0 +1,199 @@
+//! The sled database of a store: its trees, one transaction for a change, and the sync that makes it durable.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
+use sled::{Db, IVec, Tree};
+
+use crate::codec;
+use crate::digest::Digest;
+use crate::error::{StoreError, io_error};
+use crate::event::Head;
+use crate::record::{Record, SecretForm};
+
+const HEAD: &[u8] = b"head";
+const META: &[u8] = b"store";
+
+pub(super) struct Disk {
+    db: Db,
+    /// Records by id.
+    keys: Tree,
+    /// Ids by owner: owner, a zero byte, id.
+    owners: Tree,
+    /// Ids by the digest of imported keys, so that none is taken twice.
+    imported: Tree,
+    /// Events by number.
+    events: Tree,
+    /// Head and meta.
+    meta: Tree,
+    /// Second of the last use, by the first half of a secret's digest. No part of any change.
+    uses: Tree,
+    /// An own handle of sled's file: its `flush` starts the write-back and does not wait for the disk.
+    file: Option<File>,
+}
+
+/// What one transaction writes.
+pub(super) struct Batch {
+    pub(super) writes: Vec<Write>,
+    pub(super) head: Vec<u8>,
+}
+
+pub(super) struct Write {
+    pub(super) id: u128,
+    pub(super) owner: String,
+    /// `None` deletes the record.
+    pub(super) record: Option<Vec<u8>>,
+    pub(super) imported_in: Vec<Digest>,
+    pub(super) imported_out: Vec<Digest>,
+    pub(super) event: (u64, Vec<u8>),
+}
+
+impl Disk {
+    /// The trees of an open database. `sync` is off for a temporary store.
+    pub(super) fn new(db: Db, directory: &Path, sync: bool) -> Result<Self, StoreError> {
+        let file = match sync {
+            true => Some(OpenOptions::new().read(true).write(true).open(directory.join("db"))?),
+            false => None,
+        };
+        Ok(Self {
+            keys: db.open_tree("keys")?,
+            owners: db.open_tree("owners")?,
+            imported: db.open_tree("imported")?,
+            events: db.open_tree("events")?,
+            meta: db.open_tree("meta")?,
+            uses: db.open_tree("uses")?,
+            db,
+            file,
+        })
+    }
+
+    pub(super) fn record(&self, id: u128) -> Result<Option<(Record, IVec)>, StoreError> {
+        let Some(frame) = self.keys.get(id.to_be_bytes())? else { return Ok(None) };
+        Ok(Some((codec::decode(&frame)?, frame)))
+    }
+
+    /// Records by id, after one.
+    pub(super) fn records(&self, after: Option<u128>) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
+        let start = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(id.to_be_bytes()));
+        let range = self.keys.range((start, std::ops::Bound::<[u8; 16]>::Unbounded));
+        range.map(|item| {
+            let (id, frame) = item?;
+            Ok((number(&id)?, frame))
+        })
+    }
+
+    pub(super) fn ids_of(
+        &self,
+        owner: &str,
+        after: Option<u128>,
+    ) -> impl Iterator<Item = Result<u128, StoreError>> + use<> {
+        let first = owner_key(owner, after.unwrap_or(0));
+        let last = owner_key(owner, u128::MAX);
+        self.owners.range(first..=last).filter_map(move |item| {
+            let id = item.map_err(StoreError::from).and_then(|(key, _)| {
+                number(key.split_at_checked(key.len().saturating_sub(16)).map_or(&[][..], |(_, id)| id))
+            });
+            (id.as_ref().ok() != after.as_ref() || after.is_none()).then_some(id)
+        })
+    }
+
+    pub(super) fn imported(&self, digest: &Digest) -> Result<Option<u128>, StoreError> {
+        self.imported.get(digest)?.map(|id| number(&id)).transpose()
+    }
+
+    pub(super) fn head(&self) -> Result<Option<Head>, StoreError> {
+        self.meta.get(HEAD)?.map(|frame| Ok(codec::decode(&frame)?)).transpose()
+    }
+
+    pub(super) fn meta(&self) -> Result<Option<IVec>, StoreError> {
+        Ok(self.meta.get(META)?)
+    }
+
+    pub(super) fn set_meta(&self, frame: Vec<u8>) -> Result<(), StoreError> {
+        self.meta.insert(META, frame)?;
+        Ok(self.sync()?)
+    }
+
+    /// Writes a batch in one transaction. Not durable before [`sync`](Self::sync).
+    pub(super) fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        let trees = (&self.keys, &self.owners, &self.imported, &self.events, &self.meta);
+        let written = trees.transaction(|(keys, owners, imported, events, meta)| {
+            for write in &batch.writes {
+                let id = write.id.to_be_bytes();
+                let owner = owner_key(&write.owner, write.id);
+                match &write.record {
+                    Some(record) => {
+                        keys.insert(&id, record.as_slice())?;
+                        owners.insert(owner, &[])?;
+                    }
+                    None => {
+                        keys.remove(&id)?;
+                        owners.remove(owner)?;
+                    }
+                }
+                for digest in &write.imported_out {
+                    imported.remove(digest)?;
+                }
+                for digest in &write.imported_in {
+                    imported.insert(digest, &id)?;
+                }
+                events.insert(&write.event.0.to_be_bytes(), write.event.1.as_slice())?;
+            }
+            meta.insert(HEAD, batch.head.as_slice())?;
+            Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())
+        });
+        written.map_err(|error| match error {
+            TransactionError::Abort(never) => match never {},
+            TransactionError::Storage(error) => error.into(),
+        })
+    }
+
+    /// Waits until all that was written is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        self.db.flush().map_err(io_error)?;
+        file.sync_data()
+    }
+
+    pub(super) fn uses(&self) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> {
+        self.uses.iter().map(|item| Ok(item?))
+    }
+
+    /// Writes times of use, without a sync: a crash may lose them.
+    pub(super) fn set_uses(&self, uses: &[([u8; 16], u32)]) -> Result<(), StoreError> {
+        for chunk in uses.chunks(10_000) {
+            let mut batch = sled::Batch::default();
+            chunk.iter().for_each(|(secret, second)| batch.insert(secret, &second.to_le_bytes()));
+            self.uses.apply_batch(batch)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget_uses(&self, digests: &[Digest]) -> Result<(), StoreError> {
+        for digest in digests {
+            if let Some((half, _)) = digest.split_first_chunk::<16>() {
+                self.uses.remove(half)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The digests of a record's imported secrets.
+pub(super) fn imported_digests(record: &Record) -> impl Iterator<Item = Digest> {
+    let imported = record.secrets.iter().filter(|secret| matches!(secret.form, SecretForm::Imported(_)));
+    imported.map(|secret| secret.digest)
+}
+
+fn owner_key(owner: &str, id: u128) -> Vec<u8> {
+    // No owner has a control character, so the zero byte ends it.
+    [owner.as_bytes(), &[0], &id.to_be_bytes()].concat()
+}
+
+fn number(bytes: &[u8]) -> Result<u128, StoreError> {
+    let bytes =
+        bytes.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a key of the wrong length"))?;
+    Ok(u128::from_be_bytes(bytes))
+}

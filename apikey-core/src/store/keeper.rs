@@ -1,0 +1,68 @@
+//! The thread behind a store: writes down first uses, erases ended secrets, and writes back times of use.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::Inner;
+
+const ROUND: Duration = Duration::from_secs(30);
+
+/// Wakes the thread, or ends it.
+#[derive(Default)]
+pub(super) struct Bell {
+    state: Mutex<Ring>,
+    rung: Condvar,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Ring {
+    #[default]
+    Silent,
+    Work,
+    End,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state == Ring::Silent {
+            *state = Ring::Work;
+        }
+        self.rung.notify_one();
+    }
+
+    pub(super) fn end(&self) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Ring::End;
+        self.rung.notify_one();
+    }
+
+    /// Waits for a ring or the end of a round.
+    fn wait(&self) -> Ring {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = |ring: &mut Ring| *ring == Ring::Silent;
+        let (mut state, _) = self.rung.wait_timeout_while(state, ROUND, silent).unwrap_or_else(PoisonError::into_inner);
+        let ring = *state;
+        if ring == Ring::Work {
+            *state = Ring::Silent;
+        }
+        ring
+    }
+}
+
+/// Starts the thread. It ends when the bell says so; the store's last handle sees to that.
+pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("apikey".into()).spawn(move || {
+        loop {
+            match inner.bell.wait() {
+                Ring::End => return,
+                Ring::Work => inner.keep_first_uses(),
+                Ring::Silent => {
+                    inner.keep_first_uses();
+                    inner.erase_ended();
+                    inner.write_back_uses();
+                }
+            }
+        }
+    })
+}

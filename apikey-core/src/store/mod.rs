@@ -1,0 +1,353 @@
+//! The store: keys on disk and in memory, and everything that can be asked of them.
+
+mod builder;
+mod commit;
+mod create;
+mod disk;
+mod keeper;
+mod manage;
+mod open;
+mod writer;
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
+
+use tempfile::TempDir;
+
+use crate::attempt::Attempt;
+use crate::auth_error::AuthError;
+use crate::error::{OpenError, StoreError};
+use crate::index::{FirstUse, Index};
+use crate::refusal::{HeaderRule, Refusal};
+use crate::requirement::Requirement;
+use crate::time::TimeSource;
+use crate::token;
+use crate::verified::VerifiedKey;
+
+use commit::Commit;
+use disk::Disk;
+use keeper::Bell;
+use writer::Writer;
+
+pub use builder::KeyStoreBuilder;
+
+/// The store of a process: keys on disk in a directory of their own, and in memory for verification.
+///
+/// It is a handle: clones are cheap and mean the same store, from any thread. A verification takes a fraction of a
+/// microsecond and waits for nothing; a change returns when it is on disk and holds for the next verification.
+///
+/// ```
+/// use apikey_core::{KeyStore, NewKey, Requirement};
+///
+/// let directory = tempfile::tempdir()?;
+/// let store = KeyStore::open(directory.path().join("keys.db"))?;
+/// let created = store.create(NewKey::for_owner("alice").permissions(["orders:read"]))?;
+/// let token = created.key.expose_secret(); // shown once, stored nowhere
+///
+/// let verified = store.verify(token)?;
+/// assert_eq!(verified.owner(), "alice");
+/// assert!(verified.allows("orders:read"));
+/// assert!(store.authorize(token, &Requirement::permission("orders:write")?).is_err());
+///
+/// store.revoke(created.info.id(), "leaked")?;
+/// assert_eq!(store.verify(token).unwrap_err().to_string(), "API key revoked");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct KeyStore {
+    inner: Arc<Inner>,
+    /// Dropped with the last handle.
+    life: Arc<Life>,
+}
+
+struct Inner {
+    index: Index,
+    time: TimeSource,
+    /// The prefix of new tokens, then those accepted.
+    prefixes: Box<[Box<str>]>,
+    rule: HeaderRule,
+    store: u64,
+    writer: Mutex<Writer>,
+    commit: Commit,
+    first_uses: Mutex<Vec<FirstUse>>,
+    bell: Bell,
+    /// `None` once the store is closed.
+    disk: RwLock<Option<Disk>>,
+    opened: Mutex<Option<Opened>>,
+    /// Times of use from this second on are not written back yet.
+    uses_from: AtomicU32,
+}
+
+/// What a store holds on to until it is closed.
+struct Opened {
+    temporary: Option<TempDir>,
+    #[allow(dead_code, reason = "held, not read: the lock ends when it is dropped")]
+    lock: Option<File>,
+}
+
+struct Life {
+    inner: Arc<Inner>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+static INSTALLED: OnceLock<KeyStore> = OnceLock::new();
+
+impl KeyStore {
+    /// Opens the store in a directory of its own, which is made if it is missing; an empty one will do.
+    ///
+    /// # Errors
+    /// See [`KeyStoreBuilder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::builder().open(path)
+    }
+
+    /// A store that is gone when it is dropped, and is not synced to the disk: for tests and demos.
+    ///
+    /// # Errors
+    /// See [`KeyStoreBuilder::temporary`].
+    pub fn temporary() -> Result<Self, OpenError> {
+        Self::builder().temporary()
+    }
+
+    /// Options: prefix, peppers, clock, header, and more.
+    pub fn builder() -> KeyStoreBuilder {
+        KeyStoreBuilder::default()
+    }
+
+    fn start(inner: Inner) -> Result<Self, std::io::Error> {
+        let inner = Arc::new(inner);
+        let life = Arc::new(Life { inner: inner.clone(), keeper: Mutex::default() });
+        let keeper = keeper::start(inner.clone())?;
+        *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+        inner.bell.ring();
+        Ok(Self { inner, life })
+    }
+
+    /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended; the key's state (revoked, disabled,
+    /// expired, not yet valid) only to who holds its secret; [`AuthError::Unavailable`] after [`close`](Self::close).
+    pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
+        self.inner.verify(token)
+    }
+
+    /// Verifies a token, and holds the key against a requirement.
+    ///
+    /// # Errors
+    /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
+    pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
+        let key = self.inner.verify(token)?;
+        key.require(requirement)?;
+        Ok(key)
+    }
+
+    /// The whole question: token, address and requirement.
+    ///
+    /// # Errors
+    /// Those of [`authorize`](Self::authorize).
+    pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
+        match attempt.requirement {
+            Some(requirement) => self.authorize(attempt.token, requirement),
+            None => self.verify(attempt.token),
+        }
+    }
+
+    /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
+    /// the request began, such as a WebSocket, a stream or a job.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify). A key that another store has verified is [`AuthError::Invalid`].
+    pub fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
+        self.inner.recheck(key)
+    }
+
+    /// Whether this very store, through any of its handles, has verified the key.
+    #[must_use]
+    pub fn verified(&self, key: &VerifiedKey) -> bool {
+        self.inner.store == key.store
+    }
+
+    /// Where requests carry their key, and what refusals say.
+    #[must_use]
+    pub fn rule(&self) -> &HeaderRule {
+        &self.inner.rule
+    }
+
+    /// The response to a refused request, as this store's options make it.
+    #[must_use]
+    pub fn refuse(&self, error: &AuthError) -> Refusal {
+        self.inner.rule.refuse(error)
+    }
+
+    /// Makes this the default store of the process, for handlers that are given none by their framework. For small
+    /// programs; a test should pass its own store.
+    ///
+    /// # Errors
+    /// The store itself, if there is a default already.
+    pub fn install(self) -> Result<(), Self> {
+        INSTALLED.set(self)
+    }
+
+    /// The default store of the process.
+    #[must_use]
+    pub fn installed() -> Option<&'static Self> {
+        INSTALLED.get()
+    }
+
+    /// Closes the store for every handle: waits for changes under way, writes times of use, and frees the directory.
+    /// From now on every verification is [`AuthError::Unavailable`] and every change [`StoreError::Closed`]. Dropping
+    /// the last handle does the same. Closing twice is fine.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the last times of use could not be written; the store is closed all the same.
+    pub fn close(&self) -> Result<(), StoreError> {
+        self.life.end()
+    }
+}
+
+impl Inner {
+    fn new(options: KeyStoreBuilder, store: u64, index: Index, disk: Disk, writer: Writer, opened: Opened) -> Self {
+        let prefixes = [options.prefix].into_iter().chain(options.accepted);
+        Self {
+            index,
+            time: options.time,
+            prefixes: prefixes.map(Into::into).collect(),
+            rule: options.rule,
+            store,
+            writer: Mutex::new(writer),
+            commit: Commit::default(),
+            first_uses: Mutex::default(),
+            bell: Bell::default(),
+            disk: RwLock::new(Some(disk)),
+            opened: Mutex::new(Some(opened)),
+            uses_from: AtomicU32::new(1),
+        }
+    }
+
+    fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
+        let now = self.time.now_ms();
+        let verdict = match token::parse(token.as_bytes(), &self.prefixes) {
+            Some(body) => self.index.verify_own(body, now),
+            None => self.index.verify_imported(token.as_bytes(), now),
+        };
+        match verdict {
+            Ok((key, None)) => Ok(key),
+            Ok((key, Some(first))) => {
+                self.first_use(&key, first);
+                Ok(key)
+            }
+            Err(error) => Err(self.told(error)),
+        }
+    }
+
+    fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
+        if key.store != self.store {
+            return Err(AuthError::Invalid);
+        }
+        self.index.recheck(key, self.time.now_ms()).map_err(|error| self.told(error))
+    }
+
+    /// A closed store knows no key; that is not the caller's fault.
+    fn told(&self, error: AuthError) -> AuthError {
+        if error == AuthError::Invalid && self.index.is_closed() { AuthError::Unavailable } else { error }
+    }
+
+    /// A successor is used for the first time: in force at once, written down within a second.
+    #[cold]
+    fn first_use(&self, key: &VerifiedKey, first: FirstUse) {
+        if self.index.promote(key) {
+            self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
+            self.bell.ring();
+        }
+    }
+
+    fn take_first_uses(&self) -> Vec<FirstUse> {
+        std::mem::take(&mut *self.first_uses.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn disk(&self) -> Result<RwLockReadGuard<'_, Option<Disk>>, StoreError> {
+        let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner);
+        if disk.is_some() { Ok(disk) } else { Err(StoreError::Closed) }
+    }
+
+    /// Writes down the first uses that wait; a refusal of the disk leaves them in force in memory.
+    fn keep_first_uses(&self) {
+        if let Err(error) = self.change(|_, _| Ok(Vec::new())) {
+            tracing::warn!(%error, "first use of a rotated key is in force, and not on disk");
+        }
+    }
+
+    /// Erases the digests of secrets whose overlap is over.
+    fn erase_ended(&self) {
+        if let Err(error) = self.try_erase_ended() {
+            tracing::warn!(%error, "ended secrets of rotated keys are not erased");
+        }
+    }
+
+    fn write_back_uses(&self) {
+        if let Err(error) = self.try_write_back_uses() {
+            tracing::warn!(%error, "times of use are not written");
+        }
+    }
+
+    fn try_write_back_uses(&self) -> Result<(), StoreError> {
+        let disk = self.disk()?;
+        let Some(disk) = disk.as_ref() else { return Err(StoreError::Closed) };
+        let now = u32::try_from(self.time.now_ms() / 1000).unwrap_or(0);
+        let from = self.uses_from.swap(now, Ordering::AcqRel);
+        let mut uses = Vec::new();
+        self.index.used_since(from.min(now), |secret, second| uses.push((secret, second)));
+        disk.set_uses(&uses)
+    }
+}
+
+impl Life {
+    fn end(&self) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        if inner.disk().is_err() {
+            return Ok(());
+        }
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        inner.bell.end();
+        if let Some(keeper) = keeper {
+            // It panicked if this fails; then there is nothing left to stop.
+            let _ = keeper.join();
+        }
+        inner.keep_first_uses();
+        let written = match inner.try_write_back_uses() {
+            Err(StoreError::Closed) => return Ok(()),
+            other => other,
+        };
+        inner.index.close();
+        // Waits for whoever is in the middle of a change.
+        let disk = inner.disk.write().unwrap_or_else(PoisonError::into_inner).take();
+        let synced = disk.as_ref().map_or(Ok(()), Disk::sync);
+        drop(disk);
+        let opened = inner.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(opened);
+        written?;
+        Ok(synced?)
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            tracing::warn!(%error, "the key store closed, and its last times of use are not written");
+        }
+    }
+}
+
+impl fmt::Debug for KeyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyStore")
+            .field("store", &self.inner.store)
+            .field("rule", &self.inner.rule)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,364 @@
+//! Opening a store: its lock, its directory, its database, and every record in it checked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::codec::{self, CodecError, FORMAT, Frame};
+use crate::digest::{Digest, Digester};
+use crate::error::{OpenError, StoreError};
+use crate::event::Head;
+use crate::id_source::IdSource;
+use crate::index::Index;
+use crate::key_id::KeyId;
+use crate::record::Record;
+use crate::rights::Rights;
+
+use super::disk::Disk;
+use super::writer::Writer;
+use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
+
+const LOCK: &str = "lock";
+const DATABASE: &str = "sled";
+/// What a first creation that was cut off leaves behind begins with this.
+const CREATING: &str = "creating-";
+/// Pages that sled may keep in memory; records are read only by changes and lists.
+const CACHE_BYTES: u64 = 256 * 1024 * 1024;
+const LOCK_STEP: Duration = Duration::from_millis(20);
+
+/// Tells stores of one process apart.
+static STORES: AtomicU64 = AtomicU64::new(1);
+
+/// What a store is bound to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Meta {
+    /// Every prefix it ever had; the last is the current one.
+    prefixes: Vec<String>,
+    /// A check value for the number of each pepper it ever had.
+    peppers: BTreeMap<u32, Digest>,
+}
+
+impl Frame for Meta {
+    const KIND: u8 = b'M';
+}
+
+pub(super) fn temporary(options: KeyStoreBuilder) -> Result<KeyStore, OpenError> {
+    let directory = TempDir::new().map_err(|source| OpenError::Io { path: std::env::temp_dir(), source })?;
+    let path = directory.path().to_owned();
+    let database = sled_at(&path.join(DATABASE), &path)?;
+    let opened = Opened { temporary: Some(directory), lock: None };
+    finish(options, &path, database, opened)
+}
+
+pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    prepare(path, options.create)?;
+    let lock = lock(path, options.wait)?;
+    let database_path = path.join(DATABASE);
+    if !database_path.try_exists().map_err(io)? {
+        create(path).map_err(io)?;
+    }
+    remove_unfinished_snapshots(&database_path).map_err(io)?;
+    let database = sled_at(&database_path, path)?;
+    finish(options, path, database, Opened { temporary: None, lock: Some(lock) })
+}
+
+/// Sees to it that the directory is there, and is one for a store.
+fn prepare(path: &Path, create: bool) -> Result<(), OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let not_a_store = |found| OpenError::NotAStore { path: path.to_owned(), found };
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => return Err(not_a_store("it is a file")),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            let mut builder = DirBuilder::new();
+            private(&mut builder);
+            builder.recursive(true).create(path).map_err(io)?;
+            return Ok(());
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::Missing { path: path.to_owned() });
+        }
+        Err(error) => return Err(io(error)),
+    }
+    let (mut database, mut foreign) = (false, false);
+    for entry in fs::read_dir(path).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        let name = name.to_string_lossy();
+        database |= name == DATABASE;
+        foreign |= !(name == LOCK || name == "lost+found" || name.starts_with(CREATING));
+    }
+    match (database, foreign, create) {
+        (true, ..) => Ok(()),
+        (false, true, _) => Err(not_a_store("it is a directory with other files in it")),
+        (false, false, false) => Err(OpenError::Missing { path: path.to_owned() }),
+        (false, false, true) => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn private(builder: &mut DirBuilder) {
+    use std::os::unix::fs::DirBuilderExt;
+    builder.mode(0o700);
+}
+
+#[cfg(not(unix))]
+fn private(_: &mut DirBuilder) {}
+
+#[cfg(unix)]
+fn make_private(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// Held until the store is closed.
+fn lock(path: &Path, wait: Duration) -> Result<File, OpenError> {
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let file_path = path.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&file_path).map_err(io)?;
+    make_private(&file_path, 0o600).map_err(io)?;
+    let until = Instant::now() + wait;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_STEP),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+    }
+}
+
+/// Makes an empty database beside its place and renames it there: a cut at any moment leaves nothing or a whole one.
+fn create(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(CREATING) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    let building = tempfile::Builder::new().prefix(CREATING).tempdir_in(path)?;
+    let database = sled::Config::new().path(building.path()).open().map_err(crate::error::io_error)?;
+    database.flush().map_err(crate::error::io_error)?;
+    drop(database);
+    for entry in fs::read_dir(building.path())? {
+        let entry = entry?.path();
+        if entry.is_file() {
+            make_private(&entry, 0o600)?;
+            File::open(&entry)?.sync_all()?;
+        }
+    }
+    sync_directory(building.path())?;
+    fs::rename(building.keep(), path.join(DATABASE))?;
+    sync_directory(path)?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A snapshot that a crash cut off makes every later open fail; sled writes it anew (sled #1527).
+fn remove_unfinished_snapshots(database: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(database)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
+    let damaged = |what: &str, source| OpenError::Damaged { path: path.to_owned(), what: what.to_owned(), source };
+    // Damage can make sled panic while it opens; that must not be the service's end.
+    let config = sled::Config::new().path(database).cache_capacity(CACHE_BYTES);
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(sled::Error::Io(error))) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(OpenError::InUse { path: path.to_owned() })
+        }
+        Ok(Err(sled::Error::Io(source))) => Err(OpenError::Io { path: path.to_owned(), source }),
+        Ok(Err(error)) => Err(damaged("the database does not open", Some(error.into()))),
+        Err(_) => Err(damaged("the database panics when it is opened", None)),
+    }
+}
+
+/// Reads and checks everything, and starts the store.
+fn finish(options: KeyStoreBuilder, path: &Path, database: sled::Db, opened: Opened) -> Result<KeyStore, OpenError> {
+    let fault = |error| read_error(path, "", error);
+    let directory = path.join(DATABASE);
+    let disk = Disk::new(database, &directory, opened.temporary.is_none()).map_err(fault)?;
+    let digesters = digesters(&options);
+    let meta = read_meta(&disk, path)?;
+    let bound = bind(&options, meta.clone().unwrap_or_default(), &digesters)?;
+    let head = disk.head().map_err(fault)?.unwrap_or_default();
+    let store = STORES.fetch_add(1, Ordering::Relaxed);
+    let keys = usize::try_from(head.records).unwrap_or(0);
+    let index = Index::new(store, keys.min(MOST_EXPECTED), digesters.clone(), options.track_use);
+    let found = load(&disk, &index, path, &digesters)?;
+    check_head(&head, &found, path)?;
+    if let Some((number, keys)) = found.unreadable.first_key_value() {
+        return Err(OpenError::Config(format!(
+            "pepper {number} is missing, and {keys} keys need it: give it with .pepper(Pepper::new({number}, ..))"
+        )));
+    }
+    if meta.as_ref() != Some(&bound) {
+        let frame = codec::encode(&bound).map_err(StoreError::from).map_err(fault)?;
+        disk.set_meta(frame).map_err(fault)?;
+    }
+    let last_id = (head.last_id > 0).then(|| KeyId::from_u128(head.last_id));
+    let writer = Writer::new(head, IdSource::after(last_id), digesters, found.overlapping);
+    let inner = Inner::new(options, store, index, disk, writer, opened);
+    KeyStore::start(inner).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+}
+
+/// A tampered count must not reserve all memory.
+const MOST_EXPECTED: usize = 100_000_000;
+
+/// One without a pepper, then one for each in the order of their numbers: the last is for new secrets.
+fn digesters(options: &KeyStoreBuilder) -> Vec<Digester> {
+    let mut peppers: Vec<_> = options.peppers.iter().collect();
+    peppers.sort_by_key(|pepper| pepper.number);
+    [Digester::plain()].into_iter().chain(peppers.into_iter().map(Digester::peppered)).collect()
+}
+
+fn read_meta(disk: &Disk, path: &Path) -> Result<Option<Meta>, OpenError> {
+    let frame = disk.meta().map_err(|error| read_error(path, "its settings", error))?;
+    let meta = frame.map(|frame| codec::decode::<Meta>(&frame).map_err(StoreError::from)).transpose();
+    meta.map_err(|error| read_error(path, "its settings", error))
+}
+
+/// Holds the options against what the store is bound to, and adds what is new.
+fn bind(options: &KeyStoreBuilder, mut meta: Meta, digesters: &[Digester]) -> Result<Meta, OpenError> {
+    for prefix in &meta.prefixes {
+        if *prefix != options.prefix && !options.accepted.contains(prefix) {
+            return Err(OpenError::Config(format!(
+                "prefix {:?}: the store has keys made with {prefix:?}; open it with that prefix, or add \
+                 .accept_prefix({prefix:?})",
+                options.prefix
+            )));
+        }
+    }
+    meta.prefixes.retain(|prefix| *prefix != options.prefix);
+    meta.prefixes.push(options.prefix.clone());
+    for digester in digesters.iter().filter(|digester| digester.pepper() > 0) {
+        let value = digester.check_value();
+        if *meta.peppers.entry(digester.pepper()).or_insert(value) != value {
+            return Err(OpenError::Config(format!(
+                "pepper {}: these are not the bytes the store was made with; a new pepper needs a new number",
+                digester.pepper()
+            )));
+        }
+    }
+    Ok(meta)
+}
+
+/// What a scan of all records finds.
+#[derive(Default)]
+struct Found {
+    records: u64,
+    sum: u128,
+    last_id: u128,
+    /// Keys whose pepper was not given, by its number.
+    unreadable: BTreeMap<u32, u64>,
+    /// Keys with more than one secret.
+    overlapping: Vec<u128>,
+}
+
+fn load(disk: &Disk, index: &Index, path: &Path, digesters: &[Digester]) -> Result<Found, OpenError> {
+    let fault = |error| read_error(path, "a time of use", error);
+    let mut uses = HashMap::new();
+    for item in disk.uses() {
+        let (secret, second) = item.map_err(fault)?;
+        if let (Ok(secret), Ok(second)) = (<[u8; 16]>::try_from(&*secret), second.as_ref().try_into()) {
+            uses.insert(secret, u32::from_le_bytes(second));
+        }
+    }
+    let used =
+        |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
+    let mut found = Found::default();
+    for item in disk.records(None) {
+        let (id, frame) = item.map_err(|error| read_error(path, "a record", error))?;
+        let subject = || format!("the record of key {}", KeyId::from_u128(id));
+        let record = codec::decode::<Record>(&frame).map_err(|error| read_error(path, &subject(), error.into()))?;
+        if record.id != id {
+            let what = format!("{} holds another key", subject());
+            return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+        }
+        found.records += 1;
+        found.sum = found.sum.wrapping_add(record_hash(&frame));
+        found.last_id = id;
+        for secret in &record.secrets {
+            if !digesters.iter().any(|digester| digester.pepper() == secret.pepper) {
+                *found.unreadable.entry(secret.pepper).or_default() += 1;
+            }
+        }
+        if record.secrets.len() > 1 {
+            found.overlapping.push(id);
+        }
+        let rights =
+            Rights::of(&record).map_err(|full| OpenError::Io { path: path.to_owned(), source: full.into() })?;
+        index.load(&rights, used);
+    }
+    Ok(found)
+}
+
+/// The records must be those that the last change left.
+fn check_head(head: &Head, found: &Found, path: &Path) -> Result<(), OpenError> {
+    if (head.records, head.sum) == (found.records, found.sum) && head.last_id >= found.last_id {
+        return Ok(());
+    }
+    let what = format!(
+        "change {} left {} records, {} are there{}",
+        head.number,
+        head.records,
+        found.records,
+        if head.records == found.records { ", and not the same" } else { "" }
+    );
+    Err(OpenError::Damaged { path: path.to_owned(), what, source: None })
+}
+
+/// What a record adds to the running sum.
+pub(super) fn record_hash(frame: &[u8]) -> u128 {
+    let digest: Digest = Sha256::digest(frame).into();
+    digest.split_first_chunk().map_or(0, |(half, _)| u128::from_le_bytes(*half))
+}
+
+fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenError {
+    let path: PathBuf = path.to_owned();
+    let source = match error {
+        StoreError::Io { source } => source,
+        other => io::Error::other(other),
+    };
+    if source.kind() != io::ErrorKind::InvalidData {
+        return OpenError::Io { path, source };
+    }
+    match source.get_ref().and_then(|inner| inner.downcast_ref::<CodecError>()) {
+        Some(CodecError::Newer(found)) => OpenError::NewerFormat { path, found: *found, known: FORMAT },
+        _ => OpenError::Damaged { path, what: format!("{subject} does not decode"), source: Some(source.into()) },
+    }
+}

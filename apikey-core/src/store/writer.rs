@@ -1,0 +1,269 @@
+//! The one writer: decides a change on the records as they stand, writes it, and waits until it is durable.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io;
+use std::sync::{MutexGuard, PoisonError};
+
+use sled::IVec;
+
+use crate::bounds;
+use crate::change::{Action, Applied, Change, apply};
+use crate::codec;
+use crate::digest::Digester;
+use crate::error::StoreError;
+use crate::event::{Event, Head};
+use crate::id_source::IdSource;
+use crate::record::{Record, SecretEnd};
+use crate::rights::Rights;
+
+use super::Inner;
+use super::commit::Pending;
+use super::disk::{Batch, Disk, Write, imported_digests};
+use super::open::record_hash;
+
+pub(super) struct Writer {
+    head: Head,
+    pub(super) ids: IdSource,
+    /// All that the store can read by; the last is for new secrets.
+    pub(super) digesters: Vec<Digester>,
+    /// Ends of superseded secrets that are still stored.
+    ends: BTreeSet<(i64, u128)>,
+}
+
+/// What a change made of a record; `after` is `None` where it was deleted.
+pub(super) struct Outcome {
+    pub(super) after: Option<Record>,
+    /// Whether anything changed.
+    pub(super) changed: bool,
+}
+
+/// A change that is decided and not written.
+struct Staged {
+    before: Option<IVec>,
+    before_rights: Option<Rights>,
+    after_rights: Option<Rights>,
+    write: Write,
+}
+
+impl Writer {
+    pub(super) fn new(head: Head, ids: IdSource, digesters: Vec<Digester>, overlapping: Vec<u128>) -> Self {
+        // Due at once: the first round looks at each of them and notes its true end.
+        let ends = overlapping.into_iter().map(|id| (i64::MIN, id)).collect();
+        Self { head, ids, digesters, ends }
+    }
+
+    /// The digester for new secrets.
+    pub(super) fn digester(&self) -> Digester {
+        self.digesters.last().cloned().unwrap_or_else(Digester::plain)
+    }
+
+    /// Some of the keys with a superseded secret whose end may have come; each is named once.
+    pub(super) fn ended(&mut self, now: i64, most: usize) -> BTreeSet<u128> {
+        let due: Vec<_> = self.ends.range(..(now.saturating_add(1), 0)).take(most).copied().collect();
+        due.into_iter().filter(|end| self.ends.remove(end)).map(|(_, id)| id).collect()
+    }
+
+    pub(super) fn note_ends(&mut self, record: &Record) {
+        for secret in &record.secrets {
+            if let SecretEnd::At(end) = secret.end {
+                self.ends.insert((end, record.id));
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Makes changes that `decide` names: all or none, in one transaction; at most one of a key. Returns when they are
+    /// durable and visible.
+    pub(super) fn change(
+        &self,
+        mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let disk = self.disk()?;
+        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let mut writer = self.writer();
+        self.write_first_uses(&mut writer, disk)?;
+        let (outcomes, took) = loop {
+            let changes = decide(&mut writer, disk)?;
+            let (outcomes, staged) = self.stage(&mut writer, disk, &changes)?;
+            if self.take_unused(&changes, &staged) {
+                break (outcomes, self.write(&mut writer, disk, staged)?);
+            }
+            // A successor that was to be replaced was used in this very moment: that comes first.
+            std::thread::yield_now();
+            self.write_first_uses(&mut writer, disk)?;
+        };
+        // Also when nothing was left to do: what holds already may not be on disk yet.
+        let ticket = self.commit.written();
+        drop(writer);
+        let unchanged = outcomes.iter().any(|outcome| !outcome.changed);
+        self.commit.wait(ticket, &self.index, || disk.sync()).map_err(|source| refused(took || unchanged, source))?;
+        Ok(outcomes)
+    }
+
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down which successors were used; the sync comes with the change that follows.
+    fn write_first_uses(&self, writer: &mut Writer, disk: &Disk) -> Result<(), StoreError> {
+        let uses = self.take_first_uses();
+        // One of a key in a transaction: a key rotated twice within a second may have two.
+        for first in uses {
+            let action = Action::FirstUse { version: first.version };
+            let changes = [Change { id: first.id, at: self.time.now_ms(), actor: None, action }];
+            let (_, staged) = self.stage(writer, disk, &changes)?;
+            self.write(writer, disk, staged)?;
+        }
+        Ok(())
+    }
+
+    /// Applies changes to the records as they stand, visible or not; writes nothing.
+    fn stage(
+        &self,
+        writer: &mut Writer,
+        disk: &Disk,
+        changes: &[Change],
+    ) -> Result<(Vec<Outcome>, Vec<Staged>), StoreError> {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        let mut staged = Vec::with_capacity(changes.len());
+        let mut keys = HashSet::new();
+        let mut head = writer.head;
+        for change in changes {
+            debug_assert!(keys.insert(change.id), "one change of a key in a transaction");
+            let current = match change.action {
+                Action::Create(_) => None,
+                _ => disk.record(change.id)?,
+            };
+            let (current, frame) = current.unzip();
+            match apply(current.as_ref(), change)? {
+                Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
+                Applied::Changed { after, event } => {
+                    let before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
+                    head.number += 1;
+                    let event = Event {
+                        number: head.number,
+                        at: change.at,
+                        actor: change.actor.clone(),
+                        key: change.id,
+                        kind: event,
+                        previous: head.digest,
+                        pepper: writer.digester().pepper(),
+                    };
+                    let event = codec::encode(&event)?;
+                    head.digest = writer.digester().of(&event);
+                    let write = write(current.as_ref(), after.as_ref(), (head.number, event))?;
+                    if let Some(after) = &after {
+                        writer.note_ends(after);
+                    }
+                    let after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    staged.push(Staged { before: frame, before_rights, after_rights, write });
+                    outcomes.push(Outcome { after, changed: true });
+                }
+            }
+        }
+        Ok((outcomes, staged))
+    }
+
+    /// A secret that goes takes its time of use with it; the record keeps it.
+    fn keep_last_use(&self, before: Option<&Rights>, mut after: Record) -> Record {
+        if let Some(before) = before {
+            let gone = before.secrets.iter().any(|old| !after.secrets.iter().any(|new| new.digest == old.digest));
+            if gone {
+                after.used_before = after.used_before.max(self.index.last_used(before));
+            }
+        }
+        after
+    }
+
+    /// Ends the unused successors that a rotation replaces; `false` if one of them was used after all.
+    fn take_unused(&self, changes: &[Change], staged: &[Staged]) -> bool {
+        if !changes
+            .iter()
+            .any(|change| matches!(&change.action, Action::Rotate { overlap, .. } if *overlap != crate::Overlap::None))
+        {
+            return true;
+        }
+        staged.iter().all(|one| {
+            let (Some(before), Some(after)) = (&one.before_rights, &one.after_rights) else { return true };
+            let mut replaced = before
+                .secrets
+                .iter()
+                .filter(|secret| secret.unused && !after.secrets.iter().any(|kept| kept.digest == secret.digest));
+            replaced.all(|secret| self.index.kill_unused(before, secret))
+        })
+    }
+
+    /// Takes away what the changes take away, writes them, and puts them in line to become durable and visible.
+    /// Whether they took anything away.
+    fn write(&self, writer: &mut Writer, disk: &Disk, staged: Vec<Staged>) -> Result<bool, StoreError> {
+        let mut took = false;
+        for one in &staged {
+            if let Some(before) = &one.before_rights {
+                took |= self.index.restrict(before, one.after_rights.as_ref()).map_err(io::Error::from)?;
+            }
+        }
+        self.commit.check().map_err(|source| refused(took, source))?;
+        if staged.is_empty() {
+            return Ok(took);
+        }
+        let mut head = writer.head;
+        let mut writes = Vec::with_capacity(staged.len());
+        let mut pending = Vec::with_capacity(staged.len());
+        let mut gone = Vec::new();
+        for one in staged {
+            if let Some(old) = &one.before {
+                head.sum = head.sum.wrapping_sub(record_hash(old));
+            }
+            if let Some(new) = &one.write.record {
+                head.sum = head.sum.wrapping_add(record_hash(new));
+            }
+            head.records = match (&one.before, &one.write.record) {
+                (None, Some(_)) => head.records + 1,
+                (Some(_), None) => head.records.saturating_sub(1),
+                _ => head.records,
+            };
+            head.last_id = head.last_id.max(one.write.id);
+            head.number = one.write.event.0;
+            head.digest = writer.digester().of(&one.write.event.1);
+            let kept = one.after_rights.as_ref().map(Rights::digests).unwrap_or_default();
+            let old = one.before_rights.as_ref().map(Rights::digests).unwrap_or_default();
+            gone.extend(old.into_iter().filter(|digest| !kept.contains(digest)));
+            pending.push(Pending { id: one.write.id, before: one.before_rights, after: one.after_rights });
+            writes.push(one.write);
+        }
+        let batch = Batch { writes, head: codec::encode(&head)? };
+        disk.write(&batch).and_then(|()| disk.forget_uses(&gone)).map_err(|error| match error {
+            StoreError::Io { source } => refused(took, source),
+            other => other,
+        })?;
+        writer.head = head;
+        self.commit.enqueue(pending);
+        Ok(took)
+    }
+}
+
+/// What is written for one change.
+fn write(before: Option<&Record>, after: Option<&Record>, event: (u64, Vec<u8>)) -> Result<Write, StoreError> {
+    let record = after.map(codec::encode).transpose()?;
+    if let Some(bytes) = record.as_ref().map(Vec::len).filter(|bytes| *bytes > bounds::MAX_RECORD) {
+        return Err(StoreError::invalid("record", &format!("{bytes} bytes"), "records of at most 32 KiB"));
+    }
+    let known = before.or(after);
+    let digests = |record: Option<&Record>| record.into_iter().flat_map(imported_digests).collect::<Vec<_>>();
+    let (old, new) = (digests(before), digests(after));
+    Ok(Write {
+        id: known.map_or(0, |record| record.id),
+        owner: known.map_or_else(String::new, |record| record.owner.clone()),
+        record,
+        imported_in: new.iter().filter(|digest| !old.contains(digest)).copied().collect(),
+        imported_out: old.iter().filter(|digest| !new.contains(digest)).copied().collect(),
+        event,
+    })
+}
+
+/// A refused change that took rights away is in force all the same.
+fn refused(took: bool, source: io::Error) -> StoreError {
+    if took { StoreError::NotDurable { source } } else { StoreError::Io { source } }
+}

@@ -1,0 +1,143 @@
+//! The proof that a request came with a good key.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::auth_error::AuthError;
+use crate::base62;
+use crate::digest::Digest;
+use crate::grants;
+use crate::intern::{GRANTS, OWNERS};
+use crate::key_id::KeyId;
+use crate::requirement::Requirement;
+use crate::time::from_ms;
+use crate::token::ID_CHARS;
+
+/// A key that a store has verified: who called, and what they may do.
+///
+/// Only a store makes one, so a function that takes a `VerifiedKey` cannot be reached without a good key. It is a
+/// snapshot: what it says never changes, whatever happens to the key. Long work asks again with
+/// [`KeyStore::recheck`](crate::KeyStore::recheck). Cloning it copies a few words.
+#[derive(Clone)]
+pub struct VerifiedKey {
+    pub(crate) id: IdForm,
+    /// What finds its secret in the index again.
+    pub(crate) digest: Digest,
+    pub(crate) spot: u32,
+    /// Which store verified it.
+    pub(crate) store: u64,
+    pub(crate) owner: u32,
+    pub(crate) grants: u32,
+    pub(crate) version: u32,
+    pub(crate) superseded: Superseded,
+}
+
+/// Decoding the id costs more than finding the key, and few handlers ask for it.
+#[derive(Clone, Copy)]
+pub(crate) enum IdForm {
+    Written([u8; ID_CHARS]),
+    Number(u128),
+}
+
+impl IdForm {
+    pub(crate) fn key_id(self) -> KeyId {
+        KeyId::from_u128(match self {
+            // The digest covers these characters, and it matched one of an id that was written out: they decode.
+            Self::Written(text) => base62::decode_u128(&text).unwrap_or_default(),
+            Self::Number(id) => id,
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Superseded {
+    No,
+    /// Good until the successor is used.
+    UntilUse,
+    /// Good before this time.
+    Until(i64),
+}
+
+impl VerifiedKey {
+    /// The key's id.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.id.key_id()
+    }
+
+    /// Whose key it is.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        OWNERS.text(self.owner)
+    }
+
+    /// Whether the key's grants give this permission. `false` for a text that is no permission.
+    #[must_use]
+    pub fn allows(&self, permission: &str) -> bool {
+        crate::permission::check_permission(permission).is_ok() && self.gives(permission)
+    }
+
+    /// Checks a requirement.
+    ///
+    /// # Errors
+    /// [`AuthError::InsufficientPermission`], which names the requirement, if the key does not meet it.
+    pub fn require(&self, requirement: &Requirement) -> Result<(), AuthError> {
+        if requirement.met(&|permission| self.gives(permission)) {
+            Ok(())
+        } else {
+            Err(AuthError::InsufficientPermission { required: requirement.clone() })
+        }
+    }
+
+    fn gives(&self, permission: &str) -> bool {
+        grants::joined_give(GRANTS.text(self.grants), permission)
+    }
+
+    /// The key's grants, sorted.
+    pub fn permissions(&self) -> impl Iterator<Item = &str> {
+        GRANTS.text(self.grants).split(' ').filter(|grant| !grant.is_empty())
+    }
+
+    /// The number of the secret that was presented, 1 for the key's first.
+    #[must_use]
+    pub fn secret_version(&self) -> u32 {
+        self.version
+    }
+
+    /// Whether the key was rotated and the caller still presents the older secret.
+    #[must_use]
+    pub fn superseded(&self) -> bool {
+        self.superseded != Superseded::No
+    }
+
+    /// When that older secret ends; `None` if it is not superseded, or ends when the newer one is used.
+    #[must_use]
+    pub fn superseded_until(&self) -> Option<DateTime<Utc>> {
+        match self.superseded {
+            Superseded::Until(end) => Some(from_ms(end)),
+            Superseded::No | Superseded::UntilUse => None,
+        }
+    }
+
+    /// The value of the response header `X-API-Key-Superseded`: the end as an HTTP-date (RFC 9110 section 5.6.7), or
+    /// `?1` when it depends on the successor's first use; `None` if the secret is the current one.
+    #[must_use]
+    pub fn superseded_header(&self) -> Option<String> {
+        match self.superseded {
+            Superseded::No => None,
+            Superseded::UntilUse => Some("?1".into()),
+            Superseded::Until(end) => Some(from_ms(end).format("%a, %d %b %Y %H:%M:%S GMT").to_string()),
+        }
+    }
+}
+
+impl fmt::Debug for VerifiedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedKey")
+            .field("id", &self.id())
+            .field("owner", &self.owner())
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
