@@ -48,4 +48,5 @@ pub use refusal::{HeaderRule, Presented, Refusal, Render};
 pub use requirement::{Need, Requirement};
 pub use store::{KeyStore, KeyStoreBuilder};
 pub use time::{Clock, ManualClock};
+pub use token::ApiKey;
 pub use verified::VerifiedKey;

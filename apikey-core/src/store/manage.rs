@@ -177,12 +177,14 @@ impl KeyStore {
         }
     }
 
-    /// Deletes the records of keys that were revoked, or expired, before a time. How many. Their events stay.
+    /// Deletes the records of keys that were revoked, or expired, before a time, which is now at the latest. How many.
+    /// Their events stay.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: some may be deleted already.
     pub fn purge(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
-        let before = before.timestamp_millis();
+        // Not later than now: a key that is still good is never deleted.
+        let before = before.timestamp_millis().min(self.inner.time.now_ms());
         let over = |record: &Record| {
             let ended = record.revoked.as_ref().map(|revoked| revoked.at).into_iter().chain(record.expires_at);
             ended.min().is_some_and(|end| end < before)

@@ -1,6 +1,6 @@
 //! Opening a store: its lock, its directory, its database, and every record in it checked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -219,13 +219,9 @@ fn finish(options: KeyStoreBuilder, path: &Path, database: sled::Db, opened: Ope
     let store = STORES.fetch_add(1, Ordering::Relaxed);
     let keys = usize::try_from(head.records).unwrap_or(0);
     let index = Index::new(store, keys.min(MOST_EXPECTED), digesters.clone(), options.track_use);
-    let found = load(&disk, &index, path, &digesters)?;
+    let found = load(&disk, &index, path)?;
     check_head(&head, &found, path)?;
-    if let Some((number, keys)) = found.unreadable.first_key_value() {
-        return Err(OpenError::Config(format!(
-            "pepper {number} is missing, and {keys} keys need it: give it with .pepper(Pepper::new({number}, ..))"
-        )));
-    }
+    check_peppers(&digesters, &meta.as_ref().map_or_else(BTreeMap::new, |meta| meta.peppers.clone()), &found)?;
     if meta.as_ref() != Some(&bound) {
         let frame = codec::encode(&bound).map_err(StoreError::from).map_err(fault)?;
         disk.set_meta(frame).map_err(fault)?;
@@ -266,15 +262,30 @@ fn bind(options: &KeyStoreBuilder, mut meta: Meta, digesters: &[Digester]) -> Re
     meta.prefixes.retain(|prefix| *prefix != options.prefix);
     meta.prefixes.push(options.prefix.clone());
     for digester in digesters.iter().filter(|digester| digester.pepper() > 0) {
-        let value = digester.check_value();
-        if *meta.peppers.entry(digester.pepper()).or_insert(value) != value {
+        meta.peppers.entry(digester.pepper()).or_insert_with(|| digester.check_value());
+    }
+    Ok(meta)
+}
+
+/// Every pepper that a key needs must be there, and be the one it was made with.
+fn check_peppers(digesters: &[Digester], check_values: &BTreeMap<u32, Digest>, found: &Found) -> Result<(), OpenError> {
+    for digester in digesters.iter().filter(|digester| digester.pepper() > 0) {
+        let number = digester.pepper();
+        if check_values.get(&number).is_some_and(|value| *value != digester.check_value()) {
+            let keys = found.peppered.get(&number).copied().unwrap_or(0);
             return Err(OpenError::Config(format!(
-                "pepper {}: these are not the bytes the store was made with; a new pepper needs a new number",
-                digester.pepper()
+                "pepper {number}: these are not the bytes the store knows under that number, and {keys} keys need \
+                 those; a new pepper needs a new number"
             )));
         }
     }
-    Ok(meta)
+    let given = |number: u32| digesters.iter().any(|digester| digester.pepper() == number);
+    match found.peppered.iter().find(|(number, _)| !given(**number)) {
+        None => Ok(()),
+        Some((number, keys)) => Err(OpenError::Config(format!(
+            "pepper {number} is missing, and {keys} keys need it: give it with .pepper(Pepper::new({number}, ..))"
+        ))),
+    }
 }
 
 /// What a scan of all records finds.
@@ -283,13 +294,13 @@ struct Found {
     records: u64,
     sum: u128,
     last_id: u128,
-    /// Keys whose pepper was not given, by its number.
-    unreadable: BTreeMap<u32, u64>,
+    /// How many keys need a pepper, by its number.
+    peppered: BTreeMap<u32, u64>,
     /// Keys with more than one secret.
     overlapping: Vec<u128>,
 }
 
-fn load(disk: &Disk, index: &Index, path: &Path, digesters: &[Digester]) -> Result<Found, OpenError> {
+fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
     let fault = |error| read_error(path, "a time of use", error);
     let mut uses = HashMap::new();
     for item in disk.uses() {
@@ -312,10 +323,9 @@ fn load(disk: &Disk, index: &Index, path: &Path, digesters: &[Digester]) -> Resu
         found.records += 1;
         found.sum = found.sum.wrapping_add(record_hash(&frame));
         found.last_id = id;
-        for secret in &record.secrets {
-            if !digesters.iter().any(|digester| digester.pepper() == secret.pepper) {
-                *found.unreadable.entry(secret.pepper).or_default() += 1;
-            }
+        let peppers: BTreeSet<u32> = record.secrets.iter().map(|secret| secret.pepper).collect();
+        for number in peppers.into_iter().filter(|number| *number > 0) {
+            *found.peppered.entry(number).or_default() += 1;
         }
         if record.secrets.len() > 1 {
             found.overlapping.push(id);
