@@ -37,16 +37,16 @@ pub struct VerifiedKey {
 #[derive(Clone, Copy)]
 pub(crate) enum IdForm {
     Written([u8; ID_CHARS]),
-    Number(u128),
+    Known(KeyId),
 }
 
 impl IdForm {
     pub(crate) fn key_id(self) -> KeyId {
-        KeyId::from_u128(match self {
+        match self {
             // The digest covers these characters, and it matched one of an id that was written out: they decode.
-            Self::Written(text) => base62::decode_u128(&text).unwrap_or_default(),
-            Self::Number(id) => id,
-        })
+            Self::Written(text) => KeyId::from_u128(base62::decode_u128(&text).unwrap_or_default()),
+            Self::Known(id) => id,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod line;
 mod table;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -15,6 +16,7 @@ use crate::digest::{Digest, Digester};
 use crate::grants;
 use crate::imported::{ImportForm, MAX_IMPORTED_BYTES};
 use crate::intern::{Full, GRANTS};
+use crate::key_id::KeyId;
 use crate::record::SecretEnd;
 use crate::rights::{Rights, SecretRights};
 use crate::token::{self, BODY_CHARS};
@@ -31,6 +33,9 @@ pub(crate) struct Index {
     /// Without a pepper, and one for each.
     digesters: Vec<Digester>,
     track_use: bool,
+    /// Set with the first imported key, for good: until then what is not in the store's own form is not hashed.
+    holds_imported: AtomicBool,
+    closed: AtomicBool,
 }
 
 /// What the one writer knows beside the table.
@@ -40,15 +45,8 @@ struct Shelf {
     filled: usize,
 }
 
-/// A secret used for the first time since it succeeded another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FirstUse {
-    pub(crate) id: u128,
-    pub(crate) version: u32,
-}
-
-/// A verified key, and whether this was its secret's first use.
-pub(crate) type Verdict = Result<(VerifiedKey, Option<FirstUse>), AuthError>;
+/// A verified key, and whether this is the first use of a secret that succeeded another.
+pub(crate) type Verdict = Result<(VerifiedKey, bool), AuthError>;
 
 impl Index {
     /// An empty index with room for `keys`. The last of `digesters` is the one for new secrets.
@@ -56,7 +54,15 @@ impl Index {
         let own = digesters.last().cloned().into_iter().collect();
         let table = Arc::new(Table::for_keys(keys, own, Vec::new()));
         let shelf = Mutex::new(Shelf { table: table.clone(), filled: 0 });
-        Self { table: ArcSwap::new(table), shelf, store, digesters, track_use }
+        Self {
+            table: ArcSwap::new(table),
+            shelf,
+            store,
+            digesters,
+            track_use,
+            holds_imported: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
     }
 
     /// Verifies one of the store's own secrets.
@@ -76,12 +82,15 @@ impl Index {
         Err(AuthError::Invalid)
     }
 
-    /// Verifies a key issued elsewhere. Nothing is hashed unless the store holds such keys.
+    /// Whether a token that is not in the store's own form can be one of its keys at all.
+    #[inline]
+    pub(crate) fn may_be_imported(&self, token: &[u8]) -> bool {
+        self.holds_imported.load(Ordering::Acquire) && token.len() <= MAX_IMPORTED_BYTES
+    }
+
+    /// Verifies a key issued elsewhere.
     pub(crate) fn verify_imported(&self, token: &[u8], now: i64) -> Verdict {
         let table = self.table.load();
-        if token.len() > MAX_IMPORTED_BYTES {
-            return Err(AuthError::Invalid);
-        }
         for (form, digester) in &table.imported {
             let Some(given) = form.digest(token) else { continue };
             let digest = digester.imported(&given);
@@ -107,11 +116,10 @@ impl Index {
         let extra = self.state(table, line, control, now)?;
         let id = match (id, extra) {
             (Some(id), _) => id,
-            (None, Some(extra)) => IdForm::Number(extra.id),
+            (None, Some(extra)) => IdForm::Known(KeyId::from_u128(extra.id)),
             (None, None) => return Err(AuthError::Invalid),
         };
         let version = line.version();
-        let first = (control & UNUSED != 0).then(|| FirstUse { id: id.key_id().as_u128(), version });
         if self.track_use {
             line.note_use(u32::try_from(now / 1000).unwrap_or(0));
         }
@@ -121,7 +129,7 @@ impl Index {
             (true, None) => Superseded::UntilUse,
         };
         let key = VerifiedKey { id, digest, spot, store: self.store, owner, grants, version, superseded };
-        Ok((key, first))
+        Ok((key, control & UNUSED != 0))
     }
 
     /// The order in which a state is told. Nothing of it is looked at before the digest has matched.
@@ -187,9 +195,11 @@ impl Index {
                 took = true;
                 continue;
             };
+            // A rotation that the disk refuses must not end the old secret: nobody has the new one.
+            let secret = SecretRights { end: old.end, unused: false, ..secret.clone() };
             // Against what is visible, not against the record: that may be ahead of the disk.
             let (visible, owner, grants) = line.standing();
-            let control = line::stricter(visible, control(after, secret) & !UNUSED);
+            let control = line::stricter(visible, control(after, &secret));
             let narrowed = match grants == after.grants {
                 true => grants,
                 false => GRANTS.number(&grants::common(GRANTS.text(grants), GRANTS.text(after.grants)))?,
@@ -271,6 +281,8 @@ impl Index {
         }
         let room = shelf.table.room();
         self.replace(shelf, room, own, imported);
+        // After the table that can read it.
+        self.holds_imported.fetch_or(secret.imported.is_some(), Ordering::Release);
     }
 
     fn replace(&self, shelf: &mut Shelf, keys: usize, own: Vec<Digester>, imported: Vec<(ImportForm, Digester)>) {
@@ -283,14 +295,15 @@ impl Index {
 
     /// Forgets everything: every verification fails from now on.
     pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
         let mut shelf = self.lock();
-        shelf.table = Arc::new(Table::closed());
+        shelf.table = Arc::new(Table::for_keys(0, Vec::new(), Vec::new()));
         shelf.filled = 0;
         self.table.store(shelf.table.clone());
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.table.load().closed
+        self.closed.load(Ordering::Acquire)
     }
 
     /// The last second in which any of the key's live secrets was used.

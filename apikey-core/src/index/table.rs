@@ -16,7 +16,6 @@ pub(super) struct Table {
     pub(super) own: Vec<Digester>,
     /// The forms that imported keys are held in.
     pub(super) imported: Vec<(ImportForm, Digester)>,
-    pub(super) closed: bool,
 }
 
 /// What few secrets have, kept out of the line.
@@ -34,11 +33,7 @@ impl Table {
     pub(super) fn for_keys(keys: usize, own: Vec<Digester>, imported: Vec<(ImportForm, Digester)>) -> Self {
         let slots = (keys.saturating_mul(8) / 5).max(SMALLEST);
         let lines = std::iter::repeat_with(Line::default).take(slots).collect();
-        Self { lines, extras: boxcar::Vec::new(), own, imported, closed: false }
-    }
-
-    pub(super) fn closed() -> Self {
-        Self { closed: true, ..Self::for_keys(0, Vec::new(), Vec::new()) }
+        Self { lines, extras: boxcar::Vec::new(), own, imported }
     }
 
     /// How many lines may be filled: three quarters. Above that, clusters grow long.

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use crate::attempt::Attempt;
 use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
-use crate::index::{FirstUse, Index};
+use crate::index::Index;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::requirement::Requirement;
 use crate::time::TimeSource;
@@ -82,6 +82,13 @@ struct Inner {
     uses_from: AtomicU32,
 }
 
+/// A secret that was used for the first time since it succeeded another.
+#[derive(Debug, Clone, Copy)]
+struct FirstUse {
+    id: u128,
+    version: u32,
+}
+
 /// What a store holds on to until it is closed.
 struct Opened {
     temporary: Option<TempDir>,
@@ -123,7 +130,6 @@ impl KeyStore {
         let life = Arc::new(Life { inner: inner.clone(), keeper: Mutex::default() });
         let keeper = keeper::start(inner.clone())?;
         *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
-        inner.bell.ring();
         Ok(Self { inner, life })
     }
 
@@ -230,15 +236,17 @@ impl Inner {
     }
 
     fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        let now = self.time.now_ms();
-        let verdict = match token::parse(token.as_bytes(), &self.prefixes) {
-            Some(body) => self.index.verify_own(body, now),
-            None => self.index.verify_imported(token.as_bytes(), now),
+        let token = token.as_bytes();
+        let verdict = match token::parse(token, &self.prefixes) {
+            Some(body) => self.index.verify_own(body, self.time.now_ms()),
+            None if self.index.may_be_imported(token) => self.index.verify_imported(token, self.time.now_ms()),
+            None => Err(AuthError::Invalid),
         };
         match verdict {
-            Ok((key, None)) => Ok(key),
-            Ok((key, Some(first))) => {
-                self.first_use(&key, first);
+            Ok((key, first)) => {
+                if first {
+                    self.first_use(&key);
+                }
                 Ok(key)
             }
             Err(error) => Err(self.told(error)),
@@ -259,8 +267,9 @@ impl Inner {
 
     /// A successor is used for the first time: in force at once, written down within a second.
     #[cold]
-    fn first_use(&self, key: &VerifiedKey, first: FirstUse) {
+    fn first_use(&self, key: &VerifiedKey) {
         if self.index.promote(key) {
+            let first = FirstUse { id: key.id().as_u128(), version: key.version };
             self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
             self.bell.ring();
         }
@@ -323,9 +332,9 @@ impl Life {
             Err(StoreError::Closed) => return Ok(()),
             other => other,
         };
-        inner.index.close();
-        // Waits for whoever is in the middle of a change.
+        // Waits for whoever is in the middle of a change: none may put a key into a closed index.
         let disk = inner.disk.write().unwrap_or_else(PoisonError::into_inner).take();
+        inner.index.close();
         let synced = disk.as_ref().map_or(Ok(()), Disk::sync);
         drop(disk);
         let opened = inner.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
