@@ -30,7 +30,8 @@ impl<'a> Attempt<'a> {
         Self { token, peer: None, requirement: None }
     }
 
-    /// The address it came from. A key that names networks is good only from them.
+    /// The address it came from. Nothing looks at it yet: keys that name networks come with a later version, and a store
+    /// that holds one does not open in this.
     pub fn peer(mut self, peer: IpAddr) -> Self {
         self.peer = Some(peer);
         self

@@ -101,7 +101,7 @@ pub enum StoreError {
         /// Why the disk refused.
         source: io::Error,
     },
-    /// The disk refused; nothing was changed.
+    /// The disk refused. The change is not in force; whether it is on disk shows when the store is reopened.
     #[error("the key store cannot write or read: {source}")]
     Io {
         /// Its error.

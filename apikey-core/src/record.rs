@@ -25,7 +25,7 @@ pub(crate) struct Record {
     pub(crate) revoked: Option<Revocation>,
     /// The number of the newest secret; the first is 1.
     pub(crate) version: u32,
-    /// The live secrets, oldest first: at most two, and a third while a delivery is in doubt.
+    /// The live secrets, oldest first: at most two. The format takes more.
     pub(crate) secrets: Vec<StoredSecret>,
     /// Last known time of use before the current secrets.
     pub(crate) used_before: Option<i64>,

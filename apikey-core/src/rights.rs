@@ -95,6 +95,19 @@ impl Rights {
         })
     }
 
+    /// Whether `after` takes anything away.
+    pub(crate) fn loses(&self, after: &Self) -> bool {
+        let narrower = || {
+            let (old, new) = (GRANTS.text(self.grants), GRANTS.text(after.grants));
+            self.grants != after.grants && grants::common(old, new) != old
+        };
+        (after.revoked && !self.revoked)
+            || (after.disabled && !self.disabled)
+            || after.expires_at.is_some_and(|end| self.expires_at.is_none_or(|old| end < old))
+            || self.secrets.iter().any(|old| !after.secrets.iter().any(|new| new.digest == old.digest))
+            || narrower()
+    }
+
     pub(crate) fn digests(&self) -> Vec<Digest> {
         self.secrets.iter().map(|secret| secret.digest).collect()
     }

@@ -23,7 +23,7 @@ pub(crate) const MAX_PREFIX: usize = 16;
 /// A token: the one thing that proves a key. Read it with [`expose_secret`](Self::expose_secret), hand it over, and
 /// let it go: it is wiped from memory when dropped, has no `Display` and does not serialise, and `Debug` hides it.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # fn show(key: apikey_core::ApiKey) {
 /// println!("{key}"); // no `Display`
 /// # }

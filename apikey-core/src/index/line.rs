@@ -21,6 +21,12 @@ pub(super) const SECRET_ENDS: u64 = 1 << 53;
 pub(super) const UNUSED: u64 = 1 << 54;
 /// Its line names an entry in the table of extras.
 pub(super) const EXTRA: u64 = 1 << 55;
+/// The secret ends with the first use of its successor.
+pub(super) const UNTIL_USE: u64 = 1 << 56;
+/// The top seven bits count updates, so that a word that has come back to what it was is told apart.
+const COUNT: u64 = 1 << 57;
+const NOTED: u32 = 1 << 31;
+const FLAGS: u64 = (COUNT - 1) & !TIME;
 
 #[derive(Default)]
 #[repr(align(64))]
@@ -32,12 +38,22 @@ pub(super) struct Line {
     version: AtomicU32,
     /// Second of the last use, 0 for never.
     used: AtomicU32,
+    /// Number of the extra; the top bit says that the use is not written back yet.
     extra: AtomicU32,
     /// The hash of where it belongs: what is needed to put it into a larger table.
     spot: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Line>() == 64);
+
+/// What can change in a line, and the owner beside it.
+#[derive(Clone, Copy)]
+pub(super) struct Standing {
+    pub(super) control: u64,
+    pub(super) owner: u32,
+    pub(super) grants: u32,
+    pub(super) extra: u32,
+}
 
 /// What is written into a line.
 #[derive(Clone, Copy)]
@@ -48,6 +64,8 @@ pub(super) struct Entry {
     pub(super) grants: u32,
     pub(super) version: u32,
     pub(super) used: u32,
+    /// Its use is not written back yet.
+    pub(super) noted: bool,
     pub(super) extra: u32,
     pub(super) spot: u32,
 }
@@ -77,19 +95,20 @@ impl Line {
         bytes
     }
 
-    /// Control, owner and grants as they stood together at one moment.
+    /// What changes, as it stood together at one moment.
     ///
     /// A writer goes over a control word that gives no more than the old or the new one ([`Line::update`]), so either
-    /// of two equal readings belongs to the grants between them. Retries only when a writer has made a step, and never
-    /// waits for one.
+    /// of two equal readings belongs to the grants between them. They are equal by chance only if 64 updates happen
+    /// between them. Retries only when a writer has made a step, and never waits for one.
     #[inline]
-    pub(super) fn standing(&self) -> (u64, u32, u32) {
+    pub(super) fn standing(&self) -> Standing {
         let mut control = self.control();
         loop {
             let who = self.who.load(Ordering::Acquire);
+            let extra = self.extra.load(Ordering::Acquire) & !NOTED;
             let again = self.control();
             if again == control {
-                return (control, (who >> 32) as u32, low_half(who));
+                return Standing { control, owner: (who >> 32) as u32, grants: low_half(who), extra };
             }
             control = again;
         }
@@ -100,7 +119,7 @@ impl Line {
     }
 
     pub(super) fn extra(&self) -> u32 {
-        self.extra.load(Ordering::Relaxed)
+        self.extra.load(Ordering::Relaxed) & !NOTED
     }
 
     pub(super) fn used(&self) -> u32 {
@@ -113,7 +132,15 @@ impl Line {
     pub(super) fn note_use(&self, second: u32) {
         if self.used.load(Ordering::Relaxed) != second {
             self.used.store(second, Ordering::Relaxed);
+            if self.extra.load(Ordering::Relaxed) & NOTED == 0 {
+                self.extra.fetch_or(NOTED, Ordering::Release);
+            }
         }
+    }
+
+    /// Whether it was used since the last call.
+    pub(super) fn take_note(&self) -> bool {
+        self.extra.load(Ordering::Relaxed) & NOTED != 0 && self.extra.fetch_and(!NOTED, Ordering::Acquire) & NOTED != 0
     }
 
     /// Fills an empty line. The control word comes last: who sees it sees the rest.
@@ -124,19 +151,27 @@ impl Line {
         self.who.store(join(entry.owner, entry.grants), Ordering::Relaxed);
         self.version.store(entry.version, Ordering::Relaxed);
         self.used.store(entry.used, Ordering::Relaxed);
-        self.extra.store(entry.extra, Ordering::Relaxed);
+        self.extra.store(entry.extra | if entry.noted { NOTED } else { 0 }, Ordering::Relaxed);
         self.spot.store(entry.spot, Ordering::Relaxed);
         self.control.store(entry.control | OCCUPIED, Ordering::Release);
     }
 
-    /// Sets control and grants. Owner, version and digest never change.
-    pub(super) fn update(&self, control: u64, owner: u32, grants: u32) {
+    /// Sets what can change. Owner, version and digest never do.
+    pub(super) fn update(&self, new: Standing) {
+        let Standing { control, owner, grants, extra } = new;
         let old = self.control();
-        if self.who.load(Ordering::Relaxed) != join(owner, grants) {
-            self.control.store(stricter(old, control) | OCCUPIED, Ordering::Release);
+        let count = old & !(COUNT - 1);
+        let word = |control: u64, steps: u64| {
+            (control & (COUNT - 1)) | OCCUPIED | count.wrapping_add(steps.wrapping_mul(COUNT))
+        };
+        if self.who.load(Ordering::Relaxed) != join(owner, grants) || self.extra() != extra {
+            self.control.store(word(stricter(old, control), 1), Ordering::Release);
             self.who.store(join(owner, grants), Ordering::Release);
+            // The top bit is set by readers.
+            let top = |held: u32| Some((held & NOTED) | extra);
+            let _ = self.extra.fetch_update(Ordering::Release, Ordering::Relaxed, top);
         }
-        self.control.store(control | OCCUPIED, Ordering::Release);
+        self.control.store(word(control, 2), Ordering::Release);
     }
 
     pub(super) fn clear_unused(&self) {
@@ -165,6 +200,7 @@ impl Line {
             grants: low_half(who),
             version: self.version(),
             used: self.used(),
+            noted: self.extra.load(Ordering::Relaxed) & NOTED != 0,
             extra: self.extra(),
             spot: self.spot.load(Ordering::Relaxed),
         })
@@ -188,7 +224,7 @@ pub(super) fn time(control: u64) -> Option<i64> {
 /// Flags of both and the earlier time; a time that ends the secret only if that one is the earlier.
 pub(super) fn stricter(one: u64, other: u64) -> u64 {
     let earlier = if one & TIME <= other & TIME { one } else { other };
-    ((one | other) & !(TIME | SECRET_ENDS)) | (earlier & (TIME | SECRET_ENDS))
+    ((one | other) & FLAGS & !SECRET_ENDS) | (earlier & (TIME | SECRET_ENDS))
 }
 
 fn join(owner: u32, grants: u32) -> u64 {

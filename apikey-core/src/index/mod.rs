@@ -22,7 +22,7 @@ use crate::rights::{Rights, SecretRights};
 use crate::token::{self, BODY_CHARS};
 use crate::verified::{IdForm, Superseded, VerifiedKey};
 
-use line::{DISABLED, EXTRA, Entry, Line, REVOKED, SECRET_ENDS, SUPERSEDED, UNUSED};
+use line::{DISABLED, EXTRA, Entry, Line, REVOKED, SECRET_ENDS, SUPERSEDED, Standing, UNTIL_USE, UNUSED};
 use table::{Extra, Table};
 
 pub(crate) struct Index {
@@ -106,14 +106,14 @@ impl Index {
     pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
         let table = self.table.load();
         let line = table.find(key.spot, &key.digest).ok_or(AuthError::Invalid)?;
-        let (control, ..) = line.standing();
-        self.state(&table, line, control, now).map(|_| ())
+        self.state(&table, line.standing(), now).map(|_| ())
     }
 
     #[inline]
     fn judge(&self, table: &Table, line: &Line, spot: u32, digest: Digest, id: Option<IdForm>, now: i64) -> Verdict {
-        let (control, owner, grants) = line.standing();
-        let extra = self.state(table, line, control, now)?;
+        let standing = line.standing();
+        let extra = self.state(table, standing, now)?;
+        let Standing { control, owner, grants, .. } = standing;
         let id = match (id, extra) {
             (Some(id), _) => id,
             (None, Some(extra)) => IdForm::Known(KeyId::from_u128(extra.id)),
@@ -123,10 +123,10 @@ impl Index {
         if self.track_use {
             line.note_use(u32::try_from(now / 1000).unwrap_or(0));
         }
-        let superseded = match (control & SUPERSEDED != 0, line::time(control)) {
-            (false, _) => Superseded::No,
-            (true, Some(end)) => Superseded::Until(end),
-            (true, None) => Superseded::UntilUse,
+        let superseded = match line::time(control) {
+            _ if control & SUPERSEDED == 0 => Superseded::No,
+            Some(end) if control & UNTIL_USE == 0 => Superseded::Until(end),
+            _ => Superseded::UntilUse,
         };
         let key = VerifiedKey { id, digest, spot, store: self.store, owner, grants, version, superseded };
         Ok((key, control & UNUSED != 0))
@@ -134,9 +134,15 @@ impl Index {
 
     /// The order in which a state is told. Nothing of it is looked at before the digest has matched.
     #[inline]
-    fn state<'t>(&self, table: &'t Table, line: &Line, control: u64, now: i64) -> Result<Option<&'t Extra>, AuthError> {
+    fn state<'t>(&self, table: &'t Table, standing: Standing, now: i64) -> Result<Option<&'t Extra>, AuthError> {
+        let Standing { control, extra, .. } = standing;
+        let extra = match control & EXTRA {
+            0 => None,
+            _ => Some(table.extra(extra).ok_or(AuthError::Unavailable)?),
+        };
         let over = line::time(control).is_some_and(|end| end <= now);
-        if control & line::DEAD != 0 || (over && control & SECRET_ENDS != 0) {
+        let ended = || extra.and_then(|extra| extra.secret_end).is_some_and(|end| end <= now);
+        if control & line::DEAD != 0 || (over && (control & SECRET_ENDS != 0 || ended())) {
             return Err(AuthError::Invalid);
         }
         if control & (REVOKED | DISABLED) != 0 {
@@ -145,10 +151,7 @@ impl Index {
         if over {
             return Err(AuthError::Expired);
         }
-        if control & EXTRA == 0 {
-            return Ok(None);
-        }
-        let extra = table.extra(line).ok_or(AuthError::Unavailable)?;
+        let Some(extra) = extra else { return Ok(None) };
         if extra.not_before.is_some_and(|start| now < start) {
             return Err(AuthError::Inactive);
         }
@@ -162,7 +165,8 @@ impl Index {
         if line.control() & UNUSED == 0 {
             return false;
         }
-        if let Some((spot, ended)) = shelf.table.extra(line).and_then(|extra| extra.ends) {
+        let extra = shelf.table.extra(line.extra()).filter(|_| line.control() & EXTRA != 0);
+        if let Some((spot, ended)) = extra.and_then(|extra| extra.ends) {
             shelf.kill(spot, &ended);
         }
         line.clear_unused();
@@ -182,34 +186,30 @@ impl Index {
         }
     }
 
-    /// Takes away at once what a change takes away, and gives nothing. Whether it took anything.
-    pub(crate) fn restrict(&self, before: &Rights, after: Option<&Rights>) -> Result<bool, Full> {
+    /// Takes away at once what a change takes away, and gives nothing.
+    pub(crate) fn restrict(&self, before: &Rights, after: Option<&Rights>) -> Result<(), Full> {
         let shelf = self.lock();
-        let mut took = false;
         for old in &before.secrets {
             let Some(line) = shelf.table.find(spot(before.id, old), &old.digest) else { continue };
             let kept =
                 after.and_then(|after| Some((after, after.secrets.iter().find(|new| new.digest == old.digest)?)));
             let Some((after, secret)) = kept else {
                 line.kill();
-                took = true;
                 continue;
             };
             // A rotation that the disk refuses must not end the old secret: nobody has the new one.
             let secret = SecretRights { end: old.end, unused: false, ..secret.clone() };
             // Against what is visible, not against the record: that may be ahead of the disk.
-            let (visible, owner, grants) = line.standing();
-            let control = line::stricter(visible, control(after, &secret));
-            let narrowed = match grants == after.grants {
-                true => grants,
-                false => GRANTS.number(&grants::common(GRANTS.text(grants), GRANTS.text(after.grants)))?,
+            let visible = line.standing();
+            let grants = match visible.grants == after.grants {
+                true => visible.grants,
+                false => GRANTS.number(&grants::common(GRANTS.text(visible.grants), GRANTS.text(after.grants)))?,
             };
-            if (control, narrowed) != (visible, grants) {
-                line.update(control, owner, narrowed);
-                took = true;
-            }
+            let (extra, flag) = shelf.extra_for(line, secret_end(after, &secret));
+            let control = line::stricter(visible.control, control(after, &secret) | flag);
+            line.update(Standing { control, grants, extra, ..visible });
         }
-        Ok(took)
+        Ok(())
     }
 
     /// Makes a durable change visible: updates the secrets that were there before it, puts in the others. One that
@@ -251,9 +251,10 @@ impl Index {
             let older = rights.secrets.iter().find(|older| older.digest == digest)?;
             Some((self::spot(rights.id, older), digest))
         });
-        if secret.imported.is_some() || rights.not_before.is_some() || ends.is_some() {
+        let secret_end = secret_end(rights, secret);
+        if secret.imported.is_some() || rights.not_before.is_some() || ends.is_some() || secret_end.is_some() {
             control |= EXTRA;
-            extra = shelf.table.add_extra(Extra { id: rights.id, not_before: rights.not_before, ends });
+            extra = shelf.table.add_extra(Extra { id: rights.id, not_before: rights.not_before, ends, secret_end });
         }
         shelf.table.insert(&Entry {
             digest: secret.digest,
@@ -262,6 +263,7 @@ impl Index {
             grants: rights.grants,
             version: secret.version,
             used,
+            noted: false,
             extra,
             spot,
         });
@@ -313,16 +315,25 @@ impl Index {
         lines.map(Line::used).max().filter(|second| *second > 0).map(|second| i64::from(second) * 1000)
     }
 
-    /// Every live secret used in this second or later, by the first half of its digest.
-    pub(crate) fn used_since(&self, second: u32, mut each: impl FnMut([u8; 16], u32)) {
-        let table = self.table.load_full();
-        for line in table.lines().iter().filter(|line| line.used() >= second.max(1)) {
+    /// Every live secret used since the last call, by the first half of its digest, with the second of use.
+    pub(crate) fn take_uses(&self, mut each: impl FnMut([u8; 16], u32)) {
+        // No table may grow meanwhile: a note taken from the old one would stand in the new.
+        let shelf = self.lock();
+        for line in shelf.table.lines().iter().filter(|line| line.take_note()) {
             if let Some(entry) = line.entry()
                 && let Some((half, _)) = entry.digest.split_first_chunk()
             {
                 each(*half, entry.used);
             }
         }
+    }
+
+    /// The secrets that the first use of their successor has ended.
+    pub(crate) fn ended_by_use(&self, rights: &Rights) -> Vec<Digest> {
+        let table = self.table.load();
+        let until_use = rights.secrets.iter().filter(|secret| secret.end == SecretEnd::FirstUse);
+        let ended = until_use.filter(|secret| table.find(spot(rights.id, secret), &secret.digest).is_none());
+        ended.map(|secret| secret.digest).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelf> {
@@ -342,10 +353,24 @@ impl Shelf {
                 continue;
             };
             // Whether it was used is known better here than in the record.
+            let (extra, flag) = self.extra_for(line, secret_end(rights, secret));
             let kept = line.control() & (EXTRA | UNUSED);
-            let control = control(rights, secret) & !UNUSED | kept;
-            line.update(control, rights.owner, rights.grants);
+            let control = control(rights, secret) & !UNUSED | kept | flag;
+            line.update(Standing { control, owner: rights.owner, grants: rights.grants, extra });
         }
+    }
+
+    /// The number of the line's extra with this end, and the flag that says there is one.
+    fn extra_for(&self, line: &Line, secret_end: Option<i64>) -> (u32, u64) {
+        let number = line.extra();
+        let held = self.table.extra(number).filter(|_| line.control() & EXTRA != 0);
+        if held.and_then(|extra| extra.secret_end) == secret_end {
+            return (number, 0);
+        }
+        // Extras are never written again: a reader may be looking.
+        let none = Extra { id: 0, not_before: None, ends: None, secret_end };
+        let extra = held.map_or(none, |held| Extra { secret_end, ..held.clone() });
+        (self.table.add_extra(extra), EXTRA)
     }
 
     fn kill_all(&self, rights: &Rights) {
@@ -366,6 +391,14 @@ fn spot(id: u128, secret: &SecretRights) -> u32 {
     }
 }
 
+/// The secret's end, if its key ends earlier.
+fn secret_end(rights: &Rights, secret: &SecretRights) -> Option<i64> {
+    match (secret.end, rights.expires_at) {
+        (SecretEnd::At(end), Some(expires)) if expires < end => Some(end),
+        _ => None,
+    }
+}
+
 fn control(rights: &Rights, secret: &SecretRights) -> u64 {
     let flag = |flag, on| if on { flag } else { 0 };
     let (end, ends) = match (secret.end, rights.expires_at) {
@@ -375,6 +408,7 @@ fn control(rights: &Rights, secret: &SecretRights) -> u64 {
     let flags = flag(REVOKED, rights.revoked)
         | flag(DISABLED, rights.disabled)
         | flag(SUPERSEDED, secret.end != SecretEnd::Never)
+        | flag(UNTIL_USE, secret.end == SecretEnd::FirstUse)
         | flag(UNUSED, secret.unused)
         | flag(SECRET_ENDS, ends);
     line::with_time(flags, end)

@@ -26,6 +26,8 @@ pub(super) struct Extra {
     pub(super) not_before: Option<i64>,
     /// The secret that the first use of this one ends.
     pub(super) ends: Option<(u32, Digest)>,
+    /// When the secret ends, where its key ends earlier: the line has room for one time.
+    pub(super) secret_end: Option<i64>,
 }
 
 impl Table {
@@ -73,12 +75,12 @@ impl Table {
         }
     }
 
-    pub(super) fn extra(&self, line: &Line) -> Option<&Extra> {
-        self.extras.get(usize::try_from(line.extra()).ok()?)
+    pub(super) fn extra(&self, number: u32) -> Option<&Extra> {
+        self.extras.get(usize::try_from(number).ok()?)
     }
 
     pub(super) fn add_extra(&self, extra: Extra) -> u32 {
-        u32::try_from(self.extras.push(extra)).unwrap_or(u32::MAX)
+        u32::try_from(self.extras.push(extra)).unwrap_or(u32::MAX >> 1)
     }
 
     /// Puts an entry on the first empty line of its cluster. The caller has seen to the room.
@@ -101,7 +103,7 @@ impl Table {
     pub(super) fn copy_to(&self, larger: &Self) {
         for line in &self.lines {
             let Some(mut entry) = line.entry() else { continue };
-            if let Some(extra) = self.extra(line).filter(|_| entry.control & super::line::EXTRA != 0) {
+            if let Some(extra) = self.extra(entry.extra).filter(|_| entry.control & super::line::EXTRA != 0) {
                 entry.extra = larger.add_extra(extra.clone());
             }
             larger.insert(&entry);

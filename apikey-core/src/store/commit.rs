@@ -9,7 +9,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::index::Index;
 use crate::rights::Rights;
 
-/// A written change that is not visible yet.
+/// A change that is not visible yet.
+#[derive(Clone)]
 pub(super) struct Pending {
     pub(super) id: u128,
     pub(super) before: Option<Rights>,
@@ -24,7 +25,8 @@ pub(super) struct Commit {
 
 #[derive(Default)]
 struct State {
-    /// Number of changes ever written, and of those on disk.
+    /// Number of changes ever written, and of those on disk. The queue begins behind the latter, and may end with
+    /// changes that are announced and not written.
     written: u64,
     durable: u64,
     queue: VecDeque<Pending>,
@@ -36,14 +38,28 @@ struct State {
 }
 
 impl Commit {
-    /// Puts written changes in line. The caller is the one writer.
-    pub(super) fn enqueue(&self, changes: Vec<Pending>) {
+    /// Names changes that are about to be written: from now on nothing earlier of their keys becomes visible beyond
+    /// what they leave. The caller is the one writer, and calls [`written_now`](Self::written_now) or
+    /// [`fail`](Self::fail) next.
+    pub(super) fn announce(&self, changes: Vec<Pending>) {
         let mut state = self.lock();
         for change in changes {
             *state.waiting.entry(change.id).or_default() += 1;
             state.queue.push_back(change);
-            state.written += 1;
         }
+    }
+
+    /// All that is announced is written, and waits for the sync.
+    pub(super) fn written_now(&self) {
+        let mut state = self.lock();
+        state.written = state.durable + state.queue.len() as u64;
+    }
+
+    /// A write failed: nothing more is acknowledged. What was announced goes on narrowing what is visible.
+    pub(super) fn fail(&self, error: &io::Error) {
+        let mut state = self.lock();
+        state.failed.get_or_insert_with(|| (error.kind(), error.to_string()));
+        self.turn.notify_all();
     }
 
     /// The ticket to wait with for all that is written.
@@ -82,7 +98,7 @@ impl Commit {
         self.lock().check()
     }
 
-    /// Whether a key is written but was never visible.
+    /// Whether a key was never visible.
     pub(super) fn is_unborn(&self, id: u128) -> bool {
         let state = self.lock();
         state.waiting.contains_key(&id)

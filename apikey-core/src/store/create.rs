@@ -43,14 +43,14 @@ impl KeyStore {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let drafts = keys.into_iter().map(|key| self.inner.draft(key)).collect::<Result<Vec<_>, _>>()?;
+        let drafts = keys.into_iter().map(|key| self.inner().draft(key)).collect::<Result<Vec<_>, _>>()?;
         let mut tokens = Vec::new();
-        let outcomes = self.inner.change(|writer, disk| {
+        let outcomes = self.inner().change(|writer, disk| {
             tokens.clear();
             let mut digests = HashSet::new();
             let mut changes = Vec::with_capacity(drafts.len());
             for draft in &drafts {
-                let (token, change) = self.inner.realise(draft, writer, disk)?;
+                let (token, change) = self.inner().realise(draft, writer, disk)?;
                 if let Action::Create(record) = &change.action
                     && !record.secrets.iter().all(|secret| digests.insert(secret.digest))
                 {
@@ -61,7 +61,7 @@ impl KeyStore {
             }
             Ok(changes)
         })?;
-        let now = self.inner.time.now_ms();
+        let now = self.inner().time.now_ms();
         let records = outcomes.into_iter().filter_map(|outcome| outcome.after);
         Ok(tokens
             .into_iter()

@@ -117,7 +117,7 @@ impl Disk {
     }
 
     /// Writes a batch in one transaction. Not durable before [`sync`](Self::sync).
-    pub(super) fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+    pub(super) fn write(&self, batch: &Batch) -> io::Result<()> {
         let trees = (&self.keys, &self.owners, &self.imported, &self.events, &self.meta);
         let written = trees.transaction(|(keys, owners, imported, events, meta)| {
             for write in &batch.writes {
@@ -146,7 +146,7 @@ impl Disk {
         });
         written.map_err(|error| match error {
             TransactionError::Abort(never) => match never {},
-            TransactionError::Storage(error) => error.into(),
+            TransactionError::Storage(error) => io_error(error),
         })
     }
 
@@ -155,6 +155,14 @@ impl Disk {
         let Some(file) = &self.file else { return Ok(()) };
         self.db.flush().map_err(io_error)?;
         file.sync_data()
+    }
+
+    pub(super) fn owner_keys(&self) -> Box<dyn Iterator<Item = Result<IVec, StoreError>>> {
+        Box::new(self.owners.iter().keys().map(|key| Ok(key?)))
+    }
+
+    pub(super) fn imported_keys(&self) -> Box<dyn Iterator<Item = Result<IVec, StoreError>>> {
+        Box::new(self.imported.iter().keys().map(|key| Ok(key?)))
     }
 
     pub(super) fn uses(&self) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> {
@@ -187,7 +195,7 @@ pub(super) fn imported_digests(record: &Record) -> impl Iterator<Item = Digest> 
     imported.map(|secret| secret.digest)
 }
 
-fn owner_key(owner: &str, id: u128) -> Vec<u8> {
+pub(super) fn owner_key(owner: &str, id: u128) -> Vec<u8> {
     // No owner has a control character, so the zero byte ends it.
     [owner.as_bytes(), &[0], &id.to_be_bytes()].concat()
 }

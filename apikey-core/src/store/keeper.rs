@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Inner;
 
@@ -37,11 +37,12 @@ impl Bell {
         self.rung.notify_one();
     }
 
-    /// Waits for a ring or the end of a round.
-    fn wait(&self) -> Ring {
+    /// Waits for a ring, at most until then.
+    fn wait(&self, until: Instant) -> Ring {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let silent = |ring: &mut Ring| *ring == Ring::Silent;
-        let (mut state, _) = self.rung.wait_timeout_while(state, ROUND, silent).unwrap_or_else(PoisonError::into_inner);
+        let left = until.saturating_duration_since(Instant::now());
+        let (mut state, _) = self.rung.wait_timeout_while(state, left, silent).unwrap_or_else(PoisonError::into_inner);
         let ring = *state;
         if ring == Ring::Work {
             *state = Ring::Silent;
@@ -53,15 +54,17 @@ impl Bell {
 /// Starts the thread. It ends when the bell says so; the store's last handle sees to that.
 pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("apikey".into()).spawn(move || {
+        // The first round at once: secrets may have ended while the store was closed.
+        let mut round = Instant::now();
         loop {
-            match inner.bell.wait() {
-                Ring::End => return,
-                Ring::Work => inner.keep_first_uses(),
-                Ring::Silent => {
-                    inner.keep_first_uses();
-                    inner.erase_ended();
-                    inner.write_back_uses();
-                }
+            if inner.bell.wait(round) == Ring::End {
+                return;
+            }
+            inner.keep_first_uses();
+            if Instant::now() >= round {
+                inner.erase_ended();
+                inner.write_back_uses();
+                round = Instant::now() + ROUND;
             }
         }
     })

@@ -31,10 +31,10 @@ impl KeyStore {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn get(&self, id: KeyId) -> Result<Option<KeyInfo>, StoreError> {
-        let disk = self.inner.disk()?;
+        let disk = self.inner().disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
-        let record = disk.record(id.as_u128())?.filter(|(record, _)| !self.inner.commit.is_unborn(record.id));
-        record.map(|(record, _)| self.inner.info(record)).transpose()
+        let record = disk.record(id.as_u128())?.filter(|(record, _)| !self.inner().commit.is_unborn(record.id));
+        record.map(|(record, _)| self.inner().info(record)).transpose()
     }
 
     /// A page of the keys that the filter names, in order of creation. Keys are looked at one by one: a filter by
@@ -45,17 +45,17 @@ impl KeyStore {
     /// [`StoreError::Closed`].
     pub fn list(&self, filter: &KeyFilter) -> Result<Page, StoreError> {
         let size = filter.page_size()?;
-        let disk = self.inner.disk()?;
+        let disk = self.inner().disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
         let after = filter.after.map(KeyId::as_u128);
-        let now = from_ms(self.inner.time.now_ms());
+        let now = from_ms(self.inner().time.now_ms());
         let mut keys: Vec<KeyInfo> = Vec::new();
         let mut more = false;
         let mut visit = |record: Record| -> Result<bool, StoreError> {
-            if self.inner.commit.is_unborn(record.id) {
+            if self.inner().commit.is_unborn(record.id) {
                 return Ok(true);
             }
-            let info = self.inner.info(record)?;
+            let info = self.inner().info(record)?;
             if filter.admits(&info, now) {
                 more = keys.len() == size;
                 if !more {
@@ -91,16 +91,16 @@ impl KeyStore {
     /// [`within`](KeyUpdate::within); [`StoreError::NotDurable`], [`StoreError::Io`], [`StoreError::Closed`].
     pub fn update(&self, id: KeyId, update: KeyUpdate) -> Result<KeyInfo, StoreError> {
         let fields = checked(&update)?;
-        let outcomes = self.inner.change(|_, disk| {
+        let outcomes = self.inner().change(|_, disk| {
             if let Some(actor) = &update.within {
                 let held = disk.record(id.as_u128())?.map(|(record, _)| record.permissions).unwrap_or_default();
-                self.inner.cap(actor, disk, &held)?;
-                self.inner.cap(actor, disk, fields.permissions.as_deref().unwrap_or_default())?;
+                self.inner().cap(actor, disk, &held)?;
+                self.inner().cap(actor, disk, fields.permissions.as_deref().unwrap_or_default())?;
             }
-            Ok(vec![self.inner.change_of(id.as_u128(), Action::Update(Box::new(fields.clone())))])
+            Ok(vec![self.inner().change_of(id.as_u128(), Action::Update(Box::new(fields.clone())))])
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after).ok_or(StoreError::NotFound(id))?;
-        self.inner.info(after)
+        self.inner().info(after)
     }
 
     /// Gives a key a new secret; id, name, permissions and history stay. The old secret stays good for the overlap.
@@ -125,7 +125,7 @@ impl KeyStore {
     /// overlap; [`StoreError::Invalid`] for an overlap that is not positive; [`StoreError::NotDurable`],
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn rotate(&self, id: KeyId, overlap: Overlap) -> Result<CreatedKey, StoreError> {
-        self.inner.rotate(id, overlap, None)
+        self.inner().rotate(id, overlap, None)
     }
 
     /// Rotates a key as far as `actor` may: each of the key's grants must be covered by one of the actor's, which
@@ -134,7 +134,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`rotate`](Self::rotate), and [`StoreError::Exceeds`].
     pub fn rotate_within(&self, id: KeyId, overlap: Overlap, actor: &VerifiedKey) -> Result<CreatedKey, StoreError> {
-        self.inner.rotate(id, overlap, Some(actor))
+        self.inner().rotate(id, overlap, Some(actor))
     }
 
     /// Ends a key for good; its record stays. In force before anything is written, so that no verification that
@@ -147,8 +147,8 @@ impl KeyStore {
     pub fn revoke(&self, id: KeyId, reason: impl Into<String>) -> Result<(), StoreError> {
         let reason = reason.into();
         bounds::reason(&reason)?;
-        let revoke = || self.inner.change_of(id.as_u128(), Action::Revoke { reason: reason.clone() });
-        self.inner.change(|_, _| Ok(vec![revoke()])).map(|_| ())
+        let revoke = || self.inner().change_of(id.as_u128(), Action::Revoke { reason: reason.clone() });
+        self.inner().change(|_, _| Ok(vec![revoke()])).map(|_| ())
     }
 
     /// Revokes every key of an owner. How many were not revoked before.
@@ -163,10 +163,10 @@ impl KeyStore {
         let mut revoked = 0;
         loop {
             let mut last = None;
-            let outcomes = self.inner.change(|_, disk| {
+            let outcomes = self.inner().change(|_, disk| {
                 let ids = disk.ids_of(owner, after).take(CHUNK).collect::<Result<Vec<u128>, _>>()?;
                 last = ids.last().copied();
-                let action = |id| self.inner.change_of(id, Action::Revoke { reason: reason.clone() });
+                let action = |id| self.inner().change_of(id, Action::Revoke { reason: reason.clone() });
                 Ok(ids.into_iter().map(action).collect())
             })?;
             revoked += outcomes.iter().filter(|outcome| outcome.changed).count();
@@ -177,17 +177,18 @@ impl KeyStore {
         }
     }
 
-    /// Deletes the records of keys that were revoked, or expired, before a time, which is now at the latest. How many.
-    /// Their events stay.
+    /// Deletes the records of keys that were revoked, or expired, before a time. How many. Their events
+    /// stay. A key that is still good is never deleted, whatever the time.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: some may be deleted already.
     pub fn purge(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
-        // Not later than now: a key that is still good is never deleted.
-        let before = before.timestamp_millis().min(self.inner.time.now_ms());
+        let before = before.timestamp_millis();
         let over = |record: &Record| {
-            let ended = record.revoked.as_ref().map(|revoked| revoked.at).into_iter().chain(record.expires_at);
-            ended.min().is_some_and(|end| end < before)
+            let revoked = record.revoked.as_ref().is_some_and(|revoked| revoked.at < before);
+            // A key that is still good is never deleted, whatever time was asked.
+            let expired = record.expires_at.is_some_and(|end| end < before && end <= self.inner().time.now_ms());
+            revoked || expired
         };
         let mut after = None;
         let mut purged = 0;
@@ -196,7 +197,7 @@ impl KeyStore {
             let mut found = Vec::new();
             let mut last = None;
             {
-                let disk = self.inner.disk()?;
+                let disk = self.inner().disk()?;
                 let disk = disk.as_ref().ok_or(StoreError::Closed)?;
                 for item in disk.records(after) {
                     let (id, frame) = item?;
@@ -209,11 +210,11 @@ impl KeyStore {
                     }
                 }
             }
-            let outcomes = self.inner.change(|_, disk| {
+            let outcomes = self.inner().change(|_, disk| {
                 let mut changes = Vec::new();
                 for id in &found {
                     if disk.record(*id)?.is_some_and(|(record, _)| over(&record)) {
-                        changes.push(self.inner.change_of(*id, Action::Purge));
+                        changes.push(self.inner().change_of(*id, Action::Purge));
                     }
                 }
                 Ok(changes)
@@ -290,8 +291,11 @@ impl Inner {
         }
     }
 
-    fn info(&self, record: Record) -> Result<KeyInfo, StoreError> {
+    fn info(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
         let rights = Rights::of(&record).map_err(std::io::Error::from)?;
+        // The first use of a successor is in force before it is written.
+        let ended = self.index.ended_by_use(&rights);
+        record.secrets.retain(|secret| !ended.contains(&secret.digest));
         let last_used = Index::last_used(&self.index, &rights);
         Ok(KeyInfo::new(record, last_used, self.time.now_ms()))
     }

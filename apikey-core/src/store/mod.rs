@@ -11,8 +11,7 @@ mod writer;
 
 use std::fmt;
 use std::fs::File;
-use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
@@ -38,7 +37,7 @@ pub use builder::KeyStoreBuilder;
 /// The store of a process: keys on disk in a directory of their own, and in memory for verification.
 ///
 /// It is a handle: clones are cheap and mean the same store, from any thread. A verification takes a fraction of a
-/// microsecond and waits for nothing; a change returns when it is on disk and holds for the next verification.
+/// microsecond and waits for no disk; a change returns when it is on disk and holds for the next verification.
 ///
 /// ```
 /// use apikey_core::{KeyStore, NewKey, Requirement};
@@ -58,11 +57,7 @@ pub use builder::KeyStoreBuilder;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct KeyStore {
-    inner: Arc<Inner>,
-    /// Dropped with the last handle.
-    life: Arc<Life>,
-}
+pub struct KeyStore(Arc<Life>);
 
 struct Inner {
     index: Index,
@@ -78,8 +73,6 @@ struct Inner {
     /// `None` once the store is closed.
     disk: RwLock<Option<Disk>>,
     opened: Mutex<Option<Opened>>,
-    /// Times of use from this second on are not written back yet.
-    uses_from: AtomicU32,
 }
 
 /// A secret that was used for the first time since it succeeded another.
@@ -92,10 +85,12 @@ struct FirstUse {
 /// What a store holds on to until it is closed.
 struct Opened {
     temporary: Option<TempDir>,
-    #[allow(dead_code, reason = "held, not read: the lock ends when it is dropped")]
     lock: Option<File>,
+    /// Sled's directory.
+    database: PathBuf,
 }
 
+/// What the handles share; dropped with the last of them, which closes the store.
 struct Life {
     inner: Arc<Inner>,
     keeper: Mutex<Option<JoinHandle<()>>>,
@@ -128,9 +123,9 @@ impl KeyStore {
     fn start(inner: Inner) -> Result<Self, std::io::Error> {
         let inner = Arc::new(inner);
         let life = Arc::new(Life { inner: inner.clone(), keeper: Mutex::default() });
-        let keeper = keeper::start(inner.clone())?;
+        let keeper = keeper::start(inner)?;
         *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
-        Ok(Self { inner, life })
+        Ok(Self(life))
     }
 
     /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.
@@ -139,7 +134,7 @@ impl KeyStore {
     /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended; the key's state (revoked, disabled,
     /// expired, not yet valid) only to who holds its secret; [`AuthError::Unavailable`] after [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.inner.verify(token)
+        self.inner().verify(token)
     }
 
     /// Verifies a token, and holds the key against a requirement.
@@ -147,7 +142,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        let key = self.inner.verify(token)?;
+        let key = self.inner().verify(token)?;
         key.require(requirement)?;
         Ok(key)
     }
@@ -169,25 +164,25 @@ impl KeyStore {
     /// # Errors
     /// As [`verify`](Self::verify). A key that another store has verified is [`AuthError::Invalid`].
     pub fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
-        self.inner.recheck(key)
+        self.inner().recheck(key)
     }
 
     /// Whether this very store, through any of its handles, has verified the key.
     #[must_use]
-    pub fn verified(&self, key: &VerifiedKey) -> bool {
-        self.inner.store == key.store
+    pub fn has_verified(&self, key: &VerifiedKey) -> bool {
+        self.inner().store == key.store
     }
 
     /// Where requests carry their key, and what refusals say.
     #[must_use]
     pub fn rule(&self) -> &HeaderRule {
-        &self.inner.rule
+        &self.inner().rule
     }
 
     /// The response to a refused request, as this store's options make it.
     #[must_use]
     pub fn refuse(&self, error: &AuthError) -> Refusal {
-        self.inner.rule.refuse(error)
+        self.inner().rule.refuse(error)
     }
 
     /// Makes this the default store of the process, for handlers that are given none by their framework. For small
@@ -212,7 +207,13 @@ impl KeyStore {
     /// # Errors
     /// [`StoreError::Io`] if the last times of use could not be written; the store is closed all the same.
     pub fn close(&self) -> Result<(), StoreError> {
-        self.life.end()
+        self.0.end()
+    }
+}
+
+impl KeyStore {
+    fn inner(&self) -> &Inner {
+        &self.0.inner
     }
 }
 
@@ -231,7 +232,6 @@ impl Inner {
             bell: Bell::default(),
             disk: RwLock::new(Some(disk)),
             opened: Mutex::new(Some(opened)),
-            uses_from: AtomicU32::new(1),
         }
     }
 
@@ -279,6 +279,10 @@ impl Inner {
         std::mem::take(&mut *self.first_uses.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn put_back_first_uses(&self, uses: impl Iterator<Item = FirstUse>) {
+        self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).extend(uses);
+    }
+
     fn disk(&self) -> Result<RwLockReadGuard<'_, Option<Disk>>, StoreError> {
         let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner);
         if disk.is_some() { Ok(disk) } else { Err(StoreError::Closed) }
@@ -307,10 +311,8 @@ impl Inner {
     fn try_write_back_uses(&self) -> Result<(), StoreError> {
         let disk = self.disk()?;
         let Some(disk) = disk.as_ref() else { return Err(StoreError::Closed) };
-        let now = u32::try_from(self.time.now_ms() / 1000).unwrap_or(0);
-        let from = self.uses_from.swap(now, Ordering::AcqRel);
         let mut uses = Vec::new();
-        self.index.used_since(from.min(now), |secret, second| uses.push((secret, second)));
+        self.index.take_uses(|secret, second| uses.push((secret, second)));
         disk.set_uses(&uses)
     }
 }
@@ -318,16 +320,18 @@ impl Inner {
 impl Life {
     fn end(&self) -> Result<(), StoreError> {
         let inner = &self.inner;
-        if inner.disk().is_err() {
-            return Ok(());
-        }
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Held to the end: a second close returns when the first is done.
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         inner.bell.end();
-        if let Some(keeper) = keeper {
+        if let Some(keeper) = keeper.take() {
             // It panicked if this fails; then there is nothing left to stop.
             let _ = keeper.join();
         }
+        if inner.disk().is_err() {
+            return Ok(());
+        }
         inner.keep_first_uses();
+        inner.erase_ended();
         let written = match inner.try_write_back_uses() {
             Err(StoreError::Closed) => return Ok(()),
             other => other,
@@ -338,7 +342,11 @@ impl Life {
         let synced = disk.as_ref().map_or(Ok(()), Disk::sync);
         drop(disk);
         let opened = inner.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(opened);
+        if let Some(Opened { lock: Some(lock), database, .. }) = opened {
+            open::make_all_private(&database)?;
+            // A process forked a moment ago may hold the file, too; unlocking ends the lock for all.
+            lock.unlock()?;
+        }
         written?;
         Ok(synced?)
     }
@@ -355,8 +363,8 @@ impl Drop for Life {
 impl fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyStore")
-            .field("store", &self.inner.store)
-            .field("rule", &self.inner.rule)
+            .field("store", &self.inner().store)
+            .field("rule", &self.inner().rule)
             .finish_non_exhaustive()
     }
 }

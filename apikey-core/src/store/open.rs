@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::key_id::KeyId;
 use crate::record::Record;
 use crate::rights::Rights;
 
-use super::disk::Disk;
+use super::disk::{Disk, imported_digests, owner_key};
 use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
 
@@ -32,6 +33,8 @@ const DATABASE: &str = "sled";
 const CREATING: &str = "creating-";
 /// Pages that sled may keep in memory; records are read only by changes and lists.
 const CACHE_BYTES: u64 = 256 * 1024 * 1024;
+/// The store's own lock is held, so sled's can only be that of a process forked a moment ago, until its `exec`.
+const FORK_GRACE: Duration = Duration::from_secs(2);
 const LOCK_STEP: Duration = Duration::from_millis(20);
 
 /// Tells stores of one process apart.
@@ -53,8 +56,9 @@ impl Frame for Meta {
 pub(super) fn temporary(options: KeyStoreBuilder) -> Result<KeyStore, OpenError> {
     let directory = TempDir::new().map_err(|source| OpenError::Io { path: std::env::temp_dir(), source })?;
     let path = directory.path().to_owned();
-    let database = sled_at(&path.join(DATABASE), &path)?;
-    let opened = Opened { temporary: Some(directory), lock: None };
+    let database_path = path.join(DATABASE);
+    let database = sled_at(&database_path, &path)?;
+    let opened = Opened { temporary: Some(directory), lock: None, database: database_path };
     finish(options, &path, database, opened)
 }
 
@@ -64,11 +68,20 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     let lock = lock(path, options.wait)?;
     let database_path = path.join(DATABASE);
     if !database_path.try_exists().map_err(io)? {
-        create(path).map_err(io)?;
+        create(path).map_err(|error| read_error(path, "the new database", error))?;
     }
     remove_unfinished_snapshots(&database_path).map_err(io)?;
     let database = sled_at(&database_path, path)?;
-    finish(options, path, database, Opened { temporary: None, lock: Some(lock) })
+    make_all_private(&database_path).map_err(io)?;
+    let opened = Opened { temporary: None, lock: Some(lock), database: database_path };
+    // Damage can make sled panic here, too.
+    match catch_unwind(AssertUnwindSafe(|| finish(options, path, database, opened))) {
+        Ok(result) => result,
+        Err(_) => {
+            let what = "the database panics when it is read".into();
+            Err(OpenError::Damaged { path: path.to_owned(), what, source: None })
+        }
+    }
 }
 
 /// Sees to it that the directory is there, and is one for a store.
@@ -124,6 +137,20 @@ fn make_private(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// sled makes its files under the process's umask.
+pub(super) fn make_all_private(directory: &Path) -> io::Result<()> {
+    make_private(directory, 0o700)?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_all_private(&entry.path())?;
+        } else {
+            make_private(&entry.path(), 0o600)?;
+        }
+    }
+    Ok(())
+}
+
 /// Held until the store is closed.
 fn lock(path: &Path, wait: Duration) -> Result<File, OpenError> {
     let io = |source| OpenError::Io { path: path.to_owned(), source };
@@ -142,7 +169,7 @@ fn lock(path: &Path, wait: Duration) -> Result<File, OpenError> {
 }
 
 /// Makes an empty database beside its place and renames it there: a cut at any moment leaves nothing or a whole one.
-fn create(path: &Path) -> io::Result<()> {
+fn create(path: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(CREATING) {
@@ -150,13 +177,14 @@ fn create(path: &Path) -> io::Result<()> {
         }
     }
     let building = tempfile::Builder::new().prefix(CREATING).tempdir_in(path)?;
-    let database = sled::Config::new().path(building.path()).open().map_err(crate::error::io_error)?;
-    database.flush().map_err(crate::error::io_error)?;
-    drop(database);
+    let disk = Disk::new(sled::Config::new().path(building.path()).open()?, building.path(), true)?;
+    // A database without its settings is one that has lost everything, and not a new one.
+    disk.set_meta(codec::encode(&Meta::default())?)?;
+    drop(disk);
+    make_all_private(building.path())?;
     for entry in fs::read_dir(building.path())? {
         let entry = entry?.path();
         if entry.is_file() {
-            make_private(&entry, 0o600)?;
             File::open(&entry)?.sync_all()?;
         }
     }
@@ -164,9 +192,10 @@ fn create(path: &Path) -> io::Result<()> {
     fs::rename(building.keep(), path.join(DATABASE))?;
     sync_directory(path)?;
     match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
-        _ => Ok(()),
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent)?,
+        _ => return Ok(()),
     }
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -194,26 +223,39 @@ fn remove_unfinished_snapshots(database: &Path) -> io::Result<()> {
 
 fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
     let damaged = |what: &str, source| OpenError::Damaged { path: path.to_owned(), what: what.to_owned(), source };
-    // Damage can make sled panic while it opens; that must not be the service's end.
     let config = sled::Config::new().path(database).cache_capacity(CACHE_BYTES);
-    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+    let until = Instant::now() + FORK_GRACE;
+    // Damage can make sled panic while it opens; that must not be the service's end.
+    let mut opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+    while matches!(&opened, Ok(Err(error)) if is_locked(error)) && Instant::now() < until {
+        std::thread::sleep(LOCK_STEP);
+        opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+    }
+    match opened {
         Ok(Ok(database)) => Ok(database),
-        Ok(Err(sled::Error::Io(error))) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(OpenError::InUse { path: path.to_owned() })
-        }
+        Ok(Err(error)) if is_locked(&error) => Err(OpenError::InUse { path: path.to_owned() }),
         Ok(Err(sled::Error::Io(source))) => Err(OpenError::Io { path: path.to_owned(), source }),
         Ok(Err(error)) => Err(damaged("the database does not open", Some(error.into()))),
         Err(_) => Err(damaged("the database panics when it is opened", None)),
     }
 }
 
+/// sled says so in words only.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
 /// Reads and checks everything, and starts the store.
 fn finish(options: KeyStoreBuilder, path: &Path, database: sled::Db, opened: Opened) -> Result<KeyStore, OpenError> {
-    let fault = |error| read_error(path, "", error);
+    let fault = |error| read_error(path, "its head", error);
     let directory = path.join(DATABASE);
     let disk = Disk::new(database, &directory, opened.temporary.is_none()).map_err(fault)?;
     let digesters = digesters(&options);
     let meta = read_meta(&disk, path)?;
+    if meta.is_none() && opened.temporary.is_none() {
+        let what = "its settings are gone, and maybe all keys".into();
+        return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+    }
     let bound = bind(&options, meta.clone().unwrap_or_default(), &digesters)?;
     let head = disk.head().map_err(fault)?.unwrap_or_default();
     let store = STORES.fetch_add(1, Ordering::Relaxed);
@@ -312,6 +354,7 @@ fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
     let used =
         |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
     let mut found = Found::default();
+    let (mut owners, mut imported) = (Tally::new(), Tally::new());
     for item in disk.records(None) {
         let (id, frame) = item.map_err(|error| read_error(path, "a record", error))?;
         let subject = || format!("the record of key {}", KeyId::from_u128(id));
@@ -330,11 +373,52 @@ fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
         if record.secrets.len() > 1 {
             found.overlapping.push(id);
         }
+        if !record.networks.is_empty() || record.limit.is_some() {
+            // Letting it in without them would be worse than not to open.
+            return Err(OpenError::Config(format!(
+                "{} names networks or a limit, which this version does not enforce: use the version that set them",
+                subject()
+            )));
+        }
+        owners.add(&owner_key(&record.owner, id));
+        imported_digests(&record).for_each(|digest| imported.add(&digest));
         let rights =
             Rights::of(&record).map_err(|full| OpenError::Io { path: path.to_owned(), source: full.into() })?;
         index.load(&rights, used);
     }
+    for (name, tally, keys) in
+        [("owners", owners, disk.owner_keys()), ("imported keys", imported, disk.imported_keys())]
+    {
+        let mut held = Tally { sum: 0, ..tally };
+        for key in keys {
+            held.add(&key.map_err(|error| read_error(path, name, error))?);
+        }
+        if held.sum != tally.sum {
+            let what = format!("the table of {name} does not fit the records");
+            return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+        }
+    }
     Ok(found)
+}
+
+/// Tells whether two sets of keys are the same without holding either: a sum of hashes.
+#[derive(Clone, Copy)]
+struct Tally {
+    sum: u64,
+    seed: u64,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self { sum: 0, seed: RandomState::new().hash_one(0) }
+    }
+
+    fn add(&mut self, key: &[u8]) {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.seed);
+        hasher.write(key);
+        self.sum = self.sum.wrapping_add(hasher.finish());
+    }
 }
 
 /// The records must be those that the last change left.

@@ -39,9 +39,9 @@ pub(super) struct Outcome {
 
 /// A change that is decided and not written.
 struct Staged {
+    /// The record as it is stored.
     before: Option<IVec>,
-    before_rights: Option<Rights>,
-    after_rights: Option<Rights>,
+    pending: Pending,
     write: Write,
 }
 
@@ -82,7 +82,7 @@ impl Inner {
         let disk = self.disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
         let mut writer = self.writer();
-        self.write_first_uses(&mut writer, disk)?;
+        self.write_first_uses(&mut writer, disk);
         let (outcomes, took) = loop {
             let changes = decide(&mut writer, disk)?;
             let (outcomes, staged) = self.stage(&mut writer, disk, &changes)?;
@@ -91,7 +91,7 @@ impl Inner {
             }
             // A successor that was to be replaced was used in this very moment: that comes first.
             std::thread::yield_now();
-            self.write_first_uses(&mut writer, disk)?;
+            self.write_first_uses(&mut writer, disk);
         };
         // Also when nothing was left to do: what holds already may not be on disk yet.
         let ticket = self.commit.written();
@@ -105,17 +105,20 @@ impl Inner {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down which successors were used; the sync comes with the change that follows.
-    fn write_first_uses(&self, writer: &mut Writer, disk: &Disk) -> Result<(), StoreError> {
-        let uses = self.take_first_uses();
-        // One of a key in a transaction: a key rotated twice within a second may have two.
-        for first in uses {
-            let action = Action::FirstUse { version: first.version };
-            let changes = [Change { id: first.id, at: self.time.now_ms(), actor: None, action }];
-            let (_, staged) = self.stage(writer, disk, &changes)?;
-            self.write(writer, disk, staged)?;
+    /// Writes down which successors were used; the sync comes with the change that follows. What the disk refuses
+    /// waits for the next time, and holds up nothing: a revocation must not fail for it.
+    fn write_first_uses(&self, writer: &mut Writer, disk: &Disk) {
+        let mut uses = self.take_first_uses().into_iter();
+        while let Some(first) = uses.next() {
+            // One of a key in a transaction: a key rotated twice within a second may have two.
+            let changes = [self.change_of(first.id, Action::FirstUse { version: first.version })];
+            let staged = self.stage(writer, disk, &changes);
+            if let Err(error) = staged.and_then(|(_, staged)| self.write(writer, disk, staged)) {
+                tracing::warn!(%error, "the first use of a rotated key is in force, and not on disk");
+                self.put_back_first_uses([first].into_iter().chain(uses));
+                return;
+            }
         }
-        Ok(())
     }
 
     /// Applies changes to the records as they stand, visible or not; writes nothing.
@@ -158,7 +161,8 @@ impl Inner {
                         writer.note_ends(after);
                     }
                     let after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
-                    staged.push(Staged { before: frame, before_rights, after_rights, write });
+                    let pending = Pending { id: change.id, before: before_rights, after: after_rights };
+                    staged.push(Staged { before: frame, pending, write });
                     outcomes.push(Outcome { after, changed: true });
                 }
             }
@@ -186,7 +190,7 @@ impl Inner {
             return true;
         }
         staged.iter().all(|one| {
-            let (Some(before), Some(after)) = (&one.before_rights, &one.after_rights) else { return true };
+            let (Some(before), Some(after)) = (&one.pending.before, &one.pending.after) else { return true };
             let mut replaced = before
                 .secrets
                 .iter()
@@ -198,19 +202,21 @@ impl Inner {
     /// Takes away what the changes take away, writes them, and puts them in line to become durable and visible.
     /// Whether they took anything away.
     fn write(&self, writer: &mut Writer, disk: &Disk, staged: Vec<Staged>) -> Result<bool, StoreError> {
+        if staged.is_empty() {
+            return Ok(false);
+        }
+        let pending = staged.iter().map(|one| one.pending.clone()).collect();
+        self.commit.announce(pending);
         let mut took = false;
-        for one in &staged {
-            if let Some(before) = &one.before_rights {
-                took |= self.index.restrict(before, one.after_rights.as_ref()).map_err(io::Error::from)?;
+        for Pending { before, after, .. } in staged.iter().map(|one| &one.pending) {
+            if let Some(before) = before {
+                self.index.restrict(before, after.as_ref()).map_err(|full| self.failed(true, full.into()))?;
+                took |= after.as_ref().is_none_or(|after| before.loses(after));
             }
         }
         self.commit.check().map_err(|source| refused(took, source))?;
-        if staged.is_empty() {
-            return Ok(took);
-        }
         let mut head = writer.head;
         let mut writes = Vec::with_capacity(staged.len());
-        let mut pending = Vec::with_capacity(staged.len());
         let mut gone = Vec::new();
         for one in staged {
             if let Some(old) = &one.before {
@@ -227,20 +233,26 @@ impl Inner {
             head.last_id = head.last_id.max(one.write.id);
             head.number = one.write.event.0;
             head.digest = writer.digester().of(&one.write.event.1);
-            let kept = one.after_rights.as_ref().map(Rights::digests).unwrap_or_default();
-            let old = one.before_rights.as_ref().map(Rights::digests).unwrap_or_default();
-            gone.extend(old.into_iter().filter(|digest| !kept.contains(digest)));
-            pending.push(Pending { id: one.write.id, before: one.before_rights, after: one.after_rights });
+            let digests = |rights: &Option<Rights>| rights.as_ref().map(Rights::digests).unwrap_or_default();
+            let kept = digests(&one.pending.after);
+            gone.extend(digests(&one.pending.before).into_iter().filter(|digest| !kept.contains(digest)));
             writes.push(one.write);
         }
         let batch = Batch { writes, head: codec::encode(&head)? };
-        disk.write(&batch).and_then(|()| disk.forget_uses(&gone)).map_err(|error| match error {
-            StoreError::Io { source } => refused(took, source),
-            other => other,
-        })?;
+        disk.write(&batch).map_err(|source| self.failed(took, source))?;
         writer.head = head;
-        self.commit.enqueue(pending);
+        self.commit.written_now();
+        if let Err(error) = disk.forget_uses(&gone) {
+            // No part of the change: what stays behind names a secret that is gone.
+            tracing::warn!(%error, "times of use of ended secrets are not deleted");
+        }
         Ok(took)
+    }
+
+    /// After a failed write nobody knows what is on disk: nothing more is acknowledged until the store is reopened.
+    fn failed(&self, took: bool, source: io::Error) -> StoreError {
+        self.commit.fail(&source);
+        refused(took, source)
     }
 }
 
