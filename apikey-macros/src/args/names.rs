@@ -1,0 +1,106 @@
+//! The names of the arguments, and what was meant by one that is none.
+
+/// The arguments, as an error lists them.
+pub(super) const LIST: &str =
+    "`perm`, `any(..)`, `all(..)`, `key`, `request`, `store`, `on_reject`, `optional`, `catalog` or `crate`";
+
+const NAMES: [&str; 10] =
+    ["perm", "any", "all", "key", "request", "store", "on_reject", "optional", "catalog", "crate"];
+
+/// What others call the same thing.
+const OTHERS: [(&str, &str); 20] = [
+    ("permission", "perm"),
+    ("permissions", "perm"),
+    ("perms", "perm"),
+    ("scope", "perm"),
+    ("scopes", "perm"),
+    ("role", "perm"),
+    ("roles", "perm"),
+    ("requires", "perm"),
+    ("one_of", "any"),
+    ("or", "any"),
+    ("and", "all"),
+    ("bind", "key"),
+    ("api_key", "key"),
+    ("req", "request"),
+    ("headers", "request"),
+    ("from", "request"),
+    ("keys", "store"),
+    ("reject", "on_reject"),
+    ("on_error", "on_reject"),
+    ("catalogue", "catalog"),
+];
+
+/// The error for a name that is no argument.
+pub(super) fn unknown(name: &str) -> String {
+    match meant(name) {
+        Some(meant) => format!("there is no argument `{name}` (did you mean `{meant}`?)"),
+        None => format!("there is no argument `{name}`: write {LIST}"),
+    }
+}
+
+fn meant(name: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let other = OTHERS.iter().find(|(other, _)| *other == lower).map(|(_, meant)| *meant);
+    // Short names are near to everything, so only one slip is forgiven in them.
+    let near = |meant: &&str| {
+        letters(&lower) == letters(meant) || distance(&lower, meant) <= if meant.len() > 4 { 2 } else { 1 }
+    };
+    other.or_else(|| NAMES.into_iter().find(|meant| near(meant)))
+}
+
+fn letters(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters
+}
+
+/// How many letters must be added, taken away or changed to make one word of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, to) in row.iter_mut().zip(std::iter::once(None).chain(b.chars().map(Some))) {
+            let above = *cell;
+            if let Some(to) = to {
+                left = (diagonal + usize::from(from != to)).min(above + 1).min(left + 1);
+            }
+            *cell = left;
+            diagonal = above;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_meant() {
+        for (name, expected) in [
+            ("permission", Some("perm")),
+            ("perms", Some("perm")),
+            ("prem", Some("perm")),
+            ("reqeust", Some("request")),
+            ("Store", Some("store")),
+            ("stor", Some("store")),
+            ("onreject", Some("on_reject")),
+            ("optinal", Some("optional")),
+            ("colour", None),
+        ] {
+            assert_eq!(meant(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("", ""), 0);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("flaw", "lawn"), 2);
+        assert_eq!(distance("store", "store"), 0);
+    }
+}

@@ -1,0 +1,83 @@
+//! In-body mode: the signature stays, and the function returns at its top when the request is refused.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote_spanned;
+use syn::spanned::Spanned;
+
+use super::{Output, mixed};
+use crate::function::Function;
+use crate::signature::{from_async_trait, return_span};
+
+impl Output<'_> {
+    /// The check, as statements at the top of the body.
+    pub(super) fn in_body(&self, function: &Function, source: &TokenStream) -> TokenStream {
+        let asked = self.asked(source);
+        let refuse = self.refuse(function);
+        let span = mixed(source.span());
+        let Some(key) = &self.args.key else {
+            return quote_spanned! {span=>
+                if let ::core::result::Result::Err(__apikey_rejection) = #asked {
+                    #refuse
+                }
+            };
+        };
+        let pass = quote_spanned!(span=> ::core::result::Result::Ok(__apikey_key) => __apikey_key,);
+        let span = mixed(key.span());
+        quote_spanned! {span=>
+            let #key = match #asked {
+                #pass
+                ::core::result::Result::Err(__apikey_rejection) => { #refuse }
+            };
+        }
+    }
+
+    /// The call that answers with the key or the rejection.
+    fn asked(&self, source: &TokenStream) -> TokenStream {
+        let span = mixed(source.span());
+        let private = self.facade.private(span);
+        let requirement = self.requirement(self.body_hygiene());
+        let optional = self.args.optional.is_some();
+        let name = match (&self.args.store, optional) {
+            (None, false) => "authorize",
+            (None, true) => "authorize_optional",
+            (Some(_), false) => "authorize_with",
+            (Some(_), true) => "authorize_optional_with",
+        };
+        let name = Ident::new(name, span);
+        let source = borrowed(source);
+        let store = self.args.store.as_ref().map(|(_, store)| {
+            let store = borrowed(&quote::ToTokens::to_token_stream(store));
+            quote_spanned!(span=> , #store)
+        });
+        quote_spanned!(span=> #private::#name::<#requirement, _>(#source #store))
+    }
+
+    /// The statement that returns a rejection. The type is left to inference: the written one may be `Result<impl ..>`.
+    fn refuse(&self, function: &Function) -> TokenStream {
+        let span = mixed(return_span(&function.sig));
+        let private = self.facade.private(span);
+        let Some((_, on_reject)) = &self.args.on_reject else {
+            return quote_spanned!(span=> return #private::reject(__apikey_rejection););
+        };
+        let span = mixed(on_reject.span());
+        let private = self.facade.private(span);
+        let value = quote_spanned!(span=> #private::reject_with(#on_reject, __apikey_rejection));
+        if from_async_trait(&function.sig) {
+            // The author's return type is what the boxed future gives.
+            quote_spanned!(span=> return #private::boxed(#value);)
+        } else {
+            quote_spanned!(span=> return #value;)
+        }
+    }
+}
+
+/// `&(expr)`, without parentheses where none are needed.
+fn borrowed(expr: &TokenStream) -> TokenStream {
+    let span = mixed(expr.span());
+    let simple = expr.clone().into_iter().all(|tree| match tree {
+        proc_macro2::TokenTree::Ident(word) => word != "as" && word != "move",
+        proc_macro2::TokenTree::Punct(mark) => matches!(mark.as_char(), '.' | ':' | '?'),
+        _ => true,
+    });
+    if simple { quote_spanned!(span=> &#expr) } else { quote_spanned!(span=> &(#expr)) }
+}

@@ -1,0 +1,53 @@
+//! The one way in which every guard asks, whatever the framework: not generic, so it is compiled once.
+
+use crate::{AuthError, KeySource, KeyStore, Need, Presented, Rejection, Requirement, VerifiedKey};
+
+/// Asks for a key that meets `need`.
+pub(crate) fn authorize(
+    source: &dyn KeySource,
+    store: Option<&KeyStore>,
+    need: &'static Need,
+) -> Result<VerifiedKey, Rejection> {
+    // Without a key presented the answer is `Missing`, so there is a key in every `Ok`.
+    ask(source, store, need, false)?.ok_or_else(|| Rejection::from(AuthError::Missing))
+}
+
+/// As [`authorize`], and no key at all is `None`. A bad key is refused.
+pub(crate) fn authorize_optional(
+    source: &dyn KeySource,
+    store: Option<&KeyStore>,
+    need: &'static Need,
+) -> Result<Option<VerifiedKey>, Rejection> {
+    ask(source, store, need, true)
+}
+
+fn ask(
+    source: &dyn KeySource,
+    store: Option<&KeyStore>,
+    need: &'static Need,
+    optional: bool,
+) -> Result<Option<VerifiedKey>, Rejection> {
+    let Some(store) = store.or(source.store()).or(KeyStore::installed()) else {
+        return Err(Rejection::from(AuthError::Unavailable));
+    };
+    let answer = answer(source, store, &Requirement::from(need), optional);
+    source.asked(store, answer.as_ref().ok().and_then(Option::as_ref));
+    answer.map_err(|error| Rejection::of(store, error))
+}
+
+fn answer(
+    source: &dyn KeySource,
+    store: &KeyStore,
+    requirement: &Requirement,
+    optional: bool,
+) -> Result<Option<VerifiedKey>, AuthError> {
+    // A key that a layer left is used only if this store verified it: with another store it proves nothing here.
+    if let Some(key) = source.verified().filter(|key| store.has_verified(key)) {
+        key.require(requirement)?;
+        return Ok(Some(key.clone()));
+    }
+    match source.presented(store.rule()) {
+        Presented::None if optional => Ok(None),
+        presented => store.authorize(presented.token()?, requirement).map(Some),
+    }
+}

@@ -1,0 +1,33 @@
+//! axum 0.8: the guards are extractors, the rejection is a response.
+
+use axum_core::body::Body;
+use axum_core::extract::FromRequestParts;
+use axum_core::response::{IntoResponse, Response};
+use http::request::Parts;
+
+use crate::{OptionalApiKey, Rejection, RequireApiKey, Required};
+
+// The store comes from the request's extensions, where the layer has put it. A bound on the state (`FromRef<S>`) would
+// shut out every `Router<()>`.
+
+impl<S: Sync, R: Required> FromRequestParts<S> for RequireApiKey<R> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        Self::from_source(parts)
+    }
+}
+
+impl<S: Sync, R: Required> FromRequestParts<S> for OptionalApiKey<R> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Rejection> {
+        Self::from_source(parts)
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        http::Response::<Body>::from(self)
+    }
+}

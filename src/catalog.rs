@@ -1,0 +1,215 @@
+//! A catalogue: every permission of a service, named once.
+
+use std::fmt;
+
+use crate::check_permission;
+use crate::required::stop;
+
+/// Declares every permission of a service as an enum, so that a typo is a compile error and the list is in one place.
+///
+/// ```
+/// use apikey::permissions;
+///
+/// permissions! {
+///     /// What a key of this service may do.
+///     pub enum Perm {
+///         /// Read orders.
+///         OrdersRead = "orders:read",
+///         OrdersWrite = "orders:write",
+///     }
+/// }
+///
+/// assert_eq!(Perm::OrdersRead.as_str(), "orders:read");
+/// assert_eq!(Perm::ALL.len(), 2);
+/// assert_eq!(Perm::named("orders:write"), Some(Perm::OrdersWrite));
+/// ```
+///
+/// The enum has `ALL`, `const fn as_str(self)` and `const fn named(&str)`; it is `Copy`, ordered as declared, and has
+/// `Display`, `FromStr` and `AsRef<str>`, so it goes wherever a permission does: `perm = Perm::OrdersRead` in the
+/// attribute, `NewKey::permissions([Perm::OrdersRead])`, `Requirement::any(Perm::ALL)`. With `catalog = Perm` the
+/// attribute checks string literals against it.
+///
+/// A text that is no permission, and one that stands there twice, are compile errors:
+///
+/// ```compile_fail,E0080
+/// apikey::permissions! {
+///     enum Perm {
+///         Read = "orders:read",
+///         AlsoRead = "orders:read",
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! permissions {
+    (
+        $(#[$attr:meta])*
+        $vis:vis enum $name:ident {
+            $($(#[$variant_attr:meta])* $variant:ident = $text:literal),+ $(,)?
+        }
+    ) => {
+        $(#[$attr])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $vis enum $name {
+            $(
+                #[doc = ::core::concat!("`", $text, "`.")]
+                $(#[$variant_attr])*
+                $variant,
+            )+
+        }
+
+        impl $name {
+            /// Every permission, in the order declared.
+            $vis const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The permission, such as `orders:read`.
+            #[must_use]
+            $vis const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+
+            /// The permission with this text, if there is one.
+            #[must_use]
+            $vis const fn named(text: &str) -> ::core::option::Option<Self> {
+                let mut left = Self::ALL;
+                while let [one, rest @ ..] = left {
+                    if $crate::__private::same(one.as_str(), text) {
+                        return ::core::option::Option::Some(*one);
+                    }
+                    left = rest;
+                }
+                ::core::option::Option::None
+            }
+        }
+
+        const _: () = $crate::__private::declared(&[$((
+            $text,
+            ::core::concat!(
+                "`", $text, "` is no permission: write segments of a-z 0-9 _ - . joined by colons, as in `orders:read`"
+            ),
+            ::core::concat!("`", $text, "` is declared twice"),
+        )),+]);
+
+        impl ::core::convert::AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl ::core::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl ::core::str::FromStr for $name {
+            type Err = $crate::UnknownPermission;
+
+            fn from_str(text: &str) -> ::core::result::Result<Self, Self::Err> {
+                Self::named(text).ok_or_else(|| $crate::__private::unknown(text))
+            }
+        }
+
+        impl ::core::convert::From<$name> for $crate::Requirement {
+            fn from(permission: $name) -> Self {
+                match permission {
+                    $($name::$variant => Self::from(&$crate::Need::Permission($text)),)+
+                }
+            }
+        }
+    };
+}
+
+/// A text that is no permission of a catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownPermission(String);
+
+impl UnknownPermission {
+    /// The text, cut to 65 characters.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UnknownPermission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unknown permission {:?}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownPermission {}
+
+/// The error for a text that a catalogue lacks. Bounded: the text comes from outside and may be of any length.
+#[must_use]
+pub fn unknown(text: &str) -> UnknownPermission {
+    UnknownPermission(text.chars().take(crate::MAX_PERMISSION_BYTES + 1).collect())
+}
+
+/// `==` of texts, which is not `const`.
+#[must_use]
+pub const fn same(a: &str, b: &str) -> bool {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    while let ([x, left @ ..], [y, right @ ..]) = (a, b) {
+        if *x != *y {
+            return false;
+        }
+        (a, b) = (left, right);
+    }
+    a.is_empty() && b.is_empty()
+}
+
+/// Stops the compilation at the first text that is no permission, or stands there twice. Beside each text are the
+/// messages that say so.
+#[track_caller]
+pub const fn declared(mut texts: &[(&str, &str, &str)]) {
+    while let [(text, no_permission, twice), rest @ ..] = texts {
+        if check_permission(text).is_err() {
+            stop(no_permission);
+        }
+        let mut others = rest;
+        while let [(other, ..), left @ ..] = others {
+            if same(text, other) {
+                stop(twice);
+            }
+            others = left;
+        }
+        texts = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    permissions! {
+        /// For the tests.
+        pub(crate) enum Perm {
+            OrdersRead = "orders:read",
+            /// Change orders.
+            OrdersWrite = "orders:write",
+        }
+    }
+
+    #[test]
+    fn a_catalogue_knows_its_permissions() {
+        assert_eq!(Perm::ALL, [Perm::OrdersRead, Perm::OrdersWrite]);
+        for permission in Perm::ALL {
+            assert_eq!(permission.to_string().parse(), Ok(*permission));
+            assert_eq!(crate::Requirement::from(*permission).to_string(), permission.as_ref());
+        }
+        assert_eq!(Perm::named("orders:rea"), None);
+        assert_eq!(format!("{:>12}", Perm::OrdersRead), " orders:read");
+        let unknown = "orders:delete".parse::<Perm>().unwrap_err();
+        assert_eq!(unknown.to_string(), "unknown permission \"orders:delete\"");
+        assert_eq!("x".repeat(1000).parse::<Perm>().unwrap_err().text().len(), 65);
+    }
+
+    #[test]
+    fn equal_texts() {
+        for (a, b) in [("", ""), ("a", "a"), ("", "a"), ("a", ""), ("ab", "ac"), ("ab", "a")] {
+            assert_eq!(same(a, b), a == b, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a key is read from.
+
+use crate::{HeaderRule, KeyStore, Presented, VerifiedKey};
+
+/// Something that may carry an API key: a request, its headers, or the token itself.
+///
+/// The attribute reads from any of them with `request = ..`. `http::Request`, `http::request::Parts` and
+/// `http::HeaderMap` come with the feature `http`. A text is the token itself; `Option` carries no key when it is `None`.
+///
+/// ```
+/// use apikey::{HeaderRule, KeySource, Presented};
+///
+/// struct Message {
+///     api_key: Option<String>,
+/// }
+///
+/// impl KeySource for Message {
+///     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
+///         self.api_key.presented(rule)
+///     }
+/// }
+///
+/// let message = Message { api_key: Some("ak_0".to_owned()) };
+/// assert_eq!(message.presented(&HeaderRule::default()), Presented::One(b"ak_0"));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "an API key cannot be read from `{Self}`",
+    label = "carries no API key",
+    note = "a key is read from a `str` or `String` (the key itself), from `http::HeaderMap`, `http::Request` or \
+            `http::request::Parts` (feature `http`), from references to these, and from an `Option` of them"
+)]
+pub trait KeySource {
+    /// The key presented, where the store's rule says that it is.
+    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a>;
+
+    /// The store that was provided for this request.
+    fn store(&self) -> Option<&KeyStore> {
+        None
+    }
+
+    /// The key that was verified for this request already, by a layer.
+    fn verified(&self) -> Option<&VerifiedKey> {
+        None
+    }
+
+    /// Told when a guard has asked: the store it asked, and the key if that was let in. A request passes it on to the
+    /// layer that will see the response.
+    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        let _ = (store, key);
+    }
+}
+
+// The note of the trait names every source, so the compiler need not list the impls.
+
+#[diagnostic::do_not_recommend]
+impl KeySource for str {
+    fn presented<'a>(&'a self, _: &HeaderRule) -> Presented<'a> {
+        Presented::One(self.as_bytes())
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl KeySource for String {
+    fn presented<'a>(&'a self, _: &HeaderRule) -> Presented<'a> {
+        Presented::One(self.as_bytes())
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: KeySource> KeySource for Option<T> {
+    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
+        self.as_ref().map_or(Presented::None, |source| source.presented(rule))
+    }
+
+    fn store(&self) -> Option<&KeyStore> {
+        self.as_ref().and_then(T::store)
+    }
+
+    fn verified(&self) -> Option<&VerifiedKey> {
+        self.as_ref().and_then(T::verified)
+    }
+
+    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        if let Some(source) = self {
+            source.asked(store, key);
+        }
+    }
+}
+
+macro_rules! through_a_reference {
+    ($($reference:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<T: KeySource + ?Sized> KeySource for $reference {
+            fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
+                T::presented(self, rule)
+            }
+
+            fn store(&self) -> Option<&KeyStore> {
+                T::store(self)
+            }
+
+            fn verified(&self) -> Option<&VerifiedKey> {
+                T::verified(self)
+            }
+
+            fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+                T::asked(self, store, key);
+            }
+        }
+    )*};
+}
+
+through_a_reference!(&T, &mut T);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_the_key_itself() {
+        fn carries(source: impl KeySource) -> bool {
+            match source.presented(&HeaderRule::default()) {
+                Presented::One(token) => token == b"ak",
+                _ => false,
+            }
+        }
+        assert!(carries("ak"));
+        assert!(carries(String::from("ak")));
+        assert!(carries(Some("ak")));
+        let exclusive: &mut Option<&str> = &mut Some("ak");
+        assert!(carries(exclusive));
+        assert!(!carries(None::<&str>));
+        assert!(!carries("other"));
+    }
+}

@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+
+mod authorize;
+mod catalog;
+mod guard;
+mod key_source;
+mod rejection;
+mod required;
+
+#[path = "private.rs"]
+#[doc(hidden)]
+pub mod __private;
+
+#[cfg(feature = "axum")]
+mod axum;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "tower")]
+mod tower;
+
+pub use apikey_core::*;
+
+pub use crate::guard::{OptionalApiKey, RequireApiKey};
+pub use crate::key_source::KeySource;
+pub use crate::rejection::{ErrorFromRejection, FromRejection, Rejection};
+pub use crate::required::{Authenticated, Required};
+#[cfg(feature = "tower")]
+pub use crate::tower::{ApiKeyLayer, ApiKeyService, Require, RequireFuture, Supply, SupplyFuture};
+#[doc = include_str!("perm.md")]
+pub use apikey_macros::perm;
+#[doc = include_str!("require_api_key.md")]
+pub use apikey_macros::require_api_key;
+pub use catalog::UnknownPermission;

@@ -1,0 +1,52 @@
+//! What generated code names. It is no part of the public interface: the three crates are released together.
+
+use std::future::{Ready, ready};
+use std::pin::Pin;
+
+pub use crate::catalog::{declared, same, unknown};
+pub use crate::required::{All, Any, Authenticated, Perm, PermExpr, chunk};
+use crate::{FromRejection, KeySource, KeyStore, Rejection, Required, VerifiedKey, authorize as ask};
+
+/// The check in the body; the store is the request's, or the installed one.
+pub fn authorize<R: Required, S: KeySource>(source: &S) -> Result<VerifiedKey, Rejection> {
+    ask::authorize(source, None, R::NEED)
+}
+
+/// The check in the body with `store = ..`.
+pub fn authorize_with<R: Required, S: KeySource>(source: &S, store: &KeyStore) -> Result<VerifiedKey, Rejection> {
+    ask::authorize(source, Some(store), R::NEED)
+}
+
+/// The check in the body with `optional`.
+pub fn authorize_optional<R: Required, S: KeySource>(source: &S) -> Result<Option<VerifiedKey>, Rejection> {
+    ask::authorize_optional(source, None, R::NEED)
+}
+
+/// The check in the body with `optional` and `store = ..`.
+pub fn authorize_optional_with<R: Required, S: KeySource>(
+    source: &S,
+    store: &KeyStore,
+) -> Result<Option<VerifiedKey>, Rejection> {
+    ask::authorize_optional(source, Some(store), R::NEED)
+}
+
+/// What the function returns for a rejection.
+pub fn reject<T: FromRejection>(rejection: Rejection) -> T {
+    T::from_rejection(rejection)
+}
+
+/// What the function returns for a rejection with `on_reject = ..`. A call, so that a closure knows its parameter.
+pub fn reject_with<T>(on_reject: impl FnOnce(Rejection) -> T, rejection: Rejection) -> T {
+    on_reject(rejection)
+}
+
+/// A ready future of a value, where `#[async_trait]` has made a boxed future of the return type.
+pub fn boxed<T>(value: T) -> Pin<Box<Ready<T>>> {
+    Box::pin(ready(value))
+}
+
+/// Stands for the key in a function that does not compile, so that its name is known in the body.
+#[must_use]
+pub fn absent() -> VerifiedKey {
+    unreachable!("a function with an error in its attribute does not compile")
+}

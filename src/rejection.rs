@@ -1,0 +1,162 @@
+//! A refused request, as a value that becomes a response.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::{AuthError, KeyStore, Refusal};
+
+/// A refused request: why, and what HTTP is told.
+///
+/// It becomes a response in the terms of each framework, always with the same status, headers and body: an
+/// `application/problem+json` (RFC 9457), with a challenge on every 401 (RFC 9110).
+///
+/// ```
+/// use apikey::{AuthError, Rejection};
+///
+/// let rejection = Rejection::from(AuthError::Missing);
+/// assert_eq!(rejection.status(), 401);
+/// assert_eq!(rejection.to_string(), "API key missing");
+/// assert_eq!(rejection.refusal().header("www-authenticate"), Some("ApiKey realm=\"api\", header=\"X-API-Key\""));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection(AuthError, Refusal);
+
+impl Rejection {
+    /// The rejection as this store words it: its header, realm and renderer are in it.
+    #[must_use]
+    pub fn of(store: &KeyStore, error: AuthError) -> Self {
+        let refusal = store.refuse(&error);
+        Self(error, refusal)
+    }
+
+    /// The HTTP status: 401, 403, 429 or 503.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.1.status
+    }
+
+    /// Why the request is refused.
+    #[must_use]
+    pub fn error(&self) -> &AuthError {
+        &self.0
+    }
+
+    /// The response as plain data.
+    #[must_use]
+    pub fn refusal(&self) -> &Refusal {
+        &self.1
+    }
+
+    /// Takes the response out.
+    #[must_use]
+    pub fn into_refusal(self) -> Refusal {
+        self.1
+    }
+}
+
+/// The rejection where no store is at hand: with the default header and realm.
+impl From<AuthError> for Rejection {
+    fn from(error: AuthError) -> Self {
+        let refusal = Refusal::new(&error);
+        Self(error, refusal)
+    }
+}
+
+/// What a caller may be shown.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Rejection {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// A type that a function can return to say that the request was refused: a response, a `Result`, or a boxed future of
+/// one of these.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot say that a request was refused",
+    label = "this is returned when a request is refused",
+    note = "return `Result<_, E>` where `E: From<apikey::Rejection>`, or an HTTP response; or say what is returned with \
+            `on_reject = ..`"
+)]
+pub trait FromRejection: Sized {
+    /// The value that says so.
+    fn from_rejection(rejection: Rejection) -> Self;
+}
+
+impl<T, E: ErrorFromRejection<T>> FromRejection for Result<T, E> {
+    fn from_rejection(rejection: Rejection) -> Self {
+        E::result_from_rejection(rejection)
+    }
+}
+
+impl<'a, T: FromRejection + 'a> FromRejection for Pin<Box<dyn Future<Output = T> + 'a>> {
+    fn from_rejection(rejection: Rejection) -> Self {
+        Box::pin(async { T::from_rejection(rejection) })
+    }
+}
+
+impl<'a, T: FromRejection + 'a> FromRejection for Pin<Box<dyn Future<Output = T> + Send + 'a>> {
+    fn from_rejection(rejection: Rejection) -> Self {
+        Box::pin(async { T::from_rejection(rejection) })
+    }
+}
+
+/// The error type of a `Result` that can say that a request was refused: every `E: From<Rejection>`, and `Infallible`
+/// where the value itself can (services that answer errors with responses).
+#[diagnostic::on_unimplemented(
+    message = "the error type `{Self}` cannot be made from a refused request",
+    label = "the error type of this result",
+    note = "add `impl From<apikey::Rejection> for {Self}`, or use `on_reject = ..` in the attribute"
+)]
+pub trait ErrorFromRejection<T>: Sized {
+    /// The result that says so.
+    ///
+    /// # Errors
+    /// Always, unless the value itself says it.
+    fn result_from_rejection(rejection: Rejection) -> Result<T, Self>;
+}
+
+// With the blanket impl recommended, the error would name `From`, and not say what to add.
+#[diagnostic::do_not_recommend]
+impl<T, E: From<Rejection>> ErrorFromRejection<T> for E {
+    fn result_from_rejection(rejection: Rejection) -> Result<T, Self> {
+        Err(Self::from(rejection))
+    }
+}
+
+impl<T: FromRejection> ErrorFromRejection<T> for Infallible {
+    fn result_from_rejection(rejection: Rejection) -> Result<T, Self> {
+        Ok(T::from_rejection(rejection))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Response(u16);
+
+    impl FromRejection for Response {
+        fn from_rejection(rejection: Rejection) -> Self {
+            Self(rejection.status())
+        }
+    }
+
+    #[test]
+    fn what_says_that_a_request_was_refused() {
+        let rejection = || Rejection::from(AuthError::Missing);
+        let result = <Result<u32, Rejection>>::from_rejection(rejection());
+        assert_eq!(result.unwrap_err().error(), &AuthError::Missing);
+        let Ok(response) = <Result<Response, Infallible>>::from_rejection(rejection());
+        assert_eq!(response.0, 401);
+        let boxed = <Result<u32, Box<dyn std::error::Error + Send + Sync>>>::from_rejection(rejection());
+        assert_eq!(boxed.unwrap_err().to_string(), "API key missing");
+    }
+}

@@ -1,0 +1,171 @@
+//! The services that the layers make. Their futures are written by hand: nothing is boxed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Method, Request, Response, header};
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::{Require, Supply, Trail};
+use crate::{AuthError, KeySource, KeyStore, Rejection, VerifiedKey};
+
+/// A service inside of an [`ApiKeyLayer`](crate::ApiKeyLayer).
+#[derive(Debug, Clone)]
+pub struct ApiKeyService<S, M> {
+    inner: S,
+    store: KeyStore,
+    mode: M,
+}
+
+impl<S, M> ApiKeyService<S, M> {
+    pub(super) fn new(inner: S, store: KeyStore, mode: M) -> Self {
+        Self { inner, store, mode }
+    }
+
+    /// Leaves the store in the request, and something that guards write to.
+    fn provide<B>(&self, request: &mut Request<B>) -> Trail {
+        let trail = Trail::default();
+        request.extensions_mut().insert(self.store.clone());
+        request.extensions_mut().insert(trail.clone());
+        trail
+    }
+}
+
+impl<S, B, C> Service<Request<B>> for ApiKeyService<S, Supply>
+where
+    S: Service<Request<B>, Response = Response<C>>,
+{
+    type Response = Response<C>;
+    type Error = S::Error;
+    type Future = SupplyFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let trail = self.provide(&mut request);
+        SupplyFuture { response: self.inner.call(request), trail }
+    }
+}
+
+impl<S, B, C> Service<Request<B>> for ApiKeyService<S, Require>
+where
+    S: Service<Request<B>, Response = Response<C>>,
+    C: From<String>,
+{
+    type Response = Response<C>;
+    type Error = S::Error;
+    type Future = RequireFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let verified = self.verify(&request);
+        let trail = self.provide(&mut request);
+        let state = match verified {
+            Ok(key) => {
+                if let Some(key) = key {
+                    trail.asked(&self.store, Some(&key));
+                    request.extensions_mut().insert(key);
+                }
+                State::Passed { response: SupplyFuture { response: self.inner.call(request), trail } }
+            }
+            Err(error) => {
+                trail.asked(&self.store, None);
+                State::Refused { rejection: Some(Rejection::of(&self.store, error)), trail }
+            }
+        };
+        RequireFuture { state }
+    }
+}
+
+impl<S> ApiKeyService<S, Require> {
+    /// The key of the request; `None` if it is a preflight, and passes without.
+    fn verify<B>(&self, request: &Request<B>) -> Result<Option<VerifiedKey>, AuthError> {
+        if self.mode.preflight && is_preflight(request) {
+            return Ok(None);
+        }
+        // A layer of the same store further out has verified it already.
+        if let Some(key) = request.verified().filter(|key| self.store.has_verified(key)) {
+            key.require(&self.mode.requirement)?;
+            return Ok(Some(key.clone()));
+        }
+        let token = request.presented(self.store.rule()).token()?;
+        self.store.authorize(token, &self.mode.requirement).map(Some)
+    }
+}
+
+/// A CORS preflight as the Fetch standard has it, and not just any `OPTIONS`.
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ORIGIN)
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+pin_project! {
+    /// The response of a service inside of [`ApiKeyLayer::supply`](crate::ApiKeyLayer::supply).
+    #[derive(Debug)]
+    pub struct SupplyFuture<F> {
+        #[pin]
+        response: F,
+        trail: Trail,
+    }
+}
+
+impl<F, C, E> Future for SupplyFuture<F>
+where
+    F: Future<Output = Result<Response<C>, E>>,
+{
+    type Output = Result<Response<C>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.response.poll(cx))?;
+        this.trail.mark(response.headers_mut());
+        Poll::Ready(Ok(response))
+    }
+}
+
+pin_project! {
+    /// The response of a service inside of [`ApiKeyLayer::require`](crate::ApiKeyLayer::require), or the refusal.
+    #[derive(Debug)]
+    pub struct RequireFuture<F> {
+        #[pin]
+        state: State<F>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    #[derive(Debug)]
+    enum State<F> {
+        Passed { #[pin] response: SupplyFuture<F> },
+        Refused { rejection: Option<Rejection>, trail: Trail },
+    }
+}
+
+impl<F, C, E> Future for RequireFuture<F>
+where
+    F: Future<Output = Result<Response<C>, E>>,
+    C: From<String>,
+{
+    type Output = Result<Response<C>, E>;
+
+    #[allow(clippy::panic, reason = "who polls a future after its end is at fault, and may be told so")]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProjection::Passed { response } => response.poll(cx),
+            StateProjection::Refused { rejection, trail } => {
+                let Some(rejection) = rejection.take() else { panic!("polled after completion") };
+                let mut response = Response::from(rejection);
+                trail.mark(response.headers_mut());
+                Poll::Ready(Ok(response))
+            }
+        }
+    }
+}
