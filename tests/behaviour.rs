@@ -1,0 +1,36 @@
+//! The key store through its public API: what design and documentation promise, one module for each subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
+
+#[path = "behaviour/concurrency.rs"]
+mod concurrency;
+#[path = "behaviour/imported.rs"]
+mod imported;
+#[path = "behaviour/manage.rs"]
+mod manage;
+#[path = "behaviour/model.rs"]
+mod model;
+#[path = "behaviour/on_disk.rs"]
+mod on_disk;
+#[path = "behaviour/open_errors.rs"]
+mod open_errors;
+#[path = "behaviour/permissions.rs"]
+mod permissions;
+#[path = "behaviour/processes.rs"]
+mod processes;
+#[path = "behaviour/reopen.rs"]
+mod reopen;
+#[path = "behaviour/rotate.rs"]
+mod rotate;
+#[path = "behaviour/support.rs"]
+mod support;
+#[path = "behaviour/token.rs"]
+mod token;
+#[path = "behaviour/verify.rs"]
+mod verify;

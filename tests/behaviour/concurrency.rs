@@ -1,0 +1,345 @@
+//! Many threads, one store.
+
+use std::collections::HashSet;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+use apikey::{
+    Conflict, CreatedKey, ImportScheme, Imported, KeyFilter, KeyStore, KeyUpdate, NewKey, Overlap, StoreError,
+    VerifiedKey,
+};
+
+use crate::support::{alice, all, code, hours, info};
+
+fn token(created: &CreatedKey) -> &str {
+    created.key.expose_secret()
+}
+
+#[test]
+fn handles_and_proofs_go_anywhere() {
+    fn anywhere<T: Clone + Send + Sync + 'static>() {}
+    fn error<T: std::error::Error + Send + Sync + 'static>() {}
+    anywhere::<KeyStore>();
+    anywhere::<VerifiedKey>();
+    error::<apikey::AuthError>();
+    error::<apikey::StoreError>();
+    error::<apikey::OpenError>();
+    fn copy<T: Copy + Send + Sync + Ord + std::hash::Hash + 'static>() {}
+    copy::<apikey::KeyId>();
+}
+
+const RACED: usize = 600;
+
+/// Four threads verify the first secret of a key again and again while `take` takes something away from it; when that
+/// has returned, no verification that begins then may find `has` to hold.
+fn race(has: impl Fn(&KeyStore, &str) -> bool + Sync, take: impl Fn(&KeyStore, &CreatedKey)) {
+    let store = KeyStore::temporary().unwrap();
+    let keys = store.create_many((0..RACED).map(|_| alice().permissions(["orders:write", "a"]))).unwrap();
+    let tokens: Vec<&str> = keys.iter().map(token).collect();
+    let taken: Vec<AtomicBool> = keys.iter().map(|_| AtomicBool::new(false)).collect();
+    let current = AtomicUsize::new(0);
+    let look = |at: usize| {
+        let was_taken = taken[at].load(SeqCst);
+        let found = has(&store, tokens[at]);
+        assert!(!(was_taken && found), "key {at} still has what was taken from it");
+        found
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let at = current.load(SeqCst);
+                    if at == RACED {
+                        break;
+                    }
+                    look(at);
+                    look(at.saturating_sub(1));
+                }
+                (0..RACED).for_each(|at| assert!(!look(at)));
+            });
+        }
+        for (at, created) in keys.iter().enumerate() {
+            assert!(look(at), "key {at} has it before");
+            take(&store, created);
+            taken[at].store(true, SeqCst);
+            current.store(at + 1, SeqCst);
+        }
+    });
+}
+
+fn verifies(store: &KeyStore, token: &str) -> bool {
+    store.verify(token).is_ok()
+}
+
+#[test]
+fn when_revoke_has_returned_no_verification_succeeds() {
+    race(verifies, |store, created| store.revoke(created.info.id(), "leaked").unwrap());
+}
+
+#[test]
+fn when_a_key_was_disabled_no_verification_succeeds() {
+    race(verifies, |store, created| {
+        store.update(created.info.id(), KeyUpdate::new().disabled(true)).unwrap();
+    });
+}
+
+#[test]
+fn when_a_key_was_given_an_end_that_is_past_no_verification_succeeds() {
+    race(verifies, |store, created| {
+        store.update(created.info.id(), KeyUpdate::new().expires_at(created.info.created_at())).unwrap();
+    });
+}
+
+#[test]
+fn when_a_permission_was_taken_away_no_verification_has_it() {
+    let has = |store: &KeyStore, token: &str| store.verify(token).unwrap().allows("orders:write");
+    race(has, |store, created| {
+        store.update(created.info.id(), KeyUpdate::new().permissions(["a", "orders:read"])).unwrap();
+    });
+}
+
+#[test]
+fn when_rotate_without_an_overlap_has_returned_the_old_secret_is_dead() {
+    race(verifies, |store, created| {
+        let new = store.rotate(created.info.id(), Overlap::None).unwrap();
+        assert_eq!(code(store, token(&new)), "ok");
+    });
+}
+
+#[test]
+fn when_the_new_secret_was_verified_the_old_one_is_dead() {
+    race(verifies, |store, created| {
+        let new = store.rotate(created.info.id(), Overlap::UntilFirstUse).unwrap();
+        assert_eq!(code(store, token(&new)), "ok");
+    });
+}
+
+#[test]
+fn known_keys_verify_without_a_gap_while_others_come_and_go() {
+    let store = KeyStore::temporary().unwrap();
+    let known = store.create_many((0..100).map(|n| NewKey::for_owner(format!("known {n}")))).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for start in 0..3 {
+            let (store, known, over) = (&store, &known, &over);
+            scope.spawn(move || {
+                while !over.load(SeqCst) {
+                    for at in 0..known.len() {
+                        let at = (at + start * 31) % known.len();
+                        let verified = store.verify(token(&known[at])).unwrap();
+                        assert_eq!(verified.owner(), format!("known {at}"));
+                        assert_eq!(verified.id(), known[at].info.id());
+                    }
+                }
+            });
+        }
+        // A panic here must not leave the others running.
+        let growth = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..12 {
+                let more = store.create_many((0..400).map(|n| NewKey::for_owner(format!("other {}", n % 7)))).unwrap();
+                for created in more.iter().step_by(79) {
+                    assert_eq!(code(&store, token(created)), "ok");
+                    store.rotate(created.info.id(), Overlap::None).unwrap();
+                }
+                if round % 4 == 3 {
+                    store.revoke_owner(&format!("other {}", round % 7), "").unwrap();
+                    store.purge(chrono::Utc::now() + hours(1)).unwrap();
+                }
+            }
+        }));
+        over.store(true, SeqCst);
+        growth.unwrap();
+    });
+}
+
+#[test]
+fn creations_of_eight_threads_are_visible_at_once_and_durable() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = KeyStore::open(directory.path()).unwrap();
+    let together = Barrier::new(8);
+    let created: Vec<CreatedKey> = thread::scope(|scope| {
+        let create = |thread: usize| {
+            let (store, together) = (&store, &together);
+            move || {
+                together.wait();
+                let mut made = Vec::new();
+                for n in 0..12 {
+                    let owner = format!("owner {thread}");
+                    match n % 3 {
+                        0 => made.extend(store.create_many((0..5).map(|_| NewKey::for_owner(&owner))).unwrap()),
+                        _ => made.push(store.create(NewKey::for_owner(&owner)).unwrap()),
+                    }
+                    let last = made.last().unwrap();
+                    assert_eq!(store.verify(token(last)).unwrap().owner(), owner);
+                    assert_eq!(store.get(last.info.id()).unwrap().unwrap().owner(), owner);
+                    let listed = all(store, &KeyFilter::owner(&owner));
+                    assert!(listed.iter().map(|key| key.id()).eq(made.iter().map(|created| created.info.id())));
+                }
+                made
+            }
+        };
+        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(create(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(created.len(), 8 * 28);
+    let ids: HashSet<_> = created.iter().map(|created| created.info.id()).collect();
+    assert_eq!(ids.len(), created.len());
+    store.close().unwrap();
+    let store = KeyStore::open(directory.path()).unwrap();
+    assert_eq!(all(&store, &KeyFilter::default()).len(), created.len());
+    for created in &created {
+        assert_eq!(store.verify(token(created)).unwrap().owner(), created.info.owner());
+    }
+}
+
+/// Runs the same on eight threads that begin together.
+fn eight<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let together = Barrier::new(8);
+    thread::scope(|scope| {
+        let (work, together) = (&work, &together);
+        let run = |thread| {
+            move || {
+                together.wait();
+                work(thread)
+            }
+        };
+        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(run(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+#[test]
+fn a_foreign_key_is_taken_over_once_though_eight_threads_try() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = KeyStore::open(directory.path()).unwrap();
+    for round in 0..5 {
+        let foreign = format!("legacy-0123456789abcdefghij-{round}");
+        let results = eight(|thread| {
+            let new = NewKey::for_owner(format!("owner {thread}"));
+            store.create(new.imported(Imported::raw(&foreign), ImportScheme::Whole))
+        });
+        let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        assert_eq!(won.len(), 1);
+        for lost in lost {
+            assert!(matches!(lost, Err(StoreError::Conflict(Conflict::DigestHeld(_)))), "{lost:?}");
+        }
+        let winner = won.into_iter().next().unwrap().unwrap();
+        assert_eq!(store.verify(&foreign).unwrap().id(), winner.info.id());
+        assert_eq!(all(&store, &KeyFilter::default()).len(), round + 1);
+    }
+}
+
+#[test]
+fn updates_of_eight_threads_do_not_overwrite_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = KeyStore::open(directory.path()).unwrap();
+    let created = store.create(alice()).unwrap();
+    eight(|thread| {
+        for n in 0..4 {
+            let update = KeyUpdate::new().metadata(format!("{thread} {n}"), "x");
+            let after = store.update(created.info.id(), update).unwrap();
+            assert!(after.metadata().contains_key(&format!("{thread} {n}")));
+        }
+    });
+    assert_eq!(info(&store, &created).metadata().len(), 32);
+    let refused =
+        eight(|thread| store.update(created.info.id(), KeyUpdate::new().metadata(format!("more {thread}"), "")));
+    assert!(refused.iter().all(Result::is_err), "the bound holds for what the others wrote too");
+    store.close().unwrap();
+    let store = KeyStore::open(directory.path()).unwrap();
+    assert_eq!(info(&store, &created).metadata().len(), 32);
+}
+
+#[test]
+fn rotations_of_eight_threads_leave_one_new_secret() {
+    for overlap in [Overlap::For(hours(1)), Overlap::UntilFirstUse, Overlap::None] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = KeyStore::open(directory.path()).unwrap();
+        let first = store.create(alice()).unwrap();
+        let new: Vec<CreatedKey> = eight(|_| store.rotate(first.info.id(), overlap).unwrap());
+        let versions: HashSet<u32> = new.iter().map(|created| created.info.version()).collect();
+        assert_eq!(versions, (2..=9).collect());
+        let old = if overlap == Overlap::None { "invalid_api_key" } else { "ok" };
+        for reopened in [false, true] {
+            let store = match reopened {
+                false => store.clone(),
+                true => {
+                    store.close().unwrap();
+                    KeyStore::open(directory.path()).unwrap()
+                }
+            };
+            if !reopened {
+                assert_eq!(code(&store, token(&first)), old, "{overlap:?}");
+            }
+            for created in &new {
+                let expected = if created.info.version() == 9 { "ok" } else { "invalid_api_key" };
+                assert_eq!(code(&store, token(created)), expected, "{overlap:?} {}", created.info.version());
+            }
+        }
+    }
+}
+
+#[test]
+fn one_of_eight_revocations_gives_the_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = KeyStore::open(directory.path()).unwrap();
+    let keys = store.create_many((0..20).map(|_| alice())).unwrap();
+    let counts = eight(|thread| {
+        let count = store.revoke_owner("alice", format!("thread {thread}")).unwrap();
+        assert!(keys.iter().all(|created| code(&store, token(created)) == "revoked_api_key"));
+        count
+    });
+    assert_eq!(counts.iter().sum::<usize>(), 20, "each was newly revoked once");
+    let reasons = |store: &KeyStore| {
+        all(store, &KeyFilter::default()).iter().map(|key| key.revoked().unwrap().clone()).collect::<Vec<_>>()
+    };
+    let before = reasons(&store);
+    store.close().unwrap();
+    assert_eq!(reasons(&KeyStore::open(directory.path()).unwrap()), before);
+}
+
+#[test]
+fn a_close_during_verifications_and_changes_makes_them_unavailable() {
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..5 {
+        let store = KeyStore::open(directory.path()).unwrap();
+        let created = store.create(alice()).unwrap();
+        let verified = AtomicUsize::new(0);
+        let acknowledged: Vec<CreatedKey> = thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    loop {
+                        match code(&store, token(&created)) {
+                            "ok" => verified.fetch_add(1, SeqCst),
+                            found => break assert_eq!(found, "unavailable"),
+                        };
+                    }
+                    assert_eq!(code(&store, token(&created)), "unavailable");
+                });
+            }
+            let creator = scope.spawn(|| {
+                let mut made = Vec::new();
+                loop {
+                    match store.create(alice()) {
+                        Ok(created) => made.push(created),
+                        Err(error) => {
+                            assert!(matches!(error, StoreError::Closed), "{error:?}");
+                            break made;
+                        }
+                    }
+                }
+            });
+            while verified.load(SeqCst) < 1000 {
+                thread::yield_now();
+            }
+            store.close().unwrap();
+            assert_eq!(code(&store, token(&created)), "unavailable");
+            creator.join().unwrap()
+        });
+        let store = KeyStore::open(directory.path()).unwrap();
+        for created in &acknowledged {
+            assert_eq!(code(&store, token(created)), "ok");
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The bytes beneath: what is never written, and what is noticed when they change.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use apikey::{CreatedKey, KeyStore, ManualClock, OpenError, Overlap};
+use sha2::{Digest, Sha256};
+
+use crate::support::{Parts, alice, code, hours, start};
+
+/// The directory of the sled database within that of a store.
+fn database(path: &Path) -> PathBuf {
+    let mut found = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    found.find(|path| path.join("conf").exists()).expect("a store has a sled database")
+}
+
+/// Works on the database of a closed store.
+fn within<T>(path: &Path, work: impl FnOnce(&sled::Db) -> T) -> T {
+    let database = sled_at(&database(path));
+    let result = work(&database);
+    database.flush().unwrap();
+    result
+}
+
+/// Tasks that sled leaves behind may hold its lock for a moment.
+fn sled_at(database: &Path) -> sled::Db {
+    for _ in 0..1000 {
+        match sled::open(database) {
+            Err(error) if error.to_string().contains("lock") => std::thread::sleep(std::time::Duration::from_millis(5)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays locked", database.display());
+}
+
+/// A closed store with three keys.
+fn closed_store() -> (tempfile::TempDir, Vec<CreatedKey>) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = KeyStore::open(directory.path()).unwrap();
+    let keys = store.create_many((0..3).map(|_| alice().name("ci").permissions(["orders:read"]))).unwrap();
+    store.close().unwrap();
+    (directory, keys)
+}
+
+/// The record of the first key, and a way to put another in its place.
+fn record(database: &sled::Db, created: &CreatedKey) -> (sled::Tree, [u8; 16], Vec<u8>) {
+    let tree = database.open_tree("keys").unwrap();
+    let id = created.info.id().as_uuid().as_u128().to_be_bytes();
+    let record = tree.get(id).unwrap().expect("the record is there").to_vec();
+    (tree, id, record)
+}
+
+/// A frame with the CRC-32 that is right for what it is now.
+fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
+    frame.truncate(frame.len() - 4);
+    let check = crc32fast::hash(&frame);
+    frame.extend(check.to_le_bytes());
+    frame
+}
+
+#[test]
+fn a_record_is_a_kind_a_format_a_payload_and_their_crc_32() {
+    let (directory, keys) = closed_store();
+    within(directory.path(), |database| {
+        for created in &keys {
+            let (_, _, record) = record(database, created);
+            assert_eq!(record[1], 1, "the format");
+            assert_eq!(sealed(record.clone()), record);
+            assert!(record.len() <= 32 * 1024);
+        }
+    });
+}
+
+#[test]
+fn a_newer_format_is_refused_as_such() {
+    let (directory, keys) = closed_store();
+    within(directory.path(), |database| {
+        let (tree, id, mut record) = record(database, &keys[1]);
+        record[1] = 2;
+        tree.insert(id, sealed(record)).unwrap();
+    });
+    for _ in 0..2 {
+        match KeyStore::open(directory.path()) {
+            Err(error @ OpenError::NewerFormat { found: 2, known: 1, .. }) => {
+                assert!(error.to_string().contains("newer"), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_a_record_is_noticed() {
+    let (directory, keys) = closed_store();
+    let length = within(directory.path(), |database| record(database, &keys[1]).2.len());
+    // The head, the checksum, and some of the payload: each open takes its time.
+    let places = [0, 1, 2, 3, length - 1, length - 4, length - 5].into_iter().chain((4..length - 5).step_by(23));
+    for place in places {
+        let before = within(directory.path(), |database| {
+            let (tree, id, record) = record(database, &keys[1]);
+            let mut changed = record.clone();
+            changed[place] ^= 0x10;
+            tree.insert(id, changed).unwrap();
+            record
+        });
+        let error = KeyStore::open(directory.path()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "byte {place}: {error:?}");
+        let text = error.to_string();
+        assert!(text.contains("damaged") && text.contains("backup"), "it says what to do: {text}");
+        assert!(text.contains(&*directory.path().to_string_lossy()), "{text}");
+        within(directory.path(), |database| {
+            let (tree, id, _) = record(database, &keys[1]);
+            tree.insert(id, before).unwrap();
+        });
+    }
+    let store = KeyStore::open(directory.path()).unwrap();
+    assert!(keys.iter().all(|created| code(&store, created.key.expose_secret()) == "ok"));
+}
+
+#[test]
+fn a_whole_record_that_was_changed_lost_or_slipped_in_is_noticed() {
+    type Change = fn(&sled::Db, &[CreatedKey]);
+    let changes: [(&str, Change); 5] = [
+        ("a payload changed under a right checksum", |database, keys| {
+            let (tree, id, mut bytes) = record(database, &keys[0]);
+            let at = bytes.windows(5).position(|window| window == b"alice").unwrap();
+            bytes[at] = b'A';
+            tree.insert(id, sealed(bytes)).unwrap();
+        }),
+        ("a lost record", |database, keys| {
+            let (tree, id, _) = record(database, &keys[0]);
+            tree.remove(id).unwrap();
+        }),
+        ("the last record lost", |database, keys| {
+            let (tree, id, _) = record(database, &keys[2]);
+            tree.remove(id).unwrap();
+        }),
+        ("all records lost", |database, _| database.open_tree("keys").unwrap().clear().unwrap()),
+        ("a record under another id", |database, keys| {
+            let (tree, mut id, bytes) = record(database, &keys[0]);
+            id[15] ^= 1;
+            tree.insert(id, bytes).unwrap();
+        }),
+    ];
+    for (case, change) in changes {
+        let (directory, keys) = closed_store();
+        within(directory.path(), |database| change(database, &keys));
+        let error = KeyStore::open(directory.path()).map(drop).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{case}: {error:?}");
+    }
+}
+
+/// Of an entry that is gone from any of the trees, the store is whole all the same, or does not open.
+#[test]
+fn an_entry_lost_anywhere_is_noticed_or_made_good() {
+    let foreign = "legacy-0123456789abcdefghij";
+    let import = |owner: &str| {
+        apikey::NewKey::for_owner(owner).imported(apikey::Imported::raw(foreign), apikey::ImportScheme::Whole)
+    };
+    let (directory, keys) = closed_store();
+    let store = KeyStore::open(directory.path()).unwrap();
+    store.create(import("alice")).unwrap();
+    store.close().unwrap();
+    let entries = within(directory.path(), |database| {
+        let mut entries = Vec::new();
+        for name in database.tree_names() {
+            let tree = database.open_tree(&name).unwrap();
+            entries.extend(tree.iter().map(|entry| (name.clone(), entry.unwrap())));
+        }
+        entries
+    });
+    assert!(entries.len() > 10);
+    for (name, (key, value)) in entries {
+        let shown = format!("{} {:?}", String::from_utf8_lossy(&name), key);
+        within(directory.path(), |database| drop(database.open_tree(&name).unwrap().remove(&key).unwrap()));
+        match KeyStore::open(directory.path()) {
+            Err(error) => assert!(matches!(error, OpenError::Damaged { .. }), "{shown}: {error:?}"),
+            Ok(store) => {
+                for token in keys.iter().map(|created| created.key.expose_secret()).chain([foreign]) {
+                    assert_eq!(code(&store, token), "ok", "without {shown}");
+                }
+                let listed = |filter| store.list(&filter).unwrap().keys.len();
+                assert_eq!(listed(apikey::KeyFilter::default()), 4, "without {shown}");
+                assert_eq!(listed(apikey::KeyFilter::owner("alice")), 4, "by owner, without {shown}");
+                assert!(store.create(import("bob")).is_err(), "a digest held is a conflict, without {shown}");
+                store.close().unwrap();
+            }
+        }
+        within(directory.path(), |database| drop(database.open_tree(&name).unwrap().insert(&key, value).unwrap()));
+    }
+}
+
+#[test]
+fn hostile_records_are_damage_and_no_panic() {
+    let hostile: [fn(usize) -> Vec<u8>; 5] = [
+        |_| Vec::new(),
+        |_| vec![0],
+        |length| vec![0xff; length],
+        |_| sealed([b'R', 1].into_iter().chain([0xff; 400]).chain([0; 4]).collect()),
+        |_| vec![0; 1 << 20],
+    ];
+    for hostile in hostile {
+        let (directory, keys) = closed_store();
+        within(directory.path(), |database| {
+            let (tree, id, record) = record(database, &keys[0]);
+            tree.insert(id, hostile(record.len())).unwrap();
+        });
+        let error = KeyStore::open(directory.path()).unwrap_err();
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn a_database_cut_short_is_noticed() {
+    for kept in [0, 100, 4096, 10_000] {
+        let (directory, _) = closed_store();
+        let file = database(directory.path()).join("db");
+        let length = fs::metadata(&file).unwrap().len();
+        fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(kept.min(length - 1)).unwrap();
+        // sled's snapshot may stand for part of what was cut: then all must be there, or the open refused.
+        match KeyStore::open(directory.path()) {
+            Ok(store) => assert_eq!(store.list(&apikey::KeyFilter::default()).unwrap().keys.len(), 3, "{kept}"),
+            Err(error) => assert!(matches!(error, OpenError::Damaged { .. } | OpenError::Io { .. }), "{error:?}"),
+        }
+    }
+}
+
+/// A crash while sled writes a snapshot leaves this behind, and sled alone would not open again.
+#[test]
+fn an_unfinished_snapshot_does_not_stop_the_open() {
+    let (directory, keys) = closed_store();
+    fs::write(database(directory.path()).join("snap.00000000000003E8.generating"), "half a snapsh").unwrap();
+    let store = KeyStore::open(directory.path()).unwrap();
+    assert!(keys.iter().all(|created| code(&store, created.key.expose_secret()) == "ok"));
+}
+
+/// The digest that is stored for one of the store's own secrets.
+fn digest(created: &CreatedKey) -> Vec<u8> {
+    let parts = Parts::of(created.key.expose_secret());
+    Sha256::digest([b"\x01", parts.id.as_bytes(), parts.secret.as_bytes()].concat()).to_vec()
+}
+
+fn holds(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn files(path: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![fs::read(&path).unwrap()] }).collect()
+}
+
+#[test]
+fn a_secret_is_never_written_and_only_its_digest_is() {
+    let (directory, keys) = closed_store();
+    let files = files(directory.path());
+    for created in &keys {
+        let token = created.key.expose_secret();
+        for part in [token, &Parts::of(token).secret, &Parts::of(token).secret[8..24]] {
+            assert!(!files.iter().any(|file| holds(file, part.as_bytes())));
+        }
+        within(directory.path(), |database| {
+            assert!(holds(&record(database, created).2, &digest(created)), "SHA-256 of version, id and secret");
+        });
+    }
+}
+
+#[test]
+fn a_pepper_is_never_written_and_hides_the_digest() {
+    let directory = tempfile::tempdir().unwrap();
+    let pepper = b"a pepper that nobody may read";
+    let store = KeyStore::builder().pepper(apikey::Pepper::new(1, pepper)).open(directory.path()).unwrap();
+    let created = store.create(alice()).unwrap();
+    store.close().unwrap();
+    assert!(!files(directory.path()).iter().any(|file| holds(file, pepper)));
+    within(directory.path(), |database| assert!(!holds(&record(database, &created).2, &digest(&created))));
+}
+
+#[test]
+fn the_digest_of_an_ended_secret_is_erased() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let open = || KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
+    let store = open();
+    let old = store.create_many((0..3).map(|_| alice())).unwrap();
+    let overlaps = [Overlap::None, Overlap::UntilFirstUse, Overlap::For(hours(1))];
+    let new: Vec<CreatedKey> =
+        old.iter().zip(overlaps).map(|(old, overlap)| store.rotate(old.info.id(), overlap).unwrap()).collect();
+    for created in &new {
+        assert_eq!(code(&store, created.key.expose_secret()), "ok");
+    }
+    clock.advance(hours(1));
+    store.close().unwrap();
+    open().close().unwrap();
+    within(directory.path(), |database| {
+        for ((old, new), overlap) in old.iter().zip(&new).zip(overlaps) {
+            let (_, _, record) = record(database, old);
+            assert!(holds(&record, &digest(new)), "{overlap:?}");
+            assert!(!holds(&record, &digest(old)), "{overlap:?}");
+        }
+    });
+}

@@ -1,0 +1,12 @@
+//! axum over HTTP: the same requests in process and through a listening socket, and the same answers expected.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "http/app.rs"]
+mod app;
+#[path = "http/layers.rs"]
+mod layers;
+#[path = "http/refusals.rs"]
+mod refusals;
+#[path = "http/wire.rs"]
+mod wire;
