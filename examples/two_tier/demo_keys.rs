@@ -1,0 +1,53 @@
+//! The two keys of the demo, and how keys are made, listed and revoked in general.
+
+use apikey::{CreatedKey, KeyFilter, KeyInfo, KeyState, KeyStore, NewKey};
+use chrono::TimeDelta;
+
+use crate::Failure;
+
+/// Marks the keys made here, so that others in the same store are left alone.
+const MARK: (&str, &str) = ("made_by", "two_tier");
+
+/// The keys at the start of the program.
+pub(crate) enum DemoKeys {
+    /// Just made, reader and writer: the only time their secrets can be shown.
+    Made(Box<[CreatedKey; 2]>),
+    /// Made by an earlier start.
+    Kept(Vec<KeyInfo>),
+}
+
+/// Finds the demo keys that are still good; makes them if there are none, or if new ones are asked for.
+pub(crate) fn ready(store: &KeyStore, new: bool) -> Result<DemoKeys, Failure> {
+    let kept = find(store)?;
+    if !new && !kept.is_empty() {
+        return Ok(DemoKeys::Kept(kept));
+    }
+    let reader = demo_key("alice", "reader", &["orders:read"]);
+    let writer = demo_key("bob", "writer", &["orders:read", "orders:write", "customers:read"]);
+    // Both or none: one commit.
+    let made = store.create_many([reader, writer])?;
+    let made = made.try_into().map_err(|_| "the store did not make two keys")?;
+    // The old keys go last: a failure before this leaves somebody with keys too many, not with none.
+    for key in kept {
+        store.revoke(key.id(), "replaced by --new-demo-keys")?;
+    }
+    Ok(DemoKeys::Made(made))
+}
+
+fn demo_key(owner: &str, name: &str, permissions: &[&str]) -> NewKey {
+    let (mark, value) = MARK;
+    NewKey::for_owner(owner).name(name).permissions(permissions).expires_in(TimeDelta::days(90)).metadata(mark, value)
+}
+
+/// The demo keys that are good now. A list comes in pages: ask until there is no next one.
+fn find(store: &KeyStore) -> Result<Vec<KeyInfo>, Failure> {
+    let (mark, value) = MARK;
+    let mut found = Vec::new();
+    let mut filter = KeyFilter::default().state(KeyState::Active);
+    loop {
+        let page = store.list(&filter)?;
+        found.extend(page.keys.into_iter().filter(|key| key.metadata().get(mark).is_some_and(|held| held == value)));
+        let Some(next) = page.next else { return Ok(found) };
+        filter = filter.after(next);
+    }
+}
