@@ -1,0 +1,171 @@
+//! What the benches share: stores full of keys, and the ways a service would check a key without this library.
+
+#![allow(dead_code, reason = "each bench uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
+
+use std::collections::HashMap;
+use std::sync::RwLock;
+
+use apikey::{KeyStore, NewKey};
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+pub(crate) const PERMISSION: &str = "orders:read";
+
+/// Tokens of one length in one buffer, in the order in which they are visited.
+pub(crate) struct Tokens {
+    buffer: String,
+    length: usize,
+}
+
+impl Tokens {
+    /// Every token once, in an order that no prefetcher foresees.
+    pub(crate) fn shuffled(tokens: &[String]) -> Self {
+        let count = tokens.len();
+        let length = tokens[0].len();
+        // A stride that shares no factor with the count visits each once.
+        let stride = (count / 2..).map(|near| near * 2 + 1).find(|stride| gcd(*stride, count) == 1).unwrap();
+        let mut order: Vec<usize> = (0..count).map(|at| at * stride % count).collect();
+        // And a fixed shuffle on top (xorshift), the same in every run.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for at in (1..count).rev() {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            order.swap(at, usize::try_from(state % (at as u64 + 1)).unwrap());
+        }
+        Self { buffer: order.into_iter().map(|at| tokens[at].as_str()).collect(), length }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len() / self.length
+    }
+
+    pub(crate) fn get(&self, at: usize) -> &str {
+        &self.buffer[at * self.length..(at + 1) * self.length]
+    }
+
+    /// The same tokens, each changed.
+    pub(crate) fn map(&self, change: impl Fn(&str) -> String) -> Self {
+        let all: Vec<String> = (0..self.len()).map(|at| change(self.get(at))).collect();
+        Self { length: all[0].len(), buffer: all.concat() }
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Puts keys into a store; their tokens.
+pub(crate) fn fill(store: &KeyStore, keys: usize) -> Vec<String> {
+    let mut tokens = Vec::with_capacity(keys);
+    while tokens.len() < keys {
+        let batch = (keys - tokens.len()).min(10_000);
+        let from = tokens.len();
+        let new = (from..from + batch).map(|at| NewKey::for_owner(format!("owner-{at:010}")).permissions([PERMISSION]));
+        tokens
+            .extend(store.create_many(new).unwrap().into_iter().map(|created| created.key.expose_secret().to_owned()));
+    }
+    tokens
+}
+
+/// A token in the right form, checksum included, that no store holds.
+pub(crate) fn unknown(token: &str) -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let (body, _) = token.split_at(token.len() - 6);
+    let last = if body.ends_with('0') { '1' } else { '0' };
+    let body = format!("{}{last}", &body[..body.len() - 1]);
+    let mut number = crc32fast::hash(body.as_bytes());
+    let mut check = [b'0'; 6];
+    for digit in check.iter_mut().rev() {
+        *digit = DIGITS[number as usize % 62];
+        number /= 62;
+    }
+    body + std::str::from_utf8(&check).unwrap()
+}
+
+/// The check a developer writes by hand: a digest, a map behind a lock, the fields compared.
+pub(crate) struct ByHand(RwLock<HashMap<String, Row>>);
+
+struct Row {
+    owner: String,
+    permissions: String,
+    revoked: bool,
+    expires_at: i64,
+}
+
+impl ByHand {
+    pub(crate) fn with(tokens: &[String]) -> Self {
+        let rows = tokens.iter().enumerate().map(|(at, token)| {
+            let owner = format!("owner-{at:010}");
+            (hex(token), Row { owner, permissions: PERMISSION.into(), revoked: false, expires_at: i64::MAX })
+        });
+        Self(RwLock::new(rows.collect()))
+    }
+
+    /// 200, 401 or 403, and the owner's length, so that the owner is really read.
+    pub(crate) fn check(&self, token: &str, permission: &str) -> (u16, usize) {
+        let rows = self.0.read().unwrap();
+        let Some(row) = rows.get(&hex(token)) else { return (401, 0) };
+        let now = chrono::Utc::now().timestamp_millis();
+        if row.revoked || row.expires_at <= now {
+            return (401, 0);
+        }
+        let allowed = row.permissions.split(',').any(|held| held == permission);
+        (if allowed { 200 } else { 403 }, row.owner.len())
+    }
+}
+
+/// The shape of the usual Flask decorator: a digest and a prepared SELECT, here on an in-memory database.
+pub(crate) struct Sqlite(Connection);
+
+impl Sqlite {
+    pub(crate) fn with(tokens: &[String]) -> Self {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE keys (digest TEXT PRIMARY KEY, owner TEXT, permissions TEXT, revoked INT, expires_at INT) \
+                 WITHOUT ROWID",
+            )
+            .unwrap();
+        let transaction = connection.transaction().unwrap();
+        {
+            let mut insert = transaction.prepare("INSERT INTO keys VALUES (?1, ?2, ?3, 0, NULL)").unwrap();
+            for (at, token) in tokens.iter().enumerate() {
+                insert.execute(params![hex(token), format!("owner-{at:010}"), PERMISSION]).unwrap();
+            }
+        }
+        transaction.commit().unwrap();
+        Self(connection)
+    }
+
+    pub(crate) fn check(&self, token: &str, permission: &str) -> (u16, usize) {
+        let mut select = self
+            .0
+            .prepare_cached("SELECT owner, permissions, revoked, expires_at FROM keys WHERE digest = ?1")
+            .unwrap();
+        let row = select.query_row([hex(token)], |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, bool>(2)?,
+                row.get::<_, Option<i64>>(3)?,
+            ))
+        });
+        let Some((owner, permissions, revoked, expires_at)) = row.optional().unwrap() else { return (401, 0) };
+        let now = chrono::Utc::now().timestamp_millis();
+        if revoked || expires_at.is_some_and(|end| end <= now) {
+            return (401, 0);
+        }
+        let allowed = permissions.split(',').any(|held| held == permission);
+        (if allowed { 200 } else { 403 }, owner.len())
+    }
+}
+
+fn hex(token: &str) -> String {
+    use std::fmt::Write;
+    Sha256::digest(token).iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
