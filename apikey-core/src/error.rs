@@ -1,7 +1,7 @@
 //! What can go wrong when a store is opened or changed.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
@@ -59,7 +59,25 @@ pub enum OpenError {
         /// The newest format known.
         known: u8,
     },
-    /// The operating system refused.
+    /// There is no room left on the disk.
+    #[error("the key store {} cannot be opened, its disk is full: make room and open it again; nothing is lost", path.display())]
+    DiskFull {
+        /// The directory of the store.
+        path: PathBuf,
+        /// The operating system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The directory, or its file system, cannot be written by this process.
+    #[error("the key store {} cannot be opened, it is not writable by this process: give its user the right to write, or mount it writable", path.display())]
+    ReadOnly {
+        /// The directory of the store.
+        path: PathBuf,
+        /// The operating system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The operating system refused for another reason.
     #[error("the key store {} cannot be opened: {source}", path.display())]
     Io {
         /// The path at which it refused.
@@ -67,6 +85,18 @@ pub enum OpenError {
         /// Its error.
         source: io::Error,
     },
+}
+
+impl OpenError {
+    /// Names what the operating system refused.
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Self::ReadOnly { path, source },
+            _ => Self::Io { path, source },
+        }
+    }
 }
 
 /// Why a change or a question to the store failed.

@@ -25,6 +25,11 @@ pub(crate) fn uncovered<'a>(outer: &[String], inner: &'a [String]) -> Option<&'a
     inner.iter().find(|grant| !outer.iter().any(|wide| covers(wide, grant)))
 }
 
+/// Whether a grant of the old set is not covered by the new one.
+pub(crate) fn lose(old: &str, new: &str) -> bool {
+    old.split(' ').any(|grant| !grant.is_empty() && !new.split(' ').any(|wide| covers(wide, grant)))
+}
+
 /// What both sets give, at most: each grant of one that a grant of the other covers.
 pub(crate) fn common(one: &str, other: &str) -> String {
     let within = |narrow: &str, wide: &str| -> Vec<String> {
@@ -51,6 +56,15 @@ mod tests {
         assert_eq!(common("a:* b", "a:read c"), "a:read");
         assert_eq!(common("*", "a:* b"), "a:* b");
         assert_eq!(common("a b", "b a"), "a b");
+    }
+
+    #[test]
+    fn what_a_change_loses() {
+        assert!(!lose("a:*", "a:* a:read"));
+        assert!(!lose("a:read", "a:*"));
+        assert!(lose("a:*", "a:read"));
+        assert!(lose("a", ""));
+        assert!(!lose("", "a"));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub struct HeaderRule {
 }
 
 /// What a request carries by way of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Presented<'a> {
     /// No key.
     None,
@@ -51,6 +51,16 @@ pub enum Presented<'a> {
     One(&'a [u8]),
     /// The header twice, or a header and a bearer token that differ: refused as invalid.
     Many,
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::One(_) => "One([REDACTED])",
+            Self::Many => "Many",
+        })
+    }
 }
 
 impl<'a> Presented<'a> {
@@ -168,11 +178,20 @@ impl HeaderRule {
         }
         let plain = Refusal { status, headers, body: problem(error) };
         let Some(render) = &self.render else { return plain };
+        // A refusal that a cache keeps, or that does not say when to try again, is worse than one without words.
+        let kept = ["Cache-Control", "Retry-After"];
+        let kept = kept.map(|name| (name.to_owned(), plain.header(name).map(str::to_owned)));
+        let kept: Vec<_> = kept.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let mut rendered = render(error, plain);
         // A renderer can change neither: a status or a challenge lost is a client that does not know what to do.
         rendered.status = status;
         rendered.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("www-authenticate"));
         rendered.headers.extend(challenge);
+        for (name, value) in kept {
+            if rendered.header(&name).is_none() {
+                rendered.headers.push((name, value));
+            }
+        }
         rendered
     }
 
@@ -319,7 +338,8 @@ mod tests {
         let refusal = rule.refuse(&AuthError::Missing);
         assert_eq!(refusal.status, 401);
         assert_eq!(refusal.body, "API key missing");
-        assert_eq!(refusal.headers.len(), 2);
+        assert_eq!(refusal.headers.len(), 3);
+        assert_eq!(refusal.header("cache-control"), Some("no-store"));
         assert_eq!(refusal.header("WWW-Authenticate"), Some("ApiKey realm=\"api\", header=\"X-API-Key\""));
     }
 

@@ -66,15 +66,9 @@ impl Rights {
 
     /// At most what both give. What a later change takes away is gone at once; what it gives waits for the disk.
     pub(crate) fn common(&self, later: &Self) -> Result<Self, Full> {
-        let secrets = self.secrets.iter().filter_map(|secret| {
-            let kept = later.secrets.iter().find(|kept| kept.digest == secret.digest)?;
-            let end = match (secret.end, kept.end) {
-                (SecretEnd::At(one), SecretEnd::At(other)) => SecretEnd::At(one.min(other)),
-                (end, SecretEnd::Never) => end,
-                (_, end) => end,
-            };
-            Some(SecretRights { end, ..secret.clone() })
-        });
+        // Only a rotation moves an end, and that waits until its new secret is on disk.
+        let kept = |secret: &&SecretRights| later.secrets.iter().any(|kept| kept.digest == secret.digest);
+        let secrets = self.secrets.iter().filter(kept).cloned();
         let grants = if self.grants == later.grants {
             self.grants
         } else {
@@ -97,10 +91,7 @@ impl Rights {
 
     /// Whether `after` takes anything away.
     pub(crate) fn loses(&self, after: &Self) -> bool {
-        let narrower = || {
-            let (old, new) = (GRANTS.text(self.grants), GRANTS.text(after.grants));
-            self.grants != after.grants && grants::common(old, new) != old
-        };
+        let narrower = || grants::lose(GRANTS.text(self.grants), GRANTS.text(after.grants));
         (after.revoked && !self.revoked)
             || (after.disabled && !self.disabled)
             || after.expires_at.is_some_and(|end| self.expires_at.is_none_or(|old| end < old))

@@ -10,7 +10,7 @@ use apikey::{
     VerifiedKey,
 };
 
-use crate::support::{alice, all, code, hours, info};
+use crate::support::{alice, all, clocked, code, hours, info};
 
 fn token(created: &CreatedKey) -> &str {
     created.key.expose_secret()
@@ -207,6 +207,43 @@ fn eight<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
         let threads: Vec<_> = (0..8).map(|thread| scope.spawn(run(thread))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
+}
+
+#[test]
+fn what_get_and_list_say_of_a_key_is_never_half_of_a_change() {
+    let (store, clock) = clocked();
+    let created = store.create(alice().permissions(["a"])).unwrap();
+    let id = created.info.id();
+    store.verify(token(&created)).unwrap();
+    // Later uses do not hide the first, and none comes: each rotation carries it on.
+    clock.advance(hours(1));
+    let over = AtomicBool::new(false);
+    let look = || {
+        let mut version = 0;
+        while !over.load(SeqCst) {
+            let listed = store.list(&KeyFilter::owner("alice")).unwrap().keys;
+            for key in [listed.into_iter().next().unwrap(), store.get(id).unwrap().unwrap()] {
+                assert_eq!(key.last_used_at(), Some(created.info.created_at()), "version {}", key.version());
+                assert_eq!(key.overlap(), None);
+                // One update sets both.
+                assert_eq!(key.name() == Some("b"), key.permissions() == ["b"], "{key:?}");
+                assert!(key.version() >= version, "from {version} back to {}", key.version());
+                version = key.version();
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let lookers = [scope.spawn(look), scope.spawn(look)];
+        for n in 0..1500 {
+            store.rotate(id, Overlap::None).unwrap();
+            let name = if n % 2 == 0 { "a" } else { "b" };
+            store.update(id, KeyUpdate::new().name(name).permissions([name])).unwrap();
+            if lookers.iter().any(thread::ScopedJoinHandle::is_finished) {
+                break;
+            }
+        }
+        over.store(true, SeqCst);
+    });
 }
 
 #[test]

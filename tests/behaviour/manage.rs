@@ -251,6 +251,34 @@ fn spans_and_times_out_of_range_are_refused_by_name() {
 }
 
 #[test]
+fn a_clock_beyond_all_bounds_panics_nowhere() {
+    let (store, clock) = clocked();
+    let created = store.create(alice()).unwrap();
+    let token = created.key.expose_secret();
+    let mut last = created.info.id();
+    for time in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH - ms(1), start()] {
+        clock.set(time);
+        assert_eq!(code(&store, token), "ok", "{time}");
+        // Refused or not, it is not a panic, and ids rise.
+        let keys =
+            [alice(), alice().expires_in(hours(1)), alice().expires_in(TimeDelta::MAX)].map(|key| store.create(key));
+        for created in keys.into_iter().flatten() {
+            assert!(created.info.id() > last, "{time}");
+            last = created.info.id();
+            let _ = store.rotate(last, Overlap::For(hours(1)));
+            let _ = store.rotate(last, Overlap::For(TimeDelta::MAX));
+            let _ = store.revoke(last, "");
+        }
+        assert!(store.list(&KeyFilter::default()).is_ok());
+        assert_eq!(code(&store, token), "ok", "{time}");
+    }
+    for before in [DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+        store.purge(before).unwrap();
+    }
+    assert_eq!(code(&store, token), "ok");
+}
+
+#[test]
 fn an_update_changes_what_it_names_and_nothing_else() {
     let (store, _) = clocked();
     let key = || alice().name("ci").permissions(["orders:read"]).metadata("team", "blue").expires_in(hours(9));

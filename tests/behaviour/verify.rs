@@ -287,6 +287,26 @@ fn the_time_of_use_is_that_of_the_last_success() {
 }
 
 #[test]
+fn without_tracking_no_time_of_use_is_kept_and_a_first_use_counts_all_the_same() {
+    let store = KeyStore::builder().track_use(false).temporary().unwrap();
+    let first = store.create(alice()).unwrap();
+    assert_eq!(code(&store, first.key.expose_secret()), "ok");
+    let second = store.rotate(first.info.id(), Overlap::UntilFirstUse).unwrap();
+    assert_eq!(code(&store, second.key.expose_secret()), "ok");
+    assert_eq!(code(&store, first.key.expose_secret()), "invalid_api_key");
+    assert_eq!(info(&store, &first).last_used_at(), None);
+    assert_eq!(info(&store, &first).overlap(), None);
+}
+
+#[test]
+fn a_clock_may_be_a_closure() {
+    let store = KeyStore::builder().clock(start).temporary().unwrap();
+    let created = store.create(alice().expires_in(ms(1))).unwrap();
+    assert_eq!(created.info.created_at(), start());
+    assert_eq!(code(&store, created.key.expose_secret()), "ok");
+}
+
+#[test]
 fn a_closed_store_answers_nothing_and_does_not_panic() {
     let (store, _) = clocked();
     let other = store.clone();

@@ -165,7 +165,9 @@ impl Line {
             (control & (COUNT - 1)) | OCCUPIED | count.wrapping_add(steps.wrapping_mul(COUNT))
         };
         if self.who.load(Ordering::Relaxed) != join(owner, grants) || self.extra() != extra {
-            self.control.store(word(stricter(old, control), 1), Ordering::Release);
+            // The extra is not there yet.
+            let between = stricter(old, control) & !(EXTRA & !old);
+            self.control.store(word(between, 1), Ordering::Release);
             self.who.store(join(owner, grants), Ordering::Release);
             // The top bit is set by readers.
             let top = |held: u32| Some((held & NOTED) | extra);

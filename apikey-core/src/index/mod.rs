@@ -197,17 +197,17 @@ impl Index {
                 line.kill();
                 continue;
             };
-            // A rotation that the disk refuses must not end the old secret: nobody has the new one.
-            let secret = SecretRights { end: old.end, unused: false, ..secret.clone() };
+            // A rotation that the disk refuses must not end the old secret: nobody has the new one. So ends stay as
+            // they are visible.
+            let secret = SecretRights { end: SecretEnd::Never, unused: false, ..secret.clone() };
             // Against what is visible, not against the record: that may be ahead of the disk.
             let visible = line.standing();
             let grants = match visible.grants == after.grants {
                 true => visible.grants,
                 false => GRANTS.number(&grants::common(GRANTS.text(visible.grants), GRANTS.text(after.grants)))?,
             };
-            let (extra, flag) = shelf.extra_for(line, secret_end(after, &secret));
-            let control = line::stricter(visible.control, control(after, &secret) | flag);
-            line.update(Standing { control, grants, extra, ..visible });
+            let control = line::stricter(visible.control, control(after, &secret));
+            line.update(Standing { control, grants, ..visible });
         }
         Ok(())
     }
@@ -317,14 +317,26 @@ impl Index {
 
     /// Every live secret used since the last call, by the first half of its digest, with the second of use.
     pub(crate) fn take_uses(&self, mut each: impl FnMut([u8; 16], u32)) {
-        // No table may grow meanwhile: a note taken from the old one would stand in the new.
-        let shelf = self.lock();
-        for line in shelf.table.lines().iter().filter(|line| line.take_note()) {
-            if let Some(entry) = line.entry()
-                && let Some((half, _)) = entry.digest.split_first_chunk()
-            {
-                each(*half, entry.used);
+        const CHUNK: usize = 4096;
+        let mut seen: Option<Arc<Table>> = None;
+        let mut at = 0;
+        loop {
+            // No table may grow meanwhile: a note taken from the old one would stand in the new. In chunks, so that a
+            // revocation does not wait for the whole.
+            let shelf = self.lock();
+            if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &shelf.table)) {
+                seen = Some(shelf.table.clone());
+                at = 0;
             }
+            let Some(chunk) = shelf.table.lines().get(at..).filter(|left| !left.is_empty()) else { return };
+            for line in chunk.iter().take(CHUNK).filter(|line| line.take_note()) {
+                if let Some(entry) = line.entry()
+                    && let Some((half, _)) = entry.digest.split_first_chunk()
+                {
+                    each(*half, entry.used);
+                }
+            }
+            at += CHUNK;
         }
     }
 

@@ -4,8 +4,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use chrono::{DateTime, Utc};
+
+use crate::event::Head;
 use crate::index::Index;
 use crate::rights::Rights;
 
@@ -17,7 +21,6 @@ pub(super) struct Pending {
     pub(super) after: Option<Rights>,
 }
 
-#[derive(Default)]
 pub(super) struct Commit {
     state: Mutex<State>,
     turn: Condvar,
@@ -33,32 +36,56 @@ struct State {
     /// How many changes of a key are in the queue.
     waiting: HashMap<u128, u32>,
     syncing: bool,
+    /// Where history stands with all that is written, and with all that is on disk.
+    written_head: Head,
+    durable_head: Head,
     /// After a failed sync nobody knows what is on disk: nothing more is acknowledged until the store is reopened.
-    failed: Option<(io::ErrorKind, String)>,
+    failed: Option<Failure>,
+}
+
+/// Why nothing more is acknowledged.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) kind: io::ErrorKind,
+    pub(super) text: String,
+    pub(super) since: DateTime<Utc>,
 }
 
 impl Commit {
     /// Names changes that are about to be written: from now on nothing earlier of their keys becomes visible beyond
-    /// what they leave. The caller is the one writer, and calls [`written_now`](Self::written_now) or
-    /// [`fail`](Self::fail) next.
-    pub(super) fn announce(&self, changes: Vec<Pending>) {
+    /// what they leave. The caller is the one writer, and calls [`written_now`](Self::written_now),
+    /// [`retract`](Self::retract) or [`fail`](Self::fail) next.
+    pub(super) fn announce(&self, changes: impl Iterator<Item = Pending>) {
         let mut state = self.lock();
+        if state.failed.is_some() && !state.syncing {
+            // Nothing becomes visible any more, so nothing has to be narrowed.
+            return;
+        }
         for change in changes {
             *state.waiting.entry(change.id).or_default() += 1;
             state.queue.push_back(change);
         }
     }
 
-    /// All that is announced is written, and waits for the sync.
-    pub(super) fn written_now(&self) {
+    /// Takes back what is announced and not written.
+    pub(super) fn retract(&self) {
+        let mut state = self.lock();
+        while state.durable + (state.queue.len() as u64) > state.written {
+            let Some(change) = state.queue.pop_back() else { break };
+            state.leave(change.id);
+        }
+    }
+
+    /// All that is announced is written, and waits for the sync; `head` is where history stands then.
+    pub(super) fn written_now(&self, head: Head) {
         let mut state = self.lock();
         state.written = state.durable + state.queue.len() as u64;
+        state.written_head = head;
     }
 
     /// A write failed: nothing more is acknowledged. What was announced goes on narrowing what is visible.
     pub(super) fn fail(&self, error: &io::Error) {
-        let mut state = self.lock();
-        state.failed.get_or_insert_with(|| (error.kind(), error.to_string()));
+        self.lock().fail(error);
         self.turn.notify_all();
     }
 
@@ -80,20 +107,38 @@ impl Commit {
                 continue;
             }
             state.syncing = true;
-            let written = state.written;
+            let (written, head) = (state.written, state.written_head);
             drop(state);
-            let synced = sync();
+            // A panic in the database must not leave the others waiting for ever.
+            let synced = catch_unwind(AssertUnwindSafe(&sync));
             state = self.lock();
             state.syncing = false;
-            let settled = synced.and_then(|()| state.settle(written, index));
-            if let Err(error) = settled {
-                state.failed = Some((error.kind(), error.to_string()));
+            let synced = synced.unwrap_or_else(|_| Err(io::Error::other("the database panicked while it was synced")));
+            match synced.and_then(|()| state.settle(written, index)) {
+                Ok(()) => state.durable_head = head,
+                Err(error) => state.fail(&error),
             }
             self.turn.notify_all();
         }
     }
 
-    /// The error of a failed sync, if there was one.
+    /// A store whose last change, on disk, is `head`.
+    pub(super) fn new(head: Head) -> Self {
+        let state = State { written_head: head, durable_head: head, ..State::default() };
+        Self { state: Mutex::new(state), turn: Condvar::new() }
+    }
+
+    /// Where history stands on the disk.
+    pub(super) fn durable_head(&self) -> Head {
+        self.lock().durable_head
+    }
+
+    /// The first failed write or sync, if there was one.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.lock().failed.clone()
+    }
+
+    /// Its error.
     pub(super) fn check(&self) -> io::Result<()> {
         self.lock().check()
     }
@@ -111,8 +156,12 @@ impl Commit {
 }
 
 impl State {
+    fn fail(&mut self, error: &io::Error) {
+        self.failed.get_or_insert_with(|| Failure { kind: error.kind(), text: error.to_string(), since: Utc::now() });
+    }
+
     fn check(&self) -> io::Result<()> {
-        self.failed.as_ref().map_or(Ok(()), |(kind, text)| Err(io::Error::new(*kind, text.clone())))
+        self.failed.as_ref().map_or(Ok(()), |failure| Err(io::Error::new(failure.kind, failure.text.clone())))
     }
 
     /// Makes every change up to `written` visible, each narrowed by what later ones of its key take away.

@@ -32,6 +32,24 @@ pub(super) struct Disk {
     uses: Tree,
     /// An own handle of sled's file: its `flush` starts the write-back and does not wait for the disk.
     file: Option<File>,
+    #[cfg(test)]
+    pub(super) faults: Faults,
+}
+
+/// What a test makes the disk refuse.
+#[cfg(test)]
+#[derive(Default)]
+pub(super) struct Faults {
+    pub(super) write: std::sync::atomic::AtomicBool,
+    pub(super) sync: std::sync::atomic::AtomicBool,
+}
+
+#[cfg(test)]
+impl Faults {
+    fn check(fault: &std::sync::atomic::AtomicBool) -> io::Result<()> {
+        let refused = fault.load(std::sync::atomic::Ordering::SeqCst);
+        if refused { Err(io::Error::new(io::ErrorKind::StorageFull, "a test filled the disk")) } else { Ok(()) }
+    }
 }
 
 /// What one transaction writes.
@@ -66,6 +84,8 @@ impl Disk {
             uses: db.open_tree("uses")?,
             db,
             file,
+            #[cfg(test)]
+            faults: Faults::default(),
         })
     }
 
@@ -118,6 +138,8 @@ impl Disk {
 
     /// Writes a batch in one transaction. Not durable before [`sync`](Self::sync).
     pub(super) fn write(&self, batch: &Batch) -> io::Result<()> {
+        #[cfg(test)]
+        Faults::check(&self.faults.write)?;
         let trees = (&self.keys, &self.owners, &self.imported, &self.events, &self.meta);
         let written = trees.transaction(|(keys, owners, imported, events, meta)| {
             for write in &batch.writes {
@@ -152,6 +174,8 @@ impl Disk {
 
     /// Waits until all that was written is on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        Faults::check(&self.faults.sync)?;
         let Some(file) = &self.file else { return Ok(()) };
         self.db.flush().map_err(io_error)?;
         file.sync_data()

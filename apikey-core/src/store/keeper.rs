@@ -4,9 +4,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::quiet::quietly;
+
 use super::Inner;
 
 const ROUND: Duration = Duration::from_secs(30);
+/// How long a written mark waits for its sync; with the sync itself this stays below half a second.
+const MARK_LAG: Duration = Duration::from_millis(400);
 
 /// Wakes the thread, or ends it.
 #[derive(Default)]
@@ -56,16 +60,34 @@ pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("apikey".into()).spawn(move || {
         // The first round at once: secrets may have ended while the store was closed.
         let mut round = Instant::now();
+        let mut mark: Option<Instant> = None;
         loop {
-            if inner.bell.wait(round) == Ring::End {
+            if inner.bell.wait(mark.map_or(round, |mark| mark.min(round))) == Ring::End {
                 return;
             }
-            inner.keep_first_uses();
-            if Instant::now() >= round {
-                inner.erase_ended();
-                inner.write_back_uses();
-                round = Instant::now() + ROUND;
+            let now = Instant::now();
+            // A panic in the database must not end the rounds.
+            let turned = quietly(|| {
+                inner.keep_first_uses();
+                if mark.is_some_and(|due| due <= now) {
+                    inner.keep_mark();
+                }
+                if round <= now {
+                    inner.erase_ended();
+                    inner.write_back_uses();
+                }
+            });
+            if let Err(panic) = turned {
+                tracing::error!(panic, "the database panicked behind the key store");
             }
+            if round <= now {
+                round = now + ROUND;
+            }
+            mark = match (mark, inner.mark_is_dirty()) {
+                (_, false) => None,
+                (Some(due), true) if due > now => Some(due),
+                (_, true) => Some(now + MARK_LAG),
+            };
         }
     })
 }

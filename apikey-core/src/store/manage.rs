@@ -159,8 +159,10 @@ impl KeyStore {
     pub fn revoke_owner(&self, owner: &str, reason: impl Into<String>) -> Result<usize, StoreError> {
         let reason = reason.into();
         bounds::reason(&reason)?;
+        bounds::owner(owner)?;
         let mut after = None;
         let mut revoked = 0;
+        let mut refused = None;
         loop {
             let mut last = None;
             let outcomes = self.inner().change(|_, disk| {
@@ -168,10 +170,15 @@ impl KeyStore {
                 last = ids.last().copied();
                 let action = |id| self.inner().change_of(id, Action::Revoke { reason: reason.clone() });
                 Ok(ids.into_iter().map(action).collect())
-            })?;
-            revoked += outcomes.iter().filter(|outcome| outcome.changed).count();
+            });
+            match outcomes {
+                Ok(outcomes) => revoked += outcomes.iter().filter(|outcome| outcome.changed).count(),
+                // In force in memory: so shall be the rest.
+                Err(error @ StoreError::NotDurable { .. }) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
             if last.is_none() {
-                return Ok(revoked);
+                return refused.map_or(Ok(revoked), Err);
             }
             after = last;
         }

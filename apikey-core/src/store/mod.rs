@@ -4,8 +4,11 @@ mod builder;
 mod commit;
 mod create;
 mod disk;
+#[cfg(test)]
+mod failure_tests;
 mod keeper;
 mod manage;
+mod mark;
 mod open;
 mod writer;
 
@@ -20,6 +23,7 @@ use tempfile::TempDir;
 use crate::attempt::Attempt;
 use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
+use crate::health::Health;
 use crate::index::Index;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::requirement::Requirement;
@@ -30,6 +34,7 @@ use crate::verified::VerifiedKey;
 use commit::Commit;
 use disk::Disk;
 use keeper::Bell;
+use mark::MarkFile;
 use writer::Writer;
 
 pub use builder::KeyStoreBuilder;
@@ -72,6 +77,8 @@ struct Inner {
     bell: Bell,
     /// `None` once the store is closed.
     disk: RwLock<Option<Disk>>,
+    /// `None` for a temporary store.
+    mark: Mutex<Option<MarkFile>>,
     opened: Mutex<Option<Opened>>,
 }
 
@@ -86,6 +93,7 @@ struct FirstUse {
 struct Opened {
     temporary: Option<TempDir>,
     lock: Option<File>,
+    mark: Option<MarkFile>,
     /// Sled's directory.
     database: PathBuf,
 }
@@ -185,6 +193,21 @@ impl KeyStore {
         self.inner().rule.refuse(error)
     }
 
+    /// How the store stands with its disk.
+    ///
+    /// ```
+    /// # let store = apikey_core::KeyStore::temporary()?;
+    /// store.create(apikey_core::NewKey::for_owner("alice"))?;
+    /// let health = store.health();
+    /// assert!(health.is_good());
+    /// assert_eq!(health.durable, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.inner().health()
+    }
+
     /// Makes this the default store of the process, for handlers that are given none by their framework. For small
     /// programs; a test should pass its own store.
     ///
@@ -218,7 +241,7 @@ impl KeyStore {
 }
 
 impl Inner {
-    fn new(options: KeyStoreBuilder, store: u64, index: Index, disk: Disk, writer: Writer, opened: Opened) -> Self {
+    fn new(options: KeyStoreBuilder, store: u64, index: Index, disk: Disk, writer: Writer, mut opened: Opened) -> Self {
         let prefixes = [options.prefix].into_iter().chain(options.accepted);
         Self {
             index,
@@ -226,11 +249,12 @@ impl Inner {
             prefixes: prefixes.map(Into::into).collect(),
             rule: options.rule,
             store,
+            commit: Commit::new(writer.head()),
             writer: Mutex::new(writer),
-            commit: Commit::default(),
             first_uses: Mutex::default(),
             bell: Bell::default(),
             disk: RwLock::new(Some(disk)),
+            mark: Mutex::new(opened.mark.take()),
             opened: Mutex::new(Some(opened)),
         }
     }
@@ -279,8 +303,31 @@ impl Inner {
         std::mem::take(&mut *self.first_uses.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn put_back_first_uses(&self, uses: impl Iterator<Item = FirstUse>) {
-        self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).extend(uses);
+    fn put_back_first_use(&self, first: FirstUse) {
+        self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
+    }
+
+    /// Writes the mark up to what is on disk; it may lag, so an error is no reason to refuse the change.
+    fn note_mark(&self) {
+        let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = mark.as_mut() else { return };
+        let was_dirty = file.is_dirty();
+        if let Err(error) = file.write(self.commit.durable_head().into()) {
+            tracing::warn!(%error, "the commit mark is not written");
+        }
+        let is_dirty = file.is_dirty();
+        drop(mark);
+        if is_dirty && !was_dirty {
+            self.bell.ring();
+        }
+    }
+
+    fn mark_is_dirty(&self) -> bool {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(MarkFile::is_dirty)
+    }
+
+    fn sync_mark(&self) -> std::io::Result<()> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map_or(Ok(()), MarkFile::sync)
     }
 
     fn disk(&self) -> Result<RwLockReadGuard<'_, Option<Disk>>, StoreError> {
@@ -292,6 +339,22 @@ impl Inner {
     fn keep_first_uses(&self) {
         if let Err(error) = self.change(|_, _| Ok(Vec::new())) {
             tracing::warn!(%error, "first use of a rotated key is in force, and not on disk");
+        }
+    }
+
+    fn health(&self) -> Health {
+        let durable = self.commit.durable_head().number;
+        let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+        let marked = mark.as_ref().map_or(durable, MarkFile::synced);
+        drop(mark);
+        let (refused_since, refused_by) = self.commit.failure().map(|failure| (failure.since, failure.text)).unzip();
+        let closed = self.index.is_closed();
+        Health { durable, mark_lag: durable.saturating_sub(marked), refused_since, refused_by, closed }
+    }
+
+    fn keep_mark(&self) {
+        if let Err(error) = self.sync_mark() {
+            tracing::warn!(%error, "the commit mark is not on disk");
         }
     }
 
@@ -310,7 +373,10 @@ impl Inner {
 
     fn try_write_back_uses(&self) -> Result<(), StoreError> {
         let disk = self.disk()?;
-        let Some(disk) = disk.as_ref() else { return Err(StoreError::Closed) };
+        self.write_uses_to(disk.as_ref().ok_or(StoreError::Closed)?)
+    }
+
+    fn write_uses_to(&self, disk: &Disk) -> Result<(), StoreError> {
         let mut uses = Vec::new();
         self.index.take_uses(|secret, second| uses.push((secret, second)));
         disk.set_uses(&uses)
@@ -330,25 +396,28 @@ impl Life {
         if inner.disk().is_err() {
             return Ok(());
         }
-        inner.keep_first_uses();
         inner.erase_ended();
-        let written = match inner.try_write_back_uses() {
-            Err(StoreError::Closed) => return Ok(()),
-            other => other,
-        };
         // Waits for whoever is in the middle of a change: none may put a key into a closed index.
-        let disk = inner.disk.write().unwrap_or_else(PoisonError::into_inner).take();
+        let mut disk = inner.disk.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(disk) = disk.take() else { return Ok(()) };
+        let written = inner.write_uses_to(&disk);
         inner.index.close();
-        let synced = disk.as_ref().map_or(Ok(()), Disk::sync);
+        // What was used for the first time until this moment.
+        inner.write_first_uses(&mut inner.writer(), &disk);
+        let synced = inner.commit.wait(inner.commit.written(), &inner.index, || disk.sync());
+        let synced = synced.and_then(|()| disk.sync());
+        inner.note_mark();
+        let marked = inner.sync_mark();
         drop(disk);
         let opened = inner.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Opened { lock: Some(lock), database, .. }) = opened {
-            open::make_all_private(&database)?;
+            let private = open::make_all_private(&database);
             // A process forked a moment ago may hold the file, too; unlocking ends the lock for all.
             lock.unlock()?;
+            private?;
         }
         written?;
-        Ok(synced?)
+        Ok(synced.and(marked)?)
     }
 }
 

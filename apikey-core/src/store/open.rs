@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,10 +19,12 @@ use crate::event::Head;
 use crate::id_source::IdSource;
 use crate::index::Index;
 use crate::key_id::KeyId;
+use crate::quiet::quietly;
 use crate::record::Record;
 use crate::rights::Rights;
 
 use super::disk::{Disk, imported_digests, owner_key};
+use super::mark::{MARK, Mark, MarkFile};
 use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
 
@@ -58,44 +59,62 @@ pub(super) fn temporary(options: KeyStoreBuilder) -> Result<KeyStore, OpenError>
     let path = directory.path().to_owned();
     let database_path = path.join(DATABASE);
     let database = sled_at(&database_path, &path)?;
-    let opened = Opened { temporary: Some(directory), lock: None, database: database_path };
-    finish(options, &path, database, opened)
+    let opened = Opened { temporary: Some(directory), lock: None, mark: None, database: database_path };
+    finish(options, &path, database, opened, None)
 }
 
 pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, OpenError> {
-    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let io = |source| OpenError::io(path, source);
     prepare(path, options.create)?;
     let lock = lock(path, options.wait)?;
     let database_path = path.join(DATABASE);
+    let known = mark(path)?;
     if !database_path.try_exists().map_err(io)? {
+        if let Some((_, mark)) = known.as_ref().filter(|(_, mark)| mark.number > 0) {
+            let what = format!("its database is gone, and its mark knows change {}", mark.number);
+            return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+        }
         create(path).map_err(|error| read_error(path, "the new database", error))?;
     }
+    let Some((file, mark)) = mark(path)? else {
+        let what = "its commit mark is gone, so nobody can say whether the database is complete".into();
+        return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+    };
     remove_unfinished_snapshots(&database_path).map_err(io)?;
     let database = sled_at(&database_path, path)?;
     make_all_private(&database_path).map_err(io)?;
-    let opened = Opened { temporary: None, lock: Some(lock), database: database_path };
+    let opened = Opened { temporary: None, lock: Some(lock), mark: Some(file), database: database_path };
     // Damage can make sled panic here, too.
-    match catch_unwind(AssertUnwindSafe(|| finish(options, path, database, opened))) {
+    match quietly(|| finish(options, path, database, opened, Some(mark))) {
         Ok(result) => result,
-        Err(_) => {
-            let what = "the database panics when it is read".into();
+        Err(panic) => {
+            let what = format!("the database panics when it is read: {panic}");
             Err(OpenError::Damaged { path: path.to_owned(), what, source: None })
         }
     }
 }
 
+fn mark(path: &Path) -> Result<Option<(MarkFile, Mark)>, OpenError> {
+    let found = MarkFile::open(path).map_err(|source| OpenError::io(path, source))?;
+    let Some((file, mark)) = found else { return Ok(None) };
+    Ok(Some((file, mark.map_err(|error| read_error(path, "its commit mark", error.into()))?)))
+}
+
 /// Sees to it that the directory is there, and is one for a store.
 fn prepare(path: &Path, create: bool) -> Result<(), OpenError> {
-    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let io = |source| OpenError::io(path, source);
     let not_a_store = |found| OpenError::NotAStore { path: path.to_owned(), found };
     match fs::metadata(path) {
         Ok(found) if !found.is_dir() => return Err(not_a_store("it is a file")),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            let missing = path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+            let missing: Vec<&Path> = missing.collect();
             let mut builder = DirBuilder::new();
             private(&mut builder);
             builder.recursive(true).create(path).map_err(io)?;
-            return Ok(());
+            // Each entry that was made, so that a power cut does not lose the way to the store.
+            return missing.into_iter().try_for_each(sync_parent).map_err(io);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OpenError::Missing { path: path.to_owned() });
@@ -107,7 +126,7 @@ fn prepare(path: &Path, create: bool) -> Result<(), OpenError> {
         let name = entry.map_err(io)?.file_name();
         let name = name.to_string_lossy();
         database |= name == DATABASE;
-        foreign |= !(name == LOCK || name == "lost+found" || name.starts_with(CREATING));
+        foreign |= !(name == LOCK || name == MARK || name == "lost+found" || name.starts_with(CREATING));
     }
     match (database, foreign, create) {
         (true, ..) => Ok(()),
@@ -137,15 +156,20 @@ fn make_private(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// sled makes its files under the process's umask.
+/// sled makes its files under the process's umask. It may be at work meanwhile: what is gone needs no mode.
 pub(super) fn make_all_private(directory: &Path) -> io::Result<()> {
-    make_private(directory, 0o700)?;
+    let gone_is_fine = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    gone_is_fine(make_private(directory, 0o700))?;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            make_all_private(&entry.path())?;
+        let path = entry.path();
+        if path.is_dir() {
+            make_all_private(&path)?;
         } else {
-            make_private(&entry.path(), 0o600)?;
+            gone_is_fine(make_private(&path, 0o600))?;
         }
     }
     Ok(())
@@ -153,7 +177,7 @@ pub(super) fn make_all_private(directory: &Path) -> io::Result<()> {
 
 /// Held until the store is closed.
 fn lock(path: &Path, wait: Duration) -> Result<File, OpenError> {
-    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let io = |source| OpenError::io(path, source);
     let file_path = path.join(LOCK);
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&file_path).map_err(io)?;
     make_private(&file_path, 0o600).map_err(io)?;
@@ -189,13 +213,23 @@ fn create(path: &Path) -> Result<(), StoreError> {
         }
     }
     sync_directory(building.path())?;
+    // Before the database: from then on a missing mark is damage.
+    MarkFile::create(path, Mark::default())?;
+    make_private(&path.join(MARK), 0o600)?;
+    sync_directory(path)?;
     fs::rename(building.keep(), path.join(DATABASE))?;
     sync_directory(path)?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent)?,
-        _ => return Ok(()),
-    }
+    sync_parent(path)?;
     Ok(())
+}
+
+/// Makes the entry of a directory durable.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new(".")),
+        Some(parent) => sync_directory(parent),
+        None => Ok(()),
+    }
 }
 
 #[cfg(unix)]
@@ -226,17 +260,17 @@ fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new().path(database).cache_capacity(CACHE_BYTES);
     let until = Instant::now() + FORK_GRACE;
     // Damage can make sled panic while it opens; that must not be the service's end.
-    let mut opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+    let mut opened = quietly(|| config.open());
     while matches!(&opened, Ok(Err(error)) if is_locked(error)) && Instant::now() < until {
         std::thread::sleep(LOCK_STEP);
-        opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        opened = quietly(|| config.open());
     }
     match opened {
         Ok(Ok(database)) => Ok(database),
         Ok(Err(error)) if is_locked(&error) => Err(OpenError::InUse { path: path.to_owned() }),
-        Ok(Err(sled::Error::Io(source))) => Err(OpenError::Io { path: path.to_owned(), source }),
+        Ok(Err(sled::Error::Io(source))) => Err(OpenError::io(path, source)),
         Ok(Err(error)) => Err(damaged("the database does not open", Some(error.into()))),
-        Err(_) => Err(damaged("the database panics when it is opened", None)),
+        Err(panic) => Err(damaged(&format!("the database panics when it is opened: {panic}"), None)),
     }
 }
 
@@ -246,7 +280,13 @@ fn is_locked(error: &sled::Error) -> bool {
 }
 
 /// Reads and checks everything, and starts the store.
-fn finish(options: KeyStoreBuilder, path: &Path, database: sled::Db, opened: Opened) -> Result<KeyStore, OpenError> {
+fn finish(
+    options: KeyStoreBuilder,
+    path: &Path,
+    database: sled::Db,
+    opened: Opened,
+    mark: Option<Mark>,
+) -> Result<KeyStore, OpenError> {
     let fault = |error| read_error(path, "its head", error);
     let directory = path.join(DATABASE);
     let disk = Disk::new(database, &directory, opened.temporary.is_none()).map_err(fault)?;
@@ -263,6 +303,7 @@ fn finish(options: KeyStoreBuilder, path: &Path, database: sled::Db, opened: Ope
     let index = Index::new(store, keys.min(MOST_EXPECTED), digesters.clone(), options.track_use);
     let found = load(&disk, &index, path)?;
     check_head(&head, &found, path)?;
+    check_mark(mark, &head, path)?;
     check_peppers(&digesters, &meta.as_ref().map_or_else(BTreeMap::new, |meta| meta.peppers.clone()), &found)?;
     if meta.as_ref() != Some(&bound) {
         let frame = codec::encode(&bound).map_err(StoreError::from).map_err(fault)?;
@@ -271,11 +312,11 @@ fn finish(options: KeyStoreBuilder, path: &Path, database: sled::Db, opened: Ope
     let last_id = (head.last_id > 0).then(|| KeyId::from_u128(head.last_id));
     let writer = Writer::new(head, IdSource::after(last_id), digesters, found.overlapping);
     let inner = Inner::new(options, store, index, disk, writer, opened);
-    KeyStore::start(inner).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+    KeyStore::start(inner).map_err(|source| OpenError::io(path, source))
 }
 
-/// A tampered count must not reserve all memory.
-const MOST_EXPECTED: usize = 100_000_000;
+/// A tampered count must not reserve all memory; above this the index grows as it goes.
+const MOST_EXPECTED: usize = 1_000_000;
 
 /// One without a pepper, then one for each in the order of their numbers: the last is for new secrets.
 fn digesters(options: &KeyStoreBuilder) -> Vec<Digester> {
@@ -382,8 +423,7 @@ fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
         }
         owners.add(&owner_key(&record.owner, id));
         imported_digests(&record).for_each(|digest| imported.add(&digest));
-        let rights =
-            Rights::of(&record).map_err(|full| OpenError::Io { path: path.to_owned(), source: full.into() })?;
+        let rights = Rights::of(&record).map_err(|full| OpenError::io(path, full.into()))?;
         index.load(&rights, used);
     }
     for (name, tally, keys) in
@@ -436,6 +476,16 @@ fn check_head(head: &Head, found: &Found, path: &Path) -> Result<(), OpenError> 
     Err(OpenError::Damaged { path: path.to_owned(), what, source: None })
 }
 
+/// A database behind its mark has lost what was acknowledged.
+fn check_mark(mark: Option<Mark>, head: &Head, path: &Path) -> Result<(), OpenError> {
+    let Some(mark) = mark.filter(|mark| !mark.admits(head)) else { return Ok(()) };
+    let what = format!(
+        "its database holds change {} with {} records, and its mark knows change {} with {} records",
+        head.number, head.records, mark.number, mark.records
+    );
+    Err(OpenError::Damaged { path: path.to_owned(), what, source: None })
+}
+
 /// What a record adds to the running sum.
 pub(super) fn record_hash(frame: &[u8]) -> u128 {
     let digest: Digest = Sha256::digest(frame).into();
@@ -449,7 +499,7 @@ fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenError {
         other => io::Error::other(other),
     };
     if source.kind() != io::ErrorKind::InvalidData {
-        return OpenError::Io { path, source };
+        return OpenError::io(&path, source);
     }
     match source.get_ref().and_then(|inner| inner.downcast_ref::<CodecError>()) {
         Some(CodecError::Newer(found)) => OpenError::NewerFormat { path, found: *found, known: FORMAT },

@@ -1,10 +1,8 @@
 //! The one writer: decides a change on the records as they stand, writes it, and waits until it is durable.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::{MutexGuard, PoisonError};
-
-use sled::IVec;
+use std::sync::MutexGuard;
 
 use crate::bounds;
 use crate::change::{Action, Applied, Change, apply};
@@ -39,10 +37,16 @@ pub(super) struct Outcome {
 
 /// A change that is decided and not written.
 struct Staged {
-    /// The record as it is stored.
-    before: Option<IVec>,
     pending: Pending,
     write: Write,
+}
+
+/// What changes would make of the store.
+struct Stage {
+    outcomes: Vec<Outcome>,
+    /// Those that change anything.
+    staged: Vec<Staged>,
+    head: Head,
 }
 
 impl Writer {
@@ -50,6 +54,11 @@ impl Writer {
         // Due at once: the first round looks at each of them and notes its true end.
         let ends = overlapping.into_iter().map(|id| (i64::MIN, id)).collect();
         Self { head, ids, digesters, ends }
+    }
+
+    /// Where history stands.
+    pub(super) fn head(&self) -> Head {
+        self.head
     }
 
     /// The digester for new secrets.
@@ -85,55 +94,66 @@ impl Inner {
         self.write_first_uses(&mut writer, disk);
         let (outcomes, took) = loop {
             let changes = decide(&mut writer, disk)?;
-            let (outcomes, staged) = self.stage(&mut writer, disk, &changes)?;
-            if self.take_unused(&changes, &staged) {
-                break (outcomes, self.write(&mut writer, disk, staged)?);
+            let stage = self.stage(&mut writer, disk, &changes)?;
+            // Before anything is taken away: nothing earlier of these keys may widen them again, or show a successor
+            // that is about to be replaced.
+            self.commit.announce(stage.staged.iter().map(|one| one.pending.clone()));
+            if self.take_unused(&changes, &stage.staged) {
+                let outcomes = stage.outcomes;
+                break (outcomes, self.write(&mut writer, disk, stage.staged, stage.head)?);
             }
+            self.commit.retract();
             // A successor that was to be replaced was used in this very moment: that comes first.
             std::thread::yield_now();
             self.write_first_uses(&mut writer, disk);
+            self.commit.check().map_err(|source| refused(false, source))?;
         };
-        // Also when nothing was left to do: what holds already may not be on disk yet.
+        // Also when nothing was left to do: what holds already may not be on disk yet, or never come there.
         let ticket = self.commit.written();
         drop(writer);
         let unchanged = outcomes.iter().any(|outcome| !outcome.changed);
-        self.commit.wait(ticket, &self.index, || disk.sync()).map_err(|source| refused(took || unchanged, source))?;
+        let durable = self.commit.wait(ticket, &self.index, || disk.sync());
+        let durable = if unchanged { durable.and_then(|()| self.commit.check()) } else { durable };
+        durable.map_err(|source| refused(took || unchanged, source))?;
+        self.note_mark();
         Ok(outcomes)
     }
 
     pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock().unwrap_or_else(|poisoned| {
+            // Nobody knows how far it came, in memory and on disk.
+            self.commit.fail(&io::Error::other("a change panicked"));
+            poisoned.into_inner()
+        })
     }
 
     /// Writes down which successors were used; the sync comes with the change that follows. What the disk refuses
     /// waits for the next time, and holds up nothing: a revocation must not fail for it.
-    fn write_first_uses(&self, writer: &mut Writer, disk: &Disk) {
-        let mut uses = self.take_first_uses().into_iter();
-        while let Some(first) = uses.next() {
+    pub(super) fn write_first_uses(&self, writer: &mut Writer, disk: &Disk) {
+        for first in self.take_first_uses() {
             // One of a key in a transaction: a key rotated twice within a second may have two.
             let changes = [self.change_of(first.id, Action::FirstUse { version: first.version })];
-            let staged = self.stage(writer, disk, &changes);
-            if let Err(error) = staged.and_then(|(_, staged)| self.write(writer, disk, staged)) {
+            let stage = match self.stage(writer, disk, &changes) {
+                Ok(stage) => stage,
+                Err(error) => {
+                    tracing::warn!(%error, "the first use of a rotated key cannot be written");
+                    continue;
+                }
+            };
+            self.commit.announce(stage.staged.iter().map(|one| one.pending.clone()));
+            if let Err(error) = self.write(writer, disk, stage.staged, stage.head) {
                 tracing::warn!(%error, "the first use of a rotated key is in force, and not on disk");
-                self.put_back_first_uses([first].into_iter().chain(uses));
-                return;
+                self.put_back_first_use(first);
             }
         }
     }
 
     /// Applies changes to the records as they stand, visible or not; writes nothing.
-    fn stage(
-        &self,
-        writer: &mut Writer,
-        disk: &Disk,
-        changes: &[Change],
-    ) -> Result<(Vec<Outcome>, Vec<Staged>), StoreError> {
+    fn stage(&self, writer: &mut Writer, disk: &Disk, changes: &[Change]) -> Result<Stage, StoreError> {
         let mut outcomes = Vec::with_capacity(changes.len());
         let mut staged = Vec::with_capacity(changes.len());
-        let mut keys = HashSet::new();
         let mut head = writer.head;
         for change in changes {
-            debug_assert!(keys.insert(change.id), "one change of a key in a transaction");
             let current = match change.action {
                 Action::Create(_) => None,
                 _ => disk.record(change.id)?,
@@ -145,6 +165,7 @@ impl Inner {
                     let before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
                     head.number += 1;
+                    head.last_id = head.last_id.max(change.id);
                     let event = Event {
                         number: head.number,
                         at: change.at,
@@ -157,17 +178,25 @@ impl Inner {
                     let event = codec::encode(&event)?;
                     head.digest = writer.digester().of(&event);
                     let write = write(current.as_ref(), after.as_ref(), (head.number, event))?;
+                    if let Some(old) = &frame {
+                        head.sum = head.sum.wrapping_sub(record_hash(old));
+                        head.records = head.records.saturating_sub(1);
+                    }
+                    if let Some(new) = &write.record {
+                        head.sum = head.sum.wrapping_add(record_hash(new));
+                        head.records += 1;
+                    }
                     if let Some(after) = &after {
                         writer.note_ends(after);
                     }
                     let after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
                     let pending = Pending { id: change.id, before: before_rights, after: after_rights };
-                    staged.push(Staged { before: frame, pending, write });
+                    staged.push(Staged { pending, write });
                     outcomes.push(Outcome { after, changed: true });
                 }
             }
         }
-        Ok((outcomes, staged))
+        Ok(Stage { outcomes, staged, head })
     }
 
     /// A secret that goes takes its time of use with it; the record keeps it.
@@ -199,49 +228,27 @@ impl Inner {
         })
     }
 
-    /// Takes away what the changes take away, writes them, and puts them in line to become durable and visible.
-    /// Whether they took anything away.
-    fn write(&self, writer: &mut Writer, disk: &Disk, staged: Vec<Staged>) -> Result<bool, StoreError> {
+    /// Takes away what the announced changes take away, writes them, and puts them in line to become durable and
+    /// visible. Whether they took anything away.
+    fn write(&self, writer: &mut Writer, disk: &Disk, staged: Vec<Staged>, head: Head) -> Result<bool, StoreError> {
         if staged.is_empty() {
             return Ok(false);
         }
-        let pending = staged.iter().map(|one| one.pending.clone()).collect();
-        self.commit.announce(pending);
         let mut took = false;
+        let mut gone = Vec::new();
         for Pending { before, after, .. } in staged.iter().map(|one| &one.pending) {
-            if let Some(before) = before {
-                self.index.restrict(before, after.as_ref()).map_err(|full| self.failed(true, full.into()))?;
-                took |= after.as_ref().is_none_or(|after| before.loses(after));
-            }
+            let Some(before) = before else { continue };
+            self.index.restrict(before, after.as_ref()).map_err(|full| self.failed(true, full.into()))?;
+            took |= after.as_ref().is_none_or(|after| before.loses(after));
+            let kept = after.as_ref().map(Rights::digests).unwrap_or_default();
+            gone.extend(before.digests().into_iter().filter(|digest| !kept.contains(digest)));
         }
         self.commit.check().map_err(|source| refused(took, source))?;
-        let mut head = writer.head;
-        let mut writes = Vec::with_capacity(staged.len());
-        let mut gone = Vec::new();
-        for one in staged {
-            if let Some(old) = &one.before {
-                head.sum = head.sum.wrapping_sub(record_hash(old));
-            }
-            if let Some(new) = &one.write.record {
-                head.sum = head.sum.wrapping_add(record_hash(new));
-            }
-            head.records = match (&one.before, &one.write.record) {
-                (None, Some(_)) => head.records + 1,
-                (Some(_), None) => head.records.saturating_sub(1),
-                _ => head.records,
-            };
-            head.last_id = head.last_id.max(one.write.id);
-            head.number = one.write.event.0;
-            head.digest = writer.digester().of(&one.write.event.1);
-            let digests = |rights: &Option<Rights>| rights.as_ref().map(Rights::digests).unwrap_or_default();
-            let kept = digests(&one.pending.after);
-            gone.extend(digests(&one.pending.before).into_iter().filter(|digest| !kept.contains(digest)));
-            writes.push(one.write);
-        }
-        let batch = Batch { writes, head: codec::encode(&head)? };
+        let frame = codec::encode(&head).map_err(|error| self.failed(took, io::Error::other(error)))?;
+        let batch = Batch { writes: staged.into_iter().map(|one| one.write).collect(), head: frame };
         disk.write(&batch).map_err(|source| self.failed(took, source))?;
         writer.head = head;
-        self.commit.written_now();
+        self.commit.written_now(head);
         if let Err(error) = disk.forget_uses(&gone) {
             // No part of the change: what stays behind names a secret that is gone.
             tracing::warn!(%error, "times of use of ended secrets are not deleted");

@@ -1,0 +1,28 @@
+//! How a store stands with its disk.
+
+use chrono::{DateTime, Utc};
+
+/// What [`KeyStore::health`](crate::KeyStore::health) tells: for a health check, or a page of figures.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Health {
+    /// Number of the last change that is on the disk; 0 before the first.
+    pub durable: u64,
+    /// How many changes the synced commit mark is behind it. More than half a second of work is a sign of trouble.
+    pub mark_lag: u64,
+    /// Since when the disk refuses. Verification goes on, rights can still be taken away in memory, and nothing else is
+    /// acknowledged until the store is opened again.
+    pub refused_since: Option<DateTime<Utc>>,
+    /// What the disk said.
+    pub refused_by: Option<String>,
+    /// The store was closed.
+    pub closed: bool,
+}
+
+impl Health {
+    /// Whether changes can be made.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.refused_since.is_none() && !self.closed
+    }
+}

@@ -1,0 +1,134 @@
+//! What holds when the disk refuses: rights end all the same, and none begin.
+
+use std::sync::atomic::Ordering;
+
+use chrono::TimeDelta;
+
+use crate::{AuthError, CreatedKey, KeyStore, KeyUpdate, NewKey, Overlap, StoreError, VerifiedKey};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    Write,
+    Sync,
+}
+
+const BOTH: [Fault; 2] = [Fault::Write, Fault::Sync];
+
+fn store() -> KeyStore {
+    KeyStore::temporary().unwrap()
+}
+
+fn refuse(store: &KeyStore, fault: Fault) {
+    let disk = store.inner().disk.read().unwrap();
+    let faults = &disk.as_ref().unwrap().faults;
+    match fault {
+        Fault::Write => faults.write.store(true, Ordering::SeqCst),
+        Fault::Sync => faults.sync.store(true, Ordering::SeqCst),
+    }
+}
+
+fn create(store: &KeyStore) -> CreatedKey {
+    store.create(NewKey::for_owner("alice").permissions(["a:read", "a:write"])).unwrap()
+}
+
+fn verify(store: &KeyStore, key: &CreatedKey) -> Result<VerifiedKey, AuthError> {
+    store.verify(key.key.expose_secret())
+}
+
+fn not_durable<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::NotDurable { .. })), "{result:?}");
+}
+
+fn io<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    assert!(matches!(result, Err(StoreError::Io { .. })), "{result:?}");
+}
+
+#[test]
+fn what_takes_rights_away_is_in_force_and_says_that_it_is_not_on_disk() {
+    for fault in BOTH {
+        let store = store();
+        let [revoked, disabled, narrowed, shortened, rotated] = [(); 5].map(|()| create(&store));
+        refuse(&store, fault);
+        let id = |key: &CreatedKey| key.info.id();
+        not_durable(store.revoke(id(&revoked), "leaked"));
+        assert_eq!(verify(&store, &revoked).unwrap_err(), AuthError::Revoked);
+        not_durable(store.revoke(id(&revoked), "again"));
+        not_durable(store.update(id(&disabled), KeyUpdate::new().disabled(true)));
+        assert_eq!(verify(&store, &disabled).unwrap_err(), AuthError::Disabled);
+        not_durable(store.update(id(&narrowed), KeyUpdate::new().permissions(["a:read", "b"])));
+        let left = verify(&store, &narrowed).unwrap();
+        assert!(left.allows("a:read") && !left.allows("a:write") && !left.allows("b"));
+        not_durable(store.update(id(&shortened), KeyUpdate::new().expires_at(chrono::DateTime::UNIX_EPOCH)));
+        assert_eq!(verify(&store, &shortened).unwrap_err(), AuthError::Expired);
+        not_durable(store.rotate(id(&rotated), Overlap::None));
+        assert_eq!(verify(&store, &rotated).unwrap_err(), AuthError::Invalid);
+        assert!(!store.health().is_good());
+    }
+}
+
+#[test]
+fn what_gives_rights_is_not_in_force() {
+    for fault in BOTH {
+        let store = store();
+        let disabled = create(&store);
+        store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
+        let [widened, rotated] = [(); 2].map(|()| create(&store));
+        refuse(&store, fault);
+        io(store.create(NewKey::for_owner("bob")));
+        io(store.update(disabled.info.id(), KeyUpdate::new().disabled(false)));
+        assert_eq!(verify(&store, &disabled).unwrap_err(), AuthError::Disabled);
+        io(store.update(widened.info.id(), KeyUpdate::new().permissions(["a:read", "a:write", "b", "a:*"])));
+        assert!(!verify(&store, &widened).unwrap().allows("b"));
+        io(store.rotate(rotated.info.id(), Overlap::For(TimeDelta::hours(1))));
+        let old = verify(&store, &rotated).unwrap();
+        assert!(!old.superseded(), "nobody has the new secret");
+    }
+}
+
+/// Once the disk has refused, nobody knows what is on it: it must not be trusted again because a later write succeeds.
+#[test]
+fn after_a_failure_nothing_is_acknowledged_until_the_store_is_reopened() {
+    for fault in BOTH {
+        let store = store();
+        let (revoked, other) = (create(&store), create(&store));
+        refuse(&store, fault);
+        not_durable(store.revoke(revoked.info.id(), "leaked"));
+        {
+            let disk = store.inner().disk.read().unwrap();
+            disk.as_ref().unwrap().faults.write.store(false, Ordering::SeqCst);
+            disk.as_ref().unwrap().faults.sync.store(false, Ordering::SeqCst);
+        }
+        io(store.create(NewKey::for_owner("bob")));
+        io(store.update(other.info.id(), KeyUpdate::new().name("x")));
+        // A change of the revoked key must not bring it back.
+        let _ = store.update(revoked.info.id(), KeyUpdate::new().name("x")).unwrap_err();
+        assert_eq!(verify(&store, &revoked).unwrap_err(), AuthError::Revoked);
+        assert!(verify(&store, &other).is_ok());
+    }
+}
+
+#[test]
+fn a_rotation_that_meets_an_unwritten_first_use_ends() {
+    let store = store();
+    let (old, other) = (create(&store), create(&store));
+    let new = store.rotate(old.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
+    refuse(&store, Fault::Write);
+    not_durable(store.revoke(other.info.id(), "the store fails"));
+    assert!(verify(&store, &new).is_ok());
+    // The first use cannot be written, so the record still says "unused": this must not be tried for ever.
+    let _ = store.rotate(old.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap_err();
+    not_durable(store.revoke(old.info.id(), "still works"));
+    assert_eq!(verify(&store, &new).unwrap_err(), AuthError::Revoked);
+    let _ = store.close();
+}
+
+#[test]
+fn a_large_owner_is_revoked_in_memory_to_the_last_key() {
+    let store = store();
+    let keys = store.create_many((0..2500).map(|_| NewKey::for_owner("mallory"))).unwrap();
+    refuse(&store, Fault::Write);
+    not_durable(store.revoke_owner("mallory", "leaked"));
+    for key in &keys {
+        assert_eq!(verify(&store, key).unwrap_err(), AuthError::Revoked);
+    }
+}

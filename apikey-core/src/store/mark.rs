@@ -1,0 +1,157 @@
+//! A witness outside the database: one sector that says how far it had come.
+//!
+//! sled answers damage to its file by going back to an earlier state, silently. The mark is written after the database
+//! is synced, so it is never ahead of a sound one; a database behind its mark has lost what was acknowledged.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, CodecError, Frame};
+use crate::event::Head;
+
+/// The name of the mark's file in the store's directory.
+pub(super) const MARK: &str = "mark";
+/// Disks write a sector whole, or not at all.
+const SECTOR: usize = 512;
+
+/// What the database must at least hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    /// Number of the last change.
+    pub(super) number: u64,
+    /// Records and the sum of their hashes, as in the head.
+    pub(super) records: u64,
+    pub(super) sum: u128,
+}
+
+impl Frame for Mark {
+    const KIND: u8 = b'C';
+}
+
+impl From<Head> for Mark {
+    fn from(head: Head) -> Self {
+        Self { number: head.number, records: head.records, sum: head.sum }
+    }
+}
+
+impl Mark {
+    /// Whether the database stands where the mark says, or further.
+    pub(super) fn admits(&self, head: &Head) -> bool {
+        head.number > self.number || (head.number, head.records, head.sum) == (self.number, self.records, self.sum)
+    }
+
+    fn sector(self) -> Result<[u8; SECTOR], CodecError> {
+        let frame = codec::encode(&self)?;
+        let mut sector = [0; SECTOR];
+        let length = u16::try_from(frame.len()).map_err(|_| CodecError::TooLong(frame.len()))?;
+        let (head, body) = sector.split_at_mut(2);
+        head.copy_from_slice(&length.to_le_bytes());
+        body.get_mut(..frame.len()).ok_or(CodecError::TooLong(frame.len()))?.copy_from_slice(&frame);
+        Ok(sector)
+    }
+
+    fn parse(sector: &[u8]) -> Result<Self, CodecError> {
+        let short = CodecError::Length(sector.len());
+        let Some((length, body)) = sector.split_first_chunk::<2>() else { return Err(short) };
+        codec::decode(body.get(..usize::from(u16::from_le_bytes(*length))).ok_or(short)?)
+    }
+}
+
+/// The mark's file, held open.
+pub(super) struct MarkFile {
+    file: File,
+    /// The number in the file, and the one that is synced.
+    written: u64,
+    synced: u64,
+}
+
+impl MarkFile {
+    /// Makes the mark of a new store, durable but for the directory.
+    pub(super) fn create(directory: &Path, mark: Mark) -> io::Result<()> {
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(path(directory))?;
+        file.write_all(&mark.sector().map_err(io::Error::other)?)?;
+        file.sync_all()
+    }
+
+    /// Opens the mark of a store; `None` if there is none.
+    pub(super) fn open(directory: &Path) -> io::Result<Option<(Self, Result<Mark, CodecError>)>> {
+        let mut file = match OpenOptions::new().read(true).write(true).open(path(directory)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut sector = Vec::new();
+        (&mut file).take(SECTOR as u64 + 1).read_to_end(&mut sector)?;
+        let mark = match sector.len() {
+            SECTOR => Mark::parse(&sector),
+            other => Err(CodecError::Length(other)),
+        };
+        let number = mark.as_ref().map_or(0, |mark| mark.number);
+        Ok(Some((Self { file, written: number, synced: number }, mark)))
+    }
+
+    /// Writes a later mark, without waiting for the disk.
+    pub(super) fn write(&mut self, mark: Mark) -> io::Result<()> {
+        if mark.number <= self.written {
+            return Ok(());
+        }
+        let sector = mark.sector().map_err(io::Error::other)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&sector)?;
+        self.written = mark.number;
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.synced < self.written {
+            self.file.sync_data()?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.synced < self.written
+    }
+
+    /// The number that the disk holds.
+    pub(super) fn synced(&self) -> u64 {
+        self.synced
+    }
+}
+
+fn path(directory: &Path) -> PathBuf {
+    directory.join(MARK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_one_sector_and_every_flipped_bit_is_noticed() {
+        let mark = Mark { number: 7, records: 3, sum: u128::MAX };
+        let sector = mark.sector().unwrap();
+        assert_eq!(Mark::parse(&sector).unwrap(), mark);
+        let used = 2 + usize::from(u16::from_le_bytes([sector[0], sector[1]]));
+        for bit in 0..used * 8 {
+            let mut bad = sector;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Mark::parse(&bad).is_err(), "{bit}");
+        }
+    }
+
+    #[test]
+    fn what_a_mark_admits() {
+        let mark = Mark { number: 7, records: 3, sum: 9 };
+        let head = |number, records, sum| Head { number, records, sum, ..Head::default() };
+        assert!(mark.admits(&head(7, 3, 9)));
+        assert!(mark.admits(&head(8, 1, 1)));
+        assert!(!mark.admits(&head(6, 3, 9)));
+        assert!(!mark.admits(&head(7, 2, 9)));
+        assert!(!mark.admits(&head(7, 3, 8)));
+    }
+}
