@@ -5,8 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "a bench that fails shall stop")]
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 
-mod common;
-
 use apikey::KeyStore;
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -16,7 +14,7 @@ fn open(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.db");
     let store = KeyStore::open(&path).unwrap();
-    common::fill(&store, KEYS);
+    apikey_bench::fill(&store, KEYS);
     store.close().unwrap();
     let mut group = criterion.benchmark_group(format!("open/{KEYS}"));
     group.sample_size(10);

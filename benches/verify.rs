@@ -10,12 +10,10 @@
 #![allow(clippy::unwrap_used, reason = "a bench that fails shall stop")]
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 
-mod common;
-
 use std::hint::black_box;
 
 use apikey::{KeyStore, Requirement};
-use common::{ByHand, PERMISSION, Sqlite, Tokens};
+use apikey_bench::{ByHand, PERMISSION, Sqlite, Tokens};
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 
 const LACKING: &str = "orders:write";
@@ -23,11 +21,11 @@ const LACKING: &str = "orders:write";
 fn verify(criterion: &mut Criterion) {
     for keys in [1_000, 1_000_000] {
         let store = KeyStore::temporary().unwrap();
-        let tokens = common::fill(&store, keys);
+        let tokens = apikey_bench::fill(&store, keys);
         let (by_hand, sqlite) = (ByHand::with(&tokens), Sqlite::with(&tokens));
         let valid = Tokens::shuffled(&tokens);
         drop(tokens);
-        let unknown = valid.map(common::unknown);
+        let unknown = valid.map(apikey_bench::unknown);
         let malformed =
             valid.map(|token| format!("{}{}", &token[..token.len() - 1], if token.ends_with('0') { '1' } else { '0' }));
         let read = Requirement::permission(PERMISSION).unwrap();

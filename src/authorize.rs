@@ -28,6 +28,11 @@ fn ask(
     optional: bool,
 ) -> Result<Option<VerifiedKey>, Rejection> {
     let Some(store) = store.or(source.store()).or(KeyStore::installed()) else {
+        // The caller cannot mend it and is told no more than 503: the developer is told here.
+        tracing::error!(
+            "no key store for this request, so it is refused: put .layer(ApiKeyLayer::supply(store)) on the router, \
+             after its last route, or name the store in the attribute"
+        );
         return Err(Rejection::from(AuthError::Unavailable));
     };
     let answer = answer(source, store, &Requirement::from(need), optional);

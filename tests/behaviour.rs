@@ -8,14 +8,20 @@
     reason = "tests"
 )]
 
+#[path = "behaviour/bounds.rs"]
+mod bounds;
 #[path = "behaviour/concurrency.rs"]
 mod concurrency;
 #[path = "behaviour/imported.rs"]
 mod imported;
+#[path = "behaviour/list.rs"]
+mod list;
 #[path = "behaviour/manage.rs"]
 mod manage;
 #[path = "behaviour/model.rs"]
 mod model;
+#[path = "behaviour/model_key.rs"]
+mod model_key;
 #[path = "behaviour/on_disk.rs"]
 mod on_disk;
 #[path = "behaviour/open_errors.rs"]

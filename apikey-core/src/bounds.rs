@@ -36,12 +36,12 @@ pub(crate) fn reason(text: &str) -> Result<(), StoreError> {
 pub(crate) fn grants(given: &[String]) -> Result<Vec<String>, StoreError> {
     let mut kept: Vec<String> = Vec::new();
     for grant in given {
-        check_grant(grant).map_err(|fault| StoreError::Permission(PermissionError::new("grant", grant, fault)))?;
+        check_grant(grant).map_err(|fault| StoreError::Permission(PermissionError::new("permission", grant, fault)))?;
         if !kept.contains(grant) {
             kept.push(grant.clone());
         }
         if kept.len() > MAX_GRANTS {
-            return Err(StoreError::invalid("permissions", &format!("{} grants", given.len()), "at most 64 grants"));
+            return Err(StoreError::invalid("permissions", &format!("{} permissions", given.len()), "at most 64 permissions"));
         }
     }
     Ok(kept)

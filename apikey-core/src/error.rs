@@ -1,5 +1,6 @@
 //! What can go wrong when a store is opened or changed.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +12,9 @@ use crate::permission::PermissionError;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a store could not be opened. The text says what to do.
-#[derive(Debug, thiserror::Error)]
+/// Why a store could not be opened. The text says what to do; `Debug` gives the same text, since that is what
+/// `main` and `unwrap` print.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process, or another handle of this one, has the store open.
@@ -99,8 +101,9 @@ impl OpenError {
     }
 }
 
-/// Why a change or a question to the store failed.
-#[derive(Debug, thiserror::Error)]
+/// Why a change or a question to the store failed. `Debug` gives the text, too, since that is what `main` and `unwrap`
+/// print.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no key with this id.
@@ -192,7 +195,32 @@ pub enum Excess {
     Actor(crate::AuthError),
 }
 
+impl fmt::Debug for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl StoreError {
+    /// The HTTP status that fits, for a handler that manages keys: 404 for a key that is not there, 409 for a conflict,
+    /// 403 for a cap, 422 for a field out of bounds, 503 where the store or its disk refuses.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NotFound(_) => 404,
+            Self::Conflict(_) => 409,
+            Self::Exceeds(_) => 403,
+            Self::Invalid { .. } | Self::Permission(_) => 422,
+            Self::NotDurable { .. } | Self::Io { .. } | Self::Closed => 503,
+        }
+    }
+
     pub(crate) fn invalid(field: &'static str, value: &str, allowed: &'static str) -> Self {
         const SHOWN: usize = 80;
         let mut shown: String = value.chars().take(SHOWN).collect();

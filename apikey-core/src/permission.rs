@@ -9,7 +9,7 @@ pub const MAX_PERMISSION_BYTES: usize = 64;
 
 /// A text that is no permission, or no grant. Its `Display` names the text and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid {subject} {text:?}: {fault}")]
+#[error("invalid {subject} {text:?}: {fault}{}", self.suggestion())]
 pub struct PermissionError {
     subject: &'static str,
     text: String,
@@ -20,6 +20,12 @@ impl PermissionError {
     pub(crate) fn new(subject: &'static str, text: &str, fault: PermissionFault) -> Self {
         // Bounded: the text comes from outside and may be of any length.
         Self { subject, text: text.chars().take(MAX_PERMISSION_BYTES + 1).collect(), fault }
+    }
+
+    fn suggestion(&self) -> String {
+        let lower = self.text.to_lowercase();
+        let mends = self.fault == PermissionFault::UpperCase && check_grant(&lower).is_ok();
+        if mends { format!("; try {lower:?}") } else { String::new() }
     }
 
     /// What is wrong with the text.

@@ -74,8 +74,8 @@ pub(crate) fn text(keys: &DemoKeys, store: &Path, page_origin: &str, api_origin:
             lines.push(format!("The keys in {store} were shown by the start that made them:"));
             lines.extend(kept.iter().map(|key| key_lines(key, key.hint())));
             lines.push(String::new());
-            lines.push("For the lines below set KEY='ak_...' to one of them. If they are lost, start with".to_owned());
-            lines.push("--new-demo-keys: that revokes them and makes new ones.".to_owned());
+            lines.push("For the lines below set KEY='ak_...' to one of them. If they are lost, revoke them and make".to_owned());
+            lines.push("new ones: cargo run --example two_tier -- --new-demo-keys".to_owned());
         }
     }
     lines.push(String::new());
@@ -90,7 +90,8 @@ pub(crate) fn text(keys: &DemoKeys, store: &Path, page_origin: &str, api_origin:
 fn key_lines(key: &KeyInfo, shown: &str) -> String {
     let name = key.name().unwrap_or("unnamed");
     let permissions = key.permissions().join(", ");
-    format!("\n  {name}  {shown}\n          {}'s key; may {permissions}", key.owner())
+    let until = key.expires_at().map(|end| format!("; good until {}", end.format("%Y-%m-%d"))).unwrap_or_default();
+    format!("\n  {name}  {shown}\n          {}'s key; may {permissions}{until}", key.owner())
 }
 
 fn secret_header(made: &CreatedKey) -> String {

@@ -16,6 +16,15 @@ fn token(created: &CreatedKey) -> &str {
     created.key.expose_secret()
 }
 
+/// Done in any case: a test that fails must not leave the threads that wait for it running.
+struct Finally<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 #[test]
 fn handles_and_proofs_go_anywhere() {
     fn anywhere<T: Clone + Send + Sync + 'static>() {}
@@ -59,6 +68,7 @@ fn race(has: impl Fn(&KeyStore, &str) -> bool + Sync, take: impl Fn(&KeyStore, &
                 (0..RACED).for_each(|at| assert!(!look(at)));
             });
         }
+        let _end = Finally(|| current.store(RACED, SeqCst));
         for (at, created) in keys.iter().enumerate() {
             assert!(look(at), "key {at} has it before");
             take(&store, created);
@@ -134,22 +144,18 @@ fn known_keys_verify_without_a_gap_while_others_come_and_go() {
                 }
             });
         }
-        // A panic here must not leave the others running.
-        let growth = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for round in 0..12 {
-                let more = store.create_many((0..400).map(|n| NewKey::for_owner(format!("other {}", n % 7)))).unwrap();
-                for created in more.iter().step_by(79) {
-                    assert_eq!(code(&store, token(created)), "ok");
-                    store.rotate(created.info.id(), Overlap::None).unwrap();
-                }
-                if round % 4 == 3 {
-                    store.revoke_owner(&format!("other {}", round % 7), "").unwrap();
-                    store.purge(chrono::Utc::now() + hours(1)).unwrap();
-                }
+        let _end = Finally(|| over.store(true, SeqCst));
+        for round in 0..12 {
+            let more = store.create_many((0..400).map(|n| NewKey::for_owner(format!("other {}", n % 7)))).unwrap();
+            for created in more.iter().step_by(79) {
+                assert_eq!(code(&store, token(created)), "ok");
+                store.rotate(created.info.id(), Overlap::None).unwrap();
             }
-        }));
-        over.store(true, SeqCst);
-        growth.unwrap();
+            if round % 4 == 3 {
+                store.revoke_owner(&format!("other {}", round % 7), "").unwrap();
+                store.purge(chrono::Utc::now() + hours(1)).unwrap();
+            }
+        }
     });
 }
 
@@ -211,38 +217,47 @@ fn eight<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
 
 #[test]
 fn what_get_and_list_say_of_a_key_is_never_half_of_a_change() {
+    const KEYS: usize = 300;
     let (store, clock) = clocked();
-    let created = store.create(alice().permissions(["a"])).unwrap();
-    let id = created.info.id();
-    store.verify(token(&created)).unwrap();
-    // Later uses do not hide the first, and none comes: each rotation carries it on.
+    let new = |n| NewKey::for_owner(format!("owner {n}")).name("a").permissions(["a"]);
+    let keys = store.create_many((0..KEYS).map(new)).unwrap();
+    assert!(keys.iter().all(|created| verifies(&store, token(created))));
+    // No later use hides the first: each rotation carries it on.
+    let used = Some(keys[0].info.created_at());
     clock.advance(hours(1));
-    let over = AtomicBool::new(false);
-    let look = || {
-        let mut version = 0;
-        while !over.load(SeqCst) {
-            let listed = store.list(&KeyFilter::owner("alice")).unwrap().keys;
-            for key in [listed.into_iter().next().unwrap(), store.get(id).unwrap().unwrap()] {
-                assert_eq!(key.last_used_at(), Some(created.info.created_at()), "version {}", key.version());
-                assert_eq!(key.overlap(), None);
-                // One update sets both.
-                assert_eq!(key.name() == Some("b"), key.permissions() == ["b"], "{key:?}");
-                assert!(key.version() >= version, "from {version} back to {}", key.version());
-                version = key.version();
-            }
+    let current = AtomicUsize::new(0);
+    let look = |at: usize, version: &mut u32| {
+        let listed = store.list(&KeyFilter::owner(format!("owner {at}"))).unwrap().keys;
+        for key in [listed.into_iter().next().unwrap(), info(&store, &keys[at])] {
+            assert_eq!(key.last_used_at(), used, "version {}", key.version());
+            assert_eq!(key.overlap(), None);
+            assert_eq!(key.permissions(), [key.name().unwrap()], "one update sets both");
+            assert!(key.version() >= *version, "from {version} back to {}", key.version());
+            *version = key.version();
         }
     };
     thread::scope(|scope| {
-        let lookers = [scope.spawn(look), scope.spawn(look)];
-        for n in 0..1500 {
-            store.rotate(id, Overlap::None).unwrap();
-            let name = if n % 2 == 0 { "a" } else { "b" };
-            store.update(id, KeyUpdate::new().name(name).permissions([name])).unwrap();
-            if lookers.iter().any(thread::ScopedJoinHandle::is_finished) {
-                break;
+        let looking = || {
+            loop {
+                let (at, mut version) = (current.load(SeqCst), 0);
+                if at >= KEYS {
+                    break;
+                }
+                while current.load(SeqCst) == at {
+                    look(at, &mut version);
+                }
             }
+        };
+        let lookers = [scope.spawn(looking), scope.spawn(looking)];
+        let _end = Finally(|| current.store(KEYS, SeqCst));
+        for (at, created) in keys.iter().enumerate() {
+            look(at, &mut 0);
+            store.rotate(created.info.id(), Overlap::None).unwrap();
+            store.update(created.info.id(), KeyUpdate::new().name("b").permissions(["b"])).unwrap();
+            store.rotate(created.info.id(), Overlap::None).unwrap();
+            current
+                .store(if lookers.iter().any(thread::ScopedJoinHandle::is_finished) { KEYS } else { at + 1 }, SeqCst);
         }
-        over.store(true, SeqCst);
     });
 }
 
@@ -344,7 +359,8 @@ fn a_close_during_verifications_and_changes_makes_them_unavailable() {
         let created = store.create(alice()).unwrap();
         let verified = AtomicUsize::new(0);
         let acknowledged: Vec<CreatedKey> = thread::scope(|scope| {
-            for _ in 0..3 {
+            let _end = Finally(|| drop(store.close()));
+            let verifiers = [(); 3].map(|()| {
                 scope.spawn(|| {
                     loop {
                         match code(&store, token(&created)) {
@@ -353,8 +369,8 @@ fn a_close_during_verifications_and_changes_makes_them_unavailable() {
                         };
                     }
                     assert_eq!(code(&store, token(&created)), "unavailable");
-                });
-            }
+                })
+            });
             let creator = scope.spawn(|| {
                 let mut made = Vec::new();
                 loop {
@@ -367,7 +383,7 @@ fn a_close_during_verifications_and_changes_makes_them_unavailable() {
                     }
                 }
             });
-            while verified.load(SeqCst) < 1000 {
+            while verified.load(SeqCst) < 1000 && !verifiers.iter().any(thread::ScopedJoinHandle::is_finished) {
                 thread::yield_now();
             }
             store.close().unwrap();

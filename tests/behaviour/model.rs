@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use apikey::{
     Conflict, CreatedKey, Excess, ImportScheme, Imported, KeyFilter, KeyId, KeyInfo, KeyStore, KeyUpdate, ManualClock,
-    NewKey, Overlap, OverlapEnd, Pepper, StoreError, VerifiedKey,
+    NewKey, Overlap, Pepper, StoreError, VerifiedKey,
 };
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::model_key::{End, Key};
 use crate::support::{ALL_STATES, all, cases, code, ms, start};
 
 #[derive(Debug, Clone)]
@@ -78,114 +79,6 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..30_i64).prop_map(Step::Advance),
         2 => Just(Step::Reopen),
     ]
-}
-
-/// When a secret ends.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum End {
-    Never,
-    At(DateTime<Utc>),
-    FirstUse,
-}
-
-#[derive(Debug, Clone)]
-struct Secret {
-    token: String,
-    version: u32,
-    end: End,
-    used: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Key {
-    owner: usize,
-    name: Option<String>,
-    grants: usize,
-    metadata: BTreeMap<String, String>,
-    created_at: DateTime<Utc>,
-    not_before: Option<DateTime<Utc>>,
-    expires_at: Option<DateTime<Utc>>,
-    disabled: bool,
-    revoked: Option<(DateTime<Utc>, String)>,
-    last_used_at: Option<DateTime<Utc>>,
-    version: u32,
-    /// The oldest first; the last is the current one.
-    secrets: Vec<Secret>,
-}
-
-impl Key {
-    fn expired(&self, now: DateTime<Utc>) -> bool {
-        self.expires_at.is_some_and(|end| end <= now)
-    }
-
-    fn state(&self, now: DateTime<Utc>) -> &'static str {
-        if self.revoked.is_some() {
-            "revoked_api_key"
-        } else if self.disabled {
-            "disabled_api_key"
-        } else if self.expired(now) {
-            "expired_api_key"
-        } else if self.not_before.is_some_and(|start| now < start) {
-            "inactive_api_key"
-        } else {
-            "ok"
-        }
-    }
-
-    /// Forgets what time has ended.
-    fn tick(&mut self, now: DateTime<Utc>) {
-        self.secrets.retain(|secret| !matches!(secret.end, End::At(end) if end <= now));
-    }
-
-    fn rotate(&mut self, overlap: Overlap, now: DateTime<Utc>) -> Result<(), Conflict> {
-        match self.state(now) {
-            "revoked_api_key" => return Err(Conflict::Revoked),
-            "disabled_api_key" => return Err(Conflict::Disabled),
-            "expired_api_key" => return Err(Conflict::Expired),
-            _ => {}
-        }
-        let end = match overlap {
-            Overlap::None => {
-                self.secrets.clear();
-                return Ok(());
-            }
-            Overlap::For(span) => End::At(now + span),
-            Overlap::UntilFirstUse => End::FirstUse,
-        };
-        if let [older, newest] = &*self.secrets {
-            if newest.used {
-                let until = if let End::At(end) = older.end { Some(end) } else { None };
-                return Err(Conflict::Overlapping { until });
-            }
-            self.secrets.pop();
-        }
-        self.secrets.last_mut().unwrap().end = end;
-        Ok(())
-    }
-
-    fn issue(&mut self, created: &CreatedKey) {
-        self.version += 1;
-        let token = created.key.expose_secret().to_owned();
-        self.secrets.push(Secret { token, version: self.version, end: End::Never, used: false });
-    }
-
-    /// A successful verification of a secret that is there.
-    fn use_secret(&mut self, token: &str, now: DateTime<Utc>) {
-        let at = self.secrets.iter().position(|secret| secret.token == token).unwrap();
-        self.secrets[at].used = true;
-        self.last_used_at = Some(DateTime::from_timestamp(now.timestamp(), 0).unwrap());
-        // What waited for its successor's first use has ended.
-        let newest = at + 1 == self.secrets.len();
-        self.secrets.retain(|secret| !(newest && secret.end == End::FirstUse));
-    }
-
-    fn overlap(&self) -> Option<OverlapEnd> {
-        match self.secrets.first().unwrap().end {
-            End::Never => None,
-            End::At(end) => Some(OverlapEnd::At(end)),
-            End::FirstUse => Some(OverlapEnd::FirstUse),
-        }
-    }
 }
 
 struct Model {

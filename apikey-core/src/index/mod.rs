@@ -340,6 +340,12 @@ impl Index {
         }
     }
 
+    /// Whether one of the key's secrets is not here, or not any more.
+    pub(crate) fn lacks_any(&self, rights: &Rights) -> bool {
+        let table = self.table.load();
+        rights.secrets.iter().any(|secret| table.find(spot(rights.id, secret), &secret.digest).is_none())
+    }
+
     /// The secrets that the first use of their successor has ended.
     pub(crate) fn ended_by_use(&self, rights: &Rights) -> Vec<Digest> {
         let table = self.table.load();

@@ -1,8 +1,11 @@
 //! The sled database of a store: its trees, one transaction for a change, and the sync that makes it durable.
 
-use std::fs::{File, OpenOptions};
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, IVec, Tree};
@@ -32,6 +35,8 @@ pub(super) struct Disk {
     uses: Tree,
     /// An own handle of sled's file: its `flush` starts the write-back and does not wait for the disk.
     file: Option<File>,
+    blobs: PathBuf,
+    synced_blobs: Mutex<HashSet<OsString>>,
     #[cfg(test)]
     pub(super) faults: Faults,
 }
@@ -84,6 +89,8 @@ impl Disk {
             uses: db.open_tree("uses")?,
             db,
             file,
+            blobs: directory.join("blobs"),
+            synced_blobs: Mutex::default(),
             #[cfg(test)]
             faults: Faults::default(),
         })
@@ -178,7 +185,33 @@ impl Disk {
         Faults::check(&self.faults.sync)?;
         let Some(file) = &self.file else { return Ok(()) };
         self.db.flush().map_err(io_error)?;
+        self.sync_blobs()?;
         file.sync_data()
+    }
+
+    /// sled keeps pages of more than 128 KiB in files of their own, and does not sync those either.
+    fn sync_blobs(&self) -> io::Result<()> {
+        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = HashSet::new();
+        let mut fresh = false;
+        for entry in fs::read_dir(&self.blobs)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !synced.contains(&name) {
+                match File::open(entry.path()).and_then(|blob| blob.sync_all()) {
+                    // sled has rewritten the page meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    other => other?,
+                }
+                fresh = true;
+            }
+            found.insert(name);
+        }
+        if fresh {
+            File::open(&self.blobs)?.sync_all()?;
+        }
+        *synced = found;
+        Ok(())
     }
 
     pub(super) fn owner_keys(&self) -> Box<dyn Iterator<Item = Result<IVec, StoreError>>> {

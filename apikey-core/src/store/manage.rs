@@ -7,7 +7,6 @@ use crate::change::{Action, Change, Fields, Overlap};
 use crate::codec;
 use crate::error::{Excess, StoreError};
 use crate::grants;
-use crate::index::Index;
 use crate::key_filter::{KeyFilter, Page};
 use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
@@ -34,7 +33,7 @@ impl KeyStore {
         let disk = self.inner().disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
         let record = disk.record(id.as_u128())?.filter(|(record, _)| !self.inner().commit.is_unborn(record.id));
-        record.map(|(record, _)| self.inner().info(record)).transpose()
+        record.map(|(record, _)| self.inner().info(disk, record)).transpose()
     }
 
     /// A page of the keys that the filter names, in order of creation. Keys are looked at one by one: a filter by
@@ -55,7 +54,7 @@ impl KeyStore {
             if self.inner().commit.is_unborn(record.id) {
                 return Ok(true);
             }
-            let info = self.inner().info(record)?;
+            let info = self.inner().info(disk, record)?;
             if filter.admits(&info, now) {
                 more = keys.len() == size;
                 if !more {
@@ -100,7 +99,7 @@ impl KeyStore {
             Ok(vec![self.inner().change_of(id.as_u128(), Action::Update(Box::new(fields.clone())))])
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after).ok_or(StoreError::NotFound(id))?;
-        self.inner().info(after)
+        self.inner().info_of(after)
     }
 
     /// Gives a key a new secret; id, name, permissions and history stay. The old secret stays good for the overlap.
@@ -260,7 +259,7 @@ impl Inner {
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after);
         let (Some(key), Some(after)) = (token, after) else { return Err(StoreError::NotFound(id)) };
-        Ok(CreatedKey { key, info: self.info(after)? })
+        Ok(CreatedKey { key, info: self.info_of(after)? })
     }
 
     pub(super) fn change_of(&self, id: u128, action: Action) -> Change {
@@ -298,12 +297,24 @@ impl Inner {
         }
     }
 
-    fn info(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
+    /// A key as it is now.
+    fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
+        let info = self.info_of(record.clone())?;
+        if !self.index.lacks_any(&Rights::of(&record).map_err(std::io::Error::from)?) {
+            return Ok(info);
+        }
+        // A change of this key is half done, and has taken the time of use from the index: let it end.
+        let _writer = self.writer();
+        disk.record(record.id)?.map_or(Ok(info), |(record, _)| self.info_of(record))
+    }
+
+    /// A key as a change has left it.
+    fn info_of(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
         let rights = Rights::of(&record).map_err(std::io::Error::from)?;
+        let last_used = self.index.last_used(&rights);
         // The first use of a successor is in force before it is written.
         let ended = self.index.ended_by_use(&rights);
         record.secrets.retain(|secret| !ended.contains(&secret.digest));
-        let last_used = Index::last_used(&self.index, &rights);
         Ok(KeyInfo::new(record, last_used, self.time.now_ms()))
     }
 }

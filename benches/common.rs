@@ -1,7 +1,12 @@
 //! What the benches share: stores full of keys, and the ways a service would check a key without this library.
 
-#![allow(dead_code, reason = "each bench uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    missing_debug_implementations,
+    reason = "a bench that fails shall stop, and nobody else uses this"
+)]
 
 use std::collections::HashMap;
 use std::sync::RwLock;
@@ -10,17 +15,17 @@ use apikey::{KeyStore, NewKey};
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-pub(crate) const PERMISSION: &str = "orders:read";
+pub const PERMISSION: &str = "orders:read";
 
 /// Tokens of one length in one buffer, in the order in which they are visited.
-pub(crate) struct Tokens {
+pub struct Tokens {
     buffer: String,
     length: usize,
 }
 
 impl Tokens {
     /// Every token once, in an order that no prefetcher foresees.
-    pub(crate) fn shuffled(tokens: &[String]) -> Self {
+    pub fn shuffled(tokens: &[String]) -> Self {
         let count = tokens.len();
         let length = tokens[0].len();
         // A stride that shares no factor with the count visits each once.
@@ -37,16 +42,16 @@ impl Tokens {
         Self { buffer: order.into_iter().map(|at| tokens[at].as_str()).collect(), length }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.buffer.len() / self.length
     }
 
-    pub(crate) fn get(&self, at: usize) -> &str {
+    pub fn get(&self, at: usize) -> &str {
         &self.buffer[at * self.length..(at + 1) * self.length]
     }
 
     /// The same tokens, each changed.
-    pub(crate) fn map(&self, change: impl Fn(&str) -> String) -> Self {
+    pub fn map(&self, change: impl Fn(&str) -> String) -> Self {
         let all: Vec<String> = (0..self.len()).map(|at| change(self.get(at))).collect();
         Self { length: all[0].len(), buffer: all.concat() }
     }
@@ -57,7 +62,7 @@ fn gcd(a: usize, b: usize) -> usize {
 }
 
 /// Puts keys into a store; their tokens.
-pub(crate) fn fill(store: &KeyStore, keys: usize) -> Vec<String> {
+pub fn fill(store: &KeyStore, keys: usize) -> Vec<String> {
     let mut tokens = Vec::with_capacity(keys);
     while tokens.len() < keys {
         let batch = (keys - tokens.len()).min(10_000);
@@ -70,7 +75,7 @@ pub(crate) fn fill(store: &KeyStore, keys: usize) -> Vec<String> {
 }
 
 /// A token in the right form, checksum included, that no store holds.
-pub(crate) fn unknown(token: &str) -> String {
+pub fn unknown(token: &str) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let (body, _) = token.split_at(token.len() - 6);
     let last = if body.ends_with('0') { '1' } else { '0' };
@@ -85,7 +90,7 @@ pub(crate) fn unknown(token: &str) -> String {
 }
 
 /// The check a developer writes by hand: a digest, a map behind a lock, the fields compared.
-pub(crate) struct ByHand(RwLock<HashMap<String, Row>>);
+pub struct ByHand(RwLock<HashMap<String, Row>>);
 
 struct Row {
     owner: String,
@@ -95,7 +100,7 @@ struct Row {
 }
 
 impl ByHand {
-    pub(crate) fn with(tokens: &[String]) -> Self {
+    pub fn with(tokens: &[String]) -> Self {
         let rows = tokens.iter().enumerate().map(|(at, token)| {
             let owner = format!("owner-{at:010}");
             (hex(token), Row { owner, permissions: PERMISSION.into(), revoked: false, expires_at: i64::MAX })
@@ -104,7 +109,7 @@ impl ByHand {
     }
 
     /// 200, 401 or 403, and the owner's length, so that the owner is really read.
-    pub(crate) fn check(&self, token: &str, permission: &str) -> (u16, usize) {
+    pub fn check(&self, token: &str, permission: &str) -> (u16, usize) {
         let rows = self.0.read().unwrap();
         let Some(row) = rows.get(&hex(token)) else { return (401, 0) };
         let now = chrono::Utc::now().timestamp_millis();
@@ -117,10 +122,10 @@ impl ByHand {
 }
 
 /// The shape of the usual Flask decorator: a digest and a prepared SELECT, here on an in-memory database.
-pub(crate) struct Sqlite(Connection);
+pub struct Sqlite(Connection);
 
 impl Sqlite {
-    pub(crate) fn with(tokens: &[String]) -> Self {
+    pub fn with(tokens: &[String]) -> Self {
         let mut connection = Connection::open_in_memory().unwrap();
         connection
             .execute_batch(
@@ -139,7 +144,7 @@ impl Sqlite {
         Self(connection)
     }
 
-    pub(crate) fn check(&self, token: &str, permission: &str) -> (u16, usize) {
+    pub fn check(&self, token: &str, permission: &str) -> (u16, usize) {
         let mut select = self
             .0
             .prepare_cached("SELECT owner, permissions, revoked, expires_at FROM keys WHERE digest = ?1")
