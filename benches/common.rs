@@ -4,6 +4,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
+    clippy::len_without_is_empty,
+    missing_docs,
     missing_debug_implementations,
     reason = "a bench that fails shall stop, and nobody else uses this"
 )]

@@ -8,10 +8,18 @@
     reason = "tests"
 )]
 
+#[path = "behaviour/backup.rs"]
+mod backup;
 #[path = "behaviour/bounds.rs"]
 mod bounds;
 #[path = "behaviour/concurrency.rs"]
 mod concurrency;
+#[path = "behaviour/events.rs"]
+mod events;
+#[path = "behaviour/export.rs"]
+mod export;
+#[path = "behaviour/golden.rs"]
+mod golden;
 #[path = "behaviour/imported.rs"]
 mod imported;
 #[path = "behaviour/list.rs"]
@@ -32,8 +40,12 @@ mod permissions;
 mod processes;
 #[path = "behaviour/reopen.rs"]
 mod reopen;
+#[path = "behaviour/restore.rs"]
+mod restore;
 #[path = "behaviour/rotate.rs"]
 mod rotate;
+#[path = "behaviour/salvage.rs"]
+mod salvage;
 #[path = "behaviour/support.rs"]
 mod support;
 #[path = "behaviour/token.rs"]

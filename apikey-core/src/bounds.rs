@@ -41,7 +41,11 @@ pub(crate) fn grants(given: &[String]) -> Result<Vec<String>, StoreError> {
             kept.push(grant.clone());
         }
         if kept.len() > MAX_GRANTS {
-            return Err(StoreError::invalid("permissions", &format!("{} permissions", given.len()), "at most 64 permissions"));
+            return Err(StoreError::invalid(
+                "permissions",
+                &format!("{} permissions", given.len()),
+                "at most 64 permissions",
+            ));
         }
     }
     Ok(kept)

@@ -161,7 +161,8 @@ fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) ->
         Overlap::For(span) => Some(SecretEnd::At(time::after("overlap", now, span)?)),
         Overlap::UntilFirstUse => Some(SecretEnd::FirstUse),
     };
-    if live.len() > 1 {
+    let overlapping = live.len() > 1;
+    if overlapping {
         let until = live.first().and_then(|older| match older.end {
             SecretEnd::At(end) => Some(time::from_ms(end)),
             SecretEnd::FirstUse | SecretEnd::Never => None,
@@ -173,7 +174,13 @@ fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) ->
         live.pop();
     }
     if let (Some(end), Some(newest)) = (end, live.last_mut()) {
-        newest.end = end;
+        // In a restored store the newest may be one that has an end already; it is not put off.
+        newest.end = match (newest.end, end) {
+            (_, end) if overlapping => end,
+            (SecretEnd::At(held), SecretEnd::At(end)) => SecretEnd::At(held.min(end)),
+            (held @ SecretEnd::At(_), _) => held,
+            (_, end) => end,
+        };
     }
     let version = record.version.checked_add(1).ok_or_else(|| {
         StoreError::invalid("version", &record.version.to_string(), "4,294,967,295 rotations of one key")

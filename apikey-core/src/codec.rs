@@ -66,6 +66,19 @@ pub(crate) fn decode<T: Frame>(frame: &[u8]) -> Result<T, CodecError> {
     if read == payload.len() { Ok(value) } else { Err(CodecError::Payload(None)) }
 }
 
+/// Finds a frame at the beginning of bytes that go on behind it: for what is left of a damaged file.
+pub(crate) fn carve<T: Frame>(bytes: &[u8]) -> Option<T> {
+    let bytes = bytes.get(..MAX_FRAME).unwrap_or(bytes);
+    let (&[kind, format], payload) = bytes.split_first_chunk()?;
+    if kind != T::KIND || format > FORMAT {
+        return None;
+    }
+    let (value, read) = bincode::serde::decode_from_slice(payload, config()).ok()?;
+    let (framed, rest) = bytes.split_at_checked(read.checked_add(2)?)?;
+    let (check, _) = rest.split_first_chunk::<CHECK_BYTES>()?;
+    (crc32fast::hash(framed) == u32::from_le_bytes(*check)).then_some(value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +122,15 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_is_found_where_more_follows_it() {
+        let frame = encode(&sample()).unwrap();
+        let longer = [&frame[..], b"more"].concat();
+        assert_eq!(carve::<Sample>(&longer), Some(sample()));
+        assert_eq!(carve::<Sample>(&frame[..frame.len() - 1]), None);
+        assert_eq!(carve::<Sample>(&longer[1..]), None);
+    }
+
+    #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
         let frame = encode(&sample()).unwrap();
         for bit in 0..frame.len() * 8 {
@@ -144,6 +166,7 @@ mod tests {
         fn hostile_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(decode::<Sample>(&bytes).is_err());
             let _ = decode::<Sample>(&seal(b'S', 1, &bytes));
+            let _ = carve::<Sample>(&[b"S\x01", &bytes[..]].concat());
         }
     }
 }

@@ -102,6 +102,10 @@ impl Digester {
     }
 }
 
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The digest under which a key was stored by its issuer.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum ImportedDigest {
@@ -115,17 +119,13 @@ mod tests {
 
     const BODY: &[u8; 54] = b"02yDXp0LU9xkmhF27wr7JX0123456789ABCDEFGHIJKLMNOPQRSTUV";
 
-    fn hex(digest: Digest) -> String {
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
     #[test]
     fn known_answers() {
         // python3: hashlib.sha256(b"\x01" + body), hmac.new(pepper, b"\x01" + body, "sha256")
         let plain = Digester::plain().own(BODY);
-        assert_eq!(hex(plain), "588f5b32075c6dca37edf4febf529aa3d31d207e1a2ee6a67374ef24ae989b65");
+        assert_eq!(hex(&plain), "588f5b32075c6dca37edf4febf529aa3d31d207e1a2ee6a67374ef24ae989b65");
         let keyed = Digester::peppered(&Pepper::new(1, b"pepper pepper pepper")).own(BODY);
-        assert_eq!(hex(keyed), "9489606929c3616917efcd86589263fab5e0ee71b3d15dc23e640656aba09ee8");
+        assert_eq!(hex(&keyed), "9489606929c3616917efcd86589263fab5e0ee71b3d15dc23e640656aba09ee8");
     }
 
     #[test]

@@ -41,12 +41,17 @@ pub enum OpenError {
     #[error("the key store cannot be opened with these options: {0}")]
     Config(String),
     /// The stored data does not hold together.
-    #[error("the key store {} is damaged: {what}; restore it from a backup, and keep the damaged directory", path.display())]
+    #[error(
+        "the key store {} is damaged: {what}; restore it from a backup{}, and keep the damaged directory",
+        path.display(), describe_backup(backup)
+    )]
     Damaged {
         /// The directory of the store.
         path: PathBuf,
         /// What does not hold together.
         what: String,
+        /// The newest good backup that the store made of itself, if it was told to make any.
+        backup: Option<PathBuf>,
         /// What lies beneath, if anything.
         #[source]
         source: Option<Source>,
@@ -89,6 +94,10 @@ pub enum OpenError {
     },
 }
 
+fn describe_backup(backup: &Option<PathBuf>) -> String {
+    backup.as_ref().map_or_else(String::new, |backup| format!(" (the newest good one is {})", backup.display()))
+}
+
 impl OpenError {
     /// Names what the operating system refused.
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
@@ -129,13 +138,19 @@ pub enum StoreError {
     #[error("the acting key may not do this: {0}")]
     Exceeds(Excess),
     /// The change took rights away: that holds from now on, and the disk refused it. After a restart it may be undone.
-    #[error("the change is in force, but not on disk, and would be lost by a restart: {source}")]
+    #[error(
+        "the change is in force, but not on disk, and would be lost by a restart: {source}; mend the disk or make room, \
+         open the store again, and repeat it"
+    )]
     NotDurable {
         /// Why the disk refused.
         source: io::Error,
     },
     /// The disk refused. The change is not in force; whether it is on disk shows when the store is reopened.
-    #[error("the key store cannot write or read: {source}")]
+    #[error(
+        "the key store cannot write or read: {source}; after a failed write nothing more is accepted until the disk is \
+         mended, or has room, and the store is opened again"
+    )]
     Io {
         /// Its error.
         #[source]

@@ -48,6 +48,25 @@ pub(crate) enum EventKind {
         reason: String,
     },
     Purged,
+    /// The store was restored; `key` is 0. The number its backup had, and that of the store it took the place of.
+    Restored {
+        backup: u64,
+        old: Option<u64>,
+    },
+    /// A key lost in a restored store what the old one showed it had lost.
+    Reapplied {
+        revoked: bool,
+        disabled: bool,
+        /// Versions of secrets that ended.
+        ended: Vec<u32>,
+        /// Its permissions or its time became less.
+        narrowed: bool,
+    },
+    /// The store was put together from a damaged one; `key` is 0.
+    Salvaged {
+        records: u64,
+        events: u64,
+    },
 }
 
 /// Where history stands: written with every event, in the same transaction.
@@ -67,6 +86,17 @@ pub(crate) struct Head {
 
 impl Frame for Head {
     const KIND: u8 = b'H';
+}
+
+/// The last event that was purged: where the chain of those that are left begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    pub(crate) number: u64,
+    pub(crate) digest: Digest,
+}
+
+impl Frame for Checkpoint {
+    const KIND: u8 = b'P';
 }
 
 #[cfg(test)]
@@ -105,5 +135,24 @@ mod tests {
         let head = Head { number: 8, digest: [1; 32], records: 2, sum: u128::MAX, last_id: 1 << 100 };
         all.extend(encode(&head).unwrap());
         assert_eq!(all, include_bytes!("../golden/events-v1.bin"));
+    }
+
+    /// Kinds that came after the first ones, and the checkpoint; written by version 0.1.0.
+    #[test]
+    fn golden_bytes_of_later_kinds() {
+        let kinds = [
+            EventKind::Restored { backup: 300, old: Some(301) },
+            EventKind::Reapplied { revoked: true, disabled: false, ended: vec![1, 2], narrowed: true },
+            EventKind::Salvaged { records: 5, events: 6 },
+        ];
+        let mut all = Vec::new();
+        for (number, kind) in (1..).zip(kinds) {
+            let event = Event { number, at: 1, actor: None, key: 0, kind, previous: [9; 32], pepper: 0 };
+            let frame = encode(&event).unwrap();
+            assert_eq!(decode::<Event>(&frame).unwrap(), event);
+            all.extend(frame);
+        }
+        all.extend(encode(&Checkpoint { number: 3, digest: [7; 32] }).unwrap());
+        assert_eq!(all, include_bytes!("../golden/events-v1-later.bin"));
     }
 }

@@ -18,6 +18,11 @@ impl IdSource {
         Self { last: last.map_or(0, |id| squeeze(id.as_u128())) }
     }
 
+    /// Goes on after an id that came from elsewhere, if that is later.
+    pub(crate) fn pass(&mut self, id: KeyId) {
+        self.last = self.last.max(squeeze(id.as_u128()));
+    }
+
     pub(crate) fn next(&mut self, now_ms: i64) -> Result<KeyId, getrandom::Error> {
         let mut random = [0u8; 16];
         getrandom::fill(&mut random)?;

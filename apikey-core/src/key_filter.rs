@@ -10,7 +10,7 @@ use crate::permission::{PermissionError, check_permission};
 
 /// Most keys on a page, and how many there are if no limit is set.
 pub const MAX_PAGE: usize = 1000;
-const DEFAULT_PAGE: usize = 100;
+pub(crate) const DEFAULT_PAGE: usize = 100;
 
 /// Which keys to list; what is not named does not matter. Keys come in order of creation.
 ///

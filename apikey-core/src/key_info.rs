@@ -206,6 +206,8 @@ impl KeyInfo {
 }
 
 fn hint(record: &Record) -> String {
+    // One that awaits its first secret, or its next, has no prefix yet.
+    let none = if record.secrets.is_empty() { "" } else { "imported_" };
     let id = base62::encode_u128(record.id);
     let (_, end) = id.split_last_chunk::<4>().unwrap_or((&[], b"0000"));
     let prefix = record.secrets.iter().rev().find_map(|secret| match &secret.form {
@@ -213,5 +215,5 @@ fn hint(record: &Record) -> String {
         SecretForm::Imported(_) => None,
     });
     let end: String = end.iter().copied().map(char::from).collect();
-    format!("{}_…{end}", prefix.unwrap_or("imported"))
+    prefix.map_or_else(|| format!("{none}…{end}"), |prefix| format!("{prefix}_…{end}"))
 }

@@ -1,17 +1,22 @@
 //! Tokens, permissions, records and the embedded store behind the `apikey` crate. It knows no web framework, no async
 //! runtime and no HTTP library; services use it through `apikey`.
 
+mod archive;
 mod attempt;
 mod auth_error;
+mod backup;
 mod base62;
 mod bounds;
+mod chain;
 mod change;
 mod codec;
 mod digest;
 mod error;
 mod event;
+mod event_filter;
 mod grants;
 mod health;
+mod history;
 mod id_source;
 mod imported;
 mod index;
@@ -19,6 +24,7 @@ mod intern;
 mod key_filter;
 mod key_id;
 mod key_info;
+mod key_line;
 mod key_update;
 mod new_key;
 mod permission;
@@ -26,18 +32,24 @@ mod quiet;
 mod record;
 mod refusal;
 mod requirement;
+mod restore;
 mod rights;
 mod store;
 mod time;
 mod token;
+mod transfer;
 mod verified;
 
 pub use attempt::Attempt;
 pub use auth_error::AuthError;
+pub use backup::{BackupError, BackupReport};
+pub use chain::{ChainFault, EventsReport};
 pub use change::Overlap;
 pub use digest::Pepper;
 pub use error::{Conflict, Excess, OpenError, StoreError};
+pub use event_filter::{EventFilter, EventPage};
 pub use health::Health;
+pub use history::{Event, EventKind};
 pub use imported::{ImportScheme, Imported, MAX_IMPORTED_BYTES, MIN_IMPORTED_BYTES};
 pub use key_filter::{KeyFilter, MAX_PAGE, Page};
 pub use key_id::{KeyId, KeyIdError};
@@ -49,7 +61,9 @@ pub use permission::{
 };
 pub use refusal::{HeaderRule, Presented, Refusal, Render};
 pub use requirement::{Need, Requirement};
+pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};
 pub use store::{KeyStore, KeyStoreBuilder};
 pub use time::{Clock, ManualClock};
 pub use token::ApiKey;
+pub use transfer::{ExportOptions, ImportOptions, ImportReport, LineFault, RefusedLine};
 pub use verified::VerifiedKey;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::codec::Frame;
 use crate::digest::Digest;
@@ -89,6 +90,12 @@ pub(crate) struct StoredPolicy {
 pub(crate) struct StoredLimit {
     pub(crate) count: u32,
     pub(crate) per_ms: i64,
+}
+
+/// What a record, as it is stored, adds to the head's sum.
+pub(crate) fn record_hash(frame: &[u8]) -> u128 {
+    let digest: Digest = Sha256::digest(frame).into();
+    digest.split_first_chunk().map_or(0, |(half, _)| u128::from_le_bytes(*half))
 }
 
 impl Record {

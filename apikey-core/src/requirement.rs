@@ -247,7 +247,10 @@ mod tests {
     #[test]
     fn a_bad_permission_is_named() {
         let error = Requirement::any(["a:b", "Orders:read"]).unwrap_err();
-        assert_eq!(error.to_string(), "invalid permission \"Orders:read\": permissions are lower case; try \"orders:read\"");
+        assert_eq!(
+            error.to_string(),
+            "invalid permission \"Orders:read\": permissions are lower case; try \"orders:read\""
+        );
         assert_eq!(error.text(), "Orders:read");
     }
 }

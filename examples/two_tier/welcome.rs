@@ -74,7 +74,10 @@ pub(crate) fn text(keys: &DemoKeys, store: &Path, page_origin: &str, api_origin:
             lines.push(format!("The keys in {store} were shown by the start that made them:"));
             lines.extend(kept.iter().map(|key| key_lines(key, key.hint())));
             lines.push(String::new());
-            lines.push("For the lines below set KEY='ak_...' to one of them. If they are lost, revoke them and make".to_owned());
+            lines.push(
+                "For the lines below set KEY='ak_...' to one of them. If they are lost, revoke them and make"
+                    .to_owned(),
+            );
             lines.push("new ones: cargo run --example two_tier -- --new-demo-keys".to_owned());
         }
     }

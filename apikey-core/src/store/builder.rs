@@ -1,7 +1,7 @@
 //! The options of a store.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::refusal::{HeaderRule, Refusal};
 use crate::time::{Clock, TimeSource};
 use crate::token::{MAX_PREFIX, is_prefix};
 
+use super::schedule::Schedule;
 use super::{KeyStore, open};
 
 /// How a store is opened. Made by [`KeyStore::builder`](super::KeyStore::builder).
@@ -37,6 +38,7 @@ pub struct KeyStoreBuilder {
     pub(super) wait: Duration,
     pub(super) track_use: bool,
     pub(super) rule: HeaderRule,
+    pub(super) schedule: Option<Schedule>,
 }
 
 impl Default for KeyStoreBuilder {
@@ -50,6 +52,7 @@ impl Default for KeyStoreBuilder {
             wait: Duration::ZERO,
             track_use: true,
             rule: HeaderRule::default(),
+            schedule: None,
         }
     }
 }
@@ -100,6 +103,19 @@ impl KeyStoreBuilder {
         self
     }
 
+    /// Makes a [`backup`](KeyStore::backup) of the store every so often, into a directory that is made if it is missing,
+    /// and keeps the newest `keep` of them. The first comes at once, or an interval after the newest that is there. Each
+    /// is `apikey-{time}-{number of its last change}.backup`; other files are left alone, but the directory must not be
+    /// that of another store, too. An old one is deleted only
+    /// after a new one was written and checked. One that fails is logged (`tracing`) and tried again within a minute.
+    ///
+    /// Choose another disk, or copy them to one: a backup beside the store is lost with it. If the store is damaged,
+    /// [`OpenError::Damaged`] names the newest good one.
+    pub fn backup_every(mut self, interval: Duration, keep: usize, directory: impl Into<PathBuf>) -> Self {
+        self.schedule = Some(Schedule { every: interval, keep, directory: directory.into() });
+        self
+    }
+
     /// The header that carries the key, `X-API-Key` if it is not set.
     pub fn header(mut self, name: impl Into<String>) -> Self {
         self.rule.set_header(name.into());
@@ -144,7 +160,14 @@ impl KeyStoreBuilder {
     /// Every [`OpenError`]: the store is in use, damaged, newer than this version, does not fit the options, or the
     /// operating system refused.
     pub fn open(self, path: impl AsRef<Path>) -> Result<KeyStore, OpenError> {
-        open::open(self.checked()?, path.as_ref())
+        let options = self.checked()?;
+        let schedule = options.schedule.clone();
+        open::open(options, path.as_ref()).map_err(|mut error| {
+            if let OpenError::Damaged { backup, .. } = &mut error {
+                *backup = schedule.as_ref().and_then(Schedule::newest_good);
+            }
+            error
+        })
     }
 
     /// Opens a store that is gone when it is dropped, and is not synced to the disk: for tests and demos.
@@ -180,6 +203,11 @@ impl KeyStoreBuilder {
             if self.peppers.iter().skip(at + 1).any(|other| other.number == pepper.number) {
                 return Err(OpenError::Config(format!("pepper {}: the number is given twice", pepper.number)));
             }
+        }
+        if let Some(schedule) = &self.schedule
+            && (schedule.keep == 0 || schedule.every < Duration::from_secs(1))
+        {
+            return Err(OpenError::Config("backups: at least one is kept, and a second or more lies between".into()));
         }
         match self.rule.fault() {
             Some(fault) => Err(OpenError::Config(fault)),

@@ -13,14 +13,16 @@ use sled::{Db, IVec, Tree};
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
-use crate::event::Head;
+use crate::event::{Checkpoint, Head};
 use crate::record::{Record, SecretForm};
+
+use super::flush::Flusher;
 
 const HEAD: &[u8] = b"head";
 const META: &[u8] = b"store";
+const CHECKPOINT: &[u8] = b"checkpoint";
 
 pub(super) struct Disk {
-    db: Db,
     /// Records by id.
     keys: Tree,
     /// Ids by owner: owner, a zero byte, id.
@@ -35,6 +37,7 @@ pub(super) struct Disk {
     uses: Tree,
     /// An own handle of sled's file: its `flush` starts the write-back and does not wait for the disk.
     file: Option<File>,
+    flusher: Flusher,
     blobs: PathBuf,
     synced_blobs: Mutex<HashSet<OsString>>,
     #[cfg(test)]
@@ -73,6 +76,25 @@ pub(super) struct Write {
     pub(super) event: (u64, Vec<u8>),
 }
 
+/// What is taken over from elsewhere, without an event of its own.
+#[derive(Default)]
+pub(super) struct Load {
+    keys: sled::Batch,
+    owners: sled::Batch,
+    imported: sled::Batch,
+    pub(super) events: sled::Batch,
+    pub(super) uses: sled::Batch,
+}
+
+impl Load {
+    pub(super) fn record(&mut self, record: &Record, frame: &[u8]) {
+        let id = record.id.to_be_bytes();
+        self.keys.insert(&id, frame);
+        self.owners.insert(owner_key(&record.owner, record.id), &[]);
+        imported_digests(record).for_each(|digest| self.imported.insert(&digest, &id));
+    }
+}
+
 impl Disk {
     /// The trees of an open database. `sync` is off for a temporary store.
     pub(super) fn new(db: Db, directory: &Path, sync: bool) -> Result<Self, StoreError> {
@@ -87,7 +109,7 @@ impl Disk {
             events: db.open_tree("events")?,
             meta: db.open_tree("meta")?,
             uses: db.open_tree("uses")?,
-            db,
+            flusher: Flusher::new(db)?,
             file,
             blobs: directory.join("blobs"),
             synced_blobs: Mutex::default(),
@@ -134,6 +156,57 @@ impl Disk {
         self.meta.get(HEAD)?.map(|frame| Ok(codec::decode(&frame)?)).transpose()
     }
 
+    /// Events by number, from one on.
+    pub(super) fn events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
+        self.events.range(first.to_be_bytes()..).map(|item| {
+            let (number, frame) = item?;
+            Ok((event_number(&number)?, frame))
+        })
+    }
+
+    /// Where the chain of events begins.
+    pub(super) fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        let frame = self.meta.get(CHECKPOINT)?;
+        Ok(frame.map(|frame| codec::decode(&frame)).transpose()?.unwrap_or_default())
+    }
+
+    /// Takes entries over. Not durable before [`sync`](Self::sync), and not all at once: for a new store only.
+    pub(super) fn load(&self, load: Load) -> Result<(), StoreError> {
+        let Load { keys, owners, imported, events, uses } = load;
+        self.keys.apply_batch(keys)?;
+        self.owners.apply_batch(owners)?;
+        self.imported.apply_batch(imported)?;
+        self.events.apply_batch(events)?;
+        Ok(self.uses.apply_batch(uses)?)
+    }
+
+    /// Says where history begins and stands, for what was loaded.
+    pub(super) fn set_head(&self, head: &[u8], checkpoint: &[u8]) -> Result<(), StoreError> {
+        self.meta.insert(CHECKPOINT, checkpoint)?;
+        self.meta.insert(HEAD, head)?;
+        Ok(())
+    }
+
+    pub(super) fn has_event(&self, number: u64) -> Result<bool, StoreError> {
+        Ok(self.events.contains_key(number.to_be_bytes())?)
+    }
+
+    /// Deletes events, and says in the same transaction where the chain begins. Not durable before
+    /// [`sync`](Self::sync).
+    pub(super) fn forget_events(&self, numbers: &[u64], checkpoint: &[u8]) -> Result<(), StoreError> {
+        let forgotten = (&self.events, &self.meta).transaction(|(events, meta)| {
+            for number in numbers {
+                events.remove(&number.to_be_bytes())?;
+            }
+            meta.insert(CHECKPOINT, checkpoint)?;
+            Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())
+        });
+        forgotten.map_err(|error| match error {
+            TransactionError::Abort(never) => match never {},
+            TransactionError::Storage(error) => error.into(),
+        })
+    }
+
     pub(super) fn meta(&self) -> Result<Option<IVec>, StoreError> {
         Ok(self.meta.get(META)?)
     }
@@ -147,6 +220,7 @@ impl Disk {
     pub(super) fn write(&self, batch: &Batch) -> io::Result<()> {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
+        let _gate = self.flusher.gate();
         let trees = (&self.keys, &self.owners, &self.imported, &self.events, &self.meta);
         let written = trees.transaction(|(keys, owners, imported, events, meta)| {
             for write in &batch.writes {
@@ -184,7 +258,7 @@ impl Disk {
         #[cfg(test)]
         Faults::check(&self.faults.sync)?;
         let Some(file) = &self.file else { return Ok(()) };
-        self.db.flush().map_err(io_error)?;
+        self.flusher.flush()?;
         self.sync_blobs()?;
         file.sync_data()
     }
@@ -255,6 +329,12 @@ pub(super) fn imported_digests(record: &Record) -> impl Iterator<Item = Digest> 
 pub(super) fn owner_key(owner: &str, id: u128) -> Vec<u8> {
     // No owner has a control character, so the zero byte ends it.
     [owner.as_bytes(), &[0], &id.to_be_bytes()].concat()
+}
+
+fn event_number(bytes: &[u8]) -> Result<u64, StoreError> {
+    let bytes =
+        bytes.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a number of the wrong length"))?;
+    Ok(u64::from_be_bytes(bytes))
 }
 
 fn number(bytes: &[u8]) -> Result<u128, StoreError> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::quiet::quietly;
 
-use super::Inner;
+use super::{Inner, schedule};
 
 const ROUND: Duration = Duration::from_secs(30);
 /// How long a written mark waits for its sync; with the sync itself this stays below half a second.
@@ -57,7 +57,10 @@ impl Bell {
 
 /// Starts the thread. It ends when the bell says so; the store's last handle sees to that.
 pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
+    let backups = schedule::start(&inner)?;
     std::thread::Builder::new().name("apikey".into()).spawn(move || {
+        // Ends with this thread.
+        let _backups = backups;
         // The first round at once: secrets may have ended while the store was closed.
         let mut round = Instant::now();
         let mut mark: Option<Instant> = None;

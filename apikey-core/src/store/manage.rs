@@ -298,7 +298,7 @@ impl Inner {
     }
 
     /// A key as it is now.
-    fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
+    pub(super) fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
         let info = self.info_of(record.clone())?;
         if !self.index.lacks_any(&Rights::of(&record).map_err(std::io::Error::from)?) {
             return Ok(info);

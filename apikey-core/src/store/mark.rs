@@ -3,7 +3,7 @@
 //! sled answers damage to its file by going back to an earlier state, silently. The mark is written after the database
 //! is synced, so it is never ahead of a sound one; a database behind its mark has lost what was acknowledged.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError, Frame};
 use crate::event::Head;
+
+use super::directory::CREATING;
 
 /// The name of the mark's file in the store's directory.
 pub(super) const MARK: &str = "mark";
@@ -71,26 +73,42 @@ pub(super) struct MarkFile {
 impl MarkFile {
     /// Makes the mark of a new store, durable but for the directory.
     pub(super) fn create(directory: &Path, mark: Mark) -> io::Result<()> {
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(path(directory))?;
+        // Beside its place: a mark cut short would be damage.
+        let building = directory.join(format!("{CREATING}{MARK}"));
+        let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&building)?;
         file.write_all(&mark.sector().map_err(io::Error::other)?)?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(building, path(directory))
     }
 
     /// Opens the mark of a store; `None` if there is none.
     pub(super) fn open(directory: &Path) -> io::Result<Option<(Self, Result<Mark, CodecError>)>> {
-        let mut file = match OpenOptions::new().read(true).write(true).open(path(directory)) {
+        let file = match OpenOptions::new().read(true).write(true).open(path(directory)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut sector = Vec::new();
-        (&mut file).take(SECTOR as u64 + 1).read_to_end(&mut sector)?;
-        let mark = match sector.len() {
-            SECTOR => Mark::parse(&sector),
-            other => Err(CodecError::Length(other)),
-        };
+        let mark = Self::parse(&file)?;
         let number = mark.as_ref().map_or(0, |mark| mark.number);
         Ok(Some((Self { file, written: number, synced: number }, mark)))
+    }
+
+    /// Reads the mark of a store without holding on to it.
+    pub(super) fn read(directory: &Path) -> io::Result<Option<Result<Mark, CodecError>>> {
+        match File::open(path(directory)) {
+            Ok(file) => Self::parse(&file).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(file: &File) -> io::Result<Result<Mark, CodecError>> {
+        let mut sector = Vec::new();
+        file.take(SECTOR as u64 + 1).read_to_end(&mut sector)?;
+        Ok(match sector.len() {
+            SECTOR => Mark::parse(&sector),
+            other => Err(CodecError::Length(other)),
+        })
     }
 
     /// Writes a later mark, without waiting for the disk.

@@ -1,15 +1,26 @@
 //! The store: keys on disk and in memory, and everything that can be asked of them.
 
+mod backup;
 mod builder;
 mod commit;
 mod create;
+mod directory;
 mod disk;
+mod draft;
+mod events;
+mod evidence;
 #[cfg(test)]
 mod failure_tests;
+mod flush;
 mod keeper;
 mod manage;
 mod mark;
+mod old;
 mod open;
+mod restore;
+mod salvage;
+mod schedule;
+mod transfer;
 mod writer;
 
 use std::fmt;
@@ -35,6 +46,7 @@ use commit::Commit;
 use disk::Disk;
 use keeper::Bell;
 use mark::MarkFile;
+use schedule::Schedule;
 use writer::Writer;
 
 pub use builder::KeyStoreBuilder;
@@ -79,6 +91,9 @@ struct Inner {
     disk: RwLock<Option<Disk>>,
     /// `None` for a temporary store.
     mark: Mutex<Option<MarkFile>>,
+    /// Held while events are deleted, and while they must not be.
+    history: Mutex<()>,
+    schedule: Option<Schedule>,
     opened: Mutex<Option<Opened>>,
 }
 
@@ -255,6 +270,8 @@ impl Inner {
             bell: Bell::default(),
             disk: RwLock::new(Some(disk)),
             mark: Mutex::new(opened.mark.take()),
+            history: Mutex::default(),
+            schedule: options.schedule,
             opened: Mutex::new(Some(opened)),
         }
     }
@@ -411,7 +428,7 @@ impl Life {
         drop(disk);
         let opened = inner.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Opened { lock: Some(lock), database, .. }) = opened {
-            let private = open::make_all_private(&database);
+            let private = directory::make_all_private(&database);
             // A process forked a moment ago may hold the file, too; unlocking ends the lock for all.
             lock.unlock()?;
             private?;

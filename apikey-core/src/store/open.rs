@@ -1,7 +1,6 @@
 //! Opening a store: its lock, its directory, its database, and every record in it checked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::codec::{self, CodecError, FORMAT, Frame};
@@ -20,30 +18,28 @@ use crate::id_source::IdSource;
 use crate::index::Index;
 use crate::key_id::KeyId;
 use crate::quiet::quietly;
-use crate::record::Record;
+use crate::record::{Record, record_hash};
 use crate::rights::Rights;
 
+use super::directory::{
+    DATABASE, LOCK_STEP, build, clear, lock, make_all_private, prepare, remove_unfinished_snapshots,
+};
 use super::disk::{Disk, imported_digests, owner_key};
-use super::mark::{MARK, Mark, MarkFile};
+use super::mark::{Mark, MarkFile};
 use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
 
-const LOCK: &str = "lock";
-const DATABASE: &str = "sled";
-/// What a first creation that was cut off leaves behind begins with this.
-const CREATING: &str = "creating-";
 /// Pages that sled may keep in memory; records are read only by changes and lists.
 const CACHE_BYTES: u64 = 256 * 1024 * 1024;
 /// The store's own lock is held, so sled's can only be that of a process forked a moment ago, until its `exec`.
 const FORK_GRACE: Duration = Duration::from_secs(2);
-const LOCK_STEP: Duration = Duration::from_millis(20);
 
 /// Tells stores of one process apart.
 static STORES: AtomicU64 = AtomicU64::new(1);
 
 /// What a store is bound to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Meta {
+pub(super) struct Meta {
     /// Every prefix it ever had; the last is the current one.
     prefixes: Vec<String>,
     /// A check value for the number of each pepper it ever had.
@@ -72,13 +68,13 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     if !database_path.try_exists().map_err(io)? {
         if let Some((_, mark)) = known.as_ref().filter(|(_, mark)| mark.number > 0) {
             let what = format!("its database is gone, and its mark knows change {}", mark.number);
-            return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+            return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
         }
         create(path).map_err(|error| read_error(path, "the new database", error))?;
     }
     let Some((file, mark)) = mark(path)? else {
         let what = "its commit mark is gone, so nobody can say whether the database is complete".into();
-        return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+        return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
     };
     remove_unfinished_snapshots(&database_path).map_err(io)?;
     let database = sled_at(&database_path, path)?;
@@ -89,7 +85,7 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
         Ok(result) => result,
         Err(panic) => {
             let what = format!("the database panics when it is read: {panic}");
-            Err(OpenError::Damaged { path: path.to_owned(), what, source: None })
+            Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
         }
     }
 }
@@ -99,164 +95,19 @@ fn mark(path: &Path) -> Result<Option<(MarkFile, Mark)>, OpenError> {
     let Some((file, mark)) = found else { return Ok(None) };
     Ok(Some((file, mark.map_err(|error| read_error(path, "its commit mark", error.into()))?)))
 }
-
-/// Sees to it that the directory is there, and is one for a store.
-fn prepare(path: &Path, create: bool) -> Result<(), OpenError> {
-    let io = |source| OpenError::io(path, source);
-    let not_a_store = |found| OpenError::NotAStore { path: path.to_owned(), found };
-    match fs::metadata(path) {
-        Ok(found) if !found.is_dir() => return Err(not_a_store("it is a file")),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            let missing = path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
-            let missing: Vec<&Path> = missing.collect();
-            let mut builder = DirBuilder::new();
-            private(&mut builder);
-            builder.recursive(true).create(path).map_err(io)?;
-            // Each entry that was made, so that a power cut does not lose the way to the store.
-            return missing.into_iter().try_for_each(sync_parent).map_err(io);
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(OpenError::Missing { path: path.to_owned() });
-        }
-        Err(error) => return Err(io(error)),
-    }
-    let (mut database, mut foreign) = (false, false);
-    for entry in fs::read_dir(path).map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
-        let name = name.to_string_lossy();
-        database |= name == DATABASE;
-        foreign |= !(name == LOCK || name == MARK || name == "lost+found" || name.starts_with(CREATING));
-    }
-    match (database, foreign, create) {
-        (true, ..) => Ok(()),
-        (false, true, _) => Err(not_a_store("it is a directory with other files in it")),
-        (false, false, false) => Err(OpenError::Missing { path: path.to_owned() }),
-        (false, false, true) => Ok(()),
-    }
-}
-
-#[cfg(unix)]
-fn private(builder: &mut DirBuilder) {
-    use std::os::unix::fs::DirBuilderExt;
-    builder.mode(0o700);
-}
-
-#[cfg(not(unix))]
-fn private(_: &mut DirBuilder) {}
-
-#[cfg(unix)]
-fn make_private(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn make_private(_: &Path, _: u32) -> io::Result<()> {
-    Ok(())
-}
-
-/// sled makes its files under the process's umask. It may be at work meanwhile: what is gone needs no mode.
-pub(super) fn make_all_private(directory: &Path) -> io::Result<()> {
-    let gone_is_fine = |result: io::Result<()>| match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    };
-    gone_is_fine(make_private(directory, 0o700))?;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let path = entry.path();
-        if path.is_dir() {
-            make_all_private(&path)?;
-        } else {
-            gone_is_fine(make_private(&path, 0o600))?;
-        }
-    }
-    Ok(())
-}
-
-/// Held until the store is closed.
-fn lock(path: &Path, wait: Duration) -> Result<File, OpenError> {
-    let io = |source| OpenError::io(path, source);
-    let file_path = path.join(LOCK);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&file_path).map_err(io)?;
-    make_private(&file_path, 0o600).map_err(io)?;
-    let until = Instant::now() + wait;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_STEP),
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
-    }
-}
-
-/// Makes an empty database beside its place and renames it there: a cut at any moment leaves nothing or a whole one.
+/// Makes an empty database.
 fn create(path: &Path) -> Result<(), StoreError> {
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(CREATING) {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    let building = tempfile::Builder::new().prefix(CREATING).tempdir_in(path)?;
-    let disk = Disk::new(sled::Config::new().path(building.path()).open()?, building.path(), true)?;
-    // A database without its settings is one that has lost everything, and not a new one.
-    disk.set_meta(codec::encode(&Meta::default())?)?;
-    drop(disk);
-    make_all_private(building.path())?;
-    for entry in fs::read_dir(building.path())? {
-        let entry = entry?.path();
-        if entry.is_file() {
-            File::open(&entry)?.sync_all()?;
-        }
-    }
-    sync_directory(building.path())?;
-    // Before the database: from then on a missing mark is damage.
-    MarkFile::create(path, Mark::default())?;
-    make_private(&path.join(MARK), 0o600)?;
-    sync_directory(path)?;
-    fs::rename(building.keep(), path.join(DATABASE))?;
-    sync_directory(path)?;
-    sync_parent(path)?;
-    Ok(())
-}
-
-/// Makes the entry of a directory durable.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => sync_directory(Path::new(".")),
-        Some(parent) => sync_directory(parent),
-        None => Ok(()),
-    }
-}
-
-#[cfg(unix)]
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// A snapshot that a crash cut off makes every later open fail; sled writes it anew (sled #1527).
-fn remove_unfinished_snapshots(database: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(database)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
+    clear(path)?;
+    build(path, |disk| {
+        // A database without its settings is one that has lost everything, and not a new one.
+        disk.set_meta(codec::encode(&Meta::default()).map_err(StoreError::from)?)?;
+        Ok(Mark::default())
+    })
 }
 
 fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
-    let damaged = |what: &str, source| OpenError::Damaged { path: path.to_owned(), what: what.to_owned(), source };
+    let damaged =
+        |what: &str, source| OpenError::Damaged { path: path.to_owned(), what: what.to_owned(), backup: None, source };
     let config = sled::Config::new().path(database).cache_capacity(CACHE_BYTES);
     let until = Instant::now() + FORK_GRACE;
     // Damage can make sled panic while it opens; that must not be the service's end.
@@ -294,7 +145,7 @@ fn finish(
     let meta = read_meta(&disk, path)?;
     if meta.is_none() && opened.temporary.is_none() {
         let what = "its settings are gone, and maybe all keys".into();
-        return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+        return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
     }
     let bound = bind(&options, meta.clone().unwrap_or_default(), &digesters)?;
     let head = disk.head().map_err(fault)?.unwrap_or_default();
@@ -402,7 +253,7 @@ fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
         let record = codec::decode::<Record>(&frame).map_err(|error| read_error(path, &subject(), error.into()))?;
         if record.id != id {
             let what = format!("{} holds another key", subject());
-            return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+            return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
         }
         found.records += 1;
         found.sum = found.sum.wrapping_add(record_hash(&frame));
@@ -435,7 +286,7 @@ fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
         }
         if held.sum != tally.sum {
             let what = format!("the table of {name} does not fit the records");
-            return Err(OpenError::Damaged { path: path.to_owned(), what, source: None });
+            return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
         }
     }
     Ok(found)
@@ -473,7 +324,7 @@ fn check_head(head: &Head, found: &Found, path: &Path) -> Result<(), OpenError> 
         found.records,
         if head.records == found.records { ", and not the same" } else { "" }
     );
-    Err(OpenError::Damaged { path: path.to_owned(), what, source: None })
+    Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
 }
 
 /// A database behind its mark has lost what was acknowledged.
@@ -483,13 +334,7 @@ fn check_mark(mark: Option<Mark>, head: &Head, path: &Path) -> Result<(), OpenEr
         "its database holds change {} with {} records, and its mark knows change {} with {} records",
         head.number, head.records, mark.number, mark.records
     );
-    Err(OpenError::Damaged { path: path.to_owned(), what, source: None })
-}
-
-/// What a record adds to the running sum.
-pub(super) fn record_hash(frame: &[u8]) -> u128 {
-    let digest: Digest = Sha256::digest(frame).into();
-    digest.split_first_chunk().map_or(0, |(half, _)| u128::from_le_bytes(*half))
+    Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
 }
 
 fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenError {
@@ -503,6 +348,9 @@ fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenError {
     }
     match source.get_ref().and_then(|inner| inner.downcast_ref::<CodecError>()) {
         Some(CodecError::Newer(found)) => OpenError::NewerFormat { path, found: *found, known: FORMAT },
-        _ => OpenError::Damaged { path, what: format!("{subject} does not decode"), source: Some(source.into()) },
+        _ => {
+            let what = format!("{subject} does not decode");
+            OpenError::Damaged { path, what, backup: None, source: Some(source.into()) }
+        }
     }
 }

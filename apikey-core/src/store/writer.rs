@@ -11,13 +11,13 @@ use crate::digest::Digester;
 use crate::error::StoreError;
 use crate::event::{Event, Head};
 use crate::id_source::IdSource;
-use crate::record::{Record, SecretEnd};
+use crate::record::{Record, SecretEnd, record_hash};
 use crate::rights::Rights;
 
 use super::Inner;
+use super::backup::Taps;
 use super::commit::Pending;
 use super::disk::{Batch, Disk, Write, imported_digests};
-use super::open::record_hash;
 
 pub(super) struct Writer {
     head: Head,
@@ -26,6 +26,7 @@ pub(super) struct Writer {
     pub(super) digesters: Vec<Digester>,
     /// Ends of superseded secrets that are still stored.
     ends: BTreeSet<(i64, u128)>,
+    pub(super) taps: Taps,
 }
 
 /// What a change made of a record; `after` is `None` where it was deleted.
@@ -53,7 +54,7 @@ impl Writer {
     pub(super) fn new(head: Head, ids: IdSource, digesters: Vec<Digester>, overlapping: Vec<u128>) -> Self {
         // Due at once: the first round looks at each of them and notes its true end.
         let ends = overlapping.into_iter().map(|id| (i64::MIN, id)).collect();
-        Self { head, ids, digesters, ends }
+        Self { head, ids, digesters, ends, taps: Taps::default() }
     }
 
     /// Where history stands.
@@ -247,6 +248,7 @@ impl Inner {
         let frame = codec::encode(&head).map_err(|error| self.failed(took, io::Error::other(error)))?;
         let batch = Batch { writes: staged.into_iter().map(|one| one.write).collect(), head: frame };
         disk.write(&batch).map_err(|source| self.failed(took, source))?;
+        writer.taps.note(&batch.writes);
         writer.head = head;
         self.commit.written_now(head);
         if let Err(error) = disk.forget_uses(&gone) {
@@ -264,7 +266,11 @@ impl Inner {
 }
 
 /// What is written for one change.
-fn write(before: Option<&Record>, after: Option<&Record>, event: (u64, Vec<u8>)) -> Result<Write, StoreError> {
+pub(super) fn write(
+    before: Option<&Record>,
+    after: Option<&Record>,
+    event: (u64, Vec<u8>),
+) -> Result<Write, StoreError> {
     let record = after.map(codec::encode).transpose()?;
     if let Some(bytes) = record.as_ref().map(Vec::len).filter(|bytes| *bytes > bounds::MAX_RECORD) {
         return Err(StoreError::invalid("record", &format!("{bytes} bytes"), "records of at most 32 KiB"));

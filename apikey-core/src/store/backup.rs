@@ -1,0 +1,181 @@
+//! Backing a store up while it runs and changes.
+//!
+//! An iterator of the database is no snapshot. So the writer notes what becomes of every record that changes while the
+//! scan goes on, and the backup is the scan with these put in place of what it found.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::archive::{Archive, ArchiveWriter, Images, Trailer};
+use crate::backup::{BackupError, BackupReport};
+use crate::digest::hex;
+use crate::error::StoreError;
+use crate::event::Head;
+
+use super::directory::{parent, sync_directory};
+use super::disk::{Disk, Write};
+use super::{Inner, KeyStore};
+
+impl KeyStore {
+    /// Writes a backup of the store into one file, while it goes on to verify and to change. A file that is there is
+    /// replaced, and only when the new one is whole: it is written beside it, synced, read again and checked.
+    ///
+    /// The backup has every change up to its [`number`](BackupReport::number), all of them on disk, and none after it.
+    /// It holds no secret, but the digests of all secrets and the owners: it is as sensitive as the store, and only its
+    /// user can read it (mode 0600). Peppers are not in it: keep them elsewhere, too.
+    ///
+    /// Needs memory for what changes while it is written, and for nothing else. [`close`](Self::close) waits for it.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey, Restore};
+    ///
+    /// let directory = tempfile::tempdir()?;
+    /// let store = KeyStore::open(directory.path().join("keys.db"))?;
+    /// let created = store.create(NewKey::for_owner("alice"))?;
+    /// let file = directory.path().join("keys.backup");
+    /// let report = store.backup(&file)?;
+    /// assert_eq!((report.number, report.records), (1, 1));
+    ///
+    /// KeyStore::restore(&Restore::new(&file, directory.path().join("restored.db")))?;
+    /// let restored = KeyStore::open(directory.path().join("restored.db"))?;
+    /// assert!(restored.verify(created.key.expose_secret()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BackupError::Store`] if the store is closed, or cannot be read, or does not become durable;
+    /// [`BackupError::Io`] if the file cannot be written; [`BackupError::Damaged`] if what was written does not read
+    /// back as what the store says it holds. Whatever the error, the file that was there before is still there.
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport, BackupError> {
+        self.inner().backup(path.as_ref(), &|| true)
+    }
+}
+
+/// How the file is named until it is whole.
+pub(super) const TEMPORARY: &str = ".apikey-backup-";
+
+/// What became of records since backups began; one entry for each that is being made.
+#[derive(Default)]
+pub(super) struct Taps {
+    next: u64,
+    open: BTreeMap<u64, Images>,
+}
+
+impl Taps {
+    /// Notes what was just written.
+    pub(super) fn note(&mut self, writes: &[Write]) {
+        for images in self.open.values_mut() {
+            images.extend(writes.iter().map(|write| (write.id, write.record.clone())));
+        }
+    }
+}
+
+/// A place among the taps, given up when dropped.
+struct Tap<'a> {
+    inner: &'a Inner,
+    number: u64,
+}
+
+impl<'a> Tap<'a> {
+    fn open(inner: &'a Inner) -> Self {
+        let taps = &mut inner.writer().taps;
+        let number = taps.next;
+        taps.next += 1;
+        taps.open.insert(number, Images::new());
+        Self { inner, number }
+    }
+
+    /// The moment that the backup stands for: no scan, no disk, nothing but this under the writer's lock.
+    fn cut(self) -> (Images, Head, u64) {
+        let mut writer = self.inner.writer();
+        let images = writer.taps.open.remove(&self.number).unwrap_or_default();
+        (images, writer.head(), self.inner.commit.written())
+    }
+}
+
+impl Drop for Tap<'_> {
+    fn drop(&mut self) {
+        self.inner.writer().taps.open.remove(&self.number);
+    }
+}
+
+impl Inner {
+    /// Stops when `going` says so.
+    pub(super) fn backup(&self, path: &Path, going: &dyn Fn() -> bool) -> Result<BackupReport, BackupError> {
+        let disk = self.disk()?;
+        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        self.commit.check().map_err(StoreError::from)?;
+        let directory = parent(path);
+        let io = BackupError::io(path);
+        let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory).map_err(&io)?;
+        let file = temporary.as_file().try_clone().map_err(&io)?;
+        let (trailer, digest) = self.write_backup(disk, file, going, &io)?;
+        temporary.as_file().sync_all().map_err(&io)?;
+        let archive = Archive::check(temporary.path())?;
+        if archive.trailer != trailer || archive.digest != digest {
+            return Err(BackupError::damaged(path, "it does not read back as it was written"));
+        }
+        let report = BackupReport {
+            path: path.to_owned(),
+            number: trailer.head.number,
+            records: trailer.head.records,
+            events: trailer.events,
+            bytes: archive.bytes,
+            digest: hex(&digest),
+        };
+        temporary.persist(path).map_err(|error| io(error.error))?;
+        sync_directory(directory).map_err(&io)?;
+        Ok(report)
+    }
+
+    fn write_backup(
+        &self,
+        disk: &Disk,
+        file: std::fs::File,
+        going: &dyn Fn() -> bool,
+        io: &dyn Fn(std::io::Error) -> BackupError,
+    ) -> Result<(Trailer, crate::digest::Digest), BackupError> {
+        let mut archive = ArchiveWriter::new(file).map_err(io)?;
+        archive.meta(disk.meta()?.as_deref().unwrap_or_default()).map_err(io)?;
+        let tap = Tap::open(self);
+        let mut scanned = 0;
+        for item in disk.records(None) {
+            let (id, frame) = item?;
+            archive.record(id, &frame).map_err(io)?;
+            scanned += 1;
+            if !going() {
+                return Err(BackupError::Stopped);
+            }
+        }
+        let (images, head, ticket) = tap.cut();
+        // What a backup holds must not be ahead of the store it was made of.
+        self.commit.wait(ticket, &self.index, || disk.sync()).map_err(StoreError::from)?;
+        for (id, frame) in &images {
+            archive.amendment(*id, frame.as_deref()).map_err(io)?;
+        }
+        let _kept = self.keep_history();
+        let checkpoint = disk.checkpoint()?;
+        let mut events = 0;
+        for item in disk.events(0) {
+            let (number, frame) = item?;
+            if number > head.number {
+                break;
+            }
+            archive.event(&frame).map_err(io)?;
+            events += 1;
+            if !going() {
+                return Err(BackupError::Stopped);
+            }
+        }
+        self.write_uses_to(disk)?;
+        for item in disk.uses() {
+            let (secret, second) = item?;
+            archive.used(&secret, &second).map_err(io)?;
+        }
+        let made_at = self.time.now_ms();
+        let amendments = images.len() as u64;
+        let trailer = Trailer { head, checkpoint, made_at, scanned, amendments, events };
+        let (_, _, digest) = archive.finish(&trailer).map_err(io)?;
+        Ok((trailer, digest))
+    }
+}

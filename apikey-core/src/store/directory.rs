@@ -1,0 +1,193 @@
+//! The directory of a store: its lock, its modes, and a database made in it so that a cut leaves nothing or a whole one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::error::{OpenError, StoreError};
+
+use super::disk::Disk;
+use super::mark::{MARK, Mark, MarkFile};
+
+pub(super) const LOCK: &str = "lock";
+pub(super) const DATABASE: &str = "sled";
+/// What a first creation that was cut off leaves behind begins with this.
+pub(super) const CREATING: &str = "creating-";
+pub(super) const LOCK_STEP: Duration = Duration::from_millis(20);
+
+/// Sees to it that the directory is there, and is one for a store.
+pub(super) fn prepare(path: &Path, create: bool) -> Result<(), OpenError> {
+    let io = |source| OpenError::io(path, source);
+    let not_a_store = |found| OpenError::NotAStore { path: path.to_owned(), found };
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => return Err(not_a_store("it is a file")),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            return make_directory(path).map_err(io);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(OpenError::Missing { path: path.to_owned() });
+        }
+        Err(error) => return Err(io(error)),
+    }
+    let (mut database, mut foreign) = (false, false);
+    for entry in fs::read_dir(path).map_err(io)? {
+        let name = entry.map_err(io)?.file_name();
+        let name = name.to_string_lossy();
+        database |= name == DATABASE;
+        foreign |= !(name == LOCK || name == MARK || name == "lost+found" || name.starts_with(CREATING));
+    }
+    match (database, foreign, create) {
+        (true, ..) => Ok(()),
+        (false, true, _) => Err(not_a_store("it is a directory with other files in it")),
+        (false, false, false) => Err(OpenError::Missing { path: path.to_owned() }),
+        (false, false, true) => Ok(()),
+    }
+}
+
+/// Makes a directory that is this user's alone, durably, with those above it; one that is there stays as it is.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+    let missing: Vec<&Path> = missing.collect();
+    let mut builder = DirBuilder::new();
+    private(&mut builder);
+    builder.recursive(true).create(path)?;
+    // Each entry that was made, so that a power cut does not lose the way to it.
+    missing.into_iter().try_for_each(|made| sync_directory(parent(made)))
+}
+
+#[cfg(unix)]
+fn private(builder: &mut DirBuilder) {
+    use std::os::unix::fs::DirBuilderExt;
+    builder.mode(0o700);
+}
+
+#[cfg(not(unix))]
+fn private(_: &mut DirBuilder) {}
+
+#[cfg(unix)]
+fn make_private(path: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// sled makes its files under the process's umask. It may be at work meanwhile: what is gone needs no mode.
+pub(super) fn make_all_private(directory: &Path) -> io::Result<()> {
+    let gone_is_fine = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    gone_is_fine(make_private(directory, 0o700))?;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let path = entry.path();
+        if path.is_dir() {
+            make_all_private(&path)?;
+        } else {
+            gone_is_fine(make_private(&path, 0o600))?;
+        }
+    }
+    Ok(())
+}
+
+/// Held until the store is closed.
+pub(super) fn lock(path: &Path, wait: Duration) -> Result<File, OpenError> {
+    let io = |source| OpenError::io(path, source);
+    let file_path = path.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&file_path).map_err(io)?;
+    make_private(&file_path, 0o600).map_err(io)?;
+    let until = Instant::now() + wait;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_STEP),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+    }
+}
+
+/// Removes what a creation that was cut off left behind.
+pub(super) fn clear(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(CREATING) {
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes a database beside its place and renames it there: a cut at any moment leaves nothing or a whole one.
+pub(super) fn build<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> Result<Mark, E>) -> Result<(), E> {
+    let io = StoreError::from;
+    let building = tempfile::Builder::new().prefix(CREATING).tempdir_in(path).map_err(io)?;
+    let database = sled::Config::new().path(building.path()).open().map_err(StoreError::from)?;
+    let disk = Disk::new(database, building.path(), true)?;
+    let mark = fill(&disk)?;
+    disk.sync().map_err(io)?;
+    drop(disk);
+    make_all_private(building.path()).map_err(io)?;
+    sync_all(building.path()).map_err(io)?;
+    // Before the database: from then on a missing mark is damage.
+    MarkFile::create(path, mark).map_err(io)?;
+    make_private(&path.join(MARK), 0o600).map_err(io)?;
+    sync_directory(path).map_err(io)?;
+    fs::rename(building.keep(), path.join(DATABASE)).map_err(io)?;
+    sync_directory(path).map_err(io)?;
+    sync_directory(parent(path)).map_err(io)?;
+    Ok(())
+}
+
+fn sync_all(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?.path();
+        if entry.is_dir() {
+            sync_all(&entry)?;
+        } else {
+            File::open(&entry)?.sync_all()?;
+        }
+    }
+    sync_directory(directory)
+}
+
+/// The directory that holds an entry.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+#[cfg(unix)]
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(not(unix))]
+pub(super) fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A snapshot that a crash cut off makes every later open fail; sled writes it anew (sled #1527).
+pub(super) fn remove_unfinished_snapshots(database: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(database)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! A store that is being put together, from a backup or from what is left of another store.
+
+use sled::IVec;
+
+use crate::codec;
+use crate::digest::Digester;
+use crate::error::StoreError;
+use crate::event::{Checkpoint, Event, EventKind, Head};
+use crate::record::{Record, record_hash};
+use crate::restore::Reapplied;
+
+use super::disk::{Batch, Disk, Load};
+use super::writer::write;
+
+/// Entries written at once.
+const CHUNK: usize = 1000;
+
+pub(super) struct Draft<'a> {
+    pub(super) disk: &'a Disk,
+    pub(super) head: Head,
+    digester: Digester,
+    pub(super) now: i64,
+    load: Load,
+    waiting: usize,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(disk: &'a Disk, digester: Digester, now: i64) -> Self {
+        Self { disk, head: Head::default(), digester, now, load: Load::default(), waiting: 0 }
+    }
+
+    /// Takes a record over as it is stored.
+    pub(super) fn record(&mut self, record: &Record, frame: &[u8]) -> Result<(), StoreError> {
+        self.load.record(record, frame);
+        self.head.records += 1;
+        self.head.sum = self.head.sum.wrapping_add(record_hash(frame));
+        self.head.last_id = self.head.last_id.max(record.id);
+        self.loaded()
+    }
+
+    /// Takes an event over as it is stored.
+    pub(super) fn event(&mut self, number: u64, frame: &[u8]) -> Result<(), StoreError> {
+        self.load.events.insert(&number.to_be_bytes(), frame);
+        self.loaded()
+    }
+
+    pub(super) fn used(&mut self, secret: &[u8], second: &[u8]) -> Result<(), StoreError> {
+        self.load.uses.insert(secret, second);
+        self.loaded()
+    }
+
+    fn loaded(&mut self) -> Result<(), StoreError> {
+        self.waiting += 1;
+        if self.waiting >= CHUNK { self.flush() } else { Ok(()) }
+    }
+
+    /// Makes what was taken over readable in the database.
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        self.waiting = 0;
+        self.disk.load(std::mem::take(&mut self.load))
+    }
+
+    /// Writes down where the history that was taken over stands.
+    pub(super) fn settle(&mut self, head: Head, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        self.flush()?;
+        self.head = head;
+        self.disk.set_head(&codec::encode(&head)?, &codec::encode(checkpoint)?)
+    }
+
+    /// Writes the head as it is now.
+    pub(super) fn save_head(&self) -> Result<(), StoreError> {
+        self.disk.set_head(&codec::encode(&self.head)?, &codec::encode(&self.disk.checkpoint()?)?)
+    }
+
+    /// Writes an event of the whole store.
+    pub(super) fn happened(&mut self, kind: EventKind) -> Result<(), StoreError> {
+        let (event, head) = self.chained(0, kind)?;
+        self.head = head;
+        // No record has the id 0, so none is deleted.
+        let write = write(None, None, event)?;
+        Ok(self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)? })?)
+    }
+
+    /// Puts a record in the place of another that gave more; what it lost, if anything.
+    pub(super) fn lessen(
+        &mut self,
+        before: &Record,
+        frame: &IVec,
+        after: &Record,
+    ) -> Result<Option<Reapplied>, StoreError> {
+        if before == after {
+            return Ok(None);
+        }
+        let kept = |version| after.secrets.iter().any(|secret| secret.version == version);
+        let ended: Vec<u32> = before.secrets.iter().map(|secret| secret.version).filter(|one| !kept(*one)).collect();
+        let revoked = after.revoked != before.revoked;
+        let disabled = after.disabled != before.disabled;
+        let rest = |record: &Record| {
+            let ends: Vec<_> = record.secrets.iter().filter(|one| kept(one.version)).map(|one| one.end).collect();
+            (ends, record.permissions.clone(), record.not_before, record.expires_at)
+        };
+        let narrowed = rest(before) != rest(after);
+        let kind = EventKind::Reapplied { revoked, disabled, ended: ended.clone(), narrowed };
+        let (event, mut head) = self.chained(before.id, kind)?;
+        let write = write(Some(before), Some(after), event)?;
+        head.sum = head.sum.wrapping_sub(record_hash(frame));
+        if let Some(new) = &write.record {
+            head.sum = head.sum.wrapping_add(record_hash(new));
+        }
+        self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)? })?;
+        self.head = head;
+        let key = crate::KeyId::from_u128(before.id);
+        Ok(Some(Reapplied { key, owner: before.owner.clone(), revoked, disabled, ended, narrowed }))
+    }
+
+    fn chained(&self, key: u128, kind: EventKind) -> Result<((u64, Vec<u8>), Head), StoreError> {
+        let mut head = self.head;
+        head.number += 1;
+        let pepper = self.digester.pepper();
+        let event = Event { number: head.number, at: self.now, actor: None, key, kind, previous: head.digest, pepper };
+        let event = codec::encode(&event)?;
+        head.digest = self.digester.of(&event);
+        Ok(((head.number, event), head))
+    }
+}

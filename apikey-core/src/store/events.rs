@@ -1,0 +1,127 @@
+//! Reading history, checking that it is whole, and letting go of its beginning.
+
+use chrono::{DateTime, Utc};
+
+use crate::chain::{Chain, EventsReport};
+use crate::codec;
+use crate::error::StoreError;
+use crate::event::{self, Checkpoint};
+use crate::event_filter::{EventFilter, EventPage};
+use crate::history::Event;
+
+use super::{Inner, KeyStore};
+
+/// Events deleted in one transaction.
+const CHUNK: usize = 1000;
+
+impl KeyStore {
+    /// A page of the store's history, in order. Every change to a key is an event; those that are not on disk yet are
+    /// not shown. Events are looked at one by one, from [`after`](EventFilter::after) on.
+    ///
+    /// ```
+    /// use apikey_core::{EventFilter, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let id = store.create(NewKey::for_owner("alice"))?.info.id();
+    /// store.revoke(id, "leaked")?;
+    /// let page = store.events(&EventFilter::default().key(id).kind("revoked"))?;
+    /// assert_eq!(page.events[0].number(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a kind that does not exist or a limit out of bounds, [`StoreError::Io`],
+    /// [`StoreError::Closed`].
+    pub fn events(&self, filter: &EventFilter) -> Result<EventPage, StoreError> {
+        let size = filter.page_size()?;
+        let disk = self.inner().disk()?;
+        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let durable = self.inner().commit.durable_head().number;
+        let mut events: Vec<Event> = Vec::new();
+        let mut more = false;
+        for item in disk.events(filter.first()) {
+            let (number, frame) = item?;
+            if number > durable {
+                break;
+            }
+            let event = Event::new(codec::decode(&frame)?);
+            if filter.admits(&event) {
+                more = events.len() == size;
+                if more {
+                    break;
+                }
+                events.push(event);
+            }
+        }
+        let next = events.last().filter(|_| more).map(Event::number);
+        Ok(EventPage { events, next })
+    }
+
+    /// Checks the whole history: numbers without gaps, each event made for the one before it, the last one the one
+    /// that the store's head names.
+    ///
+    /// A chain that is whole shows that no event was lost from its middle and none was moved. With a
+    /// [pepper](crate::Pepper) it also shows that none was changed or put in by anyone who lacks the pepper. It does
+    /// not show more: who can write to the store's files can make a whole new chain of events without a pepper, and
+    /// [`EventsReport::peppered_from`] is what tells. A chain whose end, and head with it, was cut off is a chain; that
+    /// the store went back is noticed when it is opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Closed`]. What is wrong with the chain is in the report.
+    pub fn verify_events(&self) -> Result<EventsReport, StoreError> {
+        let disk = self.inner().disk()?;
+        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let _kept = self.inner().keep_history();
+        let digesters = self.inner().writer().digesters.clone();
+        let head = self.inner().commit.durable_head();
+        let mut chain = Chain::new(disk.checkpoint()?, &digesters);
+        for item in disk.events(0) {
+            let (number, frame) = item?;
+            if number > head.number {
+                break;
+            }
+            chain.push(number, &frame);
+        }
+        Ok(chain.end(&head))
+    }
+
+    /// Deletes events from the beginning of history up to the first that is not before a time, and never the newest.
+    /// How many. A checkpoint stays, so that [`verify_events`](Self::verify_events) goes on to say what it said.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: some may be deleted already.
+    pub fn purge_events(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
+        let before = before.timestamp_millis();
+        let disk = self.inner().disk()?;
+        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let _kept = self.inner().keep_history();
+        let newest = self.inner().commit.durable_head().number;
+        let mut purged = 0;
+        loop {
+            let mut gone = Vec::new();
+            let mut checkpoint = None;
+            for item in disk.events(0).take(CHUNK + 1) {
+                let (number, frame) = item?;
+                let event: event::Event = codec::decode(&frame)?;
+                // What an event is made for is the digest of the one before it: no pepper is needed.
+                checkpoint = Some(Checkpoint { number: number.saturating_sub(1), digest: event.previous });
+                if event.at >= before || number >= newest || gone.len() == CHUNK {
+                    break;
+                }
+                gone.push(number);
+            }
+            let (Some(checkpoint), false) = (checkpoint, gone.is_empty()) else { break };
+            disk.forget_events(&gone, &codec::encode(&checkpoint)?)?;
+            purged += gone.len();
+        }
+        disk.sync()?;
+        Ok(purged)
+    }
+}
+
+impl Inner {
+    /// Held by who reads all of history, and by who deletes from it.
+    pub(super) fn keep_history(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

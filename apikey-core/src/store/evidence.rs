@@ -1,0 +1,152 @@
+//! What an old store shows that keys have lost, so that a restored one does not give it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Event, EventKind};
+use crate::grants;
+use crate::record::{Record, Revocation, SecretEnd, StoredSecret};
+
+/// Why a key is revoked whose record was deleted.
+pub(super) const DELETED: &str = "deleted in the old store";
+
+/// What the events of a key show that it has lost.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    revoked: Option<Revocation>,
+    deleted: bool,
+    /// Every secret below this version is over.
+    ended_below: u32,
+    /// What each rotation, by its new version, did to the secret before.
+    ends: BTreeMap<u32, SecretEnd>,
+    used: BTreeSet<u32>,
+    /// The last event that set a field.
+    pub(super) changed_at: u64,
+}
+
+impl Shown {
+    /// An event of any time: being revoked is final, so it does not matter when it was.
+    pub(super) fn note_final(&mut self, event: &Event) {
+        let revoke = |reason: &str| Revocation { at: event.at, reason: reason.to_owned() };
+        match &event.kind {
+            EventKind::Revoked { reason } => self.revoked = Some(revoke(reason)),
+            // Only a key that was revoked, or has expired, is deleted.
+            EventKind::Purged => {
+                self.deleted = true;
+                self.revoked.get_or_insert_with(|| revoke(DELETED));
+            }
+            EventKind::Reapplied { revoked: true, .. } => {
+                self.revoked.get_or_insert_with(|| revoke("revoked in the old store"));
+            }
+            _ => {}
+        }
+    }
+
+    /// An event that the records may not know yet.
+    pub(super) fn note(&mut self, event: &Event) {
+        self.note_final(event);
+        match &event.kind {
+            EventKind::Rotated { version, ends: None } => self.ended_below = self.ended_below.max(*version),
+            EventKind::Rotated { version, ends: Some(end) } => drop(self.ends.insert(*version, *end)),
+            EventKind::FirstUsed { version } => drop(self.used.insert(*version)),
+            EventKind::Reapplied { disabled, ended, narrowed, .. } => {
+                self.ended_below = self.ended_below.max(ended.iter().max().map_or(0, |last| last.saturating_add(1)));
+                if *disabled || *narrowed {
+                    self.changed_at = self.changed_at.max(event.number);
+                }
+            }
+            EventKind::Updated(_) => self.changed_at = self.changed_at.max(event.number),
+            _ => {}
+        }
+    }
+
+    /// Takes from a record what these events show that it lost.
+    pub(super) fn lessen(&self, record: &mut Record) {
+        if record.revoked.is_none() {
+            record.revoked.clone_from(&self.revoked);
+        }
+        record.secrets.retain_mut(|secret| {
+            if secret.version < self.ended_below || self.was_replaced(secret) {
+                return false;
+            }
+            let Some((version, end)) = self.end_of(secret) else { return true };
+            if let SecretEnd::At(end) = end {
+                secret.end = earlier(secret.end, end);
+            }
+            !(end == SecretEnd::FirstUse && self.used.contains(&version))
+        });
+        let used = self.used.last().copied().unwrap_or(0);
+        record.secrets.retain(|secret| secret.version >= used || secret.end != SecretEnd::FirstUse);
+    }
+
+    /// The rotation that says when a secret ends: the next one, or the one that replaced its successor unused.
+    fn end_of(&self, secret: &StoredSecret) -> Option<(u32, SecretEnd)> {
+        let mut found = None;
+        for (version, end) in self.ends.range(secret.version.saturating_add(1)..) {
+            found = Some((*version, *end));
+            if self.used.contains(version) {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Whether it was rotated away before anyone used it.
+    fn was_replaced(&self, secret: &StoredSecret) -> bool {
+        let unused = secret.version > 1 && !secret.used && !self.used.contains(&secret.version);
+        unused && self.ends.keys().any(|version| *version > secret.version)
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.deleted
+    }
+
+    /// The same from another state of its record.
+    pub(super) fn revoke(&mut self, record: &Record) {
+        if self.revoked.is_none() {
+            self.revoked.clone_from(&record.revoked);
+        }
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked.is_some()
+    }
+}
+
+/// Takes from a record what another state of the same key shows that it lost. Whether that state is the later one, or
+/// may be, decides about what can come back: being disabled, permissions, and time.
+pub(super) fn lessen_by(record: &mut Record, old: &Record, later: bool) {
+    if record.revoked.is_none() {
+        record.revoked.clone_from(&old.revoked);
+    }
+    // One that the other state does not have, and is old enough to have had, is over.
+    record.secrets.retain_mut(|secret| {
+        let Some(same) = old.secrets.iter().find(|same| same.digest == secret.digest) else {
+            return secret.version > old.version;
+        };
+        if let SecretEnd::At(end) = same.end {
+            secret.end = earlier(secret.end, end);
+        }
+        true
+    });
+    if !later {
+        return;
+    }
+    record.disabled |= old.disabled;
+    record.not_before = record.not_before.max(old.not_before);
+    record.expires_at = match (record.expires_at, old.expires_at) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    let (held, known) = (grants::join(&record.permissions), grants::join(&old.permissions));
+    let common = grants::common(&held, &known);
+    if common != held {
+        record.permissions = common.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect();
+    }
+}
+
+fn earlier(end: SecretEnd, other: i64) -> SecretEnd {
+    match end {
+        SecretEnd::At(end) => SecretEnd::At(end.min(other)),
+        SecretEnd::Never | SecretEnd::FirstUse => SecretEnd::At(other),
+    }
+}

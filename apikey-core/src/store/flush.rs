@@ -1,0 +1,118 @@
+//! sled's flush, which can wait for ever when the disk refuses.
+//!
+//! A background write of sled that fails sets an error and wakes nobody (sled 0.34.7, `exit_reservation` in
+//! `pagecache/logger.rs`); who waits in `flush` then goes on waiting, and changes queue up behind it. A second flush sees
+//! the error at once and wakes the first. So a thread looks after each flush that takes long.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sled::Db;
+
+use crate::error::io_error;
+use crate::quiet::quietly;
+
+/// A flush that lasts longer is looked after. A slow disk is woken for nothing, which does no harm.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+pub(super) struct Flusher {
+    db: Db,
+    watch: Arc<Watch>,
+    rescuer: Option<JoinHandle<()>>,
+    /// No transaction may queue inside sled while a flush waits: it would wait with locks held that a rescue needs.
+    gate: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Watch {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Number of the flush under way.
+    running: Option<u64>,
+    flushes: u64,
+    /// Whether the rescuer waits without a time.
+    idle: bool,
+    ended: bool,
+}
+
+impl Flusher {
+    pub(super) fn new(db: Db) -> io::Result<Self> {
+        let watch = Arc::new(Watch::default());
+        let (watched, database) = (watch.clone(), db.clone());
+        let rescuer = std::thread::Builder::new().name("apikey-flush".into());
+        let rescuer = rescuer.spawn(move || watched.rescue(&database))?;
+        Ok(Self { db, watch, rescuer: Some(rescuer), gate: Mutex::new(()) })
+    }
+
+    /// Keeps flushes out while something is written.
+    pub(super) fn gate(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands all that is written to the operating system.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        let _gate = self.gate();
+        self.watch.begin();
+        let flushed = quietly(|| self.db.flush());
+        self.watch.end();
+        match flushed {
+            Ok(flushed) => flushed.map(|_| ()).map_err(io_error),
+            Err(panic) => Err(io::Error::other(format!("the database panicked: {panic}"))),
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.watch.lock().ended = true;
+        self.watch.changed.notify_all();
+        if let Some(rescuer) = self.rescuer.take() {
+            // It panicked if this fails; then there is nothing left to stop.
+            let _ = rescuer.join();
+        }
+    }
+}
+
+impl Watch {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) {
+        let mut state = self.lock();
+        state.flushes += 1;
+        state.running = Some(state.flushes);
+        if state.idle {
+            self.changed.notify_all();
+        }
+    }
+
+    fn end(&self) {
+        self.lock().running = None;
+    }
+
+    fn rescue(&self, database: &Db) {
+        let mut state = self.lock();
+        while !state.ended {
+            let Some(seen) = state.running else {
+                state.idle = true;
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle = false;
+                continue;
+            };
+            (state, _) = self.changed.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            if state.running == Some(seen) {
+                drop(state);
+                // Its result is the other's to tell.
+                let _ = quietly(|| database.flush());
+                state = self.lock();
+            }
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! What can still be read of a store, however damaged. Nothing here changes it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sled::{IVec, Tree};
+use tempfile::TempDir;
+
+use crate::codec::{self, FORMAT, MAX_FRAME};
+use crate::error::OpenError;
+use crate::event::{Checkpoint, Event, Head};
+use crate::quiet::quietly;
+use crate::record::{Record, record_hash};
+use crate::restore::RestoreError;
+
+use super::directory::{CREATING, DATABASE, LOCK, remove_unfinished_snapshots};
+use super::mark::{Mark, MarkFile};
+use super::open::Meta;
+
+/// The database of an old store, opened as a copy: opening it may write.
+pub(super) struct Old {
+    database: Option<sled::Db>,
+    /// The store's own files, which nothing has written to.
+    files: PathBuf,
+    pub(super) mark: Option<Mark>,
+    pub(super) head: Option<Head>,
+    pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) meta: Option<Vec<u8>>,
+    /// Every record was read, and they are those of the head.
+    pub(super) has_all_records: bool,
+    /// What is wrong with it.
+    pub(super) faults: Vec<String>,
+    _copy: TempDir,
+    _lock: Option<File>,
+}
+
+/// Something whole, found anywhere in the files; maybe of an earlier state.
+pub(super) enum Found {
+    Record(Record),
+    Event(Event),
+}
+
+impl Old {
+    /// Opens a copy of the database, which is made in `scratch`.
+    pub(super) fn open(path: &Path, scratch: &Path) -> Result<Self, RestoreError> {
+        let io = RestoreError::io(path);
+        let lock = lock(path)?;
+        let files = path.join(DATABASE);
+        let copy = tempfile::Builder::new().prefix(CREATING).tempdir_in(scratch).map_err(RestoreError::io(scratch))?;
+        let mark = MarkFile::read(path).map_err(&io)?;
+        let mut old = Self {
+            database: None,
+            files,
+            mark: None,
+            head: None,
+            checkpoint: None,
+            meta: None,
+            has_all_records: false,
+            faults: Vec::new(),
+            _copy: copy,
+            _lock: lock,
+        };
+        match mark {
+            Some(Ok(mark)) => old.mark = Some(mark),
+            Some(Err(error)) => old.faults.push(format!("its commit mark: {error}")),
+            None => old.faults.push("its commit mark is gone".into()),
+        }
+        if !old.files.is_dir() {
+            old.faults.push("its database is gone".into());
+            return Ok(old);
+        }
+        copy_all(&old.files, old._copy.path()).map_err(&io)?;
+        remove_unfinished_snapshots(old._copy.path()).map_err(&io)?;
+        old.open_copy();
+        old.read_meta();
+        Ok(old)
+    }
+
+    fn open_copy(&mut self) {
+        let path = self._copy.path().to_owned();
+        match quietly(|| sled::Config::new().path(&path).open()) {
+            Ok(Ok(database)) => self.database = Some(database),
+            Ok(Err(error)) => self.faults.push(format!("its database does not open: {error}")),
+            Err(panic) => self.faults.push(format!("its database panics when it is opened: {panic}")),
+        }
+    }
+
+    fn read_meta(&mut self) {
+        let Some(tree) = self.tree("meta") else { return };
+        let get = |name: &str| match quietly(|| tree.get(name)) {
+            Ok(Ok(frame)) => frame,
+            _ => None,
+        };
+        self.head = get("head").and_then(|frame| codec::decode(&frame).ok());
+        self.checkpoint = get("checkpoint").and_then(|frame| codec::decode(&frame).ok());
+        self.meta = get("store").filter(|frame| codec::decode::<Meta>(frame).is_ok()).map(|frame| frame.to_vec());
+        if self.head.is_none() {
+            self.faults.push("its head cannot be read".into());
+        }
+        if let (Some(mark), Some(head)) = (self.mark, self.head)
+            && !mark.admits(&head)
+        {
+            let what = format!("it is at change {}, and its mark knows change {}", head.number, mark.number);
+            self.faults.push(what);
+        }
+    }
+
+    /// The number of the last change it is known to have had.
+    pub(super) fn number(&self) -> Option<u64> {
+        self.head.map(|head| head.number).max(self.mark.map(|mark| mark.number))
+    }
+
+    /// Every record in its place: its id, and what it says if it is whole.
+    pub(super) fn records<E>(
+        &mut self,
+        mut each: impl FnMut(u128, Option<Record>, &IVec) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut records, mut sum) = (0, 0u128);
+        let whole = self.scan("keys", |key, frame| {
+            let Some(id) = <[u8; 16]>::try_from(key.as_ref()).ok().map(u128::from_be_bytes) else { return Ok(()) };
+            records += 1;
+            sum = sum.wrapping_add(record_hash(frame));
+            each(id, codec::decode::<Record>(frame).ok().filter(|record| record.id == id), frame)
+        })?;
+        self.has_all_records = whole && self.head.is_some_and(|head| (head.records, head.sum) == (records, sum));
+        if whole && !self.has_all_records {
+            self.faults.push("its records are not those of its last change".into());
+        }
+        Ok(())
+    }
+
+    /// Every event in its place.
+    pub(super) fn events<E>(
+        &mut self,
+        mut each: impl FnMut(u64, Option<Event>, &IVec) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut last = self.checkpoint.map_or(0, |checkpoint| checkpoint.number);
+        let mut lost = 0;
+        self.scan("events", |key, frame| {
+            let Some(number) = <[u8; 8]>::try_from(key.as_ref()).ok().map(u64::from_be_bytes) else { return Ok(()) };
+            let event = codec::decode::<Event>(frame).ok().filter(|event| event.number == number);
+            lost += number.saturating_sub(last).saturating_sub(1) + u64::from(event.is_none());
+            last = number;
+            each(number, event, frame)
+        })?;
+        lost += self.number().unwrap_or(0).saturating_sub(last);
+        if lost > 0 {
+            self.faults.push(format!("{lost} of its events cannot be read"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn uses<E>(&mut self, mut each: impl FnMut(&IVec, &IVec) -> Result<(), E>) -> Result<(), E> {
+        self.scan("uses", |secret, second| match (secret.len(), second.len()) {
+            (16, 4) => each(secret, second),
+            _ => Ok(()),
+        })?;
+        Ok(())
+    }
+
+    /// Searches the files for whatever is whole, of whatever time. Only if something is wrong with the store.
+    pub(super) fn search<E>(&mut self, mut each: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
+        let mut refused = None;
+        let mut files = Vec::new();
+        list(&self.files, &mut files);
+        for file in files {
+            let searched = search_file(&file, &mut |found| {
+                if refused.is_none() {
+                    refused = each(found).err();
+                }
+            });
+            if let Err(error) = searched {
+                self.faults.push(format!("{} cannot be read: {error}", file.display()));
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn tree(&mut self, name: &str) -> Option<Tree> {
+        let database = self.database.as_ref()?;
+        match quietly(|| database.open_tree(name)) {
+            Ok(Ok(tree)) => return Some(tree),
+            Ok(Err(error)) => self.faults.push(format!("its table {name:?} does not open: {error}")),
+            Err(panic) => self.faults.push(format!("its table {name:?} panics when it is opened: {panic}")),
+        }
+        None
+    }
+
+    /// From the beginning as far as it goes, and if that is not the end, from the end back. Whether it was read whole.
+    fn scan<E>(&mut self, name: &str, mut each: impl FnMut(&IVec, &IVec) -> Result<(), E>) -> Result<bool, E> {
+        let Some(tree) = self.tree(name) else { return Ok(false) };
+        let mut last: Option<IVec> = None;
+        let mut forward = tree.iter();
+        let fault = loop {
+            match quietly(|| forward.next()) {
+                Ok(None) => return Ok(true),
+                Ok(Some(Ok((key, value)))) if last.as_ref().is_none_or(|last| *last < key) => {
+                    each(&key, &value)?;
+                    last = Some(key);
+                }
+                Ok(Some(Ok(_))) => break "it goes in circles".to_owned(),
+                Ok(Some(Err(error))) => break error.to_string(),
+                Err(panic) => break panic,
+            }
+        };
+        self.faults.push(format!("its table {name:?} cannot be read to the end: {fault}"));
+        let mut first: Option<IVec> = None;
+        let mut backward = tree.iter();
+        while let Ok(Some(Ok((key, value)))) = quietly(|| backward.next_back()) {
+            if last.as_ref().is_some_and(|last| key <= *last) || first.as_ref().is_some_and(|first| key >= *first) {
+                break;
+            }
+            each(&key, &value)?;
+            first = Some(key);
+        }
+        Ok(false)
+    }
+}
+
+/// A store that is open must not be read from below. Nothing is written: the lock is one of the operating system's.
+fn lock(path: &Path) -> Result<Option<File>, RestoreError> {
+    let io = RestoreError::io(path);
+    if !path.is_dir() {
+        return Err(OpenError::Missing { path: path.to_owned() }.into());
+    }
+    let file = match File::open(path.join(LOCK)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }.into()),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir(&target)?;
+            copy_all(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+fn list(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.path().is_dir() { list(&entry.path(), files) } else { files.push(entry.path()) }
+    }
+}
+
+/// sled keeps a value in one piece, so a frame that is whole can be found without it.
+fn search_file(path: &Path, each: &mut dyn FnMut(Found)) -> io::Result<()> {
+    const STEP: usize = 1 << 20;
+    let mut file = File::open(path)?;
+    let mut window = Vec::new();
+    loop {
+        let before = window.len();
+        Read::by_ref(&mut file).take(STEP as u64).read_to_end(&mut window)?;
+        let at_end = window.len() == before;
+        // The last frames of a window are looked at with the next one.
+        let done = if at_end { window.len() } else { window.len().saturating_sub(MAX_FRAME) };
+        for at in 0..done {
+            let Some(rest) = window.get(at..) else { break };
+            let [kind, format, ..] = *rest else { break };
+            if format > FORMAT || format == 0 {
+                continue;
+            }
+            match kind {
+                b'K' => codec::carve(rest).map(Found::Record),
+                b'E' => codec::carve(rest).map(Found::Event),
+                _ => None,
+            }
+            .into_iter()
+            .for_each(&mut *each);
+        }
+        if at_end {
+            return Ok(());
+        }
+        window.drain(..done);
+    }
+}

@@ -1,0 +1,229 @@
+//! Making a store of a backup.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::archive::{Archive, Item};
+use crate::backup::BackupError;
+use crate::codec;
+use crate::digest::Digester;
+use crate::error::StoreError;
+use crate::event::{Event, EventKind};
+use crate::key_id::KeyId;
+use crate::record::{Record, Revocation};
+use crate::restore::{Restore, RestoreError, RestoreReport, RestoreWarning, UnknownKey};
+
+use super::KeyStore;
+use super::directory::{DATABASE, build, clear, lock, prepare};
+use super::draft::Draft;
+use super::evidence::{DELETED, Shown, lessen_by};
+use super::old::{Found, Old};
+use super::open::Meta;
+
+impl KeyStore {
+    /// Makes a new store of a backup, which is checked whole before anything is written. The new store is there when
+    /// it is complete and on disk, or not at all.
+    ///
+    /// With [`over`](Restore::over), everything that the old store still shows of keys that were revoked or disabled,
+    /// and of secrets that ended, is done again: no key that the old directory shows as revoked comes back. For that
+    /// the old directory need not open; whatever is whole in it counts. What a key got after the backup (longer time,
+    /// more permissions, a new secret) it does not get again, and keys made after the backup are listed and not added.
+    ///
+    /// The old directory is read through a copy, for which there must be room beside the new store.
+    ///
+    /// # Errors
+    /// [`RestoreError::Backup`] for a backup that is not whole or is newer; [`RestoreError::NotEmpty`];
+    /// [`RestoreError::Directory`] for an old store that is open or missing, or a directory that cannot be one of a
+    /// store; [`RestoreError::Store`] and [`RestoreError::Io`] if the disk refuses.
+    pub fn restore(restore: &Restore) -> Result<RestoreReport, RestoreError> {
+        let archive = Archive::check(&restore.backup)?;
+        let _lock = target(&restore.into)?;
+        let mut old = restore.old.as_ref().map(|old| Old::open(old, &restore.into)).transpose()?;
+        let head = archive.trailer.head;
+        let mut report = RestoreReport {
+            number: head.number,
+            old_number: old.as_ref().and_then(Old::number),
+            records: head.records,
+            events: archive.trailer.events,
+            reapplied: Vec::new(),
+            unknown: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let digester = restore.pepper.as_ref().map_or_else(Digester::plain, Digester::peppered);
+        build(&restore.into, |disk| {
+            let mut draft = Draft::new(disk, digester, restore.time.now_ms());
+            let mut meta = codec::encode(&Meta::default()).map_err(StoreError::from)?;
+            archive.read(|item| {
+                match item {
+                    Item::Meta(frame) if frame.is_empty() => {}
+                    Item::Meta(frame) => meta = frame,
+                    Item::Record(record, frame) => draft.record(&record, &frame)?,
+                    Item::Event(number, frame) => draft.event(number, &frame)?,
+                    Item::Used(secret, second) => draft.used(&secret, &second.to_le_bytes())?,
+                }
+                Ok(())
+            })?;
+            if (draft.head.records, draft.head.sum) != (head.records, head.sum) {
+                return Err(BackupError::damaged(&restore.backup, "it changed while it was read").into());
+            }
+            disk.set_meta(meta)?;
+            draft.settle(head, &archive.trailer.checkpoint)?;
+            draft.happened(EventKind::Restored { backup: head.number, old: report.old_number })?;
+            if let Some(old) = &mut old {
+                Reapply { draft: &mut draft, backup: head.number, report: &mut report }.all(old)?;
+            }
+            Ok::<_, RestoreError>(draft.head.into())
+        })?;
+        Ok(report)
+    }
+}
+
+/// The directory of a new store, made and locked.
+pub(super) fn target(path: &Path) -> Result<std::fs::File, RestoreError> {
+    prepare(path, true)?;
+    let lock = lock(path, std::time::Duration::ZERO)?;
+    if path.join(DATABASE).exists() {
+        return Err(RestoreError::NotEmpty { path: path.to_owned() });
+    }
+    clear(path).map_err(RestoreError::io(path))?;
+    Ok(lock)
+}
+
+/// The backup knows its own events; but a store that was restored before may have others under the same numbers.
+fn note(shown: &mut BTreeMap<u128, Shown>, event: &Event, backup: u64) {
+    let shown = shown.entry(event.key).or_default();
+    if event.number > backup { shown.note(event) } else { shown.note_final(event) }
+}
+
+/// Does again what an old store shows that keys have lost.
+struct Reapply<'r, 'd> {
+    draft: &'r mut Draft<'d>,
+    /// The number of the backup.
+    backup: u64,
+    report: &'r mut RestoreReport,
+}
+
+impl Reapply<'_, '_> {
+    fn all(&mut self, old: &mut Old) -> Result<(), RestoreError> {
+        // If it is not later than the backup, what it says of things that can come back is out of date.
+        let later = old.number().is_none_or(|number| number > self.backup);
+        let mut shown: BTreeMap<u128, Shown> = BTreeMap::new();
+        let mut last_id = 0;
+        old.events(|_, event, _| {
+            if let Some(event) = event {
+                last_id = last_id.max(event.key);
+                note(&mut shown, &event, self.backup);
+            }
+            Ok::<_, RestoreError>(())
+        })?;
+        let mut read = BTreeSet::new();
+        old.records(|id, record, _| {
+            last_id = last_id.max(id);
+            let Some(record) = record else { return Ok(()) };
+            read.insert(id);
+            self.by_record(&record, later)
+        })?;
+        if !old.faults.is_empty() {
+            let intact = old.has_all_records;
+            let mut unknown = BTreeMap::new();
+            old.search(|found| match found {
+                Found::Record(record) => {
+                    last_id = last_id.max(record.id);
+                    if !intact && !read.contains(&record.id) && self.draft.disk.record(record.id)?.is_none() {
+                        unknown.insert(record.id, record.owner.clone());
+                    }
+                    self.by_record(&record, false)
+                }
+                Found::Event(event) => {
+                    note(&mut shown, &event, self.backup);
+                    Ok(())
+                }
+            })?;
+            let listed = |id: &u128| self.report.unknown.iter().any(|one| one.key.as_u128() == *id);
+            let over = |id: &u128| shown.get(id).is_some_and(Shown::is_revoked);
+            let unlisted: Vec<_> = unknown.into_iter().filter(|(id, _)| !listed(id) && !over(id)).collect();
+            self.report
+                .unknown
+                .extend(unlisted.into_iter().map(|(id, owner)| UnknownKey { key: KeyId::from_u128(id), owner }));
+        }
+        let whole = old.faults.is_empty();
+        self.by_events(&shown, &read)?;
+        if later {
+            self.absent(&shown, &read, whole)?;
+        }
+        for what in &old.faults {
+            self.report.warnings.push(RestoreWarning::NotWhole { what: what.clone() });
+        }
+        // An id that was given once is never given again.
+        self.draft.head.last_id = self.draft.head.last_id.max(last_id);
+        Ok(self.draft.save_head()?)
+    }
+
+    fn by_record(&mut self, old: &Record, later: bool) -> Result<(), RestoreError> {
+        let Some((held, frame)) = self.draft.disk.record(old.id)? else {
+            if later {
+                self.report.unknown.push(UnknownKey { key: KeyId::from_u128(old.id), owner: old.owner.clone() });
+            }
+            return Ok(());
+        };
+        let mut after = held.clone();
+        lessen_by(&mut after, old, later);
+        self.note(&held, &frame, &after)?;
+        if old.version > held.version && old.revoked.is_none() {
+            let warning = RestoreWarning::NewerSecret { key: KeyId::from_u128(old.id), version: old.version };
+            if !self.report.warnings.contains(&warning) {
+                self.report.warnings.push(warning);
+            }
+        }
+        Ok(())
+    }
+
+    fn by_events(&mut self, shown: &BTreeMap<u128, Shown>, read: &BTreeSet<u128>) -> Result<(), RestoreError> {
+        for (id, shown) in shown {
+            let Some((held, frame)) = self.draft.disk.record(*id)? else { continue };
+            let mut after = held.clone();
+            shown.lessen(&mut after);
+            self.note(&held, &frame, &after)?;
+            if shown.changed_at > self.backup && !read.contains(id) && after.revoked.is_none() {
+                self.report.warnings.push(RestoreWarning::Unread { key: KeyId::from_u128(*id) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Keys of the backup that the old store does not have in their place.
+    fn absent(
+        &mut self,
+        shown: &BTreeMap<u128, Shown>,
+        read: &BTreeSet<u128>,
+        whole: bool,
+    ) -> Result<(), RestoreError> {
+        if !whole && read.is_empty() {
+            // That nothing could be read is said already.
+            return Ok(());
+        }
+        let ids = self.draft.disk.records(None).map(|item| Ok(item?.0)).collect::<Result<Vec<u128>, StoreError>>()?;
+        for id in ids.into_iter().filter(|id| !read.contains(id)) {
+            let Some((held, frame)) = self.draft.disk.record(id)? else { continue };
+            if held.revoked.is_some() {
+                continue;
+            }
+            if whole {
+                // It was deleted, which only befalls keys that are revoked or have expired.
+                let mut after = held.clone();
+                after.revoked = Some(Revocation { at: self.draft.now, reason: DELETED.into() });
+                self.note(&held, &frame, &after)?;
+            } else if shown.get(&id).is_none_or(|shown| shown.changed_at <= self.backup) {
+                self.report.warnings.push(RestoreWarning::Unread { key: KeyId::from_u128(id) });
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, held: &Record, frame: &sled::IVec, after: &Record) -> Result<(), RestoreError> {
+        if let Some(reapplied) = self.draft.lessen(held, frame, after)? {
+            self.report.reapplied.push(reapplied);
+        }
+        Ok(())
+    }
+}

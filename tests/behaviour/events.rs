@@ -1,0 +1,188 @@
+//! History: what it shows, and what is noticed when somebody changes it.
+
+use std::path::Path;
+
+use apikey::{ChainFault, EventFilter, EventKind, EventPage, KeyStore, KeyUpdate, ManualClock, Overlap, Pepper};
+
+use crate::support::{alice, hours, start};
+
+fn history(store: &KeyStore, filter: &EventFilter) -> Vec<String> {
+    store.events(filter).unwrap().events.iter().map(|event| event.kind().name().to_owned()).collect()
+}
+
+/// Works on the database of a closed store.
+fn within<T>(path: &Path, work: impl FnOnce(&sled::Db) -> T) -> T {
+    let database = (0..1000).find_map(|_| match sled::open(path.join("sled")) {
+        Ok(database) => Some(database),
+        Err(_) => {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            None
+        }
+    });
+    let database = database.expect("the store is closed");
+    let result = work(&database);
+    database.flush().unwrap();
+    result
+}
+
+#[test]
+fn every_change_is_an_event() {
+    let clock = ManualClock::new(start());
+    let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
+    let one = store.create(alice()).unwrap().info.id();
+    let two = store.create(alice()).unwrap().info.id();
+    clock.advance(hours(1));
+    store.update(one, KeyUpdate::new().name("ci").disabled(false)).unwrap();
+    let new = store.rotate(one, Overlap::For(hours(2))).unwrap();
+    store.verify(new.key.expose_secret()).unwrap();
+    store.revoke(two, "leaked").unwrap();
+    store.revoke(two, "again").unwrap();
+    store.purge(start() + hours(9)).unwrap();
+
+    let all = EventFilter::default();
+    let kinds = ["created", "created", "updated", "rotated", "first_used", "revoked", "purged"];
+    assert_eq!(history(&store, &all), kinds);
+    assert_eq!(history(&store, &all.clone().key(two)), ["created", "revoked", "purged"]);
+    assert_eq!(history(&store, &all.clone().kind("rotated")), ["rotated"]);
+    assert_eq!(history(&store, &all.clone().since(start() + hours(1))), &kinds[2..]);
+    assert_eq!(history(&store, &all.clone().until(start() + hours(1))), &kinds[..2]);
+    assert!(store.events(&all.clone().kind("renamed")).is_err());
+    assert!(store.events(&all.clone().limit(0)).is_err());
+
+    let page = store.events(&all.clone().limit(3)).unwrap();
+    assert_eq!((page.events.len(), page.next), (3, Some(3)));
+    let rest = store.events(&all.clone().after(3)).unwrap();
+    assert_eq!((rest.events.len(), rest.next), (4, None));
+
+    let EventPage { events, .. } = store.events(&all).unwrap();
+    assert!((1..).zip(&events).all(|(number, event)| event.number() == number));
+    assert_eq!(events[5].key(), Some(two));
+    assert_eq!(events[5].at(), start() + hours(1));
+    assert_eq!(*events[5].kind(), EventKind::Revoked { reason: "leaked".into() });
+    let json = serde_json::to_value(&events[5]).unwrap();
+    assert_eq!((json["kind"].as_str(), json["reason"].as_str()), (Some("revoked"), Some("leaked")));
+}
+
+#[test]
+fn a_chain_is_whole_after_reopening_and_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    for round in 1..=3 {
+        let store = KeyStore::open(directory.path()).unwrap();
+        store.create(alice()).unwrap();
+        let report = store.verify_events().unwrap();
+        assert!(report.is_whole(), "{report:?}");
+        assert_eq!((report.events, report.last, report.checkpoint), (round, round, 0));
+        assert_eq!(report.peppered_from, None);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn purging_leaves_a_checkpoint_and_the_newest() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let open = || KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
+    let store = open();
+    for _ in 0..6 {
+        store.create(alice()).unwrap();
+        clock.advance(hours(1));
+    }
+    assert_eq!(store.purge_events(start() + hours(2)).unwrap(), 2);
+    let report = store.verify_events().unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!((report.checkpoint, report.events, report.last), (2, 4, 6));
+    assert_eq!(store.purge_events(start() + hours(99)).unwrap(), 3);
+    assert_eq!(store.purge_events(start() + hours(99)).unwrap(), 0);
+    store.close().unwrap();
+    let store = open();
+    store.create(alice()).unwrap();
+    let report = store.verify_events().unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!((report.checkpoint, report.events, report.last), (5, 2, 7));
+}
+
+#[test]
+fn tampering_is_noticed() {
+    type Change = fn(&sled::Tree);
+    let cases: [(&str, Change, ChainFault); 5] = [
+        ("one is gone", |events| drop(events.remove(3u64.to_be_bytes()).unwrap()), ChainFault::Missing { number: 3 }),
+        (
+            "two changed places",
+            |events| {
+                let (one, two) = (3u64.to_be_bytes(), 4u64.to_be_bytes());
+                let other = events.insert(one, events.get(two).unwrap().unwrap()).unwrap().unwrap();
+                events.insert(two, other).unwrap();
+            },
+            ChainFault::Damaged { number: 3 },
+        ),
+        (
+            "one has another reason",
+            |events| {
+                let place = 3u64.to_be_bytes();
+                let mut frame = events.get(place).unwrap().unwrap().to_vec();
+                let at = frame.windows(6).position(|window| window == b"leaked").unwrap();
+                frame[at] = b'L';
+                frame.truncate(frame.len() - 4);
+                let check = crc32fast::hash(&frame);
+                frame.extend(check.to_le_bytes());
+                events.insert(place, frame).unwrap();
+            },
+            ChainFault::Changed { number: 3 },
+        ),
+        (
+            "a flipped bit",
+            |events| {
+                let place = 2u64.to_be_bytes();
+                let mut frame = events.get(place).unwrap().unwrap().to_vec();
+                frame[7] ^= 1;
+                events.insert(place, frame).unwrap();
+            },
+            ChainFault::Damaged { number: 2 },
+        ),
+        (
+            "the last is gone",
+            |events| drop(events.remove(5u64.to_be_bytes()).unwrap()),
+            ChainFault::Missing { number: 5 },
+        ),
+    ];
+    for pepper in [false, true] {
+        let open = |path: &Path| match pepper {
+            false => KeyStore::open(path),
+            true => KeyStore::builder().pepper(Pepper::new(1, [7; 32])).open(path),
+        };
+        for (case, change, fault) in cases {
+            let directory = tempfile::tempdir().unwrap();
+            let store = open(directory.path()).unwrap();
+            let ids: Vec<_> = (0..2).map(|_| store.create(alice()).unwrap().info.id()).collect();
+            store.revoke(ids[0], "leaked").unwrap();
+            store.update(ids[1], KeyUpdate::new().name("x")).unwrap();
+            store.update(ids[1], KeyUpdate::new().name("y")).unwrap();
+            assert_eq!(store.verify_events().unwrap().peppered_from, pepper.then_some(1));
+            store.close().unwrap();
+            within(directory.path(), |database| change(&database.open_tree("events").unwrap()));
+            // Damage to history may also be a reason not to open.
+            let Ok(store) = open(directory.path()) else { continue };
+            let report = store.verify_events().unwrap();
+            assert_eq!(report.fault, Some(fault), "{case}");
+            assert!(report.faults >= 1);
+        }
+    }
+}
+
+#[test]
+fn a_pepper_that_only_events_need_is_named_when_it_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let pepper = || KeyStore::builder().pepper(Pepper::new(3, [7; 32]));
+    let clock = ManualClock::new(start());
+    let store = pepper().clock(clock.clone()).open(directory.path()).unwrap();
+    let id = store.create(alice()).unwrap().info.id();
+    store.revoke(id, "left").unwrap();
+    clock.advance(hours(1));
+    store.purge(start() + hours(1)).unwrap();
+    store.close().unwrap();
+    let store = KeyStore::open(directory.path()).unwrap();
+    let report = store.verify_events().unwrap();
+    assert_eq!(report.fault, Some(ChainFault::Pepper { number: 1, pepper: 3 }));
+    store.close().unwrap();
+    assert!(pepper().open(directory.path()).unwrap().verify_events().unwrap().is_whole());
+}

@@ -1,0 +1,152 @@
+//! Keys as lines of JSON.
+
+use apikey::{
+    Conflict, ExportOptions, ImportOptions, ImportScheme, Imported, KeyFilter, KeyStore, LineFault, NewKey, Overlap,
+    Pepper, StoreError,
+};
+use serde_json::Value;
+
+use crate::support::{Parts, alice, all, code};
+
+fn export(store: &KeyStore, digests: bool) -> Vec<Value> {
+    let mut lines = Vec::new();
+    let count = store.export(&mut lines, &ExportOptions::default().digests(digests)).unwrap();
+    let lines = String::from_utf8(lines).unwrap();
+    assert_eq!(lines.lines().count() as u64, count);
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn import(store: &KeyStore, lines: &[Value]) -> apikey::ImportReport {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    store.import(text.as_bytes(), &ImportOptions::default()).unwrap()
+}
+
+/// A store with keys in many states, and the tokens of those that are good.
+fn filled() -> (KeyStore, Vec<String>) {
+    let store = KeyStore::builder().pepper(Pepper::new(1, [1; 32])).temporary().unwrap();
+    let keys = store
+        .create_many((0..6).map(|n| alice().name(format!("key {n}")).permissions(["a:*"]).metadata("n", n.to_string())))
+        .unwrap();
+    let ids: Vec<_> = keys.iter().map(|key| key.info.id()).collect();
+    store.revoke(ids[1], "leaked").unwrap();
+    store.update(ids[2], apikey::KeyUpdate::new().disabled(true)).unwrap();
+    let rotated = store.rotate(ids[3], Overlap::For(chrono::TimeDelta::hours(1))).unwrap();
+    let legacy = "legacy-0123456789abcdefghij";
+    store.create(NewKey::for_owner("bob").imported(Imported::raw(legacy), ImportScheme::Whole)).unwrap();
+    let good = [&keys[0], &keys[3], &rotated, &keys[4]].map(|key| key.key.expose_secret().to_owned());
+    (store, good.into_iter().chain([legacy.to_owned()]).collect())
+}
+
+#[test]
+fn with_digests_the_keys_go_on_working() {
+    let (store, tokens) = filled();
+    let lines = export(&store, true);
+    let other = KeyStore::builder().pepper(Pepper::new(1, [1; 32])).temporary().unwrap();
+    let report = import(&other, &lines);
+    assert_eq!((report.imported, report.refused.len(), report.awaiting_rotation.len()), (7, 0, 0));
+    assert_eq!(all(&other, &KeyFilter::default()), all(&store, &KeyFilter::default()));
+    assert_eq!(export(&other, true), lines);
+    assert!(tokens.iter().all(|token| code(&other, token) == "ok"));
+    assert!(other.verify_events().unwrap().is_whole());
+    // Ids go on after those that came.
+    assert!(other.create(alice()).unwrap().info.id() > all(&store, &KeyFilter::default())[6].id());
+}
+
+#[test]
+fn no_secret_leaves_and_no_digest_unless_asked() {
+    let (store, tokens) = filled();
+    for digests in [false, true] {
+        let text = export(&store, digests).iter().map(Value::to_string).collect::<String>();
+        for token in &tokens[..4] {
+            assert!(!text.contains(&Parts::of(token).secret));
+        }
+        assert_eq!(text.contains("digest"), digests);
+    }
+}
+
+#[test]
+fn a_line_without_a_digest_awaits_rotation() {
+    let (store, tokens) = filled();
+    let directory = tempfile::tempdir().unwrap();
+    let open = || KeyStore::open(directory.path()).unwrap();
+    let other = open();
+    let report = import(&other, &export(&store, false));
+    assert_eq!((report.imported, report.awaiting_rotation.len()), (7, 7));
+    assert!(tokens.iter().all(|token| code(&other, token) == "invalid_api_key"));
+    other.close().unwrap();
+    let other = open();
+    let before = all(&store, &KeyFilter::default());
+    let after = all(&other, &KeyFilter::default());
+    assert_eq!(after.len(), 7);
+    assert!(after.iter().zip(&before).all(|(one, other)| {
+        (one.id(), one.name(), one.revoked(), one.version())
+            == (other.id(), other.name(), other.revoked(), other.version())
+    }));
+    let created = other.rotate(after[3].id(), Overlap::For(chrono::TimeDelta::hours(1))).unwrap();
+    assert_eq!(created.info.version(), 3);
+    assert_eq!(code(&other, created.key.expose_secret()), "ok");
+    assert!(other.rotate(after[1].id(), Overlap::None).is_err(), "revoked it stays");
+    other.close().unwrap();
+    assert_eq!(code(&open(), created.key.expose_secret()), "ok");
+}
+
+#[test]
+fn a_bad_line_is_refused_by_its_number_and_the_others_are_taken() {
+    let (store, _) = filled();
+    let lines = export(&store, true);
+    let with = |line: usize, field: &str, value: Value| {
+        let mut changed = lines[line].clone();
+        changed[field] = value;
+        changed
+    };
+    let secret = lines[0]["secrets"][0].clone();
+    let mut newer = secret.clone();
+    newer["version"] = 7.into();
+    let mut unpeppered = secret.clone();
+    unpeppered["pepper"] = 9.into();
+    let mut foreign = secret;
+    foreign["prefix"] = "other".into();
+    let text = [
+        lines[0].to_string(),
+        "{\"secret\": ak_not_json".to_owned(),
+        lines[0].to_string(),
+        String::new(),
+        with(1, "owner", "".into()).to_string(),
+        with(1, "id", "00000000-0000-4000-8000-000000000000".into()).to_string(),
+        with(1, "id", "ffffffff-ffff-7000-8000-000000000000".into()).to_string(),
+        with(1, "permissions", Value::from(vec!["NOT:ok"])).to_string(),
+        with(1, "secrets", Value::from(vec![newer])).to_string(),
+        with(1, "secrets", Value::from(vec![unpeppered])).to_string(),
+        with(1, "secrets", Value::from(vec![foreign])).to_string(),
+        "x".repeat(200_000),
+        lines[6].to_string(),
+        with(6, "id", lines[5]["id"].clone()).to_string(),
+        lines[4].to_string(),
+    ]
+    .join("\n");
+    let open = || KeyStore::builder().pepper(Pepper::new(1, [1; 32])).temporary().unwrap();
+    let checked = open().import(text.as_bytes(), &ImportOptions::default().check_only(true)).unwrap();
+    let store = open();
+    let report = store.import(text.as_bytes(), &ImportOptions::default()).unwrap();
+    assert_eq!(report.imported, 3);
+    assert_eq!(checked.imported, 3);
+    let refused: Vec<_> = report.refused.iter().map(|refused| refused.line).collect();
+    assert_eq!(refused, [2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 14]);
+    assert!(matches!(report.refused[0].fault, LineFault::Json { .. }));
+    assert!(matches!(report.refused[1].fault, LineFault::Exists(_)));
+    assert!(matches!(report.refused[2].fault, LineFault::Key(StoreError::Invalid { field: "owner", .. })));
+    assert!(matches!(report.refused[3].fault, LineFault::Id));
+    assert!(matches!(report.refused[4].fault, LineFault::Id));
+    assert!(matches!(report.refused[5].fault, LineFault::Key(StoreError::Permission(_))));
+    assert!(matches!(report.refused[6].fault, LineFault::Secrets));
+    assert!(matches!(report.refused[7].fault, LineFault::Pepper(9)));
+    assert!(matches!(report.refused[8].fault, LineFault::Prefix));
+    assert!(matches!(report.refused[9].fault, LineFault::TooLong));
+    assert!(matches!(report.refused[10].fault, LineFault::Key(StoreError::Conflict(Conflict::DigestTwice))));
+    assert!(!format!("{report:?}").contains("ak_not_json"));
+    // Again: everything that was taken is there now.
+    let again = store.import(text.as_bytes(), &ImportOptions::default()).unwrap();
+    assert_eq!(again.imported, 0);
+    assert!(matches!(again.refused[0].fault, LineFault::Exists(_)));
+    assert_eq!(all(&store, &KeyFilter::default()).len(), 3);
+}

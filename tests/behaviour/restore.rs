@@ -1,0 +1,308 @@
+//! Restoring over an old store: no revoked key comes back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use apikey::{
+    CreatedKey, KeyFilter, KeyStore, KeyUpdate, ManualClock, OpenError, Overlap, Restore, RestoreError, RestoreReport,
+    RestoreWarning,
+};
+
+use proptest::prelude::*;
+
+use crate::support::{alice, all, code, hours, ms, start};
+
+/// A store with keys, a backup of it, and what happened to the keys afterwards; closed.
+struct Scene {
+    directory: tempfile::TempDir,
+    keys: Vec<CreatedKey>,
+    /// The successors of keys 3, 4 and 5.
+    successors: Vec<CreatedKey>,
+    late: CreatedKey,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(start());
+        let store = KeyStore::builder().clock(clock.clone()).open(directory.path().join("old")).unwrap();
+        let keys = store.create_many((0..10).map(|_| alice().permissions(["a:*", "b"]))).unwrap();
+        let id = |n: usize| keys[n].info.id();
+        store.update(id(7), KeyUpdate::new().disabled(true)).unwrap();
+        store.backup(directory.path().join("file")).unwrap();
+        store.revoke(id(8), "left").unwrap();
+        clock.advance(ms(1));
+        assert_eq!(store.purge(start() + ms(1)).unwrap(), 1);
+        store.revoke(id(1), "leaked").unwrap();
+        store.update(id(2), KeyUpdate::new().disabled(true)).unwrap();
+        let successors = [Overlap::None, Overlap::For(hours(1)), Overlap::UntilFirstUse];
+        let successors: Vec<_> =
+            (3..).zip(successors).map(|(n, overlap)| store.rotate(id(n), overlap).unwrap()).collect();
+        store.update(id(6), KeyUpdate::new().permissions(["a:read"])).unwrap();
+        store.update(id(7), KeyUpdate::new().disabled(false)).unwrap();
+        let late = store.create(alice()).unwrap();
+        store.close().unwrap();
+        Self { directory, keys, successors, late }
+    }
+
+    fn builder() -> apikey::KeyStoreBuilder {
+        KeyStore::builder().clock(ManualClock::new(start()))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn restore(&self) -> (RestoreReport, KeyStore) {
+        let restore = Restore::new(self.path("file"), self.path("new")).over(self.path("old"));
+        let report = KeyStore::restore(&restore).unwrap();
+        (report, Self::builder().open(self.path("new")).unwrap())
+    }
+
+    fn code(&self, store: &KeyStore, n: usize) -> &'static str {
+        code(store, self.keys[n].key.expose_secret())
+    }
+
+    /// What holds however much of the old store was lost, if its log is still there.
+    fn check_final(&self, store: &KeyStore) {
+        assert_eq!(self.code(store, 0), "ok");
+        assert_eq!(self.code(store, 1), "revoked_api_key");
+        assert_eq!(self.code(store, 3), "invalid_api_key");
+        assert_eq!(self.code(store, 8), "revoked_api_key");
+        assert_eq!(self.code(store, 9), "ok");
+        assert_eq!(code(store, self.late.key.expose_secret()), "invalid_api_key");
+        assert!(store.verify_events().unwrap().is_whole());
+    }
+}
+
+fn files(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap().path();
+        if entry.is_dir() {
+            found.extend(files(&entry));
+        } else {
+            let bytes = fs::read(&entry).unwrap();
+            found.push((entry, bytes));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn what_the_old_store_took_away_stays_away() {
+    let scene = Scene::new();
+    let before = files(&scene.path("old"));
+    let (report, store) = scene.restore();
+    assert!(files(&scene.path("old")) == before, "the old store is not touched");
+    assert_eq!((report.number, report.old_number), (11, Some(21)));
+    scene.check_final(&store);
+    assert_eq!(scene.code(&store, 2), "disabled_api_key");
+    // Their successors are lost; until the old secrets end they go on.
+    assert_eq!(scene.code(&store, 4), "ok");
+    assert_eq!(scene.code(&store, 5), "ok");
+    assert!(scene.successors.iter().all(|created| code(&store, created.key.expose_secret()) == "invalid_api_key"));
+    let four = store.verify(scene.keys[4].key.expose_secret()).unwrap();
+    assert_eq!(four.superseded_until(), Some(start() + ms(1) + hours(1)));
+    let six = store.verify(scene.keys[6].key.expose_secret()).unwrap();
+    assert!(six.allows("a:read") && !six.allows("a:write") && !six.allows("b"));
+    // Enabled after the backup: that is given, and not done again.
+    assert_eq!(scene.code(&store, 7), "disabled_api_key");
+
+    let id = |n: usize| scene.keys[n].info.id();
+    let mut reapplied: Vec<_> = report.reapplied.iter().map(|one| one.key).collect();
+    reapplied.sort();
+    assert_eq!(reapplied, [1, 2, 3, 4, 6, 8].map(id));
+    assert_eq!(report.unknown.iter().map(|one| one.key).collect::<Vec<_>>(), [scene.late.info.id()]);
+    assert!(report.unknown[0].owner == "alice");
+    let rotated = |n| RestoreWarning::NewerSecret { key: id(n), version: 2 };
+    assert_eq!(report.warnings, [rotated(3), rotated(4), rotated(5)]);
+    assert_eq!(all(&store, &KeyFilter::default()).len(), 10);
+
+    // Ids that the old store gave are not given again, and a key without a secret is rotated.
+    assert!(store.create(alice()).unwrap().info.id() > scene.late.info.id());
+    let again = store.rotate(id(3), Overlap::For(hours(1))).unwrap();
+    assert_eq!(code(&store, again.key.expose_secret()), "ok");
+}
+
+#[test]
+fn without_the_old_store_the_backup_is_what_there_is() {
+    let scene = Scene::new();
+    let report = KeyStore::restore(&Restore::new(scene.path("file"), scene.path("new"))).unwrap();
+    assert_eq!((report.number, report.old_number), (11, None));
+    let store = KeyStore::open(scene.path("new")).unwrap();
+    assert_eq!(scene.code(&store, 1), "ok", "which is why the docs ask for it");
+}
+
+#[test]
+fn an_old_store_that_does_not_open_counts_all_the_same() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
+        ("no settings of sled", |sled| fs::remove_file(sled.join("conf")).unwrap()),
+        ("settings of sled that are none", |sled| fs::write(sled.join("conf"), "nonsense").unwrap()),
+        ("no mark", |sled| fs::remove_file(sled.parent().unwrap().join("mark")).unwrap()),
+        ("zeros at the beginning", |sled| {
+            let mut bytes = fs::read(sled.join("db")).unwrap();
+            bytes[..64].fill(0);
+            fs::write(sled.join("db"), bytes).unwrap();
+        }),
+        ("no snapshots", |sled| {
+            for entry in fs::read_dir(sled).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_name().to_string_lossy().starts_with("snap") {
+                    fs::remove_file(entry.path()).unwrap();
+                }
+            }
+        }),
+    ];
+    for (case, damage) in damages {
+        let scene = Scene::new();
+        damage(&scene.path("old/sled"));
+        let (report, store) = scene.restore();
+        println!("{case}: {:?}", report.warnings);
+        scene.check_final(&store);
+    }
+}
+
+#[test]
+fn a_lost_record_is_named() {
+    let scene = Scene::new();
+    let database = sled::open(scene.path("old/sled")).unwrap();
+    let id = scene.keys[9].info.id();
+    let tree = database.open_tree("keys").unwrap();
+    tree.insert(id.as_uuid().as_u128().to_be_bytes(), b"garbage").unwrap();
+    database.flush().unwrap();
+    drop((tree, database));
+    let (report, store) = scene.restore();
+    scene.check_final(&store);
+    assert!(report.warnings.contains(&RestoreWarning::Unread { key: id }), "{:?}", report.warnings);
+    assert!(report.warnings.iter().any(|warning| matches!(warning, RestoreWarning::NotWhole { .. })));
+    assert!(report.warnings.iter().all(|warning| !warning.to_string().is_empty()));
+}
+
+#[test]
+fn an_old_store_that_is_open_is_left_alone() {
+    let scene = Scene::new();
+    let open = KeyStore::open(scene.path("old")).unwrap();
+    let restore = Restore::new(scene.path("file"), scene.path("new")).over(scene.path("old"));
+    let error = KeyStore::restore(&restore).unwrap_err();
+    assert!(matches!(error, RestoreError::Directory(OpenError::InUse { .. })), "{error:?}");
+    open.close().unwrap();
+    KeyStore::restore(&restore).unwrap();
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Create,
+    Revoke(usize),
+    Disable(usize, bool),
+    Rotate(usize, Overlap),
+    Use(usize),
+    Narrow(usize, bool),
+    Expire(usize, i64),
+    Purge,
+    Wait(i64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let key = 0..4usize;
+    let overlap = prop_oneof![
+        Just(Overlap::None),
+        (1..40i64).prop_map(|minutes| Overlap::For(chrono::TimeDelta::minutes(minutes))),
+        Just(Overlap::UntilFirstUse)
+    ];
+    let step = prop_oneof![
+        1 => Just(Step::Create),
+        1 => key.clone().prop_map(Step::Revoke),
+        2 => (key.clone(), any::<bool>()).prop_map(|(key, disabled)| Step::Disable(key, disabled)),
+        4 => (key.clone(), overlap).prop_map(|(key, overlap)| Step::Rotate(key, overlap)),
+        4 => (0..12usize).prop_map(Step::Use),
+        1 => (key.clone(), any::<bool>()).prop_map(|(key, narrow)| Step::Narrow(key, narrow)),
+        1 => (key, 1..60i64).prop_map(|(key, minutes)| Step::Expire(key, minutes)),
+        1 => Just(Step::Purge),
+        3 => (1..30i64).prop_map(Step::Wait),
+    ];
+    proptest::collection::vec(step, 0..14)
+}
+
+/// Does what can be done; what is refused is refused.
+fn play(
+    store: &KeyStore,
+    clock: &ManualClock,
+    steps: &[Step],
+    keys: &mut Vec<apikey::KeyId>,
+    tokens: &mut Vec<String>,
+) {
+    let minutes = chrono::TimeDelta::minutes;
+    for step in steps {
+        let id = |n: &usize| keys[n % keys.len()];
+        match step {
+            Step::Create => {
+                let created = store.create(alice().permissions(["a:*", "b"])).unwrap();
+                keys.push(created.info.id());
+                tokens.push(created.key.expose_secret().to_owned());
+            }
+            Step::Revoke(n) => drop(store.revoke(id(n), "revoked")),
+            Step::Disable(n, disabled) => drop(store.update(id(n), KeyUpdate::new().disabled(*disabled))),
+            Step::Rotate(n, overlap) => {
+                if let Ok(created) = store.rotate(id(n), *overlap) {
+                    tokens.push(created.key.expose_secret().to_owned());
+                }
+            }
+            Step::Use(n) => drop(store.verify(&tokens[tokens.len() - 1 - n % tokens.len()])),
+            Step::Narrow(n, narrow) => {
+                let grants: &[&str] = if *narrow { &["a:read"] } else { &["a:*", "b"] };
+                drop(store.update(id(n), KeyUpdate::new().permissions(grants)));
+            }
+            Step::Expire(n, after) => {
+                let end = apikey::Clock::now(clock) + minutes(*after);
+                drop(store.update(id(n), KeyUpdate::new().expires_at(end)));
+            }
+            Step::Purge => drop(store.purge(apikey::Clock::now(clock)).unwrap()),
+            Step::Wait(n) => clock.advance(minutes(*n)),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::support::cases(4))]
+    /// Whatever happened before and after the backup: no token gets more from the restored store than from the old one.
+    #[test]
+    fn a_restored_store_gives_no_more_than_the_old_one(before in steps(), after in steps(), unreadable: bool) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let clock = ManualClock::new(start());
+        let open = |name: &str| KeyStore::builder().clock(clock.clone()).open(path(name)).unwrap();
+        let store = open("old");
+        let (mut keys, mut tokens) = (Vec::new(), Vec::new());
+        play(&store, &clock, &[Step::Create, Step::Create, Step::Create], &mut keys, &mut tokens);
+        play(&store, &clock, &before, &mut keys, &mut tokens);
+        store.backup(path("file")).unwrap();
+        play(&store, &clock, &after, &mut keys, &mut tokens);
+        store.close().unwrap();
+        let conf = fs::read(path("old/sled/conf")).unwrap();
+        if unreadable {
+            fs::write(path("old/sled/conf"), "nonsense").unwrap();
+        }
+        let restore = Restore::new(path("file"), path("new")).over(path("old")).clock(clock.clone());
+        let report = KeyStore::restore(&restore).unwrap();
+        fs::write(path("old/sled/conf"), conf).unwrap();
+        let (old, new) = (open("old"), open("new"));
+        prop_assert!(new.verify_events().unwrap().is_whole());
+        for wait in [0, 20, 40] {
+            clock.advance(chrono::TimeDelta::minutes(wait));
+            for (n, token) in tokens.iter().enumerate() {
+                let Ok(given) = new.verify(token) else { continue };
+                // Only what is final can be told from files alone.
+                let before = old.verify(token);
+                let told = !unreadable || !matches!(code(&old, token), "disabled_api_key" | "expired_api_key");
+                prop_assert!(before.is_ok() || !told, "token {n}: {before:?}, {report:?}");
+                let Ok(before) = before else { continue };
+                for permission in ["a:read", "a:write", "b"] {
+                    prop_assert!(before.allows(permission) || !given.allows(permission) || unreadable, "token {n}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Saving what a damaged store still has.
+
+use std::fs;
+use std::path::Path;
+
+use apikey::{CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, OpenError, RestoreError, SalvageReport};
+
+use crate::support::{alice, all, code};
+
+struct Scene {
+    directory: tempfile::TempDir,
+    keys: Vec<CreatedKey>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = KeyStore::open(directory.path().join("old")).unwrap();
+        let keys = store.create_many((0..30).map(|_| alice().permissions(["orders:read"]))).unwrap();
+        store.revoke(keys[1].info.id(), "leaked").unwrap();
+        store.update(keys[2].info.id(), KeyUpdate::new().name("renamed")).unwrap();
+        store.close().unwrap();
+        Self { directory, keys }
+    }
+
+    fn damage(&self, change: impl FnOnce(&sled::Db)) {
+        let database = sled::open(self.directory.path().join("old/sled")).unwrap();
+        change(&database);
+        database.flush().unwrap();
+    }
+
+    fn salvage(&self) -> (SalvageReport, KeyStore) {
+        let path = |name: &str| self.directory.path().join(name);
+        let report = KeyStore::salvage(path("old"), path("new")).unwrap();
+        (report, KeyStore::open(path("new")).unwrap())
+    }
+
+    fn code(&self, store: &KeyStore, n: usize) -> &'static str {
+        code(store, self.keys[n].key.expose_secret())
+    }
+}
+
+fn place(created: &CreatedKey) -> [u8; 16] {
+    created.info.id().as_uuid().as_u128().to_be_bytes()
+}
+
+#[test]
+fn a_store_that_is_whole_is_saved_whole() {
+    let scene = Scene::new();
+    let (report, store) = scene.salvage();
+    assert_eq!((report.records, report.events, report.last_found, report.last_known), (30, 32, 32, 32));
+    assert!(report.missing.is_empty() && report.gaps.is_empty() && report.faults.is_empty(), "{report:?}");
+    assert!(report.doubtful.is_empty());
+    assert_eq!(scene.code(&store, 0), "ok");
+    assert_eq!(scene.code(&store, 1), "revoked_api_key");
+    assert_eq!(all(&store, &KeyFilter::owner("alice")).len(), 30);
+    assert!(store.verify_events().unwrap().is_whole());
+    assert_eq!(store.events(&EventFilter::default().kind("salvaged")).unwrap().events.len(), 1);
+}
+
+#[test]
+fn lost_records_and_events_are_named_and_the_rest_is_saved() {
+    let scene = Scene::new();
+    scene.damage(|database| {
+        let keys = database.open_tree("keys").unwrap();
+        keys.insert(place(&scene.keys[5]), b"garbage").unwrap();
+        let events = database.open_tree("events").unwrap();
+        events.remove(7u64.to_be_bytes()).unwrap();
+        events.remove(8u64.to_be_bytes()).unwrap();
+    });
+    assert!(matches!(KeyStore::open(scene.directory.path().join("old")), Err(OpenError::Damaged { .. })));
+    let (report, store) = scene.salvage();
+    assert!(!report.faults.is_empty());
+    assert_eq!(report.known_records, Some(30));
+    // What the database lost may still stand elsewhere in its files.
+    let five = scene.keys[5].info.id();
+    assert!(report.missing.contains(&five) != report.doubtful.contains(&five), "{report:?}");
+    assert!(matches!(scene.code(&store, 5), "invalid_api_key" | "disabled_api_key"));
+    assert!(report.gaps.is_empty() || report.gaps == [(7, 8)], "{:?}", report.gaps);
+    for n in [0, 2, 6, 29] {
+        assert_eq!(scene.code(&store, n), "ok", "{n}");
+    }
+    assert_eq!(scene.code(&store, 1), "revoked_api_key");
+    store.create(alice()).unwrap();
+}
+
+#[test]
+fn nothing_but_the_files_is_needed() {
+    let scene = Scene::new();
+    let sled = scene.directory.path().join("old/sled");
+    fs::write(sled.join("conf"), "nonsense").unwrap();
+    for entry in fs::read_dir(&sled).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with("snap") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let (report, store) = scene.salvage();
+    assert_eq!(report.records, 30, "{report:?}");
+    assert_eq!(scene.code(&store, 1), "revoked_api_key");
+    for id in &report.doubtful {
+        store.update(*id, KeyUpdate::new().disabled(false)).ok();
+    }
+    assert_eq!(scene.code(&store, 1), "revoked_api_key");
+    assert_eq!(scene.code(&store, 0), "ok");
+}
+
+#[test]
+fn no_revocation_is_lost_without_a_word() {
+    let scene = Scene::new();
+    let clean = fs::read(scene.directory.path().join("old/sled/db")).unwrap();
+    let end = clean.iter().rposition(|byte| *byte != 0).unwrap();
+    for round in 0..25usize {
+        let mut bytes = clean.clone();
+        let at = round * end / 25;
+        bytes[at..(at + 600).min(end)].fill(0xa5);
+        fs::write(scene.directory.path().join("old/sled/db"), bytes).unwrap();
+        let new = scene.directory.path().join(format!("new {round}"));
+        let report = KeyStore::salvage(scene.directory.path().join("old"), &new).unwrap();
+        let store = KeyStore::open(&new).unwrap();
+        // It is as it was, or the report says that changes are lost.
+        assert!(scene.code(&store, 1) != "ok" || !report.gaps.is_empty(), "{round}: {report:?}");
+        assert_eq!(all(&store, &KeyFilter::default()).len() as u64, report.records);
+    }
+}
+
+#[test]
+fn nothing_is_saved_into_another_store_or_from_nowhere() {
+    let scene = Scene::new();
+    let path = |name: &str| scene.directory.path().join(name);
+    let error = KeyStore::salvage(path("old"), path("old")).unwrap_err();
+    assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error:?}");
+    let error = KeyStore::salvage(path("nowhere"), path("new")).unwrap_err();
+    assert!(matches!(error, RestoreError::Directory(OpenError::Missing { .. })), "{error:?}");
+    assert!(!Path::new(&path("nowhere")).exists());
+}
