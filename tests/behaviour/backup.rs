@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use apikey::{
     BackupError, EventFilter, KeyFilter, KeyId, KeyStore, KeyUpdate, ManualClock, Overlap, Pepper, Restore,
@@ -163,9 +163,10 @@ fn a_backup_under_writes_is_the_store_at_its_number() {
     let store = KeyStore::open(directory.path().join("store")).unwrap();
     store.create_many((0..3000).map(|_| alice().metadata("padding", "x".repeat(200)))).unwrap();
     let done = AtomicBool::new(false);
+    let longest = AtomicU64::new(0);
     let reports = std::thread::scope(|scope| {
         for writer in 0..4 {
-            let (store, done) = (&store, &done);
+            let (store, done, longest) = (&store, &done, &longest);
             scope.spawn(move || {
                 let mine: Vec<_> = store.create_many((0..50).map(|_| alice())).unwrap();
                 for (round, key) in mine.iter().cycle().enumerate() {
@@ -173,6 +174,7 @@ fn a_backup_under_writes_is_the_store_at_its_number() {
                         return;
                     }
                     let id = key.info.id();
+                    let began = std::time::Instant::now();
                     match (round + writer) % 5 {
                         0 => drop(store.rotate(id, Overlap::None)),
                         1 => drop(store.revoke(id, "done")),
@@ -180,6 +182,7 @@ fn a_backup_under_writes_is_the_store_at_its_number() {
                         3 => drop(store.purge(chrono::Utc::now() - chrono::TimeDelta::milliseconds(50))),
                         _ => drop(store.update(id, KeyUpdate::new().name(format!("round {round}")))),
                     }
+                    longest.fetch_max(began.elapsed().as_micros() as u64, Ordering::Relaxed);
                 }
             });
         }
@@ -188,6 +191,7 @@ fn a_backup_under_writes_is_the_store_at_its_number() {
         done.store(true, Ordering::Relaxed);
         reports
     });
+    println!("the longest change took {} us", longest.into_inner());
     let mut last = 0;
     for report in reports {
         assert!(report.number >= last);

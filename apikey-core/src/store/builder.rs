@@ -12,6 +12,7 @@ use crate::refusal::{HeaderRule, Refusal};
 use crate::time::{Clock, TimeSource};
 use crate::token::{MAX_PREFIX, is_prefix};
 
+use super::directory::make_directory;
 use super::schedule::Schedule;
 use super::{KeyStore, open};
 
@@ -162,6 +163,9 @@ impl KeyStoreBuilder {
     pub fn open(self, path: impl AsRef<Path>) -> Result<KeyStore, OpenError> {
         let options = self.checked()?;
         let schedule = options.schedule.clone();
+        if let Some(schedule) = &schedule {
+            make_directory(&schedule.directory).map_err(|source| OpenError::io(&schedule.directory, source))?;
+        }
         open::open(options, path.as_ref()).map_err(|mut error| {
             if let OpenError::Damaged { backup, .. } = &mut error {
                 *backup = schedule.as_ref().and_then(Schedule::newest_good);

@@ -150,3 +150,104 @@ fn earlier(end: SecretEnd, other: i64) -> SecretEnd {
         SecretEnd::Never | SecretEnd::FirstUse => SecretEnd::At(other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::SecretForm;
+
+    fn secret(version: u32, end: SecretEnd, used: bool) -> StoredSecret {
+        let digest = [u8::try_from(version).unwrap(); 32];
+        let form = SecretForm::Own { prefix: "ak".into() };
+        StoredSecret { version, digest, pepper: 0, form, created_at: 0, end, used }
+    }
+
+    fn record(secrets: Vec<StoredSecret>) -> Record {
+        Record {
+            id: 1,
+            owner: "alice".into(),
+            name: None,
+            permissions: vec!["a:*".into(), "b".into()],
+            metadata: BTreeMap::new(),
+            created_at: 0,
+            not_before: None,
+            expires_at: None,
+            disabled: false,
+            revoked: None,
+            version: secrets.last().map_or(1, |secret| secret.version),
+            secrets,
+            used_before: None,
+            policy: None,
+            limit: None,
+            networks: Vec::new(),
+        }
+    }
+
+    fn after(held: &Record, kinds: &[EventKind]) -> Record {
+        let mut shown = Shown::default();
+        for (number, kind) in (1..).zip(kinds) {
+            let kind = kind.clone();
+            shown.note(&Event { number, at: 5, actor: None, key: 1, kind, previous: [0; 32], pepper: 0 });
+        }
+        let mut record = held.clone();
+        shown.lessen(&mut record);
+        record
+    }
+
+    fn ends(record: &Record) -> Vec<(u32, SecretEnd)> {
+        record.secrets.iter().map(|secret| (secret.version, secret.end)).collect()
+    }
+
+    #[test]
+    fn events_say_how_secrets_ended() {
+        let rotated = |version, ends| EventKind::Rotated { version, ends };
+        let used = |version| EventKind::FirstUsed { version };
+        let (at, until_use) = (SecretEnd::At, SecretEnd::FirstUse);
+        let one = record(vec![secret(1, SecretEnd::Never, false)]);
+        assert_eq!(ends(&after(&one, &[rotated(2, None)])), []);
+        assert_eq!(ends(&after(&one, &[rotated(2, Some(at(9)))])), [(1, at(9))]);
+        assert_eq!(ends(&after(&one, &[rotated(2, Some(until_use))])), [(1, SecretEnd::Never)]);
+        assert_eq!(ends(&after(&one, &[rotated(2, Some(until_use)), used(2)])), []);
+        // A successor that nobody used was replaced: the last rotation counts.
+        assert_eq!(ends(&after(&one, &[rotated(2, Some(at(9))), rotated(3, Some(at(20)))])), [(1, at(20))]);
+        // It was used: the next rotation was about it.
+        assert_eq!(ends(&after(&one, &[rotated(2, Some(at(9))), used(2), rotated(3, Some(at(20)))])), [(1, at(9))]);
+        // The backup has a rotation whose first use came after it.
+        let two = record(vec![secret(1, until_use, true), secret(2, SecretEnd::Never, false)]);
+        assert_eq!(ends(&after(&two, &[used(2)])), [(2, SecretEnd::Never)]);
+        assert_eq!(ends(&after(&two, &[rotated(3, Some(until_use))])), [(1, until_use)]);
+    }
+
+    #[test]
+    fn events_revoke() {
+        let one = record(vec![secret(1, SecretEnd::Never, false)]);
+        let reason = |kind| after(&one, &[kind]).revoked.map(|revoked| (revoked.at, revoked.reason));
+        assert_eq!(reason(EventKind::Revoked { reason: "leaked".into() }), Some((5, "leaked".into())));
+        assert_eq!(reason(EventKind::Purged), Some((5, DELETED.into())));
+        assert_eq!(reason(EventKind::Created), None);
+        assert_eq!(reason(EventKind::Updated(vec!["disabled".into()])), None);
+    }
+
+    #[test]
+    fn another_state_takes_away_what_it_lacks() {
+        let held = record(vec![secret(1, SecretEnd::At(50), true), secret(2, SecretEnd::Never, true)]);
+        let lessened = |old: &Record, later| {
+            let mut record = held.clone();
+            lessen_by(&mut record, old, later);
+            record
+        };
+        assert_eq!(lessened(&held, true), held);
+        // An older state does not know the newer secret, and takes nothing.
+        let older = record(vec![secret(1, SecretEnd::Never, true)]);
+        assert_eq!(lessened(&older, true), held);
+        let newer = record(vec![secret(2, SecretEnd::At(70), true), secret(3, SecretEnd::Never, false)]);
+        assert_eq!(ends(&lessened(&newer, false)), [(2, SecretEnd::At(70))]);
+        let less = Record { disabled: true, expires_at: Some(9), permissions: vec!["a:read".into()], ..held.clone() };
+        assert_eq!(lessened(&less, true), less);
+        assert_eq!(lessened(&less, false), held, "all that can come back");
+        let more = Record { permissions: vec!["*".into()], ..held.clone() };
+        assert_eq!(lessened(&more, true).permissions.len(), 2);
+        let revoked = Record { revoked: Some(Revocation { at: 1, reason: "left".into() }), ..held.clone() };
+        assert_eq!(lessened(&revoked, false), revoked);
+    }
+}

@@ -36,6 +36,7 @@ use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
 use crate::health::Health;
 use crate::index::Index;
+use crate::quiet::quietly;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::requirement::Requirement;
 use crate::time::TimeSource;
@@ -425,7 +426,9 @@ impl Life {
         let synced = synced.and_then(|()| disk.sync());
         inner.note_mark();
         let marked = inner.sync_mark();
-        drop(disk);
+        // sled can panic when it is dropped on a disk that refuses.
+        let dropped =
+            quietly(|| drop(disk)).map_err(|panic| std::io::Error::other(format!("the database panicked: {panic}")));
         let opened = inner.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Opened { lock: Some(lock), database, .. }) = opened {
             let private = directory::make_all_private(&database);
@@ -434,7 +437,7 @@ impl Life {
             private?;
         }
         written?;
-        Ok(synced.and(marked)?)
+        Ok(synced.and(marked).and(dropped)?)
     }
 }
 

@@ -63,6 +63,7 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     let io = |source| OpenError::io(path, source);
     prepare(path, options.create)?;
     let lock = lock(path, options.wait)?;
+    clear(path).map_err(io)?;
     let database_path = path.join(DATABASE);
     let known = mark(path)?;
     if !database_path.try_exists().map_err(io)? {
@@ -70,7 +71,10 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
             let what = format!("its database is gone, and its mark knows change {}", mark.number);
             return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
         }
-        create(path).map_err(|error| read_error(path, "the new database", error))?;
+        // On a disk that refuses, sled can panic here; nothing is there yet, so nothing is damaged.
+        let created = quietly(|| create(path))
+            .unwrap_or_else(|panic| Err(io::Error::other(format!("the database panicked: {panic}")).into()));
+        created.map_err(|error| read_error(path, "the new database", error))?;
     }
     let Some((file, mark)) = mark(path)? else {
         let what = "its commit mark is gone, so nobody can say whether the database is complete".into();
@@ -97,7 +101,6 @@ fn mark(path: &Path) -> Result<Option<(MarkFile, Mark)>, OpenError> {
 }
 /// Makes an empty database.
 fn create(path: &Path) -> Result<(), StoreError> {
-    clear(path)?;
     build(path, |disk| {
         // A database without its settings is one that has lost everything, and not a new one.
         disk.set_meta(codec::encode(&Meta::default()).map_err(StoreError::from)?)?;
