@@ -179,3 +179,71 @@ impl Inner {
         Ok((trailer, digest))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::{NewKey, Restore};
+
+    fn refuse_syncs(store: &KeyStore, refuse: bool) {
+        let disk = store.inner().disk().unwrap();
+        disk.as_ref().unwrap().faults.sync.store(refuse, Ordering::SeqCst);
+    }
+
+    #[test]
+    fn a_backup_is_never_ahead_of_its_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        let store = KeyStore::open(directory.path().join("store")).unwrap();
+        store.create(NewKey::for_owner("alice")).unwrap();
+        let first = store.backup(&file).unwrap();
+        refuse_syncs(&store, true);
+        store.create(NewKey::for_owner("bob")).unwrap_err();
+        assert!(matches!(store.backup(&file), Err(BackupError::Store(StoreError::Io { .. }))));
+        assert_eq!(Archive::check(&file).unwrap().trailer.head.number, first.number);
+        refuse_syncs(&store, false);
+    }
+
+    #[test]
+    fn what_changes_behind_the_scan_is_in_the_backup_as_it_became() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        let store = KeyStore::open(directory.path().join("store")).unwrap();
+        let keys = store.create_many((0..10).map(|_| NewKey::for_owner("alice"))).unwrap();
+        let seen = std::cell::Cell::new(0);
+        let change = || {
+            seen.set(seen.get() + 1);
+            // The scan has passed the first four keys, and comes to the last ones yet.
+            if seen.get() == 4 {
+                for n in [1, 8] {
+                    store.revoke(keys[n].info.id(), "meanwhile").unwrap();
+                }
+                store.purge(chrono::Utc::now() + chrono::TimeDelta::seconds(1)).unwrap();
+                store.create(NewKey::for_owner("late")).unwrap();
+                store.update(keys[2].info.id(), crate::KeyUpdate::new().name("meanwhile")).unwrap();
+            }
+            true
+        };
+        let report = store.inner().backup(&file, &change).unwrap();
+        assert_eq!((report.number, report.records, report.events), (16, 9, 16));
+        assert!(store.inner().writer().taps.open.is_empty());
+        let new = directory.path().join("new");
+        KeyStore::restore(&Restore::new(&file, &new)).unwrap();
+        let all = crate::KeyFilter::default();
+        let restored = KeyStore::open(&new).unwrap().list(&all).unwrap();
+        assert_eq!(restored, store.list(&all).unwrap());
+    }
+
+    #[test]
+    fn one_that_is_stopped_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        let store = KeyStore::temporary().unwrap();
+        store.create(NewKey::for_owner("alice")).unwrap();
+        assert!(matches!(store.inner().backup(&file, &|| false), Err(BackupError::Stopped)));
+        assert!(store.inner().writer().taps.open.is_empty());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}

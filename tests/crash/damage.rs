@@ -1,0 +1,240 @@
+//! One bit flipped, or one file cut short: the store opens whole, or is refused as damaged.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use apikey::{KeyStore, OpenError};
+use serde::{Deserialize, Serialize};
+
+use crate::check::{Fault, Kind, Tally, check, history, looked_at};
+use crate::child::{Process, Role, command, copy, plays, scratch};
+use crate::model::{Line, World};
+use crate::random::{Random, rounds, seed};
+use crate::work::made;
+
+const TEST: &str = "damage::damage";
+/// An open takes a fraction of a second.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What the process that opens damaged stores must know.
+#[derive(Serialize, Deserialize)]
+struct Plan {
+    seed: u64,
+    cases: usize,
+    bases: Vec<Base>,
+}
+
+/// A sound store, and how it came to be.
+#[derive(Serialize, Deserialize)]
+struct Base {
+    directory: PathBuf,
+    lines: Vec<Line>,
+    events: u64,
+}
+
+impl Base {
+    fn world(&self) -> World {
+        World::heard(&self.lines)
+    }
+}
+
+/// What became of a case.
+#[derive(Debug, Serialize, Deserialize)]
+enum Verdict {
+    Whole,
+    Damaged(String),
+    Wrong(Kind, String),
+}
+
+#[test]
+fn damage() {
+    if plays() {
+        return;
+    }
+    let (cases, seed) = (rounds("APIKEY_DAMAGES", 40), seed());
+    println!("damage: {cases} cases, APIKEY_SEED={seed}");
+    let directory = scratch();
+    let plan = Plan { seed, cases, bases: bases(directory.path(), seed) };
+    let path = directory.path().join("plan");
+    fs::write(&path, serde_json::to_vec(&plan).unwrap()).unwrap();
+    let begun = Instant::now();
+    let mut tally = Tally::default();
+    let (mut whole, mut damaged, mut next) = (0, 0, 0);
+    while next < cases {
+        let mut process = Process::start(command(TEST, &Role::Damaged { plan: path.clone(), first: next }));
+        while next < cases {
+            let case = format!("in case {next} of seed {seed}, {}", describe(&plan, next));
+            let verdict = match process.says(LIMIT) {
+                Some(line) => serde_json::from_str(line.strip_prefix("child: ").unwrap()).unwrap(),
+                None => end_of(&mut process),
+            };
+            next += 1;
+            match verdict {
+                Verdict::Whole => whole += 1,
+                Verdict::Damaged(_) => damaged += 1,
+                Verdict::Wrong(kind, text) => {
+                    tally.add(&Fault { kind, text }, &case);
+                    if matches!(kind, Kind::Hang | Kind::Abort) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    println!(
+        "damage: {cases} cases, {whole} opened whole, {damaged} refused as damaged; {} silently less, {} refused \
+         otherwise, {} hung, {} aborted, all faults {:?}; {:.0?}",
+        tally.count(Kind::Silent),
+        tally.count(Kind::WrongError),
+        tally.count(Kind::Hang),
+        tally.count(Kind::Abort),
+        tally.counts,
+        begun.elapsed()
+    );
+    assert!(whole > 0 && damaged > 0, "damage that always, or never, matters is no test");
+    tally.settle();
+}
+
+/// No answer: it hangs, or is gone.
+fn end_of(process: &mut Process) -> Verdict {
+    match process.ended() {
+        Some(status) => Verdict::Wrong(Kind::Abort, status.to_string()),
+        None => {
+            process.kill();
+            Verdict::Wrong(Kind::Hang, format!("no answer for {LIMIT:?}"))
+        }
+    }
+}
+
+/// A closed store, one as a kill leaves it, one with few changes, and one with large records.
+fn bases(directory: &Path, seed: u64) -> Vec<Base> {
+    // Seeds that 4 divides make large records.
+    let base = |name: &str, seed: u64, operations: usize, killed: bool| {
+        let original = directory.join(format!("{name}-original"));
+        let copied = directory.join(name);
+        let lines = made(&original, seed, operations, || {
+            if killed {
+                copy(&original, &copied);
+            }
+        });
+        if !killed {
+            copy(&original, &copied);
+        }
+        // The events are counted on a copy of the copy: to look is to open, and to open is to write.
+        let looked = directory.join(format!("{name}-looked"));
+        copy(&copied, &looked);
+        let events = match crate::check::open_and_check(&looked, &World::heard(&lines)) {
+            Ok((_, world)) => history(&looked, &world).unwrap(),
+            Err(fault) => panic!("a sound store does not pass: {fault:?}"),
+        };
+        Base { directory: copied, lines, events }
+    };
+    let small = seed | 1;
+    vec![
+        base("closed", small, 250, false),
+        base("killed", small, 250, true),
+        base("young", small, 3, false),
+        base("large", seed & !3, 100, true),
+    ]
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.retain(|path| fs::metadata(path).unwrap().len() > 0);
+    found.sort();
+    found
+}
+
+/// What a case does, and to which base.
+struct Damage<'a> {
+    base: &'a Base,
+    file: PathBuf,
+    harm: Harm,
+}
+
+enum Harm {
+    Flip { at: u64, bit: u8 },
+    Cut { to: u64 },
+}
+
+fn choose(plan: &Plan, case: usize) -> Damage<'_> {
+    let mut random = Random::fork(plan.seed, case as u64);
+    let base = &plan.bases[random.below(plan.bases.len())];
+    let files = files(&base.directory);
+    // Half of them in sled's log; the small files get their share.
+    let log = files.iter().position(|file| file.ends_with("sled/db")).unwrap();
+    let file = &files[if random.percent(50) { log } else { random.below(files.len()) }];
+    let bytes = fs::read(file).unwrap();
+    let harm = if random.percent(75) {
+        let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        // Mostly where something is written; the rest of a segment is zeros.
+        let at = if random.percent(85) { written[random.below(written.len())] } else { random.below(bytes.len()) };
+        Harm::Flip { at: at as u64, bit: random.below(8) as u8 }
+    } else {
+        let to = if random.percent(15) { 0 } else { random.below(bytes.len()) };
+        Harm::Cut { to: to as u64 }
+    };
+    Damage { base, file: file.strip_prefix(&base.directory).unwrap().to_owned(), harm }
+}
+
+fn describe(plan: &Plan, case: usize) -> String {
+    let Damage { base, file, harm } = choose(plan, case);
+    let name = base.directory.file_name().unwrap().to_string_lossy();
+    match harm {
+        Harm::Flip { at, bit } => format!("{name}/{} with bit {bit} of byte {at} flipped", file.display()),
+        Harm::Cut { to } => format!("{name}/{} cut to {to} bytes", file.display()),
+    }
+}
+
+/// Damages a copy, opens it, and says what it found, case by case.
+pub(crate) fn play(plan: &Path, first: usize) {
+    let work = plan.with_extension("work");
+    let plan: Plan = serde_json::from_slice(&fs::read(plan).unwrap()).unwrap();
+    for case in first..plan.cases {
+        let _ = fs::remove_dir_all(&work);
+        let Damage { base, file, harm } = choose(&plan, case);
+        copy(&base.directory, &work);
+        let path = work.join(file);
+        match harm {
+            Harm::Flip { at, bit } => {
+                let mut bytes = fs::read(&path).unwrap();
+                bytes[at as usize] ^= 1 << bit;
+                fs::write(&path, bytes).unwrap();
+            }
+            Harm::Cut { to } => fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(to).unwrap(),
+        }
+        let looked = catch_unwind(AssertUnwindSafe(|| look(&work, base)));
+        let verdict = looked.unwrap_or_else(|_| Verdict::Wrong(Kind::Abort, "it panics".into()));
+        println!("\nchild: {}", serde_json::to_string(&verdict).unwrap());
+    }
+}
+
+fn look(directory: &Path, base: &Base) -> Verdict {
+    let store = match KeyStore::open(directory) {
+        Ok(store) => store,
+        Err(error @ OpenError::Damaged { .. }) => return Verdict::Damaged(error.to_string()),
+        Err(error) => return Verdict::Wrong(Kind::WrongError, format!("{error:?}")),
+    };
+    let silent = |fault: Fault| Verdict::Wrong(Kind::Silent, format!("{:?}: {}", fault.kind, fault.text));
+    let looked = check(&store, &base.world()).and_then(|found| looked_at(&store, found));
+    let closed = store.close();
+    drop(store);
+    let world = match looked {
+        Ok(world) => world,
+        Err(fault) => return silent(fault),
+    };
+    if let Err(error) = closed {
+        return Verdict::Wrong(Kind::Answer, format!("it does not close: {error}"));
+    }
+    match history(directory, &world) {
+        Ok(events) if events == base.events => Verdict::Whole,
+        Ok(events) => Verdict::Wrong(Kind::Silent, format!("{events} of {} events", base.events)),
+        Err(fault) => silent(fault),
+    }
+}

@@ -1,0 +1,87 @@
+//! `kill -9` at random moments: what was acknowledged is there, what was taken away stays away.
+
+use std::time::{Duration, Instant};
+
+use crate::check::{Fault, Kind, Tally, open_and_check};
+use crate::child::{Process, Role, command, plays, within};
+use crate::model::World;
+use crate::random::{Random, rounds, seed};
+use crate::work::heard;
+
+const TEST: &str = "kill::kill";
+/// A new store after so many kills: first creations are killed, too, and no store grows without end.
+const KILLS_OF_A_STORE: usize = 20;
+/// For an open, which takes a fraction of a second.
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn kill() {
+    if plays() {
+        return;
+    }
+    let (kills, seed) = (rounds("APIKEY_KILLS", 12), seed());
+    println!("kill: {kills} kills, APIKEY_SEED={seed}");
+    let mut tally = Tally::default();
+    let (mut acknowledged, mut doubtful, mut young) = (0, 0, 0);
+    let mut directory = tempfile::tempdir().unwrap();
+    let mut world = World::default();
+    let begun = Instant::now();
+    for round in 0..kills {
+        if round % KILLS_OF_A_STORE == 0 {
+            directory = tempfile::tempdir().unwrap();
+            world = World::default();
+        }
+        let store = directory.path().join("keys.db");
+        let before = world.acknowledged;
+        let random = Random::fork(seed, round as u64);
+        run_and_kill(&store, random, &mut world);
+        acknowledged += world.acknowledged - before;
+        doubtful += world.doubts.len();
+        young += usize::from(world.acknowledged == before);
+        let held = (store, world.clone());
+        let checked = within(LIMIT, move || open_and_check(&held.0, &held.1))
+            .unwrap_or_else(|| Err(Fault { kind: Kind::Hang, text: "the open does not end".into() }));
+        match checked {
+            Ok((_, now)) => world = now,
+            Err(fault) => {
+                let kept = std::mem::replace(&mut directory, tempfile::tempdir().unwrap()).keep();
+                tally.add(&fault, &format!("in round {round} of seed {seed}, kept in {}", kept.display()));
+                world = World::default();
+            }
+        }
+        if round % 100 == 99 {
+            println!("kill: {} kills in {:.0?}, {:?}", round + 1, begun.elapsed(), tally.counts);
+        }
+    }
+    println!(
+        "kill: {kills} kills, {acknowledged} acknowledged changes, {doubtful} under way, {young} before the first \
+         acknowledgement; {} lost, {} resurrected, {} unopenable, all faults {:?}; {:.0?}",
+        tally.count(Kind::Lost),
+        tally.count(Kind::Resurrected),
+        tally.count(Kind::Unopenable),
+        tally.counts,
+        begun.elapsed()
+    );
+    assert!(acknowledged > kills, "the processes were killed before they did anything");
+    tally.settle();
+}
+
+fn run_and_kill(store: &std::path::Path, mut random: Random, world: &mut World) {
+    let role = Role::Work { store: store.to_owned(), seed: random.next() >> 16 };
+    let mut process = Process::start(command(TEST, &role));
+    let mut lines = Vec::new();
+    if random.percent(20) {
+        // While it starts, opens or creates the store.
+        std::thread::sleep(Duration::from_micros(random.below(60_000) as u64));
+    } else {
+        for _ in 0..random.below(160) {
+            lines.push(process.says(LIMIT).expect("the process goes on until it is killed"));
+        }
+        std::thread::sleep(Duration::from_micros(random.below(4_000) as u64));
+    }
+    lines.extend(process.kill());
+    for line in &lines {
+        world.hear(&heard(line).unwrap_or_else(|| panic!("half a line: {line}")));
+    }
+    world.crash();
+}

@@ -1,0 +1,31 @@
+//! Crashes of every kind, each with a short form (what `cargo test --test crash` runs) and a long form behind a variable:
+//!
+//! ```text
+//! APIKEY_KILLS=2000   cargo test --test crash kill -- --nocapture
+//! APIKEY_CUTS=3000    cargo test --test crash power -- --nocapture
+//! APIKEY_DAMAGES=1000 cargo test --test crash damage -- --nocapture
+//! APIKEY_REFUSALS=all cargo test --test crash refuse -- --nocapture
+//! ```
+//!
+//! Each prints its seed; `APIKEY_SEED=<number>` runs it again. `docs/durability.md` says what is promised.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
+
+mod check;
+mod child;
+mod damage;
+mod kill;
+mod model;
+mod power;
+mod random;
+mod recording;
+mod refuse;
+mod shim;
+mod work;

@@ -1,0 +1,196 @@
+//! The power goes at a random moment: what was acknowledged is there, and the store opens.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use apikey::NewKey;
+
+use crate::check::{Fault, Kind, Tally, fault, open, open_and_check};
+use crate::child::{Process, Role, command, copy, plays, scratch, within};
+use crate::model::World;
+use crate::random::{Random, rounds, seed};
+use crate::recording::{Recording, Style, same};
+use crate::shim;
+
+const TEST: &str = "power::power";
+const CUTS_OF_A_RECORDING: usize = 25;
+const RECORDINGS: usize = 6;
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[derive(Default)]
+struct Counts {
+    cuts: [usize; 3],
+    creation: usize,
+    snapshot: usize,
+    again: usize,
+    acknowledged: usize,
+    loose: usize,
+}
+
+#[test]
+fn power() {
+    if plays() {
+        return;
+    }
+    let (cuts, seed) = (rounds("APIKEY_CUTS", 60), seed());
+    println!("power: {cuts} cuts, APIKEY_SEED={seed}");
+    let begun = Instant::now();
+    let (mut tally, mut counts) = (Tally::default(), Counts::default());
+    let mut recordings = 0;
+    // What a cut left behind, and the next recording goes on with.
+    let mut left: Option<(tempfile::TempDir, World)> = None;
+    let mut cut = 0;
+    while cut < cuts {
+        let mut random = Random::fork(seed, recordings as u64);
+        let base = left.take().filter(|_| random.percent(60));
+        counts.again += usize::from(base.is_some());
+        let (recording, known) = record(TEST, &mut random, base);
+        recordings += 1;
+        for _ in 0..CUTS_OF_A_RECORDING.min(cuts.div_ceil(RECORDINGS)).min(cuts - cut) {
+            let style = [Style::Dropped, Style::Torn, Style::Any][cut % 3];
+            let place = format!("in cut {cut} ({style:?}) of recording {} of seed {seed}", recordings - 1);
+            match one_cut(&recording, &known, style, &mut random, &mut counts) {
+                Ok(kept) => left = kept.or(left),
+                Err((fault, directory)) => {
+                    tally.add(&fault, &format!("{place}, kept in {}", directory.keep().display()));
+                }
+            }
+            cut += 1;
+        }
+        if recordings % 20 == 0 {
+            println!("power: {cut} cuts in {:.0?}, {:?}", begun.elapsed(), tally.counts);
+        }
+    }
+    let [dropped, torn, any] = counts.cuts;
+    println!(
+        "power: {cuts} cuts of {recordings} recordings ({} of which begin after a cut): {dropped} with all unsynced \
+         dropped, {torn} torn, {any} any; {} within a first creation, {} within the writing of a snapshot; {} \
+         acknowledged changes and {} unsynced steps at the cuts; {} lost, {} resurrected, {} unopenable, all faults \
+         {:?}; {:.0?}",
+        counts.again,
+        counts.creation,
+        counts.snapshot,
+        counts.acknowledged,
+        counts.loose,
+        tally.count(Kind::Lost),
+        tally.count(Kind::Resurrected),
+        tally.count(Kind::Unopenable),
+        tally.counts,
+        begun.elapsed()
+    );
+    assert!(counts.acknowledged > cuts && counts.loose > cuts, "cuts where nothing was at stake");
+    assert!(counts.creation > 0 && counts.snapshot > 0, "no cut fell into a first creation, or into a snapshot");
+    tally.settle();
+}
+
+/// Records one to three runs of the process, each closed or not, on a new store or on what a cut left.
+fn record(test: &str, random: &mut Random, base: Option<(tempfile::TempDir, World)>) -> (Recording, World) {
+    let directory = scratch();
+    let root = directory.path().join("root");
+    let store = root.join("keys.db");
+    fs::create_dir(&root).unwrap();
+    let (before, known) = match &base {
+        Some((before, known)) => {
+            copy(before.path(), &root);
+            (Some(before.path()), known.clone())
+        }
+        None => (None, World::default()),
+    };
+    let log = directory.path().join("log");
+    for _ in 0..1 + random.below(3) {
+        let role = Role::Recorded {
+            store: store.clone(),
+            seed: random.next() >> 16,
+            operations: 2 + random.below(40),
+            close: random.percent(50),
+        };
+        let mut command = command(test, &role);
+        shim::put_into(&mut command, &root, Some(&log));
+        let (_, status) = Process::start(command).end();
+        assert!(status.success(), "the recorded process ended with {status}");
+    }
+    let recording = Recording::read(&fs::read(&log).unwrap(), &root, before);
+    let replayed = directory.path().join("replayed");
+    recording.replay(&replayed);
+    if let Err(difference) = same(&root, &replayed) {
+        panic!("the recording misses something: {difference}");
+    }
+    (recording, known)
+}
+
+type Kept = Option<(tempfile::TempDir, World)>;
+
+/// Cuts the power once, and checks. Sometimes keeps what the cut left.
+fn one_cut(
+    recording: &Recording,
+    known: &World,
+    style: Style,
+    random: &mut Random,
+    counts: &mut Counts,
+) -> Result<Kept, (Fault, tempfile::TempDir)> {
+    let cut = recording.some_cut(random);
+    counts.cuts[style as usize] += 1;
+    counts.creation += usize::from(recording.creation.is_some_and(|until| cut <= until + 3));
+    counts.snapshot += usize::from(recording.snapshots.iter().any(|range| range.contains(&cut)));
+    let directory = scratch();
+    counts.loose += recording.rebuild(cut, style, random, directory.path());
+    let mut world = known.clone();
+    for line in recording.said(cut) {
+        world.hear(line);
+    }
+    world.crash();
+    counts.acknowledged += world.acknowledged;
+    let untouched = scratch();
+    copy(directory.path(), untouched.path());
+    let store = directory.path().join("keys.db");
+    let expected = world.clone();
+    let checked = within(LIMIT, move || {
+        let (found, now) = open_and_check(&store, &expected)?;
+        go_on(&store, now).map(|()| found)
+    });
+    match checked {
+        None => Err((Fault { kind: Kind::Hang, text: "the open does not end".into() }, untouched)),
+        Some(Err(fault)) => Err((fault, untouched)),
+        // A recovery of the same bytes finds the same.
+        Some(Ok(found)) => Ok(random.percent(20).then_some((untouched, found))),
+    }
+}
+
+/// What was recovered can be changed, and is there again.
+fn go_on(directory: &Path, mut world: World) -> Result<(), Fault> {
+    let store = open(directory)?;
+    let created = match store.create(NewKey::for_owner("crash").name("after the cut")) {
+        Ok(created) => created,
+        Err(error) => return fault(Kind::Unopenable, format!("it takes no changes: {error}")),
+    };
+    if let Err(error) = store.close() {
+        return fault(Kind::Unopenable, format!("it does not close: {error}"));
+    }
+    let token = Some(created.key.expose_secret().to_owned());
+    let key = crate::model::Key::new("after the cut", &[], 0, token);
+    world.keys.insert(created.info.id().to_string(), key);
+    open_and_check(directory, &world).map(drop)
+}
+
+/// The same cuts find the losses of a process that does not sync: nothing here passes by itself.
+#[test]
+fn a_process_that_does_not_sync_loses() {
+    if plays() {
+        return;
+    }
+    let mut random = Random::new(seed());
+    let (recording, known) = record("power::a_process_that_does_not_sync_loses", &mut random, None);
+    let recording = recording.without_syncs();
+    let mut world = known;
+    recording.said(recording.end()).for_each(|line| world.hear(line));
+    world.crash();
+    assert!(world.acknowledged > 0);
+    let mut kinds = Vec::new();
+    for style in [Style::Dropped, Style::Torn, Style::Any, Style::Torn, Style::Any] {
+        let directory = scratch();
+        recording.rebuild(recording.end(), style, &mut random, directory.path());
+        kinds.extend(open_and_check(&directory.path().join("keys.db"), &world).err().map(|fault| fault.kind));
+    }
+    assert!(kinds.contains(&Kind::Lost) || kinds.contains(&Kind::Resurrected), "{kinds:?}");
+}

@@ -1,0 +1,416 @@
+//! What a process did to its files, and the directory as a power cut may leave it.
+//!
+//! The model: what was written to a file before an `fsync` or `fdatasync` of it began is there once that has returned;
+//! a name made, changed or removed in a directory is there after an `fsync` of the directory. All else may be there or
+//! not. `sync_file_range` makes nothing durable. A sector of 512 bytes is whole: old or new.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
+
+use crate::model::Line;
+use crate::random::Random;
+use crate::work::heard;
+
+pub(crate) const SECTOR: usize = 512;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Nothing that was not synced.
+    Dropped,
+    /// Any sectors of what was not synced; names as far as some moment, as a journal keeps them.
+    Torn,
+    /// Any of the writes, and any of the names.
+    Any,
+}
+
+/// A file or directory, whatever its name.
+type Node = usize;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Data {
+        node: Node,
+        at: u64,
+        bytes: Vec<u8>,
+    },
+    Size {
+        node: Node,
+        length: u64,
+    },
+    /// Names that change as one: directory, name, and what it names then.
+    Names(Vec<(Node, String, Option<Node>)>),
+    Synced {
+        node: Node,
+        begun: usize,
+    },
+    Said(Line),
+    Nothing,
+}
+
+/// Steps by their place in the recording.
+#[derive(Debug, Default)]
+pub(crate) struct Recording {
+    steps: Vec<Step>,
+    directories: Vec<Node>,
+    nodes: usize,
+    /// Where the first process starts: what is before it was on disk.
+    start: usize,
+    /// From the first write of a snapshot until it has its name, and the old one is gone.
+    pub(crate) snapshots: Vec<std::ops::Range<usize>>,
+    /// Until the database has its name: the first creation.
+    pub(crate) creation: Option<usize>,
+}
+
+const ROOT: Node = 0;
+
+impl Recording {
+    /// Reads a recording of what was done under `root`, which held then what `base` holds, on disk.
+    pub(crate) fn read(log: &[u8], root: &Path, base: Option<&Path>) -> Self {
+        let mut reader = Reader::new(root);
+        if let Some(base) = base {
+            reader.take_in(base, ROOT);
+        }
+        reader.recording.start = reader.recording.steps.len();
+        let mut rest = log;
+        while !rest.is_empty() {
+            let (head, after) = rest.split_at(24);
+            let number = |range: std::ops::Range<usize>| {
+                let mut wide = [0; 8];
+                wide[..range.len()].copy_from_slice(&head[range]);
+                u64::from_le_bytes(wide)
+            };
+            let (path, data) = (number(16..20) as usize, number(20..24) as usize);
+            let (path, after) = after.split_at(path);
+            let (data, after) = after.split_at(data);
+            rest = after;
+            reader.step(number(0..4), number(4..8), number(8..16), std::str::from_utf8(path).unwrap(), data);
+        }
+        reader.recording
+    }
+
+    /// A moment at which the power may go.
+    pub(crate) fn some_cut(&self, random: &mut Random) -> usize {
+        let within = |from: usize, to: usize, random: &mut Random| from + random.below(to - from + 1);
+        let cut = match (random.below(100), self.creation) {
+            (0..30, _) if !self.snapshots.is_empty() => {
+                let snapshot = &self.snapshots[random.below(self.snapshots.len())];
+                within(snapshot.start, snapshot.end, random)
+            }
+            (30..45, Some(created)) => within(self.start, created + 8, random),
+            _ => within(self.start, self.steps.len(), random),
+        };
+        cut.min(self.steps.len())
+    }
+
+    /// The same, by a process that never synced.
+    pub(crate) fn without_syncs(mut self) -> Self {
+        for step in &mut self.steps[self.start..] {
+            if matches!(step, Step::Synced { .. }) {
+                *step = Step::Nothing;
+            }
+        }
+        self
+    }
+
+    pub(crate) fn end(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// What was said before a moment.
+    pub(crate) fn said(&self, cut: usize) -> impl Iterator<Item = &Line> {
+        self.steps[..cut].iter().filter_map(|step| match step {
+            Step::Said(line) => Some(line),
+            _ => None,
+        })
+    }
+
+    /// Makes the directory as a power cut at that moment may leave it. How many steps were not on disk.
+    pub(crate) fn rebuild(&self, cut: usize, style: Style, random: &mut Random, to: &Path) -> usize {
+        let mut durable = vec![0; self.nodes];
+        for step in &self.steps[..cut] {
+            if let Step::Synced { node, begun } = step {
+                durable[*node] = durable[*node].max(*begun);
+            }
+        }
+        let share = [10, 50, 90][random.below(3)];
+        let names_until = random.below(cut + 1);
+        let mut files: HashMap<Node, Vec<u8>> = HashMap::new();
+        let mut names: HashMap<Node, BTreeMap<String, Node>> = HashMap::new();
+        let mut loose = 0;
+        for (at, step) in self.steps[..cut].iter().enumerate() {
+            match step {
+                Step::Data { node, at: offset, bytes } => {
+                    let sure = at < durable[*node];
+                    loose += usize::from(!sure);
+                    let file = files.entry(*node).or_default();
+                    let offset = *offset as usize;
+                    match style {
+                        _ if sure => put(file, offset, bytes),
+                        Style::Dropped => {}
+                        Style::Any if random.percent(share) => put(file, offset, bytes),
+                        Style::Any => {}
+                        Style::Torn => {
+                            let mut from = 0;
+                            while from < bytes.len() {
+                                let to = (from + SECTOR - (offset + from) % SECTOR).min(bytes.len());
+                                if random.percent(share) {
+                                    put(file, offset + from, &bytes[from..to]);
+                                } else if random.percent(20) && file.len() < offset + to {
+                                    // The length came through, and the content did not.
+                                    file.resize(offset + to, 0);
+                                }
+                                from = to;
+                            }
+                        }
+                    }
+                }
+                Step::Size { node, length } => {
+                    let sure = at < durable[*node];
+                    loose += usize::from(!sure);
+                    if sure || (style != Style::Dropped && random.percent(share)) {
+                        files.entry(*node).or_default().resize(*length as usize, 0);
+                    }
+                }
+                Step::Names(changes) => {
+                    let sure = changes.iter().all(|(directory, ..)| at < durable[*directory]);
+                    loose += usize::from(!sure);
+                    let kept = match style {
+                        Style::Dropped => false,
+                        Style::Torn => at < names_until,
+                        Style::Any => random.percent(share),
+                    };
+                    if sure || kept {
+                        for (directory, name, node) in changes {
+                            let entries = names.entry(*directory).or_default();
+                            match node {
+                                Some(node) => entries.insert(name.clone(), *node),
+                                None => entries.remove(name),
+                            };
+                        }
+                    }
+                }
+                Step::Synced { .. } | Step::Said(_) | Step::Nothing => {}
+            }
+        }
+        self.write_out(ROOT, &files, &names, to);
+        loose
+    }
+
+    /// The directory as the process left it, by what was recorded.
+    pub(crate) fn replay(&self, to: &Path) {
+        let mut all = Self { steps: self.steps.clone(), directories: self.directories.clone(), ..Self::default() };
+        all.nodes = self.nodes;
+        // As if the end had come with a sync of everything.
+        let end = all.steps.len();
+        all.steps.extend((0..all.nodes).map(|node| Step::Synced { node, begun: end }));
+        all.rebuild(all.steps.len(), Style::Dropped, &mut Random::new(0), to);
+    }
+
+    fn write_out(
+        &self,
+        directory: Node,
+        files: &HashMap<Node, Vec<u8>>,
+        names: &HashMap<Node, BTreeMap<String, Node>>,
+        to: &Path,
+    ) {
+        fs::create_dir_all(to).unwrap();
+        for (name, node) in names.get(&directory).into_iter().flatten() {
+            let path = to.join(name);
+            if self.directories.contains(node) {
+                self.write_out(*node, files, names, &path);
+            } else {
+                fs::write(path, files.get(node).map_or(&[][..], Vec::as_slice)).unwrap();
+            }
+        }
+    }
+}
+
+fn put(file: &mut Vec<u8>, at: usize, bytes: &[u8]) {
+    if file.len() < at + bytes.len() {
+        file.resize(at + bytes.len(), 0);
+    }
+    file[at..at + bytes.len()].copy_from_slice(bytes);
+}
+
+/// The files as the process sees them, while a recording is read.
+struct Reader {
+    recording: Recording,
+    root: String,
+    names: HashMap<Node, BTreeMap<String, Node>>,
+    open: HashMap<u64, Node>,
+    /// Where a sync began, by its number.
+    syncs: HashMap<u64, (usize, Node)>,
+    snapshot: Option<usize>,
+}
+
+impl Reader {
+    fn new(root: &Path) -> Self {
+        let recording = Recording { directories: vec![ROOT], nodes: 1, ..Recording::default() };
+        let root = root.to_str().unwrap().to_owned();
+        Self { recording, root, names: HashMap::new(), open: HashMap::new(), syncs: HashMap::new(), snapshot: None }
+    }
+
+    fn add(&mut self, directory: bool) -> Node {
+        let node = self.recording.nodes;
+        self.recording.nodes += 1;
+        if directory {
+            self.recording.directories.push(node);
+        }
+        node
+    }
+
+    /// What was there before, and is on disk.
+    fn take_in(&mut self, path: &Path, directory: Node) {
+        for entry in fs::read_dir(path).unwrap() {
+            let entry = entry.unwrap();
+            let is_directory = entry.file_type().unwrap().is_dir();
+            let node = self.add(is_directory);
+            self.name(vec![(directory, entry.file_name().into_string().unwrap(), Some(node))]);
+            if is_directory {
+                self.take_in(&entry.path(), node);
+            } else {
+                self.recording.steps.push(Step::Data { node, at: 0, bytes: fs::read(entry.path()).unwrap() });
+            }
+            let begun = self.recording.steps.len();
+            self.recording.steps.push(Step::Synced { node, begun });
+        }
+        let begun = self.recording.steps.len();
+        self.recording.steps.push(Step::Synced { node: directory, begun });
+    }
+
+    fn name(&mut self, changes: Vec<(Node, String, Option<Node>)>) {
+        for (directory, name, node) in &changes {
+            let entries = self.names.entry(*directory).or_default();
+            match node {
+                Some(node) => entries.insert(name.clone(), *node),
+                None => entries.remove(name),
+            };
+        }
+        self.recording.steps.push(Step::Names(changes));
+    }
+
+    /// The directory of a path, and the last name in it.
+    fn split<'p>(&self, path: &'p str) -> (Node, &'p str) {
+        let inner = path.strip_prefix(&*self.root).expect("only paths under the root are recorded");
+        let mut parts: Vec<&str> = inner.split('/').filter(|part| !part.is_empty()).collect();
+        let last = parts.pop().unwrap_or("");
+        let directory = parts.iter().fold(ROOT, |node, part| self.names[&node][*part]);
+        (directory, last)
+    }
+
+    fn find(&self, path: &str) -> Node {
+        match self.split(path) {
+            (node, "") => node,
+            (directory, name) => self.names[&directory][name],
+        }
+    }
+
+    fn step(&mut self, kind: u64, fd: u64, at: u64, path: &str, data: &[u8]) {
+        let here = self.recording.steps.len();
+        match kind {
+            // START
+            0 => {
+                self.open.clear();
+                self.syncs.clear();
+                self.snapshot = None;
+                self.recording.steps.push(Step::Nothing);
+            }
+            // SAY
+            1 => {
+                let text = std::str::from_utf8(data).unwrap();
+                for line in text.lines().filter_map(heard) {
+                    self.recording.steps.push(Step::Said(line));
+                }
+            }
+            // OPEN; 1 is for a new file, 2 for one that is emptied
+            2 => {
+                let node = if at & 1 == 1 {
+                    let node = self.add(false);
+                    let (directory, name) = self.split(path);
+                    self.name(vec![(directory, name.to_owned(), Some(node))]);
+                    node
+                } else {
+                    self.find(path)
+                };
+                if at == 2 {
+                    self.recording.steps.push(Step::Size { node, length: 0 });
+                }
+                if at & 1 == 1 && path.ends_with(".generating") {
+                    self.snapshot = Some(here);
+                }
+                self.open.insert(fd, node);
+            }
+            // WRITE
+            3 => self.recording.steps.push(Step::Data { node: self.open[&fd], at, bytes: data.to_vec() }),
+            // SIZE
+            4 => self.recording.steps.push(Step::Size { node: self.open[&fd], length: at }),
+            // RENAME
+            5 => {
+                let to = std::str::from_utf8(data).unwrap();
+                let node = self.find(path);
+                let ((from, old), (into, new)) = (self.split(path), self.split(to));
+                self.name(vec![(from, old.to_owned(), None), (into, new.to_owned(), Some(node))]);
+                if to.ends_with("/sled") {
+                    self.recording.creation = Some(here);
+                }
+                if let Some(begun) = self.snapshot.take() {
+                    // And what is done next: the old one is removed.
+                    self.recording.snapshots.push(begun..here + 4);
+                }
+            }
+            // UNLINK and RMDIR
+            6 | 8 => {
+                let (directory, name) = self.split(path);
+                self.name(vec![(directory, name.to_owned(), None)]);
+            }
+            // MKDIR
+            7 => {
+                let node = self.add(true);
+                let (directory, name) = self.split(path);
+                self.name(vec![(directory, name.to_owned(), Some(node))]);
+            }
+            // SYNC_BEGIN
+            9 => {
+                self.syncs.insert(at, (here, self.open[&fd]));
+                self.recording.steps.push(Step::Nothing);
+            }
+            // SYNC_END
+            10 => {
+                let (begun, node) = self.syncs[&at];
+                self.recording.steps.push(Step::Synced { node, begun });
+            }
+            // CLOSE
+            11 => {
+                self.open.remove(&fd);
+            }
+            // DUP
+            12 => {
+                let node = self.open[&fd];
+                self.open.insert(at, node);
+            }
+            other => panic!("a record of kind {other}"),
+        }
+    }
+}
+
+/// Whether two directories hold the same.
+pub(crate) fn same(one: &Path, two: &Path) -> Result<(), String> {
+    let list = |path: &Path| -> BTreeMap<String, bool> {
+        let entries = fs::read_dir(path).unwrap().map(Result::unwrap);
+        entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path().is_dir())).collect()
+    };
+    let (first, second) = (list(one), list(two));
+    if first != second {
+        return Err(format!("{} holds {first:?}, {} holds {second:?}", one.display(), two.display()));
+    }
+    for (name, directory) in first {
+        let (one, two) = (one.join(&name), two.join(&name));
+        if directory {
+            same(&one, &two)?;
+        } else if fs::read(&one).unwrap() != fs::read(&two).unwrap() {
+            return Err(format!("{} and {} differ", one.display(), two.display()));
+        }
+    }
+    Ok(())
+}
