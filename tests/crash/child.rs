@@ -10,7 +10,7 @@ use std::time::Duration;
 use apikey::KeyStore;
 use serde::{Deserialize, Serialize};
 
-use crate::work::{Voice, work};
+use crate::work::{THREADS, Voice, Worker, work};
 
 const ROLE: &str = "APIKEY_CRASH_CHILD";
 
@@ -41,6 +41,8 @@ pub(crate) fn plays() -> bool {
             let voice: Voice = Mutex::new(Box::new(crate::shim::voice()));
             let store = KeyStore::open(store).unwrap();
             work(&store, seed, operations, &voice, || {});
+            // A use that no change follows is lost with the process, or not: this one follows all of them.
+            Worker::new(&store, THREADS, seed, &voice).create(1);
             if !close {
                 std::process::exit(0);
             }

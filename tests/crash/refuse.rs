@@ -186,7 +186,7 @@ fn refused_at_work(path: &Path, begin: impl FnOnce(), end: impl FnOnce(), seed: 
         keeper.create(1);
     }
     let kept = created(&said);
-    work(&store, seed, 2000, &voice, begin);
+    work(&store, seed, 300, &voice, begin);
     let refused = said.lines().iter().any(|line| is_refusal(&line.said));
     // One that fails once may fail where it does no harm: the mark may lag, and times of use may be lost.
     assert!(refused || over, "the disk did not refuse");

@@ -153,8 +153,12 @@ fn sync_all(directory: &Path) -> io::Result<()> {
         let entry = entry?.path();
         if entry.is_dir() {
             sync_all(&entry)?;
-        } else {
-            File::open(&entry)?.sync_all()?;
+            continue;
+        }
+        match File::open(&entry) {
+            // sled may still be replacing a snapshot by a newer one; it needs neither.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            file => file?.sync_all()?,
         }
     }
     sync_directory(directory)

@@ -194,6 +194,7 @@ impl Disk {
     /// Deletes events, and says in the same transaction where the chain begins. Not durable before
     /// [`sync`](Self::sync).
     pub(super) fn forget_events(&self, numbers: &[u64], checkpoint: &[u8]) -> Result<(), StoreError> {
+        let _gate = self.flusher.gate();
         let forgotten = (&self.events, &self.meta).transaction(|(events, meta)| {
             for number in numbers {
                 events.remove(&number.to_be_bytes())?;
