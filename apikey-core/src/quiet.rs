@@ -30,9 +30,10 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
             }
         }));
     });
-    KEPT.set(Some(String::new()));
+    // One within another leaves the outer quiet.
+    let outer = KEPT.replace(Some(String::new()));
     let result = catch_unwind(AssertUnwindSafe(work));
-    let message = KEPT.take().unwrap_or_default();
+    let message = KEPT.replace(outer).unwrap_or_default();
     result.map_err(|_| message)
 }
 
@@ -46,5 +47,16 @@ mod tests {
         let message = quietly(|| panic!("the {} broke", "log")).unwrap_err();
         assert!(message.contains("the log broke"), "{message}");
         assert_eq!(quietly(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn one_within_another_leaves_the_outer_quiet() {
+        let outer = quietly(|| {
+            assert_eq!(quietly(|| panic!("inner")).unwrap_err().lines().last(), Some("inner"));
+            assert!(KEPT.with_borrow(Option::is_some));
+            panic!("outer");
+        });
+        assert_eq!(outer.unwrap_err().lines().last(), Some("outer"));
+        assert!(KEPT.with_borrow(Option::is_none));
     }
 }

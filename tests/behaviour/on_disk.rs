@@ -150,6 +150,22 @@ fn a_whole_record_that_was_changed_lost_or_slipped_in_is_noticed() {
     }
 }
 
+#[test]
+fn a_missing_event_is_noticed_at_open() {
+    for lost in [1..=1u64, 2..=2, 3..=3, 2..=3, 1..=3] {
+        let (directory, _) = closed_store();
+        within(directory.path(), |database| {
+            let events = database.open_tree("events").unwrap();
+            assert_eq!(events.len(), 3);
+            for number in lost.clone() {
+                events.remove(number.to_be_bytes()).unwrap().unwrap();
+            }
+        });
+        let error = KeyStore::open(directory.path()).map(drop).unwrap_err();
+        assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains("event")), "{lost:?}: {error:?}");
+    }
+}
+
 /// Of an entry that is gone from any of the trees, the store is whole all the same, or does not open.
 #[test]
 fn an_entry_lost_anywhere_is_noticed_or_made_good() {

@@ -3,6 +3,7 @@
 //! Readers take no lock: they hold the current table for the time of one look-up. Changes are made by one writer at a
 //! time (the shelf), in place, or by putting a larger table in front.
 
+mod cut;
 mod line;
 mod table;
 
@@ -22,6 +23,7 @@ use crate::rights::{Rights, SecretRights};
 use crate::token::{self, BODY_CHARS};
 use crate::verified::{IdForm, Superseded, VerifiedKey};
 
+pub(crate) use cut::{Cut, Target};
 use line::{DISABLED, EXTRA, Entry, Line, REVOKED, SECRET_ENDS, SUPERSEDED, Standing, UNTIL_USE, UNUSED};
 use table::{Extra, Table};
 

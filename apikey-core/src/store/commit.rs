@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -24,7 +25,12 @@ pub(super) struct Pending {
 pub(super) struct Commit {
     state: Mutex<State>,
     turn: Condvar,
+    gathered: Condvar,
 }
+
+/// The longest that a sync waits for changes that have begun and are not written. They come one after the other, so
+/// without this each would find a sync under way that began a moment too early, and groups would be small.
+const GATHERING: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct State {
@@ -36,6 +42,8 @@ struct State {
     /// How many changes of a key are in the queue.
     waiting: HashMap<u128, u32>,
     syncing: bool,
+    /// Changes that have begun and are not written yet.
+    arriving: usize,
     /// Where history stands with all that is written, and with all that is on disk.
     written_head: Head,
     durable_head: Head,
@@ -107,6 +115,7 @@ impl Commit {
                 continue;
             }
             state.syncing = true;
+            state = self.gather(state);
             let (written, head) = (state.written, state.written_head);
             drop(state);
             // A panic in the database must not leave the others waiting for ever.
@@ -122,10 +131,22 @@ impl Commit {
         }
     }
 
+    /// Waits for the changes that are on their way, so that one sync does for all of them.
+    fn gather<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let arriving = |state: &mut State| state.arriving > 0 && state.failed.is_none();
+        self.gathered.wait_timeout_while(state, GATHERING, arriving).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Counts a change as on its way until it is written, or given up: then the result is to be dropped.
+    pub(super) fn arrive(&self) -> Arriving<'_> {
+        self.lock().arriving += 1;
+        Arriving(self)
+    }
+
     /// A store whose last change, on disk, is `head`.
     pub(super) fn new(head: Head) -> Self {
         let state = State { written_head: head, durable_head: head, ..State::default() };
-        Self { state: Mutex::new(state), turn: Condvar::new() }
+        Self { state: Mutex::new(state), turn: Condvar::new(), gathered: Condvar::new() }
     }
 
     /// Where history stands on the disk.
@@ -152,6 +173,19 @@ impl Commit {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A change that has begun and is not written.
+pub(super) struct Arriving<'a>(&'a Commit);
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.arriving -= 1;
+        if state.arriving == 0 {
+            self.0.gathered.notify_one();
+        }
     }
 }
 

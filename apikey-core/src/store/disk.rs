@@ -48,6 +48,7 @@ pub(super) struct Disk {
 #[cfg(test)]
 #[derive(Default)]
 pub(super) struct Faults {
+    pub(super) read: std::sync::atomic::AtomicBool,
     pub(super) write: std::sync::atomic::AtomicBool,
     pub(super) sync: std::sync::atomic::AtomicBool,
 }
@@ -119,6 +120,8 @@ impl Disk {
     }
 
     pub(super) fn record(&self, id: u128) -> Result<Option<(Record, IVec)>, StoreError> {
+        #[cfg(test)]
+        Faults::check(&self.faults.read)?;
         let Some(frame) = self.keys.get(id.to_be_bytes())? else { return Ok(None) };
         Ok(Some((codec::decode(&frame)?, frame)))
     }
@@ -137,15 +140,17 @@ impl Disk {
         &self,
         owner: &str,
         after: Option<u128>,
-    ) -> impl Iterator<Item = Result<u128, StoreError>> + use<> {
+    ) -> Result<impl Iterator<Item = Result<u128, StoreError>> + use<>, StoreError> {
+        #[cfg(test)]
+        Faults::check(&self.faults.read)?;
         let first = owner_key(owner, after.unwrap_or(0));
         let last = owner_key(owner, u128::MAX);
-        self.owners.range(first..=last).filter_map(move |item| {
+        Ok(self.owners.range(first..=last).filter_map(move |item| {
             let id = item.map_err(StoreError::from).and_then(|(key, _)| {
                 number(key.split_at_checked(key.len().saturating_sub(16)).map_or(&[][..], |(_, id)| id))
             });
             (id.as_ref().ok() != after.as_ref() || after.is_none()).then_some(id)
-        })
+        }))
     }
 
     pub(super) fn imported(&self, digest: &Digest) -> Result<Option<u128>, StoreError> {
@@ -162,6 +167,11 @@ impl Disk {
             let (number, frame) = item?;
             Ok((event_number(&number)?, frame))
         })
+    }
+
+    /// The numbers of all events.
+    pub(super) fn event_numbers(&self) -> impl Iterator<Item = Result<u64, StoreError>> + use<> {
+        self.events.iter().keys().map(|key| event_number(&key?))
     }
 
     /// Where the chain of events begins.

@@ -4,15 +4,21 @@ use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
 
-use crate::{AuthError, CreatedKey, KeyStore, KeyUpdate, NewKey, Overlap, StoreError, VerifiedKey};
+use crate::{
+    AuthError, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, StoreError,
+    VerifiedKey,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
+    Read,
     Write,
     Sync,
 }
 
 const BOTH: [Fault; 2] = [Fault::Write, Fault::Sync];
+/// sled can refuse to read when it could not write.
+const ALL: [Fault; 3] = [Fault::Read, Fault::Write, Fault::Sync];
 
 fn store() -> KeyStore {
     KeyStore::temporary().unwrap()
@@ -22,6 +28,10 @@ fn refuse(store: &KeyStore, fault: Fault) {
     let disk = store.inner().disk.read().unwrap();
     let faults = &disk.as_ref().unwrap().faults;
     match fault {
+        Fault::Read => {
+            faults.read.store(true, Ordering::SeqCst);
+            faults.write.store(true, Ordering::SeqCst);
+        }
         Fault::Write => faults.write.store(true, Ordering::SeqCst),
         Fault::Sync => faults.sync.store(true, Ordering::SeqCst),
     }
@@ -45,7 +55,7 @@ fn io<T: std::fmt::Debug>(result: Result<T, StoreError>) {
 
 #[test]
 fn what_takes_rights_away_is_in_force_and_says_that_it_is_not_on_disk() {
-    for fault in BOTH {
+    for fault in ALL {
         let store = store();
         let [revoked, disabled, narrowed, shortened, rotated] = [(); 5].map(|()| create(&store));
         refuse(&store, fault);
@@ -68,7 +78,7 @@ fn what_takes_rights_away_is_in_force_and_says_that_it_is_not_on_disk() {
 
 #[test]
 fn what_gives_rights_is_not_in_force() {
-    for fault in BOTH {
+    for fault in ALL {
         let store = store();
         let disabled = create(&store);
         store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
@@ -124,11 +134,38 @@ fn a_rotation_that_meets_an_unwritten_first_use_ends() {
 
 #[test]
 fn a_large_owner_is_revoked_in_memory_to_the_last_key() {
+    for fault in ALL {
+        let store = store();
+        let keys = store.create_many((0..2500).map(|_| NewKey::for_owner("mallory"))).unwrap();
+        let other = create(&store);
+        refuse(&store, fault);
+        not_durable(store.revoke_owner("mallory", "leaked"));
+        for key in &keys {
+            assert_eq!(verify(&store, key).unwrap_err(), AuthError::Revoked);
+        }
+        assert!(verify(&store, &other).is_ok());
+    }
+}
+
+#[test]
+fn a_key_whose_record_cannot_be_read_is_ended_with_all_its_secrets_and_no_other_key() {
     let store = store();
-    let keys = store.create_many((0..2500).map(|_| NewKey::for_owner("mallory"))).unwrap();
-    refuse(&store, Fault::Write);
-    not_durable(store.revoke_owner("mallory", "leaked"));
-    for key in &keys {
+    let raw = "an-old-key-of-forty-characters-0123456789";
+    let imported = store.create(NewKey::for_owner("bob").imported(Imported::raw(raw), ImportScheme::Whole)).unwrap();
+    let later = NewKey::for_owner("carol").not_before(chrono::DateTime::UNIX_EPOCH);
+    let later = store.create(later).unwrap();
+    let rotated = create(&store);
+    let successor = store.rotate(rotated.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
+    let other = create(&store);
+    refuse(&store, Fault::Read);
+    for key in [&imported, &later, &rotated] {
+        not_durable(store.revoke(key.info.id(), "leaked"));
+    }
+    for key in [&imported, &later, &rotated, &successor] {
         assert_eq!(verify(&store, key).unwrap_err(), AuthError::Revoked);
     }
+    assert!(verify(&store, &other).is_ok());
+    // Nobody knows whether there is such a key.
+    io(store.revoke(KeyId::from_u128(7), "unknown"));
+    assert!(store.get(other.info.id()).is_err() && store.list(&KeyFilter::owner("alice")).is_err());
 }

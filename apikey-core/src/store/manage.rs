@@ -7,6 +7,7 @@ use crate::change::{Action, Change, Fields, Overlap};
 use crate::codec;
 use crate::error::{Excess, StoreError};
 use crate::grants;
+use crate::index::{Cut, Target};
 use crate::key_filter::{KeyFilter, Page};
 use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
@@ -64,7 +65,7 @@ impl KeyStore {
             Ok(!more)
         };
         if let Some(owner) = &filter.owner {
-            for id in disk.ids_of(owner, after) {
+            for id in disk.ids_of(owner, after)? {
                 let Some((record, _)) = disk.record(id?)? else { continue };
                 if !visit(record)? {
                     break;
@@ -162,10 +163,12 @@ impl KeyStore {
         let mut after = None;
         let mut revoked = 0;
         let mut refused = None;
+        let revoked_all = Cut { revoke: true, ..Cut::default() };
         loop {
             let mut last = None;
             let outcomes = self.inner().change(|_, disk| {
-                let ids = disk.ids_of(owner, after).take(CHUNK).collect::<Result<Vec<u128>, _>>()?;
+                let ids = disk.ids_of(owner, after).and_then(|ids| ids.take(CHUNK).collect::<Result<Vec<u128>, _>>());
+                let ids = ids.map_err(|error| self.inner().cut(vec![(Target::Owner(owner), revoked_all)], error))?;
                 last = ids.last().copied();
                 let action = |id| self.inner().change_of(id, Action::Revoke { reason: reason.clone() });
                 Ok(ids.into_iter().map(action).collect())
@@ -174,7 +177,7 @@ impl KeyStore {
                 Ok(outcomes) => revoked += outcomes.iter().filter(|outcome| outcome.changed).count(),
                 // In force in memory: so shall be the rest.
                 Err(error @ StoreError::NotDurable { .. }) => refused = Some(error),
-                Err(error) => return Err(error),
+                Err(error) => return Err(refused.unwrap_or(error)),
             }
             if last.is_none() {
                 return refused.map_or(Ok(revoked), Err);

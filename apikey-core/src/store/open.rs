@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::codec::{self, CodecError, FORMAT, Frame};
 use crate::digest::{Digest, Digester};
 use crate::error::{OpenError, StoreError};
-use crate::event::Head;
+use crate::event::{Event, EventKind, Head};
 use crate::id_source::IdSource;
 use crate::index::Index;
 use crate::key_id::KeyId;
@@ -84,14 +84,22 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     let database = sled_at(&database_path, path)?;
     make_all_private(&database_path).map_err(io)?;
     let opened = Opened { temporary: None, lock: Some(lock), mark: Some(file), database: database_path };
+    // Held until the end: sled can panic when its last handle is dropped on a disk that refuses.
+    let held = database.clone();
     // Damage can make sled panic here, too.
-    match quietly(|| finish(options, path, database, opened, Some(mark))) {
+    let result = match quietly(|| finish(options, path, database, opened, Some(mark))) {
         Ok(result) => result,
-        Err(panic) => {
-            let what = format!("the database panics when it is read: {panic}");
-            Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
-        }
-    }
+        Err(panic) => Err(match quietly(|| held.flush()) {
+            Ok(Err(sled::Error::Io(source))) => OpenError::io(path, source),
+            _ => {
+                let what = format!("the database panics when it is read: {panic}");
+                OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None }
+            }
+        }),
+    };
+    // What it says then, the error says already.
+    let _ = quietly(|| drop(held));
+    result
 }
 
 fn mark(path: &Path) -> Result<Option<(MarkFile, Mark)>, OpenError> {
@@ -155,8 +163,18 @@ fn finish(
     let store = STORES.fetch_add(1, Ordering::Relaxed);
     let keys = usize::try_from(head.records).unwrap_or(0);
     let index = Index::new(store, keys.min(MOST_EXPECTED), digesters.clone(), options.track_use);
-    let found = load(&disk, &index, path)?;
+    // Records on this thread, events on another.
+    let (found, history) = std::thread::scope(|scope| {
+        let history = scope.spawn(|| quietly(|| check_history(&disk, &head, path)));
+        let found = load(&disk, &index, path);
+        (found, history.join().unwrap_or_else(|_| Err("the thread that reads them panicked".into())))
+    });
+    let found = found?;
     check_head(&head, &found, path)?;
+    history.unwrap_or_else(|panic| {
+        let what = format!("the database panics when its events are read: {panic}");
+        Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
+    })?;
     check_mark(mark, &head, path)?;
     check_peppers(&digesters, &meta.as_ref().map_or_else(BTreeMap::new, |meta| meta.peppers.clone()), &found)?;
     if meta.as_ref() != Some(&bound) {
@@ -328,6 +346,47 @@ fn check_head(head: &Head, found: &Found, path: &Path) -> Result<(), OpenError> 
         if head.records == found.records { ", and not the same" } else { "" }
     );
     Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
+}
+
+/// Every event from the checkpoint to the last change must be there, but for those that a salvage found missing. What
+/// they say is `verify_events`' to check.
+fn check_history(disk: &Disk, head: &Head, path: &Path) -> Result<(), OpenError> {
+    let fault = |error| read_error(path, "an event", error);
+    let damaged = |what| Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
+    let mut last = disk.checkpoint().map_err(fault)?.number;
+    let mut gap = None;
+    for number in disk.event_numbers() {
+        let number = number.map_err(fault)?;
+        if number != last.saturating_add(1) {
+            gap = Some((last, number));
+        }
+        last = number;
+    }
+    if last != head.number {
+        return damaged(format!("its events end at {last}, and its last change is {}", head.number));
+    }
+    match gap {
+        Some((last, next)) if !is_known_gap(disk, next).map_err(fault)? => {
+            damaged(format!("event {last} is followed by event {next}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a salvage came after the gap that ends here, and as many events are there as it left.
+fn is_known_gap(disk: &Disk, next: u64) -> Result<bool, StoreError> {
+    let purged = disk.checkpoint()?.number > 0;
+    let mut before = 0;
+    let mut known = false;
+    for item in disk.events(0) {
+        let (number, frame) = item?;
+        let event: Event = codec::decode(&frame)?;
+        if let EventKind::Salvaged { events, .. } = event.kind {
+            known = number >= next && (purged || before == events);
+        }
+        before += 1;
+    }
+    Ok(known)
 }
 
 /// A database behind its mark has lost what was acknowledged.

@@ -5,12 +5,15 @@ use std::io;
 use std::sync::MutexGuard;
 
 use crate::bounds;
-use crate::change::{Action, Applied, Change, apply};
+use crate::change::{Action, Applied, Change, Overlap, apply};
 use crate::codec;
 use crate::digest::Digester;
 use crate::error::StoreError;
 use crate::event::{Event, Head};
+use crate::grants;
 use crate::id_source::IdSource;
+use crate::index::{Cut, Target};
+use crate::intern::GRANTS;
 use crate::record::{Record, SecretEnd, record_hash};
 use crate::rights::Rights;
 
@@ -91,11 +94,12 @@ impl Inner {
     ) -> Result<Vec<Outcome>, StoreError> {
         let disk = self.disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let arriving = self.commit.arrive();
         let mut writer = self.writer();
         self.write_first_uses(&mut writer, disk);
         let (outcomes, took) = loop {
             let changes = decide(&mut writer, disk)?;
-            let stage = self.stage(&mut writer, disk, &changes)?;
+            let stage = self.stage(&mut writer, disk, &changes).map_err(|error| self.cut_all(&changes, error))?;
             // Before anything is taken away: nothing earlier of these keys may widen them again, or show a successor
             // that is about to be replaced.
             self.commit.announce(stage.staged.iter().map(|one| one.pending.clone()));
@@ -112,6 +116,7 @@ impl Inner {
         // Also when nothing was left to do: what holds already may not be on disk yet, or never come there.
         let ticket = self.commit.written();
         drop(writer);
+        drop(arriving);
         let unchanged = outcomes.iter().any(|outcome| !outcome.changed);
         let durable = self.commit.wait(ticket, &self.index, || disk.sync());
         let durable = if unchanged { durable.and_then(|()| self.commit.check()) } else { durable };
@@ -138,6 +143,9 @@ impl Inner {
                 Ok(stage) => stage,
                 Err(error) => {
                     tracing::warn!(%error, "the first use of a rotated key cannot be written");
+                    if matches!(error, StoreError::Io { .. }) {
+                        self.put_back_first_use(first);
+                    }
                     continue;
                 }
             };
@@ -215,7 +223,7 @@ impl Inner {
     fn take_unused(&self, changes: &[Change], staged: &[Staged]) -> bool {
         if !changes
             .iter()
-            .any(|change| matches!(&change.action, Action::Rotate { overlap, .. } if *overlap != crate::Overlap::None))
+            .any(|change| matches!(&change.action, Action::Rotate { overlap, .. } if *overlap != Overlap::None))
         {
             return true;
         }
@@ -258,11 +266,47 @@ impl Inner {
         Ok(took)
     }
 
+    /// What the changes take away ends although their records cannot be read; the error to tell.
+    fn cut_all(&self, changes: &[Change], error: StoreError) -> StoreError {
+        let cuts = changes.iter().filter_map(|change| Some((Target::Key(change.id), cut_of(&change.action)?)));
+        self.cut(cuts.collect(), error)
+    }
+
+    /// Takes away what can be taken away without the records, if they could not be read; the error to tell.
+    pub(super) fn cut(&self, cuts: Vec<(Target<'_>, Cut)>, error: StoreError) -> StoreError {
+        let StoreError::Io { source } = error else { return error };
+        let mut taken = 0;
+        for (target, cut) in &cuts {
+            match self.index.cut(target, cut) {
+                Ok(secrets) => taken += secrets,
+                Err(full) => tracing::error!(%full, "rights of a key are not taken away"),
+            }
+        }
+        // What holds in memory and what the records say is not the same any more.
+        if taken > 0 { self.failed(true, source) } else { StoreError::Io { source } }
+    }
+
     /// After a failed write nobody knows what is on disk: nothing more is acknowledged until the store is reopened.
     fn failed(&self, took: bool, source: io::Error) -> StoreError {
         self.commit.fail(&source);
         refused(took, source)
     }
+}
+
+/// What a change takes away from a key whatever its record says; `None` if nothing.
+fn cut_of(action: &Action) -> Option<Cut> {
+    let cut = match action {
+        Action::Revoke { .. } => Cut { revoke: true, ..Cut::default() },
+        Action::Rotate { overlap: Overlap::None, .. } => Cut { end_secrets: true, ..Cut::default() },
+        Action::Update(fields) => Cut {
+            disable: fields.disabled == Some(true),
+            expires_at: fields.expires_at.flatten(),
+            grants: fields.permissions.as_ref().and_then(|left| GRANTS.number(&grants::join(left)).ok()),
+            ..Cut::default()
+        },
+        _ => return None,
+    };
+    Some(cut).filter(|cut| *cut != Cut::default())
 }
 
 /// What is written for one change.
