@@ -15,12 +15,35 @@ pub struct Health {
     pub refused_since: Option<DateTime<Utc>>,
     /// What the disk said.
     pub refused_by: Option<String>,
+    /// The last backup, if this process made one, or [`backup_every`](crate::KeyStoreBuilder::backup_every) found one
+    /// that an earlier process made.
+    pub last_backup: Option<LastBackup>,
+    /// Why the last backup that [`backup_every`](crate::KeyStoreBuilder::backup_every) tried failed; `None` once one
+    /// has succeeded.
+    pub backup_error: Option<String>,
     /// The store was closed.
     pub closed: bool,
 }
 
+/// When the store was last backed up, and how far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct LastBackup {
+    /// When it was whole and checked.
+    pub at: DateTime<Utc>,
+    /// Number of the last change in it; those from there to [`durable`](Health::durable) are in no backup.
+    pub number: u64,
+}
+
+/// What the store remembers of its backups.
+#[derive(Debug, Default)]
+pub(crate) struct BackupNotes {
+    pub(crate) last: Option<LastBackup>,
+    pub(crate) error: Option<String>,
+}
+
 impl Health {
-    /// Whether changes can be made.
+    /// Whether changes can be made. Says nothing of backups.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.refused_since.is_none() && !self.closed

@@ -48,7 +48,7 @@ pub use change::Overlap;
 pub use digest::Pepper;
 pub use error::{Conflict, Excess, OpenError, StoreError};
 pub use event_filter::{EventFilter, EventPage};
-pub use health::Health;
+pub use health::{Health, LastBackup};
 pub use history::{Event, EventKind};
 pub use imported::{ImportScheme, Imported, MAX_IMPORTED_BYTES, MIN_IMPORTED_BYTES};
 pub use key_filter::{KeyFilter, MAX_PAGE, Page};

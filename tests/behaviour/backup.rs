@@ -257,6 +257,8 @@ fn a_store_backs_itself_up_and_keeps_the_newest() {
         clock.advance(hours(1));
         wait_for(&backups, number);
     }
+    let last = store.health().last_backup.unwrap();
+    assert_eq!((last.number, last.at), (5, start() + hours(5)));
     store.close().unwrap();
     let names = own(&backups);
     assert_eq!(names.len(), 4, "{names:?}");
@@ -265,6 +267,7 @@ fn a_store_backs_itself_up_and_keeps_the_newest() {
 
     // The next one is due an hour after the last, also for the next process.
     let store = builder().open(&path).unwrap();
+    assert_eq!(store.health().last_backup.map(|last| (last.number, last.at)), Some((5, start() + hours(5))));
     store.create(alice()).unwrap();
     store.close().unwrap();
     assert_eq!(own(&backups), names);
@@ -302,6 +305,33 @@ fn an_old_backup_goes_only_when_a_new_one_is_there() {
     store.close().unwrap();
     let left = own(&backups);
     assert!(left.len() == 1 && left[0].ends_with("1.backup"), "{left:?}");
+}
+
+#[test]
+fn health_tells_of_a_backup_that_failed_until_one_succeeds() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, backups) = (directory.path().join("store"), directory.path().join("backups"));
+    let clock = ManualClock::new(start());
+    let hour = std::time::Duration::from_secs(3600);
+    let store = KeyStore::builder().clock(clock.clone()).backup_every(hour, 2, &backups).open(&path).unwrap();
+    assert_eq!(store.health().backup_error, None);
+    wait_for(&backups, 0);
+    fs::remove_dir_all(&backups).unwrap();
+    let until = |told: bool| {
+        for _ in 0..3000 {
+            if store.health().backup_error.is_some() == told {
+                return;
+            }
+            clock.advance(hours(1));
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("{:?}", store.health());
+    };
+    until(true);
+    assert_eq!(store.health().last_backup.unwrap().at, start());
+    fs::create_dir(&backups).unwrap();
+    until(false);
+    assert!(store.health().last_backup.unwrap().at > start());
 }
 
 #[test]

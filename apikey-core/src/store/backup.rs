@@ -11,6 +11,8 @@ use crate::backup::{BackupError, BackupReport};
 use crate::digest::hex;
 use crate::error::StoreError;
 use crate::event::Head;
+use crate::health::LastBackup;
+use crate::time::from_ms;
 
 use super::directory::{parent, sync_directory};
 use super::disk::{Disk, Write};
@@ -125,6 +127,7 @@ impl Inner {
         };
         temporary.persist(path).map_err(|error| io(error.error))?;
         sync_directory(directory).map_err(&io)?;
+        self.backup_notes().last = Some(LastBackup { at: from_ms(self.time.now_ms()), number: report.number });
         Ok(report)
     }
 

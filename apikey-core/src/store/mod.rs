@@ -26,7 +26,7 @@ mod writer;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
 use tempfile::TempDir;
@@ -34,7 +34,7 @@ use tempfile::TempDir;
 use crate::attempt::Attempt;
 use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
-use crate::health::Health;
+use crate::health::{BackupNotes, Health};
 use crate::index::Index;
 use crate::quiet::quietly;
 use crate::refusal::{HeaderRule, Refusal};
@@ -95,6 +95,7 @@ struct Inner {
     /// Held while events are deleted, and while they must not be.
     history: Mutex<()>,
     schedule: Option<Schedule>,
+    backups: Mutex<BackupNotes>,
     opened: Mutex<Option<Opened>>,
 }
 
@@ -272,6 +273,10 @@ impl Inner {
             disk: RwLock::new(Some(disk)),
             mark: Mutex::new(opened.mark.take()),
             history: Mutex::default(),
+            backups: Mutex::new(BackupNotes {
+                last: options.schedule.as_ref().and_then(Schedule::last),
+                ..BackupNotes::default()
+            }),
             schedule: options.schedule,
             opened: Mutex::new(Some(opened)),
         }
@@ -367,7 +372,20 @@ impl Inner {
         drop(mark);
         let (refused_since, refused_by) = self.commit.failure().map(|failure| (failure.since, failure.text)).unzip();
         let closed = self.index.is_closed();
-        Health { durable, mark_lag: durable.saturating_sub(marked), refused_since, refused_by, closed }
+        let backups = self.backup_notes();
+        Health {
+            durable,
+            mark_lag: durable.saturating_sub(marked),
+            refused_since,
+            refused_by,
+            last_backup: backups.last,
+            backup_error: backups.error.clone(),
+            closed,
+        }
+    }
+
+    fn backup_notes(&self) -> MutexGuard<'_, BackupNotes> {
+        self.backups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep_mark(&self) {

@@ -15,12 +15,14 @@ use crate::record::{Record, record_hash};
 use crate::restore::RestoreError;
 
 use super::directory::{CREATING, DATABASE, LOCK, remove_unfinished_snapshots};
+use super::flush::Flusher;
 use super::mark::{Mark, MarkFile};
 use super::open::Meta;
 
 /// The database of an old store, opened as a copy: opening it may write.
 pub(super) struct Old {
     database: Option<sled::Db>,
+    flusher: Option<Flusher>,
     /// The store's own files, which nothing has written to.
     files: PathBuf,
     pub(super) mark: Option<Mark>,
@@ -51,6 +53,7 @@ impl Old {
         let mark = MarkFile::read(path).map_err(&io)?;
         let mut old = Self {
             database: None,
+            flusher: None,
             files,
             mark: None,
             head: None,
@@ -80,7 +83,10 @@ impl Old {
     fn open_copy(&mut self) {
         let path = self._copy.path().to_owned();
         match quietly(|| sled::Config::new().path(&path).open()) {
-            Ok(Ok(database)) => self.database = Some(database),
+            Ok(Ok(database)) => match Flusher::new(database.clone()) {
+                Ok(flusher) => (self.database, self.flusher) = (Some(database), Some(flusher)),
+                Err(error) => self.faults.push(format!("its database is not read: {error}")),
+            },
             Ok(Err(error)) => self.faults.push(format!("its database does not open: {error}")),
             Err(panic) => self.faults.push(format!("its database panics when it is opened: {panic}")),
         }
@@ -215,6 +221,20 @@ impl Old {
             first = Some(key);
         }
         Ok(false)
+    }
+}
+
+impl Drop for Old {
+    fn drop(&mut self) {
+        let (database, flusher) = (self.database.take(), self.flusher.take());
+        // sled flushes when it is dropped, and could wait for ever then on a disk that refuses; after a flush that has
+        // failed it does not. It was opened as a copy, so what is lost is nothing.
+        let flushed = flusher.as_ref().map_or(Ok(()), Flusher::flush);
+        if let (Err(error), _) | (Ok(()), Err(error)) =
+            (flushed, quietly(|| drop((database, flusher))).map_err(std::io::Error::other))
+        {
+            tracing::debug!(%error, "the copy of the old database was not written to its end");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use chrono::NaiveDateTime;
 
 use crate::archive::Archive;
 use crate::backup::{BackupError, BackupReport};
+use crate::health::LastBackup;
 use crate::quiet::quietly;
 use crate::time::{TimeSource, from_ms};
 
@@ -73,8 +74,13 @@ impl Schedule {
 
     /// One interval after the newest that is there.
     fn first_due(&self, now: i64) -> i64 {
-        let newest = list(&self.directory).ok().and_then(|made| made.into_iter().next_back());
-        newest.map_or(now, |newest| newest.at.and_utc().timestamp_millis().saturating_add(self.every_ms()))
+        self.last().map_or(now, |last| last.at.timestamp_millis().saturating_add(self.every_ms()))
+    }
+
+    /// The newest that is there, whole or not: what its name says.
+    pub(super) fn last(&self) -> Option<LastBackup> {
+        let newest = list(&self.directory).ok()?.into_iter().next_back()?;
+        Some(LastBackup { at: newest.at.and_utc(), number: newest.number })
     }
 
     /// The newest backup that is whole.
@@ -159,6 +165,7 @@ pub(super) fn start(inner: &Arc<Inner>) -> io::Result<Option<Running>> {
                     Err(panic) => Some(panic),
                 };
                 due = now.saturating_add(every);
+                inner.backup_notes().error.clone_from(&failed);
                 if let Some(error) = failed {
                     tracing::error!(error, "the key store is not backed up");
                     due = due.min(now.saturating_add(RETRY_MS));
