@@ -141,6 +141,11 @@ impl Inner {
         let mut archive = ArchiveWriter::new(file).map_err(io)?;
         archive.meta(disk.meta()?.as_deref().unwrap_or_default()).map_err(io)?;
         let tap = Tap::open(self);
+        // What was decided before is in no image: the scan must find it.
+        disk.write_tail().map_err(|source| {
+            self.commit.fail(&source);
+            StoreError::from(source)
+        })?;
         let mut scanned = 0;
         for item in disk.records(None) {
             let (id, frame) = item?;

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -28,8 +28,9 @@ pub(super) struct Commit {
     gathered: Condvar,
 }
 
-/// The longest that a sync waits for changes that have begun and are not written. They come one after the other, so
-/// without this each would find a sync under way that began a moment too early, and groups would be small.
+/// The longest that a sync waits for changes that are on their way, and never longer than half of what the last sync
+/// took. Changes come one after the other, so without this each would find a sync under way that began a moment too
+/// early, and groups would be small.
 const GATHERING: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
@@ -42,8 +43,12 @@ struct State {
     /// How many changes of a key are in the queue.
     waiting: HashMap<u128, u32>,
     syncing: bool,
-    /// Changes that have begun and are not written yet.
+    /// Changes that have begun and are not written yet, and those that wait for a sync that has not begun, or runs.
     arriving: usize,
+    waiters: usize,
+    /// How many the last sync was for: as many will come again, as a rule.
+    last_group: usize,
+    last_sync: Duration,
     /// Where history stands with all that is written, and with all that is on disk.
     written_head: Head,
     durable_head: Head,
@@ -105,6 +110,10 @@ impl Commit {
     /// Returns when every change up to the ticket is on disk and visible.
     pub(super) fn wait(&self, ticket: u64, index: &Index, sync: impl Fn() -> io::Result<()>) -> io::Result<()> {
         let mut state = self.lock();
+        if state.durable < ticket {
+            state.waiters += 1;
+            self.gathered.notify_one();
+        }
         loop {
             if state.durable >= ticket {
                 return Ok(());
@@ -116,12 +125,17 @@ impl Commit {
             }
             state.syncing = true;
             state = self.gather(state);
+            state.last_group = state.waiters;
             let (written, head) = (state.written, state.written_head);
             drop(state);
+            let begun = Instant::now();
             // A panic in the database must not leave the others waiting for ever.
             let synced = catch_unwind(AssertUnwindSafe(&sync));
             state = self.lock();
             state.syncing = false;
+            state.last_sync = begun.elapsed();
+            // They have not woken up yet, and wait no more.
+            state.waiters -= state.last_group;
             let synced = synced.unwrap_or_else(|_| Err(io::Error::other("the database panicked while it was synced")));
             match synced.and_then(|()| state.settle(written, index)) {
                 Ok(()) => state.durable_head = head,
@@ -133,8 +147,10 @@ impl Commit {
 
     /// Waits for the changes that are on their way, so that one sync does for all of them.
     fn gather<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let arriving = |state: &mut State| state.arriving > 0 && state.failed.is_none();
-        self.gathered.wait_timeout_while(state, GATHERING, arriving).unwrap_or_else(PoisonError::into_inner).0
+        let longest = GATHERING.min(state.last_sync / 2);
+        let incomplete =
+            |state: &mut State| state.failed.is_none() && (state.arriving > 0 || state.waiters < state.last_group);
+        self.gathered.wait_timeout_while(state, longest, incomplete).unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Counts a change as on its way until it is written, or given up: then the result is to be dropped.

@@ -17,10 +17,14 @@ use crate::event::{Checkpoint, Head};
 use crate::record::{Record, SecretForm};
 
 use super::flush::Flusher;
+use super::tail::Tail;
 
 const HEAD: &[u8] = b"head";
 const META: &[u8] = b"store";
 const CHECKPOINT: &[u8] = b"checkpoint";
+
+/// Above this many changes a transaction becomes slow (and its memory large).
+const MOST_WAITING: usize = 10_000;
 
 pub(super) struct Disk {
     /// Records by id.
@@ -38,6 +42,7 @@ pub(super) struct Disk {
     /// An own handle of sled's file: its `flush` starts the write-back and does not wait for the disk.
     file: Option<File>,
     flusher: Flusher,
+    tail: Tail,
     blobs: PathBuf,
     synced_blobs: Mutex<HashSet<OsString>>,
     #[cfg(test)]
@@ -62,14 +67,19 @@ impl Faults {
 }
 
 /// What one transaction writes.
+#[derive(Default)]
 pub(super) struct Batch {
     pub(super) writes: Vec<Write>,
     pub(super) head: Vec<u8>,
+    /// Secrets whose times of use go; no part of the transaction.
+    pub(super) ended: Vec<Digest>,
 }
 
 pub(super) struct Write {
     pub(super) id: u128,
     pub(super) owner: String,
+    /// Whether there was no record before.
+    pub(super) is_new: bool,
     /// `None` deletes the record.
     pub(super) record: Option<Vec<u8>>,
     pub(super) imported_in: Vec<Digest>,
@@ -111,6 +121,7 @@ impl Disk {
             meta: db.open_tree("meta")?,
             uses: db.open_tree("uses")?,
             flusher: Flusher::new(db)?,
+            tail: Tail::default(),
             file,
             blobs: directory.join("blobs"),
             synced_blobs: Mutex::default(),
@@ -119,14 +130,20 @@ impl Disk {
         })
     }
 
+    /// A record as the last change has left it, also if that waits to be written.
     pub(super) fn record(&self, id: u128) -> Result<Option<(Record, IVec)>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
-        let Some(frame) = self.keys.get(id.to_be_bytes())? else { return Ok(None) };
+        // In this order: what leaves the tail is in the tree before.
+        let frame = match self.tail.record(id) {
+            Some(waiting) => waiting.map(IVec::from),
+            None => self.keys.get(id.to_be_bytes())?,
+        };
+        let Some(frame) = frame else { return Ok(None) };
         Ok(Some((codec::decode(&frame)?, frame)))
     }
 
-    /// Records by id, after one.
+    /// Records by id, after one, as they are written.
     pub(super) fn records(&self, after: Option<u128>) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let start = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(id.to_be_bytes()));
         let range = self.keys.range((start, std::ops::Bound::<[u8; 16]>::Unbounded));
@@ -154,7 +171,10 @@ impl Disk {
     }
 
     pub(super) fn imported(&self, digest: &Digest) -> Result<Option<u128>, StoreError> {
-        self.imported.get(digest)?.map(|id| number(&id)).transpose()
+        match self.tail.imported(digest) {
+            Some(waiting) => Ok(waiting),
+            None => self.imported.get(digest)?.map(|id| number(&id)).transpose(),
+        }
     }
 
     pub(super) fn head(&self) -> Result<Option<Head>, StoreError> {
@@ -227,6 +247,23 @@ impl Disk {
         Ok(self.sync()?)
     }
 
+    /// Takes a batch in: it is read from now on, and written with the next [`sync`](Self::sync).
+    pub(super) fn accept(&self, batch: Batch) -> io::Result<()> {
+        if self.tail.add(batch) > MOST_WAITING { self.write_tail() } else { Ok(()) }
+    }
+
+    /// Writes what was accepted. Not durable before [`sync`](Self::sync).
+    pub(super) fn write_tail(&self) -> io::Result<()> {
+        self.tail.write(|batch| {
+            self.write(batch)?;
+            if let Err(error) = self.forget_uses(&batch.ended) {
+                // No part of the change: what stays behind names a secret that is gone.
+                tracing::warn!(%error, "times of use of ended secrets are not deleted");
+            }
+            Ok(())
+        })
+    }
+
     /// Writes a batch in one transaction. Not durable before [`sync`](Self::sync).
     pub(super) fn write(&self, batch: &Batch) -> io::Result<()> {
         #[cfg(test)]
@@ -240,7 +277,9 @@ impl Disk {
                 match &write.record {
                     Some(record) => {
                         keys.insert(&id, record.as_slice())?;
-                        owners.insert(owner, &[])?;
+                        if write.is_new {
+                            owners.insert(owner, &[])?;
+                        }
                     }
                     None => {
                         keys.remove(&id)?;
@@ -264,8 +303,9 @@ impl Disk {
         })
     }
 
-    /// Waits until all that was written is on the disk.
+    /// Writes what was accepted, and waits until all that was written is on the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
+        self.write_tail()?;
         #[cfg(test)]
         Faults::check(&self.faults.sync)?;
         let Some(file) = &self.file else { return Ok(()) };
@@ -321,7 +361,7 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn forget_uses(&self, digests: &[Digest]) -> Result<(), StoreError> {
+    fn forget_uses(&self, digests: &[Digest]) -> Result<(), StoreError> {
         for digest in digests {
             if let Some((half, _)) = digest.split_first_chunk::<16>() {
                 self.uses.remove(half)?;

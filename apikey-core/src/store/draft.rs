@@ -78,7 +78,7 @@ impl<'a> Draft<'a> {
         self.head = head;
         // No record has the id 0, so none is deleted.
         let write = write(None, None, event)?;
-        Ok(self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)? })?)
+        Ok(self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?)
     }
 
     /// Puts a record in the place of another that gave more; what it lost, if anything.
@@ -107,7 +107,7 @@ impl<'a> Draft<'a> {
         if let Some(new) = &write.record {
             head.sum = head.sum.wrapping_add(record_hash(new));
         }
-        self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)? })?;
+        self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?;
         self.head = head;
         let key = crate::KeyId::from_u128(before.id);
         Ok(Some(Reapplied { key, owner: before.owner.clone(), revoked, disabled, ended, narrowed }))

@@ -20,6 +20,7 @@ mod open;
 mod restore;
 mod salvage;
 mod schedule;
+mod tail;
 mod transfer;
 mod writer;
 

@@ -376,15 +376,13 @@ fn check_history(disk: &Disk, head: &Head, path: &Path) -> Result<(), OpenError>
 /// Whether a salvage came after the gap that ends here, and as many events are there as it left.
 fn is_known_gap(disk: &Disk, next: u64) -> Result<bool, StoreError> {
     let purged = disk.checkpoint()?.number > 0;
-    let mut before = 0;
     let mut known = false;
-    for item in disk.events(0) {
+    for (before, item) in (0..).zip(disk.events(0)) {
         let (number, frame) = item?;
         let event: Event = codec::decode(&frame)?;
         if let EventKind::Salvaged { events, .. } = event.kind {
-            known = number >= next && (purged || before == events);
+            known = number >= next && (purged || events == before);
         }
-        before += 1;
     }
     Ok(known)
 }

@@ -254,15 +254,11 @@ impl Inner {
         }
         self.commit.check().map_err(|source| refused(took, source))?;
         let frame = codec::encode(&head).map_err(|error| self.failed(took, io::Error::other(error)))?;
-        let batch = Batch { writes: staged.into_iter().map(|one| one.write).collect(), head: frame };
-        disk.write(&batch).map_err(|source| self.failed(took, source))?;
+        let batch = Batch { writes: staged.into_iter().map(|one| one.write).collect(), head: frame, ended: gone };
         writer.taps.note(&batch.writes);
         writer.head = head;
+        disk.accept(batch).map_err(|source| self.failed(took, source))?;
         self.commit.written_now(head);
-        if let Err(error) = disk.forget_uses(&gone) {
-            // No part of the change: what stays behind names a secret that is gone.
-            tracing::warn!(%error, "times of use of ended secrets are not deleted");
-        }
         Ok(took)
     }
 
@@ -324,6 +320,7 @@ pub(super) fn write(
     let (old, new) = (digests(before), digests(after));
     Ok(Write {
         id: known.map_or(0, |record| record.id),
+        is_new: before.is_none(),
         owner: known.map_or_else(String::new, |record| record.owner.clone()),
         record,
         imported_in: new.iter().filter(|digest| !old.contains(digest)).copied().collect(),

@@ -1,0 +1,90 @@
+//! Changes that are decided and not in the database yet; the next sync writes them all in one transaction.
+//!
+//! Of a transaction sled makes two writes to its log, each with a wait for the disk, whatever is in it. So changes that
+//! will share an fsync share a transaction, too, and until then they are read from here.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::digest::Digest;
+
+use super::disk::Batch;
+
+#[derive(Default)]
+pub(super) struct Tail {
+    state: Mutex<State>,
+    /// Held while a batch is on its way into the database: the next may not overtake it.
+    writing: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    batch: Batch,
+    /// Number of the batch that is being filled.
+    number: u64,
+    /// The newest image of each key, and the holder of each imported digest, with the number of the batch that has it.
+    records: HashMap<u128, (u64, Option<Vec<u8>>)>,
+    imported: HashMap<Digest, (u64, Option<u128>)>,
+}
+
+impl Tail {
+    /// Adds a batch; how many changes wait now.
+    pub(super) fn add(&self, batch: Batch) -> usize {
+        let mut state = self.lock();
+        let number = state.number;
+        for write in &batch.writes {
+            state.records.insert(write.id, (number, write.record.clone()));
+            for digest in &write.imported_out {
+                state.imported.insert(*digest, (number, None));
+            }
+            for digest in &write.imported_in {
+                state.imported.insert(*digest, (number, Some(write.id)));
+            }
+        }
+        state.batch.writes.extend(batch.writes);
+        state.batch.ended.extend(batch.ended);
+        state.batch.head = batch.head;
+        state.batch.writes.len()
+    }
+
+    /// What waits to be written of a key: `Some(None)` if it is deleted.
+    pub(super) fn record(&self, id: u128) -> Option<Option<Vec<u8>>> {
+        self.lock().records.get(&id).map(|(_, record)| record.clone())
+    }
+
+    /// What waits to be written of an imported digest.
+    pub(super) fn imported(&self, digest: &Digest) -> Option<Option<u128>> {
+        self.lock().imported.get(digest).map(|(_, holder)| *holder)
+    }
+
+    /// Writes what waits, if anything does. It is read from here until it can be read there; what could not be written
+    /// stays here.
+    pub(super) fn write<E>(&self, write: impl FnOnce(&Batch) -> Result<(), E>) -> Result<(), E> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        if state.batch.writes.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut state.batch);
+        let number = state.number;
+        state.number += 1;
+        drop(state);
+        write(&batch)?;
+        let mut state = self.lock();
+        for one in &batch.writes {
+            if state.records.get(&one.id).is_some_and(|(held, _)| *held <= number) {
+                state.records.remove(&one.id);
+            }
+            for digest in one.imported_in.iter().chain(&one.imported_out) {
+                if state.imported.get(digest).is_some_and(|(held, _)| *held <= number) {
+                    state.imported.remove(digest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
