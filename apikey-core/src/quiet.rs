@@ -13,8 +13,11 @@ static HOOK: Once = Once::new();
 
 /// Runs `work`; a panic in it becomes its message. Other threads, and this one at other times, keep the hook they had.
 ///
-/// With `panic = "abort"` nothing can be caught: the process ends.
+/// With `panic = "abort"` nothing can be caught: the process ends, and the hook it had shows why.
 pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    if cfg!(panic = "abort") {
+        return Ok(work());
+    }
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {

@@ -88,3 +88,69 @@ impl Tail {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::Write;
+
+    fn batch(id: u128, record: Option<u8>, digest: u8) -> Batch {
+        let write = Write {
+            id,
+            owner: "alice".into(),
+            is_new: true,
+            record: record.map(|byte| vec![byte]),
+            imported_in: record.map(|_| [digest; 32]).into_iter().collect(),
+            imported_out: if record.is_none() { vec![[digest; 32]] } else { Vec::new() },
+            event: (1, Vec::new()),
+        };
+        Batch { writes: vec![write], head: vec![digest], ended: Vec::new() }
+    }
+
+    #[test]
+    fn what_waits_is_read_until_it_is_written_and_written_once_in_order() {
+        let tail = Tail::default();
+        assert_eq!(tail.record(1), None);
+        assert_eq!(tail.add(batch(1, Some(1), 1)), 1);
+        assert_eq!(tail.add(batch(2, Some(2), 2)), 2);
+        assert_eq!(tail.add(batch(2, None, 2)), 3);
+        assert_eq!((tail.record(1), tail.imported(&[1; 32])), (Some(Some(vec![1])), Some(Some(1))));
+        assert_eq!((tail.record(2), tail.imported(&[2; 32])), (Some(None), Some(None)));
+        let seen = |batch: &Batch| {
+            assert_eq!(tail.record(2), Some(None), "also while it is written");
+            assert_eq!(batch.writes.iter().map(|write| write.id).collect::<Vec<_>>(), [1, 2, 2]);
+            assert_eq!(batch.head, [2]);
+            Ok::<_, ()>(())
+        };
+        tail.write(seen).unwrap();
+        assert_eq!((tail.record(1), tail.record(2)), (None, None));
+        assert_eq!((tail.imported(&[1; 32]), tail.imported(&[2; 32])), (None, None));
+        tail.write(|_| Err("there is nothing to write")).unwrap();
+    }
+
+    #[test]
+    fn what_is_added_during_a_write_waits_for_the_next() {
+        let tail = Tail::default();
+        tail.add(batch(1, Some(1), 1));
+        tail.write(|_| {
+            tail.add(batch(1, Some(2), 2));
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert_eq!((tail.record(1), tail.imported(&[1; 32])), (Some(Some(vec![2])), None));
+        tail.write(|batch| {
+            assert_eq!(batch.writes.len(), 1);
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        assert_eq!(tail.record(1), None);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_still_read_from_here() {
+        let tail = Tail::default();
+        tail.add(batch(1, Some(1), 1));
+        assert_eq!(tail.write(|_| Err("full")), Err("full"));
+        assert_eq!(tail.record(1), Some(Some(vec![1])));
+    }
+}
