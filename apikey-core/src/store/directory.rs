@@ -148,7 +148,7 @@ pub(super) fn build<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -
     Ok(())
 }
 
-fn sync_all(directory: &Path) -> io::Result<()> {
+pub(super) fn sync_all(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?.path();
         if entry.is_dir() {

@@ -22,7 +22,7 @@ use crate::record::{Record, record_hash};
 use crate::rights::Rights;
 
 use super::directory::{
-    DATABASE, LOCK_STEP, build, clear, lock, make_all_private, prepare, remove_unfinished_snapshots,
+    DATABASE, LOCK_STEP, build, clear, lock, make_all_private, prepare, remove_unfinished_snapshots, sync_all,
 };
 use super::disk::{Disk, imported_digests, owner_key};
 use super::mark::{Mark, MarkFile};
@@ -81,6 +81,9 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
         return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
     };
     remove_unfinished_snapshots(&database_path).map_err(io)?;
+    // A process that was killed may have left writes that no sync followed. From what sled reads now it makes a
+    // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
+    sync_all(&database_path).map_err(io)?;
     let database = sled_at(&database_path, path)?;
     make_all_private(&database_path).map_err(io)?;
     let opened = Opened { temporary: None, lock: Some(lock), mark: Some(file), database: database_path };
