@@ -116,6 +116,8 @@ pub(crate) struct Archive<'a> {
     pub(crate) trailer: Trailer,
     pub(crate) bytes: u64,
     pub(crate) digest: Digest,
+    /// What the store is bound to, as a frame; empty for a store that is not bound yet.
+    pub(crate) meta: Vec<u8>,
     amendments: Images,
 }
 
@@ -154,19 +156,24 @@ impl<'a> Archive<'a> {
         if (scanned, amended, events) != (trailer.scanned, trailer.amendments, trailer.events) {
             return Err(BackupError::damaged(path, "it does not hold as much as it says"));
         }
-        let archive = Self { path, trailer, bytes, digest, amendments };
-        archive.check_items()?;
+        let mut archive = Self { path, trailer, bytes, digest, meta: Vec::new(), amendments };
+        archive.meta = archive.check_items()?;
         Ok(archive)
     }
 
-    fn check_items(&self) -> Result<(), BackupError> {
+    /// Checks what is in it; returns what the store is bound to.
+    fn check_items(&self) -> Result<Vec<u8>, BackupError> {
         let head = &self.trailer.head;
         let (mut records, mut sum, mut last_id) = (0u64, 0u128, 0);
         let mut number = self.trailer.checkpoint.number;
-        let mut meta = false;
+        let mut meta = None;
         self.read(|item| {
             match item {
-                Item::Meta(_) => meta = true,
+                Item::Meta(frame) => {
+                    if meta.replace(frame).is_some() {
+                        return Err(BackupError::damaged(self.path, "it has its settings twice"));
+                    }
+                }
                 Item::Record(record, frame) => {
                     records += 1;
                     sum = sum.wrapping_add(record_hash(&frame));
@@ -180,10 +187,10 @@ impl<'a> Archive<'a> {
             }
             Ok(())
         })?;
-        if (records, sum) != (head.records, head.sum) || last_id > head.last_id || !meta {
+        if (records, sum) != (head.records, head.sum) || last_id > head.last_id {
             return Err(BackupError::damaged(self.path, "its records are not those of its last change"));
         }
-        Ok(())
+        meta.ok_or_else(|| BackupError::damaged(self.path, "its settings are missing"))
     }
 
     /// Everything in it, as it was at the moment the backup stands for. Of the changes made meanwhile only the outcome.

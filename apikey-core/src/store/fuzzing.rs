@@ -55,15 +55,8 @@ macro_rules! by_kind {
 
 impl Stored {
     /// The kind bytes.
-    pub const KINDS: [u8; 7] = [
-        Record::KIND,
-        Event::KIND,
-        Head::KIND,
-        Checkpoint::KIND,
-        Trailer::KIND,
-        Mark::KIND,
-        Meta::KIND,
-    ];
+    pub const KINDS: [u8; 7] =
+        [Record::KIND, Event::KIND, Head::KIND, Checkpoint::KIND, Trailer::KIND, Mark::KIND, Meta::KIND];
 
     /// Decodes a frame as one of this kind.
     #[must_use]
@@ -141,6 +134,7 @@ pub struct Contents {
 /// It is no whole backup.
 pub fn read_backup(path: &Path) -> Result<Contents, BackupError> {
     let archive = Archive::check(path)?;
+    super::restore::settings(&archive, path)?;
     let head = archive.trailer.head;
     let mut contents = Contents { head: (head.records, head.sum), digest: archive.digest, ..Contents::default() };
     archive.read(|item| {
