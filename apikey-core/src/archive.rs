@@ -23,6 +23,7 @@ use crate::codec::{self, FORMAT, Frame, MAX_FRAME};
 use crate::digest::Digest;
 use crate::event::{self, Checkpoint, Head};
 use crate::record::{Record, record_hash};
+use crate::time::LAST_MS;
 
 const MAGIC: &[u8; 14] = b"apikey backup\n";
 /// Tags in their order.
@@ -30,6 +31,8 @@ const TAGS: [u8; 6] = *b"MRAEUT";
 const ID_BYTES: usize = 16;
 const USE_BYTES: usize = 20;
 const MAX_ITEM: usize = MAX_FRAME + ID_BYTES;
+/// The highest number of a change: no store comes near it, and the next one is always to be had.
+const MAX_NUMBER: u64 = u64::MAX / 2;
 
 /// What a backup holds, written at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +156,13 @@ impl<'a> Archive<'a> {
             }
         };
         let (bytes, digest) = reader.end()?;
+        if trailer.head.number > MAX_NUMBER || trailer.checkpoint.number > trailer.head.number {
+            return Err(BackupError::damaged(path, "its changes have numbers that no store has"));
+        }
+        // Ids begin with their time; after the last of them there would be none left to give.
+        if trailer.head.last_id >> 80 > LAST_MS.unsigned_abs().into() {
+            return Err(BackupError::damaged(path, "its last id is one that no store gives"));
+        }
         if (scanned, amended, events) != (trailer.scanned, trailer.amendments, trailer.events) {
             return Err(BackupError::damaged(path, "it does not hold as much as it says"));
         }

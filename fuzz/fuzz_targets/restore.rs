@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use apikey_core::{AuthError, KeyFilter, KeyStore, OpenError, Pepper, Restore, RestoreError};
+use apikey_core::{AuthError, KeyFilter, KeyStore, NewKey, OpenError, Pepper, Restore, RestoreError};
 use apikey_fuzz::archive::{heal_all, records, split};
 use libfuzzer_sys::fuzz_target;
 
@@ -43,5 +43,12 @@ fuzz_target!(|data: &[u8]| {
     assert!(found.iter().eq(records.keys()));
     store.verify_events().expect("a store that opens has events that can be read");
     assert!(matches!(store.verify("acme_live_0"), Err(AuthError::Invalid)));
+    // It goes on as any store does.
+    for _ in 0..2 {
+        let created = store.create(NewKey::for_owner("new")).expect("a new key");
+        assert!(!found.contains(&created.info.id().as_uuid().as_u128()), "an id that was given before");
+        found.push(created.info.id().as_uuid().as_u128());
+        assert!(store.verify(created.key.expose_secret()).is_ok());
+    }
     store.close().expect("closing");
 });

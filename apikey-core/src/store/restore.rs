@@ -241,13 +241,14 @@ mod tests {
     use crate::archive::{ArchiveWriter, Trailer};
     use crate::event::{Checkpoint, Head};
 
-    /// Restores a backup of no keys that has these settings.
-    fn restored(settings: &[&[u8]]) -> Result<KeyStore, RestoreError> {
+    /// Restores a backup of no keys that has these settings and stands at this number and this id.
+    fn restored(settings: &[&[u8]], number: u64, purged: u64, last_id: u128) -> Result<KeyStore, RestoreError> {
         let directory = tempfile::tempdir().unwrap();
         let (backup, into) = (directory.path().join("file"), directory.path().join("store"));
         let mut archive = ArchiveWriter::new(std::fs::File::create(&backup).unwrap()).unwrap();
         settings.iter().for_each(|frame| archive.meta(frame).unwrap());
-        let (head, checkpoint) = (Head::default(), Checkpoint::default());
+        let head = Head { number, last_id, ..Head::default() };
+        let checkpoint = Checkpoint { number: purged, ..Checkpoint::default() };
         archive.finish(&Trailer { head, checkpoint, made_at: 0, scanned: 0, amendments: 0, events: 0 }).unwrap();
         let restored = KeyStore::restore(&Restore::new(&backup, &into));
         assert_eq!(into.join(DATABASE).exists(), restored.is_ok());
@@ -257,10 +258,19 @@ mod tests {
     #[test]
     fn a_backup_has_settings_that_a_store_can_be_opened_with() {
         let good = codec::encode(&Meta::default()).unwrap();
-        assert!(restored(&[&good[..]]).is_ok());
-        assert!(restored(&[b""]).is_ok());
+        assert!(restored(&[&good[..]], 0, 0, 0).is_ok());
+        assert!(restored(&[b""], 0, 0, 0).is_ok());
         for bad in [vec![], vec![&b"none"[..]], vec![&good[1..]], vec![&good[..], &good[..]]] {
-            let error = restored(&bad).unwrap_err();
+            let error = restored(&bad, 0, 0, 0).unwrap_err();
+            assert!(matches!(error, RestoreError::Backup(BackupError::Damaged { .. })), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_backup_has_numbers_and_ids_that_others_can_follow() {
+        assert!(restored(&[b""], 7, 7, 0).is_ok());
+        for (number, purged, last_id) in [(u64::MAX, u64::MAX, 0), (u64::MAX, 0, 0), (7, 8, 0), (7, 0, u128::MAX)] {
+            let error = restored(&[b""], number, purged, last_id).unwrap_err();
             assert!(matches!(error, RestoreError::Backup(BackupError::Damaged { .. })), "{error}");
         }
     }
