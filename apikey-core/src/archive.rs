@@ -23,6 +23,7 @@ use crate::codec::{self, FORMAT, Frame, MAX_FRAME};
 use crate::digest::Digest;
 use crate::event::{self, Checkpoint, Head};
 use crate::record::{Record, record_hash};
+use crate::time::LAST_MS;
 
 const MAGIC: &[u8; 14] = b"apikey backup\n";
 /// Tags in their order.
@@ -30,6 +31,8 @@ const TAGS: [u8; 6] = *b"MRAEUT";
 const ID_BYTES: usize = 16;
 const USE_BYTES: usize = 20;
 const MAX_ITEM: usize = MAX_FRAME + ID_BYTES;
+/// The highest number of a change: no store comes near it, and the next one is always to be had.
+const MAX_NUMBER: u64 = u64::MAX / 2;
 
 /// What a backup holds, written at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +119,8 @@ pub(crate) struct Archive<'a> {
     pub(crate) trailer: Trailer,
     pub(crate) bytes: u64,
     pub(crate) digest: Digest,
+    /// What the store is bound to, as a frame; empty for a store that is not bound yet.
+    pub(crate) meta: Vec<u8>,
     amendments: Images,
 }
 
@@ -151,22 +156,34 @@ impl<'a> Archive<'a> {
             }
         };
         let (bytes, digest) = reader.end()?;
+        if trailer.head.number > MAX_NUMBER || trailer.checkpoint.number > trailer.head.number {
+            return Err(BackupError::damaged(path, "its changes have numbers that no store has"));
+        }
+        // Ids begin with their time; after the last of them there would be none left to give.
+        if trailer.head.last_id >> 80 > LAST_MS.unsigned_abs().into() {
+            return Err(BackupError::damaged(path, "its last id is one that no store gives"));
+        }
         if (scanned, amended, events) != (trailer.scanned, trailer.amendments, trailer.events) {
             return Err(BackupError::damaged(path, "it does not hold as much as it says"));
         }
-        let archive = Self { path, trailer, bytes, digest, amendments };
-        archive.check_items()?;
+        let mut archive = Self { path, trailer, bytes, digest, meta: Vec::new(), amendments };
+        archive.meta = archive.check_items()?;
         Ok(archive)
     }
 
-    fn check_items(&self) -> Result<(), BackupError> {
+    /// Checks what is in it; returns what the store is bound to.
+    fn check_items(&self) -> Result<Vec<u8>, BackupError> {
         let head = &self.trailer.head;
         let (mut records, mut sum, mut last_id) = (0u64, 0u128, 0);
         let mut number = self.trailer.checkpoint.number;
-        let mut meta = false;
+        let mut meta = None;
         self.read(|item| {
             match item {
-                Item::Meta(_) => meta = true,
+                Item::Meta(frame) => {
+                    if meta.replace(frame).is_some() {
+                        return Err(BackupError::damaged(self.path, "it has its settings twice"));
+                    }
+                }
                 Item::Record(record, frame) => {
                     records += 1;
                     sum = sum.wrapping_add(record_hash(&frame));
@@ -180,10 +197,10 @@ impl<'a> Archive<'a> {
             }
             Ok(())
         })?;
-        if (records, sum) != (head.records, head.sum) || last_id > head.last_id || !meta {
+        if (records, sum) != (head.records, head.sum) || last_id > head.last_id {
             return Err(BackupError::damaged(self.path, "its records are not those of its last change"));
         }
-        Ok(())
+        meta.ok_or_else(|| BackupError::damaged(self.path, "its settings are missing"))
     }
 
     /// Everything in it, as it was at the moment the backup stands for. Of the changes made meanwhile only the outcome.

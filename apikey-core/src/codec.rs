@@ -1,6 +1,9 @@
 //! How things are written: a kind byte, a format version, a bincode payload and a CRC-32 over all of it.
 //!
-//! Decoding never panics and never allocates beyond a bound, whatever the bytes; what decodes is what was written.
+//! Decoding never panics and never holds more than four times [`MAX_FRAME`], whatever the bytes; what decodes is what was
+//! written. The fuzz target `record` tests both.
+
+pub(crate) mod entries;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -8,6 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 pub(crate) const FORMAT: u8 = 1;
 /// The longest frame read or written, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
+/// Most entries of one list or map in a frame; far above what a key may have.
+pub(crate) const MAX_ENTRIES: usize = 512;
 const CHECK_BYTES: usize = 4;
 
 /// What a frame holds, so that one kind cannot be read as another.
@@ -25,6 +30,8 @@ pub(crate) enum CodecError {
     Kind(u8),
     #[error("format {0} is newer than this version reads ({FORMAT})")]
     Newer(u8),
+    #[error("format 0 was never written")]
+    FormatZero,
     #[error("the payload does not decode")]
     Payload(#[source] Option<bincode::error::DecodeError>),
     #[error("it does not encode")]
@@ -57,8 +64,10 @@ pub(crate) fn decode<T: Frame>(frame: &[u8]) -> Result<T, CodecError> {
     if kind != T::KIND {
         return Err(CodecError::Kind(kind));
     }
-    if format > FORMAT {
-        return Err(CodecError::Newer(format));
+    match format {
+        0 => return Err(CodecError::FormatZero),
+        1..=FORMAT => {}
+        newer => return Err(CodecError::Newer(newer)),
     }
     let (value, read) =
         bincode::serde::decode_from_slice(payload, config()).map_err(|error| CodecError::Payload(Some(error)))?;
@@ -70,7 +79,7 @@ pub(crate) fn decode<T: Frame>(frame: &[u8]) -> Result<T, CodecError> {
 pub(crate) fn carve<T: Frame>(bytes: &[u8]) -> Option<T> {
     let bytes = bytes.get(..MAX_FRAME).unwrap_or(bytes);
     let (&[kind, format], payload) = bytes.split_first_chunk()?;
-    if kind != T::KIND || format > FORMAT {
+    if kind != T::KIND || !(1..=FORMAT).contains(&format) {
         return None;
     }
     let (value, read) = bincode::serde::decode_from_slice(payload, config()).ok()?;
@@ -149,6 +158,8 @@ mod tests {
         assert!(matches!(decode::<Other>(&frame), Err(CodecError::Kind(b'S'))));
         let payload = &frame[2..frame.len() - 4];
         assert!(matches!(decode::<Sample>(&seal(b'S', 2, payload)), Err(CodecError::Newer(2))));
+        assert!(matches!(decode::<Sample>(&seal(b'S', 0, payload)), Err(CodecError::FormatZero)));
+        assert_eq!(carve::<Sample>(&seal(b'S', 0, payload)), None);
         let longer = [payload, &[0]].concat();
         assert!(matches!(decode::<Sample>(&seal(b'S', 1, &longer)), Err(CodecError::Payload(None))));
         assert!(encode(&Sample { text: "x".repeat(MAX_FRAME), ..sample() }).is_err());

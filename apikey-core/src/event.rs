@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::Frame;
+use crate::codec::{Frame, entries};
 use crate::digest::Digest;
 
 /// A change as history keeps it. The order of fields is the stored format.
@@ -32,7 +32,7 @@ pub(crate) enum EventKind {
     Created,
     Imported,
     /// Which fields were set.
-    Updated(Vec<String>),
+    Updated(#[serde(with = "entries::list")] Vec<String>),
     /// The version of the new secret; when the old ones end: at once (`None`), at a time, or at the first use.
     Rotated {
         version: u32,
@@ -58,6 +58,7 @@ pub(crate) enum EventKind {
         revoked: bool,
         disabled: bool,
         /// Versions of secrets that ended.
+        #[serde(with = "entries::list")]
         ended: Vec<u32>,
         /// Its permissions or its time became less.
         narrowed: bool,

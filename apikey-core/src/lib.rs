@@ -62,6 +62,9 @@ pub use permission::{
 pub use refusal::{HeaderRule, Presented, Refusal, Render};
 pub use requirement::{Need, Requirement};
 pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use store::fuzzing;
 pub use store::{KeyStore, KeyStoreBuilder};
 pub use time::{Clock, ManualClock};
 pub use token::ApiKey;

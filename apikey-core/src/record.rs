@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::codec::Frame;
+use crate::codec::{Frame, entries};
 use crate::digest::Digest;
 use crate::imported::ImportForm;
 
@@ -17,7 +17,9 @@ pub(crate) struct Record {
     pub(crate) id: u128,
     pub(crate) owner: String,
     pub(crate) name: Option<String>,
+    #[serde(with = "entries::list")]
     pub(crate) permissions: Vec<String>,
+    #[serde(with = "entries::map")]
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) created_at: i64,
     pub(crate) not_before: Option<i64>,
@@ -27,12 +29,14 @@ pub(crate) struct Record {
     /// The number of the newest secret; the first is 1.
     pub(crate) version: u32,
     /// The live secrets, oldest first: at most two. The format takes more.
+    #[serde(with = "entries::list")]
     pub(crate) secrets: Vec<StoredSecret>,
     /// Last known time of use before the current secrets.
     pub(crate) used_before: Option<i64>,
     pub(crate) policy: Option<StoredPolicy>,
     pub(crate) limit: Option<StoredLimit>,
     /// Networks in CIDR notation; none means anywhere.
+    #[serde(with = "entries::list")]
     pub(crate) networks: Vec<String>,
 }
 

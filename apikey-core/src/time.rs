@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::error::StoreError;
 
 /// The last time a key may name: the end of the year 9999.
-const LAST_MS: i64 = 253_402_300_799_999;
+pub(crate) const LAST_MS: i64 = 253_402_300_799_999;
 
 /// Tells a store the time. [`ManualClock`] is one for tests; a closure that returns a `DateTime<Utc>` is one too.
 pub trait Clock: Send + Sync {

@@ -55,7 +55,7 @@ impl Mark {
         Ok(sector)
     }
 
-    fn parse(sector: &[u8]) -> Result<Self, CodecError> {
+    pub(super) fn parse(sector: &[u8]) -> Result<Self, CodecError> {
         let short = CodecError::Length(sector.len());
         let Some((length, body)) = sector.split_first_chunk::<2>() else { return Err(short) };
         codec::decode(body.get(..usize::from(u16::from_le_bytes(*length))).ok_or(short)?)

@@ -12,6 +12,8 @@ mod evidence;
 #[cfg(test)]
 mod failure_tests;
 mod flush;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod keeper;
 mod manage;
 mod mark;

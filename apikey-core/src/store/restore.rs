@@ -37,6 +37,7 @@ impl KeyStore {
     /// store; [`RestoreError::Store`] and [`RestoreError::Io`] if the disk refuses.
     pub fn restore(restore: &Restore) -> Result<RestoreReport, RestoreError> {
         let archive = Archive::check(&restore.backup)?;
+        let meta = settings(&archive, &restore.backup)?;
         let _lock = target(&restore.into)?;
         let mut old = restore.old.as_ref().map(|old| Old::open(old, &restore.into)).transpose()?;
         let head = archive.trailer.head;
@@ -52,11 +53,9 @@ impl KeyStore {
         let digester = restore.pepper.as_ref().map_or_else(Digester::plain, Digester::peppered);
         build(&restore.into, |disk| {
             let mut draft = Draft::new(disk, digester, restore.time.now_ms());
-            let mut meta = codec::encode(&Meta::default()).map_err(StoreError::from)?;
             archive.read(|item| {
                 match item {
-                    Item::Meta(frame) if frame.is_empty() => {}
-                    Item::Meta(frame) => meta = frame,
+                    Item::Meta(_) => {}
                     Item::Record(record, frame) => draft.record(&record, &frame)?,
                     Item::Event(number, frame) => draft.event(number, &frame)?,
                     Item::Used(secret, second) => draft.used(&secret, &second.to_le_bytes())?,
@@ -66,7 +65,7 @@ impl KeyStore {
             if (draft.head.records, draft.head.sum) != (head.records, head.sum) {
                 return Err(BackupError::damaged(&restore.backup, "it changed while it was read").into());
             }
-            disk.set_meta(meta)?;
+            disk.set_meta(codec::encode(&meta).map_err(StoreError::from)?)?;
             draft.settle(head, &archive.trailer.checkpoint)?;
             draft.happened(EventKind::Restored { backup: head.number, old: report.old_number })?;
             if let Some(old) = &mut old {
@@ -76,6 +75,14 @@ impl KeyStore {
         })?;
         Ok(report)
     }
+}
+
+/// What the store in a backup is bound to: a store with settings that do not decode would never open.
+pub(super) fn settings(archive: &Archive<'_>, path: &Path) -> Result<Meta, BackupError> {
+    if archive.meta.is_empty() {
+        return Ok(Meta::default());
+    }
+    codec::decode(&archive.meta).map_err(|error| BackupError::damaged(path, format!("its settings: {error}")))
 }
 
 /// The directory of a new store, made and locked.
@@ -225,5 +232,46 @@ impl Reapply<'_, '_> {
             self.report.reapplied.push(reapplied);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::{ArchiveWriter, Trailer};
+    use crate::event::{Checkpoint, Head};
+
+    /// Restores a backup of no keys that has these settings and stands at this number and this id.
+    fn restored(settings: &[&[u8]], number: u64, purged: u64, last_id: u128) -> Result<KeyStore, RestoreError> {
+        let directory = tempfile::tempdir().unwrap();
+        let (backup, into) = (directory.path().join("file"), directory.path().join("store"));
+        let mut archive = ArchiveWriter::new(std::fs::File::create(&backup).unwrap()).unwrap();
+        settings.iter().for_each(|frame| archive.meta(frame).unwrap());
+        let head = Head { number, last_id, ..Head::default() };
+        let checkpoint = Checkpoint { number: purged, ..Checkpoint::default() };
+        archive.finish(&Trailer { head, checkpoint, made_at: 0, scanned: 0, amendments: 0, events: 0 }).unwrap();
+        let restored = KeyStore::restore(&Restore::new(&backup, &into));
+        assert_eq!(into.join(DATABASE).exists(), restored.is_ok());
+        restored.map(|_| KeyStore::open(&into).unwrap())
+    }
+
+    #[test]
+    fn a_backup_has_settings_that_a_store_can_be_opened_with() {
+        let good = codec::encode(&Meta::default()).unwrap();
+        assert!(restored(&[&good[..]], 0, 0, 0).is_ok());
+        assert!(restored(&[b""], 0, 0, 0).is_ok());
+        for bad in [vec![], vec![&b"none"[..]], vec![&good[1..]], vec![&good[..], &good[..]]] {
+            let error = restored(&bad, 0, 0, 0).unwrap_err();
+            assert!(matches!(error, RestoreError::Backup(BackupError::Damaged { .. })), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_backup_has_numbers_and_ids_that_others_can_follow() {
+        assert!(restored(&[b""], 7, 7, 0).is_ok());
+        for (number, purged, last_id) in [(u64::MAX, u64::MAX, 0), (u64::MAX, 0, 0), (7, 8, 0), (7, 0, u128::MAX)] {
+            let error = restored(&[b""], number, purged, last_id).unwrap_err();
+            assert!(matches!(error, RestoreError::Backup(BackupError::Damaged { .. })), "{error}");
+        }
     }
 }

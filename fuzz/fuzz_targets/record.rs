@@ -1,0 +1,71 @@
+//! Frames: records, events, heads, checkpoints, trailers, marks and settings. The first byte of an input is the kind.
+#![no_main]
+
+use apikey_core::fuzzing::{MAX_FRAME, Stored};
+use apikey_fuzz::archive::heal_frame;
+use apikey_fuzz::damage::{Dice, damage};
+use apikey_fuzz::memory::bounded;
+use libfuzzer_sys::fuzz_target;
+
+/// What decoding may hold, and take in all.
+const PEAK: usize = 4 * MAX_FRAME;
+const TOTAL: usize = 2 * PEAK;
+/// Settings have a list that is read by serde itself, which reserves up to 1 MiB for one that says it is long.
+const SETTINGS_PEAK: usize = 2 << 20;
+
+fuzz_target!(|data: &[u8]| {
+    let Some(kind) = data.first() else { return };
+    check(*kind, data);
+    // With a right checksum, the same bytes reach what is behind it.
+    let mut healed = data.to_vec();
+    heal_frame(&mut healed);
+    check(*kind, &healed);
+    // As the file of a mark: a length before the frame, zeros behind it.
+    let mut sector = (healed.len() as u16).to_le_bytes().to_vec();
+    sector.extend(&healed);
+    sector.resize(512, 0);
+    if let Some(mark) = bounded(PEAK, TOTAL, || Stored::mark(&sector)) {
+        assert!(healed.len() <= 510 && Stored::decode(b'C', &healed) == Some(mark));
+    }
+    bounded(PEAK, TOTAL, || Stored::mark(data));
+});
+
+fn check(kind: u8, frame: &[u8]) {
+    // No frame is one of another kind.
+    for other in Stored::KINDS.into_iter().filter(|other| *other != kind) {
+        assert!(decode(other, frame).is_none());
+    }
+    let carved = carve(kind, frame);
+    let Some(value) = decode(kind, frame) else { return };
+    assert!(frame.len() <= MAX_FRAME && frame[1] == 1, "a frame that no version has written");
+    assert_eq!(carved.as_ref(), Some(&value), "carved and decoded are not the same");
+    // Written again it is the same. Not always in the same bytes: bincode reads numbers that are longer than need be.
+    let again = value.encode().expect("what was decoded is short enough to be written");
+    assert!(again.len() <= frame.len());
+    assert_eq!(Stored::decode(kind, &again).as_ref(), Some(&value));
+    assert_eq!(Stored::carve(kind, &[&again, frame].concat()).as_ref(), Some(&value));
+    // Damaged it is not another one.
+    let mut dice = Dice::of(frame);
+    for _ in 0..8 {
+        let bad = damage(&again, &mut dice);
+        for other in Stored::KINDS {
+            if let Some(other) = decode(other, &bad) {
+                assert!(bad == again && other == value, "damage made another value");
+            }
+        }
+    }
+}
+
+fn decode(kind: u8, frame: &[u8]) -> Option<Stored> {
+    let (peak, total) = allowed(kind);
+    bounded(peak, total, || Stored::decode(kind, frame))
+}
+
+fn carve(kind: u8, bytes: &[u8]) -> Option<Stored> {
+    let (peak, total) = allowed(kind);
+    bounded(peak, total, || Stored::carve(kind, bytes))
+}
+
+fn allowed(kind: u8) -> (usize, usize) {
+    if kind == b'M' { (SETTINGS_PEAK, 2 * SETTINGS_PEAK) } else { (PEAK, TOTAL) }
+}

@@ -1,0 +1,103 @@
+//! A second reader of backups, written from the table in `docs/backup.md`, and a healer: it gives hostile bytes the
+//! checksums, counts and sums that they would be refused without, so that what lies behind these is reached.
+
+use std::collections::BTreeMap;
+
+use apikey_core::fuzzing::Stored;
+use sha2::{Digest, Sha256};
+
+const MAGIC: &[u8] = b"apikey backup\n\x01";
+const DIGEST: usize = 32;
+
+/// A tag and what it marks.
+pub type Item = (u8, Vec<u8>);
+
+/// The items up to the trailer, and whether the file is nothing but these, the header and the digest.
+pub fn split(file: &[u8]) -> Option<(Vec<Item>, bool)> {
+    let mut rest = file.strip_prefix(MAGIC)?;
+    let mut items = Vec::new();
+    loop {
+        let (head, after) = rest.split_first_chunk::<5>()?;
+        let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        let (content, after) = after.split_at_checked(length)?;
+        items.push((head[0], content.to_vec()));
+        rest = after;
+        if head[0] == b'T' {
+            let digest: [u8; DIGEST] = Sha256::digest(&file[..file.len() - rest.len()]).into();
+            return Some((items, rest == digest));
+        }
+    }
+}
+
+/// Writes items with the header and the right digest.
+pub fn join(items: &[Item]) -> Vec<u8> {
+    let mut file = MAGIC.to_vec();
+    for (tag, content) in items {
+        file.push(*tag);
+        file.extend((content.len() as u32).to_le_bytes());
+        file.extend(content);
+    }
+    let digest = Sha256::digest(&file);
+    file.extend(digest);
+    file
+}
+
+/// The same file with the right digest.
+pub fn heal_digest(file: &[u8]) -> Option<Vec<u8>> {
+    Some(join(&split(file)?.0))
+}
+
+/// Gives every frame its right checksum, and the file its digest.
+pub fn heal_frames(file: &[u8]) -> Option<Vec<u8>> {
+    let mut items = split(file)?.0;
+    items.iter_mut().for_each(|(tag, content)| {
+        let frame = match tag {
+            b'R' | b'A' => content.get_mut(16..),
+            b'U' => None,
+            _ => content.get_mut(..),
+        };
+        frame.map(heal_frame);
+    });
+    Some(join(&items))
+}
+
+/// And the trailer what it has to say.
+pub fn heal_all(file: &[u8]) -> Option<Vec<u8>> {
+    let mut items = split(&heal_frames(file)?)?.0;
+    let count = |wanted| items.iter().filter(|(tag, _)| *tag == wanted).count() as u64;
+    let (scanned, amended, events) = (count(b'R'), count(b'A'), count(b'E'));
+    let records = records(&items)?;
+    let sum = records.values().fold(0u128, |sum, frame| sum.wrapping_add(hash(frame)));
+    let trailer = Stored::decode(b'T', &items.last()?.1)?;
+    let trailer = trailer.trailer_with(records.len() as u64, sum, scanned, amended, events)?;
+    items.last_mut()?.1 = trailer.encode()?;
+    Some(join(&items))
+}
+
+/// The last four bytes of a frame are the CRC-32 of all before.
+pub fn heal_frame(frame: &mut [u8]) {
+    if let Some((framed, check)) = frame.split_last_chunk_mut::<4>() {
+        *check = crc32fast::hash(framed).to_le_bytes();
+    }
+}
+
+/// The records after what became of them while the backup was made; `None` if an item is too short.
+pub fn records(items: &[Item]) -> Option<BTreeMap<u128, Vec<u8>>> {
+    let mut records = BTreeMap::new();
+    for (tag, content) in items.iter().filter(|(tag, _)| matches!(tag, b'R' | b'A')) {
+        let (id, frame) = content.split_first_chunk::<16>()?;
+        let id = u128::from_be_bytes(*id);
+        if *tag == b'A' && frame.is_empty() {
+            records.remove(&id);
+        } else {
+            records.insert(id, frame.to_vec());
+        }
+    }
+    Some(records)
+}
+
+/// What a record adds to the sum of a store.
+pub fn hash(frame: &[u8]) -> u128 {
+    let digest: [u8; DIGEST] = Sha256::digest(frame).into();
+    u128::from_le_bytes(*digest.first_chunk().expect("16 of 32"))
+}
