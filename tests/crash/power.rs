@@ -45,18 +45,23 @@ fn power() {
         let mut random = Random::fork(seed, recordings as u64);
         let base = left.take().filter(|_| random.percent(60));
         counts.again += usize::from(base.is_some());
-        let (recording, known) = record(TEST, &mut random, base);
+        let (recording, known, recorded) = record(TEST, &mut random, base);
         recordings += 1;
+        let mut failed = false;
         for _ in 0..CUTS_OF_A_RECORDING.min(cuts.div_ceil(RECORDINGS)).min(cuts - cut) {
             let style = [Style::Dropped, Style::Torn, Style::Any][cut % 3];
             let place = format!("in cut {cut} ({style:?}) of recording {} of seed {seed}", recordings - 1);
             match one_cut(&recording, &known, style, &mut random, &mut counts) {
                 Ok(kept) => left = kept.or(left),
                 Err((fault, directory)) => {
+                    failed = true;
                     tally.add(&fault, &format!("{place}, kept in {}", directory.keep().display()));
                 }
             }
             cut += 1;
+        }
+        if failed {
+            println!("power: recording {} is kept in {}", recordings - 1, recorded.keep().display());
         }
         if recordings % 20 == 0 {
             println!("power: {cut} cuts in {:.0?}, {:?}", begun.elapsed(), tally.counts);
@@ -85,7 +90,11 @@ fn power() {
 }
 
 /// Records one to three runs of the process, each closed or not, on a new store or on what a cut left.
-fn record(test: &str, random: &mut Random, base: Option<(tempfile::TempDir, World)>) -> (Recording, World) {
+fn record(
+    test: &str,
+    random: &mut Random,
+    base: Option<(tempfile::TempDir, World)>,
+) -> (Recording, World, tempfile::TempDir) {
     let directory = scratch();
     let root = directory.path().join("root");
     let store = root.join("keys.db");
@@ -111,12 +120,16 @@ fn record(test: &str, random: &mut Random, base: Option<(tempfile::TempDir, Worl
         assert!(status.success(), "the recorded process ended with {status}");
     }
     let recording = Recording::read(&fs::read(&log).unwrap(), &root, before);
+    assert_eq!(recording.unsynced_at_snapshots(), 0, "a snapshot was begun of what was not on disk");
     let replayed = directory.path().join("replayed");
     recording.replay(&replayed);
     if let Err(difference) = same(&root, &replayed) {
         panic!("the recording misses something: {difference}");
     }
-    (recording, known)
+    if let Some(base) = before {
+        copy(base, &directory.path().join("base"));
+    }
+    (recording, known, directory)
 }
 
 type Kept = Option<(tempfile::TempDir, World)>;
@@ -180,7 +193,7 @@ fn a_process_that_does_not_sync_loses() {
         return;
     }
     let mut random = Random::new(seed());
-    let (recording, known) = record("power::a_process_that_does_not_sync_loses", &mut random, None);
+    let (recording, known, _) = record("power::a_process_that_does_not_sync_loses", &mut random, None);
     let recording = recording.without_syncs();
     let mut world = known;
     recording.said(recording.end()).for_each(|line| world.hear(line));

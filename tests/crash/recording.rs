@@ -13,6 +13,8 @@ use crate::random::Random;
 use crate::work::heard;
 
 pub(crate) const SECTOR: usize = 512;
+/// What sled calls its log.
+const LOG: &str = "db";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -58,6 +60,8 @@ pub(crate) struct Recording {
     start: usize,
     /// From the first write of a snapshot until it has its name, and the old one is gone.
     pub(crate) snapshots: Vec<std::ops::Range<usize>>,
+    /// Sled's log, by whatever name its directory had.
+    logs: Vec<Node>,
     /// Until the database has its name: the first creation.
     pub(crate) creation: Option<usize>,
 }
@@ -101,6 +105,25 @@ impl Recording {
             _ => within(self.start, self.steps.len(), random),
         };
         cut.min(self.steps.len())
+    }
+
+    /// Writes to sled's log that were not on disk when the writing of a snapshot began: a power cut could leave the
+    /// snapshot, which sled syncs, and take what it speaks of.
+    pub(crate) fn unsynced_at_snapshots(&self) -> usize {
+        let unsynced_at = |cut: usize| {
+            let mut durable = vec![0; self.nodes];
+            for step in &self.steps[..cut] {
+                if let Step::Synced { node, begun } = step {
+                    durable[*node] = durable[*node].max(*begun);
+                }
+            }
+            let loose = |(at, step): (usize, &Step)| match step {
+                Step::Data { node, .. } => self.logs.contains(node) && at >= durable[*node],
+                _ => false,
+            };
+            self.steps[..cut].iter().enumerate().filter(|step| loose(*step)).count()
+        };
+        self.snapshots.iter().map(|snapshot| unsynced_at(snapshot.start)).sum()
     }
 
     /// The same, by a process that never synced.
@@ -266,7 +289,11 @@ impl Reader {
             let entry = entry.unwrap();
             let is_directory = entry.file_type().unwrap().is_dir();
             let node = self.add(is_directory);
-            self.name(vec![(directory, entry.file_name().into_string().unwrap(), Some(node))]);
+            let name = entry.file_name().into_string().unwrap();
+            if name == LOG {
+                self.recording.logs.push(node);
+            }
+            self.name(vec![(directory, name, Some(node))]);
             if is_directory {
                 self.take_in(&entry.path(), node);
             } else {
@@ -328,7 +355,11 @@ impl Reader {
                 let node = if at & 1 == 1 {
                     let node = self.add(false);
                     let (directory, name) = self.split(path);
-                    self.name(vec![(directory, name.to_owned(), Some(node))]);
+                    let name = name.to_owned();
+                    if name == LOG {
+                        self.recording.logs.push(node);
+                    }
+                    self.name(vec![(directory, name, Some(node))]);
                     node
                 } else {
                     self.find(path)

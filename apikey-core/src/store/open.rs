@@ -23,6 +23,7 @@ use crate::rights::Rights;
 
 use super::directory::{
     DATABASE, LOCK_STEP, build, clear, lock, make_all_private, prepare, remove_unfinished_snapshots, sync_all,
+    sync_directory,
 };
 use super::disk::{Disk, imported_digests, owner_key};
 use super::mark::{Mark, MarkFile};
@@ -41,8 +42,10 @@ static STORES: AtomicU64 = AtomicU64::new(1);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Meta {
     /// Every prefix it ever had; the last is the current one.
+    #[serde(with = "codec::entries::list")]
     prefixes: Vec<String>,
     /// A check value for the number of each pepper it ever had.
+    #[serde(with = "codec::entries::map")]
     peppers: BTreeMap<u32, Digest>,
 }
 
@@ -85,6 +88,9 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
     sync_all(&database_path).map_err(io)?;
     let database = sled_at(&database_path, path)?;
+    // sled has renamed its new snapshot and freed log that only the old one needed. The name must be on disk before
+    // anything of that: without its snapshot, a log with holes is read as far as the first one.
+    sync_directory(&database_path).map_err(io)?;
     make_all_private(&database_path).map_err(io)?;
     let opened = Opened { temporary: None, lock: Some(lock), mark: Some(file), database: database_path };
     // Held until the end: sled can panic when its last handle is dropped on a disk that refuses.

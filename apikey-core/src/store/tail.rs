@@ -4,6 +4,7 @@
 //! will share an fsync share a transaction, too, and until then they are read from here.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
@@ -25,6 +26,8 @@ struct State {
     /// The newest image of each key, and the holder of each imported digest, with the number of the batch that has it.
     records: HashMap<u128, (u64, Option<Vec<u8>>)>,
     imported: HashMap<Digest, (u64, Option<u128>)>,
+    /// A batch was lost: nothing after it may be written, and nobody may think that it was.
+    broken: bool,
 }
 
 impl Tail {
@@ -59,18 +62,24 @@ impl Tail {
 
     /// Writes what waits, if anything does. It is read from here until it can be read there; what could not be written
     /// stays here.
-    pub(super) fn write<E>(&self, write: impl FnOnce(&Batch) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn write(&self, write: impl FnOnce(&Batch) -> io::Result<()>) -> io::Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
+        if state.broken {
+            return Err(io::Error::other("an earlier change could not be written"));
+        }
         if state.batch.writes.is_empty() {
             return Ok(());
         }
         let batch = std::mem::take(&mut state.batch);
         let number = state.number;
         state.number += 1;
+        // Until the opposite is known, also if this panics.
+        state.broken = true;
         drop(state);
         write(&batch)?;
         let mut state = self.lock();
+        state.broken = false;
         for one in &batch.writes {
             if state.records.get(&one.id).is_some_and(|(held, _)| *held <= number) {
                 state.records.remove(&one.id);
@@ -120,12 +129,12 @@ mod tests {
             assert_eq!(tail.record(2), Some(None), "also while it is written");
             assert_eq!(batch.writes.iter().map(|write| write.id).collect::<Vec<_>>(), [1, 2, 2]);
             assert_eq!(batch.head, [2]);
-            Ok::<_, ()>(())
+            Ok(())
         };
         tail.write(seen).unwrap();
         assert_eq!((tail.record(1), tail.record(2)), (None, None));
         assert_eq!((tail.imported(&[1; 32]), tail.imported(&[2; 32])), (None, None));
-        tail.write(|_| Err("there is nothing to write")).unwrap();
+        tail.write(|_| Err(io::Error::other("there is nothing to write"))).unwrap();
     }
 
     #[test]
@@ -134,13 +143,13 @@ mod tests {
         tail.add(batch(1, Some(1), 1));
         tail.write(|_| {
             tail.add(batch(1, Some(2), 2));
-            Ok::<_, ()>(())
+            Ok(())
         })
         .unwrap();
         assert_eq!((tail.record(1), tail.imported(&[1; 32])), (Some(Some(vec![2])), None));
         tail.write(|batch| {
             assert_eq!(batch.writes.len(), 1);
-            Ok::<_, ()>(())
+            Ok(())
         })
         .unwrap();
         assert_eq!(tail.record(1), None);
@@ -150,7 +159,10 @@ mod tests {
     fn what_could_not_be_written_is_still_read_from_here() {
         let tail = Tail::default();
         tail.add(batch(1, Some(1), 1));
-        assert_eq!(tail.write(|_| Err("full")), Err("full"));
+        let full = || Err(io::ErrorKind::StorageFull.into());
+        assert_eq!(tail.write(|_| full()).unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(tail.record(1), Some(Some(vec![1])));
+        // Who waited for the same batch must not take an empty tail for a written one.
+        tail.write(|_| Ok(())).unwrap_err();
     }
 }
