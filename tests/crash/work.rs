@@ -185,6 +185,10 @@ impl<'a> Worker<'a> {
             self.keys.get_mut(id).unwrap().token = Some(token.clone());
             Outcome::Rotated(token)
         });
+        if matches!(lap, Lap::Brief) {
+            // To the model it is over when the call has returned, which can take less: the clock has steps of 4 ms.
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
         self.end(rotated);
     }
 

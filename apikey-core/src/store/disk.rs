@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, IVec, Tree};
@@ -17,6 +18,7 @@ use crate::event::{Checkpoint, Head};
 use crate::record::{Record, SecretForm};
 
 use super::flush::Flusher;
+use super::stuck;
 use super::tail::Tail;
 
 const HEAD: &[u8] = b"head";
@@ -27,6 +29,12 @@ const CHECKPOINT: &[u8] = b"checkpoint";
 const MOST_WAITING: usize = 10_000;
 
 pub(super) struct Disk {
+    open: Arc<Open>,
+    directory: PathBuf,
+}
+
+/// Apart, so that a database that has failed can be dropped by another thread.
+pub(super) struct Open {
     /// Records by id.
     keys: Tree,
     /// Ids by owner: owner, a zero byte, id.
@@ -113,7 +121,7 @@ impl Disk {
             true => Some(OpenOptions::new().read(true).write(true).open(directory.join("db"))?),
             false => None,
         };
-        Ok(Self {
+        let open = Open {
             keys: db.open_tree("keys")?,
             owners: db.open_tree("owners")?,
             imported: db.open_tree("imported")?,
@@ -127,7 +135,8 @@ impl Disk {
             synced_blobs: Mutex::default(),
             #[cfg(test)]
             faults: Faults::default(),
-        })
+        };
+        Ok(Self { open: Arc::new(open), directory: directory.to_owned() })
     }
 
     /// A record as the last change has left it, also if that waits to be written.
@@ -137,7 +146,7 @@ impl Disk {
         // In this order: what leaves the tail is in the tree before.
         let frame = match self.tail.record(id) {
             Some(waiting) => waiting.map(IVec::from),
-            None => self.keys.get(id.to_be_bytes())?,
+            None => self.flusher.noted(self.keys.get(id.to_be_bytes()))?,
         };
         let Some(frame) = frame else { return Ok(None) };
         Ok(Some((codec::decode(&frame)?, frame)))
@@ -148,7 +157,7 @@ impl Disk {
         let start = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(id.to_be_bytes()));
         let range = self.keys.range((start, std::ops::Bound::<[u8; 16]>::Unbounded));
         range.map(|item| {
-            let (id, frame) = item?;
+            let (id, frame) = self.flusher.noted(item)?;
             Ok((number(&id)?, frame))
         })
     }
@@ -173,7 +182,7 @@ impl Disk {
     pub(super) fn imported(&self, digest: &Digest) -> Result<Option<u128>, StoreError> {
         match self.tail.imported(digest) {
             Some(waiting) => Ok(waiting),
-            None => self.imported.get(digest)?.map(|id| number(&id)).transpose(),
+            None => self.flusher.noted(self.imported.get(digest))?.map(|id| number(&id)).transpose(),
         }
     }
 
@@ -203,17 +212,23 @@ impl Disk {
     /// Takes entries over. Not durable before [`sync`](Self::sync), and not all at once: for a new store only.
     pub(super) fn load(&self, load: Load) -> Result<(), StoreError> {
         let Load { keys, owners, imported, events, uses } = load;
-        self.keys.apply_batch(keys)?;
-        self.owners.apply_batch(owners)?;
-        self.imported.apply_batch(imported)?;
-        self.events.apply_batch(events)?;
-        Ok(self.uses.apply_batch(uses)?)
+        let pairs = [
+            (&self.keys, keys),
+            (&self.owners, owners),
+            (&self.imported, imported),
+            (&self.events, events),
+            (&self.uses, uses),
+        ];
+        for (tree, batch) in pairs {
+            self.flusher.noted(tree.apply_batch(batch))?;
+        }
+        Ok(())
     }
 
     /// Says where history begins and stands, for what was loaded.
     pub(super) fn set_head(&self, head: &[u8], checkpoint: &[u8]) -> Result<(), StoreError> {
-        self.meta.insert(CHECKPOINT, checkpoint)?;
-        self.meta.insert(HEAD, head)?;
+        self.flusher.noted(self.meta.insert(CHECKPOINT, checkpoint))?;
+        self.flusher.noted(self.meta.insert(HEAD, head))?;
         Ok(())
     }
 
@@ -232,7 +247,7 @@ impl Disk {
             meta.insert(CHECKPOINT, checkpoint)?;
             Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())
         });
-        forgotten.map_err(|error| match error {
+        self.flusher.noted(forgotten).map_err(|error| match error {
             TransactionError::Abort(never) => match never {},
             TransactionError::Storage(error) => error.into(),
         })
@@ -243,7 +258,7 @@ impl Disk {
     }
 
     pub(super) fn set_meta(&self, frame: Vec<u8>) -> Result<(), StoreError> {
-        self.meta.insert(META, frame)?;
+        self.flusher.noted(self.meta.insert(META, frame))?;
         Ok(self.sync()?)
     }
 
@@ -297,7 +312,7 @@ impl Disk {
             meta.insert(HEAD, batch.head.as_slice())?;
             Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())
         });
-        written.map_err(|error| match error {
+        self.flusher.noted(written).map_err(|error| match error {
             TransactionError::Abort(never) => match never {},
             TransactionError::Storage(error) => io_error(error),
         })
@@ -356,7 +371,7 @@ impl Disk {
         for chunk in uses.chunks(10_000) {
             let mut batch = sled::Batch::default();
             chunk.iter().for_each(|(secret, second)| batch.insert(secret, &second.to_le_bytes()));
-            self.uses.apply_batch(batch)?;
+            self.flusher.noted(self.uses.apply_batch(batch))?;
         }
         Ok(())
     }
@@ -364,10 +379,27 @@ impl Disk {
     fn forget_uses(&self, digests: &[Digest]) -> Result<(), StoreError> {
         for digest in digests {
             if let Some((half, _)) = digest.split_first_chunk::<16>() {
-                self.uses.remove(half)?;
+                self.flusher.noted(self.uses.remove(half))?;
             }
         }
         Ok(())
+    }
+}
+
+impl Deref for Disk {
+    type Target = Open;
+
+    fn deref(&self) -> &Open {
+        &self.open
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Each tree flushes when it is dropped, and nobody looks after that: what is flushed already does not wait.
+        if self.flusher.flush().is_err() {
+            stuck::drop_apart(self.directory.clone(), self.open.clone());
+        }
     }
 }
 

@@ -117,6 +117,25 @@ fn after_a_failure_nothing_is_acknowledged_until_the_store_is_reopened() {
     }
 }
 
+/// The records may hold what nobody was told.
+#[test]
+fn after_a_failure_no_conflict_is_told() {
+    for fault in BOTH {
+        let store = store();
+        let key = create(&store);
+        refuse(&store, fault);
+        let rotate = || store.rotate(key.info.id(), Overlap::For(TimeDelta::hours(1))).map(drop);
+        let disable = || store.update(key.info.id(), KeyUpdate::new().disabled(true)).map(drop);
+        let unknown = || store.revoke(KeyId::from_u128(7), "unknown");
+        let changes: [&dyn Fn() -> Result<(), StoreError>; 6] =
+            [&rotate, &rotate, &disable, &rotate, &disable, &unknown];
+        for change in changes {
+            let error = change().unwrap_err();
+            assert!(matches!(error, StoreError::NotDurable { .. } | StoreError::Io { .. }), "{error:?}");
+        }
+    }
+}
+
 #[test]
 fn a_rotation_that_meets_an_unwritten_first_use_ends() {
     let store = store();

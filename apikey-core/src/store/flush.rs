@@ -5,6 +5,7 @@
 //! the error at once and wakes the first. So a thread looks after each flush that takes long.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,6 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) struct Flusher {
     db: Db,
+    /// An operation has failed: sled may wait for ever in the next flush.
+    failed: AtomicBool,
     watch: Arc<Watch>,
     rescuer: Option<JoinHandle<()>>,
     /// No transaction may queue inside sled while a flush waits: it would wait with locks held that a rescue needs.
@@ -47,7 +50,20 @@ impl Flusher {
         let (watched, database) = (watch.clone(), db.clone());
         let rescuer = std::thread::Builder::new().name("apikey-flush".into());
         let rescuer = rescuer.spawn(move || watched.rescue(&database))?;
-        Ok(Self { db, watch, rescuer: Some(rescuer), gate: Mutex::new(()) })
+        let failed = AtomicBool::new(false);
+        Ok(Self { db, failed, watch, rescuer: Some(rescuer), gate: Mutex::new(()) })
+    }
+
+    /// Notes whether an operation has failed.
+    pub(super) fn noted<T, E>(&self, result: Result<T, E>) -> Result<T, E> {
+        if result.is_err() {
+            self.failed.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
     }
 
     /// Keeps flushes out while something is written.
@@ -58,13 +74,16 @@ impl Flusher {
     /// Hands all that is written to the operating system.
     pub(super) fn flush(&self) -> io::Result<()> {
         let _gate = self.gate();
+        if self.has_failed() {
+            return Err(io::Error::other("the database has failed before"));
+        }
         self.watch.begin();
         let flushed = quietly(|| self.db.flush());
         self.watch.end();
-        match flushed {
+        self.noted(match flushed {
             Ok(flushed) => flushed.map(|_| ()).map_err(io_error),
             Err(panic) => Err(io::Error::other(format!("the database panicked: {panic}"))),
-        }
+        })
     }
 }
 

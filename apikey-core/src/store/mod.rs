@@ -22,6 +22,7 @@ mod open;
 mod restore;
 mod salvage;
 mod schedule;
+mod stuck;
 mod tail;
 mod transfer;
 mod writer;

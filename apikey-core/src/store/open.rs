@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ use super::directory::{
 };
 use super::disk::{Disk, imported_digests, owner_key};
 use super::mark::{Mark, MarkFile};
+use super::stuck;
 use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
 
@@ -88,15 +90,18 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
     sync_all(&database_path).map_err(io)?;
     let database = sled_at(&database_path, path)?;
-    // sled has renamed its new snapshot and freed log that only the old one needed. The name must be on disk before
-    // anything of that: without its snapshot, a log with holes is read as far as the first one.
-    sync_directory(&database_path).map_err(io)?;
-    make_all_private(&database_path).map_err(io)?;
-    let opened = Opened { temporary: None, lock: Some(lock), mark: Some(file), database: database_path };
     // Held until the end: sled can panic when its last handle is dropped on a disk that refuses.
     let held = database.clone();
     // Damage can make sled panic here, too.
-    let result = match quietly(|| finish(options, path, database, opened, Some(mark))) {
+    let result = quietly(|| {
+        // sled has renamed its new snapshot and freed log that only the old one needed. The name must be on disk before
+        // anything of that: without its snapshot, a log with holes is read as far as the first one.
+        sync_directory(&database_path).map_err(io)?;
+        make_all_private(&database_path).map_err(io)?;
+        let opened = Opened { temporary: None, lock: Some(lock), mark: Some(file), database: database_path };
+        finish(options, path, database, opened, Some(mark))
+    });
+    let result = match result {
         Ok(result) => result,
         Err(panic) => Err(match quietly(|| held.flush()) {
             Ok(Err(sled::Error::Io(source))) => OpenError::io(path, source),
@@ -106,8 +111,11 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
             }
         }),
     };
-    // What it says then, the error says already.
-    let _ = quietly(|| drop(held));
+    match &result {
+        Ok(_) => drop(held),
+        // On a disk that refuses that may take for ever; what it says then, the error says already.
+        Err(_) => stuck::drop_apart(path.join(DATABASE), Arc::new(held)),
+    }
     result
 }
 
@@ -138,7 +146,11 @@ fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
     }
     match opened {
         Ok(Ok(database)) => Ok(database),
-        Ok(Err(error)) if is_locked(&error) => Err(OpenError::InUse { path: path.to_owned() }),
+        Ok(Err(error)) if is_locked(&error) => match stuck::take_over(database) {
+            Ok(true) => sled_at(database, path),
+            Ok(false) => Err(OpenError::InUse { path: path.to_owned() }),
+            Err(source) => Err(OpenError::io(path, source)),
+        },
         Ok(Err(sled::Error::Io(source))) => Err(OpenError::io(path, source)),
         Ok(Err(error)) => Err(damaged("the database does not open", Some(error.into()))),
         Err(panic) => Err(damaged(&format!("the database panics when it is opened: {panic}"), None)),

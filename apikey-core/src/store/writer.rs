@@ -98,8 +98,9 @@ impl Inner {
         let mut writer = self.writer();
         self.write_first_uses(&mut writer, disk);
         let (outcomes, took) = loop {
-            let changes = decide(&mut writer, disk)?;
-            let stage = self.stage(&mut writer, disk, &changes).map_err(|error| self.cut_all(&changes, error))?;
+            let changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
+            let stage = self.stage(&mut writer, disk, &changes);
+            let stage = stage.map_err(|error| self.doubt(self.cut_all(&changes, error)))?;
             // Before anything is taken away: nothing earlier of these keys may widen them again, or show a successor
             // that is about to be replaced.
             self.commit.announce(stage.staged.iter().map(|one| one.pending.clone()));
@@ -260,6 +261,14 @@ impl Inner {
         disk.accept(batch).map_err(|source| self.failed(took, source))?;
         self.commit.written_now(head);
         Ok(took)
+    }
+
+    /// After a failure the records may hold what nobody was told: an answer that rests on them is none.
+    fn doubt(&self, error: StoreError) -> StoreError {
+        match (self.commit.check(), &error) {
+            (Err(source), StoreError::Conflict(_) | StoreError::NotFound(_)) => StoreError::Io { source },
+            _ => error,
+        }
     }
 
     /// What the changes take away ends although their records cannot be read; the error to tell.
