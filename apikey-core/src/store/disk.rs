@@ -18,6 +18,7 @@ use crate::event::{Checkpoint, Head};
 use crate::record::{Record, SecretForm};
 
 use super::flush::Flusher;
+use super::parts;
 use super::stuck;
 use super::tail::Tail;
 
@@ -28,6 +29,9 @@ const CHECKPOINT: &[u8] = b"checkpoint";
 /// Above this many changes a transaction becomes slow (and its memory large).
 const MOST_WAITING: usize = 10_000;
 
+/// How often a record is read again that does not fit together.
+const MOST_TRIES: usize = 20;
+
 pub(super) struct Disk {
     open: Arc<Open>,
     directory: PathBuf,
@@ -35,8 +39,10 @@ pub(super) struct Disk {
 
 /// Apart, so that a database that has failed can be dropped by another thread.
 pub(super) struct Open {
-    /// Records by id.
+    /// Records by id; of a large one the first part.
     keys: Tree,
+    /// The other parts of large records, by id and number.
+    parts: Tree,
     /// Ids by owner: owner, a zero byte, id.
     owners: Tree,
     /// Ids by the digest of imported keys, so that none is taken twice.
@@ -99,6 +105,7 @@ pub(super) struct Write {
 #[derive(Default)]
 pub(super) struct Load {
     keys: sled::Batch,
+    parts: sled::Batch,
     owners: sled::Batch,
     imported: sled::Batch,
     pub(super) events: sled::Batch,
@@ -108,7 +115,8 @@ pub(super) struct Load {
 impl Load {
     pub(super) fn record(&mut self, record: &Record, frame: &[u8]) {
         let id = record.id.to_be_bytes();
-        self.keys.insert(&id, frame);
+        self.keys.insert(&id, parts::first(frame));
+        parts::others(id, frame).for_each(|(key, part)| self.parts.insert(&key, part));
         self.owners.insert(owner_key(&record.owner, record.id), &[]);
         imported_digests(record).for_each(|digest| self.imported.insert(&digest, &id));
     }
@@ -123,6 +131,7 @@ impl Disk {
         };
         let open = Open {
             keys: db.open_tree("keys")?,
+            parts: db.open_tree("parts")?,
             owners: db.open_tree("owners")?,
             imported: db.open_tree("imported")?,
             events: db.open_tree("events")?,
@@ -146,20 +155,44 @@ impl Disk {
         // In this order: what leaves the tail is in the tree before.
         let frame = match self.tail.record(id) {
             Some(waiting) => waiting.map(IVec::from),
-            None => self.flusher.noted(self.keys.get(id.to_be_bytes()))?,
+            None => {
+                let first = self.flusher.noted(self.keys.get(id.to_be_bytes()))?;
+                first.map_or(Ok(None), |first| self.whole(id, first))?
+            }
         };
         let Some(frame) = frame else { return Ok(None) };
         Ok(Some((codec::decode(&frame)?, frame)))
+    }
+
+    /// The frame that begins so; `None` if the record was deleted meanwhile.
+    fn whole(&self, id: u128, first: IVec) -> Result<Option<IVec>, StoreError> {
+        let key = id.to_be_bytes();
+        let part = |key| self.flusher.noted(self.parts.get(key)).map_err(StoreError::from);
+        let mut first = first;
+        for _ in 0..MOST_TRIES {
+            match parts::join(key, &first, part) {
+                Ok(joined) => return Ok(Some(joined.map_or(first, IVec::from))),
+                // Changed while it was read: no reader keeps the writer out.
+                Err(StoreError::Io { source }) if source.kind() == io::ErrorKind::InvalidData => {}
+                Err(error) => return Err(error),
+            }
+            std::thread::yield_now();
+            let Some(again) = self.flusher.noted(self.keys.get(key))? else { return Ok(None) };
+            first = again;
+        }
+        parts::join(key, &first, part).map(|joined| Some(joined.map_or(first, IVec::from)))
     }
 
     /// Records by id, after one, as they are written.
     pub(super) fn records(&self, after: Option<u128>) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let start = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(id.to_be_bytes()));
         let range = self.keys.range((start, std::ops::Bound::<[u8; 16]>::Unbounded));
-        range.map(|item| {
-            let (id, frame) = self.flusher.noted(item)?;
-            Ok((number(&id)?, frame))
-        })
+        let frame = |item: sled::Result<(IVec, IVec)>| -> Result<_, StoreError> {
+            let (id, first) = self.flusher.noted(item)?;
+            let id = number(&id)?;
+            Ok(self.whole(id, first)?.map(|frame| (id, frame)))
+        };
+        range.filter_map(move |item| frame(item).transpose())
     }
 
     pub(super) fn ids_of(
@@ -211,9 +244,10 @@ impl Disk {
 
     /// Takes entries over. Not durable before [`sync`](Self::sync), and not all at once: for a new store only.
     pub(super) fn load(&self, load: Load) -> Result<(), StoreError> {
-        let Load { keys, owners, imported, events, uses } = load;
+        let Load { keys, parts, owners, imported, events, uses } = load;
         let pairs = [
             (&self.keys, keys),
+            (&self.parts, parts),
             (&self.owners, owners),
             (&self.imported, imported),
             (&self.events, events),
@@ -284,20 +318,28 @@ impl Disk {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
         let _gate = self.flusher.gate();
-        let trees = (&self.keys, &self.owners, &self.imported, &self.events, &self.meta);
-        let written = trees.transaction(|(keys, owners, imported, events, meta)| {
+        let trees = (&self.keys, &self.parts, &self.owners, &self.imported, &self.events, &self.meta);
+        let written = trees.transaction(|(keys, others, owners, imported, events, meta)| {
             for write in &batch.writes {
                 let id = write.id.to_be_bytes();
                 let owner = owner_key(&write.owner, write.id);
+                let old = match &write.record {
+                    Some(record) => keys.insert(&id, parts::first(record))?,
+                    None => keys.remove(&id)?,
+                };
+                for key in old.iter().flat_map(|old| parts::keys(id, old)) {
+                    others.remove(&key)?;
+                }
                 match &write.record {
                     Some(record) => {
-                        keys.insert(&id, record.as_slice())?;
+                        for (key, part) in parts::others(id, record) {
+                            others.insert(&key, part)?;
+                        }
                         if write.is_new {
                             owners.insert(owner, &[])?;
                         }
                     }
                     None => {
-                        keys.remove(&id)?;
                         owners.remove(owner)?;
                     }
                 }

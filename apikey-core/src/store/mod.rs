@@ -19,6 +19,7 @@ mod manage;
 mod mark;
 mod old;
 mod open;
+mod parts;
 mod restore;
 mod salvage;
 mod schedule;

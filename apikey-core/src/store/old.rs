@@ -18,6 +18,7 @@ use super::directory::{CREATING, DATABASE, LOCK, remove_unfinished_snapshots};
 use super::flush::Flusher;
 use super::mark::{Mark, MarkFile};
 use super::open::Meta;
+use super::parts;
 
 /// The database of an old store, opened as a copy: opening it may write.
 pub(super) struct Old {
@@ -123,8 +124,17 @@ impl Old {
         mut each: impl FnMut(u128, Option<Record>, &IVec) -> Result<(), E>,
     ) -> Result<(), E> {
         let (mut records, mut sum) = (0, 0u128);
-        let whole = self.scan("keys", |key, frame| {
-            let Some(id) = <[u8; 16]>::try_from(key.as_ref()).ok().map(u128::from_be_bytes) else { return Ok(()) };
+        let others = self.tree("parts");
+        let part = |key| match quietly(|| others.as_ref().map(|others| others.get(key))) {
+            Ok(Some(Ok(part))) => Ok(part),
+            _ => Err(io::Error::other("a part of a record cannot be read")),
+        };
+        let whole = self.scan("keys", |key, first| {
+            let Ok(key) = <[u8; 16]>::try_from(key.as_ref()) else { return Ok(()) };
+            let id = u128::from_be_bytes(key);
+            // What lacks a part is told as it stands: it decodes to nothing.
+            let joined = parts::join(key, first, part).ok().flatten().map(IVec::from);
+            let frame = joined.as_ref().unwrap_or(first);
             records += 1;
             sum = sum.wrapping_add(record_hash(frame));
             each(id, codec::decode::<Record>(frame).ok().filter(|record| record.id == id), frame)
