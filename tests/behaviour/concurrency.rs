@@ -396,3 +396,41 @@ fn a_close_during_verifications_and_changes_makes_them_unavailable() {
         }
     }
 }
+
+/// A large record is stored in parts; whoever reads it meanwhile sees one state or the other.
+#[test]
+fn a_large_record_is_read_whole_while_it_changes() {
+    let store = KeyStore::temporary().unwrap();
+    let large = |word: &str| (0..30).map(|at| (format!("entry{at}"), word.repeat(100))).collect::<Vec<_>>();
+    let key = large("one").into_iter().fold(alice(), |key, (name, value)| key.metadata(name, value));
+    let id = store.create(key).unwrap().info.id();
+    let small = store.create(alice()).unwrap().info.id();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let _done = Finally(|| done.store(true, SeqCst));
+            for turn in 0..300 {
+                let word = ["one", "two"][turn % 2];
+                let update = large(word).into_iter().fold(KeyUpdate::new(), |update, (name, value)| {
+                    // Now and then it is small again, and its other parts go.
+                    match turn % 7 {
+                        0 => update.without_metadata(name),
+                        _ => update.metadata(name, value),
+                    }
+                });
+                store.update(id, update).unwrap();
+            }
+        });
+        let mut seen = HashSet::new();
+        while !done.load(SeqCst) {
+            let page = store.list(&KeyFilter::default()).unwrap().keys;
+            assert_eq!(page.iter().map(apikey::KeyInfo::id).collect::<Vec<_>>(), [id, small]);
+            for info in [store.get(id).unwrap().unwrap(), page[0].clone()] {
+                let words: HashSet<String> = info.metadata().values().map(|value| value[..3].to_owned()).collect();
+                assert!(words.len() <= 1, "{words:?}");
+                seen.extend(words);
+            }
+        }
+        assert_eq!(seen.len(), 2);
+    });
+}
