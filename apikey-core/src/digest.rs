@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+use sha2::block_api::compress256;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -10,6 +11,14 @@ use crate::token::BODY_CHARS;
 
 /// 32 bytes that stand for a secret.
 pub(crate) type Digest = [u8; 32];
+
+/// The first half of a digest: enough to know a secret again that was verified before.
+pub(crate) type Half = [u8; 16];
+
+#[inline]
+pub(crate) fn half(digest: &Digest) -> Half {
+    digest.first_chunk().copied().unwrap_or_default()
+}
 
 /// First byte under every digest, so that a later form cannot be mistaken for this one.
 const VERSION: u8 = 1;
@@ -70,12 +79,13 @@ impl Digester {
     }
 
     /// The digest of one of the store's own secrets. 55 bytes: exactly one block of SHA-256.
+    #[inline]
     pub(crate) fn own(&self, body: &[u8; BODY_CHARS]) -> Digest {
-        let mut message = [VERSION; 1 + BODY_CHARS];
-        if let Some((_, rest)) = message.split_first_mut() {
-            rest.copy_from_slice(body);
+        let block = own_block(body);
+        match &self.keyed {
+            None => one_block(&block),
+            Some(_) => self.of(block.split_at(1 + BODY_CHARS).0),
         }
-        self.of(&message)
     }
 
     /// What is stored for a key issued elsewhere, given the digest its issuer stored: itself, under the pepper if
@@ -102,6 +112,33 @@ impl Digester {
     }
 }
 
+/// What is digested, and the padding that SHA-256 asks for: a one bit, zeros, the length in bits.
+#[inline]
+fn own_block(body: &[u8; BODY_CHARS]) -> [u8; 64] {
+    const PADDING: [u8; 9] = [0x80, 0, 0, 0, 0, 0, 0, 1, 0xb8];
+    const { assert!((1 + BODY_CHARS) * 8 == 0x1b8 && 1 + BODY_CHARS + PADDING.len() == 64) };
+    let mut block = [VERSION; 64];
+    let (message, padding) = block.split_at_mut(1 + BODY_CHARS);
+    message.split_at_mut(1).1.copy_from_slice(body);
+    padding.copy_from_slice(&PADDING);
+    block
+}
+
+/// SHA-256 of a message that is padded already: a third cheaper than to have the general code pad it.
+#[inline]
+fn one_block(block: &[u8; 64]) -> Digest {
+    /// FIPS 180-4, section 5.3.3.
+    const FIRST: [u32; 8] =
+        [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+    let mut state = FIRST;
+    compress256(&mut state, std::slice::from_ref(block));
+    let mut digest = [0; 32];
+    for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    digest
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -110,12 +147,13 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum ImportedDigest {
     Sha256([u8; 32]),
-    Sha512(Box<[u8; 64]>),
+    Sha512([u8; 64]),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const BODY: &[u8; 54] = b"02yDXp0LU9xkmhF27wr7JX0123456789ABCDEFGHIJKLMNOPQRSTUV";
 
@@ -140,5 +178,16 @@ mod tests {
     #[test]
     fn debug_hides_the_pepper() {
         assert_eq!(format!("{:?}", Pepper::new(3, b"hidden")), "Pepper(3, [REDACTED])");
+    }
+
+    proptest! {
+        #[test]
+        fn one_block_is_sha_256(body in proptest::collection::vec(any::<u8>(), BODY_CHARS)) {
+            let body: [u8; BODY_CHARS] = body.try_into().unwrap();
+            let mut message = vec![VERSION];
+            message.extend(body);
+            let whole: Digest = Sha256::digest(&message).into();
+            prop_assert_eq!(Digester::plain().own(&body), whole);
+        }
     }
 }

@@ -57,6 +57,7 @@ impl Interner {
     }
 
     /// The text of a number that [`number`](Self::number) gave.
+    #[inline]
     pub(crate) fn text(&self, number: u32) -> &str {
         usize::try_from(number).ok().and_then(|number| self.texts.get(number)).map_or("", |text| text)
     }

@@ -26,6 +26,7 @@ mod key_id;
 mod key_info;
 mod key_line;
 mod key_update;
+mod memo;
 mod new_key;
 mod permission;
 mod quiet;

@@ -98,19 +98,65 @@ pub(crate) fn format(prefix: &str, body: &[u8; BODY_CHARS]) -> ApiKey {
     ApiKey::new(token)
 }
 
-/// The id and secret of a token in the form of one of `prefixes`; `None` for a wrong length, prefix or checksum.
-/// Foreign characters are left to the digest, which no such text matches.
-pub(crate) fn parse<'a>(token: &'a [u8], prefixes: &[Box<str>]) -> Option<&'a [u8; BODY_CHARS]> {
-    let prefix = prefixes.iter().find(|prefix| {
-        token.len() == prefix.len() + 1 + TAIL_CHARS
-            && token.starts_with(prefix.as_bytes())
-            && token.get(prefix.len()) == Some(&b'_')
-    })?;
-    let (before, check) = token.split_last_chunk::<CHECK_CHARS>()?;
-    if !base62::is_u32(check, crc32fast::hash(before)) {
-        return None;
+/// The prefixes that a store knows, made ready to be looked for: the one of new tokens, then those accepted.
+pub(crate) struct Prefixes(Box<[Prefix]>);
+
+struct Prefix {
+    text: Box<str>,
+    /// The first 16 bytes of its tokens, as far as they are the same in all of them, and which those are.
+    head: u128,
+    mask: u128,
+    /// The checksum goes over the prefix first: it goes on from here.
+    check: crc32fast::Hasher,
+}
+
+impl Prefixes {
+    pub(crate) fn new(prefixes: impl IntoIterator<Item = String>) -> Self {
+        Self(prefixes.into_iter().map(Prefix::new).collect())
     }
-    before.get(prefix.len() + 1..)?.try_into().ok()
+
+    /// The prefix of new tokens.
+    pub(crate) fn own(&self) -> &str {
+        self.0.first().map_or("", |prefix| &prefix.text)
+    }
+
+    pub(crate) fn knows(&self, text: &str) -> bool {
+        self.0.iter().any(|prefix| *prefix.text == *text)
+    }
+
+    /// The id and secret of a token in the form of one of the prefixes; `None` for a wrong length, prefix or checksum.
+    /// Foreign characters are left to the digest, which no such text matches.
+    #[inline]
+    pub(crate) fn parse<'a>(&self, token: &'a [u8]) -> Option<&'a [u8; BODY_CHARS]> {
+        let head = u128::from_le_bytes(*token.first_chunk()?);
+        self.0.iter().find_map(|prefix| prefix.parse(token, head))
+    }
+}
+
+impl Prefix {
+    fn new(text: String) -> Self {
+        let (mut head, mut mask) = ([0; 16], [0; 16]);
+        for ((head, mask), byte) in head.iter_mut().zip(&mut mask).zip(text.bytes()) {
+            (*head, *mask) = (byte, 0xff);
+        }
+        let mut check = crc32fast::Hasher::new();
+        check.update(text.as_bytes());
+        check.update(b"_");
+        Self { text: text.into(), head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask), check }
+    }
+
+    #[inline]
+    fn parse<'a>(&self, token: &'a [u8], head: u128) -> Option<&'a [u8; BODY_CHARS]> {
+        let (before, tail) = token.split_last_chunk::<TAIL_CHARS>()?;
+        // A prefix has 16 characters at most, so it is in the head.
+        if before.len() != self.text.len() + 1 || head & self.mask != self.head || before.last() != Some(&b'_') {
+            return None;
+        }
+        let (body, check) = tail.split_first_chunk::<BODY_CHARS>()?;
+        let mut sum = self.check.clone();
+        sum.update(body);
+        base62::is_u32(check.try_into().ok()?, sum.finalize()).then_some(body)
+    }
 }
 
 /// The id within a body; it is one only after the digest has matched.
@@ -137,8 +183,12 @@ mod tests {
     /// python3: "ak_" + base62(id) + secret + base62(zlib.crc32(all before))
     const TOKEN: &str = "ak_02yDXp0LU9xkmhF27wr7JX0123456789ABCDEFGHIJKLMNOPQRSTUV2kAcLU";
 
-    fn ak() -> [Box<str>; 1] {
-        ["ak".into()]
+    fn prefixes(list: &[&str]) -> Prefixes {
+        Prefixes::new(list.iter().map(|prefix| (*prefix).to_owned()))
+    }
+
+    fn ak() -> Prefixes {
+        prefixes(&["ak"])
     }
 
     #[test]
@@ -146,7 +196,7 @@ mod tests {
         let secret = Secret::from_text(b"0123456789ABCDEFGHIJKLMNOPQRSTUV");
         let body = secret.body(ID.parse().unwrap());
         assert_eq!(format("ak", &body).expose_secret(), TOKEN);
-        assert_eq!(parse(TOKEN.as_bytes(), &ak()), Some(&*body));
+        assert_eq!(ak().parse(TOKEN.as_bytes()), Some(&*body));
         assert_eq!(base62::decode_u128(id_chars(&body)).map(KeyId::from_u128), ID.parse().ok());
     }
 
@@ -157,7 +207,7 @@ mod tests {
                 let mut token = TOKEN.as_bytes().to_vec();
                 if token[at] != other {
                     token[at] = other;
-                    assert_eq!(parse(&token, &ak()), None, "{at}");
+                    assert_eq!(ak().parse(&token), None, "{at}");
                 }
             }
         }
@@ -166,7 +216,7 @@ mod tests {
     #[test]
     fn nothing_is_trimmed() {
         for token in [format!(" {TOKEN}"), format!("{TOKEN} "), format!("{TOKEN}\n"), TOKEN[1..].into(), "".into()] {
-            assert_eq!(parse(token.as_bytes(), &ak()), None);
+            assert_eq!(ak().parse(token.as_bytes()), None);
         }
     }
 
@@ -174,14 +224,14 @@ mod tests {
     fn the_prefix_is_part_of_the_token() {
         let body = Secret::generate().unwrap().body(ID.parse().unwrap());
         let token = format("acme_live", &body);
-        assert!(parse(token.expose_secret().as_bytes(), &["acme_live".into()]).is_some());
-        assert!(parse(token.expose_secret().as_bytes(), &["ak".into(), "acme_live".into()]).is_some());
-        assert!(parse(token.expose_secret().as_bytes(), &["acme_test".into()]).is_none());
-        assert!(parse(token.expose_secret().as_bytes(), &ak()).is_none());
+        assert!(prefixes(&["acme_live"]).parse(token.expose_secret().as_bytes()).is_some());
+        assert!(prefixes(&["ak", "acme_live"]).parse(token.expose_secret().as_bytes()).is_some());
+        assert!(prefixes(&["acme_test"]).parse(token.expose_secret().as_bytes()).is_none());
+        assert!(ak().parse(token.expose_secret().as_bytes()).is_none());
     }
 
     #[test]
-    fn prefixes() {
+    fn which_texts_are_prefixes() {
         for good in ["ak", "a", "acme_live", "acme_test", "a1_2", "abcdefghijklmnop"] {
             assert!(is_prefix(good), "{good}");
         }
@@ -210,7 +260,7 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_bytes_do_not_panic(token in proptest::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert_eq!(parse(&token, &ak()), None);
+            prop_assert_eq!(ak().parse(&token), None);
         }
 
         #[test]
@@ -218,7 +268,7 @@ mod tests {
             let body = Secret::generate().unwrap().body(KeyId::from_u128(id));
             let token = format(&prefix, &body);
             prop_assert_eq!(token.expose_secret().len(), prefix.len() + 61);
-            prop_assert_eq!(parse(token.expose_secret().as_bytes(), &[prefix.into()]), Some(&*body));
+            prop_assert_eq!(prefixes(&[&prefix]).parse(token.expose_secret().as_bytes()), Some(&*body));
         }
     }
 }

@@ -40,7 +40,7 @@ use crate::quiet::quietly;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::requirement::Requirement;
 use crate::time::TimeSource;
-use crate::token;
+use crate::token::Prefixes;
 use crate::verified::VerifiedKey;
 
 use commit::Commit;
@@ -80,8 +80,7 @@ pub struct KeyStore(Arc<Life>);
 struct Inner {
     index: Index,
     time: TimeSource,
-    /// The prefix of new tokens, then those accepted.
-    prefixes: Box<[Box<str>]>,
+    prefixes: Prefixes,
     rule: HeaderRule,
     store: u64,
     writer: Mutex<Writer>,
@@ -262,7 +261,7 @@ impl Inner {
         Self {
             index,
             time: options.time,
-            prefixes: prefixes.map(Into::into).collect(),
+            prefixes: Prefixes::new(prefixes),
             rule: options.rule,
             store,
             commit: Commit::new(writer.head()),
@@ -279,14 +278,15 @@ impl Inner {
 
     fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
         let token = token.as_bytes();
-        let verdict = match token::parse(token, &self.prefixes) {
-            Some(body) => self.index.verify_own(body, self.time.now_ms()),
-            None if self.index.may_be_imported(token) => self.index.verify_imported(token, self.time.now_ms()),
+        let now = || self.time.now_ms();
+        let verdict = match self.prefixes.parse(token) {
+            Some(body) => self.index.verify_own(body, now),
+            None if self.index.may_be_imported(token) => self.index.verify_imported(token, now()),
             None => Err(AuthError::Invalid),
         };
         match verdict {
-            Ok((key, first)) => {
-                if first {
+            Ok(key) => {
+                if key.word.is_first_use() {
                     self.first_use(&key);
                 }
                 Ok(key)

@@ -1,0 +1,94 @@
+//! The one loop that everything is timed in.
+//!
+//! Tokens of one length stand in one buffer, in the order in which they are visited, so that reading the token itself
+//! costs the same everywhere. A look-up begins when the one before has ended: the next place in the buffer is computed
+//! from what the last one found, and a fence keeps the processor from starting ahead on a guess. The candidates take
+//! turns in short bursts, so that what the machine does beside hits them alike, and a ratio is the median of the ratios
+//! within each round.
+
+#![allow(unsafe_code, reason = "one fence instruction")]
+
+use std::time::Instant;
+
+use apikey_bench::Tokens;
+
+/// Waits until every instruction before has ended.
+#[inline]
+fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has SSE2, and the instruction touches no memory.
+    unsafe {
+        std::arch::x86_64::_mm_lfence();
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Something that is timed: looks up `count` tokens, and says how long one took, in nanoseconds.
+pub struct Candidate<'a> {
+    pub name: &'a str,
+    burst: Box<dyn FnMut(usize) -> f64 + 'a>,
+}
+
+impl<'a> Candidate<'a> {
+    /// `check` returns 1 for the right answer, made from what it found, and anything else for a wrong one.
+    pub fn new(name: &'a str, tokens: &'a Tokens, check: impl Fn(&str) -> u32 + 'a) -> Self {
+        // Every token must be answered right; a wrong answer would also skip some.
+        for probe in 0..tokens.len().min(1000) {
+            assert_eq!(check(tokens.get(probe)), 1, "{name} answers what is expected");
+        }
+        let mut at = 0;
+        let burst = move |count: usize| {
+            let start = Instant::now();
+            for _ in 0..count {
+                fence();
+                let step = check(std::hint::black_box(tokens.get(at)));
+                at += usize::try_from(step).unwrap();
+                if at >= tokens.len() {
+                    at = 0;
+                }
+            }
+            fence();
+            start.elapsed().as_nanos() as f64 / count as f64
+        };
+        Self { name, burst: Box::new(burst) }
+    }
+}
+
+/// What one candidate took, in nanoseconds a look-up, round by round.
+pub struct Times(Vec<f64>);
+
+impl Times {
+    pub fn median(&self) -> f64 {
+        median(self.0.clone())
+    }
+
+    pub fn least(&self) -> f64 {
+        self.0.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+
+    /// The median over the rounds of this time over the other's in the same round.
+    pub fn over(&self, other: &Self) -> f64 {
+        median(self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect())
+    }
+}
+
+pub fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+/// Lets the candidates take turns.
+pub fn race(candidates: &mut [Candidate<'_>], rounds: usize, burst: usize) -> Vec<Times> {
+    let mut times: Vec<Times> = candidates.iter().map(|_| Times(Vec::with_capacity(rounds))).collect();
+    for round in 0..=rounds {
+        for (candidate, times) in candidates.iter_mut().zip(&mut times) {
+            let took = (candidate.burst)(burst);
+            // The first round warms the caches.
+            if round > 0 {
+                times.0.push(took);
+            }
+        }
+    }
+    times
+}
