@@ -7,7 +7,7 @@ use sha2::block_api::compress256;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::token::BODY_CHARS;
+use crate::token::{self, BODY_CHARS, Tail};
 
 /// 32 bytes that stand for a secret.
 pub(crate) type Digest = [u8; 32];
@@ -79,12 +79,20 @@ impl Digester {
     }
 
     /// The digest of one of the store's own secrets. 55 bytes: exactly one block of SHA-256.
-    #[inline]
     pub(crate) fn own(&self, body: &[u8; BODY_CHARS]) -> Digest {
-        let block = own_block(body);
+        let mut message = [VERSION; 1 + BODY_CHARS];
+        if let Some((_, rest)) = message.split_first_mut() {
+            rest.copy_from_slice(body);
+        }
+        self.of(&message)
+    }
+
+    /// The same for a token that is presented.
+    #[inline]
+    pub(crate) fn presented(&self, tail: &Tail) -> Digest {
         match &self.keyed {
-            None => one_block(&block),
-            Some(_) => self.of(block.split_at(1 + BODY_CHARS).0),
+            None => one_block(&padded(tail)),
+            Some(_) => self.own(token::body(tail)),
         }
     }
 
@@ -112,16 +120,34 @@ impl Digester {
     }
 }
 
-/// What is digested, and the padding that SHA-256 asks for: a one bit, zeros, the length in bits.
+/// The block under the digest: the version, the body, and the padding that SHA-256 asks for, which is a one bit, zeros
+/// and the length in bits.
+///
+/// The byte before the body becomes the version, and everything else is copied in the pieces in which the hash reads it.
+/// Copied byte by byte to where it belongs, it would have to reach the cache before it can be read: ten nanoseconds.
 #[inline]
-fn own_block(body: &[u8; BODY_CHARS]) -> [u8; 64] {
-    const PADDING: [u8; 9] = [0x80, 0, 0, 0, 0, 0, 0, 1, 0xb8];
-    const { assert!((1 + BODY_CHARS) * 8 == 0x1b8 && 1 + BODY_CHARS + PADDING.len() == 64) };
-    let mut block = [VERSION; 64];
-    let (message, padding) = block.split_at_mut(1 + BODY_CHARS);
-    message.split_at_mut(1).1.copy_from_slice(body);
-    padding.copy_from_slice(&PADDING);
-    block
+fn padded(tail: &Tail) -> [u8; 64] {
+    const TO_VERSION: [u8; 16] = {
+        let mut change = [0; 16];
+        change[0] = b'_' ^ VERSION;
+        change
+    };
+    /// After the last seven bytes.
+    const PADDING: u128 = 0x80 << 64 | (8 * (1 + BODY_CHARS)) as u128;
+    let mut block = [[0; 16]; 4];
+    for (to, from) in block.iter_mut().zip(tail.as_chunks().0) {
+        *to = *from;
+    }
+    let [first, .., last] = &mut block;
+    first.iter_mut().zip(TO_VERSION).for_each(|(byte, change)| *byte ^= change);
+    // The tail's last sixteen bytes begin three before the last piece.
+    let end = u128::from_be_bytes(tail.last_chunk().copied().unwrap_or_default());
+    *last = ((end << 24 >> 72 << 72) | PADDING).to_be_bytes();
+    let mut whole = [0; 64];
+    for (to, from) in whole.as_chunks_mut().0.iter_mut().zip(block) {
+        *to = from;
+    }
+    whole
 }
 
 /// SHA-256 of a message that is padded already: a third cheaper than to have the general code pad it.
@@ -182,12 +208,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn one_block_is_sha_256(body in proptest::collection::vec(any::<u8>(), BODY_CHARS)) {
-            let body: [u8; BODY_CHARS] = body.try_into().unwrap();
-            let mut message = vec![VERSION];
-            message.extend(body);
+        fn a_presented_token_has_the_digest_of_its_body(text in "[0-9A-Za-z]{60}") {
+            let tail: Tail = format!("_{text}").into_bytes().try_into().unwrap();
+            let body = token::body(&tail);
+            let message: Vec<u8> = [VERSION].iter().chain(body).copied().collect();
             let whole: Digest = Sha256::digest(&message).into();
-            prop_assert_eq!(Digester::plain().own(&body), whole);
+            prop_assert_eq!(Digester::plain().own(body), whole);
+            for digester in [Digester::plain(), Digester::peppered(&Pepper::new(1, b"pepper pepper pepper"))] {
+                prop_assert_eq!(digester.presented(&tail), digester.own(body));
+            }
         }
     }
 }

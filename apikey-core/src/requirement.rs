@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::auth_error::AuthError;
 use crate::grants;
 use crate::intern::GRANTS;
 use crate::memo::{self, Memo};
@@ -155,6 +156,12 @@ impl Requirement {
             Some(met) => met,
             None => self.work_out(grants, memo),
         }
+    }
+
+    /// The refusal of a key that does not meet this.
+    #[cold]
+    pub(crate) fn not_met(&self) -> AuthError {
+        AuthError::InsufficientPermission { required: self.clone() }
     }
 
     #[cold]

@@ -17,6 +17,9 @@ const CHECK_CHARS: usize = 6;
 /// Everything after `{prefix}_`.
 const TAIL_CHARS: usize = BODY_CHARS + CHECK_CHARS;
 
+/// A token from its last underscore on, which stands in front of id, secret and checksum: the checksum was right.
+pub(crate) type Tail = [u8; 1 + TAIL_CHARS];
+
 /// The longest prefix.
 pub(crate) const MAX_PREFIX: usize = 16;
 
@@ -99,7 +102,10 @@ pub(crate) fn format(prefix: &str, body: &[u8; BODY_CHARS]) -> ApiKey {
 }
 
 /// The prefixes that a store knows, made ready to be looked for: the one of new tokens, then those accepted.
-pub(crate) struct Prefixes(Box<[Prefix]>);
+pub(crate) struct Prefixes {
+    own: Prefix,
+    accepted: Box<[Prefix]>,
+}
 
 struct Prefix {
     text: Box<str>,
@@ -111,25 +117,26 @@ struct Prefix {
 }
 
 impl Prefixes {
-    pub(crate) fn new(prefixes: impl IntoIterator<Item = String>) -> Self {
-        Self(prefixes.into_iter().map(Prefix::new).collect())
+    pub(crate) fn new(own: String, accepted: impl IntoIterator<Item = String>) -> Self {
+        Self { own: Prefix::new(own), accepted: accepted.into_iter().map(Prefix::new).collect() }
     }
 
     /// The prefix of new tokens.
     pub(crate) fn own(&self) -> &str {
-        self.0.first().map_or("", |prefix| &prefix.text)
+        &self.own.text
     }
 
     pub(crate) fn knows(&self, text: &str) -> bool {
-        self.0.iter().any(|prefix| *prefix.text == *text)
+        [&self.own].into_iter().chain(&self.accepted).any(|prefix| *prefix.text == *text)
     }
 
-    /// The id and secret of a token in the form of one of the prefixes; `None` for a wrong length, prefix or checksum.
-    /// Foreign characters are left to the digest, which no such text matches.
+    /// The tail of a token in the form of one of the prefixes; `None` for a wrong length, prefix or checksum. Foreign
+    /// characters are left to the digest, which no such text matches.
     #[inline]
-    pub(crate) fn parse<'a>(&self, token: &'a [u8]) -> Option<&'a [u8; BODY_CHARS]> {
+    pub(crate) fn parse<'a>(&self, token: &'a [u8]) -> Option<&'a Tail> {
         let head = u128::from_le_bytes(*token.first_chunk()?);
-        self.0.iter().find_map(|prefix| prefix.parse(token, head))
+        let accepted = || self.accepted.iter().find_map(|prefix| prefix.parse(token, head));
+        self.own.parse(token, head).or_else(accepted)
     }
 }
 
@@ -146,17 +153,24 @@ impl Prefix {
     }
 
     #[inline]
-    fn parse<'a>(&self, token: &'a [u8], head: u128) -> Option<&'a [u8; BODY_CHARS]> {
-        let (before, tail) = token.split_last_chunk::<TAIL_CHARS>()?;
+    fn parse<'a>(&self, token: &'a [u8], head: u128) -> Option<&'a Tail> {
+        let (before, tail) = token.split_last_chunk()?;
         // A prefix has 16 characters at most, so it is in the head.
-        if before.len() != self.text.len() + 1 || head & self.mask != self.head || before.last() != Some(&b'_') {
+        if before.len() != self.text.len() || head & self.mask != self.head || tail.first() != Some(&b'_') {
             return None;
         }
-        let (body, check) = tail.split_first_chunk::<BODY_CHARS>()?;
         let mut sum = self.check.clone();
-        sum.update(body);
-        base62::is_u32(check.try_into().ok()?, sum.finalize()).then_some(body)
+        sum.update(body(tail));
+        let (_, check) = tail.split_last_chunk()?;
+        base62::is_u32(check, sum.finalize()).then_some(tail)
     }
+}
+
+/// Id and secret.
+#[inline]
+pub(crate) fn body(tail: &Tail) -> &[u8; BODY_CHARS] {
+    let (_, rest) = tail.split_first_chunk::<1>().unwrap_or((&[b'_'], &[]));
+    rest.first_chunk().unwrap_or(&[b'0'; BODY_CHARS])
 }
 
 /// The id within a body; it is one only after the digest has matched.
@@ -184,7 +198,8 @@ mod tests {
     const TOKEN: &str = "ak_02yDXp0LU9xkmhF27wr7JX0123456789ABCDEFGHIJKLMNOPQRSTUV2kAcLU";
 
     fn prefixes(list: &[&str]) -> Prefixes {
-        Prefixes::new(list.iter().map(|prefix| (*prefix).to_owned()))
+        let mut all = list.iter().map(|prefix| (*prefix).to_owned());
+        Prefixes::new(all.next().unwrap(), all)
     }
 
     fn ak() -> Prefixes {
@@ -196,7 +211,7 @@ mod tests {
         let secret = Secret::from_text(b"0123456789ABCDEFGHIJKLMNOPQRSTUV");
         let body = secret.body(ID.parse().unwrap());
         assert_eq!(format("ak", &body).expose_secret(), TOKEN);
-        assert_eq!(ak().parse(TOKEN.as_bytes()), Some(&*body));
+        assert_eq!(ak().parse(TOKEN.as_bytes()).map(super::body), Some(&*body));
         assert_eq!(base62::decode_u128(id_chars(&body)).map(KeyId::from_u128), ID.parse().ok());
     }
 
@@ -268,7 +283,7 @@ mod tests {
             let body = Secret::generate().unwrap().body(KeyId::from_u128(id));
             let token = format(&prefix, &body);
             prop_assert_eq!(token.expose_secret().len(), prefix.len() + 61);
-            prop_assert_eq!(prefixes(&[&prefix]).parse(token.expose_secret().as_bytes()), Some(&*body));
+            prop_assert_eq!(prefixes(&[&prefix]).parse(token.expose_secret().as_bytes()).map(super::body), Some(&*body));
         }
     }
 }

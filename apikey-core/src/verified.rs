@@ -37,11 +37,15 @@ pub struct VerifiedKey {
 #[derive(Clone, Copy)]
 pub(crate) enum IdForm {
     Written([u8; ID_CHARS]),
-    /// The bytes of a [`KeyId`].
+    /// The bytes of its number.
     Known([u8; 16]),
 }
 
 impl IdForm {
+    pub(crate) fn known(id: KeyId) -> Self {
+        Self::Known(id.as_u128().to_be_bytes())
+    }
+
     pub(crate) fn key_id(self) -> KeyId {
         KeyId::from_u128(match self {
             // The digest covers these characters, and it matched one of an id that was written out: they decode.
@@ -75,11 +79,7 @@ impl VerifiedKey {
     /// # Errors
     /// [`AuthError::InsufficientPermission`], which names the requirement, if the key does not meet it.
     pub fn require(&self, requirement: &Requirement) -> Result<(), AuthError> {
-        if requirement.met_by(self.grants) {
-            Ok(())
-        } else {
-            Err(AuthError::InsufficientPermission { required: requirement.clone() })
-        }
+        if requirement.met_by(self.grants) { Ok(()) } else { Err(requirement.not_met()) }
     }
 
     fn gives(&self, permission: &str) -> bool {

@@ -53,12 +53,6 @@ pub(super) fn stricter(one: u64, other: u64) -> u64 {
 pub(crate) struct Word(pub(super) u64);
 
 impl Word {
-    /// The secret succeeds another and was never used.
-    #[inline]
-    pub(crate) fn is_first_use(self) -> bool {
-        self.0 & UNUSED != 0
-    }
-
     /// Whether the secret has a successor.
     #[inline]
     pub(crate) fn superseded(self) -> bool {

@@ -10,7 +10,7 @@ mod extras;
 mod line;
 mod table;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::auth_error::AuthError;
@@ -18,9 +18,10 @@ use crate::digest::{Digest, Digester, Half, half};
 use crate::grants;
 use crate::imported::{ImportForm, MAX_IMPORTED_BYTES};
 use crate::intern::{Full, GRANTS};
+use crate::key_id::KeyId;
 use crate::record::SecretEnd;
 use crate::rights::{Rights, SecretRights};
-use crate::token::{self, BODY_CHARS};
+use crate::token::{self, Tail};
 use crate::verified::{IdForm, VerifiedKey};
 
 pub(crate) use control::Word;
@@ -42,15 +43,27 @@ pub(crate) struct Index {
     shelf: Mutex<Shelf>,
     /// Names the store in what it has verified.
     store: u64,
-    /// Without a pepper, and one for each.
-    digesters: Vec<Digester>,
-    /// Those of them that own secrets are held under, a bit for each: one, but for the time in which a pepper is changed.
-    own: AtomicU64,
+    /// One for each pepper, the newest first, and one without.
+    digesters: Box<[Way]>,
     /// The forms that imported keys are held in, and which digester each goes by. Until there is one, what is not in the
     /// store's own form is not hashed.
     imported: boxcar::Vec<(ImportForm, usize)>,
     track_use: bool,
     closed: AtomicBool,
+}
+
+struct Way {
+    digester: Digester,
+    /// Whether own secrets are held under it: one is, but for the time in which a pepper is changed.
+    own: AtomicBool,
+}
+
+/// A line that has matched.
+pub(crate) struct Match<'t> {
+    found: Found<'t>,
+    extra: Option<Extra>,
+    half: Half,
+    spot: u32,
 }
 
 /// What the one writer knows beside the table.
@@ -64,7 +77,8 @@ struct Shelf {
 impl Index {
     /// An empty index with room for `keys`. The last of `digesters` is the one for new secrets.
     pub(crate) fn new(store: u64, keys: usize, digesters: Vec<Digester>, track_use: bool) -> Self {
-        let own = AtomicU64::new(digesters.len().checked_sub(1).map_or(0, bit));
+        let ways = digesters.into_iter().rev().enumerate();
+        let digesters = ways.map(|(at, digester)| Way { digester, own: AtomicBool::new(at == 0) }).collect();
         Self {
             first: Table::for_keys(keys),
             later: [const { OnceLock::new() }; DOUBLINGS],
@@ -73,7 +87,6 @@ impl Index {
             shelf: Mutex::default(),
             store,
             digesters,
-            own,
             imported: boxcar::Vec::new(),
             track_use,
             closed: AtomicBool::new(false),
@@ -86,25 +99,20 @@ impl Index {
         later.and_then(|at| self.later.get(at)?.get()).unwrap_or(&self.first)
     }
 
-    /// Verifies one of the store's own secrets.
-    ///
-    /// # Errors
-    /// `Invalid`, or the key's state; also for a closed index.
+    /// The line of one of the store's own secrets.
     #[inline]
-    pub(crate) fn verify_own(&self, body: &[u8; BODY_CHARS], now: impl Fn() -> i64) -> Result<VerifiedKey, AuthError> {
-        let id = token::id_chars(body);
-        let spot = table::own_spot(id);
+    pub(crate) fn find_own(&self, token: &Tail) -> Option<Match<'_>> {
+        let spot = table::own_spot(token::id_chars(token::body(token)));
         let table = self.table();
         // The line travels from memory while the hash runs.
         table.first(spot).touch();
-        let own = self.own.load(Ordering::Acquire);
-        for (_, digester) in self.digesters.iter().enumerate().rev().filter(|(at, _)| own & bit(*at) != 0) {
-            let digest = digester.own(body);
+        for way in self.digesters.iter().filter(|way| way.own.load(Ordering::Acquire)) {
+            let digest = way.digester.presented(token);
             if let Some((found, extra)) = self.look(|| table.find(spot, &digest)) {
-                return self.judge(&found, extra, IdForm::Written(*id), half(&digest), spot, now());
+                return Some(Match { found, extra, half: half(&digest), spot });
             }
         }
-        Err(AuthError::Invalid)
+        None
     }
 
     /// Whether a token that is not in the store's own form can be one of its keys at all.
@@ -113,23 +121,37 @@ impl Index {
         self.imported.count() > 0 && token.len() <= MAX_IMPORTED_BYTES
     }
 
-    /// Verifies a key issued elsewhere.
+    /// The line of a key issued elsewhere, and the key's id.
+    #[cold]
+    pub(crate) fn find_imported(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
+        let table = self.table();
+        self.imported.iter().find_map(|(_, (form, by))| {
+            let digest = self.digesters.get(*by)?.digester.imported(&form.digest(token)?);
+            let half = half(&digest);
+            let spot = table::imported_spot(&half);
+            let (found, extra) = self.look(|| table.find(spot, &digest))?;
+            Some((Match { found, extra, half, spot }, KeyId::from_u128(extra?.id)))
+        })
+    }
+
+    /// The state of the key that has matched.
     ///
     /// # Errors
-    /// As [`verify_own`](Self::verify_own).
-    #[cold]
-    pub(crate) fn verify_imported(&self, token: &[u8], now: i64) -> Result<VerifiedKey, AuthError> {
-        let table = self.table();
-        for (_, (form, by)) in &self.imported {
-            let Some((given, digester)) = form.digest(token).zip(self.digesters.get(*by)) else { continue };
-            let digest = digester.imported(&given);
-            let spot = table::imported_spot(&half(&digest));
-            if let Some((found, extra)) = self.look(|| table.find(spot, &digest)) {
-                let id = extra.map(|extra| extra.id).ok_or(AuthError::Invalid)?;
-                return self.judge(&found, extra, IdForm::Known(id.to_be_bytes()), half(&digest), spot, now);
-            }
+    /// The key is not good now.
+    #[inline]
+    pub(crate) fn judge(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+        state(matched.found.standing.control, matched.extra, now)?;
+        if self.track_use {
+            matched.found.line.note_use(matched.spot, u32::try_from(now / 1000).unwrap_or(0));
         }
-        Err(AuthError::Invalid)
+        Ok(())
+    }
+
+    /// The proof, for a line that was judged good.
+    #[inline]
+    pub(crate) fn proof(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {
+        let Standing { control, owner, grants, version, .. } = matched.found.standing;
+        VerifiedKey { id, half: matched.half, store: self.store, word: Word(control), owner, grants, version }
     }
 
     /// Whether a key verified earlier is still good, with the same secret.
@@ -155,24 +177,6 @@ impl Index {
                 return Some((found, extra));
             }
         }
-    }
-
-    #[inline]
-    fn judge(
-        &self,
-        found: &Found<'_>,
-        extra: Option<Extra>,
-        id: IdForm,
-        half: Half,
-        spot: u32,
-        now: i64,
-    ) -> Result<VerifiedKey, AuthError> {
-        let Standing { control, owner, grants, version, .. } = found.standing;
-        state(control, extra, now)?;
-        if self.track_use {
-            found.line.note_use(spot, u32::try_from(now / 1000).unwrap_or(0));
-        }
-        Ok(VerifiedKey { id, half, store: self.store, word: Word(control), owner, grants, version })
     }
 
     /// Ends what the first use of a secret ends. `false` if somebody else was first.
@@ -285,14 +289,11 @@ impl Index {
 
     /// Sees to it that readers know the way this secret is read. Before its line is there.
     fn make_readable(&self, secret: &SecretRights) {
-        let by = self.digesters.iter().position(|digester| digester.pepper() == secret.pepper);
-        match (by, secret.imported) {
-            (Some(by), None) => {
-                if self.own.load(Ordering::Relaxed) & bit(by) == 0 {
-                    self.own.fetch_or(bit(by), Ordering::Release);
-                }
-            }
-            (Some(by), Some(form)) if !self.imported.iter().any(|(_, known)| *known == (form, by)) => {
+        let held = |way: &Way| way.digester.pepper() == secret.pepper;
+        let Some((by, way)) = self.digesters.iter().enumerate().find(|(_, way)| held(way)) else { return };
+        match secret.imported {
+            None if !way.own.load(Ordering::Relaxed) => way.own.store(true, Ordering::Release),
+            Some(form) if !self.imported.iter().any(|(_, known)| *known == (form, by)) => {
                 self.imported.push((form, by));
             }
             _ => {}
@@ -427,6 +428,20 @@ fn state(control: u64, extra: Option<Extra>, now: i64) -> Result<(), AuthError> 
     }
 }
 
+impl Match<'_> {
+    /// The number of the key's set of grants.
+    #[inline]
+    pub(crate) fn grants(&self) -> u32 {
+        self.found.standing.grants
+    }
+
+    /// Whether the secret succeeds another and was never used.
+    #[inline]
+    pub(crate) fn is_first_use(&self) -> bool {
+        self.found.standing.control & UNUSED != 0
+    }
+}
+
 impl Shelf {
     fn kill_all(&mut self, table: &Table, rights: &Rights) {
         rights.secrets.iter().for_each(|secret| self.kill(table, spot(rights.id, secret), &secret.digest));
@@ -441,12 +456,6 @@ impl Shelf {
             self.spare.give_back(extra);
         }
     }
-}
-
-/// A bit for each digester; those past the last bit share it.
-#[inline]
-fn bit(at: usize) -> u64 {
-    1 << at.min(63)
 }
 
 fn spot(id: u128, secret: &SecretRights) -> u32 {
