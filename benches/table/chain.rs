@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code, reason = "one fence instruction")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use apikey_bench::Tokens;
@@ -26,32 +27,43 @@ fn fence() {
 
 /// Something that is timed: looks up `count` tokens, and says how long one took, in nanoseconds.
 pub struct Candidate<'a> {
-    pub name: &'a str,
     burst: Box<dyn FnMut(usize) -> f64 + 'a>,
 }
 
+/// Where the next candidate begins: no two find in the cache what the other has just fetched.
+static START: AtomicUsize = AtomicUsize::new(0);
+
 impl<'a> Candidate<'a> {
     /// `check` returns 1 for the right answer, made from what it found, and anything else for a wrong one.
-    pub fn new(name: &'a str, tokens: &'a Tokens, check: impl Fn(&str) -> u32 + 'a) -> Self {
-        // Every token must be answered right; a wrong answer would also skip some.
+    pub fn new(tokens: &'a Tokens, check: impl Fn(&str) -> u32 + 'a) -> Self {
+        // A wrong answer would also skip tokens.
         for probe in 0..tokens.len().min(1000) {
-            assert_eq!(check(tokens.get(probe)), 1, "{name} answers what is expected");
+            assert_eq!(check(tokens.get(probe)), 1, "the answer is what is expected");
         }
-        let mut at = 0;
-        let burst = move |count: usize| {
-            let start = Instant::now();
+        Self::unchecked(tokens, check)
+    }
+
+    fn unchecked(tokens: &'a Tokens, check: impl Fn(&str) -> u32 + 'a) -> Self {
+        let mut at = START.fetch_add(1, Ordering::Relaxed) * 61_803 % tokens.len();
+        let mut run = move |count: usize| {
             for _ in 0..count {
                 fence();
                 let step = check(std::hint::black_box(tokens.get(at)));
-                at += usize::try_from(step).unwrap();
+                at += step as usize;
                 if at >= tokens.len() {
                     at = 0;
                 }
             }
             fence();
+        };
+        let burst = move |count: usize| {
+            // What the other candidates have pushed out of the nearest caches comes back first, where it can.
+            run(1_000);
+            let start = Instant::now();
+            run(count);
             start.elapsed().as_nanos() as f64 / count as f64
         };
-        Self { name, burst: Box::new(burst) }
+        Self { burst: Box::new(burst) }
     }
 }
 
@@ -61,10 +73,6 @@ pub struct Times(Vec<f64>);
 impl Times {
     pub fn median(&self) -> f64 {
         median(self.0.clone())
-    }
-
-    pub fn least(&self) -> f64 {
-        self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
     /// The median over the rounds of this time over the other's in the same round.
@@ -78,17 +86,19 @@ pub fn median(mut all: Vec<f64>) -> f64 {
     all[all.len() / 2]
 }
 
-/// Lets the candidates take turns.
-pub fn race(candidates: &mut [Candidate<'_>], rounds: usize, burst: usize) -> Vec<Times> {
-    let mut times: Vec<Times> = candidates.iter().map(|_| Times(Vec::with_capacity(rounds))).collect();
+/// Lets the candidates take turns. What the loop itself costs, timed beside them in each round, is taken off.
+pub fn race(tokens: &Tokens, candidates: Vec<Candidate<'_>>, rounds: usize, burst: usize) -> Vec<Times> {
+    let loop_alone = Candidate::unchecked(tokens, |token| u32::from(token.len() > 1));
+    let mut all: Vec<_> = candidates.into_iter().chain([loop_alone]).collect();
+    let mut times: Vec<Times> = all.iter().map(|_| Times(Vec::with_capacity(rounds))).collect();
     for round in 0..=rounds {
-        for (candidate, times) in candidates.iter_mut().zip(&mut times) {
-            let took = (candidate.burst)(burst);
-            // The first round warms the caches.
-            if round > 0 {
-                times.0.push(took);
-            }
+        let mut took: Vec<f64> = all.iter_mut().map(|candidate| (candidate.burst)(burst)).collect();
+        let itself = took.pop().unwrap();
+        // The first round warms the caches.
+        if round > 0 {
+            times.iter_mut().zip(took).for_each(|(times, took)| times.0.push(took - itself));
         }
     }
+    times.pop();
     times
 }

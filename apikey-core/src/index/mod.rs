@@ -104,8 +104,8 @@ impl Index {
     pub(crate) fn find_own(&self, token: &Tail) -> Option<Match<'_>> {
         let spot = table::own_spot(token::id_chars(token::body(token)));
         let table = self.table();
-        // The line travels from memory while the hash runs.
-        table.first(spot).touch();
+        // The lines travel from memory while the hash runs.
+        table.touch(spot);
         for way in self.digesters.iter().filter(|way| way.own.load(Ordering::Acquire)) {
             let digest = way.digester.presented(token);
             if let Some((found, extra)) = self.look(|| table.find(spot, &digest)) {

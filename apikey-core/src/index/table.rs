@@ -52,10 +52,12 @@ impl Table {
         if slot + 1 == self.lines.len() { 0 } else { slot + 1 }
     }
 
-    /// The line where the search begins: to be fetched while the digest is computed.
+    /// Starts to fetch the lines where the search begins, while the digest is computed.
     #[inline]
-    pub(super) fn first(&self, spot: u32) -> &Line {
-        &self.lines[self.slot(spot)]
+    pub(super) fn touch(&self, spot: u32) {
+        let slot = self.slot(spot);
+        self.lines[slot].touch();
+        self.lines[self.next(slot)].touch();
     }
 
     /// The live line with this digest.
