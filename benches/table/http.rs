@@ -100,7 +100,8 @@ where
     }
 }
 
-fn cpu_ns() -> f64 {
+/// CPU time of this thread, in nanoseconds.
+pub fn cpu_ns() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
