@@ -169,7 +169,7 @@ impl Prefix {
 /// Id and secret.
 #[inline]
 pub(crate) fn body(tail: &Tail) -> &[u8; BODY_CHARS] {
-    let (_, rest) = tail.split_first_chunk::<1>().unwrap_or((&[b'_'], &[]));
+    let (_, rest) = tail.split_first_chunk::<1>().unwrap_or((b"_", &[]));
     rest.first_chunk().unwrap_or(&[b'0'; BODY_CHARS])
 }
 

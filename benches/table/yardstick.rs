@@ -138,7 +138,7 @@ fn digest(token: &[u8; 63]) -> [u8; 32] {
         *byte ^= change;
     }
     let end = u128::from_be_bytes(*token.last_chunk().unwrap());
-    pieces[3] = ((end << 24 >> 72 << 72) | 0x80 << 64 | 55 * 8).to_be_bytes();
+    pieces[3] = ((end << 24 >> 72 << 72) | (0x80 << 64) | (55 * 8)).to_be_bytes();
     let mut state = FIRST;
     sha2::block_api::compress256(&mut state, &[block]);
     let mut digest = [0; 32];
