@@ -76,12 +76,26 @@ pub fn fill(store: &KeyStore, keys: usize) -> Vec<String> {
     tokens
 }
 
-/// A token in the right form, checksum included, that no store holds.
+/// The token with another secret, and a checksum that is right.
 pub fn unknown(token: &str) -> String {
+    with_other(token, token.len() - 7)
+}
+
+/// The token with another id, which no key has, and a checksum that is right.
+pub fn unknown_id(token: &str) -> String {
+    with_other(token, token.len() - 60 + 14)
+}
+
+/// The token with a checksum that is wrong.
+pub fn malformed(token: &str) -> String {
+    format!("{}{}", &token[..token.len() - 1], if token.ends_with('0') { '1' } else { '0' })
+}
+
+/// Changes one character, and makes the checksum anew.
+fn with_other(token: &str, at: usize) -> String {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let (body, _) = token.split_at(token.len() - 6);
-    let last = if body.ends_with('0') { '1' } else { '0' };
-    let body = format!("{}{last}", &body[..body.len() - 1]);
+    let other = if &token[at..=at] == "0" { "1" } else { "0" };
+    let body = format!("{}{other}{}", &token[..at], &token[at + 1..token.len() - 6]);
     let mut number = crc32fast::hash(body.as_bytes());
     let mut check = [b'0'; 6];
     for digit in check.iter_mut().rev() {

@@ -55,6 +55,7 @@ pub(crate) fn encode_u32(mut number: u32) -> [u8; 6] {
 }
 
 /// Whether `text` is the number, as [`encode_u32`] writes it; cheaper than to write it.
+#[inline]
 pub(crate) fn is_u32(text: &[u8; 6], number: u32) -> bool {
     let mut sum = 0u64;
     let mut foreign = false;

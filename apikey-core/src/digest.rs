@@ -3,13 +3,22 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
+use sha2::block_api::compress256;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::token::BODY_CHARS;
+use crate::token::{self, BODY_CHARS, Tail};
 
 /// 32 bytes that stand for a secret.
 pub(crate) type Digest = [u8; 32];
+
+/// The first half of a digest: enough to know a secret again that was verified before.
+pub(crate) type Half = [u8; 16];
+
+#[inline]
+pub(crate) fn half(digest: &Digest) -> Half {
+    digest.first_chunk().copied().unwrap_or_default()
+}
 
 /// First byte under every digest, so that a later form cannot be mistaken for this one.
 const VERSION: u8 = 1;
@@ -78,6 +87,15 @@ impl Digester {
         self.of(&message)
     }
 
+    /// The same for a token that is presented.
+    #[inline]
+    pub(crate) fn presented(&self, tail: &Tail) -> Digest {
+        match &self.keyed {
+            None => one_block(&padded(tail)),
+            Some(_) => self.own(token::body(tail)),
+        }
+    }
+
     /// What is stored for a key issued elsewhere, given the digest its issuer stored: itself, under the pepper if
     /// there is one.
     pub(crate) fn imported(&self, digest: &ImportedDigest) -> Digest {
@@ -102,6 +120,51 @@ impl Digester {
     }
 }
 
+/// The block under the digest: the version, the body, and the padding that SHA-256 asks for, which is a one bit, zeros
+/// and the length in bits.
+///
+/// The byte before the body becomes the version, and everything else is copied in the pieces in which the hash reads it.
+/// Copied byte by byte to where it belongs, it would have to reach the cache before it can be read: ten nanoseconds.
+#[inline]
+fn padded(tail: &Tail) -> [u8; 64] {
+    const TO_VERSION: [u8; 16] = {
+        let mut change = [0; 16];
+        change[0] = b'_' ^ VERSION;
+        change
+    };
+    /// After the last seven bytes.
+    const PADDING: u128 = 0x80 << 64 | (8 * (1 + BODY_CHARS)) as u128;
+    let mut block = [[0; 16]; 4];
+    for (to, from) in block.iter_mut().zip(tail.as_chunks().0) {
+        *to = *from;
+    }
+    let [first, .., last] = &mut block;
+    first.iter_mut().zip(TO_VERSION).for_each(|(byte, change)| *byte ^= change);
+    // The tail's last sixteen bytes begin three before the last piece.
+    let end = u128::from_be_bytes(tail.last_chunk().copied().unwrap_or_default());
+    *last = ((end << 24 >> 72 << 72) | PADDING).to_be_bytes();
+    let mut whole = [0; 64];
+    for (to, from) in whole.as_chunks_mut().0.iter_mut().zip(block) {
+        *to = from;
+    }
+    whole
+}
+
+/// SHA-256 of a message that is padded already: a third cheaper than to have the general code pad it.
+#[inline]
+fn one_block(block: &[u8; 64]) -> Digest {
+    /// FIPS 180-4, section 5.3.3.
+    const FIRST: [u32; 8] =
+        [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+    let mut state = FIRST;
+    compress256(&mut state, std::slice::from_ref(block));
+    let mut digest = [0; 32];
+    for (bytes, word) in digest.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    digest
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -110,12 +173,13 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum ImportedDigest {
     Sha256([u8; 32]),
-    Sha512(Box<[u8; 64]>),
+    Sha512([u8; 64]),
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const BODY: &[u8; 54] = b"02yDXp0LU9xkmhF27wr7JX0123456789ABCDEFGHIJKLMNOPQRSTUV";
 
@@ -140,5 +204,19 @@ mod tests {
     #[test]
     fn debug_hides_the_pepper() {
         assert_eq!(format!("{:?}", Pepper::new(3, b"hidden")), "Pepper(3, [REDACTED])");
+    }
+
+    proptest! {
+        #[test]
+        fn a_presented_token_has_the_digest_of_its_body(text in "[0-9A-Za-z]{60}") {
+            let tail: Tail = format!("_{text}").into_bytes().try_into().unwrap();
+            let body = token::body(&tail);
+            let message: Vec<u8> = [VERSION].iter().chain(body).copied().collect();
+            let whole: Digest = Sha256::digest(&message).into();
+            prop_assert_eq!(Digester::plain().own(body), whole);
+            for digester in [Digester::plain(), Digester::peppered(&Pepper::new(1, b"pepper pepper pepper"))] {
+                prop_assert_eq!(digester.presented(&tail), digester.own(body));
+            }
+        }
     }
 }

@@ -45,7 +45,7 @@ impl ImportForm {
         let secret = self.scheme.secret(token)?;
         Some(match self.hash {
             ImportHash::Sha256 => ImportedDigest::Sha256(Sha256::digest(secret).into()),
-            ImportHash::Sha512 => ImportedDigest::Sha512(Box::new(Sha512::digest(secret).into())),
+            ImportHash::Sha512 => ImportedDigest::Sha512(Sha512::digest(secret).into()),
         })
     }
 }
@@ -129,7 +129,7 @@ impl Imported {
             }
             Source::Hex(ImportHash::Sha512, text) => {
                 let digest = from_hex(text).ok_or("a SHA-512 digest is 128 hexadecimal digits")?;
-                Ok((ImportForm { scheme, hash: ImportHash::Sha512 }, ImportedDigest::Sha512(Box::new(digest))))
+                Ok((ImportForm { scheme, hash: ImportHash::Sha512 }, ImportedDigest::Sha512(digest)))
             }
         }
     }

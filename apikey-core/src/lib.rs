@@ -26,6 +26,10 @@ mod key_id;
 mod key_info;
 mod key_line;
 mod key_update;
+#[cfg(feature = "measure")]
+#[doc(hidden)]
+pub mod measure;
+mod memo;
 mod new_key;
 mod permission;
 mod quiet;

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::auth_error::AuthError;
+use crate::grants;
+use crate::intern::GRANTS;
+use crate::memo::{self, Memo};
 use crate::permission::{PermissionError, PermissionFault, check_permission};
 
 /// A requirement known while the program is compiled: what the attribute makes.
@@ -61,22 +65,45 @@ impl fmt::Display for Need {
 /// assert!(Requirement::permission("orders:*").is_err()); // wildcards belong in grants
 /// # Ok::<(), apikey_core::PermissionError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Requirement(Tree);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 enum Tree {
-    Static(&'static Need),
-    Permission(Arc<str>),
-    Any(Arc<[Requirement]>),
-    All(Arc<[Requirement]>),
+    /// With what is known about it, if there was room to keep that.
+    Static(&'static Need, Option<&'static Memo>),
+    Made(Arc<Made>),
 }
+
+struct Made {
+    form: Form,
+    memo: Memo,
+}
+
+#[derive(PartialEq, Eq)]
+enum Form {
+    Permission(Box<str>),
+    Any(Box<[Requirement]>),
+    All(Box<[Requirement]>),
+}
+
+impl PartialEq for Requirement {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Tree::Static(one, _), Tree::Static(other, _)) => one == other,
+            (Tree::Made(one), Tree::Made(other)) => one.form == other.form,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Requirement {}
 
 impl Requirement {
     /// Any valid key.
     #[must_use]
     pub const fn authenticated() -> Self {
-        Self(Tree::Static(&Need::Authenticated))
+        Self(Tree::Static(&Need::Authenticated, None))
     }
 
     /// One permission, such as `orders:read`.
@@ -86,7 +113,7 @@ impl Requirement {
     pub fn permission(permission: impl AsRef<str>) -> Result<Self, PermissionError> {
         let text = permission.as_ref();
         check_permission(text).map_err(|fault| PermissionError::new("permission", text, fault))?;
-        Ok(Self(Tree::Permission(text.into())))
+        Ok(Self::made(Form::Permission(text.into())))
     }
 
     /// At least one of these: permissions, or requirements.
@@ -98,7 +125,7 @@ impl Requirement {
         T: TryInto<Requirement>,
         PermissionError: From<T::Error>,
     {
-        Ok(Self(Tree::Any(collect("any()", of)?)))
+        Ok(Self::made(Form::Any(collect("any()", of)?)))
     }
 
     /// Every one of these: permissions, or requirements.
@@ -110,16 +137,51 @@ impl Requirement {
         T: TryInto<Requirement>,
         PermissionError: From<T::Error>,
     {
-        Ok(Self(Tree::All(collect("all()", of)?)))
+        Ok(Self::made(Form::All(collect("all()", of)?)))
+    }
+
+    fn made(form: Form) -> Self {
+        Self(Tree::Made(Arc::new(Made { form, memo: Memo::new() })))
+    }
+
+    /// Whether a key with this set of grants meets this. The answer is worked out once for a set, and then remembered.
+    #[inline]
+    pub(crate) fn met_by(&self, grants: u32) -> bool {
+        let memo = match &self.0 {
+            Tree::Static(Need::Authenticated, _) => return true,
+            Tree::Static(_, memo) => *memo,
+            Tree::Made(made) => Some(&made.memo),
+        };
+        match memo.and_then(|memo| memo.answer(grants)) {
+            Some(met) => met,
+            None => self.work_out(grants, memo),
+        }
+    }
+
+    /// The refusal of a key that does not meet this.
+    #[cold]
+    pub(crate) fn not_met(&self) -> AuthError {
+        AuthError::InsufficientPermission { required: self.clone() }
+    }
+
+    #[cold]
+    fn work_out(&self, grants: u32, memo: Option<&Memo>) -> bool {
+        let met = self.met(&|permission| grants::joined_give(GRANTS.text(grants), permission));
+        if let Some(memo) = memo {
+            memo.note(grants, met);
+        }
+        met
     }
 
     /// Whether a key for which `has` holds meets this.
-    pub(crate) fn met(&self, has: &impl Fn(&str) -> bool) -> bool {
+    fn met(&self, has: &impl Fn(&str) -> bool) -> bool {
         match &self.0 {
-            Tree::Static(need) => need.met(has),
-            Tree::Permission(permission) => has(permission),
-            Tree::Any(of) => of.iter().any(|requirement| requirement.met(has)),
-            Tree::All(of) => of.iter().all(|requirement| requirement.met(has)),
+            Tree::Static(need, _) => need.met(has),
+            Tree::Made(made) => match &made.form {
+                Form::Permission(permission) => has(permission),
+                Form::Any(of) => of.iter().any(|requirement| requirement.met(has)),
+                Form::All(of) => of.iter().all(|requirement| requirement.met(has)),
+            },
         }
     }
 
@@ -133,14 +195,16 @@ impl Requirement {
 
     fn visit<'a>(&'a self, leaf: &mut impl FnMut(&'a str)) {
         match &self.0 {
-            Tree::Static(need) => need.visit(leaf),
-            Tree::Permission(permission) => leaf(permission),
-            Tree::Any(of) | Tree::All(of) => of.iter().for_each(|requirement| requirement.visit(leaf)),
+            Tree::Static(need, _) => need.visit(leaf),
+            Tree::Made(made) => match &made.form {
+                Form::Permission(permission) => leaf(permission),
+                Form::Any(of) | Form::All(of) => of.iter().for_each(|requirement| requirement.visit(leaf)),
+            },
         }
     }
 }
 
-fn collect<T>(name: &'static str, of: impl IntoIterator<Item = T>) -> Result<Arc<[Requirement]>, PermissionError>
+fn collect<T>(name: &'static str, of: impl IntoIterator<Item = T>) -> Result<Box<[Requirement]>, PermissionError>
 where
     T: TryInto<Requirement>,
     PermissionError: From<T::Error>,
@@ -154,7 +218,7 @@ where
 
 impl From<&'static Need> for Requirement {
     fn from(need: &'static Need) -> Self {
-        Self(Tree::Static(need))
+        Self(Tree::Static(need, memo::of(need)))
     }
 }
 
@@ -185,10 +249,12 @@ impl TryFrom<String> for Requirement {
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Tree::Static(need) => need.fmt(f),
-            Tree::Permission(permission) => f.write_str(permission),
-            Tree::Any(of) => write_list(f, "any", of),
-            Tree::All(of) => write_list(f, "all", of),
+            Tree::Static(need, _) => need.fmt(f),
+            Tree::Made(made) => match &made.form {
+                Form::Permission(permission) => f.write_str(permission),
+                Form::Any(of) => write_list(f, "any", of),
+                Form::All(of) => write_list(f, "all", of),
+            },
         }
     }
 }
@@ -213,6 +279,7 @@ fn write_list(f: &mut fmt::Formatter<'_>, name: &str, of: &[impl fmt::Display]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn trees_read_as_they_were_written() {
@@ -252,5 +319,42 @@ mod tests {
             "invalid permission \"Orders:read\": permissions are lower case; try \"orders:read\""
         );
         assert_eq!(error.text(), "Orders:read");
+    }
+
+    fn tree() -> impl Strategy<Value = Requirement> {
+        let leaf = "[ab](:[ab])?".prop_map(|text| Requirement::permission(text).unwrap());
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            let list = || proptest::collection::vec(inner.clone(), 1..4);
+            prop_oneof![
+                list().prop_map(|of| Requirement::any(of).unwrap()),
+                list().prop_map(|of| Requirement::all(of).unwrap()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// More sets than a memo has room for, and each asked twice.
+        #[test]
+        fn what_is_remembered_is_what_is_worked_out(
+            tree in tree(),
+            sets in proptest::collection::vec(proptest::collection::vec("[ab*](:[ab*])?", 0..3), 1..300),
+        ) {
+            for set in sets.iter().chain(&sets) {
+                let joined = grants::join(set);
+                let number = GRANTS.number(&joined).unwrap();
+                prop_assert_eq!(tree.met_by(number), tree.met(&|permission| grants::joined_give(&joined, permission)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_static_tree_is_remembered_as_itself() {
+        static ONE: Need = Need::Permission("one:of:these");
+        static OTHER: Need = Need::Permission("another:of:these");
+        let grants = GRANTS.number("one:of:these").unwrap();
+        for _ in 0..3 {
+            assert!(Requirement::from(&ONE).met_by(grants));
+            assert!(!Requirement::from(&OTHER).met_by(grants));
+        }
     }
 }

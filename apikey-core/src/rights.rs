@@ -36,6 +36,15 @@ pub(crate) struct SecretRights {
 
 impl Rights {
     pub(crate) fn of(record: &Record) -> Result<Self, Full> {
+        Self::with_owner(record, OWNERS.number(&record.owner)?)
+    }
+
+    /// The same for one record of many; owners can be read after [`Interner::finish`](crate::intern::Interner::finish).
+    pub(crate) fn of_many(record: &Record) -> Result<Self, Full> {
+        Self::with_owner(record, OWNERS.pack(&record.owner)?)
+    }
+
+    fn with_owner(record: &Record, owner: u32) -> Result<Self, Full> {
         let secrets = record.secrets.iter().enumerate().map(|(at, secret)| {
             let older = at.checked_sub(1).and_then(|older| record.secrets.get(older));
             let unused = !secret.used && older.is_some();
@@ -54,7 +63,7 @@ impl Rights {
         });
         Ok(Self {
             id: record.id,
-            owner: OWNERS.number(&record.owner)?,
+            owner,
             grants: GRANTS.number(&grants::join(&record.permissions))?,
             revoked: record.revoked.is_some(),
             disabled: record.disabled,

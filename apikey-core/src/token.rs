@@ -17,6 +17,9 @@ const CHECK_CHARS: usize = 6;
 /// Everything after `{prefix}_`.
 const TAIL_CHARS: usize = BODY_CHARS + CHECK_CHARS;
 
+/// A token from its last underscore on, which stands in front of id, secret and checksum: the checksum was right.
+pub(crate) type Tail = [u8; 1 + TAIL_CHARS];
+
 /// The longest prefix.
 pub(crate) const MAX_PREFIX: usize = 16;
 
@@ -98,19 +101,76 @@ pub(crate) fn format(prefix: &str, body: &[u8; BODY_CHARS]) -> ApiKey {
     ApiKey::new(token)
 }
 
-/// The id and secret of a token in the form of one of `prefixes`; `None` for a wrong length, prefix or checksum.
-/// Foreign characters are left to the digest, which no such text matches.
-pub(crate) fn parse<'a>(token: &'a [u8], prefixes: &[Box<str>]) -> Option<&'a [u8; BODY_CHARS]> {
-    let prefix = prefixes.iter().find(|prefix| {
-        token.len() == prefix.len() + 1 + TAIL_CHARS
-            && token.starts_with(prefix.as_bytes())
-            && token.get(prefix.len()) == Some(&b'_')
-    })?;
-    let (before, check) = token.split_last_chunk::<CHECK_CHARS>()?;
-    if !base62::is_u32(check, crc32fast::hash(before)) {
-        return None;
+/// The prefixes that a store knows, made ready to be looked for: the one of new tokens, then those accepted.
+pub(crate) struct Prefixes {
+    own: Prefix,
+    accepted: Box<[Prefix]>,
+}
+
+struct Prefix {
+    text: Box<str>,
+    /// The first 16 bytes of its tokens, as far as they are the same in all of them, and which those are.
+    head: u128,
+    mask: u128,
+    /// The checksum goes over the prefix first: it goes on from here.
+    check: crc32fast::Hasher,
+}
+
+impl Prefixes {
+    pub(crate) fn new(own: String, accepted: impl IntoIterator<Item = String>) -> Self {
+        Self { own: Prefix::new(own), accepted: accepted.into_iter().map(Prefix::new).collect() }
     }
-    before.get(prefix.len() + 1..)?.try_into().ok()
+
+    /// The prefix of new tokens.
+    pub(crate) fn own(&self) -> &str {
+        &self.own.text
+    }
+
+    pub(crate) fn knows(&self, text: &str) -> bool {
+        [&self.own].into_iter().chain(&self.accepted).any(|prefix| *prefix.text == *text)
+    }
+
+    /// The tail of a token in the form of one of the prefixes; `None` for a wrong length, prefix or checksum. Foreign
+    /// characters are left to the digest, which no such text matches.
+    #[inline]
+    pub(crate) fn parse<'a>(&self, token: &'a [u8]) -> Option<&'a Tail> {
+        let head = u128::from_le_bytes(*token.first_chunk()?);
+        let accepted = || self.accepted.iter().find_map(|prefix| prefix.parse(token, head));
+        self.own.parse(token, head).or_else(accepted)
+    }
+}
+
+impl Prefix {
+    fn new(text: String) -> Self {
+        let (mut head, mut mask) = ([0; 16], [0; 16]);
+        for ((head, mask), byte) in head.iter_mut().zip(&mut mask).zip(text.bytes()) {
+            (*head, *mask) = (byte, 0xff);
+        }
+        let mut check = crc32fast::Hasher::new();
+        check.update(text.as_bytes());
+        check.update(b"_");
+        Self { text: text.into(), head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask), check }
+    }
+
+    #[inline]
+    fn parse<'a>(&self, token: &'a [u8], head: u128) -> Option<&'a Tail> {
+        let (before, tail) = token.split_last_chunk()?;
+        // A prefix has 16 characters at most, so it is in the head.
+        if before.len() != self.text.len() || head & self.mask != self.head || tail.first() != Some(&b'_') {
+            return None;
+        }
+        let mut sum = self.check.clone();
+        sum.update(body(tail));
+        let (_, check) = tail.split_last_chunk()?;
+        base62::is_u32(check, sum.finalize()).then_some(tail)
+    }
+}
+
+/// Id and secret.
+#[inline]
+pub(crate) fn body(tail: &Tail) -> &[u8; BODY_CHARS] {
+    let (_, rest) = tail.split_first_chunk::<1>().unwrap_or((b"_", &[]));
+    rest.first_chunk().unwrap_or(&[b'0'; BODY_CHARS])
 }
 
 /// The id within a body; it is one only after the digest has matched.
@@ -137,8 +197,13 @@ mod tests {
     /// python3: "ak_" + base62(id) + secret + base62(zlib.crc32(all before))
     const TOKEN: &str = "ak_02yDXp0LU9xkmhF27wr7JX0123456789ABCDEFGHIJKLMNOPQRSTUV2kAcLU";
 
-    fn ak() -> [Box<str>; 1] {
-        ["ak".into()]
+    fn prefixes(list: &[&str]) -> Prefixes {
+        let mut all = list.iter().map(|prefix| (*prefix).to_owned());
+        Prefixes::new(all.next().unwrap(), all)
+    }
+
+    fn ak() -> Prefixes {
+        prefixes(&["ak"])
     }
 
     #[test]
@@ -146,7 +211,7 @@ mod tests {
         let secret = Secret::from_text(b"0123456789ABCDEFGHIJKLMNOPQRSTUV");
         let body = secret.body(ID.parse().unwrap());
         assert_eq!(format("ak", &body).expose_secret(), TOKEN);
-        assert_eq!(parse(TOKEN.as_bytes(), &ak()), Some(&*body));
+        assert_eq!(ak().parse(TOKEN.as_bytes()).map(super::body), Some(&*body));
         assert_eq!(base62::decode_u128(id_chars(&body)).map(KeyId::from_u128), ID.parse().ok());
     }
 
@@ -157,7 +222,7 @@ mod tests {
                 let mut token = TOKEN.as_bytes().to_vec();
                 if token[at] != other {
                     token[at] = other;
-                    assert_eq!(parse(&token, &ak()), None, "{at}");
+                    assert_eq!(ak().parse(&token), None, "{at}");
                 }
             }
         }
@@ -166,7 +231,7 @@ mod tests {
     #[test]
     fn nothing_is_trimmed() {
         for token in [format!(" {TOKEN}"), format!("{TOKEN} "), format!("{TOKEN}\n"), TOKEN[1..].into(), "".into()] {
-            assert_eq!(parse(token.as_bytes(), &ak()), None);
+            assert_eq!(ak().parse(token.as_bytes()), None);
         }
     }
 
@@ -174,14 +239,14 @@ mod tests {
     fn the_prefix_is_part_of_the_token() {
         let body = Secret::generate().unwrap().body(ID.parse().unwrap());
         let token = format("acme_live", &body);
-        assert!(parse(token.expose_secret().as_bytes(), &["acme_live".into()]).is_some());
-        assert!(parse(token.expose_secret().as_bytes(), &["ak".into(), "acme_live".into()]).is_some());
-        assert!(parse(token.expose_secret().as_bytes(), &["acme_test".into()]).is_none());
-        assert!(parse(token.expose_secret().as_bytes(), &ak()).is_none());
+        assert!(prefixes(&["acme_live"]).parse(token.expose_secret().as_bytes()).is_some());
+        assert!(prefixes(&["ak", "acme_live"]).parse(token.expose_secret().as_bytes()).is_some());
+        assert!(prefixes(&["acme_test"]).parse(token.expose_secret().as_bytes()).is_none());
+        assert!(ak().parse(token.expose_secret().as_bytes()).is_none());
     }
 
     #[test]
-    fn prefixes() {
+    fn which_texts_are_prefixes() {
         for good in ["ak", "a", "acme_live", "acme_test", "a1_2", "abcdefghijklmnop"] {
             assert!(is_prefix(good), "{good}");
         }
@@ -210,7 +275,7 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_bytes_do_not_panic(token in proptest::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert_eq!(parse(&token, &ak()), None);
+            prop_assert_eq!(ak().parse(&token), None);
         }
 
         #[test]
@@ -218,7 +283,7 @@ mod tests {
             let body = Secret::generate().unwrap().body(KeyId::from_u128(id));
             let token = format(&prefix, &body);
             prop_assert_eq!(token.expose_secret().len(), prefix.len() + 61);
-            prop_assert_eq!(parse(token.expose_secret().as_bytes(), &[prefix.into()]), Some(&*body));
+            prop_assert_eq!(prefixes(&[&prefix]).parse(token.expose_secret().as_bytes()).map(super::body), Some(&*body));
         }
     }
 }

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::auth_error::AuthError;
 use crate::base62;
-use crate::digest::Digest;
+use crate::digest::Half;
 use crate::grants;
+use crate::index::Word;
 use crate::intern::{GRANTS, OWNERS};
 use crate::key_id::KeyId;
 use crate::requirement::Requirement;
@@ -23,40 +24,35 @@ use crate::token::ID_CHARS;
 pub struct VerifiedKey {
     pub(crate) id: IdForm,
     /// What finds its secret in the index again.
-    pub(crate) digest: Digest,
-    pub(crate) spot: u32,
+    pub(crate) half: Half,
     /// Which store verified it.
     pub(crate) store: u64,
+    pub(crate) word: Word,
     pub(crate) owner: u32,
     pub(crate) grants: u32,
     pub(crate) version: u32,
-    pub(crate) superseded: Superseded,
 }
 
 /// Decoding the id costs more than finding the key, and few handlers ask for it.
 #[derive(Clone, Copy)]
 pub(crate) enum IdForm {
     Written([u8; ID_CHARS]),
-    Known(KeyId),
+    /// The bytes of its number.
+    Known([u8; 16]),
 }
 
 impl IdForm {
-    pub(crate) fn key_id(self) -> KeyId {
-        match self {
-            // The digest covers these characters, and it matched one of an id that was written out: they decode.
-            Self::Written(text) => KeyId::from_u128(base62::decode_u128(&text).unwrap_or_default()),
-            Self::Known(id) => id,
-        }
+    pub(crate) fn known(id: KeyId) -> Self {
+        Self::Known(id.as_u128().to_be_bytes())
     }
-}
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Superseded {
-    No,
-    /// Good until the successor is used.
-    UntilUse,
-    /// Good before this time.
-    Until(i64),
+    pub(crate) fn key_id(self) -> KeyId {
+        KeyId::from_u128(match self {
+            // The digest covers these characters, and it matched one of an id that was written out: they decode.
+            Self::Written(text) => base62::decode_u128(&text).unwrap_or_default(),
+            Self::Known(id) => u128::from_be_bytes(id),
+        })
+    }
 }
 
 impl VerifiedKey {
@@ -83,11 +79,7 @@ impl VerifiedKey {
     /// # Errors
     /// [`AuthError::InsufficientPermission`], which names the requirement, if the key does not meet it.
     pub fn require(&self, requirement: &Requirement) -> Result<(), AuthError> {
-        if requirement.met(&|permission| self.gives(permission)) {
-            Ok(())
-        } else {
-            Err(AuthError::InsufficientPermission { required: requirement.clone() })
-        }
+        if requirement.met_by(self.grants) { Ok(()) } else { Err(requirement.not_met()) }
     }
 
     fn gives(&self, permission: &str) -> bool {
@@ -108,27 +100,21 @@ impl VerifiedKey {
     /// Whether the key was rotated and the caller still presents the older secret.
     #[must_use]
     pub fn superseded(&self) -> bool {
-        self.superseded != Superseded::No
+        self.word.superseded()
     }
 
     /// When that older secret ends; `None` if it is not superseded, or ends when the newer one is used.
     #[must_use]
     pub fn superseded_until(&self) -> Option<DateTime<Utc>> {
-        match self.superseded {
-            Superseded::Until(end) => Some(from_ms(end)),
-            Superseded::No | Superseded::UntilUse => None,
-        }
+        self.word.superseded_until().map(from_ms)
     }
 
     /// The value of the response header `X-API-Key-Superseded`: the end as an HTTP-date (RFC 9110 section 5.6.7), or
     /// `?1` when it depends on the successor's first use; `None` if the secret is the current one.
     #[must_use]
     pub fn superseded_header(&self) -> Option<String> {
-        match self.superseded {
-            Superseded::No => None,
-            Superseded::UntilUse => Some("?1".into()),
-            Superseded::Until(end) => Some(from_ms(end).format("%a, %d %b %Y %H:%M:%S GMT").to_string()),
-        }
+        let date = |end: DateTime<Utc>| end.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        self.superseded().then(|| self.superseded_until().map_or_else(|| "?1".into(), date))
     }
 }
 

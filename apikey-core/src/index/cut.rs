@@ -2,14 +2,15 @@
 //!
 //! On a disk that refuses, sled can refuse to read as well; a revocation must hold all the same. The lines know less of
 //! their keys than the records do, so this looks at each of them, and errs on the side of ending too much: an own key
-//! without extras is known by 32 bits of a hash of its id.
+//! without extras is known by 31 bits of a hash of its id.
 
 use crate::grants;
 use crate::intern::{Full, GRANTS, OWNERS};
 
-use super::line::{self, DISABLED, EXTRA, Entry, REVOKED, Standing};
-use super::table::{Table, own_spot};
-use super::{Index, Shelf};
+use super::Index;
+use super::control::{self, DISABLED, EXTRA, REVOKED};
+use super::line::{Entry, Standing};
+use super::table::{Found, own_spot};
 
 /// Which keys.
 pub(crate) enum Target<'a> {
@@ -36,38 +37,39 @@ impl Index {
             Target::Owner(name) => Some(OWNERS.number(name)?),
             Target::Key(_) => None,
         };
-        let is_meant = |table: &Table, entry: &Entry| match *target {
-            Target::Owner(_) => Some(entry.owner) == owner,
-            Target::Key(id) => is_of(table, entry, id),
+        let is_meant = |entry: &Entry| match *target {
+            Target::Owner(_) => Some(entry.standing.owner) == owner,
+            Target::Key(id) => self.is_of(entry, id),
         };
-        let shelf: &Shelf = &self.lock();
+        let (mut shelf, table) = self.lock();
+        // First all of them: ending one can move others.
+        let meant: Vec<Entry> = table.lines().iter().filter_map(|line| line.entry().filter(is_meant)).collect();
         let mut taken = 0;
-        for line in shelf.table.lines() {
-            if !line.entry().is_some_and(|entry| is_meant(&shelf.table, &entry)) {
-                continue;
-            }
+        for Entry { digest, usage, .. } in &meant {
             if cut.end_secrets {
-                line.kill();
+                shelf.kill(table, usage.spot(), digest);
                 taken += 1;
                 continue;
             }
-            let standing = line.standing();
+            let Some(Found { line, standing }) = table.find(usage.spot(), digest) else { continue };
             let flags = if cut.revoke { REVOKED } else { 0 } | if cut.disable { DISABLED } else { 0 };
-            let control = line::stricter(standing.control, line::with_time(flags, cut.expires_at));
+            let control = control::stricter(standing.control, control::with_time(flags, cut.expires_at));
             let grants = match cut.grants {
                 Some(left) => GRANTS.number(&grants::common(GRANTS.text(standing.grants), GRANTS.text(left)))?,
                 None => standing.grants,
             };
-            let less = grants != standing.grants || line::time(control) != line::time(standing.control);
+            let less = grants != standing.grants || control::time(control) != control::time(standing.control);
             taken += usize::from(cut.revoke || cut.disable || less);
             line.update(Standing { control, grants, ..standing });
         }
         Ok(taken)
     }
-}
 
-fn is_of(table: &Table, entry: &Entry, id: u128) -> bool {
-    let named = table.extra(entry.extra).filter(|_| entry.control & EXTRA != 0).map_or(0, |extra| extra.id);
-    // The extra of an own key may not name it.
-    if named == 0 { entry.spot == own_spot(&crate::base62::encode_u128(id)) } else { named == id }
+    fn is_of(&self, entry: &Entry, id: u128) -> bool {
+        let Standing { control, extra, .. } = entry.standing;
+        match self.extras.read(extra).filter(|_| control & EXTRA != 0) {
+            Some(extra) => extra.id == id,
+            None => entry.usage.spot() == own_spot(&crate::base62::encode_u128(id)),
+        }
+    }
 }

@@ -1,57 +1,41 @@
 //! One secret of one key, in one cache line of atomics: read without a lock, written by one thread at a time.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use constant_time_eq::constant_time_eq_32;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, Half};
 
-/// The low 48 bits of a control word are a time in milliseconds, the rest flags. All ones: no end.
-const TIME: u64 = (1 << 48) - 1;
-pub(super) const OCCUPIED: u64 = 1 << 48;
-/// Was occupied; never used again in this table, so that a reader half-way through it cannot be misled.
-pub(super) const DEAD: u64 = 1 << 49;
-pub(super) const REVOKED: u64 = 1 << 50;
-pub(super) const DISABLED: u64 = 1 << 51;
-/// The secret is not the newest.
-pub(super) const SUPERSEDED: u64 = 1 << 52;
-/// The time is the secret's end, not the key's: past it the secret is as unknown as any other.
-pub(super) const SECRET_ENDS: u64 = 1 << 53;
-/// Its first use is to be recorded.
-pub(super) const UNUSED: u64 = 1 << 54;
-/// Its line names an entry in the table of extras.
-pub(super) const EXTRA: u64 = 1 << 55;
-/// The secret ends with the first use of its successor.
-pub(super) const UNTIL_USE: u64 = 1 << 56;
-/// The top seven bits count updates, so that a word that has come back to what it was is told apart.
-const COUNT: u64 = 1 << 57;
-const NOTED: u32 = 1 << 31;
-const FLAGS: u64 = (COUNT - 1) & !TIME;
+use super::control::{self, DEAD, EXTRA, OCCUPIED, UNUSED, stricter};
+
+/// Set in a line's word of use: the use is not written back yet.
+const NOTED: u64 = 1 << 63;
 
 #[derive(Default)]
 #[repr(align(64))]
 pub(super) struct Line {
     digest: [AtomicU64; 4],
+    /// What the key may do now; see [`super::control`]. Every write to the line changes its count.
     control: AtomicU64,
     /// Owner in the high half, grants in the low.
     who: AtomicU64,
+    /// From the top: whether the use is noted and not written back, 31 bits of spot, the second of the last use (0 for
+    /// never). The spot is where the entry belongs, and says whose use it is.
+    usage: AtomicU64,
     version: AtomicU32,
-    /// Second of the last use, 0 for never.
-    used: AtomicU32,
-    /// Number of the extra; the top bit says that the use is not written back yet.
+    /// Number of the extra.
     extra: AtomicU32,
-    /// The hash of where it belongs: what is needed to put it into a larger table.
-    spot: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Line>() == 64);
 
-/// What can change in a line, and the owner beside it.
+/// What a line says, as it stood together at one moment.
 #[derive(Clone, Copy)]
 pub(super) struct Standing {
     pub(super) control: u64,
     pub(super) owner: u32,
     pub(super) grants: u32,
+    pub(super) version: u32,
     pub(super) extra: u32,
 }
 
@@ -59,23 +43,38 @@ pub(super) struct Standing {
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub(super) digest: Digest,
-    pub(super) control: u64,
-    pub(super) owner: u32,
-    pub(super) grants: u32,
-    pub(super) version: u32,
-    pub(super) used: u32,
-    /// Its use is not written back yet.
-    pub(super) noted: bool,
-    pub(super) extra: u32,
-    pub(super) spot: u32,
+    pub(super) standing: Standing,
+    pub(super) usage: Usage,
+}
+
+/// A line's word of use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usage(u64);
+
+impl Usage {
+    pub(super) fn new(spot: u32, second: u32) -> Self {
+        Self(u64::from(spot) << 32 | u64::from(second))
+    }
+
+    #[inline]
+    pub(super) fn spot(self) -> u32 {
+        (self.0 >> 32) as u32 & super::table::SPOT
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+    #[inline]
+    pub(super) fn second(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 impl Line {
+    #[inline]
     pub(super) fn control(&self) -> u64 {
         self.control.load(Ordering::Acquire)
     }
 
-    /// Starts to fetch the line, without waiting for it.
+    /// Starts to fetch the line: nothing waits for what is read.
     #[inline]
     pub(super) fn touch(&self) -> u64 {
         self.control.load(Ordering::Relaxed)
@@ -87,6 +86,12 @@ impl Line {
         constant_time_eq_32(&self.digest(), digest)
     }
 
+    /// Whether this line's digest begins so: enough to know a secret again that was verified before.
+    pub(super) fn begins(&self, half: &Half) -> bool {
+        self.digest().first_chunk() == Some(half)
+    }
+
+    #[inline]
     fn digest(&self) -> Digest {
         let mut bytes = [0; 32];
         for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(&self.digest) {
@@ -95,97 +100,115 @@ impl Line {
         bytes
     }
 
-    /// What changes, as it stood together at one moment.
+    /// What the line says, and that with the digest read before; `None` if a writer made a step since `control` was
+    /// read.
     ///
-    /// A writer goes over a control word that gives no more than the old or the new one ([`Line::update`]), so either
-    /// of two equal readings belongs to the grants between them. They are equal by chance only if 64 updates happen
-    /// between them. Retries only when a writer has made a step, and never waits for one.
+    /// The count in the control word tells that. It comes round after 128 steps, so the spot must be right, too: nobody
+    /// is ever taken for somebody else.
     #[inline]
-    pub(super) fn standing(&self) -> Standing {
-        let mut control = self.control();
-        loop {
-            let who = self.who.load(Ordering::Acquire);
-            let extra = self.extra.load(Ordering::Acquire) & !NOTED;
-            let again = self.control();
-            if again == control {
-                return Standing { control, owner: (who >> 32) as u32, grants: low_half(who), extra };
-            }
-            control = again;
-        }
+    pub(super) fn standing(&self, control: u64, spot: u32) -> Option<Standing> {
+        let who = self.who.load(Ordering::Relaxed);
+        let version = self.version.load(Ordering::Relaxed);
+        let extra = self.extra.load(Ordering::Relaxed);
+        let usage = self.usage();
+        let standing = Standing { control, owner: (who >> 32) as u32, grants: low_half(who), version, extra };
+        (self.is_still(control) && usage.spot() == spot).then_some(standing)
     }
 
-    pub(super) fn version(&self) -> u32 {
-        self.version.load(Ordering::Relaxed)
+    /// Whether all that was read of the line since its control word was this belongs together.
+    #[inline]
+    pub(super) fn is_still(&self, control: u64) -> bool {
+        // Who has read a word that a writer wrote sees the control word that the writer wrote before it.
+        fence(Ordering::Acquire);
+        self.control.load(Ordering::Relaxed) == control
     }
 
-    pub(super) fn extra(&self) -> u32 {
-        self.extra.load(Ordering::Relaxed) & !NOTED
-    }
-
-    pub(super) fn used(&self) -> u32 {
-        self.used.load(Ordering::Relaxed)
+    #[inline]
+    pub(super) fn usage(&self) -> Usage {
+        Usage(self.usage.load(Ordering::Relaxed))
     }
 
     /// Notes a use. The one shared write of a verification, once a second: written every time, it would make two
-    /// threads on one key wait for each other.
+    /// threads on one key wait for each other. If the line is another key's by now, nothing is written.
     #[inline]
-    pub(super) fn note_use(&self, second: u32) {
-        if self.used.load(Ordering::Relaxed) != second {
-            self.used.store(second, Ordering::Relaxed);
-            if self.extra.load(Ordering::Relaxed) & NOTED == 0 {
-                self.extra.fetch_or(NOTED, Ordering::Release);
-            }
+    pub(super) fn note_use(&self, spot: u32, second: u32) {
+        let held = self.usage();
+        if held.second() != second && held.spot() == spot {
+            let new = Usage::new(spot, second).0 | NOTED;
+            let _ = self.usage.compare_exchange(held.0, new, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes over what was noted at the place this entry came from, while it moved.
+    pub(super) fn catch_up(&self, copied: Usage, late: Usage) {
+        if late != copied && late.spot() == copied.spot() {
+            let _ = self.usage.compare_exchange(copied.0, late.0, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
     /// Whether it was used since the last call.
     pub(super) fn take_note(&self) -> bool {
-        self.extra.load(Ordering::Relaxed) & NOTED != 0 && self.extra.fetch_and(!NOTED, Ordering::Acquire) & NOTED != 0
+        self.usage.load(Ordering::Relaxed) & NOTED != 0 && self.usage.fetch_and(!NOTED, Ordering::Relaxed) & NOTED != 0
     }
 
-    /// Fills an empty line. The control word comes last: who sees it sees the rest.
+    /// Fills a line that nobody matches. The control word comes last: who sees it sees the rest.
     pub(super) fn fill(&self, entry: &Entry) {
+        let before = self.control();
+        // Who sees any of what follows sees that the line had been given up.
+        fence(Ordering::Release);
         for (word, chunk) in self.digest.iter().zip(entry.digest.as_chunks::<8>().0) {
             word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
         }
-        self.who.store(join(entry.owner, entry.grants), Ordering::Relaxed);
-        self.version.store(entry.version, Ordering::Relaxed);
-        self.used.store(entry.used, Ordering::Relaxed);
-        self.extra.store(entry.extra | if entry.noted { NOTED } else { 0 }, Ordering::Relaxed);
-        self.spot.store(entry.spot, Ordering::Relaxed);
-        self.control.store(entry.control | OCCUPIED, Ordering::Release);
+        let Standing { control, owner, grants, version, extra } = entry.standing;
+        self.who.store(join(owner, grants), Ordering::Relaxed);
+        self.usage.store(entry.usage.0, Ordering::Relaxed);
+        self.version.store(version, Ordering::Relaxed);
+        self.extra.store(extra, Ordering::Relaxed);
+        self.control.store(control::counted(before, 1, control | OCCUPIED), Ordering::Release);
     }
 
-    /// Sets what can change. Owner, version and digest never do.
+    /// Sets what can change: owner, version and digest never do.
+    ///
+    /// Between the two states stands a control word that gives no more than the old or the new one, so either belongs
+    /// to the grants and the extra that a reader may find beside it.
     pub(super) fn update(&self, new: Standing) {
-        let Standing { control, owner, grants, extra } = new;
         let old = self.control();
-        let count = old & !(COUNT - 1);
-        let word = |control: u64, steps: u64| {
-            (control & (COUNT - 1)) | OCCUPIED | count.wrapping_add(steps.wrapping_mul(COUNT))
-        };
-        if self.who.load(Ordering::Relaxed) != join(owner, grants) || self.extra() != extra {
+        let who = join(new.owner, new.grants);
+        if self.who.load(Ordering::Relaxed) != who || self.extra() != new.extra {
             // The extra is not there yet.
-            let between = stricter(old, control) & !(EXTRA & !old);
-            self.control.store(word(between, 1), Ordering::Release);
-            self.who.store(join(owner, grants), Ordering::Release);
-            // The top bit is set by readers.
-            let top = |held: u32| Some((held & NOTED) | extra);
-            let _ = self.extra.fetch_update(Ordering::Release, Ordering::Relaxed, top);
+            let between = stricter(old, new.control) & !(EXTRA & !old);
+            self.control.store(control::counted(old, 1, between | OCCUPIED), Ordering::Relaxed);
+            fence(Ordering::Release);
+            self.who.store(who, Ordering::Relaxed);
+            self.extra.store(new.extra, Ordering::Relaxed);
         }
-        self.control.store(word(control, 2), Ordering::Release);
+        self.control.store(control::counted(old, 2, new.control | OCCUPIED), Ordering::Release);
     }
 
     pub(super) fn clear_unused(&self) {
-        self.control.fetch_and(!UNUSED, Ordering::AcqRel);
+        let old = self.control();
+        self.control.store(control::counted(old, 1, old & !UNUSED), Ordering::Release);
     }
 
     /// Ends the secret: from now on nothing matches here.
     pub(super) fn kill(&self) {
-        self.control.store(OCCUPIED | DEAD, Ordering::Release);
+        let old = self.control();
+        self.control.store(control::counted(old, 1, OCCUPIED | DEAD), Ordering::Release);
+        fence(Ordering::Release);
         for word in &self.digest {
             word.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// Makes a dead line an empty one: a search ends here.
+    pub(super) fn clear(&self) {
+        let old = self.control();
+        self.usage.store(0, Ordering::Relaxed);
+        self.control.store(control::counted(old, 1, 0), Ordering::Release);
+    }
+
+    pub(super) fn extra(&self) -> u32 {
+        self.extra.load(Ordering::Relaxed)
     }
 
     /// The content of a live line; only for who holds the shelf.
@@ -195,38 +218,15 @@ impl Line {
             return None;
         }
         let who = self.who.load(Ordering::Relaxed);
-        Some(Entry {
-            digest: self.digest(),
+        let standing = Standing {
             control,
             owner: (who >> 32) as u32,
             grants: low_half(who),
-            version: self.version(),
-            used: self.used(),
-            noted: self.extra.load(Ordering::Relaxed) & NOTED != 0,
+            version: self.version.load(Ordering::Relaxed),
             extra: self.extra(),
-            spot: self.spot.load(Ordering::Relaxed),
-        })
+        };
+        Some(Entry { digest: self.digest(), standing, usage: self.usage() })
     }
-}
-
-/// A control word with the earlier end (or none) among its flags.
-pub(super) fn with_time(flags: u64, end: Option<i64>) -> u64 {
-    // Ends lie in 1970..=9999, which 48 bits hold; what lies outside came from tampered data and is cut to "ended".
-    flags | end.map_or(TIME, |end| u64::try_from(end).unwrap_or(0).min(TIME - 1))
-}
-
-/// The end in a control word.
-pub(super) fn time(control: u64) -> Option<i64> {
-    match control & TIME {
-        TIME => None,
-        end => i64::try_from(end).ok(),
-    }
-}
-
-/// Flags of both and the earlier time; a time that ends the secret only if that one is the earlier.
-pub(super) fn stricter(one: u64, other: u64) -> u64 {
-    let earlier = if one & TIME <= other & TIME { one } else { other };
-    ((one | other) & FLAGS & !SECRET_ENDS) | (earlier & (TIME | SECRET_ENDS))
 }
 
 fn join(owner: u32, grants: u32) -> u64 {

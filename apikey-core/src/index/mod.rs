@@ -1,214 +1,238 @@
 //! The keys in memory: all that a verification looks at.
 //!
-//! Readers take no lock: they hold the current table for the time of one look-up. Changes are made by one writer at a
-//! time (the shelf), in place, or by putting a larger table in front.
+//! Readers take no lock and count nothing: they read the current table, and believe what they read if no writer made a
+//! step meanwhile. Changes are made by one writer at a time (the shelf), in place. A table that has become too small
+//! stays where it is, since a reader may be in it, until the index is dropped; tables double, so all of those together
+//! are no larger than the present one. `docs/performance.md` says what that saves.
 
+mod control;
 mod cut;
+mod extras;
 mod line;
 mod table;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use arc_swap::ArcSwap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::auth_error::AuthError;
-use crate::digest::{Digest, Digester};
+use crate::digest::{Digest, Digester, Half, half};
 use crate::grants;
 use crate::imported::{ImportForm, MAX_IMPORTED_BYTES};
 use crate::intern::{Full, GRANTS};
 use crate::key_id::KeyId;
 use crate::record::SecretEnd;
 use crate::rights::{Rights, SecretRights};
-use crate::token::{self, BODY_CHARS};
-use crate::verified::{IdForm, Superseded, VerifiedKey};
+use crate::token::{self, Tail};
+use crate::verified::{IdForm, VerifiedKey};
 
+pub(crate) use control::Word;
+use control::{DEAD, DISABLED, EXTRA, REVOKED, SECRET_ENDS, SUPERSEDED, UNTIL_USE, UNUSED};
 pub(crate) use cut::{Cut, Target};
-use line::{DISABLED, EXTRA, Entry, Line, REVOKED, SECRET_ENDS, SUPERSEDED, Standing, UNTIL_USE, UNUSED};
-use table::{Extra, Table};
+use extras::{Extra, Extras, Spare};
+use line::{Entry, Line, Standing, Usage};
+use table::{Found, Table};
+
+/// Doublings of the smallest table: more than memory has room for.
+const DOUBLINGS: usize = 48;
 
 pub(crate) struct Index {
-    table: ArcSwap<Table>,
+    first: Table,
+    /// The tables that came after the first.
+    later: [OnceLock<Table>; DOUBLINGS],
+    /// How many of those there are.
+    current: AtomicUsize,
+    extras: Extras,
     shelf: Mutex<Shelf>,
     /// Names the store in what it has verified.
     store: u64,
-    /// Without a pepper, and one for each.
-    digesters: Vec<Digester>,
+    /// One for each pepper, the newest first, and one without.
+    digesters: Box<[Way]>,
+    /// The forms that imported keys are held in, and which digester each goes by. Until there is one, what is not in the
+    /// store's own form is not hashed.
+    imported: boxcar::Vec<(ImportForm, usize)>,
     track_use: bool,
-    /// Set with the first imported key, for good: until then what is not in the store's own form is not hashed.
-    holds_imported: AtomicBool,
     closed: AtomicBool,
 }
 
-/// What the one writer knows beside the table.
-struct Shelf {
-    table: Arc<Table>,
-    /// Lines that are not empty, dead ones included.
-    filled: usize,
+struct Way {
+    digester: Digester,
+    /// Whether own secrets are held under it: one is, but for the time in which a pepper is changed.
+    own: AtomicBool,
 }
 
-/// A verified key, and whether this is the first use of a secret that succeeded another.
-pub(crate) type Verdict = Result<(VerifiedKey, bool), AuthError>;
+/// A line that has matched.
+pub(crate) struct Match<'t> {
+    found: Found<'t>,
+    extra: Option<Extra>,
+    half: Half,
+    spot: u32,
+}
+
+/// What the one writer knows beside the table.
+#[derive(Default)]
+struct Shelf {
+    /// Lines that are not empty.
+    filled: usize,
+    spare: Spare,
+}
 
 impl Index {
     /// An empty index with room for `keys`. The last of `digesters` is the one for new secrets.
     pub(crate) fn new(store: u64, keys: usize, digesters: Vec<Digester>, track_use: bool) -> Self {
-        let own = digesters.last().cloned().into_iter().collect();
-        let table = Arc::new(Table::for_keys(keys, own, Vec::new()));
-        let shelf = Mutex::new(Shelf { table: table.clone(), filled: 0 });
+        let ways = digesters.into_iter().rev().enumerate();
+        let digesters = ways.map(|(at, digester)| Way { digester, own: AtomicBool::new(at == 0) }).collect();
         Self {
-            table: ArcSwap::new(table),
-            shelf,
+            first: Table::for_keys(keys),
+            later: [const { OnceLock::new() }; DOUBLINGS],
+            current: AtomicUsize::new(0),
+            extras: Extras::default(),
+            shelf: Mutex::default(),
             store,
             digesters,
+            imported: boxcar::Vec::new(),
             track_use,
-            holds_imported: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
     }
 
-    /// Verifies one of the store's own secrets.
     #[inline]
-    pub(crate) fn verify_own(&self, body: &[u8; BODY_CHARS], now: i64) -> Verdict {
-        let table = self.table.load();
-        let id = token::id_chars(body);
-        let spot = table::own_spot(id);
-        // The line travels from memory while the hash runs.
-        table.first(spot).touch();
-        for digester in &table.own {
-            let digest = digester.own(body);
-            if let Some(line) = table.find(spot, &digest) {
-                return self.judge(&table, line, spot, digest, Some(IdForm::Written(*id)), now);
+    fn table(&self) -> &Table {
+        let later = self.current.load(Ordering::Acquire).checked_sub(1);
+        later.and_then(|at| self.later.get(at)?.get()).unwrap_or(&self.first)
+    }
+
+    /// The line of one of the store's own secrets.
+    #[inline]
+    pub(crate) fn find_own(&self, token: &Tail) -> Option<Match<'_>> {
+        let spot = table::own_spot(token::id_chars(token::body(token)));
+        let table = self.table();
+        // The lines travel from memory while the hash runs.
+        table.touch(spot);
+        for way in self.digesters.iter().filter(|way| way.own.load(Ordering::Acquire)) {
+            let digest = way.digester.presented(token);
+            if let Some((found, extra)) = self.look(|| table.find(spot, &digest)) {
+                return Some(Match { found, extra, half: half(&digest), spot });
             }
         }
-        Err(AuthError::Invalid)
+        None
     }
 
     /// Whether a token that is not in the store's own form can be one of its keys at all.
     #[inline]
     pub(crate) fn may_be_imported(&self, token: &[u8]) -> bool {
-        self.holds_imported.load(Ordering::Acquire) && token.len() <= MAX_IMPORTED_BYTES
+        self.imported.count() > 0 && token.len() <= MAX_IMPORTED_BYTES
     }
 
-    /// Verifies a key issued elsewhere.
-    pub(crate) fn verify_imported(&self, token: &[u8], now: i64) -> Verdict {
-        let table = self.table.load();
-        for (form, digester) in &table.imported {
-            let Some(given) = form.digest(token) else { continue };
-            let digest = digester.imported(&given);
-            let spot = table::imported_spot(&digest);
-            if let Some(line) = table.find(spot, &digest) {
-                return self.judge(&table, line, spot, digest, None, now);
-            }
+    /// The line of a key issued elsewhere, and the key's id.
+    #[cold]
+    pub(crate) fn find_imported(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
+        let table = self.table();
+        self.imported.iter().find_map(|(_, (form, by))| {
+            let digest = self.digesters.get(*by)?.digester.imported(&form.digest(token)?);
+            let half = half(&digest);
+            let spot = table::imported_spot(&half);
+            let (found, extra) = self.look(|| table.find(spot, &digest))?;
+            Some((Match { found, extra, half, spot }, KeyId::from_u128(extra?.id)))
+        })
+    }
+
+    /// The state of the key that has matched.
+    ///
+    /// # Errors
+    /// The key is not good now.
+    #[inline]
+    pub(crate) fn judge(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+        state(matched.found.standing.control, matched.extra, now)?;
+        if self.track_use {
+            matched.found.line.note_use(matched.spot, u32::try_from(now / 1000).unwrap_or(0));
         }
-        Err(AuthError::Invalid)
+        Ok(())
+    }
+
+    /// The proof, for a line that was judged good.
+    #[inline]
+    pub(crate) fn proof(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {
+        let Standing { control, owner, grants, version, .. } = matched.found.standing;
+        VerifiedKey { id, half: matched.half, store: self.store, word: Word(control), owner, grants, version }
     }
 
     /// Whether a key verified earlier is still good, with the same secret.
+    ///
+    /// # Errors
+    /// As [`verify_own`](Self::verify_own).
     pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
-        let table = self.table.load();
-        let line = table.find(key.spot, &key.digest).ok_or(AuthError::Invalid)?;
-        self.state(&table, line.standing(), now).map(|_| ())
+        let table = self.table();
+        let (found, extra) = self.look(|| table.find_again(spot_of(key), &key.half)).ok_or(AuthError::Invalid)?;
+        state(found.standing.control, extra, now)
     }
 
+    /// A line and its extra, as they stood together at one moment.
     #[inline]
-    fn judge(&self, table: &Table, line: &Line, spot: u32, digest: Digest, id: Option<IdForm>, now: i64) -> Verdict {
-        let standing = line.standing();
-        let extra = self.state(table, standing, now)?;
-        let Standing { control, owner, grants, .. } = standing;
-        let id = match (id, extra) {
-            (Some(id), _) => id,
-            (None, Some(extra)) => IdForm::Known(KeyId::from_u128(extra.id)),
-            (None, None) => return Err(AuthError::Invalid),
-        };
-        let version = line.version();
-        if self.track_use {
-            line.note_use(u32::try_from(now / 1000).unwrap_or(0));
+    fn look<'t>(&self, find: impl Fn() -> Option<Found<'t>>) -> Option<(Found<'t>, Option<Extra>)> {
+        loop {
+            let found = find()?;
+            if found.standing.control & EXTRA == 0 {
+                return Some((found, None));
+            }
+            let extra = self.extras.read(found.standing.extra);
+            if found.line.is_still(found.standing.control) {
+                return Some((found, extra));
+            }
         }
-        let superseded = match line::time(control) {
-            _ if control & SUPERSEDED == 0 => Superseded::No,
-            Some(end) if control & UNTIL_USE == 0 => Superseded::Until(end),
-            _ => Superseded::UntilUse,
-        };
-        let key = VerifiedKey { id, digest, spot, store: self.store, owner, grants, version, superseded };
-        Ok((key, control & UNUSED != 0))
-    }
-
-    /// The order in which a state is told. Nothing of it is looked at before the digest has matched.
-    #[inline]
-    fn state<'t>(&self, table: &'t Table, standing: Standing, now: i64) -> Result<Option<&'t Extra>, AuthError> {
-        let Standing { control, extra, .. } = standing;
-        let extra = match control & EXTRA {
-            0 => None,
-            _ => Some(table.extra(extra).ok_or(AuthError::Unavailable)?),
-        };
-        let over = line::time(control).is_some_and(|end| end <= now);
-        let ended = || extra.and_then(|extra| extra.secret_end).is_some_and(|end| end <= now);
-        if control & line::DEAD != 0 || (over && (control & SECRET_ENDS != 0 || ended())) {
-            return Err(AuthError::Invalid);
-        }
-        if control & (REVOKED | DISABLED) != 0 {
-            return Err(if control & REVOKED != 0 { AuthError::Revoked } else { AuthError::Disabled });
-        }
-        if over {
-            return Err(AuthError::Expired);
-        }
-        let Some(extra) = extra else { return Ok(None) };
-        if extra.not_before.is_some_and(|start| now < start) {
-            return Err(AuthError::Inactive);
-        }
-        Ok(Some(extra))
     }
 
     /// Ends what the first use of a secret ends. `false` if somebody else was first.
     pub(crate) fn promote(&self, key: &VerifiedKey) -> bool {
-        let shelf = self.lock();
-        let Some(line) = shelf.table.find(key.spot, &key.digest) else { return false };
-        if line.control() & UNUSED == 0 {
+        let (mut shelf, table) = self.lock();
+        let find = || table.find_again(spot_of(key), &key.half);
+        let Some(Found { standing, .. }) = find().filter(|found| found.standing.control & UNUSED != 0) else {
             return false;
+        };
+        if standing.control & EXTRA != 0
+            && let Some((spot, ended)) = shelf.spare.ended_by(standing.extra)
+        {
+            shelf.kill(table, spot, &ended);
         }
-        let extra = shelf.table.extra(line.extra()).filter(|_| line.control() & EXTRA != 0);
-        if let Some((spot, ended)) = extra.and_then(|extra| extra.ends) {
-            shelf.kill(spot, &ended);
+        // Its line may have moved.
+        if let Some(found) = find() {
+            found.line.clear_unused();
         }
-        line.clear_unused();
         true
     }
 
     /// Ends a secret unless it has been used since it succeeded another; whether that was so.
     pub(crate) fn kill_unused(&self, rights: &Rights, secret: &SecretRights) -> bool {
-        let shelf = self.lock();
-        match shelf.table.find(spot(rights.id, secret), &secret.digest) {
-            Some(line) if line.control() & UNUSED == 0 => false,
-            Some(line) => {
-                line.kill();
-                true
-            }
-            None => true,
+        let (mut shelf, table) = self.lock();
+        let spot = spot(rights.id, secret);
+        let found = table.find(spot, &secret.digest);
+        if found.is_some_and(|found| found.standing.control & UNUSED == 0) {
+            return false;
         }
+        shelf.kill(table, spot, &secret.digest);
+        true
     }
 
     /// Takes away at once what a change takes away, and gives nothing.
     pub(crate) fn restrict(&self, before: &Rights, after: Option<&Rights>) -> Result<(), Full> {
-        let shelf = self.lock();
+        let (mut shelf, table) = self.lock();
         for old in &before.secrets {
-            let Some(line) = shelf.table.find(spot(before.id, old), &old.digest) else { continue };
+            let spot = spot(before.id, old);
+            let Some(Found { line, standing: visible }) = table.find(spot, &old.digest) else { continue };
             let kept =
                 after.and_then(|after| Some((after, after.secrets.iter().find(|new| new.digest == old.digest)?)));
             let Some((after, secret)) = kept else {
-                line.kill();
+                shelf.kill(table, spot, &old.digest);
                 continue;
             };
             // A rotation that the disk refuses must not end the old secret: nobody has the new one. So ends stay as
             // they are visible.
             let secret = SecretRights { end: SecretEnd::Never, unused: false, ..secret.clone() };
             // Against what is visible, not against the record: that may be ahead of the disk.
-            let visible = line.standing();
             let grants = match visible.grants == after.grants {
                 true => visible.grants,
                 false => GRANTS.number(&grants::common(GRANTS.text(visible.grants), GRANTS.text(after.grants)))?,
             };
-            let control = line::stricter(visible.control, control(after, &secret));
+            let control = control::stricter(visible.control, control_word(after, &secret));
             line.update(Standing { control, grants, ..visible });
         }
         Ok(())
@@ -217,13 +241,13 @@ impl Index {
     /// Makes a durable change visible: updates the secrets that were there before it, puts in the others. One that
     /// was there before and is gone has ended meanwhile, and stays so.
     pub(crate) fn settle(&self, before: Option<&Rights>, after: Option<&Rights>) {
-        let mut shelf = self.lock();
+        let (mut shelf, table) = self.lock();
         let Some(after) = after else {
-            before.into_iter().for_each(|before| shelf.kill_all(before));
+            before.into_iter().for_each(|before| shelf.kill_all(table, before));
             return;
         };
         if let Some(before) = before {
-            shelf.update(after, before);
+            self.update(&mut shelf, table, after, before);
         }
         let known = before.map(Rights::digests).unwrap_or_default();
         for secret in after.secrets.iter().filter(|secret| !known.contains(&secret.digest)) {
@@ -233,7 +257,7 @@ impl Index {
 
     /// Puts a stored key in while the store is opened.
     pub(crate) fn load(&self, rights: &Rights, used: impl Fn(&Digest) -> u32) {
-        let mut shelf = self.lock();
+        let (mut shelf, _) = self.lock();
         for secret in &rights.secrets {
             let used = used(&secret.digest);
             self.insert(&mut shelf, rights, secret, used);
@@ -241,69 +265,58 @@ impl Index {
     }
 
     fn insert(&self, shelf: &mut Shelf, rights: &Rights, secret: &SecretRights, used: u32) {
-        self.make_readable(shelf, secret);
-        if shelf.filled >= shelf.table.room() {
-            let live = shelf.table.lines().iter().filter(|line| line.entry().is_some()).count();
-            self.replace(shelf, live + 1, shelf.table.own.clone(), shelf.table.imported.clone());
+        self.make_readable(secret);
+        if shelf.filled >= self.table().room() {
+            self.add_table(self.table().larger());
         }
-        let spot = spot(rights.id, secret);
-        let mut control = control(rights, secret);
+        let mut control = control_word(rights, secret);
         let mut extra = 0;
         let ends = secret.ends.and_then(|digest| {
             let older = rights.secrets.iter().find(|older| older.digest == digest)?;
-            Some((self::spot(rights.id, older), digest))
+            Some((spot(rights.id, older), digest))
         });
         let secret_end = secret_end(rights, secret);
         if secret.imported.is_some() || rights.not_before.is_some() || ends.is_some() || secret_end.is_some() {
             control |= EXTRA;
-            extra = shelf.table.add_extra(Extra { id: rights.id, not_before: rights.not_before, ends, secret_end });
+            let content = Extra { id: rights.id, not_before: rights.not_before, secret_end };
+            extra = self.extras.add(&mut shelf.spare, content, ends);
         }
-        shelf.table.insert(&Entry {
+        self.table().insert(&Entry {
             digest: secret.digest,
-            control,
-            owner: rights.owner,
-            grants: rights.grants,
-            version: secret.version,
-            used,
-            noted: false,
-            extra,
-            spot,
+            standing: Standing { control, owner: rights.owner, grants: rights.grants, version: secret.version, extra },
+            usage: Usage::new(spot(rights.id, secret), used),
         });
         shelf.filled += 1;
     }
 
-    /// Sees to it that the table names the way this secret is read.
-    fn make_readable(&self, shelf: &mut Shelf, secret: &SecretRights) {
-        let Some(digester) = self.digesters.iter().find(|digester| digester.pepper() == secret.pepper) else { return };
-        let (mut own, mut imported) = (shelf.table.own.clone(), shelf.table.imported.clone());
+    /// Sees to it that readers know the way this secret is read. Before its line is there.
+    fn make_readable(&self, secret: &SecretRights) {
+        let held = |way: &Way| way.digester.pepper() == secret.pepper;
+        let Some((by, way)) = self.digesters.iter().enumerate().find(|(_, way)| held(way)) else { return };
         match secret.imported {
-            None if !own.iter().any(|held| held.pepper() == secret.pepper) => own.push(digester.clone()),
-            Some(form) if !imported.iter().any(|(held, by)| *held == form && by.pepper() == secret.pepper) => {
-                imported.push((form, digester.clone()));
+            None if !way.own.load(Ordering::Relaxed) => way.own.store(true, Ordering::Release),
+            Some(form) if !self.imported.iter().any(|(_, known)| *known == (form, by)) => {
+                self.imported.push((form, by));
             }
-            _ => return,
+            _ => {}
         }
-        let room = shelf.table.room();
-        self.replace(shelf, room, own, imported);
-        // After the table that can read it.
-        self.holds_imported.fetch_or(secret.imported.is_some(), Ordering::Release);
     }
 
-    fn replace(&self, shelf: &mut Shelf, keys: usize, own: Vec<Digester>, imported: Vec<(ImportForm, Digester)>) {
-        let larger = Arc::new(Table::for_keys(keys, own, imported));
-        shelf.table.copy_to(&larger);
-        shelf.filled = larger.lines().iter().filter(|line| line.entry().is_some()).count();
-        shelf.table = larger.clone();
-        self.table.store(larger);
+    /// Puts a table in front.
+    fn add_table(&self, table: Table) {
+        let at = self.current.load(Ordering::Relaxed);
+        if let Some(place) = self.later.get(at) {
+            place.get_or_init(|| table);
+            self.current.store(at + 1, Ordering::Release);
+        }
     }
 
     /// Forgets everything: every verification fails from now on.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        let mut shelf = self.lock();
-        shelf.table = Arc::new(Table::for_keys(0, Vec::new(), Vec::new()));
+        let (mut shelf, _) = self.lock();
         shelf.filled = 0;
-        self.table.store(shelf.table.clone());
+        self.add_table(Table::for_keys(0));
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -312,94 +325,137 @@ impl Index {
 
     /// The last second in which any of the key's live secrets was used.
     pub(crate) fn last_used(&self, rights: &Rights) -> Option<i64> {
-        let table = self.table.load();
-        let lines = rights.secrets.iter().filter_map(|secret| table.find(spot(rights.id, secret), &secret.digest));
-        lines.map(Line::used).max().filter(|second| *second > 0).map(|second| i64::from(second) * 1000)
+        let table = self.table();
+        let found = rights.secrets.iter().filter_map(|secret| table.find(spot(rights.id, secret), &secret.digest));
+        let last = found.map(|found| found.line.usage().second()).max();
+        last.filter(|second| *second > 0).map(|second| i64::from(second) * 1000)
     }
 
     /// Every live secret used since the last call, by the first half of its digest, with the second of use.
-    pub(crate) fn take_uses(&self, mut each: impl FnMut([u8; 16], u32)) {
+    pub(crate) fn take_uses(&self, mut each: impl FnMut(Half, u32)) {
         const CHUNK: usize = 4096;
-        let mut seen: Option<Arc<Table>> = None;
+        let mut seen = None;
         let mut at = 0;
         loop {
             // No table may grow meanwhile: a note taken from the old one would stand in the new. In chunks, so that a
-            // revocation does not wait for the whole.
-            let shelf = self.lock();
-            if seen.as_ref().is_none_or(|seen| !Arc::ptr_eq(seen, &shelf.table)) {
-                seen = Some(shelf.table.clone());
+            // revocation does not wait for the whole. An entry that moves up between two chunks waits for the next call.
+            let (shelf, table) = self.lock();
+            let current = self.current.load(Ordering::Relaxed);
+            if seen != Some(current) {
+                seen = Some(current);
                 at = 0;
             }
-            let Some(chunk) = shelf.table.lines().get(at..).filter(|left| !left.is_empty()) else { return };
+            let Some(chunk) = table.lines().get(at..).filter(|left| !left.is_empty()) else { return };
             for line in chunk.iter().take(CHUNK).filter(|line| line.take_note()) {
-                if let Some(entry) = line.entry()
-                    && let Some((half, _)) = entry.digest.split_first_chunk()
-                {
-                    each(*half, entry.used);
+                if let Some(entry) = line.entry() {
+                    each(half(&entry.digest), entry.usage.second());
                 }
             }
             at += CHUNK;
+            drop(shelf);
         }
     }
 
     /// Whether one of the key's secrets is not here, or not any more.
     pub(crate) fn lacks_any(&self, rights: &Rights) -> bool {
-        let table = self.table.load();
+        let table = self.table();
         rights.secrets.iter().any(|secret| table.find(spot(rights.id, secret), &secret.digest).is_none())
     }
 
     /// The secrets that the first use of their successor has ended.
     pub(crate) fn ended_by_use(&self, rights: &Rights) -> Vec<Digest> {
-        let table = self.table.load();
+        let table = self.table();
         let until_use = rights.secrets.iter().filter(|secret| secret.end == SecretEnd::FirstUse);
         let ended = until_use.filter(|secret| table.find(spot(rights.id, secret), &secret.digest).is_none());
         ended.map(|secret| secret.digest).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shelf> {
+    /// The right to write, and the table that is current for as long as that is held.
+    fn lock(&self) -> (MutexGuard<'_, Shelf>, &Table) {
         // A panic between two stores leaves the table readable: every single store does.
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        (shelf, self.table())
+    }
+
+    /// Brings the lines of `before` to what `rights` says; a secret that is not in `rights` ends.
+    fn update(&self, shelf: &mut Shelf, table: &Table, rights: &Rights, before: &Rights) {
+        for old in &before.secrets {
+            let spot = spot(before.id, old);
+            let Some(Found { line, standing }) = table.find(spot, &old.digest) else { continue };
+            let Some(secret) = rights.secrets.iter().find(|secret| secret.digest == old.digest) else {
+                shelf.kill(table, spot, &old.digest);
+                continue;
+            };
+            let held = standing.control & EXTRA != 0;
+            let before = self.extras.read(standing.extra).filter(|_| held);
+            let secret_end = secret_end(rights, secret);
+            // Whether it was used is known better here than in the record.
+            let control = control_word(rights, secret) & !UNUSED | standing.control & UNUSED;
+            if before.and_then(|extra| extra.secret_end) == secret_end {
+                let control = control | standing.control & EXTRA;
+                line.update(Standing { control, grants: rights.grants, ..standing });
+                continue;
+            }
+            let content = Extra { id: rights.id, not_before: before.and_then(|extra| extra.not_before), secret_end };
+            let ends = shelf.spare.ended_by(standing.extra).filter(|_| held);
+            let extra = self.extras.add(&mut shelf.spare, content, ends);
+            line.update(Standing { control: control | EXTRA, grants: rights.grants, extra, ..standing });
+            if held {
+                shelf.spare.give_back(standing.extra);
+            }
+        }
+    }
+}
+
+/// The order in which a state is told. Nothing of it is looked at before the digest has matched.
+#[inline]
+fn state(control: u64, extra: Option<Extra>, now: i64) -> Result<(), AuthError> {
+    if control & EXTRA != 0 && extra.is_none() {
+        return Err(AuthError::Unavailable);
+    }
+    let over = control::time(control).is_some_and(|end| end <= now);
+    let ended = || extra.and_then(|extra| extra.secret_end).is_some_and(|end| end <= now);
+    if control & DEAD != 0 || (over && (control & SECRET_ENDS != 0 || ended())) {
+        return Err(AuthError::Invalid);
+    }
+    if control & (REVOKED | DISABLED) != 0 {
+        return Err(if control & REVOKED != 0 { AuthError::Revoked } else { AuthError::Disabled });
+    }
+    if over {
+        return Err(AuthError::Expired);
+    }
+    match extra.and_then(|extra| extra.not_before) {
+        Some(start) if now < start => Err(AuthError::Inactive),
+        _ => Ok(()),
+    }
+}
+
+impl Match<'_> {
+    /// The number of the key's set of grants.
+    #[inline]
+    pub(crate) fn grants(&self) -> u32 {
+        self.found.standing.grants
+    }
+
+    /// Whether the secret succeeds another and was never used.
+    #[inline]
+    pub(crate) fn is_first_use(&self) -> bool {
+        self.found.standing.control & UNUSED != 0
     }
 }
 
 impl Shelf {
-    /// Brings the lines of `before` to what `rights` says; a secret that is not in `rights` ends.
-    fn update(&self, rights: &Rights, before: &Rights) {
-        for old in &before.secrets {
-            let spot = spot(before.id, old);
-            let Some(line) = self.table.find(spot, &old.digest) else { continue };
-            let Some(secret) = rights.secrets.iter().find(|secret| secret.digest == old.digest) else {
-                line.kill();
-                continue;
-            };
-            // Whether it was used is known better here than in the record.
-            let (extra, flag) = self.extra_for(line, secret_end(rights, secret));
-            let kept = line.control() & (EXTRA | UNUSED);
-            let control = control(rights, secret) & !UNUSED | kept | flag;
-            line.update(Standing { control, owner: rights.owner, grants: rights.grants, extra });
-        }
+    fn kill_all(&mut self, table: &Table, rights: &Rights) {
+        rights.secrets.iter().for_each(|secret| self.kill(table, spot(rights.id, secret), &secret.digest));
     }
 
-    /// The number of the line's extra with this end, and the flag that says there is one.
-    fn extra_for(&self, line: &Line, secret_end: Option<i64>) -> (u32, u64) {
-        let number = line.extra();
-        let held = self.table.extra(number).filter(|_| line.control() & EXTRA != 0);
-        if held.and_then(|extra| extra.secret_end) == secret_end {
-            return (number, 0);
-        }
-        // Extras are never written again: a reader may be looking.
-        let none = Extra { id: 0, not_before: None, ends: None, secret_end };
-        let extra = held.map_or(none, |held| Extra { secret_end, ..held.clone() });
-        (self.table.add_extra(extra), EXTRA)
-    }
-
-    fn kill_all(&self, rights: &Rights) {
-        rights.secrets.iter().for_each(|secret| self.kill(spot(rights.id, secret), &secret.digest));
-    }
-
-    fn kill(&self, spot: u32, digest: &Digest) {
-        if let Some(line) = self.table.find(spot, digest) {
-            line.kill();
+    fn kill(&mut self, table: &Table, spot: u32, digest: &Digest) {
+        let Some(slot) = table.slot_of(spot, digest) else { return };
+        let extra = table.lines().get(slot).filter(|line| line.control() & EXTRA != 0).map(Line::extra);
+        table.remove(slot);
+        self.filled = self.filled.saturating_sub(1);
+        if let Some(extra) = extra {
+            self.spare.give_back(extra);
         }
     }
 }
@@ -407,7 +463,14 @@ impl Shelf {
 fn spot(id: u128, secret: &SecretRights) -> u32 {
     match secret.imported {
         None => table::own_spot(&crate::base62::encode_u128(id)),
-        Some(_) => table::imported_spot(&secret.digest),
+        Some(_) => table::imported_spot(&half(&secret.digest)),
+    }
+}
+
+fn spot_of(key: &VerifiedKey) -> u32 {
+    match &key.id {
+        IdForm::Written(id) => table::own_spot(id),
+        IdForm::Known(_) => table::imported_spot(&key.half),
     }
 }
 
@@ -419,7 +482,7 @@ fn secret_end(rights: &Rights, secret: &SecretRights) -> Option<i64> {
     }
 }
 
-fn control(rights: &Rights, secret: &SecretRights) -> u64 {
+fn control_word(rights: &Rights, secret: &SecretRights) -> u64 {
     let flag = |flag, on| if on { flag } else { 0 };
     let (end, ends) = match (secret.end, rights.expires_at) {
         (SecretEnd::At(end), expires) if expires.is_none_or(|expires| end <= expires) => (Some(end), true),
@@ -431,5 +494,134 @@ fn control(rights: &Rights, secret: &SecretRights) -> u64 {
         | flag(UNTIL_USE, secret.end == SecretEnd::FirstUse)
         | flag(UNUSED, secret.unused)
         | flag(SECRET_ENDS, ends);
-    line::with_time(flags, end)
+    control::with_time(flags, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::intern::OWNERS;
+    use crate::token::{Prefixes, Secret};
+
+    struct Key {
+        rights: Rights,
+        token: String,
+    }
+
+    fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
+        let body = Secret::from_text(b"0123456789ABCDEFGHIJKLMNOPQRSTUV").body(KeyId::from_u128(id));
+        let secret = SecretRights {
+            digest: Digester::plain().own(&body),
+            pepper: 0,
+            imported: None,
+            version: 1,
+            end: SecretEnd::Never,
+            unused: false,
+            ends: None,
+        };
+        let rights = Rights {
+            id,
+            owner: OWNERS.number(owner).unwrap(),
+            grants: GRANTS.number("").unwrap(),
+            revoked: false,
+            disabled: false,
+            expires_at: None,
+            not_before,
+            secrets: vec![secret],
+        };
+        Key { rights, token: token::format("ak", &body).expose_secret().to_owned() }
+    }
+
+    fn index() -> Index {
+        Index::new(0, 0, vec![Digester::plain()], true)
+    }
+
+    /// The owner's number, if the token is good.
+    fn verify(index: &Index, prefixes: &Prefixes, token: &str, now: i64) -> Option<u32> {
+        let matched = index.find_own(prefixes.parse(token.as_bytes()).unwrap())?;
+        index.judge(&matched, now).ok()?;
+        Some(matched.found.standing.owner)
+    }
+
+    proptest! {
+        /// A table of 64 lines, so that clusters are long and go round its end; against a map.
+        #[test]
+        fn keys_come_and_go(steps in proptest::collection::vec((0u128..60, any::<bool>(), any::<bool>()), 1..400)) {
+            let prefixes = Prefixes::new("ak".into(), []);
+            let (index, mut held) = (index(), HashMap::new());
+            for (id, there, later) in steps {
+                match (there, held.remove(&id)) {
+                    (false, Some(old)) => index.settle(Some(&old), None),
+                    (true, None) => {
+                        let new = key(id, "owner", later.then_some(1000));
+                        index.settle(None, Some(&new.rights));
+                        held.insert(id, new.rights);
+                    }
+                    (_, old) => held.extend(old.map(|old| (id, old))),
+                }
+            }
+            let live = index.table().lines().iter().filter(|line| line.entry().is_some()).count();
+            let filled = index.table().lines().iter().filter(|line| line.control() & control::OCCUPIED != 0).count();
+            prop_assert_eq!((live, filled), (held.len(), held.len()));
+            for id in 0..60 {
+                let token = key(id, "owner", None).token;
+                let waits = held.get(&id).map(|rights| rights.not_before.is_some());
+                prop_assert_eq!(verify(&index, &prefixes, &token, 999).is_some(), waits == Some(false), "{}", id);
+                prop_assert_eq!(verify(&index, &prefixes, &token, 1000).is_some(), waits.is_some(), "{}", id);
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_stays_is_found_while_others_come_and_go() {
+        let (index, prefixes) = (index(), Prefixes::new("ak".into(), []));
+        // Enough to fill most of 64 lines, so that what goes makes others move.
+        let stay: Vec<Key> = (0..24).map(|id| key(id, &format!("owner {id}"), (id % 3 == 0).then_some(1))).collect();
+        let come: Vec<Key> = (100..120).map(|id| key(id, "passing", (id % 2 == 0).then_some(2))).collect();
+        stay.iter().for_each(|key| index.settle(None, Some(&key.rights)));
+        let (ended, seen) = (AtomicBool::new(false), AtomicU64::new(0));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !ended.load(Ordering::Relaxed) {
+                        for key in &stay {
+                            assert_eq!(verify(&index, &prefixes, &key.token, 5000), Some(key.rights.owner));
+                        }
+                        for key in &come {
+                            let owner = verify(&index, &prefixes, &key.token, 5000);
+                            assert!(owner.is_none_or(|owner| owner == key.rights.owner));
+                            seen.fetch_add(u64::from(owner.is_some()), Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+            for round in 0..4000 {
+                let keys = || come.iter().cycle().skip(round % 7).take(come.len());
+                keys().for_each(|key| index.settle(None, Some(&key.rights)));
+                keys().for_each(|key| index.settle(Some(&key.rights), None));
+                // What has been taken out when a look-up begins is not found.
+                assert!(come.iter().all(|key| verify(&index, &prefixes, &key.token, 5000).is_none()));
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        assert!(seen.load(Ordering::Relaxed) > 0);
+        assert_eq!(index.current.load(Ordering::Relaxed), 0, "the table never had to grow");
+    }
+
+    #[test]
+    fn extras_are_used_again() {
+        let index = index();
+        let keys: Vec<Key> = (0..10).map(|id| key(id, "owner", Some(1))).collect();
+        for _ in 0..100 {
+            keys.iter().for_each(|key| index.settle(None, Some(&key.rights)));
+            keys.iter().for_each(|key| index.settle(Some(&key.rights), None));
+        }
+        assert!(index.extras.read(9).is_some() && index.extras.read(10).is_none());
+    }
 }

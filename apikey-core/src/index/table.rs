@@ -1,41 +1,39 @@
-//! A table of lines: open addressing, linear probing, grown by making a larger one.
+//! A table of lines: open addressing, linear probing, and no traces of what was removed.
 #![allow(clippy::indexing_slicing, reason = "slots are below the length by construction")]
 
-use crate::digest::{Digest, Digester};
-use crate::imported::ImportForm;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use crate::digest::{Digest, Half};
 use crate::token::ID_CHARS;
 
-use super::line::{DEAD, Entry, Line, OCCUPIED};
+use super::control::{DEAD, OCCUPIED};
+use super::line::{Entry, Line, Standing};
 
 const SMALLEST: usize = 64;
+/// A spot is a number of 31 bits: a line has room for that.
+pub(super) const SPOT: u32 = (1 << 31) - 1;
 
 pub(super) struct Table {
     lines: Box<[Line]>,
-    extras: boxcar::Vec<Extra>,
-    /// The digests that own secrets are held under: one, but for the time in which a pepper is changed.
-    pub(super) own: Vec<Digester>,
-    /// The forms that imported keys are held in.
-    pub(super) imported: Vec<(ImportForm, Digester)>,
+    /// How often an entry has moved to a place before its own.
+    moves: AtomicU64,
 }
 
-/// What few secrets have, kept out of the line.
-#[derive(Clone)]
-pub(super) struct Extra {
-    /// The key's id: an imported token does not carry it.
-    pub(super) id: u128,
-    pub(super) not_before: Option<i64>,
-    /// The secret that the first use of this one ends.
-    pub(super) ends: Option<(u32, Digest)>,
-    /// When the secret ends, where its key ends earlier: the line has room for one time.
-    pub(super) secret_end: Option<i64>,
+/// A live line, and what it said in the moment in which it matched.
+pub(super) struct Found<'t> {
+    pub(super) line: &'t Line,
+    pub(super) standing: Standing,
 }
 
 impl Table {
     /// A table that takes `keys` entries and some more before it has to grow.
-    pub(super) fn for_keys(keys: usize, own: Vec<Digester>, imported: Vec<(ImportForm, Digester)>) -> Self {
-        let slots = (keys.saturating_mul(8) / 5).max(SMALLEST);
-        let lines = std::iter::repeat_with(Line::default).take(slots).collect();
-        Self { lines, extras: boxcar::Vec::new(), own, imported }
+    pub(super) fn for_keys(keys: usize) -> Self {
+        Self::with_lines(keys.saturating_mul(3) / 2)
+    }
+
+    fn with_lines(lines: usize) -> Self {
+        let lines = std::iter::repeat_with(Line::default).take(lines.max(SMALLEST)).collect();
+        Self { lines, moves: AtomicU64::new(0) }
     }
 
     /// How many lines may be filled: three quarters. Above that, clusters grow long.
@@ -43,22 +41,68 @@ impl Table {
         self.lines.len() / 4 * 3
     }
 
+    #[inline]
     fn slot(&self, spot: u32) -> usize {
         // Lemire's reduction: no division, any length.
-        ((u64::from(spot) * self.lines.len() as u64) >> 32) as usize
+        ((u64::from(spot) * self.lines.len() as u64) >> 31) as usize
     }
 
-    /// The line where the search begins: to be fetched while the digest is computed.
     #[inline]
-    pub(super) fn first(&self, spot: u32) -> &Line {
-        &self.lines[self.slot(spot)]
+    fn next(&self, slot: usize) -> usize {
+        if slot + 1 == self.lines.len() { 0 } else { slot + 1 }
+    }
+
+    /// Starts to fetch the lines where the search begins, while the digest is computed.
+    #[inline]
+    pub(super) fn touch(&self, spot: u32) {
+        let slot = self.slot(spot);
+        self.lines[slot].touch();
+        self.lines[self.next(slot)].touch();
     }
 
     /// The live line with this digest.
     #[inline]
-    pub(super) fn find(&self, spot: u32, digest: &Digest) -> Option<&Line> {
+    pub(super) fn find(&self, spot: u32, digest: &Digest) -> Option<Found<'_>> {
+        self.search(spot, |line| line.holds(digest))
+    }
+
+    /// The live line of a secret that was verified before.
+    pub(super) fn find_again(&self, spot: u32, half: &Half) -> Option<Found<'_>> {
+        self.search(spot, |line| line.begins(half))
+    }
+
+    #[inline]
+    fn search(&self, spot: u32, is_it: impl Fn(&Line) -> bool) -> Option<Found<'_>> {
+        // Begins anew only when a writer has made a step here, and never waits for one.
+        'anew: loop {
+            let moves = self.moves.load(Ordering::Acquire);
+            let mut slot = self.slot(spot);
+            // A quarter of the lines is empty, so this ends.
+            loop {
+                let line = &self.lines[slot];
+                let control = line.control();
+                if control & OCCUPIED == 0 {
+                    // The entry may have passed: from a place not read yet to one read before.
+                    fence(Ordering::Acquire);
+                    if self.moves.load(Ordering::Relaxed) == moves {
+                        return None;
+                    }
+                    continue 'anew;
+                }
+                if control & DEAD == 0 && is_it(line) {
+                    match line.standing(control, spot) {
+                        Some(standing) => return Some(Found { line, standing }),
+                        None => continue 'anew,
+                    }
+                }
+                slot = self.next(slot);
+            }
+        }
+    }
+
+    /// Where the live line with this digest is; only for who holds the shelf.
+    pub(super) fn slot_of(&self, spot: u32, digest: &Digest) -> Option<usize> {
         let mut slot = self.slot(spot);
-        // A quarter of the lines is empty, so this ends.
         loop {
             let line = &self.lines[slot];
             let control = line.control();
@@ -66,48 +110,65 @@ impl Table {
                 return None;
             }
             if control & DEAD == 0 && line.holds(digest) {
-                return Some(line);
+                return Some(slot);
             }
-            slot += 1;
-            if slot == self.lines.len() {
-                slot = 0;
-            }
+            slot = self.next(slot);
         }
-    }
-
-    pub(super) fn extra(&self, number: u32) -> Option<&Extra> {
-        self.extras.get(usize::try_from(number).ok()?)
-    }
-
-    pub(super) fn add_extra(&self, extra: Extra) -> u32 {
-        u32::try_from(self.extras.push(extra)).unwrap_or(u32::MAX >> 1)
     }
 
     /// Puts an entry on the first empty line of its cluster. The caller has seen to the room.
     pub(super) fn insert(&self, entry: &Entry) {
-        let mut slot = self.slot(entry.spot);
+        let mut slot = self.slot(entry.usage.spot());
         while self.lines[slot].control() & OCCUPIED != 0 {
-            slot += 1;
-            if slot == self.lines.len() {
-                slot = 0;
-            }
+            slot = self.next(slot);
         }
         self.lines[slot].fill(entry);
+    }
+
+    /// Ends the secret in this line, and closes the gap: what stands behind it moves up, so that keys that come and go
+    /// leave nothing behind.
+    ///
+    /// An entry stands in its new place before it leaves the old one. A reader that looks at the one too early and at
+    /// the other too late finds neither; `moves`, counted in between, tells it to begin anew.
+    pub(super) fn remove(&self, slot: usize) {
+        let mut gap = slot;
+        self.lines[gap].kill();
+        let mut at = gap;
+        loop {
+            at = self.next(at);
+            let line = &self.lines[at];
+            if line.control() & OCCUPIED == 0 {
+                break;
+            }
+            let Some(entry) = line.entry() else { continue };
+            // It stays if its search begins behind the gap.
+            let home = self.slot(entry.usage.spot());
+            if self.distance(home, at) < self.distance(gap, at) {
+                continue;
+            }
+            self.lines[gap].fill(&entry);
+            self.moves.fetch_add(1, Ordering::AcqRel);
+            line.kill();
+            self.lines[gap].catch_up(entry.usage, line.usage());
+            gap = at;
+        }
+        self.lines[gap].clear();
+    }
+
+    /// Steps from one line to another, round the end.
+    fn distance(&self, from: usize, to: usize) -> usize {
+        if to >= from { to - from } else { to + self.lines.len() - from }
     }
 
     pub(super) fn lines(&self) -> &[Line] {
         &self.lines
     }
 
-    /// Copies what is live into an empty table.
-    pub(super) fn copy_to(&self, larger: &Self) {
-        for line in &self.lines {
-            let Some(mut entry) = line.entry() else { continue };
-            if let Some(extra) = self.extra(entry.extra).filter(|_| entry.control & super::line::EXTRA != 0) {
-                entry.extra = larger.add_extra(extra.clone());
-            }
-            larger.insert(&entry);
-        }
+    /// A table of twice the size with the same entries.
+    pub(super) fn larger(&self) -> Self {
+        let larger = Self::with_lines(self.lines.len().saturating_mul(2));
+        self.lines.iter().filter_map(Line::entry).for_each(|entry| larger.insert(&entry));
+        larger
     }
 }
 
@@ -121,13 +182,13 @@ pub(super) fn own_spot(id: &[u8; ID_CHARS]) -> u32 {
     };
     // Ids are the store's own, so nobody can crowd a cluster; what callers make up is looked for, never put in.
     let a = fold(word(0) ^ 0x9e37_79b9_7f4a_7c15, word(8) ^ 0xbf58_476d_1ce4_e5b9);
-    (fold(word(14) ^ 0x94d0_49bb_1331_11eb, a ^ 0xd6e8_feb8_6659_fd93) >> 32) as u32
+    (fold(word(14) ^ 0x94d0_49bb_1331_11eb, a ^ 0xd6e8_feb8_6659_fd93) >> 33) as u32
 }
 
 /// Where an imported secret belongs.
 #[inline]
-pub(super) fn imported_spot(digest: &Digest) -> u32 {
-    u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])
+pub(super) fn imported_spot(half: &Half) -> u32 {
+    u32::from_le_bytes([half[0], half[1], half[2], half[3]]) & SPOT
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "both halves of the product are used")]

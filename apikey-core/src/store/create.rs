@@ -87,7 +87,7 @@ impl Inner {
         let permissions = bounds::grants(&key.permissions)?;
         let not_before = key.not_before.map(|start| checked_ms("not_before", start)).transpose()?;
         let imported = key.imported.as_ref().map(|(imported, scheme)| {
-            let own = imported.raw_key().is_some_and(|raw| token::parse(raw.as_bytes(), &self.prefixes).is_some());
+            let own = imported.raw_key().is_some_and(|raw| self.prefixes.parse(raw.as_bytes()).is_some());
             let fault = |allowed| StoreError::Invalid { field: "imported", value: "[REDACTED]".into(), allowed };
             if own {
                 return Err(fault("keys that do not have this store's own form"));
@@ -166,6 +166,6 @@ impl Inner {
     }
 
     pub(super) fn prefix(&self) -> &str {
-        self.prefixes.first().map_or("ak", |prefix| prefix)
+        self.prefixes.own()
     }
 }

@@ -40,13 +40,13 @@ use crate::attempt::Attempt;
 use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
 use crate::health::{BackupNotes, Health};
-use crate::index::Index;
+use crate::index::{Index, Match};
 use crate::quiet::quietly;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::requirement::Requirement;
 use crate::time::TimeSource;
-use crate::token;
-use crate::verified::VerifiedKey;
+use crate::token::{self, Prefixes};
+use crate::verified::{IdForm, VerifiedKey};
 
 use commit::Commit;
 use disk::Disk;
@@ -85,8 +85,7 @@ pub struct KeyStore(Arc<Life>);
 struct Inner {
     index: Index,
     time: TimeSource,
-    /// The prefix of new tokens, then those accepted.
-    prefixes: Box<[Box<str>]>,
+    prefixes: Prefixes,
     rule: HeaderRule,
     store: u64,
     writer: Mutex<Writer>,
@@ -164,7 +163,7 @@ impl KeyStore {
     /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended; the key's state (revoked, disabled,
     /// expired, not yet valid) only to who holds its secret; [`AuthError::Unavailable`] after [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token)
+        self.inner().verify(token, None)
     }
 
     /// Verifies a token, and holds the key against a requirement.
@@ -172,9 +171,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        let key = self.inner().verify(token)?;
-        key.require(requirement)?;
-        Ok(key)
+        self.inner().verify(token, Some(requirement))
     }
 
     /// The whole question: token, address and requirement.
@@ -182,10 +179,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`authorize`](Self::authorize).
     pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        match attempt.requirement {
-            Some(requirement) => self.authorize(attempt.token, requirement),
-            None => self.verify(attempt.token),
-        }
+        self.inner().verify(attempt.token, attempt.requirement)
     }
 
     /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
@@ -264,11 +258,10 @@ impl KeyStore {
 
 impl Inner {
     fn new(options: KeyStoreBuilder, store: u64, index: Index, disk: Disk, writer: Writer, mut opened: Opened) -> Self {
-        let prefixes = [options.prefix].into_iter().chain(options.accepted);
         Self {
             index,
             time: options.time,
-            prefixes: prefixes.map(Into::into).collect(),
+            prefixes: Prefixes::new(options.prefix, options.accepted),
             rule: options.rule,
             store,
             commit: Commit::new(writer.head()),
@@ -287,22 +280,44 @@ impl Inner {
         }
     }
 
-    fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        let token = token.as_bytes();
-        let verdict = match token::parse(token, &self.prefixes) {
-            Some(body) => self.index.verify_own(body, self.time.now_ms()),
-            None if self.index.may_be_imported(token) => self.index.verify_imported(token, self.time.now_ms()),
-            None => Err(AuthError::Invalid),
+    #[inline]
+    fn verify(&self, token: &str, requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
+        let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
+            return self.verify_imported(token.as_bytes(), requirement);
         };
-        match verdict {
-            Ok((key, first)) => {
-                if first {
-                    self.first_use(&key);
-                }
-                Ok(key)
-            }
-            Err(error) => Err(self.told(error)),
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.told(AuthError::Invalid)) };
+        self.conclude(&matched, requirement, || IdForm::Written(*token::id_chars(token::body(tail))))
+    }
+
+    fn verify_imported(&self, token: &[u8], requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
+        if !self.index.may_be_imported(token) {
+            return Err(self.told(AuthError::Invalid));
         }
+        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.told(AuthError::Invalid)) };
+        self.conclude(&matched, requirement, || IdForm::known(id))
+    }
+
+    /// What follows when a secret has matched. The proof is made last, in the place where the caller wants it: to copy it
+    /// about costs more than to find the key.
+    #[inline]
+    fn conclude(
+        &self,
+        matched: &Match<'_>,
+        requirement: Option<&Requirement>,
+        id: impl Fn() -> IdForm,
+    ) -> Result<VerifiedKey, AuthError> {
+        if let Err(error) = self.index.judge(matched, self.time.now_ms()) {
+            return Err(self.told(error));
+        }
+        if matched.is_first_use() {
+            self.first_use(&self.index.proof(matched, id()));
+        }
+        if let Some(requirement) = requirement
+            && !requirement.met_by(matched.grants())
+        {
+            return Err(requirement.not_met());
+        }
+        Ok(self.index.proof(matched, id()))
     }
 
     fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {

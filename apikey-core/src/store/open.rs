@@ -6,9 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use sled::IVec;
 use tempfile::TempDir;
 
 use crate::codec::{self, CodecError, FORMAT, Frame};
@@ -17,6 +20,7 @@ use crate::error::{OpenError, StoreError};
 use crate::event::{Event, EventKind, Head};
 use crate::id_source::IdSource;
 use crate::index::Index;
+use crate::intern::OWNERS;
 use crate::key_id::KeyId;
 use crate::quiet::quietly;
 use crate::record::{Record, record_hash};
@@ -276,6 +280,13 @@ struct Found {
     overlapping: Vec<u128>,
 }
 
+/// Records read in one go, and how many such chunks may wait to be taken in.
+const CHUNK: usize = 512;
+const WAITING: usize = 16;
+
+type Chunk = Vec<Result<(u128, IVec), StoreError>>;
+
+/// Reads every record: one thread reads them from the database, this one checks them and takes them in.
 fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
     let fault = |error| read_error(path, "a time of use", error);
     let mut uses = HashMap::new();
@@ -287,9 +298,73 @@ fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
     }
     let used =
         |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
+    let tallies = Tallies { owners: Tally::new(), imported: Tally::new() };
+    let (send, receive) = sync_channel(WAITING);
+    let (read, found) = thread::scope(|scope| -> Result<_, OpenError> {
+        // A panic of sled in that thread is kept as one in this thread would be.
+        let reader = move || quietly(|| read_all(disk, &send, tallies));
+        let reader = thread::Builder::new().name("apikey".into()).spawn_scoped(scope, reader);
+        let reader = reader.map_err(|source| OpenError::io(path, source))?;
+        let found = take_in(receive, index, path, used, tallies);
+        let read = reader.join().unwrap_or_else(|_| Err("its reader panicked".into()));
+        Ok((read, found))
+    })?;
+    let held = read.map_err(|panic| {
+        let what = format!("the database panics when it is read: {panic}");
+        OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None }
+    })?;
+    let (found, tallies) = found?;
+    OWNERS.finish();
+    let held = held.map_err(|(name, error)| read_error(path, name, error))?;
+    for (name, held, tally) in
+        [("owners", held.owners, tallies.owners), ("imported keys", held.imported, tallies.imported)]
+    {
+        if held.sum != tally.sum {
+            let what = format!("the table of {name} does not fit the records");
+            return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
+        }
+    }
+    Ok(found)
+}
+
+/// What the other tables should hold, or do.
+#[derive(Clone, Copy)]
+struct Tallies {
+    owners: Tally,
+    imported: Tally,
+}
+
+/// Hands on every record, and adds up what the other tables hold. Ends early if nobody takes them.
+fn read_all(
+    disk: &Disk,
+    send: &SyncSender<Chunk>,
+    mut tallies: Tallies,
+) -> Result<Tallies, (&'static str, StoreError)> {
+    let mut records = disk.records(None).peekable();
+    while records.peek().is_some() {
+        if send.send(records.by_ref().take(CHUNK).collect()).is_err() {
+            return Ok(tallies);
+        }
+    }
+    for key in disk.owner_keys() {
+        tallies.owners.add(&key.map_err(|error| ("owners", error))?);
+    }
+    for key in disk.imported_keys() {
+        tallies.imported.add(&key.map_err(|error| ("imported keys", error))?);
+    }
+    Ok(tallies)
+}
+
+/// Checks records and puts them into the index.
+fn take_in(
+    records: Receiver<Chunk>,
+    index: &Index,
+    path: &Path,
+    used: impl Fn(&Digest) -> u32,
+    mut tallies: Tallies,
+) -> Result<(Found, Tallies), OpenError> {
     let mut found = Found::default();
-    let (mut owners, mut imported) = (Tally::new(), Tally::new());
-    for item in disk.records(None) {
+    for item in records.into_iter().flatten() {
         let (id, frame) = item.map_err(|error| read_error(path, "a record", error))?;
         let subject = || format!("the record of key {}", KeyId::from_u128(id));
         let record = codec::decode::<Record>(&frame).map_err(|error| read_error(path, &subject(), error.into()))?;
@@ -314,24 +389,12 @@ fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
                 subject()
             )));
         }
-        owners.add(&owner_key(&record.owner, id));
-        imported_digests(&record).for_each(|digest| imported.add(&digest));
-        let rights = Rights::of(&record).map_err(|full| OpenError::io(path, full.into()))?;
-        index.load(&rights, used);
+        tallies.owners.add(&owner_key(&record.owner, id));
+        imported_digests(&record).for_each(|digest| tallies.imported.add(&digest));
+        let rights = Rights::of_many(&record).map_err(|full| OpenError::io(path, full.into()))?;
+        index.load(&rights, &used);
     }
-    for (name, tally, keys) in
-        [("owners", owners, disk.owner_keys()), ("imported keys", imported, disk.imported_keys())]
-    {
-        let mut held = Tally { sum: 0, ..tally };
-        for key in keys {
-            held.add(&key.map_err(|error| read_error(path, name, error))?);
-        }
-        if held.sum != tally.sum {
-            let what = format!("the table of {name} does not fit the records");
-            return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
-        }
-    }
-    Ok(found)
+    Ok((found, tallies))
 }
 
 /// Tells whether two sets of keys are the same without holding either: a sum of hashes.

@@ -178,7 +178,7 @@ impl Inner {
                 return Err(LineFault::Pepper(secret.pepper));
             }
             if let SecretForm::Own { prefix } = &secret.form
-                && !self.prefixes.iter().any(|known| **known == **prefix)
+                && !self.prefixes.knows(prefix)
             {
                 return Err(LineFault::Prefix);
             }

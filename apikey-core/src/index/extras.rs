@@ -1,0 +1,90 @@
+//! What few secrets have, kept out of their lines.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
+
+use crate::digest::Digest;
+
+/// No such time.
+const NONE: i64 = i64::MIN;
+
+/// Numbered entries that readers look at. They are used again: a reader checks its line's control word after reading
+/// (`Line::is_still`), since an entry belongs to a line for as long as that names it.
+#[derive(Default)]
+pub(super) struct Extras(boxcar::Vec<Slot>);
+
+#[derive(Default)]
+struct Slot {
+    /// High half, low half.
+    id: [AtomicU64; 2],
+    not_before: AtomicI64,
+    secret_end: AtomicI64,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Extra {
+    /// The key's id: an imported token does not carry it.
+    pub(super) id: u128,
+    pub(super) not_before: Option<i64>,
+    /// When the secret ends, where its key ends earlier: the line has room for one time.
+    pub(super) secret_end: Option<i64>,
+}
+
+/// What the one writer knows of them.
+#[derive(Default)]
+pub(super) struct Spare {
+    free: Vec<u32>,
+    /// For a secret that was never used: its predecessor, which its first use ends, by the number of the extra.
+    ends: HashMap<u32, (u32, Digest)>,
+}
+
+impl Extras {
+    /// The entry, to be believed if the line that named it is still the same.
+    #[inline]
+    pub(super) fn read(&self, number: u32) -> Option<Extra> {
+        let slot = self.0.get(usize::try_from(number).ok()?)?;
+        let [high, low] = &slot.id;
+        let [high, low] = [high, low].map(|half| u128::from(half.load(Ordering::Relaxed)));
+        let time = |time: &AtomicI64| Some(time.load(Ordering::Relaxed)).filter(|time| *time != NONE);
+        Some(Extra { id: high << 64 | low, not_before: time(&slot.not_before), secret_end: time(&slot.secret_end) })
+    }
+
+    /// Writes an entry that no line names; its number.
+    pub(super) fn add(&self, spare: &mut Spare, extra: Extra, ends: Option<(u32, Digest)>) -> u32 {
+        let number = spare.free.pop().unwrap_or_else(|| {
+            // Above 2^32 of them nothing is found under the number, and the key is refused.
+            u32::try_from(self.0.push(Slot::default())).unwrap_or(u32::MAX)
+        });
+        // Who sees any of what follows sees that the line that had this entry has given it up.
+        fence(Ordering::Release);
+        if let Some(slot) = usize::try_from(number).ok().and_then(|number| self.0.get(number)) {
+            let [high, low] = &slot.id;
+            high.store((extra.id >> 64) as u64, Ordering::Relaxed);
+            low.store(low_half(extra.id), Ordering::Relaxed);
+            slot.not_before.store(extra.not_before.unwrap_or(NONE), Ordering::Relaxed);
+            slot.secret_end.store(extra.secret_end.unwrap_or(NONE), Ordering::Relaxed);
+        }
+        if let Some(ends) = ends {
+            spare.ends.insert(number, ends);
+        }
+        number
+    }
+}
+
+impl Spare {
+    /// Takes back an entry that no line names any more.
+    pub(super) fn give_back(&mut self, number: u32) {
+        self.ends.remove(&number);
+        self.free.push(number);
+    }
+
+    /// The secret that the first use of this one ends.
+    pub(super) fn ended_by(&self, number: u32) -> Option<(u32, Digest)> {
+        self.ends.get(&number).copied()
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+fn low_half(id: u128) -> u64 {
+    id as u64
+}

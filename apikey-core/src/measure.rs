@@ -1,0 +1,82 @@
+//! The index without a store, for benches that need more keys than a disk takes in a moment. No part of the public
+//! interface: the feature `measure` is for this repository's own benches.
+
+use crate::digest::Digester;
+use crate::id_source::IdSource;
+use crate::index::Index;
+use crate::intern::{GRANTS, OWNERS};
+use crate::key_id::KeyId;
+use crate::record::SecretEnd;
+use crate::requirement::Requirement;
+use crate::rights::{Rights, SecretRights};
+use crate::time::TimeSource;
+use crate::token::{self, ApiKey, Prefixes, Secret};
+use crate::verified::{IdForm, VerifiedKey};
+
+/// Keys in memory alone.
+#[allow(missing_debug_implementations, reason = "for benches")]
+pub struct Keys {
+    index: Index,
+    prefixes: Prefixes,
+    ids: IdSource,
+    time: TimeSource,
+}
+
+/// What removes a key again.
+#[allow(missing_debug_implementations, reason = "for benches")]
+pub struct Handle(Rights);
+
+impl Keys {
+    /// Room for so many, as when a store with as many is opened.
+    #[must_use]
+    pub fn with_room(keys: usize) -> Self {
+        Self {
+            index: Index::new(0, keys, vec![Digester::plain()], true),
+            prefixes: Prefixes::new("ak".into(), []),
+            ids: IdSource::after(None),
+            time: TimeSource::default(),
+        }
+    }
+
+    /// Puts a key in. `None` if the system has no random numbers.
+    pub fn add(&mut self, owner: &str, permission: &str) -> Option<(ApiKey, Handle)> {
+        let id: KeyId = self.ids.next(self.time.now_ms()).ok()?;
+        let body = Secret::generate().ok()?.body(id);
+        let secret = SecretRights {
+            digest: Digester::plain().own(&body),
+            pepper: 0,
+            imported: None,
+            version: 1,
+            end: SecretEnd::Never,
+            unused: false,
+            ends: None,
+        };
+        let rights = Rights {
+            id: id.as_u128(),
+            owner: OWNERS.number(owner).ok()?,
+            grants: GRANTS.number(permission).ok()?,
+            revoked: false,
+            disabled: false,
+            expires_at: None,
+            not_before: None,
+            secrets: vec![secret],
+        };
+        self.index.settle(None, Some(&rights));
+        Some((token::format("ak", &body), Handle(rights)))
+    }
+
+    /// Takes a key out.
+    pub fn remove(&self, handle: &Handle) {
+        self.index.settle(Some(&handle.0), None);
+    }
+
+    /// As `KeyStore::authorize`.
+    #[must_use]
+    pub fn authorize(&self, token: &str, requirement: &Requirement) -> Option<VerifiedKey> {
+        let tail = self.prefixes.parse(token.as_bytes())?;
+        let matched = self.index.find_own(tail)?;
+        self.index.judge(&matched, self.time.now_ms()).ok()?;
+        let id = || IdForm::Written(*token::id_chars(token::body(tail)));
+        requirement.met_by(matched.grants()).then(|| self.index.proof(&matched, id()))
+    }
+}

@@ -1,0 +1,81 @@
+//! What does a verification cost, against the same check written by hand, and against what else there is?
+//!
+//! `cargo bench -p apikey-bench --bench table` prints the table of docs/performance.md, with its goals, and writes
+//! docs/performance.svg. It needs about eight minutes, 8 GB of memory and 2 GB of disk under `TMPDIR`.
+//!
+//! `-- quick` leaves out everything above a thousand keys; `-- index` looks at a million keys in the index alone;
+//! `-- open DIRECTORY` only opens a store with a million keys, which is made there if it is missing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a bench that fails shall stop"
+)]
+#![allow(missing_docs, missing_debug_implementations, unreachable_pub, reason = "nobody else uses this")]
+
+mod chain;
+mod http;
+mod memory;
+mod peers;
+mod plot;
+mod report;
+mod speed;
+mod threads;
+mod yardstick;
+
+use std::path::Path;
+
+use apikey::KeyStore;
+
+use crate::report::Report;
+
+const MILLION: usize = 1_000_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == memory::CHILD) {
+        return memory::child(&arguments[at + 1], &arguments[at + 2]);
+    }
+    if arguments.iter().any(|argument| argument == "index") {
+        let mut report = Report::default();
+        speed::index_only(MILLION, &mut report, &mut plot::Plot::default());
+        return report.print();
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == "open") {
+        let mut report = Report::default();
+        let path = Path::new(&arguments[at + 1]);
+        if !path.exists() {
+            apikey_bench::fill(&KeyStore::open(path).unwrap(), MILLION);
+        }
+        memory::measure(path, MILLION, &mut report);
+        return report.print();
+    }
+    let quick = arguments.iter().any(|argument| argument == "quick");
+    let (mut report, mut plot) = (Report::default(), plot::Plot::default());
+    speed::thousand(&mut report, &mut plot);
+    threads::measure(&mut report);
+    if !quick {
+        speed::between(&mut plot);
+        report::section("1,000,000 keys: makes the store");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.db");
+        let store = KeyStore::open(&path).unwrap();
+        let tokens = apikey_bench::fill(&store, MILLION);
+        store.close().unwrap();
+        drop(store);
+        memory::measure(&path, MILLION, &mut report);
+        report::section("1,000,000 keys");
+        let store = KeyStore::open(&path).unwrap();
+        let case = speed::Case::new(&store, &tokens);
+        speed::million(&case, &tokens, &mut report, &mut plot);
+        drop(tokens);
+        http::measure(case, &mut report);
+        drop(store);
+        speed::index_only(10 * MILLION, &mut report, &mut plot);
+        plot.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.svg"));
+    }
+    report.row("allocations in a verification", "see `cargo test --test allocations`", "0", "0");
+    report.row("one durable create; 16 writers", "see `cargo bench --bench change`", "<= 1.1x; >= 12x", "1.3x; 8x");
+    report.print();
+}

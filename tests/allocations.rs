@@ -1,0 +1,99 @@
+//! A verification allocates nothing: good or bad, and what is asked of the key afterwards.
+
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+
+use apikey::{ImportScheme, Imported, KeyStore, KeyUpdate, NewKey, Overlap, Pepper, Requirement};
+use chrono::TimeDelta;
+
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `work` allocates.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = COUNT.get();
+    work();
+    COUNT.get() - before
+}
+
+#[test]
+fn the_count_counts() {
+    assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 1);
+}
+
+#[test]
+fn a_verification_allocates_nothing() {
+    for builder in [KeyStore::builder(), KeyStore::builder().pepper(Pepper::new(1, [7; 32]))] {
+        let store = builder.temporary().unwrap();
+        let create = |new: NewKey| store.create(new.permissions(["orders:*", "reports:read"])).unwrap();
+        let good = create(NewKey::for_owner("alice"));
+        let timed = create(NewKey::for_owner("alice").expires_in(TimeDelta::days(1)));
+        let later = create(NewKey::for_owner("alice").not_before(chrono::Utc::now() + TimeDelta::days(1)));
+        let revoked = create(NewKey::for_owner("bob"));
+        store.revoke(revoked.info.id(), "left").unwrap();
+        let disabled = create(NewKey::for_owner("bob"));
+        store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
+        let rotated = create(NewKey::for_owner("carol"));
+        store.rotate(rotated.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
+        let issued = "sk_live_0123456789abcdefghijklmnop";
+        create(NewKey::for_owner("dave").imported(Imported::raw(issued), ImportScheme::Whole));
+        let token = good.key.expose_secret();
+        let mut malformed = token.to_owned();
+        malformed.pop();
+        let requirements = [
+            Requirement::authenticated(),
+            Requirement::permission("orders:read").unwrap(),
+            Requirement::any(["admin", "orders:write"]).unwrap(),
+            Requirement::permission("admin").unwrap(),
+        ];
+        let other_store = KeyStore::temporary().unwrap();
+        let unknown = other_store.create(NewKey::for_owner("eve")).unwrap();
+        let tokens =
+            [&good, &timed, &later, &revoked, &disabled, &rotated, &unknown].map(|key| key.key.expose_secret());
+        let tokens = tokens.into_iter().chain([&*malformed, "", issued, "sk_live_0123456789abcdefghijklmnoq"]);
+        let mut verified = 0;
+        for token in tokens {
+            for requirement in &requirements {
+                let count = allocations(|| {
+                    if let Ok(key) = black_box(store.authorize(token, requirement)) {
+                        verified += 1;
+                        black_box((
+                            key.id(),
+                            key.owner(),
+                            key.allows("orders:read"),
+                            key.allows("x"),
+                            key.superseded(),
+                        ));
+                        black_box(store.recheck(&key.clone())).unwrap();
+                    }
+                });
+                assert_eq!(count, 0, "{requirement}");
+            }
+        }
+        // Good, timed, rotated and imported, each with three of four requirements.
+        assert_eq!(verified, 12);
+    }
+}
