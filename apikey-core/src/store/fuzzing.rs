@@ -153,7 +153,9 @@ pub fn read_backup(path: &Path) -> Result<Contents, BackupError> {
 /// Id and secret of a token that has one of these prefixes.
 #[must_use]
 pub fn parse_token<'a>(token: &'a [u8], prefixes: &[Box<str>]) -> Option<&'a [u8]> {
-    token::parse(token, prefixes).map(<[u8; token::BODY_CHARS]>::as_slice)
+    let mut texts = prefixes.iter().map(|prefix| prefix.to_string());
+    let known = token::Prefixes::new(texts.next()?, texts);
+    known.parse(token).map(|tail| token::body(tail).as_slice())
 }
 
 /// Whether one of these grants gives a permission: as a list, and as the text that the index keeps.
