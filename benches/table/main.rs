@@ -3,7 +3,7 @@
 //! `cargo bench -p apikey-bench --bench table` prints the table of docs/performance.md, with its goals, and writes
 //! docs/performance.svg. It needs about eight minutes, 8 GB of memory and 2 GB of disk under `TMPDIR`.
 //!
-//! `-- quick` leaves out everything above a thousand keys; `-- index` looks at a million keys in the index alone;
+//! `-- durable` times durable changes alone; `-- quick` leaves out everything above a thousand keys; `-- index` looks at a million keys in the index alone;
 //! `-- open DIRECTORY` only opens a store with a million keys, which is made there if it is missing.
 
 #![allow(
@@ -15,7 +15,9 @@
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub, reason = "nobody else uses this")]
 
 mod chain;
+mod durable;
 mod http;
+mod load;
 mod memory;
 mod peers;
 mod plot;
@@ -51,6 +53,11 @@ fn main() {
         memory::measure(path, MILLION, &mut report);
         return report.print();
     }
+    if arguments.iter().any(|argument| argument == "durable") {
+        let mut report = Report::default();
+        durable::measure(&mut report);
+        return report.print();
+    }
     let quick = arguments.iter().any(|argument| argument == "quick");
     let (mut report, mut plot) = (Report::default(), plot::Plot::default());
     speed::thousand(&mut report, &mut plot);
@@ -69,6 +76,7 @@ fn main() {
         let store = KeyStore::open(&path).unwrap();
         let case = speed::Case::new(&store, &tokens);
         speed::million(&case, &tokens, &mut report, &mut plot);
+        load::measure(&store, &apikey_bench::Tokens::shuffled(&tokens), &mut report);
         drop(tokens);
         http::measure(case, &mut report);
         drop(store);
@@ -76,6 +84,6 @@ fn main() {
         plot.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.svg"));
     }
     report.row("allocations in a verification", "see `cargo test --test allocations`", "0", "0");
-    report.row("one durable create; 16 writers", "see `cargo bench --bench change`", "<= 1.1x; >= 12x", "1.3x; 8x");
+    durable::measure(&mut report);
     report.print();
 }

@@ -1,0 +1,63 @@
+//! What does a durable change cost, against the least a disk allows, and sixteen at once against one?
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use apikey::{KeyStore, NewKey};
+
+use crate::report::{Report, section};
+
+const ROUNDS: usize = 15;
+const CHANGES: u32 = 50;
+const WRITERS: u32 = 16;
+
+/// Rounds in turn, so that what else the disk does falls on all of them; the medians of the ratios within a round.
+pub fn measure(report: &mut Report) {
+    section("durable changes");
+    let directory = tempfile::tempdir().unwrap();
+    let store = KeyStore::open(directory.path().join("keys.db")).unwrap();
+    let create = || drop(store.create(NewKey::for_owner("alice").permissions(["orders:read"])).unwrap());
+    let mut bare = File::create(directory.path().join("bare")).unwrap();
+    bare.write_all(&[0; 1 << 20]).unwrap();
+    bare.sync_all().unwrap();
+    let mut rounds: Vec<[Duration; 3]> = Vec::new();
+    for _ in 0..=ROUNDS {
+        let least = of_each(CHANGES, || {
+            bare.seek(SeekFrom::Start(0)).unwrap();
+            bare.write_all(&[1; 512]).unwrap();
+            bare.sync_data().unwrap();
+        });
+        let one = of_each(CHANGES, create);
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..WRITERS {
+                scope.spawn(|| (0..CHANGES).for_each(|_| create()));
+            }
+        });
+        rounds.push([least, one, begun.elapsed() / (CHANGES * WRITERS)]);
+    }
+    // The first makes the files.
+    rounds.remove(0);
+    let ratio = |over: usize, under: usize| {
+        let ratios = rounds.iter().map(|round| round[over].as_secs_f64() / round[under].as_secs_f64());
+        median(ratios.collect())
+    };
+    let micros = |at: usize| median(rounds.iter().map(|round| round[at].as_secs_f64() * 1e6).collect());
+    let create = format!("{:.2}x ({:.0} us against {:.0})", ratio(1, 0), micros(1), micros(0));
+    report.row("one durable create, against a bare write and fdatasync", create, "<= 1.1x", "1.3x");
+    let many = format!("{:.1}x ({:.0} us a change)", ratio(1, 2), micros(2));
+    report.row("16 writers at once against 1, per change", many, ">= 12x", "8x");
+}
+
+fn of_each(times: u32, mut work: impl FnMut()) -> Duration {
+    let begun = Instant::now();
+    (0..times).for_each(|_| work());
+    begun.elapsed() / times
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
