@@ -1,6 +1,6 @@
 //! A thousand verifications for callgrind to count; see `.ci/instructions`. The clock stands still and is not counted.
 
-#![allow(clippy::unwrap_used, reason = "a bench that fails shall stop")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
 
 use std::hint::black_box;
 

@@ -196,3 +196,81 @@ fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product >> 64) as u64 ^ product as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::super::line::Usage;
+    use super::*;
+
+    const HOME: u32 = 7;
+
+    /// An entry that belongs where all others do.
+    fn entry(number: u8) -> Entry {
+        let standing = Standing { control: 0, owner: number.into(), grants: 0, version: 1, extra: 0 };
+        Entry { digest: [number; 32], standing, usage: Usage::new(HOME, 0) }
+    }
+
+    fn table(numbers: &[u8]) -> Table {
+        let table = Table::for_keys(0);
+        numbers.iter().for_each(|number| table.insert(&entry(*number)));
+        table
+    }
+
+    /// The owner found for a number, while `meanwhile` happens when the reader has looked at its second line.
+    fn found(table: &Table, number: u8, meanwhile: impl Fn()) -> Option<u32> {
+        let looks = Cell::new(0);
+        let found = table.search(HOME, |line| {
+            let holds = line.holds(&[number; 32]);
+            looks.set(looks.get() + 1);
+            if looks.get() == 2 {
+                meanwhile();
+            }
+            holds
+        });
+        found.map(|found| found.standing.owner)
+    }
+
+    #[test]
+    fn an_entry_that_moves_past_a_reader_is_found() {
+        let table = table(&[1, 2, 3]);
+        let first = table.slot_of(HOME, &[1; 32]).unwrap();
+        assert_eq!(found(&table, 3, || table.remove(first)), Some(3));
+        assert_eq!(found(&table, 1, || ()), None);
+        assert_eq!(table.slot_of(HOME, &[3; 32]), Some(first + 1));
+    }
+
+    #[test]
+    fn nobody_is_taken_for_who_comes_after() {
+        let table = table(&[1, 2]);
+        let second = table.slot_of(HOME, &[2; 32]).unwrap();
+        let looks = Cell::new(0);
+        // The digest has matched; before the reader takes the rest, the line is another key's.
+        let found = table.search(HOME, |line| {
+            let holds = line.holds(&[2; 32]);
+            if holds && looks.replace(1) == 0 {
+                table.remove(second);
+                table.insert(&entry(9));
+            }
+            holds
+        });
+        assert_eq!(looks.get(), 1);
+        assert!(found.is_none());
+        assert_eq!(self::found(&table, 9, || ()), Some(9));
+    }
+
+    #[test]
+    fn an_update_in_between_is_not_seen_in_half() {
+        let table = table(&[1]);
+        let once = Cell::new(false);
+        let found = table.search(HOME, |line| {
+            if !once.replace(true) {
+                line.update(Standing { control: super::super::control::REVOKED, grants: 5, ..entry(1).standing });
+            }
+            line.holds(&[1; 32])
+        });
+        let standing = found.unwrap().standing;
+        assert_eq!((standing.grants, standing.control & super::super::control::REVOKED != 0), (5, true));
+    }
+}
