@@ -100,19 +100,19 @@ impl Line {
         bytes
     }
 
-    /// What the line says, and that with the digest read before; `None` if a writer made a step since `control` was
-    /// read.
+    /// What the line says, whose that is, and that with the digest read before; `None` if a writer made a step since
+    /// `control` was read.
     ///
     /// The count in the control word tells that. It comes round after 128 steps, so the spot must be right, too: nobody
     /// is ever taken for somebody else.
     #[inline]
-    pub(super) fn standing(&self, control: u64, spot: u32) -> Option<Standing> {
+    pub(super) fn standing(&self, control: u64) -> Option<(Standing, Usage)> {
         let who = self.who.load(Ordering::Relaxed);
         let version = self.version.load(Ordering::Relaxed);
         let extra = self.extra.load(Ordering::Relaxed);
         let usage = self.usage();
         let standing = Standing { control, owner: (who >> 32) as u32, grants: low_half(who), version, extra };
-        (self.is_still(control) && usage.spot() == spot).then_some(standing)
+        self.is_still(control).then_some((standing, usage))
     }
 
     /// Whether all that was read of the line since its control word was this belongs together.

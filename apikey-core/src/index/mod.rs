@@ -11,6 +11,7 @@ mod extras;
 mod line;
 mod table;
 
+use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -110,7 +111,7 @@ impl Index {
         table.touch(spot);
         for way in self.digesters.iter().filter(|way| way.own.load(Ordering::Acquire)) {
             let digest = way.digester.presented(token);
-            if let Some((found, extra)) = self.look(|| table.find(spot, &digest)) {
+            if let Some((found, extra)) = self.look(table, |table| table.find(spot, &digest)) {
                 return Some(Match { found, extra, half: half(&digest), spot });
             }
         }
@@ -131,7 +132,7 @@ impl Index {
             let digest = self.digesters.get(*by)?.digester.imported(&form.digest(token)?);
             let half = half(&digest);
             let spot = table::imported_spot(&half);
-            let (found, extra) = self.look(|| table.find(spot, &digest))?;
+            let (found, extra) = self.look(table, |table| table.find(spot, &digest))?;
             Some((Match { found, extra, half, spot }, KeyId::from_u128(extra?.id)))
         })
     }
@@ -161,23 +162,31 @@ impl Index {
     /// # Errors
     /// As [`verify_own`](Self::verify_own).
     pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
-        let table = self.table();
-        let (found, extra) = self.look(|| table.find_again(spot_of(key), &key.half)).ok_or(AuthError::Invalid)?;
+        let (found, extra) =
+            self.look(self.table(), |table| table.find_again(spot_of(key), &key.half)).ok_or(AuthError::Invalid)?;
         state(found.standing.control, extra, now)
     }
 
     /// A line and its extra, as they stood together at one moment.
     #[inline]
-    fn look<'t>(&self, find: impl Fn() -> Option<Found<'t>>) -> Option<(Found<'t>, Option<Extra>)> {
+    fn look<'t>(
+        &'t self,
+        mut table: &'t Table,
+        find: impl Fn(&'t Table) -> Option<Found<'t>>,
+    ) -> Option<(Found<'t>, Option<Extra>)> {
         loop {
-            let found = find()?;
+            let found = find(table)?;
             if found.standing.control & EXTRA == 0 {
                 return Some((found, None));
             }
             let extra = self.extras.read(found.standing.extra);
-            if found.line.is_still(found.standing.control) {
+            // The lines of a table that was left stay as they were, whoever has their extras now.
+            let still = found.line.is_still(found.standing.control);
+            let current = self.table();
+            if still && ptr::eq(current, table) {
                 return Some((found, extra));
             }
+            table = current;
         }
     }
 

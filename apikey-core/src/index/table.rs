@@ -90,9 +90,10 @@ impl Table {
                     continue 'anew;
                 }
                 if control & DEAD == 0 && is_it(line) {
-                    match line.standing(control, spot) {
-                        Some(standing) => return Some(Found { line, standing }),
-                        None => continue 'anew,
+                    let Some((standing, usage)) = line.standing(control) else { continue 'anew };
+                    // One digest can stand in two lines: as one of the store's own, and as that of an imported key.
+                    if usage.spot() == spot {
+                        return Some(Found { line, standing });
                     }
                 }
                 slot = self.next(slot);
@@ -109,7 +110,7 @@ impl Table {
             if control & OCCUPIED == 0 {
                 return None;
             }
-            if control & DEAD == 0 && line.holds(digest) {
+            if control & DEAD == 0 && line.holds(digest) && line.usage().spot() == spot {
                 return Some(slot);
             }
             slot = self.next(slot);

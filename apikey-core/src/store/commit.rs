@@ -102,6 +102,18 @@ impl Commit {
         self.turn.notify_all();
     }
 
+    /// The same after an error, if `take` takes anything away from keys whose records cannot be read. No change that is
+    /// being synced may give that back, so nothing becomes visible meanwhile, nor later.
+    pub(super) fn fail_if_taken(&self, error: &io::Error, take: impl FnOnce() -> usize) -> usize {
+        let mut state = self.lock();
+        let taken = take();
+        if taken > 0 {
+            state.fail(error);
+            self.turn.notify_all();
+        }
+        taken
+    }
+
     /// The ticket to wait with for all that is written.
     pub(super) fn written(&self) -> u64 {
         self.lock().written
@@ -137,7 +149,8 @@ impl Commit {
             // They have not woken up yet, and wait no more.
             state.waiters -= state.last_group;
             let synced = synced.unwrap_or_else(|_| Err(io::Error::other("the database panicked while it was synced")));
-            match synced.and_then(|()| state.settle(written, index)) {
+            // A failure meanwhile: what was taken away then is not among what waits, and would be given back.
+            match synced.and_then(|()| state.check()).and_then(|()| state.settle(written, index)) {
                 Ok(()) => state.durable_head = head,
                 Err(error) => state.fail(&error),
             }

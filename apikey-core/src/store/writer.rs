@@ -280,15 +280,15 @@ impl Inner {
     /// Takes away what can be taken away without the records, if they could not be read; the error to tell.
     pub(super) fn cut(&self, cuts: Vec<(Target<'_>, Cut)>, error: StoreError) -> StoreError {
         let StoreError::Io { source } = error else { return error };
-        let mut taken = 0;
-        for (target, cut) in &cuts {
-            match self.index.cut(target, cut) {
-                Ok(secrets) => taken += secrets,
-                Err(full) => tracing::error!(%full, "rights of a key are not taken away"),
-            }
-        }
+        let cut_one = |(target, cut): &(Target<'_>, Cut)| {
+            self.index.cut(target, cut).unwrap_or_else(|full| {
+                tracing::error!(%full, "rights of a key are not taken away");
+                0
+            })
+        };
         // What holds in memory and what the records say is not the same any more.
-        if taken > 0 { self.failed(true, source) } else { StoreError::Io { source } }
+        let taken = self.commit.fail_if_taken(&source, || cuts.iter().map(cut_one).sum());
+        if taken > 0 { refused(true, source) } else { StoreError::Io { source } }
     }
 
     /// After a failed write nobody knows what is on disk: nothing more is acknowledged until the store is reopened.
