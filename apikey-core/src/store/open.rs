@@ -432,28 +432,33 @@ fn check_head(head: &Head, found: &Found, path: &Path) -> Result<(), OpenError> 
     Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
 }
 
+fn check_history(disk: &Disk, head: &Head, path: &Path) -> Result<(), OpenError> {
+    match missing_events(disk, head).map_err(|error| read_error(path, "an event", error))? {
+        None => Ok(()),
+        Some(what) => Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None }),
+    }
+}
+
 /// Every event from the checkpoint to the last change must be there, but for those that a salvage found missing. What
 /// they say is `verify_events`' to check.
-fn check_history(disk: &Disk, head: &Head, path: &Path) -> Result<(), OpenError> {
-    let fault = |error| read_error(path, "an event", error);
-    let damaged = |what| Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
-    let mut last = disk.checkpoint().map_err(fault)?.number;
+pub(super) fn missing_events(disk: &Disk, head: &Head) -> Result<Option<String>, StoreError> {
+    let mut last = disk.checkpoint()?.number;
     let mut gap = None;
     for number in disk.event_numbers() {
-        let number = number.map_err(fault)?;
+        let number = number?;
         if number != last.saturating_add(1) {
             gap = Some((last, number));
         }
         last = number;
     }
     if last != head.number {
-        return damaged(format!("its events end at {last}, and its last change is {}", head.number));
+        return Ok(Some(format!("its events end at {last}, and its last change is {}", head.number)));
     }
     match gap {
-        Some((last, next)) if !is_known_gap(disk, next).map_err(fault)? => {
-            damaged(format!("event {last} is followed by event {next}"))
+        Some((last, next)) if !is_known_gap(disk, next)? => {
+            Ok(Some(format!("event {last} is followed by event {next}")))
         }
-        _ => Ok(()),
+        _ => Ok(None),
     }
 }
 

@@ -18,7 +18,7 @@ use super::directory::{DATABASE, build, clear, lock, prepare};
 use super::draft::Draft;
 use super::evidence::{DELETED, Shown, lessen_by};
 use super::old::{Found, Old};
-use super::open::Meta;
+use super::open::{Meta, missing_events};
 
 impl KeyStore {
     /// Makes a new store of a backup, which is checked whole before anything is written. The new store is there when
@@ -67,6 +67,10 @@ impl KeyStore {
             }
             disk.set_meta(codec::encode(&meta).map_err(StoreError::from)?)?;
             draft.settle(head, &archive.trailer.checkpoint)?;
+            // As the store will be looked at when it is opened.
+            if let Some(what) = missing_events(disk, &head)? {
+                return Err(BackupError::damaged(&restore.backup, what).into());
+            }
             draft.happened(EventKind::Restored { backup: head.number, old: report.old_number })?;
             if let Some(old) = &mut old {
                 Reapply { draft: &mut draft, backup: head.number, report: &mut report }.all(old)?;
