@@ -1,6 +1,7 @@
 //! The one way in which every guard asks, whatever the framework: not generic, so it is compiled once.
 
-use crate::{AuthError, KeySource, KeyStore, Need, Presented, Rejection, Requirement, VerifiedKey};
+use crate::gate::pass;
+use crate::{AuthError, KeySource, KeyStore, Need, Rejection, Requirement, VerifiedKey};
 
 /// Asks for a key that meets `need`.
 pub(crate) fn authorize(
@@ -46,13 +47,8 @@ fn answer(
     requirement: &Requirement,
     optional: bool,
 ) -> Result<Option<VerifiedKey>, AuthError> {
-    // A key that a layer left is used only if this store verified it: with another store it proves nothing here.
-    if let Some(key) = source.verified().filter(|key| store.has_verified(key)) {
-        key.require(requirement)?;
-        return Ok(Some(key.clone()));
-    }
-    match source.presented(store.rule()) {
-        Presented::None if optional => Ok(None),
-        presented => store.authorize(presented.token()?, requirement).map(Some),
+    match pass(source, store, requirement) {
+        Err(AuthError::Missing) if optional => Ok(None),
+        answer => answer.map(Some),
     }
 }

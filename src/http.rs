@@ -2,6 +2,7 @@
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
+use crate::trail::Trail;
 use crate::{FromRejection, HeaderRule, KeySource, KeyStore, Presented, Rejection, VerifiedKey};
 
 /// Headers alone: the store must be given, or installed, and no layer learns that a guard has asked.
@@ -54,12 +55,9 @@ impl<B> KeySource for Request<B> {
 }
 
 fn tell_layer(extensions: &Extensions, store: &KeyStore, key: Option<&VerifiedKey>) {
-    #[cfg(feature = "tower")]
-    if let Some(trail) = extensions.get::<crate::tower::Trail>() {
+    if let Some(trail) = extensions.get::<Trail>() {
         trail.asked(store, key);
     }
-    #[cfg(not(feature = "tower"))]
-    let _ = (extensions, store, key);
 }
 
 impl<B: From<String>> From<Rejection> for Response<B> {

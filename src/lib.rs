@@ -2,15 +2,20 @@
 
 mod authorize;
 mod catalog;
+mod gate;
 mod guard;
 mod key_source;
 mod rejection;
 mod required;
+#[cfg(any(feature = "http", feature = "actix-web", feature = "rocket"))]
+mod trail;
 
 #[path = "private.rs"]
 #[doc(hidden)]
 pub mod __private;
 
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
 #[cfg(feature = "axum")]
 mod axum;
 #[cfg(feature = "http")]
