@@ -1,8 +1,11 @@
 //! Deny by default: the one way in which every guard around other handlers asks, whatever the framework.
 
-use crate::{AuthError, KeySource, KeyStore, Rejection, Requirement, VerifiedKey};
+#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
+use crate::Rejection;
+use crate::{AuthError, KeySource, KeyStore, Requirement, VerifiedKey};
 
 /// What is asked of every request, of which store.
+#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
     pub(crate) store: KeyStore,
@@ -11,6 +14,7 @@ pub(crate) struct Gate {
     pub(crate) preflight: bool,
 }
 
+#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
 impl Gate {
     pub(crate) fn new(store: KeyStore, requirement: Requirement) -> Self {
         Self { store, requirement, preflight: true }
@@ -41,6 +45,7 @@ pub(crate) fn pass(
 }
 
 /// A CORS preflight as the Fetch standard has it, and not just any `OPTIONS`.
+#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
 pub(crate) fn is_preflight(method: &str, has: impl Fn(&'static str) -> bool) -> bool {
     method == "OPTIONS" && has("origin") && has("access-control-request-method")
 }

@@ -2,7 +2,6 @@
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
-use crate::trail::Trail;
 use crate::{FromRejection, HeaderRule, KeySource, KeyStore, Presented, Rejection, VerifiedKey};
 
 /// Headers alone: the store must be given, or installed, and no layer learns that a guard has asked.
@@ -55,9 +54,12 @@ impl<B> KeySource for Request<B> {
 }
 
 fn tell_layer(extensions: &Extensions, store: &KeyStore, key: Option<&VerifiedKey>) {
-    if let Some(trail) = extensions.get::<Trail>() {
+    #[cfg(feature = "tower")]
+    if let Some(trail) = extensions.get::<crate::trail::Trail>() {
         trail.asked(store, key);
     }
+    #[cfg(not(feature = "tower"))]
+    let _ = (extensions, store, key);
 }
 
 impl<B: From<String>> From<Rejection> for Response<B> {

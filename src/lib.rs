@@ -7,7 +7,7 @@ mod guard;
 mod key_source;
 mod rejection;
 mod required;
-#[cfg(any(feature = "http", feature = "actix-web", feature = "rocket"))]
+#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
 mod trail;
 
 #[path = "private.rs"]
@@ -20,6 +20,12 @@ pub mod actix_web;
 mod axum;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "poem")]
+pub mod poem;
+#[cfg(feature = "rocket")]
+pub mod rocket;
+#[cfg(feature = "salvo")]
+pub mod salvo;
 #[cfg(feature = "tower")]
 mod tower;
 

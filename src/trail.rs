@@ -29,6 +29,12 @@ impl Trail {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
     }
 
+    /// Whether no guard has asked.
+    #[cfg(feature = "poem")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Says on the response that it depends on the caller's key.
     pub(crate) fn mark(&self, fields: &mut impl Fields) {
         let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);

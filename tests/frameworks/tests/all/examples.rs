@@ -21,6 +21,9 @@ macro_rules! examples {
 examples! {
     actix_web = "../../examples/actix_web.rs",
     axum = "../../examples/axum.rs",
+    poem = "../../examples/poem.rs",
+    rocket = "../../examples/rocket.rs",
+    salvo = "../../examples/salvo.rs",
 }
 
 pub(crate) struct Example {

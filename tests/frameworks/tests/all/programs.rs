@@ -35,8 +35,9 @@ fn every_example_runs_and_prints_requests_that_work() {
         // What it logs is not looked at.
         let command = command.arg(port.to_string()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut program = Program(command.spawn().unwrap());
-        let stdout = BufReader::new(program.0.stdout.take().unwrap());
-        let printed: Vec<String> = stdout.lines().take(2).map(Result::unwrap).collect();
+        // Kept to the end: a program that prints into a closed pipe fails.
+        let mut lines = BufReader::new(program.0.stdout.take().unwrap()).lines();
+        let printed: Vec<String> = lines.by_ref().take(2).map(Result::unwrap).collect();
         while !is_up(port) {
             assert!(program.0.try_wait().unwrap().is_none(), "{} has ended", example.name);
             std::thread::yield_now();
@@ -49,5 +50,6 @@ fn every_example_runs_and_prints_requests_that_work() {
         }
         assert_eq!(Call::get("/orders").send(port).status, 401, "{}", example.name);
         assert_eq!(Call::get("/health").send(port).status, 200, "{}", example.name);
+        drop(lines);
     }
 }

@@ -80,6 +80,12 @@ fn every_way_to_be_refused() {
     for example in ALL {
         let port = example.start(&store);
         for (key, status, code, detail) in &table {
+            // Rocket drops a header that is no UTF-8 before anybody sees it: refused too, and as missing.
+            if example.name == "rocket" && key.as_deref().is_some_and(|key| str::from_utf8(key).is_err()) {
+                let answer = key.iter().fold(Call::get("/orders"), Call::key).send(port);
+                check_refusal("rocket", &answer, 401, "missing_api_key", "API key missing", None);
+                continue;
+            }
             let required = (*status == 403).then_some("orders:write");
             // The same, whether the body is one that the handler could read or not: the key comes first.
             for body in [r#"{"item":"tea"}"#, "{ not json"] {
