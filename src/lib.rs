@@ -9,6 +9,8 @@ mod rejection;
 mod required;
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
 mod trail;
+#[cfg(feature = "warp")]
+pub mod warp;
 
 #[path = "private.rs"]
 #[doc(hidden)]
@@ -26,6 +28,8 @@ pub mod poem;
 pub mod rocket;
 #[cfg(feature = "salvo")]
 pub mod salvo;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 #[cfg(feature = "tower")]
 mod tower;
 

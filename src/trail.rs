@@ -35,6 +35,13 @@ impl Trail {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
+    /// The key that was let in last.
+    #[cfg(feature = "warp")]
+    pub(crate) fn key(&self) -> Option<VerifiedKey> {
+        let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        marks.iter().rev().find_map(|mark| mark.key.clone())
+    }
+
     /// Says on the response that it depends on the caller's key.
     pub(crate) fn mark(&self, fields: &mut impl Fields) {
         let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,7 @@
 //! One example for each web framework, all alike. The tests send the same requests to each of them.
 
+pub mod shop;
+
 use std::error::Error;
 
 use apikey::{KeyStore, NewKey};

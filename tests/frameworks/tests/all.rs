@@ -4,9 +4,13 @@
 
 #[path = "all/examples.rs"]
 mod examples;
+#[path = "all/grpc.rs"]
+mod grpc;
 #[path = "all/programs.rs"]
 mod programs;
 #[path = "all/same_answers.rs"]
 mod same_answers;
+#[path = "all/stores.rs"]
+mod stores;
 #[path = "all/wire.rs"]
 mod wire;

@@ -21,10 +21,18 @@ macro_rules! examples {
 examples! {
     actix_web = "../../examples/actix_web.rs",
     axum = "../../examples/axum.rs",
+    hyper = "../../examples/hyper.rs",
     poem = "../../examples/poem.rs",
     rocket = "../../examples/rocket.rs",
     salvo = "../../examples/salvo.rs",
+    warp = "../../examples/warp.rs",
 }
+
+/// It answers over gRPC.
+#[path = "../../examples/tonic.rs"]
+mod tonic;
+
+pub(crate) const GRPC: Example = Example { name: "tonic", run: tonic::run, main: tonic::main };
 
 pub(crate) struct Example {
     /// As `cargo run --example` wants it.
