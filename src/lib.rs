@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(any(feature = "openapi", feature = "salvo-oapi"))]
+mod alternatives;
 mod authorize;
 mod catalog;
 mod gate;
 mod guard;
+#[cfg(feature = "inventory")]
+mod guarded;
 mod key_source;
 mod rejection;
 mod required;
@@ -22,12 +26,16 @@ pub mod actix_web;
 mod axum;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 #[cfg(feature = "poem")]
 pub mod poem;
 #[cfg(feature = "rocket")]
 pub mod rocket;
 #[cfg(feature = "salvo")]
 pub mod salvo;
+#[cfg(feature = "salvo-oapi")]
+mod salvo_oapi;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 #[cfg(feature = "tower")]
@@ -36,6 +44,8 @@ mod tower;
 pub use apikey_core::*;
 
 pub use crate::guard::{OptionalApiKey, RequireApiKey};
+#[cfg(feature = "inventory")]
+pub use crate::guarded::Guarded;
 pub use crate::key_source::KeySource;
 pub use crate::rejection::{ErrorFromRejection, FromRejection, Rejection};
 pub use crate::required::{Authenticated, Required};

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "all/documents.rs"]
+mod documents;
 #[path = "all/examples.rs"]
 mod examples;
 #[path = "all/grpc.rs"]
