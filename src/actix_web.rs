@@ -1,6 +1,8 @@
 //! actix-web 4: the guards are extractors, a rejection is an error response, and two middlewares stand for the layers.
 //!
-//! ```
+//! A whole program is the example `actix_web` of tests/frameworks, which is what the tests run.
+//!
+//! ```ignore
 //! use actix_web::{App, get, web};
 //! use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
 //!
@@ -10,14 +12,11 @@
 //!     key.owner().to_owned()
 //! }
 //!
-//! # fn wire(store: KeyStore) -> Result<(), apikey::PermissionError> {
 //! let admin = Requirement::permission("admin")?;
 //! App::new()
 //!     .service(list)
 //!     .service(web::scope("/admin").wrap(apikey::actix_web::require(store.clone(), admin)))
 //!     .wrap(apikey::actix_web::supply(store));
-//! # Ok(())
-//! # }
 //! ```
 
 use std::future::{Future, Ready, ready};

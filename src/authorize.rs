@@ -32,7 +32,7 @@ fn ask(
         // The caller cannot mend it and is told no more than 503: the developer is told here.
         tracing::error!(
             "no key store for this request, so it is refused: put .layer(ApiKeyLayer::supply(store)) on the router, \
-             after its last route, or name the store in the attribute"
+             after its last route (in other frameworks, what docs/frameworks.md says), or name the store in the attribute"
         );
         return Err(Rejection::from(AuthError::Unavailable));
     };

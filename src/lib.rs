@@ -4,11 +4,14 @@
 mod alternatives;
 mod authorize;
 mod catalog;
+#[cfg(feature = "client")]
+pub mod client;
 mod gate;
 mod guard;
 #[cfg(feature = "inventory")]
 mod guarded;
 mod key_source;
+mod redact;
 mod rejection;
 mod required;
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
@@ -36,6 +39,8 @@ pub mod rocket;
 pub mod salvo;
 #[cfg(feature = "salvo-oapi")]
 mod salvo_oapi;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 #[cfg(feature = "tower")]
@@ -47,6 +52,7 @@ pub use crate::guard::{OptionalApiKey, RequireApiKey};
 #[cfg(feature = "inventory")]
 pub use crate::guarded::Guarded;
 pub use crate::key_source::KeySource;
+pub use crate::redact::{TOKEN_PATTERN, redact};
 pub use crate::rejection::{ErrorFromRejection, FromRejection, Rejection};
 pub use crate::required::{Authenticated, Required};
 #[cfg(feature = "tower")]

@@ -1,6 +1,8 @@
 //! poem 3: the guards are extractors, a rejection is a response error, and two middlewares stand for the layers.
 //!
-//! ```
+//! A whole program is the example `poem` of tests/frameworks, which is what the tests run.
+//!
+//! ```ignore
 //! use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
 //! use poem::{EndpointExt, Route, get, handler};
 //!
@@ -10,14 +12,11 @@
 //!     key.owner().to_owned()
 //! }
 //!
-//! # fn wire(store: KeyStore) -> Result<(), apikey::PermissionError> {
 //! let admin = Requirement::permission("admin")?;
 //! Route::new()
 //!     .at("/orders", get(list))
 //!     .nest("/admin", Route::new().with(apikey::poem::require(store.clone(), admin)))
 //!     .with(apikey::poem::supply(store));
-//! # Ok(())
-//! # }
 //! ```
 
 use ::poem::error::ResponseError;

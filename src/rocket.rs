@@ -1,6 +1,8 @@
 //! rocket 0.5: the guards are request guards, refusals go through rocket's catchers, and a fairing gives the store.
 //!
-//! ```
+//! A whole program is the example `rocket` of tests/frameworks, which is what the tests run.
+//!
+//! ```ignore
 //! use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
 //! use rocket::{get, routes};
 //!
@@ -15,15 +17,12 @@
 //!     "fine"
 //! }
 //!
-//! # fn wire(store: KeyStore) -> Result<(), apikey::PermissionError> {
 //! let admin = Requirement::permission("admin")?;
 //! rocket::build()
 //!     .attach(apikey::rocket::supply(store))
 //!     .register("/", apikey::rocket::catchers())
 //!     .mount("/", routes![list])
 //!     .mount("/admin", apikey::rocket::require(admin, routes![stats]));
-//! # Ok(())
-//! # }
 //! ```
 
 use std::io::Cursor;

@@ -1,6 +1,8 @@
 //! salvo 1: the guards are extractors, a rejection writes itself, and two hoops stand for the layers.
 //!
-//! ```
+//! A whole program is the example `salvo` of tests/frameworks, which is what the tests run.
+//!
+//! ```ignore
 //! use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
 //! use salvo::prelude::*;
 //!
@@ -10,14 +12,11 @@
 //!     key.owner().to_owned()
 //! }
 //!
-//! # fn wire(store: KeyStore) -> Result<(), apikey::PermissionError> {
 //! let admin = Requirement::permission("admin")?;
 //! Router::new()
 //!     .hoop(apikey::salvo::supply(store.clone()))
 //!     .push(Router::with_path("orders").get(list))
 //!     .push(Router::with_path("admin").hoop(apikey::salvo::require(store, admin)));
-//! # Ok(())
-//! # }
 //! ```
 
 use std::fmt::Debug;

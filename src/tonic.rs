@@ -1,16 +1,15 @@
 //! tonic 0.14: requests and metadata carry the key, a rejection is a status, and an interceptor guards a service.
 //!
-//! ```
+//! A whole program is the example `tonic` of tests/frameworks, which is what the tests run.
+//!
+//! ```ignore
 //! use apikey::{ApiKeyLayer, KeyStore, Requirement};
 //!
-//! # fn wire(store: KeyStore) -> Result<(), Box<dyn std::error::Error>> {
 //! // Methods carry the attribute; the store comes to them by the layer.
 //! let admin = Requirement::permission("admin")?;
 //! tonic::transport::Server::builder()
 //!     .layer(ApiKeyLayer::supply(store.clone()))
 //!     .layer(apikey::tonic::require(store, admin)); // deny by default: the whole server
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! The metadata key is the name of the store's header, `x-api-key`, in lower case.

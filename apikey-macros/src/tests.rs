@@ -111,7 +111,7 @@ fn a_guarded_function_is_listed_where_the_facade_lists_them() {
         let expanded = expand(LISTED, args, item);
         let entry = quote!(::apikey::__private::submit! { ::apikey::__private::guarded(
         ::core::module_path!(), "list", ::core::line!(),
-        ::core::option::Option::Some(<::apikey::__private::Perm<'a'> as ::apikey::Required>::NEED), false) });
+        ::core::option::Option::Some(const { &::apikey::Need::Permission("a") }), false) });
         assert!(bare(&expanded).contains(&bare(entry)), "{expanded}");
     }
     // An item in a body cannot name the `Self` around it.
