@@ -35,7 +35,7 @@ impl Guarded {
     /// }
     ///
     /// let found = Guarded::all();
-    /// assert_eq!((found[0].function(), found[0].requirement().as_str()), ("list", "orders:read"));
+    /// assert!(found.iter().any(|guarded| guarded.function() == "list" && guarded.requirement() == "orders:read"));
     /// # }
     /// ```
     #[must_use]
