@@ -104,3 +104,35 @@ async fn a_call_is_verified_once_and_a_superseded_secret_is_told() {
         );
     }
 }
+
+struct Open;
+
+#[tonic::async_trait]
+impl apikey_frameworks::shop::orders_server::Orders for Open {
+    async fn list(&self, _: Request<Text>) -> Result<Response<Text>, Status> {
+        Ok(Response::new(Text::new("open")))
+    }
+
+    async fn place(&self, request: Request<Text>) -> Result<Response<Text>, Status> {
+        self.list(request).await
+    }
+}
+
+#[tokio::test]
+async fn a_whole_server_is_guarded_by_one_layer() {
+    let store = KeyStore::temporary().unwrap();
+    let admin = token(&store, "root", &["admin"]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let needed = apikey::Requirement::permission("admin").unwrap();
+    let server = tonic::transport::Server::builder()
+        .layer(apikey::tonic::require(store, needed))
+        .add_service(apikey_frameworks::shop::orders_server::OrdersServer::new(Open))
+        .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
+    tokio::spawn(server);
+    let channel = connect(port).await;
+    assert_eq!(call(&channel, "list", &[]).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(call(&channel, "list", &[&admin]).await.unwrap().into_inner().text, "open");
+    // What is not there is not told to a stranger either.
+    assert_eq!(call(&channel, "stats", &[]).await.unwrap_err().code(), Code::Unauthenticated);
+}

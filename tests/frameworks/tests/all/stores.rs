@@ -223,3 +223,43 @@ async fn tonic_takes_metadata_and_a_store() {
     request.metadata_mut().insert("x-api-key", KEYS.1.parse().unwrap());
     assert_eq!(by_tonic(request).await.unwrap(), "alice");
 }
+
+/// A handler for every method answers a preflight by itself: `preflight(false)` closes that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preflight_can_be_shut_out() {
+    #[poem::handler]
+    fn poem_any() -> &'static str {
+        "any"
+    }
+    #[salvo::handler]
+    async fn salvo_any() -> &'static str {
+        "any"
+    }
+    let (store, needed) = (&KEYS.0, apikey::Requirement::authenticated());
+    for (passes, status) in [(true, 200), (false, 401)] {
+        let guard = apikey::poem::require(store.clone(), needed.clone()).preflight(passes);
+        let client = poem::test::TestClient::new(poem::Route::new().at("/", poem_any).with(guard));
+        let request = client.options("/").header("origin", "http://page.test");
+        let answer = request.header("access-control-request-method", "GET").send().await;
+        assert_eq!(answer.0.status().as_u16(), status);
+
+        let guard = apikey::salvo::require(store.clone(), needed.clone()).preflight(passes);
+        let port = serve(salvo::Router::new().hoop(guard).goal(salvo_any)).await;
+        assert_eq!(Call::preflight("/").send(port).status, status);
+    }
+}
+
+#[actix_web::test]
+async fn a_preflight_can_be_shut_out_in_actix_web() {
+    use actix_web::test::{TestRequest, call_service, init_service};
+    let (store, needed) = (&KEYS.0, apikey::Requirement::authenticated());
+    for (passes, status) in [(true, 200), (false, 401)] {
+        let guard = apikey::actix_web::require(store.clone(), needed.clone()).preflight(passes);
+        let any = web::route().to(|| async { "any" });
+        let app = init_service(actix_web::App::new().route("/", any).wrap(guard)).await;
+        let request = TestRequest::default().method(actix_web::http::Method::OPTIONS).uri("/");
+        let request = request.insert_header(("origin", "http://page.test"));
+        let request = request.insert_header(("access-control-request-method", "GET"));
+        assert_eq!(call_service(&app, request.to_request()).await.status().as_u16(), status);
+    }
+}
