@@ -154,17 +154,42 @@ fn salvo_oapi_knows_what_the_attribute_asks() {
 /// The same services as everywhere, with a document that says what they have.
 fn document() -> Value {
     let open = json!({ "responses": { "200": { "description": "ok" } } });
+    let of = |function: &str| {
+        let mut operation = open.clone();
+        operation["operationId"] = format!("axum.{function}").into();
+        operation
+    };
+    let mut place = of("place");
+    let order = json!({ "type": "object", "required": ["item"], "properties": { "item": { "type": "string" } } });
+    place["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": order } } });
+    for status in ["400", "415", "422"] {
+        place["responses"][status] = json!({ "description": "no order" });
+    }
     json!({
         "openapi": "3.1.0",
         "info": { "title": "shop", "version": "1" },
         "paths": {
-            "/orders": { "get": open, "post": open },
-            "/greet": { "get": open },
+            "/orders": { "get": of("list"), "post": place },
+            "/greet": { "get": of("greet") },
             "/health": { "get": open },
             "/admin/stats": { "get": open },
-            "/admin/audit": { "get": open },
+            "/admin/audit": { "get": of("audit") },
         },
     })
+}
+
+#[test]
+fn the_services_have_a_document_to_be_driven_by() {
+    let mut document = document();
+    let described = describe(&mut document, &apikey::HeaderRule::default()).unwrap();
+    assert_eq!(described.operations, ["GET /admin/audit", "GET /greet", "GET /orders", "POST /orders"]);
+    // Guarded by what is around it, of which the attribute knows nothing.
+    let stats = &mut document["paths"]["/admin/stats"]["get"];
+    stats["security"] = json!([{ "api_key": ["admin"] }]);
+    for status in ["401", "403"] {
+        stats["responses"][status] = json!({ "description": "refused" });
+    }
+    leave("services.json", &document);
 }
 
 #[tokio::test]
