@@ -1,6 +1,7 @@
 //! The one way in which every guard asks, whatever the framework: not generic, so it is compiled once.
 
-use crate::{AuthError, KeySource, KeyStore, Need, Presented, Rejection, Requirement, VerifiedKey};
+use crate::gate::pass;
+use crate::{AuthError, KeySource, KeyStore, Need, Rejection, Requirement, VerifiedKey};
 
 /// Asks for a key that meets `need`.
 pub(crate) fn authorize(
@@ -31,7 +32,7 @@ fn ask(
         // The caller cannot mend it and is told no more than 503: the developer is told here.
         tracing::error!(
             "no key store for this request, so it is refused: put .layer(ApiKeyLayer::supply(store)) on the router, \
-             after its last route, or name the store in the attribute"
+             after its last route (in other frameworks, what docs/frameworks.md says), or name the store in the attribute"
         );
         return Err(Rejection::from(AuthError::Unavailable));
     };
@@ -46,13 +47,8 @@ fn answer(
     requirement: &Requirement,
     optional: bool,
 ) -> Result<Option<VerifiedKey>, AuthError> {
-    // A key that a layer left is used only if this store verified it: with another store it proves nothing here.
-    if let Some(key) = source.verified().filter(|key| store.has_verified(key)) {
-        key.require(requirement)?;
-        return Ok(Some(key.clone()));
-    }
-    match source.presented(store.rule()) {
-        Presented::None if optional => Ok(None),
-        presented => store.authorize(presented.token()?, requirement).map(Some),
+    match pass(source, store, requirement) {
+        Err(AuthError::Missing) if optional => Ok(None),
+        answer => answer.map(Some),
     }
 }

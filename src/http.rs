@@ -53,9 +53,9 @@ impl<B> KeySource for Request<B> {
     }
 }
 
-fn tell_layer(extensions: &Extensions, store: &KeyStore, key: Option<&VerifiedKey>) {
+pub(crate) fn tell_layer(extensions: &Extensions, store: &KeyStore, key: Option<&VerifiedKey>) {
     #[cfg(feature = "tower")]
-    if let Some(trail) = extensions.get::<crate::tower::Trail>() {
+    if let Some(trail) = extensions.get::<crate::trail::Trail>() {
         trail.asked(store, key);
     }
     #[cfg(not(feature = "tower"))]

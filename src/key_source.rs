@@ -27,7 +27,8 @@ use crate::{HeaderRule, KeyStore, Presented, VerifiedKey};
     message = "an API key cannot be read from `{Self}`",
     label = "carries no API key",
     note = "a key is read from a `str` or `String` (the key itself), from `http::HeaderMap`, `http::Request` or \
-            `http::request::Parts` (feature `http`), from references to these, and from an `Option` of them"
+            `http::request::Parts` (feature `http`), from the request of a web framework (its feature), from \
+            references to these, and from an `Option` of them"
 )]
 pub trait KeySource {
     /// The key presented, where the store's rule says that it is.

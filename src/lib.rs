@@ -1,27 +1,58 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(any(feature = "openapi", feature = "salvo-oapi"))]
+mod alternatives;
 mod authorize;
 mod catalog;
+#[cfg(feature = "client")]
+pub mod client;
+mod gate;
 mod guard;
+#[cfg(feature = "inventory")]
+mod guarded;
 mod key_source;
+mod redact;
 mod rejection;
 mod required;
+#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
+mod trail;
+#[cfg(feature = "warp")]
+pub mod warp;
 
 #[path = "private.rs"]
 #[doc(hidden)]
 pub mod __private;
 
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
 #[cfg(feature = "axum")]
 mod axum;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+#[cfg(feature = "poem")]
+pub mod poem;
+#[cfg(feature = "rocket")]
+pub mod rocket;
+#[cfg(feature = "salvo")]
+pub mod salvo;
+#[cfg(feature = "salvo-oapi")]
+mod salvo_oapi;
+#[cfg(feature = "test-util")]
+pub mod test_util;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 #[cfg(feature = "tower")]
 mod tower;
 
 pub use apikey_core::*;
 
 pub use crate::guard::{OptionalApiKey, RequireApiKey};
+#[cfg(feature = "inventory")]
+pub use crate::guarded::Guarded;
 pub use crate::key_source::KeySource;
+pub use crate::redact::{TOKEN_PATTERN, redact};
 pub use crate::rejection::{ErrorFromRejection, FromRejection, Rejection};
 pub use crate::required::{Authenticated, Required};
 #[cfg(feature = "tower")]

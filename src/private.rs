@@ -3,6 +3,11 @@
 use std::future::{Ready, ready};
 use std::pin::Pin;
 
+#[cfg(feature = "inventory")]
+pub use crate::guarded::guarded;
+#[cfg(feature = "inventory")]
+pub use inventory::submit;
+
 pub use crate::catalog::{declared, same, unknown};
 pub use crate::required::{All, Any, Authenticated, Perm, PermExpr, chunk};
 use crate::{FromRejection, KeySource, KeyStore, Rejection, Required, VerifiedKey, authorize as ask};

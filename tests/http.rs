@@ -4,6 +4,8 @@
 
 #[path = "http/app.rs"]
 mod app;
+#[path = "http/client.rs"]
+mod client;
 #[path = "http/layers.rs"]
 mod layers;
 #[path = "http/refusals.rs"]

@@ -14,6 +14,8 @@ mod hygiene;
 mod layers;
 #[path = "macros/methods.rs"]
 mod methods;
+#[path = "macros/peers.rs"]
+mod peers;
 #[path = "macros/responses.rs"]
 mod responses;
 #[path = "macros/support.rs"]

@@ -9,6 +9,8 @@ pub(crate) struct Switches {
     pub(crate) route_macro: bool,
     /// A framework takes plain functions, without any attribute of its own.
     pub(crate) plain_fn: bool,
+    /// Guarded functions are listed in the program.
+    pub(crate) inventory: bool,
 }
 
 impl Switches {
@@ -17,6 +19,7 @@ impl Switches {
             extract: cfg!(feature = "extract"),
             route_macro: cfg!(feature = "route-macro"),
             plain_fn: cfg!(feature = "plain-fn"),
+            inventory: cfg!(feature = "inventory"),
         }
     }
 }

@@ -6,10 +6,10 @@ use quote::quote;
 use crate::expand::{attribute, perm_type};
 use crate::switches::Switches;
 
-const NO_FRAMEWORK: Switches = Switches { extract: false, route_macro: false, plain_fn: false };
-const PLAIN: Switches = Switches { extract: true, route_macro: false, plain_fn: true };
-const ROUTES: Switches = Switches { extract: true, route_macro: true, plain_fn: false };
-const BOTH: Switches = Switches { extract: true, route_macro: true, plain_fn: true };
+const NO_FRAMEWORK: Switches = Switches { extract: false, route_macro: false, plain_fn: false, inventory: false };
+const PLAIN: Switches = Switches { extract: true, route_macro: false, plain_fn: true, inventory: false };
+const ROUTES: Switches = Switches { extract: true, route_macro: true, plain_fn: false, inventory: false };
+const BOTH: Switches = Switches { extract: true, route_macro: true, plain_fn: true, inventory: false };
 
 fn expand(switches: Switches, args: TokenStream, item: TokenStream) -> String {
     attribute(args, item, switches).to_string()
@@ -89,6 +89,47 @@ fn the_check_is_at_the_top_of_the_body() {
     );
     let args = quote!(any("a", B), store = self.keys, key = who, crate = other::keys);
     assert_eq!(bare(expand(NO_FRAMEWORK, args, item)), bare(wanted));
+}
+
+#[test]
+fn a_guarded_function_is_listed_where_the_facade_lists_them() {
+    const LISTED: Switches = Switches { inventory: true, ..PLAIN };
+    for (args, item) in [
+        (
+            quote!(perm = "a"),
+            quote!(
+                async fn list<T>(t: T) {}
+            ),
+        ),
+        (
+            quote!(perm = "a", request = r),
+            quote!(
+                fn list<T>(&self, r: T) -> Result<(), T> {}
+            ),
+        ),
+    ] {
+        let expanded = expand(LISTED, args, item);
+        let entry = quote!(::apikey::__private::submit! { ::apikey::__private::guarded(
+        ::core::module_path!(), "list", ::core::line!(),
+        ::core::option::Option::Some(const { &::apikey::Need::Permission("a") }), false) });
+        assert!(bare(&expanded).contains(&bare(entry)), "{expanded}");
+    }
+    // An item in a body cannot name the `Self` around it.
+    let method = quote!(
+        fn list(&self, r: R) -> Result<(), E> {}
+    );
+    let expanded = expand(LISTED, quote!(any("a", Self::PERM)), method);
+    assert!(bare(&expanded).contains("core::line!(),::core::option::Option::None,false)"), "{expanded}");
+    assert!(
+        !expand(
+            PLAIN,
+            quote!(),
+            quote!(
+                fn list() {}
+            )
+        )
+        .contains("submit")
+    );
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! tower: a layer that provides the store, and one that guards every request.
 
 mod service;
-mod trail;
 
 use tower_layer::Layer;
 
+use crate::gate::Gate;
 use crate::{KeyStore, Requirement};
 
 pub use service::{ApiKeyService, RequireFuture, SupplyFuture};
-pub(crate) use trail::Trail;
 
 /// A layer that wires a [`KeyStore`] into a service: [`supply`](Self::supply) for handlers that carry the attribute,
 /// [`require`](Self::require) to guard every request.
@@ -49,8 +48,7 @@ pub struct Supply;
 /// The layer lets a request pass only with a key that meets its requirement.
 #[derive(Debug, Clone)]
 pub struct Require {
-    requirement: Requirement,
-    preflight: bool,
+    gate: Gate,
 }
 
 impl ApiKeyLayer<Supply> {
@@ -87,13 +85,14 @@ impl ApiKeyLayer<Require> {
     /// ```
     #[must_use]
     pub fn require(store: KeyStore, requirement: impl Into<Requirement>) -> Self {
-        Self { store, mode: Require { requirement: requirement.into(), preflight: true } }
+        let gate = Gate::new(store.clone(), requirement.into());
+        Self { store, mode: Require { gate } }
     }
 
     /// Whether a CORS preflight passes without a key; it does unless this says `false`.
     #[must_use]
     pub fn preflight(mut self, passes: bool) -> Self {
-        self.mode.preflight = passes;
+        self.mode.gate.preflight = passes;
         self
     }
 }

@@ -4,12 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::{Method, Request, Response, header};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Require, Supply, Trail};
-use crate::{AuthError, KeySource, KeyStore, Rejection, VerifiedKey};
+use super::{Require, Supply};
+use crate::gate::is_preflight;
+use crate::trail::Trail;
+use crate::{KeyStore, Rejection};
 
 /// A service inside of an [`ApiKeyLayer`](crate::ApiKeyLayer).
 #[derive(Debug, Clone)]
@@ -65,7 +67,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let verified = self.verify(&request);
+        let has = |name: &'static str| request.headers().contains_key(name);
+        let verified = self.mode.gate.ask(&request, is_preflight(request.method().as_str(), has));
         let trail = self.provide(&mut request);
         let state = match verified {
             Ok(key) => {
@@ -75,36 +78,13 @@ where
                 }
                 State::Passed { response: SupplyFuture { response: self.inner.call(request), trail } }
             }
-            Err(error) => {
+            Err(rejection) => {
                 trail.asked(&self.store, None);
-                State::Refused { rejection: Some(Rejection::of(&self.store, error)), trail }
+                State::Refused { rejection: Some(rejection), trail }
             }
         };
         RequireFuture { state }
     }
-}
-
-impl<S> ApiKeyService<S, Require> {
-    /// The key of the request; `None` if it is a preflight, and passes without.
-    fn verify<B>(&self, request: &Request<B>) -> Result<Option<VerifiedKey>, AuthError> {
-        if self.mode.preflight && is_preflight(request) {
-            return Ok(None);
-        }
-        // A layer of the same store further out has verified it already.
-        if let Some(key) = request.verified().filter(|key| self.store.has_verified(key)) {
-            key.require(&self.mode.requirement)?;
-            return Ok(Some(key.clone()));
-        }
-        let token = request.presented(self.store.rule()).token()?;
-        self.store.authorize(token, &self.mode.requirement).map(Some)
-    }
-}
-
-/// A CORS preflight as the Fetch standard has it, and not just any `OPTIONS`.
-fn is_preflight<B>(request: &Request<B>) -> bool {
-    request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ORIGIN)
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 pin_project! {

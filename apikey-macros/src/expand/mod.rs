@@ -2,6 +2,7 @@
 
 mod extract;
 mod in_body;
+mod listed;
 mod requirement;
 
 use proc_macro2::{Span, TokenStream};
@@ -29,6 +30,9 @@ pub(crate) fn attribute(args: TokenStream, item: TokenStream, switches: Switches
     let plan = plan(&args, &mut function, switches, &mut errors);
     let out = Output { args: &args, facade: facade(&args) };
     let mut prelude = if sound { out.catalogue_check() } else { TokenStream::new() };
+    if sound && switches.inventory && matches!(plan, Plan::Extract { .. } | Plan::InBody { .. }) {
+        prelude.extend(out.listed(&function));
+    }
     match plan {
         Plan::Extract { keys, optional, too_many } => {
             prelude.extend(out.extract(&mut function, &keys, optional, too_many));

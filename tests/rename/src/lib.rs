@@ -107,6 +107,18 @@ mod tests {
         assert_eq!(run_with(&store, "").unwrap_err().error(), &AuthError::Invalid);
     }
 
+    #[test]
+    fn the_list_of_guarded_functions_finds_the_facade() {
+        let lines: Vec<String> = keys::Guarded::all().iter().map(ToString::to_string).collect();
+        for line in [
+            "list requires any(reports:read, reports:run)",
+            "greet allows any valid key",
+            "run_with requires reports:run",
+        ] {
+            assert!(lines.contains(&format!("apikey_rename_test::{line}")), "{lines:?}");
+        }
+    }
+
     /// In a process of its own, since a process has one default store for good.
     #[test]
     fn the_installed_store_is_the_last_resort() {

@@ -1,0 +1,70 @@
+//! The entry of a guarded function in the list that a program can ask for.
+
+use proc_macro2::{Ident, Literal, TokenStream, TokenTree};
+use quote::quote_spanned;
+use syn::GenericParam;
+
+use super::{Output, mixed};
+use crate::function::Function;
+use crate::need::Need;
+
+impl Output<'_> {
+    /// An item in the body: that is where one may stand in a module, in an `impl` and in a generic function alike.
+    pub(super) fn listed(&self, function: &Function) -> TokenStream {
+        let span = mixed(function.sig.ident.span());
+        let private = self.facade.private(span);
+        let mut name = Literal::string(&syn::ext::IdentExt::unraw(&function.sig.ident).to_string());
+        name.set_span(span);
+        let need = self.value(&self.args.need);
+        // An item cannot name the `Self` around it: the function is listed, and what it asks is not. The same for a generic
+        // parameter, which is an error already.
+        let mut outer = vec!["Self".to_owned()];
+        outer.extend(function.sig.generics.params.iter().filter_map(parameter));
+        let need = if names(need.clone(), &outer) {
+            quote_spanned!(span=> ::core::option::Option::None)
+        } else {
+            quote_spanned!(span=> ::core::option::Option::Some(#need))
+        };
+        let optional = self.args.optional.is_some();
+        quote_spanned! {span=>
+            #private::submit! {
+                #private::guarded(::core::module_path!(), #name, ::core::line!(), #need, #optional)
+            }
+        }
+    }
+
+    /// The requirement as a value. The guard's type checks it: to check it here too would be a second error for each one.
+    fn value(&self, need: &Need) -> TokenStream {
+        let span = mixed(need.span());
+        let facade = self.facade.at(span);
+        let list = |name: &str, of: &[Need]| {
+            let name = Ident::new(name, span);
+            let of = of.iter().map(|need| self.value(need));
+            quote_spanned!(span=> const { &#facade::Need::#name(&[#(#of),*]) })
+        };
+        match need {
+            Need::Authenticated => quote_spanned!(span=> const { &#facade::Need::Authenticated }),
+            Need::Literal(literal) => quote_spanned!(span=> const { &#facade::Need::Permission(#literal) }),
+            Need::Constant(expr) => quote_spanned!(span=> const { &#facade::Need::Permission((#expr).as_str()) }),
+            Need::Any(_, of) => list("Any", of),
+            Need::All(_, of) => list("All", of),
+        }
+    }
+}
+
+/// The name of a generic parameter that an expression could use.
+fn parameter(param: &GenericParam) -> Option<String> {
+    match param {
+        GenericParam::Type(param) => Some(param.ident.to_string()),
+        GenericParam::Const(param) => Some(param.ident.to_string()),
+        GenericParam::Lifetime(_) => None,
+    }
+}
+
+fn names(tokens: TokenStream, outer: &[String]) -> bool {
+    tokens.into_iter().any(|tree| match tree {
+        TokenTree::Ident(word) => outer.iter().any(|name| word == name),
+        TokenTree::Group(group) => names(group.stream(), outer),
+        _ => false,
+    })
+}

@@ -1,0 +1,285 @@
+//! actix-web 4: the guards are extractors, a rejection is an error response, and two middlewares stand for the layers.
+//!
+//! A whole program is the example `actix_web` of tests/frameworks, which is what the tests run.
+//!
+//! ```ignore
+//! use actix_web::{App, get, web};
+//! use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
+//!
+//! #[require_api_key(perm = "orders:read")]
+//! #[get("/orders")]
+//! async fn list(key: VerifiedKey) -> String {
+//!     key.owner().to_owned()
+//! }
+//!
+//! let admin = Requirement::permission("admin")?;
+//! App::new()
+//!     .service(list)
+//!     .service(web::scope("/admin").wrap(apikey::actix_web::require(store.clone(), admin)))
+//!     .wrap(apikey::actix_web::supply(store));
+//! ```
+
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use ::actix_web::body::{BoxBody, EitherBody};
+use ::actix_web::dev::{Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform};
+use ::actix_web::http::StatusCode;
+use ::actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use ::actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError, web};
+
+use crate::gate::{Gate, is_preflight};
+use crate::trail::{Fields, Trail};
+use crate::{
+    FromRejection, HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required,
+    Requirement, VerifiedKey,
+};
+
+/// Gives the handlers inside their store, and requires nothing: the attribute on each handler says what that asks.
+///
+/// On the response to a request for which a guard has asked, it adds what [`ApiKeyLayer`](crate::ApiKeyLayer) of tower
+/// adds: `Vary`, `Cache-Control` where the application set none, and `X-API-Key-Superseded`. The store alone comes with
+/// `.app_data(store)` or `.app_data(web::Data::new(store))`, too.
+#[must_use]
+pub fn supply(store: KeyStore) -> Supply {
+    Supply { store }
+}
+
+/// Guards everything inside: a request without a key that meets the requirement is refused. For an app or a scope.
+///
+/// Does what [`supply`] does as well. A guard of the same store inside may ask for more, and verifies nothing twice. A
+/// true CORS preflight passes; see [`Require::preflight`].
+#[must_use]
+pub fn require(store: KeyStore, requirement: impl Into<Requirement>) -> Require {
+    Require { gate: Gate::new(store, requirement.into()) }
+}
+
+/// Made by [`supply`].
+#[derive(Debug, Clone)]
+pub struct Supply {
+    store: KeyStore,
+}
+
+/// Made by [`require`].
+#[derive(Debug, Clone)]
+pub struct Require {
+    gate: Gate,
+}
+
+impl Require {
+    /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a key; it
+    /// does unless this says `false`. Put the CORS middleware outside of this one, so that it answers preflights.
+    #[must_use]
+    pub fn preflight(mut self, passes: bool) -> Self {
+        self.gate.preflight = passes;
+        self
+    }
+}
+
+impl KeySource for HttpRequest {
+    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
+        let values = |name: &str| self.headers().get_all(name).map(HeaderValue::as_bytes);
+        rule.presented(values(rule.header()), values("authorization"))
+    }
+
+    fn store(&self) -> Option<&KeyStore> {
+        self.app_data::<KeyStore>().or_else(|| self.app_data::<web::Data<KeyStore>>().map(|data| data.get_ref()))
+    }
+
+    fn verified(&self) -> Option<&VerifiedKey> {
+        self.app_data()
+    }
+
+    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        if let Some(trail) = self.app_data::<Trail>() {
+            trail.asked(store, key);
+        }
+    }
+}
+
+impl<R: Required + 'static> FromRequest for RequireApiKey<R> {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::from_source(request))
+    }
+}
+
+impl<R: Required + 'static> FromRequest for OptionalApiKey<R> {
+    type Error = Rejection;
+    type Future = Ready<Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Self::from_source(request))
+    }
+}
+
+impl ResponseError for Rejection {
+    fn status_code(&self) -> StatusCode {
+        // Every status of a refusal is a valid one.
+        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponseBuilder::new(self.status_code());
+        for (name, value) in &self.refusal().headers {
+            // A renderer may have made a name or a value that HTTP cannot carry: it is left out.
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                response.append_header((name, value));
+            }
+        }
+        response.body(self.refusal().body.clone())
+    }
+}
+
+impl FromRejection for HttpResponse {
+    fn from_rejection(rejection: Rejection) -> Self {
+        rejection.error_response()
+    }
+}
+
+impl Fields for HeaderMap {
+    fn texts(&self, name: &'static str) -> Vec<&str> {
+        self.get_all(name).filter_map(|value| value.to_str().ok()).collect()
+    }
+
+    fn add(&mut self, name: &'static str, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.append(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for Supply
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S::Future: 'static,
+    B: 'static,
+{
+    type Response = ServiceResponse<B>;
+    type Error = Error;
+    type Transform = SupplyService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(SupplyService { inner, store: container(self.store.clone()) }))
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for Require
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S::Future: 'static,
+    B: 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = RequireService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        let store = container(self.gate.store.clone());
+        ready(Ok(RequireService { inner, store, gate: self.gate.clone() }))
+    }
+}
+
+/// A service inside of [`supply`].
+#[derive(Debug)]
+pub struct SupplyService<S> {
+    inner: S,
+    /// As app data, which a guard may borrow from the request; its extensions are behind a `RefCell`.
+    store: Rc<Extensions>,
+}
+
+/// A service inside of [`require`].
+#[derive(Debug)]
+pub struct RequireService<S> {
+    inner: S,
+    store: Rc<Extensions>,
+    gate: Gate,
+}
+
+type LocalFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
+
+impl<S, B> Service<ServiceRequest> for SupplyService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S::Future: 'static,
+    B: 'static,
+{
+    type Response = ServiceResponse<B>;
+    type Error = Error;
+    type Future = LocalFuture<Self::Response>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let trail = Trail::default();
+        request.add_data_container(Rc::clone(&self.store));
+        request.add_data_container(container(trail.clone()));
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let mut response = response.await?;
+            trail.mark(response.headers_mut());
+            Ok(response)
+        })
+    }
+}
+
+impl<S, B> Service<ServiceRequest> for RequireService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S::Future: 'static,
+    B: 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = LocalFuture<Self::Response>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let has = |name: &'static str| request.headers().contains_key(name);
+        let preflight = is_preflight(request.method().as_str(), has);
+        let trail = Trail::default();
+        match self.gate.ask(request.request(), preflight) {
+            Ok(key) => {
+                request.add_data_container(Rc::clone(&self.store));
+                let mut left = Extensions::new();
+                if let Some(key) = key {
+                    trail.asked(&self.gate.store, Some(&key));
+                    left.insert(key);
+                }
+                left.insert(trail.clone());
+                request.add_data_container(Rc::new(left));
+                let response = self.inner.call(request);
+                Box::pin(async move {
+                    let mut response = response.await?;
+                    trail.mark(response.headers_mut());
+                    Ok(response.map_into_left_body())
+                })
+            }
+            Err(rejection) => {
+                trail.asked(&self.gate.store, None);
+                let mut response: ServiceResponse<BoxBody> = request.error_response(rejection);
+                trail.mark(response.headers_mut());
+                Box::pin(ready(Ok(response.map_into_right_body())))
+            }
+        }
+    }
+}
+
+fn container<T: 'static>(value: T) -> Rc<Extensions> {
+    let mut extensions = Extensions::new();
+    extensions.insert(value);
+    Rc::new(extensions)
+}

@@ -1,0 +1,44 @@
+//! A requirement in the words of OpenAPI, which has a list of alternatives, each a list of names.
+
+use crate::Need;
+
+/// The lists of permissions of which a key needs one. One without names, if the tree is too deep to be written so.
+pub(crate) fn alternatives(need: &Need) -> Vec<Vec<&'static str>> {
+    let name = |need: &&'static Need| match need {
+        Need::Permission(permission) => Some(vec![*permission]),
+        Need::All(all) => {
+            all.iter().map(|need| if let Need::Permission(name) = need { Some(*name) } else { None }).collect()
+        }
+        Need::Authenticated | Need::Any(_) => None,
+    };
+    let listed = match need {
+        Need::Authenticated => Some(vec![vec![]]),
+        Need::Permission(permission) => Some(vec![vec![*permission]]),
+        Need::Any(any) => any.iter().map(name).collect(),
+        Need::All(all) => {
+            let names: Option<Vec<_>> = all.iter().map(name).collect();
+            names.map(|names| vec![names.concat()])
+        }
+    };
+    listed.unwrap_or_else(|| vec![vec![]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const READ: Need = Need::Permission("orders:read");
+    const WRITE: Need = Need::Permission("orders:write");
+    const STOCK: Need = Need::Permission("stock:read");
+
+    #[test]
+    fn trees_become_alternatives() {
+        assert_eq!(alternatives(&Need::Authenticated), [[""; 0]]);
+        assert_eq!(alternatives(&READ), [["orders:read"]]);
+        assert_eq!(alternatives(&Need::All(&[&READ, &STOCK])), [["orders:read", "stock:read"]]);
+        let tree = Need::Any(&[&WRITE, &Need::All(&[&READ, &STOCK])]);
+        assert_eq!(alternatives(&tree), [vec!["orders:write"], vec!["orders:read", "stock:read"]]);
+        // Deeper than OpenAPI can say without growing.
+        assert_eq!(alternatives(&Need::All(&[&WRITE, &Need::Any(&[&READ, &STOCK])])), [[""; 0]]);
+    }
+}

@@ -1,0 +1,91 @@
+//! The other half: the key of a program that calls a service.
+//!
+//! ```
+//! use apikey::client::ClientKey;
+//!
+//! # fn call() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = tempfile::NamedTempFile::new()?; std::fs::write(&path, "ak_0\n")?;
+//! let key = ClientKey::from_file(&path)?; // or ClientKey::from_env("SHOP_API_KEY")
+//! let mut request = http::Request::get("https://shop.example/orders").body(())?;
+//! key.put(&mut request)?;
+//! assert!(request.headers()["x-api-key"].is_sensitive());
+//!
+//! let mut plain = http::Request::get("http://shop.example/orders").body(())?;
+//! assert!(key.put(&mut plain).is_err()); // the key would be readable on its way
+//! # Ok(())
+//! # }
+//! # call().unwrap();
+//! ```
+
+mod error;
+mod request;
+mod source;
+
+use ::http::{HeaderName, HeaderValue};
+
+pub use error::ClientError;
+pub use request::ClientRequest;
+#[cfg(feature = "reqwest")]
+pub use request::same_origin;
+use source::Source;
+
+/// A key to call with, from the environment or from a file. It is put on requests as a sensitive header, which HTTP
+/// libraries keep out of their logs and out of the compression of HTTP/2.
+///
+/// A key from a file is read again when the file has changed, so a rotation needs no restart: write the new key beside
+/// the file and rename it over the old one. `Debug` shows where the key comes from, and not the key.
+#[derive(Debug)]
+pub struct ClientKey {
+    source: Source,
+    header: HeaderName,
+}
+
+impl ClientKey {
+    /// The key in an environment variable.
+    ///
+    /// # Errors
+    /// It is not set, or holds no key.
+    pub fn from_env(variable: &str) -> Result<Self, ClientError> {
+        Source::env(variable).map(Self::new)
+    }
+
+    /// The key in a file: one line, the end of which does not count.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no key.
+    pub fn from_file(path: impl AsRef<std::path::Path>) -> Result<Self, ClientError> {
+        Source::file(path.as_ref().to_path_buf()).map(Self::new)
+    }
+
+    fn new(source: Source) -> Self {
+        Self { source, header: HeaderName::from_static("x-api-key") }
+    }
+
+    /// The header that the service reads, if it is not `X-API-Key`.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.header = name;
+        self
+    }
+
+    /// Puts the key on a request, in place of one that is there: an `http::Request`, or with the feature `reqwest` a
+    /// `reqwest::Request`.
+    ///
+    /// A client that follows a redirect sends the header to where that leads. For reqwest there is
+    /// [`same_origin`](https://docs.rs/apikey/latest/apikey/client/fn.same_origin.html).
+    ///
+    /// # Errors
+    /// The request goes over plain `http` to another machine, or does not say where it goes.
+    pub fn put(&self, request: &mut impl ClientRequest) -> Result<(), ClientError> {
+        request.check()?;
+        request.headers_mut().insert(self.header.clone(), self.value());
+        Ok(())
+    }
+
+    /// The value of the header, marked as sensitive. Reads the file again if it has changed. If that fails, the key is the
+    /// last one that could be read, and a warning is logged.
+    #[must_use]
+    pub fn value(&self) -> HeaderValue {
+        self.source.value()
+    }
+}

@@ -1,0 +1,102 @@
+//! The list of guarded functions, which the attribute writes while the program is compiled.
+
+use std::fmt;
+
+use crate::Need;
+
+/// A function with the attribute.
+///
+/// Its `Display` is a line for a table: `shop::orders::list requires orders:read`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guarded {
+    module: &'static str,
+    function: &'static str,
+    line: u32,
+    need: Option<&'static Need>,
+    optional: bool,
+}
+
+inventory::collect!(Guarded);
+
+impl Guarded {
+    /// Every function of this program that has the attribute, sorted by module and line.
+    ///
+    /// Generic functions and methods are in it once; handlers that are guarded otherwise, by a layer or by a guard in their
+    /// parameters, are not. A function of a library is in it if the linker takes its part of the library into the program,
+    /// which it does when the program uses anything of that part.
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use apikey::{Guarded, VerifiedKey, require_api_key};
+    ///
+    /// #[require_api_key(perm = "orders:read")]
+    /// async fn list(key: VerifiedKey) -> String {
+    ///     key.owner().to_owned()
+    /// }
+    ///
+    /// let found = Guarded::all();
+    /// assert!(found.iter().any(|guarded| guarded.function() == "list" && guarded.requirement() == "orders:read"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let mut all: Vec<Self> = inventory::iter::<Self>.into_iter().copied().collect();
+        all.sort_by_key(|guarded| (guarded.module, guarded.line));
+        all
+    }
+
+    /// The path of the module it is in.
+    #[must_use]
+    pub fn module(&self) -> &'static str {
+        self.module
+    }
+
+    /// Its name, without the type if it is a method.
+    #[must_use]
+    pub fn function(&self) -> &'static str {
+        self.function
+    }
+
+    /// The line of the attribute.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// What a key must meet. `None` if that is a constant of `Self`, which the list cannot name.
+    #[must_use]
+    pub fn need(&self) -> Option<&'static Need> {
+        self.need
+    }
+
+    /// What a key must meet, as text.
+    #[must_use]
+    pub fn requirement(&self) -> String {
+        self.need.map_or_else(|| "a permission of its type".to_owned(), Need::to_string)
+    }
+
+    /// Whether a request without a key passes.
+    #[must_use]
+    pub fn optional(&self) -> bool {
+        self.optional
+    }
+}
+
+impl fmt::Display for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (module, function, verb) = (self.module, self.function, if self.optional { "allows" } else { "requires" });
+        write!(f, "{module}::{function} {verb} {}", self.requirement())
+    }
+}
+
+/// An entry, as generated code makes it.
+#[must_use]
+pub const fn guarded(
+    module: &'static str,
+    function: &'static str,
+    line: u32,
+    need: Option<&'static Need>,
+    optional: bool,
+) -> Guarded {
+    Guarded { module, function, line, need, optional }
+}

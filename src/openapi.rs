@@ -1,0 +1,35 @@
+//! OpenAPI 3.0 and 3.1: what handlers ask, written into the document; and a question to every operation of it.
+//!
+//! Works on the document as JSON, whatever made it: utoipa, poem-openapi, salvo-oapi, a file. What an operation asks comes
+//! from the attribute of its handler, which is found by the operation's `operationId`.
+//!
+//! ```
+//! # #[cfg(feature = "axum")] {
+//! use apikey::{HeaderRule, VerifiedKey, openapi, require_api_key};
+//! use serde_json::json;
+//!
+//! #[require_api_key(perm = "orders:read")]
+//! async fn list(key: VerifiedKey) -> String {
+//!     key.owner().to_owned()
+//! }
+//!
+//! let mut document = json!({
+//!     "openapi": "3.1.0",
+//!     "info": { "title": "shop", "version": "1" },
+//!     "paths": { "/orders": { "get": { "operationId": "list", "responses": {} } } },
+//! });
+//! openapi::describe(&mut document, &HeaderRule::default())?; // in a service: store.rule()
+//!
+//! let operation = &document["paths"]["/orders"]["get"];
+//! assert_eq!(operation["security"], json!([{ "api_key": ["orders:read"] }]));
+//! assert_eq!(operation["x-apikey-required"], "orders:read");
+//! assert!(operation["responses"]["401"].is_object() && operation["responses"]["403"].is_object());
+//! # }
+//! # Ok::<(), apikey::openapi::OpenApiError>(())
+//! ```
+
+mod describe;
+mod operations;
+
+pub use describe::{Described, OpenApiError, SCHEME, describe};
+pub use operations::{Operation, assert_guarded, operations};

@@ -1,0 +1,191 @@
+//! What the attribute asks, in the words of OpenAPI.
+
+use serde_json::{Map, Value, json};
+
+use super::operations::operations;
+use crate::alternatives::alternatives;
+use crate::{Guarded, HeaderRule, Need};
+
+/// The name of the security scheme in the document.
+pub const SCHEME: &str = "api_key";
+
+/// What [`describe`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Described {
+    /// The operations, such as `GET /orders`, that got what the attribute of their handler asks.
+    pub operations: Vec<String>,
+    /// The guarded functions of the program that no operation of the document has.
+    pub without_operation: Vec<Guarded>,
+}
+
+/// Why a document cannot be described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenApiError {
+    /// It is no OpenAPI document of version 3.
+    NoDocument,
+    /// Several guarded functions fit an `operationId`, and they do not ask the same.
+    Ambiguous {
+        /// The `operationId`.
+        operation_id: String,
+        /// The functions.
+        functions: Vec<Guarded>,
+    },
+}
+
+impl std::fmt::Display for OpenApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoDocument => f.write_str("this is no OpenAPI document of version 3"),
+            Self::Ambiguous { operation_id, functions } => {
+                let functions: Vec<String> = functions.iter().map(ToString::to_string).collect();
+                let functions = functions.join("; ");
+                write!(
+                    f,
+                    "the operationId {operation_id:?} fits several functions, so put the module before it: {functions}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenApiError {}
+
+/// Writes into an OpenAPI document what the attribute of each handler asks: the security scheme, and for each operation
+/// its security requirement, its 401 and 403 responses, and `x-apikey-required` with the requirement as text.
+///
+/// An operation is that of a guarded function if its `operationId` is the function's name, or that with modules before it,
+/// separated by `.` or `::` (`orders.list`). utoipa and salvo-oapi write such ids by themselves; with poem-openapi, say
+/// `operation_id = "list"`. What the operation has already, such as a 401 of your own, stays.
+///
+/// In a document of version 3.1 the permissions are in the security requirement: `any(..)` as alternatives, `all(..)` as a
+/// list. Version 3.0 allows no names there for API keys.
+///
+/// # Errors
+/// It is no OpenAPI document, or an `operationId` fits several functions that do not ask the same.
+pub fn describe(document: &mut Value, rule: &HeaderRule) -> Result<Described, OpenApiError> {
+    let version = document.get("openapi").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if !version.starts_with("3.") {
+        return Err(OpenApiError::NoDocument);
+    }
+    let all = Guarded::all();
+    let mut described = Described::default();
+    let mut used = Vec::new();
+    for operation in operations(document) {
+        let Some(id) = &operation.id else { continue };
+        let fits: Vec<Guarded> = all.iter().filter(|guarded| is_of(id, guarded)).copied().collect();
+        let Some(first) = fits.first() else { continue };
+        if fits.iter().any(|other| (other.need(), other.optional()) != (first.need(), first.optional())) {
+            return Err(OpenApiError::Ambiguous { operation_id: id.clone(), functions: fits });
+        }
+        let method = operation.method.to_lowercase();
+        let held = document.get_mut("paths").and_then(|paths| paths.get_mut(&operation.template));
+        if let Some(Value::Object(held)) = held.and_then(|item| item.get_mut(&method)) {
+            add(held, first, version.starts_with("3.0"));
+            described.operations.push(operation.to_string());
+        }
+        used.extend(fits);
+    }
+    described.without_operation = all.into_iter().filter(|guarded| !used.contains(guarded)).collect();
+    components(document, rule).ok_or(OpenApiError::NoDocument)?;
+    Ok(described)
+}
+
+/// Whether an `operationId` means this function: its path ends with it, at the beginning of a segment.
+fn is_of(id: &str, guarded: &Guarded) -> bool {
+    let id = id.replace('.', "::");
+    let path = format!("{}::{}", guarded.module(), guarded.function());
+    path.strip_suffix(&id).is_some_and(|before| before.is_empty() || before.ends_with("::"))
+}
+
+fn add(operation: &mut Map<String, Value>, guarded: &Guarded, names_in_extension_only: bool) {
+    let mut security = match guarded.need() {
+        Some(need) if !names_in_extension_only => alternatives(need),
+        _ => vec![vec![]],
+    };
+    if guarded.optional() {
+        // The empty object: none is needed.
+        operation.insert("security".into(), json!([{}]));
+    } else {
+        operation.insert("security".into(), json!([]));
+    }
+    if let Some(Value::Array(held)) = operation.get_mut("security") {
+        held.extend(security.drain(..).map(|names| json!({ SCHEME: names })));
+    }
+    operation.insert("x-apikey-required".into(), guarded.requirement().into());
+    let responses = operation.entry("responses").or_insert_with(|| json!({}));
+    if let Value::Object(responses) = responses {
+        responses.entry("401").or_insert_with(|| json!({ "$ref": "#/components/responses/ApiKeyUnauthorized" }));
+        if guarded.need() != Some(&Need::Authenticated) {
+            responses.entry("403").or_insert_with(|| json!({ "$ref": "#/components/responses/ApiKeyForbidden" }));
+        }
+    }
+}
+
+/// The scheme, the responses and the problem. What is there already stays.
+fn components(document: &mut Value, rule: &HeaderRule) -> Option<()> {
+    let problem = json!({
+        "type": "object",
+        "description": "A refused request (RFC 9457).",
+        "required": ["type", "title", "status", "detail", "code"],
+        "properties": {
+            "type": { "type": "string", "format": "uri" },
+            "title": { "type": "string" },
+            "status": { "type": "integer" },
+            "detail": { "type": "string" },
+            "code": { "type": "string", "description": "For programs, such as `invalid_api_key`." },
+            "required": { "type": "string", "description": "With 403: the permission that the key lacks." },
+        },
+    });
+    let response = |description: &str| {
+        let schema = json!({ "$ref": "#/components/schemas/ApiKeyProblem" });
+        json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } })
+    };
+    let components = document.as_object_mut()?.entry("components").or_insert_with(|| json!({})).as_object_mut()?;
+    let mut put = |kind: &str, name: &str, value: Value| {
+        let held = components.entry(kind).or_insert_with(|| json!({})).as_object_mut()?;
+        held.entry(name).or_insert(value);
+        Some(())
+    };
+    put("securitySchemes", SCHEME, json!({ "type": "apiKey", "in": "header", "name": rule.header() }))?;
+    put("schemas", "ApiKeyProblem", problem)?;
+    put("responses", "ApiKeyUnauthorized", response("The API key is missing or not valid."))?;
+    put("responses", "ApiKeyForbidden", response("The API key lacks the permission."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guarded::guarded;
+
+    const READ: Need = Need::Permission("orders:read");
+
+    #[test]
+    fn an_operation_id_means_a_function_by_the_end_of_its_path() {
+        let list = guarded("shop::orders", "list", 1, Some(&READ), false);
+        for id in ["list", "orders.list", "orders::list", "shop.orders.list"] {
+            assert!(is_of(id, &list), "{id}");
+        }
+        for id in ["ist", "rders.list", "stock.list", "list2", "shop.orders", ""] {
+            assert!(!is_of(id, &list), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_optional_key_is_one_of_two_ways() {
+        let mut operation = Map::new();
+        add(&mut operation, &guarded("shop", "greet", 1, Some(&Need::Authenticated), true), false);
+        assert_eq!(operation["security"], json!([{}, { "api_key": [] }]));
+        assert!(operation["responses"].get("403").is_none());
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused() {
+        for mut wrong in
+            [json!({}), json!({ "swagger": "2.0" }), json!("3.1"), json!({ "openapi": "3.1.0", "components": 1 })]
+        {
+            assert_eq!(describe(&mut wrong, &HeaderRule::default()), Err(OpenApiError::NoDocument));
+        }
+    }
+}

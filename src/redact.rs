@@ -1,0 +1,97 @@
+//! Tokens out of texts: for logs, error reports and what a user pastes.
+
+use std::borrow::Cow;
+
+/// A regular expression for the tokens of every store, for log pipelines and scanners. [`redact`] finds the same.
+///
+/// Wider than the form of a token on purpose: what is glued to one is taken with it. For one store's own tokens write its
+/// prefix: `\bacme_live_[0-9A-Za-z]{60}\b`.
+pub const TOKEN_PATTERN: &str = "[a-z][0-9a-z_]{0,15}_[0-9A-Za-z]{60,}";
+
+/// Characters after the prefix: id, secret and checksum.
+const TAIL: usize = 60;
+/// The longest prefix.
+const PREFIX: usize = 16;
+
+/// Puts `ak_[REDACTED]` in place of each token in a text, whatever its prefix and whether it is valid.
+///
+/// Keys that were issued elsewhere and imported have no form of ours, and are not found.
+///
+/// ```
+/// let token = format!("acme_live_{}", "x".repeat(60));
+/// let line = format!("GET /orders X-API-Key: {token} 200");
+/// assert_eq!(apikey::redact(&line), "GET /orders X-API-Key: acme_live_[REDACTED] 200");
+/// ```
+#[must_use]
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let mut redacted = String::new();
+    let mut rest = text;
+    while let Some((start, tail, end)) = find(rest) {
+        let (Some(before), Some(prefix), Some(after)) = (rest.get(..start), rest.get(start..tail), rest.get(end..))
+        else {
+            break;
+        };
+        redacted.push_str(before);
+        redacted.push_str(prefix);
+        redacted.push_str("[REDACTED]");
+        rest = after;
+    }
+    if redacted.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(redacted + rest) }
+}
+
+/// Where the first token begins, where its prefix with the underscore ends, and where it ends.
+fn find(text: &str) -> Option<(usize, usize, usize)> {
+    let bytes = text.as_bytes();
+    let underscores = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_').map(|(at, _)| at);
+    underscores.into_iter().find_map(|at| {
+        let (before, after) = (bytes.get(..at)?, bytes.get(at + 1..)?);
+        let length = after.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        let part_of_prefix = |byte: &&u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || **byte == b'_';
+        let longest = before.iter().rev().take(PREFIX).take_while(part_of_prefix).count();
+        let start = at - longest + before.iter().skip(at - longest).position(u8::is_ascii_lowercase)?;
+        (length >= TAIL).then_some((start, at + 1, at + 1 + length))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{KeyStore, NewKey};
+    use proptest::prelude::*;
+
+    #[test]
+    fn no_token_is_left_in_a_text() {
+        for prefix in ["ak", "acme_live", "a234567890123456"] {
+            let store = KeyStore::builder().prefix(prefix).temporary().unwrap();
+            let created = store.create(NewKey::for_owner("alice")).unwrap();
+            let token = created.key.expose_secret();
+            for (before, after) in [("", ""), ("key=", "&x"), ("\"", "\""), ("é", "é"), ("X", "glued"), ("__", "_")] {
+                let text = format!("{before}{token}{after} and {token}");
+                let redacted = redact(&text);
+                let secret = &token[prefix.len() + 1 + 22..];
+                assert!(!redacted.contains(secret), "{redacted}");
+                assert_eq!(redacted.matches("[REDACTED]").count(), 2, "{redacted}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_texts_stay() {
+        for text in ["", "nothing here", "ak_", "_", &format!("ak_{}", "x".repeat(59)), &format!("_{}", "x".repeat(60))]
+        {
+            assert!(matches!(redact(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_pattern_finds_the_same(text in "([a-z0-9_A-Zé ]{0,12}_?[0-9A-Za-z]{55,64}){0,4}") {
+            let pattern = regex::Regex::new(TOKEN_PATTERN).unwrap();
+            let by_pattern = pattern.replace_all(&text, |found: &regex::Captures<'_>| {
+                let (prefix, _) = found[0].rsplit_once('_').unwrap();
+                format!("{prefix}_[REDACTED]")
+            });
+            prop_assert_eq!(redact(&text), by_pattern);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! salvo 1: the guards are extractors, a rejection writes itself, and two hoops stand for the layers.
+//!
+//! A whole program is the example `salvo` of tests/frameworks, which is what the tests run.
+//!
+//! ```ignore
+//! use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
+//! use salvo::prelude::*;
+//!
+//! #[require_api_key(perm = "orders:read")]
+//! #[handler]
+//! async fn list(key: VerifiedKey) -> String {
+//!     key.owner().to_owned()
+//! }
+//!
+//! let admin = Requirement::permission("admin")?;
+//! Router::new()
+//!     .hoop(apikey::salvo::supply(store.clone()))
+//!     .push(Router::with_path("orders").get(list))
+//!     .push(Router::with_path("admin").hoop(apikey::salvo::require(store, admin)));
+//! ```
+
+use std::fmt::Debug;
+
+use ::salvo_core::extract::{Extractible, Metadata};
+use ::salvo_core::http::{HeaderName, HeaderValue, StatusCode};
+use ::salvo_core::writing::Scribe;
+use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
+
+use crate::gate::{Gate, is_preflight};
+use crate::trail::Trail;
+use crate::{
+    HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required, Requirement,
+    VerifiedKey,
+};
+
+/// Gives the handlers inside their store, and requires nothing: the attribute on each handler says what that asks. A hoop.
+///
+/// On the response to a request for which a guard has asked, it adds what [`ApiKeyLayer`](crate::ApiKeyLayer) of tower
+/// adds: `Vary`, `Cache-Control` where the application set none, and `X-API-Key-Superseded`. The store alone comes with
+/// `affix_state::inject(store)`, too.
+#[must_use]
+pub fn supply(store: KeyStore) -> Supply {
+    Supply { store }
+}
+
+/// Guards everything inside: a request without a key that meets the requirement is refused. A hoop.
+///
+/// Does what [`supply`] does as well. A guard of the same store inside may ask for more, and verifies nothing twice. A
+/// true CORS preflight passes; see [`Require::preflight`].
+#[must_use]
+pub fn require(store: KeyStore, requirement: impl Into<Requirement>) -> Require {
+    Require { gate: Gate::new(store, requirement.into()) }
+}
+
+/// Made by [`supply`].
+#[derive(Debug, Clone)]
+pub struct Supply {
+    store: KeyStore,
+}
+
+/// Made by [`require`].
+#[derive(Debug, Clone)]
+pub struct Require {
+    gate: Gate,
+}
+
+impl Require {
+    /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a key; it
+    /// does unless this says `false`. Put the CORS hoop outside of this one, so that it answers preflights.
+    #[must_use]
+    pub fn preflight(mut self, passes: bool) -> Self {
+        self.gate.preflight = passes;
+        self
+    }
+}
+
+/// A request: the store comes from [`supply`] or [`require`]. What else is in the depot, a request cannot see: say
+/// `store = depot.get_typed::<KeyStore>().unwrap()` in in-body mode.
+impl KeySource for Request {
+    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
+        self.headers().presented(rule)
+    }
+
+    fn store(&self) -> Option<&KeyStore> {
+        self.extensions().get()
+    }
+
+    fn verified(&self) -> Option<&VerifiedKey> {
+        self.extensions().get()
+    }
+
+    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        if let Some(trail) = self.extensions().get::<Trail>() {
+            trail.asked(store, key);
+        }
+    }
+}
+
+/// A request with what the application has put into the depot.
+struct WithDepot<'a> {
+    request: &'a Request,
+    depot: &'a Depot,
+}
+
+impl KeySource for WithDepot<'_> {
+    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
+        self.request.presented(rule)
+    }
+
+    fn store(&self) -> Option<&KeyStore> {
+        self.request.store().or_else(|| self.depot.get_typed::<KeyStore>().ok())
+    }
+
+    fn verified(&self) -> Option<&VerifiedKey> {
+        self.request.verified()
+    }
+
+    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        self.request.asked(store, key);
+    }
+}
+
+impl<'ex, R: Required> Extractible<'ex> for RequireApiKey<R> {
+    fn metadata() -> &'static Metadata {
+        static METADATA: Metadata = Metadata::new("RequireApiKey");
+        &METADATA
+    }
+
+    async fn extract(
+        request: &'ex mut Request,
+        depot: &'ex mut Depot,
+    ) -> Result<Self, impl Writer + Send + Debug + 'static> {
+        Self::from_source(&WithDepot { request, depot })
+    }
+}
+
+impl<'ex, R: Required> Extractible<'ex> for OptionalApiKey<R> {
+    fn metadata() -> &'static Metadata {
+        static METADATA: Metadata = Metadata::new("OptionalApiKey");
+        &METADATA
+    }
+
+    async fn extract(
+        request: &'ex mut Request,
+        depot: &'ex mut Depot,
+    ) -> Result<Self, impl Writer + Send + Debug + 'static> {
+        Self::from_source(&WithDepot { request, depot })
+    }
+}
+
+impl Scribe for Rejection {
+    fn render(self, response: &mut Response) {
+        response.status_code(StatusCode::from(self.clone()));
+        let refusal = self.into_refusal();
+        for (name, value) in refusal.headers {
+            // A renderer may have made a name or a value that HTTP cannot carry: it is left out.
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                response.headers_mut().append(name, value);
+            }
+        }
+        response.body(refusal.body);
+    }
+}
+
+#[async_trait]
+impl Handler for Supply {
+    async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, flow: &mut FlowCtrl) {
+        let trail = Trail::default();
+        provide(&self.store, &trail, request, depot);
+        flow.call_next(request, depot, response).await;
+        trail.mark(response.headers_mut());
+    }
+}
+
+#[async_trait]
+impl Handler for Require {
+    async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, flow: &mut FlowCtrl) {
+        let has = |name: &'static str| request.headers().contains_key(name);
+        let preflight = is_preflight(request.method().as_str(), has);
+        let trail = Trail::default();
+        match self.gate.ask(request, preflight) {
+            Ok(key) => {
+                if let Some(key) = key {
+                    trail.asked(&self.gate.store, Some(&key));
+                    request.extensions_mut().insert(key);
+                }
+                provide(&self.gate.store, &trail, request, depot);
+                flow.call_next(request, depot, response).await;
+            }
+            Err(rejection) => {
+                trail.asked(&self.gate.store, None);
+                rejection.render(response);
+                flow.skip_rest();
+            }
+        }
+        trail.mark(response.headers_mut());
+    }
+}
+
+fn provide(store: &KeyStore, trail: &Trail, request: &mut Request, depot: &mut Depot) {
+    depot.insert_typed(store.clone());
+    request.extensions_mut().insert(store.clone());
+    request.extensions_mut().insert(trail.clone());
+}

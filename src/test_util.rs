@@ -1,0 +1,130 @@
+//! For tests of a service: a store with a clock that stands still, keys of any shape, and requests that carry them.
+//!
+//! Turn the feature `test-util` on in `[dev-dependencies]` only: whoever has it can make a guard without a check.
+//!
+//! ```
+//! # #[cfg(feature = "axum")] {
+//! use apikey::test_util::TestKeys;
+//! use apikey::{RequireApiKey, VerifiedKey, require_api_key};
+//!
+//! #[require_api_key(perm = "orders:read")]
+//! async fn list(key: VerifiedKey) -> String {
+//!     format!("orders of {}", key.owner())
+//! }
+//!
+//! # async fn test() {
+//! let keys = TestKeys::new();
+//! // The handler as a function ..
+//! assert_eq!(list(RequireApiKey::assume(keys.verified("alice", &["orders:read"]))).await, "orders of alice");
+//! // .. or through the router of the service.
+//! let request = keys.request(&keys.token("alice", &["orders:read"])).uri("/orders").body(()).unwrap();
+//! # }
+//! # }
+//! ```
+
+#![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "for tests, which fail by a panic")]
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::{CreatedKey, KeyStore, KeyStoreBuilder, ManualClock, NewKey, Overlap, VerifiedKey};
+
+/// A store in memory, with a clock that stands at 2027-01-15 08:00 UTC until it is moved.
+#[derive(Debug)]
+pub struct TestKeys {
+    store: KeyStore,
+    clock: ManualClock,
+}
+
+impl TestKeys {
+    /// A store as the builder makes it by default.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with(KeyStore::builder())
+    }
+
+    /// A store with the settings of this builder; its clock is replaced.
+    #[must_use]
+    pub fn with(builder: KeyStoreBuilder) -> Self {
+        let now = DateTime::<Utc>::from_timestamp_millis(1_800_000_000_000).expect("a time that chrono has");
+        let clock = ManualClock::new(now);
+        let store = builder.clock(clock.clone()).temporary().expect("a temporary store opens");
+        Self { store, clock }
+    }
+
+    /// The store, to be supplied to the service under test.
+    #[must_use]
+    pub fn store(&self) -> &KeyStore {
+        &self.store
+    }
+
+    /// The clock, to be moved on.
+    #[must_use]
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// Makes a key.
+    #[must_use]
+    pub fn create(&self, key: NewKey) -> CreatedKey {
+        self.store.create(key).expect("a key that the store takes")
+    }
+
+    /// The token of a new key.
+    #[must_use]
+    pub fn token(&self, owner: &str, permissions: &[&str]) -> String {
+        self.create(NewKey::for_owner(owner).permissions(permissions)).key.expose_secret().to_owned()
+    }
+
+    /// A new key, verified: what a guard hands to a handler.
+    #[must_use]
+    pub fn verified(&self, owner: &str, permissions: &[&str]) -> VerifiedKey {
+        self.store.verify(&self.token(owner, permissions)).expect("a key that was just made")
+    }
+
+    /// A verified key whose secret has been replaced, and ends in an hour.
+    #[must_use]
+    pub fn superseded(&self, owner: &str, permissions: &[&str]) -> VerifiedKey {
+        let created = self.create(NewKey::for_owner(owner).permissions(permissions));
+        let overlap = Overlap::For(TimeDelta::hours(1));
+        self.store.rotate(created.info.id(), overlap).expect("a key that was just made");
+        self.store.verify(created.key.expose_secret()).expect("a secret in its overlap")
+    }
+
+    /// The header that carries a token to this store, for the request builder of any framework.
+    #[must_use]
+    pub fn header(&self, token: &str) -> (String, String) {
+        (self.store.rule().header().to_owned(), token.to_owned())
+    }
+
+    /// A request that carries a token.
+    #[cfg(feature = "http")]
+    pub fn request(&self, token: &str) -> ::http::request::Builder {
+        ::http::Request::builder().header(self.store.rule().header(), token)
+    }
+}
+
+impl Default for TestKeys {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AuthError;
+
+    #[test]
+    fn keys_of_any_shape() {
+        let keys = TestKeys::with(KeyStore::builder().header("X-Shop-Key"));
+        let verified = keys.verified("alice", &["orders:*"]);
+        assert!(verified.allows("orders:read") && !verified.superseded());
+        assert!(keys.superseded("bob", &[]).superseded_until().is_some());
+        let short = keys.create(NewKey::for_owner("carol").expires_in(TimeDelta::hours(1)));
+        keys.clock().advance(TimeDelta::hours(1));
+        assert_eq!(keys.store().verify(short.key.expose_secret()).unwrap_err(), AuthError::Expired);
+        assert_eq!(keys.header("ak_0"), ("X-Shop-Key".to_owned(), "ak_0".to_owned()));
+        #[cfg(feature = "http")]
+        assert_eq!(keys.request("ak_0").body(()).unwrap().headers()["x-shop-key"], "ak_0");
+    }
+}

@@ -1,0 +1,62 @@
+//! axum: `cargo run -p apikey-frameworks --example axum`, and send the requests that it prints.
+
+use apikey::{ApiKeyLayer, KeyStore, Requirement, VerifiedKey, require_api_key};
+use apikey_frameworks::{Outcome, demo};
+use axum::routing::get;
+use axum::{Json, Router};
+
+#[derive(serde::Deserialize)]
+struct Order {
+    item: String,
+}
+
+#[require_api_key(perm = "orders:read")]
+async fn list(key: VerifiedKey) -> String {
+    format!("orders of {}\n", key.owner())
+}
+
+#[require_api_key(perm = "orders:write")]
+async fn place(key: VerifiedKey, Json(order): Json<Order>) -> String {
+    format!("{} for {}\n", order.item, key.owner())
+}
+
+#[require_api_key(optional)]
+async fn greet(key: Option<VerifiedKey>) -> String {
+    key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner()))
+}
+
+async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// No attribute: what is around it asks for `admin`.
+async fn stats() -> &'static str {
+    "fine\n"
+}
+
+/// Asks for more than what is around it.
+#[require_api_key(perm = "audit:read")]
+async fn audit(key: VerifiedKey) -> String {
+    format!("read by {}\n", key.owner())
+}
+
+#[tokio::main]
+pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
+    let admin = Router::new()
+        .route("/stats", get(stats))
+        .route("/audit", get(audit))
+        .layer(ApiKeyLayer::require(store.clone(), Requirement::permission("admin")?));
+    let app = Router::new()
+        .route("/orders", get(list).post(place))
+        .route("/greet", get(greet))
+        .route("/health", get(health))
+        .nest("/admin", admin)
+        .layer(ApiKeyLayer::supply(store));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    Ok(axum::serve(listener, app).await?)
+}
+
+pub(crate) fn main() -> Outcome {
+    let (store, port) = demo()?;
+    run(store, port)
+}

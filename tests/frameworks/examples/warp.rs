@@ -1,0 +1,66 @@
+//! warp: `cargo run -p apikey-frameworks --example warp`, and send the requests that it prints.
+
+use apikey::warp::{Head, head, recover, require};
+use apikey::{ApiKeyLayer, KeyStore, Requirement, require_api_key};
+use apikey_frameworks::{Outcome, demo};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tower::Layer;
+use warp::reply::{Reply, Response};
+use warp::{Filter, get, path, post};
+
+#[derive(serde::Deserialize)]
+struct Order {
+    item: String,
+}
+
+#[require_api_key(perm = "orders:read", request = head, key = key)]
+async fn list(head: Head) -> Response {
+    format!("orders of {}\n", key.owner()).into_response()
+}
+
+#[require_api_key(perm = "orders:write", request = head, key = key)]
+async fn place(head: Head, order: Order) -> Response {
+    format!("{} for {}\n", order.item, key.owner()).into_response()
+}
+
+#[require_api_key(optional, request = head, key = key)]
+async fn greet(head: Head) -> Response {
+    key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner())).into_response()
+}
+
+/// Asks for more than the filter before it.
+#[require_api_key(perm = "audit:read", request = head, key = key)]
+async fn audit(head: Head) -> Response {
+    format!("read by {}\n", key.owner()).into_response()
+}
+
+#[tokio::main]
+pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
+    // A guard before the body: a request that is refused for its key is not refused for its JSON.
+    let writes = require(store.clone(), Requirement::permission("orders:write")?);
+    let orders = path!("orders").and(get().and(head()).then(list));
+    let place = path!("orders").and(post()).and(writes).and(warp::body::json()).then(place);
+    let greet = path!("greet").and(get()).and(head()).then(greet);
+    let health = path!("health").and(get()).map(|| "ok\n");
+    // Whatever is under this path asks for `admin`.
+    let admin = path("admin").and(require(store.clone(), Requirement::permission("admin")?));
+    let stats = admin.clone().and(path!("stats")).and(get()).map(|_| "fine\n");
+    let audit = admin.and(path!("audit")).and(get()).then(audit);
+    let routes = orders.or(place).or(greet).or(health).or(stats).or(audit).recover(recover);
+
+    // `warp::serve(routes)` is enough, if `supply(store)` takes the place of `head()`: see docs/frameworks.md.
+    let app = ApiKeyLayer::supply(store).layer(warp::service(routes));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let service = TowerToHyperService::new(app.clone());
+        let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(connection);
+    }
+}
+
+pub(crate) fn main() -> Outcome {
+    let (store, port) = demo()?;
+    run(store, port)
+}

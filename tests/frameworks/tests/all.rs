@@ -1,0 +1,18 @@
+//! The same requests, through real sockets, to the example of every web framework; and the same answers expected.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "all/documents.rs"]
+mod documents;
+#[path = "all/examples.rs"]
+mod examples;
+#[path = "all/grpc.rs"]
+mod grpc;
+#[path = "all/programs.rs"]
+mod programs;
+#[path = "all/same_answers.rs"]
+mod same_answers;
+#[path = "all/stores.rs"]
+mod stores;
+#[path = "all/wire.rs"]
+mod wire;

@@ -1,0 +1,67 @@
+//! The examples as modules: what a reader copies is what is tested.
+
+use std::net::TcpListener;
+use std::thread;
+
+use apikey::KeyStore;
+use apikey_frameworks::Outcome;
+
+use crate::wire::is_up;
+
+macro_rules! examples {
+    ($($name:ident = $path:literal),* $(,)?) => {
+        $(#[path = $path]
+        mod $name;)*
+
+        /// Every example that answers over HTTP.
+        pub(crate) const ALL: &[Example] = &[$(Example { name: stringify!($name), run: $name::run, main: $name::main }),*];
+    };
+}
+
+examples! {
+    actix_web = "../../examples/actix_web.rs",
+    axum = "../../examples/axum.rs",
+    hyper = "../../examples/hyper.rs",
+    poem = "../../examples/poem.rs",
+    rocket = "../../examples/rocket.rs",
+    salvo = "../../examples/salvo.rs",
+    warp = "../../examples/warp.rs",
+}
+
+/// It answers over gRPC.
+#[path = "../../examples/tonic.rs"]
+mod tonic;
+
+pub(crate) const GRPC: Example = Example { name: "tonic", run: tonic::run, main: tonic::main };
+
+pub(crate) struct Example {
+    /// As `cargo run --example` wants it.
+    pub(crate) name: &'static str,
+    run: fn(KeyStore, u16) -> Outcome,
+    #[allow(dead_code, reason = "so that the module's `main` is used")]
+    main: fn() -> Outcome,
+}
+
+impl Example {
+    /// Starts it with this store, in a thread that lasts as long as the process; gives its port.
+    pub(crate) fn start(&self, store: &KeyStore) -> u16 {
+        // Another process may take the port before the example does: then it fails at once, and the next one is tried.
+        for _ in 0..10 {
+            let port = free_port();
+            let (run, store) = (self.run, store.clone());
+            let server = thread::spawn(move || run(store, port).map_err(|error| error.to_string()));
+            while !server.is_finished() {
+                if is_up(port) {
+                    return port;
+                }
+                thread::yield_now();
+            }
+        }
+        panic!("{} does not start", self.name);
+    }
+}
+
+/// A port that is free now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,138 @@
+//! The same over gRPC: statuses instead of responses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use apikey::{KeyStore, NewKey, Overlap};
+use apikey_frameworks::shop::Text;
+use apikey_frameworks::shop::admin_client::AdminClient;
+use apikey_frameworks::shop::orders_client::OrdersClient;
+use chrono::{TimeDelta, Utc};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Response, Status};
+
+use crate::examples::GRPC;
+
+async fn connect(port: u16) -> Channel {
+    Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap()
+}
+
+async fn call(channel: &Channel, method: &str, keys: &[&str]) -> Result<Response<Text>, Status> {
+    let mut request = Request::new(Text::new("tea"));
+    for key in keys {
+        request.metadata_mut().append("x-api-key", key.parse().unwrap());
+    }
+    let (mut orders, mut admin) = (OrdersClient::new(channel.clone()), AdminClient::new(channel.clone()));
+    match method {
+        "list" => orders.list(request).await,
+        "place" => orders.place(request).await,
+        "stats" => admin.stats(request).await,
+        _ => admin.audit(request).await,
+    }
+}
+
+fn token(store: &KeyStore, owner: &str, grants: &[&str]) -> String {
+    store.create(NewKey::for_owner(owner).permissions(grants)).unwrap().key.expose_secret().to_owned()
+}
+
+fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
+    metadata.get(name).map(|value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_status_with_its_code_in_the_metadata() {
+    let store = KeyStore::temporary().unwrap();
+    let alice = token(&store, "alice", &["orders:read"]);
+    let admin = token(&store, "root", &["admin"]);
+    let auditor = token(&store, "auditor", &["admin", "audit:read"]);
+    let channel = connect(GRPC.start(&store)).await;
+    for (method, keys, said) in [
+        ("list", &[alice.as_str()][..], "orders of alice"),
+        ("stats", &[&admin], "fine"),
+        ("audit", &[&auditor], "read by auditor"),
+    ] {
+        assert_eq!(call(&channel, method, keys).await.unwrap().into_inner().text, said);
+    }
+    let lacks_write = Some("orders:write");
+    for (method, keys, code, name, required) in [
+        ("list", &[][..], Code::Unauthenticated, "missing_api_key", None),
+        ("list", &["bad"], Code::Unauthenticated, "invalid_api_key", None),
+        ("list", &[&alice, &alice], Code::Unauthenticated, "invalid_api_key", None),
+        ("place", &[&alice], Code::PermissionDenied, "insufficient_permission", lacks_write),
+        ("stats", &[], Code::Unauthenticated, "missing_api_key", None),
+        ("stats", &[&alice], Code::PermissionDenied, "insufficient_permission", Some("admin")),
+        ("audit", &[&admin], Code::PermissionDenied, "insufficient_permission", Some("audit:read")),
+    ] {
+        let status = call(&channel, method, keys).await.unwrap_err();
+        assert_eq!(status.code(), code, "{method} {status:?}");
+        assert_eq!(text(status.metadata(), "apikey-code"), Some(name), "{method}");
+        assert_eq!(text(status.metadata(), "apikey-required"), required, "{method}");
+        let challenge = (code == Code::Unauthenticated).then_some("ApiKey realm=\"api\", header=\"X-API-Key\"");
+        assert_eq!(text(status.metadata(), "www-authenticate"), challenge, "{method}");
+    }
+    store.close().unwrap();
+    for method in ["list", "stats"] {
+        let status = call(&channel, method, &[&alice]).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::Unavailable, "API keys cannot be checked"));
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_verified_once_and_a_superseded_secret_is_told() {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    let start = Utc::now();
+    let clock = move || {
+        // The store's own thread, of this name, reads the clock as well.
+        if std::thread::current().name() != Some("apikey") {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        start
+    };
+    let store = KeyStore::builder().clock(clock).track_use(false).temporary().unwrap();
+    let created = store.create(NewKey::for_owner("root").permissions(["*"])).unwrap();
+    store.rotate(created.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
+    let channel = connect(GRPC.start(&store)).await;
+    for method in ["list", "stats", "audit"] {
+        let before = reads.load(Ordering::SeqCst);
+        let answer = call(&channel, method, &[created.key.expose_secret()]).await.unwrap();
+        assert_eq!(reads.load(Ordering::SeqCst) - before, 1, "{method}");
+        assert!(
+            text(answer.metadata(), "x-api-key-superseded").is_some_and(|until| until.ends_with("GMT")),
+            "{method}"
+        );
+    }
+}
+
+struct Open;
+
+#[tonic::async_trait]
+impl apikey_frameworks::shop::orders_server::Orders for Open {
+    async fn list(&self, _: Request<Text>) -> Result<Response<Text>, Status> {
+        Ok(Response::new(Text::new("open")))
+    }
+
+    async fn place(&self, request: Request<Text>) -> Result<Response<Text>, Status> {
+        self.list(request).await
+    }
+}
+
+#[tokio::test]
+async fn a_whole_server_is_guarded_by_one_layer() {
+    let store = KeyStore::temporary().unwrap();
+    let admin = token(&store, "root", &["admin"]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let needed = apikey::Requirement::permission("admin").unwrap();
+    let server = tonic::transport::Server::builder()
+        .layer(apikey::tonic::require(store, needed))
+        .add_service(apikey_frameworks::shop::orders_server::OrdersServer::new(Open))
+        .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
+    tokio::spawn(server);
+    let channel = connect(port).await;
+    assert_eq!(call(&channel, "list", &[]).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(call(&channel, "list", &[&admin]).await.unwrap().into_inner().text, "open");
+    // What is not there is not told to a stranger either.
+    assert_eq!(call(&channel, "stats", &[]).await.unwrap_err().code(), Code::Unauthenticated);
+}

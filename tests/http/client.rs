@@ -1,0 +1,75 @@
+//! A client's key on its way to a service.
+
+use apikey::client::{ClientError, ClientKey, same_origin};
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::app::Service;
+
+/// Serves it; gives its origin.
+async fn serve(app: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    origin
+}
+
+async fn status(client: &reqwest::Client, key: &ClientKey, url: String) -> u16 {
+    let mut request = client.get(url).build().unwrap();
+    key.put(&mut request).unwrap();
+    client.execute(request).await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_rotated_key_in_a_file_is_used_at_once() {
+    let service = Service::new();
+    let old = service.reader();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, old.key.expose_secret()).unwrap();
+    let key = ClientKey::from_file(&file).unwrap();
+    let (origin, client) = (serve(service.app.clone()).await, reqwest::Client::new());
+    assert_eq!(status(&client, &key, format!("{origin}/orders")).await, 200);
+    let new = service.store.rotate(old.info.id(), apikey::Overlap::None).unwrap();
+    assert_eq!(status(&client, &key, format!("{origin}/orders")).await, 401);
+    // Another length, so that it is another file whatever the clock of the file system says.
+    std::fs::write(&file, format!("{}\n", new.key.expose_secret())).unwrap();
+    assert_eq!(status(&client, &key, format!("{origin}/orders")).await, 200);
+}
+
+#[tokio::test]
+async fn a_key_does_not_follow_a_redirect_to_another_origin() {
+    let service = Service::new();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, service.reader().key.expose_secret()).unwrap();
+    let key = ClientKey::from_file(&file).unwrap();
+    let there = serve(service.app.clone()).await;
+    let away = format!("{there}/orders");
+    let redirects = Router::new()
+        .route("/away", get(move || async move { Redirect::temporary(&away) }))
+        .route("/here", get(|| async { Redirect::temporary("/found") }))
+        .route("/found", get(|| async { "found" }));
+    let here = serve(redirects).await;
+    let client = reqwest::Client::builder().redirect(same_origin()).build().unwrap();
+    assert_eq!(status(&client, &key, format!("{here}/away")).await, 307);
+    assert_eq!(status(&client, &key, format!("{here}/here")).await, 200);
+    // What it prevents: reqwest's own policy takes the key along.
+    assert_eq!(status(&reqwest::Client::new(), &key, format!("{here}/away")).await, 200);
+}
+
+#[test]
+fn a_key_is_not_sent_in_the_clear() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "ak_0").unwrap();
+    let key = ClientKey::from_file(&file).unwrap().header(http::HeaderName::from_static("x-shop-key"));
+    let client = reqwest::Client::new();
+    let mut plain = client.get("http://shop.example/").build().unwrap();
+    assert!(matches!(key.put(&mut plain), Err(ClientError::Plain { host }) if host == "shop.example"));
+    assert!(plain.headers().is_empty());
+    let mut secure = client.get("https://shop.example/").header("x-shop-key", "another").build().unwrap();
+    key.put(&mut secure).unwrap();
+    let values: Vec<_> = secure.headers().get_all("x-shop-key").iter().collect();
+    assert_eq!(values, ["ak_0"]);
+    assert!(values[0].is_sensitive() && !format!("{secure:?}").contains("ak_0"));
+}

@@ -1,0 +1,19 @@
+//! salvo: the handler macro has read the parameters already; and a key without the attribute is no extractor.
+
+#![allow(unused)]
+
+use apikey::{VerifiedKey, require_api_key};
+use salvo::prelude::*;
+
+#[handler]
+#[require_api_key(perm = "orders:read")]
+async fn below() -> &'static str {
+    "below"
+}
+
+#[handler]
+async fn without_the_attribute(key: VerifiedKey) -> String {
+    key.owner().to_owned()
+}
+
+fn main() {}
