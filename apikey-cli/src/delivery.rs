@@ -11,6 +11,8 @@ use crate::failure::{Code, Failure};
 pub(crate) struct Delivery {
     file: Option<(PathBuf, File)>,
     delivered: bool,
+    /// Why the last write failed, if it did.
+    pub(crate) refused: Option<io::ErrorKind>,
 }
 
 impl Delivery {
@@ -30,30 +32,47 @@ impl Delivery {
             })
         };
         let file = path.map(|path| open(path).map(|file| (path.to_owned(), file))).transpose()?;
-        Ok(Self { file, delivered: false })
+        Ok(Self { file, delivered: false, refused: None })
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// Writes what holds the secret, in one piece. To a file it is on disk when this returns.
+    /// Writes what holds the secret. To a file it is on disk when this returns.
     pub(crate) fn deliver(&mut self, text: &str) -> Result<(), io::Error> {
         let line = zeroize::Zeroizing::new(format!("{text}\n"));
-        match &mut self.file {
-            None => {
-                let mut out = io::stdout().lock();
-                out.write_all(line.as_bytes())?;
-                out.flush()?;
-            }
-            Some((path, file)) => {
-                file.write_all(line.as_bytes())?;
-                file.sync_all()?;
-                sync_parent(path)?;
-            }
+        self.write_all(line.as_bytes())?;
+        self.finish()
+    }
+
+    /// What was written is all: to a file it is on disk when this returns.
+    pub(crate) fn finish(&mut self) -> Result<(), io::Error> {
+        self.flush()?;
+        if let Some((path, file)) = &self.file {
+            file.sync_all()?;
+            sync_parent(path)?;
         }
         self.delivered = true;
         Ok(())
+    }
+}
+
+impl Write for Delivery {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = match &mut self.file {
+            None => io::stdout().write(bytes),
+            Some((_, file)) => file.write(bytes),
+        };
+        self.refused = written.as_ref().err().map(io::Error::kind);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.file {
+            None => io::stdout().flush(),
+            Some((_, file)) => file.flush(),
+        }
     }
 }
 

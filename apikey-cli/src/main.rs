@@ -9,6 +9,7 @@ mod key_view;
 mod moment;
 mod opening;
 mod out;
+mod progress;
 mod rehearsal;
 
 use std::process::ExitCode;

@@ -20,6 +20,14 @@ pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
         .ok_or_else(|| "a time such as 2027-01-31 or 2027-01-31T12:00:00Z is expected".to_owned())
 }
 
+/// A time, or a span that lies between it and now.
+pub(crate) fn past(text: &str) -> Result<DateTime<Utc>, String> {
+    time(text).or_else(|_| {
+        let ago = span(text).ok().and_then(|span| Utc::now().checked_sub_signed(span));
+        ago.ok_or_else(|| "a time such as 2027-01-31T12:00:00Z, or a span ago such as 30d, is expected".to_owned())
+    })
+}
+
 /// `3 days ago`, `in 2 hours`.
 pub(crate) fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (time - now).num_seconds();
@@ -52,6 +60,8 @@ mod tests {
         assert!(span("soon").unwrap_err().contains("90d"));
         assert_eq!(absolute(time("2027-01-31").unwrap()), "2027-01-31T00:00:00Z");
         assert_eq!(absolute(time("2027-01-31T12:00:00+02:00").unwrap()), "2027-01-31T10:00:00Z");
+        assert!(past("1h").unwrap() < Utc::now());
+        assert!(past("yesterday").unwrap_err().contains("30d"));
         assert!(time("31.1.2027").unwrap_err().contains("2027-01-31"));
     }
 

@@ -37,6 +37,13 @@ struct PepperFile {
     path: PathBuf,
 }
 
+impl PepperFile {
+    fn read(&self) -> Result<Pepper, Failure> {
+        let bytes = std::fs::read(&self.path).map_err(|error| Failure::file(&self.path, &error))?;
+        Ok(Pepper::new(self.number, Zeroizing::new(bytes).as_slice()))
+    }
+}
+
 fn pepper_file(text: &str) -> Result<PepperFile, String> {
     let parsed = text.split_once('=').and_then(|(number, path)| {
         let number = number.parse().ok().filter(|number| *number > 0)?;
@@ -56,12 +63,14 @@ impl Opening {
             .ok_or_else(|| Failure::usage("which store? Name its directory with --store DIR or APIKEY_STORE"))
     }
 
-    pub(crate) fn peppers(&self) -> Result<Vec<Pepper>, Failure> {
-        let read = |file: &PepperFile| {
-            let bytes = std::fs::read(&file.path).map_err(|error| Failure::file(&file.path, &error))?;
-            Ok(Pepper::new(file.number, Zeroizing::new(bytes).as_slice()))
-        };
-        self.pepper.iter().map(read).collect()
+    /// The one for new secrets.
+    pub(crate) fn newest_pepper(&self) -> Result<Option<Pepper>, Failure> {
+        let newest = self.pepper.iter().max_by_key(|file| file.number);
+        newest.map(PepperFile::read).transpose()
+    }
+
+    fn peppers(&self) -> Result<Vec<Pepper>, Failure> {
+        self.pepper.iter().map(PepperFile::read).collect()
     }
 
     /// What the store is opened with. What the command asks is no use of a key.

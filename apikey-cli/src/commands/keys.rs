@@ -1,11 +1,11 @@
 //! Commands on keys that give out no secret.
 
-use apikey_core::{KeyFilter, KeyInfo, KeyStore, MAX_PAGE, StoreError};
+use apikey_core::{KeyFilter, KeyInfo, KeyStore, KeyUpdate, MAX_PAGE, StoreError};
 use chrono::Utc;
 use serde_json::json;
 
 use super::{Context, id};
-use crate::args::{List, Revoke};
+use crate::args::{List, Revoke, Update};
 use crate::failure::Failure;
 use crate::key_view::{self, KeyView};
 use crate::out;
@@ -95,7 +95,44 @@ pub(super) fn revoke(context: &Context, revoke: Revoke) -> Result<(), Failure> {
     })
 }
 
-pub(super) fn changed(context: &Context, key: &KeyInfo, done: &str) -> Result<(), Failure> {
+pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
+    let of = id(&update.id)?;
+    let mut change = KeyUpdate::new();
+    if let Some(name) = update.name {
+        change = change.name(name);
+    }
+    if update.no_name {
+        change = change.without_name();
+    }
+    if update.no_permissions || !update.permissions.is_empty() {
+        change = change.permissions(update.permissions);
+    }
+    if let Some(span) = update.expires_in {
+        let end = Utc::now().checked_add_signed(span);
+        change = change.expires_at(end.ok_or_else(|| Failure::usage("--expires-in: it is too long"))?);
+    }
+    if let Some(end) = update.expires_at {
+        change = change.expires_at(end);
+    }
+    if update.never_expires {
+        change = change.expires_at(None);
+    }
+    for (name, value) in update.metadata {
+        change = change.metadata(name, value);
+    }
+    for name in update.without_metadata {
+        change = change.without_metadata(name);
+    }
+    context.with_store(false, |store| changed(context, &store.update(of, change)?, "updated"))
+}
+
+pub(super) fn disable(context: &Context, of: &str, disabled: bool) -> Result<(), Failure> {
+    let of = id(of)?;
+    let done = if disabled { "disabled" } else { "enabled" };
+    context.with_store(false, |store| changed(context, &store.update(of, KeyUpdate::new().disabled(disabled))?, done))
+}
+
+fn changed(context: &Context, key: &KeyInfo, done: &str) -> Result<(), Failure> {
     if context.json {
         return out::json(&KeyView::new(key, Utc::now()));
     }

@@ -1,8 +1,13 @@
 //! What each command does.
 
+mod care;
 mod check;
+mod copies;
 mod first;
+mod import;
 mod keys;
+mod lines;
+mod manual;
 mod secrets;
 
 use std::str::FromStr;
@@ -51,6 +56,21 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rotate(rotate) => secrets::rotate(context, &rotate),
         Command::Revoke(revoke) => keys::revoke(context, revoke),
         Command::Check(check) => check::check(context, &check),
+        Command::Update(update) => keys::update(context, update),
+        Command::Enable(of) => keys::disable(context, &of.id, false),
+        Command::Disable(of) => keys::disable(context, &of.id, true),
+        Command::Import(import) => import::import(context, import),
+        Command::Export(export) => lines::export(context, &export),
+        Command::ImportLines(import) => lines::import(context, &import),
+        Command::Backup(backup) => copies::backup(context, &backup),
+        Command::Restore(restore) => copies::restore(context, &restore),
+        Command::Salvage(salvage) => copies::salvage(context, &salvage),
+        Command::Doctor => care::doctor(context),
+        Command::Events(events) => care::events(context, events),
+        Command::Purge(before) => care::purge(context, before.before),
+        Command::PurgeEvents(before) => care::purge_events(context, before.before),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::man(dir.as_deref()),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The built command, as an operator runs it: standard output, standard error and exit code.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on may stop")]
 
+mod changes;
 mod keys;
+mod moving;
 mod secrets;
 mod store;
 
