@@ -34,7 +34,8 @@ pub(crate) fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let size = seconds.unsigned_abs();
     let units = [(86_400 * 365, "year"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     let Some((length, unit)) = units.into_iter().find(|(length, _)| size >= *length) else { return "now".to_owned() };
-    let count = size / length;
+    // To the nearest: a span of 90 days that was just given is one of 90 days.
+    let count = (size + length / 2) / length;
     let plural = if count == 1 { "" } else { "s" };
     if seconds > 0 { format!("in {count} {unit}{plural}") } else { format!("{count} {unit}{plural} ago") }
 }
@@ -71,9 +72,10 @@ mod tests {
         let after = |seconds| relative(now + TimeDelta::seconds(seconds), now);
         assert_eq!(after(0), "now");
         assert_eq!(after(1), "in 1 second");
-        assert_eq!(after(-90), "1 minute ago");
+        assert_eq!(after(-80), "1 minute ago");
         assert_eq!(after(7200), "in 2 hours");
         assert_eq!(after(-86_400 * 30), "30 days ago");
+        assert_eq!(after(86_400 * 90 - 1), "in 90 days");
         assert_eq!(after(86_400 * 800), "in 2 years");
     }
 }

@@ -107,7 +107,7 @@ pub(super) fn events(context: &Context, events: Events) -> Result<(), Failure> {
                 both(event.at(), now).into(),
                 event.kind().name().into(),
                 event.key().map_or_else(|| "-".to_owned(), |key| key.to_string()).into(),
-                details(event.kind()).into(),
+                Some(details(event.kind())).filter(|told| !told.is_empty()).unwrap_or_else(|| "-".to_owned()).into(),
             ]);
         }
         out::text(&out::aligned(&rows))?;

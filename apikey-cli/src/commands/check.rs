@@ -27,10 +27,12 @@ pub(super) fn check(context: &Context, check: &Check) -> Result<(), Failure> {
     }
     let requirement = match check.permissions.as_slice() {
         [] => Requirement::authenticated(),
+        [permission] => Requirement::permission(permission).map_err(StoreError::from)?,
         permissions => Requirement::all(permissions.iter().map(String::as_str)).map_err(StoreError::from)?,
     };
+    // Before the store is opened: nobody has to wait until a person has typed.
+    let token = read_token()?;
     context.with_store(false, |store| {
-        let token = read_token()?;
         let attempt = Attempt::new(&token).needs(&requirement);
         let verdict = without_first_use(context, store, &attempt)?;
         answer(context, store, verdict)

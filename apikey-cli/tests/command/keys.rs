@@ -24,7 +24,7 @@ fn a_key_is_made_listed_shown_checked_rotated_and_revoked() {
     assert!(first.starts_with("ak_") && first.len() == 63 && made.out.lines().count() == 1, "{}", made.out);
     assert!(!made.err.contains(first));
 
-    let list = place.run(&["list", "--owner", "alice"]).ok().shows("OWNER").shows("in 89 days").hides(first);
+    let list = place.run(&["list", "--owner", "alice"]).ok().shows("OWNER").shows("in 90 days").hides(first);
     assert_eq!(list.out.lines().count(), 2);
     let id = list.out.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
     let shown = place.run(&["show", &id]).ok().hides(first);
@@ -33,7 +33,7 @@ fn a_key_is_made_listed_shown_checked_rotated_and_revoked() {
     place.check(first).ok().shows("good").shows("alice").hides(first);
     let second = place.run(&["rotate", &id, "--overlap", "24h"]).ok().says("rotated").out.trim().to_owned();
     assert_ne!(first, second);
-    place.check(first).ok().shows("an old secret").shows("in 23 hours");
+    place.check(first).ok().shows("an old secret").shows("in 24 hours");
     place.check(&second).ok().shows("number 2").shows("good until");
     let third = place.run(&["rotate", &id, "--overlap", "none"]).ok().out.trim().to_owned();
     for ended in [first, &second] {

@@ -6,6 +6,7 @@ mod keys;
 mod moving;
 mod secrets;
 mod store;
+mod walk;
 
 use std::io::Write;
 use std::path::PathBuf;
