@@ -1,0 +1,400 @@
+//! The command line: what `--help`, the man pages and the completions are made of.
+
+use std::path::PathBuf;
+
+use apikey_core::{EventKind, ImportScheme, KeyState, Overlap};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::moment;
+use crate::opening::Opening;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the answer is no: a key that is not good (check), a line that was refused (import, import-lines), a fault (doctor)
+  2  wrong arguments, or a field out of bounds
+  3  there is no such key
+  4  conflict: the key's state does not allow it, or a file is there already
+  5  the store is in use by another process
+  6  there is no store, or it cannot be opened: damaged, newer, or no store at all
+  7  a file, the disk, standard input or output refused
+
+A secret goes to standard output alone, or to the file of --out, once. Everything else about it goes to standard error.";
+
+/// Makes and manages the keys of a store that no service has open
+#[derive(Debug, Parser)]
+#[command(name = "apikey", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) opening: Opening,
+    /// Answer with one JSON document; errors are one, too, on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a store and its first key, if no key was ever made in it
+    Init(Init),
+    /// Make a key
+    Create(Create),
+    /// List keys
+    List(List),
+    /// Show a key
+    Show(Id),
+    /// Give a key a new secret
+    Rotate(Rotate),
+    /// End a key for good, or all of an owner
+    Revoke(Revoke),
+    /// Tell whether a key is good, and for what; it is read from standard input, or asked for
+    Check(Check),
+    /// Change a key's fields
+    Update(Update),
+    /// Make a disabled key good again
+    Enable(Id),
+    /// Make a key refused until it is enabled again
+    Disable(Id),
+    /// Take over keys issued elsewhere, from standard input: one a line, as KEY, KEY<tab>OWNER or KEY<tab>OWNER<tab>NAME
+    Import(Import),
+    /// Write all keys as lines of JSON
+    Export(Export),
+    /// Read keys as `apikey export` writes them, from standard input
+    ImportLines(ImportLines),
+    /// Back the store up into one file, and check it
+    Backup(Backup),
+    /// Make a new store of a backup
+    Restore(Restore),
+    /// Save what is whole of a damaged store (--store) into a new one
+    Salvage(Salvage),
+    /// Open the store, check its events, count its keys
+    Doctor,
+    /// Show what happened
+    Events(Events),
+    /// Delete the records of keys that were revoked, or expired, before a time; their events stay
+    Purge(Before),
+    /// Delete events before a time, from the beginning of history on
+    PurgeEvents(Before),
+    /// Print a script that completes this command in a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write one for each command into a directory
+    Man {
+        /// The directory, which must be there
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Whose key it is
+    #[arg(long, default_value = "admin")]
+    pub(crate) owner: String,
+    /// What it may do; may be given several times
+    #[arg(long = "permission", value_name = "PERMISSION", default_value = "*")]
+    pub(crate) permissions: Vec<String>,
+    /// Write the key to this file (0600) and not to standard output; a file that is there is not overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Whose key it is: a user, or an application
+    pub(crate) owner: String,
+    /// What it is for
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What it may do, as orders:read or orders:*; may be given several times
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    pub(crate) permissions: Vec<String>,
+    /// It ends after this time, as 90d
+    #[arg(long, value_name = "SPAN", value_parser = moment::span, conflicts_with = "expires_at")]
+    pub(crate) expires_in: Option<TimeDelta>,
+    /// It ends at this time, as 2027-01-31 or 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment::time)]
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// It is good from this time on
+    #[arg(long, value_name = "TIME", value_parser = moment::time)]
+    pub(crate) not_before: Option<DateTime<Utc>>,
+    /// An entry of your own; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
+    pub(crate) metadata: Vec<(String, String)>,
+    /// Write the key to this file (0600) and not to standard output; a file that is there is not overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Keys of this owner
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// Keys that stand so now
+    #[arg(long)]
+    pub(crate) state: Option<State>,
+    /// Keys that may do this
+    #[arg(long)]
+    pub(crate) permission: Option<String>,
+    /// Keys with this text in owner, name, hint or metadata
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    /// Keys that end within this time, as 14d, or have ended
+    #[arg(long, value_name = "SPAN", value_parser = moment::span)]
+    pub(crate) expiring_within: Option<TimeDelta>,
+    /// Keys made after this one
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Option<String>,
+    /// At most so many keys; all if it is not given
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum State {
+    Active,
+    Inactive,
+    Disabled,
+    Expired,
+    Revoked,
+}
+
+impl From<State> for KeyState {
+    fn from(state: State) -> Self {
+        match state {
+            State::Active => Self::Active,
+            State::Inactive => Self::Inactive,
+            State::Disabled => Self::Disabled,
+            State::Expired => Self::Expired,
+            State::Revoked => Self::Revoked,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Id {
+    /// The key's id, as `apikey list` shows it
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// The key's id, as `apikey list` shows it
+    pub(crate) id: String,
+    /// How long the old secret stays good: a span as 24h, `first-use` (until the new one is used), or `none` (leaked)
+    #[arg(long, value_name = "SPAN|first-use|none", value_parser = overlap)]
+    pub(crate) overlap: Overlap,
+    /// Write the key to this file (0600) and not to standard output; a file that is there is not overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    /// The key's id, as `apikey list` shows it
+    #[arg(required_unless_present = "owner")]
+    pub(crate) id: Option<String>,
+    /// Every key of this owner
+    #[arg(long, conflicts_with = "id")]
+    pub(crate) owner: Option<String>,
+    /// Why; it is kept with the key
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// What it must be allowed to do; may be given several times
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    pub(crate) permissions: Vec<String>,
+    // Taken so that it can be refused without being repeated.
+    #[arg(hide = true)]
+    pub(crate) token: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Update {
+    /// The key's id, as `apikey list` shows it
+    pub(crate) id: String,
+    /// What it is for
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Take its name away
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) no_name: bool,
+    /// What it may do, in place of all that it may now; may be given several times
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    pub(crate) permissions: Vec<String>,
+    /// Take all its permissions away
+    #[arg(long, conflicts_with = "permissions")]
+    pub(crate) no_permissions: bool,
+    /// It ends this long from now, as 90d
+    #[arg(long, value_name = "SPAN", value_parser = moment::span, conflicts_with_all = ["expires_at", "never_expires"])]
+    pub(crate) expires_in: Option<TimeDelta>,
+    /// It ends at this time, as 2027-01-31 or 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment::time, conflicts_with = "never_expires")]
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// It has no end
+    #[arg(long)]
+    pub(crate) never_expires: bool,
+    /// Set an entry of your own; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
+    pub(crate) metadata: Vec<(String, String)>,
+    /// Take an entry away; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) without_metadata: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// What the lines hold: keys, or the digests that their issuer stored, in hexadecimal
+    #[arg(long, value_enum, default_value_t = Form::Raw)]
+    pub(crate) form: Form,
+    /// Which part of a key its issuer hashed
+    #[arg(long, value_enum, default_value_t = Scheme::Whole)]
+    pub(crate) scheme: Scheme,
+    /// Whose keys they are, where a line does not say
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// What they may do; may be given several times
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    pub(crate) permissions: Vec<String>,
+    /// They end after this time, as 90d
+    #[arg(long, value_name = "SPAN", value_parser = moment::span)]
+    pub(crate) expires_in: Option<TimeDelta>,
+    /// Take keys whose secret has fewer than 20 bytes, too
+    #[arg(long)]
+    pub(crate) allow_weak: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Form {
+    /// The keys themselves
+    Raw,
+    /// SHA-256, 64 digits
+    Sha256,
+    /// SHA-512, 128 digits
+    Sha512,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Scheme {
+    /// All of it
+    Whole,
+    /// What follows the first `|` (Laravel Sanctum)
+    AfterPipe,
+    /// What follows the last `_` (prefixed-api-key)
+    AfterLastUnderscore,
+}
+
+impl From<Scheme> for ImportScheme {
+    fn from(scheme: Scheme) -> Self {
+        match scheme {
+            Scheme::Whole => Self::Whole,
+            Scheme::AfterPipe => Self::AfterPipe,
+            Scheme::AfterLastUnderscore => Self::AfterLastUnderscore,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// With the digests of secrets: the keys go on working where they are imported, and the lines are as sensitive as
+    /// the store
+    #[arg(long)]
+    pub(crate) digests: bool,
+    /// Write to this file (0600) and not to standard output; a file that is there is not overwritten
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportLines {
+    /// Make the store if there is none
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) make: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The file
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup
+    pub(crate) file: PathBuf,
+    /// The directory of the new store, missing or empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
+    /// The store that it takes the place of: what keys have lost there since the backup, they lose here, too
+    #[arg(long, value_name = "DIR", required_unless_present = "old_is_gone")]
+    pub(crate) over: Option<PathBuf>,
+    /// There is no old store any more. A key that was revoked after the backup is good again
+    #[arg(long, conflicts_with = "over")]
+    pub(crate) old_is_gone: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Salvage {
+    /// The directory of the new store, missing or empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Events of this key
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// Events of this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::NAMES))]
+    pub(crate) kind: Option<String>,
+    /// From this time on, as 2027-01-31, or since a span ago, as 7d
+    #[arg(long, value_name = "TIME|SPAN", value_parser = moment::past)]
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// Before this time, or before a span ago
+    #[arg(long, value_name = "TIME|SPAN", value_parser = moment::past)]
+    pub(crate) until: Option<DateTime<Utc>>,
+    /// Events with a higher number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) after: Option<u64>,
+    /// At most so many events; all if it is not given
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Before {
+    /// The time, as 2027-01-31, or a span ago, as 365d
+    #[arg(long, value_name = "TIME|SPAN", value_parser = moment::past)]
+    pub(crate) before: DateTime<Utc>,
+}
+
+fn overlap(text: &str) -> Result<Overlap, String> {
+    match text {
+        "none" => Ok(Overlap::None),
+        "first-use" => Ok(Overlap::UntilFirstUse),
+        other => moment::span(other)
+            .map(Overlap::For)
+            .map_err(|_| "a span such as 24h, `first-use` or `none` is expected".to_owned()),
+    }
+}
+
+fn entry(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a name, `=` and a value are expected, as in team=blue")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,142 @@
+//! How a store is, what happened in it, and letting go of what is old.
+
+use std::collections::BTreeMap;
+
+use apikey_core::{EventFilter, EventKind, KeyFilter, KeyState, KeyStore, MAX_PAGE, StoreError};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::{Context, id};
+use crate::args::Events;
+use crate::failure::Failure;
+use crate::moment::both;
+use crate::out::{self, Cell};
+
+pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
+    context.with_store(false, |store| {
+        let health = store.health();
+        let events = store.verify_events()?;
+        let keys = count(store)?;
+        let good = health.is_good() && events.is_whole();
+        if context.json {
+            out::json(&json!({ "good": good, "health": health, "events": events, "keys": keys }))?;
+        } else {
+            let row = |label: &str, value: Cell| vec![out::title(label), value];
+            let counts: Vec<String> = keys.iter().map(|(state, count)| format!("{count} {state}")).collect();
+            let mut rows = vec![
+                row("store", out::good(good, if good { "good" } else { "faulty" })),
+                row("changes on disk", health.durable.to_string().into()),
+                row("keys", counts.join(", ").into()),
+                row("events", format!("{}, the last is {}", events.events, events.last).into()),
+            ];
+            if let Some(refused) = &health.refused_by {
+                rows.push(row("disk", refused.as_str().into()));
+            }
+            if let Some(fault) = &events.fault {
+                rows.push(row("first fault", format!("{fault}; {} in all", events.faults).into()));
+            }
+            let from = events.peppered_from.map(|from| format!("from event {from} on"));
+            rows.push(row("bound to a pepper", from.unwrap_or_else(|| "no".to_owned()).into()));
+            out::text(&out::aligned(&rows))?;
+        }
+        if good { Ok(()) } else { Err(Failure::no()) }
+    })
+}
+
+/// How many keys stand how, by the names that `list --state` takes.
+fn count(store: &KeyStore) -> Result<BTreeMap<&'static str, u64>, StoreError> {
+    let mut counts = BTreeMap::from(["active", "disabled", "expired", "inactive", "revoked"].map(|state| (state, 0)));
+    let mut filter = KeyFilter::default().limit(MAX_PAGE);
+    loop {
+        let (page, now) = (store.list(&filter)?, Utc::now());
+        for key in &page.keys {
+            let state = match key.state(now) {
+                KeyState::Active => "active",
+                KeyState::Disabled => "disabled",
+                KeyState::Expired => "expired",
+                KeyState::Inactive => "inactive",
+                KeyState::Revoked => "revoked",
+                _ => "other",
+            };
+            *counts.entry(state).or_default() += 1;
+        }
+        let Some(next) = page.next else { return Ok(counts) };
+        filter = filter.after(next);
+    }
+}
+
+pub(super) fn events(context: &Context, events: Events) -> Result<(), Failure> {
+    let mut filter = EventFilter::default();
+    if let Some(of) = &events.key {
+        filter = filter.key(id(of)?);
+    }
+    if let Some(kind) = events.kind {
+        filter = filter.kind(kind);
+    }
+    if let Some(since) = events.since {
+        filter = filter.since(since);
+    }
+    if let Some(until) = events.until {
+        filter = filter.until(until);
+    }
+    if let Some(after) = events.after {
+        filter = filter.after(after);
+    }
+    context.with_store(false, |store| {
+        let limit = events.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        let next = loop {
+            let page = store.events(&filter.clone().limit((limit - found.len()).min(MAX_PAGE)))?;
+            found.extend(page.events);
+            let Some(next) = page.next.filter(|_| found.len() < limit) else { break page.next };
+            filter = filter.after(next);
+        };
+        if context.json {
+            return out::json(&json!({ "events": found, "next": next }));
+        }
+        if found.is_empty() {
+            out::note("no events");
+            return Ok(());
+        }
+        let now = Utc::now();
+        let mut rows: Vec<Vec<Cell>> =
+            vec![["NUMBER", "TIME", "KIND", "KEY", "WHAT"].into_iter().map(out::title).collect()];
+        for event in &found {
+            rows.push(vec![
+                event.number().to_string().into(),
+                both(event.at(), now).into(),
+                event.kind().name().into(),
+                event.key().map_or_else(|| "-".to_owned(), |key| key.to_string()).into(),
+                Some(details(event.kind())).filter(|told| !told.is_empty()).unwrap_or_else(|| "-".to_owned()).into(),
+            ]);
+        }
+        out::text(&out::aligned(&rows))?;
+        if let Some(next) = next {
+            out::note(&format!("there may be more: --after {next}"));
+        }
+        Ok(())
+    })
+}
+
+/// The fields of an event, as JSON names them: kinds that come with later versions show theirs, too.
+fn details(kind: &EventKind) -> String {
+    let Ok(Value::Object(fields)) = serde_json::to_value(kind) else { return String::new() };
+    let shown = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let told = fields.iter().filter(|(name, value)| *name != "kind" && !value.is_null());
+    told.map(|(name, value)| format!("{name}={}", shown(value))).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) fn purge(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
+    context.with_store(false, |store| purged(context, "keys", store.purge(before)?))
+}
+
+pub(super) fn purge_events(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
+    context.with_store(false, |store| purged(context, "events", store.purge_events(before)?))
+}
+
+fn purged(context: &Context, what: &str, count: usize) -> Result<(), Failure> {
+    if context.json { out::json(&json!({ "purged": count })) } else { out::text(&format!("purged {count} {what}")) }
+}

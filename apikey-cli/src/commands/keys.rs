@@ -1,0 +1,140 @@
+//! Commands on keys that give out no secret.
+
+use apikey_core::{KeyFilter, KeyInfo, KeyStore, KeyUpdate, MAX_PAGE, StoreError};
+use chrono::Utc;
+use serde_json::json;
+
+use super::{Context, id};
+use crate::args::{List, Revoke, Update};
+use crate::failure::Failure;
+use crate::key_view::{self, KeyView};
+use crate::out;
+
+pub(super) fn list(context: &Context, list: List) -> Result<(), Failure> {
+    let mut filter = list.owner.map_or_else(KeyFilter::default, KeyFilter::owner);
+    if let Some(state) = list.state {
+        filter = filter.state(state.into());
+    }
+    if let Some(permission) = list.permission {
+        filter = filter.permission(permission);
+    }
+    if let Some(text) = list.text {
+        filter = filter.text(text);
+    }
+    if let Some(span) = list.expiring_within {
+        let end = Utc::now().checked_add_signed(span);
+        filter = filter.expiring_before(end.ok_or_else(|| Failure::usage("--expiring-within: it is too long"))?);
+    }
+    if let Some(after) = &list.after {
+        filter = filter.after(id(after)?);
+    }
+    context.with_store(false, |store| {
+        let limit = list.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let (keys, next) = pages(store, filter, limit)?;
+        let now = Utc::now();
+        if context.json {
+            let keys: Vec<KeyView<'_>> = keys.iter().map(|key| KeyView::new(key, now)).collect();
+            return out::json(&json!({ "keys": keys, "next": next }));
+        }
+        if keys.is_empty() {
+            out::note("no keys");
+            return Ok(());
+        }
+        out::text(&key_view::table(&keys, now))?;
+        if let Some(next) = next {
+            out::note(&format!("there may be more: --after {next}"));
+        }
+        Ok(())
+    })
+}
+
+/// Page after page, up to so many keys.
+pub(super) fn pages(
+    store: &KeyStore,
+    mut filter: KeyFilter,
+    limit: usize,
+) -> Result<(Vec<KeyInfo>, Option<apikey_core::KeyId>), StoreError> {
+    let mut keys = Vec::new();
+    loop {
+        filter = filter.limit((limit - keys.len()).min(MAX_PAGE));
+        let page = store.list(&filter)?;
+        keys.extend(page.keys);
+        let Some(next) = page.next else { return Ok((keys, None)) };
+        if keys.len() >= limit {
+            return Ok((keys, Some(next)));
+        }
+        filter = filter.after(next);
+    }
+}
+
+pub(super) fn show(context: &Context, of: &str) -> Result<(), Failure> {
+    let id = id(of)?;
+    context.with_store(false, |store| {
+        let key = store.get(id)?.ok_or(StoreError::NotFound(id))?;
+        let now = Utc::now();
+        if context.json { out::json(&KeyView::new(&key, now)) } else { out::text(&key_view::block(&key, now)) }
+    })
+}
+
+pub(super) fn revoke(context: &Context, revoke: Revoke) -> Result<(), Failure> {
+    let of = revoke.id.as_deref().map(id).transpose()?;
+    context.with_store(false, |store| match (of, revoke.owner) {
+        (Some(id), _) => {
+            store.revoke(id, revoke.reason)?;
+            let key = store.get(id)?.ok_or(StoreError::NotFound(id))?;
+            changed(context, &key, "revoked")
+        }
+        (None, owner) => {
+            let owner = owner.unwrap_or_default();
+            let revoked = store.revoke_owner(&owner, revoke.reason)?;
+            if context.json {
+                return out::json(&json!({ "owner": owner, "revoked": revoked }));
+            }
+            out::text(&format!("revoked {revoked} keys of {owner} that were not revoked before"))
+        }
+    })
+}
+
+pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
+    let of = id(&update.id)?;
+    let mut change = KeyUpdate::new();
+    if let Some(name) = update.name {
+        change = change.name(name);
+    }
+    if update.no_name {
+        change = change.without_name();
+    }
+    if update.no_permissions || !update.permissions.is_empty() {
+        change = change.permissions(update.permissions);
+    }
+    if let Some(span) = update.expires_in {
+        let end = Utc::now().checked_add_signed(span);
+        change = change.expires_at(end.ok_or_else(|| Failure::usage("--expires-in: it is too long"))?);
+    }
+    if let Some(end) = update.expires_at {
+        change = change.expires_at(end);
+    }
+    if update.never_expires {
+        change = change.expires_at(None);
+    }
+    for (name, value) in update.metadata {
+        change = change.metadata(name, value);
+    }
+    for name in update.without_metadata {
+        change = change.without_metadata(name);
+    }
+    context.with_store(false, |store| changed(context, &store.update(of, change)?, "updated"))
+}
+
+pub(super) fn disable(context: &Context, of: &str, disabled: bool) -> Result<(), Failure> {
+    let of = id(of)?;
+    let done = if disabled { "disabled" } else { "enabled" };
+    context.with_store(false, |store| changed(context, &store.update(of, KeyUpdate::new().disabled(disabled))?, done))
+}
+
+fn changed(context: &Context, key: &KeyInfo, done: &str) -> Result<(), Failure> {
+    if context.json {
+        return out::json(&KeyView::new(key, Utc::now()));
+    }
+    out::text(&format!("{done} {}", key_view::line(key)))
+}

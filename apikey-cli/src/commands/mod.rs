@@ -1,0 +1,84 @@
+//! What each command does.
+
+mod care;
+mod check;
+mod copies;
+mod first;
+mod import;
+mod keys;
+mod lines;
+mod manual;
+mod secrets;
+
+use std::str::FromStr;
+
+use apikey_core::{KeyId, KeyStore};
+
+use crate::args::{Cli, Command};
+use crate::failure::Failure;
+use crate::opening::Opening;
+
+/// What every command needs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) opening: Opening,
+    pub(crate) json: bool,
+}
+
+impl Context {
+    /// Opens the store, does the work, and closes the store whatever came of it.
+    pub(crate) fn with_store<T>(
+        &self,
+        create: bool,
+        work: impl FnOnce(&KeyStore) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let store = self.opening.open(create)?;
+        let outcome = work(&store);
+        let closed = store.close();
+        let value = outcome?;
+        closed?;
+        Ok(value)
+    }
+}
+
+/// An id as it was typed. What is no id is not repeated: it may be a key.
+pub(crate) fn id(text: &str) -> Result<KeyId, Failure> {
+    KeyId::from_str(text).map_err(|error| Failure::usage(error.to_string()))
+}
+
+pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
+    let context = &Context { opening: cli.opening, json: cli.json };
+    match cli.command {
+        Command::Init(init) => first::init(context, init),
+        Command::Create(create) => secrets::create(context, create),
+        Command::List(list) => keys::list(context, list),
+        Command::Show(of) => keys::show(context, &of.id),
+        Command::Rotate(rotate) => secrets::rotate(context, &rotate),
+        Command::Revoke(revoke) => keys::revoke(context, revoke),
+        Command::Check(check) => check::check(context, &check),
+        Command::Update(update) => keys::update(context, update),
+        Command::Enable(of) => keys::disable(context, &of.id, false),
+        Command::Disable(of) => keys::disable(context, &of.id, true),
+        Command::Import(import) => import::import(context, import),
+        Command::Export(export) => lines::export(context, &export),
+        Command::ImportLines(import) => lines::import(context, &import),
+        Command::Backup(backup) => copies::backup(context, &backup),
+        Command::Restore(restore) => copies::restore(context, &restore),
+        Command::Salvage(salvage) => copies::salvage(context, &salvage),
+        Command::Doctor => care::doctor(context),
+        Command::Events(events) => care::events(context, events),
+        Command::Purge(before) => care::purge(context, before.before),
+        Command::PurgeEvents(before) => care::purge_events(context, before.before),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::man(dir.as_deref()),
+    }
+}
+
+/// A copy of some keys of the store, or all, to try something on.
+fn rehearsal_of(
+    context: &Context,
+    store: &KeyStore,
+    only: Option<&std::collections::HashSet<KeyId>>,
+) -> Result<KeyStore, Failure> {
+    crate::rehearsal::copy(store, context.opening.builder()?, only)
+}

@@ -1,0 +1,80 @@
+//! A key on a page: a row of a table, a block of lines, an object of JSON.
+
+use apikey_core::{KeyInfo, KeyState, OverlapEnd};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::moment::{both, relative};
+use crate::out::{self, Cell};
+
+/// The key's fields as the library names them, and its state.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyView<'a> {
+    #[serde(flatten)]
+    info: &'a KeyInfo,
+    state: KeyState,
+}
+
+impl<'a> KeyView<'a> {
+    pub(crate) fn new(info: &'a KeyInfo, now: DateTime<Utc>) -> Self {
+        Self { info, state: info.state(now) }
+    }
+}
+
+/// One line: the id, and what tells people which key it is.
+pub(crate) fn line(info: &KeyInfo) -> String {
+    let name = info.name().map(|name| format!(", {name}")).unwrap_or_default();
+    format!("{} ({}{name})", info.id(), info.owner())
+}
+
+pub(crate) fn table(keys: &[KeyInfo], now: DateTime<Utc>) -> String {
+    let titles = ["ID", "OWNER", "NAME", "STATE", "CREATED", "EXPIRES", "PERMISSIONS"];
+    let mut rows: Vec<Vec<Cell>> = vec![titles.into_iter().map(out::title).collect()];
+    for key in keys {
+        rows.push(vec![
+            key.id().to_string().into(),
+            key.owner().into(),
+            key.name().unwrap_or("-").into(),
+            out::state(key.state(now)),
+            relative(key.created_at(), now).into(),
+            key.expires_at().map_or_else(|| "never".into(), |end| relative(end, now)).into(),
+            grants(key.permissions()).into(),
+        ]);
+    }
+    out::aligned(&rows)
+}
+
+pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut row = |label: &str, value: Cell| rows.push(vec![out::title(label), value]);
+    row("id", key.id().to_string().into());
+    row("owner", key.owner().into());
+    row("name", key.name().unwrap_or("-").into());
+    row("state", out::state(key.state(now)));
+    row("hint", key.hint().into());
+    row("permissions", grants(key.permissions()).into());
+    row("created", both(key.created_at(), now).into());
+    if let Some(start) = key.not_before() {
+        row("good from", both(start, now).into());
+    }
+    row("expires", key.expires_at().map_or_else(|| "never".into(), |end| both(end, now)).into());
+    if let Some(revoked) = key.revoked() {
+        row("revoked", both(revoked.at(), now).into());
+        row("reason", if revoked.reason().is_empty() { "-" } else { revoked.reason() }.into());
+    }
+    row("last used", key.last_used_at().map_or_else(|| "never".into(), |used| both(used, now)).into());
+    row("secret", format!("number {}", key.version()).into());
+    match key.overlap() {
+        Some(OverlapEnd::At(end)) => row("old secret", format!("good until {}", both(end, now)).into()),
+        Some(OverlapEnd::FirstUse) => row("old secret", "good until the new one is used".into()),
+        None => {}
+    }
+    for (name, value) in key.metadata() {
+        row(&format!("metadata {name}"), value.as_str().into());
+    }
+    out::aligned(&rows)
+}
+
+fn grants(grants: &[String]) -> String {
+    if grants.is_empty() { "-".to_owned() } else { grants.join(" ") }
+}

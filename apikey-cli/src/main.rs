@@ -1,0 +1,71 @@
+//! `apikey`: keys of a store that no service has open, for operators. `apikey --help` is the guide, docs/operations.md
+//! walks through it.
+
+mod args;
+mod commands;
+mod delivery;
+mod failure;
+mod key_view;
+mod moment;
+mod opening;
+mod out;
+mod progress;
+mod rehearsal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::Cli;
+use failure::{Code, Failure};
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return wrong_arguments(&error, &arguments),
+    };
+    let json = cli.json;
+    match commands::run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure, json);
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}
+
+fn report(failure: &Failure, json: bool) {
+    if failure.text.is_empty() {
+        return;
+    }
+    if json {
+        let error =
+            serde_json::json!({ "error": failure.code.name(), "exit": failure.code as u8, "text": failure.text });
+        out::note(&error.to_string());
+    } else {
+        out::note(&format!("apikey: {}", failure.text));
+    }
+}
+
+/// clap repeats what it does not understand. What could be a key somebody typed is left out.
+fn wrong_arguments(error: &clap::Error, arguments: &[std::ffi::OsString]) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let shown = error.print().is_ok();
+        return ExitCode::from(if shown { 0 } else { Code::Refused as u8 });
+    }
+    let mut text = error.render().ansi().to_string();
+    for argument in arguments.iter().skip(1) {
+        let argument = argument.to_string_lossy();
+        if may_be_secret(&argument) {
+            text = text.replace(&*argument, "[hidden]");
+        }
+    }
+    out::note(text.trim_end());
+    ExitCode::from(Code::Usage as u8)
+}
+
+fn may_be_secret(argument: &str) -> bool {
+    argument.len() >= 16 && !argument.starts_with('-') && !argument.contains(['/', ':', ' '])
+}

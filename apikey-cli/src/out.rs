@@ -1,0 +1,99 @@
+//! What goes to standard output: one JSON document for machines, text for people.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use apikey_core::KeyState;
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
+
+use crate::failure::Failure;
+
+/// One document, in one line.
+pub(crate) fn json(document: &impl Serialize) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, document).map_err(io::Error::from).map_err(Failure::output)?;
+    writeln!(out).and_then(|()| out.flush()).map_err(Failure::output)
+}
+
+/// Text, with its colours on a terminal only (and without them under `NO_COLOR`).
+pub(crate) fn text(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::output)
+}
+
+/// For people, beside what standard output has. That it cannot be written is no reason to fail.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// A piece of text and how it looks.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    fn shown(&self) -> String {
+        format!("{}{}{}", self.style.render(), self.text, self.style.render_reset())
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), style: Style::new() }
+    }
+}
+
+/// Bold, for titles and labels.
+pub(crate) fn title(text: &str) -> Cell {
+    Cell { text: text.to_owned(), style: Style::new().bold() }
+}
+
+pub(crate) fn state(state: KeyState) -> Cell {
+    let (text, colour) = match state {
+        KeyState::Active => ("active", AnsiColor::Green),
+        KeyState::Inactive => ("inactive", AnsiColor::Yellow),
+        KeyState::Disabled => ("disabled", AnsiColor::Yellow),
+        KeyState::Expired => ("expired", AnsiColor::Red),
+        KeyState::Revoked => ("revoked", AnsiColor::Red),
+        _ => ("unknown", AnsiColor::Yellow),
+    };
+    Cell { text: text.to_owned(), style: colour.on_default() }
+}
+
+pub(crate) fn good(good: bool, text: &str) -> Cell {
+    let colour = if good { AnsiColor::Green } else { AnsiColor::Red };
+    Cell { text: text.to_owned(), style: colour.on_default() }
+}
+
+/// Rows with columns as wide as their widest cell; the last column has no end.
+pub(crate) fn aligned(rows: &[Vec<Cell>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.width()).max().unwrap_or(0))
+        .collect();
+    let line = |row: &Vec<Cell>| {
+        let mut line = String::new();
+        for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            line.push_str(&cell.shown());
+            if at + 1 < row.len() {
+                line.push_str(&" ".repeat(width.saturating_sub(cell.text.width()) + 2));
+            }
+        }
+        line
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_by_width_and_not_by_bytes() {
+        let rows = [vec!["a".into(), "b".into()], vec!["äöü漢".into(), "c".into()]];
+        assert_eq!(anstream::adapter::strip_str(&aligned(&rows)).to_string(), "a      b\näöü漢  c");
+    }
+}

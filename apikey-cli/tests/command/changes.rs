@@ -1,0 +1,87 @@
+//! Changes that give out no secret, and history.
+
+use super::Place;
+
+#[test]
+fn fields_are_changed_and_taken_away() {
+    let (place, _) = Place::with_store();
+    let (id, secret) = place.key(&["alice", "--name", "ci", "--metadata", "team=blue", "--permission", "orders:read"]);
+    let changed = place.json(&[
+        "update",
+        &id,
+        "--name",
+        "deploy",
+        "--permission",
+        "orders:*",
+        "--permission",
+        "a:b",
+        "--expires-in",
+        "1d",
+        "--metadata",
+        "floor=2",
+        "--without-metadata",
+        "team",
+    ]);
+    assert_eq!(changed["name"], "deploy");
+    assert_eq!(changed["permissions"], serde_json::json!(["orders:*", "a:b"]));
+    assert_eq!(changed["metadata"], serde_json::json!({ "floor": "2" }));
+    assert!(changed["expires_at"].is_string());
+    place.fed(&secret, &["check", "--permission", "a:b"]).ok();
+    let changed = place.json(&["update", &id, "--no-name", "--no-permissions", "--never-expires"]);
+    assert_eq!((&changed["name"], &changed["expires_at"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+    assert_eq!(changed["permissions"], serde_json::json!([]));
+    // What is not named stays.
+    assert_eq!(changed["metadata"], serde_json::json!({ "floor": "2" }));
+    place.run(&["update", &id, "--expires-at", "2001-01-31"]).ok().shows("updated ");
+    place.check(&secret).with(1).shows("expired_api_key");
+    place.run(&["update", &id, "--name", "x", "--no-name"]).with(2).says("cannot be used with");
+}
+
+#[test]
+fn a_disabled_key_is_refused_until_it_is_enabled() {
+    let (place, _) = Place::with_store();
+    let (id, secret) = place.key(&["alice"]);
+    place.run(&["disable", &id]).ok().shows("disabled ");
+    place.check(&secret).with(1).shows("disabled_api_key");
+    place.run(&["rotate", &id, "--overlap", "none"]).with(4).says("enable it first");
+    place.run(&["enable", &id]).ok().shows("enabled ");
+    place.check(&secret).ok();
+    place.run(&["disable", "01931a4e-7c3b-7def-8123-456789abcdef"]).with(3).says("there is no key 01931a4e");
+}
+
+#[test]
+fn what_happened_is_shown_and_checked() {
+    let (place, _) = Place::with_store();
+    let (id, secret) = place.key(&["alice"]);
+    place.run(&["revoke", &id, "--reason", "leaked"]).ok();
+    let shown = place.run(&["events", "--key", &id]).ok().hides(&secret);
+    assert_eq!(shown.out.lines().count(), 3);
+    shown.shows("created").shows("revoked").shows("reason=leaked");
+    let events = place.json(&["events", "--kind", "revoked"]);
+    assert_eq!((&events["events"][0]["number"], &events["next"]), (&3.into(), &serde_json::Value::Null));
+    assert_eq!(place.json(&["events", "--limit", "2"])["next"], 2);
+    assert_eq!(place.json(&["events", "--after", "2"])["events"].as_array().unwrap().len(), 1);
+    place.run(&["events", "--until", "1h"]).ok().says("no events");
+    place.run(&["events", "--kind", "lost"]).with(2).says("secrets_erased");
+    place.run(&["events", "--since", "yesterday"]).with(2).says("30d");
+
+    place.run(&["doctor"]).ok().shows("good").shows("1 active").shows("1 revoked");
+    let doctor = place.json(&["doctor"]);
+    assert_eq!((&doctor["good"], &doctor["keys"]["revoked"]), (&true.into(), &1.into()));
+    assert_eq!((&doctor["events"]["last"], &doctor["health"]["durable"]), (&3.into(), &3.into()));
+}
+
+#[test]
+fn what_is_old_is_let_go() {
+    let (place, admin) = Place::with_store();
+    let (id, _) = place.key(&["alice"]);
+    place.run(&["revoke", &id]).ok();
+    place.run(&["purge", "--before", "1d"]).ok().shows("purged 0 keys");
+    place.run(&["purge", "--before", "2100-01-01"]).ok().shows("purged 1 keys");
+    place.run(&["show", &id]).with(3);
+    place.check(&admin).ok();
+    place.run(&["purge-events", "--before", "1d"]).ok().shows("purged 0 events");
+    assert_eq!(place.json(&["purge-events", "--before", "2100-01-01"])["purged"], 3);
+    place.run(&["doctor"]).ok().shows("good");
+    place.run(&["purge"]).with(2).says("--before");
+}

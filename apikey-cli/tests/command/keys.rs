@@ -1,0 +1,150 @@
+//! The life of a key.
+
+use super::Place;
+
+#[test]
+fn a_key_is_made_listed_shown_checked_rotated_and_revoked() {
+    let (place, _) = Place::with_store();
+    let made = place.run(&[
+        "create",
+        "alice",
+        "--name",
+        "ci",
+        "--permission",
+        "orders:read",
+        "--permission",
+        "customers:*",
+        "--expires-in",
+        "90d",
+        "--metadata",
+        "team=blue",
+    ]);
+    let made = made.ok().says("made ").says("(alice, ci)");
+    let first = made.out.trim();
+    assert!(first.starts_with("ak_") && first.len() == 63 && made.out.lines().count() == 1, "{}", made.out);
+    assert!(!made.err.contains(first));
+
+    let list = place.run(&["list", "--owner", "alice"]).ok().shows("OWNER").shows("in 90 days").hides(first);
+    assert_eq!(list.out.lines().count(), 2);
+    let id = list.out.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let shown = place.run(&["show", &id]).ok().hides(first);
+    shown.shows("orders:read customers:*").shows("metadata team").shows("blue").shows("active").shows("never");
+
+    place.check(first).ok().shows("good").shows("alice").hides(first);
+    let second = place.run(&["rotate", &id, "--overlap", "24h"]).ok().says("rotated").out.trim().to_owned();
+    assert_ne!(first, second);
+    place.check(first).ok().shows("an old secret").shows("in 24 hours");
+    place.check(&second).ok().shows("number 2").shows("good until");
+    let third = place.run(&["rotate", &id, "--overlap", "none"]).ok().out.trim().to_owned();
+    for ended in [first, &second] {
+        place.check(ended).with(1).shows("invalid_api_key").hides(ended);
+    }
+    place.run(&["revoke", &id, "--reason", "left"]).ok().shows("revoked");
+    place.check(&third).with(1).shows("revoked_api_key").hides(&third);
+    place.run(&["show", &id]).ok().shows("left");
+    place.run(&["rotate", &id, "--overlap", "none"]).with(4).says("the key is revoked");
+}
+
+#[test]
+fn a_check_asks_for_permissions() {
+    let (place, _) = Place::with_store();
+    let (_, secret) = place.key(&["alice", "--permission", "orders:*"]);
+    place.fed(&secret, &["check", "--permission", "orders:read"]).ok();
+    let no = place.fed(&secret, &["check", "--permission", "orders:read", "--permission", "keys:manage"]);
+    no.with(1).shows("insufficient_permission").shows("keys:manage");
+    place.fed(&secret, &["check", "--permission", "Orders"]).with(2).says("permissions are lower case");
+}
+
+#[test]
+fn a_check_is_no_use_of_a_key() {
+    let (place, _) = Place::with_store();
+    let (id, old) = place.key(&["alice"]);
+    let new = place.json(&["rotate", &id, "--overlap", "first-use"])["secret"].as_str().unwrap().to_owned();
+    place.check(&new).ok().shows("number 2");
+    place.check(&old).ok().shows("it ends when that is used");
+    let shown = place.json(&["show", &id]);
+    assert_eq!((&shown["overlap"], &shown["last_used_at"]), (&"first_use".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn all_keys_of_an_owner_are_revoked_at_once() {
+    let (place, admin) = Place::with_store();
+    let (_, one) = place.key(&["alice"]);
+    let (_, two) = place.key(&["alice"]);
+    place.run(&["revoke", "--owner", "alice"]).ok().shows("revoked 2 keys of alice");
+    place.run(&["revoke", "--owner", "alice"]).ok().shows("revoked 0 keys");
+    for gone in [&one, &two] {
+        place.check(gone).with(1);
+    }
+    place.check(&admin).ok();
+}
+
+#[test]
+fn a_list_is_narrowed_and_cut() {
+    let (place, _) = Place::with_store();
+    let (first, _) = place.key(&["alice", "--name", "one", "--expires-in", "1h"]);
+    place.key(&["alice", "--name", "second", "--permission", "orders:*"]);
+    let names = |arguments: &[&str]| {
+        let listed = place.json(&[&["list"], arguments].concat());
+        let name = |key: &serde_json::Value| key["name"].as_str().unwrap().to_owned();
+        listed["keys"].as_array().unwrap().iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), ["first", "one", "second"]);
+    assert_eq!(names(&["--owner", "alice"]), ["one", "second"]);
+    assert_eq!(names(&["--text", "SECON"]), ["second"]);
+    assert_eq!(names(&["--permission", "orders:read"]), ["first", "second"]);
+    assert_eq!(names(&["--expiring-within", "1d"]), ["one"]);
+    assert_eq!(names(&["--state", "revoked"]), [""; 0]);
+    assert_eq!(names(&["--after", &first]), ["second"]);
+    let page = place.json(&["list", "--owner", "alice", "--limit", "1"]);
+    assert_eq!((page["keys"].as_array().unwrap().len(), &page["next"]), (1, &first.as_str().into()));
+    place.run(&["list", "--limit", "1"]).ok().says("there may be more: --after ");
+    place.run(&["list", "--owner", "nobody"]).ok().says("no keys");
+}
+
+#[test]
+fn json_has_the_fields_of_the_library_and_the_state() {
+    let (place, _) = Place::with_store();
+    let (id, secret) = place.key(&["alice", "--permission", "orders:read"]);
+    let shown = place.json(&["show", &id]);
+    let fields: Vec<&String> = shown.as_object().unwrap().keys().collect();
+    let expected = [
+        "created_at",
+        "disabled",
+        "expires_at",
+        "hint",
+        "id",
+        "last_used_at",
+        "metadata",
+        "name",
+        "not_before",
+        "overlap",
+        "owner",
+        "permissions",
+        "revoked",
+        "state",
+        "version",
+    ];
+    assert_eq!(fields, expected);
+    assert_eq!(shown["state"], "active");
+    let good: serde_json::Value = serde_json::from_str(&place.fed(&secret, &["check", "--json"]).ok().out).unwrap();
+    assert_eq!((&good["good"], &good["key"]["id"]), (&true.into(), &id.as_str().into()));
+    let bad: serde_json::Value = serde_json::from_str(&place.fed("ak_no", &["check", "--json"]).with(1).out).unwrap();
+    assert_eq!((&bad["good"], &bad["code"]), (&false.into(), &"invalid_api_key".into()));
+    let refused = place.run(&["--json", "show", "01931a4e-7c3b-7def-8123-456789abcdef"]).with(3);
+    let error: serde_json::Value = serde_json::from_str(&refused.err).unwrap();
+    assert_eq!((&error["error"], &error["exit"]), (&"not_found".into(), &3.into()));
+}
+
+#[test]
+fn errors_name_field_value_and_what_is_allowed() {
+    let (place, _) = Place::with_store();
+    place.run(&["create", "alice", "--permission", "Orders"]).with(2).says("\"Orders\"").says("try \"orders\"");
+    place.run(&["create", &"a".repeat(129)]).with(2).says("owner").says("1 to 128 bytes");
+    place.run(&["create", "alice", "--expires-in", "soon"]).with(2).says("soon").says("--expires-in").says("90d");
+    place.run(&["create", "alice", "--metadata", "x"]).with(2).says("team=blue");
+    place.run(&["rotate", "no", "--overlap", "none"]).with(2).says("a UUID such as");
+    place.run(&["rotate", "no", "--overlap", "later"]).with(2).says("later").says("first-use");
+    let (id, _) = place.key(&["alice"]);
+    place.run(&["rotate", &id, "--overlap", "0s"]).with(2).says("overlap");
+}

@@ -1,0 +1,122 @@
+//! The built command, as an operator runs it: standard output, standard error and exit code.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on may stop")]
+
+mod changes;
+mod keys;
+mod moving;
+mod secrets;
+mod store;
+mod walk;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// A directory with a store, or room for one.
+struct Place(tempfile::TempDir);
+
+/// What one call of the command did.
+#[derive(Debug)]
+struct Done {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// A place with a store and its first key, and that key.
+    fn with_store() -> (Self, String) {
+        let place = Self::new();
+        let admin = place.run(&["init"]).ok().out.trim().to_owned();
+        (place, admin)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Done {
+        self.fed("", arguments)
+    }
+
+    /// With something on standard input.
+    fn fed(&self, input: impl AsRef<[u8]>, arguments: &[&str]) -> Done {
+        self.done(&mut self.command(arguments), input)
+    }
+
+    /// In this place, with its store.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_apikey"));
+        command.args(arguments).current_dir(self.0.path()).env("APIKEY_STORE", "keys.db").env_remove("APIKEY_PREFIX");
+        command
+    }
+
+    fn done(&self, command: &mut Command, input: impl AsRef<[u8]>) -> Done {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // A command that refuses its arguments reads nothing, and closes the pipe.
+        let _ = child.stdin.take().unwrap().write_all(input.as_ref());
+        let done = child.wait_with_output().unwrap();
+        Done {
+            code: done.status.code().unwrap(),
+            out: String::from_utf8(done.stdout).unwrap(),
+            err: String::from_utf8(done.stderr).unwrap(),
+        }
+    }
+
+    /// The one document that it answers.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let done = self.run(&[&["--json"], arguments].concat()).ok();
+        serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {}", done.out))
+    }
+
+    /// Makes a key: its id and its secret.
+    fn key(&self, arguments: &[&str]) -> (String, String) {
+        let made = self.json(&[&["create"], arguments].concat());
+        (made["key"]["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
+    }
+
+    fn check(&self, secret: &str) -> Done {
+        self.fed(format!("{secret}\n"), &["check"])
+    }
+}
+
+impl Done {
+    #[track_caller]
+    fn ok(self) -> Self {
+        self.with(0)
+    }
+
+    #[track_caller]
+    fn with(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+
+    /// Standard error has this text.
+    #[track_caller]
+    fn says(self, text: &str) -> Self {
+        assert!(self.err.contains(text), "{text:?} is not in {:?}", self.err);
+        self
+    }
+
+    /// Standard output has this text.
+    #[track_caller]
+    fn shows(self, text: &str) -> Self {
+        assert!(self.out.contains(text), "{text:?} is not in {:?}", self.out);
+        self
+    }
+
+    /// Nowhere.
+    #[track_caller]
+    fn hides(self, secret: &str) -> Self {
+        assert!(!self.out.contains(secret) && !self.err.contains(secret), "{self:?}");
+        self
+    }
+}

@@ -1,0 +1,174 @@
+//! Keys from elsewhere, and stores that move.
+
+use std::fs;
+
+use sha2::{Digest as _, Sha256, Sha512};
+
+use super::Place;
+
+const ONE: &str = "legacy-7f3a9c1e5b2d4860";
+const TWO: &str = "legacy-a0b1c2d3e4f50617";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn raw_keys_are_taken_over_and_bad_lines_are_named_without_what_they_hold() {
+    let (place, admin) = Place::with_store();
+    let long = "z".repeat(5000);
+    let lines = format!(
+        "{ONE}\n\nshort-secret\n{TWO}\tbob\tci\n{ONE}\nhas space in the middle of it\n{admin}\n{TWO}x\t{}\n{long}\n\
+         a\tb\tc\td\n",
+        "o".repeat(200)
+    );
+    for dry in [&["--dry-run"][..], &[]] {
+        let import = [&["import", "--owner", "alice", "--permission", "orders:read"], dry].concat();
+        let done = place.fed(&lines, &import).with(1).hides(ONE).hides(TWO).hides("short-secret").hides(&admin);
+        let done = done.hides("zzz").hides("ooo").hides("in the middle");
+        let done = done.says("line 3: the secret is shorter than 20 bytes and may be guessed; --allow-weak");
+        let done =
+            done.says("line 5: a key with this digest is held already").says("line 6: a raw key is visible ASCII");
+        let done =
+            done.says("line 7: keys that do not have").says("line 8: invalid owner").says("line 9: it has more than");
+        let done = done.says("line 10: it has more than three parts");
+        assert_eq!(done.err.lines().count(), 7, "{}", done.err);
+        done.shows("imported: 2 keys; refused: 7 lines");
+        assert_eq!(place.check(ONE).code, if dry.is_empty() { 0 } else { 1 });
+    }
+    place.check(TWO).ok().shows("bob").shows("ci").shows("orders:read");
+    // A dry run knows what the store holds.
+    place.fed(ONE, &["import", "--owner", "alice", "--dry-run"]).with(1).says("held already");
+    place.fed(format!("{ONE}y"), &["import"]).with(1).says("line 1: it names no owner").hides(ONE);
+    place.fed("short-secret", &["import", "--owner", "alice", "--allow-weak"]).ok();
+    place.fed("", &["import", "--owner", "a", "--permission", "Orders"]).with(2).says("\"Orders\"");
+}
+
+#[test]
+fn digests_are_taken_over_under_each_scheme() {
+    let (place, _) = Place::with_store();
+    let sanctum = hex(&Sha256::digest("secretsecretsecretsecret"));
+    place.fed(&sanctum, &["import", "--form", "sha256", "--scheme", "after-pipe", "--owner", "carol"]).ok();
+    place.check("12|secretsecretsecretsecret").ok().shows("carol");
+    let prefixed = hex(&Sha256::digest("longlonglonglonglonglong"));
+    place.fed(&prefixed, &["import", "--form", "sha256", "--scheme", "after-last-underscore", "--owner", "dave"]).ok();
+    place.check("pre_short_longlonglonglonglonglong").ok().shows("dave");
+    let whole = hex(&Sha512::digest("wholewholewholewholewhole"));
+    let made = place.fed(&whole, &["import", "--form", "sha512", "--owner", "erin", "--json"]).ok();
+    let made: serde_json::Value = serde_json::from_str(&made.out).unwrap();
+    assert_eq!((&made["imported"], made["ids"].as_array().unwrap().len()), (&1.into(), 1));
+    place.check("wholewholewholewholewhole").ok().shows("erin");
+    place.fed("abc", &["import", "--form", "sha256", "--owner", "x"]).with(1).says("64 hexadecimal digits");
+}
+
+#[test]
+fn many_keys_are_taken_over() {
+    let (place, _) = Place::with_store();
+    let lines: String = (0..2500).map(|at| format!("{ONE}-{at:05}\n")).collect();
+    place.fed(&lines, &["import", "--owner", "alice"]).ok().shows("imported: 2500 keys");
+    assert_eq!(place.json(&["list", "--owner", "alice"])["keys"].as_array().unwrap().len(), 2500);
+    place.check(&format!("{ONE}-02499")).ok();
+}
+
+#[test]
+fn keys_move_as_lines_of_json() {
+    let (place, _) = Place::with_store();
+    let (_, secret) = place.key(&["alice"]);
+    let plain = place.run(&["export"]).ok().says("exported 2 keys").out;
+    assert_eq!(plain.lines().count(), 2);
+    assert!(!plain.contains("digest"));
+    let written = place.json(&["export", "--digests", "--out", "keys.jsonl"]);
+    assert_eq!(written["exported"], 2);
+    place.run(&["export", "--out", "keys.jsonl"]).with(4).says("not overwritten");
+    place.run(&["--json", "export"]).with(2).says("--out");
+    let whole = fs::read(place.path("keys.jsonl")).unwrap();
+    #[cfg(unix)]
+    {
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(place.path("keys.jsonl")).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    place.fed(&whole, &["--store", "new.db", "import-lines"]).with(6);
+    place.fed(&whole, &["--store", "new.db", "import-lines", "--make"]).ok().shows("imported: 2 keys");
+    place.fed(&secret, &["--store", "new.db", "check"]).ok().shows("alice");
+    place.fed(&whole, &["--store", "new.db", "import-lines"]).with(1).says("line 1: there is a key").says("line 2");
+    let waiting = place.fed(&plain, &["--store", "third.db", "import-lines", "--make"]).ok();
+    waiting.shows("2 of them have no secret");
+    place.fed("{\n", &["import-lines", "--dry-run"]).with(1).says("line 1: it is not a key as JSON");
+}
+
+#[test]
+fn a_backup_is_restored_over_the_old_store_and_revoked_keys_stay_revoked() {
+    let (place, admin) = Place::with_store();
+    let (id, secret) = place.key(&["alice"]);
+    place.run(&["backup", "keys.backup"]).ok().shows("SHA-256");
+    place.run(&["backup", "no/such/place"]).with(7).says("no/such/place");
+    place.run(&["revoke", &id]).ok();
+    place.run(&["restore", "keys.backup", "--into", "new.db"]).with(2).says("--over");
+    let restored = place.run(&["restore", "keys.backup", "--into", "new.db", "--over", "keys.db"]).ok();
+    restored.shows("lost again what it had lost").shows(&id);
+    place.fed(&secret, &["--store", "new.db", "check"]).with(1).shows("revoked_api_key");
+    place.fed(&admin, &["--store", "new.db", "check"]).ok();
+    place
+        .run(&["restore", "keys.backup", "--into", "new.db", "--over", "keys.db"])
+        .with(4)
+        .says("there is a key store");
+    let report = place.json(&["restore", "keys.backup", "--into", "other.db", "--old-is-gone"]);
+    assert_eq!(report["records"], 2);
+    place.fed(&secret, &["--store", "other.db", "check"]).ok();
+    fs::write(place.path("keys.backup"), "no backup").unwrap();
+    place.run(&["restore", "keys.backup", "--into", "last.db", "--old-is-gone"]).with(6).says("damaged");
+    assert!(!place.path("last.db/db").exists());
+}
+
+#[test]
+fn what_is_whole_of_a_store_is_salvaged() {
+    let (place, admin) = Place::with_store();
+    place.key(&["alice"]);
+    place.run(&["salvage", "--into", "saved.db"]).ok().shows("2 of 2");
+    place.fed(&admin, &["--store", "saved.db", "check"]).ok();
+    assert_eq!(place.json(&["salvage", "--into", "again.db"])["missing"], serde_json::json!([]));
+}
+
+#[test]
+fn completions_and_man_pages_name_every_command() {
+    let place = Place::new();
+    let names = [
+        "init",
+        "create",
+        "list",
+        "show",
+        "rotate",
+        "revoke",
+        "check",
+        "update",
+        "enable",
+        "disable",
+        "import",
+        "export",
+        "import-lines",
+        "backup",
+        "restore",
+        "salvage",
+        "doctor",
+        "events",
+        "purge",
+        "purge-events",
+        "completions",
+        "man",
+    ];
+    let help = place.run(&["--help"]).ok().out;
+    let bash = place.run(&["completions", "bash"]).ok().out;
+    let man = place.run(&["man"]).ok().out.replace("\\-", "-");
+    fs::create_dir(place.path("pages")).unwrap();
+    place.run(&["man", "--dir", "pages"]).ok();
+    for name in names {
+        assert!(help.contains(&format!("  {name} ")), "{name}");
+        assert!(bash.contains(name) && man.contains(&format!("apikey-{name}(1)")), "{name}");
+        assert!(place.path(&format!("pages/apikey-{name}.1")).exists(), "{name}");
+    }
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
+        place.run(&["completions", shell]).ok().shows("apikey");
+    }
+    place.run(&["man", "--dir", "nowhere"]).with(7).says("nowhere");
+}

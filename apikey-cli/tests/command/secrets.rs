@@ -1,0 +1,69 @@
+//! Where a secret goes, and where it never goes.
+
+use std::fs;
+
+use super::Place;
+
+#[test]
+fn a_secret_is_written_to_a_file_that_only_its_user_can_read() {
+    let (place, _) = Place::with_store();
+    let made = place.run(&["create", "alice", "--out", "alice.key"]).ok().says("its secret is in alice.key");
+    assert_eq!(made.out, "");
+    let secret = fs::read_to_string(place.path("alice.key")).unwrap();
+    place.check(&secret).ok().shows("alice");
+    #[cfg(unix)]
+    {
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(place.path("alice.key")).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    let made = place.json(&["create", "bob", "--out", "bob.key"]);
+    assert_eq!((&made["secret"], &made["secret_file"]), (&serde_json::Value::Null, &"bob.key".into()));
+}
+
+#[test]
+fn a_file_that_is_there_is_not_overwritten_and_no_key_is_made() {
+    let (place, _) = Place::with_store();
+    fs::write(place.path("there"), "before").unwrap();
+    place.run(&["create", "alice", "--out", "there"]).with(4).says("there is there already");
+    assert_eq!(fs::read_to_string(place.path("there")).unwrap(), "before");
+    place.run(&["create", "alice", "--out", "no/such/place"]).with(7).says("no/such/place");
+    place.run(&["list", "--owner", "alice"]).ok().says("no keys");
+}
+
+#[test]
+fn a_file_for_a_key_that_was_not_made_does_not_stay() {
+    let (place, _) = Place::with_store();
+    place.run(&["create", "alice", "--permission", "Orders", "--out", "alice.key"]).with(2);
+    assert!(!place.path("alice.key").exists());
+}
+
+#[test]
+fn a_key_on_the_command_line_is_refused_and_not_repeated() {
+    let (place, admin) = Place::with_store();
+    place.run(&["check", &admin]).with(2).says("standard input").hides(&admin);
+    place.run(&["show", &admin]).with(2).says("invalid key id").hides(&admin);
+    place.run(&["show", "01931a4e-7c3b-7def-8123-456789abcdef", &admin]).with(2).says("[hidden]").hides(&admin);
+    place.run(&[&admin]).with(2).hides(&admin);
+    place.run(&["list", "--state", &admin]).with(2).hides(&admin);
+    place.run(&["check", &format!("--token={admin}")]).with(2).hides(&admin);
+}
+
+#[test]
+fn one_key_is_read_and_nothing_of_it_is_said() {
+    let (place, admin) = Place::with_store();
+    place.fed(format!("  {admin}\r\n"), &["check"]).ok().hides(&admin);
+    place.fed(format!("{admin}\n{admin}\n"), &["check"]).with(2).says("several lines").hides(&admin);
+    place.fed("", &["check"]).with(1);
+    place.fed([0xff, 0xfe, 0x00], &["check"]).with(1).shows("invalid_api_key");
+    place.fed("x".repeat(100_000), &["check"]).with(1).shows("invalid_api_key");
+    let wrong = format!("{}x", &admin[..62]);
+    place.check(&wrong).with(1).hides(&wrong);
+}
+
+#[test]
+fn what_is_no_terminal_gets_no_colours() {
+    let (place, _) = Place::with_store();
+    assert!(!place.run(&["list"]).ok().out.contains('\u{1b}'));
+    assert!(!place.run(&["lst"]).with(2).err.contains('\u{1b}'));
+}
