@@ -1,7 +1,7 @@
 //! What few secrets have, kept out of their lines.
 
+use super::atomic::{AtomicI64, AtomicU64, Ordering, fence};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
 
 use crate::digest::Digest;
 

@@ -5,6 +5,10 @@
 //! stays where it is, since a reader may be in it, until the index is dropped; tables double, so all of those together
 //! are no larger than the present one. `docs/performance.md` says what that saves.
 
+mod atomic {
+    //! A module of its own so that tests/loom can put Loom's atomics in its place.
+    pub(super) use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+}
 mod control;
 mod cut;
 mod extras;
@@ -32,6 +36,8 @@ pub(crate) use cut::{Cut, Target};
 use extras::{Extra, Extras, Spare};
 use line::{Entry, Line, Standing, Usage};
 use table::{Found, Table};
+
+const _: () = assert!(size_of::<Line>() == 64, "a line is one cache line");
 
 /// Doublings of the smallest table: more than memory has room for.
 const DOUBLINGS: usize = 48;
@@ -574,6 +580,7 @@ mod tests {
                     }
                     (_, old) => held.extend(old.map(|old| (id, old))),
                 }
+                prop_assert!(index.table().is_in_order());
             }
             let live = index.table().lines().iter().filter(|line| line.entry().is_some()).count();
             let filled = index.table().lines().iter().filter(|line| line.control() & control::OCCUPIED != 0).count();

@@ -37,7 +37,7 @@ use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
 
 /// Pages that sled may keep in memory; records are read only by changes and lists.
-const CACHE_BYTES: u64 = 256 * 1024 * 1024;
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// The store's own lock is held, so sled's can only be that of a process forked a moment ago, until its `exec`.
 const FORK_GRACE: Duration = Duration::from_secs(2);
 
