@@ -52,10 +52,14 @@ impl FailedAttempts {
     pub(crate) fn admit(&self, peer: IpAddr, now: i64) -> Result<(), Duration> {
         let (set, tag) = self.place(peer);
         let now = self.time(now);
-        let held = set.iter().map(|entry| entry.load(Ordering::Relaxed)).find(|entry| entry >> TIME_BITS == tag);
+        let held = set.iter().map(|entry| (entry, entry.load(Ordering::Relaxed)));
+        let Some((entry, word)) = held.into_iter().find(|(_, word)| word >> TIME_BITS == tag) else { return Ok(()) };
         let latest = now + self.span;
-        // A clock that was set back finds the budget used up, and no more than that.
-        let next = held.map_or(0, |entry| (entry & TIME).clamp(now, latest) + self.step);
+        if word & TIME > latest {
+            // The clock was set back: the budget is used up, and no more than that.
+            let _ = entry.compare_exchange(word, tag << TIME_BITS | latest, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        let next = (word & TIME).clamp(now, latest) + self.step;
         if next > latest { Err(Duration::from_millis(next - latest)) } else { Ok(()) }
     }
 
@@ -132,8 +136,12 @@ mod tests {
         assert_eq!(budget.admit(peer, START + 20_000), Ok(()));
         fail(&budget, peer, START + 20_000, 1);
         assert!(budget.admit(peer, START + 20_001).is_err());
-        assert!(budget.admit(peer, START - 3_600_000).is_err(), "the clock was set back");
         assert_eq!(budget.admit(peer, START + 80_000), Ok(()));
+        let day = START + 86_400_000;
+        fail(&budget, peer, day, 3);
+        assert!(budget.admit(peer, START + 100_000).is_err(), "the clock was set back");
+        assert!(budget.admit(peer, START + 119_999).is_err());
+        assert_eq!(budget.admit(peer, START + 120_000), Ok(()));
     }
 
     #[test]

@@ -46,6 +46,10 @@ impl Limiter {
             let next = full_at.saturating_add(step);
             // Equal only where the sum does not fit: then nothing passes.
             if next > latest || next == u64::MAX {
+                if held > latest {
+                    // What lies that far ahead must not stay so until it has come. Who was faster has done the same.
+                    let _ = self.full_at.compare_exchange(held, latest, Ordering::Relaxed, Ordering::Relaxed);
+                }
                 return Err((limit, Duration::from_nanos(next - latest)));
             }
             match self.full_at.compare_exchange_weak(held, next, Ordering::Relaxed, Ordering::Relaxed) {

@@ -18,9 +18,13 @@ static NUMBERS: LazyLock<Mutex<HashMap<Box<[IpNet]>, u32>>> = LazyLock::new(Mute
 /// A network (`10.0.0.0/8`) or an address, which is a network of one. `None` for anything else, also for one that has bits
 /// behind its prefix: `10.1.2.3/8` is more likely a slip than a way to write `10.0.0.0/8`.
 pub(crate) fn parse(text: &str) -> Option<IpNet> {
-    let net = match text.contains('/') {
-        true => text.parse::<IpNet>().ok()?,
-        false => IpNet::from(text.parse::<IpAddr>().ok()?),
+    // Not by `IpNet`: it takes `010.0.0.0`, which to others is 8.0.0.0.
+    let net = match text.split_once('/') {
+        Some((address, prefix)) if prefix.bytes().all(|digit| digit.is_ascii_digit()) => {
+            IpNet::new(address.parse().ok()?, prefix.parse().ok()?).ok()?
+        }
+        Some(_) => return None,
+        None => IpNet::from(text.parse::<IpAddr>().ok()?),
     };
     if net.addr() != net.network() {
         return None;
@@ -157,6 +161,7 @@ mod tests {
             "10.0.0.0/",
             "/8",
             "10.0.0.0/-1",
+            "10.0.0.0/+8",
             "10.0.0.0/255.0.0.0",
             "::ffff:0:0/90",
         ] {
