@@ -219,9 +219,9 @@ fn limits_and_networks_go_through_export_and_import() {
     let key = store.create(alice().limit(2, minutes(1)).networks(["10.0.0.0/8", "::1"])).unwrap();
     store.create(alice()).unwrap();
     let mut lines = Vec::new();
-    store.export(&mut lines, ExportOptions::default().digests(true)).unwrap();
+    store.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
     let (target, _) = clocked();
-    let report = target.import(&*lines, ImportOptions::default()).unwrap();
+    let report = target.import(&*lines, &ImportOptions::default()).unwrap();
     assert_eq!((report.imported, report.refused.len()), (2, 0));
     let taken = target.get(key.info.id()).unwrap().unwrap();
     assert_eq!((taken.limit(), taken.networks()), (key.info.limit(), key.info.networks()));
@@ -240,7 +240,7 @@ fn limits_and_networks_go_through_export_and_import() {
     ] {
         let changed = line.replace(from, to);
         assert_ne!(changed, line, "{line}");
-        let report = clocked().0.import(changed.as_bytes(), ImportOptions::default()).unwrap();
+        let report = clocked().0.import(changed.as_bytes(), &ImportOptions::default()).unwrap();
         assert_eq!((report.imported, report.refused.len()), (0, 1), "{to}");
     }
 }
