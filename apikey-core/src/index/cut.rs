@@ -76,13 +76,16 @@ impl Index {
             };
             let mut content = held.unwrap_or(Extra { id, not_before: None, secret_end: None, networks, limiter: 0 });
             content.networks = networks;
+            let limit = self.limiters.limit(&shelf.held, id);
+            let slower = Limit::common_of(limit, cut.limit) != limit;
             if cut.limit.is_some() {
+                // Also for the second secret of a key.
                 content.limiter = self.tighten(&mut shelf, id, cut.limit);
             }
             let less = grants != standing.grants
                 || control::time(control) != control::time(standing.control)
-                || cut.limit.is_some()
-                || held.map_or(ANYWHERE, |extra| extra.networks) != networks;
+                || held.map_or(ANYWHERE, |extra| extra.networks) != networks
+                || slower;
             taken += usize::from(cut.revoke || cut.disable || less);
             self.set_line(&mut shelf, line, &Standing { control, grants, ..standing }, content);
         }

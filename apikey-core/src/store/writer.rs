@@ -309,7 +309,11 @@ fn cut_of(action: &Action) -> Option<Cut> {
             disable: fields.disabled == Some(true),
             expires_at: fields.expires_at.flatten(),
             grants: fields.permissions.as_ref().and_then(|left| GRANTS.number(&grants::join(left)).ok()),
-            networks: fields.networks.as_deref().and_then(|left| network::number(left).ok()),
+            networks: fields
+                .networks
+                .as_deref()
+                .filter(|left| !left.is_empty())
+                .and_then(|left| network::number(left).ok()),
             limit: fields.limit.as_ref().and_then(|limit| limit.as_ref().map(Limit::stored)),
             ..Cut::default()
         },
