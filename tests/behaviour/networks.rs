@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
 use apikey::{
     Attempt, CreatedKey, ForwardedHeader, ImportScheme, Imported, KeyStore, KeyUpdate, ManualClock, OpenError, Overlap,
@@ -95,6 +97,37 @@ fn changes_hold_at_once_for_every_secret() {
     assert_eq!((from(&store, &third, "10.0.0.1"), from(&store, &third, "::1")), ("address_not_allowed", "ok"));
     let info = store.update(id, KeyUpdate::new().any_network()).unwrap();
     assert_eq!((info.networks().len(), from(&store, &third, "8.8.8.8")), (0, "ok"));
+}
+
+/// Who reads in the middle of a change sees the key as it was, as it will be, or with less than either.
+#[test]
+fn networks_and_permissions_change_together() {
+    let (store, _) = clocked();
+    let key = store.create(alice().permissions(["a"]).networks(["10.0.0.0/8"])).unwrap();
+    let [a, b] = ["a", "b"].map(|permission| Requirement::permission(permission).unwrap());
+    let ended = AtomicBool::new(false);
+    let seen = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let attempt = Attempt::new(key.key.expose_secret());
+                let asks = |peer: u8, needs| store.check(&attempt.peer([peer, 0, 0, 1].into()).needs(needs)).is_ok();
+                while !ended.load(Ordering::Relaxed) {
+                    assert!(!asks(10, &b), "the new permission from the old network");
+                    assert!(!asks(11, &a), "the old permission from the new network");
+                    seen.fetch_add(usize::from(asks(10, &a)) + usize::from(asks(11, &b)), Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..1000 {
+            for (permission, network) in [("b", "11.0.0.0/8"), ("a", "10.0.0.0/8")] {
+                let update = KeyUpdate::new().permissions([permission]).networks([network]);
+                store.update(key.info.id(), update).unwrap();
+            }
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert!(seen.into_inner() > 0);
 }
 
 #[test]
