@@ -11,6 +11,8 @@ mod guard;
 #[cfg(feature = "inventory")]
 mod guarded;
 mod key_source;
+#[cfg(feature = "http")]
+mod peer;
 mod redact;
 mod rejection;
 mod required;
@@ -52,6 +54,8 @@ pub use crate::guard::{OptionalApiKey, RequireApiKey};
 #[cfg(feature = "inventory")]
 pub use crate::guarded::Guarded;
 pub use crate::key_source::KeySource;
+#[cfg(feature = "http")]
+pub use crate::peer::PeerAddr;
 pub use crate::redact::{TOKEN_PATTERN, redact};
 pub use crate::rejection::{ErrorFromRejection, FromRejection, Rejection};
 pub use crate::required::{Authenticated, Required};

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use crate::error::{Conflict, StoreError};
 use crate::event::EventKind;
-use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
+use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredLimit, StoredSecret};
 use crate::time;
 
 /// How long the old secret stays good when a key is rotated.
@@ -58,6 +58,9 @@ pub(crate) struct Fields {
     pub(crate) expires_at: Option<Option<i64>>,
     pub(crate) disabled: Option<bool>,
     pub(crate) metadata: BTreeMap<String, Option<String>>,
+    pub(crate) limit: Option<Option<StoredLimit>>,
+    /// None at all: anywhere.
+    pub(crate) networks: Option<Vec<String>>,
 }
 
 /// What a change makes of a record.
@@ -137,6 +140,14 @@ fn update(record: &Record, fields: &Fields) -> Result<Applied, StoreError> {
     if !fields.metadata.is_empty() {
         crate::bounds::metadata(&after.metadata)?;
         named.push("metadata".to_owned());
+    }
+    if let Some(limit) = &fields.limit {
+        after.limit.clone_from(limit);
+        named.push("limit".to_owned());
+    }
+    if let Some(networks) = &fields.networks {
+        after.networks.clone_from(networks);
+        named.push("networks".to_owned());
     }
     if after == *record { Ok(Applied::Unchanged) } else { Ok(Applied::changed(after, EventKind::Updated(named))) }
 }

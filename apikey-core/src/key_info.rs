@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::base62;
 use crate::key_id::KeyId;
+use crate::limit::Limit;
 use crate::record::{Record, SecretEnd, SecretForm};
 use crate::time::from_ms;
 
@@ -27,6 +28,8 @@ pub struct KeyInfo {
     version: u32,
     overlap: Option<OverlapEnd>,
     hint: String,
+    limit: Option<Limit>,
+    networks: Vec<String>,
 }
 
 /// When and why a key was revoked.
@@ -101,6 +104,8 @@ impl KeyInfo {
             revoked: record.revoked.map(|revoked| Revoked { at: from_ms(revoked.at), reason: revoked.reason }),
             last_used_at: last_used.max(record.used_before).map(from_ms),
             version: record.version,
+            limit: record.limit.as_ref().map(Limit::stored),
+            networks: record.networks,
         }
     }
 
@@ -180,6 +185,18 @@ impl KeyInfo {
     #[must_use]
     pub fn overlap(&self) -> Option<OverlapEnd> {
         self.overlap
+    }
+
+    /// How often it may be used; `None`: as often as one likes.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        self.limit
+    }
+
+    /// The networks that it may be used from, as `10.0.0.0/8`; none means anywhere.
+    #[must_use]
+    pub fn networks(&self) -> &[String] {
+        &self.networks
     }
 
     /// Prefix and the last 4 characters of the id, such as `ak_…r7JX`: to tell keys apart on a screen.

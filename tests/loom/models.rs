@@ -29,6 +29,9 @@ mod digest {
     pub(crate) type Digest = [u8; 32];
     pub(crate) type Half = [u8; 16];
 }
+mod network {
+    pub(crate) const ANYWHERE: u32 = 0;
+}
 mod token {
     pub(crate) const ID_CHARS: usize = 22;
 }
@@ -155,7 +158,7 @@ fn two_updates_are_not_mixed() {
 fn an_extra_is_nobody_elses() {
     let extras = Arc::new(Extras::default());
     let mut spare = Spare::default();
-    let times = |at| Extra { id: at, not_before: Some(1), secret_end: Some(2) };
+    let times = |at| Extra { not_before: Some(1), secret_end: Some(2), ..Extra::none(at) };
     let number = extras.add(&mut spare, times(1), None);
     let mut with_extra = entry(1, 0);
     with_extra.standing.control = EXTRA;

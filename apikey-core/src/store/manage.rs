@@ -12,6 +12,7 @@ use crate::key_filter::{KeyFilter, Page};
 use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
 use crate::key_update::KeyUpdate;
+use crate::limit::Limit;
 use crate::new_key::CreatedKey;
 use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
 use crate::rights::Rights;
@@ -338,5 +339,15 @@ fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
         },
         disabled: update.disabled,
         metadata: update.metadata.clone(),
+        limit: match update.limit {
+            Some(Some((count, per))) => Some(Some(Limit::checked(count, per)?.to_stored())),
+            Some(None) => Some(None),
+            None => None,
+        },
+        networks: match &update.networks {
+            Some(Some(networks)) => Some(bounds::networks(networks)?),
+            Some(None) => Some(Vec::new()),
+            None => None,
+        },
     })
 }

@@ -382,13 +382,6 @@ fn take_in(
         if record.secrets.len() > 1 {
             found.overlapping.push(id);
         }
-        if !record.networks.is_empty() || record.limit.is_some() {
-            // Letting it in without them would be worse than not to open.
-            return Err(OpenError::Config(format!(
-                "{} names networks or a limit, which this version does not enforce: use the version that set them",
-                subject()
-            )));
-        }
         tallies.owners.add(&owner_key(&record.owner, id));
         imported_digests(&record).for_each(|digest| tallies.imported.add(&digest));
         let rights = Rights::of_many(&record).map_err(|full| OpenError::io(path, full.into()))?;
