@@ -64,6 +64,9 @@ struct Attempts {
 impl Worker {
     pub(super) fn run(&self, now: i64) -> Result<RunReport, StoreError> {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        // First uses that wait to be written come first, so that the same calls do the same. And a store that was closed
+        // says so, also when nothing is due.
+        self.inner.change(|_, _| Ok(Vec::new()))?;
         if !self.inner.touched.watch(&self.watch) {
             return Err(StoreError::Conflict(Conflict::Rotator));
         }
