@@ -86,7 +86,7 @@ async fn a_client_picks_up_its_next_key_from_a_file_without_a_refused_request() 
     let [requests, refused, late, version] =
         [&seen.requests, &seen.refused, &seen.late, &seen.version].map(|count| count.load(Relaxed));
     println!(
-        "rotation: {requests} requests in {seconds} s, {version} secrets, {refused} refused, {late} of them too late"
+        "rotation: {requests} requests in {seconds} s, {version} secrets, {refused} refused, {late} more after the overlap"
     );
     assert_eq!(refused, 0, "of {requests} requests");
     assert!(version > 1 && requests > late, "the key was rotated, and its successor used");
