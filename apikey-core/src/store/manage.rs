@@ -106,7 +106,8 @@ impl KeyStore {
     /// Gives a key a new secret; id, name, permissions and history stay. The old secret stays good for the overlap.
     ///
     /// While an overlap lasts, a further rotation is refused, with two exceptions: [`Overlap::None`] ends every older
-    /// secret at once, and a new secret that was never used is replaced (its response may have been lost).
+    /// secret at once, and a new secret that was never used is replaced (its response may have been lost). So is one that
+    /// a [`Rotator`](crate::Rotator) made and has not delivered yet.
     ///
     /// ```
     /// use apikey_core::{KeyStore, NewKey, Overlap};
