@@ -21,6 +21,11 @@ mod trail;
 #[cfg(feature = "warp")]
 pub mod warp;
 
+/// Runs the examples of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/rotation.md")]
+struct RotationGuide;
+
 #[path = "private.rs"]
 #[doc(hidden)]
 pub mod __private;

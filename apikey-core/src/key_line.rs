@@ -13,7 +13,8 @@ use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
 use crate::limit::{Limit, OUT_OF_BOUNDS};
 use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
-use crate::time::{checked_ms, from_ms};
+use crate::rotation_policy::RotationLine;
+use crate::time::{LAST_MS, checked_ms, from_ms};
 use crate::transfer::LineFault;
 
 /// Most live secrets of a key.
@@ -59,6 +60,7 @@ pub(crate) struct Line {
     limit: Option<Limit>,
     #[serde(default)]
     networks: Vec<String>,
+    rotation: Option<RotationLine>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +113,8 @@ enum HashLine {
 enum EndLine {
     At(DateTime<Utc>),
     FirstUse,
+    /// It waits for its delivery; how long its predecessor is good from then on.
+    Pending(Option<i64>),
 }
 
 impl SecretLine {
@@ -138,6 +142,7 @@ impl SecretLine {
                 SecretEnd::Never => None,
                 SecretEnd::At(end) => Some(EndLine::At(from_ms(end))),
                 SecretEnd::FirstUse => Some(EndLine::FirstUse),
+                SecretEnd::Pending { overlap_ms } => Some(EndLine::Pending(overlap_ms)),
             },
             used: secret.used,
         }
@@ -167,6 +172,10 @@ impl SecretLine {
                 None => SecretEnd::Never,
                 Some(EndLine::At(end)) => SecretEnd::At(checked_ms("ends", end)?),
                 Some(EndLine::FirstUse) => SecretEnd::FirstUse,
+                Some(EndLine::Pending(overlap_ms)) if overlap_ms.is_none_or(|span| (1..=LAST_MS).contains(&span)) => {
+                    SecretEnd::Pending { overlap_ms }
+                }
+                Some(EndLine::Pending(_)) => return Err(LineFault::Secrets),
             },
             used: self.used,
         })
@@ -225,7 +234,7 @@ impl Line {
             version,
             secrets,
             used_before: ms("last_used_at", self.last_used_at)?,
-            policy: None,
+            policy: self.rotation.map(|rotation| rotation.stored()).transpose()?,
             limit: self.limit.map(Limit::to_stored),
             networks,
         })

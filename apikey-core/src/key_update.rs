@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::rotation_policy::RotationPolicy;
 use crate::verified::VerifiedKey;
 
 /// A change of a key's fields; what is not named stays. The bounds are those of [`NewKey`](crate::NewKey).
@@ -28,6 +29,7 @@ pub struct KeyUpdate {
     pub(crate) within: Option<VerifiedKey>,
     pub(crate) limit: Option<Option<(u32, TimeDelta)>>,
     pub(crate) networks: Option<Option<Vec<String>>>,
+    pub(crate) rotation: Option<Option<RotationPolicy>>,
 }
 
 impl KeyUpdate {
@@ -99,6 +101,18 @@ impl KeyUpdate {
     /// The key is good anywhere.
     pub fn any_network(mut self) -> Self {
         self.networks = Some(None);
+        self
+    }
+
+    /// The key rotates by this policy from now on; it is due `every` after its current secret was made.
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.rotation = Some(Some(policy));
+        self
+    }
+
+    /// The key rotates no more by itself. A new secret that waits for its delivery is still delivered.
+    pub fn no_rotation(mut self) -> Self {
+        self.rotation = Some(None);
         self
     }
 

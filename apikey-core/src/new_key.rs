@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::imported::{ImportScheme, Imported};
 use crate::key_info::KeyInfo;
+use crate::rotation_policy::RotationPolicy;
 use crate::token::ApiKey;
 use crate::verified::VerifiedKey;
 
@@ -36,6 +37,7 @@ pub struct NewKey {
     pub(crate) within: Option<VerifiedKey>,
     pub(crate) limit: Option<(u32, TimeDelta)>,
     pub(crate) networks: Option<Vec<String>>,
+    pub(crate) rotation: Option<Option<RotationPolicy>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +62,7 @@ impl NewKey {
             within: None,
             limit: None,
             networks: None,
+            rotation: None,
         }
     }
 
@@ -162,6 +165,19 @@ impl NewKey {
     /// Takes an imported raw key whose secret has fewer than 20 bytes.
     pub fn allow_weak(mut self) -> Self {
         self.allow_weak = true;
+        self
+    }
+
+    /// The key gets a new secret every so often, from a [`Rotator`](crate::Rotator). In place of the store's
+    /// [`default_rotation`](crate::KeyStoreBuilder::default_rotation).
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.rotation = Some(Some(policy));
+        self
+    }
+
+    /// The key does not rotate by itself, whatever the store's default is.
+    pub fn no_rotation(mut self) -> Self {
+        self.rotation = Some(None);
         self
     }
 

@@ -87,7 +87,7 @@ impl Index {
                 || held.map_or(ANYWHERE, |extra| extra.networks) != networks
                 || slower;
             taken += usize::from(cut.revoke || cut.disable || less);
-            self.set_line(&mut shelf, line, &Standing { control, grants, ..standing }, content);
+            self.set_line(&mut shelf, line, &Standing { control, grants, ..standing }, content, None);
         }
         Ok(taken)
     }

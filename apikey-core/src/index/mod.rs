@@ -288,7 +288,7 @@ impl Index {
             let mut content = held.unwrap_or_else(|| Extra::none(after.id));
             content.networks = network::common(content.networks, after.networks)?;
             content.limiter = limiter;
-            self.set_line(&mut shelf, line, &Standing { control, grants, ..visible }, content);
+            self.set_line(&mut shelf, line, &Standing { control, grants, ..visible }, content, None);
         }
         Ok(())
     }
@@ -304,17 +304,18 @@ impl Index {
     }
 
     /// Brings a line to a standing, and its extra to a content; one that was there already stays if it is the same.
-    fn set_line(&self, shelf: &mut Shelf, line: &Line, new: &Standing, content: Extra) {
+    fn set_line(&self, shelf: &mut Shelf, line: &Line, new: &Standing, content: Extra, ends: Option<(u32, Digest)>) {
         let was = Standing { control: line.control(), ..*new };
         let held = was.control & EXTRA != 0;
         let before = self.extra_of(&was);
-        let same = before == Some(content);
+        let held_ends = shelf.spare.ended_by(new.extra).filter(|_| held);
+        let ends = ends.or(held_ends);
+        let same = before == Some(content) && ends == held_ends;
         // A line without an extra needs none for what every key has.
-        if same || (!held && content.is_empty()) {
+        if same || (!held && content.is_empty() && ends.is_none()) {
             line.update(Standing { control: new.control & !EXTRA | was.control & EXTRA, ..*new });
             return;
         }
-        let ends = shelf.spare.ended_by(new.extra).filter(|_| held);
         let extra = self.extras.add(&mut shelf.spare, content, ends);
         line.update(Standing { control: new.control | EXTRA, extra, ..*new });
         if held {
@@ -363,10 +364,7 @@ impl Index {
         }
         let mut control = control_word(rights, secret);
         let mut extra = 0;
-        let ends = secret.ends.and_then(|digest| {
-            let older = rights.secrets.iter().find(|older| older.digest == digest)?;
-            Some((spot(rights.id, older), digest))
-        });
+        let ends = ends_of(rights, secret);
         let secret_end = secret_end(rights, secret);
         let (id, not_before, networks) = (rights.id, rights.not_before, rights.networks);
         let content = Extra { id, not_before, secret_end, networks, limiter };
@@ -484,7 +482,10 @@ impl Index {
             let not_before = self.extra_of(&standing).and_then(|extra| extra.not_before);
             let secret_end = secret_end(rights, secret);
             let content = Extra { id: rights.id, not_before, secret_end, networks: rights.networks, limiter };
-            self.set_line(shelf, line, &Standing { control, grants: rights.grants, ..standing }, content);
+            // Which secret its first use ends may be another one now: one that waited for its delivery can have become
+            // the current one meanwhile.
+            let ends = ends_of(rights, secret).filter(|_| control & UNUSED != 0);
+            self.set_line(shelf, line, &Standing { control, grants: rights.grants, ..standing }, content, ends);
         }
     }
 }
@@ -556,6 +557,13 @@ fn spot_of(key: &VerifiedKey) -> u32 {
     }
 }
 
+/// Where the secret is that the first use of this one ends, and its digest.
+fn ends_of(rights: &Rights, secret: &SecretRights) -> Option<(u32, Digest)> {
+    let digest = secret.ends?;
+    let older = rights.secrets.iter().find(|older| older.digest == digest)?;
+    Some((spot(rights.id, older), digest))
+}
+
 /// The secret's end, if its key ends earlier.
 fn secret_end(rights: &Rights, secret: &SecretRights) -> Option<i64> {
     match (secret.end, rights.expires_at) {
@@ -572,7 +580,7 @@ fn control_word(rights: &Rights, secret: &SecretRights) -> u64 {
     };
     let flags = flag(REVOKED, rights.revoked)
         | flag(DISABLED, rights.disabled)
-        | flag(SUPERSEDED, secret.end != SecretEnd::Never)
+        | flag(SUPERSEDED, matches!(secret.end, SecretEnd::At(_) | SecretEnd::FirstUse))
         | flag(UNTIL_USE, secret.end == SecretEnd::FirstUse)
         | flag(UNUSED, secret.unused)
         | flag(SECRET_ENDS, ends);

@@ -14,6 +14,7 @@ use crate::failed_attempts::FailedAttempts;
 use crate::network;
 use crate::proxies::ForwardedHeader;
 use crate::refusal::{HeaderRule, Refusal};
+use crate::rotation_policy::RotationPolicy;
 use crate::time::{Clock, TimeSource};
 use crate::token::{MAX_PREFIX, is_prefix};
 
@@ -47,6 +48,8 @@ pub struct KeyStoreBuilder {
     pub(super) schedule: Option<Schedule>,
     trusted: Vec<String>,
     pub(super) failed_attempts: Option<(u32, TimeDelta)>,
+    pub(super) lifetime: Option<TimeDelta>,
+    pub(super) rotation: Option<RotationPolicy>,
 }
 
 impl Default for KeyStoreBuilder {
@@ -63,6 +66,8 @@ impl Default for KeyStoreBuilder {
             schedule: None,
             trusted: Vec::new(),
             failed_attempts: None,
+            lifetime: None,
+            rotation: None,
         }
     }
 }
@@ -123,6 +128,33 @@ impl KeyStoreBuilder {
     /// [`OpenError::Damaged`] names the newest good one.
     pub fn backup_every(mut self, interval: Duration, keep: usize, directory: impl Into<PathBuf>) -> Self {
         self.schedule = Some(Schedule { every: interval, keep, directory: directory.into() });
+        self
+    }
+
+    /// The longest life of a secret, a millisecond at least; none if it is not set. A key must then have an end within
+    /// this time from the making of its newest secret, or a rotation policy whose `every` and overlap lie within it
+    /// together: the policy binds each secret, and rotation never moves the key's own end. A key that breaks this is
+    /// refused with [`StoreError::TooLong`](crate::StoreError::TooLong) where it is created or imported, and where an
+    /// update sets its end or its policy. Keys that were there before stay as they are.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    /// use chrono::TimeDelta;
+    ///
+    /// let store = KeyStore::builder().max_lifetime(TimeDelta::days(90)).temporary()?;
+    /// assert!(store.create(NewKey::for_owner("alice")).is_err());
+    /// assert!(store.create(NewKey::for_owner("alice").expires_in(TimeDelta::days(90))).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_lifetime(mut self, most: TimeDelta) -> Self {
+        self.lifetime = Some(most);
+        self
+    }
+
+    /// The policy of new keys that name none themselves; none if it is not set. Imported lines
+    /// ([`import`](KeyStore::import)) keep what they say.
+    pub fn default_rotation(mut self, policy: RotationPolicy) -> Self {
+        self.rotation = Some(policy);
         self
     }
 
@@ -275,6 +307,12 @@ impl KeyStoreBuilder {
             return Err(OpenError::Config(format!(
                 "failed attempts {count} per {per}: allowed are 1 to 1,000,000 per 1 second to 31 days"
             )));
+        }
+        if let Some(most) = self.lifetime.filter(|most| most.num_milliseconds() < 1) {
+            return Err(OpenError::Config(format!("max_lifetime {most}: a millisecond or more")));
+        }
+        if let Some(policy) = self.rotation {
+            policy.stored().map_err(|error| OpenError::Config(format!("default_rotation: {error}")))?;
         }
         match self.rule.fault() {
             Some(fault) => Err(OpenError::Config(fault)),

@@ -12,7 +12,8 @@ use crate::imported::ImportForm;
 use crate::key_info::KeyInfo;
 use crate::limit::Limit;
 use crate::new_key::{CreatedKey, Expires, NewKey};
-use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
+use crate::record::{Record, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
+use crate::rotation_policy::RotationPolicy;
 use crate::time::{after, checked_ms};
 use crate::token::{self, ApiKey, Secret};
 
@@ -80,6 +81,7 @@ struct Draft {
     limit: Option<Limit>,
     networks: Vec<String>,
     imported: Option<(ImportForm, ImportedDigest)>,
+    policy: Option<StoredPolicy>,
 }
 
 impl Inner {
@@ -99,7 +101,11 @@ impl Inner {
             }
             imported.resolve(*scheme, key.allow_weak).map_err(fault)
         });
-        Ok(Draft { permissions, not_before, limit, networks, imported: imported.transpose()?, key })
+        let policy = match key.rotation {
+            Some(policy) => policy.map(RotationPolicy::stored).transpose()?,
+            None => self.rotation,
+        };
+        Ok(Draft { policy, permissions, not_before, limit, networks, imported: imported.transpose()?, key })
     }
 
     /// Gives a draft its id, times and secret.
@@ -162,10 +168,11 @@ impl Inner {
             version: 1,
             secrets: vec![secret],
             used_before: None,
-            policy: None,
+            policy: draft.policy,
             limit: draft.limit.map(Limit::to_stored),
             networks: draft.networks.clone(),
         };
+        self.lifetime.check(&record)?;
         let change = Change { id: record.id, at: now, actor: None, action: Action::Create(Box::new(record)) };
         Ok((token, change))
     }

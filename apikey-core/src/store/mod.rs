@@ -21,10 +21,15 @@ mod old;
 mod open;
 mod parts;
 mod restore;
+mod rotation;
+mod rotator;
+mod run;
+mod run_report;
 mod salvage;
 mod schedule;
 mod stuck;
 mod tail;
+mod touched;
 mod transfer;
 mod writer;
 
@@ -43,8 +48,10 @@ use crate::error::{OpenError, StoreError};
 use crate::failed_attempts::FailedAttempts;
 use crate::health::{BackupNotes, Health};
 use crate::index::{Index, Match};
+use crate::lifetime::Lifetime;
 use crate::limit::LimitStatus;
 use crate::quiet::quietly;
+use crate::record::StoredPolicy;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::requirement::Requirement;
 use crate::time::TimeSource;
@@ -56,9 +63,12 @@ use disk::Disk;
 use keeper::Bell;
 use mark::MarkFile;
 use schedule::Schedule;
+use touched::Touched;
 use writer::Writer;
 
 pub use builder::KeyStoreBuilder;
+pub use rotator::{Rotator, RotatorHandle};
+pub use run_report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
 
 /// The store of a process: keys on disk in a directory of their own, and in memory for verification.
 ///
@@ -103,6 +113,11 @@ struct Inner {
     /// Held while events are deleted, and while they must not be.
     history: Mutex<()>,
     schedule: Option<Schedule>,
+    lifetime: Lifetime,
+    /// Of new keys that name none.
+    rotation: Option<StoredPolicy>,
+    /// Tells a rotator which keys have changed.
+    touched: Touched,
     backups: Mutex<BackupNotes>,
     opened: Mutex<Option<Opened>>,
 }
@@ -307,6 +322,10 @@ impl Inner {
                 ..BackupNotes::default()
             }),
             schedule: options.schedule,
+            lifetime: Lifetime(options.lifetime.map(|most| most.num_milliseconds())),
+            // Checked when the store was opened.
+            rotation: options.rotation.and_then(|policy| policy.stored().ok()),
+            touched: Touched::default(),
             opened: Mutex::new(Some(opened)),
         }
     }
