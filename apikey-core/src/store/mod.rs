@@ -1,5 +1,6 @@
 //! The store: keys on disk and in memory, and everything that can be asked of them.
 
+mod actor;
 mod backup;
 mod builder;
 mod commit;
@@ -80,7 +81,7 @@ pub use builder::KeyStoreBuilder;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct KeyStore(Arc<Life>);
+pub struct KeyStore(Arc<Life>, actor::Actor);
 
 struct Inner {
     index: Index,
@@ -154,7 +155,7 @@ impl KeyStore {
         let life = Arc::new(Life { inner: inner.clone(), keeper: Mutex::default() });
         let keeper = keeper::start(inner)?;
         *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
-        Ok(Self(life))
+        Ok(Self(life, None))
     }
 
     /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.

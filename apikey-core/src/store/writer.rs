@@ -90,6 +90,15 @@ impl Inner {
     /// durable and visible.
     pub(super) fn change(
         &self,
+        decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        self.change_as(None, decide)
+    }
+
+    /// The same, in the name of an actor.
+    pub(super) fn change_as(
+        &self,
+        actor: Option<&str>,
         mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let disk = self.disk()?;
@@ -98,7 +107,10 @@ impl Inner {
         let mut writer = self.writer();
         self.write_first_uses(&mut writer, disk);
         let (outcomes, took) = loop {
-            let changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
+            let mut changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
+            if let Some(actor) = actor {
+                changes.iter_mut().for_each(|change| change.actor = Some(actor.to_owned()));
+            }
             let stage = self.stage(&mut writer, disk, &changes);
             let stage = stage.map_err(|error| self.doubt(self.cut_all(&changes, error)))?;
             // Before anything is taken away: nothing earlier of these keys may widen them again, or show a successor
