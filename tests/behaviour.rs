@@ -22,6 +22,8 @@ mod export;
 mod golden;
 #[path = "behaviour/happened.rs"]
 mod happened;
+#[path = "behaviour/idempotency.rs"]
+mod idempotency;
 #[path = "behaviour/imported.rs"]
 mod imported;
 #[path = "behaviour/list.rs"]

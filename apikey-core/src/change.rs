@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 
 use crate::error::{Conflict, StoreError};
 use crate::event::EventKind;
+use crate::idempotency::Once;
 use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
 use crate::time;
 
@@ -29,6 +30,8 @@ pub(crate) struct Change {
     pub(crate) at: i64,
     pub(crate) actor: Option<String>,
     pub(crate) action: Action,
+    /// The request that may be repeated, if it is one.
+    pub(crate) once: Option<Once>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,6 +40,11 @@ pub(crate) enum Action {
     Update(Box<Fields>),
     /// The secret's version is set when it is applied.
     Rotate {
+        secret: StoredSecret,
+        overlap: Overlap,
+    },
+    /// Puts a secret in the place of the newest, which nobody has used.
+    Replace {
         secret: StoredSecret,
         overlap: Overlap,
     },
@@ -90,7 +98,8 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
             after: Some(record.clone()),
         }),
         Action::Update(fields) => update(found?, fields),
-        Action::Rotate { secret, overlap } => rotate(found?, secret, *overlap, change.at),
+        Action::Rotate { secret, overlap } => rotate(found?, secret, *overlap, false, change.at),
+        Action::Replace { secret, overlap } => rotate(found?, secret, *overlap, true, change.at),
         Action::FirstUse { version } => Ok(current.map_or(Applied::Unchanged, |record| first_use(record, *version))),
         Action::EraseEnded => Ok(current.map_or(Applied::Unchanged, |record| erase_ended(record, change.at))),
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
@@ -141,7 +150,13 @@ fn update(record: &Record, fields: &Fields) -> Result<Applied, StoreError> {
     if after == *record { Ok(Applied::Unchanged) } else { Ok(Applied::changed(after, EventKind::Updated(named))) }
 }
 
-fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) -> Result<Applied, StoreError> {
+fn rotate(
+    record: &Record,
+    secret: &StoredSecret,
+    overlap: Overlap,
+    replace: bool,
+    now: i64,
+) -> Result<Applied, StoreError> {
     let refused = |conflict| Err(StoreError::Conflict(conflict));
     if record.revoked.is_some() {
         return refused(Conflict::Revoked);
@@ -162,7 +177,9 @@ fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) ->
         Overlap::UntilFirstUse => Some(SecretEnd::FirstUse),
     };
     let overlapping = live.len() > 1;
-    if overlapping {
+    if replace {
+        live.pop_if(|newest| newest.version == record.version);
+    } else if overlapping {
         let until = live.first().and_then(|older| match older.end {
             SecretEnd::At(end) => Some(time::from_ms(end)),
             SecretEnd::FirstUse | SecretEnd::Never => None,

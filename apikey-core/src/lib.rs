@@ -18,6 +18,7 @@ mod grants;
 mod health;
 mod history;
 mod id_source;
+mod idempotency;
 mod imported;
 mod index;
 mod intern;
@@ -38,6 +39,7 @@ mod refusal;
 mod requirement;
 mod restore;
 mod rights;
+mod rotate_options;
 mod store;
 mod time;
 mod token;
@@ -66,6 +68,7 @@ pub use permission::{
 pub use refusal::{HeaderRule, Presented, Refusal, Render};
 pub use requirement::{Need, Requirement};
 pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};
+pub use rotate_options::RotateOptions;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use store::fuzzing;

@@ -221,6 +221,14 @@ impl Index {
         true
     }
 
+    /// Whether a secret whose first use is noted has been used; `true` for one whose first use is not noted. One that is
+    /// not visible yet is unused.
+    pub(crate) fn is_used(&self, id: u128, secret: &SecretRights) -> bool {
+        let (_shelf, table) = self.lock();
+        let found = table.find(spot(id, secret), &secret.digest);
+        found.is_some_and(|found| found.standing.control & UNUSED == 0)
+    }
+
     /// Takes away at once what a change takes away, and gives nothing.
     pub(crate) fn restrict(&self, before: &Rights, after: Option<&Rights>) -> Result<(), Full> {
         let (mut shelf, table) = self.lock();

@@ -19,6 +19,7 @@ mod keeper;
 mod manage;
 mod mark;
 mod old;
+mod once;
 mod open;
 mod parts;
 mod restore;
@@ -311,7 +312,7 @@ impl Inner {
             return Err(self.told(error));
         }
         if matched.is_first_use() {
-            self.first_use(&self.index.proof(matched, id()));
+            self.first_use(&self.index.proof(matched, id()))?;
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
@@ -335,12 +336,15 @@ impl Inner {
 
     /// A successor is used for the first time: in force at once, written down within a second.
     #[cold]
-    fn first_use(&self, key: &VerifiedKey) {
+    fn first_use(&self, key: &VerifiedKey) -> Result<(), AuthError> {
         if self.index.promote(key) {
             let first = FirstUse { id: key.id().as_u128(), version: key.version };
             self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
             self.bell.ring();
+            return Ok(());
         }
+        // Somebody else was first; or it was replaced in this very moment, since nobody had used it.
+        self.recheck(key)
     }
 
     fn take_first_uses(&self) -> Vec<FirstUse> {
@@ -454,6 +458,7 @@ impl Life {
             return Ok(());
         }
         inner.erase_ended();
+        inner.forget_made();
         // Waits for whoever is in the middle of a change: none may put a key into a closed index.
         let mut disk = inner.disk.write().unwrap_or_else(PoisonError::into_inner);
         let Some(disk) = disk.take() else { return Ok(()) };

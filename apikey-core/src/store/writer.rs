@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::event::{Event, Head};
 use crate::grants;
 use crate::id_source::IdSource;
+use crate::idempotency::{Made, Once};
 use crate::index::{Cut, Target};
 use crate::intern::GRANTS;
 use crate::record::{Record, SecretEnd, record_hash};
@@ -184,7 +185,7 @@ impl Inner {
             match apply(current.as_ref(), change)? {
                 Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
                 Applied::Changed { after, event } => {
-                    let before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    let mut before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
                     head.number += 1;
                     head.last_id = head.last_id.max(change.id);
@@ -199,7 +200,11 @@ impl Inner {
                     };
                     let event = codec::encode(&event)?;
                     head.digest = writer.digester().of(&event);
-                    let write = write(current.as_ref(), after.as_ref(), (head.number, event))?;
+                    let mut write = write(current.as_ref(), after.as_ref(), (head.number, event))?;
+                    if let (Some(Once { name, request, at }), Some(after)) = (change.once, &after) {
+                        let made = Made { at, request, key: change.id, version: after.version };
+                        write.made = Some((name, codec::encode(&made)?));
+                    }
                     if let Some(old) = &frame {
                         head.sum = head.sum.wrapping_sub(record_hash(old));
                         head.records = head.records.saturating_sub(1);
@@ -211,7 +216,14 @@ impl Inner {
                     if let Some(after) = &after {
                         writer.note_ends(after);
                     }
-                    let after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    let mut after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    // The first use of what can be asked for again is noted, of whatever version it is.
+                    if change.once.is_some() {
+                        await_use(after_rights.as_mut());
+                    }
+                    if matches!(change.action, Action::Replace { .. }) {
+                        await_use(before_rights.as_mut());
+                    }
                     let pending = Pending { id: change.id, before: before_rights, after: after_rights };
                     staged.push(Staged { pending, write });
                     outcomes.push(Outcome { after, changed: true });
@@ -234,10 +246,12 @@ impl Inner {
 
     /// Ends the unused successors that a rotation replaces; `false` if one of them was used after all.
     fn take_unused(&self, changes: &[Change], staged: &[Staged]) -> bool {
-        if !changes
-            .iter()
-            .any(|change| matches!(&change.action, Action::Rotate { overlap, .. } if *overlap != Overlap::None))
-        {
+        let replaces = |change: &Change| match &change.action {
+            Action::Rotate { overlap, .. } => *overlap != Overlap::None,
+            Action::Replace { .. } => true,
+            _ => false,
+        };
+        if !changes.iter().any(replaces) {
             return true;
         }
         staged.iter().all(|one| {
@@ -326,6 +340,13 @@ fn cut_of(action: &Action) -> Option<Cut> {
     Some(cut).filter(|cut| *cut != Cut::default())
 }
 
+/// The newest secret is one whose first use is to be recorded.
+fn await_use(rights: Option<&mut Rights>) {
+    if let Some(newest) = rights.and_then(|rights| rights.secrets.last_mut()) {
+        newest.unused = true;
+    }
+}
+
 /// What is written for one change.
 pub(super) fn write(
     before: Option<&Record>,
@@ -347,6 +368,7 @@ pub(super) fn write(
         imported_in: new.iter().filter(|digest| !old.contains(digest)).copied().collect(),
         imported_out: old.iter().filter(|digest| !new.contains(digest)).copied().collect(),
         event,
+        made: None,
     })
 }
 
