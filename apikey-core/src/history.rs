@@ -140,7 +140,7 @@ impl EventKind {
         "salvaged",
     ];
 
-    fn new(kind: event::EventKind) -> Self {
+    pub(crate) fn new(kind: event::EventKind) -> Self {
         use event::EventKind as Stored;
         match kind {
             Stored::Created => Self::Created,

@@ -31,11 +31,13 @@ mod key_update;
 #[doc(hidden)]
 pub mod measure;
 mod memo;
+mod metering;
 mod new_key;
 mod permission;
 mod quiet;
 mod record;
 mod refusal;
+mod refusals;
 mod requirement;
 mod restore;
 mod rights;
@@ -66,6 +68,7 @@ pub use permission::{
     MAX_PERMISSION_BYTES, MAX_SEGMENTS, PermissionError, PermissionFault, check_grant, check_permission,
 };
 pub use refusal::{HeaderRule, Presented, Refusal, Render};
+pub use refusals::Refusals;
 pub use requirement::{Need, Requirement};
 pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};
 pub use rotate_options::RotateOptions;

@@ -454,6 +454,11 @@ impl Match<'_> {
         self.found.standing.grants
     }
 
+    /// The number of the key's owner.
+    pub(crate) fn owner(&self) -> u32 {
+        self.found.standing.owner
+    }
+
     /// Whether the secret succeeds another and was never used.
     #[inline]
     pub(crate) fn is_first_use(&self) -> bool {

@@ -79,6 +79,7 @@ pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
                     inner.erase_ended();
                     inner.write_back_uses();
                     inner.forget_made();
+                    inner.refusal_counts().tell_rest();
                 }
             });
             if let Err(panic) = turned {

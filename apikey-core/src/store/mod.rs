@@ -18,6 +18,7 @@ pub mod fuzzing;
 mod keeper;
 mod manage;
 mod mark;
+mod observe;
 mod old;
 mod once;
 mod open;
@@ -43,8 +44,10 @@ use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
 use crate::health::{BackupNotes, Health};
 use crate::index::{Index, Match};
+use crate::metering::Meter;
 use crate::quiet::quietly;
 use crate::refusal::{HeaderRule, Refusal};
+use crate::refusals::RefusalCounts;
 use crate::requirement::Requirement;
 use crate::time::TimeSource;
 use crate::token::{self, Prefixes};
@@ -102,6 +105,8 @@ struct Inner {
     history: Mutex<()>,
     schedule: Option<Schedule>,
     backups: Mutex<BackupNotes>,
+    refusals: RefusalCounts,
+    meter: Meter,
     opened: Mutex<Option<Opened>>,
 }
 
@@ -278,6 +283,8 @@ impl Inner {
                 ..BackupNotes::default()
             }),
             schedule: options.schedule,
+            refusals: RefusalCounts::default(),
+            meter: Meter::new(),
             opened: Mutex::new(Some(opened)),
         }
     }
@@ -287,15 +294,15 @@ impl Inner {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             return self.verify_imported(token.as_bytes(), requirement);
         };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.told(AuthError::Invalid)) };
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.refused()) };
         self.conclude(&matched, requirement, || IdForm::Written(*token::id_chars(token::body(tail))))
     }
 
     fn verify_imported(&self, token: &[u8], requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
         if !self.index.may_be_imported(token) {
-            return Err(self.told(AuthError::Invalid));
+            return Err(self.refused());
         }
-        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.told(AuthError::Invalid)) };
+        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.refused()) };
         self.conclude(&matched, requirement, || IdForm::known(id))
     }
 
@@ -309,16 +316,19 @@ impl Inner {
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.index.judge(matched, self.time.now_ms()) {
-            return Err(self.told(error));
+            return Err(self.refused_key(error, matched, id));
         }
-        if matched.is_first_use() {
-            self.first_use(&self.index.proof(matched, id()))?;
+        if matched.is_first_use()
+            && let Err(error) = self.first_use(&self.index.proof(matched, id()))
+        {
+            return Err(self.refused_key(error, matched, id));
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
         {
-            return Err(requirement.not_met());
+            return Err(self.refused_key(requirement.not_met(), matched, id));
         }
+        self.meter.verified();
         Ok(self.index.proof(matched, id()))
     }
 
@@ -459,6 +469,7 @@ impl Life {
         }
         inner.erase_ended();
         inner.forget_made();
+        inner.refusal_counts().tell_rest();
         // Waits for whoever is in the middle of a change: none may put a key into a closed index.
         let mut disk = inner.disk.write().unwrap_or_else(PoisonError::into_inner);
         let Some(disk) = disk.take() else { return Ok(()) };

@@ -22,6 +22,7 @@ use super::Inner;
 use super::backup::Taps;
 use super::commit::Pending;
 use super::disk::{Batch, Disk, Write, imported_digests};
+use super::observe::Happened;
 
 pub(super) struct Writer {
     head: Head,
@@ -49,6 +50,7 @@ struct Staged {
 /// What changes would make of the store.
 struct Stage {
     outcomes: Vec<Outcome>,
+    happened: Vec<Happened>,
     /// Those that change anything.
     staged: Vec<Staged>,
     head: Head,
@@ -107,7 +109,7 @@ impl Inner {
         let arriving = self.commit.arrive();
         let mut writer = self.writer();
         self.write_first_uses(&mut writer, disk);
-        let (outcomes, took) = loop {
+        let (outcomes, happened, took) = loop {
             let mut changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
             if let Some(actor) = actor {
                 changes.iter_mut().for_each(|change| change.actor = Some(actor.to_owned()));
@@ -119,7 +121,7 @@ impl Inner {
             self.commit.announce(stage.staged.iter().map(|one| one.pending.clone()));
             if self.take_unused(&changes, &stage.staged) {
                 let outcomes = stage.outcomes;
-                break (outcomes, self.write(&mut writer, disk, stage.staged, stage.head)?);
+                break (outcomes, stage.happened, self.write(&mut writer, disk, stage.staged, stage.head)?);
             }
             self.commit.retract();
             // A successor that was to be replaced was used in this very moment: that comes first.
@@ -136,6 +138,7 @@ impl Inner {
         let durable = if unchanged { durable.and_then(|()| self.commit.check()) } else { durable };
         durable.map_err(|source| refused(took || unchanged, source))?;
         self.note_mark();
+        self.tell(&happened, actor);
         Ok(outcomes)
     }
 
@@ -167,6 +170,8 @@ impl Inner {
             if let Err(error) = self.write(writer, disk, stage.staged, stage.head) {
                 tracing::warn!(%error, "the first use of a rotated key is in force, and not on disk");
                 self.put_back_first_use(first);
+            } else {
+                self.tell(&stage.happened, None);
             }
         }
     }
@@ -175,6 +180,7 @@ impl Inner {
     fn stage(&self, writer: &mut Writer, disk: &Disk, changes: &[Change]) -> Result<Stage, StoreError> {
         let mut outcomes = Vec::with_capacity(changes.len());
         let mut staged = Vec::with_capacity(changes.len());
+        let mut happened = Vec::with_capacity(changes.len());
         let mut head = writer.head;
         for change in changes {
             let current = match change.action {
@@ -198,9 +204,9 @@ impl Inner {
                         previous: head.digest,
                         pepper: writer.digester().pepper(),
                     };
-                    let event = codec::encode(&event)?;
-                    head.digest = writer.digester().of(&event);
-                    let mut write = write(current.as_ref(), after.as_ref(), (head.number, event))?;
+                    let frame_of_event = codec::encode(&event)?;
+                    head.digest = writer.digester().of(&frame_of_event);
+                    let mut write = write(current.as_ref(), after.as_ref(), (head.number, frame_of_event))?;
                     if let (Some(Once { name, request, at }), Some(after)) = (change.once, &after) {
                         let made = Made { at, request, key: change.id, version: after.version };
                         write.made = Some((name, codec::encode(&made)?));
@@ -224,13 +230,14 @@ impl Inner {
                     if matches!(change.action, Action::Replace { .. }) {
                         await_use(before_rights.as_mut());
                     }
+                    happened.push(Happened::new(&event, before_rights.as_ref(), after_rights.as_ref()));
                     let pending = Pending { id: change.id, before: before_rights, after: after_rights };
                     staged.push(Staged { pending, write });
                     outcomes.push(Outcome { after, changed: true });
                 }
             }
         }
-        Ok(Stage { outcomes, staged, head })
+        Ok(Stage { outcomes, happened, staged, head })
     }
 
     /// A secret that goes takes its time of use with it; the record keeps it.
