@@ -10,6 +10,8 @@
 
 #[path = "behaviour/backup.rs"]
 mod backup;
+#[path = "behaviour/beginning.rs"]
+mod beginning;
 #[path = "behaviour/bounds.rs"]
 mod bounds;
 #[path = "behaviour/concurrency.rs"]

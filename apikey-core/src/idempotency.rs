@@ -16,6 +16,9 @@ use crate::new_key::{Expires, NewKey};
 /// How long a request is remembered.
 const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// The time of what is remembered for ever.
+pub(crate) const FOREVER: i64 = i64::MAX;
+
 /// What a request has made, stored under [`Once::name`]. The order of fields is the stored format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Made {
@@ -35,6 +38,9 @@ impl Frame for Made {
 impl Made {
     /// Whether it is still remembered.
     pub(crate) fn holds(&self, now: i64) -> bool {
+        if self.at == FOREVER {
+            return true;
+        }
         // A clock that was far ahead must not keep it for ever.
         (now.saturating_sub(KEPT_MS).saturating_add(1)..=now.saturating_add(KEPT_MS)).contains(&self.at)
     }
@@ -151,6 +157,8 @@ mod tests {
             assert_eq!(made.holds(made.at + after), holds, "{after}");
         }
         assert!(!made.holds(i64::MAX) && !made.holds(i64::MIN));
+        let kept = Made { at: FOREVER, ..made };
+        assert!(kept.holds(i64::MIN) && kept.holds(made.at));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod digest;
 mod error;
 mod event;
 mod event_filter;
+mod fixed_keys;
 mod grants;
 mod health;
 mod history;

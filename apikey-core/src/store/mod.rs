@@ -2,6 +2,7 @@
 
 mod actor;
 mod backup;
+mod beginning;
 mod builder;
 mod commit;
 mod create;

@@ -69,6 +69,11 @@ impl Inner {
         error
     }
 
+    /// Whether this is the token of one of the store's keys, good or not.
+    pub(super) fn owns(&self, token: &str) -> bool {
+        self.prefixes.parse(token.as_bytes()).is_some_and(|tail| self.index.find_own(tail).is_some())
+    }
+
     fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>) {
         self.meter.refused(error.code());
         self.refusals.count(key, error);

@@ -19,6 +19,7 @@ use crate::digest::{Digest, Digester};
 use crate::error::{OpenError, StoreError};
 use crate::event::{Event, EventKind, Head};
 use crate::id_source::IdSource;
+use crate::idempotency::FOREVER;
 use crate::index::Index;
 use crate::intern::OWNERS;
 use crate::key_id::KeyId;
@@ -302,7 +303,7 @@ fn load(disk: &Disk, index: &Index, path: &Path, now: i64) -> Result<Found, Open
     let mut awaited = HashSet::new();
     for made in disk.all_made() {
         let made = made.map_err(|error| read_error(path, "what a request with an idempotency key made", error))?;
-        if made.holds(now) {
+        if made.holds(now) && made.at != FOREVER {
             awaited.insert((made.key, made.version));
         }
     }

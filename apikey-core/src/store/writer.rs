@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::event::{Event, Head};
 use crate::grants;
 use crate::id_source::IdSource;
-use crate::idempotency::{Made, Once};
+use crate::idempotency::{FOREVER, Made, Once};
 use crate::index::{Cut, Target};
 use crate::intern::GRANTS;
 use crate::record::{Record, SecretEnd, record_hash};
@@ -224,7 +224,7 @@ impl Inner {
                     }
                     let mut after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
                     // The first use of what can be asked for again is noted, of whatever version it is.
-                    if change.once.is_some() {
+                    if change.once.is_some_and(|once| once.at != FOREVER) {
                         await_use(after_rights.as_mut());
                     }
                     if matches!(change.action, Action::Replace { .. }) {
