@@ -14,6 +14,7 @@ mod key_source;
 mod redact;
 mod rejection;
 mod required;
+pub mod self_service;
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
 mod trail;
 #[cfg(feature = "warp")]

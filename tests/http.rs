@@ -10,5 +10,7 @@ mod client;
 mod layers;
 #[path = "http/refusals.rs"]
 mod refusals;
+#[path = "http/self_service.rs"]
+mod self_service;
 #[path = "http/wire.rs"]
 mod wire;

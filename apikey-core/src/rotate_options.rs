@@ -24,12 +24,13 @@ pub struct RotateOptions {
     pub(crate) overlap: Overlap,
     pub(crate) within: Option<VerifiedKey>,
     pub(crate) idempotency_key: Option<String>,
+    pub(crate) only_repeat: bool,
 }
 
 impl RotateOptions {
     /// A rotation with this overlap.
     pub fn new(overlap: Overlap) -> Self {
-        Self { overlap, within: None, idempotency_key: None }
+        Self { overlap, within: None, idempotency_key: None, only_repeat: false }
     }
 
     /// Caps the rotation, as [`rotate_within`](crate::KeyStore::rotate_within) does.
@@ -41,6 +42,14 @@ impl RotateOptions {
     /// Makes the rotation one that can be repeated, as [`rotate_once`](crate::KeyStore::rotate_once) says.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Rotates only if a request with the same idempotency key has rotated the key already and its answer was lost; else
+    /// it is [`Conflict::Overlapping`](crate::Conflict::Overlapping). For callers on a secret that is about to end: they
+    /// may ask again for what they asked for, and not for more.
+    pub fn only_repeat(mut self) -> Self {
+        self.only_repeat = true;
         self
     }
 }

@@ -150,6 +150,11 @@ impl Index {
         Ok(())
     }
 
+    /// The same, and no use is noted.
+    pub(crate) fn state_of(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+        state(matched.found.standing.control, matched.extra, now)
+    }
+
     /// The proof, for a line that was judged good.
     #[inline]
     pub(crate) fn proof(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {

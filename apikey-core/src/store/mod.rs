@@ -45,6 +45,7 @@ use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
 use crate::health::{BackupNotes, Health};
 use crate::index::{Index, Match};
+use crate::key_id::KeyId;
 use crate::metering::Meter;
 use crate::quiet::quietly;
 use crate::refusal::{HeaderRule, Refusal};
@@ -199,6 +200,13 @@ impl KeyStore {
         self.inner().recheck(key)
     }
 
+    /// Whose secret this is, whatever the key's state: `None` for a token that is malformed, unknown, or a wrong or ended
+    /// secret. It lets nobody in: it is for who has found a token, and wants the key [revoked](Self::revoke).
+    #[must_use]
+    pub fn identify(&self, token: &str) -> Option<KeyId> {
+        self.inner().identify(token.as_bytes())
+    }
+
     /// Whether this very store, through any of its handles, has verified the key.
     #[must_use]
     pub fn has_verified(&self, key: &VerifiedKey) -> bool {
@@ -338,6 +346,16 @@ impl Inner {
             return Err(AuthError::Invalid);
         }
         self.index.recheck(key, self.time.now_ms()).map_err(|error| self.told(error))
+    }
+
+    fn identify(&self, token: &[u8]) -> Option<KeyId> {
+        let (matched, id) = match self.prefixes.parse(token) {
+            Some(tail) => (self.index.find_own(tail)?, IdForm::Written(*token::id_chars(token::body(tail))).key_id()),
+            None if self.index.may_be_imported(token) => self.index.find_imported(token)?,
+            None => return None,
+        };
+        let ended = self.index.state_of(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
+        (!ended).then_some(id)
     }
 
     /// A closed store knows no key; that is not the caller's fault.

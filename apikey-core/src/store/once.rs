@@ -9,6 +9,7 @@ use crate::record::{SecretEnd, SecretForm, StoredSecret};
 use crate::rights::Rights;
 use crate::rotate_options::RotateOptions;
 use crate::token::{self, ApiKey, Secret};
+use crate::verified::VerifiedKey;
 
 use super::disk::Disk;
 use super::writer::Writer;
@@ -57,7 +58,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`rotate_within`](Self::rotate_within) and [`rotate_once`](Self::rotate_once).
     pub fn rotate_with(&self, id: KeyId, options: &RotateOptions) -> Result<CreatedKey, StoreError> {
-        let RotateOptions { overlap, within, idempotency_key } = options;
+        let RotateOptions { overlap, within, idempotency_key, only_repeat } = options;
         let once = idempotency_key.as_ref().map(|key| Once::rotate(key, id.as_u128(), *overlap)).transpose()?;
         let mut token = None;
         let outcomes = self.change(|writer, disk| {
@@ -67,6 +68,10 @@ impl KeyStore {
                 inner.cap(actor, disk, &held)?;
             }
             let earlier = once.map(|once| inner.made_by(&once, disk)).transpose()?.flatten();
+            if *only_repeat && earlier.is_none() {
+                let until = within.as_ref().and_then(VerifiedKey::superseded_until);
+                return Err(StoreError::Conflict(Conflict::Overlapping { until }));
+            }
             let (key, secret) = inner.new_secret(id, writer)?;
             token = Some(key);
             let overlap = *overlap;
