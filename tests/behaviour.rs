@@ -10,6 +10,8 @@
 
 #[path = "behaviour/backup.rs"]
 mod backup;
+#[path = "behaviour/beginning.rs"]
+mod beginning;
 #[path = "behaviour/bounds.rs"]
 mod bounds;
 #[path = "behaviour/concurrency.rs"]
@@ -22,6 +24,10 @@ mod export;
 mod failed_attempts;
 #[path = "behaviour/golden.rs"]
 mod golden;
+#[path = "behaviour/happened.rs"]
+mod happened;
+#[path = "behaviour/idempotency.rs"]
+mod idempotency;
 #[path = "behaviour/imported.rs"]
 mod imported;
 #[path = "behaviour/limits.rs"]

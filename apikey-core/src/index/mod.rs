@@ -191,6 +191,11 @@ impl Index {
         self.limiters.get(extra?.limiter)?.status(now)
     }
 
+    /// The same, and no use is noted.
+    pub(crate) fn state_of(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+        state(matched.found.standing.control, matched.extra, now)
+    }
+
     /// The proof, for a line that was judged good.
     #[inline]
     pub(crate) fn proof(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {
@@ -260,6 +265,14 @@ impl Index {
         }
         shelf.kill(table, spot, &secret.digest);
         true
+    }
+
+    /// Whether a secret whose first use is noted has been used; `true` for one whose first use is not noted. One that is
+    /// not visible yet is unused.
+    pub(crate) fn is_used(&self, id: u128, secret: &SecretRights) -> bool {
+        let (_shelf, table) = self.lock();
+        let found = table.find(spot(id, secret), &secret.digest);
+        found.is_some_and(|found| found.standing.control & UNUSED == 0)
     }
 
     /// Takes away at once what a change takes away, and gives nothing.
@@ -518,6 +531,11 @@ impl Match<'_> {
     #[inline]
     pub(crate) fn grants(&self) -> u32 {
         self.found.standing.grants
+    }
+
+    /// The number of the key's owner.
+    pub(crate) fn owner(&self) -> u32 {
+        self.found.standing.owner
     }
 
     /// Whether the secret succeeds another and was never used.

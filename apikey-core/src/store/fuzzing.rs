@@ -8,6 +8,7 @@ use crate::backup::BackupError;
 use crate::codec::{self, Frame};
 use crate::digest::Digest;
 use crate::event::{Checkpoint, Event, Head};
+use crate::idempotency::Made;
 use crate::record::Record;
 use crate::{grants, permission, token};
 
@@ -30,6 +31,7 @@ enum Value {
     Trailer(Trailer),
     Mark(Mark),
     Meta(Meta),
+    Made(Made),
 }
 
 /// Runs `$work` with `$kind` as the type of this kind byte and `$value` as the variant of [`Value`] for it.
@@ -43,6 +45,7 @@ macro_rules! by_kind {
             Trailer::KIND => by_kind!(@ Trailer, $kind, $value, $work),
             Mark::KIND => by_kind!(@ Mark, $kind, $value, $work),
             Meta::KIND => by_kind!(@ Meta, $kind, $value, $work),
+            Made::KIND => by_kind!(@ Made, $kind, $value, $work),
             _ => None,
         }
     };
@@ -55,8 +58,8 @@ macro_rules! by_kind {
 
 impl Stored {
     /// The kind bytes.
-    pub const KINDS: [u8; 7] =
-        [Record::KIND, Event::KIND, Head::KIND, Checkpoint::KIND, Trailer::KIND, Mark::KIND, Meta::KIND];
+    pub const KINDS: [u8; 8] =
+        [Record::KIND, Event::KIND, Head::KIND, Checkpoint::KIND, Trailer::KIND, Mark::KIND, Meta::KIND, Made::KIND];
 
     /// Decodes a frame as one of this kind.
     #[must_use]
@@ -87,6 +90,7 @@ impl Stored {
             Value::Trailer(value) => codec::encode(value),
             Value::Mark(value) => codec::encode(value),
             Value::Meta(value) => codec::encode(value),
+            Value::Made(value) => codec::encode(value),
         }
         .ok()
     }

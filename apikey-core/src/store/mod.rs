@@ -1,6 +1,8 @@
 //! The store: keys on disk and in memory, and everything that can be asked of them.
 
+mod actor;
 mod backup;
+mod beginning;
 mod builder;
 mod commit;
 mod create;
@@ -17,7 +19,9 @@ pub mod fuzzing;
 mod keeper;
 mod manage;
 mod mark;
+mod observe;
 mod old;
+mod once;
 mod open;
 mod parts;
 mod restore;
@@ -48,11 +52,14 @@ use crate::error::{OpenError, StoreError};
 use crate::failed_attempts::FailedAttempts;
 use crate::health::{BackupNotes, Health};
 use crate::index::{Index, Match};
+use crate::key_id::KeyId;
 use crate::lifetime::Lifetime;
 use crate::limit::LimitStatus;
+use crate::metering::Meter;
 use crate::quiet::quietly;
 use crate::record::StoredPolicy;
 use crate::refusal::{HeaderRule, Refusal};
+use crate::refusals::RefusalCounts;
 use crate::requirement::Requirement;
 use crate::time::TimeSource;
 use crate::token::{self, Prefixes};
@@ -93,7 +100,7 @@ pub use run_report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct KeyStore(Arc<Life>);
+pub struct KeyStore(Arc<Life>, actor::Actor);
 
 struct Inner {
     index: Index,
@@ -119,6 +126,8 @@ struct Inner {
     /// Tells a rotator which keys have changed.
     touched: Touched,
     backups: Mutex<BackupNotes>,
+    refusals: RefusalCounts,
+    meter: Meter,
     opened: Mutex<Option<Opened>>,
 }
 
@@ -173,7 +182,7 @@ impl KeyStore {
         let life = Arc::new(Life { inner: inner.clone(), keeper: Mutex::default() });
         let keeper = keeper::start(inner)?;
         *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
-        Ok(Self(life))
+        Ok(Self(life, None))
     }
 
     /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.
@@ -230,6 +239,13 @@ impl KeyStore {
     pub fn limit_status(&self, key: &VerifiedKey) -> Option<LimitStatus> {
         let inner = self.inner();
         self.has_verified(key).then(|| inner.index.limit_status(key, inner.time.now_ms())).flatten()
+    }
+
+    /// Whose secret this is, whatever the key's state: `None` for a token that is malformed, unknown, or a wrong or ended
+    /// secret. It lets nobody in: it is for who has found a token, and wants the key [revoked](Self::revoke).
+    #[must_use]
+    pub fn identify(&self, token: &str) -> Option<KeyId> {
+        self.inner().identify(token.as_bytes())
     }
 
     /// Whether this very store, through any of its handles, has verified the key.
@@ -326,6 +342,8 @@ impl Inner {
             // Checked when the store was opened.
             rotation: options.rotation.and_then(|policy| policy.stored().ok()),
             touched: Touched::default(),
+            refusals: RefusalCounts::default(),
+            meter: Meter::new(),
             opened: Mutex::new(Some(opened)),
         }
     }
@@ -333,9 +351,7 @@ impl Inner {
     fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
         let verify = || self.verify(attempt.token, attempt.requirement, attempt.peer);
         let (Some(budget), Some(peer)) = (&self.failed_attempts, attempt.peer) else { return verify() };
-        budget
-            .admit(peer, self.time.now_ms())
-            .map_err(|retry_after| AuthError::RateLimited { retry_after, limit: None })?;
+        budget.admit(peer, self.time.now_ms()).map_err(|retry_after| self.too_fast(retry_after))?;
         let answer = verify();
         if matches!(answer, Err(AuthError::Invalid)) {
             budget.note(peer, self.time.now_ms());
@@ -353,7 +369,7 @@ impl Inner {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             return self.verify_imported(token.as_bytes(), requirement, peer);
         };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.told(AuthError::Invalid)) };
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.refused()) };
         self.conclude(&matched, requirement, peer, || IdForm::Written(*token::id_chars(token::body(tail))))
     }
 
@@ -364,9 +380,9 @@ impl Inner {
         peer: Option<IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         if !self.index.may_be_imported(token) {
-            return Err(self.told(AuthError::Invalid));
+            return Err(self.refused());
         }
-        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.told(AuthError::Invalid)) };
+        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.refused()) };
         self.conclude(&matched, requirement, peer, || IdForm::known(id))
     }
 
@@ -381,16 +397,19 @@ impl Inner {
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer) {
-            return Err(self.told(error));
+            return Err(self.refused_key(error, matched, id));
         }
-        if matched.is_first_use() {
-            self.first_use(&self.index.proof(matched, id()));
+        if matched.is_first_use()
+            && let Err(error) = self.first_use(&self.index.proof(matched, id()))
+        {
+            return Err(self.refused_key(error, matched, id));
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
         {
-            return Err(requirement.not_met());
+            return Err(self.refused_key(requirement.not_met(), matched, id));
         }
+        self.meter.verified();
         Ok(self.index.proof(matched, id()))
     }
 
@@ -401,6 +420,16 @@ impl Inner {
         self.index.recheck(key, self.time.now_ms()).map_err(|error| self.told(error))
     }
 
+    fn identify(&self, token: &[u8]) -> Option<KeyId> {
+        let (matched, id) = match self.prefixes.parse(token) {
+            Some(tail) => (self.index.find_own(tail)?, IdForm::Written(*token::id_chars(token::body(tail))).key_id()),
+            None if self.index.may_be_imported(token) => self.index.find_imported(token)?,
+            None => return None,
+        };
+        let ended = self.index.state_of(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
+        (!ended).then_some(id)
+    }
+
     /// A closed store knows no key; that is not the caller's fault.
     fn told(&self, error: AuthError) -> AuthError {
         if error == AuthError::Invalid && self.index.is_closed() { AuthError::Unavailable } else { error }
@@ -408,12 +437,15 @@ impl Inner {
 
     /// A successor is used for the first time: in force at once, written down within a second.
     #[cold]
-    fn first_use(&self, key: &VerifiedKey) {
+    fn first_use(&self, key: &VerifiedKey) -> Result<(), AuthError> {
         if self.index.promote(key) {
             let first = FirstUse { id: key.id().as_u128(), version: key.version };
             self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
             self.bell.ring();
+            return Ok(());
         }
+        // Somebody else was first; or it was replaced in this very moment, since nobody had used it.
+        self.recheck(key)
     }
 
     fn take_first_uses(&self) -> Vec<FirstUse> {
@@ -527,6 +559,8 @@ impl Life {
             return Ok(());
         }
         inner.erase_ended();
+        inner.forget_made();
+        inner.refusal_counts().tell_rest();
         // Waits for whoever is in the middle of a change: none may put a key into a closed index.
         let mut disk = inner.disk.write().unwrap_or_else(PoisonError::into_inner);
         let Some(disk) = disk.take() else { return Ok(()) };

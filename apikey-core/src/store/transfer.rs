@@ -90,7 +90,7 @@ impl KeyStore {
                 }
             }
             if waiting.len() == CHUNK || at_end {
-                self.inner().import(std::mem::take(&mut waiting), *options, &mut report)?;
+                self.import_some(std::mem::take(&mut waiting), *options, &mut report)?;
             }
             if at_end {
                 report.refused.sort_by_key(|refused| refused.line);
@@ -112,8 +112,8 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
     }
 }
 
-impl Inner {
-    fn import(
+impl KeyStore {
+    fn import_some(
         &self,
         lines: Vec<(u64, Record)>,
         options: ImportOptions,
@@ -130,14 +130,20 @@ impl Inner {
             for (line, record) in &lines {
                 let fits = match ids.contains(&record.id) {
                     true => Err(LineFault::Exists(KeyId::from_u128(record.id))),
-                    false => self.fits(record, writer, disk, &mut given),
+                    false => self.inner().fits(record, writer, disk, &mut given),
                 };
                 match fits {
                     Ok(()) => {
                         ids.insert(record.id);
                         taken.push((KeyId::from_u128(record.id), record.secrets.is_empty()));
                         let action = Action::Create(Box::new(record.clone()));
-                        changes.push(Change { id: record.id, at: self.time.now_ms(), actor: None, action });
+                        changes.push(Change {
+                            id: record.id,
+                            at: self.inner().time.now_ms(),
+                            actor: None,
+                            action,
+                            once: None,
+                        });
                     }
                     Err(LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed))) => return Err(fault),
                     Err(fault) => refused.push(RefusedLine { line: *line, fault }),
@@ -156,7 +162,9 @@ impl Inner {
         report.refused.append(&mut refused);
         Ok(())
     }
+}
 
+impl Inner {
     /// Whether the store can take this record over.
     fn fits(
         &self,
