@@ -177,12 +177,12 @@ impl Index {
     }
 
     /// Where the key stands with its limit; `None` if it has none, or is not here any more.
-    pub(crate) fn limit_status(&self, key: &VerifiedKey, now: i64) -> Option<LimitStatus> {
+    pub(crate) fn limit_status(&self, key: &VerifiedKey, now: impl FnOnce() -> i64) -> Option<LimitStatus> {
         if !key.word.has_extra() {
             return None;
         }
         let (_, extra) = self.look(self.table(), |table| table.find_again(spot_of(key), &key.half))?;
-        self.limiters.get(extra?.limiter)?.status(now)
+        self.limiters.get(extra?.limiter)?.status(now())
     }
 
     /// The proof, for a line that was judged good.

@@ -214,7 +214,7 @@ impl KeyStore {
     #[must_use]
     pub fn limit_status(&self, key: &VerifiedKey) -> Option<LimitStatus> {
         let inner = self.inner();
-        self.has_verified(key).then(|| inner.index.limit_status(key, inner.time.now_ms())).flatten()
+        self.has_verified(key).then(|| inner.index.limit_status(key, || inner.time.now_ms())).flatten()
     }
 
     /// Whether this very store, through any of its handles, has verified the key.
