@@ -151,7 +151,7 @@ impl Index {
     /// # Errors
     /// The key is not good now.
     #[inline]
-    pub(crate) fn judge(&self, matched: &Match<'_>, now: i64, peer: Option<IpAddr>) -> Result<(), AuthError> {
+    pub(crate) fn judge(&self, matched: &Match<'_>, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
         state(matched.found.standing.control, matched.extra, now)?;
         if let Some(extra) = &matched.extra {
             self.admit(extra, now, peer)?;
@@ -163,8 +163,8 @@ impl Index {
     }
 
     #[cold]
-    fn admit(&self, extra: &Extra, now: i64, peer: Option<IpAddr>) -> Result<(), AuthError> {
-        if !network::admits(extra.networks, peer) {
+    fn admit(&self, extra: &Extra, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
+        if !network::admits(extra.networks, peer.copied()) {
             return Err(AuthError::AddressNotAllowed);
         }
         match (extra.limiter, self.limiters.get(extra.limiter)) {

@@ -312,7 +312,7 @@ impl Inner {
     }
 
     fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        let verify = || self.verify(attempt.token, attempt.requirement, attempt.peer);
+        let verify = || self.verify(attempt.token, attempt.requirement, attempt.peer.as_ref());
         let (Some(budget), Some(peer)) = (&self.failed_attempts, attempt.peer) else { return verify() };
         budget
             .admit(peer, self.time.now_ms())
@@ -329,7 +329,7 @@ impl Inner {
         &self,
         token: &str,
         requirement: Option<&Requirement>,
-        peer: Option<IpAddr>,
+        peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             return self.verify_imported(token.as_bytes(), requirement, peer);
@@ -342,7 +342,7 @@ impl Inner {
         &self,
         token: &[u8],
         requirement: Option<&Requirement>,
-        peer: Option<IpAddr>,
+        peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         if !self.index.may_be_imported(token) {
             return Err(self.told(AuthError::Invalid));
@@ -358,7 +358,7 @@ impl Inner {
         &self,
         matched: &Match<'_>,
         requirement: Option<&Requirement>,
-        peer: Option<IpAddr>,
+        peer: Option<&IpAddr>,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer) {
