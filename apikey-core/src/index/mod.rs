@@ -157,7 +157,7 @@ impl Index {
     /// # Errors
     /// The key is not good now.
     #[inline]
-    pub(crate) fn judge(&self, matched: &Match<'_>, now: i64, peer: Option<IpAddr>) -> Result<(), AuthError> {
+    pub(crate) fn judge(&self, matched: &Match<'_>, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
         state(matched.found.standing.control, matched.extra, now)?;
         if let Some(extra) = &matched.extra {
             self.admit(extra, now, peer)?;
@@ -169,8 +169,8 @@ impl Index {
     }
 
     #[cold]
-    fn admit(&self, extra: &Extra, now: i64, peer: Option<IpAddr>) -> Result<(), AuthError> {
-        if !network::admits(extra.networks, peer) {
+    fn admit(&self, extra: &Extra, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
+        if !network::admits(extra.networks, peer.copied()) {
             return Err(AuthError::AddressNotAllowed);
         }
         match (extra.limiter, self.limiters.get(extra.limiter)) {
@@ -183,12 +183,12 @@ impl Index {
     }
 
     /// Where the key stands with its limit; `None` if it has none, or is not here any more.
-    pub(crate) fn limit_status(&self, key: &VerifiedKey, now: i64) -> Option<LimitStatus> {
+    pub(crate) fn limit_status(&self, key: &VerifiedKey, now: impl FnOnce() -> i64) -> Option<LimitStatus> {
         if !key.word.has_extra() {
             return None;
         }
         let (_, extra) = self.look(self.table(), |table| table.find_again(spot_of(key), &key.half))?;
-        self.limiters.get(extra?.limiter)?.status(now)
+        self.limiters.get(extra?.limiter)?.status(now())
     }
 
     /// The same, and no use is noted.

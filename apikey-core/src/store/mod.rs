@@ -238,7 +238,7 @@ impl KeyStore {
     #[must_use]
     pub fn limit_status(&self, key: &VerifiedKey) -> Option<LimitStatus> {
         let inner = self.inner();
-        self.has_verified(key).then(|| inner.index.limit_status(key, inner.time.now_ms())).flatten()
+        self.has_verified(key).then(|| inner.index.limit_status(key, || inner.time.now_ms())).flatten()
     }
 
     /// Whose secret this is, whatever the key's state: `None` for a token that is malformed, unknown, or a wrong or ended
@@ -349,7 +349,7 @@ impl Inner {
     }
 
     fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        let verify = || self.verify(attempt.token, attempt.requirement, attempt.peer);
+        let verify = || self.verify(attempt.token, attempt.requirement, attempt.peer.as_ref());
         let (Some(budget), Some(peer)) = (&self.failed_attempts, attempt.peer) else { return verify() };
         budget.admit(peer, self.time.now_ms()).map_err(|retry_after| self.too_fast(retry_after))?;
         let answer = verify();
@@ -364,7 +364,7 @@ impl Inner {
         &self,
         token: &str,
         requirement: Option<&Requirement>,
-        peer: Option<IpAddr>,
+        peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             return self.verify_imported(token.as_bytes(), requirement, peer);
@@ -377,7 +377,7 @@ impl Inner {
         &self,
         token: &[u8],
         requirement: Option<&Requirement>,
-        peer: Option<IpAddr>,
+        peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         if !self.index.may_be_imported(token) {
             return Err(self.refused());
@@ -393,7 +393,7 @@ impl Inner {
         &self,
         matched: &Match<'_>,
         requirement: Option<&Requirement>,
-        peer: Option<IpAddr>,
+        peer: Option<&IpAddr>,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer) {
