@@ -382,6 +382,43 @@ fn a_doubtful_secret_that_is_used_is_the_current_one() {
     assert_eq!((scene.code(token(&scene.key)), scene.code(&doubtful)), ("invalid_api_key", "invalid_api_key"));
 }
 
+/// Whoever got in with a secret in doubt, in the very moment in which the next one is delivered, gets in again.
+#[test]
+fn a_doubtful_secret_that_is_used_while_the_next_is_delivered_has_its_overlap() {
+    let (mut used, mut ended) = (0, 0);
+    for round in 0..120 {
+        let mut scene = Scene::new(Desk::default(), policy());
+        scene.clock.advance(hours(10));
+        scene.desk.then(Then::TakesAndPanics);
+        scene.run();
+        let doubtful = scene.desk.token(scene.id());
+        scene.die();
+        scene.desk.then(Then::Takes);
+        let (store, begin) = (scene.store.clone(), std::sync::Barrier::new(2));
+        let got_in = std::thread::scope(|scope| {
+            let user = scope.spawn(|| {
+                begin.wait();
+                // Some rounds later than others, so that it meets every step of the delivery.
+                (0..round % 60 * 8).for_each(|_| std::hint::spin_loop());
+                std::thread::sleep(std::time::Duration::from_micros(round % 30 * 10));
+                store.verify(&doubtful).is_ok()
+            });
+            begin.wait();
+            scene.run();
+            user.join().unwrap()
+        });
+        assert_eq!(scene.code(&doubtful) == "ok", got_in, "round {round}");
+        assert_eq!((scene.code(token(&scene.key)), scene.code(&scene.desk.token(scene.id()))), ("ok", "ok"));
+        if got_in {
+            used += 1;
+        } else {
+            ended += 1;
+        }
+    }
+    println!("used in time: {used}, ended before: {ended}");
+    assert!(used > 0, "nobody was in time");
+}
+
 #[test]
 fn a_rotation_by_hand_replaces_the_secret_that_waits() {
     for overlap in [Overlap::For(hours(1)), Overlap::UntilFirstUse, Overlap::None] {
