@@ -1,7 +1,7 @@
 //! Events as callers see them.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event;
 use crate::key_id::KeyId;
@@ -10,7 +10,7 @@ use crate::record::SecretEnd;
 use crate::time::from_ms;
 
 /// One change of the store, as its history tells it. It serialises, and holds neither secret nor digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     number: u64,
     at: DateTime<Utc>,
@@ -21,7 +21,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {

@@ -150,6 +150,14 @@ impl Index {
         Ok(())
     }
 
+    /// The same, for who only asks: it is no use of the key.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge).
+    pub(crate) fn standing(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+        state(matched.found.standing.control, matched.extra, now)
+    }
+
     /// The proof, for a line that was judged good.
     #[inline]
     pub(crate) fn proof(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {

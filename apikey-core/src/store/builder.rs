@@ -40,6 +40,15 @@ pub struct KeyStoreBuilder {
     pub(super) track_use: bool,
     pub(super) rule: HeaderRule,
     pub(super) schedule: Option<Schedule>,
+    pub(super) admin: Option<AdminSocket>,
+}
+
+/// Where the service listens for operators.
+#[derive(Debug, Clone)]
+pub(super) enum AdminSocket {
+    /// In the store's directory.
+    Inside,
+    At(PathBuf),
 }
 
 impl Default for KeyStoreBuilder {
@@ -54,6 +63,7 @@ impl Default for KeyStoreBuilder {
             track_use: true,
             rule: HeaderRule::default(),
             schedule: None,
+            admin: None,
         }
     }
 }
@@ -117,6 +127,30 @@ impl KeyStoreBuilder {
         self
     }
 
+    /// Whether the command `apikey` can manage the store while this process has it open; `false` if it is not set. A
+    /// thread listens at a Unix socket, `admin.sock` in the store's directory, until the store is closed. Who may connect
+    /// is told by the kernel: the user that this process runs as, and root; the socket has mode 0600, in a directory of
+    /// mode 0700. Events name who it was, such as `uid:1000`.
+    ///
+    /// ```no_run
+    /// let store = apikey_core::KeyStore::builder().admin_socket(true).open("/var/lib/acme/keys.db")?;
+    /// # Ok::<(), apikey_core::OpenError>(())
+    /// ```
+    ///
+    /// Linux only so far: elsewhere, and for a [temporary](Self::temporary) store, opening is [`OpenError::Config`].
+    pub fn admin_socket(mut self, offer: bool) -> Self {
+        self.admin = offer.then_some(AdminSocket::Inside);
+        self
+    }
+
+    /// As [`admin_socket`](Self::admin_socket), with the socket at another path, such as `/run/acme/keys.sock`: where
+    /// that of the store has more than 107 bytes, or its file system takes no sockets. The directory must be there, and
+    /// should be this user's alone. The command finds the path in the store's lock file.
+    pub fn admin_socket_at(mut self, path: impl Into<PathBuf>) -> Self {
+        self.admin = Some(AdminSocket::At(path.into()));
+        self
+    }
+
     /// The header that carries the key, `X-API-Key` if it is not set.
     pub fn header(mut self, name: impl Into<String>) -> Self {
         self.rule.set_header(name.into());
@@ -166,12 +200,21 @@ impl KeyStoreBuilder {
         if let Some(schedule) = &schedule {
             make_directory(&schedule.directory).map_err(|source| OpenError::io(&schedule.directory, source))?;
         }
-        open::open(options, path.as_ref()).map_err(|mut error| {
+        let admin = options.admin.clone();
+        let store = open::open(options, path.as_ref()).map_err(|mut error| {
             if let OpenError::Damaged { backup, .. } = &mut error {
                 *backup = schedule.as_ref().and_then(Schedule::newest_good);
             }
             error
-        })
+        })?;
+        if let Some(admin) = admin {
+            let socket = match admin {
+                AdminSocket::Inside => path.as_ref().join(crate::admin::SOCKET),
+                AdminSocket::At(path) => path,
+            };
+            store.listen(&socket)?;
+        }
+        Ok(store)
     }
 
     /// Opens a store that is gone when it is dropped, and is not synced to the disk: for tests and demos.
@@ -180,7 +223,11 @@ impl KeyStoreBuilder {
     /// [`OpenError::Config`] for options that do not fit each other, [`OpenError::Io`] if there is no room for
     /// temporary files.
     pub fn temporary(self) -> Result<KeyStore, OpenError> {
-        open::temporary(self.checked()?)
+        let options = self.checked()?;
+        if options.admin.is_some() {
+            return Err(OpenError::Config("admin_socket: a temporary store has no directory for a socket".into()));
+        }
+        open::temporary(options)
     }
 
     fn checked(self) -> Result<Self, OpenError> {

@@ -72,7 +72,7 @@ impl KeyStore {
 }
 
 /// A new key whose fields are checked.
-struct Draft {
+pub(super) struct Draft {
     key: NewKey,
     permissions: Vec<String>,
     not_before: Option<i64>,
@@ -80,7 +80,7 @@ struct Draft {
 }
 
 impl Inner {
-    fn draft(&self, key: NewKey) -> Result<Draft, StoreError> {
+    pub(super) fn draft(&self, key: NewKey) -> Result<Draft, StoreError> {
         bounds::owner(&key.owner)?;
         key.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&key.metadata)?;
@@ -98,7 +98,12 @@ impl Inner {
     }
 
     /// Gives a draft its id, times and secret.
-    fn realise(&self, draft: &Draft, writer: &mut Writer, disk: &Disk) -> Result<(ApiKey, Change), StoreError> {
+    pub(super) fn realise(
+        &self,
+        draft: &Draft,
+        writer: &mut Writer,
+        disk: &Disk,
+    ) -> Result<(ApiKey, Change), StoreError> {
         let now = self.time.now_ms();
         let expires_at = match draft.key.expires {
             Expires::Never => None,

@@ -1,14 +1,18 @@
 //! The store: keys on disk and in memory, and everything that can be asked of them.
 
+pub(crate) mod acting;
 mod backup;
 mod builder;
 mod commit;
 mod create;
 mod directory;
 mod disk;
+#[cfg(unix)]
+mod door;
 mod draft;
 mod events;
 mod evidence;
+mod examine;
 #[cfg(test)]
 mod failure_tests;
 mod flush;
@@ -25,6 +29,7 @@ mod salvage;
 mod schedule;
 mod stuck;
 mod tail;
+mod take_over;
 mod transfer;
 mod writer;
 
@@ -56,6 +61,7 @@ use schedule::Schedule;
 use writer::Writer;
 
 pub use builder::KeyStoreBuilder;
+pub(crate) use directory::LOCK;
 
 /// The store of a process: keys on disk in a directory of their own, and in memory for verification.
 ///
@@ -123,6 +129,10 @@ struct Opened {
 struct Life {
     inner: Arc<Inner>,
     keeper: Mutex<Option<JoinHandle<()>>>,
+    #[cfg(unix)]
+    door: Mutex<Option<door::Door>>,
+    /// A handle of the store's own threads: its end is not that of the store.
+    guest: bool,
 }
 
 static INSTALLED: OnceLock<KeyStore> = OnceLock::new();
@@ -151,10 +161,34 @@ impl KeyStore {
 
     fn start(inner: Inner) -> Result<Self, std::io::Error> {
         let inner = Arc::new(inner);
-        let life = Arc::new(Life { inner: inner.clone(), keeper: Mutex::default() });
+        let life = Arc::new(Life::new(inner.clone(), false));
         let keeper = keeper::start(inner)?;
         *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         Ok(Self(life))
+    }
+
+    /// A handle for a thread of the store's own, which is joined before the store is closed.
+    #[cfg(unix)]
+    fn guest(inner: &Arc<Inner>) -> Self {
+        Self(Arc::new(Life::new(inner.clone(), true)))
+    }
+
+    /// Lets operators in at this socket until the store is closed.
+    #[cfg(unix)]
+    fn listen(&self, socket: &Path) -> Result<(), OpenError> {
+        let door = door::Door::open(socket, &self.0.inner)?;
+        if let Some(Opened { lock: Some(lock), .. }) = self.0.inner.opened().as_ref()
+            && let Err(error) = crate::admin::Holder::write(lock, Some(door.path()))
+        {
+            tracing::warn!(%error, "the lock file does not say where the admin socket is");
+        }
+        *self.0.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(door);
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn listen(&self, _: &Path) -> Result<(), OpenError> {
+        Err(OpenError::Config("admin_socket: this system has no Unix sockets that tell who connects".into()))
     }
 
     /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.
@@ -408,6 +442,10 @@ impl Inner {
         self.backups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn keep_mark(&self) {
         if let Err(error) = self.sync_mark() {
             tracing::warn!(%error, "the commit mark is not on disk");
@@ -440,10 +478,24 @@ impl Inner {
 }
 
 impl Life {
+    fn new(inner: Arc<Inner>, guest: bool) -> Self {
+        Self {
+            inner,
+            keeper: Mutex::default(),
+            #[cfg(unix)]
+            door: Mutex::default(),
+            guest,
+        }
+    }
+
     fn end(&self) -> Result<(), StoreError> {
         let inner = &self.inner;
         // Held to the end: a second close returns when the first is done.
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(unix)]
+        if let Some(door) = self.door.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            door.close();
+        }
         inner.bell.end();
         if let Some(keeper) = keeper.take() {
             // It panicked if this fails; then there is nothing left to stop.
@@ -467,7 +519,7 @@ impl Life {
         // sled can panic when it is dropped on a disk that refuses.
         let dropped =
             quietly(|| drop(disk)).map_err(|panic| std::io::Error::other(format!("the database panicked: {panic}")));
-        let opened = inner.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let opened = inner.opened().take();
         if let Some(Opened { lock: Some(lock), database, .. }) = opened {
             let private = directory::make_all_private(&database);
             // A process forked a moment ago may hold the file, too; unlocking ends the lock for all.
@@ -481,6 +533,9 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
+        if self.guest {
+            return;
+        }
         if let Err(error) = self.end() {
             tracing::warn!(%error, "the key store closed, and its last times of use are not written");
         }

@@ -18,6 +18,7 @@ use crate::record::{Record, SecretEnd, record_hash};
 use crate::rights::Rights;
 
 use super::Inner;
+use super::acting;
 use super::backup::Taps;
 use super::commit::Pending;
 use super::disk::{Batch, Disk, Write, imported_digests};
@@ -98,7 +99,10 @@ impl Inner {
         let mut writer = self.writer();
         self.write_first_uses(&mut writer, disk);
         let (outcomes, took) = loop {
-            let changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
+            let mut changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
+            for change in changes.iter_mut().filter(|change| change.actor.is_none()) {
+                change.actor = acting::actor();
+            }
             let stage = self.stage(&mut writer, disk, &changes);
             let stage = stage.map_err(|error| self.doubt(self.cut_all(&changes, error)))?;
             // Before anything is taken away: nothing earlier of these keys may widen them again, or show a successor
