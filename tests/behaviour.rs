@@ -20,6 +20,8 @@ mod events;
 mod export;
 #[path = "behaviour/golden.rs"]
 mod golden;
+#[path = "behaviour/happened.rs"]
+mod happened;
 #[path = "behaviour/imported.rs"]
 mod imported;
 #[path = "behaviour/list.rs"]

@@ -28,6 +28,10 @@ pub(crate) fn name(text: &str) -> Result<(), StoreError> {
     line("name", text, 1, MAX_NAME, "1 to 128 bytes without control characters; leave it out for none")
 }
 
+pub(crate) fn actor(text: &str) -> Result<(), StoreError> {
+    line("actor", text, 1, MAX_NAME, "1 to 128 bytes without control characters")
+}
+
 pub(crate) fn reason(text: &str) -> Result<(), StoreError> {
     line("reason", text, 0, MAX_REASON, "at most 256 bytes without control characters")
 }

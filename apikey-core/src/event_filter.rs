@@ -14,6 +14,7 @@ use crate::key_id::KeyId;
 pub struct EventFilter {
     key: Option<KeyId>,
     kind: Option<String>,
+    actor: Option<String>,
     since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
     after: Option<u64>,
@@ -40,6 +41,12 @@ impl EventFilter {
     /// Events of this kind, one of [`EventKind::NAMES`].
     pub fn kind(mut self, name: impl Into<String>) -> Self {
         self.kind = Some(name.into());
+        self
+    }
+
+    /// Events of changes that this actor made ([`KeyStore::as_actor`](crate::KeyStore::as_actor)), exactly.
+    pub fn actor(mut self, actor: impl Into<String>) -> Self {
+        self.actor = Some(actor.into());
         self
     }
 
@@ -84,6 +91,7 @@ impl EventFilter {
     pub(crate) fn admits(&self, event: &Event) -> bool {
         self.key.is_none_or(|key| event.key() == Some(key))
             && self.kind.as_deref().is_none_or(|kind| event.kind().name() == kind)
+            && self.actor.as_deref().is_none_or(|actor| event.actor() == Some(actor))
             && self.since.is_none_or(|since| event.at() >= since)
             && self.until.is_none_or(|until| event.at() < until)
     }

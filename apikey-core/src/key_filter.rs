@@ -38,6 +38,7 @@ pub struct KeyFilter {
     permission: Option<String>,
     text: Option<String>,
     expiring_before: Option<DateTime<Utc>>,
+    idle_since: Option<DateTime<Utc>>,
     pub(crate) after: Option<KeyId>,
     limit: Option<usize>,
 }
@@ -82,6 +83,26 @@ impl KeyFilter {
         self
     }
 
+    /// Keys that were not used at this time or later. One that was never used counts from its creation. Revoked and
+    /// expired keys are among them, unless [`state`](Self::state) says otherwise. Uses are known to the second, also
+    /// those of the last moments; a crash may take up to 30 seconds of them, and
+    /// [`track_use(false)`](crate::KeyStoreBuilder::track_use) all.
+    ///
+    /// ```
+    /// use apikey_core::{KeyFilter, KeyState, KeyStore, NewKey};
+    /// use chrono::{TimeDelta, Utc};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// store.create(NewKey::for_owner("alice"))?;
+    /// let idle = KeyFilter::default().idle_since(Utc::now() - TimeDelta::days(90)).state(KeyState::Active);
+    /// assert!(store.list(&idle)?.keys.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn idle_since(mut self, time: DateTime<Utc>) -> Self {
+        self.idle_since = Some(time);
+        self
+    }
+
     /// Keys created after this one.
     pub fn after(mut self, id: KeyId) -> Self {
         self.after = Some(id);
@@ -109,6 +130,7 @@ impl KeyFilter {
             && self.state.is_none_or(|state| key.state(now) == state)
             && self.permission.as_deref().is_none_or(|permission| grants::give(key.permissions(), permission))
             && self.expiring_before.is_none_or(|time| key.expires_at().is_some_and(|end| end < time))
+            && self.idle_since.is_none_or(|time| key.last_used_at().unwrap_or(key.created_at()) < time)
             && self.text.as_deref().is_none_or(|text| mentions(key, text))
     }
 }

@@ -18,7 +18,6 @@ use crate::new_key::{CreatedKey, NewKey};
 use crate::quiet::quietly;
 use crate::requirement::Requirement;
 use crate::store::KeyStore;
-use crate::store::acting;
 use crate::transfer::ImportOptions;
 
 use super::frame::{self, MAX_FRAME};
@@ -31,14 +30,14 @@ const LINES: usize = MAX_FRAME / 4;
 /// Most keys that a session remembers of what it only checked.
 const MOST_CHECKED: usize = 4_000_000;
 
-/// Answers requests, for a store that this process has open. What it changes is done by its actor, as events tell.
+/// Answers requests, for a store that this process has open.
 ///
 /// ```
 /// use apikey_core::KeyStore;
 /// use apikey_core::admin::{Answer, NewKeyForm, Request, Session};
 ///
 /// let store = KeyStore::temporary()?;
-/// let mut session = Session::new(store.clone(), Some("operator"));
+/// let mut session = Session::new(store.as_actor("operator"));
 /// let form = NewKeyForm { owner: "alice".into(), ..NewKeyForm::default() };
 /// let Answer::Made(made) = session.ask(Request::Create(form)) else { panic!("no key was made") };
 /// assert!(store.verify(made.secret.expose_secret()).is_ok());
@@ -48,7 +47,6 @@ const MOST_CHECKED: usize = 4_000_000;
 #[derive(Debug)]
 pub struct Session {
     store: KeyStore,
-    actor: Option<String>,
     /// Set when the store is being closed: long work stops.
     ending: Arc<AtomicBool>,
     /// Keys that were checked, and would be there had they been imported.
@@ -56,20 +54,19 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session with this store. `actor` is who it is, such as `uid:1000`.
-    pub fn new(store: KeyStore, actor: Option<&str>) -> Self {
-        Self::ending(store, actor, Arc::default())
+    /// A session with the store of this handle. What it changes, the handle's [actor](KeyStore::as_actor) does.
+    pub fn new(store: KeyStore) -> Self {
+        Self::ending(store, Arc::default())
     }
 
-    pub(crate) fn ending(store: KeyStore, actor: Option<&str>, ending: Arc<AtomicBool>) -> Self {
-        Self { store, actor: actor.map(str::to_owned), ending, checked: HashSet::new() }
+    pub(crate) fn ending(store: KeyStore, ending: Arc<AtomicBool>) -> Self {
+        Self { store, ending, checked: HashSet::new() }
     }
 
     /// Does what is asked. Returns when it is on disk.
     pub fn ask(&mut self, request: Request) -> Answer {
-        let actor = self.actor.clone();
         // Damage can make the database panic.
-        let answer = quietly(|| acting::by(actor, || self.answer(request)));
+        let answer = quietly(|| self.answer(request));
         let answer = answer.unwrap_or_else(|panic| {
             Err(Fault::new(
                 FaultKind::Refused,

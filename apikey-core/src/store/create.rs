@@ -45,7 +45,7 @@ impl KeyStore {
         }
         let drafts = keys.into_iter().map(|key| self.inner().draft(key)).collect::<Result<Vec<_>, _>>()?;
         let mut tokens = Vec::new();
-        let outcomes = self.inner().change(|writer, disk| {
+        let outcomes = self.change(|writer, disk| {
             tokens.clear();
             let mut digests = HashSet::new();
             let mut changes = Vec::with_capacity(drafts.len());

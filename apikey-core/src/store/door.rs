@@ -177,8 +177,7 @@ impl Porter {
         let (inner, ending) = (self.inner.clone(), self.ending.clone());
         let shared = stream.try_clone()?;
         let guest = std::thread::Builder::new().name("apikey-admin".into()).spawn(move || {
-            let actor = format!("uid:{uid}");
-            let session = Session::ending(KeyStore::guest(&inner), Some(&actor), ending);
+            let session = Session::ending(KeyStore::guest(&inner).as_actor(format!("uid:{uid}")), ending);
             if let Err(error) = serve(&stream, session) {
                 tracing::debug!(%error, "an operator's connection ended");
             }

@@ -91,7 +91,7 @@ impl KeyStore {
     /// [`within`](KeyUpdate::within); [`StoreError::NotDurable`], [`StoreError::Io`], [`StoreError::Closed`].
     pub fn update(&self, id: KeyId, update: KeyUpdate) -> Result<KeyInfo, StoreError> {
         let fields = checked(&update)?;
-        let outcomes = self.inner().change(|_, disk| {
+        let outcomes = self.change(|_, disk| {
             if let Some(actor) = &update.within {
                 let held = disk.record(id.as_u128())?.map(|(record, _)| record.permissions).unwrap_or_default();
                 self.inner().cap(actor, disk, &held)?;
@@ -125,7 +125,7 @@ impl KeyStore {
     /// overlap; [`StoreError::Invalid`] for an overlap that is not positive; [`StoreError::NotDurable`],
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn rotate(&self, id: KeyId, overlap: Overlap) -> Result<CreatedKey, StoreError> {
-        self.inner().rotate(id, overlap, None)
+        self.rotate_as(id, overlap, None)
     }
 
     /// Rotates a key as far as `actor` may: each of the key's grants must be covered by one of the actor's, which
@@ -134,7 +134,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`rotate`](Self::rotate), and [`StoreError::Exceeds`].
     pub fn rotate_within(&self, id: KeyId, overlap: Overlap, actor: &VerifiedKey) -> Result<CreatedKey, StoreError> {
-        self.inner().rotate(id, overlap, Some(actor))
+        self.rotate_as(id, overlap, Some(actor))
     }
 
     /// Ends a key for good; its record stays. In force before anything is written, so that no verification that
@@ -148,7 +148,7 @@ impl KeyStore {
         let reason = reason.into();
         bounds::reason(&reason)?;
         let revoke = || self.inner().change_of(id.as_u128(), Action::Revoke { reason: reason.clone() });
-        self.inner().change(|_, _| Ok(vec![revoke()])).map(|_| ())
+        self.change(|_, _| Ok(vec![revoke()])).map(|_| ())
     }
 
     /// Revokes every key of an owner. How many were not revoked before.
@@ -166,7 +166,7 @@ impl KeyStore {
         let revoked_all = Cut { revoke: true, ..Cut::default() };
         loop {
             let mut last = None;
-            let outcomes = self.inner().change(|_, disk| {
+            let outcomes = self.change(|_, disk| {
                 let ids = disk.ids_of(owner, after).and_then(|ids| ids.take(CHUNK).collect::<Result<Vec<u128>, _>>());
                 let ids = ids.map_err(|error| self.inner().cut(vec![(Target::Owner(owner), revoked_all)], error))?;
                 last = ids.last().copied();
@@ -219,7 +219,7 @@ impl KeyStore {
                     }
                 }
             }
-            let outcomes = self.inner().change(|_, disk| {
+            let outcomes = self.change(|_, disk| {
                 let mut changes = Vec::new();
                 for id in &found {
                     if disk.record(*id)?.is_some_and(|(record, _)| over(&record)) {
@@ -237,34 +237,36 @@ impl KeyStore {
     }
 }
 
-impl Inner {
-    fn rotate(&self, id: KeyId, overlap: Overlap, actor: Option<&VerifiedKey>) -> Result<CreatedKey, StoreError> {
+impl KeyStore {
+    fn rotate_as(&self, id: KeyId, overlap: Overlap, actor: Option<&VerifiedKey>) -> Result<CreatedKey, StoreError> {
         let mut token = None;
         let outcomes = self.change(|writer, disk| {
             if let Some(actor) = actor {
                 let held = disk.record(id.as_u128())?.map(|(record, _)| record.permissions).unwrap_or_default();
-                self.cap(actor, disk, &held)?;
+                self.inner().cap(actor, disk, &held)?;
             }
             let body = Secret::generate()?.body(id);
             let digester = writer.digester();
-            let prefix = self.prefix().to_owned();
+            let prefix = self.inner().prefix().to_owned();
             token = Some(token::format(&prefix, &body));
             let secret = StoredSecret {
                 version: 0,
                 digest: digester.own(&body),
                 pepper: digester.pepper(),
                 form: SecretForm::Own { prefix },
-                created_at: self.time.now_ms(),
+                created_at: self.inner().time.now_ms(),
                 end: SecretEnd::Never,
                 used: false,
             };
-            Ok(vec![self.change_of(id.as_u128(), Action::Rotate { secret, overlap })])
+            Ok(vec![self.inner().change_of(id.as_u128(), Action::Rotate { secret, overlap })])
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after);
         let (Some(key), Some(after)) = (token, after) else { return Err(StoreError::NotFound(id)) };
-        Ok(CreatedKey { key, info: self.info_of(after)? })
+        Ok(CreatedKey { key, info: self.inner().info_of(after)? })
     }
+}
 
+impl Inner {
     pub(super) fn change_of(&self, id: u128, action: Action) -> Change {
         Change { id, at: self.time.now_ms(), actor: None, action }
     }

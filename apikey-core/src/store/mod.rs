@@ -1,6 +1,6 @@
 //! The store: keys on disk and in memory, and everything that can be asked of them.
 
-pub(crate) mod acting;
+mod actor;
 mod backup;
 mod builder;
 mod commit;
@@ -86,7 +86,7 @@ pub(crate) use directory::LOCK;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct KeyStore(Arc<Life>);
+pub struct KeyStore(Arc<Life>, actor::Actor);
 
 struct Inner {
     index: Index,
@@ -164,13 +164,13 @@ impl KeyStore {
         let life = Arc::new(Life::new(inner.clone(), false));
         let keeper = keeper::start(inner)?;
         *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
-        Ok(Self(life))
+        Ok(Self(life, None))
     }
 
     /// A handle for a thread of the store's own, which is joined before the store is closed.
     #[cfg(unix)]
     fn guest(inner: &Arc<Inner>) -> Self {
-        Self(Arc::new(Life::new(inner.clone(), true)))
+        Self(Arc::new(Life::new(inner.clone(), true)), None)
     }
 
     /// Lets operators in at this socket until the store is closed.

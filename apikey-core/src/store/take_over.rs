@@ -29,7 +29,7 @@ impl KeyStore {
         let drafts: Vec<_> = keys.into_iter().map(|key| self.inner().draft(key)).collect();
         let mut taken = Vec::new();
         let mut given = HashSet::new();
-        self.inner().change(|writer, disk| {
+        self.change(|writer, disk| {
             taken.clear();
             given.clear();
             let mut changes = Vec::new();

@@ -112,7 +112,7 @@ impl KeyStore {
                 }
             }
             if waiting.len() == CHUNK || at_end {
-                self.inner().import(std::mem::take(&mut waiting), *options, &mut report)?;
+                self.import_some(std::mem::take(&mut waiting), *options, &mut report)?;
             }
             if at_end {
                 report.refused.sort_by_key(|refused| refused.line);
@@ -143,18 +143,8 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
     }
 }
 
-impl Inner {
-    /// A key as a line, with its end. It is wiped: it may hold digests.
-    fn export_line(&self, disk: &Disk, record: Record, digests: bool) -> Result<Zeroizing<String>, StoreError> {
-        let secrets = digests.then(|| record.clone());
-        let info = self.info(disk, record)?;
-        let line = serde_json::to_string(&Exported::new(&info, secrets.as_ref())).map_err(std::io::Error::from)?;
-        let mut line = Zeroizing::new(line);
-        line.push('\n');
-        Ok(line)
-    }
-
-    fn import(
+impl KeyStore {
+    fn import_some(
         &self,
         lines: Vec<(u64, Record)>,
         options: ImportOptions,
@@ -171,14 +161,14 @@ impl Inner {
             for (line, record) in &lines {
                 let fits = match ids.contains(&record.id) {
                     true => Err(LineFault::Exists(KeyId::from_u128(record.id))),
-                    false => self.fits(record, writer, disk, &mut given),
+                    false => self.inner().fits(record, writer, disk, &mut given),
                 };
                 match fits {
                     Ok(()) => {
                         ids.insert(record.id);
                         taken.push((KeyId::from_u128(record.id), record.secrets.is_empty()));
                         let action = Action::Create(Box::new(record.clone()));
-                        changes.push(Change { id: record.id, at: self.time.now_ms(), actor: None, action });
+                        changes.push(Change { id: record.id, at: self.inner().time.now_ms(), actor: None, action });
                     }
                     Err(LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed))) => return Err(fault),
                     Err(fault) => refused.push(RefusedLine { line: *line, fault }),
@@ -196,6 +186,18 @@ impl Inner {
         report.awaiting_rotation.extend(taken.iter().filter(|(_, awaits)| *awaits).map(|(id, _)| *id));
         report.refused.append(&mut refused);
         Ok(())
+    }
+}
+
+impl Inner {
+    /// A key as a line, with its end. It is wiped: it may hold digests.
+    fn export_line(&self, disk: &Disk, record: Record, digests: bool) -> Result<Zeroizing<String>, StoreError> {
+        let secrets = digests.then(|| record.clone());
+        let info = self.info(disk, record)?;
+        let line = serde_json::to_string(&Exported::new(&info, secrets.as_ref())).map_err(std::io::Error::from)?;
+        let mut line = Zeroizing::new(line);
+        line.push('\n');
+        Ok(line)
     }
 
     /// Whether the store can take this record over.

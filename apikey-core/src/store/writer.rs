@@ -18,7 +18,6 @@ use crate::record::{Record, SecretEnd, record_hash};
 use crate::rights::Rights;
 
 use super::Inner;
-use super::acting;
 use super::backup::Taps;
 use super::commit::Pending;
 use super::disk::{Batch, Disk, Write, imported_digests};
@@ -91,6 +90,15 @@ impl Inner {
     /// durable and visible.
     pub(super) fn change(
         &self,
+        decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        self.change_as(None, decide)
+    }
+
+    /// The same, in the name of an actor.
+    pub(super) fn change_as(
+        &self,
+        actor: Option<&str>,
         mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let disk = self.disk()?;
@@ -100,8 +108,8 @@ impl Inner {
         self.write_first_uses(&mut writer, disk);
         let (outcomes, took) = loop {
             let mut changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
-            for change in changes.iter_mut().filter(|change| change.actor.is_none()) {
-                change.actor = acting::actor();
+            if let Some(actor) = actor {
+                changes.iter_mut().for_each(|change| change.actor = Some(actor.to_owned()));
             }
             let stage = self.stage(&mut writer, disk, &changes);
             let stage = stage.map_err(|error| self.doubt(self.cut_all(&changes, error)))?;

@@ -1,0 +1,115 @@
+//! Who did what, and which keys nobody uses.
+
+use apikey::{EventFilter, ImportOptions, KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, Overlap, StoreError};
+
+use crate::support::{alice, all, clocked, hours, info, ms, start};
+
+fn actors(store: &KeyStore) -> Vec<(String, Option<String>)> {
+    let page = store.events(&EventFilter::default()).unwrap();
+    let told = |event: &apikey::Event| (event.kind().name().to_owned(), event.actor().map(str::to_owned));
+    page.events.iter().map(told).collect()
+}
+
+#[test]
+fn every_change_names_the_actor_of_its_handle() {
+    let (plain, clock) = clocked();
+    let bot = plain.as_actor("deploy-bot");
+    let one = bot.create(alice()).unwrap();
+    let id = one.info.id();
+    bot.clone().update(id, KeyUpdate::new().name("ci")).unwrap();
+    let new = bot.rotate(id, Overlap::For(hours(1))).unwrap();
+    plain.verify(new.key.expose_secret()).unwrap();
+    bot.verify(new.key.expose_secret()).unwrap();
+    bot.as_actor("alice@example.org").revoke(id, "left").unwrap();
+    bot.revoke_owner("alice", "left").unwrap();
+    plain.create_many([alice(), alice()]).unwrap();
+    bot.revoke_owner("alice", "left").unwrap();
+    clock.advance(hours(48));
+    bot.purge(start() + hours(24)).unwrap();
+    let mut lines = Vec::new();
+    let other = KeyStore::temporary().unwrap();
+    other.create(alice()).unwrap();
+    other.export(&mut lines, &apikey::ExportOptions::default().digests(true)).unwrap();
+    bot.import(lines.as_slice(), &ImportOptions::default()).unwrap();
+
+    let told = actors(&plain);
+    let by = |kind: &str, actor: Option<&str>| (kind.to_owned(), actor.map(str::to_owned));
+    let bot = Some("deploy-bot");
+    let expected = [
+        by("created", bot),
+        by("updated", bot),
+        by("rotated", bot),
+        by("first_used", None),
+        by("revoked", Some("alice@example.org")),
+        by("created", None),
+        by("created", None),
+        by("revoked", bot),
+        by("revoked", bot),
+        by("purged", bot),
+        by("purged", bot),
+        by("purged", bot),
+    ];
+    // The store erases what ended by itself, whenever its thread comes by.
+    let own: Vec<_> = told.into_iter().filter(|(kind, _)| kind != "secrets_erased").collect();
+    assert_eq!(own[..expected.len()], expected);
+    assert_eq!(own[expected.len()..], [by("created", bot)], "an import");
+}
+
+#[test]
+fn an_actor_out_of_bounds_changes_nothing() {
+    let (store, _) = clocked();
+    let id = store.create(alice()).unwrap().info.id();
+    for actor in ["", &"x".repeat(129), "two\nlines"] {
+        let handle = store.as_actor(actor);
+        let refused = [
+            handle.create(alice()).map(|_| ()),
+            handle.revoke(id, ""),
+            handle.rotate(id, Overlap::None).map(|_| ()),
+            handle.update(id, KeyUpdate::new().disabled(true)).map(|_| ()),
+        ];
+        for refused in refused {
+            assert!(matches!(refused, Err(StoreError::Invalid { field: "actor", .. })), "{refused:?}");
+        }
+    }
+    assert_eq!(actors(&store).len(), 1);
+    store.as_actor("x".repeat(128)).revoke(id, "").unwrap();
+}
+
+#[test]
+fn events_can_be_asked_by_actor() {
+    let (store, _) = clocked();
+    store.create(alice()).unwrap();
+    let id = store.as_actor("bob").create(alice()).unwrap().info.id();
+    store.as_actor("bobby").revoke(id, "").unwrap();
+    let page = store.events(&EventFilter::default().actor("bob")).unwrap();
+    assert_eq!(page.events.iter().map(apikey::Event::number).collect::<Vec<_>>(), [2]);
+    assert_eq!(store.events(&EventFilter::default().actor("")).unwrap().events, []);
+}
+
+#[test]
+fn keys_nobody_uses_are_listed() {
+    let (store, clock) = clocked();
+    let [used, never, old] = [(); 3].map(|()| store.create(alice()).unwrap());
+    store.verify(old.key.expose_secret()).unwrap();
+    clock.advance(hours(10));
+    store.verify(used.key.expose_secret()).unwrap();
+    let late = store.create(alice()).unwrap();
+    let since = |time| {
+        let keys = all(&store, &KeyFilter::owner("alice").idle_since(time));
+        keys.iter().map(apikey::KeyInfo::id).collect::<Vec<KeyId>>()
+    };
+    assert_eq!(since(start()), []);
+    assert_eq!(since(start() + ms(1)), [never.info.id(), old.info.id()]);
+    assert_eq!(since(start() + hours(10)), [never.info.id(), old.info.id()]);
+    assert_eq!(
+        since(start() + hours(10) + ms(1)),
+        [used.info.id(), never.info.id(), old.info.id(), late.info.id()],
+        "never used counts from its creation"
+    );
+    // A rotation keeps the time of use, and the state is asked as everywhere.
+    store.rotate(used.info.id(), Overlap::None).unwrap();
+    assert_eq!(info(&store, &used).last_used_at(), Some(start() + hours(10)));
+    store.revoke(never.info.id(), "").unwrap();
+    let idle = KeyFilter::default().idle_since(start() + ms(1)).state(KeyState::Active);
+    assert_eq!(all(&store, &idle).iter().map(apikey::KeyInfo::id).collect::<Vec<_>>(), [old.info.id()]);
+}
