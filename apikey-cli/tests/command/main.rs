@@ -5,6 +5,8 @@ mod changes;
 mod keys;
 mod moving;
 mod secrets;
+#[cfg(target_os = "linux")]
+mod service;
 mod store;
 mod walk;
 

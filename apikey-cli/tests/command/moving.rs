@@ -27,8 +27,7 @@ fn raw_keys_are_taken_over_and_bad_lines_are_named_without_what_they_hold() {
         let done = place.fed(&lines, &import).with(1).hides(ONE).hides(TWO).hides("short-secret").hides(&admin);
         let done = done.hides("zzz").hides("ooo").hides("in the middle");
         let done = done.says("line 3: the secret is shorter than 20 bytes and may be guessed; --allow-weak");
-        let done =
-            done.says("line 5: a key with this digest is held already").says("line 6: a raw key is visible ASCII");
+        let done = done.says("line 5: the same key is given twice").says("line 6: a raw key is visible ASCII");
         let done =
             done.says("line 7: keys that do not have").says("line 8: invalid owner").says("line 9: it has more than");
         let done = done.says("line 10: it has more than three parts");

@@ -41,14 +41,7 @@ pub enum Answer {
     /// What came of an import.
     Imports(Imports),
     /// Lines of JSON.
-    Lines {
-        /// The lines, each with its end. They may hold digests.
-        lines: SecretText,
-        /// How many.
-        count: u64,
-        /// There may be more: ask again after this key.
-        next: Option<KeyId>,
-    },
+    Lines(Lines),
     /// A backup that was made.
     BackedUp(BackupReport),
 }
@@ -103,6 +96,17 @@ pub enum Verdict {
         /// Its text.
         text: String,
     },
+}
+
+/// Some keys as lines of JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    /// The lines, each with its end. They may hold digests.
+    pub lines: SecretText,
+    /// How many.
+    pub count: u64,
+    /// There may be more: ask again after this key.
+    pub next: Option<KeyId>,
 }
 
 /// What came of an import.

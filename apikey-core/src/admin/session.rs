@@ -21,12 +21,10 @@ use crate::store::KeyStore;
 use crate::transfer::ImportOptions;
 
 use super::frame::{self, MAX_FRAME};
-use super::{
-    Answer, Diagnosis, Fault, FaultKind, ForeignKeys, Imports, Made, RefusedEntry, Request, SecretText, Verdict,
-};
+use super::{Answer, Diagnosis, Fault, FaultKind, ForeignKeys, Imports, Lines, Made, RefusedEntry, Request, Verdict};
 
 /// How long the lines of one answer are: as JSON in JSON they may be twice that.
-const LINES: usize = MAX_FRAME / 4;
+const MOST_LINES: usize = MAX_FRAME / 4;
 /// Most keys that a session remembers of what it only checked.
 const MOST_CHECKED: usize = 4_000_000;
 
@@ -101,8 +99,8 @@ impl Session {
                 Answer::Imports(self.import_lines(lines.expose_secret(), check_only)?)
             }
             Request::Export { after, digests } => {
-                let part = store.export_part(after, digests, LINES)?;
-                Answer::Lines { lines: SecretText::from(part.lines), count: part.count, next: part.next }
+                let part = store.export_part(after, digests, MOST_LINES)?;
+                Answer::Lines(Lines { lines: part.lines.into(), count: part.count, next: part.next })
             }
             Request::Backup { path } if !path.is_absolute() => {
                 return Err(StoreError::invalid("path", &path.to_string_lossy(), "absolute paths").into());

@@ -104,7 +104,9 @@ impl KeyStore {
             let line = text.trim_ascii();
             if text.len() > MAX_LINE {
                 report.refused.push(RefusedLine { line: number, fault: LineFault::TooLong });
-                skip_line(&mut reader)?;
+                if !text.ends_with(b"\n") {
+                    skip_line(&mut reader)?;
+                }
             } else if !line.is_empty() {
                 match Line::parse(line).and_then(|line| line.record(self.inner().time.now_ms())) {
                     Ok(record) => waiting.push((number, record)),
