@@ -17,13 +17,13 @@ Exit codes:
   2  wrong arguments, or a field out of bounds
   3  there is no such key
   4  conflict: the key's state does not allow it, or a file is there already
-  5  the store is in use by another process
+  5  the store is in use by another process, which cannot be asked, or not for this
   6  there is no store, or it cannot be opened: damaged, newer, or no store at all
-  7  a file, the disk, standard input or output refused
+  7  a file, the disk, the service, standard input or output refused
 
 A secret goes to standard output alone, or to the file of --out, once. Everything else about it goes to standard error.";
 
-/// Makes and manages the keys of a store that no service has open
+/// Makes and manages the keys of a store, also while a service has it open
 #[derive(Debug, Parser)]
 #[command(name = "apikey", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {

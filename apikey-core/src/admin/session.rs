@@ -205,7 +205,8 @@ fn fitting<P: Serialize>(mut limit: usize, page: impl Fn(usize) -> Result<P, Fau
         if length + AROUND <= MAX_FRAME || limit <= 1 {
             return Ok(page);
         }
-        limit /= 2;
+        // As many as fit if all are as long as these, and a tenth less.
+        limit = (limit.saturating_mul(MAX_FRAME - MAX_FRAME / 10) / length).clamp(1, limit - 1);
     }
 }
 
