@@ -78,6 +78,8 @@ pub(crate) enum Command {
     Purge(Before),
     /// Delete events before a time, from the beginning of history on
     PurgeEvents(Before),
+    /// Measure verifications and creations on this machine, in a temporary store beside the given one
+    Bench(Bench),
     /// Print a script that completes this command in a shell
     Completions {
         /// Which shell
@@ -382,6 +384,16 @@ pub(crate) struct Before {
     /// The time, as 2027-01-31, or a span ago, as 365d
     #[arg(long, value_name = "TIME|SPAN", value_parser = moment::past)]
     pub(crate) before: DateTime<Utc>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// How many keys the temporary store has
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) keys: u16,
+    /// How long each of the three measurements takes
+    #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub(crate) time: std::time::Duration,
 }
 
 fn overlap(text: &str) -> Result<Overlap, String> {

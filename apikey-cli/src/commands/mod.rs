@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod bench;
 mod care;
 mod check;
 mod copies;
@@ -70,6 +71,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Events(events) => care::events(context, events),
         Command::Purge(before) => care::purge(context, before.before),
         Command::PurgeEvents(before) => care::purge_events(context, before.before),
+        Command::Bench(bench) => bench::bench(context, &bench),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::man(dir.as_deref()),
     }

@@ -153,6 +153,7 @@ fn completions_and_man_pages_name_every_command() {
         "events",
         "purge",
         "purge-events",
+        "bench",
         "completions",
         "man",
     ];

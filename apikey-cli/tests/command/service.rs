@@ -175,6 +175,8 @@ fn the_socket_may_be_elsewhere() {
     let long = place.path(&"x".repeat(100));
     let error = KeyStore::builder().admin_socket_at(&long).open(place.path("keys.db")).unwrap_err().to_string();
     assert!(error.contains("at most 107") && error.contains("admin_socket_at"), "{error}");
+    let deep = place.path(&format!("{}/keys.db", "d".repeat(100)));
+    assert!(KeyStore::builder().admin_socket(true).open(&deep).is_err() && !deep.exists());
     assert!(KeyStore::builder().admin_socket(true).temporary().unwrap_err().to_string().contains("temporary"));
 }
 

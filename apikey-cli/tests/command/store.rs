@@ -63,6 +63,23 @@ fn prefix_and_peppers_are_those_of_the_store() {
 }
 
 #[test]
+fn a_bench_leaves_the_store_and_its_place_as_they_were() {
+    let (place, _) = Place::with_store();
+    let service = KeyStore::open(place.path("keys.db")).unwrap();
+    let bench = ["bench", "--keys", "20", "--time", "20ms"];
+    let measured = place.json(&bench);
+    assert_eq!(measured["keys"], 20);
+    for rate in ["verifications_per_second", "verifications_per_second_on_all_threads", "create_p99_seconds"] {
+        assert!(measured[rate].as_f64().unwrap() > 0.0, "{measured}");
+    }
+    place.run(&bench).ok().shows("on one thread").shows("create, p99");
+    assert_eq!(service.health().durable, 1);
+    assert_eq!(std::fs::read_dir(place.path("")).unwrap().count(), 1);
+    place.run(&["--store", "no/such/place", "bench"]).with(7).says("no/such");
+    place.run(&["bench", "--time", "soon"]).with(2).says("soon");
+}
+
+#[test]
 fn the_exit_codes_stand_in_the_help() {
     let help = Place::new().run(&["--help"]).ok();
     for line in ["  0  done", "  1  the answer is no", "  5  the store is in use", "  7  a file, the disk"] {

@@ -200,20 +200,18 @@ impl KeyStoreBuilder {
         if let Some(schedule) = &schedule {
             make_directory(&schedule.directory).map_err(|source| OpenError::io(&schedule.directory, source))?;
         }
-        let admin = options.admin.clone();
+        let socket = options.admin.as_ref().map(|admin| match admin {
+            AdminSocket::Inside => path.as_ref().join(crate::admin::SOCKET),
+            AdminSocket::At(path) => path.clone(),
+        });
+        socket.as_deref().map_or(Ok(()), KeyStore::can_listen)?;
         let store = open::open(options, path.as_ref()).map_err(|mut error| {
             if let OpenError::Damaged { backup, .. } = &mut error {
                 *backup = schedule.as_ref().and_then(Schedule::newest_good);
             }
             error
         })?;
-        if let Some(admin) = admin {
-            let socket = match admin {
-                AdminSocket::Inside => path.as_ref().join(crate::admin::SOCKET),
-                AdminSocket::At(path) => path,
-            };
-            store.listen(&socket)?;
-        }
+        socket.as_deref().map_or(Ok(()), |socket| store.listen(socket))?;
         Ok(store)
     }
 

@@ -42,19 +42,8 @@ pub(super) struct Door {
 impl Door {
     /// Makes the socket and listens. The caller holds the store's lock.
     pub(super) fn open(path: &Path, inner: &Arc<Inner>) -> Result<Self, OpenError> {
-        if !cfg!(any(target_os = "linux", target_os = "android")) {
-            return Err(config("this system does not tell who connects to a socket (SO_PEERCRED)"));
-        }
         let refused = |source| OpenError::io(path, source);
-        let path = &std::path::absolute(path).map_err(refused)?;
-        let length = path.as_os_str().len();
-        if length > MAX_PATH {
-            return Err(config(&format!(
-                "the path {} has {length} bytes, and a Unix socket's has at most {MAX_PATH}: give a shorter one with \
-                 admin_socket_at",
-                path.display()
-            )));
-        }
+        let path = &absolute(path)?;
         remove_stale(path)?;
         let listener = UnixListener::bind(path).map_err(refused)?;
         // Until then others may connect, if the directory lets them; the porter sends them away.
@@ -86,6 +75,26 @@ impl Door {
         // It panicked if this fails; then there is nothing left to stop.
         let _ = self.porter.join();
     }
+}
+
+/// Whether there can be such a socket at all; asked before the store is opened, and maybe made.
+pub(super) fn check(path: &Path) -> Result<(), OpenError> {
+    if !cfg!(any(target_os = "linux", target_os = "android")) {
+        return Err(config("this system does not tell who connects to a socket (SO_PEERCRED)"));
+    }
+    let path = absolute(path)?;
+    match path.as_os_str().len() {
+        0..=MAX_PATH => Ok(()),
+        length => Err(config(&format!(
+            "the path {} has {length} bytes, and a Unix socket's has at most {MAX_PATH}: give a shorter one with \
+             admin_socket_at",
+            path.display()
+        ))),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, OpenError> {
+    std::path::absolute(path).map_err(|source| OpenError::io(path, source))
 }
 
 fn config(what: &str) -> OpenError {

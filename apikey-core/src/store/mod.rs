@@ -173,6 +173,11 @@ impl KeyStore {
         Self(Arc::new(Life::new(inner.clone(), true)), None)
     }
 
+    #[cfg(unix)]
+    fn can_listen(socket: &Path) -> Result<(), OpenError> {
+        door::check(socket)
+    }
+
     /// Lets operators in at this socket until the store is closed.
     #[cfg(unix)]
     fn listen(&self, socket: &Path) -> Result<(), OpenError> {
@@ -187,8 +192,13 @@ impl KeyStore {
     }
 
     #[cfg(not(unix))]
-    fn listen(&self, _: &Path) -> Result<(), OpenError> {
+    fn can_listen(_: &Path) -> Result<(), OpenError> {
         Err(OpenError::Config("admin_socket: this system has no Unix sockets that tell who connects".into()))
+    }
+
+    #[cfg(not(unix))]
+    fn listen(&self, socket: &Path) -> Result<(), OpenError> {
+        Self::can_listen(socket)
     }
 
     /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.
