@@ -255,6 +255,9 @@ pub(crate) struct Update {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
+    /// The lines hold what this issuer stored; says the form and the scheme at once
+    #[arg(long, value_enum, conflicts_with_all = ["form", "scheme"])]
+    pub(crate) from: Option<Issuer>,
     /// What the lines hold: keys, or the digests that their issuer stored, in hexadecimal
     #[arg(long, value_enum, default_value_t = Form::Raw)]
     pub(crate) form: Form,
@@ -276,6 +279,18 @@ pub(crate) struct Import {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Who issued keys, and hashed them in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Issuer {
+    /// SHA-256 of what follows the last `_`: its longTokenHash
+    PrefixedApiKey,
+    /// SHA-256 of what follows the first `|`: the column token of Laravel Sanctum's table
+    Sanctum,
+    /// `sha512$$` and SHA-512 of the whole key: the column hashed_key, since version 3
+    #[value(name = "djangorestframework-api-key")]
+    DjangoRestFramework,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

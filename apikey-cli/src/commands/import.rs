@@ -3,12 +3,12 @@
 use std::io::{self, BufRead, Read};
 
 use apikey_core::admin::{Entry, EntryForm, Expiry, ForeignKeys, Imports, RefusedEntry, Request, SecretText};
-use apikey_core::check_grant;
+use apikey_core::{ImportScheme, check_grant};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::Context;
-use crate::args::Import;
+use crate::args::{Import, Issuer};
 use crate::backend::Backend;
 use crate::failure::{Failure, in_options};
 use crate::out;
@@ -16,6 +16,8 @@ use crate::progress::Progress;
 
 /// Longer than a key, an owner and a name can be.
 const MAX_LINE: usize = 4096;
+/// How djangorestframework-api-key names its hash, and that it has no salt.
+const DJANGO: &str = "sha512$$";
 /// How many keys are made in one change, and how many bytes their lines have at most: as JSON they may be six times that,
 /// and what is the same for all is sent with them.
 const BATCH: usize = 1000;
@@ -90,9 +92,15 @@ fn read_all(store: &mut Backend, import: &Import, report: &mut Imports) -> Resul
 }
 
 fn keys(import: &Import, entries: Vec<Entry>) -> ForeignKeys {
+    let (form, scheme) = match import.from {
+        None => (import.form.into(), import.scheme.into()),
+        Some(Issuer::PrefixedApiKey) => (EntryForm::Sha256, ImportScheme::AfterLastUnderscore),
+        Some(Issuer::Sanctum) => (EntryForm::Sha256, ImportScheme::AfterPipe),
+        Some(Issuer::DjangoRestFramework) => (EntryForm::Sha512, ImportScheme::Whole),
+    };
     ForeignKeys {
-        form: import.form.into(),
-        scheme: import.scheme.into(),
+        form,
+        scheme,
         permissions: import.permissions.clone(),
         expiry: import.expires_in.map(Expiry::after),
         allow_weak: import.allow_weak,
@@ -104,7 +112,13 @@ fn keys(import: &Import, entries: Vec<Entry>) -> ForeignKeys {
 fn parse(number: u64, line: &[u8], import: &Import) -> Result<Entry, &'static str> {
     let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8")?;
     let mut parts = line.trim_end_matches(['\n', '\r']).split('\t');
-    let key = parts.next().unwrap_or_default().trim();
+    let mut key = parts.next().unwrap_or_default().trim();
+    if import.from == Some(Issuer::DjangoRestFramework) {
+        key = key.strip_prefix(DJANGO).ok_or(
+            "it is not `sha512$$` and 128 hexadecimal digits: older versions stored slow password hashes, which nobody \
+             can take over; version 3 replaces such a hash when its key is used",
+        )?;
+    }
     let given = |part: Option<&str>| part.map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned);
     let owner = given(parts.next()).or_else(|| import.owner.clone());
     let name = given(parts.next());

@@ -60,6 +60,26 @@ fn digests_are_taken_over_under_each_scheme() {
     place.fed("abc", &["import", "--form", "sha256", "--owner", "x"]).with(1).says("64 hexadecimal digits");
 }
 
+/// The real issuers are asked by tests/real-imports.
+#[test]
+fn what_issuers_stored_is_taken_over_by_their_name() {
+    let (place, _) = Place::with_store();
+    let secret = "0123456789abcdef0123456789";
+    let sha256 = hex(&Sha256::digest(secret));
+    let whole = format!("Ab3dEf5h.{secret}");
+    let sha512 = format!("sha512$${}", hex(&Sha512::digest(&whole)));
+    place.fed(&sha256, &["import", "--from", "prefixed-api-key", "--owner", "a"]).ok();
+    place.check(&format!("my_company_short_{secret}")).ok();
+    place.fed(hex(&Sha256::digest("another secret of sanctum")), &["import", "--from", "sanctum", "--owner", "a"]).ok();
+    place.check("7|another secret of sanctum").ok();
+    let django = ["import", "--from", "djangorestframework-api-key", "--owner", "a"];
+    place.fed(&sha512, &django).ok();
+    place.check(&whole).ok();
+    let slow = "pbkdf2_sha256$600000$salt$aGFzaA==";
+    place.fed(slow, &django).with(1).says("line 1: it is not `sha512$$`").hides(slow);
+    place.fed("x", &[&django[..], &["--scheme", "whole"]].concat()).with(2).says("--scheme");
+}
+
 #[test]
 fn many_keys_are_taken_over() {
     let (place, _) = Place::with_store();
