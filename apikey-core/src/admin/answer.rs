@@ -81,7 +81,7 @@ pub enum Verdict {
     /// It is.
     Good {
         /// Its key.
-        key: KeyInfo,
+        key: Box<KeyInfo>,
         /// The number of the secret that was presented.
         secret_version: u32,
         /// Whether it is an old one, whose successor is out.

@@ -152,7 +152,7 @@ impl Session {
         };
         Ok(match self.store.examine(token, &requirement) {
             Ok(verified) => Verdict::Good {
-                key: self.store.get(verified.id())?.ok_or(StoreError::NotFound(verified.id()))?,
+                key: Box::new(self.store.get(verified.id())?.ok_or(StoreError::NotFound(verified.id()))?),
                 secret_version: verified.secret_version(),
                 superseded: verified.superseded(),
                 superseded_until: verified.superseded_until(),
