@@ -46,6 +46,8 @@ mod reopen;
 mod restore;
 #[path = "behaviour/rotate.rs"]
 mod rotate;
+#[path = "behaviour/rotator.rs"]
+mod rotator;
 #[path = "behaviour/salvage.rs"]
 mod salvage;
 #[path = "behaviour/support.rs"]

@@ -10,5 +10,7 @@ mod client;
 mod layers;
 #[path = "http/refusals.rs"]
 mod refusals;
+#[path = "http/rotation.rs"]
+mod rotation;
 #[path = "http/wire.rs"]
 mod wire;

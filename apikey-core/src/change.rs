@@ -9,7 +9,9 @@ use chrono::TimeDelta;
 
 use crate::error::{Conflict, StoreError};
 use crate::event::EventKind;
-use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
+use crate::lifetime::Lifetime;
+use crate::pending;
+use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
 use crate::time;
 
 /// How long the old secret stays good when a key is rotated.
@@ -43,6 +45,22 @@ pub(crate) enum Action {
     FirstUse {
         version: u32,
     },
+    /// Adds a secret that waits for its delivery; see [`crate::pending`].
+    Stage {
+        secret: StoredSecret,
+        overlap_ms: Option<i64>,
+        /// Whether one that waits already may have been delivered.
+        doubtful: bool,
+    },
+    /// The secret of this version was delivered.
+    Promote {
+        version: u32,
+    },
+    /// Ends every secret of a key that leaked; the new one's version is set when it is applied.
+    Replace {
+        secret: StoredSecret,
+        reason: String,
+    },
     EraseEnded,
     Revoke {
         reason: String,
@@ -58,6 +76,8 @@ pub(crate) struct Fields {
     pub(crate) expires_at: Option<Option<i64>>,
     pub(crate) disabled: Option<bool>,
     pub(crate) metadata: BTreeMap<String, Option<String>>,
+    pub(crate) policy: Option<Option<StoredPolicy>>,
+    pub(crate) lifetime: Lifetime,
 }
 
 /// What a change makes of a record.
@@ -73,7 +93,7 @@ pub(crate) enum Applied {
 }
 
 impl Applied {
-    fn changed(after: Record, event: EventKind) -> Self {
+    pub(crate) fn changed(after: Record, event: EventKind) -> Self {
         Self::Changed { after: Some(Box::new(after)), event }
     }
 }
@@ -91,7 +111,16 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
         }),
         Action::Update(fields) => update(found?, fields),
         Action::Rotate { secret, overlap } => rotate(found?, secret, *overlap, change.at),
-        Action::FirstUse { version } => Ok(current.map_or(Applied::Unchanged, |record| first_use(record, *version))),
+        Action::FirstUse { version } => {
+            Ok(current.map_or(Applied::Unchanged, |record| first_use(record, *version, change.at)))
+        }
+        Action::Stage { secret, overlap_ms, doubtful } => {
+            pending::stage(found?, secret, *overlap_ms, *doubtful, change.at)
+        }
+        Action::Promote { version } => {
+            Ok(current.map_or(Applied::Unchanged, |record| pending::promote(record, *version, change.at, false)))
+        }
+        Action::Replace { secret, reason } => replace(found?, secret, reason),
         Action::EraseEnded => Ok(current.map_or(Applied::Unchanged, |record| erase_ended(record, change.at))),
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
         Action::Purge => {
@@ -134,6 +163,13 @@ fn update(record: &Record, fields: &Fields) -> Result<Applied, StoreError> {
             None => after.metadata.remove(name),
         };
     }
+    if let Some(policy) = fields.policy {
+        after.policy = policy;
+        named.push("rotation".to_owned());
+    }
+    if fields.expires_at.is_some() || fields.policy.is_some() {
+        fields.lifetime.check(&after)?;
+    }
     if !fields.metadata.is_empty() {
         crate::bounds::metadata(&after.metadata)?;
         named.push("metadata".to_owned());
@@ -152,7 +188,8 @@ fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) ->
     if record.expired(now) {
         return refused(Conflict::Expired);
     }
-    let mut live: Vec<StoredSecret> = record.live(now).cloned().collect();
+    // One that waits for its delivery makes way: nobody has used it, or it would be the current one.
+    let mut live: Vec<StoredSecret> = record.live(now).filter(|secret| !secret.is_pending()).cloned().collect();
     let end = match overlap {
         Overlap::None => {
             live.clear();
@@ -165,7 +202,7 @@ fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) ->
     if overlapping {
         let until = live.first().and_then(|older| match older.end {
             SecretEnd::At(end) => Some(time::from_ms(end)),
-            SecretEnd::FirstUse | SecretEnd::Never => None,
+            SecretEnd::FirstUse | SecretEnd::Never | SecretEnd::Pending { .. } => None,
         });
         if live.last().is_some_and(|newest| newest.used) {
             return refused(Conflict::Overlapping { until });
@@ -182,15 +219,33 @@ fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) ->
             (_, end) => end,
         };
     }
-    let version = record.version.checked_add(1).ok_or_else(|| {
-        StoreError::invalid("version", &record.version.to_string(), "4,294,967,295 rotations of one key")
-    })?;
+    let version = next_version(record)?;
     live.push(StoredSecret { version, ..secret.clone() });
     let after = Record { version, secrets: live, ..record.clone() };
     Ok(Applied::changed(after, EventKind::Rotated { version, ends: end }))
 }
 
-fn first_use(record: &Record, version: u32) -> Applied {
+/// A leak is answered also while the key is disabled or has expired: it may come back, the leaked secret must not.
+fn replace(record: &Record, secret: &StoredSecret, reason: &str) -> Result<Applied, StoreError> {
+    if record.revoked.is_some() {
+        return Err(StoreError::Conflict(Conflict::Revoked));
+    }
+    let version = next_version(record)?;
+    let secrets = vec![StoredSecret { version, ..secret.clone() }];
+    let after = Record { version, secrets, ..record.clone() };
+    Ok(Applied::changed(after, EventKind::Replaced { version, reason: reason.to_owned() }))
+}
+
+pub(crate) fn next_version(record: &Record) -> Result<u32, StoreError> {
+    record.version.checked_add(1).ok_or_else(|| {
+        StoreError::invalid("version", &record.version.to_string(), "4,294,967,295 rotations of one key")
+    })
+}
+
+fn first_use(record: &Record, version: u32, now: i64) -> Applied {
+    if record.secrets.iter().any(|secret| secret.version == version && secret.is_pending()) {
+        return pending::promote(record, version, now, true);
+    }
     let Some(at) = record.secrets.iter().position(|secret| secret.version == version && !secret.used) else {
         return Applied::Unchanged;
     };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::codec::CodecError;
 use crate::key_id::KeyId;
@@ -128,6 +128,21 @@ pub enum StoreError {
         /// What is allowed.
         allowed: &'static str,
     },
+    /// A key, or with a rotation policy each of its secrets, would live longer than the store allows
+    /// ([`max_lifetime`](crate::KeyStoreBuilder::max_lifetime)).
+    #[error(
+        "invalid {field} {value:?}: this store allows a secret to live {}, with its overlap; set an earlier end, or a \
+         rotation policy within that",
+        describe_span(*most)
+    )]
+    TooLong {
+        /// The field.
+        field: &'static str,
+        /// What was given.
+        value: String,
+        /// The longest life that is allowed.
+        most: TimeDelta,
+    },
     /// A grant breaks the grammar.
     #[error(transparent)]
     Permission(#[from] PermissionError),
@@ -186,6 +201,9 @@ pub enum Conflict {
     /// An imported key, or one with the same digest, is held already.
     #[error("a key with this digest is held already: {0}")]
     DigestHeld(KeyId),
+    /// Another rotator works on the store.
+    #[error("another rotator works on this store; a store has one at a time, so stop that first")]
+    Rotator,
     /// The same digest twice in one call.
     #[error("the same key is given twice in one call")]
     DigestTwice,
@@ -196,6 +214,13 @@ fn describe_end(until: &Option<DateTime<Utc>>) -> String {
         || "until the new one is used".into(),
         |until| format!("until {}", until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
     )
+}
+
+fn describe_span(span: TimeDelta) -> String {
+    match (span.num_days(), span.num_seconds()) {
+        (days, seconds) if days > 0 && seconds % 86_400 == 0 => format!("{days} days"),
+        _ => format!("{} seconds", span.as_seconds_f64()),
+    }
 }
 
 /// What an acting key lacks.
@@ -231,7 +256,7 @@ impl StoreError {
             Self::NotFound(_) => 404,
             Self::Conflict(_) => 409,
             Self::Exceeds(_) => 403,
-            Self::Invalid { .. } | Self::Permission(_) => 422,
+            Self::Invalid { .. } | Self::TooLong { .. } | Self::Permission(_) => 422,
             Self::NotDurable { .. } | Self::Io { .. } | Self::Closed => 503,
         }
     }

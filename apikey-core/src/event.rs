@@ -68,6 +68,28 @@ pub(crate) enum EventKind {
         records: u64,
         events: u64,
     },
+    /// A new secret of a key that rotates itself is good, and waits for its delivery.
+    Staged {
+        version: u32,
+        /// Secrets that waited before it, and are no more.
+        #[serde(with = "entries::list")]
+        ended: Vec<u32>,
+    },
+    /// A secret that waited has become the current one.
+    Promoted {
+        version: u32,
+        /// When the one before ends.
+        end: crate::record::SecretEnd,
+        #[serde(with = "entries::list")]
+        ended: Vec<u32>,
+        /// By its first use, and not by its delivery.
+        used: bool,
+    },
+    /// The key leaked: every secret ended, and a new one was made.
+    Replaced {
+        version: u32,
+        reason: String,
+    },
 }
 
 /// Where history stands: written with every event, in the same transaction.
@@ -136,6 +158,25 @@ mod tests {
         let head = Head { number: 8, digest: [1; 32], records: 2, sum: u128::MAX, last_id: 1 << 100 };
         all.extend(encode(&head).unwrap());
         assert_eq!(all, include_bytes!("../golden/events-v1.bin"));
+    }
+
+    /// The kinds of automatic rotation; written by version 0.1.0.
+    #[test]
+    fn golden_bytes_of_rotation() {
+        let kinds = [
+            EventKind::Staged { version: 300, ended: vec![2, 299] },
+            EventKind::Promoted { version: 300, end: SecretEnd::At(5), ended: vec![3], used: true },
+            EventKind::Promoted { version: 4, end: SecretEnd::FirstUse, ended: vec![], used: false },
+            EventKind::Replaced { version: 5, reason: "leaked".into() },
+        ];
+        let mut all = Vec::new();
+        for (number, kind) in (1..).zip(kinds) {
+            let event = Event { number, at: 1, actor: None, key: 7, kind, previous: [9; 32], pepper: 0 };
+            let frame = encode(&event).unwrap();
+            assert_eq!(decode::<Event>(&frame).unwrap(), event);
+            all.extend(frame);
+        }
+        assert_eq!(all, include_bytes!("../golden/events-v1-rotation.bin"));
     }
 
     /// Kinds that came after the first ones, and the checkpoint; written by version 0.1.0.

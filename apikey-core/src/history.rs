@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use crate::event;
 use crate::key_id::KeyId;
 use crate::key_info::OverlapEnd;
-use crate::record::SecretEnd;
 use crate::time::from_ms;
 
 /// One change of the store, as its history tells it. It serialises, and holds neither secret nor digest.
@@ -80,6 +79,31 @@ pub enum EventKind {
         /// How many events were.
         events: u64,
     },
+    /// A key that rotates itself got a new secret, which is good, and waits for its delivery.
+    Staged {
+        /// The number of the new secret.
+        version: u32,
+        /// The numbers of secrets that waited before it, and have ended.
+        ended: Vec<u32>,
+    },
+    /// A secret that waited was delivered, or used, and is the current one.
+    Promoted {
+        /// The number of the secret.
+        version: u32,
+        /// When the one before ends.
+        overlap: Option<OverlapEnd>,
+        /// The numbers of other secrets that waited, and have ended.
+        ended: Vec<u32>,
+        /// Whether it was used before its delivery was confirmed.
+        used: bool,
+    },
+    /// A key leaked: every secret ended at once, and a new one was made.
+    Replaced {
+        /// The number of the new secret.
+        version: u32,
+        /// Why, as given.
+        reason: String,
+    },
 }
 
 impl Event {
@@ -126,7 +150,7 @@ impl Event {
 
 impl EventKind {
     /// The names of all kinds, as [`name`](Self::name) gives them.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 14] = [
         "created",
         "imported",
         "updated",
@@ -138,6 +162,9 @@ impl EventKind {
         "restored",
         "reapplied",
         "salvaged",
+        "staged",
+        "promoted",
+        "replaced",
     ];
 
     fn new(kind: event::EventKind) -> Self {
@@ -146,14 +173,7 @@ impl EventKind {
             Stored::Created => Self::Created,
             Stored::Imported => Self::Imported,
             Stored::Updated(fields) => Self::Updated { fields },
-            Stored::Rotated { version, ends } => Self::Rotated {
-                version,
-                overlap: match ends {
-                    Some(SecretEnd::At(end)) => Some(OverlapEnd::At(from_ms(end))),
-                    Some(SecretEnd::FirstUse) => Some(OverlapEnd::FirstUse),
-                    Some(SecretEnd::Never) | None => None,
-                },
-            },
+            Stored::Rotated { version, ends } => Self::Rotated { version, overlap: ends.and_then(OverlapEnd::of) },
             Stored::FirstUsed { version } => Self::FirstUsed { version },
             Stored::SecretsErased => Self::SecretsErased,
             Stored::Revoked { reason } => Self::Revoked { reason },
@@ -163,14 +183,20 @@ impl EventKind {
                 Self::Reapplied { revoked, disabled, ended, narrowed }
             }
             Stored::Salvaged { records, events } => Self::Salvaged { records, events },
+            Stored::Staged { version, ended } => Self::Staged { version, ended },
+            Stored::Promoted { version, end, ended, used } => {
+                Self::Promoted { version, overlap: OverlapEnd::of(end), ended, used }
+            }
+            Stored::Replaced { version, reason } => Self::Replaced { version, reason },
         }
     }
 
     /// Its name, as it serialises: `revoked`.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        let [created, imported, updated, rotated, used, erased, revoked, purged, restored, reapplied, salvaged] =
+        let [created, imported, updated, rotated, used, erased, revoked, purged, restored, reapplied, salvaged, ..] =
             Self::NAMES;
+        let [.., staged, promoted, replaced] = Self::NAMES;
         match self {
             Self::Created => created,
             Self::Imported => imported,
@@ -183,6 +209,9 @@ impl EventKind {
             Self::Restored { .. } => restored,
             Self::Reapplied { .. } => reapplied,
             Self::Salvaged { .. } => salvaged,
+            Self::Staged { .. } => staged,
+            Self::Promoted { .. } => promoted,
+            Self::Replaced { .. } => replaced,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base62;
 use crate::key_id::KeyId;
 use crate::record::{Record, SecretEnd, SecretForm};
+use crate::rotation_policy::Rotation;
 use crate::time::from_ms;
 
 /// What is known of a key. It serialises, and holds neither secret nor digest.
@@ -26,6 +27,7 @@ pub struct KeyInfo {
     last_used_at: Option<DateTime<Utc>>,
     version: u32,
     overlap: Option<OverlapEnd>,
+    rotation: Option<Rotation>,
     hint: String,
 }
 
@@ -60,6 +62,16 @@ pub enum OverlapEnd {
     FirstUse,
 }
 
+impl OverlapEnd {
+    pub(crate) fn of(end: SecretEnd) -> Option<Self> {
+        match end {
+            SecretEnd::At(end) => Some(Self::At(from_ms(end))),
+            SecretEnd::FirstUse => Some(Self::FirstUse),
+            SecretEnd::Never | SecretEnd::Pending { .. } => None,
+        }
+    }
+}
+
 /// How a key stands at a time. Where several hold, the first in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -80,16 +92,14 @@ pub enum KeyState {
 impl KeyInfo {
     pub(crate) fn new(record: Record, last_used: Option<i64>, now: i64) -> Self {
         let id = KeyId::from_u128(record.id);
-        let older = record.live(now).rev().nth(1).map(|secret| secret.end);
+        let overlap = record.live(now).rev().skip(1).find_map(|secret| OverlapEnd::of(secret.end));
+        let rotation = Rotation::of(&record);
         let hint = hint(&record);
         Self {
             id,
             hint,
-            overlap: match older {
-                Some(SecretEnd::At(end)) => Some(OverlapEnd::At(from_ms(end))),
-                Some(SecretEnd::FirstUse) => Some(OverlapEnd::FirstUse),
-                Some(SecretEnd::Never) | None => None,
-            },
+            overlap,
+            rotation,
             owner: record.owner,
             name: record.name,
             permissions: record.permissions,
@@ -180,6 +190,12 @@ impl KeyInfo {
     #[must_use]
     pub fn overlap(&self) -> Option<OverlapEnd> {
         self.overlap
+    }
+
+    /// By what policy it rotates itself, and when it is due; `None` if it does not.
+    #[must_use]
+    pub fn rotation(&self) -> Option<Rotation> {
+        self.rotation
     }
 
     /// Prefix and the last 4 characters of the id, such as `ak_…r7JX`: to tell keys apart on a screen.

@@ -12,7 +12,8 @@ use crate::imported::{ImportForm, ImportHash, ImportScheme, from_hex};
 use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
 use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
-use crate::time::{checked_ms, from_ms};
+use crate::rotation_policy::RotationLine;
+use crate::time::{LAST_MS, checked_ms, from_ms};
 use crate::transfer::LineFault;
 
 /// Most live secrets of a key.
@@ -55,6 +56,7 @@ pub(crate) struct Line {
     version: Option<u32>,
     #[serde(default)]
     secrets: Vec<SecretLine>,
+    rotation: Option<RotationLine>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +109,8 @@ enum HashLine {
 enum EndLine {
     At(DateTime<Utc>),
     FirstUse,
+    /// It waits for its delivery; how long its predecessor is good from then on.
+    Pending(Option<i64>),
 }
 
 impl SecretLine {
@@ -134,6 +138,7 @@ impl SecretLine {
                 SecretEnd::Never => None,
                 SecretEnd::At(end) => Some(EndLine::At(from_ms(end))),
                 SecretEnd::FirstUse => Some(EndLine::FirstUse),
+                SecretEnd::Pending { overlap_ms } => Some(EndLine::Pending(overlap_ms)),
             },
             used: secret.used,
         }
@@ -163,6 +168,10 @@ impl SecretLine {
                 None => SecretEnd::Never,
                 Some(EndLine::At(end)) => SecretEnd::At(checked_ms("ends", end)?),
                 Some(EndLine::FirstUse) => SecretEnd::FirstUse,
+                Some(EndLine::Pending(overlap_ms)) if overlap_ms.is_none_or(|span| (1..=LAST_MS).contains(&span)) => {
+                    SecretEnd::Pending { overlap_ms }
+                }
+                Some(EndLine::Pending(_)) => return Err(LineFault::Secrets),
             },
             used: self.used,
         })
@@ -216,7 +225,7 @@ impl Line {
             version,
             secrets,
             used_before: ms("last_used_at", self.last_used_at)?,
-            policy: None,
+            policy: self.rotation.map(|rotation| rotation.stored()).transpose()?,
             limit: None,
             networks: Vec::new(),
         })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::rotation_policy::RotationPolicy;
 use crate::verified::VerifiedKey;
 
 /// A change of a key's fields; what is not named stays. The bounds are those of [`NewKey`](crate::NewKey).
@@ -26,6 +27,7 @@ pub struct KeyUpdate {
     pub(crate) disabled: Option<bool>,
     pub(crate) metadata: BTreeMap<String, Option<String>>,
     pub(crate) within: Option<VerifiedKey>,
+    pub(crate) rotation: Option<Option<RotationPolicy>>,
 }
 
 impl KeyUpdate {
@@ -73,6 +75,18 @@ impl KeyUpdate {
     /// Takes an entry of metadata away, if it is there.
     pub fn without_metadata(mut self, name: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), None);
+        self
+    }
+
+    /// The key rotates by this policy from now on; it is due `every` after its current secret was made.
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.rotation = Some(Some(policy));
+        self
+    }
+
+    /// The key rotates no more by itself. A new secret that waits for its delivery is still delivered.
+    pub fn no_rotation(mut self) -> Self {
+        self.rotation = Some(None);
         self
     }
 

@@ -27,11 +27,13 @@ mod key_id;
 mod key_info;
 mod key_line;
 mod key_update;
+mod lifetime;
 #[cfg(feature = "measure")]
 #[doc(hidden)]
 pub mod measure;
 mod memo;
 mod new_key;
+mod pending;
 mod permission;
 mod quiet;
 mod record;
@@ -39,6 +41,8 @@ mod refusal;
 mod requirement;
 mod restore;
 mod rights;
+mod rotation_policy;
+pub mod sink;
 mod store;
 mod time;
 mod token;
@@ -67,10 +71,14 @@ pub use permission::{
 pub use refusal::{HeaderRule, Presented, Refusal, Render};
 pub use requirement::{Need, Requirement};
 pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};
+pub use rotation_policy::{Rotation, RotationPolicy};
+pub use sink::{Delivery, Held, SecretSink, SinkError};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use store::fuzzing;
-pub use store::{KeyStore, KeyStoreBuilder};
+pub use store::{
+    ExpiryWarning, FailedDelivery, KeyStore, KeyStoreBuilder, Rotator, RotatorHandle, RunReport, SkippedRotation,
+};
 pub use time::{Clock, ManualClock};
 pub use token::ApiKey;
 pub use transfer::{ExportOptions, ImportOptions, ImportReport, LineFault, RefusedLine};

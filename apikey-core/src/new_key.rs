@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::imported::{ImportScheme, Imported};
 use crate::key_info::KeyInfo;
+use crate::rotation_policy::RotationPolicy;
 use crate::token::ApiKey;
 use crate::verified::VerifiedKey;
 
@@ -34,6 +35,7 @@ pub struct NewKey {
     pub(crate) imported: Option<(Imported, ImportScheme)>,
     pub(crate) allow_weak: bool,
     pub(crate) within: Option<VerifiedKey>,
+    pub(crate) rotation: Option<Option<RotationPolicy>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,7 @@ impl NewKey {
             imported: None,
             allow_weak: false,
             within: None,
+            rotation: None,
         }
     }
 
@@ -117,6 +120,19 @@ impl NewKey {
     /// Takes an imported raw key whose secret has fewer than 20 bytes.
     pub fn allow_weak(mut self) -> Self {
         self.allow_weak = true;
+        self
+    }
+
+    /// The key gets a new secret every so often, from a [`Rotator`](crate::Rotator). In place of the store's
+    /// [`default_rotation`](crate::KeyStoreBuilder::default_rotation).
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.rotation = Some(Some(policy));
+        self
+    }
+
+    /// The key does not rotate by itself, whatever the store's default is.
+    pub fn no_rotation(mut self) -> Self {
+        self.rotation = Some(None);
         self
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct Record {
     pub(crate) revoked: Option<Revocation>,
     /// The number of the newest secret; the first is 1.
     pub(crate) version: u32,
-    /// The live secrets, oldest first: at most two. The format takes more.
+    /// The live secrets, oldest first: at most two, and a third while a delivery is in doubt. The format takes more.
     #[serde(with = "entries::list")]
     pub(crate) secrets: Vec<StoredSecret>,
     /// Last known time of use before the current secrets.
@@ -80,12 +80,19 @@ pub(crate) enum SecretEnd {
     At(i64),
     /// It is superseded, and good until its successor is used.
     FirstUse,
+    /// It is not the current one yet: it waits for its delivery, see [`crate::pending`]. How long its predecessor stays
+    /// good from then on; `None`: until its first use.
+    ///
+    /// A variant here, and not a field beside: records have no room for one, and bytes without it stay what they were. The
+    /// overlap is in it, so that what was staged ends as it began, whatever becomes of the policy.
+    Pending { overlap_ms: Option<i64> },
 }
 
-/// Automatic rotation; no version sets it yet, every version keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Automatic rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredPolicy {
     pub(crate) every_ms: i64,
+    /// `None`: until the first use of the successor.
     pub(crate) overlap_ms: Option<i64>,
 }
 
@@ -103,7 +110,7 @@ pub(crate) fn record_hash(frame: &[u8]) -> u128 {
 }
 
 impl Record {
-    /// The secrets that are good at `now`, oldest first; the last is the current one.
+    /// The secrets that are good at `now`, oldest first; the last that is not pending is the current one.
     pub(crate) fn live(&self, now: i64) -> impl DoubleEndedIterator<Item = &StoredSecret> {
         self.secrets.iter().filter(move |secret| secret.is_live(now))
     }
@@ -114,6 +121,15 @@ impl Record {
 }
 
 impl StoredSecret {
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self.end, SecretEnd::Pending { .. })
+    }
+
+    /// Whether it has a successor, and an end or a condition for one.
+    pub(crate) fn is_superseded(&self) -> bool {
+        matches!(self.end, SecretEnd::At(_) | SecretEnd::FirstUse)
+    }
+
     pub(crate) fn is_live(&self, now: i64) -> bool {
         !matches!(self.end, SecretEnd::At(end) if end <= now)
     }
@@ -182,6 +198,21 @@ mod tests {
         let golden = include_bytes!("../golden/record-v1.bin");
         assert_eq!(encode(&full()).unwrap(), golden);
         assert_eq!(decode::<Record>(golden).unwrap(), full());
+    }
+
+    /// What version 0.1.0 writes for a secret that waits for its delivery: the end of a secret, in its two forms.
+    #[test]
+    fn golden_bytes_of_pending() {
+        let ends = |end: SecretEnd| {
+            let mut record = full();
+            record.secrets[1].end = end;
+            let frame = encode(&record).unwrap();
+            assert_eq!(decode::<Record>(&frame).unwrap(), record);
+            frame
+        };
+        let mut all = ends(SecretEnd::Pending { overlap_ms: Some(86_400_000) });
+        all.extend(ends(SecretEnd::Pending { overlap_ms: None }));
+        assert_eq!(all, include_bytes!("../golden/record-v1-pending.bin"));
     }
 
     #[test]

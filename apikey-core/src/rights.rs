@@ -4,7 +4,7 @@ use crate::digest::Digest;
 use crate::grants;
 use crate::imported::ImportForm;
 use crate::intern::{Full, GRANTS, OWNERS};
-use crate::record::{Record, SecretEnd, SecretForm};
+use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
 
 #[derive(Clone)]
 pub(crate) struct Rights {
@@ -46,8 +46,8 @@ impl Rights {
 
     fn with_owner(record: &Record, owner: u32) -> Result<Self, Full> {
         let secrets = record.secrets.iter().enumerate().map(|(at, secret)| {
-            let older = at.checked_sub(1).and_then(|older| record.secrets.get(older));
-            let unused = !secret.used && older.is_some();
+            let older = record.secrets.get(..at).unwrap_or_default();
+            let unused = !secret.used && (!older.is_empty() || secret.is_pending());
             SecretRights {
                 digest: secret.digest,
                 pepper: secret.pepper,
@@ -58,7 +58,7 @@ impl Rights {
                 version: secret.version,
                 end: secret.end,
                 unused,
-                ends: older.filter(|older| unused && older.end == SecretEnd::FirstUse).map(|older| older.digest),
+                ends: ended_by(secret, older).filter(|_| unused).map(|older| older.digest),
             }
         });
         Ok(Self {
@@ -110,5 +110,15 @@ impl Rights {
 
     pub(crate) fn digests(&self) -> Vec<Digest> {
         self.secrets.iter().map(|secret| secret.digest).collect()
+    }
+}
+
+/// The older secret that the first use of this one ends.
+fn ended_by<'r>(secret: &StoredSecret, older: &'r [StoredSecret]) -> Option<&'r StoredSecret> {
+    match secret.end {
+        // A use makes it the current one, and begins the overlap that it was staged with.
+        SecretEnd::Pending { overlap_ms: None } => older.iter().rfind(|older| !older.is_pending()),
+        SecretEnd::Pending { overlap_ms: Some(_) } => None,
+        _ => older.last().filter(|older| older.end == SecretEnd::FirstUse),
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Role {
     Damaged { plan: PathBuf, first: usize },
     /// Holds the store open.
     Holds { store: PathBuf },
+    /// Rotates keys into a directory without end.
+    Rotates { root: PathBuf },
     /// Works while the disk refuses.
     Refused { scene: String, store: PathBuf, at: usize, seed: u64 },
 }
@@ -54,6 +56,7 @@ pub(crate) fn plays() -> bool {
             println!("\nchild: open");
             let _ = std::io::stdin().read_line(&mut String::new());
         }
+        Role::Rotates { root } => crate::rotate::play(&root),
         Role::Refused { scene, store, at, seed } => crate::refuse::play(&scene, &store, at, seed),
     }
     true

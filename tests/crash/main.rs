@@ -5,6 +5,7 @@
 //! APIKEY_CUTS=3000    cargo test --test crash power -- --nocapture
 //! APIKEY_DAMAGES=1000 cargo test --test crash damage -- --nocapture
 //! APIKEY_REFUSALS=all cargo test --test crash refuse -- --nocapture
+//! APIKEY_ROTATIONS=200 cargo test --test crash rotate -- --nocapture
 //! ```
 //!
 //! Each prints its seed; `APIKEY_SEED=<number>` runs it again. `docs/durability.md` says what is promised.
@@ -27,5 +28,6 @@ mod power;
 mod random;
 mod recording;
 mod refuse;
+mod rotate;
 mod shim;
 mod work;

@@ -122,6 +122,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "owner",
         "permissions",
         "revoked",
+        "rotation",
         "state",
         "version",
     ];

@@ -12,6 +12,7 @@ use crate::health::Health;
 use crate::key_filter::Page;
 use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
+use crate::store::RunReport;
 
 use super::{Fault, SecretText};
 
@@ -44,6 +45,8 @@ pub enum Answer {
     Lines(Lines),
     /// A backup that was made.
     BackedUp(BackupReport),
+    /// What was due.
+    Run(RunReport),
 }
 
 /// A key that was made or rotated: the one time that its secret can be read.

@@ -47,7 +47,7 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::NotFound(_) => FaultKind::NotFound,
-            StoreError::Invalid { .. } | StoreError::Permission(_) => FaultKind::Invalid,
+            StoreError::Invalid { .. } | StoreError::Permission(_) | StoreError::TooLong { .. } => FaultKind::Invalid,
             StoreError::Conflict(_) | StoreError::Exceeds(_) => FaultKind::Conflict,
             StoreError::NotDurable { .. } | StoreError::Io { .. } | StoreError::Closed => FaultKind::Refused,
         };

@@ -28,6 +28,8 @@ pub use client::{Client, ConnectError};
 pub use fault::{Fault, FaultKind};
 pub use frame::{MAX_FRAME, PROTOCOL};
 pub use holder::Holder;
-pub use request::{Entry, EntryForm, Expiry, ForeignKeys, NewKeyForm, OverlapForm, Request, UpdateForm};
+pub use request::{
+    Entry, EntryForm, Expiry, ForeignKeys, NewKeyForm, OverlapForm, Request, RotationForm, SinkForm, UpdateForm,
+};
 pub use secret_text::SecretText;
 pub use session::Session;

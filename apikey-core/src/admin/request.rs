@@ -13,6 +13,7 @@ use crate::key_filter::KeyFilter;
 use crate::key_id::KeyId;
 use crate::key_update::KeyUpdate;
 use crate::new_key::NewKey;
+use crate::rotation_policy::RotationPolicy;
 
 use super::SecretText;
 
@@ -92,6 +93,11 @@ pub enum Request {
     },
     /// A page of what happened, which may be shorter than was asked: [`Answer::Events`](super::Answer::Events).
     Events(EventFilter),
+    /// Rotations that are due, and what goes with them: [`Answer::Run`](super::Answer::Run).
+    RunDue {
+        /// Where new secrets go.
+        to: SinkForm,
+    },
     /// Records that are not needed any more are deleted: [`Answer::Count`](super::Answer::Count).
     Purge {
         /// Of keys that were revoked, or expired, before this time.
@@ -124,6 +130,7 @@ impl Request {
             Self::Export { .. } => "export",
             Self::Backup { .. } => "backup",
             Self::Events(_) => "events",
+            Self::RunDue { .. } => "run_due",
             Self::Purge { .. } => "purge",
             Self::PurgeEvents { .. } => "purge_events",
         }
@@ -146,6 +153,42 @@ pub struct NewKeyForm {
     pub not_before: Option<DateTime<Utc>>,
     /// When it ends.
     pub expiry: Option<Expiry>,
+    /// By what policy it rotates itself.
+    pub rotation: Option<RotationForm>,
+}
+
+/// How a key rotates itself, as [`RotationPolicy`] has it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotationForm {
+    /// The milliseconds between two rotations.
+    pub every_ms: i64,
+    /// How long the old secret stays good, if that is said.
+    pub overlap: Option<OverlapForm>,
+}
+
+impl From<RotationForm> for RotationPolicy {
+    fn from(form: RotationForm) -> Self {
+        let policy = Self::every(span(form.every_ms));
+        form.overlap.map_or(policy, |overlap| policy.overlap(overlap.into()))
+    }
+}
+
+/// Where new secrets are delivered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SinkForm {
+    /// Into a file for each key in this directory, by its whole path: a
+    /// [`DirectorySink`](crate::sink::DirectorySink).
+    Directory(PathBuf),
+    /// To the standard input of a program: a [`CommandSink`](crate::sink::CommandSink).
+    Command {
+        /// The program.
+        program: PathBuf,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
 }
 
 /// When a new key ends.
@@ -182,6 +225,9 @@ impl From<NewKeyForm> for NewKey {
         if let Some(start) = form.not_before {
             new = new.not_before(start);
         }
+        if let Some(rotation) = form.rotation {
+            new = new.rotation(rotation.into());
+        }
         match form.expiry {
             Some(Expiry::InMilliseconds(milliseconds)) => new.expires_in(span(milliseconds)),
             Some(Expiry::At(end)) => new.expires_at(end),
@@ -206,6 +252,10 @@ pub struct UpdateForm {
     pub never_expires: bool,
     /// Off, or on again.
     pub disabled: Option<bool>,
+    /// Another policy.
+    pub rotation: Option<RotationForm>,
+    /// No policy.
+    pub no_rotation: bool,
     /// Entries to set, or to take away (`None`).
     pub metadata: BTreeMap<String, Option<String>>,
 }
@@ -230,6 +280,12 @@ impl From<UpdateForm> for KeyUpdate {
         }
         if let Some(disabled) = form.disabled {
             update = update.disabled(disabled);
+        }
+        if let Some(rotation) = form.rotation {
+            update = update.rotation(rotation.into());
+        }
+        if form.no_rotation {
+            update = update.no_rotation();
         }
         for (name, value) in form.metadata {
             update = match value {

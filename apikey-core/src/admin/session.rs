@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chrono::Utc;
-use serde::Serialize;
-
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::event_filter::EventFilter;
@@ -17,11 +14,14 @@ use crate::key_update::KeyUpdate;
 use crate::new_key::{CreatedKey, NewKey};
 use crate::quiet::quietly;
 use crate::requirement::Requirement;
-use crate::store::KeyStore;
+use crate::sink::{CommandSink, SecretSink};
+use crate::store::{KeyStore, Rotator, RunReport};
 use crate::transfer::ImportOptions;
 
 use super::frame::{self, MAX_FRAME};
-use super::{Answer, Diagnosis, Fault, FaultKind, ForeignKeys, Imports, Lines, Made, RefusedEntry, Request, Verdict};
+use super::{
+    Answer, Diagnosis, Fault, FaultKind, ForeignKeys, Imports, Lines, Made, RefusedEntry, Request, SinkForm, Verdict,
+};
 
 /// How long the lines of one answer are: as JSON in JSON they may be twice that.
 const MOST_LINES: usize = MAX_FRAME / 4;
@@ -109,9 +109,27 @@ impl Session {
                 Answer::BackedUp(store.backup_while(&path, &|| !self.ending.load(Ordering::Relaxed))?)
             }
             Request::Events(filter) => Answer::Events(self.events(&filter)?),
+            Request::RunDue { to } => Answer::Run(self.run_due(to)?),
             Request::Purge { before } => count(store.purge(before)?),
             Request::PurgeEvents { before } => count(store.purge_events(before)?),
         })
+    }
+
+    fn run_due(&self, to: SinkForm) -> Result<RunReport, Fault> {
+        let sink: Box<dyn SecretSink> = match to {
+            SinkForm::Directory(path) if !path.is_absolute() => {
+                return Err(StoreError::invalid("path", &path.to_string_lossy(), "absolute paths").into());
+            }
+            #[cfg(unix)]
+            SinkForm::Directory(path) => Box::new(crate::sink::DirectorySink::new(path)),
+            #[cfg(not(unix))]
+            SinkForm::Directory(_) => {
+                let text = "on this system secrets are not delivered into files: give a program";
+                return Err(Fault::new(FaultKind::Invalid, text));
+            }
+            SinkForm::Command { program, arguments } => Box::new(CommandSink::new(program).args(arguments)),
+        };
+        Ok(Rotator::new(self.store.clone(), sink).run_due(self.store.now())?)
     }
 
     fn diagnose(&self) -> Result<Diagnosis, Fault> {
@@ -119,7 +137,7 @@ impl Session {
         let mut keys = BTreeMap::from(names.map(|state| (state.to_owned(), 0)));
         let mut filter = KeyFilter::default().limit(crate::MAX_PAGE);
         loop {
-            let (page, now) = (self.store.list(&filter)?, Utc::now());
+            let (page, now) = (self.store.list(&filter)?, self.store.now());
             for key in &page.keys {
                 let state = match key.state(now) {
                     KeyState::Active => "active",

@@ -288,10 +288,7 @@ impl Index {
         }
         let mut control = control_word(rights, secret);
         let mut extra = 0;
-        let ends = secret.ends.and_then(|digest| {
-            let older = rights.secrets.iter().find(|older| older.digest == digest)?;
-            Some((spot(rights.id, older), digest))
-        });
+        let ends = ends_of(rights, secret);
         let secret_end = secret_end(rights, secret);
         if secret.imported.is_some() || rights.not_before.is_some() || ends.is_some() || secret_end.is_some() {
             control |= EXTRA;
@@ -408,13 +405,16 @@ impl Index {
             let secret_end = secret_end(rights, secret);
             // Whether it was used is known better here than in the record.
             let control = control_word(rights, secret) & !UNUSED | standing.control & UNUSED;
-            if before.and_then(|extra| extra.secret_end) == secret_end {
+            // Which secret its first use ends may be another one now: one that waited for its delivery can have become
+            // the current one meanwhile.
+            let held_ends = shelf.spare.ended_by(standing.extra).filter(|_| held);
+            let ends = ends_of(rights, secret).filter(|_| control & UNUSED != 0).or(held_ends);
+            if before.and_then(|extra| extra.secret_end) == secret_end && ends == held_ends {
                 let control = control | standing.control & EXTRA;
                 line.update(Standing { control, grants: rights.grants, ..standing });
                 continue;
             }
             let content = Extra { id: rights.id, not_before: before.and_then(|extra| extra.not_before), secret_end };
-            let ends = shelf.spare.ended_by(standing.extra).filter(|_| held);
             let extra = self.extras.add(&mut shelf.spare, content, ends);
             line.update(Standing { control: control | EXTRA, grants: rights.grants, extra, ..standing });
             if held {
@@ -491,6 +491,13 @@ fn spot_of(key: &VerifiedKey) -> u32 {
     }
 }
 
+/// Where the secret is that the first use of this one ends, and its digest.
+fn ends_of(rights: &Rights, secret: &SecretRights) -> Option<(u32, Digest)> {
+    let digest = secret.ends?;
+    let older = rights.secrets.iter().find(|older| older.digest == digest)?;
+    Some((spot(rights.id, older), digest))
+}
+
 /// The secret's end, if its key ends earlier.
 fn secret_end(rights: &Rights, secret: &SecretRights) -> Option<i64> {
     match (secret.end, rights.expires_at) {
@@ -507,7 +514,7 @@ fn control_word(rights: &Rights, secret: &SecretRights) -> u64 {
     };
     let flags = flag(REVOKED, rights.revoked)
         | flag(DISABLED, rights.disabled)
-        | flag(SUPERSEDED, secret.end != SecretEnd::Never)
+        | flag(SUPERSEDED, matches!(secret.end, SecretEnd::At(_) | SecretEnd::FirstUse))
         | flag(UNTIL_USE, secret.end == SecretEnd::FirstUse)
         | flag(UNUSED, secret.unused)
         | flag(SECRET_ENDS, ends);

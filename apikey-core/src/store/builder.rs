@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use crate::auth_error::AuthError;
 use crate::digest::Pepper;
 use crate::error::OpenError;
 use crate::refusal::{HeaderRule, Refusal};
+use crate::rotation_policy::RotationPolicy;
 use crate::time::{Clock, TimeSource};
 use crate::token::{MAX_PREFIX, is_prefix};
 
@@ -41,6 +44,8 @@ pub struct KeyStoreBuilder {
     pub(super) rule: HeaderRule,
     pub(super) schedule: Option<Schedule>,
     pub(super) admin: Option<AdminSocket>,
+    pub(super) lifetime: Option<TimeDelta>,
+    pub(super) rotation: Option<RotationPolicy>,
 }
 
 /// Where the service listens for operators.
@@ -64,6 +69,8 @@ impl Default for KeyStoreBuilder {
             rule: HeaderRule::default(),
             schedule: None,
             admin: None,
+            lifetime: None,
+            rotation: None,
         }
     }
 }
@@ -148,6 +155,33 @@ impl KeyStoreBuilder {
     /// should be this user's alone. The command finds the path in the store's lock file.
     pub fn admin_socket_at(mut self, path: impl Into<PathBuf>) -> Self {
         self.admin = Some(AdminSocket::At(path.into()));
+        self
+    }
+
+    /// The longest life of a secret, a millisecond at least; none if it is not set. A key must then have an end within
+    /// this time from the making of its newest secret, or a rotation policy whose `every` and overlap lie within it
+    /// together: the policy binds each secret, and rotation never moves the key's own end. A key that breaks this is
+    /// refused with [`StoreError::TooLong`](crate::StoreError::TooLong) where it is created or imported, and where an
+    /// update sets its end or its policy. Keys that were there before stay as they are.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    /// use chrono::TimeDelta;
+    ///
+    /// let store = KeyStore::builder().max_lifetime(TimeDelta::days(90)).temporary()?;
+    /// assert!(store.create(NewKey::for_owner("alice")).is_err());
+    /// assert!(store.create(NewKey::for_owner("alice").expires_in(TimeDelta::days(90))).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_lifetime(mut self, most: TimeDelta) -> Self {
+        self.lifetime = Some(most);
+        self
+    }
+
+    /// The policy of new keys that name none themselves; none if it is not set. Imported lines
+    /// ([`import`](KeyStore::import)) keep what they say.
+    pub fn default_rotation(mut self, policy: RotationPolicy) -> Self {
+        self.rotation = Some(policy);
         self
     }
 
@@ -257,6 +291,12 @@ impl KeyStoreBuilder {
             && (schedule.keep == 0 || schedule.every < Duration::from_secs(1))
         {
             return Err(OpenError::Config("backups: at least one is kept, and a second or more lies between".into()));
+        }
+        if let Some(most) = self.lifetime.filter(|most| most.num_milliseconds() < 1) {
+            return Err(OpenError::Config(format!("max_lifetime {most}: a millisecond or more")));
+        }
+        if let Some(policy) = self.rotation {
+            policy.stored().map_err(|error| OpenError::Config(format!("default_rotation: {error}")))?;
         }
         match self.rule.fault() {
             Some(fault) => Err(OpenError::Config(fault)),

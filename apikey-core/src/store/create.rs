@@ -11,7 +11,8 @@ use crate::error::{Conflict, StoreError};
 use crate::imported::ImportForm;
 use crate::key_info::KeyInfo;
 use crate::new_key::{CreatedKey, Expires, NewKey};
-use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
+use crate::record::{Record, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
+use crate::rotation_policy::RotationPolicy;
 use crate::time::{after, checked_ms};
 use crate::token::{self, ApiKey, Secret};
 
@@ -77,6 +78,7 @@ pub(super) struct Draft {
     permissions: Vec<String>,
     not_before: Option<i64>,
     imported: Option<(ImportForm, ImportedDigest)>,
+    policy: Option<StoredPolicy>,
 }
 
 impl Inner {
@@ -94,7 +96,11 @@ impl Inner {
             }
             imported.resolve(*scheme, key.allow_weak).map_err(fault)
         });
-        Ok(Draft { permissions, not_before, imported: imported.transpose()?, key })
+        let policy = match key.rotation {
+            Some(policy) => policy.map(RotationPolicy::stored).transpose()?,
+            None => self.rotation,
+        };
+        Ok(Draft { policy, permissions, not_before, imported: imported.transpose()?, key })
     }
 
     /// Gives a draft its id, times and secret.
@@ -162,10 +168,11 @@ impl Inner {
             version: 1,
             secrets: vec![secret],
             used_before: None,
-            policy: None,
+            policy: draft.policy,
             limit: None,
             networks: Vec::new(),
         };
+        self.lifetime.check(&record)?;
         let change = Change { id: record.id, at: now, actor: None, action: Action::Create(Box::new(record)) };
         Ok((token, change))
     }

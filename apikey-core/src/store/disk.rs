@@ -53,6 +53,8 @@ pub(super) struct Open {
     meta: Tree,
     /// Second of the last use, by the first half of a secret's digest. No part of any change.
     uses: Tree,
+    /// Of which end which keys' owners were warned. No part of any change.
+    warned: Tree,
     /// An own handle of sled's file: its `flush` starts the write-back and does not wait for the disk.
     file: Option<File>,
     flusher: Flusher,
@@ -137,6 +139,7 @@ impl Disk {
             events: db.open_tree("events")?,
             meta: db.open_tree("meta")?,
             uses: db.open_tree("uses")?,
+            warned: db.open_tree("warned")?,
             flusher: Flusher::new(db)?,
             tail: Tail::default(),
             file,
@@ -414,6 +417,32 @@ impl Disk {
             let mut batch = sled::Batch::default();
             chunk.iter().for_each(|(secret, second)| batch.insert(secret, &second.to_le_bytes()));
             self.flusher.noted(self.uses.apply_batch(batch))?;
+        }
+        Ok(())
+    }
+
+    /// The end of which was warned, and how long before it: the last warning about a key.
+    pub(super) fn warned(&self, id: u128) -> Result<Option<(i64, i64)>, StoreError> {
+        let Some(bytes) = self.flusher.noted(self.warned.get(id.to_be_bytes()))? else { return Ok(None) };
+        let (end, before) = bytes.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+        let before = before.first_chunk::<8>().copied().unwrap_or_default();
+        Ok(Some((i64::from_le_bytes(*end), i64::from_le_bytes(before))))
+    }
+
+    /// Notes a warning, without a sync: a crash may lose it, and it is told again.
+    pub(super) fn set_warned(&self, id: u128, end: i64, before: i64) -> Result<(), StoreError> {
+        let bytes = [end.to_le_bytes(), before.to_le_bytes()].concat();
+        self.flusher.noted(self.warned.insert(id.to_be_bytes(), bytes))?;
+        Ok(())
+    }
+
+    /// Forgets the warnings about keys that are not there any more.
+    pub(super) fn forget_warned(&self) -> Result<(), StoreError> {
+        for key in self.warned.iter().keys() {
+            let key = self.flusher.noted(key)?;
+            if !self.flusher.noted(self.keys.contains_key(&key))? {
+                self.flusher.noted(self.warned.remove(&key))?;
+            }
         }
         Ok(())
     }

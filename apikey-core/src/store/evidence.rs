@@ -19,6 +19,10 @@ pub(super) struct Shown {
     /// What each rotation, by its new version, did to the secret before.
     ends: BTreeMap<u32, SecretEnd>,
     used: BTreeSet<u32>,
+    /// Secrets that waited for their delivery and became current ones.
+    promoted: BTreeSet<u32>,
+    /// Secrets that ended at once.
+    ended: BTreeSet<u32>,
     /// The last event that set a field.
     pub(super) changed_at: u64,
 }
@@ -48,6 +52,16 @@ impl Shown {
             EventKind::Rotated { version, ends: None } => self.ended_below = self.ended_below.max(*version),
             EventKind::Rotated { version, ends: Some(end) } => drop(self.ends.insert(*version, *end)),
             EventKind::FirstUsed { version } => drop(self.used.insert(*version)),
+            EventKind::Staged { ended, .. } => self.ended.extend(ended),
+            EventKind::Promoted { version, end, ended, used } => {
+                self.ended.extend(ended);
+                self.promoted.insert(*version);
+                self.ends.insert(*version, *end);
+                if *used {
+                    self.used.insert(*version);
+                }
+            }
+            EventKind::Replaced { version, .. } => self.ended_below = self.ended_below.max(*version),
             EventKind::Reapplied { disabled, ended, narrowed, .. } => {
                 self.ended_below = self.ended_below.max(ended.iter().max().map_or(0, |last| last.saturating_add(1)));
                 if *disabled || *narrowed {
@@ -65,8 +79,12 @@ impl Shown {
             record.revoked.clone_from(&self.revoked);
         }
         record.secrets.retain_mut(|secret| {
-            if secret.version < self.ended_below || self.was_replaced(secret) {
+            let is_over = secret.version < self.ended_below || self.ended.contains(&secret.version);
+            if is_over || self.was_replaced(secret) {
                 return false;
+            }
+            if self.promoted.contains(&secret.version) && secret.is_pending() {
+                secret.end = SecretEnd::Never;
             }
             let Some((version, end)) = self.end_of(secret) else { return true };
             if let SecretEnd::At(end) = end {
@@ -83,7 +101,7 @@ impl Shown {
         let mut found = None;
         for (version, end) in self.ends.range(secret.version.saturating_add(1)..) {
             found = Some((*version, *end));
-            if self.used.contains(version) {
+            if self.used.contains(version) || self.promoted.contains(version) {
                 break;
             }
         }
@@ -93,7 +111,8 @@ impl Shown {
     /// Whether it was rotated away before anyone used it.
     fn was_replaced(&self, secret: &StoredSecret) -> bool {
         let unused = secret.version > 1 && !secret.used && !self.used.contains(&secret.version);
-        unused && self.ends.keys().any(|version| *version > secret.version)
+        let by_hand = |version: &u32| *version > secret.version && !self.promoted.contains(version);
+        unused && !self.promoted.contains(&secret.version) && self.ends.keys().any(by_hand)
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -147,7 +166,7 @@ pub(super) fn lessen_by(record: &mut Record, old: &Record, later: bool) {
 fn earlier(end: SecretEnd, other: i64) -> SecretEnd {
     match end {
         SecretEnd::At(end) => SecretEnd::At(end.min(other)),
-        SecretEnd::Never | SecretEnd::FirstUse => SecretEnd::At(other),
+        SecretEnd::Never | SecretEnd::FirstUse | SecretEnd::Pending { .. } => SecretEnd::At(other),
     }
 }
 
@@ -216,6 +235,30 @@ mod tests {
         let two = record(vec![secret(1, until_use, true), secret(2, SecretEnd::Never, false)]);
         assert_eq!(ends(&after(&two, &[used(2)])), [(2, SecretEnd::Never)]);
         assert_eq!(ends(&after(&two, &[rotated(3, Some(until_use))])), [(1, until_use)]);
+    }
+
+    #[test]
+    fn events_say_what_became_of_secrets_that_waited() {
+        let staged = |version, ended: &[u32]| EventKind::Staged { version, ended: ended.to_vec() };
+        let promoted =
+            |version, end, ended: &[u32], used| EventKind::Promoted { version, end, ended: ended.to_vec(), used };
+        let (at, until_use, never) = (SecretEnd::At, SecretEnd::FirstUse, SecretEnd::Never);
+        let waits = SecretEnd::Pending { overlap_ms: Some(4) };
+        let two = record(vec![secret(1, never, false), secret(2, waits, false)]);
+        assert_eq!(ends(&after(&two, &[promoted(2, at(9), &[], false)])), [(1, at(9)), (2, never)]);
+        assert_eq!(ends(&after(&two, &[promoted(2, until_use, &[], false)])), [(1, never), (2, never)]);
+        assert_eq!(ends(&after(&two, &[promoted(2, until_use, &[], true)])), [(2, never)]);
+        // Another one took its place, or came beside it.
+        assert_eq!(ends(&after(&two, &[staged(3, &[2])])), [(1, never)]);
+        assert_eq!(ends(&after(&two, &[staged(3, &[])])), [(1, never), (2, waits)]);
+        assert_eq!(ends(&after(&two, &[staged(3, &[]), promoted(3, at(9), &[2], false)])), [(1, at(9))]);
+        // The key was rotated by hand, or had leaked.
+        assert_eq!(ends(&after(&two, &[EventKind::Rotated { version: 3, ends: Some(at(9)) }])), [(1, at(9))]);
+        assert_eq!(ends(&after(&two, &[EventKind::Replaced { version: 3, reason: String::new() }])), []);
+        // Two rotations by themselves after the backup: the first of them ended the secret.
+        let one = record(vec![secret(1, never, false)]);
+        let kinds = [staged(2, &[]), promoted(2, at(9), &[], false), staged(3, &[]), promoted(3, at(20), &[], false)];
+        assert_eq!(ends(&after(&one, &kinds)), [(1, at(9))]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl KeyStore {
     /// [`StoreError::Conflict`] for a revoked key; [`StoreError::Exceeds`] if capped by
     /// [`within`](KeyUpdate::within); [`StoreError::NotDurable`], [`StoreError::Io`], [`StoreError::Closed`].
     pub fn update(&self, id: KeyId, update: KeyUpdate) -> Result<KeyInfo, StoreError> {
-        let fields = checked(&update)?;
+        let fields = Fields { lifetime: self.inner().lifetime, ..checked(&update)? };
         let outcomes = self.change(|_, disk| {
             if let Some(actor) = &update.within {
                 let held = disk.record(id.as_u128())?.map(|(record, _)| record.permissions).unwrap_or_default();
@@ -314,7 +314,7 @@ impl Inner {
     }
 
     /// A key as a change has left it.
-    fn info_of(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
+    pub(super) fn info_of(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
         let rights = Rights::of(&record).map_err(std::io::Error::from)?;
         let last_used = self.index.last_used(&rights);
         // The first use of a successor is in force before it is written.
@@ -340,5 +340,11 @@ fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
         },
         disabled: update.disabled,
         metadata: update.metadata.clone(),
+        policy: match update.rotation {
+            Some(Some(policy)) => Some(Some(policy.stored()?)),
+            Some(None) => Some(None),
+            None => None,
+        },
+        ..Fields::default()
     })
 }

@@ -25,11 +25,16 @@ mod old;
 mod open;
 mod parts;
 mod restore;
+mod rotation;
+mod rotator;
+mod run;
+mod run_report;
 mod salvage;
 mod schedule;
 mod stuck;
 mod tail;
 mod take_over;
+mod touched;
 mod transfer;
 mod writer;
 
@@ -46,7 +51,9 @@ use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
 use crate::health::{BackupNotes, Health};
 use crate::index::{Index, Match};
+use crate::lifetime::Lifetime;
 use crate::quiet::quietly;
+use crate::record::StoredPolicy;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::requirement::Requirement;
 use crate::time::TimeSource;
@@ -58,10 +65,13 @@ use disk::Disk;
 use keeper::Bell;
 use mark::MarkFile;
 use schedule::Schedule;
+use touched::Touched;
 use writer::Writer;
 
 pub use builder::KeyStoreBuilder;
 pub(crate) use directory::LOCK;
+pub use rotator::{Rotator, RotatorHandle};
+pub use run_report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
 
 /// The store of a process: keys on disk in a directory of their own, and in memory for verification.
 ///
@@ -105,6 +115,11 @@ struct Inner {
     /// Held while events are deleted, and while they must not be.
     history: Mutex<()>,
     schedule: Option<Schedule>,
+    lifetime: Lifetime,
+    /// Of new keys that name none.
+    rotation: Option<StoredPolicy>,
+    /// Tells a rotator which keys have changed.
+    touched: Touched,
     backups: Mutex<BackupNotes>,
     opened: Mutex<Option<Opened>>,
 }
@@ -298,6 +313,11 @@ impl KeyStore {
     fn inner(&self) -> &Inner {
         &self.0.inner
     }
+
+    /// By the store's clock.
+    pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        crate::time::from_ms(self.inner().time.now_ms())
+    }
 }
 
 impl Inner {
@@ -320,6 +340,10 @@ impl Inner {
                 ..BackupNotes::default()
             }),
             schedule: options.schedule,
+            lifetime: Lifetime(options.lifetime.map(|most| most.num_milliseconds())),
+            // Checked when the store was opened.
+            rotation: options.rotation.and_then(|policy| policy.stored().ok()),
+            touched: Touched::default(),
             opened: Mutex::new(Some(opened)),
         }
     }

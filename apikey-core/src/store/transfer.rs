@@ -218,6 +218,7 @@ impl Inner {
             let error = StoreError::invalid("record", &format!("{length} bytes"), "records of at most 32 KiB");
             return Err(error.into());
         }
+        self.lifetime.check(record)?;
         for secret in &record.secrets {
             if !writer.digesters.iter().any(|digester| digester.pepper() == secret.pepper) {
                 return Err(LineFault::Pepper(secret.pepper));

@@ -21,6 +21,7 @@ use super::Inner;
 use super::backup::Taps;
 use super::commit::Pending;
 use super::disk::{Batch, Disk, Write, imported_digests};
+use super::touched;
 
 pub(super) struct Writer {
     head: Head,
@@ -43,6 +44,8 @@ pub(super) struct Outcome {
 struct Staged {
     pending: Pending,
     write: Write,
+    /// Whether a rotator has to know.
+    concerns: bool,
 }
 
 /// What changes would make of the store.
@@ -213,7 +216,8 @@ impl Inner {
                     }
                     let after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
                     let pending = Pending { id: change.id, before: before_rights, after: after_rights };
-                    staged.push(Staged { pending, write });
+                    let concerns = [current.as_ref(), after.as_ref()].into_iter().flatten().any(touched::concerns);
+                    staged.push(Staged { pending, write, concerns });
                     outcomes.push(Outcome { after, changed: true });
                 }
             }
@@ -234,10 +238,12 @@ impl Inner {
 
     /// Ends the unused successors that a rotation replaces; `false` if one of them was used after all.
     fn take_unused(&self, changes: &[Change], staged: &[Staged]) -> bool {
-        if !changes
-            .iter()
-            .any(|change| matches!(&change.action, Action::Rotate { overlap, .. } if *overlap != Overlap::None))
-        {
+        let replaces = |change: &Change| match &change.action {
+            Action::Rotate { overlap, .. } => *overlap != Overlap::None,
+            Action::Stage { .. } | Action::Promote { .. } => true,
+            _ => false,
+        };
+        if !changes.iter().any(replaces) {
             return true;
         }
         staged.iter().all(|one| {
@@ -267,11 +273,13 @@ impl Inner {
         }
         self.commit.check().map_err(|source| refused(took, source))?;
         let frame = codec::encode(&head).map_err(|error| self.failed(took, io::Error::other(error)))?;
+        let touched: Vec<u128> = staged.iter().filter(|one| one.concerns).map(|one| one.pending.id).collect();
         let batch = Batch { writes: staged.into_iter().map(|one| one.write).collect(), head: frame, ended: gone };
         writer.taps.note(&batch.writes);
         writer.head = head;
         disk.accept(batch).map_err(|source| self.failed(took, source))?;
         self.commit.written_now(head);
+        self.touched.note(&touched);
         Ok(took)
     }
 
@@ -314,7 +322,9 @@ impl Inner {
 fn cut_of(action: &Action) -> Option<Cut> {
     let cut = match action {
         Action::Revoke { .. } => Cut { revoke: true, ..Cut::default() },
-        Action::Rotate { overlap: Overlap::None, .. } => Cut { end_secrets: true, ..Cut::default() },
+        Action::Rotate { overlap: Overlap::None, .. } | Action::Replace { .. } => {
+            Cut { end_secrets: true, ..Cut::default() }
+        }
         Action::Update(fields) => Cut {
             disable: fields.disabled == Some(true),
             expires_at: fields.expires_at.flatten(),

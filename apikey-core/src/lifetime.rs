@@ -1,0 +1,36 @@
+//! How long a secret may live at most, store-wide.
+
+use chrono::TimeDelta;
+
+use crate::error::StoreError;
+use crate::record::Record;
+use crate::time::from_ms;
+
+/// The bound that [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime) sets, if it was called.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lifetime(pub(crate) Option<i64>);
+
+impl Lifetime {
+    /// Holds a key against the bound. With a policy it binds each secret, without one the key.
+    pub(crate) fn check(self, record: &Record) -> Result<(), StoreError> {
+        let Some(most) = self.0 else { return Ok(()) };
+        let most_span = TimeDelta::try_milliseconds(most).unwrap_or(TimeDelta::MAX);
+        let refused = |field, value: String| Err(StoreError::TooLong { field, value, most: most_span });
+        if let Some(policy) = &record.policy {
+            // Until the first use can be for ever.
+            let Some(overlap) = policy.overlap_ms else { return refused("rotation.overlap", "UntilFirstUse".into()) };
+            let life = policy.every_ms.saturating_add(overlap);
+            if life > most {
+                let life = TimeDelta::try_milliseconds(life).unwrap_or(TimeDelta::MAX);
+                return refused("rotation", format!("{life} of life for each secret"));
+            }
+            return Ok(());
+        }
+        let newest = record.secrets.last().map_or(record.created_at, |secret| secret.created_at);
+        match record.expires_at {
+            Some(end) if end <= newest.saturating_add(most) => Ok(()),
+            Some(end) => refused("expires_at", from_ms(end).to_string()),
+            None => refused("expires_at", "none".into()),
+        }
+    }
+}

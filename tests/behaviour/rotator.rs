@@ -1,0 +1,829 @@
+//! Keys that rotate themselves.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use apikey::sink::{DirectorySink, from_fn};
+use apikey::{
+    Clock, Conflict, CreatedKey, Delivery, EventFilter, EventKind, ExportOptions, Held, ImportOptions, KeyId, KeyInfo,
+    KeyStore, KeyUpdate, ManualClock, NewKey, OpenError, Overlap, OverlapEnd, Restore, RotationPolicy, Rotator,
+    RunReport, SecretSink, SinkError, StoreError,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::support::{alice, clocked, code, hours, info, ms, start};
+
+/// A sink that says what it holds, or not, and refuses or dies when it is told to.
+#[derive(Clone, Default)]
+struct Desk(Arc<Mutex<Inside>>);
+
+#[derive(Default)]
+struct Inside {
+    held: BTreeMap<KeyId, String>,
+    deliveries: Vec<(KeyId, u32)>,
+    says: bool,
+    then: Then,
+}
+
+#[derive(Default, Clone, Copy, PartialEq)]
+enum Then {
+    #[default]
+    Takes,
+    Refuses,
+    /// Panics before it has taken the secret, which is to the store as if the process died: nothing follows.
+    Panics,
+    /// Takes it, and panics.
+    TakesAndPanics,
+}
+
+impl Desk {
+    fn that_says() -> Self {
+        let desk = Self::default();
+        desk.0.lock().unwrap().says = true;
+        desk
+    }
+
+    fn then(&self, then: Then) {
+        self.0.lock().unwrap().then = then;
+    }
+
+    fn token(&self, key: KeyId) -> String {
+        self.0.lock().unwrap().held[&key].clone()
+    }
+
+    fn versions(&self) -> Vec<u32> {
+        self.0.lock().unwrap().deliveries.iter().map(|(_, version)| *version).collect()
+    }
+}
+
+impl SecretSink for Desk {
+    fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
+        let id = delivery.info().id();
+        let then = {
+            let mut inside = self.0.lock().unwrap();
+            inside.deliveries.push((id, delivery.info().version()));
+            if matches!(inside.then, Then::Takes | Then::TakesAndPanics) {
+                inside.held.insert(id, delivery.key().expose_secret().to_owned());
+            }
+            inside.then
+        };
+        match then {
+            Then::Takes => Ok(()),
+            Then::Refuses => Err(SinkError::other(format!("no {}!", delivery.key().expose_secret()))),
+            Then::Panics | Then::TakesAndPanics => panic!("the desk broke with {}", delivery.key().expose_secret()),
+        }
+    }
+
+    fn holds(&self, info: &KeyInfo) -> Result<Held, SinkError> {
+        let inside = self.0.lock().unwrap();
+        if !inside.says {
+            return Ok(Held::Unknown);
+        }
+        if inside.then == Then::Refuses {
+            return Err(SinkError::other("no answer"));
+        }
+        let token = inside.held.get(&info.id()).map(|token| held(token));
+        Ok(token.map_or(Held::Nothing, Held::Token))
+    }
+}
+
+/// A token as a sink would have it. Only a store makes them, so it goes through a file.
+fn held(token: &str) -> apikey::ApiKey {
+    let directory = tempfile::tempdir().unwrap();
+    let store = KeyStore::temporary().unwrap();
+    let any = store.create(alice()).unwrap().info;
+    std::fs::write(directory.path().join(any.id().to_string()), token).unwrap();
+    match DirectorySink::new(directory.path()).holds(&any).unwrap() {
+        Held::Token(token) => token,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn policy() -> RotationPolicy {
+    RotationPolicy::every(hours(10)).overlap(Overlap::For(hours(2)))
+}
+
+fn token(created: &CreatedKey) -> &str {
+    created.key.expose_secret()
+}
+
+fn run(rotator: &Rotator, clock: &ManualClock) -> RunReport {
+    rotator.run_due(clock.now()).unwrap()
+}
+
+/// A store, its clock, a key that rotates, and a rotator that hands its secrets to a desk.
+struct Scene {
+    store: KeyStore,
+    clock: ManualClock,
+    key: CreatedKey,
+    desk: Desk,
+    rotator: Rotator,
+}
+
+impl Scene {
+    fn new(desk: Desk, policy: RotationPolicy) -> Self {
+        let (store, clock) = clocked();
+        let key = store.create(alice().rotation(policy)).unwrap();
+        let rotator = Rotator::new(store.clone(), desk.clone());
+        Self { store, clock, key, desk, rotator }
+    }
+
+    fn id(&self) -> KeyId {
+        self.key.info.id()
+    }
+
+    fn run(&self) -> RunReport {
+        run(&self.rotator, &self.clock)
+    }
+
+    fn code(&self, token: &str) -> &'static str {
+        code(&self.store, token)
+    }
+
+    fn superseded(&self, token: &str) -> bool {
+        self.store.verify(token).unwrap().superseded()
+    }
+
+    fn info(&self) -> KeyInfo {
+        info(&self.store, &self.key)
+    }
+
+    fn pending(&self) -> Option<u32> {
+        self.info().rotation().unwrap().pending()
+    }
+
+    /// The process dies, and another begins.
+    fn die(&mut self) {
+        self.rotator = Rotator::new(KeyStore::temporary().unwrap(), self.desk.clone());
+        self.rotator = Rotator::new(self.store.clone(), self.desk.clone());
+    }
+}
+
+#[test]
+fn a_key_gets_a_new_secret_when_it_is_due_and_not_before() {
+    let scene = Scene::new(Desk::default(), policy());
+    let due = start() + hours(10);
+    assert_eq!(scene.key.info.rotation().unwrap().due(), due);
+    let report = scene.run();
+    assert_eq!((report.rotated.len(), report.next_due), (0, Some(due)));
+    scene.clock.set(due - ms(1));
+    assert_eq!(scene.run().rotated, []);
+    assert_eq!(scene.desk.versions().len(), 0);
+
+    scene.clock.set(due);
+    let report = scene.run();
+    assert_eq!((&report.rotated, &report.delivered), (&vec![scene.id()], &vec![scene.id()]));
+    assert_eq!(report.next_due, Some(due + hours(2)), "the end of the overlap");
+    let new = scene.desk.token(scene.id());
+    let old = scene.store.verify(token(&scene.key)).unwrap();
+    assert_eq!(old.superseded_until(), Some(due + hours(2)));
+    assert!(!scene.superseded(&new));
+    assert_eq!(scene.info().overlap(), Some(OverlapEnd::At(due + hours(2))));
+    assert_eq!(scene.info().rotation().unwrap().due(), due + hours(10));
+    assert_eq!(scene.run().rotated, [], "once");
+
+    scene.clock.set(due + hours(2));
+    let report = scene.run();
+    assert_eq!((report.overlaps_ended, report.next_due), (vec![scene.id()], Some(due + hours(10))));
+    assert_eq!(scene.code(token(&scene.key)), "invalid_api_key");
+    assert_eq!(scene.code(&new), "ok");
+    // Round and round.
+    for round in 2..6 {
+        scene.clock.set(start() + hours(10 * round));
+        assert_eq!(scene.run().delivered, [scene.id()]);
+        assert_eq!(scene.store.verify(&scene.desk.token(scene.id())).unwrap().secret_version(), round as u32 + 1);
+    }
+    assert_eq!(scene.info().expires_at(), None, "rotation moves no end");
+}
+
+#[test]
+fn a_secret_that_waits_verifies_and_supersedes_nothing() {
+    let scene = Scene::new(Desk::default(), policy());
+    scene.desk.then(Then::Refuses);
+    scene.clock.advance(hours(10));
+    let report = scene.run();
+    assert_eq!((&report.rotated, &report.delivered), (&vec![scene.id()], &vec![]));
+    let failed = &report.failed[0];
+    assert_eq!((failed.key, failed.reason.as_str()), (scene.id(), "no [REDACTED]!"));
+    assert_eq!((failed.retry_at, report.next_due), (scene.clock.now() + ms(1000), Some(failed.retry_at)));
+    assert!(!scene.superseded(token(&scene.key)));
+    assert_eq!((scene.pending(), scene.info().overlap()), (Some(2), None));
+    // Long after: the old one has not ended, the same new one is delivered, and the overlap begins then.
+    scene.clock.advance(hours(100));
+    assert!(!scene.superseded(token(&scene.key)));
+    scene.desk.then(Then::Takes);
+    let report = scene.run();
+    assert_eq!((&report.rotated, &report.delivered), (&vec![], &vec![scene.id()]));
+    assert_eq!(scene.desk.versions(), [2, 2]);
+    let old = scene.store.verify(token(&scene.key)).unwrap();
+    assert_eq!(old.superseded_until(), Some(scene.clock.now() + hours(2)));
+}
+
+#[test]
+fn failed_deliveries_are_tried_again_ever_more_rarely() {
+    let scene = Scene::new(Desk::default(), policy());
+    scene.desk.then(Then::Refuses);
+    scene.clock.advance(hours(10));
+    let mut waits = Vec::new();
+    for _ in 0..14 {
+        let now = scene.clock.now();
+        let failed = scene.run().failed;
+        assert_eq!(failed.len(), 1);
+        assert_eq!(scene.run().failed, [], "not before its time");
+        scene.clock.set(failed[0].retry_at - ms(1));
+        assert_eq!(scene.run().failed, [], "not before its time");
+        scene.clock.set(failed[0].retry_at);
+        waits.push((failed[0].retry_at - now).num_seconds());
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900, 900]);
+    assert_eq!(scene.code(token(&scene.key)), "ok");
+    assert_eq!(scene.desk.versions(), [2; 14], "always the same secret");
+}
+
+#[test]
+fn the_first_use_makes_a_secret_the_current_one_before_its_delivery_is_confirmed() {
+    let scene = Scene::new(Desk::default(), policy());
+    // The secret arrives, and the confirmation does not.
+    scene.desk.then(Then::TakesAndPanics);
+    scene.clock.advance(hours(10));
+    let report = scene.run();
+    assert!(report.failed[0].reason.contains("[REDACTED]"), "{report:?}");
+    assert!(!report.failed[0].reason.contains(&scene.desk.token(scene.id())));
+    scene.clock.advance(hours(1));
+    assert!(!scene.superseded(token(&scene.key)));
+    scene.store.verify(&scene.desk.token(scene.id())).unwrap();
+    until("that it is written down", || scene.superseded(token(&scene.key)));
+    assert_eq!(scene.run().delivered, [], "there is nothing left to deliver");
+    assert_eq!(scene.desk.versions(), [2]);
+    assert_eq!(scene.pending(), None);
+    let old = scene.store.verify(token(&scene.key)).unwrap();
+    assert_eq!(old.superseded_until(), Some(scene.clock.now() + hours(2)));
+    let kinds = scene.store.events(&EventFilter::default()).unwrap().events;
+    let promoted = kinds.iter().rev().find(|event| event.kind().name() == "promoted").unwrap();
+    assert!(matches!(promoted.kind(), EventKind::Promoted { version: 2, used: true, .. }));
+}
+
+#[test]
+fn until_first_use_the_old_secret_dies_at_the_first_request_with_the_new_one() {
+    for waits in [false, true] {
+        let scene = Scene::new(Desk::default(), RotationPolicy::every(hours(10)).overlap(Overlap::UntilFirstUse));
+        scene.desk.then(if waits { Then::TakesAndPanics } else { Then::Takes });
+        scene.clock.advance(hours(10));
+        assert_eq!(scene.run().delivered.len(), usize::from(!waits));
+        scene.clock.advance(hours(5));
+        assert_eq!(scene.superseded(token(&scene.key)), !waits);
+        let new = scene.desk.token(scene.id());
+        assert_eq!(scene.code(&new), "ok");
+        assert_eq!(scene.code(token(&scene.key)), "invalid_api_key", "{waits}");
+        scene.run();
+        assert_eq!((scene.code(&new), scene.code(token(&scene.key))), ("ok", "invalid_api_key"));
+        assert_eq!((scene.pending(), scene.info().overlap()), (None, None));
+    }
+}
+
+#[test]
+fn until_first_use_a_key_that_nobody_uses_is_not_rotated_again() {
+    let scene = Scene::new(Desk::default(), RotationPolicy::every(hours(10)).overlap(Overlap::UntilFirstUse));
+    scene.clock.advance(hours(10));
+    scene.run();
+    scene.clock.advance(hours(10));
+    let report = scene.run();
+    assert_eq!((report.rotated.len(), report.skipped.len()), (0, 1));
+    assert!(report.skipped[0].reason.contains("until the new one is used"), "{report:?}");
+    assert_eq!(scene.run().skipped, [], "it is said once");
+    scene.store.verify(&scene.desk.token(scene.id())).unwrap();
+    assert_eq!(scene.run().rotated, [scene.id()], "as soon as it was used");
+}
+
+#[test]
+fn after_a_crash_a_sink_that_holds_the_new_secret_is_believed() {
+    let mut scene = Scene::new(Desk::that_says(), policy());
+    scene.desk.then(Then::TakesAndPanics);
+    scene.clock.advance(hours(10));
+    scene.run();
+    scene.die();
+    scene.desk.then(Then::Takes);
+    let report = scene.run();
+    assert_eq!((&report.rotated, &report.delivered), (&vec![], &vec![scene.id()]));
+    assert_eq!(scene.desk.versions(), [2], "it was not delivered again");
+    assert!(scene.superseded(token(&scene.key)));
+    assert!(!scene.superseded(&scene.desk.token(scene.id())));
+}
+
+#[test]
+fn after_a_crash_a_sink_that_holds_the_old_secret_or_nothing_gets_another() {
+    for holds_old in [false, true] {
+        let mut scene = Scene::new(Desk::that_says(), policy());
+        if holds_old {
+            scene.desk.deliver(&Delivery::of(&scene.key)).unwrap();
+        }
+        scene.desk.then(Then::Panics);
+        scene.clock.advance(hours(10));
+        scene.run();
+        scene.die();
+        // It does not answer at first.
+        scene.desk.then(Then::Refuses);
+        let report = scene.run();
+        assert_eq!((report.rotated.len(), report.failed[0].reason.as_str()), (0, "no answer"));
+        scene.desk.then(Then::Takes);
+        scene.clock.set(report.failed[0].retry_at);
+        let report = scene.run();
+        assert_eq!((&report.rotated, &report.delivered), (&vec![scene.id()], &vec![scene.id()]));
+        assert_eq!(scene.store.verify(&scene.desk.token(scene.id())).unwrap().secret_version(), 3);
+        assert_eq!(scene.code(token(&scene.key)), "ok");
+    }
+}
+
+#[test]
+fn after_a_crash_a_sink_that_cannot_say_leaves_three_secrets_good_and_never_more() {
+    let mut scene = Scene::new(Desk::default(), policy());
+    scene.clock.advance(hours(10));
+    let mut doubtful = Vec::new();
+    for round in 0..4 {
+        scene.desk.then(Then::TakesAndPanics);
+        scene.run();
+        doubtful.push(scene.desk.token(scene.id()));
+        // Looked at as KeyInfo has it: a verification would make one the current one.
+        let good = scene.store.clone();
+        let mut lines = Vec::new();
+        good.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&lines).unwrap();
+        assert_eq!(line["secrets"].as_array().unwrap().len(), (round + 2).min(3), "{line}");
+        scene.die();
+    }
+    scene.desk.then(Then::Takes);
+    scene.run();
+    // Delivered: the doubtful ones have ended.
+    assert!(doubtful.iter().all(|token| scene.code(token) == "invalid_api_key"));
+    assert!(scene.superseded(token(&scene.key)));
+    assert_eq!(scene.code(&scene.desk.token(scene.id())), "ok");
+}
+
+#[test]
+fn a_doubtful_secret_that_is_used_is_the_current_one() {
+    let mut scene = Scene::new(Desk::default(), policy());
+    scene.clock.advance(hours(10));
+    scene.desk.then(Then::TakesAndPanics);
+    scene.run();
+    let doubtful = scene.desk.token(scene.id());
+    scene.die();
+    scene.desk.then(Then::Panics);
+    scene.run();
+    assert_eq!(scene.pending(), Some(3));
+    scene.store.verify(&doubtful).unwrap();
+    until("all three are good", || scene.superseded(token(&scene.key)));
+    scene.desk.then(Then::Takes);
+    scene.clock.advance(hours(1));
+    assert_eq!(scene.run().delivered, [scene.id()]);
+    assert!(scene.superseded(&doubtful), "which was used, so it has an overlap");
+    assert_eq!(scene.store.verify(&scene.desk.token(scene.id())).unwrap().secret_version(), 3);
+    scene.clock.advance(hours(2));
+    assert_eq!((scene.code(token(&scene.key)), scene.code(&doubtful)), ("invalid_api_key", "invalid_api_key"));
+}
+
+#[test]
+fn a_rotation_by_hand_replaces_the_secret_that_waits() {
+    for overlap in [Overlap::For(hours(1)), Overlap::UntilFirstUse, Overlap::None] {
+        let scene = Scene::new(Desk::default(), policy());
+        scene.desk.then(Then::TakesAndPanics);
+        scene.clock.advance(hours(10));
+        scene.run();
+        let waited = scene.desk.token(scene.id());
+        let by_hand = scene.store.rotate(scene.id(), overlap).unwrap();
+        assert_eq!(scene.code(&waited), "invalid_api_key", "{overlap:?}");
+        let old = if overlap == Overlap::None { "invalid_api_key" } else { "ok" };
+        assert_eq!(scene.code(token(&scene.key)), old, "{overlap:?}");
+        assert_eq!(scene.code(token(&by_hand)), "ok");
+        scene.desk.then(Then::Takes);
+        let report = scene.run();
+        assert_eq!((report.rotated.len(), report.delivered.len()), (0, 0), "due again in ten hours");
+        assert_eq!(scene.info().rotation().unwrap().due(), scene.clock.now() + hours(10));
+    }
+}
+
+#[test]
+fn a_secret_that_was_used_is_not_replaced_by_hand() {
+    let scene = Scene::new(Desk::default(), policy());
+    scene.desk.then(Then::TakesAndPanics);
+    scene.clock.advance(hours(10));
+    scene.run();
+    scene.store.verify(&scene.desk.token(scene.id())).unwrap();
+    let error = scene.store.rotate(scene.id(), Overlap::For(hours(1))).unwrap_err();
+    assert!(matches!(error, StoreError::Conflict(Conflict::Overlapping { .. })), "{error}");
+    assert_eq!(scene.code(&scene.desk.token(scene.id())), "ok");
+}
+
+#[test]
+fn an_overlap_by_hand_comes_first() {
+    let scene = Scene::new(Desk::default(), policy());
+    scene.clock.advance(hours(9));
+    let second = scene.store.rotate(scene.id(), Overlap::For(hours(50))).unwrap();
+    scene.store.verify(token(&second)).unwrap();
+    scene.clock.advance(hours(10));
+    let report = scene.run();
+    assert_eq!((report.rotated.len(), report.skipped[0].key), (0, scene.id()));
+    assert_eq!(report.next_due, Some(start() + hours(59)));
+    scene.clock.set(start() + hours(59));
+    assert_eq!(scene.run().delivered, [scene.id()]);
+}
+
+#[test]
+fn what_is_not_good_is_not_rotated_and_is_reported() {
+    let (store, clock) = clocked();
+    let make = |key: NewKey| store.create(key.rotation(policy())).unwrap().info.id();
+    let (revoked, disabled) = (make(alice()), make(alice()));
+    let expired = make(alice().expires_in(hours(9)));
+    let desk = Desk::default();
+    let rotator = Rotator::new(store.clone(), desk.clone());
+    run(&rotator, &clock);
+    store.revoke(revoked, "left").unwrap();
+    store.update(disabled, KeyUpdate::new().disabled(true)).unwrap();
+    clock.advance(hours(10));
+    let report = run(&rotator, &clock);
+    assert_eq!((report.rotated.len(), desk.versions().len()), (0, 0));
+    let mut skipped: Vec<_> = report.skipped.iter().map(|one| (one.key, one.reason.as_str())).collect();
+    skipped.sort();
+    let mut expected = [
+        (revoked, "the key is revoked"),
+        (disabled, "the key is disabled; enable it first"),
+        (expired, "the key has expired; give it a later end first"),
+    ];
+    expected.sort();
+    assert_eq!(skipped, expected);
+    assert_eq!(run(&rotator, &clock).skipped, []);
+    store.update(disabled, KeyUpdate::new().disabled(false)).unwrap();
+    assert_eq!(run(&rotator, &clock).delivered, [disabled], "it is due since then");
+    store.update(expired, KeyUpdate::new().expires_at(None)).unwrap();
+    assert_eq!(run(&rotator, &clock).delivered, [expired]);
+}
+
+#[test]
+fn a_delivery_that_failed_waits_while_the_key_is_disabled_and_ends_with_the_key() {
+    let scene = Scene::new(Desk::default(), policy());
+    scene.desk.then(Then::Refuses);
+    scene.clock.advance(hours(10));
+    scene.run();
+    scene.store.update(scene.id(), KeyUpdate::new().disabled(true)).unwrap();
+    scene.desk.then(Then::Takes);
+    scene.clock.advance(hours(1));
+    assert_eq!((scene.run().skipped.len(), scene.desk.versions()), (1, vec![2]));
+    scene.store.update(scene.id(), KeyUpdate::new().disabled(false)).unwrap();
+    assert_eq!(scene.run().delivered, [scene.id()]);
+    scene.desk.then(Then::Refuses);
+    scene.clock.advance(hours(10));
+    scene.run();
+    scene.store.revoke(scene.id(), "left").unwrap();
+    scene.desk.then(Then::Takes);
+    scene.clock.advance(hours(1));
+    assert_eq!(scene.run().delivered, []);
+    assert_eq!(scene.desk.versions(), [2, 2, 3]);
+}
+
+#[test]
+fn a_policy_that_is_taken_away_lets_a_delivery_end_and_begins_no_other() {
+    let mut scene = Scene::new(Desk::default(), policy());
+    scene.desk.then(Then::Refuses);
+    scene.clock.advance(hours(10));
+    scene.run();
+    let updated = scene.store.update(scene.id(), KeyUpdate::new().no_rotation()).unwrap();
+    assert_eq!(updated.rotation(), None);
+    scene.die();
+    scene.desk.then(Then::Takes);
+    assert_eq!(scene.run().delivered, [scene.id()]);
+    scene.clock.advance(hours(100));
+    let report = scene.run();
+    assert_eq!((report.rotated.len(), report.next_due), (0, None));
+    // And one that is given to a key that was there.
+    scene.store.update(scene.id(), KeyUpdate::new().rotation(policy())).unwrap();
+    assert_eq!(scene.run().delivered, [scene.id()]);
+}
+
+#[test]
+fn every_secret_of_a_key_that_leaked_ends_and_its_successor_is_returned() {
+    let scene = Scene::new(Desk::default(), policy());
+    scene.desk.then(Then::TakesAndPanics);
+    scene.clock.advance(hours(10));
+    scene.run();
+    let waits = scene.desk.token(scene.id());
+    let new = scene.store.replace_leaked(scene.id(), "in a log").unwrap();
+    assert_eq!((scene.code(token(&scene.key)), scene.code(&waits)), ("invalid_api_key", "invalid_api_key"));
+    assert_eq!(scene.store.verify(token(&new)).unwrap().secret_version(), 3);
+    let events = scene.store.events(&EventFilter::default()).unwrap().events;
+    assert_eq!(*events.last().unwrap().kind(), EventKind::Replaced { version: 3, reason: "in a log".into() });
+    // A leaked secret must not come back with a key that is disabled.
+    scene.store.update(scene.id(), KeyUpdate::new().disabled(true)).unwrap();
+    let newer = scene.store.replace_leaked(scene.id(), "again").unwrap();
+    assert_eq!(scene.code(token(&newer)), "disabled_api_key");
+    scene.store.update(scene.id(), KeyUpdate::new().disabled(false)).unwrap();
+    assert_eq!((scene.code(token(&new)), scene.code(token(&newer))), ("invalid_api_key", "ok"));
+    scene.store.revoke(scene.id(), "left").unwrap();
+    let error = scene.store.replace_leaked(scene.id(), "").unwrap_err();
+    assert!(matches!(error, StoreError::Conflict(Conflict::Revoked)));
+    assert!(matches!(scene.store.replace_leaked(scene.id(), "x".repeat(257)), Err(StoreError::Invalid { .. })));
+}
+
+#[test]
+fn a_policy_out_of_bounds_is_refused_with_its_field() {
+    let (store, _) = clocked();
+    let refused = |policy: RotationPolicy| store.create(alice().rotation(policy)).unwrap_err().to_string();
+    for every in [TimeDelta::zero(), ms(999), -hours(1), TimeDelta::MAX, TimeDelta::MIN] {
+        let error = refused(RotationPolicy::every(every));
+        assert!(error.starts_with("invalid rotation.every"), "{error}");
+    }
+    let every = RotationPolicy::every(hours(10));
+    for overlap in [Overlap::None, Overlap::For(ms(0)), Overlap::For(hours(10)), Overlap::For(hours(11))] {
+        let error = refused(every.overlap(overlap));
+        assert!(error.starts_with("invalid rotation.overlap"), "{overlap:?}: {error}");
+    }
+    for overlap in [Overlap::For(ms(1)), Overlap::For(hours(10) - ms(1)), Overlap::UntilFirstUse] {
+        let created = store.create(alice().rotation(every.overlap(overlap))).unwrap();
+        assert_eq!(created.info.rotation().unwrap().policy(), every.overlap(overlap));
+    }
+    // The default.
+    assert_eq!(RotationPolicy::every(TimeDelta::days(9)).overlap_span(), Overlap::For(hours(24)));
+    assert_eq!(RotationPolicy::every(hours(10)).overlap_span(), Overlap::For(hours(5)));
+    assert!(store.create(alice().rotation(RotationPolicy::every(TimeDelta::seconds(1)))).is_ok());
+    let bad = KeyStore::builder().default_rotation(RotationPolicy::every(ms(1))).temporary();
+    assert!(matches!(&bad, Err(OpenError::Config(text)) if text.contains("rotation.every")), "{bad:?}");
+}
+
+#[test]
+fn the_stores_policy_is_for_keys_that_name_none() {
+    let store = KeyStore::builder().default_rotation(policy()).temporary().unwrap();
+    let of = |key: NewKey| store.create(key).unwrap().info.rotation().map(|rotation| rotation.policy());
+    assert_eq!(of(alice()), Some(policy()));
+    let own = RotationPolicy::every(hours(1));
+    assert_eq!(of(alice().rotation(own)), Some(own));
+    assert_eq!(of(alice().no_rotation()), None);
+}
+
+#[test]
+fn a_store_can_forbid_secrets_that_live_too_long() {
+    let clock = ManualClock::new(start());
+    let most = TimeDelta::days(90);
+    let store = KeyStore::builder().clock(clock.clone()).max_lifetime(most).temporary().unwrap();
+    let refused = |key: NewKey| store.create(key).unwrap_err();
+    for (key, field) in [
+        (alice(), "expires_at"),
+        (alice().expires_in(most + ms(1)), "expires_at"),
+        (alice().rotation(RotationPolicy::every(most).overlap(Overlap::For(ms(1)))), "rotation"),
+        (alice().rotation(RotationPolicy::every(hours(1)).overlap(Overlap::UntilFirstUse)), "rotation.overlap"),
+    ] {
+        let error = refused(key);
+        assert!(matches!(error, StoreError::TooLong { field: found, .. } if found == field), "{error}");
+        assert!(error.to_string().contains("90 days") && error.to_string().contains(field), "{error}");
+        assert_eq!(error.status(), 422);
+    }
+    let created = store.create(alice().expires_in(most)).unwrap();
+    let within = RotationPolicy::every(most - hours(1)).overlap(Overlap::For(hours(1)));
+    let rotating = store.create(alice().rotation(within)).unwrap();
+    let update = |update: KeyUpdate| store.update(created.info.id(), update);
+    assert!(matches!(update(KeyUpdate::new().expires_at(None)), Err(StoreError::TooLong { .. })));
+    assert!(update(KeyUpdate::new().expires_at(start() + most)).is_ok());
+    assert!(update(KeyUpdate::new().name("ci")).is_ok());
+    // A policy binds the secrets, so the key may go on without an end; and not without both.
+    assert!(update(KeyUpdate::new().rotation(within).expires_at(None)).is_ok());
+    assert!(matches!(update(KeyUpdate::new().no_rotation()), Err(StoreError::TooLong { .. })));
+    assert!(update(KeyUpdate::new().no_rotation().expires_at(start() + hours(1))).is_ok());
+    // Rotation by hand moves no end, and gives the new secret a life of its own to be extended to.
+    clock.advance(hours(10));
+    store.rotate(rotating.info.id(), Overlap::None).unwrap();
+    // Imports.
+    let mut lines = Vec::new();
+    let other = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
+    other.create(alice()).unwrap();
+    other.create(alice().expires_in(most)).unwrap();
+    other.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
+    let report = store.import(lines.as_slice(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.refused.len()), (1, 1));
+    assert!(report.refused[0].fault.to_string().contains("expires_at"), "{:?}", report.refused[0]);
+    assert!(matches!(KeyStore::builder().max_lifetime(ms(0)).temporary(), Err(OpenError::Config(_))));
+}
+
+#[test]
+fn warnings_come_once_each_and_the_nearest_alone_also_over_restarts() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let days = TimeDelta::days;
+    let open = || KeyStore::builder().clock(clock.clone()).open(directory.path().join("keys.db")).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let rotator = |store: &KeyStore| {
+        let told = told.clone();
+        let note = move |warning: &apikey::ExpiryWarning| {
+            told.lock().unwrap().push((warning.key, warning.before.num_days()));
+        };
+        Rotator::new(store.clone(), from_fn(|_| Ok(()))).on_warning(note)
+    };
+    let mut store = open();
+    let id = store.create(alice().name("ci").expires_in(days(30))).unwrap().info.id();
+    store.create(alice()).unwrap();
+    let begin = store.events(&EventFilter::default()).unwrap().events.len();
+    let mut at = |day: i64, restart: bool| {
+        clock.set(start() + days(day));
+        if restart {
+            store.close().unwrap();
+            store = open();
+        }
+        let one = rotator(&store);
+        let report = run(&one, &clock);
+        assert_eq!(run(&one, &clock).warned, [], "once");
+        let list: Vec<i64> = report.warned.iter().map(|warning| warning.before.num_days()).collect();
+        let owners =
+            report.warned.iter().all(|warning| warning.owner == "alice" && warning.name.as_deref() == Some("ci"));
+        assert!(owners && report.warned.iter().all(|warning| warning.expires_at == start() + days(30)));
+        (list, report.next_due.map(|due| (due - start()).num_days()))
+    };
+    assert_eq!(at(0, false), (vec![], Some(16)));
+    assert_eq!(at(15, true), (vec![], Some(16)));
+    assert_eq!(at(16, false), (vec![14], Some(27)));
+    assert_eq!(at(16, true), (vec![], Some(27)));
+    assert_eq!(at(29, true), (vec![1], None), "three days is told no more");
+    assert_eq!(at(29, true), (vec![], None));
+    assert_eq!(at(30, true), (vec![], None));
+    assert_eq!(*told.lock().unwrap(), [(id, 14), (id, 1)]);
+    assert_eq!(store.events(&EventFilter::default()).unwrap().events.len(), begin, "a warning is no change");
+    // Another end is warned of anew.
+    store.update(id, KeyUpdate::new().expires_at(start() + days(32))).unwrap();
+    let own = rotator(&store).warn_before([days(2), days(0), days(-1)]);
+    assert_eq!(run(&own, &clock).warned.len(), 1);
+    assert_eq!(told.lock().unwrap().last(), Some(&(id, 2)));
+}
+
+#[test]
+fn a_warning_that_panics_stops_nothing() {
+    let (store, clock) = clocked();
+    let created = store.create(alice().rotation(policy()).expires_in(hours(11))).unwrap();
+    clock.advance(hours(10));
+    let rotator = Rotator::new(store.clone(), from_fn(|_| Ok(()))).on_warning(|_| panic!("no paper"));
+    let report = run(&rotator, &clock);
+    assert_eq!((report.warned.len(), report.delivered), (1, vec![created.info.id()]));
+}
+
+#[test]
+fn a_store_has_one_rotator_at_a_time() {
+    let (store, clock) = clocked();
+    let one = Rotator::new(store.clone(), from_fn(|_| Ok(())));
+    let other = Rotator::new(store.clone(), from_fn(|_| Ok(())));
+    run(&one, &clock);
+    let error = other.run_due(clock.now()).unwrap_err();
+    assert!(matches!(error, StoreError::Conflict(Conflict::Rotator)), "{error}");
+    drop(one);
+    assert!(other.run_due(clock.now()).is_ok());
+    store.close().unwrap();
+    assert!(matches!(other.run_due(clock.now()), Err(StoreError::Closed)));
+}
+
+#[test]
+fn what_waits_is_there_after_a_restart_and_in_another_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let open = |name: &str| KeyStore::builder().clock(clock.clone()).open(directory.path().join(name)).unwrap();
+    let store = open("keys.db");
+    let key = store.create(alice().rotation(policy())).unwrap();
+    let desk = Desk::default();
+    desk.then(Then::TakesAndPanics);
+    clock.advance(hours(10));
+    run(&Rotator::new(store.clone(), desk.clone()), &clock);
+    let new = desk.token(key.info.id());
+    store.backup(directory.path().join("backup")).unwrap();
+    let mut lines = Vec::new();
+    store.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
+    store.close().unwrap();
+    let imported = open("imported.db");
+    assert_eq!(imported.import(lines.as_slice(), &ImportOptions::default()).unwrap().imported, 1);
+    KeyStore::restore(&Restore::new(directory.path().join("backup"), directory.path().join("restored.db"))).unwrap();
+    KeyStore::salvage(directory.path().join("keys.db"), directory.path().join("salvaged.db")).unwrap();
+    for store in [open("keys.db"), imported, open("restored.db"), open("salvaged.db")] {
+        let rotation = info(&store, &key).rotation().unwrap();
+        assert_eq!((rotation.policy(), rotation.pending()), (policy(), Some(2)));
+        assert!(!store.verify(token(&key)).unwrap().superseded());
+        assert_eq!(store.verify(&new).unwrap().secret_version(), 2);
+        until("that it is written down", || store.verify(token(&key)).unwrap().superseded());
+        store.close().unwrap();
+    }
+    // The use was written at close: the overlap goes on.
+    let store = open("keys.db");
+    let end = store.verify(token(&key)).unwrap().superseded_until();
+    assert_eq!(end, Some(clock.now() + hours(2)));
+    assert_eq!(info(&store, &key).rotation().unwrap().pending(), None);
+    store.verify_events().unwrap();
+}
+
+#[test]
+fn a_restored_store_gives_nothing_back_that_a_rotation_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let path = |name: &str| directory.path().join(name);
+    let store = KeyStore::builder().clock(clock.clone()).open(path("keys.db")).unwrap();
+    let keys: Vec<CreatedKey> = (0..2).map(|_| store.create(alice().rotation(policy())).unwrap()).collect();
+    let desk = Desk::default();
+    let rotator = Rotator::new(store.clone(), desk.clone());
+    clock.advance(hours(10));
+    desk.then(Then::TakesAndPanics);
+    run(&rotator, &clock);
+    store.backup(path("backup")).unwrap();
+    let waited: Vec<String> = keys.iter().map(|key| desk.token(key.info.id())).collect();
+    // One is delivered, the other leaks; both old secrets get an end.
+    store.replace_leaked(keys[1].info.id(), "leaked").unwrap();
+    desk.then(Then::Takes);
+    clock.advance(hours(1));
+    assert_eq!(run(&rotator, &clock).delivered, [keys[0].info.id()]);
+    store.close().unwrap();
+    KeyStore::restore(&Restore::new(path("backup"), path("new.db")).over(path("keys.db"))).unwrap();
+    let store = KeyStore::builder().clock(clock.clone()).open(path("new.db")).unwrap();
+    assert_eq!((code(&store, &waited[1]), code(&store, token(&keys[1]))), ("invalid_api_key", "invalid_api_key"));
+    assert_eq!(code(&store, &waited[0]), "ok");
+    let old = store.verify(token(&keys[0])).unwrap();
+    assert_eq!(old.superseded_until(), Some(clock.now() + hours(2)));
+    clock.advance(hours(2));
+    assert_eq!(code(&store, token(&keys[0])), "invalid_api_key");
+}
+
+/// Waits for what a thread does.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{what}: not within a minute");
+}
+
+#[test]
+fn a_thread_does_it_and_survives_a_sink_that_panics() {
+    let scene = Scene::new(Desk::default(), policy());
+    let Scene { store, clock, key, desk, rotator } = scene;
+    let id = key.info.id();
+    let handle = rotator.start().unwrap();
+    desk.then(Then::Panics);
+    clock.advance(hours(10));
+    until("an attempt", || !desk.versions().is_empty());
+    desk.then(Then::Takes);
+    clock.advance(hours(1));
+    until("a delivery", || info(&store, &key).overlap().is_some());
+    assert!(handle.is_running());
+    // What is made while it runs, it knows.
+    let later = store.create(alice().rotation(RotationPolicy::every(TimeDelta::seconds(1)))).unwrap();
+    clock.advance(TimeDelta::seconds(1));
+    until("a second delivery", || info(&store, &later).version() == 2);
+    handle.stop();
+    let version = info(&store, &key).version();
+    clock.advance(hours(100));
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(info(&store, &key).version(), version);
+    assert!(store.verify(&desk.token(id)).is_ok());
+}
+
+#[test]
+fn the_thread_holds_up_neither_close_nor_the_drop_of_the_last_handle() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || KeyStore::open(directory.path().join("keys.db"));
+    let store = open().unwrap();
+    let handle = Rotator::new(store.clone(), from_fn(|_| Ok(()))).start().unwrap();
+    store.close().unwrap();
+    let again = open().unwrap();
+    handle.stop();
+    let handle = Rotator::new(again.clone(), from_fn(|_| Ok(()))).start().unwrap();
+    drop(again);
+    open().unwrap();
+    drop(handle);
+}
+
+#[test]
+fn the_file_of_a_directory_sink_always_verifies() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, clock) = clocked();
+    let key = store.create(alice().rotation(policy())).unwrap();
+    let sink = DirectorySink::new(directory.path().join("secrets"));
+    sink.deliver(&Delivery::of(&key)).unwrap();
+    let file = sink.path_of(&key.info).unwrap();
+    let rotator = Rotator::new(store.clone(), sink.clone());
+    let read = |file: &Path| std::fs::read_to_string(file).unwrap().trim_end().to_owned();
+    for version in 1..5 {
+        assert_eq!(store.verify(&read(&file)).unwrap().secret_version(), version);
+        clock.advance(hours(10));
+        run(&rotator, &clock);
+    }
+    // The file is gone, and its directory: the delivery makes them again.
+    std::fs::remove_dir_all(directory.path().join("secrets")).unwrap();
+    clock.advance(hours(10));
+    run(&rotator, &clock);
+    assert_eq!(store.verify(&read(&file)).unwrap().secret_version(), 6);
+}
+
+#[test]
+fn a_report_serialises_and_holds_no_secret() {
+    let scene = Scene::new(Desk::default(), policy());
+    scene.desk.then(Then::TakesAndPanics);
+    scene.clock.advance(hours(10));
+    let text = serde_json::to_string(&scene.run()).unwrap();
+    let id = scene.id();
+    assert!(text.starts_with(&format!(r#"{{"rotated":["{id}"],"delivered":[],"failed":[{{"key":"{id}","#)), "{text}");
+    assert!(!text.contains(&scene.desk.token(id)));
+    let line: serde_json::Value = serde_json::to_value(scene.info()).unwrap();
+    let due: DateTime<Utc> = line["rotation"]["due"].as_str().unwrap().parse().unwrap();
+    assert_eq!((due, &line["rotation"]["every_ms"]), (start() + hours(10), &36_000_000.into()));
+    assert_eq!((&line["rotation"]["overlap_ms"], &line["rotation"]["pending"]), (&7_200_000.into(), &2.into()));
+}

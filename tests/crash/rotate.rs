@@ -1,0 +1,160 @@
+//! `kill -9` while keys rotate themselves into a directory: the secret in the file verifies, whenever.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use apikey::sink::DirectorySink;
+use apikey::{Delivery, KeyFilter, KeyInfo, KeyStore, NewKey, Overlap, RotationPolicy, Rotator, SecretSink};
+use chrono::{TimeDelta, Utc};
+
+use crate::child::{Process, Role, command, plays, within};
+use crate::random::{Random, rounds, seed};
+
+const TEST: &str = "rotate::rotate";
+const LIMIT: Duration = Duration::from_secs(120);
+
+fn sink(root: &Path) -> DirectorySink {
+    DirectorySink::new(root.join("secrets"))
+}
+
+fn keys(store: &KeyStore) -> Vec<KeyInfo> {
+    store.list(&KeyFilter::default()).unwrap().keys
+}
+
+/// The process under test: keys whose overlaps end in different ways, rotated without a pause.
+pub(crate) fn play(root: &Path) {
+    let store = KeyStore::open(root.join("keys.db")).unwrap();
+    // Every run is a day later: there is always a rotation due. The overlaps are longer than the test takes, in the store's
+    // own time; they end when the next day's run says so.
+    let every = RotationPolicy::every(TimeDelta::hours(12));
+    let overlaps = [Overlap::For(TimeDelta::hours(6)), Overlap::For(TimeDelta::hours(11)), Overlap::UntilFirstUse];
+    for overlap in overlaps.iter().skip(keys(&store).len()) {
+        let created = store.create(NewKey::for_owner("crash").rotation(every.overlap(*overlap))).unwrap();
+        sink(root).deliver(&Delivery::of(&created)).unwrap();
+    }
+    println!("\nchild: open");
+    let rotator = Rotator::new(store.clone(), sink(root));
+    let begin = keys(&store).iter().filter_map(|key| key.rotation()).map(|rotation| rotation.due()).max();
+    let mut now = begin.unwrap().max(Utc::now());
+    loop {
+        let report = rotator.run_due(now).unwrap();
+        assert!(report.failed.is_empty(), "{report:?}");
+        println!("\nchild: {} {}", report.rotated.len(), report.delivered.len());
+        now += TimeDelta::hours(12);
+        for key in keys(&store) {
+            // A reader, now and then: the overlap until the first use needs one.
+            let token = std::fs::read_to_string(sink(root).path_of(&key).unwrap()).unwrap();
+            store.verify(token.trim_end()).unwrap();
+        }
+    }
+}
+
+#[derive(Default, Debug)]
+struct Tally {
+    young: usize,
+    rotations: u64,
+    /// Kills that left a secret that waits, and how many of those the file held already.
+    waiting: usize,
+    arrived: usize,
+    /// Kills that left a file under the name that it has while it is written.
+    unfinished: usize,
+}
+
+#[test]
+fn rotate() {
+    if plays() {
+        return;
+    }
+    let (kills, seed) = (rounds("APIKEY_ROTATIONS", 24), seed());
+    println!("rotate: {kills} kills, APIKEY_SEED={seed}");
+    let mut tally = Tally::default();
+    let mut directory = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    for round in 0..kills {
+        if round % 20 == 0 {
+            directory = tempfile::tempdir().unwrap();
+        }
+        let root = directory.path().to_owned();
+        run_and_kill(&root, Random::fork(seed, round as u64));
+        let checked = within(LIMIT, move || check(&root));
+        let (rotations, found) = checked.expect("the store opens, and every file's secret verifies");
+        tally.rotations = tally.rotations.max(rotations);
+        tally.young += usize::from(found.is_empty());
+        for (waits, arrived, unfinished) in found {
+            tally.waiting += usize::from(waits);
+            tally.arrived += usize::from(waits && arrived);
+            tally.unfinished += usize::from(unfinished);
+        }
+    }
+    println!("rotate: {kills} kills, {tally:?}, no file whose secret did not verify; {:.0?}", begun.elapsed());
+    assert!(tally.rotations > 5 && tally.young < kills / 2, "the processes were killed before they did anything");
+    // A third of the kills meet a secret that waits; that none of so many does is as good as impossible.
+    assert!(tally.waiting > 0, "no kill came between a secret and its delivery");
+}
+
+fn run_and_kill(root: &Path, mut random: Random) {
+    let mut process = Process::start(command(TEST, &Role::Rotates { root: root.to_owned() }));
+    if random.percent(10) {
+        std::thread::sleep(Duration::from_micros(random.below(60_000) as u64));
+    } else {
+        for _ in 0..1 + random.below(12) {
+            process.says(LIMIT).expect("the process goes on until it is killed");
+        }
+        std::thread::sleep(Duration::from_micros(random.below(8_000) as u64));
+    }
+    process.kill();
+}
+
+/// What is there after a kill, of each key: whether a secret waits, whether the file has it, and whether a file was being
+/// written. The secrets are looked at as the file has them, before anything is mended.
+fn check(root: &Path) -> (u64, Vec<(bool, bool, bool)>) {
+    let path = root.join("keys.db");
+    let Ok(store) = KeyStore::builder().create_if_missing(false).open(&path) else {
+        // Killed before it was made; what was begun must not be in the way of the next.
+        assert!(!sink_files(root).iter().any(|(name, _)| !name.starts_with('.')), "no store, and a secret of it");
+        return (0, Vec::new());
+    };
+    let files = sink_files(root);
+    let mut found = Vec::new();
+    let mut rotations = 0;
+    let now = keys(&store).iter().filter_map(|key| key.rotation()).map(|rotation| rotation.due()).max();
+    for key in keys(&store) {
+        let Some(token) = files.get(&key.id().to_string()) else {
+            assert_eq!(key.version(), 1, "the first delivery is not the rotator's");
+            // Killed before it: the key has no reader.
+            store.revoke(key.id(), "not delivered").unwrap();
+            store.purge(Utc::now() + TimeDelta::seconds(1)).unwrap();
+            let _ = std::fs::remove_file(root.join("secrets").join(format!(".{}.new", key.id())));
+            continue;
+        };
+        let pending = key.rotation().unwrap().pending();
+        let verified = store.verify(token.trim_end()).unwrap_or_else(|error| {
+            panic!("the secret in the file of {} is refused: {error}; {key:?}", key.id());
+        });
+        rotations += u64::from(key.version());
+        let unfinished = files.contains_key(&format!(".{}.new", key.id()));
+        found.push((pending.is_some(), pending == Some(verified.secret_version()), unfinished));
+    }
+    // The next run mends it: what waited is delivered or replaced, and the file's secret goes on verifying.
+    let rotator = Rotator::new(store.clone(), sink(root));
+    let report = rotator.run_due(now.unwrap_or_else(Utc::now)).unwrap();
+    assert!(report.failed.is_empty(), "{report:?}");
+    for key in keys(&store) {
+        let token = std::fs::read_to_string(sink(root).path_of(&key).unwrap()).unwrap();
+        let verified = store.verify(token.trim_end()).unwrap();
+        assert_eq!((verified.secret_version(), verified.superseded()), (key.version(), false), "{key:?}");
+        assert_eq!(key.rotation().unwrap().pending(), None);
+    }
+    assert!(sink_files(root).keys().all(|name| !name.starts_with('.')), "what was left of a write is gone");
+    assert!(store.verify_events().unwrap().is_whole());
+    store.close().unwrap();
+    (rotations, found)
+}
+
+fn sink_files(root: &Path) -> BTreeMap<String, String> {
+    let Ok(entries) = std::fs::read_dir(root.join("secrets")) else { return BTreeMap::new() };
+    let paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    paths.iter().map(|path| (name(path), std::fs::read_to_string(path).unwrap())).collect()
+}
