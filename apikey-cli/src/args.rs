@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use apikey_core::admin::{OverlapForm, RotationForm};
 use apikey_core::{EventKind, ImportScheme, KeyState, Overlap};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::PossibleValuesParser;
@@ -13,7 +14,8 @@ use crate::opening::Opening;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the answer is no: a key that is not good (check), a line that was refused (import, import-lines), a fault (doctor)
+  1  the answer is no: a key that is not good (check), a line that was refused (import, import-lines), a secret that
+     was not delivered (run-due), a fault (doctor)
   2  wrong arguments, or a field out of bounds
   3  there is no such key
   4  conflict: the key's state does not allow it, or a file is there already
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Revoke(Revoke),
     /// Tell whether a key is good, and for what; it is read from standard input, or asked for
     Check(Check),
+    /// Give keys that rotate by themselves their new secrets, if they are due
+    RunDue(RunDue),
     /// Change a key's fields
     Update(Update),
     /// Make a disabled key good again
@@ -125,12 +129,33 @@ pub(crate) struct Create {
     /// It is good from this time on
     #[arg(long, value_name = "TIME", value_parser = moment::time)]
     pub(crate) not_before: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    pub(crate) rotation: RotationOptions,
     /// An entry of your own; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) metadata: Vec<(String, String)>,
     /// Write the key to this file (0600) and not to standard output; a file that is there is not overwritten
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// By what policy a key rotates by itself.
+#[derive(Debug, Args)]
+pub(crate) struct RotationOptions {
+    /// It is given a new secret so often, as 30d, by `run-due` or by a rotator in the service
+    #[arg(long, value_name = "SPAN", value_parser = moment::span)]
+    pub(crate) rotate_every: Option<TimeDelta>,
+    /// How long its old secret then stays good: a span, or `first-use`; 24h, or half of the time between, if it is not
+    /// given
+    #[arg(long, value_name = "SPAN|first-use", value_parser = overlap, requires = "rotate_every")]
+    pub(crate) rotate_overlap: Option<Overlap>,
+}
+
+impl RotationOptions {
+    pub(crate) fn form(&self) -> Option<RotationForm> {
+        let overlap = self.rotate_overlap.map(OverlapForm::from);
+        self.rotate_every.map(|every| RotationForm { every_ms: every.num_milliseconds(), overlap })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -245,6 +270,11 @@ pub(crate) struct Update {
     /// It has no end
     #[arg(long)]
     pub(crate) never_expires: bool,
+    #[command(flatten)]
+    pub(crate) rotation: RotationOptions,
+    /// It rotates by itself no more
+    #[arg(long, conflicts_with = "rotate_every")]
+    pub(crate) no_rotation: bool,
     /// Set an entry of your own; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) metadata: Vec<(String, String)>,
@@ -399,6 +429,17 @@ pub(crate) struct Before {
     /// The time, as 2027-01-31, or a span ago, as 365d
     #[arg(long, value_name = "TIME|SPAN", value_parser = moment::past)]
     pub(crate) before: DateTime<Utc>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunDue {
+    /// New secrets go into this directory: a file for each key, named by its id, 0600
+    #[arg(long, value_name = "DIR", required_unless_present = "deliver_by")]
+    pub(crate) deliver_to: Option<PathBuf>,
+    /// New secrets go to the standard input of this command, one call for each; APIKEY_ID, APIKEY_OWNER, APIKEY_NAME and
+    /// APIKEY_VERSION are in its environment. Arguments may follow, and no more options
+    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with = "deliver_to")]
+    pub(crate) deliver_by: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use apikey_core::admin::{Answer, Diagnosis, Imports, Made, Request, Session, Verdict};
-use apikey_core::{BackupReport, EventPage, Health, KeyInfo, KeyStore, Page};
+use apikey_core::{BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
 
 use crate::failure::{Code, Failure};
 
@@ -62,6 +62,7 @@ impl Backend {
         count: Count -> u64, count => count;
         verdict: Verdict -> Verdict, verdict => *verdict;
         imports: Imports -> Imports, imports => imports;
+        run: Run -> RunReport, report => report;
         lines: Lines -> apikey_core::admin::Lines, lines => lines;
     }
 

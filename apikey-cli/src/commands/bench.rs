@@ -32,9 +32,6 @@ pub(super) fn bench(context: &Context, bench: &Bench) -> Result<(), Failure> {
     store.close()?;
     drop(progress);
     directory.close().map_err(|error| Failure::file(beside, &error))?;
-    if cfg!(debug_assertions) {
-        out::note("built without optimisation: a release build is many times faster");
-    }
     if context.json {
         return out::json(&json!({
             "keys": created.len(),
@@ -45,6 +42,9 @@ pub(super) fn bench(context: &Context, bench: &Bench) -> Result<(), Failure> {
             "create_p50_seconds": p50.as_secs_f64(),
             "create_p99_seconds": p99.as_secs_f64(),
         }));
+    }
+    if cfg!(debug_assertions) {
+        out::note("built without optimisation: a release build is many times faster");
     }
     let milliseconds = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1000.0);
     let rows = [

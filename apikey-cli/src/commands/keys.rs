@@ -101,6 +101,8 @@ pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
         permissions: (update.no_permissions || !update.permissions.is_empty()).then_some(update.permissions),
         expires_at: update.expires_at,
         never_expires: update.never_expires,
+        rotation: update.rotation.form(),
+        no_rotation: update.no_rotation,
         ..UpdateForm::default()
     };
     if let Some(span) = update.expires_in {

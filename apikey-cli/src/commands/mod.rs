@@ -4,6 +4,7 @@ mod bench;
 mod care;
 mod check;
 mod copies;
+mod due;
 mod first;
 mod import;
 mod keys;
@@ -58,6 +59,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rotate(rotate) => secrets::rotate(context, &rotate),
         Command::Revoke(revoke) => keys::revoke(context, revoke),
         Command::Check(check) => check::check(context, &check),
+        Command::RunDue(run) => due::run(context, run),
         Command::Update(update) => keys::update(context, update),
         Command::Enable(of) => keys::disable(context, &of.id, false),
         Command::Disable(of) => keys::disable(context, &of.id, true),

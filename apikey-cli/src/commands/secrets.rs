@@ -18,6 +18,7 @@ pub(super) fn create(context: &Context, create: Create) -> Result<(), Failure> {
         permissions: create.permissions,
         not_before: create.not_before,
         expiry: create.expires_in.map(Expiry::after).or(create.expires_at.map(Expiry::At)),
+        rotation: create.rotation.form(),
         ..NewKeyForm::default()
     };
     form.metadata.extend(create.metadata);

@@ -4,6 +4,7 @@
 mod changes;
 mod keys;
 mod moving;
+mod rotation;
 mod secrets;
 #[cfg(target_os = "linux")]
 mod service;

@@ -173,6 +173,7 @@ fn completions_and_man_pages_name_every_command() {
         "events",
         "purge",
         "purge-events",
+        "run-due",
         "bench",
         "completions",
         "man",
