@@ -14,8 +14,8 @@ use crate::opening::Opening;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the answer is no: a key that is not good (check), a line that was refused (import, import-lines), a secret that
-     was not delivered (run-due), a fault (doctor)
+  1  the answer is no: a key that is not good (check), a line that was refused (import,
+     import-lines), a secret that was not delivered (run-due), a fault (doctor)
   2  wrong arguments, or a field out of bounds
   3  there is no such key
   4  conflict: the key's state does not allow it, or a file is there already
