@@ -142,9 +142,17 @@ impl Porter {
                 }
             }
         }
-        for (stream, guest) in self.guests {
-            // What it was asked it still answers; it hears nothing more.
+        // What they were asked is still answered; they are heard no more.
+        for (stream, _) in &self.guests {
             let _ = stream.shutdown(Shutdown::Read);
+        }
+        let until = Instant::now() + PATIENCE;
+        for (stream, guest) in self.guests {
+            while !guest.is_finished() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // One that does not take its answer holds up the end no longer.
+            let _ = stream.shutdown(Shutdown::Both);
             let _ = guest.join();
         }
     }
