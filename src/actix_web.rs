@@ -20,6 +20,7 @@
 //! ```
 
 use std::future::{Future, Ready, ready};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -82,6 +83,11 @@ impl KeySource for HttpRequest {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
         let values = |name: &str| self.headers().get_all(name).map(HeaderValue::as_bytes);
         rule.presented(values(rule.header()), values("authorization"))
+    }
+
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        let socket = self.peer_addr().as_ref().map(SocketAddr::ip);
+        rule.peer(socket, |name| self.headers().get_all(name).map(HeaderValue::as_bytes))
     }
 
     fn store(&self) -> Option<&KeyStore> {

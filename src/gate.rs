@@ -2,7 +2,7 @@
 
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
 use crate::Rejection;
-use crate::{AuthError, KeySource, KeyStore, Requirement, VerifiedKey};
+use crate::{Attempt, AuthError, KeySource, KeyStore, Requirement, VerifiedKey};
 
 /// What is asked of every request, of which store.
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
@@ -41,7 +41,12 @@ pub(crate) fn pass(
         key.require(requirement)?;
         return Ok(key.clone());
     }
-    store.authorize(source.presented(store.rule()).token()?, requirement)
+    let attempt = Attempt::new(source.presented(store.rule()).token()?).needs(requirement);
+    // Here alone, so that a request counts once against the limit of its key, whatever guards are around it.
+    store.check(&match source.peer(store.rule()) {
+        Some(peer) => attempt.peer(peer),
+        None => attempt,
+    })
 }
 
 /// A CORS preflight as the Fetch standard has it, and not just any `OPTIONS`.

@@ -1,10 +1,13 @@
 //! The `http` crate's types: requests a key is read from, and responses that a rejection becomes.
 
+use std::net::IpAddr;
+
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
 use crate::{FromRejection, HeaderRule, KeySource, KeyStore, Presented, Rejection, VerifiedKey};
 
-/// Headers alone: the store must be given, or installed, and no layer learns that a guard has asked.
+/// Headers alone: the store must be given, or installed, no layer learns that a guard has asked, and nobody knows from
+/// where the request came.
 #[diagnostic::do_not_recommend]
 impl KeySource for HeaderMap {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
@@ -18,6 +21,10 @@ impl KeySource for HeaderMap {
 impl KeySource for Parts {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
         self.headers.presented(rule)
+    }
+
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        crate::peer::peer(rule, &self.extensions, &self.headers)
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -38,6 +45,10 @@ impl KeySource for Parts {
 impl<B> KeySource for Request<B> {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
         self.headers().presented(rule)
+    }
+
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        crate::peer::peer(rule, self.extensions(), self.headers())
     }
 
     fn store(&self) -> Option<&KeyStore> {

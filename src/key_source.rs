@@ -1,5 +1,7 @@
 //! What a key is read from.
 
+use std::net::IpAddr;
+
 use crate::{HeaderRule, KeyStore, Presented, VerifiedKey};
 
 /// Something that may carry an API key: a request, its headers, or the token itself.
@@ -33,6 +35,13 @@ use crate::{HeaderRule, KeyStore, Presented, VerifiedKey};
 pub trait KeySource {
     /// The key presented, where the store's rule says that it is.
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a>;
+
+    /// The address that the request came from, for keys that name networks: the socket's peer, or what a trusted proxy says.
+    /// [`HeaderRule::peer`] decides between the two. `None` if it is not known; such keys are refused then.
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        let _ = rule;
+        None
+    }
 
     /// The store that was provided for this request.
     fn store(&self) -> Option<&KeyStore> {
@@ -73,6 +82,10 @@ impl<T: KeySource> KeySource for Option<T> {
         self.as_ref().map_or(Presented::None, |source| source.presented(rule))
     }
 
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        self.as_ref().and_then(|source| source.peer(rule))
+    }
+
     fn store(&self) -> Option<&KeyStore> {
         self.as_ref().and_then(T::store)
     }
@@ -94,6 +107,10 @@ macro_rules! through_a_reference {
         impl<T: KeySource + ?Sized> KeySource for $reference {
             fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
                 T::presented(self, rule)
+            }
+
+            fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+                T::peer(self, rule)
             }
 
             fn store(&self) -> Option<&KeyStore> {

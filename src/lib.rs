@@ -11,6 +11,8 @@ mod guard;
 #[cfg(feature = "inventory")]
 mod guarded;
 mod key_source;
+#[cfg(feature = "http")]
+mod peer;
 mod redact;
 mod rejection;
 mod required;
@@ -18,6 +20,11 @@ mod required;
 mod trail;
 #[cfg(feature = "warp")]
 pub mod warp;
+
+/// Runs the examples of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/rotation.md")]
+struct RotationGuide;
 
 #[path = "private.rs"]
 #[doc(hidden)]
@@ -52,6 +59,8 @@ pub use crate::guard::{OptionalApiKey, RequireApiKey};
 #[cfg(feature = "inventory")]
 pub use crate::guarded::Guarded;
 pub use crate::key_source::KeySource;
+#[cfg(feature = "http")]
+pub use crate::peer::PeerAddr;
 pub use crate::redact::{TOKEN_PATTERN, redact};
 pub use crate::rejection::{ErrorFromRejection, FromRejection, Rejection};
 pub use crate::required::{Authenticated, Required};

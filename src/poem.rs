@@ -19,6 +19,8 @@
 //!     .with(apikey::poem::supply(store));
 //! ```
 
+use std::net::{IpAddr, SocketAddr};
+
 use ::poem::error::ResponseError;
 use ::poem::http::StatusCode;
 use ::poem::{Endpoint, FromRequest, IntoResponse, Middleware, Request, RequestBody, Response, Result};
@@ -74,6 +76,11 @@ impl Require {
 impl KeySource for Request {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
         self.headers().presented(rule)
+    }
+
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        let socket = self.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        crate::peer::behind_proxies(rule, socket, self.headers())
     }
 
     fn store(&self) -> Option<&KeyStore> {

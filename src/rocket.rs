@@ -26,6 +26,7 @@
 //! ```
 
 use std::io::Cursor;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ::rocket::fairing::{self, Fairing, Info, Kind};
@@ -118,6 +119,12 @@ impl KeySource for Request<'_> {
         rule.presented(values(rule.header()), values("authorization"))
     }
 
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        // Not `client_ip`: that believes `X-Real-IP`, whoever sends it.
+        let socket = self.remote().as_ref().map(SocketAddr::ip);
+        rule.peer(socket, |name| self.headers().get(name).map(str::as_bytes).collect::<Vec<_>>())
+    }
+
     fn store(&self) -> Option<&KeyStore> {
         self.rocket().state()
     }
@@ -195,7 +202,7 @@ impl Fairing for Supply {
         let left = Left::of(request);
         if let Some(rejection) = left.refusal(response.status()) {
             // A catcher of the application's knows no challenge, and RFC 9110 asks for one on every 401.
-            for name in ["www-authenticate", "cache-control", "retry-after"] {
+            for name in ["www-authenticate", "cache-control", "retry-after", "ratelimit-policy", "ratelimit"] {
                 if response.headers().contains(name) {
                     continue;
                 }

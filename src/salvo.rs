@@ -20,6 +20,7 @@
 //! ```
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 
 use ::salvo_core::extract::{Extractible, Metadata};
 use ::salvo_core::http::{HeaderName, HeaderValue, StatusCode};
@@ -81,6 +82,10 @@ impl KeySource for Request {
         self.headers().presented(rule)
     }
 
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        crate::peer::behind_proxies(rule, self.remote_addr().ip(), self.headers())
+    }
+
     fn store(&self) -> Option<&KeyStore> {
         self.extensions().get()
     }
@@ -105,6 +110,10 @@ struct WithDepot<'a> {
 impl KeySource for WithDepot<'_> {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
         self.request.presented(rule)
+    }
+
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        KeySource::peer(self.request, rule)
     }
 
     fn store(&self) -> Option<&KeyStore> {

@@ -14,6 +14,8 @@
 //!
 //! The metadata key is the name of the store's header, `x-api-key`, in lower case.
 
+use std::net::{IpAddr, SocketAddr};
+
 use ::tonic::metadata::MetadataMap;
 use ::tonic::service::Interceptor;
 use ::tonic::service::interceptor::InterceptedService;
@@ -21,7 +23,7 @@ use ::tonic::{Code, Request, Status};
 use tower_layer::Layer;
 
 use crate::gate::Gate;
-use crate::{AuthError, HeaderRule, KeySource, KeyStore, Presented, Rejection, Requirement, VerifiedKey};
+use crate::{AuthError, HeaderRule, KeySource, KeyStore, PeerAddr, Presented, Rejection, Requirement, VerifiedKey};
 
 /// Guards a server or a service: a call without a key that meets the requirement ends with a status.
 ///
@@ -60,7 +62,8 @@ impl<S> Layer<S> for Require {
     }
 }
 
-/// Metadata alone: the store must be given, or installed, and no layer learns that a guard has asked.
+/// Metadata alone: the store must be given, or installed, no layer learns that a guard has asked, and nobody knows from
+/// where the call came.
 #[diagnostic::do_not_recommend]
 impl KeySource for MetadataMap {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
@@ -73,6 +76,12 @@ impl KeySource for MetadataMap {
 impl<T> KeySource for Request<T> {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
         self.metadata().presented(rule)
+    }
+
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        let given = self.extensions().get::<PeerAddr>().map(|peer| peer.0);
+        let socket = given.or_else(|| self.remote_addr().as_ref().map(SocketAddr::ip));
+        crate::peer::behind_proxies(rule, socket, self.metadata().as_ref())
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -91,7 +100,7 @@ impl<T> KeySource for Request<T> {
 /// `UNAUTHENTICATED` for a 401, `PERMISSION_DENIED` for a 403, `RESOURCE_EXHAUSTED` for a 429, `UNAVAILABLE` for a 503.
 ///
 /// The metadata has the code of the error as `apikey-code`, what a handler asked as `apikey-required`, and the headers
-/// of the refusal that are not about its body: `www-authenticate`, `retry-after`.
+/// of the refusal that are not about its body: `www-authenticate`, `retry-after`, `ratelimit-policy`, `ratelimit`.
 impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
         let code = match rejection.status() {
@@ -113,7 +122,10 @@ impl From<Rejection> for Status {
             add("apikey-required", &required.to_string());
         }
         for (name, value) in &rejection.refusal().headers {
-            if ["www-authenticate", "retry-after"].iter().any(|kept| name.eq_ignore_ascii_case(kept)) {
+            if ["www-authenticate", "retry-after", "ratelimit-policy", "ratelimit"]
+                .iter()
+                .any(|kept| name.eq_ignore_ascii_case(kept))
+            {
                 add(name, value);
             }
         }

@@ -57,6 +57,13 @@ impl Trail {
             {
                 fields.add("x-api-key-superseded", &superseded);
             }
+            if let Some(status) = mark.key.as_ref().and_then(|key| mark.store.limit_status(key))
+                && fields.texts("ratelimit").is_empty()
+            {
+                let [(_, policy), (_, now)] = status.fields();
+                fields.add("ratelimit-policy", &policy);
+                fields.add("ratelimit", &now);
+            }
         }
         if !marks.is_empty() && fields.texts("cache-control").is_empty() {
             // `private` keeps it out of shared caches, which do not know that `X-API-Key` is a credential (RFC 9111

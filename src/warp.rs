@@ -20,6 +20,7 @@
 //! ```
 
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 
 use ::http::{HeaderMap, Method};
 use ::warp::reject::Reject;
@@ -28,7 +29,7 @@ use ::warp::{Filter, Rejection as WarpRejection};
 
 use crate::gate::{Gate, is_preflight};
 use crate::trail::Trail;
-use crate::{HeaderRule, KeySource, KeyStore, Presented, Rejection, Requirement, VerifiedKey};
+use crate::{HeaderRule, KeySource, KeyStore, PeerAddr, Presented, Rejection, Requirement, VerifiedKey};
 
 /// The head of a request, for a handler with the attribute: `request = head`.
 ///
@@ -39,6 +40,8 @@ pub struct Head {
     store: Option<KeyStore>,
     key: Option<VerifiedKey>,
     trail: Option<Trail>,
+    /// The socket's peer.
+    peer: Option<IpAddr>,
 }
 
 impl Head {
@@ -56,10 +59,14 @@ pub fn head() -> impl Filter<Extract = (Head,), Error = Infallible> + Clone + Se
         .and(::warp::ext::optional::<KeyStore>())
         .and(::warp::ext::optional::<VerifiedKey>())
         .and(::warp::ext::optional::<Trail>())
-        .map(|headers, store, key: Option<VerifiedKey>, trail: Option<Trail>| {
+        .and(::warp::ext::optional::<PeerAddr>())
+        .and(::warp::addr::remote())
+        .map(|headers, store, key: Option<VerifiedKey>, trail: Option<Trail>, given: Option<PeerAddr>, remote| {
             // A filter may run once for each branch of an `or`: what the first has verified, the others need not.
             let key = key.or_else(|| trail.as_ref()?.key());
-            Head { headers, store, key, trail }
+            let remote: Option<SocketAddr> = remote;
+            let peer = given.map(|peer| peer.0).or_else(|| remote.as_ref().map(SocketAddr::ip));
+            Head { headers, store, key, trail, peer }
         })
 }
 
@@ -109,6 +116,10 @@ pub async fn recover(error: WarpRejection) -> Result<Response, WarpRejection> {
 impl KeySource for Head {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
         self.headers.presented(rule)
+    }
+
+    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+        crate::peer::behind_proxies(rule, self.peer, &self.headers)
     }
 
     fn store(&self) -> Option<&KeyStore> {

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
-use apikey::{ImportScheme, Imported, KeyStore, KeyUpdate, NewKey, Overlap, Pepper, Requirement};
+use apikey::{Attempt, ImportScheme, Imported, KeyStore, KeyUpdate, NewKey, Overlap, Pepper, Requirement};
 use chrono::TimeDelta;
 
 struct Counting;
@@ -95,5 +95,23 @@ fn a_verification_allocates_nothing() {
         }
         // Good, timed, rotated and imported, each with three of four requirements.
         assert_eq!(verified, 12);
+
+        let bound = NewKey::for_owner("erin").limit(3, TimeDelta::hours(1)).networks(["10.0.0.0/8", "::1"]);
+        let bound = create(bound);
+        let attempt = Attempt::new(bound.key.expose_secret()).needs(&requirements[1]);
+        let peers = [Some([10, 0, 0, 1]), Some([9, 0, 0, 1]), None];
+        let mut answers = [0; 3];
+        for peer in peers.iter().cycle().take(15) {
+            let attempt = peer.map_or(attempt, |peer| attempt.peer(peer.into()));
+            let count = allocations(|| match black_box(store.check(&attempt)) {
+                Ok(key) => {
+                    answers[0] += 1;
+                    black_box(store.limit_status(&key));
+                }
+                Err(error) => answers[if error.status() == 429 { 1 } else { 2 }] += 1,
+            });
+            assert_eq!(count, 0, "{peer:?}");
+        }
+        assert_eq!(answers, [3, 2, 10]);
     }
 }

@@ -18,12 +18,16 @@ mod concurrency;
 mod events;
 #[path = "behaviour/export.rs"]
 mod export;
+#[path = "behaviour/failed_attempts.rs"]
+mod failed_attempts;
 #[path = "behaviour/golden.rs"]
 mod golden;
 #[path = "behaviour/happened.rs"]
 mod happened;
 #[path = "behaviour/imported.rs"]
 mod imported;
+#[path = "behaviour/limits.rs"]
+mod limits;
 #[path = "behaviour/list.rs"]
 mod list;
 #[path = "behaviour/manage.rs"]
@@ -32,6 +36,8 @@ mod manage;
 mod model;
 #[path = "behaviour/model_key.rs"]
 mod model_key;
+#[path = "behaviour/networks.rs"]
+mod networks;
 #[path = "behaviour/on_disk.rs"]
 mod on_disk;
 #[path = "behaviour/open_errors.rs"]

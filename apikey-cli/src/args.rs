@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use apikey_core::admin::{OverlapForm, RotationForm};
+use apikey_core::admin::{LimitForm, OverlapForm, RotationForm};
 use apikey_core::{EventKind, ImportScheme, KeyState, Overlap};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::PossibleValuesParser;
@@ -131,6 +131,8 @@ pub(crate) struct Create {
     pub(crate) not_before: Option<DateTime<Utc>>,
     #[command(flatten)]
     pub(crate) rotation: RotationOptions,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     /// An entry of your own; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) metadata: Vec<(String, String)>,
@@ -155,6 +157,23 @@ impl RotationOptions {
     pub(crate) fn form(&self) -> Option<RotationForm> {
         let overlap = self.rotate_overlap.map(OverlapForm::from);
         self.rotate_every.map(|every| RotationForm { every_ms: every.num_milliseconds(), overlap })
+    }
+}
+
+/// How often, and from where, a key may be used.
+#[derive(Debug, Args)]
+pub(crate) struct LimitOptions {
+    /// It may be used so often in a time, as 100/1m
+    #[arg(long, value_name = "COUNT/SPAN", value_parser = limit)]
+    pub(crate) limit: Option<LimitForm>,
+    /// It may be used from this network only, as 10.0.0.0/8; may be given several times
+    #[arg(long = "network", value_name = "CIDR")]
+    pub(crate) networks: Vec<String>,
+}
+
+impl LimitOptions {
+    pub(crate) fn networks(self) -> Option<Vec<String>> {
+        (!self.networks.is_empty()).then_some(self.networks)
     }
 }
 
@@ -272,6 +291,14 @@ pub(crate) struct Update {
     pub(crate) never_expires: bool,
     #[command(flatten)]
     pub(crate) rotation: RotationOptions,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
+    /// It may be used as often as one likes
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) no_limit: bool,
+    /// It may be used from anywhere
+    #[arg(long, conflicts_with = "networks")]
+    pub(crate) any_network: bool,
     /// It rotates by itself no more
     #[arg(long, conflicts_with = "rotate_every")]
     pub(crate) no_rotation: bool,
@@ -460,6 +487,14 @@ fn overlap(text: &str) -> Result<Overlap, String> {
             .map(Overlap::For)
             .map_err(|_| "a span such as 24h, `first-use` or `none` is expected".to_owned()),
     }
+}
+
+fn limit(text: &str) -> Result<LimitForm, String> {
+    let parsed = text.split_once('/').and_then(|(count, per)| {
+        let per = moment::span(per).ok()?;
+        Some(LimitForm { count: count.parse().ok()?, per_ms: per.num_milliseconds() })
+    });
+    parsed.ok_or_else(|| "a number, `/` and a span are expected, as in 100/1m".to_owned())
 }
 
 fn entry(text: &str) -> Result<(String, String), String> {

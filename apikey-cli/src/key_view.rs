@@ -58,6 +58,13 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
         row("good from", both(start, now).into());
     }
     row("expires", key.expires_at().map_or_else(|| "never".into(), |end| both(end, now)).into());
+    if let Some(limit) = key.limit() {
+        let seconds = limit.per().as_seconds_f64();
+        row("limit", format!("{} in {seconds} s", limit.count()).into());
+    }
+    if !key.networks().is_empty() {
+        row("networks", key.networks().join(" ").into());
+    }
     if let Some(revoked) = key.revoked() {
         row("revoked", both(revoked.at(), now).into());
         row("reason", if revoked.reason().is_empty() { "-" } else { revoked.reason() }.into());

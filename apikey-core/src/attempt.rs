@@ -30,8 +30,9 @@ impl<'a> Attempt<'a> {
         Self { token, peer: None, requirement: None }
     }
 
-    /// The address it came from. Nothing looks at it yet: keys that name networks come with a later version, and a store
-    /// that holds one does not open in this.
+    /// The address it came from, for keys that name networks and for
+    /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts). Behind a proxy that is not the socket's peer: see
+    /// [`HeaderRule::peer`](crate::HeaderRule::peer).
     pub fn peer(mut self, peer: IpAddr) -> Self {
         self.peer = Some(peer);
         self

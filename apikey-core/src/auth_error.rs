@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::limit::Limit;
 use crate::requirement::Requirement;
 
 /// Why a key was refused. `Display` is the text that a caller may be shown; [`code`](Self::code) is for programs.
@@ -32,11 +33,13 @@ pub enum AuthError {
     /// The key names networks, and the caller's address is in none of them, or not known.
     #[error("API key not allowed from this address")]
     AddressNotAllowed,
-    /// The key is used faster than its limit.
+    /// The key is used faster than its limit; or too many attempts from this address have failed.
     #[error("Too many requests")]
     RateLimited {
         /// When to try again.
         retry_after: Duration,
+        /// The key's limit; `None` if it is about the address.
+        limit: Option<Limit>,
     },
     /// The key is good, and lacks the permission.
     #[error("API key lacks permission {required}")]

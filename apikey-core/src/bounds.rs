@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::StoreError;
+use crate::network;
 use crate::permission::{PermissionError, check_grant};
 
 /// Most bytes of an owner or a name.
@@ -15,6 +16,8 @@ pub(crate) const MAX_GRANTS: usize = 64;
 pub(crate) const MAX_METADATA: usize = 32;
 pub(crate) const MAX_METADATA_KEY: usize = 64;
 pub(crate) const MAX_METADATA_VALUE: usize = 512;
+/// Most networks of a key.
+pub(crate) const MAX_NETWORKS: usize = 32;
 /// Most bytes of an encoded record.
 pub(crate) const MAX_RECORD: usize = 32 * 1024;
 /// Most keys created by one call.
@@ -51,6 +54,32 @@ pub(crate) fn grants(given: &[String]) -> Result<Vec<String>, StoreError> {
                 "at most 64 permissions",
             ));
         }
+    }
+    Ok(kept)
+}
+
+/// Networks in the order given, as they are stored: in CIDR notation, repeats left out.
+pub(crate) fn networks(given: &[String]) -> Result<Vec<String>, StoreError> {
+    let mut kept = Vec::new();
+    for text in given {
+        let net = network::parse(text).ok_or_else(|| {
+            let allowed = "networks such as 10.0.0.0/8 or 2001:db8::/32, with no bits behind the prefix, and addresses";
+            StoreError::invalid("networks", text, allowed)
+        })?;
+        let net = net.to_string();
+        if !kept.contains(&net) {
+            kept.push(net);
+        }
+        if kept.len() > MAX_NETWORKS {
+            return Err(StoreError::invalid("networks", &format!("{} networks", given.len()), "1 to 32 networks"));
+        }
+    }
+    if kept.is_empty() {
+        return Err(StoreError::invalid(
+            "networks",
+            "",
+            "1 to 32 networks; for a key that is good anywhere, name none",
+        ));
     }
     Ok(kept)
 }

@@ -11,7 +11,7 @@ use crate::error::{Conflict, StoreError};
 use crate::event::EventKind;
 use crate::lifetime::Lifetime;
 use crate::pending;
-use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
+use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredLimit, StoredPolicy, StoredSecret};
 use crate::time;
 
 /// How long the old secret stays good when a key is rotated.
@@ -76,6 +76,9 @@ pub(crate) struct Fields {
     pub(crate) expires_at: Option<Option<i64>>,
     pub(crate) disabled: Option<bool>,
     pub(crate) metadata: BTreeMap<String, Option<String>>,
+    pub(crate) limit: Option<Option<StoredLimit>>,
+    /// None at all: anywhere.
+    pub(crate) networks: Option<Vec<String>>,
     pub(crate) policy: Option<Option<StoredPolicy>>,
     pub(crate) lifetime: Lifetime,
 }
@@ -173,6 +176,14 @@ fn update(record: &Record, fields: &Fields) -> Result<Applied, StoreError> {
     if !fields.metadata.is_empty() {
         crate::bounds::metadata(&after.metadata)?;
         named.push("metadata".to_owned());
+    }
+    if let Some(limit) = &fields.limit {
+        after.limit.clone_from(limit);
+        named.push("limit".to_owned());
+    }
+    if let Some(networks) = &fields.networks {
+        after.networks.clone_from(networks);
+        named.push("networks".to_owned());
     }
     if after == *record { Ok(Applied::Unchanged) } else { Ok(Applied::changed(after, EventKind::Updated(named))) }
 }

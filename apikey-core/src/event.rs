@@ -60,7 +60,7 @@ pub(crate) enum EventKind {
         /// Versions of secrets that ended.
         #[serde(with = "entries::list")]
         ended: Vec<u32>,
-        /// Its permissions or its time became less.
+        /// Its permissions, its time, its limit or its networks became less.
         narrowed: bool,
     },
     /// The store was put together from a damaged one; `key` is 0.

@@ -69,7 +69,7 @@ pub enum EventKind {
         disabled: bool,
         /// The numbers of secrets that ended.
         ended: Vec<u32>,
-        /// Whether its permissions or its time became less.
+        /// Whether its permissions, its time, its limit or its networks became less.
         narrowed: bool,
     },
     /// The store was put together from what a damaged one still had.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base62;
 use crate::key_id::KeyId;
+use crate::limit::Limit;
 use crate::record::{Record, SecretEnd, SecretForm};
 use crate::rotation_policy::Rotation;
 use crate::time::from_ms;
@@ -29,6 +30,8 @@ pub struct KeyInfo {
     overlap: Option<OverlapEnd>,
     rotation: Option<Rotation>,
     hint: String,
+    limit: Option<Limit>,
+    networks: Vec<String>,
 }
 
 /// When and why a key was revoked.
@@ -111,6 +114,8 @@ impl KeyInfo {
             revoked: record.revoked.map(|revoked| Revoked { at: from_ms(revoked.at), reason: revoked.reason }),
             last_used_at: last_used.max(record.used_before).map(from_ms),
             version: record.version,
+            limit: record.limit.as_ref().map(Limit::stored),
+            networks: record.networks,
         }
     }
 
@@ -190,6 +195,18 @@ impl KeyInfo {
     #[must_use]
     pub fn overlap(&self) -> Option<OverlapEnd> {
         self.overlap
+    }
+
+    /// How often it may be used; `None`: as often as one likes.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        self.limit
+    }
+
+    /// The networks that it may be used from, as `10.0.0.0/8`; none means anywhere.
+    #[must_use]
+    pub fn networks(&self) -> &[String] {
+        &self.networks
     }
 
     /// By what policy it rotates itself, and when it is due; `None` if it does not.

@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::imported::{ImportForm, ImportHash, ImportScheme, from_hex};
 use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
+use crate::limit::{Limit, OUT_OF_BOUNDS};
 use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
 use crate::rotation_policy::RotationLine;
 use crate::time::{LAST_MS, checked_ms, from_ms};
@@ -56,6 +57,9 @@ pub(crate) struct Line {
     version: Option<u32>,
     #[serde(default)]
     secrets: Vec<SecretLine>,
+    limit: Option<Limit>,
+    #[serde(default)]
+    networks: Vec<String>,
     rotation: Option<RotationLine>,
 }
 
@@ -200,6 +204,11 @@ impl Line {
             bounds::reason(&revoked.reason)?;
             Ok::<_, StoreError>(Revocation { at: checked_ms("revoked", revoked.at)?, reason: revoked.reason })
         });
+        if let Some(limit) = self.limit.filter(|limit| !limit.fits()) {
+            let given = format!("{} per {}", limit.count(), limit.per());
+            return Err(StoreError::invalid("limit", &given, OUT_OF_BOUNDS).into());
+        }
+        let networks = if self.networks.is_empty() { Vec::new() } else { bounds::networks(&self.networks)? };
         let secrets = self.secrets.into_iter().map(SecretLine::stored).collect::<Result<Vec<_>, _>>()?;
         let newest = secrets.last().map_or(1, |secret| secret.version);
         let version = self.version.unwrap_or(newest);
@@ -226,8 +235,8 @@ impl Line {
             secrets,
             used_before: ms("last_used_at", self.last_used_at)?,
             policy: self.rotation.map(|rotation| rotation.stored()).transpose()?,
-            limit: None,
-            networks: Vec::new(),
+            limit: self.limit.map(Limit::to_stored),
+            networks,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::rotation_policy::RotationPolicy;
 use crate::verified::VerifiedKey;
@@ -27,6 +27,8 @@ pub struct KeyUpdate {
     pub(crate) disabled: Option<bool>,
     pub(crate) metadata: BTreeMap<String, Option<String>>,
     pub(crate) within: Option<VerifiedKey>,
+    pub(crate) limit: Option<Option<(u32, TimeDelta)>>,
+    pub(crate) networks: Option<Option<Vec<String>>>,
     pub(crate) rotation: Option<Option<RotationPolicy>>,
 }
 
@@ -75,6 +77,30 @@ impl KeyUpdate {
     /// Takes an entry of metadata away, if it is there.
     pub fn without_metadata(mut self, name: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), None);
+        self
+    }
+
+    /// Another limit, from now on; what was used stays used. See [`NewKey::limit`](crate::NewKey::limit).
+    pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
+        self.limit = Some(Some((count, per)));
+        self
+    }
+
+    /// No limit.
+    pub fn no_limit(mut self) -> Self {
+        self.limit = Some(None);
+        self
+    }
+
+    /// Other networks, in place of all that the key names. See [`NewKey::networks`](crate::NewKey::networks).
+    pub fn networks<T: AsRef<str>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+        self.networks = Some(Some(networks.into_iter().map(|network| network.as_ref().to_owned()).collect()));
+        self
+    }
+
+    /// The key is good anywhere.
+    pub fn any_network(mut self) -> Self {
+        self.networks = Some(None);
         self
     }
 

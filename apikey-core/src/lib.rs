@@ -15,6 +15,7 @@ mod digest;
 mod error;
 mod event;
 mod event_filter;
+mod failed_attempts;
 mod grants;
 mod health;
 mod history;
@@ -28,13 +29,17 @@ mod key_info;
 mod key_line;
 mod key_update;
 mod lifetime;
+mod limit;
+mod limiter;
 #[cfg(feature = "measure")]
 #[doc(hidden)]
 pub mod measure;
 mod memo;
+mod network;
 mod new_key;
 mod pending;
 mod permission;
+mod proxies;
 mod quiet;
 mod record;
 mod refusal;
@@ -64,10 +69,12 @@ pub use key_filter::{KeyFilter, MAX_PAGE, Page};
 pub use key_id::{KeyId, KeyIdError};
 pub use key_info::{KeyInfo, KeyState, OverlapEnd, Revoked};
 pub use key_update::KeyUpdate;
+pub use limit::{Limit, LimitStatus};
 pub use new_key::{CreatedKey, NewKey};
 pub use permission::{
     MAX_PERMISSION_BYTES, MAX_SEGMENTS, PermissionError, PermissionFault, check_grant, check_permission,
 };
+pub use proxies::ForwardedHeader;
 pub use refusal::{HeaderRule, Presented, Refusal, Render};
 pub use requirement::{Need, Requirement};
 pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};

@@ -59,6 +59,8 @@ impl Keys {
             disabled: false,
             expires_at: None,
             not_before: None,
+            limit: None,
+            networks: 0,
             secrets: vec![secret],
         };
         self.index.settle(None, Some(&rights));
@@ -75,7 +77,7 @@ impl Keys {
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Option<VerifiedKey> {
         let tail = self.prefixes.parse(token.as_bytes())?;
         let matched = self.index.find_own(tail)?;
-        self.index.judge(&matched, self.time.now_ms()).ok()?;
+        self.index.judge(&matched, self.time.now_ms(), None).ok()?;
         let id = || IdForm::Written(*token::id_chars(token::body(tail)));
         requirement.met_by(matched.grants()).then(|| self.index.proof(&matched, id()))
     }

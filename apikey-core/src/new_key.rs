@@ -35,6 +35,8 @@ pub struct NewKey {
     pub(crate) imported: Option<(Imported, ImportScheme)>,
     pub(crate) allow_weak: bool,
     pub(crate) within: Option<VerifiedKey>,
+    pub(crate) limit: Option<(u32, TimeDelta)>,
+    pub(crate) networks: Option<Vec<String>>,
     pub(crate) rotation: Option<Option<RotationPolicy>>,
 }
 
@@ -58,6 +60,8 @@ impl NewKey {
             imported: None,
             allow_weak: false,
             within: None,
+            limit: None,
+            networks: None,
             rotation: None,
         }
     }
@@ -99,6 +103,47 @@ impl NewKey {
         self
     }
 
+    /// How often the key may be used: `count` requests at once, and as many more, evenly spread, in each period. 1 to
+    /// 1,000,000 requests per 1 millisecond to 366 days. See [`Limit`](crate::Limit).
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    /// use chrono::TimeDelta;
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").limit(2, TimeDelta::minutes(1)))?;
+    /// let token = created.key.expose_secret();
+    /// assert!(store.verify(token).is_ok() && store.verify(token).is_ok());
+    /// assert_eq!(store.verify(token).unwrap_err().code(), "rate_limited");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
+        self.limit = Some((count, per));
+        self
+    }
+
+    /// The networks that the key may be used from: 1 to 32 of them, such as `10.0.0.0/8` and `2001:db8::/32`, or single
+    /// addresses. Leave it out for anywhere; none at all is an error, so that an empty list never opens a key.
+    ///
+    /// Such a key is refused where the caller's address is not known: see [`Attempt::peer`](crate::Attempt::peer). IPv4 in
+    /// the form of IPv6 (`::ffff:10.0.0.1`) is IPv4, and `::/0` is IPv6 alone.
+    ///
+    /// ```
+    /// use apikey_core::{Attempt, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").networks(["10.0.0.0/8", "::1"]))?;
+    /// let attempt = Attempt::new(created.key.expose_secret());
+    /// assert!(store.check(&attempt.peer([10, 1, 2, 3].into())).is_ok());
+    /// assert_eq!(store.check(&attempt.peer([8, 8, 8, 8].into())).unwrap_err().code(), "address_not_allowed");
+    /// assert_eq!(store.check(&attempt).unwrap_err().code(), "address_not_allowed");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn networks<T: AsRef<str>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+        self.networks = Some(networks.into_iter().map(|network| network.as_ref().to_owned()).collect());
+        self
+    }
+
     /// Takes over a key issued elsewhere instead of making a new secret. `scheme` says which part of the key is the
     /// secret. The key goes on working as it is; [`rotate`](crate::KeyStore::rotate) replaces it by one of this
     /// store's form.
@@ -137,7 +182,7 @@ impl NewKey {
     }
 
     /// Caps the new key: each of its grants must be covered by one of `actor`'s, which must still be good. Use it
-    /// wherever a caller makes keys.
+    /// wherever a caller makes keys. Limit and networks are not capped: they say how the actor's own secret may be used.
     pub fn within(mut self, actor: &VerifiedKey) -> Self {
         self.within = Some(actor.clone());
         self

@@ -96,7 +96,7 @@ pub(crate) struct StoredPolicy {
     pub(crate) overlap_ms: Option<i64>,
 }
 
-/// A rate limit; no version sets it yet, every version keeps it.
+/// A rate limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredLimit {
     pub(crate) count: u32,

@@ -1,9 +1,12 @@
 //! What HTTP sees of a refusal: decided here once, as plain data, for every framework.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::auth_error::AuthError;
+use crate::limit::{LimitStatus, whole_seconds};
+use crate::proxies::{ForwardedHeader, Proxies};
 
 /// The response to a refused request: an RFC 9457 problem, with the challenge RFC 9110 asks of a 401.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +43,7 @@ pub struct HeaderRule {
     bearer: bool,
     realm: String,
     render: Option<Arc<Render>>,
+    proxies: Proxies,
 }
 
 /// What a request carries by way of a key.
@@ -79,7 +83,13 @@ impl<'a> Presented<'a> {
 
 impl Default for HeaderRule {
     fn default() -> Self {
-        Self { header: "X-API-Key".into(), bearer: false, realm: "api".into(), render: None }
+        Self {
+            header: "X-API-Key".into(),
+            bearer: false,
+            realm: "api".into(),
+            render: None,
+            proxies: Proxies::default(),
+        }
     }
 }
 
@@ -100,6 +110,37 @@ impl HeaderRule {
     #[must_use]
     pub fn realm(&self) -> &str {
         &self.realm
+    }
+
+    /// From which address a request came, given its socket's peer and what returns every value of a header field.
+    ///
+    /// That is the socket's peer, unless it is one of the builder's
+    /// [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies): then the rightmost address in their header that is not.
+    /// `None` if an entry that counts cannot be read, or the socket's peer is not known.
+    ///
+    /// ```
+    /// use apikey_core::KeyStore;
+    ///
+    /// let store = KeyStore::builder().trusted_proxies(["10.0.0.0/8"]).temporary()?;
+    /// let socket = Some([10, 0, 0, 1].into());
+    /// let sent: [&[u8]; 1] = [b"127.0.0.1, 192.0.2.7"]; // the proxy has appended the last
+    /// assert_eq!(store.rule().peer(socket, |_| sent), Some([192, 0, 2, 7].into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn peer<'a, V: IntoIterator<Item = &'a [u8]>>(
+        &self,
+        socket: Option<IpAddr>,
+        values: impl FnOnce(&'static str) -> V,
+    ) -> Option<IpAddr> {
+        self.proxies.peer(socket, values)
+    }
+
+    pub(crate) fn set_trusted(&mut self, trusted: Vec<ipnet::IpNet>) {
+        self.proxies.trusted = trusted;
+    }
+
+    pub(crate) fn set_forwarded(&mut self, header: ForwardedHeader) {
+        self.proxies.header = header;
     }
 
     pub(crate) fn set_header(&mut self, header: String) {
@@ -171,15 +212,17 @@ impl HeaderRule {
         let mut headers = vec![("Content-Type".into(), "application/problem+json".into())];
         headers.extend(challenge.iter().cloned());
         headers.push(("Cache-Control".into(), "no-store".into()));
-        if let AuthError::RateLimited { retry_after } = error {
-            // Rounded up: a caller that waits as told is not refused again.
-            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-            headers.push(("Retry-After".into(), seconds.max(1).to_string()));
+        if let AuthError::RateLimited { retry_after, limit } = error {
+            headers.push(("Retry-After".into(), whole_seconds(*retry_after).to_string()));
+            if let Some(limit) = *limit {
+                let status = LimitStatus { limit, remaining: 0, next: *retry_after };
+                headers.extend(status.fields().map(|(name, value)| (name.to_owned(), value)));
+            }
         }
         let plain = Refusal { status, headers, body: problem(error) };
         let Some(render) = &self.render else { return plain };
         // A refusal that a cache keeps, or that does not say when to try again, is worse than one without words.
-        let kept = ["Cache-Control", "Retry-After"];
+        let kept = ["Cache-Control", "Retry-After", "RateLimit-Policy", "RateLimit"];
         let kept = kept.map(|name| (name.to_owned(), plain.header(name).map(str::to_owned)));
         let kept: Vec<_> = kept.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let mut rendered = render(error, plain);
@@ -318,7 +361,7 @@ mod tests {
     #[test]
     fn retry_after_is_whole_seconds_rounded_up() {
         let after = |retry_after| {
-            let refusal = Refusal::new(&AuthError::RateLimited { retry_after });
+            let refusal = Refusal::new(&AuthError::RateLimited { retry_after, limit: None });
             assert_eq!(refusal.status, 429);
             refusal.header("retry-after").map(str::to_owned)
         };

@@ -105,7 +105,7 @@ pub struct Reapplied {
     pub disabled: bool,
     /// The numbers of its secrets that ended.
     pub ended: Vec<u32>,
-    /// Its permissions or its time are less.
+    /// Its permissions, its time, its limit or its networks are less.
     pub narrowed: bool,
 }
 

@@ -4,6 +4,8 @@ use crate::digest::Digest;
 use crate::grants;
 use crate::imported::ImportForm;
 use crate::intern::{Full, GRANTS, OWNERS};
+use crate::limit::Limit;
+use crate::network;
 use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
 
 #[derive(Clone)]
@@ -17,6 +19,9 @@ pub(crate) struct Rights {
     pub(crate) disabled: bool,
     pub(crate) expires_at: Option<i64>,
     pub(crate) not_before: Option<i64>,
+    pub(crate) limit: Option<Limit>,
+    /// The number of its set of networks.
+    pub(crate) networks: u32,
     pub(crate) secrets: Vec<SecretRights>,
 }
 
@@ -69,6 +74,8 @@ impl Rights {
             disabled: record.disabled,
             expires_at: record.expires_at,
             not_before: record.not_before,
+            limit: record.limit.as_ref().map(Limit::stored),
+            networks: network::number(&record.networks)?,
             secrets: secrets.collect(),
         })
     }
@@ -94,6 +101,8 @@ impl Rights {
                 (one, other) => one.or(other),
             },
             not_before: self.not_before.max(later.not_before),
+            limit: Limit::common_of(self.limit, later.limit),
+            networks: network::common(self.networks, later.networks)?,
             secrets: secrets.collect(),
         })
     }
@@ -105,6 +114,8 @@ impl Rights {
             || (after.disabled && !self.disabled)
             || after.expires_at.is_some_and(|end| self.expires_at.is_none_or(|old| end < old))
             || self.secrets.iter().any(|old| !after.secrets.iter().any(|new| new.digest == old.digest))
+            || Limit::common_of(self.limit, after.limit) != self.limit
+            || network::lose(self.networks, after.networks)
             || narrower()
     }
 

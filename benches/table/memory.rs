@@ -70,10 +70,10 @@ pub fn child(what: &str, path: &str) {
         println!("{} {}", start.elapsed().as_secs_f64(), LIVE.load(Ordering::Relaxed));
         std::mem::forget(store);
     } else {
-        let config = sled::Config::new().path(Path::new(path).join("sled")).cache_capacity(256 * 1024 * 1024);
+        let config = sled::Config::new().path(Path::new(path).join("sled")).cache_capacity(32 * 1024 * 1024);
         let database = config.open().unwrap();
         // Those that opening a store reads.
-        let trees = ["keys", "owners", "imported", "uses"].map(|name| database.open_tree(name).unwrap());
+        let trees = ["keys", "owners", "imported", "uses", "events"].map(|name| database.open_tree(name).unwrap());
         for tree in &trees {
             for item in tree {
                 std::hint::black_box(item.unwrap());

@@ -37,7 +37,12 @@ fn each_case_has_its_code_status_and_text() {
         (AuthError::Expired, "expired_api_key", 401, "API key expired"),
         (AuthError::Inactive, "inactive_api_key", 401, "API key not yet valid"),
         (AuthError::AddressNotAllowed, "address_not_allowed", 403, "API key not allowed from this address"),
-        (AuthError::RateLimited { retry_after: Duration::from_secs(1) }, "rate_limited", 429, "Too many requests"),
+        (
+            AuthError::RateLimited { retry_after: Duration::from_secs(1), limit: None },
+            "rate_limited",
+            429,
+            "Too many requests",
+        ),
         (
             AuthError::InsufficientPermission { required: write },
             "insufficient_permission",

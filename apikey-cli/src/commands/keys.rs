@@ -103,6 +103,10 @@ pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
         never_expires: update.never_expires,
         rotation: update.rotation.form(),
         no_rotation: update.no_rotation,
+        limit: update.limits.limit,
+        no_limit: update.no_limit,
+        networks: update.limits.networks(),
+        any_network: update.any_network,
         ..UpdateForm::default()
     };
     if let Some(span) = update.expires_in {

@@ -19,6 +19,8 @@ pub(super) fn create(context: &Context, create: Create) -> Result<(), Failure> {
         not_before: create.not_before,
         expiry: create.expires_in.map(Expiry::after).or(create.expires_at.map(Expiry::At)),
         rotation: create.rotation.form(),
+        limit: create.limits.limit,
+        networks: create.limits.networks(),
         ..NewKeyForm::default()
     };
     form.metadata.extend(create.metadata);

@@ -29,7 +29,8 @@ pub use fault::{Fault, FaultKind};
 pub use frame::{MAX_FRAME, PROTOCOL};
 pub use holder::Holder;
 pub use request::{
-    Entry, EntryForm, Expiry, ForeignKeys, NewKeyForm, OverlapForm, Request, RotationForm, SinkForm, UpdateForm,
+    Entry, EntryForm, Expiry, ForeignKeys, LimitForm, NewKeyForm, OverlapForm, Request, RotationForm, SinkForm,
+    UpdateForm,
 };
 pub use secret_text::SecretText;
 pub use session::Session;

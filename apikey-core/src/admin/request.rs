@@ -155,6 +155,20 @@ pub struct NewKeyForm {
     pub expiry: Option<Expiry>,
     /// By what policy it rotates itself.
     pub rotation: Option<RotationForm>,
+    /// How often it may be used.
+    pub limit: Option<LimitForm>,
+    /// The networks that it may be used from; `None`: anywhere.
+    pub networks: Option<Vec<String>>,
+}
+
+/// How often a key may be used.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitForm {
+    /// So many times.
+    pub count: u32,
+    /// In so many milliseconds.
+    pub per_ms: i64,
 }
 
 /// How a key rotates itself, as [`RotationPolicy`] has it.
@@ -228,6 +242,12 @@ impl From<NewKeyForm> for NewKey {
         if let Some(rotation) = form.rotation {
             new = new.rotation(rotation.into());
         }
+        if let Some(limit) = form.limit {
+            new = new.limit(limit.count, span(limit.per_ms));
+        }
+        if let Some(networks) = form.networks {
+            new = new.networks(networks);
+        }
         match form.expiry {
             Some(Expiry::InMilliseconds(milliseconds)) => new.expires_in(span(milliseconds)),
             Some(Expiry::At(end)) => new.expires_at(end),
@@ -256,6 +276,14 @@ pub struct UpdateForm {
     pub rotation: Option<RotationForm>,
     /// No policy.
     pub no_rotation: bool,
+    /// Another limit.
+    pub limit: Option<LimitForm>,
+    /// No limit.
+    pub no_limit: bool,
+    /// Other networks, in place of all.
+    pub networks: Option<Vec<String>>,
+    /// Good anywhere.
+    pub any_network: bool,
     /// Entries to set, or to take away (`None`).
     pub metadata: BTreeMap<String, Option<String>>,
 }
@@ -286,6 +314,18 @@ impl From<UpdateForm> for KeyUpdate {
         }
         if form.no_rotation {
             update = update.no_rotation();
+        }
+        if let Some(limit) = form.limit {
+            update = update.limit(limit.count, span(limit.per_ms));
+        }
+        if form.no_limit {
+            update = update.no_limit();
+        }
+        if let Some(networks) = form.networks {
+            update = update.networks(networks);
+        }
+        if form.any_network {
+            update = update.any_network();
         }
         for (name, value) in form.metadata {
             update = match value {

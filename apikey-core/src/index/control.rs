@@ -53,6 +53,12 @@ pub(super) fn stricter(one: u64, other: u64) -> u64 {
 pub(crate) struct Word(pub(super) u64);
 
 impl Word {
+    /// Whether its line names an entry in the table of extras.
+    #[inline]
+    pub(crate) fn has_extra(self) -> bool {
+        self.0 & EXTRA != 0
+    }
+
     /// Whether the secret has a successor.
     #[inline]
     pub(crate) fn superseded(self) -> bool {

@@ -6,9 +6,12 @@
 
 use crate::grants;
 use crate::intern::{Full, GRANTS, OWNERS};
+use crate::limit::Limit;
+use crate::network::{self, ANYWHERE};
 
 use super::Index;
 use super::control::{self, DISABLED, EXTRA, REVOKED};
+use super::extras::Extra;
 use super::line::{Entry, Standing};
 use super::table::{Found, own_spot};
 
@@ -28,6 +31,10 @@ pub(crate) struct Cut {
     pub(crate) expires_at: Option<i64>,
     /// Nothing beyond these grants is left; a number in [`GRANTS`].
     pub(crate) grants: Option<u32>,
+    /// It is good from no other networks than these.
+    pub(crate) networks: Option<u32>,
+    /// It may be used no faster.
+    pub(crate) limit: Option<Limit>,
 }
 
 impl Index {
@@ -58,9 +65,29 @@ impl Index {
                 Some(left) => GRANTS.number(&grants::common(GRANTS.text(standing.grants), GRANTS.text(left)))?,
                 None => standing.grants,
             };
-            let less = grants != standing.grants || control::time(control) != control::time(standing.control);
+            let held = self.extra_of(&standing);
+            let networks =
+                network::common(held.map_or(ANYWHERE, |extra| extra.networks), cut.networks.unwrap_or(ANYWHERE))?;
+            let id = match (held, target) {
+                (Some(extra), _) => extra.id,
+                // The best that is known; nothing but this looks at the id of an own key's extra.
+                (None, Target::Key(id)) => *id,
+                (None, Target::Owner(_)) => 0,
+            };
+            let mut content = held.unwrap_or(Extra { id, not_before: None, secret_end: None, networks, limiter: 0 });
+            content.networks = networks;
+            let limit = self.limiters.limit(&shelf.held, id);
+            let slower = Limit::common_of(limit, cut.limit) != limit;
+            if cut.limit.is_some() {
+                // Also for the second secret of a key.
+                content.limiter = self.tighten(&mut shelf, id, cut.limit);
+            }
+            let less = grants != standing.grants
+                || control::time(control) != control::time(standing.control)
+                || held.map_or(ANYWHERE, |extra| extra.networks) != networks
+                || slower;
             taken += usize::from(cut.revoke || cut.disable || less);
-            line.update(Standing { control, grants, ..standing });
+            self.set_line(&mut shelf, line, &Standing { control, grants, ..standing }, content, None);
         }
         Ok(taken)
     }

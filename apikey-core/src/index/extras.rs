@@ -1,9 +1,11 @@
 //! What few secrets have, kept out of their lines.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
+
+use super::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::digest::Digest;
+use crate::network;
 
 /// No such time.
 const NONE: i64 = i64::MIN;
@@ -19,15 +21,21 @@ struct Slot {
     id: [AtomicU64; 2],
     not_before: AtomicI64,
     secret_end: AtomicI64,
+    networks: AtomicU32,
+    limiter: AtomicU32,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Extra {
     /// The key's id: an imported token does not carry it.
     pub(super) id: u128,
     pub(super) not_before: Option<i64>,
     /// When the secret ends, where its key ends earlier: the line has room for one time.
     pub(super) secret_end: Option<i64>,
+    /// The number of the key's set of networks.
+    pub(super) networks: u32,
+    /// The number of the key's limiter, 0 for none.
+    pub(super) limiter: u32,
 }
 
 /// What the one writer knows of them.
@@ -38,6 +46,19 @@ pub(super) struct Spare {
     ends: HashMap<u32, (u32, Digest)>,
 }
 
+impl Extra {
+    /// What says nothing, for a key.
+    pub(super) fn none(id: u128) -> Self {
+        Self { id, not_before: None, secret_end: None, networks: network::ANYWHERE, limiter: 0 }
+    }
+
+    /// Whether it says nothing but whose it is.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { id: _, not_before, secret_end, networks, limiter } = *self;
+        not_before.is_none() && secret_end.is_none() && networks == network::ANYWHERE && limiter == 0
+    }
+}
+
 impl Extras {
     /// The entry, to be believed if the line that named it is still the same.
     #[inline]
@@ -46,7 +67,13 @@ impl Extras {
         let [high, low] = &slot.id;
         let [high, low] = [high, low].map(|half| u128::from(half.load(Ordering::Relaxed)));
         let time = |time: &AtomicI64| Some(time.load(Ordering::Relaxed)).filter(|time| *time != NONE);
-        Some(Extra { id: high << 64 | low, not_before: time(&slot.not_before), secret_end: time(&slot.secret_end) })
+        Some(Extra {
+            id: high << 64 | low,
+            not_before: time(&slot.not_before),
+            secret_end: time(&slot.secret_end),
+            networks: slot.networks.load(Ordering::Relaxed),
+            limiter: slot.limiter.load(Ordering::Relaxed),
+        })
     }
 
     /// Writes an entry that no line names; its number.
@@ -63,6 +90,8 @@ impl Extras {
             low.store(low_half(extra.id), Ordering::Relaxed);
             slot.not_before.store(extra.not_before.unwrap_or(NONE), Ordering::Relaxed);
             slot.secret_end.store(extra.secret_end.unwrap_or(NONE), Ordering::Relaxed);
+            slot.networks.store(extra.networks, Ordering::Relaxed);
+            slot.limiter.store(extra.limiter, Ordering::Relaxed);
         }
         if let Some(ends) = ends {
             spare.ends.insert(number, ends);

@@ -1,6 +1,6 @@
 //! One secret of one key, in one cache line of atomics: read without a lock, written by one thread at a time.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use super::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use constant_time_eq::constant_time_eq_32;
 
@@ -26,8 +26,6 @@ pub(super) struct Line {
     /// Number of the extra.
     extra: AtomicU32,
 }
-
-const _: () = assert!(size_of::<Line>() == 64);
 
 /// What a line says, as it stood together at one moment.
 #[derive(Clone, Copy)]
@@ -209,6 +207,10 @@ impl Line {
 
     pub(super) fn extra(&self) -> u32 {
         self.extra.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.control() & (OCCUPIED | DEAD) == OCCUPIED
     }
 
     /// The content of a live line; only for who holds the shelf.

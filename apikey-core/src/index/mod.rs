@@ -5,12 +5,18 @@
 //! stays where it is, since a reader may be in it, until the index is dropped; tables double, so all of those together
 //! are no larger than the present one. `docs/performance.md` says what that saves.
 
+mod atomic {
+    //! A module of its own so that tests/loom can put Loom's atomics in its place.
+    pub(super) use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+}
 mod control;
 mod cut;
 mod extras;
+mod limiters;
 mod line;
 mod table;
 
+use std::net::IpAddr;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -21,6 +27,8 @@ use crate::grants;
 use crate::imported::{ImportForm, MAX_IMPORTED_BYTES};
 use crate::intern::{Full, GRANTS};
 use crate::key_id::KeyId;
+use crate::limit::{Limit, LimitStatus};
+use crate::network;
 use crate::record::SecretEnd;
 use crate::rights::{Rights, SecretRights};
 use crate::token::{self, Tail};
@@ -30,8 +38,11 @@ pub(crate) use control::Word;
 use control::{DEAD, DISABLED, EXTRA, REVOKED, SECRET_ENDS, SUPERSEDED, UNTIL_USE, UNUSED};
 pub(crate) use cut::{Cut, Target};
 use extras::{Extra, Extras, Spare};
+use limiters::{Held, Limiters};
 use line::{Entry, Line, Standing, Usage};
 use table::{Found, Table};
+
+const _: () = assert!(size_of::<Line>() == 64, "a line is one cache line");
 
 /// Doublings of the smallest table: more than memory has room for.
 const DOUBLINGS: usize = 48;
@@ -43,6 +54,7 @@ pub(crate) struct Index {
     /// How many of those there are.
     current: AtomicUsize,
     extras: Extras,
+    limiters: Limiters,
     shelf: Mutex<Shelf>,
     /// Names the store in what it has verified.
     store: u64,
@@ -75,6 +87,7 @@ struct Shelf {
     /// Lines that are not empty.
     filled: usize,
     spare: Spare,
+    held: Held,
 }
 
 impl Index {
@@ -87,6 +100,7 @@ impl Index {
             later: [const { OnceLock::new() }; DOUBLINGS],
             current: AtomicUsize::new(0),
             extras: Extras::default(),
+            limiters: Limiters::default(),
             shelf: Mutex::default(),
             store,
             digesters,
@@ -137,13 +151,17 @@ impl Index {
         })
     }
 
-    /// The state of the key that has matched.
+    /// The state of the key that has matched, whether it is good for this peer, and whether its limit is used up. A key
+    /// that is good is counted as used.
     ///
     /// # Errors
     /// The key is not good now.
     #[inline]
-    pub(crate) fn judge(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+    pub(crate) fn judge(&self, matched: &Match<'_>, now: i64, peer: Option<IpAddr>) -> Result<(), AuthError> {
         state(matched.found.standing.control, matched.extra, now)?;
+        if let Some(extra) = &matched.extra {
+            self.admit(extra, now, peer)?;
+        }
         if self.track_use {
             matched.found.line.note_use(matched.spot, u32::try_from(now / 1000).unwrap_or(0));
         }
@@ -156,6 +174,29 @@ impl Index {
     /// As [`judge`](Self::judge).
     pub(crate) fn standing(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
         state(matched.found.standing.control, matched.extra, now)
+    }
+
+    #[cold]
+    fn admit(&self, extra: &Extra, now: i64, peer: Option<IpAddr>) -> Result<(), AuthError> {
+        if !network::admits(extra.networks, peer) {
+            return Err(AuthError::AddressNotAllowed);
+        }
+        match (extra.limiter, self.limiters.get(extra.limiter)) {
+            (0, _) => Ok(()),
+            (_, Some(limiter)) => limiter
+                .admit(now)
+                .map_err(|(limit, retry_after)| AuthError::RateLimited { retry_after, limit: Some(limit) }),
+            (_, None) => Err(AuthError::Unavailable),
+        }
+    }
+
+    /// Where the key stands with its limit; `None` if it has none, or is not here any more.
+    pub(crate) fn limit_status(&self, key: &VerifiedKey, now: i64) -> Option<LimitStatus> {
+        if !key.word.has_extra() {
+            return None;
+        }
+        let (_, extra) = self.look(self.table(), |table| table.find_again(spot_of(key), &key.half))?;
+        self.limiters.get(extra?.limiter)?.status(now)
     }
 
     /// The proof, for a line that was judged good.
@@ -232,6 +273,7 @@ impl Index {
     /// Takes away at once what a change takes away, and gives nothing.
     pub(crate) fn restrict(&self, before: &Rights, after: Option<&Rights>) -> Result<(), Full> {
         let (mut shelf, table) = self.lock();
+        let limiter = after.map_or(0, |after| self.tighten(&mut shelf, before.id, after.limit));
         for old in &before.secrets {
             let spot = spot(before.id, old);
             let Some(Found { line, standing: visible }) = table.find(spot, &old.digest) else { continue };
@@ -250,9 +292,43 @@ impl Index {
                 false => GRANTS.number(&grants::common(GRANTS.text(visible.grants), GRANTS.text(after.grants)))?,
             };
             let control = control::stricter(visible.control, control_word(after, &secret));
-            line.update(Standing { control, grants, ..visible });
+            let held = self.extra_of(&visible);
+            let mut content = held.unwrap_or_else(|| Extra::none(after.id));
+            content.networks = network::common(content.networks, after.networks)?;
+            content.limiter = limiter;
+            self.set_line(&mut shelf, line, &Standing { control, grants, ..visible }, content, None);
         }
         Ok(())
+    }
+
+    /// Makes the limit of a key no wider than this, at once; the number of its limiter.
+    fn tighten(&self, shelf: &mut Shelf, id: u128, limit: Option<Limit>) -> u32 {
+        let limit = Limit::common_of(self.limiters.limit(&shelf.held, id), limit);
+        self.limiters.set(&mut shelf.held, id, limit)
+    }
+
+    fn extra_of(&self, standing: &Standing) -> Option<Extra> {
+        if standing.control & EXTRA == 0 { None } else { self.extras.read(standing.extra) }
+    }
+
+    /// Brings a line to a standing, and its extra to a content; one that was there already stays if it is the same.
+    fn set_line(&self, shelf: &mut Shelf, line: &Line, new: &Standing, content: Extra, ends: Option<(u32, Digest)>) {
+        let was = Standing { control: line.control(), ..*new };
+        let held = was.control & EXTRA != 0;
+        let before = self.extra_of(&was);
+        let held_ends = shelf.spare.ended_by(new.extra).filter(|_| held);
+        let ends = ends.or(held_ends);
+        let same = before == Some(content) && ends == held_ends;
+        // A line without an extra needs none for what every key has.
+        if same || (!held && content.is_empty() && ends.is_none()) {
+            line.update(Standing { control: new.control & !EXTRA | was.control & EXTRA, ..*new });
+            return;
+        }
+        let extra = self.extras.add(&mut shelf.spare, content, ends);
+        line.update(Standing { control: new.control | EXTRA, extra, ..*new });
+        if held {
+            shelf.spare.give_back(new.extra);
+        }
     }
 
     /// Makes a durable change visible: updates the secrets that were there before it, puts in the others. One that
@@ -260,28 +336,36 @@ impl Index {
     pub(crate) fn settle(&self, before: Option<&Rights>, after: Option<&Rights>) {
         let (mut shelf, table) = self.lock();
         let Some(after) = after else {
-            before.into_iter().for_each(|before| shelf.kill_all(table, before));
+            if let Some(before) = before {
+                shelf.kill_all(table, before);
+                shelf.held.give_back(before.id);
+            }
             return;
         };
+        let limiter = self.limiters.set(&mut shelf.held, after.id, after.limit);
         if let Some(before) = before {
-            self.update(&mut shelf, table, after, before);
+            self.update(&mut shelf, table, after, before, limiter);
         }
         let known = before.map(Rights::digests).unwrap_or_default();
         for secret in after.secrets.iter().filter(|secret| !known.contains(&secret.digest)) {
-            self.insert(&mut shelf, after, secret, 0);
+            self.insert(&mut shelf, after, secret, 0, limiter);
+        }
+        if limiter == 0 {
+            shelf.held.give_back(after.id);
         }
     }
 
     /// Puts a stored key in while the store is opened.
     pub(crate) fn load(&self, rights: &Rights, used: impl Fn(&Digest) -> u32) {
         let (mut shelf, _) = self.lock();
+        let limiter = self.limiters.set(&mut shelf.held, rights.id, rights.limit);
         for secret in &rights.secrets {
             let used = used(&secret.digest);
-            self.insert(&mut shelf, rights, secret, used);
+            self.insert(&mut shelf, rights, secret, used, limiter);
         }
     }
 
-    fn insert(&self, shelf: &mut Shelf, rights: &Rights, secret: &SecretRights, used: u32) {
+    fn insert(&self, shelf: &mut Shelf, rights: &Rights, secret: &SecretRights, used: u32, limiter: u32) {
         self.make_readable(secret);
         if shelf.filled >= self.table().room() {
             self.add_table(self.table().larger());
@@ -290,9 +374,10 @@ impl Index {
         let mut extra = 0;
         let ends = ends_of(rights, secret);
         let secret_end = secret_end(rights, secret);
-        if secret.imported.is_some() || rights.not_before.is_some() || ends.is_some() || secret_end.is_some() {
+        let (id, not_before, networks) = (rights.id, rights.not_before, rights.networks);
+        let content = Extra { id, not_before, secret_end, networks, limiter };
+        if secret.imported.is_some() || ends.is_some() || !content.is_empty() {
             control |= EXTRA;
-            let content = Extra { id: rights.id, not_before: rights.not_before, secret_end };
             extra = self.extras.add(&mut shelf.spare, content, ends);
         }
         self.table().insert(&Entry {
@@ -392,7 +477,7 @@ impl Index {
     }
 
     /// Brings the lines of `before` to what `rights` says; a secret that is not in `rights` ends.
-    fn update(&self, shelf: &mut Shelf, table: &Table, rights: &Rights, before: &Rights) {
+    fn update(&self, shelf: &mut Shelf, table: &Table, rights: &Rights, before: &Rights, limiter: u32) {
         for old in &before.secrets {
             let spot = spot(before.id, old);
             let Some(Found { line, standing }) = table.find(spot, &old.digest) else { continue };
@@ -400,26 +485,15 @@ impl Index {
                 shelf.kill(table, spot, &old.digest);
                 continue;
             };
-            let held = standing.control & EXTRA != 0;
-            let before = self.extras.read(standing.extra).filter(|_| held);
-            let secret_end = secret_end(rights, secret);
             // Whether it was used is known better here than in the record.
             let control = control_word(rights, secret) & !UNUSED | standing.control & UNUSED;
+            let not_before = self.extra_of(&standing).and_then(|extra| extra.not_before);
+            let secret_end = secret_end(rights, secret);
+            let content = Extra { id: rights.id, not_before, secret_end, networks: rights.networks, limiter };
             // Which secret its first use ends may be another one now: one that waited for its delivery can have become
             // the current one meanwhile.
-            let held_ends = shelf.spare.ended_by(standing.extra).filter(|_| held);
-            let ends = ends_of(rights, secret).filter(|_| control & UNUSED != 0).or(held_ends);
-            if before.and_then(|extra| extra.secret_end) == secret_end && ends == held_ends {
-                let control = control | standing.control & EXTRA;
-                line.update(Standing { control, grants: rights.grants, ..standing });
-                continue;
-            }
-            let content = Extra { id: rights.id, not_before: before.and_then(|extra| extra.not_before), secret_end };
-            let extra = self.extras.add(&mut shelf.spare, content, ends);
-            line.update(Standing { control: control | EXTRA, grants: rights.grants, extra, ..standing });
-            if held {
-                shelf.spare.give_back(standing.extra);
-            }
+            let ends = ends_of(rights, secret).filter(|_| control & UNUSED != 0);
+            self.set_line(shelf, line, &Standing { control, grants: rights.grants, ..standing }, content, ends);
         }
     }
 }
@@ -557,6 +631,8 @@ mod tests {
             disabled: false,
             expires_at: None,
             not_before,
+            limit: None,
+            networks: network::ANYWHERE,
             secrets: vec![secret],
         };
         Key { rights, token: token::format("ak", &body).expose_secret().to_owned() }
@@ -569,7 +645,7 @@ mod tests {
     /// The owner's number, if the token is good.
     fn verify(index: &Index, prefixes: &Prefixes, token: &str, now: i64) -> Option<u32> {
         let matched = index.find_own(prefixes.parse(token.as_bytes()).unwrap())?;
-        index.judge(&matched, now).ok()?;
+        index.judge(&matched, now, None).ok()?;
         Some(matched.found.standing.owner)
     }
 
@@ -589,6 +665,7 @@ mod tests {
                     }
                     (_, old) => held.extend(old.map(|old| (id, old))),
                 }
+                prop_assert!(index.table().is_in_order());
             }
             let live = index.table().lines().iter().filter(|line| line.entry().is_some()).count();
             let filled = index.table().lines().iter().filter(|line| line.control() & control::OCCUPIED != 0).count();

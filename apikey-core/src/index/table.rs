@@ -1,7 +1,10 @@
 //! A table of lines: open addressing, linear probing, and no traces of what was removed.
+//!
+//! The entries of a cluster stand in the order of the places where they belong (Robin Hood hashing), so a search that
+//! fails ends as early as one that succeeds: at the first entry that belongs behind it.
 #![allow(clippy::indexing_slicing, reason = "slots are below the length by construction")]
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use super::atomic::{AtomicU64, Ordering, fence};
 
 use crate::digest::{Digest, Half};
 use crate::token::ID_CHARS;
@@ -15,7 +18,7 @@ pub(super) const SPOT: u32 = (1 << 31) - 1;
 
 pub(super) struct Table {
     lines: Box<[Line]>,
-    /// How often an entry has moved to a place before its own.
+    /// How often an entry has moved to another line.
     moves: AtomicU64,
 }
 
@@ -28,12 +31,12 @@ pub(super) struct Found<'t> {
 impl Table {
     /// A table that takes `keys` entries and some more before it has to grow.
     pub(super) fn for_keys(keys: usize) -> Self {
-        Self::with_lines(keys.saturating_mul(3) / 2)
+        Self::with_lines((keys.saturating_mul(3) / 2).max(SMALLEST))
     }
 
-    fn with_lines(lines: usize) -> Self {
-        let lines = std::iter::repeat_with(Line::default).take(lines.max(SMALLEST)).collect();
-        Self { lines, moves: AtomicU64::new(0) }
+    pub(super) fn with_lines(lines: usize) -> Self {
+        let lines = std::iter::repeat_with(Line::default).take(lines).collect();
+        Self { lines, moves: AtomicU64::default() }
     }
 
     /// How many lines may be filled: three quarters. Above that, clusters grow long.
@@ -50,6 +53,11 @@ impl Table {
     #[inline]
     fn next(&self, slot: usize) -> usize {
         if slot + 1 == self.lines.len() { 0 } else { slot + 1 }
+    }
+
+    #[inline]
+    fn previous(&self, slot: usize) -> usize {
+        if slot == 0 { self.lines.len() - 1 } else { slot - 1 }
     }
 
     /// Starts to fetch the lines where the search begins, while the digest is computed.
@@ -76,27 +84,36 @@ impl Table {
         // Begins anew only when a writer has made a step here, and never waits for one.
         'anew: loop {
             let moves = self.moves.load(Ordering::Acquire);
-            let mut slot = self.slot(spot);
+            let (mut slot, mut steps) = (self.slot(spot), 0);
             // A quarter of the lines is empty, so this ends.
             loop {
                 let line = &self.lines[slot];
                 let control = line.control();
-                if control & OCCUPIED == 0 {
-                    // The entry may have passed: from a place not read yet to one read before.
+                let over = if control & OCCUPIED == 0 {
+                    true
+                } else if control & DEAD == 0 {
+                    let its = line.usage().spot();
+                    // One digest can stand in two lines: as one of the store's own, and as that of an imported key.
+                    if its == spot && is_it(line) {
+                        let Some((standing, usage)) = line.standing(control) else { continue 'anew };
+                        if usage.spot() == spot {
+                            return Some(Found { line, standing });
+                        }
+                    }
+                    self.distance(self.slot(its), slot) < steps
+                } else {
+                    false
+                };
+                if over {
+                    // The entry may have moved meanwhile, past this search.
                     fence(Ordering::Acquire);
                     if self.moves.load(Ordering::Relaxed) == moves {
                         return None;
                     }
                     continue 'anew;
                 }
-                if control & DEAD == 0 && is_it(line) {
-                    let Some((standing, usage)) = line.standing(control) else { continue 'anew };
-                    // One digest can stand in two lines: as one of the store's own, and as that of an imported key.
-                    if usage.spot() == spot {
-                        return Some(Found { line, standing });
-                    }
-                }
                 slot = self.next(slot);
+                steps += 1;
             }
         }
     }
@@ -117,20 +134,45 @@ impl Table {
         }
     }
 
-    /// Puts an entry on the first empty line of its cluster. The caller has seen to the room.
+    /// Puts an entry behind those of its cluster that belong where it does, or before. Those behind move on by one line.
+    /// The caller has seen to the room.
     pub(super) fn insert(&self, entry: &Entry) {
-        let mut slot = self.slot(entry.usage.spot());
-        while self.lines[slot].control() & OCCUPIED != 0 {
+        let (mut slot, mut steps) = (self.slot(entry.usage.spot()), 0);
+        loop {
+            let line = &self.lines[slot];
+            let is_behind = || self.distance(self.slot(line.usage().spot()), slot) < steps;
+            if line.control() & OCCUPIED == 0 || (line.is_live() && is_behind()) {
+                break;
+            }
             slot = self.next(slot);
+            steps += 1;
+        }
+        let mut gap = slot;
+        while self.lines[gap].is_live() {
+            gap = self.next(gap);
+        }
+        while gap != slot {
+            let at = self.previous(gap);
+            let line = &self.lines[at];
+            if let Some(entry) = line.entry() {
+                self.move_entry(&entry, line, gap);
+            }
+            gap = at;
         }
         self.lines[slot].fill(entry);
     }
 
+    /// An entry stands in its new place before it leaves the old one. A reader that looks at the one too early and at the
+    /// other too late finds neither; `moves`, counted in between, tells it to begin anew.
+    fn move_entry(&self, entry: &Entry, from: &Line, to: usize) {
+        self.lines[to].fill(entry);
+        self.moves.fetch_add(1, Ordering::AcqRel);
+        from.kill();
+        self.lines[to].catch_up(entry.usage, from.usage());
+    }
+
     /// Ends the secret in this line, and closes the gap: what stands behind it moves up, so that keys that come and go
     /// leave nothing behind.
-    ///
-    /// An entry stands in its new place before it leaves the old one. A reader that looks at the one too early and at
-    /// the other too late finds neither; `moves`, counted in between, tells it to begin anew.
     pub(super) fn remove(&self, slot: usize) {
         let mut gap = slot;
         self.lines[gap].kill();
@@ -142,15 +184,12 @@ impl Table {
                 break;
             }
             let Some(entry) = line.entry() else { continue };
-            // It stays if its search begins behind the gap.
+            // It stays if its search begins behind the gap; so do all that follow, since they stand in order.
             let home = self.slot(entry.usage.spot());
             if self.distance(home, at) < self.distance(gap, at) {
-                continue;
+                break;
             }
-            self.lines[gap].fill(&entry);
-            self.moves.fetch_add(1, Ordering::AcqRel);
-            line.kill();
-            self.lines[gap].catch_up(entry.usage, line.usage());
+            self.move_entry(&entry, line, gap);
             gap = at;
         }
         self.lines[gap].clear();
@@ -163,6 +202,17 @@ impl Table {
 
     pub(super) fn lines(&self) -> &[Line] {
         &self.lines
+    }
+
+    /// Whether every entry can be reached, and stands in the order that searches count on; for tests.
+    #[cfg(test)]
+    pub(super) fn is_in_order(&self) -> bool {
+        let steps = |slot: usize| {
+            let entry = self.lines[slot].entry()?;
+            Some(self.distance(self.slot(entry.usage.spot()), slot))
+        };
+        let follows = |slot| steps(slot).is_none_or(|own| own <= steps(self.previous(slot)).map_or(0, |last| last + 1));
+        (0..self.lines.len()).all(follows)
     }
 
     /// A table of twice the size with the same entries.
@@ -206,6 +256,8 @@ mod tests {
     use super::*;
 
     const HOME: u32 = 7;
+    /// Belongs in the last of 64 lines, before the first.
+    const LAST: u32 = 63 << 25;
 
     /// An entry that belongs where all others do.
     fn entry(number: u8) -> Entry {
@@ -240,6 +292,18 @@ mod tests {
         assert_eq!(found(&table, 3, || table.remove(first)), Some(3));
         assert_eq!(found(&table, 1, || ()), None);
         assert_eq!(table.slot_of(HOME, &[3; 32]), Some(first + 1));
+    }
+
+    #[test]
+    fn an_entry_that_moves_on_is_found() {
+        let table = table(&[1, 2]);
+        // They belong before the others, so all of those move on.
+        let before = |number| Entry { usage: Usage::new(LAST, 0), ..entry(number) };
+        let crowd = || (20..23).for_each(|number| table.insert(&before(number)));
+        assert_eq!(found(&table, 2, crowd), Some(2));
+        assert!(table.slot_of(HOME, &[2; 32]).is_some() && table.slot_of(HOME, &[1; 32]).is_some());
+        assert!((20..23).all(|number| table.slot_of(LAST, &[number; 32]).is_some()));
+        assert!(table.is_in_order());
     }
 
     #[test]

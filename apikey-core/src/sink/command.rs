@@ -115,7 +115,8 @@ impl fmt::Debug for CommandSink {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::{KeyStore, NewKey};

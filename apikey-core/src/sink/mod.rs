@@ -6,8 +6,7 @@
 //! | [`CommandSink`] | to the standard input of a program |
 //! | [`from_fn`] | to a closure |
 //!
-//! Others implement [`SecretSink`]. The guide is
-//! [docs/rotation.md](https://docs.rs/apikey/latest/apikey/sink/index.html).
+//! Others implement [`SecretSink`].
 
 mod command;
 #[cfg(unix)]

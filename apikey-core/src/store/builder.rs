@@ -10,6 +10,9 @@ use chrono::TimeDelta;
 use crate::auth_error::AuthError;
 use crate::digest::Pepper;
 use crate::error::OpenError;
+use crate::failed_attempts::FailedAttempts;
+use crate::network;
+use crate::proxies::ForwardedHeader;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::rotation_policy::RotationPolicy;
 use crate::time::{Clock, TimeSource};
@@ -44,6 +47,8 @@ pub struct KeyStoreBuilder {
     pub(super) rule: HeaderRule,
     pub(super) schedule: Option<Schedule>,
     pub(super) admin: Option<AdminSocket>,
+    trusted: Vec<String>,
+    pub(super) failed_attempts: Option<(u32, TimeDelta)>,
     pub(super) lifetime: Option<TimeDelta>,
     pub(super) rotation: Option<RotationPolicy>,
 }
@@ -69,6 +74,8 @@ impl Default for KeyStoreBuilder {
             rule: HeaderRule::default(),
             schedule: None,
             admin: None,
+            trusted: Vec::new(),
+            failed_attempts: None,
             lifetime: None,
             rotation: None,
         }
@@ -203,6 +210,42 @@ impl KeyStoreBuilder {
         self
     }
 
+    /// The networks of your own proxies, such as `10.0.0.0/8`. What they write into `X-Forwarded-For`, or the header that
+    /// [`forwarded_header`](Self::forwarded_header) names, is believed: a request's address is the rightmost that is none of
+    /// theirs. Without proxies of your own leave this out: then that header is not looked at, since any client can send it.
+    ///
+    /// Only for frameworks' requests; [`Attempt::peer`](crate::Attempt::peer) is taken as it is.
+    pub fn trusted_proxies<T: AsRef<str>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+        self.trusted = networks.into_iter().map(|network| network.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// The header in which trusted proxies write, `X-Forwarded-For` if it is not set. Name the one that all of them set: the
+    /// other is passed on as the client sent it.
+    pub fn forwarded_header(mut self, header: ForwardedHeader) -> Self {
+        self.rule.set_forwarded(header);
+        self
+    }
+
+    /// How many attempts from one address may fail: `count` at once, and as many more, evenly spread, in each period of 1
+    /// second to 31 days. Off if it is not set.
+    ///
+    /// Only a key that is [`Invalid`](AuthError::Invalid) counts, and only where the caller's address is known
+    /// ([`Attempt::peer`](crate::Attempt::peer)). When the budget is used up, every attempt from the address is
+    /// [`RateLimited`](AuthError::RateLimited) before its key is looked at. **That holds for good keys, too**: to let them
+    /// in, each attempt would have to be looked at, and who guesses would be told as before. Where many callers share an
+    /// address (a company, a mobile network), one that guesses locks out the others, so choose a count that is far above
+    /// what honest callers do in error. Keys of this store cannot be guessed; imported ones may be.
+    ///
+    /// Addresses of IPv6 count by their first 64 bits. The table has 256 KiB and 32,768 places, and does not grow. A flood of
+    /// addresses pushes out those that have failed least, and never one whose budget is used up; while all of the eight
+    /// places where an address could be are taken by such, its failures are not counted. Attempts at the same moment can
+    /// exceed the count by as many as there are threads.
+    pub fn failed_attempts(mut self, count: u32, per: TimeDelta) -> Self {
+        self.failed_attempts = Some((count, per));
+        self
+    }
+
     /// Makes another body, and other headers, for refusals. The status and the challenge stay, whatever it returns.
     ///
     /// ```
@@ -262,7 +305,7 @@ impl KeyStoreBuilder {
         open::temporary(options)
     }
 
-    fn checked(self) -> Result<Self, OpenError> {
+    fn checked(mut self) -> Result<Self, OpenError> {
         for prefix in self.accepted.iter().chain([&self.prefix]) {
             if !is_prefix(prefix) {
                 return Err(OpenError::Config(format!(
@@ -291,6 +334,24 @@ impl KeyStoreBuilder {
             && (schedule.keep == 0 || schedule.every < Duration::from_secs(1))
         {
             return Err(OpenError::Config("backups: at least one is kept, and a second or more lies between".into()));
+        }
+        let mut trusted = Vec::new();
+        for text in &self.trusted {
+            trusted.push(network::parse(text).ok_or_else(|| {
+                OpenError::Config(format!(
+                    "trusted proxy {text:?}: allowed are networks such as 10.0.0.0/8 or 2001:db8::/32, with no bits behind \
+                     the prefix, and addresses"
+                ))
+            })?);
+        }
+        self.rule.set_trusted(trusted);
+        if let Some((count, per)) = self.failed_attempts
+            && (!(1..=1_000_000).contains(&count)
+                || !(1000..=FailedAttempts::MAX_PER).contains(&per.num_milliseconds()))
+        {
+            return Err(OpenError::Config(format!(
+                "failed attempts {count} per {per}: allowed are 1 to 1,000,000 per 1 second to 31 days"
+            )));
         }
         if let Some(most) = self.lifetime.filter(|most| most.num_milliseconds() < 1) {
             return Err(OpenError::Config(format!("max_lifetime {most}: a millisecond or more")));

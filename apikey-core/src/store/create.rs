@@ -10,6 +10,7 @@ use crate::digest::ImportedDigest;
 use crate::error::{Conflict, StoreError};
 use crate::imported::ImportForm;
 use crate::key_info::KeyInfo;
+use crate::limit::Limit;
 use crate::new_key::{CreatedKey, Expires, NewKey};
 use crate::record::{Record, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
 use crate::rotation_policy::RotationPolicy;
@@ -77,6 +78,8 @@ pub(super) struct Draft {
     key: NewKey,
     permissions: Vec<String>,
     not_before: Option<i64>,
+    limit: Option<Limit>,
+    networks: Vec<String>,
     imported: Option<(ImportForm, ImportedDigest)>,
     policy: Option<StoredPolicy>,
 }
@@ -87,6 +90,8 @@ impl Inner {
         key.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&key.metadata)?;
         let permissions = bounds::grants(&key.permissions)?;
+        let limit = key.limit.map(|(count, per)| Limit::checked(count, per)).transpose()?;
+        let networks = key.networks.as_deref().map(bounds::networks).transpose()?.unwrap_or_default();
         let not_before = key.not_before.map(|start| checked_ms("not_before", start)).transpose()?;
         let imported = key.imported.as_ref().map(|(imported, scheme)| {
             let own = imported.raw_key().is_some_and(|raw| self.prefixes.parse(raw.as_bytes()).is_some());
@@ -100,7 +105,7 @@ impl Inner {
             Some(policy) => policy.map(RotationPolicy::stored).transpose()?,
             None => self.rotation,
         };
-        Ok(Draft { policy, permissions, not_before, imported: imported.transpose()?, key })
+        Ok(Draft { policy, permissions, not_before, limit, networks, imported: imported.transpose()?, key })
     }
 
     /// Gives a draft its id, times and secret.
@@ -169,8 +174,8 @@ impl Inner {
             secrets: vec![secret],
             used_before: None,
             policy: draft.policy,
-            limit: None,
-            networks: Vec::new(),
+            limit: draft.limit.map(Limit::to_stored),
+            networks: draft.networks.clone(),
         };
         self.lifetime.check(&record)?;
         let change = Change { id: record.id, at: now, actor: None, action: Action::Create(Box::new(record)) };

@@ -97,7 +97,8 @@ impl<'a> Draft<'a> {
         let disabled = after.disabled != before.disabled;
         let rest = |record: &Record| {
             let ends: Vec<_> = record.secrets.iter().filter(|one| kept(one.version)).map(|one| one.end).collect();
-            (ends, record.permissions.clone(), record.not_before, record.expires_at)
+            let limits = (record.limit.clone(), record.networks.clone());
+            (ends, record.permissions.clone(), record.not_before, record.expires_at, limits)
         };
         let narrowed = rest(before) != rest(after);
         let kind = EventKind::Reapplied { revoked, disabled, ended: ended.clone(), narrowed };

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Event, EventKind};
 use crate::grants;
+use crate::limit::Limit;
+use crate::network;
 use crate::record::{Record, Revocation, SecretEnd, StoredSecret};
 
 /// Why a key is revoked whose record was deleted.
@@ -132,7 +134,7 @@ impl Shown {
 }
 
 /// Takes from a record what another state of the same key shows that it lost. Whether that state is the later one, or
-/// may be, decides about what can come back: being disabled, permissions, and time.
+/// may be, decides about what can come back: being disabled, permissions, time, limit and networks.
 pub(super) fn lessen_by(record: &mut Record, old: &Record, later: bool) {
     if record.revoked.is_none() {
         record.revoked.clone_from(&old.revoked);
@@ -156,6 +158,16 @@ pub(super) fn lessen_by(record: &mut Record, old: &Record, later: bool) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     };
+    let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
+    let stricter = Limit::common_of(limit(record), limit(old));
+    if stricter != limit(record) {
+        record.limit = stricter.map(Limit::to_stored);
+    }
+    match network::common_names(&record.networks, &old.networks) {
+        Some(networks) => record.networks = networks,
+        // A record cannot say "nowhere".
+        None => record.disabled = true,
+    }
     let (held, known) = (grants::join(&record.permissions), grants::join(&old.permissions));
     let common = grants::common(&held, &known);
     if common != held {

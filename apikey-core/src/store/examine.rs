@@ -8,7 +8,8 @@ use crate::verified::{IdForm, VerifiedKey};
 use super::KeyStore;
 
 impl KeyStore {
-    /// As [`authorize`](Self::authorize), for an operator who only asks: it ends no overlap, and leaves no time of use.
+    /// As [`authorize`](Self::authorize), for an operator who only asks: it ends no overlap, leaves no time of use, and
+    /// counts against no limit. From where it may be used is not asked either.
     pub(crate) fn examine(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
         let inner = self.inner();
         let unknown = || inner.told(AuthError::Invalid);

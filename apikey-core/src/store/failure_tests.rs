@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use chrono::TimeDelta;
 
 use crate::{
-    AuthError, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, StoreError,
-    VerifiedKey,
+    Attempt, AuthError, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyStore, KeyUpdate, NewKey, Overlap,
+    StoreError, VerifiedKey,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,6 +92,48 @@ fn what_gives_rights_is_not_in_force() {
         io(store.rotate(rotated.info.id(), Overlap::For(TimeDelta::hours(1))));
         let old = verify(&store, &rotated).unwrap();
         assert!(!old.superseded(), "nobody has the new secret");
+    }
+}
+
+fn passes_from(store: &KeyStore, key: &CreatedKey, peer: [u8; 4]) -> bool {
+    store.check(&Attempt::new(key.key.expose_secret()).peer(peer.into())).is_ok()
+}
+
+#[test]
+fn networks_and_limits_are_taken_away_and_not_given() {
+    for fault in ALL {
+        let store = store();
+        let create = |new: NewKey| store.create(new).unwrap();
+        let new = || NewKey::for_owner("alice");
+        let hour = TimeDelta::hours(1);
+        let [bound, slowed, both] = [(); 3].map(|()| create(new()));
+        let second = store.rotate(slowed.info.id(), Overlap::For(hour)).unwrap();
+        let narrowed = create(new().networks(["10.0.0.0/8"]));
+        let slower = create(new().limit(5, hour));
+        let freed = create(new().networks(["10.0.0.0/8"]).limit(2, hour));
+        let untouched = create(new());
+        refuse(&store, fault);
+        let id = |key: &CreatedKey| key.info.id();
+        not_durable(store.update(id(&bound), KeyUpdate::new().networks(["10.0.0.0/8"])));
+        assert!(passes_from(&store, &bound, [10, 0, 0, 1]) && !passes_from(&store, &bound, [9, 0, 0, 1]));
+        not_durable(store.update(id(&slowed), KeyUpdate::new().limit(2, hour)));
+        assert!(verify(&store, &slowed).is_ok() && verify(&store, &second).is_ok(), "{fault:?}");
+        assert_eq!(verify(&store, &slowed).unwrap_err().code(), "rate_limited");
+        not_durable(store.update(id(&both), KeyUpdate::new().limit(1, hour).networks(["10.0.0.0/8"])));
+        assert!(!passes_from(&store, &both, [9, 0, 0, 1]));
+        assert!(passes_from(&store, &both, [10, 0, 0, 1]) && !passes_from(&store, &both, [10, 0, 0, 1]));
+        // Of two lists what is in both, of two limits the stricter.
+        not_durable(store.update(id(&narrowed), KeyUpdate::new().networks(["10.1.0.0/16", "11.0.0.0/8"])));
+        assert!(passes_from(&store, &narrowed, [10, 1, 0, 1]));
+        assert!(!passes_from(&store, &narrowed, [10, 0, 0, 1]) && !passes_from(&store, &narrowed, [11, 0, 0, 1]));
+        not_durable(store.update(id(&slower), KeyUpdate::new().limit(3, TimeDelta::minutes(1))));
+        assert_eq!((0..10).filter(|_| verify(&store, &slower).is_ok()).count(), 3);
+        let free = KeyUpdate::new().any_network().no_limit();
+        io(store.update(id(&freed), free));
+        io(store.update(id(&freed), KeyUpdate::new().networks(["0.0.0.0/0", "::/0"]).limit(9, hour)));
+        assert!(!passes_from(&store, &freed, [9, 0, 0, 1]));
+        assert_eq!((0..10).filter(|_| passes_from(&store, &freed, [10, 0, 0, 1])).count(), 2);
+        assert!(passes_from(&store, &untouched, [9, 0, 0, 1]) && verify(&store, &untouched).is_ok());
     }
 }
 

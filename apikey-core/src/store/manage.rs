@@ -12,6 +12,7 @@ use crate::key_filter::{KeyFilter, Page};
 use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
 use crate::key_update::KeyUpdate;
+use crate::limit::Limit;
 use crate::new_key::CreatedKey;
 use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
 use crate::rights::Rights;
@@ -106,7 +107,8 @@ impl KeyStore {
     /// Gives a key a new secret; id, name, permissions and history stay. The old secret stays good for the overlap.
     ///
     /// While an overlap lasts, a further rotation is refused, with two exceptions: [`Overlap::None`] ends every older
-    /// secret at once, and a new secret that was never used is replaced (its response may have been lost).
+    /// secret at once, and a new secret that was never used is replaced (its response may have been lost). So is one that
+    /// a [`Rotator`](crate::Rotator) made and has not delivered yet.
     ///
     /// ```
     /// use apikey_core::{KeyStore, NewKey, Overlap};
@@ -340,6 +342,16 @@ fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
         },
         disabled: update.disabled,
         metadata: update.metadata.clone(),
+        limit: match update.limit {
+            Some(Some((count, per))) => Some(Some(Limit::checked(count, per)?.to_stored())),
+            Some(None) => Some(None),
+            None => None,
+        },
+        networks: match &update.networks {
+            Some(Some(networks)) => Some(bounds::networks(networks)?),
+            Some(None) => Some(Vec::new()),
+            None => None,
+        },
         policy: match update.rotation {
             Some(Some(policy)) => Some(Some(policy.stored()?)),
             Some(None) => Some(None),

@@ -40,6 +40,7 @@ mod writer;
 
 use std::fmt;
 use std::fs::File;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
@@ -49,9 +50,11 @@ use tempfile::TempDir;
 use crate::attempt::Attempt;
 use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
+use crate::failed_attempts::FailedAttempts;
 use crate::health::{BackupNotes, Health};
 use crate::index::{Index, Match};
 use crate::lifetime::Lifetime;
+use crate::limit::LimitStatus;
 use crate::quiet::quietly;
 use crate::record::StoredPolicy;
 use crate::refusal::{HeaderRule, Refusal};
@@ -102,6 +105,7 @@ struct Inner {
     index: Index,
     time: TimeSource,
     prefixes: Prefixes,
+    failed_attempts: Option<FailedAttempts>,
     rule: HeaderRule,
     store: u64,
     writer: Mutex<Writer>,
@@ -217,12 +221,14 @@ impl KeyStore {
     }
 
     /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.
+    /// A key that names networks is refused here: its caller's address comes with [`check`](Self::check).
     ///
     /// # Errors
     /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended; the key's state (revoked, disabled,
-    /// expired, not yet valid) only to who holds its secret; [`AuthError::Unavailable`] after [`close`](Self::close).
+    /// expired, not yet valid), its networks and its limit only to who holds its secret; [`AuthError::Unavailable`] after
+    /// [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, None)
+        self.inner().verify(token, None, None)
     }
 
     /// Verifies a token, and holds the key against a requirement.
@@ -230,24 +236,44 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, Some(requirement))
+        self.inner().verify(token, Some(requirement), None)
     }
 
     /// The whole question: token, address and requirement.
     ///
     /// # Errors
-    /// Those of [`authorize`](Self::authorize).
+    /// Those of [`authorize`](Self::authorize), and [`AuthError::RateLimited`] by
+    /// [`failed_attempts`](KeyStoreBuilder::failed_attempts).
     pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(attempt.token, attempt.requirement)
+        self.inner().check(attempt)
     }
 
     /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
-    /// the request began, such as a WebSocket, a stream or a job.
+    /// the request began, such as a WebSocket, a stream or a job. It does not count against the key's limit, and does not
+    /// look at networks: no address is known here.
     ///
     /// # Errors
     /// As [`verify`](Self::verify). A key that another store has verified is [`AuthError::Invalid`].
     pub fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
         self.inner().recheck(key)
+    }
+
+    /// Where a verified key stands with its limit; `None` if it has none. Nothing is counted.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    /// use chrono::TimeDelta;
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").limit(10, TimeDelta::minutes(1)))?;
+    /// let verified = store.verify(created.key.expose_secret())?;
+    /// assert_eq!(store.limit_status(&verified).map(|status| status.remaining()), Some(9));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn limit_status(&self, key: &VerifiedKey) -> Option<LimitStatus> {
+        let inner = self.inner();
+        self.has_verified(key).then(|| inner.index.limit_status(key, inner.time.now_ms())).flatten()
     }
 
     /// Whether this very store, through any of its handles, has verified the key.
@@ -322,7 +348,12 @@ impl KeyStore {
 
 impl Inner {
     fn new(options: KeyStoreBuilder, store: u64, index: Index, disk: Disk, writer: Writer, mut opened: Opened) -> Self {
+        let budget = options.failed_attempts.map(|(count, per)| {
+            let per = u64::try_from(per.num_milliseconds()).unwrap_or(1);
+            FailedAttempts::new(count, per, options.time.now_ms())
+        });
         Self {
+            failed_attempts: budget,
             index,
             time: options.time,
             prefixes: Prefixes::new(options.prefix, options.accepted),
@@ -348,21 +379,44 @@ impl Inner {
         }
     }
 
-    #[inline]
-    fn verify(&self, token: &str, requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
-        let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
-            return self.verify_imported(token.as_bytes(), requirement);
-        };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.told(AuthError::Invalid)) };
-        self.conclude(&matched, requirement, || IdForm::Written(*token::id_chars(token::body(tail))))
+    fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
+        let verify = || self.verify(attempt.token, attempt.requirement, attempt.peer);
+        let (Some(budget), Some(peer)) = (&self.failed_attempts, attempt.peer) else { return verify() };
+        budget
+            .admit(peer, self.time.now_ms())
+            .map_err(|retry_after| AuthError::RateLimited { retry_after, limit: None })?;
+        let answer = verify();
+        if matches!(answer, Err(AuthError::Invalid)) {
+            budget.note(peer, self.time.now_ms());
+        }
+        answer
     }
 
-    fn verify_imported(&self, token: &[u8], requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
+    #[inline]
+    fn verify(
+        &self,
+        token: &str,
+        requirement: Option<&Requirement>,
+        peer: Option<IpAddr>,
+    ) -> Result<VerifiedKey, AuthError> {
+        let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
+            return self.verify_imported(token.as_bytes(), requirement, peer);
+        };
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.told(AuthError::Invalid)) };
+        self.conclude(&matched, requirement, peer, || IdForm::Written(*token::id_chars(token::body(tail))))
+    }
+
+    fn verify_imported(
+        &self,
+        token: &[u8],
+        requirement: Option<&Requirement>,
+        peer: Option<IpAddr>,
+    ) -> Result<VerifiedKey, AuthError> {
         if !self.index.may_be_imported(token) {
             return Err(self.told(AuthError::Invalid));
         }
         let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.told(AuthError::Invalid)) };
-        self.conclude(&matched, requirement, || IdForm::known(id))
+        self.conclude(&matched, requirement, peer, || IdForm::known(id))
     }
 
     /// What follows when a secret has matched. The proof is made last, in the place where the caller wants it: to copy it
@@ -372,9 +426,10 @@ impl Inner {
         &self,
         matched: &Match<'_>,
         requirement: Option<&Requirement>,
+        peer: Option<IpAddr>,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
-        if let Err(error) = self.index.judge(matched, self.time.now_ms()) {
+        if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer) {
             return Err(self.told(error));
         }
         if matched.is_first_use() {

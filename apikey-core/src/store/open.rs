@@ -37,7 +37,7 @@ use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
 
 /// Pages that sled may keep in memory; records are read only by changes and lists.
-const CACHE_BYTES: u64 = 256 * 1024 * 1024;
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// The store's own lock is held, so sled's can only be that of a process forked a moment ago, until its `exec`.
 const FORK_GRACE: Duration = Duration::from_secs(2);
 
@@ -381,13 +381,6 @@ fn take_in(
         }
         if record.secrets.len() > 1 {
             found.overlapping.push(id);
-        }
-        if !record.networks.is_empty() || record.limit.is_some() {
-            // Letting it in without them would be worse than not to open.
-            return Err(OpenError::Config(format!(
-                "{} names networks or a limit, which this version does not enforce: use the version that set them",
-                subject()
-            )));
         }
         tallies.owners.add(&owner_key(&record.owner, id));
         imported_digests(&record).for_each(|digest| tallies.imported.add(&digest));

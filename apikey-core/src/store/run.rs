@@ -191,9 +191,15 @@ impl Worker {
     fn warn(&self, record: &Record, now: i64, report: &mut RunReport) -> Result<Option<i64>, StoreError> {
         let Some(end) = record.expires_at.filter(|end| now < *end && record.revoked.is_none()) else { return Ok(None) };
         let passed = self.thresholds.iter().copied().find(|before| end.saturating_sub(*before) <= now);
-        let disk = self.inner.disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
-        let told = disk.warned(record.id)?.filter(|(of, _)| *of == end).map(|(_, before)| before);
+        // Not held while somebody else's code runs, which may close the store.
+        let told = self
+            .inner
+            .disk()?
+            .as_ref()
+            .ok_or(StoreError::Closed)?
+            .warned(record.id)?
+            .filter(|(of, _)| *of == end)
+            .map(|(_, before)| before);
         if let Some(before) = passed.filter(|before| told.is_none_or(|told| *before < told)) {
             let warning = ExpiryWarning {
                 key: KeyId::from_u128(record.id),
@@ -208,7 +214,7 @@ impl Worker {
                 tracing::error!(panic, "what was to be told of a key that will expire panicked");
             }
             // After it was told: a crash in between tells it twice, and not never.
-            disk.set_warned(record.id, end, before)?;
+            self.inner.disk()?.as_ref().ok_or(StoreError::Closed)?.set_warned(record.id, end, before)?;
             report.warned.push(warning);
         }
         let nearer = passed.or(told).map_or(i64::MAX, |passed| passed.min(told.unwrap_or(i64::MAX)));

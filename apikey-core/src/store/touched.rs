@@ -81,7 +81,7 @@ impl Watch {
 
     /// Waits so long, or until it is ended; with `for_keys` until a key is changed, too.
     pub(super) fn wait(&self, longest: Duration, for_keys: bool) {
-        let quiet = |state: &mut State| !state.ended && !(for_keys && !state.keys.is_empty());
+        let quiet = |state: &mut State| !state.ended && (!for_keys || state.keys.is_empty());
         drop(self.changed.wait_timeout_while(self.lock(), longest, quiet).unwrap_or_else(PoisonError::into_inner));
     }
 

@@ -14,6 +14,8 @@ use crate::grants;
 use crate::id_source::IdSource;
 use crate::index::{Cut, Target};
 use crate::intern::GRANTS;
+use crate::limit::Limit;
+use crate::network;
 use crate::record::{Record, SecretEnd, record_hash};
 use crate::rights::Rights;
 
@@ -329,6 +331,12 @@ fn cut_of(action: &Action) -> Option<Cut> {
             disable: fields.disabled == Some(true),
             expires_at: fields.expires_at.flatten(),
             grants: fields.permissions.as_ref().and_then(|left| GRANTS.number(&grants::join(left)).ok()),
+            networks: fields
+                .networks
+                .as_deref()
+                .filter(|left| !left.is_empty())
+                .and_then(|left| network::number(left).ok()),
+            limit: fields.limit.as_ref().and_then(|limit| limit.as_ref().map(Limit::stored)),
             ..Cut::default()
         },
         _ => return None,

@@ -1,5 +1,7 @@
 //! axum: `cargo run -p apikey-frameworks --example axum`, and send the requests that it prints.
 
+use std::net::SocketAddr;
+
 use apikey::{ApiKeyLayer, KeyStore, Requirement, VerifiedKey, require_api_key};
 use apikey_frameworks::{Outcome, demo};
 use axum::routing::get;
@@ -53,7 +55,8 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
         .nest("/admin", admin)
         .layer(ApiKeyLayer::supply(store));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-    Ok(axum::serve(listener, app).await?)
+    // With the caller's address, for keys that name networks.
+    Ok(axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?)
 }
 
 pub(crate) fn main() -> Outcome {

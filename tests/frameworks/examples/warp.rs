@@ -1,11 +1,13 @@
 //! warp: `cargo run -p apikey-frameworks --example warp`, and send the requests that it prints.
 
 use apikey::warp::{Head, head, recover, require};
-use apikey::{ApiKeyLayer, KeyStore, Requirement, require_api_key};
+use apikey::{ApiKeyLayer, KeyStore, PeerAddr, Requirement, require_api_key};
 use apikey_frameworks::{Outcome, demo};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use tower::Layer;
+use tower::{Layer, ServiceExt};
 use warp::reply::{Reply, Response};
 use warp::{Filter, get, path, post};
 
@@ -53,8 +55,13 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let app = ApiKeyLayer::supply(store).layer(warp::service(routes));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     loop {
-        let (stream, _) = listener.accept().await?;
-        let service = TowerToHyperService::new(app.clone());
+        let (stream, peer) = listener.accept().await?;
+        // For keys that name networks: hyper leaves the caller's address nowhere.
+        let with_peer = app.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(PeerAddr::from(peer));
+            request
+        });
+        let service = TowerToHyperService::new(with_peer);
         let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         tokio::spawn(connection);
     }

@@ -8,6 +8,8 @@ mod documents;
 mod examples;
 #[path = "all/grpc.rs"]
 mod grpc;
+#[path = "all/limits.rs"]
+mod limits;
 #[path = "all/programs.rs"]
 mod programs;
 #[path = "all/same_answers.rs"]

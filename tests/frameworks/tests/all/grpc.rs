@@ -136,3 +136,24 @@ async fn a_whole_server_is_guarded_by_one_layer() {
     // What is not there is not told to a stranger either.
     assert_eq!(call(&channel, "stats", &[]).await.unwrap_err().code(), Code::Unauthenticated);
 }
+
+#[tokio::test]
+async fn address_and_limit_over_grpc() {
+    let store = KeyStore::temporary().unwrap();
+    let key = |new: NewKey| store.create(new.permissions(["*"])).unwrap().key.expose_secret().to_owned();
+    let channel = connect(GRPC.start(&store)).await;
+    for method in ["list", "stats", "audit"] {
+        let near = key(NewKey::for_owner("root").networks(["127.0.0.1"]).limit(1, TimeDelta::hours(1)));
+        let far = key(NewKey::for_owner("root").networks(["10.0.0.0/8"]));
+        let status = call(&channel, method, &[&far]).await.unwrap_err();
+        assert_eq!(text(status.metadata(), "apikey-code"), Some("address_not_allowed"), "{method}");
+        assert_eq!(status.code(), Code::PermissionDenied, "{method}");
+        let answer = call(&channel, method, &[&near]).await.unwrap();
+        let left = text(answer.metadata(), "ratelimit").unwrap();
+        assert!(left.starts_with("\"key\";r=0;t="), "{method} {left}");
+        let status = call(&channel, method, &[&near]).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{method}");
+        assert!(text(status.metadata(), "retry-after").is_some(), "{method}");
+        assert_eq!(text(status.metadata(), "ratelimit-policy"), Some("\"key\";q=1;w=3600"), "{method}");
+    }
+}

@@ -1,0 +1,61 @@
+//! From where a request of the `http` crate came: the types in which servers leave that.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{Extensions, HeaderMap, HeaderValue};
+
+use crate::HeaderRule;
+
+/// The address that a request came from, for servers that leave it nowhere (hyper): put it into the request's extensions.
+/// It is what the socket says; [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies) are looked at after it.
+///
+/// ```
+/// # use http::Request;
+/// use apikey::PeerAddr;
+///
+/// # let mut request = Request::new(());
+/// # let address: std::net::SocketAddr = ([127, 0, 0, 1], 4711).into();
+/// // `address` is what `TcpListener::accept` gave beside the stream.
+/// request.extensions_mut().insert(PeerAddr::from(address));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerAddr(pub IpAddr);
+
+impl From<SocketAddr> for PeerAddr {
+    fn from(address: SocketAddr) -> Self {
+        Self(address.ip())
+    }
+}
+
+impl From<IpAddr> for PeerAddr {
+    fn from(address: IpAddr) -> Self {
+        Self(address)
+    }
+}
+
+/// The peer of a request with these extensions and headers.
+pub(crate) fn peer(rule: &HeaderRule, extensions: &Extensions, headers: &HeaderMap) -> Option<IpAddr> {
+    behind_proxies(rule, socket(extensions), headers)
+}
+
+/// The peer of a request whose socket's peer is known.
+pub(crate) fn behind_proxies(rule: &HeaderRule, socket: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    rule.peer(socket, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes))
+}
+
+fn socket(extensions: &Extensions) -> Option<IpAddr> {
+    // What the application says comes before what a server leaves.
+    let peer = extensions.get::<PeerAddr>().map(|peer| peer.0);
+    #[cfg(feature = "axum")]
+    let peer = peer.or_else(|| {
+        use axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
+        let info = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        info.or_else(|| extensions.get::<MockConnectInfo<SocketAddr>>().map(|info| info.0)).map(|address| address.ip())
+    });
+    #[cfg(feature = "tonic")]
+    let peer = peer.or_else(|| {
+        let info = extensions.get::<::tonic::transport::server::TcpConnectInfo>();
+        info.and_then(|info| info.remote_addr()).map(|address| address.ip())
+    });
+    peer
+}

@@ -1,0 +1,123 @@
+//! An address has a budget of attempts that fail.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::thread;
+use std::time::Duration;
+
+use apikey::{Attempt, AuthError, KeyStore, KeyUpdate, ManualClock, OpenError, Requirement};
+use chrono::TimeDelta;
+
+use crate::support::{alice, clocked, hours, ms, start, with_wrong_secret};
+
+fn budgeted(count: u32, per: TimeDelta) -> (KeyStore, ManualClock) {
+    let clock = ManualClock::new(start());
+    (KeyStore::builder().clock(clock.clone()).failed_attempts(count, per).temporary().unwrap(), clock)
+}
+
+fn from(store: &KeyStore, token: &str, peer: &str) -> &'static str {
+    let attempt = Attempt::new(token).peer(IpAddr::from_str(peer).unwrap());
+    store.check(&attempt).map_or_else(|error| error.code(), |_| "ok")
+}
+
+#[test]
+fn who_guesses_too_much_is_not_looked_at() {
+    let (store, clock) = budgeted(3, TimeDelta::seconds(30));
+    let good = store.create(alice()).unwrap();
+    let good = good.key.expose_secret();
+    let bad = with_wrong_secret(good);
+    for token in [&*bad, "nonsense", ""] {
+        assert_eq!(from(&store, token, "192.0.2.1"), "invalid_api_key");
+    }
+    let refused = store.check(&Attempt::new(&bad).peer([192, 0, 2, 1].into())).unwrap_err();
+    assert_eq!(refused, AuthError::RateLimited { retry_after: Duration::from_secs(10), limit: None });
+    assert_eq!(store.refuse(&refused).header("retry-after"), Some("10"));
+    assert_eq!(store.refuse(&refused).header("ratelimit"), None, "it is not the key's limit");
+    // Nor is a good key: to know that it is good, each guess would have to be looked at.
+    assert_eq!(from(&store, good, "192.0.2.1"), "rate_limited");
+    assert_eq!(from(&store, good, "192.0.2.2"), "ok");
+    clock.advance(ms(10_000));
+    assert_eq!(from(&store, good, "192.0.2.1"), "ok");
+    assert_eq!(from(&store, &bad, "192.0.2.1"), "invalid_api_key");
+    assert_eq!(from(&store, &bad, "192.0.2.1"), "rate_limited");
+    clock.advance(hours(1));
+    let guesses = (0..10).filter(|_| from(&store, &bad, "192.0.2.1") == "invalid_api_key").count();
+    assert_eq!(guesses, 3);
+}
+
+#[test]
+fn only_what_is_invalid_counts() {
+    let (store, _) = budgeted(1, hours(1));
+    let key = store.create(alice().permissions(["a"]).networks(["10.0.0.0/8"])).unwrap();
+    let (id, token) = (key.info.id(), key.key.expose_secret());
+    let needs = Requirement::permission("b").unwrap();
+    for _ in 0..5 {
+        assert_eq!(from(&store, token, "192.0.2.1"), "address_not_allowed");
+        let attempt = Attempt::new(token).peer([10, 0, 0, 1].into()).needs(&needs);
+        assert_eq!(store.check(&attempt).unwrap_err().code(), "insufficient_permission");
+        assert_eq!(from(&store, token, "10.0.0.1"), "ok");
+    }
+    store.update(id, KeyUpdate::new().disabled(true)).unwrap();
+    assert_eq!((0..5).map(|_| from(&store, token, "10.0.0.1")).collect::<Vec<_>>(), ["disabled_api_key"; 5]);
+    store.revoke(id, "left").unwrap();
+    assert_eq!((0..5).map(|_| from(&store, token, "10.0.0.1")).collect::<Vec<_>>(), ["revoked_api_key"; 5]);
+    store.close().unwrap();
+    assert_eq!((0..5).map(|_| from(&store, token, "10.0.0.1")).collect::<Vec<_>>(), ["unavailable"; 5]);
+}
+
+#[test]
+fn without_an_address_or_a_budget_nothing_is_counted() {
+    let (store, _) = budgeted(1, hours(1));
+    for _ in 0..5 {
+        assert_eq!(store.check(&Attempt::new("nonsense")).unwrap_err(), AuthError::Invalid);
+        assert_eq!(store.verify("nonsense").unwrap_err(), AuthError::Invalid);
+    }
+    let (store, _) = clocked();
+    assert_eq!((0..100).filter(|_| from(&store, "nonsense", "192.0.2.1") == "invalid_api_key").count(), 100);
+}
+
+#[test]
+fn addresses_of_ipv6_count_by_64_bits() {
+    let (store, _) = budgeted(1, hours(1));
+    assert_eq!(from(&store, "x", "2001:db8:1:2::1"), "invalid_api_key");
+    assert_eq!(from(&store, "x", "2001:db8:1:2:ffff::2"), "rate_limited");
+    assert_eq!(from(&store, "x", "2001:db8:1:3::1"), "invalid_api_key");
+    assert_eq!(from(&store, "x", "192.0.2.1"), "invalid_api_key");
+    assert_eq!(from(&store, "x", "::ffff:192.0.2.1"), "rate_limited");
+}
+
+#[test]
+fn a_flood_frees_nobody() {
+    let (store, _) = budgeted(5, hours(1));
+    (0..5).for_each(|_| assert_eq!(from(&store, "x", "192.0.2.1"), "invalid_api_key"));
+    for number in 0..200_000u32 {
+        let attempt = Attempt::new("x").peer(IpAddr::V4((0x1000_0000 + number).into()));
+        assert!(store.check(&attempt).is_err());
+    }
+    assert_eq!(from(&store, "x", "192.0.2.1"), "rate_limited");
+}
+
+#[test]
+fn threads_exceed_it_by_no_more_than_themselves() {
+    const THREADS: usize = 4;
+    let (store, _) = budgeted(100, hours(1));
+    let looked_at = |_| (0..1000).filter(|_| from(&store, "x", "192.0.2.1") == "invalid_api_key").count();
+    let sum: usize = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|at| scope.spawn(move || looked_at(at))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert!((100..100 + THREADS).contains(&sum), "{sum}");
+}
+
+#[test]
+fn out_of_bounds() {
+    for (count, per) in [(0, hours(1)), (1, ms(999)), (1, TimeDelta::days(32)), (1_000_001, hours(1)), (1, ms(-1))] {
+        let opened = KeyStore::builder().failed_attempts(count, per).temporary();
+        let Err(OpenError::Config(what)) = opened else { panic!("{count} per {per}") };
+        assert!(what.contains("failed attempts"), "{what}");
+    }
+    for (count, per) in [(1, ms(1000)), (1_000_000, TimeDelta::days(31)), (1_000_000, ms(1000))] {
+        let (store, _) = budgeted(count, per);
+        assert_eq!(from(&store, "x", "192.0.2.1"), "invalid_api_key");
+    }
+}

@@ -1,0 +1,115 @@
+//! From where a request came, and how often its key is used: known in every framework, and told alike.
+
+use apikey::{KeyStore, ManualClock, NewKey};
+use chrono::{DateTime, TimeDelta};
+
+use crate::examples::ALL;
+use crate::wire::{Answer, Call};
+
+/// Guarded by the attribute, by what is around the handler, and by both.
+const PATHS: [&str; 3] = ["/orders", "/admin/stats", "/admin/audit"];
+
+fn key(store: &KeyStore, shape: impl Fn(NewKey) -> NewKey) -> String {
+    let created = store.create(shape(NewKey::for_owner("alice").permissions(["*"]))).unwrap();
+    created.key.expose_secret().to_owned()
+}
+
+fn check_is_refused(who: &str, answer: &Answer) {
+    assert_eq!(answer.status, 403, "{who}: {answer:?}");
+    assert_eq!(answer.json()["code"], "address_not_allowed", "{who}");
+}
+
+#[test]
+fn the_sockets_peer_reaches_the_check() {
+    let store = KeyStore::temporary().unwrap();
+    let near = key(&store, |new| new.networks(["127.0.0.0/8", "::1"]));
+    let far = key(&store, |new| new.networks(["10.0.0.0/8"]));
+    for example in ALL {
+        let port = example.start(&store);
+        for path in PATHS {
+            let who = format!("{} {path}", example.name);
+            let answer = Call::get(path).key(&near).send(port);
+            assert_eq!(answer.status, 200, "{who}: {answer:?}");
+            check_is_refused(&who, &Call::get(path).key(&far).send(port));
+            // Nobody is trusted to speak for others.
+            for name in ["x-forwarded-for", "forwarded", "x-real-ip"] {
+                let value = if name == "forwarded" { "for=10.0.0.1" } else { "10.0.0.1" };
+                check_is_refused(&who, &Call::get(path).key(&far).header(name, value).send(port));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_trusted_proxy_is_believed() {
+    let store = KeyStore::builder().trusted_proxies(["127.0.0.1"]).temporary().unwrap();
+    let near = key(&store, |new| new.networks(["127.0.0.0/8"]));
+    let far = key(&store, |new| new.networks(["10.0.0.0/8"]));
+    for example in ALL {
+        let port = example.start(&store);
+        for path in PATHS {
+            let who = format!("{} {path}", example.name);
+            let send = |key: &str, lines: &[&str]| {
+                let call = Call::get(path).key(key);
+                lines.iter().fold(call, |call, line| call.header("x-forwarded-for", line)).send(port)
+            };
+            for lines in
+                [&["10.0.0.7"][..], &["8.8.8.8, 10.0.0.7"], &["nonsense", "10.0.0.7"], &["10.0.0.7:80, 127.0.0.1"]]
+            {
+                assert_eq!(send(&far, lines).status, 200, "{who} {lines:?}");
+                check_is_refused(&who, &send(&near, lines));
+            }
+            for lines in [&["10.0.0.7", "8.8.8.8"][..], &["unknown"], &["10.0.0.7, _hidden"]] {
+                check_is_refused(&who, &send(&far, lines));
+            }
+            assert_eq!(send(&near, &[]).status, 200, "{who}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_counts_each_request_once_and_is_told() {
+    let clock = ManualClock::new(DateTime::from_timestamp_millis(1_800_000_000_000).unwrap());
+    let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
+    let free = key(&store, |new| new);
+    for example in ALL {
+        let port = example.start(&store);
+        for path in PATHS {
+            let who = format!("{} {path}", example.name);
+            let limited = key(&store, |new| new.limit(3, TimeDelta::minutes(1)));
+            let send = || Call::get(path).key(&limited).send(port);
+            let told = |answer: &Answer| {
+                let told = |name| answer.all(name).join("|");
+                (answer.status, told("ratelimit-policy"), told("ratelimit"), told("retry-after"))
+            };
+            let policy = || "\"key\";q=3;w=60".to_owned();
+            for left in ["\"key\";r=2;t=20", "\"key\";r=1;t=20", "\"key\";r=0;t=20"] {
+                assert_eq!(told(&send()), (200, policy(), left.to_owned(), String::new()), "{who}");
+            }
+            for _ in 0..2 {
+                let answer = send();
+                assert_eq!(told(&answer), (429, policy(), "\"key\";r=0;t=20".into(), "20".into()), "{who}");
+                assert_eq!(answer.all("content-type"), ["application/problem+json"], "{who}");
+                assert_eq!(answer.json()["code"], "rate_limited", "{who}");
+                assert_eq!(answer.all("cache-control"), ["no-store"], "{who}");
+            }
+            clock.advance(TimeDelta::seconds(20));
+            assert_eq!(send().status, 200, "{who}");
+            assert_eq!(send().status, 429, "{who}");
+            let answer = Call::get(path).key(&free).send(port);
+            assert_eq!(told(&answer), (200, String::new(), String::new(), String::new()), "{who}");
+        }
+    }
+}
+
+#[test]
+fn who_guesses_is_refused_before_a_good_key_is_looked_at() {
+    for example in ALL {
+        let store = KeyStore::builder().failed_attempts(2, TimeDelta::hours(1)).temporary().unwrap();
+        let good = key(&store, |new| new);
+        let port = example.start(&store);
+        let send = |key: &str| Call::get("/orders").key(key).send(port).status;
+        let statuses = [send(&good), send("bad"), send("bad"), send("bad"), send(&good)];
+        assert_eq!(statuses, [200, 401, 401, 429, 429], "{}", example.name);
+    }
+}

@@ -1,0 +1,215 @@
+//! The lines, the table and the extras of apikey-core's index, from their own source, with Loom's atomics in place of
+//! the standard library's: Loom runs each model under every order of steps and every value that a load may return by
+//! the rules of the C11 memory model, with at most two preemptions (`LOOM_MAX_PREEMPTIONS=3` for more, and minutes).
+//!
+//! `cargo test -p apikey-loom-test` runs them all; a name as argument runs one.
+
+#![allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    dead_code,
+    unused_imports,
+    reason = "nobody else uses this"
+)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a model that fails shall stop")]
+
+mod atomic;
+#[path = "../../apikey-core/src/index/control.rs"]
+mod control;
+#[path = "../../apikey-core/src/index/extras.rs"]
+mod extras;
+#[path = "../../apikey-core/src/index/line.rs"]
+mod line;
+#[path = "../../apikey-core/src/index/table.rs"]
+mod table;
+
+/// What those files use of the rest of the crate.
+mod digest {
+    pub(crate) type Digest = [u8; 32];
+    pub(crate) type Half = [u8; 16];
+}
+mod network {
+    pub(crate) const ANYWHERE: u32 = 0;
+}
+mod token {
+    pub(crate) const ID_CHARS: usize = 22;
+}
+
+use std::time::Instant;
+
+use loom::model::Builder;
+use loom::sync::Arc;
+use loom::thread;
+
+use control::{EXTRA, REVOKED};
+use extras::{Extra, Extras, Spare};
+use line::{Entry, Standing, Usage};
+use table::Table;
+
+/// Lines of a table: one of them stays empty.
+const LINES: usize = 4;
+
+/// Belongs in the line `home`. The number is the owner's, too.
+fn entry(number: u8, home: u32) -> Entry {
+    let standing = Standing { control: 0, owner: number.into(), grants: number.into(), version: 1, extra: 0 };
+    Entry { digest: [number; 32], standing, usage: Usage::new(spot(home), 0) }
+}
+
+fn spot(home: u32) -> u32 {
+    home << 29
+}
+
+fn table(entries: &[Entry]) -> Arc<Table> {
+    let table = Table::with_lines(LINES);
+    entries.iter().for_each(|entry| table.insert(entry));
+    Arc::new(table)
+}
+
+fn find(table: &Table, number: u8, home: u32) -> Option<Standing> {
+    table.find(spot(home), &[number; 32]).map(|found| found.standing)
+}
+
+/// While `write` happens on another thread, `read` is run on this one.
+fn beside(table: &Arc<Table>, write: impl FnOnce(&Table) + Send + 'static, read: impl FnOnce(&Table)) {
+    let writer = {
+        let table = table.clone();
+        thread::spawn(move || {
+            atomic::this_is_the_writer();
+            write(&table);
+        })
+    };
+    read(table);
+    writer.join().unwrap();
+}
+
+fn remove(table: &Table, number: u8, home: u32) {
+    let slot = table.slot_of(spot(home), &[number; 32]).unwrap();
+    table.remove(slot);
+}
+
+/// Another key goes, so this one moves back, past a reader.
+fn a_key_is_found_while_one_before_it_goes() {
+    let table = table(&[entry(1, 0), entry(2, 0)]);
+    beside(&table, |table| remove(table, 1, 0), |table| assert_eq!(find(table, 2, 0).unwrap().owner, 2));
+}
+
+/// Another key comes that belongs before it, so this one moves on.
+fn a_key_is_found_while_one_comes_before_it() {
+    let table = table(&[entry(2, 1)]);
+    let write = |table: &Table| {
+        table.insert(&entry(1, 0));
+        table.insert(&entry(3, 0));
+    };
+    beside(&table, write, |table| assert_eq!(find(table, 2, 1).unwrap().owner, 2));
+}
+
+/// One goes and another comes in its place: who looks for the one gets it or nothing.
+fn nobody_is_taken_for_who_comes_after() {
+    let table = table(&[entry(1, 0)]);
+    let write = |table: &Table| {
+        remove(table, 1, 0);
+        table.insert(&entry(2, 0));
+    };
+    let read = |table: &Table| {
+        assert!(find(table, 1, 0).is_none_or(|found| (found.owner, found.grants) == (1, 1)));
+    };
+    beside(&table, write, read);
+    assert_eq!(find(&table, 2, 0).unwrap().owner, 2);
+}
+
+/// A key that was removed before the look-up began is not found by it.
+fn what_has_gone_is_not_found() {
+    let table = table(&[entry(1, 0), entry(2, 0)]);
+    remove(&table, 1, 0);
+    beside(&table, |table| table.insert(&entry(3, 0)), |table| assert!(find(table, 1, 0).is_none()));
+}
+
+/// Grants and state change together: nobody sees the new grants with the old state.
+fn no_mixture_gives_more_than_old_or_new() {
+    let table = table(&[entry(1, 0)]);
+    let write = |table: &Table| {
+        let found = table.find(spot(0), &[1; 32]).unwrap();
+        found.line.update(Standing { control: REVOKED, grants: 9, ..found.standing });
+    };
+    let read = |table: &Table| {
+        let found = find(table, 1, 0).unwrap();
+        assert!(found.grants == 1 || found.control & REVOKED != 0, "the new grants, and not revoked");
+    };
+    beside(&table, write, read);
+}
+
+/// Two changes one after the other, from restricted to free: the second's rights never show with the first's state.
+fn two_updates_are_not_mixed() {
+    let table = table(&[entry(1, 0)]);
+    let write = |table: &Table| {
+        let found = table.find(spot(0), &[1; 32]).unwrap();
+        found.line.update(Standing { control: 0, grants: 2, ..found.standing });
+        found.line.update(Standing { control: REVOKED, grants: 3, ..found.standing });
+    };
+    let read = |table: &Table| {
+        let found = find(table, 1, 0).unwrap();
+        assert!(found.grants < 3 || found.control & REVOKED != 0, "{}", found.grants);
+    };
+    beside(&table, write, read);
+}
+
+/// An extra is given back by one line and taken by another: nobody believes the other's times.
+fn an_extra_is_nobody_elses() {
+    let extras = Arc::new(Extras::default());
+    let mut spare = Spare::default();
+    let times = |at| Extra { not_before: Some(1), secret_end: Some(2), ..Extra::none(at) };
+    let number = extras.add(&mut spare, times(1), None);
+    let mut with_extra = entry(1, 0);
+    with_extra.standing.control = EXTRA;
+    with_extra.standing.extra = number;
+    let table = table(&[with_extra]);
+    let written = extras.clone();
+    let write = move |table: &Table| {
+        let found = table.find(spot(0), &[1; 32]).unwrap();
+        found.line.update(Standing { control: 0, ..found.standing });
+        spare.give_back(number);
+        written.add(&mut spare, times(2), None);
+    };
+    let read = |table: &Table| {
+        let found = table.find(spot(0), &[1; 32]).unwrap();
+        if found.standing.control & EXTRA != 0 {
+            let extra = extras.read(found.standing.extra).unwrap();
+            assert!(extra.id == 1 || !found.line.is_still(found.standing.control), "another's extra");
+        }
+    };
+    beside(&table, write, read);
+}
+
+fn main() {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let models: [(&str, fn()); 7] = [
+        ("a_key_is_found_while_one_before_it_goes", a_key_is_found_while_one_before_it_goes),
+        ("a_key_is_found_while_one_comes_before_it", a_key_is_found_while_one_comes_before_it),
+        ("nobody_is_taken_for_who_comes_after", nobody_is_taken_for_who_comes_after),
+        ("what_has_gone_is_not_found", what_has_gone_is_not_found),
+        ("no_mixture_gives_more_than_old_or_new", no_mixture_gives_more_than_old_or_new),
+        ("two_updates_are_not_mixed", two_updates_are_not_mixed),
+        ("an_extra_is_nobody_elses", an_extra_is_nobody_elses),
+    ];
+    for (name, model) in models {
+        if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted)) {
+            continue;
+        }
+        let start = Instant::now();
+        let runs = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let counted = runs.clone();
+        let mut builder = Builder::new();
+        builder.preemption_bound = builder.preemption_bound.or(Some(2));
+        builder.max_branches = 100_000;
+        builder.check(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            model();
+        });
+        println!(
+            "{name}: {} orders, {:.1} s",
+            runs.load(std::sync::atomic::Ordering::Relaxed),
+            start.elapsed().as_secs_f64()
+        );
+    }
+}
