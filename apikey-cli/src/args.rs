@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use apikey_core::admin::{LimitForm, OverlapForm, RotationForm};
 use apikey_core::{EventKind, ImportScheme, KeyState, Overlap};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::PossibleValuesParser;
@@ -13,17 +14,18 @@ use crate::opening::Opening;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  the answer is no: a key that is not good (check), a line that was refused (import, import-lines), a fault (doctor)
+  1  the answer is no: a key that is not good (check), a line that was refused (import,
+     import-lines), a secret that was not delivered (run-due), a fault (doctor)
   2  wrong arguments, or a field out of bounds
   3  there is no such key
   4  conflict: the key's state does not allow it, or a file is there already
-  5  the store is in use by another process
+  5  the store is in use by another process, which cannot be asked, or not for this
   6  there is no store, or it cannot be opened: damaged, newer, or no store at all
-  7  a file, the disk, standard input or output refused
+  7  a file, the disk, the service, standard input or output refused
 
 A secret goes to standard output alone, or to the file of --out, once. Everything else about it goes to standard error.";
 
-/// Makes and manages the keys of a store that no service has open
+/// Makes and manages the keys of a store, also while a service has it open
 #[derive(Debug, Parser)]
 #[command(name = "apikey", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     Revoke(Revoke),
     /// Tell whether a key is good, and for what; it is read from standard input, or asked for
     Check(Check),
+    /// Give keys that rotate by themselves their new secrets, if they are due
+    RunDue(RunDue),
     /// Change a key's fields
     Update(Update),
     /// Make a disabled key good again
@@ -78,6 +82,8 @@ pub(crate) enum Command {
     Purge(Before),
     /// Delete events before a time, from the beginning of history on
     PurgeEvents(Before),
+    /// Measure verifications and creations on this machine, in a temporary store beside the given one
+    Bench(Bench),
     /// Print a script that completes this command in a shell
     Completions {
         /// Which shell
@@ -123,12 +129,52 @@ pub(crate) struct Create {
     /// It is good from this time on
     #[arg(long, value_name = "TIME", value_parser = moment::time)]
     pub(crate) not_before: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    pub(crate) rotation: RotationOptions,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
     /// An entry of your own; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) metadata: Vec<(String, String)>,
     /// Write the key to this file (0600) and not to standard output; a file that is there is not overwritten
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// By what policy a key rotates by itself.
+#[derive(Debug, Args)]
+pub(crate) struct RotationOptions {
+    /// It is given a new secret so often, as 30d, by `run-due` or by a rotator in the service
+    #[arg(long, value_name = "SPAN", value_parser = moment::span)]
+    pub(crate) rotate_every: Option<TimeDelta>,
+    /// How long its old secret then stays good: a span, or `first-use`; 24h, or half of the time between, if it is not
+    /// given
+    #[arg(long, value_name = "SPAN|first-use", value_parser = overlap, requires = "rotate_every")]
+    pub(crate) rotate_overlap: Option<Overlap>,
+}
+
+impl RotationOptions {
+    pub(crate) fn form(&self) -> Option<RotationForm> {
+        let overlap = self.rotate_overlap.map(OverlapForm::from);
+        self.rotate_every.map(|every| RotationForm { every_ms: every.num_milliseconds(), overlap })
+    }
+}
+
+/// How often, and from where, a key may be used.
+#[derive(Debug, Args)]
+pub(crate) struct LimitOptions {
+    /// It may be used so often in a time, as 100/1m
+    #[arg(long, value_name = "COUNT/SPAN", value_parser = limit)]
+    pub(crate) limit: Option<LimitForm>,
+    /// It may be used from this network only, as 10.0.0.0/8; may be given several times
+    #[arg(long = "network", value_name = "CIDR")]
+    pub(crate) networks: Vec<String>,
+}
+
+impl LimitOptions {
+    pub(crate) fn networks(self) -> Option<Vec<String>> {
+        (!self.networks.is_empty()).then_some(self.networks)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -243,6 +289,19 @@ pub(crate) struct Update {
     /// It has no end
     #[arg(long)]
     pub(crate) never_expires: bool,
+    #[command(flatten)]
+    pub(crate) rotation: RotationOptions,
+    #[command(flatten)]
+    pub(crate) limits: LimitOptions,
+    /// It may be used as often as one likes
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) no_limit: bool,
+    /// It may be used from anywhere
+    #[arg(long, conflicts_with = "networks")]
+    pub(crate) any_network: bool,
+    /// It rotates by itself no more
+    #[arg(long, conflicts_with = "rotate_every")]
+    pub(crate) no_rotation: bool,
     /// Set an entry of your own; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) metadata: Vec<(String, String)>,
@@ -253,6 +312,9 @@ pub(crate) struct Update {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
+    /// The lines hold what this issuer stored; says the form and the scheme at once
+    #[arg(long, value_enum, conflicts_with_all = ["form", "scheme"])]
+    pub(crate) from: Option<Issuer>,
     /// What the lines hold: keys, or the digests that their issuer stored, in hexadecimal
     #[arg(long, value_enum, default_value_t = Form::Raw)]
     pub(crate) form: Form,
@@ -274,6 +336,18 @@ pub(crate) struct Import {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Who issued keys, and hashed them in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Issuer {
+    /// SHA-256 of what follows the last `_`: its longTokenHash
+    PrefixedApiKey,
+    /// SHA-256 of what follows the first `|`: the column token of Laravel Sanctum's table
+    Sanctum,
+    /// `sha512$$` and SHA-512 of the whole key: the column hashed_key, since version 3
+    #[value(name = "djangorestframework-api-key")]
+    DjangoRestFramework,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -384,6 +458,27 @@ pub(crate) struct Before {
     pub(crate) before: DateTime<Utc>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct RunDue {
+    /// New secrets go into this directory: a file for each key, named by its id, 0600
+    #[arg(long, value_name = "DIR", required_unless_present = "deliver_by")]
+    pub(crate) deliver_to: Option<PathBuf>,
+    /// New secrets go to the standard input of this command, one call for each; APIKEY_ID, APIKEY_OWNER, APIKEY_NAME and
+    /// APIKEY_VERSION are in its environment. Arguments may follow, and no more options
+    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with = "deliver_to")]
+    pub(crate) deliver_by: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// How many keys the temporary store has
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) keys: u16,
+    /// How long each of the three measurements takes
+    #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub(crate) time: std::time::Duration,
+}
+
 fn overlap(text: &str) -> Result<Overlap, String> {
     match text {
         "none" => Ok(Overlap::None),
@@ -392,6 +487,14 @@ fn overlap(text: &str) -> Result<Overlap, String> {
             .map(Overlap::For)
             .map_err(|_| "a span such as 24h, `first-use` or `none` is expected".to_owned()),
     }
+}
+
+fn limit(text: &str) -> Result<LimitForm, String> {
+    let parsed = text.split_once('/').and_then(|(count, per)| {
+        let per = moment::span(per).ok()?;
+        Some(LimitForm { count: count.parse().ok()?, per_ms: per.num_milliseconds() })
+    });
+    parsed.ok_or_else(|| "a number, `/` and a span are expected, as in 100/1m".to_owned())
 }
 
 fn entry(text: &str) -> Result<(String, String), String> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use apikey_core::admin::{Fault, FaultKind};
 use apikey_core::{BackupError, OpenError, RestoreError, StoreError};
 
 /// The exit codes, as `--help` and docs/operations.md list them.
@@ -72,6 +73,7 @@ impl Failure {
 pub(crate) fn in_options(text: &str) -> String {
     text.replace("Overlap::None", "--overlap none")
         .replace("allow_weak()", "--allow-weak")
+        .replace("is given twice in one call", "is given twice")
         .replace("add accept_prefix for it", "add --accept-prefix for it")
 }
 
@@ -87,17 +89,25 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        let code = match fault.kind {
+            FaultKind::NotFound => Code::NotFound,
+            FaultKind::Conflict => Code::Conflict,
+            FaultKind::Invalid => Code::Usage,
+            FaultKind::Unusable => Code::Unusable,
+            _ => Code::Refused,
+        };
+        Self::new(code, in_options(&fault.text))
+    }
+}
+
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match &error {
-            OpenError::InUse { path } => Self::new(
-                Code::InUse,
-                format!(
-                    "the key store {} is in use: another process has it open. This command works on a store that no \
-                     service has open: stop the service, or make the call in the service itself; --wait 30s waits for \
-                     it to end",
-                    path.display()
-                ),
+            OpenError::InUse { path } => crate::opening::in_use(
+                path,
+                "This cannot be done while a service has it open, not through the service either: stop it first",
             ),
             OpenError::Missing { path } => Self::new(
                 Code::Unusable,

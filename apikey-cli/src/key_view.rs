@@ -1,10 +1,10 @@
 //! A key on a page: a row of a table, a block of lines, an object of JSON.
 
-use apikey_core::{KeyInfo, KeyState, OverlapEnd};
+use apikey_core::{KeyInfo, KeyState, Overlap, OverlapEnd};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::moment::{both, relative};
+use crate::moment::{self, both, relative};
 use crate::out::{self, Cell};
 
 /// The key's fields as the library names them, and its state.
@@ -75,6 +75,17 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
         Some(OverlapEnd::At(end)) => row("old secret", format!("good until {}", both(end, now)).into()),
         Some(OverlapEnd::FirstUse) => row("old secret", "good until the new one is used".into()),
         None => {}
+    }
+    if let Some(rotation) = key.rotation() {
+        let overlap = match rotation.policy().overlap_span() {
+            Overlap::For(span) => format!("the old secret stays good for {}", moment::length(span)),
+            _ => "the old secret stays good until the new one is used".to_owned(),
+        };
+        let every = moment::length(rotation.policy().interval());
+        row("rotates", format!("every {every}, due {}; {overlap}", both(rotation.due(), now)).into());
+        if let Some(pending) = rotation.pending() {
+            row("new secret", format!("number {pending}, good, and not delivered yet").into());
+        }
     }
     for (name, value) in key.metadata() {
         row(&format!("metadata {name}"), value.as_str().into());

@@ -1,7 +1,8 @@
-//! `apikey`: keys of a store that no service has open, for operators. `apikey --help` is the guide, docs/operations.md
+//! `apikey`: keys of a store, for operators, also while a service has it open. `apikey --help` is the guide, docs/operations.md
 //! walks through it.
 
 mod args;
+mod backend;
 mod commands;
 mod delivery;
 mod failure;
@@ -10,7 +11,6 @@ mod moment;
 mod opening;
 mod out;
 mod progress;
-mod rehearsal;
 
 use std::process::ExitCode;
 

@@ -40,6 +40,15 @@ pub(crate) fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     if seconds > 0 { format!("in {count} {unit}{plural}") } else { format!("{count} {unit}{plural} ago") }
 }
 
+/// `30 days`, `90 minutes`: in the largest unit that tells it exactly.
+pub(crate) fn length(span: TimeDelta) -> String {
+    let size = span.num_milliseconds();
+    let units = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second"), (1, "millisecond")];
+    let (length, unit) = units.into_iter().find(|(length, _)| size % length == 0).unwrap_or((1, "millisecond"));
+    let count = size / length;
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
 /// `2027-01-31T12:00:00Z`.
 pub(crate) fn absolute(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -77,5 +86,8 @@ mod tests {
         assert_eq!(after(-86_400 * 30), "30 days ago");
         assert_eq!(after(86_400 * 90 - 1), "in 90 days");
         assert_eq!(after(86_400 * 800), "in 2 years");
+        assert_eq!(length(TimeDelta::days(90)), "90 days");
+        assert_eq!(length(TimeDelta::minutes(90)), "90 minutes");
+        assert_eq!(length(TimeDelta::seconds(1)), "1 second");
     }
 }

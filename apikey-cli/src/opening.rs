@@ -1,13 +1,16 @@
 //! Opening the store that the options name.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use apikey_core::{KeyStore, KeyStoreBuilder, Pepper};
+use apikey_core::admin::Holder;
+use apikey_core::{KeyStore, KeyStoreBuilder, OpenError, Pepper};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use crate::failure::Failure;
+use crate::backend::Backend;
+use crate::failure::{Code, Failure};
+use crate::out;
 
 /// Which store, and how it is opened.
 #[derive(Debug, Args)]
@@ -26,7 +29,11 @@ pub(crate) struct Opening {
     /// given several times
     #[arg(long, global = true, value_name = "NUMBER=FILE", value_parser = pepper_file)]
     pepper: Vec<PepperFile>,
-    /// How long to wait for another process to close the store, as 30s
+    /// The socket of the service that has the store open, where the store's lock file does not name it
+    #[cfg(unix)]
+    #[arg(long, global = true, value_name = "PATH", env = "APIKEY_SOCKET")]
+    socket: Option<PathBuf>,
+    /// How long to wait for another process that has the store open and cannot be asked, as 30s
     #[arg(long, global = true, value_name = "SPAN", value_parser = wait)]
     wait: Option<Duration>,
 }
@@ -82,11 +89,72 @@ impl Opening {
         for pepper in self.peppers()? {
             builder = builder.pepper(pepper);
         }
-        Ok(builder.wait_for_lock(self.wait.unwrap_or_default()))
+        Ok(builder)
     }
 
-    pub(crate) fn open(&self, create: bool) -> Result<KeyStore, Failure> {
+    /// Opens the store; or asks the service that has it open, and says so if `aloud`.
+    pub(crate) fn open(&self, create: bool, aloud: bool) -> Result<Backend, Failure> {
         let path = self.path()?;
-        Ok(self.builder()?.create_if_missing(create).open(path)?)
+        let until = Instant::now() + self.wait.unwrap_or_default();
+        loop {
+            match self.builder()?.create_if_missing(create).open(path) {
+                Ok(store) => return Ok(Backend::here(store)),
+                Err(OpenError::InUse { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let unreachable = match self.service(path, aloud) {
+                Ok(service) => return Ok(service),
+                Err(unreachable) => unreachable,
+            };
+            if Instant::now() >= until {
+                return Err(unreachable);
+            }
+            std::thread::sleep(STEP);
+        }
     }
+
+    #[cfg(unix)]
+    fn service(&self, path: &Path, aloud: bool) -> Result<Backend, Failure> {
+        use apikey_core::admin::Client;
+
+        let holder = Holder::of(path);
+        let socket = self.socket.clone().or_else(|| holder.and_then(|holder| holder.socket));
+        let Some(socket) = socket else {
+            return Err(in_use(
+                path,
+                "It offers no admin socket (KeyStoreBuilder::admin_socket), so stop it, or make the call in the service \
+                 itself; --wait 30s waits for it to end",
+            ));
+        };
+        let client = Client::connect(&socket, path);
+        let client = client.map_err(|error| in_use(path, &format!("It cannot be asked: {error}")))?;
+        if aloud {
+            out::note(&format!("{}: asking it at {}", used_by(path), socket.display()));
+        }
+        Ok(Backend::Service(client))
+    }
+
+    #[cfg(not(unix))]
+    fn service(&self, path: &Path, _: bool) -> Result<Backend, Failure> {
+        Err(in_use(path, "On this system a service cannot be asked: stop it; --wait 30s waits for it to end"))
+    }
+}
+
+const STEP: Duration = Duration::from_millis(50);
+
+/// Why a command does not run on a store that is in use.
+pub(crate) fn in_use(path: &Path, advice: &str) -> Failure {
+    Failure::new(Code::InUse, format!("{}. {advice}", used_by(path)))
+}
+
+/// That a store is in use, and by what, as far as it can be told.
+fn used_by(path: &Path) -> String {
+    let by = match Holder::of(path).map(|holder| holder.pid) {
+        None => "another process".to_owned(),
+        Some(pid) => match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+            Ok(name) => format!("process {pid} ({})", name.trim_end()),
+            Err(_) => format!("process {pid}"),
+        },
+    };
+    format!("the key store {} is in use by {by}", path.display())
 }

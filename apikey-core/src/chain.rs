@@ -1,13 +1,13 @@
 //! The chain that holds events together, and whether it is whole.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::digest::{Digest, Digester};
 use crate::event::{self, Checkpoint, Head};
 
 /// What [`KeyStore::verify_events`](crate::KeyStore::verify_events) finds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EventsReport {
     /// How many events there are.
@@ -34,7 +34,7 @@ impl EventsReport {
 }
 
 /// What is wrong with a chain of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChainFault {

@@ -1,7 +1,7 @@
 //! Which events to read.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::history::{Event, EventKind};
@@ -9,7 +9,7 @@ use crate::key_filter::{DEFAULT_PAGE, MAX_PAGE};
 use crate::key_id::KeyId;
 
 /// Which events to read; what is not named does not matter. Events come in order of their numbers.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[must_use]
 pub struct EventFilter {
     key: Option<KeyId>,
@@ -22,7 +22,7 @@ pub struct EventFilter {
 }
 
 /// Some of the events that a filter names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EventPage {
     /// The events, in order of their numbers.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 /// What [`KeyStore::health`](crate::KeyStore::health) tells: for a health check, or a page of figures.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Health {
     /// Number of the last change that is on the disk; 0 before the first.
@@ -26,7 +26,7 @@ pub struct Health {
 }
 
 /// When the store was last backed up, and how far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct LastBackup {
     /// When it was whole and checked.

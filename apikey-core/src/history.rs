@@ -1,7 +1,7 @@
 //! Events as callers see them.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event;
 use crate::key_id::KeyId;
@@ -9,7 +9,7 @@ use crate::key_info::OverlapEnd;
 use crate::time::from_ms;
 
 /// One change of the store, as its history tells it. It serialises, and holds neither secret nor digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     number: u64,
     at: DateTime<Utc>,
@@ -20,7 +20,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {

@@ -30,7 +30,7 @@ pub(crate) const DEFAULT_PAGE: usize = 100;
 /// assert_eq!(seen, 5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 #[must_use]
 pub struct KeyFilter {
     pub(crate) owner: Option<String>,
@@ -44,7 +44,7 @@ pub struct KeyFilter {
 }
 
 /// Some of the keys that a filter names.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Page {
     /// The keys, in order of creation.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base62;
 use crate::key_id::KeyId;
@@ -13,7 +13,7 @@ use crate::rotation_policy::Rotation;
 use crate::time::from_ms;
 
 /// What is known of a key. It serialises, and holds neither secret nor digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyInfo {
     id: KeyId,
     owner: String,
@@ -35,7 +35,7 @@ pub struct KeyInfo {
 }
 
 /// When and why a key was revoked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     at: DateTime<Utc>,
     reason: String,
@@ -56,7 +56,7 @@ impl Revoked {
 }
 
 /// When the older secret of a key that is being rotated ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OverlapEnd {
     /// At this time.
@@ -76,7 +76,7 @@ impl OverlapEnd {
 }
 
 /// How a key stands at a time. Where several hold, the first in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KeyState {

@@ -1,6 +1,7 @@
 //! Tokens, permissions, records and the embedded store behind the `apikey` crate. It knows no web framework, no async
 //! runtime and no HTTP library; services use it through `apikey`.
 
+pub mod admin;
 mod archive;
 mod attempt;
 mod auth_error;

@@ -23,8 +23,8 @@ const PER_BITS: u32 = 40;
 ///
 /// A key with `limit(100, TimeDelta::minutes(1))` may make 100 requests at once; from then on one more every 600 ms, up to
 /// 100 at once again. So there are never more than 100 in an instant, and never more than 200 in any one minute.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(into = "LimitLine")]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "LimitLine", try_from = "LimitLine")]
 // The count above the period. One word, which an error can carry without being larger.
 pub struct Limit(NonZeroU64);
 
@@ -120,6 +120,14 @@ impl Limit {
             (Some(one), Some(other)) => Some(one.common(other)),
             (one, other) => one.or(other),
         }
+    }
+}
+
+impl TryFrom<LimitLine> for Limit {
+    type Error = StoreError;
+
+    fn try_from(line: LimitLine) -> Result<Self, StoreError> {
+        Self::read(line)
     }
 }
 

@@ -97,8 +97,8 @@ impl RotationPolicy {
 
 /// How a key stands with its rotation. It serialises with times in milliseconds: `every_ms`, `overlap_ms` (`null`: until
 /// the first use), `due`, `pending`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(into = "RotationLine")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "RotationLine", from = "RotationTold")]
 pub struct Rotation {
     policy: RotationPolicy,
     due: DateTime<Utc>,
@@ -148,6 +148,22 @@ pub(crate) struct RotationLine {
     due: DateTime<Utc>,
     #[serde(skip_deserializing)]
     pending: Option<u32>,
+}
+
+/// The same as it is read of who knows it; a line of an import says less.
+#[derive(Deserialize)]
+struct RotationTold {
+    every_ms: i64,
+    overlap_ms: Option<i64>,
+    due: DateTime<Utc>,
+    pending: Option<u32>,
+}
+
+impl From<RotationTold> for Rotation {
+    fn from(told: RotationTold) -> Self {
+        let policy = RotationPolicy::of(StoredPolicy { every_ms: told.every_ms, overlap_ms: told.overlap_ms });
+        Self { policy, due: told.due, pending: told.pending }
+    }
 }
 
 impl From<Rotation> for RotationLine {

@@ -30,4 +30,8 @@ pub(crate) struct Args {
     /// Revoke the demo keys made before, make new ones and print them
     #[arg(long)]
     pub(crate) new_demo_keys: bool,
+
+    /// Let the command `apikey` manage the store meanwhile, through a Unix socket in it (Linux)
+    #[arg(long)]
+    pub(crate) admin_socket: bool,
 }

@@ -53,8 +53,8 @@ async fn run(args: &Args) -> Result<(), Failure> {
     // The ports first: if one is taken, no key has been made that nobody gets to see.
     let (api_listener, api_origin) = bind("--api-port", args.api_port).await?;
     let (page_listener, page_origin) = bind("--page-port", args.page_port).await?;
-    let store =
-        KeyStore::open(&args.store).map_err(|error| format!("{error}\n(--store PATH takes another directory)"))?;
+    let store = KeyStore::builder().admin_socket(args.admin_socket).open(&args.store);
+    let store = store.map_err(|error| format!("{error}\n(--store PATH takes another directory)"))?;
     let keys = demo_keys::ready(&store, args.new_demo_keys)?;
 
     let api = api::router(store.clone(), &page_origin)?;

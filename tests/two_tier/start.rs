@@ -55,7 +55,15 @@ fn help_names_every_option() {
     let output = run(dir.path(), &["--help"]);
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    for option in ["--api-port", "--page-port", "--store", "--new-demo-keys", "[default: 8080]", "[default: 8081]"] {
+    for option in [
+        "--api-port",
+        "--page-port",
+        "--store",
+        "--new-demo-keys",
+        "--admin-socket",
+        "[default: 8080]",
+        "[default: 8081]",
+    ] {
         assert!(help.contains(option), "{option} in {help}");
     }
 }

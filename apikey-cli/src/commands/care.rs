@@ -1,8 +1,7 @@
 //! How a store is, what happened in it, and letting go of what is old.
 
-use std::collections::BTreeMap;
-
-use apikey_core::{EventFilter, EventKind, KeyFilter, KeyState, KeyStore, MAX_PAGE, StoreError};
+use apikey_core::admin::Request;
+use apikey_core::{EventFilter, EventKind, MAX_PAGE};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -14,15 +13,13 @@ use crate::out::{self, Cell};
 
 pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
     context.with_store(false, |store| {
-        let health = store.health();
-        let events = store.verify_events()?;
-        let keys = count(store)?;
-        let good = health.is_good() && events.is_whole();
+        let found = store.diagnosis(Request::Diagnose)?;
+        let (health, events, good) = (&found.health, &found.events, found.is_good());
         if context.json {
-            out::json(&json!({ "good": good, "health": health, "events": events, "keys": keys }))?;
+            out::json(&json!({ "good": good, "health": health, "events": events, "keys": found.keys }))?;
         } else {
             let row = |label: &str, value: Cell| vec![out::title(label), value];
-            let counts: Vec<String> = keys.iter().map(|(state, count)| format!("{count} {state}")).collect();
+            let counts: Vec<String> = found.keys.iter().map(|(state, count)| format!("{count} {state}")).collect();
             let mut rows = vec![
                 row("store", out::good(good, if good { "good" } else { "faulty" })),
                 row("changes on disk", health.durable.to_string().into()),
@@ -41,28 +38,6 @@ pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
         }
         if good { Ok(()) } else { Err(Failure::no()) }
     })
-}
-
-/// How many keys stand how, by the names that `list --state` takes.
-fn count(store: &KeyStore) -> Result<BTreeMap<&'static str, u64>, StoreError> {
-    let mut counts = BTreeMap::from(["active", "disabled", "expired", "inactive", "revoked"].map(|state| (state, 0)));
-    let mut filter = KeyFilter::default().limit(MAX_PAGE);
-    loop {
-        let (page, now) = (store.list(&filter)?, Utc::now());
-        for key in &page.keys {
-            let state = match key.state(now) {
-                KeyState::Active => "active",
-                KeyState::Disabled => "disabled",
-                KeyState::Expired => "expired",
-                KeyState::Inactive => "inactive",
-                KeyState::Revoked => "revoked",
-                _ => "other",
-            };
-            *counts.entry(state).or_default() += 1;
-        }
-        let Some(next) = page.next else { return Ok(counts) };
-        filter = filter.after(next);
-    }
 }
 
 pub(super) fn events(context: &Context, events: Events) -> Result<(), Failure> {
@@ -86,7 +61,7 @@ pub(super) fn events(context: &Context, events: Events) -> Result<(), Failure> {
         let limit = events.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let mut found = Vec::new();
         let next = loop {
-            let page = store.events(&filter.clone().limit((limit - found.len()).min(MAX_PAGE)))?;
+            let page = store.events(Request::Events(filter.clone().limit((limit - found.len()).min(MAX_PAGE))))?;
             found.extend(page.events);
             let Some(next) = page.next.filter(|_| found.len() < limit) else { break page.next };
             filter = filter.after(next);
@@ -100,13 +75,14 @@ pub(super) fn events(context: &Context, events: Events) -> Result<(), Failure> {
         }
         let now = Utc::now();
         let mut rows: Vec<Vec<Cell>> =
-            vec![["NUMBER", "TIME", "KIND", "KEY", "WHAT"].into_iter().map(out::title).collect()];
+            vec![["NUMBER", "TIME", "KIND", "KEY", "ACTOR", "WHAT"].into_iter().map(out::title).collect()];
         for event in &found {
             rows.push(vec![
                 event.number().to_string().into(),
                 both(event.at(), now).into(),
                 event.kind().name().into(),
                 event.key().map_or_else(|| "-".to_owned(), |key| key.to_string()).into(),
+                event.actor().unwrap_or("-").into(),
                 Some(details(event.kind())).filter(|told| !told.is_empty()).unwrap_or_else(|| "-".to_owned()).into(),
             ]);
         }
@@ -130,13 +106,13 @@ fn details(kind: &EventKind) -> String {
 }
 
 pub(super) fn purge(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
-    context.with_store(false, |store| purged(context, "keys", store.purge(before)?))
+    context.with_store(false, |store| purged(context, "keys", store.count(Request::Purge { before })?))
 }
 
 pub(super) fn purge_events(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
-    context.with_store(false, |store| purged(context, "events", store.purge_events(before)?))
+    context.with_store(false, |store| purged(context, "events", store.count(Request::PurgeEvents { before })?))
 }
 
-fn purged(context: &Context, what: &str, count: usize) -> Result<(), Failure> {
+fn purged(context: &Context, what: &str, count: u64) -> Result<(), Failure> {
     if context.json { out::json(&json!({ "purged": count })) } else { out::text(&format!("purged {count} {what}")) }
 }

@@ -1,15 +1,13 @@
 //! Whether a key is good, and for what.
 
-use std::collections::HashSet;
 use std::io::{self, IsTerminal, Read};
 
-use apikey_core::{Attempt, AuthError, KeyFilter, KeyId, KeyStore, OverlapEnd, Requirement, StoreError, VerifiedKey};
+use apikey_core::admin::{Request, SecretText, Verdict};
 use chrono::Utc;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::keys::pages;
-use super::{Context, rehearsal_of};
+use super::Context;
 use crate::args::Check;
 use crate::failure::Failure;
 use crate::key_view::{self, KeyView};
@@ -25,18 +23,10 @@ pub(super) fn check(context: &Context, check: &Check) -> Result<(), Failure> {
              standard input. The one you typed is known there now: rotate it",
         ));
     }
-    let requirement = match check.permissions.as_slice() {
-        [] => Requirement::authenticated(),
-        [permission] => Requirement::permission(permission).map_err(StoreError::from)?,
-        permissions => Requirement::all(permissions.iter().map(String::as_str)).map_err(StoreError::from)?,
-    };
     // Before the store is opened: nobody has to wait until a person has typed.
     let token = read_token()?;
-    context.with_store(false, |store| {
-        let attempt = Attempt::new(&token).needs(&requirement);
-        let verdict = without_first_use(context, store, &attempt)?;
-        answer(context, store, verdict)
-    })
+    let request = Request::Check { token: SecretText::new(token.as_str()), permissions: check.permissions.clone() };
+    context.with_store(false, |store| answer(context, store.verdict(request)?))
 }
 
 /// One key, without the line's end.
@@ -57,58 +47,36 @@ fn read_token() -> Result<Zeroizing<String>, Failure> {
     Ok(token)
 }
 
-/// Verifying a new secret may end the old one (`--overlap first-use`). Asking must not: keys that stand so are asked in
-/// a copy.
-fn without_first_use(
-    context: &Context,
-    store: &KeyStore,
-    attempt: &Attempt<'_>,
-) -> Result<Result<VerifiedKey, AuthError>, Failure> {
-    let (keys, _) = pages(store, KeyFilter::default(), usize::MAX)?;
-    let waiting: HashSet<KeyId> =
-        keys.iter().filter(|key| key.overlap() == Some(OverlapEnd::FirstUse)).map(apikey_core::KeyInfo::id).collect();
-    if waiting.is_empty() {
-        return Ok(store.check(attempt));
-    }
-    match rehearsal_of(context, store, Some(&waiting))?.check(attempt) {
-        Err(AuthError::Invalid | AuthError::Missing) => Ok(store.check(attempt)),
-        verdict => Ok(verdict),
-    }
-}
-
-fn answer(context: &Context, store: &KeyStore, verdict: Result<VerifiedKey, AuthError>) -> Result<(), Failure> {
+fn answer(context: &Context, verdict: Verdict) -> Result<(), Failure> {
     let now = Utc::now();
     match verdict {
-        Ok(verified) => {
-            let info = store.get(verified.id())?.ok_or(StoreError::NotFound(verified.id()))?;
-            let until = verified.superseded_until();
+        Verdict::Good { key, secret_version, superseded, superseded_until } => {
             if context.json {
                 return out::json(&json!({
                     "good": true,
                     "code": null,
-                    "secret_version": verified.secret_version(),
-                    "superseded": verified.superseded(),
-                    "superseded_until": until,
-                    "key": KeyView::new(&info, now),
+                    "secret_version": secret_version,
+                    "superseded": superseded,
+                    "superseded_until": superseded_until,
+                    "key": KeyView::new(&key, now),
                 }));
             }
             out::text(&out::aligned(&[vec![out::good(true, "good")]]))?;
-            if verified.superseded() {
-                out::text(&match until {
+            if superseded {
+                out::text(&match superseded_until {
                     Some(end) => {
                         format!("an old secret: its successor is out, and it ends {}", crate::moment::both(end, now))
                     }
                     None => "an old secret: its successor is out, and it ends when that is used".to_owned(),
                 })?;
             }
-            out::text(&key_view::block(&info, now))
+            out::text(&key_view::block(&key, now))
         }
-        Err(error) => {
+        Verdict::Bad { code, text } => {
             if context.json {
-                let text = error.to_string();
-                out::json(&json!({ "good": false, "code": error.code(), "text": text, "key": null }))?;
+                out::json(&json!({ "good": false, "code": code, "text": text, "key": null }))?;
             } else {
-                out::text(&out::aligned(&[vec![out::good(false, error.code()), error.to_string().into()]]))?;
+                out::text(&out::aligned(&[vec![out::good(false, &code), text.into()]]))?;
             }
             Err(Failure::no())
         }

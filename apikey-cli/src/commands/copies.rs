@@ -11,7 +11,7 @@ use crate::progress::Progress;
 pub(super) fn backup(context: &Context, backup: &Backup) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let progress = Progress::new("backing up");
-        let report = store.backup(&backup.file)?;
+        let report = store.backup(backup.file.clone())?;
         drop(progress);
         if context.json {
             return out::json(&report);

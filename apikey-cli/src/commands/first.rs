@@ -1,6 +1,6 @@
 //! The first key of a store.
 
-use apikey_core::NewKey;
+use apikey_core::admin::{NewKeyForm, Request};
 
 use super::Context;
 use super::secrets::hand_out;
@@ -13,14 +13,20 @@ use crate::failure::{Code, Failure};
 pub(super) fn init(context: &Context, init: Init) -> Result<(), Failure> {
     let mut delivery = Delivery::prepare(init.out.as_deref())?;
     context.with_store(true, |store| {
-        if store.health().durable > 0 {
+        if store.health(Request::Health)?.durable > 0 {
             let path = context.opening.path()?.display();
             return Err(Failure::new(
                 Code::Conflict,
                 format!("the key store {path} has had keys: make one more with `apikey create`"),
             ));
         }
-        let created = store.create(NewKey::for_owner(init.owner).name("first").permissions(init.permissions))?;
-        hand_out(context, &mut delivery, &created, "made", "revoke it, and make another with `apikey create`")
+        let form = NewKeyForm {
+            owner: init.owner,
+            name: Some("first".to_owned()),
+            permissions: init.permissions,
+            ..NewKeyForm::default()
+        };
+        let made = store.made(Request::Create(form))?;
+        hand_out(context, &mut delivery, &made, "made", "revoke it, and make another with `apikey create`")
     })
 }

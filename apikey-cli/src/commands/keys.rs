@@ -1,11 +1,13 @@
 //! Commands on keys that give out no secret.
 
-use apikey_core::{KeyFilter, KeyInfo, KeyStore, KeyUpdate, MAX_PAGE, StoreError};
+use apikey_core::admin::{Request, UpdateForm};
+use apikey_core::{KeyFilter, KeyInfo, MAX_PAGE};
 use chrono::Utc;
 use serde_json::json;
 
 use super::{Context, id};
 use crate::args::{List, Revoke, Update};
+use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::key_view::{self, KeyView};
 use crate::out;
@@ -49,15 +51,15 @@ pub(super) fn list(context: &Context, list: List) -> Result<(), Failure> {
 }
 
 /// Page after page, up to so many keys.
-pub(super) fn pages(
-    store: &KeyStore,
+fn pages(
+    store: &mut Backend,
     mut filter: KeyFilter,
     limit: usize,
-) -> Result<(Vec<KeyInfo>, Option<apikey_core::KeyId>), StoreError> {
+) -> Result<(Vec<KeyInfo>, Option<apikey_core::KeyId>), Failure> {
     let mut keys = Vec::new();
     loop {
         filter = filter.limit((limit - keys.len()).min(MAX_PAGE));
-        let page = store.list(&filter)?;
+        let page = store.keys(Request::List(filter.clone()))?;
         keys.extend(page.keys);
         let Some(next) = page.next else { return Ok((keys, None)) };
         if keys.len() >= limit {
@@ -70,7 +72,7 @@ pub(super) fn pages(
 pub(super) fn show(context: &Context, of: &str) -> Result<(), Failure> {
     let id = id(of)?;
     context.with_store(false, |store| {
-        let key = store.get(id)?.ok_or(StoreError::NotFound(id))?;
+        let key = store.key(Request::Get { id })?;
         let now = Utc::now();
         if context.json { out::json(&KeyView::new(&key, now)) } else { out::text(&key_view::block(&key, now)) }
     })
@@ -79,14 +81,10 @@ pub(super) fn show(context: &Context, of: &str) -> Result<(), Failure> {
 pub(super) fn revoke(context: &Context, revoke: Revoke) -> Result<(), Failure> {
     let of = revoke.id.as_deref().map(id).transpose()?;
     context.with_store(false, |store| match (of, revoke.owner) {
-        (Some(id), _) => {
-            store.revoke(id, revoke.reason)?;
-            let key = store.get(id)?.ok_or(StoreError::NotFound(id))?;
-            changed(context, &key, "revoked")
-        }
+        (Some(id), _) => changed(context, &store.key(Request::Revoke { id, reason: revoke.reason })?, "revoked"),
         (None, owner) => {
             let owner = owner.unwrap_or_default();
-            let revoked = store.revoke_owner(&owner, revoke.reason)?;
+            let revoked = store.count(Request::RevokeOwner { owner: owner.clone(), reason: revoke.reason })?;
             if context.json {
                 return out::json(&json!({ "owner": owner, "revoked": revoked }));
             }
@@ -97,39 +95,36 @@ pub(super) fn revoke(context: &Context, revoke: Revoke) -> Result<(), Failure> {
 
 pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
     let of = id(&update.id)?;
-    let mut change = KeyUpdate::new();
-    if let Some(name) = update.name {
-        change = change.name(name);
-    }
-    if update.no_name {
-        change = change.without_name();
-    }
-    if update.no_permissions || !update.permissions.is_empty() {
-        change = change.permissions(update.permissions);
-    }
+    let mut change = UpdateForm {
+        name: update.name,
+        no_name: update.no_name,
+        permissions: (update.no_permissions || !update.permissions.is_empty()).then_some(update.permissions),
+        expires_at: update.expires_at,
+        never_expires: update.never_expires,
+        rotation: update.rotation.form(),
+        no_rotation: update.no_rotation,
+        limit: update.limits.limit,
+        no_limit: update.no_limit,
+        networks: update.limits.networks(),
+        any_network: update.any_network,
+        ..UpdateForm::default()
+    };
     if let Some(span) = update.expires_in {
         let end = Utc::now().checked_add_signed(span);
-        change = change.expires_at(end.ok_or_else(|| Failure::usage("--expires-in: it is too long"))?);
+        change.expires_at = Some(end.ok_or_else(|| Failure::usage("--expires-in: it is too long"))?);
     }
-    if let Some(end) = update.expires_at {
-        change = change.expires_at(end);
-    }
-    if update.never_expires {
-        change = change.expires_at(None);
-    }
-    for (name, value) in update.metadata {
-        change = change.metadata(name, value);
-    }
-    for name in update.without_metadata {
-        change = change.without_metadata(name);
-    }
-    context.with_store(false, |store| changed(context, &store.update(of, change)?, "updated"))
+    change.metadata.extend(update.metadata.into_iter().map(|(name, value)| (name, Some(value))));
+    change.metadata.extend(update.without_metadata.into_iter().map(|name| (name, None)));
+    let request = Request::Update { id: of, change };
+    context.with_store(false, |store| changed(context, &store.key(request)?, "updated"))
 }
 
 pub(super) fn disable(context: &Context, of: &str, disabled: bool) -> Result<(), Failure> {
     let of = id(of)?;
     let done = if disabled { "disabled" } else { "enabled" };
-    context.with_store(false, |store| changed(context, &store.update(of, KeyUpdate::new().disabled(disabled))?, done))
+    let change = UpdateForm { disabled: Some(disabled), ..UpdateForm::default() };
+    let request = Request::Update { id: of, change };
+    context.with_store(false, |store| changed(context, &store.key(request)?, done))
 }
 
 fn changed(context: &Context, key: &KeyInfo, done: &str) -> Result<(), Failure> {

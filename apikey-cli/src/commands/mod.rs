@@ -1,8 +1,10 @@
 //! What each command does.
 
+mod bench;
 mod care;
 mod check;
 mod copies;
+mod due;
 mod first;
 mod import;
 mod keys;
@@ -12,9 +14,10 @@ mod secrets;
 
 use std::str::FromStr;
 
-use apikey_core::{KeyId, KeyStore};
+use apikey_core::KeyId;
 
 use crate::args::{Cli, Command};
+use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::opening::Opening;
 
@@ -26,14 +29,14 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Opens the store, does the work, and closes the store whatever came of it.
+    /// Opens the store, or asks the service that has it open; does the work, and closes the store whatever came of it.
     pub(crate) fn with_store<T>(
         &self,
         create: bool,
-        work: impl FnOnce(&KeyStore) -> Result<T, Failure>,
+        work: impl FnOnce(&mut Backend) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let store = self.opening.open(create)?;
-        let outcome = work(&store);
+        let mut store = self.opening.open(create, !self.json)?;
+        let outcome = work(&mut store);
         let closed = store.close();
         let value = outcome?;
         closed?;
@@ -56,10 +59,11 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rotate(rotate) => secrets::rotate(context, &rotate),
         Command::Revoke(revoke) => keys::revoke(context, revoke),
         Command::Check(check) => check::check(context, &check),
+        Command::RunDue(run) => due::run(context, run),
         Command::Update(update) => keys::update(context, update),
         Command::Enable(of) => keys::disable(context, &of.id, false),
         Command::Disable(of) => keys::disable(context, &of.id, true),
-        Command::Import(import) => import::import(context, import),
+        Command::Import(import) => import::import(context, &import),
         Command::Export(export) => lines::export(context, &export),
         Command::ImportLines(import) => lines::import(context, &import),
         Command::Backup(backup) => copies::backup(context, &backup),
@@ -69,16 +73,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Events(events) => care::events(context, events),
         Command::Purge(before) => care::purge(context, before.before),
         Command::PurgeEvents(before) => care::purge_events(context, before.before),
+        Command::Bench(bench) => bench::bench(context, &bench),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::man(dir.as_deref()),
     }
-}
-
-/// A copy of some keys of the store, or all, to try something on.
-fn rehearsal_of(
-    context: &Context,
-    store: &KeyStore,
-    only: Option<&std::collections::HashSet<KeyId>>,
-) -> Result<KeyStore, Failure> {
-    crate::rehearsal::copy(store, context.opening.builder()?, only)
 }

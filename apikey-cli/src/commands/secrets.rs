@@ -1,6 +1,6 @@
 //! Commands that give out a secret.
 
-use apikey_core::{CreatedKey, NewKey};
+use apikey_core::admin::{Expiry, Made, NewKeyForm, Request};
 use chrono::Utc;
 use zeroize::Zeroizing;
 
@@ -12,26 +12,22 @@ use crate::key_view::{self, KeyView};
 use crate::out;
 
 pub(super) fn create(context: &Context, create: Create) -> Result<(), Failure> {
+    let mut form = NewKeyForm {
+        owner: create.owner,
+        name: create.name,
+        permissions: create.permissions,
+        not_before: create.not_before,
+        expiry: create.expires_in.map(Expiry::after).or(create.expires_at.map(Expiry::At)),
+        rotation: create.rotation.form(),
+        limit: create.limits.limit,
+        networks: create.limits.networks(),
+        ..NewKeyForm::default()
+    };
+    form.metadata.extend(create.metadata);
     context.with_store(false, |store| {
-        let mut new = NewKey::for_owner(create.owner).permissions(create.permissions);
-        if let Some(name) = create.name {
-            new = new.name(name);
-        }
-        if let Some(span) = create.expires_in {
-            new = new.expires_in(span);
-        }
-        if let Some(end) = create.expires_at {
-            new = new.expires_at(end);
-        }
-        if let Some(start) = create.not_before {
-            new = new.not_before(start);
-        }
-        for (name, value) in create.metadata {
-            new = new.metadata(name, value);
-        }
         let mut delivery = Delivery::prepare(create.out.as_deref())?;
-        let created = store.create(new)?;
-        hand_out(context, &mut delivery, &created, "made", "revoke it")
+        let made = store.made(Request::Create(form))?;
+        hand_out(context, &mut delivery, &made, "made", "revoke it")
     })
 }
 
@@ -39,8 +35,8 @@ pub(super) fn rotate(context: &Context, rotate: &Rotate) -> Result<(), Failure> 
     let id = id(&rotate.id)?;
     context.with_store(false, |store| {
         let mut delivery = Delivery::prepare(rotate.out.as_deref())?;
-        let created = store.rotate(id, rotate.overlap)?;
-        hand_out(context, &mut delivery, &created, "rotated", "rotate it again")
+        let made = store.made(Request::Rotate { id, overlap: rotate.overlap.into() })?;
+        hand_out(context, &mut delivery, &made, "rotated", "rotate it again")
     })
 }
 
@@ -48,20 +44,20 @@ pub(super) fn rotate(context: &Context, rotate: &Rotate) -> Result<(), Failure> 
 pub(super) fn hand_out(
     context: &Context,
     delivery: &mut Delivery,
-    created: &CreatedKey,
+    made: &Made,
     done: &str,
     remedy: &str,
 ) -> Result<(), Failure> {
     let now = Utc::now();
-    let secret = created.key.expose_secret();
+    let secret = made.secret.expose_secret();
     let lost = |error: std::io::Error| {
-        let which = key_view::line(&created.info);
+        let which = key_view::line(&made.key);
         let text = format!("key {which} was {done}, and its secret could not be written ({error}): {remedy}");
         Failure::new(Code::Refused, text)
     };
     match (context.json, delivery.path().map(std::path::Path::to_owned)) {
         (true, None) => {
-            let document = Document { secret: Some(secret), secret_file: None, key: KeyView::new(&created.info, now) };
+            let document = Document { secret: Some(secret), secret_file: None, key: KeyView::new(&made.key, now) };
             let text = serde_json::to_string(&document).map(Zeroizing::new);
             text.map_err(std::io::Error::from).and_then(|text| delivery.deliver(&text)).map_err(lost)
         }
@@ -71,10 +67,10 @@ pub(super) fn hand_out(
                 return out::json(&Document {
                     secret: None,
                     secret_file: path.as_deref(),
-                    key: KeyView::new(&created.info, now),
+                    key: KeyView::new(&made.key, now),
                 });
             }
-            out::note(&format!("{done} {}", key_view::line(&created.info)));
+            out::note(&format!("{done} {}", key_view::line(&made.key)));
             match path {
                 Some(path) => out::note(&format!("its secret is in {}, and nowhere else", path.display())),
                 None => out::note("its secret is on standard output, this once"),

@@ -38,6 +38,25 @@ fn fields_are_changed_and_taken_away() {
 }
 
 #[test]
+fn limits_and_networks_are_set_and_taken_away() {
+    let (place, _) = Place::with_store();
+    let (id, secret) = place.key(&["alice", "--limit", "100/1m", "--network", "10.0.0.0/8", "--network", "::1"]);
+    place.run(&["show", &id]).ok().shows("100 in 60 s").shows("10.0.0.0/8 ::1");
+    // An operator asks what the key is, and not from where it is used.
+    place.check(&secret).ok().shows("10.0.0.0/8");
+    place.run(&["update", &id, "--limit", "5/1h", "--network", "192.0.2.0/24"]).ok();
+    let shown = place.json(&["show", &id]);
+    assert_eq!((&shown["limit"]["count"], &shown["networks"]), (&5.into(), &serde_json::json!(["192.0.2.0/24"])));
+    place.run(&["update", &id, "--no-limit", "--any-network"]).ok();
+    let shown = place.json(&["show", &id]);
+    assert_eq!((&shown["limit"], &shown["networks"]), (&serde_json::Value::Null, &serde_json::json!([])));
+    place.run(&["create", "bob", "--limit", "often"]).with(2).says("100/1m");
+    place.run(&["create", "bob", "--limit", "0/1m"]).with(2).says("limit");
+    place.run(&["create", "bob", "--network", "here"]).with(2).says("network");
+    place.run(&["update", &id, "--limit", "1/1m", "--no-limit"]).with(2).says("cannot be used with");
+}
+
+#[test]
 fn a_disabled_key_is_refused_until_it_is_enabled() {
     let (place, _) = Place::with_store();
     let (id, secret) = place.key(&["alice"]);

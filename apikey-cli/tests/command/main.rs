@@ -4,7 +4,10 @@
 mod changes;
 mod keys;
 mod moving;
+mod rotation;
 mod secrets;
+#[cfg(target_os = "linux")]
+mod service;
 mod store;
 mod walk;
 

@@ -27,8 +27,7 @@ fn raw_keys_are_taken_over_and_bad_lines_are_named_without_what_they_hold() {
         let done = place.fed(&lines, &import).with(1).hides(ONE).hides(TWO).hides("short-secret").hides(&admin);
         let done = done.hides("zzz").hides("ooo").hides("in the middle");
         let done = done.says("line 3: the secret is shorter than 20 bytes and may be guessed; --allow-weak");
-        let done =
-            done.says("line 5: a key with this digest is held already").says("line 6: a raw key is visible ASCII");
+        let done = done.says("line 5: the same key is given twice").says("line 6: a raw key is visible ASCII");
         let done =
             done.says("line 7: keys that do not have").says("line 8: invalid owner").says("line 9: it has more than");
         let done = done.says("line 10: it has more than three parts");
@@ -59,6 +58,26 @@ fn digests_are_taken_over_under_each_scheme() {
     assert_eq!((&made["imported"], made["ids"].as_array().unwrap().len()), (&1.into(), 1));
     place.check("wholewholewholewholewhole").ok().shows("erin");
     place.fed("abc", &["import", "--form", "sha256", "--owner", "x"]).with(1).says("64 hexadecimal digits");
+}
+
+/// The real issuers are asked by tests/real-imports.
+#[test]
+fn what_issuers_stored_is_taken_over_by_their_name() {
+    let (place, _) = Place::with_store();
+    let secret = "0123456789abcdef0123456789";
+    let sha256 = hex(&Sha256::digest(secret));
+    let whole = format!("Ab3dEf5h.{secret}");
+    let sha512 = format!("sha512$${}", hex(&Sha512::digest(&whole)));
+    place.fed(&sha256, &["import", "--from", "prefixed-api-key", "--owner", "a"]).ok();
+    place.check(&format!("my_company_short_{secret}")).ok();
+    place.fed(hex(&Sha256::digest("another secret of sanctum")), &["import", "--from", "sanctum", "--owner", "a"]).ok();
+    place.check("7|another secret of sanctum").ok();
+    let django = ["import", "--from", "djangorestframework-api-key", "--owner", "a"];
+    place.fed(&sha512, &django).ok();
+    place.check(&whole).ok();
+    let slow = "pbkdf2_sha256$600000$salt$aGFzaA==";
+    place.fed(slow, &django).with(1).says("line 1: it is not `sha512$$`").hides(slow);
+    place.fed("x", &[&django[..], &["--scheme", "whole"]].concat()).with(2).says("--scheme");
 }
 
 #[test]
@@ -154,6 +173,8 @@ fn completions_and_man_pages_name_every_command() {
         "events",
         "purge",
         "purge-events",
+        "run-due",
+        "bench",
         "completions",
         "man",
     ];

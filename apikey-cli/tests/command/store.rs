@@ -25,8 +25,9 @@ fn a_store_that_a_service_has_open_is_in_use() {
     let (place, _) = Place::with_store();
     let service = KeyStore::open(place.path("keys.db")).unwrap();
     service.create(NewKey::for_owner("alice")).unwrap();
+    let held = format!("keys.db is in use by process {}", std::process::id());
     for arguments in [&["list"][..], &["create", "bob"], &["init"], &["check"]] {
-        let refused = place.run(arguments).with(5).says("keys.db is in use").says("stop the service");
+        let refused = place.run(arguments).with(5).says(&held).says("It offers no admin socket").says("stop it");
         assert_eq!(refused.out, "");
     }
     service.close().unwrap();
@@ -59,6 +60,23 @@ fn prefix_and_peppers_are_those_of_the_store() {
     place.run(&["--prefix", "acme_live", "--pepper", "1=two", "list"]).with(2).says("pepper 1");
     place.run(&["--pepper", "1=three", "list"]).with(7).says("three");
     place.run(&["--pepper", "one", "list"]).with(2).says("1=/etc/acme/pepper");
+}
+
+#[test]
+fn a_bench_leaves_the_store_and_its_place_as_they_were() {
+    let (place, _) = Place::with_store();
+    let service = KeyStore::open(place.path("keys.db")).unwrap();
+    let bench = ["bench", "--keys", "20", "--time", "20ms"];
+    let measured = place.json(&bench);
+    assert_eq!(measured["keys"], 20);
+    for rate in ["verifications_per_second", "verifications_per_second_on_all_threads", "create_p99_seconds"] {
+        assert!(measured[rate].as_f64().unwrap() > 0.0, "{measured}");
+    }
+    place.run(&bench).ok().shows("on one thread").shows("create, p99");
+    assert_eq!(service.health().durable, 1);
+    assert_eq!(std::fs::read_dir(place.path("")).unwrap().count(), 1);
+    place.run(&["--store", "no/such/place", "bench"]).with(7).says("no/such");
+    place.run(&["bench", "--time", "soon"]).with(2).says("soon");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! docs/operations.md: its commands, run exactly as printed, print what it says.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::Place;
@@ -7,10 +8,10 @@ use super::Place;
 const GUIDE: &str = include_str!("../../../docs/operations.md");
 
 /// The blocks of commands, each with the output that follows it.
-fn steps() -> Vec<(String, String)> {
+fn steps(guide: &str) -> Vec<(String, String)> {
     let mut steps: Vec<(String, String)> = Vec::new();
     let mut kind = None;
-    for line in GUIDE.lines() {
+    for line in guide.lines() {
         match (kind, line) {
             (None, "```sh") => {
                 kind = Some("sh");
@@ -45,31 +46,56 @@ fn fits(line: &str, told: &str) -> bool {
     rest.ends_with(last)
 }
 
-#[test]
-fn walk_through_the_guide() {
-    let place = Place::new();
-    let steps = steps();
-    assert!(steps.len() > 8 && steps.iter().all(|(_, output)| !output.is_empty()));
+/// Runs blocks one after the other in one shell, and holds what each prints against what is told.
+fn walk(place: &Place, steps: &[(String, String)], told_besides: impl Fn(&str) -> bool) {
     let mark = "@@ the next block @@";
     let script: String = steps.iter().map(|(commands, _)| format!("{commands}echo '{mark}'\n")).collect();
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_apikey")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let binary = Path::new(env!("CARGO_BIN_EXE_apikey")).parent().unwrap();
+    // Examples are built with the tests, beside the binary.
+    let path = format!("{0}:{0}/examples:{1}", binary.display(), std::env::var("PATH").unwrap());
     let done = Command::new("bash")
         // Not pipefail: `head` may close its pipe before all is written.
-        .args(["-euc", &format!("exec 2>&1\n{script}")])
+        .args(["-euc", &format!("trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\nexec 2>&1\n{script}")])
         .current_dir(place.path(""))
         .env("PATH", path)
         .env_remove("APIKEY_STORE")
         .env_remove("APIKEY_PREFIX")
+        .env_remove("APIKEY_SOCKET")
         .output()
         .unwrap();
     let printed = String::from_utf8(done.stdout).unwrap();
     assert!(done.status.success(), "{printed}");
     for ((commands, told), printed) in steps.iter().zip(printed.split(&format!("{mark}\n"))) {
-        let same = printed.lines().count() == told.lines().count()
-            && printed.lines().zip(told.lines()).all(|(line, told)| fits(line, told));
+        let lines: Vec<&str> = printed.lines().filter(|line| !told_besides(line)).collect();
+        let same =
+            lines.len() == told.lines().count() && lines.iter().zip(told.lines()).all(|(line, told)| fits(line, told));
         assert!(same, "commands:\n{commands}\nprinted:\n{printed}\ntold:\n{told}");
     }
+}
+
+#[test]
+fn walk_through_the_guide() {
+    let steps = steps(GUIDE);
+    assert!(steps.len() > 10 && steps.iter().all(|(_, output)| !output.is_empty()));
+    walk(&Place::new(), &steps, |_| false);
+}
+
+/// What comes before the service in the guide is the same with a service that runs all the while.
+#[test]
+#[cfg(target_os = "linux")]
+fn walk_through_the_guide_beside_a_service() {
+    let (before, _) = GUIDE.split_once("## While a service runs").unwrap();
+    let steps = steps(before);
+    assert!(steps.len() > 5);
+    let place = Place::new();
+    let store = apikey_core::KeyStore::builder().admin_socket(true).open(place.path("keys.db")).unwrap();
+    let asked = std::cell::Cell::new(0);
+    walk(&place, &steps, |line| {
+        let besides = line.contains("is in use by process") && line.ends_with("keys.db/admin.sock");
+        asked.set(asked.get() + usize::from(besides));
+        besides
+    });
+    assert!(asked.get() > 15 && store.health().durable == 9, "{asked:?}");
 }
 
 #[test]

@@ -168,6 +168,14 @@ impl Index {
         Ok(())
     }
 
+    /// The same, for who only asks: it is no use of the key.
+    ///
+    /// # Errors
+    /// As [`judge`](Self::judge).
+    pub(crate) fn standing(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+        state(matched.found.standing.control, matched.extra, now)
+    }
+
     #[cold]
     fn admit(&self, extra: &Extra, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
         if !network::admits(extra.networks, peer.copied()) {

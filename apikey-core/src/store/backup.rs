@@ -51,6 +51,11 @@ impl KeyStore {
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport, BackupError> {
         self.inner().backup(path.as_ref(), &|| true)
     }
+
+    /// The same, as long as `going` says so.
+    pub(crate) fn backup_while(&self, path: &Path, going: &dyn Fn() -> bool) -> Result<BackupReport, BackupError> {
+        self.inner().backup(path, going)
+    }
 }
 
 /// How the file is named until it is whole.

@@ -49,12 +49,21 @@ pub struct KeyStoreBuilder {
     pub(super) track_use: bool,
     pub(super) rule: HeaderRule,
     pub(super) schedule: Option<Schedule>,
+    pub(super) admin: Option<AdminSocket>,
     trusted: Vec<String>,
     pub(super) failed_attempts: Option<(u32, TimeDelta)>,
     pub(super) lifetime: Option<TimeDelta>,
     pub(super) rotation: Option<RotationPolicy>,
     pub(super) first: Option<FirstKey>,
     pub(super) fixed: Vec<FixedKeys>,
+}
+
+/// Where the service listens for operators.
+#[derive(Debug, Clone)]
+pub(super) enum AdminSocket {
+    /// In the store's directory.
+    Inside,
+    At(PathBuf),
 }
 
 impl Default for KeyStoreBuilder {
@@ -69,6 +78,7 @@ impl Default for KeyStoreBuilder {
             track_use: true,
             rule: HeaderRule::default(),
             schedule: None,
+            admin: None,
             trusted: Vec::new(),
             failed_attempts: None,
             lifetime: None,
@@ -135,6 +145,30 @@ impl KeyStoreBuilder {
     /// [`OpenError::Damaged`] names the newest good one.
     pub fn backup_every(mut self, interval: Duration, keep: usize, directory: impl Into<PathBuf>) -> Self {
         self.schedule = Some(Schedule { every: interval, keep, directory: directory.into() });
+        self
+    }
+
+    /// Whether the command `apikey` can manage the store while this process has it open; `false` if it is not set. A
+    /// thread listens at a Unix socket, `admin.sock` in the store's directory, until the store is closed. Who may connect
+    /// is told by the kernel: the user that this process runs as, and root; the socket has mode 0600, in a directory of
+    /// mode 0700. Events name who it was, such as `uid:1000`.
+    ///
+    /// ```no_run
+    /// let store = apikey_core::KeyStore::builder().admin_socket(true).open("/var/lib/acme/keys.db")?;
+    /// # Ok::<(), apikey_core::OpenError>(())
+    /// ```
+    ///
+    /// Linux only so far: elsewhere, and for a [temporary](Self::temporary) store, opening is [`OpenError::Config`].
+    pub fn admin_socket(mut self, offer: bool) -> Self {
+        self.admin = offer.then_some(AdminSocket::Inside);
+        self
+    }
+
+    /// As [`admin_socket`](Self::admin_socket), with the socket at another path, such as `/run/acme/keys.sock`: where
+    /// that of the store has more than 107 bytes, or its file system takes no sockets. The directory must be there, and
+    /// should be this user's alone. The command finds the path in the store's lock file.
+    pub fn admin_socket_at(mut self, path: impl Into<PathBuf>) -> Self {
+        self.admin = Some(AdminSocket::At(path.into()));
         self
     }
 
@@ -305,6 +339,11 @@ impl KeyStoreBuilder {
             make_directory(&schedule.directory).map_err(|source| OpenError::io(&schedule.directory, source))?;
         }
         let (first, fixed) = (options.first.clone(), options.fixed.clone());
+        let socket = options.admin.as_ref().map(|admin| match admin {
+            AdminSocket::Inside => path.as_ref().join(crate::admin::SOCKET),
+            AdminSocket::At(path) => path.clone(),
+        });
+        socket.as_deref().map_or(Ok(()), KeyStore::can_listen)?;
         let store = open::open(options, path.as_ref()).map_err(|mut error| {
             if let OpenError::Damaged { backup, .. } = &mut error {
                 *backup = schedule.as_ref().and_then(Schedule::newest_good);
@@ -312,6 +351,7 @@ impl KeyStoreBuilder {
             error
         })?;
         store.begin(first, &fixed)?;
+        socket.as_deref().map_or(Ok(()), |socket| store.listen(socket))?;
         Ok(store)
     }
 
@@ -322,6 +362,9 @@ impl KeyStoreBuilder {
     /// temporary files.
     pub fn temporary(self) -> Result<KeyStore, OpenError> {
         let options = self.checked()?;
+        if options.admin.is_some() {
+            return Err(OpenError::Config("admin_socket: a temporary store has no directory for a socket".into()));
+        }
         let (first, fixed) = (options.first.clone(), options.fixed.clone());
         let store = open::temporary(options)?;
         store.begin(first, &fixed)?;

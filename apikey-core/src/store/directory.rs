@@ -5,12 +5,13 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::admin::Holder;
 use crate::error::{OpenError, StoreError};
 
 use super::disk::Disk;
 use super::mark::{MARK, Mark, MarkFile};
 
-pub(super) const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 pub(super) const DATABASE: &str = "sled";
 /// What a first creation that was cut off leaves behind begins with this.
 pub(super) const CREATING: &str = "creating-";
@@ -105,7 +106,13 @@ pub(super) fn lock(path: &Path, wait: Duration) -> Result<File, OpenError> {
     let until = Instant::now() + wait;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => {
+                // For people only: that it cannot be written is no reason not to open.
+                if let Err(error) = Holder::write(&file, None) {
+                    tracing::debug!(%error, "the lock file does not say who holds it");
+                }
+                return Ok(file);
+            }
             Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(LOCK_STEP),
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(error)) => return Err(io(error)),

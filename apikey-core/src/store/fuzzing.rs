@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use crate::admin::frame;
+use crate::admin::{Answer, Request, Session};
 use crate::archive::{Archive, Item, Trailer};
 use crate::backup::BackupError;
 use crate::codec::{self, Frame};
@@ -17,6 +19,23 @@ use super::open::Meta;
 
 /// The longest frame.
 pub const MAX_FRAME: usize = codec::MAX_FRAME;
+
+/// Has a session answer a message as it comes over the socket; `None` for what is no message. What would reach beyond the
+/// store, files and programs, is not done.
+pub fn ask(session: &mut Session, frame: &[u8]) -> Option<Answer> {
+    let request = frame::read::<Request>(&mut &*frame).ok()?;
+    let again = frame::encode(&request).expect("what was read can be written");
+    let same = frame::read::<Request>(&mut &again[..]).expect("what was written can be read");
+    assert_eq!(frame::encode(&same).expect("as before")[..], again[..]);
+    if matches!(request, Request::Backup { .. } | Request::RunDue { .. }) {
+        return None;
+    }
+    let answer = session.ask(request);
+    let sent = frame::encode(&answer).expect("every answer has room in a message");
+    let read = frame::read::<Answer>(&mut &sent[..]).expect("every answer is understood");
+    assert_eq!(frame::encode(&read).expect("as before")[..], sent[..]);
+    Some(answer)
+}
 
 /// Something stored, of any kind.
 #[derive(Debug, PartialEq)]

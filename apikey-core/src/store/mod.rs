@@ -8,9 +8,12 @@ mod commit;
 mod create;
 mod directory;
 mod disk;
+#[cfg(unix)]
+mod door;
 mod draft;
 mod events;
 mod evidence;
+mod examine;
 #[cfg(test)]
 mod failure_tests;
 mod flush;
@@ -33,6 +36,7 @@ mod salvage;
 mod schedule;
 mod stuck;
 mod tail;
+mod take_over;
 mod touched;
 mod transfer;
 mod writer;
@@ -74,6 +78,7 @@ use touched::Touched;
 use writer::Writer;
 
 pub use builder::KeyStoreBuilder;
+pub(crate) use directory::LOCK;
 pub use rotator::{Rotator, RotatorHandle};
 pub use run_report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
 
@@ -151,6 +156,10 @@ struct Opened {
 struct Life {
     inner: Arc<Inner>,
     keeper: Mutex<Option<JoinHandle<()>>>,
+    #[cfg(unix)]
+    door: Mutex<Option<door::Door>>,
+    /// A handle of the store's own threads: its end is not that of the store.
+    guest: bool,
 }
 
 static INSTALLED: OnceLock<KeyStore> = OnceLock::new();
@@ -179,10 +188,44 @@ impl KeyStore {
 
     fn start(inner: Inner) -> Result<Self, std::io::Error> {
         let inner = Arc::new(inner);
-        let life = Arc::new(Life { inner: inner.clone(), keeper: Mutex::default() });
+        let life = Arc::new(Life::new(inner.clone(), false));
         let keeper = keeper::start(inner)?;
         *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         Ok(Self(life, None))
+    }
+
+    /// A handle for a thread of the store's own, which is joined before the store is closed.
+    #[cfg(unix)]
+    fn guest(inner: &Arc<Inner>) -> Self {
+        Self(Arc::new(Life::new(inner.clone(), true)), None)
+    }
+
+    #[cfg(unix)]
+    fn can_listen(socket: &Path) -> Result<(), OpenError> {
+        door::check(socket)
+    }
+
+    /// Lets operators in at this socket until the store is closed.
+    #[cfg(unix)]
+    fn listen(&self, socket: &Path) -> Result<(), OpenError> {
+        let door = door::Door::open(socket, &self.0.inner)?;
+        if let Some(Opened { lock: Some(lock), .. }) = self.0.inner.opened().as_ref()
+            && let Err(error) = crate::admin::Holder::write(lock, Some(door.path()))
+        {
+            tracing::warn!(%error, "the lock file does not say where the admin socket is");
+        }
+        *self.0.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(door);
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn can_listen(_: &Path) -> Result<(), OpenError> {
+        Err(OpenError::Config("admin_socket: this system has no Unix sockets that tell who connects".into()))
+    }
+
+    #[cfg(not(unix))]
+    fn listen(&self, socket: &Path) -> Result<(), OpenError> {
+        Self::can_listen(socket)
     }
 
     /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.
@@ -310,6 +353,11 @@ impl KeyStore {
 impl KeyStore {
     fn inner(&self) -> &Inner {
         &self.0.inner
+    }
+
+    /// By the store's clock.
+    pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        crate::time::from_ms(self.inner().time.now_ms())
     }
 }
 
@@ -514,6 +562,10 @@ impl Inner {
         self.backups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn keep_mark(&self) {
         if let Err(error) = self.sync_mark() {
             tracing::warn!(%error, "the commit mark is not on disk");
@@ -546,10 +598,24 @@ impl Inner {
 }
 
 impl Life {
+    fn new(inner: Arc<Inner>, guest: bool) -> Self {
+        Self {
+            inner,
+            keeper: Mutex::default(),
+            #[cfg(unix)]
+            door: Mutex::default(),
+            guest,
+        }
+    }
+
     fn end(&self) -> Result<(), StoreError> {
         let inner = &self.inner;
         // Held to the end: a second close returns when the first is done.
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(unix)]
+        if let Some(door) = self.door.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            door.close();
+        }
         inner.bell.end();
         if let Some(keeper) = keeper.take() {
             // It panicked if this fails; then there is nothing left to stop.
@@ -575,7 +641,7 @@ impl Life {
         // sled can panic when it is dropped on a disk that refuses.
         let dropped =
             quietly(|| drop(disk)).map_err(|panic| std::io::Error::other(format!("the database panicked: {panic}")));
-        let opened = inner.opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let opened = inner.opened().take();
         if let Some(Opened { lock: Some(lock), database, .. }) = opened {
             let private = directory::make_all_private(&database);
             // A process forked a moment ago may hold the file, too; unlocking ends the lock for all.
@@ -589,6 +655,9 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
+        if self.guest {
+            return;
+        }
         if let Err(error) = self.end() {
             tracing::warn!(%error, "the key store closed, and its last times of use are not written");
         }

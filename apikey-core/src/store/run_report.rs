@@ -1,12 +1,12 @@
 //! What a run of a rotator did.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::key_id::KeyId;
 
 /// What [`run_due`](super::Rotator::run_due) did. It serialises, and holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunReport {
     /// Keys that got a new secret, which waits for its delivery, or was delivered in this run.
@@ -26,7 +26,7 @@ pub struct RunReport {
 }
 
 /// A delivery that failed. The old secret stays valid, and so does the new one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FailedDelivery {
     /// The key.
@@ -38,7 +38,7 @@ pub struct FailedDelivery {
 }
 
 /// A rotation that is due and not made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SkippedRotation {
     /// The key.
@@ -48,7 +48,7 @@ pub struct SkippedRotation {
 }
 
 /// That a key will expire.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExpiryWarning {
     /// The key.
@@ -60,10 +60,15 @@ pub struct ExpiryWarning {
     /// When it expires.
     pub expires_at: DateTime<Utc>,
     /// The threshold that was passed, in seconds when it serialises.
-    #[serde(serialize_with = "seconds")]
+    #[serde(serialize_with = "seconds", deserialize_with = "of_seconds")]
     pub before: TimeDelta,
 }
 
 fn seconds<S: Serializer>(span: &TimeDelta, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_i64(span.num_seconds())
+}
+
+fn of_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TimeDelta, D::Error> {
+    let seconds = i64::deserialize(deserializer)?;
+    TimeDelta::try_seconds(seconds).ok_or_else(|| serde::de::Error::custom("a span of seconds is expected"))
 }

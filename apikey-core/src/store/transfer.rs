@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::io::{BufRead, Read, Write};
 
+use zeroize::Zeroizing;
+
 use crate::change::{Action, Change};
 use crate::codec;
 use crate::error::{Conflict, StoreError};
@@ -50,15 +52,35 @@ impl KeyStore {
             if self.inner().commit.is_unborn(record.id) {
                 continue;
             }
-            let secrets = options.digests.then(|| record.clone());
-            let info = self.inner().info(disk, record)?;
-            let line = serde_json::to_vec(&Exported::new(&info, secrets.as_ref())).map_err(std::io::Error::from)?;
-            writer.write_all(&line)?;
-            writer.write_all(b"\n")?;
+            writer.write_all(self.inner().export_line(disk, record, options.digests)?.as_bytes())?;
             exported += 1;
         }
         writer.flush()?;
         Ok(exported)
+    }
+
+    /// The keys after one as lines, until there are so many bytes of them, and one key at least.
+    pub(crate) fn export_part(&self, after: Option<KeyId>, digests: bool, most: usize) -> Result<Part, StoreError> {
+        let disk = self.inner().disk()?;
+        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let mut part = Part::default();
+        let mut last = None;
+        for item in disk.records(after.map(KeyId::as_u128)) {
+            let record: Record = codec::decode(&item?.1)?;
+            if self.inner().commit.is_unborn(record.id) {
+                continue;
+            }
+            let id = KeyId::from_u128(record.id);
+            let line = self.inner().export_line(disk, record, digests)?;
+            if part.count > 0 && part.lines.len() + line.len() > most {
+                part.next = last;
+                break;
+            }
+            part.lines.push_str(&line);
+            part.count += 1;
+            last = Some(id);
+        }
+        Ok(part)
     }
 
     /// Reads keys as [`export`](Self::export) writes them. A line without secrets becomes a key that awaits
@@ -82,7 +104,9 @@ impl KeyStore {
             let line = text.trim_ascii();
             if text.len() > MAX_LINE {
                 report.refused.push(RefusedLine { line: number, fault: LineFault::TooLong });
-                skip_line(&mut reader)?;
+                if !text.ends_with(b"\n") {
+                    skip_line(&mut reader)?;
+                }
             } else if !line.is_empty() {
                 match Line::parse(line).and_then(|line| line.record(self.inner().time.now_ms())) {
                     Ok(record) => waiting.push((number, record)),
@@ -98,6 +122,15 @@ impl KeyStore {
             }
         }
     }
+}
+
+/// Some of the lines of an export.
+#[derive(Default)]
+pub(crate) struct Part {
+    pub(crate) lines: Zeroizing<String>,
+    pub(crate) count: u64,
+    /// The last key of them, if there may be more.
+    pub(crate) next: Option<KeyId>,
 }
 
 fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
@@ -165,6 +198,16 @@ impl KeyStore {
 }
 
 impl Inner {
+    /// A key as a line, with its end. It is wiped: it may hold digests.
+    fn export_line(&self, disk: &Disk, record: Record, digests: bool) -> Result<Zeroizing<String>, StoreError> {
+        let secrets = digests.then(|| record.clone());
+        let info = self.info(disk, record)?;
+        let line = serde_json::to_string(&Exported::new(&info, secrets.as_ref())).map_err(std::io::Error::from)?;
+        let mut line = Zeroizing::new(line);
+        line.push('\n');
+        Ok(line)
+    }
+
     /// Whether the store can take this record over.
     fn fits(
         &self,

@@ -1,0 +1,88 @@
+//! Who answers: this process, or the service that has the store open. A command cannot tell, and need not.
+
+use std::path::PathBuf;
+
+use apikey_core::admin::{Answer, Diagnosis, Imports, Made, Request, Session, Verdict};
+use apikey_core::{BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
+
+use crate::failure::{Code, Failure};
+
+/// A store that can be asked.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    Here {
+        store: KeyStore,
+        session: Session,
+    },
+    /// Through its socket.
+    #[cfg(unix)]
+    Service(apikey_core::admin::Client),
+}
+
+macro_rules! answers {
+    ($($(#[$doc:meta])* $name:ident: $variant:ident -> $kind:ty, $value:ident => $taken:expr;)*) => {
+        $($(#[$doc])*
+        pub(crate) fn $name(&mut self, request: Request) -> Result<$kind, Failure> {
+            let asked = request.name();
+            match self.ask(request)? {
+                Answer::$variant($value) => Ok($taken),
+                _ => Err(Failure::new(Code::Refused, format!("{asked} was answered with something else"))),
+            }
+        })*
+    };
+}
+
+impl Backend {
+    /// A store that this process has opened. Changes are in the name of its user, as they are through a service.
+    pub(crate) fn here(store: KeyStore) -> Self {
+        #[cfg(unix)]
+        let store = store.as_actor(format!("uid:{}", rustix::process::geteuid().as_raw()));
+        Self::Here { session: Session::new(store.clone()), store }
+    }
+
+    fn ask(&mut self, request: Request) -> Result<Answer, Failure> {
+        let answer = match self {
+            Self::Here { session, .. } => session.ask(request),
+            #[cfg(unix)]
+            Self::Service(client) => client.ask(&request),
+        };
+        match answer {
+            Answer::Fault(fault) => Err(fault.into()),
+            answer => Ok(answer),
+        }
+    }
+
+    answers! {
+        health: Health -> Health, health => health;
+        diagnosis: Diagnosis -> Diagnosis, diagnosis => diagnosis;
+        made: Made -> Made, made => *made;
+        key: Key -> KeyInfo, key => *key;
+        keys: Keys -> Page, page => page;
+        events: Events -> EventPage, page => page;
+        count: Count -> u64, count => count;
+        verdict: Verdict -> Verdict, verdict => *verdict;
+        imports: Imports -> Imports, imports => imports;
+        run: Run -> RunReport, report => report;
+        lines: Lines -> apikey_core::admin::Lines, lines => lines;
+    }
+
+    /// A backup into a file, which is named from where the command runs.
+    pub(crate) fn backup(&mut self, file: PathBuf) -> Result<BackupReport, Failure> {
+        let path = std::path::absolute(&file).map_err(|error| Failure::file(&file, &error))?;
+        match self.ask(Request::Backup { path })? {
+            Answer::BackedUp(mut report) => {
+                report.path = file;
+                Ok(report)
+            }
+            _ => Err(Failure::new(Code::Refused, "backup was answered with something else")),
+        }
+    }
+
+    pub(crate) fn close(self) -> Result<(), Failure> {
+        match self {
+            Self::Here { store, .. } => Ok(store.close()?),
+            #[cfg(unix)]
+            Self::Service(_) => Ok(()),
+        }
+    }
+}

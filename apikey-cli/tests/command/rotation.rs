@@ -1,0 +1,66 @@
+//! Keys that rotate by themselves.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::Place;
+
+/// Runs what is due until something was delivered: keys are due a second after they were made at the earliest.
+fn until_delivered(place: &Place, arguments: &[&str]) -> super::Done {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let done = place.run(&[&["run-due"], arguments].concat());
+        if done.out.contains("delivered") {
+            return done;
+        }
+        assert!(Instant::now() < end, "{done:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_key_that_is_due_gets_its_new_secret_into_a_file() {
+    let (place, _) = Place::with_store();
+    let (id, first) = place.key(&["alice", "--rotate-every", "2s", "--rotate-overlap", "first-use"]);
+    let shown = place.run(&["show", &id]).ok();
+    shown.shows("every 2 seconds, due ").shows("the old secret stays good until the new one is used");
+    until_delivered(&place, &["--deliver-to", "secrets"]).ok().shows(&id).says("delivered 1, failed 0").hides(&first);
+    let second = fs::read_to_string(place.path(&format!("secrets/{id}"))).unwrap();
+    assert_ne!(first, second.trim());
+    place.check(second.trim()).ok().shows("number 2");
+    place.check(&first).ok().shows("an old secret");
+    place.run(&["update", &id, "--no-rotation"]).ok();
+    assert_eq!(place.json(&["show", &id])["rotation"], serde_json::Value::Null);
+    let report = place.json(&["run-due", "--deliver-to", "secrets"]);
+    assert_eq!(report["delivered"], serde_json::json!([]));
+    place.run(&["update", &id, "--rotate-every", "30d"]).ok();
+    place.run(&["show", &id]).ok().shows("every 30 days, due ").shows("stays good for 1 day");
+    place.run(&["update", &id, "--rotate-every", "1ms"]).with(2).says("rotation.every");
+    place.run(&["create", "bob", "--rotate-overlap", "1h"]).with(2).says("--rotate-every");
+    place.run(&["run-due"]).with(2).says("--deliver-to");
+}
+
+#[test]
+fn a_delivery_by_a_command_may_fail_and_is_told() {
+    let (place, _) = Place::with_store();
+    let (id, first) = place.key(&["alice", "--rotate-every", "2s"]);
+    let failed = until_delivered(&place, &["--deliver-by", "false"]).with(1);
+    failed.shows(&format!("not delivered: {id}: false ended with")).says("failed 1");
+    place.check(&first).ok();
+    let file = place.path("taken");
+    let script = format!("cat > {}", file.display());
+    until_delivered(&place, &["--deliver-by", "sh", "-c", &script]).ok().shows("delivered the new secret");
+    place.check(fs::read_to_string(&file).unwrap().trim()).ok();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_due_is_done_by_the_service_that_has_the_store_open() {
+    let place = Place::new();
+    let store = apikey_core::KeyStore::builder().admin_socket(true).open(place.path("keys.db")).unwrap();
+    let (id, first) = place.key(&["alice", "--rotate-every", "2s", "--rotate-overlap", "1s"]);
+    until_delivered(&place, &["--deliver-to", "secrets"]).ok().shows(&id).says("asking it at");
+    let second = fs::read_to_string(place.path(&format!("secrets/{id}"))).unwrap();
+    assert_eq!(store.verify(second.trim()).unwrap().secret_version(), 2);
+    assert_ne!(second.trim(), first);
+}

@@ -1,0 +1,254 @@
+//! The same commands on a store that a running service has open.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+
+use apikey_core::{EventFilter, KeyFilter, KeyStore, NewKey};
+use serde_json::Value;
+
+use super::Place;
+
+impl Place {
+    /// A store that this process has open, as a service has.
+    fn with_service() -> (Self, KeyStore) {
+        let place = Self::new();
+        let store = KeyStore::builder().admin_socket(true).open(place.path("keys.db")).unwrap();
+        (place, store)
+    }
+}
+
+fn stable(text: &str) -> String {
+    // Ids, secrets and times differ from one store to another.
+    let word = |word: &str| {
+        let moving = word.contains("T0") || word.contains("T1") || word.contains("T2") || word.len() >= 36;
+        if moving || word.starts_with("ak_") || word.contains('…') { "…".to_owned() } else { word.to_owned() }
+    };
+    let text: Vec<String> = text.split_whitespace().map(word).collect();
+    let seconds = ["now", "1 second ago", "2 seconds ago", "3 seconds ago"];
+    seconds.iter().fold(text.join(" "), |text, ago| text.replace(ago, "just now"))
+}
+
+#[test]
+fn a_running_service_is_asked_and_every_command_answers_the_same() {
+    let (offline, (online, service)) = (Place::new(), Place::with_service());
+    let both = |input: &str, arguments: &[&str]| {
+        let (here, there) = (offline.fed(input, arguments), online.fed(input, arguments));
+        assert_eq!((here.code, stable(&here.out)), (there.code, stable(&there.out)), "{arguments:?}: {there:?}");
+        let asked = format!("is in use by process {}", std::process::id());
+        let (said, rest) = there.err.split_once('\n').unwrap_or_default();
+        assert!(said.contains(&asked) && said.ends_with("keys.db/admin.sock"), "{there:?}");
+        assert_eq!(stable(&here.err), stable(rest), "{arguments:?}");
+        (here, there)
+    };
+    both("", &["init", "--out", "admin.key"]);
+    both("", &["init"]);
+    both("", &["create", "alice", "--name", "ci", "--permission", "orders:*", "--expires-in", "90d"]);
+    both("", &["create", "alice", "--permission", "Orders"]);
+    both("", &["list"]);
+    both("", &["list", "--owner", "alice", "--state", "active", "--limit", "1"]);
+    both("", &["show", "01931a4e-7c3b-7def-8123-456789abcdef"]);
+    both("ak_no", &["check"]);
+    both("legacy-7f3a9c1e5b2d4860\tbob\nshort\tcarol\n", &["import", "--dry-run"]);
+    both("legacy-7f3a9c1e5b2d4860\tbob\nshort\tcarol\n", &["import"]);
+    both("legacy-7f3a9c1e5b2d4860", &["check"]);
+    both("", &["export", "--out", "keys.jsonl"]);
+    both("", &["revoke", "--owner", "alice", "--reason", "left"]);
+    both("", &["events"]);
+    both("", &["backup", "keys.backup"]);
+    both("", &["purge", "--before", "2100-01-01"]);
+    both("", &["purge-events", "--before", "2100-01-01"]);
+    both("", &["doctor"]);
+    both("{\n\n{}\n", &["import-lines"]);
+    assert!(service.health().durable > 0);
+
+    // What is written is there, and what the service does is seen.
+    let (id, secret) = online.key(&["dave"]);
+    assert_eq!(service.verify(&secret).unwrap().owner(), "dave");
+    let next = online.json(&["rotate", &id, "--overlap", "first-use"])["secret"].as_str().unwrap().to_owned();
+    for key in [&next, &secret] {
+        online.check(key).ok();
+    }
+    assert!(service.verify(&secret).unwrap().superseded(), "a check is no use");
+    online.run(&["update", &id, "--metadata", "team=blue", "--no-name"]).ok();
+    online.run(&["disable", &id]).ok();
+    assert_eq!(service.verify(&next).unwrap_err().code(), "disabled_api_key");
+    online.run(&["enable", &id]).ok();
+    online.run(&["revoke", &id]).ok();
+    online.check(&next).with(1).shows("revoked_api_key");
+    let listed: Value = online.json(&["list", "--owner", "dave"]);
+    assert_eq!(listed["keys"][0]["metadata"]["team"], "blue");
+    service.close().unwrap();
+}
+
+#[test]
+fn events_say_who_it_was() {
+    let (place, service) = Place::with_service();
+    service.create(NewKey::for_owner("alice")).unwrap();
+    place.run(&["create", "bob"]).ok();
+    drop(service);
+    place.run(&["create", "carol"]).ok();
+    let user = format!("uid:{}", rustix::process::geteuid().as_raw());
+    let events = place.json(&["events"]);
+    let actors: Vec<&Value> = events["events"].as_array().unwrap().iter().map(|event| &event["actor"]).collect();
+    assert_eq!(actors, [&Value::Null, &user.as_str().into(), &user.as_str().into()]);
+    place.run(&["events"]).ok().shows(&user);
+}
+
+#[test]
+fn many_keys_go_through_in_parts() {
+    let (place, service) = Place::with_service();
+    let long = "x".repeat(500);
+    let many = (0..600).map(|_| (0..8).fold(NewKey::for_owner("alice"), |new, at| new.metadata(at.to_string(), &long)));
+    service.create_many(many).unwrap();
+    // Each is more than 4 KB: no page of 600 fits into one message.
+    assert_eq!(place.json(&["list"])["keys"].as_array().unwrap().len(), 600);
+    place.run(&["export", "--digests", "--out", "keys.jsonl"]).ok().says("exported 600 keys");
+    let whole = fs::read(place.path("keys.jsonl")).unwrap();
+    let copy = Place::new();
+    let other = KeyStore::builder().admin_socket(true).open(copy.path("keys.db")).unwrap();
+    let bad = [&whole[..], b"{\n\xff\xfe\n", "y".repeat(200_000).as_bytes(), b"\n\n\"\n"].concat();
+    let done = copy.fed(&bad, &["import-lines"]).with(1).shows("imported: 600 keys; refused: 4 lines");
+    let done = done.says("line 601: it is not a key as JSON: look at column 1").says("line 602: it is not a key");
+    done.says("line 603: it has more than 131072 bytes").says("line 605: it is not a key");
+    assert_eq!(place.json(&["list"]), copy.json(&["list"]));
+    let lines: String = (0..5000).map(|at| format!("legacy-7f3a9c1e5b2d4860-{at:05}\t{}\n", "o".repeat(100))).collect();
+    copy.fed(&lines, &["import", "--dry-run"]).ok().shows("would be imported: 5000 keys");
+    copy.fed(format!("{lines}{lines}"), &["import", "--dry-run"]).with(1).shows("5000 keys; refused: 5000 lines");
+    copy.fed(&lines, &["import"]).ok().shows("imported: 5000 keys");
+    assert_eq!(other.list(&KeyFilter::owner("o".repeat(100)).limit(1000)).unwrap().keys.len(), 1000);
+    let events = copy.json(&["events"]);
+    assert_eq!(events["events"].as_array().unwrap().len(), 5600);
+}
+
+#[test]
+fn what_a_running_service_cannot_do_is_said() {
+    let (place, _service) = Place::with_service();
+    place.run(&["backup", "keys.backup"]).ok();
+    let over = place.run(&["restore", "keys.backup", "--into", "new.db", "--over", "keys.db"]).with(5);
+    over.says("is in use by process").says("stop it first");
+    assert!(!place.path("new.db/sled").exists());
+    place.run(&["salvage", "--into", "new.db"]).with(5).says("stop it first");
+    let refused = place.run(&["--json", "show", "01931a4e-7c3b-7def-8123-456789abcdef"]).with(3);
+    assert_eq!(serde_json::from_str::<Value>(&refused.err).unwrap()["error"], "not_found", "one document");
+}
+
+#[test]
+fn a_socket_is_there_while_the_store_is_open_and_nobody_elses() {
+    let place = Place::new();
+    let open = || KeyStore::builder().admin_socket(true).open(place.path("keys.db"));
+    let socket = place.path("keys.db/admin.sock");
+    let store = open().unwrap();
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(place.path("keys.db")).unwrap().permissions().mode() & 0o777, 0o700);
+    // A clone that goes closes nothing.
+    drop(store.clone());
+    place.run(&["list"]).ok().says("asking it at");
+    store.close().unwrap();
+    assert!(!socket.exists());
+    place.run(&["list"]).ok();
+
+    // As a killed process leaves it.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    assert!(socket.exists());
+    drop(open().unwrap());
+    fs::write(&socket, "no socket").unwrap();
+    assert!(open().unwrap_err().to_string().contains("is no socket"));
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "no socket");
+    fs::remove_file(&socket).unwrap();
+    drop(open().unwrap());
+}
+
+#[test]
+fn the_socket_may_be_elsewhere() {
+    let place = Place::new();
+    let at = place.path("elsewhere.sock");
+    let open = |store: &str| KeyStore::builder().admin_socket_at(&at).open(place.path(store));
+    let store = open("keys.db").unwrap();
+    place.run(&["list"]).ok().says("elsewhere.sock");
+    assert!(open("other.db").unwrap_err().to_string().contains("another process listens at"));
+    place.run(&["list"]).ok().says("elsewhere.sock");
+    drop(store);
+    assert!(!at.exists());
+    let long = place.path(&"x".repeat(100));
+    let error = KeyStore::builder().admin_socket_at(&long).open(place.path("keys.db")).unwrap_err().to_string();
+    assert!(error.contains("at most 107") && error.contains("admin_socket_at"), "{error}");
+    let deep = place.path(&format!("{}/keys.db", "d".repeat(100)));
+    assert!(KeyStore::builder().admin_socket(true).open(&deep).is_err() && !deep.exists());
+    assert!(KeyStore::builder().admin_socket(true).temporary().unwrap_err().to_string().contains("temporary"));
+}
+
+#[test]
+fn what_is_no_message_is_answered_and_the_service_goes_on() {
+    let (place, service) = Place::with_service();
+    let connect = || UnixStream::connect(place.path("keys.db/admin.sock")).unwrap();
+    for sent in [&[9, 0, 0, 0, 1, b'1'][..], &[1, 255, 0, 0, 0], &[1, 0, 0, 0, 4, b'n', b'o', b'p', b'e']] {
+        let mut stream = connect();
+        stream.write_all(sent).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.contains("fault") && text.contains("protocol"), "{text}");
+    }
+    // Cut off in the middle.
+    connect().write_all(&[1, 0, 0, 0, 9, b'{']).unwrap();
+    // More than are let in: the others are told so.
+    let mut crowd = Vec::new();
+    while crowd.len() < 16 {
+        let mut stream = connect();
+        let message = br#""health""#;
+        // Those of before leave by and by.
+        if stream.write_all(&[&[1, 0, 0, 0, 8], &message[..]].concat()).is_err() {
+            continue;
+        }
+        let mut answer = vec![0; 300];
+        let length = stream.read(&mut answer).unwrap_or(0);
+        if String::from_utf8_lossy(&answer[..length]).contains("durable") {
+            crowd.push(stream);
+        }
+    }
+    let mut one_more = connect();
+    let mut answer = Vec::new();
+    one_more.read_to_end(&mut answer).unwrap();
+    assert!(String::from_utf8_lossy(&answer).contains("16 operators"));
+    place.run(&["list"]).with(7).says("16 operators are here already");
+    drop(crowd);
+    while place.run(&["list"]).code == 7 {}
+    // Who is silent holds nobody up.
+    let _silent = connect();
+    service.close().unwrap();
+}
+
+#[test]
+fn a_service_that_stops_is_waited_for() {
+    let place = Place::new();
+    let store = KeyStore::open(place.path("keys.db")).unwrap();
+    store.create(NewKey::for_owner("alice")).unwrap();
+    let mut waiting = place.command(&["--wait", "1m", "list"]);
+    let waiting = waiting.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(store);
+    let done = waiting.wait_with_output().unwrap();
+    assert!(done.status.success() && String::from_utf8_lossy(&done.stdout).contains("alice"));
+}
+
+#[test]
+fn changes_go_on_while_operators_come_and_go() {
+    let (place, service) = Place::with_service();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..5 {
+                    place.run(&["create", "operator"]).ok();
+                }
+            });
+        }
+        for _ in 0..50 {
+            service.create(NewKey::for_owner("service")).unwrap();
+        }
+    });
+    let events = service.events(&EventFilter::default().limit(1000)).unwrap().events;
+    assert_eq!((events.len(), events.iter().filter(|event| event.actor().is_some()).count()), (65, 15));
+    assert!(service.verify_events().unwrap().is_whole());
+}

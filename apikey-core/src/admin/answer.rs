@@ -1,0 +1,135 @@
+//! What is answered.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::backup::BackupReport;
+use crate::chain::EventsReport;
+use crate::event_filter::EventPage;
+use crate::health::Health;
+use crate::key_filter::Page;
+use crate::key_id::KeyId;
+use crate::key_info::KeyInfo;
+use crate::store::RunReport;
+
+use super::{Fault, SecretText};
+
+/// What a request is answered with; the request's own documentation says by which.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Answer {
+    /// It was not done.
+    Fault(Fault),
+    /// How the store stands with its disk.
+    Health(Health),
+    /// How the store is.
+    Diagnosis(Diagnosis),
+    /// A key and its secret.
+    Made(Box<Made>),
+    /// A key.
+    Key(Box<KeyInfo>),
+    /// Some keys.
+    Keys(Page),
+    /// Some of what happened.
+    Events(EventPage),
+    /// How many.
+    Count(u64),
+    /// Whether a token is good.
+    Verdict(Box<Verdict>),
+    /// What came of an import.
+    Imports(Imports),
+    /// Lines of JSON.
+    Lines(Lines),
+    /// A backup that was made.
+    BackedUp(BackupReport),
+    /// What was due.
+    Run(RunReport),
+}
+
+/// A key that was made or rotated: the one time that its secret can be read.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Made {
+    /// The token.
+    pub secret: SecretText,
+    /// All else.
+    pub key: KeyInfo,
+}
+
+/// How a store is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// How it stands with its disk.
+    pub health: Health,
+    /// What its chain of events shows.
+    pub events: EventsReport,
+    /// How many keys stand how, by the name of the state.
+    pub keys: BTreeMap<String, u64>,
+}
+
+impl Diagnosis {
+    /// Whether no fault was found.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.health.is_good() && self.events.is_whole()
+    }
+}
+
+/// Whether a token is good, and for what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is.
+    Good {
+        /// Its key.
+        key: Box<KeyInfo>,
+        /// The number of the secret that was presented.
+        secret_version: u32,
+        /// Whether it is an old one, whose successor is out.
+        superseded: bool,
+        /// When that old one ends, if a time was set.
+        superseded_until: Option<DateTime<Utc>>,
+    },
+    /// It is not.
+    Bad {
+        /// The code of the [`AuthError`](crate::AuthError).
+        code: String,
+        /// Its text.
+        text: String,
+    },
+}
+
+/// Some keys as lines of JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    /// The lines, each with its end. They may hold digests.
+    pub lines: SecretText,
+    /// How many.
+    pub count: u64,
+    /// There may be more: ask again after this key.
+    pub next: Option<KeyId>,
+}
+
+/// What came of an import.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Imports {
+    /// How many keys were imported, or would be.
+    pub imported: u64,
+    /// Their ids, of keys issued elsewhere; none of a mere check.
+    pub ids: Vec<KeyId>,
+    /// Those of imported lines that have no secret: each begins to work when it is rotated.
+    pub awaiting_rotation: Vec<KeyId>,
+    /// What was not imported.
+    pub refused: Vec<RefusedEntry>,
+}
+
+/// What was not imported, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedEntry {
+    /// Which: the entry's own number, or that of the line among those that were sent, from 1 on.
+    pub line: u64,
+    /// Why. It holds nothing that the line held.
+    pub text: String,
+}

@@ -1,0 +1,173 @@
+//! Messages as bytes.
+
+use std::io::{self, Read, Write};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+/// The number of the protocol. Both sides must have the same: it changes whenever a request or an answer does.
+pub const PROTOCOL: u8 = 1;
+/// Most bytes of a message.
+pub const MAX_FRAME: usize = 1024 * 1024;
+/// The protocol, and the length.
+const HEAD: usize = 5;
+
+/// Why a message cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FrameError {
+    /// The other side is gone, and nothing was cut off.
+    #[error("the connection is closed")]
+    Closed,
+    #[error(
+        "the other side speaks version {found} of the protocol, this one version {PROTOCOL}: use the same release of both"
+    )]
+    Protocol { found: u8 },
+    #[error("a message of {length} bytes is longer than {MAX_FRAME}")]
+    TooLong { length: usize },
+    /// The text is without what the message held.
+    #[error("a message is not understood, at column {column}")]
+    Unknown { column: usize },
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A whole message. It is wiped when it is dropped: it may hold a secret.
+///
+/// # Errors
+/// [`FrameError::TooLong`]; [`FrameError::Unknown`] for what is not JSON, such as a path that is no UTF-8.
+pub(crate) fn encode(message: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, FrameError> {
+    let length = length(message)?;
+    let mut frame = Zeroizing::new(Vec::with_capacity(HEAD + length));
+    frame.push(PROTOCOL);
+    let count = u32::try_from(length).ok().filter(|_| length <= MAX_FRAME);
+    frame.extend_from_slice(&count.ok_or(FrameError::TooLong { length })?.to_be_bytes());
+    serde_json::to_writer(&mut *frame, message).map_err(unknown)?;
+    Ok(frame)
+}
+
+/// How many bytes of JSON a message has. Counted first, so that the message never moves in memory and leaves a copy.
+///
+/// # Errors
+/// As [`encode`], but for the length.
+pub(crate) fn length(message: &impl Serialize) -> Result<usize, FrameError> {
+    struct Counter(usize);
+    impl Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, message).map_err(unknown)?;
+    Ok(counter.0)
+}
+
+/// Reads one message.
+///
+/// # Errors
+/// Every [`FrameError`]. After one the connection is of no more use.
+pub(crate) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, FrameError> {
+    let mut protocol = [0];
+    loop {
+        match from.read(&mut protocol) {
+            Ok(0) => return Err(FrameError::Closed),
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let [found] = protocol;
+    if found != PROTOCOL {
+        return Err(FrameError::Protocol { found });
+    }
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > MAX_FRAME {
+        return Err(FrameError::TooLong { length });
+    }
+    let mut message = Zeroizing::new(vec![0; length]);
+    from.read_exact(&mut message)?;
+    serde_json::from_slice(&message).map_err(unknown)
+}
+
+/// serde's own text may repeat what the message held.
+fn unknown(error: serde_json::Error) -> FrameError {
+    FrameError::Unknown { column: error.column() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::KeyId;
+    use crate::admin::{Answer, Request, SecretText};
+
+    fn check(token: &str) -> Request {
+        Request::Check { token: SecretText::new(token), permissions: vec!["a:b".into()] }
+    }
+
+    #[test]
+    fn a_message_comes_as_it_was_sent() {
+        let frame = encode(&check("a \"quoted\" key")).unwrap();
+        assert_eq!(frame[..5], [PROTOCOL, 0, 0, 0, u8::try_from(frame.len() - 5).unwrap()]);
+        let Request::Check { token, permissions } = read(&mut &frame[..]).unwrap() else { panic!() };
+        assert_eq!((token.expose_secret(), permissions), ("a \"quoted\" key", vec!["a:b".to_owned()]));
+        assert_eq!(frame.capacity(), frame.len(), "it moved, and left a copy");
+    }
+
+    #[test]
+    fn what_is_cut_off_or_too_long_or_of_another_version_is_told_apart() {
+        let frame = encode(&check("key")).unwrap();
+        for cut in 1..frame.len() {
+            assert!(matches!(read::<Request>(&mut &frame[..cut]), Err(FrameError::Io(_))), "{cut}");
+        }
+        assert!(matches!(read::<Request>(&mut &[][..]), Err(FrameError::Closed)));
+        let other = [&[PROTOCOL + 1], &frame[1..]].concat();
+        assert!(matches!(read::<Request>(&mut &other[..]), Err(FrameError::Protocol { found: 2 })));
+        // It is refused before anything is kept for it.
+        assert!(matches!(read::<Request>(&mut &[PROTOCOL, 255, 255, 255, 255][..]), Err(FrameError::TooLong { .. })));
+        assert!(matches!(encode(&check(&"x".repeat(MAX_FRAME))), Err(FrameError::TooLong { .. })));
+        let longest = check(&"x".repeat(MAX_FRAME - length(&check("")).unwrap()));
+        assert_eq!(encode(&longest).unwrap().len(), HEAD + MAX_FRAME);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_not_repeated() {
+        let mut frame = vec![PROTOCOL, 0, 0, 0, 20];
+        frame.extend(br#"{"secret-123":"key"}"#);
+        let error = read::<Request>(&mut &frame[..]).unwrap_err();
+        assert!(matches!(error, FrameError::Unknown { .. }) && !error.to_string().contains("secret"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_a_fault(bytes in proptest::collection::vec(any::<u8>(), 0..200), framed: bool) {
+            let mut sent = bytes.clone();
+            if framed {
+                let length = u32::try_from(bytes.len()).unwrap();
+                sent = [&[PROTOCOL], &length.to_be_bytes()[..], &bytes].concat();
+            }
+            let _ = read::<Request>(&mut &sent[..]);
+            let _ = read::<Answer>(&mut &sent[..]);
+        }
+
+        /// Damage makes another message or a fault; never more than was sent, and never a panic.
+        #[test]
+        fn a_damaged_message_is_a_message_or_a_fault(at in 0usize..400, byte: u8, id: u128) {
+            let id = KeyId::from_u128(id);
+            let mut frame = encode(&Request::Revoke { id, reason: "left".into() }).unwrap().to_vec();
+            let at = at % frame.len();
+            frame[at] = byte;
+            if let Ok(request) = read::<Request>(&mut &frame[..]) {
+                prop_assert_eq!(request.name(), "revoke");
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Who answers.
+
+use serde::Serialize;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::digest::Digest;
+use crate::error::StoreError;
+use crate::event_filter::EventFilter;
+use crate::key_filter::KeyFilter;
+use crate::key_id::KeyId;
+use crate::key_info::KeyState;
+use crate::key_update::KeyUpdate;
+use crate::new_key::{CreatedKey, NewKey};
+use crate::quiet::quietly;
+use crate::requirement::Requirement;
+use crate::sink::{CommandSink, SecretSink};
+use crate::store::{KeyStore, Rotator, RunReport};
+use crate::transfer::ImportOptions;
+
+use super::frame::{self, MAX_FRAME};
+use super::{
+    Answer, Diagnosis, Fault, FaultKind, ForeignKeys, Imports, Lines, Made, RefusedEntry, Request, SinkForm, Verdict,
+};
+
+/// How long the lines of one answer are: as JSON in JSON they may be twice that.
+const MOST_LINES: usize = MAX_FRAME / 4;
+/// Most keys that a session remembers of what it only checked.
+const MOST_CHECKED: usize = 4_000_000;
+
+/// Answers requests, for a store that this process has open.
+///
+/// ```
+/// use apikey_core::KeyStore;
+/// use apikey_core::admin::{Answer, NewKeyForm, Request, Session};
+///
+/// let store = KeyStore::temporary()?;
+/// let mut session = Session::new(store.as_actor("operator"));
+/// let form = NewKeyForm { owner: "alice".into(), ..NewKeyForm::default() };
+/// let Answer::Made(made) = session.ask(Request::Create(form)) else { panic!("no key was made") };
+/// assert!(store.verify(made.secret.expose_secret()).is_ok());
+/// assert_eq!(store.events(&Default::default())?.events[0].actor(), Some("operator"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Session {
+    store: KeyStore,
+    /// Set when the store is being closed: long work stops.
+    ending: Arc<AtomicBool>,
+    /// Keys that were checked, and would be there had they been imported.
+    checked: HashSet<Digest>,
+}
+
+impl Session {
+    /// A session with the store of this handle. What it changes, the handle's [actor](KeyStore::as_actor) does.
+    pub fn new(store: KeyStore) -> Self {
+        Self::ending(store, Arc::default())
+    }
+
+    pub(crate) fn ending(store: KeyStore, ending: Arc<AtomicBool>) -> Self {
+        Self { store, ending, checked: HashSet::new() }
+    }
+
+    /// Does what is asked. Returns when it is on disk.
+    pub fn ask(&mut self, request: Request) -> Answer {
+        // Damage can make the database panic.
+        let answer = quietly(|| self.answer(request));
+        let answer = answer.unwrap_or_else(|panic| {
+            Err(Fault::new(
+                FaultKind::Refused,
+                format!("the database panicked: {panic}; look at it with `apikey doctor`"),
+            ))
+        });
+        answer.unwrap_or_else(Answer::Fault)
+    }
+
+    fn answer(&mut self, request: Request) -> Result<Answer, Fault> {
+        let store = &self.store;
+        let made = |created: CreatedKey| Made { secret: (&created.key).into(), key: created.info };
+        let count = |count| Answer::Count(u64::try_from(count).unwrap_or(u64::MAX));
+        Ok(match request {
+            Request::Health => Answer::Health(store.health()),
+            Request::Diagnose => Answer::Diagnosis(self.diagnose()?),
+            Request::Create(form) => Answer::Made(Box::new(made(store.create(form.into())?))),
+            Request::Get { id } => Answer::Key(Box::new(store.get(id)?.ok_or(StoreError::NotFound(id))?)),
+            Request::List(filter) => Answer::Keys(self.keys(&filter)?),
+            Request::Update { id, change } => Answer::Key(Box::new(store.update(id, KeyUpdate::from(change))?)),
+            Request::Rotate { id, overlap } => Answer::Made(Box::new(made(store.rotate(id, overlap.into())?))),
+            Request::Revoke { id, reason } => {
+                store.revoke(id, reason)?;
+                Answer::Key(Box::new(store.get(id)?.ok_or(StoreError::NotFound(id))?))
+            }
+            Request::RevokeOwner { owner, reason } => count(store.revoke_owner(&owner, reason)?),
+            Request::Check { token, permissions } => {
+                Answer::Verdict(Box::new(self.verdict(token.expose_secret(), &permissions)?))
+            }
+            Request::Import(keys) => Answer::Imports(self.import(&keys)?),
+            Request::ImportLines { lines, check_only } => {
+                Answer::Imports(self.import_lines(lines.expose_secret(), check_only)?)
+            }
+            Request::Export { after, digests } => {
+                let part = store.export_part(after, digests, MOST_LINES)?;
+                Answer::Lines(Lines { lines: part.lines.into(), count: part.count, next: part.next })
+            }
+            Request::Backup { path } if !path.is_absolute() => {
+                return Err(StoreError::invalid("path", &path.to_string_lossy(), "absolute paths").into());
+            }
+            Request::Backup { path } => {
+                Answer::BackedUp(store.backup_while(&path, &|| !self.ending.load(Ordering::Relaxed))?)
+            }
+            Request::Events(filter) => Answer::Events(self.events(&filter)?),
+            Request::RunDue { to } => Answer::Run(self.run_due(to)?),
+            Request::Purge { before } => count(store.purge(before)?),
+            Request::PurgeEvents { before } => count(store.purge_events(before)?),
+        })
+    }
+
+    fn run_due(&self, to: SinkForm) -> Result<RunReport, Fault> {
+        let sink: Box<dyn SecretSink> = match to {
+            SinkForm::Directory(path) if !path.is_absolute() => {
+                return Err(StoreError::invalid("path", &path.to_string_lossy(), "absolute paths").into());
+            }
+            #[cfg(unix)]
+            SinkForm::Directory(path) => Box::new(crate::sink::DirectorySink::new(path)),
+            #[cfg(not(unix))]
+            SinkForm::Directory(_) => {
+                let text = "on this system secrets are not delivered into files: give a program";
+                return Err(Fault::new(FaultKind::Invalid, text));
+            }
+            SinkForm::Command { program, arguments } => Box::new(CommandSink::new(program).args(arguments)),
+        };
+        Ok(Rotator::new(self.store.clone(), sink).run_due(self.store.now())?)
+    }
+
+    fn diagnose(&self) -> Result<Diagnosis, Fault> {
+        let names = ["active", "disabled", "expired", "inactive", "revoked"];
+        let mut keys = BTreeMap::from(names.map(|state| (state.to_owned(), 0)));
+        let mut filter = KeyFilter::default().limit(crate::MAX_PAGE);
+        loop {
+            let (page, now) = (self.store.list(&filter)?, self.store.now());
+            for key in &page.keys {
+                let state = match key.state(now) {
+                    KeyState::Active => "active",
+                    KeyState::Disabled => "disabled",
+                    KeyState::Expired => "expired",
+                    KeyState::Inactive => "inactive",
+                    KeyState::Revoked => "revoked",
+                };
+                *keys.entry(state.to_owned()).or_default() += 1;
+            }
+            let Some(next) = page.next else { break };
+            filter = filter.after(next);
+        }
+        Ok(Diagnosis { health: self.store.health(), events: self.store.verify_events()?, keys })
+    }
+
+    fn keys(&self, filter: &KeyFilter) -> Result<crate::Page, Fault> {
+        fitting(filter.page_size()?, |limit| Ok(self.store.list(&filter.clone().limit(limit))?))
+    }
+
+    fn events(&self, filter: &EventFilter) -> Result<crate::EventPage, Fault> {
+        fitting(filter.page_size()?, |limit| Ok(self.store.events(&filter.clone().limit(limit))?))
+    }
+
+    fn verdict(&self, token: &str, permissions: &[String]) -> Result<Verdict, Fault> {
+        let requirement = match permissions {
+            [] => Requirement::authenticated(),
+            [permission] => Requirement::permission(permission)?,
+            permissions => Requirement::all(permissions.iter().map(String::as_str))?,
+        };
+        Ok(match self.store.examine(token, &requirement) {
+            Ok(verified) => Verdict::Good {
+                key: Box::new(self.store.get(verified.id())?.ok_or(StoreError::NotFound(verified.id()))?),
+                secret_version: verified.secret_version(),
+                superseded: verified.superseded(),
+                superseded_until: verified.superseded_until(),
+            },
+            Err(error) => Verdict::Bad { code: error.code().to_owned(), text: error.to_string() },
+        })
+    }
+
+    fn import(&mut self, keys: &ForeignKeys) -> Result<Imports, Fault> {
+        let new: Vec<NewKey> = keys.entries.iter().map(|entry| keys.new_key(entry)).collect();
+        if self.checked.len().saturating_add(new.len()) > MOST_CHECKED {
+            return Err(Fault::new(
+                FaultKind::Invalid,
+                "at most 4,000,000 keys are checked in one go: check them in parts",
+            ));
+        }
+        let taken = self.store.take_over(new, keys.check_only, &mut self.checked)?;
+        let mut imports = Imports::default();
+        for (entry, taken) in keys.entries.iter().zip(taken) {
+            match taken {
+                Ok(id) => {
+                    imports.imported += 1;
+                    imports.ids.extend((!keys.check_only).then_some(id));
+                }
+                Err(error) => imports.refused.push(RefusedEntry { line: entry.line, text: of_entry(error) }),
+            }
+        }
+        Ok(imports)
+    }
+
+    fn import_lines(&self, lines: &str, check_only: bool) -> Result<Imports, Fault> {
+        let report = self.store.import(lines.as_bytes(), &ImportOptions::default().check_only(check_only))?;
+        let refused = |line: crate::RefusedLine| RefusedEntry { line: line.line, text: line.fault.to_string() };
+        Ok(Imports {
+            imported: report.imported,
+            ids: Vec::<KeyId>::new(),
+            awaiting_rotation: report.awaiting_rotation,
+            refused: report.refused.into_iter().map(refused).collect(),
+        })
+    }
+}
+
+/// A page that a message has room for.
+fn fitting<P: Serialize>(mut limit: usize, page: impl Fn(usize) -> Result<P, Fault>) -> Result<P, Fault> {
+    // Around it stands the name of the answer.
+    const AROUND: usize = 64;
+    loop {
+        let page = page(limit)?;
+        let length = frame::length(&page).map_err(|error| Fault::new(FaultKind::Protocol, error.to_string()))?;
+        if length + AROUND <= MAX_FRAME || limit <= 1 {
+            return Ok(page);
+        }
+        // As many as fit if all are as long as these, and a tenth less.
+        limit = (limit.saturating_mul(MAX_FRAME - MAX_FRAME / 10) / length).clamp(1, limit - 1);
+    }
+}
+
+/// What is wrong with an entry. The value is left out: parts of it may have been exchanged, and one is a key.
+fn of_entry(error: StoreError) -> String {
+    match error {
+        StoreError::Invalid { field: "imported", allowed, .. } => allowed.to_owned(),
+        StoreError::Invalid { field, allowed, .. } => format!("invalid {field}: allowed are {allowed}"),
+        StoreError::Conflict(conflict) => conflict.to_string(),
+        error => error.to_string(),
+    }
+}
