@@ -159,8 +159,9 @@ impl Index {
     #[inline]
     pub(crate) fn judge(&self, matched: &Match<'_>, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
         state(matched.found.standing.control, matched.extra, now)?;
-        if let Some(extra) = &matched.extra {
-            self.admit(extra, now, peer)?;
+        // By value: an extra whose address is taken is put together in memory, also where there is none.
+        if let Some(Extra { networks, limiter, .. }) = matched.extra {
+            self.admit(networks, limiter, now, peer)?;
         }
         if self.track_use {
             matched.found.line.note_use(matched.spot, u32::try_from(now / 1000).unwrap_or(0));
@@ -177,11 +178,11 @@ impl Index {
     }
 
     #[cold]
-    fn admit(&self, extra: &Extra, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
-        if !network::admits(extra.networks, peer.copied()) {
+    fn admit(&self, networks: u32, limiter: u32, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
+        if !network::admits(networks, peer.copied()) {
             return Err(AuthError::AddressNotAllowed);
         }
-        match (extra.limiter, self.limiters.get(extra.limiter)) {
+        match (limiter, self.limiters.get(limiter)) {
             (0, _) => Ok(()),
             (_, Some(limiter)) => limiter
                 .admit(now)

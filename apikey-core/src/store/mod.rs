@@ -397,11 +397,12 @@ impl Inner {
     }
 
     fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        let verify = || self.verify(attempt.token, attempt.requirement, attempt.peer.as_ref());
-        let (Some(budget), Some(peer)) = (&self.failed_attempts, attempt.peer) else { return verify() };
-        budget.admit(peer, self.time.now_ms()).map_err(|retry_after| self.too_fast(retry_after))?;
-        let answer = verify();
-        if matches!(answer, Err(AuthError::Invalid)) {
+        let watched = self.failed_attempts.as_ref().zip(attempt.peer);
+        if let Some((budget, peer)) = watched {
+            budget.admit(peer, self.time.now_ms()).map_err(|retry_after| self.too_fast(retry_after))?;
+        }
+        let answer = self.verify(attempt.token, attempt.requirement, attempt.peer.as_ref());
+        if let (Some((budget, peer)), Err(AuthError::Invalid)) = (watched, &answer) {
             budget.note(peer, self.time.now_ms());
         }
         answer
