@@ -172,7 +172,7 @@ impl KeyStore {
     /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended; the key's state (revoked, disabled,
     /// expired, not yet valid) only to who holds its secret; [`AuthError::Unavailable`] after [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, None)
+        self.ask(token, None)
     }
 
     /// Verifies a token, and holds the key against a requirement.
@@ -180,7 +180,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, Some(requirement))
+        self.ask(token, Some(requirement))
     }
 
     /// The whole question: token, address and requirement.
@@ -188,7 +188,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`authorize`](Self::authorize).
     pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(attempt.token, attempt.requirement)
+        self.ask(attempt.token, attempt.requirement)
     }
 
     /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
@@ -270,6 +270,18 @@ impl KeyStore {
     fn inner(&self) -> &Inner {
         &self.0.inner
     }
+
+    /// Verifies, and counts the answer. Whose key is refused is found again: to carry it here from where it is known would
+    /// cost every good key a little.
+    #[inline]
+    fn ask(&self, token: &str, requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
+        let answer = self.inner().verify(token, requirement);
+        match &answer {
+            Ok(_) => self.inner().meter.verified(),
+            Err(error) => self.inner().refused(token, error),
+        }
+        answer
+    }
 }
 
 impl Inner {
@@ -303,15 +315,15 @@ impl Inner {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             return self.verify_imported(token.as_bytes(), requirement);
         };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.refused()) };
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.told(AuthError::Invalid)) };
         self.conclude(&matched, requirement, || IdForm::Written(*token::id_chars(token::body(tail))))
     }
 
     fn verify_imported(&self, token: &[u8], requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
         if !self.index.may_be_imported(token) {
-            return Err(self.refused());
+            return Err(self.told(AuthError::Invalid));
         }
-        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.refused()) };
+        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.told(AuthError::Invalid)) };
         self.conclude(&matched, requirement, || IdForm::known(id))
     }
 
@@ -325,19 +337,16 @@ impl Inner {
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.index.judge(matched, self.time.now_ms()) {
-            return Err(self.refused_key(error, matched, id));
+            return Err(self.told(error));
         }
-        if matched.is_first_use()
-            && let Err(error) = self.first_use(&self.index.proof(matched, id()))
-        {
-            return Err(self.refused_key(error, matched, id));
+        if matched.is_first_use() && !self.first_use(&self.index.proof(matched, id())) {
+            return Err(self.told(AuthError::Invalid));
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
         {
-            return Err(self.refused_key(requirement.not_met(), matched, id));
+            return Err(requirement.not_met());
         }
-        self.meter.verified();
         Ok(self.index.proof(matched, id()))
     }
 
@@ -349,13 +358,23 @@ impl Inner {
     }
 
     fn identify(&self, token: &[u8]) -> Option<KeyId> {
-        let (matched, id) = match self.prefixes.parse(token) {
-            Some(tail) => (self.index.find_own(tail)?, IdForm::Written(*token::id_chars(token::body(tail))).key_id()),
-            None if self.index.may_be_imported(token) => self.index.find_imported(token)?,
-            None => return None,
-        };
+        let (matched, id) = self.find(token)?;
         let ended = self.index.state_of(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
         (!ended).then_some(id)
+    }
+
+    /// The key that has this secret, also one that has ended and is not erased yet.
+    #[cold]
+    #[inline(never)]
+    fn find(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
+        match self.prefixes.parse(token) {
+            Some(tail) => {
+                let id = IdForm::Written(*token::id_chars(token::body(tail)));
+                self.index.find_own(tail).map(|matched| (matched, id.key_id()))
+            }
+            None if self.index.may_be_imported(token) => self.index.find_imported(token),
+            None => None,
+        }
     }
 
     /// A closed store knows no key; that is not the caller's fault.
@@ -363,17 +382,18 @@ impl Inner {
         if error == AuthError::Invalid && self.index.is_closed() { AuthError::Unavailable } else { error }
     }
 
-    /// A successor is used for the first time: in force at once, written down within a second.
+    /// A successor is used for the first time: in force at once, written down within a second. `false` if it has ended
+    /// meanwhile.
     #[cold]
-    fn first_use(&self, key: &VerifiedKey) -> Result<(), AuthError> {
+    fn first_use(&self, key: &VerifiedKey) -> bool {
         if self.index.promote(key) {
             let first = FirstUse { id: key.id().as_u128(), version: key.version };
             self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
             self.bell.ring();
-            return Ok(());
+            return true;
         }
         // Somebody else was first; or it was replaced in this very moment, since nobody had used it.
-        self.recheck(key)
+        self.recheck(key).is_ok()
     }
 
     fn take_first_uses(&self) -> Vec<FirstUse> {
