@@ -92,15 +92,18 @@ pub(crate) struct RefusedKey {
 
 impl RefusalCounts {
     /// Counts a refusal. The first of each key and code is logged at once.
+    #[inline]
     pub(crate) fn count(&self, key: Option<RefusedKey>, error: &AuthError) {
-        let code = error.code();
-        if key.is_none() && code == INVALID {
-            if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
-                self.invalid_told.fetch_add(1, Ordering::Relaxed);
-                tell(None, code, 1);
-            }
-            return;
+        if key.is_some() || !matches!(error, AuthError::Invalid) {
+            self.count_other(key, error.code());
+        } else if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.invalid_told.fetch_add(1, Ordering::Relaxed);
+            tell(None, INVALID, 1);
         }
+    }
+
+    #[inline(never)]
+    fn count_other(&self, key: Option<RefusedKey>, code: &'static str) {
         let mut others = self.others();
         let full = others.keys.len() >= MOST_KEYS;
         let codes = match key {

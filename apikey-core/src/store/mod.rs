@@ -236,7 +236,7 @@ impl KeyStore {
     /// expired, not yet valid), its networks and its limit only to who holds its secret; [`AuthError::Unavailable`] after
     /// [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, None, None)
+        self.ask(token, None, None)
     }
 
     /// Verifies a token, and holds the key against a requirement.
@@ -244,7 +244,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, Some(requirement), None)
+        self.ask(token, Some(requirement), None)
     }
 
     /// The whole question: token, address and requirement.
@@ -253,7 +253,20 @@ impl KeyStore {
     /// Those of [`authorize`](Self::authorize), and [`AuthError::RateLimited`] by
     /// [`failed_attempts`](KeyStoreBuilder::failed_attempts).
     pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        self.inner().check(attempt)
+        let inner = self.inner();
+        let watched = inner.failed_attempts.as_ref().zip(attempt.peer);
+        if let Some((budget, peer)) = watched
+            && let Err(retry_after) = budget.admit(peer, inner.time.now_ms())
+        {
+            let error = AuthError::RateLimited { retry_after, limit: None };
+            inner.refused(attempt.token, &error);
+            return Err(error);
+        }
+        let answer = self.ask(attempt.token, attempt.requirement, attempt.peer.as_ref());
+        if let (Some((budget, peer)), Err(AuthError::Invalid)) = (watched, &answer) {
+            budget.note(peer, inner.time.now_ms());
+        }
+        answer
     }
 
     /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
@@ -359,6 +372,23 @@ impl KeyStore {
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
         crate::time::from_ms(self.inner().time.now_ms())
     }
+
+    /// Verifies, and counts the answer. Whose key is refused is found again: to carry it here from where it is known would
+    /// cost every good key a little.
+    #[inline]
+    fn ask(
+        &self,
+        token: &str,
+        requirement: Option<&Requirement>,
+        peer: Option<&IpAddr>,
+    ) -> Result<VerifiedKey, AuthError> {
+        let answer = self.inner().verify(token, requirement, peer);
+        match &answer {
+            Ok(_) => self.inner().meter.verified(),
+            Err(error) => self.inner().refused(token, error),
+        }
+        answer
+    }
 }
 
 impl Inner {
@@ -396,18 +426,6 @@ impl Inner {
         }
     }
 
-    fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        let watched = self.failed_attempts.as_ref().zip(attempt.peer);
-        if let Some((budget, peer)) = watched {
-            budget.admit(peer, self.time.now_ms()).map_err(|retry_after| self.too_fast(retry_after))?;
-        }
-        let answer = self.verify(attempt.token, attempt.requirement, attempt.peer.as_ref());
-        if let (Some((budget, peer)), Err(AuthError::Invalid)) = (watched, &answer) {
-            budget.note(peer, self.time.now_ms());
-        }
-        answer
-    }
-
     #[inline]
     fn verify(
         &self,
@@ -418,7 +436,7 @@ impl Inner {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             return self.verify_imported(token.as_bytes(), requirement, peer);
         };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.refused()) };
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.told(AuthError::Invalid)) };
         self.conclude(&matched, requirement, peer, || IdForm::Written(*token::id_chars(token::body(tail))))
     }
 
@@ -429,9 +447,9 @@ impl Inner {
         peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         if !self.index.may_be_imported(token) {
-            return Err(self.refused());
+            return Err(self.told(AuthError::Invalid));
         }
-        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.refused()) };
+        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.told(AuthError::Invalid)) };
         self.conclude(&matched, requirement, peer, || IdForm::known(id))
     }
 
@@ -446,19 +464,16 @@ impl Inner {
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer) {
-            return Err(self.refused_key(error, matched, id));
+            return Err(self.told(error));
         }
-        if matched.is_first_use()
-            && let Err(error) = self.first_use(&self.index.proof(matched, id()))
-        {
-            return Err(self.refused_key(error, matched, id));
+        if matched.is_first_use() && !self.first_use(&self.index.proof(matched, id())) {
+            return Err(self.told(AuthError::Invalid));
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
         {
-            return Err(self.refused_key(requirement.not_met(), matched, id));
+            return Err(requirement.not_met());
         }
-        self.meter.verified();
         Ok(self.index.proof(matched, id()))
     }
 
@@ -470,13 +485,23 @@ impl Inner {
     }
 
     fn identify(&self, token: &[u8]) -> Option<KeyId> {
-        let (matched, id) = match self.prefixes.parse(token) {
-            Some(tail) => (self.index.find_own(tail)?, IdForm::Written(*token::id_chars(token::body(tail))).key_id()),
-            None if self.index.may_be_imported(token) => self.index.find_imported(token)?,
-            None => return None,
-        };
+        let (matched, id) = self.find(token)?;
         let ended = self.index.state_of(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
         (!ended).then_some(id)
+    }
+
+    /// The key that has this secret, also one that has ended and is not erased yet.
+    #[cold]
+    #[inline(never)]
+    fn find(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
+        match self.prefixes.parse(token) {
+            Some(tail) => {
+                let id = IdForm::Written(*token::id_chars(token::body(tail)));
+                self.index.find_own(tail).map(|matched| (matched, id.key_id()))
+            }
+            None if self.index.may_be_imported(token) => self.index.find_imported(token),
+            None => None,
+        }
     }
 
     /// A closed store knows no key; that is not the caller's fault.
@@ -484,17 +509,18 @@ impl Inner {
         if error == AuthError::Invalid && self.index.is_closed() { AuthError::Unavailable } else { error }
     }
 
-    /// A successor is used for the first time: in force at once, written down within a second.
+    /// A successor is used for the first time: in force at once, written down within a second. `false` if it has ended
+    /// meanwhile.
     #[cold]
-    fn first_use(&self, key: &VerifiedKey) -> Result<(), AuthError> {
+    fn first_use(&self, key: &VerifiedKey) -> bool {
         if self.index.promote(key) {
             let first = FirstUse { id: key.id().as_u128(), version: key.version };
             self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
             self.bell.ring();
-            return Ok(());
+            return true;
         }
         // Somebody else was first; or it was replaced in this very moment, since nobody had used it.
-        self.recheck(key)
+        self.recheck(key).is_ok()
     }
 
     fn take_first_uses(&self) -> Vec<FirstUse> {

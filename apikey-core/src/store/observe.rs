@@ -1,17 +1,15 @@
 //! What happened, told to whoever watches: refusals are counted, and changes are logged when they are on disk.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use crate::auth_error::AuthError;
 use crate::event;
 use crate::history::EventKind;
-use crate::index::Match;
 use crate::intern::OWNERS;
 use crate::key_id::KeyId;
 use crate::refusals::{RefusalCounts, Refusals, RefusedKey};
 use crate::rights::Rights;
-use crate::verified::{IdForm, VerifiedKey};
+use crate::verified::VerifiedKey;
 
 use super::{Inner, KeyStore};
 
@@ -53,34 +51,24 @@ impl KeyStore {
 }
 
 impl Inner {
-    /// Counts a refusal of a token that is no key's. A closed store knows no key; that is not the caller's fault.
+    /// Counts a refusal. What is invalid is no key's; all else was told to who holds a key's secret.
     #[cold]
-    pub(super) fn refused(&self) -> AuthError {
-        let error = self.told(AuthError::Invalid);
-        self.count_refusal(&error, None);
-        error
-    }
-
-    /// Counts a refusal of an address that has used up its budget.
-    #[cold]
-    pub(super) fn too_fast(&self, retry_after: Duration) -> AuthError {
-        let error = AuthError::RateLimited { retry_after, limit: None };
-        self.count_refusal(&error, None);
-        error
-    }
-
-    /// Counts a refusal of a key whose secret was presented.
-    #[cold]
-    pub(super) fn refused_key(&self, error: AuthError, matched: &Match<'_>, id: impl Fn() -> IdForm) -> AuthError {
-        let error = self.told(error);
-        let key = RefusedKey { id: id().key_id().as_u128(), owner: matched.owner() };
-        self.count_refusal(&error, Some(key));
-        error
+    #[inline(never)]
+    pub(super) fn refused(&self, token: &str, error: &AuthError) {
+        let key = match error {
+            AuthError::Invalid | AuthError::Unavailable => None,
+            // Of an address that has used up its budget nothing is looked at.
+            AuthError::RateLimited { limit: None, .. } => None,
+            _ => {
+                self.find(token.as_bytes()).map(|(matched, id)| RefusedKey { id: id.as_u128(), owner: matched.owner() })
+            }
+        };
+        self.count_refusal(error, key);
     }
 
     /// Whether this is the token of one of the store's keys, good or not.
     pub(super) fn owns(&self, token: &str) -> bool {
-        self.prefixes.parse(token.as_bytes()).is_some_and(|tail| self.index.find_own(tail).is_some())
+        self.find(token.as_bytes()).is_some()
     }
 
     fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>) {
