@@ -172,7 +172,7 @@ impl KeyStore {
     /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended; the key's state (revoked, disabled,
     /// expired, not yet valid) only to who holds its secret; [`AuthError::Unavailable`] after [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.ask(token, None)
+        self.inner().verify(token, None)
     }
 
     /// Verifies a token, and holds the key against a requirement.
@@ -180,7 +180,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        self.ask(token, Some(requirement))
+        self.inner().verify(token, Some(requirement))
     }
 
     /// The whole question: token, address and requirement.
@@ -188,7 +188,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`authorize`](Self::authorize).
     pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        self.ask(attempt.token, attempt.requirement)
+        self.inner().verify(attempt.token, attempt.requirement)
     }
 
     /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
@@ -270,18 +270,6 @@ impl KeyStore {
     fn inner(&self) -> &Inner {
         &self.0.inner
     }
-
-    /// Verifies, and counts the answer. Whose key is refused is found again: to carry it here from where it is known would
-    /// cost every good key a little.
-    #[inline]
-    fn ask(&self, token: &str, requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
-        let answer = self.inner().verify(token, requirement);
-        match &answer {
-            Ok(_) => self.inner().meter.verified(),
-            Err(error) => self.inner().refused(token, error),
-        }
-        answer
-    }
 }
 
 impl Inner {
@@ -313,18 +301,20 @@ impl Inner {
     #[inline]
     fn verify(&self, token: &str, requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
-            return self.verify_imported(token.as_bytes(), requirement);
+            return self.verify_imported(token, requirement);
         };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.told(AuthError::Invalid)) };
-        self.conclude(&matched, requirement, || IdForm::Written(*token::id_chars(token::body(tail))))
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.refused(token, AuthError::Invalid)) };
+        self.conclude(token, &matched, requirement, || IdForm::Written(*token::id_chars(token::body(tail))))
     }
 
-    fn verify_imported(&self, token: &[u8], requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
-        if !self.index.may_be_imported(token) {
-            return Err(self.told(AuthError::Invalid));
+    fn verify_imported(&self, token: &str, requirement: Option<&Requirement>) -> Result<VerifiedKey, AuthError> {
+        if !self.index.may_be_imported(token.as_bytes()) {
+            return Err(self.refused(token, AuthError::Invalid));
         }
-        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.told(AuthError::Invalid)) };
-        self.conclude(&matched, requirement, || IdForm::known(id))
+        let Some((matched, id)) = self.index.find_imported(token.as_bytes()) else {
+            return Err(self.refused(token, AuthError::Invalid));
+        };
+        self.conclude(token, &matched, requirement, || IdForm::known(id))
     }
 
     /// What follows when a secret has matched. The proof is made last, in the place where the caller wants it: to copy it
@@ -332,21 +322,23 @@ impl Inner {
     #[inline]
     fn conclude(
         &self,
+        token: &str,
         matched: &Match<'_>,
         requirement: Option<&Requirement>,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.index.judge(matched, self.time.now_ms()) {
-            return Err(self.told(error));
+            return Err(self.refused(token, error));
         }
         if matched.is_first_use() && !self.first_use(&self.index.proof(matched, id())) {
-            return Err(self.told(AuthError::Invalid));
+            return Err(self.refused(token, AuthError::Invalid));
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
         {
-            return Err(requirement.not_met());
+            return Err(self.refused(token, requirement.not_met()));
         }
+        self.meter.verified();
         Ok(self.index.proof(matched, id()))
     }
 

@@ -51,17 +51,20 @@ impl KeyStore {
 }
 
 impl Inner {
-    /// Counts a refusal. What is invalid is no key's; all else was told to who holds a key's secret.
+    /// Counts a refusal. What is invalid is no key's; all else was told to who holds a key's secret. That key is found
+    /// again: to carry it here from where it is known would cost every good key a little.
     #[cold]
     #[inline(never)]
-    pub(super) fn refused(&self, token: &str, error: &AuthError) {
+    pub(super) fn refused(&self, token: &str, error: AuthError) -> AuthError {
+        let error = self.told(error);
         let key = match error {
             AuthError::Invalid | AuthError::Unavailable => None,
             _ => {
                 self.find(token.as_bytes()).map(|(matched, id)| RefusedKey { id: id.as_u128(), owner: matched.owner() })
             }
         };
-        self.count_refusal(error, key);
+        self.count_refusal(&error, key);
+        error
     }
 
     /// Whether this is the token of one of the store's keys, good or not.
