@@ -236,7 +236,7 @@ impl KeyStore {
     /// expired, not yet valid), its networks and its limit only to who holds its secret; [`AuthError::Unavailable`] after
     /// [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.ask(token, None, None)
+        self.inner().verify(token, None, None)
     }
 
     /// Verifies a token, and holds the key against a requirement.
@@ -244,7 +244,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        self.ask(token, Some(requirement), None)
+        self.inner().verify(token, Some(requirement), None)
     }
 
     /// The whole question: token, address and requirement.
@@ -258,11 +258,9 @@ impl KeyStore {
         if let Some((budget, peer)) = watched
             && let Err(retry_after) = budget.admit(peer, inner.time.now_ms())
         {
-            let error = AuthError::RateLimited { retry_after, limit: None };
-            inner.refused(attempt.token, &error);
-            return Err(error);
+            return Err(inner.refused(attempt.token, AuthError::RateLimited { retry_after, limit: None }));
         }
-        let answer = self.ask(attempt.token, attempt.requirement, attempt.peer.as_ref());
+        let answer = inner.verify(attempt.token, attempt.requirement, attempt.peer.as_ref());
         if let (Some((budget, peer)), Err(AuthError::Invalid)) = (watched, &answer) {
             budget.note(peer, inner.time.now_ms());
         }
@@ -372,23 +370,6 @@ impl KeyStore {
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
         crate::time::from_ms(self.inner().time.now_ms())
     }
-
-    /// Verifies, and counts the answer. Whose key is refused is found again: to carry it here from where it is known would
-    /// cost every good key a little.
-    #[inline]
-    fn ask(
-        &self,
-        token: &str,
-        requirement: Option<&Requirement>,
-        peer: Option<&IpAddr>,
-    ) -> Result<VerifiedKey, AuthError> {
-        let answer = self.inner().verify(token, requirement, peer);
-        match &answer {
-            Ok(_) => self.inner().meter.verified(),
-            Err(error) => self.inner().refused(token, error),
-        }
-        answer
-    }
 }
 
 impl Inner {
@@ -434,23 +415,25 @@ impl Inner {
         peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
-            return self.verify_imported(token.as_bytes(), requirement, peer);
+            return self.verify_imported(token, requirement, peer);
         };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.told(AuthError::Invalid)) };
-        self.conclude(&matched, requirement, peer, || IdForm::Written(*token::id_chars(token::body(tail))))
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.refused(token, AuthError::Invalid)) };
+        self.conclude(token, &matched, requirement, peer, || IdForm::Written(*token::id_chars(token::body(tail))))
     }
 
     fn verify_imported(
         &self,
-        token: &[u8],
+        token: &str,
         requirement: Option<&Requirement>,
         peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
-        if !self.index.may_be_imported(token) {
-            return Err(self.told(AuthError::Invalid));
+        if !self.index.may_be_imported(token.as_bytes()) {
+            return Err(self.refused(token, AuthError::Invalid));
         }
-        let Some((matched, id)) = self.index.find_imported(token) else { return Err(self.told(AuthError::Invalid)) };
-        self.conclude(&matched, requirement, peer, || IdForm::known(id))
+        let Some((matched, id)) = self.index.find_imported(token.as_bytes()) else {
+            return Err(self.refused(token, AuthError::Invalid));
+        };
+        self.conclude(token, &matched, requirement, peer, || IdForm::known(id))
     }
 
     /// What follows when a secret has matched. The proof is made last, in the place where the caller wants it: to copy it
@@ -458,22 +441,24 @@ impl Inner {
     #[inline]
     fn conclude(
         &self,
+        token: &str,
         matched: &Match<'_>,
         requirement: Option<&Requirement>,
         peer: Option<&IpAddr>,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer) {
-            return Err(self.told(error));
+            return Err(self.refused(token, error));
         }
         if matched.is_first_use() && !self.first_use(&self.index.proof(matched, id())) {
-            return Err(self.told(AuthError::Invalid));
+            return Err(self.refused(token, AuthError::Invalid));
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
         {
-            return Err(requirement.not_met());
+            return Err(self.refused(token, requirement.not_met()));
         }
+        self.meter.verified();
         Ok(self.index.proof(matched, id()))
     }
 

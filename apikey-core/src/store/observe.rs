@@ -51,10 +51,12 @@ impl KeyStore {
 }
 
 impl Inner {
-    /// Counts a refusal. What is invalid is no key's; all else was told to who holds a key's secret.
+    /// Counts a refusal. What is invalid is no key's; all else was told to who holds a key's secret. That key is found
+    /// again: to carry it here from where it is known would cost every good key a little.
     #[cold]
     #[inline(never)]
-    pub(super) fn refused(&self, token: &str, error: &AuthError) {
+    pub(super) fn refused(&self, token: &str, error: AuthError) -> AuthError {
+        let error = self.told(error);
         let key = match error {
             AuthError::Invalid | AuthError::Unavailable => None,
             // Of an address that has used up its budget nothing is looked at.
@@ -63,7 +65,8 @@ impl Inner {
                 self.find(token.as_bytes()).map(|(matched, id)| RefusedKey { id: id.as_u128(), owner: matched.owner() })
             }
         };
-        self.count_refusal(error, key);
+        self.count_refusal(&error, key);
+        error
     }
 
     /// Whether this is the token of one of the store's keys, good or not.
