@@ -1,6 +1,6 @@
 //! The one way in which every guard asks, whatever the framework: not generic, so it is compiled once.
 
-use crate::gate::pass;
+use crate::gate::{pass, reject};
 use crate::{AuthError, KeySource, KeyStore, Need, Rejection, Requirement, VerifiedKey};
 
 /// Asks for a key that meets `need`.
@@ -38,7 +38,7 @@ fn ask(
     };
     let answer = answer(source, store, &Requirement::from(need), optional);
     source.asked(store, answer.as_ref().ok().and_then(Option::as_ref));
-    answer.map_err(|error| Rejection::of(store, error))
+    answer.map_err(|error| reject(store, error))
 }
 
 fn answer(

@@ -1,8 +1,6 @@
 //! Deny by default: the one way in which every guard around other handlers asks, whatever the framework.
 
-#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
-use crate::Rejection;
-use crate::{Attempt, AuthError, KeySource, KeyStore, Requirement, VerifiedKey};
+use crate::{Attempt, AuthError, KeySource, KeyStore, Rejection, Requirement, VerifiedKey};
 
 /// What is asked of every request, of which store.
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
@@ -26,7 +24,7 @@ impl Gate {
             return Ok(None);
         }
         let answer = pass(source, &self.store, &self.requirement);
-        answer.map(Some).map_err(|error| Rejection::of(&self.store, error))
+        answer.map(Some).map_err(|error| reject(&self.store, error))
     }
 }
 
@@ -38,15 +36,30 @@ pub(crate) fn pass(
 ) -> Result<VerifiedKey, AuthError> {
     // A key that a layer left is used only if this store verified it: with another store it proves nothing here.
     if let Some(key) = source.verified().filter(|key| store.has_verified(key)) {
-        key.require(requirement)?;
+        key.require(requirement).inspect_err(|error| store.note_refusal(error, Some(key)))?;
         return Ok(key.clone());
     }
-    let attempt = Attempt::new(source.presented(store.rule()).token()?).needs(requirement);
+    let token = source.presented(store.rule()).token();
+    // No key at all may be fine, and who asks sees to it.
+    let refused = |error: &AuthError| {
+        if *error != AuthError::Missing {
+            store.note_refusal(error, None)
+        }
+    };
+    let attempt = Attempt::new(token.inspect_err(refused)?).needs(requirement);
     // Here alone, so that a request counts once against the limit of its key, whatever guards are around it.
     store.check(&match source.peer(store.rule()) {
         Some(peer) => attempt.peer(peer),
         None => attempt,
     })
+}
+
+/// The rejection of a request that does not pass.
+pub(crate) fn reject(store: &KeyStore, error: AuthError) -> Rejection {
+    if error == AuthError::Missing {
+        store.note_refusal(&error, None);
+    }
+    Rejection::of(store, error)
 }
 
 /// A CORS preflight as the Fetch standard has it, and not just any `OPTIONS`.

@@ -16,6 +16,7 @@ mod peer;
 mod redact;
 mod rejection;
 mod required;
+pub mod self_service;
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
 mod trail;
 #[cfg(feature = "warp")]

@@ -37,7 +37,7 @@ use ::rocket::request::{self, FromRequest};
 use ::rocket::route::{self, Handler, Route};
 use ::rocket::{Build, Catcher, Data, Ignite, Request, Response, Rocket, Sentinel, catcher};
 
-use crate::gate::{is_preflight, pass};
+use crate::gate::{is_preflight, pass, reject};
 use crate::trail::{Fields, Trail};
 use crate::{
     AuthError, HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required,
@@ -260,7 +260,7 @@ impl Guarded {
                 let _ = Left::of(request).key.set(key);
                 Ok(())
             }
-            Err(error) => Err(Rejection::of(store, error)),
+            Err(error) => Err(reject(store, error)),
         }
     }
 }

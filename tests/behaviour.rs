@@ -10,6 +10,8 @@
 
 #[path = "behaviour/backup.rs"]
 mod backup;
+#[path = "behaviour/beginning.rs"]
+mod beginning;
 #[path = "behaviour/bounds.rs"]
 mod bounds;
 #[path = "behaviour/concurrency.rs"]
@@ -24,6 +26,8 @@ mod failed_attempts;
 mod golden;
 #[path = "behaviour/happened.rs"]
 mod happened;
+#[path = "behaviour/idempotency.rs"]
+mod idempotency;
 #[path = "behaviour/imported.rs"]
 mod imported;
 #[path = "behaviour/limits.rs"]

@@ -12,5 +12,7 @@ mod layers;
 mod refusals;
 #[path = "http/rotation.rs"]
 mod rotation;
+#[path = "http/self_service.rs"]
+mod self_service;
 #[path = "http/wire.rs"]
 mod wire;

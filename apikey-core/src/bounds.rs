@@ -10,6 +10,8 @@ use crate::permission::{PermissionError, check_grant};
 pub(crate) const MAX_NAME: usize = 128;
 /// Most bytes of a reason.
 pub(crate) const MAX_REASON: usize = 256;
+/// Most bytes of an idempotency key.
+pub(crate) const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// Most grants of a key.
 pub(crate) const MAX_GRANTS: usize = 64;
 /// Most entries of metadata, and most bytes of their keys and values.
@@ -29,6 +31,10 @@ pub(crate) fn owner(text: &str) -> Result<(), StoreError> {
 
 pub(crate) fn name(text: &str) -> Result<(), StoreError> {
     line("name", text, 1, MAX_NAME, "1 to 128 bytes without control characters; leave it out for none")
+}
+
+pub(crate) fn idempotency_key(text: &str) -> Result<(), StoreError> {
+    line("idempotency_key", text, 1, MAX_IDEMPOTENCY_KEY, "1 to 255 bytes without control characters")
 }
 
 pub(crate) fn actor(text: &str) -> Result<(), StoreError> {

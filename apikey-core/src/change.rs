@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 
 use crate::error::{Conflict, StoreError};
 use crate::event::EventKind;
+use crate::idempotency::Once;
 use crate::lifetime::Lifetime;
 use crate::pending;
 use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredLimit, StoredPolicy, StoredSecret};
@@ -31,6 +32,8 @@ pub(crate) struct Change {
     pub(crate) at: i64,
     pub(crate) actor: Option<String>,
     pub(crate) action: Action,
+    /// The request that may be repeated, if it is one.
+    pub(crate) once: Option<Once>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,6 +42,11 @@ pub(crate) enum Action {
     Update(Box<Fields>),
     /// The secret's version is set when it is applied.
     Rotate {
+        secret: StoredSecret,
+        overlap: Overlap,
+    },
+    /// Puts a secret in the place of the newest, which nobody has used.
+    Repeat {
         secret: StoredSecret,
         overlap: Overlap,
     },
@@ -113,7 +121,7 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
             after: Some(record.clone()),
         }),
         Action::Update(fields) => update(found?, fields),
-        Action::Rotate { secret, overlap } => rotate(found?, secret, *overlap, change.at),
+        Action::Rotate { secret, overlap } => rotate(found?, secret, *overlap, false, change.at),
         Action::FirstUse { version } => {
             Ok(current.map_or(Applied::Unchanged, |record| first_use(record, *version, change.at)))
         }
@@ -124,6 +132,7 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
             Ok(current.map_or(Applied::Unchanged, |record| pending::promote(record, *version, change.at, false)))
         }
         Action::Replace { secret, reason } => replace(found?, secret, reason),
+        Action::Repeat { secret, overlap } => rotate(found?, secret, *overlap, true, change.at),
         Action::EraseEnded => Ok(current.map_or(Applied::Unchanged, |record| erase_ended(record, change.at))),
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
         Action::Purge => {
@@ -188,7 +197,13 @@ fn update(record: &Record, fields: &Fields) -> Result<Applied, StoreError> {
     if after == *record { Ok(Applied::Unchanged) } else { Ok(Applied::changed(after, EventKind::Updated(named))) }
 }
 
-fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) -> Result<Applied, StoreError> {
+fn rotate(
+    record: &Record,
+    secret: &StoredSecret,
+    overlap: Overlap,
+    replace: bool,
+    now: i64,
+) -> Result<Applied, StoreError> {
     let refused = |conflict| Err(StoreError::Conflict(conflict));
     if record.revoked.is_some() {
         return refused(Conflict::Revoked);
@@ -210,7 +225,9 @@ fn rotate(record: &Record, secret: &StoredSecret, overlap: Overlap, now: i64) ->
         Overlap::UntilFirstUse => Some(SecretEnd::FirstUse),
     };
     let overlapping = live.len() > 1;
-    if overlapping {
+    if replace {
+        live.pop_if(|newest| newest.version == record.version);
+    } else if overlapping {
         let until = live.first().and_then(|older| match older.end {
             SecretEnd::At(end) => Some(time::from_ms(end)),
             SecretEnd::FirstUse | SecretEnd::Never | SecretEnd::Pending { .. } => None,

@@ -88,7 +88,7 @@ impl Digester {
     }
 
     /// The same for a token that is presented.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn presented(&self, tail: &Tail) -> Digest {
         match &self.keyed {
             None => one_block(&padded(tail)),

@@ -207,6 +207,15 @@ pub enum Conflict {
     /// The same digest twice in one call.
     #[error("the same key is given twice in one call")]
     DigestTwice,
+    /// A request with the same idempotency key has made a secret already, and that was used, or is not the key's newest.
+    #[error("this request was made before: it made a secret of key {id}, which is in use or was replaced since")]
+    Repeated {
+        /// The key it made, or rotated.
+        id: KeyId,
+    },
+    /// The idempotency key was used for another request less than 24 hours ago.
+    #[error("this idempotency key was used for another request; take a new one for each")]
+    OtherRequest,
 }
 
 fn describe_end(until: &Option<DateTime<Utc>>) -> String {

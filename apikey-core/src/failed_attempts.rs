@@ -170,6 +170,20 @@ mod tests {
     }
 
     #[test]
+    fn in_a_set_full_of_punished_a_newcomer_is_not_counted() {
+        let budget = FailedAttempts::new(4, 60_000, START);
+        let punished: Vec<IpAddr> = (0..150_000).map(v4).collect();
+        punished.iter().for_each(|peer| fail(&budget, *peer, START, 4));
+        let refused = |peers: &[IpAddr]| peers.iter().filter(|peer| budget.admit(**peer, START).is_err()).count();
+        let before = refused(&punished);
+        assert!(before >= SETS * WAYS, "{before}: every place is taken");
+        let newcomers: Vec<IpAddr> = (0..10_000).map(|number| v4(0x2000_0000 + number)).collect();
+        newcomers.iter().for_each(|peer| fail(&budget, *peer, START, 9));
+        assert_eq!(refused(&punished), before);
+        assert!(refused(&newcomers) <= 5, "but for those taken for another");
+    }
+
+    #[test]
     fn whole_budgets_make_room() {
         let budget = FailedAttempts::new(1, 1000, START);
         (0..200_000).for_each(|number| budget.note(v4(number), START));

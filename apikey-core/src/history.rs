@@ -167,7 +167,7 @@ impl EventKind {
         "replaced",
     ];
 
-    fn new(kind: event::EventKind) -> Self {
+    pub(crate) fn new(kind: event::EventKind) -> Self {
         use event::EventKind as Stored;
         match kind {
             Stored::Created => Self::Created,

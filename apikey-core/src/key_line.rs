@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::imported::{ImportForm, ImportHash, ImportScheme, from_hex};
 use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
-use crate::limit::{Limit, OUT_OF_BOUNDS};
+use crate::limit::{Limit, LimitLine};
 use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
 use crate::rotation_policy::RotationLine;
 use crate::time::{LAST_MS, checked_ms, from_ms};
@@ -57,7 +57,7 @@ pub(crate) struct Line {
     version: Option<u32>,
     #[serde(default)]
     secrets: Vec<SecretLine>,
-    limit: Option<Limit>,
+    limit: Option<LimitLine>,
     #[serde(default)]
     networks: Vec<String>,
     rotation: Option<RotationLine>,
@@ -204,10 +204,7 @@ impl Line {
             bounds::reason(&revoked.reason)?;
             Ok::<_, StoreError>(Revocation { at: checked_ms("revoked", revoked.at)?, reason: revoked.reason })
         });
-        if let Some(limit) = self.limit.filter(|limit| !limit.fits()) {
-            let given = format!("{} per {}", limit.count(), limit.per());
-            return Err(StoreError::invalid("limit", &given, OUT_OF_BOUNDS).into());
-        }
+        let limit = self.limit.map(Limit::read).transpose()?;
         let networks = if self.networks.is_empty() { Vec::new() } else { bounds::networks(&self.networks)? };
         let secrets = self.secrets.into_iter().map(SecretLine::stored).collect::<Result<Vec<_>, _>>()?;
         let newest = secrets.last().map_or(1, |secret| secret.version);
@@ -235,7 +232,7 @@ impl Line {
             secrets,
             used_before: ms("last_used_at", self.last_used_at)?,
             policy: self.rotation.map(|rotation| rotation.stored()).transpose()?,
-            limit: self.limit.map(Limit::to_stored),
+            limit: limit.map(Limit::to_stored),
             networks,
         })
     }

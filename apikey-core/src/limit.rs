@@ -1,5 +1,7 @@
 //! How often a key may be used.
 
+use std::fmt;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -9,11 +11,11 @@ use crate::error::StoreError;
 use crate::record::StoredLimit;
 
 /// Most requests that a limit may name.
-pub(crate) const MAX_COUNT: u32 = 1_000_000;
+const MAX_COUNT: u32 = 1_000_000;
 /// The longest period, in milliseconds: 366 days.
-pub(crate) const MAX_PER_MS: u64 = 366 * 86_400_000;
+const MAX_PER_MS: u64 = 366 * 86_400_000;
 /// What is told of a limit that is not allowed.
-pub(crate) const OUT_OF_BOUNDS: &str = "1 to 1,000,000 requests per 1 millisecond to 366 days";
+const OUT_OF_BOUNDS: &str = "1 to 1,000,000 requests per 1 millisecond to 366 days";
 /// Bits of a packed limit below the count.
 const PER_BITS: u32 = 40;
 
@@ -21,77 +23,95 @@ const PER_BITS: u32 = 40;
 ///
 /// A key with `limit(100, TimeDelta::minutes(1))` may make 100 requests at once; from then on one more every 600 ms, up to
 /// 100 at once again. So there are never more than 100 in an instant, and never more than 200 in any one minute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limit {
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "LimitLine", try_from = "LimitLine")]
+// The count above the period. One word, which an error can carry without being larger.
+pub struct Limit(NonZeroU64);
+
+/// A limit as it is written out.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct LimitLine {
     count: u32,
-    per_ms: u64,
+    per_ms: i64,
 }
 
 impl Limit {
+    /// Of a count and a period within bounds, or a count of 0.
+    fn new(count: u32, per_ms: u64) -> Self {
+        let word = u64::from(count) << PER_BITS | per_ms;
+        Self(NonZeroU64::new(word).unwrap_or(NonZeroU64::MIN))
+    }
+
     pub(crate) fn checked(count: u32, per: TimeDelta) -> Result<Self, StoreError> {
-        let per_ms = u64::try_from(per.num_milliseconds()).unwrap_or(0);
-        let limit = Self { count, per_ms };
-        if limit.fits() {
-            return Ok(limit);
-        }
-        Err(StoreError::invalid("limit", &format!("{count} per {per}"), OUT_OF_BOUNDS))
+        let stored = StoredLimit { count, per_ms: per.num_milliseconds() };
+        let fault = || StoreError::invalid("limit", &format!("{count} per {per}"), OUT_OF_BOUNDS);
+        Self::in_bounds(&stored).ok_or_else(fault)
+    }
+
+    pub(crate) fn read(line: LimitLine) -> Result<Self, StoreError> {
+        let LimitLine { count, per_ms } = line;
+        let fault = || StoreError::invalid("limit", &format!("{count} per {per_ms} ms"), OUT_OF_BOUNDS);
+        Self::in_bounds(&StoredLimit { count, per_ms }).ok_or_else(fault)
     }
 
     /// The limit of a record. One that is out of bounds came from tampered data, and lets nothing pass.
     pub(crate) fn stored(limit: &StoredLimit) -> Self {
-        let limit = Self { count: limit.count, per_ms: u64::try_from(limit.per_ms).unwrap_or(0) };
-        if limit.fits() { limit } else { Self { count: 0, per_ms: MAX_PER_MS } }
+        Self::in_bounds(limit).unwrap_or_else(|| Self::new(0, MAX_PER_MS))
+    }
+
+    fn in_bounds(limit: &StoredLimit) -> Option<Self> {
+        let per_ms = u64::try_from(limit.per_ms).ok()?;
+        let fits = (1..=MAX_COUNT).contains(&limit.count) && (1..=MAX_PER_MS).contains(&per_ms);
+        fits.then(|| Self::new(limit.count, per_ms))
     }
 
     pub(crate) fn to_stored(self) -> StoredLimit {
-        StoredLimit { count: self.count, per_ms: i64::try_from(self.per_ms).unwrap_or(i64::MAX) }
-    }
-
-    pub(crate) fn fits(&self) -> bool {
-        (1..=MAX_COUNT).contains(&self.count) && (1..=MAX_PER_MS).contains(&self.per_ms)
+        StoredLimit { count: self.count(), per_ms: i64::try_from(self.per_ms()).unwrap_or(i64::MAX) }
     }
 
     /// How many requests, at once or in a period.
     #[must_use]
     pub fn count(&self) -> u32 {
-        self.count
+        u32::try_from(self.0.get() >> PER_BITS).unwrap_or(0)
     }
 
     /// The period.
     #[must_use]
     pub fn per(&self) -> TimeDelta {
-        TimeDelta::milliseconds(i64::try_from(self.per_ms).unwrap_or(i64::MAX / 2))
+        TimeDelta::milliseconds(i64::try_from(self.per_ms()).unwrap_or(0))
+    }
+
+    fn per_ms(self) -> u64 {
+        self.0.get() & ((1 << PER_BITS) - 1)
     }
 
     /// In one word; never 0.
     pub(crate) fn packed(self) -> u64 {
-        u64::from(self.count) << PER_BITS | self.per_ms
+        self.0.get()
     }
 
     /// What a packed word says; `None` for 0.
     #[inline]
     pub(crate) fn unpacked(word: u64) -> Option<Self> {
-        let count = u32::try_from(word >> PER_BITS).unwrap_or(0);
-        (word != 0).then_some(Self { count, per_ms: word & ((1 << PER_BITS) - 1) })
+        NonZeroU64::new(word).map(Self)
     }
 
     /// Nanoseconds from one request to the next, rounded up: a limit never lets through more than it says.
     #[inline]
     pub(crate) fn step_ns(self) -> u64 {
-        (self.per_ms * 1_000_000)
-            .checked_div(u64::from(self.count))
-            .map_or(u64::MAX, |step| step + u64::from(step * u64::from(self.count) < self.per_ms * 1_000_000))
+        // Of no requests there is no next one.
+        if self.count() == 0 { u64::MAX } else { (self.per_ms() * 1_000_000).div_ceil(self.count().into()) }
     }
 
     /// A limit that lets through no more than either, at once or over time.
     pub(crate) fn common(self, other: Self) -> Self {
-        let count = self.count.min(other.count);
-        // The period in which the smaller count is as slow as each.
+        let count = self.count().min(other.count());
+        // The period in which the smaller count is as slow as each; no longer than the longer of the two.
         let stretched = |one: Self| {
-            let scaled = u128::from(count) * u128::from(one.per_ms);
-            u64::try_from(scaled.div_ceil(u128::from(one.count.max(1)))).unwrap_or(MAX_PER_MS)
+            let scaled = u128::from(count) * u128::from(one.per_ms());
+            u64::try_from(scaled.div_ceil(one.count().max(1).into())).unwrap_or(MAX_PER_MS)
         };
-        Self { count, per_ms: stretched(self).max(stretched(other)).clamp(1, MAX_PER_MS) }
+        Self::new(count, stretched(self).max(stretched(other)).max(1))
     }
 
     /// Of two that may be missing.
@@ -100,6 +120,27 @@ impl Limit {
             (Some(one), Some(other)) => Some(one.common(other)),
             (one, other) => one.or(other),
         }
+    }
+}
+
+impl TryFrom<LimitLine> for Limit {
+    type Error = StoreError;
+
+    fn try_from(line: LimitLine) -> Result<Self, StoreError> {
+        Self::read(line)
+    }
+}
+
+impl From<Limit> for LimitLine {
+    fn from(limit: Limit) -> Self {
+        let StoredLimit { count, per_ms } = limit.to_stored();
+        Self { count, per_ms }
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limit").field("count", &self.count()).field("per_ms", &self.per_ms()).finish()
     }
 }
 
@@ -134,7 +175,7 @@ impl LimitStatus {
     /// The window of the policy is left out if it is no whole number of seconds: the draft has no finer one.
     #[must_use]
     pub fn fields(&self) -> [(&'static str, String); 2] {
-        let Limit { count, per_ms } = self.limit;
+        let (count, per_ms) = (self.limit.count(), self.limit.per_ms());
         let window = if per_ms % 1000 == 0 { format!(";w={}", per_ms / 1000) } else { String::new() };
         let policy = format!("\"key\";q={count}{window}");
         let now = format!("\"key\";r={};t={}", self.remaining, whole_seconds(self.next));
@@ -153,7 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn limits() -> impl Strategy<Value = Limit> {
-        (1..=MAX_COUNT, 1..=MAX_PER_MS).prop_map(|(count, per_ms)| Limit { count, per_ms })
+        (1..=MAX_COUNT, 1..=MAX_PER_MS).prop_map(|(count, per_ms)| Limit::new(count, per_ms))
     }
 
     proptest! {
@@ -168,19 +209,18 @@ mod tests {
             prop_assert_eq!(common, other.common(one));
             prop_assert_eq!(one.common(one), one);
             for wide in [one, other] {
-                prop_assert!(common.count <= wide.count);
-                // The rate, compared without division; the longest period cannot be stretched.
-                let slower = u128::from(common.count) * u128::from(wide.per_ms)
-                    <= u128::from(wide.count) * u128::from(common.per_ms);
-                prop_assert!(slower || common.per_ms == MAX_PER_MS);
+                prop_assert!(common.count() <= wide.count() && common.per_ms() <= MAX_PER_MS);
+                // The rate, compared without division.
+                let rate = |one: Limit, by: Limit| u128::from(one.count()) * u128::from(by.per_ms());
+                prop_assert!(rate(common, wide) <= rate(wide, common));
             }
         }
 
         #[test]
         fn steps_fill_the_period(limit in limits()) {
-            let filled = limit.step_ns() * u64::from(limit.count);
-            let period = limit.per_ms * 1_000_000;
-            prop_assert!(filled >= period && filled - period < u64::from(limit.count));
+            let filled = limit.step_ns() * u64::from(limit.count());
+            let period = limit.per_ms() * 1_000_000;
+            prop_assert!(filled >= period && filled - period < u64::from(limit.count()));
         }
     }
 
@@ -193,13 +233,13 @@ mod tests {
         assert!(Limit::checked(1, TimeDelta::days(367)).is_err());
         assert!(Limit::checked(MAX_COUNT, TimeDelta::days(366)).is_ok());
         for (count, per_ms) in [(0, 1), (1, 0), (1, -1), (u32::MAX, i64::MAX)] {
-            assert_eq!(Limit::stored(&StoredLimit { count, per_ms }).count, 0, "nothing passes");
+            assert_eq!(Limit::stored(&StoredLimit { count, per_ms }).count(), 0, "nothing passes");
         }
     }
 
     #[test]
     fn fields_of_the_draft() {
-        let status = |per_ms, next| LimitStatus { limit: Limit { count: 10, per_ms }, remaining: 3, next };
+        let status = |per_ms, next| LimitStatus { limit: Limit::new(10, per_ms), remaining: 3, next };
         let values = |status: LimitStatus| status.fields().map(|(_, value)| value);
         let half = Duration::from_millis(1500);
         assert_eq!(values(status(60_000, half)), ["\"key\";q=10;w=60", "\"key\";r=3;t=2"]);

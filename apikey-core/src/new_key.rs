@@ -38,6 +38,7 @@ pub struct NewKey {
     pub(crate) limit: Option<(u32, TimeDelta)>,
     pub(crate) networks: Option<Vec<String>>,
     pub(crate) rotation: Option<Option<RotationPolicy>>,
+    pub(crate) idempotency_key: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,7 @@ impl NewKey {
             limit: None,
             networks: None,
             rotation: None,
+            idempotency_key: None,
         }
     }
 
@@ -185,6 +187,35 @@ impl NewKey {
     /// wherever a caller makes keys. Limit and networks are not capped: they say how the actor's own secret may be used.
     pub fn within(mut self, actor: &VerifiedKey) -> Self {
         self.within = Some(actor.clone());
+        self
+    }
+
+    /// Makes the creation one that can be repeated: a caller that got no answer asks again with the same idempotency
+    /// key (1 to 255 bytes, no control characters, chosen by the caller for this one key).
+    ///
+    /// No secret can be told twice. So within 24 hours, a repeat that asks for the same
+    ///
+    /// - gives the first key another secret in place of its own, if nobody has used that: same id, version 2;
+    /// - is [`Conflict::Repeated`](crate::Conflict::Repeated) if somebody has.
+    ///
+    /// It never makes a second key. A request for anything else under the same idempotency key is
+    /// [`Conflict::OtherRequest`](crate::Conflict::OtherRequest). Only its SHA-256 is stored, and no backup has it. For
+    /// [`create`](crate::KeyStore::create) alone, and not for imported keys.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let request = || NewKey::for_owner("alice").name("ci").idempotency_key("5d1a7c0b");
+    /// let lost = store.create(request())?; // and no answer came
+    /// let created = store.create(request())?;
+    /// assert_eq!(created.info.id(), lost.info.id());
+    /// assert!(store.verify(lost.key.expose_secret()).is_err());
+    /// assert!(store.verify(created.key.expose_secret()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
         self
     }
 }

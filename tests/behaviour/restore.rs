@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use apikey::{
     CreatedKey, KeyFilter, KeyStore, KeyUpdate, ManualClock, OpenError, Overlap, Restore, RestoreError, RestoreReport,
-    RestoreWarning,
+    RestoreWarning, RotationPolicy, Rotator,
 };
 
 use proptest::prelude::*;
 
+use crate::rotator::{Desk, Then};
 use crate::support::{alice, all, code, hours, ms, start};
 
 /// A store with keys, a backup of it, and what happened to the keys afterwards; closed.
@@ -203,6 +204,11 @@ enum Step {
     Expire(usize, i64),
     Purge,
     Wait(i64),
+    /// A key rotates itself from now on.
+    Rotates(usize, Overlap),
+    /// A process that rotates what is due, and ends: whether its sink says what it holds, and what it does.
+    Run(bool, Then),
+    Leak(usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -222,6 +228,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (key, 1..60i64).prop_map(|(key, minutes)| Step::Expire(key, minutes)),
         1 => Just(Step::Purge),
         3 => (1..30i64).prop_map(Step::Wait),
+        1 => (0..4usize, prop_oneof![
+            (1..9i64).prop_map(|minutes| Overlap::For(chrono::TimeDelta::minutes(minutes))),
+            Just(Overlap::UntilFirstUse)
+        ]).prop_map(|(key, overlap)| Step::Rotates(key, overlap)),
+        4 => (any::<bool>(), prop_oneof![2 => Just(Then::Takes), 1 => Just(Then::TakesAndPanics), 1 => Just(Then::Panics)])
+            .prop_map(|(says, then)| Step::Run(says, then)),
+        1 => (0..4usize).prop_map(Step::Leak),
     ];
     proptest::collection::vec(step, 0..14)
 }
@@ -261,6 +274,21 @@ fn play(
             }
             Step::Purge => drop(store.purge(apikey::Clock::now(clock)).unwrap()),
             Step::Wait(n) => clock.advance(minutes(*n)),
+            Step::Rotates(n, overlap) => {
+                let policy = RotationPolicy::every(minutes(10)).overlap(*overlap);
+                drop(store.update(id(n), KeyUpdate::new().rotation(policy)));
+            }
+            Step::Run(says, then) => {
+                let desk = if *says { Desk::that_says() } else { Desk::default() };
+                desk.then(*then);
+                Rotator::new(store.clone(), desk.clone()).run_due(apikey::Clock::now(clock)).unwrap();
+                tokens.extend(desk.held());
+            }
+            Step::Leak(n) => {
+                if let Ok(created) = store.replace_leaked(id(n), "leaked") {
+                    tokens.push(created.key.expose_secret().to_owned());
+                }
+            }
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use apikey::sink::{DirectorySink, from_fn};
 use apikey::{
-    Clock, Conflict, CreatedKey, Delivery, EventFilter, EventKind, ExportOptions, Held, ImportOptions, KeyId, KeyInfo,
-    KeyStore, KeyUpdate, ManualClock, NewKey, OpenError, Overlap, OverlapEnd, Restore, RotationPolicy, Rotator,
-    RunReport, SecretSink, SinkError, StoreError,
+    ApiKey, Clock, Conflict, CreatedKey, Delivery, EventFilter, EventKind, ExportOptions, Held, ImportOptions, KeyId,
+    KeyInfo, KeyStore, KeyUpdate, ManualClock, NewKey, OpenError, Overlap, OverlapEnd, Restore, RotationPolicy,
+    Rotator, RunReport, SecretSink, SinkError, StoreError,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -16,18 +16,18 @@ use crate::support::{alice, clocked, code, hours, info, ms, start};
 
 /// A sink that says what it holds, or not, and refuses or dies when it is told to.
 #[derive(Clone, Default)]
-struct Desk(Arc<Mutex<Inside>>);
+pub(crate) struct Desk(Arc<Mutex<Inside>>);
 
 #[derive(Default)]
 struct Inside {
-    held: BTreeMap<KeyId, String>,
+    held: BTreeMap<KeyId, ApiKey>,
     deliveries: Vec<(KeyId, u32)>,
     says: bool,
     then: Then,
 }
 
-#[derive(Default, Clone, Copy, PartialEq)]
-enum Then {
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub(crate) enum Then {
     #[default]
     Takes,
     Refuses,
@@ -38,18 +38,22 @@ enum Then {
 }
 
 impl Desk {
-    fn that_says() -> Self {
+    pub(crate) fn that_says() -> Self {
         let desk = Self::default();
         desk.0.lock().unwrap().says = true;
         desk
     }
 
-    fn then(&self, then: Then) {
+    pub(crate) fn then(&self, then: Then) {
         self.0.lock().unwrap().then = then;
     }
 
     fn token(&self, key: KeyId) -> String {
-        self.0.lock().unwrap().held[&key].clone()
+        self.0.lock().unwrap().held[&key].expose_secret().to_owned()
+    }
+
+    pub(crate) fn held(&self) -> Vec<String> {
+        self.0.lock().unwrap().held.values().map(|token| token.expose_secret().to_owned()).collect()
     }
 
     fn versions(&self) -> Vec<u32> {
@@ -64,7 +68,7 @@ impl SecretSink for Desk {
             let mut inside = self.0.lock().unwrap();
             inside.deliveries.push((id, delivery.info().version()));
             if matches!(inside.then, Then::Takes | Then::TakesAndPanics) {
-                inside.held.insert(id, delivery.key().expose_secret().to_owned());
+                inside.held.insert(id, delivery.key().clone());
             }
             inside.then
         };
@@ -83,20 +87,7 @@ impl SecretSink for Desk {
         if inside.then == Then::Refuses {
             return Err(SinkError::other("no answer"));
         }
-        let token = inside.held.get(&info.id()).map(|token| held(token));
-        Ok(token.map_or(Held::Nothing, Held::Token))
-    }
-}
-
-/// A token as a sink would have it. Only a store makes them, so it goes through a file.
-fn held(token: &str) -> apikey::ApiKey {
-    let directory = tempfile::tempdir().unwrap();
-    let store = KeyStore::temporary().unwrap();
-    let any = store.create(alice()).unwrap().info;
-    std::fs::write(directory.path().join(any.id().to_string()), token).unwrap();
-    match DirectorySink::new(directory.path()).holds(&any).unwrap() {
-        Held::Token(token) => token,
-        other => panic!("{other:?}"),
+        Ok(inside.held.get(&info.id()).cloned().map_or(Held::Nothing, Held::Token))
     }
 }
 
@@ -380,6 +371,43 @@ fn a_doubtful_secret_that_is_used_is_the_current_one() {
     assert_eq!(scene.store.verify(&scene.desk.token(scene.id())).unwrap().secret_version(), 3);
     scene.clock.advance(hours(2));
     assert_eq!((scene.code(token(&scene.key)), scene.code(&doubtful)), ("invalid_api_key", "invalid_api_key"));
+}
+
+/// Whoever got in with a secret in doubt, in the very moment in which the next one is delivered, gets in again.
+#[test]
+fn a_doubtful_secret_that_is_used_while_the_next_is_delivered_has_its_overlap() {
+    let (mut used, mut ended) = (0, 0);
+    for round in 0..120 {
+        let mut scene = Scene::new(Desk::default(), policy());
+        scene.clock.advance(hours(10));
+        scene.desk.then(Then::TakesAndPanics);
+        scene.run();
+        let doubtful = scene.desk.token(scene.id());
+        scene.die();
+        scene.desk.then(Then::Takes);
+        let (store, begin) = (scene.store.clone(), std::sync::Barrier::new(2));
+        let got_in = std::thread::scope(|scope| {
+            let user = scope.spawn(|| {
+                begin.wait();
+                // Some rounds later than others, so that it meets every step of the delivery.
+                (0..round % 60 * 8).for_each(|_| std::hint::spin_loop());
+                std::thread::sleep(std::time::Duration::from_micros(round % 30 * 10));
+                store.verify(&doubtful).is_ok()
+            });
+            begin.wait();
+            scene.run();
+            user.join().unwrap()
+        });
+        assert_eq!(scene.code(&doubtful) == "ok", got_in, "round {round}");
+        assert_eq!((scene.code(token(&scene.key)), scene.code(&scene.desk.token(scene.id()))), ("ok", "ok"));
+        if got_in {
+            used += 1;
+        } else {
+            ended += 1;
+        }
+    }
+    println!("used in time: {used}, ended before: {ended}");
+    assert!(used > 0, "nobody was in time");
 }
 
 #[test]

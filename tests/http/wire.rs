@@ -33,6 +33,10 @@ impl Call {
         Self { method: "POST", path, body, ..Self::default() }.header("content-type", "application/json")
     }
 
+    pub(crate) fn delete(path: &'static str) -> Self {
+        Self { method: "DELETE", path, ..Self::default() }
+    }
+
     pub(crate) fn options(path: &'static str) -> Self {
         Self { method: "OPTIONS", path, ..Self::default() }
     }

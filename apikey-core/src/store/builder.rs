@@ -11,13 +11,16 @@ use crate::auth_error::AuthError;
 use crate::digest::Pepper;
 use crate::error::OpenError;
 use crate::failed_attempts::FailedAttempts;
+use crate::fixed_keys::FixedKeys;
 use crate::network;
+use crate::new_key::NewKey;
 use crate::proxies::ForwardedHeader;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::rotation_policy::RotationPolicy;
 use crate::time::{Clock, TimeSource};
 use crate::token::{MAX_PREFIX, is_prefix};
 
+use super::beginning::FirstKey;
 use super::directory::make_directory;
 use super::schedule::Schedule;
 use super::{KeyStore, open};
@@ -51,6 +54,8 @@ pub struct KeyStoreBuilder {
     pub(super) failed_attempts: Option<(u32, TimeDelta)>,
     pub(super) lifetime: Option<TimeDelta>,
     pub(super) rotation: Option<RotationPolicy>,
+    pub(super) first: Option<FirstKey>,
+    pub(super) fixed: Vec<FixedKeys>,
 }
 
 /// Where the service listens for operators.
@@ -78,6 +83,8 @@ impl Default for KeyStoreBuilder {
             failed_attempts: None,
             lifetime: None,
             rotation: None,
+            first: None,
+            fixed: Vec::new(),
         }
     }
 }
@@ -192,6 +199,60 @@ impl KeyStoreBuilder {
         self
     }
 
+    /// Makes the first key of a new store, and writes its token to a file, for the operator to fetch: of mode 0600, never
+    /// in the place of another file, and through no link. Its events have the actor `first_key`.
+    ///
+    /// Only a store that never had a key gets one (its history is empty), and not one whose keys are all gone. The file is
+    /// in its place when [`open`](Self::open) returns, and holds the token and a newline. A crash in between is mended by
+    /// the next open with the same path: until then the token may stand in `{path}.pending`. The directory must be
+    /// there, and its file system must have hard links.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    ///
+    /// let directory = tempfile::tempdir()?;
+    /// let file = directory.path().join("admin.key");
+    /// let store = KeyStore::builder()
+    ///     .first_key(NewKey::for_owner("admin").permissions(["*"]), &file)
+    ///     .open(directory.path().join("keys.db"))?;
+    /// assert_eq!(store.verify(std::fs::read_to_string(file)?.trim_end())?.owner(), "admin");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Opening fails with [`OpenError::Config`] if a store that never had a key finds the file there, or if the key is
+    /// out of bounds.
+    pub fn first_key(mut self, key: NewKey, path: impl Into<PathBuf>) -> Self {
+        self.first = Some(FirstKey { key, path: path.into() });
+        self
+    }
+
+    /// Makes keys that a deployment brings with it, for previews and tests: those of an environment variable, one a line
+    /// (or with `;` between). A variable that is not set has none. See [`fixed_keys_from_file`](Self::fixed_keys_from_file).
+    pub fn fixed_keys_from_env(mut self, variable: impl Into<String>) -> Self {
+        self.fixed.push(FixedKeys::Variable(variable.into()));
+        self
+    }
+
+    /// Makes keys that a deployment brings with it: those of a file, one a line, by their digest.
+    ///
+    /// ```text
+    /// # owner    permissions (commas between them, - for none)   digest of the whole key
+    /// preview    orders:read,customers:*                         sha256:f4d5332088e579bfad3a9c1a04f97a2de4c4d3f38f129433e7e00d0b873bec69
+    /// ```
+    ///
+    /// Make the key with `openssl rand -hex 32`, and its digest with `printf %s "$KEY" | sha256sum`; a key in this store's
+    /// own form will not do. A key is made when the store is opened and has never had it. After that it is a key like any
+    /// other: one that was changed, rotated, revoked or purged is not made again, and what the line says of it then does
+    /// not matter. (After a restore, one that was purged is: take its line out.) Empty lines, and lines that begin with
+    /// `#`, are passed over. Their events have the actor `fixed_keys`, and the keys the metadata `fixed`.
+    ///
+    /// Opening fails with [`OpenError::Config`], which names the line, if one does not have this form, and for a file that
+    /// cannot be read.
+    pub fn fixed_keys_from_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.fixed.push(FixedKeys::File(path.into()));
+        self
+    }
+
     /// The header that carries the key, `X-API-Key` if it is not set.
     pub fn header(mut self, name: impl Into<String>) -> Self {
         self.rule.set_header(name.into());
@@ -277,6 +338,7 @@ impl KeyStoreBuilder {
         if let Some(schedule) = &schedule {
             make_directory(&schedule.directory).map_err(|source| OpenError::io(&schedule.directory, source))?;
         }
+        let (first, fixed) = (options.first.clone(), options.fixed.clone());
         let socket = options.admin.as_ref().map(|admin| match admin {
             AdminSocket::Inside => path.as_ref().join(crate::admin::SOCKET),
             AdminSocket::At(path) => path.clone(),
@@ -288,6 +350,7 @@ impl KeyStoreBuilder {
             }
             error
         })?;
+        store.begin(first, &fixed)?;
         socket.as_deref().map_or(Ok(()), |socket| store.listen(socket))?;
         Ok(store)
     }
@@ -302,7 +365,10 @@ impl KeyStoreBuilder {
         if options.admin.is_some() {
             return Err(OpenError::Config("admin_socket: a temporary store has no directory for a socket".into()));
         }
-        open::temporary(options)
+        let (first, fixed) = (options.first.clone(), options.fixed.clone());
+        let store = open::temporary(options)?;
+        store.begin(first, &fixed)?;
+        Ok(store)
     }
 
     fn checked(mut self) -> Result<Self, OpenError> {

@@ -5,10 +5,12 @@ use std::collections::HashSet;
 use zeroize::Zeroizing;
 
 use crate::bounds;
-use crate::change::{Action, Change};
+use crate::change::{Action, Change, Overlap};
 use crate::digest::ImportedDigest;
 use crate::error::{Conflict, StoreError};
+use crate::idempotency::Once;
 use crate::imported::ImportForm;
+use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
 use crate::limit::Limit;
 use crate::new_key::{CreatedKey, Expires, NewKey};
@@ -26,7 +28,8 @@ impl KeyStore {
     ///
     /// # Errors
     /// [`StoreError::Invalid`] or [`StoreError::Permission`] for a field out of bounds, [`StoreError::Conflict`] for
-    /// an imported key that is held already, [`StoreError::Exceeds`] for one capped by
+    /// an imported key that is held already or a repeated [`idempotency_key`](NewKey::idempotency_key),
+    /// [`StoreError::Exceeds`] for one capped by
     /// [`within`](NewKey::within), [`StoreError::Io`], [`StoreError::Closed`].
     pub fn create(&self, key: NewKey) -> Result<CreatedKey, StoreError> {
         let mut created = self.create_many([key])?;
@@ -44,6 +47,11 @@ impl KeyStore {
         }
         if keys.is_empty() {
             return Ok(Vec::new());
+        }
+        if keys.len() > 1
+            && let Some(key) = keys.iter().find_map(|key| key.idempotency_key.as_deref())
+        {
+            return Err(StoreError::invalid("idempotency_key", key, "none where several keys are created in one call"));
         }
         let drafts = keys.into_iter().map(|key| self.inner().draft(key)).collect::<Result<Vec<_>, _>>()?;
         let mut tokens = Vec::new();
@@ -82,6 +90,7 @@ pub(super) struct Draft {
     networks: Vec<String>,
     imported: Option<(ImportForm, ImportedDigest)>,
     policy: Option<StoredPolicy>,
+    once: Option<Once>,
 }
 
 impl Inner {
@@ -105,7 +114,8 @@ impl Inner {
             Some(policy) => policy.map(RotationPolicy::stored).transpose()?,
             None => self.rotation,
         };
-        Ok(Draft { policy, permissions, not_before, limit, networks, imported: imported.transpose()?, key })
+        let once = key.idempotency_key.as_ref().map(|given| Once::create(given, &key, &permissions)).transpose()?;
+        Ok(Draft { once, policy, permissions, not_before, limit, networks, imported: imported.transpose()?, key })
     }
 
     /// Gives a draft its id, times and secret.
@@ -130,6 +140,14 @@ impl Inner {
         if let Some(actor) = &draft.key.within {
             self.cap(actor, disk, &draft.permissions)?;
         }
+        if let Some(once) = &draft.once
+            && let Some(made) = self.made_by(once, disk)?
+        {
+            let (token, secret) = self.new_secret(KeyId::from_u128(made.key), writer)?;
+            let action = Action::Repeat { secret, overlap: Overlap::None };
+            let once = Some(Once { at: made.at, ..*once });
+            return Ok((token, Change { id: made.key, at: now, actor: None, action, once }));
+        }
         let id = writer.ids.next(now)?;
         let digester = writer.digester();
         let (token, digest, form) = match &draft.imported {
@@ -142,7 +160,7 @@ impl Inner {
                 // Under every pepper: the key may have come before the pepper did.
                 for held in &writer.digesters {
                     if let Some(holder) = disk.imported(&held.imported(given))? {
-                        return Err(StoreError::Conflict(Conflict::DigestHeld(crate::KeyId::from_u128(holder))));
+                        return Err(StoreError::Conflict(Conflict::DigestHeld(KeyId::from_u128(holder))));
                     }
                 }
                 let raw = draft.key.imported.as_ref().and_then(|(imported, _)| imported.raw_key()).unwrap_or_default();
@@ -178,7 +196,8 @@ impl Inner {
             networks: draft.networks.clone(),
         };
         self.lifetime.check(&record)?;
-        let change = Change { id: record.id, at: now, actor: None, action: Action::Create(Box::new(record)) };
+        let once = draft.once.map(|once| Once { at: now, ..once });
+        let change = Change { id: record.id, at: now, actor: None, action: Action::Create(Box::new(record)), once };
         Ok((token, change))
     }
 

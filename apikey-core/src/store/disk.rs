@@ -15,6 +15,7 @@ use crate::codec;
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 use crate::event::{Checkpoint, Head};
+use crate::idempotency::Made;
 use crate::record::{Record, SecretForm};
 
 use super::flush::Flusher;
@@ -51,6 +52,8 @@ pub(super) struct Open {
     events: Tree,
     /// Head and meta.
     meta: Tree,
+    /// What requests with an idempotency key have made, by the key's SHA-256.
+    made: Tree,
     /// Second of the last use, by the first half of a secret's digest. No part of any change.
     uses: Tree,
     /// Of which end which keys' owners were warned. No part of any change.
@@ -101,6 +104,8 @@ pub(super) struct Write {
     pub(super) imported_in: Vec<Digest>,
     pub(super) imported_out: Vec<Digest>,
     pub(super) event: (u64, Vec<u8>),
+    /// What a request with an idempotency key has made, under its name.
+    pub(super) made: Option<(Digest, Vec<u8>)>,
 }
 
 /// What is taken over from elsewhere, without an event of its own.
@@ -138,6 +143,7 @@ impl Disk {
             imported: db.open_tree("imported")?,
             events: db.open_tree("events")?,
             meta: db.open_tree("meta")?,
+            made: db.open_tree("made")?,
             uses: db.open_tree("uses")?,
             warned: db.open_tree("warned")?,
             flusher: Flusher::new(db)?,
@@ -220,6 +226,32 @@ impl Disk {
             Some(waiting) => Ok(waiting),
             None => self.flusher.noted(self.imported.get(digest))?.map(|id| number(&id)).transpose(),
         }
+    }
+
+    /// What a request with an idempotency key of this name has made.
+    pub(super) fn made(&self, name: &Digest) -> Result<Option<Made>, StoreError> {
+        let frame = match self.tail.made(name) {
+            Some(waiting) => Some(IVec::from(waiting)),
+            None => self.flusher.noted(self.made.get(name))?,
+        };
+        Ok(frame.map(|frame| codec::decode(&frame)).transpose()?)
+    }
+
+    /// What all such requests have made.
+    pub(super) fn all_made(&self) -> impl Iterator<Item = Result<Made, StoreError>> + use<> {
+        self.made.iter().values().map(|frame| Ok(codec::decode(&frame?)?))
+    }
+
+    /// Deletes what is over, without a sync: what a crash brings back is over all the same.
+    pub(super) fn forget_made(&self, over: impl Fn(&Made) -> bool) -> Result<(), StoreError> {
+        for item in self.made.iter() {
+            let (name, frame) = self.flusher.noted(item)?;
+            if over(&codec::decode(&frame)?) {
+                // Another request may have taken the name meanwhile: that stays.
+                let _ = self.flusher.noted(self.made.compare_and_swap(name, Some(frame), None::<IVec>))?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn head(&self) -> Result<Option<Head>, StoreError> {
@@ -321,8 +353,8 @@ impl Disk {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
         let _gate = self.flusher.gate();
-        let trees = (&self.keys, &self.parts, &self.owners, &self.imported, &self.events, &self.meta);
-        let written = trees.transaction(|(keys, others, owners, imported, events, meta)| {
+        let trees = (&self.keys, &self.parts, &self.owners, &self.imported, &self.events, &self.meta, &self.made);
+        let written = trees.transaction(|(keys, others, owners, imported, events, meta, made)| {
             for write in &batch.writes {
                 let id = write.id.to_be_bytes();
                 let owner = owner_key(&write.owner, write.id);
@@ -351,6 +383,9 @@ impl Disk {
                 }
                 for digest in &write.imported_in {
                     imported.insert(digest, &id)?;
+                }
+                if let Some((name, frame)) = &write.made {
+                    made.insert(name, frame.as_slice())?;
                 }
                 events.insert(&write.event.0.to_be_bytes(), write.event.1.as_slice())?;
             }

@@ -10,6 +10,7 @@ use crate::backup::BackupError;
 use crate::codec::{self, Frame};
 use crate::digest::Digest;
 use crate::event::{Checkpoint, Event, Head};
+use crate::idempotency::Made;
 use crate::record::Record;
 use crate::{grants, permission, token};
 
@@ -49,6 +50,7 @@ enum Value {
     Trailer(Trailer),
     Mark(Mark),
     Meta(Meta),
+    Made(Made),
 }
 
 /// Runs `$work` with `$kind` as the type of this kind byte and `$value` as the variant of [`Value`] for it.
@@ -62,6 +64,7 @@ macro_rules! by_kind {
             Trailer::KIND => by_kind!(@ Trailer, $kind, $value, $work),
             Mark::KIND => by_kind!(@ Mark, $kind, $value, $work),
             Meta::KIND => by_kind!(@ Meta, $kind, $value, $work),
+            Made::KIND => by_kind!(@ Made, $kind, $value, $work),
             _ => None,
         }
     };
@@ -74,8 +77,8 @@ macro_rules! by_kind {
 
 impl Stored {
     /// The kind bytes.
-    pub const KINDS: [u8; 7] =
-        [Record::KIND, Event::KIND, Head::KIND, Checkpoint::KIND, Trailer::KIND, Mark::KIND, Meta::KIND];
+    pub const KINDS: [u8; 8] =
+        [Record::KIND, Event::KIND, Head::KIND, Checkpoint::KIND, Trailer::KIND, Mark::KIND, Meta::KIND, Made::KIND];
 
     /// Decodes a frame as one of this kind.
     #[must_use]
@@ -106,6 +109,7 @@ impl Stored {
             Value::Trailer(value) => codec::encode(value),
             Value::Mark(value) => codec::encode(value),
             Value::Meta(value) => codec::encode(value),
+            Value::Made(value) => codec::encode(value),
         }
         .ok()
     }

@@ -78,6 +78,8 @@ pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
                 if round <= now {
                     inner.erase_ended();
                     inner.write_back_uses();
+                    inner.forget_made();
+                    inner.refusal_counts().tell_rest();
                 }
             });
             if let Err(panic) = turned {

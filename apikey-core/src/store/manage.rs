@@ -14,10 +14,10 @@ use crate::key_info::KeyInfo;
 use crate::key_update::KeyUpdate;
 use crate::limit::Limit;
 use crate::new_key::CreatedKey;
-use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
+use crate::record::Record;
 use crate::rights::Rights;
+use crate::rotate_options::RotateOptions;
 use crate::time::{checked_ms, from_ms};
-use crate::token::{self, Secret};
 use crate::verified::VerifiedKey;
 
 use super::disk::Disk;
@@ -127,7 +127,7 @@ impl KeyStore {
     /// overlap; [`StoreError::Invalid`] for an overlap that is not positive; [`StoreError::NotDurable`],
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn rotate(&self, id: KeyId, overlap: Overlap) -> Result<CreatedKey, StoreError> {
-        self.rotate_as(id, overlap, None)
+        self.rotate_with(id, &RotateOptions::new(overlap))
     }
 
     /// Rotates a key as far as `actor` may: each of the key's grants must be covered by one of the actor's, which
@@ -136,7 +136,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`rotate`](Self::rotate), and [`StoreError::Exceeds`].
     pub fn rotate_within(&self, id: KeyId, overlap: Overlap, actor: &VerifiedKey) -> Result<CreatedKey, StoreError> {
-        self.rotate_as(id, overlap, Some(actor))
+        self.rotate_with(id, &RotateOptions::new(overlap).within(actor))
     }
 
     /// Ends a key for good; its record stays. In force before anything is written, so that no verification that
@@ -239,38 +239,9 @@ impl KeyStore {
     }
 }
 
-impl KeyStore {
-    fn rotate_as(&self, id: KeyId, overlap: Overlap, actor: Option<&VerifiedKey>) -> Result<CreatedKey, StoreError> {
-        let mut token = None;
-        let outcomes = self.change(|writer, disk| {
-            if let Some(actor) = actor {
-                let held = disk.record(id.as_u128())?.map(|(record, _)| record.permissions).unwrap_or_default();
-                self.inner().cap(actor, disk, &held)?;
-            }
-            let body = Secret::generate()?.body(id);
-            let digester = writer.digester();
-            let prefix = self.inner().prefix().to_owned();
-            token = Some(token::format(&prefix, &body));
-            let secret = StoredSecret {
-                version: 0,
-                digest: digester.own(&body),
-                pepper: digester.pepper(),
-                form: SecretForm::Own { prefix },
-                created_at: self.inner().time.now_ms(),
-                end: SecretEnd::Never,
-                used: false,
-            };
-            Ok(vec![self.inner().change_of(id.as_u128(), Action::Rotate { secret, overlap })])
-        })?;
-        let after = outcomes.into_iter().find_map(|outcome| outcome.after);
-        let (Some(key), Some(after)) = (token, after) else { return Err(StoreError::NotFound(id)) };
-        Ok(CreatedKey { key, info: self.inner().info_of(after)? })
-    }
-}
-
 impl Inner {
     pub(super) fn change_of(&self, id: u128, action: Action) -> Change {
-        Change { id, at: self.time.now_ms(), actor: None, action }
+        Change { id, at: self.time.now_ms(), actor: None, action, once: None }
     }
 
     pub(super) fn try_erase_ended(&self) -> Result<(), StoreError> {

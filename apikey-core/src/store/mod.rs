@@ -2,6 +2,7 @@
 
 mod actor;
 mod backup;
+mod beginning;
 mod builder;
 mod commit;
 mod create;
@@ -21,7 +22,9 @@ pub mod fuzzing;
 mod keeper;
 mod manage;
 mod mark;
+mod observe;
 mod old;
+mod once;
 mod open;
 mod parts;
 mod restore;
@@ -53,11 +56,14 @@ use crate::error::{OpenError, StoreError};
 use crate::failed_attempts::FailedAttempts;
 use crate::health::{BackupNotes, Health};
 use crate::index::{Index, Match};
+use crate::key_id::KeyId;
 use crate::lifetime::Lifetime;
 use crate::limit::LimitStatus;
+use crate::metering::Meter;
 use crate::quiet::quietly;
 use crate::record::StoredPolicy;
 use crate::refusal::{HeaderRule, Refusal};
+use crate::refusals::RefusalCounts;
 use crate::requirement::Requirement;
 use crate::time::TimeSource;
 use crate::token::{self, Prefixes};
@@ -125,6 +131,8 @@ struct Inner {
     /// Tells a rotator which keys have changed.
     touched: Touched,
     backups: Mutex<BackupNotes>,
+    refusals: RefusalCounts,
+    meter: Meter,
     opened: Mutex<Option<Opened>>,
 }
 
@@ -228,7 +236,7 @@ impl KeyStore {
     /// expired, not yet valid), its networks and its limit only to who holds its secret; [`AuthError::Unavailable`] after
     /// [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, None, None)
+        self.ask(token, None, None)
     }
 
     /// Verifies a token, and holds the key against a requirement.
@@ -236,7 +244,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, Some(requirement), None)
+        self.ask(token, Some(requirement), None)
     }
 
     /// The whole question: token, address and requirement.
@@ -245,7 +253,20 @@ impl KeyStore {
     /// Those of [`authorize`](Self::authorize), and [`AuthError::RateLimited`] by
     /// [`failed_attempts`](KeyStoreBuilder::failed_attempts).
     pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        self.inner().check(attempt)
+        let inner = self.inner();
+        let watched = inner.failed_attempts.as_ref().zip(attempt.peer);
+        if let Some((budget, peer)) = watched
+            && let Err(retry_after) = budget.admit(peer, inner.time.now_ms())
+        {
+            let error = AuthError::RateLimited { retry_after, limit: None };
+            inner.refused(attempt.token, &error);
+            return Err(error);
+        }
+        let answer = self.ask(attempt.token, attempt.requirement, attempt.peer.as_ref());
+        if let (Some((budget, peer)), Err(AuthError::Invalid)) = (watched, &answer) {
+            budget.note(peer, inner.time.now_ms());
+        }
+        answer
     }
 
     /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
@@ -273,7 +294,14 @@ impl KeyStore {
     #[must_use]
     pub fn limit_status(&self, key: &VerifiedKey) -> Option<LimitStatus> {
         let inner = self.inner();
-        self.has_verified(key).then(|| inner.index.limit_status(key, inner.time.now_ms())).flatten()
+        self.has_verified(key).then(|| inner.index.limit_status(key, || inner.time.now_ms())).flatten()
+    }
+
+    /// Whose secret this is, whatever the key's state: `None` for a token that is malformed, unknown, or a wrong or ended
+    /// secret. It lets nobody in: it is for who has found a token, and wants the key [revoked](Self::revoke).
+    #[must_use]
+    pub fn identify(&self, token: &str) -> Option<KeyId> {
+        self.inner().identify(token.as_bytes())
     }
 
     /// Whether this very store, through any of its handles, has verified the key.
@@ -344,6 +372,23 @@ impl KeyStore {
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
         crate::time::from_ms(self.inner().time.now_ms())
     }
+
+    /// Verifies, and counts the answer. Whose key is refused is found again: to carry it here from where it is known would
+    /// cost every good key a little.
+    #[inline]
+    fn ask(
+        &self,
+        token: &str,
+        requirement: Option<&Requirement>,
+        peer: Option<&IpAddr>,
+    ) -> Result<VerifiedKey, AuthError> {
+        let answer = self.inner().verify(token, requirement, peer);
+        match &answer {
+            Ok(_) => self.inner().meter.verified(),
+            Err(error) => self.inner().refused(token, error),
+        }
+        answer
+    }
 }
 
 impl Inner {
@@ -375,21 +420,10 @@ impl Inner {
             // Checked when the store was opened.
             rotation: options.rotation.and_then(|policy| policy.stored().ok()),
             touched: Touched::default(),
+            refusals: RefusalCounts::default(),
+            meter: Meter::new(),
             opened: Mutex::new(Some(opened)),
         }
-    }
-
-    fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
-        let verify = || self.verify(attempt.token, attempt.requirement, attempt.peer);
-        let (Some(budget), Some(peer)) = (&self.failed_attempts, attempt.peer) else { return verify() };
-        budget
-            .admit(peer, self.time.now_ms())
-            .map_err(|retry_after| AuthError::RateLimited { retry_after, limit: None })?;
-        let answer = verify();
-        if matches!(answer, Err(AuthError::Invalid)) {
-            budget.note(peer, self.time.now_ms());
-        }
-        answer
     }
 
     #[inline]
@@ -397,7 +431,7 @@ impl Inner {
         &self,
         token: &str,
         requirement: Option<&Requirement>,
-        peer: Option<IpAddr>,
+        peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             return self.verify_imported(token.as_bytes(), requirement, peer);
@@ -410,7 +444,7 @@ impl Inner {
         &self,
         token: &[u8],
         requirement: Option<&Requirement>,
-        peer: Option<IpAddr>,
+        peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         if !self.index.may_be_imported(token) {
             return Err(self.told(AuthError::Invalid));
@@ -426,14 +460,14 @@ impl Inner {
         &self,
         matched: &Match<'_>,
         requirement: Option<&Requirement>,
-        peer: Option<IpAddr>,
+        peer: Option<&IpAddr>,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer) {
             return Err(self.told(error));
         }
-        if matched.is_first_use() {
-            self.first_use(&self.index.proof(matched, id()));
+        if matched.is_first_use() && !self.first_use(&self.index.proof(matched, id())) {
+            return Err(self.told(AuthError::Invalid));
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
@@ -450,19 +484,43 @@ impl Inner {
         self.index.recheck(key, self.time.now_ms()).map_err(|error| self.told(error))
     }
 
+    fn identify(&self, token: &[u8]) -> Option<KeyId> {
+        let (matched, id) = self.find(token)?;
+        let ended = self.index.state_of(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
+        (!ended).then_some(id)
+    }
+
+    /// The key that has this secret, also one that has ended and is not erased yet.
+    #[cold]
+    #[inline(never)]
+    fn find(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
+        match self.prefixes.parse(token) {
+            Some(tail) => {
+                let id = IdForm::Written(*token::id_chars(token::body(tail)));
+                self.index.find_own(tail).map(|matched| (matched, id.key_id()))
+            }
+            None if self.index.may_be_imported(token) => self.index.find_imported(token),
+            None => None,
+        }
+    }
+
     /// A closed store knows no key; that is not the caller's fault.
     fn told(&self, error: AuthError) -> AuthError {
         if error == AuthError::Invalid && self.index.is_closed() { AuthError::Unavailable } else { error }
     }
 
-    /// A successor is used for the first time: in force at once, written down within a second.
+    /// A successor is used for the first time: in force at once, written down within a second. `false` if it has ended
+    /// meanwhile.
     #[cold]
-    fn first_use(&self, key: &VerifiedKey) {
+    fn first_use(&self, key: &VerifiedKey) -> bool {
         if self.index.promote(key) {
             let first = FirstUse { id: key.id().as_u128(), version: key.version };
             self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
             self.bell.ring();
+            return true;
         }
+        // Somebody else was first; or it was replaced in this very moment, since nobody had used it.
+        self.recheck(key).is_ok()
     }
 
     fn take_first_uses(&self) -> Vec<FirstUse> {
@@ -594,6 +652,8 @@ impl Life {
             return Ok(());
         }
         inner.erase_ended();
+        inner.forget_made();
+        inner.refusal_counts().tell_rest();
         // Waits for whoever is in the middle of a change: none may put a key into a closed index.
         let mut disk = inner.disk.write().unwrap_or_else(PoisonError::into_inner);
         let Some(disk) = disk.take() else { return Ok(()) };

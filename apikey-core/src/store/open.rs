@@ -1,6 +1,6 @@
 //! Opening a store: its lock, its directory, its database, and every record in it checked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use crate::digest::{Digest, Digester};
 use crate::error::{OpenError, StoreError};
 use crate::event::{Event, EventKind, Head};
 use crate::id_source::IdSource;
+use crate::idempotency::FOREVER;
 use crate::index::Index;
 use crate::intern::OWNERS;
 use crate::key_id::KeyId;
@@ -188,10 +189,11 @@ fn finish(
     let store = STORES.fetch_add(1, Ordering::Relaxed);
     let keys = usize::try_from(head.records).unwrap_or(0);
     let index = Index::new(store, keys.min(MOST_EXPECTED), digesters.clone(), options.track_use);
+    let now = options.time.now_ms();
     // Records on this thread, events on another.
     let (found, history) = std::thread::scope(|scope| {
         let history = scope.spawn(|| quietly(|| check_history(&disk, &head, path)));
-        let found = load(&disk, &index, path);
+        let found = load(&disk, &index, path, now);
         (found, history.join().unwrap_or_else(|_| Err("the thread that reads them panicked".into())))
     });
     let found = found?;
@@ -287,7 +289,7 @@ const WAITING: usize = 16;
 type Chunk = Vec<Result<(u128, IVec), StoreError>>;
 
 /// Reads every record: one thread reads them from the database, this one checks them and takes them in.
-fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
+fn load(disk: &Disk, index: &Index, path: &Path, now: i64) -> Result<Found, OpenError> {
     let fault = |error| read_error(path, "a time of use", error);
     let mut uses = HashMap::new();
     for item in disk.uses() {
@@ -298,6 +300,13 @@ fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
     }
     let used =
         |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
+    let mut awaited = HashSet::new();
+    for made in disk.all_made() {
+        let made = made.map_err(|error| read_error(path, "what a request with an idempotency key made", error))?;
+        if made.holds(now) && made.at != FOREVER {
+            awaited.insert((made.key, made.version));
+        }
+    }
     let tallies = Tallies { owners: Tally::new(), imported: Tally::new() };
     let (send, receive) = sync_channel(WAITING);
     let (read, found) = thread::scope(|scope| -> Result<_, OpenError> {
@@ -305,7 +314,7 @@ fn load(disk: &Disk, index: &Index, path: &Path) -> Result<Found, OpenError> {
         let reader = move || quietly(|| read_all(disk, &send, tallies));
         let reader = thread::Builder::new().name("apikey".into()).spawn_scoped(scope, reader);
         let reader = reader.map_err(|source| OpenError::io(path, source))?;
-        let found = take_in(receive, index, path, used, tallies);
+        let found = take_in(receive, index, path, used, &awaited, tallies);
         let read = reader.join().unwrap_or_else(|_| Err("its reader panicked".into()));
         Ok((read, found))
     })?;
@@ -361,6 +370,7 @@ fn take_in(
     index: &Index,
     path: &Path,
     used: impl Fn(&Digest) -> u32,
+    awaited: &HashSet<(u128, u32)>,
     mut tallies: Tallies,
 ) -> Result<(Found, Tallies), OpenError> {
     let mut found = Found::default();
@@ -384,7 +394,11 @@ fn take_in(
         }
         tallies.owners.add(&owner_key(&record.owner, id));
         imported_digests(&record).for_each(|digest| tallies.imported.add(&digest));
-        let rights = Rights::of_many(&record).map_err(|full| OpenError::io(path, full.into()))?;
+        let mut rights = Rights::of_many(&record).map_err(|full| OpenError::io(path, full.into()))?;
+        if let Some((newest, stored)) = rights.secrets.last_mut().zip(record.secrets.last()) {
+            let unused = !stored.used && used(&newest.digest) == 0;
+            newest.unused |= unused && awaited.contains(&(id, newest.version));
+        }
         index.load(&rights, &used);
     }
     Ok((found, tallies))

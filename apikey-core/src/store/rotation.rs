@@ -9,9 +9,8 @@ use crate::key_id::KeyId;
 use crate::new_key::CreatedKey;
 use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
 use crate::rotation_policy::due;
-use crate::token::{self, ApiKey, Secret};
+use crate::token::ApiKey;
 
-use super::writer::Writer;
 use super::{Inner, KeyStore};
 
 impl KeyStore {
@@ -39,8 +38,8 @@ impl KeyStore {
         bounds::reason(&reason)?;
         let inner = self.inner();
         let mut token = None;
-        let outcomes = inner.change(|writer, _| {
-            let (key, secret) = inner.new_secret(writer, id, inner.time.now_ms())?;
+        let outcomes = self.change(|writer, _| {
+            let (key, secret) = inner.new_secret(id, writer)?;
             token = Some(key);
             Ok(vec![inner.change_of(id.as_u128(), Action::Replace { secret, reason: reason.clone() })])
         })?;
@@ -51,24 +50,6 @@ impl KeyStore {
 }
 
 impl Inner {
-    /// A fresh secret for a key; its version is set when it is applied.
-    fn new_secret(&self, writer: &Writer, id: KeyId, now: i64) -> Result<(ApiKey, StoredSecret), StoreError> {
-        let body = Secret::generate()?.body(id);
-        let digester = writer.digester();
-        let prefix = self.prefix().to_owned();
-        let token = token::format(&prefix, &body);
-        let secret = StoredSecret {
-            version: 0,
-            digest: digester.own(&body),
-            pepper: digester.pepper(),
-            form: SecretForm::Own { prefix },
-            created_at: now,
-            end: SecretEnd::Never,
-            used: false,
-        };
-        Ok((token, secret))
-    }
-
     /// Gives a key a secret that waits for its delivery, if one waits already, or if it is due. `None`: neither.
     pub(super) fn stage_secret(
         &self,
@@ -87,8 +68,9 @@ impl Inner {
             // Looked at again where it is decided: the policy may just have been taken away.
             let due = record.policy.filter(|_| due(&record).is_some_and(|due| due <= now));
             let Some(overlap_ms) = due.map(|policy| policy.overlap_ms).or(waiting) else { return Ok(Vec::new()) };
-            let (key, secret) = self.new_secret(writer, id, now)?;
+            let (key, secret) = self.new_secret(id, writer)?;
             token = Some(key);
+            let secret = StoredSecret { created_at: now, ..secret };
             let action = Action::Stage { secret, overlap_ms, doubtful };
             Ok(vec![Change { at: now, ..self.change_of(id.as_u128(), action) }])
         })?;

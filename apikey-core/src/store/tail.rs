@@ -26,6 +26,7 @@ struct State {
     /// The newest image of each key, and the holder of each imported digest, with the number of the batch that has it.
     records: HashMap<u128, (u64, Option<Vec<u8>>)>,
     imported: HashMap<Digest, (u64, Option<u128>)>,
+    made: HashMap<Digest, (u64, Vec<u8>)>,
     /// A batch was lost: nothing after it may be written, and nobody may think that it was.
     broken: bool,
 }
@@ -37,6 +38,9 @@ impl Tail {
         let number = state.number;
         for write in &batch.writes {
             state.records.insert(write.id, (number, write.record.clone()));
+            if let Some((name, frame)) = &write.made {
+                state.made.insert(*name, (number, frame.clone()));
+            }
             for digest in &write.imported_out {
                 state.imported.insert(*digest, (number, None));
             }
@@ -58,6 +62,11 @@ impl Tail {
     /// What waits to be written of an imported digest.
     pub(super) fn imported(&self, digest: &Digest) -> Option<Option<u128>> {
         self.lock().imported.get(digest).map(|(_, holder)| *holder)
+    }
+
+    /// What waits to be written of a request with an idempotency key.
+    pub(super) fn made(&self, name: &Digest) -> Option<Vec<u8>> {
+        self.lock().made.get(name).map(|(_, frame)| frame.clone())
     }
 
     /// Writes what waits, if anything does. It is read from here until it can be read there; what could not be written
@@ -83,6 +92,11 @@ impl Tail {
         for one in &batch.writes {
             if state.records.get(&one.id).is_some_and(|(held, _)| *held <= number) {
                 state.records.remove(&one.id);
+            }
+            if let Some((name, _)) = &one.made
+                && state.made.get(name).is_some_and(|(held, _)| *held <= number)
+            {
+                state.made.remove(name);
             }
             for digest in one.imported_in.iter().chain(&one.imported_out) {
                 if state.imported.get(digest).is_some_and(|(held, _)| *held <= number) {
@@ -112,6 +126,7 @@ mod tests {
             imported_in: record.map(|_| [digest; 32]).into_iter().collect(),
             imported_out: if record.is_none() { vec![[digest; 32]] } else { Vec::new() },
             event: (1, Vec::new()),
+            made: record.map(|byte| ([digest; 32], vec![byte])),
         };
         Batch { writes: vec![write], head: vec![digest], ended: Vec::new() }
     }
@@ -124,6 +139,7 @@ mod tests {
         assert_eq!(tail.add(batch(2, Some(2), 2)), 2);
         assert_eq!(tail.add(batch(2, None, 2)), 3);
         assert_eq!((tail.record(1), tail.imported(&[1; 32])), (Some(Some(vec![1])), Some(Some(1))));
+        assert_eq!(tail.made(&[1; 32]), Some(vec![1]));
         assert_eq!((tail.record(2), tail.imported(&[2; 32])), (Some(None), Some(None)));
         let seen = |batch: &Batch| {
             assert_eq!(tail.record(2), Some(None), "also while it is written");
@@ -134,6 +150,7 @@ mod tests {
         tail.write(seen).unwrap();
         assert_eq!((tail.record(1), tail.record(2)), (None, None));
         assert_eq!((tail.imported(&[1; 32]), tail.imported(&[2; 32])), (None, None));
+        assert_eq!(tail.made(&[1; 32]), None);
         tail.write(|_| Err(io::Error::other("there is nothing to write"))).unwrap();
     }
 

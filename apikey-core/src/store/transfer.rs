@@ -170,7 +170,13 @@ impl KeyStore {
                         ids.insert(record.id);
                         taken.push((KeyId::from_u128(record.id), record.secrets.is_empty()));
                         let action = Action::Create(Box::new(record.clone()));
-                        changes.push(Change { id: record.id, at: self.inner().time.now_ms(), actor: None, action });
+                        changes.push(Change {
+                            id: record.id,
+                            at: self.inner().time.now_ms(),
+                            actor: None,
+                            action,
+                            once: None,
+                        });
                     }
                     Err(LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed))) => return Err(fault),
                     Err(fault) => refused.push(RefusedLine { line: *line, fault }),

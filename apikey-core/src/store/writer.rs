@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::event::{Event, Head};
 use crate::grants;
 use crate::id_source::IdSource;
+use crate::idempotency::{FOREVER, Made, Once};
 use crate::index::{Cut, Target};
 use crate::intern::GRANTS;
 use crate::limit::Limit;
@@ -23,6 +24,7 @@ use super::Inner;
 use super::backup::Taps;
 use super::commit::Pending;
 use super::disk::{Batch, Disk, Write, imported_digests};
+use super::observe::Happened;
 use super::touched;
 
 pub(super) struct Writer {
@@ -53,6 +55,7 @@ struct Staged {
 /// What changes would make of the store.
 struct Stage {
     outcomes: Vec<Outcome>,
+    happened: Vec<Happened>,
     /// Those that change anything.
     staged: Vec<Staged>,
     head: Head,
@@ -111,7 +114,7 @@ impl Inner {
         let arriving = self.commit.arrive();
         let mut writer = self.writer();
         self.write_first_uses(&mut writer, disk);
-        let (outcomes, took) = loop {
+        let (outcomes, happened, took) = loop {
             let mut changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
             if let Some(actor) = actor {
                 changes.iter_mut().for_each(|change| change.actor = Some(actor.to_owned()));
@@ -123,7 +126,7 @@ impl Inner {
             self.commit.announce(stage.staged.iter().map(|one| one.pending.clone()));
             if self.take_unused(&changes, &stage.staged) {
                 let outcomes = stage.outcomes;
-                break (outcomes, self.write(&mut writer, disk, stage.staged, stage.head)?);
+                break (outcomes, stage.happened, self.write(&mut writer, disk, stage.staged, stage.head)?);
             }
             self.commit.retract();
             // A successor that was to be replaced was used in this very moment: that comes first.
@@ -140,6 +143,7 @@ impl Inner {
         let durable = if unchanged { durable.and_then(|()| self.commit.check()) } else { durable };
         durable.map_err(|source| refused(took || unchanged, source))?;
         self.note_mark();
+        self.tell(&happened, actor);
         Ok(outcomes)
     }
 
@@ -171,6 +175,8 @@ impl Inner {
             if let Err(error) = self.write(writer, disk, stage.staged, stage.head) {
                 tracing::warn!(%error, "the first use of a rotated key is in force, and not on disk");
                 self.put_back_first_use(first);
+            } else {
+                self.tell(&stage.happened, None);
             }
         }
     }
@@ -179,6 +185,7 @@ impl Inner {
     fn stage(&self, writer: &mut Writer, disk: &Disk, changes: &[Change]) -> Result<Stage, StoreError> {
         let mut outcomes = Vec::with_capacity(changes.len());
         let mut staged = Vec::with_capacity(changes.len());
+        let mut happened = Vec::with_capacity(changes.len());
         let mut head = writer.head;
         for change in changes {
             let current = match change.action {
@@ -189,7 +196,7 @@ impl Inner {
             match apply(current.as_ref(), change)? {
                 Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
                 Applied::Changed { after, event } => {
-                    let before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    let mut before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
                     head.number += 1;
                     head.last_id = head.last_id.max(change.id);
@@ -202,9 +209,13 @@ impl Inner {
                         previous: head.digest,
                         pepper: writer.digester().pepper(),
                     };
-                    let event = codec::encode(&event)?;
-                    head.digest = writer.digester().of(&event);
-                    let write = write(current.as_ref(), after.as_ref(), (head.number, event))?;
+                    let frame_of_event = codec::encode(&event)?;
+                    head.digest = writer.digester().of(&frame_of_event);
+                    let mut write = write(current.as_ref(), after.as_ref(), (head.number, frame_of_event))?;
+                    if let (Some(Once { name, request, at }), Some(after)) = (change.once, &after) {
+                        let made = Made { at, request, key: change.id, version: after.version };
+                        write.made = Some((name, codec::encode(&made)?));
+                    }
                     if let Some(old) = &frame {
                         head.sum = head.sum.wrapping_sub(record_hash(old));
                         head.records = head.records.saturating_sub(1);
@@ -216,7 +227,15 @@ impl Inner {
                     if let Some(after) = &after {
                         writer.note_ends(after);
                     }
-                    let after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    let mut after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    // The first use of what can be asked for again is noted, of whatever version it is.
+                    if change.once.is_some_and(|once| once.at != FOREVER) {
+                        await_use(after_rights.as_mut());
+                    }
+                    if matches!(change.action, Action::Repeat { .. }) {
+                        await_use(before_rights.as_mut());
+                    }
+                    happened.push(Happened::new(&event, before_rights.as_ref(), after_rights.as_ref()));
                     let pending = Pending { id: change.id, before: before_rights, after: after_rights };
                     let concerns = [current.as_ref(), after.as_ref()].into_iter().flatten().any(touched::concerns);
                     staged.push(Staged { pending, write, concerns });
@@ -224,7 +243,7 @@ impl Inner {
                 }
             }
         }
-        Ok(Stage { outcomes, staged, head })
+        Ok(Stage { outcomes, happened, staged, head })
     }
 
     /// A secret that goes takes its time of use with it; the record keeps it.
@@ -242,7 +261,7 @@ impl Inner {
     fn take_unused(&self, changes: &[Change], staged: &[Staged]) -> bool {
         let replaces = |change: &Change| match &change.action {
             Action::Rotate { overlap, .. } => *overlap != Overlap::None,
-            Action::Stage { .. } | Action::Promote { .. } => true,
+            Action::Stage { .. } | Action::Promote { .. } | Action::Repeat { .. } => true,
             _ => false,
         };
         if !changes.iter().any(replaces) {
@@ -344,6 +363,13 @@ fn cut_of(action: &Action) -> Option<Cut> {
     Some(cut).filter(|cut| *cut != Cut::default())
 }
 
+/// The newest secret is one whose first use is to be recorded.
+fn await_use(rights: Option<&mut Rights>) {
+    if let Some(newest) = rights.and_then(|rights| rights.secrets.last_mut()) {
+        newest.unused = true;
+    }
+}
+
 /// What is written for one change.
 pub(super) fn write(
     before: Option<&Record>,
@@ -365,6 +391,7 @@ pub(super) fn write(
         imported_in: new.iter().filter(|digest| !old.contains(digest)).copied().collect(),
         imported_out: old.iter().filter(|digest| !new.contains(digest)).copied().collect(),
         event,
+        made: None,
     })
 }
 

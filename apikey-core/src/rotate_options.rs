@@ -1,0 +1,55 @@
+//! How a key is rotated.
+
+use crate::change::Overlap;
+use crate::verified::VerifiedKey;
+
+/// How a key is rotated, for [`KeyStore::rotate_with`](crate::KeyStore::rotate_with).
+///
+/// ```
+/// use apikey_core::{KeyStore, NewKey, Overlap, RotateOptions};
+/// use chrono::TimeDelta;
+///
+/// let store = KeyStore::temporary()?;
+/// let old = store.create(NewKey::for_owner("alice"))?;
+/// let options = RotateOptions::new(Overlap::For(TimeDelta::hours(1)))
+///     .within(&store.verify(old.key.expose_secret())?)
+///     .idempotency_key("9f2c1c3e-rotation-of-may");
+/// let new = store.rotate_with(old.info.id(), &options)?;
+/// assert_eq!(new.info.version(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct RotateOptions {
+    pub(crate) overlap: Overlap,
+    pub(crate) within: Option<VerifiedKey>,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) only_repeat: bool,
+}
+
+impl RotateOptions {
+    /// A rotation with this overlap.
+    pub fn new(overlap: Overlap) -> Self {
+        Self { overlap, within: None, idempotency_key: None, only_repeat: false }
+    }
+
+    /// Caps the rotation, as [`rotate_within`](crate::KeyStore::rotate_within) does.
+    pub fn within(mut self, actor: &VerifiedKey) -> Self {
+        self.within = Some(actor.clone());
+        self
+    }
+
+    /// Makes the rotation one that can be repeated, as [`rotate_once`](crate::KeyStore::rotate_once) says.
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Rotates only if a request with the same idempotency key has rotated the key already and its answer was lost; else
+    /// it is [`Conflict::Overlapping`](crate::Conflict::Overlapping). For callers on a secret that is about to end: they
+    /// may ask again for what they asked for, and not for more.
+    pub fn only_repeat(mut self) -> Self {
+        self.only_repeat = true;
+        self
+    }
+}

@@ -1,0 +1,120 @@
+//! What happened, told to whoever watches: refusals are counted, and changes are logged when they are on disk.
+
+use std::collections::BTreeMap;
+
+use crate::auth_error::AuthError;
+use crate::event;
+use crate::history::EventKind;
+use crate::intern::OWNERS;
+use crate::key_id::KeyId;
+use crate::refusals::{RefusalCounts, Refusals, RefusedKey};
+use crate::rights::Rights;
+use crate::verified::VerifiedKey;
+
+use super::{Inner, KeyStore};
+
+impl KeyStore {
+    /// How often requests were refused since the store was opened, for each key and code.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice"))?;
+    /// store.revoke(created.info.id(), "left")?;
+    /// assert!(store.verify(created.key.expose_secret()).is_err());
+    /// assert!(store.verify("ak_no_key_at_all").is_err());
+    /// let refusals = store.refusals();
+    /// assert_eq!(refusals.unknown["invalid_api_key"], 1);
+    /// assert_eq!(refusals.keys[&created.info.id()]["revoked_api_key"], 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn refusals(&self) -> Refusals {
+        self.inner().refusals.snapshot()
+    }
+
+    /// How often requests with this key's secrets were refused since the store was opened, by code.
+    #[must_use]
+    pub fn refusals_of(&self, id: KeyId) -> BTreeMap<&'static str, u64> {
+        self.inner().refusals.of(id)
+    }
+
+    /// Counts a refusal that was decided outside of the store: no key was presented, or a key that was verified before
+    /// lacks a permission. The guards of this product do so by themselves; what
+    /// [`verify`](Self::verify), [`authorize`](Self::authorize) and [`check`](Self::check) refuse is counted already.
+    pub fn note_refusal(&self, error: &AuthError, key: Option<&VerifiedKey>) {
+        let key = key.filter(|key| self.has_verified(key));
+        let key = key.map(|key| RefusedKey { id: key.id().as_u128(), owner: key.owner });
+        self.inner().count_refusal(error, key);
+    }
+}
+
+impl Inner {
+    /// Counts a refusal. What is invalid is no key's; all else was told to who holds a key's secret.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refused(&self, token: &str, error: &AuthError) {
+        let key = match error {
+            AuthError::Invalid | AuthError::Unavailable => None,
+            // Of an address that has used up its budget nothing is looked at.
+            AuthError::RateLimited { limit: None, .. } => None,
+            _ => {
+                self.find(token.as_bytes()).map(|(matched, id)| RefusedKey { id: id.as_u128(), owner: matched.owner() })
+            }
+        };
+        self.count_refusal(error, key);
+    }
+
+    /// Whether this is the token of one of the store's keys, good or not.
+    pub(super) fn owns(&self, token: &str) -> bool {
+        self.find(token.as_bytes()).is_some()
+    }
+
+    fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>) {
+        self.meter.refused(error.code());
+        self.refusals.count(key, error);
+    }
+
+    pub(super) fn refusal_counts(&self) -> &RefusalCounts {
+        &self.refusals
+    }
+
+    /// Tells of changes that are in force.
+    pub(super) fn tell(&self, happened: &[Happened], actor: Option<&str>) {
+        for one in happened {
+            self.meter.changed(one.kind);
+            if one.gone {
+                self.refusals.forget(one.key);
+            }
+            let (key, owner) = (KeyId::from_u128(one.key), one.owner.map(|owner| OWNERS.text(owner)));
+            let Happened { kind, number, .. } = *one;
+            tracing::info!(
+                name: "apikey.changed", target: "apikey", kind, %key, owner, actor, number, "API key changed: {kind}"
+            );
+        }
+    }
+}
+
+/// A change that was written.
+pub(super) struct Happened {
+    number: u64,
+    key: u128,
+    /// Number in [`OWNERS`].
+    owner: Option<u32>,
+    kind: &'static str,
+    /// Whether the record was deleted.
+    gone: bool,
+}
+
+impl Happened {
+    pub(super) fn new(event: &event::Event, before: Option<&Rights>, after: Option<&Rights>) -> Self {
+        Self {
+            number: event.number,
+            key: event.key,
+            owner: after.or(before).map(|rights| rights.owner),
+            kind: EventKind::new(event.kind.clone()).name(),
+            gone: after.is_none(),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Changes under an idempotency key: what an earlier request with the same one has made.
+
+use crate::change::{Action, Overlap};
+use crate::error::{Conflict, StoreError};
+use crate::idempotency::{Made, Once};
+use crate::key_id::KeyId;
+use crate::new_key::CreatedKey;
+use crate::record::{SecretEnd, SecretForm, StoredSecret};
+use crate::rights::Rights;
+use crate::rotate_options::RotateOptions;
+use crate::token::{self, ApiKey, Secret};
+use crate::verified::VerifiedKey;
+
+use super::disk::Disk;
+use super::writer::Writer;
+use super::{Inner, KeyStore};
+
+impl KeyStore {
+    /// Rotates a key so that the request can be repeated: a caller that got no answer asks again with the same
+    /// idempotency key (1 to 255 bytes, no control characters, chosen by the caller for this one rotation).
+    ///
+    /// No secret can be told twice. So within 24 hours, a repeat with the same id and overlap
+    ///
+    /// - gives the key another new secret in place of the one that the first request made, if nobody has used that;
+    /// - is [`Conflict::Repeated`] if somebody has, or the key was rotated again since.
+    ///
+    /// Any other request under the same idempotency key is [`Conflict::OtherRequest`]. Only the SHA-256 of an
+    /// idempotency key is stored, and no backup has it. As with every rotation, the secret that was in use goes on for
+    /// the overlap.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey, Overlap};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let id = store.create(NewKey::for_owner("alice"))?.info.id();
+    /// let lost = store.rotate_once(id, Overlap::UntilFirstUse, "may-2031")?; // and no answer came
+    /// let new = store.rotate_once(id, Overlap::UntilFirstUse, "may-2031")?;
+    /// assert!(store.verify(lost.key.expose_secret()).is_err());
+    /// assert!(store.verify(new.key.expose_secret()).is_ok());
+    /// assert!(store.rotate_once(id, Overlap::UntilFirstUse, "may-2031").is_err()); // it has arrived
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`rotate`](Self::rotate), the two conflicts, and [`StoreError::Invalid`] for an idempotency key out of
+    /// bounds.
+    pub fn rotate_once(
+        &self,
+        id: KeyId,
+        overlap: Overlap,
+        idempotency_key: impl Into<String>,
+    ) -> Result<CreatedKey, StoreError> {
+        self.rotate_with(id, &RotateOptions::new(overlap).idempotency_key(idempotency_key))
+    }
+
+    /// Rotates a key as the options say: capped by another key, so that it can be repeated, or both.
+    ///
+    /// # Errors
+    /// Those of [`rotate_within`](Self::rotate_within) and [`rotate_once`](Self::rotate_once).
+    pub fn rotate_with(&self, id: KeyId, options: &RotateOptions) -> Result<CreatedKey, StoreError> {
+        let RotateOptions { overlap, within, idempotency_key, only_repeat } = options;
+        let once = idempotency_key.as_ref().map(|key| Once::rotate(key, id.as_u128(), *overlap)).transpose()?;
+        let mut token = None;
+        let outcomes = self.change(|writer, disk| {
+            let inner = self.inner();
+            if let Some(actor) = within {
+                let held = disk.record(id.as_u128())?.map(|(record, _)| record.permissions).unwrap_or_default();
+                inner.cap(actor, disk, &held)?;
+            }
+            let earlier = once.map(|once| inner.made_by(&once, disk)).transpose()?.flatten();
+            if *only_repeat && earlier.is_none() {
+                let until = within.as_ref().and_then(VerifiedKey::superseded_until);
+                return Err(StoreError::Conflict(Conflict::Overlapping { until }));
+            }
+            let (key, secret) = inner.new_secret(id, writer)?;
+            token = Some(key);
+            let overlap = *overlap;
+            let mut change = inner.change_of(
+                id.as_u128(),
+                match earlier {
+                    None => Action::Rotate { secret, overlap },
+                    Some(_) => Action::Repeat { secret, overlap },
+                },
+            );
+            change.once = once.map(|once| Once { at: earlier.map_or(change.at, |made| made.at), ..once });
+            Ok(vec![change])
+        })?;
+        let after = outcomes.into_iter().find_map(|outcome| outcome.after);
+        let (Some(key), Some(after)) = (token, after) else { return Err(StoreError::NotFound(id)) };
+        Ok(CreatedKey { key, info: self.inner().info_of(after)? })
+    }
+}
+
+impl Inner {
+    /// A secret of the store's own form; its version is set when it is applied.
+    pub(super) fn new_secret(&self, id: KeyId, writer: &Writer) -> Result<(ApiKey, StoredSecret), StoreError> {
+        let body = Secret::generate()?.body(id);
+        let digester = writer.digester();
+        let prefix = self.prefix().to_owned();
+        let token = token::format(&prefix, &body);
+        let secret = StoredSecret {
+            version: 0,
+            digest: digester.own(&body),
+            pepper: digester.pepper(),
+            form: SecretForm::Own { prefix },
+            created_at: self.time.now_ms(),
+            end: SecretEnd::Never,
+            used: false,
+        };
+        Ok((token, secret))
+    }
+
+    /// What the same request has made before, if nobody has used it yet.
+    ///
+    /// # Errors
+    /// Somebody has, or it was another request.
+    pub(super) fn made_by(&self, once: &Once, disk: &Disk) -> Result<Option<Made>, StoreError> {
+        let Some(made) = disk.made(&once.name)?.filter(|made| made.holds(self.time.now_ms())) else {
+            return Ok(None);
+        };
+        if made.request != once.request {
+            return Err(StoreError::Conflict(Conflict::OtherRequest));
+        }
+        let repeated = StoreError::Conflict(Conflict::Repeated { id: KeyId::from_u128(made.key) });
+        let Some((record, _)) = disk.record(made.key)? else { return Err(repeated) };
+        let rights = Rights::of(&record).map_err(std::io::Error::from)?;
+        let newest = record.secrets.last().zip(rights.secrets.last());
+        let unused = newest.is_some_and(|(secret, right)| {
+            secret.version == made.version && !secret.used && !self.index.is_used(rights.id, right)
+        });
+        if unused { Ok(Some(made)) } else { Err(repeated) }
+    }
+
+    /// Forgets requests that are too old to be repeated.
+    pub(super) fn forget_made(&self) {
+        let forget = || {
+            let disk = self.disk()?;
+            disk.as_ref().ok_or(StoreError::Closed)?.forget_made(|made| !made.holds(self.time.now_ms()))
+        };
+        if let Err(error) = forget() {
+            tracing::warn!(%error, "idempotency keys that are over are not deleted");
+        }
+    }
+}
