@@ -3,7 +3,7 @@
 //! None has a panic in it: a session would tell it as a fault.
 #![no_main]
 
-use std::cell::RefCell;
+use std::sync::Mutex;
 
 use apikey_core::admin::{Answer, PROTOCOL, Session};
 use apikey_core::{KeyStore, fuzzing};
@@ -12,19 +12,18 @@ use libfuzzer_sys::fuzz_target;
 /// Messages of one store: what they make of it must not fill the memory.
 const MOST: usize = 20_000;
 
-thread_local! {
-    static STORE: RefCell<(usize, Option<KeyStore>)> = const { RefCell::new((0, None)) };
-}
+/// With how many messages it was asked. Never dropped: no destructor of a thread's own may close a store.
+static STORE: Mutex<(usize, Option<KeyStore>)> = Mutex::new((0, None));
 
 fuzz_target!(|data: &[u8]| {
-    let store = STORE.with_borrow_mut(|(asked, store)| {
-        if *asked > MOST {
-            (*asked, *store) = (0, None);
-        }
-        *asked += data.len() / 8 + 1;
-        store.get_or_insert_with(|| KeyStore::temporary().expect("there is room")).clone()
-    });
-    let mut session = Session::new(store);
+    let mut held = STORE.lock().expect("no input panicked before this one");
+    let (asked, store) = &mut *held;
+    if *asked > MOST {
+        (*asked, *store) = (0, None);
+    }
+    *asked += data.len() / 8 + 1;
+    let store = store.get_or_insert_with(|| KeyStore::temporary().expect("there is room"));
+    let mut session = Session::new(store.clone());
     // As it is, with a head of its own.
     ask(&mut session, data);
     for line in data.split(|byte| *byte == b'\n') {
