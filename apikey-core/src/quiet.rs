@@ -21,23 +21,24 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     HOOK.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let kept = KEPT.with_borrow_mut(|kept| match kept {
+            let kept = KEPT.try_with(|kept| match &mut *kept.borrow_mut() {
                 Some(message) => {
                     *message = info.to_string();
                     true
                 }
                 None => false,
             });
-            if !kept {
+            if !kept.unwrap_or(false) {
                 before(info);
             }
         }));
     });
-    // One within another leaves the outer quiet.
-    let outer = KEPT.replace(Some(String::new()));
+    // One within another leaves the outer quiet. A store that is kept in a thread's local and dropped at the thread's end
+    // comes here when this local may be gone; then a panic is caught, and heard.
+    let outer = KEPT.try_with(|kept| kept.replace(Some(String::new())));
     let result = catch_unwind(AssertUnwindSafe(work));
-    let message = KEPT.replace(outer).unwrap_or_default();
-    result.map_err(|_| message)
+    let message = outer.and_then(|outer| KEPT.try_with(|kept| kept.replace(outer)));
+    result.map_err(|_| message.ok().flatten().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -50,6 +51,27 @@ mod tests {
         let message = quietly(|| panic!("the {} broke", "log")).unwrap_err();
         assert!(message.contains("the log broke"), "{message}");
         assert_eq!(quietly(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn at_the_end_of_a_thread_there_is_no_message() {
+        struct AtTheEnd;
+
+        impl Drop for AtTheEnd {
+            fn drop(&mut self) {
+                assert_eq!(quietly(|| 7), Ok(7));
+            }
+        }
+
+        thread_local! {
+            static LAST: AtTheEnd = const { AtTheEnd };
+        }
+        let thread = std::thread::spawn(|| {
+            // What is used first goes last.
+            LAST.with(|_| ());
+            quietly(|| ())
+        });
+        assert_eq!(thread.join().unwrap(), Ok(()));
     }
 
     #[test]
