@@ -1,0 +1,130 @@
+//! Keys that come and go, against a map, and beside readers.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::intern::OWNERS;
+use crate::token::{Prefixes, Secret};
+
+struct Key {
+    rights: Rights,
+    token: String,
+}
+
+fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
+    let body = Secret::from_text(b"0123456789ABCDEFGHIJKLMNOPQRSTUV").body(KeyId::from_u128(id));
+    let secret = SecretRights {
+        digest: Digester::plain().own(&body),
+        pepper: 0,
+        imported: None,
+        version: 1,
+        end: SecretEnd::Never,
+        unused: false,
+        ends: None,
+    };
+    let rights = Rights {
+        id,
+        owner: OWNERS.number(owner).unwrap(),
+        grants: GRANTS.number("").unwrap(),
+        revoked: false,
+        disabled: false,
+        expires_at: None,
+        not_before,
+        limit: None,
+        networks: network::ANYWHERE,
+        secrets: vec![secret],
+    };
+    Key { rights, token: token::format("ak", &body).expose_secret().to_owned() }
+}
+
+fn index() -> Index {
+    Index::new(0, 0, vec![Digester::plain()], true)
+}
+
+/// The owner's number, if the token is good.
+fn verify(index: &Index, prefixes: &Prefixes, token: &str, now: i64) -> Option<u32> {
+    let matched = index.find_own(prefixes.parse(token.as_bytes()).unwrap())?;
+    index.judge(&matched, now, None).ok()?;
+    Some(matched.found.standing.owner)
+}
+
+proptest! {
+    /// A table of 64 lines, so that clusters are long and go round its end; against a map.
+    #[test]
+    fn keys_come_and_go(steps in proptest::collection::vec((0u128..60, any::<bool>(), any::<bool>()), 1..400)) {
+        let prefixes = Prefixes::new("ak".into(), []);
+        let (index, mut held) = (index(), HashMap::new());
+        for (id, there, later) in steps {
+            match (there, held.remove(&id)) {
+                (false, Some(old)) => index.settle(Some(&old), None),
+                (true, None) => {
+                    let new = key(id, "owner", later.then_some(1000));
+                    index.settle(None, Some(&new.rights));
+                    held.insert(id, new.rights);
+                }
+                (_, old) => held.extend(old.map(|old| (id, old))),
+            }
+            prop_assert!(index.table().is_in_order());
+        }
+        let live = index.table().lines().iter().filter(|line| line.entry().is_some()).count();
+        let filled = index.table().lines().iter().filter(|line| line.control() & control::OCCUPIED != 0).count();
+        prop_assert_eq!((live, filled), (held.len(), held.len()));
+        for id in 0..60 {
+            let token = key(id, "owner", None).token;
+            let waits = held.get(&id).map(|rights| rights.not_before.is_some());
+            prop_assert_eq!(verify(&index, &prefixes, &token, 999).is_some(), waits == Some(false), "{}", id);
+            prop_assert_eq!(verify(&index, &prefixes, &token, 1000).is_some(), waits.is_some(), "{}", id);
+        }
+    }
+}
+
+#[test]
+fn a_key_that_stays_is_found_while_others_come_and_go() {
+    let (index, prefixes) = (index(), Prefixes::new("ak".into(), []));
+    // Enough to fill most of 64 lines, so that what goes makes others move.
+    let stay: Vec<Key> = (0..24).map(|id| key(id, &format!("owner {id}"), (id % 3 == 0).then_some(1))).collect();
+    let come: Vec<Key> = (100..120).map(|id| key(id, "passing", (id % 2 == 0).then_some(2))).collect();
+    stay.iter().for_each(|key| index.settle(None, Some(&key.rights)));
+    let (ended, seen) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    for key in &stay {
+                        assert_eq!(verify(&index, &prefixes, &key.token, 5000), Some(key.rights.owner));
+                    }
+                    for key in &come {
+                        let owner = verify(&index, &prefixes, &key.token, 5000);
+                        assert!(owner.is_none_or(|owner| owner == key.rights.owner));
+                        seen.fetch_add(u64::from(owner.is_some()), Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        for round in 0..4000 {
+            let keys = || come.iter().cycle().skip(round % 7).take(come.len());
+            keys().for_each(|key| index.settle(None, Some(&key.rights)));
+            keys().for_each(|key| index.settle(Some(&key.rights), None));
+            // What has been taken out when a look-up begins is not found.
+            assert!(come.iter().all(|key| verify(&index, &prefixes, &key.token, 5000).is_none()));
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    assert!(seen.load(Ordering::Relaxed) > 0);
+    assert_eq!(index.current.load(Ordering::Relaxed), 0, "the table never had to grow");
+}
+
+#[test]
+fn extras_are_used_again() {
+    let index = index();
+    let keys: Vec<Key> = (0..10).map(|id| key(id, "owner", Some(1))).collect();
+    for _ in 0..100 {
+        keys.iter().for_each(|key| index.settle(None, Some(&key.rights)));
+        keys.iter().for_each(|key| index.settle(Some(&key.rights), None));
+    }
+    assert!(index.extras.read(9).is_some() && index.extras.read(10).is_none());
+}

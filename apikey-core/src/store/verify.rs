@@ -1,0 +1,208 @@
+//! Verification: a token, and what becomes of it. Reads memory only.
+
+use std::net::IpAddr;
+use std::sync::PoisonError;
+
+use crate::attempt::Attempt;
+use crate::auth_error::AuthError;
+use crate::index::Match;
+use crate::key_id::KeyId;
+use crate::limit::LimitStatus;
+use crate::requirement::Requirement;
+use crate::token;
+use crate::verified::{IdForm, VerifiedKey};
+
+use super::{FirstUse, Inner, KeyStore};
+
+impl KeyStore {
+    /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.
+    /// A key that names networks is refused here: its caller's address comes with [`check`](Self::check).
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended; the key's state (revoked, disabled,
+    /// expired, not yet valid), its networks and its limit only to who holds its secret; [`AuthError::Unavailable`] after
+    /// [`close`](Self::close).
+    pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
+        self.inner().verify(token, None, None)
+    }
+
+    /// Verifies a token, and holds the key against a requirement.
+    ///
+    /// # Errors
+    /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
+    pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
+        self.inner().verify(token, Some(requirement), None)
+    }
+
+    /// The whole question: token, address and requirement.
+    ///
+    /// # Errors
+    /// Those of [`authorize`](Self::authorize), and [`AuthError::RateLimited`] by
+    /// [`failed_attempts`](KeyStoreBuilder::failed_attempts).
+    pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
+        let inner = self.inner();
+        let watched = inner.failed_attempts.as_ref().zip(attempt.peer);
+        if let Some((budget, peer)) = watched
+            && let Err(retry_after) = budget.admit(peer, inner.time.now_ms())
+        {
+            return Err(inner.refused(attempt.token, AuthError::RateLimited { retry_after, limit: None }));
+        }
+        let answer = inner.verify(attempt.token, attempt.requirement, attempt.peer.as_ref());
+        if let (Some((budget, peer)), Err(AuthError::Invalid)) = (watched, &answer) {
+            budget.note(peer, inner.time.now_ms());
+        }
+        answer
+    }
+
+    /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
+    /// the request began, such as a WebSocket, a stream or a job. It does not count against the key's limit, and does not
+    /// look at networks: no address is known here.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify). A key that another store has verified is [`AuthError::Invalid`].
+    pub fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
+        self.inner().recheck(key)
+    }
+
+    /// Where a verified key stands with its limit; `None` if it has none. Nothing is counted.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    /// use chrono::TimeDelta;
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").limit(10, TimeDelta::minutes(1)))?;
+    /// let verified = store.verify(created.key.expose_secret())?;
+    /// assert_eq!(store.limit_status(&verified).map(|status| status.remaining()), Some(9));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn limit_status(&self, key: &VerifiedKey) -> Option<LimitStatus> {
+        let inner = self.inner();
+        self.has_verified(key).then(|| inner.index.limit_status(key, || inner.time.now_ms())).flatten()
+    }
+
+    /// Whose secret this is, whatever the key's state: `None` for a token that is malformed, unknown, or a wrong or ended
+    /// secret. It lets nobody in: it is for who has found a token, and wants the key [revoked](Self::revoke).
+    #[must_use]
+    pub fn identify(&self, token: &str) -> Option<KeyId> {
+        self.inner().identify(token.as_bytes())
+    }
+
+    /// Whether this very store, through any of its handles, has verified the key.
+    #[must_use]
+    pub fn has_verified(&self, key: &VerifiedKey) -> bool {
+        self.inner().store == key.store
+    }
+}
+
+impl Inner {
+    #[inline]
+    pub(super) fn verify(
+        &self,
+        token: &str,
+        requirement: Option<&Requirement>,
+        peer: Option<&IpAddr>,
+    ) -> Result<VerifiedKey, AuthError> {
+        let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
+            return self.verify_imported(token, requirement, peer);
+        };
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.refused(token, AuthError::Invalid)) };
+        self.conclude(token, &matched, requirement, peer, || IdForm::Written(*token::id_chars(token::body(tail))))
+    }
+
+    fn verify_imported(
+        &self,
+        token: &str,
+        requirement: Option<&Requirement>,
+        peer: Option<&IpAddr>,
+    ) -> Result<VerifiedKey, AuthError> {
+        if !self.index.may_be_imported(token.as_bytes()) {
+            return Err(self.refused(token, AuthError::Invalid));
+        }
+        let Some((matched, id)) = self.index.find_imported(token.as_bytes()) else {
+            return Err(self.refused(token, AuthError::Invalid));
+        };
+        self.conclude(token, &matched, requirement, peer, || IdForm::known(id))
+    }
+
+    /// What follows when a secret has matched. The proof is made last, in the place where the caller wants it: to copy it
+    /// about costs more than to find the key.
+    #[inline]
+    fn conclude(
+        &self,
+        token: &str,
+        matched: &Match<'_>,
+        requirement: Option<&Requirement>,
+        peer: Option<&IpAddr>,
+        id: impl Fn() -> IdForm,
+    ) -> Result<VerifiedKey, AuthError> {
+        if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer) {
+            return Err(self.refused(token, error));
+        }
+        if matched.is_first_use() && !self.first_use(&self.index.proof(matched, id())) {
+            return Err(self.refused(token, AuthError::Invalid));
+        }
+        if let Some(requirement) = requirement
+            && !requirement.met_by(matched.grants())
+        {
+            return Err(self.refused(token, requirement.not_met()));
+        }
+        self.meter.verified();
+        Ok(self.index.proof(matched, id()))
+    }
+
+    pub(super) fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
+        if key.store != self.store {
+            return Err(AuthError::Invalid);
+        }
+        self.index.recheck(key, self.time.now_ms()).map_err(|error| self.told(error))
+    }
+
+    fn identify(&self, token: &[u8]) -> Option<KeyId> {
+        let (matched, id) = self.find(token)?;
+        let ended = self.index.state_of(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
+        (!ended).then_some(id)
+    }
+
+    /// The key that has this secret, also one that has ended and is not erased yet.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn find(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
+        match self.prefixes.parse(token) {
+            Some(tail) => {
+                let id = IdForm::Written(*token::id_chars(token::body(tail)));
+                self.index.find_own(tail).map(|matched| (matched, id.key_id()))
+            }
+            None if self.index.may_be_imported(token) => self.index.find_imported(token),
+            None => None,
+        }
+    }
+
+    /// A closed store knows no key; that is not the caller's fault.
+    pub(super) fn told(&self, error: AuthError) -> AuthError {
+        if error == AuthError::Invalid && self.index.is_closed() { AuthError::Unavailable } else { error }
+    }
+
+    /// A successor is used for the first time: in force at once, written down within a second. `false` if it has ended
+    /// meanwhile.
+    #[cold]
+    fn first_use(&self, key: &VerifiedKey) -> bool {
+        if self.index.promote(key) {
+            let first = FirstUse { id: key.id().as_u128(), version: key.version };
+            self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
+            self.bell.ring();
+            return true;
+        }
+        // Somebody else was first; or it was replaced in this very moment, since nobody had used it.
+        self.recheck(key).is_ok()
+    }
+
+    pub(super) fn take_first_uses(&self) -> Vec<FirstUse> {
+        std::mem::take(&mut *self.first_uses.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn put_back_first_use(&self, first: FirstUse) {
+        self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
+    }
+}
