@@ -241,13 +241,15 @@ fn rotate(
     if let (Some(end), Some(newest)) = (end, live.last_mut()) {
         // In a restored store the newest may be one that has an end already; it is not put off.
         newest.end = match (newest.end, end) {
-            (_, end) if overlapping => end,
+            // The same request once more puts nothing off.
+            (_, end) if overlapping && !replace => end,
             (SecretEnd::At(held), SecretEnd::At(end)) => SecretEnd::At(held.min(end)),
             (held @ SecretEnd::At(_), _) => held,
             (_, end) => end,
         };
     }
     let version = next_version(record)?;
+    let end = end.map(|end| live.last().map_or(end, |older| older.end));
     live.push(StoredSecret { version, ..secret.clone() });
     let after = Record { version, secrets: live, ..record.clone() };
     Ok(Applied::changed(after, EventKind::Rotated { version, ends: end }))

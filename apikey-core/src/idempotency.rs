@@ -84,6 +84,14 @@ impl Once {
             Expires::At(end) => parts.text("at").number(end.timestamp_millis().into()),
         };
         parts.optional(new.within.as_ref().map(|actor| actor.id().to_string()).as_deref());
+        parts.optional(new.limit.map(|(count, per)| format!("{count} per {}", per.num_milliseconds())).as_deref());
+        let networks = new.networks.as_ref().map(|networks| {
+            let mut networks: Vec<&str> = networks.iter().map(String::as_str).collect();
+            networks.sort_unstable();
+            networks.join(" ")
+        });
+        parts.optional(networks.as_deref());
+        parts.optional(new.rotation.map(|policy| format!("{policy:?}")).as_deref());
         Self::new(idempotency_key, parts)
     }
 
@@ -175,6 +183,12 @@ mod tests {
             key().expires_in(chrono::TimeDelta::milliseconds(5)),
             key().expires_at(crate::time::from_ms(5)),
             key().not_before(crate::time::from_ms(5)),
+            key().limit(5, chrono::TimeDelta::milliseconds(5)),
+            key().limit(5, chrono::TimeDelta::milliseconds(6)),
+            key().networks(["10.0.0.0/8"]),
+            key().networks(["10.0.0.0/8", "::1"]),
+            key().rotation(crate::RotationPolicy::every(chrono::TimeDelta::days(5))),
+            key().no_rotation(),
         ];
         let once = |new: &NewKey| Once::create("k", new, &new.permissions).unwrap();
         let mut seen: Vec<Digest> = requests.iter().map(|new| once(new).request).collect();
@@ -186,6 +200,8 @@ mod tests {
         }
         // The same set in another order is the same request.
         let [one, other] = [["a:b", "c:d"], ["c:d", "a:b"]].map(|grants| once(&key().permissions(grants)));
+        assert_eq!(one, other);
+        let [one, other] = [["::1", "10.0.0.0/8"], ["10.0.0.0/8", "::1"]].map(|nets| once(&key().networks(nets)));
         assert_eq!(one, other);
         assert_ne!(Once::create("other", &key(), &[]).unwrap().name, one.name);
     }

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use crate::change::Overlap;
 use crate::error::StoreError;
 use crate::record::Record;
 use crate::time::from_ms;
@@ -31,6 +32,24 @@ impl Lifetime {
             Some(end) if end <= newest.saturating_add(most) => Ok(()),
             Some(end) => refused("expires_at", from_ms(end).to_string()),
             None => refused("expires_at", "none".into()),
+        }
+    }
+
+    /// Holds a rotation by hand against the bound: the secret that goes on for a time must not outlive it. A key without a
+    /// policy has an end of its own within the bound.
+    pub(crate) fn check_overlap(self, record: &Record, overlap: Overlap, now: i64) -> Result<(), StoreError> {
+        let (Some(most), Some(_)) = (self.0, &record.policy) else { return Ok(()) };
+        let most_span = TimeDelta::try_milliseconds(most).unwrap_or(TimeDelta::MAX);
+        let refused = |value| Err(StoreError::TooLong { field: "overlap", value, most: most_span });
+        let current = record.live(now).rfind(|secret| !secret.is_pending());
+        match (overlap, current) {
+            (Overlap::UntilFirstUse, Some(_)) => refused("UntilFirstUse".to_owned()),
+            (Overlap::For(span), Some(current)) => {
+                let life = now.saturating_sub(current.created_at).saturating_add(span.num_milliseconds());
+                let life_span = TimeDelta::try_milliseconds(life).unwrap_or(TimeDelta::MAX);
+                if life > most { refused(format!("{life_span} of life for the secret before")) } else { Ok(()) }
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -228,6 +228,9 @@ impl From<Refused> for Answer {
             StoreError::Invalid { field: "idempotency_key", .. } => {
                 ("invalid_idempotency_key", "An idempotency key has 1 to 128 bytes without control characters")
             }
+            StoreError::TooLong { .. } => {
+                ("overlap_too_long", "The service bounds the life of each secret, and the old one would outlive it")
+            }
             StoreError::Exceeds(_) => ("forbidden", "The key may not do this"),
             _ => {
                 tracing::error!(%error, "a caller's change of its own key failed");

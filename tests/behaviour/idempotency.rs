@@ -267,3 +267,29 @@ fn a_restored_store_does_not_know_what_was_asked() {
     assert_ne!(second.info.id(), first);
     assert_eq!(all(&store, &KeyFilter::default()).len(), 2);
 }
+
+#[test]
+fn a_repeat_puts_no_end_off() {
+    let (store, clock) = clocked();
+    let old = store.create(alice()).unwrap();
+    let (id, overlap) = (old.info.id(), Overlap::For(hours(1)));
+    store.rotate_once(id, overlap, "again").unwrap();
+    for _ in 0..3 {
+        clock.advance(hours(1) - ms(60_000) * 45);
+        store.rotate_once(id, overlap, "again").unwrap();
+    }
+    assert_eq!(code(&store, token(&old)), "ok");
+    clock.advance(ms(60_000) * 15);
+    assert_eq!(code(&store, token(&old)), "invalid_api_key");
+}
+
+#[test]
+fn a_secret_that_was_given_an_end_since_it_was_verified_gets_no_successor() {
+    let (store, _) = clocked();
+    let old = store.create(alice()).unwrap();
+    let waits = store.verify(token(&old)).unwrap();
+    let new = store.rotate(old.info.id(), Overlap::For(hours(1))).unwrap();
+    let options = RotateOptions::new(Overlap::UntilFirstUse).within(&waits);
+    assert!(matches!(conflict(store.rotate_with(old.info.id(), &options)), Conflict::Overlapping { .. }));
+    assert_eq!(code(&store, token(&new)), "ok");
+}

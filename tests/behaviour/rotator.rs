@@ -616,7 +616,14 @@ fn a_store_can_forbid_secrets_that_live_too_long() {
     assert!(update(KeyUpdate::new().no_rotation().expires_at(start() + hours(1))).is_ok());
     // Rotation by hand moves no end, and gives the new secret a life of its own to be extended to.
     clock.advance(hours(10));
-    store.rotate(rotating.info.id(), Overlap::None).unwrap();
+    let by_hand = |overlap| store.rotate(rotating.info.id(), overlap);
+    by_hand(Overlap::None).unwrap();
+    // Nor does the secret before live longer than that.
+    for overlap in [Overlap::UntilFirstUse, Overlap::For(most + ms(1))] {
+        let error = by_hand(overlap).unwrap_err();
+        assert!(matches!(error, StoreError::TooLong { field: "overlap", .. }), "{error}");
+    }
+    by_hand(Overlap::For(most)).unwrap();
     // Imports.
     let mut lines = Vec::new();
     let other = KeyStore::builder().clock(clock.clone()).temporary().unwrap();

@@ -63,12 +63,22 @@ impl KeyStore {
         let mut token = None;
         let outcomes = self.change(|writer, disk| {
             let inner = self.inner();
+            let record = disk.record(id.as_u128())?.map(|(record, _)| record);
             if let Some(actor) = within {
-                let held = disk.record(id.as_u128())?.map(|(record, _)| record.permissions).unwrap_or_default();
-                inner.cap(actor, disk, &held)?;
+                inner.cap(actor, disk, record.as_ref().map_or(&[], |record| &record.permissions))?;
             }
+            if let Some(record) = &record {
+                inner.lifetime.check_overlap(record, *overlap, inner.time.now_ms())?;
+            }
+            // The caller's secret may have been given an end since it was verified.
+            let is_ending = |actor: &VerifiedKey| {
+                let mut secrets = record.iter().flat_map(|record| &record.secrets);
+                let is_its = |secret: &StoredSecret| secret.version == actor.secret_version();
+                actor.id() == id && secrets.any(|secret| is_its(secret) && matches!(secret.end, SecretEnd::At(_)))
+            };
+            let only_repeat = *only_repeat || within.as_ref().is_some_and(is_ending);
             let earlier = once.map(|once| inner.made_by(&once, disk)).transpose()?.flatten();
-            if *only_repeat && earlier.is_none() {
+            if only_repeat && earlier.is_none() {
                 let until = within.as_ref().and_then(VerifiedKey::superseded_until);
                 return Err(StoreError::Conflict(Conflict::Overlapping { until }));
             }
