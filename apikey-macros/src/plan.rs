@@ -137,7 +137,16 @@ fn extract(args: &Args, function: &mut Function, switches: Switches, errors: &mu
 const CLIPPY_LIMIT: usize = 7;
 
 fn no_source(sig: &Signature) -> String {
-    let example = sig.inputs.iter().find_map(plain_name).map_or_else(|| "req".to_owned(), Ident::to_string);
+    // A key is not what carries the key.
+    let (keys, others): (Vec<&FnArg>, Vec<&FnArg>) = sig.inputs.iter().partition(|param| key_kind(param).is_some());
+    let example = others.into_iter().find_map(plain_name).map_or_else(|| "req".to_owned(), Ident::to_string);
+    if !keys.is_empty() {
+        return format!(
+            "where does the API key come from? A handler with `VerifiedKey` needs the feature of its web framework: \
+             `apikey = {{ features = [\"axum\"] }}`; elsewhere name the parameter that carries the request, as in \
+             `request = {example}`"
+        );
+    }
     format!(
         "where does the API key come from? Name the parameter that carries the request, as in `request = {example}`, \
          or enable the feature of a web framework: `apikey = {{ features = [\"axum\"] }}`"

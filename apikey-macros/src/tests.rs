@@ -171,6 +171,17 @@ fn one_mistake_is_one_error_and_the_function_stays() {
 }
 
 #[test]
+fn a_key_is_not_taken_for_what_carries_it() {
+    let item = quote!(
+        async fn orders(key: VerifiedKey, body: Body) -> String {}
+    );
+    let (errors, _) = split(&expand(NO_FRAMEWORK, quote!(perm = "orders:read"), item));
+    let [error] = &errors[..] else { panic!("{errors:?}") };
+    assert!(error.contains("needs the feature of its web framework: `apikey = { features = [\"axum\"] }`"), "{error}");
+    assert!(error.ends_with("as in `request = body`"), "{error}");
+}
+
+#[test]
 fn without_a_framework_the_source_must_be_named() {
     let item = quote!(
         fn run(_: u8, headers: &HeaderMap) -> Result<(), E> {

@@ -176,7 +176,9 @@ impl KeyStoreBuilder {
     /// this time from the making of its newest secret, or a rotation policy whose `every` and overlap lie within it
     /// together: the policy binds each secret, and rotation never moves the key's own end. A key that breaks this is
     /// refused with [`StoreError::TooLong`](crate::StoreError::TooLong) where it is created or imported, and where an
-    /// update sets its end or its policy. Keys that were there before stay as they are.
+    /// update sets its end or its policy. So is a rotation by hand of a key with a policy, if its overlap would let the
+    /// secret before live longer, or has no end ([`UntilFirstUse`](crate::Overlap::UntilFirstUse)). Keys that were there
+    /// before stay as they are.
     ///
     /// ```
     /// use apikey_core::{KeyStore, NewKey};

@@ -15,7 +15,8 @@ use crate::verified::{IdForm, VerifiedKey};
 use super::{FirstUse, Inner, KeyStore};
 
 impl KeyStore {
-    /// Who presents this token. Nothing is trimmed, nothing is written but the second of use, and nobody is waited for.
+    /// Who presents this token. Nothing is trimmed, nothing is written but the second of use (and the
+    /// count against the key's limit), and nobody is waited for.
     /// A key that names networks is refused here: its caller's address comes with [`check`](Self::check).
     ///
     /// # Errors
