@@ -27,6 +27,11 @@ pub mod warp;
 #[doc = include_str!("../docs/rotation.md")]
 struct RotationGuide;
 
+/// Runs the example of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/self-service.md")]
+struct SelfServiceGuide;
+
 #[path = "private.rs"]
 #[doc(hidden)]
 pub mod __private;
