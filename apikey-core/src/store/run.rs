@@ -5,6 +5,7 @@
 //! its key, and no more.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
@@ -40,6 +41,8 @@ pub(super) struct Worker {
     pub(super) on_warning: Option<OnWarning>,
     pub(super) watch: Arc<Watch>,
     pub(super) plan: Mutex<Option<Plan>>,
+    /// Set when the store is being closed, which waits for one delivery and not for all that are due.
+    pub(super) ending: Arc<AtomicBool>,
 }
 
 /// What is to be done when.
@@ -80,7 +83,7 @@ impl Worker {
         self.end_overlaps(plan, now, &mut report)?;
         let due: Vec<(i64, u128)> = plan.times.range(..=(now, u128::MAX)).copied().collect();
         for entry in due {
-            if self.watch.is_ended() {
+            if self.watch.is_ended() || self.ending.load(Ordering::Relaxed) {
                 break;
             }
             // It stays in the list until it is done: after an error the next run has it again.
