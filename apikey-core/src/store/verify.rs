@@ -125,14 +125,16 @@ impl Inner {
         refused: impl Fn(AuthError) -> AuthError,
         answer: impl FnOnce() -> Result<T, AuthError>,
     ) -> Result<T, AuthError> {
-        let watched = self.failed_attempts.as_ref().zip(attempt.peer);
-        if let Some((budget, peer)) = watched
-            && let Err(retry_after) = budget.admit(peer, self.time.now_ms())
-        {
+        let Some(budget) = &self.failed_attempts else { return answer() };
+        let Some(peer) = attempt.peer else {
+            self.index.no_address.tell();
+            return answer();
+        };
+        if let Err(retry_after) = budget.admit(peer, self.time.now_ms()) {
             return Err(refused(AuthError::RateLimited { retry_after, limit: None }));
         }
         let answer = answer();
-        if let (Some((budget, peer)), Err(AuthError::Invalid)) = (watched, &answer) {
+        if let Err(AuthError::Invalid) = &answer {
             budget.note(peer, self.time.now_ms());
         }
         answer
