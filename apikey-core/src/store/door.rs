@@ -270,7 +270,7 @@ impl Read for Patient<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::os::unix::net::UnixDatagram;
 
