@@ -9,7 +9,8 @@ use std::sync::{Mutex, Once};
 use std::thread::{self, ThreadId};
 
 use apikey::{
-    AuthError, ImportScheme, Imported, KeyStore, KeyUpdate, Overlap, Refusals, Rejection, Requirement, require_api_key,
+    Attempt, AuthError, ImportScheme, Imported, KeyStore, KeyUpdate, Overlap, Refusals, Rejection, Requirement,
+    require_api_key,
 };
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -93,6 +94,42 @@ fn line(name: &str, fields: &[(&str, &str)]) -> Line {
 
 fn counts(all: &[(&'static str, u64)]) -> BTreeMap<&'static str, u64> {
     all.iter().copied().collect()
+}
+
+#[test]
+fn an_address_that_is_wanted_and_not_known_is_told_once() {
+    watch();
+    let told = |lines: &[Line]| lines.iter().filter(|line| line.name == "apikey.no_address").count();
+    let (store, _) = clocked();
+    let plain = store.create(alice()).unwrap();
+    let limited = store.create(alice().limit(1, hours(1))).unwrap();
+    let bound = store.create(alice().networks(["10.0.0.0/8"])).unwrap();
+    let lines = logged(|| {
+        for token in [plain.key.expose_secret(), limited.key.expose_secret(), limited.key.expose_secret(), "none"] {
+            let _ = store.check(&Attempt::new(token));
+        }
+        let elsewhere = Attempt::new(bound.key.expose_secret()).peer([192, 0, 2, 1].into());
+        assert_eq!(store.check(&elsewhere).unwrap_err(), AuthError::AddressNotAllowed);
+    });
+    assert_eq!(told(&lines), 0, "{lines:?}");
+    let lines = logged(|| {
+        for _ in 0..3 {
+            let refused = store.check(&Attempt::new(bound.key.expose_secret())).unwrap_err();
+            assert_eq!(refused, AuthError::AddressNotAllowed);
+        }
+    });
+    assert_eq!(told(&lines), 1, "{lines:?}");
+    let told_line = lines.iter().find(|line| line.name == "apikey.no_address").unwrap();
+    assert!(told_line.fields["message"].contains("into_make_service_with_connect_info"), "{told_line:?}");
+
+    let budgeted = KeyStore::builder().failed_attempts(1, hours(1)).temporary().unwrap();
+    let with = logged(|| drop(budgeted.check(&Attempt::new("none").peer([192, 0, 2, 1].into()))));
+    let without = logged(|| {
+        for _ in 0..3 {
+            drop(budgeted.check(&Attempt::new("none")));
+        }
+    });
+    assert_eq!((told(&with), told(&without)), (0, 1));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::admin::Holder;
 use crate::codec::CodecError;
 use crate::key_id::KeyId;
 use crate::permission::PermissionError;
@@ -18,7 +19,10 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process, or another handle of this one, has the store open.
-    #[error("the key store {} is in use: another process, or another handle in this one, has it open; close that first", path.display())]
+    #[error(
+        "the key store {} is in use by {}; close that first, or let `open` wait for it (KeyStoreBuilder::wait_for_lock)",
+        path.display(), describe_holder(path)
+    )]
     InUse {
         /// The directory of the store.
         path: PathBuf,
@@ -92,6 +96,16 @@ pub enum OpenError {
         /// Its error.
         source: io::Error,
     },
+}
+
+/// Who has a store open, as far as its lock file tells. Where that names this process, it may have noted itself there just
+/// now, while another one still has the database.
+fn describe_holder(path: &Path) -> String {
+    let other = Holder::of(path).filter(|holder| holder.pid != std::process::id());
+    other.map_or_else(
+        || "another process, or another handle in this one".to_owned(),
+        |holder| format!("process {}", holder.pid),
+    )
 }
 
 fn describe_backup(backup: &Option<PathBuf>) -> String {

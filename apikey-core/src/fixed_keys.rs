@@ -70,6 +70,8 @@ impl FixedKey {
     pub(crate) fn into_new(self) -> NewKey {
         NewKey::for_owner(self.owner)
             .permissions(self.permissions)
+            // The deployment would bring the old secret again and again.
+            .no_rotation()
             .imported(Imported::sha256_hex(self.hex), ImportScheme::Whole)
     }
 }

@@ -40,6 +40,7 @@ mod memo;
 mod metering;
 mod network;
 mod new_key;
+mod no_address;
 mod pending;
 mod permission;
 mod proxies;

@@ -34,8 +34,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::authorize::authorize;
 use crate::gate::reject;
 use crate::{
-    AuthError, Authenticated, Conflict, CreatedKey, Excess, KeyId, KeySource, KeyStore, Overlap, OverlapEnd, Refusal,
-    Rejection, Required, RotateOptions, StoreError, VerifiedKey,
+    Attempt, AuthError, Authenticated, Conflict, CreatedKey, Excess, KeyId, KeySource, KeyStore, Overlap, OverlapEnd,
+    Refusal, Rejection, Required, RotateOptions, StoreError, VerifiedKey,
 };
 
 #[cfg(feature = "tower")]
@@ -118,10 +118,15 @@ pub fn revoke(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Refused
 /// Whose secret the request carries. Looks at memory only.
 fn presented(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Rejection> {
     let token = source.presented(store.rule()).token();
-    let found = token.and_then(|token| store.identify(token).ok_or(AuthError::Invalid));
+    let found = token.and_then(|token| {
+        let attempt = Attempt::new(token);
+        store.identify_attempt(&match source.peer(store.rule()) {
+            Some(peer) => attempt.peer(peer),
+            None => attempt,
+        })
+    });
     source.asked(store, None);
     found.map_err(|error| {
-        let error = if error == AuthError::Invalid && store.health().closed { AuthError::Unavailable } else { error };
         if error != AuthError::Missing {
             store.note_refusal(&error, None);
         }

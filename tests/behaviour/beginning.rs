@@ -3,11 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use apikey::{EventFilter, KeyFilter, KeyStore, KeyUpdate, NewKey, OpenError, Overlap, Restore};
+use apikey::sink::from_fn;
+use apikey::{
+    Clock, EventFilter, KeyFilter, KeyStore, KeyUpdate, ManualClock, NewKey, OpenError, Overlap, Restore,
+    RotationPolicy, Rotator,
+};
 use chrono::{TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
-use crate::support::{all, code};
+use crate::support::{all, code, start};
 
 fn admin() -> NewKey {
     NewKey::for_owner("admin").permissions(["*"])
@@ -176,6 +180,25 @@ fn fixed_keys_are_made_if_they_are_absent() {
     assert_eq!(code(&store, PREVIEW), "ok");
     let page = store.events(&EventFilter::default().actor("fixed_keys")).unwrap();
     assert_eq!(page.events.len(), 3);
+}
+
+#[test]
+fn a_fixed_key_is_neither_rotated_nor_too_old() {
+    let deployment = Deployment::with(&line("alice", "-", PREVIEW));
+    let clock = ManualClock::new(start());
+    let builder = KeyStore::builder().clock(clock.clone()).max_lifetime(TimeDelta::days(30));
+    let builder = builder.default_rotation(RotationPolicy::every(TimeDelta::days(7)));
+    let store = builder.fixed_keys_from_file(deployment.0.path().join("keys.txt")).temporary().unwrap();
+    let id = store.verify(PREVIEW).unwrap().id();
+    assert!(store.get(id).unwrap().unwrap().rotation().is_none());
+    clock.advance(TimeDelta::days(400));
+    let rotator = Rotator::new(store.clone(), from_fn(|_| panic!("nothing is to be delivered")));
+    assert_eq!(rotator.run_due(Clock::now(&clock)).unwrap().rotated, []);
+    assert_eq!(code(&store, PREVIEW), "ok");
+    // All others are held to both.
+    let other = store.create(NewKey::for_owner("bob")).unwrap();
+    assert!(other.info.rotation().is_some());
+    assert!(store.create(NewKey::for_owner("bob").no_rotation()).is_err());
 }
 
 #[test]

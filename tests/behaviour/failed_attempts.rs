@@ -121,3 +121,19 @@ fn out_of_bounds() {
         assert_eq!(from(&store, "x", "192.0.2.1"), "invalid_api_key");
     }
 }
+
+#[test]
+fn to_ask_whose_a_token_is_costs_the_same_budget() {
+    let (store, _) = budgeted(1, hours(1));
+    let good = store.create(alice()).unwrap();
+    let ask = |token: &str, host: u8| store.identify_attempt(&Attempt::new(token).peer([192, 0, 2, host].into()));
+    assert_eq!(ask(good.key.expose_secret(), 1), Ok(good.info.id()));
+    assert_eq!(ask("a guess", 1), Err(AuthError::Invalid));
+    for token in ["a guess", good.key.expose_secret()] {
+        assert!(matches!(ask(token, 1), Err(AuthError::RateLimited { limit: None, .. })));
+    }
+    assert_eq!(from(&store, good.key.expose_secret(), "192.0.2.1"), "rate_limited");
+    assert_eq!(ask(good.key.expose_secret(), 2), Ok(good.info.id()));
+    store.close().unwrap();
+    assert_eq!(ask(good.key.expose_secret(), 3), Err(AuthError::Unavailable));
+}

@@ -29,7 +29,7 @@ fn a_second_open_says_that_the_store_is_in_use() {
     for _ in 0..3 {
         let error = refused(KeyStore::open(directory.path()), directory.path());
         assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
-        assert!(error.to_string().contains("in use"), "{error}");
+        assert!(error.to_string().contains("in use by another process, or another handle in this one;"), "{error}");
     }
     assert_eq!(code(&store, created.key.expose_secret()), "ok");
     store.close().unwrap();

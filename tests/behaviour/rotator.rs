@@ -862,3 +862,37 @@ fn a_report_serialises_and_holds_no_secret() {
     assert_eq!((due, &line["rotation"]["every_ms"]), (start() + hours(10), &36_000_000.into()));
     assert_eq!((&line["rotation"]["overlap_ms"], &line["rotation"]["pending"]), (&7_200_000.into(), &2.into()));
 }
+
+#[test]
+fn what_was_replaced_while_it_was_delivered_is_not_told_as_delivered() {
+    let (store, clock) = clocked();
+    let key = store.create(alice().rotation(policy())).unwrap();
+    let id = key.info.id();
+    let (other, held) = (store.clone(), Arc::new(Mutex::new(Vec::new())));
+    let into = held.clone();
+    let sink = from_fn(move |delivery: &Delivery<'_>| {
+        let mut held = into.lock().unwrap();
+        held.push(delivery.key().expose_secret().to_owned());
+        match held.len() {
+            1 => drop(other.replace_leaked(id, "leaked").unwrap()),
+            // Used before the sink has answered.
+            2 => drop(other.verify(delivery.key().expose_secret()).unwrap()),
+            _ => {}
+        }
+        Ok(())
+    });
+    let rotator = Rotator::new(store.clone(), sink);
+    clock.advance(hours(10));
+    let report = run(&rotator, &clock);
+    assert_eq!((report.rotated, report.delivered), (vec![id], vec![]));
+    let [failed] = &*report.failed else { panic!("{:?}", report.failed) };
+    assert!(failed.key == id && failed.reason.contains("replaced"), "{failed:?}");
+    assert_eq!(failed.retry_at, clock.now() + hours(10));
+    assert_eq!(code(&store, &held.lock().unwrap()[0]), "invalid_api_key");
+    // Nothing is due until then; then the sink gets one that lives.
+    assert_eq!(run(&rotator, &clock).rotated, []);
+    clock.advance(hours(10));
+    let report = run(&rotator, &clock);
+    assert_eq!((report.delivered, report.failed), (vec![id], vec![]));
+    assert_eq!(code(&store, &held.lock().unwrap()[1]), "ok");
+}

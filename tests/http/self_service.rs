@@ -254,3 +254,27 @@ fn the_plain_functions_say_the_same() {
     assert_eq!(Plain::from(refused).status, 401);
     assert_eq!(Plain::from(self_service::revoke(&store, &None::<&str>)).status, 401);
 }
+
+#[tokio::test]
+async fn who_guesses_gets_no_more_tries_by_revoking() {
+    let clock = apikey::ManualClock::new(now());
+    let store = KeyStore::builder().clock(clock).failed_attempts(1, TimeDelta::hours(1)).temporary().unwrap();
+    let key = store.create(NewKey::for_owner("alice")).unwrap();
+    let app = |host: u8| {
+        let peer = std::net::SocketAddr::from(([192, 0, 2, host], 4711));
+        let own = Router::new().nest_service("/key", SelfService::new(store.clone()));
+        own.layer(axum::extract::connect_info::MockConnectInfo(peer))
+    };
+    let revoke = |token: &str, host| {
+        let call = Call::delete("/key").key(token);
+        let app = app(host);
+        async move { call.direct(app).await }
+    };
+    assert_eq!(revoke("a guess", 1).await.status, 401);
+    let refused = revoke("another guess", 1).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("3600")));
+    // To know that it is good it would have to be looked at.
+    assert_eq!(revoke(token(&key), 1).await.status, 429);
+    assert!(store.verify(token(&key)).is_ok());
+    assert_eq!(revoke(token(&key), 2).await.status, 204);
+}

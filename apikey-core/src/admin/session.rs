@@ -130,7 +130,7 @@ impl Session {
             }
             SinkForm::Command { program, arguments } => Box::new(CommandSink::new(program).args(arguments)),
         };
-        Ok(Rotator::new(self.store.clone(), sink).run_due(self.store.now())?)
+        Ok(Rotator::new(self.store.clone(), sink).ending(self.ending.clone()).run_due(self.store.now())?)
     }
 
     fn diagnose(&self) -> Result<Diagnosis, Fault> {

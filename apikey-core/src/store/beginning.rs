@@ -101,7 +101,9 @@ impl KeyStore {
                 return Err(config(line, &"the same key stands in an earlier line"));
             }
             let new = key.into_new().metadata(FIXED, tag(&name));
-            drafts.push((line, name, self.inner().draft(new).map_err(|error| config(line, &error))?));
+            let mut draft = self.inner().draft(new).map_err(|error| config(line, &error))?;
+            draft.lives_on = true;
+            drafts.push((line, name, draft));
         }
         let mut at_fault = 0;
         let store = self.as_actor("fixed_keys");

@@ -178,7 +178,7 @@ impl KeyStoreBuilder {
     /// refused with [`StoreError::TooLong`](crate::StoreError::TooLong) where it is created or imported, and where an
     /// update sets its end or its policy. So is a rotation by hand of a key with a policy, if its overlap would let the
     /// secret before live longer, or has no end ([`UntilFirstUse`](crate::Overlap::UntilFirstUse)). Keys that were there
-    /// before stay as they are.
+    /// before stay as they are, and [fixed keys](Self::fixed_keys_from_file) are exempt.
     ///
     /// ```
     /// use apikey_core::{KeyStore, NewKey};
@@ -195,7 +195,7 @@ impl KeyStoreBuilder {
     }
 
     /// The policy of new keys that name none themselves; none if it is not set. Imported lines
-    /// ([`import`](KeyStore::import)) keep what they say.
+    /// ([`import`](KeyStore::import)) keep what they say, and [fixed keys](Self::fixed_keys_from_file) have none.
     pub fn default_rotation(mut self, policy: RotationPolicy) -> Self {
         self.rotation = Some(policy);
         self
@@ -247,6 +247,9 @@ impl KeyStoreBuilder {
     /// other: one that was changed, rotated, revoked or purged is not made again, and what the line says of it then does
     /// not matter. (After a restore, one that was purged is: take its line out.) Empty lines, and lines that begin with
     /// `#`, are passed over. Their events have the actor `fixed_keys`, and the keys the metadata `fixed`.
+    ///
+    /// Their secrets are the deployment's, so [`default_rotation`](Self::default_rotation) does not hold for them, nor
+    /// [`max_lifetime`](Self::max_lifetime): who wants an end takes the line out, and revokes the key.
     ///
     /// Opening fails with [`OpenError::Config`], which names the line, if one does not have this form, and for a file that
     /// cannot be read.

@@ -91,6 +91,8 @@ pub(super) struct Draft {
     imported: Option<(ImportForm, ImportedDigest)>,
     policy: Option<StoredPolicy>,
     once: Option<Once>,
+    /// Whether somebody else than this store sees to it that its secret ends.
+    pub(super) lives_on: bool,
 }
 
 impl Inner {
@@ -115,7 +117,17 @@ impl Inner {
             None => self.rotation,
         };
         let once = key.idempotency_key.as_ref().map(|given| Once::create(given, &key, &permissions)).transpose()?;
-        Ok(Draft { once, policy, permissions, not_before, limit, networks, imported: imported.transpose()?, key })
+        Ok(Draft {
+            lives_on: false,
+            once,
+            policy,
+            permissions,
+            not_before,
+            limit,
+            networks,
+            imported: imported.transpose()?,
+            key,
+        })
     }
 
     /// Gives a draft its id, times and secret.
@@ -195,7 +207,9 @@ impl Inner {
             limit: draft.limit.map(Limit::to_stored),
             networks: draft.networks.clone(),
         };
-        self.lifetime.check(&record)?;
+        if !draft.lives_on {
+            self.lifetime.check(&record)?;
+        }
         let once = draft.once.map(|once| Once { at: now, ..once });
         let change = Change { id: record.id, at: now, actor: None, action: Action::Create(Box::new(record)), once };
         Ok((token, change))

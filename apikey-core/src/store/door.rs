@@ -109,10 +109,16 @@ fn remove_stale(path: &Path) -> Result<(), OpenError> {
         Ok(file) if !file.file_type().is_socket() => {
             Err(config(&format!("{} is there and is no socket: give another path", path.display())))
         }
-        Ok(_) if UnixStream::connect(path).is_ok() => {
-            Err(config(&format!("another process listens at {}: give each store its own path", path.display())))
-        }
-        Ok(_) => fs::remove_file(path).map_err(|error| OpenError::io(path, error)),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => {
+                Err(config(&format!("another process listens at {}: give each store its own path", path.display())))
+            }
+            // Nothing else says that nobody listens: another user's socket answers PermissionDenied, a busy one WouldBlock.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(|error| OpenError::io(path, error))
+            }
+            Err(error) => Err(OpenError::io(path, error)),
+        },
     }
 }
 
@@ -261,5 +267,57 @@ impl Read for Patient<'_> {
         let read = stream.read(bytes)?;
         self.until.get_or_insert_with(|| Instant::now() + PATIENCE);
         Ok(read)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use chrono::TimeDelta;
+
+    use crate::admin::{Client, SinkForm};
+    use crate::{ManualClock, NewKey, RotationPolicy};
+
+    use super::*;
+
+    #[test]
+    fn only_a_socket_where_nobody_listens_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("stale.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        remove_stale(&path).unwrap();
+        assert!(!path.exists());
+        // It cannot be connected to so, and is in use all the same.
+        let _held = UnixDatagram::bind(&path).unwrap();
+        let error = remove_stale(&path).unwrap_err().to_string();
+        assert!(error.contains("stale.sock"), "{error}");
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn closing_waits_for_one_delivery_and_not_for_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, log) = (directory.path().join("keys.db"), directory.path().join("deliveries"));
+        let clock = ManualClock::new(chrono::Utc::now());
+        let store = KeyStore::builder().clock(clock.clone()).admin_socket(true).open(&path).unwrap();
+        for _ in 0..4 {
+            store.create(NewKey::for_owner("web").rotation(RotationPolicy::every(TimeDelta::hours(1)))).unwrap();
+        }
+        clock.advance(TimeDelta::hours(2));
+        let mut client = Client::connect(path.join("admin.sock"), &path).unwrap();
+        let script = format!("echo one >> '{}'; sleep 1", log.display());
+        let to = SinkForm::Command { program: "/bin/sh".into(), arguments: vec!["-c".into(), script] };
+        let asked = std::thread::spawn(move || client.ask(&Request::RunDue { to }));
+        let until = Instant::now() + Duration::from_secs(60);
+        while !log.exists() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        store.close().unwrap();
+        let begun = fs::read_to_string(&log).unwrap().lines().count();
+        assert!((1..4).contains(&begun), "{begun} deliveries");
+        // What was done is told.
+        let Answer::Run(report) = asked.join().unwrap() else { panic!("no report") };
+        assert_eq!((report.delivered.len(), report.failed.len()), (begun, 0));
     }
 }

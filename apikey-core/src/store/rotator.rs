@@ -1,6 +1,7 @@
 //! Rotates keys by themselves, when somebody asks or in a thread.
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -69,8 +70,15 @@ impl Rotator {
             on_warning: None,
             watch: Arc::new(Watch::default()),
             plan: Mutex::new(None),
+            ending: Arc::default(),
         };
         Self { worker, store }
+    }
+
+    /// A run stops after the delivery under way when this is set.
+    pub(crate) fn ending(mut self, ending: Arc<AtomicBool>) -> Self {
+        self.worker.ending = ending;
+        self
     }
 
     /// How long before the end of a key to warn; 14, 3 and 1 days if it is not set, nothing warns before the end if none

@@ -5,6 +5,7 @@
 //! its key, and no more.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
@@ -40,6 +41,8 @@ pub(super) struct Worker {
     pub(super) on_warning: Option<OnWarning>,
     pub(super) watch: Arc<Watch>,
     pub(super) plan: Mutex<Option<Plan>>,
+    /// Set when the store is being closed, which waits for one delivery and not for all that are due.
+    pub(super) ending: Arc<AtomicBool>,
 }
 
 /// What is to be done when.
@@ -80,7 +83,7 @@ impl Worker {
         self.end_overlaps(plan, now, &mut report)?;
         let due: Vec<(i64, u128)> = plan.times.range(..=(now, u128::MAX)).copied().collect();
         for entry in due {
-            if self.watch.is_ended() {
+            if self.watch.is_ended() || self.ending.load(Ordering::Relaxed) {
                 break;
             }
             // It stays in the list until it is done: after an error the next run has it again.
@@ -251,9 +254,8 @@ impl Worker {
             (true, Some((version, token))) => Ok(Some((version, token, record))),
             (true, None) => match self.asked(&record, now) {
                 Ok(Answer::Delivered(version)) => {
-                    self.inner.promote_secret(key, version, now)?;
+                    self.arrived(key, version, now, report)?;
                     plan.deliveries.remove(&record.id);
-                    report.delivered.push(key);
                     return Ok(None);
                 }
                 Ok(Answer::NotDelivered) => self.made(key, false, now, report),
@@ -279,15 +281,36 @@ impl Worker {
             let reason = error.to_string().replace(token.expose_secret(), "[REDACTED]");
             return Ok(Some(plan.failed(key, Some((version, token)), &reason, now, report)));
         }
-        if let Err(error) = self.inner.promote_secret(key, version, now) {
+        if let Err(error) = self.arrived(key, version, now, report) {
             // It is with the sink, which need not get it again; but a disk that refuses comes first.
             plan.deliveries.insert(key.as_u128(), Attempts { secret: Some((version, token)), ..Attempts::default() });
             return Err(error);
         }
         plan.deliveries.remove(&key.as_u128());
-        report.delivered.push(key);
         // The next time comes with the change that was just made.
         Ok(None)
+    }
+
+    /// The sink has a secret. It may have ended while it was on its way, and then what the sink holds lets nobody in.
+    fn arrived(&self, key: KeyId, version: u32, now: i64, report: &mut RunReport) -> Result<(), StoreError> {
+        let promoted = match self.inner.promote_secret(key, version, now) {
+            Err(StoreError::NotFound(_)) => false,
+            promoted => promoted?,
+        };
+        // Where it no longer waited, it may have been used already.
+        let record = if promoted { None } else { self.record(key.as_u128())? };
+        let is_live = |record: &Record| record.live(now).any(|secret| secret.version == version);
+        if promoted || record.as_ref().is_some_and(is_live) {
+            report.delivered.push(key);
+            return Ok(());
+        }
+        const REASON: &str = "it was replaced while it was delivered: hand the current secret to the sink";
+        let reason = REASON.to_owned();
+        match record.as_ref().and_then(due) {
+            Some(due) => report.failed.push(FailedDelivery { key, reason, retry_at: from_ms(due.max(now)) }),
+            None => report.skipped.push(SkippedRotation { key, reason }),
+        }
+        Ok(())
     }
 
     fn made(

@@ -13,7 +13,8 @@ pub struct RunReport {
     pub rotated: Vec<KeyId>,
     /// Keys whose new secret was delivered, and is the current one.
     pub delivered: Vec<KeyId>,
-    /// Deliveries that failed. They are tried again.
+    /// Deliveries that failed. They are tried again. Also one whose secret was replaced while it was on its way: what the
+    /// sink holds then is dead, until the current secret is handed to it, or the next one when the key is due again.
     pub failed: Vec<FailedDelivery>,
     /// Keys that are due and do not get a new secret as they stand.
     pub skipped: Vec<SkippedRotation>,
@@ -25,7 +26,7 @@ pub struct RunReport {
     pub next_due: Option<DateTime<Utc>>,
 }
 
-/// A delivery that failed. The old secret stays valid, and so does the new one.
+/// A delivery that failed. The old secret stays valid, and so does the new one, unless somebody replaced them meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FailedDelivery {
@@ -34,6 +35,7 @@ pub struct FailedDelivery {
     /// Why, in the sink's words; the secret is cut out of them.
     pub reason: String,
     /// When it is tried again: after a second at first, then after twice as long each time, up to a quarter of an hour.
+    /// For a secret that was replaced: when the key is due again, and gets another one.
     pub retry_at: DateTime<Utc>,
 }
 

@@ -42,17 +42,11 @@ impl KeyStore {
     /// [`failed_attempts`](KeyStoreBuilder::failed_attempts).
     pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
         let inner = self.inner();
-        let watched = inner.failed_attempts.as_ref().zip(attempt.peer);
-        if let Some((budget, peer)) = watched
-            && let Err(retry_after) = budget.admit(peer, inner.time.now_ms())
-        {
-            return Err(inner.refused(attempt.token, AuthError::RateLimited { retry_after, limit: None }));
-        }
-        let answer = inner.verify(attempt.token, attempt.requirement, attempt.peer.as_ref());
-        if let (Some((budget, peer)), Err(AuthError::Invalid)) = (watched, &answer) {
-            budget.note(peer, inner.time.now_ms());
-        }
-        answer
+        inner.within_budget(
+            attempt,
+            |error| inner.refused(attempt.token, error),
+            || inner.verify(attempt.token, attempt.requirement, attempt.peer.as_ref()),
+        )
     }
 
     /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
@@ -90,6 +84,32 @@ impl KeyStore {
         self.inner().identify(token.as_bytes())
     }
 
+    /// As [`identify`](Self::identify), for a token that somebody outside presents: a guess counts against
+    /// [`failed_attempts`](KeyStoreBuilder::failed_attempts) of its address, as in [`check`](Self::check). What the attempt
+    /// needs is not asked, nor the key's networks.
+    ///
+    /// ```
+    /// use apikey_core::{Attempt, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice"))?;
+    /// let attempt = Attempt::new(created.key.expose_secret()).peer([127, 0, 0, 1].into());
+    /// assert_eq!(store.identify_attempt(&attempt)?, created.info.id());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AuthError::Invalid`] where `identify` says `None`; [`AuthError::RateLimited`], whatever the token is, when too many
+    /// attempts of the address have failed; [`AuthError::Unavailable`] after [`close`](Self::close).
+    pub fn identify_attempt(&self, attempt: &Attempt<'_>) -> Result<KeyId, AuthError> {
+        let inner = self.inner();
+        inner.within_budget(
+            attempt,
+            |error| error,
+            || inner.identify(attempt.token.as_bytes()).ok_or_else(|| inner.told(AuthError::Invalid)),
+        )
+    }
+
     /// Whether this very store, through any of its handles, has verified the key.
     #[must_use]
     pub fn has_verified(&self, key: &VerifiedKey) -> bool {
@@ -98,6 +118,29 @@ impl KeyStore {
 }
 
 impl Inner {
+    /// Answers, unless too many attempts of this address have failed; an answer that the token is invalid is one more.
+    #[inline]
+    fn within_budget<T>(
+        &self,
+        attempt: &Attempt<'_>,
+        refused: impl Fn(AuthError) -> AuthError,
+        answer: impl FnOnce() -> Result<T, AuthError>,
+    ) -> Result<T, AuthError> {
+        let Some(budget) = &self.failed_attempts else { return answer() };
+        let Some(peer) = attempt.peer else {
+            self.index.no_address.tell();
+            return answer();
+        };
+        if let Err(retry_after) = budget.admit(peer, self.time.now_ms()) {
+            return Err(refused(AuthError::RateLimited { retry_after, limit: None }));
+        }
+        let answer = answer();
+        if let Err(AuthError::Invalid) = &answer {
+            budget.note(peer, self.time.now_ms());
+        }
+        answer
+    }
+
     #[inline]
     pub(super) fn verify(
         &self,
