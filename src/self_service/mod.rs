@@ -141,7 +141,7 @@ fn rotate_verified(
     idempotency_key: Option<&str>,
 ) -> Result<Rotated, Refused> {
     let id = key.id();
-    let mut options = RotateOptions::new(overlap).within(key);
+    let mut options = RotateOptions::new(overlap).within(key).by_holder();
     if let Some(given) = idempotency_key {
         if given.is_empty() || given.len() > MAX_HEADER {
             return Err(Refused::Store(out_of_bounds(given)));

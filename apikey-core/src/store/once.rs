@@ -58,12 +58,15 @@ impl KeyStore {
     /// # Errors
     /// Those of [`rotate_within`](Self::rotate_within) and [`rotate_once`](Self::rotate_once).
     pub fn rotate_with(&self, id: KeyId, options: &RotateOptions) -> Result<CreatedKey, StoreError> {
-        let RotateOptions { overlap, within, idempotency_key, only_repeat } = options;
+        let RotateOptions { overlap, within, idempotency_key, only_repeat, by_holder } = options;
         let once = idempotency_key.as_ref().map(|key| Once::rotate(key, id.as_u128(), *overlap)).transpose()?;
         let mut token = None;
         let outcomes = self.change(|writer, disk| {
             let inner = self.inner();
-            let record = disk.record(id.as_u128())?.map(|(record, _)| record);
+            // Not where nothing depends on it: what ends all secrets must do so also if the record cannot be read.
+            let is_bounded = inner.lifetime.0.is_some() && *overlap != Overlap::None;
+            let record = if within.is_some() || is_bounded { disk.record(id.as_u128())? } else { None };
+            let record = record.map(|(record, _)| record);
             if let Some(actor) = within {
                 inner.cap(actor, disk, record.as_ref().map_or(&[], |record| &record.permissions))?;
             }
@@ -76,7 +79,7 @@ impl KeyStore {
                 let is_its = |secret: &StoredSecret| secret.version == actor.secret_version();
                 actor.id() == id && secrets.any(|secret| is_its(secret) && matches!(secret.end, SecretEnd::At(_)))
             };
-            let only_repeat = *only_repeat || within.as_ref().is_some_and(is_ending);
+            let only_repeat = *only_repeat || (*by_holder && within.as_ref().is_some_and(is_ending));
             let earlier = once.map(|once| inner.made_by(&once, disk)).transpose()?.flatten();
             if only_repeat && earlier.is_none() {
                 let until = within.as_ref().and_then(VerifiedKey::superseded_until);
