@@ -39,7 +39,7 @@ impl KeyStore {
     ///
     /// # Errors
     /// Those of [`authorize`](Self::authorize), and [`AuthError::RateLimited`] by
-    /// [`failed_attempts`](KeyStoreBuilder::failed_attempts).
+    /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts).
     pub fn check(&self, attempt: &Attempt<'_>) -> Result<VerifiedKey, AuthError> {
         let inner = self.inner();
         inner.within_budget(
@@ -85,7 +85,7 @@ impl KeyStore {
     }
 
     /// As [`identify`](Self::identify), for a token that somebody outside presents: a guess counts against
-    /// [`failed_attempts`](KeyStoreBuilder::failed_attempts) of its address, as in [`check`](Self::check). What the attempt
+    /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts) of its address, as in [`check`](Self::check). What the attempt
     /// needs is not asked, nor the key's networks.
     ///
     /// ```
