@@ -11,6 +11,8 @@ mod guard;
 #[cfg(feature = "inventory")]
 mod guarded;
 mod key_source;
+#[cfg(any(feature = "actix-web", feature = "poem", feature = "salvo"))]
+mod middleware;
 #[cfg(feature = "http")]
 mod peer;
 mod redact;

@@ -18,6 +18,9 @@
 //!     .nest("/admin", Route::new().with(apikey::poem::require(store.clone(), admin)))
 //!     .with(apikey::poem::supply(store));
 //! ```
+//!
+//! The store alone comes with `.data(store)`, too. An error for a request for which a guard has asked becomes a response in
+//! the middlewares, so put `catch_error` inside of them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -29,49 +32,10 @@ use crate::gate::{Gate, is_preflight};
 use crate::trail::Trail;
 use crate::{
     FromRejection, HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required,
-    Requirement, VerifiedKey,
+    VerifiedKey,
 };
 
-/// Gives the handlers inside their store, and requires nothing: the attribute on each handler says what that asks.
-///
-/// On the response to a request for which a guard has asked, it adds what [`ApiKeyLayer`](crate::ApiKeyLayer) of tower
-/// adds: `Vary`, `Cache-Control` where the application set none, and `X-API-Key-Superseded`. An error for such a request
-/// becomes a response here, so put `catch_error` inside. The store alone comes with `.data(store)`, too.
-#[must_use]
-pub fn supply(store: KeyStore) -> Supply {
-    Supply { store }
-}
-
-/// Guards everything inside: a request without a key that meets the requirement is refused.
-///
-/// Does what [`supply`] does as well. A guard of the same store inside may ask for more, and verifies nothing twice. A
-/// true CORS preflight passes; see [`Require::preflight`].
-#[must_use]
-pub fn require(store: KeyStore, requirement: impl Into<Requirement>) -> Require {
-    Require { gate: Gate::new(store, requirement.into()) }
-}
-
-/// Made by [`supply`].
-#[derive(Debug, Clone)]
-pub struct Supply {
-    store: KeyStore,
-}
-
-/// Made by [`require`].
-#[derive(Debug, Clone)]
-pub struct Require {
-    gate: Gate,
-}
-
-impl Require {
-    /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a key; it
-    /// does unless this says `false`. Put the CORS middleware outside of this one, so that it answers preflights.
-    #[must_use]
-    pub fn preflight(mut self, passes: bool) -> Self {
-        self.gate.preflight = passes;
-        self
-    }
-}
+pub use crate::middleware::{Require, Supply, require, supply};
 
 impl KeySource for Request {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {

@@ -18,6 +18,8 @@
 //!     .push(Router::with_path("orders").get(list))
 //!     .push(Router::with_path("admin").hoop(apikey::salvo::require(store, admin)));
 //! ```
+//!
+//! The store alone comes with `affix_state::inject(store)`, too.
 
 use std::fmt::Debug;
 use std::net::IpAddr;
@@ -27,53 +29,13 @@ use ::salvo_core::http::{HeaderName, HeaderValue, StatusCode};
 use ::salvo_core::writing::Scribe;
 use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
-use crate::gate::{Gate, is_preflight};
+use crate::gate::is_preflight;
 use crate::trail::Trail;
 use crate::{
-    HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required, Requirement,
-    VerifiedKey,
+    HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required, VerifiedKey,
 };
 
-/// Gives the handlers inside their store, and requires nothing: the attribute on each handler says what that asks. A hoop.
-///
-/// On the response to a request for which a guard has asked, it adds what [`ApiKeyLayer`](crate::ApiKeyLayer) of tower
-/// adds: `Vary`, `Cache-Control` where the application set none, and `X-API-Key-Superseded`. The store alone comes with
-/// `affix_state::inject(store)`, too.
-#[must_use]
-pub fn supply(store: KeyStore) -> Supply {
-    Supply { store }
-}
-
-/// Guards everything inside: a request without a key that meets the requirement is refused. A hoop.
-///
-/// Does what [`supply`] does as well. A guard of the same store inside may ask for more, and verifies nothing twice. A
-/// true CORS preflight passes; see [`Require::preflight`].
-#[must_use]
-pub fn require(store: KeyStore, requirement: impl Into<Requirement>) -> Require {
-    Require { gate: Gate::new(store, requirement.into()) }
-}
-
-/// Made by [`supply`].
-#[derive(Debug, Clone)]
-pub struct Supply {
-    store: KeyStore,
-}
-
-/// Made by [`require`].
-#[derive(Debug, Clone)]
-pub struct Require {
-    gate: Gate,
-}
-
-impl Require {
-    /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a key; it
-    /// does unless this says `false`. Put the CORS hoop outside of this one, so that it answers preflights.
-    #[must_use]
-    pub fn preflight(mut self, passes: bool) -> Self {
-        self.gate.preflight = passes;
-        self
-    }
-}
+pub use crate::middleware::{Require, Supply, require, supply};
 
 /// A request: the store comes from [`supply`] or [`require`]. What else is in the depot, a request cannot see: say
 /// `store = depot.get_typed::<KeyStore>().unwrap()` in in-body mode.

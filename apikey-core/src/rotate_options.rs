@@ -24,14 +24,13 @@ pub struct RotateOptions {
     pub(crate) overlap: Overlap,
     pub(crate) within: Option<VerifiedKey>,
     pub(crate) idempotency_key: Option<String>,
-    pub(crate) only_repeat: bool,
     pub(crate) by_holder: bool,
 }
 
 impl RotateOptions {
     /// A rotation with this overlap.
     pub fn new(overlap: Overlap) -> Self {
-        Self { overlap, within: None, idempotency_key: None, only_repeat: false, by_holder: false }
+        Self { overlap, within: None, idempotency_key: None, by_holder: false }
     }
 
     /// Caps the rotation, as [`rotate_within`](crate::KeyStore::rotate_within) does.
@@ -46,17 +45,10 @@ impl RotateOptions {
         self
     }
 
-    /// Rotates only if a request with the same idempotency key has rotated the key already and its answer was lost; else
-    /// it is [`Conflict::Overlapping`](crate::Conflict::Overlapping). For callers on a secret that is about to end: they
-    /// may ask again for what they asked for, and not for more.
-    pub fn only_repeat(mut self) -> Self {
-        self.only_repeat = true;
-        self
-    }
-
     /// The rotation is asked for by who holds the secret of [`within`](Self::within), and the key is that one. Once that
-    /// secret has been given an end, it can repeat its request and nothing else: otherwise it could make itself successors
-    /// for ever.
+    /// secret has been given an end, it can repeat a request whose answer was lost (the same
+    /// [`idempotency_key`](Self::idempotency_key)) and nothing else, which is
+    /// [`Conflict::Overlapping`](crate::Conflict::Overlapping): otherwise it could make itself successors for ever.
     pub fn by_holder(mut self) -> Self {
         self.by_holder = true;
         self

@@ -149,9 +149,6 @@ fn rotate_verified(
         // A caller's choice must not meet another's.
         options = options.idempotency_key(format!("key:{id}:{given}"));
     }
-    if key.superseded_until().is_some() {
-        options = options.only_repeat();
-    }
     let now = Utc::now();
     match store.as_actor(format!("key:{id}")).rotate_with(id, &options) {
         Ok(created) => {

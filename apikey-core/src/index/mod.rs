@@ -175,11 +175,11 @@ impl Index {
         Ok(())
     }
 
-    /// The same, for who only asks: it is no use of the key.
+    /// The state alone, for who only asks: it is no use of the key, and neither its address nor its limit is looked at.
     ///
     /// # Errors
-    /// As [`judge`](Self::judge).
-    pub(crate) fn standing(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+    /// The key is not good now.
+    pub(crate) fn state_of(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
         state(matched.found.standing.control, matched.extra, now)
     }
 
@@ -209,11 +209,6 @@ impl Index {
         self.limiters.get(extra?.limiter)?.status(now())
     }
 
-    /// The same, and no use is noted.
-    pub(crate) fn state_of(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
-        state(matched.found.standing.control, matched.extra, now)
-    }
-
     /// The proof, for a line that was judged good.
     #[inline]
     pub(crate) fn proof(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {
@@ -224,7 +219,7 @@ impl Index {
     /// Whether a key verified earlier is still good, with the same secret.
     ///
     /// # Errors
-    /// As [`verify_own`](Self::verify_own).
+    /// As [`state_of`](Self::state_of), and [`AuthError::Invalid`] if its secret has ended.
     pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
         let (found, extra) =
             self.look(self.table(), |table| table.find_again(spot_of(key), &key.half)).ok_or(AuthError::Invalid)?;

@@ -2,8 +2,7 @@
 
 use crate::auth_error::AuthError;
 use crate::requirement::Requirement;
-use crate::token;
-use crate::verified::{IdForm, VerifiedKey};
+use crate::verified::VerifiedKey;
 
 use super::KeyStore;
 
@@ -12,19 +11,8 @@ impl KeyStore {
     /// counts against no limit. From where it may be used is not asked either.
     pub(crate) fn examine(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
         let inner = self.inner();
-        let unknown = || inner.told(AuthError::Invalid);
-        let (matched, id) = match inner.prefixes.parse(token.as_bytes()) {
-            Some(tail) => {
-                let id = IdForm::Written(*token::id_chars(token::body(tail)));
-                (inner.index.find_own(tail).ok_or_else(unknown)?, id)
-            }
-            None if inner.index.may_be_imported(token.as_bytes()) => {
-                let (matched, id) = inner.index.find_imported(token.as_bytes()).ok_or_else(unknown)?;
-                (matched, IdForm::known(id))
-            }
-            None => return Err(unknown()),
-        };
-        inner.index.standing(&matched, inner.time.now_ms()).map_err(|error| inner.told(error))?;
+        let (matched, id) = inner.find(token.as_bytes()).ok_or_else(|| inner.told(AuthError::Invalid))?;
+        inner.index.state_of(&matched, inner.time.now_ms()).map_err(|error| inner.told(error))?;
         if !requirement.met_by(matched.grants()) {
             return Err(requirement.not_met());
         }

@@ -61,9 +61,9 @@ impl Inner {
             AuthError::Invalid | AuthError::Unavailable => None,
             // Of an address that has used up its budget nothing is looked at.
             AuthError::RateLimited { limit: None, .. } => None,
-            _ => {
-                self.find(token.as_bytes()).map(|(matched, id)| RefusedKey { id: id.as_u128(), owner: matched.owner() })
-            }
+            _ => self
+                .find(token.as_bytes())
+                .map(|(matched, id)| RefusedKey { id: id.key_id().as_u128(), owner: matched.owner() }),
         };
         self.count_refusal(&error, key);
         error

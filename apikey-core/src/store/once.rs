@@ -8,6 +8,7 @@ use crate::new_key::CreatedKey;
 use crate::record::{SecretEnd, SecretForm, StoredSecret};
 use crate::rights::Rights;
 use crate::rotate_options::RotateOptions;
+use crate::time::from_ms;
 use crate::token::{self, ApiKey, Secret};
 use crate::verified::VerifiedKey;
 
@@ -58,7 +59,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`rotate_within`](Self::rotate_within) and [`rotate_once`](Self::rotate_once).
     pub fn rotate_with(&self, id: KeyId, options: &RotateOptions) -> Result<CreatedKey, StoreError> {
-        let RotateOptions { overlap, within, idempotency_key, only_repeat, by_holder } = options;
+        let RotateOptions { overlap, within, idempotency_key, by_holder } = options;
         let once = idempotency_key.as_ref().map(|key| Once::rotate(key, id.as_u128(), *overlap)).transpose()?;
         let mut token = None;
         let outcomes = self.change(|writer, disk| {
@@ -73,17 +74,17 @@ impl KeyStore {
             if let Some(record) = &record {
                 inner.lifetime.check_overlap(record, *overlap, inner.time.now_ms())?;
             }
-            // The caller's secret may have been given an end since it was verified.
-            let is_ending = |actor: &VerifiedKey| {
-                let mut secrets = record.iter().flat_map(|record| &record.secrets);
-                let is_its = |secret: &StoredSecret| secret.version == actor.secret_version();
-                actor.id() == id && secrets.any(|secret| is_its(secret) && matches!(secret.end, SecretEnd::At(_)))
-            };
-            let only_repeat = *only_repeat || (*by_holder && within.as_ref().is_some_and(is_ending));
             let earlier = once.map(|once| inner.made_by(&once, disk)).transpose()?.flatten();
-            if only_repeat && earlier.is_none() {
-                let until = within.as_ref().and_then(VerifiedKey::superseded_until);
-                return Err(StoreError::Conflict(Conflict::Overlapping { until }));
+            if *by_holder && earlier.is_none() {
+                // As the record has it, and not as it was when the caller was verified.
+                let secrets = record.iter().flat_map(|record| &record.secrets);
+                let is_its = |actor: &VerifiedKey, secret: &StoredSecret| {
+                    actor.id() == id && secret.version == actor.secret_version()
+                };
+                let mut its = secrets.filter(|secret| within.as_ref().is_some_and(|actor| is_its(actor, secret)));
+                if let Some(StoredSecret { end: SecretEnd::At(end), .. }) = its.next() {
+                    return Err(StoreError::Conflict(Conflict::Overlapping { until: Some(from_ms(*end)) }));
+                }
             }
             let (key, secret) = inner.new_secret(id, writer)?;
             token = Some(key);

@@ -206,19 +206,21 @@ impl Inner {
     fn identify(&self, token: &[u8]) -> Option<KeyId> {
         let (matched, id) = self.find(token)?;
         let ended = self.index.state_of(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
-        (!ended).then_some(id)
+        (!ended).then(|| id.key_id())
     }
 
     /// The key that has this secret, also one that has ended and is not erased yet.
     #[cold]
     #[inline(never)]
-    pub(super) fn find(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
+    pub(super) fn find(&self, token: &[u8]) -> Option<(Match<'_>, IdForm)> {
         match self.prefixes.parse(token) {
             Some(tail) => {
                 let id = IdForm::Written(*token::id_chars(token::body(tail)));
-                self.index.find_own(tail).map(|matched| (matched, id.key_id()))
+                self.index.find_own(tail).map(|matched| (matched, id))
             }
-            None if self.index.may_be_imported(token) => self.index.find_imported(token),
+            None if self.index.may_be_imported(token) => {
+                self.index.find_imported(token).map(|(matched, id)| (matched, IdForm::known(id)))
+            }
             None => None,
         }
     }
