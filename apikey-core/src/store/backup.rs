@@ -14,8 +14,9 @@ use crate::event::Head;
 use crate::health::LastBackup;
 use crate::time::from_ms;
 
+use super::batch::Write;
 use super::directory::{parent, sync_directory};
-use super::disk::{Disk, Write};
+use super::disk::Disk;
 use super::{Inner, KeyStore};
 
 impl KeyStore {
@@ -72,7 +73,7 @@ impl Taps {
     /// Notes what was just written.
     pub(super) fn note(&mut self, writes: &[Write]) {
         for images in self.open.values_mut() {
-            images.extend(writes.iter().map(|write| (write.id, write.record.clone())));
+            images.extend(writes.iter().map(|write| (write.id, write.record.as_ref().map(|record| record.to_vec()))));
         }
     }
 }
@@ -162,7 +163,7 @@ impl Inner {
         }
         let (images, head, ticket) = tap.cut();
         // What a backup holds must not be ahead of the store it was made of.
-        self.commit.wait(ticket, &self.index, || disk.sync()).map_err(StoreError::from)?;
+        self.commit.wait(ticket, &self.index, || disk.log()).map_err(StoreError::from)?;
         for (id, frame) in &images {
             archive.amendment(*id, frame.as_deref()).map_err(io)?;
         }

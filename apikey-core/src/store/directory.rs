@@ -68,13 +68,13 @@ fn private(builder: &mut DirBuilder) {
 fn private(_: &mut DirBuilder) {}
 
 #[cfg(unix)]
-fn make_private(path: &Path, mode: u32) -> io::Result<()> {
+pub(super) fn make_private(path: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 #[cfg(not(unix))]
-fn make_private(_: &Path, _: u32) -> io::Result<()> {
+pub(super) fn make_private(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, IVec, Tree};
@@ -18,7 +19,9 @@ use crate::event::{Checkpoint, Head};
 use crate::idempotency::Made;
 use crate::record::{Record, SecretForm};
 
+use super::batch::Batch;
 use super::flush::Flusher;
+use super::journal::Journal;
 use super::parts;
 use super::stuck;
 use super::tail::Tail;
@@ -27,15 +30,12 @@ const HEAD: &[u8] = b"head";
 const META: &[u8] = b"store";
 const CHECKPOINT: &[u8] = b"checkpoint";
 
-/// Above this many changes a transaction becomes slow (and its memory large).
-const MOST_WAITING: usize = 10_000;
-
 /// How often a record is read again that does not fit together.
 const MOST_TRIES: usize = 20;
 
 pub(super) struct Disk {
     open: Arc<Open>,
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
 }
 
 /// Apart, so that a database that has failed can be dropped by another thread.
@@ -59,11 +59,17 @@ pub(super) struct Open {
     /// Of which end which keys' owners were warned. No part of any change.
     warned: Tree,
     /// An own handle of sled's file: its `flush` starts the write-back and does not wait for the disk.
-    file: Option<File>,
-    flusher: Flusher,
-    tail: Tail,
-    blobs: PathBuf,
-    synced_blobs: Mutex<HashSet<OsString>>,
+    pub(super) file: Option<File>,
+    pub(super) flusher: Flusher,
+    pub(super) tail: Tail,
+    /// None where nothing is synced, and before what it held was taken over.
+    pub(super) journal: OnceLock<Journal>,
+    /// Changes in the database that no sync followed.
+    pub(super) unsynced: AtomicUsize,
+    /// Held while the database is brought up to the journal.
+    pub(super) syncing: Mutex<()>,
+    pub(super) blobs: PathBuf,
+    pub(super) synced_blobs: Mutex<HashSet<OsString>>,
     #[cfg(test)]
     pub(super) faults: Faults,
 }
@@ -79,33 +85,10 @@ pub(super) struct Faults {
 
 #[cfg(test)]
 impl Faults {
-    fn check(fault: &std::sync::atomic::AtomicBool) -> io::Result<()> {
+    pub(super) fn check(fault: &std::sync::atomic::AtomicBool) -> io::Result<()> {
         let refused = fault.load(std::sync::atomic::Ordering::SeqCst);
         if refused { Err(io::Error::new(io::ErrorKind::StorageFull, "a test filled the disk")) } else { Ok(()) }
     }
-}
-
-/// What one transaction writes.
-#[derive(Default)]
-pub(super) struct Batch {
-    pub(super) writes: Vec<Write>,
-    pub(super) head: Vec<u8>,
-    /// Secrets whose times of use go; no part of the transaction.
-    pub(super) ended: Vec<Digest>,
-}
-
-pub(super) struct Write {
-    pub(super) id: u128,
-    pub(super) owner: String,
-    /// Whether there was no record before.
-    pub(super) is_new: bool,
-    /// `None` deletes the record.
-    pub(super) record: Option<Vec<u8>>,
-    pub(super) imported_in: Vec<Digest>,
-    pub(super) imported_out: Vec<Digest>,
-    pub(super) event: (u64, Vec<u8>),
-    /// What a request with an idempotency key has made, under its name.
-    pub(super) made: Option<(Digest, Vec<u8>)>,
 }
 
 /// What is taken over from elsewhere, without an event of its own.
@@ -149,6 +132,9 @@ impl Disk {
             flusher: Flusher::new(db)?,
             tail: Tail::default(),
             file,
+            journal: OnceLock::new(),
+            unsynced: AtomicUsize::new(0),
+            syncing: Mutex::default(),
             blobs: directory.join("blobs"),
             synced_blobs: Mutex::default(),
             #[cfg(test)]
@@ -192,8 +178,9 @@ impl Disk {
         parts::join(key, &first, part).map(|joined| Some(joined.map_or(first, IVec::from)))
     }
 
-    /// Records by id, after one, as they are written.
+    /// Records by id, after one, as they are written; none that was accepted before is missing.
     pub(super) fn records(&self, after: Option<u128>) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
+        let behind = self.write_tail().err().map(|error| Err(error.into()));
         let start = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(id.to_be_bytes()));
         let range = self.keys.range((start, std::ops::Bound::<[u8; 16]>::Unbounded));
         let frame = |item: sled::Result<(IVec, IVec)>| -> Result<_, StoreError> {
@@ -201,9 +188,10 @@ impl Disk {
             let id = number(&id)?;
             Ok(self.whole(id, first)?.map(|frame| (id, frame)))
         };
-        range.filter_map(move |item| frame(item).transpose())
+        behind.into_iter().chain(range.filter_map(move |item| frame(item).transpose()))
     }
 
+    /// The ids of an owner's keys, after one; none that was accepted before is missing.
     pub(super) fn ids_of(
         &self,
         owner: &str,
@@ -211,6 +199,7 @@ impl Disk {
     ) -> Result<impl Iterator<Item = Result<u128, StoreError>> + use<>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
+        self.write_tail()?;
         let first = owner_key(owner, after.unwrap_or(0));
         let last = owner_key(owner, u128::MAX);
         Ok(self.owners.range(first..=last).filter_map(move |item| {
@@ -258,12 +247,14 @@ impl Disk {
         self.meta.get(HEAD)?.map(|frame| Ok(codec::decode(&frame)?)).transpose()
     }
 
-    /// Events by number, from one on.
+    /// Events by number, from one on; none that was accepted before is missing.
     pub(super) fn events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
-        self.events.range(first.to_be_bytes()..).map(|item| {
+        let behind = self.write_tail().err().map(|error| Err(error.into()));
+        let events = self.events.range(first.to_be_bytes()..).map(|item| {
             let (number, frame) = item?;
             Ok((event_number(&number)?, frame))
-        })
+        });
+        behind.into_iter().chain(events)
     }
 
     /// The numbers of all events.
@@ -331,24 +322,7 @@ impl Disk {
         Ok(self.sync()?)
     }
 
-    /// Takes a batch in: it is read from now on, and written with the next [`sync`](Self::sync).
-    pub(super) fn accept(&self, batch: Batch) -> io::Result<()> {
-        if self.tail.add(batch) > MOST_WAITING { self.write_tail() } else { Ok(()) }
-    }
-
-    /// Writes what was accepted. Not durable before [`sync`](Self::sync).
-    pub(super) fn write_tail(&self) -> io::Result<()> {
-        self.tail.write(|batch| {
-            self.write(batch)?;
-            if let Err(error) = self.forget_uses(&batch.ended) {
-                // No part of the change: what stays behind names a secret that is gone.
-                tracing::warn!(%error, "times of use of ended secrets are not deleted");
-            }
-            Ok(())
-        })
-    }
-
-    /// Writes a batch in one transaction. Not durable before [`sync`](Self::sync).
+    /// Writes a batch in one transaction. Not durable before the next [`sync`](Self::sync).
     pub(super) fn write(&self, batch: &Batch) -> io::Result<()> {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
@@ -396,42 +370,6 @@ impl Disk {
             TransactionError::Abort(never) => match never {},
             TransactionError::Storage(error) => io_error(error),
         })
-    }
-
-    /// Writes what was accepted, and waits until all that was written is on the disk.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.write_tail()?;
-        #[cfg(test)]
-        Faults::check(&self.faults.sync)?;
-        let Some(file) = &self.file else { return Ok(()) };
-        self.flusher.flush()?;
-        self.sync_blobs()?;
-        file.sync_data()
-    }
-
-    /// sled keeps pages of more than 128 KiB in files of their own, and does not sync those either.
-    fn sync_blobs(&self) -> io::Result<()> {
-        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = HashSet::new();
-        let mut fresh = false;
-        for entry in fs::read_dir(&self.blobs)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if !synced.contains(&name) {
-                match File::open(entry.path()).and_then(|blob| blob.sync_all()) {
-                    // sled has rewritten the page meanwhile.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    other => other?,
-                }
-                fresh = true;
-            }
-            found.insert(name);
-        }
-        if fresh {
-            File::open(&self.blobs)?.sync_all()?;
-        }
-        *synced = found;
-        Ok(())
     }
 
     pub(super) fn owner_keys(&self) -> Box<dyn Iterator<Item = Result<IVec, StoreError>>> {
@@ -482,7 +420,7 @@ impl Disk {
         Ok(())
     }
 
-    fn forget_uses(&self, digests: &[Digest]) -> Result<(), StoreError> {
+    pub(super) fn forget_uses(&self, digests: &[Digest]) -> Result<(), StoreError> {
         for digest in digests {
             if let Some((half, _)) = digest.split_first_chunk::<16>() {
                 self.flusher.noted(self.uses.remove(half))?;

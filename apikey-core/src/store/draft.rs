@@ -9,7 +9,8 @@ use crate::event::{Checkpoint, Event, EventKind, Head};
 use crate::record::{Record, record_hash};
 use crate::restore::Reapplied;
 
-use super::disk::{Batch, Disk, Load};
+use super::batch::Batch;
+use super::disk::{Disk, Load};
 use super::writer::write;
 
 /// Entries written at once.

@@ -1,4 +1,5 @@
-//! The thread behind a store: writes down first uses, erases ended secrets, and writes back times of use.
+//! The thread behind a store: brings the database up to the journal, writes down first uses, erases ended secrets, and
+//! writes back times of use.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -9,7 +10,8 @@ use crate::quiet::quietly;
 use super::{Inner, schedule};
 
 const ROUND: Duration = Duration::from_secs(30);
-/// How long a written mark waits for its sync; with the sync itself this stays below half a second.
+/// How long a written mark waits for its sync, and the database for what the journal holds; with the sync itself this
+/// stays below half a second.
 const MARK_LAG: Duration = Duration::from_millis(400);
 
 /// Wakes the thread, or ends it.
@@ -72,7 +74,11 @@ pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
             // A panic in the database must not end the rounds.
             let turned = quietly(|| {
                 inner.keep_first_uses();
-                if mark.is_some_and(|due| due <= now) {
+                let is_due = mark.is_some_and(|due| due <= now);
+                if is_due || inner.journal_presses() {
+                    inner.settle();
+                }
+                if is_due {
                     inner.keep_mark();
                 }
                 if round <= now {

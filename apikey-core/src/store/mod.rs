@@ -2,6 +2,7 @@
 
 mod actor;
 mod backup;
+mod batch;
 mod beginning;
 mod builder;
 mod commit;
@@ -11,6 +12,7 @@ mod disk;
 #[cfg(unix)]
 mod door;
 mod draft;
+mod durable;
 mod events;
 mod evidence;
 mod examine;
@@ -19,6 +21,7 @@ mod failure_tests;
 mod flush;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod journal;
 mod keeper;
 mod manage;
 mod mark;
@@ -322,8 +325,9 @@ impl Inner {
         }
     }
 
-    /// Writes the mark up to what is on disk; it may lag, so an error is no reason to refuse the change.
-    fn note_mark(&self) {
+    /// Writes the mark up to what is on disk; it may lag, so an error is no reason to refuse the change. Wakes the thread
+    /// where that makes it dirty, or the journal presses.
+    fn note_mark(&self, presses: bool) {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = mark.as_mut() else { return };
         let was_dirty = file.is_dirty();
@@ -332,7 +336,7 @@ impl Inner {
         }
         let is_dirty = file.is_dirty();
         drop(mark);
-        if is_dirty && !was_dirty {
+        if presses || (is_dirty && !was_dirty) {
             self.bell.ring();
         }
     }
@@ -382,6 +386,20 @@ impl Inner {
 
     fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings the database up to the journal.
+    fn settle(&self) {
+        let Ok(disk) = self.disk() else { return };
+        let Some(disk) = disk.as_ref() else { return };
+        if let Err(error) = disk.sync() {
+            tracing::error!(%error, "the database does not take in what the journal holds");
+            self.commit.fail(&error);
+        }
+    }
+
+    fn journal_presses(&self) -> bool {
+        self.disk().is_ok_and(|disk| disk.as_ref().is_some_and(Disk::presses))
     }
 
     fn keep_mark(&self) {
@@ -452,9 +470,9 @@ impl Life {
         inner.index.close();
         // What was used for the first time until this moment.
         inner.write_first_uses(&mut inner.writer(), &disk);
-        let synced = inner.commit.wait(inner.commit.written(), &inner.index, || disk.sync());
+        let synced = inner.commit.wait(inner.commit.written(), &inner.index, || disk.log());
         let synced = synced.and_then(|()| disk.sync());
-        inner.note_mark();
+        inner.note_mark(false);
         let marked = inner.sync_mark();
         // sled can panic when it is dropped on a disk that refuses.
         let dropped =

@@ -8,14 +8,17 @@ use sled::{IVec, Tree};
 use tempfile::TempDir;
 
 use crate::codec::{self, FORMAT, MAX_FRAME};
-use crate::error::OpenError;
+use crate::error::{OpenError, StoreError};
 use crate::event::{Checkpoint, Event, Head};
 use crate::quiet::quietly;
 use crate::record::{Record, record_hash};
 use crate::restore::RestoreError;
 
 use super::directory::{CREATING, DATABASE, LOCK, remove_unfinished_snapshots};
+use super::disk::Disk;
+use super::durable::RecoverError;
 use super::flush::Flusher;
+use super::journal::Journal;
 use super::mark::{Mark, MarkFile};
 use super::open::Meta;
 use super::parts;
@@ -85,11 +88,28 @@ impl Old {
         let path = self._copy.path().to_owned();
         match quietly(|| sled::Config::new().path(&path).open()) {
             Ok(Ok(database)) => match Flusher::new(database.clone()) {
-                Ok(flusher) => (self.database, self.flusher) = (Some(database), Some(flusher)),
+                Ok(flusher) => {
+                    (self.database, self.flusher) = (Some(database.clone()), Some(flusher));
+                    self.take_over(database, &path);
+                }
                 Err(error) => self.faults.push(format!("its database is not read: {error}")),
             },
             Ok(Err(error)) => self.faults.push(format!("its database does not open: {error}")),
             Err(panic) => self.faults.push(format!("its database panics when it is opened: {panic}")),
+        }
+    }
+
+    /// What its journal holds goes into the copy.
+    fn take_over(&mut self, database: sled::Db, copy: &Path) {
+        let taken = quietly(|| {
+            let disk = Disk::new(database, copy, false)?;
+            disk.take_over(&Journal::bytes(copy).map_err(StoreError::from)?)
+        });
+        match taken {
+            Ok(Ok(_)) => {}
+            Ok(Err(RecoverError::Journal(fault))) => self.faults.push(fault.to_string()),
+            Ok(Err(error)) => self.faults.push(format!("its journal cannot be taken over: {error}")),
+            Err(panic) => self.faults.push(format!("its database panics when it takes over the journal: {panic}")),
         }
     }
 

@@ -32,6 +32,8 @@ use super::directory::{
     sync_directory,
 };
 use super::disk::{Disk, imported_digests, owner_key};
+use super::durable::RecoverError;
+use super::journal::JournalError;
 use super::mark::{Mark, MarkFile};
 use super::stuck;
 use super::writer::Writer;
@@ -178,6 +180,7 @@ fn finish(
     let fault = |error| read_error(path, "its head", error);
     let directory = path.join(DATABASE);
     let disk = Disk::new(database, &directory, opened.temporary.is_none()).map_err(fault)?;
+    disk.recover().map_err(|error| recover_error(path, error))?;
     let digesters = digesters(&options);
     let meta = read_meta(&disk, path)?;
     if meta.is_none() && opened.temporary.is_none() {
@@ -491,6 +494,16 @@ fn check_mark(mark: Option<Mark>, head: &Head, path: &Path) -> Result<(), OpenEr
         head.number, head.records, mark.number, mark.records
     );
     Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
+}
+
+fn recover_error(path: &Path, error: RecoverError) -> OpenError {
+    match error {
+        RecoverError::Database(error) => read_error(path, "what its journal follows", error),
+        RecoverError::Journal(JournalError::Entry(error)) => read_error(path, "its journal", error.into()),
+        RecoverError::Journal(fault) => {
+            OpenError::Damaged { path: path.to_owned(), what: fault.to_string(), backup: None, source: None }
+        }
+    }
 }
 
 fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenError {

@@ -1,15 +1,18 @@
-//! Changes that are decided and not in the database yet; the next sync writes them all in one transaction.
+//! Changes that are decided and not in the database yet.
 //!
-//! Of a transaction sled makes two writes to its log, each with a wait for the disk, whatever is in it. So changes that
-//! will share an fsync share a transaction, too, and until then they are read from here.
+//! The journal makes them durable; the database takes them in later, many in one transaction. Of a transaction sled
+//! makes two writes to its log, each with a wait for the disk, whatever is in it. Until then they are read from here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
 
-use super::disk::Batch;
+use super::batch::Batch;
+
+/// Changes of one transaction, but for those of one call, which stay together. While it lasts, sled reads nothing.
+pub(super) const CHUNK: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Tail {
@@ -20,8 +23,10 @@ pub(super) struct Tail {
 
 #[derive(Default)]
 struct State {
-    batch: Batch,
-    /// Number of the batch that is being filled.
+    batches: VecDeque<Batch>,
+    /// Changes in them.
+    waiting: usize,
+    /// Number of the next batch.
     number: u64,
     /// The newest image of each key, and the holder of each imported digest, with the number of the batch that has it.
     records: HashMap<u128, (u64, Option<Vec<u8>>)>,
@@ -36,10 +41,12 @@ impl Tail {
     pub(super) fn add(&self, batch: Batch) -> usize {
         let mut state = self.lock();
         let number = state.number;
+        state.number += 1;
         for write in &batch.writes {
-            state.records.insert(write.id, (number, write.record.clone()));
+            let record = write.record.as_ref().map(|record| record.to_vec());
+            state.records.insert(write.id, (number, record));
             if let Some((name, frame)) = &write.made {
-                state.made.insert(*name, (number, frame.clone()));
+                state.made.insert(*name, (number, frame.to_vec()));
             }
             for digest in &write.imported_out {
                 state.imported.insert(*digest, (number, None));
@@ -48,10 +55,9 @@ impl Tail {
                 state.imported.insert(*digest, (number, Some(write.id)));
             }
         }
-        state.batch.writes.extend(batch.writes);
-        state.batch.ended.extend(batch.ended);
-        state.batch.head = batch.head;
-        state.batch.writes.len()
+        state.waiting += batch.writes.len();
+        state.batches.push_back(batch);
+        state.waiting
     }
 
     /// What waits to be written of a key: `Some(None)` if it is deleted.
@@ -69,42 +75,25 @@ impl Tail {
         self.lock().made.get(name).map(|(_, frame)| frame.clone())
     }
 
-    /// Writes what waits, if anything does. It is read from here until it can be read there; what could not be written
-    /// stays here.
-    pub(super) fn write(&self, write: impl FnOnce(&Batch) -> io::Result<()>) -> io::Result<()> {
+    /// Writes all that waits now, in order, some at a time. It is read from here until it can be read there; what could
+    /// not be written stays here.
+    pub(super) fn write(&self, mut write: impl FnMut(&Batch) -> io::Result<()>) -> io::Result<()> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.lock();
-        if state.broken {
-            return Err(io::Error::other("an earlier change could not be written"));
-        }
-        if state.batch.writes.is_empty() {
-            return Ok(());
-        }
-        let batch = std::mem::take(&mut state.batch);
-        let number = state.number;
-        state.number += 1;
-        // Until the opposite is known, also if this panics.
-        state.broken = true;
-        drop(state);
-        write(&batch)?;
-        let mut state = self.lock();
-        state.broken = false;
-        for one in &batch.writes {
-            if state.records.get(&one.id).is_some_and(|(held, _)| *held <= number) {
-                state.records.remove(&one.id);
+        let last = self.lock().number;
+        loop {
+            let mut state = self.lock();
+            if state.broken {
+                return Err(io::Error::other("an earlier change could not be written"));
             }
-            if let Some((name, _)) = &one.made
-                && state.made.get(name).is_some_and(|(held, _)| *held <= number)
-            {
-                state.made.remove(name);
-            }
-            for digest in one.imported_in.iter().chain(&one.imported_out) {
-                if state.imported.get(digest).is_some_and(|(held, _)| *held <= number) {
-                    state.imported.remove(digest);
-                }
-            }
+            let Some((batch, next)) = state.take(last) else { return Ok(()) };
+            // Until the opposite is known, also if this panics.
+            state.broken = true;
+            drop(state);
+            write(&batch)?;
+            let mut state = self.lock();
+            state.broken = false;
+            state.forget(&batch, next);
         }
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -112,21 +101,54 @@ impl Tail {
     }
 }
 
+impl State {
+    /// The first batches, of those before `last`, as one; and the number of the batch that follows them.
+    fn take(&mut self, last: u64) -> Option<(Batch, u64)> {
+        let mut next = self.number - self.batches.len() as u64;
+        let mut taken = Batch::default();
+        while next < last && taken.writes.len() < CHUNK {
+            taken.extend(self.batches.pop_front()?);
+            next += 1;
+        }
+        self.waiting -= taken.writes.len();
+        Some((taken, next)).filter(|(taken, _)| !taken.writes.is_empty())
+    }
+
+    /// What is written is read from the database, unless a batch from `next` on has changed it again.
+    fn forget(&mut self, batch: &Batch, next: u64) {
+        for one in &batch.writes {
+            if self.records.get(&one.id).is_some_and(|(held, _)| *held < next) {
+                self.records.remove(&one.id);
+            }
+            if let Some((name, _)) = &one.made
+                && self.made.get(name).is_some_and(|(held, _)| *held < next)
+            {
+                self.made.remove(name);
+            }
+            for digest in one.imported_in.iter().chain(&one.imported_out) {
+                if self.imported.get(digest).is_some_and(|(held, _)| *held < next) {
+                    self.imported.remove(digest);
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::disk::Write;
+    use crate::store::batch::Write;
 
     fn batch(id: u128, record: Option<u8>, digest: u8) -> Batch {
         let write = Write {
             id,
             owner: "alice".into(),
             is_new: true,
-            record: record.map(|byte| vec![byte]),
+            record: record.map(|byte| vec![byte].into()),
             imported_in: record.map(|_| [digest; 32]).into_iter().collect(),
             imported_out: if record.is_none() { vec![[digest; 32]] } else { Vec::new() },
-            event: (1, Vec::new()),
-            made: record.map(|byte| ([digest; 32], vec![byte])),
+            event: (1, Vec::new().into()),
+            made: record.map(|byte| ([digest; 32], vec![byte].into())),
         };
         Batch { writes: vec![write], head: vec![digest], ended: Vec::new() }
     }
@@ -158,8 +180,9 @@ mod tests {
     fn what_is_added_during_a_write_waits_for_the_next() {
         let tail = Tail::default();
         tail.add(batch(1, Some(1), 1));
-        tail.write(|_| {
-            tail.add(batch(1, Some(2), 2));
+        tail.write(|batch| {
+            assert_eq!(batch.writes.len(), 1);
+            tail.add(super::tests::batch(1, Some(2), 2));
             Ok(())
         })
         .unwrap();
@@ -170,6 +193,29 @@ mod tests {
         })
         .unwrap();
         assert_eq!(tail.record(1), None);
+    }
+
+    #[test]
+    fn many_are_written_some_at_a_time_and_those_of_a_call_together() {
+        let tail = Tail::default();
+        let call = |ids: std::ops::Range<usize>| {
+            ids.fold(Batch::default(), |mut call, id| {
+                call.extend(batch(id as u128, Some(1), 1));
+                call
+            })
+        };
+        tail.add(call(0..CHUNK + 10));
+        for id in 0..CHUNK + 1 {
+            tail.add(call(id..id + 1));
+        }
+        let mut sizes = Vec::new();
+        tail.write(|batch| {
+            sizes.push(batch.writes.len());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(sizes, [CHUNK + 10, CHUNK, 1]);
+        assert_eq!(tail.record(0), None);
     }
 
     #[test]

@@ -22,8 +22,9 @@ use crate::rights::Rights;
 
 use super::Inner;
 use super::backup::Taps;
+use super::batch::{Batch, Write};
 use super::commit::Pending;
-use super::disk::{Batch, Disk, Write, imported_digests};
+use super::disk::{Disk, imported_digests};
 use super::observe::Happened;
 use super::touched;
 
@@ -139,10 +140,10 @@ impl Inner {
         drop(writer);
         drop(arriving);
         let unchanged = outcomes.iter().any(|outcome| !outcome.changed);
-        let durable = self.commit.wait(ticket, &self.index, || disk.sync());
+        let durable = self.commit.wait(ticket, &self.index, || disk.log());
         let durable = if unchanged { durable.and_then(|()| self.commit.check()) } else { durable };
         durable.map_err(|source| refused(took || unchanged, source))?;
-        self.note_mark();
+        self.note_mark(disk.presses());
         self.tell(&happened, actor);
         Ok(outcomes)
     }
@@ -214,7 +215,7 @@ impl Inner {
                     let mut write = write(current.as_ref(), after.as_ref(), (head.number, frame_of_event))?;
                     if let (Some(Once { name, request, at }), Some(after)) = (change.once, &after) {
                         let made = Made { at, request, key: change.id, version: after.version };
-                        write.made = Some((name, codec::encode(&made)?));
+                        write.made = Some((name, codec::encode(&made)?.into()));
                     }
                     if let Some(old) = &frame {
                         head.sum = head.sum.wrapping_sub(record_hash(old));
@@ -387,10 +388,10 @@ pub(super) fn write(
         id: known.map_or(0, |record| record.id),
         is_new: before.is_none(),
         owner: known.map_or_else(String::new, |record| record.owner.clone()),
-        record,
+        record: record.map(Into::into),
         imported_in: new.iter().filter(|digest| !old.contains(digest)).copied().collect(),
         imported_out: old.iter().filter(|digest| !new.contains(digest)).copied().collect(),
-        event,
+        event: (event.0, event.1.into()),
         made: None,
     })
 }

@@ -1,0 +1,154 @@
+//! How what was accepted becomes durable: in the journal first, in the database a moment later.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use crate::error::StoreError;
+
+use super::batch::Batch;
+use super::disk::Disk;
+#[cfg(test)]
+use super::disk::Faults;
+use super::journal::{Journal, JournalError, beyond};
+use super::tail::CHUNK;
+
+/// Above this many changes that the database lacks, who makes one waits until it has them.
+const MOST_WAITING: usize = 10_000;
+
+impl Disk {
+    /// Takes a batch in: it is read from now on, and durable after the next [`log`](Self::log).
+    pub(super) fn accept(&self, batch: Batch) -> io::Result<()> {
+        let waiting = match self.journal.get() {
+            Some(journal) => {
+                let mut next = journal.waiting();
+                next.push(&batch);
+                // Before the journal can be written: what it holds, the database has, or finds in the tail.
+                self.tail.add(batch)
+            }
+            None => self.tail.add(batch),
+        };
+        if waiting > MOST_WAITING { self.write_tail() } else { Ok(()) }
+    }
+
+    /// Waits until all that was accepted is on the disk. One thread at a time.
+    pub(super) fn log(&self) -> io::Result<()> {
+        #[cfg(test)]
+        {
+            Faults::check(&self.faults.write)?;
+            Faults::check(&self.faults.sync)?;
+        }
+        match self.journal.get() {
+            Some(journal) if !journal.write()? => self.sync(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the journal wants to be emptied soon.
+    pub(super) fn presses(&self) -> bool {
+        self.journal.get().is_some_and(Journal::presses)
+    }
+
+    /// Brings the database up to all that was accepted, durably. The journal begins anew.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let _one = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.journal.get().filter(|journal| journal.turn());
+        self.write_tail()?;
+        self.sync_database()?;
+        if let Some(journal) = held {
+            journal.free();
+        }
+        Ok(())
+    }
+
+    /// Brings the database up to all that was accepted, so that it can be read as a whole.
+    pub(super) fn write_tail(&self) -> io::Result<()> {
+        self.tail.write(|batch| {
+            self.write(batch)?;
+            if let Err(error) = self.forget_uses(&batch.ended) {
+                // No part of the change: what stays behind names a secret that is gone.
+                tracing::warn!(%error, "times of use of ended secrets are not deleted");
+            }
+            // sled writes again where only replaced pages were, and looks only at whether the new ones were written, not
+            // at whether they are on the disk. So it is not let far ahead of that.
+            let unsynced = self.unsynced.fetch_add(batch.writes.len(), Ordering::Relaxed) + batch.writes.len();
+            if unsynced < CHUNK { Ok(()) } else { self.sync_database() }
+        })
+    }
+
+    /// Waits until all that was written to the database is on the disk.
+    fn sync_database(&self) -> io::Result<()> {
+        #[cfg(test)]
+        Faults::check(&self.faults.sync)?;
+        let Some(file) = &self.file else { return Ok(()) };
+        self.unsynced.store(0, Ordering::Relaxed);
+        self.flusher.flush()?;
+        self.sync_blobs()?;
+        file.sync_data()
+    }
+
+    /// sled keeps pages of more than 128 KiB in files of their own, and does not sync those either.
+    fn sync_blobs(&self) -> io::Result<()> {
+        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = HashSet::new();
+        let mut fresh = false;
+        for entry in fs::read_dir(&self.blobs)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !synced.contains(&name) {
+                match File::open(entry.path()).and_then(|blob| blob.sync_all()) {
+                    // sled has rewritten the page meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    other => other?,
+                }
+                fresh = true;
+            }
+            found.insert(name);
+        }
+        if fresh {
+            File::open(&self.blobs)?.sync_all()?;
+        }
+        *synced = found;
+        Ok(())
+    }
+
+    /// Takes over what the journal holds and the database lacks, and begins it anew.
+    pub(super) fn recover(&self) -> Result<(), RecoverError> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        let io = StoreError::from;
+        let taken = self.take_over(&Journal::bytes(&self.directory).map_err(io)?)?;
+        if taken > 0 {
+            tracing::info!(changes = taken, "the database takes over what its journal holds");
+            self.sync_database().map_err(io)?;
+        }
+        let journal = Journal::open(&self.directory).map_err(io)?;
+        let _ = self.journal.set(journal);
+        Ok(())
+    }
+
+    /// Takes over what a journal holds and the database lacks: how many changes. Not durable before the next
+    /// [`sync`](Self::sync).
+    pub(super) fn take_over(&self, journal: &[u8]) -> Result<usize, RecoverError> {
+        let head = self.head()?.unwrap_or_default();
+        let mut taken = 0;
+        for call in beyond(journal, &head)? {
+            taken += call.writes.len();
+            self.tail.add(call);
+        }
+        self.write_tail().map_err(StoreError::from)?;
+        Ok(taken)
+    }
+}
+
+/// Why what a journal holds is not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RecoverError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Database(#[from] StoreError),
+}

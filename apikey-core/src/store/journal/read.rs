@@ -1,0 +1,100 @@
+//! Reading a journal after a crash: what the database lacks, or why it cannot be said.
+
+use crate::codec::{self, CodecError, FORMAT, Frame, MAX_FRAME};
+use crate::digest::Digest;
+use crate::event::{Event, Head};
+
+use super::super::batch::Batch;
+use super::{Entry, HALF, LENGTH, SECTOR};
+
+#[derive(Debug, thiserror::Error)]
+pub(in super::super) enum JournalError {
+    #[error("its journal goes on with change {next}, and its database ends at {last}")]
+    Gap { last: u64, next: u64 },
+    #[error("its journal is of another history than its database, at change {0}")]
+    OtherHistory(u64),
+    #[error("its journal is damaged behind change {last}: change {found} was acknowledged after that")]
+    Lost { last: u64, found: u64 },
+    #[error("an entry of its journal does not decode")]
+    Entry(#[from] CodecError),
+}
+
+/// The calls that the journal holds and a database with this head lacks, in order.
+///
+/// What was written last, and not acknowledged, may be there in part: it ends at the first entry that is not whole.
+pub(in super::super) fn beyond(journal: &[u8], head: &Head) -> Result<Vec<Batch>, JournalError> {
+    let mut halves = journal.chunks(HALF).map(entries).collect::<Result<Vec<_>, _>>()?;
+    halves.sort_by_key(|entries| entries.first().map(number));
+    let (mut calls, mut open) = (Vec::new(), Batch::default());
+    // Of the last entry, of the last whole call, and of what comes next.
+    let (mut last, mut acknowledged, mut digest) = (head.number, head.number, head.digest);
+    for entry in halves.into_iter().flatten() {
+        let number = number(&entry);
+        if number <= head.number {
+            continue;
+        }
+        if number != last + 1 {
+            break;
+        }
+        if open.writes.is_empty() && previous(&entry)? != digest {
+            return Err(JournalError::OtherHistory(number));
+        }
+        last = number;
+        open.writes.push(entry.write.into_owned());
+        if let Some(end) = entry.end {
+            digest = codec::decode::<Head>(&end.head)?.digest;
+            acknowledged = last;
+            open.head = end.head.into_vec();
+            open.ended = end.ended;
+            calls.push(std::mem::take(&mut open));
+        }
+    }
+    match later(journal, last) {
+        None => Ok(calls),
+        Some(next) if acknowledged == head.number => Err(JournalError::Gap { last: head.number, next }),
+        Some(found) => Err(JournalError::Lost { last, found }),
+    }
+}
+
+fn number(entry: &Entry<'_>) -> u64 {
+    entry.write.event.0
+}
+
+fn previous(entry: &Entry<'_>) -> Result<Digest, CodecError> {
+    Ok(codec::decode::<Event>(&entry.write.event.1)?.previous)
+}
+
+/// The entries of a half from its beginning, as long as they are whole and their numbers rise: behind them may be what
+/// an earlier time has left.
+fn entries(half: &[u8]) -> Result<Vec<Entry<'static>>, CodecError> {
+    let mut entries: Vec<Entry<'static>> = Vec::new();
+    let mut at = 0;
+    while let Some((length, rest)) = half.get(at..).and_then(<[u8]>::split_first_chunk::<LENGTH>) {
+        let length = u32::from_le_bytes(*length) as usize;
+        if length == 0 {
+            // The end of a group: the next begins at a sector.
+            if at.is_multiple_of(SECTOR) {
+                break;
+            }
+            at = at.next_multiple_of(SECTOR);
+            continue;
+        }
+        let Some(frame) = rest.get(..length).filter(|frame| frame.len() <= MAX_FRAME) else { break };
+        match codec::decode::<Entry<'static>>(frame) {
+            Ok(entry) if entries.last().is_none_or(|last| number(last) < number(&entry)) => entries.push(entry),
+            Err(newer @ CodecError::Newer(_)) => return Err(newer),
+            _ => break,
+        }
+        at += (LENGTH + length).next_multiple_of(LENGTH);
+    }
+    Ok(entries)
+}
+
+/// A change whose group was written after the one that follows `last` had been acknowledged. So that one is lost.
+fn later(journal: &[u8], last: u64) -> Option<u64> {
+    let begins = |at: &usize| journal.get(*at..*at + 2) == Some(&[<Entry<'_> as Frame>::KIND, FORMAT]);
+    // A length comes before each frame, at a multiple of its own.
+    let frames = (LENGTH..journal.len()).step_by(LENGTH).filter(begins);
+    let found = frames.filter_map(|at| codec::carve::<Entry<'static>>(journal.get(at..)?));
+    found.filter(|entry| number(entry) > last && entry.group > last + 1).map(|entry| number(&entry)).min()
+}
