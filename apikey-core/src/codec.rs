@@ -14,6 +14,7 @@ pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Most entries of one list or map in a frame; far above what a key may have.
 pub(crate) const MAX_ENTRIES: usize = 512;
 const CHECK_BYTES: usize = 4;
+const USUAL_FRAME: usize = 512;
 
 /// What a frame holds, so that one kind cannot be read as another.
 pub(crate) trait Frame: Serialize + DeserializeOwned {
@@ -46,7 +47,9 @@ fn config() -> impl bincode::config::Config {
 }
 
 pub(crate) fn encode<T: Frame>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut frame = vec![T::KIND, FORMAT];
+    // Most are shorter: it does not grow.
+    let mut frame = Vec::with_capacity(USUAL_FRAME);
+    frame.extend([T::KIND, FORMAT]);
     bincode::serde::encode_into_std_write(value, &mut frame, config()).map_err(CodecError::Encode)?;
     frame.extend(crc32fast::hash(&frame).to_le_bytes());
     if frame.len() > MAX_FRAME { Err(CodecError::TooLong(frame.len())) } else { Ok(frame) }

@@ -163,7 +163,7 @@ impl Inner {
         }
         let (images, head, ticket) = tap.cut();
         // What a backup holds must not be ahead of the store it was made of.
-        self.commit.wait(ticket, &self.index, || disk.log()).map_err(StoreError::from)?;
+        self.commit.wait(ticket, &self.index, |head| self.log(disk, head)).map_err(StoreError::from)?;
         for (id, frame) in &images {
             archive.amendment(*id, frame.as_deref()).map_err(io)?;
         }

@@ -5,7 +5,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -24,12 +26,10 @@ pub(super) struct Pending {
 
 pub(super) struct Commit {
     state: Mutex<State>,
-    turn: Condvar,
-    gathered: Condvar,
 }
 
-/// The longest that a sync waits for changes that are on their way, and never longer than half of what the last sync
-/// took. Changes come one after the other, so without this each would find a sync under way that began a moment too
+/// The longest that a sync waits for changes that are on their way, and never longer than half of what the last sync took.
+/// Changes come one after the other, so without this each would find a sync under way that began a moment too
 /// early, and groups would be small.
 const GATHERING: Duration = Duration::from_millis(1);
 
@@ -43,11 +43,15 @@ struct State {
     /// How many changes of a key are in the queue.
     waiting: HashMap<u128, u32>,
     syncing: bool,
+    /// Who waits for changes that are on their way, to sync at the latest when it has waited long enough.
+    gatherer: Option<Arc<Sleeper>>,
+    /// Who waits for a sync that another thread makes.
+    sleepers: Vec<Arc<Sleeper>>,
     /// Changes that have begun and are not written yet, and those that wait for a sync that has not begun, or runs.
     arriving: usize,
-    waiters: usize,
+    waiters: u64,
     /// How many the last sync was for: as many will come again, as a rule.
-    last_group: usize,
+    last_group: u64,
     last_sync: Duration,
     /// Where history stands with all that is written, and with all that is on disk.
     written_head: Head,
@@ -98,8 +102,9 @@ impl Commit {
 
     /// A write failed: nothing more is acknowledged. What was announced goes on narrowing what is visible.
     pub(super) fn fail(&self, error: &io::Error) {
-        self.lock().fail(error);
-        self.turn.notify_all();
+        let mut state = self.lock();
+        state.fail(error);
+        state.wake().iter().for_each(|sleeper| sleeper.thread.unpark());
     }
 
     /// The same after an error, if `take` takes anything away from keys whose records cannot be read. No change that is
@@ -109,7 +114,7 @@ impl Commit {
         let taken = take();
         if taken > 0 {
             state.fail(error);
-            self.turn.notify_all();
+            state.wake().iter().for_each(|sleeper| sleeper.thread.unpark());
         }
         taken
     }
@@ -119,51 +124,96 @@ impl Commit {
         self.lock().written
     }
 
-    /// Returns when every change up to the ticket is on disk and visible.
-    pub(super) fn wait(&self, ticket: u64, index: &Index, sync: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    /// Returns when every change up to the ticket is on disk and visible. `sync` is told where history stands with all that
+    /// it makes durable.
+    pub(super) fn wait(&self, ticket: u64, index: &Index, sync: impl Fn(Head) -> io::Result<()>) -> io::Result<()> {
+        self.wait_in(self.lock(), ticket, index, sync)
+    }
+
+    /// The same, for a change that was on its way until now.
+    pub(super) fn arrived(
+        &self,
+        arriving: Arriving<'_>,
+        ticket: u64,
+        index: &Index,
+        sync: impl Fn(Head) -> io::Result<()>,
+    ) -> io::Result<()> {
+        // Nobody is told: this one is about to wait, or to sync.
+        std::mem::forget(arriving);
         let mut state = self.lock();
-        if state.durable < ticket {
-            state.waiters += 1;
-            self.gathered.notify_one();
-        }
+        state.arriving -= 1;
+        self.wait_in(state, ticket, index, sync)
+    }
+
+    fn wait_in<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        ticket: u64,
+        index: &Index,
+        sync: impl Fn(Head) -> io::Result<()>,
+    ) -> io::Result<()> {
+        state.waiters += u64::from(state.durable < ticket);
+        let mut until = None;
         loop {
             if state.durable >= ticket {
                 return Ok(());
             }
             state.check()?;
-            if state.syncing {
-                state = self.turn.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
+            let is_due = until.is_some_and(|until| until <= Instant::now());
+            if !state.syncing && (is_due || !state.is_incomplete()) {
+                return self.lead(state, ticket, index, &sync);
             }
-            state.syncing = true;
-            state = self.gather(state);
-            state.last_group = state.waiters;
-            let (written, head) = (state.written, state.written_head);
+            let sleeper = Arc::new(Sleeper::new(ticket));
+            state.sleepers.push(sleeper.clone());
+            // One of those who wait for others to come looks at the clock.
+            let gathers = !state.syncing && state.gatherer.is_none();
+            if gathers {
+                until = until.or_else(|| Some(Instant::now() + GATHERING.min(state.last_sync / 2)));
+                state.gatherer = Some(sleeper.clone());
+            }
             drop(state);
-            let begun = Instant::now();
-            // A panic in the database must not leave the others waiting for ever.
-            let synced = catch_unwind(AssertUnwindSafe(&sync));
-            state = self.lock();
-            state.syncing = false;
-            state.last_sync = begun.elapsed();
-            // They have not woken up yet, and wait no more.
-            state.waiters -= state.last_group;
-            let synced = synced.unwrap_or_else(|_| Err(io::Error::other("the database panicked while it was synced")));
-            // A failure meanwhile: what was taken away then is not among what waits, and would be given back.
-            match synced.and_then(|()| state.check()).and_then(|()| state.settle(written, index)) {
-                Ok(()) => state.durable_head = head,
-                Err(error) => state.fail(&error),
+            if sleeper.sleep(until.filter(|_| gathers)) {
+                return Ok(());
             }
-            self.turn.notify_all();
+            state = self.lock();
+            state.sleepers.retain(|other| !Arc::ptr_eq(other, &sleeper));
+            state.gatherer.take_if(|other| Arc::ptr_eq(other, &sleeper));
         }
     }
 
-    /// Waits for the changes that are on their way, so that one sync does for all of them.
-    fn gather<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        let longest = GATHERING.min(state.last_sync / 2);
-        let incomplete =
-            |state: &mut State| state.failed.is_none() && (state.arriving > 0 || state.waiters < state.last_group);
-        self.gathered.wait_timeout_while(state, longest, incomplete).unwrap_or_else(PoisonError::into_inner).0
+    /// Syncs for all that is written.
+    fn lead(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        ticket: u64,
+        index: &Index,
+        sync: &impl Fn(Head) -> io::Result<()>,
+    ) -> io::Result<()> {
+        state.syncing = true;
+        state.gatherer = None;
+        state.last_group = state.waiters;
+        let (written, head) = (state.written, state.written_head);
+        drop(state);
+        let begun = Instant::now();
+        // A panic in the database must not leave the others waiting for ever.
+        let synced = catch_unwind(AssertUnwindSafe(|| sync(head)));
+        let mut state = self.lock();
+        state.syncing = false;
+        state.last_sync = begun.elapsed();
+        // They have not woken up yet, and wait no more.
+        state.waiters -= state.last_group;
+        let synced = synced.unwrap_or_else(|_| Err(io::Error::other("the database panicked while it was synced")));
+        // A failure meanwhile: what was taken away then is not among what waits, and would be given back.
+        match synced.and_then(|()| state.check()).and_then(|()| state.settle(written, index)) {
+            Ok(()) => state.durable_head = head,
+            Err(error) => state.fail(&error),
+        }
+        // The ticket is of what was written before the sync.
+        let result = if state.durable >= ticket { Ok(()) } else { state.check() };
+        let woken = state.wake();
+        drop(state);
+        woken.iter().for_each(|sleeper| sleeper.thread.unpark());
+        result
     }
 
     /// Counts a change as on its way until it is written, or given up: then the result is to be dropped.
@@ -175,7 +225,7 @@ impl Commit {
     /// A store whose last change, on disk, is `head`.
     pub(super) fn new(head: Head) -> Self {
         let state = State { written_head: head, durable_head: head, ..State::default() };
-        Self { state: Mutex::new(state), turn: Condvar::new(), gathered: Condvar::new() }
+        Self { state: Mutex::new(state) }
     }
 
     /// Where history stands on the disk.
@@ -212,13 +262,76 @@ impl Drop for Arriving<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.arriving -= 1;
-        if state.arriving == 0 {
-            self.0.gathered.notify_one();
+        if state.is_incomplete() {
+            return;
+        }
+        // The last that was on its way does not wait.
+        let gatherer = state.gatherer.take();
+        drop(state);
+        if let Some(gatherer) = gatherer {
+            gatherer.woken.store(LOOK, Ordering::Release);
+            gatherer.thread.unpark();
+        }
+    }
+}
+
+/// A thread that waits for another's sync.
+struct Sleeper {
+    ticket: u64,
+    thread: Thread,
+    woken: AtomicU8,
+}
+
+const ASLEEP: u8 = 0;
+/// There is something to look at: a failure, or nobody who syncs.
+const LOOK: u8 = 1;
+const DURABLE: u8 = 2;
+
+impl Sleeper {
+    fn new(ticket: u64) -> Self {
+        Self { ticket, thread: thread::current(), woken: AtomicU8::new(ASLEEP) }
+    }
+
+    /// Returns when it is woken, or at that time: whether the change is durable.
+    fn sleep(&self, until: Option<Instant>) -> bool {
+        loop {
+            let woken = self.woken.load(Ordering::Acquire);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            match left {
+                _ if woken != ASLEEP => return woken == DURABLE,
+                Some(Duration::ZERO) => return false,
+                // Both also return for no reason.
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
+            }
         }
     }
 }
 
 impl State {
+    /// Whether changes are on their way that one sync could do for, too.
+    fn is_incomplete(&self) -> bool {
+        self.failed.is_none() && (self.arriving > 0 || self.waiters < self.last_group)
+    }
+
+    /// Those to wake: whose changes are durable; and one of the others, to make the next sync, or all of them if there is
+    /// none. The caller does that, best when it holds nothing that they need.
+    fn wake(&mut self) -> Vec<Arc<Sleeper>> {
+        let (durable, failed) = (self.durable, self.failed.is_some());
+        let mut is_led = self.syncing;
+        let woken = |sleeper: &mut Arc<Sleeper>| {
+            let why = match () {
+                () if sleeper.ticket <= durable => DURABLE,
+                () if failed || !is_led => LOOK,
+                () => return false,
+            };
+            is_led |= why == LOOK;
+            sleeper.woken.store(why, Ordering::Release);
+            true
+        };
+        self.sleepers.extract_if(.., woken).collect()
+    }
+
     fn fail(&mut self, error: &io::Error) {
         self.failed.get_or_insert_with(|| Failure { kind: error.kind(), text: error.to_string(), since: Utc::now() });
     }

@@ -3,13 +3,16 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::admin::Holder;
 use crate::error::{OpenError, StoreError};
+use crate::quiet::quietly;
 
 use super::disk::Disk;
 use super::mark::{MARK, Mark, MarkFile};
+use super::stuck;
 
 pub(crate) const LOCK: &str = "lock";
 pub(super) const DATABASE: &str = "sled";
@@ -138,11 +141,7 @@ pub(super) fn clear(path: &Path) -> io::Result<()> {
 pub(super) fn build<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> Result<Mark, E>) -> Result<(), E> {
     let io = StoreError::from;
     let building = tempfile::Builder::new().prefix(CREATING).tempdir_in(path).map_err(io)?;
-    let database = sled::Config::new().path(building.path()).open().map_err(StoreError::from)?;
-    let disk = Disk::new(database, building.path(), true)?;
-    let mark = fill(&disk)?;
-    disk.sync().map_err(io)?;
-    drop(disk);
+    let mark = build_database(building.path(), fill)?;
     make_all_private(building.path()).map_err(io)?;
     sync_all(building.path()).map_err(io)?;
     // Before the database: from then on a missing mark is damage.
@@ -153,6 +152,28 @@ pub(super) fn build<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -
     sync_directory(path).map_err(io)?;
     sync_directory(parent(path)).map_err(io)?;
     Ok(())
+}
+
+/// The database of a store that is being made. On a disk that refuses, sled can panic, and its handles can wait for ever
+/// when they are dropped: what has failed is dropped apart.
+fn build_database<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> Result<Mark, E>) -> Result<Mark, E> {
+    let panicked = |panic| StoreError::from(io::Error::other(format!("the database panicked: {panic}")));
+    let opened = quietly(|| sled::Config::new().path(path).open()).map_err(panicked)?;
+    let database = opened.map_err(StoreError::from)?;
+    let held = database.clone();
+    let built = quietly(|| {
+        let disk = Disk::new(database, path, true)?;
+        let mark = fill(&disk)?;
+        disk.sync().map_err(StoreError::from)?;
+        Ok(mark)
+    });
+    let built = built.unwrap_or_else(|panic| Err(panicked(panic).into()));
+    match &built {
+        // It is synced once more.
+        Ok(_) => quietly(|| drop(held)).map_err(panicked)?,
+        Err(_) => stuck::drop_apart(path.to_owned(), Arc::new(held)),
+    }
+    built
 }
 
 pub(super) fn sync_all(directory: &Path) -> io::Result<()> {
@@ -169,6 +190,19 @@ pub(super) fn sync_all(directory: &Path) -> io::Result<()> {
         }
     }
     sync_directory(directory)
+}
+
+/// Writes at a place of a file, in one call of the system where it has one.
+#[cfg(unix)]
+pub(super) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
+}
+
+#[cfg(not(unix))]
+pub(super) fn write_at(mut file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    use std::io::{Seek, SeekFrom, Write};
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(bytes)
 }
 
 /// The directory that holds an entry.

@@ -4,7 +4,7 @@
 //! is synced, so it is never ahead of a sound one; a database behind its mark has lost what was acknowledged.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, CodecError, Frame};
 use crate::event::Head;
 
-use super::directory::CREATING;
+use super::directory::{CREATING, write_at};
 
 /// The name of the mark's file in the store's directory.
 pub(super) const MARK: &str = "mark";
@@ -117,8 +117,7 @@ impl MarkFile {
             return Ok(());
         }
         let sector = mark.sector().map_err(io::Error::other)?;
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&sector)?;
+        write_at(&self.file, &sector, 0)?;
         self.written = mark.number;
         Ok(())
     }

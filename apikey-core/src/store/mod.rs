@@ -55,6 +55,7 @@ use tempfile::TempDir;
 
 use crate::auth_error::AuthError;
 use crate::error::{OpenError, StoreError};
+use crate::event::Head;
 use crate::failed_attempts::FailedAttempts;
 use crate::health::{BackupNotes, Health};
 use crate::index::Index;
@@ -325,13 +326,20 @@ impl Inner {
         }
     }
 
-    /// Writes the mark up to what is on disk; it may lag, so an error is no reason to refuse the change. Wakes the thread
-    /// where that makes it dirty, or the journal presses.
-    fn note_mark(&self, presses: bool) {
+    /// Makes all that was accepted durable; `head` is where history stands then.
+    fn log(&self, disk: &Disk, head: Head) -> std::io::Result<()> {
+        disk.log()?;
+        self.note_mark(head, disk.presses());
+        Ok(())
+    }
+
+    /// Writes the mark; it may lag, so an error is no reason to refuse the change. Wakes the thread where that makes it
+    /// dirty, or the journal presses.
+    fn note_mark(&self, head: Head, presses: bool) {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = mark.as_mut() else { return };
         let was_dirty = file.is_dirty();
-        if let Err(error) = file.write(self.commit.durable_head().into()) {
+        if let Err(error) = file.write(head.into()) {
             tracing::warn!(%error, "the commit mark is not written");
         }
         let is_dirty = file.is_dirty();
@@ -470,9 +478,8 @@ impl Life {
         inner.index.close();
         // What was used for the first time until this moment.
         inner.write_first_uses(&mut inner.writer(), &disk);
-        let synced = inner.commit.wait(inner.commit.written(), &inner.index, || disk.log());
+        let synced = inner.commit.wait(inner.commit.written(), &inner.index, |head| inner.log(&disk, head));
         let synced = synced.and_then(|()| disk.sync());
-        inner.note_mark(false);
         let marked = inner.sync_mark();
         // sled can panic when it is dropped on a disk that refuses.
         let dropped =

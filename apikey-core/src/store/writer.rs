@@ -138,12 +138,10 @@ impl Inner {
         // Also when nothing was left to do: what holds already may not be on disk yet, or never come there.
         let ticket = self.commit.written();
         drop(writer);
-        drop(arriving);
         let unchanged = outcomes.iter().any(|outcome| !outcome.changed);
-        let durable = self.commit.wait(ticket, &self.index, || disk.log());
+        let durable = self.commit.arrived(arriving, ticket, &self.index, |head| self.log(disk, head));
         let durable = if unchanged { durable.and_then(|()| self.commit.check()) } else { durable };
         durable.map_err(|source| refused(took || unchanged, source))?;
-        self.note_mark(disk.presses());
         self.tell(&happened, actor);
         Ok(outcomes)
     }

@@ -24,7 +24,7 @@ use crate::codec::{self, CodecError, Frame};
 use crate::digest::Digest;
 
 use super::batch::{Batch, Write};
-use super::directory::{make_private, sync_directory};
+use super::directory::{make_private, sync_directory, write_at};
 
 pub(super) use read::{JournalError, beyond};
 
@@ -34,6 +34,9 @@ const NAME: &str = "journal";
 const HALF: usize = 1 << 20;
 /// What a disk writes whole, or not at all.
 const SECTOR: usize = 512;
+/// Zeros are written in pieces of this size. Linux keeps what is written at once in one piece, and each later write and
+/// sync would go through all of it.
+const PAGE: usize = 4096;
 /// An entry is a length, of so many bytes, and a frame, and ends at a multiple of it.
 const LENGTH: usize = 4;
 
@@ -96,7 +99,9 @@ impl Journal {
         if held.len() != 2 * HALF || held.iter().any(|byte| *byte != 0) {
             file.set_len(2 * HALF as u64)?;
             file.seek(SeekFrom::Start(0))?;
-            file.write_all(&vec![0; 2 * HALF])?;
+            for _ in 0..2 * HALF / PAGE {
+                file.write_all(&[0; PAGE])?;
+            }
             file.sync_all()?;
         }
         if is_new {
@@ -174,8 +179,7 @@ impl Journal {
 
 impl Halves {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start((self.active * HALF + self.at) as u64))?;
-        self.file.write_all(bytes)?;
+        write_at(&self.file, bytes, (self.active * HALF + self.at) as u64)?;
         self.file.sync_data()?;
         self.at += bytes.len();
         Ok(())
