@@ -4,9 +4,9 @@
 //! `pagecache/logger.rs`); who waits in `flush` then goes on waiting, and changes queue up behind it. A second flush sees
 //! the error at once and wakes the first. So a thread looks after each flush that takes long.
 
+use std::fmt::Display;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(super) struct Flusher {
     db: Db,
-    /// An operation has failed: sled may wait for ever in the next flush.
-    failed: AtomicBool,
+    /// Why the first operation failed, if one did: sled may wait for ever in the next flush.
+    failed: OnceLock<String>,
     watch: Arc<Watch>,
     rescuer: Option<JoinHandle<()>>,
     /// No transaction may queue inside sled while a flush waits: it would wait with locks held that a rescue needs.
@@ -50,20 +50,14 @@ impl Flusher {
         let (watched, database) = (watch.clone(), db.clone());
         let rescuer = std::thread::Builder::new().name("apikey-flush".into());
         let rescuer = rescuer.spawn(move || watched.rescue(&database))?;
-        let failed = AtomicBool::new(false);
-        Ok(Self { db, failed, watch, rescuer: Some(rescuer), gate: Mutex::new(()) })
+        Ok(Self { db, failed: OnceLock::new(), watch, rescuer: Some(rescuer), gate: Mutex::new(()) })
     }
 
     /// Notes whether an operation has failed.
-    pub(super) fn noted<T, E>(&self, result: Result<T, E>) -> Result<T, E> {
-        if result.is_err() {
-            self.failed.store(true, Ordering::SeqCst);
-        }
-        result
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::SeqCst)
+    pub(super) fn noted<T, E: Display>(&self, result: Result<T, E>) -> Result<T, E> {
+        result.inspect_err(|error| {
+            self.failed.get_or_init(|| error.to_string());
+        })
     }
 
     /// Keeps flushes out while something is written.
@@ -74,8 +68,8 @@ impl Flusher {
     /// Hands all that is written to the operating system.
     pub(super) fn flush(&self) -> io::Result<()> {
         let _gate = self.gate();
-        if self.has_failed() {
-            return Err(io::Error::other("the database has failed before"));
+        if let Some(first) = self.failed.get() {
+            return Err(io::Error::other(format!("the database has failed before: {first}")));
         }
         self.watch.begin();
         let flushed = quietly(|| self.db.flush());

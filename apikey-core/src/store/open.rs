@@ -83,10 +83,8 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
             let what = format!("its database is gone, and its mark knows change {}", mark.number);
             return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
         }
-        // On a disk that refuses, sled can panic here; nothing is there yet, so nothing is damaged.
-        let created = quietly(|| create(path))
-            .unwrap_or_else(|panic| Err(io::Error::other(format!("the database panicked: {panic}")).into()));
-        created.map_err(|error| read_error(path, "the new database", error))?;
+        // Nothing is there yet, so nothing is damaged.
+        create(path).map_err(|error| read_error(path, "the new database", error))?;
     }
     let Some((file, mark)) = mark(path)? else {
         let what = "its commit mark is gone, so nobody can say whether the database is complete".into();
