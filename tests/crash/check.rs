@@ -147,7 +147,8 @@ pub(crate) fn check(store: &KeyStore, world: &World) -> Result<World, Fault> {
     let mut found = all(store)?;
     let mut now = World::default();
     (now.events, now.acknowledged) = (world.events, world.acknowledged);
-    let mut purged = None;
+    // A purge takes all that it finds, or nothing: by which of those in doubt a key may be gone.
+    let mut purged = BTreeMap::new();
     for (id, key) in &world.keys {
         let answers: Vec<_> = key.tokens().map(|token| (token, answer(store, token))).collect();
         let states = candidates(key, id, &world.doubts);
@@ -170,13 +171,13 @@ pub(crate) fn check(store: &KeyStore, world: &World) -> Result<World, Fault> {
             let answers: Vec<_> = answers.iter().map(|(_, answer)| answer).collect();
             return fault(kind, format!("key {id} is {info:?} with {answers:?}, and should be one of {states:?}"));
         };
-        if key.revoked && world.doubts.contains(&Op::Purge) && *purged.get_or_insert(state.is_none()) != state.is_none()
-        {
+        if key.purges > 0 && *purged.entry(key.purges).or_insert(state.is_none()) != state.is_none() {
             return fault(Kind::Extra, "half a purge");
         }
         match state {
             Some(state) => {
                 let mut state = state.clone();
+                state.purges = 0;
                 if matches!(state.used, Used::InMemory(_)) {
                     let ends = state.older.as_ref().is_some_and(|older| older.until_first_use);
                     // An older secret that is still good was never superseded, as far as the disk knows.

@@ -95,6 +95,8 @@ pub(crate) struct Key {
     pub(crate) entries: usize,
     pub(crate) disabled: bool,
     pub(crate) revoked: bool,
+    /// How many purges that are in doubt it was revoked before.
+    pub(crate) purges: usize,
     pub(crate) version: u32,
     /// `None` where the call that made it was cut off, so that nobody has it.
     pub(crate) newest: Option<String>,
@@ -118,6 +120,7 @@ impl Key {
             entries,
             disabled: false,
             revoked: false,
+            purges: 0,
             version: 1,
             newest: token,
             used: Used::Yes,
@@ -246,13 +249,20 @@ impl World {
 
     /// The process is gone: what is under way stays in doubt.
     pub(crate) fn crash(&mut self) {
-        self.doubts.extend(std::mem::take(&mut self.under_way).into_values().map(|(_, op)| op));
+        std::mem::take(&mut self.under_way).into_values().for_each(|(_, op)| self.doubt(op));
+    }
+
+    fn doubt(&mut self, op: Op) {
+        if matches!(op, Op::Purge) {
+            self.keys.values_mut().filter(|key| key.revoked).for_each(|key| key.purges += 1);
+        }
+        self.doubts.push(op);
     }
 
     fn end(&mut self, begun: u64, op: Op, outcome: &Outcome) {
         let key = |id: &String, keys: &BTreeMap<String, Key>| keys.get(id).expect("a key that is known").clone();
         match (&op, outcome) {
-            (_, Outcome::NotDurable | Outcome::Io(_)) => return self.doubts.push(op),
+            (_, Outcome::NotDurable | Outcome::Io(_)) => return self.doubt(op),
             (Op::Create { names, permissions, entries }, Outcome::Created(created)) => {
                 assert_eq!(names.len(), created.len());
                 for (name, (id, token)) in names.iter().zip(created) {
