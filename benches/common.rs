@@ -65,10 +65,15 @@ fn gcd(a: usize, b: usize) -> usize {
 
 /// Puts keys into a store; their tokens.
 pub fn fill(store: &KeyStore, keys: usize) -> Vec<String> {
+    fill_from(store, 0, keys)
+}
+
+/// The same, with owners numbered from `first` on.
+pub fn fill_from(store: &KeyStore, first: usize, keys: usize) -> Vec<String> {
     let mut tokens = Vec::with_capacity(keys);
     while tokens.len() < keys {
         let batch = (keys - tokens.len()).min(10_000);
-        let from = tokens.len();
+        let from = first + tokens.len();
         let new = (from..from + batch).map(|at| NewKey::for_owner(format!("owner-{at:010}")).permissions([PERMISSION]));
         tokens
             .extend(store.create_many(new).unwrap().into_iter().map(|created| created.key.expose_secret().to_owned()));

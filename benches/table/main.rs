@@ -3,8 +3,9 @@
 //! `cargo bench -p apikey-bench --bench table` prints the table of docs/performance.md, with its goals, and writes
 //! docs/performance.svg. It needs about eight minutes, 8 GB of memory and 2 GB of disk under `TMPDIR`.
 //!
-//! `-- durable` times durable changes alone; `-- quick` leaves out everything above a thousand keys; `-- index` looks at a million keys in the index alone;
-//! `-- open DIRECTORY` only opens a store with a million keys, which is made there if it is missing.
+//! `-- durable` times durable changes alone; `-- quick` leaves out everything above a thousand keys; `-- index` looks at
+//! a million keys in the index alone; `-- open DIRECTORY` only opens a store with a million keys, which is made there if
+//! it is missing; `-- large DIRECTORY MILLIONS` makes a store of many millions there.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@
 mod chain;
 mod durable;
 mod http;
+mod large;
 mod load;
 mod memory;
 mod peers;
@@ -50,7 +52,12 @@ fn main() {
         if !path.exists() {
             apikey_bench::fill(&KeyStore::open(path).unwrap(), MILLION);
         }
-        memory::measure(path, MILLION, &mut report);
+        memory::measure(path, MILLION, 3, &mut report);
+        return report.print();
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == "large") {
+        let mut report = Report::default();
+        large::measure(Path::new(&arguments[at + 1]), arguments[at + 2].parse().unwrap(), &mut report);
         return report.print();
     }
     if arguments.iter().any(|argument| argument == "durable") {
@@ -71,7 +78,7 @@ fn main() {
         let tokens = apikey_bench::fill(&store, MILLION);
         store.close().unwrap();
         drop(store);
-        memory::measure(&path, MILLION, &mut report);
+        memory::measure(&path, MILLION, 3, &mut report);
         report::section("1,000,000 keys");
         let store = KeyStore::open(&path).unwrap();
         let case = speed::Case::new(&store, &tokens);

@@ -163,6 +163,18 @@ pub fn million(case: &Case<'_>, tokens: &[String], report: &mut Report, plot: &m
     report.row("wrong secret, 1 M, to own valid", over(&times[2], &times[0]), "<= 1.1x", "1.25x");
 }
 
+/// Ours to the check by hand, in a store that is too large for the peers.
+pub fn beside_hand(store: &KeyStore, tokens: &[String], valid: &Tokens) -> String {
+    let read = Requirement::permission(PERMISSION).unwrap();
+    let yardstick = Yardstick::with(tokens, tokens.len());
+    let candidates = vec![
+        Candidate::new(valid, |token| authorized(store, token, &read)),
+        Candidate::new(valid, |token| yardstick.check(token, 0).map_or(0, |caller| caller.version)),
+    ];
+    let times = race(valid, candidates, ROUNDS / 2, BURST);
+    over(&times[0], &times[1])
+}
+
 /// Keys in the index alone: no store, no disk. For a number that a disk does not take in a moment.
 pub fn index_only(count: usize, report: &mut Report, plot: &mut Plot) {
     section(&format!("{count} keys, index only"));
