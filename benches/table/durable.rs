@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,15 @@ use crate::report::{Report, section};
 const ROUNDS: usize = 15;
 const CHANGES: u32 = 50;
 const WRITERS: u32 = 16;
+
+/// In a process of its own: in one that has freed many millions of small pieces, each larger piece costs the system's
+/// allocator a walk over those, which is no cost of the disk.
+pub fn measure_apart(report: &mut Report) {
+    section("durable changes, in a process of their own");
+    let output = Command::new(std::env::current_exe().unwrap()).arg("durable").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    report.take(&String::from_utf8(output.stdout).unwrap());
+}
 
 /// Rounds in turn, so that what else the disk does falls on all of them; the medians of the ratios within a round.
 pub fn measure(report: &mut Report) {

@@ -91,6 +91,6 @@ fn main() {
         plot.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.svg"));
     }
     report.row("allocations in a verification", "see `cargo test --test allocations`", "0", "0");
-    durable::measure(&mut report);
+    durable::measure_apart(&mut report);
     report.print();
 }

@@ -12,6 +12,16 @@ impl Report {
         self.0.push(row);
     }
 
+    /// The rows that another process has [printed](Self::print).
+    pub fn take(&mut self, printed: &str) {
+        for line in printed.lines().skip(2) {
+            let mut cells = line.trim_matches('|').split('|').map(str::trim);
+            let mut cell = || cells.next().unwrap();
+            let (what, figure) = (cell(), cell());
+            self.row(what, figure, cell(), cell());
+        }
+    }
+
     /// As Markdown.
     pub fn print(&self) {
         println!("| figure | measured | goal | bar |\n|---|---|---|---|");
