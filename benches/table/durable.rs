@@ -14,8 +14,8 @@ const ROUNDS: usize = 15;
 const CHANGES: u32 = 50;
 const WRITERS: u32 = 16;
 
-/// In a process of its own: in one that has freed many millions of small pieces, each larger piece costs the system's
-/// allocator a walk over those, which is no cost of the disk.
+/// In a process of its own, as `-- durable` is: at the end of the whole table a create takes several times as long as the
+/// bare write beside it, and nobody knows why (docs/performance.md).
 pub fn measure_apart(report: &mut Report) {
     section("durable changes, in a process of their own");
     let output = Command::new(std::env::current_exe().unwrap()).arg("durable").output().unwrap();
