@@ -27,6 +27,7 @@ impl Batch {
 
 /// One change of one key. The order of fields is the stored format of the journal.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(fuzzing, derive(Debug))]
 pub(super) struct Write {
     pub(super) id: u128,
     pub(super) owner: String,

@@ -14,8 +14,11 @@ use crate::idempotency::Made;
 use crate::record::Record;
 use crate::{grants, permission, token};
 
+use super::journal;
 use super::mark::Mark;
 use super::open::Meta;
+
+type Entry = journal::Entry<'static>;
 
 /// The longest frame.
 pub const MAX_FRAME: usize = codec::MAX_FRAME;
@@ -51,6 +54,7 @@ enum Value {
     Mark(Mark),
     Meta(Meta),
     Made(Made),
+    Entry(Entry),
 }
 
 /// Runs `$work` with `$kind` as the type of this kind byte and `$value` as the variant of [`Value`] for it.
@@ -65,6 +69,7 @@ macro_rules! by_kind {
             Mark::KIND => by_kind!(@ Mark, $kind, $value, $work),
             Meta::KIND => by_kind!(@ Meta, $kind, $value, $work),
             Made::KIND => by_kind!(@ Made, $kind, $value, $work),
+            Entry::KIND => by_kind!(@ Entry, $kind, $value, $work),
             _ => None,
         }
     };
@@ -77,8 +82,17 @@ macro_rules! by_kind {
 
 impl Stored {
     /// The kind bytes.
-    pub const KINDS: [u8; 8] =
-        [Record::KIND, Event::KIND, Head::KIND, Checkpoint::KIND, Trailer::KIND, Mark::KIND, Meta::KIND, Made::KIND];
+    pub const KINDS: [u8; 9] = [
+        Record::KIND,
+        Event::KIND,
+        Head::KIND,
+        Checkpoint::KIND,
+        Trailer::KIND,
+        Mark::KIND,
+        Meta::KIND,
+        Made::KIND,
+        Entry::KIND,
+    ];
 
     /// Decodes a frame as one of this kind.
     #[must_use]
@@ -110,6 +124,7 @@ impl Stored {
             Value::Mark(value) => codec::encode(value),
             Value::Meta(value) => codec::encode(value),
             Value::Made(value) => codec::encode(value),
+            Value::Entry(value) => codec::encode(value),
         }
         .ok()
     }

@@ -42,7 +42,8 @@ const LENGTH: usize = 4;
 
 /// One change. The order of fields is the stored format.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Entry<'a> {
+#[cfg_attr(fuzzing, derive(Debug))]
+pub(super) struct Entry<'a> {
     /// Number of the first change of the group: all before it was durable when the group was written.
     group: u64,
     write: Cow<'a, Write>,
@@ -55,6 +56,7 @@ impl Frame for Entry<'_> {
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(fuzzing, derive(Debug))]
 struct End {
     /// The head after the call, as it is stored.
     head: ByteBuf,

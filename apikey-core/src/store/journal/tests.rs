@@ -199,6 +199,24 @@ fn what_does_not_fit_at_all_is_the_databases_to_make_durable() {
     assert!(matches!(beyond(&bytes, &heads[0]), Err(JournalError::Lost { last: 1, found: 6002 })));
 }
 
+/// What a store was killed with is read by every later release.
+#[test]
+fn the_stored_form_stays() {
+    let (mut calls, heads) = history(&[1, 2]);
+    let last = &mut calls[1];
+    last.ended = vec![[9; 32]];
+    last.writes[1].record = None;
+    last.writes[1].imported_out = vec![[2; 32]];
+    last.writes[1].made = Some(([3; 32], vec![4; 5].into()));
+    let mut waiting = Waiting::default();
+    calls.iter().for_each(|call| waiting.push(call));
+    let golden = include_bytes!("../../../golden/journal-v1.bin");
+    assert_eq!(waiting.bytes, golden);
+    let found = beyond(golden, &heads[0]).unwrap();
+    assert!(found.iter().zip(&calls).all(|(found, call)| found.writes == call.writes && found.ended == call.ended));
+    assert_eq!(found.len(), 2);
+}
+
 #[test]
 fn a_newer_format_is_refused() {
     let (calls, heads) = history(&[1]);
