@@ -250,6 +250,31 @@ mod tests {
         assert_eq!(restored, store.list(&all).unwrap());
     }
 
+    /// The thread had taken a time of use out of the index, and not written it yet, when a backup read those written.
+    #[test]
+    fn what_another_thread_is_writing_back_is_not_missing() {
+        let store = KeyStore::temporary().unwrap();
+        let keys = store.create_many((0..400).map(|_| NewKey::for_owner("alice"))).unwrap();
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::SeqCst) {
+                    store.inner().write_back_uses();
+                }
+            });
+            let disk = store.inner().disk().unwrap();
+            let disk = disk.as_ref().unwrap();
+            let missing = keys.iter().enumerate().filter(|(at, key)| {
+                store.verify(key.key.expose_secret()).unwrap();
+                store.inner().write_uses_to(disk).unwrap();
+                disk.uses().count() != at + 1
+            });
+            let missing = missing.count();
+            ended.store(true, Ordering::SeqCst);
+            assert_eq!(missing, 0);
+        });
+    }
+
     #[test]
     fn one_that_is_stopped_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();

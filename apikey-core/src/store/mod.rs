@@ -129,6 +129,8 @@ struct Inner {
     rotation: Option<StoredPolicy>,
     /// Tells a rotator which keys have changed.
     touched: Touched,
+    /// Held while times of use are on their way from the index to the disk: who reads them there finds all.
+    writing_uses: Mutex<()>,
     backups: Mutex<BackupNotes>,
     refusals: RefusalCounts,
     meter: Meter,
@@ -320,6 +322,7 @@ impl Inner {
             // Checked when the store was opened.
             rotation: options.rotation.and_then(|policy| policy.stored().ok()),
             touched: Touched::default(),
+            writing_uses: Mutex::default(),
             refusals: RefusalCounts::default(),
             meter: Meter::new(),
             opened: Mutex::new(Some(opened)),
@@ -435,6 +438,7 @@ impl Inner {
     }
 
     fn write_uses_to(&self, disk: &Disk) -> Result<(), StoreError> {
+        let _one = self.writing_uses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut uses = Vec::new();
         self.index.take_uses(|secret, second| uses.push((secret, second)));
         disk.set_uses(&uses)
