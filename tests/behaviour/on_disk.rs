@@ -315,3 +315,39 @@ fn the_digest_of_an_ended_secret_is_erased() {
         }
     });
 }
+
+/// sled reads a damaged log as far as the damage, writes behind it, and does not find that again.
+#[test]
+fn what_a_damaged_database_takes_over_it_keeps_or_the_store_is_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    drop(KeyStore::open(path("store")).unwrap());
+    let store = KeyStore::open(path("store")).unwrap();
+    let tokens: Vec<_> = (0..9).map(|_| store.create(alice()).unwrap().key).collect();
+    for byte in 0..24 {
+        // As a killed process leaves it, and one bit is another.
+        let copy = path(&format!("copy-{byte}"));
+        for folder in ["", "sled"] {
+            std::fs::create_dir(copy.join(folder)).unwrap();
+            for entry in std::fs::read_dir(path("store").join(folder)).unwrap().map(Result::unwrap) {
+                if entry.file_type().unwrap().is_file() {
+                    std::fs::copy(entry.path(), copy.join(folder).join(entry.file_name())).unwrap();
+                }
+            }
+        }
+        let mut log = std::fs::read(copy.join("sled/db")).unwrap();
+        log[byte] ^= 2;
+        std::fs::write(copy.join("sled/db"), log).unwrap();
+        for time in ["first", "second"] {
+            match KeyStore::open(&copy) {
+                Ok(store) => {
+                    let known = tokens.iter().all(|token| store.verify(token.expose_secret()).is_ok());
+                    assert!(known, "byte {byte}, {time} open");
+                    store.close().unwrap();
+                }
+                Err(OpenError::Damaged { .. }) if time == "first" => break,
+                Err(error) => panic!("byte {byte}, {time} open: {error}"),
+            }
+        }
+    }
+}

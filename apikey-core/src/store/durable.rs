@@ -114,16 +114,26 @@ impl Disk {
         Ok(())
     }
 
-    /// Takes over what the journal holds and the database lacks, and begins it anew.
-    pub(super) fn recover(&self) -> Result<(), RecoverError> {
+    /// Takes over what the journal holds and the database lacks, durably: how many changes. The journal goes on holding it
+    /// until it [begins anew](Self::begin_journal).
+    pub(super) fn recover(&self) -> Result<usize, RecoverError> {
+        let taken = self.take_over(&Journal::bytes(&self.directory).map_err(StoreError::from)?)?;
+        if taken > 0 {
+            tracing::info!(changes = taken, "the database takes over what its journal holds");
+            self.sync_database().map_err(StoreError::from)?;
+        }
+        Ok(taken)
+    }
+
+    /// Begins the journal anew, in a database that has all that it holds and was opened with it.
+    pub(super) fn begin_journal(&self) -> Result<(), RecoverError> {
         if self.file.is_none() {
             return Ok(());
         }
         let io = StoreError::from;
-        let taken = self.take_over(&Journal::bytes(&self.directory).map_err(io)?)?;
-        if taken > 0 {
-            tracing::info!(changes = taken, "the database takes over what its journal holds");
-            self.sync_database().map_err(io)?;
+        let lacking = beyond(&Journal::bytes(&self.directory).map_err(io)?, &self.head()?.unwrap_or_default())?;
+        if !lacking.is_empty() {
+            return Err(RecoverError::NotKept);
         }
         let journal = Journal::open(&self.directory).map_err(io)?;
         let _ = self.journal.set(journal);
@@ -151,4 +161,6 @@ pub(super) enum RecoverError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Database(#[from] StoreError),
+    #[error("its database does not keep what it takes over from its journal")]
+    NotKept,
 }

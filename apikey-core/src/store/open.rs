@@ -94,30 +94,58 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     // A process that was killed may have left writes that no sync followed. From what sled reads now it makes a
     // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
     sync_all(&database_path).map_err(io)?;
-    let database = sled_at(&database_path, path)?;
-    // Held until the end: sled can panic when its last handle is dropped on a disk that refuses.
-    let held = database.clone();
-    // Damage can make sled panic here, too.
-    let result = quietly(|| {
+    let database = recovered(&database_path, path)?;
+    guarded(database, path, |database| {
+        make_all_private(&database_path).map_err(io)?;
+        let opened = Opened { temporary: None, lock: Some(lock), mark: Some(file), database: database_path.clone() };
+        finish(options, path, database, opened, Some(mark))
+    })
+}
+
+/// The database, with all that its journal holds.
+fn recovered(database_path: &Path, path: &Path) -> Result<sled::Db, OpenError> {
+    let complete = guarded(sled_at(database_path, path)?, path, |database| {
         // sled has renamed its new snapshot and freed log that only the old one needed. The name must be on disk before
         // anything of that: without its snapshot, a log with holes is read as far as the first one.
-        sync_directory(&database_path).map_err(io)?;
-        make_all_private(&database_path).map_err(io)?;
-        let opened = Opened { temporary: None, lock: Some(lock), mark: Some(file), database: database_path };
-        finish(options, path, database, opened, Some(mark))
-    });
-    let result = match result {
-        Ok(result) => result,
-        Err(panic) => Err(match quietly(|| held.flush()) {
+        sync_directory(database_path).map_err(|source| OpenError::io(path, source))?;
+        let disk = Disk::new(database.clone(), database_path, true);
+        let disk = disk.map_err(|error| read_error(path, "its trees", error))?;
+        let taken = disk.recover().map_err(|error| recover_error(path, error))?;
+        Ok((taken == 0).then_some(database))
+    })?;
+    // A damaged log that sled has read as far as the damage takes writes, and is read no further the next time: what was
+    // taken over must be there when it is opened again.
+    let Some(database) = complete else {
+        let database = sled_at(database_path, path)?;
+        return guarded(database, path, |database| {
+            sync_directory(database_path).map_err(|source| OpenError::io(path, source))?;
+            Ok(database)
+        });
+    };
+    Ok(database)
+}
+
+/// Works with an open database. Damage can make sled panic, and so can a disk that refuses, also when its last handle is
+/// dropped.
+fn guarded<T>(
+    database: sled::Db,
+    path: &Path,
+    work: impl FnOnce(sled::Db) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let held = database.clone();
+    let result = quietly(|| work(database)).unwrap_or_else(|panic| {
+        Err(match quietly(|| held.flush()) {
             Ok(Err(sled::Error::Io(source))) => OpenError::io(path, source),
             _ => {
                 let what = format!("the database panics when it is read: {panic}");
                 OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None }
             }
-        }),
-    };
+        })
+    });
     match &result {
-        Ok(_) => drop(held),
+        Ok(_) => quietly(|| drop(held)).map_err(|panic| {
+            OpenError::io(path, io::Error::other(format!("the database panicked when it was closed: {panic}")))
+        })?,
         // On a disk that refuses that may take for ever; what it says then, the error says already.
         Err(_) => stuck::drop_apart(path.join(DATABASE), Arc::new(held)),
     }
@@ -178,7 +206,7 @@ fn finish(
     let fault = |error| read_error(path, "its head", error);
     let directory = path.join(DATABASE);
     let disk = Disk::new(database, &directory, opened.temporary.is_none()).map_err(fault)?;
-    disk.recover().map_err(|error| recover_error(path, error))?;
+    disk.begin_journal().map_err(|error| recover_error(path, error))?;
     let digesters = digesters(&options);
     let meta = read_meta(&disk, path)?;
     if meta.is_none() && opened.temporary.is_none() {
@@ -498,7 +526,7 @@ fn recover_error(path: &Path, error: RecoverError) -> OpenError {
     match error {
         RecoverError::Database(error) => read_error(path, "what its journal follows", error),
         RecoverError::Journal(JournalError::Entry(error)) => read_error(path, "its journal", error.into()),
-        RecoverError::Journal(fault) => {
+        fault @ (RecoverError::Journal(_) | RecoverError::NotKept) => {
             OpenError::Damaged { path: path.to_owned(), what: fault.to_string(), backup: None, source: None }
         }
     }
