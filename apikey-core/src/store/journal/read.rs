@@ -1,6 +1,6 @@
 //! Reading a journal after a crash: what the database lacks, or why it cannot be said.
 
-use crate::codec::{self, CodecError, FORMAT, Frame, MAX_FRAME};
+use crate::codec::{self, CodecError, MAX_FRAME};
 use crate::digest::Digest;
 use crate::event::{Event, Head};
 
@@ -24,15 +24,14 @@ pub(in super::super) enum JournalError {
 /// What was written last, and not acknowledged, may be there in part: it ends at the first entry that is not whole.
 pub(in super::super) fn beyond(journal: &[u8], head: &Head) -> Result<Vec<Batch>, JournalError> {
     let mut halves = journal.chunks(HALF).map(entries).collect::<Result<Vec<_>, _>>()?;
+    // What an earlier time has left says nothing about which half comes first.
+    halves.iter_mut().for_each(|entries| entries.retain(|entry| number(entry) > head.number));
     halves.sort_by_key(|entries| entries.first().map(number));
     let (mut calls, mut open) = (Vec::new(), Batch::default());
     // Of the last entry, of the last whole call, and of what comes next.
     let (mut last, mut acknowledged, mut digest) = (head.number, head.number, head.digest);
     for entry in halves.into_iter().flatten() {
         let number = number(&entry);
-        if number <= head.number {
-            continue;
-        }
         if number != last + 1 {
             break;
         }
@@ -90,11 +89,13 @@ fn entries(half: &[u8]) -> Result<Vec<Entry<'static>>, CodecError> {
     Ok(entries)
 }
 
-/// A change whose group was written after the one that follows `last` had been acknowledged. So that one is lost.
+/// A change whose group was written after the one that follows `last` had been acknowledged. So that one is lost. Looked
+/// for where groups begin, and with an event that is whole: an entry holds bytes that a caller may have chosen.
 fn later(journal: &[u8], last: u64) -> Option<u64> {
-    let begins = |at: &usize| journal.get(*at..*at + 2) == Some(&[<Entry<'_> as Frame>::KIND, FORMAT]);
-    // A length comes before each frame, at a multiple of its own.
-    let frames = (LENGTH..journal.len()).step_by(LENGTH).filter(begins);
-    let found = frames.filter_map(|at| codec::carve::<Entry<'static>>(journal.get(at..)?));
-    found.filter(|entry| number(entry) > last && entry.group > last + 1).map(|entry| number(&entry)).min()
+    let first = |group: &[u8]| codec::carve::<Entry<'static>>(group.get(LENGTH..)?);
+    let found = (0..journal.len()).step_by(SECTOR).filter_map(|at| first(journal.get(at..)?));
+    let found = found.filter(|entry| number(entry) > last && entry.group > last + 1);
+    let sound = found
+        .filter(|entry| codec::decode::<Event>(&entry.write.event.1).is_ok_and(|event| event.number == number(entry)));
+    sound.map(|entry| number(&entry)).min()
 }

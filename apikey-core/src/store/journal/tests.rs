@@ -199,6 +199,51 @@ fn what_does_not_fit_at_all_is_the_databases_to_make_durable() {
     assert!(matches!(beyond(&bytes, &heads[0]), Err(JournalError::Lost { last: 1, found: 6002 })));
 }
 
+/// Behind what an earlier time has left in a half, an entry of the torn group that was to replace it.
+#[test]
+fn what_an_earlier_time_left_does_not_decide_the_order_of_the_halves() {
+    let (calls, heads) = history(&[1; 5]);
+    let group = |calls: &[Batch]| {
+        let mut waiting = Waiting::default();
+        calls.iter().for_each(|call| waiting.push(call));
+        waiting.bytes
+    };
+    let padded = |mut bytes: Vec<u8>| {
+        bytes.resize(bytes.len().next_multiple_of(SECTOR), 0);
+        bytes
+    };
+    let last = group(&calls[3..]);
+    let first_entry = (LENGTH + u32::from_le_bytes(*last.first_chunk().unwrap()) as usize).next_multiple_of(LENGTH);
+    let mut bytes = [padded(group(&calls[..1])), padded(last[first_entry..].to_vec())].concat();
+    bytes.resize(HALF, 0);
+    bytes.extend([padded(group(&calls[1..2])), padded(group(&calls[2..3]))].concat());
+    bytes.resize(2 * HALF, 0);
+    assert_eq!(numbers(&beyond(&bytes, &heads[1]).unwrap()), [[2], [3]]);
+}
+
+/// A digest that somebody supplies may be made to look like an entry.
+#[test]
+fn a_digest_that_looks_like_an_entry_is_none() {
+    let (_, heads) = history(&[1]);
+    let far = u64::from(u32::MAX);
+    let write = Write {
+        id: 0,
+        owner: String::new(),
+        is_new: false,
+        record: None,
+        imported_in: Vec::new(),
+        imported_out: Vec::new(),
+        event: (far, Vec::new().into()),
+        made: None,
+    };
+    let frame = codec::encode(&Entry { group: far, write: Cow::Owned(write), end: None }).unwrap();
+    for offset in 0..=32 - frame.len() {
+        let (mut calls, _) = history(&[1]);
+        calls[0].writes[0].imported_in[0][offset..][..frame.len()].copy_from_slice(&frame);
+        assert_eq!(numbers(&beyond(&bytes_of(&calls), &heads[0]).unwrap()), [[1]], "{offset}");
+    }
+}
+
 /// What a store was killed with is read by every later release.
 #[test]
 fn the_stored_form_stays() {
