@@ -25,6 +25,15 @@ impl Batch {
     }
 }
 
+impl Write {
+    /// How much it makes the database write, roughly: one for each half KiB, and one for being there.
+    pub(super) fn weight(&self) -> usize {
+        let made = self.made.as_ref().map_or(0, |(_, frame)| frame.len());
+        let record = self.record.as_ref().map_or(0, |record| record.len());
+        1 + (record + self.event.1.len() + made) / 512
+    }
+}
+
 /// One change of one key. The order of fields is the stored format of the journal.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(fuzzing, derive(Debug))]

@@ -64,7 +64,7 @@ pub(super) struct Open {
     pub(super) tail: Tail,
     /// None where nothing is synced, and before what it held was taken over.
     pub(super) journal: OnceLock<Journal>,
-    /// Changes in the database that no sync followed.
+    /// What is in the database and no sync followed, as [`went_ahead`](Disk::went_ahead) counts it.
     pub(super) unsynced: AtomicUsize,
     /// Held while the database is brought up to the journal.
     pub(super) syncing: Mutex<()>,
@@ -238,6 +238,7 @@ impl Disk {
             if over(&codec::decode(&frame)?) {
                 // Another request may have taken the name meanwhile: that stays.
                 let _ = self.flusher.noted(self.made.compare_and_swap(name, Some(frame), None::<IVec>))?;
+                self.went_ahead(1)?;
             }
         }
         Ok(())
@@ -299,7 +300,7 @@ impl Disk {
     /// Deletes events, and says in the same transaction where the chain begins. Not durable before
     /// [`sync`](Self::sync).
     pub(super) fn forget_events(&self, numbers: &[u64], checkpoint: &[u8]) -> Result<(), StoreError> {
-        let _gate = self.flusher.gate();
+        let gate = self.flusher.gate();
         let forgotten = (&self.events, &self.meta).transaction(|(events, meta)| {
             for number in numbers {
                 events.remove(&number.to_be_bytes())?;
@@ -309,8 +310,10 @@ impl Disk {
         });
         self.flusher.noted(forgotten).map_err(|error| match error {
             TransactionError::Abort(never) => match never {},
-            TransactionError::Storage(error) => error.into(),
-        })
+            TransactionError::Storage(error) => StoreError::from(error),
+        })?;
+        drop(gate);
+        Ok(self.went_ahead(numbers.len())?)
     }
 
     pub(super) fn meta(&self) -> Result<Option<IVec>, StoreError> {
@@ -386,10 +389,12 @@ impl Disk {
 
     /// Writes times of use, without a sync: a crash may lose them.
     pub(super) fn set_uses(&self, uses: &[([u8; 16], u32)]) -> Result<(), StoreError> {
-        for chunk in uses.chunks(10_000) {
+        for chunk in uses.chunks(4096) {
             let mut batch = sled::Batch::default();
             chunk.iter().for_each(|(secret, second)| batch.insert(secret, &second.to_le_bytes()));
             self.flusher.noted(self.uses.apply_batch(batch))?;
+            // Some twenty bytes each.
+            self.went_ahead(chunk.len().div_ceil(16))?;
         }
         Ok(())
     }
@@ -406,7 +411,7 @@ impl Disk {
     pub(super) fn set_warned(&self, id: u128, end: i64, before: i64) -> Result<(), StoreError> {
         let bytes = [end.to_le_bytes(), before.to_le_bytes()].concat();
         self.flusher.noted(self.warned.insert(id.to_be_bytes(), bytes))?;
-        Ok(())
+        Ok(self.went_ahead(1)?)
     }
 
     /// Forgets the warnings about keys that are not there any more.
@@ -415,6 +420,7 @@ impl Disk {
             let key = self.flusher.noted(key)?;
             if !self.flusher.noted(self.keys.contains_key(&key))? {
                 self.flusher.noted(self.warned.remove(&key))?;
+                self.went_ahead(1)?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! How what was accepted becomes durable: in the journal first, in the database a moment later.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::sync::PoisonError;
@@ -8,15 +9,17 @@ use std::sync::atomic::Ordering;
 
 use crate::error::StoreError;
 
-use super::batch::Batch;
+use super::batch::{Batch, Write};
 use super::disk::Disk;
 #[cfg(test)]
 use super::disk::Faults;
 use super::journal::{Journal, JournalError, beyond};
-use super::tail::CHUNK;
+use super::suspect;
 
 /// Above this many changes that the database lacks, who makes one waits until it has them.
 const MOST_WAITING: usize = 10_000;
+/// As much as this is written to the database without a sync: some 128 KiB, or as many changes as one transaction has.
+const MOST_AHEAD: usize = 256;
 
 impl Disk {
     /// Takes a batch in: it is read from now on, and durable after the next [`log`](Self::log).
@@ -71,27 +74,41 @@ impl Disk {
                 // No part of the change: what stays behind names a secret that is gone.
                 tracing::warn!(%error, "times of use of ended secrets are not deleted");
             }
-            // sled writes again where only replaced pages were, and looks only at whether the new ones were written, not
-            // at whether they are on the disk. So it is not let far ahead of that.
-            let unsynced = self.unsynced.fetch_add(batch.writes.len(), Ordering::Relaxed) + batch.writes.len();
-            if unsynced < CHUNK { Ok(()) } else { self.sync_database() }
+            self.went_ahead(batch.writes.iter().map(Write::weight).sum())
         })
     }
 
-    /// Waits until all that was written to the database is on the disk.
+    /// Counts what was written to the database without a sync, in [weights](Write::weight). sled writes again where only
+    /// replaced pages were, and looks only at whether the new ones were written, not at whether they are on the disk. So it
+    /// is not let far ahead of that: from time to time this syncs.
+    pub(super) fn went_ahead(&self, weight: usize) -> io::Result<()> {
+        let unsynced = self.unsynced.fetch_add(weight, Ordering::Relaxed) + weight;
+        if unsynced < MOST_AHEAD { Ok(()) } else { self.sync_database() }
+    }
+
+    /// Waits until all that was written to the database is on the disk. The system tells a failed sync once, and takes
+    /// what it could not write for written: so one thread at a time, and after one failure there are only failures.
     fn sync_database(&self) -> io::Result<()> {
+        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(test)]
-        Faults::check(&self.faults.sync)?;
+        self.suspected(Faults::check(&self.faults.sync))?;
         let Some(file) = &self.file else { return Ok(()) };
         self.unsynced.store(0, Ordering::Relaxed);
         self.flusher.flush()?;
-        self.sync_blobs()?;
-        file.sync_data()
+        self.suspected(self.sync_blobs(&mut synced).and_then(|()| file.sync_data()))
+    }
+
+    /// Notes a failed sync, for this process and for the next that opens the database.
+    fn suspected(&self, synced: io::Result<()>) -> io::Result<()> {
+        self.flusher.noted(synced).inspect_err(|_| {
+            if let Err(error) = suspect::note(&self.directory) {
+                tracing::error!(%error, "that a sync failed is not written down");
+            }
+        })
     }
 
     /// sled keeps pages of more than 128 KiB in files of their own, and does not sync those either.
-    fn sync_blobs(&self) -> io::Result<()> {
-        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+    fn sync_blobs(&self, synced: &mut HashSet<OsString>) -> io::Result<()> {
         let mut found = HashSet::new();
         let mut fresh = false;
         for entry in fs::read_dir(&self.blobs)? {
@@ -125,18 +142,18 @@ impl Disk {
         Ok(taken)
     }
 
-    /// Begins the journal anew, in a database that has all that it holds and was opened with it.
-    pub(super) fn begin_journal(&self) -> Result<(), RecoverError> {
-        if self.file.is_none() {
-            return Ok(());
+    /// Looks whether the database, as it was opened, has all that its journal holds.
+    pub(super) fn check_journal(&self) -> Result<(), RecoverError> {
+        let journal = Journal::bytes(&self.directory).map_err(StoreError::from)?;
+        let lacking = beyond(&journal, &self.head()?.unwrap_or_default())?;
+        if lacking.is_empty() { Ok(()) } else { Err(RecoverError::NotKept) }
+    }
+
+    /// Begins the journal anew, in a database that was checked.
+    pub(super) fn begin_journal(&self) -> io::Result<()> {
+        if self.file.is_some() {
+            let _ = self.journal.set(Journal::open(&self.directory)?);
         }
-        let io = StoreError::from;
-        let lacking = beyond(&Journal::bytes(&self.directory).map_err(io)?, &self.head()?.unwrap_or_default())?;
-        if !lacking.is_empty() {
-            return Err(RecoverError::NotKept);
-        }
-        let journal = Journal::open(&self.directory).map_err(io)?;
-        let _ = self.journal.set(journal);
         Ok(())
     }
 

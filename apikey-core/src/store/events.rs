@@ -114,7 +114,8 @@ impl KeyStore {
             disk.forget_events(&gone, &codec::encode(&checkpoint)?)?;
             purged += gone.len();
         }
-        disk.sync()?;
+        // After a failed sync nobody knows what is on the disk, also not of what others wrote.
+        disk.sync().inspect_err(|error| self.inner().commit.fail(error))?;
         Ok(purged)
     }
 }

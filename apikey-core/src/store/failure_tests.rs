@@ -76,6 +76,46 @@ fn what_takes_rights_away_is_in_force_and_says_that_it_is_not_on_disk() {
     }
 }
 
+/// The system tells a failed sync once: a later one that succeeds proves nothing.
+#[test]
+fn a_refused_sync_is_remembered_whoever_asked_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let store = KeyStore::open(&path).unwrap();
+    let key = create(&store);
+    refuse(&store, Fault::Sync);
+    io(store.purge_events(chrono::DateTime::UNIX_EPOCH));
+    store.inner().disk.read().unwrap().as_ref().unwrap().faults.sync.store(false, Ordering::SeqCst);
+    let disk = store.inner().disk.read().unwrap();
+    disk.as_ref().unwrap().sync().unwrap_err();
+    drop(disk);
+    io(store.create(NewKey::for_owner("bob")));
+    assert!(!store.health().is_good());
+    store.close().unwrap_err();
+    // What the system has in memory may not be what is on the disk.
+    let note = path.join("sled").join("suspect");
+    assert!(note.exists());
+    let store = KeyStore::open(&path).unwrap();
+    verify(&store, &key).unwrap();
+    assert!(!note.exists() && store.health().is_good());
+}
+
+/// Until all else is checked: it may be what a lost change can be found in.
+#[test]
+fn a_store_that_does_not_open_keeps_its_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let pepper = crate::Pepper::new(1, [7; 32]);
+    let store = KeyStore::builder().pepper(pepper).open(&path).unwrap();
+    create(&store);
+    store.close().unwrap();
+    let journal = || std::fs::read(path.join("sled").join("journal")).unwrap();
+    let held = journal();
+    assert!(held.iter().any(|byte| *byte != 0));
+    KeyStore::open(&path).unwrap_err();
+    assert!(journal() == held);
+}
+
 #[test]
 fn what_gives_rights_is_not_in_force() {
     for fault in ALL {

@@ -38,6 +38,7 @@ mod run_report;
 mod salvage;
 mod schedule;
 mod stuck;
+mod suspect;
 mod tail;
 mod take_over;
 mod touched;

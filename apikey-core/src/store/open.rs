@@ -36,6 +36,7 @@ use super::durable::RecoverError;
 use super::journal::JournalError;
 use super::mark::{Mark, MarkFile};
 use super::stuck;
+use super::suspect;
 use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
 
@@ -94,6 +95,7 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     // A process that was killed may have left writes that no sync followed. From what sled reads now it makes a
     // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
     sync_all(&database_path).map_err(io)?;
+    suspect::read_anew(&database_path).map_err(io)?;
     let database = recovered(&database_path, path)?;
     guarded(database, path, |database| {
         make_all_private(&database_path).map_err(io)?;
@@ -206,7 +208,7 @@ fn finish(
     let fault = |error| read_error(path, "its head", error);
     let directory = path.join(DATABASE);
     let disk = Disk::new(database, &directory, opened.temporary.is_none()).map_err(fault)?;
-    disk.begin_journal().map_err(|error| recover_error(path, error))?;
+    disk.check_journal().map_err(|error| recover_error(path, error))?;
     let digesters = digesters(&options);
     let meta = read_meta(&disk, path)?;
     if meta.is_none() && opened.temporary.is_none() {
@@ -237,6 +239,8 @@ fn finish(
         let frame = codec::encode(&bound).map_err(StoreError::from).map_err(fault)?;
         disk.set_meta(frame).map_err(fault)?;
     }
+    // Not before: what was found wrong may be looked for there.
+    disk.begin_journal().map_err(|source| OpenError::io(path, source))?;
     let last_id = (head.last_id > 0).then(|| KeyId::from_u128(head.last_id));
     let writer = Writer::new(head, IdSource::after(last_id), digesters, found.overlapping);
     let inner = Inner::new(options, store, index, disk, writer, opened);

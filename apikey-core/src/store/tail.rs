@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use super::batch::Batch;
 
 /// Changes of one transaction, but for those of one call, which stay together. While it lasts, sled reads nothing.
-pub(super) const CHUNK: usize = 256;
+const CHUNK: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Tail {
