@@ -7,6 +7,7 @@ use constant_time_eq::constant_time_eq_32;
 use crate::digest::{Digest, Half};
 
 use super::control::{self, DEAD, EXTRA, OCCUPIED, UNUSED, stricter};
+use super::hints;
 
 /// Set in a line's word of use: the use is not written back yet.
 const NOTED: u64 = 1 << 63;
@@ -72,10 +73,10 @@ impl Line {
         self.control.load(Ordering::Acquire)
     }
 
-    /// Starts to fetch the line: nothing waits for what is read.
+    /// Starts to fetch the line.
     #[inline]
-    pub(super) fn touch(&self) -> u64 {
-        self.control.load(Ordering::Relaxed)
+    pub(super) fn touch(&self) {
+        hints::fetch(&self.control);
     }
 
     /// Whether this occupied line holds the digest.

@@ -12,6 +12,7 @@ mod atomic {
 mod control;
 mod cut;
 mod extras;
+mod hints;
 mod limiters;
 mod line;
 mod table;

@@ -10,6 +10,7 @@ use crate::digest::{Digest, Half};
 use crate::token::ID_CHARS;
 
 use super::control::{DEAD, OCCUPIED};
+use super::hints;
 use super::line::{Entry, Line, Standing};
 
 const SMALLEST: usize = 64;
@@ -35,8 +36,10 @@ impl Table {
     }
 
     pub(super) fn with_lines(lines: usize) -> Self {
-        let lines = std::iter::repeat_with(Line::default).take(lines).collect();
-        Self { lines, moves: AtomicU64::default() }
+        let mut room = Vec::with_capacity(lines);
+        hints::large_pages(room.spare_capacity_mut());
+        room.resize_with(lines, Line::default);
+        Self { lines: room.into_boxed_slice(), moves: AtomicU64::default() }
     }
 
     /// How many lines may be filled: three quarters. Above that, clusters grow long.

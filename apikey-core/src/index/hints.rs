@@ -1,0 +1,79 @@
+//! Two hints to the machine about memory. They change how long something takes, and nothing else; where there is no such
+//! hint, nothing happens. All `unsafe` of this crate is here.
+
+use std::mem::MaybeUninit;
+
+use super::atomic::AtomicU64;
+
+/// Starts to fetch the cache line in which this is. A load would do that, too, but the processor finishes what comes after a load only
+/// when that has come, and so has no room to hash meanwhile.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[inline(always)]
+pub(super) fn fetch(word: &AtomicU64) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+    // SAFETY: every x86-64 processor has the instruction, and it reads nothing that a program sees, wherever it points.
+    #[allow(unsafe_code, reason = "there is no safe way to say it")]
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(word).cast());
+    }
+}
+
+/// Elsewhere the standard library has no such instruction yet: a load that nobody waits for.
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+#[inline(always)]
+pub(super) fn fetch(word: &AtomicU64) {
+    word.load(super::atomic::Ordering::Relaxed);
+}
+
+/// Asks for pages of 2 MiB where memory is not written yet. A look-up in a table of many megabytes finds neither the line
+/// nor the way to it in a cache: with pages of 4 KiB the processor reads up to four levels of page tables first, and in a
+/// virtual machine the host's, too. Linux gives large pages to who asks, and mostly only to who asks.
+#[cfg(all(target_os = "linux", not(miri)))]
+pub(super) fn large_pages<T>(memory: &mut [MaybeUninit<T>]) {
+    use rustix::mm::{Advice, madvise};
+
+    let begin: *mut u8 = memory.as_mut_ptr().cast();
+    // Only pages that are in it as a whole: the others are also someone else's.
+    let skipped = begin.align_offset(LARGE);
+    let length = size_of_val(memory).saturating_sub(skipped) / LARGE * LARGE;
+    if length == 0 {
+        return;
+    }
+    // SAFETY: the pages lie within memory that this reference has for itself, and the advice changes nothing of what is
+    // in them, nor whether they may be read and written.
+    #[allow(unsafe_code, reason = "there is no safe way to say it")]
+    let asked = unsafe { madvise(begin.wrapping_add(skipped).cast(), length, Advice::LinuxHugepage) };
+    if let Err(error) = asked {
+        tracing::debug!(%error, "the index has small pages");
+    }
+}
+
+/// A large page, where small ones have 4 KiB; a multiple of every small one.
+#[cfg(all(target_os = "linux", not(miri)))]
+const LARGE: usize = 2 << 20;
+
+/// Elsewhere there is no such call.
+#[cfg(not(all(target_os = "linux", not(miri))))]
+pub(super) fn large_pages<T>(_: &mut [MaybeUninit<T>]) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever begins and ends where: what is beside the memory, and what is written to it afterwards, stays.
+    #[test]
+    fn memory_is_what_it_was() {
+        const PAGE: usize = 2 << 20;
+        for length in [0, 1, PAGE - 1, PAGE, 3 * PAGE + 5] {
+            for before in [0, 1, 4096] {
+                let mut memory: Vec<u8> = Vec::with_capacity(before + length);
+                memory.resize(before, 7);
+                large_pages(memory.spare_capacity_mut());
+                memory.resize(before + length, 9);
+                assert!(memory[..before].iter().all(|byte| *byte == 7));
+                assert!(memory[before..].iter().all(|byte| *byte == 9));
+            }
+        }
+    }
+}
