@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use apikey::{KeyStore, NewKey};
 
+use crate::group::Group;
 use crate::report::{Report, section};
 
 const ROUNDS: usize = 15;
@@ -32,7 +33,8 @@ pub fn measure(report: &mut Report) {
     let mut bare = File::create(directory.path().join("bare")).unwrap();
     bare.write_all(&[0; 1 << 20]).unwrap();
     bare.sync_all().unwrap();
-    let mut rounds: Vec<[Duration; 3]> = Vec::new();
+    let group = Group::in_directory(directory.path());
+    let mut rounds: Vec<[Duration; 5]> = Vec::new();
     for _ in 0..=ROUNDS {
         let least = of_each(CHANGES, || {
             bare.seek(SeekFrom::Start(0)).unwrap();
@@ -40,13 +42,9 @@ pub fn measure(report: &mut Report) {
             bare.sync_data().unwrap();
         });
         let one = of_each(CHANGES, create);
-        let begun = Instant::now();
-        thread::scope(|scope| {
-            for _ in 0..WRITERS {
-                scope.spawn(|| (0..CHANGES).for_each(|_| create()));
-            }
-        });
-        rounds.push([least, one, begun.elapsed() / (CHANGES * WRITERS)]);
+        let many = of_many(create);
+        let (one_bare, many_bare) = (of_each(CHANGES, || group.change(1)), of_many(|| group.change(WRITERS as usize)));
+        rounds.push([least, one, many, one_bare, many_bare]);
     }
     // The first makes the files.
     rounds.remove(0);
@@ -59,12 +57,25 @@ pub fn measure(report: &mut Report) {
     report.row("one durable create, against a bare write and fdatasync", create, "<= 1.1x", "1.3x");
     let many = format!("{:.1}x ({:.0} us a change)", ratio(1, 2), micros(2));
     report.row("16 writers at once against 1, per change", many, ">= 12x", "8x");
+    let bare = format!("{:.1}x ({:.0} us a change)", ratio(3, 4), micros(4));
+    report.row("the same, of bytes alone, where each sync is for all sixteen", bare, "-", "-");
 }
 
 fn of_each(times: u32, mut work: impl FnMut()) -> Duration {
     let begun = Instant::now();
     (0..times).for_each(|_| work());
     begun.elapsed() / times
+}
+
+/// By sixteen writers at once.
+fn of_many(work: impl Fn() + Sync) -> Duration {
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| (0..CHANGES).for_each(|_| work()));
+        }
+    });
+    begun.elapsed() / (CHANGES * WRITERS)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

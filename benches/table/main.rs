@@ -17,6 +17,7 @@
 
 mod chain;
 mod durable;
+mod group;
 mod http;
 mod large;
 mod load;

@@ -116,6 +116,7 @@ fn beside_peers(case: &Case<'_>, tokens: &[String], plot: &mut Plot) -> Vec<Time
     let (prefixed, prefixed_tokens) = Prefixed::with(keys);
     let (by_hand, sqlite) = (ByHand::with(tokens), Sqlite::with(tokens));
     let (valid, yardstick) = (&case.valid, &case.yardstick);
+    let large = Yardstick::in_large_pages(tokens, keys);
     let found = |answer: (u16, usize)| u32::from(answer.0 == 200);
     let candidates = vec![
         Candidate::new(valid, |token| authorized(case.store, token, &read)),
@@ -123,10 +124,11 @@ fn beside_peers(case: &Case<'_>, tokens: &[String], plot: &mut Plot) -> Vec<Time
         Candidate::new(&prefixed_tokens, |token| prefixed.check(token)),
         Candidate::new(valid, |token| found(by_hand.check(token, PERMISSION))),
         Candidate::new(valid, |token| found(sqlite.check(token, PERMISSION))),
+        Candidate::new(valid, |token| large.check(token, 0).map_or(0, |caller| caller.version)),
     ];
     // Fewer rounds: the caches are what is measured, and each burst visits other keys.
     let times = race(valid, candidates, ROUNDS / 4, BURST);
-    if let [own, hand, prefixed, map, sqlite] = &times[..] {
+    if let [own, hand, prefixed, map, sqlite, _] = &times[..] {
         note(plot, keys, [own, hand, prefixed, map, sqlite]);
     }
     times
@@ -145,8 +147,9 @@ pub fn between(plot: &mut Plot) {
 /// A million keys, in a store that was opened from the disk.
 pub fn million(case: &Case<'_>, tokens: &[String], report: &mut Report, plot: &mut Plot) {
     let times = beside_peers(case, tokens, plot);
-    let [own, hand, prefixed, map, sqlite] = &times[..] else { unreachable!("one time for each candidate") };
+    let [own, hand, prefixed, map, sqlite, large] = &times[..] else { unreachable!("one time for each candidate") };
     report.row("valid, 1 M keys, to the check by hand", over(own, hand), "<= 1.3x", "2x");
+    report.row("the same, where that has pages of 2 MiB, too", over(own, large), "-", "-");
     report.row("prefixed-api-key + HashMap, 1 M, to ours", over(prefixed, own), ">= 4x", "3x");
     report.row("SHA-256 + prepared SQLite select, 1 M, to ours", over(sqlite, own), ">= 20x", "12x");
     report.row("RwLock<HashMap> of hex digests, 1 M, to ours", over(map, own), "-", "-");
@@ -182,7 +185,7 @@ pub fn index_only(count: usize, report: &mut Report, plot: &mut Plot) {
     let mut keys = measure::Keys::with_room(count);
     let tokens: Vec<String> =
         (0..count).map(|_| keys.add("owner", PERMISSION).unwrap().0.expose_secret().to_owned()).collect();
-    let yardstick = Yardstick::with(&tokens, count);
+    let [yardstick, large] = [Yardstick::with(&tokens, count), Yardstick::in_large_pages(&tokens, count)];
     let valid = Tokens::shuffled(&tokens);
     drop(tokens);
     let wrong = valid.map(apikey_bench::unknown);
@@ -191,11 +194,13 @@ pub fn index_only(count: usize, report: &mut Report, plot: &mut Plot) {
         Candidate::new(&valid, own),
         Candidate::new(&valid, |token| yardstick.check(token, 0).map_or(0, |caller| caller.version)),
         Candidate::new(&wrong, |token| u32::from(own(token) == 0)),
+        Candidate::new(&valid, |token| large.check(token, 0).map_or(0, |caller| caller.version)),
     ];
     let times = race(&valid, candidates, ROUNDS / 2, BURST);
-    let [own, hand, wrong] = &times[..] else { unreachable!("one time for each candidate") };
+    let [own, hand, wrong, large] = &times[..] else { unreachable!("one time for each candidate") };
     let name = format!("{} M keys, index only", count / 1_000_000);
     report.row(format!("valid, {name}, to the check by hand"), over(own, hand), "<= 1.3x", "2x");
+    report.row("the same, where that has pages of 2 MiB, too", over(own, large), "-", "-");
     report.row(format!("wrong secret, {name}, to own valid"), over(wrong, own), "<= 1.1x", "1.25x");
     plot.add(Line::Apikey, count, own.median());
     plot.add(Line::ByHand, count, hand.median());

@@ -2,7 +2,7 @@
 //! yardstick. It does everything that `KeyStore::authorize` does for a key of the store's own and one permission, and
 //! nothing that a store needs beside: no writer, no rotation, no imported keys, no use noted, one prefix, 64 permissions.
 
-#![allow(unsafe_code, reason = "a prefetch, which has no effect that a program can see")]
+#![allow(unsafe_code, reason = "a prefetch and an advice, which have no effect that a program can see")]
 
 use constant_time_eq::constant_time_eq_32;
 
@@ -39,22 +39,41 @@ const FIRST: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
 impl Yardstick {
-    /// Room for `keys`, at the same load as the store's table has after it was opened.
-    pub fn for_keys(keys: usize) -> Self {
+    /// Room for `keys`, at the same load as the store's table has after it was opened; in pages of 2 MiB where they are
+    /// asked for, and Linux gives them.
+    fn for_keys(keys: usize, large_pages: bool) -> Self {
         let mut prefix = crc32fast::Hasher::new();
         prefix.update(PREFIX);
-        Self { lines: vec![Line::default(); keys / 2 * 3 + 16], prefix }
+        let mut lines: Vec<Line> = Vec::with_capacity(keys / 2 * 3 + 16);
+        if large_pages {
+            let room = lines.spare_capacity_mut();
+            let skipped = room.as_ptr().cast::<u8>().align_offset(2 << 20);
+            let length = size_of_val(room).saturating_sub(skipped) >> 21 << 21;
+            let begin = room.as_mut_ptr().cast::<u8>().wrapping_add(skipped);
+            // SAFETY: the range lies within the vector's own memory, and the advice changes nothing in it.
+            let asked = unsafe { rustix::mm::madvise(begin.cast(), length, rustix::mm::Advice::LinuxHugepage) };
+            asked.unwrap();
+        }
+        lines.resize(lines.capacity(), Line::default());
+        Self { lines, prefix }
     }
 
     pub fn with(tokens: impl IntoIterator<Item = impl AsRef<str>>, keys: usize) -> Self {
-        let mut held = Self::for_keys(keys);
+        Self::filled(Self::for_keys(keys, false), tokens)
+    }
+
+    pub fn in_large_pages(tokens: impl IntoIterator<Item = impl AsRef<str>>, keys: usize) -> Self {
+        Self::filled(Self::for_keys(keys, true), tokens)
+    }
+
+    fn filled(mut held: Self, tokens: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         for (owner, token) in tokens.into_iter().enumerate() {
             held.insert(token.as_ref(), u32::try_from(owner).unwrap());
         }
         held
     }
 
-    pub fn insert(&mut self, token: &str, owner: u32) {
+    fn insert(&mut self, token: &str, owner: u32) {
         let token: &[u8; 63] = token.as_bytes().try_into().unwrap();
         let body: &[u8; 54] = token[PREFIX.len()..][..54].try_into().unwrap();
         let mut at = self.place(body);
