@@ -96,10 +96,23 @@ impl RefusalCounts {
     pub(crate) fn count(&self, key: Option<RefusedKey>, error: &AuthError) {
         if key.is_some() || !matches!(error, AuthError::Invalid) {
             self.count_other(key, error.code());
-        } else if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.invalid_told.fetch_add(1, Ordering::Relaxed);
-            tell(None, INVALID, 1);
+        } else {
+            self.count_invalid();
         }
+    }
+
+    /// The same for a token that is no key's.
+    #[inline]
+    pub(crate) fn count_invalid(&self) {
+        if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.tell_first_invalid();
+        }
+    }
+
+    #[cold]
+    fn tell_first_invalid(&self) {
+        self.invalid_told.fetch_add(1, Ordering::Relaxed);
+        tell(None, INVALID, 1);
     }
 
     #[inline(never)]

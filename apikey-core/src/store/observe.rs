@@ -51,6 +51,17 @@ impl KeyStore {
 }
 
 impl Inner {
+    /// The refusal of a token that is no key's, counted: the shortest way, since guesses come in floods.
+    #[inline]
+    pub(super) fn unknown(&self) -> AuthError {
+        if self.index.is_closed() {
+            return self.refused("", AuthError::Unavailable);
+        }
+        self.meter.refused(AuthError::Invalid.code());
+        self.refusals.count_invalid();
+        AuthError::Invalid
+    }
+
     /// Counts a refusal. What is invalid is no key's; all else was told to who holds a key's secret. That key is found
     /// again: to carry it here from where it is known would cost every good key a little.
     #[cold]

@@ -149,9 +149,12 @@ impl Inner {
         peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
-            return self.verify_imported(token, requirement, peer);
+            if self.index.may_be_imported(token.as_bytes()) {
+                return self.verify_imported(token, requirement, peer);
+            }
+            return Err(self.unknown());
         };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.refused(token, AuthError::Invalid)) };
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.unknown()) };
         self.conclude(token, &matched, requirement, peer, || IdForm::Written(*token::id_chars(token::body(tail))))
     }
 
@@ -161,11 +164,8 @@ impl Inner {
         requirement: Option<&Requirement>,
         peer: Option<&IpAddr>,
     ) -> Result<VerifiedKey, AuthError> {
-        if !self.index.may_be_imported(token.as_bytes()) {
-            return Err(self.refused(token, AuthError::Invalid));
-        }
         let Some((matched, id)) = self.index.find_imported(token.as_bytes()) else {
-            return Err(self.refused(token, AuthError::Invalid));
+            return Err(self.unknown());
         };
         self.conclude(token, &matched, requirement, peer, || IdForm::known(id))
     }
