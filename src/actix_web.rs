@@ -21,6 +21,7 @@
 //!
 //! The store alone comes with `.app_data(store)` or `.app_data(web::Data::new(store))`, too. `require` is for an app or a scope.
 
+use std::borrow::Cow;
 use std::future::{Future, Ready, ready};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -111,12 +112,12 @@ impl FromRejection for HttpResponse {
 }
 
 impl Fields for HeaderMap {
-    fn texts(&self, name: &'static str) -> Vec<&str> {
-        self.get_all(name).filter_map(|value| value.to_str().ok()).collect()
+    fn texts(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.get_all(name).filter_map(|value| value.to_str().ok())
     }
 
-    fn add(&mut self, name: &'static str, value: &str) {
-        if let Ok(value) = HeaderValue::from_str(value) {
+    fn add(&mut self, name: &'static str, value: Cow<'static, str>) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
             self.append(HeaderName::from_static(name), value);
         }
     }

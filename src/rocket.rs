@@ -25,6 +25,7 @@
 //!     .mount("/admin", apikey::rocket::require(admin, routes![stats]));
 //! ```
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -208,7 +209,7 @@ impl Fairing for Supply {
                 }
                 for (_, value) in rejection.refusal().headers.iter().filter(|(held, _)| held.eq_ignore_ascii_case(name))
                 {
-                    response.add(name, value);
+                    response.add(name, value.clone().into());
                 }
             }
         }
@@ -217,12 +218,12 @@ impl Fairing for Supply {
 }
 
 impl Fields for Response<'_> {
-    fn texts(&self, name: &'static str) -> Vec<&str> {
-        self.headers().get(name).collect()
+    fn texts(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.headers().get(name)
     }
 
-    fn add(&mut self, name: &'static str, value: &str) {
-        self.adjoin_raw_header(name, value.to_owned());
+    fn add(&mut self, name: &'static str, value: Cow<'static, str>) {
+        self.adjoin_raw_header(name, value);
     }
 }
 

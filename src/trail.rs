@@ -1,12 +1,20 @@
 //! What the guards of one request leave for the layer that sees the response.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{KeyStore, VerifiedKey};
 
 /// Every guard that asked for a key, in order. It is left in the request, and the layer keeps the other end.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Trail(Arc<Mutex<Vec<Mark>>>);
+pub(crate) struct Trail(Arc<Mutex<Marks>>);
+
+/// One guard on a request is the rule: it takes no memory of its own.
+#[derive(Debug, Default)]
+struct Marks {
+    first: Option<Mark>,
+    more: Vec<Mark>,
+}
 
 #[derive(Debug)]
 struct Mark {
@@ -17,83 +25,117 @@ struct Mark {
 /// The header fields of a response, in the types of one framework.
 pub(crate) trait Fields {
     /// The values of a field that are text.
-    fn texts(&self, name: &'static str) -> Vec<&str>;
+    fn texts(&self, name: &'static str) -> impl Iterator<Item = &str>;
 
     /// Adds a field. A value that HTTP cannot carry is left out.
-    fn add(&mut self, name: &'static str, value: &str);
+    fn add(&mut self, name: &'static str, value: Cow<'static, str>);
+
+    fn lacks(&self, name: &'static str) -> bool {
+        self.texts(name).next().is_none()
+    }
 }
 
 impl Trail {
     pub(crate) fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         let mark = Mark { store: store.clone(), key: key.cloned() };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
+        let mut marks = self.marks();
+        match marks.first {
+            None => marks.first = Some(mark),
+            Some(_) => marks.more.push(mark),
+        }
     }
 
     /// Whether no guard has asked.
     #[cfg(feature = "poem")]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.marks().first.is_none()
     }
 
     /// The key that was let in last.
     #[cfg(feature = "warp")]
     pub(crate) fn key(&self) -> Option<VerifiedKey> {
-        let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.iter().rev().find_map(|mark| mark.key.clone())
+        let marks = self.marks();
+        marks.first.iter().chain(&marks.more).rev().find_map(|mark| mark.key.clone())
     }
 
     /// Says on the response that it depends on the caller's key.
     pub(crate) fn mark(&self, fields: &mut impl Fields) {
-        let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for mark in marks.iter() {
+        let marks = self.marks();
+        for mark in marks.first.iter().chain(&marks.more) {
             let rule = mark.store.rule();
-            vary(fields, rule.header());
+            vary(fields, known(rule.header()));
             if rule.bearer() {
-                vary(fields, "Authorization");
+                vary(fields, "Authorization".into());
             }
             // Of two guards on a request, both tell the same.
             if let Some(superseded) = mark.key.as_ref().and_then(VerifiedKey::superseded_header)
-                && fields.texts("x-api-key-superseded").is_empty()
+                && fields.lacks("x-api-key-superseded")
             {
-                fields.add("x-api-key-superseded", &superseded);
+                fields.add("x-api-key-superseded", superseded.into());
             }
             if let Some(status) = mark.key.as_ref().and_then(|key| mark.store.limit_status(key))
-                && fields.texts("ratelimit").is_empty()
+                && fields.lacks("ratelimit")
             {
                 let [(_, policy), (_, now)] = status.fields();
-                fields.add("ratelimit-policy", &policy);
-                fields.add("ratelimit", &now);
+                fields.add("ratelimit-policy", policy.into());
+                fields.add("ratelimit", now.into());
             }
         }
-        if !marks.is_empty() && fields.texts("cache-control").is_empty() {
+        if marks.first.is_some() && fields.lacks("cache-control") {
             // `private` keeps it out of shared caches, which do not know that `X-API-Key` is a credential (RFC 9111
             // section 3.5 speaks of `Authorization` only). `no-cache` makes the caller's own cache ask again each time,
             // so that a revoked key is refused there too. `no-store` would be more than the application asked for:
             // it forbids the conditional requests that save its bandwidth.
-            fields.add("cache-control", "private, no-cache");
+            fields.add("cache-control", "private, no-cache".into());
         }
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// The name of the header, without a copy of the usual one.
+fn known(header: &str) -> Cow<'static, str> {
+    if header == "X-API-Key" { "X-API-Key".into() } else { header.to_owned().into() }
+}
+
 /// Adds a name to `Vary`, unless it is there or `*` is.
-pub(crate) fn vary(fields: &mut impl Fields, name: &str) {
-    let held = fields.texts("vary");
-    let mut held = held.iter().flat_map(|list| list.split(',').map(str::trim));
-    if !held.any(|field| field == "*" || field.eq_ignore_ascii_case(name)) {
+fn vary(fields: &mut impl Fields, name: Cow<'static, str>) {
+    let is_held = {
+        let mut held = fields.texts("vary").flat_map(|list| list.split(',').map(str::trim));
+        held.any(|field| field == "*" || field.eq_ignore_ascii_case(&name))
+    };
+    if !is_held {
         fields.add("vary", name);
     }
 }
 
 #[cfg(feature = "http")]
 impl Fields for http::HeaderMap {
-    fn texts(&self, name: &'static str) -> Vec<&str> {
-        self.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).collect()
+    fn texts(&self, name: &'static str) -> impl Iterator<Item = &str> {
+        self.get_all(header_name(name)).into_iter().filter_map(|value| value.to_str().ok())
     }
 
-    fn add(&mut self, name: &'static str, value: &str) {
-        if let Ok(value) = http::HeaderValue::from_str(value) {
-            self.append(name, value);
+    fn add(&mut self, name: &'static str, value: Cow<'static, str>) {
+        let value = match value {
+            // Those that are written here.
+            Cow::Borrowed(text) => Ok(http::HeaderValue::from_static(text)),
+            Cow::Owned(text) => http::HeaderValue::try_from(text),
+        };
+        if let Ok(value) = value {
+            self.append(header_name(name), value);
         }
+    }
+}
+
+/// To read a name costs more than to compare it with the two that are on every response.
+#[cfg(feature = "http")]
+fn header_name(name: &'static str) -> http::HeaderName {
+    match name {
+        "vary" => http::header::VARY,
+        "cache-control" => http::header::CACHE_CONTROL,
+        other => http::HeaderName::from_static(other),
     }
 }
 
@@ -106,13 +148,13 @@ mod tests {
     fn vary_names_a_field_once() {
         let mut headers = HeaderMap::new();
         headers.insert(header::VARY, HeaderValue::from_static("Origin, x-api-key"));
-        vary(&mut headers, "X-API-Key");
-        vary(&mut headers, "Authorization");
-        vary(&mut headers, "Authorization");
+        vary(&mut headers, "X-API-Key".into());
+        vary(&mut headers, "Authorization".into());
+        vary(&mut headers, "Authorization".into());
         let held: Vec<_> = headers.get_all(header::VARY).iter().collect();
         assert_eq!(held, ["Origin, x-api-key", "Authorization"]);
         headers.insert(header::VARY, HeaderValue::from_static("*"));
-        vary(&mut headers, "X-API-Key");
+        vary(&mut headers, "X-API-Key".into());
         assert_eq!(headers.get_all(header::VARY).iter().count(), 1);
     }
 }

@@ -3,7 +3,7 @@
 //! `cargo bench -p apikey-bench --bench table` prints the table of docs/performance.md, with its goals, and writes
 //! docs/performance.svg. It needs about eight minutes, 8 GB of memory and 2 GB of disk under `TMPDIR`.
 //!
-//! `-- durable` times durable changes alone; `-- quick` leaves out everything above a thousand keys; `-- index` looks at
+//! `-- durable` times durable changes alone, `-- axum` a guarded handler over a thousand keys; `-- quick` leaves out everything above a thousand keys; `-- index` looks at
 //! a million keys in the index alone; `-- open DIRECTORY` only opens a store with a million keys, which is made there if
 //! it is missing; `-- large DIRECTORY MILLIONS` makes a store of many millions there.
 
@@ -61,6 +61,13 @@ fn main() {
         large::measure(Path::new(&arguments[at + 1]), arguments[at + 2].parse().unwrap(), &mut report);
         return report.print();
     }
+    if arguments.iter().any(|argument| argument == "axum") {
+        let mut report = Report::default();
+        let store = KeyStore::temporary().unwrap();
+        let tokens = apikey_bench::fill(&store, 1_000);
+        http::measure(speed::Case::new(&store, &tokens), 1_000, &mut report);
+        return report.print();
+    }
     if arguments.iter().any(|argument| argument == "durable") {
         let mut report = Report::default();
         durable::measure(&mut report);
@@ -86,7 +93,7 @@ fn main() {
         speed::million(&case, &tokens, &mut report, &mut plot);
         load::measure(&store, &apikey_bench::Tokens::shuffled(&tokens), &mut report);
         drop(tokens);
-        http::measure(case, &mut report);
+        http::measure(case, MILLION, &mut report);
         drop(store);
         speed::index_only(10 * MILLION, &mut report, &mut plot);
         plot.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.svg"));
