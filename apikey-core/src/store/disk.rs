@@ -244,6 +244,11 @@ impl Disk {
         Ok(())
     }
 
+    /// How long the database's log is; 0 for a temporary one, which begins empty.
+    pub(super) fn log_bytes(&self) -> io::Result<u64> {
+        self.file.as_ref().map_or(Ok(0), |file| Ok(file.metadata()?.len()))
+    }
+
     pub(super) fn head(&self) -> Result<Option<Head>, StoreError> {
         self.meta.get(HEAD)?.map(|frame| Ok(codec::decode(&frame)?)).transpose()
     }

@@ -218,8 +218,10 @@ fn finish(
     let bound = bind(&options, meta.clone().unwrap_or_default(), &digesters)?;
     let head = disk.head().map_err(fault)?.unwrap_or_default();
     let store = STORES.fetch_add(1, Ordering::Relaxed);
-    let keys = usize::try_from(head.records).unwrap_or(0);
-    let index = Index::new(store, keys.min(MOST_EXPECTED), digesters.clone(), options.track_use);
+    let log = disk.log_bytes().map_err(|source| OpenError::io(path, source))?;
+    // A tampered count must not reserve all memory.
+    let keys = usize::try_from(head.records.min(log / SMALLEST_RECORD)).unwrap_or(0);
+    let index = Index::new(store, keys, digesters.clone(), options.track_use);
     let now = options.time.now_ms();
     // Records on this thread, events on another.
     let (found, history) = std::thread::scope(|scope| {
@@ -247,8 +249,8 @@ fn finish(
     KeyStore::start(inner).map_err(|source| OpenError::io(path, source))
 }
 
-/// A tampered count must not reserve all memory; above this the index grows as it goes.
-const MOST_EXPECTED: usize = 1_000_000;
+/// Fewer bytes than any key takes in the database's log: its digest alone has half as many, and then there is its event.
+const SMALLEST_RECORD: u64 = 64;
 
 /// One without a pepper, then one for each in the order of their numbers: the last is for new secrets.
 fn digesters(options: &KeyStoreBuilder) -> Vec<Digester> {
