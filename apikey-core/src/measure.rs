@@ -30,8 +30,18 @@ impl Keys {
     /// Room for so many, as when a store with as many is opened.
     #[must_use]
     pub fn with_room(keys: usize) -> Self {
+        Self::new(keys, true)
+    }
+
+    /// The same, where no use is noted.
+    #[must_use]
+    pub fn untracked(keys: usize) -> Self {
+        Self::new(keys, false)
+    }
+
+    fn new(keys: usize, track_use: bool) -> Self {
         Self {
-            index: Index::new(0, keys, vec![Digester::plain()], true),
+            index: Index::new(0, keys, vec![Digester::plain()], track_use),
             prefixes: Prefixes::new("ak".into(), []),
             ids: IdSource::after(None),
             time: TimeSource::default(),

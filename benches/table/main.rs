@@ -45,6 +45,7 @@ fn main() {
     if arguments.iter().any(|argument| argument == "index") {
         let mut report = Report::default();
         speed::index_only(MILLION, &mut report, &mut plot::Plot::default());
+        speed::last_use(MILLION, &mut report);
         return report.print();
     }
     if let Some(at) = arguments.iter().position(|argument| argument == "open") {
@@ -95,6 +96,7 @@ fn main() {
         drop(tokens);
         http::measure(case, MILLION, &mut report);
         drop(store);
+        speed::last_use(MILLION, &mut report);
         speed::index_only(10 * MILLION, &mut report, &mut plot);
         plot.write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.svg"));
     }

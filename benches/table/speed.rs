@@ -178,6 +178,22 @@ pub fn beside_hand(store: &KeyStore, tokens: &[String], valid: &Tokens) -> Strin
     over(&times[0], &times[1])
 }
 
+/// What noting the last use costs where each key is used so seldom that each use is noted.
+pub fn last_use(count: usize, report: &mut Report) {
+    let read = Requirement::permission(PERMISSION).unwrap();
+    let mut both = [measure::Keys::with_room(count), measure::Keys::untracked(count)];
+    let tokens = both.each_mut().map(|keys| {
+        let new = |_| keys.add("owner", PERMISSION).unwrap().0.expose_secret().to_owned();
+        Tokens::shuffled(&(0..count).map(new).collect::<Vec<_>>())
+    });
+    let candidates = both.iter().zip(&tokens).map(|(keys, tokens)| {
+        Candidate::new(tokens, |token| keys.authorize(token, &read).map_or(0, |key| key.secret_version()))
+    });
+    let times = race(&tokens[0], candidates.collect(), ROUNDS / 2, BURST);
+    let name = format!("last use noted, {} M keys, index only, to not noted", count / 1_000_000);
+    report.row(name, over(&times[0], &times[1]), "<= 1.03x", "1.05x");
+}
+
 /// Keys in the index alone: no store, no disk. For a number that a disk does not take in a moment.
 pub fn index_only(count: usize, report: &mut Report, plot: &mut Plot) {
     section(&format!("{count} keys, index only"));
