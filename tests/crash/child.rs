@@ -1,5 +1,6 @@
 //! The process under test: this binary runs itself once more.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -148,6 +149,29 @@ pub(crate) fn copy(from: &Path, to: &Path) {
             std::fs::write(to.join(entry.file_name()), std::fs::read(entry.path()).unwrap()).unwrap();
         }
     }
+}
+
+/// Copies the directory of a store that is open, as a kill would leave it: again, until nothing has changed meanwhile. The
+/// store's thread may write down a first use, or bring the database up to the journal.
+pub(crate) fn copy_as_killed(from: &Path, to: &Path) {
+    loop {
+        copy(from, to);
+        if is_copy(from, to) {
+            return;
+        }
+        std::fs::remove_dir_all(to).unwrap();
+    }
+}
+
+fn is_copy(from: &Path, to: &Path) -> bool {
+    let names = |directory: &Path| -> BTreeSet<_> {
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    names(from) == names(to)
+        && names(from).iter().all(|name| match (from.join(name), to.join(name)) {
+            (from, to) if from.is_dir() => is_copy(&from, &to),
+            (from, to) => std::fs::read(from).unwrap() == std::fs::read(to).unwrap(),
+        })
 }
 
 /// A directory in memory, if there is room for such: for tests that do not depend on what the disk does.

@@ -10,7 +10,7 @@ use apikey::{KeyStore, OpenError, StoreError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::check::{check, looked_at, open_and_check};
-use crate::child::{Process, Role, command, copy, plays, scratch};
+use crate::child::{Process, Role, command, copy, copy_as_killed, plays, scratch};
 use crate::model::{Lap, Outcome, Said, World};
 use crate::random::seed;
 use crate::shim;
@@ -140,7 +140,8 @@ fn creating(store: &Path, name: &str, fault: &str, places: usize) {
 /// An open of a store that was killed, refused at each of its calls. Whether it opens or not, nothing is lost.
 fn opening(store: &Path, name: &str, fault: &str, places: usize, seed: u64) {
     let original = store.with_file_name("original");
-    let said = made(&store.with_file_name("made"), seed, 30, || copy(&store.with_file_name("made"), &original));
+    let said =
+        made(&store.with_file_name("made"), seed, 30, || copy_as_killed(&store.with_file_name("made"), &original));
     let world = World::heard(&said);
     let mut refused = 0;
     for at in 0..places {
