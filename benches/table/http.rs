@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use apikey::{ApiKeyLayer, VerifiedKey, require_api_key};
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use axum::routing::get;
 use axum::{Extension, Router};
 use rustix::time::{ClockId, clock_gettime};
@@ -30,6 +30,8 @@ async fn open() -> &'static str {
 async fn guarded(key: VerifiedKey) -> &'static str {
     if key.secret_version() == 1 { "ok" } else { "rotated" }
 }
+
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Checks the header, and sets `Vary` and `Cache-Control` on the response.
 #[derive(Clone)]
@@ -71,7 +73,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let token = request.headers().get("x-api-key").and_then(|value| value.to_str().ok());
+        let token = request.headers().get(X_API_KEY).and_then(|value| value.to_str().ok());
         match token.ok_or(401).and_then(|token| self.yardstick.check(token, 0)) {
             Ok(caller) => {
                 request.extensions_mut().insert(Owner(caller.owner));

@@ -233,6 +233,7 @@ impl Disk {
 
     /// Deletes what is over, without a sync: what a crash brings back is over all the same.
     pub(super) fn forget_made(&self, over: impl Fn(&Made) -> bool) -> Result<(), StoreError> {
+        self.flusher.check()?;
         for item in self.made.iter() {
             let (name, frame) = self.flusher.noted(item)?;
             if over(&codec::decode(&frame)?) {
@@ -276,6 +277,8 @@ impl Disk {
 
     /// Takes entries over. Not durable before [`sync`](Self::sync), and not all at once: for a new store only.
     pub(super) fn load(&self, load: Load) -> Result<(), StoreError> {
+        self.flusher.check()?;
+        let _gate = self.flusher.gate();
         let Load { keys, parts, owners, imported, events, uses } = load;
         let pairs = [
             (&self.keys, keys),
@@ -305,6 +308,7 @@ impl Disk {
     /// Deletes events, and says in the same transaction where the chain begins. Not durable before
     /// [`sync`](Self::sync).
     pub(super) fn forget_events(&self, numbers: &[u64], checkpoint: &[u8]) -> Result<(), StoreError> {
+        self.flusher.check()?;
         let gate = self.flusher.gate();
         let forgotten = (&self.events, &self.meta).transaction(|(events, meta)| {
             for number in numbers {
@@ -334,6 +338,7 @@ impl Disk {
     pub(super) fn write(&self, batch: &Batch) -> io::Result<()> {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
+        self.flusher.check()?;
         let _gate = self.flusher.gate();
         let trees = (&self.keys, &self.parts, &self.owners, &self.imported, &self.events, &self.meta, &self.made);
         let written = trees.transaction(|(keys, others, owners, imported, events, meta, made)| {
@@ -394,12 +399,15 @@ impl Disk {
 
     /// Writes times of use, without a sync: a crash may lose them.
     pub(super) fn set_uses(&self, uses: &[([u8; 16], u32)]) -> Result<(), StoreError> {
-        for chunk in uses.chunks(4096) {
+        for chunk in uses.chunks(1024) {
+            self.flusher.check()?;
             let mut batch = sled::Batch::default();
             chunk.iter().for_each(|(secret, second)| batch.insert(secret, &second.to_le_bytes()));
+            let gate = self.flusher.gate();
             self.flusher.noted(self.uses.apply_batch(batch))?;
-            // Some twenty bytes each.
-            self.went_ahead(chunk.len().div_ceil(16))?;
+            drop(gate);
+            // Twenty bytes each, and now and then a page of them as a whole.
+            self.went_ahead(chunk.len().div_ceil(4))?;
         }
         Ok(())
     }
@@ -414,6 +422,7 @@ impl Disk {
 
     /// Notes a warning, without a sync: a crash may lose it, and it is told again.
     pub(super) fn set_warned(&self, id: u128, end: i64, before: i64) -> Result<(), StoreError> {
+        self.flusher.check()?;
         let bytes = [end.to_le_bytes(), before.to_le_bytes()].concat();
         self.flusher.noted(self.warned.insert(id.to_be_bytes(), bytes))?;
         Ok(self.went_ahead(1)?)
@@ -421,6 +430,7 @@ impl Disk {
 
     /// Forgets the warnings about keys that are not there any more.
     pub(super) fn forget_warned(&self) -> Result<(), StoreError> {
+        self.flusher.check()?;
         for key in self.warned.iter().keys() {
             let key = self.flusher.noted(key)?;
             if !self.flusher.noted(self.keys.contains_key(&key))? {

@@ -14,7 +14,6 @@ use super::disk::Disk;
 #[cfg(test)]
 use super::disk::Faults;
 use super::journal::{Journal, JournalError, beyond};
-use super::suspect;
 
 /// Above this many changes that the database lacks, who makes one waits until it has them.
 const MOST_WAITING: usize = 10_000;
@@ -43,6 +42,7 @@ impl Disk {
             Faults::check(&self.faults.write)?;
             Faults::check(&self.faults.sync)?;
         }
+        self.flusher.check()?;
         match self.journal.get() {
             Some(journal) if !journal.write()? => self.sync(),
             _ => Ok(()),
@@ -74,7 +74,7 @@ impl Disk {
                 // No part of the change: what stays behind names a secret that is gone.
                 tracing::warn!(%error, "times of use of ended secrets are not deleted");
             }
-            self.went_ahead(batch.writes.iter().map(Write::weight).sum())
+            self.went_ahead(batch.writes.iter().map(Write::weight).sum::<usize>() + batch.ended.len())
         })
     }
 
@@ -91,20 +91,13 @@ impl Disk {
     fn sync_database(&self) -> io::Result<()> {
         let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
         #[cfg(test)]
-        self.suspected(Faults::check(&self.faults.sync))?;
+        self.flusher.noted(Faults::check(&self.faults.sync))?;
         let Some(file) = &self.file else { return Ok(()) };
-        self.unsynced.store(0, Ordering::Relaxed);
+        let unsynced = self.unsynced.load(Ordering::Relaxed);
         self.flusher.flush()?;
-        self.suspected(self.sync_blobs(&mut synced).and_then(|()| file.sync_data()))
-    }
-
-    /// Notes a failed sync, for this process and for the next that opens the database.
-    fn suspected(&self, synced: io::Result<()>) -> io::Result<()> {
-        self.flusher.noted(synced).inspect_err(|_| {
-            if let Err(error) = suspect::note(&self.directory) {
-                tracing::error!(%error, "that a sync failed is not written down");
-            }
-        })
+        self.flusher.noted(self.sync_blobs(&mut synced).and_then(|()| file.sync_data()))?;
+        self.unsynced.fetch_sub(unsynced, Ordering::Relaxed);
+        Ok(())
     }
 
     /// sled keeps pages of more than 128 KiB in files of their own, and does not sync those either.

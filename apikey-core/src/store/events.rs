@@ -91,6 +91,11 @@ impl KeyStore {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: some may be deleted already.
     pub fn purge_events(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
+        // After a failed sync nobody knows what is on the disk, also not of what others wrote.
+        self.try_purge_events(before).inspect_err(|_| self.inner().notice_failure())
+    }
+
+    fn try_purge_events(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
         let before = before.timestamp_millis();
         let disk = self.inner().disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
@@ -114,8 +119,7 @@ impl KeyStore {
             disk.forget_events(&gone, &codec::encode(&checkpoint)?)?;
             purged += gone.len();
         }
-        // After a failed sync nobody knows what is on the disk, also not of what others wrote.
-        disk.sync().inspect_err(|error| self.inner().commit.fail(error))?;
+        disk.sync()?;
         Ok(purged)
     }
 }

@@ -92,12 +92,14 @@ fn a_refused_sync_is_remembered_whoever_asked_for_it() {
     io(store.create(NewKey::for_owner("bob")));
     assert!(!store.health().is_good());
     store.close().unwrap_err();
-    // What the system has in memory may not be what is on the disk.
-    let note = path.join("sled").join("suspect");
-    assert!(note.exists());
+    // What the system has in memory may not be what is on the disk: the next process shall not take it for that.
+    let in_use = path.join("sled").join("in-use");
+    assert!(in_use.exists());
     let store = KeyStore::open(&path).unwrap();
     verify(&store, &key).unwrap();
-    assert!(!note.exists() && store.health().is_good());
+    assert!(in_use.exists() && store.health().is_good());
+    store.close().unwrap();
+    assert!(!in_use.exists());
 }
 
 /// Until all else is checked: it may be what a lost change can be found in.

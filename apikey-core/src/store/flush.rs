@@ -60,6 +60,13 @@ impl Flusher {
         })
     }
 
+    /// The first failure, if there was one. After it nothing is written to the database any more: sled would write where only
+    /// replaced pages were, and the new ones may not be on the disk.
+    pub(super) fn check(&self) -> io::Result<()> {
+        let first = self.failed.get();
+        first.map_or(Ok(()), |first| Err(io::Error::other(format!("the database has failed before: {first}"))))
+    }
+
     /// Keeps flushes out while something is written.
     pub(super) fn gate(&self) -> MutexGuard<'_, ()> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
@@ -68,9 +75,7 @@ impl Flusher {
     /// Hands all that is written to the operating system.
     pub(super) fn flush(&self) -> io::Result<()> {
         let _gate = self.gate();
-        if let Some(first) = self.failed.get() {
-            return Err(io::Error::other(format!("the database has failed before: {first}")));
-        }
+        self.check()?;
         self.watch.begin();
         let flushed = quietly(|| self.db.flush());
         self.watch.end();

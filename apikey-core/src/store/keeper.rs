@@ -87,6 +87,7 @@ pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
                     inner.forget_made();
                     inner.refusal_counts().tell_rest();
                 }
+                inner.notice_failure();
             });
             if let Err(panic) = turned {
                 tracing::error!(panic, "the database panicked behind the key store");

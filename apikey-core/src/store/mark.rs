@@ -124,7 +124,8 @@ impl MarkFile {
 
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.synced < self.written {
-            self.file.sync_data()?;
+            // The system tells it once: what could not be written is written again with the next change.
+            self.file.sync_data().inspect_err(|_| self.written = self.synced)?;
             self.synced = self.written;
         }
         Ok(())

@@ -21,6 +21,7 @@ mod failure_tests;
 mod flush;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod in_use;
 mod journal;
 mod keeper;
 mod manage;
@@ -38,7 +39,6 @@ mod run_report;
 mod salvage;
 mod schedule;
 mod stuck;
-mod suspect;
 mod tail;
 mod take_over;
 mod touched;
@@ -410,6 +410,14 @@ impl Inner {
         }
     }
 
+    /// After a failure of the database nothing more is acknowledged, whoever met it.
+    fn notice_failure(&self) {
+        let Ok(disk) = self.disk() else { return };
+        if let Some(Err(error)) = disk.as_ref().map(|disk| disk.flusher.check()) {
+            self.commit.fail(&error);
+        }
+    }
+
     fn journal_presses(&self) -> bool {
         self.disk().is_ok_and(|disk| disk.as_ref().is_some_and(Disk::presses))
     }
@@ -491,10 +499,12 @@ impl Life {
             quietly(|| drop(disk)).map_err(|panic| std::io::Error::other(format!("the database panicked: {panic}")));
         let opened = inner.opened().take();
         if let Some(Opened { lock: Some(lock), database, .. }) = opened {
+            let is_whole = synced.is_ok() && written.is_ok() && dropped.is_ok();
+            let ended = if is_whole { in_use::end(&database) } else { Ok(()) };
             let private = directory::make_all_private(&database);
             // A process forked a moment ago may hold the file, too; unlocking ends the lock for all.
             lock.unlock()?;
-            private?;
+            private.and(ended)?;
         }
         written?;
         Ok(synced.and(marked).and(dropped)?)

@@ -33,10 +33,10 @@ use super::directory::{
 };
 use super::disk::{Disk, imported_digests, owner_key};
 use super::durable::RecoverError;
+use super::in_use;
 use super::journal::JournalError;
 use super::mark::{Mark, MarkFile};
 use super::stuck;
-use super::suspect;
 use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
 
@@ -95,7 +95,7 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     // A process that was killed may have left writes that no sync followed. From what sled reads now it makes a
     // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
     sync_all(&database_path).map_err(io)?;
-    suspect::read_anew(&database_path).map_err(io)?;
+    in_use::begin(&database_path).map_err(io)?;
     let database = recovered(&database_path, path)?;
     guarded(database, path, |database| {
         make_all_private(&database_path).map_err(io)?;
