@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
+use crate::key_source::USUAL_HEADER;
 use crate::{FromRejection, HeaderRule, KeySource, KeyStore, Presented, Rejection, VerifiedKey};
 
+/// [`USUAL_HEADER`].
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Headers alone: the store must be given, or installed, no layer learns that a guard has asked, and nobody knows from
@@ -16,7 +18,7 @@ impl KeySource for HeaderMap {
         let bytes = HeaderValue::as_bytes;
         // A name that is made ready costs less to look up than one that is read each time.
         let held = match rule.header() {
-            "X-API-Key" => self.get_all(X_API_KEY),
+            USUAL_HEADER => self.get_all(X_API_KEY),
             other => self.get_all(other),
         };
         // Looked up only where the rule says so.

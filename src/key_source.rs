@@ -4,6 +4,17 @@ use std::net::IpAddr;
 
 use crate::{HeaderRule, KeyStore, Presented, VerifiedKey};
 
+/// Where a store looks for the key unless it is told otherwise: its names and values are made ready.
+#[cfg(any(
+    feature = "http",
+    feature = "tower",
+    feature = "actix-web",
+    feature = "poem",
+    feature = "rocket",
+    feature = "salvo"
+))]
+pub(crate) const USUAL_HEADER: &str = "X-API-Key";
+
 /// Something that may carry an API key: a request, its headers, or the token itself.
 ///
 /// The attribute reads from any of them with `request = ..`. `http::Request`, `http::request::Parts` and

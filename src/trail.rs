@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::key_source::USUAL_HEADER;
 use crate::{KeyStore, VerifiedKey};
 
 /// Every guard that asked for a key, in order. It is left in the request, and the layer keeps the other end.
@@ -97,7 +98,7 @@ impl Trail {
 
 /// The name of the header, without a copy of the usual one.
 fn known(header: &str) -> Cow<'static, str> {
-    if header == "X-API-Key" { "X-API-Key".into() } else { header.to_owned().into() }
+    if header == USUAL_HEADER { USUAL_HEADER.into() } else { header.to_owned().into() }
 }
 
 /// Adds a name to `Vary`, unless it is there or `*` is.

@@ -96,15 +96,7 @@ impl RefusalCounts {
     pub(crate) fn count(&self, key: Option<RefusedKey>, error: &AuthError) {
         if key.is_some() || !matches!(error, AuthError::Invalid) {
             self.count_other(key, error.code());
-        } else {
-            self.count_invalid();
-        }
-    }
-
-    /// The same for a token that is no key's.
-    #[inline]
-    pub(crate) fn count_invalid(&self) {
-        if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
+        } else if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
             self.tell_first_invalid();
         }
     }

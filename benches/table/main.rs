@@ -1,7 +1,7 @@
 //! What does a verification cost, against the same check written by hand, and against what else there is?
 //!
 //! `cargo bench -p apikey-bench --bench table` prints the table of docs/performance.md, with its goals, and writes
-//! docs/performance.svg. It needs about eight minutes, 8 GB of memory and 2 GB of disk under `TMPDIR`.
+//! docs/performance.svg. It needs about five minutes, 8 GB of memory and 2 GB of disk under `TMPDIR`.
 //!
 //! `-- durable` times durable changes alone, `-- axum` a guarded handler over a thousand keys; `-- quick` leaves out everything above a thousand keys; `-- index` looks at
 //! a million keys in the index alone; `-- open DIRECTORY` only opens a store with a million keys, which is made there if

@@ -9,7 +9,7 @@ use apikey::{KeyStore, OpenError};
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Fault, Kind, Tally, check, history, looked_at};
-use crate::child::{Process, Role, command, copy, plays, scratch};
+use crate::child::{Process, Role, command, copy, copy_as_killed, plays, scratch};
 use crate::model::{Line, World};
 use crate::random::{Random, rounds, seed};
 use crate::work::made;
@@ -116,7 +116,7 @@ fn bases(directory: &Path, seed: u64) -> Vec<Base> {
         let copied = directory.join(name);
         let lines = made(&original, seed, operations, || {
             if killed {
-                copy(&original, &copied);
+                copy_as_killed(&original, &copied);
             }
         });
         if !killed {

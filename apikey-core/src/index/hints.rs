@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 
 use super::atomic::AtomicU64;
 
-/// Starts to fetch the cache line in which this is. A load would do that, too, but the processor finishes what comes after a load only
-/// when that has come, and so has no room to hash meanwhile.
+/// Starts to fetch the cache line in which this is. A load would do that, too, but the processor finishes what comes
+/// after a load only when that has come, and so has no room to hash meanwhile.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[inline(always)]
 pub(super) fn fetch(word: &AtomicU64) {

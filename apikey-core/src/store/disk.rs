@@ -277,8 +277,7 @@ impl Disk {
 
     /// Takes entries over. Not durable before [`sync`](Self::sync), and not all at once: for a new store only.
     pub(super) fn load(&self, load: Load) -> Result<(), StoreError> {
-        self.flusher.check()?;
-        let _gate = self.flusher.gate();
+        let _gate = self.flusher.gate()?;
         let Load { keys, parts, owners, imported, events, uses } = load;
         let pairs = [
             (&self.keys, keys),
@@ -308,8 +307,7 @@ impl Disk {
     /// Deletes events, and says in the same transaction where the chain begins. Not durable before
     /// [`sync`](Self::sync).
     pub(super) fn forget_events(&self, numbers: &[u64], checkpoint: &[u8]) -> Result<(), StoreError> {
-        self.flusher.check()?;
-        let gate = self.flusher.gate();
+        let gate = self.flusher.gate()?;
         let forgotten = (&self.events, &self.meta).transaction(|(events, meta)| {
             for number in numbers {
                 events.remove(&number.to_be_bytes())?;
@@ -338,8 +336,7 @@ impl Disk {
     pub(super) fn write(&self, batch: &Batch) -> io::Result<()> {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
-        self.flusher.check()?;
-        let _gate = self.flusher.gate();
+        let _gate = self.flusher.gate()?;
         let trees = (&self.keys, &self.parts, &self.owners, &self.imported, &self.events, &self.meta, &self.made);
         let written = trees.transaction(|(keys, others, owners, imported, events, meta, made)| {
             for write in &batch.writes {
@@ -400,10 +397,9 @@ impl Disk {
     /// Writes times of use, without a sync: a crash may lose them.
     pub(super) fn set_uses(&self, uses: &[([u8; 16], u32)]) -> Result<(), StoreError> {
         for chunk in uses.chunks(1024) {
-            self.flusher.check()?;
             let mut batch = sled::Batch::default();
             chunk.iter().for_each(|(secret, second)| batch.insert(secret, &second.to_le_bytes()));
-            let gate = self.flusher.gate();
+            let gate = self.flusher.gate()?;
             self.flusher.noted(self.uses.apply_batch(batch))?;
             drop(gate);
             // Twenty bytes each, and now and then a page of them as a whole.

@@ -67,15 +67,15 @@ impl Flusher {
         first.map_or(Ok(()), |first| Err(io::Error::other(format!("the database has failed before: {first}"))))
     }
 
-    /// Keeps flushes out while something is written.
-    pub(super) fn gate(&self) -> MutexGuard<'_, ()> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps flushes out while something is written; the first failure, if there was one.
+    pub(super) fn gate(&self) -> io::Result<MutexGuard<'_, ()>> {
+        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check().map(|()| gate)
     }
 
     /// Hands all that is written to the operating system.
     pub(super) fn flush(&self) -> io::Result<()> {
-        let _gate = self.gate();
-        self.check()?;
+        let _gate = self.gate()?;
         self.watch.begin();
         let flushed = quietly(|| self.db.flush());
         self.watch.end();

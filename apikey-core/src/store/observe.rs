@@ -57,8 +57,7 @@ impl Inner {
         if self.index.is_closed() {
             return self.refused("", AuthError::Unavailable);
         }
-        self.meter.refused(AuthError::Invalid.code());
-        self.refusals.count_invalid();
+        self.count_refusal(&AuthError::Invalid, None);
         AuthError::Invalid
     }
 
@@ -85,6 +84,7 @@ impl Inner {
         self.find(token.as_bytes()).is_some()
     }
 
+    #[inline]
     fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>) {
         self.meter.refused(error.code());
         self.refusals.count(key, error);
