@@ -1,6 +1,7 @@
 //! The sled database of a store: its trees, one transaction for a change, and the sync that makes it durable.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -313,12 +314,9 @@ impl Disk {
                 events.remove(&number.to_be_bytes())?;
             }
             meta.insert(CHECKPOINT, checkpoint)?;
-            Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())
+            Ok::<_, ConflictableTransactionError<Infallible>>(())
         });
-        self.flusher.noted(forgotten).map_err(|error| match error {
-            TransactionError::Abort(never) => match never {},
-            TransactionError::Storage(error) => StoreError::from(error),
-        })?;
+        self.flusher.noted(forgotten.map_err(refused))?;
         drop(gate);
         Ok(self.went_ahead(numbers.len())?)
     }
@@ -374,12 +372,9 @@ impl Disk {
                 events.insert(&write.event.0.to_be_bytes(), write.event.1.as_slice())?;
             }
             meta.insert(HEAD, batch.head.as_slice())?;
-            Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())
+            Ok::<_, ConflictableTransactionError<Infallible>>(())
         });
-        self.flusher.noted(written).map_err(|error| match error {
-            TransactionError::Abort(never) => match never {},
-            TransactionError::Storage(error) => io_error(error),
-        })
+        self.flusher.noted(written.map_err(refused)).map_err(io_error)
     }
 
     pub(super) fn owner_keys(&self) -> Box<dyn Iterator<Item = Result<IVec, StoreError>>> {
@@ -461,6 +456,14 @@ impl Drop for Disk {
         if self.flusher.flush().is_err() {
             stuck::drop_apart(self.directory.clone(), self.open.clone());
         }
+    }
+}
+
+/// A transaction that nobody aborts fails by what the database refuses.
+fn refused(error: TransactionError<Infallible>) -> sled::Error {
+    match error {
+        TransactionError::Abort(never) => match never {},
+        TransactionError::Storage(error) => error,
     }
 }
 

@@ -5,7 +5,7 @@
 //! the error at once and wakes the first. So a thread looks after each flush that takes long.
 
 use std::fmt::Display;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(super) struct Flusher {
     db: Db,
     /// Why the first operation failed, if one did: sled may wait for ever in the next flush.
-    failed: OnceLock<String>,
+    failed: OnceLock<(ErrorKind, String)>,
     watch: Arc<Watch>,
     rescuer: Option<JoinHandle<()>>,
     /// No transaction may queue inside sled while a flush waits: it would wait with locks held that a rescue needs.
@@ -44,6 +44,27 @@ struct State {
     ended: bool,
 }
 
+/// What an operation of the database fails with.
+pub(super) trait Failure: Display {
+    /// Tells a full disk from a broken one.
+    fn kind(&self) -> ErrorKind;
+}
+
+impl Failure for io::Error {
+    fn kind(&self) -> ErrorKind {
+        self.kind()
+    }
+}
+
+impl Failure for sled::Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io(error) => error.kind(),
+            _ => ErrorKind::Other,
+        }
+    }
+}
+
 impl Flusher {
     pub(super) fn new(db: Db) -> io::Result<Self> {
         let watch = Arc::new(Watch::default());
@@ -54,17 +75,19 @@ impl Flusher {
     }
 
     /// Notes whether an operation has failed.
-    pub(super) fn noted<T, E: Display>(&self, result: Result<T, E>) -> Result<T, E> {
+    pub(super) fn noted<T, E: Failure>(&self, result: Result<T, E>) -> Result<T, E> {
         result.inspect_err(|error| {
-            self.failed.get_or_init(|| error.to_string());
+            self.failed.get_or_init(|| (error.kind(), error.to_string()));
         })
     }
 
-    /// The first failure, if there was one. After it nothing is written to the database any more: sled would write where only
-    /// replaced pages were, and the new ones may not be on the disk.
+    /// The first failure, if there was one, of its kind. After it nothing is written to the database any more: sled would
+    /// write where only replaced pages were, and the new ones may not be on the disk.
     pub(super) fn check(&self) -> io::Result<()> {
-        let first = self.failed.get();
-        first.map_or(Ok(()), |first| Err(io::Error::other(format!("the database has failed before: {first}"))))
+        match self.failed.get() {
+            None => Ok(()),
+            Some((kind, first)) => Err(io::Error::new(*kind, format!("the database has failed before: {first}"))),
+        }
     }
 
     /// Keeps flushes out while something is written; the first failure, if there was one.
@@ -130,6 +153,30 @@ impl Watch {
                 // Its result is the other's to tell.
                 let _ = quietly(|| database.flush());
                 state = self.lock();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_keeps_its_kind() {
+        let failures: [(fn(io::Error) -> io::Error, ErrorKind); 2] = [
+            (|error| error, ErrorKind::StorageFull),
+            (|error| io_error(sled::Error::from(error)), ErrorKind::ReadOnlyFilesystem),
+        ];
+        for (failure, kind) in failures {
+            let directory = tempfile::tempdir().unwrap();
+            let flusher = Flusher::new(sled::open(directory.path()).unwrap()).unwrap();
+            assert!(flusher.check().is_ok());
+            let _ = flusher.noted(Err::<(), _>(failure(io::Error::new(kind, "no"))));
+            let _ = flusher.noted(Err::<(), _>(sled::Error::ReportableBug("later".into())));
+            for error in [flusher.check().unwrap_err(), flusher.flush().unwrap_err()] {
+                assert_eq!(error.kind(), kind);
+                assert!(error.to_string().ends_with("failed before: no"), "{error}");
             }
         }
     }
