@@ -12,6 +12,8 @@
 mod backup;
 #[path = "behaviour/beginning.rs"]
 mod beginning;
+#[path = "common/blocks.rs"]
+mod blocks;
 #[path = "behaviour/bounds.rs"]
 mod bounds;
 #[path = "behaviour/concurrency.rs"]

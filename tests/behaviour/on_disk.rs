@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use apikey::{CreatedKey, KeyStore, ManualClock, OpenError, Overlap};
 use sha2::{Digest, Sha256};
 
+use crate::blocks::{frames, set_apart};
 use crate::support::{Parts, alice, code, hours, start};
 
 /// The directory of the sled database within that of a store.
@@ -156,6 +157,7 @@ fn a_missing_event_is_noticed_at_open() {
         let (directory, _) = closed_store();
         within(directory.path(), |database| {
             let events = database.open_tree("events").unwrap();
+            set_apart(database);
             assert_eq!(events.len(), 3);
             for number in lost.clone() {
                 events.remove(number.to_be_bytes()).unwrap().unwrap();
@@ -163,6 +165,43 @@ fn a_missing_event_is_noticed_at_open() {
         });
         let error = KeyStore::open(directory.path()).map(drop).unwrap_err();
         assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains("event")), "{lost:?}: {error:?}");
+    }
+}
+
+/// Events that were written together lie together: eight to a block here.
+#[test]
+fn a_block_of_events_that_was_changed_is_noticed_at_open() {
+    let block = |frames: &[&[u8]]| {
+        let lengths = frames.iter().map(|frame| [&[u8::try_from(frame.len()).unwrap()], *frame].concat());
+        let count = u8::try_from(frames.len()).unwrap();
+        sealed([&[b'B', 1, count], &lengths.collect::<Vec<_>>().concat()[..], &[0; 4]].concat())
+    };
+    type Change<'a> = &'a dyn Fn(Vec<&[u8]>) -> Vec<u8>;
+    let changes: [(&str, bool, Change<'_>); 8] = [
+        ("nothing", true, &|frames| block(&frames)),
+        ("the first is gone", false, &|frames| block(&frames[1..])),
+        ("one is gone", false, &|frames| block(&[&frames[..1], &frames[2..]].concat())),
+        ("one is there twice", false, &|frames| block(&[&frames[..1], &frames[..]].concat())),
+        ("all but one are gone", false, &|frames| frames[0].to_vec()),
+        ("none is left", false, &|_| block(&[])),
+        ("another checksum", false, &|frames| [&block(&frames)[..], b"."].concat()),
+        ("a newer format", false, &|_| sealed(b"B\x02....".to_vec())),
+    ];
+    for (case, good, change) in changes {
+        let (directory, _) = closed_store();
+        within(directory.path(), |database| {
+            let events = database.open_tree("events").unwrap();
+            assert_eq!(events.len(), 1);
+            let (key, value) = events.first().unwrap().unwrap();
+            let frames = frames(&value).unwrap();
+            assert_eq!(frames.len(), 3);
+            events.insert(key, change(frames)).unwrap();
+        });
+        match KeyStore::open(directory.path()) {
+            Ok(store) => assert!(good && store.verify_events().unwrap().is_whole(), "{case}"),
+            Err(OpenError::NewerFormat { .. }) => assert_eq!(case, "a newer format"),
+            Err(error) => assert!(!good && matches!(error, OpenError::Damaged { .. }), "{case}: {error:?}"),
+        }
     }
 }
 

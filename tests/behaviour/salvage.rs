@@ -5,6 +5,7 @@ use std::path::Path;
 
 use apikey::{CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, OpenError, RestoreError, SalvageReport};
 
+use crate::blocks::set_apart;
 use crate::support::{alice, all, code};
 
 struct Scene {
@@ -64,6 +65,7 @@ fn lost_records_and_events_are_named_and_the_rest_is_saved() {
     scene.damage(|database| {
         let keys = database.open_tree("keys").unwrap();
         keys.insert(place(&scene.keys[5]), b"garbage").unwrap();
+        set_apart(database);
         let events = database.open_tree("events").unwrap();
         events.remove(7u64.to_be_bytes()).unwrap();
         events.remove(8u64.to_be_bytes()).unwrap();
@@ -82,6 +84,27 @@ fn lost_records_and_events_are_named_and_the_rest_is_saved() {
     }
     assert_eq!(scene.code(&store, 1), "revoked_api_key");
     store.create(alice()).unwrap();
+}
+
+/// What a block that is not whole held, stands in the files all the same.
+#[test]
+fn events_of_a_block_that_cannot_be_read_are_found_or_named() {
+    let scene = Scene::new();
+    scene.damage(|database| {
+        let events = database.open_tree("events").unwrap();
+        let (key, value) = events.first().unwrap().unwrap();
+        assert_eq!(value.first(), Some(&b'B'));
+        events.insert(key, &value[..value.len() - 1]).unwrap();
+    });
+    let error = KeyStore::open(scene.directory.path().join("old")).map(drop).unwrap_err();
+    assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains("event")), "{error:?}");
+    let (report, store) = scene.salvage();
+    assert!(report.faults.iter().any(|fault| fault.contains("events cannot be read")), "{report:?}");
+    let named: u64 = report.gaps.iter().map(|(first, last)| last - first + 1).sum();
+    assert_eq!(report.events + named, 32, "{report:?}");
+    assert_eq!(report.events, 32, "all of them are in the files: {report:?}");
+    assert_eq!(scene.code(&store, 1), "revoked_api_key");
+    assert!(store.verify_events().unwrap().is_whole());
 }
 
 #[test]

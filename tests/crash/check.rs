@@ -8,6 +8,7 @@ use apikey::{KeyFilter, KeyInfo, KeyStore, OpenError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::blocks::frames;
 use crate::model::{Key, Op, Used, World};
 use crate::work::{GRANTS, entries};
 
@@ -274,21 +275,26 @@ pub(crate) fn history(directory: &Path, world: &World) -> Result<u64, Fault> {
     let mut number = 0_u64;
     let mut previous = [0_u8; 32];
     for item in &database.open_tree("events").map_err(read)? {
-        let (key, frame) = item.map_err(read)?;
-        number += 1;
-        if *key != number.to_be_bytes() {
-            return gap(format!("event {number} is missing: there is {key:?}"));
+        let (key, value) = item.map_err(read)?;
+        if *key != (number + 1).to_be_bytes() {
+            return gap(format!("event {} is missing: there is {key:?}", number + 1));
         }
-        let (framed, check) = frame.split_at(frame.len() - 4);
-        if crc32fast::hash(framed).to_le_bytes() != *check {
-            return gap(format!("event {number} has a wrong checksum"));
+        let Some(frames) = frames(&value) else {
+            return gap(format!("the block of event {} is not whole", number + 1));
+        };
+        for frame in frames {
+            number += 1;
+            let (framed, check) = frame.split_at(frame.len() - 4);
+            if crc32fast::hash(framed).to_le_bytes() != *check {
+                return gap(format!("event {number} has a wrong checksum"));
+            }
+            // The last fields are the digest of the event before, and the number of the pepper: 0.
+            let (_, tail) = framed.split_at(framed.len() - 33);
+            if tail[..32] != previous || tail[32] != 0 {
+                return gap(format!("event {number} does not follow from the one before"));
+            }
+            previous = Sha256::digest(frame).into();
         }
-        // The last fields are the digest of the event before, and the number of the pepper: 0.
-        let (_, tail) = framed.split_at(framed.len() - 33);
-        if tail[..32] != previous || tail[32] != 0 {
-            return gap(format!("event {number} does not follow from the one before"));
-        }
-        previous = Sha256::digest(&frame).into();
     }
     let head = database.open_tree("meta").map_err(read)?.get("head").map_err(read)?;
     let last = head.map_or(0, |head| varint(&head[2..]));
@@ -335,6 +341,7 @@ fn database(path: &Path) -> Result<sled::Db, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::set_apart;
     use crate::work::made;
 
     /// A sound store, and what is true of it.
@@ -384,6 +391,7 @@ mod tests {
         assert!(events >= world.events);
         for number in [events, 1, events / 2] {
             let database = database(&directory.path().join("sled")).unwrap();
+            set_apart(&database);
             database.open_tree("events").unwrap().remove(number.to_be_bytes()).unwrap().unwrap();
             drop(database);
             assert_eq!(history(directory.path(), &world).unwrap_err().kind, Kind::History, "event {number}");

@@ -19,6 +19,8 @@
     reason = "tests"
 )]
 
+#[path = "../common/blocks.rs"]
+mod blocks;
 mod check;
 mod child;
 mod damage;

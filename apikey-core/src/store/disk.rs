@@ -16,11 +16,12 @@ use sled::{Db, IVec, Tree};
 use crate::codec;
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
-use crate::event::{Checkpoint, Head};
+use crate::event::Head;
 use crate::idempotency::Made;
 use crate::record::{Record, SecretForm};
 
 use super::batch::Batch;
+use super::block;
 use super::flush::Flusher;
 use super::journal::Journal;
 use super::parts;
@@ -29,7 +30,7 @@ use super::tail::Tail;
 
 const HEAD: &[u8] = b"head";
 const META: &[u8] = b"store";
-const CHECKPOINT: &[u8] = b"checkpoint";
+pub(super) const CHECKPOINT: &[u8] = b"checkpoint";
 
 /// How often a record is read again that does not fit together.
 const MOST_TRIES: usize = 20;
@@ -49,10 +50,10 @@ pub(super) struct Open {
     owners: Tree,
     /// Ids by the digest of imported keys, so that none is taken twice.
     imported: Tree,
-    /// Events by number.
-    events: Tree,
+    /// [Blocks](super::block) of events, by the number of the first.
+    pub(super) events: Tree,
     /// Head and meta.
-    meta: Tree,
+    pub(super) meta: Tree,
     /// What requests with an idempotency key have made, by the key's SHA-256.
     made: Tree,
     /// Second of the last use, by the first half of a secret's digest. No part of any change.
@@ -99,7 +100,7 @@ pub(super) struct Load {
     parts: sled::Batch,
     owners: sled::Batch,
     imported: sled::Batch,
-    pub(super) events: sled::Batch,
+    pub(super) events: Vec<(u64, Vec<u8>)>,
     pub(super) uses: sled::Batch,
 }
 
@@ -255,37 +256,20 @@ impl Disk {
         self.meta.get(HEAD)?.map(|frame| Ok(codec::decode(&frame)?)).transpose()
     }
 
-    /// Events by number, from one on; none that was accepted before is missing.
-    pub(super) fn events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
-        let behind = self.write_tail().err().map(|error| Err(error.into()));
-        let events = self.events.range(first.to_be_bytes()..).map(|item| {
-            let (number, frame) = item?;
-            Ok((event_number(&number)?, frame))
-        });
-        behind.into_iter().chain(events)
-    }
-
-    /// The numbers of all events.
-    pub(super) fn event_numbers(&self) -> impl Iterator<Item = Result<u64, StoreError>> + use<> {
-        self.events.iter().keys().map(|key| event_number(&key?))
-    }
-
-    /// Where the chain of events begins.
-    pub(super) fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        let frame = self.meta.get(CHECKPOINT)?;
-        Ok(frame.map(|frame| codec::decode(&frame)).transpose()?.unwrap_or_default())
-    }
-
     /// Takes entries over. Not durable before [`sync`](Self::sync), and not all at once: for a new store only.
     pub(super) fn load(&self, load: Load) -> Result<(), StoreError> {
         let _gate = self.flusher.gate()?;
         let Load { keys, parts, owners, imported, events, uses } = load;
+        let mut blocks = sled::Batch::default();
+        for (first, block) in block::pack(events.iter().map(|(number, frame)| (*number, frame.as_slice())))? {
+            blocks.insert(&first, block);
+        }
         let pairs = [
             (&self.keys, keys),
             (&self.parts, parts),
             (&self.owners, owners),
             (&self.imported, imported),
-            (&self.events, events),
+            (&self.events, blocks),
             (&self.uses, uses),
         ];
         for (tree, batch) in pairs {
@@ -301,26 +285,6 @@ impl Disk {
         Ok(())
     }
 
-    pub(super) fn has_event(&self, number: u64) -> Result<bool, StoreError> {
-        Ok(self.events.contains_key(number.to_be_bytes())?)
-    }
-
-    /// Deletes events, and says in the same transaction where the chain begins. Not durable before
-    /// [`sync`](Self::sync).
-    pub(super) fn forget_events(&self, numbers: &[u64], checkpoint: &[u8]) -> Result<(), StoreError> {
-        let gate = self.flusher.gate()?;
-        let forgotten = (&self.events, &self.meta).transaction(|(events, meta)| {
-            for number in numbers {
-                events.remove(&number.to_be_bytes())?;
-            }
-            meta.insert(CHECKPOINT, checkpoint)?;
-            Ok::<_, ConflictableTransactionError<Infallible>>(())
-        });
-        self.flusher.noted(forgotten.map_err(refused))?;
-        drop(gate);
-        Ok(self.went_ahead(numbers.len())?)
-    }
-
     pub(super) fn meta(&self) -> Result<Option<IVec>, StoreError> {
         Ok(self.meta.get(META)?)
     }
@@ -334,6 +298,8 @@ impl Disk {
     pub(super) fn write(&self, batch: &Batch) -> io::Result<()> {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
+        let blocks = block::pack(batch.writes.iter().map(|write| (write.event.0, write.event.1.as_slice())));
+        let blocks = blocks.map_err(io::Error::other)?;
         let _gate = self.flusher.gate()?;
         let trees = (&self.keys, &self.parts, &self.owners, &self.imported, &self.events, &self.meta, &self.made);
         let written = trees.transaction(|(keys, others, owners, imported, events, meta, made)| {
@@ -369,7 +335,9 @@ impl Disk {
                 if let Some((name, frame)) = &write.made {
                     made.insert(name, frame.as_slice())?;
                 }
-                events.insert(&write.event.0.to_be_bytes(), write.event.1.as_slice())?;
+            }
+            for (first, block) in &blocks {
+                events.insert(first, block.as_slice())?;
             }
             meta.insert(HEAD, batch.head.as_slice())?;
             Ok::<_, ConflictableTransactionError<Infallible>>(())
@@ -460,7 +428,7 @@ impl Drop for Disk {
 }
 
 /// A transaction that nobody aborts fails by what the database refuses.
-fn refused(error: TransactionError<Infallible>) -> sled::Error {
+pub(super) fn refused(error: TransactionError<Infallible>) -> sled::Error {
     match error {
         TransactionError::Abort(never) => match never {},
         TransactionError::Storage(error) => error,
@@ -476,12 +444,6 @@ pub(super) fn imported_digests(record: &Record) -> impl Iterator<Item = Digest> 
 pub(super) fn owner_key(owner: &str, id: u128) -> Vec<u8> {
     // No owner has a control character, so the zero byte ends it.
     [owner.as_bytes(), &[0], &id.to_be_bytes()].concat()
-}
-
-fn event_number(bytes: &[u8]) -> Result<u64, StoreError> {
-    let bytes =
-        bytes.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a number of the wrong length"))?;
-    Ok(u64::from_be_bytes(bytes))
 }
 
 fn number(bytes: &[u8]) -> Result<u128, StoreError> {

@@ -41,7 +41,7 @@ impl<'a> Draft<'a> {
 
     /// Takes an event over as it is stored.
     pub(super) fn event(&mut self, number: u64, frame: &[u8]) -> Result<(), StoreError> {
-        self.load.events.insert(&number.to_be_bytes(), frame);
+        self.load.events.push((number, frame.to_vec()));
         self.loaded()
     }
 

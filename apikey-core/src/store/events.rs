@@ -103,21 +103,23 @@ impl KeyStore {
         let newest = self.inner().commit.durable_head().number;
         let mut purged = 0;
         loop {
-            let mut gone = Vec::new();
+            let mut gone = 0;
+            let mut last = 0;
             let mut checkpoint = None;
             for item in disk.events(0).take(CHUNK + 1) {
                 let (number, frame) = item?;
                 let event: event::Event = codec::decode(&frame)?;
                 // What an event is made for is the digest of the one before it: no pepper is needed.
                 checkpoint = Some(Checkpoint { number: number.saturating_sub(1), digest: event.previous });
-                if event.at >= before || number >= newest || gone.len() == CHUNK {
+                if event.at >= before || number >= newest || gone == CHUNK {
                     break;
                 }
-                gone.push(number);
+                gone += 1;
+                last = number;
             }
-            let (Some(checkpoint), false) = (checkpoint, gone.is_empty()) else { break };
-            disk.forget_events(&gone, &codec::encode(&checkpoint)?)?;
-            purged += gone.len();
+            let (Some(checkpoint), false) = (checkpoint, gone == 0) else { break };
+            disk.forget_events(last, &codec::encode(&checkpoint)?)?;
+            purged += gone;
         }
         disk.sync()?;
         Ok(purged)

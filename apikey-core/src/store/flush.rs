@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_kind() {
-        let failures: [(fn(io::Error) -> io::Error, ErrorKind); 2] = [
+        type Failing = fn(io::Error) -> io::Error;
+        let failures: [(Failing, ErrorKind); 2] = [
             (|error| error, ErrorKind::StorageFull),
             (|error| io_error(sled::Error::from(error)), ErrorKind::ReadOnlyFilesystem),
         ];

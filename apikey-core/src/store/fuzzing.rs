@@ -14,6 +14,7 @@ use crate::idempotency::Made;
 use crate::record::Record;
 use crate::{grants, permission, token};
 
+use super::block::Block;
 use super::journal;
 use super::mark::Mark;
 use super::open::Meta;
@@ -55,6 +56,7 @@ enum Value {
     Meta(Meta),
     Made(Made),
     Entry(Entry),
+    Block(Block),
 }
 
 /// Runs `$work` with `$kind` as the type of this kind byte and `$value` as the variant of [`Value`] for it.
@@ -70,6 +72,7 @@ macro_rules! by_kind {
             Meta::KIND => by_kind!(@ Meta, $kind, $value, $work),
             Made::KIND => by_kind!(@ Made, $kind, $value, $work),
             Entry::KIND => by_kind!(@ Entry, $kind, $value, $work),
+            Block::KIND => by_kind!(@ Block, $kind, $value, $work),
             _ => None,
         }
     };
@@ -82,7 +85,7 @@ macro_rules! by_kind {
 
 impl Stored {
     /// The kind bytes.
-    pub const KINDS: [u8; 9] = [
+    pub const KINDS: [u8; 10] = [
         Record::KIND,
         Event::KIND,
         Head::KIND,
@@ -92,6 +95,7 @@ impl Stored {
         Meta::KIND,
         Made::KIND,
         Entry::KIND,
+        Block::KIND,
     ];
 
     /// Decodes a frame as one of this kind.
@@ -125,6 +129,7 @@ impl Stored {
             Value::Meta(value) => codec::encode(value),
             Value::Made(value) => codec::encode(value),
             Value::Entry(value) => codec::encode(value),
+            Value::Block(value) => codec::encode(value),
         }
         .ok()
     }

@@ -4,6 +4,7 @@ mod actor;
 mod backup;
 mod batch;
 mod beginning;
+mod block;
 mod builder;
 mod commit;
 mod create;
@@ -21,6 +22,7 @@ mod failure_tests;
 mod flush;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod history;
 mod in_use;
 mod journal;
 mod keeper;

@@ -14,6 +14,7 @@ use crate::quiet::quietly;
 use crate::record::{Record, record_hash};
 use crate::restore::RestoreError;
 
+use super::block;
 use super::directory::{CREATING, DATABASE, LOCK, remove_unfinished_snapshots};
 use super::disk::Disk;
 use super::durable::RecoverError;
@@ -173,12 +174,17 @@ impl Old {
     ) -> Result<(), E> {
         let mut last = self.checkpoint.map_or(0, |checkpoint| checkpoint.number);
         let mut lost = 0;
-        self.scan("events", |key, frame| {
-            let Some(number) = <[u8; 8]>::try_from(key.as_ref()).ok().map(u64::from_be_bytes) else { return Ok(()) };
-            let event = codec::decode::<Event>(frame).ok().filter(|event| event.number == number);
-            lost += number.saturating_sub(last).saturating_sub(1) + u64::from(event.is_none());
-            last = number;
-            each(number, event, frame)
+        self.scan("events", |key, value| {
+            let Some(first) = <[u8; 8]>::try_from(key.as_ref()).ok().map(u64::from_be_bytes) else { return Ok(()) };
+            // Of a block that cannot be read, the first is told; those behind it are missing before the next.
+            let events = block::unpack(key, value).unwrap_or_else(|_| vec![(first, value.clone())]);
+            for (number, frame) in events {
+                let event = codec::decode::<Event>(&frame).ok().filter(|event| event.number == number);
+                lost += number.saturating_sub(last).saturating_sub(1) + u64::from(event.is_none());
+                last = number;
+                each(number, event, &frame)?;
+            }
+            Ok(())
         })?;
         lost += self.number().unwrap_or(0).saturating_sub(last);
         if lost > 0 {

@@ -1,0 +1,99 @@
+//! The history of a store as its database holds it.
+
+use std::convert::Infallible;
+
+use sled::IVec;
+use sled::transaction::{ConflictableTransactionError, Transactional};
+
+use crate::codec;
+use crate::error::StoreError;
+use crate::event::Checkpoint;
+
+use super::block;
+use super::disk::{CHECKPOINT, Disk, refused};
+
+impl Disk {
+    /// Events by number, from one on; none that was accepted before is missing.
+    pub(super) fn events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
+        let behind = self.write_tail().err().map(|error| Err(error.into()));
+        let (begin, fault) = match self.block_at(first) {
+            Ok(Some((key, _))) => (key, None),
+            Ok(None) => (IVec::default(), None),
+            Err(error) => (IVec::default(), Some(Err(error.into()))),
+        };
+        let blocks = self.events.range(begin..).map(|item| {
+            let (key, value) = item?;
+            block::unpack(&key, &value)
+        });
+        // What is deleted meanwhile may leave the end of a block that was read already.
+        let mut next = first;
+        let events = blocks.flat_map(|block| match block {
+            Ok(events) => events.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        });
+        let events = events.filter(move |event| match event {
+            Ok((number, _)) if *number < next => false,
+            Ok((number, _)) => {
+                next = number.saturating_add(1);
+                true
+            }
+            Err(_) => true,
+        });
+        behind.into_iter().chain(fault).chain(events)
+    }
+
+    /// The numbers of all events, as they were written.
+    pub(super) fn event_numbers(&self) -> impl Iterator<Item = Result<u64, StoreError>> + use<> {
+        let blocks = self.events.iter().map(|item| {
+            let (key, value) = item?;
+            block::numbers(&key, &value)
+        });
+        blocks.flat_map(|block| match block {
+            Ok(numbers) => numbers.map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        })
+    }
+
+    pub(super) fn has_event(&self, number: u64) -> Result<bool, StoreError> {
+        let Some((key, value)) = self.block_at(number)? else { return Ok(false) };
+        Ok(block::numbers(&key, &value)?.contains(&number))
+    }
+
+    /// The last block that begins at a number or before it.
+    fn block_at(&self, number: u64) -> sled::Result<Option<(IVec, IVec)>> {
+        self.events.range(..=number.to_be_bytes()).next_back().transpose()
+    }
+
+    /// Where the chain of events begins.
+    pub(super) fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+        let frame = self.meta.get(CHECKPOINT)?;
+        Ok(frame.map(|frame| codec::decode(&frame)).transpose()?.unwrap_or_default())
+    }
+
+    /// Deletes all events up to a number, and says in the same transaction where the chain begins. Not durable before
+    /// [`sync`](Self::sync). One thread at a time.
+    pub(super) fn forget_events(&self, last: u64, checkpoint: &[u8]) -> Result<(), StoreError> {
+        let gate = self.flusher.gate()?;
+        let mut keys = Vec::new();
+        let mut kept = Vec::new();
+        for item in self.events.range(..=last.to_be_bytes()) {
+            let (key, value) = self.flusher.noted(item)?;
+            kept.extend(block::unpack(&key, &value)?.into_iter().filter(|(number, _)| *number > last));
+            keys.push(key);
+        }
+        let kept = block::pack(kept.iter().map(|(number, frame)| (*number, &**frame)))?;
+        let forgotten = (&self.events, &self.meta).transaction(|(events, meta)| {
+            for key in &keys {
+                events.remove(key)?;
+            }
+            for (key, block) in &kept {
+                events.insert(key, block.as_slice())?;
+            }
+            meta.insert(CHECKPOINT, checkpoint)?;
+            Ok::<_, ConflictableTransactionError<Infallible>>(())
+        });
+        self.flusher.noted(forgotten.map_err(refused))?;
+        drop(gate);
+        Ok(self.went_ahead(keys.len() + kept.len())?)
+    }
+}
