@@ -7,7 +7,7 @@ use sled::transaction::{ConflictableTransactionError, Transactional};
 
 use crate::codec;
 use crate::error::StoreError;
-use crate::event::Checkpoint;
+use crate::event::{Checkpoint, Event, EventKind, Head};
 
 use super::block;
 use super::disk::{CHECKPOINT, Disk, refused};
@@ -95,5 +95,42 @@ impl Disk {
         self.flusher.noted(forgotten.map_err(refused))?;
         drop(gate);
         Ok(self.went_ahead(keys.len() + kept.len())?)
+    }
+
+    /// Every event from the checkpoint to the last change must be there, but for those that a salvage found missing. What
+    /// they say is `verify_events`' to check.
+    pub(super) fn missing_events(&self, head: &Head) -> Result<Option<String>, StoreError> {
+        let mut last = self.checkpoint()?.number;
+        let mut gap = None;
+        for number in self.event_numbers() {
+            let number = number?;
+            if number != last.saturating_add(1) {
+                gap = Some((last, number));
+            }
+            last = number;
+        }
+        if last != head.number {
+            return Ok(Some(format!("its events end at {last}, and its last change is {}", head.number)));
+        }
+        match gap {
+            Some((last, next)) if !self.is_known_gap(next)? => {
+                Ok(Some(format!("event {last} is followed by event {next}")))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a salvage came after the gap that ends here, and as many events are there as it left.
+    fn is_known_gap(&self, next: u64) -> Result<bool, StoreError> {
+        let purged = self.checkpoint()?.number > 0;
+        let mut known = false;
+        for (before, item) in (0..).zip(self.events(0)) {
+            let (number, frame) = item?;
+            let event: Event = codec::decode(&frame)?;
+            if let EventKind::Salvaged { events, .. } = event.kind {
+                known = number >= next && (purged || events == before);
+            }
+        }
+        Ok(known)
     }
 }

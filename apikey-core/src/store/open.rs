@@ -1,41 +1,33 @@
 //! Opening a store: its lock, its directory, its database, and every record in it checked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use sled::IVec;
 use tempfile::TempDir;
 
-use crate::codec::{self, CodecError, FORMAT, Frame};
+use crate::codec::{self, Frame};
 use crate::digest::{Digest, Digester};
 use crate::error::{OpenError, StoreError};
-use crate::event::{Event, EventKind, Head};
+use crate::event::Head;
 use crate::id_source::IdSource;
-use crate::idempotency::FOREVER;
 use crate::index::Index;
-use crate::intern::OWNERS;
 use crate::key_id::KeyId;
 use crate::quiet::quietly;
-use crate::record::{Record, record_hash};
-use crate::rights::Rights;
 
 use super::directory::{
     DATABASE, LOCK_STEP, build, clear, lock, make_all_private, prepare, remove_unfinished_snapshots, sync_all,
     sync_directory,
 };
-use super::disk::{Disk, imported_digests, owner_key};
-use super::durable::RecoverError;
+use super::disk::Disk;
 use super::in_use;
-use super::journal::JournalError;
 use super::mark::{Mark, MarkFile};
+use super::open_error::{because, damaged, read_error, recover_error};
+use super::scan::{Found, scan};
 use super::stuck;
 use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
@@ -81,15 +73,13 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     let known = mark(path)?;
     if !database_path.try_exists().map_err(io)? {
         if let Some((_, mark)) = known.as_ref().filter(|(_, mark)| mark.number > 0) {
-            let what = format!("its database is gone, and its mark knows change {}", mark.number);
-            return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
+            return Err(damaged(path, format!("its database is gone, and its mark knows change {}", mark.number)));
         }
         // Nothing is there yet, so nothing is damaged.
         create(path).map_err(|error| read_error(path, "the new database", error))?;
     }
     let Some((file, mark)) = mark(path)? else {
-        let what = "its commit mark is gone, so nobody can say whether the database is complete".into();
-        return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
+        return Err(damaged(path, "its commit mark is gone, so nobody can say whether the database is complete"));
     };
     remove_unfinished_snapshots(&database_path).map_err(io)?;
     // A process that was killed may have left writes that no sync followed. From what sled reads now it makes a
@@ -140,7 +130,7 @@ fn guarded<T>(
             Ok(Err(sled::Error::Io(source))) => OpenError::io(path, source),
             _ => {
                 let what = format!("the database panics when it is read: {panic}");
-                OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None }
+                damaged(path, what)
             }
         })
     });
@@ -159,6 +149,7 @@ fn mark(path: &Path) -> Result<Option<(MarkFile, Mark)>, OpenError> {
     let Some((file, mark)) = found else { return Ok(None) };
     Ok(Some((file, mark.map_err(|error| read_error(path, "its commit mark", error.into()))?)))
 }
+
 /// Makes an empty database.
 fn create(path: &Path) -> Result<(), StoreError> {
     build(path, |disk| {
@@ -169,8 +160,6 @@ fn create(path: &Path) -> Result<(), StoreError> {
 }
 
 fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
-    let damaged =
-        |what: &str, source| OpenError::Damaged { path: path.to_owned(), what: what.to_owned(), backup: None, source };
     let config = sled::Config::new().path(database).cache_capacity(CACHE_BYTES);
     let until = Instant::now() + FORK_GRACE;
     // Damage can make sled panic while it opens; that must not be the service's end.
@@ -187,8 +176,8 @@ fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
             Err(source) => Err(OpenError::io(path, source)),
         },
         Ok(Err(sled::Error::Io(source))) => Err(OpenError::io(path, source)),
-        Ok(Err(error)) => Err(damaged("the database does not open", Some(error.into()))),
-        Err(panic) => Err(damaged(&format!("the database panics when it is opened: {panic}"), None)),
+        Ok(Err(error)) => Err(because(path, "the database does not open", error.into())),
+        Err(panic) => Err(damaged(path, format!("the database panics when it is opened: {panic}"))),
     }
 }
 
@@ -212,8 +201,7 @@ fn finish(
     let digesters = digesters(&options);
     let meta = read_meta(&disk, path)?;
     if meta.is_none() && opened.temporary.is_none() {
-        let what = "its settings are gone, and maybe all keys".into();
-        return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
+        return Err(damaged(path, "its settings are gone, and maybe all keys"));
     }
     let bound = bind(&options, meta.clone().unwrap_or_default(), &digesters)?;
     let head = disk.head().map_err(fault)?.unwrap_or_default();
@@ -223,18 +211,7 @@ fn finish(
     let keys = usize::try_from(head.records.min(log / SMALLEST_RECORD)).unwrap_or(0);
     let index = Index::new(store, keys, digesters.clone(), options.track_use);
     let now = options.time.now_ms();
-    // Records on this thread, events on another.
-    let (found, history) = std::thread::scope(|scope| {
-        let history = scope.spawn(|| quietly(|| check_history(&disk, &head, path)));
-        let found = load(&disk, &index, path, now);
-        (found, history.join().unwrap_or_else(|_| Err("the thread that reads them panicked".into())))
-    });
-    let found = found?;
-    check_head(&head, &found, path)?;
-    history.unwrap_or_else(|panic| {
-        let what = format!("the database panics when its events are read: {panic}");
-        Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
-    })?;
+    let found = scan(&disk, &index, &head, path, now)?;
     check_mark(mark, &head, path)?;
     check_peppers(&digesters, &meta.as_ref().map_or_else(BTreeMap::new, |meta| meta.peppers.clone()), &found)?;
     if meta.as_ref() != Some(&bound) {
@@ -305,219 +282,6 @@ fn check_peppers(digesters: &[Digester], check_values: &BTreeMap<u32, Digest>, f
     }
 }
 
-/// What a scan of all records finds.
-#[derive(Default)]
-struct Found {
-    records: u64,
-    sum: u128,
-    last_id: u128,
-    /// How many keys need a pepper, by its number.
-    peppered: BTreeMap<u32, u64>,
-    /// Keys with more than one secret.
-    overlapping: Vec<u128>,
-}
-
-/// Records read in one go, and how many such chunks may wait to be taken in.
-const CHUNK: usize = 512;
-const WAITING: usize = 16;
-
-type Chunk = Vec<Result<(u128, IVec), StoreError>>;
-
-/// Reads every record: one thread reads them from the database, this one checks them and takes them in.
-fn load(disk: &Disk, index: &Index, path: &Path, now: i64) -> Result<Found, OpenError> {
-    let fault = |error| read_error(path, "a time of use", error);
-    let mut uses = HashMap::new();
-    for item in disk.uses() {
-        let (secret, second) = item.map_err(fault)?;
-        if let (Ok(secret), Ok(second)) = (<[u8; 16]>::try_from(&*secret), second.as_ref().try_into()) {
-            uses.insert(secret, u32::from_le_bytes(second));
-        }
-    }
-    let used =
-        |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
-    let mut awaited = HashSet::new();
-    for made in disk.all_made() {
-        let made = made.map_err(|error| read_error(path, "what a request with an idempotency key made", error))?;
-        if made.holds(now) && made.at != FOREVER {
-            awaited.insert((made.key, made.version));
-        }
-    }
-    let tallies = Tallies { owners: Tally::new(), imported: Tally::new() };
-    let (send, receive) = sync_channel(WAITING);
-    let (read, found) = thread::scope(|scope| -> Result<_, OpenError> {
-        // A panic of sled in that thread is kept as one in this thread would be.
-        let reader = move || quietly(|| read_all(disk, &send, tallies));
-        let reader = thread::Builder::new().name("apikey".into()).spawn_scoped(scope, reader);
-        let reader = reader.map_err(|source| OpenError::io(path, source))?;
-        let found = take_in(receive, index, path, used, &awaited, tallies);
-        let read = reader.join().unwrap_or_else(|_| Err("its reader panicked".into()));
-        Ok((read, found))
-    })?;
-    let held = read.map_err(|panic| {
-        let what = format!("the database panics when it is read: {panic}");
-        OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None }
-    })?;
-    let (found, tallies) = found?;
-    OWNERS.finish();
-    let held = held.map_err(|(name, error)| read_error(path, name, error))?;
-    for (name, held, tally) in
-        [("owners", held.owners, tallies.owners), ("imported keys", held.imported, tallies.imported)]
-    {
-        if held.sum != tally.sum {
-            let what = format!("the table of {name} does not fit the records");
-            return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
-        }
-    }
-    Ok(found)
-}
-
-/// What the other tables should hold, or do.
-#[derive(Clone, Copy)]
-struct Tallies {
-    owners: Tally,
-    imported: Tally,
-}
-
-/// Hands on every record, and adds up what the other tables hold. Ends early if nobody takes them.
-fn read_all(
-    disk: &Disk,
-    send: &SyncSender<Chunk>,
-    mut tallies: Tallies,
-) -> Result<Tallies, (&'static str, StoreError)> {
-    let mut records = disk.records(None).peekable();
-    while records.peek().is_some() {
-        if send.send(records.by_ref().take(CHUNK).collect()).is_err() {
-            return Ok(tallies);
-        }
-    }
-    for key in disk.owner_keys() {
-        tallies.owners.add(&key.map_err(|error| ("owners", error))?);
-    }
-    for key in disk.imported_keys() {
-        tallies.imported.add(&key.map_err(|error| ("imported keys", error))?);
-    }
-    Ok(tallies)
-}
-
-/// Checks records and puts them into the index.
-fn take_in(
-    records: Receiver<Chunk>,
-    index: &Index,
-    path: &Path,
-    used: impl Fn(&Digest) -> u32,
-    awaited: &HashSet<(u128, u32)>,
-    mut tallies: Tallies,
-) -> Result<(Found, Tallies), OpenError> {
-    let mut found = Found::default();
-    for item in records.into_iter().flatten() {
-        let (id, frame) = item.map_err(|error| read_error(path, "a record", error))?;
-        let subject = || format!("the record of key {}", KeyId::from_u128(id));
-        let record = codec::decode::<Record>(&frame).map_err(|error| read_error(path, &subject(), error.into()))?;
-        if record.id != id {
-            let what = format!("{} holds another key", subject());
-            return Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None });
-        }
-        found.records += 1;
-        found.sum = found.sum.wrapping_add(record_hash(&frame));
-        found.last_id = id;
-        let peppers: BTreeSet<u32> = record.secrets.iter().map(|secret| secret.pepper).collect();
-        for number in peppers.into_iter().filter(|number| *number > 0) {
-            *found.peppered.entry(number).or_default() += 1;
-        }
-        if record.secrets.len() > 1 {
-            found.overlapping.push(id);
-        }
-        tallies.owners.add(&owner_key(&record.owner, id));
-        imported_digests(&record).for_each(|digest| tallies.imported.add(&digest));
-        let mut rights = Rights::of_many(&record).map_err(|full| OpenError::io(path, full.into()))?;
-        if let Some((newest, stored)) = rights.secrets.last_mut().zip(record.secrets.last()) {
-            let unused = !stored.used && used(&newest.digest) == 0;
-            newest.unused |= unused && awaited.contains(&(id, newest.version));
-        }
-        index.load(&rights, &used);
-    }
-    Ok((found, tallies))
-}
-
-/// Tells whether two sets of keys are the same without holding either: a sum of hashes.
-#[derive(Clone, Copy)]
-struct Tally {
-    sum: u64,
-    seed: u64,
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self { sum: 0, seed: RandomState::new().hash_one(0) }
-    }
-
-    fn add(&mut self, key: &[u8]) {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.seed);
-        hasher.write(key);
-        self.sum = self.sum.wrapping_add(hasher.finish());
-    }
-}
-
-/// The records must be those that the last change left.
-fn check_head(head: &Head, found: &Found, path: &Path) -> Result<(), OpenError> {
-    if (head.records, head.sum) == (found.records, found.sum) && head.last_id >= found.last_id {
-        return Ok(());
-    }
-    let what = format!(
-        "change {} left {} records, {} are there{}",
-        head.number,
-        head.records,
-        found.records,
-        if head.records == found.records { ", and not the same" } else { "" }
-    );
-    Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
-}
-
-fn check_history(disk: &Disk, head: &Head, path: &Path) -> Result<(), OpenError> {
-    match missing_events(disk, head).map_err(|error| read_error(path, "an event", error))? {
-        None => Ok(()),
-        Some(what) => Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None }),
-    }
-}
-
-/// Every event from the checkpoint to the last change must be there, but for those that a salvage found missing. What
-/// they say is `verify_events`' to check.
-pub(super) fn missing_events(disk: &Disk, head: &Head) -> Result<Option<String>, StoreError> {
-    let mut last = disk.checkpoint()?.number;
-    let mut gap = None;
-    for number in disk.event_numbers() {
-        let number = number?;
-        if number != last.saturating_add(1) {
-            gap = Some((last, number));
-        }
-        last = number;
-    }
-    if last != head.number {
-        return Ok(Some(format!("its events end at {last}, and its last change is {}", head.number)));
-    }
-    match gap {
-        Some((last, next)) if !is_known_gap(disk, next)? => {
-            Ok(Some(format!("event {last} is followed by event {next}")))
-        }
-        _ => Ok(None),
-    }
-}
-
-/// Whether a salvage came after the gap that ends here, and as many events are there as it left.
-fn is_known_gap(disk: &Disk, next: u64) -> Result<bool, StoreError> {
-    let purged = disk.checkpoint()?.number > 0;
-    let mut known = false;
-    for (before, item) in (0..).zip(disk.events(0)) {
-        let (number, frame) = item?;
-        let event: Event = codec::decode(&frame)?;
-        if let EventKind::Salvaged { events, .. } = event.kind {
-            known = number >= next && (purged || events == before);
-        }
-    }
-    Ok(known)
-}
-
 /// A database behind its mark has lost what was acknowledged.
 fn check_mark(mark: Option<Mark>, head: &Head, path: &Path) -> Result<(), OpenError> {
     let Some(mark) = mark.filter(|mark| !mark.admits(head)) else { return Ok(()) };
@@ -525,33 +289,5 @@ fn check_mark(mark: Option<Mark>, head: &Head, path: &Path) -> Result<(), OpenEr
         "its database holds change {} with {} records, and its mark knows change {} with {} records",
         head.number, head.records, mark.number, mark.records
     );
-    Err(OpenError::Damaged { path: path.to_owned(), what, backup: None, source: None })
-}
-
-fn recover_error(path: &Path, error: RecoverError) -> OpenError {
-    match error {
-        RecoverError::Database(error) => read_error(path, "what its journal follows", error),
-        RecoverError::Journal(JournalError::Entry(error)) => read_error(path, "its journal", error.into()),
-        fault @ (RecoverError::Journal(_) | RecoverError::NotKept) => {
-            OpenError::Damaged { path: path.to_owned(), what: fault.to_string(), backup: None, source: None }
-        }
-    }
-}
-
-fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenError {
-    let path: PathBuf = path.to_owned();
-    let source = match error {
-        StoreError::Io { source } => source,
-        other => io::Error::other(other),
-    };
-    if source.kind() != io::ErrorKind::InvalidData {
-        return OpenError::io(&path, source);
-    }
-    match source.get_ref().and_then(|inner| inner.downcast_ref::<CodecError>()) {
-        Some(CodecError::Newer(found)) => OpenError::NewerFormat { path, found: *found, known: FORMAT },
-        _ => {
-            let what = format!("{subject} does not decode");
-            OpenError::Damaged { path, what, backup: None, source: Some(source.into()) }
-        }
-    }
+    Err(damaged(path, what))
 }

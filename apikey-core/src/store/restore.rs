@@ -18,7 +18,7 @@ use super::directory::{DATABASE, build, clear, lock, prepare};
 use super::draft::Draft;
 use super::evidence::{DELETED, Shown, lessen_by};
 use super::old::{Found, Old};
-use super::open::{Meta, missing_events};
+use super::open::Meta;
 
 impl KeyStore {
     /// Makes a new store of a backup, which is checked whole before anything is written. The new store is there when
@@ -68,7 +68,7 @@ impl KeyStore {
             disk.set_meta(codec::encode(&meta).map_err(StoreError::from)?)?;
             draft.settle(head, &archive.trailer.checkpoint)?;
             // As the store will be looked at when it is opened.
-            if let Some(what) = missing_events(disk, &head)? {
+            if let Some(what) = disk.missing_events(&head)? {
                 return Err(BackupError::damaged(&restore.backup, what).into());
             }
             draft.happened(EventKind::Restored { backup: head.number, old: report.old_number })?;

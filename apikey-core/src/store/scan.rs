@@ -1,0 +1,209 @@
+//! Reading and checking all that a database holds when its store is opened.
+//!
+//! Three threads share it: one reads records, this one checks them and takes them in, and one reads what follows from them,
+//! history and the tables. Most of what the first and the last do is sled's work, a page at a time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Builder, ScopedJoinHandle, scope};
+
+use sled::IVec;
+
+use crate::codec;
+use crate::digest::Digest;
+use crate::error::{OpenError, StoreError};
+use crate::event::Head;
+use crate::idempotency::FOREVER;
+use crate::index::Index;
+use crate::intern::OWNERS;
+use crate::key_id::KeyId;
+use crate::quiet::quietly;
+use crate::record::{Record, record_hash};
+use crate::rights::Rights;
+
+use super::disk::{Disk, imported_digests, owner_key};
+use super::open_error::{damaged, read_error};
+
+/// What a scan of all records finds.
+#[derive(Default)]
+pub(super) struct Found {
+    records: u64,
+    sum: u128,
+    last_id: u128,
+    /// How many keys need a pepper, by its number.
+    pub(super) peppered: BTreeMap<u32, u64>,
+    /// Keys with more than one secret.
+    pub(super) overlapping: Vec<u128>,
+}
+
+/// Records read in one go, and how many such chunks may wait to be taken in.
+const CHUNK: usize = 512;
+const WAITING: usize = 16;
+
+type Chunk = Vec<Result<(u128, IVec), StoreError>>;
+
+/// Reads everything, takes the keys into the index, and checks that it is what the last change left.
+pub(super) fn scan(disk: &Disk, index: &Index, head: &Head, path: &Path, now: i64) -> Result<Found, OpenError> {
+    let uses = uses(disk, path)?;
+    let used =
+        |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
+    let awaited = awaited(disk, path, now)?;
+    let none = Tables { owners: Tally::new(), imported: Tally::new() };
+    let (send, receive) = sync_channel(WAITING);
+    let (read, found, rest) = scope(|scope| -> Result<_, OpenError> {
+        // A panic of sled in a thread is kept as one in this thread would be.
+        let begin = || Builder::new().name("apikey".into());
+        let io = |source| OpenError::io(path, source);
+        let reader = begin().spawn_scoped(scope, || quietly(|| read_all(disk, send))).map_err(io)?;
+        let rest = begin().spawn_scoped(scope, || quietly(|| read_rest(disk, head, none, path))).map_err(io)?;
+        let found = take_in(receive, index, path, used, &awaited, none);
+        Ok((ended(reader), found, ended(rest)))
+    })?;
+    let panicked = |panic| damaged(path, format!("the database panics when it is read: {panic}"));
+    read.map_err(panicked)?;
+    let (found, due) = found?;
+    OWNERS.finish();
+    check_head(head, &found, path)?;
+    let held = rest.map_err(panicked)??;
+    for (name, held, due) in [("owners", held.owners, due.owners), ("imported keys", held.imported, due.imported)] {
+        if held.sum != due.sum {
+            return Err(damaged(path, format!("the table of {name} does not fit the records")));
+        }
+    }
+    Ok(found)
+}
+
+fn ended<T>(thread: ScopedJoinHandle<'_, Result<T, String>>) -> Result<T, String> {
+    thread.join().unwrap_or_else(|_| Err("its reader panicked".into()))
+}
+
+/// Seconds of last uses, by the first half of a secret's digest.
+fn uses(disk: &Disk, path: &Path) -> Result<HashMap<[u8; 16], u32>, OpenError> {
+    let mut uses = HashMap::new();
+    for item in disk.uses() {
+        let (secret, second) = item.map_err(|error| read_error(path, "a time of use", error))?;
+        if let (Ok(secret), Ok(second)) = (<[u8; 16]>::try_from(&*secret), second.as_ref().try_into()) {
+            uses.insert(secret, u32::from_le_bytes(second));
+        }
+    }
+    Ok(uses)
+}
+
+/// Keys and versions whose first use ends that a request with an idempotency key can be repeated.
+fn awaited(disk: &Disk, path: &Path, now: i64) -> Result<HashSet<(u128, u32)>, OpenError> {
+    let mut awaited = HashSet::new();
+    for made in disk.all_made() {
+        let made = made.map_err(|error| read_error(path, "what a request with an idempotency key made", error))?;
+        if made.holds(now) && made.at != FOREVER {
+            awaited.insert((made.key, made.version));
+        }
+    }
+    Ok(awaited)
+}
+
+/// Hands on every record. Ends early if nobody takes them.
+fn read_all(disk: &Disk, send: SyncSender<Chunk>) {
+    let mut records = disk.records(None).peekable();
+    while records.peek().is_some() {
+        if send.send(records.by_ref().take(CHUNK).collect()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Checks history, and adds up what the other tables hold.
+fn read_rest(disk: &Disk, head: &Head, mut tables: Tables, path: &Path) -> Result<Tables, OpenError> {
+    if let Some(what) = disk.missing_events(head).map_err(|error| read_error(path, "an event", error))? {
+        return Err(damaged(path, what));
+    }
+    for key in disk.owner_keys() {
+        tables.owners.add(&key.map_err(|error| read_error(path, "owners", error))?);
+    }
+    for key in disk.imported_keys() {
+        tables.imported.add(&key.map_err(|error| read_error(path, "imported keys", error))?);
+    }
+    Ok(tables)
+}
+
+/// Checks records and puts them into the index.
+fn take_in(
+    records: Receiver<Chunk>,
+    index: &Index,
+    path: &Path,
+    used: impl Fn(&Digest) -> u32,
+    awaited: &HashSet<(u128, u32)>,
+    mut tables: Tables,
+) -> Result<(Found, Tables), OpenError> {
+    let mut found = Found::default();
+    for item in records.into_iter().flatten() {
+        let (id, frame) = item.map_err(|error| read_error(path, "a record", error))?;
+        let subject = || format!("the record of key {}", KeyId::from_u128(id));
+        let record = codec::decode::<Record>(&frame).map_err(|error| read_error(path, &subject(), error.into()))?;
+        if record.id != id {
+            return Err(damaged(path, format!("{} holds another key", subject())));
+        }
+        found.records += 1;
+        found.sum = found.sum.wrapping_add(record_hash(&frame));
+        found.last_id = id;
+        let peppers: BTreeSet<u32> = record.secrets.iter().map(|secret| secret.pepper).collect();
+        for number in peppers.into_iter().filter(|number| *number > 0) {
+            *found.peppered.entry(number).or_default() += 1;
+        }
+        if record.secrets.len() > 1 {
+            found.overlapping.push(id);
+        }
+        tables.owners.add(&owner_key(&record.owner, id));
+        imported_digests(&record).for_each(|digest| tables.imported.add(&digest));
+        let mut rights = Rights::of_many(&record).map_err(|full| OpenError::io(path, full.into()))?;
+        if let Some((newest, stored)) = rights.secrets.last_mut().zip(record.secrets.last()) {
+            let unused = !stored.used && used(&newest.digest) == 0;
+            newest.unused |= unused && awaited.contains(&(id, newest.version));
+        }
+        index.load(&rights, &used);
+    }
+    Ok((found, tables))
+}
+
+/// What the tables hold that follow from records, or should hold.
+#[derive(Clone, Copy)]
+struct Tables {
+    owners: Tally,
+    imported: Tally,
+}
+
+/// Tells whether two sets of keys are the same without holding either: a sum of hashes.
+#[derive(Clone, Copy)]
+struct Tally {
+    sum: u64,
+    seed: u64,
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self { sum: 0, seed: RandomState::new().hash_one(0) }
+    }
+
+    fn add(&mut self, key: &[u8]) {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.seed);
+        hasher.write(key);
+        self.sum = self.sum.wrapping_add(hasher.finish());
+    }
+}
+
+/// The records must be those that the last change left.
+fn check_head(head: &Head, found: &Found, path: &Path) -> Result<(), OpenError> {
+    if (head.records, head.sum) == (found.records, found.sum) && head.last_id >= found.last_id {
+        return Ok(());
+    }
+    let what = format!(
+        "change {} left {} records, {} are there{}",
+        head.number,
+        head.records,
+        found.records,
+        if head.records == found.records { ", and not the same" } else { "" }
+    );
+    Err(damaged(path, what))
+}
