@@ -18,6 +18,8 @@ mod blocks;
 mod bounds;
 #[path = "behaviour/concurrency.rs"]
 mod concurrency;
+#[path = "behaviour/delivery.rs"]
+mod delivery;
 #[path = "behaviour/events.rs"]
 mod events;
 #[path = "behaviour/export.rs"]
@@ -60,6 +62,8 @@ mod restore;
 mod rotate;
 #[path = "behaviour/rotator.rs"]
 mod rotator;
+#[path = "behaviour/rotator_scene.rs"]
+mod rotator_scene;
 #[path = "behaviour/salvage.rs"]
 mod salvage;
 #[path = "behaviour/support.rs"]

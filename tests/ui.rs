@@ -4,7 +4,6 @@
 
 #[test]
 fn error_messages() {
-    let cases = trybuild::TestCases::new();
-    cases.pass("tests/ui/pass/*.rs");
-    cases.compile_fail("tests/ui/fail/*.rs");
+    // With one case that passes, every dependency would be compiled to the end for this, and not only checked.
+    trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
 }

@@ -4,6 +4,8 @@
 //! step meanwhile. Changes are made by one writer at a time (the shelf), in place. A table that has become too small
 //! stays where it is, since a reader may be in it, until the index is dropped; tables double, so all of those together
 //! are no larger than the present one. `docs/performance.md` says what that saves.
+//!
+//! The file is long because what writers do and what readers may then believe is to be read side by side.
 
 mod atomic {
     //! A module of its own so that tests/loom can put Loom's atomics in its place.
