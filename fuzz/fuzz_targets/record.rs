@@ -1,4 +1,5 @@
-//! Frames: records, events, heads, checkpoints, trailers, marks, settings, and entries of the journal. The first byte of an input is the kind.
+//! Frames: records, events and blocks of them, heads, checkpoints, trailers, marks, settings, and entries of the journal.
+//! The first byte of an input is the kind.
 #![no_main]
 
 use apikey_core::fuzzing::{MAX_FRAME, Stored};
