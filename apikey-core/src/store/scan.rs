@@ -147,8 +147,8 @@ fn take_in(
         found.records += 1;
         found.sum = found.sum.wrapping_add(record_hash(&frame));
         found.last_id = id;
-        let peppers: BTreeSet<u32> = record.secrets.iter().map(|secret| secret.pepper).collect();
-        for number in peppers.into_iter().filter(|number| *number > 0) {
+        let peppers = record.secrets.iter().map(|secret| secret.pepper).filter(|number| *number > 0);
+        for number in peppers.collect::<BTreeSet<u32>>() {
             *found.peppered.entry(number).or_default() += 1;
         }
         if record.secrets.len() > 1 {
