@@ -30,6 +30,8 @@ mod failed_attempts;
 mod golden;
 #[path = "behaviour/happened.rs"]
 mod happened;
+#[path = "behaviour/history.rs"]
+mod history;
 #[path = "behaviour/idempotency.rs"]
 mod idempotency;
 #[path = "behaviour/imported.rs"]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use apikey::{ChainFault, EventFilter, EventKind, EventPage, KeyStore, KeyUpdate, ManualClock, Overlap, Pepper};
 
-use crate::blocks::{frames, set_apart};
+use crate::blocks::set_apart;
 use crate::support::{alice, hours, start};
 
 fn history(store: &KeyStore, filter: &EventFilter) -> Vec<String> {
@@ -12,7 +12,7 @@ fn history(store: &KeyStore, filter: &EventFilter) -> Vec<String> {
 }
 
 /// Works on the database of a closed store.
-fn within<T>(path: &Path, work: impl FnOnce(&sled::Db) -> T) -> T {
+pub(crate) fn within<T>(path: &Path, work: impl FnOnce(&sled::Db) -> T) -> T {
     let database = (0..1000).find_map(|_| match sled::open(path.join("sled")) {
         Ok(database) => Some(database),
         Err(_) => {
@@ -100,83 +100,6 @@ fn purging_leaves_a_checkpoint_and_the_newest() {
     let report = store.verify_events().unwrap();
     assert!(report.is_whole(), "{report:?}");
     assert_eq!((report.checkpoint, report.events, report.last), (5, 2, 7));
-}
-
-/// A closed store whose events lie together, many in a block, an hour between one and the next.
-fn in_blocks(events: i64) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let clock = ManualClock::new(start());
-    let store = KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
-    let id = store.create(alice()).unwrap().info.id();
-    for number in 1..events {
-        clock.advance(hours(1));
-        store.update(id, KeyUpdate::new().name(format!("name {number}"))).unwrap();
-    }
-    store.close().unwrap();
-    directory
-}
-
-#[test]
-fn history_that_begins_within_a_block_is_whole() {
-    for last in [1, 2, 20, 31, 32, 33, 59] {
-        let directory = in_blocks(60);
-        within(directory.path(), |database| {
-            let blocks = database.open_tree("events").unwrap();
-            assert!(blocks.len() < 10, "they were written together");
-        });
-        let open = || KeyStore::builder().clock(ManualClock::new(start() + hours(100))).open(directory.path()).unwrap();
-        let store = open();
-        assert_eq!(store.purge_events(start() + hours(last)).unwrap(), usize::try_from(last).unwrap());
-        let whole = |store: &KeyStore, newest: u64| {
-            let report = store.verify_events().unwrap();
-            assert!(report.is_whole(), "{report:?}");
-            let last = u64::try_from(last).unwrap();
-            assert_eq!((report.checkpoint, report.events, report.last), (last, newest - last, newest));
-            let page = store.events(&EventFilter::default().after(last + 3).limit(5)).unwrap();
-            let numbers: Vec<u64> = page.events.iter().map(apikey::Event::number).collect();
-            assert_eq!(numbers, (last + 4..=newest).take(5).collect::<Vec<_>>());
-        };
-        whole(&store, 60);
-        store.close().unwrap();
-        let store = open();
-        whole(&store, 60);
-        store.create(alice()).unwrap();
-        store.close().unwrap();
-        whole(&open(), 61);
-    }
-}
-
-#[test]
-fn a_page_begins_anywhere_in_a_block() {
-    let directory = in_blocks(60);
-    let store = KeyStore::open(directory.path()).unwrap();
-    for after in 0..61 {
-        let page = store.events(&EventFilter::default().after(after).limit(2)).unwrap();
-        let numbers: Vec<u64> = page.events.iter().map(apikey::Event::number).collect();
-        assert_eq!(numbers, (after + 1..=60).take(2).collect::<Vec<_>>());
-    }
-}
-
-/// Stores from before there were blocks have each event under its own number.
-#[test]
-fn events_that_lie_alone_are_read_all_the_same() {
-    let directory = in_blocks(60);
-    let tree = |database: &sled::Db| database.open_tree("events").unwrap();
-    within(directory.path(), |database| {
-        set_apart(database);
-        assert_eq!(tree(database).len(), 60);
-    });
-    let store = KeyStore::open(directory.path()).unwrap();
-    store.create_many((0..3).map(|_| alice())).unwrap();
-    let report = store.verify_events().unwrap();
-    assert!(report.is_whole() && report.events == 63, "{report:?}");
-    assert_eq!(store.purge_events(start() + hours(30)).unwrap(), 30);
-    store.close().unwrap();
-    within(directory.path(), |database| {
-        let lengths: Vec<usize> = tree(database).iter().map(|item| frames(&item.unwrap().1).unwrap().len()).collect();
-        assert_eq!(lengths, [&[1; 30][..], &[3]].concat());
-    });
-    assert!(KeyStore::open(directory.path()).unwrap().verify_events().unwrap().is_whole());
 }
 
 #[test]

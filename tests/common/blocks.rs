@@ -36,14 +36,21 @@ fn length(rest: &mut &[u8]) -> Option<usize> {
     Some(length)
 }
 
+/// The events of a closed store, by number.
+pub(crate) fn events(database: &sled::Db) -> Vec<(u64, Vec<u8>)> {
+    let mut events = Vec::new();
+    for item in &database.open_tree("events").unwrap() {
+        let (key, value) = item.unwrap();
+        let first = u64::from_be_bytes((*key).try_into().unwrap());
+        events.extend((first..).zip(frames(&value).unwrap()).map(|(number, frame)| (number, frame.to_vec())));
+    }
+    events
+}
+
 /// Puts every event of a closed store under its own number, as a store may have them, too.
 pub(crate) fn set_apart(database: &sled::Db) {
     let tree = database.open_tree("events").unwrap();
-    for item in &tree {
-        let (key, value) = item.unwrap();
-        let first = u64::from_be_bytes((*key).try_into().unwrap());
-        for (number, frame) in (first..).zip(frames(&value).unwrap()) {
-            tree.insert(number.to_be_bytes(), frame).unwrap();
-        }
+    for (number, frame) in events(database) {
+        tree.insert(number.to_be_bytes(), frame).unwrap();
     }
 }

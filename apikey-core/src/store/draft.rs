@@ -23,11 +23,13 @@ pub(super) struct Draft<'a> {
     pub(super) now: i64,
     load: Load,
     waiting: usize,
+    /// The highest number of an event so far.
+    last_event: u64,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn new(disk: &'a Disk, digester: Digester, now: i64) -> Self {
-        Self { disk, head: Head::default(), digester, now, load: Load::default(), waiting: 0 }
+        Self { disk, head: Head::default(), digester, now, load: Load::default(), waiting: 0, last_event: 0 }
     }
 
     /// Takes a record over as it is stored.
@@ -39,10 +41,19 @@ impl<'a> Draft<'a> {
         self.loaded()
     }
 
-    /// Takes an event over as it is stored.
+    /// Takes an event over as it is stored; of one number, the first that comes.
     pub(super) fn event(&mut self, number: u64, frame: &[u8]) -> Result<(), StoreError> {
+        let follows = number > self.last_event;
+        if !follows {
+            // Found where it does not belong. No block may have what another has.
+            self.flush()?;
+            if self.disk.has_event(number)? {
+                return Ok(());
+            }
+        }
+        self.last_event = self.last_event.max(number);
         self.load.events.push((number, frame.to_vec()));
-        self.loaded()
+        if follows { self.loaded() } else { self.flush() }
     }
 
     pub(super) fn used(&mut self, secret: &[u8], second: &[u8]) -> Result<(), StoreError> {

@@ -67,7 +67,8 @@ impl KeyStore {
     /// the store went back is noticed when it is opened.
     ///
     /// # Errors
-    /// [`StoreError::Io`], [`StoreError::Closed`]. What is wrong with the chain is in the report.
+    /// [`StoreError::Io`], also for events that cannot be read any more, which `open` would refuse;
+    /// [`StoreError::Closed`]. What is wrong with the chain is in the report.
     pub fn verify_events(&self) -> Result<EventsReport, StoreError> {
         let disk = self.inner().disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;

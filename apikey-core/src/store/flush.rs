@@ -52,7 +52,7 @@ pub(super) trait Failure: Display {
 
 impl Failure for io::Error {
     fn kind(&self) -> ErrorKind {
-        self.kind()
+        Self::kind(self)
     }
 }
 

@@ -17,20 +17,12 @@ impl Disk {
     pub(super) fn events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
         let behind = self.write_tail().err().map(|error| Err(error.into()));
         let (begin, fault) = match self.block_at(first) {
-            Ok(Some((key, _))) => (key, None),
-            Ok(None) => (IVec::default(), None),
-            Err(error) => (IVec::default(), Some(Err(error.into()))),
+            Ok(block) => (block.map_or_else(IVec::default, |(key, _)| key), None),
+            Err(error) => (IVec::from(&first.to_be_bytes()), Some(Err(error.into()))),
         };
-        let blocks = self.events.range(begin..).map(|item| {
-            let (key, value) = item?;
-            block::unpack(&key, &value)
-        });
+        let events = self.events.range(begin..).flat_map(|item| each(item, |key, value| block::unpack(key, value)));
         // What is deleted meanwhile may leave the end of a block that was read already.
         let mut next = first;
-        let events = blocks.flat_map(|block| match block {
-            Ok(events) => events.into_iter().map(Ok).collect::<Vec<_>>(),
-            Err(error) => vec![Err(error)],
-        });
         let events = events.filter(move |event| match event {
             Ok((number, _)) if *number < next => false,
             Ok((number, _)) => {
@@ -44,14 +36,7 @@ impl Disk {
 
     /// The numbers of all events, as they were written.
     pub(super) fn event_numbers(&self) -> impl Iterator<Item = Result<u64, StoreError>> + use<> {
-        let blocks = self.events.iter().map(|item| {
-            let (key, value) = item?;
-            block::numbers(&key, &value)
-        });
-        blocks.flat_map(|block| match block {
-            Ok(numbers) => numbers.map(Ok).collect::<Vec<_>>(),
-            Err(error) => vec![Err(error)],
-        })
+        self.events.iter().flat_map(|item| each(item, |key, value| block::numbers(key, value)))
     }
 
     pub(super) fn has_event(&self, number: u64) -> Result<bool, StoreError> {
@@ -75,12 +60,17 @@ impl Disk {
     pub(super) fn forget_events(&self, last: u64, checkpoint: &[u8]) -> Result<(), StoreError> {
         let gate = self.flusher.gate()?;
         let mut keys = Vec::new();
-        let mut kept = Vec::new();
+        let mut bytes = 0;
+        let mut newest = IVec::default();
         for item in self.events.range(..=last.to_be_bytes()) {
             let (key, value) = self.flusher.noted(item)?;
-            kept.extend(block::unpack(&key, &value)?.into_iter().filter(|(number, _)| *number > last));
+            bytes += value.len();
             keys.push(key);
+            newest = value;
         }
+        // Only the last of them can go on behind it.
+        let mut kept = keys.last().map_or_else(|| Ok(Vec::new()), |key| block::unpack(key, &newest))?;
+        kept.retain(|(number, _)| *number > last);
         let kept = block::pack(kept.iter().map(|(number, frame)| (*number, &**frame)))?;
         let forgotten = (&self.events, &self.meta).transaction(|(events, meta)| {
             for key in &keys {
@@ -94,7 +84,8 @@ impl Disk {
         });
         self.flusher.noted(forgotten.map_err(refused))?;
         drop(gate);
-        Ok(self.went_ahead(keys.len() + kept.len())?)
+        // As `Write::weight` counts.
+        Ok(self.went_ahead(keys.len() + kept.len() + bytes / 512)?)
     }
 
     /// Every event from the checkpoint to the last change must be there, but for those that a salvage found missing. What
@@ -104,6 +95,10 @@ impl Disk {
         let mut gap = None;
         for number in self.event_numbers() {
             let number = number?;
+            if number <= last {
+                // No salvage leaves that.
+                return Ok(Some(format!("event {last} is followed by event {number}")));
+            }
             if number != last.saturating_add(1) {
                 gap = Some((last, number));
             }
@@ -132,5 +127,16 @@ impl Disk {
             }
         }
         Ok(known)
+    }
+}
+
+/// The events of a block, or why it cannot be read.
+fn each<T: IntoIterator>(
+    block: sled::Result<(IVec, IVec)>,
+    read: impl Fn(&IVec, &IVec) -> Result<T, StoreError>,
+) -> Vec<Result<T::Item, StoreError>> {
+    match block.map_err(StoreError::from).and_then(|(key, value)| read(&key, &value)) {
+        Ok(events) => events.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
     }
 }

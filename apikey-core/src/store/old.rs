@@ -180,13 +180,14 @@ impl Old {
             let events = block::unpack(key, value).unwrap_or_else(|_| vec![(first, value.clone())]);
             for (number, frame) in events {
                 let event = codec::decode::<Event>(&frame).ok().filter(|event| event.number == number);
-                lost += number.saturating_sub(last).saturating_sub(1) + u64::from(event.is_none());
+                let missing = number.saturating_sub(last).saturating_sub(1);
+                lost = missing.saturating_add(u64::from(event.is_none())).saturating_add(lost);
                 last = number;
                 each(number, event, &frame)?;
             }
             Ok(())
         })?;
-        lost += self.number().unwrap_or(0).saturating_sub(last);
+        lost = self.number().unwrap_or(0).saturating_sub(last).saturating_add(lost);
         if lost > 0 {
             self.faults.push(format!("{lost} of its events cannot be read"));
         }

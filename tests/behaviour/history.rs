@@ -1,0 +1,228 @@
+//! Events that lie together in the database: pages, purges, gaps and backups that begin within a block.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use apikey::{Event, EventFilter, KeyStore, KeyUpdate, ManualClock, OpenError, Restore};
+
+use crate::blocks::{events, frames, set_apart};
+use crate::events::within;
+use crate::support::{alice, hours, start};
+
+/// Events in a block here; as many as the store itself puts there are a matter of time.
+const TOGETHER: usize = 16;
+
+/// Some events as one value.
+fn block(frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut block = vec![b'B', 1, u8::try_from(frames.len()).unwrap()];
+    for frame in frames {
+        block.push(u8::try_from(frame.len()).unwrap());
+        block.extend(frame);
+    }
+    let check = crc32fast::hash(&block);
+    block.extend(check.to_le_bytes());
+    block
+}
+
+/// A closed store with so many events, an hour between one and the next, sixteen in a block: the first is of event 1.
+fn in_blocks(count: i64) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let store = KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
+    let id = store.create(alice()).unwrap().info.id();
+    for number in 1..count {
+        clock.advance(hours(1));
+        store.update(id, KeyUpdate::new().name(format!("name {number}"))).unwrap();
+    }
+    store.close().unwrap();
+    within(directory.path(), |database| {
+        let tree = database.open_tree("events").unwrap();
+        let all = events(database);
+        tree.clear().unwrap();
+        for together in all.chunks(TOGETHER) {
+            let frames: Vec<Vec<u8>> = together.iter().map(|(_, frame)| frame.clone()).collect();
+            let value = if frames.len() == 1 { frames[0].clone() } else { block(&frames) };
+            tree.insert(together[0].0.to_be_bytes(), value).unwrap();
+        }
+    });
+    directory
+}
+
+fn numbers(store: &KeyStore, filter: &EventFilter) -> Vec<u64> {
+    store.events(filter).unwrap().events.iter().map(Event::number).collect()
+}
+
+#[test]
+fn history_that_begins_within_a_block_is_whole() {
+    for last in [1, 2, 15, 16, 17, 31, 40, 59] {
+        let directory = in_blocks(60);
+        let open = || KeyStore::builder().clock(ManualClock::new(start() + hours(100))).open(directory.path()).unwrap();
+        let store = open();
+        assert_eq!(store.purge_events(start() + hours(last)).unwrap(), usize::try_from(last).unwrap());
+        let whole = |store: &KeyStore, newest: u64| {
+            let report = store.verify_events().unwrap();
+            assert!(report.is_whole(), "{report:?}");
+            let last = u64::try_from(last).unwrap();
+            assert_eq!((report.checkpoint, report.events, report.last), (last, newest - last, newest));
+            let numbers = numbers(store, &EventFilter::default().after(last + 3).limit(5));
+            assert_eq!(numbers, (last + 4..=newest).take(5).collect::<Vec<_>>());
+        };
+        whole(&store, 60);
+        store.close().unwrap();
+        let store = open();
+        whole(&store, 60);
+        store.create(alice()).unwrap();
+        let (backup, copy) = (directory.path().join("backup"), directory.path().join("copy"));
+        store.backup(&backup).unwrap();
+        store.close().unwrap();
+        whole(&open(), 61);
+        KeyStore::restore(&Restore::new(&backup, &copy)).unwrap();
+        let report = KeyStore::open(&copy).unwrap().verify_events().unwrap();
+        assert!(report.is_whole() && report.checkpoint == u64::try_from(last).unwrap(), "{report:?}");
+    }
+}
+
+#[test]
+fn a_page_begins_anywhere_in_a_block() {
+    let directory = in_blocks(60);
+    let store = KeyStore::open(directory.path()).unwrap();
+    for after in 0..61 {
+        let numbers = numbers(&store, &EventFilter::default().after(after).limit(2));
+        assert_eq!(numbers, (after + 1..=60).take(2).collect::<Vec<_>>());
+    }
+}
+
+/// Stores from before there were blocks have each event under its own number.
+#[test]
+fn events_that_lie_alone_are_read_all_the_same() {
+    let directory = in_blocks(60);
+    let tree = |database: &sled::Db| database.open_tree("events").unwrap();
+    within(directory.path(), |database| {
+        set_apart(database);
+        assert_eq!(tree(database).len(), 60);
+    });
+    let store = KeyStore::open(directory.path()).unwrap();
+    store.create_many((0..3).map(|_| alice())).unwrap();
+    let report = store.verify_events().unwrap();
+    assert!(report.is_whole() && report.events == 63, "{report:?}");
+    assert_eq!(store.purge_events(start() + hours(30)).unwrap(), 30);
+    store.close().unwrap();
+    within(directory.path(), |database| {
+        let lengths: Vec<usize> = tree(database).iter().map(|item| frames(&item.unwrap().1).unwrap().len()).collect();
+        assert_eq!(lengths, [&[1; 30][..], &[3]].concat());
+    });
+    assert!(KeyStore::open(directory.path()).unwrap().verify_events().unwrap().is_whole());
+}
+
+/// More than one transaction deletes, and none of them at the end of a block.
+#[test]
+fn a_long_history_is_let_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let open = || KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
+    let store = open();
+    for count in [900, 1613, 500] {
+        store.create_many((0..count).map(|_| alice())).unwrap();
+        clock.advance(hours(1));
+    }
+    assert_eq!(store.purge_events(start() + hours(2)).unwrap(), 2513);
+    store.close().unwrap();
+    let report = open().verify_events().unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    assert_eq!((report.checkpoint, report.events), (2513, 500));
+}
+
+#[test]
+fn who_reads_while_the_beginning_is_deleted_reads_on_in_order() {
+    let directory = in_blocks(120);
+    let store = KeyStore::open(directory.path()).unwrap();
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0;
+            while !ended.load(Ordering::Relaxed) || reads == 0 {
+                let numbers = numbers(&store, &EventFilter::default().limit(200));
+                assert_eq!(numbers.last(), Some(&120), "{numbers:?}");
+                // Some that were there at the beginning may be gone at the end, none of the others.
+                assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+                let kept =
+                    numbers.len() - numbers.iter().rev().zip((0..=120).rev()).take_while(|(a, b)| **a == *b).count();
+                assert!(kept <= TOGETHER, "{numbers:?}");
+                reads += 1;
+            }
+        });
+        for last in (0..119).step_by(3) {
+            store.purge_events(start() + hours(last)).unwrap();
+        }
+        ended.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+    });
+    assert_eq!(numbers(&store, &EventFilter::default()), [118, 119, 120]);
+}
+
+/// A gap that a salvage left is known, and stays so when history is let go before it, within it, and behind it.
+#[test]
+fn a_known_gap_within_what_was_a_block_stays_known() {
+    for last in [3, 20, 24, 30, 50] {
+        let directory = in_blocks(60);
+        within(directory.path(), |database| {
+            set_apart(database);
+            let tree = database.open_tree("events").unwrap();
+            for gone in 21..25u64 {
+                tree.remove(gone.to_be_bytes()).unwrap();
+            }
+        });
+        assert!(matches!(KeyStore::open(directory.path()), Err(OpenError::Damaged { .. })));
+        // So that nothing is found outside of its place.
+        let into = directory.path().join("new");
+        let report = KeyStore::salvage(directory.path(), &into).unwrap();
+        let store = KeyStore::open(&into).unwrap();
+        let gone = if report.gaps.is_empty() { 0 } else { 4 };
+        assert_eq!(report.events + gone, 60, "{report:?}");
+        store.purge_events(start() + hours(last)).unwrap();
+        let left = numbers(&store, &EventFilter::default());
+        let first = u64::try_from(last).unwrap() + 1;
+        let there = |number: &u64| gone == 0 || !(21..25).contains(number);
+        assert_eq!(left, (first..=61).filter(there).collect::<Vec<_>>());
+        store.close().unwrap();
+        let store = KeyStore::open(&into).unwrap();
+        assert_eq!(numbers(&store, &EventFilter::default()), left);
+    }
+}
+
+/// Two values that have the same event: nobody wrote that.
+#[test]
+fn blocks_that_overlap_are_damage_and_lose_nothing_in_a_salvage() {
+    let directory = in_blocks(60);
+    within(directory.path(), |database| {
+        let tree = database.open_tree("events").unwrap();
+        let all = events(database);
+        // The first block goes on to event 40, and there is another that begins with 33.
+        let frames: Vec<Vec<u8>> = all[..40].iter().map(|(_, frame)| frame.clone()).collect();
+        tree.insert(1u64.to_be_bytes(), block(&frames)).unwrap();
+        tree.remove(17u64.to_be_bytes()).unwrap();
+    });
+    let error = KeyStore::open(directory.path()).map(drop).unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Damaged { what, .. } if what.contains("event 40 is followed by event 33")),
+        "{error}"
+    );
+    let into = directory.path().join("new");
+    let report = KeyStore::salvage(directory.path(), &into).unwrap();
+    assert_eq!((report.events, report.gaps.len()), (60, 0), "{report:?}");
+    let store = KeyStore::open(&into).unwrap();
+    assert!(store.verify_events().unwrap().is_whole());
+    store.close().unwrap();
+    // A salvage excuses gaps, and not this.
+    within(&into, |database| {
+        let (fifth, frame) = events(database).swap_remove(4);
+        let twice = database.open_tree("events").unwrap().insert(fifth.to_be_bytes(), frame).unwrap();
+        assert_eq!(twice, None);
+    });
+    let error = KeyStore::open(&into).map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    within(&into, |database| drop(database.open_tree("events").unwrap().remove(5u64.to_be_bytes())));
+    let store = KeyStore::open(&into).unwrap();
+    store.purge_events(start() + hours(36)).unwrap();
+    assert_eq!(numbers(&store, &EventFilter::default().limit(100)), (37..=61).collect::<Vec<_>>());
+}
