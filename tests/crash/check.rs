@@ -266,14 +266,20 @@ pub(crate) fn open(directory: &Path) -> Result<KeyStore, Fault> {
     }
 }
 
-/// Reads the events of a closed store as they lie in the database: numbers without a gap, each with the digest of the
-/// one before, as many as the head says, and no fewer than were acknowledged. How many.
+/// Reads the events of a closed store as they lie in the database: numbers without a gap from the first that was not let
+/// go, each with the digest of the one before, up to the one that the head names, and no fewer than were acknowledged. How
+/// many there ever were.
 pub(crate) fn history(directory: &Path, world: &World) -> Result<u64, Fault> {
     let database = database(&directory.join("sled"))?;
     let gap = |text: String| fault(Kind::History, text);
     let read = |error: sled::Error| Fault { kind: Kind::History, text: error.to_string() };
+    let meta = database.open_tree("meta").map_err(read)?;
     let mut number = 0_u64;
     let mut previous = [0_u8; 32];
+    if let Some(checkpoint) = meta.get("checkpoint").map_err(read)? {
+        number = varint(&checkpoint[2..]);
+        previous = checkpoint[checkpoint.len() - 36..checkpoint.len() - 4].try_into().unwrap();
+    }
     for item in &database.open_tree("events").map_err(read)? {
         let (key, value) = item.map_err(read)?;
         if *key != (number + 1).to_be_bytes() {
@@ -296,7 +302,7 @@ pub(crate) fn history(directory: &Path, world: &World) -> Result<u64, Fault> {
             previous = Sha256::digest(frame).into();
         }
     }
-    let head = database.open_tree("meta").map_err(read)?.get("head").map_err(read)?;
+    let head = meta.get("head").map_err(read)?;
     let last = head.map_or(0, |head| varint(&head[2..]));
     if last != number {
         return gap(format!("there are {number} events, and the head says {last}"));
@@ -389,9 +395,11 @@ mod tests {
         let (directory, world) = store();
         let events = history(directory.path(), &world).unwrap();
         assert!(events >= world.events);
-        for number in [events, 1, events / 2] {
+        for place in [usize::MAX, 0, 10] {
             let database = database(&directory.path().join("sled")).unwrap();
             set_apart(&database);
+            let all = crate::blocks::events(&database);
+            let (number, _) = all[place.min(all.len() - 1)];
             database.open_tree("events").unwrap().remove(number.to_be_bytes()).unwrap().unwrap();
             drop(database);
             assert_eq!(history(directory.path(), &world).unwrap_err().kind, Kind::History, "event {number}");

@@ -107,6 +107,10 @@ impl<'a> Worker<'a> {
             self.create(count);
             return;
         }
+        if self.random.percent(3) {
+            // Nobody is told of it: history begins later, or it does not. A disk that refuses is met by the next change.
+            let _ = self.store.purge_events(Utc::now());
+        }
         let id = ids[self.random.below(ids.len())].clone();
         let held = self.keys[&id].clone();
         match dice {
