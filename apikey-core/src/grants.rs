@@ -14,6 +14,10 @@ pub(crate) fn joined_give(joined: &str, permission: &str) -> bool {
 
 /// One text for a set: sorted, so that equal sets have equal texts.
 pub(crate) fn join(grants: &[String]) -> String {
+    // Most sets are of one; when a store is opened, a million of them.
+    if let [only] = grants {
+        return only.clone();
+    }
     let mut sorted: Vec<&str> = grants.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     sorted.dedup();

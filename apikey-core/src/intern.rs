@@ -97,10 +97,18 @@ impl Interner {
         Ok(number)
     }
 
-    /// Makes everything that was packed readable.
+    /// Makes room for many that will be [packed](Self::pack): a table that grows asks for every text in it again.
+    pub(crate) fn expect(&self, texts: usize) {
+        let Numbers { table, hasher, filling } = &mut *self.lock();
+        table.reserve(texts, |number| hasher.hash_one(self.known(filling, *number)));
+    }
+
+    /// Makes everything that was packed readable, and gives back the room that was not needed.
     pub(crate) fn finish(&self) {
         let mut numbers = self.lock();
         self.seal(&mut numbers);
+        let Numbers { table, hasher, filling } = &mut *numbers;
+        table.shrink_to_fit(|number| hasher.hash_one(self.known(filling, *number)));
     }
 
     /// The text of a number that [`number`](Self::number) or [`pack`](Self::pack) gave.
@@ -190,6 +198,7 @@ mod tests {
         assert_eq!((last, interner.text(last)), (packed[2999], &*text(2999)));
         let more: Vec<u32> = (2000..4000).map(|at| interner.pack(&text(at)).unwrap()).collect();
         interner.finish();
+        interner.expect(1000);
         interner.finish();
         assert_eq!(packed[2000..], more[..1000]);
         assert!((0..3000).all(|at| interner.text(packed[at]) == text(at)));

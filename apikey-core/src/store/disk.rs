@@ -442,8 +442,18 @@ pub(super) fn imported_digests(record: &Record) -> impl Iterator<Item = Digest> 
 }
 
 pub(super) fn owner_key(owner: &str, id: u128) -> Vec<u8> {
+    let mut key = Vec::with_capacity(owner.len() + 17);
+    owner_key_into(&mut key, owner, id);
+    key
+}
+
+/// The same, in the place of what was there before.
+pub(super) fn owner_key_into(key: &mut Vec<u8>, owner: &str, id: u128) {
+    key.clear();
+    key.extend_from_slice(owner.as_bytes());
     // No owner has a control character, so the zero byte ends it.
-    [owner.as_bytes(), &[0], &id.to_be_bytes()].concat()
+    key.push(0);
+    key.extend_from_slice(&id.to_be_bytes());
 }
 
 fn number(bytes: &[u8]) -> Result<u128, StoreError> {

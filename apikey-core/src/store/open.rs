@@ -211,7 +211,7 @@ fn finish(
     let keys = usize::try_from(head.records.min(log / SMALLEST_RECORD)).unwrap_or(0);
     let index = Index::new(store, keys, digesters.clone(), options.track_use);
     let now = options.time.now_ms();
-    let found = scan(&disk, &index, &head, path, now)?;
+    let found = scan(&disk, &index, &head, keys, path, now)?;
     check_mark(mark, &head, path)?;
     check_peppers(&digesters, &meta.as_ref().map_or_else(BTreeMap::new, |meta| meta.peppers.clone()), &found)?;
     if meta.as_ref() != Some(&bound) {

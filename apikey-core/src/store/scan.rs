@@ -23,7 +23,7 @@ use crate::quiet::quietly;
 use crate::record::{Record, record_hash};
 use crate::rights::Rights;
 
-use super::disk::{Disk, imported_digests, owner_key};
+use super::disk::{Disk, imported_digests, owner_key_into};
 use super::open_error::{damaged, read_error};
 
 /// What a scan of all records finds.
@@ -45,11 +45,20 @@ const WAITING: usize = 16;
 type Chunk = Vec<Result<(u128, IVec), StoreError>>;
 
 /// Reads everything, takes the keys into the index, and checks that it is what the last change left.
-pub(super) fn scan(disk: &Disk, index: &Index, head: &Head, path: &Path, now: i64) -> Result<Found, OpenError> {
+/// `expected` is how many there will be, as far as it can be believed.
+pub(super) fn scan(
+    disk: &Disk,
+    index: &Index,
+    head: &Head,
+    expected: usize,
+    path: &Path,
+    now: i64,
+) -> Result<Found, OpenError> {
     let uses = uses(disk, path)?;
     let used =
         |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
     let awaited = awaited(disk, path, now)?;
+    OWNERS.expect(expected);
     let none = Tables { owners: Tally::new(), imported: Tally::new() };
     let (send, receive) = sync_channel(WAITING);
     let (read, found, rest) = scope(|scope| -> Result<_, OpenError> {
@@ -137,6 +146,7 @@ fn take_in(
     mut tables: Tables,
 ) -> Result<(Found, Tables), OpenError> {
     let mut found = Found::default();
+    let mut place = Vec::new();
     for item in records.into_iter().flatten() {
         let (id, frame) = item.map_err(|error| read_error(path, "a record", error))?;
         let subject = || format!("the record of key {}", KeyId::from_u128(id));
@@ -154,7 +164,8 @@ fn take_in(
         if record.secrets.len() > 1 {
             found.overlapping.push(id);
         }
-        tables.owners.add(&owner_key(&record.owner, id));
+        owner_key_into(&mut place, &record.owner, id);
+        tables.owners.add(&place);
         imported_digests(&record).for_each(|digest| tables.imported.add(&digest));
         let mut rights = Rights::of_many(&record).map_err(|full| OpenError::io(path, full.into()))?;
         if let Some((newest, stored)) = rights.secrets.last_mut().zip(record.secrets.last()) {
