@@ -45,12 +45,18 @@ pub async fn with_key(key: VerifiedKey) -> String {
 }
 
 /// A function.
+///
+/// # Errors
+/// The key is refused.
 #[require_api_key(perm = "orders:read", request = (token), store = (keys), key = who)]
 pub fn function(token: &str, keys: &KeyStore) -> Result<String, Rejection> {
     Ok(who.owner().to_owned())
 }
 
 /// A function without a name for the key.
+///
+/// # Errors
+/// The key is refused.
 #[require_api_key(optional, request = token, store = keys, on_reject = |rejection| Err(rejection.status()))]
 pub fn without_name(token: &str, keys: &KeyStore) -> Result<(), u16> {
     Ok(())

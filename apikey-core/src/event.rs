@@ -1,5 +1,7 @@
 //! What happened to a key: one event a change, numbered without gaps and chained.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Frame, entries};
@@ -109,6 +111,16 @@ pub(crate) struct Head {
 
 impl Frame for Head {
     const KIND: u8 = b'H';
+}
+
+impl Head {
+    /// Counts one event more. Only who wrote a number into the files has none left.
+    pub(crate) fn count(&mut self) -> io::Result<()> {
+        let next = self.number.checked_add(1);
+        self.number =
+            next.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no number is left for another event"))?;
+        Ok(())
+    }
 }
 
 /// The last event that was purged: where the chain of those that are left begins.

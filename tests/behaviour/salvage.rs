@@ -107,6 +107,26 @@ fn events_of_a_block_that_cannot_be_read_are_found_or_named() {
     assert!(store.verify_events().unwrap().is_whole());
 }
 
+/// A head, sealed by whoever made it up, that leaves no number for what a salvage has to say.
+#[test]
+fn a_number_that_is_the_last_there_can_be_is_an_error() {
+    let scene = Scene::new();
+    scene.damage(|database| {
+        let meta = database.open_tree("meta").unwrap();
+        let head = meta.get("head").unwrap().unwrap();
+        assert_eq!(head[..3], [b'H', 1, 32]);
+        let mut forged = [&[b'H', 1, 253][..], &u64::MAX.to_le_bytes(), &head[3..head.len() - 4]].concat();
+        let check = crc32fast::hash(&forged);
+        forged.extend(check.to_le_bytes());
+        meta.insert("head", forged).unwrap();
+    });
+    let path = |name: &str| scene.directory.path().join(name);
+    assert!(matches!(KeyStore::open(path("old")), Err(OpenError::Damaged { .. })));
+    let error = KeyStore::salvage(path("old"), path("new")).map(drop).unwrap_err();
+    assert!(error.to_string().contains("no number is left"), "{error}");
+    assert!(!path("new").join("sled").exists());
+}
+
 #[test]
 fn nothing_but_the_files_is_needed() {
     let scene = Scene::new();

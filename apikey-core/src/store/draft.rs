@@ -128,7 +128,7 @@ impl<'a> Draft<'a> {
 
     fn chained(&self, key: u128, kind: EventKind) -> Result<((u64, Vec<u8>), Head), StoreError> {
         let mut head = self.head;
-        head.number += 1;
+        head.count()?;
         let pepper = self.digester.pepper();
         let event = Event { number: head.number, at: self.now, actor: None, key, kind, previous: head.digest, pepper };
         let event = codec::encode(&event)?;

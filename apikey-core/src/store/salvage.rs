@@ -183,10 +183,10 @@ impl Salvage<'_> {
             let event: Event = codec::decode(&frame).map_err(StoreError::from)?;
             let begin = *checkpoint.get_or_insert_with(|| match number {
                 1 => Checkpoint::default(),
-                _ => Checkpoint { number: number - 1, digest: event.previous },
+                _ => Checkpoint { number: number.saturating_sub(1), digest: event.previous },
             });
             let before = history.last.max(begin.number);
-            if number > before + 1 {
+            if number.saturating_sub(before) > 1 {
                 history.gaps.push((before + 1, number - 1));
             }
             history.events += 1;

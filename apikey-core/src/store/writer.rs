@@ -197,7 +197,7 @@ impl Inner {
                 Applied::Changed { after, event } => {
                     let mut before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
-                    head.number += 1;
+                    head.count()?;
                     head.last_id = head.last_id.max(change.id);
                     let event = Event {
                         number: head.number,
