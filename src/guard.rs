@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 
 use crate::authorize::{authorize, authorize_optional};
+use crate::required::need;
 use crate::{Authenticated, KeySource, Rejection, Required, VerifiedKey};
 
 /// Proof that the request came with a key that meets `R`. Frameworks make it before anything else is read.
@@ -47,7 +48,7 @@ impl<R: Required> RequireApiKey<R> {
     /// # Errors
     /// The request is refused.
     pub fn from_source(source: &(impl KeySource + ?Sized)) -> Result<Self, Rejection> {
-        authorize(&source, None, R::NEED).map(|key| Self { key, required: PhantomData })
+        authorize(&source, None, need::<R>()).map(|key| Self { key, required: PhantomData })
     }
 
     /// The guard without a check, for a unit test that calls a protected function.
@@ -109,7 +110,7 @@ impl<R: Required> OptionalApiKey<R> {
     /// # Errors
     /// A key was presented and is refused, or there is no store.
     pub fn from_source(source: &(impl KeySource + ?Sized)) -> Result<Self, Rejection> {
-        authorize_optional(&source, None, R::NEED).map(|key| Self { key, required: PhantomData })
+        authorize_optional(&source, None, need::<R>()).map(|key| Self { key, required: PhantomData })
     }
 
     /// The guard without a check, for a unit test that calls a protected function.

@@ -9,22 +9,23 @@ pub use crate::guarded::guarded;
 pub use inventory::submit;
 
 pub use crate::catalog::{declared, same, unknown};
+use crate::required::need;
 pub use crate::required::{All, Any, Authenticated, Perm, PermExpr, chunk};
 use crate::{FromRejection, KeySource, KeyStore, Rejection, Required, VerifiedKey, authorize as ask};
 
 /// The check in the body; the store is the request's, or the installed one.
 pub fn authorize<R: Required, S: KeySource>(source: &S) -> Result<VerifiedKey, Rejection> {
-    ask::authorize(source, None, R::NEED)
+    ask::authorize(source, None, need::<R>())
 }
 
 /// The check in the body with `store = ..`.
 pub fn authorize_with<R: Required, S: KeySource>(source: &S, store: &KeyStore) -> Result<VerifiedKey, Rejection> {
-    ask::authorize(source, Some(store), R::NEED)
+    ask::authorize(source, Some(store), need::<R>())
 }
 
 /// The check in the body with `optional`.
 pub fn authorize_optional<R: Required, S: KeySource>(source: &S) -> Result<Option<VerifiedKey>, Rejection> {
-    ask::authorize_optional(source, None, R::NEED)
+    ask::authorize_optional(source, None, need::<R>())
 }
 
 /// The check in the body with `optional` and `store = ..`.
@@ -32,7 +33,7 @@ pub fn authorize_optional_with<R: Required, S: KeySource>(
     source: &S,
     store: &KeyStore,
 ) -> Result<Option<VerifiedKey>, Rejection> {
-    ask::authorize_optional(source, Some(store), R::NEED)
+    ask::authorize_optional(source, Some(store), need::<R>())
 }
 
 /// What the function returns for a rejection.

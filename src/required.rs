@@ -32,8 +32,30 @@ use crate::{Need, check_permission};
     note = "write `RequireApiKey<perm!(\"orders:read\")>`, or implement `apikey::Required`"
 )]
 pub trait Required {
-    /// What a key must be allowed to do.
+    /// What a key must be allowed to do. A guard that asks for a malformed one does not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// use apikey::{Need, RequireApiKey, Required};
+    ///
+    /// enum Everything {}
+    ///
+    /// impl Required for Everything {
+    ///     const NEED: &'static Need = &Need::All(&[]);
+    /// }
+    ///
+    /// let guard = RequireApiKey::<Everything>::from_source("ak_0");
+    /// ```
     const NEED: &'static Need;
+}
+
+/// What a type requires, checked while the program is compiled.
+pub(crate) const fn need<R: Required>() -> &'static Need {
+    const {
+        if let Err(fault) = R::NEED.check() {
+            stop(fault.message());
+        }
+    }
+    R::NEED
 }
 
 /// Any valid key.
@@ -193,6 +215,11 @@ tuples! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_is_what_the_type_says() {
+        assert_eq!(need::<Any<(Read, Authenticated)>>(), <Any<(Read, Authenticated)>>::NEED);
+    }
 
     type Read = PermExpr<{ chunk("orders:read", 0) }, { chunk("orders:read", 1) }, 0, 0>;
 

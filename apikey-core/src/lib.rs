@@ -38,6 +38,7 @@ mod limiter;
 pub mod measure;
 mod memo;
 mod metering;
+mod need;
 mod network;
 mod new_key;
 mod no_address;
@@ -76,6 +77,7 @@ pub use key_id::{KeyId, KeyIdError};
 pub use key_info::{KeyInfo, KeyState, OverlapEnd, Revoked};
 pub use key_update::KeyUpdate;
 pub use limit::{Limit, LimitStatus};
+pub use need::Need;
 pub use new_key::{CreatedKey, NewKey};
 pub use permission::{
     MAX_PERMISSION_BYTES, MAX_SEGMENTS, PermissionError, PermissionFault, check_grant, check_permission,
@@ -83,7 +85,7 @@ pub use permission::{
 pub use proxies::ForwardedHeader;
 pub use refusal::{HeaderRule, Presented, Refusal, Render};
 pub use refusals::Refusals;
-pub use requirement::{Need, Requirement};
+pub use requirement::Requirement;
 pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};
 pub use rotate_options::RotateOptions;
 pub use rotation_policy::{Rotation, RotationPolicy};

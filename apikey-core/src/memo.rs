@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::requirement::Need;
+use crate::need::Need;
 
 /// Sets that one requirement remembers. The first that ask stay: later ones are worked out each time, and no two threads
 /// ever take turns in writing to one place.

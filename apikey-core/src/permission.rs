@@ -52,7 +52,7 @@ impl From<std::convert::Infallible> for PermissionError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PermissionFault {
-    /// No text at all, or `any()`/`all()` of nothing.
+    /// No text at all.
     Empty,
     /// More than [`MAX_PERMISSION_BYTES`] bytes.
     TooLong,
@@ -68,6 +68,10 @@ pub enum PermissionFault {
     Wildcard,
     /// A `*` beside other characters of a segment.
     PartialWildcard,
+    /// `any()` or `all()` of nothing: no key would meet the one, and every key the other.
+    NothingListed,
+    /// A [`Need`](crate::Need) of more than 1024 permissions and lists.
+    TooManyParts,
 }
 
 impl PermissionFault {
@@ -85,6 +89,10 @@ impl PermissionFault {
             }
             Self::Wildcard => "`*` belongs in the grants of a key, not in a requirement",
             Self::PartialWildcard => "`*` stands for a whole segment, as in `orders:*`",
+            Self::NothingListed => {
+                "nothing is listed; name at least one permission, or ask for any valid key with `Requirement::authenticated()`"
+            }
+            Self::TooManyParts => "at most 1024 permissions and lists are allowed in one requirement",
         }
     }
 }

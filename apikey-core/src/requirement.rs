@@ -7,52 +7,8 @@ use crate::auth_error::AuthError;
 use crate::grants;
 use crate::intern::GRANTS;
 use crate::memo::{self, Memo};
+use crate::need::{Need, write_list};
 use crate::permission::{PermissionError, PermissionFault, check_permission};
-
-/// A requirement known while the program is compiled: what the attribute makes.
-///
-/// The attribute checks every permission in it; one built by hand with a text that is no permission is never met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Any valid key.
-    Authenticated,
-    /// One permission.
-    Permission(&'static str),
-    /// At least one of these.
-    Any(&'static [&'static Need]),
-    /// Every one of these.
-    All(&'static [&'static Need]),
-}
-
-impl Need {
-    fn met(&self, has: &impl Fn(&str) -> bool) -> bool {
-        match self {
-            Self::Authenticated => true,
-            Self::Permission(permission) => has(permission),
-            Self::Any(needs) => needs.iter().any(|need| need.met(has)),
-            Self::All(needs) => needs.iter().all(|need| need.met(has)),
-        }
-    }
-
-    fn visit<'a>(&'a self, leaf: &mut impl FnMut(&'a str)) {
-        match self {
-            Self::Authenticated => {}
-            Self::Permission(permission) => leaf(permission),
-            Self::Any(needs) | Self::All(needs) => needs.iter().for_each(|need| need.visit(leaf)),
-        }
-    }
-}
-
-impl fmt::Display for Need {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Authenticated => f.write_str("any valid key"),
-            Self::Permission(permission) => f.write_str(permission),
-            Self::Any(needs) => write_list(f, "any", needs),
-            Self::All(needs) => write_list(f, "all", needs),
-        }
-    }
-}
 
 /// What a key must be allowed to do. Made at start-up, used for every request; cloning it copies no text.
 ///
@@ -119,7 +75,7 @@ impl Requirement {
     /// At least one of these: permissions, or requirements.
     ///
     /// # Errors
-    /// One of them is no permission, or there is none.
+    /// One of them is no permission or malformed, or there is none.
     pub fn any<T>(of: impl IntoIterator<Item = T>) -> Result<Self, PermissionError>
     where
         T: TryInto<Requirement>,
@@ -131,7 +87,7 @@ impl Requirement {
     /// Every one of these: permissions, or requirements.
     ///
     /// # Errors
-    /// One of them is no permission, or there is none.
+    /// One of them is no permission or malformed, or there is none.
     pub fn all<T>(of: impl IntoIterator<Item = T>) -> Result<Self, PermissionError>
     where
         T: TryInto<Requirement>,
@@ -166,14 +122,28 @@ impl Requirement {
 
     #[cold]
     fn work_out(&self, grants: u32, memo: Option<&Memo>) -> bool {
-        let met = self.met(&|permission| grants::joined_give(GRANTS.text(grants), permission));
+        let met = match self.fault() {
+            None => self.met(&|permission| grants::joined_give(GRANTS.text(grants), permission)),
+            Some((part, fault)) => {
+                tracing::error!(part, %fault, "a requirement is malformed, so no key meets it");
+                false
+            }
+        };
         if let Some(memo) = memo {
             memo.note(grants, met);
         }
         met
     }
 
-    /// Whether a key for which `has` holds meets this.
+    /// The first part that is malformed, and how. A tree that is made has none.
+    fn fault(&self) -> Option<(&'static str, PermissionFault)> {
+        match &self.0 {
+            Tree::Static(need, _) => need.fault(),
+            Tree::Made(_) => None,
+        }
+    }
+
+    /// Whether a key for which `has` holds meets this, which is well formed.
     fn met(&self, has: &impl Fn(&str) -> bool) -> bool {
         match &self.0 {
             Tree::Static(need, _) => need.met(has),
@@ -185,10 +155,13 @@ impl Requirement {
         }
     }
 
-    /// Every permission named in the tree, in the order written, repeats included.
+    /// Every permission named in the tree, in the order written, repeats included. A malformed one names none.
     #[must_use]
     pub fn permissions(&self) -> Vec<&str> {
         let mut found = Vec::new();
+        if self.fault().is_some() {
+            return found;
+        }
         self.visit(&mut |permission| found.push(permission));
         found
     }
@@ -210,12 +183,18 @@ where
     PermissionError: From<T::Error>,
 {
     let list: Vec<Requirement> = of.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
-    if list.is_empty() {
-        return Err(PermissionError::new("requirement", name, PermissionFault::Empty));
+    let fault = if list.is_empty() {
+        Some((name, PermissionFault::NothingListed))
+    } else {
+        list.iter().find_map(Requirement::fault)
+    };
+    match fault {
+        None => Ok(list.into()),
+        Some((part, fault)) => Err(PermissionError::new("requirement", part, fault)),
     }
-    Ok(list.into())
 }
 
+/// One that is malformed is never met: see [`Need`].
 impl From<&'static Need> for Requirement {
     fn from(need: &'static Need) -> Self {
         Self(Tree::Static(need, memo::of(need)))
@@ -252,8 +231,8 @@ impl fmt::Display for Requirement {
             Tree::Static(need, _) => need.fmt(f),
             Tree::Made(made) => match &made.form {
                 Form::Permission(permission) => f.write_str(permission),
-                Form::Any(of) => write_list(f, "any", of),
-                Form::All(of) => write_list(f, "all", of),
+                Form::Any(of) => write_list(f, "any", of, fmt::Display::fmt),
+                Form::All(of) => write_list(f, "all", of, fmt::Display::fmt),
             },
         }
     }
@@ -263,17 +242,6 @@ impl fmt::Debug for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Requirement({self})")
     }
-}
-
-fn write_list(f: &mut fmt::Formatter<'_>, name: &str, of: &[impl fmt::Display]) -> fmt::Result {
-    write!(f, "{name}(")?;
-    for (at, item) in of.iter().enumerate() {
-        if at > 0 {
-            f.write_str(", ")?;
-        }
-        item.fmt(f)?;
-    }
-    f.write_str(")")
 }
 
 #[cfg(test)]
@@ -305,7 +273,8 @@ mod tests {
         let error = Requirement::any(none).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "invalid requirement \"any()\": it is empty; write segments joined by colons, as in `orders:read`"
+            "invalid requirement \"any()\": nothing is listed; name at least one permission, \
+             or ask for any valid key with `Requirement::authenticated()`"
         );
         assert!(Requirement::all(none).is_err());
         assert!(Requirement::authenticated().met(&|_| false));
