@@ -102,10 +102,11 @@ pub enum OpenError {
 /// now, while another one still has the database.
 fn describe_holder(path: &Path) -> String {
     let other = Holder::of(path).filter(|holder| holder.pid != std::process::id());
-    other.map_or_else(
-        || "another process, or another handle in this one".to_owned(),
-        |holder| format!("process {}", holder.pid),
-    )
+    match other {
+        None => "another process, or another handle in this one".to_owned(),
+        Some(Holder { pid, program: Some(program), .. }) => format!("process {pid} ({program})"),
+        Some(Holder { pid, .. }) => format!("process {pid}"),
+    }
 }
 
 fn describe_backup(backup: &Option<PathBuf>) -> String {

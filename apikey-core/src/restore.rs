@@ -91,6 +91,15 @@ pub struct RestoreReport {
     pub warnings: Vec<RestoreWarning>,
 }
 
+impl RestoreReport {
+    /// Whether nobody has to look at anything: no key of the old store is missing, and nothing of it was left unread. What
+    /// is in `reapplied` is as it should be.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.unknown.is_empty() && self.warnings.is_empty()
+    }
+}
+
 /// What a key lost again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -174,6 +183,12 @@ pub enum RestoreError {
     /// One of the directories is in use, or cannot be used.
     #[error(transparent)]
     Directory(#[from] OpenError),
+    /// The old directory is missing, or nothing in it is of a store: another one was meant.
+    #[error("there is no key store in {}, nor anything of one: name the directory of the old store", path.display())]
+    NoOldStore {
+        /// The directory of the old store.
+        path: PathBuf,
+    },
     /// There is a store in the directory already.
     #[error("there is a key store in {}; give a directory that is missing or empty", path.display())]
     NotEmpty {
@@ -221,4 +236,14 @@ pub struct SalvageReport {
     pub gaps: Vec<(u64, u64)>,
     /// What is wrong with the damaged store.
     pub faults: Vec<String>,
+}
+
+impl SalvageReport {
+    /// Whether every key and every event that the damaged store is known to have had was saved, each in its last state.
+    /// `false` also where that cannot be told.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let all = self.known_records.is_some_and(|known| known <= self.records);
+        all && self.missing.is_empty() && self.doubtful.is_empty() && self.gaps.is_empty()
+    }
 }

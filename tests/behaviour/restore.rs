@@ -98,6 +98,7 @@ fn what_the_old_store_took_away_stays_away() {
     let (report, store) = scene.restore();
     assert!(files(&scene.path("old")) == before, "the old store is not touched");
     assert_eq!((report.number, report.old_number), (11, Some(21)));
+    assert!(!report.is_whole(), "a key is missing, and three have lost a secret");
     scene.check_final(&store);
     assert_eq!(scene.code(&store, 2), "disabled_api_key");
     // Their successors are lost; until the old secrets end they go on.
@@ -134,6 +135,24 @@ fn without_the_old_store_the_backup_is_what_there_is() {
     assert_eq!((report.number, report.old_number), (11, None));
     let store = KeyStore::open(scene.path("new")).unwrap();
     assert_eq!(scene.code(&store, 1), "ok", "which is why the docs ask for it");
+    assert!(report.is_whole());
+}
+
+#[test]
+fn a_directory_of_no_store_is_not_taken_for_the_old_one() {
+    let scene = Scene::new();
+    fs::create_dir(scene.path("typo")).unwrap();
+    fs::write(scene.path("typo/lock"), "pid 1").unwrap();
+    for old in ["typo", "file", "nowhere"] {
+        let restore = Restore::new(scene.path("file"), scene.path("new")).over(scene.path(old));
+        let error = KeyStore::restore(&restore).unwrap_err();
+        assert!(matches!(&error, RestoreError::NoOldStore { path } if *path == scene.path(old)), "{error:?}");
+    }
+    assert!(!scene.path("new").exists() && !scene.path("nowhere").exists());
+    // Of a store that has lost its database its commit mark is left: that is damage, and said.
+    fs::remove_dir_all(scene.path("old/sled")).unwrap();
+    let (report, _) = scene.restore();
+    assert!(report.warnings.iter().any(|warning| matches!(warning, RestoreWarning::NotWhole { .. })), "{report:?}");
 }
 
 #[test]

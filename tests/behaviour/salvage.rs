@@ -51,7 +51,7 @@ fn a_store_that_is_whole_is_saved_whole() {
     let (report, store) = scene.salvage();
     assert_eq!((report.records, report.events, report.last_found, report.last_known), (30, 32, 32, 32));
     assert!(report.missing.is_empty() && report.gaps.is_empty() && report.faults.is_empty(), "{report:?}");
-    assert!(report.doubtful.is_empty());
+    assert!(report.doubtful.is_empty() && report.is_whole());
     assert_eq!(scene.code(&store, 0), "ok");
     assert_eq!(scene.code(&store, 1), "revoked_api_key");
     assert_eq!(all(&store, &KeyFilter::owner("alice")).len(), 30);
@@ -72,7 +72,7 @@ fn lost_records_and_events_are_named_and_the_rest_is_saved() {
     });
     assert!(matches!(KeyStore::open(scene.directory.path().join("old")), Err(OpenError::Damaged { .. })));
     let (report, store) = scene.salvage();
-    assert!(!report.faults.is_empty());
+    assert!(!report.faults.is_empty() && !report.is_whole());
     assert_eq!(report.known_records, Some(30));
     // What the database lost may still stand elsewhere in its files.
     let five = scene.keys[5].info.id();
@@ -174,6 +174,14 @@ fn nothing_is_saved_into_another_store_or_from_nowhere() {
     let error = KeyStore::salvage(path("old"), path("old")).unwrap_err();
     assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error:?}");
     let error = KeyStore::salvage(path("nowhere"), path("new")).unwrap_err();
-    assert!(matches!(error, RestoreError::Directory(OpenError::Missing { .. })), "{error:?}");
+    assert!(matches!(error, RestoreError::NoOldStore { .. }), "{error:?}");
     assert!(!Path::new(&path("nowhere")).exists());
+    // A name with a typing error in it shows no key, and that is not what is asked.
+    fs::create_dir(path("other")).unwrap();
+    for file in ["lock", "notes.txt"] {
+        fs::write(path("other").join(file), "x").unwrap();
+        let error = KeyStore::salvage(path("other"), path("new")).unwrap_err();
+        assert!(matches!(error, RestoreError::NoOldStore { .. }), "{error:?}");
+    }
+    assert!(!path("new").exists());
 }

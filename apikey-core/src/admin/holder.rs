@@ -26,6 +26,8 @@ const MOST: u64 = 16 * 1024;
 pub struct Holder {
     /// The number of its process.
     pub pid: u32,
+    /// The name of its program's file, if it is known.
+    pub program: Option<String>,
     /// Its socket, if it offers one.
     pub socket: Option<PathBuf>,
 }
@@ -40,21 +42,30 @@ impl Holder {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let mut holder = None;
-        let mut socket = None;
+        let (mut pid, mut program, mut socket) = (None, None, None);
         for line in text.lines() {
             match line.split_once(' ')? {
-                ("pid", pid) => holder = pid.parse().ok(),
+                ("pid", number) => pid = number.parse().ok(),
+                ("program", name) => program = Some(name.to_owned()),
                 ("socket", path) => socket = Some(PathBuf::from(path)),
                 _ => {}
             }
         }
-        Some(Self { pid: holder?, socket })
+        Some(Self { pid: pid?, program, socket })
+    }
+
+    /// Whether it runs a program of the same name as this process: for the command `apikey`, another `apikey`.
+    #[must_use]
+    pub fn is_same_program(&self) -> bool {
+        self.program.is_some() && self.program == program()
     }
 
     /// Notes this process; who holds the lock may.
     pub(crate) fn write(lock: &File, socket: Option<&Path>) -> std::io::Result<()> {
         let mut text = format!("pid {}\n", std::process::id());
+        if let Some(name) = program() {
+            text.push_str(&format!("program {name}\n"));
+        }
         // A path that is no UTF-8, or has a line's end in it, is not noted: it must be named to the command then.
         if let Some(path) = socket.and_then(Path::to_str).filter(|path| !path.contains('\n')) {
             text.push_str(&format!("socket {path}\n"));
@@ -64,6 +75,20 @@ impl Holder {
         lock.seek(SeekFrom::Start(0))?;
         lock.write_all(text.as_bytes())
     }
+
+    /// Notes that nobody has it open: before the lock is let go of, for whoever takes it next may note nothing.
+    pub(crate) fn clear(lock: &File) -> std::io::Result<()> {
+        lock.set_len(0)
+    }
+}
+
+/// The name of the file that this process runs, in one line.
+fn program() -> Option<String> {
+    let path = std::env::current_exe().ok()?;
+    let name = path.file_name()?.to_str()?;
+    // So Linux names a file that was replaced while it runs.
+    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
+    (!name.contains(char::is_control)).then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -78,8 +103,20 @@ mod tests {
         for socket in [Some(Path::new("/run/with a space/admin.sock")), None] {
             Holder::write(&file, socket).unwrap();
             let holder = Holder::of(directory.path()).unwrap();
-            assert_eq!(holder, Holder { pid: std::process::id(), socket: socket.map(Path::to_owned) });
+            let socket = socket.map(Path::to_owned);
+            assert_eq!(holder, Holder { pid: std::process::id(), program: program(), socket });
+            assert!(holder.is_same_program() && holder.program.is_some());
         }
+        Holder::clear(&file).unwrap();
+        assert_eq!(Holder::of(directory.path()), None);
+    }
+
+    #[test]
+    fn a_note_without_a_program_is_read_and_is_no_command() {
+        let holder = Holder::parse("pid 7\nlater 1\n").unwrap();
+        assert_eq!((holder.pid, holder.is_same_program()), (7, false));
+        let other = Holder::parse("pid 7\nprogram a service\n").unwrap();
+        assert_eq!((other.program.as_deref(), other.is_same_program()), (Some("a service"), false));
     }
 
     #[test]

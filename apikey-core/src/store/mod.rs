@@ -506,6 +506,9 @@ impl Life {
             let is_whole = synced.is_ok() && written.is_ok() && dropped.is_ok();
             let ended = if is_whole { in_use::end(&database) } else { Ok(()) };
             let private = directory::make_all_private(&database);
+            if let Err(error) = crate::admin::Holder::clear(&lock) {
+                tracing::debug!(%error, "the lock file still says who held it");
+            }
             // A process forked a moment ago may hold the file, too; unlocking ends the lock for all.
             lock.unlock()?;
             private.and(ended)?;

@@ -20,7 +20,7 @@ use super::disk::Disk;
 use super::durable::RecoverError;
 use super::flush::Flusher;
 use super::journal::Journal;
-use super::mark::{Mark, MarkFile};
+use super::mark::{MARK, Mark, MarkFile};
 use super::open::Meta;
 use super::parts;
 
@@ -275,12 +275,26 @@ impl Drop for Old {
     }
 }
 
+/// Whether anything of a store is in the directory. One that was named by mistake would show that no key was revoked.
+///
+/// # Errors
+/// [`RestoreError::NoOldStore`] if nothing is, [`RestoreError::Io`] if that cannot be told.
+pub(super) fn look(path: &Path) -> Result<(), RestoreError> {
+    // Below what is no directory there is nothing, either.
+    let is_there = |name: &str| match fs::symlink_metadata(path.join(name)) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(RestoreError::io(path)(error)),
+    };
+    match is_there(DATABASE)? || is_there(MARK)? {
+        true => Ok(()),
+        false => Err(RestoreError::NoOldStore { path: path.to_owned() }),
+    }
+}
+
 /// A store that is open must not be read from below. Nothing is written: the lock is one of the operating system's.
 fn lock(path: &Path) -> Result<Option<File>, RestoreError> {
     let io = RestoreError::io(path);
-    if !path.is_dir() {
-        return Err(OpenError::Missing { path: path.to_owned() }.into());
-    }
     let file = match File::open(path.join(LOCK)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

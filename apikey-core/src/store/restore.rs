@@ -17,7 +17,7 @@ use super::KeyStore;
 use super::directory::{DATABASE, build, clear, lock, prepare};
 use super::draft::Draft;
 use super::evidence::{DELETED, Shown, lessen_by};
-use super::old::{Found, Old};
+use super::old::{self, Found, Old};
 use super::open::Meta;
 
 impl KeyStore {
@@ -32,10 +32,12 @@ impl KeyStore {
     /// The old directory is read through a copy, for which there must be room beside the new store.
     ///
     /// # Errors
-    /// [`RestoreError::Backup`] for a backup that is not whole or is newer; [`RestoreError::NotEmpty`];
-    /// [`RestoreError::Directory`] for an old store that is open or missing, or a directory that cannot be one of a
-    /// store; [`RestoreError::Store`] and [`RestoreError::Io`] if the disk refuses.
+    /// [`RestoreError::Backup`] for a backup that is not whole or is newer; [`RestoreError::NoOldStore`] if nothing of a
+    /// store is in the old directory; [`RestoreError::NotEmpty`]; [`RestoreError::Directory`] for an old store that is
+    /// open, or a directory that cannot be one of a store; [`RestoreError::Store`] and [`RestoreError::Io`] if the disk
+    /// refuses.
     pub fn restore(restore: &Restore) -> Result<RestoreReport, RestoreError> {
+        restore.old.as_deref().map_or(Ok(()), old::look)?;
         let archive = Archive::check(&restore.backup)?;
         let meta = settings(&archive, &restore.backup)?;
         let _lock = target(&restore.into)?;

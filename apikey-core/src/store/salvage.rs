@@ -17,7 +17,7 @@ use super::KeyStore;
 use super::directory::build;
 use super::draft::Draft;
 use super::evidence::{Shown, lessen_by};
-use super::old::{Found, Old};
+use super::old::{self, Found, Old};
 use super::open::Meta;
 use super::restore::target;
 
@@ -31,12 +31,14 @@ impl KeyStore {
     /// [`verify_events`](Self::verify_events) goes on to say so.
     ///
     /// # Errors
-    /// [`RestoreError::NotEmpty`]; [`RestoreError::Directory`] for a damaged store that is open or missing, or a
-    /// directory that cannot be one of a store; [`RestoreError::Store`] and [`RestoreError::Io`] if the disk refuses.
+    /// [`RestoreError::NoOldStore`] if nothing of a store is in the damaged directory; [`RestoreError::NotEmpty`];
+    /// [`RestoreError::Directory`] for a damaged store that is open, or a directory that cannot be one of a store;
+    /// [`RestoreError::Store`] and [`RestoreError::Io`] if the disk refuses.
     pub fn salvage(damaged: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<SalvageReport, RestoreError> {
-        let into = into.as_ref();
+        let (damaged, into) = (damaged.as_ref(), into.as_ref());
+        old::look(damaged)?;
         let _lock = target(into)?;
-        let mut old = Old::open(damaged.as_ref(), into)?;
+        let mut old = Old::open(damaged, into)?;
         let mut report = None;
         build(into, |disk| {
             let draft = Draft::new(disk, Digester::plain(), TimeSource::System.now_ms());
@@ -95,7 +97,10 @@ impl Salvage<'_> {
         };
         self.draft.disk.set_meta(meta)?;
         let history = self.settle_history(old)?;
-        let known = old.head.map(|head| head.records).max(old.mark.map(|mark| mark.records));
+        // The mark may be behind: keys that were deleted since are not lost.
+        let (head, mark) = (old.head, old.mark);
+        let counts = [head.map(|head| (head.number, head.records)), mark.map(|mark| (mark.number, mark.records))];
+        let known = counts.into_iter().flatten().max_by_key(|(number, _)| *number).map(|(_, records)| records);
         let count = self.draft.head.records;
         self.draft.happened(EventKind::Salvaged { records: count, events: history.events })?;
         self.take_away(&doubtful)?;
