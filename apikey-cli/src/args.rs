@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::findings::ReportOption;
 use crate::moment;
 use crate::opening::Opening;
 
@@ -15,7 +16,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the answer is no: a key that is not good (check), a line that was refused (import,
-     import-lines), a secret that was not delivered (run-due), a fault (doctor)
+     import-lines), a secret that was not delivered (run-due), a fault (doctor), keys or
+     events that are lost or doubtful in the store that was made (restore, salvage)
   2  wrong arguments, or a field out of bounds
   3  there is no such key
   4  conflict: the key's state does not allow it, or a file is there already
@@ -336,6 +338,8 @@ pub(crate) struct Import {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportOption,
 }
 
 /// Who issued keys, and hashed them in its own way.
@@ -399,6 +403,8 @@ pub(crate) struct ImportLines {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportOption,
 }
 
 #[derive(Debug, Args)]
@@ -420,6 +426,8 @@ pub(crate) struct Restore {
     /// There is no old store any more. A key that was revoked after the backup is good again
     #[arg(long, conflicts_with = "over")]
     pub(crate) old_is_gone: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportOption,
 }
 
 #[derive(Debug, Args)]
@@ -427,6 +435,8 @@ pub(crate) struct Salvage {
     /// The directory of the new store, missing or empty
     #[arg(long, value_name = "DIR")]
     pub(crate) into: PathBuf,
+    #[command(flatten)]
+    pub(crate) report: ReportOption,
 }
 
 #[derive(Debug, Args)]

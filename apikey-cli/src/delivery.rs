@@ -46,6 +46,12 @@ impl Delivery {
         self.finish()
     }
 
+    /// Writes text that ends with a line's end, or is empty. To a file it is on disk when this returns.
+    pub(crate) fn deliver_lines(&mut self, lines: &str) -> Result<(), io::Error> {
+        self.write_all(lines.as_bytes())?;
+        self.finish()
+    }
+
     /// What was written is all: to a file it is on disk when this returns.
     pub(crate) fn finish(&mut self) -> Result<(), io::Error> {
         self.flush()?;

@@ -105,10 +105,6 @@ impl From<Fault> for Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         match &error {
-            OpenError::InUse { path } => crate::opening::in_use(
-                path,
-                "This cannot be done while a service has it open, not through the service either: stop it first",
-            ),
             OpenError::Missing { path } => Self::new(
                 Code::Unusable,
                 format!(
@@ -122,6 +118,7 @@ impl From<OpenError> for Failure {
             OpenError::DiskFull { .. } | OpenError::ReadOnly { .. } | OpenError::Io { .. } => {
                 Self::new(Code::Refused, error.to_string())
             }
+            OpenError::InUse { .. } => Self::new(Code::InUse, error.to_string()),
             _ => Self::new(Code::Unusable, error.to_string()),
         }
     }

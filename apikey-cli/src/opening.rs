@@ -1,16 +1,19 @@
 //! Opening the store that the options name.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use apikey_core::admin::Holder;
-use apikey_core::{KeyStore, KeyStoreBuilder, OpenError, Pepper};
+use apikey_core::{KeyStore, KeyStoreBuilder, OpenError, Pepper, RestoreError};
 use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::backend::Backend;
 use crate::failure::{Code, Failure};
+use crate::occupant::{Occupant, Patience};
 use crate::out;
+
+/// What cannot be asked of a service.
+const ALONE: &str = "This cannot be done while a service has it open, not through the service either: stop it first";
 
 /// Which store, and how it is opened.
 #[derive(Debug, Args)]
@@ -33,7 +36,8 @@ pub(crate) struct Opening {
     #[cfg(unix)]
     #[arg(long, global = true, value_name = "PATH", env = "APIKEY_SOCKET")]
     socket: Option<PathBuf>,
-    /// How long to wait for another process that has the store open and cannot be asked, as 30s
+    /// How long to wait for another process that has the store open and cannot be asked, as 30s; if it is not given, 5s
+    /// for another `apikey`, and not at all for a service
     #[arg(long, global = true, value_name = "SPAN", value_parser = wait)]
     wait: Option<Duration>,
 }
@@ -92,69 +96,75 @@ impl Opening {
         Ok(builder)
     }
 
-    /// Opens the store; or asks the service that has it open, and says so if `aloud`.
+    /// Opens the store; or asks the service that has it open, and says so if `aloud`. Another command is waited for.
     pub(crate) fn open(&self, create: bool, aloud: bool) -> Result<Backend, Failure> {
         let path = self.path()?;
-        let until = Instant::now() + self.wait.unwrap_or_default();
+        let mut patience = Patience::new(self.wait, aloud);
         loop {
             match self.builder()?.create_if_missing(create).open(path) {
                 Ok(store) => return Ok(Backend::here(store)),
                 Err(OpenError::InUse { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            let unreachable = match self.service(path, aloud) {
+            let occupant = Occupant::of(path);
+            let advice = match self.service(path, &occupant, aloud) {
                 Ok(service) => return Ok(service),
-                Err(unreachable) => unreachable,
+                Err(advice) => advice,
             };
-            if Instant::now() >= until {
-                return Err(unreachable);
+            if !patience.wait_for(&occupant) {
+                return Err(occupant.in_the_way(patience.waited(), &advice));
             }
-            std::thread::sleep(STEP);
         }
     }
 
+    /// Makes a new store of an old one, which nothing else may have open; another command is waited for. Which option names
+    /// the old one, `named` says, where there is nothing of a store.
+    pub(crate) fn alone<T>(
+        &self,
+        aloud: bool,
+        named: &str,
+        mut work: impl FnMut() -> Result<T, RestoreError>,
+    ) -> Result<T, Failure> {
+        let mut patience = Patience::new(self.wait, aloud);
+        loop {
+            match work() {
+                Err(RestoreError::Directory(OpenError::InUse { path })) => {
+                    let occupant = Occupant::of(&path);
+                    if !patience.wait_for(&occupant) {
+                        return Err(occupant.in_the_way(patience.waited(), ALONE));
+                    }
+                }
+                Ok(done) => return Ok(done),
+                Err(RestoreError::NoOldStore { path }) => {
+                    let text = format!("there is no key store in {}, nor anything of one: {named}", path.display());
+                    return Err(Failure::new(Code::Unusable, text));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The service that has the store open, or what to do about it.
     #[cfg(unix)]
-    fn service(&self, path: &Path, aloud: bool) -> Result<Backend, Failure> {
+    fn service(&self, path: &Path, occupant: &Occupant, aloud: bool) -> Result<Backend, String> {
         use apikey_core::admin::Client;
 
-        let holder = Holder::of(path);
-        let socket = self.socket.clone().or_else(|| holder.and_then(|holder| holder.socket));
-        let Some(socket) = socket else {
-            return Err(in_use(
-                path,
-                "It offers no admin socket (KeyStoreBuilder::admin_socket), so stop it, or make the call in the service \
-                 itself; --wait 30s waits for it to end",
-            ));
+        let Some(socket) = self.socket.as_deref().or(occupant.socket()) else {
+            return Err(
+                "It offers no admin socket (KeyStoreBuilder::admin_socket), so stop it, or make the call in the \
+                        service itself; --wait 30s waits for it to end"
+                    .to_owned(),
+            );
         };
-        let client = Client::connect(&socket, path);
-        let client = client.map_err(|error| in_use(path, &format!("It cannot be asked: {error}")))?;
+        let client = Client::connect(socket, path).map_err(|error| format!("It cannot be asked: {error}"))?;
         if aloud {
-            out::note(&format!("{}: asking it at {}", used_by(path), socket.display()));
+            out::note(&format!("{occupant}: asking it at {}", socket.display()));
         }
         Ok(Backend::Service(client))
     }
 
     #[cfg(not(unix))]
-    fn service(&self, path: &Path, _: bool) -> Result<Backend, Failure> {
-        Err(in_use(path, "On this system a service cannot be asked: stop it; --wait 30s waits for it to end"))
+    fn service(&self, _: &Path, _: &Occupant, _: bool) -> Result<Backend, String> {
+        Err("On this system a service cannot be asked: stop it; --wait 30s waits for it to end".to_owned())
     }
-}
-
-const STEP: Duration = Duration::from_millis(50);
-
-/// Why a command does not run on a store that is in use.
-pub(crate) fn in_use(path: &Path, advice: &str) -> Failure {
-    Failure::new(Code::InUse, format!("{}. {advice}", used_by(path)))
-}
-
-/// That a store is in use, and by what, as far as it can be told.
-fn used_by(path: &Path) -> String {
-    let by = match Holder::of(path).map(|holder| holder.pid) {
-        None => "another process".to_owned(),
-        Some(pid) => match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-            Ok(name) => format!("process {pid} ({})", name.trim_end()),
-            Err(_) => format!("process {pid}"),
-        },
-    };
-    format!("the key store {} is in use by {by}", path.display())
 }

@@ -1,10 +1,11 @@
 //! Backup, restore, salvage.
 
-use apikey_core::KeyStore;
+use apikey_core::{KeyStore, RestoreWarning};
 
 use super::Context;
 use crate::args::{Backup, Restore, Salvage};
 use crate::failure::Failure;
+use crate::findings::Findings;
 use crate::out::{self, Cell};
 use crate::progress::Progress;
 
@@ -39,56 +40,89 @@ pub(super) fn restore(context: &Context, restore: &Restore) -> Result<(), Failur
     if let Some(pepper) = context.opening.newest_pepper()? {
         what = what.pepper(pepper);
     }
+    let mut findings = restore.report.begin()?;
     let progress = Progress::new("restoring");
-    let report = KeyStore::restore(&what)?;
+    let named = "--over names the old store, or --old-is-gone says that there is none any more";
+    let report = context.opening.alone(!context.json, named, || KeyStore::restore(&what))?;
     drop(progress);
-    if context.json {
-        return out::json(&report);
+    for key in &report.reapplied {
+        findings.add("reapplied", key.key, format!("lost again what it had lost ({})", key.owner));
     }
-    out::text(&out::aligned(&[
+    for key in &report.unknown {
+        findings.add("unknown", key.key, format!("not in the backup, its owner needs a new key ({})", key.owner));
+    }
+    for warning in &report.warnings {
+        match warning {
+            RestoreWarning::Unread { key } => findings.add("unread", key, warning.to_string()),
+            RestoreWarning::NewerSecret { key, .. } => findings.add("newer_secret", key, warning.to_string()),
+            RestoreWarning::NotWhole { .. } => findings.add_general("not_whole", warning.to_string()),
+            _ => findings.add_general("warning", warning.to_string()),
+        }
+    }
+    let rows = [
         row("restored into", restore.into.display().to_string()),
         row("keys", report.records.to_string()),
         row("events", report.events.to_string()),
         row("backup's change", report.number.to_string()),
         row("old store's change", report.old_number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())),
-    ]))?;
-    for key in &report.reapplied {
-        out::text(&format!("lost again what it had lost: {} ({})", key.key, key.owner))?;
-    }
-    for key in &report.unknown {
-        out::text(&format!("not in the backup, its owner needs a new key: {} ({})", key.key, key.owner))?;
-    }
-    for warning in &report.warnings {
-        out::note(&format!("warning: {warning}"));
-    }
-    Ok(())
+        row("reapplied", report.reapplied.len().to_string()),
+        row("not in the backup", report.unknown.len().to_string()),
+        row("warnings", report.warnings.len().to_string()),
+    ];
+    tell(context, &report, &rows, findings)?;
+    if report.is_whole() { Ok(()) } else { Err(Failure::no()) }
 }
 
 pub(super) fn salvage(context: &Context, salvage: &Salvage) -> Result<(), Failure> {
+    let mut findings = salvage.report.begin()?;
     let progress = Progress::new("searching");
-    let report = KeyStore::salvage(context.opening.path()?, &salvage.into)?;
+    let damaged = context.opening.path()?;
+    let named = "--store names the damaged store";
+    let report = context.opening.alone(!context.json, named, || KeyStore::salvage(damaged, &salvage.into))?;
     drop(progress);
-    if context.json {
-        return out::json(&report);
+    for key in &report.missing {
+        findings.add("missing", key, "it was there, and its record is lost");
     }
-    let of = report.known_records.map_or_else(|| "unknown".to_owned(), |known| known.to_string());
-    out::text(&out::aligned(&[
+    for key in &report.doubtful {
+        findings.add("doubtful", key, "it may be in an earlier state, so it is disabled; look at it, and enable it");
+    }
+    for (first, last) in &report.gaps {
+        findings.add(
+            "gap",
+            format!("{first}-{last}"),
+            "events that are lost; any key may have been revoked by one of them",
+        );
+    }
+    for fault in &report.faults {
+        findings.add_general("fault", fault);
+    }
+    let known = report.known_records;
+    let of = known.map_or_else(|| "unknown".to_owned(), |known| known.to_string());
+    let rows = [
         row("salvaged into", salvage.into.display().to_string()),
         row("keys", format!("{} of {of}", report.records)),
         row("events", report.events.to_string()),
         row("last change found", format!("{} of {}", report.last_found, report.last_known)),
-    ]))?;
-    for key in &report.missing {
-        out::text(&format!("lost: {key}"))?;
+        row("missing", format!("{} keys", report.missing.len())),
+        row("doubtful, so disabled", format!("{} keys", report.doubtful.len())),
+        row("gaps in events", report.gaps.len().to_string()),
+    ];
+    tell(context, &report, &rows, findings)?;
+    if report.is_whole() { Ok(()) } else { Err(Failure::no()) }
+}
+
+/// The new store is there: that is said before what failed besides.
+fn tell(
+    context: &Context,
+    report: &impl serde::Serialize,
+    rows: &[Vec<Cell>],
+    mut findings: Findings,
+) -> Result<(), Failure> {
+    findings.save();
+    if context.json {
+        out::json(report)?;
+        return findings.show(|_| Ok(()));
     }
-    for key in &report.doubtful {
-        out::text(&format!("doubtful, so disabled: {key}; look at it, and enable it"))?;
-    }
-    for (first, last) in &report.gaps {
-        out::text(&format!("events {first} to {last} are lost"))?;
-    }
-    for fault in &report.faults {
-        out::note(&format!("warning: {fault}"));
-    }
-    Ok(())
+    out::text(&out::aligned(rows))?;
+    findings.show(out::text)
 }

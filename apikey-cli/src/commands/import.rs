@@ -11,6 +11,7 @@ use super::Context;
 use crate::args::{Import, Issuer};
 use crate::backend::Backend;
 use crate::failure::{Failure, in_options};
+use crate::findings::noted;
 use crate::out;
 use crate::progress::Progress;
 
@@ -27,10 +28,13 @@ pub(super) fn import(context: &Context, import: &Import) -> Result<(), Failure> 
     for grant in &import.permissions {
         check_grant(grant).map_err(|fault| Failure::usage(format!("invalid permission {grant:?}: {fault}")))?;
     }
+    let mut findings = import.report.begin()?;
     context.with_store(false, |store| {
         let mut report = Imports::default();
         let taken = read_all(store, import, &mut report);
         report.refused.sort_by_key(|refused| refused.line);
+        report.refused.iter().for_each(|refused| findings.add("line", refused.line, &refused.text));
+        findings.save();
         let (count, done) = (report.imported, if import.dry_run { "would be imported" } else { "imported" });
         taken.map_err(|failure| Failure {
             text: format!("{} ({count} keys {done} before that)", failure.text),
@@ -40,10 +44,9 @@ pub(super) fn import(context: &Context, import: &Import) -> Result<(), Failure> 
             let ids = (!import.dry_run).then_some(&report.ids);
             let refused = &report.refused;
             out::json(&json!({ "imported": count, "dry_run": import.dry_run, "ids": ids, "refused": refused }))?;
+            findings.show(|_| Ok(()))?;
         } else {
-            for RefusedEntry { line, text } in &report.refused {
-                out::note(&format!("line {line}: {text}"));
-            }
+            findings.show(noted)?;
             out::text(&format!("{done}: {count} keys; refused: {} lines", report.refused.len()))?;
         }
         if report.refused.is_empty() { Ok(()) } else { Err(Failure::no()) }

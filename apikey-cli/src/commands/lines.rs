@@ -11,6 +11,7 @@ use crate::args::{Export, ImportLines};
 use crate::backend::Backend;
 use crate::delivery::Delivery;
 use crate::failure::{Failure, in_options};
+use crate::findings::noted;
 use crate::out;
 use crate::progress::Progress;
 
@@ -58,10 +59,13 @@ pub(super) fn export(context: &Context, export: &Export) -> Result<(), Failure> 
 }
 
 pub(super) fn import(context: &Context, import: &ImportLines) -> Result<(), Failure> {
+    let mut findings = import.report.begin()?;
     context.with_store(import.make, |store| {
         let mut report = Imports::default();
         let taken = read_all(store, import, &mut report);
         report.refused.sort_by_key(|refused| refused.line);
+        report.refused.iter().for_each(|refused| findings.add("line", refused.line, &refused.text));
+        findings.save();
         taken?;
         if context.json {
             out::json(&json!({
@@ -70,10 +74,9 @@ pub(super) fn import(context: &Context, import: &ImportLines) -> Result<(), Fail
                 "awaiting_rotation": report.awaiting_rotation,
                 "refused": report.refused,
             }))?;
+            findings.show(|_| Ok(()))?;
         } else {
-            for RefusedEntry { line, text } in &report.refused {
-                out::note(&format!("line {line}: {text}"));
-            }
+            findings.show(noted)?;
             let done = if import.dry_run { "would be imported" } else { "imported" };
             out::text(&format!("{done}: {} keys; refused: {} lines", report.imported, report.refused.len()))?;
             if !report.awaiting_rotation.is_empty() {

@@ -149,6 +149,88 @@ fn what_is_whole_of_a_store_is_salvaged() {
     assert_eq!(place.json(&["salvage", "--into", "again.db"])["missing"], serde_json::json!([]));
 }
 
+/// A store that has lost the records of so many keys.
+fn damaged(lost: usize) -> Place {
+    let (place, _) = Place::with_store();
+    let lines: String = (0..lost).map(|at| format!("{ONE}-{at:05}\n")).collect();
+    place.fed(&lines, &["import", "--owner", "alice"]).ok();
+    let database = sled::open(place.path("keys.db/sled")).unwrap();
+    let keys = database.open_tree("keys").unwrap();
+    for id in keys.iter().keys().skip(1).map(Result::unwrap).collect::<Vec<_>>() {
+        keys.insert(id, b"garbage").unwrap();
+    }
+    database.flush().unwrap();
+    place
+}
+
+#[test]
+fn a_salvage_that_lost_keys_does_not_end_well_and_its_report_is_a_file() {
+    let place = damaged(30);
+    let report = ["salvage", "--into", "saved.db", "--report", "lost.txt"];
+    let done = place.run(&report).with(1).shows("of 31").shows("and ").shows(" more: all are in lost.txt");
+    let (told, lines) = (done.out.lines().count(), fs::read_to_string(place.path("lost.txt")).unwrap());
+    assert!(told < 30 && lines.lines().count() > 30, "{}{lines}", done.out);
+    for line in lines.lines() {
+        let parts: Vec<&str> = line.split('\t').collect();
+        let id = parts[0] != "missing" && parts[0] != "doubtful" || parts[1].len() == 36;
+        assert!(parts.len() == 3 && id && !parts[2].is_empty(), "{line:?}");
+    }
+    assert_eq!(lines.lines().filter(|line| !line.starts_with("fault\t")).count(), 30, "{lines}");
+    #[cfg(unix)]
+    {
+        let metadata = fs::metadata(place.path("lost.txt")).unwrap();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777, 0o600);
+    }
+    // Before any work is done.
+    place.run(&["salvage", "--into", "again.db", "--report", "lost.txt"]).with(4).says("not overwritten");
+    place.run(&["salvage", "--into", "again.db", "--report", "no/such/place"]).with(7).says("no/such/place");
+    assert!(!place.path("again.db").exists());
+    let done = place.run(&["salvage", "--into", "again.db"]).with(1).shows("more: --report FILE writes all of them");
+    assert!(done.out.lines().count() < 30, "{}", done.out);
+    let document = place.run(&["--json", "salvage", "--into", "third.db"]).with(1).out;
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["missing"].as_array().unwrap().len() + document["doubtful"].as_array().unwrap().len(), 30);
+    // Nothing is made of what is no store, and no report stays.
+    fs::create_dir(place.path("typo")).unwrap();
+    let none = place.run(&["--store", "typo", "salvage", "--into", "new.db", "--report", "none.txt"]).with(6);
+    none.says("there is no key store in typo").says("--store names the damaged store");
+    assert!(!place.path("new.db").exists() && !place.path("none.txt").exists());
+}
+
+#[test]
+fn a_restore_that_leaves_something_to_look_at_does_not_end_well() {
+    let (place, _) = Place::with_store();
+    place.run(&["backup", "keys.backup"]).ok();
+    let (late, _) = place.key(&["late"]);
+    fs::create_dir(place.path("typo")).unwrap();
+    for old in ["typo", "nowhere"] {
+        let typo = place.run(&["restore", "keys.backup", "--into", "new.db", "--over", old]).with(6);
+        typo.says(&format!("there is no key store in {old}")).says("--old-is-gone");
+        assert!(!place.path("new.db").exists());
+    }
+    let restore = ["restore", "keys.backup", "--into", "new.db", "--over", "keys.db", "--report", "look.txt"];
+    place.run(&restore).with(1).shows("not in the backup").shows(&late);
+    let lines = fs::read_to_string(place.path("look.txt")).unwrap();
+    assert!(lines.starts_with(&format!("unknown\t{late}\tnot in the backup")) && lines.contains("(late)"), "{lines}");
+    place.run(&["--store", "new.db", "list"]).ok();
+    place.run(&["restore", "keys.backup", "--into", "last.db", "--old-is-gone"]).ok();
+}
+
+#[test]
+fn many_refused_lines_are_not_all_shown() {
+    let (place, _) = Place::with_store();
+    let lines = "short\n".repeat(500);
+    let done = place.fed(&lines, &["import", "--owner", "a", "--report", "refused.txt"]).with(1);
+    assert_eq!(done.err.lines().count(), 21, "{}", done.err);
+    done.says("line 20: the secret is shorter")
+        .says("and 480 more: all are in refused.txt")
+        .shows("refused: 500 lines");
+    let report = fs::read_to_string(place.path("refused.txt")).unwrap();
+    assert!(report.lines().count() == 500 && report.contains("\nline\t500\tthe secret is shorter"), "{report}");
+    let done = place.fed("{\n".repeat(30), &["import-lines"]).with(1).says("and 10 more: --report FILE");
+    assert_eq!(done.err.lines().count(), 21);
+}
+
 #[test]
 fn completions_and_man_pages_name_every_command() {
     let place = Place::new();

@@ -1,5 +1,7 @@
 //! Which store, and what if it cannot be used.
 
+#[cfg(unix)]
+use apikey_core::admin::Holder;
 use apikey_core::{KeyStore, NewKey};
 
 use super::Place;
@@ -33,6 +35,79 @@ fn a_store_that_a_service_has_open_is_in_use() {
     service.close().unwrap();
     drop(service);
     place.run(&["list"]).ok().shows("alice");
+}
+
+/// A command that has the store open until the pipe that it reads is closed.
+#[cfg(unix)]
+fn import_at_work(place: &Place) -> std::process::Child {
+    use std::process::Stdio;
+
+    let mut import = place.command(&["import", "--owner", "bob"]);
+    let import = import.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let holds = || Holder::of(place.path("keys.db")).is_some_and(|holder| holder.pid == import.id());
+    while !holds() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    import
+}
+
+#[test]
+#[cfg(unix)]
+fn another_command_is_waited_for_and_named_when_it_does_not_end() {
+    let (place, _) = Place::with_store();
+    place.run(&["backup", "keys.backup"]).ok();
+    let mut import = import_at_work(&place);
+    let held = format!("keys.db is in use by process {} (apikey)", import.id());
+    for wait in ["0s", "80ms"] {
+        for command in [
+            &["list"][..],
+            &["salvage", "--into", "saved.db"],
+            &["restore", "keys.backup", "--into", "new.db", "--over", "keys.db"],
+        ] {
+            let refused = place.run(&[&["--wait", wait], command].concat()).with(5).says(&held);
+            refused.says("as it seems another `apikey`").says("--wait 1m waits longer");
+        }
+    }
+    let refused = place.run(&["--wait", "0s", "--json", "list"]).with(5);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&refused.err).unwrap()["error"], "in_use");
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = [&["list"][..], &["salvage", "--into", "other.db"]]
+            .into_iter()
+            .map(|command| scope.spawn(|| place.run(command).ok()))
+            .collect();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(import.stdin.take());
+        waiting.into_iter().for_each(|command| drop(command.join().unwrap()));
+    });
+    assert!(import.wait().unwrap().success());
+}
+
+#[test]
+fn commands_at_the_same_time_take_turns() {
+    let (place, _) = Place::with_store();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| place.run(&["create", "alice"]).ok());
+        }
+    });
+    assert_eq!(place.json(&["list", "--owner", "alice"])["keys"].as_array().unwrap().len(), 8);
+}
+
+/// A process that has closed the store, or has ended, is not named as the one that has it open.
+#[test]
+#[cfg(unix)]
+fn who_had_the_store_open_before_is_not_in_the_way() {
+    let (place, _) = Place::with_store();
+    let lock = std::fs::File::options().write(true).open(place.path("keys.db/lock")).unwrap();
+    for note in [None, Some("pid 4194305\nprogram gone\n")] {
+        drop(KeyStore::open(place.path("keys.db")).unwrap());
+        note.map_or(Ok(()), |note| std::fs::write(place.path("keys.db/lock"), note)).unwrap();
+        // As a salvage holds it, which writes nothing there.
+        lock.lock().unwrap();
+        let refused = place.run(&["--wait", "50ms", "list"]).with(5).says("is in use by another process, as it seems");
+        assert!(!refused.err.contains("admin socket"), "{}", refused.err);
+        lock.unlock().unwrap();
+    }
 }
 
 #[test]
