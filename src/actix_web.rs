@@ -23,7 +23,7 @@
 
 use std::borrow::Cow;
 use std::future::{Future, Ready, ready};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -37,8 +37,8 @@ use ::actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBui
 use crate::gate::{Gate, is_preflight};
 use crate::trail::{Fields, Trail};
 use crate::{
-    FromRejection, HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required,
-    VerifiedKey,
+    FromRejection, HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey,
+    Required, VerifiedKey,
 };
 
 pub use crate::middleware::{Require, Supply, require, supply};
@@ -49,7 +49,7 @@ impl KeySource for HttpRequest {
         rule.presented(values(rule.header()), values("authorization"))
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         let socket = self.peer_addr().as_ref().map(SocketAddr::ip);
         rule.peer(socket, |name| self.headers().get_all(name).map(HeaderValue::as_bytes))
     }

@@ -48,10 +48,7 @@ pub(crate) fn pass(
     };
     let attempt = Attempt::new(token.inspect_err(refused)?).needs(requirement);
     // Here alone, so that a request counts once against the limit of its key, whatever guards are around it.
-    store.check(&match source.peer(store.rule()) {
-        Some(peer) => attempt.peer(peer),
-        None => attempt,
-    })
+    store.check(&attempt.peer(source.peer(store.rule())))
 }
 
 /// The rejection of a request that does not pass.

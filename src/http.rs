@@ -1,11 +1,9 @@
 //! The `http` crate's types: requests a key is read from, and responses that a rejection becomes.
 
-use std::net::IpAddr;
-
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
 use crate::key_source::USUAL_HEADER;
-use crate::{FromRejection, HeaderRule, KeySource, KeyStore, Presented, Rejection, VerifiedKey};
+use crate::{FromRejection, HeaderRule, KeySource, KeyStore, Peer, Presented, Rejection, VerifiedKey};
 
 /// [`USUAL_HEADER`].
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -34,7 +32,7 @@ impl KeySource for Parts {
         self.headers.presented(rule)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         crate::peer::peer(rule, &self.extensions, &self.headers)
     }
 
@@ -58,7 +56,7 @@ impl<B> KeySource for Request<B> {
         self.headers().presented(rule)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         crate::peer::peer(rule, self.extensions(), self.headers())
     }
 

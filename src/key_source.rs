@@ -1,8 +1,6 @@
 //! What a key is read from.
 
-use std::net::IpAddr;
-
-use crate::{HeaderRule, KeyStore, Presented, VerifiedKey};
+use crate::{HeaderRule, KeyStore, Peer, Presented, VerifiedKey};
 
 /// Where a store looks for the key unless it is told otherwise: its names and values are made ready.
 #[cfg(any(
@@ -47,11 +45,12 @@ pub trait KeySource {
     /// The key presented, where the store's rule says that it is.
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a>;
 
-    /// The address that the request came from, for keys that name networks: the socket's peer, or what a trusted proxy says.
-    /// [`HeaderRule::peer`] decides between the two. `None` if it is not known; such keys are refused then.
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    /// From where the request came, for keys that name networks, and to count failed attempts: the socket's peer, or what a
+    /// trusted proxy says. [`HeaderRule::peer`] decides between the two. [`Peer::Unknown`] if nothing is known; keys that
+    /// name networks are refused then.
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         let _ = rule;
-        None
+        Peer::Unknown
     }
 
     /// The store that was provided for this request.
@@ -93,8 +92,8 @@ impl<T: KeySource> KeySource for Option<T> {
         self.as_ref().map_or(Presented::None, |source| source.presented(rule))
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
-        self.as_ref().and_then(|source| source.peer(rule))
+    fn peer(&self, rule: &HeaderRule) -> Peer {
+        self.as_ref().map_or(Peer::Unknown, |source| source.peer(rule))
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -120,7 +119,7 @@ macro_rules! through_a_reference {
                 T::presented(self, rule)
             }
 
-            fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+            fn peer(&self, rule: &HeaderRule) -> Peer {
                 T::peer(self, rule)
             }
 

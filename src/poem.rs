@@ -22,7 +22,7 @@
 //! The store alone comes with `.data(store)`, too. An error for a request for which a guard has asked becomes a response in
 //! the middlewares, so put `catch_error` inside of them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use ::poem::error::ResponseError;
 use ::poem::http::StatusCode;
@@ -31,8 +31,8 @@ use ::poem::{Endpoint, FromRequest, IntoResponse, Middleware, Request, RequestBo
 use crate::gate::{Gate, is_preflight};
 use crate::trail::Trail;
 use crate::{
-    FromRejection, HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required,
-    VerifiedKey,
+    FromRejection, HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey,
+    Required, VerifiedKey,
 };
 
 pub use crate::middleware::{Require, Supply, require, supply};
@@ -42,7 +42,7 @@ impl KeySource for Request {
         self.headers().presented(rule)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         let socket = self.remote_addr().as_socket_addr().map(SocketAddr::ip);
         crate::peer::behind_proxies(rule, socket, self.headers())
     }

@@ -27,7 +27,7 @@
 
 use std::borrow::Cow;
 use std::io::Cursor;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ::rocket::fairing::{self, Fairing, Info, Kind};
@@ -41,7 +41,7 @@ use ::rocket::{Build, Catcher, Data, Ignite, Request, Response, Rocket, Sentinel
 use crate::gate::{is_preflight, pass, reject};
 use crate::trail::{Fields, Trail};
 use crate::{
-    AuthError, HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required,
+    AuthError, HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey, Required,
     Requirement, VerifiedKey,
 };
 
@@ -120,10 +120,15 @@ impl KeySource for Request<'_> {
         rule.presented(values(rule.header()), values("authorization"))
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         // Not `client_ip`: that believes `X-Real-IP`, whoever sends it.
         let socket = self.remote().as_ref().map(SocketAddr::ip);
-        rule.peer(socket, |name| self.headers().get(name).map(str::as_bytes).collect::<Vec<_>>())
+        let peer = rule.peer(socket, |name| self.headers().get(name).map(str::as_bytes).collect::<Vec<_>>());
+        match (peer, socket) {
+            // A line that named the caller may be gone, since rocket drops what is not UTF-8. So no proxy is a caller here.
+            (Peer::Known(address), Some(socket)) if rule.trusts(address) => Peer::Behind(socket),
+            (peer, _) => peer,
+        }
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -195,6 +200,9 @@ impl Fairing for Supply {
         if rocket.state::<KeyStore>().is_some() {
             tracing::error!("a key store is managed already: use apikey::rocket::supply(store) or .manage(store)");
             return Err(rocket);
+        }
+        if self.store.rule().proxies_may_call() {
+            tracing::warn!("proxies_may_call has no effect on rocket, which drops header values that are not UTF-8");
         }
         Ok(rocket.manage(self.store.clone()))
     }

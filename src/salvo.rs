@@ -22,7 +22,6 @@
 //! The store alone comes with `affix_state::inject(store)`, too.
 
 use std::fmt::Debug;
-use std::net::IpAddr;
 
 use ::salvo_core::extract::{Extractible, Metadata};
 use ::salvo_core::http::{HeaderName, HeaderValue, StatusCode};
@@ -32,7 +31,7 @@ use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_tr
 use crate::gate::is_preflight;
 use crate::trail::Trail;
 use crate::{
-    HeaderRule, KeySource, KeyStore, OptionalApiKey, Presented, Rejection, RequireApiKey, Required, VerifiedKey,
+    HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey, Required, VerifiedKey,
 };
 
 pub use crate::middleware::{Require, Supply, require, supply};
@@ -44,7 +43,7 @@ impl KeySource for Request {
         self.headers().presented(rule)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         crate::peer::behind_proxies(rule, self.remote_addr().ip(), self.headers())
     }
 
@@ -74,7 +73,7 @@ impl KeySource for WithDepot<'_> {
         self.request.presented(rule)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         KeySource::peer(self.request, rule)
     }
 

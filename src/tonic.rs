@@ -14,7 +14,7 @@
 //!
 //! The metadata key is the name of the store's header, `x-api-key`, in lower case.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use ::tonic::metadata::MetadataMap;
 use ::tonic::service::Interceptor;
@@ -23,7 +23,9 @@ use ::tonic::{Code, Request, Status};
 use tower_layer::Layer;
 
 use crate::gate::Gate;
-use crate::{AuthError, HeaderRule, KeySource, KeyStore, PeerAddr, Presented, Rejection, Requirement, VerifiedKey};
+use crate::{
+    AuthError, HeaderRule, KeySource, KeyStore, Peer, PeerAddr, Presented, Rejection, Requirement, VerifiedKey,
+};
 
 /// Guards a server or a service: a call without a key that meets the requirement ends with a status.
 ///
@@ -78,7 +80,7 @@ impl<T> KeySource for Request<T> {
         self.metadata().presented(rule)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         let given = self.extensions().get::<PeerAddr>().map(|peer| peer.0);
         let socket = given.or_else(|| self.remote_addr().as_ref().map(SocketAddr::ip));
         crate::peer::behind_proxies(rule, socket, self.metadata().as_ref())

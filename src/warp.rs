@@ -29,7 +29,7 @@ use ::warp::{Filter, Rejection as WarpRejection};
 
 use crate::gate::{Gate, is_preflight};
 use crate::trail::Trail;
-use crate::{HeaderRule, KeySource, KeyStore, PeerAddr, Presented, Rejection, Requirement, VerifiedKey};
+use crate::{HeaderRule, KeySource, KeyStore, Peer, PeerAddr, Presented, Rejection, Requirement, VerifiedKey};
 
 /// The head of a request, for a handler with the attribute: `request = head`.
 ///
@@ -118,7 +118,7 @@ impl KeySource for Head {
         self.headers.presented(rule)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Option<IpAddr> {
+    fn peer(&self, rule: &HeaderRule) -> Peer {
         crate::peer::behind_proxies(rule, self.peer, &self.headers)
     }
 

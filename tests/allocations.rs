@@ -107,7 +107,7 @@ fn a_verification_allocates_nothing() {
         // The first refusal with each code makes room for its count.
         let (mut answers, mut firsts) = ([0; 3], 2);
         for peer in peers.iter().cycle().take(15) {
-            let attempt = peer.map_or(attempt, |peer| attempt.peer(peer.into()));
+            let attempt = peer.map_or(attempt, |peer| attempt.peer(std::net::IpAddr::from(peer)));
             let count = allocations(|| match black_box(store.check(&attempt)) {
                 Ok(key) => {
                     answers[0] += 1;

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::{Mutex, Once};
 use std::thread::{self, ThreadId};
 
 use apikey::{
-    Attempt, AuthError, ImportScheme, Imported, KeyStore, KeyUpdate, Overlap, Refusals, Rejection, Requirement,
+    Attempt, AuthError, ImportScheme, Imported, KeyStore, KeyUpdate, Overlap, Peer, Refusals, Rejection, Requirement,
     require_api_key,
 };
 use tracing::field::{Field, Visit};
@@ -108,7 +109,7 @@ fn an_address_that_is_wanted_and_not_known_is_told_once() {
         for token in [plain.key.expose_secret(), limited.key.expose_secret(), limited.key.expose_secret(), "none"] {
             let _ = store.check(&Attempt::new(token));
         }
-        let elsewhere = Attempt::new(bound.key.expose_secret()).peer([192, 0, 2, 1].into());
+        let elsewhere = Attempt::new(bound.key.expose_secret()).peer(IpAddr::from([192, 0, 2, 1]));
         assert_eq!(store.check(&elsewhere).unwrap_err(), AuthError::AddressNotAllowed);
     });
     assert_eq!(told(&lines), 0, "{lines:?}");
@@ -121,9 +122,20 @@ fn an_address_that_is_wanted_and_not_known_is_told_once() {
     assert_eq!(told(&lines), 1, "{lines:?}");
     let told_line = lines.iter().find(|line| line.name == "apikey.no_address").unwrap();
     assert!(told_line.fields["message"].contains("into_make_service_with_connect_info"), "{told_line:?}");
+    // A proxy that does not say for whom it forwards is another matter, and told apart.
+    let lines = logged(|| {
+        for _ in 0..3 {
+            let behind = Attempt::new(bound.key.expose_secret()).peer(Peer::Behind(IpAddr::from([10, 0, 0, 1])));
+            assert_eq!(store.check(&behind).unwrap_err(), AuthError::AddressNotAllowed, "not as the proxy");
+        }
+    });
+    assert_eq!(told(&lines), 1, "{lines:?}");
+    let told_line = lines.iter().find(|line| line.name == "apikey.no_address").unwrap();
+    assert_eq!(told_line.fields["proxy"], "10.0.0.1");
+    assert!(told_line.fields["message"].contains("forwarded_header"), "{told_line:?}");
 
     let budgeted = KeyStore::builder().failed_attempts(1, hours(1)).temporary().unwrap();
-    let with = logged(|| drop(budgeted.check(&Attempt::new("none").peer([192, 0, 2, 1].into()))));
+    let with = logged(|| drop(budgeted.check(&Attempt::new("none").peer(IpAddr::from([192, 0, 2, 1])))));
     let without = logged(|| {
         for _ in 0..3 {
             drop(budgeted.check(&Attempt::new("none")));

@@ -1,18 +1,18 @@
 //! One request's question to the store.
 
-use std::net::IpAddr;
-
+use crate::peer::Peer;
 use crate::requirement::Requirement;
 
 /// All that a store may want to know about a request: the token, from where it came, and what it needs.
 ///
 /// ```
+/// use std::net::IpAddr;
 /// use apikey_core::{Attempt, KeyStore, NewKey, Requirement};
 ///
 /// let store = KeyStore::temporary()?;
 /// let created = store.create(NewKey::for_owner("alice").permissions(["orders:read"]))?;
 /// let read = Requirement::permission("orders:read")?;
-/// let attempt = Attempt::new(created.key.expose_secret()).peer([127, 0, 0, 1].into()).needs(&read);
+/// let attempt = Attempt::new(created.key.expose_secret()).peer(IpAddr::from([127, 0, 0, 1])).needs(&read);
 /// assert_eq!(store.check(&attempt)?.owner(), "alice");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -20,21 +20,21 @@ use crate::requirement::Requirement;
 #[must_use = "an attempt does nothing until the store checks it"]
 pub struct Attempt<'a> {
     pub(crate) token: &'a str,
-    pub(crate) peer: Option<IpAddr>,
+    pub(crate) peer: Peer,
     pub(crate) requirement: Option<&'a Requirement>,
 }
 
 impl<'a> Attempt<'a> {
     /// A request that presents this token.
     pub fn new(token: &'a str) -> Self {
-        Self { token, peer: None, requirement: None }
+        Self { token, peer: Peer::Unknown, requirement: None }
     }
 
-    /// The address it came from, for keys that name networks and for
-    /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts). Behind a proxy that is not the socket's peer: see
-    /// [`HeaderRule::peer`](crate::HeaderRule::peer).
-    pub fn peer(mut self, peer: IpAddr) -> Self {
-        self.peer = Some(peer);
+    /// From where it came, for keys that name networks and for
+    /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts): an `IpAddr`, a `SocketAddr`, or a [`Peer`]. Behind a
+    /// proxy that is not the socket's peer: see [`HeaderRule::peer`](crate::HeaderRule::peer).
+    pub fn peer(mut self, peer: impl Into<Peer>) -> Self {
+        self.peer = peer.into();
         self
     }
 

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::peer::Peer;
+
 /// Sets of entries, and entries in each: 32,768 addresses in 256 KiB.
 const SETS: usize = 4096;
 const WAYS: usize = 8;
@@ -49,7 +51,7 @@ impl FailedAttempts {
     ///
     /// # Errors
     /// Its budget is used up: the time until one more may.
-    pub(crate) fn admit(&self, peer: IpAddr, now: i64) -> Result<(), Duration> {
+    pub(crate) fn admit(&self, peer: Peer, now: i64) -> Result<(), Duration> {
         let (set, tag) = self.place(peer);
         let now = self.time(now);
         let held = set.iter().map(|entry| (entry, entry.load(Ordering::Relaxed)));
@@ -64,7 +66,7 @@ impl FailedAttempts {
     }
 
     /// Counts a failed attempt.
-    pub(crate) fn note(&self, peer: IpAddr, now: i64) {
+    pub(crate) fn note(&self, peer: Peer, now: i64) {
         let (set, tag) = self.place(peer);
         let now = self.time(now);
         let latest = now + self.span;
@@ -87,8 +89,8 @@ impl FailedAttempts {
 
     /// The entries in which an address may be, and its tag: 24 bits that are not 0. Two addresses in one set have the same
     /// tag once in millions, and then share a budget.
-    fn place(&self, peer: IpAddr) -> (&[AtomicU64], u64) {
-        let hash = self.hasher.hash_one(source(peer));
+    fn place(&self, peer: Peer) -> (&[AtomicU64], u64) {
+        let hash = self.hasher.hash_one(Source::of(peer));
         let set = usize::try_from(hash % SETS as u64).unwrap_or(0);
         let entries = self.entries.get(set * WAYS..(set + 1) * WAYS).unwrap_or_default();
         (entries, (hash >> TIME_BITS).max(1))
@@ -100,11 +102,28 @@ impl FailedAttempts {
     }
 }
 
-/// Who has an address of IPv6 has its /64.
-fn source(peer: IpAddr) -> (bool, u64) {
-    match peer.to_canonical() {
-        IpAddr::V4(v4) => (false, v4.to_bits().into()),
-        IpAddr::V6(v6) => (true, u64::try_from(v6.to_bits() >> 64).unwrap_or_default()),
+/// To whom a failed attempt is charged.
+#[derive(Hash)]
+enum Source {
+    V4(u32),
+    /// Who has an address of IPv6 has its /64.
+    V6(u64),
+    /// All for whom this proxy does not say who they are. Apart from the proxy's own address.
+    Behind(IpAddr),
+    /// All of whom nothing is known.
+    Unknown,
+}
+
+impl Source {
+    fn of(peer: Peer) -> Self {
+        match peer {
+            Peer::Known(address) => match address.to_canonical() {
+                IpAddr::V4(v4) => Self::V4(v4.to_bits()),
+                IpAddr::V6(v6) => Self::V6(u64::try_from(v6.to_bits() >> 64).unwrap_or_default()),
+            },
+            Peer::Behind(proxy) => Self::Behind(proxy.to_canonical()),
+            Peer::Unknown => Self::Unknown,
+        }
     }
 }
 
@@ -115,11 +134,11 @@ mod tests {
 
     const START: i64 = 1_900_000_000_000;
 
-    fn v4(number: u32) -> IpAddr {
-        IpAddr::V4(number.into())
+    fn v4(number: u32) -> Peer {
+        Peer::Known(IpAddr::V4(number.into()))
     }
 
-    fn fail(budget: &FailedAttempts, peer: IpAddr, now: i64, times: usize) {
+    fn fail(budget: &FailedAttempts, peer: Peer, now: i64, times: usize) {
         (0..times).for_each(|_| budget.note(peer, now));
     }
 
@@ -147,7 +166,7 @@ mod tests {
     #[test]
     fn ipv6_by_64_bits() {
         let budget = FailedAttempts::new(1, 1000, START);
-        let peer = |text: &str| text.parse::<IpAddr>().unwrap();
+        let peer = |text: &str| Peer::Known(text.parse().unwrap());
         fail(&budget, peer("2001:db8::1"), START, 1);
         assert!(budget.admit(peer("2001:db8::ffff:1"), START).is_err());
         assert!(budget.admit(peer("2001:db8:0:1::1"), START).is_ok());
@@ -157,9 +176,30 @@ mod tests {
     }
 
     #[test]
+    fn who_is_not_known_is_charged_to_the_proxy_or_to_all() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let peers = [
+            Peer::Behind(address("10.0.0.1")),
+            Peer::Behind(address("::1")),
+            Peer::Known(address("10.0.0.1")),
+            Peer::Known(address("::1")),
+            Peer::Unknown,
+        ];
+        for charged in peers {
+            let budget = FailedAttempts::new(1, 1000, START);
+            fail(&budget, charged, START, 1);
+            let refused: Vec<_> = peers.into_iter().filter(|peer| budget.admit(*peer, START).is_err()).collect();
+            assert_eq!(refused, [charged]);
+        }
+        let budget = FailedAttempts::new(1, 1000, START);
+        fail(&budget, Peer::Behind(address("::ffff:10.0.0.1")), START, 1);
+        assert!(budget.admit(Peer::Behind(address("10.0.0.1")), START).is_err());
+    }
+
+    #[test]
     fn a_flood_does_not_free_who_is_punished() {
         let budget = FailedAttempts::new(10, 60_000, START);
-        let punished: Vec<IpAddr> = (0..1000).map(v4).collect();
+        let punished: Vec<Peer> = (0..1000).map(v4).collect();
         punished.iter().for_each(|peer| fail(&budget, *peer, START, 10));
         let refused = || punished.iter().filter(|peer| budget.admit(**peer, START + 1000).is_err()).count();
         let before = refused();
@@ -172,12 +212,12 @@ mod tests {
     #[test]
     fn in_a_set_full_of_punished_a_newcomer_is_not_counted() {
         let budget = FailedAttempts::new(4, 60_000, START);
-        let punished: Vec<IpAddr> = (0..150_000).map(v4).collect();
+        let punished: Vec<Peer> = (0..150_000).map(v4).collect();
         punished.iter().for_each(|peer| fail(&budget, *peer, START, 4));
-        let refused = |peers: &[IpAddr]| peers.iter().filter(|peer| budget.admit(**peer, START).is_err()).count();
+        let refused = |peers: &[Peer]| peers.iter().filter(|peer| budget.admit(**peer, START).is_err()).count();
         let before = refused(&punished);
         assert!(before >= SETS * WAYS, "{before}: every place is taken");
-        let newcomers: Vec<IpAddr> = (0..10_000).map(|number| v4(0x2000_0000 + number)).collect();
+        let newcomers: Vec<Peer> = (0..10_000).map(|number| v4(0x2000_0000 + number)).collect();
         newcomers.iter().for_each(|peer| fail(&budget, *peer, START, 9));
         assert_eq!(refused(&punished), before);
         assert!(refused(&newcomers) <= 5, "but for those taken for another");

@@ -42,6 +42,7 @@ mod need;
 mod network;
 mod new_key;
 mod no_address;
+mod peer;
 mod pending;
 mod permission;
 mod proxies;
@@ -79,6 +80,7 @@ pub use key_update::KeyUpdate;
 pub use limit::{Limit, LimitStatus};
 pub use need::Need;
 pub use new_key::{CreatedKey, NewKey};
+pub use peer::Peer;
 pub use permission::{
     MAX_PERMISSION_BYTES, MAX_SEGMENTS, PermissionError, PermissionFault, check_grant, check_permission,
 };

@@ -131,13 +131,14 @@ impl NewKey {
     /// the form of IPv6 (`::ffff:10.0.0.1`) is IPv4, and `::/0` is IPv6 alone.
     ///
     /// ```
+    /// use std::net::IpAddr;
     /// use apikey_core::{Attempt, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let created = store.create(NewKey::for_owner("alice").networks(["10.0.0.0/8", "::1"]))?;
     /// let attempt = Attempt::new(created.key.expose_secret());
-    /// assert!(store.check(&attempt.peer([10, 1, 2, 3].into())).is_ok());
-    /// assert_eq!(store.check(&attempt.peer([8, 8, 8, 8].into())).unwrap_err().code(), "address_not_allowed");
+    /// assert!(store.check(&attempt.peer(IpAddr::from([10, 1, 2, 3]))).is_ok());
+    /// assert_eq!(store.check(&attempt.peer(IpAddr::from([8, 8, 8, 8]))).unwrap_err().code(), "address_not_allowed");
     /// assert_eq!(store.check(&attempt).unwrap_err().code(), "address_not_allowed");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::network;
+use crate::peer::Peer;
 
 /// The header field in which proxies write down for whom they forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,60 +37,70 @@ const MAX_HOPS: usize = 32;
 pub(crate) struct Proxies {
     pub(crate) trusted: Vec<IpNet>,
     pub(crate) header: ForwardedHeader,
+    /// Whether a proxy that forwards for nobody else is the caller.
+    pub(crate) may_call: bool,
 }
 
 impl Proxies {
-    /// The rightmost address that is not a trusted proxy's.
-    ///
-    /// What stands left of it was sent by that one, who may write what he likes. `None` if an entry that counts cannot be
-    /// read: then nobody knows. If all are trusted, the leftmost: it is in the operator's own networks.
+    /// From where a request came: the socket's peer, unless that is a trusted proxy, which then says so or does not.
     pub(crate) fn peer<'a, V: IntoIterator<Item = &'a [u8]>>(
         &self,
         socket: Option<IpAddr>,
         values: impl FnOnce(&'static str) -> V,
-    ) -> Option<IpAddr> {
-        let mut peer = socket?.to_canonical();
-        if !network::contain(&self.trusted, peer) {
-            return Some(peer);
+    ) -> Peer {
+        let Some(socket) = socket else { return Peer::Unknown };
+        let socket = socket.to_canonical();
+        if !self.trust(socket) {
+            return Peer::Known(socket);
         }
-        let values: Vec<&[u8]> = values(self.header.name()).into_iter().collect();
-        let mut hops = 0;
-        for value in values.iter().rev() {
-            let value = std::str::from_utf8(value).ok()?;
-            // Of an entry in quotes with a comma in it, the parts are no addresses.
-            for entry in value.rsplit(',').map(|entry| entry.trim_matches([' ', '\t'])) {
-                // RFC 9110 section 5.6.1: empty elements of a list count for nothing.
-                if entry.is_empty() {
-                    continue;
-                }
-                hops += 1;
-                if hops > MAX_HOPS {
-                    return None;
-                }
-                peer = match self.header {
-                    ForwardedHeader::XForwardedFor => node(entry)?,
-                    ForwardedHeader::Forwarded => forwarded_for(entry)?,
-                };
-                if !network::contain(&self.trusted, peer) {
-                    return Some(peer);
-                }
+        let lines: Vec<&[u8]> = values(self.header.name()).into_iter().collect();
+        self.caller(socket, &lines).map_or(Peer::Behind(socket), Peer::Known)
+    }
+
+    pub(crate) fn trust(&self, address: IpAddr) -> bool {
+        network::contain(&self.trusted, address)
+    }
+
+    /// The rightmost address that is not a trusted proxy's.
+    ///
+    /// What stands left of it was sent by that caller, who may write anything; so bytes are split from the right, and only
+    /// an entry that counts is decoded. `None` if such an entry cannot be read, or no other address is there: a header
+    /// that went missing must not turn its sender into the proxy.
+    fn caller(&self, socket: IpAddr, lines: &[&[u8]]) -> Option<IpAddr> {
+        // Of an entry in quotes with a comma in it, the parts are no addresses.
+        let entries = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
+        // RFC 9110 section 5.6.1: empty elements of a list count for nothing.
+        let entries = entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty());
+        let mut nearest = socket;
+        for (hop, entry) in entries.enumerate() {
+            if hop == MAX_HOPS {
+                return None;
+            }
+            nearest = match self.header {
+                ForwardedHeader::XForwardedFor => node(entry)?,
+                ForwardedHeader::Forwarded => forwarded_for(entry)?,
+            };
+            if !self.trust(nearest) {
+                return Some(nearest);
             }
         }
-        Some(peer)
+        self.may_call.then_some(nearest)
     }
 }
 
 /// The `for` of one element, such as `for="[2001:db8::1]:4711";proto=https`. One that is missing, or there twice, is none.
-fn forwarded_for(element: &str) -> Option<IpAddr> {
+/// The other parameters may be what the caller sent (`host`), and are not decoded.
+fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     let mut found = None;
-    for pair in element.split(';') {
-        let (name, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
-        if !name.eq_ignore_ascii_case("for") {
+    for pair in element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+        let (name, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
+        if !name.eq_ignore_ascii_case(b"for") {
             continue;
         }
-        let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+        let value = value.strip_prefix(b"=")?;
+        let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
         // An address of IPv6 has colons, and so must be quoted.
-        let address = node(quoted.unwrap_or(value)).filter(|_| quoted.is_some() || !value.contains(':'))?;
+        let address = node(quoted.unwrap_or(value)).filter(|_| quoted.is_some() || !value.contains(&b':'))?;
         if found.replace(address).is_some() {
             return None;
         }
@@ -99,7 +110,8 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 
 /// An address, with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`. No
 /// zone, no name, and nothing obfuscated.
-fn node(text: &str) -> Option<IpAddr> {
+fn node(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?;
     let address = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']')?;
@@ -135,29 +147,38 @@ mod tests {
 
     fn proxies(header: ForwardedHeader) -> Proxies {
         let trusted = ["10.0.0.0/8", "::1", "2001:db8:1::/48"].map(|net| network::parse(net).unwrap());
-        Proxies { trusted: trusted.into(), header }
+        Proxies { trusted: trusted.into(), header, may_call: false }
     }
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    /// The peer of a request that came from a socket with these header lines; empty for none.
-    fn peer(header: ForwardedHeader, socket: &str, lines: &[&str]) -> String {
-        let lines = lines.iter().map(|line| line.as_bytes());
-        let found = proxies(header).peer(Some(address(socket)), |name| {
-            assert_eq!(name, header.name());
-            lines
+    /// The peer of a request that came from a socket with these header lines; empty if only the proxy is known.
+    fn peer(proxies: &Proxies, socket: &str, lines: &[&[u8]]) -> String {
+        let found = proxies.peer(Some(address(socket)), |name| {
+            assert_eq!(name, proxies.header.name());
+            lines.iter().copied()
         });
-        found.map_or_else(String::new, |found| found.to_string())
+        match found {
+            Peer::Known(found) => found.to_string(),
+            found => {
+                assert_eq!(found, Peer::Behind(address(socket).to_canonical()), "the socket is known");
+                String::new()
+            }
+        }
+    }
+
+    fn bytes<'a>(lines: &[&'a str]) -> Vec<&'a [u8]> {
+        lines.iter().map(|line| line.as_bytes()).collect()
     }
 
     fn xff(socket: &str, lines: &[&str]) -> String {
-        peer(ForwardedHeader::XForwardedFor, socket, lines)
+        peer(&proxies(ForwardedHeader::XForwardedFor), socket, &bytes(lines))
     }
 
     fn forwarded(lines: &[&str]) -> String {
-        peer(ForwardedHeader::Forwarded, "10.0.0.1", lines)
+        peer(&proxies(ForwardedHeader::Forwarded), "10.0.0.1", &bytes(lines))
     }
 
     #[test]
@@ -166,11 +187,10 @@ mod tests {
         assert_eq!(xff("10.0.0.1", &["192.0.2.1"]), "192.0.2.1");
         assert_eq!(xff("::ffff:10.0.0.1", &["192.0.2.1"]), "192.0.2.1");
         assert_eq!(xff("::1", &["192.0.2.1"]), "192.0.2.1");
-        assert_eq!(xff("10.0.0.1", &[]), "10.0.0.1");
         let never = |_| -> [&[u8]; 0] { panic!("nobody is trusted, so nothing is read") };
-        assert_eq!(Proxies::default().peer(Some(address("127.0.0.1")), never), Some(address("127.0.0.1")));
-        assert_eq!(Proxies::default().peer(None, never), None);
-        assert_eq!(proxies(ForwardedHeader::Forwarded).peer(None, never), None);
+        assert_eq!(Proxies::default().peer(Some(address("127.0.0.1")), never), Peer::Known(address("127.0.0.1")));
+        assert_eq!(Proxies::default().peer(None, never), Peer::Unknown);
+        assert_eq!(proxies(ForwardedHeader::Forwarded).peer(None, never), Peer::Unknown);
     }
 
     #[test]
@@ -178,10 +198,44 @@ mod tests {
         assert_eq!(xff("10.0.0.1", &["127.0.0.1, 192.0.2.1, 10.0.0.2"]), "192.0.2.1");
         assert_eq!(xff("10.0.0.1", &["127.0.0.1", "192.0.2.1", "10.0.0.2"]), "192.0.2.1", "several lines");
         assert_eq!(xff("10.0.0.1", &["nonsense, 192.0.2.1"]), "192.0.2.1", "what he wrote himself");
-        assert_eq!(xff("10.0.0.1", &["10.9.9.9, 10.0.0.2"]), "10.9.9.9", "all of them are trusted");
         assert_eq!(xff("10.0.0.1", &["2001:db8::7, [2001:db8:1::5]:443"]), "2001:db8::7");
         assert_eq!(xff("10.0.0.1", &["\t192.0.2.1 ,, 10.0.0.2,"]), "192.0.2.1", "empty elements");
-        assert_eq!(xff("10.0.0.1", &["", " "]), "10.0.0.1");
+    }
+
+    /// (header lines; the peer if proxies may be callers). Without that, it is nobody in all of them.
+    #[test]
+    fn a_proxy_is_no_caller_unless_it_may_be() {
+        for (lines, caller) in [
+            (&[][..], "10.0.0.1"),
+            (&["", " ,\t,"], "10.0.0.1"),
+            (&["10.0.0.2"], "10.0.0.2"),
+            (&["10.9.9.9, 10.0.0.2"], "10.9.9.9"),
+            (&["nonsense, 10.0.0.2"], ""),
+        ] {
+            assert_eq!(xff("10.0.0.1", lines), "", "{lines:?}");
+            let trusting = Proxies { may_call: true, ..proxies(ForwardedHeader::XForwardedFor) };
+            assert_eq!(peer(&trusting, "10.0.0.1", &bytes(lines)), caller, "{lines:?}");
+        }
+        assert_eq!(forwarded(&[]), "");
+        assert_eq!(forwarded(&["for=10.0.0.2"]), "");
+    }
+
+    #[test]
+    fn bytes_that_do_not_count_are_not_decoded() {
+        let list = proxies(ForwardedHeader::XForwardedFor);
+        for lines in [&[&b"\xff, 192.0.2.1"[..]][..], &[b"\xff", b"192.0.2.1"], &[b"\xc3(,192.0.2.1, 10.0.0.2"]] {
+            assert_eq!(peer(&list, "10.0.0.1", lines), "192.0.2.1", "{lines:?}");
+        }
+        let parameters = proxies(ForwardedHeader::Forwarded);
+        for line in [&b"for=\xff, for=192.0.2.1"[..], b"host=\xff;for=192.0.2.1", b"for=192.0.2.1;by=\xff\xfe"] {
+            assert_eq!(peer(&parameters, "10.0.0.1", &[line]), "192.0.2.1", "{line:?}");
+        }
+        for line in [&b"192.0.2.1, \xff"[..], b"192.0.2.1\xff", b"192.0.2.1, 10.0.0.2\xff, 10.0.0.3"] {
+            assert_eq!(peer(&list, "10.0.0.1", &[line]), "", "{line:?}");
+        }
+        for line in [&b"for=192.0.2.1\xff"[..], b"for=192.0.2.1;\xff", b"f\xffr=192.0.2.1"] {
+            assert_eq!(peer(&parameters, "10.0.0.1", &[line]), "", "{line:?}");
+        }
     }
 
     #[test]
@@ -216,8 +270,6 @@ mod tests {
             assert_eq!(xff("10.0.0.1", &[entry]), "", "{entry}");
             assert_eq!(xff("10.0.0.1", &["192.0.2.1", entry, "10.0.0.2"]), "", "{entry}");
         }
-        let bytes: &[u8] = b"192.0.2.1, \xff";
-        assert_eq!(proxies(ForwardedHeader::XForwardedFor).peer(Some(address("10.0.0.1")), |_| [bytes]), None);
         let long = ["10.0.0.2"; MAX_HOPS + 1].join(",");
         assert_eq!(xff("10.0.0.1", &[&long]), "", "no end of proxies");
     }
@@ -263,16 +315,19 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a client sends, its proxy appends the client's own address, and that is the peer.
+        /// Whatever bytes a client sends, its proxy appends the client's own address, and that is the peer.
         #[test]
-        fn a_client_cannot_choose(sent in proptest::collection::vec("[ -~]{0,40}", 0..4), client in any::<u32>()) {
-            let client = IpAddr::V4((client | 0x8000_0000).into());
-            let mut lines = sent;
-            lines.push(client.to_string());
-            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            prop_assert_eq!(xff("10.0.0.1", &lines), client.to_string());
-            let joined = lines.join(", ");
-            prop_assert_eq!(xff("10.0.0.1", &[&joined]), client.to_string());
+        fn a_client_cannot_choose(
+            sent in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..4),
+            client in any::<u32>(),
+            may_call in any::<bool>(),
+        ) {
+            let client = IpAddr::V4((client | 0x8000_0000).into()).to_string();
+            let mut lines: Vec<&[u8]> = sent.iter().map(Vec::as_slice).collect();
+            lines.push(client.as_bytes());
+            let list = Proxies { may_call, ..proxies(ForwardedHeader::XForwardedFor) };
+            prop_assert_eq!(&peer(&list, "10.0.0.1", &lines), &client);
+            prop_assert_eq!(&peer(&list, "10.0.0.1", &[&lines.join(&b", "[..])]), &client);
         }
 
         #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::auth_error::AuthError;
 use crate::limit::{LimitStatus, whole_seconds};
+use crate::peer::Peer;
 use crate::proxies::{ForwardedHeader, Proxies};
 
 /// The response to a refused request: an RFC 9457 problem, with the challenge RFC 9110 asks of a 401.
@@ -112,27 +113,46 @@ impl HeaderRule {
         &self.realm
     }
 
-    /// From which address a request came, given its socket's peer and what returns every value of a header field.
+    /// From where a request came, given its socket's peer and what returns every value of a header field.
     ///
     /// That is the socket's peer, unless it is one of the builder's
     /// [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies): then the rightmost address in their header that is not.
-    /// `None` if an entry that counts cannot be read, or the socket's peer is not known.
+    /// If no such address is there, or an entry that counts cannot be read, the caller is [`Peer::Behind`] that proxy, and
+    /// not the proxy itself. Without a socket's peer it is [`Peer::Unknown`], whatever the header says.
     ///
     /// ```
-    /// use apikey_core::KeyStore;
+    /// use apikey_core::{KeyStore, Peer};
     ///
     /// let store = KeyStore::builder().trusted_proxies(["10.0.0.0/8"]).temporary()?;
-    /// let socket = Some([10, 0, 0, 1].into());
+    /// let proxy = [10, 0, 0, 1].into();
     /// let sent: [&[u8]; 1] = [b"127.0.0.1, 192.0.2.7"]; // the proxy has appended the last
-    /// assert_eq!(store.rule().peer(socket, |_| sent), Some([192, 0, 2, 7].into()));
+    /// assert_eq!(store.rule().peer(Some(proxy), |_| sent), Peer::Known([192, 0, 2, 7].into()));
+    /// assert_eq!(store.rule().peer(Some(proxy), |_| []), Peer::Behind(proxy));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn peer<'a, V: IntoIterator<Item = &'a [u8]>>(
         &self,
         socket: Option<IpAddr>,
         values: impl FnOnce(&'static str) -> V,
-    ) -> Option<IpAddr> {
+    ) -> Peer {
         self.proxies.peer(socket, values)
+    }
+
+    /// Whether this address is one of the builder's [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies).
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.proxies.trust(address)
+    }
+
+    /// Whether a trusted proxy that forwards for nobody else is the caller: the builder's
+    /// [`proxies_may_call`](crate::KeyStoreBuilder::proxies_may_call).
+    #[must_use]
+    pub fn proxies_may_call(&self) -> bool {
+        self.proxies.may_call
+    }
+
+    pub(crate) fn set_proxies_may_call(&mut self, may_call: bool) {
+        self.proxies.may_call = may_call;
     }
 
     pub(crate) fn set_trusted(&mut self, trusted: Vec<ipnet::IpNet>) {

@@ -118,13 +118,7 @@ pub fn revoke(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Refused
 /// Whose secret the request carries. Looks at memory only.
 fn presented(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Rejection> {
     let token = source.presented(store.rule()).token();
-    let found = token.and_then(|token| {
-        let attempt = Attempt::new(token);
-        store.identify_attempt(&match source.peer(store.rule()) {
-            Some(peer) => attempt.peer(peer),
-            None => attempt,
-        })
-    });
+    let found = token.and_then(|token| store.identify_attempt(&Attempt::new(token).peer(source.peer(store.rule()))));
     source.asked(store, None);
     found.map_err(|error| {
         if error != AuthError::Missing {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
-use apikey::{Attempt, AuthError, KeyStore, KeyUpdate, ManualClock, OpenError, Requirement};
+use apikey::{Attempt, AuthError, KeyStore, KeyUpdate, ManualClock, OpenError, Peer, Requirement};
 use chrono::TimeDelta;
 
 use crate::support::{alice, clocked, hours, ms, start, with_wrong_secret};
@@ -29,7 +29,7 @@ fn who_guesses_too_much_is_not_looked_at() {
     for token in [&*bad, "nonsense", ""] {
         assert_eq!(from(&store, token, "192.0.2.1"), "invalid_api_key");
     }
-    let refused = store.check(&Attempt::new(&bad).peer([192, 0, 2, 1].into())).unwrap_err();
+    let refused = store.check(&Attempt::new(&bad).peer(IpAddr::from([192, 0, 2, 1]))).unwrap_err();
     assert_eq!(refused, AuthError::RateLimited { retry_after: Duration::from_secs(10), limit: None });
     assert_eq!(store.refuse(&refused).header("retry-after"), Some("10"));
     assert_eq!(store.refuse(&refused).header("ratelimit"), None, "it is not the key's limit");
@@ -53,7 +53,7 @@ fn only_what_is_invalid_counts() {
     let needs = Requirement::permission("b").unwrap();
     for _ in 0..5 {
         assert_eq!(from(&store, token, "192.0.2.1"), "address_not_allowed");
-        let attempt = Attempt::new(token).peer([10, 0, 0, 1].into()).needs(&needs);
+        let attempt = Attempt::new(token).peer(IpAddr::from([10, 0, 0, 1])).needs(&needs);
         assert_eq!(store.check(&attempt).unwrap_err().code(), "insufficient_permission");
         assert_eq!(from(&store, token, "10.0.0.1"), "ok");
     }
@@ -65,13 +65,25 @@ fn only_what_is_invalid_counts() {
     assert_eq!((0..5).map(|_| from(&store, token, "10.0.0.1")).collect::<Vec<_>>(), ["unavailable"; 5]);
 }
 
+/// To be not known frees nobody of the budget; what has no address by its nature has none to charge either.
 #[test]
-fn without_an_address_or_a_budget_nothing_is_counted() {
-    let (store, _) = budgeted(1, hours(1));
+fn who_is_not_known_is_charged_all_the_same() {
+    let (store, _) = budgeted(2, hours(1));
+    let proxies = [Peer::Behind(IpAddr::from([10, 0, 0, 1])), Peer::Behind(IpAddr::from([10, 0, 0, 2]))];
+    let ask = |peer: Peer| store.check(&Attempt::new("nonsense").peer(peer)).unwrap_err().code();
+    for peer in [proxies[0], proxies[1], Peer::Unknown] {
+        assert_eq!([0; 3].map(|_| ask(peer)), ["invalid_api_key", "invalid_api_key", "rate_limited"], "{peer}");
+    }
+    assert_eq!(store.check(&Attempt::new("nonsense")).unwrap_err().code(), "rate_limited", "as if nothing were said");
+    // Another budget than that of the address, which may have keys of its own.
+    assert_eq!(from(&store, "nonsense", "10.0.0.1"), "invalid_api_key");
     for _ in 0..5 {
-        assert_eq!(store.check(&Attempt::new("nonsense")).unwrap_err(), AuthError::Invalid);
         assert_eq!(store.verify("nonsense").unwrap_err(), AuthError::Invalid);
     }
+}
+
+#[test]
+fn without_a_budget_nothing_is_counted() {
     let (store, _) = clocked();
     assert_eq!((0..100).filter(|_| from(&store, "nonsense", "192.0.2.1") == "invalid_api_key").count(), 100);
 }
@@ -126,7 +138,8 @@ fn out_of_bounds() {
 fn to_ask_whose_a_token_is_costs_the_same_budget() {
     let (store, _) = budgeted(1, hours(1));
     let good = store.create(alice()).unwrap();
-    let ask = |token: &str, host: u8| store.identify_attempt(&Attempt::new(token).peer([192, 0, 2, host].into()));
+    let ask =
+        |token: &str, host: u8| store.identify_attempt(&Attempt::new(token).peer(IpAddr::from([192, 0, 2, host])));
     assert_eq!(ask(good.key.expose_secret(), 1), Ok(good.info.id()));
     assert_eq!(ask("a guess", 1), Err(AuthError::Invalid));
     for token in ["a guess", good.key.expose_secret()] {

@@ -1,5 +1,6 @@
 //! A key is used no faster than its limit, whatever happens to it.
 
+use std::net::IpAddr;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -92,7 +93,7 @@ fn the_order_of_refusals() {
     let token = key.key.expose_secret();
     let needs = Requirement::permission("b").unwrap();
     let ask = |peer: [u8; 4]| {
-        let attempt = apikey::Attempt::new(token).peer(peer.into()).needs(&needs);
+        let attempt = apikey::Attempt::new(token).peer(IpAddr::from(peer)).needs(&needs);
         store.check(&attempt).map_err(|error| error.code())
     };
     // An address that is refused does not count; a permission that is lacking is looked at last, and so does.
@@ -225,7 +226,7 @@ fn limits_and_networks_go_through_export_and_import() {
     assert_eq!((report.imported, report.refused.len()), (2, 0));
     let taken = target.get(key.info.id()).unwrap().unwrap();
     assert_eq!((taken.limit(), taken.networks()), (key.info.limit(), key.info.networks()));
-    let attempt = apikey::Attempt::new(key.key.expose_secret()).peer([10, 0, 0, 1].into());
+    let attempt = apikey::Attempt::new(key.key.expose_secret()).peer(IpAddr::from([10, 0, 0, 1]));
     let passed = (0..10).filter(|_| target.check(&attempt).is_ok()).count();
     assert_eq!((passed, code(&target, key.key.expose_secret())), (2, "address_not_allowed"));
 

@@ -34,7 +34,6 @@ use crate::intern::{Full, GRANTS};
 use crate::key_id::KeyId;
 use crate::limit::{Limit, LimitStatus};
 use crate::network;
-use crate::no_address::NoAddress;
 use crate::record::SecretEnd;
 use crate::rights::{Rights, SecretRights};
 use crate::token::{self, Tail};
@@ -71,7 +70,6 @@ pub(crate) struct Index {
     imported: boxcar::Vec<(ImportForm, usize)>,
     track_use: bool,
     closed: AtomicBool,
-    pub(crate) no_address: NoAddress,
 }
 
 struct Way {
@@ -114,7 +112,6 @@ impl Index {
             imported: boxcar::Vec::new(),
             track_use,
             closed: AtomicBool::new(false),
-            no_address: NoAddress::default(),
         }
     }
 
@@ -189,9 +186,6 @@ impl Index {
     #[cold]
     fn admit(&self, networks: u32, limiter: u32, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
         if !network::admits(networks, peer.copied()) {
-            if peer.is_none() {
-                self.no_address.tell();
-            }
             return Err(AuthError::AddressNotAllowed);
         }
         match (limiter, self.limiters.get(limiter)) {

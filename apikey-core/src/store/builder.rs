@@ -280,6 +280,10 @@ impl KeyStoreBuilder {
     /// [`forwarded_header`](Self::forwarded_header) names, is believed: a request's address is the rightmost that is none of
     /// theirs. Without proxies of your own leave this out: then that header is not looked at, since any client can send it.
     ///
+    /// A proxy that names nobody, or whose header cannot be read, is not taken for the caller: that one is
+    /// [`Peer::Behind`](crate::Peer::Behind) it, and refused by keys that name networks. See
+    /// [`proxies_may_call`](Self::proxies_may_call).
+    ///
     /// Only for frameworks' requests; [`Attempt::peer`](crate::Attempt::peer) is taken as it is.
     pub fn trusted_proxies<T: AsRef<str>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.trusted = networks.into_iter().map(|network| network.as_ref().to_owned()).collect();
@@ -293,11 +297,24 @@ impl KeyStoreBuilder {
         self
     }
 
+    /// Whether a trusted proxy that forwards for nobody is the caller itself; `false` if it is not set. For proxies that
+    /// make requests of their own, such as health checks with a key that names their network.
+    ///
+    /// Turn it on only if each of them always writes the header when it forwards. Where one may leave it out, whoever is
+    /// behind it passes for the proxy. A header that is there and cannot be read never makes the proxy the caller. On
+    /// rocket this has no effect: there a client can make the header vanish, by a byte that is not UTF-8.
+    pub fn proxies_may_call(mut self, may_call: bool) -> Self {
+        self.rule.set_proxies_may_call(may_call);
+        self
+    }
+
     /// How many attempts from one address may fail: `count` at once, and as many more, evenly spread, in each period of 1
     /// second to 31 days. Off if it is not set.
     ///
-    /// Only a key that is [`Invalid`](AuthError::Invalid) counts, and only where the caller's address is known
-    /// ([`Attempt::peer`](crate::Attempt::peer)). When the budget is used up, every attempt from the address is
+    /// Only a key that is [`Invalid`](AuthError::Invalid) counts, in [`check`](KeyStore::check) and
+    /// [`identify_attempt`](KeyStore::identify_attempt). It is charged to the caller's address
+    /// ([`Attempt::peer`](crate::Attempt::peer)); where a trusted proxy does not say who that is, to all such callers of the
+    /// proxy together; and where nothing is known, to all of those. When the budget is used up, every attempt from the address is
     /// [`RateLimited`](AuthError::RateLimited) before its key is looked at. **That holds for good keys, too**: to let them
     /// in, each attempt would have to be looked at, and who guesses would be told as before. Where many callers share an
     /// address (a company, a mobile network), one that guesses locks out the others, so choose a count that is far above

@@ -138,7 +138,7 @@ fn what_gives_rights_is_not_in_force() {
 }
 
 fn passes_from(store: &KeyStore, key: &CreatedKey, peer: [u8; 4]) -> bool {
-    store.check(&Attempt::new(key.key.expose_secret()).peer(peer.into())).is_ok()
+    store.check(&Attempt::new(key.key.expose_secret()).peer(std::net::IpAddr::from(peer))).is_ok()
 }
 
 #[test]

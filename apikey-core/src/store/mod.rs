@@ -66,6 +66,7 @@ use crate::health::{BackupNotes, Health};
 use crate::index::Index;
 use crate::lifetime::Lifetime;
 use crate::metering::Meter;
+use crate::no_address::NoAddress;
 use crate::quiet::quietly;
 use crate::record::StoredPolicy;
 use crate::refusal::{HeaderRule, Refusal};
@@ -138,6 +139,7 @@ struct Inner {
     writing_uses: Mutex<()>,
     backups: Mutex<BackupNotes>,
     refusals: RefusalCounts,
+    no_address: NoAddress,
     meter: Meter,
     opened: Mutex<Option<Opened>>,
 }
@@ -329,6 +331,7 @@ impl Inner {
             touched: Touched::default(),
             writing_uses: Mutex::default(),
             refusals: RefusalCounts::default(),
+            no_address: NoAddress::default(),
             meter: Meter::new(),
             opened: Mutex::new(Some(opened)),
         }

@@ -1,6 +1,5 @@
 //! Verification: a token, and what becomes of it. Reads memory only.
 
-use std::net::IpAddr;
 use std::sync::PoisonError;
 
 use crate::attempt::Attempt;
@@ -8,6 +7,7 @@ use crate::auth_error::AuthError;
 use crate::index::Match;
 use crate::key_id::KeyId;
 use crate::limit::LimitStatus;
+use crate::peer::Peer;
 use crate::requirement::Requirement;
 use crate::token;
 use crate::verified::{IdForm, VerifiedKey};
@@ -24,7 +24,7 @@ impl KeyStore {
     /// expired, not yet valid), its networks and its limit only to who holds its secret; [`AuthError::Unavailable`] after
     /// [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, None, None)
+        self.inner().verify(token, None, &Peer::Unknown)
     }
 
     /// Verifies a token, and holds the key against a requirement.
@@ -32,7 +32,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, Some(requirement), None)
+        self.inner().verify(token, Some(requirement), &Peer::Unknown)
     }
 
     /// The whole question: token, address and requirement.
@@ -45,7 +45,7 @@ impl KeyStore {
         inner.within_budget(
             attempt,
             |error| inner.refused(attempt.token, error),
-            || inner.verify(attempt.token, attempt.requirement, attempt.peer.as_ref()),
+            || inner.verify(attempt.token, attempt.requirement, &attempt.peer),
         )
     }
 
@@ -89,11 +89,12 @@ impl KeyStore {
     /// needs is not asked, nor the key's networks.
     ///
     /// ```
+    /// use std::net::IpAddr;
     /// use apikey_core::{Attempt, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let created = store.create(NewKey::for_owner("alice"))?;
-    /// let attempt = Attempt::new(created.key.expose_secret()).peer([127, 0, 0, 1].into());
+    /// let attempt = Attempt::new(created.key.expose_secret()).peer(IpAddr::from([127, 0, 0, 1]));
     /// assert_eq!(store.identify_attempt(&attempt)?, created.info.id());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -127,10 +128,8 @@ impl Inner {
         answer: impl FnOnce() -> Result<T, AuthError>,
     ) -> Result<T, AuthError> {
         let Some(budget) = &self.failed_attempts else { return answer() };
-        let Some(peer) = attempt.peer else {
-            self.index.no_address.tell();
-            return answer();
-        };
+        let peer = attempt.peer;
+        self.no_address.tell(peer);
         if let Err(retry_after) = budget.admit(peer, self.time.now_ms()) {
             return Err(refused(AuthError::RateLimited { retry_after, limit: None }));
         }
@@ -146,7 +145,7 @@ impl Inner {
         &self,
         token: &str,
         requirement: Option<&Requirement>,
-        peer: Option<&IpAddr>,
+        peer: &Peer,
     ) -> Result<VerifiedKey, AuthError> {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             if self.index.may_be_imported(token.as_bytes()) {
@@ -162,7 +161,7 @@ impl Inner {
         &self,
         token: &str,
         requirement: Option<&Requirement>,
-        peer: Option<&IpAddr>,
+        peer: &Peer,
     ) -> Result<VerifiedKey, AuthError> {
         let Some((matched, id)) = self.index.find_imported(token.as_bytes()) else {
             return Err(self.unknown());
@@ -178,10 +177,13 @@ impl Inner {
         token: &str,
         matched: &Match<'_>,
         requirement: Option<&Requirement>,
-        peer: Option<&IpAddr>,
+        peer: &Peer,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
-        if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer) {
+        if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer.by_reference()) {
+            if error == AuthError::AddressNotAllowed {
+                self.no_address.tell(*peer);
+            }
             return Err(self.refused(token, error));
         }
         if matched.is_first_use() && !self.first_use(&self.index.proof(matched, id())) {

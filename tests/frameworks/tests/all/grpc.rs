@@ -138,6 +138,32 @@ async fn a_whole_server_is_guarded_by_one_layer() {
 }
 
 #[tokio::test]
+async fn a_missing_or_unusable_header_does_not_make_the_caller_the_proxy() {
+    let builder = KeyStore::builder().trusted_proxies(["127.0.0.1"]).failed_attempts(2, TimeDelta::hours(1));
+    let store = builder.temporary().unwrap();
+    let key = |net: &str| store.create(NewKey::for_owner("root").permissions(["*"]).networks([net])).unwrap();
+    let (near, far) = (key("127.0.0.1"), key("192.0.2.0/24"));
+    let channel = connect(GRPC.start(&store)).await;
+    let ask = async |token: &str, forwarded: Option<&[u8]>| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("x-api-key", token.parse().unwrap());
+        forwarded.map(|line| headers.insert("x-forwarded-for", http::HeaderValue::from_bytes(line).unwrap()));
+        let mut request = Request::new(Text::new("tea"));
+        *request.metadata_mut() = MetadataMap::from_headers(headers);
+        let answer = OrdersClient::new(channel.clone()).list(request).await;
+        answer.map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    for line in [None, Some(&b"\xff"[..]), Some(b"127.0.0.1"), Some(b"192.0.2.7, \xff")] {
+        assert_eq!(ask(near.key.expose_secret(), line).await, Code::PermissionDenied, "{line:?}");
+    }
+    assert_eq!(ask(far.key.expose_secret(), Some(b"\xff, 192.0.2.7")).await, Code::Ok);
+    for code in [Code::Unauthenticated, Code::Unauthenticated, Code::ResourceExhausted] {
+        assert_eq!(ask("bad", Some(b"\xff")).await, code);
+    }
+    assert_eq!(ask(far.key.expose_secret(), Some(b"\xff, 192.0.2.7")).await, Code::Ok);
+}
+
+#[tokio::test]
 async fn address_and_limit_over_grpc() {
     let store = KeyStore::temporary().unwrap();
     let key = |new: NewKey| store.create(new.permissions(["*"])).unwrap().key.expose_secret().to_owned();

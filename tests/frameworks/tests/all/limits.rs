@@ -62,7 +62,45 @@ fn a_trusted_proxy_is_believed() {
             for lines in [&["10.0.0.7", "8.8.8.8"][..], &["unknown"], &["10.0.0.7, _hidden"]] {
                 check_is_refused(&who, &send(&far, lines));
             }
-            assert_eq!(send(&near, &[]).status, 200, "{who}");
+        }
+    }
+}
+
+/// Without a header that can be read the caller is nobody, and not the proxy. Rocket drops a line that is not UTF-8, so
+/// there it is missing.
+#[test]
+fn a_missing_or_unusable_header_does_not_make_the_caller_the_proxy() {
+    let store = KeyStore::builder().trusted_proxies(["127.0.0.1"]).temporary().unwrap();
+    let near = key(&store, |new| new.networks(["127.0.0.0/8"]));
+    let far = key(&store, |new| new.networks(["10.0.0.0/8"]));
+    let free = key(&store, |new| new);
+    for example in ALL {
+        let port = example.start(&store);
+        for path in PATHS {
+            let send = |key: &str, lines: &[&[u8]]| {
+                let call = Call::get(path).key(key);
+                lines.iter().fold(call, |call, line| call.header("x-forwarded-for", line)).send(port)
+            };
+            let unusable: [&[&[u8]]; 7] =
+                [&[], &[b""], &[b" , "], &[b"\xff"], &[b"127.0.0.1, \xff"], &[b"127.0.0.1"], &[b"unknown"]];
+            for lines in unusable {
+                let who = format!("{} {path} {lines:?}", example.name);
+                check_is_refused(&who, &send(&near, lines));
+                check_is_refused(&who, &send(&far, lines));
+                assert_eq!(send(&free, lines).status, 200, "{who}");
+            }
+            // What the caller sent before is not looked at.
+            let behind: [&[&[u8]]; 3] =
+                [&[b"\xff, 10.0.0.7"], &[b"\xff", b"10.0.0.7"], &[b"\xff,, 10.0.0.7, 127.0.0.1"]];
+            for lines in behind {
+                let who = format!("{} {path} {lines:?}", example.name);
+                if example.name == "rocket" && lines.len() == 1 {
+                    check_is_refused(&who, &send(&far, lines));
+                } else {
+                    assert_eq!(send(&far, lines).status, 200, "{who}");
+                }
+                check_is_refused(&who, &send(&near, lines));
+            }
         }
     }
 }
@@ -111,5 +149,59 @@ fn who_guesses_is_refused_before_a_good_key_is_looked_at() {
         let send = |key: &str| Call::get("/orders").key(key).send(port).status;
         let statuses = [send(&good), send("bad"), send("bad"), send("bad"), send(&good)];
         assert_eq!(statuses, [200, 401, 401, 429, 429], "{}", example.name);
+    }
+}
+
+/// Not on rocket, where any client can make the header vanish.
+#[test]
+fn a_proxy_may_be_the_caller_where_the_store_says_so() {
+    let builder = KeyStore::builder().trusted_proxies(["127.0.0.1"]).proxies_may_call(true);
+    let store = builder.temporary().unwrap();
+    let near = key(&store, |new| new.networks(["127.0.0.0/8"]));
+    for example in ALL {
+        let port = example.start(&store);
+        for path in PATHS {
+            let call = Call::get(path).key(&near);
+            let who = format!("{} {path}", example.name);
+            for answer in [call.send(port), call.clone().header("x-forwarded-for", "127.0.0.1").send(port)] {
+                if example.name == "rocket" {
+                    check_is_refused(&who, &answer);
+                } else {
+                    assert_eq!(answer.status, 200, "{who}: {answer:?}");
+                }
+            }
+            for line in [&b"\xff"[..], b"127.0.0.1, \xff", b"unknown", b"192.0.2.7", b"\xff, 192.0.2.7"] {
+                check_is_refused(&who, &call.clone().header("x-forwarded-for", line).send(port));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_byte_in_the_header_does_not_switch_the_budget_off() {
+    for example in ALL {
+        let store = KeyStore::builder()
+            .trusted_proxies(["127.0.0.1"])
+            .failed_attempts(2, TimeDelta::hours(1))
+            .temporary()
+            .unwrap();
+        let good = key(&store, |new| new);
+        let port = example.start(&store);
+        let send =
+            |key: &str, line: &[u8]| Call::get("/orders").key(key).header("x-forwarded-for", line).send(port).status;
+        let guesses = |line: &[u8]| [0; 3].map(|_| send("bad", line));
+        // Nobody knows who it is: charged to the proxy, and to nobody whose address the proxy says.
+        assert_eq!(guesses(b"\xff"), [401, 401, 429], "{}", example.name);
+        for line in [&b""[..], b"unknown", b"127.0.0.1", b"192.0.2.7, \xfe"] {
+            assert_eq!(send(&good, line), 429, "{} {line:?}", example.name);
+        }
+        assert_eq!(send(&good, b"192.0.2.7"), 200, "{}", example.name);
+        if example.name == "rocket" {
+            continue;
+        }
+        // The byte stands where nobody looks, so the address counts.
+        assert_eq!(guesses(b"\xff, 192.0.2.7"), [401, 401, 429], "{}", example.name);
+        assert_eq!(send(&good, b"192.0.2.7"), 429, "{}", example.name);
+        assert_eq!(send(&good, b"\xff, 192.0.2.8"), 200, "{}", example.name);
     }
 }
