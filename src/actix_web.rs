@@ -19,7 +19,9 @@
 //!     .wrap(apikey::actix_web::supply(store));
 //! ```
 //!
-//! The store alone comes with `.app_data(store)` or `.app_data(web::Data::new(store))`, too. `require` is for an app or a scope.
+//! The store alone comes with `.app_data(store)` or `.app_data(web::Data::new(store))`, too. `require` is for an app or a
+//! scope. Whatever is named further in is asked. actix-web does not say which of the two forms of app data is further in:
+//! where both name a store, not the same one, and neither `supply` nor `require` stands between them, a guard refuses.
 
 use std::borrow::Cow;
 use std::future::{Future, Ready, ready};
@@ -35,6 +37,7 @@ use ::actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ::actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError, web};
 
 use crate::gate::{Gate, is_preflight};
+use crate::named::{Place, Seen, Undecided, further_in};
 use crate::trail::{Fields, Trail};
 use crate::{
     FromRejection, HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey,
@@ -55,7 +58,11 @@ impl KeySource for HttpRequest {
     }
 
     fn store(&self) -> Option<&KeyStore> {
-        self.app_data::<KeyStore>().or_else(|| self.app_data::<web::Data<KeyStore>>().map(|data| data.get_ref()))
+        named(self).unwrap_or_default()
+    }
+
+    fn undecided(&self) -> bool {
+        named(self).is_err()
     }
 
     fn verified(&self) -> Option<&VerifiedKey> {
@@ -63,10 +70,34 @@ impl KeySource for HttpRequest {
     }
 
     fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        if let Some(trail) = self.app_data::<Trail>() {
-            trail.asked(store, key);
+        if let Some(left) = self.app_data::<Left>() {
+            left.trail.asked(store, key);
         }
     }
+}
+
+fn named(request: &HttpRequest) -> Result<Option<&KeyStore>, Undecided> {
+    further_in(places(request), request.app_data::<Left>().map(|left| left.seen))
+}
+
+/// The two forms in which app data has a store. Each is looked for from the inside out, by itself.
+fn places(request: &HttpRequest) -> [Option<Place<'_>>; 2] {
+    let bare = request.app_data::<KeyStore>().map(|store| Place::new(store, store));
+    let data = request.app_data::<web::Data<KeyStore>>().map(|data| Place::new(data, data.get_ref()));
+    [bare, data]
+}
+
+/// What our middlewares leave in a request.
+struct Left {
+    trail: Trail,
+    seen: Seen,
+}
+
+/// Names the store, and leaves what guards write to.
+fn provide(request: &mut ServiceRequest, store: &Rc<Extensions>, trail: &Trail) {
+    request.add_data_container(Rc::clone(store));
+    let seen = Seen::new(places(request.request()));
+    request.add_data_container(container(Left { trail: trail.clone(), seen }));
 }
 
 impl<R: Required + 'static> FromRequest for RequireApiKey<R> {
@@ -192,8 +223,7 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let trail = Trail::default();
-        request.add_data_container(Rc::clone(&self.store));
-        request.add_data_container(container(trail.clone()));
+        provide(&mut request, &self.store, &trail);
         let response = self.inner.call(request);
         Box::pin(async move {
             let mut response = response.await?;
@@ -223,14 +253,11 @@ where
         let trail = Trail::default();
         match self.gate.ask(request.request(), preflight) {
             Ok(key) => {
-                request.add_data_container(Rc::clone(&self.store));
-                let mut left = Extensions::new();
+                provide(&mut request, &self.store, &trail);
                 if let Some(key) = key {
                     trail.asked(&self.gate.store, Some(&key));
-                    left.insert(key);
+                    request.add_data_container(container(key));
                 }
-                left.insert(trail.clone());
-                request.add_data_container(Rc::new(left));
                 let response = self.inner.call(request);
                 Box::pin(async move {
                     let mut response = response.await?;

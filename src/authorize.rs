@@ -28,17 +28,33 @@ fn ask(
     need: &'static Need,
     optional: bool,
 ) -> Result<Option<VerifiedKey>, Rejection> {
-    let Some(store) = store.or(source.store()).or(KeyStore::installed()) else {
-        // The caller cannot mend it and is told no more than 503: the developer is told here.
+    let Some(store) = store.or_else(|| provided(source)) else { return Err(Rejection::from(AuthError::Unavailable)) };
+    let answer = answer(source, store, &Requirement::from(need), optional);
+    source.asked(store, answer.as_ref().ok().and_then(Option::as_ref));
+    answer.map_err(|error| reject(store, error))
+}
+
+/// The store of the request, or the installed one. Without one the caller, who cannot mend it, is told no more than 503:
+/// the developer is told here.
+fn provided(source: &dyn KeySource) -> Option<&KeyStore> {
+    if let Some(store) = source.store() {
+        return Some(store);
+    }
+    if source.undecided() {
+        tracing::error!(
+            "two key stores are named for this request, in two forms, and the framework does not say which of them is \
+             further in, so it is refused: name both with `supply`, or both in the same form"
+        );
+        return None;
+    }
+    let installed = KeyStore::installed();
+    if installed.is_none() {
         tracing::error!(
             "no key store for this request, so it is refused: put .layer(ApiKeyLayer::supply(store)) on the router, \
              after its last route (in other frameworks, what docs/frameworks.md says), or name the store in the attribute"
         );
-        return Err(Rejection::from(AuthError::Unavailable));
-    };
-    let answer = answer(source, store, &Requirement::from(need), optional);
-    source.asked(store, answer.as_ref().ok().and_then(Option::as_ref));
-    answer.map_err(|error| reject(store, error))
+    }
+    installed
 }
 
 fn answer(

@@ -53,9 +53,15 @@ pub trait KeySource {
         Peer::Unknown
     }
 
-    /// The store that was provided for this request.
+    /// The store that was provided for this request: of several, the one that was named furthest in.
     fn store(&self) -> Option<&KeyStore> {
         None
+    }
+
+    /// Whether several stores were provided, and the framework does not say which of them was named furthest in.
+    /// [`store`](Self::store) is `None` then, and a guard refuses the request, whatever store is installed.
+    fn undecided(&self) -> bool {
+        false
     }
 
     /// The key that was verified for this request already, by a layer.
@@ -100,6 +106,10 @@ impl<T: KeySource> KeySource for Option<T> {
         self.as_ref().and_then(T::store)
     }
 
+    fn undecided(&self) -> bool {
+        self.as_ref().is_some_and(T::undecided)
+    }
+
     fn verified(&self) -> Option<&VerifiedKey> {
         self.as_ref().and_then(T::verified)
     }
@@ -125,6 +135,10 @@ macro_rules! through_a_reference {
 
             fn store(&self) -> Option<&KeyStore> {
                 T::store(self)
+            }
+
+            fn undecided(&self) -> bool {
+                T::undecided(self)
             }
 
             fn verified(&self) -> Option<&VerifiedKey> {

@@ -13,6 +13,8 @@ mod guarded;
 mod key_source;
 #[cfg(any(feature = "actix-web", feature = "poem", feature = "salvo"))]
 mod middleware;
+#[cfg(any(feature = "actix-web", feature = "salvo"))]
+mod named;
 #[cfg(feature = "http")]
 mod peer;
 mod redact;

@@ -19,7 +19,7 @@
 //!     .push(Router::with_path("admin").hoop(apikey::salvo::require(store, admin)));
 //! ```
 //!
-//! The store alone comes with `affix_state::inject(store)`, too.
+//! The store alone comes with `affix_state::inject(store)`, too. Whatever is named further in is asked.
 
 use std::fmt::Debug;
 
@@ -29,6 +29,7 @@ use ::salvo_core::writing::Scribe;
 use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
 use crate::gate::is_preflight;
+use crate::named::{Place, Seen, Undecided, further_in};
 use crate::trail::Trail;
 use crate::{
     HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey, Required, VerifiedKey,
@@ -36,8 +37,8 @@ use crate::{
 
 pub use crate::middleware::{Require, Supply, require, supply};
 
-/// A request: the store comes from [`supply`] or [`require`]. What else is in the depot, a request cannot see: say
-/// `store = depot.get_typed::<KeyStore>().unwrap()` in in-body mode.
+/// A request alone: the store comes from [`supply`] or [`require`]. It cannot see the depot, nor a store that is injected
+/// further in: in in-body mode say `request = (&*req, &*depot)`.
 impl KeySource for Request {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
         self.headers().presented(rule)
@@ -62,32 +63,40 @@ impl KeySource for Request {
     }
 }
 
-/// A request with what the application has put into the depot.
-struct WithDepot<'a> {
-    request: &'a Request,
-    depot: &'a Depot,
-}
-
-impl KeySource for WithDepot<'_> {
+/// A request with what the application has put into the depot: the store is the one that was named further in.
+impl KeySource for (&Request, &Depot) {
     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        self.request.presented(rule)
+        self.0.presented(rule)
     }
 
     fn peer(&self, rule: &HeaderRule) -> Peer {
-        KeySource::peer(self.request, rule)
+        KeySource::peer(self.0, rule)
     }
 
     fn store(&self) -> Option<&KeyStore> {
-        self.request.store().or_else(|| self.depot.get_typed::<KeyStore>().ok())
+        named(self.0, self.1).unwrap_or_default()
+    }
+
+    fn undecided(&self) -> bool {
+        named(self.0, self.1).is_err()
     }
 
     fn verified(&self) -> Option<&VerifiedKey> {
-        self.request.verified()
+        self.0.verified()
     }
 
     fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        self.request.asked(store, key);
+        self.0.asked(store, key);
     }
+}
+
+fn named<'a>(request: &'a Request, depot: &'a Depot) -> Result<Option<&'a KeyStore>, Undecided> {
+    further_in(places(request, depot), request.extensions().get::<Seen>().copied())
+}
+
+fn places<'a>(request: &'a Request, depot: &'a Depot) -> [Option<Place<'a>>; 2] {
+    let place = |store: &'a KeyStore| Place::new(store, store);
+    [request.extensions().get::<KeyStore>().map(place), depot.get_typed::<KeyStore>().ok().map(place)]
 }
 
 impl<'ex, R: Required> Extractible<'ex> for RequireApiKey<R> {
@@ -100,7 +109,7 @@ impl<'ex, R: Required> Extractible<'ex> for RequireApiKey<R> {
         request: &'ex mut Request,
         depot: &'ex mut Depot,
     ) -> Result<Self, impl Writer + Send + Debug + 'static> {
-        Self::from_source(&WithDepot { request, depot })
+        Self::from_source(&(&*request, &*depot))
     }
 }
 
@@ -114,7 +123,7 @@ impl<'ex, R: Required> Extractible<'ex> for OptionalApiKey<R> {
         request: &'ex mut Request,
         depot: &'ex mut Depot,
     ) -> Result<Self, impl Writer + Send + Debug + 'static> {
-        Self::from_source(&WithDepot { request, depot })
+        Self::from_source(&(&*request, &*depot))
     }
 }
 
@@ -171,4 +180,6 @@ fn provide(store: &KeyStore, trail: &Trail, request: &mut Request, depot: &mut D
     depot.insert_typed(store.clone());
     request.extensions_mut().insert(store.clone());
     request.extensions_mut().insert(trail.clone());
+    let seen = Seen::new(places(request, depot));
+    request.extensions_mut().insert(seen);
 }

@@ -111,6 +111,12 @@ impl KeyStore {
         )
     }
 
+    /// Which store this is a handle of: a number that its other handles have too, and no other store of the process.
+    #[must_use]
+    pub fn instance(&self) -> u64 {
+        self.inner().store
+    }
+
     /// Whether this very store, through any of its handles, has verified the key.
     #[must_use]
     pub fn has_verified(&self, key: &VerifiedKey) -> bool {

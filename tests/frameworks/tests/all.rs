@@ -10,6 +10,8 @@ mod examples;
 mod grpc;
 #[path = "all/limits.rs"]
 mod limits;
+#[path = "all/nested.rs"]
+mod nested;
 #[path = "all/programs.rs"]
 mod programs;
 #[path = "all/same_answers.rs"]
