@@ -474,9 +474,14 @@ pub(crate) struct RunDue {
     #[arg(long, value_name = "DIR", required_unless_present = "deliver_by")]
     pub(crate) deliver_to: Option<PathBuf>,
     /// New secrets go to the standard input of this command, one call for each; APIKEY_ID, APIKEY_OWNER, APIKEY_NAME and
-    /// APIKEY_VERSION are in its environment. Arguments may follow, and no more options
+    /// APIKEY_VERSION are in its environment, and of the others PATH, HOME and their like. It has 30 seconds. Arguments
+    /// may follow, and no more options
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with = "deliver_to")]
     pub(crate) deliver_by: Vec<String>,
+    /// A variable that the command gets as well, from the environment of the process that has the store open: the
+    /// service, where one runs; may be given several times, before --deliver-by
+    #[arg(long, value_name = "NAME", requires = "deliver_by")]
+    pub(crate) deliver_env: Vec<String>,
 }
 
 #[derive(Debug, Args)]

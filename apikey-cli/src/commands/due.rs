@@ -16,7 +16,9 @@ pub(super) fn run(context: &Context, run: RunDue) -> Result<(), Failure> {
             let path = std::path::absolute(&directory).map_err(|error| Failure::file(&directory, &error))?;
             SinkForm::Directory(path)
         }
-        (None, Some(program)) => SinkForm::Command { program: program.into(), arguments: words.collect() },
+        (None, Some(program)) => {
+            SinkForm::Command { program: program.into(), arguments: words.collect(), environment: run.deliver_env }
+        }
         (None, None) => return Err(Failure::usage("where to? Give --deliver-to DIR or --deliver-by COMMAND")),
     };
     context.with_store(false, |store| {

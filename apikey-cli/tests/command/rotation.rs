@@ -54,6 +54,29 @@ fn a_delivery_by_a_command_may_fail_and_is_told() {
 }
 
 #[test]
+fn a_command_does_not_get_the_environment() {
+    let (place, _) = Place::with_store();
+    place.key(&["alice", "--rotate-every", "2s"]);
+    let script = "[ \"$PEPPER${ADDRESS-unset}\" = unset ]";
+    let run = |environment: &[&str], script: &str| {
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let arguments = [&["run-due"], environment, &["--deliver-by", "sh", "-c", script]].concat();
+            let mut command = place.command(&arguments);
+            let done = place.done(command.env("PEPPER", "hush").env("ADDRESS", "vault.test"), "");
+            if done.out.contains("delivered") {
+                return done;
+            }
+            assert!(Instant::now() < end, "{done:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    run(&[], script).ok();
+    run(&["--deliver-env", "ADDRESS"], "[ \"$PEPPER${ADDRESS-unset}\" = vault.test ]").ok();
+    place.run(&["run-due", "--deliver-env", "ADDRESS", "--deliver-to", "secrets"]).with(2).says("--deliver-env");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn what_is_due_is_done_by_the_service_that_has_the_store_open() {
     let place = Place::new();

@@ -202,6 +202,10 @@ pub enum SinkForm {
         program: PathBuf,
         /// Its arguments.
         arguments: Vec<String>,
+        /// The variables that it gets of the environment of the process that starts it, beside the
+        /// [usual ones](crate::sink::CommandSink).
+        #[serde(default)]
+        environment: Vec<String>,
     },
 }
 

@@ -128,7 +128,9 @@ impl Session {
                 let text = "on this system secrets are not delivered into files: give a program";
                 return Err(Fault::new(FaultKind::Invalid, text));
             }
-            SinkForm::Command { program, arguments } => Box::new(CommandSink::new(program).args(arguments)),
+            SinkForm::Command { program, arguments, environment } => {
+                Box::new(CommandSink::new(program).args(arguments).inherit(environment))
+            }
         };
         Ok(Rotator::new(self.store.clone(), sink).ending(self.ending.clone()).run_due(self.store.now())?)
     }

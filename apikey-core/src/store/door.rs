@@ -307,7 +307,11 @@ mod tests {
         clock.advance(TimeDelta::hours(2));
         let mut client = Client::connect(path.join("admin.sock"), &path).unwrap();
         let script = format!("echo one >> '{}'; sleep 1", log.display());
-        let to = SinkForm::Command { program: "/bin/sh".into(), arguments: vec!["-c".into(), script] };
+        let to = SinkForm::Command {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script],
+            environment: Vec::new(),
+        };
         let asked = std::thread::spawn(move || client.ask(&Request::RunDue { to }));
         let until = Instant::now() + Duration::from_secs(60);
         while !log.exists() && Instant::now() < until {
