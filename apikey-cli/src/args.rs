@@ -1,11 +1,12 @@
 //! The command line: what `--help`, the man pages and the completions are made of.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use apikey_core::admin::{LimitForm, OverlapForm, RotationForm};
 use apikey_core::{EventKind, ImportScheme, KeyState, Overlap};
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::findings::ReportOption;
@@ -184,9 +185,9 @@ pub(crate) struct List {
     /// Keys of this owner
     #[arg(long)]
     pub(crate) owner: Option<String>,
-    /// Keys that stand so now
-    #[arg(long)]
-    pub(crate) state: Option<State>,
+    /// Keys that stand so now; `no_secret` are those that nobody can use until they are rotated
+    #[arg(long, value_parser = PossibleValuesParser::new(KeyState::ALL.map(KeyState::name)).map(state))]
+    pub(crate) state: Option<KeyState>,
     /// Keys that may do this
     #[arg(long)]
     pub(crate) permission: Option<String>,
@@ -202,27 +203,6 @@ pub(crate) struct List {
     /// At most so many keys; all if it is not given
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum State {
-    Active,
-    Inactive,
-    Disabled,
-    Expired,
-    Revoked,
-}
-
-impl From<State> for KeyState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Active => Self::Active,
-            State::Inactive => Self::Inactive,
-            State::Disabled => Self::Disabled,
-            State::Expired => Self::Expired,
-            State::Revoked => Self::Revoked,
-        }
-    }
 }
 
 #[derive(Debug, Args)]
@@ -261,6 +241,9 @@ pub(crate) struct Check {
     /// What it must be allowed to do; may be given several times
     #[arg(long = "permission", value_name = "PERMISSION")]
     pub(crate) permissions: Vec<String>,
+    /// Where it is used from: whether its networks let it in there; if it is not given, they are not asked about
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) peer: Option<IpAddr>,
     // Taken so that it can be refused without being repeated.
     #[arg(hide = true)]
     pub(crate) token: Vec<String>,
@@ -502,6 +485,11 @@ fn overlap(text: &str) -> Result<Overlap, String> {
             .map(Overlap::For)
             .map_err(|_| "a span such as 24h, `first-use` or `none` is expected".to_owned()),
     }
+}
+
+/// Of the names that clap lets through, each is one.
+fn state(name: String) -> KeyState {
+    KeyState::ALL.into_iter().find(|state| state.name() == name).unwrap_or(KeyState::Active)
 }
 
 fn limit(text: &str) -> Result<LimitForm, String> {

@@ -70,7 +70,12 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
         row("reason", if revoked.reason().is_empty() { "-" } else { revoked.reason() }.into());
     }
     row("last used", key.last_used_at().map_or_else(|| "never".into(), |used| both(used, now)).into());
-    row("secret", format!("number {}", key.version()).into());
+    let secret = match (key.has_secret(), key.secret_until()) {
+        (false, _) => "none: it begins to work when it is rotated".to_owned(),
+        (true, None) => format!("number {}", key.version()),
+        (true, Some(end)) => format!("good until {}, and there is none after it: rotate the key", both(end, now)),
+    };
+    row("secret", secret.into());
     match key.overlap() {
         Some(OverlapEnd::At(end)) => row("old secret", format!("good until {}", both(end, now)).into()),
         Some(OverlapEnd::FirstUse) => row("old secret", "good until the new one is used".into()),

@@ -52,15 +52,12 @@ pub(crate) fn title(text: &str) -> Cell {
 }
 
 pub(crate) fn state(state: KeyState) -> Cell {
-    let (text, colour) = match state {
-        KeyState::Active => ("active", AnsiColor::Green),
-        KeyState::Inactive => ("inactive", AnsiColor::Yellow),
-        KeyState::Disabled => ("disabled", AnsiColor::Yellow),
-        KeyState::Expired => ("expired", AnsiColor::Red),
-        KeyState::Revoked => ("revoked", AnsiColor::Red),
-        _ => ("unknown", AnsiColor::Yellow),
+    let colour = match state {
+        KeyState::Active => AnsiColor::Green,
+        KeyState::Expired | KeyState::Revoked => AnsiColor::Red,
+        _ => AnsiColor::Yellow,
     };
-    Cell { text: text.to_owned(), style: colour.on_default() }
+    Cell { text: state.name().to_owned(), style: colour.on_default() }
 }
 
 pub(crate) fn good(good: bool, text: &str) -> Cell {

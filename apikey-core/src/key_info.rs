@@ -27,6 +27,8 @@ pub struct KeyInfo {
     revoked: Option<Revoked>,
     last_used_at: Option<DateTime<Utc>>,
     version: u32,
+    has_secret: bool,
+    secret_until: Option<DateTime<Utc>>,
     overlap: Option<OverlapEnd>,
     rotation: Option<Rotation>,
     hint: String,
@@ -86,16 +88,45 @@ pub enum KeyState {
     Disabled,
     /// Its time is over.
     Expired,
+    /// None of its secrets is good any more, so nobody can use it until it is [rotated](crate::KeyStore::rotate). So stands
+    /// a key that was [imported](crate::KeyStore::import) without digests; or one that was rotated after a backup, once
+    /// that is restored: the new secret is lost, and the old one has ended.
+    NoSecret,
     /// Its time has not begun.
     Inactive,
     /// Good.
     Active,
 }
 
+impl KeyState {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 6] =
+        [Self::Revoked, Self::Disabled, Self::Expired, Self::NoSecret, Self::Inactive, Self::Active];
+
+    /// Its name, as it is serialised: `no_secret`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::NoSecret => "no_secret",
+            Self::Inactive => "inactive",
+            Self::Active => "active",
+        }
+    }
+}
+
 impl KeyInfo {
     pub(crate) fn new(record: Record, last_used: Option<i64>, now: i64) -> Self {
         let id = KeyId::from_u128(record.id);
         let overlap = record.live(now).rev().skip(1).find_map(|secret| OverlapEnd::of(secret.end));
+        let ends = record.live(now).map(|secret| match secret.end {
+            SecretEnd::At(end) => Some(end),
+            SecretEnd::Never | SecretEnd::FirstUse | SecretEnd::Pending { .. } => None,
+        });
+        // Of several the last; none has an end if one has none.
+        let secret_until = ends.reduce(|one, other| Some(one?.max(other?)));
         let rotation = Rotation::of(&record);
         let hint = hint(&record);
         Self {
@@ -114,6 +145,8 @@ impl KeyInfo {
             revoked: record.revoked.map(|revoked| Revoked { at: from_ms(revoked.at), reason: revoked.reason }),
             last_used_at: last_used.max(record.used_before).map(from_ms),
             version: record.version,
+            has_secret: secret_until.is_some(),
+            secret_until: secret_until.flatten().map(from_ms),
             limit: record.limit.as_ref().map(Limit::stored),
             networks: record.networks,
         }
@@ -191,6 +224,18 @@ impl KeyInfo {
         self.version
     }
 
+    /// Whether one of its secrets was good when this was read; see [`KeyState::NoSecret`].
+    #[must_use]
+    pub fn has_secret(&self) -> bool {
+        self.has_secret
+    }
+
+    /// When the last of its secrets ends, if that has an end: its successor is lost, and the key is to be rotated before.
+    #[must_use]
+    pub fn secret_until(&self) -> Option<DateTime<Utc>> {
+        self.secret_until
+    }
+
     /// While two secrets are good: when the older one ends.
     #[must_use]
     pub fn overlap(&self) -> Option<OverlapEnd> {
@@ -230,6 +275,8 @@ impl KeyInfo {
             KeyState::Disabled
         } else if self.expires_at.is_some_and(|end| end <= now) {
             KeyState::Expired
+        } else if !self.has_secret || self.secret_until.is_some_and(|end| end <= now) {
+            KeyState::NoSecret
         } else if self.not_before.is_some_and(|start| now < start) {
             KeyState::Inactive
         } else {

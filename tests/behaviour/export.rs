@@ -1,8 +1,8 @@
 //! Keys as lines of JSON.
 
 use apikey::{
-    Conflict, ExportOptions, ImportOptions, ImportScheme, Imported, KeyFilter, KeyStore, LineFault, NewKey, Overlap,
-    Pepper, StoreError,
+    Conflict, ExportOptions, ImportOptions, ImportScheme, Imported, KeyFilter, KeyInfo, KeyState, KeyStore, LineFault,
+    NewKey, Overlap, Pepper, StoreError,
 };
 use serde_json::Value;
 
@@ -82,8 +82,20 @@ fn a_line_without_a_digest_awaits_rotation() {
         (one.id(), one.name(), one.revoked(), one.version())
             == (other.id(), other.name(), other.revoked(), other.version())
     }));
+    // A key that verifies nothing is not called active.
+    let states = |keys: &[KeyInfo]| keys.iter().map(|key| key.state(chrono::Utc::now())).collect::<Vec<_>>();
+    let without = states(&before).into_iter().map(|state| match state {
+        KeyState::Active | KeyState::Inactive => KeyState::NoSecret,
+        state => state,
+    });
+    assert_eq!(states(&after), without.collect::<Vec<_>>());
+    assert!(after.iter().all(|key| !key.has_secret() && key.secret_until().is_none()));
+    assert!(before.iter().all(|key| key.has_secret() && key.secret_until().is_none()));
+    let found = |state| all(&other, &KeyFilter::default().state(state)).iter().map(KeyInfo::id).collect::<Vec<_>>();
+    assert!(found(KeyState::NoSecret).contains(&after[3].id()) && found(KeyState::Active).is_empty());
     let created = other.rotate(after[3].id(), Overlap::For(chrono::TimeDelta::hours(1))).unwrap();
     assert_eq!(created.info.version(), 3);
+    assert_eq!(created.info.state(chrono::Utc::now()), KeyState::Active);
     assert_eq!(code(&other, created.key.expose_secret()), "ok");
     assert!(other.rotate(after[1].id(), Overlap::None).is_err(), "revoked it stays");
     other.close().unwrap();

@@ -2,7 +2,7 @@
 
 use apikey::{KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, NewKey, StoreError};
 
-use crate::support::{ALL_STATES, alice, all, clocked, hours, ms, start};
+use crate::support::{alice, all, clocked, hours, ms, start};
 
 #[test]
 fn pages_hold_every_key_once_in_order_of_creation() {
@@ -71,7 +71,7 @@ fn each_filter_finds_what_it_says() {
     assert_eq!(found(any().state(KeyState::Inactive)), [later]);
     assert_eq!(found(any().state(KeyState::Disabled)), [off]);
     assert_eq!(found(any().state(KeyState::Revoked)), [gone]);
-    let by_state: usize = ALL_STATES.iter().map(|state| found(any().state(*state)).len()).sum();
+    let by_state: usize = KeyState::ALL.iter().map(|state| found(any().state(*state)).len()).sum();
     assert_eq!(by_state, 7);
     assert_eq!(found(any().permission("orders:read")), [ci, web, all_of]);
     assert_eq!(found(any().permission("orders:write")), [web, all_of, off]);

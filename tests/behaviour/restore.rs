@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use apikey::{
-    CreatedKey, KeyFilter, KeyStore, KeyUpdate, ManualClock, OpenError, Overlap, Restore, RestoreError, RestoreReport,
-    RestoreWarning, RotationPolicy, Rotator,
+    CreatedKey, KeyFilter, KeyState, KeyStore, KeyUpdate, ManualClock, OpenError, Overlap, Restore, RestoreError,
+    RestoreReport, RestoreWarning, RotationPolicy, Rotator,
 };
 
 use proptest::prelude::*;
 
 use crate::rotator_scene::{Desk, Then};
-use crate::support::{alice, all, code, hours, ms, start};
+use crate::support::{alice, all, code, hours, info, ms, start};
 
 /// A store with keys, a backup of it, and what happened to the keys afterwards; closed.
 struct Scene {
@@ -106,7 +106,13 @@ fn what_the_old_store_took_away_stays_away() {
     assert_eq!(scene.code(&store, 5), "ok");
     assert!(scene.successors.iter().all(|created| code(&store, created.key.expose_secret()) == "invalid_api_key"));
     let four = store.verify(scene.keys[4].key.expose_secret()).unwrap();
-    assert_eq!(four.superseded_until(), Some(start() + ms(1) + hours(1)));
+    let end = start() + ms(1) + hours(1);
+    assert_eq!(four.superseded_until(), Some(end));
+    // Without its successor it has no secret from then on; three has none now.
+    let state = |n: usize, at| info(&store, &scene.keys[n]).state(at);
+    assert_eq!(info(&store, &scene.keys[4]).secret_until(), Some(end));
+    assert_eq!([state(4, end - ms(1)), state(4, end)], [KeyState::Active, KeyState::NoSecret]);
+    assert_eq!([0, 3, 5].map(|n| state(n, end)), [KeyState::Active, KeyState::NoSecret, KeyState::Active]);
     let six = store.verify(scene.keys[6].key.expose_secret()).unwrap();
     assert!(six.allows("a:read") && !six.allows("a:write") && !six.allows("b"));
     // Enabled after the backup: that is given, and not done again.

@@ -1,6 +1,6 @@
 //! A time, a clock, and tokens made by hand.
 
-use apikey::{AuthError, CreatedKey, KeyFilter, KeyInfo, KeyState, KeyStore, ManualClock, NewKey};
+use apikey::{AuthError, CreatedKey, KeyFilter, KeyInfo, KeyStore, ManualClock, NewKey};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use proptest::test_runner::Config as ProptestConfig;
 
@@ -58,9 +58,6 @@ pub(crate) fn all(store: &KeyStore, filter: &KeyFilter) -> Vec<KeyInfo> {
         filter = filter.after(next);
     }
 }
-
-pub(crate) const ALL_STATES: [KeyState; 5] =
-    [KeyState::Revoked, KeyState::Disabled, KeyState::Expired, KeyState::Inactive, KeyState::Active];
 
 pub(crate) const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 

@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal, Read};
 
 use apikey_core::admin::{Request, SecretText, Verdict};
-use chrono::Utc;
+use apikey_core::{KeyInfo, KeyState};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -11,6 +12,7 @@ use super::Context;
 use crate::args::Check;
 use crate::failure::Failure;
 use crate::key_view::{self, KeyView};
+use crate::moment::both;
 use crate::out;
 
 /// More than any key has; what follows is not read.
@@ -25,7 +27,11 @@ pub(super) fn check(context: &Context, check: &Check) -> Result<(), Failure> {
     }
     // Before the store is opened: nobody has to wait until a person has typed.
     let token = read_token()?;
-    let request = Request::Check { token: SecretText::new(token.as_str()), permissions: check.permissions.clone() };
+    let request = Request::Check {
+        token: SecretText::new(token.as_str()),
+        permissions: check.permissions.clone(),
+        peer: check.peer,
+    };
     context.with_store(false, |store| answer(context, store.verdict(request)?))
 }
 
@@ -65,20 +71,56 @@ fn answer(context: &Context, verdict: Verdict) -> Result<(), Failure> {
             if superseded {
                 out::text(&match superseded_until {
                     Some(end) => {
-                        format!("an old secret: its successor is out, and it ends {}", crate::moment::both(end, now))
+                        format!("an old secret: its successor is out, and it ends {}", both(end, now))
                     }
                     None => "an old secret: its successor is out, and it ends when that is used".to_owned(),
                 })?;
             }
             out::text(&key_view::block(&key, now))
         }
-        Verdict::Bad { code, text } => {
+        Verdict::Bad { code, text, why, key, secret_version } => {
+            let key = key.as_deref();
             if context.json {
-                out::json(&json!({ "good": false, "code": code, "text": text, "key": null }))?;
+                out::json(&json!({
+                    "good": false,
+                    "code": code,
+                    "text": text,
+                    "why": why,
+                    "secret_version": secret_version,
+                    "key": key.map(|key| KeyView::new(key, now)),
+                }))?;
             } else {
                 out::text(&out::aligned(&[vec![out::good(false, &code), text.into()]]))?;
+                if let Some(why) = why {
+                    out::text(&why.to_string())?;
+                }
+                if let Some(key) = key {
+                    let named = if secret_version.is_some() { "it is" } else { "it names" };
+                    out::text(&format!("{named} {}: {}", key_view::line(key), standing(key, &code, now)))?;
+                }
             }
             Err(Failure::no())
         }
     }
+}
+
+/// How the key stands, and what of it makes for this answer.
+fn standing(key: &KeyInfo, code: &str, now: DateTime<Utc>) -> String {
+    let state = key.state(now);
+    let since = match (state, key.revoked(), key.expires_at(), key.not_before()) {
+        (KeyState::Revoked, Some(revoked), ..) if revoked.reason().is_empty() => {
+            format!(" {}", both(revoked.at(), now))
+        }
+        (KeyState::Revoked, Some(revoked), ..) => format!(" {}: {}", both(revoked.at(), now), revoked.reason()),
+        (KeyState::Expired, _, Some(end), _) => format!(" {}", both(end, now)),
+        (KeyState::Inactive, _, _, Some(start)) => format!(" until {}", both(start, now)),
+        _ => String::new(),
+    };
+    let list = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(" ") };
+    let has = match code {
+        "address_not_allowed" => format!(", networks {}", list(key.networks())),
+        "insufficient_permission" => format!(", permissions {}", list(key.permissions())),
+        _ => String::new(),
+    };
+    format!("{}{since}{has}", state.name())
 }

@@ -15,7 +15,7 @@ use crate::out;
 pub(super) fn list(context: &Context, list: List) -> Result<(), Failure> {
     let mut filter = list.owner.map_or_else(KeyFilter::default, KeyFilter::owner);
     if let Some(state) = list.state {
-        filter = filter.state(state.into());
+        filter = filter.state(state);
     }
     if let Some(permission) = list.permission {
         filter = filter.permission(permission);

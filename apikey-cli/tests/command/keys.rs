@@ -1,5 +1,7 @@
 //! The life of a key.
 
+use serde_json::Value;
+
 use super::Place;
 
 #[test]
@@ -114,6 +116,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "created_at",
         "disabled",
         "expires_at",
+        "has_secret",
         "hint",
         "id",
         "last_used_at",
@@ -127,6 +130,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "permissions",
         "revoked",
         "rotation",
+        "secret_until",
         "state",
         "version",
     ];
@@ -152,4 +156,47 @@ fn errors_name_field_value_and_what_is_allowed() {
     place.run(&["rotate", "no", "--overlap", "later"]).with(2).says("later").says("first-use");
     let (id, _) = place.key(&["alice"]);
     place.run(&["rotate", &id, "--overlap", "0s"]).with(2).says("overlap");
+}
+
+#[test]
+fn whose_a_key_is_is_said_also_where_it_is_not_good() {
+    let (place, _) = Place::with_store();
+    let (id, secret) = place.key(&["alice", "--name", "ci", "--permission", "a:read", "--network", "10.0.0.0/8"]);
+    let whose = format!("it is {id} (alice, ci): ");
+    let check = |arguments: &[&str]| place.fed(&secret, &[&["check"], arguments].concat());
+    check(&[]).ok();
+    check(&["--peer", "10.9.8.7"]).ok().shows("good");
+    let away = check(&["--peer", "192.0.2.1"]).with(1).shows("address_not_allowed");
+    away.shows(&format!("{whose}active, networks 10.0.0.0/8")).hides(&secret);
+    check(&["--peer", "::ffff:10.0.0.1"]).ok();
+    check(&["--peer", "here"]).with(2).says("--peer").hides(&secret);
+    check(&["--permission", "a:write"]).with(1).shows(&format!("{whose}active, permissions a:read"));
+    place.run(&["disable", &id]).ok();
+    check(&[]).with(1).shows("disabled_api_key").shows(&format!("{whose}disabled"));
+    place.run(&["enable", &id]).ok();
+    place.run(&["update", &id, "--expires-in", "1s"]).ok();
+    while place.json(&["show", &id])["state"] == "active" {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    check(&[]).with(1).shows("expired_api_key").shows(&format!("{whose}expired 20"));
+    place.run(&["revoke", &id, "--reason", "left"]).ok();
+    let document: Value = serde_json::from_str(&check(&["--json"]).with(1).hides(&secret).out).unwrap();
+    assert_eq!((&document["code"], &document["why"]), (&"revoked_api_key".into(), &Value::Null));
+    assert_eq!((&document["key"]["id"], &document["key"]["state"]), (&id.as_str().into(), &"revoked".into()));
+    assert_eq!((&document["key"]["owner"], &document["secret_version"]), (&"alice".into(), &1.into()));
+
+    // Where no secret matches: why, and which key the token names.
+    let (id, secret) = place.key(&["bob"]);
+    place.run(&["rotate", &id, "--overlap", "none"]).ok();
+    place
+        .check(&secret)
+        .with(1)
+        .shows("none of the key's secrets, or not any more")
+        .shows(&format!("it names {id} (bob)"));
+    place.check(&secret[..60]).with(1).shows("it was not copied whole").hides(&secret[..60]);
+    let (_, elsewhere) = Place::with_store();
+    place.check(&elsewhere).with(1).shows("is not in this store");
+    let document = place.fed(&secret, &["--json", "check"]).with(1).out;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    assert_eq!((&document["why"], &document["secret_version"]), (&"not_its_secret".into(), &Value::Null));
 }

@@ -113,6 +113,19 @@ fn keys_move_as_lines_of_json() {
     place.fed(&whole, &["--store", "new.db", "import-lines"]).with(1).says("line 1: there is a key").says("line 2");
     let waiting = place.fed(&plain, &["--store", "third.db", "import-lines", "--make"]).ok();
     waiting.shows("2 of them have no secret");
+    let third = |arguments: &[&str]| place.run(&[&["--store", "third.db"], arguments].concat()).ok();
+    third(&["list", "--state", "no_secret"]).shows("alice");
+    assert!(!third(&["list"]).shows("no_secret").out.contains("active"));
+    third(&["doctor"]).shows("0 active").shows("2 no_secret");
+    let found: serde_json::Value = serde_json::from_str(&third(&["--json", "list", "--owner", "alice"]).out).unwrap();
+    let key = &found["keys"][0];
+    assert_eq!((&key["state"], &key["has_secret"]), (&"no_secret".into(), &false.into()));
+    third(&["show", key["id"].as_str().unwrap()])
+        .shows("no_secret")
+        .shows("none: it begins to work when it is rotated");
+    third(&["rotate", key["id"].as_str().unwrap(), "--overlap", "none"]);
+    third(&["list", "--state", "active"]).shows("alice");
+    place.run(&["list", "--state", "no-such"]).with(2).says("no_secret");
     place.fed("{\n", &["import-lines", "--dry-run"]).with(1).says("line 1: it is not a key as JSON");
 }
 

@@ -1,10 +1,12 @@
 //! What is answered.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::auth_error::AuthError;
 use crate::backup::BackupReport;
 use crate::chain::EventsReport;
 use crate::event_filter::EventPage;
@@ -98,7 +100,65 @@ pub enum Verdict {
         code: String,
         /// Its text.
         text: String,
+        /// Why no secret matches, if none does.
+        why: Option<Mismatch>,
+        /// Its key. Where no secret matches, the one that the token names.
+        key: Option<Box<KeyInfo>>,
+        /// The number of the secret that was presented, if it is one of the key's.
+        secret_version: Option<u32>,
     },
+}
+
+impl Verdict {
+    /// It is not, for this reason.
+    pub(crate) fn bad(error: &AuthError) -> Self {
+        Self::Bad { code: error.code().to_owned(), text: error.to_string(), why: None, key: None, secret_version: None }
+    }
+
+    /// No secret matches.
+    pub(crate) fn because(mut self, mismatch: Mismatch, named: Option<Box<KeyInfo>>) -> Self {
+        if let Self::Bad { why, key, .. } = &mut self {
+            (*why, *key) = (Some(mismatch), named);
+        }
+        self
+    }
+
+    /// A secret of this key was presented.
+    pub(crate) fn of(mut self, held: Option<Box<KeyInfo>>, number: u32) -> Self {
+        if let Self::Bad { key, secret_version, .. } = &mut self {
+            (*key, *secret_version) = (held, Some(number));
+        }
+        self
+    }
+}
+
+/// Why a token's secret is that of no key. Only an operator is told; a caller learns that the key is invalid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// It has not the form of one of the store's keys, and no such key was imported.
+    Form,
+    /// It names a key that is not in the store.
+    NoSuchKey,
+    /// It names a key that has other secrets.
+    NotItsSecret,
+    /// It is a secret whose time is over.
+    Ended,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Form => {
+                "it has not the form of this store's keys (another prefix, or it was not copied whole), and no such key was \
+                 imported"
+            }
+            Self::NoSuchKey => "the key that it names is not in this store: it is of another one, or was deleted",
+            Self::NotItsSecret => "it is none of the key's secrets, or not any more: the key was rotated",
+            Self::Ended => "it is an old secret, whose time is over: the key was rotated",
+        })
+    }
 }
 
 /// Some keys as lines of JSON.

@@ -110,14 +110,14 @@ mod tests {
     use crate::admin::{Answer, Request, SecretText};
 
     fn check(token: &str) -> Request {
-        Request::Check { token: SecretText::new(token), permissions: vec!["a:b".into()] }
+        Request::Check { token: SecretText::new(token), permissions: vec!["a:b".into()], peer: None }
     }
 
     #[test]
     fn a_message_comes_as_it_was_sent() {
         let frame = encode(&check("a \"quoted\" key")).unwrap();
         assert_eq!(frame[..5], [PROTOCOL, 0, 0, 0, u8::try_from(frame.len() - 5).unwrap()]);
-        let Request::Check { token, permissions } = read(&mut &frame[..]).unwrap() else { panic!() };
+        let Request::Check { token, permissions, .. } = read(&mut &frame[..]).unwrap() else { panic!() };
         assert_eq!((token.expose_secret(), permissions), ("a \"quoted\" key", vec!["a:b".to_owned()]));
         assert_eq!(frame.capacity(), frame.len(), "it moved, and left a copy");
     }

@@ -22,7 +22,7 @@ mod session;
 /// The socket's name in the store's directory.
 pub(crate) const SOCKET: &str = "admin.sock";
 
-pub use answer::{Answer, Diagnosis, Imports, Lines, Made, RefusedEntry, Verdict};
+pub use answer::{Answer, Diagnosis, Imports, Lines, Made, Mismatch, RefusedEntry, Verdict};
 #[cfg(unix)]
 pub use client::{Client, ConnectError};
 pub use fault::{Fault, FaultKind};

@@ -1,6 +1,7 @@
 //! What can be asked.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -69,6 +70,8 @@ pub enum Request {
         token: SecretText,
         /// What it must be allowed to do, all of it.
         permissions: Vec<String>,
+        /// Where it is presented from; if it is not given, the key's networks are not asked about.
+        peer: Option<IpAddr>,
     },
     /// Keys issued elsewhere: [`Answer::Imports`](super::Answer::Imports).
     Import(ForeignKeys),

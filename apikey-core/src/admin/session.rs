@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -92,8 +93,8 @@ impl Session {
                 Answer::Key(Box::new(store.get(id)?.ok_or(StoreError::NotFound(id))?))
             }
             Request::RevokeOwner { owner, reason } => count(store.revoke_owner(&owner, reason)?),
-            Request::Check { token, permissions } => {
-                Answer::Verdict(Box::new(self.verdict(token.expose_secret(), &permissions)?))
+            Request::Check { token, permissions, peer } => {
+                Answer::Verdict(Box::new(self.verdict(token.expose_secret(), &permissions, peer)?))
             }
             Request::Import(keys) => Answer::Imports(self.import(&keys)?),
             Request::ImportLines { lines, check_only } => {
@@ -136,20 +137,12 @@ impl Session {
     }
 
     fn diagnose(&self) -> Result<Diagnosis, Fault> {
-        let names = ["active", "disabled", "expired", "inactive", "revoked"];
-        let mut keys = BTreeMap::from(names.map(|state| (state.to_owned(), 0)));
+        let mut keys = BTreeMap::from(KeyState::ALL.map(|state| (state.name().to_owned(), 0)));
         let mut filter = KeyFilter::default().limit(crate::MAX_PAGE);
         loop {
             let (page, now) = (self.store.list(&filter)?, self.store.now());
             for key in &page.keys {
-                let state = match key.state(now) {
-                    KeyState::Active => "active",
-                    KeyState::Disabled => "disabled",
-                    KeyState::Expired => "expired",
-                    KeyState::Inactive => "inactive",
-                    KeyState::Revoked => "revoked",
-                };
-                *keys.entry(state.to_owned()).or_default() += 1;
+                *keys.entry(key.state(now).name().to_owned()).or_default() += 1;
             }
             let Some(next) = page.next else { break };
             filter = filter.after(next);
@@ -165,21 +158,13 @@ impl Session {
         fitting(filter.page_size()?, |limit| Ok(self.store.events(&filter.clone().limit(limit))?))
     }
 
-    fn verdict(&self, token: &str, permissions: &[String]) -> Result<Verdict, Fault> {
+    fn verdict(&self, token: &str, permissions: &[String], peer: Option<IpAddr>) -> Result<Verdict, Fault> {
         let requirement = match permissions {
             [] => Requirement::authenticated(),
             [permission] => Requirement::permission(permission)?,
             permissions => Requirement::all(permissions.iter().map(String::as_str))?,
         };
-        Ok(match self.store.examine(token, &requirement) {
-            Ok(verified) => Verdict::Good {
-                key: Box::new(self.store.get(verified.id())?.ok_or(StoreError::NotFound(verified.id()))?),
-                secret_version: verified.secret_version(),
-                superseded: verified.superseded(),
-                superseded_until: verified.superseded_until(),
-            },
-            Err(error) => Verdict::Bad { code: error.code().to_owned(), text: error.to_string() },
-        })
+        Ok(self.store.examine(token, &requirement, peer)?)
     }
 
     fn import(&mut self, keys: &ForeignKeys) -> Result<Imports, Fault> {

@@ -543,6 +543,11 @@ impl Match<'_> {
         self.found.standing.grants
     }
 
+    /// Whether the key may be used from this address.
+    pub(crate) fn admits(&self, peer: IpAddr) -> bool {
+        self.extra.is_none_or(|extra| network::admits(extra.networks, Some(peer)))
+    }
+
     /// The number of the key's owner.
     pub(crate) fn owner(&self) -> u32 {
         self.found.standing.owner

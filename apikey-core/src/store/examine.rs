@@ -1,52 +1,147 @@
-//! Asking what a token is good for, without using it.
+//! Asking what a token is good for, and whose it is, without using it.
 
+use std::net::IpAddr;
+
+use crate::admin::{Mismatch, Verdict};
 use crate::auth_error::AuthError;
+use crate::base62;
+use crate::error::StoreError;
+use crate::key_id::KeyId;
+use crate::key_info::KeyInfo;
 use crate::requirement::Requirement;
-use crate::verified::VerifiedKey;
+use crate::token;
 
 use super::KeyStore;
 
 impl KeyStore {
-    /// As [`authorize`](Self::authorize), for an operator who only asks: it ends no overlap, leaves no time of use, and
-    /// counts against no limit. From where it may be used is not asked either.
-    pub(crate) fn examine(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
+    /// As [`check`](Self::check), for an operator who only asks: it ends no overlap, leaves no time of use, and counts
+    /// against no limit. From where the key may be used is asked only if a peer is given. It says which key it is also
+    /// where that is not good: whoever may ask may list all keys.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub(crate) fn examine(
+        &self,
+        token: &str,
+        requirement: &Requirement,
+        peer: Option<IpAddr>,
+    ) -> Result<Verdict, StoreError> {
         let inner = self.inner();
-        let (matched, id) = inner.find(token.as_bytes()).ok_or_else(|| inner.told(AuthError::Invalid))?;
-        inner.index.state_of(&matched, inner.time.now_ms()).map_err(|error| inner.told(error))?;
-        if !requirement.met_by(matched.grants()) {
-            return Err(requirement.not_met());
+        if inner.index.is_closed() {
+            return Ok(Verdict::bad(&AuthError::Unavailable));
         }
-        Ok(inner.index.proof(&matched, id))
+        let Some((matched, id)) = inner.find(token.as_bytes()) else { return self.mismatch(token) };
+        let answer = match inner.index.state_of(&matched, inner.time.now_ms()) {
+            Err(error) => Err(error),
+            Ok(()) if peer.is_some_and(|peer| !matched.admits(peer)) => Err(AuthError::AddressNotAllowed),
+            Ok(()) if !requirement.met_by(matched.grants()) => Err(requirement.not_met()),
+            Ok(()) => Ok(()),
+        };
+        let verified = inner.index.proof(&matched, id);
+        let (key, secret_version) = (self.get(verified.id())?.map(Box::new), verified.secret_version());
+        Ok(match (answer, key) {
+            (Ok(()), Some(key)) => Verdict::Good {
+                key,
+                secret_version,
+                superseded: verified.superseded(),
+                superseded_until: verified.superseded_until(),
+            },
+            // It was deleted a moment ago.
+            (Ok(()), None) => Verdict::bad(&AuthError::Invalid).because(Mismatch::NoSuchKey, None),
+            (Err(error @ AuthError::Invalid), key) => Verdict::bad(&error).because(Mismatch::Ended, key),
+            (Err(error), key) => Verdict::bad(&error).of(key, secret_version),
+        })
+    }
+
+    /// A token whose secret is no key's.
+    fn mismatch(&self, token: &str) -> Result<Verdict, StoreError> {
+        let bad = Verdict::bad(&AuthError::Invalid);
+        let Some(tail) = self.inner().prefixes.parse(token.as_bytes()) else {
+            return Ok(bad.because(Mismatch::Form, None));
+        };
+        let named = base62::decode_u128(token::id_chars(token::body(tail))).map(KeyId::from_u128);
+        let key: Option<KeyInfo> = named.map(|id| self.get(id)).transpose()?.flatten();
+        Ok(match key {
+            Some(key) => bad.because(Mismatch::NotItsSecret, Some(Box::new(key))),
+            None => bad.because(Mismatch::NoSuchKey, None),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ImportScheme, Imported, NewKey, Overlap};
+    use crate::{CreatedKey, ImportScheme, Imported, NewKey, Overlap};
+
+    fn any() -> Requirement {
+        Requirement::authenticated()
+    }
+
+    fn asked(store: &KeyStore, token: &str, peer: Option<&str>) -> Verdict {
+        store.examine(token, &any(), peer.map(|peer| peer.parse().unwrap())).unwrap()
+    }
+
+    /// The code, why, and whose key it is.
+    fn bad(verdict: Verdict) -> (String, Option<Mismatch>, Option<KeyId>, Option<u32>) {
+        let Verdict::Bad { code, why, key, secret_version, .. } = verdict else { panic!("{verdict:?}") };
+        (code, why, key.map(|key| key.id()), secret_version)
+    }
 
     #[test]
     fn it_answers_as_a_use_would_and_leaves_nothing() {
         let store = KeyStore::temporary().unwrap();
-        let any = Requirement::authenticated();
         let old = store.create(NewKey::for_owner("alice").permissions(["a:b"])).unwrap();
         let new = store.rotate(old.info.id(), Overlap::UntilFirstUse).unwrap();
-        for key in [&new, &old] {
-            let verified = store.examine(key.key.expose_secret(), &any).unwrap();
-            assert_eq!((verified.id(), verified.owner()), (old.info.id(), "alice"));
-            assert!(store.examine(key.key.expose_secret(), &Requirement::permission("a:c").unwrap()).is_err());
+        for (created, number) in [(&new, 2), (&old, 1)] {
+            let Verdict::Good { key, secret_version, superseded, .. } = asked(&store, token(created), None) else {
+                panic!()
+            };
+            assert_eq!((key.id(), key.owner(), secret_version), (old.info.id(), "alice", number));
+            assert_eq!(superseded, number == 1);
+            let lacks = store.examine(token(created), &Requirement::permission("a:c").unwrap(), None).unwrap();
+            assert_eq!(bad(lacks), ("insufficient_permission".into(), None, Some(old.info.id()), Some(number)));
         }
-        assert!(store.examine(old.key.expose_secret(), &any).unwrap().superseded());
         assert_eq!(store.get(old.info.id()).unwrap().unwrap().last_used_at(), None);
         let foreign = Imported::raw("legacy-7f3a9c1e5b2d4860");
         store.create(NewKey::for_owner("bob").imported(foreign, ImportScheme::Whole)).unwrap();
-        assert_eq!(store.examine("legacy-7f3a9c1e5b2d4860", &any).unwrap().owner(), "bob");
-        for none in ["", "ak_", "legacy-7f3a9c1e5b2d4861"] {
-            assert_eq!(store.examine(none, &any).unwrap_err(), AuthError::Invalid);
-        }
+        assert!(matches!(asked(&store, "legacy-7f3a9c1e5b2d4860", None), Verdict::Good { .. }));
         store.revoke(old.info.id(), "").unwrap();
-        assert_eq!(store.examine(new.key.expose_secret(), &any).unwrap_err(), AuthError::Revoked);
+        assert_eq!(
+            bad(asked(&store, token(&new), None)),
+            ("revoked_api_key".into(), None, Some(old.info.id()), Some(2))
+        );
         store.close().unwrap();
-        assert_eq!(store.examine(new.key.expose_secret(), &any).unwrap_err(), AuthError::Unavailable);
+        assert_eq!(bad(asked(&store, token(&new), None)), ("unavailable".into(), None, None, None));
+    }
+
+    fn token(created: &CreatedKey) -> &str {
+        created.key.expose_secret()
+    }
+
+    #[test]
+    fn it_says_why_no_secret_matches() {
+        let store = KeyStore::temporary().unwrap();
+        let key = store.create(NewKey::for_owner("alice")).unwrap();
+        let invalid = |why, key| ("invalid_api_key".to_owned(), Some(why), key, None);
+        for none in ["", "ak_", "legacy-7f3a9c1e5b2d4861", &token(&key)[..60]] {
+            assert_eq!(bad(asked(&store, none, None)), invalid(Mismatch::Form, None));
+        }
+        let elsewhere = KeyStore::temporary().unwrap().create(NewKey::for_owner("alice")).unwrap();
+        assert_eq!(bad(asked(&store, token(&elsewhere), None)), invalid(Mismatch::NoSuchKey, None));
+        store.rotate(key.info.id(), Overlap::None).unwrap();
+        assert_eq!(bad(asked(&store, token(&key), None)), invalid(Mismatch::NotItsSecret, Some(key.info.id())));
+    }
+
+    #[test]
+    fn networks_are_asked_about_a_peer_that_is_given() {
+        let store = KeyStore::temporary().unwrap();
+        let key = store.create(NewKey::for_owner("alice").networks(["10.0.0.0/8"])).unwrap();
+        for good in [None, Some("10.1.2.3")] {
+            assert!(matches!(asked(&store, token(&key), good), Verdict::Good { .. }), "{good:?}");
+        }
+        let other = bad(asked(&store, token(&key), Some("192.0.2.1")));
+        assert_eq!(other, ("address_not_allowed".into(), None, Some(key.info.id()), Some(1)));
+        let free = store.create(NewKey::for_owner("alice")).unwrap();
+        assert!(matches!(asked(&store, token(&free), Some("::1")), Verdict::Good { .. }));
     }
 }
