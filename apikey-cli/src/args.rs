@@ -7,8 +7,9 @@ use apikey_core::admin::{LimitForm, OverlapForm, RotationForm};
 use apikey_core::{EventKind, ImportScheme, KeyState, Overlap};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::failure::Failure;
 use crate::findings::ReportOption;
 use crate::moment;
 use crate::opening::Opening;
@@ -18,7 +19,8 @@ Exit codes:
   0  done
   1  the answer is no: a key that is not good (check), a line that was refused (import,
      import-lines), a secret that was not delivered (run-due), a fault (doctor), keys or
-     events that are lost or doubtful in the store that was made (restore, salvage)
+     events that are lost or doubtful in the store that was made (restore, salvage), a key of
+     a list that could not be changed (enable, disable, revoke)
   2  wrong arguments, or a field out of bounds
   3  there is no such key
   4  conflict: the key's state does not allow it, or a file is there already
@@ -53,7 +55,7 @@ pub(crate) enum Command {
     Show(Id),
     /// Give a key a new secret
     Rotate(Rotate),
-    /// End a key for good, or all of an owner
+    /// End a key for good, or all of an owner, or those of a list
     Revoke(Revoke),
     /// Tell whether a key is good, and for what; it is read from standard input, or asked for
     Check(Check),
@@ -61,10 +63,10 @@ pub(crate) enum Command {
     RunDue(RunDue),
     /// Change a key's fields
     Update(Update),
-    /// Make a disabled key good again
-    Enable(Id),
-    /// Make a key refused until it is enabled again
-    Disable(Id),
+    /// Make a disabled key good again, or those of a list
+    Enable(Chosen),
+    /// Make a key refused until it is enabled again, or those of a list
+    Disable(Chosen),
     /// Take over keys issued elsewhere, from standard input: one a line, as KEY, KEY<tab>OWNER or KEY<tab>OWNER<tab>NAME
     Import(Import),
     /// Write all keys as lines of JSON
@@ -211,6 +213,47 @@ pub(crate) struct Id {
     pub(crate) id: String,
 }
 
+/// One key, or those of a list.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["id", "from"]).required(true))]
+pub(crate) struct Chosen {
+    /// The key's id, as `apikey list` shows it
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) list: KeyList,
+}
+
+/// Keys that a list names, and whether it is meant.
+#[derive(Debug, Args)]
+pub(crate) struct KeyList {
+    /// Every key of this file, or of standard input (`-`): an id a line; empty lines, and those that begin with `#`, do not
+    /// count. What cannot be done to one key is reported, and the others are changed all the same
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) from: Option<PathBuf>,
+    /// Do not ask whether to disable or revoke the keys of the list
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Do not ask, and do it only if the list has so many keys
+    #[arg(long, value_name = "COUNT", conflicts_with = "yes")]
+    pub(crate) count: Option<usize>,
+    #[command(flatten)]
+    pub(crate) report: ReportOption,
+}
+
+impl KeyList {
+    /// Where no list is named, nothing is said about one. clap waives what an option requires if that excludes another one
+    /// that is there.
+    pub(crate) fn check_unused(&self) -> Result<(), Failure> {
+        let option = match (self.yes, self.count.is_some(), self.report.is_given()) {
+            (true, ..) => "--yes",
+            (_, true, _) => "--count",
+            (.., true) => "--report",
+            _ => return Ok(()),
+        };
+        Err(Failure::usage(format!("{option} is for the keys of a list, which --from names")))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Rotate {
     /// The key's id, as `apikey list` shows it
@@ -224,16 +267,18 @@ pub(crate) struct Rotate {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["id", "owner", "from"]).required(true))]
 pub(crate) struct Revoke {
     /// The key's id, as `apikey list` shows it
-    #[arg(required_unless_present = "owner")]
     pub(crate) id: Option<String>,
     /// Every key of this owner
-    #[arg(long, conflicts_with = "id")]
+    #[arg(long)]
     pub(crate) owner: Option<String>,
     /// Why; it is kept with the key
     #[arg(long, default_value = "")]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) list: KeyList,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use crate::delivery::Delivery;
 use crate::failure::Failure;
@@ -23,6 +24,10 @@ pub(crate) struct ReportOption {
 }
 
 impl ReportOption {
+    pub(crate) fn is_given(&self) -> bool {
+        self.report.is_some()
+    }
+
     /// Makes the file, before the work is done: nobody waits for that to learn that there is no room for the report.
     pub(crate) fn begin(&self) -> Result<Findings, Failure> {
         Ok(Findings { file: Delivery::prepare(self.report.as_deref())?, refused: None, all: Vec::new() })
@@ -65,6 +70,16 @@ impl Findings {
     /// About no key and no line in particular.
     pub(crate) fn add_general(&mut self, kind: &'static str, text: impl Into<String>) {
         self.all.push(Finding { kind, which: None, text: text.into() });
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// All of it, for `--json`.
+    pub(crate) fn listed(&self) -> Vec<serde_json::Value> {
+        let listed = self.all.iter().map(|Finding { kind, which, text }| json!({ *kind: which, "text": text }));
+        listed.collect()
     }
 
     /// Writes the file. Before anything is shown: who reads standard output may have gone.

@@ -5,8 +5,9 @@ use apikey_core::{KeyFilter, KeyInfo, MAX_PAGE};
 use chrono::Utc;
 use serde_json::json;
 
+use super::listed::{self, Change};
 use super::{Context, id};
-use crate::args::{List, Revoke, Update};
+use crate::args::{Chosen, List, Revoke, Update};
 use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::key_view::{self, KeyView};
@@ -79,6 +80,10 @@ pub(super) fn show(context: &Context, of: &str) -> Result<(), Failure> {
 }
 
 pub(super) fn revoke(context: &Context, revoke: Revoke) -> Result<(), Failure> {
+    if let Some(from) = &revoke.list.from {
+        return listed::change(context, &revoke.list, from, Change::Revoke { reason: &revoke.reason });
+    }
+    revoke.list.check_unused()?;
     let of = revoke.id.as_deref().map(id).transpose()?;
     context.with_store(false, |store| match (of, revoke.owner) {
         (Some(id), _) => changed(context, &store.key(Request::Revoke { id, reason: revoke.reason })?, "revoked"),
@@ -119,8 +124,13 @@ pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
     context.with_store(false, |store| changed(context, &store.key(request)?, "updated"))
 }
 
-pub(super) fn disable(context: &Context, of: &str, disabled: bool) -> Result<(), Failure> {
-    let of = id(of)?;
+pub(super) fn disable(context: &Context, of: &Chosen, disabled: bool) -> Result<(), Failure> {
+    if let Some(from) = &of.list.from {
+        let change = if disabled { Change::Disable } else { Change::Enable };
+        return listed::change(context, &of.list, from, change);
+    }
+    of.list.check_unused()?;
+    let of = id(of.id.as_deref().unwrap_or_default())?;
     let done = if disabled { "disabled" } else { "enabled" };
     let change = UpdateForm { disabled: Some(disabled), ..UpdateForm::default() };
     let request = Request::Update { id: of, change };

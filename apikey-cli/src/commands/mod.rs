@@ -9,6 +9,7 @@ mod first;
 mod import;
 mod keys;
 mod lines;
+mod listed;
 mod manual;
 mod secrets;
 
@@ -61,8 +62,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(check) => check::check(context, &check),
         Command::RunDue(run) => due::run(context, run),
         Command::Update(update) => keys::update(context, update),
-        Command::Enable(of) => keys::disable(context, &of.id, false),
-        Command::Disable(of) => keys::disable(context, &of.id, true),
+        Command::Enable(of) => keys::disable(context, &of, false),
+        Command::Disable(of) => keys::disable(context, &of, true),
         Command::Import(import) => import::import(context, &import),
         Command::Export(export) => lines::export(context, &export),
         Command::ImportLines(import) => lines::import(context, &import),

@@ -104,3 +104,52 @@ fn what_is_old_is_let_go() {
     place.run(&["doctor"]).ok().shows("good");
     place.run(&["purge"]).with(2).says("--before");
 }
+
+#[test]
+fn the_keys_of_a_list_are_changed_and_what_could_not_be_is_reported() {
+    let (place, _) = Place::with_store();
+    let keys: Vec<String> = (0..4).map(|_| place.key(&["alice"]).0).collect();
+    let none = "01931a4e-7c3b-7def-8123-456789abcdef";
+    place.run(&["revoke", &keys[3], "--reason", "left"]).ok();
+    let list = format!("# spare keys\n\n{}\n{}\nak_secret\n{none}\n{}\n", keys[0], keys[1], keys[0]);
+    std::fs::write(place.path("list"), &list).unwrap();
+    let state = |id: &str| place.json(&["show", id])["state"].as_str().unwrap().to_owned();
+
+    // Unasked, nothing is taken from many keys.
+    for command in ["disable", "revoke"] {
+        place.run(&[command, "--from", "list"]).with(2).says("3 keys would be").says("--count 3");
+        place.fed(&list, &[command, "--from", "-"]).with(2).says("--yes");
+        place.run(&[command, "--from", "list", "--count", "4"]).with(2).says("the list has 3 keys");
+    }
+    assert!(keys[..3].iter().all(|id| state(id) == "active"));
+
+    let done = place.run(&["disable", "--from", "list", "--count", "3", "--report", "report"]).with(1);
+    let done = done.says(&format!("key {none}: there is no key")).says("line 5: invalid key id").hides("ak_secret");
+    done.shows("disabled: 2 keys; disabled before: 0; refused: 2");
+    let report = std::fs::read_to_string(place.path("report")).unwrap();
+    assert!(report.contains(&format!("key\t{none}\tthere is no key")) && report.contains("line\t5\t"), "{report}");
+    assert_eq!([0, 1, 2].map(|n: usize| state(&keys[n])), ["disabled", "disabled", "active"]);
+
+    // What is so already is no change, and leaves no event.
+    let events = || place.json(&["events"])["events"].as_array().unwrap().len();
+    let before = events();
+    let all = keys.join("\n");
+    let done =
+        place.fed(&all, &["enable", "--from", "-"]).with(1).shows("enabled: 2 keys; enabled before: 1; refused: 1");
+    done.says(&format!("key {}: ", keys[3])).says("revoked");
+    assert_eq!(events(), before + 2);
+    place.fed("", &["enable", "--from", "-"]).ok().shows("enabled: 0 keys");
+
+    let done = place.fed(&all, &["--json", "revoke", "--from", "-", "--yes", "--reason", "audit"]).ok();
+    let document: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(document, serde_json::json!({ "revoked": 3, "unchanged": 1, "refused": [] }));
+    assert_eq!(place.json(&["show", &keys[0]])["revoked"]["reason"], "audit");
+    assert_eq!(place.json(&["show", &keys[3]])["revoked"]["reason"], "left");
+
+    place.run(&["enable"]).with(2).says("--from");
+    place.run(&["enable", none, "--from", "list"]).with(2);
+    place.run(&["revoke", "--owner", "alice", "--from", "list"]).with(2);
+    place.run(&["disable", none, "--yes"]).with(2).says("--from");
+    place.run(&["disable", none, "--report", "other"]).with(2).says("--from");
+    place.run(&["disable", "--from", "nowhere", "--yes"]).with(7).says("nowhere");
+}

@@ -1,0 +1,230 @@
+//! The same change to every key of a list. Each key is a change of its own, on disk before the next: what cannot be done to
+//! one of them is reported, and the others are changed all the same.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::path::Path;
+
+use apikey_core::admin::{Request, UpdateForm};
+use apikey_core::{KeyId, KeyInfo};
+use serde_json::json;
+
+use super::{Context, id};
+use crate::args::KeyList;
+use crate::backend::Backend;
+use crate::failure::{Code, Failure};
+use crate::findings::{Findings, noted};
+use crate::out;
+use crate::progress::Progress;
+
+/// Longer than any line of a list has reason to be.
+const MAX_LINE: usize = 4096;
+
+/// What is done to each key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change<'c> {
+    Enable,
+    Disable,
+    Revoke { reason: &'c str },
+}
+
+impl Change<'_> {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::Revoke { .. } => "revoke",
+        }
+    }
+
+    /// What a key is called to which it was done.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Enable => "enabled",
+            Self::Disable => "disabled",
+            Self::Revoke { .. } => "revoked",
+        }
+    }
+
+    /// Whether it takes something away, and so is confirmed.
+    fn takes(self) -> bool {
+        !matches!(self, Self::Enable)
+    }
+
+    /// Whether there is nothing to do.
+    fn holds(self, key: &KeyInfo) -> bool {
+        match self {
+            Self::Enable => !key.disabled() && key.revoked().is_none(),
+            Self::Disable => key.disabled() && key.revoked().is_none(),
+            Self::Revoke { .. } => key.revoked().is_some(),
+        }
+    }
+
+    fn request(self, id: KeyId) -> Request {
+        let update = |disabled| {
+            let change = UpdateForm { disabled: Some(disabled), ..UpdateForm::default() };
+            Request::Update { id, change }
+        };
+        match self {
+            Self::Enable => update(false),
+            Self::Disable => update(true),
+            Self::Revoke { reason } => Request::Revoke { id, reason: reason.to_owned() },
+        }
+    }
+}
+
+/// The keys of a list, each once, and the numbers of the lines that are none.
+#[derive(Debug, Default)]
+struct Keys {
+    ids: Vec<KeyId>,
+    faults: Vec<(u64, String)>,
+}
+
+pub(super) fn change(context: &Context, list: &KeyList, from: &Path, change: Change<'_>) -> Result<(), Failure> {
+    // Before the store is opened: nobody has to wait until a pipe has ended, or a person has typed.
+    let keys = if from == Path::new("-") { read(io::stdin().lock()) } else { open(from).and_then(read) };
+    let keys = keys.map_err(|error| match from == Path::new("-") {
+        true => Failure::input(&error),
+        false => Failure::file(from, &error),
+    })?;
+    confirm(context, list, from, change, keys.ids.len())?;
+    let mut findings = list.report.begin()?;
+    keys.faults.iter().for_each(|(line, fault)| findings.add("line", line, fault));
+    let mut count = Count::default();
+    let outcome = context.with_store(false, |store| each(store, &keys.ids, change, &mut count, &mut findings));
+    findings.save();
+    let (changed, unchanged, done) = (count.changed, count.unchanged, change.done());
+    if context.json {
+        if outcome.is_ok() {
+            out::json(&json!({ done: changed, "unchanged": unchanged, "refused": findings.listed() }))?;
+        }
+        let refused = findings.len() > 0;
+        findings.show(|_| Ok(()))?;
+        outcome?;
+        return if refused { Err(Failure::no()) } else { Ok(()) };
+    }
+    let refused = findings.len();
+    findings.show(noted)?;
+    outcome?;
+    out::text(&format!("{done}: {changed} keys; {done} before: {unchanged}; refused: {refused}"))?;
+    if refused == 0 { Ok(()) } else { Err(Failure::no()) }
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    changed: u64,
+    unchanged: u64,
+}
+
+fn each(
+    store: &mut Backend,
+    ids: &[KeyId],
+    change: Change<'_>,
+    count: &mut Count,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let progress = Progress::new("keys");
+    for (at, id) in ids.iter().enumerate() {
+        let key = store.key(Request::Get { id: *id });
+        let outcome = match key {
+            Ok(key) if change.holds(&key) => {
+                count.unchanged += 1;
+                Ok(())
+            }
+            Ok(_) => store.key(change.request(*id)).map(|_| count.changed += 1),
+            Err(failure) => Err(failure),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(failure) if matches!(failure.code, Code::NotFound | Code::Conflict) => {
+                findings.add("key", id, failure.text);
+            }
+            // So it would be with the others.
+            Err(failure) => {
+                for id in ids.iter().skip(at) {
+                    findings.add("key", id, format!("not {}, since the work was broken off", change.done()));
+                }
+                let (done, changed) = (change.done(), count.changed);
+                let text = format!("{} ({changed} keys were {done} before that)", failure.text);
+                return Err(Failure { text, ..failure });
+            }
+        }
+        progress.at(u64::try_from(at).unwrap_or(u64::MAX) + 1);
+    }
+    Ok(())
+}
+
+/// What takes something away from many keys is not done by a slip of the hand.
+fn confirm(context: &Context, list: &KeyList, from: &Path, change: Change<'_>, count: usize) -> Result<(), Failure> {
+    let (verb, done) = (change.verb(), change.done());
+    match list.count {
+        Some(expected) if expected != count => {
+            return Err(Failure::usage(format!(
+                "the list has {count} keys, and --count says {expected}: no key was {done}"
+            )));
+        }
+        Some(_) => return Ok(()),
+        None if list.yes || !change.takes() || count == 0 => return Ok(()),
+        None => {}
+    }
+    if context.json || from == Path::new("-") || !io::stdin().is_terminal() {
+        return Err(Failure::usage(format!(
+            "{count} keys would be {done}: give --yes, or --count {count} to have that number checked again"
+        )));
+    }
+    out::note(&format!("{verb} {count} keys? Type {count} to do it:"));
+    let mut typed = String::new();
+    io::stdin().read_line(&mut typed).map_err(|error| Failure::input(&error))?;
+    match typed.trim() == count.to_string() {
+        true => Ok(()),
+        false => Err(Failure::usage(format!("no key was {done}"))),
+    }
+}
+
+fn open(path: &Path) -> io::Result<BufReader<fs::File>> {
+    fs::File::open(path).map(BufReader::new)
+}
+
+/// An id a line. What is none is not repeated: it may be a key.
+fn read(mut input: impl BufRead) -> io::Result<Keys> {
+    let mut keys = Keys::default();
+    let mut seen = std::collections::HashSet::new();
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if Read::by_ref(&mut input).take(MAX_LINE as u64).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if line.len() == MAX_LINE && !line.ends_with(b"\n") {
+            input.skip_until(b'\n')?;
+        }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim();
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        match id(text) {
+            Ok(id) if seen.insert(id) => keys.ids.push(id),
+            Ok(_) => {}
+            Err(failure) => keys.faults.push((number, failure.text)),
+        }
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_line_by_line() {
+        let one = "01931a4e-7c3b-7def-8123-456789abcdef";
+        let text = format!("{one}\n\n# spare\r\n  {one}  \r\nno id\n{}\n\u{0}", "x".repeat(MAX_LINE * 3));
+        let keys = read(text.as_bytes()).unwrap();
+        assert_eq!(keys.ids, [id(one).unwrap()]);
+        let lines: Vec<u64> = keys.faults.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [5, 6, 7]);
+        assert!(keys.faults.iter().all(|(_, fault)| fault.contains("a UUID such as") && !fault.contains("no id")));
+        assert!(read(&b"\xff\xfe\n"[..]).unwrap().ids.is_empty());
+    }
+}
