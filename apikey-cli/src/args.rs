@@ -508,7 +508,7 @@ pub(crate) struct RunDue {
     pub(crate) deliver_by: Vec<String>,
     /// A variable that the command gets as well, from the environment of the process that has the store open: the
     /// service, where one runs; may be given several times, before --deliver-by
-    #[arg(long, value_name = "NAME", requires = "deliver_by")]
+    #[arg(long, value_name = "NAME", conflicts_with = "deliver_to")]
     pub(crate) deliver_env: Vec<String>,
 }
 
