@@ -68,6 +68,10 @@ mod rotator;
 mod rotator_scene;
 #[path = "behaviour/salvage.rs"]
 mod salvage;
+#[path = "behaviour/scope.rs"]
+mod scope;
+#[path = "behaviour/scope_model.rs"]
+mod scope_model;
 #[path = "behaviour/support.rs"]
 mod support;
 #[path = "behaviour/token.rs"]

@@ -13,6 +13,7 @@ use crate::idempotency::Once;
 use crate::lifetime::Lifetime;
 use crate::pending;
 use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredLimit, StoredPolicy, StoredSecret};
+use crate::scope::Scope;
 use crate::time;
 
 /// How long the old secret stays good when a key is rotated.
@@ -30,7 +31,9 @@ pub enum Overlap {
 pub(crate) struct Change {
     pub(crate) id: u128,
     pub(crate) at: i64,
+    /// Who makes it, for its event.
     pub(crate) actor: Option<String>,
+    pub(crate) scope: Scope,
     pub(crate) action: Action,
     /// The request that may be repeated, if it is one.
     pub(crate) once: Option<Once>,

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::admin::Holder;
 use crate::codec::CodecError;
 use crate::key_id::KeyId;
+use crate::limit::Limit;
 use crate::permission::PermissionError;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -166,7 +167,7 @@ pub enum StoreError {
     Conflict(Conflict),
     /// A capped change would give, or touch, more than the acting key has.
     #[error("the acting key may not do this: {0}")]
-    Exceeds(Excess),
+    Exceeds(CapViolation),
     /// The change took rights away: that holds from now on, and the disk refused it. After a restart it may be undone.
     #[error(
         "the change is in force, but not on disk, and would be lost by a restart: {source}; mend the disk or make room, \
@@ -234,10 +235,7 @@ pub enum Conflict {
 }
 
 fn describe_end(until: &Option<DateTime<Utc>>) -> String {
-    until.map_or_else(
-        || "until the new one is used".into(),
-        |until| format!("until {}", until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
-    )
+    until.as_ref().map_or_else(|| "until the new one is used".into(), |until| format!("until {}", describe_time(until)))
 }
 
 fn describe_span(span: TimeDelta) -> String {
@@ -247,16 +245,74 @@ fn describe_span(span: TimeDelta) -> String {
     }
 }
 
-/// What an acting key lacks.
+/// Why an acting key may not make a change that is capped by it (`within`).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Excess {
-    /// A grant that none of the acting key's grants covers.
+pub enum CapViolation {
+    /// None of the acting key's grants covers this one.
     #[error("its permissions do not cover {0:?}")]
     Grant(String),
-    /// It is not a good key of this store any more.
+    /// The acting key is not a good key of this store, or not any more.
     #[error("it is not valid: {0}")]
     Actor(crate::AuthError),
+    /// The acting key does not cover the key to be changed. What that key may do is not disclosed.
+    #[error(
+        "key {0} belongs to another owner, or has permissions that it lacks; keys of other owners take the permission \
+         keys:any_owner"
+    )]
+    Target(KeyId),
+    /// The key would belong to another owner.
+    #[error(
+        "the key would belong to {wanted:?}, and the acting key belongs to {actor:?}; that takes the permission \
+         keys:any_owner"
+    )]
+    Owner {
+        /// Whose the key would be.
+        wanted: String,
+        /// Whose the acting key is.
+        actor: String,
+    },
+    /// The key would end later.
+    #[error(
+        "the key would {}, and the acting key ends at {}; that takes the permission keys:outlive",
+        describe_later(wanted),
+        describe_time(latest)
+    )]
+    End {
+        /// When the key would end; `None`: never.
+        wanted: Option<DateTime<Utc>>,
+        /// When the acting key ends.
+        latest: DateTime<Utc>,
+    },
+    /// The key would be good from a network, or `anywhere`, that the acting key is not good from.
+    #[error("the key would be good from {0}, and the acting key is not; that takes the permission keys:anywhere")]
+    Networks(String),
+    /// The key would be faster.
+    #[error(
+        "the key would have {}, and the acting key has {}; that takes the permission *",
+        describe_limit(*wanted), describe_limit(Some(*most))
+    )]
+    Limit {
+        /// The limit that the key would have; `None`: none.
+        wanted: Option<Limit>,
+        /// That of the acting key.
+        most: Limit,
+    },
+}
+
+fn describe_time(time: &DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+fn describe_later(end: &Option<DateTime<Utc>>) -> String {
+    end.as_ref().map_or_else(|| "never end".into(), |end| format!("end at {}", describe_time(end)))
+}
+
+fn describe_limit(limit: Option<Limit>) -> String {
+    limit.map_or_else(
+        || "no rate limit".into(),
+        |limit| format!("a rate limit of {} requests per {} ms", limit.count(), limit.per().num_milliseconds()),
+    )
 }
 
 impl fmt::Debug for OpenError {

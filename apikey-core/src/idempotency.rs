@@ -107,6 +107,15 @@ impl Once {
         Self::new(idempotency_key, parts)
     }
 
+    /// The same of a handle that sees one owner's keys: owners share no idempotency keys.
+    pub(crate) fn of_owner(self, owner: Option<&str>) -> Self {
+        let Some(owner) = owner else { return self };
+        let mut parts = Parts::new("owner");
+        parts.text(owner);
+        parts.0.update(self.name);
+        Self { name: parts.0.finalize().into(), ..self }
+    }
+
     fn new(idempotency_key: &str, parts: Parts) -> Result<Self, StoreError> {
         bounds::idempotency_key(idempotency_key)?;
         Ok(Self { name: Sha256::digest(idempotency_key).into(), request: parts.0.finalize().into(), at: 0 })

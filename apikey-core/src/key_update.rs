@@ -116,8 +116,10 @@ impl KeyUpdate {
         self
     }
 
-    /// Caps the change: each grant that the key has, and each it shall have, must be covered by one of `actor`'s,
-    /// which must still be good.
+    /// Caps the change by `actor`, which must still be good. The key must be one that the actor covers: of its owner
+    /// (unless the actor has `keys:any_owner`), with no grant that it lacks; and so must be what the change leaves. End,
+    /// networks and rate limit may not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within); what goes
+    /// beyond already may be narrowed or left, and not widened.
     pub fn within(mut self, actor: &VerifiedKey) -> Self {
         self.within = Some(actor.clone());
         self

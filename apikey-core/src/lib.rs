@@ -55,6 +55,7 @@ mod restore;
 mod rights;
 mod rotate_options;
 mod rotation_policy;
+mod scope;
 pub mod sink;
 mod store;
 mod time;
@@ -68,7 +69,7 @@ pub use backup::{BackupError, BackupReport};
 pub use chain::{ChainFault, EventsReport};
 pub use change::Overlap;
 pub use digest::Pepper;
-pub use error::{Conflict, Excess, OpenError, StoreError};
+pub use error::{CapViolation, Conflict, OpenError, StoreError};
 pub use event_filter::{EventFilter, EventPage};
 pub use health::{Health, LastBackup};
 pub use history::{Event, EventKind};
@@ -96,7 +97,8 @@ pub use sink::{Delivery, Held, SecretSink, SinkError};
 #[doc(hidden)]
 pub use store::fuzzing;
 pub use store::{
-    ExpiryWarning, FailedDelivery, KeyStore, KeyStoreBuilder, Rotator, RotatorHandle, RunReport, SkippedRotation,
+    ExpiryWarning, FailedDelivery, KeyStore, KeyStoreBuilder, OwnerStore, Rotator, RotatorHandle, RunReport,
+    SkippedRotation,
 };
 pub use time::{Clock, ManualClock};
 pub use token::ApiKey;

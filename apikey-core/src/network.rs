@@ -86,6 +86,19 @@ pub(crate) fn lose(old: u32, new: u32) -> bool {
     }
 }
 
+/// The first of the networks of one record that is not in another's, or `anywhere`; none of either means anywhere.
+pub(crate) fn beyond<'a>(inner: &'a [String], outer: &[String]) -> Option<&'a str> {
+    if outer.is_empty() {
+        return None;
+    }
+    if inner.is_empty() {
+        return Some("anywhere");
+    }
+    let outer: Vec<IpNet> = outer.iter().filter_map(|net| parse(net)).collect();
+    let is_beyond = |net: IpNet| !outer.iter().any(|wide| wide.contains(&net));
+    inner.iter().find(|net| parse(net).is_some_and(is_beyond)).map(String::as_str)
+}
+
 /// Of two networks one is in the other, or they share nothing.
 fn shared(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {
     let within = |narrow: &[IpNet], wide: &[IpNet]| {

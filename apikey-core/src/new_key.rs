@@ -184,8 +184,34 @@ impl NewKey {
         self
     }
 
-    /// Caps the new key: each of its grants must be covered by one of `actor`'s, which must still be good. Use it
-    /// wherever a caller makes keys. Limit and networks are not capped: they say how the actor's own secret may be used.
+    /// Caps the new key by `actor`, which must still be good. Use it wherever a caller makes keys. It is checked where the
+    /// key is created, against the actor's record as it is then:
+    ///
+    /// | of the new key | is bounded by the actor's | if it is not set | unless the actor has |
+    /// |---|---|---|---|
+    /// | permissions | each must be covered by one of them | none | |
+    /// | owner | must be the same | | `keys:any_owner` |
+    /// | end | must not be later | the actor's | `keys:outlive` |
+    /// | networks | each must be in one of them | the actor's | `keys:anywhere` |
+    /// | rate limit | must let through no more | the actor's | `*` |
+    ///
+    /// The grant `*` gives all of the last column, and so does `keys:*` but for the rate limit.
+    ///
+    /// ```
+    /// use apikey_core::{CapViolation, KeyStore, NewKey, StoreError};
+    /// use chrono::TimeDelta;
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let new = NewKey::for_owner("alice").permissions(["orders:*"]).expires_in(TimeDelta::days(30));
+    /// let actor = store.verify(store.create(new)?.key.expose_secret())?;
+    /// let capped = |key: NewKey| store.create(key.within(&actor));
+    ///
+    /// let created = capped(NewKey::for_owner("alice").permissions(["orders:read"]))?;
+    /// assert_eq!(created.info.expires_at(), store.get(actor.id())?.and_then(|info| info.expires_at()));
+    /// let error = capped(NewKey::for_owner("bob")).unwrap_err();
+    /// assert!(matches!(error, StoreError::Exceeds(CapViolation::Owner { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn within(mut self, actor: &VerifiedKey) -> Self {
         self.within = Some(actor.clone());
         self

@@ -24,13 +24,12 @@ pub struct RotateOptions {
     pub(crate) overlap: Overlap,
     pub(crate) within: Option<VerifiedKey>,
     pub(crate) idempotency_key: Option<String>,
-    pub(crate) by_holder: bool,
 }
 
 impl RotateOptions {
     /// A rotation with this overlap.
     pub fn new(overlap: Overlap) -> Self {
-        Self { overlap, within: None, idempotency_key: None, by_holder: false }
+        Self { overlap, within: None, idempotency_key: None }
     }
 
     /// Caps the rotation, as [`rotate_within`](crate::KeyStore::rotate_within) does.
@@ -42,15 +41,6 @@ impl RotateOptions {
     /// Makes the rotation one that can be repeated, as [`rotate_once`](crate::KeyStore::rotate_once) says.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
-        self
-    }
-
-    /// The rotation is asked for by who holds the secret of [`within`](Self::within), and the key is that one. Once that
-    /// secret has been given an end, it can repeat a request whose answer was lost (the same
-    /// [`idempotency_key`](Self::idempotency_key)) and nothing else, which is
-    /// [`Conflict::Overlapping`](crate::Conflict::Overlapping): otherwise it could make itself successors for ever.
-    pub fn by_holder(mut self) -> Self {
-        self.by_holder = true;
         self
     }
 }

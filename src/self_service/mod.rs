@@ -34,8 +34,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::authorize::authorize;
 use crate::gate::reject;
 use crate::{
-    Attempt, AuthError, Authenticated, Conflict, CreatedKey, Excess, KeyId, KeySource, KeyStore, Overlap, OverlapEnd,
-    Refusal, Rejection, Required, RotateOptions, StoreError, VerifiedKey,
+    Attempt, AuthError, Authenticated, CapViolation, Conflict, CreatedKey, KeyId, KeySource, KeyStore, Overlap,
+    OverlapEnd, Refusal, Rejection, Required, RotateOptions, StoreError, VerifiedKey,
 };
 
 #[cfg(feature = "tower")]
@@ -135,7 +135,7 @@ fn rotate_verified(
     idempotency_key: Option<&str>,
 ) -> Result<Rotated, Refused> {
     let id = key.id();
-    let mut options = RotateOptions::new(overlap).within(key).by_holder();
+    let mut options = RotateOptions::new(overlap).within(key);
     if let Some(given) = idempotency_key {
         if given.is_empty() || given.len() > MAX_HEADER {
             return Err(Refused::Store(out_of_bounds(given)));
@@ -176,7 +176,7 @@ fn out_of_bounds(given: &str) -> StoreError {
 /// What happened to the key since it was verified is told as if it had happened before.
 fn refused(store: &KeyStore, error: StoreError) -> Refused {
     let error = match error {
-        StoreError::Exceeds(Excess::Actor(error)) => error,
+        StoreError::Exceeds(CapViolation::Actor(error)) => error,
         StoreError::Conflict(Conflict::Revoked) => AuthError::Revoked,
         StoreError::Conflict(Conflict::Disabled) => AuthError::Disabled,
         StoreError::Conflict(Conflict::Expired) => AuthError::Expired,

@@ -289,7 +289,7 @@ fn a_secret_that_was_given_an_end_since_it_was_verified_gets_no_successor() {
     let old = store.create(alice()).unwrap();
     let waits = store.verify(token(&old)).unwrap();
     let new = store.rotate(old.info.id(), Overlap::For(hours(1))).unwrap();
-    let options = RotateOptions::new(Overlap::UntilFirstUse).within(&waits).by_holder();
+    let options = RotateOptions::new(Overlap::UntilFirstUse).within(&waits);
     assert!(matches!(conflict(store.rotate_with(old.info.id(), &options)), Conflict::Overlapping { .. }));
     assert_eq!(code(&store, token(&new)), "ok");
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use apikey::{
-    Conflict, CreatedKey, Excess, ImportScheme, Imported, KeyFilter, KeyId, KeyInfo, KeyState, KeyStore, KeyUpdate,
-    ManualClock, NewKey, Overlap, Pepper, StoreError, VerifiedKey,
+    CapViolation, Conflict, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyInfo, KeyState, KeyStore,
+    KeyUpdate, ManualClock, NewKey, Overlap, Pepper, StoreError, VerifiedKey,
 };
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -47,6 +47,11 @@ const PERMISSIONS: [&str; 3] = ["orders:read", "users:read", "orders:items:read"
 fn covers(actor: usize, target: usize) -> bool {
     // Each set gives all that those before it give.
     actor >= target
+}
+
+/// Whether a set of grants lifts every other bound of an acting key.
+fn is_unbounded(actor: usize) -> bool {
+    GRANTS[actor].contains(&"*")
 }
 
 fn overlap() -> impl Strategy<Value = Overlap> {
@@ -301,26 +306,54 @@ impl Model {
             Some((actor, ..)) => self.store().rotate_within(id, overlap, actor),
             None => self.store().rotate(id, overlap),
         };
+        let now = self.now;
         let target = self.keys.get(&id);
+        // Beyond what the actor may hand out, or to itself.
+        let mut beyond = false;
+        let mut outlives = None;
         if let Some((_, actor, token)) = actor {
             let good = self.verdict(actor, &token) == "ok";
-            let covered = || target.is_none_or(|target| covers(self.keys[&actor].grants, target.grants));
-            if !good || !covered() {
+            let covered = || {
+                target.is_none_or(|target| {
+                    let actor = &self.keys[&actor];
+                    let is_owner = actor.owner == target.owner || is_unbounded(actor.grants);
+                    is_owner && covers(actor.grants, target.grants)
+                })
+            };
+            if !good || !(actor == id || covered()) {
                 let excess = matches!(
                     (&rotated, good),
-                    (Err(StoreError::Exceeds(Excess::Grant(_))), true)
-                        | (Err(StoreError::Exceeds(Excess::Actor(_))), false)
+                    (Err(StoreError::Exceeds(CapViolation::Target(_))), true)
+                        | (Err(StoreError::Exceeds(CapViolation::Actor(_))), false)
                 );
                 // What is not there exceeds nothing.
                 let missing = target.is_none() && matches!(rotated, Err(StoreError::NotFound(_)));
                 return assert!(excess || missing, "{rotated:?}");
             }
+            let actor_key = &self.keys[&actor];
+            if actor == id {
+                let its = actor_key.secrets.iter().find(|secret| secret.token == token).unwrap();
+                outlives = if let End::At(end) = its.end { Some(end) } else { None };
+            } else if let (Some(target), Some(end)) = (target, actor_key.expires_at) {
+                beyond = !is_unbounded(actor_key.grants) && target.expires_at.is_none_or(|later| later > end);
+            }
         }
-        let now = self.now;
         let Some(key) = self.keys.get_mut(&id) else {
             return assert!(matches!(rotated, Err(StoreError::NotFound(_))), "{rotated:?}");
         };
-        match (key.rotate(overlap, now), rotated) {
+        let mut after = key.clone();
+        let expected = after.rotate(overlap, now);
+        if expected.is_ok() && beyond {
+            return assert!(matches!(rotated, Err(StoreError::Exceeds(CapViolation::End { .. }))), "{rotated:?}");
+        }
+        let expected = match outlives {
+            Some(end) if expected.is_ok() => Err(Conflict::Overlapping { until: Some(end) }),
+            _ => expected,
+        };
+        if expected.is_ok() {
+            *key = after;
+        }
+        match (expected, rotated) {
             (Ok(()), Ok(created)) => {
                 key.issue(&created);
                 same(&created.info, id, key);

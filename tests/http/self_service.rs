@@ -141,7 +141,7 @@ async fn who_has_no_good_key_rotates_nothing() {
 async fn rotating_widens_nothing() {
     let service = Service::new();
     let app = app(&service);
-    let admin = service.create(NewKey::for_owner("admin").permissions(["orders:*"]));
+    let admin = service.create(NewKey::for_owner("alice").permissions(["orders:*"]));
     let actor = service.store.verify(token(&admin)).unwrap();
     let capped = service.create(NewKey::for_owner("alice").permissions(["orders:read"]).within(&actor));
     let new = new_token(&rotate(&app, token(&capped), None).await);

@@ -17,7 +17,11 @@ use super::table::{Found, own_spot};
 
 /// Which keys.
 pub(crate) enum Target<'a> {
-    Key(u128),
+    /// One key, if it is this owner's; `None`: whoever's it is.
+    Key {
+        id: u128,
+        owner: Option<&'a str>,
+    },
     Owner(&'a str),
 }
 
@@ -41,12 +45,15 @@ impl Index {
     /// Takes away, and gives nothing. How many secrets have less now, or are revoked or disabled as was asked.
     pub(crate) fn cut(&self, target: &Target<'_>, cut: &Cut) -> Result<usize, Full> {
         let owner = match target {
-            Target::Owner(name) => Some(OWNERS.number(name)?),
-            Target::Key(_) => None,
+            Target::Owner(name) | Target::Key { owner: Some(name), .. } => Some(OWNERS.number(name)?),
+            Target::Key { owner: None, .. } => None,
         };
-        let is_meant = |entry: &Entry| match *target {
-            Target::Owner(_) => Some(entry.standing.owner) == owner,
-            Target::Key(id) => self.is_of(entry, id),
+        let is_meant = |entry: &Entry| {
+            let is_of_owner = owner.is_none_or(|owner| entry.standing.owner == owner);
+            match *target {
+                Target::Owner(_) => is_of_owner,
+                Target::Key { id, .. } => is_of_owner && self.is_of(entry, id),
+            }
         };
         let (mut shelf, table) = self.lock();
         // First all of them: ending one can move others.
@@ -71,7 +78,7 @@ impl Index {
             let id = match (held, target) {
                 (Some(extra), _) => extra.id,
                 // The best that is known; nothing but this looks at the id of an own key's extra.
-                (None, Target::Key(id)) => *id,
+                (None, Target::Key { id, .. }) => *id,
                 (None, Target::Owner(_)) => 0,
             };
             let mut content = held.unwrap_or(Extra { id, not_before: None, secret_end: None, networks, limiter: 0 });

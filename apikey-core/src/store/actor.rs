@@ -1,17 +1,25 @@
-//! Handles of a store that say who makes their changes.
+//! Handles of a store that say who makes their changes, and whose keys they see.
 
 use std::sync::Arc;
 
 use crate::bounds;
 use crate::change::Change;
 use crate::error::StoreError;
+use crate::scope::Scope;
+use crate::verified::VerifiedKey;
 
 use super::KeyStore;
 use super::disk::Disk;
 use super::writer::{Outcome, Writer};
 
-/// Who makes the changes of a handle; `None` where nobody is named.
-pub(super) type Actor = Option<Arc<str>>;
+/// What one handle of a store has for itself.
+#[derive(Clone, Default)]
+pub(super) struct Face {
+    /// Who makes its changes; `None` where nobody is named.
+    actor: Option<Arc<str>>,
+    /// The only owner whose keys it sees; `None`: everybody's.
+    owner: Option<Arc<str>>,
+}
 
 impl KeyStore {
     /// A handle of the same store whose changes say who made them: every event of theirs carries `actor`
@@ -21,7 +29,8 @@ impl KeyStore {
     /// An actor has 1 to 128 bytes and no control characters. Another one is told by the first change, which is refused
     /// with [`StoreError::Invalid`]: so is a revocation.
     ///
-    /// What the store does by itself (writing down a first use, erasing secrets that have ended) has no actor.
+    /// A change that is capped by an acting key (`within`) has the actor `key:<id>` if the handle names none. What the
+    /// store does by itself (writing down a first use, erasing secrets that have ended) has no actor.
     ///
     /// ```
     /// use apikey_core::{EventFilter, KeyStore, NewKey};
@@ -34,16 +43,44 @@ impl KeyStore {
     /// ```
     #[must_use = "the changes made through the new handle have the actor, those of the old one do not"]
     pub fn as_actor(&self, actor: impl AsRef<str>) -> Self {
-        Self(self.0.clone(), Some(Arc::from(actor.as_ref())))
+        Self(self.0.clone(), Face { actor: Some(Arc::from(actor.as_ref())), ..self.1.clone() })
     }
 
-    /// Makes changes in the name of this handle's actor.
+    /// A handle that sees the keys of one owner.
+    pub(super) fn seeing(&self, owner: &str) -> Self {
+        Self(self.0.clone(), Face { owner: Some(Arc::from(owner)), ..self.1.clone() })
+    }
+
+    /// The only owner whose keys this handle sees.
+    pub(super) fn only_owner(&self) -> Option<&str> {
+        self.1.owner.as_deref()
+    }
+
+    /// Whether this handle sees keys of an owner.
+    pub(super) fn sees(&self, owner: &str) -> bool {
+        self.only_owner().is_none_or(|only| only == owner)
+    }
+
+    /// The scope of a change through this handle that is capped by `within`, if by any.
+    pub(super) fn scope(&self, within: Option<&VerifiedKey>) -> Scope {
+        Scope { owner: self.1.owner.clone(), actor: within.cloned() }
+    }
+
+    /// Makes changes in the name of this handle's actor, of keys that it sees.
     pub(super) fn change(
         &self,
-        decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
+        mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let actor = self.1.as_deref();
-        actor.map_or(Ok(()), bounds::actor)?;
-        self.inner().change_as(actor, decide)
+        let Face { actor, owner } = &self.1;
+        actor.as_deref().map_or(Ok(()), bounds::actor)?;
+        self.inner().change(|writer, disk| {
+            let mut changes = decide(writer, disk)?;
+            for change in &mut changes {
+                change.scope.owner.clone_from(owner);
+                let acting = || change.scope.actor.as_ref().map(|key| format!("key:{}", key.id()));
+                change.actor = actor.as_deref().map(str::to_owned).or_else(acting);
+            }
+            Ok(changes)
+        })
     }
 }

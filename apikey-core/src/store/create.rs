@@ -16,6 +16,7 @@ use crate::limit::Limit;
 use crate::new_key::{CreatedKey, Expires, NewKey};
 use crate::record::{Record, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
 use crate::rotation_policy::RotationPolicy;
+use crate::scope::{Reach, Scope};
 use crate::time::{after, checked_ms};
 use crate::token::{self, ApiKey, Secret};
 
@@ -53,7 +54,8 @@ impl KeyStore {
         {
             return Err(StoreError::invalid("idempotency_key", key, "none where several keys are created in one call"));
         }
-        let drafts = keys.into_iter().map(|key| self.inner().draft(key)).collect::<Result<Vec<_>, _>>()?;
+        let draft = |key| Ok(self.inner().draft(key)?.through(self));
+        let drafts = keys.into_iter().map(draft).collect::<Result<Vec<_>, StoreError>>()?;
         let mut tokens = Vec::new();
         let outcomes = self.change(|writer, disk| {
             tokens.clear();
@@ -91,8 +93,17 @@ pub(super) struct Draft {
     imported: Option<(ImportForm, ImportedDigest)>,
     policy: Option<StoredPolicy>,
     once: Option<Once>,
+    scope: Scope,
     /// Whether somebody else than this store sees to it that its secret ends.
     pub(super) lives_on: bool,
+}
+
+impl Draft {
+    /// One that is created through this handle.
+    fn through(self, store: &KeyStore) -> Self {
+        let once = self.once.map(|once| once.of_owner(store.only_owner()));
+        Self { once, scope: store.scope(self.key.within.as_ref()), ..self }
+    }
 }
 
 impl Inner {
@@ -119,6 +130,7 @@ impl Inner {
         let once = key.idempotency_key.as_ref().map(|given| Once::create(given, &key, &permissions)).transpose()?;
         Ok(Draft {
             lives_on: false,
+            scope: Scope { owner: None, actor: key.within.clone() },
             once,
             policy,
             permissions,
@@ -138,8 +150,10 @@ impl Inner {
         disk: &Disk,
     ) -> Result<(ApiKey, Change), StoreError> {
         let now = self.time.now_ms();
+        let reach = self.reach(&draft.scope, disk)?;
+        let reach = reach.as_ref();
         let expires_at = match draft.key.expires {
-            Expires::Never => None,
+            Expires::Never => reach.and_then(Reach::default_end),
             Expires::In(span) => Some(after("expires_in", now, span)?),
             Expires::At(end) => Some(checked_ms("expires_at", end)?),
         };
@@ -149,8 +163,9 @@ impl Inner {
             let given = crate::time::from_ms(end).to_string();
             return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
         }
-        if let Some(actor) = &draft.key.within {
-            self.cap(actor, disk, &draft.permissions)?;
+        if let Some(reach) = reach {
+            // Before anything is said of an earlier request.
+            reach.grants(&draft.key.owner, &draft.permissions)?;
         }
         if let Some(once) = &draft.once
             && let Some(made) = self.made_by(once, disk)?
@@ -158,7 +173,7 @@ impl Inner {
             let (token, secret) = self.new_secret(KeyId::from_u128(made.key), writer)?;
             let action = Action::Repeat { secret, overlap: Overlap::None };
             let once = Some(Once { at: made.at, ..*once });
-            return Ok((token, Change { id: made.key, at: now, actor: None, action, once }));
+            return Ok((token, Change { scope: draft.scope.clone(), once, ..self.change_of(made.key, action) }));
         }
         let id = writer.ids.next(now)?;
         let digester = writer.digester();
@@ -204,15 +219,19 @@ impl Inner {
             secrets: vec![secret],
             used_before: None,
             policy: draft.policy,
-            limit: draft.limit.map(Limit::to_stored),
-            networks: draft.networks.clone(),
+            limit: draft.limit.map(Limit::to_stored).or_else(|| reach.and_then(Reach::default_limit)),
+            networks: if draft.networks.is_empty() {
+                reach.map(Reach::default_networks).unwrap_or_default()
+            } else {
+                draft.networks.clone()
+            },
         };
         if !draft.lives_on {
             self.lifetime.check(&record)?;
         }
         let once = draft.once.map(|once| Once { at: now, ..once });
-        let change = Change { id: record.id, at: now, actor: None, action: Action::Create(Box::new(record)), once };
-        Ok((token, change))
+        let change = self.change_of(record.id, Action::Create(Box::new(record)));
+        Ok((token, Change { at: now, scope: draft.scope.clone(), once, ..change }))
     }
 
     pub(super) fn prefix(&self) -> &str {

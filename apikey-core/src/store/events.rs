@@ -1,5 +1,7 @@
 //! Reading history, checking that it is whole, and letting go of its beginning.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::chain::{Chain, EventsReport};
@@ -37,6 +39,10 @@ impl KeyStore {
         let disk = self.inner().disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
         let durable = self.inner().commit.durable_head().number;
+        // An event says which key it is of, and not whose that was.
+        let ids = self.only_owner().map(|owner| disk.ids_of(owner, None)?.collect::<Result<HashSet<u128>, _>>());
+        let ids = ids.transpose()?;
+        let is_seen = |event: &event::Event| ids.as_ref().is_none_or(|ids| ids.contains(&event.key));
         let mut events: Vec<Event> = Vec::new();
         let mut more = false;
         for item in disk.events(filter.first()) {
@@ -44,7 +50,11 @@ impl KeyStore {
             if number > durable {
                 break;
             }
-            let event = Event::new(codec::decode(&frame)?);
+            let event: event::Event = codec::decode(&frame)?;
+            if !is_seen(&event) {
+                continue;
+            }
+            let event = Event::new(event);
             if filter.admits(&event) {
                 more = events.len() == size;
                 if more {

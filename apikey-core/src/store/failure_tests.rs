@@ -118,6 +118,36 @@ fn a_store_that_does_not_open_keeps_its_journal() {
     assert!(journal() == held);
 }
 
+/// Whether an acting key may take something away only the records say; an owner is known without them.
+#[test]
+fn what_is_capped_takes_nothing_away_from_keys_that_cannot_be_read() {
+    let store = store();
+    let [acting, target, own] = [(); 3].map(|()| create(&store));
+    let bobs = store.create(NewKey::for_owner("bob")).unwrap();
+    let actor = verify(&store, &acting).unwrap();
+    let id = |key: &CreatedKey| key.info.id();
+    refuse(&store, Fault::Read);
+    io(store.revoke_within(id(&target), "", &actor));
+    io(store.revoke_owner_within("alice", "", &actor));
+    io(store.update(id(&target), KeyUpdate::new().disabled(true).within(&actor)));
+    io(store.rotate_within(id(&target), Overlap::None, &actor));
+    io(store.replace_leaked_within(id(&target), "", &actor));
+    let alice = store.of_owner("alice");
+    io(alice.revoke(id(&bobs), ""));
+    io(alice.rotate(id(&bobs), Overlap::None));
+    io(alice.update(id(&bobs), KeyUpdate::new().disabled(true)));
+    for key in [&target, &bobs, &acting] {
+        verify(&store, key).unwrap();
+    }
+    not_durable(alice.revoke(id(&own), "leaked"));
+    assert_eq!(verify(&store, &own).unwrap_err(), AuthError::Revoked);
+    not_durable(alice.rotate(id(&target), Overlap::None));
+    assert_eq!(verify(&store, &target).unwrap_err(), AuthError::Invalid);
+    not_durable(alice.revoke_all("left"));
+    assert_eq!(verify(&store, &acting).unwrap_err(), AuthError::Revoked);
+    verify(&store, &bobs).unwrap();
+}
+
 #[test]
 fn what_gives_rights_is_not_in_force() {
     for fault in ALL {

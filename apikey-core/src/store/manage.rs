@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::auth_error::AuthError;
 use crate::bounds;
 use crate::change::{Action, Change, Fields, Overlap};
 use crate::codec;
-use crate::error::{Excess, StoreError};
-use crate::grants;
+use crate::error::{CapViolation, StoreError};
 use crate::index::{Cut, Target};
 use crate::key_filter::{KeyFilter, Page};
 use crate::key_id::KeyId;
@@ -17,6 +17,7 @@ use crate::new_key::CreatedKey;
 use crate::record::Record;
 use crate::rights::Rights;
 use crate::rotate_options::RotateOptions;
+use crate::scope::Scope;
 use crate::time::{checked_ms, from_ms};
 use crate::verified::VerifiedKey;
 
@@ -34,7 +35,8 @@ impl KeyStore {
     pub fn get(&self, id: KeyId) -> Result<Option<KeyInfo>, StoreError> {
         let disk = self.inner().disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
-        let record = disk.record(id.as_u128())?.filter(|(record, _)| !self.inner().commit.is_unborn(record.id));
+        let is_there = |record: &Record| self.sees(&record.owner) && !self.inner().commit.is_unborn(record.id);
+        let record = disk.record(id.as_u128())?.filter(|(record, _)| is_there(record));
         record.map(|(record, _)| self.inner().info(disk, record)).transpose()
     }
 
@@ -65,7 +67,10 @@ impl KeyStore {
             }
             Ok(!more)
         };
-        if let Some(owner) = &filter.owner {
+        if filter.owner.as_deref().is_some_and(|owner| !self.sees(owner)) {
+            return Ok(Page { keys, next: None });
+        }
+        if let Some(owner) = self.only_owner().or(filter.owner.as_deref()) {
             for id in disk.ids_of(owner, after)? {
                 let Some((record, _)) = disk.record(id?)? else { continue };
                 if !visit(record)? {
@@ -92,13 +97,10 @@ impl KeyStore {
     /// [`within`](KeyUpdate::within); [`StoreError::NotDurable`], [`StoreError::Io`], [`StoreError::Closed`].
     pub fn update(&self, id: KeyId, update: KeyUpdate) -> Result<KeyInfo, StoreError> {
         let fields = Fields { lifetime: self.inner().lifetime, ..checked(&update)? };
-        let outcomes = self.change(|_, disk| {
-            if let Some(actor) = &update.within {
-                let held = disk.record(id.as_u128())?.map(|(record, _)| record.permissions).unwrap_or_default();
-                self.inner().cap(actor, disk, &held)?;
-                self.inner().cap(actor, disk, fields.permissions.as_deref().unwrap_or_default())?;
-            }
-            Ok(vec![self.inner().change_of(id.as_u128(), Action::Update(Box::new(fields.clone())))])
+        let scope = self.scope(update.within.as_ref());
+        let outcomes = self.change(|_, _| {
+            let change = self.inner().change_of(id.as_u128(), Action::Update(Box::new(fields.clone())));
+            Ok(vec![Change { scope: scope.clone(), ..change }])
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after).ok_or(StoreError::NotFound(id))?;
         self.inner().info_of(after)
@@ -130,8 +132,13 @@ impl KeyStore {
         self.rotate_with(id, &RotateOptions::new(overlap))
     }
 
-    /// Rotates a key as far as `actor` may: each of the key's grants must be covered by one of the actor's, which
-    /// must still be good.
+    /// Rotates a key as far as `actor` may. Whoever gets the new secret is that key to every handler, so the key must be
+    /// one that the actor could have [created](crate::NewKey::within): of its owner, with no grant, end, network or rate
+    /// limit beyond its own. The actor must still be good.
+    ///
+    /// An actor may always rotate itself, with one exception: a secret that was given an end by a rotation gets no
+    /// successor ([`Conflict::Overlapping`](crate::Conflict::Overlapping)), otherwise it could make itself new ones for
+    /// ever. It may still repeat its own request, see [`RotateOptions::idempotency_key`].
     ///
     /// # Errors
     /// Those of [`rotate`](Self::rotate), and [`StoreError::Exceeds`].
@@ -147,10 +154,24 @@ impl KeyStore {
     /// [`StoreError::NotDurable`] if the disk refused: the key is refused all the same, until a restart;
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn revoke(&self, id: KeyId, reason: impl Into<String>) -> Result<(), StoreError> {
-        let reason = reason.into();
+        self.revoke_as(id, reason.into(), None)
+    }
+
+    /// Revokes a key as far as `actor` may: the key must be of its owner, unless it has `keys:any_owner`, and have no
+    /// grant beyond its own. An actor may always revoke itself.
+    ///
+    /// # Errors
+    /// Those of [`revoke`](Self::revoke), and [`StoreError::Exceeds`]. Where the disk cannot be read, the key is not
+    /// revoked: nobody knows whether the actor may.
+    pub fn revoke_within(&self, id: KeyId, reason: impl Into<String>, actor: &VerifiedKey) -> Result<(), StoreError> {
+        self.revoke_as(id, reason.into(), Some(actor))
+    }
+
+    fn revoke_as(&self, id: KeyId, reason: String, actor: Option<&VerifiedKey>) -> Result<(), StoreError> {
         bounds::reason(&reason)?;
-        let revoke = || self.inner().change_of(id.as_u128(), Action::Revoke { reason: reason.clone() });
-        self.change(|_, _| Ok(vec![revoke()])).map(|_| ())
+        let change =
+            Change { scope: self.scope(actor), ..self.inner().change_of(id.as_u128(), Action::Revoke { reason }) };
+        self.change(|_, _| Ok(vec![Change { at: self.inner().time.now_ms(), ..change.clone() }])).map(|_| ())
     }
 
     /// Revokes every key of an owner. How many were not revoked before.
@@ -159,21 +180,59 @@ impl KeyStore {
     /// As [`revoke`](Self::revoke), but an owner without keys is `Ok(0)`. After an error, call it again: some keys
     /// may be revoked already.
     pub fn revoke_owner(&self, owner: &str, reason: impl Into<String>) -> Result<usize, StoreError> {
-        let reason = reason.into();
-        bounds::reason(&reason)?;
+        self.revoke_owner_as(owner, &reason.into(), None)
+    }
+
+    /// Revokes every key of an owner as far as `actor` may: see [`revoke_within`](Self::revoke_within). One key that it
+    /// does not cover stops all, so up to a thousand keys are revoked all or none. If the actor is one of them, it goes
+    /// last. How many were not revoked before.
+    ///
+    /// # Errors
+    /// Those of [`revoke_owner`](Self::revoke_owner), and [`StoreError::Exceeds`].
+    pub fn revoke_owner_within(
+        &self,
+        owner: &str,
+        reason: impl Into<String>,
+        actor: &VerifiedKey,
+    ) -> Result<usize, StoreError> {
+        self.revoke_owner_as(owner, &reason.into(), Some(actor))
+    }
+
+    fn revoke_owner_as(&self, owner: &str, reason: &str, actor: Option<&VerifiedKey>) -> Result<usize, StoreError> {
+        bounds::reason(reason)?;
         bounds::owner(owner)?;
         let mut after = None;
         let mut revoked = 0;
         let mut refused = None;
         let revoked_all = Cut { revoke: true, ..Cut::default() };
+        let scope = self.scope(actor);
+        // Once it is revoked, it may revoke nothing more.
+        let own = actor.map(|actor| actor.id().as_u128());
+        let mut own_is_left = false;
         loop {
             let mut last = None;
             let outcomes = self.change(|_, disk| {
                 let ids = disk.ids_of(owner, after).and_then(|ids| ids.take(CHUNK).collect::<Result<Vec<u128>, _>>());
-                let ids = ids.map_err(|error| self.inner().cut(vec![(Target::Owner(owner), revoked_all)], error))?;
+                let ids = ids.map_err(|error| match actor {
+                    Some(_) => error,
+                    None => self.inner().cut(vec![(Target::Owner(owner), revoked_all)], error),
+                })?;
+                if let Some(reach) = self.inner().reach(&scope, disk)? {
+                    reach.owner(owner)?;
+                }
                 last = ids.last().copied();
-                let action = |id| self.inner().change_of(id, Action::Revoke { reason: reason.clone() });
-                Ok(ids.into_iter().map(action).collect())
+                own_is_left |= ids.iter().any(|id| Some(*id) == own);
+                let mut changes = Vec::with_capacity(ids.len());
+                for id in ids.into_iter().filter(|id| Some(*id) != own) {
+                    // What has ended already stops nobody.
+                    let is_over = |record: Record| record.revoked.is_some();
+                    if actor.is_some() && disk.record(id)?.is_some_and(|(record, _)| is_over(record)) {
+                        continue;
+                    }
+                    let change = self.inner().change_of(id, Action::Revoke { reason: reason.to_owned() });
+                    changes.push(Change { scope: scope.clone(), ..change });
+                }
+                Ok(changes)
             });
             match outcomes {
                 Ok(outcomes) => revoked += outcomes.iter().filter(|outcome| outcome.changed).count(),
@@ -182,10 +241,19 @@ impl KeyStore {
                 Err(error) => return Err(refused.unwrap_or(error)),
             }
             if last.is_none() {
-                return refused.map_or(Ok(revoked), Err);
+                break;
             }
             after = last;
         }
+        if let Some(own) = own.filter(|_| own_is_left) {
+            match self.revoke_as(KeyId::from_u128(own), reason.to_owned(), actor) {
+                Ok(()) => revoked += 1,
+                // Somebody else was first.
+                Err(StoreError::Exceeds(CapViolation::Actor(AuthError::Revoked))) => {}
+                Err(error) => return Err(refused.unwrap_or(error)),
+            }
+        }
+        refused.map_or(Ok(revoked), Err)
     }
 
     /// Deletes the records of keys that were revoked, or expired, before a time. How many. Their events
@@ -241,7 +309,7 @@ impl KeyStore {
 
 impl Inner {
     pub(super) fn change_of(&self, id: u128, action: Action) -> Change {
-        Change { id, at: self.time.now_ms(), actor: None, action, once: None }
+        Change { id, at: self.time.now_ms(), actor: None, scope: Scope::default(), action, once: None }
     }
 
     pub(super) fn try_erase_ended(&self) -> Result<(), StoreError> {
@@ -261,17 +329,6 @@ impl Inner {
             if looked < CHUNK {
                 return Ok(());
             }
-        }
-    }
-
-    /// Holds grants against those of an acting key, as they are now.
-    pub(super) fn cap(&self, actor: &VerifiedKey, disk: &Disk, wanted: &[String]) -> Result<(), StoreError> {
-        self.recheck(actor).map_err(|error| StoreError::Exceeds(Excess::Actor(error)))?;
-        let record = disk.record(actor.id().as_u128())?.map(|(record, _)| record);
-        let record = record.ok_or(StoreError::Exceeds(Excess::Actor(crate::AuthError::Invalid)))?;
-        match grants::uncovered(&record.permissions, wanted) {
-            Some(grant) => Err(StoreError::Exceeds(Excess::Grant(grant.clone()))),
-            None => Ok(()),
         }
     }
 

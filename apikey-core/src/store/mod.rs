@@ -33,6 +33,7 @@ mod old;
 mod once;
 mod open;
 mod open_error;
+mod owner;
 mod parts;
 mod restore;
 mod rotation;
@@ -42,6 +43,7 @@ mod run_report;
 mod salvage;
 mod scan;
 mod schedule;
+mod scope;
 mod stuck;
 mod tail;
 mod take_over;
@@ -84,6 +86,7 @@ use writer::Writer;
 
 pub use builder::KeyStoreBuilder;
 pub(crate) use directory::LOCK;
+pub use owner::OwnerStore;
 pub use rotator::{Rotator, RotatorHandle};
 pub use run_report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
 
@@ -110,7 +113,7 @@ pub use run_report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct KeyStore(Arc<Life>, actor::Actor);
+pub struct KeyStore(Arc<Life>, actor::Face);
 
 struct Inner {
     index: Index,
@@ -199,13 +202,13 @@ impl KeyStore {
         let life = Arc::new(Life::new(inner.clone(), false));
         let keeper = keeper::start(inner)?;
         *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
-        Ok(Self(life, None))
+        Ok(Self(life, actor::Face::default()))
     }
 
     /// A handle for a thread of the store's own, which is joined before the store is closed.
     #[cfg(unix)]
     fn guest(inner: &Arc<Inner>) -> Self {
-        Self(Arc::new(Life::new(inner.clone(), true)), None)
+        Self(Arc::new(Life::new(inner.clone(), true)), actor::Face::default())
     }
 
     #[cfg(unix)]

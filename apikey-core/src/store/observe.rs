@@ -95,7 +95,7 @@ impl Inner {
     }
 
     /// Tells of changes that are in force.
-    pub(super) fn tell(&self, happened: &[Happened], actor: Option<&str>) {
+    pub(super) fn tell(&self, happened: &[Happened]) {
         for one in happened {
             self.meter.changed(one.kind);
             if one.gone {
@@ -103,6 +103,7 @@ impl Inner {
             }
             let (key, owner) = (KeyId::from_u128(one.key), one.owner.map(|owner| OWNERS.text(owner)));
             let Happened { kind, number, .. } = *one;
+            let actor = one.actor.as_deref();
             tracing::info!(
                 name: "apikey.changed", target: "apikey", kind, %key, owner, actor, number, "API key changed: {kind}"
             );
@@ -114,6 +115,7 @@ impl Inner {
 pub(super) struct Happened {
     number: u64,
     key: u128,
+    actor: Option<String>,
     /// Number in [`OWNERS`].
     owner: Option<u32>,
     kind: &'static str,
@@ -126,6 +128,7 @@ impl Happened {
         Self {
             number: event.number,
             key: event.key,
+            actor: event.actor.clone(),
             owner: after.or(before).map(|rights| rights.owner),
             kind: EventKind::new(event.kind.clone()).name(),
             gone: after.is_none(),

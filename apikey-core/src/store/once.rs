@@ -8,9 +8,7 @@ use crate::new_key::CreatedKey;
 use crate::record::{SecretEnd, SecretForm, StoredSecret};
 use crate::rights::Rights;
 use crate::rotate_options::RotateOptions;
-use crate::time::from_ms;
 use crate::token::{self, ApiKey, Secret};
-use crate::verified::VerifiedKey;
 
 use super::disk::Disk;
 use super::writer::Writer;
@@ -59,33 +57,26 @@ impl KeyStore {
     /// # Errors
     /// Those of [`rotate_within`](Self::rotate_within) and [`rotate_once`](Self::rotate_once).
     pub fn rotate_with(&self, id: KeyId, options: &RotateOptions) -> Result<CreatedKey, StoreError> {
-        let RotateOptions { overlap, within, idempotency_key, by_holder } = options;
+        let RotateOptions { overlap, within, idempotency_key } = options;
         let once = idempotency_key.as_ref().map(|key| Once::rotate(key, id.as_u128(), *overlap)).transpose()?;
+        let once = once.map(|once| once.of_owner(self.only_owner()));
+        let scope = self.scope(within.as_ref());
         let mut token = None;
         let outcomes = self.change(|writer, disk| {
             let inner = self.inner();
             // Not where nothing depends on it: what ends all secrets must do so also if the record cannot be read.
             let is_bounded = inner.lifetime.0.is_some() && *overlap != Overlap::None;
-            let record = if within.is_some() || is_bounded { disk.record(id.as_u128())? } else { None };
-            let record = record.map(|(record, _)| record);
-            if let Some(actor) = within {
-                inner.cap(actor, disk, record.as_ref().map_or(&[], |record| &record.permissions))?;
-            }
-            if let Some(record) = &record {
-                inner.lifetime.check_overlap(record, *overlap, inner.time.now_ms())?;
-            }
-            let earlier = once.map(|once| inner.made_by(&once, disk)).transpose()?.flatten();
-            if *by_holder && earlier.is_none() {
-                // As the record has it, and not as it was when the caller was verified.
-                let secrets = record.iter().flat_map(|record| &record.secrets);
-                let is_its = |actor: &VerifiedKey, secret: &StoredSecret| {
-                    actor.id() == id && secret.version == actor.secret_version()
-                };
-                let mut its = secrets.filter(|secret| within.as_ref().is_some_and(|actor| is_its(actor, secret)));
-                if let Some(StoredSecret { end: SecretEnd::At(end), .. }) = its.next() {
-                    return Err(StoreError::Conflict(Conflict::Overlapping { until: Some(from_ms(*end)) }));
+            if is_bounded || once.is_some() {
+                let record = disk.record(id.as_u128())?.map(|(record, _)| record);
+                // Before it says anything about a key that may not be touched.
+                if let Some(reach) = inner.reach(&scope, disk)? {
+                    reach.target(id.as_u128(), record.as_ref())?;
+                }
+                if let Some(record) = &record {
+                    inner.lifetime.check_overlap(record, *overlap, inner.time.now_ms())?;
                 }
             }
+            let earlier = once.map(|once| inner.made_by(&once, disk)).transpose()?.flatten();
             let (key, secret) = inner.new_secret(id, writer)?;
             token = Some(key);
             let overlap = *overlap;
@@ -96,6 +87,7 @@ impl KeyStore {
                     Some(_) => Action::Repeat { secret, overlap },
                 },
             );
+            change.scope = scope.clone();
             change.once = once.map(|once| Once { at: earlier.map_or(change.at, |made| made.at), ..once });
             Ok(vec![change])
         })?;

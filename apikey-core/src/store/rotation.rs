@@ -10,6 +10,7 @@ use crate::new_key::CreatedKey;
 use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
 use crate::rotation_policy::due;
 use crate::token::ApiKey;
+use crate::verified::VerifiedKey;
 
 use super::{Inner, KeyStore};
 
@@ -34,14 +35,32 @@ impl KeyStore {
     /// than 256 bytes; [`StoreError::NotDurable`] if the disk refused: the secrets have ended all the same, until a
     /// restart; [`StoreError::Io`], [`StoreError::Closed`].
     pub fn replace_leaked(&self, id: KeyId, reason: impl Into<String>) -> Result<CreatedKey, StoreError> {
-        let reason = reason.into();
-        bounds::reason(&reason)?;
+        self.replace_as(id, &reason.into(), None)
+    }
+
+    /// Answers a leak as far as `actor` may, which is as far as it may [rotate](Self::rotate_within) the key.
+    ///
+    /// # Errors
+    /// Those of [`replace_leaked`](Self::replace_leaked), and [`StoreError::Exceeds`].
+    pub fn replace_leaked_within(
+        &self,
+        id: KeyId,
+        reason: impl Into<String>,
+        actor: &VerifiedKey,
+    ) -> Result<CreatedKey, StoreError> {
+        self.replace_as(id, &reason.into(), Some(actor))
+    }
+
+    fn replace_as(&self, id: KeyId, reason: &str, actor: Option<&VerifiedKey>) -> Result<CreatedKey, StoreError> {
+        bounds::reason(reason)?;
+        let scope = self.scope(actor);
         let inner = self.inner();
         let mut token = None;
         let outcomes = self.change(|writer, _| {
             let (key, secret) = inner.new_secret(id, writer)?;
             token = Some(key);
-            Ok(vec![inner.change_of(id.as_u128(), Action::Replace { secret, reason: reason.clone() })])
+            let change = inner.change_of(id.as_u128(), Action::Replace { secret, reason: reason.to_owned() });
+            Ok(vec![Change { scope: scope.clone(), ..change }])
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after);
         let (Some(key), Some(after)) = (token, after) else { return Err(StoreError::NotFound(id)) };

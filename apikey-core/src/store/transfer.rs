@@ -5,7 +5,7 @@ use std::io::{BufRead, Read, Write};
 
 use zeroize::Zeroizing;
 
-use crate::change::{Action, Change};
+use crate::change::Action;
 use crate::codec;
 use crate::error::{Conflict, StoreError};
 use crate::key_id::KeyId;
@@ -170,13 +170,7 @@ impl KeyStore {
                         ids.insert(record.id);
                         taken.push((KeyId::from_u128(record.id), record.secrets.is_empty()));
                         let action = Action::Create(Box::new(record.clone()));
-                        changes.push(Change {
-                            id: record.id,
-                            at: self.inner().time.now_ms(),
-                            actor: None,
-                            action,
-                            once: None,
-                        });
+                        changes.push(self.inner().change_of(record.id, action));
                     }
                     Err(LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed))) => return Err(fault),
                     Err(fault) => refused.push(RefusedLine { line: *line, fault }),

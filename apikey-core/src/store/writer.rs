@@ -99,15 +99,6 @@ impl Inner {
     /// durable and visible.
     pub(super) fn change(
         &self,
-        decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
-    ) -> Result<Vec<Outcome>, StoreError> {
-        self.change_as(None, decide)
-    }
-
-    /// The same, in the name of an actor.
-    pub(super) fn change_as(
-        &self,
-        actor: Option<&str>,
         mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let disk = self.disk()?;
@@ -116,10 +107,7 @@ impl Inner {
         let mut writer = self.writer();
         self.write_first_uses(&mut writer, disk);
         let (outcomes, happened, took) = loop {
-            let mut changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
-            if let Some(actor) = actor {
-                changes.iter_mut().for_each(|change| change.actor = Some(actor.to_owned()));
-            }
+            let changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
             let stage = self.stage(&mut writer, disk, &changes);
             let stage = stage.map_err(|error| self.doubt(self.cut_all(&changes, error)))?;
             // Before anything is taken away: nothing earlier of these keys may widen them again, or show a successor
@@ -142,7 +130,7 @@ impl Inner {
         let durable = self.commit.arrived(arriving, ticket, &self.index, |head| self.log(disk, head));
         let durable = if unchanged { durable.and_then(|()| self.commit.check()) } else { durable };
         durable.map_err(|source| refused(took || unchanged, source))?;
-        self.tell(&happened, actor);
+        self.tell(&happened);
         Ok(outcomes)
     }
 
@@ -175,26 +163,37 @@ impl Inner {
                 tracing::warn!(%error, "the first use of a rotated key is in force, and not on disk");
                 self.put_back_first_use(first);
             } else {
-                self.tell(&stage.happened, None);
+                self.tell(&stage.happened);
             }
         }
     }
 
-    /// Applies changes to the records as they stand, visible or not; writes nothing.
+    /// Applies changes to the records as they stand, visible or not; writes nothing. Here, and nowhere else, each is held
+    /// against its scope.
     fn stage(&self, writer: &mut Writer, disk: &Disk, changes: &[Change]) -> Result<Stage, StoreError> {
         let mut outcomes = Vec::with_capacity(changes.len());
         let mut staged = Vec::with_capacity(changes.len());
         let mut happened = Vec::with_capacity(changes.len());
         let mut head = writer.head;
+        let mut reach = None;
         for change in changes {
             let current = match change.action {
                 Action::Create(_) => None,
                 _ => disk.record(change.id)?,
             };
             let (current, frame) = current.unzip();
+            let reach = self.reach_of(change, disk, &mut reach)?;
+            if let Some(reach) = reach
+                && !matches!(change.action, Action::Create(_))
+            {
+                reach.target(change.id, current.as_ref())?;
+            }
             match apply(current.as_ref(), change)? {
                 Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
                 Applied::Changed { after, event } => {
+                    if let (Some(reach), Some(after)) = (reach, &after) {
+                        reach.outcome(current.as_ref(), after, change)?;
+                    }
                     let mut before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
                     head.count()?;
@@ -313,7 +312,12 @@ impl Inner {
 
     /// What the changes take away ends although their records cannot be read; the error to tell.
     fn cut_all(&self, changes: &[Change], error: StoreError) -> StoreError {
-        let cuts = changes.iter().filter_map(|change| Some((Target::Key(change.id), cut_of(&change.action)?)));
+        // What an acting key covers only its records say, and they could not be read.
+        let changes = changes.iter().filter(|change| change.scope.actor.is_none());
+        let cuts = changes.filter_map(|change| {
+            let target = Target::Key { id: change.id, owner: change.scope.owner.as_deref() };
+            Some((target, cut_of(&change.action)?))
+        });
         self.cut(cuts.collect(), error)
     }
 

@@ -1,0 +1,438 @@
+//! How far an acting key may go with the keys of others, and what one owner sees of the store.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use apikey::{
+    Attempt, AuthError, CapViolation, Conflict, CreatedKey, EventFilter, KeyFilter, KeyId, KeyStore, KeyUpdate, Limit,
+    NewKey, Overlap, RotateOptions, StoreError, VerifiedKey,
+};
+use chrono::TimeDelta;
+
+use crate::support::{alice, all, clocked, code, hours, info, start};
+
+const MANAGE: [&str; 2] = ["orders:read", "keys:manage"];
+
+fn evil() -> NewKey {
+    NewKey::for_owner("evil").permissions(MANAGE)
+}
+
+fn victim() -> NewKey {
+    NewKey::for_owner("victim").permissions(["orders:read"])
+}
+
+/// The proof that a key is good, from an address in 10.1.0.0/16.
+fn verified(store: &KeyStore, created: &CreatedKey) -> VerifiedKey {
+    store.check(&Attempt::new(created.key.expose_secret()).peer([10, 1, 2, 3].into())).unwrap()
+}
+
+fn actor(store: &KeyStore, key: NewKey) -> VerifiedKey {
+    verified(store, &store.create(key).unwrap())
+}
+
+#[track_caller]
+fn violation<T: std::fmt::Debug>(result: Result<T, StoreError>) -> CapViolation {
+    match result {
+        Err(StoreError::Exceeds(violation)) => violation,
+        other => panic!("a cap is violated: {other:?}"),
+    }
+}
+
+#[test]
+fn nobody_becomes_another_owner() {
+    let (store, _) = clocked();
+    let target = store.create(victim()).unwrap();
+    let evil = actor(&store, evil());
+    let id = target.info.id();
+    for overlap in [Overlap::None, Overlap::UntilFirstUse, Overlap::For(hours(1))] {
+        assert_eq!(violation(store.rotate_within(id, overlap, &evil)), CapViolation::Target(id));
+        let options = RotateOptions::new(overlap).within(&evil).idempotency_key("mine");
+        assert_eq!(violation(store.rotate_with(id, &options)), CapViolation::Target(id));
+    }
+    assert_eq!(violation(store.replace_leaked_within(id, "", &evil)), CapViolation::Target(id));
+    assert_eq!(violation(store.update(id, KeyUpdate::new().disabled(true).within(&evil))), CapViolation::Target(id));
+    assert_eq!(violation(store.update(id, KeyUpdate::new().name("x").within(&evil))), CapViolation::Target(id));
+    assert_eq!(violation(store.revoke_within(id, "", &evil)), CapViolation::Target(id));
+    let not_its_own = CapViolation::Owner { wanted: "victim".into(), actor: "evil".into() };
+    assert_eq!(violation(store.revoke_owner_within("victim", "", &evil)), not_its_own);
+    assert_eq!(violation(store.create(victim().within(&evil))), not_its_own);
+    assert_eq!(violation(store.create_many([NewKey::for_owner("evil"), victim().within(&evil)])), not_its_own);
+    assert_eq!(all(&store, &KeyFilter::owner("victim")), std::slice::from_ref(&target.info));
+    assert_eq!(code(&store, target.key.expose_secret()), "ok");
+    assert_eq!(all(&store, &KeyFilter::owner("evil")).len(), 1);
+
+    // Who may act for other owners still hands out, and touches, no more than it has.
+    let admin = actor(&store, NewKey::for_owner("admin").permissions(["orders:read", "keys:any_owner"]));
+    store.create(victim().within(&admin)).unwrap();
+    store.rotate_within(id, Overlap::None, &admin).unwrap();
+    let stronger = store.create(NewKey::for_owner("victim").permissions(["stock:read"])).unwrap().info.id();
+    let refused = violation(store.rotate_within(stronger, Overlap::None, &admin));
+    assert_eq!(refused, CapViolation::Target(stronger));
+    assert!(!refused.to_string().contains("stock"), "what it may do is not disclosed: {refused}");
+}
+
+#[test]
+fn no_key_outlives_the_one_that_made_it() {
+    let (store, clock) = clocked();
+    let actor = actor(&store, alice().permissions(["orders:*"]).expires_in(hours(2)));
+    let latest = start() + hours(2);
+    let made = store.create(alice().within(&actor)).unwrap();
+    assert_eq!(made.info.expires_at(), Some(latest), "what is not set is the actor's");
+    let id = made.info.id();
+    for (wanted, key) in [
+        (Some(latest + TimeDelta::milliseconds(1)), alice().expires_at(latest + TimeDelta::milliseconds(1))),
+        (Some(start() + hours(3)), alice().expires_in(hours(3))),
+    ] {
+        assert_eq!(violation(store.create(key.within(&actor))), CapViolation::End { wanted, latest });
+    }
+    store.create(alice().expires_at(latest).within(&actor)).unwrap();
+    store.update(id, KeyUpdate::new().expires_at(start() + hours(1)).within(&actor)).unwrap();
+    for wanted in [None, Some(start() + hours(3))] {
+        let refused = violation(store.update(id, KeyUpdate::new().expires_at(wanted).within(&actor)));
+        assert_eq!(refused, CapViolation::End { wanted, latest });
+    }
+    // A key that goes on longer: its secret is not handed out, and its end comes no later.
+    let longer = store.create(alice().expires_in(hours(9))).unwrap().info.id();
+    let end = |wanted| CapViolation::End { wanted, latest };
+    let wanted = Some(start() + hours(9));
+    assert_eq!(violation(store.rotate_within(longer, Overlap::None, &actor)), end(wanted));
+    assert_eq!(violation(store.replace_leaked_within(longer, "", &actor)), end(wanted));
+    let later = Some(start() + hours(10));
+    assert_eq!(violation(store.update(longer, KeyUpdate::new().expires_at(later).within(&actor))), end(later));
+    store.update(longer, KeyUpdate::new().expires_at(start() + hours(8)).name("ci").within(&actor)).unwrap();
+    store.revoke_within(longer, "", &actor).unwrap();
+
+    clock.advance(hours(2));
+    let expired = CapViolation::Actor(AuthError::Expired);
+    assert_eq!(violation(store.create(alice().within(&actor))), expired);
+}
+
+#[test]
+fn no_key_is_good_from_more_networks_or_faster_than_the_one_that_made_it() {
+    let (store, _) = clocked();
+    let bound = alice().permissions(["orders:*"]).networks(["10.0.0.0/8"]).limit(10, TimeDelta::seconds(1));
+    let actor = actor(&store, bound);
+    let made = store.create(alice().within(&actor)).unwrap().info;
+    assert_eq!(made.networks(), ["10.0.0.0/8"]);
+    assert_eq!(made.limit().map(|limit| (limit.count(), limit.per())), Some((10, TimeDelta::seconds(1))));
+    let id = made.id();
+    for key in [alice().networks(["10.1.0.0/16", "10.2.3.4"]), alice().limit(5, TimeDelta::seconds(1))] {
+        store.create(key.within(&actor)).unwrap();
+    }
+    let networks = |net: &str| CapViolation::Networks(net.into());
+    assert_eq!(violation(store.create(alice().networks(["10.1.0.0/16", "::1"]).within(&actor))), networks("::1/128"));
+    let widen = |update: KeyUpdate| violation(store.update(id, update.within(&actor)));
+    assert_eq!(widen(KeyUpdate::new().any_network()), networks("anywhere"));
+    assert_eq!(widen(KeyUpdate::new().networks(["10.0.0.0/7"])), networks("10.0.0.0/7"));
+    assert!(matches!(widen(KeyUpdate::new().no_limit()), CapViolation::Limit { wanted: None, .. }));
+    let faster = violation(store.create(alice().limit(20, TimeDelta::seconds(1)).within(&actor)));
+    assert!(matches!(faster, CapViolation::Limit { wanted: Some(_), .. }), "{faster:?}");
+    assert_eq!(
+        faster.to_string(),
+        "the key would have a rate limit of 20 requests per 1000 ms, and the acting key has a rate limit of 10 requests per 1000 ms; that takes the permission *"
+    );
+    let free = store.create(alice()).unwrap();
+    assert_eq!(violation(store.rotate_within(free.info.id(), Overlap::None, &actor)), networks("anywhere"));
+    assert_eq!(info(&store, &free), free.info);
+}
+
+/// Each permission lifts its bound, and the others stay.
+#[test]
+fn permissions_that_lift_a_bound() {
+    let (store, _) = clocked();
+    let bound = |grants: &[&str]| {
+        let key = alice().permissions(grants).expires_in(hours(2)).networks(["10.0.0.0/8"]);
+        actor(&store, key.limit(10, TimeDelta::seconds(1)))
+    };
+    let freed = |grants: &[&str]| {
+        let info = store.create(alice().within(&bound(grants))).unwrap().info;
+        let bob = store.create(NewKey::for_owner("bob").within(&bound(grants))).is_ok();
+        (bob, info.expires_at().is_none(), info.networks().is_empty(), info.limit().is_none())
+    };
+    assert_eq!(freed(&["orders:*"]), (false, false, false, false));
+    assert_eq!(freed(&["keys:any_owner"]), (true, false, false, false));
+    assert_eq!(freed(&["keys:outlive"]), (false, true, false, false));
+    assert_eq!(freed(&["keys:anywhere"]), (false, false, true, false));
+    assert_eq!(freed(&["keys:*"]), (true, true, true, false));
+    assert_eq!(freed(&["*"]), (true, true, true, true));
+}
+
+#[test]
+fn ones_own_key() {
+    let (store, _) = clocked();
+    let key = store.create(evil().expires_in(hours(9))).unwrap();
+    let id = key.info.id();
+    let old = verified(&store, &key);
+    // It may rotate and revoke itself, and give itself nothing.
+    let grown = KeyUpdate::new().permissions(["*"]).within(&old);
+    assert_eq!(violation(store.update(id, grown)), CapViolation::Grant("*".into()));
+    let refused = violation(store.update(id, KeyUpdate::new().expires_at(None).within(&old)));
+    assert!(matches!(refused, CapViolation::End { wanted: None, .. }), "{refused:?}");
+    let new = store.rotate_within(id, Overlap::For(hours(1)), &old).unwrap();
+    // A secret that was given an end makes itself no successor, by any way.
+    let overlapping = Conflict::Overlapping { until: Some(start() + hours(1)) };
+    let conflict = |result: Result<CreatedKey, StoreError>| match result {
+        Err(StoreError::Conflict(conflict)) => conflict,
+        other => panic!("{other:?}"),
+    };
+    for overlap in [Overlap::None, Overlap::UntilFirstUse, Overlap::For(hours(1))] {
+        assert_eq!(conflict(store.rotate_within(id, overlap, &old)), overlapping, "{overlap:?}");
+    }
+    assert_eq!(conflict(store.replace_leaked_within(id, "", &old)), overlapping);
+    assert_eq!(code(&store, new.key.expose_secret()), "ok");
+    store.revoke_within(id, "left", &old).unwrap();
+    assert_eq!(violation(store.revoke_within(id, "", &old)), CapViolation::Actor(AuthError::Revoked));
+    assert_eq!(info(&store, &key).revoked().map(|revoked| revoked.reason().to_owned()).as_deref(), Some("left"));
+}
+
+#[test]
+fn an_owner_is_revoked_all_or_none_and_the_actor_last() {
+    let (store, _) = clocked();
+    store.create_many((0..1500).map(|_| alice().permissions(["orders:read"]))).unwrap();
+    let actor = actor(&store, alice().permissions(["orders:*"]));
+    store.create_many((0..700).map(|_| alice())).unwrap();
+    // One that has ended already stops nobody.
+    let ended = store.create(alice().permissions(["stock:read"])).unwrap().info.id();
+    store.revoke(ended, "first").unwrap();
+    assert_eq!(store.revoke_owner_within("alice", "left", &actor).unwrap(), 2201);
+    assert!(all(&store, &KeyFilter::owner("alice")).iter().all(|key| key.revoked().is_some()));
+
+    let bobs = |grant: &str| NewKey::for_owner("bob").permissions([grant]);
+    let actor = self::actor(&store, bobs("orders:*"));
+    store.create_many([bobs("orders:read"), bobs("stock:read"), bobs("orders:read")]).unwrap();
+    let uncovered = all(&store, &KeyFilter::owner("bob").permission("stock:read"))[0].id();
+    assert_eq!(violation(store.revoke_owner_within("bob", "", &actor)), CapViolation::Target(uncovered));
+    assert!(all(&store, &KeyFilter::owner("bob")).iter().all(|key| key.revoked().is_none()));
+    assert_eq!(
+        violation(store.revoke_owner_within("nobody", "", &actor)),
+        CapViolation::Owner { wanted: "nobody".into(), actor: "bob".into() }
+    );
+}
+
+/// A repeat hands out the secret of a key as that is now, and not as it was asked for.
+#[test]
+fn a_repeat_is_capped_by_what_the_key_has_become() {
+    let (store, _) = clocked();
+    let actor = actor(&store, evil());
+    let request = || NewKey::for_owner("evil").within(&actor).idempotency_key("again");
+    let id = store.create(request()).unwrap().info.id();
+    assert_eq!(store.create(request()).unwrap().info.id(), id);
+    store.update(id, KeyUpdate::new().permissions(["stock:read"])).unwrap();
+    assert_eq!(violation(store.create(request())), CapViolation::Target(id));
+    store.update(id, KeyUpdate::new().permissions::<&str>([])).unwrap();
+    assert_eq!(store.create(request()).unwrap().info.version(), 3);
+}
+
+#[test]
+fn a_capped_change_names_its_actor() {
+    let (store, _) = clocked();
+    let actor = actor(&store, evil());
+    let id = store.create(NewKey::for_owner("evil").within(&actor)).unwrap().info.id();
+    store.as_actor("console").rotate_within(id, Overlap::None, &actor).unwrap();
+    store.revoke_within(id, "", &actor).unwrap();
+    let events = store.events(&EventFilter::default().key(id)).unwrap().events;
+    let actors: Vec<_> = events.iter().map(apikey::Event::actor).collect();
+    let own = format!("key:{}", actor.id());
+    assert_eq!(actors, [Some(&*own), Some("console"), Some(&*own)]);
+}
+
+/// What is decided in the moment in which the actor ends is decided before or after it, and never beyond it.
+#[test]
+fn an_actor_that_is_narrowed_meanwhile_goes_no_further() {
+    type Narrow = fn(&KeyStore, KeyId);
+    let narrowings: [(&str, Narrow); 3] = [
+        ("revoked", |store, id| store.revoke(id, "").unwrap()),
+        ("updated", |store, id| drop(store.update(id, KeyUpdate::new().permissions(["keys:manage"])).unwrap())),
+        ("rotated", |store, id| drop(store.rotate(id, Overlap::None).unwrap())),
+    ];
+    for (kind, narrow) in narrowings {
+        let (store, _) = clocked();
+        let actor = actor(&store, evil());
+        let targets = store.create_many((0..20).map(|_| evil())).unwrap();
+        let begun = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let (store, actor, targets, begun) = (&store, &actor, &targets, &begun);
+                scope.spawn(move || {
+                    for at in 0.. {
+                        let target = targets[at % targets.len()].info.id();
+                        let done = match thread {
+                            0 => store.create(evil().within(actor)).map(drop),
+                            1 => store.rotate_within(target, Overlap::None, actor).map(drop),
+                            _ => store.update(target, KeyUpdate::new().name(format!("{at}")).within(actor)).map(drop),
+                        };
+                        if let Err(error) = done {
+                            assert!(matches!(error, StoreError::Exceeds(_)), "{error:?}");
+                            break;
+                        }
+                        begun.store(at > 5, Ordering::Relaxed);
+                    }
+                });
+            }
+            while !begun.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            narrow(&store, actor.id());
+        });
+        let mut filter = EventFilter::default().limit(1000);
+        let mut events = Vec::new();
+        loop {
+            let page = store.events(&filter).unwrap();
+            events.extend(page.events);
+            let Some(next) = page.next else { break };
+            filter = filter.after(next);
+        }
+        let own = format!("key:{}", actor.id());
+        let narrowed = events.iter().find(|event| event.key() == Some(actor.id()) && event.kind().name() == kind);
+        let narrowed = narrowed.unwrap().number();
+        let acted: Vec<u64> =
+            events.iter().filter(|event| event.actor() == Some(&own)).map(apikey::Event::number).collect();
+        assert!(!acted.is_empty(), "{kind}");
+        assert!(acted.iter().all(|number| *number < narrowed), "{kind}: {narrowed} {acted:?}");
+    }
+}
+
+/// Every call with the id of another's key answers as one with an id that was never given.
+#[test]
+fn to_an_owner_the_keys_of_others_do_not_exist() {
+    let (store, _) = clocked();
+    let unknown = {
+        let other = KeyStore::temporary().unwrap();
+        other.create(alice()).unwrap().info.id()
+    };
+    let (plain, disabled, revoked, rotating) = (
+        store.create(victim()).unwrap(),
+        store.create(victim()).unwrap(),
+        store.create(victim()).unwrap(),
+        store.create(victim()).unwrap(),
+    );
+    store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
+    store.revoke(revoked.info.id(), "").unwrap();
+    let newer = store.rotate(rotating.info.id(), Overlap::For(hours(1))).unwrap();
+    store.verify(newer.key.expose_secret()).unwrap();
+    let bob = store.of_owner("bob");
+    let own = bob.create(NewKey::for_owner("bob").permissions(["*"])).unwrap();
+    let actor = verified(&store, &own);
+    let answers = |id: KeyId| -> Vec<String> {
+        let within = RotateOptions::new(Overlap::None).within(&actor);
+        let answers = [
+            format!("{:?}", bob.get(id)),
+            format!("{:?}", bob.update(id, KeyUpdate::new().name("mine"))),
+            format!("{:?}", bob.update(id, KeyUpdate::new().name("mine").within(&actor))),
+            format!("{:?}", bob.update(id, KeyUpdate::new())),
+            format!("{:?}", bob.rotate(id, Overlap::None)),
+            format!("{:?}", bob.rotate(id, Overlap::UntilFirstUse)),
+            format!("{:?}", bob.rotate_within(id, Overlap::None, &actor)),
+            format!("{:?}", bob.rotate_once(id, Overlap::None, "again")),
+            format!("{:?}", bob.rotate_with(id, &within)),
+            format!("{:?}", bob.rotate_with(id, &within.idempotency_key("again"))),
+            format!("{:?}", bob.replace_leaked(id, "")),
+            format!("{:?}", bob.replace_leaked_within(id, "", &actor)),
+            format!("{:?}", bob.revoke(id, "")),
+            format!("{:?}", bob.revoke_within(id, "", &actor)),
+            format!("{:?}", bob.events(&EventFilter::default().key(id))),
+        ];
+        answers.into_iter().map(|answer| answer.replace(&id.to_string(), "the id")).collect()
+    };
+    let before = all(&store, &KeyFilter::owner("victim"));
+    let expected = answers(unknown);
+    assert!(expected[1..14].iter().all(|answer| answer == "Err(there is no key the id)"), "{expected:?}");
+    for key in [&plain, &disabled, &revoked, &rotating] {
+        assert_eq!(answers(key.info.id()), expected);
+    }
+    assert_eq!(all(&store, &KeyFilter::owner("victim")), before);
+
+    // The same where the store bounds lifetimes, which the records of others must not show.
+    let bounded = KeyStore::builder().max_lifetime(TimeDelta::days(90)).temporary().unwrap();
+    let policy = apikey::RotationPolicy::every(TimeDelta::days(30)).overlap(Overlap::For(hours(1)));
+    let id = bounded.create(victim().rotation(policy)).unwrap().info.id();
+    let bob = bounded.of_owner("bob");
+    let missing =
+        |id: KeyId| format!("{:?}", bob.rotate(id, Overlap::UntilFirstUse)).replace(&id.to_string(), "the id");
+    assert_eq!(missing(id), missing(unknown));
+}
+
+#[test]
+fn an_owner_manages_its_own_keys_and_no_others() {
+    let (store, _) = clocked();
+    let (anna, bob) = (store.of_owner("anna"), store.as_actor("console").of_owner("bob"));
+    assert_eq!((anna.owner(), bob.owner()), ("anna", "bob"));
+    let annas = |count| (0..count).map(|_| NewKey::for_owner("anna"));
+    let created = anna.create_many(annas(3)).unwrap();
+    let id = created[0].info.id();
+    bob.create(NewKey::for_owner("bob")).unwrap();
+    for error in [
+        bob.create(NewKey::for_owner("anna")).unwrap_err(),
+        bob.create_many([NewKey::for_owner("bob"), NewKey::for_owner("anna")]).unwrap_err(),
+        store.of_owner("").create(NewKey::for_owner("anna")).unwrap_err(),
+    ] {
+        assert!(matches!(error, StoreError::Invalid { field: "owner", .. }), "{error:?}");
+    }
+    let owners = |store: &apikey::OwnerStore, filter: &KeyFilter| {
+        let page = store.list(filter).unwrap();
+        page.keys.iter().map(|key| key.owner().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(owners(&anna, &KeyFilter::default()), ["anna", "anna", "anna"]);
+    assert_eq!(owners(&anna, &KeyFilter::owner("anna")).len(), 3);
+    assert_eq!(owners(&anna, &KeyFilter::owner("bob")), [""; 0]);
+    assert_eq!(owners(&bob, &KeyFilter::default()), ["bob"]);
+    assert_eq!(owners(&store.of_owner("an"), &KeyFilter::default()), [""; 0]);
+    assert_eq!(owners(&store.of_owner(""), &KeyFilter::default()), [""; 0]);
+    let page = anna.list(&KeyFilter::default().limit(2)).unwrap();
+    assert_eq!(anna.list(&KeyFilter::default().after(page.next.unwrap())).unwrap().keys.len(), 1);
+
+    // Owners share no idempotency keys, in neither direction.
+    let once = |store: &apikey::OwnerStore| {
+        store.create(NewKey::for_owner(store.owner()).idempotency_key("first")).unwrap().info.id()
+    };
+    assert_ne!(once(&anna), once(&bob));
+    assert_eq!(once(&anna), once(&anna));
+
+    anna.update(id, KeyUpdate::new().name("ci")).unwrap();
+    anna.rotate_once(id, Overlap::None, "may").unwrap();
+    anna.as_actor("anna").revoke(id, "left").unwrap();
+    let events = anna.events(&EventFilter::default()).unwrap().events;
+    assert!(
+        events.iter().all(|event| all(&store, &KeyFilter::owner("anna")).iter().any(|k| Some(k.id()) == event.key()))
+    );
+    let of_one: Vec<_> =
+        events.iter().filter(|event| event.key() == Some(id)).map(|event| event.kind().name()).collect();
+    assert_eq!(of_one, ["created", "updated", "rotated", "revoked"]);
+    assert_eq!(events.last().and_then(|event| event.actor()), Some("anna"));
+    let bobs = bob.events(&EventFilter::default()).unwrap().events;
+    assert_eq!(bobs.iter().map(apikey::Event::actor).collect::<Vec<_>>(), [Some("console"); 2]);
+
+    assert_eq!(bob.revoke_all("left").unwrap(), 2);
+    assert_eq!(anna.list(&KeyFilter::default().state(apikey::KeyState::Active)).unwrap().keys.len(), 3);
+    let actor = verified(&store, &created[1]);
+    assert_eq!(anna.revoke_all_within("left", &actor).unwrap(), 3);
+    let missing = bob.revoke_all_within("", &actor);
+    assert!(matches!(missing, Err(StoreError::Exceeds(CapViolation::Actor(_)))), "{missing:?}");
+}
+
+#[test]
+fn what_a_violation_says() {
+    let latest = start() + hours(2);
+    let most = {
+        let store = KeyStore::temporary().unwrap();
+        store.create(alice().limit(5, TimeDelta::minutes(1))).unwrap().info.limit().unwrap()
+    };
+    let texts: [(CapViolation, &str); 4] = [
+        (CapViolation::Grant("admin".into()), "its permissions do not cover \"admin\""),
+        (
+            CapViolation::End { wanted: None, latest },
+            "the key would never end, and the acting key ends at 2031-05-04T14:00:00Z; that takes the permission keys:outlive",
+        ),
+        (
+            CapViolation::Networks("anywhere".into()),
+            "the key would be good from anywhere, and the acting key is not; that takes the permission keys:anywhere",
+        ),
+        (
+            CapViolation::Limit { wanted: None::<Limit>, most },
+            "the key would have no rate limit, and the acting key has a rate limit of 5 requests per 60000 ms; that takes the permission *",
+        ),
+    ];
+    for (violation, text) in texts {
+        assert_eq!(violation.to_string(), text);
+        assert_eq!(StoreError::Exceeds(violation).status(), 403);
+    }
+}

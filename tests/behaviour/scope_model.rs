@@ -1,0 +1,336 @@
+//! Who may do what to which key: acting keys, targets and operations at random, against a model in which an end, a set of
+//! networks and a rate limit are each a number, and more of it is more.
+
+use apikey::{
+    Attempt, CapViolation, CreatedKey, KeyInfo, KeyStore, KeyUpdate, NewKey, Overlap, StoreError, VerifiedKey,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+
+use crate::support::{cases, clocked, hours, start};
+
+/// The most there is of an end, of networks and of a rate limit: none is set.
+const UNBOUNDED: usize = 2;
+const GRANTS: [&str; 9] = [
+    "orders:read",
+    "orders:*",
+    "stock:read",
+    "*:read",
+    "keys:any_owner",
+    "keys:outlive",
+    "keys:anywhere",
+    "keys:*",
+    "*",
+];
+const OWNERS: [&str; 2] = ["alice", "bob"];
+
+/// A key, as the model knows it.
+#[derive(Debug, Clone, PartialEq)]
+struct Key {
+    owner: &'static str,
+    grants: Vec<&'static str>,
+    end: usize,
+    networks: usize,
+    limit: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Create(Key),
+    CreateMany(Key),
+    Grants(Vec<&'static str>),
+    End(usize),
+    Networks(usize),
+    Limit(usize),
+    Rename,
+    Disable(bool),
+    Rotate(Overlap),
+    RotateOnce,
+    Replace,
+    Revoke,
+    RevokeOwner,
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Done,
+    Missing,
+    OtherOwner,
+    Target,
+    Owner,
+    Grant,
+    End,
+    Networks,
+    Limit,
+}
+
+fn end(rank: usize) -> Option<DateTime<Utc>> {
+    [Some(start() + hours(1)), Some(start() + hours(2)), None][rank]
+}
+
+fn networks(rank: usize) -> Option<[&'static str; 1]> {
+    [Some(["10.1.0.0/16"]), Some(["10.0.0.0/8"]), None][rank]
+}
+
+fn limit(rank: usize) -> Option<(u32, TimeDelta)> {
+    [Some((500, TimeDelta::seconds(1))), Some((1000, TimeDelta::seconds(1))), None][rank]
+}
+
+fn grants() -> impl Strategy<Value = Vec<&'static str>> {
+    prop::sample::subsequence(&GRANTS[..], 0..4)
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    (prop::sample::select(&OWNERS[..]), grants(), 0..3usize, 0..3usize, 0..3usize)
+        .prop_map(|(owner, grants, end, networks, limit)| Key { owner, grants, end, networks, limit })
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let overlaps = [Overlap::None, Overlap::UntilFirstUse, Overlap::For(TimeDelta::minutes(1))];
+    prop_oneof![
+        3 => key().prop_map(Operation::Create),
+        1 => key().prop_map(Operation::CreateMany),
+        2 => grants().prop_map(Operation::Grants),
+        2 => (0..3usize).prop_map(Operation::End),
+        2 => (0..3usize).prop_map(Operation::Networks),
+        2 => (0..3usize).prop_map(Operation::Limit),
+        1 => Just(Operation::Rename),
+        1 => any::<bool>().prop_map(Operation::Disable),
+        2 => prop::sample::select(overlaps.to_vec()).prop_map(Operation::Rotate),
+        1 => Just(Operation::RotateOnce),
+        1 => Just(Operation::Replace),
+        1 => Just(Operation::Revoke),
+        1 => Just(Operation::RevokeOwner),
+    ]
+}
+
+fn new(key: &Key) -> NewKey {
+    let mut new = NewKey::for_owner(key.owner).permissions(&key.grants);
+    if let Some(end) = end(key.end) {
+        new = new.expires_at(end);
+    }
+    if let Some(networks) = networks(key.networks) {
+        new = new.networks(networks);
+    }
+    if let Some((count, per)) = limit(key.limit) {
+        new = new.limit(count, per);
+    }
+    new
+}
+
+/// A key of the store in the model's terms.
+fn read(info: &KeyInfo) -> Key {
+    let rank = |is: &dyn Fn(usize) -> bool| (0..3).find(|rank| is(*rank)).expect("a rank of the model");
+    let known = |text: &str| *GRANTS.iter().find(|grant| **grant == text).expect("a grant of the model");
+    let owner = *OWNERS.iter().find(|owner| **owner == info.owner()).expect("an owner of the model");
+    let mut grants: Vec<_> = info.permissions().iter().map(|grant| known(grant)).collect();
+    grants.sort_unstable();
+    Key {
+        owner,
+        grants,
+        end: rank(&|rank| info.expires_at() == end(rank)),
+        networks: rank(&|rank| info.networks() == networks(rank).as_ref().map_or(&[][..], |nets| &nets[..])),
+        limit: rank(&|rank| info.limit().map(|limit| (limit.count(), limit.per())) == limit(rank)),
+    }
+}
+
+fn sorted(mut key: Key) -> Key {
+    key.grants.sort_unstable();
+    key
+}
+
+/// Whether one grant gives all that the other does.
+fn covers(wide: &str, narrow: &str) -> bool {
+    wide == narrow
+        || wide == "*"
+        || matches!((wide, narrow), ("orders:*" | "*:read", "orders:read") | ("*:read", "stock:read"))
+        || (wide == "keys:*" && narrow.starts_with("keys:"))
+}
+
+impl Key {
+    fn may(&self, permission: &str) -> bool {
+        self.covers(&[permission])
+    }
+
+    fn covers(&self, grants: &[&str]) -> bool {
+        grants.iter().all(|narrow| self.grants.iter().any(|wide| covers(wide, narrow)))
+    }
+
+    fn may_own(&self, owner: &str) -> bool {
+        self.owner == owner || self.may("keys:any_owner")
+    }
+
+    /// How much of an end, of networks and of a rate limit it hands on.
+    fn most(&self) -> [usize; 3] {
+        let most = |may: bool, own: usize| if may { UNBOUNDED } else { own };
+        [
+            most(self.may("keys:outlive"), self.end),
+            most(self.may("keys:anywhere"), self.networks),
+            most(self.may("*"), self.limit),
+        ]
+    }
+
+    fn bounds(&self) -> [usize; 3] {
+        [self.end, self.networks, self.limit]
+    }
+}
+
+/// What an acting key may leave of a key; what that had before, it may keep.
+fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
+    if !actor.may_own(after.owner) {
+        return Verdict::Owner;
+    }
+    if !actor.covers(&after.grants) {
+        return Verdict::Grant;
+    }
+    let kept = before.map_or([0; 3], Key::bounds);
+    let verdicts = [Verdict::End, Verdict::Networks, Verdict::Limit];
+    let beyond = (0..3).find(|at| after.bounds()[*at] > actor.most()[*at].max(kept[*at]));
+    beyond.map_or(Verdict::Done, |at| verdicts.into_iter().nth(at).unwrap())
+}
+
+/// The model's answer, and what it leaves of the target, or of the key that is created.
+fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation: &Operation) -> (Verdict, Key) {
+    let mut after = target.clone();
+    if let Operation::Create(wanted) | Operation::CreateMany(wanted) = operation {
+        let mut wanted = wanted.clone();
+        for (own, most) in [&mut wanted.end, &mut wanted.networks, &mut wanted.limit].into_iter().zip(actor.most()) {
+            if *own == UNBOUNDED {
+                *own = most;
+            }
+        }
+        let is_other = face.is_some_and(|face| face != wanted.owner);
+        let verdict = if is_other { Verdict::OtherOwner } else { leaves(actor, None, &wanted) };
+        return (verdict, wanted);
+    }
+    let covered = is_own || (actor.may_own(target.owner) && actor.covers(&target.grants));
+    if let Operation::RevokeOwner = operation {
+        let owner = face.unwrap_or(target.owner);
+        let verdict = match () {
+            () if !actor.may_own(owner) => Verdict::Owner,
+            () if owner == target.owner && !covered => Verdict::Target,
+            () => Verdict::Done,
+        };
+        return (verdict, after);
+    }
+    if face.is_some_and(|face| face != target.owner) {
+        return (Verdict::Missing, after);
+    }
+    if !covered {
+        return (Verdict::Target, after);
+    }
+    match operation {
+        Operation::Grants(grants) => after.grants.clone_from(grants),
+        Operation::End(rank) => after.end = *rank,
+        Operation::Networks(rank) => after.networks = *rank,
+        Operation::Limit(rank) => after.limit = *rank,
+        _ => {}
+    }
+    let verdict = match operation {
+        Operation::Revoke => Verdict::Done,
+        Operation::Rotate(_) | Operation::RotateOnce | Operation::Replace if is_own => Verdict::Done,
+        Operation::Rotate(_) | Operation::RotateOnce | Operation::Replace => leaves(actor, None, target),
+        _ => leaves(actor, Some(target), &after),
+    };
+    (verdict, after)
+}
+
+/// Does it, and says what the store answered.
+fn perform(
+    store: &KeyStore,
+    actor: &VerifiedKey,
+    target: &KeyInfo,
+    face: Option<&str>,
+    operation: &Operation,
+) -> (Verdict, Option<KeyInfo>) {
+    // Each call is made on the store or on an owner's view of it: their signatures are the same.
+    macro_rules! call {
+        ($method:ident ( $($given:expr),* )) => {
+            match face {
+                Some(owner) => store.of_owner(owner).$method($($given),*),
+                None => store.$method($($given),*),
+            }
+        };
+    }
+    let id = target.id();
+    let update = |update: KeyUpdate| call!(update(id, update.within(actor))).map(Some);
+    let made = |made: Result<CreatedKey, StoreError>| made.map(|created| Some(created.info));
+    let done = match operation {
+        Operation::Create(key) => made(call!(create(new(key).within(actor)))),
+        Operation::CreateMany(key) => {
+            let keys = [new(key).within(actor), new(key).within(actor)];
+            call!(create_many(keys)).map(|mut created| created.pop().map(|created| created.info))
+        }
+        Operation::Grants(grants) => update(KeyUpdate::new().permissions(grants)),
+        Operation::End(rank) => update(KeyUpdate::new().expires_at(end(*rank))),
+        Operation::Networks(rank) => update(match networks(*rank) {
+            Some(networks) => KeyUpdate::new().networks(networks),
+            None => KeyUpdate::new().any_network(),
+        }),
+        Operation::Limit(rank) => update(match limit(*rank) {
+            Some((count, per)) => KeyUpdate::new().limit(count, per),
+            None => KeyUpdate::new().no_limit(),
+        }),
+        Operation::Rename => update(KeyUpdate::new().name("renamed")),
+        Operation::Disable(disabled) => update(KeyUpdate::new().disabled(*disabled)),
+        Operation::Rotate(overlap) => made(call!(rotate_within(id, *overlap, actor))),
+        Operation::RotateOnce => {
+            let options = apikey::RotateOptions::new(Overlap::UntilFirstUse).within(actor);
+            made(call!(rotate_with(id, &options.idempotency_key(id.to_string()))))
+        }
+        Operation::Replace => made(call!(replace_leaked_within(id, "leaked", actor))),
+        Operation::Revoke => call!(revoke_within(id, "left", actor)).map(|()| None),
+        Operation::RevokeOwner => match face {
+            Some(owner) => store.of_owner(owner).revoke_all_within("left", actor),
+            None => store.revoke_owner_within(target.owner(), "left", actor),
+        }
+        .map(|_| None),
+    };
+    let error = match done {
+        Ok(info) => return (Verdict::Done, info),
+        Err(error) => error,
+    };
+    let verdict = match error {
+        StoreError::NotFound(_) => Verdict::Missing,
+        StoreError::Invalid { field: "owner", .. } => Verdict::OtherOwner,
+        StoreError::Exceeds(CapViolation::Target(_)) => Verdict::Target,
+        StoreError::Exceeds(CapViolation::Owner { .. }) => Verdict::Owner,
+        StoreError::Exceeds(CapViolation::Grant(_)) => Verdict::Grant,
+        StoreError::Exceeds(CapViolation::End { .. }) => Verdict::End,
+        StoreError::Exceeds(CapViolation::Networks(_)) => Verdict::Networks,
+        StoreError::Exceeds(CapViolation::Limit { .. }) => Verdict::Limit,
+        other => panic!("{other:?}"),
+    };
+    (verdict, None)
+}
+
+proptest! {
+    #![proptest_config(cases(1))]
+
+    #[test]
+    fn actor_target_and_operation(
+        actor in key(),
+        target in key(),
+        is_own in prop::bool::weighted(0.2),
+        face in prop::option::weighted(0.3, prop::sample::select(&OWNERS[..])),
+        operation in operation(),
+    ) {
+        let (store, _) = clocked();
+        let created = store.create(new(&actor)).unwrap();
+        let verified = store.check(&Attempt::new(created.key.expose_secret()).peer([10, 1, 2, 3].into())).unwrap();
+        let (target, info) = if is_own {
+            (actor.clone(), store.get(created.info.id()).unwrap().unwrap())
+        } else {
+            let info = store.create(new(&target)).unwrap().info;
+            (target, info)
+        };
+        let (expected, after) = decide(&actor, &target, is_own, face, &operation);
+        let (verdict, left) = perform(&store, &verified, &info, face, &operation);
+        prop_assert_eq!(&verdict, &expected);
+        if let Some(left) = left {
+            prop_assert_eq!(read(&left), sorted(after));
+        } else if verdict != Verdict::Done {
+            prop_assert_eq!(store.get(info.id()).unwrap().unwrap(), info, "what is refused changes nothing");
+        }
+    }
+}
