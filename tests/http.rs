@@ -8,6 +8,8 @@ mod app;
 mod client;
 #[path = "http/layers.rs"]
 mod layers;
+#[path = "http/managing.rs"]
+mod managing;
 #[path = "http/refusals.rs"]
 mod refusals;
 #[path = "http/rotation.rs"]

@@ -60,7 +60,7 @@ async fn health() -> &'static str {
 /// Any valid key. `key` is the proof that it was verified; it comes from the attribute.
 #[require_api_key]
 async fn whoami(key: VerifiedKey, State(app): State<App>) -> Result<Json<Caller>, Problem> {
-    let info = app.store.get(key.id()).map_err(|error| {
+    let info = app.store.of_owner(key.owner()).get(key.id()).map_err(|error| {
         eprintln!("two_tier: {error}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The key store cannot be read")
     })?;

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 #[derive(Clone, Default)]
 pub(crate) struct Call {
     method: &'static str,
-    path: &'static str,
+    path: String,
     headers: Vec<(&'static str, Vec<u8>)>,
     body: &'static str,
 }
@@ -25,20 +25,20 @@ pub(crate) struct Answer {
 }
 
 impl Call {
-    pub(crate) fn get(path: &'static str) -> Self {
-        Self { method: "GET", path, ..Self::default() }
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self { method: "GET", path: path.into(), ..Self::default() }
     }
 
-    pub(crate) fn post(path: &'static str, body: &'static str) -> Self {
-        Self { method: "POST", path, body, ..Self::default() }.header("content-type", "application/json")
+    pub(crate) fn post(path: impl Into<String>, body: &'static str) -> Self {
+        Self { method: "POST", path: path.into(), body, ..Self::default() }.header("content-type", "application/json")
     }
 
-    pub(crate) fn delete(path: &'static str) -> Self {
-        Self { method: "DELETE", path, ..Self::default() }
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
+        Self { method: "DELETE", path: path.into(), ..Self::default() }
     }
 
-    pub(crate) fn options(path: &'static str) -> Self {
-        Self { method: "OPTIONS", path, ..Self::default() }
+    pub(crate) fn options(path: impl Into<String>) -> Self {
+        Self { method: "OPTIONS", path: path.into(), ..Self::default() }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
@@ -59,7 +59,7 @@ impl Call {
     }
 
     pub(crate) async fn direct(&self, app: Router) -> Answer {
-        let mut request = axum::http::Request::builder().method(self.method).uri(self.path);
+        let mut request = axum::http::Request::builder().method(self.method).uri(&self.path);
         for (name, value) in &self.headers {
             request = request.header(*name, value.as_slice());
         }
