@@ -22,7 +22,7 @@ fn victim() -> NewKey {
 
 /// The proof that a key is good, from an address in 10.1.0.0/16.
 fn verified(store: &KeyStore, created: &CreatedKey) -> VerifiedKey {
-    store.check(&Attempt::new(created.key.expose_secret()).peer([10, 1, 2, 3].into())).unwrap()
+    store.check(&Attempt::new(created.key.expose_secret()).peer(std::net::IpAddr::from([10, 1, 2, 3]))).unwrap()
 }
 
 fn actor(store: &KeyStore, key: NewKey) -> VerifiedKey {

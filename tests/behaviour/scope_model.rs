@@ -317,7 +317,7 @@ proptest! {
     ) {
         let (store, _) = clocked();
         let created = store.create(new(&actor)).unwrap();
-        let verified = store.check(&Attempt::new(created.key.expose_secret()).peer([10, 1, 2, 3].into())).unwrap();
+        let verified = store.check(&Attempt::new(created.key.expose_secret()).peer(std::net::IpAddr::from([10, 1, 2, 3]))).unwrap();
         let (target, info) = if is_own {
             (actor.clone(), store.get(created.info.id()).unwrap().unwrap())
         } else {
