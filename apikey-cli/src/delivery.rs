@@ -16,6 +16,18 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
+    /// For a secret, which is written once. One whose output is closed would have it nowhere, and not hear of it: what is
+    /// closed when a program starts is opened to nowhere for it.
+    pub(crate) fn prepare_for_secret(path: Option<&Path>) -> Result<Self, Failure> {
+        if path.is_none() && leads_nowhere(&io::stdout()) {
+            return Err(Failure::new(
+                Code::Refused,
+                "standard output is closed, or goes to /dev/null: the secret would be lost there. Give --out FILE for it",
+            ));
+        }
+        Self::prepare(path)
+    }
+
     pub(crate) fn prepare(path: Option<&Path>) -> Result<Self, Failure> {
         let open = |path: &Path| {
             // `create_new` overwrites nothing and follows no link.
@@ -89,6 +101,24 @@ impl Drop for Delivery {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Whether this is the device that takes everything and keeps nothing.
+#[cfg(unix)]
+fn leads_nowhere(output: &impl std::os::fd::AsFd) -> bool {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+
+    let null = std::fs::metadata("/dev/null");
+    let output = output.as_fd().try_clone_to_owned().and_then(|output| File::from(output).metadata());
+    match (output, null) {
+        (Ok(output), Ok(null)) => output.file_type().is_char_device() && output.rdev() == null.rdev(),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn leads_nowhere(_: &io::Stdout) -> bool {
+    false
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

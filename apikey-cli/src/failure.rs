@@ -139,7 +139,8 @@ impl From<RestoreError> for Failure {
         match error {
             RestoreError::Backup(error) => error.into(),
             RestoreError::Directory(error) => error.into(),
-            RestoreError::Store(error) => error.into(),
+            // It says which of the two stores refused.
+            RestoreError::Store(_) => Self::new(Code::Refused, error.to_string()),
             RestoreError::NotEmpty { .. } => Self::new(Code::Conflict, error.to_string()),
             _ => Self::new(Code::Refused, error.to_string()),
         }

@@ -47,6 +47,9 @@ fn read_token() -> Result<Zeroizing<String>, Failure> {
         text.push_str(&String::from_utf8_lossy(&bytes));
     }
     let token = Zeroizing::new(text.trim().to_owned());
+    if token.is_empty() {
+        return Err(Failure::usage("one key is expected on standard input, which is empty or closed"));
+    }
     if token.lines().count() > 1 {
         return Err(Failure::usage("one key is expected on standard input, there are several lines"));
     }

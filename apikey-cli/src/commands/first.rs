@@ -11,7 +11,7 @@ use crate::failure::{Code, Failure};
 /// Only where nothing was ever changed: not merely where no key is left. Else whoever can make the last key go away
 /// could have a new one that may do everything.
 pub(super) fn init(context: &Context, init: Init) -> Result<(), Failure> {
-    let mut delivery = Delivery::prepare(init.out.as_deref())?;
+    let mut delivery = Delivery::prepare_for_secret(init.out.as_deref())?;
     context.with_store(true, |store| {
         if store.health(Request::Health)?.durable > 0 {
             let path = context.opening.path()?.display();

@@ -25,7 +25,7 @@ pub(super) fn create(context: &Context, create: Create) -> Result<(), Failure> {
     };
     form.metadata.extend(create.metadata);
     context.with_store(false, |store| {
-        let mut delivery = Delivery::prepare(create.out.as_deref())?;
+        let mut delivery = Delivery::prepare_for_secret(create.out.as_deref())?;
         let made = store.made(Request::Create(form))?;
         hand_out(context, &mut delivery, &made, "made", "revoke it")
     })
@@ -34,7 +34,7 @@ pub(super) fn create(context: &Context, create: Create) -> Result<(), Failure> {
 pub(super) fn rotate(context: &Context, rotate: &Rotate) -> Result<(), Failure> {
     let id = id(&rotate.id)?;
     context.with_store(false, |store| {
-        let mut delivery = Delivery::prepare(rotate.out.as_deref())?;
+        let mut delivery = Delivery::prepare_for_secret(rotate.out.as_deref())?;
         let made = store.made(Request::Rotate { id, overlap: rotate.overlap.into() })?;
         hand_out(context, &mut delivery, &made, "rotated", "rotate it again")
     })

@@ -39,6 +39,36 @@ fn a_file_for_a_key_that_was_not_made_does_not_stay() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn no_key_is_made_whose_secret_would_be_lost() {
+    let (place, admin) = Place::with_store();
+    let id = place.json(&["list"])["keys"][0]["id"].as_str().unwrap().to_owned();
+    let shell = |line: &str| {
+        let path = std::path::Path::new(env!("CARGO_BIN_EXE_apikey")).parent().unwrap().display().to_string();
+        let mut bash = std::process::Command::new("bash");
+        let path = format!("{path}:{}", std::env::var("PATH").unwrap());
+        place.done(
+            bash.args(["-c", line]).current_dir(place.path("")).env("PATH", path).env("APIKEY_STORE", "keys.db"),
+            "",
+        )
+    };
+    for nowhere in [">&-", "> /dev/null"] {
+        for command in ["create alice", "--json create alice", &format!("rotate {id} --overlap none")] {
+            shell(&format!("apikey {command} {nowhere}")).with(7).says("the secret would be lost").says("--out FILE");
+        }
+        shell(&format!("apikey --store new.db init {nowhere}")).with(7);
+        shell(&format!("apikey create out --out key{} {nowhere}", nowhere.len())).ok();
+        shell(&format!("apikey list {nowhere}")).ok();
+    }
+    place.run(&["list", "--owner", "alice"]).ok().says("no keys");
+    place.check(&admin).ok().shows("number 1");
+    assert!(!place.path("new.db").exists());
+    // What refuses while it is written to is known only then.
+    shell("apikey create alice > /dev/full").with(7).says("its secret could not be written").says("revoke it");
+    shell("apikey list > /dev/full").with(7).says("standard output");
+}
+
+#[test]
 fn a_key_on_the_command_line_is_refused_and_not_repeated() {
     let (place, admin) = Place::with_store();
     place.run(&["check", &admin]).with(2).says("standard input").hides(&admin);
@@ -54,7 +84,7 @@ fn one_key_is_read_and_nothing_of_it_is_said() {
     let (place, admin) = Place::with_store();
     place.fed(format!("  {admin}\r\n"), &["check"]).ok().hides(&admin);
     place.fed(format!("{admin}\n{admin}\n"), &["check"]).with(2).says("several lines").hides(&admin);
-    place.fed("", &["check"]).with(1);
+    place.fed("\n", &["check"]).with(2).says("standard input, which is empty or closed");
     place.fed([0xff, 0xfe, 0x00], &["check"]).with(1).shows("invalid_api_key");
     place.fed("x".repeat(100_000), &["check"]).with(1).shows("invalid_api_key");
     let wrong = format!("{}x", &admin[..62]);

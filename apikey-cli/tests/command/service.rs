@@ -27,8 +27,10 @@ fn stable(text: &str) -> String {
         if moving || word.starts_with("ak_") || word.contains('…') { "…".to_owned() } else { word.to_owned() }
     };
     let text: Vec<String> = text.split_whitespace().map(word).collect();
-    let seconds = ["now", "1 second ago", "2 seconds ago", "3 seconds ago"];
-    seconds.iter().fold(text.join(" "), |text, ago| text.replace(ago, "just now"))
+    // On a busy machine a moment may be long. The larger numbers first: "2 seconds ago" is the end of "12 seconds ago".
+    let mut ago: Vec<String> = (2..60).rev().map(|seconds| format!("{seconds} seconds ago")).collect();
+    ago.extend(["1 second ago", "1 minute ago", "now"].map(str::to_owned));
+    ago.iter().fold(text.join(" "), |text, ago| text.replace(ago, "a moment ago"))
 }
 
 #[test]

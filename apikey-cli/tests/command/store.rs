@@ -29,7 +29,8 @@ fn a_store_that_a_service_has_open_is_in_use() {
     service.create(NewKey::for_owner("alice")).unwrap();
     let held = format!("keys.db is in use by process {}", std::process::id());
     for arguments in [&["list"][..], &["create", "bob"], &["init"], &["check"]] {
-        let refused = place.run(arguments).with(5).says(&held).says("It offers no admin socket").says("stop it");
+        let refused =
+            place.fed("ak_no", arguments).with(5).says(&held).says("It offers no admin socket").says("stop it");
         assert_eq!(refused.out, "");
     }
     service.close().unwrap();
