@@ -10,6 +10,7 @@ mod base62;
 mod bounds;
 mod chain;
 mod change;
+mod charge;
 mod codec;
 mod digest;
 mod error;

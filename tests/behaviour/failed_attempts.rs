@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use apikey::{Attempt, AuthError, KeyStore, KeyUpdate, ManualClock, OpenError, Peer, Requirement};
 use chrono::TimeDelta;
+use proptest::prelude::*;
 
-use crate::support::{alice, clocked, hours, ms, start, with_wrong_secret};
+use crate::support::{alice, cases, clocked, hours, ms, start, with_wrong_secret};
 
 fn budgeted(count: u32, per: TimeDelta) -> (KeyStore, ManualClock) {
     let clock = ManualClock::new(start());
@@ -86,6 +87,89 @@ fn who_is_not_known_is_charged_all_the_same() {
 fn without_a_budget_nothing_is_counted() {
     let (store, _) = clocked();
     assert_eq!((0..100).filter(|_| from(&store, "nonsense", "192.0.2.1") == "invalid_api_key").count(), 100);
+}
+
+/// What happens to the service, in real time.
+#[derive(Debug, Clone)]
+enum Happens {
+    /// An attempt of this caller, with a bad key.
+    Guess(usize),
+    /// Milliseconds pass.
+    Wait(i64),
+    /// The clock is set, by so many milliseconds.
+    Set(i64),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let years = 60 * 365 * 86_400_000_i64;
+    prop_oneof![
+        6 => (0usize..4).prop_map(Happens::Guess),
+        3 => (0i64..4000).prop_map(Happens::Wait),
+        1 => prop_oneof![-5i64..5, -20_000i64..20_000, -years..years].prop_map(Happens::Set),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(4))]
+
+    /// Nobody is refused for longer than the span, by a clock that shows the time that has passed and not what the store's
+    /// clock was set to; and where that was left alone, who waits as told is looked at.
+    #[test]
+    fn nobody_is_refused_for_longer_than_the_span(
+        count in 1u32..6,
+        happens in proptest::collection::vec(happens(), 1..120),
+    ) {
+        let span = 10_000_i64;
+        let (store, clock) = budgeted(count, ms(span));
+        // The budget is rounded up to whole milliseconds an attempt.
+        let longest = span + i64::from(count);
+        let peers = [
+            Peer::Known(IpAddr::from([192, 0, 2, 1])),
+            Peer::Known("2001:db8::1".parse().unwrap()),
+            Peer::Behind(IpAddr::from([10, 0, 0, 1])),
+            Peer::Unknown,
+        ];
+        let guess = |peer: Peer| store.check(&Attempt::new("nonsense").peer(peer)).unwrap_err();
+        let mut passed = 0;
+        let mut last_failed = [None; 4];
+        for one in happens {
+            match one {
+                Happens::Wait(wait) => {
+                    passed += wait;
+                    clock.advance(ms(wait));
+                }
+                Happens::Set(by) => clock.advance(ms(by)),
+                Happens::Guess(at) => match guess(peers[at]) {
+                    AuthError::Invalid => last_failed[at] = Some(passed),
+                    AuthError::RateLimited { retry_after, limit: None } => {
+                        let since = passed - last_failed[at].unwrap();
+                        prop_assert!(since < longest, "{} refused {since} ms after its last failure", peers[at]);
+                        let wait = i64::try_from(retry_after.as_millis()).unwrap();
+                        prop_assert!(wait <= longest);
+                        if wait % 2 == 0 {
+                            passed += wait;
+                            clock.advance(ms(wait));
+                            prop_assert_eq!(guess(peers[at]), AuthError::Invalid, "it waited as told");
+                            last_failed[at] = Some(passed);
+                        }
+                    }
+                    other => prop_assert!(false, "{other}"),
+                },
+            }
+        }
+    }
+}
+
+#[test]
+fn a_site_of_ipv6_has_some_budgets_and_not_65_536() {
+    let (store, _) = budgeted(5, hours(1));
+    let fails = |site: u16, subnet: u16| {
+        let peer = IpAddr::from([0x2001, 0xdb8, site, subnet, 0, 0, 0, 1]);
+        store.check(&Attempt::new("nonsense").peer(peer)).unwrap_err() == AuthError::Invalid
+    };
+    assert_eq!((0..0x100).filter(|subnet| fails(1, *subnet)).count(), 5 * 4, "a /56");
+    assert_eq!((0x100..u16::MAX).filter(|subnet| fails(1, *subnet)).count(), 5 * 12, "the rest of its /48");
+    assert!(fails(2, 0), "another /48");
 }
 
 #[test]

@@ -320,10 +320,11 @@ impl KeyStoreBuilder {
     /// address (a company, a mobile network), one that guesses locks out the others, so choose a count that is far above
     /// what honest callers do in error. Keys of this store cannot be guessed; imported ones may be.
     ///
-    /// Addresses of IPv6 count by their first 64 bits. The table has 256 KiB and 32,768 places, and does not grow. A flood of
-    /// addresses pushes out those that have failed least, and never one whose budget is used up; while all of the eight
-    /// places where an address could be are taken by such, its failures are not counted. Attempts at the same moment can
-    /// exceed the count by as many as there are threads.
+    /// Addresses of IPv6 count by their first 64 bits; their /56 has four times that budget, and their /48 sixteen times.
+    /// Where the clock is set back, all begin anew, so nobody is refused for longer than the period. The table has 256 KiB and
+    /// 32,768 places, and does not grow. A flood of addresses pushes out those that have failed least, and never one whose
+    /// budget is used up; while all of the eight places where an address could be are taken by such, its failures are not
+    /// counted. Attempts at the same moment can exceed the count by as many as there are threads.
     pub fn failed_attempts(mut self, count: u32, per: TimeDelta) -> Self {
         self.failed_attempts = Some((count, per));
         self

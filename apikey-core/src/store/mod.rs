@@ -307,7 +307,7 @@ impl Inner {
     fn new(options: KeyStoreBuilder, store: u64, index: Index, disk: Disk, writer: Writer, mut opened: Opened) -> Self {
         let budget = options.failed_attempts.map(|(count, per)| {
             let per = u64::try_from(per.num_milliseconds()).unwrap_or(1);
-            FailedAttempts::new(count, per, options.time.now_ms())
+            FailedAttempts::new(count, per)
         });
         Self {
             failed_attempts: budget,

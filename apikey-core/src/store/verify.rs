@@ -136,12 +136,12 @@ impl Inner {
         let Some(budget) = &self.failed_attempts else { return answer() };
         let peer = attempt.peer;
         self.no_address.tell(peer);
-        if let Err(retry_after) = budget.admit(peer, self.time.now_ms()) {
+        if let Err(retry_after) = budget.admit(peer, || self.time.now_ms()) {
             return Err(refused(AuthError::RateLimited { retry_after, limit: None }));
         }
         let answer = answer();
         if let Err(AuthError::Invalid) = &answer {
-            budget.note(peer, self.time.now_ms());
+            budget.note(peer, || self.time.now_ms());
         }
         answer
     }
