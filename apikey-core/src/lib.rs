@@ -52,6 +52,7 @@ mod record;
 mod refusal;
 mod refusals;
 mod requirement;
+mod reserved;
 mod restore;
 mod rights;
 mod rotate_options;

@@ -8,6 +8,7 @@ use crate::auth_error::AuthError;
 use crate::limit::{LimitStatus, whole_seconds};
 use crate::peer::Peer;
 use crate::proxies::{ForwardedHeader, Proxies};
+use crate::reserved;
 
 /// The response to a refused request: an RFC 9457 problem, with the challenge RFC 9110 asks of a 401.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,6 +191,20 @@ impl HeaderRule {
         }
         if self.header.eq_ignore_ascii_case("authorization") {
             return Some("header \"Authorization\": use bearer(true) to read `Authorization: Bearer`".into());
+        }
+        if self.header.eq_ignore_ascii_case("cookie") {
+            return Some(format!(
+                "header {:?}: a browser sends cookies by itself, for other sites' pages too: name a field of the key's own, \
+                 such as X-API-Key",
+                self.header
+            ));
+        }
+        if reserved::is_reserved(&self.header) {
+            return Some(format!(
+                "header {:?}: HTTP, browsers or proxies give this field a value of their own: name a field of the key's own, \
+                 such as X-API-Key",
+                self.header
+            ));
         }
         if self.realm.len() > 128 || !self.realm.bytes().all(|c| (b' '..=b'~').contains(&c)) {
             return Some(format!("realm {:?}: at most 128 printable ASCII characters are allowed", self.realm));
@@ -433,6 +448,8 @@ mod tests {
         assert!(fault("", "r").is_some());
         assert!(fault("X Key", "r").is_some());
         assert!(fault("authorization", "r").unwrap().contains("bearer(true)"));
+        assert!(fault("cookie", "r").unwrap().contains("\"cookie\": a browser sends cookies by itself"));
+        assert!(fault("Host", "r").unwrap().contains("\"Host\""));
         assert!(fault("X-Key", "r\n").unwrap().starts_with("realm"));
     }
 }

@@ -258,7 +258,8 @@ impl KeyStoreBuilder {
         self
     }
 
-    /// The header that carries the key, `X-API-Key` if it is not set.
+    /// The header that carries the key, `X-API-Key` if it is not set. A field that has another meaning (`Cookie`, `Host`,
+    /// `Content-Length`, `X-Forwarded-For` and their like) is [`OpenError::Config`].
     pub fn header(mut self, name: impl Into<String>) -> Self {
         self.rule.set_header(name.into());
         self

@@ -1,0 +1,98 @@
+//! Names of header fields that cannot carry a key, since something else puts its own value there.
+
+/// Fields of HTTP, of browsers and of proxies, in lower case.
+const NAMES: &[&str] = &[
+    // How a message is framed and routed: the value is consumed on the way, or is not the caller's.
+    "accept",
+    "connection",
+    "date",
+    "expect",
+    "host",
+    "keep-alive",
+    "max-forwards",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    // What a browser sends by itself, also for another site's page, or does not let a page set.
+    "cookie",
+    "cookie2",
+    "dnt",
+    "origin",
+    "referer",
+    "user-agent",
+    // What caches and servers act on.
+    "age",
+    "cache-control",
+    "etag",
+    "expires",
+    "pragma",
+    "range",
+    "vary",
+    "warning",
+    // What proxies say of the connection.
+    "forwarded",
+    "x-real-ip",
+    // Of responses: a request that has one is not read, or the answer would carry it back.
+    "allow",
+    "alt-svc",
+    "clear-site-data",
+    "link",
+    "location",
+    "ratelimit",
+    "ratelimit-policy",
+    "refresh",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+    "www-authenticate",
+    "x-api-key-superseded",
+    // Credentials of another kind, or of another scheme.
+    "authentication-info",
+    "authorization",
+    "idempotency-key",
+];
+
+/// Families of such fields.
+const PREFIXES: &[&str] =
+    &["accept-", "access-control-", "content-", "cross-origin-", "if-", "proxy-", "sec-", "x-forwarded-"];
+
+/// Whether a field of this name cannot carry a key.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ForwardedHeader;
+
+    #[test]
+    fn what_carries_something_else() {
+        for name in [
+            "Cookie",
+            "SET-COOKIE",
+            "Host",
+            "Content-Length",
+            "content-type",
+            "Transfer-Encoding",
+            "Proxy-Authorization",
+            "Accept",
+            "Accept-Encoding",
+            "If-None-Match",
+            "Sec-Fetch-Site",
+            "Access-Control-Request-Headers",
+            ForwardedHeader::XForwardedFor.name(),
+            ForwardedHeader::Forwarded.name(),
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in ["X-API-Key", "apikey", "X-Acme-Key", "Api-Token", "X-Auth-Token", "Ocp-Apim-Subscription-Key"] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+}
