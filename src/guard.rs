@@ -98,7 +98,7 @@ impl<R: Required> fmt::Debug for RequireApiKey<R> {
 }
 
 /// As [`RequireApiKey`], and a request without a key passes: `optional` in the attribute. A key that is presented must
-/// be valid and meet `R`.
+/// be valid and meet `R`. On rocket a key that is not UTF-8 is not seen, and passes as none.
 pub struct OptionalApiKey<R: Required = Authenticated> {
     key: Option<VerifiedKey>,
     required: PhantomData<fn() -> R>,

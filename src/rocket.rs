@@ -24,6 +24,10 @@
 //!     .mount("/", routes![list])
 //!     .mount("/admin", apikey::rocket::require(admin, routes![stats]));
 //! ```
+//!
+//! Rocket drops a header value that is not UTF-8 before anybody can see it, and only its own log says so
+//! (`Header 'x-api-key' contains invalid UTF-8`). A key of that kind is therefore no key: `missing_api_key`, and with
+//! `optional` the caller is nobody, where every other framework refuses. Beside a good key it is not seen as a second one.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -175,8 +179,14 @@ impl<R: Required> Sentinel for RequireApiKey<R> {
     }
 }
 
+/// Asked at launch, once for each handler. Whether a value was dropped cannot be seen later, so it is told here.
 impl<R: Required> Sentinel for OptionalApiKey<R> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
+        tracing::warn!(
+            name: "apikey.rocket_optional", target: "apikey",
+            "a handler asks for a key with `optional`, and rocket drops header values that are not UTF-8: a key of that kind \
+             passes as no key"
+        );
         no_store(rocket)
     }
 }

@@ -12,6 +12,8 @@ mod grpc;
 mod limits;
 #[path = "all/nested.rs"]
 mod nested;
+#[path = "all/optional.rs"]
+mod optional;
 #[path = "all/programs.rs"]
 mod programs;
 #[path = "all/same_answers.rs"]
