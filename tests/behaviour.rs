@@ -16,6 +16,8 @@ mod beginning;
 mod blocks;
 #[path = "behaviour/bounds.rs"]
 mod bounds;
+#[path = "behaviour/clock.rs"]
+mod clock;
 #[path = "behaviour/concurrency.rs"]
 mod concurrency;
 #[path = "behaviour/delivery.rs"]

@@ -1,7 +1,7 @@
 //! What an operator sees: refusals by key and code, and one line of log for each change.
 //!
 //! A binary of its own, so that its subscriber is there before anything is logged.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -267,6 +267,28 @@ fn refusals_are_logged_in_samples() {
     assert_eq!(lines, [line("apikey.refused", &of_key), line("apikey.refused", &unknown)]);
     let all = format!("{lines:?}");
     assert!(!all.contains(token) && !all.contains("no key"));
+}
+
+#[test]
+fn a_store_that_is_ahead_of_its_clock_says_so_when_it_is_opened() {
+    watch();
+    let directory = tempfile::tempdir().unwrap();
+    let open = |at| KeyStore::builder().clock(move || at).open(directory.path()).unwrap();
+    let told = |lines: &[Line]| lines.iter().filter(|line| line.name == "apikey.clock").count();
+    let lines = logged(|| drop(open(start() + hours(1)).create(alice()).unwrap()));
+    assert_eq!(told(&lines), 0, "{lines:?}");
+    let lines = logged(|| {
+        let store = open(start());
+        assert!(store.as_actor("operator").accept_clock().unwrap().is_some());
+    });
+    let [warning, accepted] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((warning.name.as_str(), warning.fields["newest"].as_str()), ("apikey.clock", "2031-05-04 13:00:00 UTC"));
+    assert!(warning.fields["message"].contains("apikey clock accept"), "{warning:?}");
+    let message = "API key changed: clock_accepted";
+    let fields = [("kind", "clock_accepted"), ("number", "2"), ("actor", "operator"), ("message", message)];
+    assert_eq!(*accepted, line("apikey.changed", &fields), "of no key");
+    let lines = logged(|| drop(open(start())));
+    assert_eq!(told(&lines), 0, "{lines:?}");
 }
 
 #[test]

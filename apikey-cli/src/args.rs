@@ -87,6 +87,11 @@ pub(crate) enum Command {
     Purge(Before),
     /// Delete events before a time, from the beginning of history on
     PurgeEvents(Before),
+    /// Deal with a store whose time is ahead of its clock
+    Clock {
+        #[command(subcommand)]
+        action: Clock,
+    },
     /// Measure verifications and creations on this machine, in a temporary store beside the given one
     Bench(Bench),
     /// Print a script that completes this command in a shell
@@ -494,6 +499,15 @@ pub(crate) struct Before {
     /// The time, as 2027-01-31, or a span ago, as 365d
     #[arg(long, value_name = "TIME|SPAN", value_parser = moment::past)]
     pub(crate) before: DateTime<Utc>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Clock {
+    /// Put the store's time back to that of the clock, after events were written while the clock was wrong
+    ///
+    /// A store's time never goes behind its newest event. Set the clock first, and look at it: keys whose end lies between
+    /// the two times are good again, unless they were revoked or deleted.
+    Accept,
 }
 
 #[derive(Debug, Args)]

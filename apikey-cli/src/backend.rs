@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use apikey_core::admin::{Answer, Diagnosis, Imports, Made, Request, Session, Verdict};
-use apikey_core::{BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
+use apikey_core::{AcceptedClock, BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
 
 use crate::failure::{Code, Failure};
 
@@ -63,6 +63,7 @@ impl Backend {
         verdict: Verdict -> Verdict, verdict => *verdict;
         imports: Imports -> Imports, imports => imports;
         run: Run -> RunReport, report => report;
+        clock: Clock -> Option<AcceptedClock>, accepted => accepted;
         lines: Lines -> apikey_core::admin::Lines, lines => lines;
     }
 

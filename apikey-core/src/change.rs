@@ -73,6 +73,11 @@ pub(crate) enum Action {
         reason: String,
     },
     EraseEnded,
+    /// Puts the store's time back; of no key.
+    AcceptClock {
+        from: i64,
+        to: i64,
+    },
     Revoke {
         reason: String,
     },
@@ -137,6 +142,9 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
         Action::Replace { secret, reason } => replace(found?, secret, reason),
         Action::Repeat { secret, overlap } => rotate(found?, secret, *overlap, true, change.at),
         Action::EraseEnded => Ok(current.map_or(Applied::Unchanged, |record| erase_ended(record, change.at))),
+        Action::AcceptClock { from, to } => {
+            Ok(Applied::Changed { after: None, event: EventKind::ClockAccepted { from: *from, to: *to } })
+        }
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
         Action::Purge => {
             Ok(current.map_or(Applied::Unchanged, |_| Applied::Changed { after: None, event: EventKind::Purged }))

@@ -92,6 +92,11 @@ pub(crate) enum EventKind {
         version: u32,
         reason: String,
     },
+    /// An operator put the store's time back to that of its clock; `key` is 0. The times before and after.
+    ClockAccepted {
+        from: i64,
+        to: i64,
+    },
 }
 
 /// Where history stands: written with every event, in the same transaction.
@@ -189,6 +194,17 @@ mod tests {
             all.extend(frame);
         }
         assert_eq!(all, include_bytes!("../golden/events-v1-rotation.bin"));
+    }
+
+    /// Written by version 0.1.0.
+    #[test]
+    fn golden_bytes_of_the_clock() {
+        let kind = EventKind::ClockAccepted { from: 2_000_000_000_000, to: 1_700_000_000_000 };
+        let actor = Some("uid:0".into());
+        let event = Event { number: 9, at: 1_700_000_000_000, actor, key: 0, kind, previous: [9; 32], pepper: 0 };
+        let frame = encode(&event).unwrap();
+        assert_eq!(decode::<Event>(&frame).unwrap(), event);
+        assert_eq!(frame, include_bytes!("../golden/events-v1-clock.bin"));
     }
 
     /// Kinds that came after the first ones, and the checkpoint; written by version 0.1.0.

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::clock::ClockLead;
+
 /// What [`KeyStore::health`](crate::KeyStore::health) tells: for a health check, or a page of figures.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
@@ -21,6 +23,8 @@ pub struct Health {
     /// Why the last backup that [`backup_every`](crate::KeyStoreBuilder::backup_every) tried failed; `None` once one
     /// has succeeded.
     pub backup_error: Option<String>,
+    /// That the store's time is more than five minutes ahead of its clock: keys that end before it are refused.
+    pub ahead: Option<ClockLead>,
     /// The store was closed.
     pub closed: bool,
 }
@@ -43,7 +47,7 @@ pub(crate) struct BackupNotes {
 }
 
 impl Health {
-    /// Whether changes can be made. Says nothing of backups.
+    /// Whether changes can be made. Says nothing of backups, nor of the clock.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.refused_since.is_none() && !self.closed

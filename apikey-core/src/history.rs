@@ -104,6 +104,13 @@ pub enum EventKind {
         /// Why, as given.
         reason: String,
     },
+    /// The store's time was ahead of its clock, and an operator has put it back.
+    ClockAccepted {
+        /// What it was.
+        from: DateTime<Utc>,
+        /// What it became: that of the clock.
+        to: DateTime<Utc>,
+    },
 }
 
 impl Event {
@@ -123,7 +130,8 @@ impl Event {
         self.number
     }
 
-    /// When, to the millisecond, by the clock of the store.
+    /// When, to the millisecond, by the store's time: that of its clock, and never before the event before it, but for
+    /// [`ClockAccepted`](EventKind::ClockAccepted).
     #[must_use]
     pub fn at(&self) -> DateTime<Utc> {
         self.at
@@ -150,7 +158,7 @@ impl Event {
 
 impl EventKind {
     /// The names of all kinds, as [`name`](Self::name) gives them.
-    pub const NAMES: [&str; 14] = [
+    pub const NAMES: [&str; 15] = [
         "created",
         "imported",
         "updated",
@@ -165,6 +173,7 @@ impl EventKind {
         "staged",
         "promoted",
         "replaced",
+        "clock_accepted",
     ];
 
     pub(crate) fn new(kind: event::EventKind) -> Self {
@@ -188,6 +197,7 @@ impl EventKind {
                 Self::Promoted { version, overlap: OverlapEnd::of(end), ended, used }
             }
             Stored::Replaced { version, reason } => Self::Replaced { version, reason },
+            Stored::ClockAccepted { from, to } => Self::ClockAccepted { from: from_ms(from), to: from_ms(to) },
         }
     }
 
@@ -196,7 +206,7 @@ impl EventKind {
     pub fn name(&self) -> &'static str {
         let [created, imported, updated, rotated, used, erased, revoked, purged, restored, reapplied, salvaged, ..] =
             Self::NAMES;
-        let [.., staged, promoted, replaced] = Self::NAMES;
+        let [.., staged, promoted, replaced, clock] = Self::NAMES;
         match self {
             Self::Created => created,
             Self::Imported => imported,
@@ -212,6 +222,7 @@ impl EventKind {
             Self::Staged { .. } => staged,
             Self::Promoted { .. } => promoted,
             Self::Replaced { .. } => replaced,
+            Self::ClockAccepted { .. } => clock,
         }
     }
 }

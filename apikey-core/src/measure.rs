@@ -9,6 +9,7 @@ use crate::key_id::KeyId;
 use crate::record::SecretEnd;
 use crate::requirement::Requirement;
 use crate::rights::{Rights, SecretRights};
+use crate::store_time::StoreTime;
 use crate::time::TimeSource;
 use crate::token::{self, ApiKey, Prefixes, Secret};
 use crate::verified::{IdForm, VerifiedKey};
@@ -19,7 +20,7 @@ pub struct Keys {
     index: Index,
     prefixes: Prefixes,
     ids: IdSource,
-    time: TimeSource,
+    time: StoreTime,
 }
 
 /// What removes a key again.
@@ -44,13 +45,13 @@ impl Keys {
             index: Index::new(0, keys, vec![Digester::plain()], track_use),
             prefixes: Prefixes::new("ak".into(), []),
             ids: IdSource::after(None),
-            time: TimeSource::default(),
+            time: StoreTime::new(TimeSource::default(), i64::MIN),
         }
     }
 
     /// Puts a key in. `None` if the system has no random numbers.
     pub fn add(&mut self, owner: &str, permission: &str) -> Option<(ApiKey, Handle)> {
-        let id: KeyId = self.ids.next(self.time.now_ms()).ok()?;
+        let id: KeyId = self.ids.next(self.time.raw_ms()).ok()?;
         let body = Secret::generate().ok()?.body(id);
         let secret = SecretRights {
             digest: Digester::plain().own(&body),
@@ -87,7 +88,7 @@ impl Keys {
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Option<VerifiedKey> {
         let tail = self.prefixes.parse(token.as_bytes())?;
         let matched = self.index.find_own(tail)?;
-        self.index.judge(&matched, self.time.now_ms(), None).ok()?;
+        self.index.judge(&matched, self.time.moment(), None).ok()?;
         let id = || IdForm::Written(*token::id_chars(token::body(tail)));
         requirement.met_by(matched.grants()).then(|| self.index.proof(&matched, id()))
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::backup::BackupError;
+use crate::clock::ClockLead;
 use crate::digest::Pepper;
 use crate::error::{OpenError, StoreError};
 use crate::key_id::KeyId;
@@ -143,6 +144,8 @@ pub enum RestoreWarning {
         /// Which key.
         key: KeyId,
     },
+    /// The newest event, of the backup or of the old store, is ahead of the clock.
+    Ahead(ClockLead),
     /// The key was rotated after the backup, and its new secret is not in it.
     NewerSecret {
         /// Which key.
@@ -160,6 +163,7 @@ impl fmt::Display for RestoreWarning {
                 "the old store is not whole ({what}): its files were searched, and what was revoked after the backup \
                  may still be missing; revoke it again"
             ),
+            Self::Ahead(lead) => lead.fmt(f),
             Self::Unread { key } => write!(
                 f,
                 "what became of key {key} after the backup cannot be read in the old store: revoke it if in doubt"

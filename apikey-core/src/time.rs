@@ -73,7 +73,9 @@ pub(crate) enum TimeSource {
 }
 
 impl TimeSource {
-    pub(crate) fn now_ms(&self) -> i64 {
+    /// What the clock shows, which may stand still and be set back: see [`StoreTime`](crate::store_time::StoreTime).
+    #[inline]
+    pub(crate) fn raw_ms(&self) -> i64 {
         match self {
             Self::System => system_ms(),
             Self::Given(clock) => clock.now().timestamp_millis(),

@@ -56,6 +56,7 @@ impl Scene {
 
     fn restore(&self) -> (RestoreReport, KeyStore) {
         let restore = Restore::new(self.path("file"), self.path("new")).over(self.path("old"));
+        let restore = restore.clock(ManualClock::new(start()));
         let report = KeyStore::restore(&restore).unwrap();
         (report, Self::builder().open(self.path("new")).unwrap())
     }
@@ -137,7 +138,8 @@ fn what_the_old_store_took_away_stays_away() {
 #[test]
 fn without_the_old_store_the_backup_is_what_there_is() {
     let scene = Scene::new();
-    let report = KeyStore::restore(&Restore::new(scene.path("file"), scene.path("new"))).unwrap();
+    let restore = Restore::new(scene.path("file"), scene.path("new")).clock(ManualClock::new(start()));
+    let report = KeyStore::restore(&restore).unwrap();
     assert_eq!((report.number, report.old_number), (11, None));
     let store = KeyStore::open(scene.path("new")).unwrap();
     assert_eq!(scene.code(&store, 1), "ok", "which is why the docs ask for it");

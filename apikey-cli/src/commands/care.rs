@@ -29,6 +29,9 @@ pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
             if let Some(refused) = &health.refused_by {
                 rows.push(row("disk", refused.as_str().into()));
             }
+            if let Some(lead) = &health.ahead {
+                rows.push(row("clock", lead.to_string().into()));
+            }
             if let Some(fault) = &events.fault {
                 rows.push(row("first fault", format!("{fault}; {} in all", events.faults).into()));
             }
@@ -111,6 +114,20 @@ pub(super) fn purge(context: &Context, before: DateTime<Utc>) -> Result<(), Fail
 
 pub(super) fn purge_events(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
     context.with_store(false, |store| purged(context, "events", store.count(Request::PurgeEvents { before })?))
+}
+
+pub(super) fn accept_clock(context: &Context) -> Result<(), Failure> {
+    context.with_store(false, |store| {
+        let accepted = store.clock(Request::AcceptClock)?;
+        if context.json {
+            return out::json(&json!({ "accepted": accepted }));
+        }
+        let Some(accepted) = accepted else {
+            return out::text("nothing changed: the store's time is not ahead of its clock");
+        };
+        let now = Utc::now();
+        out::text(&format!("put back from {} to {}", both(accepted.from, now), both(accepted.to, now)))
+    })
 }
 
 fn purged(context: &Context, what: &str, count: u64) -> Result<(), Failure> {

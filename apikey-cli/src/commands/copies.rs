@@ -55,6 +55,7 @@ pub(super) fn restore(context: &Context, restore: &Restore) -> Result<(), Failur
         match warning {
             RestoreWarning::Unread { key } => findings.add("unread", key, warning.to_string()),
             RestoreWarning::NewerSecret { key, .. } => findings.add("newer_secret", key, warning.to_string()),
+            RestoreWarning::Ahead(_) => findings.add_general("ahead", warning.to_string()),
             RestoreWarning::NotWhole { .. } => findings.add_general("not_whole", warning.to_string()),
             _ => findings.add_general("warning", warning.to_string()),
         }

@@ -17,7 +17,7 @@ use std::str::FromStr;
 
 use apikey_core::KeyId;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Clock, Command};
 use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::opening::Opening;
@@ -74,6 +74,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
         Command::Events(events) => care::events(context, events),
         Command::Purge(before) => care::purge(context, before.before),
         Command::PurgeEvents(before) => care::purge_events(context, before.before),
+        Command::Clock { action: Clock::Accept } => care::accept_clock(context),
         Command::Bench(bench) => bench::bench(context, &bench),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::man(dir.as_deref()),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on may stop")]
 
 mod changes;
+mod clock;
 mod keys;
 mod moving;
 mod rotation;
@@ -75,7 +76,12 @@ impl Place {
 
     /// The one document that it answers.
     fn json(&self, arguments: &[&str]) -> Value {
-        let done = self.run(&[&["--json"], arguments].concat()).ok();
+        self.json_with(0, arguments)
+    }
+
+    /// The same of a command that ends with another code.
+    fn json_with(&self, code: i32, arguments: &[&str]) -> Value {
+        let done = self.run(&[&["--json"], arguments].concat()).with(code);
         serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {}", done.out))
     }
 

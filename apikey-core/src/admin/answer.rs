@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth_error::AuthError;
 use crate::backup::BackupReport;
 use crate::chain::EventsReport;
+use crate::clock::AcceptedClock;
 use crate::event_filter::EventPage;
 use crate::health::Health;
 use crate::key_filter::Page;
@@ -49,6 +50,8 @@ pub enum Answer {
     BackedUp(BackupReport),
     /// What was due.
     Run(RunReport),
+    /// How far the store's time was put back; none if it was not ahead.
+    Clock(Option<AcceptedClock>),
 }
 
 /// A key that was made or rotated: the one time that its secret can be read.
@@ -75,7 +78,7 @@ impl Diagnosis {
     /// Whether no fault was found.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.health.is_good() && self.events.is_whole()
+        self.health.is_good() && self.health.ahead.is_none() && self.events.is_whole()
     }
 }
 

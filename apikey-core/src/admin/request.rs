@@ -111,6 +111,8 @@ pub enum Request {
         /// Those before this time.
         before: DateTime<Utc>,
     },
+    /// The store's time is put back to that of its clock: [`Answer::Clock`](super::Answer::Clock).
+    AcceptClock,
 }
 
 impl Request {
@@ -136,6 +138,7 @@ impl Request {
             Self::RunDue { .. } => "run_due",
             Self::Purge { .. } => "purge",
             Self::PurgeEvents { .. } => "purge_events",
+            Self::AcceptClock => "accept_clock",
         }
     }
 }

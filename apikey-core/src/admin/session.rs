@@ -114,6 +114,7 @@ impl Session {
             Request::RunDue { to } => Answer::Run(self.run_due(to)?),
             Request::Purge { before } => count(store.purge(before)?),
             Request::PurgeEvents { before } => count(store.purge_events(before)?),
+            Request::AcceptClock => Answer::Clock(store.accept_clock()?),
         })
     }
 

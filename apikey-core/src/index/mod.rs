@@ -36,6 +36,7 @@ use crate::limit::{Limit, LimitStatus};
 use crate::network;
 use crate::record::SecretEnd;
 use crate::rights::{Rights, SecretRights};
+use crate::store_time::Moment;
 use crate::token::{self, Tail};
 use crate::verified::{IdForm, VerifiedKey};
 
@@ -163,14 +164,14 @@ impl Index {
     /// # Errors
     /// The key is not good now.
     #[inline]
-    pub(crate) fn judge(&self, matched: &Match<'_>, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
-        state(matched.found.standing.control, matched.extra, now)?;
+    pub(crate) fn judge(&self, matched: &Match<'_>, at: Moment, peer: Option<&IpAddr>) -> Result<(), AuthError> {
+        state(matched.found.standing.control, matched.extra, at.now)?;
         // By value: an extra whose address is taken is put together in memory, also where there is none.
         if let Some(Extra { networks, limiter, .. }) = matched.extra {
-            self.admit(networks, limiter, now, peer)?;
+            self.admit(networks, limiter, at.raw, peer)?;
         }
         if self.track_use {
-            matched.found.line.note_use(matched.spot, u32::try_from(now / 1000).unwrap_or(0));
+            matched.found.line.note_use(matched.spot, u32::try_from(at.now / 1000).unwrap_or(0));
         }
         Ok(())
     }
@@ -184,26 +185,26 @@ impl Index {
     }
 
     #[cold]
-    fn admit(&self, networks: u32, limiter: u32, now: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
+    fn admit(&self, networks: u32, limiter: u32, raw: i64, peer: Option<&IpAddr>) -> Result<(), AuthError> {
         if !network::admits(networks, peer.copied()) {
             return Err(AuthError::AddressNotAllowed);
         }
         match (limiter, self.limiters.get(limiter)) {
             (0, _) => Ok(()),
             (_, Some(limiter)) => limiter
-                .admit(now)
+                .admit(raw)
                 .map_err(|(limit, retry_after)| AuthError::RateLimited { retry_after, limit: Some(limit) }),
             (_, None) => Err(AuthError::Unavailable),
         }
     }
 
-    /// Where the key stands with its limit; `None` if it has none, or is not here any more.
-    pub(crate) fn limit_status(&self, key: &VerifiedKey, now: impl FnOnce() -> i64) -> Option<LimitStatus> {
+    /// Where the key stands with its limit, by the raw clock; `None` if it has none, or is not here any more.
+    pub(crate) fn limit_status(&self, key: &VerifiedKey, raw: impl FnOnce() -> i64) -> Option<LimitStatus> {
         if !key.word.has_extra() {
             return None;
         }
         let (_, extra) = self.look(self.table(), |table| table.find_again(spot_of(key), &key.half))?;
-        self.limiters.get(extra?.limiter)?.status(now())
+        self.limiters.get(extra?.limiter)?.status(raw())
     }
 
     /// The proof, for a line that was judged good.

@@ -48,7 +48,7 @@ fn index() -> Index {
 /// The owner's number, if the token is good.
 fn verify(index: &Index, prefixes: &Prefixes, token: &str, now: i64) -> Option<u32> {
     let matched = index.find_own(prefixes.parse(token.as_bytes()).unwrap())?;
-    index.judge(&matched, now, None).ok()?;
+    index.judge(&matched, Moment { now, raw: now }, None).ok()?;
     Some(matched.found.standing.owner)
 }
 

@@ -61,6 +61,16 @@ impl KeyStore {
         self.only_owner().is_none_or(|only| only == owner)
     }
 
+    /// Who makes this handle's changes, if somebody is named.
+    ///
+    /// # Errors
+    /// The name is out of bounds.
+    pub(super) fn actor(&self) -> Result<Option<&str>, StoreError> {
+        let actor = self.1.actor.as_deref();
+        actor.map_or(Ok(()), bounds::actor)?;
+        Ok(actor)
+    }
+
     /// The scope of a change through this handle that is capped by `within`, if by any.
     pub(super) fn scope(&self, within: Option<&VerifiedKey>) -> Scope {
         Scope { owner: self.1.owner.clone(), actor: within.cloned() }
@@ -71,14 +81,13 @@ impl KeyStore {
         &self,
         mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let Face { actor, owner } = &self.1;
-        actor.as_deref().map_or(Ok(()), bounds::actor)?;
+        let (actor, owner) = (self.actor()?, &self.1.owner);
         self.inner().change(|writer, disk| {
             let mut changes = decide(writer, disk)?;
             for change in &mut changes {
                 change.scope.owner.clone_from(owner);
                 let acting = || change.scope.actor.as_ref().map(|key| format!("key:{}", key.id()));
-                change.actor = actor.as_deref().map(str::to_owned).or_else(acting);
+                change.actor = actor.map(str::to_owned).or_else(acting);
             }
             Ok(changes)
         })

@@ -133,7 +133,7 @@ impl Inner {
         };
         temporary.persist(path).map_err(|error| io(error.error))?;
         sync_directory(directory).map_err(&io)?;
-        self.backup_notes().last = Some(LastBackup { at: from_ms(self.time.now_ms()), number: report.number });
+        self.backup_notes().last = Some(LastBackup { at: from_ms(self.time.raw_ms()), number: report.number });
         Ok(report)
     }
 
@@ -186,7 +186,7 @@ impl Inner {
             let (secret, second) = item?;
             archive.used(&secret, &second).map_err(io)?;
         }
-        let made_at = self.time.now_ms();
+        let made_at = self.time.raw_ms();
         let amendments = images.len() as u64;
         let trailer = Trailer { head, checkpoint, made_at, scanned, amendments, events };
         let (_, _, digest) = archive.finish(&trailer).map_err(io)?;

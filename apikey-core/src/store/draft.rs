@@ -20,6 +20,7 @@ pub(super) struct Draft<'a> {
     pub(super) disk: &'a Disk,
     pub(super) head: Head,
     digester: Digester,
+    /// The time of the events it writes: not before the newest that was taken over.
     pub(super) now: i64,
     load: Load,
     waiting: usize,
@@ -76,6 +77,9 @@ impl<'a> Draft<'a> {
     pub(super) fn settle(&mut self, head: Head, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.flush()?;
         self.head = head;
+        if let Some(newest) = self.disk.newest_event()? {
+            self.now = self.now.max(newest.at);
+        }
         self.disk.set_head(&codec::encode(&head)?, &codec::encode(checkpoint)?)
     }
 

@@ -113,6 +113,7 @@ impl KeyStore {
         let _kept = self.inner().keep_history();
         let newest = self.inner().commit.durable_head().number;
         let mut purged = 0;
+        let mut passed = None;
         loop {
             let mut gone = 0;
             let mut last = 0;
@@ -122,8 +123,20 @@ impl KeyStore {
                 let event: event::Event = codec::decode(&frame)?;
                 // What an event is made for is the digest of the one before it: no pepper is needed.
                 checkpoint = Some(Checkpoint { number: number.saturating_sub(1), digest: event.previous });
-                if event.at >= before || number >= newest || gone == CHUNK {
+                if number >= newest || gone == CHUNK {
                     break;
+                }
+                if event.at >= before {
+                    // Later than the newest: the clock was wrong, and all up to where that was said is older than it says.
+                    let was_wrong = event.at > self.inner().time.floor();
+                    let past = match passed {
+                        Some(past) => past,
+                        None if was_wrong => *passed.insert(disk.accepted_before(before, newest)?),
+                        None => 0,
+                    };
+                    if number >= past {
+                        break;
+                    }
                 }
                 gone += 1;
                 last = number;

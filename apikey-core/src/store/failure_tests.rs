@@ -76,6 +76,22 @@ fn what_takes_rights_away_is_in_force_and_says_that_it_is_not_on_disk() {
     }
 }
 
+#[test]
+fn the_time_of_a_store_is_not_put_back_before_that_is_on_disk() {
+    for fault in BOTH {
+        let clock = crate::ManualClock::new(chrono::Utc::now());
+        let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
+        let key = store.create(NewKey::for_owner("alice").expires_in(TimeDelta::hours(1))).unwrap();
+        clock.advance(TimeDelta::hours(1));
+        create(&store);
+        clock.advance(TimeDelta::hours(-1));
+        refuse(&store, fault);
+        io(store.accept_clock());
+        assert_eq!(verify(&store, &key).unwrap_err(), AuthError::Expired);
+        assert!(store.health().ahead.is_some());
+    }
+}
+
 /// The system tells a failed sync once: a later one that succeeds proves nothing.
 #[test]
 fn a_refused_sync_is_remembered_whoever_asked_for_it() {

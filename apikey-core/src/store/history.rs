@@ -49,6 +49,31 @@ impl Disk {
         self.events.range(..=number.to_be_bytes()).next_back().transpose()
     }
 
+    /// The newest event that is in the database; none of a store in which nothing happened yet.
+    pub(super) fn newest_event(&self) -> Result<Option<Event>, StoreError> {
+        let Some(block) = self.events.last().transpose() else { return Ok(None) };
+        let newest = each(block, |key, value| block::unpack(key, value)).pop().transpose()?;
+        Ok(newest.map(|(_, frame)| codec::decode(&frame)).transpose()?)
+    }
+
+    /// The number of the last event that put the store's time back to one before `before`; 0 if there is none. Events up
+    /// to `newest` are looked at.
+    pub(super) fn accepted_before(&self, before: i64, newest: u64) -> Result<u64, StoreError> {
+        let mut last = 0;
+        for item in self.events(0) {
+            let (number, frame) = item?;
+            if number > newest {
+                break;
+            }
+            // One that does not decode is told of by who reads it to delete it.
+            let event = codec::decode::<Event>(&frame).ok();
+            if event.is_some_and(|event| matches!(event.kind, EventKind::ClockAccepted { to, .. } if to < before)) {
+                last = number;
+            }
+        }
+        Ok(last)
+    }
+
     /// Where the chain of events begins.
     pub(super) fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
         let frame = self.meta.get(CHECKPOINT)?;

@@ -60,6 +60,8 @@ impl Bell {
 /// Starts the thread. It ends when the bell says so; the store's last handle sees to that.
 pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
     let backups = schedule::start(&inner)?;
+    let mut told_lead = false;
+    inner.tell_lead(&mut told_lead);
     std::thread::Builder::new().name("apikey".into()).spawn(move || {
         // Ends with this thread.
         let _backups = backups;
@@ -86,6 +88,7 @@ pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
                     inner.write_back_uses();
                     inner.forget_made();
                     inner.refusal_counts().tell_rest();
+                    inner.tell_lead(&mut told_lead);
                 }
                 inner.notice_failure();
             });

@@ -6,6 +6,7 @@ mod batch;
 mod beginning;
 mod block;
 mod builder;
+mod clock;
 mod commit;
 mod create;
 mod directory;
@@ -73,7 +74,7 @@ use crate::quiet::quietly;
 use crate::record::StoredPolicy;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::refusals::RefusalCounts;
-use crate::time::TimeSource;
+use crate::store_time::StoreTime;
 use crate::token::Prefixes;
 
 use commit::Commit;
@@ -117,7 +118,7 @@ pub struct KeyStore(Arc<Life>, actor::Face);
 
 struct Inner {
     index: Index,
-    time: TimeSource,
+    time: StoreTime,
     prefixes: Prefixes,
     failed_attempts: Option<FailedAttempts>,
     rule: HeaderRule,
@@ -297,14 +298,22 @@ impl KeyStore {
         &self.0.inner
     }
 
-    /// By the store's clock.
+    /// Store time: it never goes behind the newest event.
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
         crate::time::from_ms(self.inner().time.now_ms())
     }
 }
 
 impl Inner {
-    fn new(options: KeyStoreBuilder, store: u64, index: Index, disk: Disk, writer: Writer, mut opened: Opened) -> Self {
+    fn new(
+        options: KeyStoreBuilder,
+        time: StoreTime,
+        store: u64,
+        index: Index,
+        disk: Disk,
+        writer: Writer,
+        mut opened: Opened,
+    ) -> Self {
         let budget = options.failed_attempts.map(|(count, per)| {
             let per = u64::try_from(per.num_milliseconds()).unwrap_or(1);
             FailedAttempts::new(count, per)
@@ -312,7 +321,7 @@ impl Inner {
         Self {
             failed_attempts: budget,
             index,
-            time: options.time,
+            time,
             prefixes: Prefixes::new(options.prefix, options.accepted),
             rule: options.rule,
             store,
@@ -398,6 +407,7 @@ impl Inner {
             refused_by,
             last_backup: backups.last,
             backup_error: backups.error.clone(),
+            ahead: self.time.lead(),
             closed,
         }
     }

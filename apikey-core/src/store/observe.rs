@@ -101,11 +101,12 @@ impl Inner {
             if one.gone {
                 self.refusals.forget(one.key);
             }
-            let (key, owner) = (KeyId::from_u128(one.key), one.owner.map(|owner| OWNERS.text(owner)));
+            let key = (one.key != 0).then(|| tracing::field::display(KeyId::from_u128(one.key)));
+            let (key, owner) = (key, one.owner.map(|owner| OWNERS.text(owner)));
             let Happened { kind, number, .. } = *one;
             let actor = one.actor.as_deref();
             tracing::info!(
-                name: "apikey.changed", target: "apikey", kind, %key, owner, actor, number, "API key changed: {kind}"
+                name: "apikey.changed", target: "apikey", kind, key, owner, actor, number, "API key changed: {kind}"
             );
         }
     }

@@ -18,6 +18,7 @@ use crate::id_source::IdSource;
 use crate::index::Index;
 use crate::key_id::KeyId;
 use crate::quiet::quietly;
+use crate::store_time::StoreTime;
 
 use super::directory::{
     DATABASE, LOCK_STEP, build, clear, lock, make_all_private, prepare, remove_unfinished_snapshots, sync_all,
@@ -206,12 +207,13 @@ fn finish(
     let bound = bind(&options, meta.clone().unwrap_or_default(), &digesters)?;
     let head = disk.head().map_err(fault)?.unwrap_or_default();
     let store = STORES.fetch_add(1, Ordering::Relaxed);
+    let newest = disk.newest_event().map_err(|error| read_error(path, "its newest event", error))?;
+    let time = StoreTime::new(options.time.clone(), newest.map_or(i64::MIN, |newest| newest.at));
     let log = disk.log_bytes().map_err(|source| OpenError::io(path, source))?;
     // A tampered count must not reserve all memory.
     let keys = usize::try_from(head.records.min(log / SMALLEST_RECORD)).unwrap_or(0);
     let index = Index::new(store, keys, digesters.clone(), options.track_use);
-    let now = options.time.now_ms();
-    let found = scan(&disk, &index, &head, keys, path, now)?;
+    let found = scan(&disk, &index, &head, keys, path, time.now_ms())?;
     check_mark(mark, &head, path)?;
     check_peppers(&digesters, &meta.as_ref().map_or_else(BTreeMap::new, |meta| meta.peppers.clone()), &found)?;
     if meta.as_ref() != Some(&bound) {
@@ -222,7 +224,7 @@ fn finish(
     disk.begin_journal().map_err(|source| OpenError::io(path, source))?;
     let last_id = (head.last_id > 0).then(|| KeyId::from_u128(head.last_id));
     let writer = Writer::new(head, IdSource::after(last_id), digesters, found.overlapping);
-    let inner = Inner::new(options, store, index, disk, writer, opened);
+    let inner = Inner::new(options, time, store, index, disk, writer, opened);
     KeyStore::start(inner).map_err(|source| OpenError::io(path, source))
 }
 

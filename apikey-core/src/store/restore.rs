@@ -12,6 +12,7 @@ use crate::event::{Event, EventKind};
 use crate::key_id::KeyId;
 use crate::record::{Record, Revocation};
 use crate::restore::{Restore, RestoreError, RestoreReport, RestoreWarning, UnknownKey};
+use crate::store_time::StoreTime;
 
 use super::KeyStore;
 use super::directory::{DATABASE, build, clear, lock, prepare};
@@ -52,9 +53,10 @@ impl KeyStore {
             unknown: Vec::new(),
             warnings: Vec::new(),
         };
+        let told = old.as_mut().map(|old| Told::by(old, head.number)).transpose()?;
         let digester = restore.pepper.as_ref().map_or_else(Digester::plain, Digester::peppered);
         build(&restore.into, |disk| {
-            let mut draft = Draft::new(disk, digester, restore.time.now_ms());
+            let mut draft = Draft::new(disk, digester, restore.time.raw_ms());
             archive.read(|item| {
                 match item {
                     Item::Meta(_) => {}
@@ -73,9 +75,13 @@ impl KeyStore {
             if let Some(what) = disk.missing_events(&head)? {
                 return Err(BackupError::damaged(&restore.backup, what).into());
             }
+            // Time in the new store does not go behind that of either: a key that has ended in the old one stays ended.
+            draft.now = draft.now.max(told.as_ref().map_or(i64::MIN, |told| told.newest.1));
+            let time = StoreTime::new(restore.time.clone(), draft.now);
+            report.warnings.extend(time.lead().map(RestoreWarning::Ahead));
             draft.happened(EventKind::Restored { backup: head.number, old: report.old_number })?;
-            if let Some(old) = &mut old {
-                Reapply { draft: &mut draft, backup: head.number, report: &mut report }.all(old)?;
+            if let Some((old, told)) = old.as_mut().zip(told) {
+                Reapply { draft: &mut draft, backup: head.number, report: &mut report }.all(old, told)?;
             }
             Ok::<_, RestoreError>(draft.head.into())
         })?;
@@ -108,6 +114,31 @@ fn note(shown: &mut BTreeMap<u128, Shown>, event: &Event, backup: u64) {
     if event.number > backup { shown.note(event) } else { shown.note_final(event) }
 }
 
+/// What the events of an old store tell, as far as they can be read in their place.
+struct Told {
+    shown: BTreeMap<u128, Shown>,
+    last_id: u128,
+    /// Number and time of the newest event that the backup does not know.
+    newest: (u64, i64),
+}
+
+impl Told {
+    fn by(old: &mut Old, backup: u64) -> Result<Self, RestoreError> {
+        let mut told = Self { shown: BTreeMap::new(), last_id: 0, newest: (backup, i64::MIN) };
+        old.events(|number, event, _| {
+            if let Some(event) = event {
+                told.last_id = told.last_id.max(event.key);
+                if number > told.newest.0 {
+                    told.newest = (number, event.at);
+                }
+                note(&mut told.shown, &event, backup);
+            }
+            Ok::<_, RestoreError>(())
+        })?;
+        Ok(told)
+    }
+}
+
 /// Does again what an old store shows that keys have lost.
 struct Reapply<'r, 'd> {
     draft: &'r mut Draft<'d>,
@@ -117,18 +148,10 @@ struct Reapply<'r, 'd> {
 }
 
 impl Reapply<'_, '_> {
-    fn all(&mut self, old: &mut Old) -> Result<(), RestoreError> {
+    fn all(&mut self, old: &mut Old, told: Told) -> Result<(), RestoreError> {
+        let Told { mut shown, mut last_id, .. } = told;
         // If it is not later than the backup, what it says of things that can come back is out of date.
         let later = old.number().is_none_or(|number| number > self.backup);
-        let mut shown: BTreeMap<u128, Shown> = BTreeMap::new();
-        let mut last_id = 0;
-        old.events(|_, event, _| {
-            if let Some(event) = event {
-                last_id = last_id.max(event.key);
-                note(&mut shown, &event, self.backup);
-            }
-            Ok::<_, RestoreError>(())
-        })?;
         let mut read = BTreeSet::new();
         old.records(|id, record, _| {
             last_id = last_id.max(id);

@@ -11,7 +11,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::error::StoreError;
 use crate::quiet::quietly;
 use crate::sink::SecretSink;
-use crate::time::TimeSource;
 
 use super::KeyStore;
 use super::run::Worker;
@@ -127,10 +126,7 @@ impl Rotator {
 }
 
 fn turn(worker: &Worker) {
-    let step = match worker.inner.time {
-        TimeSource::System => STEP,
-        TimeSource::Given(_) => GIVEN_STEP,
-    };
+    let step = if worker.inner.time.is_given() { GIVEN_STEP } else { STEP };
     while !worker.watch.is_ended() {
         let now = worker.inner.time.now_ms();
         // A panic must not end the rounds.

@@ -41,7 +41,7 @@ impl KeyStore {
         let mut old = Old::open(damaged, into)?;
         let mut report = None;
         build(into, |disk| {
-            let draft = Draft::new(disk, Digester::plain(), TimeSource::System.now_ms());
+            let draft = Draft::new(disk, Digester::plain(), TimeSource::System.raw_ms());
             let mut salvage = Salvage { draft, shown: BTreeMap::new(), held: BTreeSet::new(), lost: BTreeSet::new() };
             let found = salvage.all(&mut old)?;
             let mark = salvage.draft.head.into();

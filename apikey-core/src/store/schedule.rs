@@ -15,7 +15,7 @@ use crate::archive::Archive;
 use crate::backup::{BackupError, BackupReport};
 use crate::health::LastBackup;
 use crate::quiet::quietly;
-use crate::time::{TimeSource, from_ms};
+use crate::time::from_ms;
 
 use super::Inner;
 use super::backup::TEMPORARY;
@@ -49,7 +49,7 @@ struct Made {
 impl Schedule {
     /// Makes one, then deletes the oldest that are too many.
     fn run(&self, inner: &Inner, going: &AtomicBool) -> Result<BackupReport, BackupError> {
-        let now = from_ms(inner.time.now_ms());
+        let now = from_ms(inner.time.raw_ms());
         let unnamed = self.directory.join(format!("{BEGIN}unfinished"));
         let mut report = inner.backup(&unnamed, &|| going.load(Ordering::Relaxed))?;
         let name = format!("{BEGIN}{}-{:020}{END}", now.format(TIME), report.number);
@@ -143,15 +143,12 @@ pub(super) fn start(inner: &Arc<Inner>) -> io::Result<Option<Running>> {
     let going = Arc::new(AtomicBool::new(true));
     let (bell, rung) = channel::<()>();
     let (inner, keep_going) = (inner.clone(), going.clone());
-    let step = match inner.time {
-        TimeSource::System => STEP.min(schedule.every),
-        TimeSource::Given(_) => GIVEN_STEP,
-    };
+    let step = if inner.time.is_given() { GIVEN_STEP } else { STEP.min(schedule.every) };
     let thread = std::thread::Builder::new().name("apikey-backup".into()).spawn(move || {
         let every = schedule.every_ms();
-        let mut due = schedule.first_due(inner.time.now_ms());
+        let mut due = schedule.first_due(inner.time.raw_ms());
         loop {
-            let now = inner.time.now_ms();
+            let now = inner.time.raw_ms();
             // A clock that was set back must not put it off for long.
             due = due.min(now.saturating_add(every));
             if due <= now {

@@ -74,7 +74,7 @@ impl KeyStore {
     #[must_use]
     pub fn limit_status(&self, key: &VerifiedKey) -> Option<LimitStatus> {
         let inner = self.inner();
-        self.has_verified(key).then(|| inner.index.limit_status(key, || inner.time.now_ms())).flatten()
+        self.has_verified(key).then(|| inner.index.limit_status(key, || inner.time.raw_ms())).flatten()
     }
 
     /// Whose secret this is, whatever the key's state: `None` for a token that is malformed, unknown, or a wrong or ended
@@ -136,12 +136,12 @@ impl Inner {
         let Some(budget) = &self.failed_attempts else { return answer() };
         let peer = attempt.peer;
         self.no_address.tell(peer);
-        if let Err(retry_after) = budget.admit(peer, || self.time.now_ms()) {
+        if let Err(retry_after) = budget.admit(peer, || self.time.raw_ms()) {
             return Err(refused(AuthError::RateLimited { retry_after, limit: None }));
         }
         let answer = answer();
         if let Err(AuthError::Invalid) = &answer {
-            budget.note(peer, || self.time.now_ms());
+            budget.note(peer, || self.time.raw_ms());
         }
         answer
     }
@@ -186,7 +186,7 @@ impl Inner {
         peer: &Peer,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
-        if let Err(error) = self.index.judge(matched, self.time.now_ms(), peer.by_reference()) {
+        if let Err(error) = self.index.judge(matched, self.time.moment(), peer.by_reference()) {
             if error == AuthError::AddressNotAllowed {
                 self.no_address.tell(*peer);
             }

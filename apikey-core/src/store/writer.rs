@@ -46,20 +46,22 @@ pub(super) struct Outcome {
 }
 
 /// A change that is decided and not written.
-struct Staged {
-    pending: Pending,
+pub(super) struct Staged {
+    pub(super) pending: Pending,
     write: Write,
     /// Whether a rotator has to know.
     concerns: bool,
 }
 
 /// What changes would make of the store.
-struct Stage {
+pub(super) struct Stage {
     outcomes: Vec<Outcome>,
-    happened: Vec<Happened>,
+    pub(super) happened: Vec<Happened>,
     /// Those that change anything.
-    staged: Vec<Staged>,
-    head: Head,
+    pub(super) staged: Vec<Staged>,
+    pub(super) head: Head,
+    /// The time of the latest event.
+    at: i64,
 }
 
 impl Writer {
@@ -107,7 +109,11 @@ impl Inner {
         let mut writer = self.writer();
         self.write_first_uses(&mut writer, disk);
         let (outcomes, happened, took) = loop {
-            let changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
+            let mut changes = decide(&mut writer, disk).map_err(|error| self.doubt(error))?;
+            for change in &mut changes {
+                // The time may have been read before it was this call's turn.
+                change.at = change.at.max(self.time.floor());
+            }
             let stage = self.stage(&mut writer, disk, &changes);
             let stage = stage.map_err(|error| self.doubt(self.cut_all(&changes, error)))?;
             // Before anything is taken away: nothing earlier of these keys may widen them again, or show a successor
@@ -115,6 +121,7 @@ impl Inner {
             self.commit.announce(stage.staged.iter().map(|one| one.pending.clone()));
             if self.take_unused(&changes, &stage.staged) {
                 let outcomes = stage.outcomes;
+                self.time.raise(stage.at);
                 break (outcomes, stage.happened, self.write(&mut writer, disk, stage.staged, stage.head)?);
             }
             self.commit.retract();
@@ -159,6 +166,7 @@ impl Inner {
                 }
             };
             self.commit.announce(stage.staged.iter().map(|one| one.pending.clone()));
+            self.time.raise(stage.at);
             if let Err(error) = self.write(writer, disk, stage.staged, stage.head) {
                 tracing::warn!(%error, "the first use of a rotated key is in force, and not on disk");
                 self.put_back_first_use(first);
@@ -170,15 +178,16 @@ impl Inner {
 
     /// Applies changes to the records as they stand, visible or not; writes nothing. Here, and nowhere else, each is held
     /// against its scope.
-    fn stage(&self, writer: &mut Writer, disk: &Disk, changes: &[Change]) -> Result<Stage, StoreError> {
+    pub(super) fn stage(&self, writer: &mut Writer, disk: &Disk, changes: &[Change]) -> Result<Stage, StoreError> {
         let mut outcomes = Vec::with_capacity(changes.len());
         let mut staged = Vec::with_capacity(changes.len());
         let mut happened = Vec::with_capacity(changes.len());
         let mut head = writer.head;
         let mut reach = None;
+        let mut at = i64::MIN;
         for change in changes {
             let current = match change.action {
-                Action::Create(_) => None,
+                Action::Create(_) | Action::AcceptClock { .. } => None,
                 _ => disk.record(change.id)?,
             };
             let (current, frame) = current.unzip();
@@ -197,6 +206,7 @@ impl Inner {
                     let mut before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
                     head.count()?;
+                    at = at.max(change.at);
                     head.last_id = head.last_id.max(change.id);
                     let event = Event {
                         number: head.number,
@@ -241,7 +251,7 @@ impl Inner {
                 }
             }
         }
-        Ok(Stage { outcomes, happened, staged, head })
+        Ok(Stage { outcomes, happened, staged, head, at })
     }
 
     /// A secret that goes takes its time of use with it; the record keeps it.
@@ -277,7 +287,13 @@ impl Inner {
 
     /// Takes away what the announced changes take away, writes them, and puts them in line to become durable and
     /// visible. Whether they took anything away.
-    fn write(&self, writer: &mut Writer, disk: &Disk, staged: Vec<Staged>, head: Head) -> Result<bool, StoreError> {
+    pub(super) fn write(
+        &self,
+        writer: &mut Writer,
+        disk: &Disk,
+        staged: Vec<Staged>,
+        head: Head,
+    ) -> Result<bool, StoreError> {
         if staged.is_empty() {
             return Ok(false);
         }
@@ -399,6 +415,6 @@ pub(super) fn write(
 }
 
 /// A refused change that took rights away is in force all the same.
-fn refused(took: bool, source: io::Error) -> StoreError {
+pub(super) fn refused(took: bool, source: io::Error) -> StoreError {
     if took { StoreError::NotDurable { source } } else { StoreError::Io { source } }
 }

@@ -1,0 +1,45 @@
+//! What is told of a store whose time is ahead of its clock.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A store whose newest event is more than five minutes ahead of its clock. `Display` says what to do.
+///
+/// Until one of the two is mended the store's time stands still at that of the event, and keys that end before it are
+/// refused. See [`KeyStore::accept_clock`](crate::KeyStore::accept_clock).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ClockLead {
+    /// The store's time: that of its newest event.
+    pub newest: DateTime<Utc>,
+    /// What the clock shows.
+    pub clock: DateTime<Utc>,
+}
+
+impl fmt::Display for ClockLead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { newest, clock } = self;
+        write!(
+            f,
+            "the newest event is of {}, and the clock shows {}: keys that end before the event are refused. If the clock is \
+             wrong, set it; if it was wrong when the event was written, accept it as it is now, with `apikey clock accept` \
+             or KeyStore::accept_clock",
+            newest.format(SECONDS),
+            clock.format(SECONDS)
+        )
+    }
+}
+
+const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
+
+/// What [`KeyStore::accept_clock`](crate::KeyStore::accept_clock) did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AcceptedClock {
+    /// The store's time before.
+    pub from: DateTime<Utc>,
+    /// The store's time from now on: that of its clock.
+    pub to: DateTime<Utc>,
+}

@@ -1,0 +1,330 @@
+//! A clock that is set back, or was wrong.
+
+use std::path::Path;
+
+use apikey::{
+    EventFilter, EventKind, ExportOptions, Health, ImportOptions, KeyState, KeyStore, KeyStoreBuilder, ManualClock,
+    Overlap, Restore, RestoreWarning,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+
+use crate::support::{alice, cases, clocked, code, hours, info, ms, start};
+
+const YEARS: TimeDelta = TimeDelta::days(3650);
+
+fn on(clock: &ManualClock) -> KeyStoreBuilder {
+    KeyStore::builder().clock(clock.clone())
+}
+
+fn now(clock: &ManualClock) -> DateTime<Utc> {
+    apikey::Clock::now(clock)
+}
+
+/// Floor and clock, where a store is ahead.
+fn ahead(health: &Health) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    health.ahead.map(|lead| (lead.newest, lead.clock))
+}
+
+/// A store in a directory, with a key of a day that has expired for it by an event written ten years ahead; the clock is
+/// right again.
+fn poisoned(path: &Path) -> (KeyStore, ManualClock, String) {
+    let clock = ManualClock::new(start());
+    let store = on(&clock).open(path).unwrap();
+    let token = store.create(alice().expires_in(hours(24))).unwrap().key.expose_secret().to_owned();
+    clock.advance(YEARS);
+    store.create(alice()).unwrap();
+    clock.advance(-YEARS);
+    (store, clock, token)
+}
+
+#[test]
+fn a_clock_that_is_set_back_makes_no_key_good_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let store = on(&clock).open(directory.path()).unwrap();
+    let ending = store.create(alice().expires_in(hours(1))).unwrap();
+    let starting = store.create(alice().not_before(start() + hours(1))).unwrap();
+    let rotated = store.create(alice()).unwrap();
+    store.rotate(rotated.info.id(), Overlap::For(hours(1))).unwrap();
+    let codes = |store: &KeyStore| [&ending, &starting, &rotated].map(|key| code(store, key.key.expose_secret()));
+    assert_eq!(codes(&store), ["ok", "inactive_api_key", "ok"]);
+    clock.advance(hours(1));
+    let after = ["expired_api_key", "ok", "invalid_api_key"];
+    assert_eq!(codes(&store), after);
+    store.create(alice()).unwrap();
+    clock.set(start());
+    assert_eq!(codes(&store), after);
+    let verified = store.verify(starting.key.expose_secret()).unwrap();
+    assert!(store.recheck(&verified).is_ok());
+    store.close().unwrap();
+    let store = on(&clock).open(directory.path()).unwrap();
+    assert_eq!(codes(&store), after, "also after a restart");
+    // Time stands still until the clock is there, and goes on with it.
+    let next = store.create(alice().expires_in(ms(1))).unwrap();
+    assert_eq!(next.info.created_at(), start() + hours(1));
+    assert_eq!(code(&store, next.key.expose_secret()), "ok");
+    clock.advance(hours(1) + ms(1));
+    assert_eq!(code(&store, next.key.expose_secret()), "expired_api_key");
+}
+
+#[test]
+fn no_event_is_of_an_earlier_time_than_the_one_before_it() {
+    let (store, clock) = clocked();
+    let key = store.create(alice()).unwrap().info.id();
+    for step in [5, -7, 3, -1, 9, -20] {
+        clock.advance(hours(step));
+        store.rotate(key, Overlap::None).unwrap();
+    }
+    let events = store.events(&EventFilter::default()).unwrap().events;
+    let times: Vec<_> = events.iter().map(|event| (event.at() - start()).num_hours()).collect();
+    assert_eq!(times, [0, 5, 5, 5, 5, 9, 9]);
+}
+
+#[test]
+fn an_event_of_a_wrong_clock_is_told_of_and_can_be_taken_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, clock, token) = poisoned(directory.path());
+    assert_eq!(code(&store, &token), "expired_api_key");
+    assert_eq!(ahead(&store.health()), Some((start() + YEARS, start())));
+    assert!(store.health().is_good(), "changes can be made");
+    store.close().unwrap();
+    let store = on(&clock).open(directory.path()).unwrap();
+    assert_eq!(ahead(&store.health()), Some((start() + YEARS, start())), "and when it is opened");
+    let text = store.health().ahead.unwrap().to_string();
+    assert!(text.contains("2041-05-01T12:00:00Z") && text.contains("apikey clock accept"), "{text}");
+    assert_eq!(code(&store, &token), "expired_api_key");
+
+    let accepted = store.as_actor("operator").accept_clock().unwrap().unwrap();
+    assert_eq!((accepted.from, accepted.to), (start() + YEARS, start()));
+    assert_eq!(code(&store, &token), "ok");
+    assert_eq!(store.health().ahead, None);
+    let last = store.events(&EventFilter::default().kind("clock_accepted")).unwrap().events.pop().unwrap();
+    assert_eq!((last.number(), last.at(), last.actor(), last.key()), (3, start(), Some("operator"), None));
+    assert_eq!(*last.kind(), EventKind::ClockAccepted { from: start() + YEARS, to: start() });
+    // Nothing more is to be accepted, and nothing is written for it.
+    assert_eq!(store.accept_clock().unwrap(), None);
+    assert_eq!(store.health().durable, 3);
+    assert!(store.verify_events().unwrap().is_whole());
+    let next = store.create(alice()).unwrap();
+    assert_eq!(next.info.created_at(), start());
+    store.close().unwrap();
+    let store = on(&clock).open(directory.path()).unwrap();
+    assert_eq!((code(&store, &token), store.health().ahead), ("ok", None));
+    assert!(store.verify_events().unwrap().is_whole());
+}
+
+#[test]
+fn five_minutes_are_no_matter() {
+    let (store, clock) = clocked();
+    clock.advance(TimeDelta::minutes(5));
+    store.create(alice()).unwrap();
+    clock.set(start());
+    assert_eq!(store.health().ahead, None);
+    clock.advance(ms(-1));
+    assert!(store.health().ahead.is_some());
+    // It can be accepted all the same, however little it is.
+    clock.set(start() + TimeDelta::minutes(5) - ms(1));
+    assert!(store.accept_clock().unwrap().is_some());
+}
+
+#[test]
+fn only_what_is_written_holds_a_jump_of_the_clock() {
+    let (store, clock) = clocked();
+    let key = store.create(alice().expires_in(hours(24))).unwrap();
+    clock.advance(YEARS);
+    assert_eq!(code(&store, key.key.expose_secret()), "expired_api_key");
+    store.list(&apikey::KeyFilter::default()).unwrap();
+    clock.set(start());
+    assert_eq!(code(&store, key.key.expose_secret()), "ok");
+    assert_eq!((store.health().ahead, store.accept_clock().unwrap()), (None, None));
+}
+
+/// Behind a floor that is years ahead the store's time stands still; a limit that went by it would never be there again.
+#[test]
+fn limits_go_by_the_clock_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, clock, _) = poisoned(directory.path());
+    let key = store.create(alice().limit(1, TimeDelta::seconds(1))).unwrap();
+    let code = || code(&store, key.key.expose_secret());
+    assert_eq!([code(), code()], ["ok", "rate_limited"]);
+    clock.advance(TimeDelta::seconds(1));
+    assert_eq!([code(), code()], ["ok", "rate_limited"]);
+}
+
+#[test]
+fn a_restored_store_is_ahead_as_its_backup_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (store, clock, token) = poisoned(&path("store"));
+    store.backup(path("poisoned")).unwrap();
+    store.accept_clock().unwrap().unwrap();
+    store.backup(path("accepted")).unwrap();
+    let restore = |backup: &str, into: &str| {
+        let report = KeyStore::restore(&Restore::new(path(backup), path(into)).clock(clock.clone())).unwrap();
+        (report.warnings, on(&clock).open(path(into)).unwrap())
+    };
+    let (warnings, restored) = restore("poisoned", "one");
+    assert!(matches!(warnings[..], [RestoreWarning::Ahead(lead)] if lead.newest == start() + YEARS), "{warnings:?}");
+    assert_eq!(code(&restored, &token), "expired_api_key");
+    assert_eq!(ahead(&restored.health()), Some((start() + YEARS, start())));
+    restored.accept_clock().unwrap().unwrap();
+    assert_eq!(code(&restored, &token), "ok");
+    assert!(restored.verify_events().unwrap().is_whole());
+    let (warnings, restored) = restore("accepted", "two");
+    assert_eq!((warnings.len(), restored.health().ahead), (0, None));
+    assert_eq!(code(&restored, &token), "ok");
+}
+
+/// The backup is older than the event that shows that the key's time is over.
+#[test]
+fn a_restored_store_does_not_go_behind_the_old_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let clock = ManualClock::new(start());
+    let store = on(&clock).open(path("old")).unwrap();
+    let key = store.create(alice().expires_in(hours(1))).unwrap();
+    store.backup(path("backup")).unwrap();
+    clock.advance(hours(1));
+    store.create(alice()).unwrap();
+    store.close().unwrap();
+    clock.set(start());
+    let restore = Restore::new(path("backup"), path("new")).over(path("old")).clock(clock.clone());
+    KeyStore::restore(&restore).unwrap();
+    let restored = on(&clock).open(path("new")).unwrap();
+    assert_eq!(code(&restored, key.key.expose_secret()), "expired_api_key");
+}
+
+#[test]
+fn a_salvaged_store_does_not_go_behind_the_damaged_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    // Salvage goes by the system's clock.
+    let clock = ManualClock::new(Utc::now() + YEARS);
+    let store = on(&clock).open(path("old")).unwrap();
+    let key = store.create(alice().expires_in(hours(1))).unwrap();
+    clock.advance(hours(1));
+    store.create(alice()).unwrap();
+    store.close().unwrap();
+    KeyStore::salvage(path("old"), path("new")).unwrap();
+    let salvaged = KeyStore::open(path("new")).unwrap();
+    assert_eq!(code(&salvaged, key.key.expose_secret()), "expired_api_key");
+    assert!(salvaged.health().ahead.is_some());
+    salvaged.accept_clock().unwrap().unwrap();
+    assert_eq!(code(&salvaged, key.key.expose_secret()), "ok");
+}
+
+#[test]
+fn keys_leave_a_store_that_is_ahead_and_one_that_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, clock, token) = poisoned(directory.path());
+    store.accept_clock().unwrap().unwrap();
+    let mut lines = Vec::new();
+    store.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
+    let other = on(&clock).temporary().unwrap();
+    let report = other.import(lines.as_slice(), &ImportOptions::default()).unwrap();
+    // The key that was made while the clock was wrong has an id, and a time, that has not come.
+    assert_eq!((report.imported, report.refused.len()), (1, 1));
+    assert_eq!(code(&other, &token), "ok");
+}
+
+/// Without this, an event of a wrong clock would keep all that come after it from being deleted for ten years.
+#[test]
+fn history_is_let_go_past_the_events_of_a_wrong_clock() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, clock, _) = poisoned(directory.path());
+    store.accept_clock().unwrap().unwrap();
+    clock.advance(hours(1));
+    let key = store.create(alice()).unwrap();
+    clock.advance(hours(1));
+    store.revoke(key.info.id(), "left").unwrap();
+    assert_eq!(store.purge_events(start()).unwrap(), 0, "none is older");
+    assert_eq!(store.purge_events(start() + hours(2)).unwrap(), 4);
+    let left: Vec<_> =
+        store.events(&EventFilter::default()).unwrap().events.iter().map(|event| event.number()).collect();
+    assert_eq!(left, [5]);
+    assert!(store.verify_events().unwrap().is_whole());
+    store.close().unwrap();
+    assert!(on(&clock).open(directory.path()).unwrap().verify_events().unwrap().is_whole());
+}
+
+/// What a store with a wrong clock goes through.
+#[derive(Debug, Clone)]
+enum Step {
+    Turn(i64),
+    Create(i64),
+    Revoke,
+    Accept,
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (-10_000i64..10_000).prop_map(Step::Turn),
+        2 => (1i64..10_000).prop_map(Step::Create),
+        1 => Just(Step::Revoke),
+        1 => Just(Step::Accept),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(cases(8))]
+
+    /// A key is good if and only if its end is later than the clock and than the newest event. So once a store has refused
+    /// one that history shows to be over, only `accept_clock` brings it back.
+    #[test]
+    fn a_key_that_is_over_stays_so_whatever_the_clock_does(steps in prop::collection::vec(step(), 1..40)) {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(start());
+        let mut store = on(&clock).open(directory.path()).unwrap();
+        let scratch = store.create(alice()).unwrap().info.id();
+        let mut newest = start();
+        let mut keys: Vec<(String, DateTime<Utc>, bool)> = Vec::new();
+        for step in steps {
+            let at = now(&clock).max(newest);
+            match step {
+                Step::Turn(by) => clock.advance(ms(by)),
+                Step::Create(span) => {
+                    let key = store.create(alice().expires_in(ms(span))).unwrap();
+                    prop_assert_eq!(key.info.created_at(), at);
+                    keys.push((key.key.expose_secret().to_owned(), at + ms(span), false));
+                    newest = at;
+                }
+                Step::Revoke => {
+                    store.rotate(scratch, Overlap::None).unwrap();
+                    newest = at;
+                }
+                Step::Accept => {
+                    let expected = (newest > now(&clock)).then(|| (newest, now(&clock)));
+                    prop_assert_eq!(store.accept_clock().unwrap().map(|accepted| (accepted.from, accepted.to)), expected);
+                    if expected.is_some() {
+                        newest = now(&clock);
+                        keys.iter_mut().for_each(|key| key.2 = false);
+                    }
+                }
+                Step::Reopen => {
+                    store.close().unwrap();
+                    store = on(&clock).open(directory.path()).unwrap();
+                }
+            }
+            for (token, end, over) in &mut keys {
+                let expected = if *end <= now(&clock).max(newest) { "expired_api_key" } else { "ok" };
+                prop_assert_eq!(code(&store, token), expected);
+                *over |= *end <= newest;
+                prop_assert!(!*over || expected != "ok");
+            }
+        }
+        prop_assert!(store.verify_events().unwrap().is_whole());
+    }
+}
+
+#[test]
+fn the_state_that_is_listed_is_the_one_that_is_verified() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _clock, _) = poisoned(directory.path());
+    let expired = store.list(&apikey::KeyFilter::default().state(KeyState::Expired)).unwrap();
+    assert_eq!(expired.keys.len(), 1);
+    let key = store.create(alice().expires_in(hours(1))).unwrap();
+    assert_eq!(info(&store, &key).expires_at(), Some(start() + YEARS + hours(1)));
+}
