@@ -53,8 +53,8 @@ impl Delivery {
 
     /// Writes what holds the secret. To a file it is on disk when this returns.
     pub(crate) fn deliver(&mut self, text: &str) -> Result<(), io::Error> {
-        let line = zeroize::Zeroizing::new(format!("{text}\n"));
-        self.write_all(line.as_bytes())?;
+        self.write_all(text.as_bytes())?;
+        self.write_all(b"\n")?;
         self.finish()
     }
 

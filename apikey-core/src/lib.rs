@@ -66,6 +66,8 @@ mod time;
 mod token;
 mod transfer;
 mod verified;
+#[doc(hidden)]
+pub mod wiped;
 
 pub use attempt::Attempt;
 pub use auth_error::AuthError;

@@ -1,7 +1,7 @@
 //! Where a client's key comes from.
 
 use std::fmt;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -9,6 +9,10 @@ use std::time::SystemTime;
 use ::http::HeaderValue;
 
 use super::ClientError;
+use crate::wiped;
+
+/// Most bytes of a key, and of the end of its line.
+const MOST: usize = 8192;
 
 pub(super) enum Source {
     Env { variable: String, value: HeaderValue },
@@ -83,8 +87,11 @@ fn stamp(path: &Path) -> Result<Stamp, ClientError> {
 }
 
 fn read(path: &Path) -> Result<HeaderValue, ClientError> {
-    let text = fs::read_to_string(path).map_err(|source| unreadable(path, source))?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let bytes =
+        File::open(path).and_then(|file| wiped::read(file, MOST + 1)).map_err(|source| unreadable(path, source))?;
+    // What is longer, or no UTF-8, is no key.
+    let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= MOST).unwrap_or_default();
+    let line = text.strip_suffix('\n').unwrap_or(text);
     key(line.strip_suffix('\r').unwrap_or(line), &format!("the file {}", path.display()))
 }
 

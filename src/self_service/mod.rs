@@ -193,12 +193,20 @@ impl From<Rotated> for Answer {
         let until = rotated.superseded_until.map(|end| end.to_rfc3339_opts(SecondsFormat::Millis, true));
         let until = until.map_or_else(|| "null".to_owned(), |end| format!("\"{end}\""));
         // Neither an id nor a token of the store's own form has a character to escape.
-        let body = format!(
-            r#"{{"id":"{}","key":"{}","version":{},"superseded_until":{until}}}"#,
-            info.id(),
-            key.expose_secret(),
-            info.version()
-        );
+        // With room for all of it: a text that grows leaves copies of the secret.
+        let (id, token, version) = (info.id().to_string(), key.expose_secret(), info.version().to_string());
+        let parts = [
+            r#"{"id":""#,
+            &id,
+            r#"","key":""#,
+            token,
+            r#"","version":"#,
+            &version,
+            r#","superseded_until":"#,
+            &until,
+            "}",
+        ];
+        let body = parts.concat();
         Self::new(200, "application/json", body)
     }
 }

@@ -1,9 +1,9 @@
 //! Whether a key is good, and for what.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 
 use apikey_core::admin::{Request, SecretText, Verdict};
-use apikey_core::{KeyInfo, KeyState};
+use apikey_core::{KeyInfo, KeyState, wiped};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -16,7 +16,7 @@ use crate::moment::both;
 use crate::out;
 
 /// More than any key has; what follows is not read.
-const MOST: u64 = 4096;
+const MOST: usize = 4096;
 
 pub(super) fn check(context: &Context, check: &Check) -> Result<(), Failure> {
     if !check.token.is_empty() {
@@ -41,10 +41,9 @@ fn read_token() -> Result<Zeroizing<String>, Failure> {
     if io::stdin().is_terminal() {
         *text = rpassword::prompt_password("API key: ").map_err(|error| Failure::input(&error))?;
     } else {
-        let mut bytes = Zeroizing::new(Vec::new());
-        io::stdin().lock().take(MOST).read_to_end(&mut bytes).map_err(|error| Failure::input(&error))?;
+        let bytes = wiped::read(io::stdin().lock(), MOST).map_err(|error| Failure::input(&error))?;
         // What is no UTF-8 is no key: it is refused like any other text that is none.
-        text.push_str(&String::from_utf8_lossy(&bytes));
+        text.push_str(std::str::from_utf8(&bytes).unwrap_or("\u{fffd}"));
     }
     let token = Zeroizing::new(text.trim().to_owned());
     if token.is_empty() {

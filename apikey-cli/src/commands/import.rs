@@ -56,7 +56,7 @@ pub(super) fn import(context: &Context, import: &Import) -> Result<(), Failure> 
 fn read_all(store: &mut Backend, import: &Import, report: &mut Imports) -> Result<(), Failure> {
     let progress = Progress::new("lines read");
     let mut input = io::stdin().lock();
-    let mut line = Zeroizing::new(Vec::new());
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_LINE + 1));
     let (mut waiting, mut bytes) = (Vec::new(), 0);
     let mut number = 0;
     loop {

@@ -18,7 +18,7 @@ use crate::progress::Progress;
 /// Most bytes of a line, and of lines that are sent together: as JSON in JSON they may be six times that.
 const MOST: usize = 128 * 1024;
 /// How many lines are imported in one change.
-const BATCH: u64 = 1000;
+const BATCH: usize = 1000;
 
 pub(super) fn export(context: &Context, export: &Export) -> Result<(), Failure> {
     if context.json && export.out.is_none() {
@@ -89,7 +89,6 @@ pub(super) fn import(context: &Context, import: &ImportLines) -> Result<(), Fail
 }
 
 /// Lines that are imported together.
-#[derive(Default)]
 struct Batch {
     text: Zeroizing<String>,
     lines: u64,
@@ -98,8 +97,17 @@ struct Batch {
 }
 
 impl Batch {
+    fn new() -> Self {
+        Self { text: Self::room(), lines: 0, before: 0 }
+    }
+
+    /// For all that it may hold, with an end for each line that is refused: a text that grows leaves copies.
+    fn room() -> Zeroizing<String> {
+        Zeroizing::new(String::with_capacity(MOST + BATCH))
+    }
+
     fn send(&mut self, store: &mut Backend, import: &ImportLines, report: &mut Imports) -> Result<(), Failure> {
-        let lines = SecretText::from(std::mem::take(&mut self.text));
+        let lines = SecretText::from(std::mem::replace(&mut self.text, Self::room()));
         let taken = store.imports(Request::ImportLines { lines, check_only: import.dry_run })?;
         let told = |refused: RefusedEntry| RefusedEntry {
             line: refused.line.saturating_add(self.before),
@@ -118,8 +126,8 @@ fn read_all(store: &mut Backend, import: &ImportLines, report: &mut Imports) -> 
     let progress = Progress::new("lines read");
     let fault = |error: io::Error| Failure::input(&error);
     let mut input = io::stdin().lock();
-    let mut batch = Batch::default();
-    let mut line = Zeroizing::new(Vec::new());
+    let mut batch = Batch::new();
+    let mut line = Zeroizing::new(Vec::with_capacity(MOST + 1));
     loop {
         line.clear();
         Read::by_ref(&mut input).take(MOST as u64 + 1).read_until(b'\n', &mut line).map_err(fault)?;
@@ -127,7 +135,7 @@ fn read_all(store: &mut Backend, import: &ImportLines, report: &mut Imports) -> 
         if too_long && !line.ends_with(b"\n") {
             input.skip_until(b'\n').map_err(fault)?;
         }
-        if batch.lines > 0 && (line.is_empty() || batch.lines == BATCH || batch.text.len() + line.len() > MOST) {
+        if batch.lines > 0 && (line.is_empty() || batch.lines == BATCH as u64 || batch.text.len() + line.len() > MOST) {
             batch.send(store, import, report)?;
         }
         if line.is_empty() {

@@ -1,8 +1,8 @@
 //! Commands that give out a secret.
 
 use apikey_core::admin::{Expiry, Made, NewKeyForm, Request};
+use apikey_core::wiped;
 use chrono::Utc;
-use zeroize::Zeroizing;
 
 use super::{Context, id};
 use crate::args::{Create, Rotate};
@@ -58,7 +58,7 @@ pub(super) fn hand_out(
     match (context.json, delivery.path().map(std::path::Path::to_owned)) {
         (true, None) => {
             let document = Document { secret: Some(secret), secret_file: None, key: KeyView::new(&made.key, now) };
-            let text = serde_json::to_string(&document).map(Zeroizing::new);
+            let text = wiped::json(&document);
             text.map_err(std::io::Error::from).and_then(|text| delivery.deliver(&text)).map_err(lost)
         }
         (json, path) => {

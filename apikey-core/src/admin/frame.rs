@@ -1,10 +1,12 @@
 //! Messages as bytes.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
+
+use crate::wiped::json_length;
 
 /// The number of the protocol. Both sides must have the same: it changes whenever a request or an answer does.
 pub const PROTOCOL: u8 = 1;
@@ -51,20 +53,7 @@ pub(crate) fn encode(message: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Fra
 /// # Errors
 /// As [`encode`], but for the length.
 pub(crate) fn length(message: &impl Serialize) -> Result<usize, FrameError> {
-    struct Counter(usize);
-    impl Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 = self.0.saturating_add(bytes.len());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    serde_json::to_writer(&mut counter, message).map_err(unknown)?;
-    Ok(counter.0)
+    json_length(message).map_err(unknown)
 }
 
 /// Reads one message.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{DirBuilder, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
@@ -17,9 +17,10 @@ use zeroize::Zeroizing;
 use super::{Delivery, Held, SecretSink, SinkError};
 use crate::key_info::KeyInfo;
 use crate::token::ApiKey;
+use crate::wiped;
 
 /// Most bytes of a file that are read: more than any token has.
-const MOST: u64 = 8192;
+const MOST: usize = 8192;
 
 type Name = Arc<dyn Fn(&KeyInfo) -> String + Send + Sync>;
 
@@ -153,8 +154,7 @@ fn read(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<Zeroizing<String
     if !file.metadata()?.is_file() {
         return Ok(None);
     }
-    let mut text = Zeroizing::new(Vec::new());
-    file.take(MOST).read_to_end(&mut text)?;
+    let text = wiped::read(file, MOST)?;
     Ok(std::str::from_utf8(&text).ok().map(|text| Zeroizing::new(text.to_owned())))
 }
 
@@ -192,6 +192,7 @@ impl fmt::Debug for DirectorySink {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Read;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;

@@ -16,6 +16,7 @@ use crate::idempotency::{FOREVER, Once};
 use crate::new_key::NewKey;
 use crate::record::Record;
 use crate::token::ApiKey;
+use crate::wiped;
 
 use super::KeyStore;
 use super::directory::{parent, sync_directory};
@@ -25,6 +26,8 @@ use super::disk::Disk;
 const FIXED: &str = "fixed";
 /// A token whose key may not be on disk yet stands in a file of this ending.
 const PENDING: &str = "pending";
+/// Most bytes of such a file that are read: more than a token has.
+const MOST: usize = 8192;
 
 /// The first key of a store, and the file its token goes to.
 #[derive(Clone)]
@@ -82,7 +85,8 @@ impl KeyStore {
 
     /// Whether the file holds a token of this store.
     fn is_own(&self, file: &Path) -> bool {
-        fs::read_to_string(file).is_ok_and(|token| self.inner().owns(token.trim_end()))
+        let Ok(token) = File::open(file).and_then(|file| wiped::read(file, MOST)) else { return false };
+        std::str::from_utf8(&token).is_ok_and(|token| self.inner().owns(token.trim_end()))
     }
 
     fn make_fixed(&self, source: &FixedKeys) -> Result<(), OpenError> {
@@ -205,5 +209,6 @@ fn place(pending: &Path, path: &Path) -> io::Result<()> {
 
 fn same(one: &Path, other: &Path) -> bool {
     let is_file = fs::symlink_metadata(other).is_ok_and(|found| found.is_file());
-    is_file && fs::read(one).is_ok_and(|bytes| fs::read(other).is_ok_and(|others| bytes == others))
+    let read = |path: &Path| File::open(path).and_then(|file| wiped::read(file, MOST));
+    is_file && read(one).is_ok_and(|token| read(other).is_ok_and(|found| token == found))
 }

@@ -12,6 +12,7 @@ use crate::key_id::KeyId;
 use crate::key_line::{Exported, Line};
 use crate::record::{Record, SecretForm};
 use crate::transfer::{ExportOptions, ImportOptions, ImportReport, LineFault, MAX_LINE, RefusedLine, digest_held};
+use crate::wiped;
 
 use super::disk::{Disk, imported_digests};
 use super::writer::Writer;
@@ -196,8 +197,7 @@ impl Inner {
     fn export_line(&self, disk: &Disk, record: Record, digests: bool) -> Result<Zeroizing<String>, StoreError> {
         let secrets = digests.then(|| record.clone());
         let info = self.info(disk, record)?;
-        let line = serde_json::to_string(&Exported::new(&info, secrets.as_ref())).map_err(std::io::Error::from)?;
-        let mut line = Zeroizing::new(line);
+        let mut line = wiped::json(&Exported::new(&info, secrets.as_ref())).map_err(std::io::Error::from)?;
         line.push('\n');
         Ok(line)
     }

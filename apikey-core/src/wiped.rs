@@ -1,0 +1,96 @@
+//! Memory for secrets that is wiped, and never moves before that: a buffer that grows leaves copies of what it held.
+//!
+//! For the crates of this product, and no part of its interface.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+/// Reads what there is, and no more than `most` bytes.
+///
+/// # Errors
+/// The reader's.
+pub fn read(mut from: impl Read, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; most]);
+    let mut held = 0;
+    while let Some(room) = bytes.get_mut(held..).filter(|room| !room.is_empty()) {
+        match from.read(room) {
+            Ok(0) => break,
+            Ok(count) => held += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(held);
+    Ok(bytes)
+}
+
+/// A document as JSON, with room for a line's end.
+///
+/// # Errors
+/// It cannot be JSON.
+pub fn json(document: &impl Serialize) -> serde_json::Result<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(json_length(document)? + 1));
+    serde_json::to_writer(&mut *bytes, document)?;
+    // It is UTF-8, and looked through once more: this crate has no unsafe code for such.
+    let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(serde::ser::Error::custom)?;
+    Ok(Zeroizing::new(text))
+}
+
+/// How many bytes a document has as JSON.
+///
+/// # Errors
+/// It cannot be JSON.
+pub(crate) fn json_length(document: &impl Serialize) -> serde_json::Result<usize> {
+    struct Counter(usize);
+    impl Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len());
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, document)?;
+    Ok(counter.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a byte at a time, as a pipe may.
+    struct Slow<'a>(&'a [u8]);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let count = into.len().min(1);
+            self.0.read(into.get_mut(..count).unwrap_or_default())
+        }
+    }
+
+    #[test]
+    fn what_is_read_never_moves() {
+        for (given, held) in
+            [(&b""[..], &b""[..]), (b"secret", b"secret"), (b"01234567", b"01234567"), (b"012345678", b"01234567")]
+        {
+            let bytes = read(Slow(given), 8).unwrap();
+            assert_eq!((bytes.as_slice(), bytes.capacity()), (held, 8));
+        }
+    }
+
+    #[test]
+    fn json_never_moves() {
+        for document in [vec![], vec!["secret"; 1], vec!["a \"quoted\" one"; 1000]] {
+            let mut text = json(&document).unwrap();
+            assert_eq!(*text, serde_json::to_string(&document).unwrap());
+            let (at, length) = (text.as_ptr(), text.len());
+            text.push('\n');
+            assert_eq!((text.as_ptr(), text.capacity()), (at, length + 1), "it moved, and left a copy");
+        }
+    }
+}
