@@ -1,18 +1,23 @@
 //! The command line: what `--help`, the man pages and the completions are made of.
 
+mod chosen;
+mod import;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use apikey_core::admin::{LimitForm, OverlapForm, RotationForm};
-use apikey_core::{EventKind, ImportScheme, KeyState, Overlap};
+use apikey_core::{EventKind, KeyState, Overlap};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 
-use crate::failure::Failure;
 use crate::findings::ReportOption;
 use crate::moment;
 use crate::opening::Opening;
+
+pub(crate) use chosen::{Chosen, KeyList};
+pub(crate) use import::{Form, Import, ImportLines, Issuer};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -218,47 +223,6 @@ pub(crate) struct Id {
     pub(crate) id: String,
 }
 
-/// One key, or those of a list.
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").args(["id", "from"]).required(true))]
-pub(crate) struct Chosen {
-    /// The key's id, as `apikey list` shows it
-    pub(crate) id: Option<String>,
-    #[command(flatten)]
-    pub(crate) list: KeyList,
-}
-
-/// Keys that a list names, and whether it is meant.
-#[derive(Debug, Args)]
-pub(crate) struct KeyList {
-    /// Every key of this file, or of standard input (`-`): an id a line; empty lines, and those that begin with `#`, do not
-    /// count. What cannot be done to one key is reported, and the others are changed all the same
-    #[arg(long, value_name = "FILE|-")]
-    pub(crate) from: Option<PathBuf>,
-    /// Do not ask whether to disable or revoke the keys of the list
-    #[arg(long)]
-    pub(crate) yes: bool,
-    /// Do not ask, and do it only if the list has so many keys
-    #[arg(long, value_name = "COUNT", conflicts_with = "yes")]
-    pub(crate) count: Option<usize>,
-    #[command(flatten)]
-    pub(crate) report: ReportOption,
-}
-
-impl KeyList {
-    /// Where no list is named, nothing is said about one. clap waives what an option requires if that excludes another one
-    /// that is there.
-    pub(crate) fn check_unused(&self) -> Result<(), Failure> {
-        let option = match (self.yes, self.count.is_some(), self.report.is_given()) {
-            (true, ..) => "--yes",
-            (_, true, _) => "--count",
-            (.., true) => "--report",
-            _ => return Ok(()),
-        };
-        Err(Failure::usage(format!("{option} is for the keys of a list, which --from names")))
-    }
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Rotate {
     /// The key's id, as `apikey list` shows it
@@ -346,78 +310,6 @@ pub(crate) struct Update {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Import {
-    /// The lines hold what this issuer stored; says the form and the scheme at once
-    #[arg(long, value_enum, conflicts_with_all = ["form", "scheme"])]
-    pub(crate) from: Option<Issuer>,
-    /// What the lines hold: keys, or the digests that their issuer stored, in hexadecimal
-    #[arg(long, value_enum, default_value_t = Form::Raw)]
-    pub(crate) form: Form,
-    /// Which part of a key its issuer hashed
-    #[arg(long, value_enum, default_value_t = Scheme::Whole)]
-    pub(crate) scheme: Scheme,
-    /// Whose keys they are, where a line does not say
-    #[arg(long)]
-    pub(crate) owner: Option<String>,
-    /// What they may do; may be given several times
-    #[arg(long = "permission", value_name = "PERMISSION")]
-    pub(crate) permissions: Vec<String>,
-    /// They end after this time, as 90d
-    #[arg(long, value_name = "SPAN", value_parser = moment::span)]
-    pub(crate) expires_in: Option<TimeDelta>,
-    /// Take keys whose secret has fewer than 20 bytes, too
-    #[arg(long)]
-    pub(crate) allow_weak: bool,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) report: ReportOption,
-}
-
-/// Who issued keys, and hashed them in its own way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Issuer {
-    /// SHA-256 of what follows the last `_`: its longTokenHash
-    PrefixedApiKey,
-    /// SHA-256 of what follows the first `|`: the column token of Laravel Sanctum's table
-    Sanctum,
-    /// `sha512$$` and SHA-512 of the whole key: the column hashed_key, since version 3
-    #[value(name = "djangorestframework-api-key")]
-    DjangoRestFramework,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Form {
-    /// The keys themselves
-    Raw,
-    /// SHA-256, 64 digits
-    Sha256,
-    /// SHA-512, 128 digits
-    Sha512,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Scheme {
-    /// All of it
-    Whole,
-    /// What follows the first `|` (Laravel Sanctum)
-    AfterPipe,
-    /// What follows the last `_` (prefixed-api-key)
-    AfterLastUnderscore,
-}
-
-impl From<Scheme> for ImportScheme {
-    fn from(scheme: Scheme) -> Self {
-        match scheme {
-            Scheme::Whole => Self::Whole,
-            Scheme::AfterPipe => Self::AfterPipe,
-            Scheme::AfterLastUnderscore => Self::AfterLastUnderscore,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct Export {
     /// With the digests of secrets: the keys go on working where they are imported, and the lines are as sensitive as
     /// the store
@@ -426,18 +318,6 @@ pub(crate) struct Export {
     /// Write to this file (0600) and not to standard output; a file that is there is not overwritten
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ImportLines {
-    /// Make the store if there is none
-    #[arg(long, conflicts_with = "dry_run")]
-    pub(crate) make: bool,
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) report: ReportOption,
 }
 
 #[derive(Debug, Args)]
