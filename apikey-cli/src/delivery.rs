@@ -16,13 +16,12 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// For a secret, which is written once. One whose output is closed would have it nowhere, and not hear of it: what is
-    /// closed when a program starts is opened to nowhere for it.
+    /// For a secret, which is written once.
     pub(crate) fn prepare_for_secret(path: Option<&Path>) -> Result<Self, Failure> {
-        if path.is_none() && leads_nowhere(&io::stdout()) {
+        if path.is_none() && was_closed(&io::stdout()) {
             return Err(Failure::new(
                 Code::Refused,
-                "standard output is closed, or goes to /dev/null: the secret would be lost there. Give --out FILE for it",
+                "standard output is closed: the secret would be lost. Give --out FILE for it",
             ));
         }
         Self::prepare(path)
@@ -103,21 +102,26 @@ impl Drop for Delivery {
     }
 }
 
-/// Whether this is the device that takes everything and keeps nothing.
+/// Whether an output was closed when this process began. Rust opens /dev/null in its place then, for reading and writing, and
+/// what is written is lost without a word; a shell that is told to write to /dev/null opens it for writing alone.
 #[cfg(unix)]
-fn leads_nowhere(output: &impl std::os::fd::AsFd) -> bool {
-    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+fn was_closed(output: &impl std::os::fd::AsFd) -> bool {
+    use std::os::unix::fs::MetadataExt;
 
-    let null = std::fs::metadata("/dev/null");
-    let output = output.as_fd().try_clone_to_owned().and_then(|output| File::from(output).metadata());
-    match (output, null) {
-        (Ok(output), Ok(null)) => output.file_type().is_char_device() && output.rdev() == null.rdev(),
+    use rustix::fs::{FileType, OFlags};
+
+    let null = std::fs::metadata("/dev/null").map(|null| null.rdev());
+    match (null, rustix::fs::fstat(output), rustix::fs::fcntl_getfl(output)) {
+        (Ok(null), Ok(found), Ok(flags)) => {
+            let device = FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice;
+            device && found.st_rdev == null && flags.contains(OFlags::RDWR)
+        }
         _ => false,
     }
 }
 
 #[cfg(not(unix))]
-fn leads_nowhere(_: &io::Stdout) -> bool {
+fn was_closed(_: &io::Stdout) -> bool {
     false
 }
 

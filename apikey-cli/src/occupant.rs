@@ -46,10 +46,10 @@ impl Occupant {
 
     /// Why a command does not run: with this advice, if it is a service.
     pub(crate) fn in_the_way(&self, waited: Duration, advice: &str) -> Failure {
-        let waited = humantime::format_duration(Duration::from_millis(u64::try_from(waited.as_millis()).unwrap_or(0)));
+        let seconds = waited.as_secs_f64();
         let text = match self.is_command() {
             true => {
-                format!("{self}, as it seems another `apikey`, and still was after {waited}; --wait 1m waits longer")
+                format!("{self}, as it seems another `apikey`, and was so for {seconds:.1} s; --wait 1m waits longer")
             }
             false => format!("{self}. {advice}"),
         };

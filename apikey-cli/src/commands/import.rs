@@ -29,6 +29,7 @@ pub(super) fn import(context: &Context, import: &Import) -> Result<(), Failure> 
         check_grant(grant).map_err(|fault| Failure::usage(format!("invalid permission {grant:?}: {fault}")))?;
     }
     let mut findings = import.report.begin()?;
+    await_input()?;
     context.with_store(false, |store| {
         let mut report = Imports::default();
         let taken = read_all(store, import, &mut report);
@@ -51,6 +52,11 @@ pub(super) fn import(context: &Context, import: &Import) -> Result<(), Failure> 
         }
         if report.refused.is_empty() { Ok(()) } else { Err(Failure::no()) }
     })
+}
+
+/// Waits for the first of the input, before the store is opened: nobody has to wait until a person has typed.
+pub(super) fn await_input() -> Result<(), Failure> {
+    io::stdin().lock().fill_buf().map(drop).map_err(|error| Failure::input(&error))
 }
 
 fn read_all(store: &mut Backend, import: &Import, report: &mut Imports) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::Context;
+use super::import::await_input;
 use crate::args::{Export, ImportLines};
 use crate::backend::Backend;
 use crate::delivery::Delivery;
@@ -60,6 +61,7 @@ pub(super) fn export(context: &Context, export: &Export) -> Result<(), Failure> 
 
 pub(super) fn import(context: &Context, import: &ImportLines) -> Result<(), Failure> {
     let mut findings = import.report.begin()?;
+    await_input()?;
     context.with_store(import.make, |store| {
         let mut report = Imports::default();
         let taken = read_all(store, import, &mut report);

@@ -38,13 +38,16 @@ fn a_store_that_a_service_has_open_is_in_use() {
     place.run(&["list"]).ok().shows("alice");
 }
 
-/// A command that has the store open until the pipe that it reads is closed.
+/// A command that has the store open from the first line of the pipe that it reads until that is closed.
 #[cfg(unix)]
 fn import_at_work(place: &Place) -> std::process::Child {
     use std::process::Stdio;
 
-    let mut import = place.command(&["import", "--owner", "bob"]);
-    let import = import.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut command = place.command(&["import", "--owner", "bob"]);
+    let mut import = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // It has read nothing, so nobody waits for it yet.
+    place.run(&["--wait", "0s", "list"]).ok();
+    std::io::Write::write_all(import.stdin.as_mut().unwrap(), b"\n").unwrap();
     let holds = || Holder::of(place.path("keys.db")).is_some_and(|holder| holder.pid == import.id());
     while !holds() {
         std::thread::sleep(std::time::Duration::from_millis(5));
