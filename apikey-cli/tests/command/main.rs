@@ -3,6 +3,7 @@
 
 mod changes;
 mod clock;
+mod completions;
 mod keys;
 mod moving;
 mod rotation;
@@ -14,7 +15,7 @@ mod walk;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -66,12 +67,7 @@ impl Place {
         let mut child = command.spawn().unwrap();
         // A command that refuses its arguments reads nothing, and closes the pipe.
         let _ = child.stdin.take().unwrap().write_all(input.as_ref());
-        let done = child.wait_with_output().unwrap();
-        Done {
-            code: done.status.code().unwrap(),
-            out: String::from_utf8(done.stdout).unwrap(),
-            err: String::from_utf8(done.stderr).unwrap(),
-        }
+        Done::of(child)
     }
 
     /// The one document that it answers.
@@ -97,6 +93,15 @@ impl Place {
 }
 
 impl Done {
+    fn of(child: Child) -> Self {
+        let done = child.wait_with_output().unwrap();
+        Self {
+            code: done.status.code().unwrap(),
+            out: String::from_utf8(done.stdout).unwrap(),
+            err: String::from_utf8(done.stderr).unwrap(),
+        }
+    }
+
     #[track_caller]
     fn ok(self) -> Self {
         self.with(0)
