@@ -53,6 +53,9 @@ fn a_running_service_is_asked_and_every_command_answers_the_same() {
     both("", &["list", "--owner", "alice", "--state", "active", "--limit", "1"]);
     both("", &["show", "01931a4e-7c3b-7def-8123-456789abcdef"]);
     both("ak_no", &["check"]);
+    both("ak_no", &["check", "--peer", "10.0.0.1"]);
+    both("01931a4e-7c3b-7def-8123-456789abcdef\nno id\n", &["enable", "--from", "-"]);
+    both("01931a4e-7c3b-7def-8123-456789abcdef\n", &["revoke", "--from", "-", "--count", "1"]);
     both("legacy-7f3a9c1e5b2d4860\tbob\nshort\tcarol\n", &["import", "--dry-run"]);
     both("legacy-7f3a9c1e5b2d4860\tbob\nshort\tcarol\n", &["import"]);
     both("legacy-7f3a9c1e5b2d4860", &["check"]);
@@ -79,7 +82,13 @@ fn a_running_service_is_asked_and_every_command_answers_the_same() {
     assert_eq!(service.verify(&next).unwrap_err().code(), "disabled_api_key");
     online.run(&["enable", &id]).ok();
     online.run(&["revoke", &id]).ok();
-    online.check(&next).with(1).shows("revoked_api_key");
+    online.check(&next).with(1).shows("revoked_api_key").shows(&format!("it is {id} (dave): revoked"));
+    let (bound, secret) = online.key(&["gina", "--network", "10.0.0.0/8"]);
+    let away = online.fed(&secret, &["check", "--peer", "192.0.2.1"]).with(1);
+    away.shows("address_not_allowed").shows(&format!("it is {bound} (gina): active, networks 10.0.0.0/8"));
+    let list = [id.as_str(), &bound].join("\n");
+    online.fed(list, &["revoke", "--from", "-", "--yes"]).ok().shows("revoked: 1 keys; revoked before: 1; refused: 0");
+    assert_eq!(service.verify(&secret).unwrap_err().code(), "revoked_api_key");
     let listed: Value = online.json(&["list", "--owner", "dave"]);
     assert_eq!(listed["keys"][0]["metadata"]["team"], "blue");
     service.close().unwrap();

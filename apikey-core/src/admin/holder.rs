@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// More than any note has.
 const MOST: u64 = 16 * 1024;
 
-/// Who has a store open, and where it can be asked. The process that holds the lock writes it into the lock file, for
-/// people and for the command `apikey`; nothing else depends on it.
+/// Who has a store open, and where it can be asked. The process that holds the lock writes it into the lock file, and takes
+/// it out again when it closes the store; for people and for the command `apikey`, nothing else depends on it.
 ///
 /// ```
 /// use apikey_core::KeyStore;
@@ -45,6 +45,8 @@ impl Holder {
         let (mut pid, mut program, mut socket) = (None, None, None);
         for line in text.lines() {
             match line.split_once(' ')? {
+                // Whoever owns the store writes the file, and root may read it at a terminal.
+                (_, value) if value.contains(char::is_control) => {}
                 ("pid", number) => pid = number.parse().ok(),
                 ("program", name) => program = Some(name.to_owned()),
                 ("socket", path) => socket = Some(PathBuf::from(path)),
@@ -66,8 +68,8 @@ impl Holder {
         if let Some(name) = program() {
             text.push_str(&format!("program {name}\n"));
         }
-        // A path that is no UTF-8, or has a line's end in it, is not noted: it must be named to the command then.
-        if let Some(path) = socket.and_then(Path::to_str).filter(|path| !path.contains('\n')) {
+        // A path that is no UTF-8, or has a control character in it, is not noted: it must be named to the command then.
+        if let Some(path) = socket.and_then(Path::to_str).filter(|path| !path.contains(char::is_control)) {
             text.push_str(&format!("socket {path}\n"));
         }
         let mut lock = lock;
@@ -117,6 +119,8 @@ mod tests {
         assert_eq!((holder.pid, holder.is_same_program()), (7, false));
         let other = Holder::parse("pid 7\nprogram a service\n").unwrap();
         assert_eq!((other.program.as_deref(), other.is_same_program()), (Some("a service"), false));
+        let hostile = Holder::parse("pid 7\nprogram \u{1b}[2Jx\nsocket /run/\u{1b}[2J\n").unwrap();
+        assert_eq!((hostile.program, hostile.socket), (None, None));
     }
 
     #[test]
