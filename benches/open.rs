@@ -1,6 +1,6 @@
 //! How long does a store take to open, against sled alone, opened and scanned?
 //!
-//! `cargo bench --bench open`: 100,000 keys, warm files.
+//! `cargo bench -p apikey-bench --bench open`: 100,000 keys, warm files.
 
 #![allow(clippy::unwrap_used, reason = "a bench that fails shall stop")]
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]

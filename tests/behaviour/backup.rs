@@ -212,7 +212,7 @@ fn a_backup_under_writes_is_the_store_at_its_number() {
 /// Made by version 0.1.0; a backup is readable for ever.
 #[test]
 fn a_backup_of_format_1_restores() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("apikey-core/golden/backup-v1.bin");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apikey-core/golden/backup-v1.bin");
     let directory = tempfile::tempdir().unwrap();
     let new = directory.path().join("new");
     let report = KeyStore::restore(&Restore::new(file, &new)).unwrap();

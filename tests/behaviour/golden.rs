@@ -13,7 +13,7 @@ const ROTATED: &str = include_str!("../../apikey-core/golden/token-rotated.txt")
 const LEGACY: &str = "legacy-0123456789abcdefghij";
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("apikey-core/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apikey-core/golden").join(name)
 }
 
 fn open(path: &Path) -> KeyStore {

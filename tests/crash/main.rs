@@ -1,11 +1,11 @@
-//! Crashes of every kind, each with a short form (what `cargo test --test crash` runs) and a long form behind a variable:
+//! Crashes of every kind, each with a short form (what `cargo test -p apikey-crash` runs) and a long form behind a variable:
 //!
 //! ```text
-//! APIKEY_KILLS=2000   cargo test --test crash kill -- --nocapture
-//! APIKEY_CUTS=3000    cargo test --test crash power -- --nocapture
-//! APIKEY_DAMAGES=1000 cargo test --test crash damage -- --nocapture
-//! APIKEY_REFUSALS=all cargo test --test crash refuse -- --nocapture
-//! APIKEY_ROTATIONS=200 cargo test --test crash rotate -- --nocapture
+//! APIKEY_KILLS=2000   cargo test -p apikey-crash kill -- --nocapture
+//! APIKEY_CUTS=3000    cargo test -p apikey-crash power -- --nocapture
+//! APIKEY_DAMAGES=1000 cargo test -p apikey-crash damage -- --nocapture
+//! APIKEY_REFUSALS=all cargo test -p apikey-crash refuse -- --nocapture
+//! APIKEY_ROTATIONS=200 cargo test -p apikey-crash rotate -- --nocapture
 //! ```
 //!
 //! Each prints its seed; `APIKEY_SEED=<number>` runs it again. `docs/durability.md` says what is promised.
@@ -19,7 +19,7 @@
     reason = "tests"
 )]
 
-#[path = "../common/blocks.rs"]
+#[path = "../behaviour/blocks.rs"]
 mod blocks;
 mod check;
 mod child;

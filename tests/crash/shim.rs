@@ -11,7 +11,7 @@ fn library() -> &'static Path {
     let (_, path) = BUILT.get_or_init(|| {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("shim.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/shim.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim.c");
         let built = Command::new("cc")
             .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
             .args([&path, &source])

@@ -2,7 +2,7 @@
 //! refused. For 8 seconds here, and for longer on demand:
 //!
 //! ```text
-//! APIKEY_ROTATION_SECONDS=60 cargo test -p apikey --test http rotation -- --nocapture
+//! APIKEY_ROTATION_SECONDS=60 cargo test -p apikey-http rotation -- --nocapture
 //! ```
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //!
 //! Elsewhere: the injected parameter breaks OpenAPI macros (`tests/frameworks`, documents), errors land on the attribute
 //! (`tests/ui`), completion dies in a half-typed body (`apikey-macros`, unparsable bodies), clippy speaks of generated code
-//! (`tests/strict.rs`), the order of attributes is a trap (`tests/routes`).
+//! (`tests/macros/strict.rs`), the order of attributes is a trap (`tests/ui/routes`).
 
 use apikey::{KeyStore, Rejection, VerifiedKey, require_api_key};
 use axum::Json;

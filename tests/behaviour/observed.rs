@@ -1,0 +1,332 @@
+//! What an operator sees: refusals by key and code, and one line of log for each change.
+//!
+//! A binary of its own, so that its subscriber is there before anything is logged.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::net::IpAddr;
+use std::sync::{Mutex, Once};
+use std::thread::{self, ThreadId};
+
+use apikey::{
+    Attempt, AuthError, ImportScheme, Imported, KeyStore, KeyUpdate, Overlap, Peer, Refusals, Rejection, Requirement,
+    require_api_key,
+};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use support::{alice, clocked, code, hours, start, with_wrong_secret};
+
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "support.rs"]
+mod support;
+
+/// What was logged, by thread: the name of an event, and its fields as text.
+static LOG: Mutex<Vec<(ThreadId, Line)>> = Mutex::new(Vec::new());
+static WATCHED: Once = Once::new();
+
+struct Log;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Line {
+    name: String,
+    fields: BTreeMap<String, String>,
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "apikey"
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let line = Line { name: event.metadata().name().to_owned(), fields: fields.0 };
+        LOG.lock().unwrap().push((thread::current().id(), line));
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[derive(Default)]
+struct Fields(BTreeMap<String, String>);
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+}
+
+/// Every test begins with this: what was called before would not be logged.
+fn watch() {
+    WATCHED.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
+}
+
+/// What this thread logs while something is done.
+fn logged(work: impl FnOnce()) -> Vec<Line> {
+    let here = thread::current().id();
+    let of_this_thread =
+        || LOG.lock().unwrap().extract_if(.., |(thread, _)| *thread == here).map(|(_, line)| line).collect();
+    let _: Vec<Line> = of_this_thread();
+    work();
+    of_this_thread()
+}
+
+fn line(name: &str, fields: &[(&str, &str)]) -> Line {
+    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Line { name: name.to_owned(), fields }
+}
+
+fn counts(all: &[(&'static str, u64)]) -> BTreeMap<&'static str, u64> {
+    all.iter().copied().collect()
+}
+
+#[test]
+fn an_address_that_is_wanted_and_not_known_is_told_once() {
+    watch();
+    let told = |lines: &[Line]| lines.iter().filter(|line| line.name == "apikey.no_address").count();
+    let (store, _) = clocked();
+    let plain = store.create(alice()).unwrap();
+    let limited = store.create(alice().limit(1, hours(1))).unwrap();
+    let bound = store.create(alice().networks(["10.0.0.0/8"])).unwrap();
+    let lines = logged(|| {
+        for token in [plain.key.expose_secret(), limited.key.expose_secret(), limited.key.expose_secret(), "none"] {
+            let _ = store.check(&Attempt::new(token));
+        }
+        let elsewhere = Attempt::new(bound.key.expose_secret()).peer(IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(store.check(&elsewhere).unwrap_err(), AuthError::AddressNotAllowed);
+    });
+    assert_eq!(told(&lines), 0, "{lines:?}");
+    let lines = logged(|| {
+        for _ in 0..3 {
+            let refused = store.check(&Attempt::new(bound.key.expose_secret())).unwrap_err();
+            assert_eq!(refused, AuthError::AddressNotAllowed);
+        }
+    });
+    assert_eq!(told(&lines), 1, "{lines:?}");
+    let told_line = lines.iter().find(|line| line.name == "apikey.no_address").unwrap();
+    assert!(told_line.fields["message"].contains("into_make_service_with_connect_info"), "{told_line:?}");
+    // A proxy that does not say for whom it forwards is another matter, and told apart.
+    let lines = logged(|| {
+        for _ in 0..3 {
+            let behind = Attempt::new(bound.key.expose_secret()).peer(Peer::Behind(IpAddr::from([10, 0, 0, 1])));
+            assert_eq!(store.check(&behind).unwrap_err(), AuthError::AddressNotAllowed, "not as the proxy");
+        }
+    });
+    assert_eq!(told(&lines), 1, "{lines:?}");
+    let told_line = lines.iter().find(|line| line.name == "apikey.no_address").unwrap();
+    assert_eq!(told_line.fields["proxy"], "10.0.0.1");
+    assert!(told_line.fields["message"].contains("forwarded_header"), "{told_line:?}");
+
+    let budgeted = KeyStore::builder().failed_attempts(1, hours(1)).temporary().unwrap();
+    let with = logged(|| drop(budgeted.check(&Attempt::new("none").peer(IpAddr::from([192, 0, 2, 1])))));
+    let without = logged(|| {
+        for _ in 0..3 {
+            drop(budgeted.check(&Attempt::new("none")));
+        }
+    });
+    assert_eq!((told(&with), told(&without)), (0, 1));
+}
+
+#[test]
+fn refusals_are_counted_by_key_and_code() {
+    watch();
+    let (store, clock) = clocked();
+    let [revoked, disabled, expired, early, lacking, rotated] = [
+        alice(),
+        alice(),
+        alice().expires_in(hours(1)),
+        alice().not_before(start() + hours(48)),
+        alice().permissions(["orders:read"]),
+        alice(),
+    ]
+    .map(|new| store.create(new).unwrap());
+    let new = store.rotate(rotated.info.id(), Overlap::For(hours(1))).unwrap();
+    store.revoke(revoked.info.id(), "").unwrap();
+    store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
+    clock.advance(hours(2));
+    let write = Requirement::permission("orders:write").unwrap();
+    for _ in 0..3 {
+        for created in [&revoked, &disabled, &expired, &early, &rotated] {
+            store.verify(created.key.expose_secret()).unwrap_err();
+        }
+        store.authorize(lacking.key.expose_secret(), &write).unwrap_err();
+    }
+    // None of these is a refusal of a key.
+    store.verify(new.key.expose_secret()).unwrap();
+    store.verify("ak_nothing").unwrap_err();
+    store.verify(&with_wrong_secret(new.key.expose_secret())).unwrap_err();
+
+    let refusals = store.refusals();
+    let expected = [
+        (&revoked, "revoked_api_key"),
+        (&disabled, "disabled_api_key"),
+        (&expired, "expired_api_key"),
+        (&early, "inactive_api_key"),
+        (&lacking, "insufficient_permission"),
+    ];
+    for (created, code) in expected {
+        assert_eq!(store.refusals_of(created.info.id()), counts(&[(code, 3)]));
+        assert_eq!(refusals.keys[&created.info.id()], counts(&[(code, 3)]));
+    }
+    // A secret that has ended is as good as unknown, whether or not it is erased already.
+    let ended = store.refusals_of(rotated.info.id()).get("invalid_api_key").copied().unwrap_or(0);
+    assert_eq!(ended + refusals.unknown["invalid_api_key"], 5);
+    assert_eq!((refusals.total(), refusals.with_code("revoked_api_key")), (20, 3));
+    let json = serde_json::to_value(&refusals).unwrap();
+    assert_eq!(json["keys"][revoked.info.id().to_string()]["revoked_api_key"], 3);
+
+    // A key takes its counts with it.
+    store.purge(start() + hours(3)).unwrap();
+    assert_eq!(store.refusals_of(revoked.info.id()), counts(&[]));
+    assert!(!store.refusals().keys.contains_key(&revoked.info.id()));
+    assert_eq!(store.refusals().with_code("disabled_api_key"), 3);
+}
+
+#[test]
+fn imported_keys_and_closed_stores_are_counted_too() {
+    watch();
+    let (store, _) = clocked();
+    let raw = "legacy-7f3a9c1e5b2d4860";
+    let created = store.create(alice().imported(Imported::raw(raw), ImportScheme::Whole)).unwrap();
+    store.verify("legacy-0000000000000000").unwrap_err();
+    store.revoke(created.info.id(), "").unwrap();
+    store.verify(raw).unwrap_err();
+    assert_eq!(store.refusals_of(created.info.id()), counts(&[("revoked_api_key", 1)]));
+    assert_eq!(store.refusals().unknown, counts(&[("invalid_api_key", 1)]));
+    store.close().unwrap();
+    store.verify(raw).unwrap_err();
+    assert_eq!(store.refusals().unknown, counts(&[("invalid_api_key", 1), ("unavailable", 1)]));
+    assert_eq!(KeyStore::temporary().unwrap().refusals(), Refusals::default());
+}
+
+#[test]
+fn what_a_guard_refuses_by_itself_is_counted_too() {
+    watch();
+    #[require_api_key(perm = "orders:read", request = token, store = store)]
+    fn read(token: Option<&str>, store: &KeyStore) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    #[require_api_key(optional, request = token, store = store)]
+    fn greet(token: Option<&str>, store: &KeyStore) -> Result<(), Rejection> {
+        Ok(())
+    }
+
+    let (store, _) = clocked();
+    let other = KeyStore::temporary().unwrap();
+    let created = store.create(alice()).unwrap();
+    greet(None, &store).unwrap();
+    assert_eq!(store.refusals(), Refusals::default());
+    assert_eq!(read(None, &store).unwrap_err().error(), &AuthError::Missing);
+    read(Some(created.key.expose_secret()), &store).unwrap_err();
+    assert_eq!(store.refusals().unknown, counts(&[("missing_api_key", 1)]));
+    assert_eq!(store.refusals_of(created.info.id()), counts(&[("insufficient_permission", 1)]));
+    // By hand; a key of another store is none of this one's.
+    let verified = store.verify(created.key.expose_secret()).unwrap();
+    let error = verified.require(&Requirement::permission("orders:read").unwrap()).unwrap_err();
+    store.note_refusal(&error, Some(&verified));
+    other.note_refusal(&error, Some(&verified));
+    assert_eq!(store.refusals_of(created.info.id()), counts(&[("insufficient_permission", 2)]));
+    assert_eq!(other.refusals().unknown, counts(&[("insufficient_permission", 1)]));
+    assert!(other.refusals().keys.is_empty());
+}
+
+#[test]
+fn refusals_are_logged_in_samples() {
+    watch();
+    let (store, _) = clocked();
+    let created = store.create(alice()).unwrap();
+    let (id, token) = (created.info.id(), created.key.expose_secret());
+    store.revoke(id, "").unwrap();
+    let id = id.to_string();
+    let lines = logged(|| {
+        (0..100).for_each(|_| assert_eq!(code(&store, token), "revoked_api_key"));
+        (0..50).for_each(|_| assert_eq!(code(&store, "no key"), "invalid_api_key"));
+    });
+    // The first of each, at once. The rest follows from the store's own thread.
+    let of_key =
+        [("code", "revoked_api_key"), ("count", "1"), ("key", &id), ("owner", "alice"), ("message", "API key refused")];
+    let unknown = [("code", "invalid_api_key"), ("count", "1"), ("message", "API key refused")];
+    assert_eq!(lines, [line("apikey.refused", &of_key), line("apikey.refused", &unknown)]);
+    let all = format!("{lines:?}");
+    assert!(!all.contains(token) && !all.contains("no key"));
+}
+
+#[test]
+fn a_store_that_is_ahead_of_its_clock_says_so_when_it_is_opened() {
+    watch();
+    let directory = tempfile::tempdir().unwrap();
+    let open = |at| KeyStore::builder().clock(move || at).open(directory.path()).unwrap();
+    let told = |lines: &[Line]| lines.iter().filter(|line| line.name == "apikey.clock").count();
+    let lines = logged(|| drop(open(start() + hours(1)).create(alice()).unwrap()));
+    assert_eq!(told(&lines), 0, "{lines:?}");
+    let lines = logged(|| {
+        let store = open(start());
+        assert!(store.as_actor("operator").accept_clock().unwrap().is_some());
+    });
+    let [warning, accepted] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((warning.name.as_str(), warning.fields["newest"].as_str()), ("apikey.clock", "2031-05-04 13:00:00 UTC"));
+    assert!(warning.fields["message"].contains("apikey clock accept"), "{warning:?}");
+    let message = "API key changed: clock_accepted";
+    let fields = [("kind", "clock_accepted"), ("number", "2"), ("actor", "operator"), ("message", message)];
+    assert_eq!(*accepted, line("apikey.changed", &fields), "of no key");
+    let lines = logged(|| drop(open(start())));
+    assert_eq!(told(&lines), 0, "{lines:?}");
+}
+
+#[test]
+fn every_change_is_logged_when_it_is_on_disk() {
+    watch();
+    let (store, clock) = clocked();
+    let bot = store.as_actor("deploy-bot");
+    let mut id = String::new();
+    let mut token = String::new();
+    let lines = logged(|| {
+        let created = bot.create(alice()).unwrap();
+        id = created.info.id().to_string();
+        bot.update(created.info.id(), KeyUpdate::new().name("ci")).unwrap();
+        // Nothing changes, nothing is logged.
+        bot.update(created.info.id(), KeyUpdate::new().name("ci")).unwrap();
+        let new = store.rotate(created.info.id(), Overlap::None).unwrap();
+        token = new.key.expose_secret().to_owned();
+        bot.revoke(created.info.id(), "left").unwrap();
+        clock.advance(hours(2));
+        bot.purge(start() + hours(1)).unwrap();
+        // Refused changes are not changes.
+        bot.revoke(created.info.id(), "left").unwrap_err();
+    });
+    let change = |kind: &str, number: &str, actor: Option<&str>| {
+        let message = format!("API key changed: {kind}");
+        let mut fields =
+            vec![("kind", kind), ("number", number), ("key", &id), ("owner", "alice"), ("message", &message)];
+        fields.extend(actor.map(|actor| ("actor", actor)));
+        line("apikey.changed", &fields)
+    };
+    let bot = Some("deploy-bot");
+    let expected = [
+        change("created", "1", bot),
+        change("updated", "2", bot),
+        change("rotated", "3", None),
+        change("revoked", "4", bot),
+        change("purged", "5", bot),
+    ];
+    assert_eq!(lines, expected);
+    assert!(!format!("{lines:?}").contains(&token));
+}

@@ -1,0 +1,12 @@
+//! axum over HTTP: the same requests in process and through a listening socket, and the same answers expected.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod app;
+mod client;
+mod layers;
+mod managing;
+mod refusals;
+mod rotation;
+mod self_service;
+mod wire;

@@ -1,0 +1,13 @@
+//! The attribute at work: what it takes, what it makes of a function, and what the layers add.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on may stop")]
+
+mod agreement;
+mod axum_handlers;
+mod functions;
+mod hygiene;
+mod layers;
+mod methods;
+mod peers;
+mod responses;
+mod support;
