@@ -93,130 +93,127 @@ fn remove(table: &Table, number: u8, home: u32) {
 }
 
 /// Another key goes, so this one moves back, past a reader.
-#[test]
 fn a_key_is_found_while_one_before_it_goes() {
-    model(|| {
-        let table = table(&[entry(1, 0), entry(2, 0)]);
-        beside(&table, |table| remove(table, 1, 0), |table| assert_eq!(find(table, 2, 0).unwrap().owner, 2));
-    });
+    let table = table(&[entry(1, 0), entry(2, 0)]);
+    beside(&table, |table| remove(table, 1, 0), |table| assert_eq!(find(table, 2, 0).unwrap().owner, 2));
 }
 
 /// Another key comes that belongs before it, so this one moves on.
-#[test]
 fn a_key_is_found_while_one_comes_before_it() {
-    model(|| {
-        let table = table(&[entry(2, 1)]);
-        let write = |table: &Table| {
-            table.insert(&entry(1, 0));
-            table.insert(&entry(3, 0));
-        };
-        beside(&table, write, |table| assert_eq!(find(table, 2, 1).unwrap().owner, 2));
-    });
+    let table = table(&[entry(2, 1)]);
+    let write = |table: &Table| {
+        table.insert(&entry(1, 0));
+        table.insert(&entry(3, 0));
+    };
+    beside(&table, write, |table| assert_eq!(find(table, 2, 1).unwrap().owner, 2));
 }
 
 /// One goes and another comes in its place: who looks for the one gets it or nothing.
-#[test]
 fn nobody_is_taken_for_who_comes_after() {
-    model(|| {
-        let table = table(&[entry(1, 0)]);
-        let write = |table: &Table| {
-            remove(table, 1, 0);
-            table.insert(&entry(2, 0));
-        };
-        let read = |table: &Table| {
-            assert!(find(table, 1, 0).is_none_or(|found| (found.owner, found.grants) == (1, 1)));
-        };
-        beside(&table, write, read);
-        assert_eq!(find(&table, 2, 0).unwrap().owner, 2);
-    });
+    let table = table(&[entry(1, 0)]);
+    let write = |table: &Table| {
+        remove(table, 1, 0);
+        table.insert(&entry(2, 0));
+    };
+    let read = |table: &Table| {
+        assert!(find(table, 1, 0).is_none_or(|found| (found.owner, found.grants) == (1, 1)));
+    };
+    beside(&table, write, read);
+    assert_eq!(find(&table, 2, 0).unwrap().owner, 2);
 }
 
 /// A key that was removed before the look-up began is not found by it.
-#[test]
 fn what_has_gone_is_not_found() {
-    model(|| {
-        let table = table(&[entry(1, 0), entry(2, 0)]);
-        remove(&table, 1, 0);
-        beside(&table, |table| table.insert(&entry(3, 0)), |table| assert!(find(table, 1, 0).is_none()));
-    });
+    let table = table(&[entry(1, 0), entry(2, 0)]);
+    remove(&table, 1, 0);
+    beside(&table, |table| table.insert(&entry(3, 0)), |table| assert!(find(table, 1, 0).is_none()));
 }
 
 /// Grants and state change together: nobody sees the new grants with the old state.
-#[test]
 fn no_mixture_gives_more_than_old_or_new() {
-    model(|| {
-        let table = table(&[entry(1, 0)]);
-        let write = |table: &Table| {
-            let found = table.find(spot(0), &[1; 32]).unwrap();
-            found.line.update(Standing { control: REVOKED, grants: 9, ..found.standing });
-        };
-        let read = |table: &Table| {
-            let found = find(table, 1, 0).unwrap();
-            assert!(found.grants == 1 || found.control & REVOKED != 0, "the new grants, and not revoked");
-        };
-        beside(&table, write, read);
-    });
+    let table = table(&[entry(1, 0)]);
+    let write = |table: &Table| {
+        let found = table.find(spot(0), &[1; 32]).unwrap();
+        found.line.update(Standing { control: REVOKED, grants: 9, ..found.standing });
+    };
+    let read = |table: &Table| {
+        let found = find(table, 1, 0).unwrap();
+        assert!(found.grants == 1 || found.control & REVOKED != 0, "the new grants, and not revoked");
+    };
+    beside(&table, write, read);
 }
 
 /// Two changes one after the other, from restricted to free: the second's rights never show with the first's state.
-#[test]
 fn two_updates_are_not_mixed() {
-    model(|| {
-        let table = table(&[entry(1, 0)]);
-        let write = |table: &Table| {
-            let found = table.find(spot(0), &[1; 32]).unwrap();
-            found.line.update(Standing { control: 0, grants: 2, ..found.standing });
-            found.line.update(Standing { control: REVOKED, grants: 3, ..found.standing });
-        };
-        let read = |table: &Table| {
-            let found = find(table, 1, 0).unwrap();
-            assert!(found.grants < 3 || found.control & REVOKED != 0, "{}", found.grants);
-        };
-        beside(&table, write, read);
-    });
+    let table = table(&[entry(1, 0)]);
+    let write = |table: &Table| {
+        let found = table.find(spot(0), &[1; 32]).unwrap();
+        found.line.update(Standing { control: 0, grants: 2, ..found.standing });
+        found.line.update(Standing { control: REVOKED, grants: 3, ..found.standing });
+    };
+    let read = |table: &Table| {
+        let found = find(table, 1, 0).unwrap();
+        assert!(found.grants < 3 || found.control & REVOKED != 0, "{}", found.grants);
+    };
+    beside(&table, write, read);
 }
 
 /// An extra is given back by one line and taken by another: nobody believes the other's times.
-#[test]
 fn an_extra_is_nobody_elses() {
-    model(|| {
-        let extras = Arc::new(Extras::default());
-        let mut spare = Spare::default();
-        let times = |at| Extra { not_before: Some(1), secret_end: Some(2), ..Extra::none(at) };
-        let number = extras.add(&mut spare, times(1), None);
-        let mut with_extra = entry(1, 0);
-        with_extra.standing.control = EXTRA;
-        with_extra.standing.extra = number;
-        let table = table(&[with_extra]);
-        let written = extras.clone();
-        let write = move |table: &Table| {
-            let found = table.find(spot(0), &[1; 32]).unwrap();
-            found.line.update(Standing { control: 0, ..found.standing });
-            spare.give_back(number);
-            written.add(&mut spare, times(2), None);
-        };
-        let read = |table: &Table| {
-            let found = table.find(spot(0), &[1; 32]).unwrap();
-            if found.standing.control & EXTRA != 0 {
-                let extra = extras.read(found.standing.extra).unwrap();
-                assert!(extra.id == 1 || !found.line.is_still(found.standing.control), "another's extra");
-            }
-        };
-        beside(&table, write, read);
-    });
+    let extras = Arc::new(Extras::default());
+    let mut spare = Spare::default();
+    let times = |at| Extra { not_before: Some(1), secret_end: Some(2), ..Extra::none(at) };
+    let number = extras.add(&mut spare, times(1), None);
+    let mut with_extra = entry(1, 0);
+    with_extra.standing.control = EXTRA;
+    with_extra.standing.extra = number;
+    let table = table(&[with_extra]);
+    let written = extras.clone();
+    let write = move |table: &Table| {
+        let found = table.find(spot(0), &[1; 32]).unwrap();
+        found.line.update(Standing { control: 0, ..found.standing });
+        spare.give_back(number);
+        written.add(&mut spare, times(2), None);
+    };
+    let read = |table: &Table| {
+        let found = table.find(spot(0), &[1; 32]).unwrap();
+        if found.standing.control & EXTRA != 0 {
+            let extra = extras.read(found.standing.extra).unwrap();
+            assert!(extra.id == 1 || !found.line.is_still(found.standing.control), "another's extra");
+        }
+    };
+    beside(&table, write, read);
 }
 
-/// Runs a model under every order of its steps, and prints how many there are.
-fn model(steps: impl Fn() + Send + Sync + 'static) {
-    let start = Instant::now();
-    let orders = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let counted = orders.clone();
-    let mut builder = Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(2));
-    builder.max_branches = 100_000;
-    builder.check(move || {
-        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        steps();
-    });
-    println!("{} orders, {:.1} s", orders.load(std::sync::atomic::Ordering::Relaxed), start.elapsed().as_secs_f64());
+fn main() {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let models: [(&str, fn()); 7] = [
+        ("a_key_is_found_while_one_before_it_goes", a_key_is_found_while_one_before_it_goes),
+        ("a_key_is_found_while_one_comes_before_it", a_key_is_found_while_one_comes_before_it),
+        ("nobody_is_taken_for_who_comes_after", nobody_is_taken_for_who_comes_after),
+        ("what_has_gone_is_not_found", what_has_gone_is_not_found),
+        ("no_mixture_gives_more_than_old_or_new", no_mixture_gives_more_than_old_or_new),
+        ("two_updates_are_not_mixed", two_updates_are_not_mixed),
+        ("an_extra_is_nobody_elses", an_extra_is_nobody_elses),
+    ];
+    for (name, model) in models {
+        if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted)) {
+            continue;
+        }
+        let start = Instant::now();
+        let runs = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let counted = runs.clone();
+        let mut builder = Builder::new();
+        builder.preemption_bound = builder.preemption_bound.or(Some(2));
+        builder.max_branches = 100_000;
+        builder.check(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            model();
+        });
+        println!(
+            "{name}: {} orders, {:.1} s",
+            runs.load(std::sync::atomic::Ordering::Relaxed),
+            start.elapsed().as_secs_f64()
+        );
+    }
 }
