@@ -1,11 +1,11 @@
 //! Opening the store that the options name.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use apikey_core::{KeyStore, KeyStoreBuilder, OpenError, Pepper, RestoreError};
+use apikey_core::{KeyStore, KeyStoreBuilder, OpenError, Pepper, RestoreError, wiped};
 use clap::Args;
-use zeroize::Zeroizing;
 
 use crate::backend::Backend;
 use crate::failure::{Code, Failure};
@@ -14,6 +14,9 @@ use crate::out;
 
 /// What cannot be asked of a service.
 const ALONE: &str = "This cannot be done while a service has it open, not through the service either: stop it first";
+
+/// Most bytes of a pepper's file: what has more, or no end, is another file.
+const MAX_PEPPER: usize = 64 * 1024;
 
 /// Which store, and how it is opened.
 #[derive(Debug, Args)]
@@ -50,8 +53,13 @@ struct PepperFile {
 
 impl PepperFile {
     fn read(&self) -> Result<Pepper, Failure> {
-        let bytes = std::fs::read(&self.path).map_err(|error| Failure::file(&self.path, &error))?;
-        Ok(Pepper::new(self.number, Zeroizing::new(bytes).as_slice()))
+        let read = File::open(&self.path).and_then(|file| wiped::read(file, MAX_PEPPER + 1));
+        let bytes = read.map_err(|error| Failure::file(&self.path, &error))?;
+        if bytes.len() > MAX_PEPPER {
+            let text = format!("{} has more than {MAX_PEPPER} bytes, which no pepper has", self.path.display());
+            return Err(Failure::usage(text));
+        }
+        Ok(Pepper::new(self.number, bytes.as_slice()))
     }
 }
 

@@ -138,6 +138,7 @@ fn prefix_and_peppers_are_those_of_the_store() {
     place.run(&["--prefix", "acme_live", "list"]).with(2).says("pepper 1 is missing").says("--pepper NUMBER=FILE");
     place.run(&["--prefix", "acme_live", "--pepper", "1=two", "list"]).with(2).says("pepper 1");
     place.run(&["--pepper", "1=three", "list"]).with(7).says("three");
+    place.run(&["--pepper", "1=/dev/zero", "list"]).with(2).says("/dev/zero has more than 65536 bytes");
     place.run(&["--pepper", "one", "list"]).with(2).says("1=/etc/acme/pepper");
 }
 
