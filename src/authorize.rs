@@ -28,7 +28,9 @@ fn ask(
     need: &'static Need,
     optional: bool,
 ) -> Result<Option<VerifiedKey>, Rejection> {
-    let Some(store) = store.or_else(|| provided(source)) else { return Err(Rejection::from(AuthError::Unavailable)) };
+    let Some(store) = store.or_else(|| provided(source, KeyStore::installed())) else {
+        return Err(Rejection::from(AuthError::Unavailable));
+    };
     let answer = answer(source, store, &Requirement::from(need), optional);
     source.asked(store, answer.as_ref().ok().and_then(Option::as_ref));
     answer.map_err(|error| reject(store, error))
@@ -36,7 +38,7 @@ fn ask(
 
 /// The store of the request, or the installed one. Without one the caller, who cannot mend it, is told no more than 503:
 /// the developer is told here.
-fn provided(source: &dyn KeySource) -> Option<&KeyStore> {
+fn provided<'a>(source: &'a dyn KeySource, installed: Option<&'a KeyStore>) -> Option<&'a KeyStore> {
     if let Some(store) = source.store() {
         return Some(store);
     }
@@ -47,7 +49,6 @@ fn provided(source: &dyn KeySource) -> Option<&KeyStore> {
         );
         return None;
     }
-    let installed = KeyStore::installed();
     if installed.is_none() {
         tracing::error!(
             "no key store for this request, so it is refused: put .layer(ApiKeyLayer::supply(store)) on the router, \
@@ -66,5 +67,34 @@ fn answer(
     match pass(source, store, requirement) {
         Err(AuthError::Missing) if optional => Ok(None),
         answer => answer.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HeaderRule, Presented};
+
+    /// A request for which two stores are named.
+    struct Torn(bool);
+
+    impl KeySource for Torn {
+        fn presented<'a>(&'a self, _: &HeaderRule) -> Presented<'a> {
+            Presented::None
+        }
+
+        fn undecided(&self) -> bool {
+            self.0
+        }
+    }
+
+    #[test]
+    fn an_installed_store_does_not_decide_between_two_that_are_named() {
+        let installed = KeyStore::temporary().unwrap();
+        for (undecided, asked) in [(false, true), (true, false)] {
+            for source in [&Torn(undecided) as &dyn KeySource, &&Torn(undecided), &Some(Torn(undecided))] {
+                assert_eq!(provided(source, Some(&installed)).is_some(), asked);
+            }
+        }
     }
 }
