@@ -33,7 +33,7 @@ fn ask(
     };
     let answer = answer(source, store, &Requirement::from(need), optional);
     source.asked(store, answer.as_ref().ok().and_then(Option::as_ref));
-    answer.map_err(|error| reject(store, error))
+    answer.map_err(|error| reject(source, store, error))
 }
 
 /// The store of the request, or the installed one. Without one the caller, who cannot mend it, is told no more than 503:

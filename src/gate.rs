@@ -24,7 +24,7 @@ impl Gate {
             return Ok(None);
         }
         let answer = pass(source, &self.store, &self.requirement);
-        answer.map(Some).map_err(|error| reject(&self.store, error))
+        answer.map(Some).map_err(|error| reject(source, &self.store, error))
     }
 }
 
@@ -36,14 +36,15 @@ pub(crate) fn pass(
 ) -> Result<VerifiedKey, AuthError> {
     // A key that a layer left is used only if this store verified it: with another store it proves nothing here.
     if let Some(key) = source.verified().filter(|key| store.has_verified(key)) {
-        key.require(requirement).inspect_err(|error| store.note_refusal(error, Some(key)))?;
+        let refused = |error: &AuthError| store.note_refusal(error, Some(key), source.peer(store.rule()));
+        key.require(requirement).inspect_err(refused)?;
         return Ok(key.clone());
     }
     let token = source.presented(store.rule()).token();
     // No key at all may be fine, and who asks sees to it.
     let refused = |error: &AuthError| {
         if *error != AuthError::Missing {
-            store.note_refusal(error, None)
+            store.note_refusal(error, None, source.peer(store.rule()));
         }
     };
     let attempt = Attempt::new(token.inspect_err(refused)?).needs(requirement);
@@ -52,9 +53,9 @@ pub(crate) fn pass(
 }
 
 /// The rejection of a request that does not pass.
-pub(crate) fn reject(store: &KeyStore, error: AuthError) -> Rejection {
+pub(crate) fn reject(source: &dyn KeySource, store: &KeyStore, error: AuthError) -> Rejection {
     if error == AuthError::Missing {
-        store.note_refusal(&error, None);
+        store.note_refusal(&error, None, source.peer(store.rule()));
     }
     Rejection::of(store, error)
 }

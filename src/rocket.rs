@@ -279,7 +279,7 @@ impl Guarded {
                 let _ = Left::of(request).key.set(key);
                 Ok(())
             }
-            Err(error) => Err(reject(store, error)),
+            Err(error) => Err(reject(request, store, error)),
         }
     }
 }

@@ -52,6 +52,7 @@ mod quiet;
 mod record;
 mod refusal;
 mod refusals;
+mod refused_attempt;
 mod requirement;
 mod reserved;
 mod restore;
@@ -95,6 +96,7 @@ pub use permission::{
 pub use proxies::ForwardedHeader;
 pub use refusal::{HeaderRule, Presented, Refusal, Render};
 pub use refusals::Refusals;
+pub use refused_attempt::RefusedAttempt;
 pub use requirement::Requirement;
 pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};
 pub use rotate_options::RotateOptions;

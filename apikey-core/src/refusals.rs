@@ -9,10 +9,13 @@ use serde::Serialize;
 use crate::auth_error::AuthError;
 use crate::intern::OWNERS;
 use crate::key_id::KeyId;
+use crate::peer::Peer;
 
 /// Keys that are counted one by one; above that they are counted together.
 const MOST_KEYS: usize = 100_000;
 const INVALID: &str = "invalid_api_key";
+/// Told only to who holds the key's secret.
+const WRONG_NETWORK: &str = "address_not_allowed";
 
 /// How often requests were refused since the store was opened, by the code of the refusal ([`AuthError::code`]).
 ///
@@ -80,10 +83,12 @@ struct Count {
     code: &'static str,
     count: u64,
     told: u64,
+    /// From where the last of them came.
+    peer: Peer,
 }
 
 /// Whose secret was presented.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct RefusedKey {
     pub(crate) id: u128,
     /// Number in [`OWNERS`].
@@ -93,22 +98,22 @@ pub(crate) struct RefusedKey {
 impl RefusalCounts {
     /// Counts a refusal. The first of each key and code is logged at once.
     #[inline]
-    pub(crate) fn count(&self, key: Option<RefusedKey>, error: &AuthError) {
+    pub(crate) fn count(&self, key: Option<RefusedKey>, error: &AuthError, peer: Peer) {
         if key.is_some() || !matches!(error, AuthError::Invalid) {
-            self.count_other(key, error.code());
+            self.count_other(key, error.code(), peer);
         } else if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.tell_first_invalid();
+            self.tell_first_invalid(peer);
         }
     }
 
     #[cold]
-    fn tell_first_invalid(&self) {
+    fn tell_first_invalid(&self, peer: Peer) {
         self.invalid_told.fetch_add(1, Ordering::Relaxed);
-        tell(None, INVALID, 1);
+        Sample { key: None, code: INVALID, count: 1, peer: Some(peer) }.tell();
     }
 
     #[inline(never)]
-    fn count_other(&self, key: Option<RefusedKey>, code: &'static str) {
+    fn count_other(&self, key: Option<RefusedKey>, code: &'static str, peer: Peer) {
         let mut others = self.others();
         let full = others.keys.len() >= MOST_KEYS;
         let codes = match key {
@@ -120,10 +125,10 @@ impl RefusalCounts {
                 &mut of_key.codes
             }
         };
-        let first = codes.count(code);
+        let first = codes.count(code, peer);
         drop(others);
         if first {
-            tell(key, code, 1);
+            Sample { key, code, count: 1, peer: Some(peer) }.tell();
         }
     }
 
@@ -134,23 +139,23 @@ impl RefusalCounts {
 
     /// Logs what was counted and not logged: one event for each key and code.
     pub(crate) fn tell_rest(&self) {
-        self.take_rest().into_iter().for_each(|(key, code, count)| tell(key, code, count));
+        self.take_rest().iter().for_each(Sample::tell);
     }
 
-    fn take_rest(&self) -> Vec<(Option<RefusedKey>, &'static str, u64)> {
+    fn take_rest(&self) -> Vec<Sample> {
         let mut rest = Vec::new();
         let count = self.invalid.load(Ordering::Relaxed);
         let told = self.invalid_told.swap(count, Ordering::Relaxed);
         if count > told {
-            rest.push((None, INVALID, count - told));
+            // From where they came is not kept: that would be a lock for each guess.
+            rest.push(Sample { key: None, code: INVALID, count: count - told, peer: None });
         }
         let mut others = self.others();
         let Others { unknown, keys, beyond } = &mut *others;
-        unknown.take_rest(|code, count| rest.push((None, code, count)));
-        beyond.take_rest(|code, count| rest.push((None, code, count)));
+        unknown.take_rest(None, &mut rest);
+        beyond.take_rest(None, &mut rest);
         for (id, of_key) in keys {
-            let key = RefusedKey { id: *id, owner: of_key.owner };
-            of_key.codes.take_rest(|code, count| rest.push((Some(key), code, count)));
+            of_key.codes.take_rest(Some(RefusedKey { id: *id, owner: of_key.owner }), &mut rest);
         }
         rest
     }
@@ -177,18 +182,19 @@ impl RefusalCounts {
 
 impl Codes {
     /// Whether it is the first.
-    fn count(&mut self, code: &'static str) -> bool {
+    fn count(&mut self, code: &'static str, peer: Peer) -> bool {
         if let Some(held) = self.0.iter_mut().find(|held| held.code == code) {
             held.count = held.count.saturating_add(1);
+            held.peer = peer;
             return false;
         }
-        self.0.push(Count { code, count: 1, told: 1 });
+        self.0.push(Count { code, count: 1, told: 1, peer });
         true
     }
 
-    fn take_rest(&mut self, mut each: impl FnMut(&'static str, u64)) {
+    fn take_rest(&mut self, key: Option<RefusedKey>, rest: &mut Vec<Sample>) {
         for held in self.0.iter_mut().filter(|held| held.count > held.told) {
-            each(held.code, held.count - held.told);
+            rest.push(Sample { key, code: held.code, count: held.count - held.told, peer: Some(held.peer) });
             held.told = held.count;
         }
     }
@@ -198,13 +204,33 @@ impl Codes {
     }
 }
 
-/// No lock is held: a subscriber may ask the store.
-fn tell(key: Option<RefusedKey>, code: &'static str, count: u64) {
-    match key {
-        None => tracing::info!(name: "apikey.refused", target: "apikey", code, count, "API key refused"),
-        Some(RefusedKey { id, owner }) => {
-            let (key, owner) = (KeyId::from_u128(id), OWNERS.text(owner));
-            tracing::info!(name: "apikey.refused", target: "apikey", code, count, %key, owner, "API key refused");
+/// What is logged of some refusals of one key with one code.
+#[derive(Debug)]
+struct Sample {
+    key: Option<RefusedKey>,
+    code: &'static str,
+    count: u64,
+    /// From where the last of them came; `None` where that was not kept.
+    peer: Option<Peer>,
+}
+
+impl Sample {
+    /// No lock is held: a subscriber may ask the store.
+    fn tell(&self) {
+        let Self { code, count, .. } = *self;
+        let peer = self.peer.map(tracing::field::display);
+        let Some(RefusedKey { id, owner }) = self.key else {
+            tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, "API key refused");
+            return;
+        };
+        let (key, owner) = (KeyId::from_u128(id), OWNERS.text(owner));
+        tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, %key, owner, "API key refused");
+        if code == WRONG_NETWORK {
+            tracing::warn!(
+                name: "apikey.wrong_network", target: "apikey", count, peer, %key, owner,
+                "the right secret of an API key came from an address that it is not bound to: if that is none of its owner's, \
+                 the secret has leaked"
+            );
         }
     }
 }
@@ -220,34 +246,39 @@ mod tests {
     #[test]
     fn what_was_not_logged_at_once_is_logged_once() {
         let counts = RefusalCounts::default();
-        let rest = || counts.take_rest().into_iter().map(|(key, code, count)| (key.map(|key| key.id), code, count));
+        let rest =
+            || counts.take_rest().into_iter().map(|one| (one.key.map(|key| key.id), one.code, one.count, one.peer));
         let rest = || rest().collect::<Vec<_>>();
-        for _ in 0..100 {
-            counts.count(None, &AuthError::Invalid);
-            counts.count(key(7), &AuthError::Revoked);
+        let last = |host: u8| Peer::Known([192, 0, 2, host].into());
+        for host in 0..100 {
+            counts.count(None, &AuthError::Invalid, last(host));
+            counts.count(key(7), &AuthError::Revoked, last(host));
         }
-        counts.count(None, &AuthError::Missing);
-        counts.count(key(7), &AuthError::Disabled);
-        assert_eq!(rest(), [(None, "invalid_api_key", 99), (Some(7), "revoked_api_key", 99)]);
+        counts.count(None, &AuthError::Missing, Peer::Unknown);
+        counts.count(key(7), &AuthError::Disabled, Peer::Unknown);
+        assert_eq!(rest(), [(None, "invalid_api_key", 99, None), (Some(7), "revoked_api_key", 99, Some(last(99)))]);
         assert_eq!(rest(), []);
-        counts.count(None, &AuthError::Missing);
-        counts.count(key(7), &AuthError::Revoked);
-        assert_eq!(rest(), [(None, "missing_api_key", 1), (Some(7), "revoked_api_key", 1)]);
+        counts.count(None, &AuthError::Missing, Peer::Unknown);
+        counts.count(key(7), &AuthError::Revoked, Peer::Unknown);
+        assert_eq!(
+            rest(),
+            [(None, "missing_api_key", 1, Some(Peer::Unknown)), (Some(7), "revoked_api_key", 1, Some(Peer::Unknown))]
+        );
     }
 
     #[test]
     fn keys_beyond_the_bound_are_counted_together() {
         let counts = RefusalCounts::default();
         for id in 0..MOST_KEYS as u128 + 5 {
-            counts.count(key(id), &AuthError::Revoked);
+            counts.count(key(id), &AuthError::Revoked, Peer::Unknown);
         }
-        counts.count(key(3), &AuthError::Revoked);
+        counts.count(key(3), &AuthError::Revoked, Peer::Unknown);
         let refusals = counts.snapshot();
         assert_eq!(refusals.keys.len(), MOST_KEYS);
         assert_eq!(refusals.other_keys, BTreeMap::from([("revoked_api_key", 5)]));
         assert_eq!(refusals.total(), MOST_KEYS as u64 + 6);
         counts.forget(3);
-        counts.count(key(1 << 100), &AuthError::Disabled);
+        counts.count(key(1 << 100), &AuthError::Disabled, Peer::Unknown);
         assert_eq!(counts.of(KeyId::from_u128(1 << 100)), BTreeMap::from([("disabled_api_key", 1)]));
         assert_eq!(counts.of(KeyId::from_u128(3)), BTreeMap::new());
     }

@@ -122,9 +122,9 @@ fn presented(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Rejectio
     source.asked(store, None);
     found.map_err(|error| {
         if error != AuthError::Missing {
-            store.note_refusal(&error, None);
+            store.note_refusal(&error, None, source.peer(store.rule()));
         }
-        reject(store, error)
+        reject(source, store, error)
     })
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::IpAddr;
-use std::sync::{Mutex, Once};
+use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::thread::{self, ThreadId};
 
 use apikey::{
@@ -241,8 +241,8 @@ fn what_a_guard_refuses_by_itself_is_counted_too() {
     // By hand; a key of another store is none of this one's.
     let verified = store.verify(created.key.expose_secret()).unwrap();
     let error = verified.require(&Requirement::permission("orders:read").unwrap()).unwrap_err();
-    store.note_refusal(&error, Some(&verified));
-    other.note_refusal(&error, Some(&verified));
+    store.note_refusal(&error, Some(&verified), Peer::Unknown);
+    other.note_refusal(&error, Some(&verified), Peer::Unknown);
     assert_eq!(store.refusals_of(created.info.id()), counts(&[("insufficient_permission", 2)]));
     assert_eq!(other.refusals().unknown, counts(&[("insufficient_permission", 1)]));
     assert!(other.refusals().keys.is_empty());
@@ -261,10 +261,12 @@ fn refusals_are_logged_in_samples() {
         (0..50).for_each(|_| assert_eq!(code(&store, "no key"), "invalid_api_key"));
     });
     // The first of each, at once. The rest follows from the store's own thread.
-    let of_key =
-        [("code", "revoked_api_key"), ("count", "1"), ("key", &id), ("owner", "alice"), ("message", "API key refused")];
-    let unknown = [("code", "invalid_api_key"), ("count", "1"), ("message", "API key refused")];
-    assert_eq!(lines, [line("apikey.refused", &of_key), line("apikey.refused", &unknown)]);
+    let refused = |code, more: &[(&str, &str)]| {
+        let fields = [("code", code), ("count", "1"), ("peer", "unknown"), ("message", "API key refused")];
+        line("apikey.refused", &[&fields, more].concat())
+    };
+    let of_key = refused("revoked_api_key", &[("key", &id), ("owner", "alice")]);
+    assert_eq!(lines, [of_key, refused("invalid_api_key", &[])]);
     let all = format!("{lines:?}");
     assert!(!all.contains(token) && !all.contains("no key"));
 }
@@ -329,4 +331,69 @@ fn every_change_is_logged_when_it_is_on_disk() {
     ];
     assert_eq!(lines, expected);
     assert!(!format!("{lines:?}").contains(&token));
+}
+
+#[test]
+fn a_right_secret_from_a_wrong_network_is_a_warning_of_its_own() {
+    watch();
+    let (store, _) = clocked();
+    let bound = store.create(alice().networks(["10.0.0.0/8"])).unwrap();
+    let (id, token) = (bound.info.id().to_string(), bound.key.expose_secret());
+    let from = |peer: Peer| store.check(&Attempt::new(token).peer(peer)).unwrap_err();
+    let known = |host: u8| Peer::Known(IpAddr::from([192, 0, 2, host]));
+    let warnings = |lines: Vec<Line>| {
+        let mut lines: Vec<_> = lines.into_iter().filter(|line| line.name == "apikey.wrong_network").collect();
+        lines.iter_mut().for_each(|line| drop(line.fields.remove("message")));
+        lines
+    };
+    let lines =
+        warnings(logged(|| (1..=3).for_each(|host| assert_eq!(from(known(host)), AuthError::AddressNotAllowed))));
+    let first = [("count", "1"), ("key", &*id), ("owner", "alice"), ("peer", "192.0.2.1")];
+    assert_eq!(lines, [line("apikey.wrong_network", &first)]);
+    // The rest follows in samples, with the last of the addresses: here when the store is closed, from whichever thread.
+    store.close().unwrap();
+    let rest: Vec<_> = LOG.lock().unwrap().iter().map(|(_, line)| line.clone()).collect();
+    let rest: Vec<_> = warnings(rest).into_iter().filter(|line| line.fields["key"] == id).collect();
+    let told: u64 = rest.iter().map(|line| line.fields["count"].parse::<u64>().unwrap()).sum();
+    assert_eq!((told, &*rest.last().unwrap().fields["peer"]), (2, "192.0.2.3"), "{rest:?}");
+}
+
+#[test]
+fn a_hook_is_told_of_each_refusal_and_harms_none() {
+    watch();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (kept, again) = (told.clone(), Arc::new(OnceLock::<KeyStore>::new()));
+    let inner = again.clone();
+    let store = KeyStore::builder()
+        .failed_attempts(1, hours(1))
+        .on_refusal(move |refused| {
+            kept.lock().unwrap().push((refused.error().code(), refused.peer(), refused.key()));
+            // What is refused in here is not told, or it would have no end.
+            inner.get().unwrap().verify("another guess").unwrap_err();
+            panic!("as a hook may");
+        })
+        .temporary()
+        .unwrap();
+    let id = again.set(store.clone()).map(|()| store.create(alice().networks(["10.0.0.0/8"])).unwrap()).unwrap();
+    let peer = Peer::Known(IpAddr::from([192, 0, 2, 7]));
+    let check = |token: &str| store.check(&Attempt::new(token).peer(peer)).unwrap_err().code();
+    let lines = logged(|| {
+        assert_eq!(check(id.key.expose_secret()), "address_not_allowed");
+        assert_eq!(check("a guess"), "invalid_api_key");
+        assert_eq!(check("a guess"), "rate_limited");
+        assert_eq!(code(&store, "a guess"), "invalid_api_key");
+    });
+    let expected = [
+        ("address_not_allowed", peer, Some(id.info.id())),
+        ("invalid_api_key", peer, None),
+        ("rate_limited", peer, None),
+        ("invalid_api_key", Peer::Unknown, None),
+    ];
+    assert_eq!(*told.lock().unwrap(), expected);
+    let panics: Vec<_> = lines.iter().filter(|line| line.name == "apikey.on_refusal").collect();
+    assert_eq!(panics.len(), 1, "told once: {lines:?}");
+    assert!(panics[0].fields["panic"].contains("as a hook may"), "{panics:?}");
+    assert_eq!(store.refusals().with_code("invalid_api_key"), 6, "and all are counted");
+    // The hook holds a handle of the store, which would never be closed.
+    store.close().unwrap();
 }

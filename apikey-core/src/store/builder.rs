@@ -16,6 +16,7 @@ use crate::network;
 use crate::new_key::NewKey;
 use crate::proxies::ForwardedHeader;
 use crate::refusal::{HeaderRule, Refusal};
+use crate::refused_attempt::{RefusalHook, RefusedAttempt};
 use crate::rotation_policy::RotationPolicy;
 use crate::time::{Clock, TimeSource};
 use crate::token::{MAX_PREFIX, is_prefix};
@@ -52,6 +53,7 @@ pub struct KeyStoreBuilder {
     pub(super) admin: Option<AdminSocket>,
     trusted: Vec<String>,
     pub(super) failed_attempts: Option<(u32, TimeDelta)>,
+    pub(super) on_refusal: RefusalHook,
     pub(super) lifetime: Option<TimeDelta>,
     pub(super) rotation: Option<RotationPolicy>,
     pub(super) first: Option<FirstKey>,
@@ -81,6 +83,7 @@ impl Default for KeyStoreBuilder {
             admin: None,
             trusted: Vec::new(),
             failed_attempts: None,
+            on_refusal: RefusalHook::default(),
             lifetime: None,
             rotation: None,
             first: None,
@@ -347,6 +350,34 @@ impl KeyStoreBuilder {
     /// ```
     pub fn render(mut self, render: impl Fn(&AuthError, Refusal) -> Refusal + Send + Sync + 'static) -> Self {
         self.rule.set_render(Arc::new(render));
+        self
+    }
+
+    /// Calls this for each request that is refused, with the caller's address, the error, and the key whose secret was
+    /// presented: for alarms, and for lists of addresses that a firewall reads. [`recheck`](KeyStore::recheck) tells nothing.
+    ///
+    /// It runs in the thread of the request, before that is answered, and for every guess of a flood: it must not block.
+    /// Count, or `try_send` into a bounded channel. A panic in it is caught and logged once, unless the program aborts on
+    /// panics; the request is refused all the same. What is refused within it is not told.
+    ///
+    /// ```
+    /// use std::sync::mpsc::sync_channel;
+    /// use apikey_core::{AuthError, KeyStore};
+    ///
+    /// let (send, receive) = sync_channel(1000);
+    /// let store = KeyStore::builder()
+    ///     .on_refusal(move |refused| {
+    ///         if *refused.error() == AuthError::Invalid {
+    ///             drop(send.try_send(refused.peer())); // one that is not taken in time is lost
+    ///         }
+    ///     })
+    ///     .temporary()?;
+    /// assert!(store.verify("a guess").is_err());
+    /// assert_eq!(receive.try_recv()?.to_string(), "unknown");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_refusal(mut self, call: impl Fn(&RefusedAttempt<'_>) + Send + Sync + 'static) -> Self {
+        self.on_refusal = RefusalHook::new(Box::new(call));
         self
     }
 

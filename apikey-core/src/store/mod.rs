@@ -74,6 +74,7 @@ use crate::quiet::quietly;
 use crate::record::StoredPolicy;
 use crate::refusal::{HeaderRule, Refusal};
 use crate::refusals::RefusalCounts;
+use crate::refused_attempt::RefusalHook;
 use crate::store_time::StoreTime;
 use crate::token::Prefixes;
 
@@ -144,6 +145,7 @@ struct Inner {
     backups: Mutex<BackupNotes>,
     refusals: RefusalCounts,
     no_address: NoAddress,
+    on_refusal: RefusalHook,
     meter: Meter,
     opened: Mutex<Option<Opened>>,
 }
@@ -344,6 +346,7 @@ impl Inner {
             writing_uses: Mutex::default(),
             refusals: RefusalCounts::default(),
             no_address: NoAddress::default(),
+            on_refusal: options.on_refusal,
             meter: Meter::new(),
             opened: Mutex::new(Some(opened)),
         }

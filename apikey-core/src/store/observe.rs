@@ -7,6 +7,7 @@ use crate::event;
 use crate::history::EventKind;
 use crate::intern::OWNERS;
 use crate::key_id::KeyId;
+use crate::peer::Peer;
 use crate::refusals::{RefusalCounts, Refusals, RefusedKey};
 use crate::rights::Rights;
 use crate::verified::VerifiedKey;
@@ -40,24 +41,25 @@ impl KeyStore {
         self.inner().refusals.of(id)
     }
 
-    /// Counts a refusal that was decided outside of the store: no key was presented, or a key that was verified before
-    /// lacks a permission. The guards of this product do so by themselves; what
-    /// [`verify`](Self::verify), [`authorize`](Self::authorize) and [`check`](Self::check) refuse is counted already.
-    pub fn note_refusal(&self, error: &AuthError, key: Option<&VerifiedKey>) {
+    /// Counts a refusal that was decided outside of the store, and tells [`on_refusal`](crate::KeyStoreBuilder::on_refusal)
+    /// of it: no key was presented, or a key that was verified before lacks a permission. The guards of this product do so
+    /// by themselves; what [`verify`](Self::verify), [`authorize`](Self::authorize) and [`check`](Self::check) refuse is
+    /// counted already.
+    pub fn note_refusal(&self, error: &AuthError, key: Option<&VerifiedKey>, peer: impl Into<Peer>) {
         let key = key.filter(|key| self.has_verified(key));
         let key = key.map(|key| RefusedKey { id: key.id().as_u128(), owner: key.owner });
-        self.inner().count_refusal(error, key);
+        self.inner().count_refusal(error, key, peer.into());
     }
 }
 
 impl Inner {
     /// The refusal of a token that is no key's, counted: the shortest way, since guesses come in floods.
     #[inline]
-    pub(super) fn unknown(&self) -> AuthError {
+    pub(super) fn unknown(&self, peer: &Peer) -> AuthError {
         if self.index.is_closed() {
-            return self.refused("", AuthError::Unavailable);
+            return self.refused("", AuthError::Unavailable, peer);
         }
-        self.count_refusal(&AuthError::Invalid, None);
+        self.count_refusal(&AuthError::Invalid, None, *peer);
         AuthError::Invalid
     }
 
@@ -65,7 +67,7 @@ impl Inner {
     /// again: to carry it here from where it is known would cost every good key a little.
     #[cold]
     #[inline(never)]
-    pub(super) fn refused(&self, token: &str, error: AuthError) -> AuthError {
+    pub(super) fn refused(&self, token: &str, error: AuthError, peer: &Peer) -> AuthError {
         let error = self.told(error);
         let key = match error {
             AuthError::Invalid | AuthError::Unavailable => None,
@@ -75,7 +77,7 @@ impl Inner {
                 .find(token.as_bytes())
                 .map(|(matched, id)| RefusedKey { id: id.key_id().as_u128(), owner: matched.owner() }),
         };
-        self.count_refusal(&error, key);
+        self.count_refusal(&error, key, *peer);
         error
     }
 
@@ -85,9 +87,10 @@ impl Inner {
     }
 
     #[inline]
-    fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>) {
+    fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>, peer: Peer) {
         self.meter.refused(error.code());
-        self.refusals.count(key, error);
+        self.refusals.count(key, error, peer);
+        self.on_refusal.tell(error, peer, key);
     }
 
     pub(super) fn refusal_counts(&self) -> &RefusalCounts {

@@ -44,7 +44,7 @@ impl KeyStore {
         let inner = self.inner();
         inner.within_budget(
             attempt,
-            |error| inner.refused(attempt.token, error),
+            |error| inner.refused(attempt.token, error, &attempt.peer),
             || inner.verify(attempt.token, attempt.requirement, &attempt.peer),
         )
     }
@@ -157,9 +157,9 @@ impl Inner {
             if self.index.may_be_imported(token.as_bytes()) {
                 return self.verify_imported(token, requirement, peer);
             }
-            return Err(self.unknown());
+            return Err(self.unknown(peer));
         };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.unknown()) };
+        let Some(matched) = self.index.find_own(tail) else { return Err(self.unknown(peer)) };
         self.conclude(token, &matched, requirement, peer, || IdForm::Written(*token::id_chars(token::body(tail))))
     }
 
@@ -170,7 +170,7 @@ impl Inner {
         peer: &Peer,
     ) -> Result<VerifiedKey, AuthError> {
         let Some((matched, id)) = self.index.find_imported(token.as_bytes()) else {
-            return Err(self.unknown());
+            return Err(self.unknown(peer));
         };
         self.conclude(token, &matched, requirement, peer, || IdForm::known(id))
     }
@@ -190,15 +190,15 @@ impl Inner {
             if error == AuthError::AddressNotAllowed {
                 self.no_address.tell(*peer);
             }
-            return Err(self.refused(token, error));
+            return Err(self.refused(token, error, peer));
         }
         if matched.is_first_use() && !self.first_use(&self.index.proof(matched, id())) {
-            return Err(self.refused(token, AuthError::Invalid));
+            return Err(self.refused(token, AuthError::Invalid, peer));
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
         {
-            return Err(self.refused(token, requirement.not_met()));
+            return Err(self.refused(token, requirement.not_met(), peer));
         }
         self.meter.verified();
         Ok(self.index.proof(matched, id()))

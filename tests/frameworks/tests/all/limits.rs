@@ -1,6 +1,9 @@
 //! From where a request came, and how often its key is used: known in every framework, and told alike.
 
-use apikey::{KeyStore, ManualClock, NewKey};
+use std::net::IpAddr;
+use std::sync::mpsc::sync_channel;
+
+use apikey::{KeyStore, ManualClock, NewKey, Peer, RefusedAttempt};
 use chrono::{DateTime, TimeDelta};
 
 use crate::examples::ALL;
@@ -203,5 +206,42 @@ fn a_byte_in_the_header_does_not_switch_the_budget_off() {
         assert_eq!(guesses(b"\xff, 192.0.2.7"), [401, 401, 429], "{}", example.name);
         assert_eq!(send(&good, b"192.0.2.7"), 429, "{}", example.name);
         assert_eq!(send(&good, b"\xff, 192.0.2.8"), 200, "{}", example.name);
+    }
+}
+
+#[test]
+fn a_refusal_is_told_with_the_callers_address() {
+    let (send, told) = sync_channel(100);
+    let tell = move |refused: &RefusedAttempt<'_>| {
+        send.try_send((refused.error().code(), refused.peer(), refused.owner())).unwrap();
+    };
+    let store = KeyStore::builder().trusted_proxies(["127.0.0.1"]).on_refusal(tell).temporary().unwrap();
+    let bound = key(&store, |new| new.networks(["10.0.0.0/8"]));
+    let weak = store.create(NewKey::for_owner("bob").permissions(["admin"])).unwrap();
+    let caller = Peer::Known(IpAddr::from([192, 0, 2, 7]));
+    let proxy = Peer::Behind(IpAddr::from([127, 0, 0, 1]));
+    for example in ALL {
+        let port = example.start(&store);
+        let expect = |call: Call, refusal: (&str, Peer, Option<&str>)| {
+            let answer = call.send(port);
+            assert!([401, 403].contains(&answer.status), "{}: {answer:?}", example.name);
+            let mut all: Vec<_> = told.try_iter().collect();
+            if example.name == "warp" {
+                // A filter that has refused is asked again in the next branch of an `or`.
+                all.dedup();
+            }
+            assert_eq!(all, [refusal], "{}: once", example.name);
+        };
+        for path in ["/orders", "/admin/stats"] {
+            let call = || Call::get(path).header("x-forwarded-for", "192.0.2.7");
+            expect(call(), ("missing_api_key", caller, None));
+            expect(call().key("bad"), ("invalid_api_key", caller, None));
+            expect(call().key("bad").key("worse"), ("invalid_api_key", caller, None));
+            expect(call().key(&bound), ("address_not_allowed", caller, Some("alice")));
+            expect(Call::get(path).key(&bound), ("address_not_allowed", proxy, Some("alice")));
+        }
+        // Verified by what is around the handler, and refused by the attribute below it.
+        let audit = Call::get("/admin/audit").header("x-forwarded-for", "192.0.2.7");
+        expect(audit.key(weak.key.expose_secret()), ("insufficient_permission", caller, Some("bob")));
     }
 }
