@@ -42,6 +42,46 @@ pub enum OpenError {
         /// What is there.
         found: &'static str,
     },
+    /// The directory belongs to another user. Not even root opens it: what root makes in it, the store's own user cannot
+    /// open. The command `apikey`, run as root, becomes that user by itself.
+    #[error(
+        "the key store {} cannot be opened: it belongs to uid {owner}, and this process is uid {user}: run as that \
+         user, or give a directory of your own",
+        path.display()
+    )]
+    NotOwner {
+        /// The directory of the store.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// The effective user of this process.
+        user: u32,
+    },
+    /// A file of the store belongs to another user than its directory: one who has opened the store, or put it there.
+    #[error(
+        "the key store cannot be opened: its file {} belongs to uid {owner}, and the store to uid {user}: give it back \
+         with `chown -h {user} {}`",
+        path.display(), path.display()
+    )]
+    ForeignFile {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Whose it should be: the owner of the directory, and the effective user of this process.
+        user: u32,
+    },
+    /// In the place of a file of the store is something else, which is not followed or opened.
+    #[error(
+        "the key store cannot be opened: {} is {found}, and should be a file or a directory; put that in its place",
+        path.display()
+    )]
+    NotAFile {
+        /// The place.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
     /// The builder's options do not fit each other, or the store.
     #[error("the key store cannot be opened with these options: {0}")]
     Config(String),

@@ -31,6 +31,7 @@ mod model_key;
 mod networks;
 mod on_disk;
 mod open_errors;
+mod owner;
 mod permissions;
 mod processes;
 mod reopen;

@@ -19,8 +19,8 @@ mod request;
 mod secret_text;
 mod session;
 
-/// The socket's name in the store's directory.
-pub(crate) const SOCKET: &str = "admin.sock";
+/// The name of the socket in the store's directory, where [`admin_socket`](crate::KeyStoreBuilder::admin_socket) offers one.
+pub const SOCKET: &str = "admin.sock";
 
 pub use answer::{Answer, Diagnosis, Imports, Lines, Made, Mismatch, RefusedEntry, Verdict};
 #[cfg(unix)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::admin::Holder;
 use crate::auth_error::AuthError;
 use crate::digest::Pepper;
 use crate::error::OpenError;
@@ -22,8 +23,7 @@ use crate::time::{Clock, TimeSource};
 use crate::token::{MAX_PREFIX, is_prefix};
 
 use super::beginning::FirstKey;
-use super::directory::make_directory;
-use super::schedule::Schedule;
+use super::schedule::{Schedule, newest_good};
 use super::{KeyStore, open};
 
 /// How a store is opened. Made by [`KeyStore::builder`](super::KeyStore::builder).
@@ -389,10 +389,7 @@ impl KeyStoreBuilder {
     /// operating system refused.
     pub fn open(self, path: impl AsRef<Path>) -> Result<KeyStore, OpenError> {
         let options = self.checked()?;
-        let schedule = options.schedule.clone();
-        if let Some(schedule) = &schedule {
-            make_directory(&schedule.directory).map_err(|source| OpenError::io(&schedule.directory, source))?;
-        }
+        let backups = options.schedule.as_ref().map(|schedule| schedule.directory.clone());
         let (first, fixed) = (options.first.clone(), options.fixed.clone());
         let socket = options.admin.as_ref().map(|admin| match admin {
             AdminSocket::Inside => path.as_ref().join(crate::admin::SOCKET),
@@ -401,7 +398,8 @@ impl KeyStoreBuilder {
         socket.as_deref().map_or(Ok(()), KeyStore::can_listen)?;
         let store = open::open(options, path.as_ref()).map_err(|mut error| {
             if let OpenError::Damaged { backup, .. } = &mut error {
-                *backup = schedule.as_ref().and_then(Schedule::newest_good);
+                let noted = || Holder::backups(path.as_ref());
+                *backup = backups.or_else(noted).as_deref().and_then(newest_good);
             }
             error
         })?;

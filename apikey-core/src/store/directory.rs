@@ -11,6 +11,7 @@ use crate::error::{OpenError, StoreError};
 use crate::quiet::quietly;
 
 use super::disk::Disk;
+use super::files::{check_files, check_owner, make_all_private, make_private, own_file, sync_all};
 use super::mark::{MARK, Mark, MarkFile};
 use super::stuck;
 
@@ -20,13 +21,13 @@ pub(super) const DATABASE: &str = "sled";
 pub(super) const CREATING: &str = "creating-";
 pub(super) const LOCK_STEP: Duration = Duration::from_millis(20);
 
-/// Sees to it that the directory is there, and is one for a store.
+/// Sees to it that the directory is there, and is one for a store of this process's user.
 pub(super) fn prepare(path: &Path, create: bool) -> Result<(), OpenError> {
     let io = |source| OpenError::io(path, source);
     let not_a_store = |found| OpenError::NotAStore { path: path.to_owned(), found };
-    match fs::metadata(path) {
+    let owned = match fs::metadata(path) {
         Ok(found) if !found.is_dir() => return Err(not_a_store("it is a file")),
-        Ok(_) => {}
+        Ok(found) => check_owner(path, &found),
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
             return make_directory(path).map_err(io);
         }
@@ -34,19 +35,23 @@ pub(super) fn prepare(path: &Path, create: bool) -> Result<(), OpenError> {
             return Err(OpenError::Missing { path: path.to_owned() });
         }
         Err(error) => return Err(io(error)),
-    }
+    };
+    let entries = match fs::read_dir(path) {
+        // Another user's directory may be closed to this one.
+        Err(error) => return Err(owned.err().unwrap_or_else(|| io(error))),
+        Ok(entries) => entries,
+    };
     let (mut database, mut foreign) = (false, false);
-    for entry in fs::read_dir(path).map_err(io)? {
+    for entry in entries {
         let name = entry.map_err(io)?.file_name();
         let name = name.to_string_lossy();
         database |= name == DATABASE;
         foreign |= !(name == LOCK || name == MARK || name == "lost+found" || name.starts_with(CREATING));
     }
     match (database, foreign, create) {
-        (true, ..) => Ok(()),
+        (true, ..) | (false, false, true) => owned.and_then(|()| check_files(path)),
         (false, true, _) => Err(not_a_store("it is a directory with other files in it")),
         (false, false, false) => Err(OpenError::Missing { path: path.to_owned() }),
-        (false, false, true) => Ok(()),
     }
 }
 
@@ -70,48 +75,19 @@ fn private(builder: &mut DirBuilder) {
 #[cfg(not(unix))]
 fn private(_: &mut DirBuilder) {}
 
-#[cfg(unix)]
-pub(super) fn make_private(path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-pub(super) fn make_private(_: &Path, _: u32) -> io::Result<()> {
-    Ok(())
-}
-
-/// sled makes its files under the process's umask. It may be at work meanwhile: what is gone needs no mode.
-pub(super) fn make_all_private(directory: &Path) -> io::Result<()> {
-    let gone_is_fine = |result: io::Result<()>| match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    };
-    gone_is_fine(make_private(directory, 0o700))?;
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let path = entry.path();
-        if path.is_dir() {
-            make_all_private(&path)?;
-        } else {
-            gone_is_fine(make_private(&path, 0o600))?;
-        }
-    }
-    Ok(())
-}
-
-/// Held until the store is closed.
-pub(super) fn lock(path: &Path, wait: Duration) -> Result<File, OpenError> {
+/// Held until the store is closed. In it stands who holds it, and where that keeps its `backups`.
+pub(super) fn lock(path: &Path, wait: Duration, backups: Option<&Path>) -> Result<File, OpenError> {
     let io = |source| OpenError::io(path, source);
     let file_path = path.join(LOCK);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&file_path).map_err(io)?;
-    make_private(&file_path, 0o600).map_err(io)?;
+    let mut options = OpenOptions::new();
+    let file = own_file(options.create(true).truncate(false).read(true).write(true), &file_path).map_err(io)?;
+    make_private(&file, 0o600).map_err(io)?;
     let until = Instant::now() + wait;
     loop {
         match file.try_lock() {
             Ok(()) => {
                 // For people only: that it cannot be written is no reason not to open.
-                if let Err(error) = Holder::write(&file, None) {
+                if let Err(error) = Holder::write(&file, None, backups) {
                     tracing::debug!(%error, "the lock file does not say who holds it");
                 }
                 return Ok(file);
@@ -146,11 +122,14 @@ pub(super) fn build<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -
     sync_all(building.path()).map_err(io)?;
     // Before the database: from then on a missing mark is damage.
     MarkFile::create(path, mark).map_err(io)?;
-    make_private(&path.join(MARK), 0o600).map_err(io)?;
     sync_directory(path).map_err(io)?;
     fs::rename(building.keep(), path.join(DATABASE)).map_err(io)?;
     sync_directory(path).map_err(io)?;
-    sync_directory(parent(path)).map_err(io)?;
+    match sync_directory(parent(path)) {
+        // What was made on the way to it is synced. What somebody else has made may be closed to this user.
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {}
+        synced => synced.map_err(io)?,
+    }
     Ok(())
 }
 
@@ -174,22 +153,6 @@ fn build_database<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> 
         Err(_) => stuck::drop_apart(path.to_owned(), Arc::new(held)),
     }
     built
-}
-
-pub(super) fn sync_all(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?.path();
-        if entry.is_dir() {
-            sync_all(&entry)?;
-            continue;
-        }
-        match File::open(&entry) {
-            // sled may still be replacing a snapshot by a newer one; it needs neither.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            file => file?.sync_all()?,
-        }
-    }
-    sync_directory(directory)
 }
 
 /// Writes at a place of a file, in one call of the system where it has one.

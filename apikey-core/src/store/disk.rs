@@ -22,6 +22,7 @@ use crate::record::{Record, SecretForm};
 
 use super::batch::Batch;
 use super::block;
+use super::files::own_file;
 use super::flush::Flusher;
 use super::journal::Journal;
 use super::parts;
@@ -118,7 +119,7 @@ impl Disk {
     /// The trees of an open database. `sync` is off for a temporary store.
     pub(super) fn new(db: Db, directory: &Path, sync: bool) -> Result<Self, StoreError> {
         let file = match sync {
-            true => Some(OpenOptions::new().read(true).write(true).open(directory.join("db"))?),
+            true => Some(own_file(OpenOptions::new().read(true).write(true), &directory.join("db"))?),
             false => None,
         };
         let open = Open {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -13,6 +13,7 @@ use super::batch::{Batch, Write};
 use super::disk::Disk;
 #[cfg(test)]
 use super::disk::Faults;
+use super::files::own_file;
 use super::journal::{Journal, JournalError, beyond};
 
 /// Above this many changes that the database lacks, who makes one waits until it has them.
@@ -108,7 +109,7 @@ impl Disk {
             let entry = entry?;
             let name = entry.file_name();
             if !synced.contains(&name) {
-                match File::open(entry.path()).and_then(|blob| blob.sync_all()) {
+                match own_file(OpenOptions::new().read(true), &entry.path()).and_then(|blob| blob.sync_all()) {
                     // sled has rewritten the page meanwhile.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     other => other?,

@@ -5,11 +5,11 @@
 //! proves nothing. So a database that was not closed in good order is read from the disk. The file that says so need not be
 //! durable: the memory in question does not outlast the machine either.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use super::directory::make_private;
+use super::files::{own_file, walk};
 
 /// The name of the file in the database's directory.
 const NAME: &str = "in-use";
@@ -18,13 +18,14 @@ const NAME: &str = "in-use";
 /// written of that was written and synced.
 pub(super) fn begin(directory: &Path) -> io::Result<()> {
     let path = directory.join(NAME);
-    if path.try_exists()? {
-        tracing::debug!("the database was not closed in good order, so it is read from the disk");
-        return forget_memory(directory);
-    }
-    // A full disk is no reason not to verify.
-    if let Err(error) = File::create(&path).and_then(|_| make_private(&path, 0o600)) {
-        tracing::warn!(%error, "that the database is in use is not written down");
+    match own_file(OpenOptions::new().write(true).create_new(true), &path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            tracing::debug!("the database was not closed in good order, so it is read from the disk");
+            return walk(directory, &mut |file, kind| if kind.is_file() { forget(file) } else { Ok(()) });
+        }
+        // A full disk is no reason not to verify.
+        Err(error) => tracing::warn!(%error, "that the database is in use is not written down"),
+        Ok(_) => {}
     }
     Ok(())
 }
@@ -37,23 +38,7 @@ pub(super) fn end(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Lets go of what the system has in memory of the files in a directory and below.
-fn forget_memory(directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            forget_memory(&path)?;
-            continue;
-        }
-        match File::open(path) {
-            // A handle of this process that failed may still replace a snapshot.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            file => forget(&file?)?,
-        }
-    }
-    Ok(())
-}
-
+/// Lets go of what the system has in memory of a file.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn forget(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)

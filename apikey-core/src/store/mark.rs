@@ -13,6 +13,7 @@ use crate::codec::{self, CodecError, Frame};
 use crate::event::Head;
 
 use super::directory::{CREATING, write_at};
+use super::files::own_file;
 
 /// The name of the mark's file in the store's directory.
 pub(super) const MARK: &str = "mark";
@@ -75,7 +76,7 @@ impl MarkFile {
     pub(super) fn create(directory: &Path, mark: Mark) -> io::Result<()> {
         // Beside its place: a mark cut short would be damage.
         let building = directory.join(format!("{CREATING}{MARK}"));
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&building)?;
+        let mut file = own_file(OpenOptions::new().create(true).write(true).truncate(true), &building)?;
         file.write_all(&mark.sector().map_err(io::Error::other)?)?;
         file.sync_all()?;
         fs::rename(building, path(directory))
@@ -83,7 +84,7 @@ impl MarkFile {
 
     /// Opens the mark of a store; `None` if there is none.
     pub(super) fn open(directory: &Path) -> io::Result<Option<(Self, Result<Mark, CodecError>)>> {
-        let file = match OpenOptions::new().read(true).write(true).open(path(directory)) {
+        let file = match own_file(OpenOptions::new().read(true).write(true), &path(directory)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -95,7 +96,7 @@ impl MarkFile {
 
     /// Reads the mark of a store without holding on to it.
     pub(super) fn read(directory: &Path) -> io::Result<Option<Result<Mark, CodecError>>> {
-        match File::open(path(directory)) {
+        match own_file(OpenOptions::new().read(true), &path(directory)) {
             Ok(file) => Self::parse(&file).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

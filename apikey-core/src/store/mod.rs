@@ -20,6 +20,7 @@ mod evidence;
 mod examine;
 #[cfg(test)]
 mod failure_tests;
+mod files;
 mod flush;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -88,6 +89,7 @@ use writer::Writer;
 
 pub use builder::KeyStoreBuilder;
 pub(crate) use directory::LOCK;
+pub(crate) use files::own_file;
 pub use owner::OwnerStore;
 pub use rotator::{Rotator, RotatorHandle};
 pub use run_report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
@@ -224,7 +226,7 @@ impl KeyStore {
     fn listen(&self, socket: &Path) -> Result<(), OpenError> {
         let door = door::Door::open(socket, &self.0.inner)?;
         if let Some(Opened { lock: Some(lock), .. }) = self.0.inner.opened().as_ref()
-            && let Err(error) = crate::admin::Holder::write(lock, Some(door.path()))
+            && let Err(error) = crate::admin::Holder::write(lock, Some(door.path()), None)
         {
             tracing::warn!(%error, "the lock file does not say where the admin socket is");
         }
@@ -524,7 +526,7 @@ impl Life {
         if let Some(Opened { lock: Some(lock), database, .. }) = opened {
             let is_whole = synced.is_ok() && written.is_ok() && dropped.is_ok();
             let ended = if is_whole { in_use::end(&database) } else { Ok(()) };
-            let private = directory::make_all_private(&database);
+            let private = files::make_all_private(&database);
             if let Err(error) = crate::admin::Holder::clear(&lock) {
                 tracing::debug!(%error, "the lock file still says who held it");
             }

@@ -1,6 +1,6 @@
 //! What can still be read of a store, however damaged. Nothing here changes it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,7 @@ use super::block;
 use super::directory::{CREATING, DATABASE, LOCK, remove_unfinished_snapshots};
 use super::disk::Disk;
 use super::durable::RecoverError;
+use super::files::own_file;
 use super::flush::Flusher;
 use super::journal::Journal;
 use super::mark::{MARK, Mark, MarkFile};
@@ -74,7 +75,7 @@ impl Old {
             Some(Err(error)) => old.faults.push(format!("its commit mark: {error}")),
             None => old.faults.push("its commit mark is gone".into()),
         }
-        if !old.files.is_dir() {
+        if !fs::symlink_metadata(&old.files).is_ok_and(|files| files.is_dir()) {
             old.faults.push("its database is gone".into());
             return Ok(old);
         }
@@ -295,7 +296,7 @@ pub(super) fn look(path: &Path) -> Result<(), RestoreError> {
 /// A store that is open must not be read from below. Nothing is written: the lock is one of the operating system's.
 fn lock(path: &Path) -> Result<Option<File>, RestoreError> {
     let io = RestoreError::io(path);
-    let file = match File::open(path.join(LOCK)) {
+    let file = match own_file(OpenOptions::new().read(true), &path.join(LOCK)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io(error)),
@@ -311,11 +312,12 @@ fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
+        if entry.file_type()?.is_dir() {
             fs::create_dir(&target)?;
             copy_all(&entry.path(), &target)?;
         } else {
-            fs::copy(entry.path(), target)?;
+            let mut file = own_file(OpenOptions::new().read(true), &entry.path())?;
+            io::copy(&mut file, &mut File::create_new(target)?)?;
         }
     }
     Ok(())
@@ -323,14 +325,15 @@ fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
 
 fn list(directory: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { list(&entry.path(), files) } else { files.push(entry.path()) }
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_directory { list(&entry.path(), files) } else { files.push(entry.path()) }
     }
 }
 
 /// sled keeps a value in one piece, so a frame that is whole can be found without it.
 fn search_file(path: &Path, each: &mut dyn FnMut(Found)) -> io::Result<()> {
     const STEP: usize = 1 << 20;
-    let mut file = File::open(path)?;
+    let mut file = own_file(OpenOptions::new().read(true), path)?;
     let mut window = Vec::new();
     loop {
         let before = window.len();

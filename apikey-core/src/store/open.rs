@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,14 +21,15 @@ use crate::quiet::quietly;
 use crate::store_time::StoreTime;
 
 use super::directory::{
-    DATABASE, LOCK_STEP, build, clear, lock, make_all_private, prepare, remove_unfinished_snapshots, sync_all,
-    sync_directory,
+    DATABASE, LOCK_STEP, build, clear, lock, make_directory, prepare, remove_unfinished_snapshots, sync_directory,
 };
 use super::disk::Disk;
+use super::files::{make_all_private, sync_all};
 use super::in_use;
 use super::mark::{Mark, MarkFile};
 use super::open_error::{because, damaged, read_error, recover_error};
 use super::scan::{Found, scan};
+use super::schedule::Schedule;
 use super::stuck;
 use super::writer::Writer;
 use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
@@ -68,7 +69,9 @@ pub(super) fn temporary(options: KeyStoreBuilder) -> Result<KeyStore, OpenError>
 pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, OpenError> {
     let io = |source| OpenError::io(path, source);
     prepare(path, options.create)?;
-    let lock = lock(path, options.wait)?;
+    // Only now: where the store is another user's, nothing at all is made.
+    let backups = options.schedule.as_ref().map(backups_of).transpose()?;
+    let lock = lock(path, options.wait, backups.as_deref())?;
     clear(path).map_err(io)?;
     let database_path = path.join(DATABASE);
     let known = mark(path)?;
@@ -93,6 +96,13 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
         let opened = Opened { temporary: None, lock: Some(lock), mark: Some(file), database: database_path.clone() };
         finish(options, path, database, opened, Some(mark))
     })
+}
+
+/// The directory of the store's own backups, made if it is missing.
+fn backups_of(schedule: &Schedule) -> Result<PathBuf, OpenError> {
+    let refused = |source| OpenError::io(&schedule.directory, source);
+    make_directory(&schedule.directory).map_err(refused)?;
+    std::path::absolute(&schedule.directory).map_err(refused)
 }
 
 /// The database, with all that its journal holds.

@@ -100,7 +100,7 @@ pub(super) fn settings(archive: &Archive<'_>, path: &Path) -> Result<Meta, Backu
 /// The directory of a new store, made and locked.
 pub(super) fn target(path: &Path) -> Result<std::fs::File, RestoreError> {
     prepare(path, true)?;
-    let lock = lock(path, std::time::Duration::ZERO)?;
+    let lock = lock(path, std::time::Duration::ZERO, None)?;
     if path.join(DATABASE).exists() {
         return Err(RestoreError::NotEmpty { path: path.to_owned() });
     }

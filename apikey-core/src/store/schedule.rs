@@ -82,12 +82,12 @@ impl Schedule {
         let newest = list(&self.directory).ok()?.into_iter().next_back()?;
         Some(LastBackup { at: newest.at.and_utc(), number: newest.number })
     }
+}
 
-    /// The newest backup that is whole.
-    pub(super) fn newest_good(&self) -> Option<PathBuf> {
-        let made = list(&self.directory).ok()?;
-        made.into_iter().rev().map(|one| one.path).find(|path| Archive::check(path).is_ok())
-    }
+/// The newest of the backups in a directory that is whole.
+pub(super) fn newest_good(directory: &Path) -> Option<PathBuf> {
+    let made = list(directory).ok()?;
+    made.into_iter().rev().map(|one| one.path).find(|path| Archive::check(path).is_ok())
 }
 
 /// Files that are named as these backups are, oldest first.

@@ -5,7 +5,7 @@
 //! what has failed is dropped by a thread of its own; and if that never ends, it keeps sled's lock on the file.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::quiet::quietly;
 
 use super::directory::{CREATING, sync_directory};
+use super::files::own_file;
 
 /// How many are held by such threads, by directory.
 static STUCK: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
@@ -61,8 +62,13 @@ pub(super) fn take_over(directory: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     let (log, copy) = (directory.join("db"), directory.join(format!("{CREATING}db")));
-    fs::copy(&log, &copy)?;
-    File::open(&copy)?.sync_all()?;
+    match fs::remove_file(&copy) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut made = own_file(OpenOptions::new().write(true).create_new(true), &copy)?;
+    io::copy(&mut own_file(OpenOptions::new().read(true), &log)?, &mut made)?;
+    made.sync_all()?;
     fs::rename(&copy, &log)?;
     sync_directory(directory)?;
     stuck().remove(directory);

@@ -11,7 +11,7 @@
 mod read;
 
 use std::borrow::Cow;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,8 @@ use crate::codec::{self, CodecError, Frame};
 use crate::digest::Digest;
 
 use super::batch::{Batch, Write};
-use super::directory::{make_private, sync_directory, write_at};
+use super::directory::{sync_directory, write_at};
+use super::files::{make_private, own_file};
 
 pub(super) use read::{JournalError, beyond};
 
@@ -94,8 +95,8 @@ impl Journal {
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(NAME);
         let is_new = !path.try_exists()?;
-        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
-        make_private(&path, 0o600)?;
+        let mut file = own_file(OpenOptions::new().create(true).truncate(false).read(true).write(true), &path)?;
+        make_private(&file, 0o600)?;
         let mut held = Vec::new();
         file.read_to_end(&mut held)?;
         if held.len() != 2 * HALF || held.iter().any(|byte| *byte != 0) {
@@ -115,10 +116,12 @@ impl Journal {
 
     /// What the journal of a database holds; nothing if there is none.
     pub(super) fn bytes(directory: &Path) -> io::Result<Vec<u8>> {
-        match fs::read(directory.join(NAME)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            read => read,
+        let mut bytes = Vec::new();
+        match own_file(OpenOptions::new().read(true), &directory.join(NAME)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            file => drop(file?.read_to_end(&mut bytes)?),
         }
+        Ok(bytes)
     }
 
     /// Takes the place in which what is accepted waits for the next [`write`](Self::write).
