@@ -112,13 +112,26 @@ impl From<OpenError> for Failure {
                     path.display()
                 ),
             ),
+            OpenError::Damaged { path, backup, .. } => {
+                let backup = backup.as_ref().map_or_else(|| "BACKUP".to_owned(), |backup| backup.display().to_string());
+                let store = path.display();
+                Self::new(
+                    Code::Unusable,
+                    format!(
+                        "{error}\nTwo commands help, and each makes a new store: `apikey restore {backup} --into NEW --over \
+                         {store}`, or without a backup `apikey salvage --store {store} --into NEW`"
+                    ),
+                )
+            }
             OpenError::Config(_) => Self::usage(format!(
                 "{error} (as options: --prefix PREFIX, --accept-prefix PREFIX, --pepper NUMBER=FILE)"
             )),
-            OpenError::DiskFull { .. } | OpenError::ReadOnly { .. } | OpenError::Io { .. } => {
-                Self::new(Code::Refused, error.to_string())
-            }
             OpenError::InUse { .. } => Self::new(Code::InUse, error.to_string()),
+            OpenError::DiskFull { .. }
+            | OpenError::ReadOnly { .. }
+            | OpenError::Io { .. }
+            | OpenError::NotOwner { .. }
+            | OpenError::ForeignFile { .. } => Self::new(Code::Refused, error.to_string()),
             _ => Self::new(Code::Unusable, error.to_string()),
         }
     }

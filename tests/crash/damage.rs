@@ -1,11 +1,11 @@
-//! One bit flipped, or one file cut short: the store opens whole, or is refused as damaged.
+//! One bit flipped, or one file cut short: the store opens whole, or is refused as damaged and in no other way.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use apikey::{KeyStore, OpenError};
+use apikey::{ImportScheme, Imported, KeyStore, NewKey, OpenError};
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Fault, Kind, Tally, check, history, looked_at};
@@ -18,12 +18,16 @@ const TEST: &str = "damage::damage";
 /// An open takes a fraction of a second.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Keys of the large store, all imported: its log has many segments, and a snapshot that speaks of them.
+const IMPORTED: usize = 10_000;
+
 /// What the process that opens damaged stores must know.
 #[derive(Serialize, Deserialize)]
 struct Plan {
     seed: u64,
     cases: usize,
     bases: Vec<Base>,
+    imported: PathBuf,
 }
 
 /// A sound store, and how it came to be.
@@ -56,7 +60,8 @@ fn damage() {
     let (cases, seed) = (rounds("APIKEY_DAMAGES", 40), seed());
     println!("damage: {cases} cases, APIKEY_SEED={seed}");
     let directory = scratch();
-    let plan = Plan { seed, cases, bases: bases(directory.path(), seed) };
+    let bases = bases(directory.path(), seed);
+    let plan = Plan { seed, cases, bases, imported: imported(directory.path()) };
     let path = directory.path().join("plan");
     fs::write(&path, serde_json::to_vec(&plan).unwrap()).unwrap();
     let begun = Instant::now();
@@ -140,6 +145,21 @@ fn bases(directory: &Path, seed: u64) -> Vec<Base> {
     ]
 }
 
+/// A store of imported keys, opened once more after they were, which makes sled write its snapshot anew.
+fn imported(directory: &Path) -> PathBuf {
+    let path = directory.join("imported");
+    let store = KeyStore::open(&path).unwrap();
+    let key = |number| NewKey::for_owner("issuer").imported(Imported::raw(foreign(number)), ImportScheme::Whole);
+    store.create_many((0..IMPORTED).map(key)).unwrap();
+    store.close().unwrap();
+    KeyStore::open(&path).unwrap().close().unwrap();
+    path
+}
+
+fn foreign(number: usize) -> String {
+    format!("legacy-{number:024}")
+}
+
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -151,9 +171,11 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What a case does, and to which base.
+/// What a case does, and to which store.
 struct Damage<'a> {
-    base: &'a Base,
+    /// `None`: the large one.
+    base: Option<&'a Base>,
+    directory: &'a Path,
     file: PathBuf,
     harm: Harm,
 }
@@ -165,6 +187,13 @@ enum Harm {
 
 fn choose(plan: &Plan, case: usize) -> Damage<'_> {
     let mut random = Random::fork(plan.seed, case as u64);
+    // A third of them: bits of the large store's log.
+    if case % 3 == 0 {
+        let file = PathBuf::from("sled/db");
+        let length = fs::metadata(plan.imported.join(&file)).unwrap().len();
+        let harm = Harm::Flip { at: random.next() % length, bit: random.below(8) as u8 };
+        return Damage { base: None, directory: &plan.imported, file, harm };
+    }
     let base = &plan.bases[random.below(plan.bases.len())];
     let files = files(&base.directory);
     // Half of them in sled's log; the small files get their share.
@@ -180,12 +209,13 @@ fn choose(plan: &Plan, case: usize) -> Damage<'_> {
         let to = if random.percent(15) { 0 } else { random.below(bytes.len()) };
         Harm::Cut { to: to as u64 }
     };
-    Damage { base, file: file.strip_prefix(&base.directory).unwrap().to_owned(), harm }
+    let file = file.strip_prefix(&base.directory).unwrap().to_owned();
+    Damage { base: Some(base), directory: &base.directory, file, harm }
 }
 
 fn describe(plan: &Plan, case: usize) -> String {
-    let Damage { base, file, harm } = choose(plan, case);
-    let name = base.directory.file_name().unwrap().to_string_lossy();
+    let Damage { directory, file, harm, .. } = choose(plan, case);
+    let name = directory.file_name().unwrap().to_string_lossy();
     match harm {
         Harm::Flip { at, bit } => format!("{name}/{} with bit {bit} of byte {at} flipped", file.display()),
         Harm::Cut { to } => format!("{name}/{} cut to {to} bytes", file.display()),
@@ -198,8 +228,8 @@ pub(crate) fn play(plan: &Path, first: usize) {
     let plan: Plan = serde_json::from_slice(&fs::read(plan).unwrap()).unwrap();
     for case in first..plan.cases {
         let _ = fs::remove_dir_all(&work);
-        let Damage { base, file, harm } = choose(&plan, case);
-        copy(&base.directory, &work);
+        let Damage { base, directory, file, harm } = choose(&plan, case);
+        copy(directory, &work);
         let path = work.join(file);
         match harm {
             Harm::Flip { at, bit } => {
@@ -209,17 +239,38 @@ pub(crate) fn play(plan: &Path, first: usize) {
             }
             Harm::Cut { to } => fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(to).unwrap(),
         }
-        let looked = catch_unwind(AssertUnwindSafe(|| look(&work, base)));
+        let looked = catch_unwind(AssertUnwindSafe(|| match base {
+            Some(base) => look(&work, base),
+            None => look_at_imported(&work),
+        }));
         let verdict = looked.unwrap_or_else(|_| Verdict::Wrong(Kind::Abort, "it panics".into()));
         println!("\nchild: {}", serde_json::to_string(&verdict).unwrap());
     }
 }
 
-fn look(directory: &Path, base: &Base) -> Verdict {
-    let store = match KeyStore::open(directory) {
+fn opened(directory: &Path) -> Result<KeyStore, Verdict> {
+    KeyStore::open(directory).map_err(|error| match error {
+        OpenError::Damaged { .. } if !error.to_string().contains("backtrace") => Verdict::Damaged(error.to_string()),
+        error => Verdict::Wrong(Kind::WrongError, format!("{error:?}")),
+    })
+}
+
+fn look_at_imported(directory: &Path) -> Verdict {
+    let store = match opened(directory) {
         Ok(store) => store,
-        Err(error @ OpenError::Damaged { .. }) => return Verdict::Damaged(error.to_string()),
-        Err(error) => return Verdict::Wrong(Kind::WrongError, format!("{error:?}")),
+        Err(refused) => return refused,
+    };
+    let good = (0..IMPORTED).filter(|number| store.verify(&foreign(*number)).is_ok()).count();
+    match store.verify_events() {
+        Ok(report) if good == IMPORTED && report.fault.is_none() && report.events == IMPORTED as u64 => Verdict::Whole,
+        found => Verdict::Wrong(Kind::Silent, format!("{good} of {IMPORTED} keys are good; {found:?}")),
+    }
+}
+
+fn look(directory: &Path, base: &Base) -> Verdict {
+    let store = match opened(directory) {
+        Ok(store) => store,
+        Err(refused) => return refused,
     };
     let silent = |fault: Fault| Verdict::Wrong(Kind::Silent, format!("{:?}: {}", fault.kind, fault.text));
     let looked = check(&store, &base.world()).and_then(|found| looked_at(&store, found));

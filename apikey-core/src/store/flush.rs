@@ -60,7 +60,8 @@ impl Failure for sled::Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Io(error) => error.kind(),
-            _ => ErrorKind::Other,
+            // As `io_error` has it.
+            _ => ErrorKind::InvalidData,
         }
     }
 }

@@ -42,6 +42,32 @@ pub(super) fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenE
         Some(CodecError::Newer(found)) => {
             OpenError::NewerFormat { path: path.to_owned(), found: *found, known: FORMAT }
         }
-        _ => because(path, &format!("{subject} does not decode"), source.into()),
+        Some(_) => because(path, &format!("{subject} does not decode"), source.into()),
+        None => because(path, &format!("{subject} cannot be read: {source}"), source.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_finds_damaged_is_damage() {
+        let path = Path::new("/var/lib/keys.db");
+        let damage = [
+            sled::Error::Corruption { at: None, bt: () },
+            sled::Error::ReportableBug("out of bounds".into()),
+            sled::Error::Unsupported("a segment size".into()),
+            sled::Error::CollectionNotFound("keys".into()),
+        ];
+        for error in damage {
+            let error = read_error(path, "its head", error.into());
+            assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("its head cannot be read: the database's file is damaged"), "{text}");
+            assert!(!text.contains("backtrace"), "{text}");
+        }
+        let refused = sled::Error::Io(io::ErrorKind::StorageFull.into());
+        assert!(matches!(read_error(path, "its head", refused.into()), OpenError::DiskFull { .. }));
     }
 }
