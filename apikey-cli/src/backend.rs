@@ -33,10 +33,10 @@ macro_rules! answers {
 }
 
 impl Backend {
-    /// A store that this process has opened. Changes are in the name of its user, as they are through a service.
+    /// A store that this process has opened. Changes are in the name of who ran it, as they are through a service.
     pub(crate) fn here(store: KeyStore) -> Self {
         #[cfg(unix)]
-        let store = store.as_actor(format!("uid:{}", rustix::process::geteuid().as_raw()));
+        let store = store.as_actor(format!("uid:{}", crate::owner::caller()));
         Self::Here { session: Session::new(store.clone()), store }
     }
 

@@ -12,6 +12,7 @@ mod moment;
 mod occupant;
 mod opening;
 mod out;
+mod owner;
 mod progress;
 
 use std::process::ExitCode;
@@ -24,12 +25,12 @@ use failure::{Code, Failure};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let mut cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return wrong_arguments(&error, &arguments),
     };
     let json = cli.json;
-    match commands::run(cli) {
+    match owner::become_owner(&mut cli).and_then(|()| commands::run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report(&failure, json);
@@ -42,12 +43,12 @@ fn report(failure: &Failure, json: bool) {
     if failure.text.is_empty() {
         return;
     }
+    let text = format!("{}{}", owner::named(&failure.text), owner::hint(&failure.text).unwrap_or_default());
     if json {
-        let error =
-            serde_json::json!({ "error": failure.code.name(), "exit": failure.code as u8, "text": failure.text });
+        let error = serde_json::json!({ "error": failure.code.name(), "exit": failure.code as u8, "text": text });
         out::note(&error.to_string());
     } else {
-        out::note(&format!("apikey: {}", failure.text));
+        out::note(&format!("apikey: {text}"));
     }
 }
 

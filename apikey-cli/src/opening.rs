@@ -1,6 +1,8 @@
 //! Opening the store that the options name.
 
 use std::fs::File;
+#[cfg(unix)]
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ const MAX_PEPPER: usize = 64 * 1024;
 pub(crate) struct Opening {
     /// The directory of the store
     #[arg(long, global = true, value_name = "DIR", env = "APIKEY_STORE")]
-    store: Option<PathBuf>,
+    pub(crate) store: Option<PathBuf>,
     /// The prefix of its tokens; a store does not open with another
     #[arg(long, global = true, default_value = "ak", env = "APIKEY_PREFIX")]
     prefix: String,
@@ -49,10 +51,15 @@ pub(crate) struct Opening {
 struct PepperFile {
     number: u32,
     path: PathBuf,
+    /// What is in it, if it was read already.
+    held: Option<Pepper>,
 }
 
 impl PepperFile {
     fn read(&self) -> Result<Pepper, Failure> {
+        if let Some(held) = &self.held {
+            return Ok(held.clone());
+        }
         let read = File::open(&self.path).and_then(|file| wiped::read(file, MAX_PEPPER + 1));
         let bytes = read.map_err(|error| Failure::file(&self.path, &error))?;
         if bytes.len() > MAX_PEPPER {
@@ -66,7 +73,7 @@ impl PepperFile {
 fn pepper_file(text: &str) -> Result<PepperFile, String> {
     let parsed = text.split_once('=').and_then(|(number, path)| {
         let number = number.parse().ok().filter(|number| *number > 0)?;
-        (!path.is_empty()).then(|| PepperFile { number, path: path.into() })
+        (!path.is_empty()).then(|| PepperFile { number, path: path.into(), held: None })
     });
     parsed.ok_or_else(|| "a number from 1 on, `=` and a file are expected, as in 1=/etc/acme/pepper".to_owned())
 }
@@ -80,6 +87,15 @@ impl Opening {
         self.store
             .as_deref()
             .ok_or_else(|| Failure::usage("which store? Name its directory with --store DIR or APIKEY_STORE"))
+    }
+
+    /// Reads the peppers now, for when their files can no longer be read.
+    #[cfg(unix)]
+    pub(crate) fn read_peppers(&mut self) -> Result<(), Failure> {
+        for file in &mut self.pepper {
+            file.held = Some(file.read()?);
+        }
+        Ok(())
     }
 
     /// The one for new secrets.
@@ -155,16 +171,22 @@ impl Opening {
     /// The service that has the store open, or what to do about it.
     #[cfg(unix)]
     fn service(&self, path: &Path, occupant: &Occupant, aloud: bool) -> Result<Backend, String> {
-        use apikey_core::admin::Client;
+        use apikey_core::admin::{Client, SOCKET};
 
-        let Some(socket) = self.socket.as_deref().or(occupant.socket()) else {
+        let noted = || {
+            let socket = occupant.socket()?;
+            // Who was root may have the directory open, and not the right to go all the way to it.
+            let is_closed = std::fs::metadata(socket).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+            Some(if is_closed { path.join(SOCKET) } else { socket.to_owned() })
+        };
+        let Some(socket) = self.socket.clone().or_else(noted) else {
             return Err(
                 "It offers no admin socket (KeyStoreBuilder::admin_socket), so stop it, or make the call in the \
                         service itself; --wait 30s waits for it to end"
                     .to_owned(),
             );
         };
-        let client = Client::connect(socket, path).map_err(|error| format!("It cannot be asked: {error}"))?;
+        let client = Client::connect(&socket, path).map_err(|error| format!("It cannot be asked: {error}"))?;
         if aloud {
             out::note(&format!("{occupant}: asking it at {}", socket.display()));
         }

@@ -8,23 +8,24 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::failure::Failure;
+use crate::owner::{named, named_in_json};
 
 /// One document, in one line.
 pub(crate) fn json(document: &impl Serialize) -> Result<(), Failure> {
+    let document = serde_json::to_string(document).map_err(io::Error::from).map_err(Failure::output)?;
     let mut out = io::stdout().lock();
-    serde_json::to_writer(&mut out, document).map_err(io::Error::from).map_err(Failure::output)?;
-    writeln!(out).and_then(|()| out.flush()).map_err(Failure::output)
+    writeln!(out, "{}", named_in_json(&document)).and_then(|()| out.flush()).map_err(Failure::output)
 }
 
 /// Text, with its colours on a terminal only (and without them under `NO_COLOR`).
 pub(crate) fn text(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::output)
+    writeln!(out, "{}", named(text)).and_then(|()| out.flush()).map_err(Failure::output)
 }
 
 /// For people, beside what standard output has. That it cannot be written is no reason to fail.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", named(text));
 }
 
 /// A piece of text and how it looks.

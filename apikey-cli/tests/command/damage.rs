@@ -31,6 +31,10 @@ fn a_damaged_store_names_its_newest_good_backup_and_the_commands_that_help() {
     done.says("the key store keys.db is damaged: its commit mark does not decode")
         .says(&format!("`apikey restore {} --into NEW --over keys.db`", made.display()))
         .says("`apikey salvage --store keys.db --into NEW`");
-    place.run(&["restore", made.to_str().unwrap(), "--into", "new.db", "--over", "keys.db"]).ok();
-    place.run(&["salvage", "--into", "saved.db"]).ok();
+    // That the old store is not whole is the answer, too.
+    place.run(&["restore", made.to_str().unwrap(), "--into", "new.db", "--over", "keys.db"]).with(1);
+    place.run(&["salvage", "--into", "saved.db"]);
+    for store in ["new.db", "saved.db"] {
+        place.run(&["--store", store, "list"]).ok().shows("alice");
+    }
 }

@@ -4,6 +4,7 @@
 mod changes;
 mod clock;
 mod completions;
+mod damage;
 mod keys;
 mod moving;
 mod rotation;
@@ -11,6 +12,8 @@ mod secrets;
 #[cfg(target_os = "linux")]
 mod service;
 mod store;
+#[cfg(target_os = "linux")]
+mod users;
 mod walk;
 
 use std::io::Write;

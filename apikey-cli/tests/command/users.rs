@@ -1,0 +1,274 @@
+//! Two users: the store is the service's, and root runs the command; or somebody else does.
+//!
+//! Only root can give files away, and become another user. As anybody else the same questions are asked of a directory that
+//! root owns, and of links in an own one; what is not asked is said on standard error.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{Done, Place};
+
+/// Who the service runs as, and somebody else. Nobody has these numbers.
+const SERVICE: u32 = 61_234;
+const STRANGER: u32 = 61_235;
+
+/// Whether this is root's run.
+fn is_root(asked: &str) -> bool {
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    if !is_root {
+        // Past the test harness, which would keep it.
+        let _ = writeln!(std::io::stderr(), "users: this is not root's run, so it is not asked whether {asked}");
+    }
+    is_root
+}
+
+/// A place whose directory `way/` root has closed, with the service's `keys.db` in it.
+struct Closed {
+    place: Place,
+}
+
+impl Closed {
+    fn new() -> Self {
+        let place = Place::new();
+        fs::set_permissions(place.path(""), Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(place.path("way")).unwrap();
+        fs::set_permissions(place.path("way"), Permissions::from_mode(0o700)).unwrap();
+        give(&place, "way/keys.db", SERVICE);
+        // For users who may not go where this one was built.
+        for (built, name) in [(env!("CARGO_BIN_EXE_apikey").into(), "apikey"), (service(), "service")] {
+            fs::copy::<PathBuf, _>(built, place.path(name)).unwrap();
+        }
+        Self { place }
+    }
+
+    fn store(&self) -> PathBuf {
+        self.place.path("way/keys.db")
+    }
+
+    fn root(&self, arguments: &[&str]) -> Done {
+        self.place.done(self.place.command(arguments).env("APIKEY_STORE", "way/keys.db"), "")
+    }
+
+    /// As another user, to whom the way is open.
+    fn user(&self, uid: u32, arguments: &[&str]) -> Done {
+        fs::set_permissions(self.place.path("way"), Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(self.place.path("apikey"));
+        command.args(arguments).current_dir("/").env("APIKEY_STORE", self.store()).uid(uid).gid(uid);
+        let done = self.place.done(&mut command, "");
+        fs::set_permissions(self.place.path("way"), Permissions::from_mode(0o700)).unwrap();
+        done
+    }
+
+    #[track_caller]
+    fn is_the_services(&self) {
+        let foreign: Vec<PathBuf> = below(&self.store()).into_iter().filter(|path| owner(path) != SERVICE).collect();
+        assert_eq!(foreign, <[PathBuf; 0]>::default());
+    }
+}
+
+/// The example of docs/operations.md, which is built with the tests.
+fn service() -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_apikey")).with_file_name("examples").join("service")
+}
+
+/// Makes a directory of that user's.
+fn give(place: &Place, name: &str, uid: u32) {
+    fs::create_dir(place.path(name)).unwrap();
+    chown(place.path(name), Some(uid), Some(uid)).unwrap();
+}
+
+fn owner(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().uid()
+}
+
+fn below(path: &Path) -> Vec<PathBuf> {
+    let mut found = vec![path.to_owned()];
+    if fs::symlink_metadata(path).unwrap().is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| found.extend(below(&entry.unwrap().path())));
+    }
+    found
+}
+
+/// Killed with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_root_does_to_the_services_store_leaves_nothing_of_roots() {
+    if !is_root("root becomes the owner of a store") {
+        return;
+    }
+    let closed = Closed::new();
+    closed.root(&["init"]).ok();
+    closed.is_the_services();
+    closed.root(&["create", "alice", "--permission", "orders:read"]).ok();
+    let id = closed.root(&["--json", "list", "--owner", "alice"]).ok().out;
+    let id = id.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    for arguments in [&["doctor"][..], &["list"], &["events"], &["rotate", id, "--overlap", "none"], &["revoke", id]] {
+        closed.root(arguments).ok();
+        closed.is_the_services();
+    }
+    // It was root all the same.
+    closed.root(&["events", "--kind", "revoked"]).ok().shows("uid:0");
+    closed.user(SERVICE, &["doctor"]).ok().shows("good");
+    closed.is_the_services();
+}
+
+#[test]
+fn another_user_is_told_whose_store_it_is() {
+    if is_root("a stranger is refused at the service's store") {
+        let closed = Closed::new();
+        closed.root(&["init"]).ok();
+        let told = format!("it belongs to uid {SERVICE}, and this process is uid {STRANGER}: run as that user");
+        for arguments in [&["doctor"][..], &["list"], &["create", "alice"], &["init"]] {
+            closed.user(STRANGER, arguments).with(7).says(&told);
+        }
+        closed.is_the_services();
+    } else {
+        let empty = ["/srv", "/mnt", "/media", "/opt", "/home"].map(Path::new).into_iter();
+        let mut empty = empty.filter(|path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()));
+        let empty = empty.next().expect("an empty directory that root owns");
+        Place::new().run(&["--store", empty.to_str().unwrap(), "init"]).with(7).says("it belongs to uid 0, and this");
+    }
+}
+
+/// As a command of an earlier version has left it.
+#[test]
+fn a_file_of_roots_is_named_and_how_it_is_given_back() {
+    if !is_root("a file of root's in the service's store is named") {
+        return;
+    }
+    let closed = Closed::new();
+    closed.root(&["init"]).ok();
+    let snapshot = below(&closed.store()).into_iter().find(|path| path.to_string_lossy().contains("snap.")).unwrap();
+    chown(&snapshot, Some(0), Some(0)).unwrap();
+    let done = closed.user(SERVICE, &["doctor"]).with(7);
+    let done = done.says(&format!("its file {} belongs to uid 0, and the store to uid {SERVICE}", snapshot.display()));
+    done.says(&format!("`chown -h {SERVICE} {}`", snapshot.display()));
+    // Root sees the same, by the name that it gave.
+    closed.root(&["doctor"]).with(7).says("its file way/keys.db/sled/snap.");
+    chown(&snapshot, Some(SERVICE), Some(SERVICE)).unwrap();
+    closed.user(SERVICE, &["doctor"]).ok();
+}
+
+/// What was reproduced: root's read-only `doctor` cut a file short and opened it to the service.
+#[test]
+fn roots_command_follows_no_link_that_the_service_has_planted() {
+    let is_root = is_root("root follows a link");
+    for name in ["lock", "mark", "sled/in-use", "sled/journal", "sled/blobs/1", "sled/db", "creating-mark"] {
+        let closed = is_root.then(Closed::new);
+        let own = Place::new();
+        let (place, store) = closed.as_ref().map_or((&own, "keys.db"), |closed| (&closed.place, "way/keys.db"));
+        let run = |arguments: &[&str]| place.done(place.command(arguments).env("APIKEY_STORE", store), "");
+        run(&["init"]).ok();
+        let victim = place.path("victim");
+        fs::write(&victim, "root:*:1:\n").unwrap();
+        fs::set_permissions(&victim, Permissions::from_mode(0o644)).unwrap();
+        let link = place.path(store).join(name);
+        let _ = fs::remove_file(&link);
+        symlink(&victim, &link).unwrap();
+        for arguments in [&["doctor"][..], &["list"], &["create", "alice"]] {
+            run(arguments).with(6).says(&format!("{store}/{name} is a link"));
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "root:*:1:\n", "{name}");
+        assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o777, 0o644, "{name}");
+    }
+}
+
+/// Also where root makes it: what is root's stays in root's directories.
+#[test]
+fn a_store_that_is_not_there_yet_is_made_by_who_owns_the_place() {
+    if !is_root("root makes a store in another user's directory") {
+        return;
+    }
+    let place = Place::new();
+    give(&place, "home", SERVICE);
+    place.run(&["--store", "home/data/keys.db", "init"]).ok();
+    assert!(below(&place.path("home")).iter().all(|path| owner(path) == SERVICE));
+    place.run(&["--store", "keys.db", "init"]).ok();
+    assert!(below(&place.path("keys.db")).iter().all(|path| owner(path) == 0));
+}
+
+#[test]
+fn files_besides_the_store_are_read_and_made_as_its_owner() {
+    if !is_root("files are made as the owner of a store") {
+        return;
+    }
+    let closed = Closed::new();
+    let place = &closed.place;
+    let hint = format!("works as uid {SERVICE}, to whom the store belongs");
+    closed.root(&["init", "--out", "way/admin.key"]).with(7).says("way/admin.key: Permission denied").says(&hint);
+    assert!(!place.path("way/admin.key").exists());
+    give(place, "out", SERVICE);
+    closed.root(&["init", "--out", "out/admin.key"]).ok();
+    closed.root(&["backup", "out/keys.backup"]).ok();
+    closed.root(&["backup", "way/keys.backup"]).with(7).says("Permission denied").says(&hint);
+    closed.root(&["export", "--out", "out/keys.jsonl"]).ok();
+    assert!(below(&place.path("out")).iter().all(|path| owner(path) == SERVICE));
+    // Nor is a file of root's left in the store's own directory.
+    fs::set_permissions(place.path("way"), Permissions::from_mode(0o755)).unwrap();
+    closed.root(&["create", "alice", "--out", "way/keys.db/alice.key"]).ok();
+    fs::set_permissions(place.path("way"), Permissions::from_mode(0o700)).unwrap();
+    closed.is_the_services();
+
+    // What restore and salvage make beside the old store, in root's directory, is the owner's.
+    closed.root(&["backup", "out/keys.backup"]).ok();
+    closed.root(&["restore", "out/keys.backup", "--into", "way/new/keys.db", "--over", "way/keys.db"]).ok();
+    closed.root(&["salvage", "--into", "way/saved.db"]).ok();
+    for made in ["way/new", "way/saved.db"] {
+        assert!(below(&place.path(made)).iter().all(|path| owner(path) == SERVICE), "{made}");
+    }
+    closed.root(&["--store", "way/new/keys.db", "doctor"]).ok();
+    // A backup that root keeps to itself.
+    fs::copy(place.path("out/keys.backup"), place.path("way/roots.backup")).unwrap();
+    let arguments = ["restore", "way/roots.backup", "--into", "way/third.db", "--over", "way/keys.db"];
+    closed.root(&arguments).with(7).says("Permission denied").says(&hint);
+    closed.root(&["bench", "--keys", "10", "--time", "10ms"]).ok();
+}
+
+/// A pepper that only root may read, as systemd hands it on.
+#[test]
+fn peppers_are_read_before_root_becomes_another() {
+    if !is_root("root reads a pepper for the service's store") {
+        return;
+    }
+    let closed = Closed::new();
+    let pepper = closed.place.path("way/pepper");
+    fs::write(&pepper, [7; 32]).unwrap();
+    fs::set_permissions(&pepper, Permissions::from_mode(0o400)).unwrap();
+    closed.root(&["--pepper", "1=way/pepper", "init"]).ok();
+    closed.root(&["--pepper", "1=way/pepper", "doctor"]).ok();
+    closed.root(&["doctor"]).with(2).says("pepper 1 is missing");
+    closed.is_the_services();
+}
+
+#[test]
+fn root_asks_the_running_service_also_where_its_way_is_closed() {
+    if !is_root("root asks a service of another user") {
+        return;
+    }
+    let closed = Closed::new();
+    closed.root(&["init"]).ok();
+    fs::set_permissions(closed.place.path("way"), Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(closed.place.path("service"));
+    command.arg(closed.store()).current_dir("/").uid(SERVICE).gid(SERVICE).stderr(Stdio::null());
+    let mut service = Running(command.spawn().unwrap());
+    while !closed.store().join("admin.sock").exists() {
+        assert!(service.0.try_wait().unwrap().is_none(), "the service has ended");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    fs::set_permissions(closed.place.path("way"), Permissions::from_mode(0o700)).unwrap();
+    closed.root(&["doctor"]).ok().says("asking it at way/keys.db/admin.sock").shows("good");
+    closed.root(&["create", "bob"]).ok();
+    closed.is_the_services();
+}
