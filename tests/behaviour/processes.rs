@@ -111,7 +111,7 @@ fn a_store_that_another_process_has_open_is_in_use() {
     let error = KeyStore::open(directory.path()).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
     // Where a lock keeps others from reading, its file tells nobody.
-    let by = if cfg!(unix) { format!("in use by process {};", other.0.id()) } else { "another process".to_owned() };
+    let by = if cfg!(unix) { format!("in use by process {} (", other.0.id()) } else { "another process".to_owned() };
     assert!(error.to_string().contains(&by) && error.to_string().contains("wait_for_lock"), "{error}");
     other.kill();
     KeyStore::open(directory.path()).unwrap();
