@@ -1,5 +1,7 @@
 //! actix-web keeps app data in one container for each scope, and each type in its own place there.
 
+use std::net::TcpListener;
+
 use actix_web::middleware::Condition;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, HttpServer, get, web};
@@ -7,8 +9,6 @@ use apikey::actix_web::{require, supply};
 use apikey::{KeyStore, VerifiedKey, require_api_key};
 
 use super::{Asked, INNER, MIDDLE, Named, OUTER, Row, any_key, inner, outer};
-use crate::examples::free_port;
-use crate::wire::is_up;
 
 #[require_api_key(perm = "orders:read")]
 #[get("")]
@@ -64,16 +64,15 @@ pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for outer_form in [Bare, Data, Supply] {
         for inner_form in [Nothing, Bare, Data, Supply, Require] {
-            let port = free_port();
+            // Bound here: a call that comes before the server accepts waits for it.
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
             let server = move || {
                 let app = move || app!([outer_form, Nothing, inner_form], [outer(), inner(), inner()]);
-                let server = HttpServer::new(app).workers(1).disable_signals().bind(("127.0.0.1", port));
+                let server = HttpServer::new(app).workers(1).disable_signals().listen(listener);
                 actix_web::rt::System::new().block_on(server.unwrap().run()).unwrap();
             };
             std::thread::spawn(server);
-            while !is_up(port) {
-                std::thread::yield_now();
-            }
             let asked = if inner_form == Nothing { Asked::Outer } else { asked(outer_form, inner_form) };
             for path in ["/in/in", "/in/in/body"] {
                 let who = format!("actix-web, {outer_form:?} around {inner_form:?}, {path}");

@@ -4,12 +4,11 @@ use apikey::{ApiKeyLayer, require_api_key};
 use apikey_frameworks::shop::Text;
 use apikey_frameworks::shop::orders_client::OrdersClient;
 use apikey_frameworks::shop::orders_server::{Orders, OrdersServer};
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Code, Request, Response, Status};
 
 use super::{Row, any_key, inner, outer};
-use crate::examples::free_port;
-use crate::wire::is_up;
 
 struct Shop;
 
@@ -26,13 +25,11 @@ impl Orders for Shop {
 }
 
 pub(super) async fn rows() -> Vec<Row> {
-    let port = free_port();
+    let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = incoming.local_addr().unwrap().port();
     let intercepted = OrdersServer::with_interceptor(Shop, apikey::tonic::require(inner(), any_key()));
     let server = Server::builder().layer(ApiKeyLayer::supply(outer())).add_service(intercepted);
-    tokio::spawn(server.serve(([127, 0, 0, 1], port).into()));
-    while !is_up(port) {
-        tokio::task::yield_now().await;
-    }
+    tokio::spawn(server.serve_with_incoming(incoming));
     let channel = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect().await.unwrap();
     let ask = move |key: &str| {
         let mut request = Request::new(Text::new("tea"));

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use poem::EndpointExt;
 use poem::endpoint::BoxEndpoint;
+use rocket::fairing::AdHoc;
 use rocket::http::Status;
 use rocket::request::{FromRequest, Outcome};
 use tokio::net::TcpListener;
@@ -20,8 +21,6 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use warp::Filter;
 
 use super::{INNER, Row, any_key, inner, outer};
-use crate::examples::free_port;
-use crate::wire::is_up;
 
 pub(super) async fn rows() -> Vec<Row> {
     let mut rows = axum_rows().await;
@@ -87,12 +86,9 @@ async fn poem_rows() -> Vec<Row> {
             paths.push(path);
         }
     }
-    let port = free_port();
-    let listener = poem::listener::TcpListener::bind(("127.0.0.1", port));
-    tokio::spawn(poem::Server::new(listener).run(app));
-    while !is_up(port) {
-        tokio::task::yield_now().await;
-    }
+    let (listener, port) = bind().await;
+    let acceptor = poem::listener::TcpAcceptor::from_tokio(listener).unwrap();
+    tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(app));
     paths.into_iter().map(|path| Row::http(format!("poem, {path}"), port, format!("{path}/in"))).collect()
 }
 
@@ -180,12 +176,14 @@ fn by_rocket(caller: Caller) -> String {
 }
 
 fn rocket_row() -> Row {
-    let port = free_port();
-    let config = rocket::Config::figment().merge(("log_level", "off")).merge(("port", port));
-    let app = rocket::custom(config).attach(apikey::rocket::supply(outer())).mount("/", rocket::routes![by_rocket]);
+    let (told, port) = std::sync::mpsc::channel();
+    let config = rocket::Config::figment().merge(("log_level", "off")).merge(("port", 0));
+    let app = rocket::custom(config)
+        .attach(apikey::rocket::supply(outer()))
+        .attach(AdHoc::on_liftoff("port", move |rocket| {
+            Box::pin(async move { told.send(rocket.config().port).unwrap() })
+        }))
+        .mount("/", rocket::routes![by_rocket]);
     std::thread::spawn(move || rocket::execute(app.launch()).map(drop).unwrap());
-    while !is_up(port) {
-        std::thread::yield_now();
-    }
-    Row::http("rocket, the store of a guard", port, "/")
+    Row::http("rocket, the store of a guard", port.recv().unwrap(), "/")
 }
