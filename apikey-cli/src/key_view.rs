@@ -76,6 +76,9 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
         (true, Some(end)) => format!("good until {}, and there is none after it: rotate the key", both(end, now)),
     };
     row("secret", secret.into());
+    if let Some(end) = key.secret_expires_at() {
+        row("secret ends", format!("{}, by the store's max_lifetime: rotate the key before", both(end, now)).into());
+    }
     match key.overlap() {
         Some(OverlapEnd::At(end)) => row("old secret", format!("good until {}", both(end, now)).into()),
         Some(OverlapEnd::FirstUse) => row("old secret", "good until the new one is used".into()),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base62;
 use crate::key_id::KeyId;
+use crate::lifetime::Lifetime;
 use crate::limit::Limit;
 use crate::record::{Record, SecretEnd, SecretForm};
 use crate::rotation_policy::Rotation;
@@ -23,6 +24,7 @@ pub struct KeyInfo {
     created_at: DateTime<Utc>,
     not_before: Option<DateTime<Utc>>,
     expires_at: Option<DateTime<Utc>>,
+    secret_expires_at: Option<DateTime<Utc>>,
     disabled: bool,
     revoked: Option<Revoked>,
     last_used_at: Option<DateTime<Utc>>,
@@ -86,7 +88,7 @@ pub enum KeyState {
     Revoked,
     /// Switched off.
     Disabled,
-    /// Its time is over.
+    /// Its time is over, or that of its newest secret.
     Expired,
     /// None of its secrets is good any more, so nobody can use it until it is [rotated](crate::KeyStore::rotate). So stands
     /// a key that was [imported](crate::KeyStore::import) without digests; or one that was rotated after a backup, once
@@ -118,7 +120,7 @@ impl KeyState {
 }
 
 impl KeyInfo {
-    pub(crate) fn new(record: Record, last_used: Option<i64>, now: i64) -> Self {
+    pub(crate) fn new(record: Record, last_used: Option<i64>, now: i64, lifetime: Lifetime) -> Self {
         let id = KeyId::from_u128(record.id);
         let overlap = record.live(now).rev().skip(1).find_map(|secret| OverlapEnd::of(secret.end));
         let ends = record.live(now).map(|secret| match secret.end {
@@ -129,6 +131,8 @@ impl KeyInfo {
         let secret_until = ends.reduce(|one, other| Some(one?.max(other?)));
         let rotation = Rotation::of(&record);
         let hint = hint(&record);
+        let latest = record.secrets.last().and_then(|secret| lifetime.end_of(&record, secret));
+        let latest = latest.filter(|latest| record.expires_at.is_none_or(|end| *latest < end));
         Self {
             id,
             hint,
@@ -141,6 +145,7 @@ impl KeyInfo {
             created_at: from_ms(record.created_at),
             not_before: record.not_before.map(from_ms),
             expires_at: record.expires_at.map(from_ms),
+            secret_expires_at: latest.map(from_ms),
             disabled: record.disabled,
             revoked: record.revoked.map(|revoked| Revoked { at: from_ms(revoked.at), reason: revoked.reason }),
             last_used_at: last_used.max(record.used_before).map(from_ms),
@@ -198,6 +203,13 @@ impl KeyInfo {
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at
+    }
+
+    /// When its newest secret ends by the store's [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime), if that is before
+    /// the key's own end: it is refused as expired from then on, until it is rotated.
+    #[must_use]
+    pub fn secret_expires_at(&self) -> Option<DateTime<Utc>> {
+        self.secret_expires_at
     }
 
     /// Whether it is switched off.
@@ -273,7 +285,7 @@ impl KeyInfo {
             KeyState::Revoked
         } else if self.disabled {
             KeyState::Disabled
-        } else if self.expires_at.is_some_and(|end| end <= now) {
+        } else if [self.expires_at, self.secret_expires_at].into_iter().flatten().any(|end| end <= now) {
             KeyState::Expired
         } else if !self.has_secret || self.secret_until.is_some_and(|end| end <= now) {
             KeyState::NoSecret

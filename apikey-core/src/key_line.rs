@@ -14,6 +14,7 @@ use crate::key_info::KeyInfo;
 use crate::limit::{Limit, LimitLine};
 use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
 use crate::rotation_policy::RotationLine;
+use crate::store_time::{MAX_LEAD_MS, Moment};
 use crate::time::{LAST_MS, checked_ms, from_ms};
 use crate::transfer::LineFault;
 
@@ -188,10 +189,10 @@ impl Line {
     }
 
     /// The key it stands for, within the bounds of one that is created here.
-    pub(crate) fn record(self, now: i64) -> Result<Record, LineFault> {
+    pub(crate) fn record(self, Moment { now, raw }: Moment) -> Result<Record, LineFault> {
         let id = self.id.as_uuid();
         let made = self.id.as_u128() >> 80;
-        let latest = u128::try_from(now.saturating_add(CLOCK_SKEW_MS)).unwrap_or(0);
+        let latest = u128::try_from(raw.saturating_add(CLOCK_SKEW_MS)).unwrap_or(0);
         if id.get_version_num() != 7 || id.get_variant() != uuid::Variant::RFC4122 || made > latest {
             return Err(LineFault::Id);
         }
@@ -207,6 +208,12 @@ impl Line {
         let limit = self.limit.map(Limit::read).transpose()?;
         let networks = if self.networks.is_empty() { Vec::new() } else { bounds::networks(&self.networks)? };
         let secrets = self.secrets.into_iter().map(SecretLine::stored).collect::<Result<Vec<_>, _>>()?;
+        let created_at = ms("created_at", self.created_at)?.unwrap_or(now);
+        // A time that has not come would let a secret live longer than the store allows.
+        let made = secrets.iter().map(|secret| secret.created_at).chain(self.created_at.map(|_| created_at));
+        if let Some(ahead) = made.max().filter(|made| *made > raw.saturating_add(MAX_LEAD_MS)) {
+            return Err(StoreError::invalid("created_at", &from_ms(ahead).to_string(), "times that have come").into());
+        }
         let newest = secrets.last().map_or(1, |secret| secret.version);
         let version = self.version.unwrap_or(newest);
         let in_order = secrets.iter().zip(secrets.iter().skip(1)).all(|(one, next)| one.version < next.version);
@@ -223,7 +230,7 @@ impl Line {
             name: self.name,
             permissions: bounds::grants(&self.permissions)?,
             metadata: self.metadata,
-            created_at: ms("created_at", self.created_at)?.unwrap_or(now),
+            created_at,
             not_before,
             expires_at,
             disabled: self.disabled,

@@ -4,14 +4,24 @@ use chrono::TimeDelta;
 
 use crate::change::Overlap;
 use crate::error::StoreError;
-use crate::record::Record;
+use crate::record::{Record, SecretForm, StoredSecret};
 use crate::time::from_ms;
 
 /// The bound that [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime) sets, if it was called.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Lifetime(pub(crate) Option<i64>);
 
+/// The metadata of a key that its deployment brought with it.
+pub(crate) const FIXED: &str = "fixed";
+
 impl Lifetime {
+    /// When a secret ends by the bound, whoever was to see to it that it has a successor by then. What a deployment brought
+    /// with it is its own to end.
+    pub(crate) fn end_of(self, record: &Record, secret: &StoredSecret) -> Option<i64> {
+        let is_fixed = matches!(secret.form, SecretForm::Imported(_)) && record.metadata.contains_key(FIXED);
+        self.0.filter(|_| !is_fixed).map(|most| secret.created_at.saturating_add(most))
+    }
+
     /// Holds a key against the bound. With a policy it binds each secret, without one the key.
     pub(crate) fn check(self, record: &Record) -> Result<(), StoreError> {
         let Some(most) = self.0 else { return Ok(()) };

@@ -59,6 +59,7 @@ impl Keys {
             imported: None,
             version: 1,
             end: SecretEnd::Never,
+            latest: None,
             unused: false,
             ends: None,
         };

@@ -4,6 +4,7 @@ use crate::digest::Digest;
 use crate::grants;
 use crate::imported::ImportForm;
 use crate::intern::{Full, GRANTS, OWNERS};
+use crate::lifetime::Lifetime;
 use crate::limit::Limit;
 use crate::network;
 use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
@@ -33,6 +34,8 @@ pub(crate) struct SecretRights {
     pub(crate) imported: Option<ImportForm>,
     pub(crate) version: u32,
     pub(crate) end: SecretEnd,
+    /// When the store's bound on lifetimes ends it: told as the end of its key.
+    pub(crate) latest: Option<i64>,
     /// Its first use is to be recorded.
     pub(crate) unused: bool,
     /// The secret that its first use ends.
@@ -40,16 +43,16 @@ pub(crate) struct SecretRights {
 }
 
 impl Rights {
-    pub(crate) fn of(record: &Record) -> Result<Self, Full> {
-        Self::with_owner(record, OWNERS.number(&record.owner)?)
+    pub(crate) fn of(record: &Record, lifetime: Lifetime) -> Result<Self, Full> {
+        Self::with_owner(record, lifetime, OWNERS.number(&record.owner)?)
     }
 
     /// The same for one record of many; owners can be read after [`Interner::finish`](crate::intern::Interner::finish).
-    pub(crate) fn of_many(record: &Record) -> Result<Self, Full> {
-        Self::with_owner(record, OWNERS.pack(&record.owner)?)
+    pub(crate) fn of_many(record: &Record, lifetime: Lifetime) -> Result<Self, Full> {
+        Self::with_owner(record, lifetime, OWNERS.pack(&record.owner)?)
     }
 
-    fn with_owner(record: &Record, owner: u32) -> Result<Self, Full> {
+    fn with_owner(record: &Record, lifetime: Lifetime, owner: u32) -> Result<Self, Full> {
         let secrets = record.secrets.iter().enumerate().map(|(at, secret)| {
             let older = record.secrets.get(..at).unwrap_or_default();
             let unused = !secret.used && (!older.is_empty() || secret.is_pending());
@@ -62,6 +65,7 @@ impl Rights {
                 },
                 version: secret.version,
                 end: secret.end,
+                latest: lifetime.end_of(record, secret),
                 unused,
                 ends: ended_by(secret, older).filter(|_| unused).map(|older| older.digest),
             }
@@ -117,6 +121,14 @@ impl Rights {
             || Limit::common_of(self.limit, after.limit) != self.limit
             || network::lose(self.networks, after.networks)
             || narrower()
+    }
+
+    /// When a secret's key ends for it.
+    pub(crate) fn end_for(&self, secret: &SecretRights) -> Option<i64> {
+        match (self.expires_at, secret.latest) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
     }
 
     pub(crate) fn digests(&self) -> Vec<Digest> {

@@ -4,9 +4,10 @@ use apikey::{
     Conflict, ExportOptions, ImportOptions, ImportScheme, Imported, KeyFilter, KeyInfo, KeyState, KeyStore, LineFault,
     NewKey, Overlap, Pepper, StoreError,
 };
+use chrono::TimeDelta;
 use serde_json::Value;
 
-use crate::support::{Parts, alice, all, code};
+use crate::support::{Parts, alice, all, clocked, code, start};
 
 fn export(store: &KeyStore, digests: bool) -> Vec<Value> {
     let mut lines = Vec::new();
@@ -35,6 +36,31 @@ fn filled() -> (KeyStore, Vec<String>) {
     store.create(NewKey::for_owner("bob").imported(Imported::raw(legacy), ImportScheme::Whole)).unwrap();
     let good = [&keys[0], &keys[3], &rotated, &keys[4]].map(|key| key.key.expose_secret().to_owned());
     (store, good.into_iter().chain([legacy.to_owned()]).collect())
+}
+
+/// With a time that has not come a secret would outlive what the store allows.
+#[test]
+fn a_line_that_was_made_in_the_future_is_refused() {
+    let (store, clock) = clocked();
+    store.create(alice()).unwrap();
+    let mut lines = Vec::new();
+    store.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
+    let line: Value = serde_json::from_slice(&lines).unwrap();
+    let with = |minutes: i64, secret: bool| {
+        let mut line = line.clone();
+        let at = serde_json::to_value(start() + TimeDelta::minutes(minutes)).unwrap();
+        let place = if secret { &mut line["secrets"][0]["created_at"] } else { &mut line["created_at"] };
+        *place = at;
+        let other = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
+        let report = other.import(line.to_string().as_bytes(), &ImportOptions::default()).unwrap();
+        (report.imported, report.refused.first().map(|line| line.to_string()).unwrap_or_default())
+    };
+    for secret in [false, true] {
+        assert_eq!(with(5, secret).0, 1, "clocks differ a little");
+        let (imported, text) = with(6, secret);
+        assert!(imported == 0 && text.contains("created_at") && text.contains("2031-05-04 12:06:00 UTC"), "{text}");
+        assert_eq!(with(-1_000_000, secret).0, 1);
+    }
 }
 
 #[test]

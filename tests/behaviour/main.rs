@@ -23,6 +23,7 @@ mod happened;
 mod history;
 mod idempotency;
 mod imported;
+mod lifetime;
 mod limits;
 mod list;
 mod manage;

@@ -130,6 +130,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "permissions",
         "revoked",
         "rotation",
+        "secret_expires_at",
         "secret_until",
         "state",
         "version",

@@ -600,7 +600,7 @@ fn ends_of(rights: &Rights, secret: &SecretRights) -> Option<(u32, Digest)> {
 
 /// The secret's end, if its key ends earlier.
 fn secret_end(rights: &Rights, secret: &SecretRights) -> Option<i64> {
-    match (secret.end, rights.expires_at) {
+    match (secret.end, rights.end_for(secret)) {
         (SecretEnd::At(end), Some(expires)) if expires < end => Some(end),
         _ => None,
     }
@@ -608,7 +608,7 @@ fn secret_end(rights: &Rights, secret: &SecretRights) -> Option<i64> {
 
 fn control_word(rights: &Rights, secret: &SecretRights) -> u64 {
     let flag = |flag, on| if on { flag } else { 0 };
-    let (end, ends) = match (secret.end, rights.expires_at) {
+    let (end, ends) = match (secret.end, rights.end_for(secret)) {
         (SecretEnd::At(end), expires) if expires.is_none_or(|expires| end <= expires) => (Some(end), true),
         (_, expires) => (expires, false),
     };

@@ -23,6 +23,7 @@ fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
         imported: None,
         version: 1,
         end: SecretEnd::Never,
+        latest: None,
         unused: false,
         ends: None,
     };

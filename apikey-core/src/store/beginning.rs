@@ -13,6 +13,7 @@ use crate::digest::{Digest, hex};
 use crate::error::{Conflict, OpenError, StoreError};
 use crate::fixed_keys::{FixedKey, FixedKeys};
 use crate::idempotency::{FOREVER, Once};
+use crate::lifetime::FIXED;
 use crate::new_key::NewKey;
 use crate::record::Record;
 use crate::token::ApiKey;
@@ -23,7 +24,6 @@ use super::directory::{parent, sync_directory};
 use super::disk::Disk;
 
 /// The name of the metadata that says from which line a fixed key came, also when it was rotated or restored.
-const FIXED: &str = "fixed";
 /// A token whose key may not be on disk yet stands in a file of this ending.
 const PENDING: &str = "pending";
 /// Most bytes of such a file that are read: more than a token has.

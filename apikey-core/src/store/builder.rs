@@ -13,6 +13,7 @@ use crate::digest::Pepper;
 use crate::error::OpenError;
 use crate::failed_attempts::FailedAttempts;
 use crate::fixed_keys::FixedKeys;
+use crate::lifetime::Lifetime;
 use crate::network;
 use crate::new_key::NewKey;
 use crate::proxies::ForwardedHeader;
@@ -180,8 +181,12 @@ impl KeyStoreBuilder {
     /// together: the policy binds each secret, and rotation never moves the key's own end. A key that breaks this is
     /// refused with [`StoreError::TooLong`](crate::StoreError::TooLong) where it is created or imported, and where an
     /// update sets its end or its policy. So is a rotation by hand of a key with a policy, if its overlap would let the
-    /// secret before live longer, or has no end ([`UntilFirstUse`](crate::Overlap::UntilFirstUse)). Keys that were there
-    /// before stay as they are, and [fixed keys](Self::fixed_keys_from_file) are exempt.
+    /// secret before live longer, or has no end ([`UntilFirstUse`](crate::Overlap::UntilFirstUse)).
+    ///
+    /// It holds at verification, too: a secret that is older is refused as expired, also where no rotator runs that would have
+    /// replaced it, and also if it was there before this was set ([`KeyInfo::secret_expires_at`](crate::KeyInfo::secret_expires_at)
+    /// tells; opening the store logs how many keys that concerns). Rotation gives such a key a secret that is good.
+    /// [Fixed keys](Self::fixed_keys_from_file) are exempt.
     ///
     /// ```
     /// use apikey_core::{KeyStore, NewKey};
@@ -482,6 +487,11 @@ impl KeyStoreBuilder {
             Some(fault) => Err(OpenError::Config(fault)),
             None => Ok(self),
         }
+    }
+
+    /// The bound that `max_lifetime` set, if it was called.
+    pub(super) fn lifetime(&self) -> Lifetime {
+        Lifetime(self.lifetime.map(|most| most.num_milliseconds()))
     }
 }
 

@@ -78,7 +78,7 @@ impl KeyStore {
         Ok(tokens
             .into_iter()
             .zip(records)
-            .map(|(key, record)| CreatedKey { key, info: KeyInfo::new(record, None, now) })
+            .map(|(key, record)| CreatedKey { key, info: KeyInfo::new(record, None, now, self.inner().lifetime) })
             .collect())
     }
 }

@@ -335,7 +335,7 @@ impl Inner {
     /// A key as it is now.
     pub(super) fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
         let info = self.info_of(record.clone())?;
-        if !self.index.lacks_any(&Rights::of(&record).map_err(std::io::Error::from)?) {
+        if !self.index.lacks_any(&Rights::of(&record, self.lifetime).map_err(std::io::Error::from)?) {
             return Ok(info);
         }
         // A change of this key is half done, and has taken the time of use from the index: let it end.
@@ -345,12 +345,12 @@ impl Inner {
 
     /// A key as a change has left it.
     pub(super) fn info_of(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
-        let rights = Rights::of(&record).map_err(std::io::Error::from)?;
+        let rights = Rights::of(&record, self.lifetime).map_err(std::io::Error::from)?;
         let last_used = self.index.last_used(&rights);
         // The first use of a successor is in force before it is written.
         let ended = self.index.ended_by_use(&rights);
         record.secrets.retain(|secret| !ended.contains(&secret.digest));
-        Ok(KeyInfo::new(record, last_used, self.time.now_ms()))
+        Ok(KeyInfo::new(record, last_used, self.time.now_ms(), self.lifetime))
     }
 }
 

@@ -318,6 +318,7 @@ impl Inner {
         writer: Writer,
         mut opened: Opened,
     ) -> Self {
+        let lifetime = options.lifetime();
         let budget = options.failed_attempts.map(|(count, per)| {
             let per = u64::try_from(per.num_milliseconds()).unwrap_or(1);
             FailedAttempts::new(count, per)
@@ -341,7 +342,7 @@ impl Inner {
                 ..BackupNotes::default()
             }),
             schedule: options.schedule,
-            lifetime: Lifetime(options.lifetime.map(|most| most.num_milliseconds())),
+            lifetime,
             // Checked when the store was opened.
             rotation: options.rotation.and_then(|policy| policy.stored().ok()),
             touched: Touched::default(),

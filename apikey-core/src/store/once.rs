@@ -129,7 +129,7 @@ impl Inner {
         }
         let repeated = StoreError::Conflict(Conflict::Repeated { id: KeyId::from_u128(made.key) });
         let Some((record, _)) = disk.record(made.key)? else { return Err(repeated) };
-        let rights = Rights::of(&record).map_err(std::io::Error::from)?;
+        let rights = Rights::of(&record, self.lifetime).map_err(std::io::Error::from)?;
         let newest = record.secrets.last().zip(rights.secrets.last());
         let unused = newest.is_some_and(|(secret, right)| {
             secret.version == made.version && !secret.used && !self.index.is_used(rights.id, right)

@@ -223,7 +223,13 @@ fn finish(
     // A tampered count must not reserve all memory.
     let keys = usize::try_from(head.records.min(log / SMALLEST_RECORD)).unwrap_or(0);
     let index = Index::new(store, keys, digesters.clone(), options.track_use);
-    let found = scan(&disk, &index, &head, keys, path, time.now_ms())?;
+    let found = scan(&disk, &index, &head, keys, path, time.now_ms(), options.lifetime())?;
+    if found.outlived > 0 {
+        tracing::warn!(
+            keys = found.outlived,
+            "keys are refused, for their secrets are older than max_lifetime: rotate them"
+        );
+    }
     check_mark(mark, &head, path)?;
     check_peppers(&digesters, &meta.as_ref().map_or_else(BTreeMap::new, |meta| meta.peppers.clone()), &found)?;
     if meta.as_ref() != Some(&bound) {

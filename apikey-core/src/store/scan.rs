@@ -19,6 +19,7 @@ use crate::idempotency::FOREVER;
 use crate::index::Index;
 use crate::intern::OWNERS;
 use crate::key_id::KeyId;
+use crate::lifetime::Lifetime;
 use crate::quiet::quietly;
 use crate::record::{Record, record_hash};
 use crate::rights::Rights;
@@ -34,6 +35,8 @@ pub(super) struct Found {
     last_id: u128,
     /// How many keys need a pepper, by its number.
     pub(super) peppered: BTreeMap<u32, u64>,
+    /// How many keys would be good if their secrets were not older than the store allows.
+    pub(super) outlived: u64,
     /// Keys with more than one secret.
     pub(super) overlapping: Vec<u128>,
 }
@@ -53,6 +56,7 @@ pub(super) fn scan(
     expected: usize,
     path: &Path,
     now: i64,
+    lifetime: Lifetime,
 ) -> Result<Found, OpenError> {
     let uses = uses(disk, path)?;
     let used =
@@ -67,7 +71,7 @@ pub(super) fn scan(
         let io = |source| OpenError::io(path, source);
         let reader = begin().spawn_scoped(scope, || quietly(|| read_all(disk, send))).map_err(io)?;
         let rest = begin().spawn_scoped(scope, || quietly(|| read_rest(disk, head, none, path))).map_err(io)?;
-        let found = take_in(receive, index, path, used, &awaited, none);
+        let found = take_in(receive, index, path, used, &awaited, none, (now, lifetime));
         Ok((ended(reader), found, ended(rest)))
     })?;
     let panicked = |panic| damaged(path, format!("the database panics when it is read: {panic}"));
@@ -144,6 +148,7 @@ fn take_in(
     used: impl Fn(&Digest) -> u32,
     awaited: &HashSet<(u128, u32)>,
     mut tables: Tables,
+    (now, lifetime): (i64, Lifetime),
 ) -> Result<(Found, Tables), OpenError> {
     let mut found = Found::default();
     let mut place = Vec::new();
@@ -161,13 +166,17 @@ fn take_in(
         for number in peppers.collect::<BTreeSet<u32>>() {
             *found.peppered.entry(number).or_default() += 1;
         }
+        let newest = record.secrets.last().and_then(|secret| lifetime.end_of(&record, secret));
+        if newest.is_some_and(|end| end <= now) && record.revoked.is_none() && !record.expired(now) {
+            found.outlived += 1;
+        }
         if record.secrets.len() > 1 {
             found.overlapping.push(id);
         }
         owner_key_into(&mut place, &record.owner, id);
         tables.owners.add(&place);
         imported_digests(&record).for_each(|digest| tables.imported.add(&digest));
-        let mut rights = Rights::of_many(&record).map_err(|full| OpenError::io(path, full.into()))?;
+        let mut rights = Rights::of_many(&record, lifetime).map_err(|full| OpenError::io(path, full.into()))?;
         if let Some((newest, stored)) = rights.secrets.last_mut().zip(record.secrets.last()) {
             let unused = !stored.used && used(&newest.digest) == 0;
             newest.unused |= unused && awaited.contains(&(id, newest.version));

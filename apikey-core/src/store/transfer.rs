@@ -109,7 +109,7 @@ impl KeyStore {
                     skip_line(&mut reader)?;
                 }
             } else if !line.is_empty() {
-                match Line::parse(line).and_then(|line| line.record(self.inner().time.now_ms())) {
+                match Line::parse(line).and_then(|line| line.record(self.inner().time.moment())) {
                     Ok(record) => waiting.push((number, record)),
                     Err(fault) => report.refused.push(RefusedLine { line: number, fault }),
                 }

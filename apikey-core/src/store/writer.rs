@@ -185,6 +185,7 @@ impl Inner {
         let mut head = writer.head;
         let mut reach = None;
         let mut at = i64::MIN;
+        let rights = |record: &Record| Rights::of(record, self.lifetime);
         for change in changes {
             let current = match change.action {
                 Action::Create(_) | Action::AcceptClock { .. } => None,
@@ -203,7 +204,7 @@ impl Inner {
                     if let (Some(reach), Some(after)) = (reach, &after) {
                         reach.outcome(current.as_ref(), after, change)?;
                     }
-                    let mut before_rights = current.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    let mut before_rights = current.as_ref().map(rights).transpose().map_err(io::Error::from)?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
                     head.count()?;
                     at = at.max(change.at);
@@ -235,7 +236,7 @@ impl Inner {
                     if let Some(after) = &after {
                         writer.note_ends(after);
                     }
-                    let mut after_rights = after.as_ref().map(Rights::of).transpose().map_err(io::Error::from)?;
+                    let mut after_rights = after.as_ref().map(rights).transpose().map_err(io::Error::from)?;
                     // The first use of what can be asked for again is noted, of whatever version it is.
                     if change.once.is_some_and(|once| once.at != FOREVER) {
                         await_use(after_rights.as_mut());
