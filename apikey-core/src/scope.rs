@@ -86,8 +86,22 @@ impl Reach {
         }
     }
 
-    /// Whether a change may leave a key so.
-    pub(crate) fn outcome(&self, before: Option<&Record>, after: &Record, change: &Change) -> Result<(), StoreError> {
+    /// Whether a change may touch the key that it is of, if that is there already.
+    pub(crate) fn before(&self, change: &Change, record: Option<&Record>) -> Result<(), StoreError> {
+        match change.action {
+            Action::Create(_) => Ok(()),
+            _ => self.target(change.id, record),
+        }
+    }
+
+    /// Whether a change may leave its key so; `None`: deleted.
+    pub(crate) fn after(
+        &self,
+        change: &Change,
+        before: Option<&Record>,
+        after: Option<&Record>,
+    ) -> Result<(), StoreError> {
+        let Some(after) = after else { return Ok(()) };
         let given = match (&change.action, &self.actor) {
             (Action::Create(_), _) => None,
             (Action::Update(_), _) => before,

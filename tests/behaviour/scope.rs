@@ -208,6 +208,28 @@ fn an_owner_is_revoked_all_or_none_and_the_actor_last() {
     );
 }
 
+/// Each key of a batch is held against its own actor, and against what this one has now.
+#[test]
+fn a_batch_is_as_good_as_its_worst_key() {
+    let (store, _) = clocked();
+    let strong = actor(&store, alice().permissions(["orders:*"]));
+    let weak = actor(&store, alice().permissions(["orders:read"]));
+    let reads = |actor| alice().permissions(["orders:read"]).within(actor);
+    let writes = |actor| alice().permissions(["orders:write"]).within(actor);
+    let count = || all(&store, &KeyFilter::owner("alice")).len();
+    let grant = CapViolation::Grant("orders:write".into());
+    for keys in [
+        [reads(&strong), writes(&weak)],
+        [writes(&strong), writes(&weak)],
+        [reads(&weak), writes(&weak)],
+        [writes(&weak), writes(&strong)],
+    ] {
+        assert_eq!(violation(store.create_many(keys)), grant);
+        assert_eq!(count(), 2);
+    }
+    assert_eq!(store.create_many([writes(&strong), reads(&weak), writes(&strong)]).unwrap().len(), 3);
+}
+
 /// A repeat hands out the secret of a key as that is now, and not as it was asked for.
 #[test]
 fn a_repeat_is_capped_by_what_the_key_has_become() {

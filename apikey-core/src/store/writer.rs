@@ -193,17 +193,11 @@ impl Inner {
             };
             let (current, frame) = current.unzip();
             let reach = self.reach_of(change, disk, &mut reach)?;
-            if let Some(reach) = reach
-                && !matches!(change.action, Action::Create(_))
-            {
-                reach.target(change.id, current.as_ref())?;
-            }
+            reach.map_or(Ok(()), |reach| reach.before(change, current.as_ref()))?;
             match apply(current.as_ref(), change)? {
                 Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
                 Applied::Changed { after, event } => {
-                    if let (Some(reach), Some(after)) = (reach, &after) {
-                        reach.outcome(current.as_ref(), after, change)?;
-                    }
+                    reach.map_or(Ok(()), |reach| reach.after(change, current.as_ref(), after.as_deref()))?;
                     let mut before_rights = current.as_ref().map(rights).transpose().map_err(io::Error::from)?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
                     head.count()?;
