@@ -212,22 +212,22 @@ fn an_owner_is_revoked_all_or_none_and_the_actor_last() {
 #[test]
 fn a_batch_is_as_good_as_its_worst_key() {
     let (store, _) = clocked();
-    let strong = actor(&store, alice().permissions(["orders:*"]));
-    let weak = actor(&store, alice().permissions(["orders:read"]));
-    let reads = |actor| alice().permissions(["orders:read"]).within(actor);
-    let writes = |actor| alice().permissions(["orders:write"]).within(actor);
+    let strong = actor(&store, alice());
+    let weak = actor(&store, alice().expires_in(hours(1)));
+    let short = |actor| alice().expires_in(hours(1)).within(actor);
+    let long = |actor| alice().expires_in(hours(2)).within(actor);
     let count = || all(&store, &KeyFilter::owner("alice")).len();
-    let grant = CapViolation::Grant("orders:write".into());
+    let end = CapViolation::End { wanted: Some(start() + hours(2)), latest: start() + hours(1) };
     for keys in [
-        [reads(&strong), writes(&weak)],
-        [writes(&strong), writes(&weak)],
-        [reads(&weak), writes(&weak)],
-        [writes(&weak), writes(&strong)],
+        [short(&strong), long(&weak)],
+        [long(&strong), long(&weak)],
+        [short(&weak), long(&weak)],
+        [long(&weak), long(&strong)],
     ] {
-        assert_eq!(violation(store.create_many(keys)), grant);
+        assert_eq!(violation(store.create_many(keys)), end);
         assert_eq!(count(), 2);
     }
-    assert_eq!(store.create_many([writes(&strong), reads(&weak), writes(&strong)]).unwrap().len(), 3);
+    assert_eq!(store.create_many([long(&strong), short(&weak), long(&strong)]).unwrap().len(), 3);
 }
 
 /// A repeat hands out the secret of a key as that is now, and not as it was asked for.
