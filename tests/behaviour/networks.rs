@@ -111,7 +111,8 @@ fn networks_and_permissions_change_together() {
         for _ in 0..2 {
             scope.spawn(|| {
                 let attempt = Attempt::new(key.key.expose_secret());
-                let asks = |peer: u8, needs| store.check(&attempt.peer(IpAddr::from([peer, 0, 0, 1])).needs(needs)).is_ok();
+                let asks =
+                    |peer: u8, needs| store.check(&attempt.peer(IpAddr::from([peer, 0, 0, 1])).needs(needs)).is_ok();
                 while !ended.load(Ordering::Relaxed) {
                     assert!(!asks(10, &b), "the new permission from the old network");
                     assert!(!asks(11, &a), "the old permission from the new network");
