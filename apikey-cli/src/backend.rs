@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use apikey_core::admin::{Answer, Diagnosis, Imports, Made, Request, Session, Verdict};
 use apikey_core::{AcceptedClock, BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
+use chrono::Utc;
 
 use crate::failure::{Code, Failure};
+use crate::moment::both;
+use crate::out;
 
 /// A store that can be asked.
 #[derive(Debug)]
@@ -76,6 +79,20 @@ impl Backend {
                 Ok(report)
             }
             _ => Err(Failure::new(Code::Refused, "backup was answered with something else")),
+        }
+    }
+
+    /// Says that the disk of the service refuses, if it does: what it answered may not be all.
+    pub(crate) fn tell_of_disk(&mut self) {
+        if let Self::Here { .. } = self {
+            return;
+        }
+        if let Ok(Health { refused_since: Some(since), .. }) = self.health(Request::Health) {
+            out::note(&format!(
+                "the service's disk refuses since {}: this is what it knows and can read. What was taken from a key meanwhile \
+                 holds, as `apikey check` shows, and may be missing in lists",
+                both(since, Utc::now())
+            ));
         }
     }
 

@@ -26,8 +26,8 @@ pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
                 row("keys", counts.join(", ").into()),
                 row("events", format!("{}, the last is {}", events.events, events.last).into()),
             ];
-            if let Some(refused) = &health.refused_by {
-                rows.push(row("disk", refused.as_str().into()));
+            if let Some((since, refused)) = health.refused_since.zip(health.refused_by.as_deref()) {
+                rows.push(row("disk", format!("refuses since {}: {refused}", both(since, Utc::now())).into()));
             }
             if let Some(lead) = &health.ahead {
                 rows.push(row("clock", lead.to_string().into()));

@@ -38,6 +38,9 @@ impl Context {
     ) -> Result<T, Failure> {
         let mut store = self.opening.open(create, !self.json)?;
         let outcome = work(&mut store);
+        if outcome.is_ok() && !self.json {
+            store.tell_of_disk();
+        }
         let closed = store.close();
         let value = outcome?;
         closed?;

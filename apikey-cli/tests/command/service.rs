@@ -263,3 +263,36 @@ fn changes_go_on_while_operators_come_and_go() {
     assert_eq!((events.len(), events.iter().filter(|event| event.actor().is_some()).count()), (65, 15));
     assert!(service.verify_events().unwrap().is_whole());
 }
+
+/// As on a full disk: nothing more is written, and everything is answered.
+#[test]
+fn a_service_whose_disk_refuses_is_asked_all_the_same() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+    let (place, admin) = Place::with_store();
+    let service = std::path::Path::new(env!("CARGO_BIN_EXE_apikey")).with_file_name("examples").join("service");
+    // A write beyond the limit is then an error, and not the end of the process.
+    let script = format!("trap '' XFSZ; exec '{}' keys.db", service.display());
+    let mut command = std::process::Command::new("sh");
+    let mut child = command.args(["-c", &script]).current_dir(place.path("")).spawn().unwrap();
+    while !place.path("keys.db/admin.sock").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the service has ended");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    place.run(&["create", "alice"]).ok();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    prlimit(pid, Resource::Fsize, Rlimit { current: Some(0), maximum: None }).unwrap();
+    let answers = std::panic::catch_unwind(|| {
+        place.run(&["create", "bob"]).with(7).says("cannot write or read");
+        place.run(&["doctor"]).with(1).shows("refuses since");
+        place.run(&["list"]).ok().shows("alice").says("the service's disk refuses since");
+        place.run(&["list", "--owner", "alice"]).ok().shows("alice");
+        place.run(&["events"]).ok().shows("created");
+        place.fed(&admin, &["check"]).ok().shows("good").says("the service's disk refuses since");
+        let done = place.json(&["list"]);
+        assert_eq!(done["keys"].as_array().unwrap().len(), 2);
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    answers.unwrap();
+}

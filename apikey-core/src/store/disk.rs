@@ -184,6 +184,14 @@ impl Disk {
     /// Records by id, after one, as they are written; none that was accepted before is missing.
     pub(super) fn records(&self, after: Option<u128>) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let behind = self.write_tail().err().map(|error| Err(error.into()));
+        behind.into_iter().chain(self.written_records(after))
+    }
+
+    /// Those that the database has.
+    pub(super) fn written_records(
+        &self,
+        after: Option<u128>,
+    ) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let start = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(id.to_be_bytes()));
         let range = self.keys.range((start, std::ops::Bound::<[u8; 16]>::Unbounded));
         let frame = |item: sled::Result<(IVec, IVec)>| -> Result<_, StoreError> {
@@ -191,7 +199,7 @@ impl Disk {
             let id = number(&id)?;
             Ok(self.whole(id, first)?.map(|frame| (id, frame)))
         };
-        behind.into_iter().chain(range.filter_map(move |item| frame(item).transpose()))
+        range.filter_map(move |item| frame(item).transpose())
     }
 
     /// The ids of an owner's keys, after one; none that was accepted before is missing.
@@ -203,14 +211,23 @@ impl Disk {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
         self.write_tail()?;
+        Ok(self.written_ids_of(owner, after))
+    }
+
+    /// Those that the database has.
+    pub(super) fn written_ids_of(
+        &self,
+        owner: &str,
+        after: Option<u128>,
+    ) -> impl Iterator<Item = Result<u128, StoreError>> + use<> {
         let first = owner_key(owner, after.unwrap_or(0));
         let last = owner_key(owner, u128::MAX);
-        Ok(self.owners.range(first..=last).filter_map(move |item| {
+        self.owners.range(first..=last).filter_map(move |item| {
             let id = item.map_err(StoreError::from).and_then(|(key, _)| {
                 number(key.split_at_checked(key.len().saturating_sub(16)).map_or(&[][..], |(_, id)| id))
             });
             (id.as_ref().ok() != after.as_ref() || after.is_none()).then_some(id)
-        }))
+        })
     }
 
     pub(super) fn imported(&self, digest: &Digest) -> Result<Option<u128>, StoreError> {

@@ -40,12 +40,13 @@ impl KeyStore {
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
         let durable = self.inner().commit.durable_head().number;
         // An event says which key it is of, and not whose that was.
-        let ids = self.only_owner().map(|owner| disk.ids_of(owner, None)?.collect::<Result<HashSet<u128>, _>>());
+        let ids =
+            self.only_owner().map(|owner| disk.readable_ids_of(owner, None)?.collect::<Result<HashSet<u128>, _>>());
         let ids = ids.transpose()?;
         let is_seen = |event: &event::Event| ids.as_ref().is_none_or(|ids| ids.contains(&event.key));
         let mut events: Vec<Event> = Vec::new();
         let mut more = false;
-        for item in disk.events(filter.first()) {
+        for item in disk.readable_events(filter.first()) {
             let (number, frame) = item?;
             if number > durable {
                 break;
@@ -86,7 +87,7 @@ impl KeyStore {
         let digesters = self.inner().writer().digesters.clone();
         let head = self.inner().commit.durable_head();
         let mut chain = Chain::new(disk.checkpoint()?, &digesters);
-        for item in disk.events(0) {
+        for item in disk.readable_events(0) {
             let (number, frame) = item?;
             if number > head.number {
                 break;

@@ -318,3 +318,47 @@ fn a_key_whose_record_cannot_be_read_is_ended_with_all_its_secrets_and_no_other_
     io(store.revoke(KeyId::from_u128(7), "unknown"));
     assert!(store.get(other.info.id()).is_err() && store.list(&KeyFilter::owner("alice")).is_err());
 }
+
+/// What an operator asks through the admin socket. A full disk is when it is asked most.
+#[test]
+fn while_the_disk_refuses_every_question_is_answered() {
+    use crate::admin::{Answer, Request, SecretText, Session, Verdict};
+    for fault in BOTH {
+        let store = store();
+        let [kept, taken] = [(); 2].map(|()| create(&store));
+        refuse(&store, fault);
+        let waits = store.create(NewKey::for_owner("alice")).unwrap_err();
+        assert!(matches!(waits, StoreError::Io { .. }), "{waits:?}");
+        not_durable(store.revoke(taken.info.id(), "leaked"));
+        // What lies before it may be asked, and what the keeper does in between changes nothing.
+        store.inner().settle();
+        let mut session = Session::new(store.clone());
+        let mut ask = |request| match session.ask(request) {
+            Answer::Fault(fault) => panic!("{fault:?}"),
+            answer => answer,
+        };
+        for owner in [None, Some("alice")] {
+            let filter = owner.map_or_else(KeyFilter::default, KeyFilter::owner);
+            let Answer::Keys(page) = ask(Request::List(filter.clone())) else { panic!("no keys") };
+            let ids: Vec<KeyId> = page.keys.iter().map(|key| key.id()).collect();
+            assert_eq!(ids, [kept.info.id(), taken.info.id()], "{fault:?}, of {owner:?}");
+            let Answer::Keys(page) = ask(Request::List(filter.after(kept.info.id()))) else { panic!("no keys") };
+            assert_eq!(page.keys.len(), 1);
+        }
+        let Answer::Events(page) = ask(Request::Events(Default::default())) else { panic!("no events") };
+        assert_eq!(page.events.iter().map(|event| event.number()).collect::<Vec<_>>(), [1, 2]);
+        let Answer::Key(_) = ask(Request::Get { id: kept.info.id() }) else { panic!("no key") };
+        // As it is in force, also where the record could not be written.
+        for (key, good) in [(&kept, true), (&taken, false)] {
+            let token = SecretText::new(key.key.expose_secret());
+            let check = Request::Check { token, permissions: Vec::new(), peer: None };
+            let Answer::Verdict(verdict) = ask(check) else { panic!("no verdict") };
+            assert_eq!(matches!(*verdict, Verdict::Good { .. }), good, "{verdict:?}");
+        }
+        let Answer::Diagnosis(found) = ask(Request::Diagnose) else { panic!("no diagnosis") };
+        assert!(!found.is_good() && found.health.refused_since.is_some() && found.events.fault.is_none(), "{found:?}");
+        assert_eq!(found.keys.values().sum::<u64>(), 2);
+        // What must be whole is not made of it.
+        store.backup(tempfile::tempdir().unwrap().path().join("backup")).unwrap_err();
+    }
+}

@@ -16,6 +16,11 @@ impl Disk {
     /// Events by number, from one on; none that was accepted before is missing.
     pub(super) fn events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
         let behind = self.write_tail().err().map(|error| Err(error.into()));
+        behind.into_iter().chain(self.written_events(first))
+    }
+
+    /// Those that the database has.
+    pub(super) fn written_events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
         let (begin, fault) = match self.block_at(first) {
             Ok(block) => (block.map_or_else(IVec::default, |(key, _)| key), None),
             Err(error) => (IVec::from(&first.to_be_bytes()), Some(Err(error.into()))),
@@ -31,7 +36,7 @@ impl Disk {
             }
             Err(_) => true,
         });
-        behind.into_iter().chain(fault).chain(events)
+        fault.into_iter().chain(events)
     }
 
     /// The numbers of all events, as they were written.

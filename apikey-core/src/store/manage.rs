@@ -71,14 +71,14 @@ impl KeyStore {
             return Ok(Page { keys, next: None });
         }
         if let Some(owner) = self.only_owner().or(filter.owner.as_deref()) {
-            for id in disk.ids_of(owner, after)? {
+            for id in disk.readable_ids_of(owner, after)? {
                 let Some((record, _)) = disk.record(id?)? else { continue };
                 if !visit(record)? {
                     break;
                 }
             }
         } else {
-            for item in disk.records(after) {
+            for item in disk.readable_records(after) {
                 if !visit(codec::decode(&item?.1)?)? {
                     break;
                 }

@@ -37,6 +37,7 @@ mod open;
 mod open_error;
 mod owner;
 mod parts;
+mod readable;
 mod restore;
 mod rotation;
 mod rotator;

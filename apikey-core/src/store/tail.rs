@@ -7,9 +7,12 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use sled::IVec;
+
 use crate::digest::Digest;
 
 use super::batch::Batch;
+use super::readable::Waiting;
 
 /// Changes of one transaction, but for those of one call, which stay together. While it lasts, sled reads nothing.
 const CHUNK: usize = 256;
@@ -89,11 +92,28 @@ impl Tail {
             // Until the opposite is known, also if this panics.
             state.broken = true;
             drop(state);
-            write(&batch)?;
+            if let Err(error) = write(&batch) {
+                self.lock().give_back(batch);
+                return Err(error);
+            }
             let mut state = self.lock();
             state.broken = false;
             state.forget(&batch, next);
         }
+    }
+
+    /// A copy of all that waits.
+    pub(super) fn waiting(&self) -> Waiting {
+        let state = self.lock();
+        let records = state.records.iter().map(|(id, (_, record))| (*id, record.as_deref().map(IVec::from)));
+        let mut waiting = Waiting { records: records.collect(), ..Waiting::default() };
+        for write in state.batches.iter().flat_map(|batch| &batch.writes) {
+            waiting.events.push((write.event.0, IVec::from(write.event.1.as_slice())));
+            if write.is_new {
+                waiting.new.push((write.owner.clone(), write.id));
+            }
+        }
+        waiting
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -102,6 +122,12 @@ impl Tail {
 }
 
 impl State {
+    /// Keeps what could not be written, to be read: it is not tried again.
+    fn give_back(&mut self, batch: Batch) {
+        self.waiting += batch.writes.len();
+        self.batches.push_front(batch);
+    }
+
     /// The first batches, of those before `last`, as one; and the number of the batch that follows them.
     fn take(&mut self, last: u64) -> Option<(Batch, u64)> {
         let mut next = self.number - self.batches.len() as u64;
