@@ -44,6 +44,8 @@ fn report(failure: &Failure, json: bool) {
         return;
     }
     let text = format!("{}{}", owner::named(&failure.text), owner::hint(&failure.text).unwrap_or_default());
+    // Whoever owns the store names the files in it, and root may read this at a terminal.
+    let text = text.replace(|letter: char| letter.is_control() && letter != '\n', "\u{fffd}");
     if json {
         let error = serde_json::json!({ "error": failure.code.name(), "exit": failure.code as u8, "text": text });
         out::note(&error.to_string());

@@ -142,6 +142,16 @@ fn another_user_is_told_whose_store_it_is() {
     }
 }
 
+/// Names in the directory are the service's to choose, and root may be at a terminal.
+#[test]
+fn no_control_character_of_a_files_name_is_repeated() {
+    let place = Place::new();
+    place.run(&["init"]).ok();
+    symlink("absent", place.path("keys.db/sled/\u{1b}[2Jx")).unwrap();
+    let done = place.run(&["doctor"]).with(6).says("\u{fffd}[2Jx is a link");
+    done.hides("\u{1b}");
+}
+
 /// As a command of an earlier version has left it.
 #[test]
 fn a_file_of_roots_is_named_and_how_it_is_given_back() {
