@@ -188,7 +188,7 @@ enum Harm {
 fn choose(plan: &Plan, case: usize) -> Damage<'_> {
     let mut random = Random::fork(plan.seed, case as u64);
     // A third of them: bits of the large store's log.
-    if case % 3 == 0 {
+    if case.is_multiple_of(3) {
         let file = PathBuf::from("sled/db");
         let length = fs::metadata(plan.imported.join(&file)).unwrap().len();
         let harm = Harm::Flip { at: random.next() % length, bit: random.below(8) as u8 };
