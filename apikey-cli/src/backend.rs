@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use apikey_core::admin::{Answer, Diagnosis, Imports, Made, Request, Session, Verdict};
+use apikey_core::admin::{Answer, Changed, Diagnosis, Imports, Made, Request, Session, Verdict};
 use apikey_core::{AcceptedClock, BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
 use chrono::Utc;
 
@@ -60,6 +60,7 @@ impl Backend {
         diagnosis: Diagnosis -> Diagnosis, diagnosis => diagnosis;
         made: Made -> Made, made => *made;
         key: Key -> KeyInfo, key => *key;
+        changed: Changed -> Changed, changed => *changed;
         keys: Keys -> Page, page => page;
         events: Events -> EventPage, page => page;
         count: Count -> u64, count => count;

@@ -1,5 +1,6 @@
 //! A key on a page: a row of a table, a block of lines, an object of JSON.
 
+use apikey_core::admin::Changed;
 use apikey_core::{KeyInfo, KeyState, Overlap, OverlapEnd};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -18,6 +19,20 @@ pub(crate) struct KeyView<'a> {
 impl<'a> KeyView<'a> {
     pub(crate) fn new(info: &'a KeyInfo, now: DateTime<Utc>) -> Self {
         Self { info, state: info.state(now) }
+    }
+}
+
+/// A key after a change, and whether there was one.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChangedView<'a> {
+    changed: bool,
+    #[serde(flatten)]
+    key: KeyView<'a>,
+}
+
+impl<'a> ChangedView<'a> {
+    pub(crate) fn new(of: &'a Changed, now: DateTime<Utc>) -> Self {
+        Self { changed: of.changed, key: KeyView::new(&of.key, now) }
     }
 }
 

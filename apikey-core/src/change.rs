@@ -128,7 +128,7 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
             },
             after: Some(record.clone()),
         }),
-        Action::Update(fields) => update(found?, fields),
+        Action::Update(fields) => update(found?, fields, change.at),
         Action::Rotate { secret, overlap } => rotate(found?, secret, *overlap, false, change.at),
         Action::FirstUse { version } => {
             Ok(current.map_or(Applied::Unchanged, |record| first_use(record, *version, change.at)))
@@ -152,7 +152,7 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
     }
 }
 
-fn update(record: &Record, fields: &Fields) -> Result<Applied, StoreError> {
+fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreError> {
     if record.revoked.is_some() {
         return Err(StoreError::Conflict(Conflict::Revoked));
     }
@@ -172,6 +172,9 @@ fn update(record: &Record, fields: &Fields) -> Result<Applied, StoreError> {
         {
             let given = time::from_ms(end).to_string();
             return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
+        }
+        if let Some(end) = expires_at.filter(|end| *end <= now && record.expires_at != Some(*end)) {
+            return Err(time::has_come("expires_at", end));
         }
         after.expires_at = expires_at;
         named.push("expires_at".to_owned());

@@ -38,6 +38,19 @@ impl KeyUpdate {
         Self::default()
     }
 
+    /// Whether it names no field.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self { name, permissions, expires_at, disabled, metadata, within: _, limit, networks, rotation } = self;
+        name.is_none()
+            && permissions.is_none()
+            && expires_at.is_none()
+            && disabled.is_none()
+            && metadata.is_empty()
+            && limit.is_none()
+            && networks.is_none()
+            && rotation.is_none()
+    }
+
     /// A new name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(Some(name.into()));
@@ -56,7 +69,8 @@ impl KeyUpdate {
         self
     }
 
-    /// Another end, or `None` for no end. One in the past ends the key at once.
+    /// Another end, or `None` for no end. One that has come already is refused: to end a key at once,
+    /// [revoke](crate::KeyStore::revoke) or [disable](Self::disabled) it.
     pub fn expires_at(mut self, end: impl Into<Option<DateTime<Utc>>>) -> Self {
         self.expires_at = Some(end.into());
         self

@@ -120,6 +120,12 @@ pub(crate) fn checked_ms(field: &'static str, time: DateTime<Utc>) -> Result<i64
     }
 }
 
+/// An end that is there before its key.
+pub(crate) fn has_come(field: &'static str, end: i64) -> StoreError {
+    let allowed = "times that have not come; to end a key at once, revoke or disable it";
+    StoreError::invalid(field, &from_ms(end).to_string(), allowed)
+}
+
 /// `now` and a positive span.
 pub(crate) fn after(field: &'static str, now: i64, span: TimeDelta) -> Result<i64, StoreError> {
     let refused = |allowed| StoreError::invalid(field, &span.to_string(), allowed);

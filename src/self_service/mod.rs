@@ -160,7 +160,7 @@ fn rotate_verified(
 fn revoke_presented(store: &KeyStore, id: KeyId) -> Result<KeyId, Refused> {
     match store.as_actor(format!("key:{id}")).revoke(id, REASON) {
         // Purged meanwhile: it is gone.
-        Ok(()) | Err(StoreError::NotFound(_)) => Ok(id),
+        Ok(_) | Err(StoreError::NotFound(_)) => Ok(id),
         Err(error) => Err(refused(store, error)),
     }
 }

@@ -63,7 +63,7 @@ fn an_actor_out_of_bounds_changes_nothing() {
         let handle = store.as_actor(actor);
         let refused = [
             handle.create(alice()).map(|_| ()),
-            handle.revoke(id, ""),
+            handle.revoke(id, "").map(drop),
             handle.rotate(id, Overlap::None).map(|_| ()),
             handle.update(id, KeyUpdate::new().disabled(true)).map(|_| ()),
         ];

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use apikey::{Conflict, KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, NewKey, Overlap, StoreError};
+use apikey::{
+    Conflict, ImportScheme, Imported, KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, NewKey, Overlap, StoreError,
+};
 use chrono::TimeDelta;
 
 use crate::support::{alice, all, clocked, code, hours, info, ms, start};
@@ -104,7 +106,6 @@ fn an_update_changes_what_it_names_and_nothing_else() {
     update(KeyUpdate::new().disabled(true), "disabled", true.into());
     update(KeyUpdate::new().disabled(false), "disabled", false.into());
     update(KeyUpdate::new().expires_at(None), "expires_at", serde_json::Value::Null);
-    update(KeyUpdate::new(), "disabled", false.into());
     let verified = store.verify(token).unwrap();
     assert!(verified.allows("users:list") && verified.allows("a") && !verified.allows("orders:read"));
     assert_eq!(verified.secret_version(), 1);
@@ -126,9 +127,11 @@ fn a_key_is_switched_off_and_on_and_its_end_moved() {
     assert_eq!(code(&store, token), "disabled_api_key");
     update(KeyUpdate::new().disabled(false));
     assert_eq!(code(&store, token), "ok");
-    update(KeyUpdate::new().expires_at(start()));
-    assert_eq!(code(&store, token), "expired_api_key");
     update(KeyUpdate::new().expires_at(start() + hours(1)));
+    assert_eq!(code(&store, token), "ok");
+    clock.advance(hours(1));
+    assert_eq!(code(&store, token), "expired_api_key");
+    update(KeyUpdate::new().expires_at(start() + hours(2)));
     assert_eq!(code(&store, token), "ok");
     clock.advance(hours(1));
     assert_eq!(code(&store, token), "expired_api_key");
@@ -244,4 +247,45 @@ fn many_are_purged_and_their_ids_do_not_come_back() {
     assert_eq!(all(&store, &KeyFilter::default()), []);
     clock.set(start() - hours(10));
     assert!(store.create(alice()).unwrap().info.id() > last);
+}
+
+#[test]
+fn an_end_that_has_come_is_refused_but_for_imports() {
+    let (store, clock) = clocked();
+    let refused = |result: Result<(), StoreError>| {
+        let error = result.unwrap_err();
+        assert!(matches!(&error, StoreError::Invalid { field: "expires_at", .. }), "{error}");
+        assert!(
+            error.to_string().contains("2031-05-04 12:00:00 UTC") && error.to_string().contains("revoke"),
+            "{error}"
+        );
+    };
+    let key = store.create(alice().expires_at(start() + ms(1))).unwrap();
+    refused(store.create(alice().expires_at(start())).map(drop));
+    refused(store.create_many([alice(), alice().expires_at(start())]).map(drop));
+    refused(store.update(key.info.id(), KeyUpdate::new().expires_at(start())).map(drop));
+    assert_eq!(store.health().durable, 1);
+    clock.advance(hours(1));
+    refused(store.update(key.info.id(), KeyUpdate::new().expires_at(start())).map(drop));
+    // The end that it has may be named among others that change.
+    let update = KeyUpdate::new().expires_at(start() + ms(1)).name("over");
+    assert_eq!(store.update(key.info.id(), update).unwrap().name(), Some("over"));
+    // One that was issued elsewhere may have ended there.
+    let imported = Imported::raw("legacy-7f3a9c1e5b2d4860");
+    store.create(alice().imported(imported, ImportScheme::Whole).expires_at(start())).unwrap();
+    assert_eq!(code(&store, "legacy-7f3a9c1e5b2d4860"), "expired_api_key");
+}
+
+#[test]
+fn what_changes_nothing_is_told_and_writes_nothing() {
+    let (store, _) = clocked();
+    let id = store.create(alice().name("ci")).unwrap().info.id();
+    let error = store.update(id, KeyUpdate::new()).unwrap_err();
+    assert!(matches!(error, StoreError::Invalid { field: "update", .. }) && error.status() == 422, "{error}");
+    assert_eq!(store.update(id, KeyUpdate::new().name("ci")).unwrap().name(), Some("ci"));
+    assert!(store.revoke(id, "left").unwrap());
+    assert!(!store.revoke(id, "leaked").unwrap());
+    assert_eq!(store.get(id).unwrap().unwrap().revoked().unwrap().reason(), "left");
+    assert_eq!(store.revoke_owner("alice", "leaked").unwrap(), 0);
+    assert_eq!(store.health().durable, 2);
 }

@@ -188,7 +188,8 @@ impl Model {
                     new = new.imported(Imported::raw(foreign), ImportScheme::Whole);
                 }
                 let created = self.store().create(new);
-                if key.not_before.zip(key.expires_at).is_some_and(|(start, end)| end <= start) {
+                let has_come = !*imported && key.expires_at.is_some_and(|end| end <= self.now);
+                if has_come || key.not_before.zip(key.expires_at).is_some_and(|(start, end)| end <= start) {
                     assert!(matches!(created, Err(StoreError::Invalid { .. })), "{created:?}");
                 } else {
                     self.insert(&created.unwrap(), key);
@@ -285,6 +286,7 @@ impl Model {
     fn update(&mut self, key: &Index, update: KeyUpdate, change: impl FnOnce(&mut Key)) {
         let Some(id) = self.id(key) else { return };
         let updated = self.store().update(id, update);
+        let now = self.now;
         let Some(key) = self.keys.get_mut(&id) else {
             return assert!(matches!(updated, Err(StoreError::NotFound(_))), "{updated:?}");
         };
@@ -293,7 +295,8 @@ impl Model {
         }
         let mut after = key.clone();
         change(&mut after);
-        if after.not_before.zip(after.expires_at).is_some_and(|(start, end)| end <= start) {
+        let has_come = after.expires_at != key.expires_at && after.expires_at.is_some_and(|end| end <= now);
+        if has_come || after.not_before.zip(after.expires_at).is_some_and(|(start, end)| end <= start) {
             return assert!(matches!(updated, Err(StoreError::Invalid { field: "expires_at", .. })), "{updated:?}");
         }
         *key = after;

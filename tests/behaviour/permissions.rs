@@ -1,7 +1,8 @@
 //! What grants give, what requirements ask, and how far a key reaches over others.
 
 use apikey::{
-    AuthError, CapViolation, KeyFilter, KeyStore, KeyUpdate, NewKey, Overlap, Requirement, StoreError, VerifiedKey,
+    AuthError, CapViolation, KeyFilter, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap, Requirement, StoreError,
+    VerifiedKey,
 };
 use proptest::prelude::*;
 
@@ -311,30 +312,35 @@ fn a_cap_names_the_grant_that_exceeds_and_not_those_of_a_key_it_does_not_cover()
 /// Whatever happened to the acting key since it was verified counts where the change is made.
 #[test]
 fn a_cap_looks_at_the_actor_as_it_is_now() {
-    type Spoil = fn(&KeyStore, &VerifiedKey);
+    type Spoil = fn(&KeyStore, &ManualClock, &VerifiedKey);
     let spoils: [(&str, Spoil); 7] = [
-        ("revoked", |store, actor| store.revoke(actor.id(), "leaked").unwrap()),
-        ("disabled", |store, actor| drop(store.update(actor.id(), KeyUpdate::new().disabled(true)).unwrap())),
-        ("expired", |store, actor| drop(store.update(actor.id(), KeyUpdate::new().expires_at(start())).unwrap())),
-        ("rotated", |store, actor| drop(store.rotate(actor.id(), Overlap::None).unwrap())),
-        ("narrowed", |store, actor| {
+        ("revoked", |store, _, actor| drop(store.revoke(actor.id(), "leaked").unwrap())),
+        ("disabled", |store, _, actor| drop(store.update(actor.id(), KeyUpdate::new().disabled(true)).unwrap())),
+        ("expired", |store, clock, actor| {
+            store.update(actor.id(), KeyUpdate::new().expires_at(start() + hours(1))).unwrap();
+            clock.advance(hours(1));
+        }),
+        ("rotated", |store, _, actor| drop(store.rotate(actor.id(), Overlap::None).unwrap())),
+        ("narrowed", |store, _, actor| {
             drop(store.update(actor.id(), KeyUpdate::new().permissions(["orders:list"])).unwrap())
         }),
-        ("emptied", |store, actor| drop(store.update(actor.id(), KeyUpdate::new().permissions::<&str>([])).unwrap())),
-        ("purged", |store, actor| {
+        ("emptied", |store, _, actor| {
+            drop(store.update(actor.id(), KeyUpdate::new().permissions::<&str>([])).unwrap())
+        }),
+        ("purged", |store, _, actor| {
             store.revoke(actor.id(), "").unwrap();
             assert_eq!(store.purge(start() + hours(1)).unwrap(), 1);
         }),
     ];
     for (case, spoil) in spoils {
-        let (store, _) = clocked();
+        let (store, clock) = clocked();
         let actor = verified(&store, &["orders:*"]);
         let target = store.create(alice().permissions(["orders:read"])).unwrap();
         let id = target.info.id();
         let update = || KeyUpdate::new().name("ci").within(&actor);
         store.update(id, update()).unwrap();
         let before = all(&store, &KeyFilter::owner("alice")).len();
-        spoil(&store, &actor);
+        spoil(&store, &clock, &actor);
         for error in [
             store.create(alice().permissions(["orders:read"]).within(&actor)).unwrap_err(),
             store.create_many([alice(), alice().permissions(["orders:read"]).within(&actor)]).unwrap_err(),

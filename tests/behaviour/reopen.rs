@@ -43,6 +43,8 @@ fn everything_survives_a_close_and_a_drop() {
         let full = store.create(full).unwrap();
         let many = store.create_many((0..20).map(|n| NewKey::for_owner(format!("owner {}", n % 3)))).unwrap();
         store.verify(token(&full)).unwrap();
+        let ended = KeyUpdate::new().expires_at(start() + TimeDelta::milliseconds(1));
+        store.update(many[6].info.id(), ended).unwrap();
         clock.advance(TimeDelta::milliseconds(2500));
         store.verify(token(&many[0])).unwrap();
         store.revoke(many[1].info.id(), "leaked").unwrap();
@@ -50,8 +52,7 @@ fn everything_survives_a_close_and_a_drop() {
         store.update(many[3].info.id(), KeyUpdate::new().name("new").permissions(["a"]).metadata("k", "v")).unwrap();
         let rotated = store.rotate(many[4].info.id(), Overlap::None).unwrap();
         store.revoke(many[5].info.id(), "old").unwrap();
-        store.update(many[6].info.id(), KeyUpdate::new().expires_at(start())).unwrap();
-        store.purge(start() + TimeDelta::milliseconds(1)).unwrap(); // many[6] alone
+        store.purge(start() + TimeDelta::milliseconds(2)).unwrap(); // many[6] alone
         let imported = "legacy-0123456789abcdefghij";
         store.create(alice().imported(Imported::raw(imported), ImportScheme::Whole)).unwrap();
         let codes = |store: &KeyStore| {

@@ -262,7 +262,7 @@ fn a_capped_change_names_its_actor() {
 fn an_actor_that_is_narrowed_meanwhile_goes_no_further() {
     type Narrow = fn(&KeyStore, KeyId);
     let narrowings: [(&str, Narrow); 3] = [
-        ("revoked", |store, id| store.revoke(id, "").unwrap()),
+        ("revoked", |store, id| drop(store.revoke(id, "").unwrap())),
         ("updated", |store, id| drop(store.update(id, KeyUpdate::new().permissions(["keys:manage"])).unwrap())),
         ("rotated", |store, id| drop(store.rotate(id, Overlap::None).unwrap())),
     ];
@@ -340,7 +340,7 @@ fn to_an_owner_the_keys_of_others_do_not_exist() {
             format!("{:?}", bob.get(id)),
             format!("{:?}", bob.update(id, KeyUpdate::new().name("mine"))),
             format!("{:?}", bob.update(id, KeyUpdate::new().name("mine").within(&actor))),
-            format!("{:?}", bob.update(id, KeyUpdate::new())),
+            format!("{:?}", bob.update(id, KeyUpdate::new().expires_at(start()))),
             format!("{:?}", bob.rotate(id, Overlap::None)),
             format!("{:?}", bob.rotate(id, Overlap::UntilFirstUse)),
             format!("{:?}", bob.rotate_within(id, Overlap::None, &actor)),

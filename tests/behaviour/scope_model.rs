@@ -279,7 +279,7 @@ fn perform(
             made(call!(rotate_with(id, &options.idempotency_key(id.to_string()))))
         }
         Operation::Replace => made(call!(replace_leaked_within(id, "leaked", actor))),
-        Operation::Revoke => call!(revoke_within(id, "left", actor)).map(|()| None),
+        Operation::Revoke => call!(revoke_within(id, "left", actor)).map(|_| None),
         Operation::RevokeOwner => match face {
             Some(owner) => store.of_owner(owner).revoke_all_within("left", actor),
             None => store.revoke_owner_within(target.owner(), "left", actor),

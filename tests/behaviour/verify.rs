@@ -64,14 +64,14 @@ fn each_case_has_its_code_status_and_text() {
 
 #[test]
 fn the_store_refuses_each_case_so() {
-    let (store, _) = clocked();
+    let (store, clock) = clocked();
     let make = |key: NewKey| store.create(key).unwrap();
     let revoked = make(alice());
     store.revoke(revoked.info.id(), "leaked").unwrap();
     let disabled = make(alice());
     store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
-    let expired = make(alice());
-    store.update(expired.info.id(), KeyUpdate::new().expires_at(start())).unwrap();
+    let expired = make(alice().expires_in(ms(1)));
+    clock.advance(ms(1));
     let inactive = make(alice().not_before(start() + hours(1)));
     let good = make(alice());
     let of = |key: &CreatedKey| told(&refusal(&store, key.key.expose_secret()));

@@ -223,7 +223,7 @@ impl<'a> Worker<'a> {
         self.tell(Said::Begin(Op::Revoke { id: id.to_owned() }));
         let revoked = self.store.revoke(key_id(id), "a crash test");
         self.keys.remove(id);
-        self.end(revoked.map(|()| Outcome::Done));
+        self.end(revoked.map(|_| Outcome::Done));
     }
 
     fn purge(&mut self) {

@@ -1,6 +1,6 @@
 //! Commands on keys that give out no secret.
 
-use apikey_core::admin::{Request, UpdateForm};
+use apikey_core::admin::{Changed, Request, UpdateForm};
 use apikey_core::{KeyFilter, KeyInfo, MAX_PAGE};
 use chrono::Utc;
 use serde_json::json;
@@ -10,7 +10,8 @@ use super::{Context, id};
 use crate::args::{Chosen, List, Revoke, Update};
 use crate::backend::Backend;
 use crate::failure::Failure;
-use crate::key_view::{self, KeyView};
+use crate::key_view::{self, ChangedView, KeyView};
+use crate::moment::both;
 use crate::out;
 
 pub(super) fn list(context: &Context, list: List) -> Result<(), Failure> {
@@ -86,7 +87,7 @@ pub(super) fn revoke(context: &Context, revoke: Revoke) -> Result<(), Failure> {
     revoke.list.check_unused()?;
     let of = revoke.id.as_deref().map(id).transpose()?;
     context.with_store(false, |store| match (of, revoke.owner) {
-        (Some(id), _) => changed(context, &store.key(Request::Revoke { id, reason: revoke.reason })?, "revoked"),
+        (Some(id), _) => changed(context, &store.changed(Request::Revoke { id, reason: revoke.reason })?, "revoked"),
         (None, owner) => {
             let owner = owner.unwrap_or_default();
             let revoked = store.count(Request::RevokeOwner { owner: owner.clone(), reason: revoke.reason })?;
@@ -121,7 +122,7 @@ pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
     change.metadata.extend(update.metadata.into_iter().map(|(name, value)| (name, Some(value))));
     change.metadata.extend(update.without_metadata.into_iter().map(|name| (name, None)));
     let request = Request::Update { id: of, change };
-    context.with_store(false, |store| changed(context, &store.key(request)?, "updated"))
+    context.with_store(false, |store| changed(context, &store.changed(request)?, "updated"))
 }
 
 pub(super) fn disable(context: &Context, of: &Chosen, disabled: bool) -> Result<(), Failure> {
@@ -134,12 +135,28 @@ pub(super) fn disable(context: &Context, of: &Chosen, disabled: bool) -> Result<
     let done = if disabled { "disabled" } else { "enabled" };
     let change = UpdateForm { disabled: Some(disabled), ..UpdateForm::default() };
     let request = Request::Update { id: of, change };
-    context.with_store(false, |store| changed(context, &store.key(request)?, done))
+    context.with_store(false, |store| changed(context, &store.changed(request)?, done))
 }
 
-fn changed(context: &Context, key: &KeyInfo, done: &str) -> Result<(), Failure> {
+fn changed(context: &Context, of: &Changed, done: &str) -> Result<(), Failure> {
+    let now = Utc::now();
     if context.json {
-        return out::json(&KeyView::new(key, Utc::now()));
+        return out::json(&ChangedView::new(of, now));
     }
-    out::text(&format!("{done} {}", key_view::line(key)))
+    let line = key_view::line(&of.key);
+    if of.changed {
+        return out::text(&format!("{done} {line}"));
+    }
+    match of.key.revoked() {
+        Some(revoked) => {
+            let (at, reason) = (both(revoked.at(), now), revoked.reason());
+            let reason = if reason.is_empty() {
+                "without a reason".to_owned()
+            } else {
+                format!("for this reason, which stays: {reason}")
+            };
+            out::text(&format!("nothing changed: {line} was revoked at {at}, {reason}"))
+        }
+        None => out::text(&format!("nothing changed: {line} is so already")),
+    }
 }

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
 
+use apikey_core::KeyId;
 use apikey_core::admin::{Request, UpdateForm};
-use apikey_core::{KeyId, KeyInfo};
 use serde_json::json;
 
 use super::{Context, id};
@@ -49,15 +49,6 @@ impl Change<'_> {
     /// Whether it takes something away, and so is confirmed.
     fn takes(self) -> bool {
         !matches!(self, Self::Enable)
-    }
-
-    /// Whether there is nothing to do.
-    fn holds(self, key: &KeyInfo) -> bool {
-        match self {
-            Self::Enable => !key.disabled() && key.revoked().is_none(),
-            Self::Disable => key.disabled() && key.revoked().is_none(),
-            Self::Revoke { .. } => key.revoked().is_some(),
-        }
     }
 
     fn request(self, id: KeyId) -> Request {
@@ -125,15 +116,10 @@ fn each(
 ) -> Result<(), Failure> {
     let progress = Progress::new("keys");
     for (at, id) in ids.iter().enumerate() {
-        let key = store.key(Request::Get { id: *id });
-        let outcome = match key {
-            Ok(key) if change.holds(&key) => {
-                count.unchanged += 1;
-                Ok(())
-            }
-            Ok(_) => store.key(change.request(*id)).map(|_| count.changed += 1),
-            Err(failure) => Err(failure),
-        };
+        let outcome = store.changed(change.request(*id)).map(|of| match of.changed {
+            true => count.changed += 1,
+            false => count.unchanged += 1,
+        });
         match outcome {
             Ok(()) => {}
             Err(failure) if matches!(failure.code, Code::NotFound | Code::Conflict) => {

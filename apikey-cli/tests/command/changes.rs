@@ -32,9 +32,47 @@ fn fields_are_changed_and_taken_away() {
     assert_eq!(changed["permissions"], serde_json::json!([]));
     // What is not named stays.
     assert_eq!(changed["metadata"], serde_json::json!({ "floor": "2" }));
-    place.run(&["update", &id, "--expires-at", "2001-01-31"]).ok().shows("updated ");
-    place.check(&secret).with(1).shows("expired_api_key");
+    place.check(&secret).ok();
     place.run(&["update", &id, "--name", "x", "--no-name"]).with(2).says("cannot be used with");
+}
+
+#[test]
+fn an_end_that_has_come_is_refused() {
+    let (place, _) = Place::with_store();
+    let (id, secret) = place.key(&["alice"]);
+    for arguments in
+        [&["update", &id, "--expires-at", "2001-01-31"][..], &["create", "bob", "--expires-at", "2001-01-31"]]
+    {
+        let refused = place.run(arguments).with(2).says("expires_at").says("2001-01-31");
+        refused.says("times that have not come").says("revoke or disable");
+    }
+    place.check(&secret).ok();
+    assert_eq!(place.json(&["list", "--owner", "bob"])["keys"], serde_json::json!([]));
+}
+
+#[test]
+fn what_changes_nothing_says_so() {
+    let (place, _) = Place::with_store();
+    let (id, _) = place.key(&["alice", "--name", "ci"]);
+    place.run(&["update", &id]).with(2).says("updates of one field or more");
+    place.run(&["update", &id, "--name", "ci"]).ok().shows("nothing changed: ").shows("(alice, ci) is so already");
+    assert_eq!(place.json(&["update", &id, "--name", "ci"])["changed"], false);
+    assert_eq!(place.json(&["update", &id, "--name", "cd"])["changed"], true);
+    place.run(&["enable", &id]).ok().shows("nothing changed: ");
+    place.run(&["disable", &id]).ok().shows("disabled ");
+    place.run(&["disable", &id]).ok().shows("nothing changed: ");
+    let events = || place.json(&["events"])["events"].as_array().unwrap().len();
+    let before = events();
+    place.run(&["revoke", &id, "--reason", "alice left"]).ok().shows("revoked ");
+    place
+        .run(&["revoke", &id, "--reason", "leaked"])
+        .ok()
+        .shows("nothing changed: ")
+        .shows("was revoked at")
+        .shows("stays: alice left");
+    let again = place.json(&["revoke", &id, "--reason", "leaked"]);
+    assert_eq!((&again["changed"], &again["revoked"]["reason"]), (&false.into(), &"alice left".into()));
+    assert_eq!(events(), before + 1);
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub enum Answer {
     Made(Box<Made>),
     /// A key.
     Key(Box<KeyInfo>),
+    /// A key that is as was asked.
+    Changed(Box<Changed>),
     /// Some keys.
     Keys(Page),
     /// Some of what happened.
@@ -52,6 +54,15 @@ pub enum Answer {
     Run(RunReport),
     /// How far the store's time was put back; none if it was not ahead.
     Clock(Option<AcceptedClock>),
+}
+
+/// A key after a change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Changed {
+    /// The key.
+    pub key: KeyInfo,
+    /// Whether anything changed: `false` if it was so already.
+    pub changed: bool,
 }
 
 /// A key that was made or rotated: the one time that its secret can be read.

@@ -22,7 +22,7 @@ mod session;
 /// The name of the socket in the store's directory, where [`admin_socket`](crate::KeyStoreBuilder::admin_socket) offers one.
 pub const SOCKET: &str = "admin.sock";
 
-pub use answer::{Answer, Diagnosis, Imports, Lines, Made, Mismatch, RefusedEntry, Verdict};
+pub use answer::{Answer, Changed, Diagnosis, Imports, Lines, Made, Mismatch, RefusedEntry, Verdict};
 #[cfg(unix)]
 pub use client::{Client, ConnectError};
 pub use fault::{Fault, FaultKind};

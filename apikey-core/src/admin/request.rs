@@ -36,7 +36,7 @@ pub enum Request {
     },
     /// A page of keys, which may be shorter than was asked: [`Answer::Keys`](super::Answer::Keys).
     List(KeyFilter),
-    /// Other fields: [`Answer::Key`](super::Answer::Key).
+    /// Other fields: [`Answer::Changed`](super::Answer::Changed).
     Update {
         /// Of which key.
         id: KeyId,
@@ -50,7 +50,7 @@ pub enum Request {
         /// How long the old one stays good.
         overlap: OverlapForm,
     },
-    /// The end of a key: [`Answer::Key`](super::Answer::Key).
+    /// The end of a key: [`Answer::Changed`](super::Answer::Changed).
     Revoke {
         /// Which.
         id: KeyId,

@@ -22,7 +22,8 @@ use crate::transfer::ImportOptions;
 
 use super::frame::{self, MAX_FRAME};
 use super::{
-    Answer, Diagnosis, Fault, FaultKind, ForeignKeys, Imports, Lines, Made, RefusedEntry, Request, SinkForm, Verdict,
+    Answer, Changed, Diagnosis, Fault, FaultKind, ForeignKeys, Imports, Lines, Made, RefusedEntry, Request, SinkForm,
+    Verdict,
 };
 
 /// How long the lines of one answer are: as JSON in JSON they may be twice that.
@@ -86,11 +87,15 @@ impl Session {
             Request::Create(form) => Answer::Made(Box::new(made(store.create(form.into())?))),
             Request::Get { id } => Answer::Key(Box::new(store.get(id)?.ok_or(StoreError::NotFound(id))?)),
             Request::List(filter) => Answer::Keys(self.keys(&filter)?),
-            Request::Update { id, change } => Answer::Key(Box::new(store.update(id, KeyUpdate::from(change))?)),
+            Request::Update { id, change } => {
+                let (key, changed) = store.try_update(id, &KeyUpdate::from(change))?;
+                Answer::Changed(Box::new(Changed { key, changed }))
+            }
             Request::Rotate { id, overlap } => Answer::Made(Box::new(made(store.rotate(id, overlap.into())?))),
             Request::Revoke { id, reason } => {
-                store.revoke(id, reason)?;
-                Answer::Key(Box::new(store.get(id)?.ok_or(StoreError::NotFound(id))?))
+                let changed = store.revoke(id, reason)?;
+                let key = store.get(id)?.ok_or(StoreError::NotFound(id))?;
+                Answer::Changed(Box::new(Changed { key, changed }))
             }
             Request::RevokeOwner { owner, reason } => count(store.revoke_owner(&owner, reason)?),
             Request::Check { token, permissions, peer } => {

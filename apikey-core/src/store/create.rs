@@ -17,7 +17,7 @@ use crate::new_key::{CreatedKey, Expires, NewKey};
 use crate::record::{Record, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
 use crate::rotation_policy::RotationPolicy;
 use crate::scope::{Reach, Scope};
-use crate::time::{after, checked_ms};
+use crate::time::{after, checked_ms, has_come};
 use crate::token::{self, ApiKey, Secret};
 
 use super::disk::Disk;
@@ -157,6 +157,10 @@ impl Inner {
             Expires::In(span) => Some(after("expires_in", now, span)?),
             Expires::At(end) => Some(checked_ms("expires_at", end)?),
         };
+        // A key that was issued elsewhere may have ended there.
+        if let Some(end) = expires_at.filter(|end| *end <= now && draft.imported.is_none()) {
+            return Err(has_come("expires_at", end));
+        }
         if let (Some(start), Some(end)) = (draft.not_before, expires_at)
             && end <= start
         {

@@ -56,7 +56,8 @@ fn io<T: std::fmt::Debug>(result: Result<T, StoreError>) {
 #[test]
 fn what_takes_rights_away_is_in_force_and_says_that_it_is_not_on_disk() {
     for fault in ALL {
-        let store = store();
+        let clock = crate::ManualClock::new(chrono::Utc::now());
+        let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
         let [revoked, disabled, narrowed, shortened, rotated] = [(); 5].map(|()| create(&store));
         refuse(&store, fault);
         let id = |key: &CreatedKey| key.info.id();
@@ -68,7 +69,10 @@ fn what_takes_rights_away_is_in_force_and_says_that_it_is_not_on_disk() {
         not_durable(store.update(id(&narrowed), KeyUpdate::new().permissions(["a:read", "b"])));
         let left = verify(&store, &narrowed).unwrap();
         assert!(left.allows("a:read") && !left.allows("a:write") && !left.allows("b"));
-        not_durable(store.update(id(&shortened), KeyUpdate::new().expires_at(chrono::DateTime::UNIX_EPOCH)));
+        let end = crate::Clock::now(&clock) + TimeDelta::hours(1);
+        not_durable(store.update(id(&shortened), KeyUpdate::new().expires_at(end)));
+        verify(&store, &shortened).unwrap();
+        clock.advance(TimeDelta::hours(1));
         assert_eq!(verify(&store, &shortened).unwrap_err(), AuthError::Expired);
         not_durable(store.rotate(id(&rotated), Overlap::None));
         assert_eq!(verify(&store, &rotated).unwrap_err(), AuthError::Invalid);
@@ -256,7 +260,7 @@ fn after_a_failure_no_conflict_is_told() {
         refuse(&store, fault);
         let rotate = || store.rotate(key.info.id(), Overlap::For(TimeDelta::hours(1))).map(drop);
         let disable = || store.update(key.info.id(), KeyUpdate::new().disabled(true)).map(drop);
-        let unknown = || store.revoke(KeyId::from_u128(7), "unknown");
+        let unknown = || store.revoke(KeyId::from_u128(7), "unknown").map(drop);
         let changes: [&dyn Fn() -> Result<(), StoreError>; 6] =
             [&rotate, &rotate, &disable, &rotate, &disable, &unknown];
         for change in changes {

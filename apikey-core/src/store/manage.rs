@@ -89,21 +89,29 @@ impl KeyStore {
     }
 
     /// Changes a key's fields. What it takes away is gone at once, what it gives holds when it is on disk; the call
-    /// returns then.
+    /// returns then. Where every field is already as it is to be, nothing changes, and there is no event.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Invalid`] or [`StoreError::Permission`] for a field out of bounds;
+    /// [`StoreError::NotFound`]; [`StoreError::Invalid`] for an update that names no field; that or
+    /// [`StoreError::Permission`] for a field out of bounds, such as an end that has come already (unless it is the one that
+    /// the key has);
     /// [`StoreError::Conflict`] for a revoked key; [`StoreError::Exceeds`] if capped by
     /// [`within`](KeyUpdate::within); [`StoreError::NotDurable`], [`StoreError::Io`], [`StoreError::Closed`].
     pub fn update(&self, id: KeyId, update: KeyUpdate) -> Result<KeyInfo, StoreError> {
-        let fields = Fields { lifetime: self.inner().lifetime, ..checked(&update)? };
+        self.try_update(id, &update).map(|(info, _)| info)
+    }
+
+    /// The same, and whether anything changed.
+    pub(crate) fn try_update(&self, id: KeyId, update: &KeyUpdate) -> Result<(KeyInfo, bool), StoreError> {
+        let fields = Fields { lifetime: self.inner().lifetime, ..checked(update)? };
         let scope = self.scope(update.within.as_ref());
         let outcomes = self.change(|_, _| {
             let change = self.inner().change_of(id.as_u128(), Action::Update(Box::new(fields.clone())));
             Ok(vec![Change { scope: scope.clone(), ..change }])
         })?;
+        let changed = outcomes.iter().any(|outcome| outcome.changed);
         let after = outcomes.into_iter().find_map(|outcome| outcome.after).ok_or(StoreError::NotFound(id))?;
-        self.inner().info_of(after)
+        Ok((self.inner().info_of(after)?, changed))
     }
 
     /// Gives a key a new secret; id, name, permissions and history stay. The old secret stays good for the overlap.
@@ -147,13 +155,27 @@ impl KeyStore {
     }
 
     /// Ends a key for good; its record stays. In force before anything is written, so that no verification that
-    /// begins after this returns succeeds, whatever the disk does. A second call is `Ok`, and the first reason stays.
+    /// begins after this returns succeeds, whatever the disk does.
+    ///
+    /// Whether it was this call that ended it: of a key that is revoked already nothing changes, and its first reason stays
+    /// ([`KeyInfo::revoked`]).
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let id = store.create(NewKey::for_owner("alice"))?.info.id();
+    /// assert!(store.revoke(id, "left")?);
+    /// assert!(!store.revoke(id, "leaked")?);
+    /// assert_eq!(store.get(id)?.and_then(|key| Some(key.revoked()?.reason().to_owned())).as_deref(), Some("left"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Invalid`] for a reason of more than 256 bytes;
     /// [`StoreError::NotDurable`] if the disk refused: the key is refused all the same, until a restart;
     /// [`StoreError::Io`], [`StoreError::Closed`].
-    pub fn revoke(&self, id: KeyId, reason: impl Into<String>) -> Result<(), StoreError> {
+    pub fn revoke(&self, id: KeyId, reason: impl Into<String>) -> Result<bool, StoreError> {
         self.revoke_as(id, reason.into(), None)
     }
 
@@ -163,15 +185,16 @@ impl KeyStore {
     /// # Errors
     /// Those of [`revoke`](Self::revoke), and [`StoreError::Exceeds`]. Where the disk cannot be read, the key is not
     /// revoked: nobody knows whether the actor may.
-    pub fn revoke_within(&self, id: KeyId, reason: impl Into<String>, actor: &VerifiedKey) -> Result<(), StoreError> {
+    pub fn revoke_within(&self, id: KeyId, reason: impl Into<String>, actor: &VerifiedKey) -> Result<bool, StoreError> {
         self.revoke_as(id, reason.into(), Some(actor))
     }
 
-    fn revoke_as(&self, id: KeyId, reason: String, actor: Option<&VerifiedKey>) -> Result<(), StoreError> {
+    fn revoke_as(&self, id: KeyId, reason: String, actor: Option<&VerifiedKey>) -> Result<bool, StoreError> {
         bounds::reason(&reason)?;
         let change =
             Change { scope: self.scope(actor), ..self.inner().change_of(id.as_u128(), Action::Revoke { reason }) };
-        self.change(|_, _| Ok(vec![Change { at: self.inner().time.now_ms(), ..change.clone() }])).map(|_| ())
+        let outcomes = self.change(|_, _| Ok(vec![Change { at: self.inner().time.now_ms(), ..change.clone() }]))?;
+        Ok(outcomes.iter().any(|outcome| outcome.changed))
     }
 
     /// Revokes every key of an owner. How many were not revoked before.
@@ -247,7 +270,7 @@ impl KeyStore {
         }
         if let Some(own) = own.filter(|_| own_is_left) {
             match self.revoke_as(KeyId::from_u128(own), reason.to_owned(), actor) {
-                Ok(()) => revoked += 1,
+                Ok(ended) => revoked += usize::from(ended),
                 // Somebody else was first.
                 Err(StoreError::Exceeds(CapViolation::Actor(AuthError::Revoked))) => {}
                 Err(error) => return Err(refused.unwrap_or(error)),
@@ -355,6 +378,9 @@ impl Inner {
 }
 
 fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
+    if update.is_empty() {
+        return Err(StoreError::invalid("update", "no field", "updates of one field or more"));
+    }
     if let Some(Some(name)) = &update.name {
         bounds::name(name)?;
     }

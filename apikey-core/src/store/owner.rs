@@ -162,7 +162,7 @@ impl OwnerStore {
     ///
     /// # Errors
     /// Those of [`KeyStore::revoke`].
-    pub fn revoke(&self, id: KeyId, reason: impl Into<String>) -> Result<(), StoreError> {
+    pub fn revoke(&self, id: KeyId, reason: impl Into<String>) -> Result<bool, StoreError> {
         self.0.revoke(id, reason)
     }
 
@@ -170,7 +170,7 @@ impl OwnerStore {
     ///
     /// # Errors
     /// Those of [`KeyStore::revoke_within`].
-    pub fn revoke_within(&self, id: KeyId, reason: impl Into<String>, actor: &VerifiedKey) -> Result<(), StoreError> {
+    pub fn revoke_within(&self, id: KeyId, reason: impl Into<String>, actor: &VerifiedKey) -> Result<bool, StoreError> {
         self.0.revoke_within(id, reason, actor)
     }
 
