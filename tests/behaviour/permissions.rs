@@ -314,7 +314,7 @@ fn a_cap_names_the_grant_that_exceeds_and_not_those_of_a_key_it_does_not_cover()
 fn a_cap_looks_at_the_actor_as_it_is_now() {
     type Spoil = fn(&KeyStore, &ManualClock, &VerifiedKey);
     let spoils: [(&str, Spoil); 7] = [
-        ("revoked", |store, _, actor| drop(store.revoke(actor.id(), "leaked").unwrap())),
+        ("revoked", |store, _, actor| assert!(store.revoke(actor.id(), "leaked").unwrap())),
         ("disabled", |store, _, actor| drop(store.update(actor.id(), KeyUpdate::new().disabled(true)).unwrap())),
         ("expired", |store, clock, actor| {
             store.update(actor.id(), KeyUpdate::new().expires_at(start() + hours(1))).unwrap();
