@@ -5,28 +5,28 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A store whose newest event is more than five minutes ahead of its clock. `Display` says what to do.
+/// A store whose time is more than five minutes ahead of its clock: by its newest event, or because the clock was set back
+/// after it had run evenly for five minutes. `Display` says what to do.
 ///
-/// Until one of the two is mended the store's time stands still at that of the event, and keys that end before it are
-/// refused. See [`KeyStore::accept_clock`](crate::KeyStore::accept_clock).
+/// Until one of the two is mended the store's time stands still, and keys that end before it are refused. See [`KeyStore::accept_clock`](crate::KeyStore::accept_clock).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClockLead {
-    /// The store's time: that of its newest event.
-    pub newest: DateTime<Utc>,
+    /// The store's time.
+    pub store_time: DateTime<Utc>,
     /// What the clock shows.
     pub clock: DateTime<Utc>,
 }
 
 impl fmt::Display for ClockLead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { newest, clock } = self;
+        let Self { store_time, clock } = self;
         write!(
             f,
-            "the newest event is of {}, and the clock shows {}: keys that end before the event are refused. If the clock is \
-             wrong, set it; if it was wrong when the event was written, accept it as it is now, with `apikey clock accept` \
-             or KeyStore::accept_clock",
-            newest.format(SECONDS),
+            "the store's time has come to {}, and the clock shows {}: keys that end before the first are refused. If the \
+             clock is wrong, set it; if it was wrong before, as when the newest event was written, accept it as it is now, \
+             with `apikey clock accept` or KeyStore::accept_clock",
+            store_time.format(SECONDS),
             clock.format(SECONDS)
         )
     }

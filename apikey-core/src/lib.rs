@@ -44,6 +44,7 @@ mod need;
 mod network;
 mod new_key;
 mod no_address;
+mod pace;
 mod peer;
 mod pending;
 mod permission;

@@ -1,14 +1,15 @@
 //! The time that a store goes by: that of its clock, and never earlier than its newest event.
 //!
 //! A clock that is set back must not make a key good again whose end has come. History says how far time has come: it is
-//! the floor below which the store's time does not go, read when the store is opened and moved on by every event.
+//! the floor below which the store's time does not go, read when the store is opened and moved on by every event; and, for
+//! as long as the store is open, by a clock that has run evenly for some minutes (see [`crate::pace`]).
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::ClockLead;
 use crate::time::{TimeSource, from_ms};
 
-/// How far the newest event may be ahead of the clock before that is worth a warning.
+/// How far a store may be ahead of its clock before that is worth a warning.
 pub(crate) const MAX_LEAD_MS: i64 = 5 * 60_000;
 
 /// A store's two readings of the time, and the floor that tells them apart.
@@ -81,7 +82,7 @@ impl StoreTime {
     pub(crate) fn lead(&self) -> Option<ClockLead> {
         let (floor, raw) = (self.floor(), self.raw_ms());
         let ahead = floor.saturating_sub(raw) > MAX_LEAD_MS;
-        ahead.then(|| ClockLead { newest: from_ms(floor), clock: from_ms(raw) })
+        ahead.then(|| ClockLead { store_time: from_ms(floor), clock: from_ms(raw) })
     }
 
     /// Whether the clock is one that was given, which a test may turn.

@@ -23,7 +23,7 @@ fn now(clock: &ManualClock) -> DateTime<Utc> {
 
 /// Floor and clock, where a store is ahead.
 fn ahead(health: &Health) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
-    health.ahead.map(|lead| (lead.newest, lead.clock))
+    health.ahead.map(|lead| (lead.store_time, lead.clock))
 }
 
 /// A store in a directory, with a key of a day that has expired for it by an event written ten years ahead; the clock is
@@ -165,7 +165,10 @@ fn a_restored_store_is_ahead_as_its_backup_was() {
         (report.warnings, on(&clock).open(path(into)).unwrap())
     };
     let (warnings, restored) = restore("poisoned", "one");
-    assert!(matches!(warnings[..], [RestoreWarning::Ahead(lead)] if lead.newest == start() + YEARS), "{warnings:?}");
+    assert!(
+        matches!(warnings[..], [RestoreWarning::Ahead(lead)] if lead.store_time == start() + YEARS),
+        "{warnings:?}"
+    );
     assert_eq!(code(&restored, &token), "expired_api_key");
     assert_eq!(ahead(&restored.health()), Some((start() + YEARS, start())));
     restored.accept_clock().unwrap().unwrap();

@@ -284,7 +284,10 @@ fn a_store_that_is_ahead_of_its_clock_says_so_when_it_is_opened() {
         assert!(store.as_actor("operator").accept_clock().unwrap().is_some());
     });
     let [warning, accepted] = &lines[..] else { panic!("{lines:?}") };
-    assert_eq!((warning.name.as_str(), warning.fields["newest"].as_str()), ("apikey.clock", "2031-05-04 13:00:00 UTC"));
+    assert_eq!(
+        (warning.name.as_str(), warning.fields["store_time"].as_str()),
+        ("apikey.clock", "2031-05-04 13:00:00 UTC")
+    );
     assert!(warning.fields["message"].contains("apikey clock accept"), "{warning:?}");
     let message = "API key changed: clock_accepted";
     let fields = [("kind", "clock_accepted"), ("number", "2"), ("actor", "operator"), ("message", message)];

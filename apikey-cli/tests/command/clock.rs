@@ -24,7 +24,7 @@ fn a_store_that_is_ahead_is_told_of_and_mended() {
     let (place, secret) = Place::ahead();
     place.check(&secret).with(1).shows("expired_api_key");
     place.run(&["doctor"]).with(1).shows("faulty").shows("apikey clock accept");
-    assert!(place.json_with(1, &["doctor"])["health"]["ahead"]["newest"].is_string());
+    assert!(place.json_with(1, &["doctor"])["health"]["ahead"]["store_time"].is_string());
     place.run(&["clock", "accept"]).ok().shows("put back from");
     place.check(&secret).ok();
     place.run(&["doctor"]).ok();
@@ -51,7 +51,7 @@ fn a_restore_says_that_the_backup_is_ahead() {
     place.run(&["backup", "keys.backup"]).ok();
     // All is restored; and there is something to do.
     let restored = place.run(&["restore", "keys.backup", "--into", "new.db", "--old-is-gone"]).with(1);
-    restored.shows("ahead").shows("the newest event is of").shows("apikey clock accept");
+    restored.shows("ahead").shows("the store's time has come to").shows("apikey clock accept");
     let new = ["--store", "new.db"];
     place.fed(format!("{secret}\n"), &[&new[..], &["check"]].concat()).with(1).shows("expired_api_key");
     place.run(&[&new[..], &["clock", "accept"]].concat()).ok();

@@ -1,8 +1,11 @@
 //! A store whose time is ahead of its clock: telling so, and putting it back.
 
+use std::time::Instant;
+
 use crate::change::{Action, Change};
 use crate::clock::AcceptedClock;
 use crate::error::StoreError;
+use crate::pace::Pace;
 use crate::time::from_ms;
 
 use super::writer::{Stage, refused};
@@ -11,7 +14,8 @@ use super::{Inner, KeyStore};
 impl KeyStore {
     /// Puts the store's time back to that of its clock. `None` if it is not ahead: then nothing changes.
     ///
-    /// A store's time never goes behind its newest event, so that a clock that is set back makes no key good again.
+    /// A store's time never goes behind its newest event, nor, in this process, behind a clock that ran evenly for five
+    /// minutes, so that one that is set back makes no key good again.
     /// An event that was written while the clock was wrong, years ahead, would end every key that has an end.
     /// [`health`](Self::health) tells of that, and so does the log when the store is opened. First see to it that the clock is
     /// right; then this call says that the event was wrong, by an event of its own. A key whose end lies between the two
@@ -68,12 +72,101 @@ impl Inner {
         Ok(Some(AcceptedClock { from: from_ms(from), to: from_ms(to) }))
     }
 
+    /// Moves the floor on to what a clock shows that has run evenly for some minutes: so a key that has expired since the
+    /// last event stays so, in this process, when the clock is set back.
+    pub(super) fn follow_clock(&self, pace: &mut Pace, at: impl FnOnce() -> Instant) {
+        // Not while an operator puts the floor back.
+        let _writer = self.writer();
+        let shown = self.time.raw_ms();
+        if pace.look(shown, at()) {
+            self.time.raise(shown);
+        }
+    }
+
     /// Warns of a lead when it begins; `told` says whether of this one was warned already.
     pub(super) fn tell_lead(&self, told: &mut bool) {
         let lead = self.time.lead();
         if let Some(lead) = lead.filter(|_| !*told) {
-            tracing::warn!(name: "apikey.clock", target: "apikey", newest = %lead.newest, clock = %lead.clock, "{lead}");
+            tracing::warn!(name: "apikey.clock", target: "apikey", store_time = %lead.store_time, clock = %lead.clock, "{lead}");
         }
         *told = lead.is_some();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{TimeDelta, Utc};
+
+    use super::*;
+    use crate::{CreatedKey, ManualClock, NewKey};
+
+    const ROUND: Duration = Duration::from_secs(30);
+
+    struct Scene {
+        store: KeyStore,
+        clock: ManualClock,
+        pace: Pace,
+        at: Instant,
+        key: CreatedKey,
+    }
+
+    impl Scene {
+        /// A key of an hour.
+        fn new() -> Self {
+            let clock = ManualClock::new(Utc::now());
+            let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
+            let key = store.create(NewKey::for_owner("alice").expires_in(TimeDelta::hours(1))).unwrap();
+            let at = Instant::now();
+            Self { pace: Pace::new(store.inner().time.raw_ms(), at), store, clock, at, key }
+        }
+
+        /// So many rounds of the store's thread, while the clock goes on as it should.
+        fn rounds(&mut self, count: u32) {
+            for _ in 0..count {
+                self.at += ROUND;
+                self.clock.advance(TimeDelta::seconds(30));
+                self.store.inner().follow_clock(&mut self.pace, || self.at);
+            }
+        }
+
+        fn is_good(&self) -> bool {
+            self.store.verify(self.key.key.expose_secret()).is_ok()
+        }
+    }
+
+    #[test]
+    fn a_key_that_has_expired_since_the_last_event_stays_so() {
+        let mut scene = Scene::new();
+        scene.rounds(119);
+        assert!(scene.is_good());
+        scene.rounds(1);
+        assert!(!scene.is_good());
+        scene.clock.advance(TimeDelta::hours(-1));
+        assert!(!scene.is_good());
+        assert!(scene.store.health().ahead.is_some());
+        // What is written now holds it over a restart, too.
+        assert!(
+            scene.store.create(NewKey::for_owner("bob")).unwrap().info.created_at()
+                >= scene.key.info.expires_at().unwrap()
+        );
+        assert!(scene.store.accept_clock().unwrap().is_some());
+        assert!(scene.is_good());
+        scene.rounds(1);
+        assert!(scene.is_good(), "the clock has just been set");
+    }
+
+    #[test]
+    fn a_jump_there_and_back_expires_nothing() {
+        let mut scene = Scene::new();
+        scene.rounds(20);
+        scene.clock.advance(TimeDelta::days(3650));
+        scene.rounds(5);
+        assert!(!scene.is_good());
+        scene.clock.advance(TimeDelta::days(-3650));
+        assert!(scene.is_good());
+        scene.rounds(20);
+        assert!(scene.is_good() && scene.store.health().ahead.is_none());
     }
 }

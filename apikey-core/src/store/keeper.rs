@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::pace::Pace;
 use crate::quiet::quietly;
 
 use super::{Inner, schedule};
@@ -60,6 +61,7 @@ impl Bell {
 /// Starts the thread. It ends when the bell says so; the store's last handle sees to that.
 pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
     let backups = schedule::start(&inner)?;
+    let mut pace = Pace::new(inner.time.raw_ms(), Instant::now());
     let mut told_lead = false;
     inner.tell_lead(&mut told_lead);
     std::thread::Builder::new().name("apikey".into()).spawn(move || {
@@ -88,6 +90,7 @@ pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
                     inner.write_back_uses();
                     inner.forget_made();
                     inner.refusal_counts().tell_rest();
+                    inner.follow_clock(&mut pace, Instant::now);
                     inner.tell_lead(&mut told_lead);
                 }
                 inner.notice_failure();

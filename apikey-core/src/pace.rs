@@ -1,0 +1,90 @@
+//! Whether a clock that can be set runs evenly.
+
+use std::time::{Duration, Instant};
+
+/// How long a clock must have run evenly before what it shows is believed.
+pub(crate) const PROBATION: Duration = Duration::from_secs(5 * 60);
+/// How far it may stray between two looks: more than a clock is slewed, and less than a step that matters.
+const STRAY_MS: i64 = 2_000;
+
+/// Holds a clock against the machine's own count of time, which nobody sets.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// What the clock showed at the last look, and when that was.
+    shown: i64,
+    looked: Instant,
+    even_since: Instant,
+}
+
+impl Pace {
+    /// The first look.
+    pub(crate) fn new(shown: i64, at: Instant) -> Self {
+        Self { shown, looked: at, even_since: at }
+    }
+
+    /// Looks again; whether the clock has run evenly for [`PROBATION`]. One that was set begins anew.
+    pub(crate) fn look(&mut self, shown: i64, at: Instant) -> bool {
+        let passed = at.saturating_duration_since(self.looked);
+        let due = self.shown.saturating_add(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX));
+        if shown.saturating_sub(due).saturating_abs() > STRAY_MS {
+            self.even_since = at;
+        }
+        (self.shown, self.looked) = (shown, at);
+        at.saturating_duration_since(self.even_since) >= PROBATION
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROUND: Duration = Duration::from_secs(30);
+    const DAY_MS: i64 = 86_400_000;
+
+    /// Looks once a round at a clock that shows so much beside the true time; in which rounds it was believed.
+    fn believed(strays: &[i64]) -> Vec<bool> {
+        let begin = Instant::now();
+        let mut pace = Pace::new(0, begin);
+        let rounds = (1..).zip(strays);
+        rounds.map(|(round, stray)| pace.look(i64::from(round) * 30_000 + stray, begin + ROUND * round)).collect()
+    }
+
+    #[test]
+    fn a_clock_is_believed_when_it_has_run_evenly_for_five_minutes() {
+        let mut expected = [true; 20];
+        expected[..9].fill(false);
+        assert_eq!(believed(&[0; 20]), expected);
+        // A slewed clock strays by less in a round, whatever it comes to.
+        let slewed: Vec<i64> = (0..20).map(|round| round * 15).collect();
+        assert_eq!(believed(&slewed), expected);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_believed_when_it_stays_so() {
+        for step in [DAY_MS, -DAY_MS, 3_000] {
+            let mut strays = [0; 40];
+            strays[15..].fill(step);
+            let mut expected = [true; 40];
+            expected[..9].fill(false);
+            expected[15..25].fill(false);
+            assert_eq!(believed(&strays), expected, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_jump_there_and_back_is_never_believed() {
+        let mut strays = [0; 30];
+        strays[15] = DAY_MS * 3650;
+        let at_the_jump = believed(&strays)[15..26].to_vec();
+        assert_eq!(at_the_jump, [false; 11]);
+    }
+
+    #[test]
+    fn a_clock_that_stands_or_goes_beyond_all_bounds_is_not_believed() {
+        let begin = Instant::now();
+        let mut pace = Pace::new(i64::MAX, begin);
+        for (round, shown) in (1..).zip([i64::MIN, i64::MAX, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) {
+            assert!(!pace.look(shown, begin + ROUND * round));
+        }
+    }
+}
