@@ -1,10 +1,13 @@
 //! Root works on a store as the user who owns it.
 //!
 //! What root makes in a store's directory, the service that runs as another user cannot open. And who has taken over that
-//! service's account could plant links there, or a whole directory, for root to follow. So where root names a store that is
-//! not its own, it opens the directory, whatever lies on the way to it, and becomes the directory's owner for good, before
-//! anything in the store is looked at. From then on the store is named by the open handle: the way to it may be closed
-//! to its owner, and nobody can put another directory in its place.
+//! service's account could plant links there, or on the way there, for root to follow. So root goes that way by handles
+//! and follows no link that is not root's, opens the directory, and becomes its owner for good, before anything in the store
+//! is looked at. From then on the store is named by the open handle: the way to it may be closed to its owner, and nobody
+//! can put another directory in its place.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod way;
 
 use std::borrow::Cow;
 
@@ -30,7 +33,10 @@ fn renamed(text: &str, form: impl Fn(&str) -> String) -> Cow<'_, str> {
 
 /// What to add to a refusal of the system, where it may come from no longer being root.
 pub(crate) fn hint(text: &str) -> Option<String> {
-    let became = system::became().filter(|_| text.contains("Permission denied"))?;
+    let became = system::became().filter(|became| became.owner != became.caller)?;
+    if !text.contains("Permission denied") {
+        return None;
+    }
     Some(format!(
         "; for root this works as uid {}, to whom the store belongs: name files that this user may read, and places where \
          it may write, or use standard input and output",
@@ -61,24 +67,29 @@ struct Became {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod system {
-    use std::fs::{self, File, OpenOptions};
+    use std::fs::{self, File};
     use std::io;
     use std::os::fd::{AsRawFd, IntoRawFd};
     use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+    use std::os::unix::fs::MetadataExt;
     use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
 
-    use rustix::fs::{Mode, OFlags, fchown, mkdirat, openat};
+    use rustix::fs::{Dir, Mode, OFlags, fchown, mkdirat, openat};
+    use rustix::io::Errno;
     use rustix::process::{Gid, Uid};
     use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
     use super::Became;
+    use super::way::Way;
     use crate::args::{Cli, Command};
     use crate::failure::{Code, Failure};
 
     /// The group that no file should belong to.
     const NOBODY: u32 = 65_534;
+
+    /// Where an open handle has a path.
+    const HANDLES: &str = "/proc/self/fd";
 
     static BECAME: OnceLock<Became> = OnceLock::new();
 
@@ -94,11 +105,7 @@ mod system {
         // What is measured lies beside the store.
         let beside = matches!(cli.command, Command::Bench(_));
         for path in directories(cli) {
-            match Place::find(path, beside)? {
-                Some(place) => places.push(place),
-                // The library says what is wrong with it.
-                None => return Ok(()),
-            }
+            places.push(Place::find(path, beside)?);
         }
         let Some(first) = places.first() else { return Ok(()) };
         let (owner, group, shown) = (first.owner, first.group, first.given.display().to_string());
@@ -112,17 +119,20 @@ mod system {
                 ),
             ));
         }
-        if owner == 0 {
+        if owner == 0 && !Path::new(HANDLES).exists() {
+            // A rescue system may not have it. Root's own store is then named as it was given.
             return Ok(());
         }
-        // What root keeps for the service: its account may be given these bytes in another way.
-        cli.opening.read_peppers()?;
-        for place in &mut places {
-            place.make_for(owner, group)?;
+        if owner != 0 {
+            // What root keeps for the service: its account may be given these bytes in another way.
+            cli.opening.read_peppers()?;
+            for place in &mut places {
+                place.make_for(owner, group)?;
+            }
+            become_user(owner, group).map_err(|error| {
+                Failure::new(Code::Refused, format!("root cannot become uid {owner}, to whom {shown} belongs: {error}"))
+            })?;
         }
-        become_user(owner, group).map_err(|error| {
-            Failure::new(Code::Refused, format!("root cannot become uid {owner}, to whom {shown} belongs: {error}"))
-        })?;
         let names = places.iter().map(Place::names).collect();
         for (path, place) in directories(cli).into_iter().zip(places) {
             *path = place.keep();
@@ -150,30 +160,18 @@ mod system {
         handle: File,
         owner: u32,
         group: u32,
-        /// What is not there yet.
+        /// What is not there yet, or is no directory: then the library says so.
         missing: PathBuf,
     }
 
     impl Place {
-        /// The directory of this path, or the one it lies in; `None` where it is no directory.
-        fn find(given: &Path, beside: bool) -> Result<Option<Self>, Failure> {
-            for above in given.ancestors().skip(usize::from(beside)) {
-                let directory = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-                let mut options = OpenOptions::new();
-                options.read(true).custom_flags(OFlags::DIRECTORY.bits().cast_signed());
-                match options.open(directory) {
-                    Ok(handle) => {
-                        let found = handle.metadata().map_err(|error| Failure::file(directory, &error))?;
-                        let missing = given.strip_prefix(above).unwrap_or(Path::new("")).to_owned();
-                        let (owner, group) = (found.uid(), found.gid());
-                        return Ok(Some(Self { given: given.to_owned(), handle, owner, group, missing }));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
-                    Err(error) => return Err(Failure::file(directory, &error)),
-                }
-            }
-            Ok(None)
+        /// The directory of this path, or the one that what is missing would lie in.
+        fn find(given: &Path, beside: bool) -> Result<Self, Failure> {
+            let above = given.parent().filter(|_| beside);
+            let Way { end: handle, mut missing } = Way::go(above.unwrap_or(given))?;
+            missing.extend(above.and_then(|_| given.file_name()));
+            let found = handle.metadata().map_err(|error| Failure::file(given, &error))?;
+            Ok(Self { given: given.to_owned(), handle, owner: found.uid(), group: found.gid(), missing })
         }
 
         /// Makes what is missing in a directory of root's, where that user could not.
@@ -181,15 +179,24 @@ mod system {
             if self.owner != 0 {
                 return Ok(());
             }
-            for name in &std::mem::take(&mut self.missing) {
-                self.handle = made(&self.handle, Path::new(name), owner, group)
-                    .map_err(|error| Failure::file(&self.given, &error.into()))?;
+            let missing = std::mem::take(&mut self.missing);
+            let mut names = missing.iter();
+            while let Some(name) = names.next() {
+                match made(&self.handle, Path::new(name), owner, group) {
+                    Ok(made) => self.handle = made,
+                    // It is no directory: the library says so.
+                    Err(Errno::EXIST) => {
+                        self.missing = std::iter::once(name).chain(names).collect();
+                        break;
+                    }
+                    Err(error) => return Err(Failure::file(&self.given, &error.into())),
+                }
             }
             Ok(())
         }
 
         fn path(&self) -> PathBuf {
-            let handle = PathBuf::from(format!("/proc/self/fd/{}", self.handle.as_raw_fd()));
+            let handle = Path::new(HANDLES).join(self.handle.as_raw_fd().to_string());
             // To join nothing would end it with a slash.
             if self.missing.as_os_str().is_empty() { handle } else { handle.join(&self.missing) }
         }
@@ -211,6 +218,12 @@ mod system {
         mkdirat(above, name.as_os_str().as_bytes(), Mode::RWXU)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = openat(above, name, flags, Mode::empty())?;
+        // Who may write above can have put another one in its place.
+        if Dir::read_from(&made)?
+            .any(|entry| entry.map_or(true, |entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")))
+        {
+            return Err(Errno::NOTEMPTY);
+        }
         fchown(&made, Some(Uid::from_raw(owner)), Some(Gid::from_raw(group)))?;
         Ok(File::from(made))
     }

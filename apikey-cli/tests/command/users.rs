@@ -5,7 +5,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -193,6 +193,84 @@ fn roots_command_follows_no_link_that_the_service_has_planted() {
         assert_eq!(fs::read_to_string(&victim).unwrap(), "root:*:1:\n", "{name}");
         assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o777, 0o644, "{name}");
     }
+}
+
+/// Not at the store's own path, nor on the way to it: it may lead to a directory of root's.
+#[test]
+fn roots_command_goes_through_no_link_to_the_store_that_is_not_roots() {
+    if !is_root("root goes through a link to a store") {
+        return;
+    }
+    let place = Place::new();
+    place.run(&["--store", "roots/keys.db", "init"]).ok();
+    fs::create_dir(place.path("empty")).unwrap();
+    give(&place, "home", SERVICE);
+    let link = |to: &str, name: &str, uid: u32| {
+        symlink(place.path(to), place.path(name)).unwrap();
+        lchown(place.path(name), Some(uid), Some(uid)).unwrap();
+    };
+    link("roots/keys.db", "home/keys.db", SERVICE);
+    link("roots", "home/way", SERVICE);
+    link("empty", "home/empty", SERVICE);
+    link("absent", "home/absent", SERVICE);
+    for (store, name) in [
+        ("home/keys.db", "home/keys.db"),
+        ("home/../home/way/keys.db", "home/../home/way"),
+        ("home/way/new.db", "home/way"),
+        ("home/empty", "home/empty"),
+        ("home/absent", "home/absent"),
+    ] {
+        let refused = format!("{name} is a link of uid {SERVICE}, to ");
+        for arguments in [&["init"][..], &["doctor"], &["create", "alice"], &["bench", "--keys", "1"]] {
+            // What is measured lies beside the store, so its own name is not looked at.
+            if arguments[0] != "bench" || name.ends_with("way") {
+                place
+                    .run(&[&["--store", store], arguments].concat())
+                    .with(7)
+                    .says(&refused)
+                    .says("root does not follow");
+            }
+        }
+        place.run(&["--store", "roots/keys.db", "salvage", "--into", store]).with(7).says(&refused);
+        place.run(&["restore", "absent", "--over", store, "--into", "restored"]).with(7).says(&refused);
+    }
+    assert!(fs::read_dir(place.path("empty")).unwrap().next().is_none());
+    assert!(!place.path("absent").exists() && !place.path("restored").exists());
+
+    // Root's own are, and what lies in a directory where nobody else may write.
+    link("roots", "home/roots", 0);
+    link("roots", "by-the-service", SERVICE);
+    for store in ["home/roots/keys.db", "by-the-service/keys.db"] {
+        place.run(&["--store", store, "doctor"]).ok();
+    }
+    // Not one that may have come there under a second name: where the system lets anybody do that.
+    fs::hard_link(place.path("home/roots"), place.path("home/second")).unwrap();
+    place.run(&["--store", "home/second/keys.db", "doctor"]).with(7).says("home/second is a link of uid 0");
+    // To one place and back.
+    link("round", "round", 0);
+    place.run(&["--store", "round/keys.db", "doctor"]).with(7).says("round: Too many levels of symbolic links");
+}
+
+/// It is the service's to put a link, or a directory, in its place later.
+#[test]
+fn what_is_no_directory_is_looked_at_as_its_owner_too() {
+    if !is_root("root looks at a file as its owner") {
+        return;
+    }
+    let closed = Closed::new();
+    let place = &closed.place;
+    give(place, "home", SERVICE);
+    fs::write(place.path("home/file"), "").unwrap();
+    closed.root(&["init"]).ok();
+    closed.root(&["backup", "home/keys.backup"]).ok();
+    fs::rename(place.path("home/keys.backup"), place.path("way/roots.backup")).unwrap();
+    let arguments = ["restore", "way/roots.backup", "--into", "home/file", "--old-is-gone"];
+    closed.root(&arguments).with(7).says("Permission denied").says(&format!("works as uid {SERVICE}"));
+    closed.root(&["salvage", "--into", "home/file"]).with(6).says("home/file is no key store: it is a file");
+    // One of root's is no place to make something in, and says so all the same.
+    fs::write(place.path("file"), "").unwrap();
+    closed.root(&["salvage", "--into", "file"]).with(6).says("file is no key store: it is a file");
+    closed.root(&["--store", "home/file/keys.db", "init"]).with(7).says("Not a directory");
 }
 
 /// Also where root makes it: what is root's stays in root's directories.
