@@ -67,8 +67,7 @@ impl Proxies {
     /// an entry that counts is decoded. `None` if such an entry cannot be read, or no other address is there: a header
     /// that went missing must not turn its sender into the proxy.
     fn caller(&self, socket: IpAddr, lines: &[&[u8]]) -> Option<IpAddr> {
-        // Of an entry in quotes with a comma in it, the parts are no addresses.
-        let entries = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
+        let entries = lines.iter().rev().flat_map(|line| rsplit_unquoted(line, b','));
         // RFC 9110 section 5.6.1: empty elements of a list count for nothing.
         let entries = entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty());
         let mut nearest = socket;
@@ -88,11 +87,43 @@ impl Proxies {
     }
 }
 
+/// The parts between separators, the last one first; a separator in quotes is none. The `host` that a proxy repeats is what
+/// the caller sent, and may have any (RFC 3986 section 3.2.2).
+///
+/// Quotes are read from the right, too: what a proxy has appended is read as it wrote it, whatever the caller has put left
+/// of it.
+fn rsplit_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut left = Some(text);
+    std::iter::from_fn(move || {
+        let text = left?;
+        let (before, part) =
+            rsplit_once_unquoted(text, separator).map_or((None, text), |(before, part)| (Some(before), part));
+        left = before;
+        Some(part)
+    })
+}
+
+fn rsplit_once_unquoted(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let mut quoted = false;
+    let mut left = text;
+    while let Some((byte, before)) = left.split_last() {
+        if *byte == b'"' {
+            // Within quotes, one behind an odd number of backslashes is a part of the text.
+            let escapes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
+            quoted = !quoted || escapes % 2 == 1;
+        } else if *byte == separator && !quoted {
+            return text.split_at_checked(left.len()).map(|(_, part)| (before, part));
+        }
+        left = before;
+    }
+    None
+}
+
 /// The `for` of one element, such as `for="[2001:db8::1]:4711";proto=https`. One that is missing, or there twice, is none.
 /// The other parameters may be what the caller sent (`host`), and are not decoded.
 fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     let mut found = None;
-    for pair in element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+    for pair in rsplit_unquoted(element, b';').map(<[u8]>::trim_ascii) {
         let (name, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
         if !name.eq_ignore_ascii_case(b"for") {
             continue;
@@ -314,6 +345,24 @@ mod tests {
         }
     }
 
+    /// A name of RFC 3986 may have commas, semicolons and equals signs, so the `Host` that a proxy repeats may, too.
+    #[test]
+    fn what_is_in_quotes_is_one_value() {
+        for line in [
+            r#"for=192.0.2.1;host="a,for=10.1.1.1;for=203.0.113.9;x=""#,
+            r#"for=192.0.2.1;host="a,for=203.0.113.9;x=""#,
+            r#"for=192.0.2.1;host="a,for=203.0.113.9;x=";proto=https"#,
+            r#"for=192.0.2.1;host="a;for=203.0.113.9;x=""#,
+            r#"host="a,b;c,for=203.0.113.9;x=";for=192.0.2.1"#,
+            r#"for=192.0.2.1;host="\\\",for=203.0.113.9;x=\"""#,
+            r#"for=192.0.2.1;host="a\\";proto=https, for=10.0.0.2;host=",""#,
+            r#"for="203.0.113.9, for=192.0.2.1;host="a,for=203.0.113.9;x=""#,
+            r#"", \", for=192.0.2.1;host="a,for=203.0.113.9;x=""#,
+        ] {
+            assert_eq!(forwarded(&[line]), "192.0.2.1", "{line}");
+        }
+    }
+
     proptest! {
         /// Whatever bytes a client sends, its proxy appends the client's own address, and that is the peer.
         #[test]
@@ -328,6 +377,23 @@ mod tests {
             let list = Proxies { may_call, ..proxies(ForwardedHeader::XForwardedFor) };
             prop_assert_eq!(&peer(&list, "10.0.0.1", &lines), &client);
             prop_assert_eq!(&peer(&list, "10.0.0.1", &[&lines.join(&b", "[..])]), &client);
+        }
+
+        /// Nor by what a proxy repeats in quotes.
+        #[test]
+        fn a_client_cannot_choose_by_its_host(
+            sent in "[ -~]{0,40}",
+            host in r#"([a-z:;,="\\\\ ]|,for=203\.0\.113\.9|;for=203\.0\.113\.9){0,12}"#,
+            client in any::<u32>(),
+        ) {
+            let client = IpAddr::V4((client | 0x8000_0000).into()).to_string();
+            let escaped = host.replace('\\', r"\\").replace('"', "\\\"");
+            for own in [format!("for={client};host=\"{escaped}\""), format!("host=\"{escaped}\";for={client};proto=https")] {
+                for lines in [vec![format!("{sent}, {own}")], vec![sent.clone(), own]] {
+                    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+                    prop_assert_eq!(&forwarded(&lines), &client, "{:?}", lines);
+                }
+            }
         }
 
         #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::mpsc::sync_channel;
 
-use apikey::{KeyStore, ManualClock, NewKey, Peer, RefusedAttempt};
+use apikey::{ForwardedHeader, KeyStore, ManualClock, NewKey, Peer, RefusedAttempt};
 use chrono::{DateTime, TimeDelta};
 
 use crate::examples::ALL;
@@ -104,6 +104,24 @@ fn a_missing_or_unusable_header_does_not_make_the_caller_the_proxy() {
                 }
                 check_is_refused(&who, &send(&near, lines));
             }
+        }
+    }
+}
+
+/// A host may have commas, semicolons and equals signs, and a proxy that repeats it puts it into quotes.
+#[test]
+fn a_host_that_a_proxy_repeats_names_nobody() {
+    let builder = KeyStore::builder().trusted_proxies(["127.0.0.1"]).forwarded_header(ForwardedHeader::Forwarded);
+    let store = builder.temporary().unwrap();
+    let far = key(&store, |new| new.networks(["10.0.0.0/8"]));
+    let caller = key(&store, |new| new.networks(["192.0.2.7"]));
+    for example in ALL {
+        let port = example.start(&store);
+        for host in ["a,for=10.0.0.7;x=", "a;for=10.0.0.7;x=", "a,b", r#"\\\",for=10.0.0.7;x="#] {
+            let who = format!("{} {host}", example.name);
+            let call = Call::get("/orders").header("forwarded", format!("for=192.0.2.7;host=\"{host}\""));
+            check_is_refused(&who, &call.clone().key(&far).send(port));
+            assert_eq!(call.key(&caller).send(port).status, 200, "{who}");
         }
     }
 }
