@@ -218,6 +218,7 @@ impl Sample {
     /// No lock is held: a subscriber may ask the store.
     fn tell(&self) {
         let Self { code, count, .. } = *self;
+        let is_known = self.peer.is_some_and(|peer| peer.address().is_some());
         let peer = self.peer.map(tracing::field::display);
         let Some(RefusedKey { id, owner }) = self.key else {
             tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, "API key refused");
@@ -226,10 +227,16 @@ impl Sample {
         let (key, owner) = (KeyId::from_u128(id), OWNERS.text(owner));
         tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, %key, owner, "API key refused");
         if code == WRONG_NETWORK {
+            // Where no address is known, a proxy or a server that was set up wrongly is likelier than a thief.
+            let from = if is_known {
+                "an address that it is not bound to: if that is none of its owner's, the secret has leaked"
+            } else {
+                "nobody knows where, so its networks cannot be held against that: unless its owner's requests come without \
+                 an address, too (see docs/limits.md), the secret has leaked"
+            };
             tracing::warn!(
                 name: "apikey.wrong_network", target: "apikey", count, peer, %key, owner,
-                "the right secret of an API key came from an address that it is not bound to: if that is none of its owner's, \
-                 the secret has leaked"
+                "the right secret of an API key came from {from}"
             );
         }
     }

@@ -362,6 +362,25 @@ fn a_right_secret_from_a_wrong_network_is_a_warning_of_its_own() {
 }
 
 #[test]
+fn a_secret_from_nobody_knows_where_is_not_said_to_come_from_an_address() {
+    watch();
+    let proxy = IpAddr::from([10, 0, 0, 1]);
+    let elsewhere = (Peer::Known([192, 0, 2, 1].into()), "from an address that it is not bound to");
+    for (peer, said) in
+        [elsewhere, (Peer::Behind(proxy), "from nobody knows where"), (Peer::Unknown, "from nobody knows where")]
+    {
+        let store = KeyStore::temporary().unwrap();
+        let bound = store.create(alice().networks(["10.0.0.0/8"])).unwrap();
+        let lines = logged(|| {
+            store.check(&Attempt::new(bound.key.expose_secret()).peer(peer)).unwrap_err();
+        });
+        let warning = lines.iter().find(|line| line.name == "apikey.wrong_network").unwrap();
+        assert!(warning.fields["message"].contains(said), "{peer}: {warning:?}");
+        assert_eq!(warning.fields["peer"], peer.to_string());
+    }
+}
+
+#[test]
 fn a_hook_is_told_of_each_refusal_and_harms_none() {
     watch();
     let told = Arc::new(Mutex::new(Vec::new()));
