@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::key_source::USUAL_HEADER;
+#[cfg(feature = "warp")]
+use crate::{AuthError, Rejection, Requirement};
 use crate::{KeyStore, VerifiedKey};
 
 /// Every guard that asked for a key, in order. It is left in the request, and the layer keeps the other end.
@@ -15,6 +17,9 @@ pub(crate) struct Trail(Arc<Mutex<Marks>>);
 struct Marks {
     first: Option<Mark>,
     more: Vec<Mark>,
+    /// Which stores have refused the request, by their number.
+    #[cfg(feature = "warp")]
+    refusals: Vec<(u64, Rejection)>,
 }
 
 #[derive(Debug)]
@@ -57,6 +62,24 @@ impl Trail {
     pub(crate) fn key(&self) -> Option<VerifiedKey> {
         let marks = self.marks();
         marks.first.iter().chain(&marks.more).rev().find_map(|mark| mark.key.clone())
+    }
+
+    /// Keeps what this store has refused.
+    #[cfg(feature = "warp")]
+    pub(crate) fn refused(&self, store: &KeyStore, rejection: &Rejection) {
+        self.marks().refusals.push((store.instance(), rejection.clone()));
+    }
+
+    /// The refusal of this store, if it has refused the request already, and this is refused with it.
+    #[cfg(feature = "warp")]
+    pub(crate) fn refusal(&self, store: &KeyStore, requirement: &Requirement) -> Option<Rejection> {
+        let holds = |rejection: &Rejection| match rejection.error() {
+            AuthError::InsufficientPermission { required } => required == requirement,
+            _ => true,
+        };
+        let marks = self.marks();
+        let mut of_store = marks.refusals.iter().filter(|(number, _)| *number == store.instance());
+        of_store.find(|(_, rejection)| holds(rejection)).map(|(_, rejection)| rejection.clone())
     }
 
     /// Says on the response that it depends on the caller's key.

@@ -87,11 +87,7 @@ pub fn require(
     let gate = Gate::new(store.clone(), requirement.into());
     supply(store).and(::warp::method()).and_then(move |mut head: Head, method: Method| {
         let preflight = is_preflight(method.as_str(), |name| head.headers.contains_key(name));
-        let answer = gate.ask(&head, preflight);
-        if !preflight {
-            head.asked(&gate.store, answer.as_ref().ok().and_then(Option::as_ref));
-        }
-        std::future::ready(match answer {
+        std::future::ready(match ask(&gate, &head, preflight) {
             Ok(key) => {
                 head.key = key;
                 Ok(head)
@@ -99,6 +95,24 @@ pub fn require(
             Err(rejection) => Err(::warp::reject::custom(rejection)),
         })
     })
+}
+
+/// A filter may run once for each branch of an `or`: what the first has refused, the others refuse too, and the request
+/// counts once.
+fn ask(gate: &Gate, head: &Head, preflight: bool) -> Result<Option<VerifiedKey>, Rejection> {
+    if preflight {
+        return gate.ask(head, true);
+    }
+    let trail = head.trail.as_ref();
+    if let Some(rejection) = trail.and_then(|trail| trail.refusal(&gate.store, &gate.requirement)) {
+        return Err(rejection);
+    }
+    let answer = gate.ask(head, false);
+    head.asked(&gate.store, answer.as_ref().ok().and_then(Option::as_ref));
+    if let (Some(trail), Err(rejection)) = (trail, &answer) {
+        trail.refused(&gate.store, rejection);
+    }
+    answer
 }
 
 /// Makes a response of our rejection: `routes.recover(apikey::warp::recover)`. Another rejection stays one. Without it, warp

@@ -171,6 +171,7 @@ mod tests {
         ] {
             assert_eq!(need.check(), Err(fault));
             let requirement = Requirement::from(need);
+            assert!(requirement == requirement.clone());
             for grants in ["", "*", "orders:*", "orders:read", "*:*"] {
                 let number = GRANTS.number(grants).unwrap();
                 // Worked out, and remembered.
