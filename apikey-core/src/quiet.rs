@@ -38,7 +38,13 @@ pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let outer = KEPT.try_with(|kept| kept.replace(Some(String::new())));
     let result = catch_unwind(AssertUnwindSafe(work));
     let message = outer.and_then(|outer| KEPT.try_with(|kept| kept.replace(outer)));
-    result.map_err(|_| message.ok().flatten().unwrap_or_default())
+    result.map_err(|thrown| {
+        // What a program's own function has thrown may panic once more when it is dropped.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
+            std::mem::forget(again);
+        }
+        message.ok().flatten().unwrap_or_default()
+    })
 }
 
 #[cfg(test)]
@@ -50,6 +56,20 @@ mod tests {
         assert_eq!(quietly(|| 7), Ok(7));
         let message = quietly(|| panic!("the {} broke", "log")).unwrap_err();
         assert!(message.contains("the log broke"), "{message}");
+        assert_eq!(quietly(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn what_is_thrown_may_panic_when_it_is_dropped() {
+        struct Thrown;
+
+        impl Drop for Thrown {
+            fn drop(&mut self) {
+                panic!("again");
+            }
+        }
+
+        assert!(quietly(|| panic::panic_any(Thrown)).is_err());
         assert_eq!(quietly(|| 7), Ok(7));
     }
 
