@@ -21,7 +21,8 @@ async fn rotate(caller: VerifiedKey, State(store): State<KeyStore>, Path(id): Pa
 
 #[require_api_key(perm = "keys:manage")]
 async fn revoke(caller: VerifiedKey, State(store): State<KeyStore>, Path(id): Path<KeyId>) -> Result<(), (StatusCode, String)> {
-    store.revoke_within(id, "by an admin", &caller).map_err(refused)
+    store.revoke_within(id, "by an admin", &caller).map_err(refused)?; // `false` if it was revoked before: fine, too
+    Ok(())
 }
 
 #[require_api_key]
