@@ -189,6 +189,31 @@ fn a_file_of_another_user_is_named_with_its_owner() {
     KeyStore::open(&path).unwrap();
 }
 
+/// The service's account may have made it, where the system lets it: to give the file away, or to write to it, is what
+/// it would want.
+#[test]
+fn a_second_name_of_another_users_file_is_not_to_be_given_away() {
+    if !is_root() {
+        say("not looked at: a second name of another user's file, which only root can make");
+        return;
+    }
+    for name in ["lock", "mark", "sled/db", "sled/journal"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = closed(directory.path());
+        let victim = directory.path().join("victim");
+        fs::write(&victim, "somebody's").unwrap();
+        chown(&victim, Some(OTHER), Some(OTHER)).unwrap();
+        let _ = fs::remove_file(path.join(name));
+        fs::hard_link(&victim, path.join(name)).unwrap();
+        let error = KeyStore::open(&path).unwrap_err();
+        assert!(matches!(&error, OpenError::NotAFile { path: file, .. } if *file == path.join(name)), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("a further name of another user's file (a hard link)"), "{text}");
+        assert!(!text.contains("chown"), "{text}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "somebody's");
+    }
+}
+
 fn give(path: &Path, to: u32) {
     if fs::symlink_metadata(path).unwrap().is_dir() {
         fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path(), to));

@@ -131,6 +131,10 @@ mod owner {
         }
         let user = rustix::process::geteuid().as_raw();
         if found.uid() != user {
+            // Whoever owns the directory may have put it there: to give that file away would be what was wanted.
+            if kind.is_file() && found.nlink() > 1 {
+                return Err(not_a_file("a further name of another user's file (a hard link)"));
+            }
             return Err(OpenError::ForeignFile { path: path.to_owned(), owner: found.uid(), user });
         }
         if kind.is_dir() {
