@@ -157,6 +157,8 @@ mod system {
     /// A directory, or the nearest one above it that is there.
     struct Place {
         given: PathBuf,
+        /// The directory that it lies in, where that is what is worked in.
+        beside: Option<PathBuf>,
         handle: File,
         owner: u32,
         group: u32,
@@ -171,7 +173,10 @@ mod system {
             let Way { end: handle, mut missing } = Way::go(above.unwrap_or(given))?;
             missing.extend(above.and_then(|_| given.file_name()));
             let found = handle.metadata().map_err(|error| Failure::file(given, &error))?;
-            Ok(Self { given: given.to_owned(), handle, owner: found.uid(), group: found.gid(), missing })
+            // The one that this process is in has no name.
+            let shown = |above: &Path| if above.as_os_str().is_empty() { Path::new(".") } else { above }.to_owned();
+            let beside = above.map(shown);
+            Ok(Self { given: given.to_owned(), beside, handle, owner: found.uid(), group: found.gid(), missing })
         }
 
         /// Makes what is missing in a directory of root's, where that user could not.
@@ -195,14 +200,22 @@ mod system {
             Ok(())
         }
 
+        fn directory(&self) -> PathBuf {
+            Path::new(HANDLES).join(self.handle.as_raw_fd().to_string())
+        }
+
         fn path(&self) -> PathBuf {
-            let handle = Path::new(HANDLES).join(self.handle.as_raw_fd().to_string());
+            let handle = self.directory();
             // To join nothing would end it with a slash.
             if self.missing.as_os_str().is_empty() { handle } else { handle.join(&self.missing) }
         }
 
         fn names(&self) -> (String, String) {
-            (self.path().display().to_string(), self.given.display().to_string())
+            let (path, given) = match &self.beside {
+                Some(above) => (self.directory(), above),
+                None => (self.path(), &self.given),
+            };
+            (path.display().to_string(), given.display().to_string())
         }
 
         /// Its path by a handle that stays open to the end: no other file may ever be at that path.

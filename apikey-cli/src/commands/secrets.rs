@@ -50,11 +50,16 @@ pub(super) fn hand_out(
 ) -> Result<(), Failure> {
     let now = Utc::now();
     let secret = made.secret.expose_secret();
+    let which = key_view::line(&made.key);
     let lost = |error: std::io::Error| {
-        let which = key_view::line(&made.key);
         let text = format!("key {which} was {done}, and its secret could not be written ({error}): {remedy}");
         Failure::new(Code::Refused, text)
     };
+    // A service that is none may answer anything, and root may read it at a terminal.
+    if secret.contains(char::is_control) {
+        let text = format!("key {which} was {done}, and what came for its secret is none: {remedy}");
+        return Err(Failure::new(Code::Refused, text));
+    }
     match (context.json, delivery.path().map(std::path::Path::to_owned)) {
         (true, None) => {
             let document = Document { secret: Some(secret), secret_file: None, key: KeyView::new(&made.key, now) };

@@ -322,6 +322,10 @@ fn files_besides_the_store_are_read_and_made_as_its_owner() {
     let arguments = ["restore", "way/roots.backup", "--into", "way/third.db", "--over", "way/keys.db"];
     closed.root(&arguments).with(7).says("Permission denied").says(&hint);
     closed.root(&["bench", "--keys", "10", "--time", "10ms"]).ok();
+    give(place, "sealed", SERVICE);
+    fs::set_permissions(place.path("sealed"), Permissions::from_mode(0o500)).unwrap();
+    let sealed = closed.root(&["--store", "sealed/keys.db", "bench", "--keys", "1"]).with(7);
+    sealed.says("\"sealed/.apikey-bench-").says(&hint).hides("/proc/self");
 }
 
 /// A pepper that only root may read, as systemd hands it on.
