@@ -1,6 +1,10 @@
 //! Who answers: this process, or the service that has the store open. A command cannot tell, and need not.
 
 use std::path::PathBuf;
+#[cfg(unix)]
+use std::sync::mpsc::{self, RecvTimeoutError};
+#[cfg(unix)]
+use std::time::Duration;
 
 use apikey_core::admin::{Answer, Changed, Diagnosis, Imports, Made, Request, Session, Verdict};
 use apikey_core::{AcceptedClock, BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
@@ -19,8 +23,16 @@ pub(crate) enum Backend {
     },
     /// Through its socket.
     #[cfg(unix)]
-    Service(apikey_core::admin::Client),
+    Service {
+        client: apikey_core::admin::Client,
+        /// What is said where it does not answer soon, if anything is.
+        late: Option<String>,
+    },
 }
+
+/// How long an answer may take until that is said.
+#[cfg(unix)]
+const SOON: Duration = Duration::from_secs(10);
 
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident: $variant:ident -> $kind:ty, $value:ident => $taken:expr;)*) => {
@@ -47,7 +59,7 @@ impl Backend {
         let answer = match self {
             Self::Here { session, .. } => session.ask(request),
             #[cfg(unix)]
-            Self::Service(client) => client.ask(&request),
+            Self::Service { client, late } => telling(late.as_deref(), || client.ask(&request)),
         };
         match answer {
             Answer::Fault(fault) => Err(fault.into()),
@@ -101,7 +113,25 @@ impl Backend {
         match self {
             Self::Here { store, .. } => Ok(store.close()?),
             #[cfg(unix)]
-            Self::Service(_) => Ok(()),
+            Self::Service { .. } => Ok(()),
         }
     }
+}
+
+/// Says it where the work takes longer than is usual. A service that is stopped takes the request, and never answers.
+#[cfg(unix)]
+fn telling<T>(late: Option<&str>, work: impl FnOnce() -> T) -> T {
+    let Some(late) = late else { return work() };
+    let (done, waiting) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        // Where there is no room for a thread, nothing is said.
+        let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
+            if waiting.recv_timeout(SOON) == Err(RecvTimeoutError::Timeout) {
+                out::note(late);
+            }
+        });
+        let answer = work();
+        drop(done);
+        answer
+    })
 }

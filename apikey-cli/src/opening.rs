@@ -190,7 +190,11 @@ impl Opening {
         if aloud {
             out::note(&format!("{occupant}: asking it at {}", socket.display()));
         }
-        Ok(Backend::Service(client))
+        let late = format!(
+            "{occupant}, and has not answered yet: it is busy, stopped, or hangs. Whether it was done, if you do not wait, \
+             `apikey events` shows"
+        );
+        Ok(Backend::Service { client, late: aloud.then_some(late) })
     }
 
     #[cfg(not(unix))]

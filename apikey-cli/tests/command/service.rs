@@ -1,15 +1,15 @@
 //! The same commands on a store that a running service has open.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use apikey_core::{EventFilter, KeyFilter, KeyStore, NewKey};
 use serde_json::Value;
 
-use super::Place;
+use super::{Done, Place};
 
 impl Place {
     /// A store that this process has open, as a service has.
@@ -295,4 +295,19 @@ fn a_service_whose_disk_refuses_is_asked_all_the_same() {
     child.kill().unwrap();
     child.wait().unwrap();
     answers.unwrap();
+}
+
+#[test]
+fn a_service_that_does_not_answer_is_named() {
+    let (place, _service) = Place::with_service();
+    let silent = UnixListener::bind(place.path("silent.sock")).unwrap();
+    let mut command = place.command(&["--socket", "silent.sock", "list"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.next().unwrap().ends_with("asking it at silent.sock"));
+    let late = lines.next().unwrap();
+    assert!(late.contains(&format!("in use by process {}", std::process::id())), "{late}");
+    assert!(late.contains("has not answered yet") && late.contains("`apikey events` shows"), "{late}");
+    drop(silent);
+    Done::of(child).with(7);
 }
