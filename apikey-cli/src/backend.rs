@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use apikey_core::admin::{Answer, Changed, Diagnosis, Imports, Made, Request, Session, Verdict};
 use apikey_core::{AcceptedClock, BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 
 use crate::failure::{Code, Failure};
 use crate::moment::both;
@@ -92,6 +92,15 @@ impl Backend {
                 Ok(report)
             }
             _ => Err(Failure::new(Code::Refused, "backup was answered with something else")),
+        }
+    }
+
+    /// The store's time, by which keys begin and end: ahead of the clock where an event was written under a wrong one.
+    pub(crate) fn time(&mut self) -> DateTime<Utc> {
+        let clock = Utc::now();
+        match self.health(Request::Health) {
+            Ok(Health { ahead: Some(lead), .. }) => clock.max(lead.store_time),
+            _ => clock,
         }
     }
 

@@ -32,7 +32,10 @@ pub(super) fn check(context: &Context, check: &Check) -> Result<(), Failure> {
         permissions: check.permissions.clone(),
         peer: check.peer,
     };
-    context.with_store(false, |store| answer(context, store.verdict(request)?))
+    context.with_store(false, |store| {
+        let verdict = store.verdict(request)?;
+        answer(context, verdict, store.time())
+    })
 }
 
 /// One key, without the line's end.
@@ -55,8 +58,7 @@ fn read_token() -> Result<Zeroizing<String>, Failure> {
     Ok(token)
 }
 
-fn answer(context: &Context, verdict: Verdict) -> Result<(), Failure> {
-    let now = Utc::now();
+fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(), Failure> {
     match verdict {
         Verdict::Good { key, secret_version, superseded, superseded_until } => {
             if context.json {

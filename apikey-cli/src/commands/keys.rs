@@ -1,6 +1,6 @@
 //! Commands on keys that give out no secret.
 
-use apikey_core::admin::{Changed, Request, UpdateForm};
+use apikey_core::admin::{Request, UpdateForm};
 use apikey_core::{KeyFilter, KeyInfo, MAX_PAGE};
 use chrono::Utc;
 use serde_json::json;
@@ -35,7 +35,7 @@ pub(super) fn list(context: &Context, list: List) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let limit = list.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let (keys, next) = pages(store, filter, limit)?;
-        let now = Utc::now();
+        let now = store.time();
         if context.json {
             let keys: Vec<KeyView<'_>> = keys.iter().map(|key| KeyView::new(key, now)).collect();
             return out::json(&json!({ "keys": keys, "next": next }));
@@ -75,7 +75,7 @@ pub(super) fn show(context: &Context, of: &str) -> Result<(), Failure> {
     let id = id(of)?;
     context.with_store(false, |store| {
         let key = store.key(Request::Get { id })?;
-        let now = Utc::now();
+        let now = store.time();
         if context.json { out::json(&KeyView::new(&key, now)) } else { out::text(&key_view::block(&key, now)) }
     })
 }
@@ -87,7 +87,7 @@ pub(super) fn revoke(context: &Context, revoke: Revoke) -> Result<(), Failure> {
     revoke.list.check_unused()?;
     let of = revoke.id.as_deref().map(id).transpose()?;
     context.with_store(false, |store| match (of, revoke.owner) {
-        (Some(id), _) => changed(context, &store.changed(Request::Revoke { id, reason: revoke.reason })?, "revoked"),
+        (Some(id), _) => change_one(context, store, Request::Revoke { id, reason: revoke.reason }, "revoked"),
         (None, owner) => {
             let owner = owner.unwrap_or_default();
             let revoked = store.count(Request::RevokeOwner { owner: owner.clone(), reason: revoke.reason })?;
@@ -122,7 +122,7 @@ pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
     change.metadata.extend(update.metadata.into_iter().map(|(name, value)| (name, Some(value))));
     change.metadata.extend(update.without_metadata.into_iter().map(|name| (name, None)));
     let request = Request::Update { id: of, change };
-    context.with_store(false, |store| changed(context, &store.changed(request)?, "updated"))
+    context.with_store(false, |store| change_one(context, store, request, "updated"))
 }
 
 pub(super) fn disable(context: &Context, of: &Chosen, disabled: bool) -> Result<(), Failure> {
@@ -135,13 +135,15 @@ pub(super) fn disable(context: &Context, of: &Chosen, disabled: bool) -> Result<
     let done = if disabled { "disabled" } else { "enabled" };
     let change = UpdateForm { disabled: Some(disabled), ..UpdateForm::default() };
     let request = Request::Update { id: of, change };
-    context.with_store(false, |store| changed(context, &store.changed(request)?, done))
+    context.with_store(false, |store| change_one(context, store, request, done))
 }
 
-fn changed(context: &Context, of: &Changed, done: &str) -> Result<(), Failure> {
-    let now = Utc::now();
+/// Asks for a change of one key, and says what became of it.
+fn change_one(context: &Context, store: &mut Backend, request: Request, done: &str) -> Result<(), Failure> {
+    let of = store.changed(request)?;
+    let now = store.time();
     if context.json {
-        return out::json(&ChangedView::new(of, now));
+        return out::json(&ChangedView::new(&of, now));
     }
     let line = key_view::line(&of.key);
     if of.changed {

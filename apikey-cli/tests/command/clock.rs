@@ -23,6 +23,8 @@ impl Place {
 fn a_store_that_is_ahead_is_told_of_and_mended() {
     let (place, secret) = Place::ahead();
     place.check(&secret).with(1).shows("expired_api_key");
+    // By the time of the store, which refuses it, and not by this machine's clock.
+    assert_eq!(place.json(&["list", "--owner", "alice"])["keys"][0]["state"], "expired");
     place.run(&["doctor"]).with(1).shows("faulty").shows("apikey clock accept");
     assert!(place.json_with(1, &["doctor"])["health"]["ahead"]["store_time"].is_string());
     place.run(&["clock", "accept"]).ok().shows("put back from");
