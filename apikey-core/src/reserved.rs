@@ -20,7 +20,9 @@ const NAMES: &[&str] = &[
     "cookie2",
     "dnt",
     "origin",
+    "priority",
     "referer",
+    "save-data",
     "user-agent",
     // What caches and servers act on.
     "age",
@@ -32,7 +34,10 @@ const NAMES: &[&str] = &[
     "vary",
     "warning",
     // What proxies say of the connection.
+    "cf-connecting-ip",
     "forwarded",
+    "true-client-ip",
+    "x-client-ip",
     "x-real-ip",
     // Of responses: a request that has one is not read, or the answer would carry it back.
     "allow",
@@ -76,6 +81,7 @@ mod tests {
         for name in [
             "Cookie",
             "SET-COOKIE",
+            "CF-Connecting-IP",
             "Host",
             "Content-Length",
             "content-type",
