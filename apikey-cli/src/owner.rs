@@ -129,6 +129,15 @@ mod system {
             for place in &mut places {
                 place.make_for(owner, group)?;
             }
+            if matches!(&cli.command, Command::RunDue(run) if !run.deliver_by.is_empty()) && can_be_typed_at() {
+                return Err(Failure::new(
+                    Code::Refused,
+                    format!(
+                        "the program of --deliver-by would run as uid {owner}, and could type commands at root's terminal: run \
+                         it without one, as `setsid -w apikey run-due …`, or from a timer"
+                    ),
+                ));
+            }
             become_user(owner, group).map_err(|error| {
                 Failure::new(Code::Refused, format!("root cannot become uid {owner}, to whom {shown} belongs: {error}"))
             })?;
@@ -239,6 +248,13 @@ mod system {
         }
         fchown(&made, Some(Uid::from_raw(owner)), Some(Gid::from_raw(group)))?;
         Ok(File::from(made))
+    }
+
+    /// Whether this process has a terminal, at which the system lets every process that has it type (TIOCSTI). Who has the
+    /// owner's account has every program that runs as the owner.
+    fn can_be_typed_at() -> bool {
+        let is_off = fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti").is_ok_and(|set| set.trim() == "0");
+        !is_off && File::open("/dev/tty").is_ok()
     }
 
     /// For good: the saved user and group, too, and no group of root's is left. The group is the directory's, unless that is

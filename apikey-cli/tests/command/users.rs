@@ -328,6 +328,32 @@ fn files_besides_the_store_are_read_and_made_as_its_owner() {
     sealed.says("\"sealed/.apikey-bench-").says(&hint).hides("/proc/self");
 }
 
+/// It could type there: the terminal does not ask as whom a process runs that has it.
+#[test]
+fn no_program_of_the_service_gets_roots_terminal() {
+    if !is_root("a program gets root's terminal") {
+        return;
+    }
+    let closed = Closed::new();
+    closed.root(&["init"]).ok();
+    let run = format!("{} run-due --deliver-by true", env!("CARGO_BIN_EXE_apikey"));
+    let at_a_terminal = |run: &str| {
+        let mut script = Command::new("script");
+        script.args(["-qec", run, "/dev/null"]).current_dir(closed.place.path("")).env("APIKEY_STORE", "way/keys.db");
+        closed.place.done(&mut script, "")
+    };
+    let is_off = fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti").is_ok_and(|set| set.trim() == "0");
+    if is_off {
+        at_a_terminal(&run).ok();
+    } else {
+        at_a_terminal(&run).with(7).shows("could type commands at root's terminal");
+    }
+    at_a_terminal(&format!("setsid -w {run}")).ok().shows("delivered 0");
+    // Root's own store has nobody else's program.
+    at_a_terminal(&format!("{} --store own.db init", env!("CARGO_BIN_EXE_apikey"))).ok();
+    at_a_terminal(&run.replace("run-due", "--store own.db run-due")).ok();
+}
+
 /// A pepper that only root may read, as systemd hands it on.
 #[test]
 fn peppers_are_read_before_root_becomes_another() {
