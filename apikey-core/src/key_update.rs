@@ -132,8 +132,8 @@ impl KeyUpdate {
 
     /// Caps the change by `actor`, which must still be good. The key must be one that the actor covers: of its owner
     /// (unless the actor has `keys:any_owner`), with no grant that it lacks; and so must be what the change leaves. End,
-    /// networks and rate limit may not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within); what goes
-    /// beyond already may be narrowed or left, and not widened.
+    /// networks and rate limit may not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within). A key
+    /// that goes beyond already may be narrowed or left so, and is given nothing: no grant, no time, and it is not enabled.
     pub fn within(mut self, actor: &VerifiedKey) -> Self {
         self.within = Some(actor.clone());
         self

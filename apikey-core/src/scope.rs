@@ -197,30 +197,44 @@ impl ActingKey {
         }
     }
 
-    /// Whether a key may be left with this end, networks and rate limit. What it had before the change, in `given`, goes no
-    /// further than it did.
+    /// Whether a key may be left with this end, networks and rate limit. One that goes further already, in `given`, may be
+    /// left so by a change that gives it nothing: a right more is one more for who holds its secret, with all that it has.
     fn bounds(&self, given: Option<&Record>, after: &Record) -> Result<(), StoreError> {
-        let refused = |violation| Err(StoreError::Exceeds(violation));
-        if let Some(latest) = self.end() {
-            let is_later = |end: i64| after.expires_at.is_none_or(|after| after > end);
-            if is_later(latest) && given.is_none_or(|given| given.expires_at.is_some_and(is_later)) {
-                let wanted = after.expires_at.map(from_ms);
-                return refused(CapViolation::End { wanted, latest: from_ms(latest) });
-            }
+        if given.is_some_and(|given| !gives(given, after)) {
+            return Ok(());
         }
-        if let Some(beyond) = network::beyond(&after.networks, self.networks())
-            && given.is_none_or(|given| network::beyond(&after.networks, &given.networks).is_some())
-        {
+        let refused = |violation| Err(StoreError::Exceeds(violation));
+        if let Some(latest) = self.end().filter(|latest| is_later(after.expires_at, Some(*latest))) {
+            let wanted = after.expires_at.map(from_ms);
+            return refused(CapViolation::End { wanted, latest: from_ms(latest) });
+        }
+        if let Some(beyond) = network::beyond(&after.networks, self.networks()) {
             return refused(CapViolation::Networks(beyond.to_owned()));
         }
-        if let Some(most) = self.limit().map(Limit::stored) {
-            let wanted = after.limit.as_ref().map(Limit::stored);
-            let is_faster = |than: Option<Limit>| Limit::common_of(wanted, than) != wanted;
-            let before = given.map(|given| given.limit.as_ref().map(Limit::stored));
-            if is_faster(Some(most)) && before.is_none_or(is_faster) {
-                return refused(CapViolation::Limit { wanted, most });
-            }
+        let wanted = after.limit.as_ref().map(Limit::stored);
+        match self.limit().map(Limit::stored) {
+            Some(most) if is_faster(wanted, Some(most)) => refused(CapViolation::Limit { wanted, most }),
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Whether a change of a key gives it anything that it did not have.
+fn gives(before: &Record, after: &Record) -> bool {
+    let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
+    (before.disabled && !after.disabled)
+        || is_later(after.expires_at, before.expires_at)
+        || is_faster(limit(after), limit(before))
+        || network::beyond(&after.networks, &before.networks).is_some()
+        || grants::uncovered(&before.permissions, &after.permissions).is_some()
+}
+
+/// Whether one end comes after the other; `None`: never.
+fn is_later(end: Option<i64>, than: Option<i64>) -> bool {
+    than.is_some_and(|than| end.is_none_or(|end| end > than))
+}
+
+/// Whether one rate limit lets through more than the other; `None`: everything.
+fn is_faster(limit: Option<Limit>, than: Option<Limit>) -> bool {
+    Limit::common_of(limit, than) != limit
 }

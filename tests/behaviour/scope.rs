@@ -156,6 +156,39 @@ fn permissions_that_lift_a_bound() {
     assert_eq!(freed(&["*"]), (true, true, true, true));
 }
 
+/// Who holds the secret of a key that goes further than the acting one would get there what this one has.
+#[test]
+fn a_key_that_goes_further_is_given_nothing() {
+    let (store, _) = clocked();
+    let bound = evil().networks(["10.0.0.0/8"]).limit(10, TimeDelta::seconds(1)).expires_in(hours(2));
+    let evil = actor(&store, bound);
+    let orders = || NewKey::for_owner("evil").permissions(["orders:read"]);
+    let far = store.create(orders().expires_in(hours(1)).limit(5, TimeDelta::seconds(1))).unwrap().info.id();
+    let networks = CapViolation::Networks("anywhere".into());
+    let update = |update: KeyUpdate| store.update(far, update.within(&evil));
+    for more in [
+        KeyUpdate::new().permissions(MANAGE),
+        KeyUpdate::new().expires_at(start() + hours(2)),
+        KeyUpdate::new().limit(6, TimeDelta::seconds(1)),
+        KeyUpdate::new().permissions(MANAGE).disabled(true),
+    ] {
+        assert_eq!(violation(update(more)), networks);
+    }
+    // Who has disabled it meant it.
+    update(KeyUpdate::new().disabled(true)).unwrap();
+    assert_eq!(violation(update(KeyUpdate::new().disabled(false))), networks);
+    for less in [
+        KeyUpdate::new().name("ci").metadata("team", "blue"),
+        KeyUpdate::new().expires_at(start() + TimeDelta::minutes(1)),
+        KeyUpdate::new().limit(4, TimeDelta::seconds(1)),
+        KeyUpdate::new().permissions::<&str>([]),
+    ] {
+        update(less).unwrap();
+    }
+    // With its networks it goes no further, and may have the rest, too.
+    update(KeyUpdate::new().networks(["10.1.0.0/16"]).permissions(MANAGE).disabled(false)).unwrap();
+}
+
 #[test]
 fn ones_own_key() {
     let (store, _) = clocked();

@@ -175,7 +175,7 @@ impl Key {
     }
 }
 
-/// What an acting key may leave of a key; what that had before, it may keep.
+/// What an acting key may leave of a key; what that had before, it may keep if it gets nothing more.
 fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
     if !actor.may_own(after.owner) {
         return Verdict::Owner;
@@ -183,9 +183,12 @@ fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
     if !actor.covers(&after.grants) {
         return Verdict::Grant;
     }
-    let kept = before.map_or([0; 3], Key::bounds);
+    let shrinks = |before: &Key| before.covers(&after.grants) && (0..3).all(|at| after.bounds()[at] <= before.bounds()[at]);
+    if before.is_some_and(shrinks) {
+        return Verdict::Done;
+    }
     let verdicts = [Verdict::End, Verdict::Networks, Verdict::Limit];
-    let beyond = (0..3).find(|at| after.bounds()[*at] > actor.most()[*at].max(kept[*at]));
+    let beyond = (0..3).find(|at| after.bounds()[*at] > actor.most()[*at]);
     beyond.map_or(Verdict::Done, |at| verdicts.into_iter().nth(at).unwrap())
 }
 
