@@ -11,6 +11,7 @@ use crate::change::Overlap;
 use crate::codec::Frame;
 use crate::digest::Digest;
 use crate::error::StoreError;
+use crate::key_id::KeyId;
 use crate::new_key::{Expires, NewKey};
 
 /// How long a request is remembered.
@@ -95,8 +96,14 @@ impl Once {
         Self::new(idempotency_key, parts)
     }
 
-    /// The rotation of a key.
-    pub(crate) fn rotate(idempotency_key: &str, key: u128, overlap: Overlap) -> Result<Self, StoreError> {
+    /// The rotation of a key. That of another acting key is another request: a secret that gets no successor may repeat its
+    /// own, and nobody else's.
+    pub(crate) fn rotate(
+        idempotency_key: &str,
+        key: u128,
+        overlap: Overlap,
+        within: Option<KeyId>,
+    ) -> Result<Self, StoreError> {
         let mut parts = Parts::new("rotate");
         parts.text(&key.to_string());
         match overlap {
@@ -104,6 +111,9 @@ impl Once {
             Overlap::For(span) => parts.text("for").number(span.num_milliseconds().into()),
             Overlap::UntilFirstUse => parts.text("first use"),
         };
+        if let Some(actor) = within {
+            parts.text("within").text(&actor.to_string());
+        }
         Self::new(idempotency_key, parts)
     }
 
@@ -202,7 +212,9 @@ mod tests {
         let once = |new: &NewKey| Once::create("k", new, &new.permissions).unwrap();
         let mut seen: Vec<Digest> = requests.iter().map(|new| once(new).request).collect();
         for overlap in [Overlap::None, Overlap::UntilFirstUse, Overlap::For(chrono::TimeDelta::milliseconds(5))] {
-            seen.extend([1, 2].map(|key| Once::rotate("k", key, overlap).unwrap().request));
+            for within in [None, Some(1), Some(2)].map(|actor| actor.map(KeyId::from_u128)) {
+                seen.extend([1, 2].map(|key| Once::rotate("k", key, overlap, within).unwrap().request));
+            }
         }
         for (at, one) in seen.iter().enumerate() {
             assert!(!seen[..at].contains(one), "{at}");

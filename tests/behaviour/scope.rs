@@ -189,6 +189,24 @@ fn a_key_that_goes_further_is_given_nothing() {
     update(KeyUpdate::new().networks(["10.1.0.0/16"]).permissions(MANAGE).disabled(false)).unwrap();
 }
 
+/// What gets no successor gets none by the request of somebody else.
+#[test]
+fn a_secret_repeats_no_request_but_its_own() {
+    let (store, _) = clocked();
+    let key = store.create(evil()).unwrap();
+    let id = key.info.id();
+    let leaked = verified(&store, &key);
+    let admin = actor(&store, evil());
+    let options = || RotateOptions::new(Overlap::For(hours(1))).idempotency_key("leak-4711");
+    let new = store.rotate_with(id, &options()).unwrap();
+    let refused = |by: &VerifiedKey| match store.rotate_with(id, &options().within(by)) {
+        Err(StoreError::Conflict(conflict)) => conflict,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([refused(&leaked), refused(&admin)], [Conflict::OtherRequest, Conflict::OtherRequest]);
+    assert_eq!(code(&store, new.key.expose_secret()), "ok");
+}
+
 #[test]
 fn ones_own_key() {
     let (store, _) = clocked();

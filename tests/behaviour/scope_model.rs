@@ -183,7 +183,8 @@ fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
     if !actor.covers(&after.grants) {
         return Verdict::Grant;
     }
-    let shrinks = |before: &Key| before.covers(&after.grants) && (0..3).all(|at| after.bounds()[at] <= before.bounds()[at]);
+    let shrinks =
+        |before: &Key| before.covers(&after.grants) && (0..3).all(|at| after.bounds()[at] <= before.bounds()[at]);
     if before.is_some_and(shrinks) {
         return Verdict::Done;
     }

@@ -9,6 +9,7 @@ use crate::record::{SecretEnd, SecretForm, StoredSecret};
 use crate::rights::Rights;
 use crate::rotate_options::RotateOptions;
 use crate::token::{self, ApiKey, Secret};
+use crate::verified::VerifiedKey;
 
 use super::disk::Disk;
 use super::writer::Writer;
@@ -58,7 +59,8 @@ impl KeyStore {
     /// Those of [`rotate_within`](Self::rotate_within) and [`rotate_once`](Self::rotate_once).
     pub fn rotate_with(&self, id: KeyId, options: &RotateOptions) -> Result<CreatedKey, StoreError> {
         let RotateOptions { overlap, within, idempotency_key } = options;
-        let once = idempotency_key.as_ref().map(|key| Once::rotate(key, id.as_u128(), *overlap)).transpose()?;
+        let actor = within.as_ref().map(VerifiedKey::id);
+        let once = idempotency_key.as_ref().map(|key| Once::rotate(key, id.as_u128(), *overlap, actor)).transpose()?;
         let once = once.map(|once| once.of_owner(self.only_owner()));
         let scope = self.scope(within.as_ref());
         let mut token = None;
