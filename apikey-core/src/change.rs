@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use crate::error::{Conflict, StoreError};
 use crate::event::EventKind;
 use crate::idempotency::Once;
-use crate::lifetime::Lifetime;
+use crate::lifetime::{self, FIXED, Lifetime};
 use crate::pending;
 use crate::record::{Record, Revocation, SecretEnd, SecretForm, StoredLimit, StoredPolicy, StoredSecret};
 use crate::scope::Scope;
@@ -195,6 +195,11 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
     }
     if fields.expires_at.is_some() || fields.policy.is_some() {
         fields.lifetime.check(&after)?;
+    }
+    if fields.metadata.get(FIXED).is_some_and(|value| value.is_some() && value.as_ref() != record.metadata.get(FIXED))
+        && record.secrets.iter().any(|secret| matches!(secret.form, SecretForm::Imported(_)))
+    {
+        return Err(lifetime::reserved());
     }
     if !fields.metadata.is_empty() {
         crate::bounds::metadata(&after.metadata)?;

@@ -14,6 +14,15 @@ pub(crate) struct Lifetime(pub(crate) Option<i64>);
 /// The metadata of a key that its deployment brought with it.
 pub(crate) const FIXED: &str = "fixed";
 
+/// An imported key with this metadata would be exempt from the bound.
+pub(crate) fn reserved() -> StoreError {
+    StoreError::invalid(
+        "metadata key",
+        FIXED,
+        "other names on an imported key: the store marks so those of a deployment",
+    )
+}
+
 impl Lifetime {
     /// When a secret ends by the bound, whoever was to see to it that it has a successor by then. What a deployment brought
     /// with it is its own to end.

@@ -1,6 +1,8 @@
 //! The longest life of a secret, where nobody ends it in time.
 
-use apikey::{KeyFilter, KeyState, KeyStore, KeyUpdate, ManualClock, Overlap, RotationPolicy};
+use apikey::{
+    ImportScheme, Imported, KeyFilter, KeyState, KeyStore, KeyUpdate, ManualClock, Overlap, RotationPolicy, StoreError,
+};
 use chrono::TimeDelta;
 
 use crate::support::{alice, all, code, hours, info, ms, start};
@@ -57,4 +59,26 @@ fn a_bound_on_lifetimes_holds_for_keys_that_were_there_before() {
     assert_eq!(codes(&store)[0], refused, "a change of something else gives nothing back");
     store.close().unwrap();
     assert_eq!(codes(&open().open(directory.path()).unwrap()), ["ok", "ok", refused, "ok"], "it is a setting");
+}
+
+/// What says that a deployment brought a key with it is the store's own to write.
+#[test]
+fn no_key_is_made_one_that_lives_on() {
+    let clock = ManualClock::new(start());
+    let store = KeyStore::builder().clock(clock.clone()).max_lifetime(hours(10)).temporary().unwrap();
+    let raw = "sk_live_0123456789abcdefghijklmnop";
+    let imported = || alice().expires_in(hours(9)).imported(Imported::raw(raw), ImportScheme::Whole);
+    let id = store.create(imported()).unwrap().info.id();
+    let policy = RotationPolicy::every(hours(5)).overlap(Overlap::For(hours(1)));
+    store.update(id, KeyUpdate::new().rotation(policy).expires_at(None)).unwrap();
+    let refused = store.update(id, KeyUpdate::new().metadata("fixed", "x"));
+    clock.advance(hours(10));
+    assert_eq!(code(&store, raw), "expired_api_key");
+    let is_refused = |error: &StoreError| matches!(error, StoreError::Invalid { field: "metadata key", .. });
+    assert!(is_refused(&refused.unwrap_err()));
+    assert!(is_refused(&store.create(imported().metadata("fixed", "x")).unwrap_err()));
+    // Elsewhere the name says nothing.
+    let own = store.create(alice().metadata("fixed", "x").expires_in(hours(9))).unwrap();
+    store.update(own.info.id(), KeyUpdate::new().metadata("fixed", "y")).unwrap();
+    store.update(id, KeyUpdate::new().without_metadata("fixed")).unwrap();
 }

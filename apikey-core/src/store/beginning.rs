@@ -104,10 +104,8 @@ impl KeyStore {
             if !names.insert(name) {
                 return Err(config(line, &"the same key stands in an earlier line"));
             }
-            let new = key.into_new().metadata(FIXED, tag(&name));
-            let mut draft = self.inner().draft(new).map_err(|error| config(line, &error))?;
-            draft.lives_on = true;
-            drafts.push((line, name, draft));
+            let draft = self.inner().draft(key.into_new()).map_err(|error| config(line, &error))?;
+            drafts.push((line, name, draft.fixed(tag(&name))));
         }
         let mut at_fault = 0;
         let store = self.as_actor("fixed_keys");

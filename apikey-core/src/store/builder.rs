@@ -186,7 +186,8 @@ impl KeyStoreBuilder {
     /// It holds at verification, too: a secret that is older is refused as expired, also where no rotator runs that would have
     /// replaced it, and also if it was there before this was set ([`KeyInfo::secret_expires_at`](crate::KeyInfo::secret_expires_at)
     /// tells; opening the store logs how many keys that concerns). Rotation gives such a key a secret that is good.
-    /// [Fixed keys](Self::fixed_keys_from_file) are exempt.
+    /// [Fixed keys](Self::fixed_keys_from_file) are exempt: they have the metadata
+    /// `fixed`, which nobody else may set on an imported key.
     ///
     /// ```
     /// use apikey_core::{KeyStore, NewKey};

@@ -12,6 +12,7 @@ use crate::idempotency::Once;
 use crate::imported::ImportForm;
 use crate::key_id::KeyId;
 use crate::key_info::KeyInfo;
+use crate::lifetime::{self, FIXED};
 use crate::limit::Limit;
 use crate::new_key::{CreatedKey, Expires, NewKey};
 use crate::record::{Record, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
@@ -95,10 +96,16 @@ pub(super) struct Draft {
     once: Option<Once>,
     scope: Scope,
     /// Whether somebody else than this store sees to it that its secret ends.
-    pub(super) lives_on: bool,
+    lives_on: bool,
 }
 
 impl Draft {
+    /// One that a deployment brings with it: its line has this mark, and its end is not the store's to bound.
+    pub(super) fn fixed(mut self, mark: String) -> Self {
+        self.key.metadata.insert(FIXED.to_owned(), mark);
+        Self { lives_on: true, ..self }
+    }
+
     /// One that is created through this handle.
     fn through(self, store: &KeyStore) -> Self {
         let once = self.once.map(|once| once.of_owner(store.only_owner()));
@@ -123,6 +130,9 @@ impl Inner {
             }
             imported.resolve(*scheme, key.allow_weak).map_err(fault)
         });
+        if key.imported.is_some() && key.metadata.contains_key(FIXED) {
+            return Err(lifetime::reserved());
+        }
         let policy = match key.rotation {
             Some(policy) => policy.map(RotationPolicy::stored).transpose()?,
             None => self.rotation,
