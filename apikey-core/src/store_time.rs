@@ -4,7 +4,7 @@
 //! the floor below which the store's time does not go, read when the store is opened and moved on by every event; and, for
 //! as long as the store is open, by a clock that has run evenly for some minutes (see [`crate::pace`]).
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::clock::ClockLead;
 use crate::time::{TimeSource, from_ms};
@@ -22,6 +22,8 @@ pub(crate) const MAX_LEAD_MS: i64 = 5 * 60_000;
 pub(crate) struct StoreTime {
     source: TimeSource,
     floor: AtomicI64,
+    /// How often the floor was lowered.
+    accepted: AtomicU64,
 }
 
 /// One reading of both.
@@ -33,10 +35,17 @@ pub(crate) struct Moment {
     pub(crate) raw: i64,
 }
 
+/// A time by which somebody works who goes on for a while.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Working {
+    pub(crate) now: i64,
+    accepted: u64,
+}
+
 impl StoreTime {
     /// The time of a store whose newest event is of this time.
     pub(crate) fn new(source: TimeSource, floor: i64) -> Self {
-        Self { source, floor: AtomicI64::new(floor) }
+        Self { source, floor: AtomicI64::new(floor), accepted: AtomicU64::new(0) }
     }
 
     /// Store time: it never goes behind the newest event.
@@ -76,6 +85,22 @@ impl StoreTime {
     /// Puts the floor where an operator has accepted it. The caller is the one writer.
     pub(crate) fn accept(&self, floor: i64) {
         self.floor.store(floor, Ordering::Relaxed);
+        self.accepted.fetch_add(1, Ordering::Release);
+    }
+
+    /// What begins now, and goes by this time.
+    pub(crate) fn working(&self, now: i64) -> Working {
+        Working { now, accepted: self.accepted.load(Ordering::Acquire) }
+    }
+
+    /// Whether the time of what is at work was not given up meanwhile.
+    pub(crate) fn holds(&self, at: Working) -> bool {
+        self.accepted.load(Ordering::Acquire) == at.accepted
+    }
+
+    /// The time of what is at work; store time if that one was given up. The caller is the one writer.
+    pub(crate) fn of(&self, at: Working) -> i64 {
+        if self.holds(at) { at.now } else { self.now_ms() }
     }
 
     /// How far the floor is ahead of the raw clock, if that is worth a warning.

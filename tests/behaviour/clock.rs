@@ -1,10 +1,12 @@
 //! A clock that is set back, or was wrong.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use apikey::{
-    EventFilter, EventKind, ExportOptions, Health, ImportOptions, KeyState, KeyStore, KeyStoreBuilder, ManualClock,
-    Overlap, Restore, RestoreWarning,
+    Delivery, EventFilter, EventKind, ExportOptions, Health, ImportOptions, KeyState, KeyStore, KeyStoreBuilder,
+    ManualClock, Overlap, Restore, RestoreWarning, RotationPolicy, Rotator, SecretSink, SinkError,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -112,6 +114,55 @@ fn an_event_of_a_wrong_clock_is_told_of_and_can_be_taken_back() {
     let store = on(&clock).open(directory.path()).unwrap();
     assert_eq!((code(&store, &token), store.health().ahead), ("ok", None));
     assert!(store.verify_events().unwrap().is_whole());
+}
+
+/// A rotator that hands a secret over meanwhile has read the time before.
+#[test]
+fn what_was_begun_by_a_wrong_clock_ends_by_the_right_one() {
+    struct Slow(KeyStore, ManualClock);
+
+    impl SecretSink for Slow {
+        fn deliver(&self, _: &Delivery<'_>) -> Result<(), SinkError> {
+            self.1.set(start() + hours(1));
+            self.0.accept_clock().unwrap().unwrap();
+            Ok(())
+        }
+    }
+
+    let (store, clock) = clocked();
+    let ending = store.create(alice().expires_in(hours(24))).unwrap();
+    let policy = RotationPolicy::every(hours(10)).overlap(Overlap::For(hours(2)));
+    let rotating = store.create(alice().rotation(policy)).unwrap();
+    clock.advance(YEARS);
+    let report = Rotator::new(store.clone(), Slow(store.clone(), clock.clone())).run_due(now(&clock)).unwrap();
+    assert_eq!(report.delivered, [rotating.info.id()]);
+    assert_eq!(store.health().ahead, None);
+    assert_eq!(code(&store, ending.key.expose_secret()), "ok");
+    clock.advance(hours(2));
+    assert_eq!(code(&store, rotating.key.expose_secret()), "invalid_api_key", "its overlap is over");
+}
+
+#[test]
+fn what_was_put_off_by_a_wrong_clock_is_done_when_it_is_right() {
+    struct Shut(Arc<AtomicBool>);
+
+    impl SecretSink for Shut {
+        fn deliver(&self, _: &Delivery<'_>) -> Result<(), SinkError> {
+            if self.0.load(Ordering::Relaxed) { Err(SinkError::other("shut")) } else { Ok(()) }
+        }
+    }
+
+    let (store, clock) = clocked();
+    let policy = RotationPolicy::every(hours(10)).overlap(Overlap::For(hours(2)));
+    let id = store.create(alice().rotation(policy)).unwrap().info.id();
+    let shut = Arc::new(AtomicBool::new(true));
+    let rotator = Rotator::new(store.clone(), Shut(shut.clone()));
+    clock.advance(YEARS);
+    assert_eq!(rotator.run_due(now(&clock)).unwrap().failed.len(), 1);
+    clock.set(start());
+    store.accept_clock().unwrap().unwrap();
+    shut.store(false, Ordering::Relaxed);
+    assert_eq!(rotator.run_due(now(&clock)).unwrap().delivered, [id]);
 }
 
 #[test]

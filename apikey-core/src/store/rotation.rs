@@ -9,6 +9,7 @@ use crate::key_id::KeyId;
 use crate::new_key::CreatedKey;
 use crate::record::{Record, SecretEnd, SecretForm, StoredSecret};
 use crate::rotation_policy::due;
+use crate::store_time::Working;
 use crate::token::ApiKey;
 use crate::verified::VerifiedKey;
 
@@ -74,11 +75,12 @@ impl Inner {
         &self,
         id: KeyId,
         doubtful: bool,
-        now: i64,
+        at: Working,
     ) -> Result<Option<(ApiKey, Record)>, StoreError> {
         let mut token = None;
         let outcomes = self.change(|writer, disk| {
             token = None;
+            let now = self.time.of(at);
             let Some((record, _)) = disk.record(id.as_u128())? else { return Ok(Vec::new()) };
             let waiting = record.secrets.iter().rev().find_map(|secret| match secret.end {
                 SecretEnd::Pending { overlap_ms } => Some(overlap_ms),
@@ -98,16 +100,15 @@ impl Inner {
     }
 
     /// Makes a secret that was delivered the current one; whether it still waited.
-    pub(super) fn promote_secret(&self, id: KeyId, version: u32, now: i64) -> Result<bool, StoreError> {
-        let action = Action::Promote { version };
-        let change = Change { at: now, ..self.change_of(id.as_u128(), action) };
-        let outcomes = self.change(|_, _| Ok(vec![change.clone()]))?;
+    pub(super) fn promote_secret(&self, id: KeyId, version: u32, at: Working) -> Result<bool, StoreError> {
+        let change = || Change { at: self.time.of(at), ..self.change_of(id.as_u128(), Action::Promote { version }) };
+        let outcomes = self.change(|_, _| Ok(vec![change()]))?;
         Ok(outcomes.iter().any(|outcome| outcome.changed))
     }
 
     /// Erases what has ended of these keys; each is named once.
-    pub(super) fn erase_ended_of(&self, ids: &[u128], now: i64) -> Result<(), StoreError> {
-        let erase = |id: &u128| Change { at: now, ..self.change_of(*id, Action::EraseEnded) };
+    pub(super) fn erase_ended_of(&self, ids: &[u128], at: Working) -> Result<(), StoreError> {
+        let erase = |id: &u128| Change { at: self.time.of(at), ..self.change_of(*id, Action::EraseEnded) };
         self.change(|_, _| Ok(ids.iter().map(erase).collect())).map(|_| ())
     }
 

@@ -18,6 +18,7 @@ use crate::quiet::quietly;
 use crate::record::{Record, SecretEnd, StoredSecret};
 use crate::rotation_policy::due;
 use crate::sink::{Delivery, Held, SecretSink, SinkError};
+use crate::store_time::Working;
 use crate::time::from_ms;
 use crate::token::ApiKey;
 
@@ -40,7 +41,8 @@ pub(super) struct Worker {
     pub(super) thresholds: Vec<i64>,
     pub(super) on_warning: Option<OnWarning>,
     pub(super) watch: Arc<Watch>,
-    pub(super) plan: Mutex<Option<Plan>>,
+    /// With the time when it was made.
+    pub(super) plan: Mutex<Option<(Working, Plan)>>,
     /// Set when the store is being closed, which waits for one delivery and not for all that are due.
     pub(super) ending: Arc<AtomicBool>,
 }
@@ -73,21 +75,27 @@ impl Worker {
         if !self.inner.touched.watch(&self.watch) {
             return Err(StoreError::Conflict(Conflict::Rotator));
         }
+        let at = self.inner.time.working(now);
         let plan = match &mut *plan {
-            Some(plan) => plan,
-            // What changes while it is scanned is noted already.
-            none => none.insert(self.scan(now)?),
+            Some((made, plan)) if self.inner.time.holds(*made) => plan,
+            // What changes while it is scanned is noted already. What was planned by a time that was given up is to be
+            // done at another.
+            other => {
+                let mut deliveries = other.take().map(|(_, plan)| plan.deliveries).unwrap_or_default();
+                deliveries.values_mut().for_each(|attempts| attempts.next = now);
+                &mut other.insert((at, self.scan(deliveries, now)?)).1
+            }
         };
         self.look_at_changes(plan, now)?;
         let mut report = RunReport::default();
-        self.end_overlaps(plan, now, &mut report)?;
+        self.end_overlaps(plan, at, &mut report)?;
         let due: Vec<(i64, u128)> = plan.times.range(..=(now, u128::MAX)).copied().collect();
         for entry in due {
-            if self.watch.is_ended() || self.ending.load(Ordering::Relaxed) {
+            if self.watch.is_ended() || self.ending.load(Ordering::Relaxed) || !self.inner.time.holds(at) {
                 break;
             }
             // It stays in the list until it is done: after an error the next run has it again.
-            self.attend(plan, entry, now, &mut report)?;
+            self.attend(plan, entry, at, &mut report)?;
         }
         // The overlaps that began just now.
         self.look_at_changes(plan, now)?;
@@ -96,8 +104,8 @@ impl Worker {
         Ok(report)
     }
 
-    fn scan(&self, now: i64) -> Result<Plan, StoreError> {
-        let mut plan = Plan::default();
+    fn scan(&self, deliveries: HashMap<u128, Attempts>, now: i64) -> Result<Plan, StoreError> {
+        let mut plan = Plan { deliveries, ..Plan::default() };
         let disk = self.inner.disk()?;
         let disk = disk.as_ref().ok_or(StoreError::Closed)?;
         disk.forget_warned()?;
@@ -161,12 +169,12 @@ impl Worker {
         plan.times.extend(rotation.into_iter().chain(warning).map(|at| (at, record.id)));
     }
 
-    fn end_overlaps(&self, plan: &mut Plan, now: i64, report: &mut RunReport) -> Result<(), StoreError> {
-        let over: Vec<(i64, u128)> = plan.overlaps.range(..=(now, u128::MAX)).copied().collect();
+    fn end_overlaps(&self, plan: &mut Plan, at: Working, report: &mut RunReport) -> Result<(), StoreError> {
+        let over: Vec<(i64, u128)> = plan.overlaps.range(..=(at.now, u128::MAX)).copied().collect();
         let ids: BTreeSet<u128> = over.iter().map(|(_, id)| *id).collect();
         let ids: Vec<u128> = ids.into_iter().collect();
         for chunk in ids.chunks(CHUNK) {
-            self.inner.erase_ended_of(chunk, now)?;
+            self.inner.erase_ended_of(chunk, at)?;
         }
         for entry in &over {
             plan.overlaps.remove(entry);
@@ -175,13 +183,19 @@ impl Worker {
         Ok(())
     }
 
-    fn attend(&self, plan: &mut Plan, entry: (i64, u128), now: i64, report: &mut RunReport) -> Result<(), StoreError> {
+    fn attend(
+        &self,
+        plan: &mut Plan,
+        entry: (i64, u128),
+        at: Working,
+        report: &mut RunReport,
+    ) -> Result<(), StoreError> {
         let id = entry.1;
         let mut next = Vec::new();
         match self.record(id)? {
             Some(record) => {
-                next.extend(self.warn(&record, now, report)?);
-                next.extend(self.rotate(plan, record, now, report)?);
+                next.extend(self.warn(&record, at.now, report)?);
+                next.extend(self.rotate(plan, record, at, report)?);
             }
             None => drop(plan.deliveries.remove(&id)),
         }
@@ -230,9 +244,10 @@ impl Worker {
         &self,
         plan: &mut Plan,
         record: Record,
-        now: i64,
+        at: Working,
         report: &mut RunReport,
     ) -> Result<Option<i64>, StoreError> {
+        let now = at.now;
         let key = KeyId::from_u128(record.id);
         let pending = record.live(now).any(StoredSecret::is_pending);
         if !pending {
@@ -254,17 +269,17 @@ impl Worker {
             (true, Some((version, token))) => Ok(Some((version, token, record))),
             (true, None) => match self.asked(&record, now) {
                 Ok(Answer::Delivered(version)) => {
-                    self.arrived(key, version, now, report)?;
+                    self.arrived(key, version, at, report)?;
                     plan.deliveries.remove(&record.id);
                     return Ok(None);
                 }
-                Ok(Answer::NotDelivered) => self.made(key, false, now, report),
-                Ok(Answer::Unknown) => self.made(key, true, now, report),
+                Ok(Answer::NotDelivered) => self.made(key, false, at, report),
+                Ok(Answer::Unknown) => self.made(key, true, at, report),
                 Err(error) => {
                     return Ok(Some(plan.failed(key, None, &error.to_string(), now, report)));
                 }
             },
-            (false, _) => self.made(key, false, now, report),
+            (false, _) => self.made(key, false, at, report),
         };
         let (version, token, record) = match made {
             Ok(Some(made)) => made,
@@ -281,7 +296,7 @@ impl Worker {
             let reason = error.to_string().replace(token.expose_secret(), "[REDACTED]");
             return Ok(Some(plan.failed(key, Some((version, token)), &reason, now, report)));
         }
-        if let Err(error) = self.arrived(key, version, now, report) {
+        if let Err(error) = self.arrived(key, version, at, report) {
             // It is with the sink, which need not get it again; but a disk that refuses comes first.
             plan.deliveries.insert(key.as_u128(), Attempts { secret: Some((version, token)), ..Attempts::default() });
             return Err(error);
@@ -292,8 +307,9 @@ impl Worker {
     }
 
     /// The sink has a secret. It may have ended while it was on its way, and then what the sink holds lets nobody in.
-    fn arrived(&self, key: KeyId, version: u32, now: i64, report: &mut RunReport) -> Result<(), StoreError> {
-        let promoted = match self.inner.promote_secret(key, version, now) {
+    fn arrived(&self, key: KeyId, version: u32, at: Working, report: &mut RunReport) -> Result<(), StoreError> {
+        let now = at.now;
+        let promoted = match self.inner.promote_secret(key, version, at) {
             Err(StoreError::NotFound(_)) => false,
             promoted => promoted?,
         };
@@ -317,10 +333,10 @@ impl Worker {
         &self,
         key: KeyId,
         doubtful: bool,
-        now: i64,
+        at: Working,
         report: &mut RunReport,
     ) -> Result<Option<(u32, ApiKey, Record)>, StoreError> {
-        let Some((token, record)) = self.inner.stage_secret(key, doubtful, now)? else { return Ok(None) };
+        let Some((token, record)) = self.inner.stage_secret(key, doubtful, at)? else { return Ok(None) };
         report.rotated.push(key);
         Ok(Some((record.version, token, record)))
     }
