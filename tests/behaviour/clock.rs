@@ -249,6 +249,32 @@ fn a_restored_store_does_not_go_behind_the_old_one() {
     assert_eq!(code(&restored, key.key.expose_secret()), "expired_api_key");
 }
 
+/// The old store was made of an earlier backup: its events have numbers that the later backup has given to others.
+#[test]
+fn a_restored_store_does_not_go_behind_one_of_another_future() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let clock = ManualClock::new(start());
+    let store = on(&clock).open(path("first")).unwrap();
+    let key = store.create(alice().expires_in(hours(1))).unwrap();
+    store.backup(path("earlier")).unwrap();
+    store.create_many((0..5).map(|_| alice())).unwrap();
+    store.backup(path("later")).unwrap();
+    store.close().unwrap();
+    clock.advance(hours(1));
+    let restore = |backup: &str, into: &str, old: &str| {
+        let restore = Restore::new(path(backup), path(into)).over(path(old)).clock(clock.clone());
+        KeyStore::restore(&restore).unwrap();
+        on(&clock).open(path(into)).unwrap()
+    };
+    let store = restore("earlier", "second", "first");
+    assert_eq!(code(&store, key.key.expose_secret()), "expired_api_key");
+    store.close().unwrap();
+    clock.set(start());
+    let store = restore("later", "third", "second");
+    assert_eq!(code(&store, key.key.expose_secret()), "expired_api_key");
+}
+
 #[test]
 fn a_salvaged_store_does_not_go_behind_the_damaged_one() {
     let directory = tempfile::tempdir().unwrap();
@@ -302,6 +328,9 @@ fn history_is_let_go_past_the_events_of_a_wrong_clock() {
     assert!(on(&clock).open(directory.path()).unwrap().verify_events().unwrap().is_whole());
 }
 
+/// A token, its end, and whether history has shown that it is over.
+type Ending = (String, DateTime<Utc>, bool);
+
 /// What a store with a wrong clock goes through.
 #[derive(Debug, Clone)]
 enum Step {
@@ -310,6 +339,9 @@ enum Step {
     Revoke,
     Accept,
     Reopen,
+    Backup,
+    /// Over the store, from one of the backups.
+    Restore(prop::sample::Index),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -319,6 +351,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Revoke),
         1 => Just(Step::Accept),
         1 => Just(Step::Reopen),
+        1 => Just(Step::Backup),
+        1 => any::<prop::sample::Index>().prop_map(Step::Restore),
     ]
 }
 
@@ -331,10 +365,15 @@ proptest! {
     fn a_key_that_is_over_stays_so_whatever_the_clock_does(steps in prop::collection::vec(step(), 1..40)) {
         let directory = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(start());
-        let mut store = on(&clock).open(directory.path()).unwrap();
+        let path = |name: &str, number: usize| directory.path().join(format!("{name}-{number}"));
+        let mut place = path("store", 0);
+        let mut store = on(&clock).open(&place).unwrap();
+        // The newest event of each, and its keys.
+        let mut backups: Vec<(DateTime<Utc>, Vec<Ending>)> = Vec::new();
+        let mut stores = 1;
         let scratch = store.create(alice()).unwrap().info.id();
         let mut newest = start();
-        let mut keys: Vec<(String, DateTime<Utc>, bool)> = Vec::new();
+        let mut keys: Vec<Ending> = Vec::new();
         for step in steps {
             let at = now(&clock).max(newest);
             match step {
@@ -359,7 +398,25 @@ proptest! {
                 }
                 Step::Reopen => {
                     store.close().unwrap();
-                    store = on(&clock).open(directory.path()).unwrap();
+                    store = on(&clock).open(&place).unwrap();
+                }
+                Step::Backup => {
+                    store.backup(path("backup", backups.len())).unwrap();
+                    backups.push((newest, keys.clone()));
+                }
+                Step::Restore(_) if backups.is_empty() => {}
+                Step::Restore(which) => {
+                    let which = which.index(backups.len());
+                    let (at, held) = backups[which].clone();
+                    store.close().unwrap();
+                    let into = path("store", stores);
+                    let restore = Restore::new(path("backup", which), &into).over(&place).clock(clock.clone());
+                    KeyStore::restore(&restore).unwrap();
+                    (place, stores) = (into, stores + 1);
+                    store = on(&clock).open(&place).unwrap();
+                    (newest, keys) = (now(&clock).max(newest).max(at), held);
+                    // The store may be of a time before the backup, and not have them.
+                    keys.retain(|(token, ..)| code(&store, token) != "revoked_api_key");
                 }
             }
             for (token, end, over) in &mut keys {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use sled::IVec;
+
 use crate::archive::{Archive, Item};
 use crate::backup::BackupError;
 use crate::codec;
@@ -16,6 +18,7 @@ use crate::store_time::StoreTime;
 
 use super::KeyStore;
 use super::directory::{DATABASE, build, clear, lock, prepare};
+use super::disk::Disk;
 use super::draft::Draft;
 use super::evidence::{DELETED, Shown, lessen_by};
 use super::old::{self, Found, Old};
@@ -76,7 +79,9 @@ impl KeyStore {
                 return Err(BackupError::damaged(&restore.backup, what).into());
             }
             // Time in the new store does not go behind that of either: a key that has ended in the old one stays ended.
-            draft.now = draft.now.max(told.as_ref().map_or(i64::MIN, |told| told.newest.1));
+            if let Some(newest) = told.as_ref().and_then(|told| told.newest.as_ref()) {
+                draft.now = draft.now.max(newest.unless_in(disk)?.unwrap_or(i64::MIN));
+            }
             let time = StoreTime::new(restore.time.clone(), draft.now);
             report.warnings.extend(time.lead().map(RestoreWarning::Ahead));
             draft.happened(EventKind::Restored { backup: head.number, old: report.old_number })?;
@@ -118,18 +123,34 @@ fn note(shown: &mut BTreeMap<u128, Shown>, event: &Event, backup: u64) {
 struct Told {
     shown: BTreeMap<u128, Shown>,
     last_id: u128,
-    /// Number and time of the newest event that the backup does not know.
-    newest: (u64, i64),
+    newest: Option<Newest>,
+}
+
+/// The newest event of an old store.
+struct Newest {
+    number: u64,
+    at: i64,
+    frame: IVec,
+}
+
+impl Newest {
+    /// Its time, if a new store does not have it from its backup. One of the same number need not be it: the old store may
+    /// be one that was made of an earlier backup.
+    fn unless_in(&self, disk: &Disk) -> Result<Option<i64>, StoreError> {
+        let held = disk.written_events(self.number).next().transpose()?;
+        let is_held = held.is_some_and(|(number, frame)| number == self.number && frame == self.frame);
+        Ok((!is_held).then_some(self.at))
+    }
 }
 
 impl Told {
     fn by(old: &mut Old, backup: u64) -> Result<Self, RestoreError> {
-        let mut told = Self { shown: BTreeMap::new(), last_id: 0, newest: (backup, i64::MIN) };
-        old.events(|number, event, _| {
+        let mut told = Self { shown: BTreeMap::new(), last_id: 0, newest: None };
+        old.events(|number, event, frame| {
             if let Some(event) = event {
                 told.last_id = told.last_id.max(event.key);
-                if number > told.newest.0 {
-                    told.newest = (number, event.at);
+                if told.newest.as_ref().is_none_or(|newest| number > newest.number) {
+                    told.newest = Some(Newest { number, at: event.at, frame: frame.clone() });
                 }
                 note(&mut told.shown, &event, backup);
             }
@@ -256,7 +277,7 @@ impl Reapply<'_, '_> {
         Ok(())
     }
 
-    fn note(&mut self, held: &Record, frame: &sled::IVec, after: &Record) -> Result<(), RestoreError> {
+    fn note(&mut self, held: &Record, frame: &IVec, after: &Record) -> Result<(), RestoreError> {
         if let Some(reapplied) = self.draft.lessen(held, frame, after)? {
             self.report.reapplied.push(reapplied);
         }
