@@ -132,6 +132,10 @@ proptest! {
         let guess = |peer: Peer| store.check(&Attempt::new("nonsense").peer(peer)).unwrap_err();
         let mut passed = 0;
         let mut last_failed = [None; 4];
+        // What the clock was set back without being behind what the store had read: that shows nowhere.
+        let mut unseen = [0; 4];
+        let shown = || apikey::Clock::now(&clock).timestamp_millis();
+        let mut read = (passed, shown());
         for one in happens {
             match one {
                 Happens::Wait(wait) => {
@@ -139,10 +143,16 @@ proptest! {
                     clock.advance(ms(wait));
                 }
                 Happens::Set(by) => clock.advance(ms(by)),
-                Happens::Guess(at) => match guess(peers[at]) {
-                    AuthError::Invalid => last_failed[at] = Some(passed),
+                Happens::Guess(at) => {
+                    let showed = shown() - read.1;
+                    if showed >= 0 {
+                        unseen.iter_mut().for_each(|unseen| *unseen += (passed - read.0 - showed).max(0));
+                    }
+                    read = (passed, shown());
+                    match guess(peers[at]) {
+                    AuthError::Invalid => (last_failed[at], unseen[at]) = (Some(passed), 0),
                     AuthError::RateLimited { retry_after, limit: None } => {
-                        let since = passed - last_failed[at].unwrap();
+                        let since = passed - last_failed[at].unwrap() - unseen[at];
                         prop_assert!(since < longest, "{} refused {since} ms after its last failure", peers[at]);
                         let wait = i64::try_from(retry_after.as_millis()).unwrap();
                         prop_assert!(wait <= longest);
@@ -150,11 +160,13 @@ proptest! {
                             passed += wait;
                             clock.advance(ms(wait));
                             prop_assert_eq!(guess(peers[at]), AuthError::Invalid, "it waited as told");
-                            last_failed[at] = Some(passed);
+                            (last_failed[at], unseen[at]) = (Some(passed), 0);
+                            read = (passed, shown());
                         }
                     }
                     other => prop_assert!(false, "{other}"),
-                },
+                    }
+                }
             }
         }
     }
