@@ -29,7 +29,7 @@ pub enum AuthError {
     Expired,
     /// The key's time has not begun.
     #[error("API key not yet valid")]
-    Inactive,
+    NotYetValid,
     /// The key names networks, and the caller's address is in none of them, or not known.
     #[error("API key not allowed from this address")]
     AddressNotAllowed,
@@ -62,7 +62,7 @@ impl AuthError {
             Self::Revoked => "revoked_api_key",
             Self::Disabled => "disabled_api_key",
             Self::Expired => "expired_api_key",
-            Self::Inactive => "inactive_api_key",
+            Self::NotYetValid => "inactive_api_key",
             Self::AddressNotAllowed => "address_not_allowed",
             Self::RateLimited { .. } => "rate_limited",
             Self::InsufficientPermission { .. } => "insufficient_permission",
@@ -74,7 +74,7 @@ impl AuthError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Missing | Self::Invalid | Self::Revoked | Self::Disabled | Self::Expired | Self::Inactive => 401,
+            Self::Missing | Self::Invalid | Self::Revoked | Self::Disabled | Self::Expired | Self::NotYetValid => 401,
             Self::AddressNotAllowed | Self::InsufficientPermission { .. } => 403,
             Self::RateLimited { .. } => 429,
             Self::Unavailable => 503,
@@ -90,7 +90,7 @@ impl AuthError {
             Self::Revoked => "API key revoked",
             Self::Disabled => "API key disabled",
             Self::Expired => "API key expired",
-            Self::Inactive => "API key not yet valid",
+            Self::NotYetValid => "API key not yet valid",
             Self::AddressNotAllowed => "API key not allowed from this address",
             Self::RateLimited { .. } => "Too many requests",
             Self::InsufficientPermission { .. } => "API key lacks permission",

@@ -94,8 +94,9 @@ pub enum KeyState {
     /// a key that was [imported](crate::KeyStore::import) without digests; or one that was rotated after a backup, once
     /// that is restored: the new secret is lost, and the old one has ended.
     NoSecret,
-    /// Its time has not begun.
-    Inactive,
+    /// Its `not_before` lies ahead.
+    #[serde(rename = "inactive")]
+    NotYetValid,
     /// Good.
     Active,
 }
@@ -103,7 +104,7 @@ pub enum KeyState {
 impl KeyState {
     /// All of them, in the order in which they are told.
     pub const ALL: [Self; 6] =
-        [Self::Revoked, Self::Disabled, Self::Expired, Self::NoSecret, Self::Inactive, Self::Active];
+        [Self::Revoked, Self::Disabled, Self::Expired, Self::NoSecret, Self::NotYetValid, Self::Active];
 
     /// Its name, as it is serialised: `no_secret`.
     #[must_use]
@@ -113,7 +114,7 @@ impl KeyState {
             Self::Disabled => "disabled",
             Self::Expired => "expired",
             Self::NoSecret => "no_secret",
-            Self::Inactive => "inactive",
+            Self::NotYetValid => "inactive",
             Self::Active => "active",
         }
     }
@@ -290,7 +291,7 @@ impl KeyInfo {
         } else if !self.has_secret || self.secret_until.is_some_and(|end| end <= now) {
             KeyState::NoSecret
         } else if self.not_before.is_some_and(|start| now < start) {
-            KeyState::Inactive
+            KeyState::NotYetValid
         } else {
             KeyState::Active
         }

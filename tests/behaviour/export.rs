@@ -111,7 +111,7 @@ fn a_line_without_a_digest_awaits_rotation() {
     // A key that verifies nothing is not called active.
     let states = |keys: &[KeyInfo]| keys.iter().map(|key| key.state(chrono::Utc::now())).collect::<Vec<_>>();
     let without = states(&before).into_iter().map(|state| match state {
-        KeyState::Active | KeyState::Inactive => KeyState::NoSecret,
+        KeyState::Active | KeyState::NotYetValid => KeyState::NoSecret,
         state => state,
     });
     assert_eq!(states(&after), without.collect::<Vec<_>>());

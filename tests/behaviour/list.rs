@@ -68,7 +68,7 @@ fn each_filter_finds_what_it_says() {
     assert_eq!(found(KeyFilter::owner("dav")), []);
     assert_eq!(found(any().state(KeyState::Active)), [ci, web, all_of]);
     assert_eq!(found(any().state(KeyState::Expired)), [short]);
-    assert_eq!(found(any().state(KeyState::Inactive)), [later]);
+    assert_eq!(found(any().state(KeyState::NotYetValid)), [later]);
     assert_eq!(found(any().state(KeyState::Disabled)), [off]);
     assert_eq!(found(any().state(KeyState::Revoked)), [gone]);
     let by_state: usize = KeyState::ALL.iter().map(|state| found(any().state(*state)).len()).sum();
@@ -87,7 +87,7 @@ fn each_filter_finds_what_it_says() {
     assert_eq!(found(any().expiring_before(start() + hours(10) + ms(1))), [all_of, short]);
     // Together they narrow.
     assert_eq!(found(any().permission("orders:read").text("blue").state(KeyState::Active)), [web]);
-    assert_eq!(found(KeyFilter::owner("carol").state(KeyState::Inactive).limit(1)), [later]);
+    assert_eq!(found(KeyFilter::owner("carol").state(KeyState::NotYetValid).limit(1)), [later]);
     assert_eq!(found(any().permission("orders:read").after(ci).limit(1)), [web, all_of]);
     for bad in ["orders:*", "", "Orders"] {
         let error = store.list(&any().permission(bad)).unwrap_err();

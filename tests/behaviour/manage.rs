@@ -39,7 +39,7 @@ fn what_a_key_is_given_is_kept() {
     assert_eq!(key.expires_at(), Some(start() + TimeDelta::days(90)));
     assert_eq!(key.not_before(), Some(start() + hours(1)));
     assert_eq!((key.disabled(), key.revoked(), key.last_used_at(), key.version()), (false, None, None, 1));
-    assert_eq!(key.state(start()), KeyState::Inactive);
+    assert_eq!(key.state(start()), KeyState::NotYetValid);
 
     let plain = store.create(NewKey::for_owner(String::from("bob"))).unwrap().info;
     assert_eq!((plain.name(), plain.expires_at(), plain.not_before()), (None, None, None));

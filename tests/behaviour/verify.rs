@@ -35,7 +35,7 @@ fn each_case_has_its_code_status_and_text() {
         (AuthError::Revoked, "revoked_api_key", 401, "API key revoked"),
         (AuthError::Disabled, "disabled_api_key", 401, "API key disabled"),
         (AuthError::Expired, "expired_api_key", 401, "API key expired"),
-        (AuthError::Inactive, "inactive_api_key", 401, "API key not yet valid"),
+        (AuthError::NotYetValid, "inactive_api_key", 401, "API key not yet valid"),
         (AuthError::AddressNotAllowed, "address_not_allowed", 403, "API key not allowed from this address"),
         (
             AuthError::RateLimited { retry_after: Duration::from_secs(1), limit: None },
@@ -98,7 +98,7 @@ fn the_first_reason_in_the_order_is_told() {
         ("revoked_api_key", KeyState::Revoked),
         ("disabled_api_key", KeyState::Disabled),
         ("expired_api_key", KeyState::Expired),
-        ("inactive_api_key", KeyState::Inactive),
+        ("inactive_api_key", KeyState::NotYetValid),
         ("insufficient_permission", KeyState::Active),
     ];
     let need = Requirement::permission("orders:read").unwrap();
@@ -148,8 +148,8 @@ fn a_key_is_good_from_its_start_to_the_millisecond_before_its_end() {
     let created = store.create(alice().not_before(begin).expires_at(end)).unwrap();
     let token = created.key.expose_secret();
     for (time, expected, state) in [
-        (start(), "inactive_api_key", KeyState::Inactive),
-        (begin - ms(1), "inactive_api_key", KeyState::Inactive),
+        (start(), "inactive_api_key", KeyState::NotYetValid),
+        (begin - ms(1), "inactive_api_key", KeyState::NotYetValid),
         (begin, "ok", KeyState::Active),
         (begin + ms(1), "ok", KeyState::Active),
         (end - ms(1), "ok", KeyState::Active),
@@ -157,7 +157,7 @@ fn a_key_is_good_from_its_start_to_the_millisecond_before_its_end() {
         (end + ms(1), "expired_api_key", KeyState::Expired),
         (end + TimeDelta::days(3000), "expired_api_key", KeyState::Expired),
         (end - ms(1), "ok", KeyState::Active), // the clock was set back
-        (begin - ms(1), "inactive_api_key", KeyState::Inactive),
+        (begin - ms(1), "inactive_api_key", KeyState::NotYetValid),
     ] {
         clock.set(time);
         assert_eq!(code(&store, token), expected, "{time}");

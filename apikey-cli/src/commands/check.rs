@@ -117,7 +117,7 @@ fn standing(key: &KeyInfo, code: &str, now: DateTime<Utc>) -> String {
         }
         (KeyState::Revoked, Some(revoked), ..) => format!(" {}: {}", both(revoked.at(), now), revoked.reason()),
         (KeyState::Expired, _, Some(end), _) => format!(" {}", both(end, now)),
-        (KeyState::Inactive, _, _, Some(start)) => format!(" until {}", both(start, now)),
+        (KeyState::NotYetValid, _, _, Some(start)) => format!(" until {}", both(start, now)),
         _ => String::new(),
     };
     let list = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(" ") };

@@ -532,7 +532,7 @@ fn state(control: u64, extra: Option<Extra>, now: i64) -> Result<(), AuthError> 
         return Err(AuthError::Expired);
     }
     match extra.and_then(|extra| extra.not_before) {
-        Some(start) if now < start => Err(AuthError::Inactive),
+        Some(start) if now < start => Err(AuthError::NotYetValid),
         _ => Ok(()),
     }
 }
