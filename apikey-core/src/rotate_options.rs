@@ -38,7 +38,7 @@ impl RotateOptions {
         self
     }
 
-    /// Makes the rotation one that can be repeated, as [`rotate_once`](crate::KeyStore::rotate_once) says. The
+    /// Makes the rotation one that can be repeated, as [`rotate_idempotent`](crate::KeyStore::rotate_idempotent) says. The
     /// same rotation [`within`](Self::within) another key, or none, is another request.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());

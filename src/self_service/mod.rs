@@ -95,7 +95,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// [`Refused::Rejection`] for a request without a good key; [`Refused::Store`] for what
-/// [`KeyStore::rotate_once`] refuses.
+/// [`KeyStore::rotate_idempotent`] refuses.
 pub fn rotate(
     store: &KeyStore,
     source: &dyn KeySource,

@@ -58,11 +58,11 @@ fn another_request_under_the_same_key_is_refused() {
     for other in others {
         assert_eq!(conflict(store.create(other.idempotency_key("request-1"))), Conflict::OtherRequest);
     }
-    assert_eq!(conflict(store.rotate_once(id, Overlap::None, "request-1")), Conflict::OtherRequest);
+    assert_eq!(conflict(store.rotate_idempotent(id, Overlap::None, "request-1")), Conflict::OtherRequest);
     let other = store.create(alice()).unwrap().info.id();
-    store.rotate_once(other, Overlap::None, "request-2").unwrap();
-    assert_eq!(conflict(store.rotate_once(id, Overlap::None, "request-2")), Conflict::OtherRequest);
-    assert_eq!(conflict(store.rotate_once(other, Overlap::UntilFirstUse, "request-2")), Conflict::OtherRequest);
+    store.rotate_idempotent(other, Overlap::None, "request-2").unwrap();
+    assert_eq!(conflict(store.rotate_idempotent(id, Overlap::None, "request-2")), Conflict::OtherRequest);
+    assert_eq!(conflict(store.rotate_idempotent(other, Overlap::UntilFirstUse, "request-2")), Conflict::OtherRequest);
     assert_eq!(store.get(other).unwrap().unwrap().version(), 2);
 }
 
@@ -73,14 +73,14 @@ fn a_repeated_rotation_replaces_a_successor_nobody_has() {
         let old = store.create(alice()).unwrap();
         let id = old.info.id();
         store.verify(token(&old)).unwrap();
-        let lost = store.rotate_once(id, overlap, "may").unwrap();
-        let new = store.rotate_once(id, overlap, "may").unwrap();
+        let lost = store.rotate_idempotent(id, overlap, "may").unwrap();
+        let new = store.rotate_idempotent(id, overlap, "may").unwrap();
         assert_eq!((lost.info.version(), new.info.version()), (2, 3));
         assert_eq!(code(&store, token(&lost)), "invalid_api_key", "{overlap:?}");
         let held = if overlap == Overlap::None { "invalid_api_key" } else { "ok" };
         assert_eq!(code(&store, token(&old)), held, "{overlap:?}");
         assert_eq!(code(&store, token(&new)), "ok");
-        assert_eq!(conflict(store.rotate_once(id, overlap, "may")), Conflict::Repeated { id });
+        assert_eq!(conflict(store.rotate_idempotent(id, overlap, "may")), Conflict::Repeated { id });
         assert_eq!(code(&store, token(&new)), "ok");
         let held = if matches!(overlap, Overlap::For(_)) { "ok" } else { "invalid_api_key" };
         assert_eq!(code(&store, token(&old)), held, "{overlap:?}");
@@ -93,9 +93,9 @@ fn a_lost_successor_has_no_overlap() {
     let (store, clock) = clocked();
     let old = store.create(alice()).unwrap();
     let id = old.info.id();
-    let lost = store.rotate_once(id, Overlap::For(hours(1)), "may").unwrap();
+    let lost = store.rotate_idempotent(id, Overlap::For(hours(1)), "may").unwrap();
     clock.advance(hours(2));
-    let new = store.rotate_once(id, Overlap::For(hours(1)), "may").unwrap();
+    let new = store.rotate_idempotent(id, Overlap::For(hours(1)), "may").unwrap();
     assert_eq!(code(&store, token(&lost)), "invalid_api_key");
     assert_eq!(code(&store, token(&old)), "invalid_api_key");
     assert_eq!(code(&store, token(&new)), "ok");
@@ -153,7 +153,7 @@ fn idempotency_keys_are_nowhere_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let store = KeyStore::open(directory.path()).unwrap();
     let id = store.create(request().idempotency_key("an-idempotency-key-7f3a9c1e")).unwrap().info.id();
-    store.rotate_once(id, Overlap::None, "another-idempotency-key-5b2d").unwrap();
+    store.rotate_idempotent(id, Overlap::None, "another-idempotency-key-5b2d").unwrap();
     store.close().unwrap();
     let mut looked = 0;
     for entry in std::fs::read_dir(directory.path().join("sled")).unwrap() {
@@ -177,7 +177,7 @@ fn repeats_that_come_at_once_make_one_key() {
         };
         let old = store.create(alice()).unwrap().info.id();
         let (created, rotated): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
-            let once = || (store.create(request()), store.rotate_once(old, Overlap::UntilFirstUse, "may"));
+            let once = || (store.create(request()), store.rotate_idempotent(old, Overlap::UntilFirstUse, "may"));
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(once)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).unzip()
         });
@@ -227,9 +227,9 @@ fn bounds_and_what_cannot_be_repeated() {
     };
     for key in ["", &"k".repeat(256), "two\nlines"] {
         invalid(store.create(alice().idempotency_key(key)).map(drop));
-        invalid(store.rotate_once(id, Overlap::None, key).map(drop));
+        invalid(store.rotate_idempotent(id, Overlap::None, key).map(drop));
     }
-    store.rotate_once(id, Overlap::None, "k".repeat(255)).unwrap();
+    store.rotate_idempotent(id, Overlap::None, "k".repeat(255)).unwrap();
     invalid(store.create_many([alice(), request()]).map(drop));
     let imported = alice().imported(Imported::raw("legacy-7f3a9c1e5b2d4860"), ImportScheme::Whole);
     invalid(store.create(imported.idempotency_key("import")).map(drop));
@@ -273,10 +273,10 @@ fn a_repeat_puts_no_end_off() {
     let (store, clock) = clocked();
     let old = store.create(alice()).unwrap();
     let (id, overlap) = (old.info.id(), Overlap::For(hours(1)));
-    store.rotate_once(id, overlap, "again").unwrap();
+    store.rotate_idempotent(id, overlap, "again").unwrap();
     for _ in 0..3 {
         clock.advance(hours(1) - ms(60_000) * 45);
-        store.rotate_once(id, overlap, "again").unwrap();
+        store.rotate_idempotent(id, overlap, "again").unwrap();
     }
     assert_eq!(code(&store, token(&old)), "ok");
     clock.advance(ms(60_000) * 15);

@@ -395,7 +395,7 @@ fn to_an_owner_the_keys_of_others_do_not_exist() {
             format!("{:?}", bob.rotate(id, Overlap::None)),
             format!("{:?}", bob.rotate(id, Overlap::UntilFirstUse)),
             format!("{:?}", bob.rotate_within(id, Overlap::None, &actor)),
-            format!("{:?}", bob.rotate_once(id, Overlap::None, "again")),
+            format!("{:?}", bob.rotate_idempotent(id, Overlap::None, "again")),
             format!("{:?}", bob.rotate_with(id, &within)),
             format!("{:?}", bob.rotate_with(id, &within.idempotency_key("again"))),
             format!("{:?}", bob.replace_leaked(id, "")),
@@ -461,7 +461,7 @@ fn an_owner_manages_its_own_keys_and_no_others() {
     assert_eq!(once(&anna), once(&anna));
 
     anna.update(id, KeyUpdate::new().name("ci")).unwrap();
-    anna.rotate_once(id, Overlap::None, "may").unwrap();
+    anna.rotate_idempotent(id, Overlap::None, "may").unwrap();
     anna.as_actor("anna").revoke(id, "left").unwrap();
     let events = anna.events(&EventFilter::default()).unwrap().events;
     assert!(

@@ -45,7 +45,7 @@ enum Operation {
     Rename,
     Disable(bool),
     Rotate(Overlap),
-    RotateOnce,
+    RotateIdempotent,
     Replace,
     Revoke,
     RevokeOwner,
@@ -97,7 +97,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Operation::Rename),
         1 => any::<bool>().prop_map(Operation::Disable),
         2 => prop::sample::select(overlaps.to_vec()).prop_map(Operation::Rotate),
-        1 => Just(Operation::RotateOnce),
+        1 => Just(Operation::RotateIdempotent),
         1 => Just(Operation::Replace),
         1 => Just(Operation::Revoke),
         1 => Just(Operation::RevokeOwner),
@@ -232,8 +232,8 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
     }
     let verdict = match operation {
         Operation::Revoke => Verdict::Done,
-        Operation::Rotate(_) | Operation::RotateOnce | Operation::Replace if is_own => Verdict::Done,
-        Operation::Rotate(_) | Operation::RotateOnce | Operation::Replace => leaves(actor, None, target),
+        Operation::Rotate(_) | Operation::RotateIdempotent | Operation::Replace if is_own => Verdict::Done,
+        Operation::Rotate(_) | Operation::RotateIdempotent | Operation::Replace => leaves(actor, None, target),
         _ => leaves(actor, Some(target), &after),
     };
     (verdict, after)
@@ -278,7 +278,7 @@ fn perform(
         Operation::Rename => update(KeyUpdate::new().name("renamed")),
         Operation::Disable(disabled) => update(KeyUpdate::new().disabled(*disabled)),
         Operation::Rotate(overlap) => made(call!(rotate_within(id, *overlap, actor))),
-        Operation::RotateOnce => {
+        Operation::RotateIdempotent => {
             let options = apikey::RotateOptions::new(Overlap::UntilFirstUse).within(actor);
             made(call!(rotate_with(id, &options.idempotency_key(id.to_string()))))
         }

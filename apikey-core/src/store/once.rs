@@ -33,18 +33,18 @@ impl KeyStore {
     ///
     /// let store = KeyStore::temporary()?;
     /// let id = store.create(NewKey::for_owner("alice"))?.info.id();
-    /// let lost = store.rotate_once(id, Overlap::UntilFirstUse, "may-2031")?; // and no answer came
-    /// let new = store.rotate_once(id, Overlap::UntilFirstUse, "may-2031")?;
+    /// let lost = store.rotate_idempotent(id, Overlap::UntilFirstUse, "may-2031")?; // and no answer came
+    /// let new = store.rotate_idempotent(id, Overlap::UntilFirstUse, "may-2031")?;
     /// assert!(store.verify(lost.key.expose_secret()).is_err());
     /// assert!(store.verify(new.key.expose_secret()).is_ok());
-    /// assert!(store.rotate_once(id, Overlap::UntilFirstUse, "may-2031").is_err()); // it has arrived
+    /// assert!(store.rotate_idempotent(id, Overlap::UntilFirstUse, "may-2031").is_err()); // it has arrived
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// Those of [`rotate`](Self::rotate), the two conflicts, and [`StoreError::Invalid`] for an idempotency key out of
     /// bounds.
-    pub fn rotate_once(
+    pub fn rotate_idempotent(
         &self,
         id: KeyId,
         overlap: Overlap,
@@ -56,7 +56,7 @@ impl KeyStore {
     /// Rotates a key as the options say: capped by another key, so that it can be repeated, or both.
     ///
     /// # Errors
-    /// Those of [`rotate_within`](Self::rotate_within) and [`rotate_once`](Self::rotate_once).
+    /// Those of [`rotate_within`](Self::rotate_within) and [`rotate_idempotent`](Self::rotate_idempotent).
     pub fn rotate_with(&self, id: KeyId, options: &RotateOptions) -> Result<CreatedKey, StoreError> {
         let RotateOptions { overlap, within, idempotency_key } = options;
         let actor = within.as_ref().map(VerifiedKey::id);

@@ -116,17 +116,17 @@ impl OwnerStore {
         self.0.rotate_within(id, overlap, actor)
     }
 
-    /// Rotates a key so that the request can be repeated: [`KeyStore::rotate_once`]. Owners share no idempotency keys.
+    /// Rotates a key so that the request can be repeated: [`KeyStore::rotate_idempotent`]. Owners share no idempotency keys.
     ///
     /// # Errors
-    /// Those of [`KeyStore::rotate_once`].
-    pub fn rotate_once(
+    /// Those of [`KeyStore::rotate_idempotent`].
+    pub fn rotate_idempotent(
         &self,
         id: KeyId,
         overlap: Overlap,
         idempotency_key: impl Into<String>,
     ) -> Result<CreatedKey, StoreError> {
-        self.0.rotate_once(id, overlap, idempotency_key)
+        self.0.rotate_idempotent(id, overlap, idempotency_key)
     }
 
     /// Rotates a key as the options say: [`KeyStore::rotate_with`].
