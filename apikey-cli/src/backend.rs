@@ -109,7 +109,7 @@ impl Backend {
         if let Self::Here { .. } = self {
             return;
         }
-        if let Ok(Health { refused_since: Some(since), .. }) = self.health(Request::Health) {
+        if let Ok(Health { failed_since: Some(since), .. }) = self.health(Request::Health) {
             out::note(&format!(
                 "the service's disk refuses since {}: this is what it knows and can read. What was taken from a key meanwhile \
                  holds, as `apikey check` shows, and may be missing in lists",

@@ -9,14 +9,14 @@ use crate::clock::ClockLead;
 #[non_exhaustive]
 pub struct Health {
     /// Number of the last change that is on the disk; 0 before the first.
-    pub durable: u64,
+    pub last_durable: u64,
     /// How many changes the synced commit mark is behind it. More than half a second of work is a sign of trouble.
     pub mark_lag: u64,
     /// Since when the disk refuses. Verification goes on, rights can still be taken away in memory, and nothing else is
     /// acknowledged until the store is opened again.
-    pub refused_since: Option<DateTime<Utc>>,
-    /// What the disk said.
-    pub refused_by: Option<String>,
+    pub failed_since: Option<DateTime<Utc>>,
+    /// The error with which the disk refused.
+    pub failure: Option<String>,
     /// The last backup, if this process made one, or [`backup_every`](crate::KeyStoreBuilder::backup_every) found one
     /// that an earlier process made.
     pub last_backup: Option<LastBackup>,
@@ -35,7 +35,7 @@ pub struct Health {
 pub struct LastBackup {
     /// When it was whole and checked.
     pub at: DateTime<Utc>,
-    /// Number of the last change in it; those from there to [`durable`](Health::durable) are in no backup.
+    /// Number of the last change in it; those from there to [`last_durable`](Health::last_durable) are in no backup.
     pub number: u64,
 }
 
@@ -50,6 +50,6 @@ impl Health {
     /// Whether changes can be made. Says nothing of backups, nor of the clock.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.refused_since.is_none() && !self.closed
+        self.failed_since.is_none() && !self.closed
     }
 }

@@ -82,7 +82,7 @@ fn no_file_is_overwritten_and_no_link_followed() {
     // No key was made meanwhile, so the right file gets the first one.
     let store = open(directory.path()).unwrap();
     assert_eq!(code(&store, &read(directory.path())), "ok");
-    assert_eq!(store.health().durable, 1);
+    assert_eq!(store.health().last_durable, 1);
 }
 
 /// A crash before the key was on disk, and one before its file was in place.
@@ -99,7 +99,7 @@ fn a_crash_in_between_is_mended_by_the_next_open() {
 
     fs::rename(directory.path().join("admin.key"), &pending).unwrap();
     let store = open(directory.path()).unwrap();
-    assert_eq!((read(directory.path()), store.health().durable), (token.clone(), 1));
+    assert_eq!((read(directory.path()), store.health().last_durable), (token.clone(), 1));
     assert!(!pending.exists());
     store.close().unwrap();
 
@@ -176,7 +176,7 @@ fn fixed_keys_are_made_if_they_are_absent() {
     // The same again changes nothing; a new line is a new key; one that is gone stays what it is.
     deployment.say(&line("carol", "-", "a-third-key-0011223344556677"));
     let store = deployment.open().unwrap();
-    assert_eq!(store.health().durable, 3);
+    assert_eq!(store.health().last_durable, 3);
     assert_eq!(code(&store, PREVIEW), "ok");
     let page = store.events(&EventFilter::default().actor("fixed_keys")).unwrap();
     assert_eq!(page.events.len(), 3);
@@ -252,7 +252,7 @@ fn a_bad_line_is_named_and_nothing_of_it_is_made() {
         assert!(!text.contains(secret), "{text}");
         deployment.say("");
         let store = deployment.open().unwrap();
-        assert_eq!(store.health().durable, 0);
+        assert_eq!(store.health().last_durable, 0);
     }
     let missing = KeyStore::builder().fixed_keys_from_file("/nowhere/keys.txt").temporary();
     assert!(config(missing).contains("/nowhere/keys.txt"));
@@ -261,7 +261,7 @@ fn a_bad_line_is_named_and_nothing_of_it_is_made() {
 #[test]
 fn an_environment_variable_that_is_not_set_has_no_keys() {
     let store = KeyStore::builder().fixed_keys_from_env("APIKEY_TEST_NOT_SET_4F1D").temporary().unwrap();
-    assert_eq!(store.health().durable, 0);
+    assert_eq!(store.health().last_durable, 0);
     // One that is set, and not in this form: a list of directories.
     let text = config(KeyStore::builder().fixed_keys_from_env("PATH").temporary());
     assert!(text.contains("$PATH, line 1"), "{text}");

@@ -106,7 +106,7 @@ fn an_event_of_a_wrong_clock_is_told_of_and_can_be_taken_back() {
     assert_eq!(*last.kind(), EventKind::ClockAccepted { from: start() + YEARS, to: start() });
     // Nothing more is to be accepted, and nothing is written for it.
     assert_eq!(store.accept_clock().unwrap(), None);
-    assert_eq!(store.health().durable, 3);
+    assert_eq!(store.health().last_durable, 3);
     assert!(store.verify_events().unwrap().is_whole());
     let next = store.create(alice()).unwrap();
     assert_eq!(next.info.created_at(), start());

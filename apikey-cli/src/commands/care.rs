@@ -22,11 +22,11 @@ pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
             let counts: Vec<String> = found.keys.iter().map(|(state, count)| format!("{count} {state}")).collect();
             let mut rows = vec![
                 row("store", out::good(good, if good { "good" } else { "faulty" })),
-                row("changes on disk", health.durable.to_string().into()),
+                row("changes on disk", health.last_durable.to_string().into()),
                 row("keys", counts.join(", ").into()),
                 row("events", format!("{}, the last is {}", events.events, events.last).into()),
             ];
-            if let Some((since, refused)) = health.refused_since.zip(health.refused_by.as_deref()) {
+            if let Some((since, refused)) = health.failed_since.zip(health.failure.as_deref()) {
                 rows.push(row("disk", format!("refuses since {}: {refused}", both(since, Utc::now())).into()));
             }
             if let Some(lead) = &health.ahead {

@@ -13,7 +13,7 @@ use crate::failure::{Code, Failure};
 pub(super) fn init(context: &Context, init: Init) -> Result<(), Failure> {
     let mut delivery = Delivery::prepare_for_secret(init.out.as_deref())?;
     context.with_store(true, |store| {
-        if store.health(Request::Health)?.durable > 0 {
+        if store.health(Request::Health)?.last_durable > 0 {
             let path = context.opening.path()?.display();
             return Err(Failure::new(
                 Code::Conflict,

@@ -67,7 +67,7 @@ fn a_running_service_is_asked_and_every_command_answers_the_same() {
     both("", &["purge-events", "--before", "2100-01-01"]);
     both("", &["doctor"]);
     both("{\n\n{}\n", &["import-lines"]);
-    assert!(service.health().durable > 0);
+    assert!(service.health().last_durable > 0);
 
     // What is written is there, and what the service does is seen.
     let (id, secret) = online.key(&["dave"]);

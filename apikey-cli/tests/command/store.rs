@@ -153,7 +153,7 @@ fn a_bench_leaves_the_store_and_its_place_as_they_were() {
         assert!(measured[rate].as_f64().unwrap() > 0.0, "{measured}");
     }
     place.run(&bench).ok().shows("on one thread").shows("create, p99");
-    assert_eq!(service.health().durable, 1);
+    assert_eq!(service.health().last_durable, 1);
     assert_eq!(std::fs::read_dir(place.path("")).unwrap().count(), 1);
     place.run(&["--store", "no/such/place", "bench"]).with(7).says("no/such");
     place.run(&["bench", "--time", "soon"]).with(2).says("soon");

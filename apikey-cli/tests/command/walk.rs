@@ -95,7 +95,7 @@ fn walk_through_the_guide_beside_a_service() {
         asked.set(asked.get() + usize::from(besides));
         besides
     });
-    assert!(asked.get() > 15 && store.health().durable == 13, "{asked:?}");
+    assert!(asked.get() > 15 && store.health().last_durable == 13, "{asked:?}");
 }
 
 #[test]

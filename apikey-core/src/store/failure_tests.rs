@@ -360,7 +360,7 @@ fn while_the_disk_refuses_every_question_is_answered() {
             assert_eq!(matches!(*verdict, Verdict::Good { .. }), good, "{verdict:?}");
         }
         let Answer::Diagnosis(found) = ask(Request::Diagnose) else { panic!("no diagnosis") };
-        assert!(!found.is_good() && found.health.refused_since.is_some() && found.events.fault.is_none(), "{found:?}");
+        assert!(!found.is_good() && found.health.failed_since.is_some() && found.events.fault.is_none(), "{found:?}");
         assert_eq!(found.keys.values().sum::<u64>(), 2);
         // What must be whole is not made of it.
         store.backup(tempfile::tempdir().unwrap().path().join("backup")).unwrap_err();

@@ -264,7 +264,7 @@ impl KeyStore {
     /// store.create(apikey_core::NewKey::for_owner("alice"))?;
     /// let health = store.health();
     /// assert!(health.is_good());
-    /// assert_eq!(health.durable, 1);
+    /// assert_eq!(health.last_durable, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
@@ -404,14 +404,14 @@ impl Inner {
         let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         let marked = mark.as_ref().map_or(durable, MarkFile::synced);
         drop(mark);
-        let (refused_since, refused_by) = self.commit.failure().map(|failure| (failure.since, failure.text)).unzip();
+        let (failed_since, failure) = self.commit.failure().map(|failure| (failure.since, failure.text)).unzip();
         let closed = self.index.is_closed();
         let backups = self.backup_notes();
         Health {
-            durable,
+            last_durable: durable,
             mark_lag: durable.saturating_sub(marked),
-            refused_since,
-            refused_by,
+            failed_since,
+            failure,
             last_backup: backups.last,
             backup_error: backups.error.clone(),
             ahead: self.time.lead(),
