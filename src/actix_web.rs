@@ -40,21 +40,21 @@ use crate::gate::{Gate, is_preflight};
 use crate::named::{Place, Seen, Undecided, further_in};
 use crate::trail::{Fields, Trail};
 use crate::{
-    FromRejection, HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey,
+    FromRejection, HeaderConfig, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey,
     Required, VerifiedKey,
 };
 
 pub use crate::middleware::{Require, Supply, require, supply};
 
 impl KeySource for HttpRequest {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
         let values = |name: &str| self.headers().get_all(name).map(HeaderValue::as_bytes);
-        rule.presented(values(rule.header()), values("authorization"))
+        config.presented(values(config.header()), values("authorization"))
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
+    fn peer(&self, config: &HeaderConfig) -> Peer {
         let socket = self.peer_addr().as_ref().map(SocketAddr::ip);
-        rule.peer(socket, |name| self.headers().get_all(name).map(HeaderValue::as_bytes))
+        config.peer(socket, |name| self.headers().get_all(name).map(HeaderValue::as_bytes))
     }
 
     fn store(&self) -> Option<&KeyStore> {

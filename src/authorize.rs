@@ -73,13 +73,13 @@ fn answer(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HeaderRule, Presented};
+    use crate::{HeaderConfig, Presented};
 
     /// A request for which two stores are named.
     struct Torn(bool);
 
     impl KeySource for Torn {
-        fn presented<'a>(&'a self, _: &HeaderRule) -> Presented<'a> {
+        fn presented<'a>(&'a self, _: &HeaderConfig) -> Presented<'a> {
             Presented::None
         }
 

@@ -36,26 +36,26 @@ pub(crate) fn pass(
 ) -> Result<VerifiedKey, AuthError> {
     // A key that a layer left is used only if this store verified it: with another store it proves nothing here.
     if let Some(key) = source.verified().filter(|key| store.has_verified(key)) {
-        let refused = |error: &AuthError| store.note_refusal(error, Some(key), source.peer(store.rule()));
+        let refused = |error: &AuthError| store.note_refusal(error, Some(key), source.peer(store.header_config()));
         key.require(requirement).inspect_err(refused)?;
         return Ok(key.clone());
     }
-    let token = source.presented(store.rule()).token();
+    let token = source.presented(store.header_config()).token();
     // No key at all may be fine, and who asks sees to it.
     let refused = |error: &AuthError| {
         if *error != AuthError::Missing {
-            store.note_refusal(error, None, source.peer(store.rule()));
+            store.note_refusal(error, None, source.peer(store.header_config()));
         }
     };
     let attempt = Attempt::new(token.inspect_err(refused)?).needs(requirement);
     // Here alone, so that a request counts once against the limit of its key, whatever guards are around it.
-    store.check(&attempt.peer(source.peer(store.rule())))
+    store.check(&attempt.peer(source.peer(store.header_config())))
 }
 
 /// The rejection of a request that does not pass.
 pub(crate) fn reject(source: &dyn KeySource, store: &KeyStore, error: AuthError) -> Rejection {
     if error == AuthError::Missing {
-        store.note_refusal(&error, None, source.peer(store.rule()));
+        store.note_refusal(&error, None, source.peer(store.header_config()));
     }
     Rejection::of(store, error)
 }

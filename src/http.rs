@@ -3,7 +3,7 @@
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
 use crate::key_source::USUAL_HEADER;
-use crate::{FromRejection, HeaderRule, KeySource, KeyStore, Peer, Presented, Rejection, VerifiedKey};
+use crate::{FromRejection, HeaderConfig, KeySource, KeyStore, Peer, Presented, Rejection, VerifiedKey};
 
 /// [`USUAL_HEADER`].
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -12,28 +12,28 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// where the request came.
 #[diagnostic::do_not_recommend]
 impl KeySource for HeaderMap {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
         let bytes = HeaderValue::as_bytes;
         // A name that is made ready costs less to look up than one that is read each time.
-        let held = match rule.header() {
+        let held = match config.header() {
             USUAL_HEADER => self.get_all(X_API_KEY),
             other => self.get_all(other),
         };
-        // Looked up only where the rule says so.
+        // Looked up only where the configuration says so.
         let authorization = std::iter::once_with(|| self.get_all(header::AUTHORIZATION)).flatten();
-        rule.presented(held.into_iter().map(bytes), authorization.map(bytes))
+        config.presented(held.into_iter().map(bytes), authorization.map(bytes))
     }
 }
 
 /// A request head: the store, and a key that was verified already, are taken from its extensions.
 #[diagnostic::do_not_recommend]
 impl KeySource for Parts {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        self.headers.presented(rule)
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+        self.headers.presented(config)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
-        crate::peer::peer(rule, &self.extensions, &self.headers)
+    fn peer(&self, config: &HeaderConfig) -> Peer {
+        crate::peer::peer(config, &self.extensions, &self.headers)
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -52,12 +52,12 @@ impl KeySource for Parts {
 /// A request: the store, and a key that was verified already, are taken from its extensions.
 #[diagnostic::do_not_recommend]
 impl<B> KeySource for Request<B> {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        self.headers().presented(rule)
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+        self.headers().presented(config)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
-        crate::peer::peer(rule, self.extensions(), self.headers())
+    fn peer(&self, config: &HeaderConfig) -> Peer {
+        crate::peer::peer(config, self.extensions(), self.headers())
     }
 
     fn store(&self) -> Option<&KeyStore> {

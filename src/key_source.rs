@@ -1,6 +1,6 @@
 //! What a key is read from.
 
-use crate::{HeaderRule, KeyStore, Peer, Presented, VerifiedKey};
+use crate::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
 /// Where a store looks for the key unless it is told otherwise: its names and values are made ready.
 #[cfg(any(
@@ -19,20 +19,20 @@ pub(crate) const USUAL_HEADER: &str = "X-API-Key";
 /// `http::HeaderMap` come with the feature `http`. A text is the token itself; `Option` carries no key when it is `None`.
 ///
 /// ```
-/// use apikey::{HeaderRule, KeySource, Presented};
+/// use apikey::{HeaderConfig, KeySource, Presented};
 ///
 /// struct Message {
 ///     api_key: Option<String>,
 /// }
 ///
 /// impl KeySource for Message {
-///     fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-///         self.api_key.presented(rule)
+///     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+///         self.api_key.presented(config)
 ///     }
 /// }
 ///
 /// let message = Message { api_key: Some("ak_0".to_owned()) };
-/// assert_eq!(message.presented(&HeaderRule::default()), Presented::One(b"ak_0"));
+/// assert_eq!(message.presented(&HeaderConfig::default()), Presented::One(b"ak_0"));
 /// ```
 #[diagnostic::on_unimplemented(
     message = "an API key cannot be read from `{Self}`",
@@ -42,14 +42,14 @@ pub(crate) const USUAL_HEADER: &str = "X-API-Key";
             references to these, and from an `Option` of them"
 )]
 pub trait KeySource {
-    /// The key presented, where the store's rule says that it is.
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a>;
+    /// The key presented, where the store is configured to read it.
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a>;
 
     /// From where the request came, for keys that name networks, and to count failed attempts: the socket's peer, or what a
-    /// trusted proxy says. [`HeaderRule::peer`] decides between the two. [`Peer::Unknown`] if nothing is known; keys that
+    /// trusted proxy says. [`HeaderConfig::peer`] decides between the two. [`Peer::Unknown`] if nothing is known; keys that
     /// name networks are refused then.
-    fn peer(&self, rule: &HeaderRule) -> Peer {
-        let _ = rule;
+    fn peer(&self, config: &HeaderConfig) -> Peer {
+        let _ = config;
         Peer::Unknown
     }
 
@@ -80,26 +80,26 @@ pub trait KeySource {
 
 #[diagnostic::do_not_recommend]
 impl KeySource for str {
-    fn presented<'a>(&'a self, _: &HeaderRule) -> Presented<'a> {
+    fn presented<'a>(&'a self, _: &HeaderConfig) -> Presented<'a> {
         Presented::One(self.as_bytes())
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl KeySource for String {
-    fn presented<'a>(&'a self, _: &HeaderRule) -> Presented<'a> {
+    fn presented<'a>(&'a self, _: &HeaderConfig) -> Presented<'a> {
         Presented::One(self.as_bytes())
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: KeySource> KeySource for Option<T> {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        self.as_ref().map_or(Presented::None, |source| source.presented(rule))
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+        self.as_ref().map_or(Presented::None, |source| source.presented(config))
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
-        self.as_ref().map_or(Peer::Unknown, |source| source.peer(rule))
+    fn peer(&self, config: &HeaderConfig) -> Peer {
+        self.as_ref().map_or(Peer::Unknown, |source| source.peer(config))
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -125,12 +125,12 @@ macro_rules! through_a_reference {
     ($($reference:ty),*) => {$(
         #[diagnostic::do_not_recommend]
         impl<T: KeySource + ?Sized> KeySource for $reference {
-            fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-                T::presented(self, rule)
+            fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+                T::presented(self, config)
             }
 
-            fn peer(&self, rule: &HeaderRule) -> Peer {
-                T::peer(self, rule)
+            fn peer(&self, config: &HeaderConfig) -> Peer {
+                T::peer(self, config)
             }
 
             fn store(&self) -> Option<&KeyStore> {
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn texts_are_the_key_itself() {
         fn carries(source: impl KeySource) -> bool {
-            match source.presented(&HeaderRule::default()) {
+            match source.presented(&HeaderConfig::default()) {
                 Presented::One(token) => token == b"ak",
                 _ => false,
             }

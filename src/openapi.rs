@@ -5,7 +5,7 @@
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
-//! use apikey::{HeaderRule, VerifiedKey, openapi, require_api_key};
+//! use apikey::{HeaderConfig, VerifiedKey, openapi, require_api_key};
 //! use serde_json::json;
 //!
 //! #[require_api_key(perm = "orders:read")]
@@ -18,7 +18,7 @@
 //!     "info": { "title": "shop", "version": "1" },
 //!     "paths": { "/orders": { "get": { "operationId": "list", "responses": {} } } },
 //! });
-//! openapi::describe(&mut document, &HeaderRule::default())?; // in a service: store.rule()
+//! openapi::describe(&mut document, &HeaderConfig::default())?; // in a service: store.header_config()
 //!
 //! let operation = &document["paths"]["/orders"]["get"];
 //! assert_eq!(operation["security"], json!([{ "api_key": ["orders:read"] }]));

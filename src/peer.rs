@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::{Extensions, HeaderMap, HeaderValue};
 
-use crate::{HeaderRule, Peer};
+use crate::{HeaderConfig, Peer};
 
 /// The address that a request came from, for servers that leave it nowhere (hyper): put it into the request's extensions.
 /// It is what the socket says; [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies) are looked at after it.
@@ -34,13 +34,13 @@ impl From<IpAddr> for PeerAddr {
 }
 
 /// The peer of a request with these extensions and headers.
-pub(crate) fn peer(rule: &HeaderRule, extensions: &Extensions, headers: &HeaderMap) -> Peer {
-    behind_proxies(rule, socket(extensions), headers)
+pub(crate) fn peer(config: &HeaderConfig, extensions: &Extensions, headers: &HeaderMap) -> Peer {
+    behind_proxies(config, socket(extensions), headers)
 }
 
 /// The peer of a request whose socket's peer is known.
-pub(crate) fn behind_proxies(rule: &HeaderRule, socket: Option<IpAddr>, headers: &HeaderMap) -> Peer {
-    rule.peer(socket, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes))
+pub(crate) fn behind_proxies(config: &HeaderConfig, socket: Option<IpAddr>, headers: &HeaderMap) -> Peer {
+    config.peer(socket, |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes))
 }
 
 fn socket(extensions: &Extensions) -> Option<IpAddr> {

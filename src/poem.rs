@@ -31,20 +31,20 @@ use ::poem::{Endpoint, FromRequest, IntoResponse, Middleware, Request, RequestBo
 use crate::gate::{Gate, is_preflight};
 use crate::trail::Trail;
 use crate::{
-    FromRejection, HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey,
+    FromRejection, HeaderConfig, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey,
     Required, VerifiedKey,
 };
 
 pub use crate::middleware::{Require, Supply, require, supply};
 
 impl KeySource for Request {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        self.headers().presented(rule)
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+        self.headers().presented(config)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
+    fn peer(&self, config: &HeaderConfig) -> Peer {
         let socket = self.remote_addr().as_socket_addr().map(SocketAddr::ip);
-        crate::peer::behind_proxies(rule, socket, self.headers())
+        crate::peer::behind_proxies(config, socket, self.headers())
     }
 
     fn store(&self) -> Option<&KeyStore> {

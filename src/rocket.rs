@@ -45,7 +45,7 @@ use ::rocket::{Build, Catcher, Data, Ignite, Request, Response, Rocket, Sentinel
 use crate::gate::{is_preflight, pass, reject};
 use crate::trail::{Fields, Trail};
 use crate::{
-    AuthError, HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey, Required,
+    AuthError, HeaderConfig, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey, Required,
     Requirement, VerifiedKey,
 };
 
@@ -119,18 +119,18 @@ impl Left {
 }
 
 impl KeySource for Request<'_> {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
         let values = |name: &str| self.headers().get(name).map(str::as_bytes).collect::<Vec<_>>();
-        rule.presented(values(rule.header()), values("authorization"))
+        config.presented(values(config.header()), values("authorization"))
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
+    fn peer(&self, config: &HeaderConfig) -> Peer {
         // Not `client_ip`: that believes `X-Real-IP`, whoever sends it.
         let socket = self.remote().as_ref().map(SocketAddr::ip);
-        let peer = rule.peer(socket, |name| self.headers().get(name).map(str::as_bytes).collect::<Vec<_>>());
+        let peer = config.peer(socket, |name| self.headers().get(name).map(str::as_bytes).collect::<Vec<_>>());
         match (peer, socket) {
             // A line that named the caller may be gone, since rocket drops what is not UTF-8. So no proxy is a caller here.
-            (Peer::Known(address), Some(socket)) if rule.trusts(address) => Peer::Behind(socket),
+            (Peer::Known(address), Some(socket)) if config.trusts(address) => Peer::Behind(socket),
             (peer, _) => peer,
         }
     }
@@ -211,7 +211,7 @@ impl Fairing for Supply {
             tracing::error!("a key store is managed already: use apikey::rocket::supply(store) or .manage(store)");
             return Err(rocket);
         }
-        if self.store.rule().proxies_may_call() {
+        if self.store.header_config().proxies_may_call() {
             tracing::warn!("proxies_may_call has no effect on rocket, which drops header values that are not UTF-8");
         }
         Ok(rocket.manage(self.store.clone()))

@@ -32,7 +32,7 @@ use crate::gate::is_preflight;
 use crate::named::{Place, Seen, Undecided, further_in};
 use crate::trail::Trail;
 use crate::{
-    HeaderRule, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey, Required, VerifiedKey,
+    HeaderConfig, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey, Required, VerifiedKey,
 };
 
 pub use crate::middleware::{Require, Supply, require, supply};
@@ -40,12 +40,12 @@ pub use crate::middleware::{Require, Supply, require, supply};
 /// A request alone: the store comes from [`supply`] or [`require`]. It cannot see the depot, nor a store that is injected
 /// further in: in in-body mode say `request = (&*req, &*depot)`.
 impl KeySource for Request {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        self.headers().presented(rule)
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+        self.headers().presented(config)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
-        crate::peer::behind_proxies(rule, self.remote_addr().ip(), self.headers())
+    fn peer(&self, config: &HeaderConfig) -> Peer {
+        crate::peer::behind_proxies(config, self.remote_addr().ip(), self.headers())
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -65,12 +65,12 @@ impl KeySource for Request {
 
 /// A request with what the application has put into the depot: the store is the one that was named further in.
 impl KeySource for (&Request, &Depot) {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        self.0.presented(rule)
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+        self.0.presented(config)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
-        KeySource::peer(self.0, rule)
+    fn peer(&self, config: &HeaderConfig) -> Peer {
+        KeySource::peer(self.0, config)
     }
 
     fn store(&self) -> Option<&KeyStore> {

@@ -6,7 +6,7 @@ use ::salvo_oapi::{
 };
 
 use crate::alternatives::alternatives;
-use crate::{HeaderRule, KeyStore, Need, OptionalApiKey, RequireApiKey, Required};
+use crate::{HeaderConfig, KeyStore, Need, OptionalApiKey, RequireApiKey, Required};
 
 /// Adds the security scheme `api_key`, the requirement of this operation, its 401 and 403, and `x-apikey-required`.
 ///
@@ -27,8 +27,8 @@ impl<R: Required> EndpointArgRegister for OptionalApiKey<R> {
 const SCHEME: &str = "api_key";
 
 fn register(components: &mut Components, operation: &mut Operation, need: &'static Need, optional: bool) {
-    let default = HeaderRule::default();
-    let header = KeyStore::installed().map_or(default.header(), |store| store.rule().header());
+    let default = HeaderConfig::default();
+    let header = KeyStore::installed().map_or(default.header(), |store| store.header_config().header());
     let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(header)));
     components.security_schemes.entry(SCHEME.into()).or_insert_with(|| scheme.into());
     let ways = alternatives(need).into_iter().map(|names| SecurityRequirement::new(SCHEME, names));

@@ -93,13 +93,13 @@ impl TestKeys {
     /// The header that carries a token to this store, for the request builder of any framework.
     #[must_use]
     pub fn header(&self, token: &str) -> (String, String) {
-        (self.store.rule().header().to_owned(), token.to_owned())
+        (self.store.header_config().header().to_owned(), token.to_owned())
     }
 
     /// A request that carries a token.
     #[cfg(feature = "http")]
     pub fn request(&self, token: &str) -> ::http::request::Builder {
-        ::http::Request::builder().header(self.store.rule().header(), token)
+        ::http::Request::builder().header(self.store.header_config().header(), token)
     }
 }
 

@@ -24,7 +24,7 @@ use tower_layer::Layer;
 
 use crate::gate::Gate;
 use crate::{
-    AuthError, HeaderRule, KeySource, KeyStore, Peer, PeerAddr, Presented, Rejection, Requirement, VerifiedKey,
+    AuthError, HeaderConfig, KeySource, KeyStore, Peer, PeerAddr, Presented, Rejection, Requirement, VerifiedKey,
 };
 
 /// Guards a server or a service: a call without a key that meets the requirement ends with a status.
@@ -68,22 +68,22 @@ impl<S> Layer<S> for Require {
 /// where the call came.
 #[diagnostic::do_not_recommend]
 impl KeySource for MetadataMap {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        AsRef::<::http::HeaderMap>::as_ref(self).presented(rule)
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+        AsRef::<::http::HeaderMap>::as_ref(self).presented(config)
     }
 }
 
 /// A request: the store, and a key that was verified already, are taken from its extensions.
 #[diagnostic::do_not_recommend]
 impl<T> KeySource for Request<T> {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        self.metadata().presented(rule)
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+        self.metadata().presented(config)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
+    fn peer(&self, config: &HeaderConfig) -> Peer {
         let given = self.extensions().get::<PeerAddr>().map(|peer| peer.0);
         let socket = given.or_else(|| self.remote_addr().as_ref().map(SocketAddr::ip));
-        crate::peer::behind_proxies(rule, socket, self.metadata().as_ref())
+        crate::peer::behind_proxies(config, socket, self.metadata().as_ref())
     }
 
     fn store(&self) -> Option<&KeyStore> {

@@ -12,7 +12,7 @@ use crate::{KeyStore, VerifiedKey};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trail(Arc<Mutex<Marks>>);
 
-/// One guard on a request is the rule: it takes no memory of its own.
+/// Most requests pass one guard: it takes no memory of its own.
 #[derive(Debug, Default)]
 struct Marks {
     first: Option<Mark>,
@@ -86,9 +86,9 @@ impl Trail {
     pub(crate) fn mark(&self, fields: &mut impl Fields) {
         let marks = self.marks();
         for mark in marks.first.iter().chain(&marks.more) {
-            let rule = mark.store.rule();
-            vary(fields, known(rule.header()));
-            if rule.bearer() {
+            let config = mark.store.header_config();
+            vary(fields, known(config.header()));
+            if config.bearer() {
                 vary(fields, "Authorization".into());
             }
             // Of two guards on a request, both tell the same.

@@ -29,7 +29,7 @@ use ::warp::{Filter, Rejection as WarpRejection};
 
 use crate::gate::{Gate, is_preflight};
 use crate::trail::Trail;
-use crate::{HeaderRule, KeySource, KeyStore, Peer, PeerAddr, Presented, Rejection, Requirement, VerifiedKey};
+use crate::{HeaderConfig, KeySource, KeyStore, Peer, PeerAddr, Presented, Rejection, Requirement, VerifiedKey};
 
 /// The head of a request, for a handler with the attribute: `request = head`.
 ///
@@ -128,12 +128,12 @@ pub async fn recover(error: WarpRejection) -> Result<Response, WarpRejection> {
 }
 
 impl KeySource for Head {
-    fn presented<'a>(&'a self, rule: &HeaderRule) -> Presented<'a> {
-        self.headers.presented(rule)
+    fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
+        self.headers.presented(config)
     }
 
-    fn peer(&self, rule: &HeaderRule) -> Peer {
-        crate::peer::behind_proxies(rule, self.peer, &self.headers)
+    fn peer(&self, config: &HeaderConfig) -> Peer {
+        crate::peer::behind_proxies(config, self.peer, &self.headers)
     }
 
     fn store(&self) -> Option<&KeyStore> {

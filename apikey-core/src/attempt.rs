@@ -32,7 +32,7 @@ impl<'a> Attempt<'a> {
 
     /// From where it came, for keys that name networks and for
     /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts): an `IpAddr`, a `SocketAddr`, or a [`Peer`]. Behind a
-    /// proxy that is not the socket's peer: see [`HeaderRule::peer`](crate::HeaderRule::peer).
+    /// proxy that is not the socket's peer: see [`HeaderConfig::peer`](crate::HeaderConfig::peer).
     pub fn peer(mut self, peer: impl Into<Peer>) -> Self {
         self.peer = peer.into();
         self

@@ -95,7 +95,7 @@ pub use permission::{
     MAX_PERMISSION_BYTES, MAX_SEGMENTS, PermissionError, PermissionFault, check_grant, check_permission,
 };
 pub use proxies::ForwardedHeader;
-pub use refusal::{HeaderRule, Presented, Refusal, Render};
+pub use refusal::{HeaderConfig, Presented, Refusal, Render};
 pub use refusals::Refusals;
 pub use refused_attempt::RefusedAttempt;
 pub use requirement::Requirement;

@@ -22,10 +22,10 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The refusal a store with the default header rule makes; for places where no store is at hand.
+    /// The refusal a store with the default header configuration makes; for places where no store is at hand.
     #[must_use]
     pub fn new(error: &AuthError) -> Self {
-        HeaderRule::default().refuse(error)
+        HeaderConfig::default().refuse(error)
     }
 
     /// The first value of a header field; names are compared without case.
@@ -40,7 +40,7 @@ pub type Render = dyn Fn(&AuthError, Refusal) -> Refusal + Send + Sync;
 
 /// Where a request carries its key, and what a refusal says about it. Set on the store's builder.
 #[derive(Clone)]
-pub struct HeaderRule {
+pub struct HeaderConfig {
     header: String,
     bearer: bool,
     realm: String,
@@ -83,7 +83,7 @@ impl<'a> Presented<'a> {
     }
 }
 
-impl Default for HeaderRule {
+impl Default for HeaderConfig {
     fn default() -> Self {
         Self {
             header: "X-API-Key".into(),
@@ -95,7 +95,7 @@ impl Default for HeaderRule {
     }
 }
 
-impl HeaderRule {
+impl HeaderConfig {
     /// The name of the header that carries the key, as given to the builder.
     #[must_use]
     pub fn header(&self) -> &str {
@@ -127,8 +127,8 @@ impl HeaderRule {
     /// let store = KeyStore::builder().trusted_proxies(["10.0.0.0/8"]).temporary()?;
     /// let proxy = [10, 0, 0, 1].into();
     /// let sent: [&[u8]; 1] = [b"127.0.0.1, 192.0.2.7"]; // the proxy has appended the last
-    /// assert_eq!(store.rule().peer(Some(proxy), |_| sent), Peer::Known([192, 0, 2, 7].into()));
-    /// assert_eq!(store.rule().peer(Some(proxy), |_| []), Peer::Behind(proxy));
+    /// assert_eq!(store.header_config().peer(Some(proxy), |_| sent), Peer::Known([192, 0, 2, 7].into()));
+    /// assert_eq!(store.header_config().peer(Some(proxy), |_| []), Peer::Behind(proxy));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn peer<'a, V: IntoIterator<Item = &'a [u8]>>(
@@ -180,7 +180,7 @@ impl HeaderRule {
         self.render = Some(render);
     }
 
-    /// What is wrong with the rule, if anything: a header name is an RFC 9110 token, a realm printable ASCII.
+    /// What is wrong with the configuration, if anything: a header name is an RFC 9110 token, a realm printable ASCII.
     pub(crate) fn fault(&self) -> Option<String> {
         let token = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
         if self.header.is_empty() || self.header.len() > 64 || !self.header.bytes().all(token) {
@@ -295,9 +295,9 @@ impl HeaderRule {
     }
 }
 
-impl fmt::Debug for HeaderRule {
+impl fmt::Debug for HeaderConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeaderRule")
+        f.debug_struct("HeaderConfig")
             .field("header", &self.header)
             .field("bearer", &self.bearer)
             .field("realm", &self.realm)
@@ -380,9 +380,9 @@ mod tests {
 
     #[test]
     fn bearer_challenges_follow_rfc_6750() {
-        let rule = HeaderRule { bearer: true, realm: "a \"b\"".into(), ..HeaderRule::default() };
+        let config = HeaderConfig { bearer: true, realm: "a \"b\"".into(), ..HeaderConfig::default() };
         let challenges = |error: &AuthError| -> Vec<String> {
-            let all = rule.refuse(error).headers;
+            let all = config.refuse(error).headers;
             all.into_iter().filter(|(name, _)| name == "WWW-Authenticate").map(|(_, value)| value).collect()
         };
         let own = r#"ApiKey realm="a \"b\"", header="X-API-Key""#;
@@ -407,13 +407,13 @@ mod tests {
 
     #[test]
     fn a_renderer_changes_neither_status_nor_challenge() {
-        let mut rule = HeaderRule::default();
-        rule.set_render(Arc::new(|error, _| Refusal {
+        let mut config = HeaderConfig::default();
+        config.set_render(Arc::new(|error, _| Refusal {
             status: 200,
             headers: vec![("Content-Type".into(), "text/plain".into()), ("WWW-Authenticate".into(), "Basic".into())],
             body: error.to_string(),
         }));
-        let refusal = rule.refuse(&AuthError::Missing);
+        let refusal = config.refuse(&AuthError::Missing);
         assert_eq!(refusal.status, 401);
         assert_eq!(refusal.body, "API key missing");
         assert_eq!(refusal.headers.len(), 3);
@@ -423,8 +423,8 @@ mod tests {
 
     #[test]
     fn which_key_is_presented() {
-        let plain = HeaderRule::default();
-        let both = HeaderRule { bearer: true, ..HeaderRule::default() };
+        let plain = HeaderConfig::default();
+        let both = HeaderConfig { bearer: true, ..HeaderConfig::default() };
         let none: [&[u8]; 0] = [];
         assert_eq!(plain.presented(none, none), Presented::None);
         assert_eq!(plain.presented([&b"a"[..]], none), Presented::One(b"a"));
@@ -442,7 +442,7 @@ mod tests {
     #[test]
     fn a_bad_rule_is_named() {
         let fault = |header: &str, realm: &str| {
-            HeaderRule { header: header.into(), realm: realm.into(), ..HeaderRule::default() }.fault()
+            HeaderConfig { header: header.into(), realm: realm.into(), ..HeaderConfig::default() }.fault()
         };
         assert_eq!(fault("X-Key", "r"), None);
         assert!(fault("", "r").is_some());

@@ -124,9 +124,9 @@ fn hidden(token: &str, result: &Result<VerifiedKey, AuthError>, store: &KeyStore
 
 /// Of several keys in one request none is taken.
 fn headers(data: &[u8], world: &World) {
-    let rule = world.golden.rule();
+    let config = world.golden.header_config();
     let values: Vec<&[u8]> = data.split(|byte| *byte == b'\n').collect();
-    let presented = rule.presented(values.iter().copied(), [data]);
+    let presented = config.presented(values.iter().copied(), [data]);
     match values.as_slice() {
         [one] => assert!(matches!(presented, Presented::One(token) if token == *one)),
         _ => assert!(matches!(presented, Presented::Many)),

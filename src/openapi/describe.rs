@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::operations::operations;
 use crate::alternatives::alternatives;
-use crate::{Guarded, HeaderRule, Need};
+use crate::{Guarded, HeaderConfig, Need};
 
 /// The name of the security scheme in the document.
 pub const SCHEME: &str = "api_key";
@@ -64,7 +64,7 @@ impl std::error::Error for OpenApiError {}
 ///
 /// # Errors
 /// It is no OpenAPI document, or an `operationId` fits several functions that do not ask the same.
-pub fn describe(document: &mut Value, rule: &HeaderRule) -> Result<Described, OpenApiError> {
+pub fn describe(document: &mut Value, config: &HeaderConfig) -> Result<Described, OpenApiError> {
     let version = document.get("openapi").and_then(Value::as_str).unwrap_or_default().to_owned();
     if !version.starts_with("3.") {
         return Err(OpenApiError::NoDocument);
@@ -88,7 +88,7 @@ pub fn describe(document: &mut Value, rule: &HeaderRule) -> Result<Described, Op
         used.extend(fits);
     }
     described.without_operation = all.into_iter().filter(|guarded| !used.contains(guarded)).collect();
-    components(document, rule).ok_or(OpenApiError::NoDocument)?;
+    components(document, config).ok_or(OpenApiError::NoDocument)?;
     Ok(described)
 }
 
@@ -124,7 +124,7 @@ fn add(operation: &mut Map<String, Value>, guarded: &Guarded, names_in_extension
 }
 
 /// The scheme, the responses and the problem. What is there already stays.
-fn components(document: &mut Value, rule: &HeaderRule) -> Option<()> {
+fn components(document: &mut Value, config: &HeaderConfig) -> Option<()> {
     let problem = json!({
         "type": "object",
         "description": "A refused request (RFC 9457).",
@@ -148,7 +148,7 @@ fn components(document: &mut Value, rule: &HeaderRule) -> Option<()> {
         held.entry(name).or_insert(value);
         Some(())
     };
-    put("securitySchemes", SCHEME, json!({ "type": "apiKey", "in": "header", "name": rule.header() }))?;
+    put("securitySchemes", SCHEME, json!({ "type": "apiKey", "in": "header", "name": config.header() }))?;
     put("schemas", "ApiKeyProblem", problem)?;
     put("responses", "ApiKeyUnauthorized", response("The API key is missing or not valid."))?;
     put("responses", "ApiKeyForbidden", response("The API key lacks the permission."))
@@ -185,7 +185,7 @@ mod tests {
         for mut wrong in
             [json!({}), json!({ "swagger": "2.0" }), json!("3.1"), json!({ "openapi": "3.1.0", "components": 1 })]
         {
-            assert_eq!(describe(&mut wrong, &HeaderRule::default()), Err(OpenApiError::NoDocument));
+            assert_eq!(describe(&mut wrong, &HeaderConfig::default()), Err(OpenApiError::NoDocument));
         }
     }
 }

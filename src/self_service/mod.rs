@@ -117,12 +117,13 @@ pub fn revoke(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Refused
 
 /// Whose secret the request carries. Looks at memory only.
 fn presented(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Rejection> {
-    let token = source.presented(store.rule()).token();
-    let found = token.and_then(|token| store.identify_attempt(&Attempt::new(token).peer(source.peer(store.rule()))));
+    let token = source.presented(store.header_config()).token();
+    let found =
+        token.and_then(|token| store.identify_attempt(&Attempt::new(token).peer(source.peer(store.header_config()))));
     source.asked(store, None);
     found.map_err(|error| {
         if error != AuthError::Missing {
-            store.note_refusal(&error, None, source.peer(store.rule()));
+            store.note_refusal(&error, None, source.peer(store.header_config()));
         }
         reject(source, store, error)
     })

@@ -184,7 +184,7 @@ fn proxies_are_named_in_the_builder() {
         .temporary()
         .unwrap();
     let sent: [&[u8]; 2] = [b"for=127.0.0.1", b"for=\"[2001:db8::1]:80\", for=10.0.0.9"];
-    let peer = |socket: [u8; 4]| store.rule().peer(Some(socket.into()), |_| sent).to_string();
+    let peer = |socket: [u8; 4]| store.header_config().peer(Some(socket.into()), |_| sent).to_string();
     assert_eq!((peer([10, 0, 0, 1]), peer([8, 8, 8, 8])), ("2001:db8::1".into(), "8.8.8.8".into()));
     let refused = KeyStore::builder().trusted_proxies(["10.0.0.1/8"]).temporary();
     let Err(OpenError::Config(what)) = refused else { panic!() };

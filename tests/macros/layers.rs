@@ -224,7 +224,7 @@ async fn the_key_of_another_store_proves_nothing() {
     // The header is read afresh, and the inner store does not know this key.
     assert_eq!(get(&router, "/", Some(&outer.key)).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(get(&router, "/", Some(&inner.key)).await.0, StatusCode::UNAUTHORIZED);
-    // With a rule of its own, each store reads its own header.
+    // With a header of its own, each store reads its own header.
     let store = KeyStore::builder().header("X-Shop-Key").temporary().unwrap();
     let shop = Keys::in_store(store, &["orders:read"]);
     let router = Router::new()

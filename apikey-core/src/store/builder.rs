@@ -17,7 +17,7 @@ use crate::lifetime::Lifetime;
 use crate::network;
 use crate::new_key::NewKey;
 use crate::proxies::ForwardedHeader;
-use crate::refusal::{HeaderRule, Refusal};
+use crate::refusal::{HeaderConfig, Refusal};
 use crate::refused_attempt::{RefusalHook, RefusedAttempt};
 use crate::rotation_policy::RotationPolicy;
 use crate::time::{Clock, TimeSource};
@@ -49,7 +49,7 @@ pub struct KeyStoreBuilder {
     pub(super) create: bool,
     pub(super) wait: Duration,
     pub(super) track_use: bool,
-    pub(super) rule: HeaderRule,
+    pub(super) header_config: HeaderConfig,
     pub(super) schedule: Option<Schedule>,
     pub(super) admin: Option<AdminSocket>,
     trusted: Vec<String>,
@@ -79,7 +79,7 @@ impl Default for KeyStoreBuilder {
             create: true,
             wait: Duration::ZERO,
             track_use: true,
-            rule: HeaderRule::default(),
+            header_config: HeaderConfig::default(),
             schedule: None,
             admin: None,
             trusted: Vec::new(),
@@ -270,19 +270,19 @@ impl KeyStoreBuilder {
     /// The header that carries the key, `X-API-Key` if it is not set. A field that has another meaning (`Cookie`, `Host`,
     /// `Content-Length`, `X-Forwarded-For` and their like) is [`OpenError::Config`].
     pub fn header(mut self, name: impl Into<String>) -> Self {
-        self.rule.set_header(name.into());
+        self.header_config.set_header(name.into());
         self
     }
 
     /// Whether `Authorization: Bearer` is read too; `false` if it is not set.
     pub fn bearer(mut self, bearer: bool) -> Self {
-        self.rule.set_bearer(bearer);
+        self.header_config.set_bearer(bearer);
         self
     }
 
     /// The realm named in challenges, `api` if it is not set.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        self.rule.set_realm(realm.into());
+        self.header_config.set_realm(realm.into());
         self
     }
 
@@ -303,7 +303,7 @@ impl KeyStoreBuilder {
     /// The header in which trusted proxies write, `X-Forwarded-For` if it is not set. Name the one that all of them set: the
     /// other is passed on as the client sent it.
     pub fn forwarded_header(mut self, header: ForwardedHeader) -> Self {
-        self.rule.set_forwarded(header);
+        self.header_config.set_forwarded(header);
         self
     }
 
@@ -314,7 +314,7 @@ impl KeyStoreBuilder {
     /// behind it passes for the proxy. A header that is there and cannot be read never makes the proxy the caller. On
     /// rocket this has no effect: there a client can make the header vanish, by a byte that is not UTF-8.
     pub fn proxies_may_call(mut self, may_call: bool) -> Self {
-        self.rule.set_proxies_may_call(may_call);
+        self.header_config.set_proxies_may_call(may_call);
         self
     }
 
@@ -355,7 +355,7 @@ impl KeyStoreBuilder {
     /// # Ok::<(), apikey_core::OpenError>(())
     /// ```
     pub fn render(mut self, render: impl Fn(&AuthError, Refusal) -> Refusal + Send + Sync + 'static) -> Self {
-        self.rule.set_render(Arc::new(render));
+        self.header_config.set_render(Arc::new(render));
         self
     }
 
@@ -469,7 +469,7 @@ impl KeyStoreBuilder {
                 ))
             })?);
         }
-        self.rule.set_trusted(trusted);
+        self.header_config.set_trusted(trusted);
         if let Some((count, per)) = self.failed_attempts
             && (!(1..=1_000_000).contains(&count)
                 || !(1000..=FailedAttempts::MAX_PER).contains(&per.num_milliseconds()))
@@ -484,7 +484,7 @@ impl KeyStoreBuilder {
         if let Some(policy) = self.rotation {
             policy.stored().map_err(|error| OpenError::Config(format!("default_rotation: {error}")))?;
         }
-        match self.rule.fault() {
+        match self.header_config.fault() {
             Some(fault) => Err(OpenError::Config(fault)),
             None => Ok(self),
         }
@@ -502,7 +502,7 @@ impl fmt::Debug for KeyStoreBuilder {
             .field("prefix", &self.prefix)
             .field("accepted", &self.accepted)
             .field("peppers", &self.peppers)
-            .field("rule", &self.rule)
+            .field("header_config", &self.header_config)
             .finish_non_exhaustive()
     }
 }

@@ -74,7 +74,7 @@ use crate::metering::Meter;
 use crate::no_address::NoAddress;
 use crate::quiet::quietly;
 use crate::record::StoredPolicy;
-use crate::refusal::{HeaderRule, Refusal};
+use crate::refusal::{HeaderConfig, Refusal};
 use crate::refusals::RefusalCounts;
 use crate::refused_attempt::RefusalHook;
 use crate::store_time::StoreTime;
@@ -125,7 +125,7 @@ struct Inner {
     time: StoreTime,
     prefixes: Prefixes,
     failed_attempts: Option<FailedAttempts>,
-    rule: HeaderRule,
+    header_config: HeaderConfig,
     store: u64,
     writer: Mutex<Writer>,
     commit: Commit,
@@ -247,14 +247,14 @@ impl KeyStore {
 
     /// Where requests carry their key, and what refusals say.
     #[must_use]
-    pub fn rule(&self) -> &HeaderRule {
-        &self.inner().rule
+    pub fn header_config(&self) -> &HeaderConfig {
+        &self.inner().header_config
     }
 
     /// The response to a refused request, as this store's options make it.
     #[must_use]
     pub fn refuse(&self, error: &AuthError) -> Refusal {
-        self.inner().rule.refuse(error)
+        self.inner().header_config.refuse(error)
     }
 
     /// How the store stands with its disk.
@@ -329,7 +329,7 @@ impl Inner {
             index,
             time,
             prefixes: Prefixes::new(options.prefix, options.accepted),
-            rule: options.rule,
+            header_config: options.header_config,
             store,
             commit: Commit::new(writer.head()),
             writer: Mutex::new(writer),
@@ -556,7 +556,7 @@ impl fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyStore")
             .field("store", &self.inner().store)
-            .field("rule", &self.inner().rule)
+            .field("header_config", &self.inner().header_config)
             .finish_non_exhaustive()
     }
 }

@@ -16,8 +16,8 @@ fn leave(name: &str, document: &Value) {
     std::fs::write(directory.join(name), serde_json::to_string_pretty(document).unwrap()).unwrap();
 }
 
-fn rule() -> apikey::HeaderRule {
-    KeyStore::builder().header("X-Shop-Key").temporary().unwrap().rule().clone()
+fn config() -> apikey::HeaderConfig {
+    KeyStore::builder().header("X-Shop-Key").temporary().unwrap().header_config().clone()
 }
 
 mod utoipa_shop {
@@ -56,7 +56,7 @@ fn utoipa_is_told_what_the_attribute_asks() {
         .route("/greet", axum::routing::get(utoipa_shop::greet_caller))
         .route("/health", axum::routing::get(utoipa_shop::health));
     let mut document = serde_json::to_value(utoipa_shop::Document::openapi()).unwrap();
-    let described = describe(&mut document, &rule()).unwrap();
+    let described = describe(&mut document, &config()).unwrap();
     assert_eq!(described.operations, ["GET /greet", "GET /orders", "POST /orders"]);
     let scheme = &document["components"]["securitySchemes"]["api_key"];
     assert_eq!(*scheme, json!({ "type": "apiKey", "in": "header", "name": "X-Shop-Key" }));
@@ -96,7 +96,7 @@ impl PoemShop {
 fn poem_openapi_is_told_what_the_attribute_asks() {
     let service = poem_openapi::OpenApiService::new(PoemShop, "shop", "1");
     let mut document: Value = serde_json::from_str(&service.spec()).unwrap();
-    let described = describe(&mut document, &rule()).unwrap();
+    let described = describe(&mut document, &config()).unwrap();
     assert_eq!(described.operations, ["GET /orders"]);
     let list = &document["paths"]["/orders"]["get"];
     // OpenAPI 3.0 has no names here.
@@ -181,7 +181,7 @@ fn document() -> Value {
 #[test]
 fn the_services_have_a_document_to_be_driven_by() {
     let mut document = document();
-    let described = describe(&mut document, &apikey::HeaderRule::default()).unwrap();
+    let described = describe(&mut document, &apikey::HeaderConfig::default()).unwrap();
     assert_eq!(described.operations, ["GET /admin/audit", "GET /greet", "GET /orders", "POST /orders"]);
     // Guarded by what is around it, of which the attribute knows nothing.
     let stats = &mut document["paths"]["/admin/stats"]["get"];
