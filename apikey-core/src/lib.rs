@@ -102,7 +102,7 @@ pub use requirement::Requirement;
 pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};
 pub use rotate_options::RotateOptions;
 pub use rotation_policy::{Rotation, RotationPolicy};
-pub use sink::{Delivery, Held, SecretSink, SinkError};
+pub use sink::{Delivery, SecretSink, SinkError, SinkState};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use store::fuzzing;

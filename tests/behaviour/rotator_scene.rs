@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use apikey::{
-    ApiKey, Clock, CreatedKey, Delivery, Held, KeyId, KeyInfo, KeyStore, ManualClock, Overlap, RotationPolicy, Rotator,
-    RunReport, SecretSink, SinkError,
+    ApiKey, Clock, CreatedKey, Delivery, KeyId, KeyInfo, KeyStore, ManualClock, Overlap, RotationPolicy, Rotator,
+    RunReport, SecretSink, SinkError, SinkState,
 };
 
 use crate::support::{alice, clocked, code, hours, info};
@@ -75,15 +75,15 @@ impl SecretSink for Desk {
         }
     }
 
-    fn holds(&self, info: &KeyInfo) -> Result<Held, SinkError> {
+    fn current(&self, info: &KeyInfo) -> Result<SinkState, SinkError> {
         let inside = self.0.lock().unwrap();
         if !inside.says {
-            return Ok(Held::Unknown);
+            return Ok(SinkState::Unknown);
         }
         if inside.then == Then::Refuses {
             return Err(SinkError::other("no answer"));
         }
-        Ok(inside.held.get(&info.id()).cloned().map_or(Held::Nothing, Held::Token))
+        Ok(inside.held.get(&info.id()).cloned().map_or(SinkState::Nothing, SinkState::Token))
     }
 }
 

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
-use super::{Delivery, Held, SecretSink, SinkError};
+use super::{Delivery, SecretSink, SinkError, SinkState};
 use crate::key_info::KeyInfo;
 use crate::token::ApiKey;
 use crate::wiped;
@@ -167,16 +167,16 @@ impl SecretSink for DirectorySink {
         replace(&directory, OsStr::new(&name), content.as_bytes()).map_err(SinkError::io(self.path.join(&name)))
     }
 
-    fn holds(&self, info: &KeyInfo) -> Result<Held, SinkError> {
+    fn current(&self, info: &KeyInfo) -> Result<SinkState, SinkError> {
         let name = self.name_of(info)?;
         let before = self.before()?;
         let directory = match rustix::fs::open(&self.path, directory_flags(), Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(Held::Nothing),
+            Err(Errno::NOENT) => return Ok(SinkState::Nothing),
             other => other.map_err(|error| SinkError::io(&self.path)(error.into()))?,
         };
         let text = read(&directory, OsStr::new(&name)).map_err(SinkError::io(self.path.join(&name)))?;
         let token = text.as_ref().and_then(|text| text.strip_suffix('\n').unwrap_or(text).strip_prefix(&before));
-        Ok(token.map_or(Held::Nothing, |token| Held::Token(ApiKey::new(Zeroizing::new(token.to_owned())))))
+        Ok(token.map_or(SinkState::Nothing, |token| SinkState::Token(ApiKey::new(Zeroizing::new(token.to_owned())))))
     }
 }
 
@@ -233,10 +233,10 @@ mod tests {
 
         /// What the sink says that it holds.
         fn held(&self, sink: &DirectorySink) -> Option<String> {
-            match sink.holds(&self.created.info).unwrap() {
-                Held::Token(token) => Some(token.expose_secret().to_owned()),
-                Held::Nothing => None,
-                Held::Unknown => panic!("a directory knows what it holds"),
+            match sink.current(&self.created.info).unwrap() {
+                SinkState::Token(token) => Some(token.expose_secret().to_owned()),
+                SinkState::Nothing => None,
+                SinkState::Unknown => panic!("a directory knows what it holds"),
             }
         }
 
@@ -292,7 +292,7 @@ mod tests {
         symlink(place.directory(), &link).unwrap();
         let through = DirectorySink::new(&link);
         assert!(matches!(place.deliver(&through), Err(SinkError::Io { .. })));
-        assert!(through.holds(&place.created.info).is_err());
+        assert!(through.current(&place.created.info).is_err());
         // A link to nowhere is not made real.
         let nowhere = place.root.path().join("nowhere");
         let link = place.root.path().join("dangling");

@@ -37,7 +37,7 @@ pub use directory::DirectorySink;
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::Mutex;
-/// use apikey_core::{ApiKey, Delivery, Held, KeyId, KeyInfo, SecretSink, SinkError};
+/// use apikey_core::{ApiKey, Delivery, KeyId, KeyInfo, SecretSink, SinkError, SinkState};
 ///
 /// /// Keeps secrets in memory, for a part of the same program.
 /// #[derive(Default)]
@@ -50,9 +50,9 @@ pub use directory::DirectorySink;
 ///         Ok(())
 ///     }
 ///
-///     fn holds(&self, info: &KeyInfo) -> Result<Held, SinkError> {
+///     fn current(&self, info: &KeyInfo) -> Result<SinkState, SinkError> {
 ///         let vault = self.0.lock().map_err(|_| SinkError::other("the vault is broken"))?;
-///         Ok(vault.get(&info.id()).cloned().map_or(Held::Nothing, Held::Token))
+///         Ok(vault.get(&info.id()).cloned().map_or(SinkState::Nothing, SinkState::Token))
 ///     }
 /// }
 /// ```
@@ -63,16 +63,16 @@ pub trait SecretSink: Send + Sync {
     /// It is not there for the key's user yet. The text goes into reports and logs, so it names no secret.
     fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError>;
 
-    /// What the sink holds for a key. It is asked where a process died between the making of a secret and the end of its
-    /// delivery: if the sink has the new one, that is the current one from then on; if not, another is made. A sink that
-    /// cannot say ([`Held::Unknown`], which is what this does if you leave it out) gets another one, and the secret in
-    /// doubt stays valid until that is delivered.
+    /// Reports which secret the sink holds for a key now. The rotator asks after a process died between the making of a
+    /// secret and the end of its delivery: if the sink has the new secret, that becomes the current one; if not, the store
+    /// makes another. A sink that cannot say ([`SinkState::Unknown`], the default) gets another secret, and the undelivered
+    /// one stays valid until that delivery succeeds.
     ///
     /// # Errors
-    /// It cannot say now. It is asked again later.
-    fn holds(&self, info: &KeyInfo) -> Result<Held, SinkError> {
+    /// The sink cannot say now. The rotator asks again later.
+    fn current(&self, info: &KeyInfo) -> Result<SinkState, SinkError> {
         let _ = info;
-        Ok(Held::Unknown)
+        Ok(SinkState::Unknown)
     }
 }
 
@@ -81,8 +81,8 @@ impl<S: SecretSink + ?Sized> SecretSink for Arc<S> {
         (**self).deliver(delivery)
     }
 
-    fn holds(&self, info: &KeyInfo) -> Result<Held, SinkError> {
-        (**self).holds(info)
+    fn current(&self, info: &KeyInfo) -> Result<SinkState, SinkError> {
+        (**self).current(info)
     }
 }
 
@@ -91,8 +91,8 @@ impl<S: SecretSink + ?Sized> SecretSink for Box<S> {
         (**self).deliver(delivery)
     }
 
-    fn holds(&self, info: &KeyInfo) -> Result<Held, SinkError> {
-        (**self).holds(info)
+    fn current(&self, info: &KeyInfo) -> Result<SinkState, SinkError> {
+        (**self).current(info)
     }
 }
 
@@ -167,9 +167,9 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// What a sink holds for a key.
+/// Which secret a sink holds for a key.
 #[derive(Debug, Clone)]
-pub enum Held {
+pub enum SinkState {
     /// It cannot say.
     Unknown,
     /// Nothing.

@@ -17,7 +17,7 @@ use crate::pending::hindrance;
 use crate::quiet::quietly;
 use crate::record::{Record, SecretEnd, StoredSecret};
 use crate::rotation_policy::due;
-use crate::sink::{Delivery, Held, SecretSink, SinkError};
+use crate::sink::{Delivery, SecretSink, SinkError, SinkState};
 use crate::store_time::Working;
 use crate::time::from_ms;
 use crate::token::ApiKey;
@@ -344,11 +344,11 @@ impl Worker {
     /// What the sink holds, where this process does not know what became of a delivery.
     fn asked(&self, record: &Record, now: i64) -> Result<Answer, SinkError> {
         let info = self.inner.info_of(record.clone()).map_err(SinkError::other)?;
-        let held = quietly(|| self.sink.holds(&info)).unwrap_or_else(|panic| Err(SinkError::panicked(panic)))?;
+        let held = quietly(|| self.sink.current(&info)).unwrap_or_else(|panic| Err(SinkError::panicked(panic)))?;
         Ok(match held {
-            Held::Unknown => Answer::Unknown,
-            Held::Nothing => Answer::NotDelivered,
-            Held::Token(token) => {
+            SinkState::Unknown => Answer::Unknown,
+            SinkState::Nothing => Answer::NotDelivered,
+            SinkState::Token(token) => {
                 let version = self.inner.version_of(record, token.expose_secret(), now);
                 let waits = record.secrets.iter().find(|secret| Some(secret.version) == version && secret.is_pending());
                 waits.map_or(Answer::NotDelivered, |secret| Answer::Delivered(secret.version))
