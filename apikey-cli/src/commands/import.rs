@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use apikey_core::admin::{Entry, EntryForm, Expiry, ForeignKeys, Imports, RefusedEntry, Request, SecretText};
+use apikey_core::admin::{Entry, EntryForm, Expiry, ExternalKeys, Imports, RefusedEntry, Request, SecretText};
 use apikey_core::{ImportScheme, check_grant};
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -100,14 +100,14 @@ fn read_all(store: &mut Backend, import: &Import, report: &mut Imports) -> Resul
     }
 }
 
-fn keys(import: &Import, entries: Vec<Entry>) -> ForeignKeys {
+fn keys(import: &Import, entries: Vec<Entry>) -> ExternalKeys {
     let (form, scheme) = match import.from {
         None => (import.form.into(), import.scheme.into()),
         Some(Issuer::PrefixedApiKey) => (EntryForm::Sha256, ImportScheme::AfterLastUnderscore),
         Some(Issuer::Sanctum) => (EntryForm::Sha256, ImportScheme::AfterPipe),
         Some(Issuer::DjangoRestFramework) => (EntryForm::Sha512, ImportScheme::Whole),
     };
-    ForeignKeys {
+    ExternalKeys {
         form,
         scheme,
         permissions: import.permissions.clone(),

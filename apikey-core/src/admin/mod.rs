@@ -29,7 +29,7 @@ pub use fault::{Fault, FaultKind};
 pub use frame::{MAX_FRAME, PROTOCOL};
 pub use holder::Holder;
 pub use request::{
-    Entry, EntryForm, Expiry, ForeignKeys, LimitForm, NewKeyForm, OverlapForm, Request, RotationForm, SinkForm,
+    Entry, EntryForm, Expiry, ExternalKeys, LimitForm, NewKeyForm, OverlapForm, Request, RotationForm, SinkForm,
     UpdateForm,
 };
 pub use secret_text::SecretText;

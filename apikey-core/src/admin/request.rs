@@ -74,7 +74,7 @@ pub enum Request {
         peer: Option<IpAddr>,
     },
     /// Keys issued elsewhere: [`Answer::Imports`](super::Answer::Imports).
-    Import(ForeignKeys),
+    Import(ExternalKeys),
     /// Lines as an export writes them: [`Answer::Imports`](super::Answer::Imports).
     ImportLines {
         /// The lines. They may hold digests.
@@ -382,7 +382,7 @@ impl From<OverlapForm> for Overlap {
 /// Keys issued elsewhere, and what is the same for all of them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ForeignKeys {
+pub struct ExternalKeys {
     /// What the entries hold.
     pub form: EntryForm,
     /// Which part of a key its issuer hashed.
@@ -426,7 +426,7 @@ pub struct Entry {
     pub name: Option<String>,
 }
 
-impl ForeignKeys {
+impl ExternalKeys {
     /// One of them, as a new key.
     pub(crate) fn new_key(&self, entry: &Entry) -> NewKey {
         let text = entry.key.expose_secret();

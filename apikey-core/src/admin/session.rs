@@ -22,7 +22,7 @@ use crate::transfer::ImportOptions;
 
 use super::frame::{self, MAX_FRAME};
 use super::{
-    Answer, Changed, Diagnosis, Fault, FaultKind, ForeignKeys, Imports, Lines, Made, RefusedEntry, Request, SinkForm,
+    Answer, Changed, Diagnosis, ExternalKeys, Fault, FaultKind, Imports, Lines, Made, RefusedEntry, Request, SinkForm,
     Verdict,
 };
 
@@ -173,7 +173,7 @@ impl Session {
         Ok(self.store.examine(token, &requirement, peer)?)
     }
 
-    fn import(&mut self, keys: &ForeignKeys) -> Result<Imports, Fault> {
+    fn import(&mut self, keys: &ExternalKeys) -> Result<Imports, Fault> {
         let new: Vec<NewKey> = keys.entries.iter().map(|entry| keys.new_key(entry)).collect();
         if self.checked.len().saturating_add(new.len()) > MOST_CHECKED {
             return Err(Fault::new(
