@@ -1,4 +1,5 @@
-//! The key store through its public API: what design and documentation promise, one module for each subject.
+//! The key store through its public API: what design and documentation promise, one module for each subject, in
+//! a folder for each room of the core.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,41 +9,57 @@
     reason = "tests"
 )]
 
-mod backup;
-mod beginning;
-mod blocks;
-mod bounds;
-mod clock;
-mod concurrency;
-mod delivery;
-mod events;
-mod export;
-mod failed_attempts;
-mod golden;
-mod happened;
-mod history;
-mod idempotency;
-mod imported;
-mod lifetime;
-mod limits;
-mod list;
-mod manage;
-mod model;
-mod model_key;
-mod networks;
-mod on_disk;
-mod open_errors;
-mod owner;
-mod permissions;
-mod processes;
-mod reopen;
-mod restore;
-mod rotate;
-mod rotator;
-mod rotator_scene;
-mod salvage;
-mod scope;
-mod scope_model;
+mod access {
+    mod failed_attempts;
+    mod limits;
+    mod networks;
+    mod permissions;
+    mod scope;
+    mod scope_model;
+    mod verify;
+}
+mod copies {
+    mod backup;
+    mod export;
+    mod restore;
+    mod salvage;
+}
+mod events {
+    mod actors;
+    pub(crate) mod batches;
+    pub(crate) mod history;
+    pub(crate) mod stored;
+}
+mod keys {
+    mod bounds;
+    mod lifetime;
+    mod list;
+    mod manage;
+}
+mod rotation {
+    mod delivery;
+    mod idempotency;
+    mod rotate;
+    mod rotator;
+    pub(crate) mod rotator_fixture;
+}
+mod storage {
+    pub(crate) mod golden;
+    mod on_disk;
+    mod open_errors;
+    mod ownership;
+    mod processes;
+    mod reopen;
+}
+mod store {
+    mod bootstrap;
+    mod clock;
+    mod concurrency;
+    mod model;
+    mod model_key;
+}
+mod token {
+    mod format;
+    mod imported;
+}
 mod support;
-mod token;
-mod verify;

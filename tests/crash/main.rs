@@ -19,7 +19,7 @@
     reason = "tests"
 )]
 
-#[path = "../behaviour/blocks.rs"]
+#[path = "../behaviour/events/stored.rs"]
 mod blocks;
 mod check;
 mod child;

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::model_key::{End, Key};
+use crate::store::model_key::{End, Key};
 use crate::support::{all, cases, code, ms, start};
 
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use apikey::{
 
 use proptest::prelude::*;
 
-use crate::rotator_scene::{Desk, Then};
+use crate::rotation::rotator_fixture::{Desk, Then};
 use crate::support::{alice, all, code, hours, info, ms, start};
 
 /// A store with keys, a backup of it, and what happened to the keys afterwards; closed.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use apikey::{ChainFault, EventFilter, EventKind, EventPage, KeyStore, KeyUpdate, ManualClock, Overlap, Pepper};
 
-use crate::blocks::set_apart;
+use crate::events::stored::set_apart;
 use crate::support::{alice, hours, start};
 
 fn history(store: &KeyStore, filter: &EventFilter) -> Vec<String> {

@@ -5,8 +5,8 @@ use std::thread;
 
 use apikey::{Event, EventFilter, KeyStore, KeyUpdate, ManualClock, OpenError, Restore};
 
-use crate::blocks::{events, frames, set_apart};
-use crate::events::within;
+use crate::events::history::within;
+use crate::events::stored::{events, frames, set_apart};
 use crate::support::{alice, hours, start};
 
 /// Events in a block here; as many as the store itself puts there are a matter of time.

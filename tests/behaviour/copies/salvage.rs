@@ -5,7 +5,7 @@ use std::path::Path;
 
 use apikey::{CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, OpenError, RestoreError, SalvageReport};
 
-use crate::blocks::set_apart;
+use crate::events::stored::set_apart;
 use crate::support::{alice, all, code};
 
 struct Scene {

@@ -50,7 +50,7 @@ impl Drop for Process {
 /// A process that runs one test of this module, in which [`other_process`] then plays the role.
 fn command(test: &str, role: &str, store: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    let test = format!("processes::{test}");
+    let test = format!("storage::processes::{test}");
     command.args([&test, "--exact", "--nocapture", "--test-threads=1"]).env(ROLE, role).env(STORE, store);
     command
 }

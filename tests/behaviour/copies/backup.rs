@@ -217,7 +217,7 @@ fn a_backup_of_format_1_restores() {
     let new = directory.path().join("new");
     let report = KeyStore::restore(&Restore::new(file, &new)).unwrap();
     assert_eq!((report.records, report.events), (4, 7));
-    super::golden::check(&new);
+    crate::storage::golden::check(&new);
 }
 
 /// The store's own backups in a directory, oldest first.

@@ -7,9 +7,9 @@ use apikey::{ImportScheme, Imported, KeyFilter, KeyState, KeyStore, NewKey, Over
 
 use crate::support::{all, code};
 
-const GOOD: &str = include_str!("../../apikey-core/golden/token-good.txt");
-const REVOKED: &str = include_str!("../../apikey-core/golden/token-revoked.txt");
-const ROTATED: &str = include_str!("../../apikey-core/golden/token-rotated.txt");
+const GOOD: &str = include_str!("../../../apikey-core/golden/token-good.txt");
+const REVOKED: &str = include_str!("../../../apikey-core/golden/token-revoked.txt");
+const ROTATED: &str = include_str!("../../../apikey-core/golden/token-rotated.txt");
 const LEGACY: &str = "legacy-0123456789abcdefghij";
 
 fn golden(name: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use apikey::{
 };
 use chrono::TimeDelta;
 
-use crate::rotator_scene::{Desk, Scene, Then, policy, run, token, until};
+use crate::rotation::rotator_fixture::{Desk, Scene, Then, policy, run, token, until};
 use crate::support::{alice, clocked, code, hours, info, ms, start};
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use apikey::{CreatedKey, KeyStore, ManualClock, OpenError, Overlap};
 use sha2::{Digest, Sha256};
 
-use crate::blocks::{frames, set_apart};
-use crate::history::block;
+use crate::events::batches::block;
+use crate::events::stored::{frames, set_apart};
 use crate::support::{Parts, alice, code, hours, start};
 
 /// The directory of the sled database within that of a store.

@@ -7,7 +7,7 @@ use apikey::sink::{DirectorySink, from_fn};
 use apikey::{Clock, Delivery, EventFilter, EventKind, ExportOptions, KeyUpdate, Rotator, SecretSink};
 use chrono::{DateTime, Utc};
 
-use crate::rotator_scene::{Desk, Scene, Then, policy, run, token, until};
+use crate::rotation::rotator_fixture::{Desk, Scene, Then, policy, run, token, until};
 use crate::support::{alice, clocked, code, hours, ms, start};
 
 #[test]
