@@ -1,0 +1,93 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// The text files of a repository, by path from its root: read from disk, or planted by a test.
+#[derive(Debug, Clone, Default)]
+pub struct Files(BTreeMap<String, String>);
+
+/// Folders that hold no text of ours: what is built, and bytes that tests compare with.
+const SKIPPED_FOLDERS: &[&str] = &["target", "golden", "corpus", "artifacts", "advisories", "node_modules"];
+/// Hidden folders that do.
+const HIDDEN_FOLDERS: &[&str] = &[".ci", ".config", ".github"];
+/// Files without an extension are scripts, and are read as well.
+const EXTENSIONS: &[&str] = &["c", "css", "fish", "html", "js", "md", "py", "rs", "sh", "toml", "yaml", "yml"];
+
+impl Files {
+    /// Reads the repository whose root this is.
+    ///
+    /// # Errors
+    /// If a folder or file cannot be read.
+    pub fn read(root: &Path) -> io::Result<Self> {
+        let mut files = Self::default();
+        files.read_folder(root, "")?;
+        Ok(files)
+    }
+
+    /// This repository, wherever its checkout is.
+    ///
+    /// # Errors
+    /// As for [`read`](Self::read).
+    pub fn of_this_repository() -> io::Result<Self> {
+        Self::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+    }
+
+    fn read_folder(&mut self, folder: &Path, prefix: &str) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let path = format!("{prefix}{name}");
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                let hidden = name.starts_with('.') && !HIDDEN_FOLDERS.contains(&name.as_str());
+                if !hidden && !SKIPPED_FOLDERS.contains(&name.as_str()) {
+                    self.read_folder(&entry.path(), &format!("{path}/"))?;
+                }
+            } else if kind.is_file() && is_text(&name) {
+                // A script's neighbour without an extension may be a program.
+                match fs::read_to_string(entry.path()) {
+                    Ok(text) => drop(self.0.insert(path, text)),
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Option<&str> {
+        self.0.get(path).map(String::as_str)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(path, text)| (path.as_str(), text.as_str()))
+    }
+
+    /// Rust files below a folder.
+    pub(crate) fn rust_below(&self, folder: &str) -> impl Iterator<Item = (&str, &str)> {
+        let prefix = format!("{folder}/");
+        self.iter().filter(move |(path, _)| path.starts_with(&prefix) && path.ends_with(".rs"))
+    }
+
+    /// Whether this names a file, or a folder that holds one.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        self.0.contains_key(path)
+            || self.0.keys().any(|file| file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+    }
+}
+
+impl<P: Into<String>, T: Into<String>> FromIterator<(P, T)> for Files {
+    fn from_iter<I: IntoIterator<Item = (P, T)>>(files: I) -> Self {
+        Self(files.into_iter().map(|(path, text)| (path.into(), text.into())).collect())
+    }
+}
+
+fn is_text(name: &str) -> bool {
+    match name.rsplit_once('.') {
+        Some(("", _)) => false,
+        Some((_, extension)) => EXTENSIONS.contains(&extension),
+        None => !name.starts_with("LICENSE"),
+    }
+}

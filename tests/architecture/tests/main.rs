@@ -1,0 +1,5 @@
+//! The code fits its layout; and whatever does not fit is found, in trees that are planted for it.
+
+mod layout;
+mod planted;
+mod repository;
