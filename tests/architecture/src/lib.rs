@@ -1,15 +1,20 @@
-//! Holds the code to the tables of `docs/layout.md`, which say which room may use which. `cargo run -p apikey-architecture` prints everything that does not fit.
+//! Holds the code to two tables: `docs/layout.md` says which room may use which, `docs/glossary.md` which words name
+//! what. `cargo run -p apikey-architecture` prints everything that does not fit.
 
 mod files;
 mod finding;
 mod layout;
 mod lines;
 mod markdown;
+mod words;
 
 pub use files::Files;
 pub use finding::Finding;
 pub use layout::check as layout;
 pub use lines::by_room as lines;
+pub use words::check as words;
 
 /// The page that says which room may use which.
 pub const LAYOUT: &str = "docs/layout.md";
+/// The page that says which words name what.
+pub const GLOSSARY: &str = "docs/glossary.md";

@@ -1,13 +1,13 @@
-//! Prints everything that does not fit the layout, whatever the tests still exempt.
+//! Prints everything that does not fit the layout and the glossary, whatever the tests still exempt.
 
 use std::process::ExitCode;
 
-use apikey_architecture::{Files, layout, lines};
+use apikey_architecture::{Files, layout, lines, words};
 
 const USAGE: &str = "\
-Usage: cargo run -p apikey-architecture [-- layout | lines] [PATH/]...
+Usage: cargo run -p apikey-architecture [-- layout | words | lines] [PATH/]...
 
-Prints what does not fit docs/layout.md, below each PATH/ or everywhere.
+Prints what does not fit docs/layout.md and docs/glossary.md, below each PATH/ or everywhere.
 `lines` prints how many files and lines each room has. REPOSITORY=DIR reads another checkout.";
 
 fn main() -> ExitCode {
@@ -24,8 +24,9 @@ fn main() -> ExitCode {
         }
     };
     let mut findings = match what.as_deref() {
-        None => layout(&files),
+        None => [layout(&files), words(&files)].concat(),
         Some("layout") => layout(&files),
+        Some("words") => words(&files),
         Some("lines") => {
             print!("{}", lines(&files));
             return ExitCode::SUCCESS;

@@ -1,5 +1,6 @@
-//! The code fits its layout; and whatever does not fit is found, in trees that are planted for it.
+//! The repository fits its layout and its glossary; and whatever does not fit is found, in trees that are planted for it.
 
 mod layout;
 mod planted;
 mod repository;
+mod words;

@@ -5,7 +5,7 @@ use super::resolve::Target;
 use super::table::Table;
 use crate::Finding;
 
-/// That a file mentions what another file defines.
+/// A file mentions what another file defines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Arrow {
     pub(super) from: String,
