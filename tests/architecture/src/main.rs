@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use apikey_architecture::{Files, layout, lines, words};
+use apikey_architecture::{Files, layout, lines, pages, words};
 
 const USAGE: &str = "\
-Usage: cargo run -p apikey-architecture [-- layout | words | lines] [PATH/]...
+Usage: cargo run -p apikey-architecture [-- layout | words | pages | lines] [PATH/]...
 
-Prints what does not fit docs/layout.md and docs/glossary.md, below each PATH/ or everywhere.
+Prints what does not fit docs/layout.md, docs/glossary.md and the paths in them, below each PATH/ or everywhere.
 `lines` prints how many files and lines each room has. REPOSITORY=DIR reads another checkout.";
 
 fn main() -> ExitCode {
@@ -24,9 +24,10 @@ fn main() -> ExitCode {
         }
     };
     let mut findings = match what.as_deref() {
-        None => [layout(&files), words(&files)].concat(),
+        None => [layout(&files), words(&files), pages(&files)].concat(),
         Some("layout") => layout(&files),
         Some("words") => words(&files),
+        Some("pages") => pages(&files),
         Some("lines") => {
             print!("{}", lines(&files));
             return ExitCode::SUCCESS;

@@ -1,6 +1,7 @@
 //! The repository fits its layout and its glossary; and whatever does not fit is found, in trees that are planted for it.
 
 mod layout;
+mod pages;
 mod planted;
 mod repository;
 mod words;

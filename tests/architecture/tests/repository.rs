@@ -1,4 +1,4 @@
-use apikey_architecture::{Files, Finding, layout, words};
+use apikey_architecture::{Files, Finding, layout, pages, words};
 
 use crate::planted::printed;
 
@@ -21,6 +21,7 @@ const NOT_YET_IN_WORDS: &[&str] = &[
     "test",
     "tests/",
 ];
+const NOT_YET_IN_PAGES: &[&str] = &["docs/"];
 
 #[track_caller]
 fn assert_none(mut findings: Vec<Finding>, not_yet: &[&str]) {
@@ -36,4 +37,9 @@ fn the_code_fits_the_layout() {
 #[test]
 fn the_words_are_those_of_the_glossary() {
     assert_none(words(&Files::of_this_repository().unwrap()), NOT_YET_IN_WORDS);
+}
+
+#[test]
+fn what_the_pages_name_is_there() {
+    assert_none(pages(&Files::of_this_repository().unwrap()), NOT_YET_IN_PAGES);
 }
