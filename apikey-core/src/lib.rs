@@ -1,116 +1,69 @@
 //! Tokens, permissions, records and the embedded store behind the `apikey` crate. It knows no web framework, no async
 //! runtime and no HTTP library; services use it through `apikey`.
 
+mod access;
 pub mod admin;
-mod archive;
-mod attempt;
-mod auth_error;
-mod backup;
-mod base62;
-mod bounds;
-mod chain;
-mod change;
-mod charge;
-mod clock;
-mod codec;
-mod digest;
-mod error;
-mod event;
-mod event_filter;
-mod failed_attempts;
-mod fixed_keys;
-mod grants;
-mod health;
-mod history;
-mod id_source;
-mod idempotency;
-mod imported;
+mod base;
+mod builder;
+mod commit;
+mod copies;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+mod http;
 mod index;
-mod intern;
-mod key_filter;
-mod key_id;
-mod key_info;
-mod key_line;
-mod key_update;
-mod lifetime;
-mod limit;
-mod limiter;
+mod key;
 #[cfg(feature = "measure")]
 #[doc(hidden)]
 pub mod measure;
-mod memo;
-mod metering;
-mod need;
-mod network;
-mod new_key;
-mod no_address;
-mod pace;
-mod peer;
-mod pending;
-mod permission;
-mod proxies;
-mod quiet;
-mod record;
-mod refusal;
-mod refusals;
-mod refused_attempt;
-mod requirement;
-mod reserved;
-mod restore;
-mod rights;
-mod rotate_options;
-mod rotation_policy;
-mod scope;
-pub mod sink;
+mod rotation;
+mod storage;
 mod store;
-mod store_time;
-mod time;
 mod token;
-mod transfer;
-mod verified;
-#[doc(hidden)]
-pub mod wiped;
 
-pub use attempt::Attempt;
-pub use auth_error::AuthError;
-pub use backup::{BackupError, BackupReport};
-pub use chain::{ChainFault, EventsReport};
-pub use change::Overlap;
-pub use clock::{AcceptedClock, ClockLead};
-pub use digest::Pepper;
-pub use error::{CapViolation, Conflict, OpenError, StoreError};
-pub use event_filter::{EventFilter, EventPage};
-pub use health::{Health, LastBackup};
-pub use history::{Event, EventKind};
-pub use imported::{ImportScheme, Imported, MAX_IMPORTED_BYTES, MIN_IMPORTED_BYTES};
-pub use key_filter::{KeyFilter, MAX_PAGE, Page};
-pub use key_id::{KeyId, KeyIdError};
-pub use key_info::{KeyInfo, KeyState, OverlapEnd, Revoked};
-pub use key_update::KeyUpdate;
-pub use limit::{Limit, LimitStatus};
-pub use need::Need;
-pub use new_key::{CreatedKey, NewKey};
-pub use peer::Peer;
-pub use permission::{
+pub use access::attempt::Attempt;
+pub use access::auth_error::AuthError;
+pub use access::limit::{Limit, LimitStatus};
+pub use access::need::Need;
+pub use access::peer::Peer;
+pub use access::permission::{
     MAX_PERMISSION_BYTES, MAX_SEGMENTS, PermissionError, PermissionFault, check_grant, check_permission,
 };
-pub use proxies::ForwardedHeader;
-pub use refusal::{HeaderConfig, Presented, Refusal, Render};
-pub use refusals::Refusals;
-pub use refused_attempt::RefusedAttempt;
-pub use requirement::Requirement;
-pub use restore::{Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey};
-pub use rotate_options::RotateOptions;
-pub use rotation_policy::{Rotation, RotationPolicy};
-pub use sink::{Delivery, SecretSink, SinkError, SinkState};
-#[cfg(fuzzing)]
+pub use access::requirement::Requirement;
+pub use access::verified_key::VerifiedKey;
+pub use base::clock_lead::{AcceptedClock, ClockLead};
+pub use base::time::{Clock, ManualClock};
 #[doc(hidden)]
-pub use store::fuzzing;
-pub use store::{
-    ExpiryWarning, FailedDelivery, KeyStore, KeyStoreBuilder, OwnerStore, Rotator, RotatorHandle, RunReport,
-    SkippedRotation,
+pub use base::wiped;
+pub use builder::KeyStoreBuilder;
+pub use copies::backup_report::{BackupError, BackupReport};
+pub use copies::restore_report::{
+    Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey,
 };
-pub use time::{Clock, ManualClock};
-pub use token::ApiKey;
-pub use transfer::{ExportOptions, ImportOptions, ImportReport, LineFault, RefusedLine};
-pub use verified::VerifiedKey;
+pub use copies::transfer_report::{ExportOptions, ImportOptions, ImportReport, LineFault, RefusedLine};
+pub use http::proxies::ForwardedHeader;
+pub use http::refusal::{HeaderConfig, Presented, Refusal, Render};
+pub use index::refusals::Refusals;
+pub use index::refused_attempt::RefusedAttempt;
+pub use key::change::Overlap;
+pub use key::error::{CapViolation, Conflict, OpenError, StoreError};
+pub use key::event::chain::{ChainFault, EventsReport};
+pub use key::event::filter::{EventFilter, EventPage};
+pub use key::event::history::{Event, EventKind};
+pub use key::key_filter::{KeyFilter, MAX_PAGE, Page};
+pub use key::key_info::{KeyInfo, KeyState, OverlapEnd, Revoked};
+pub use key::key_update::KeyUpdate;
+pub use key::new_key::{CreatedKey, NewKey};
+pub use key::rotate_options::RotateOptions;
+pub use key::rotation_policy::{Rotation, RotationPolicy};
+pub use rotation::report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
+pub use rotation::rotator::{Rotator, RotatorHandle};
+pub use rotation::sink;
+pub use rotation::sink::{Delivery, SecretSink, SinkError, SinkState};
+pub use store::KeyStore;
+pub use store::health::{Health, LastBackup};
+pub use store::owner::OwnerStore;
+pub use token::api_key::ApiKey;
+pub use token::digest::Pepper;
+pub use token::imported::{ImportScheme, Imported, MAX_IMPORTED_BYTES, MIN_IMPORTED_BYTES};
+pub use token::key_id::{KeyId, KeyIdError};

@@ -1,18 +1,19 @@
 //! The index without a store, for benches that need more keys than a disk takes in a moment. No part of the public
 //! interface: the feature `measure` is for this repository's own benches.
 
-use crate::digest::Digester;
-use crate::id_source::IdSource;
+use crate::access::requirement::Requirement;
+use crate::access::verified_key::{IdForm, VerifiedKey};
+use crate::base::interner::{GRANTS, OWNERS};
+use crate::base::store_time::StoreTime;
+use crate::base::time::TimeSource;
 use crate::index::Index;
-use crate::intern::{GRANTS, OWNERS};
-use crate::key_id::KeyId;
-use crate::record::SecretEnd;
-use crate::requirement::Requirement;
-use crate::rights::{Rights, SecretRights};
-use crate::store_time::StoreTime;
-use crate::time::TimeSource;
-use crate::token::{self, ApiKey, Prefixes, Secret};
-use crate::verified::{IdForm, VerifiedKey};
+use crate::key::effective_key::{Rights, SecretRights};
+use crate::key::record::SecretEnd;
+use crate::token::api_key;
+use crate::token::api_key::{ApiKey, Prefixes, Secret};
+use crate::token::digest::Digester;
+use crate::token::id_generator::IdSource;
+use crate::token::key_id::KeyId;
 
 /// Keys in memory alone.
 #[allow(missing_debug_implementations, reason = "for benches")]
@@ -76,7 +77,7 @@ impl Keys {
             secrets: vec![secret],
         };
         self.index.settle(None, Some(&rights));
-        Some((token::format("ak", &body), Handle(rights)))
+        Some((api_key::format("ak", &body), Handle(rights)))
     }
 
     /// Takes a key out.
@@ -90,7 +91,7 @@ impl Keys {
         let tail = self.prefixes.parse(token.as_bytes())?;
         let matched = self.index.find_own(tail)?;
         self.index.judge(&matched, self.time.moment(), None).ok()?;
-        let id = || IdForm::Written(*token::id_chars(token::body(tail)));
+        let id = || IdForm::Written(*api_key::id_chars(api_key::body(tail)));
         requirement.met_by(matched.grants()).then(|| self.index.proof(&matched, id()))
     }
 }

@@ -15,8 +15,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a model that fails shall stop")]
 
 mod atomic;
-#[path = "../../apikey-core/src/index/control.rs"]
-mod control;
+#[path = "../../apikey-core/src/access/control_word.rs"]
+mod control_word;
 #[path = "../../apikey-core/src/index/extras.rs"]
 mod extras;
 #[path = "../../apikey-core/src/index/line.rs"]
@@ -29,15 +29,23 @@ mod hints {
     pub(crate) fn large_pages<T>(_: &mut [T]) {}
     pub(crate) fn fetch<T>(_: &T) {}
 }
-mod digest {
-    pub(crate) type Digest = [u8; 32];
-    pub(crate) type Half = [u8; 16];
+mod index {
+    pub(crate) use super::{atomic, extras, hints, line, table};
 }
-mod network {
-    pub(crate) const ANYWHERE: u32 = 0;
+mod access {
+    pub(crate) use super::control_word;
+    pub(crate) mod network {
+        pub(crate) const ANYWHERE: u32 = 0;
+    }
 }
 mod token {
-    pub(crate) const ID_CHARS: usize = 22;
+    pub(crate) mod api_key {
+        pub(crate) const ID_CHARS: usize = 22;
+    }
+    pub(crate) mod digest {
+        pub(crate) type Digest = [u8; 32];
+        pub(crate) type Half = [u8; 16];
+    }
 }
 
 use std::time::Instant;
@@ -46,7 +54,7 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
 
-use control::{EXTRA, REVOKED};
+use control_word::{EXTRA, REVOKED};
 use extras::{Extra, Extras, Spare};
 use line::{Entry, Standing, Usage};
 use table::Table;

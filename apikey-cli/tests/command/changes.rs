@@ -125,7 +125,7 @@ fn what_happened_is_shown_and_checked() {
     place.run(&["doctor"]).ok().shows("good").shows("1 active").shows("1 revoked");
     let doctor = place.json(&["doctor"]);
     assert_eq!((&doctor["good"], &doctor["keys"]["revoked"]), (&true.into(), &1.into()));
-    assert_eq!((&doctor["events"]["last"], &doctor["health"]["durable"]), (&3.into(), &3.into()));
+    assert_eq!((&doctor["events"]["last"], &doctor["health"]["last_durable"]), (&3.into(), &3.into()));
 }
 
 #[test]

@@ -6,18 +6,18 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::auth_error::AuthError;
-use crate::backup::BackupReport;
-use crate::chain::EventsReport;
-use crate::clock::AcceptedClock;
-use crate::event_filter::EventPage;
-use crate::health::Health;
-use crate::key_filter::Page;
-use crate::key_id::KeyId;
-use crate::key_info::KeyInfo;
-use crate::store::RunReport;
+use crate::access::auth_error::AuthError;
+use crate::base::clock_lead::AcceptedClock;
+use crate::copies::backup_report::BackupReport;
+use crate::key::event::chain::EventsReport;
+use crate::key::event::filter::EventPage;
+use crate::key::key_filter::Page;
+use crate::key::key_info::KeyInfo;
+use crate::rotation::report::RunReport;
+use crate::store::health::Health;
+use crate::token::key_id::KeyId;
 
-use super::{Fault, SecretText};
+use crate::admin::{Fault, SecretText};
 
 /// What a request is answered with; the request's own documentation says by which.
 #[derive(Debug, Clone, Serialize, Deserialize)]

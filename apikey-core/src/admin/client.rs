@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::frame::{self, FrameError};
-use super::{Answer, Fault, FaultKind, Request};
+use crate::admin::frame;
+use crate::admin::frame::FrameError;
+use crate::admin::{Answer, Fault, FaultKind, Request};
 
 /// A connection to the service that has a store open.
 #[derive(Debug)]

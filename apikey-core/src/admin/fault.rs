@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::backup::BackupError;
-use crate::error::StoreError;
-use crate::permission::PermissionError;
+use crate::access::permission::PermissionError;
+use crate::copies::backup_report::BackupError;
+use crate::key::error::StoreError;
 
 /// Why a request was not done. The text holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::wiped::json_length;
+use crate::base::wiped::json_length;
 
 /// The number of the protocol. Both sides must have the same: it changes whenever a request or an answer does.
 pub const PROTOCOL: u8 = 1;

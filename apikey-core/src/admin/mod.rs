@@ -9,28 +9,29 @@
 //! highest first, and so many bytes of JSON, at most [`MAX_FRAME`]. One answer follows each request. Who may connect is
 //! told by the kernel, not by what is sent: the user that the service runs as, and root.
 
-mod answer;
+pub(crate) mod answer;
 #[cfg(unix)]
-mod client;
-mod fault;
+pub(crate) mod client;
+pub(crate) mod fault;
 pub(crate) mod frame;
-mod holder;
-mod request;
-mod secret_text;
-mod session;
+pub(crate) mod request;
+pub(crate) mod secret_text;
+#[cfg(unix)]
+pub(crate) mod server;
+pub(crate) mod session;
 
 /// The name of the socket in the store's directory, where [`admin_socket`](crate::KeyStoreBuilder::admin_socket) offers one.
 pub const SOCKET: &str = "admin.sock";
 
-pub use answer::{Answer, Changed, Diagnosis, Imports, Lines, Made, Mismatch, RefusedEntry, Verdict};
+pub use crate::admin::answer::{Answer, Changed, Diagnosis, Imports, Lines, Made, Mismatch, RefusedEntry, Verdict};
 #[cfg(unix)]
-pub use client::{Client, ConnectError};
-pub use fault::{Fault, FaultKind};
-pub use frame::{MAX_FRAME, PROTOCOL};
-pub use holder::Holder;
-pub use request::{
+pub use crate::admin::client::{Client, ConnectError};
+pub use crate::admin::fault::{Fault, FaultKind};
+pub use crate::admin::frame::{MAX_FRAME, PROTOCOL};
+pub use crate::admin::request::{
     Entry, EntryForm, Expiry, ExternalKeys, LimitForm, NewKeyForm, OverlapForm, Request, RotationForm, SinkForm,
     UpdateForm,
 };
-pub use secret_text::SecretText;
-pub use session::Session;
+pub use crate::admin::secret_text::SecretText;
+pub use crate::admin::session::Session;
+pub use crate::storage::holder::Holder;

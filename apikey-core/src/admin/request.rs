@@ -7,64 +7,64 @@ use std::path::PathBuf;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::change::Overlap;
-use crate::event_filter::EventFilter;
-use crate::imported::{ImportScheme, Imported};
-use crate::key_filter::KeyFilter;
-use crate::key_id::KeyId;
-use crate::key_update::KeyUpdate;
-use crate::new_key::NewKey;
-use crate::rotation_policy::RotationPolicy;
+use crate::key::change::Overlap;
+use crate::key::event::filter::EventFilter;
+use crate::key::key_filter::KeyFilter;
+use crate::key::key_update::KeyUpdate;
+use crate::key::new_key::NewKey;
+use crate::key::rotation_policy::RotationPolicy;
+use crate::token::imported::{ImportScheme, Imported};
+use crate::token::key_id::KeyId;
 
-use super::SecretText;
+use crate::admin::SecretText;
 
 /// What can be asked of a store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Request {
-    /// How the store stands with its disk: [`Answer::Health`](super::Answer::Health).
+    /// How the store stands with its disk: [`Answer::Health`](crate::admin::Answer::Health).
     Health,
-    /// The same, its events checked and its keys counted: [`Answer::Diagnosis`](super::Answer::Diagnosis).
+    /// The same, its events checked and its keys counted: [`Answer::Diagnosis`](crate::admin::Answer::Diagnosis).
     Diagnose,
-    /// A new key: [`Answer::Made`](super::Answer::Made).
+    /// A new key: [`Answer::Made`](crate::admin::Answer::Made).
     Create(NewKeyForm),
-    /// A key: [`Answer::Key`](super::Answer::Key).
+    /// A key: [`Answer::Key`](crate::admin::Answer::Key).
     Get {
         /// Which.
         id: KeyId,
     },
-    /// A page of keys, which may be shorter than was asked: [`Answer::Keys`](super::Answer::Keys).
+    /// A page of keys, which may be shorter than was asked: [`Answer::Keys`](crate::admin::Answer::Keys).
     List(KeyFilter),
-    /// Other fields: [`Answer::Changed`](super::Answer::Changed).
+    /// Other fields: [`Answer::Changed`](crate::admin::Answer::Changed).
     Update {
         /// Of which key.
         id: KeyId,
         /// Which fields.
         change: UpdateForm,
     },
-    /// A new secret: [`Answer::Made`](super::Answer::Made).
+    /// A new secret: [`Answer::Made`](crate::admin::Answer::Made).
     Rotate {
         /// For which key.
         id: KeyId,
         /// How long the old one stays good.
         overlap: OverlapForm,
     },
-    /// The end of a key: [`Answer::Changed`](super::Answer::Changed).
+    /// The end of a key: [`Answer::Changed`](crate::admin::Answer::Changed).
     Revoke {
         /// Which.
         id: KeyId,
         /// Why.
         reason: String,
     },
-    /// The end of all keys of an owner: [`Answer::Count`](super::Answer::Count) of those that were not revoked before.
+    /// The end of all keys of an owner: [`Answer::Count`](crate::admin::Answer::Count) of those that were not revoked before.
     RevokeOwner {
         /// Whose.
         owner: String,
         /// Why.
         reason: String,
     },
-    /// Whether a token is good, and for what. It is no use of the key: [`Answer::Verdict`](super::Answer::Verdict).
+    /// Whether a token is good, and for what. It is no use of the key: [`Answer::Verdict`](crate::admin::Answer::Verdict).
     Check {
         /// The token.
         token: SecretText,
@@ -73,45 +73,45 @@ pub enum Request {
         /// Where it is presented from; if it is not given, the key's networks are not asked about.
         peer: Option<IpAddr>,
     },
-    /// Keys issued elsewhere: [`Answer::Imports`](super::Answer::Imports).
+    /// Keys issued elsewhere: [`Answer::Imports`](crate::admin::Answer::Imports).
     Import(ExternalKeys),
-    /// Lines as an export writes them: [`Answer::Imports`](super::Answer::Imports).
+    /// Lines as an export writes them: [`Answer::Imports`](crate::admin::Answer::Imports).
     ImportLines {
         /// The lines. They may hold digests.
         lines: SecretText,
         /// Whether they are only checked.
         check_only: bool,
     },
-    /// Some keys as lines of JSON: [`Answer::Lines`](super::Answer::Lines).
+    /// Some keys as lines of JSON: [`Answer::Lines`](crate::admin::Answer::Lines).
     Export {
         /// Those made after this one.
         after: Option<KeyId>,
         /// Whether with the digests of their secrets.
         digests: bool,
     },
-    /// A backup: [`Answer::BackedUp`](super::Answer::BackedUp).
+    /// A backup: [`Answer::BackedUp`](crate::admin::Answer::BackedUp).
     Backup {
         /// Into this file, by its whole path.
         path: PathBuf,
     },
-    /// A page of what happened, which may be shorter than was asked: [`Answer::Events`](super::Answer::Events).
+    /// A page of what happened, which may be shorter than was asked: [`Answer::Events`](crate::admin::Answer::Events).
     Events(EventFilter),
-    /// Rotations that are due, and what goes with them: [`Answer::Run`](super::Answer::Run).
+    /// Rotations that are due, and what goes with them: [`Answer::Run`](crate::admin::Answer::Run).
     RunDue {
         /// Where new secrets go.
         to: SinkForm,
     },
-    /// Records that are not needed any more are deleted: [`Answer::Count`](super::Answer::Count).
+    /// Records that are not needed any more are deleted: [`Answer::Count`](crate::admin::Answer::Count).
     Purge {
         /// Of keys that were revoked, or expired, before this time.
         before: DateTime<Utc>,
     },
-    /// Events are deleted: [`Answer::Count`](super::Answer::Count).
+    /// Events are deleted: [`Answer::Count`](crate::admin::Answer::Count).
     PurgeEvents {
         /// Those before this time.
         before: DateTime<Utc>,
     },
-    /// The store's time is put back to that of its clock: [`Answer::Clock`](super::Answer::Clock).
+    /// The store's time is put back to that of its clock: [`Answer::Clock`](crate::admin::Answer::Clock).
     AcceptClock,
 }
 
@@ -200,16 +200,16 @@ impl From<RotationForm> for RotationPolicy {
 #[non_exhaustive]
 pub enum SinkForm {
     /// Into a file for each key in this directory, by its whole path: a
-    /// [`DirectorySink`](crate::sink::DirectorySink).
+    /// [`DirectorySink`](crate::rotation::sink::directory::DirectorySink).
     Directory(PathBuf),
-    /// To the standard input of a program: a [`CommandSink`](crate::sink::CommandSink).
+    /// To the standard input of a program: a [`CommandSink`](crate::rotation::sink::command::CommandSink).
     Command {
         /// The program.
         program: PathBuf,
         /// Its arguments.
         arguments: Vec<String>,
         /// The variables that it gets of the environment of the process that starts it, beside the
-        /// [usual ones](crate::sink::CommandSink).
+        /// [usual ones](crate::rotation::sink::command::CommandSink).
         #[serde(default)]
         environment: Vec<String>,
     },

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::token::ApiKey;
+use crate::token::api_key::ApiKey;
 
 /// A text that may be a key: wiped from memory when dropped, and hidden in `Debug`. Unlike [`ApiKey`] it serialises,
 /// since it is what a message carries.

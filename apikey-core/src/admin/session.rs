@@ -6,22 +6,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::digest::Digest;
-use crate::error::StoreError;
-use crate::event_filter::EventFilter;
-use crate::key_filter::KeyFilter;
-use crate::key_id::KeyId;
-use crate::key_info::KeyState;
-use crate::key_update::KeyUpdate;
-use crate::new_key::{CreatedKey, NewKey};
-use crate::quiet::quietly;
-use crate::requirement::Requirement;
-use crate::sink::{CommandSink, SecretSink};
-use crate::store::{KeyStore, Rotator, RunReport};
-use crate::transfer::ImportOptions;
+use crate::access::requirement::Requirement;
+use crate::base::panics::quietly;
+use crate::copies::transfer_report::ImportOptions;
+use crate::key::error::StoreError;
+use crate::key::event::filter::EventFilter;
+use crate::key::key_filter::KeyFilter;
+use crate::key::key_info::KeyState;
+use crate::key::key_update::KeyUpdate;
+use crate::key::new_key::{CreatedKey, NewKey};
+use crate::rotation::report::RunReport;
+use crate::rotation::rotator::Rotator;
+use crate::rotation::sink::SecretSink;
+use crate::rotation::sink::command::CommandSink;
+use crate::store::KeyStore;
+use crate::token::digest::Digest;
+use crate::token::key_id::KeyId;
 
-use super::frame::{self, MAX_FRAME};
-use super::{
+use crate::admin::frame;
+use crate::admin::frame::MAX_FRAME;
+use crate::admin::{
     Answer, Changed, Diagnosis, ExternalKeys, Fault, FaultKind, Imports, Lines, Made, RefusedEntry, Request, SinkForm,
     Verdict,
 };
@@ -129,7 +133,7 @@ impl Session {
                 return Err(StoreError::invalid("path", &path.to_string_lossy(), "absolute paths").into());
             }
             #[cfg(unix)]
-            SinkForm::Directory(path) => Box::new(crate::sink::DirectorySink::new(path)),
+            SinkForm::Directory(path) => Box::new(crate::rotation::sink::directory::DirectorySink::new(path)),
             #[cfg(not(unix))]
             SinkForm::Directory(_) => {
                 let text = "on this system secrets are not delivered into files: give a program";

@@ -4,16 +4,18 @@
 //! their keys than the records do, so this looks at each of them, and errs on the side of ending too much: an own key
 //! without extras is known by 31 bits of a hash of its id.
 
-use crate::grants;
-use crate::intern::{Full, GRANTS, OWNERS};
-use crate::limit::Limit;
-use crate::network::{self, ANYWHERE};
+use crate::access::grants;
+use crate::access::limit::Limit;
+use crate::access::network;
+use crate::access::network::ANYWHERE;
+use crate::base::interner::{Full, GRANTS, OWNERS};
 
-use super::Index;
-use super::control::{self, DISABLED, EXTRA, REVOKED};
-use super::extras::Extra;
-use super::line::{Entry, Standing};
-use super::table::{Found, own_spot};
+use crate::access::control_word;
+use crate::access::control_word::{DISABLED, EXTRA, REVOKED};
+use crate::index::Index;
+use crate::index::extras::Extra;
+use crate::index::line::{Entry, Standing};
+use crate::index::table::{Found, own_spot};
 
 /// Which keys.
 pub(crate) enum Target<'a> {
@@ -67,7 +69,7 @@ impl Index {
             }
             let Some(Found { line, standing }) = table.find(usage.spot(), digest) else { continue };
             let flags = if cut.revoke { REVOKED } else { 0 } | if cut.disable { DISABLED } else { 0 };
-            let control = control::stricter(standing.control, control::with_time(flags, cut.expires_at));
+            let control = control_word::stricter(standing.control, control_word::with_time(flags, cut.expires_at));
             let grants = match cut.grants {
                 Some(left) => GRANTS.number(&grants::common(GRANTS.text(standing.grants), GRANTS.text(left)))?,
                 None => standing.grants,
@@ -90,7 +92,7 @@ impl Index {
                 content.limiter = self.tighten(&mut shelf, id, cut.limit);
             }
             let less = grants != standing.grants
-                || control::time(control) != control::time(standing.control)
+                || control_word::time(control) != control_word::time(standing.control)
                 || held.map_or(ANYWHERE, |extra| extra.networks) != networks
                 || slower;
             taken += usize::from(cut.revoke || cut.disable || less);
@@ -103,7 +105,7 @@ impl Index {
         let Standing { control, extra, .. } = entry.standing;
         match self.extras.read(extra).filter(|_| control & EXTRA != 0) {
             Some(extra) => extra.id == id,
-            None => entry.usage.spot() == own_spot(&crate::base62::encode_u128(id)),
+            None => entry.usage.spot() == own_spot(&crate::base::base62::encode_u128(id)),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
+use crate::index::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 
-use crate::digest::Digest;
-use crate::network;
+use crate::access::network;
+use crate::token::digest::Digest;
 
 /// No such time.
 const NONE: i64 = i64::MIN;

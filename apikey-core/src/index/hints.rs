@@ -3,7 +3,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::atomic::AtomicU64;
+use crate::index::atomic::AtomicU64;
 
 /// Starts to fetch the cache line in which this is. A load would do that, too, but the processor finishes what comes
 /// after a load only when that has come, and so has no room to hash meanwhile.
@@ -23,7 +23,7 @@ pub(super) fn fetch(word: &AtomicU64) {
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 #[inline(always)]
 pub(super) fn fetch(word: &AtomicU64) {
-    word.load(super::atomic::Ordering::Relaxed);
+    word.load(crate::index::atomic::Ordering::Relaxed);
 }
 
 /// Asks for pages of 2 MiB where memory is not written yet. A look-up in a table of many megabytes finds neither the line

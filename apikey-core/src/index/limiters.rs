@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::limit::Limit;
-use crate::limiter::Limiter;
+use crate::access::limit::Limit;
+use crate::index::limiter::Limiter;
 
 /// Numbered limiters, from 1; 0 is for none. They are used again. A reader that took a number from a line a moment before
 /// its key went may count on the next key's: that has one request less for once.

@@ -1,13 +1,14 @@
 //! One secret of one key, in one cache line of atomics: read without a lock, written by one thread at a time.
 
-use super::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::index::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use constant_time_eq::constant_time_eq_32;
 
-use crate::digest::{Digest, Half};
+use crate::token::digest::{Digest, Half};
 
-use super::control::{self, DEAD, EXTRA, OCCUPIED, UNUSED, stricter};
-use super::hints;
+use crate::access::control_word;
+use crate::access::control_word::{DEAD, EXTRA, OCCUPIED, UNUSED, stricter};
+use crate::index::hints;
 
 /// Set in a line's word of use: the use is not written back yet.
 const NOTED: u64 = 1 << 63;
@@ -16,7 +17,7 @@ const NOTED: u64 = 1 << 63;
 #[repr(align(64))]
 pub(super) struct Line {
     digest: [AtomicU64; 4],
-    /// What the key may do now; see [`super::control`]. Every write to the line changes its count.
+    /// What the key may do now; see [`crate::access::control_word`]. Every write to the line changes its count.
     control: AtomicU64,
     /// Owner in the high half, grants in the low.
     who: AtomicU64,
@@ -57,7 +58,7 @@ impl Usage {
 
     #[inline]
     pub(super) fn spot(self) -> u32 {
-        (self.0 >> 32) as u32 & super::table::SPOT
+        (self.0 >> 32) as u32 & crate::index::table::SPOT
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
@@ -163,7 +164,7 @@ impl Line {
         self.usage.store(entry.usage.0, Ordering::Relaxed);
         self.version.store(version, Ordering::Relaxed);
         self.extra.store(extra, Ordering::Relaxed);
-        self.control.store(control::counted(before, 1, control | OCCUPIED), Ordering::Release);
+        self.control.store(control_word::counted(before, 1, control | OCCUPIED), Ordering::Release);
     }
 
     /// Sets what can change: owner, version and digest never do.
@@ -176,23 +177,23 @@ impl Line {
         if self.who.load(Ordering::Relaxed) != who || self.extra() != new.extra {
             // The extra is not there yet.
             let between = stricter(old, new.control) & !(EXTRA & !old);
-            self.control.store(control::counted(old, 1, between | OCCUPIED), Ordering::Relaxed);
+            self.control.store(control_word::counted(old, 1, between | OCCUPIED), Ordering::Relaxed);
             fence(Ordering::Release);
             self.who.store(who, Ordering::Relaxed);
             self.extra.store(new.extra, Ordering::Relaxed);
         }
-        self.control.store(control::counted(old, 2, new.control | OCCUPIED), Ordering::Release);
+        self.control.store(control_word::counted(old, 2, new.control | OCCUPIED), Ordering::Release);
     }
 
     pub(super) fn clear_unused(&self) {
         let old = self.control();
-        self.control.store(control::counted(old, 1, old & !UNUSED), Ordering::Release);
+        self.control.store(control_word::counted(old, 1, old & !UNUSED), Ordering::Release);
     }
 
     /// Ends the secret: from now on nothing matches here.
     pub(super) fn kill(&self) {
         let old = self.control();
-        self.control.store(control::counted(old, 1, OCCUPIED | DEAD), Ordering::Release);
+        self.control.store(control_word::counted(old, 1, OCCUPIED | DEAD), Ordering::Release);
         fence(Ordering::Release);
         for word in &self.digest {
             word.store(0, Ordering::Relaxed);
@@ -203,7 +204,7 @@ impl Line {
     pub(super) fn clear(&self) {
         let old = self.control();
         self.usage.store(0, Ordering::Relaxed);
-        self.control.store(control::counted(old, 1, 0), Ordering::Release);
+        self.control.store(control_word::counted(old, 1, 0), Ordering::Release);
     }
 
     pub(super) fn extra(&self) -> u32 {

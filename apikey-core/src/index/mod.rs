@@ -7,46 +7,53 @@
 //!
 //! The file is long because what writers do and what readers may then believe is to be read side by side.
 
+pub(crate) mod charge;
+pub(crate) mod cut;
+pub(crate) mod extras;
+pub(crate) mod failed_attempts;
+pub(crate) mod hints;
+pub(crate) mod limiter;
+pub(crate) mod limiters;
+pub(crate) mod line;
+pub(crate) mod no_address;
+pub(crate) mod refusals;
+pub(crate) mod refused_attempt;
+pub(crate) mod table;
+#[cfg(test)]
+mod tests;
+
 mod atomic {
     //! A module of its own so that tests/loom can put Loom's atomics in its place.
     pub(super) use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 }
-mod control;
-mod cut;
-mod extras;
-mod hints;
-mod limiters;
-mod line;
-mod table;
-#[cfg(test)]
-mod tests;
 
 use std::net::IpAddr;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::auth_error::AuthError;
-use crate::digest::{Digest, Digester, Half, half};
-use crate::grants;
-use crate::imported::{ImportForm, MAX_IMPORTED_BYTES};
-use crate::intern::{Full, GRANTS};
-use crate::key_id::KeyId;
-use crate::limit::{Limit, LimitStatus};
-use crate::network;
-use crate::record::SecretEnd;
-use crate::rights::{Rights, SecretRights};
-use crate::store_time::Moment;
-use crate::token::{self, Tail};
-use crate::verified::{IdForm, VerifiedKey};
+use crate::access::auth_error::AuthError;
+use crate::access::grants;
+use crate::access::limit::{Limit, LimitStatus};
+use crate::access::network;
+use crate::access::verified_key::{IdForm, VerifiedKey};
+use crate::base::interner::{Full, GRANTS};
+use crate::base::store_time::Moment;
+use crate::key::effective_key::{Rights, SecretRights};
+use crate::key::record::SecretEnd;
+use crate::token::api_key;
+use crate::token::api_key::Tail;
+use crate::token::digest::{Digest, Digester, Half, half};
+use crate::token::imported::{ImportForm, MAX_IMPORTED_BYTES};
+use crate::token::key_id::KeyId;
 
-pub(crate) use control::Word;
-use control::{DEAD, DISABLED, EXTRA, REVOKED, SECRET_ENDS, SUPERSEDED, UNTIL_USE, UNUSED};
-pub(crate) use cut::{Cut, Target};
-use extras::{Extra, Extras, Spare};
-use limiters::{Held, Limiters};
-use line::{Entry, Line, Standing, Usage};
-use table::{Found, Table};
+pub(crate) use crate::access::control_word::Word;
+use crate::access::control_word::{DEAD, DISABLED, EXTRA, REVOKED, SECRET_ENDS, SUPERSEDED, UNTIL_USE, UNUSED};
+pub(crate) use crate::index::cut::{Cut, Target};
+use crate::index::extras::{Extra, Extras, Spare};
+use crate::index::limiters::{Held, Limiters};
+use crate::index::line::{Entry, Line, Standing, Usage};
+use crate::index::table::{Found, Table};
 
 const _: () = assert!(size_of::<Line>() == 64, "a line is one cache line");
 
@@ -126,7 +133,7 @@ impl Index {
     /// verification a tenth.
     #[inline(always)]
     pub(crate) fn find_own(&self, token: &Tail) -> Option<Match<'_>> {
-        let spot = table::own_spot(token::id_chars(token::body(token)));
+        let spot = crate::index::table::own_spot(api_key::id_chars(api_key::body(token)));
         let table = self.table();
         // The lines travel from memory while the hash runs.
         table.touch(spot);
@@ -152,7 +159,7 @@ impl Index {
         self.imported.iter().find_map(|(_, (form, by))| {
             let digest = self.digesters.get(*by)?.digester.imported(&form.digest(token)?);
             let half = half(&digest);
-            let spot = table::imported_spot(&half);
+            let spot = crate::index::table::imported_spot(&half);
             let (found, extra) = self.look(table, |table| table.find(spot, &digest))?;
             Some((Match { found, extra, half, spot }, KeyId::from_u128(extra?.id)))
         })
@@ -307,7 +314,7 @@ impl Index {
                 true => visible.grants,
                 false => GRANTS.number(&grants::common(GRANTS.text(visible.grants), GRANTS.text(after.grants)))?,
             };
-            let control = control::stricter(visible.control, control_word(after, &secret));
+            let control = crate::access::control_word::stricter(visible.control, control_word(after, &secret));
             let held = self.extra_of(&visible);
             let mut content = held.unwrap_or_else(|| Extra::none(after.id));
             content.networks = network::common(content.networks, after.networks)?;
@@ -520,7 +527,7 @@ fn state(control: u64, extra: Option<Extra>, now: i64) -> Result<(), AuthError> 
     if control & EXTRA != 0 && extra.is_none() {
         return Err(AuthError::Unavailable);
     }
-    let over = control::time(control).is_some_and(|end| end <= now);
+    let over = crate::access::control_word::time(control).is_some_and(|end| end <= now);
     let ended = || extra.and_then(|extra| extra.secret_end).is_some_and(|end| end <= now);
     if control & DEAD != 0 || (over && (control & SECRET_ENDS != 0 || ended())) {
         return Err(AuthError::Invalid);
@@ -579,15 +586,15 @@ impl Shelf {
 
 fn spot(id: u128, secret: &SecretRights) -> u32 {
     match secret.imported {
-        None => table::own_spot(&crate::base62::encode_u128(id)),
-        Some(_) => table::imported_spot(&half(&secret.digest)),
+        None => crate::index::table::own_spot(&crate::base::base62::encode_u128(id)),
+        Some(_) => crate::index::table::imported_spot(&half(&secret.digest)),
     }
 }
 
 fn spot_of(key: &VerifiedKey) -> u32 {
     match &key.id {
-        IdForm::Written(id) => table::own_spot(id),
-        IdForm::Known(_) => table::imported_spot(&key.half),
+        IdForm::Written(id) => crate::index::table::own_spot(id),
+        IdForm::Known(_) => crate::index::table::imported_spot(&key.half),
     }
 }
 
@@ -618,5 +625,5 @@ fn control_word(rights: &Rights, secret: &SecretRights) -> u64 {
         | flag(UNTIL_USE, secret.end == SecretEnd::FirstUse)
         | flag(UNUSED, secret.unused)
         | flag(SECRET_ENDS, ends);
-    control::with_time(flags, end)
+    crate::access::control_word::with_time(flags, end)
 }

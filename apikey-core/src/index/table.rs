@@ -4,14 +4,14 @@
 //! fails ends as early as one that succeeds: at the first entry that belongs behind it.
 #![allow(clippy::indexing_slicing, reason = "slots are below the length by construction")]
 
-use super::atomic::{AtomicU64, Ordering, fence};
+use crate::index::atomic::{AtomicU64, Ordering, fence};
 
-use crate::digest::{Digest, Half};
-use crate::token::ID_CHARS;
+use crate::token::api_key::ID_CHARS;
+use crate::token::digest::{Digest, Half};
 
-use super::control::{DEAD, OCCUPIED};
-use super::hints;
-use super::line::{Entry, Line, Standing};
+use crate::access::control_word::{DEAD, OCCUPIED};
+use crate::index::hints;
+use crate::index::line::{Entry, Line, Standing};
 
 const SMALLEST: usize = 64;
 /// A spot is a number of 31 bits: a line has room for that.
@@ -255,8 +255,8 @@ fn fold(a: u64, b: u64) -> u64 {
 mod tests {
     use std::cell::Cell;
 
-    use super::super::line::Usage;
     use super::*;
+    use crate::index::line::Usage;
 
     const HOME: u32 = 7;
     /// Belongs in the last of 64 lines, before the first.
@@ -334,11 +334,11 @@ mod tests {
         let once = Cell::new(false);
         let found = table.search(HOME, |line| {
             if !once.replace(true) {
-                line.update(Standing { control: super::super::control::REVOKED, grants: 5, ..entry(1).standing });
+                line.update(Standing { control: crate::access::control_word::REVOKED, grants: 5, ..entry(1).standing });
             }
             line.holds(&[1; 32])
         });
         let standing = found.unwrap().standing;
-        assert_eq!((standing.grants, standing.control & super::super::control::REVOKED != 0), (5, true));
+        assert_eq!((standing.grants, standing.control & crate::access::control_word::REVOKED != 0), (5, true));
     }
 }

@@ -6,9 +6,10 @@ use std::thread;
 
 use proptest::prelude::*;
 
-use super::*;
-use crate::intern::OWNERS;
-use crate::token::{Prefixes, Secret};
+use crate::access::control_word;
+use crate::base::interner::OWNERS;
+use crate::index::*;
+use crate::token::api_key::{Prefixes, Secret};
 
 struct Key {
     rights: Rights,
@@ -39,7 +40,7 @@ fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
         networks: network::ANYWHERE,
         secrets: vec![secret],
     };
-    Key { rights, token: token::format("ak", &body).expose_secret().to_owned() }
+    Key { rights, token: api_key::format("ak", &body).expose_secret().to_owned() }
 }
 
 fn index() -> Index {
@@ -72,7 +73,7 @@ proptest! {
             prop_assert!(index.table().is_in_order());
         }
         let live = index.table().lines().iter().filter(|line| line.entry().is_some()).count();
-        let filled = index.table().lines().iter().filter(|line| line.control() & control::OCCUPIED != 0).count();
+        let filled = index.table().lines().iter().filter(|line| line.control() & control_word::OCCUPIED != 0).count();
         prop_assert_eq!((live, filled), (held.len(), held.len()));
         for id in 0..60 {
             let token = key(id, "owner", None).token;

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::bounds;
-use crate::change::Change;
-use crate::error::StoreError;
-use crate::scope::Scope;
-use crate::verified::VerifiedKey;
+use crate::access::verified_key::VerifiedKey;
+use crate::key::bounds;
+use crate::key::change::Change;
+use crate::key::error::StoreError;
+use crate::key::scope::Scope;
 
-use super::KeyStore;
-use super::disk::Disk;
-use super::writer::{Outcome, Writer};
+use crate::commit::writer::{Outcome, Writer};
+use crate::storage::disk::Disk;
+use crate::store::KeyStore;
 
 /// What one handle of a store has for itself.
 #[derive(Clone, Default)]
-pub(super) struct Face {
+pub(crate) struct Face {
     /// Who makes its changes; `None` where nobody is named.
     actor: Option<Arc<str>>,
     /// The only owner whose keys it sees; `None`: everybody's.
@@ -47,17 +47,17 @@ impl KeyStore {
     }
 
     /// A handle that sees the keys of one owner.
-    pub(super) fn seeing(&self, owner: &str) -> Self {
+    pub(crate) fn seeing(&self, owner: &str) -> Self {
         Self(self.0.clone(), Face { owner: Some(Arc::from(owner)), ..self.1.clone() })
     }
 
     /// The only owner whose keys this handle sees.
-    pub(super) fn only_owner(&self) -> Option<&str> {
+    pub(crate) fn only_owner(&self) -> Option<&str> {
         self.1.owner.as_deref()
     }
 
     /// Whether this handle sees keys of an owner.
-    pub(super) fn sees(&self, owner: &str) -> bool {
+    pub(crate) fn sees(&self, owner: &str) -> bool {
         self.only_owner().is_none_or(|only| only == owner)
     }
 
@@ -65,19 +65,19 @@ impl KeyStore {
     ///
     /// # Errors
     /// The name is out of bounds.
-    pub(super) fn actor(&self) -> Result<Option<&str>, StoreError> {
+    pub(crate) fn actor(&self) -> Result<Option<&str>, StoreError> {
         let actor = self.1.actor.as_deref();
         actor.map_or(Ok(()), bounds::actor)?;
         Ok(actor)
     }
 
     /// The scope of a change through this handle that is capped by `within`, if by any.
-    pub(super) fn scope(&self, within: Option<&VerifiedKey>) -> Scope {
+    pub(crate) fn scope(&self, within: Option<&VerifiedKey>) -> Scope {
         Scope { owner: self.1.owner.clone(), actor: within.cloned() }
     }
 
     /// Makes changes in the name of this handle's actor, of keys that it sees.
-    pub(super) fn change(
+    pub(crate) fn change(
         &self,
         mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {

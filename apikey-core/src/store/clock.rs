@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use crate::change::{Action, Change};
-use crate::clock::AcceptedClock;
-use crate::error::StoreError;
-use crate::pace::Pace;
-use crate::time::from_ms;
+use crate::base::clock_lead::AcceptedClock;
+use crate::base::pace::Pace;
+use crate::base::time::from_ms;
+use crate::key::change::{Action, Change};
+use crate::key::error::StoreError;
 
-use super::writer::{Stage, refused};
-use super::{Inner, KeyStore};
+use crate::commit::writer::{Stage, refused};
+use crate::store::{Inner, KeyStore};
 
 impl KeyStore {
     /// Puts the store's time back to that of its clock. `None` if it is not ahead: then nothing changes.
@@ -74,7 +74,7 @@ impl Inner {
 
     /// Moves the floor on to what a clock shows that has run evenly for some minutes: so a key that has expired since the
     /// last event stays so, in this process, when the clock is set back.
-    pub(super) fn follow_clock(&self, pace: &mut Pace, at: impl FnOnce() -> Instant) {
+    pub(crate) fn follow_clock(&self, pace: &mut Pace, at: impl FnOnce() -> Instant) {
         // Not while an operator puts the floor back.
         let _writer = self.writer();
         let shown = self.time.raw_ms();
@@ -84,7 +84,7 @@ impl Inner {
     }
 
     /// Warns of a lead when it begins; `told` says whether of this one was warned already.
-    pub(super) fn tell_lead(&self, told: &mut bool) {
+    pub(crate) fn tell_lead(&self, told: &mut bool) {
         let lead = self.time.lead();
         if let Some(lead) = lead.filter(|_| !*told) {
             tracing::warn!(name: "apikey.clock", target: "apikey", store_time = %lead.store_time, clock = %lead.clock, "{lead}");

@@ -4,26 +4,28 @@ use std::collections::HashSet;
 
 use zeroize::Zeroizing;
 
-use crate::bounds;
-use crate::change::{Action, Change, Overlap};
-use crate::digest::ImportedDigest;
-use crate::error::{Conflict, StoreError};
-use crate::idempotency::Once;
-use crate::imported::ImportForm;
-use crate::key_id::KeyId;
-use crate::key_info::KeyInfo;
-use crate::lifetime::{self, FIXED};
-use crate::limit::Limit;
-use crate::new_key::{CreatedKey, Expires, NewKey};
-use crate::record::{Record, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
-use crate::rotation_policy::RotationPolicy;
-use crate::scope::{Reach, Scope};
-use crate::time::{after, checked_ms, has_come};
-use crate::token::{self, ApiKey, Secret};
+use crate::access::limit::Limit;
+use crate::base::time::{after, checked_ms, has_come};
+use crate::key::bounds;
+use crate::key::change::{Action, Change, Overlap};
+use crate::key::error::{Conflict, StoreError};
+use crate::key::idempotency::Once;
+use crate::key::key_info::KeyInfo;
+use crate::key::lifetime;
+use crate::key::lifetime::FIXED;
+use crate::key::new_key::{CreatedKey, Expires, NewKey};
+use crate::key::record::{Record, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
+use crate::key::rotation_policy::RotationPolicy;
+use crate::key::scope::{Reach, Scope};
+use crate::token::api_key;
+use crate::token::api_key::{ApiKey, Secret};
+use crate::token::digest::ImportedDigest;
+use crate::token::imported::ImportForm;
+use crate::token::key_id::KeyId;
 
-use super::disk::Disk;
-use super::writer::Writer;
-use super::{Inner, KeyStore};
+use crate::commit::writer::Writer;
+use crate::storage::disk::Disk;
+use crate::store::{Inner, KeyStore};
 
 impl KeyStore {
     /// Creates a key. Returns when it is on disk; from then on it verifies.
@@ -85,7 +87,7 @@ impl KeyStore {
 }
 
 /// A new key whose fields are checked.
-pub(super) struct Draft {
+pub(crate) struct Draft {
     key: NewKey,
     permissions: Vec<String>,
     not_before: Option<i64>,
@@ -101,7 +103,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// One that a deployment brings with it: its line has this mark, and its end is not the store's to bound.
-    pub(super) fn fixed(mut self, mark: String) -> Self {
+    pub(crate) fn fixed(mut self, mark: String) -> Self {
         self.key.metadata.insert(FIXED.to_owned(), mark);
         Self { lives_on: true, ..self }
     }
@@ -114,7 +116,7 @@ impl Draft {
 }
 
 impl Inner {
-    pub(super) fn draft(&self, key: NewKey) -> Result<Draft, StoreError> {
+    pub(crate) fn draft(&self, key: NewKey) -> Result<Draft, StoreError> {
         bounds::owner(&key.owner)?;
         key.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&key.metadata)?;
@@ -153,7 +155,7 @@ impl Inner {
     }
 
     /// Gives a draft its id, times and secret.
-    pub(super) fn realise(
+    pub(crate) fn realise(
         &self,
         draft: &Draft,
         writer: &mut Writer,
@@ -174,7 +176,7 @@ impl Inner {
         if let (Some(start), Some(end)) = (draft.not_before, expires_at)
             && end <= start
         {
-            let given = crate::time::from_ms(end).to_string();
+            let given = crate::base::time::from_ms(end).to_string();
             return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
         }
         if let Some(reach) = reach {
@@ -195,7 +197,7 @@ impl Inner {
             None => {
                 let body = Secret::generate()?.body(id);
                 let prefix = self.prefix();
-                (token::format(prefix, &body), digester.own(&body), SecretForm::Own { prefix: prefix.to_owned() })
+                (api_key::format(prefix, &body), digester.own(&body), SecretForm::Own { prefix: prefix.to_owned() })
             }
             Some((form, given)) => {
                 // Under every pepper: the key may have come before the pepper did.
@@ -248,7 +250,7 @@ impl Inner {
         Ok((token, Change { at: now, scope: draft.scope.clone(), once, ..change }))
     }
 
-    pub(super) fn prefix(&self) -> &str {
+    pub(crate) fn prefix(&self) -> &str {
         self.prefixes.own()
     }
 }

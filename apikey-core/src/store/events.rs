@@ -4,14 +4,15 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::chain::{Chain, EventsReport};
-use crate::codec;
-use crate::error::StoreError;
-use crate::event::{self, Checkpoint};
-use crate::event_filter::{EventFilter, EventPage};
-use crate::history::Event;
+use crate::base::codec;
+use crate::key::error::StoreError;
+use crate::key::event::chain::{Chain, EventsReport};
+use crate::key::event::filter::{EventFilter, EventPage};
+use crate::key::event::history::Event;
+use crate::key::event::stored;
+use crate::key::event::stored::Checkpoint;
 
-use super::{Inner, KeyStore};
+use crate::store::{Inner, KeyStore};
 
 /// Events deleted in one transaction.
 const CHUNK: usize = 1000;
@@ -43,7 +44,7 @@ impl KeyStore {
         let ids =
             self.only_owner().map(|owner| disk.readable_ids_of(owner, None)?.collect::<Result<HashSet<u128>, _>>());
         let ids = ids.transpose()?;
-        let is_seen = |event: &event::Event| ids.as_ref().is_none_or(|ids| ids.contains(&event.key));
+        let is_seen = |event: &stored::Event| ids.as_ref().is_none_or(|ids| ids.contains(&event.key));
         let mut events: Vec<Event> = Vec::new();
         let mut more = false;
         for item in disk.readable_events(filter.first()) {
@@ -51,7 +52,7 @@ impl KeyStore {
             if number > durable {
                 break;
             }
-            let event: event::Event = codec::decode(&frame)?;
+            let event: stored::Event = codec::decode(&frame)?;
             if !is_seen(&event) {
                 continue;
             }
@@ -121,7 +122,7 @@ impl KeyStore {
             let mut checkpoint = None;
             for item in disk.events(0).take(CHUNK + 1) {
                 let (number, frame) = item?;
-                let event: event::Event = codec::decode(&frame)?;
+                let event: stored::Event = codec::decode(&frame)?;
                 // What an event is made for is the digest of the one before it: no pepper is needed.
                 checkpoint = Some(Checkpoint { number: number.saturating_sub(1), digest: event.previous });
                 if number >= newest || gone == CHUNK {
@@ -153,7 +154,7 @@ impl KeyStore {
 
 impl Inner {
     /// Held by who reads all of history, and by who deletes from it.
-    pub(super) fn keep_history(&self) -> std::sync::MutexGuard<'_, ()> {
+    pub(crate) fn keep_history(&self) -> std::sync::MutexGuard<'_, ()> {
         self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

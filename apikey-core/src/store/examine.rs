@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
+use crate::access::auth_error::AuthError;
+use crate::access::requirement::Requirement;
 use crate::admin::{Mismatch, Verdict};
-use crate::auth_error::AuthError;
-use crate::base62;
-use crate::error::StoreError;
-use crate::key_id::KeyId;
-use crate::key_info::KeyInfo;
-use crate::requirement::Requirement;
-use crate::token;
+use crate::base::base62;
+use crate::key::error::StoreError;
+use crate::key::key_info::KeyInfo;
+use crate::token::api_key;
+use crate::token::key_id::KeyId;
 
-use super::KeyStore;
+use crate::store::KeyStore;
 
 impl KeyStore {
     /// As [`check`](Self::check), for an operator who only asks: it ends no overlap, leaves no time of use, and counts
@@ -59,7 +59,7 @@ impl KeyStore {
         let Some(tail) = self.inner().prefixes.parse(token.as_bytes()) else {
             return Ok(bad.because(Mismatch::Form, None));
         };
-        let named = base62::decode_u128(token::id_chars(token::body(tail))).map(KeyId::from_u128);
+        let named = base62::decode_u128(api_key::id_chars(api_key::body(tail))).map(KeyId::from_u128);
         let key: Option<KeyInfo> = named.map(|id| self.get(id)).transpose()?.flatten();
         Ok(match key {
             Some(key) => bad.because(Mismatch::NotItsSecret, Some(Box::new(key))),

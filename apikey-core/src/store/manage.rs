@@ -2,27 +2,27 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::auth_error::AuthError;
-use crate::bounds;
-use crate::change::{Action, Change, Fields, Overlap};
-use crate::codec;
-use crate::error::{CapViolation, StoreError};
+use crate::access::auth_error::AuthError;
+use crate::access::limit::Limit;
+use crate::access::verified_key::VerifiedKey;
+use crate::base::codec;
+use crate::base::time::{checked_ms, from_ms};
 use crate::index::{Cut, Target};
-use crate::key_filter::{KeyFilter, Page};
-use crate::key_id::KeyId;
-use crate::key_info::KeyInfo;
-use crate::key_update::KeyUpdate;
-use crate::limit::Limit;
-use crate::new_key::CreatedKey;
-use crate::record::Record;
-use crate::rights::Rights;
-use crate::rotate_options::RotateOptions;
-use crate::scope::Scope;
-use crate::time::{checked_ms, from_ms};
-use crate::verified::VerifiedKey;
+use crate::key::bounds;
+use crate::key::change::{Action, Change, Fields, Overlap};
+use crate::key::effective_key::Rights;
+use crate::key::error::{CapViolation, StoreError};
+use crate::key::key_filter::{KeyFilter, Page};
+use crate::key::key_info::KeyInfo;
+use crate::key::key_update::KeyUpdate;
+use crate::key::new_key::CreatedKey;
+use crate::key::record::Record;
+use crate::key::rotate_options::RotateOptions;
+use crate::key::scope::Scope;
+use crate::token::key_id::KeyId;
 
-use super::disk::Disk;
-use super::{Inner, KeyStore};
+use crate::storage::disk::Disk;
+use crate::store::{Inner, KeyStore};
 
 /// Changes in one transaction of a change to many keys.
 const CHUNK: usize = 1000;
@@ -331,11 +331,11 @@ impl KeyStore {
 }
 
 impl Inner {
-    pub(super) fn change_of(&self, id: u128, action: Action) -> Change {
+    pub(crate) fn change_of(&self, id: u128, action: Action) -> Change {
         Change { id, at: self.time.now_ms(), actor: None, scope: Scope::default(), action, once: None }
     }
 
-    pub(super) fn try_erase_ended(&self) -> Result<(), StoreError> {
+    pub(crate) fn try_erase_ended(&self) -> Result<(), StoreError> {
         loop {
             let mut looked = 0;
             self.change(|writer, disk| {
@@ -356,7 +356,7 @@ impl Inner {
     }
 
     /// A key as it is now.
-    pub(super) fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
+    pub(crate) fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
         let info = self.info_of(record.clone())?;
         if !self.index.lacks_any(&Rights::of(&record, self.lifetime).map_err(std::io::Error::from)?) {
             return Ok(info);
@@ -367,7 +367,7 @@ impl Inner {
     }
 
     /// A key as a change has left it.
-    pub(super) fn info_of(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
+    pub(crate) fn info_of(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
         let rights = Rights::of(&record, self.lifetime).map_err(std::io::Error::from)?;
         let last_used = self.index.last_used(&rights);
         // The first use of a successor is in force before it is written.

@@ -1,59 +1,24 @@
 //! The store: keys on disk and in memory, and everything that can be asked of them.
 
-mod actor;
-mod backup;
-mod batch;
-mod beginning;
-mod block;
-mod builder;
-mod clock;
-mod commit;
-mod create;
-mod directory;
-mod disk;
-#[cfg(unix)]
-mod door;
-mod draft;
-mod durable;
-mod events;
-mod evidence;
-mod examine;
+pub(crate) mod actor;
+pub(crate) mod bootstrap;
+pub(crate) mod clock;
+pub(crate) mod create;
+pub(crate) mod events;
+pub(crate) mod examine;
 #[cfg(test)]
-mod failure_tests;
-mod files;
-mod flush;
-#[cfg(fuzzing)]
-pub mod fuzzing;
-mod history;
-mod in_use;
-mod journal;
-mod keeper;
-mod manage;
-mod mark;
-mod observe;
-mod old;
-mod once;
-mod open;
-mod open_error;
-mod owner;
-mod parts;
-mod readable;
-mod restore;
-mod rotation;
-mod rotator;
-mod run;
-mod run_report;
-mod salvage;
-mod scan;
-mod schedule;
-mod scope;
-mod stuck;
-mod tail;
-mod take_over;
-mod touched;
-mod transfer;
-mod verify;
-mod writer;
+pub(crate) mod failure_tests;
+pub(crate) mod fixed_keys;
+pub(crate) mod health;
+pub(crate) mod import;
+pub(crate) mod maintenance;
+pub(crate) mod manage;
+pub(crate) mod observe;
+pub(crate) mod open;
+pub(crate) mod owner;
+pub(crate) mod rotate;
+pub(crate) mod scan;
+pub(crate) mod verify;
 
 use std::fmt;
 use std::fs::File;
@@ -63,37 +28,31 @@ use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 
-use crate::auth_error::AuthError;
-use crate::error::{OpenError, StoreError};
-use crate::event::Head;
-use crate::failed_attempts::FailedAttempts;
-use crate::health::{BackupNotes, Health};
+use crate::access::auth_error::AuthError;
+use crate::base::metrics::Meter;
+use crate::base::panics::quietly;
+use crate::base::store_time::StoreTime;
+use crate::builder::KeyStoreBuilder;
+use crate::http::refusal::{HeaderConfig, Refusal};
 use crate::index::Index;
-use crate::lifetime::Lifetime;
-use crate::metering::Meter;
-use crate::no_address::NoAddress;
-use crate::quiet::quietly;
-use crate::record::StoredPolicy;
-use crate::refusal::{HeaderConfig, Refusal};
-use crate::refusals::RefusalCounts;
-use crate::refused_attempt::RefusalHook;
-use crate::store_time::StoreTime;
-use crate::token::Prefixes;
+use crate::index::failed_attempts::FailedAttempts;
+use crate::index::no_address::NoAddress;
+use crate::index::refusals::RefusalCounts;
+use crate::index::refused_attempt::RefusalHook;
+use crate::key::error::{OpenError, StoreError};
+use crate::key::event::stored::Head;
+use crate::key::lifetime::Lifetime;
+use crate::key::record::StoredPolicy;
+use crate::store::health::{BackupNotes, Health};
+use crate::token::api_key::Prefixes;
 
-use commit::Commit;
-use disk::Disk;
-use keeper::Bell;
-use mark::MarkFile;
-use schedule::Schedule;
-use touched::Touched;
-use writer::Writer;
-
-pub use builder::KeyStoreBuilder;
-pub(crate) use directory::LOCK;
-pub(crate) use files::own_file;
-pub use owner::OwnerStore;
-pub use rotator::{Rotator, RotatorHandle};
-pub use run_report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
+use crate::commit::change_feed::Touched;
+use crate::commit::group_commit::Commit;
+use crate::commit::writer::Writer;
+use crate::copies::schedule::Schedule;
+use crate::storage::commit_mark::MarkFile;
+use crate::storage::disk::Disk;
+use crate::store::maintenance::Bell;
 
 /// The store of a process: keys on disk in a directory of their own, and in memory for verification.
 ///
@@ -118,65 +77,65 @@ pub use run_report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct KeyStore(Arc<Life>, actor::Face);
+pub struct KeyStore(pub(crate) Arc<Life>, pub(crate) crate::store::actor::Face);
 
-struct Inner {
-    index: Index,
-    time: StoreTime,
-    prefixes: Prefixes,
-    failed_attempts: Option<FailedAttempts>,
-    header_config: HeaderConfig,
-    store: u64,
-    writer: Mutex<Writer>,
-    commit: Commit,
-    first_uses: Mutex<Vec<FirstUse>>,
-    bell: Bell,
+pub(crate) struct Inner {
+    pub(crate) index: Index,
+    pub(crate) time: StoreTime,
+    pub(crate) prefixes: Prefixes,
+    pub(crate) failed_attempts: Option<FailedAttempts>,
+    pub(crate) header_config: HeaderConfig,
+    pub(crate) store: u64,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) commit: Commit,
+    pub(crate) first_uses: Mutex<Vec<FirstUse>>,
+    pub(crate) bell: Bell,
     /// `None` once the store is closed.
-    disk: RwLock<Option<Disk>>,
+    pub(crate) disk: RwLock<Option<Disk>>,
     /// `None` for a temporary store.
-    mark: Mutex<Option<MarkFile>>,
+    pub(crate) mark: Mutex<Option<MarkFile>>,
     /// Held while events are deleted, and while they must not be.
-    history: Mutex<()>,
-    schedule: Option<Schedule>,
-    lifetime: Lifetime,
+    pub(crate) history: Mutex<()>,
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) lifetime: Lifetime,
     /// Of new keys that name none.
-    rotation: Option<StoredPolicy>,
+    pub(crate) rotation: Option<StoredPolicy>,
     /// Tells a rotator which keys have changed.
-    touched: Touched,
+    pub(crate) touched: Touched,
     /// Held while times of use are on their way from the index to the disk: who reads them there finds all.
-    writing_uses: Mutex<()>,
-    backups: Mutex<BackupNotes>,
-    refusals: RefusalCounts,
-    no_address: NoAddress,
-    on_refusal: RefusalHook,
-    meter: Meter,
-    opened: Mutex<Option<Opened>>,
+    pub(crate) writing_uses: Mutex<()>,
+    pub(crate) backups: Mutex<BackupNotes>,
+    pub(crate) refusals: RefusalCounts,
+    pub(crate) no_address: NoAddress,
+    pub(crate) on_refusal: RefusalHook,
+    pub(crate) meter: Meter,
+    pub(crate) opened: Mutex<Option<Opened>>,
 }
 
 /// A secret that was used for the first time since it succeeded another.
 #[derive(Debug, Clone, Copy)]
-struct FirstUse {
-    id: u128,
-    version: u32,
+pub(crate) struct FirstUse {
+    pub(crate) id: u128,
+    pub(crate) version: u32,
 }
 
 /// What a store holds on to until it is closed.
-struct Opened {
-    temporary: Option<TempDir>,
-    lock: Option<File>,
-    mark: Option<MarkFile>,
+pub(crate) struct Opened {
+    pub(crate) temporary: Option<TempDir>,
+    pub(crate) lock: Option<File>,
+    pub(crate) mark: Option<MarkFile>,
     /// Sled's directory.
-    database: PathBuf,
+    pub(crate) database: PathBuf,
 }
 
 /// What the handles share; dropped with the last of them, which closes the store.
-struct Life {
-    inner: Arc<Inner>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+pub(crate) struct Life {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) keeper: Mutex<Option<JoinHandle<()>>>,
     #[cfg(unix)]
-    door: Mutex<Option<door::Door>>,
+    pub(crate) door: Mutex<Option<crate::admin::server::Door>>,
     /// A handle of the store's own threads: its end is not that of the store.
-    guest: bool,
+    pub(crate) guest: bool,
 }
 
 static INSTALLED: OnceLock<KeyStore> = OnceLock::new();
@@ -203,31 +162,31 @@ impl KeyStore {
         KeyStoreBuilder::default()
     }
 
-    fn start(inner: Inner) -> Result<Self, std::io::Error> {
+    pub(crate) fn start(inner: Inner) -> Result<Self, std::io::Error> {
         let inner = Arc::new(inner);
         let life = Arc::new(Life::new(inner.clone(), false));
-        let keeper = keeper::start(inner)?;
+        let keeper = crate::store::maintenance::start(inner)?;
         *life.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
-        Ok(Self(life, actor::Face::default()))
+        Ok(Self(life, crate::store::actor::Face::default()))
     }
 
     /// A handle for a thread of the store's own, which is joined before the store is closed.
     #[cfg(unix)]
-    fn guest(inner: &Arc<Inner>) -> Self {
-        Self(Arc::new(Life::new(inner.clone(), true)), actor::Face::default())
+    pub(crate) fn guest(inner: &Arc<Inner>) -> Self {
+        Self(Arc::new(Life::new(inner.clone(), true)), crate::store::actor::Face::default())
     }
 
     #[cfg(unix)]
-    fn can_listen(socket: &Path) -> Result<(), OpenError> {
-        door::check(socket)
+    pub(crate) fn can_listen(socket: &Path) -> Result<(), OpenError> {
+        crate::admin::server::check(socket)
     }
 
     /// Lets operators in at this socket until the store is closed.
     #[cfg(unix)]
-    fn listen(&self, socket: &Path) -> Result<(), OpenError> {
-        let door = door::Door::open(socket, &self.0.inner)?;
+    pub(crate) fn listen(&self, socket: &Path) -> Result<(), OpenError> {
+        let door = crate::admin::server::Door::open(socket, &self.0.inner)?;
         if let Some(Opened { lock: Some(lock), .. }) = self.0.inner.opened().as_ref()
-            && let Err(error) = crate::admin::Holder::write(lock, Some(door.path()), None)
+            && let Err(error) = crate::storage::holder::Holder::write(lock, Some(door.path()), None)
         {
             tracing::warn!(%error, "the lock file does not say where the admin socket is");
         }
@@ -236,12 +195,12 @@ impl KeyStore {
     }
 
     #[cfg(not(unix))]
-    fn can_listen(_: &Path) -> Result<(), OpenError> {
+    pub(crate) fn can_listen(_: &Path) -> Result<(), OpenError> {
         Err(OpenError::Config("admin_socket: this system has no Unix sockets that tell who connects".into()))
     }
 
     #[cfg(not(unix))]
-    fn listen(&self, socket: &Path) -> Result<(), OpenError> {
+    pub(crate) fn listen(&self, socket: &Path) -> Result<(), OpenError> {
         Self::can_listen(socket)
     }
 
@@ -299,18 +258,18 @@ impl KeyStore {
 }
 
 impl KeyStore {
-    fn inner(&self) -> &Inner {
+    pub(crate) fn inner(&self) -> &Inner {
         &self.0.inner
     }
 
     /// Store time: it never goes behind the newest event.
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
-        crate::time::from_ms(self.inner().time.now_ms())
+        crate::base::time::from_ms(self.inner().time.now_ms())
     }
 }
 
 impl Inner {
-    fn new(
+    pub(crate) fn new(
         options: KeyStoreBuilder,
         time: StoreTime,
         store: u64,
@@ -357,7 +316,7 @@ impl Inner {
     }
 
     /// Makes all that was accepted durable; `head` is where history stands then.
-    fn log(&self, disk: &Disk, head: Head) -> std::io::Result<()> {
+    pub(crate) fn log(&self, disk: &Disk, head: Head) -> std::io::Result<()> {
         disk.log()?;
         self.note_mark(head, disk.presses());
         Ok(())
@@ -365,7 +324,7 @@ impl Inner {
 
     /// Writes the mark; it may lag, so an error is no reason to refuse the change. Wakes the thread where that makes it
     /// dirty, or the journal presses.
-    fn note_mark(&self, head: Head, presses: bool) {
+    pub(crate) fn note_mark(&self, head: Head, presses: bool) {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = mark.as_mut() else { return };
         let was_dirty = file.is_dirty();
@@ -379,27 +338,27 @@ impl Inner {
         }
     }
 
-    fn mark_is_dirty(&self) -> bool {
+    pub(crate) fn mark_is_dirty(&self) -> bool {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(MarkFile::is_dirty)
     }
 
-    fn sync_mark(&self) -> std::io::Result<()> {
+    pub(crate) fn sync_mark(&self) -> std::io::Result<()> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map_or(Ok(()), MarkFile::sync)
     }
 
-    fn disk(&self) -> Result<RwLockReadGuard<'_, Option<Disk>>, StoreError> {
+    pub(crate) fn disk(&self) -> Result<RwLockReadGuard<'_, Option<Disk>>, StoreError> {
         let disk = self.disk.read().unwrap_or_else(PoisonError::into_inner);
         if disk.is_some() { Ok(disk) } else { Err(StoreError::Closed) }
     }
 
     /// Writes down the first uses that wait; a refusal of the disk leaves them in force in memory.
-    fn keep_first_uses(&self) {
+    pub(crate) fn keep_first_uses(&self) {
         if let Err(error) = self.change(|_, _| Ok(Vec::new())) {
             tracing::warn!(%error, "first use of a rotated key is in force, and not on disk");
         }
     }
 
-    fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         let durable = self.commit.durable_head().number;
         let mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         let marked = mark.as_ref().map_or(durable, MarkFile::synced);
@@ -419,16 +378,16 @@ impl Inner {
         }
     }
 
-    fn backup_notes(&self) -> MutexGuard<'_, BackupNotes> {
+    pub(crate) fn backup_notes(&self) -> MutexGuard<'_, BackupNotes> {
         self.backups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
+    pub(crate) fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Brings the database up to the journal.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let Ok(disk) = self.disk() else { return };
         let Some(disk) = disk.as_ref() else { return };
         if let Err(error) = disk.sync() {
@@ -438,42 +397,42 @@ impl Inner {
     }
 
     /// After a failure of the database nothing more is acknowledged, whoever met it.
-    fn notice_failure(&self) {
+    pub(crate) fn notice_failure(&self) {
         let Ok(disk) = self.disk() else { return };
         if let Some(Err(error)) = disk.as_ref().map(|disk| disk.flusher.check()) {
             self.commit.fail(&error);
         }
     }
 
-    fn journal_presses(&self) -> bool {
+    pub(crate) fn journal_presses(&self) -> bool {
         self.disk().is_ok_and(|disk| disk.as_ref().is_some_and(Disk::presses))
     }
 
-    fn keep_mark(&self) {
+    pub(crate) fn keep_mark(&self) {
         if let Err(error) = self.sync_mark() {
             tracing::warn!(%error, "the commit mark is not on disk");
         }
     }
 
     /// Erases the digests of secrets whose overlap is over.
-    fn erase_ended(&self) {
+    pub(crate) fn erase_ended(&self) {
         if let Err(error) = self.try_erase_ended() {
             tracing::warn!(%error, "ended secrets of rotated keys are not erased");
         }
     }
 
-    fn write_back_uses(&self) {
+    pub(crate) fn write_back_uses(&self) {
         if let Err(error) = self.try_write_back_uses() {
             tracing::warn!(%error, "times of use are not written");
         }
     }
 
-    fn try_write_back_uses(&self) -> Result<(), StoreError> {
+    pub(crate) fn try_write_back_uses(&self) -> Result<(), StoreError> {
         let disk = self.disk()?;
         self.write_uses_to(disk.as_ref().ok_or(StoreError::Closed)?)
     }
 
-    fn write_uses_to(&self, disk: &Disk) -> Result<(), StoreError> {
+    pub(crate) fn write_uses_to(&self, disk: &Disk) -> Result<(), StoreError> {
         let _one = self.writing_uses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut uses = Vec::new();
         self.index.take_uses(|secret, second| uses.push((secret, second)));
@@ -482,7 +441,7 @@ impl Inner {
 }
 
 impl Life {
-    fn new(inner: Arc<Inner>, guest: bool) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, guest: bool) -> Self {
         Self {
             inner,
             keeper: Mutex::default(),
@@ -492,7 +451,7 @@ impl Life {
         }
     }
 
-    fn end(&self) -> Result<(), StoreError> {
+    pub(crate) fn end(&self) -> Result<(), StoreError> {
         let inner = &self.inner;
         // Held to the end: a second close returns when the first is done.
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
@@ -527,9 +486,9 @@ impl Life {
         let opened = inner.opened().take();
         if let Some(Opened { lock: Some(lock), database, .. }) = opened {
             let is_whole = synced.is_ok() && written.is_ok() && dropped.is_ok();
-            let ended = if is_whole { in_use::end(&database) } else { Ok(()) };
-            let private = files::make_all_private(&database);
-            if let Err(error) = crate::admin::Holder::clear(&lock) {
+            let ended = if is_whole { crate::storage::shutdown_marker::end(&database) } else { Ok(()) };
+            let private = crate::base::files::make_all_private(&database);
+            if let Err(error) = crate::storage::holder::Holder::clear(&lock) {
                 tracing::debug!(%error, "the lock file still says who held it");
             }
             // A process forked a moment ago may hold the file, too; unlocking ends the lock for all.

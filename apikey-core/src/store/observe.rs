@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::auth_error::AuthError;
-use crate::event;
-use crate::history::EventKind;
-use crate::intern::OWNERS;
-use crate::key_id::KeyId;
-use crate::peer::Peer;
-use crate::refusals::{RefusalCounts, Refusals, RefusedKey};
-use crate::rights::Rights;
-use crate::verified::VerifiedKey;
+use crate::access::auth_error::AuthError;
+use crate::access::peer::Peer;
+use crate::access::verified_key::VerifiedKey;
+use crate::base::interner::OWNERS;
+use crate::index::refusals::{RefusalCounts, Refusals, RefusedKey};
+use crate::key::effective_key::Rights;
+use crate::key::event::history::EventKind;
+use crate::key::event::stored;
+use crate::token::key_id::KeyId;
 
-use super::{Inner, KeyStore};
+use crate::store::{Inner, KeyStore};
 
 impl KeyStore {
     /// How often requests were refused since the store was opened, for each key and code.
@@ -55,7 +55,7 @@ impl KeyStore {
 impl Inner {
     /// The refusal of a token that is no key's, counted: the shortest way, since guesses come in floods.
     #[inline]
-    pub(super) fn unknown(&self, peer: &Peer) -> AuthError {
+    pub(crate) fn unknown(&self, peer: &Peer) -> AuthError {
         if self.index.is_closed() {
             return self.refused("", AuthError::Unavailable, peer);
         }
@@ -67,7 +67,7 @@ impl Inner {
     /// again: to carry it here from where it is known would cost every good key a little.
     #[cold]
     #[inline(never)]
-    pub(super) fn refused(&self, token: &str, error: AuthError, peer: &Peer) -> AuthError {
+    pub(crate) fn refused(&self, token: &str, error: AuthError, peer: &Peer) -> AuthError {
         let error = self.told(error);
         let key = match error {
             AuthError::Invalid | AuthError::Unavailable => None,
@@ -82,7 +82,7 @@ impl Inner {
     }
 
     /// Whether this is the token of one of the store's keys, good or not.
-    pub(super) fn owns(&self, token: &str) -> bool {
+    pub(crate) fn owns(&self, token: &str) -> bool {
         self.find(token.as_bytes()).is_some()
     }
 
@@ -93,12 +93,12 @@ impl Inner {
         self.on_refusal.tell(error, peer, key);
     }
 
-    pub(super) fn refusal_counts(&self) -> &RefusalCounts {
+    pub(crate) fn refusal_counts(&self) -> &RefusalCounts {
         &self.refusals
     }
 
     /// Tells of changes that are in force.
-    pub(super) fn tell(&self, happened: &[Happened]) {
+    pub(crate) fn tell(&self, happened: &[Happened]) {
         for one in happened {
             self.meter.changed(one.kind);
             if one.gone {
@@ -116,7 +116,7 @@ impl Inner {
 }
 
 /// A change that was written.
-pub(super) struct Happened {
+pub(crate) struct Happened {
     number: u64,
     key: u128,
     actor: Option<String>,
@@ -128,7 +128,7 @@ pub(super) struct Happened {
 }
 
 impl Happened {
-    pub(super) fn new(event: &event::Event, before: Option<&Rights>, after: Option<&Rights>) -> Self {
+    pub(crate) fn new(event: &stored::Event, before: Option<&Rights>, after: Option<&Rights>) -> Self {
         Self {
             number: event.number,
             key: event.key,

@@ -10,29 +10,31 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::codec::{self, Frame};
-use crate::digest::{Digest, Digester};
-use crate::error::{OpenError, StoreError};
-use crate::event::Head;
-use crate::id_source::IdSource;
+use crate::base::codec;
+use crate::base::codec::Frame;
+use crate::base::panics::quietly;
+use crate::base::store_time::StoreTime;
 use crate::index::Index;
-use crate::key_id::KeyId;
-use crate::quiet::quietly;
-use crate::store_time::StoreTime;
+use crate::key::error::{OpenError, StoreError};
+use crate::key::event::stored::Head;
+use crate::token::digest::{Digest, Digester};
+use crate::token::id_generator::IdSource;
+use crate::token::key_id::KeyId;
 
-use super::directory::{
+use crate::base::files::{make_all_private, sync_all};
+use crate::builder::KeyStoreBuilder;
+use crate::commit::writer::Writer;
+use crate::copies::schedule::Schedule;
+use crate::storage::abandoned;
+use crate::storage::commit_mark::{Mark, MarkFile};
+use crate::storage::directory::{
     DATABASE, LOCK_STEP, build, clear, lock, make_directory, prepare, remove_unfinished_snapshots, sync_directory,
 };
-use super::disk::Disk;
-use super::files::{make_all_private, sync_all};
-use super::in_use;
-use super::mark::{Mark, MarkFile};
-use super::open_error::{because, damaged, read_error, recover_error};
-use super::scan::{Found, scan};
-use super::schedule::Schedule;
-use super::stuck;
-use super::writer::Writer;
-use super::{Inner, KeyStore, KeyStoreBuilder, Opened};
+use crate::storage::disk::Disk;
+use crate::storage::open_error::{because, damaged, read_error, recover_error};
+use crate::storage::shutdown_marker;
+use crate::store::scan::{Found, scan};
+use crate::store::{Inner, KeyStore, Opened};
 
 /// Pages that sled may keep in memory; records are read only by changes and lists.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
@@ -44,7 +46,7 @@ static STORES: AtomicU64 = AtomicU64::new(1);
 
 /// What a store is bound to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Meta {
+pub(crate) struct Meta {
     /// Every prefix it ever had; the last is the current one.
     #[serde(with = "codec::entries::list")]
     prefixes: Vec<String>,
@@ -57,7 +59,7 @@ impl Frame for Meta {
     const KIND: u8 = b'M';
 }
 
-pub(super) fn temporary(options: KeyStoreBuilder) -> Result<KeyStore, OpenError> {
+pub(crate) fn temporary(options: KeyStoreBuilder) -> Result<KeyStore, OpenError> {
     let directory = TempDir::new().map_err(|source| OpenError::Io { path: std::env::temp_dir(), source })?;
     let path = directory.path().to_owned();
     let database_path = path.join(DATABASE);
@@ -66,7 +68,7 @@ pub(super) fn temporary(options: KeyStoreBuilder) -> Result<KeyStore, OpenError>
     finish(options, &path, database, opened, None)
 }
 
-pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, OpenError> {
+pub(crate) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, OpenError> {
     let io = |source| OpenError::io(path, source);
     prepare(path, options.create)?;
     // Only now: where the store is another user's, nothing at all is made.
@@ -89,7 +91,7 @@ pub(super) fn open(options: KeyStoreBuilder, path: &Path) -> Result<KeyStore, Op
     // A process that was killed may have left writes that no sync followed. From what sled reads now it makes a
     // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
     sync_all(&database_path).map_err(io)?;
-    in_use::begin(&database_path).map_err(io)?;
+    shutdown_marker::begin(&database_path).map_err(io)?;
     let database = recovered(&database_path, path)?;
     guarded(database, path, |database| {
         make_all_private(&database_path).map_err(io)?;
@@ -150,7 +152,7 @@ fn guarded<T>(
             OpenError::io(path, io::Error::other(format!("the database panicked when it was closed: {panic}")))
         })?,
         // On a disk that refuses that may take for ever; what it says then, the error says already.
-        Err(_) => stuck::drop_apart(path.join(DATABASE), Arc::new(held)),
+        Err(_) => abandoned::drop_apart(path.join(DATABASE), Arc::new(held)),
     }
     result
 }
@@ -181,7 +183,7 @@ fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
     }
     match opened {
         Ok(Ok(database)) => Ok(database),
-        Ok(Err(error)) if is_locked(&error) => match stuck::take_over(database) {
+        Ok(Err(error)) if is_locked(&error) => match abandoned::take_over(database) {
             Ok(true) => sled_at(database, path),
             Ok(false) => Err(OpenError::InUse { path: path.to_owned() }),
             Err(source) => Err(OpenError::io(path, source)),

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-use crate::change::Overlap;
-use crate::error::StoreError;
-use crate::event_filter::{EventFilter, EventPage};
-use crate::key_filter::{KeyFilter, Page};
-use crate::key_id::KeyId;
-use crate::key_info::KeyInfo;
-use crate::key_update::KeyUpdate;
-use crate::new_key::{CreatedKey, NewKey};
-use crate::rotate_options::RotateOptions;
-use crate::verified::VerifiedKey;
+use crate::access::verified_key::VerifiedKey;
+use crate::key::change::Overlap;
+use crate::key::error::StoreError;
+use crate::key::event::filter::{EventFilter, EventPage};
+use crate::key::key_filter::{KeyFilter, Page};
+use crate::key::key_info::KeyInfo;
+use crate::key::key_update::KeyUpdate;
+use crate::key::new_key::{CreatedKey, NewKey};
+use crate::key::rotate_options::RotateOptions;
+use crate::token::key_id::KeyId;
 
-use super::KeyStore;
+use crate::store::KeyStore;
 
 /// The store as one owner may see it: every call is as on [`KeyStore`], and keys of other owners do not exist. What it
 /// answers for the id of such a key is what it answers for an id that was never given. Use it wherever callers manage

@@ -11,34 +11,34 @@ use std::thread::{Builder, ScopedJoinHandle, scope};
 
 use sled::IVec;
 
-use crate::codec;
-use crate::digest::Digest;
-use crate::error::{OpenError, StoreError};
-use crate::event::Head;
-use crate::idempotency::FOREVER;
+use crate::base::codec;
+use crate::base::interner::OWNERS;
+use crate::base::panics::quietly;
 use crate::index::Index;
-use crate::intern::OWNERS;
-use crate::key_id::KeyId;
-use crate::lifetime::Lifetime;
-use crate::quiet::quietly;
-use crate::record::{Record, record_hash};
-use crate::rights::Rights;
+use crate::key::effective_key::Rights;
+use crate::key::error::{OpenError, StoreError};
+use crate::key::event::stored::Head;
+use crate::key::idempotency::FOREVER;
+use crate::key::lifetime::Lifetime;
+use crate::key::record::{Record, record_hash};
+use crate::token::digest::Digest;
+use crate::token::key_id::KeyId;
 
-use super::disk::{Disk, imported_digests, owner_key_into};
-use super::open_error::{damaged, read_error};
+use crate::storage::disk::{Disk, imported_digests, owner_key_into};
+use crate::storage::open_error::{damaged, read_error};
 
 /// What a scan of all records finds.
 #[derive(Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     records: u64,
     sum: u128,
     last_id: u128,
     /// How many keys need a pepper, by its number.
-    pub(super) peppered: BTreeMap<u32, u64>,
+    pub(crate) peppered: BTreeMap<u32, u64>,
     /// How many keys would be good if their secrets were not older than the store allows.
-    pub(super) outlived: u64,
+    pub(crate) outlived: u64,
     /// Keys with more than one secret.
-    pub(super) overlapping: Vec<u128>,
+    pub(crate) overlapping: Vec<u128>,
 }
 
 /// Records read in one go, and how many such chunks may wait to be taken in.
@@ -49,7 +49,7 @@ type Chunk = Vec<Result<(u128, IVec), StoreError>>;
 
 /// Reads everything, takes the keys into the index, and checks that it is what the last change left.
 /// `expected` is how many there will be, as far as it can be believed.
-pub(super) fn scan(
+pub(crate) fn scan(
     disk: &Disk,
     index: &Index,
     head: &Head,

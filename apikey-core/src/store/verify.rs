@@ -2,17 +2,17 @@
 
 use std::sync::PoisonError;
 
-use crate::attempt::Attempt;
-use crate::auth_error::AuthError;
+use crate::access::attempt::Attempt;
+use crate::access::auth_error::AuthError;
+use crate::access::limit::LimitStatus;
+use crate::access::peer::Peer;
+use crate::access::requirement::Requirement;
+use crate::access::verified_key::{IdForm, VerifiedKey};
 use crate::index::Match;
-use crate::key_id::KeyId;
-use crate::limit::LimitStatus;
-use crate::peer::Peer;
-use crate::requirement::Requirement;
-use crate::token;
-use crate::verified::{IdForm, VerifiedKey};
+use crate::token::api_key;
+use crate::token::key_id::KeyId;
 
-use super::{FirstUse, Inner, KeyStore};
+use crate::store::{FirstUse, Inner, KeyStore};
 
 impl KeyStore {
     /// Who presents this token. Nothing is trimmed, nothing is written but the second of use (and the
@@ -147,7 +147,7 @@ impl Inner {
     }
 
     #[inline]
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         token: &str,
         requirement: Option<&Requirement>,
@@ -160,7 +160,7 @@ impl Inner {
             return Err(self.unknown(peer));
         };
         let Some(matched) = self.index.find_own(tail) else { return Err(self.unknown(peer)) };
-        self.conclude(token, &matched, requirement, peer, || IdForm::Written(*token::id_chars(token::body(tail))))
+        self.conclude(token, &matched, requirement, peer, || IdForm::Written(*api_key::id_chars(api_key::body(tail))))
     }
 
     fn verify_imported(
@@ -204,7 +204,7 @@ impl Inner {
         Ok(self.index.proof(matched, id()))
     }
 
-    pub(super) fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
+    pub(crate) fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
         if key.store != self.store {
             return Err(AuthError::Invalid);
         }
@@ -220,10 +220,10 @@ impl Inner {
     /// The key that has this secret, also one that has ended and is not erased yet.
     #[cold]
     #[inline(never)]
-    pub(super) fn find(&self, token: &[u8]) -> Option<(Match<'_>, IdForm)> {
+    pub(crate) fn find(&self, token: &[u8]) -> Option<(Match<'_>, IdForm)> {
         match self.prefixes.parse(token) {
             Some(tail) => {
-                let id = IdForm::Written(*token::id_chars(token::body(tail)));
+                let id = IdForm::Written(*api_key::id_chars(api_key::body(tail)));
                 self.index.find_own(tail).map(|matched| (matched, id))
             }
             None if self.index.may_be_imported(token) => {
@@ -234,7 +234,7 @@ impl Inner {
     }
 
     /// A closed store knows no key; that is not the caller's fault.
-    pub(super) fn told(&self, error: AuthError) -> AuthError {
+    pub(crate) fn told(&self, error: AuthError) -> AuthError {
         if error == AuthError::Invalid && self.index.is_closed() { AuthError::Unavailable } else { error }
     }
 
@@ -252,11 +252,11 @@ impl Inner {
         self.recheck(key).is_ok()
     }
 
-    pub(super) fn take_first_uses(&self) -> Vec<FirstUse> {
+    pub(crate) fn take_first_uses(&self) -> Vec<FirstUse> {
         std::mem::take(&mut *self.first_uses.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn put_back_first_use(&self, first: FirstUse) {
+    pub(crate) fn put_back_first_use(&self, first: FirstUse) {
         self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
     }
 }

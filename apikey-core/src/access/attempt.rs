@@ -1,0 +1,55 @@
+//! One request's question to the store.
+
+use crate::access::peer::Peer;
+use crate::access::requirement::Requirement;
+
+/// All that a store may want to know about a request: the token, from where it came, and what it needs.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use apikey_core::{Attempt, KeyStore, NewKey, Requirement};
+///
+/// let store = KeyStore::temporary()?;
+/// let created = store.create(NewKey::for_owner("alice").permissions(["orders:read"]))?;
+/// let read = Requirement::permission("orders:read")?;
+/// let attempt = Attempt::new(created.key.expose_secret()).peer(IpAddr::from([127, 0, 0, 1])).needs(&read);
+/// assert_eq!(store.check(&attempt)?.owner(), "alice");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy)]
+#[must_use = "an attempt does nothing until the store checks it"]
+pub struct Attempt<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) peer: Peer,
+    pub(crate) requirement: Option<&'a Requirement>,
+}
+
+impl<'a> Attempt<'a> {
+    /// A request that presents this token.
+    pub fn new(token: &'a str) -> Self {
+        Self { token, peer: Peer::Unknown, requirement: None }
+    }
+
+    /// From where it came, for keys that name networks and for
+    /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts): an `IpAddr`, a `SocketAddr`, or a [`Peer`]. Behind a
+    /// proxy that is not the socket's peer: see [`HeaderConfig::peer`](crate::HeaderConfig::peer).
+    pub fn peer(mut self, peer: impl Into<Peer>) -> Self {
+        self.peer = peer.into();
+        self
+    }
+
+    /// What the key must be allowed to do.
+    pub fn needs(mut self, requirement: &'a Requirement) -> Self {
+        self.requirement = Some(requirement);
+        self
+    }
+}
+
+impl std::fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt")
+            .field("peer", &self.peer)
+            .field("requirement", &self.requirement)
+            .finish_non_exhaustive()
+    }
+}

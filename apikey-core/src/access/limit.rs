@@ -1,0 +1,248 @@
+//! How often a key may be used.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+use crate::key::error::StoreError;
+use crate::key::record::StoredLimit;
+
+/// Most requests that a limit may name.
+const MAX_COUNT: u32 = 1_000_000;
+/// The longest period, in milliseconds: 366 days.
+const MAX_PER_MS: u64 = 366 * 86_400_000;
+/// What is told of a limit that is not allowed.
+const OUT_OF_BOUNDS: &str = "1 to 1,000,000 requests per 1 millisecond to 366 days";
+/// Bits of a packed limit below the count.
+const PER_BITS: u32 = 40;
+
+/// A rate limit: so many requests at once, and as many more, evenly spread, in each period.
+///
+/// A key with `limit(100, TimeDelta::minutes(1))` may make 100 requests at once; from then on one more every 600 ms, up to
+/// 100 at once again. So there are never more than 100 in an instant, and never more than 200 in any one minute.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "LimitLine", try_from = "LimitLine")]
+// The count above the period. One word, which an error can carry without being larger.
+pub struct Limit(NonZeroU64);
+
+/// A limit as it is written out.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct LimitLine {
+    count: u32,
+    per_ms: i64,
+}
+
+impl Limit {
+    /// Of a count and a period within bounds, or a count of 0.
+    fn new(count: u32, per_ms: u64) -> Self {
+        let word = u64::from(count) << PER_BITS | per_ms;
+        Self(NonZeroU64::new(word).unwrap_or(NonZeroU64::MIN))
+    }
+
+    pub(crate) fn checked(count: u32, per: TimeDelta) -> Result<Self, StoreError> {
+        let stored = StoredLimit { count, per_ms: per.num_milliseconds() };
+        let fault = || StoreError::invalid("limit", &format!("{count} per {per}"), OUT_OF_BOUNDS);
+        Self::in_bounds(&stored).ok_or_else(fault)
+    }
+
+    pub(crate) fn read(line: LimitLine) -> Result<Self, StoreError> {
+        let LimitLine { count, per_ms } = line;
+        let fault = || StoreError::invalid("limit", &format!("{count} per {per_ms} ms"), OUT_OF_BOUNDS);
+        Self::in_bounds(&StoredLimit { count, per_ms }).ok_or_else(fault)
+    }
+
+    /// The limit of a record. One that is out of bounds came from tampered data, and lets nothing pass.
+    pub(crate) fn stored(limit: &StoredLimit) -> Self {
+        Self::in_bounds(limit).unwrap_or_else(|| Self::new(0, MAX_PER_MS))
+    }
+
+    fn in_bounds(limit: &StoredLimit) -> Option<Self> {
+        let per_ms = u64::try_from(limit.per_ms).ok()?;
+        let fits = (1..=MAX_COUNT).contains(&limit.count) && (1..=MAX_PER_MS).contains(&per_ms);
+        fits.then(|| Self::new(limit.count, per_ms))
+    }
+
+    pub(crate) fn to_stored(self) -> StoredLimit {
+        StoredLimit { count: self.count(), per_ms: i64::try_from(self.per_ms()).unwrap_or(i64::MAX) }
+    }
+
+    /// How many requests, at once or in a period.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.0.get() >> PER_BITS).unwrap_or(0)
+    }
+
+    /// The period.
+    #[must_use]
+    pub fn per(&self) -> TimeDelta {
+        TimeDelta::milliseconds(i64::try_from(self.per_ms()).unwrap_or(0))
+    }
+
+    fn per_ms(self) -> u64 {
+        self.0.get() & ((1 << PER_BITS) - 1)
+    }
+
+    /// In one word; never 0.
+    pub(crate) fn packed(self) -> u64 {
+        self.0.get()
+    }
+
+    /// What a packed word says; `None` for 0.
+    #[inline]
+    pub(crate) fn unpacked(word: u64) -> Option<Self> {
+        NonZeroU64::new(word).map(Self)
+    }
+
+    /// Nanoseconds from one request to the next, rounded up: a limit never lets through more than it says.
+    #[inline]
+    pub(crate) fn step_ns(self) -> u64 {
+        // Of no requests there is no next one.
+        if self.count() == 0 { u64::MAX } else { (self.per_ms() * 1_000_000).div_ceil(self.count().into()) }
+    }
+
+    /// A limit that lets through no more than either, at once or over time.
+    pub(crate) fn common(self, other: Self) -> Self {
+        let count = self.count().min(other.count());
+        // The period in which the smaller count is as slow as each; no longer than the longer of the two.
+        let stretched = |one: Self| {
+            let scaled = u128::from(count) * u128::from(one.per_ms());
+            u64::try_from(scaled.div_ceil(one.count().max(1).into())).unwrap_or(MAX_PER_MS)
+        };
+        Self::new(count, stretched(self).max(stretched(other)).max(1))
+    }
+
+    /// Of two that may be missing.
+    pub(crate) fn common_of(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(one.common(other)),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+impl TryFrom<LimitLine> for Limit {
+    type Error = StoreError;
+
+    fn try_from(line: LimitLine) -> Result<Self, StoreError> {
+        Self::read(line)
+    }
+}
+
+impl From<Limit> for LimitLine {
+    fn from(limit: Limit) -> Self {
+        let StoredLimit { count, per_ms } = limit.to_stored();
+        Self { count, per_ms }
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limit").field("count", &self.count()).field("per_ms", &self.per_ms()).finish()
+    }
+}
+
+/// Where a key stands with its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitStatus {
+    pub(crate) limit: Limit,
+    pub(crate) remaining: u32,
+    pub(crate) next: Duration,
+}
+
+impl LimitStatus {
+    /// The limit.
+    #[must_use]
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// How many requests would pass now.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        self.remaining
+    }
+
+    /// When one more is there; zero if none was used.
+    #[must_use]
+    pub fn next(&self) -> Duration {
+        self.next
+    }
+
+    /// The header fields `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11), names and values.
+    /// The window of the policy is left out if it is no whole number of seconds: the draft has no finer one.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, String); 2] {
+        let (count, per_ms) = (self.limit.count(), self.limit.per_ms());
+        let window = if per_ms % 1000 == 0 { format!(";w={}", per_ms / 1000) } else { String::new() };
+        let policy = format!("\"key\";q={count}{window}");
+        let now = format!("\"key\";r={};t={}", self.remaining, whole_seconds(self.next));
+        [("RateLimit-Policy", policy), ("RateLimit", now)]
+    }
+}
+
+/// Rounded up, so that a caller that waits as told does not come too early; one at least.
+pub(crate) fn whole_seconds(span: Duration) -> u64 {
+    (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn limits() -> impl Strategy<Value = Limit> {
+        (1..=MAX_COUNT, 1..=MAX_PER_MS).prop_map(|(count, per_ms)| Limit::new(count, per_ms))
+    }
+
+    proptest! {
+        #[test]
+        fn a_packed_limit_is_the_same(limit in limits()) {
+            prop_assert_eq!(Limit::unpacked(limit.packed()), Some(limit));
+        }
+
+        #[test]
+        fn what_two_limits_share_is_no_more_than_either(one in limits(), other in limits()) {
+            let common = one.common(other);
+            prop_assert_eq!(common, other.common(one));
+            prop_assert_eq!(one.common(one), one);
+            for wide in [one, other] {
+                prop_assert!(common.count() <= wide.count() && common.per_ms() <= MAX_PER_MS);
+                // The rate, compared without division.
+                let rate = |one: Limit, by: Limit| u128::from(one.count()) * u128::from(by.per_ms());
+                prop_assert!(rate(common, wide) <= rate(wide, common));
+            }
+        }
+
+        #[test]
+        fn steps_fill_the_period(limit in limits()) {
+            let filled = limit.step_ns() * u64::from(limit.count());
+            let period = limit.per_ms() * 1_000_000;
+            prop_assert!(filled >= period && filled - period < u64::from(limit.count()));
+        }
+    }
+
+    #[test]
+    fn out_of_bounds() {
+        assert!(Limit::checked(0, TimeDelta::seconds(1)).is_err());
+        assert!(Limit::checked(MAX_COUNT + 1, TimeDelta::seconds(1)).is_err());
+        assert!(Limit::checked(1, TimeDelta::zero()).is_err());
+        assert!(Limit::checked(1, TimeDelta::days(-1)).is_err());
+        assert!(Limit::checked(1, TimeDelta::days(367)).is_err());
+        assert!(Limit::checked(MAX_COUNT, TimeDelta::days(366)).is_ok());
+        for (count, per_ms) in [(0, 1), (1, 0), (1, -1), (u32::MAX, i64::MAX)] {
+            assert_eq!(Limit::stored(&StoredLimit { count, per_ms }).count(), 0, "nothing passes");
+        }
+    }
+
+    #[test]
+    fn fields_of_the_draft() {
+        let status = |per_ms, next| LimitStatus { limit: Limit::new(10, per_ms), remaining: 3, next };
+        let values = |status: LimitStatus| status.fields().map(|(_, value)| value);
+        let half = Duration::from_millis(1500);
+        assert_eq!(values(status(60_000, half)), ["\"key\";q=10;w=60", "\"key\";r=3;t=2"]);
+        assert_eq!(values(status(1500, Duration::ZERO)), ["\"key\";q=10", "\"key\";r=3;t=1"]);
+    }
+}

@@ -1,0 +1,14 @@
+//! What a caller may do, and what answers a check.
+
+pub(crate) mod attempt;
+pub(crate) mod auth_error;
+pub(crate) mod control_word;
+pub(crate) mod grants;
+pub(crate) mod limit;
+pub(crate) mod need;
+pub(crate) mod network;
+pub(crate) mod peer;
+pub(crate) mod permission;
+pub(crate) mod requirement;
+pub(crate) mod requirement_cache;
+pub(crate) mod verified_key;

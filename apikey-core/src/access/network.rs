@@ -1,0 +1,239 @@
+//! The networks that a key may be used from.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::base::interner::Full;
+
+/// No networks are named: the key is good anywhere.
+pub(crate) const ANYWHERE: u32 = 0;
+
+/// Sets of networks, each once, for the life of the process, as owners and sets of grants are (`intern.rs`).
+static SETS: boxcar::Vec<Box<[IpNet]>> = boxcar::Vec::new();
+static NUMBERS: LazyLock<Mutex<HashMap<Box<[IpNet]>, u32>>> = LazyLock::new(Mutex::default);
+
+/// A network (`10.0.0.0/8`) or an address, which is a network of one. `None` for anything else, also for one that has bits
+/// behind its prefix: `10.1.2.3/8` is more likely a slip than a way to write `10.0.0.0/8`.
+pub(crate) fn parse(text: &str) -> Option<IpNet> {
+    // Not by `IpNet`: it takes `010.0.0.0`, which to others is 8.0.0.0.
+    let net = match text.split_once('/') {
+        Some((address, prefix)) if prefix.bytes().all(|digit| digit.is_ascii_digit()) => {
+            IpNet::new(address.parse().ok()?, prefix.parse().ok()?).ok()?
+        }
+        Some(_) => return None,
+        None => IpNet::from(text.parse::<IpAddr>().ok()?),
+    };
+    if net.addr() != net.network() {
+        return None;
+    }
+    // An address of IPv4 in the clothes of IPv6 is what peers are looked at as, too.
+    match net {
+        IpNet::V6(v6) => match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
+            (Some(v4), Some(prefix)) => Ipv4Net::new(v4, prefix).ok().map(IpNet::V4),
+            _ => Some(net),
+        },
+        IpNet::V4(_) => Some(net),
+    }
+}
+
+/// Whether an address is in one of the networks.
+pub(crate) fn contain(networks: &[IpNet], peer: IpAddr) -> bool {
+    let peer = peer.to_canonical();
+    networks.iter().any(|net| net.contains(&peer))
+}
+
+/// The number of the set that a record names. What cannot be read admits nobody.
+pub(crate) fn number(named: &[String]) -> Result<u32, Full> {
+    if named.is_empty() { Ok(ANYWHERE) } else { intern(named.iter().filter_map(|net| parse(net)).collect()) }
+}
+
+/// Whether a peer is in the set; one that is not known is in none but "anywhere".
+pub(crate) fn admits(set: u32, peer: Option<IpAddr>) -> bool {
+    set == ANYWHERE || peer.is_some_and(|peer| contain(networks(set), peer))
+}
+
+/// The number of what is in both sets.
+pub(crate) fn common(one: u32, other: u32) -> Result<u32, Full> {
+    match (one, other) {
+        (ANYWHERE, set) | (set, ANYWHERE) => Ok(set),
+        (one, other) if one == other => Ok(one),
+        (one, other) => intern(shared(networks(one), networks(other))),
+    }
+}
+
+/// What is in both, for records; `None` if that is nothing, which a record cannot say.
+pub(crate) fn common_names(one: &[String], other: &[String]) -> Option<Vec<String>> {
+    match (one, other) {
+        ([], named) | (named, []) => Some(named.to_vec()),
+        (one, other) if one == other => Some(one.to_vec()),
+        (one, other) => {
+            let parsed = |named: &[String]| named.iter().filter_map(|net| parse(net)).collect::<Vec<_>>();
+            let shared = shared(&parsed(one), &parsed(other));
+            (!shared.is_empty()).then(|| shared.iter().map(IpNet::to_string).collect())
+        }
+    }
+}
+
+/// Whether a network of the old set is in none of the new one.
+pub(crate) fn lose(old: u32, new: u32) -> bool {
+    match (old, new) {
+        (_, ANYWHERE) => false,
+        (ANYWHERE, _) => true,
+        (old, new) => !networks(old).iter().all(|net| networks(new).iter().any(|wide| wide.contains(net))),
+    }
+}
+
+/// The first of the networks of one record that is not in another's, or `anywhere`; none of either means anywhere.
+pub(crate) fn beyond<'a>(inner: &'a [String], outer: &[String]) -> Option<&'a str> {
+    if outer.is_empty() {
+        return None;
+    }
+    if inner.is_empty() {
+        return Some("anywhere");
+    }
+    let outer: Vec<IpNet> = outer.iter().filter_map(|net| parse(net)).collect();
+    let is_beyond = |net: IpNet| !outer.iter().any(|wide| wide.contains(&net));
+    inner.iter().find(|net| parse(net).is_some_and(is_beyond)).map(String::as_str)
+}
+
+/// Of two networks one is in the other, or they share nothing.
+fn shared(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {
+    let within = |narrow: &[IpNet], wide: &[IpNet]| {
+        narrow.iter().copied().filter(|net| wide.iter().any(|wide| wide.contains(net))).collect::<Vec<_>>()
+    };
+    let mut shared = [within(one, other), within(other, one)].concat();
+    shared.sort_unstable();
+    shared.dedup();
+    shared
+}
+
+#[inline]
+fn networks(set: u32) -> &'static [IpNet] {
+    let at = set.checked_sub(1).and_then(|at| usize::try_from(at).ok());
+    at.and_then(|at| SETS.get(at)).map_or(&[], |set| &**set)
+}
+
+fn intern(mut set: Vec<IpNet>) -> Result<u32, Full> {
+    set.sort_unstable();
+    set.dedup();
+    let mut numbers = NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(number) = numbers.get(set.as_slice()) {
+        return Ok(*number);
+    }
+    // One at a time: the lock is held.
+    let number = u32::try_from(SETS.count() + 1).map_err(|_| Full)?;
+    let set = set.into_boxed_slice();
+    SETS.push(set.clone());
+    numbers.insert(set, number);
+    Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn set(nets: &[&str]) -> u32 {
+        number(&nets.iter().map(|net| (*net).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn peer(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn how_networks_are_written() {
+        let shown = |text: &str| parse(text).map(|net| net.to_string());
+        for (given, net) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("::1", "::1/128"),
+            ("2001:DB8::/32", "2001:db8::/32"),
+            ("::ffff:10.1.2.3", "10.1.2.3/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(shown(given).as_deref(), Some(net), "{given}");
+        }
+        for bad in [
+            "",
+            " ",
+            "10.0.0.0/8 ",
+            "10.1.2.3/8",
+            "10.0.0.0/33",
+            "10.0.0",
+            "010.0.0.0/8",
+            "::/129",
+            "2001:db8::1/32",
+            "fe80::1%eth0",
+            "localhost",
+            "10.0.0.0/",
+            "/8",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/255.0.0.0",
+            "::ffff:0:0/90",
+        ] {
+            assert_eq!(shown(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_is_let_in() {
+        assert!(admits(ANYWHERE, None) && admits(ANYWHERE, peer("8.8.8.8")));
+        let office = set(&["10.0.0.0/8", "::1"]);
+        assert!(admits(office, peer("10.255.0.1")) && admits(office, peer("::1")));
+        assert!(admits(office, peer("::ffff:10.0.0.1")), "an address of IPv4");
+        assert!(!admits(office, None) && !admits(office, peer("11.0.0.1")) && !admits(office, peer("::2")));
+        assert!(!admits(set(&["::/0"]), peer("::ffff:10.0.0.1")), "IPv4 is not IPv6");
+        assert!(!admits(set(&["nonsense"]), peer("10.0.0.1")) && set(&["nonsense"]) != ANYWHERE);
+    }
+
+    #[test]
+    fn what_sets_share_and_lose() {
+        let (wide, narrow) = (set(&["10.0.0.0/8", "::1"]), set(&["10.1.0.0/16"]));
+        assert_eq!(common(wide, narrow).unwrap(), narrow);
+        assert_eq!(common(wide, ANYWHERE).unwrap(), wide);
+        let nowhere = common(narrow, set(&["::1"])).unwrap();
+        assert!(nowhere != ANYWHERE && !admits(nowhere, peer("::1")) && !admits(nowhere, peer("10.1.0.1")));
+        assert!(lose(wide, narrow) && lose(ANYWHERE, wide) && lose(narrow, nowhere));
+        assert!(!lose(narrow, wide) && !lose(wide, ANYWHERE) && !lose(nowhere, narrow) && !lose(wide, wide));
+        let names = |nets: &[&str]| nets.iter().map(|net| (*net).to_owned()).collect::<Vec<_>>();
+        assert_eq!(common_names(&names(&["10.0.0.0/8"]), &names(&["10.1.0.0/16"])), Some(names(&["10.1.0.0/16"])));
+        assert_eq!(common_names(&names(&["10.0.0.0/8"]), &[]), Some(names(&["10.0.0.0/8"])));
+        assert_eq!(common_names(&names(&["10.0.0.0/8"]), &names(&["::1"])), None);
+    }
+
+    fn nets() -> impl Strategy<Value = Vec<IpNet>> {
+        // Few leading bits, so that networks are in each other.
+        let v4 = (0u32..8, 0u8..=6)
+            .prop_map(|(bits, prefix)| IpNet::from(Ipv4Net::new((bits << 29).into(), prefix).unwrap().trunc()));
+        let v6 = (0u128..8, 0u8..=6)
+            .prop_map(|(bits, prefix)| IpNet::from(ipnet::Ipv6Net::new((bits << 125).into(), prefix).unwrap().trunc()));
+        proptest::collection::vec(prop_oneof![v4, v6], 0..6)
+    }
+
+    fn peers() -> impl Strategy<Value = IpAddr> {
+        prop_oneof![
+            any::<u32>().prop_map(|bits| IpAddr::V4(bits.into())),
+            any::<u128>().prop_map(|bits| IpAddr::V6(bits.into()))
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_is_its_networks(one in nets(), other in nets(), peer in peers()) {
+            let (a, b) = (intern(one.clone()).unwrap(), intern(other.clone()).unwrap());
+            let is_in = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&peer.to_canonical()));
+            prop_assert_eq!(admits(a, Some(peer)), is_in(&one));
+            prop_assert_eq!(admits(common(a, b).unwrap(), Some(peer)), is_in(&one) && is_in(&other));
+            if !lose(a, b) && is_in(&one) {
+                prop_assert!(is_in(&other));
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What a handler asks of a key: one permission, or a tree of `any` and `all`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::access::auth_error::AuthError;
+use crate::access::grants;
+use crate::access::need::{Need, write_list};
+use crate::access::permission::{PermissionError, PermissionFault, check_permission};
+use crate::access::requirement_cache;
+use crate::access::requirement_cache::Memo;
+use crate::base::interner::GRANTS;
+
+/// What a key must be allowed to do. Made at start-up, used for every request; cloning it copies no text.
+///
+/// ```
+/// use apikey_core::Requirement;
+///
+/// let read = Requirement::permission("orders:read")?;
+/// let either = Requirement::any(["orders:write", "admin"])?;
+/// assert_eq!(Requirement::all([read, either])?.to_string(), "all(orders:read, any(orders:write, admin))");
+/// assert!(Requirement::permission("orders:*").is_err()); // wildcards belong in grants
+/// # Ok::<(), apikey_core::PermissionError>(())
+/// ```
+#[derive(Clone)]
+pub struct Requirement(Tree);
+
+#[derive(Clone)]
+enum Tree {
+    /// With what is known about it, if there was room to keep that.
+    Static(&'static Need, Option<&'static Memo>),
+    Made(Arc<Made>),
+}
+
+struct Made {
+    form: Form,
+    memo: Memo,
+}
+
+#[derive(PartialEq, Eq)]
+enum Form {
+    Permission(Box<str>),
+    Any(Box<[Requirement]>),
+    All(Box<[Requirement]>),
+}
+
+impl PartialEq for Requirement {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            // A `static` may name itself, and is the same as itself without a look inside.
+            (Tree::Static(one, _), Tree::Static(other, _)) => std::ptr::eq(*one, *other) || one == other,
+            (Tree::Made(one), Tree::Made(other)) => Arc::ptr_eq(one, other) || one.form == other.form,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Requirement {}
+
+impl Requirement {
+    /// Any valid key.
+    #[must_use]
+    pub const fn authenticated() -> Self {
+        Self(Tree::Static(&Need::Authenticated, None))
+    }
+
+    /// One permission, such as `orders:read`.
+    ///
+    /// # Errors
+    /// The text breaks the grammar of permissions, or has a wildcard.
+    pub fn permission(permission: impl AsRef<str>) -> Result<Self, PermissionError> {
+        let text = permission.as_ref();
+        check_permission(text).map_err(|fault| PermissionError::new("permission", text, fault))?;
+        Ok(Self::made(Form::Permission(text.into())))
+    }
+
+    /// At least one of these: permissions, or requirements.
+    ///
+    /// # Errors
+    /// One of them is no permission or malformed, or there is none.
+    pub fn any<T>(of: impl IntoIterator<Item = T>) -> Result<Self, PermissionError>
+    where
+        T: TryInto<Requirement>,
+        PermissionError: From<T::Error>,
+    {
+        Ok(Self::made(Form::Any(collect("any()", of)?)))
+    }
+
+    /// Every one of these: permissions, or requirements.
+    ///
+    /// # Errors
+    /// One of them is no permission or malformed, or there is none.
+    pub fn all<T>(of: impl IntoIterator<Item = T>) -> Result<Self, PermissionError>
+    where
+        T: TryInto<Requirement>,
+        PermissionError: From<T::Error>,
+    {
+        Ok(Self::made(Form::All(collect("all()", of)?)))
+    }
+
+    fn made(form: Form) -> Self {
+        Self(Tree::Made(Arc::new(Made { form, memo: Memo::new() })))
+    }
+
+    /// Whether a key with this set of grants meets this. The answer is worked out once for a set, and then remembered.
+    #[inline]
+    pub(crate) fn met_by(&self, grants: u32) -> bool {
+        let memo = match &self.0 {
+            Tree::Static(Need::Authenticated, _) => return true,
+            Tree::Static(_, memo) => *memo,
+            Tree::Made(made) => Some(&made.memo),
+        };
+        match memo.and_then(|memo| memo.answer(grants)) {
+            Some(met) => met,
+            None => self.work_out(grants, memo),
+        }
+    }
+
+    /// The refusal of a key that does not meet this.
+    #[cold]
+    pub(crate) fn not_met(&self) -> AuthError {
+        AuthError::InsufficientPermission { required: self.clone() }
+    }
+
+    #[cold]
+    fn work_out(&self, grants: u32, memo: Option<&Memo>) -> bool {
+        let met = match self.fault() {
+            None => self.met(&|permission| grants::joined_give(GRANTS.text(grants), permission)),
+            Some((part, fault)) => {
+                tracing::error!(part, %fault, "a requirement is malformed, so no key meets it");
+                false
+            }
+        };
+        if let Some(memo) = memo {
+            memo.note(grants, met);
+        }
+        met
+    }
+
+    /// The first part that is malformed, and how. A tree that is made has none.
+    fn fault(&self) -> Option<(&'static str, PermissionFault)> {
+        match &self.0 {
+            Tree::Static(need, _) => need.fault(),
+            Tree::Made(_) => None,
+        }
+    }
+
+    /// Whether a key for which `has` holds meets this, which is well formed.
+    fn met(&self, has: &impl Fn(&str) -> bool) -> bool {
+        match &self.0 {
+            Tree::Static(need, _) => need.met(has),
+            Tree::Made(made) => match &made.form {
+                Form::Permission(permission) => has(permission),
+                Form::Any(of) => of.iter().any(|requirement| requirement.met(has)),
+                Form::All(of) => of.iter().all(|requirement| requirement.met(has)),
+            },
+        }
+    }
+
+    /// Every permission named in the tree, in the order written, repeats included. A malformed one names none.
+    #[must_use]
+    pub fn permissions(&self) -> Vec<&str> {
+        let mut found = Vec::new();
+        if self.fault().is_some() {
+            return found;
+        }
+        self.visit(&mut |permission| found.push(permission));
+        found
+    }
+
+    fn visit<'a>(&'a self, leaf: &mut impl FnMut(&'a str)) {
+        match &self.0 {
+            Tree::Static(need, _) => need.visit(leaf),
+            Tree::Made(made) => match &made.form {
+                Form::Permission(permission) => leaf(permission),
+                Form::Any(of) | Form::All(of) => of.iter().for_each(|requirement| requirement.visit(leaf)),
+            },
+        }
+    }
+}
+
+fn collect<T>(name: &'static str, of: impl IntoIterator<Item = T>) -> Result<Box<[Requirement]>, PermissionError>
+where
+    T: TryInto<Requirement>,
+    PermissionError: From<T::Error>,
+{
+    let list: Vec<Requirement> = of.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+    let fault = if list.is_empty() {
+        Some((name, PermissionFault::NothingListed))
+    } else {
+        list.iter().find_map(Requirement::fault)
+    };
+    match fault {
+        None => Ok(list.into()),
+        Some((part, fault)) => Err(PermissionError::new("requirement", part, fault)),
+    }
+}
+
+/// One that is malformed is never met: see [`Need`].
+impl From<&'static Need> for Requirement {
+    fn from(need: &'static Need) -> Self {
+        Self(Tree::Static(need, requirement_cache::of(need)))
+    }
+}
+
+impl TryFrom<&str> for Requirement {
+    type Error = PermissionError;
+
+    fn try_from(permission: &str) -> Result<Self, PermissionError> {
+        Self::permission(permission)
+    }
+}
+
+impl TryFrom<&String> for Requirement {
+    type Error = PermissionError;
+
+    fn try_from(permission: &String) -> Result<Self, PermissionError> {
+        Self::permission(permission)
+    }
+}
+
+impl TryFrom<String> for Requirement {
+    type Error = PermissionError;
+
+    fn try_from(permission: String) -> Result<Self, PermissionError> {
+        Self::permission(permission)
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Tree::Static(need, _) => need.fmt(f),
+            Tree::Made(made) => match &made.form {
+                Form::Permission(permission) => f.write_str(permission),
+                Form::Any(of) => write_list(f, "any", of, fmt::Display::fmt),
+                Form::All(of) => write_list(f, "all", of, fmt::Display::fmt),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Requirement({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn trees_read_as_they_were_written() {
+        static TREE: Need =
+            Need::Any(&[&Need::Permission("a:b"), &Need::All(&[&Need::Permission("c"), &Need::Permission("d")])]);
+        let fixed = Requirement::from(&TREE);
+        let made =
+            Requirement::any([Requirement::permission("a:b").unwrap(), Requirement::all(["c", "d"]).unwrap()]).unwrap();
+        assert_eq!(fixed.to_string(), "any(a:b, all(c, d))");
+        assert_eq!(made.to_string(), fixed.to_string());
+        assert_eq!(made.permissions(), ["a:b", "c", "d"]);
+        assert_eq!(fixed.permissions(), ["a:b", "c", "d"]);
+        for held in [&["a:b"][..], &["c"], &["c", "d"], &[]] {
+            let has = |p: &str| held.contains(&p);
+            assert_eq!(fixed.met(&has), made.met(&has), "{held:?}");
+            assert_eq!(fixed.met(&has), held != ["c"] && !held.is_empty(), "{held:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_no_requirement() {
+        let none: [&str; 0] = [];
+        let error = Requirement::any(none).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid requirement \"any()\": nothing is listed; name at least one permission, \
+             or ask for any valid key with `Requirement::authenticated()`"
+        );
+        assert!(Requirement::all(none).is_err());
+        assert!(Requirement::authenticated().met(&|_| false));
+    }
+
+    #[test]
+    fn a_bad_permission_is_named() {
+        let error = Requirement::any(["a:b", "Orders:read"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "invalid permission \"Orders:read\": permissions are lower case; try \"orders:read\""
+        );
+        assert_eq!(error.text(), "Orders:read");
+    }
+
+    fn tree() -> impl Strategy<Value = Requirement> {
+        let leaf = "[ab](:[ab])?".prop_map(|text| Requirement::permission(text).unwrap());
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            let list = || proptest::collection::vec(inner.clone(), 1..4);
+            prop_oneof![
+                list().prop_map(|of| Requirement::any(of).unwrap()),
+                list().prop_map(|of| Requirement::all(of).unwrap()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// More sets than a memo has room for, and each asked twice.
+        #[test]
+        fn what_is_remembered_is_what_is_worked_out(
+            tree in tree(),
+            sets in proptest::collection::vec(proptest::collection::vec("[ab*](:[ab*])?", 0..3), 1..300),
+        ) {
+            for set in sets.iter().chain(&sets) {
+                let joined = grants::join(set);
+                let number = GRANTS.number(&joined).unwrap();
+                prop_assert_eq!(tree.met_by(number), tree.met(&|permission| grants::joined_give(&joined, permission)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_static_tree_is_remembered_as_itself() {
+        static ONE: Need = Need::Permission("one:of:these");
+        static OTHER: Need = Need::Permission("another:of:these");
+        let grants = GRANTS.number("one:of:these").unwrap();
+        for _ in 0..3 {
+            assert!(Requirement::from(&ONE).met_by(grants));
+            assert!(!Requirement::from(&OTHER).met_by(grants));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Times are milliseconds since 1970 UTC inside, `DateTime<Utc>` outside.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::key::error::StoreError;
+
+/// The last time a key may name: the end of the year 9999.
+pub(crate) const LAST_MS: i64 = 253_402_300_799_999;
+
+/// Tells a store the time. [`ManualClock`] is one for tests; a closure that returns a `DateTime<Utc>` is one too.
+pub trait Clock: Send + Sync {
+    /// The time now. It may stand still and may be set back.
+    fn now(&self) -> DateTime<Utc>;
+}
+
+impl<F: Fn() -> DateTime<Utc> + Send + Sync> Clock for F {
+    fn now(&self) -> DateTime<Utc> {
+        self()
+    }
+}
+
+/// A clock that stands until it is turned. Clones show the same time.
+///
+/// ```
+/// use apikey_core::{KeyStore, ManualClock, NewKey};
+/// use chrono::{TimeDelta, Utc};
+///
+/// let clock = ManualClock::new(Utc::now());
+/// let store = KeyStore::builder().clock(clock.clone()).temporary()?;
+/// let created = store.create(NewKey::for_owner("alice").expires_in(TimeDelta::hours(1)))?;
+/// assert!(store.verify(created.key.expose_secret()).is_ok());
+/// clock.advance(TimeDelta::hours(1));
+/// assert_eq!(store.verify(created.key.expose_secret()).unwrap_err().code(), "expired_api_key");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// A clock that shows `now`, to the millisecond.
+    #[must_use]
+    pub fn new(now: DateTime<Utc>) -> Self {
+        Self(Arc::new(AtomicI64::new(now.timestamp_millis())))
+    }
+
+    /// Turns the clock, also back.
+    pub fn set(&self, now: DateTime<Utc>) {
+        self.0.store(now.timestamp_millis(), Ordering::SeqCst);
+    }
+
+    /// Turns the clock on, or back by a negative time.
+    pub fn advance(&self, by: TimeDelta) {
+        self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> DateTime<Utc> {
+        from_ms(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Where the store reads the time: the system's clock without an indirection, or one that was given.
+#[derive(Clone, Default)]
+pub(crate) enum TimeSource {
+    #[default]
+    System,
+    Given(Arc<dyn Clock>),
+}
+
+impl TimeSource {
+    /// What the clock shows, which may stand still and be set back: see [`StoreTime`](crate::base::store_time::StoreTime).
+    #[inline]
+    pub(crate) fn raw_ms(&self) -> i64 {
+        match self {
+            Self::System => system_ms(),
+            Self::Given(clock) => clock.now().timestamp_millis(),
+        }
+    }
+}
+
+impl fmt::Debug for TimeSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "System",
+            Self::Given(_) => "Given",
+        })
+    }
+}
+
+/// The coarse clock steps every few milliseconds and costs a fifth of the exact one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn system_ms() -> i64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn system_ms() -> i64 {
+    Utc::now().timestamp_millis()
+}
+
+/// Out of `DateTime`'s range only in data that was tampered with; then the nearest end of the range.
+pub(crate) fn from_ms(ms: i64) -> DateTime<Utc> {
+    let end = if ms < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    DateTime::from_timestamp_millis(ms).unwrap_or(end)
+}
+
+/// A time that a key names: 1970 to 9999.
+pub(crate) fn checked_ms(field: &'static str, time: DateTime<Utc>) -> Result<i64, StoreError> {
+    let ms = time.timestamp_millis();
+    if (0..=LAST_MS).contains(&ms) {
+        Ok(ms)
+    } else {
+        Err(StoreError::invalid(field, &time.to_string(), "times from 1970 to 9999"))
+    }
+}
+
+/// An end that is there before its key.
+pub(crate) fn has_come(field: &'static str, end: i64) -> StoreError {
+    let allowed = "times that have not come; to end a key at once, revoke or disable it";
+    StoreError::invalid(field, &from_ms(end).to_string(), allowed)
+}
+
+/// `now` and a positive span.
+pub(crate) fn after(field: &'static str, now: i64, span: TimeDelta) -> Result<i64, StoreError> {
+    let refused = |allowed| StoreError::invalid(field, &span.to_string(), allowed);
+    if span.num_milliseconds() <= 0 {
+        return Err(refused("spans of one millisecond or more"));
+    }
+    now.checked_add(span.num_milliseconds())
+        .filter(|end| (0..=LAST_MS).contains(end))
+        .ok_or_else(|| refused("spans that end before the year 10000"))
+}

@@ -1,0 +1,332 @@
+//! A backup as a file: a header, items in a fixed order, a trailer, and the SHA-256 of all of it.
+//!
+//! | part | bytes |
+//! |---|---|
+//! | header | `apikey backup\n`, format version |
+//! | item | tag, length (4, little-endian), content |
+//! | end | SHA-256 of everything before |
+//!
+//! Items, in this order: `M` what the store is bound to; `R` records as a scan found them (id, frame), by id; `A` what
+//! became of those that changed meanwhile (id, frame, or no frame for one that was deleted); `E` events by number; `U`
+//! times of use; `T` the trailer. Frames are those of the store.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::base::codec;
+use crate::base::codec::{FORMAT, Frame, MAX_FRAME};
+use crate::base::time::LAST_MS;
+use crate::copies::backup_report::BackupError;
+use crate::key::event::stored;
+use crate::key::event::stored::{Checkpoint, Head};
+use crate::key::record::{Record, record_hash};
+use crate::token::digest::Digest;
+
+const MAGIC: &[u8; 14] = b"apikey backup\n";
+/// Tags in their order.
+const TAGS: [u8; 6] = *b"MRAEUT";
+const ID_BYTES: usize = 16;
+const USE_BYTES: usize = 20;
+const MAX_ITEM: usize = MAX_FRAME + ID_BYTES;
+/// The highest number of a change: no store comes near it, and the next one is always to be had.
+const MAX_NUMBER: u64 = u64::MAX / 2;
+
+/// What a backup holds, written at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Trailer {
+    /// The store's head at the moment the backup stands for.
+    pub(crate) head: Head,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) made_at: i64,
+    pub(crate) scanned: u64,
+    pub(crate) amendments: u64,
+    pub(crate) events: u64,
+}
+
+impl Frame for Trailer {
+    const KIND: u8 = b'T';
+}
+
+/// Records by id; `None` for one that is deleted.
+pub(crate) type Images = BTreeMap<u128, Option<Vec<u8>>>;
+
+pub(crate) struct ArchiveWriter {
+    out: BufWriter<File>,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl ArchiveWriter {
+    pub(crate) fn new(file: File) -> io::Result<Self> {
+        let mut writer = Self { out: BufWriter::with_capacity(1 << 20, file), hasher: Sha256::new(), bytes: 0 };
+        writer.put(MAGIC)?;
+        writer.put(&[FORMAT])?;
+        Ok(writer)
+    }
+
+    pub(crate) fn meta(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.item(b'M', &[frame])
+    }
+
+    pub(crate) fn record(&mut self, id: u128, frame: &[u8]) -> io::Result<()> {
+        self.item(b'R', &[&id.to_be_bytes(), frame])
+    }
+
+    pub(crate) fn amendment(&mut self, id: u128, frame: Option<&[u8]>) -> io::Result<()> {
+        self.item(b'A', &[&id.to_be_bytes(), frame.unwrap_or_default()])
+    }
+
+    pub(crate) fn event(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.item(b'E', &[frame])
+    }
+
+    pub(crate) fn used(&mut self, secret: &[u8], second: &[u8]) -> io::Result<()> {
+        self.item(b'U', &[secret, second])
+    }
+
+    /// Ends the file. How many bytes it has, and the digest at its end.
+    pub(crate) fn finish(mut self, trailer: &Trailer) -> io::Result<(File, u64, Digest)> {
+        let frame = codec::encode(trailer).map_err(io::Error::other)?;
+        self.item(b'T', &[&frame])?;
+        let digest: Digest = self.hasher.finalize().into();
+        self.out.write_all(&digest)?;
+        let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok((file, self.bytes + digest.len() as u64, digest))
+    }
+
+    fn item(&mut self, tag: u8, parts: &[&[u8]]) -> io::Result<()> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let short = u32::try_from(length).ok().filter(|_| length <= MAX_ITEM);
+        let short = short.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "an item is too long"))?;
+        self.put(&[tag])?;
+        self.put(&short.to_le_bytes())?;
+        parts.iter().try_for_each(|part| self.put(part))
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.out.write_all(bytes)
+    }
+}
+
+/// A backup that was found whole.
+pub(crate) struct Archive<'a> {
+    path: &'a Path,
+    pub(crate) trailer: Trailer,
+    pub(crate) bytes: u64,
+    pub(crate) digest: Digest,
+    /// What the store is bound to, as a frame; empty for a store that is not bound yet.
+    pub(crate) meta: Vec<u8>,
+    amendments: Images,
+}
+
+/// One thing to be put into a store.
+pub(crate) enum Item {
+    Meta(Vec<u8>),
+    Record(Box<Record>, Vec<u8>),
+    Event(u64, Vec<u8>),
+    Used([u8; 16], u32),
+}
+
+impl<'a> Archive<'a> {
+    /// Reads the whole file and checks it: digest, order, counts, every record and event, and their sum.
+    pub(crate) fn check(path: &'a Path) -> Result<Self, BackupError> {
+        let mut reader = Reader::open(path)?;
+        let mut amendments = Images::new();
+        let (mut scanned, mut amended, mut events) = (0, 0, 0);
+        let trailer = loop {
+            let (tag, content) = reader.item()?;
+            match tag {
+                b'R' => scanned += 1,
+                b'A' => {
+                    let (id, frame) = with_id(path, &content)?;
+                    amendments.insert(id, (!frame.is_empty()).then(|| frame.to_vec()));
+                    amended += 1;
+                }
+                b'E' => events += 1,
+                b'T' => {
+                    let trailer = codec::decode::<Trailer>(&content);
+                    break trailer.map_err(|error| BackupError::damaged(path, format!("its trailer: {error}")))?;
+                }
+                _ => {}
+            }
+        };
+        let (bytes, digest) = reader.end()?;
+        if trailer.head.number > MAX_NUMBER || trailer.checkpoint.number > trailer.head.number {
+            return Err(BackupError::damaged(path, "its changes have numbers that no store has"));
+        }
+        // Ids begin with their time; after the last of them there would be none left to give.
+        if trailer.head.last_id >> 80 > LAST_MS.unsigned_abs().into() {
+            return Err(BackupError::damaged(path, "its last id is one that no store gives"));
+        }
+        if (scanned, amended, events) != (trailer.scanned, trailer.amendments, trailer.events) {
+            return Err(BackupError::damaged(path, "it does not hold as much as it says"));
+        }
+        let mut archive = Self { path, trailer, bytes, digest, meta: Vec::new(), amendments };
+        archive.meta = archive.check_items()?;
+        Ok(archive)
+    }
+
+    /// Checks what is in it; returns what the store is bound to.
+    fn check_items(&self) -> Result<Vec<u8>, BackupError> {
+        let head = &self.trailer.head;
+        let (mut records, mut sum, mut last_id) = (0u64, 0u128, 0);
+        let mut number = self.trailer.checkpoint.number;
+        let mut meta = None;
+        self.read(|item| {
+            match item {
+                Item::Meta(frame) => {
+                    if meta.replace(frame).is_some() {
+                        return Err(BackupError::damaged(self.path, "it has its settings twice"));
+                    }
+                }
+                Item::Record(record, frame) => {
+                    records += 1;
+                    sum = sum.wrapping_add(record_hash(&frame));
+                    last_id = last_id.max(record.id);
+                }
+                Item::Event(next, _) if next <= number || next > head.number => {
+                    return Err(BackupError::damaged(self.path, format!("event {next} is out of its place")));
+                }
+                Item::Event(next, _) => number = next,
+                Item::Used(..) => {}
+            }
+            Ok(())
+        })?;
+        if (records, sum) != (head.records, head.sum) || last_id > head.last_id {
+            return Err(BackupError::damaged(self.path, "its records are not those of its last change"));
+        }
+        meta.ok_or_else(|| BackupError::damaged(self.path, "its settings are missing"))
+    }
+
+    /// Everything in it, as it was at the moment the backup stands for. Of the changes made meanwhile only the outcome.
+    pub(crate) fn read(&self, mut each: impl FnMut(Item) -> Result<(), BackupError>) -> Result<(), BackupError> {
+        let mut reader = Reader::open(self.path)?;
+        let damaged = |what: String| BackupError::damaged(self.path, what);
+        let record = |id: u128, frame: &[u8]| -> Result<Item, BackupError> {
+            let record = codec::decode::<Record>(frame).ok().filter(|record| record.id == id);
+            let record = record.ok_or_else(|| damaged(format!("the record of key {}", crate::KeyId::from_u128(id))))?;
+            Ok(Item::Record(Box::new(record), frame.to_vec()))
+        };
+        let mut last = None;
+        let mut amended = false;
+        loop {
+            let (tag, content) = reader.item()?;
+            if matches!(tag, b'E' | b'U' | b'T') && !amended {
+                amended = true;
+                for (id, frame) in self.amendments.iter().filter_map(|(id, frame)| Some((id, frame.as_ref()?))) {
+                    each(record(*id, frame)?)?;
+                }
+            }
+            match tag {
+                b'M' => each(Item::Meta(content))?,
+                b'R' => {
+                    let (id, frame) = with_id(self.path, &content)?;
+                    if last.replace(id).is_some_and(|last| last >= id) {
+                        return Err(damaged("its records are out of order".into()));
+                    }
+                    if !self.amendments.contains_key(&id) {
+                        each(record(id, frame)?)?;
+                    }
+                }
+                b'E' => {
+                    let event = codec::decode::<stored::Event>(&content);
+                    let event = event.map_err(|error| damaged(format!("one of its events: {error}")))?;
+                    each(Item::Event(event.number, content))?;
+                }
+                b'U' => {
+                    let used: [u8; USE_BYTES] =
+                        content.try_into().map_err(|_| damaged("one of its times of use".into()))?;
+                    let (secret, second) = used.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+                    let second = second.try_into().map_or(0, u32::from_le_bytes);
+                    each(Item::Used(*secret, second))?;
+                }
+                b'T' => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn with_id<'c>(path: &Path, content: &'c [u8]) -> Result<(u128, &'c [u8]), BackupError> {
+    let (id, frame) = content
+        .split_first_chunk::<ID_BYTES>()
+        .ok_or_else(|| BackupError::damaged(path, "one of its items is too short"))?;
+    Ok((u128::from_be_bytes(*id), frame))
+}
+
+/// Reads item after item; no length in the file makes it take more memory than one item has.
+struct Reader<'a> {
+    path: &'a Path,
+    input: BufReader<File>,
+    hasher: Sha256,
+    bytes: u64,
+    /// How far it came in the order of tags.
+    rank: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn open(path: &'a Path) -> Result<Self, BackupError> {
+        let file = File::open(path).map_err(BackupError::io(path))?;
+        let input = BufReader::with_capacity(1 << 20, file);
+        let mut reader = Self { path, input, hasher: Sha256::new(), bytes: 0, rank: 0 };
+        if reader.take::<{ MAGIC.len() }>()? != *MAGIC {
+            return Err(BackupError::damaged(path, "it does not begin as a backup does"));
+        }
+        match reader.take::<1>()? {
+            [0] => Err(BackupError::damaged(path, "its format is 0")),
+            [found] if found > FORMAT => Err(BackupError::NewerFormat { path: path.to_owned(), found, known: FORMAT }),
+            _ => Ok(reader),
+        }
+    }
+
+    fn item(&mut self) -> Result<(u8, Vec<u8>), BackupError> {
+        let [tag, length @ ..] = self.take::<5>()?;
+        let rank = TAGS.iter().position(|known| *known == tag).filter(|rank| *rank >= self.rank);
+        let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+        let (Some(rank), true) = (rank, length <= MAX_ITEM) else {
+            return Err(BackupError::damaged(self.path, format!("byte {} begins no item", self.bytes)));
+        };
+        self.rank = rank;
+        let mut content = vec![0; length];
+        self.fill(&mut content)?;
+        Ok((tag, content))
+    }
+
+    /// The digest, and nothing after it.
+    fn end(mut self) -> Result<(u64, Digest), BackupError> {
+        let computed: Digest = self.hasher.clone().finalize().into();
+        let stored = self.take::<32>()?;
+        let mut more = [0];
+        if self.input.read(&mut more).map_err(BackupError::io(self.path))? > 0 {
+            return Err(BackupError::damaged(self.path, "it goes on after its end"));
+        }
+        if computed == stored {
+            Ok((self.bytes, stored))
+        } else {
+            Err(BackupError::damaged(self.path, "its digest does not match"))
+        }
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], BackupError> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), BackupError> {
+        self.input.read_exact(bytes).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => BackupError::damaged(self.path, "it is cut short"),
+            _ => BackupError::io(self.path)(source),
+        })?;
+        self.hasher.update(&*bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+}

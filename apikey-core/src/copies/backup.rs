@@ -1,0 +1,288 @@
+//! Backing a store up while it runs and changes.
+//!
+//! An iterator of the database is no snapshot. So the writer notes what becomes of every record that changes while the
+//! scan goes on, and the backup is the scan with these put in place of what it found.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::base::time::from_ms;
+use crate::copies::archive::{Archive, ArchiveWriter, Images, Trailer};
+use crate::copies::backup_report::{BackupError, BackupReport};
+use crate::key::error::StoreError;
+use crate::key::event::stored::Head;
+use crate::store::health::LastBackup;
+use crate::token::digest::hex;
+
+use crate::storage::batch::Write;
+use crate::storage::directory::{parent, sync_directory};
+use crate::storage::disk::Disk;
+use crate::store::{Inner, KeyStore};
+
+impl KeyStore {
+    /// Writes a backup of the store into one file, while it goes on to verify and to change. A file that is there is
+    /// replaced, and only when the new one is whole: it is written beside it, synced, read again and checked.
+    ///
+    /// The backup has every change up to its [`number`](BackupReport::number), all of them on disk, and none after it.
+    /// It holds no secret, but the digests of all secrets and the owners: it is as sensitive as the store, and only its
+    /// user can read it (mode 0600). Peppers are not in it: keep them elsewhere, too.
+    ///
+    /// Needs memory for what changes while it is written, and for nothing else. [`close`](Self::close) waits for it.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey, Restore};
+    ///
+    /// let directory = tempfile::tempdir()?;
+    /// let store = KeyStore::open(directory.path().join("keys.db"))?;
+    /// let created = store.create(NewKey::for_owner("alice"))?;
+    /// let file = directory.path().join("keys.backup");
+    /// let report = store.backup(&file)?;
+    /// assert_eq!((report.number, report.records), (1, 1));
+    ///
+    /// KeyStore::restore(&Restore::new(&file, directory.path().join("restored.db")))?;
+    /// let restored = KeyStore::open(directory.path().join("restored.db"))?;
+    /// assert!(restored.verify(created.key.expose_secret()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BackupError::Store`] if the store is closed, or cannot be read, or does not become durable;
+    /// [`BackupError::Io`] if the file cannot be written; [`BackupError::Damaged`] if what was written does not read
+    /// back as what the store says it holds. Whatever the error, the file that was there before is still there.
+    pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport, BackupError> {
+        self.inner().backup(path.as_ref(), &|| true)
+    }
+
+    /// The same, as long as `going` says so.
+    pub(crate) fn backup_while(&self, path: &Path, going: &dyn Fn() -> bool) -> Result<BackupReport, BackupError> {
+        self.inner().backup(path, going)
+    }
+}
+
+/// How the file is named until it is whole.
+pub(crate) const TEMPORARY: &str = ".apikey-backup-";
+
+/// What became of records since backups began; one entry for each that is being made.
+#[derive(Default)]
+pub(crate) struct Taps {
+    next: u64,
+    open: BTreeMap<u64, Images>,
+}
+
+impl Taps {
+    /// Notes what was just written.
+    pub(crate) fn note(&mut self, writes: &[Write]) {
+        for images in self.open.values_mut() {
+            images.extend(writes.iter().map(|write| (write.id, write.record.as_ref().map(|record| record.to_vec()))));
+        }
+    }
+}
+
+/// A place among the taps, given up when dropped.
+struct Tap<'a> {
+    inner: &'a Inner,
+    number: u64,
+}
+
+impl<'a> Tap<'a> {
+    fn open(inner: &'a Inner) -> Self {
+        let taps = &mut inner.writer().taps;
+        let number = taps.next;
+        taps.next += 1;
+        taps.open.insert(number, Images::new());
+        Self { inner, number }
+    }
+
+    /// The moment that the backup stands for: no scan, no disk, nothing but this under the writer's lock.
+    fn cut(self) -> (Images, Head, u64) {
+        let mut writer = self.inner.writer();
+        let images = writer.taps.open.remove(&self.number).unwrap_or_default();
+        (images, writer.head(), self.inner.commit.written())
+    }
+}
+
+impl Drop for Tap<'_> {
+    fn drop(&mut self) {
+        self.inner.writer().taps.open.remove(&self.number);
+    }
+}
+
+impl Inner {
+    /// Stops when `going` says so.
+    pub(crate) fn backup(&self, path: &Path, going: &dyn Fn() -> bool) -> Result<BackupReport, BackupError> {
+        let disk = self.disk()?;
+        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        self.commit.check().map_err(StoreError::from)?;
+        let directory = parent(path);
+        let io = BackupError::io(path);
+        let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory).map_err(&io)?;
+        let file = temporary.as_file().try_clone().map_err(&io)?;
+        let (trailer, digest) = self.write_backup(disk, file, going, &io)?;
+        temporary.as_file().sync_all().map_err(&io)?;
+        let archive = Archive::check(temporary.path())?;
+        if archive.trailer != trailer || archive.digest != digest {
+            return Err(BackupError::damaged(path, "it does not read back as it was written"));
+        }
+        let report = BackupReport {
+            path: path.to_owned(),
+            number: trailer.head.number,
+            records: trailer.head.records,
+            events: trailer.events,
+            bytes: archive.bytes,
+            digest: hex(&digest),
+        };
+        temporary.persist(path).map_err(|error| io(error.error))?;
+        sync_directory(directory).map_err(&io)?;
+        self.backup_notes().last = Some(LastBackup { at: from_ms(self.time.raw_ms()), number: report.number });
+        Ok(report)
+    }
+
+    fn write_backup(
+        &self,
+        disk: &Disk,
+        file: std::fs::File,
+        going: &dyn Fn() -> bool,
+        io: &dyn Fn(std::io::Error) -> BackupError,
+    ) -> Result<(Trailer, crate::token::digest::Digest), BackupError> {
+        let mut archive = ArchiveWriter::new(file).map_err(io)?;
+        archive.meta(disk.meta()?.as_deref().unwrap_or_default()).map_err(io)?;
+        let tap = Tap::open(self);
+        // What was decided before is in no image: the scan must find it.
+        disk.write_tail().map_err(|source| {
+            self.commit.fail(&source);
+            StoreError::from(source)
+        })?;
+        let mut scanned = 0;
+        for item in disk.records(None) {
+            let (id, frame) = item?;
+            archive.record(id, &frame).map_err(io)?;
+            scanned += 1;
+            if !going() {
+                return Err(BackupError::Stopped);
+            }
+        }
+        let (images, head, ticket) = tap.cut();
+        // What a backup holds must not be ahead of the store it was made of.
+        self.commit.wait(ticket, &self.index, |head| self.log(disk, head)).map_err(StoreError::from)?;
+        for (id, frame) in &images {
+            archive.amendment(*id, frame.as_deref()).map_err(io)?;
+        }
+        let _kept = self.keep_history();
+        let checkpoint = disk.checkpoint()?;
+        let mut events = 0;
+        for item in disk.events(0) {
+            let (number, frame) = item?;
+            if number > head.number {
+                break;
+            }
+            archive.event(&frame).map_err(io)?;
+            events += 1;
+            if !going() {
+                return Err(BackupError::Stopped);
+            }
+        }
+        self.write_uses_to(disk)?;
+        for item in disk.uses() {
+            let (secret, second) = item?;
+            archive.used(&secret, &second).map_err(io)?;
+        }
+        let made_at = self.time.raw_ms();
+        let amendments = images.len() as u64;
+        let trailer = Trailer { head, checkpoint, made_at, scanned, amendments, events };
+        let (_, _, digest) = archive.finish(&trailer).map_err(io)?;
+        Ok((trailer, digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::{NewKey, Restore};
+
+    fn refuse_syncs(store: &KeyStore, refuse: bool) {
+        let disk = store.inner().disk().unwrap();
+        disk.as_ref().unwrap().faults.sync.store(refuse, Ordering::SeqCst);
+    }
+
+    #[test]
+    fn a_backup_is_never_ahead_of_its_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        let store = KeyStore::open(directory.path().join("store")).unwrap();
+        store.create(NewKey::for_owner("alice")).unwrap();
+        let first = store.backup(&file).unwrap();
+        refuse_syncs(&store, true);
+        store.create(NewKey::for_owner("bob")).unwrap_err();
+        assert!(matches!(store.backup(&file), Err(BackupError::Store(StoreError::Io { .. }))));
+        assert_eq!(Archive::check(&file).unwrap().trailer.head.number, first.number);
+        refuse_syncs(&store, false);
+    }
+
+    #[test]
+    fn what_changes_behind_the_scan_is_in_the_backup_as_it_became() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        let store = KeyStore::open(directory.path().join("store")).unwrap();
+        let keys = store.create_many((0..10).map(|_| NewKey::for_owner("alice"))).unwrap();
+        let seen = std::cell::Cell::new(0);
+        let change = || {
+            seen.set(seen.get() + 1);
+            // The scan has passed the first four keys, and comes to the last ones yet.
+            if seen.get() == 4 {
+                for n in [1, 8] {
+                    store.revoke(keys[n].info.id(), "meanwhile").unwrap();
+                }
+                store.purge(chrono::Utc::now() + chrono::TimeDelta::seconds(1)).unwrap();
+                store.create(NewKey::for_owner("late")).unwrap();
+                store.update(keys[2].info.id(), crate::KeyUpdate::new().name("meanwhile")).unwrap();
+            }
+            true
+        };
+        let report = store.inner().backup(&file, &change).unwrap();
+        assert_eq!((report.number, report.records, report.events), (16, 9, 16));
+        assert!(store.inner().writer().taps.open.is_empty());
+        let new = directory.path().join("new");
+        KeyStore::restore(&Restore::new(&file, &new)).unwrap();
+        let all = crate::KeyFilter::default();
+        let restored = KeyStore::open(&new).unwrap().list(&all).unwrap();
+        assert_eq!(restored, store.list(&all).unwrap());
+    }
+
+    /// The thread had taken a time of use out of the index, and not written it yet, when a backup read those written.
+    #[test]
+    fn what_another_thread_is_writing_back_is_not_missing() {
+        let store = KeyStore::temporary().unwrap();
+        let keys = store.create_many((0..400).map(|_| NewKey::for_owner("alice"))).unwrap();
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::SeqCst) {
+                    store.inner().write_back_uses();
+                }
+            });
+            let disk = store.inner().disk().unwrap();
+            let disk = disk.as_ref().unwrap();
+            let missing = keys.iter().enumerate().filter(|(at, key)| {
+                store.verify(key.key.expose_secret()).unwrap();
+                store.inner().write_uses_to(disk).unwrap();
+                disk.uses().count() != at + 1
+            });
+            let missing = missing.count();
+            ended.store(true, Ordering::SeqCst);
+            assert_eq!(missing, 0);
+        });
+    }
+
+    #[test]
+    fn one_that_is_stopped_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        let store = KeyStore::temporary().unwrap();
+        store.create(NewKey::for_owner("alice")).unwrap();
+        assert!(matches!(store.inner().backup(&file, &|| false), Err(BackupError::Stopped)));
+        assert!(store.inner().writer().taps.open.is_empty());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}

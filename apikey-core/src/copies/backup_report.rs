@@ -1,0 +1,74 @@
+//! What comes of a backup, and what can go wrong with one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::key::error::StoreError;
+
+/// A backup that was made and checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The number of the last change in it. Every change up to it is in the backup, and none after it.
+    pub number: u64,
+    /// How many keys it has.
+    pub records: u64,
+    /// How many events.
+    pub events: u64,
+    /// How many bytes.
+    pub bytes: u64,
+    /// SHA-256 of the file without its last 32 bytes, which are the same digest: `head -c -32 FILE | sha256sum`.
+    pub digest: String,
+}
+
+/// Why a backup could not be made or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The store cannot be read, or what is to be in the backup is not on disk.
+    #[error("the key store cannot be backed up: {0}")]
+    Store(#[from] StoreError),
+    /// The file cannot be written or read.
+    #[error("the backup {} cannot be written or read: {source}", path.display())]
+    Io {
+        /// The file, or its directory.
+        path: PathBuf,
+        /// The operating system's error.
+        source: io::Error,
+    },
+    /// The file is no whole backup.
+    #[error("the backup {} is damaged: {what}; use another one", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The backup was made by a newer version of this library.
+    #[error("the backup {} has format {found}, this version reads up to {known}: use the newer version", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format found.
+        found: u8,
+        /// The newest format known.
+        known: u8,
+    },
+    /// The store was closed meanwhile.
+    #[error("the store was closed before the backup was done")]
+    Stopped,
+}
+
+impl BackupError {
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), what: what.into() }
+    }
+}

@@ -1,0 +1,246 @@
+//! A key as a line of JSON: the form in which it leaves a store and comes into another.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::access::limit::{Limit, LimitLine};
+use crate::base::store_time::{MAX_LEAD_MS, Moment};
+use crate::base::time::{LAST_MS, checked_ms, from_ms};
+use crate::copies::transfer_report::LineFault;
+use crate::key::bounds;
+use crate::key::error::StoreError;
+use crate::key::key_info::KeyInfo;
+use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
+use crate::key::rotation_policy::RotationLine;
+use crate::token::digest::hex;
+use crate::token::imported::{ImportForm, ImportHash, ImportScheme, from_hex};
+use crate::token::key_id::KeyId;
+
+/// Most live secrets of a key.
+const MAX_SECRETS: usize = 3;
+/// How far ahead the clock of another machine may be.
+const CLOCK_SKEW_MS: i64 = 86_400_000;
+
+/// What is written: all that is known, and the secrets' digests if they are asked for.
+#[derive(Serialize)]
+pub(crate) struct Exported<'a> {
+    #[serde(flatten)]
+    info: &'a KeyInfo,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secrets: Option<Vec<SecretLine>>,
+}
+
+impl<'a> Exported<'a> {
+    pub(crate) fn new(info: &'a KeyInfo, record: Option<&Record>) -> Self {
+        Self { info, secrets: record.map(|record| record.secrets.iter().map(SecretLine::new).collect()) }
+    }
+}
+
+/// What is read; everything else in the line follows from it.
+#[derive(Deserialize)]
+pub(crate) struct Line {
+    id: KeyId,
+    owner: String,
+    name: Option<String>,
+    #[serde(default)]
+    permissions: Vec<String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+    created_at: Option<DateTime<Utc>>,
+    not_before: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    disabled: bool,
+    revoked: Option<RevokedLine>,
+    last_used_at: Option<DateTime<Utc>>,
+    version: Option<u32>,
+    #[serde(default)]
+    secrets: Vec<SecretLine>,
+    limit: Option<LimitLine>,
+    #[serde(default)]
+    networks: Vec<String>,
+    rotation: Option<RotationLine>,
+}
+
+#[derive(Deserialize)]
+struct RevokedLine {
+    at: DateTime<Utc>,
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SecretLine {
+    version: u32,
+    digest: String,
+    #[serde(default)]
+    pepper: u32,
+    #[serde(flatten)]
+    form: FormLine,
+    created_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends: Option<EndLine>,
+    #[serde(default)]
+    used: bool,
+}
+
+/// A store's own secret has a prefix; one issued elsewhere has a scheme and a hash.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum FormLine {
+    Own { prefix: String },
+    Imported { scheme: SchemeLine, hash: HashLine },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SchemeLine {
+    Whole,
+    AfterPipe,
+    AfterLastUnderscore,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum HashLine {
+    Sha256,
+    Sha512,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EndLine {
+    At(DateTime<Utc>),
+    FirstUse,
+    /// It waits for its delivery; how long its predecessor is good from then on.
+    Pending(Option<i64>),
+}
+
+impl SecretLine {
+    fn new(secret: &StoredSecret) -> Self {
+        Self {
+            version: secret.version,
+            digest: hex(&secret.digest),
+            pepper: secret.pepper,
+            form: match &secret.form {
+                SecretForm::Own { prefix } => FormLine::Own { prefix: prefix.clone() },
+                SecretForm::Imported(form) => FormLine::Imported {
+                    scheme: match form.scheme {
+                        ImportScheme::Whole => SchemeLine::Whole,
+                        ImportScheme::AfterPipe => SchemeLine::AfterPipe,
+                        ImportScheme::AfterLastUnderscore => SchemeLine::AfterLastUnderscore,
+                    },
+                    hash: match form.hash {
+                        ImportHash::Sha256 => HashLine::Sha256,
+                        ImportHash::Sha512 => HashLine::Sha512,
+                    },
+                },
+            },
+            created_at: from_ms(secret.created_at),
+            ends: match secret.end {
+                SecretEnd::Never => None,
+                SecretEnd::At(end) => Some(EndLine::At(from_ms(end))),
+                SecretEnd::FirstUse => Some(EndLine::FirstUse),
+                SecretEnd::Pending { overlap_ms } => Some(EndLine::Pending(overlap_ms)),
+            },
+            used: secret.used,
+        }
+    }
+
+    fn stored(self) -> Result<StoredSecret, LineFault> {
+        Ok(StoredSecret {
+            version: self.version,
+            digest: from_hex(&self.digest).ok_or(LineFault::Secrets)?,
+            pepper: self.pepper,
+            form: match self.form {
+                FormLine::Own { prefix } => SecretForm::Own { prefix },
+                FormLine::Imported { scheme, hash } => SecretForm::Imported(ImportForm {
+                    scheme: match scheme {
+                        SchemeLine::Whole => ImportScheme::Whole,
+                        SchemeLine::AfterPipe => ImportScheme::AfterPipe,
+                        SchemeLine::AfterLastUnderscore => ImportScheme::AfterLastUnderscore,
+                    },
+                    hash: match hash {
+                        HashLine::Sha256 => ImportHash::Sha256,
+                        HashLine::Sha512 => ImportHash::Sha512,
+                    },
+                }),
+            },
+            created_at: checked_ms("created_at", self.created_at)?,
+            end: match self.ends {
+                None => SecretEnd::Never,
+                Some(EndLine::At(end)) => SecretEnd::At(checked_ms("ends", end)?),
+                Some(EndLine::FirstUse) => SecretEnd::FirstUse,
+                Some(EndLine::Pending(overlap_ms)) if overlap_ms.is_none_or(|span| (1..=LAST_MS).contains(&span)) => {
+                    SecretEnd::Pending { overlap_ms }
+                }
+                Some(EndLine::Pending(_)) => return Err(LineFault::Secrets),
+            },
+            used: self.used,
+        })
+    }
+}
+
+impl Line {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, LineFault> {
+        serde_json::from_slice(text).map_err(|error| LineFault::Json { column: error.column() })
+    }
+
+    /// The key it stands for, within the bounds of one that is created here.
+    pub(crate) fn record(self, Moment { now, raw }: Moment) -> Result<Record, LineFault> {
+        let id = self.id.as_uuid();
+        let made = self.id.as_u128() >> 80;
+        let latest = u128::try_from(raw.saturating_add(CLOCK_SKEW_MS)).unwrap_or(0);
+        if id.get_version_num() != 7 || id.get_variant() != uuid::Variant::RFC4122 || made > latest {
+            return Err(LineFault::Id);
+        }
+        bounds::owner(&self.owner)?;
+        self.name.as_deref().map_or(Ok(()), bounds::name)?;
+        bounds::metadata(&self.metadata)?;
+        let ms = |field, time: Option<DateTime<Utc>>| time.map(|time| checked_ms(field, time)).transpose();
+        let (not_before, expires_at) = (ms("not_before", self.not_before)?, ms("expires_at", self.expires_at)?);
+        let revoked = self.revoked.map(|revoked| {
+            bounds::reason(&revoked.reason)?;
+            Ok::<_, StoreError>(Revocation { at: checked_ms("revoked", revoked.at)?, reason: revoked.reason })
+        });
+        let limit = self.limit.map(Limit::read).transpose()?;
+        let networks = if self.networks.is_empty() { Vec::new() } else { bounds::networks(&self.networks)? };
+        let secrets = self.secrets.into_iter().map(SecretLine::stored).collect::<Result<Vec<_>, _>>()?;
+        let created_at = ms("created_at", self.created_at)?.unwrap_or(now);
+        // A time that has not come would let a secret live longer than the store allows.
+        let made = secrets.iter().map(|secret| secret.created_at).chain(self.created_at.map(|_| created_at));
+        if let Some(ahead) = made.max().filter(|made| *made > raw.saturating_add(MAX_LEAD_MS)) {
+            return Err(StoreError::invalid("created_at", &from_ms(ahead).to_string(), "times that have come").into());
+        }
+        let newest = secrets.last().map_or(1, |secret| secret.version);
+        let version = self.version.unwrap_or(newest);
+        let in_order = secrets.iter().zip(secrets.iter().skip(1)).all(|(one, next)| one.version < next.version);
+        let distinct = secrets
+            .iter()
+            .enumerate()
+            .all(|(at, secret)| !secrets.iter().skip(at + 1).any(|other| other.digest == secret.digest));
+        if version == 0 || newest > version || secrets.len() > MAX_SECRETS || !in_order || !distinct {
+            return Err(LineFault::Secrets);
+        }
+        Ok(Record {
+            id: self.id.as_u128(),
+            owner: self.owner,
+            name: self.name,
+            permissions: bounds::grants(&self.permissions)?,
+            metadata: self.metadata,
+            created_at,
+            not_before,
+            expires_at,
+            disabled: self.disabled,
+            revoked: revoked.transpose()?,
+            version,
+            secrets,
+            used_before: ms("last_used_at", self.last_used_at)?,
+            policy: self.rotation.map(|rotation| rotation.stored()).transpose()?,
+            limit: limit.map(Limit::to_stored),
+            networks,
+        })
+    }
+}

@@ -1,0 +1,328 @@
+//! Making a store of a backup.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use sled::IVec;
+
+use crate::base::codec;
+use crate::base::store_time::StoreTime;
+use crate::copies::archive::{Archive, Item};
+use crate::copies::backup_report::BackupError;
+use crate::copies::restore_report::{Restore, RestoreError, RestoreReport, RestoreWarning, UnknownKey};
+use crate::key::error::StoreError;
+use crate::key::event::stored::{Event, EventKind};
+use crate::key::record::{Record, Revocation};
+use crate::token::digest::Digester;
+use crate::token::key_id::KeyId;
+
+use crate::copies::assembler::Draft;
+use crate::copies::damaged;
+use crate::copies::damaged::{Found, Old};
+use crate::copies::evidence::{DELETED, Shown, lessen_by};
+use crate::storage::directory::{DATABASE, build, clear, lock, prepare};
+use crate::storage::disk::Disk;
+use crate::store::KeyStore;
+use crate::store::open::Meta;
+
+impl KeyStore {
+    /// Makes a new store of a backup, which is checked whole before anything is written. The new store is there when
+    /// it is complete and on disk, or not at all.
+    ///
+    /// With [`over`](Restore::over), everything that the old store still shows of keys that were revoked or disabled,
+    /// and of secrets that ended, is done again: no key that the old directory shows as revoked comes back. For that
+    /// the old directory need not open; whatever is whole in it counts. What a key got after the backup (longer time,
+    /// more permissions, a new secret) it does not get again, and keys made after the backup are listed and not added.
+    ///
+    /// The old directory is read through a copy, for which there must be room beside the new store.
+    ///
+    /// # Errors
+    /// [`RestoreError::Backup`] for a backup that is not whole or is newer; [`RestoreError::NoOldStore`] if nothing of a
+    /// store is in the old directory; [`RestoreError::NotEmpty`]; [`RestoreError::Directory`] for an old store that is
+    /// open, or a directory that cannot be one of a store; [`RestoreError::Store`] and [`RestoreError::Io`] if the disk
+    /// refuses.
+    pub fn restore(restore: &Restore) -> Result<RestoreReport, RestoreError> {
+        restore.old.as_deref().map_or(Ok(()), damaged::look)?;
+        let archive = Archive::check(&restore.backup)?;
+        let meta = settings(&archive, &restore.backup)?;
+        let _lock = target(&restore.into)?;
+        let mut old = restore.old.as_ref().map(|old| Old::open(old, &restore.into)).transpose()?;
+        let head = archive.trailer.head;
+        let mut report = RestoreReport {
+            number: head.number,
+            old_number: old.as_ref().and_then(Old::number),
+            records: head.records,
+            events: archive.trailer.events,
+            reapplied: Vec::new(),
+            unknown: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let told = old.as_mut().map(|old| Told::by(old, head.number)).transpose()?;
+        let digester = restore.pepper.as_ref().map_or_else(Digester::plain, Digester::peppered);
+        build(&restore.into, |disk| {
+            let mut draft = Draft::new(disk, digester, restore.time.raw_ms());
+            archive.read(|item| {
+                match item {
+                    Item::Meta(_) => {}
+                    Item::Record(record, frame) => draft.record(&record, &frame)?,
+                    Item::Event(number, frame) => draft.event(number, &frame)?,
+                    Item::Used(secret, second) => draft.used(&secret, &second.to_le_bytes())?,
+                }
+                Ok(())
+            })?;
+            if (draft.head.records, draft.head.sum) != (head.records, head.sum) {
+                return Err(BackupError::damaged(&restore.backup, "it changed while it was read").into());
+            }
+            disk.set_meta(codec::encode(&meta).map_err(StoreError::from)?)?;
+            draft.settle(head, &archive.trailer.checkpoint)?;
+            // As the store will be looked at when it is opened.
+            if let Some(what) = disk.missing_events(&head)? {
+                return Err(BackupError::damaged(&restore.backup, what).into());
+            }
+            // Time in the new store does not go behind that of either: a key that has ended in the old one stays ended.
+            if let Some(newest) = told.as_ref().and_then(|told| told.newest.as_ref()) {
+                draft.now = draft.now.max(newest.unless_in(disk)?.unwrap_or(i64::MIN));
+            }
+            let time = StoreTime::new(restore.time.clone(), draft.now);
+            report.warnings.extend(time.lead().map(RestoreWarning::Ahead));
+            draft.happened(EventKind::Restored { backup: head.number, old: report.old_number })?;
+            if let Some((old, told)) = old.as_mut().zip(told) {
+                Reapply { draft: &mut draft, backup: head.number, report: &mut report }.all(old, told)?;
+            }
+            Ok::<_, RestoreError>(draft.head.into())
+        })?;
+        Ok(report)
+    }
+}
+
+/// What the store in a backup is bound to: a store with settings that do not decode would never open.
+pub(crate) fn settings(archive: &Archive<'_>, path: &Path) -> Result<Meta, BackupError> {
+    if archive.meta.is_empty() {
+        return Ok(Meta::default());
+    }
+    codec::decode(&archive.meta).map_err(|error| BackupError::damaged(path, format!("its settings: {error}")))
+}
+
+/// The directory of a new store, made and locked.
+pub(crate) fn target(path: &Path) -> Result<std::fs::File, RestoreError> {
+    prepare(path, true)?;
+    let lock = lock(path, std::time::Duration::ZERO, None)?;
+    if path.join(DATABASE).exists() {
+        return Err(RestoreError::NotEmpty { path: path.to_owned() });
+    }
+    clear(path).map_err(RestoreError::io(path))?;
+    Ok(lock)
+}
+
+/// The backup knows its own events; but a store that was restored before may have others under the same numbers.
+fn note(shown: &mut BTreeMap<u128, Shown>, event: &Event, backup: u64) {
+    let shown = shown.entry(event.key).or_default();
+    if event.number > backup { shown.note(event) } else { shown.note_final(event) }
+}
+
+/// What the events of an old store tell, as far as they can be read in their place.
+struct Told {
+    shown: BTreeMap<u128, Shown>,
+    last_id: u128,
+    newest: Option<Newest>,
+}
+
+/// The newest event of an old store.
+struct Newest {
+    number: u64,
+    at: i64,
+    frame: IVec,
+}
+
+impl Newest {
+    /// Its time, if a new store does not have it from its backup. One of the same number need not be it: the old store may
+    /// be one that was made of an earlier backup.
+    fn unless_in(&self, disk: &Disk) -> Result<Option<i64>, StoreError> {
+        let held = disk.written_events(self.number).next().transpose()?;
+        let is_held = held.is_some_and(|(number, frame)| number == self.number && frame == self.frame);
+        Ok((!is_held).then_some(self.at))
+    }
+}
+
+impl Told {
+    fn by(old: &mut Old, backup: u64) -> Result<Self, RestoreError> {
+        let mut told = Self { shown: BTreeMap::new(), last_id: 0, newest: None };
+        old.events(|number, event, frame| {
+            if let Some(event) = event {
+                told.last_id = told.last_id.max(event.key);
+                if told.newest.as_ref().is_none_or(|newest| number > newest.number) {
+                    told.newest = Some(Newest { number, at: event.at, frame: frame.clone() });
+                }
+                note(&mut told.shown, &event, backup);
+            }
+            Ok::<_, RestoreError>(())
+        })?;
+        Ok(told)
+    }
+}
+
+/// Does again what an old store shows that keys have lost.
+struct Reapply<'r, 'd> {
+    draft: &'r mut Draft<'d>,
+    /// The number of the backup.
+    backup: u64,
+    report: &'r mut RestoreReport,
+}
+
+impl Reapply<'_, '_> {
+    fn all(&mut self, old: &mut Old, told: Told) -> Result<(), RestoreError> {
+        let Told { mut shown, mut last_id, .. } = told;
+        // If it is not later than the backup, what it says of things that can come back is out of date.
+        let later = old.number().is_none_or(|number| number > self.backup);
+        let mut read = BTreeSet::new();
+        old.records(|id, record, _| {
+            last_id = last_id.max(id);
+            let Some(record) = record else { return Ok(()) };
+            read.insert(id);
+            self.by_record(&record, later)
+        })?;
+        if !old.faults.is_empty() {
+            let intact = old.has_all_records;
+            let mut unknown = BTreeMap::new();
+            old.search(|found| match found {
+                Found::Record(record) => {
+                    last_id = last_id.max(record.id);
+                    if !intact && !read.contains(&record.id) && self.draft.disk.record(record.id)?.is_none() {
+                        unknown.insert(record.id, record.owner.clone());
+                    }
+                    self.by_record(&record, false)
+                }
+                Found::Event(event) => {
+                    note(&mut shown, &event, self.backup);
+                    Ok(())
+                }
+            })?;
+            let listed = |id: &u128| self.report.unknown.iter().any(|one| one.key.as_u128() == *id);
+            let over = |id: &u128| shown.get(id).is_some_and(Shown::is_revoked);
+            let unlisted: Vec<_> = unknown.into_iter().filter(|(id, _)| !listed(id) && !over(id)).collect();
+            self.report
+                .unknown
+                .extend(unlisted.into_iter().map(|(id, owner)| UnknownKey { key: KeyId::from_u128(id), owner }));
+        }
+        let whole = old.faults.is_empty();
+        self.by_events(&shown, &read)?;
+        if later {
+            self.absent(&shown, &read, whole)?;
+        }
+        for what in &old.faults {
+            self.report.warnings.push(RestoreWarning::NotWhole { what: what.clone() });
+        }
+        // An id that was given once is never given again.
+        self.draft.head.last_id = self.draft.head.last_id.max(last_id);
+        Ok(self.draft.save_head()?)
+    }
+
+    fn by_record(&mut self, old: &Record, later: bool) -> Result<(), RestoreError> {
+        let Some((held, frame)) = self.draft.disk.record(old.id)? else {
+            if later {
+                self.report.unknown.push(UnknownKey { key: KeyId::from_u128(old.id), owner: old.owner.clone() });
+            }
+            return Ok(());
+        };
+        let mut after = held.clone();
+        lessen_by(&mut after, old, later);
+        self.note(&held, &frame, &after)?;
+        if old.version > held.version && old.revoked.is_none() {
+            let warning = RestoreWarning::NewerSecret { key: KeyId::from_u128(old.id), version: old.version };
+            if !self.report.warnings.contains(&warning) {
+                self.report.warnings.push(warning);
+            }
+        }
+        Ok(())
+    }
+
+    fn by_events(&mut self, shown: &BTreeMap<u128, Shown>, read: &BTreeSet<u128>) -> Result<(), RestoreError> {
+        for (id, shown) in shown {
+            let Some((held, frame)) = self.draft.disk.record(*id)? else { continue };
+            let mut after = held.clone();
+            shown.lessen(&mut after);
+            self.note(&held, &frame, &after)?;
+            if shown.changed_at > self.backup && !read.contains(id) && after.revoked.is_none() {
+                self.report.warnings.push(RestoreWarning::Unread { key: KeyId::from_u128(*id) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Keys of the backup that the old store does not have in their place.
+    fn absent(
+        &mut self,
+        shown: &BTreeMap<u128, Shown>,
+        read: &BTreeSet<u128>,
+        whole: bool,
+    ) -> Result<(), RestoreError> {
+        if !whole && read.is_empty() {
+            // That nothing could be read is said already.
+            return Ok(());
+        }
+        let ids = self.draft.disk.records(None).map(|item| Ok(item?.0)).collect::<Result<Vec<u128>, StoreError>>()?;
+        for id in ids.into_iter().filter(|id| !read.contains(id)) {
+            let Some((held, frame)) = self.draft.disk.record(id)? else { continue };
+            if held.revoked.is_some() {
+                continue;
+            }
+            if whole {
+                // It was deleted, which only befalls keys that are revoked or have expired.
+                let mut after = held.clone();
+                after.revoked = Some(Revocation { at: self.draft.now, reason: DELETED.into() });
+                self.note(&held, &frame, &after)?;
+            } else if shown.get(&id).is_none_or(|shown| shown.changed_at <= self.backup) {
+                self.report.warnings.push(RestoreWarning::Unread { key: KeyId::from_u128(id) });
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, held: &Record, frame: &IVec, after: &Record) -> Result<(), RestoreError> {
+        if let Some(reapplied) = self.draft.lessen(held, frame, after)? {
+            self.report.reapplied.push(reapplied);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::copies::archive::{ArchiveWriter, Trailer};
+    use crate::key::event::stored::{Checkpoint, Head};
+
+    /// Restores a backup of no keys that has these settings and stands at this number and this id.
+    fn restored(settings: &[&[u8]], number: u64, purged: u64, last_id: u128) -> Result<KeyStore, RestoreError> {
+        let directory = tempfile::tempdir().unwrap();
+        let (backup, into) = (directory.path().join("file"), directory.path().join("store"));
+        let mut archive = ArchiveWriter::new(std::fs::File::create(&backup).unwrap()).unwrap();
+        settings.iter().for_each(|frame| archive.meta(frame).unwrap());
+        let head = Head { number, last_id, ..Head::default() };
+        let checkpoint = Checkpoint { number: purged, ..Checkpoint::default() };
+        archive.finish(&Trailer { head, checkpoint, made_at: 0, scanned: 0, amendments: 0, events: 0 }).unwrap();
+        let restored = KeyStore::restore(&Restore::new(&backup, &into));
+        assert_eq!(into.join(DATABASE).exists(), restored.is_ok());
+        restored.map(|_| KeyStore::open(&into).unwrap())
+    }
+
+    #[test]
+    fn a_backup_has_settings_that_a_store_can_be_opened_with() {
+        let good = codec::encode(&Meta::default()).unwrap();
+        assert!(restored(&[&good[..]], 0, 0, 0).is_ok());
+        assert!(restored(&[b""], 0, 0, 0).is_ok());
+        for bad in [vec![], vec![&b"none"[..]], vec![&good[1..]], vec![&good[..], &good[..]]] {
+            let error = restored(&bad, 0, 0, 0).unwrap_err();
+            assert!(matches!(error, RestoreError::Backup(BackupError::Damaged { .. })), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_backup_has_numbers_and_ids_that_others_can_follow() {
+        assert!(restored(&[b""], 7, 7, 0).is_ok());
+        for (number, purged, last_id) in [(u64::MAX, u64::MAX, 0), (u64::MAX, 0, 0), (7, 8, 0), (7, 0, u128::MAX)] {
+            let error = restored(&[b""], number, purged, last_id).unwrap_err();
+            assert!(matches!(error, RestoreError::Backup(BackupError::Damaged { .. })), "{error}");
+        }
+    }
+}

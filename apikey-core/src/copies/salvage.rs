@@ -1,0 +1,238 @@
+//! Saving what is whole of a damaged store.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::base::codec;
+use crate::base::time::TimeSource;
+use crate::copies::restore_report::{RestoreError, SalvageReport};
+use crate::key::error::StoreError;
+use crate::key::event::stored::{Checkpoint, Event, EventKind, Head};
+use crate::key::record::Record;
+use crate::token::digest::{Digest, Digester};
+use crate::token::key_id::KeyId;
+
+use crate::copies::assembler::Draft;
+use crate::copies::damaged;
+use crate::copies::damaged::{Found, Old};
+use crate::copies::evidence::{Shown, lessen_by};
+use crate::copies::restore::target;
+use crate::storage::directory::build;
+use crate::store::KeyStore;
+use crate::store::open::Meta;
+
+impl KeyStore {
+    /// Makes a new store of everything that is whole in a damaged one, and says what is missing. For when there is no
+    /// backup, or the newest is too old; [`restore`](Self::restore) is the better way where there is one.
+    ///
+    /// The damaged directory is not changed; it is read through a copy, for which there must be room beside the new
+    /// store. A key that any event or any older state shows as revoked is revoked. A key whose record is found outside
+    /// of its place, where it may be an earlier state, is disabled: enable it after a look. Where events are missing,
+    /// [`verify_events`](Self::verify_events) goes on to say so.
+    ///
+    /// # Errors
+    /// [`RestoreError::NoOldStore`] if nothing of a store is in the damaged directory; [`RestoreError::NotEmpty`];
+    /// [`RestoreError::Directory`] for a damaged store that is open, or a directory that cannot be one of a store;
+    /// [`RestoreError::Store`] and [`RestoreError::Io`] if the disk refuses.
+    pub fn salvage(damaged: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<SalvageReport, RestoreError> {
+        let (damaged, into) = (damaged.as_ref(), into.as_ref());
+        damaged::look(damaged)?;
+        let _lock = target(into)?;
+        let mut old = Old::open(damaged, into)?;
+        let mut report = None;
+        build(into, |disk| {
+            let draft = Draft::new(disk, Digester::plain(), TimeSource::System.raw_ms());
+            let mut salvage = Salvage { draft, shown: BTreeMap::new(), held: BTreeSet::new(), lost: BTreeSet::new() };
+            let found = salvage.all(&mut old)?;
+            let mark = salvage.draft.head.into();
+            report = Some(found);
+            Ok::<_, RestoreError>(mark)
+        })?;
+        report.ok_or(RestoreError::Store(StoreError::Closed))
+    }
+}
+
+struct Salvage<'d> {
+    draft: Draft<'d>,
+    /// What events show, by key.
+    shown: BTreeMap<u128, Shown>,
+    /// Keys whose records were in their place.
+    held: BTreeSet<u128>,
+    /// Keys whose records were there and are not whole.
+    lost: BTreeSet<u128>,
+}
+
+impl Salvage<'_> {
+    fn all(&mut self, old: &mut Old) -> Result<SalvageReport, RestoreError> {
+        old.events(|number, event, frame| match event {
+            Some(event) => self.event(number, &event, frame),
+            None => Ok(()),
+        })?;
+        old.records(|id, record, frame| {
+            match record {
+                Some(record) => {
+                    self.held.insert(id);
+                    self.draft.record(&record, frame)?;
+                }
+                None => drop(self.lost.insert(id)),
+            }
+            Ok::<_, RestoreError>(())
+        })?;
+        self.draft.flush()?;
+        let mut doubtful: BTreeMap<u128, Record> = BTreeMap::new();
+        if !old.faults.is_empty() {
+            self.search(old, &mut doubtful)?;
+        }
+        for record in doubtful.values_mut() {
+            record.disabled = true;
+            self.draft.record(record, &codec::encode(record).map_err(StoreError::from)?)?;
+        }
+        old.uses(|secret, second| self.draft.used(secret, second))?;
+        let meta = match &old.meta {
+            Some(meta) => meta.clone(),
+            None => {
+                old.faults.push("what it is bound to is lost: give the same prefix and peppers as before".into());
+                codec::encode(&Meta::default()).map_err(StoreError::from)?
+            }
+        };
+        self.draft.disk.set_meta(meta)?;
+        let history = self.settle_history(old)?;
+        // The mark may be behind: keys that were deleted since are not lost.
+        let (head, mark) = (old.head, old.mark);
+        let counts = [head.map(|head| (head.number, head.records)), mark.map(|mark| (mark.number, mark.records))];
+        let known = counts.into_iter().flatten().max_by_key(|(number, _)| *number).map(|(_, records)| records);
+        let count = self.draft.head.records;
+        self.draft.happened(EventKind::Salvaged { records: count, events: history.events })?;
+        self.take_away(&doubtful)?;
+        let saved = |id: &u128| self.held.contains(id) || doubtful.contains_key(id);
+        let ids = |ids: &mut dyn Iterator<Item = &u128>| ids.map(|id| KeyId::from_u128(*id)).collect::<Vec<_>>();
+        Ok(SalvageReport {
+            records: count,
+            events: history.events,
+            last_known: old.number().unwrap_or(history.last),
+            last_found: history.last,
+            missing: ids(&mut self.lost.iter().filter(|id| !saved(id))),
+            known_records: known,
+            doubtful: ids(&mut doubtful.keys()),
+            gaps: history.gaps,
+            faults: std::mem::take(&mut old.faults),
+        })
+    }
+
+    fn event(&mut self, number: u64, event: &Event, frame: &[u8]) -> Result<(), RestoreError> {
+        if event.key != 0 {
+            self.shown.entry(event.key).or_default().note(event);
+            match event.kind {
+                EventKind::Purged => drop(self.lost.remove(&event.key)),
+                _ if self.held.contains(&event.key) => {}
+                _ => drop(self.lost.insert(event.key)),
+            }
+        }
+        Ok(self.draft.event(number, frame)?)
+    }
+
+    /// Whatever is whole anywhere in the files.
+    fn search(&mut self, old: &mut Old, doubtful: &mut BTreeMap<u128, Record>) -> Result<(), RestoreError> {
+        let mut purged = BTreeSet::new();
+        let intact = old.has_all_records;
+        old.search(|found| {
+            match found {
+                Found::Event(event) => {
+                    if event.kind == EventKind::Purged {
+                        purged.insert(event.key);
+                    }
+                    if self.draft.disk.has_event(event.number)? {
+                        return Ok(());
+                    }
+                    let frame = codec::encode(&event).map_err(StoreError::from)?;
+                    self.event(event.number, &event, &frame)?;
+                    self.draft.flush()?;
+                }
+                // Of the key's states the newest, with all that any other shows it has lost.
+                Found::Record(record) => match doubtful.entry(record.id) {
+                    _ if self.held.contains(&record.id) => {
+                        if record.revoked.is_some() {
+                            self.shown.entry(record.id).or_default().revoke(&record);
+                        }
+                    }
+                    _ if intact => {}
+                    Entry::Vacant(place) => drop(place.insert(record)),
+                    Entry::Occupied(mut place) => {
+                        let (mut newer, older) = match place.get().version < record.version {
+                            true => (record, place.get().clone()),
+                            false => (place.get().clone(), record),
+                        };
+                        lessen_by(&mut newer, &older, false);
+                        place.insert(newer);
+                    }
+                },
+            }
+            Ok::<_, RestoreError>(())
+        })?;
+        for id in purged {
+            self.lost.remove(&id);
+        }
+        // Deleted ones are only in the way.
+        doubtful.retain(|id, _| self.shown.get(id).is_none_or(|shown| !shown.is_deleted()));
+        Ok(())
+    }
+
+    fn settle_history(&mut self, old: &Old) -> Result<History, RestoreError> {
+        self.draft.flush()?;
+        let mut history = History::default();
+        let mut checkpoint = old.checkpoint;
+        let mut digest = [0; 32];
+        let plain = Digester::plain();
+        for item in self.draft.disk.events(0) {
+            let (number, frame) = item?;
+            let event: Event = codec::decode(&frame).map_err(StoreError::from)?;
+            let begin = *checkpoint.get_or_insert_with(|| match number {
+                1 => Checkpoint::default(),
+                _ => Checkpoint { number: number.saturating_sub(1), digest: event.previous },
+            });
+            let before = history.last.max(begin.number);
+            if number.saturating_sub(before) > 1 {
+                history.gaps.push((before + 1, number - 1));
+            }
+            history.events += 1;
+            history.last = number;
+            // Of one that is under a pepper nobody knows it here, unless it is the last.
+            digest = if event.pepper == 0 { plain.of(&frame) } else { Digest::default() };
+        }
+        if let Some(head) = old.head.filter(|head| head.number == history.last) {
+            digest = head.digest;
+        }
+        if let Some(last) = old.number().filter(|last| *last > history.last) {
+            history.gaps.push((history.last + 1, last));
+        }
+        // Numbers that were given are not given again.
+        let number = history.last.max(old.number().unwrap_or(0));
+        let known = self.shown.keys().next_back().copied().max(old.head.map(|head| head.last_id)).unwrap_or(0);
+        let last_id = self.draft.head.last_id.max(known);
+        let head = Head { number, digest, last_id, ..self.draft.head };
+        self.draft.settle(head, &checkpoint.unwrap_or_default())?;
+        Ok(history)
+    }
+
+    /// What events show that keys have lost, if their records do not say it.
+    fn take_away(&mut self, doubtful: &BTreeMap<u128, Record>) -> Result<(), RestoreError> {
+        let all: Vec<u128> = self.held.iter().chain(doubtful.keys()).copied().collect();
+        for id in all {
+            let (Some(shown), Some((held, frame))) = (self.shown.get(&id), self.draft.disk.record(id)?) else {
+                continue;
+            };
+            let mut after = held.clone();
+            shown.lessen(&mut after);
+            self.draft.lessen(&held, &frame, &after)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct History {
+    events: u64,
+    last: u64,
+    gaps: Vec<(u64, u64)>,
+}

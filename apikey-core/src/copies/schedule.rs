@@ -1,0 +1,193 @@
+//! Backups that a store makes of itself every so often.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use chrono::NaiveDateTime;
+
+use crate::base::panics::quietly;
+use crate::base::time::from_ms;
+use crate::copies::archive::Archive;
+use crate::copies::backup_report::{BackupError, BackupReport};
+use crate::store::health::LastBackup;
+
+use crate::copies::backup::TEMPORARY;
+use crate::storage::directory::{make_directory, sync_directory};
+use crate::store::Inner;
+
+const BEGIN: &str = "apikey-";
+const END: &str = ".backup";
+const TIME: &str = "%Y%m%dT%H%M%SZ";
+/// How often to look at the clock, and at one that a test turns.
+const STEP: Duration = Duration::from_secs(10);
+const GIVEN_STEP: Duration = Duration::from_millis(20);
+/// After a backup that failed.
+const RETRY_MS: i64 = 60_000;
+
+/// As [`backup_every`](crate::builder::KeyStoreBuilder::backup_every) was told.
+#[derive(Debug, Clone)]
+pub(crate) struct Schedule {
+    pub(crate) every: Duration,
+    pub(crate) keep: usize,
+    pub(crate) directory: PathBuf,
+}
+
+/// One of the store's own backups. The order is that of their making.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Made {
+    at: NaiveDateTime,
+    number: u64,
+    path: PathBuf,
+}
+
+impl Schedule {
+    /// Makes one, then deletes the oldest that are too many.
+    fn run(&self, inner: &Inner, going: &AtomicBool) -> Result<BackupReport, BackupError> {
+        let now = from_ms(inner.time.raw_ms());
+        let unnamed = self.directory.join(format!("{BEGIN}unfinished"));
+        let mut report = inner.backup(&unnamed, &|| going.load(Ordering::Relaxed))?;
+        let name = format!("{BEGIN}{}-{:020}{END}", now.format(TIME), report.number);
+        report.path = self.directory.join(name);
+        let io = BackupError::io(&self.directory);
+        fs::rename(unnamed, &report.path).map_err(&io)?;
+        sync_directory(&self.directory).map_err(&io)?;
+        self.prune(&report.path).map_err(&io)?;
+        Ok(report)
+    }
+
+    /// The one just made was read again and is good: it stays, wherever the clock puts it.
+    fn prune(&self, made: &Path) -> io::Result<()> {
+        let others: Vec<Made> = list(&self.directory)?.into_iter().filter(|one| one.path != made).collect();
+        let too_many = (others.len() + 1).saturating_sub(self.keep);
+        others.iter().take(too_many).try_for_each(|one| fs::remove_file(&one.path))
+    }
+
+    fn every_ms(&self) -> i64 {
+        i64::try_from(self.every.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// One interval after the newest that is there.
+    fn first_due(&self, now: i64) -> i64 {
+        self.last().map_or(now, |last| last.at.timestamp_millis().saturating_add(self.every_ms()))
+    }
+
+    /// The newest that is there, whole or not: what its name says.
+    pub(crate) fn last(&self) -> Option<LastBackup> {
+        let newest = list(&self.directory).ok()?.into_iter().next_back()?;
+        Some(LastBackup { at: newest.at.and_utc(), number: newest.number })
+    }
+}
+
+/// The newest of the backups in a directory that is whole.
+pub(crate) fn newest_good(directory: &Path) -> Option<PathBuf> {
+    let made = list(directory).ok()?;
+    made.into_iter().rev().map(|one| one.path).find(|path| Archive::check(path).is_ok())
+}
+
+/// Files that are named as these backups are, oldest first.
+fn list(directory: &Path) -> io::Result<Vec<Made>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some((at, number)) = name.to_str().and_then(parse) else { continue };
+        found.push(Made { at, number, path: entry.path() });
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What a crash in the middle of a backup left.
+fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn parse(name: &str) -> Option<(NaiveDateTime, u64)> {
+    let (at, number) = name.strip_prefix(BEGIN)?.strip_suffix(END)?.split_once('-')?;
+    Some((NaiveDateTime::parse_from_str(at, TIME).ok()?, number.parse().ok()?))
+}
+
+/// The thread that makes the backups; dropping this stops it, also in the middle of one.
+pub(crate) struct Running {
+    going: Arc<AtomicBool>,
+    bell: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.going.store(false, Ordering::Relaxed);
+        self.bell.take();
+        // It panicked if this fails; then there is nothing left to stop.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Starts the thread, if the store is to make backups.
+pub(crate) fn start(inner: &Arc<Inner>) -> io::Result<Option<Running>> {
+    let Some(schedule) = inner.schedule.clone() else { return Ok(None) };
+    make_directory(&schedule.directory)?;
+    remove_unfinished(&schedule.directory)?;
+    let going = Arc::new(AtomicBool::new(true));
+    let (bell, rung) = channel::<()>();
+    let (inner, keep_going) = (inner.clone(), going.clone());
+    let step = if inner.time.is_given() { GIVEN_STEP } else { STEP.min(schedule.every) };
+    let thread = std::thread::Builder::new().name("apikey-backup".into()).spawn(move || {
+        let every = schedule.every_ms();
+        let mut due = schedule.first_due(inner.time.raw_ms());
+        loop {
+            let now = inner.time.raw_ms();
+            // A clock that was set back must not put it off for long.
+            due = due.min(now.saturating_add(every));
+            if due <= now {
+                let failed = match quietly(|| schedule.run(&inner, &keep_going)) {
+                    Ok(Ok(report)) => {
+                        tracing::info!(path = %report.path.display(), report.number, "the key store is backed up");
+                        None
+                    }
+                    Ok(Err(BackupError::Stopped)) => return,
+                    Ok(Err(error)) => Some(error.to_string()),
+                    Err(panic) => Some(panic),
+                };
+                due = now.saturating_add(every);
+                inner.backup_notes().error.clone_from(&failed);
+                if let Some(error) = failed {
+                    tracing::error!(error, "the key store is not backed up");
+                    due = due.min(now.saturating_add(RETRY_MS));
+                }
+            }
+            if rung.recv_timeout(step) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    })?;
+    Ok(Some(Running { going, bell: Some(bell), thread: Some(thread) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_names_are_its_own() {
+        let at = NaiveDateTime::parse_from_str("20310504T120000Z", TIME).unwrap();
+        assert_eq!(parse("apikey-20310504T120000Z-00000000000000000012.backup"), Some((at, 12)));
+        for other in
+            ["apikey-unfinished", "keys.backup", "apikey-20310504-12.backup", "apikey-20310504T120000Z-x.backup"]
+        {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+}

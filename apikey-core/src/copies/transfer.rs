@@ -1,0 +1,244 @@
+//! Keys out of a store and into one, as lines of JSON.
+
+use std::collections::HashSet;
+use std::io::{BufRead, Read, Write};
+
+use zeroize::Zeroizing;
+
+use crate::base::codec;
+use crate::base::wiped;
+use crate::copies::key_line::{Exported, Line};
+use crate::copies::transfer_report::{
+    ExportOptions, ImportOptions, ImportReport, LineFault, MAX_LINE, RefusedLine, digest_held,
+};
+use crate::key::change::Action;
+use crate::key::error::{Conflict, StoreError};
+use crate::key::record::{Record, SecretForm};
+use crate::token::key_id::KeyId;
+
+use crate::commit::writer::Writer;
+use crate::storage::disk::{Disk, imported_digests};
+use crate::store::{Inner, KeyStore};
+
+/// Keys imported in one transaction.
+const CHUNK: usize = 1000;
+
+impl KeyStore {
+    /// Writes every key as one line of JSON: the fields of [`KeyInfo`](crate::KeyInfo), and with
+    /// [`digests`](ExportOptions::digests) what is stored of its secrets. How many. The secrets themselves are not
+    /// known. Keys that change meanwhile are written as they are when their turn comes; a moment of the whole store is
+    /// what [`backup`](Self::backup) is for.
+    ///
+    /// ```
+    /// use apikey_core::{ExportOptions, ImportOptions, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice"))?;
+    /// let mut lines = Vec::new();
+    /// store.export(&mut lines, &ExportOptions::default().digests(true))?;
+    ///
+    /// let other = KeyStore::temporary()?;
+    /// let report = other.import(lines.as_slice(), &ImportOptions::default())?;
+    /// assert_eq!(report.imported, 1);
+    /// assert!(other.verify(created.key.expose_secret()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the writer or the store refuses, [`StoreError::Closed`].
+    pub fn export(&self, mut writer: impl Write, options: &ExportOptions) -> Result<u64, StoreError> {
+        let disk = self.inner().disk()?;
+        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let mut exported = 0;
+        for item in disk.records(None) {
+            let record: Record = codec::decode(&item?.1)?;
+            if self.inner().commit.is_unborn(record.id) {
+                continue;
+            }
+            writer.write_all(self.inner().export_line(disk, record, options.digests)?.as_bytes())?;
+            exported += 1;
+        }
+        writer.flush()?;
+        Ok(exported)
+    }
+
+    /// The keys after one as lines, until there are so many bytes of them, and one key at least.
+    pub(crate) fn export_part(&self, after: Option<KeyId>, digests: bool, most: usize) -> Result<Part, StoreError> {
+        let disk = self.inner().disk()?;
+        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let mut part = Part::default();
+        let mut last = None;
+        for item in disk.records(after.map(KeyId::as_u128)) {
+            let record: Record = codec::decode(&item?.1)?;
+            if self.inner().commit.is_unborn(record.id) {
+                continue;
+            }
+            let id = KeyId::from_u128(record.id);
+            let line = self.inner().export_line(disk, record, digests)?;
+            if part.count > 0 && part.lines.len() + line.len() > most {
+                part.next = last;
+                break;
+            }
+            part.lines.push_str(&line);
+            part.count += 1;
+            last = Some(id);
+        }
+        Ok(part)
+    }
+
+    /// Reads keys as [`export`](Self::export) writes them. A line without secrets becomes a key that awaits
+    /// [`rotate`](Self::rotate): nothing verifies as it until then. A key with an id that is there already is refused,
+    /// and so is each line that is out of bounds: the report names it by its number, and the other lines are imported,
+    /// up to 1000 in one change.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the reader or the disk refuses, [`StoreError::Closed`]. Lines before it may be imported
+    /// already: a second import of the same lines refuses those and takes the rest.
+    pub fn import(&self, mut reader: impl BufRead, options: &ImportOptions) -> Result<ImportReport, StoreError> {
+        let mut report = ImportReport { imported: 0, awaiting_rotation: Vec::new(), refused: Vec::new() };
+        let mut waiting = Vec::new();
+        let mut number = 0;
+        let mut text = Vec::new();
+        loop {
+            text.clear();
+            Read::by_ref(&mut reader).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut text)?;
+            let at_end = text.is_empty();
+            number += 1;
+            let line = text.trim_ascii();
+            if text.len() > MAX_LINE {
+                report.refused.push(RefusedLine { line: number, fault: LineFault::TooLong });
+                if !text.ends_with(b"\n") {
+                    skip_line(&mut reader)?;
+                }
+            } else if !line.is_empty() {
+                match Line::parse(line).and_then(|line| line.record(self.inner().time.moment())) {
+                    Ok(record) => waiting.push((number, record)),
+                    Err(fault) => report.refused.push(RefusedLine { line: number, fault }),
+                }
+            }
+            if waiting.len() == CHUNK || at_end {
+                self.import_some(std::mem::take(&mut waiting), *options, &mut report)?;
+            }
+            if at_end {
+                report.refused.sort_by_key(|refused| refused.line);
+                return Ok(report);
+            }
+        }
+    }
+}
+
+/// Some of the lines of an export.
+#[derive(Default)]
+pub(crate) struct Part {
+    pub(crate) lines: Zeroizing<String>,
+    pub(crate) count: u64,
+    /// The last key of them, if there may be more.
+    pub(crate) next: Option<KeyId>,
+}
+
+fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let (used, done) = end.map_or((buffer.len(), buffer.is_empty()), |end| (end + 1, true));
+        reader.consume(used);
+        if done {
+            return Ok(());
+        }
+    }
+}
+
+impl KeyStore {
+    fn import_some(
+        &self,
+        lines: Vec<(u64, Record)>,
+        options: ImportOptions,
+        report: &mut ImportReport,
+    ) -> Result<(), StoreError> {
+        let mut refused = Vec::new();
+        let mut taken = Vec::new();
+        self.change(|writer, disk| {
+            refused.clear();
+            taken.clear();
+            let mut given = HashSet::new();
+            let mut ids = HashSet::new();
+            let mut changes = Vec::new();
+            for (line, record) in &lines {
+                let fits = match ids.contains(&record.id) {
+                    true => Err(LineFault::Exists(KeyId::from_u128(record.id))),
+                    false => self.inner().fits(record, writer, disk, &mut given),
+                };
+                match fits {
+                    Ok(()) => {
+                        ids.insert(record.id);
+                        taken.push((KeyId::from_u128(record.id), record.secrets.is_empty()));
+                        let action = Action::Create(Box::new(record.clone()));
+                        changes.push(self.inner().change_of(record.id, action));
+                    }
+                    Err(LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed))) => return Err(fault),
+                    Err(fault) => refused.push(RefusedLine { line: *line, fault }),
+                }
+            }
+            if options.check_only {
+                return Ok(Vec::new());
+            }
+            for change in &changes {
+                writer.ids.pass(KeyId::from_u128(change.id));
+            }
+            Ok(changes)
+        })?;
+        report.imported += taken.len() as u64;
+        report.awaiting_rotation.extend(taken.iter().filter(|(_, awaits)| *awaits).map(|(id, _)| *id));
+        report.refused.append(&mut refused);
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// A key as a line, with its end. It is wiped: it may hold digests.
+    fn export_line(&self, disk: &Disk, record: Record, digests: bool) -> Result<Zeroizing<String>, StoreError> {
+        let secrets = digests.then(|| record.clone());
+        let info = self.info(disk, record)?;
+        let mut line = wiped::json(&Exported::new(&info, secrets.as_ref())).map_err(std::io::Error::from)?;
+        line.push('\n');
+        Ok(line)
+    }
+
+    /// Whether the store can take this record over.
+    fn fits(
+        &self,
+        record: &Record,
+        writer: &Writer,
+        disk: &Disk,
+        given: &mut HashSet<crate::token::digest::Digest>,
+    ) -> Result<(), LineFault> {
+        if disk.record(record.id)?.is_some() {
+            return Err(LineFault::Exists(KeyId::from_u128(record.id)));
+        }
+        let length = codec::encode(record).map_err(StoreError::from)?.len();
+        if length > crate::key::bounds::MAX_RECORD {
+            let error = StoreError::invalid("record", &format!("{length} bytes"), "records of at most 32 KiB");
+            return Err(error.into());
+        }
+        self.lifetime.check(record)?;
+        for secret in &record.secrets {
+            if !writer.digesters.iter().any(|digester| digester.pepper() == secret.pepper) {
+                return Err(LineFault::Pepper(secret.pepper));
+            }
+            if let SecretForm::Own { prefix } = &secret.form
+                && !self.prefixes.knows(prefix)
+            {
+                return Err(LineFault::Prefix);
+            }
+        }
+        for digest in imported_digests(record) {
+            if let Some(holder) = disk.imported(&digest)? {
+                return Err(digest_held(holder));
+            }
+        }
+        if !record.secrets.iter().all(|secret| given.insert(secret.digest)) {
+            return Err(StoreError::Conflict(Conflict::DigestTwice).into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! A door for the fuzz targets in `fuzz/`: what hostile bytes reach and no caller does. It is there only under
+//! `--cfg fuzzing`, in no build that anybody ships.
+
+use std::path::Path;
+
+use crate::access::{grants, permission};
+use crate::admin::frame;
+use crate::admin::{Answer, Request, Session};
+use crate::base::codec;
+use crate::base::codec::Frame;
+use crate::copies::archive::{Archive, Item, Trailer};
+use crate::copies::backup_report::BackupError;
+use crate::key::event::stored::{Checkpoint, Event, Head};
+use crate::key::idempotency::Made;
+use crate::key::record::Record;
+use crate::token::api_key;
+use crate::token::digest::Digest;
+
+use crate::storage::commit_mark::Mark;
+use crate::storage::event_batch::Block;
+use crate::storage::wal;
+use crate::store::open::Meta;
+
+type Entry = wal::Entry<'static>;
+
+/// The longest frame.
+pub const MAX_FRAME: usize = codec::MAX_FRAME;
+
+/// Has a session answer a message as it comes over the socket; `None` for what is no message. What would reach beyond the
+/// store, files and programs, is not done.
+pub fn ask(session: &mut Session, frame: &[u8]) -> Option<Answer> {
+    let request = frame::read::<Request>(&mut &*frame).ok()?;
+    let again = frame::encode(&request).expect("what was read can be written");
+    let same = frame::read::<Request>(&mut &again[..]).expect("what was written can be read");
+    assert_eq!(frame::encode(&same).expect("as before")[..], again[..]);
+    if matches!(request, Request::Backup { .. } | Request::RunDue { .. }) {
+        return None;
+    }
+    let answer = session.ask(request);
+    let sent = frame::encode(&answer).expect("every answer has room in a message");
+    let read = frame::read::<Answer>(&mut &sent[..]).expect("every answer is understood");
+    assert_eq!(frame::encode(&read).expect("as before")[..], sent[..]);
+    Some(answer)
+}
+
+/// Something stored, of any kind.
+#[derive(Debug, PartialEq)]
+pub struct Stored(Value);
+
+#[derive(Debug, PartialEq)]
+enum Value {
+    Record(Record),
+    Event(Event),
+    Head(Head),
+    Checkpoint(Checkpoint),
+    Trailer(Trailer),
+    Mark(Mark),
+    Meta(Meta),
+    Made(Made),
+    Entry(Entry),
+    Block(Block),
+}
+
+/// Runs `$work` with `$kind` as the type of this kind byte and `$value` as the variant of [`Value`] for it.
+macro_rules! by_kind {
+    ($byte:expr, |$kind:ident, $value:ident| $work:expr) => {
+        match $byte {
+            Record::KIND => by_kind!(@ Record, $kind, $value, $work),
+            Event::KIND => by_kind!(@ Event, $kind, $value, $work),
+            Head::KIND => by_kind!(@ Head, $kind, $value, $work),
+            Checkpoint::KIND => by_kind!(@ Checkpoint, $kind, $value, $work),
+            Trailer::KIND => by_kind!(@ Trailer, $kind, $value, $work),
+            Mark::KIND => by_kind!(@ Mark, $kind, $value, $work),
+            Meta::KIND => by_kind!(@ Meta, $kind, $value, $work),
+            Made::KIND => by_kind!(@ Made, $kind, $value, $work),
+            Entry::KIND => by_kind!(@ Entry, $kind, $value, $work),
+            Block::KIND => by_kind!(@ Block, $kind, $value, $work),
+            _ => None,
+        }
+    };
+    (@ $name:ident, $kind:ident, $value:ident, $work:expr) => {{
+        type $kind = $name;
+        let $value = Value::$name;
+        $work
+    }};
+}
+
+impl Stored {
+    /// The kind bytes.
+    pub const KINDS: [u8; 10] = [
+        Record::KIND,
+        Event::KIND,
+        Head::KIND,
+        Checkpoint::KIND,
+        Trailer::KIND,
+        Mark::KIND,
+        Meta::KIND,
+        Made::KIND,
+        Entry::KIND,
+        Block::KIND,
+    ];
+
+    /// Decodes a frame as one of this kind.
+    #[must_use]
+    pub fn decode(kind: u8, frame: &[u8]) -> Option<Self> {
+        by_kind!(kind, |Kind, value| codec::decode::<Kind>(frame).ok().map(value)).map(Self)
+    }
+
+    /// Looks for a frame of this kind at the beginning of the bytes.
+    #[must_use]
+    pub fn carve(kind: u8, bytes: &[u8]) -> Option<Self> {
+        by_kind!(kind, |Kind, value| codec::carve::<Kind>(bytes).map(value)).map(Self)
+    }
+
+    /// Reads the file of a commit mark.
+    #[must_use]
+    pub fn mark(sector: &[u8]) -> Option<Self> {
+        Mark::parse(sector).ok().map(Value::Mark).map(Self)
+    }
+
+    /// Writes it; `None` if it is too long.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        match &self.0 {
+            Value::Record(value) => codec::encode(value),
+            Value::Event(value) => codec::encode(value),
+            Value::Head(value) => codec::encode(value),
+            Value::Checkpoint(value) => codec::encode(value),
+            Value::Trailer(value) => codec::encode(value),
+            Value::Mark(value) => codec::encode(value),
+            Value::Meta(value) => codec::encode(value),
+            Value::Made(value) => codec::encode(value),
+            Value::Entry(value) => codec::encode(value),
+            Value::Block(value) => codec::encode(value),
+        }
+        .ok()
+    }
+
+    /// The id of a record.
+    #[must_use]
+    pub fn id(&self) -> Option<u128> {
+        if let Value::Record(record) = &self.0 { Some(record.id) } else { None }
+    }
+
+    /// The number of an event.
+    #[must_use]
+    pub fn number(&self) -> Option<u64> {
+        if let Value::Event(event) = &self.0 { Some(event.number) } else { None }
+    }
+
+    /// A trailer that says this of its backup.
+    #[must_use]
+    pub fn trailer_with(mut self, records: u64, sum: u128, scanned: u64, amendments: u64, events: u64) -> Option<Self> {
+        let Value::Trailer(trailer) = &mut self.0 else { return None };
+        (trailer.head.records, trailer.head.sum) = (records, sum);
+        (trailer.scanned, trailer.amendments, trailer.events) = (scanned, amendments, events);
+        Some(self)
+    }
+}
+
+/// What a backup holds.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// Records by id.
+    pub records: Vec<(u128, Vec<u8>)>,
+    /// Events in their order.
+    pub events: Vec<(u64, Vec<u8>)>,
+    /// Times of use.
+    pub uses: Vec<([u8; 16], u32)>,
+    /// Number of records and their sum.
+    pub head: (u64, u128),
+    /// The digest at the end.
+    pub digest: Digest,
+}
+
+/// Checks a backup and reads everything in it, as a restore does.
+///
+/// # Errors
+/// It is no whole backup.
+pub fn read_backup(path: &Path) -> Result<Contents, BackupError> {
+    let archive = Archive::check(path)?;
+    crate::copies::restore::settings(&archive, path)?;
+    let head = archive.trailer.head;
+    let mut contents = Contents { head: (head.records, head.sum), digest: archive.digest, ..Contents::default() };
+    archive.read(|item| {
+        match item {
+            Item::Meta(_) => {}
+            Item::Record(record, frame) => contents.records.push((record.id, frame)),
+            Item::Event(number, frame) => contents.events.push((number, frame)),
+            Item::Used(secret, second) => contents.uses.push((secret, second)),
+        }
+        Ok(())
+    })?;
+    contents.records.sort();
+    Ok(contents)
+}
+
+/// Id and secret of a token that has one of these prefixes.
+#[must_use]
+pub fn parse_token<'a>(token: &'a [u8], prefixes: &[Box<str>]) -> Option<&'a [u8]> {
+    let mut texts = prefixes.iter().map(|prefix| prefix.to_string());
+    let known = api_key::Prefixes::new(texts.next()?, texts);
+    known.parse(token).map(|tail| api_key::body(tail).as_slice())
+}
+
+/// Whether one of these grants gives a permission: as a list, and as the text that the index keeps.
+#[must_use]
+pub fn grants_give(grants: &[String], permission: &str) -> (bool, bool) {
+    (grants::give(grants, permission), grants::joined_give(&grants::join(grants), permission))
+}
+
+/// Whether one grant covers another.
+#[must_use]
+pub fn covers(outer: &str, inner: &str) -> bool {
+    permission::covers(outer, inner)
+}
+
+/// What two sets of grants share, and whether the second loses something of the first.
+#[must_use]
+pub fn compare(one: &[String], other: &[String]) -> (Vec<String>, bool) {
+    let (one, other) = (grants::join(one), grants::join(other));
+    let common = grants::common(&one, &other);
+    (common.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect(), grants::lose(&one, &other))
+}

@@ -1,0 +1,5 @@
+//! Where a request carries its key, who its caller is, and what a refusal says, as plain data.
+
+pub(crate) mod proxies;
+pub(crate) mod refusal;
+pub(crate) mod reserved;

@@ -1,0 +1,70 @@
+//! To what a failed attempt is charged.
+
+use std::net::IpAddr;
+
+use crate::access::peer::Peer;
+
+/// The budgets of wider networks, which have more callers: so many times that of one address.
+pub(crate) const TIMES: [u32; 3] = [1, 4, 16];
+
+/// Something that has a budget of failed attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Charge {
+    V4(u32),
+    /// The leading bits of an address of IPv6.
+    V6(Network, u128),
+    /// All for whom this proxy does not say who they are. Apart from the proxy's own address.
+    Behind(IpAddr),
+    /// All of whom nothing is known.
+    Unknown,
+}
+
+/// A network of IPv6 by what it usually is. Nobody holds a single address of IPv6, and no one width is right: who has a
+/// /48 would have 65,536 budgets if only the /64 counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Network {
+    /// A /64: one link, such as a home or a telephone.
+    Link,
+    /// A /56: a customer at home.
+    Home,
+    /// A /48: a company, or some hundred homes.
+    Site,
+}
+
+impl Charge {
+    /// All to which an attempt of this peer is charged.
+    pub(crate) fn of(peer: Peer) -> impl Iterator<Item = Self> {
+        let one = |charge| [Some(charge), None, None];
+        let charges = match peer {
+            Peer::Known(address) => match address.to_canonical() {
+                IpAddr::V4(v4) => one(Self::V4(v4.to_bits())),
+                IpAddr::V6(v6) => {
+                    [Network::Link, Network::Home, Network::Site].map(|network| Some(network.charge(v6.to_bits())))
+                }
+            },
+            Peer::Behind(proxy) => one(Self::Behind(proxy.to_canonical())),
+            Peer::Unknown => one(Self::Unknown),
+        };
+        charges.into_iter().flatten()
+    }
+
+    /// Which of the [`TIMES`] is its budget.
+    pub(crate) fn width(self) -> usize {
+        match self {
+            Self::V4(_) | Self::Behind(_) | Self::Unknown | Self::V6(Network::Link, _) => 0,
+            Self::V6(Network::Home, _) => 1,
+            Self::V6(Network::Site, _) => 2,
+        }
+    }
+}
+
+impl Network {
+    fn charge(self, address: u128) -> Charge {
+        let prefix = match self {
+            Self::Link => 64,
+            Self::Home => 56,
+            Self::Site => 48,
+        };
+        Charge::V6(self, address >> (128 - prefix))
+    }
+}

@@ -1,0 +1,292 @@
+//! Refusals, counted in memory, for each key and code.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::access::auth_error::AuthError;
+use crate::access::peer::Peer;
+use crate::base::interner::OWNERS;
+use crate::token::key_id::KeyId;
+
+/// Keys that are counted one by one; above that they are counted together.
+const MOST_KEYS: usize = 100_000;
+const INVALID: &str = "invalid_api_key";
+/// Told only to who holds the key's secret.
+const WRONG_NETWORK: &str = "address_not_allowed";
+
+/// How often requests were refused since the store was opened, by the code of the refusal ([`AuthError::code`]).
+///
+/// A refusal is counted under a key only if its secret was presented: who guesses is counted under
+/// [`unknown`](Self::unknown). At most 100,000 keys are counted one by one, those that were refused first; a key that is
+/// purged takes its counts with it. Nothing of it is written to the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// Refusals of tokens that are no key's: malformed, unknown, a wrong or ended secret, none at all.
+    pub unknown: BTreeMap<&'static str, u64>,
+    /// Refusals of each key.
+    pub keys: BTreeMap<KeyId, BTreeMap<&'static str, u64>>,
+    /// Refusals of keys beyond the 100,000.
+    pub other_keys: BTreeMap<&'static str, u64>,
+}
+
+impl Refusals {
+    /// All refusals with this code.
+    #[must_use]
+    pub fn with_code(&self, code: &str) -> u64 {
+        self.all().filter(|(known, _)| *known == code).map(|(_, count)| count).sum()
+    }
+
+    /// All refusals.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.all().map(|(_, count)| count).sum()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let groups = [&self.unknown, &self.other_keys].into_iter().chain(self.keys.values());
+        groups.flatten().map(|(code, count)| (*code, *count))
+    }
+}
+
+/// The counts of a store. What is most often refused, and by anybody, takes no lock; and it has its cache lines to itself,
+/// so that a flood of refusals is not felt by good keys.
+#[derive(Default)]
+#[repr(align(128))]
+pub(crate) struct RefusalCounts {
+    invalid: AtomicU64,
+    invalid_told: AtomicU64,
+    others: Mutex<Others>,
+}
+
+#[derive(Default)]
+struct Others {
+    unknown: Codes,
+    keys: HashMap<u128, OfKey>,
+    beyond: Codes,
+}
+
+#[derive(Default)]
+struct OfKey {
+    owner: u32,
+    codes: Codes,
+}
+
+/// A key has few codes.
+#[derive(Default)]
+struct Codes(Vec<Count>);
+
+struct Count {
+    code: &'static str,
+    count: u64,
+    told: u64,
+    /// From where the last of them came.
+    peer: Peer,
+}
+
+/// Whose secret was presented.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RefusedKey {
+    pub(crate) id: u128,
+    /// Number in [`OWNERS`].
+    pub(crate) owner: u32,
+}
+
+impl RefusalCounts {
+    /// Counts a refusal. The first of each key and code is logged at once.
+    #[inline]
+    pub(crate) fn count(&self, key: Option<RefusedKey>, error: &AuthError, peer: Peer) {
+        if key.is_some() || !matches!(error, AuthError::Invalid) {
+            self.count_other(key, error.code(), peer);
+        } else if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.tell_first_invalid(peer);
+        }
+    }
+
+    #[cold]
+    fn tell_first_invalid(&self, peer: Peer) {
+        self.invalid_told.fetch_add(1, Ordering::Relaxed);
+        Sample { key: None, code: INVALID, count: 1, peer: Some(peer) }.tell();
+    }
+
+    #[inline(never)]
+    fn count_other(&self, key: Option<RefusedKey>, code: &'static str, peer: Peer) {
+        let mut others = self.others();
+        let full = others.keys.len() >= MOST_KEYS;
+        let codes = match key {
+            None => &mut others.unknown,
+            Some(key) if full && !others.keys.contains_key(&key.id) => &mut others.beyond,
+            Some(key) => {
+                let of_key = others.keys.entry(key.id).or_default();
+                of_key.owner = key.owner;
+                &mut of_key.codes
+            }
+        };
+        let first = codes.count(code, peer);
+        drop(others);
+        if first {
+            Sample { key, code, count: 1, peer: Some(peer) }.tell();
+        }
+    }
+
+    /// A key is gone.
+    pub(crate) fn forget(&self, key: u128) {
+        self.others().keys.remove(&key);
+    }
+
+    /// Logs what was counted and not logged: one event for each key and code.
+    pub(crate) fn tell_rest(&self) {
+        self.take_rest().iter().for_each(Sample::tell);
+    }
+
+    fn take_rest(&self) -> Vec<Sample> {
+        let mut rest = Vec::new();
+        let count = self.invalid.load(Ordering::Relaxed);
+        let told = self.invalid_told.swap(count, Ordering::Relaxed);
+        if count > told {
+            // From where they came is not kept: that would be a lock for each guess.
+            rest.push(Sample { key: None, code: INVALID, count: count - told, peer: None });
+        }
+        let mut others = self.others();
+        let Others { unknown, keys, beyond } = &mut *others;
+        unknown.take_rest(None, &mut rest);
+        beyond.take_rest(None, &mut rest);
+        for (id, of_key) in keys {
+            of_key.codes.take_rest(Some(RefusedKey { id: *id, owner: of_key.owner }), &mut rest);
+        }
+        rest
+    }
+
+    pub(crate) fn snapshot(&self) -> Refusals {
+        let others = self.others();
+        let mut unknown = others.unknown.by_code();
+        let invalid = self.invalid.load(Ordering::Relaxed);
+        if invalid > 0 {
+            unknown.insert(INVALID, invalid);
+        }
+        let keys = others.keys.iter().map(|(id, of_key)| (KeyId::from_u128(*id), of_key.codes.by_code()));
+        Refusals { unknown, keys: keys.collect(), other_keys: others.beyond.by_code() }
+    }
+
+    pub(crate) fn of(&self, key: KeyId) -> BTreeMap<&'static str, u64> {
+        self.others().keys.get(&key.as_u128()).map(|of_key| of_key.codes.by_code()).unwrap_or_default()
+    }
+
+    fn others(&self) -> MutexGuard<'_, Others> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Codes {
+    /// Whether it is the first.
+    fn count(&mut self, code: &'static str, peer: Peer) -> bool {
+        if let Some(held) = self.0.iter_mut().find(|held| held.code == code) {
+            held.count = held.count.saturating_add(1);
+            held.peer = peer;
+            return false;
+        }
+        self.0.push(Count { code, count: 1, told: 1, peer });
+        true
+    }
+
+    fn take_rest(&mut self, key: Option<RefusedKey>, rest: &mut Vec<Sample>) {
+        for held in self.0.iter_mut().filter(|held| held.count > held.told) {
+            rest.push(Sample { key, code: held.code, count: held.count - held.told, peer: Some(held.peer) });
+            held.told = held.count;
+        }
+    }
+
+    fn by_code(&self) -> BTreeMap<&'static str, u64> {
+        self.0.iter().map(|held| (held.code, held.count)).collect()
+    }
+}
+
+/// What is logged of some refusals of one key with one code.
+#[derive(Debug)]
+struct Sample {
+    key: Option<RefusedKey>,
+    code: &'static str,
+    count: u64,
+    /// From where the last of them came; `None` where that was not kept.
+    peer: Option<Peer>,
+}
+
+impl Sample {
+    /// No lock is held: a subscriber may ask the store.
+    fn tell(&self) {
+        let Self { code, count, .. } = *self;
+        let is_known = self.peer.is_some_and(|peer| peer.address().is_some());
+        let peer = self.peer.map(tracing::field::display);
+        let Some(RefusedKey { id, owner }) = self.key else {
+            tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, "API key refused");
+            return;
+        };
+        let (key, owner) = (KeyId::from_u128(id), OWNERS.text(owner));
+        tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, %key, owner, "API key refused");
+        if code == WRONG_NETWORK {
+            // Where no address is known, a proxy or a server that was set up wrongly is likelier than a thief.
+            let from = if is_known {
+                "an address that it is not bound to: if that is none of its owner's, the secret has leaked"
+            } else {
+                "nobody knows where, so its networks cannot be held against that: unless its owner's requests come without \
+                 an address, too (see docs/limits.md), the secret has leaked"
+            };
+            tracing::warn!(
+                name: "apikey.wrong_network", target: "apikey", count, peer, %key, owner,
+                "the right secret of an API key came from {from}"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: u128) -> Option<RefusedKey> {
+        Some(RefusedKey { id, owner: OWNERS.number("alice").unwrap() })
+    }
+
+    #[test]
+    fn what_was_not_logged_at_once_is_logged_once() {
+        let counts = RefusalCounts::default();
+        let rest =
+            || counts.take_rest().into_iter().map(|one| (one.key.map(|key| key.id), one.code, one.count, one.peer));
+        let rest = || rest().collect::<Vec<_>>();
+        let last = |host: u8| Peer::Known([192, 0, 2, host].into());
+        for host in 0..100 {
+            counts.count(None, &AuthError::Invalid, last(host));
+            counts.count(key(7), &AuthError::Revoked, last(host));
+        }
+        counts.count(None, &AuthError::Missing, Peer::Unknown);
+        counts.count(key(7), &AuthError::Disabled, Peer::Unknown);
+        assert_eq!(rest(), [(None, "invalid_api_key", 99, None), (Some(7), "revoked_api_key", 99, Some(last(99)))]);
+        assert_eq!(rest(), []);
+        counts.count(None, &AuthError::Missing, Peer::Unknown);
+        counts.count(key(7), &AuthError::Revoked, Peer::Unknown);
+        assert_eq!(
+            rest(),
+            [(None, "missing_api_key", 1, Some(Peer::Unknown)), (Some(7), "revoked_api_key", 1, Some(Peer::Unknown))]
+        );
+    }
+
+    #[test]
+    fn keys_beyond_the_bound_are_counted_together() {
+        let counts = RefusalCounts::default();
+        for id in 0..MOST_KEYS as u128 + 5 {
+            counts.count(key(id), &AuthError::Revoked, Peer::Unknown);
+        }
+        counts.count(key(3), &AuthError::Revoked, Peer::Unknown);
+        let refusals = counts.snapshot();
+        assert_eq!(refusals.keys.len(), MOST_KEYS);
+        assert_eq!(refusals.other_keys, BTreeMap::from([("revoked_api_key", 5)]));
+        assert_eq!(refusals.total(), MOST_KEYS as u64 + 6);
+        counts.forget(3);
+        counts.count(key(1 << 100), &AuthError::Disabled, Peer::Unknown);
+        assert_eq!(counts.of(KeyId::from_u128(1 << 100)), BTreeMap::from([("disabled_api_key", 1)]));
+        assert_eq!(counts.of(KeyId::from_u128(3)), BTreeMap::new());
+    }
+}

@@ -1,0 +1,103 @@
+//! What a program is told of each request that is refused.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::access::auth_error::AuthError;
+use crate::access::peer::Peer;
+use crate::base::interner::OWNERS;
+use crate::base::panics::quietly;
+use crate::index::refusals::RefusedKey;
+use crate::token::key_id::KeyId;
+
+/// A request that was refused, as [`on_refusal`](crate::KeyStoreBuilder::on_refusal) tells of it. It has no secret.
+#[derive(Debug, Clone, Copy)]
+pub struct RefusedAttempt<'a> {
+    error: &'a AuthError,
+    peer: Peer,
+    key: Option<RefusedKey>,
+}
+
+impl<'a> RefusedAttempt<'a> {
+    /// Why.
+    #[must_use]
+    pub fn error(&self) -> &'a AuthError {
+        self.error
+    }
+
+    /// From where the request came. [`Unknown`](Peer::Unknown) where nobody told the store, as in
+    /// [`verify`](crate::KeyStore::verify).
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// The key whose secret was presented; `None` if it was no key's.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyId> {
+        self.key.map(|key| KeyId::from_u128(key.id))
+    }
+
+    /// Whose key that is.
+    #[must_use]
+    pub fn owner(&self) -> Option<&'static str> {
+        self.key.map(|key| OWNERS.text(key.owner))
+    }
+}
+
+/// A program's own function, called for each refusal.
+pub(crate) type OnRefusal = dyn Fn(&RefusedAttempt<'_>) + Send + Sync;
+
+/// The hook of a store, if it has one.
+#[derive(Clone, Default)]
+pub(crate) struct RefusalHook(Option<Arc<Hook>>);
+
+struct Hook {
+    call: Box<OnRefusal>,
+    panicked: AtomicBool,
+}
+
+thread_local! {
+    /// Whether this thread is in a hook: what is refused there is not told, or it would have no end.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+impl RefusalHook {
+    pub(crate) fn new(call: Box<OnRefusal>) -> Self {
+        Self(Some(Arc::new(Hook { call, panicked: AtomicBool::default() })))
+    }
+
+    /// No lock of the store is held here.
+    #[inline]
+    pub(crate) fn tell(&self, error: &AuthError, peer: Peer, key: Option<RefusedKey>) {
+        if let Some(hook) = &self.0 {
+            hook.tell(&RefusedAttempt { error, peer, key });
+        }
+    }
+}
+
+impl Hook {
+    #[cold]
+    #[inline(never)]
+    fn tell(&self, refused: &RefusedAttempt<'_>) {
+        if INSIDE.replace(true) {
+            return;
+        }
+        // The request is refused, whatever becomes of who is told.
+        let told = quietly(|| (self.call)(refused));
+        INSIDE.set(false);
+        if let Err(panic) = told
+            && !self.panicked.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(name: "apikey.on_refusal", target: "apikey", panic, "on_refusal panicked; this is told once");
+        }
+    }
+}
+
+impl fmt::Debug for RefusalHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "RefusalHook" } else { "None" })
+    }
+}

@@ -1,0 +1,324 @@
+//! Every change to a key, as data, and the one function that applies it.
+//!
+//! What a change needs from outside (time, id, secret) is decided before and stands in it, so that applying it to the
+//! same record gives the same record anywhere.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use crate::base::time;
+use crate::key::error::{Conflict, StoreError};
+use crate::key::event::stored::EventKind;
+use crate::key::idempotency::Once;
+use crate::key::lifetime;
+use crate::key::lifetime::{FIXED, Lifetime};
+use crate::key::pending;
+use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredLimit, StoredPolicy, StoredSecret};
+use crate::key::scope::Scope;
+
+/// How long the old secret stays good when a key is rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// Not at all: every older secret ends at once. The answer to "leaked".
+    None,
+    /// So long; one millisecond at least.
+    For(TimeDelta),
+    /// Until the new secret is first verified.
+    UntilFirstUse,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) id: u128,
+    pub(crate) at: i64,
+    /// Who makes it, for its event.
+    pub(crate) actor: Option<String>,
+    pub(crate) scope: Scope,
+    pub(crate) action: Action,
+    /// The request that may be repeated, if it is one.
+    pub(crate) once: Option<Once>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Action {
+    Create(Box<Record>),
+    Update(Box<Fields>),
+    /// The secret's version is set when it is applied.
+    Rotate {
+        secret: StoredSecret,
+        overlap: Overlap,
+    },
+    /// Puts a secret in the place of the newest, which nobody has used.
+    Repeat {
+        secret: StoredSecret,
+        overlap: Overlap,
+    },
+    FirstUse {
+        version: u32,
+    },
+    /// Adds a secret that waits for its delivery; see [`crate::key::pending`].
+    Stage {
+        secret: StoredSecret,
+        overlap_ms: Option<i64>,
+        /// Whether one that waits already may have been delivered.
+        doubtful: bool,
+    },
+    /// The secret of this version was delivered.
+    Promote {
+        version: u32,
+    },
+    /// Ends every secret of a key that leaked; the new one's version is set when it is applied.
+    Replace {
+        secret: StoredSecret,
+        reason: String,
+    },
+    EraseEnded,
+    /// Puts the store's time back; of no key.
+    AcceptClock {
+        from: i64,
+        to: i64,
+    },
+    Revoke {
+        reason: String,
+    },
+    Purge,
+}
+
+/// Fields to set; checked before.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fields {
+    pub(crate) name: Option<Option<String>>,
+    pub(crate) permissions: Option<Vec<String>>,
+    pub(crate) expires_at: Option<Option<i64>>,
+    pub(crate) disabled: Option<bool>,
+    pub(crate) metadata: BTreeMap<String, Option<String>>,
+    pub(crate) limit: Option<Option<StoredLimit>>,
+    /// None at all: anywhere.
+    pub(crate) networks: Option<Vec<String>>,
+    pub(crate) policy: Option<Option<StoredPolicy>>,
+    pub(crate) lifetime: Lifetime,
+}
+
+/// What a change makes of a record.
+#[derive(Debug)]
+pub(crate) enum Applied {
+    /// Nothing: it held already.
+    Unchanged,
+    Changed {
+        /// `None`: deleted.
+        after: Option<Box<Record>>,
+        event: EventKind,
+    },
+}
+
+impl Applied {
+    pub(crate) fn changed(after: Record, event: EventKind) -> Self {
+        Self::Changed { after: Some(Box::new(after)), event }
+    }
+}
+
+/// Applies a change to the record as it stands.
+pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied, StoreError> {
+    let found = current.ok_or(StoreError::NotFound(crate::KeyId::from_u128(change.id)));
+    match &change.action {
+        Action::Create(record) => Ok(Applied::Changed {
+            event: match record.secrets.last().map(|secret| &secret.form) {
+                Some(SecretForm::Imported(_)) => EventKind::Imported,
+                _ => EventKind::Created,
+            },
+            after: Some(record.clone()),
+        }),
+        Action::Update(fields) => update(found?, fields, change.at),
+        Action::Rotate { secret, overlap } => rotate(found?, secret, *overlap, false, change.at),
+        Action::FirstUse { version } => {
+            Ok(current.map_or(Applied::Unchanged, |record| first_use(record, *version, change.at)))
+        }
+        Action::Stage { secret, overlap_ms, doubtful } => {
+            pending::stage(found?, secret, *overlap_ms, *doubtful, change.at)
+        }
+        Action::Promote { version } => {
+            Ok(current.map_or(Applied::Unchanged, |record| pending::promote(record, *version, change.at, false)))
+        }
+        Action::Replace { secret, reason } => replace(found?, secret, reason),
+        Action::Repeat { secret, overlap } => rotate(found?, secret, *overlap, true, change.at),
+        Action::EraseEnded => Ok(current.map_or(Applied::Unchanged, |record| erase_ended(record, change.at))),
+        Action::AcceptClock { from, to } => {
+            Ok(Applied::Changed { after: None, event: EventKind::ClockAccepted { from: *from, to: *to } })
+        }
+        Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
+        Action::Purge => {
+            Ok(current.map_or(Applied::Unchanged, |_| Applied::Changed { after: None, event: EventKind::Purged }))
+        }
+    }
+}
+
+fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreError> {
+    if record.revoked.is_some() {
+        return Err(StoreError::Conflict(Conflict::Revoked));
+    }
+    let mut after = record.clone();
+    let mut named = Vec::new();
+    if let Some(name) = &fields.name {
+        after.name.clone_from(name);
+        named.push("name".to_owned());
+    }
+    if let Some(permissions) = &fields.permissions {
+        after.permissions.clone_from(permissions);
+        named.push("permissions".to_owned());
+    }
+    if let Some(expires_at) = fields.expires_at {
+        if let (Some(start), Some(end)) = (record.not_before, expires_at)
+            && end <= start
+        {
+            let given = time::from_ms(end).to_string();
+            return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
+        }
+        if let Some(end) = expires_at.filter(|end| *end <= now && record.expires_at != Some(*end)) {
+            return Err(time::has_come("expires_at", end));
+        }
+        after.expires_at = expires_at;
+        named.push("expires_at".to_owned());
+    }
+    if let Some(disabled) = fields.disabled {
+        after.disabled = disabled;
+        named.push("disabled".to_owned());
+    }
+    for (name, value) in &fields.metadata {
+        match value {
+            Some(value) => after.metadata.insert(name.clone(), value.clone()),
+            None => after.metadata.remove(name),
+        };
+    }
+    if let Some(policy) = fields.policy {
+        after.policy = policy;
+        named.push("rotation".to_owned());
+    }
+    if fields.expires_at.is_some() || fields.policy.is_some() {
+        fields.lifetime.check(&after)?;
+    }
+    if fields.metadata.get(FIXED).is_some_and(|value| value.is_some() && value.as_ref() != record.metadata.get(FIXED))
+        && record.secrets.iter().any(|secret| matches!(secret.form, SecretForm::Imported(_)))
+    {
+        return Err(lifetime::reserved());
+    }
+    if !fields.metadata.is_empty() {
+        crate::key::bounds::metadata(&after.metadata)?;
+        named.push("metadata".to_owned());
+    }
+    if let Some(limit) = &fields.limit {
+        after.limit.clone_from(limit);
+        named.push("limit".to_owned());
+    }
+    if let Some(networks) = &fields.networks {
+        after.networks.clone_from(networks);
+        named.push("networks".to_owned());
+    }
+    if after == *record { Ok(Applied::Unchanged) } else { Ok(Applied::changed(after, EventKind::Updated(named))) }
+}
+
+fn rotate(
+    record: &Record,
+    secret: &StoredSecret,
+    overlap: Overlap,
+    replace: bool,
+    now: i64,
+) -> Result<Applied, StoreError> {
+    let refused = |conflict| Err(StoreError::Conflict(conflict));
+    if record.revoked.is_some() {
+        return refused(Conflict::Revoked);
+    }
+    if record.disabled {
+        return refused(Conflict::Disabled);
+    }
+    if record.expired(now) {
+        return refused(Conflict::Expired);
+    }
+    // One that waits for its delivery makes way: nobody has used it, or it would be the current one.
+    let mut live: Vec<StoredSecret> = record.live(now).filter(|secret| !secret.is_pending()).cloned().collect();
+    let end = match overlap {
+        Overlap::None => {
+            live.clear();
+            None
+        }
+        Overlap::For(span) => Some(SecretEnd::At(time::after("overlap", now, span)?)),
+        Overlap::UntilFirstUse => Some(SecretEnd::FirstUse),
+    };
+    let overlapping = live.len() > 1;
+    if replace {
+        live.pop_if(|newest| newest.version == record.version);
+    } else if overlapping {
+        let until = live.first().and_then(|older| match older.end {
+            SecretEnd::At(end) => Some(time::from_ms(end)),
+            SecretEnd::FirstUse | SecretEnd::Never | SecretEnd::Pending { .. } => None,
+        });
+        if live.last().is_some_and(|newest| newest.used) {
+            return refused(Conflict::Overlapping { until });
+        }
+        // Nobody has used the newest: its delivery may have failed, and it is replaced.
+        live.pop();
+    }
+    if let (Some(end), Some(newest)) = (end, live.last_mut()) {
+        // In a restored store the newest may be one that has an end already; it is not put off.
+        newest.end = match (newest.end, end) {
+            // The same request once more puts nothing off.
+            (_, end) if overlapping && !replace => end,
+            (SecretEnd::At(held), SecretEnd::At(end)) => SecretEnd::At(held.min(end)),
+            (held @ SecretEnd::At(_), _) => held,
+            (_, end) => end,
+        };
+    }
+    let version = next_version(record)?;
+    let end = end.map(|end| live.last().map_or(end, |older| older.end));
+    live.push(StoredSecret { version, ..secret.clone() });
+    let after = Record { version, secrets: live, ..record.clone() };
+    Ok(Applied::changed(after, EventKind::Rotated { version, ends: end }))
+}
+
+/// A leak is answered also while the key is disabled or has expired: it may come back, the leaked secret must not.
+fn replace(record: &Record, secret: &StoredSecret, reason: &str) -> Result<Applied, StoreError> {
+    if record.revoked.is_some() {
+        return Err(StoreError::Conflict(Conflict::Revoked));
+    }
+    let version = next_version(record)?;
+    let secrets = vec![StoredSecret { version, ..secret.clone() }];
+    let after = Record { version, secrets, ..record.clone() };
+    Ok(Applied::changed(after, EventKind::Replaced { version, reason: reason.to_owned() }))
+}
+
+pub(crate) fn next_version(record: &Record) -> Result<u32, StoreError> {
+    record.version.checked_add(1).ok_or_else(|| {
+        StoreError::invalid("version", &record.version.to_string(), "4,294,967,295 rotations of one key")
+    })
+}
+
+fn first_use(record: &Record, version: u32, now: i64) -> Applied {
+    if record.secrets.iter().any(|secret| secret.version == version && secret.is_pending()) {
+        return pending::promote(record, version, now, true);
+    }
+    let Some(at) = record.secrets.iter().position(|secret| secret.version == version && !secret.used) else {
+        return Applied::Unchanged;
+    };
+    let mut after = record.clone();
+    if let Some(secret) = after.secrets.get_mut(at) {
+        secret.used = true;
+    }
+    after.secrets.retain(|secret| secret.version >= version || secret.end != SecretEnd::FirstUse);
+    Applied::changed(after, EventKind::FirstUsed { version })
+}
+
+fn erase_ended(record: &Record, now: i64) -> Applied {
+    let live: Vec<StoredSecret> = record.live(now).cloned().collect();
+    if live.len() == record.secrets.len() {
+        return Applied::Unchanged;
+    }
+    Applied::changed(Record { secrets: live, ..record.clone() }, EventKind::SecretsErased)
+}
+
+fn revoke(record: &Record, reason: &str, now: i64) -> Applied {
+    if record.revoked.is_some() {
+        return Applied::Unchanged;
+    }
+    let revoked = Some(Revocation { at: now, reason: reason.to_owned() });
+    Applied::changed(Record { revoked, ..record.clone() }, EventKind::Revoked { reason: reason.to_owned() })
+}

@@ -1,0 +1,74 @@
+//! How long a secret may live at most, store-wide.
+
+use chrono::TimeDelta;
+
+use crate::base::time::from_ms;
+use crate::key::change::Overlap;
+use crate::key::error::StoreError;
+use crate::key::record::{Record, SecretForm, StoredSecret};
+
+/// The bound that [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime) sets, if it was called.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lifetime(pub(crate) Option<i64>);
+
+/// The metadata of a key that its deployment brought with it.
+pub(crate) const FIXED: &str = "fixed";
+
+/// An imported key with this metadata would be exempt from the bound.
+pub(crate) fn reserved() -> StoreError {
+    StoreError::invalid(
+        "metadata key",
+        FIXED,
+        "other names on an imported key: the store marks so those of a deployment",
+    )
+}
+
+impl Lifetime {
+    /// When a secret ends by the bound, whoever was to see to it that it has a successor by then. What a deployment brought
+    /// with it is its own to end.
+    pub(crate) fn end_of(self, record: &Record, secret: &StoredSecret) -> Option<i64> {
+        let is_fixed = matches!(secret.form, SecretForm::Imported(_)) && record.metadata.contains_key(FIXED);
+        self.0.filter(|_| !is_fixed).map(|most| secret.created_at.saturating_add(most))
+    }
+
+    /// Holds a key against the bound. With a policy it binds each secret, without one the key.
+    pub(crate) fn check(self, record: &Record) -> Result<(), StoreError> {
+        let Some(most) = self.0 else { return Ok(()) };
+        let most_span = TimeDelta::try_milliseconds(most).unwrap_or(TimeDelta::MAX);
+        let refused = |field, value: String| Err(StoreError::TooLong { field, value, most: most_span });
+        if let Some(policy) = &record.policy {
+            // Until the first use can be for ever.
+            let Some(overlap) = policy.overlap_ms else { return refused("rotation.overlap", "UntilFirstUse".into()) };
+            let life = policy.every_ms.saturating_add(overlap);
+            if life > most {
+                let life = TimeDelta::try_milliseconds(life).unwrap_or(TimeDelta::MAX);
+                return refused("rotation", format!("{life} of life for each secret"));
+            }
+            return Ok(());
+        }
+        let newest = record.secrets.last().map_or(record.created_at, |secret| secret.created_at);
+        match record.expires_at {
+            Some(end) if end <= newest.saturating_add(most) => Ok(()),
+            Some(end) => refused("expires_at", from_ms(end).to_string()),
+            None => refused("expires_at", "none".into()),
+        }
+    }
+
+    /// Holds a rotation by hand against the bound: the secret that goes on for a time must not outlive it. A key without a
+    /// policy has an end of its own within the bound.
+    pub(crate) fn check_overlap(self, record: &Record, overlap: Overlap, now: i64) -> Result<(), StoreError> {
+        let (Some(most), Some(_)) = (self.0, &record.policy) else { return Ok(()) };
+        let most_span = TimeDelta::try_milliseconds(most).unwrap_or(TimeDelta::MAX);
+        let refused = |value| Err(StoreError::TooLong { field: "overlap", value, most: most_span });
+        let current = record.live(now).rfind(|secret| !secret.is_pending());
+        match (overlap, current) {
+            (Overlap::UntilFirstUse, Some(_)) => refused("UntilFirstUse".to_owned()),
+            (Overlap::For(span), Some(current)) => {
+                let life = now.saturating_sub(current.created_at).saturating_add(span.num_milliseconds());
+                let life_span = TimeDelta::try_milliseconds(life).unwrap_or(TimeDelta::MAX);
+                if life > most { refused(format!("{life_span} of life for the secret before")) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What a key is and how it changes, pure: no store, no disk, no clock.
+
+pub(crate) mod bounds;
+pub(crate) mod change;
+pub(crate) mod effective_key;
+pub(crate) mod error;
+pub(crate) mod event;
+pub(crate) mod idempotency;
+pub(crate) mod key_filter;
+pub(crate) mod key_info;
+pub(crate) mod key_update;
+pub(crate) mod lifetime;
+pub(crate) mod new_key;
+pub(crate) mod pending;
+pub(crate) mod record;
+pub(crate) mod rotate_options;
+pub(crate) mod rotation_policy;
+pub(crate) mod scope;

@@ -1,0 +1,258 @@
+//! What a new key shall be.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::access::verified_key::VerifiedKey;
+use crate::key::key_info::KeyInfo;
+use crate::key::rotation_policy::RotationPolicy;
+use crate::token::api_key::ApiKey;
+use crate::token::imported::{ImportScheme, Imported};
+
+/// A key to be created. Bounds are checked by [`KeyStore::create`](crate::KeyStore::create): owner and name have 1 to
+/// 128 bytes, there are at most 64 grants and 32 entries of metadata (64 and 512 bytes), no control characters.
+///
+/// ```
+/// use apikey_core::NewKey;
+/// use chrono::TimeDelta;
+///
+/// let key = NewKey::for_owner("alice")
+///     .name("ci")
+///     .permissions(["orders:read", "customers:*"])
+///     .expires_in(TimeDelta::days(90))
+///     .metadata("team", "blue");
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a new key does nothing until the store creates it"]
+pub struct NewKey {
+    pub(crate) owner: String,
+    pub(crate) name: Option<String>,
+    pub(crate) permissions: Vec<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) not_before: Option<DateTime<Utc>>,
+    pub(crate) expires: Expires,
+    pub(crate) imported: Option<(Imported, ImportScheme)>,
+    pub(crate) allow_weak: bool,
+    pub(crate) within: Option<VerifiedKey>,
+    pub(crate) limit: Option<(u32, TimeDelta)>,
+    pub(crate) networks: Option<Vec<String>>,
+    pub(crate) rotation: Option<Option<RotationPolicy>>,
+    pub(crate) idempotency_key: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expires {
+    Never,
+    In(TimeDelta),
+    At(DateTime<Utc>),
+}
+
+impl NewKey {
+    /// A key of a user or an application. The owner stays for the key's life.
+    pub fn for_owner(owner: impl Into<String>) -> Self {
+        Self {
+            owner: owner.into(),
+            name: None,
+            permissions: Vec::new(),
+            metadata: BTreeMap::new(),
+            not_before: None,
+            expires: Expires::Never,
+            imported: None,
+            allow_weak: false,
+            within: None,
+            limit: None,
+            networks: None,
+            rotation: None,
+            idempotency_key: None,
+        }
+    }
+
+    /// What the key is for, such as `ci`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What the key may do: permissions (`orders:read`) or wildcards (`orders:*`). Replaces what was set before.
+    /// A key without any is valid, and may do nothing that asks for a permission.
+    pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
+        self.permissions = permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// The key ends this long after its creation; one millisecond at least.
+    pub fn expires_in(mut self, span: TimeDelta) -> Self {
+        self.expires = Expires::In(span);
+        self
+    }
+
+    /// The key ends at this time: it is good before it, not at it.
+    pub fn expires_at(mut self, end: DateTime<Utc>) -> Self {
+        self.expires = Expires::At(end);
+        self
+    }
+
+    /// The key is good from this time on.
+    pub fn not_before(mut self, start: DateTime<Utc>) -> Self {
+        self.not_before = Some(start);
+        self
+    }
+
+    /// An entry of your own; a second one under the same name replaces the first.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// How often the key may be used: `count` requests at once, and as many more, evenly spread, in each period. 1 to
+    /// 1,000,000 requests per 1 millisecond to 366 days. See [`Limit`](crate::Limit).
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    /// use chrono::TimeDelta;
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").limit(2, TimeDelta::minutes(1)))?;
+    /// let token = created.key.expose_secret();
+    /// assert!(store.verify(token).is_ok() && store.verify(token).is_ok());
+    /// assert_eq!(store.verify(token).unwrap_err().code(), "rate_limited");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
+        self.limit = Some((count, per));
+        self
+    }
+
+    /// The networks that the key may be used from: 1 to 32 of them, such as `10.0.0.0/8` and `2001:db8::/32`, or single
+    /// addresses. Leave it out for anywhere; none at all is an error, so that an empty list never opens a key.
+    ///
+    /// Such a key is refused where the caller's address is not known: see [`Attempt::peer`](crate::Attempt::peer). IPv4 in
+    /// the form of IPv6 (`::ffff:10.0.0.1`) is IPv4, and `::/0` is IPv6 alone.
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    /// use apikey_core::{Attempt, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").networks(["10.0.0.0/8", "::1"]))?;
+    /// let attempt = Attempt::new(created.key.expose_secret());
+    /// assert!(store.check(&attempt.peer(IpAddr::from([10, 1, 2, 3]))).is_ok());
+    /// assert_eq!(store.check(&attempt.peer(IpAddr::from([8, 8, 8, 8]))).unwrap_err().code(), "address_not_allowed");
+    /// assert_eq!(store.check(&attempt).unwrap_err().code(), "address_not_allowed");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn networks<T: AsRef<str>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
+        self.networks = Some(networks.into_iter().map(|network| network.as_ref().to_owned()).collect());
+        self
+    }
+
+    /// Takes over a key issued elsewhere instead of making a new secret. `scheme` says which part of the key is the
+    /// secret. The key goes on working as it is; [`rotate`](crate::KeyStore::rotate) replaces it by one of this
+    /// store's form.
+    ///
+    /// ```
+    /// use apikey_core::{ImportScheme, Imported, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let old = "legacy-7f3a9c1e5b2d4860";
+    /// store.create(NewKey::for_owner("alice").imported(Imported::raw(old), ImportScheme::Whole))?;
+    /// assert_eq!(store.verify(old)?.owner(), "alice");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn imported(mut self, key: Imported, scheme: ImportScheme) -> Self {
+        self.imported = Some((key, scheme));
+        self
+    }
+
+    /// Takes an imported raw key whose secret has fewer than 20 bytes.
+    pub fn allow_weak(mut self) -> Self {
+        self.allow_weak = true;
+        self
+    }
+
+    /// The key gets a new secret every so often, from a [`Rotator`](crate::Rotator). In place of the store's
+    /// [`default_rotation`](crate::KeyStoreBuilder::default_rotation).
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.rotation = Some(Some(policy));
+        self
+    }
+
+    /// The key does not rotate by itself, whatever the store's default is.
+    pub fn no_rotation(mut self) -> Self {
+        self.rotation = Some(None);
+        self
+    }
+
+    /// Caps the new key by `actor`, which must still be good. Use it wherever a caller makes keys. It is checked where the
+    /// key is created, against the actor's record as it is then:
+    ///
+    /// | of the new key | is bounded by the actor's | if it is not set | unless the actor has |
+    /// |---|---|---|---|
+    /// | permissions | each must be covered by one of them | none | |
+    /// | owner | must be the same | | `keys:any_owner` |
+    /// | end | must not be later | the actor's | `keys:outlive` |
+    /// | networks | each must be in one of them | the actor's | `keys:anywhere` |
+    /// | rate limit | must let through no more | the actor's | `*` |
+    ///
+    /// The grant `*` gives all of the last column, and so does `keys:*` but for the rate limit.
+    ///
+    /// ```
+    /// use apikey_core::{CapViolation, KeyStore, NewKey, StoreError};
+    /// use chrono::TimeDelta;
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let new = NewKey::for_owner("alice").permissions(["orders:*"]).expires_in(TimeDelta::days(30));
+    /// let actor = store.verify(store.create(new)?.key.expose_secret())?;
+    /// let capped = |key: NewKey| store.create(key.within(&actor));
+    ///
+    /// let created = capped(NewKey::for_owner("alice").permissions(["orders:read"]))?;
+    /// assert_eq!(created.info.expires_at(), store.get(actor.id())?.and_then(|info| info.expires_at()));
+    /// let error = capped(NewKey::for_owner("bob")).unwrap_err();
+    /// assert!(matches!(error, StoreError::Exceeds(CapViolation::Owner { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn within(mut self, actor: &VerifiedKey) -> Self {
+        self.within = Some(actor.clone());
+        self
+    }
+
+    /// Makes the creation one that can be repeated: a caller that got no answer asks again with the same idempotency
+    /// key (1 to 255 bytes, no control characters, chosen by the caller for this one key).
+    ///
+    /// No secret can be told twice. So within 24 hours, a repeat that asks for the same
+    ///
+    /// - gives the first key another secret in place of its own, if nobody has used that: same id, version 2;
+    /// - is [`Conflict::Repeated`](crate::Conflict::Repeated) if somebody has.
+    ///
+    /// It never makes a second key. A request for anything else under the same idempotency key is
+    /// [`Conflict::OtherRequest`](crate::Conflict::OtherRequest). Only its SHA-256 is stored, and no backup has it. For
+    /// [`create`](crate::KeyStore::create) alone, and not for imported keys.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let request = || NewKey::for_owner("alice").name("ci").idempotency_key("5d1a7c0b");
+    /// let lost = store.create(request())?; // and no answer came
+    /// let created = store.create(request())?;
+    /// assert_eq!(created.info.id(), lost.info.id());
+    /// assert!(store.verify(lost.key.expose_secret()).is_err());
+    /// assert!(store.verify(created.key.expose_secret()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+}
+
+/// A key that was just created or rotated: the one time that its secret can be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CreatedKey {
+    /// The token. For a key imported by its digest the store never saw it: then it is empty.
+    pub key: ApiKey,
+    /// Everything else about the key.
+    pub info: KeyInfo,
+}

@@ -1,0 +1,133 @@
+//! A secret that waits for its delivery.
+//!
+//! A new secret can be read once, so nobody can be asked to fetch it again. If it became the current one and its delivery
+//! failed, or the process died in between, the key's user would be locked out when the old one ends. So a secret made by
+//! automatic rotation goes through these states:
+//!
+//! ```text
+//!             Stage                Promote (its delivery, or its first use)
+//! (made) ------------> pending ------------------------------------------> current
+//!                         |                                                   |
+//!                         | replaced, or the key is rotated by hand           | the next secret is promoted
+//!                         v                                                   v
+//!                       ended <---------------------------------------- superseded
+//!                               its time (`At`), or the successor's first use (`FirstUse`)
+//! ```
+//!
+//! | state | `SecretEnd` | verifies | the caller is told of a successor |
+//! |---|---|---|---|
+//! | pending | `Pending` | yes, and that makes it the current one | no |
+//! | current | `Never` | yes | no, also while another one is pending |
+//! | superseded | `At`, `FirstUse` | until its end | yes |
+//! | ended | (erased) | no | |
+//!
+//! - The predecessor's overlap begins when the new secret becomes the current one, not when it is made: a delivery that
+//!   takes days shortens no overlap.
+//! - Staging waits for the end of an overlap, and lets at most [`MOST_PENDING`] secrets wait: no more than three are
+//!   good at any time. There are two that wait only where a process died during a delivery, and the sink cannot say which
+//!   secret it holds: the *doubtful* one may be what the key's user reads.
+//! - A delivery ends every other secret that waits: the sink holds this one now. A first use does not: what was
+//!   delivered before may be held by another reader, so it ends as the predecessor does.
+//! - Whatever ends a pending secret asks first whether it was used in that very moment; then it is the current one.
+
+use crate::base::time::{LAST_MS, from_ms};
+use crate::key::change::{Applied, next_version};
+use crate::key::error::{Conflict, StoreError};
+use crate::key::event::stored::EventKind;
+use crate::key::record::{Record, SecretEnd, StoredSecret};
+
+/// Most secrets of a key that wait at the same time.
+const MOST_PENDING: usize = 2;
+
+/// Adds a secret that waits. Of those that wait already the newest stays if it is `doubtful`; the others end.
+pub(crate) fn stage(
+    record: &Record,
+    secret: &StoredSecret,
+    overlap_ms: Option<i64>,
+    doubtful: bool,
+    now: i64,
+) -> Result<Applied, StoreError> {
+    if let Some(conflict) = hindrance(record, now) {
+        return Err(StoreError::Conflict(conflict));
+    }
+    let kept = if doubtful { MOST_PENDING - 1 } else { 0 };
+    let waiting = record.live(now).filter(|secret| secret.is_pending()).count();
+    let mut too_many = waiting.saturating_sub(kept);
+    let mut ended = Vec::new();
+    let mut secrets = Vec::new();
+    for held in record.live(now) {
+        if held.is_pending() && too_many > 0 {
+            too_many -= 1;
+            ended.push(held.version);
+        } else {
+            secrets.push(held.clone());
+        }
+    }
+    let version = next_version(record)?;
+    let end = SecretEnd::Pending { overlap_ms };
+    secrets.push(StoredSecret { version, end, ..secret.clone() });
+    let after = Record { version, secrets, ..record.clone() };
+    Ok(Applied::changed(after, EventKind::Staged { version, ended }))
+}
+
+/// Why a key gets no new secret by itself now.
+pub(crate) fn hindrance(record: &Record, now: i64) -> Option<Conflict> {
+    if record.revoked.is_some() {
+        return Some(Conflict::Revoked);
+    }
+    if record.disabled {
+        return Some(Conflict::Disabled);
+    }
+    if record.expired(now) {
+        return Some(Conflict::Expired);
+    }
+    // While one secret waits, another may have been used and superseded the first: that is a part of this rotation.
+    let waiting = record.live(now).any(StoredSecret::is_pending);
+    let newest = record.live(now).rfind(|secret| !secret.is_pending())?;
+    let older = record.live(now).find(|secret| secret.is_superseded() && secret.version < newest.version)?;
+    (!waiting).then_some(Conflict::Overlapping {
+        until: match older.end {
+            SecretEnd::At(end) => Some(from_ms(end)),
+            _ => None,
+        },
+    })
+}
+
+/// Makes a secret that waits the current one.
+pub(crate) fn promote(record: &Record, version: u32, now: i64, used: bool) -> Applied {
+    let found = record.secrets.iter().find(|secret| secret.version == version);
+    let Some(SecretEnd::Pending { overlap_ms }) = found.map(|secret| secret.end) else { return Applied::Unchanged };
+    let end = match overlap_ms {
+        Some(span) => SecretEnd::At(now.saturating_add(span).min(LAST_MS)),
+        None => SecretEnd::FirstUse,
+    };
+    let mut ended = Vec::new();
+    let mut secrets = Vec::new();
+    for held in &record.secrets {
+        let mut held = held.clone();
+        if held.version == version {
+            held.end = SecretEnd::Never;
+            held.used |= used;
+        } else if held.is_pending() && !used {
+            ended.push(held.version);
+            continue;
+        } else if held.version < version {
+            held.end = sooner(held.end, end);
+            if used && held.end == SecretEnd::FirstUse {
+                continue;
+            }
+        }
+        secrets.push(held);
+    }
+    let after = Record { secrets, ..record.clone() };
+    Applied::changed(after, EventKind::Promoted { version, end, ended, used })
+}
+
+/// An end that was given is not put off.
+fn sooner(held: SecretEnd, end: SecretEnd) -> SecretEnd {
+    match (held, end) {
+        (SecretEnd::Never | SecretEnd::Pending { .. }, end) => end,
+        (SecretEnd::At(held), SecretEnd::At(end)) => SecretEnd::At(held.min(end)),
+        (held, _) => held,
+    }
+}

@@ -1,0 +1,76 @@
+//! Databases of this process that have failed and may never close.
+//!
+//! A blob that sled cannot write leaves its log waiting for ever (sled 0.34.7, `reserve_inner` in `pagecache/logger.rs`
+//! claims a place before it writes the blob, and does not give it back), and every handle flushes when it is dropped. So
+//! what has failed is dropped by a thread of its own; and if that never ends, it keeps sled's lock on the file.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::base::panics::quietly;
+
+use crate::base::files::own_file;
+use crate::storage::directory::{CREATING, sync_directory};
+
+/// How many are held by such threads, by directory.
+static STUCK: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+
+fn stuck() -> MutexGuard<'static, BTreeMap<PathBuf, usize>> {
+    STUCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_gone(directory: &Path) {
+    let mut stuck = stuck();
+    match stuck.get_mut(directory) {
+        Some(held) if *held > 1 => *held -= 1,
+        _ => drop(stuck.remove(directory)),
+    }
+}
+
+/// Drops a database on a thread of its own, once every other holder is gone.
+pub(crate) fn drop_apart<T: Send + Sync + 'static>(directory: PathBuf, mut database: Arc<T>) {
+    *stuck().entry(directory.clone()).or_default() += 1;
+    let last_copy = database.clone();
+    let apart = std::thread::Builder::new().name("apikey-stuck".into()).spawn(move || {
+        loop {
+            match Arc::try_unwrap(database) {
+                Ok(database) => {
+                    let _ = quietly(|| drop(database));
+                    is_gone(&directory);
+                    return;
+                }
+                Err(held) => database = held,
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    match apart {
+        Ok(_) => drop(last_copy),
+        // Better held for ever than waited for.
+        Err(_) => std::mem::forget(last_copy),
+    }
+}
+
+/// Frees the log of a database from a handle of this process that will not let go of it: gives the name to a copy. What
+/// that handle may still write goes into a file without a name. Whether there was such a handle.
+pub(crate) fn take_over(directory: &Path) -> io::Result<bool> {
+    if !stuck().contains_key(directory) {
+        return Ok(false);
+    }
+    let (log, copy) = (directory.join("db"), directory.join(format!("{CREATING}db")));
+    match fs::remove_file(&copy) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut made = own_file(OpenOptions::new().write(true).create_new(true), &copy)?;
+    io::copy(&mut own_file(OpenOptions::new().read(true), &log)?, &mut made)?;
+    made.sync_all()?;
+    fs::rename(&copy, &log)?;
+    sync_directory(directory)?;
+    stuck().remove(directory);
+    Ok(true)
+}

@@ -1,0 +1,54 @@
+//! What one call changes on the disk: all of it or nothing.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::base::codec::entries;
+use crate::token::digest::Digest;
+
+/// The changes of one call, or of several that follow each other.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) writes: Vec<Write>,
+    /// The head after the last of them, as it is stored.
+    pub(crate) head: Vec<u8>,
+    /// Secrets whose times of use go; no part of the transaction.
+    pub(crate) ended: Vec<Digest>,
+}
+
+impl Batch {
+    /// Goes on with what follows.
+    pub(crate) fn extend(&mut self, later: Self) {
+        self.writes.extend(later.writes);
+        self.ended.extend(later.ended);
+        self.head = later.head;
+    }
+}
+
+impl Write {
+    /// How much it makes the database write, roughly: one for each half KiB, and one for being there.
+    pub(crate) fn weight(&self) -> usize {
+        let made = self.made.as_ref().map_or(0, |(_, frame)| frame.len());
+        let record = self.record.as_ref().map_or(0, |record| record.len());
+        1 + (record + self.event.1.len() + made) / 512
+    }
+}
+
+/// One change of one key. The order of fields is the stored format of the journal.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(fuzzing, derive(Debug))]
+pub(crate) struct Write {
+    pub(crate) id: u128,
+    pub(crate) owner: String,
+    /// Whether there was no record before.
+    pub(crate) is_new: bool,
+    /// `None` deletes the record.
+    pub(crate) record: Option<ByteBuf>,
+    #[serde(with = "entries::list")]
+    pub(crate) imported_in: Vec<Digest>,
+    #[serde(with = "entries::list")]
+    pub(crate) imported_out: Vec<Digest>,
+    pub(crate) event: (u64, ByteBuf),
+    /// What a request with an idempotency key has made, under its name.
+    pub(crate) made: Option<(Digest, ByteBuf)>,
+}

@@ -1,0 +1,177 @@
+//! A witness outside the database: one sector that says how far it had come.
+//!
+//! sled answers damage to its file by going back to an earlier state, silently. The mark is written after the database
+//! is synced, so it is never ahead of a sound one; a database behind its mark has lost what was acknowledged.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::codec;
+use crate::base::codec::{CodecError, Frame};
+use crate::key::event::stored::Head;
+
+use crate::base::files::own_file;
+use crate::storage::directory::{CREATING, write_at};
+
+/// The name of the mark's file in the store's directory.
+pub(crate) const MARK: &str = "mark";
+/// Disks write a sector whole, or not at all.
+const SECTOR: usize = 512;
+
+/// What the database must at least hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// Number of the last change.
+    pub(crate) number: u64,
+    /// Records and the sum of their hashes, as in the head.
+    pub(crate) records: u64,
+    pub(crate) sum: u128,
+}
+
+impl Frame for Mark {
+    const KIND: u8 = b'C';
+}
+
+impl From<Head> for Mark {
+    fn from(head: Head) -> Self {
+        Self { number: head.number, records: head.records, sum: head.sum }
+    }
+}
+
+impl Mark {
+    /// Whether the database stands where the mark says, or further.
+    pub(crate) fn admits(&self, head: &Head) -> bool {
+        head.number > self.number || (head.number, head.records, head.sum) == (self.number, self.records, self.sum)
+    }
+
+    fn sector(self) -> Result<[u8; SECTOR], CodecError> {
+        let frame = codec::encode(&self)?;
+        let mut sector = [0; SECTOR];
+        let length = u16::try_from(frame.len()).map_err(|_| CodecError::TooLong(frame.len()))?;
+        let (head, body) = sector.split_at_mut(2);
+        head.copy_from_slice(&length.to_le_bytes());
+        body.get_mut(..frame.len()).ok_or(CodecError::TooLong(frame.len()))?.copy_from_slice(&frame);
+        Ok(sector)
+    }
+
+    pub(crate) fn parse(sector: &[u8]) -> Result<Self, CodecError> {
+        let short = CodecError::Length(sector.len());
+        let Some((length, body)) = sector.split_first_chunk::<2>() else { return Err(short) };
+        codec::decode(body.get(..usize::from(u16::from_le_bytes(*length))).ok_or(short)?)
+    }
+}
+
+/// The mark's file, held open.
+pub(crate) struct MarkFile {
+    file: File,
+    /// The number in the file, and the one that is synced.
+    written: u64,
+    synced: u64,
+}
+
+impl MarkFile {
+    /// Makes the mark of a new store, durable but for the directory.
+    pub(crate) fn create(directory: &Path, mark: Mark) -> io::Result<()> {
+        // Beside its place: a mark cut short would be damage.
+        let building = directory.join(format!("{CREATING}{MARK}"));
+        let mut file = own_file(OpenOptions::new().create(true).write(true).truncate(true), &building)?;
+        file.write_all(&mark.sector().map_err(io::Error::other)?)?;
+        file.sync_all()?;
+        fs::rename(building, path(directory))
+    }
+
+    /// Opens the mark of a store; `None` if there is none.
+    pub(crate) fn open(directory: &Path) -> io::Result<Option<(Self, Result<Mark, CodecError>)>> {
+        let file = match own_file(OpenOptions::new().read(true).write(true), &path(directory)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mark = Self::parse(&file)?;
+        let number = mark.as_ref().map_or(0, |mark| mark.number);
+        Ok(Some((Self { file, written: number, synced: number }, mark)))
+    }
+
+    /// Reads the mark of a store without holding on to it.
+    pub(crate) fn read(directory: &Path) -> io::Result<Option<Result<Mark, CodecError>>> {
+        match own_file(OpenOptions::new().read(true), &path(directory)) {
+            Ok(file) => Self::parse(&file).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn parse(file: &File) -> io::Result<Result<Mark, CodecError>> {
+        let mut sector = Vec::new();
+        file.take(SECTOR as u64 + 1).read_to_end(&mut sector)?;
+        Ok(match sector.len() {
+            SECTOR => Mark::parse(&sector),
+            other => Err(CodecError::Length(other)),
+        })
+    }
+
+    /// Writes a later mark, without waiting for the disk.
+    pub(crate) fn write(&mut self, mark: Mark) -> io::Result<()> {
+        if mark.number <= self.written {
+            return Ok(());
+        }
+        let sector = mark.sector().map_err(io::Error::other)?;
+        write_at(&self.file, &sector, 0)?;
+        self.written = mark.number;
+        Ok(())
+    }
+
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if self.synced < self.written {
+            // The system tells it once: what could not be written is written again with the next change.
+            self.file.sync_data().inspect_err(|_| self.written = self.synced)?;
+            self.synced = self.written;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.synced < self.written
+    }
+
+    /// The number that the disk holds.
+    pub(crate) fn synced(&self) -> u64 {
+        self.synced
+    }
+}
+
+fn path(directory: &Path) -> PathBuf {
+    directory.join(MARK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_one_sector_and_every_flipped_bit_is_noticed() {
+        let mark = Mark { number: 7, records: 3, sum: u128::MAX };
+        let sector = mark.sector().unwrap();
+        assert_eq!(Mark::parse(&sector).unwrap(), mark);
+        let used = 2 + usize::from(u16::from_le_bytes([sector[0], sector[1]]));
+        for bit in 0..used * 8 {
+            let mut bad = sector;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Mark::parse(&bad).is_err(), "{bit}");
+        }
+    }
+
+    #[test]
+    fn what_a_mark_admits() {
+        let mark = Mark { number: 7, records: 3, sum: 9 };
+        let head = |number, records, sum| Head { number, records, sum, ..Head::default() };
+        assert!(mark.admits(&head(7, 3, 9)));
+        assert!(mark.admits(&head(8, 1, 1)));
+        assert!(!mark.admits(&head(6, 3, 9)));
+        assert!(!mark.admits(&head(7, 2, 9)));
+        assert!(!mark.admits(&head(7, 3, 8)));
+    }
+}

@@ -1,0 +1,177 @@
+//! How what was accepted becomes durable: in the journal first, in the database a moment later.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use crate::key::error::StoreError;
+
+use crate::base::files::own_file;
+use crate::storage::batch::{Batch, Write};
+use crate::storage::disk::Disk;
+#[cfg(test)]
+use crate::storage::disk::Faults;
+use crate::storage::wal::{Journal, JournalError, beyond};
+
+/// Above this many changes that the database lacks, who makes one waits until it has them.
+const MOST_WAITING: usize = 10_000;
+/// As much as this is written to the database without a sync: some 128 KiB, or as many changes as one transaction has.
+const MOST_AHEAD: usize = 256;
+
+impl Disk {
+    /// Takes a batch in: it is read from now on, and durable after the next [`log`](Self::log).
+    pub(crate) fn accept(&self, batch: Batch) -> io::Result<()> {
+        let waiting = match self.journal.get() {
+            Some(journal) => {
+                let mut next = journal.waiting();
+                next.push(&batch);
+                // Before the journal can be written: what it holds, the database has, or finds in the tail.
+                self.tail.add(batch)
+            }
+            None => self.tail.add(batch),
+        };
+        if waiting > MOST_WAITING { self.write_tail() } else { Ok(()) }
+    }
+
+    /// Waits until all that was accepted is on the disk. One thread at a time.
+    pub(crate) fn log(&self) -> io::Result<()> {
+        #[cfg(test)]
+        {
+            Faults::check(&self.faults.write)?;
+            Faults::check(&self.faults.sync)?;
+        }
+        self.flusher.check()?;
+        match self.journal.get() {
+            Some(journal) if !journal.write()? => self.sync(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the journal wants to be emptied soon.
+    pub(crate) fn presses(&self) -> bool {
+        self.journal.get().is_some_and(Journal::presses)
+    }
+
+    /// Brings the database up to all that was accepted, durably. The journal begins anew.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let _one = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.journal.get().filter(|journal| journal.turn());
+        self.write_tail()?;
+        self.sync_database()?;
+        if let Some(journal) = held {
+            journal.free();
+        }
+        Ok(())
+    }
+
+    /// Brings the database up to all that was accepted, so that it can be read as a whole.
+    pub(crate) fn write_tail(&self) -> io::Result<()> {
+        self.tail.write(|batch| {
+            self.write(batch)?;
+            if let Err(error) = self.forget_uses(&batch.ended) {
+                // No part of the change: what stays behind names a secret that is gone.
+                tracing::warn!(%error, "times of use of ended secrets are not deleted");
+            }
+            self.went_ahead(batch.writes.iter().map(Write::weight).sum::<usize>() + batch.ended.len())
+        })
+    }
+
+    /// Counts what was written to the database without a sync, in [weights](Write::weight). sled writes again where only
+    /// replaced pages were, and looks only at whether the new ones were written, not at whether they are on the disk. So it
+    /// is not let far ahead of that: from time to time this syncs.
+    pub(crate) fn went_ahead(&self, weight: usize) -> io::Result<()> {
+        let unsynced = self.unsynced.fetch_add(weight, Ordering::Relaxed) + weight;
+        if unsynced < MOST_AHEAD { Ok(()) } else { self.sync_database() }
+    }
+
+    /// Waits until all that was written to the database is on the disk. The system tells a failed sync once, and takes
+    /// what it could not write for written: so one thread at a time, and after one failure there are only failures.
+    fn sync_database(&self) -> io::Result<()> {
+        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        #[cfg(test)]
+        self.flusher.noted(Faults::check(&self.faults.sync))?;
+        let Some(file) = &self.file else { return Ok(()) };
+        let unsynced = self.unsynced.load(Ordering::Relaxed);
+        self.flusher.flush()?;
+        self.flusher.noted(self.sync_blobs(&mut synced).and_then(|()| file.sync_data()))?;
+        self.unsynced.fetch_sub(unsynced, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// sled keeps pages of more than 128 KiB in files of their own, and does not sync those either.
+    fn sync_blobs(&self, synced: &mut HashSet<OsString>) -> io::Result<()> {
+        let mut found = HashSet::new();
+        let mut fresh = false;
+        for entry in fs::read_dir(&self.blobs)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !synced.contains(&name) {
+                match own_file(OpenOptions::new().read(true), &entry.path()).and_then(|blob| blob.sync_all()) {
+                    // sled has rewritten the page meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    other => other?,
+                }
+                fresh = true;
+            }
+            found.insert(name);
+        }
+        if fresh {
+            File::open(&self.blobs)?.sync_all()?;
+        }
+        *synced = found;
+        Ok(())
+    }
+
+    /// Takes over what the journal holds and the database lacks, durably: how many changes. The journal goes on holding it
+    /// until it [begins anew](Self::begin_journal).
+    pub(crate) fn recover(&self) -> Result<usize, RecoverError> {
+        let taken = self.take_over(&Journal::bytes(&self.directory).map_err(StoreError::from)?)?;
+        if taken > 0 {
+            tracing::info!(changes = taken, "the database takes over what its journal holds");
+            self.sync_database().map_err(StoreError::from)?;
+        }
+        Ok(taken)
+    }
+
+    /// Looks whether the database, as it was opened, has all that its journal holds.
+    pub(crate) fn check_journal(&self) -> Result<(), RecoverError> {
+        let journal = Journal::bytes(&self.directory).map_err(StoreError::from)?;
+        let lacking = beyond(&journal, &self.head()?.unwrap_or_default())?;
+        if lacking.is_empty() { Ok(()) } else { Err(RecoverError::NotKept) }
+    }
+
+    /// Begins the journal anew, in a database that was checked.
+    pub(crate) fn begin_journal(&self) -> io::Result<()> {
+        if self.file.is_some() {
+            let _ = self.journal.set(Journal::open(&self.directory)?);
+        }
+        Ok(())
+    }
+
+    /// Takes over what a journal holds and the database lacks: how many changes. Not durable before the next
+    /// [`sync`](Self::sync).
+    pub(crate) fn take_over(&self, journal: &[u8]) -> Result<usize, RecoverError> {
+        let head = self.head()?.unwrap_or_default();
+        let mut taken = 0;
+        for call in beyond(journal, &head)? {
+            taken += call.writes.len();
+            self.tail.add(call);
+        }
+        self.write_tail().map_err(StoreError::from)?;
+        Ok(taken)
+    }
+}
+
+/// Why what a journal holds is not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecoverError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Database(#[from] StoreError),
+    #[error("its database does not keep what it takes over from its journal")]
+    NotKept,
+}

@@ -1,0 +1,182 @@
+//! Who has a store open, as it says in the lock file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::base::files::own_file;
+
+/// More than any note has.
+const MOST: u64 = 16 * 1024;
+
+/// Who has a store open, and where it can be asked. The process that holds the lock writes it into the lock file, and takes
+/// it out again when it closes the store; for people and for the command `apikey`, nothing else depends on it.
+///
+/// ```
+/// use apikey_core::KeyStore;
+/// use apikey_core::admin::Holder;
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("keys.db");
+/// let store = KeyStore::open(&path)?;
+/// # #[cfg(unix)]
+/// assert_eq!(Holder::of(&path).map(|holder| holder.pid), Some(std::process::id()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The number of its process.
+    pub pid: u32,
+    /// The name of its program's file, if it is known.
+    pub program: Option<String>,
+    /// Its socket, if it offers one.
+    pub socket: Option<PathBuf>,
+}
+
+impl Holder {
+    /// The last one that opened the store in this directory. Whether it still has it open, only the lock tells: ask
+    /// after [`OpenError::InUse`](crate::OpenError::InUse). `None` where it cannot be read.
+    pub fn of(store: impl AsRef<Path>) -> Option<Self> {
+        let Note { pid, program, socket, .. } = Note::of(store.as_ref())?;
+        Some(Self { pid: pid?, program, socket })
+    }
+
+    /// Where the store's own backups are ([`backup_every`](crate::KeyStoreBuilder::backup_every)), as the last process that
+    /// made any has noted it.
+    pub(crate) fn backups(store: &Path) -> Option<PathBuf> {
+        Note::of(store)?.backups
+    }
+
+    /// Whether it runs a program of the same name as this process: for the command `apikey`, another `apikey`.
+    #[must_use]
+    pub fn is_same_program(&self) -> bool {
+        self.program.is_some() && self.program == program()
+    }
+
+    /// Notes this process; who holds the lock may. Without other `backups` the ones noted before stay: whoever opens a
+    /// damaged store is shown them, also if it makes none itself.
+    pub(crate) fn write(lock: &File, socket: Option<&Path>, backups: Option<&Path>) -> std::io::Result<()> {
+        let backups = backups.map(Path::to_owned).or_else(|| Note::read(lock)?.backups);
+        let socket = socket.map(Path::to_owned);
+        Note { pid: Some(std::process::id()), program: program(), socket, backups }.write(lock)
+    }
+
+    /// Notes that nobody has it open: before the lock is let go of, for whoever takes it next may note nothing.
+    pub(crate) fn clear(lock: &File) -> std::io::Result<()> {
+        let backups = Note::read(lock).and_then(|note| note.backups);
+        Note { backups, ..Note::default() }.write(lock)
+    }
+}
+
+/// What stands in the lock file: a name and a value in each line.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Note {
+    pid: Option<u32>,
+    program: Option<String>,
+    socket: Option<PathBuf>,
+    backups: Option<PathBuf>,
+}
+
+impl Note {
+    fn of(store: &Path) -> Option<Self> {
+        Self::read(&own_file(OpenOptions::new().read(true), &store.join(crate::storage::directory::LOCK)).ok()?)
+    }
+
+    fn read(mut lock: &File) -> Option<Self> {
+        let mut text = String::new();
+        lock.seek(SeekFrom::Start(0)).ok()?;
+        lock.take(MOST).read_to_string(&mut text).ok()?;
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut note = Self::default();
+        for line in text.lines() {
+            match line.split_once(' ')? {
+                // Whoever owns the store writes the file, and root may read it at a terminal.
+                (_, value) if value.contains(char::is_control) => {}
+                ("pid", number) => note.pid = number.parse().ok(),
+                ("program", name) => note.program = Some(name.to_owned()),
+                ("socket", path) => note.socket = Some(path.into()),
+                ("backups", path) => note.backups = Some(path.into()),
+                _ => {}
+            }
+        }
+        Some(note)
+    }
+
+    fn write(&self, mut lock: &File) -> std::io::Result<()> {
+        let pid = self.pid.map(|pid| pid.to_string());
+        let [socket, backups] = [&self.socket, &self.backups].map(|path| path.as_deref().and_then(Path::to_str));
+        let lines =
+            [("pid", pid.as_deref()), ("program", self.program.as_deref()), ("socket", socket), ("backups", backups)];
+        let mut text = String::new();
+        for (name, value) in lines {
+            // A path that is no UTF-8, or has a control character in it, is not noted: it must be named to the command then.
+            if let Some(value) = value.filter(|value| !value.contains(char::is_control)) {
+                text.push_str(&format!("{name} {value}\n"));
+            }
+        }
+        lock.set_len(0)?;
+        lock.seek(SeekFrom::Start(0))?;
+        lock.write_all(text.as_bytes())
+    }
+}
+
+/// The name of the file that this process runs, in one line.
+fn program() -> Option<String> {
+    let path = std::env::current_exe().ok()?;
+    let name = path.file_name()?.to_str()?;
+    // So Linux names a file that was replaced while it runs.
+    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
+    (!name.contains(char::is_control)).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_backups_stay_noted() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(crate::storage::directory::LOCK);
+        let file = OpenOptions::new().create_new(true).read(true).write(true).open(path).unwrap();
+        assert_eq!(Holder::of(directory.path()), None);
+        let (socket, backups) = (Path::new("/run/with a space/admin.sock"), Path::new("/var/backups"));
+        for (socket, given, kept) in
+            [(Some(socket), None, None), (None, Some(backups), Some(backups)), (None, None, Some(backups))]
+        {
+            Holder::write(&file, socket, given).unwrap();
+            let holder = Holder::of(directory.path()).unwrap();
+            let socket = socket.map(Path::to_owned);
+            assert_eq!(holder, Holder { pid: std::process::id(), program: program(), socket });
+            assert!(holder.is_same_program() && holder.program.is_some());
+            assert_eq!(Holder::backups(directory.path()).as_deref(), kept);
+        }
+        Holder::clear(&file).unwrap();
+        assert_eq!(Holder::of(directory.path()), None);
+        assert_eq!(Holder::backups(directory.path()).as_deref(), Some(backups));
+    }
+
+    #[test]
+    fn a_note_without_a_program_is_read_and_is_no_command() {
+        let holder = |text| {
+            let Note { pid, program, socket, .. } = Note::parse(text).unwrap();
+            Holder { pid: pid.unwrap(), program, socket }
+        };
+        let old = holder("pid 7\nlater 1\n");
+        assert_eq!((old.pid, old.is_same_program()), (7, false));
+        let other = holder("pid 7\nprogram a service\n");
+        assert_eq!((other.program.as_deref(), other.is_same_program()), (Some("a service"), false));
+        let hostile = holder("pid 7\nprogram \u{1b}[2Jx\nsocket /run/\u{1b}[2J\n");
+        assert_eq!((hostile.program, hostile.socket), (None, None));
+    }
+
+    #[test]
+    fn what_is_no_note_says_nothing() {
+        for text in ["", "pid", "pid x\n", "socket /a\n", "\u{0}\u{0}"] {
+            assert_eq!(Note::parse(text).and_then(|note| note.pid), None, "{text:?}");
+        }
+    }
+}

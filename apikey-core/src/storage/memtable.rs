@@ -1,0 +1,257 @@
+//! Changes that are decided and not in the database yet.
+//!
+//! The journal makes them durable; the database takes them in later, many in one transaction. Of a transaction sled
+//! makes two writes to its log, each with a wait for the disk, whatever is in it. Until then they are read from here.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sled::IVec;
+
+use crate::token::digest::Digest;
+
+use crate::storage::batch::Batch;
+use crate::storage::readable::Waiting;
+
+/// Changes of one transaction, but for those of one call, which stay together. While it lasts, sled reads nothing.
+const CHUNK: usize = 256;
+
+#[derive(Default)]
+pub(crate) struct Tail {
+    state: Mutex<State>,
+    /// Held while a batch is on its way into the database: the next may not overtake it.
+    writing: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    batches: VecDeque<Batch>,
+    /// Changes in them.
+    waiting: usize,
+    /// Number of the next batch.
+    number: u64,
+    /// The newest image of each key, and the holder of each imported digest, with the number of the batch that has it.
+    records: HashMap<u128, (u64, Option<Vec<u8>>)>,
+    imported: HashMap<Digest, (u64, Option<u128>)>,
+    made: HashMap<Digest, (u64, Vec<u8>)>,
+    /// A batch was lost: nothing after it may be written, and nobody may think that it was.
+    broken: bool,
+}
+
+impl Tail {
+    /// Adds a batch; how many changes wait now.
+    pub(crate) fn add(&self, batch: Batch) -> usize {
+        let mut state = self.lock();
+        let number = state.number;
+        state.number += 1;
+        for write in &batch.writes {
+            let record = write.record.as_ref().map(|record| record.to_vec());
+            state.records.insert(write.id, (number, record));
+            if let Some((name, frame)) = &write.made {
+                state.made.insert(*name, (number, frame.to_vec()));
+            }
+            for digest in &write.imported_out {
+                state.imported.insert(*digest, (number, None));
+            }
+            for digest in &write.imported_in {
+                state.imported.insert(*digest, (number, Some(write.id)));
+            }
+        }
+        state.waiting += batch.writes.len();
+        state.batches.push_back(batch);
+        state.waiting
+    }
+
+    /// What waits to be written of a key: `Some(None)` if it is deleted.
+    pub(crate) fn record(&self, id: u128) -> Option<Option<Vec<u8>>> {
+        self.lock().records.get(&id).map(|(_, record)| record.clone())
+    }
+
+    /// What waits to be written of an imported digest.
+    pub(crate) fn imported(&self, digest: &Digest) -> Option<Option<u128>> {
+        self.lock().imported.get(digest).map(|(_, holder)| *holder)
+    }
+
+    /// What waits to be written of a request with an idempotency key.
+    pub(crate) fn made(&self, name: &Digest) -> Option<Vec<u8>> {
+        self.lock().made.get(name).map(|(_, frame)| frame.clone())
+    }
+
+    /// Writes all that waits now, in order, some at a time. It is read from here until it can be read there; what could
+    /// not be written stays here.
+    pub(crate) fn write(&self, mut write: impl FnMut(&Batch) -> io::Result<()>) -> io::Result<()> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.lock().number;
+        loop {
+            let mut state = self.lock();
+            if state.broken {
+                return Err(io::Error::other("an earlier change could not be written"));
+            }
+            let Some((batch, next)) = state.take(last) else { return Ok(()) };
+            // Until the opposite is known, also if this panics.
+            state.broken = true;
+            drop(state);
+            if let Err(error) = write(&batch) {
+                self.lock().give_back(batch);
+                return Err(error);
+            }
+            let mut state = self.lock();
+            state.broken = false;
+            state.forget(&batch, next);
+        }
+    }
+
+    /// A copy of all that waits.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let state = self.lock();
+        let records = state.records.iter().map(|(id, (_, record))| (*id, record.as_deref().map(IVec::from)));
+        let mut waiting = Waiting { records: records.collect(), ..Waiting::default() };
+        for write in state.batches.iter().flat_map(|batch| &batch.writes) {
+            waiting.events.push((write.event.0, IVec::from(write.event.1.as_slice())));
+            if write.is_new {
+                waiting.new.push((write.owner.clone(), write.id));
+            }
+        }
+        waiting
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Keeps what could not be written, to be read: it is not tried again.
+    fn give_back(&mut self, batch: Batch) {
+        self.waiting += batch.writes.len();
+        self.batches.push_front(batch);
+    }
+
+    /// The first batches, of those before `last`, as one; and the number of the batch that follows them.
+    fn take(&mut self, last: u64) -> Option<(Batch, u64)> {
+        let mut next = self.number - self.batches.len() as u64;
+        let mut taken = Batch::default();
+        while next < last && taken.writes.len() < CHUNK {
+            taken.extend(self.batches.pop_front()?);
+            next += 1;
+        }
+        self.waiting -= taken.writes.len();
+        Some((taken, next)).filter(|(taken, _)| !taken.writes.is_empty())
+    }
+
+    /// What is written is read from the database, unless a batch from `next` on has changed it again.
+    fn forget(&mut self, batch: &Batch, next: u64) {
+        for one in &batch.writes {
+            if self.records.get(&one.id).is_some_and(|(held, _)| *held < next) {
+                self.records.remove(&one.id);
+            }
+            if let Some((name, _)) = &one.made
+                && self.made.get(name).is_some_and(|(held, _)| *held < next)
+            {
+                self.made.remove(name);
+            }
+            for digest in one.imported_in.iter().chain(&one.imported_out) {
+                if self.imported.get(digest).is_some_and(|(held, _)| *held < next) {
+                    self.imported.remove(digest);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::batch::Write;
+
+    fn batch(id: u128, record: Option<u8>, digest: u8) -> Batch {
+        let write = Write {
+            id,
+            owner: "alice".into(),
+            is_new: true,
+            record: record.map(|byte| vec![byte].into()),
+            imported_in: record.map(|_| [digest; 32]).into_iter().collect(),
+            imported_out: if record.is_none() { vec![[digest; 32]] } else { Vec::new() },
+            event: (1, Vec::new().into()),
+            made: record.map(|byte| ([digest; 32], vec![byte].into())),
+        };
+        Batch { writes: vec![write], head: vec![digest], ended: Vec::new() }
+    }
+
+    #[test]
+    fn what_waits_is_read_until_it_is_written_and_written_once_in_order() {
+        let tail = Tail::default();
+        assert_eq!(tail.record(1), None);
+        assert_eq!(tail.add(batch(1, Some(1), 1)), 1);
+        assert_eq!(tail.add(batch(2, Some(2), 2)), 2);
+        assert_eq!(tail.add(batch(2, None, 2)), 3);
+        assert_eq!((tail.record(1), tail.imported(&[1; 32])), (Some(Some(vec![1])), Some(Some(1))));
+        assert_eq!(tail.made(&[1; 32]), Some(vec![1]));
+        assert_eq!((tail.record(2), tail.imported(&[2; 32])), (Some(None), Some(None)));
+        let seen = |batch: &Batch| {
+            assert_eq!(tail.record(2), Some(None), "also while it is written");
+            assert_eq!(batch.writes.iter().map(|write| write.id).collect::<Vec<_>>(), [1, 2, 2]);
+            assert_eq!(batch.head, [2]);
+            Ok(())
+        };
+        tail.write(seen).unwrap();
+        assert_eq!((tail.record(1), tail.record(2)), (None, None));
+        assert_eq!((tail.imported(&[1; 32]), tail.imported(&[2; 32])), (None, None));
+        assert_eq!(tail.made(&[1; 32]), None);
+        tail.write(|_| Err(io::Error::other("there is nothing to write"))).unwrap();
+    }
+
+    #[test]
+    fn what_is_added_during_a_write_waits_for_the_next() {
+        let tail = Tail::default();
+        tail.add(batch(1, Some(1), 1));
+        tail.write(|batch| {
+            assert_eq!(batch.writes.len(), 1);
+            tail.add(super::tests::batch(1, Some(2), 2));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((tail.record(1), tail.imported(&[1; 32])), (Some(Some(vec![2])), None));
+        tail.write(|batch| {
+            assert_eq!(batch.writes.len(), 1);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(tail.record(1), None);
+    }
+
+    #[test]
+    fn many_are_written_some_at_a_time_and_those_of_a_call_together() {
+        let tail = Tail::default();
+        let call = |ids: std::ops::Range<usize>| {
+            ids.fold(Batch::default(), |mut call, id| {
+                call.extend(batch(id as u128, Some(1), 1));
+                call
+            })
+        };
+        tail.add(call(0..CHUNK + 10));
+        for id in 0..CHUNK + 1 {
+            tail.add(call(id..id + 1));
+        }
+        let mut sizes = Vec::new();
+        tail.write(|batch| {
+            sizes.push(batch.writes.len());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(sizes, [CHUNK + 10, CHUNK, 1]);
+        assert_eq!(tail.record(0), None);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_still_read_from_here() {
+        let tail = Tail::default();
+        tail.add(batch(1, Some(1), 1));
+        let full = || Err(io::ErrorKind::StorageFull.into());
+        assert_eq!(tail.write(|_| full()).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(tail.record(1), Some(Some(vec![1])));
+        // Who waited for the same batch must not take an empty tail for a written one.
+        tail.write(|_| Ok(())).unwrap_err();
+    }
+}

@@ -1,0 +1,112 @@
+//! What can be read while the disk refuses: what the database has, and what it has not taken in.
+//!
+//! Who changes something, or backs up, must have the database brought up to all that was accepted. Who only asks is answered
+//! all the same: an operator whose disk is full wants to know what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::from_fn;
+
+use sled::IVec;
+
+use crate::key::error::StoreError;
+
+use crate::storage::disk::Disk;
+#[cfg(test)]
+use crate::storage::disk::Faults;
+
+/// What waits for the database, and stays waiting.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    /// The newest image of each key; `None` if it is deleted.
+    pub(crate) records: BTreeMap<u128, Option<IVec>>,
+    /// Keys that are new, with their owners.
+    pub(crate) new: Vec<(String, u128)>,
+    pub(crate) events: Vec<(u64, IVec)>,
+}
+
+impl Disk {
+    /// As [`records`](Self::records).
+    pub(crate) fn readable_records(
+        &self,
+        after: Option<u128>,
+    ) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
+        let mut waiting = self.waiting().records;
+        waiting.retain(|id, _| after.is_none_or(|after| *id > after));
+        merged(self.written_records(after), waiting)
+    }
+
+    /// As [`ids_of`](Self::ids_of).
+    pub(crate) fn readable_ids_of(
+        &self,
+        owner: &str,
+        after: Option<u128>,
+    ) -> Result<impl Iterator<Item = Result<u128, StoreError>> + use<>, StoreError> {
+        #[cfg(test)]
+        Faults::check(&self.faults.read)?;
+        let new = self.waiting().new.into_iter();
+        let new = new.filter(|(of, id)| of == owner && after.is_none_or(|after| *id > after)).map(|(_, id)| id);
+        let new: BTreeSet<u128> = new.collect();
+        // Ids rise as keys are made, so these come last; one of them may be in the database all the same.
+        let written = self.written_ids_of(owner, after);
+        let first = new.clone();
+        let written = written.filter(move |id| id.as_ref().map_or(true, |id| !first.contains(id)));
+        Ok(written.chain(new.into_iter().map(Ok)))
+    }
+
+    /// As [`events`](Self::events).
+    pub(crate) fn readable_events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
+        let waiting = self.waiting().events;
+        let mut next = first;
+        let all = self.written_events(first).chain(waiting.into_iter().map(Ok));
+        all.filter(move |event| match event {
+            Ok((number, _)) if *number < next => false,
+            Ok((number, _)) => {
+                next = number.saturating_add(1);
+                true
+            }
+            Err(_) => true,
+        })
+    }
+
+    /// Nothing, where the database takes in what waits.
+    fn waiting(&self) -> Waiting {
+        self.write_tail().map_or_else(|_| self.tail.waiting(), |()| Waiting::default())
+    }
+}
+
+/// What waits takes the place of what is written.
+fn merged<E>(
+    written: impl Iterator<Item = Result<(u128, IVec), E>>,
+    waiting: BTreeMap<u128, Option<IVec>>,
+) -> impl Iterator<Item = Result<(u128, IVec), E>> {
+    let (mut written, mut waiting) = (written.peekable(), waiting.into_iter().peekable());
+    let next = move || {
+        let due = waiting.peek().map(|(id, _)| *id);
+        match (written.peek(), due) {
+            // Replaced: what waits follows at once.
+            (Some(Ok((id, _))), Some(due)) if *id == due => written.next().map(|_| None),
+            (Some(Ok((id, _))), Some(due)) if *id < due => written.next().map(Some),
+            (Some(Err(_)), _) | (_, None) => written.next().map(Some),
+            (_, Some(_)) => waiting.next().map(|(id, frame)| frame.map(|frame| Ok((id, frame)))),
+        }
+    };
+    from_fn(next).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_takes_the_place_of_what_is_written() {
+        let frame = |byte: u8| IVec::from(&[byte]);
+        let written = [1, 2, 3, 5].map(|id| Ok::<_, ()>((id, frame(0))));
+        let waiting = BTreeMap::from([(2, Some(frame(1))), (3, None), (4, Some(frame(1))), (6, Some(frame(1)))]);
+        let all: Vec<_> = merged(written.into_iter(), waiting.clone()).map(Result::unwrap).collect();
+        assert_eq!(all, [(1, 0), (2, 1), (4, 1), (5, 0), (6, 1)].map(|(id, byte)| (id, frame(byte))));
+        let failing = [Ok((1, frame(0))), Err(())].into_iter();
+        assert_eq!(merged(failing, waiting.clone()).collect::<Vec<_>>()[..2], [Ok((1, frame(0))), Err(())]);
+        assert_eq!(merged([].into_iter(), waiting).map(Result::<_, ()>::unwrap).count(), 3);
+        assert_eq!(merged([Ok::<_, ()>((1, frame(0)))].into_iter(), BTreeMap::new()).count(), 1);
+    }
+}

@@ -1,0 +1,212 @@
+//! What a store is given when it is opened: its first key, and keys that a deployment brings with it.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::base::codec;
+use crate::base::wiped;
+use crate::key::bounds::MAX_BATCH;
+use crate::key::error::{Conflict, OpenError, StoreError};
+use crate::key::idempotency::{FOREVER, Once};
+use crate::key::lifetime::FIXED;
+use crate::key::new_key::NewKey;
+use crate::key::record::Record;
+use crate::store::fixed_keys::{FixedKey, FixedKeys};
+use crate::token::api_key::ApiKey;
+use crate::token::digest::{Digest, hex};
+
+use crate::storage::directory::{parent, sync_directory};
+use crate::storage::disk::Disk;
+use crate::store::KeyStore;
+
+/// The name of the metadata that says from which line a fixed key came, also when it was rotated or restored.
+/// A token whose key may not be on disk yet stands in a file of this ending.
+const PENDING: &str = "pending";
+/// Most bytes of such a file that are read: more than a token has.
+const MOST: usize = 8192;
+
+/// The first key of a store, and the file its token goes to.
+#[derive(Clone)]
+pub(crate) struct FirstKey {
+    pub(crate) key: NewKey,
+    pub(crate) path: PathBuf,
+}
+
+impl KeyStore {
+    /// Makes what the builder was told to make.
+    pub(crate) fn begin(&self, first: Option<FirstKey>, fixed: &[FixedKeys]) -> Result<(), OpenError> {
+        if let Some(first) = first {
+            self.make_first(&first)?;
+        }
+        fixed.iter().try_for_each(|source| self.make_fixed(source))
+    }
+
+    /// The token is in a file before its key is on disk, and in its place after that: a crash at any moment leaves a
+    /// store that the next open brings to its end, and a token in its place always works.
+    fn make_first(&self, first: &FirstKey) -> Result<(), OpenError> {
+        let FirstKey { key, path } = first;
+        let io = |source| OpenError::io(path, source);
+        let pending = pending(path);
+        let left = fs::symlink_metadata(&pending).is_ok_and(|found| found.is_file());
+        if self.inner().commit.durable_head().number > 0 {
+            // A crash may have come between the key and its file.
+            return if left && self.is_own(&pending) { place(&pending, path).map_err(io) } else { Ok(()) };
+        }
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(OpenError::Config(format!(
+                "first key: {} is there already, and this store has never had a key: remove the file, or name another",
+                path.display()
+            )));
+        }
+        if left {
+            fs::remove_file(&pending).map_err(io)?;
+        }
+        if key.imported.is_some() {
+            return Err(OpenError::Config("first key: it cannot be an imported one".into()));
+        }
+        let refused = |error: StoreError| match error {
+            StoreError::Io { source } => io(source),
+            other => OpenError::Config(format!("first key: {other}")),
+        };
+        let store = self.as_actor("first_key");
+        let draft = self.inner().draft(key.clone()).map_err(refused)?;
+        let made = store.change(|writer, disk| {
+            let (token, change) = self.inner().realise(&draft, writer, disk)?;
+            write_private(&pending, &token)?;
+            Ok(vec![change])
+        });
+        made.map_err(refused)?;
+        place(&pending, path).map_err(io)
+    }
+
+    /// Whether the file holds a token of this store.
+    fn is_own(&self, file: &Path) -> bool {
+        let Ok(token) = File::open(file).and_then(|file| wiped::read(file, MOST)) else { return false };
+        std::str::from_utf8(&token).is_ok_and(|token| self.inner().owns(token.trim_end()))
+    }
+
+    fn make_fixed(&self, source: &FixedKeys) -> Result<(), OpenError> {
+        let config =
+            |line: usize, fault: &dyn std::fmt::Display| OpenError::Config(format!("{source}, line {line}: {fault}"));
+        let text = source.read().map_err(OpenError::Config)?;
+        let keys = FixedKey::all(&text).map_err(|(line, fault)| config(line, &fault))?;
+        if keys.len() > MAX_BATCH {
+            return Err(OpenError::Config(format!("{source}: {} keys, at most {MAX_BATCH} are taken", keys.len())));
+        }
+        let mut drafts = Vec::new();
+        let mut names = HashSet::new();
+        for key in keys {
+            let (line, name) = (key.line, name_of(&key.digest));
+            if !names.insert(name) {
+                return Err(config(line, &"the same key stands in an earlier line"));
+            }
+            let draft = self.inner().draft(key.into_new()).map_err(|error| config(line, &error))?;
+            drafts.push((line, name, draft.fixed(tag(&name))));
+        }
+        let mut at_fault = 0;
+        let store = self.as_actor("fixed_keys");
+        let made = store.change(|writer, disk| {
+            let mut absent = Vec::new();
+            for one in &drafts {
+                if disk.made(&one.1)?.is_none() {
+                    absent.push(one);
+                }
+            }
+            let there = if absent.is_empty() { HashSet::new() } else { fixed_tags(disk)? };
+            let mut changes = Vec::new();
+            for (line, name, draft) in absent {
+                at_fault = *line;
+                if there.contains(&tag(name)) {
+                    continue;
+                }
+                match self.inner().realise(draft, writer, disk) {
+                    Ok((_, mut change)) => {
+                        change.once = Some(Once { name: *name, request: *name, at: FOREVER });
+                        changes.push(change);
+                    }
+                    // Imported by somebody: good as it is.
+                    Err(StoreError::Conflict(Conflict::DigestHeld(_))) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(changes)
+        });
+        match made {
+            Ok(_) => Ok(()),
+            Err(StoreError::Io { source: error }) => Err(OpenError::Config(format!("{source}: {error}"))),
+            Err(error) => Err(config(at_fault, &error)),
+        }
+    }
+}
+
+/// What a fixed key is remembered by: not its digest.
+fn name_of(digest: &Digest) -> Digest {
+    let mut hasher = Sha256::new();
+    hasher.update("fixed key");
+    hasher.update(digest);
+    hasher.finalize().into()
+}
+
+fn tag(name: &Digest) -> String {
+    let (half, _) = name.split_at(8);
+    hex(half)
+}
+
+/// The fixed keys that are there, also under other secrets than they came with.
+fn fixed_tags(disk: &Disk) -> Result<HashSet<String>, StoreError> {
+    let mut tags = HashSet::new();
+    for item in disk.records(None) {
+        let mut record: Record = codec::decode(&item?.1)?;
+        tags.extend(record.metadata.remove(FIXED));
+    }
+    Ok(tags)
+}
+
+fn pending(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(PENDING);
+    name.into()
+}
+
+/// A file of this user alone, on the disk with its name. No link is followed.
+fn write_private(path: &Path, token: &ApiKey) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    private(&mut options);
+    let mut file: File = options.open(path)?;
+    file.write_all(token.expose_secret().as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    sync_directory(parent(path))
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600);
+}
+
+#[cfg(not(unix))]
+fn private(_: &mut OpenOptions) {}
+
+/// Gives the file its name, unless that is taken: a link is refused where a rename would replace.
+fn place(pending: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(pending, path) {
+        // A crash came before the other name was removed.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && same(pending, path) => {}
+        other => other?,
+    }
+    fs::remove_file(pending)?;
+    sync_directory(parent(path))
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    let is_file = fs::symlink_metadata(other).is_ok_and(|found| found.is_file());
+    let read = |path: &Path| File::open(path).and_then(|file| wiped::read(file, MOST));
+    is_file && read(one).is_ok_and(|token| read(other).is_ok_and(|found| token == found))
+}

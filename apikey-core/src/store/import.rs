@@ -1,0 +1,69 @@
+//! Many keys issued elsewhere, each taken or refused by itself.
+
+use std::collections::HashSet;
+
+use crate::key::bounds;
+use crate::key::change::Action;
+use crate::key::error::{Conflict, StoreError};
+use crate::key::new_key::NewKey;
+use crate::token::digest::Digest;
+use crate::token::key_id::KeyId;
+
+use crate::store::KeyStore;
+
+impl KeyStore {
+    /// Creates those of the keys that can be created, in one change, and says of each what came of it. With
+    /// `check_only` it creates none; `checked` then has what would be there from earlier checks, and gets what would be.
+    ///
+    /// # Errors
+    /// The disk or the store refuses: none is created.
+    pub(crate) fn take_over(
+        &self,
+        keys: Vec<NewKey>,
+        check_only: bool,
+        checked: &mut HashSet<Digest>,
+    ) -> Result<Vec<Result<KeyId, StoreError>>, StoreError> {
+        if keys.len() > bounds::MAX_BATCH {
+            return Err(StoreError::invalid("keys", "more than 10000", "at most 10,000 keys in one call"));
+        }
+        let drafts: Vec<_> = keys.into_iter().map(|key| self.inner().draft(key)).collect();
+        let mut taken = Vec::new();
+        let mut given = HashSet::new();
+        self.change(|writer, disk| {
+            taken.clear();
+            given.clear();
+            let mut changes = Vec::new();
+            for draft in drafts.iter().filter_map(|draft| draft.as_ref().ok()) {
+                let change = match self.inner().realise(draft, writer, disk) {
+                    Ok((_, change)) => change,
+                    Err(error @ (StoreError::Io { .. } | StoreError::Closed)) => return Err(error),
+                    Err(error) => {
+                        taken.push(Err(error));
+                        continue;
+                    }
+                };
+                let Action::Create(record) = &change.action else { continue };
+                let digests: Vec<Digest> = record.secrets.iter().map(|secret| secret.digest).collect();
+                if digests.iter().any(|digest| given.contains(digest) || (check_only && checked.contains(digest))) {
+                    taken.push(Err(StoreError::Conflict(Conflict::DigestTwice)));
+                    continue;
+                }
+                given.extend(digests);
+                taken.push(Ok(KeyId::from_u128(change.id)));
+                changes.push(change);
+            }
+            Ok(if check_only { Vec::new() } else { changes })
+        })?;
+        if check_only {
+            checked.extend(given);
+        }
+        let mut taken = taken.into_iter();
+        Ok(drafts
+            .into_iter()
+            .map(|draft| match draft {
+                Ok(_) => taken.next().unwrap_or(Err(StoreError::Closed)),
+                Err(error) => Err(error),
+            })
+            .collect())
+    }
+}
