@@ -170,6 +170,14 @@ impl<'ast> Visit<'ast> for Walker<'_, '_> {
         self.with_test(&field.attrs, |walker| visit::visit_field_value(walker, field));
     }
 
+    fn visit_variant(&mut self, variant: &'ast syn::Variant) {
+        self.with_test(&variant.attrs, |walker| visit::visit_variant(walker, variant));
+    }
+
+    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
+        self.with_test(&arm.attrs, |walker| visit::visit_arm(walker, arm));
+    }
+
     fn visit_stmt(&mut self, statement: &'ast Stmt) {
         let attributes: &[_] = match statement {
             Stmt::Local(local) => &local.attrs,

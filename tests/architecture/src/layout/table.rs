@@ -20,6 +20,7 @@ pub(crate) struct Room {
 #[derive(Debug)]
 enum MayUse {
     AllBelow,
+    /// As [`bare`] names.
     Rooms(Vec<String>),
 }
 
@@ -38,9 +39,7 @@ impl Table {
             };
             let may_use = match *may_use {
                 ALL_BELOW => MayUse::AllBelow,
-                rooms => {
-                    MayUse::Rooms(code_spans(rooms).map(|room| format!("{}/", room.trim_end_matches('/'))).collect())
-                }
+                rooms => MayUse::Rooms(code_spans(rooms).map(|room| bare(room).to_owned()).collect()),
             };
             let name = code_spans(name).next().unwrap_or(name).to_owned();
             let room = Room { name, line: row.line, may_use };
@@ -71,12 +70,12 @@ impl Table {
         from.name == to.name
             || match &from.may_use {
                 MayUse::AllBelow => self.place(&from.name) < self.place(&to.name),
-                MayUse::Rooms(rooms) => rooms.contains(&to.name),
+                MayUse::Rooms(rooms) => rooms.iter().any(|room| room == bare(&to.name)),
             }
     }
 
     fn place(&self, name: &str) -> Option<usize> {
-        self.rooms.iter().position(|room| room.name == name)
+        self.rooms.iter().position(|room| bare(&room.name) == bare(name))
     }
 
     /// The table against itself, and against the folders that are there.
@@ -127,4 +126,9 @@ impl Room {
             }
         }
     }
+}
+
+/// `store` for `store/`, and `time` for `time.rs`.
+fn bare(room: &str) -> &str {
+    room.trim_end_matches('/').trim_end_matches(".rs")
 }
