@@ -6,22 +6,37 @@ use crate::planted::printed;
 /// found there.
 const NOT_YET_IN_LAYOUT: &[&str] = &["apikey-cli/", "apikey-core/", "src/"];
 const NOT_YET_IN_WORDS: &[&str] = &[
-    ".ci/",
     "CONTRIBUTING.md",
     "Cargo.toml",
     "README.md",
     "SECURITY.md",
-    "apikey-",
+    "apikey-cli/",
+    "apikey-core/",
+    "apikey-macros/",
     "benches/",
-    "docs/",
+    "docs/attribute.md",
+    "docs/backup.md",
+    "docs/design.md",
+    "docs/durability.md",
+    "docs/frameworks.md",
+    "docs/limits.md",
+    "docs/observability.md",
+    "docs/operations.md",
+    "docs/performance.md",
+    "docs/rotation.md",
+    "docs/self-service.md",
     "examples/",
     "fuzz/",
-    "quick",
     "src/",
-    "test",
-    "tests/",
+    "tests/behaviour/",
+    "tests/crash/",
+    "tests/frameworks/",
+    "tests/http/",
+    "tests/loom/",
+    "tests/macros/",
+    "tests/rename/",
 ];
-const NOT_YET_IN_PAGES: &[&str] = &["docs/"];
+const NOT_YET_IN_PAGES: &[&str] = &["docs/glossary.md"];
 
 #[track_caller]
 fn assert_none(mut findings: Vec<Finding>, not_yet: &[&str]) {
