@@ -60,6 +60,7 @@ fn an_arrow_is_found_wherever_it_is_written() {
         "fn f() { println!(\"{:?}\", vec![crate::index::Index::new()]); }",
         "macro_rules! made { () => { $crate::index::Index::new() } }",
         "#[serde(with = \"crate::index::Index\")] struct S;",
+        "use crate::index; #[serde(with = \"index::Index\")] struct S;",
         "impl<T: crate::index::Index> Clone for S<T> {}",
         "mod inner { fn f(_: super::super::super::index::Index) {} }",
         "mod inner { use super::Shown; fn f(_: Shown) {} } pub(crate) use crate::index::Index as Shown;",

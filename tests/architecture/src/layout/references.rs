@@ -76,14 +76,14 @@ impl<'r, 'f> Walker<'r, 'f> {
     }
 
     /// What a macro is given has no syntax of its own: every path in it counts.
-    fn tokens(&mut self, tokens: TokenStream) {
+    fn tokens(&mut self, tokens: TokenStream, is_attribute: bool) {
         let tokens: Vec<_> = tokens.into_iter().collect();
         let is_punct = |at: usize, wanted: char| matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == wanted);
         let is_colons = |at: usize| is_punct(at, ':') && is_punct(at + 1, ':');
         let mut at = 0;
         while let Some(token) = tokens.get(at) {
             match token {
-                TokenTree::Group(group) => self.tokens(group.stream()),
+                TokenTree::Group(group) => self.tokens(group.stream(), is_attribute),
                 TokenTree::Ident(first) => {
                     let is_field = at > 0 && is_punct(at - 1, '.') && !(at > 1 && is_punct(at - 2, '.'));
                     let (line, mut path) = (first.span().start().line, vec![first.unraw().to_string()]);
@@ -103,18 +103,15 @@ impl<'r, 'f> Walker<'r, 'f> {
                     }
                 }
                 // serde's `with = "crate::time"`.
-                TokenTree::Literal(literal) => {
+                TokenTree::Literal(literal) if is_attribute => {
                     if let Lit::Str(text) = Lit::new(literal.clone())
                         && let Ok(path) = text.parse_with(Path::parse_mod_style)
-                        && path
-                            .segments
-                            .first()
-                            .is_some_and(|first| ["crate", "self", "super"].iter().any(|start| first.ident == start))
+                        && path.segments.len() > 1
                     {
                         self.visit_path(&path);
                     }
                 }
-                TokenTree::Punct(_) => {}
+                TokenTree::Literal(_) | TokenTree::Punct(_) => {}
             }
             at += 1;
         }
@@ -230,7 +227,7 @@ impl<'ast> Visit<'ast> for Walker<'_, '_> {
             self.visit_path(attribute.path());
         }
         match &attribute.meta {
-            Meta::List(list) => self.tokens(list.tokens.clone()),
+            Meta::List(list) => self.tokens(list.tokens.clone(), true),
             Meta::NameValue(value) if !attribute.path().is_ident("doc") => self.visit_expr(&value.value),
             _ => {}
         }
@@ -240,7 +237,7 @@ impl<'ast> Visit<'ast> for Walker<'_, '_> {
         if let Some(segment) = call.path.segments.first().filter(|_| call.path.leading_colon.is_none()) {
             self.refer(names(&call.path), segment.ident.span().start().line, true);
         }
-        self.tokens(call.tokens.clone());
+        self.tokens(call.tokens.clone(), false);
     }
 
     fn visit_path(&mut self, path: &'ast Path) {
