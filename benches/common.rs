@@ -14,6 +14,8 @@ use std::collections::HashMap;
 use std::sync::RwLock;
 
 use apikey::{KeyStore, NewKey};
+use apikey_testkit::TokenParts;
+pub use apikey_testkit::with_wrong_secret;
 use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
@@ -81,33 +83,17 @@ pub fn fill_from(store: &KeyStore, first: usize, keys: usize) -> Vec<String> {
     tokens
 }
 
-/// The token with another secret, and a checksum that is right.
-pub fn unknown(token: &str) -> String {
-    with_other(token, token.len() - 7)
-}
-
-/// The token with another id, which no key has, and a checksum that is right.
+/// The token with another id, which no key has, and a right checksum.
 pub fn unknown_id(token: &str) -> String {
-    with_other(token, token.len() - 60 + 14)
+    let mut parts = TokenParts::of(token);
+    let other = if parts.id.as_bytes()[14] == b'0' { "1" } else { "0" };
+    parts.id.replace_range(14..15, other);
+    parts.token()
 }
 
 /// The token with a checksum that is wrong.
 pub fn malformed(token: &str) -> String {
     format!("{}{}", &token[..token.len() - 1], if token.ends_with('0') { '1' } else { '0' })
-}
-
-/// Changes one character, and makes the checksum anew.
-fn with_other(token: &str, at: usize) -> String {
-    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let other = if &token[at..=at] == "0" { "1" } else { "0" };
-    let body = format!("{}{other}{}", &token[..at], &token[at + 1..token.len() - 6]);
-    let mut number = crc32fast::hash(body.as_bytes());
-    let mut check = [b'0'; 6];
-    for digit in check.iter_mut().rev() {
-        *digit = DIGITS[number as usize % 62];
-        number /= 62;
-    }
-    body + std::str::from_utf8(&check).unwrap()
 }
 
 /// The check a developer writes by hand: a digest, a map behind a lock, the fields compared.

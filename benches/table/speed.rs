@@ -58,7 +58,7 @@ pub fn thousand(report: &mut Report, plot: &mut Plot) {
     let case = Case::new(&store, &tokens);
     let [untracked_tokens, peppered_tokens] =
         [&untracked, &peppered].map(|store| Tokens::shuffled(&apikey_bench::fill(store, 1_000)));
-    let wrong = case.valid.map(apikey_bench::unknown);
+    let wrong = case.valid.map(apikey_bench::with_wrong_secret);
     let unknown = case.valid.map(apikey_bench::unknown_id);
     let malformed = case.valid.map(apikey_bench::malformed);
     let (prefixed, prefixed_tokens) = Prefixed::with(1_000);
@@ -154,7 +154,7 @@ pub fn million(case: &Case<'_>, tokens: &[String], report: &mut Report, plot: &m
     report.row("SHA-256 + prepared SQLite select, 1 M, to ours", over(sqlite, own), ">= 20x", "12x");
     report.row("RwLock<HashMap> of hex digests, 1 M, to ours", over(map, own), "-", "-");
     let read = Requirement::permission(PERMISSION).unwrap();
-    let wrong = case.valid.map(apikey_bench::unknown);
+    let wrong = case.valid.map(apikey_bench::with_wrong_secret);
     let unknown = case.valid.map(apikey_bench::unknown_id);
     let candidates = vec![
         Candidate::new(&case.valid, |token| authorized(case.store, token, &read)),
@@ -204,7 +204,7 @@ pub fn index_only(count: usize, report: &mut Report, plot: &mut Plot) {
     let [yardstick, large] = [Yardstick::with(&tokens, count), Yardstick::in_large_pages(&tokens, count)];
     let valid = Tokens::shuffled(&tokens);
     drop(tokens);
-    let wrong = valid.map(apikey_bench::unknown);
+    let wrong = valid.map(apikey_bench::with_wrong_secret);
     let own = |token: &str| keys.authorize(token, &read).map_or(0, |key| key.secret_version());
     let candidates = vec![
         Candidate::new(&valid, own),

@@ -26,9 +26,8 @@ mod copies {
 }
 mod events {
     mod actors;
-    pub(crate) mod batches;
-    pub(crate) mod history;
-    pub(crate) mod stored;
+    mod batches;
+    mod history;
 }
 mod keys {
     mod bounds;
@@ -62,4 +61,4 @@ mod token {
     mod format;
     mod imported;
 }
-mod support;
+mod proptest_config;

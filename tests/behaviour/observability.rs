@@ -1,152 +1,73 @@
-//! What an operator sees: refusals by key and code, and one line of log for each change.
+//! Operators see refusals by key and code, and one line of log for each change.
 //!
 //! A binary of its own, so that its subscriber is there before anything is logged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, Once, OnceLock};
-use std::thread::{self, ThreadId};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use apikey::{
     Attempt, AuthError, ImportScheme, Imported, KeyStore, KeyUpdate, Overlap, Peer, Refusals, Rejection, Requirement,
     require_api_key,
 };
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
-
-use support::{alice, clocked, code, hours, start, with_wrong_secret};
-
-#[allow(dead_code, reason = "other tests use the rest")]
-#[path = "support.rs"]
-mod support;
-
-/// What was logged, by thread: the name of an event, and its fields as text.
-static LOG: Mutex<Vec<(ThreadId, Line)>> = Mutex::new(Vec::new());
-static WATCHED: Once = Once::new();
-
-struct Log;
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
-    name: String,
-    fields: BTreeMap<String, String>,
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target() == "apikey"
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let line = Line { name: event.metadata().name().to_owned(), fields: fields.0 };
-        LOG.lock().unwrap().push((thread::current().id(), line));
-    }
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-#[derive(Default)]
-struct Fields(BTreeMap<String, String>);
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), value.to_owned());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0.insert(field.name().to_owned(), format!("{value:?}"));
-    }
-}
-
-/// Every test begins with this: what was called before would not be logged.
-fn watch() {
-    WATCHED.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
-}
-
-/// What this thread logs while something is done.
-fn logged(work: impl FnOnce()) -> Vec<Line> {
-    let here = thread::current().id();
-    let of_this_thread =
-        || LOG.lock().unwrap().extract_if(.., |(thread, _)| *thread == here).map(|(_, line)| line).collect();
-    let _: Vec<Line> = of_this_thread();
-    work();
-    of_this_thread()
-}
-
-fn line(name: &str, fields: &[(&str, &str)]) -> Line {
-    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Line { name: name.to_owned(), fields }
-}
+use apikey_testkit::{Line, Log, alice, clocked, code, hours, start, with_wrong_secret};
+use tracing::Level;
 
 fn counts(all: &[(&'static str, u64)]) -> BTreeMap<&'static str, u64> {
     all.iter().copied().collect()
 }
 
 #[test]
-fn an_address_that_is_wanted_and_not_known_is_told_once() {
-    watch();
-    let told = |lines: &[Line]| lines.iter().filter(|line| line.name == "apikey.no_address").count();
+fn an_address_that_is_needed_and_unknown_is_logged_once() {
+    let log = Log::global();
+    let count = |lines: &[Line]| lines.iter().filter(|line| line.name == "apikey.no_address").count();
     let (store, _) = clocked();
     let plain = store.create(alice()).unwrap();
     let limited = store.create(alice().limit(1, hours(1))).unwrap();
     let bound = store.create(alice().networks(["10.0.0.0/8"])).unwrap();
-    let lines = logged(|| {
+    let lines = log.during(|| {
         for token in [plain.key.expose_secret(), limited.key.expose_secret(), limited.key.expose_secret(), "none"] {
             let _ = store.check(&Attempt::new(token));
         }
         let elsewhere = Attempt::new(bound.key.expose_secret()).peer(IpAddr::from([192, 0, 2, 1]));
         assert_eq!(store.check(&elsewhere).unwrap_err(), AuthError::AddressNotAllowed);
     });
-    assert_eq!(told(&lines), 0, "{lines:?}");
-    let lines = logged(|| {
+    assert_eq!(count(&lines), 0, "{lines:?}");
+    let lines = log.during(|| {
         for _ in 0..3 {
             let refused = store.check(&Attempt::new(bound.key.expose_secret())).unwrap_err();
             assert_eq!(refused, AuthError::AddressNotAllowed);
         }
     });
-    assert_eq!(told(&lines), 1, "{lines:?}");
-    let told_line = lines.iter().find(|line| line.name == "apikey.no_address").unwrap();
-    assert!(told_line.fields["message"].contains("into_make_service_with_connect_info"), "{told_line:?}");
-    // A proxy that does not say for whom it forwards is another matter, and told apart.
-    let lines = logged(|| {
+    assert_eq!(count(&lines), 1, "{lines:?}");
+    let warning = lines.iter().find(|line| line.name == "apikey.no_address").unwrap();
+    assert!(warning.fields["message"].contains("into_make_service_with_connect_info"), "{warning:?}");
+    // A proxy that does not say for whom it forwards gets a warning of its own.
+    let lines = log.during(|| {
         for _ in 0..3 {
             let behind = Attempt::new(bound.key.expose_secret()).peer(Peer::Behind(IpAddr::from([10, 0, 0, 1])));
             assert_eq!(store.check(&behind).unwrap_err(), AuthError::AddressNotAllowed, "not as the proxy");
         }
     });
-    assert_eq!(told(&lines), 1, "{lines:?}");
-    let told_line = lines.iter().find(|line| line.name == "apikey.no_address").unwrap();
-    assert_eq!(told_line.fields["proxy"], "10.0.0.1");
-    assert!(told_line.fields["message"].contains("forwarded_header"), "{told_line:?}");
+    assert_eq!(count(&lines), 1, "{lines:?}");
+    let warning = lines.iter().find(|line| line.name == "apikey.no_address").unwrap();
+    assert_eq!(warning.fields["proxy"], "10.0.0.1");
+    assert!(warning.fields["message"].contains("forwarded_header"), "{warning:?}");
 
     let budgeted = KeyStore::builder().failed_attempts(1, hours(1)).temporary().unwrap();
-    let with = logged(|| drop(budgeted.check(&Attempt::new("none").peer(IpAddr::from([192, 0, 2, 1])))));
-    let without = logged(|| {
+    let with = log.during(|| drop(budgeted.check(&Attempt::new("none").peer(IpAddr::from([192, 0, 2, 1])))));
+    let without = log.during(|| {
         for _ in 0..3 {
             drop(budgeted.check(&Attempt::new("none")));
         }
     });
-    assert_eq!((told(&with), told(&without)), (0, 1));
+    assert_eq!((count(&with), count(&without)), (0, 1));
 }
 
 #[test]
 fn refusals_are_counted_by_key_and_code() {
-    watch();
+    Log::global();
     let (store, clock) = clocked();
     let [revoked, disabled, expired, early, lacking, rotated] = [
         alice(),
@@ -201,7 +122,7 @@ fn refusals_are_counted_by_key_and_code() {
 
 #[test]
 fn imported_keys_and_closed_stores_are_counted_too() {
-    watch();
+    Log::global();
     let (store, _) = clocked();
     let raw = "legacy-7f3a9c1e5b2d4860";
     let created = store.create(alice().imported(Imported::raw(raw), ImportScheme::Whole)).unwrap();
@@ -218,7 +139,7 @@ fn imported_keys_and_closed_stores_are_counted_too() {
 
 #[test]
 fn what_a_guard_refuses_by_itself_is_counted_too() {
-    watch();
+    Log::global();
     #[require_api_key(perm = "orders:read", request = token, store = store)]
     fn read(token: Option<&str>, store: &KeyStore) -> Result<(), Rejection> {
         Ok(())
@@ -250,20 +171,20 @@ fn what_a_guard_refuses_by_itself_is_counted_too() {
 
 #[test]
 fn refusals_are_logged_in_samples() {
-    watch();
+    let log = Log::global();
     let (store, _) = clocked();
     let created = store.create(alice()).unwrap();
     let (id, token) = (created.info.id(), created.key.expose_secret());
     store.revoke(id, "").unwrap();
     let id = id.to_string();
-    let lines = logged(|| {
+    let lines = log.during(|| {
         (0..100).for_each(|_| assert_eq!(code(&store, token), "revoked_api_key"));
         (0..50).for_each(|_| assert_eq!(code(&store, "no key"), "invalid_api_key"));
     });
     // The first of each, at once. The rest follows from the store's own thread.
     let refused = |code, more: &[(&str, &str)]| {
         let fields = [("code", code), ("count", "1"), ("peer", "unknown"), ("message", "API key refused")];
-        line("apikey.refused", &[&fields, more].concat())
+        Line::new(Level::INFO, "apikey.refused", &[&fields, more].concat())
     };
     let of_key = refused("revoked_api_key", &[("key", &id), ("owner", "alice")]);
     assert_eq!(lines, [of_key, refused("invalid_api_key", &[])]);
@@ -273,13 +194,13 @@ fn refusals_are_logged_in_samples() {
 
 #[test]
 fn a_store_that_is_ahead_of_its_clock_says_so_when_it_is_opened() {
-    watch();
+    let log = Log::global();
     let directory = tempfile::tempdir().unwrap();
     let open = |at| KeyStore::builder().clock(move || at).open(directory.path()).unwrap();
-    let told = |lines: &[Line]| lines.iter().filter(|line| line.name == "apikey.clock").count();
-    let lines = logged(|| drop(open(start() + hours(1)).create(alice()).unwrap()));
-    assert_eq!(told(&lines), 0, "{lines:?}");
-    let lines = logged(|| {
+    let count = |lines: &[Line]| lines.iter().filter(|line| line.name == "apikey.clock").count();
+    let lines = log.during(|| drop(open(start() + hours(1)).create(alice()).unwrap()));
+    assert_eq!(count(&lines), 0, "{lines:?}");
+    let lines = log.during(|| {
         let store = open(start());
         assert!(store.as_actor("operator").accept_clock().unwrap().is_some());
     });
@@ -291,19 +212,19 @@ fn a_store_that_is_ahead_of_its_clock_says_so_when_it_is_opened() {
     assert!(warning.fields["message"].contains("apikey clock accept"), "{warning:?}");
     let message = "API key changed: clock_accepted";
     let fields = [("kind", "clock_accepted"), ("number", "2"), ("actor", "operator"), ("message", message)];
-    assert_eq!(*accepted, line("apikey.changed", &fields), "of no key");
-    let lines = logged(|| drop(open(start())));
-    assert_eq!(told(&lines), 0, "{lines:?}");
+    assert_eq!(*accepted, Line::new(Level::INFO, "apikey.changed", &fields), "of no key");
+    let lines = log.during(|| drop(open(start())));
+    assert_eq!(count(&lines), 0, "{lines:?}");
 }
 
 #[test]
 fn every_change_is_logged_when_it_is_on_disk() {
-    watch();
+    let log = Log::global();
     let (store, clock) = clocked();
     let bot = store.as_actor("deploy-bot");
     let mut id = String::new();
     let mut token = String::new();
-    let lines = logged(|| {
+    let lines = log.during(|| {
         let created = bot.create(alice()).unwrap();
         id = created.info.id().to_string();
         bot.update(created.info.id(), KeyUpdate::new().name("ci")).unwrap();
@@ -322,7 +243,7 @@ fn every_change_is_logged_when_it_is_on_disk() {
         let mut fields =
             vec![("kind", kind), ("number", number), ("key", &id), ("owner", "alice"), ("message", &message)];
         fields.extend(actor.map(|actor| ("actor", actor)));
-        line("apikey.changed", &fields)
+        Line::new(Level::INFO, "apikey.changed", &fields)
     };
     let bot = Some("deploy-bot");
     let expected = [
@@ -338,7 +259,7 @@ fn every_change_is_logged_when_it_is_on_disk() {
 
 #[test]
 fn a_right_secret_from_a_wrong_network_is_a_warning_of_its_own() {
-    watch();
+    let log = Log::global();
     let (store, _) = clocked();
     let bound = store.create(alice().networks(["10.0.0.0/8"])).unwrap();
     let (id, token) = (bound.info.id().to_string(), bound.key.expose_secret());
@@ -350,47 +271,46 @@ fn a_right_secret_from_a_wrong_network_is_a_warning_of_its_own() {
         lines
     };
     let lines =
-        warnings(logged(|| (1..=3).for_each(|host| assert_eq!(from(known(host)), AuthError::AddressNotAllowed))));
+        warnings(log.during(|| (1..=3).for_each(|host| assert_eq!(from(known(host)), AuthError::AddressNotAllowed))));
     let first = [("count", "1"), ("key", &*id), ("owner", "alice"), ("peer", "192.0.2.1")];
-    assert_eq!(lines, [line("apikey.wrong_network", &first)]);
+    assert_eq!(lines, [Line::new(Level::WARN, "apikey.wrong_network", &first)]);
     // The rest follows in samples, with the last of the addresses: here when the store is closed, from whichever thread.
     store.close().unwrap();
-    let rest: Vec<_> = LOG.lock().unwrap().iter().map(|(_, line)| line.clone()).collect();
-    let rest: Vec<_> = warnings(rest).into_iter().filter(|line| line.fields["key"] == id).collect();
-    let told: u64 = rest.iter().map(|line| line.fields["count"].parse::<u64>().unwrap()).sum();
-    assert_eq!((told, &*rest.last().unwrap().fields["peer"]), (2, "192.0.2.3"), "{rest:?}");
+    let rest: Vec<_> = warnings(log.lines()).into_iter().filter(|line| line.fields["key"] == id).collect();
+    let count: u64 = rest.iter().map(|line| line.fields["count"].parse::<u64>().unwrap()).sum();
+    assert_eq!((count, &*rest.last().unwrap().fields["peer"]), (2, "192.0.2.3"), "{rest:?}");
 }
 
 #[test]
-fn a_secret_from_nobody_knows_where_is_not_said_to_come_from_an_address() {
-    watch();
+fn the_warning_names_no_address_where_the_address_is_unknown() {
+    let log = Log::global();
     let proxy = IpAddr::from([10, 0, 0, 1]);
     let elsewhere = (Peer::Known([192, 0, 2, 1].into()), "from an address that it is not bound to");
-    for (peer, said) in
+    for (peer, text) in
         [elsewhere, (Peer::Behind(proxy), "from nobody knows where"), (Peer::Unknown, "from nobody knows where")]
     {
         let store = KeyStore::temporary().unwrap();
         let bound = store.create(alice().networks(["10.0.0.0/8"])).unwrap();
-        let lines = logged(|| {
+        let lines = log.during(|| {
             store.check(&Attempt::new(bound.key.expose_secret()).peer(peer)).unwrap_err();
         });
         let warning = lines.iter().find(|line| line.name == "apikey.wrong_network").unwrap();
-        assert!(warning.fields["message"].contains(said), "{peer}: {warning:?}");
+        assert!(warning.fields["message"].contains(text), "{peer}: {warning:?}");
         assert_eq!(warning.fields["peer"], peer.to_string());
     }
 }
 
 #[test]
-fn a_hook_is_told_of_each_refusal_and_harms_none() {
-    watch();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let (kept, again) = (told.clone(), Arc::new(OnceLock::<KeyStore>::new()));
+fn a_hook_gets_each_refusal_and_a_panic_in_it_does_no_harm() {
+    let log = Log::global();
+    let refusals = Arc::new(Mutex::new(Vec::new()));
+    let (kept, again) = (refusals.clone(), Arc::new(OnceLock::<KeyStore>::new()));
     let inner = again.clone();
     let store = KeyStore::builder()
         .failed_attempts(1, hours(1))
         .on_refusal(move |refused| {
             kept.lock().unwrap().push((refused.error().code(), refused.peer(), refused.key()));
-            // What is refused in here is not told, or it would have no end.
+            // A refusal within the hook does not call the hook again.
             inner.get().unwrap().verify("another guess").unwrap_err();
             panic!("as a hook may");
         })
@@ -399,7 +319,7 @@ fn a_hook_is_told_of_each_refusal_and_harms_none() {
     let id = again.set(store.clone()).map(|()| store.create(alice().networks(["10.0.0.0/8"])).unwrap()).unwrap();
     let peer = Peer::Known(IpAddr::from([192, 0, 2, 7]));
     let check = |token: &str| store.check(&Attempt::new(token).peer(peer)).unwrap_err().code();
-    let lines = logged(|| {
+    let lines = log.during(|| {
         assert_eq!(check(id.key.expose_secret()), "address_not_allowed");
         assert_eq!(check("a guess"), "invalid_api_key");
         assert_eq!(check("a guess"), "rate_limited");
@@ -411,9 +331,9 @@ fn a_hook_is_told_of_each_refusal_and_harms_none() {
         ("rate_limited", peer, None),
         ("invalid_api_key", Peer::Unknown, None),
     ];
-    assert_eq!(*told.lock().unwrap(), expected);
+    assert_eq!(*refusals.lock().unwrap(), expected);
     let panics: Vec<_> = lines.iter().filter(|line| line.name == "apikey.on_refusal").collect();
-    assert_eq!(panics.len(), 1, "told once: {lines:?}");
+    assert_eq!(panics.len(), 1, "logged once: {lines:?}");
     assert!(panics[0].fields["panic"].contains("as a hook may"), "{panics:?}");
     assert_eq!(store.refusals().with_code("invalid_api_key"), 6, "and all are counted");
     // The hook holds a handle of the store, which would never be closed.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use apikey::{KeyFilter, KeyInfo, KeyStore, OpenError};
+use apikey_testkit::database;
+use apikey_testkit::stored_events::frames;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::blocks::frames;
 use crate::model::{Key, Op, Used, World};
 use crate::work::{GRANTS, entries};
 
@@ -270,7 +270,7 @@ pub(crate) fn open(directory: &Path) -> Result<KeyStore, Fault> {
 /// go, each with the digest of the one before, up to the one that the head names, and no fewer than were acknowledged. How
 /// many there ever were.
 pub(crate) fn history(directory: &Path, world: &World) -> Result<u64, Fault> {
-    let database = database(&directory.join("sled"))?;
+    let database = database(directory)?;
     let gap = |text: String| fault(Kind::History, text);
     let read = |error: sled::Error| Fault { kind: Kind::History, text: error.to_string() };
     let meta = database.open_tree("meta").map_err(read)?;
@@ -328,26 +328,15 @@ fn varint(bytes: &[u8]) -> u64 {
     }
 }
 
-/// Tasks that sled leaves behind may hold its lock for a moment.
-fn database(path: &Path) -> Result<sled::Db, Fault> {
-    let mut last = String::new();
-    for _ in 0..2000 {
-        match sled::open(path) {
-            Ok(database) => return Ok(database),
-            Err(error) => last = error.to_string(),
-        }
-        if !last.contains("lock") {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    fault(Kind::Unopenable, format!("sled does not open: {last}"))
+fn database(store: &Path) -> Result<sled::Db, Fault> {
+    database::open(store).or_else(|error| fault(Kind::Unopenable, format!("sled does not open: {error}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocks::set_apart;
+    use apikey_testkit::stored_events::{self, split_batches};
+
     use crate::work::made;
 
     /// A sound store, and what is true of it.
@@ -396,9 +385,9 @@ mod tests {
         let events = history(directory.path(), &world).unwrap();
         assert!(events >= world.events);
         for place in [usize::MAX, 0, 10] {
-            let database = database(&directory.path().join("sled")).unwrap();
-            set_apart(&database);
-            let all = crate::blocks::events(&database);
+            let database = database(directory.path()).unwrap();
+            split_batches(&database);
+            let all = stored_events::events(&database);
             let (number, _) = all[place.min(all.len() - 1)];
             database.open_tree("events").unwrap().remove(number.to_be_bytes()).unwrap().unwrap();
             drop(database);

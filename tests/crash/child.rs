@@ -1,14 +1,14 @@
 //! The process under test: this binary runs itself once more.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use apikey::KeyStore;
+use apikey_testkit::{copy_directory, this_test};
 use serde::{Deserialize, Serialize};
 
 use crate::work::{THREADS, Voice, Worker, work};
@@ -65,70 +65,9 @@ pub(crate) fn plays() -> bool {
 
 /// The command for a process that runs one test of this binary, in which [`plays`] then plays the role.
 pub(crate) fn command(test: &str, role: &Role) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
-    command.env(ROLE, serde_json::to_string(role).unwrap()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut command = this_test(test);
+    command.env(ROLE, serde_json::to_string(role).unwrap());
     command
-}
-
-/// Killed with its test.
-pub(crate) struct Process {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Process {
-    pub(crate) fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in output.lines() {
-                let Ok(line) = line else { return };
-                if line.starts_with("child: ") && sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// The next line; `None` if it has ended, or says nothing for so long.
-    pub(crate) fn says(&self, within: Duration) -> Option<String> {
-        self.lines.recv_timeout(within).ok()
-    }
-
-    /// As `kill -9` does; then what else it had said.
-    pub(crate) fn kill(&mut self) -> Vec<String> {
-        let _ = self.child.kill();
-        self.child.wait().unwrap();
-        self.lines.iter().collect()
-    }
-
-    /// How it ended, if it has, or does within moments.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        for _ in 0..100 {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return Some(status);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        None
-    }
-
-    /// Waits for its end; what it said, and how it ended.
-    pub(crate) fn end(&mut self) -> (Vec<String>, ExitStatus) {
-        drop(self.child.stdin.take());
-        let lines = self.lines.iter().collect();
-        (lines, self.child.wait().unwrap())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Does it, and gives up if it does not end.
@@ -138,28 +77,11 @@ pub(crate) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> 
     result.recv_timeout(limit).ok()
 }
 
-pub(crate) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        } else {
-            // Not `fs::copy`: the shim knows no copies within the kernel.
-            match std::fs::read(entry.path()) {
-                // Of an open store: its thread has replaced a snapshot.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                bytes => std::fs::write(to.join(entry.file_name()), bytes.unwrap()).unwrap(),
-            }
-        }
-    }
-}
-
 /// Copies the directory of a store that is open, as a kill would leave it: again, until nothing has changed meanwhile. The
 /// store's thread may write down a first use, or bring the database up to the journal.
 pub(crate) fn copy_as_killed(from: &Path, to: &Path) {
     loop {
-        copy(from, to);
+        copy_directory(from, to);
         if is_copy(from, to) {
             return;
         }

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use apikey::{ImportScheme, Imported, KeyStore, NewKey, OpenError};
+use apikey_testkit::{Process, copy_directory};
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Fault, Kind, Tally, check, history, looked_at};
-use crate::child::{Process, Role, command, copy, copy_as_killed, plays, scratch};
+use crate::child::{Role, command, copy_as_killed, plays, scratch};
 use crate::model::{Line, World};
 use crate::random::{Random, rounds, seed};
 use crate::work::made;
@@ -17,6 +18,8 @@ use crate::work::made;
 const TEST: &str = "damage::damage";
 /// An open takes a fraction of a second.
 const LIMIT: Duration = Duration::from_secs(60);
+/// From the end of the output to the end of the process.
+const END: Duration = Duration::from_secs(1);
 
 /// Keys of the large store, all imported: its log has many segments, and a snapshot that speaks of them.
 const IMPORTED: usize = 10_000;
@@ -68,11 +71,11 @@ fn damage() {
     let mut tally = Tally::default();
     let (mut whole, mut damaged, mut next) = (0, 0, 0);
     while next < cases {
-        let mut process = Process::start(command(TEST, &Role::Damaged { plan: path.clone(), first: next }));
+        let mut process = Process::start(&mut command(TEST, &Role::Damaged { plan: path.clone(), first: next }));
         while next < cases {
             let case = format!("in case {next} of seed {seed}, {}", describe(&plan, next));
-            let verdict = match process.says(LIMIT) {
-                Some(line) => serde_json::from_str(line.strip_prefix("child: ").unwrap()).unwrap(),
+            let verdict = match process.message(LIMIT) {
+                Some(line) => serde_json::from_str(&line).unwrap(),
                 None => end_of(&mut process),
             };
             next += 1;
@@ -104,7 +107,7 @@ fn damage() {
 
 /// No answer: it hangs, or is gone.
 fn end_of(process: &mut Process) -> Verdict {
-    match process.ended() {
+    match process.ended(END) {
         Some(status) => Verdict::Wrong(Kind::Abort, status.to_string()),
         None => {
             process.kill();
@@ -125,11 +128,11 @@ fn bases(directory: &Path, seed: u64) -> Vec<Base> {
             }
         });
         if !killed {
-            copy(&original, &copied);
+            copy_directory(&original, &copied);
         }
         // The events are counted on a copy of the copy: to look is to open, and to open is to write.
         let looked = directory.join(format!("{name}-looked"));
-        copy(&copied, &looked);
+        copy_directory(&copied, &looked);
         let events = match crate::check::open_and_check(&looked, &World::heard(&lines)) {
             Ok((_, world)) => history(&looked, &world).unwrap(),
             Err(fault) => panic!("a sound store does not pass: {fault:?}"),
@@ -229,7 +232,7 @@ pub(crate) fn play(plan: &Path, first: usize) {
     for case in first..plan.cases {
         let _ = fs::remove_dir_all(&work);
         let Damage { base, directory, file, harm } = choose(&plan, case);
-        copy(directory, &work);
+        copy_directory(directory, &work);
         let path = work.join(file);
         match harm {
             Harm::Flip { at, bit } => {

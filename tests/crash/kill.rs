@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use apikey_testkit::Process;
+
 use crate::check::{Fault, Kind, Tally, open_and_check};
-use crate::child::{Process, Role, command, plays, within};
+use crate::child::{Role, command, plays, within};
 use crate::model::World;
 use crate::random::{Random, rounds, seed};
-use crate::work::heard;
 
 const TEST: &str = "kill::kill";
 /// A new store after so many kills: first creations are killed, too, and no store grows without end.
@@ -68,20 +69,21 @@ fn kill() {
 
 fn run_and_kill(store: &std::path::Path, mut random: Random, world: &mut World) {
     let role = Role::Work { store: store.to_owned(), seed: random.next() >> 16 };
-    let mut process = Process::start(command(TEST, &role));
+    let mut process = Process::start(&mut command(TEST, &role));
     let mut lines = Vec::new();
     if random.percent(20) {
         // While it starts, opens or creates the store.
         std::thread::sleep(Duration::from_micros(random.below(60_000) as u64));
     } else {
         for _ in 0..random.below(160) {
-            lines.push(process.says(LIMIT).expect("the process goes on until it is killed"));
+            lines.push(process.message(LIMIT).expect("the process goes on until it is killed"));
         }
         std::thread::sleep(Duration::from_micros(random.below(4_000) as u64));
     }
-    lines.extend(process.kill());
+    process.kill();
+    lines.extend(process.messages());
     for line in &lines {
-        world.hear(&heard(line).unwrap_or_else(|| panic!("half a line: {line}")));
+        world.hear(&serde_json::from_str(line).unwrap_or_else(|error| panic!("half a line: {error}: {line}")));
     }
     world.crash();
 }

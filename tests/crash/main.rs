@@ -19,8 +19,6 @@
     reason = "tests"
 )]
 
-#[path = "../behaviour/events/stored.rs"]
-mod blocks;
 mod check;
 mod child;
 mod damage;

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use apikey::NewKey;
+use apikey_testkit::{Process, copy_directory};
 
 use crate::check::{Fault, Kind, Tally, fault, open, open_and_check};
-use crate::child::{Process, Role, command, copy, plays, scratch, within};
+use crate::child::{Role, command, plays, scratch, within};
 use crate::model::World;
 use crate::random::{Random, rounds, seed};
 use crate::recording::{Recording, Style, same};
@@ -101,7 +102,7 @@ fn record(
     fs::create_dir(&root).unwrap();
     let (before, known) = match &base {
         Some((before, known)) => {
-            copy(before.path(), &root);
+            copy_directory(before.path(), &root);
             (Some(before.path()), known.clone())
         }
         None => (None, World::default()),
@@ -116,7 +117,7 @@ fn record(
         };
         let mut command = command(test, &role);
         shim::put_into(&mut command, &root, Some(&log));
-        let (_, status) = Process::start(command).end();
+        let status = Process::start(&mut command).wait();
         assert!(status.success(), "the recorded process ended with {status}");
     }
     let recording = Recording::read(&fs::read(&log).unwrap(), &root, before);
@@ -127,7 +128,7 @@ fn record(
         panic!("the recording misses something: {difference}");
     }
     if let Some(base) = before {
-        copy(base, &directory.path().join("base"));
+        copy_directory(base, &directory.path().join("base"));
     }
     (recording, known, directory)
 }
@@ -155,7 +156,7 @@ fn one_cut(
     world.crash();
     counts.acknowledged += world.acknowledged;
     let untouched = scratch();
-    copy(directory.path(), untouched.path());
+    copy_directory(directory.path(), untouched.path());
     let store = directory.path().join("keys.db");
     let expected = world.clone();
     let checked = within(LIMIT, move || {

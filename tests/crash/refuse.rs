@@ -7,10 +7,11 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use apikey::{KeyStore, OpenError, StoreError};
+use apikey_testkit::{Process, copy_directory};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::check::{check, looked_at, open_and_check};
-use crate::child::{Process, Role, command, copy, copy_as_killed, plays, scratch};
+use crate::child::{Role, command, copy_as_killed, plays, scratch};
 use crate::model::{Lap, Outcome, Said, World};
 use crate::random::seed;
 use crate::shim;
@@ -18,6 +19,8 @@ use crate::work::{Shared, THREADS, Voice, Worker, key_id, made, work};
 
 const TEST: &str = "refuse::refuse";
 const LIMIT: Duration = Duration::from_secs(30);
+/// From the end of the output to the end of the process.
+const END: Duration = Duration::from_secs(1);
 
 /// Which calls are refused, and with what: writes (w), syncs (s), names (m).
 const FAULTS: [(&str, &str); 6] = [
@@ -83,16 +86,16 @@ fn one_scene(scene: &str, at: usize, seed: u64) -> Result<(), String> {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(program).args(arguments.collect::<Vec<_>>());
         shell.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        shell.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        shell.stdin(std::process::Stdio::piped());
         child = shell;
     }
     shim::put_into(&mut child, &root, None);
-    let mut process = Process::start(child);
-    let said = process.says(LIMIT);
+    let mut process = Process::start(&mut child);
+    let said = process.message(LIMIT);
     match said.as_deref() {
-        Some("child: passed") => Ok(()),
+        Some("passed") => Ok(()),
         Some(other) => Err(other.to_owned()),
-        None => match process.ended() {
+        None => match process.ended(END) {
             Some(status) => Err(format!("the process ended with {status}")),
             None => Err("it hangs".into()),
         },
@@ -153,7 +156,7 @@ fn opening(store: &Path, name: &str, fault: &str, places: usize, seed: u64) {
     let mut refused = 0;
     for at in 0..places {
         let store = store.with_file_name(format!("keys-{at}.db"));
-        copy(&original, &store);
+        copy_directory(&original, &store);
         order(&format!("!fail {fault} {at}"));
         let opened = KeyStore::open(&store);
         order("!ok");
@@ -282,8 +285,8 @@ fn a_store_in_use_says_so_until_its_process_is_killed() {
     let path: PathBuf = directory.path().join("keys.db");
     let test = "refuse::a_store_in_use_says_so_until_its_process_is_killed";
     for _ in 0..3 {
-        let mut process = Process::start(command(test, &Role::Holds { store: path.clone() }));
-        assert_eq!(process.says(LIMIT).as_deref(), Some("child: open"));
+        let mut process = Process::start(&mut command(test, &Role::Holds { store: path.clone() }));
+        assert_eq!(process.message(LIMIT).as_deref(), Some("open"));
         let error = KeyStore::open(&path).unwrap_err();
         assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
         assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
@@ -303,8 +306,8 @@ fn a_lock_that_cannot_be_had_is_an_error_of_the_system() {
     let role = Role::Refused { scene: "lock".into(), store: directory.path().join("keys.db"), at: 0, seed: 0 };
     let mut child = command(test, &role);
     shim::put_into(&mut child, directory.path(), None);
-    let process = Process::start(child);
-    assert_eq!(process.says(LIMIT).as_deref(), Some("child: passed"));
+    let process = Process::start(&mut child);
+    assert_eq!(process.message(LIMIT).as_deref(), Some("passed"));
 }
 
 fn lock(path: &Path) {

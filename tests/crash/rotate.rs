@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use apikey::sink::DirectorySink;
 use apikey::{Delivery, KeyFilter, KeyInfo, KeyStore, NewKey, Overlap, RotationPolicy, Rotator, SecretSink};
+use apikey_testkit::{Process, copy_directory};
 use chrono::{TimeDelta, Utc};
 
-use crate::child::{Process, Role, command, copy, plays, scratch, within};
+use crate::child::{Role, command, plays, scratch, within};
 use crate::random::{Random, rounds, seed};
 
 const TEST: &str = "rotate::rotate";
@@ -81,7 +82,7 @@ fn rotate() {
         let copied = scratch();
         let root = match random.percent(75) {
             true => {
-                copy(directory.path(), copied.path());
+                copy_directory(directory.path(), copied.path());
                 copied.path().to_owned()
             }
             false => directory.path().to_owned(),
@@ -103,12 +104,12 @@ fn rotate() {
 }
 
 fn run_and_kill(root: &Path, random: &mut Random) {
-    let mut process = Process::start(command(TEST, &Role::Rotates { root: root.to_owned() }));
+    let mut process = Process::start(&mut command(TEST, &Role::Rotates { root: root.to_owned() }));
     if random.percent(10) {
         std::thread::sleep(Duration::from_micros(random.below(60_000) as u64));
     } else {
         for _ in 0..1 + random.below(12) {
-            process.says(LIMIT).expect("the process goes on until it is killed");
+            process.message(LIMIT).expect("the process goes on until it is killed");
         }
         std::thread::sleep(Duration::from_micros(random.below(8_000) as u64));
     }

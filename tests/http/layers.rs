@@ -1,14 +1,11 @@
 //! The two layers: what they add, what they let pass, and whom they trust.
 
 use apikey::{ApiKeyLayer, KeyStore, NewKey, Overlap, Requirement};
+use apikey_testkit::{Answer, Call};
 use chrono::TimeDelta;
 
 use crate::app::{Service, now, routes};
-use crate::wire::Call;
-
-fn preflight(path: &'static str) -> Call {
-    Call::options(path).header("origin", "http://page.test").header("access-control-request-method", "POST")
-}
+use crate::wire::Send as _;
 
 #[tokio::test]
 async fn a_true_preflight_passes_and_a_bare_options_does_not() {
@@ -17,13 +14,13 @@ async fn a_true_preflight_passes_and_a_bare_options_does_not() {
     let open = routes().layer(ApiKeyLayer::require(service.store.clone(), needed.clone()));
     let closed = routes().layer(ApiKeyLayer::require(service.store.clone(), needed).preflight(false));
     // An `any()` route answers OPTIONS itself.
-    assert_eq!(preflight("/any").send(&open).await.status, 200);
-    assert_eq!(Call::options("/any").send(&open).await.status, 401);
-    assert_eq!(Call::options("/any").header("origin", "http://page.test").send(&open).await.status, 401);
-    assert_eq!(preflight("/any").send(&closed).await.status, 401);
+    assert_eq!(Call::preflight("/any", "POST").send_both(&open).await.status, 200);
+    assert_eq!(Call::options("/any").send_both(&open).await.status, 401);
+    assert_eq!(Call::options("/any").header("origin", "http://page.test").send_both(&open).await.status, 401);
+    assert_eq!(Call::preflight("/any", "POST").send_both(&closed).await.status, 401);
     // The headers of a preflight on another method open nothing.
     let disguised = Call::get("/any").header("origin", "http://page.test");
-    assert_eq!(disguised.header("access-control-request-method", "GET").send(&open).await.status, 401);
+    assert_eq!(disguised.header("access-control-request-method", "GET").send_both(&open).await.status, 401);
 }
 
 #[tokio::test]
@@ -33,11 +30,11 @@ async fn a_required_key_guards_every_route_and_the_attribute_asks_for_more() {
     let app =
         routes().layer(ApiKeyLayer::require(service.store.clone(), Requirement::permission("orders:read").unwrap()));
     let token = reader.key.expose_secret();
-    assert_eq!(Call::get("/open").send(&app).await.status, 401);
-    assert_eq!(Call::get("/open").key(token).send(&app).await.status, 200);
-    assert_eq!(Call::post("/orders", "{}").key(token).send(&app).await.code(), "insufficient_permission");
+    assert_eq!(Call::get("/open").send_both(&app).await.status, 401);
+    assert_eq!(Call::get("/open").key(token).send_both(&app).await.status, 200);
+    assert_eq!(Call::post("/orders", "{}").key(token).send_both(&app).await.code(), "insufficient_permission");
     let nobody = service.create(NewKey::for_owner("nobody"));
-    assert_eq!(Call::get("/open").key(nobody.key.expose_secret()).send(&app).await.status, 403);
+    assert_eq!(Call::get("/open").key(nobody.key.expose_secret()).send_both(&app).await.status, 403);
 }
 
 #[tokio::test]
@@ -50,9 +47,9 @@ async fn a_key_verified_by_one_store_is_nothing_to_another() {
         .layer(ApiKeyLayer::supply(inner.store.clone()))
         .layer(ApiKeyLayer::require(outer.store.clone(), Requirement::authenticated()));
     // The outer layer lets its own key in; the guard inside does not know it.
-    let answer = Call::get("/orders").key(outer_key.key.expose_secret()).send(&app).await;
+    let answer = Call::get("/orders").key(outer_key.key.expose_secret()).send_both(&app).await;
     assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_api_key"));
-    let answer = Call::get("/orders").key(inner_key.key.expose_secret()).send(&app).await;
+    let answer = Call::get("/orders").key(inner_key.key.expose_secret()).send_both(&app).await;
     assert_eq!(answer.status, 401);
 }
 
@@ -71,8 +68,8 @@ async fn a_key_is_not_verified_twice() {
         .layer(axum::middleware::from_fn(revoke))
         .layer(ApiKeyLayer::require(service.store.clone(), Requirement::authenticated()));
     let call = Call::get("/orders").key(reader.key.expose_secret());
-    assert_eq!(call.direct(app.clone()).await.status, 200);
-    assert_eq!(call.direct(app).await.status, 401);
+    assert_eq!(call.send_direct(app.clone()).await.status, 200);
+    assert_eq!(call.send_direct(app).await.status, 401);
 }
 
 #[tokio::test]
@@ -80,17 +77,17 @@ async fn caches_are_told_where_a_guard_ran_and_nowhere_else() {
     let service = Service::new();
     let reader = service.reader();
     let token = reader.key.expose_secret();
-    let answer = Call::get("/orders").key(token).send(&service.app).await;
+    let answer = Call::get("/orders").key(token).send_both(&service.app).await;
     assert_eq!(answer.header("vary").map(str::to_lowercase).as_deref(), Some("x-api-key"));
     assert!(answer.header("cache-control").is_some_and(|value| value.contains("private")));
     // What the application says about caching stays.
-    let answer = Call::get("/cached").key(token).send(&service.app).await;
+    let answer = Call::get("/cached").key(token).send_both(&service.app).await;
     assert_eq!(answer.header("cache-control"), Some("max-age=60"));
     assert!(answer.header("vary").is_some());
-    let answer = Call::get("/open").key(token).send(&service.app).await;
+    let answer = Call::get("/open").key(token).send_both(&service.app).await;
     assert_eq!((answer.header("vary"), answer.header("cache-control")), (None, None));
     // A guard ran for a caller without a key, too.
-    assert!(Call::get("/greet").send(&service.app).await.header("vary").is_some());
+    assert!(Call::get("/greet").send_both(&service.app).await.header("vary").is_some());
 }
 
 #[tokio::test]
@@ -98,15 +95,15 @@ async fn a_caller_with_a_superseded_secret_is_told() {
     let service = Service::new();
     let old = service.reader();
     let new = service.store.rotate(old.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
-    let said = |answer: crate::wire::Answer| answer.header("x-api-key-superseded").map(str::to_owned);
+    let said = |answer: Answer| answer.header("x-api-key-superseded").map(str::to_owned);
     let call = |token: &str| Call::get("/orders").key(token);
     let until = (now() + TimeDelta::hours(1)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    assert_eq!(said(call(old.key.expose_secret()).send(&service.app).await), Some(until));
-    assert_eq!(said(call(new.key.expose_secret()).send(&service.app).await), None);
+    assert_eq!(said(call(old.key.expose_secret()).send_both(&service.app).await), Some(until));
+    assert_eq!(said(call(new.key.expose_secret()).send_both(&service.app).await), None);
 
     let old = service.reader();
     service.store.rotate(old.info.id(), Overlap::UntilFirstUse).unwrap();
-    assert_eq!(said(call(old.key.expose_secret()).send(&service.app).await).as_deref(), Some("?1"));
+    assert_eq!(said(call(old.key.expose_secret()).send_both(&service.app).await).as_deref(), Some("?1"));
 }
 
 #[tokio::test]
@@ -126,15 +123,15 @@ async fn header_bearer_realm_and_body_are_options_of_the_store() {
     let app = routes().layer(ApiKeyLayer::supply(store));
     let token = created.key.expose_secret();
     let bearer = format!("Bearer {token}");
-    assert_eq!(Call::get("/orders").header("x-acme-key", token).send(&app).await.status, 200);
-    assert_eq!(Call::get("/orders").header("authorization", &bearer).send(&app).await.status, 200);
+    assert_eq!(Call::get("/orders").header("x-acme-key", token).send_both(&app).await.status, 200);
+    assert_eq!(Call::get("/orders").header("authorization", &bearer).send_both(&app).await.status, 200);
     assert_eq!(
-        Call::get("/orders").header("authorization", &bearer).header("x-acme-key", token).send(&app).await.status,
+        Call::get("/orders").header("authorization", &bearer).header("x-acme-key", token).send_both(&app).await.status,
         200
     );
     let differ = Call::get("/orders").header("authorization", "Bearer other").header("x-acme-key", token);
-    assert_eq!(differ.send(&app).await.code(), "invalid_api_key");
+    assert_eq!(differ.send_both(&app).await.code(), "invalid_api_key");
     // Neither status nor challenge is the renderer's.
-    let answer = Call::get("/orders").direct(app.clone()).await;
+    let answer = Call::get("/orders").send_direct(app.clone()).await;
     assert_eq!((answer.status, answer.body.as_str()), (401, "{\"code\":\"missing_api_key\"}"));
 }

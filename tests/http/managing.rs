@@ -1,11 +1,12 @@
 //! The routes of the README's "Managing keys over HTTP", and how far they let a caller go.
 
 use apikey::{CreatedKey, KeyFilter, KeyUpdate, NewKey, Overlap};
+use apikey_testkit::Call;
 use axum::Router;
 use chrono::TimeDelta;
 
 use crate::app::Service;
-use crate::wire::Call;
+use crate::wire::Send as _;
 
 /// The README's code, word for word.
 mod readme {
@@ -43,7 +44,7 @@ impl Managed {
             Some(key) => call.key(key.key.expose_secret()),
             None => call,
         };
-        let answer = call.wired(self.app.clone()).await;
+        let answer = call.send_wired(self.app.clone()).await;
         (answer.status, answer.body)
     }
 }

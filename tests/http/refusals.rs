@@ -1,13 +1,14 @@
 //! Every way to be refused, and the right way in.
 
 use apikey::{KeyUpdate, NewKey, Overlap};
+use apikey_testkit::{Answer, Call};
 use chrono::TimeDelta;
 
 use crate::app::{Service, now, routes};
-use crate::wire::Call;
+use crate::wire::Send as _;
 
 /// What every refusal must look like.
-fn check_problem(answer: &crate::wire::Answer, status: u16, code: &str, detail: &str) {
+fn check_problem(answer: &Answer, status: u16, code: &str, detail: &str) {
     assert_eq!(answer.status, status, "{code}");
     let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
@@ -41,7 +42,7 @@ async fn each_case_has_its_status_its_code_and_its_text() {
     let post = || Call::post("/orders", r#"{"item":"tea"}"#);
     let wrong_secret = {
         let other = service.store.rotate(reader.info.id(), Overlap::None).unwrap();
-        assert_eq!(post().key(token(&other)).send(&service.app).await.status, 403);
+        assert_eq!(post().key(token(&other)).send_both(&service.app).await.status, 403);
         token(&reader)
     };
     let reader = service.create(NewKey::for_owner("reader").permissions(["orders:read"]));
@@ -59,12 +60,12 @@ async fn each_case_has_its_status_its_code_and_its_text() {
         (Some(token(&reader)), 403, "insufficient_permission", "API key lacks permission orders:write"),
     ] {
         let call = key.into_iter().fold(post(), Call::key);
-        let answer = call.send(&service.app).await;
+        let answer = call.send_both(&service.app).await;
         check_problem(&answer, status, code, detail);
         // The guard ran, so no cache may mix callers up.
         assert_eq!(answer.header("vary").map(str::to_lowercase).as_deref(), Some("x-api-key"));
     }
-    let answer = post().key(token(&right)).send(&service.app).await;
+    let answer = post().key(token(&right)).send_both(&service.app).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "tea"));
 }
 
@@ -75,10 +76,10 @@ async fn the_key_is_looked_at_before_the_body() {
     let reader = service.reader();
     let writer = service.create(NewKey::for_owner("writer").permissions(["orders:write"]));
     let broken = || Call::post("/orders", "{ not json");
-    assert_eq!(broken().send(&service.app).await.status, 401);
-    assert_eq!(broken().key("bad").send(&service.app).await.status, 401);
-    assert_eq!(broken().key(reader.key.expose_secret()).send(&service.app).await.status, 403);
-    assert_eq!(broken().key(writer.key.expose_secret()).send(&service.app).await.status, 400);
+    assert_eq!(broken().send_both(&service.app).await.status, 401);
+    assert_eq!(broken().key("bad").send_both(&service.app).await.status, 401);
+    assert_eq!(broken().key(reader.key.expose_secret()).send_both(&service.app).await.status, 403);
+    assert_eq!(broken().key(writer.key.expose_secret()).send_both(&service.app).await.status, 400);
 }
 
 #[tokio::test]
@@ -87,9 +88,9 @@ async fn two_keys_in_one_request_are_refused() {
     let (one, two) = (service.reader(), service.reader());
     let (one, two) = (one.key.expose_secret(), two.key.expose_secret());
     let call = Call::get("/orders").key(one);
-    assert_eq!(call.send(&service.app).await.status, 200);
+    assert_eq!(call.send_both(&service.app).await.status, 200);
     for call in [call.clone().key(two), call.clone().key(one)] {
-        let answer = call.send(&service.app).await;
+        let answer = call.send_both(&service.app).await;
         assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_api_key"));
     }
 }
@@ -98,7 +99,7 @@ async fn two_keys_in_one_request_are_refused() {
 async fn bytes_that_are_no_text_and_very_long_keys_are_invalid() {
     let service = Service::new();
     for key in [b"\xff\xfe\xfd".to_vec(), "k".repeat(100_000).into_bytes()] {
-        let answer = Call::get("/orders").key(key).send(&service.app).await;
+        let answer = Call::get("/orders").key(key).send_both(&service.app).await;
         assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_api_key"));
     }
 }
@@ -107,19 +108,19 @@ async fn bytes_that_are_no_text_and_very_long_keys_are_invalid() {
 async fn an_optional_key_may_be_missing_but_not_bad() {
     let service = Service::new();
     let reader = service.reader();
-    assert_eq!(Call::get("/greet").send(&service.app).await.body, "hello");
-    assert_eq!(Call::get("/greet").key(reader.key.expose_secret()).send(&service.app).await.body, "hello reader");
-    assert_eq!(Call::get("/greet").key("bad").send(&service.app).await.status, 401);
+    assert_eq!(Call::get("/greet").send_both(&service.app).await.body, "hello");
+    assert_eq!(Call::get("/greet").key(reader.key.expose_secret()).send_both(&service.app).await.body, "hello reader");
+    assert_eq!(Call::get("/greet").key("bad").send_both(&service.app).await.status, 401);
 }
 
 #[tokio::test]
 async fn without_a_store_the_service_is_closed_not_open() {
-    let answer = Call::get("/orders").key("any").send(&routes()).await;
+    let answer = Call::get("/orders").key("any").send_both(&routes()).await;
     check_problem(&answer, 503, "unavailable", "API keys cannot be checked");
     let service = Service::new();
     let reader = service.reader();
     service.store.close().unwrap();
-    let answer = Call::get("/orders").key(reader.key.expose_secret()).send(&service.app).await;
+    let answer = Call::get("/orders").key(reader.key.expose_secret()).send_both(&service.app).await;
     check_problem(&answer, 503, "unavailable", "API keys cannot be checked");
 }
 
@@ -128,8 +129,8 @@ async fn the_key_is_never_read_from_the_query_or_a_bearer_token() {
     let service = Service::new();
     let reader = service.reader();
     let bearer = format!("Bearer {}", reader.key.expose_secret());
-    let answer = Call::get("/orders").header("authorization", bearer).send(&service.app).await;
+    let answer = Call::get("/orders").header("authorization", bearer).send_both(&service.app).await;
     assert_eq!(answer.code(), "missing_api_key");
-    let answer = Call::get("/orders?api_key=x&X-API-Key=y").send(&service.app).await;
+    let answer = Call::get("/orders?api_key=x&X-API-Key=y").send_both(&service.app).await;
     assert_eq!(answer.code(), "missing_api_key");
 }

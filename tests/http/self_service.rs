@@ -2,11 +2,12 @@
 
 use apikey::self_service::{self, Answer as Plain, REASON, Refused, SelfService};
 use apikey::{ApiKeyLayer, CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, NewKey, Overlap, Requirement};
+use apikey_testkit::{Answer, Call};
 use axum::Router;
 use chrono::{DateTime, TimeDelta};
 
 use crate::app::{Service, now, routes};
-use crate::wire::{Answer, Call};
+use crate::wire::Send as _;
 
 fn app(service: &Service) -> Router {
     mounted(service, SelfService::new(service.store.clone()))
@@ -21,7 +22,7 @@ async fn rotate(app: &Router, token: &str, once: Option<&str>) -> Answer {
     if let Some(once) = once {
         call = call.header("idempotency-key", once);
     }
-    call.wired(app.clone()).await
+    call.send_wired(app.clone()).await
 }
 
 fn json(answer: &Answer) -> serde_json::Value {
@@ -34,7 +35,7 @@ fn new_token(answer: &Answer) -> String {
 }
 
 async fn status(app: &Router, token: &str) -> u16 {
-    Call::get("/whoami").key(token).wired(app.clone()).await.status
+    Call::get("/whoami").key(token).send_wired(app.clone()).await.status
 }
 
 fn token(created: &CreatedKey) -> &str {
@@ -123,7 +124,7 @@ async fn who_has_no_good_key_rotates_nothing() {
     assert_eq!(rotate(&app, token(&disabled), None).await.code(), "disabled_api_key");
     assert_eq!(rotate(&app, token(&revoked), None).await.code(), "revoked_api_key");
     assert_eq!(rotate(&app, "ak_nothing", None).await.code(), "invalid_api_key");
-    let missing = Call::post("/key/rotate", "").send(&app).await;
+    let missing = Call::post("/key/rotate", "").send_both(&app).await;
     assert_eq!((missing.status, missing.code().as_str()), (401, "missing_api_key"));
     assert!(missing.header("www-authenticate").is_some());
     let before = service.store.health().last_durable;
@@ -133,7 +134,7 @@ async fn who_has_no_good_key_rotates_nothing() {
         assert_eq!((refused.status, refused.code().as_str()), (422, "invalid_idempotency_key"), "{once:?}");
     }
     let twice = Call::post("/key/rotate", "").key(token(&good)).header("idempotency-key", "a");
-    assert_eq!(twice.header("idempotency-key", "a").send(&app).await.status, 422);
+    assert_eq!(twice.header("idempotency-key", "a").send_both(&app).await.status, 422);
     assert_eq!(service.store.health().last_durable, before + 1);
 }
 
@@ -154,7 +155,7 @@ async fn rotating_widens_nothing() {
 async fn who_holds_a_token_can_end_its_key() {
     let service = Service::new();
     let app = app(&service);
-    let end = async |call: Call| call.wired(app.clone()).await;
+    let end = async |call: Call| call.send_wired(app.clone()).await;
     let delete = |token: &str| Call::delete("/key").key(token);
     // Good, superseded, disabled, expired; revoked already.
     let good = service.create(NewKey::for_owner("alice"));
@@ -200,7 +201,7 @@ async fn other_requests_do_nothing() {
         (Call::delete("/key/rotate"), 405, Some("POST")),
         (Call::post("/key/other", ""), 404, None),
     ] {
-        let answer = call(request).send(&app).await;
+        let answer = call(request).send_both(&app).await;
         assert_eq!((answer.status, answer.header("allow")), (status, allow));
     }
     assert_eq!(service.store.health().last_durable, 1);
@@ -268,7 +269,7 @@ async fn who_guesses_gets_no_more_tries_by_revoking() {
     let revoke = |token: &str, host| {
         let call = Call::delete("/key").key(token);
         let app = app(host);
-        async move { call.direct(app).await }
+        async move { call.send_direct(app).await }
     };
     assert_eq!(revoke("a guess", 1).await.status, 401);
     let refused = revoke("another guess", 1).await;

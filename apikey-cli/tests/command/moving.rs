@@ -2,16 +2,13 @@
 
 use std::fs;
 
+use apikey_testkit::hex;
 use sha2::{Digest as _, Sha256, Sha512};
 
 use super::Place;
 
 const ONE: &str = "legacy-7f3a9c1e5b2d4860";
 const TWO: &str = "legacy-a0b1c2d3e4f50617";
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 #[test]
 fn raw_keys_are_taken_over_and_bad_lines_are_named_without_what_they_hold() {
@@ -46,13 +43,13 @@ fn raw_keys_are_taken_over_and_bad_lines_are_named_without_what_they_hold() {
 #[test]
 fn digests_are_taken_over_under_each_scheme() {
     let (place, _) = Place::with_store();
-    let sanctum = hex(&Sha256::digest("secretsecretsecretsecret"));
+    let sanctum = hex(Sha256::digest("secretsecretsecretsecret"));
     place.fed(&sanctum, &["import", "--form", "sha256", "--scheme", "after-pipe", "--owner", "carol"]).ok();
     place.check("12|secretsecretsecretsecret").ok().shows("carol");
-    let prefixed = hex(&Sha256::digest("longlonglonglonglonglong"));
+    let prefixed = hex(Sha256::digest("longlonglonglonglonglong"));
     place.fed(&prefixed, &["import", "--form", "sha256", "--scheme", "after-last-underscore", "--owner", "dave"]).ok();
     place.check("pre_short_longlonglonglonglonglong").ok().shows("dave");
-    let whole = hex(&Sha512::digest("wholewholewholewholewhole"));
+    let whole = hex(Sha512::digest("wholewholewholewholewhole"));
     let made = place.fed(&whole, &["import", "--form", "sha512", "--owner", "erin", "--json"]).ok();
     let made: serde_json::Value = serde_json::from_str(&made.out).unwrap();
     assert_eq!((&made["imported"], made["ids"].as_array().unwrap().len()), (&1.into(), 1));
@@ -65,12 +62,12 @@ fn digests_are_taken_over_under_each_scheme() {
 fn what_issuers_stored_is_taken_over_by_their_name() {
     let (place, _) = Place::with_store();
     let secret = "0123456789abcdef0123456789";
-    let sha256 = hex(&Sha256::digest(secret));
+    let sha256 = hex(Sha256::digest(secret));
     let whole = format!("Ab3dEf5h.{secret}");
-    let sha512 = format!("sha512$${}", hex(&Sha512::digest(&whole)));
+    let sha512 = format!("sha512$${}", hex(Sha512::digest(&whole)));
     place.fed(&sha256, &["import", "--from", "prefixed-api-key", "--owner", "a"]).ok();
     place.check(&format!("my_company_short_{secret}")).ok();
-    place.fed(hex(&Sha256::digest("another secret of sanctum")), &["import", "--from", "sanctum", "--owner", "a"]).ok();
+    place.fed(hex(Sha256::digest("another secret of sanctum")), &["import", "--from", "sanctum", "--owner", "a"]).ok();
     place.check("7|another secret of sanctum").ok();
     let django = ["import", "--from", "djangorestframework-api-key", "--owner", "a"];
     place.fed(&sha512, &django).ok();

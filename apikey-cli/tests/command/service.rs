@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
 use apikey_core::{EventFilter, KeyFilter, KeyStore, NewKey};
+use apikey_testkit::{Process, wait_until};
 use serde_json::Value;
 
 use super::{Done, Place};
@@ -274,27 +275,19 @@ fn a_service_whose_disk_refuses_is_asked_all_the_same() {
     // A write beyond the limit is then an error, and not the end of the process.
     let script = format!("trap '' XFSZ; exec '{}' keys.db", service.display());
     let mut command = std::process::Command::new("sh");
-    let mut child = command.args(["-c", &script]).current_dir(place.path("")).spawn().unwrap();
-    while !place.path("keys.db/admin.sock").exists() {
-        assert!(child.try_wait().unwrap().is_none(), "the service has ended");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    let service = Process::start(command.args(["-c", &script]).current_dir(place.path("")));
+    wait_until("the service listens", || place.path("keys.db/admin.sock").exists());
     place.run(&["create", "alice"]).ok();
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let pid = Pid::from_raw(i32::try_from(service.id()).unwrap());
     prlimit(pid, Resource::Fsize, Rlimit { current: Some(0), maximum: None }).unwrap();
-    let answers = std::panic::catch_unwind(|| {
-        place.run(&["create", "bob"]).with(7).says("cannot write or read");
-        place.run(&["doctor"]).with(1).shows("refuses since");
-        place.run(&["list"]).ok().shows("alice").says("the service's disk refuses since");
-        place.run(&["list", "--owner", "alice"]).ok().shows("alice");
-        place.run(&["events"]).ok().shows("created");
-        place.fed(&admin, &["check"]).ok().shows("good").says("the service's disk refuses since");
-        let done = place.json(&["list"]);
-        assert_eq!(done["keys"].as_array().unwrap().len(), 2);
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    answers.unwrap();
+    place.run(&["create", "bob"]).with(7).says("cannot write or read");
+    place.run(&["doctor"]).with(1).shows("refuses since");
+    place.run(&["list"]).ok().shows("alice").says("the service's disk refuses since");
+    place.run(&["list", "--owner", "alice"]).ok().shows("alice");
+    place.run(&["events"]).ok().shows("created");
+    place.fed(&admin, &["check"]).ok().shows("good").says("the service's disk refuses since");
+    let done = place.json(&["list"]);
+    assert_eq!(done["keys"].as_array().unwrap().len(), 2);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+
+use apikey_testkit::{Process, wait_until};
 
 use super::{Done, Place};
 
@@ -91,16 +93,6 @@ fn below(path: &Path) -> Vec<PathBuf> {
         fs::read_dir(path).unwrap().for_each(|entry| found.extend(below(&entry.unwrap().path())));
     }
     found
-}
-
-/// Killed with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
@@ -380,11 +372,8 @@ fn root_asks_the_running_service_also_where_its_way_is_closed() {
     fs::set_permissions(closed.place.path("way"), Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(closed.place.path("service"));
     command.arg(closed.store()).current_dir("/").uid(SERVICE).gid(SERVICE).stderr(Stdio::null());
-    let mut service = Running(command.spawn().unwrap());
-    while !closed.store().join("admin.sock").exists() {
-        assert!(service.0.try_wait().unwrap().is_none(), "the service has ended");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+    let _service = Process::start(&mut command);
+    wait_until("the service listens", || closed.store().join("admin.sock").exists());
     fs::set_permissions(closed.place.path("way"), Permissions::from_mode(0o700)).unwrap();
     closed.root(&["doctor"]).ok().says("asking it at way/keys.db/admin.sock").shows("good");
     closed.root(&["create", "bob"]).ok();

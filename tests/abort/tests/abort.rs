@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use apikey_core::{KeyStore, NewKey, OpenError};
+use apikey_testkit::copy_directory;
 
 const SIGABRT: i32 = 6;
 
@@ -37,7 +38,7 @@ fn a_damaged_store_is_an_error_or_with_panic_abort_a_process_that_ends_with_the_
 fn run(program: &Path, store: &Path) -> Output {
     // A copy: what is damaged may be written to by who opens it.
     let copy = tempfile::tempdir().unwrap();
-    copy_all(store, copy.path());
+    copy_directory(store, copy.path());
     Command::new(program).arg(copy.path()).env("RUST_BACKTRACE", "0").output().unwrap()
 }
 
@@ -58,12 +59,12 @@ fn damage_until_it_panics(path: &Path) {
     // A flipped bit does it in one of ten places, as a rule.
     for place in (0..400).map(|turn| turn * 648_497 % whole.len()) {
         let _ = fs::remove_dir_all(path);
-        copy_all(sound.path(), path);
+        copy_directory(sound.path(), path);
         let mut damaged = whole.clone();
         damaged[place] ^= 1;
         fs::write(path.join(log), &damaged).unwrap();
         let trial = tempfile::tempdir().unwrap();
-        copy_all(path, trial.path());
+        copy_directory(path, trial.path());
         if let Err(OpenError::Damaged { what, .. }) = KeyStore::open(trial.path())
             && what.contains("panics")
         {
@@ -82,17 +83,4 @@ fn built_with_abort() -> PathBuf {
     let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     target.join("debug/open-store")
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_all(&entry.path(), &target)
-        } else {
-            assert!(fs::copy(entry.path(), target).is_ok())
-        }
-    }
 }

@@ -6,10 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use apikey::{Attempt, AuthError, KeyStore, KeyUpdate, ManualClock, OpenError, Peer, Requirement};
+use apikey_testkit::{alice, clocked, hours, ms, start, with_wrong_secret};
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
-use crate::support::{alice, cases, clocked, hours, ms, start, with_wrong_secret};
+use crate::proptest_config::cases;
 
 fn budgeted(count: u32, per: TimeDelta) -> (KeyStore, ManualClock) {
     let clock = ManualClock::new(start());

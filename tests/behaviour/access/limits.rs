@@ -10,10 +10,11 @@ use apikey::{
     AuthError, CreatedKey, EventFilter, EventKind, ExportOptions, ImportOptions, ImportScheme, Imported, KeyStore,
     KeyUpdate, ManualClock, NewKey, Overlap, Requirement, Restore, StoreError,
 };
+use apikey_testkit::{alice, clocked, code, hours, info, ms, start};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
-use crate::support::{alice, cases, clocked, code, hours, info, ms, start};
+use crate::proptest_config::cases;
 
 fn minutes(count: i64) -> TimeDelta {
     TimeDelta::minutes(count)

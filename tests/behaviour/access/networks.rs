@@ -9,10 +9,11 @@ use apikey::{
     Attempt, CreatedKey, ForwardedHeader, ImportScheme, Imported, KeyStore, KeyUpdate, ManualClock, OpenError, Overlap,
     Requirement, StoreError,
 };
+use apikey_testkit::{alice, clocked, code, hours, info, start};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
 
-use crate::support::{alice, cases, clocked, code, hours, info, start};
+use crate::proptest_config::cases;
 
 fn from(store: &KeyStore, key: &CreatedKey, peer: &str) -> &'static str {
     let attempt = Attempt::new(key.key.expose_secret()).peer(IpAddr::from_str(peer).unwrap());

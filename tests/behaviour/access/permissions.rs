@@ -4,9 +4,10 @@ use apikey::{
     AuthError, CapViolation, KeyFilter, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap, Requirement, StoreError,
     VerifiedKey,
 };
+use apikey_testkit::{alice, all, clocked, hours, start};
 use proptest::prelude::*;
 
-use crate::support::{alice, all, cases, clocked, hours, start};
+use crate::proptest_config::cases;
 
 /// The rule of the design, written once more: `*` in the middle is exactly one segment, at the end one or more.
 fn gives(grant: &str, permission: &str) -> bool {

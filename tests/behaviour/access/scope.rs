@@ -6,9 +6,8 @@ use apikey::{
     Attempt, AuthError, CapViolation, Conflict, CreatedKey, EventFilter, KeyFilter, KeyId, KeyStore, KeyUpdate, Limit,
     NewKey, Overlap, RotateOptions, StoreError, VerifiedKey,
 };
+use apikey_testkit::{alice, all, clocked, code, hours, info, start};
 use chrono::TimeDelta;
-
-use crate::support::{alice, all, clocked, code, hours, info, start};
 
 const MANAGE: [&str; 2] = ["orders:read", "keys:manage"];
 

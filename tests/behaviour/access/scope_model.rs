@@ -4,10 +4,11 @@
 use apikey::{
     Attempt, CapViolation, CreatedKey, KeyInfo, KeyStore, KeyUpdate, NewKey, Overlap, StoreError, VerifiedKey,
 };
+use apikey_testkit::{clocked, hours, start};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
-use crate::support::{cases, clocked, hours, start};
+use crate::proptest_config::cases;
 
 /// The most there is of an end, of networks and of a rate limit: none is set.
 const UNBOUNDED: usize = 2;

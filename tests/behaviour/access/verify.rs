@@ -4,9 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use apikey::{Attempt, AuthError, CreatedKey, KeyInfo, KeyState, KeyStore, KeyUpdate, NewKey, Overlap, Requirement};
+use apikey_testkit::{alice, clocked, code, hours, info, ms, refusal, start, with_wrong_secret};
 use chrono::TimeDelta;
-
-use crate::support::{alice, clocked, code, hours, info, ms, refusal, start, with_wrong_secret};
 
 fn told(error: &AuthError) -> (&'static str, u16, String) {
     (error.code(), error.status(), error.to_string())

@@ -9,8 +9,7 @@ use apikey::{
     BackupError, EventFilter, KeyFilter, KeyId, KeyStore, KeyUpdate, ManualClock, Overlap, Pepper, Restore,
     RestoreError,
 };
-
-use crate::support::{alice, all, code, hours, ms, start};
+use apikey_testkit::{alice, all, code, hours, ms, start};
 
 /// A backup of a small store, and the token of its good key.
 fn small(directory: &Path) -> (std::path::PathBuf, String) {

@@ -4,10 +4,9 @@ use apikey::{
     Conflict, ExportOptions, ImportOptions, ImportScheme, Imported, KeyFilter, KeyInfo, KeyState, KeyStore, LineFault,
     NewKey, Overlap, Pepper, StoreError,
 };
+use apikey_testkit::{TokenParts, alice, all, clocked, code, start};
 use chrono::TimeDelta;
 use serde_json::Value;
-
-use crate::support::{Parts, alice, all, clocked, code, start};
 
 fn export(store: &KeyStore, digests: bool) -> Vec<Value> {
     let mut lines = Vec::new();
@@ -84,7 +83,7 @@ fn no_secret_leaves_and_no_digest_unless_asked() {
     for digests in [false, true] {
         let text = export(&store, digests).iter().map(Value::to_string).collect::<String>();
         for token in &tokens[..4] {
-            assert!(!text.contains(&Parts::of(token).secret));
+            assert!(!text.contains(&TokenParts::of(token).secret));
         }
         assert_eq!(text.contains("digest"), digests);
     }

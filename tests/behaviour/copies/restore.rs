@@ -7,11 +7,11 @@ use apikey::{
     CreatedKey, KeyFilter, KeyState, KeyStore, KeyUpdate, ManualClock, OpenError, Overlap, Restore, RestoreError,
     RestoreReport, RestoreWarning, RotationPolicy, Rotator,
 };
+use apikey_testkit::{alice, all, code, hours, info, ms, start};
 
 use proptest::prelude::*;
 
 use crate::rotation::rotator_fixture::{Desk, Then};
-use crate::support::{alice, all, code, hours, info, ms, start};
 
 /// A store with keys, a backup of it, and what happened to the keys afterwards; closed.
 struct Scene {
@@ -321,7 +321,7 @@ fn play(
 }
 
 proptest! {
-    #![proptest_config(crate::support::cases(4))]
+    #![proptest_config(crate::proptest_config::cases(4))]
     /// Whatever happened before and after the backup: no token gets more from the restored store than from the old one.
     #[test]
     fn a_restored_store_gives_no_more_than_the_old_one(before in steps(), after in steps(), unreadable: bool) {

@@ -4,9 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use apikey::{CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, OpenError, RestoreError, SalvageReport};
-
-use crate::events::stored::set_apart;
-use crate::support::{alice, all, code};
+use apikey_testkit::stored_events::split_batches;
+use apikey_testkit::{alice, all, code};
 
 struct Scene {
     directory: tempfile::TempDir,
@@ -65,7 +64,7 @@ fn lost_records_and_events_are_named_and_the_rest_is_saved() {
     scene.damage(|database| {
         let keys = database.open_tree("keys").unwrap();
         keys.insert(place(&scene.keys[5]), b"garbage").unwrap();
-        set_apart(database);
+        split_batches(database);
         let events = database.open_tree("events").unwrap();
         events.remove(7u64.to_be_bytes()).unwrap();
         events.remove(8u64.to_be_bytes()).unwrap();

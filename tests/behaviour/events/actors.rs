@@ -1,8 +1,7 @@
 //! Who did what, and which keys nobody uses.
 
 use apikey::{EventFilter, ImportOptions, KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, Overlap, StoreError};
-
-use crate::support::{alice, all, clocked, hours, info, ms, start};
+use apikey_testkit::{alice, all, clocked, hours, info, ms, start};
 
 fn actors(store: &KeyStore) -> Vec<(String, Option<String>)> {
     let page = store.events(&EventFilter::default()).unwrap();

@@ -4,26 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use apikey::{Event, EventFilter, KeyStore, KeyUpdate, ManualClock, OpenError, Restore};
-
-use crate::events::history::within;
-use crate::events::stored::{events, frames, set_apart};
-use crate::support::{alice, hours, start};
+use apikey_testkit::stored_events::{batch, events, frames, split_batches};
+use apikey_testkit::{alice, database, hours, start};
 
 /// Events in a block here; as many as the store itself puts there are a matter of time.
 const TOGETHER: usize = 16;
-
-/// Some events as one value.
-pub(crate) fn block<T: AsRef<[u8]>>(frames: &[T]) -> Vec<u8> {
-    let mut block = vec![b'B', 1, u8::try_from(frames.len()).unwrap()];
-    for frame in frames {
-        let frame = frame.as_ref();
-        block.push(u8::try_from(frame.len()).unwrap());
-        block.extend(frame);
-    }
-    let check = crc32fast::hash(&block);
-    block.extend(check.to_le_bytes());
-    block
-}
 
 /// A closed store with so many events, an hour between one and the next, sixteen in a block: the first is of event 1.
 fn in_blocks(count: i64) -> tempfile::TempDir {
@@ -36,13 +21,13 @@ fn in_blocks(count: i64) -> tempfile::TempDir {
         store.update(id, KeyUpdate::new().name(format!("name {number}"))).unwrap();
     }
     store.close().unwrap();
-    within(directory.path(), |database| {
+    database::edit(directory.path(), |database| {
         let tree = database.open_tree("events").unwrap();
         let all = events(database);
         tree.clear().unwrap();
         for together in all.chunks(TOGETHER) {
             let frames: Vec<Vec<u8>> = together.iter().map(|(_, frame)| frame.clone()).collect();
-            let value = if frames.len() == 1 { frames[0].clone() } else { block(&frames) };
+            let value = if frames.len() == 1 { frames[0].clone() } else { batch(&frames) };
             tree.insert(together[0].0.to_be_bytes(), value).unwrap();
         }
     });
@@ -98,8 +83,8 @@ fn a_page_begins_anywhere_in_a_block() {
 fn events_that_lie_alone_are_read_all_the_same() {
     let directory = in_blocks(60);
     let tree = |database: &sled::Db| database.open_tree("events").unwrap();
-    within(directory.path(), |database| {
-        set_apart(database);
+    database::edit(directory.path(), |database| {
+        split_batches(database);
         assert_eq!(tree(database).len(), 60);
     });
     let store = KeyStore::open(directory.path()).unwrap();
@@ -108,7 +93,7 @@ fn events_that_lie_alone_are_read_all_the_same() {
     assert!(report.is_whole() && report.events == 63, "{report:?}");
     assert_eq!(store.purge_events(start() + hours(30)).unwrap(), 30);
     store.close().unwrap();
-    within(directory.path(), |database| {
+    database::edit(directory.path(), |database| {
         let lengths: Vec<usize> = tree(database).iter().map(|item| frames(&item.unwrap().1).unwrap().len()).collect();
         assert_eq!(lengths, [&[1; 30][..], &[3]].concat());
     });
@@ -166,8 +151,8 @@ fn who_reads_while_the_beginning_is_deleted_reads_on_in_order() {
 fn a_known_gap_within_what_was_a_block_stays_known() {
     for last in [3, 20, 24, 30, 50] {
         let directory = in_blocks(60);
-        within(directory.path(), |database| {
-            set_apart(database);
+        database::edit(directory.path(), |database| {
+            split_batches(database);
             let tree = database.open_tree("events").unwrap();
             for gone in 21..25u64 {
                 tree.remove(gone.to_be_bytes()).unwrap();
@@ -199,12 +184,12 @@ fn a_known_gap_within_what_was_a_block_stays_known() {
 #[test]
 fn blocks_that_overlap_are_damage_and_lose_nothing_in_a_salvage() {
     let directory = in_blocks(60);
-    within(directory.path(), |database| {
+    database::edit(directory.path(), |database| {
         let tree = database.open_tree("events").unwrap();
         let all = events(database);
         // The first block goes on to event 40, and there is another that begins with 33.
         let frames: Vec<Vec<u8>> = all[..40].iter().map(|(_, frame)| frame.clone()).collect();
-        tree.insert(1u64.to_be_bytes(), block(&frames)).unwrap();
+        tree.insert(1u64.to_be_bytes(), batch(&frames)).unwrap();
         tree.remove(17u64.to_be_bytes()).unwrap();
     });
     let error = KeyStore::open(directory.path()).map(drop).unwrap_err();
@@ -219,14 +204,14 @@ fn blocks_that_overlap_are_damage_and_lose_nothing_in_a_salvage() {
     assert!(store.verify_events().unwrap().is_whole());
     store.close().unwrap();
     // A salvage excuses gaps, and not this.
-    within(&into, |database| {
+    database::edit(&into, |database| {
         let (fifth, frame) = events(database).swap_remove(4);
         let twice = database.open_tree("events").unwrap().insert(fifth.to_be_bytes(), frame).unwrap();
         assert_eq!(twice, None);
     });
     let error = KeyStore::open(&into).map(drop).unwrap_err();
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-    within(&into, |database| drop(database.open_tree("events").unwrap().remove(5u64.to_be_bytes())));
+    database::edit(&into, |database| drop(database.open_tree("events").unwrap().remove(5u64.to_be_bytes())));
     let store = KeyStore::open(&into).unwrap();
     store.purge_events(start() + hours(36)).unwrap();
     assert_eq!(numbers(&store, &EventFilter::default().limit(100)), (37..=61).collect::<Vec<_>>());

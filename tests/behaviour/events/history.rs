@@ -3,27 +3,11 @@
 use std::path::Path;
 
 use apikey::{ChainFault, EventFilter, EventKind, EventPage, KeyStore, KeyUpdate, ManualClock, Overlap, Pepper};
-
-use crate::events::stored::set_apart;
-use crate::support::{alice, hours, start};
+use apikey_testkit::stored_events::split_batches;
+use apikey_testkit::{alice, database, hours, start};
 
 fn history(store: &KeyStore, filter: &EventFilter) -> Vec<String> {
     store.events(filter).unwrap().events.iter().map(|event| event.kind().name().to_owned()).collect()
-}
-
-/// Works on the database of a closed store.
-pub(crate) fn within<T>(path: &Path, work: impl FnOnce(&sled::Db) -> T) -> T {
-    let database = (0..1000).find_map(|_| match sled::open(path.join("sled")) {
-        Ok(database) => Some(database),
-        Err(_) => {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-            None
-        }
-    });
-    let database = database.expect("the store is closed");
-    let result = work(&database);
-    database.flush().unwrap();
-    result
 }
 
 #[test]
@@ -160,8 +144,8 @@ fn tampering_is_noticed() {
             store.update(ids[1], KeyUpdate::new().name("y")).unwrap();
             assert_eq!(store.verify_events().unwrap().peppered_from, pepper.then_some(1));
             store.close().unwrap();
-            within(directory.path(), |database| {
-                set_apart(database);
+            database::edit(directory.path(), |database| {
+                split_batches(database);
                 change(&database.open_tree("events").unwrap());
             });
             // Damage to history may also be a reason not to open.

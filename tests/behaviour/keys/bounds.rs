@@ -1,9 +1,8 @@
 //! What is too long, too many or out of range is refused at the call, by its field's name.
 
 use apikey::{KeyFilter, KeyStore, KeyUpdate, NewKey, Overlap, StoreError};
+use apikey_testkit::{alice, all, clocked, code, hours, info, ms, start};
 use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::support::{alice, all, clocked, code, hours, info, ms, start};
 
 /// The error names the field, and nothing was created.
 fn refused(store: &KeyStore, key: NewKey, field: &str) {

@@ -3,9 +3,8 @@
 use apikey::{
     ImportScheme, Imported, KeyFilter, KeyState, KeyStore, KeyUpdate, ManualClock, Overlap, RotationPolicy, StoreError,
 };
+use apikey_testkit::{alice, all, code, hours, info, ms, start};
 use chrono::TimeDelta;
-
-use crate::support::{alice, all, code, hours, info, ms, start};
 
 /// Nobody sees to it that the secrets end: the store does.
 #[test]

@@ -1,8 +1,7 @@
 //! Pages of keys, and the filters that choose them.
 
 use apikey::{KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, NewKey, StoreError};
-
-use crate::support::{alice, all, clocked, hours, ms, start};
+use apikey_testkit::{alice, all, clocked, hours, ms, start};
 
 #[test]
 fn pages_hold_every_key_once_in_order_of_creation() {

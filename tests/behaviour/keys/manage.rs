@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use apikey::{
     Conflict, ImportScheme, Imported, KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, NewKey, Overlap, StoreError,
 };
+use apikey_testkit::{alice, all, clocked, code, hours, info, ms, start};
 use chrono::TimeDelta;
-
-use crate::support::{alice, all, clocked, code, hours, info, ms, start};
 
 /// An id that no key has.
 fn nobody() -> KeyId {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use apikey::sink::{DirectorySink, from_fn};
 use apikey::{Clock, Delivery, EventFilter, EventKind, ExportOptions, KeyUpdate, Rotator, SecretSink};
+use apikey_testkit::{alice, clocked, code, hours, ms, start, wait_until};
 use chrono::{DateTime, Utc};
 
-use crate::rotation::rotator_fixture::{Desk, Scene, Then, policy, run, token, until};
-use crate::support::{alice, clocked, code, hours, ms, start};
+use crate::rotation::rotator_fixture::{Desk, Scene, Then, policy, run, token};
 
 #[test]
 fn failed_deliveries_are_tried_again_ever_more_rarely() {
@@ -43,7 +43,7 @@ fn the_first_use_makes_a_secret_the_current_one_before_its_delivery_is_confirmed
     scene.clock.advance(hours(1));
     assert!(!scene.superseded(token(&scene.key)));
     assert!(!scene.superseded(&scene.desk.token(scene.id())), "its own caller is told nothing");
-    until("that it is written down", || scene.superseded(token(&scene.key)));
+    wait_until("that it is written down", || scene.superseded(token(&scene.key)));
     assert_eq!(scene.run().delivered, [], "there is nothing left to deliver");
     assert_eq!(scene.desk.versions(), [2]);
     assert_eq!(scene.pending(), None);
@@ -130,7 +130,7 @@ fn a_doubtful_secret_that_is_used_is_the_current_one() {
     scene.run();
     assert_eq!(scene.pending(), Some(3));
     scene.store.verify(&doubtful).unwrap();
-    until("all three are good", || scene.superseded(token(&scene.key)));
+    wait_until("all three are good", || scene.superseded(token(&scene.key)));
     scene.desk.then(Then::Takes);
     scene.clock.advance(hours(1));
     assert_eq!(scene.run().delivered, [scene.id()]);

@@ -4,8 +4,7 @@ use apikey::{
     Conflict, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap,
     Restore, RotateOptions, StoreError,
 };
-
-use crate::support::{alice, all, clocked, code, hours, ms, start};
+use apikey_testkit::{alice, all, clocked, code, hours, ms, start};
 
 fn request() -> NewKey {
     alice().name("ci").permissions(["orders:read"]).idempotency_key("request-1")

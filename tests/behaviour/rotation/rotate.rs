@@ -3,9 +3,8 @@
 use apikey::{
     Conflict, CreatedKey, ImportScheme, Imported, KeyStore, KeyUpdate, NewKey, Overlap, OverlapEnd, StoreError,
 };
+use apikey_testkit::{TokenParts, alice, clocked, code, hours, info, ms, start};
 use chrono::TimeDelta;
-
-use crate::support::{Parts, alice, clocked, code, hours, info, ms, start};
 
 fn token(created: &CreatedKey) -> &str {
     created.key.expose_secret()
@@ -22,7 +21,7 @@ fn a_rotated_key_stays_the_same_key() {
         let next = store.rotate(first.info.id(), overlap).unwrap();
         clock.advance(hours(1));
         assert_ne!(token(&next), token(&first));
-        let (old, new) = (Parts::of(token(&first)), Parts::of(token(&next)));
+        let (old, new) = (TokenParts::of(token(&first)), TokenParts::of(token(&next)));
         assert_eq!((old.prefix, old.id), (new.prefix, new.id));
         assert_ne!(old.secret, new.secret);
         let verified = store.verify(token(&next)).unwrap();

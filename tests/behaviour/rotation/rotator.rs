@@ -7,10 +7,10 @@ use apikey::{
     Clock, Conflict, CreatedKey, EventFilter, EventKind, ExportOptions, ImportOptions, KeyStore, KeyUpdate,
     ManualClock, NewKey, OpenError, Overlap, OverlapEnd, Restore, RotationPolicy, Rotator, StoreError,
 };
+use apikey_testkit::{alice, clocked, code, hours, info, ms, start, wait_until};
 use chrono::TimeDelta;
 
-use crate::rotation::rotator_fixture::{Desk, Scene, Then, policy, run, token, until};
-use crate::support::{alice, clocked, code, hours, info, ms, start};
+use crate::rotation::rotator_fixture::{Desk, Scene, Then, policy, run, token};
 
 #[test]
 fn a_key_gets_a_new_secret_when_it_is_due_and_not_before() {
@@ -387,7 +387,7 @@ fn what_waits_is_there_after_a_restart_and_in_another_store() {
         assert_eq!((rotation.policy(), rotation.pending()), (policy(), Some(2)));
         assert!(!store.verify(token(&key)).unwrap().superseded());
         assert_eq!(store.verify(&new).unwrap().secret_version(), 2);
-        until("that it is written down", || store.verify(token(&key)).unwrap().superseded());
+        wait_until("that it is written down", || store.verify(token(&key)).unwrap().superseded());
         store.close().unwrap();
     }
     // The use was written at close: the overlap goes on.
@@ -436,15 +436,15 @@ fn a_thread_does_it_and_survives_a_sink_that_panics() {
     let handle = rotator.start().unwrap();
     desk.then(Then::Panics);
     clock.advance(hours(10));
-    until("an attempt", || !desk.versions().is_empty());
+    wait_until("an attempt", || !desk.versions().is_empty());
     desk.then(Then::Takes);
     clock.advance(hours(1));
-    until("a delivery", || info(&store, &key).overlap().is_some());
+    wait_until("a delivery", || info(&store, &key).overlap().is_some());
     assert!(handle.is_running());
     // What is made while it runs, it knows.
     let later = store.create(alice().rotation(RotationPolicy::every(TimeDelta::seconds(1)))).unwrap();
     clock.advance(TimeDelta::seconds(1));
-    until("a second delivery", || info(&store, &later).version() == 2);
+    wait_until("a second delivery", || info(&store, &later).version() == 2);
     handle.stop();
     let version = info(&store, &key).version();
     clock.advance(hours(100));

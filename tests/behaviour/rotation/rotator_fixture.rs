@@ -7,8 +7,7 @@ use apikey::{
     ApiKey, Clock, CreatedKey, Delivery, KeyId, KeyInfo, KeyStore, ManualClock, Overlap, RotationPolicy, Rotator,
     RunReport, SecretSink, SinkError, SinkState,
 };
-
-use crate::support::{alice, clocked, code, hours, info};
+use apikey_testkit::{alice, clocked, code, hours, info};
 
 /// A sink that says what it holds, or not, and refuses or dies when it is told to.
 #[derive(Clone, Default)]
@@ -145,15 +144,4 @@ impl Scene {
         self.rotator = Rotator::new(KeyStore::temporary().unwrap(), self.desk.clone());
         self.rotator = Rotator::new(self.store.clone(), self.desk.clone());
     }
-}
-
-/// Waits for what a thread does.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..6000 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("{what}: not within a minute");
 }

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use apikey::{ImportScheme, Imported, KeyFilter, KeyState, KeyStore, NewKey, Overlap, Pepper};
-
-use crate::support::{all, code};
+use apikey_testkit::{all, code, copy_directory};
 
 const GOOD: &str = include_str!("../../../apikey-core/golden/token-good.txt");
 const REVOKED: &str = include_str!("../../../apikey-core/golden/token-revoked.txt");
@@ -44,21 +43,8 @@ pub(crate) fn check(path: &Path) {
 #[test]
 fn a_store_of_format_1_opens() {
     let directory = tempfile::tempdir().unwrap();
-    copy(&golden("store-v1"), directory.path());
+    copy_directory(&golden("store-v1"), directory.path());
     check(directory.path());
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// Made the files once; run it again only for a new format, under new names.
@@ -81,6 +67,5 @@ fn make() {
     for (name, key) in [("good", good), ("revoked", revoked), ("rotated", rotated)] {
         fs::write(golden(&format!("token-{name}.txt")), key.key.expose_secret()).unwrap();
     }
-    fs::create_dir_all(golden("store-v1")).unwrap();
-    copy(directory.path(), &golden("store-v1"));
+    copy_directory(directory.path(), &golden("store-v1"));
 }

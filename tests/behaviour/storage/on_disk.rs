@@ -1,39 +1,12 @@
 //! The bytes beneath: what is never written, and what is noticed when they change.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use apikey::{CreatedKey, KeyStore, ManualClock, OpenError, Overlap};
+use apikey_testkit::stored_events::{batch, frames, split_batches};
+use apikey_testkit::{TokenParts, alice, code, database, hours, start};
 use sha2::{Digest, Sha256};
-
-use crate::events::batches::block;
-use crate::events::stored::{frames, set_apart};
-use crate::support::{Parts, alice, code, hours, start};
-
-/// The directory of the sled database within that of a store.
-fn database(path: &Path) -> PathBuf {
-    let mut found = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-    found.find(|path| path.join("conf").exists()).expect("a store has a sled database")
-}
-
-/// Works on the database of a closed store.
-fn within<T>(path: &Path, work: impl FnOnce(&sled::Db) -> T) -> T {
-    let database = sled_at(&database(path));
-    let result = work(&database);
-    database.flush().unwrap();
-    result
-}
-
-/// Tasks that sled leaves behind may hold its lock for a moment.
-fn sled_at(database: &Path) -> sled::Db {
-    for _ in 0..1000 {
-        match sled::open(database) {
-            Err(error) if error.to_string().contains("lock") => std::thread::sleep(std::time::Duration::from_millis(5)),
-            opened => return opened.unwrap(),
-        }
-    }
-    panic!("{} stays locked", database.display());
-}
 
 /// A closed store with three keys.
 fn closed_store() -> (tempfile::TempDir, Vec<CreatedKey>) {
@@ -63,7 +36,7 @@ fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
 #[test]
 fn a_record_is_a_kind_a_format_a_payload_and_their_crc_32() {
     let (directory, keys) = closed_store();
-    within(directory.path(), |database| {
+    database::edit(directory.path(), |database| {
         for created in &keys {
             let (_, _, record) = record(database, created);
             assert_eq!(record[1], 1, "the format");
@@ -76,7 +49,7 @@ fn a_record_is_a_kind_a_format_a_payload_and_their_crc_32() {
 #[test]
 fn a_newer_format_is_refused_as_such() {
     let (directory, keys) = closed_store();
-    within(directory.path(), |database| {
+    database::edit(directory.path(), |database| {
         let (tree, id, mut record) = record(database, &keys[1]);
         record[1] = 2;
         tree.insert(id, sealed(record)).unwrap();
@@ -94,11 +67,11 @@ fn a_newer_format_is_refused_as_such() {
 #[test]
 fn every_flipped_byte_of_a_record_is_noticed() {
     let (directory, keys) = closed_store();
-    let length = within(directory.path(), |database| record(database, &keys[1]).2.len());
+    let length = database::edit(directory.path(), |database| record(database, &keys[1]).2.len());
     // The head, the checksum, and some of the payload: each open takes its time.
     let places = [0, 1, 2, 3, length - 1, length - 4, length - 5].into_iter().chain((4..length - 5).step_by(23));
     for place in places {
-        let before = within(directory.path(), |database| {
+        let before = database::edit(directory.path(), |database| {
             let (tree, id, record) = record(database, &keys[1]);
             let mut changed = record.clone();
             changed[place] ^= 0x10;
@@ -110,7 +83,7 @@ fn every_flipped_byte_of_a_record_is_noticed() {
         let text = error.to_string();
         assert!(text.contains("damaged") && text.contains("backup"), "it says what to do: {text}");
         assert!(text.contains(&*directory.path().to_string_lossy()), "{text}");
-        within(directory.path(), |database| {
+        database::edit(directory.path(), |database| {
             let (tree, id, _) = record(database, &keys[1]);
             tree.insert(id, before).unwrap();
         });
@@ -146,7 +119,7 @@ fn a_whole_record_that_was_changed_lost_or_slipped_in_is_noticed() {
     ];
     for (case, change) in changes {
         let (directory, keys) = closed_store();
-        within(directory.path(), |database| change(database, &keys));
+        database::edit(directory.path(), |database| change(database, &keys));
         let error = KeyStore::open(directory.path()).map(drop).unwrap_err();
         assert!(matches!(error, OpenError::Damaged { .. }), "{case}: {error:?}");
     }
@@ -156,9 +129,9 @@ fn a_whole_record_that_was_changed_lost_or_slipped_in_is_noticed() {
 fn a_missing_event_is_noticed_at_open() {
     for lost in [1..=1u64, 2..=2, 3..=3, 2..=3, 1..=3] {
         let (directory, _) = closed_store();
-        within(directory.path(), |database| {
+        database::edit(directory.path(), |database| {
             let events = database.open_tree("events").unwrap();
-            set_apart(database);
+            split_batches(database);
             assert_eq!(events.len(), 3);
             for number in lost.clone() {
                 events.remove(number.to_be_bytes()).unwrap().unwrap();
@@ -174,18 +147,18 @@ fn a_missing_event_is_noticed_at_open() {
 fn a_block_of_events_that_was_changed_is_noticed_at_open() {
     type Change<'a> = &'a dyn Fn(Vec<&[u8]>) -> Vec<u8>;
     let changes: [(&str, bool, Change<'_>); 8] = [
-        ("nothing", true, &|frames| block(&frames)),
-        ("the first is gone", false, &|frames| block(&frames[1..])),
-        ("one is gone", false, &|frames| block(&[&frames[..1], &frames[2..]].concat())),
-        ("one is there twice", false, &|frames| block(&[&frames[..1], &frames[..]].concat())),
+        ("nothing", true, &|frames| batch(&frames)),
+        ("the first is gone", false, &|frames| batch(&frames[1..])),
+        ("one is gone", false, &|frames| batch(&[&frames[..1], &frames[2..]].concat())),
+        ("one is there twice", false, &|frames| batch(&[&frames[..1], &frames[..]].concat())),
         ("all but one are gone", false, &|frames| frames[0].to_vec()),
-        ("none is left", false, &|_| block::<&[u8]>(&[])),
-        ("another checksum", false, &|frames| [&block(&frames)[..], b"."].concat()),
+        ("none is left", false, &|_| batch::<&[u8]>(&[])),
+        ("another checksum", false, &|frames| [&batch(&frames)[..], b"."].concat()),
         ("a newer format", false, &|_| sealed(b"B\x02....".to_vec())),
     ];
     for (case, good, change) in changes {
         let (directory, _) = closed_store();
-        within(directory.path(), |database| {
+        database::edit(directory.path(), |database| {
             let events = database.open_tree("events").unwrap();
             assert_eq!(events.len(), 1);
             let (key, value) = events.first().unwrap().unwrap();
@@ -212,7 +185,7 @@ fn an_entry_lost_anywhere_is_noticed_or_made_good() {
     let store = KeyStore::open(directory.path()).unwrap();
     store.create(import("alice")).unwrap();
     store.close().unwrap();
-    let entries = within(directory.path(), |database| {
+    let entries = database::edit(directory.path(), |database| {
         let mut entries = Vec::new();
         for name in database.tree_names() {
             let tree = database.open_tree(&name).unwrap();
@@ -223,7 +196,7 @@ fn an_entry_lost_anywhere_is_noticed_or_made_good() {
     assert!(entries.len() > 10);
     for (name, (key, value)) in entries {
         let shown = format!("{} {:?}", String::from_utf8_lossy(&name), key);
-        within(directory.path(), |database| drop(database.open_tree(&name).unwrap().remove(&key).unwrap()));
+        database::edit(directory.path(), |database| drop(database.open_tree(&name).unwrap().remove(&key).unwrap()));
         match KeyStore::open(directory.path()) {
             Err(error) => assert!(matches!(error, OpenError::Damaged { .. }), "{shown}: {error:?}"),
             Ok(store) => {
@@ -237,7 +210,9 @@ fn an_entry_lost_anywhere_is_noticed_or_made_good() {
                 store.close().unwrap();
             }
         }
-        within(directory.path(), |database| drop(database.open_tree(&name).unwrap().insert(&key, value).unwrap()));
+        database::edit(directory.path(), |database| {
+            drop(database.open_tree(&name).unwrap().insert(&key, value).unwrap())
+        });
     }
 }
 
@@ -252,7 +227,7 @@ fn hostile_records_are_damage_and_no_panic() {
     ];
     for hostile in hostile {
         let (directory, keys) = closed_store();
-        within(directory.path(), |database| {
+        database::edit(directory.path(), |database| {
             let (tree, id, record) = record(database, &keys[0]);
             tree.insert(id, hostile(record.len())).unwrap();
         });
@@ -265,7 +240,7 @@ fn hostile_records_are_damage_and_no_panic() {
 fn a_database_cut_short_is_noticed() {
     for kept in [0, 100, 4096, 10_000] {
         let (directory, _) = closed_store();
-        let file = database(directory.path()).join("db");
+        let file = directory.path().join("sled/db");
         let length = fs::metadata(&file).unwrap().len();
         fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(kept.min(length - 1)).unwrap();
         // sled's snapshot may stand for part of what was cut: then all must be there, or the open refused.
@@ -280,14 +255,14 @@ fn a_database_cut_short_is_noticed() {
 #[test]
 fn an_unfinished_snapshot_does_not_stop_the_open() {
     let (directory, keys) = closed_store();
-    fs::write(database(directory.path()).join("snap.00000000000003E8.generating"), "half a snapsh").unwrap();
+    fs::write(directory.path().join("sled/snap.00000000000003E8.generating"), "half a snapsh").unwrap();
     let store = KeyStore::open(directory.path()).unwrap();
     assert!(keys.iter().all(|created| code(&store, created.key.expose_secret()) == "ok"));
 }
 
 /// The digest that is stored for one of the store's own secrets.
 fn digest(created: &CreatedKey) -> Vec<u8> {
-    let parts = Parts::of(created.key.expose_secret());
+    let parts = TokenParts::of(created.key.expose_secret());
     Sha256::digest([b"\x01", parts.id.as_bytes(), parts.secret.as_bytes()].concat()).to_vec()
 }
 
@@ -306,10 +281,10 @@ fn a_secret_is_never_written_and_only_its_digest_is() {
     let files = files(directory.path());
     for created in &keys {
         let token = created.key.expose_secret();
-        for part in [token, &Parts::of(token).secret, &Parts::of(token).secret[8..24]] {
+        for part in [token, &TokenParts::of(token).secret, &TokenParts::of(token).secret[8..24]] {
             assert!(!files.iter().any(|file| holds(file, part.as_bytes())));
         }
-        within(directory.path(), |database| {
+        database::edit(directory.path(), |database| {
             assert!(holds(&record(database, created).2, &digest(created)), "SHA-256 of version, id and secret");
         });
     }
@@ -323,7 +298,7 @@ fn a_pepper_is_never_written_and_hides_the_digest() {
     let created = store.create(alice()).unwrap();
     store.close().unwrap();
     assert!(!files(directory.path()).iter().any(|file| holds(file, pepper)));
-    within(directory.path(), |database| assert!(!holds(&record(database, &created).2, &digest(&created))));
+    database::edit(directory.path(), |database| assert!(!holds(&record(database, &created).2, &digest(&created))));
 }
 
 #[test]
@@ -342,7 +317,7 @@ fn the_digest_of_an_ended_secret_is_erased() {
     clock.advance(hours(1));
     store.close().unwrap();
     open().close().unwrap();
-    within(directory.path(), |database| {
+    database::edit(directory.path(), |database| {
         for ((old, new), overlap) in old.iter().zip(&new).zip(overlaps) {
             let (_, _, record) = record(database, old);
             assert!(holds(&record, &digest(new)), "{overlap:?}");

@@ -7,8 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use apikey::{KeyStore, OpenError};
-
-use crate::support::{alice, code};
+use apikey_testkit::{alice, code};
 
 fn temporary() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()

@@ -7,8 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use apikey::{KeyStore, OpenError, Restore};
-
-use crate::support::alice;
+use apikey_testkit::alice;
 
 /// Nobody has it: files may be given to it.
 const OTHER: u32 = 61_234;

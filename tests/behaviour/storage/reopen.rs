@@ -6,9 +6,8 @@ use apikey::{
     CreatedKey, ImportScheme, Imported, KeyFilter, KeyStore, KeyStoreBuilder, KeyUpdate, ManualClock, NewKey,
     OpenError, Overlap, Pepper,
 };
+use apikey_testkit::{alice, all, code, hours, start};
 use chrono::TimeDelta;
-
-use crate::support::{alice, all, code, hours, start};
 
 fn token(created: &CreatedKey) -> &str {
     created.key.expose_secret()

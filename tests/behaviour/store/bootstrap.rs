@@ -8,10 +8,9 @@ use apikey::{
     Clock, EventFilter, KeyFilter, KeyStore, KeyUpdate, ManualClock, NewKey, OpenError, Overlap, Restore,
     RotationPolicy, Rotator,
 };
+use apikey_testkit::{all, code, hex, start};
 use chrono::{TimeDelta, Utc};
 use sha2::{Digest, Sha256};
-
-use crate::support::{all, code, start};
 
 fn admin() -> NewKey {
     NewKey::for_owner("admin").permissions(["*"])
@@ -132,12 +131,12 @@ fn a_first_key_out_of_bounds_opens_nothing() {
 const PREVIEW: &str = "preview-key-7f3a9c1e5b2d4860";
 const OTHER: &str = "another-key-0011223344556677";
 
-fn hex(key: &str) -> String {
-    Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
+fn digest(key: &str) -> String {
+    hex(Sha256::digest(key))
 }
 
 fn line(owner: &str, permissions: &str, key: &str) -> String {
-    format!("{owner} {permissions} sha256:{}\n", hex(key))
+    format!("{owner} {permissions} sha256:{}\n", digest(key))
 }
 
 struct Deployment(tempfile::TempDir);
@@ -241,8 +240,8 @@ fn a_bad_line_is_named_and_nothing_of_it_is_made() {
         "alice".to_owned(),
         format!("alice - {secret}"),
         format!("alice - sha256:{secret}"),
-        format!("alice orders: sha256:{}", hex(OTHER)),
-        format!("{} - sha256:{}", "x".repeat(129), hex(OTHER)),
+        format!("alice orders: sha256:{}", digest(OTHER)),
+        format!("{} - sha256:{}", "x".repeat(129), digest(OTHER)),
         good.trim().to_owned(),
     ];
     for bad in bad {

@@ -8,10 +8,11 @@ use apikey::{
     Delivery, EventFilter, EventKind, ExportOptions, Health, ImportOptions, KeyState, KeyStore, KeyStoreBuilder,
     ManualClock, Overlap, Restore, RestoreWarning, RotationPolicy, Rotator, SecretSink, SinkError,
 };
+use apikey_testkit::{alice, clocked, code, hours, info, ms, start};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
-use crate::support::{alice, cases, clocked, code, hours, info, ms, start};
+use crate::proptest_config::cases;
 
 const YEARS: TimeDelta = TimeDelta::days(3650);
 

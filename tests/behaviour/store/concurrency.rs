@@ -9,9 +9,8 @@ use apikey::{
     Conflict, CreatedKey, ImportScheme, Imported, KeyFilter, KeyStore, KeyUpdate, NewKey, Overlap, StoreError,
     VerifiedKey,
 };
+use apikey_testkit::{alice, all, clocked, code, hours, info};
 use chrono::{TimeDelta, Utc};
-
-use crate::support::{alice, all, clocked, code, hours, info};
 
 fn token(created: &CreatedKey) -> &str {
     created.key.expose_secret()

@@ -7,12 +7,13 @@ use apikey::{
     CapViolation, Conflict, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyInfo, KeyState, KeyStore,
     KeyUpdate, ManualClock, NewKey, Overlap, Pepper, StoreError, VerifiedKey,
 };
+use apikey_testkit::{all, code, ms, start};
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::proptest_config::cases;
 use crate::store::model_key::{End, Key};
-use crate::support::{all, cases, code, ms, start};
 
 #[derive(Debug, Clone)]
 enum Step {

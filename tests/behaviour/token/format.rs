@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use apikey::{
     ApiKey, Attempt, ImportScheme, Imported, KeyFilter, KeyStore, KeyUpdate, NewKey, OpenError, Overlap, Pepper,
 };
+use apikey_testkit::{BASE62, TokenParts, alice, base62, code, with_wrong_secret};
 use regex::Regex;
-
-use crate::support::{DIGITS, Parts, alice, base62, code, with_wrong_secret};
 
 fn key(store: &KeyStore) -> ApiKey {
     store.create(alice()).unwrap().key
@@ -31,7 +30,7 @@ fn its_id_is_the_uuid_v7_of_the_key_in_base62() {
     let store = KeyStore::temporary().unwrap();
     for created in store.create_many((0..20).map(|_| alice())).unwrap() {
         let id = created.info.id();
-        assert_eq!(Parts::of(created.key.expose_secret()).id, base62(id.as_uuid().as_u128(), 22));
+        assert_eq!(TokenParts::of(created.key.expose_secret()).id, base62(id.as_uuid().as_u128(), 22));
         assert_eq!(id.as_uuid().get_version_num(), 7);
         assert_eq!(id.to_string().parse::<apikey::KeyId>().unwrap(), id);
         assert_eq!(id.to_string(), id.as_uuid().hyphenated().to_string());
@@ -43,7 +42,7 @@ fn its_checksum_is_the_crc_32_of_all_before_it() {
     let store = KeyStore::temporary().unwrap();
     let key = key(&store);
     let token = key.expose_secret();
-    assert_eq!(Parts::of(token).sealed(), token);
+    assert_eq!(TokenParts::of(token).token(), token);
     // The CRC-32 itself is zlib's: its check value is part of the standard.
     assert_eq!(crc32fast::hash(b"123456789"), 0xCBF4_3926);
 }
@@ -53,7 +52,7 @@ fn no_secret_comes_twice_and_every_digit_comes_at_every_place() {
     let store = KeyStore::temporary().unwrap();
     let created = store.create_many((0..2000).map(|_| alice())).unwrap();
     let secrets: HashSet<String> =
-        created.iter().map(|created| Parts::of(created.key.expose_secret()).secret).collect();
+        created.iter().map(|created| TokenParts::of(created.key.expose_secret()).secret).collect();
     assert_eq!(secrets.len(), created.len());
     for place in 0..32 {
         // 2000 draws miss one of 62 digits with a chance below 10^-14.
@@ -72,7 +71,7 @@ fn the_prefix_is_the_stores() {
         assert!(form.is_match(token), "{token}");
         assert_eq!(code(&store, token), "ok");
         assert!(created.info.hint().starts_with(prefix), "{}", created.info.hint());
-        assert!(created.info.hint().ends_with(&Parts::of(token).id[18..]), "{}", created.info.hint());
+        assert!(created.info.hint().ends_with(&TokenParts::of(token).id[18..]), "{}", created.info.hint());
     }
 }
 
@@ -93,7 +92,7 @@ fn a_token_of_another_prefix_or_another_store_is_invalid() {
     let key = key(&live);
     let token = key.expose_secret();
     assert_eq!(code(&test, token), "invalid_api_key");
-    let renamed = Parts { prefix: "acme_test".into(), ..Parts::of(token) }.sealed();
+    let renamed = TokenParts { prefix: "acme_test".into(), ..TokenParts::of(token) }.token();
     assert_eq!(code(&live, &renamed), "invalid_api_key");
     let other_live = KeyStore::builder().prefix("acme_live").temporary().unwrap();
     assert_eq!(code(&other_live, token), "invalid_api_key");
@@ -121,7 +120,7 @@ fn every_changed_character_and_every_cut_is_invalid() {
     let key = key(&store);
     let token = key.expose_secret();
     for at in 0..token.len() {
-        for digit in DIGITS.iter().chain(b"_- ") {
+        for digit in BASE62.iter().chain(b"_- ") {
             let mut changed = token.as_bytes().to_vec();
             changed[at] = *digit;
             let changed = String::from_utf8(changed).unwrap();
@@ -139,23 +138,23 @@ fn every_changed_character_and_every_cut_is_invalid() {
 fn a_right_checksum_does_not_make_a_key() {
     let store = KeyStore::temporary().unwrap();
     let [one, two]: [_; 2] = store.create_many([alice(), alice()]).unwrap().try_into().unwrap();
-    let (one, two) = (Parts::of(one.key.expose_secret()), Parts::of(two.key.expose_secret()));
+    let (one, two) = (TokenParts::of(one.key.expose_secret()), TokenParts::of(two.key.expose_secret()));
     let forged = [
-        Parts { secret: two.secret.clone(), ..one.clone() }, // the secret of another key
-        Parts { id: base62(0, 22), ..one.clone() },          // nobody's id
-        Parts { id: "z".repeat(22), ..one.clone() },         // more than 128 bits
-        Parts { id: base62(u128::MAX, 22), ..one.clone() },  // the greatest id
-        Parts { id: two.id.clone(), ..one.clone() },         // the id of another key
-        Parts { secret: "!".repeat(32), ..one.clone() },     // foreign characters
-        Parts { secret: "é".repeat(16), ..one.clone() },     // foreign, and as many bytes
-        Parts { id: "é".repeat(11), ..one.clone() },         // the same in the id
-        Parts { id: format!(" {}", &one.id[1..]), ..one.clone() }, // a blank instead of a leading zero
-        Parts { secret: "0".repeat(32), ..two.clone() },
+        TokenParts { secret: two.secret.clone(), ..one.clone() }, // the secret of another key
+        TokenParts { id: base62(0, 22), ..one.clone() },          // nobody's id
+        TokenParts { id: "z".repeat(22), ..one.clone() },         // more than 128 bits
+        TokenParts { id: base62(u128::MAX, 22), ..one.clone() },  // the greatest id
+        TokenParts { id: two.id.clone(), ..one.clone() },         // the id of another key
+        TokenParts { secret: "!".repeat(32), ..one.clone() },     // foreign characters
+        TokenParts { secret: "é".repeat(16), ..one.clone() },     // foreign, and as many bytes
+        TokenParts { id: "é".repeat(11), ..one.clone() },         // the same in the id
+        TokenParts { id: format!(" {}", &one.id[1..]), ..one.clone() }, // a blank instead of a leading zero
+        TokenParts { secret: "0".repeat(32), ..two.clone() },
     ];
     for parts in forged {
-        assert_eq!(code(&store, &parts.sealed()), "invalid_api_key", "{parts:?}");
+        assert_eq!(code(&store, &parts.token()), "invalid_api_key", "{parts:?}");
     }
-    assert_eq!(code(&store, &one.sealed()), "ok");
+    assert_eq!(code(&store, &one.token()), "ok");
 }
 
 #[test]
@@ -175,7 +174,7 @@ fn debug_of_everything_hides_the_secret() {
     let created = store.create(alice().name("ci").permissions(["orders:read"]).metadata("team", "blue")).unwrap();
     let token = created.key.expose_secret();
     let verified = store.verify(token).unwrap();
-    let parts = Parts::of(token);
+    let parts = TokenParts::of(token);
     let foreign = "legacy_0123456789abcdefghij";
     let imported = NewKey::for_owner("bob").imported(Imported::raw(foreign), ImportScheme::Whole);
     let digest = "5f".repeat(32);
@@ -219,7 +218,7 @@ fn debug_of_everything_hides_the_secret() {
     error(&store.rotate(created.info.id(), Overlap::None).unwrap_err());
 
     let digests = stored_digests(&parts, pepper);
-    let next = Parts::of(next.key.expose_secret());
+    let next = TokenParts::of(next.key.expose_secret());
     for text in shown {
         let hidden = [&parts.secret, &next.secret, foreign, pepper, "weak-key", &digest];
         for hidden in hidden.into_iter().chain(digests.iter().map(String::as_str)) {
@@ -229,7 +228,7 @@ fn debug_of_everything_hides_the_secret() {
 }
 
 /// What the store keeps of a secret, in the forms in which it might be printed.
-fn stored_digests(parts: &Parts, pepper: &str) -> Vec<String> {
+fn stored_digests(parts: &TokenParts, pepper: &str) -> Vec<String> {
     use sha2::{Digest, Sha256};
     let message = [b"\x01", parts.id.as_bytes(), parts.secret.as_bytes()].concat();
     let inner = |pad: u8| -> Vec<u8> {

@@ -3,15 +3,10 @@
 use apikey::{
     Conflict, ImportScheme, Imported, KeyFilter, KeyStore, KeyStoreBuilder, NewKey, Overlap, Pepper, StoreError,
 };
+use apikey_testkit::{alice, all, clocked, code, hex, ms, start, with_wrong_secret};
 use sha2::{Digest, Sha256, Sha512};
 
-use crate::support::{alice, all, clocked, code, ms, start, with_wrong_secret};
-
 const SECRET: &str = "Zk3vQ9xW7tLr2bNc8mHy5pJd";
-
-fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn sha256(text: &str) -> Imported {
     Imported::sha256_hex(hex(Sha256::digest(text)))

@@ -20,5 +20,3 @@ mod programs;
 mod same_answers;
 #[path = "all/stores.rs"]
 mod stores;
-#[path = "all/wire.rs"]
-mod wire;

@@ -3,11 +3,11 @@
 //! By the crate `thirtyfour`: it is under active development and knows the browser's log, which this test is about.
 //! Its `manager`, which would download a browser, is off: `./test` installs the distribution's.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use apikey_testkit::Process;
 use thirtyfour::prelude::*;
 use thirtyfour::{BrowserLogEntry, ChromiumLikeCapabilities, LoggingPrefsLogLevel};
 
@@ -19,20 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Chromium {
     /// Before the driver process: its drop ends the browser through that process.
     driver: WebDriver,
-    _process: DriverProcess,
-}
-
-struct DriverProcess {
-    child: Child,
-    /// Kept open: a process that writes to a closed pipe may die of it.
-    out: BufReader<ChildStdout>,
-}
-
-impl Drop for DriverProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    _process: Process,
 }
 
 impl Chromium {
@@ -138,18 +125,20 @@ impl Chromium {
 }
 
 /// Starts ChromeDriver on a port it chooses, and reads the port from what it prints.
-fn start_driver() -> (DriverProcess, u16) {
+fn start_driver() -> (Process, u16) {
     let missing = "the browser tests need Chromium and ChromeDriver; run ./test, which installs them";
-    let spawned = Command::new("chromedriver").arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let mut child = spawned.unwrap_or_else(|error| panic!("{missing} (chromedriver: {error})"));
-    let out = BufReader::new(child.stdout.take().unwrap());
-    let mut process = DriverProcess { child, out };
+    // Asked first: to start what is not there is a panic that names no way out.
+    let version = Command::new("chromedriver").arg("--version").stdin(Stdio::null()).output();
+    version.unwrap_or_else(|error| panic!("{missing} (chromedriver: {error})"));
+    let process = Process::start(Command::new("chromedriver").arg("--port=0").stdin(Stdio::null()));
     let mut printed = String::new();
-    while process.out.read_line(&mut printed).unwrap() > 0 {
-        if let Some((_, port)) = printed.split_once("started successfully on port ") {
+    while let Some(line) = process.line(PATIENCE) {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
             let port = port.trim_end().trim_end_matches('.').parse().unwrap();
             return (process, port);
         }
+        printed.push_str(&line);
+        printed.push('\n');
     }
     panic!("{missing} (chromedriver printed: {printed})");
 }

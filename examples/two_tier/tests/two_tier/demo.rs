@@ -1,12 +1,11 @@
 //! The example as a child process.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+
+use apikey_testkit::Process;
 
 use crate::printed::{self, Printed};
 
@@ -15,8 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running example. Killed when dropped, if a test did not stop it.
 pub(crate) struct Demo {
-    child: Child,
-    lines: Receiver<String>,
+    process: Process,
     /// What it printed up to "Ctrl-C stops.".
     pub(crate) welcome: String,
     /// The origin of the API.
@@ -33,15 +31,11 @@ impl Demo {
 
     /// Starts it on free ports, with more arguments.
     pub(crate) fn start_with(store: &Path, more: &[&str]) -> Self {
-        let mut child = command(store).args(more).stdout(Stdio::piped()).spawn().unwrap();
-        let (send, lines) = channel();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        // A thread reads to the end: the child must never wait for a full pipe.
-        thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
-        let mut demo = Self { child, lines, welcome: String::new(), api: String::new(), page: String::new() };
+        let process = Process::start(command(store).args(more));
+        let mut demo = Self { process, welcome: String::new(), api: String::new(), page: String::new() };
         while !demo.welcome.ends_with("Ctrl-C stops.\n") {
-            let line = demo.lines.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|error| panic!("no welcome ({error}); so far: {}", demo.welcome));
+            let line = demo.process.line(PATIENCE);
+            let line = line.unwrap_or_else(|| panic!("no welcome; so far: {}", demo.welcome));
             demo.welcome.push_str(&line);
             demo.welcome.push('\n');
         }
@@ -63,17 +57,10 @@ impl Demo {
     /// Sends it a signal, and returns how it ended and what it printed after the welcome.
     #[cfg(unix)]
     pub(crate) fn stop(mut self, signal: rustix::process::Signal) -> (std::process::ExitStatus, Vec<String>) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
-        let asked = std::time::Instant::now();
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None if asked.elapsed() > PATIENCE => panic!("{signal:?} did not stop it"),
-                None => thread::sleep(Duration::from_millis(20)),
-            }
-        };
-        (status, self.lines.iter().collect())
+        let status = self.process.ended(PATIENCE).unwrap_or_else(|| panic!("{signal:?} did not stop it"));
+        (status, self.process.rest())
     }
 
     /// Stops it as Ctrl-C does.
@@ -86,15 +73,7 @@ impl Demo {
     /// Ends it without leave, where there are no signals. Acknowledged changes must outlive that too.
     #[cfg(not(unix))]
     pub(crate) fn interrupt(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.kill();
     }
 }
 

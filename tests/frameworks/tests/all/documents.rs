@@ -4,10 +4,10 @@ use std::path::Path;
 
 use apikey::openapi::{assert_guarded, describe, operations};
 use apikey::{Guarded, KeyStore, VerifiedKey, require_api_key};
+use apikey_testkit::Call;
 use serde_json::{Value, json};
 
 use crate::examples::ALL;
-use crate::wire::Call;
 
 /// For `validate-openapi`, which reads the documents that the tests leave.
 fn leave(name: &str, document: &Value) {

@@ -1,12 +1,10 @@
 //! The examples as modules: what a reader copies is what is tested.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use apikey::KeyStore;
 use apikey_frameworks::Outcome;
-
-use crate::wire::is_up;
 
 macro_rules! examples {
     ($($name:ident = $path:literal),* $(,)?) => {
@@ -64,4 +62,9 @@ impl Example {
 /// A port that is free now.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether a server answers at this port.
+pub(crate) fn is_up(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
 }

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::mpsc::sync_channel;
 
 use apikey::{ForwardedHeader, KeyStore, ManualClock, NewKey, Peer, RefusedAttempt};
+use apikey_testkit::{Answer, Call};
 use chrono::{DateTime, TimeDelta};
 
 use crate::examples::ALL;
-use crate::wire::{Answer, Call};
 
 /// Guarded by the attribute, by what is around the handler, and by both.
 const PATHS: [&str; 3] = ["/orders", "/admin/stats", "/admin/audit"];

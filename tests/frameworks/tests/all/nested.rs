@@ -13,8 +13,7 @@ mod slots;
 use std::sync::LazyLock;
 
 use apikey::{KeyStore, NewKey, Requirement};
-
-use crate::wire::Call;
+use apikey_testkit::Call;
 
 /// A store, and a key in it.
 pub(crate) struct Named {

@@ -1,21 +1,14 @@
 //! The examples as programs, as a reader starts them.
 
-use std::io::{BufRead, BufReader};
+use apikey_testkit::{Call, Process};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::examples::{ALL, free_port};
-use crate::wire::{Call, is_up};
+use crate::examples::{ALL, free_port, is_up};
 
-/// A program that is stopped when it is dropped.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+/// Far more than a start needs, so that a busy machine is no failure.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Where Cargo puts the examples, beside the tests. It builds them before `cargo test` runs all tests of the package; if
 /// one test was chosen they may be missing, or old.
@@ -32,14 +25,11 @@ fn every_example_runs_and_prints_requests_that_work() {
     for example in ALL {
         let port = free_port();
         let mut command = Command::new(path_of(example.name));
-        // What it logs is not looked at.
-        let command = command.arg(port.to_string()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut program = Program(command.spawn().unwrap());
-        // Kept to the end: a program that prints into a closed pipe fails.
-        let mut lines = BufReader::new(program.0.stdout.take().unwrap()).lines();
-        let printed: Vec<String> = lines.by_ref().take(2).map(Result::unwrap).collect();
+        // This test does not read what it logs.
+        let mut program = Process::start(command.arg(port.to_string()).stderr(Stdio::null()));
+        let printed = [(); 2].map(|()| program.line(LIMIT).expect("two lines"));
         while !is_up(port) {
-            assert!(program.0.try_wait().unwrap().is_none(), "{} has ended", example.name);
+            assert!(program.ended(Duration::ZERO).is_none(), "{} has ended", example.name);
             std::thread::yield_now();
         }
         for line in printed {
@@ -50,6 +40,5 @@ fn every_example_runs_and_prints_requests_that_work() {
         }
         assert_eq!(Call::get("/orders").send(port).status, 401, "{}", example.name);
         assert_eq!(Call::get("/health").send(port).status, 200, "{}", example.name);
-        drop(lines);
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use apikey::{CreatedKey, KeyStore, KeyStoreBuilder, KeyUpdate, ManualClock, NewKey, Overlap};
+use apikey_testkit::{Answer, Call};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::examples::ALL;
-use crate::wire::{Answer, Call};
 
 const CHALLENGE: &str = "ApiKey realm=\"api\", header=\"X-API-Key\"";
 
@@ -148,7 +148,7 @@ fn a_true_preflight_passes_the_guard_around_the_handlers() {
     for example in ALL {
         let port = example.start(&store);
         // There is no handler for OPTIONS: the framework says so, and not the guard.
-        let passed = Call::preflight("/admin/stats").send(port);
+        let passed = Call::preflight("/admin/stats", "GET").send(port);
         assert!([200, 404, 405].contains(&passed.status), "{}: {passed:?}", example.name);
         let asked = Call::get("/admin/stats").header("origin", "http://page.test").send(port);
         assert_eq!(asked.status, 401, "{}: {asked:?}", example.name);

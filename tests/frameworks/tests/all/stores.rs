@@ -5,11 +5,10 @@ use std::sync::LazyLock;
 
 use actix_web::web;
 use apikey::{KeyStore, NewKey, Rejection, VerifiedKey, require_api_key};
+use apikey_testkit::Call;
 use poem::EndpointExt;
 use salvo::Writer;
 use warp::Filter;
-
-use crate::wire::Call;
 
 /// A store, and a key in it.
 static KEYS: LazyLock<(KeyStore, String)> = LazyLock::new(|| {
@@ -245,7 +244,7 @@ async fn a_preflight_can_be_shut_out() {
 
         let guard = apikey::salvo::require(store.clone(), needed.clone()).preflight(passes);
         let port = serve(salvo::Router::new().hoop(guard).goal(salvo_any)).await;
-        assert_eq!(Call::preflight("/").send(port).status, status);
+        assert_eq!(Call::preflight("/", "GET").send(port).status, status);
     }
 }
 

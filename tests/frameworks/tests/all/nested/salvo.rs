@@ -2,11 +2,11 @@
 
 use apikey::salvo::{require, supply};
 use apikey::{KeyStore, VerifiedKey, require_api_key};
+use apikey_testkit::Call;
 use salvo::conn::{Acceptor, Listener, TcpListener};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Router, Writer, async_trait};
 
 use super::{Asked, INNER, MIDDLE, Named, OUTER, Row, any_key, inner, outer};
-use crate::wire::Call;
 
 #[require_api_key(perm = "orders:read")]
 #[salvo::handler]
@@ -107,7 +107,7 @@ async fn every_nesting_of_depot_extensions_and_hoops_is_told_apart() {
     for (path, forms, levels) in cases {
         let expected = expected(forms, levels);
         for asked in levels {
-            let status = Call::get(&format!("/{path}/in/in")).key(&asked.key).send(port).status;
+            let status = Call::get(format!("/{path}/in/in")).key(&asked.key).send(port).status;
             let wanted = expected.map_or(503, |expected| if std::ptr::eq(expected, asked) { 200 } else { 401 });
             assert_eq!(status, wanted, "{forms:?}");
         }

@@ -1,7 +1,22 @@
-//! Events as they lie in the database, read without the code that wrote them.
+//! Events as they lie in the database, read and written without the code under test.
+//!
+//! One value holds one event, a frame, or several in a batch.
 
-/// The frames in one value: several in a block, or the value itself. `None` for a block that is not whole.
-pub(crate) fn frames(value: &[u8]) -> Option<Vec<&[u8]>> {
+/// A batch of frames as one value.
+pub fn batch<T: AsRef<[u8]>>(frames: &[T]) -> Vec<u8> {
+    let mut batch = vec![b'B', 1, u8::try_from(frames.len()).unwrap()];
+    for frame in frames {
+        let frame = frame.as_ref();
+        batch.push(u8::try_from(frame.len()).unwrap());
+        batch.extend(frame);
+    }
+    let check = crc32fast::hash(&batch);
+    batch.extend(check.to_le_bytes());
+    batch
+}
+
+/// The frames in one value: those of a batch, or the value itself. `None` for a batch that is damaged.
+pub fn frames(value: &[u8]) -> Option<Vec<&[u8]>> {
     if value.first() != Some(&b'B') {
         return Some(vec![value]);
     }
@@ -36,8 +51,8 @@ fn length(rest: &mut &[u8]) -> Option<usize> {
     Some(length)
 }
 
-/// The events of a closed store, by number.
-pub(crate) fn events(database: &sled::Db) -> Vec<(u64, Vec<u8>)> {
+/// The events of a closed store: number and frame of each.
+pub fn events(database: &sled::Db) -> Vec<(u64, Vec<u8>)> {
     let mut events = Vec::new();
     for item in &database.open_tree("events").unwrap() {
         let (key, value) = item.unwrap();
@@ -47,8 +62,8 @@ pub(crate) fn events(database: &sled::Db) -> Vec<(u64, Vec<u8>)> {
     events
 }
 
-/// Puts every event of a closed store under its own number, as a store may have them, too.
-pub(crate) fn set_apart(database: &sled::Db) {
+/// Stores every event of a closed store under its own number.
+pub fn split_batches(database: &sled::Db) {
     let tree = database.open_tree("events").unwrap();
     for (number, frame) in events(database) {
         tree.insert(number.to_be_bytes(), frame).unwrap();

@@ -1,0 +1,48 @@
+//! Helpers that several test packages share. A helper of one package stays in that package.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+#[cfg(feature = "http")]
+mod answer;
+#[cfg(feature = "http")]
+mod call;
+#[cfg(feature = "database")]
+pub mod database;
+mod directory;
+mod hex;
+#[cfg(feature = "log")]
+mod log;
+mod process;
+#[cfg(feature = "store")]
+mod store;
+#[cfg(feature = "database")]
+pub mod stored_events;
+#[cfg(feature = "store")]
+mod time;
+#[cfg(feature = "token")]
+mod token;
+mod wait;
+
+#[cfg(feature = "http")]
+pub use answer::Answer;
+#[cfg(feature = "http")]
+pub use call::Call;
+pub use directory::copy_directory;
+pub use hex::hex;
+#[cfg(feature = "log")]
+pub use log::{Line, Log};
+pub use process::{Process, this_test};
+#[cfg(feature = "store")]
+pub use store::{alice, all, clocked, code, info, refusal};
+#[cfg(feature = "store")]
+pub use time::{hours, ms, start};
+#[cfg(feature = "token")]
+pub use token::{BASE62, TokenParts, base62, with_wrong_secret};
+pub use wait::wait_until;
