@@ -16,8 +16,9 @@ pub(super) fn check(files: &Files, table: &Table, findings: &mut Vec<Finding>) {
         // What does not parse is found elsewhere.
         let mut lines = Vec::new();
         find(text.parse().unwrap_or_default(), &mut lines);
-        for line in lines {
-            findings.push(Finding::new(path, line, format!("only {STORAGE} of apikey-core names {DATABASE}")));
+        if let Some(line) = lines.first() {
+            let more = if lines.len() > 1 { format!(", {} times", lines.len()) } else { String::new() };
+            findings.push(Finding::new(path, *line, format!("only {STORAGE} of apikey-core names {DATABASE}{more}")));
         }
     }
 }
