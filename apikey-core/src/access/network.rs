@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex};
 
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::base::interner::Full;
+use crate::base::lock::lock;
 
 /// No networks are named: the key is good anywhere.
 pub(crate) const ANYWHERE: u32 = 0;
@@ -119,7 +120,7 @@ fn networks(set: u32) -> &'static [IpNet] {
 fn intern(mut set: Vec<IpNet>) -> Result<u32, Full> {
     set.sort_unstable();
     set.dedup();
-    let mut numbers = NUMBERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut numbers = lock(&NUMBERS);
     if let Some(number) = numbers.get(set.as_slice()) {
         return Ok(*number);
     }

@@ -5,8 +5,11 @@
 //! store works only as the user who owns its directory, holds no file of anybody else, and follows no link.
 
 use std::fs::{self, File, FileType, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
+
+/// Files that are being made have names that begin with this. After a crash they are leftovers.
+pub(crate) const CREATING: &str = "creating-";
 
 /// Opens a file of a store, and nothing that was put in its place: no link, pipe or device. One that it makes is this
 /// user's alone.
@@ -60,6 +63,54 @@ pub(crate) fn walk(directory: &Path, each: &mut dyn FnMut(&File, FileType) -> io
     Ok(())
 }
 
+/// Puts a file with these bytes at `path`, in the place of one that is there: after a crash the directory has the old
+/// file or the new one, whole. When this returns, the new one is on the disk, and this user's alone.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`replace`], with what `write` writes.
+pub(crate) fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let beside = path.with_file_name([CREATING.as_ref(), name].join("".as_ref()));
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = own_file(OpenOptions::new().write(true).create_new(true), &beside)?;
+    let written = write(&mut file).and_then(|()| file.sync_all());
+    written.and_then(|()| rename(&beside, path)).inspect_err(|_| {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&beside);
+    })
+}
+
+/// Renames a synced file or directory, durably.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_directory(parent(to))
+}
+
+/// The directory that holds an entry.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
+}
+
+/// Makes the entries of a directory durable, as far as the system has that.
+#[cfg(unix)]
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(unix)]
 pub(crate) fn make_private(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -90,9 +141,10 @@ mod owner {
     use std::os::unix::fs::MetadataExt;
     use std::path::Path;
 
+    use super::CREATING;
     use crate::key::error::OpenError;
     use crate::storage::commit_mark::MARK;
-    use crate::storage::directory::{CREATING, DATABASE, LOCK};
+    use crate::storage::directory::{DATABASE, LOCK};
 
     /// Refuses the directory of another user, also to root.
     pub(crate) fn check_owner(path: &Path, directory: &Metadata) -> Result<(), OpenError> {
@@ -162,6 +214,28 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, leftover) = (directory.path().join("file"), directory.path().join("creating-file"));
+        let names =
+            || fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        for bytes in [&b"first"[..], b"second", b""] {
+            fs::write(&leftover, "of a process that died").unwrap();
+            replace(&path, bytes).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+            assert_eq!(names(), ["file"]);
+        }
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let error = replace_with(&path, |file| file.write_all(b"some").and_then(|()| Err(full()))).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!((fs::read(&path).unwrap(), names()), (vec![], vec!["file".into()]));
+        symlink(&path, &leftover).unwrap();
+        replace(&path, b"not through the link").unwrap();
+        assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
+    }
 
     /// Also where one is put there between the look at the directory and the open.
     #[test]

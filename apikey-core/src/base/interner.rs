@@ -5,9 +5,11 @@
 //! by the number of different owners and of different sets of grants that it has seen.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 
 use hashbrown::HashTable;
+
+use crate::base::lock::lock;
 
 /// Owners of keys.
 pub(crate) static OWNERS: Interner = Interner::new();
@@ -148,7 +150,7 @@ impl Interner {
     }
 
     fn lock(&self) -> MutexGuard<'_, Numbers> {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.numbers)
     }
 }
 

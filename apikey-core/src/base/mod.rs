@@ -5,11 +5,13 @@ pub(crate) mod clock_lead;
 pub(crate) mod codec;
 pub(crate) mod files;
 pub(crate) mod interner;
+pub(crate) mod lock;
 pub(crate) mod metrics;
 pub(crate) mod pace;
 pub(crate) mod panics;
+#[allow(dead_code, reason = "the background threads move to it one by one")]
+pub(crate) mod signal;
 pub(crate) mod store_time;
 pub(crate) mod time;
-#[doc(hidden)]
 #[doc(hidden)]
 pub mod wiped;

@@ -14,8 +14,8 @@ use crate::key::event::stored::Head;
 use crate::store::health::LastBackup;
 use crate::token::digest::hex;
 
+use crate::base::files::{parent, sync_directory};
 use crate::storage::batch::Write;
-use crate::storage::directory::{parent, sync_directory};
 use crate::storage::disk::Disk;
 use crate::store::{Inner, KeyStore};
 

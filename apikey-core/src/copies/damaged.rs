@@ -15,9 +15,9 @@ use crate::key::error::{OpenError, StoreError};
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::record::{Record, record_hash};
 
-use crate::base::files::own_file;
+use crate::base::files::{CREATING, own_file};
 use crate::storage::commit_mark::{MARK, Mark, MarkFile};
-use crate::storage::directory::{CREATING, DATABASE, LOCK, remove_unfinished_snapshots};
+use crate::storage::directory::{DATABASE, LOCK, remove_unfinished_snapshots};
 use crate::storage::disk::Disk;
 use crate::storage::durable::RecoverError;
 use crate::storage::event_batch;

@@ -17,8 +17,9 @@ use crate::copies::archive::Archive;
 use crate::copies::backup_report::{BackupError, BackupReport};
 use crate::store::health::LastBackup;
 
+use crate::base::files::rename;
 use crate::copies::backup::TEMPORARY;
-use crate::storage::directory::{make_directory, sync_directory};
+use crate::storage::directory::make_directory;
 use crate::store::Inner;
 
 const BEGIN: &str = "apikey-";
@@ -55,8 +56,7 @@ impl Schedule {
         let name = format!("{BEGIN}{}-{:020}{END}", now.format(TIME), report.number);
         report.path = self.directory.join(name);
         let io = BackupError::io(&self.directory);
-        fs::rename(unnamed, &report.path).map_err(&io)?;
-        sync_directory(&self.directory).map_err(&io)?;
+        rename(&unnamed, &report.path).map_err(&io)?;
         self.prune(&report.path).map_err(&io)?;
         Ok(report)
     }

@@ -30,7 +30,7 @@ mod atomic {
 use std::net::IpAddr;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::access::auth_error::AuthError;
 use crate::access::grants;
@@ -38,6 +38,7 @@ use crate::access::limit::{Limit, LimitStatus};
 use crate::access::network;
 use crate::access::verified_key::{IdForm, VerifiedKey};
 use crate::base::interner::{Full, GRANTS};
+use crate::base::lock::lock;
 use crate::base::store_time::Moment;
 use crate::key::effective_key::{Rights, SecretRights};
 use crate::key::record::SecretEnd;
@@ -495,7 +496,7 @@ impl Index {
     /// The right to write, and the table that is current for as long as that is held.
     fn lock(&self) -> (MutexGuard<'_, Shelf>, &Table) {
         // A panic between two stores leaves the table readable: every single store does.
-        let shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let shelf = lock(&self.shelf);
         (shelf, self.table())
     }
 

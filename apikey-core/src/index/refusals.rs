@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
 
 use crate::access::auth_error::AuthError;
 use crate::access::peer::Peer;
 use crate::base::interner::OWNERS;
+use crate::base::lock::lock;
 use crate::token::key_id::KeyId;
 
 /// Keys that are counted one by one; above that they are counted together.
@@ -176,7 +177,7 @@ impl RefusalCounts {
     }
 
     fn others(&self) -> MutexGuard<'_, Others> {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.others)
     }
 }
 

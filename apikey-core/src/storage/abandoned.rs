@@ -5,7 +5,7 @@
 //! what has failed is dropped by a thread of its own; and if that never ends, it keeps sled's lock on the file.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use crate::base::panics::quietly;
 
-use crate::base::files::own_file;
-use crate::storage::directory::{CREATING, sync_directory};
+use crate::base::files::{own_file, replace_with};
 
 /// How many are held by such threads, by directory.
 static STUCK: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
@@ -61,16 +60,9 @@ pub(crate) fn take_over(directory: &Path) -> io::Result<bool> {
     if !stuck().contains_key(directory) {
         return Ok(false);
     }
-    let (log, copy) = (directory.join("db"), directory.join(format!("{CREATING}db")));
-    match fs::remove_file(&copy) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut made = own_file(OpenOptions::new().write(true).create_new(true), &copy)?;
-    io::copy(&mut own_file(OpenOptions::new().read(true), &log)?, &mut made)?;
-    made.sync_all()?;
-    fs::rename(&copy, &log)?;
-    sync_directory(directory)?;
+    let log = directory.join("db");
+    let mut held = own_file(OpenOptions::new().read(true), &log)?;
+    replace_with(&log, |copy| io::copy(&mut held, copy).map(drop))?;
     stuck().remove(directory);
     Ok(true)
 }

@@ -3,8 +3,8 @@
 //! sled answers damage to its file by going back to an earlier state, silently. The mark is written after the database
 //! is synced, so it is never ahead of a sound one; a database behind its mark has lost what was acknowledged.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,8 @@ use crate::base::codec;
 use crate::base::codec::{CodecError, Frame};
 use crate::key::event::stored::Head;
 
-use crate::base::files::own_file;
-use crate::storage::directory::{CREATING, write_at};
+use crate::base::files::{own_file, replace};
+use crate::storage::directory::write_at;
 
 /// The name of the mark's file in the store's directory.
 pub(crate) const MARK: &str = "mark";
@@ -73,14 +73,10 @@ pub(crate) struct MarkFile {
 }
 
 impl MarkFile {
-    /// Makes the mark of a new store, durable but for the directory.
+    /// Makes the mark of a new store, durably.
     pub(crate) fn create(directory: &Path, mark: Mark) -> io::Result<()> {
-        // Beside its place: a mark cut short would be damage.
-        let building = directory.join(format!("{CREATING}{MARK}"));
-        let mut file = own_file(OpenOptions::new().create(true).write(true).truncate(true), &building)?;
-        file.write_all(&mark.sector().map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        fs::rename(building, path(directory))
+        // A mark cut short would be damage.
+        replace(&path(directory), &mark.sector().map_err(io::Error::other)?)
     }
 
     /// Opens the mark of a store; `None` if there is none.

@@ -10,15 +10,16 @@ use crate::base::panics::quietly;
 use crate::key::error::{OpenError, StoreError};
 use crate::storage::holder::Holder;
 
-use crate::base::files::{check_files, check_owner, make_all_private, make_private, own_file, sync_all};
+use crate::base::files::{
+    CREATING, check_files, check_owner, make_all_private, make_private, own_file, parent, rename, sync_all,
+    sync_directory,
+};
 use crate::storage::abandoned;
 use crate::storage::commit_mark::{MARK, Mark, MarkFile};
 use crate::storage::disk::Disk;
 
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const DATABASE: &str = "sled";
-/// What a first creation that was cut off leaves behind begins with this.
-pub(crate) const CREATING: &str = "creating-";
 pub(crate) const LOCK_STEP: Duration = Duration::from_millis(20);
 
 /// Sees to it that the directory is there, and is one for a store of this process's user.
@@ -122,9 +123,7 @@ pub(crate) fn build<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -
     sync_all(building.path()).map_err(io)?;
     // Before the database: from then on a missing mark is damage.
     MarkFile::create(path, mark).map_err(io)?;
-    sync_directory(path).map_err(io)?;
-    fs::rename(building.keep(), path.join(DATABASE)).map_err(io)?;
-    sync_directory(path).map_err(io)?;
+    rename(&building.keep(), &path.join(DATABASE)).map_err(io)?;
     match sync_directory(parent(path)) {
         // What was made on the way to it is synced. What somebody else has made may be closed to this user.
         Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => {}
@@ -166,25 +165,6 @@ pub(crate) fn write_at(mut file: &File, bytes: &[u8], at: u64) -> io::Result<()>
     use std::io::{Seek, SeekFrom, Write};
     file.seek(SeekFrom::Start(at))?;
     file.write_all(bytes)
-}
-
-/// The directory that holds an entry.
-pub(crate) fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => path,
-    }
-}
-
-#[cfg(unix)]
-pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-#[cfg(not(unix))]
-pub(crate) fn sync_directory(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// A snapshot that a crash cut off makes every later open fail; sled writes it anew (sled #1527).

@@ -19,7 +19,7 @@ use crate::store::fixed_keys::{FixedKey, FixedKeys};
 use crate::token::api_key::ApiKey;
 use crate::token::digest::{Digest, hex};
 
-use crate::storage::directory::{parent, sync_directory};
+use crate::base::files::{parent, sync_directory};
 use crate::storage::disk::Disk;
 use crate::store::KeyStore;
 

@@ -21,14 +21,14 @@ use crate::token::digest::{Digest, Digester};
 use crate::token::id_generator::IdSource;
 use crate::token::key_id::KeyId;
 
-use crate::base::files::{make_all_private, sync_all};
+use crate::base::files::{make_all_private, sync_all, sync_directory};
 use crate::builder::KeyStoreBuilder;
 use crate::commit::writer::Writer;
 use crate::copies::schedule::Schedule;
 use crate::storage::abandoned;
 use crate::storage::commit_mark::{Mark, MarkFile};
 use crate::storage::directory::{
-    DATABASE, LOCK_STEP, build, clear, lock, make_directory, prepare, remove_unfinished_snapshots, sync_directory,
+    DATABASE, LOCK_STEP, build, clear, lock, make_directory, prepare, remove_unfinished_snapshots,
 };
 use crate::storage::disk::Disk;
 use crate::storage::open_error::{because, damaged, read_error, recover_error};

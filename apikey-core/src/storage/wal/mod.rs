@@ -26,9 +26,9 @@ use crate::base::codec;
 use crate::base::codec::{CodecError, Frame};
 use crate::token::digest::Digest;
 
-use crate::base::files::{make_private, own_file};
+use crate::base::files::{make_private, own_file, sync_directory};
 use crate::storage::batch::{Batch, Write};
-use crate::storage::directory::{sync_directory, write_at};
+use crate::storage::directory::write_at;
 
 pub(crate) use crate::storage::wal::read::{JournalError, beyond};
 

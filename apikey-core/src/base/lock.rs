@@ -1,0 +1,31 @@
+//! Locks that outlive a panic.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a mutex, also after a thread has panicked while it held it.
+///
+/// Poisoning would turn one panic into one in every thread that comes after it. Whoever uses this leaves what the mutex
+/// guards valid at each step, so that the next thread can go on from there.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_does_not_lock_others_out() {
+        let mutex = Mutex::new(1);
+        let panicked = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                *lock(&mutex) += 1;
+                let _held = lock(&mutex);
+                panic!("while the mutex is locked");
+            });
+            thread.join().is_err()
+        });
+        assert!(panicked && mutex.is_poisoned());
+        assert_eq!(*lock(&mutex), 2);
+    }
+}
