@@ -7,8 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use crate::key::error::StoreError;
-use crate::key::record::StoredLimit;
+use crate::base::invalid_field::InvalidField;
 
 /// Most requests that a limit may name.
 const MAX_COUNT: u32 = 1_000_000;
@@ -35,6 +34,13 @@ pub(crate) struct LimitLine {
     per_ms: i64,
 }
 
+/// A limit as a record holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredLimit {
+    pub(crate) count: u32,
+    pub(crate) per_ms: i64,
+}
+
 impl Limit {
     /// Of a count and a period within bounds, or a count of 0.
     fn new(count: u32, per_ms: u64) -> Self {
@@ -42,15 +48,15 @@ impl Limit {
         Self(NonZeroU64::new(word).unwrap_or(NonZeroU64::MIN))
     }
 
-    pub(crate) fn checked(count: u32, per: TimeDelta) -> Result<Self, StoreError> {
+    pub(crate) fn checked(count: u32, per: TimeDelta) -> Result<Self, InvalidField> {
         let stored = StoredLimit { count, per_ms: per.num_milliseconds() };
-        let fault = || StoreError::invalid("limit", &format!("{count} per {per}"), OUT_OF_BOUNDS);
+        let fault = || InvalidField::new("limit", &format!("{count} per {per}"), OUT_OF_BOUNDS);
         Self::in_bounds(&stored).ok_or_else(fault)
     }
 
-    pub(crate) fn read(line: LimitLine) -> Result<Self, StoreError> {
+    pub(crate) fn read(line: LimitLine) -> Result<Self, InvalidField> {
         let LimitLine { count, per_ms } = line;
-        let fault = || StoreError::invalid("limit", &format!("{count} per {per_ms} ms"), OUT_OF_BOUNDS);
+        let fault = || InvalidField::new("limit", &format!("{count} per {per_ms} ms"), OUT_OF_BOUNDS);
         Self::in_bounds(&StoredLimit { count, per_ms }).ok_or_else(fault)
     }
 
@@ -124,9 +130,9 @@ impl Limit {
 }
 
 impl TryFrom<LimitLine> for Limit {
-    type Error = StoreError;
+    type Error = InvalidField;
 
-    fn try_from(line: LimitLine) -> Result<Self, StoreError> {
+    fn try_from(line: LimitLine) -> Result<Self, InvalidField> {
         Self::read(line)
     }
 }

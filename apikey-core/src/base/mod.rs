@@ -5,6 +5,7 @@ pub(crate) mod clock_lead;
 pub(crate) mod codec;
 pub(crate) mod files;
 pub(crate) mod interner;
+pub(crate) mod invalid_field;
 pub(crate) mod lock;
 pub(crate) mod metrics;
 pub(crate) mod pace;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::key::error::StoreError;
+use crate::base::invalid_field::InvalidField;
 
 /// The last time a key may name: the end of the year 9999.
 pub(crate) const LAST_MS: i64 = 253_402_300_799_999;
@@ -111,24 +111,24 @@ pub(crate) fn from_ms(ms: i64) -> DateTime<Utc> {
 }
 
 /// A time that a key names: 1970 to 9999.
-pub(crate) fn checked_ms(field: &'static str, time: DateTime<Utc>) -> Result<i64, StoreError> {
+pub(crate) fn checked_ms(field: &'static str, time: DateTime<Utc>) -> Result<i64, InvalidField> {
     let ms = time.timestamp_millis();
     if (0..=LAST_MS).contains(&ms) {
         Ok(ms)
     } else {
-        Err(StoreError::invalid(field, &time.to_string(), "times from 1970 to 9999"))
+        Err(InvalidField::new(field, &time.to_string(), "times from 1970 to 9999"))
     }
 }
 
 /// An end that is there before its key.
-pub(crate) fn has_come(field: &'static str, end: i64) -> StoreError {
+pub(crate) fn has_come(field: &'static str, end: i64) -> InvalidField {
     let allowed = "times that have not come; to end a key at once, revoke or disable it";
-    StoreError::invalid(field, &from_ms(end).to_string(), allowed)
+    InvalidField::new(field, &from_ms(end).to_string(), allowed)
 }
 
 /// `now` and a positive span.
-pub(crate) fn after(field: &'static str, now: i64, span: TimeDelta) -> Result<i64, StoreError> {
-    let refused = |allowed| StoreError::invalid(field, &span.to_string(), allowed);
+pub(crate) fn after(field: &'static str, now: i64, span: TimeDelta) -> Result<i64, InvalidField> {
+    let refused = |allowed| InvalidField::new(field, &span.to_string(), allowed);
     if span.num_milliseconds() <= 0 {
         return Err(refused("spans of one millisecond or more"));
     }

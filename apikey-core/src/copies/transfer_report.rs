@@ -1,5 +1,6 @@
 //! What to export and import, and what came of it.
 
+use crate::base::invalid_field::InvalidField;
 use crate::key::error::{Conflict, StoreError};
 use crate::token::key_id::KeyId;
 
@@ -89,6 +90,12 @@ pub enum LineFault {
     /// The secrets contradict each other or the key.
     #[error("its secrets do not fit together")]
     Secrets,
+}
+
+impl From<InvalidField> for LineFault {
+    fn from(field: InvalidField) -> Self {
+        Self::Key(field.into())
+    }
 }
 
 /// Most bytes of a line.

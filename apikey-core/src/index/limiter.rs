@@ -96,7 +96,7 @@ fn ns(ms: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::record::StoredLimit;
+    use crate::access::limit::StoredLimit;
     use chrono::TimeDelta;
     use proptest::prelude::*;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::access::network;
 use crate::access::permission::{PermissionError, check_grant};
+use crate::base::invalid_field::InvalidField;
 use crate::key::error::StoreError;
 
 /// Most bytes of an owner or a name.
@@ -25,23 +26,23 @@ pub(crate) const MAX_RECORD: usize = 32 * 1024;
 /// Most keys created by one call.
 pub(crate) const MAX_BATCH: usize = 10_000;
 
-pub(crate) fn owner(text: &str) -> Result<(), StoreError> {
+pub(crate) fn owner(text: &str) -> Result<(), InvalidField> {
     line("owner", text, 1, MAX_NAME, "1 to 128 bytes without control characters")
 }
 
-pub(crate) fn name(text: &str) -> Result<(), StoreError> {
+pub(crate) fn name(text: &str) -> Result<(), InvalidField> {
     line("name", text, 1, MAX_NAME, "1 to 128 bytes without control characters; leave it out for none")
 }
 
-pub(crate) fn idempotency_key(text: &str) -> Result<(), StoreError> {
+pub(crate) fn idempotency_key(text: &str) -> Result<(), InvalidField> {
     line("idempotency_key", text, 1, MAX_IDEMPOTENCY_KEY, "1 to 255 bytes without control characters")
 }
 
-pub(crate) fn actor(text: &str) -> Result<(), StoreError> {
+pub(crate) fn actor(text: &str) -> Result<(), InvalidField> {
     line("actor", text, 1, MAX_NAME, "1 to 128 bytes without control characters")
 }
 
-pub(crate) fn reason(text: &str) -> Result<(), StoreError> {
+pub(crate) fn reason(text: &str) -> Result<(), InvalidField> {
     line("reason", text, 0, MAX_REASON, "at most 256 bytes without control characters")
 }
 
@@ -54,45 +55,38 @@ pub(crate) fn grants(given: &[String]) -> Result<Vec<String>, StoreError> {
             kept.push(grant.clone());
         }
         if kept.len() > MAX_GRANTS {
-            return Err(StoreError::invalid(
-                "permissions",
-                &format!("{} permissions", given.len()),
-                "at most 64 permissions",
-            ));
+            let allowed = "at most 64 permissions";
+            return Err(InvalidField::new("permissions", &format!("{} permissions", given.len()), allowed).into());
         }
     }
     Ok(kept)
 }
 
 /// Networks in the order given, as they are stored: in CIDR notation, repeats left out.
-pub(crate) fn networks(given: &[String]) -> Result<Vec<String>, StoreError> {
+pub(crate) fn networks(given: &[String]) -> Result<Vec<String>, InvalidField> {
     let mut kept = Vec::new();
     for text in given {
         let net = network::parse(text).ok_or_else(|| {
             let allowed = "networks such as 10.0.0.0/8 or 2001:db8::/32, with no bits behind the prefix, and addresses";
-            StoreError::invalid("networks", text, allowed)
+            InvalidField::new("networks", text, allowed)
         })?;
         let net = net.to_string();
         if !kept.contains(&net) {
             kept.push(net);
         }
         if kept.len() > MAX_NETWORKS {
-            return Err(StoreError::invalid("networks", &format!("{} networks", given.len()), "1 to 32 networks"));
+            return Err(InvalidField::new("networks", &format!("{} networks", given.len()), "1 to 32 networks"));
         }
     }
     if kept.is_empty() {
-        return Err(StoreError::invalid(
-            "networks",
-            "",
-            "1 to 32 networks; for a key that is good anywhere, name none",
-        ));
+        return Err(InvalidField::new("networks", "", "1 to 32 networks; for a key that is good anywhere, name none"));
     }
     Ok(kept)
 }
 
-pub(crate) fn metadata(given: &BTreeMap<String, String>) -> Result<(), StoreError> {
+pub(crate) fn metadata(given: &BTreeMap<String, String>) -> Result<(), InvalidField> {
     if given.len() > MAX_METADATA {
-        return Err(StoreError::invalid("metadata", &format!("{} entries", given.len()), "at most 32 entries"));
+        return Err(InvalidField::new("metadata", &format!("{} entries", given.len()), "at most 32 entries"));
     }
     for (key, value) in given {
         line("metadata key", key, 1, MAX_METADATA_KEY, "1 to 64 bytes without control characters")?;
@@ -101,7 +95,7 @@ pub(crate) fn metadata(given: &BTreeMap<String, String>) -> Result<(), StoreErro
     Ok(())
 }
 
-fn line(field: &'static str, text: &str, least: usize, most: usize, allowed: &'static str) -> Result<(), StoreError> {
+fn line(field: &'static str, text: &str, least: usize, most: usize, allowed: &'static str) -> Result<(), InvalidField> {
     let fits = (least..=most).contains(&text.len()) && !text.chars().any(char::is_control);
-    if fits { Ok(()) } else { Err(StoreError::invalid(field, text, allowed)) }
+    if fits { Ok(()) } else { Err(InvalidField::new(field, text, allowed)) }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
+use crate::access::limit::StoredLimit;
 use crate::base::time;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::stored::EventKind;
@@ -14,7 +15,7 @@ use crate::key::idempotency::Once;
 use crate::key::lifetime;
 use crate::key::lifetime::{FIXED, Lifetime};
 use crate::key::pending;
-use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredLimit, StoredPolicy, StoredSecret};
+use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
 use crate::key::scope::Scope;
 
 /// How long the old secret stays good when a key is rotated.
@@ -175,7 +176,7 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
             return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
         }
         if let Some(end) = expires_at.filter(|end| *end <= now && record.expires_at != Some(*end)) {
-            return Err(time::has_come("expires_at", end));
+            return Err(time::has_come("expires_at", end).into());
         }
         after.expires_at = expires_at;
         named.push("expires_at".to_owned());

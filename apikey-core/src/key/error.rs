@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::access::limit::Limit;
 use crate::access::permission::PermissionError;
 use crate::base::codec::CodecError;
+use crate::base::invalid_field::InvalidField;
 use crate::storage::holder::Holder;
 use crate::token::key_id::KeyId;
 
@@ -382,12 +383,13 @@ impl StoreError {
     }
 
     pub(crate) fn invalid(field: &'static str, value: &str, allowed: &'static str) -> Self {
-        const SHOWN: usize = 80;
-        let mut shown: String = value.chars().take(SHOWN).collect();
-        if shown.len() < value.len() {
-            shown.push('…');
-        }
-        Self::Invalid { field, value: shown, allowed }
+        InvalidField::new(field, value, allowed).into()
+    }
+}
+
+impl From<InvalidField> for StoreError {
+    fn from(InvalidField { field, value, allowed }: InvalidField) -> Self {
+        Self::Invalid { field, value, allowed }
     }
 }
 

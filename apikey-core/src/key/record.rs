@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::access::limit::StoredLimit;
 use crate::base::codec::{Frame, entries};
 use crate::token::digest::Digest;
 use crate::token::imported::ImportForm;
@@ -94,13 +95,6 @@ pub(crate) struct StoredPolicy {
     pub(crate) every_ms: i64,
     /// `None`: until the first use of the successor.
     pub(crate) overlap_ms: Option<i64>,
-}
-
-/// A rate limit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StoredLimit {
-    pub(crate) count: u32,
-    pub(crate) per_ms: i64,
 }
 
 /// What a record, as it is stored, adds to the head's sum.

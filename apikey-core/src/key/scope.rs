@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::access::grants;
-use crate::access::limit::Limit;
+use crate::access::limit::{Limit, StoredLimit};
 use crate::access::network;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::time::from_ms;
 use crate::key::change::{Action, Change};
 use crate::key::error::{CapViolation, Conflict, StoreError};
-use crate::key::record::{Record, SecretEnd, StoredLimit};
+use crate::key::record::{Record, SecretEnd};
 use crate::token::key_id::KeyId;
 
 /// Lets an acting key create keys of other owners than its own, and change theirs.

@@ -171,7 +171,7 @@ impl Inner {
         };
         // A key that was issued elsewhere may have ended there.
         if let Some(end) = expires_at.filter(|end| *end <= now && draft.imported.is_none()) {
-            return Err(has_come("expires_at", end));
+            return Err(has_come("expires_at", end).into());
         }
         if let (Some(start), Some(end)) = (draft.not_before, expires_at)
             && end <= start
