@@ -7,7 +7,7 @@ use crate::base::interner::{GRANTS, OWNERS};
 use crate::base::store_time::StoreTime;
 use crate::base::time::TimeSource;
 use crate::index::Index;
-use crate::key::effective_key::{Rights, SecretRights};
+use crate::key::effective_key::{EffectiveKey, EffectiveSecret};
 use crate::key::record::SecretEnd;
 use crate::token::api_key;
 use crate::token::api_key::{ApiKey, Prefixes, Secret};
@@ -26,7 +26,7 @@ pub struct Keys {
 
 /// What removes a key again.
 #[allow(missing_debug_implementations, reason = "for benches")]
-pub struct Handle(Rights);
+pub struct Handle(EffectiveKey);
 
 impl Keys {
     /// Room for so many, as when a store with as many is opened.
@@ -54,7 +54,7 @@ impl Keys {
     pub fn add(&mut self, owner: &str, permission: &str) -> Option<(ApiKey, Handle)> {
         let id: KeyId = self.ids.next(self.time.raw_ms()).ok()?;
         let body = Secret::generate().ok()?.body(id);
-        let secret = SecretRights {
+        let secret = EffectiveSecret {
             digest: Digester::plain().own(&body),
             pepper: 0,
             imported: None,
@@ -64,7 +64,7 @@ impl Keys {
             unused: false,
             ends: None,
         };
-        let rights = Rights {
+        let rights = EffectiveKey {
             id: id.as_u128(),
             owner: OWNERS.number(owner).ok()?,
             grants: GRANTS.number(permission).ok()?,
@@ -76,13 +76,13 @@ impl Keys {
             networks: 0,
             secrets: vec![secret],
         };
-        self.index.settle(None, Some(&rights));
+        self.index.publish(None, Some(&rights));
         Some((api_key::format("ak", &body), Handle(rights)))
     }
 
     /// Takes a key out.
     pub fn remove(&self, handle: &Handle) {
-        self.index.settle(Some(&handle.0), None);
+        self.index.publish(Some(&handle.0), None);
     }
 
     /// As `KeyStore::authorize`.
@@ -90,8 +90,8 @@ impl Keys {
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Option<VerifiedKey> {
         let tail = self.prefixes.parse(token.as_bytes())?;
         let matched = self.index.find_own(tail)?;
-        self.index.judge(&matched, self.time.moment(), None).ok()?;
+        self.index.check_use(&matched, self.time.moment(), None).ok()?;
         let id = || IdForm::Written(*api_key::id_chars(api_key::body(tail)));
-        requirement.met_by(matched.grants()).then(|| self.index.proof(&matched, id()))
+        requirement.met_by(matched.grants()).then(|| self.index.verified_key(&matched, id()))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::access::requirement::Requirement;
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::copies::transfer_report::ImportOptions;
 use crate::key::error::StoreError;
 use crate::key::event::filter::EventFilter;
@@ -71,7 +71,7 @@ impl Session {
     /// Does what is asked. Returns when it is on disk.
     pub fn ask(&mut self, request: Request) -> Answer {
         // Damage can make the database panic.
-        let answer = quietly(|| self.answer(request));
+        let answer = catch_panic(|| self.answer(request));
         let answer = answer.unwrap_or_else(|panic| {
             Err(Fault::new(
                 FaultKind::Refused,

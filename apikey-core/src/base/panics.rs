@@ -14,7 +14,7 @@ static HOOK: Once = Once::new();
 /// Runs `work`; a panic in it becomes its message. Other threads, and this one at other times, keep the hook they had.
 ///
 /// With `panic = "abort"` nothing can be caught: the process ends, and the hook it had shows why.
-pub(crate) fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     if cfg!(panic = "abort") {
         return Ok(work());
     }
@@ -53,10 +53,10 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_its_message() {
-        assert_eq!(quietly(|| 7), Ok(7));
-        let message = quietly(|| panic!("the {} broke", "log")).unwrap_err();
+        assert_eq!(catch_panic(|| 7), Ok(7));
+        let message = catch_panic(|| panic!("the {} broke", "log")).unwrap_err();
         assert!(message.contains("the log broke"), "{message}");
-        assert_eq!(quietly(|| 7), Ok(7));
+        assert_eq!(catch_panic(|| 7), Ok(7));
     }
 
     #[test]
@@ -69,8 +69,8 @@ mod tests {
             }
         }
 
-        assert!(quietly(|| panic::panic_any(Thrown)).is_err());
-        assert_eq!(quietly(|| 7), Ok(7));
+        assert!(catch_panic(|| panic::panic_any(Thrown)).is_err());
+        assert_eq!(catch_panic(|| 7), Ok(7));
     }
 
     #[test]
@@ -79,7 +79,7 @@ mod tests {
 
         impl Drop for AtTheEnd {
             fn drop(&mut self) {
-                assert_eq!(quietly(|| 7), Ok(7));
+                assert_eq!(catch_panic(|| 7), Ok(7));
             }
         }
 
@@ -89,15 +89,15 @@ mod tests {
         let thread = std::thread::spawn(|| {
             // What is used first goes last.
             LAST.with(|_| ());
-            quietly(|| ())
+            catch_panic(|| ())
         });
         assert_eq!(thread.join().unwrap(), Ok(()));
     }
 
     #[test]
     fn one_within_another_leaves_the_outer_quiet() {
-        let outer = quietly(|| {
-            assert_eq!(quietly(|| panic!("inner")).unwrap_err().lines().last(), Some("inner"));
+        let outer = catch_panic(|| {
+            assert_eq!(catch_panic(|| panic!("inner")).unwrap_err().lines().last(), Some("inner"));
             assert!(KEPT.with_borrow(Option::is_some));
             panic!("outer");
         });

@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use crate::index::Index;
-use crate::key::effective_key::Rights;
+use crate::key::effective_key::EffectiveKey;
 use crate::key::event::stored::Head;
 
 /// A change that is not visible yet.
 #[derive(Clone)]
 pub(crate) struct Pending {
     pub(crate) id: u128,
-    pub(crate) before: Option<Rights>,
-    pub(crate) after: Option<Rights>,
+    pub(crate) before: Option<EffectiveKey>,
+    pub(crate) after: Option<EffectiveKey>,
 }
 
 pub(crate) struct Commit {
@@ -353,7 +353,7 @@ impl State {
                     };
                 }
             }
-            index.settle(change.before.as_ref(), visible.as_ref());
+            index.publish(change.before.as_ref(), visible.as_ref());
             self.durable += 1;
         }
         Ok(())

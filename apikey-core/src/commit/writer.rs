@@ -9,10 +9,10 @@ use crate::access::limit::Limit;
 use crate::access::network;
 use crate::base::codec;
 use crate::base::interner::GRANTS;
-use crate::index::{Cut, Target};
+use crate::index::{Restriction, Target};
 use crate::key::bounds;
 use crate::key::change::{Action, Applied, Change, Overlap, apply};
-use crate::key::effective_key::Rights;
+use crate::key::effective_key::EffectiveKey;
 use crate::key::error::StoreError;
 use crate::key::event::stored::{Event, Head};
 use crate::key::idempotency::{FOREVER, Made, Once};
@@ -185,7 +185,7 @@ impl Inner {
         let mut head = writer.head;
         let mut reach = None;
         let mut at = i64::MIN;
-        let rights = |record: &Record| Rights::of(record, self.lifetime);
+        let rights = |record: &Record| EffectiveKey::of(record, self.lifetime);
         for change in changes {
             let current = match change.action {
                 Action::Create(_) | Action::AcceptClock { .. } => None,
@@ -250,7 +250,7 @@ impl Inner {
     }
 
     /// A secret that goes takes its time of use with it; the record keeps it.
-    pub(crate) fn keep_last_use(&self, before: Option<&Rights>, mut after: Record) -> Record {
+    pub(crate) fn keep_last_use(&self, before: Option<&EffectiveKey>, mut after: Record) -> Record {
         if let Some(before) = before {
             let gone = before.secrets.iter().any(|old| !after.secrets.iter().any(|new| new.digest == old.digest));
             if gone {
@@ -276,7 +276,7 @@ impl Inner {
                 .secrets
                 .iter()
                 .filter(|secret| secret.unused && !after.secrets.iter().any(|kept| kept.digest == secret.digest));
-            replaced.all(|secret| self.index.kill_unused(before, secret))
+            replaced.all(|secret| self.index.remove_unused(before, secret))
         })
     }
 
@@ -298,7 +298,7 @@ impl Inner {
             let Some(before) = before else { continue };
             self.index.restrict(before, after.as_ref()).map_err(|full| self.failed(true, full.into()))?;
             took |= after.as_ref().is_none_or(|after| before.loses(after));
-            let kept = after.as_ref().map(Rights::digests).unwrap_or_default();
+            let kept = after.as_ref().map(EffectiveKey::digests).unwrap_or_default();
             gone.extend(before.digests().into_iter().filter(|digest| !kept.contains(digest)));
         }
         self.commit.check().map_err(|source| refused(took, source))?;
@@ -333,10 +333,10 @@ impl Inner {
     }
 
     /// Takes away what can be taken away without the records, if they could not be read; the error to tell.
-    pub(crate) fn cut(&self, cuts: Vec<(Target<'_>, Cut)>, error: StoreError) -> StoreError {
+    pub(crate) fn cut(&self, cuts: Vec<(Target<'_>, Restriction)>, error: StoreError) -> StoreError {
         let StoreError::Io { source } = error else { return error };
-        let cut_one = |(target, cut): &(Target<'_>, Cut)| {
-            self.index.cut(target, cut).unwrap_or_else(|full| {
+        let cut_one = |(target, cut): &(Target<'_>, Restriction)| {
+            self.index.restrict_without_record(target, cut).unwrap_or_else(|full| {
                 tracing::error!(%full, "rights of a key are not taken away");
                 0
             })
@@ -354,13 +354,13 @@ impl Inner {
 }
 
 /// What a change takes away from a key whatever its record says; `None` if nothing.
-fn cut_of(action: &Action) -> Option<Cut> {
+fn cut_of(action: &Action) -> Option<Restriction> {
     let cut = match action {
-        Action::Revoke { .. } => Cut { revoke: true, ..Cut::default() },
+        Action::Revoke { .. } => Restriction { revoke: true, ..Restriction::default() },
         Action::Rotate { overlap: Overlap::None, .. } | Action::Replace { .. } => {
-            Cut { end_secrets: true, ..Cut::default() }
+            Restriction { end_secrets: true, ..Restriction::default() }
         }
-        Action::Update(fields) => Cut {
+        Action::Update(fields) => Restriction {
             disable: fields.disabled == Some(true),
             expires_at: fields.expires_at.flatten(),
             grants: fields.permissions.as_ref().and_then(|left| GRANTS.number(&grants::join(left)).ok()),
@@ -370,15 +370,15 @@ fn cut_of(action: &Action) -> Option<Cut> {
                 .filter(|left| !left.is_empty())
                 .and_then(|left| network::number(left).ok()),
             limit: fields.limit.as_ref().and_then(|limit| limit.as_ref().map(Limit::stored)),
-            ..Cut::default()
+            ..Restriction::default()
         },
         _ => return None,
     };
-    Some(cut).filter(|cut| *cut != Cut::default())
+    Some(cut).filter(|cut| *cut != Restriction::default())
 }
 
 /// The newest secret is one whose first use is to be recorded.
-fn await_use(rights: Option<&mut Rights>) {
+fn await_use(rights: Option<&mut EffectiveKey>) {
     if let Some(newest) = rights.and_then(|rights| rights.secrets.last_mut()) {
         newest.unused = true;
     }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::base::codec;
 use crate::base::codec::{FORMAT, MAX_FRAME};
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::copies::restore_report::RestoreError;
 use crate::key::error::{OpenError, StoreError};
 use crate::key::event::stored::{Checkpoint, Event, Head};
@@ -89,7 +89,7 @@ impl Old {
 
     fn open_copy(&mut self) {
         let path = self._copy.path().to_owned();
-        match quietly(|| sled::Config::new().path(&path).open()) {
+        match catch_panic(|| sled::Config::new().path(&path).open()) {
             Ok(Ok(database)) => match Flusher::new(database.clone()) {
                 Ok(flusher) => {
                     (self.database, self.flusher) = (Some(database.clone()), Some(flusher));
@@ -104,7 +104,7 @@ impl Old {
 
     /// What its journal holds goes into the copy.
     fn take_over(&mut self, database: sled::Db, copy: &Path) {
-        let taken = quietly(|| {
+        let taken = catch_panic(|| {
             let disk = Disk::new(database, copy, false)?;
             disk.take_over(&Journal::bytes(copy).map_err(StoreError::from)?)
         });
@@ -118,7 +118,7 @@ impl Old {
 
     fn read_meta(&mut self) {
         let Some(tree) = self.tree("meta") else { return };
-        let get = |name: &str| match quietly(|| tree.get(name)) {
+        let get = |name: &str| match catch_panic(|| tree.get(name)) {
             Ok(Ok(frame)) => frame,
             _ => None,
         };
@@ -148,7 +148,7 @@ impl Old {
     ) -> Result<(), E> {
         let (mut records, mut sum) = (0, 0u128);
         let others = self.tree("parts");
-        let part = |key| match quietly(|| others.as_ref().map(|others| others.get(key))) {
+        let part = |key| match catch_panic(|| others.as_ref().map(|others| others.get(key))) {
             Ok(Some(Ok(part))) => Ok(part),
             _ => Err(io::Error::other("a part of a record cannot be read")),
         };
@@ -224,7 +224,7 @@ impl Old {
 
     fn tree(&mut self, name: &str) -> Option<Tree> {
         let database = self.database.as_ref()?;
-        match quietly(|| database.open_tree(name)) {
+        match catch_panic(|| database.open_tree(name)) {
             Ok(Ok(tree)) => return Some(tree),
             Ok(Err(error)) => self.faults.push(format!("its table {name:?} does not open: {error}")),
             Err(panic) => self.faults.push(format!("its table {name:?} panics when it is opened: {panic}")),
@@ -238,7 +238,7 @@ impl Old {
         let mut last: Option<IVec> = None;
         let mut forward = tree.iter();
         let fault = loop {
-            match quietly(|| forward.next()) {
+            match catch_panic(|| forward.next()) {
                 Ok(None) => return Ok(true),
                 Ok(Some(Ok((key, value)))) if last.as_ref().is_none_or(|last| *last < key) => {
                     each(&key, &value)?;
@@ -252,7 +252,7 @@ impl Old {
         self.faults.push(format!("its table {name:?} cannot be read to the end: {fault}"));
         let mut first: Option<IVec> = None;
         let mut backward = tree.iter();
-        while let Ok(Some(Ok((key, value)))) = quietly(|| backward.next_back()) {
+        while let Ok(Some(Ok((key, value)))) = catch_panic(|| backward.next_back()) {
             if last.as_ref().is_some_and(|last| key <= *last) || first.as_ref().is_some_and(|first| key >= *first) {
                 break;
             }
@@ -270,7 +270,7 @@ impl Drop for Old {
         // failed it does not. It was opened as a copy, so what is lost is nothing.
         let flushed = flusher.as_ref().map_or(Ok(()), Flusher::flush);
         if let (Err(error), _) | (Ok(()), Err(error)) =
-            (flushed, quietly(|| drop((database, flusher))).map_err(std::io::Error::other))
+            (flushed, catch_panic(|| drop((database, flusher))).map_err(std::io::Error::other))
         {
             tracing::debug!(%error, "the copy of the old database was not written to its end");
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::NaiveDateTime;
 
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::base::time::from_ms;
 use crate::copies::archive::Archive;
 use crate::copies::backup_report::{BackupError, BackupReport};
@@ -152,7 +152,7 @@ pub(crate) fn start(inner: &Arc<Inner>) -> io::Result<Option<Running>> {
             // A clock that was set back must not put it off for long.
             due = due.min(now.saturating_add(every));
             if due <= now {
-                let failed = match quietly(|| schedule.run(&inner, &keep_going)) {
+                let failed = match catch_panic(|| schedule.run(&inner, &keep_going)) {
                     Ok(Ok(report)) => {
                         tracing::info!(path = %report.path.display(), report.number, "the key store is backed up");
                         None

@@ -8,7 +8,7 @@
 //! The file is long because what writers do and what readers may then believe is to be read side by side.
 
 pub(crate) mod charge;
-pub(crate) mod cut;
+
 pub(crate) mod extras;
 pub(crate) mod failed_attempts;
 pub(crate) mod hints;
@@ -18,6 +18,7 @@ pub(crate) mod line;
 pub(crate) mod no_address;
 pub(crate) mod refusals;
 pub(crate) mod refused_attempt;
+pub(crate) mod restriction;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -40,7 +41,7 @@ use crate::access::verified_key::{IdForm, VerifiedKey};
 use crate::base::interner::{Full, GRANTS};
 use crate::base::lock::lock;
 use crate::base::store_time::Moment;
-use crate::key::effective_key::{Rights, SecretRights};
+use crate::key::effective_key::{EffectiveKey, EffectiveSecret};
 use crate::key::record::SecretEnd;
 use crate::token::api_key;
 use crate::token::api_key::Tail;
@@ -50,10 +51,10 @@ use crate::token::key_id::KeyId;
 
 pub(crate) use crate::access::control_word::Word;
 use crate::access::control_word::{DEAD, DISABLED, EXTRA, REVOKED, SECRET_ENDS, SUPERSEDED, UNTIL_USE, UNUSED};
-pub(crate) use crate::index::cut::{Cut, Target};
 use crate::index::extras::{Extra, Extras, Spare};
 use crate::index::limiters::{Held, Limiters};
 use crate::index::line::{Entry, Line, Standing, Usage};
+pub(crate) use crate::index::restriction::{Restriction, Target};
 use crate::index::table::{Found, Table};
 
 const _: () = assert!(size_of::<Line>() == 64, "a line is one cache line");
@@ -172,7 +173,7 @@ impl Index {
     /// # Errors
     /// The key is not good now.
     #[inline]
-    pub(crate) fn judge(&self, matched: &Match<'_>, at: Moment, peer: Option<&IpAddr>) -> Result<(), AuthError> {
+    pub(crate) fn check_use(&self, matched: &Match<'_>, at: Moment, peer: Option<&IpAddr>) -> Result<(), AuthError> {
         state(matched.found.standing.control, matched.extra, at.now)?;
         // By value: an extra whose address is taken is put together in memory, also where there is none.
         if let Some(Extra { networks, limiter, .. }) = matched.extra {
@@ -188,7 +189,7 @@ impl Index {
     ///
     /// # Errors
     /// The key is not good now.
-    pub(crate) fn state_of(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+    pub(crate) fn check_state(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
         state(matched.found.standing.control, matched.extra, now)
     }
 
@@ -217,7 +218,7 @@ impl Index {
 
     /// The proof, for a line that was judged good.
     #[inline]
-    pub(crate) fn proof(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {
+    pub(crate) fn verified_key(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {
         let Standing { control, owner, grants, version, .. } = matched.found.standing;
         VerifiedKey { id, half: matched.half, store: self.store, word: Word(control), owner, grants, version }
     }
@@ -225,7 +226,7 @@ impl Index {
     /// Whether a key verified earlier is still good, with the same secret.
     ///
     /// # Errors
-    /// As [`state_of`](Self::state_of), and [`AuthError::Invalid`] if its secret has ended.
+    /// As [`check_state`](Self::check_state), and [`AuthError::Invalid`] if its secret has ended.
     pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
         let (found, extra) =
             self.look(self.table(), |table| table.find_again(spot_of(key), &key.half)).ok_or(AuthError::Invalid)?;
@@ -275,7 +276,7 @@ impl Index {
     }
 
     /// Ends a secret unless it has been used since it succeeded another; whether that was so.
-    pub(crate) fn kill_unused(&self, rights: &Rights, secret: &SecretRights) -> bool {
+    pub(crate) fn remove_unused(&self, rights: &EffectiveKey, secret: &EffectiveSecret) -> bool {
         let (mut shelf, table) = self.lock();
         let spot = spot(rights.id, secret);
         let found = table.find(spot, &secret.digest);
@@ -288,14 +289,14 @@ impl Index {
 
     /// Whether a secret whose first use is noted has been used; `true` for one whose first use is not noted. One that is
     /// not visible yet is unused.
-    pub(crate) fn is_used(&self, id: u128, secret: &SecretRights) -> bool {
+    pub(crate) fn is_used(&self, id: u128, secret: &EffectiveSecret) -> bool {
         let (_shelf, table) = self.lock();
         let found = table.find(spot(id, secret), &secret.digest);
         found.is_some_and(|found| found.standing.control & UNUSED == 0)
     }
 
     /// Takes away at once what a change takes away, and gives nothing.
-    pub(crate) fn restrict(&self, before: &Rights, after: Option<&Rights>) -> Result<(), Full> {
+    pub(crate) fn restrict(&self, before: &EffectiveKey, after: Option<&EffectiveKey>) -> Result<(), Full> {
         let (mut shelf, table) = self.lock();
         let limiter = after.map_or(0, |after| self.tighten(&mut shelf, before.id, after.limit));
         for old in &before.secrets {
@@ -309,7 +310,7 @@ impl Index {
             };
             // A rotation that the disk refuses must not end the old secret: nobody has the new one. So ends stay as
             // they are visible.
-            let secret = SecretRights { end: SecretEnd::Never, unused: false, ..secret.clone() };
+            let secret = EffectiveSecret { end: SecretEnd::Never, unused: false, ..secret.clone() };
             // Against what is visible, not against the record: that may be ahead of the disk.
             let grants = match visible.grants == after.grants {
                 true => visible.grants,
@@ -357,7 +358,7 @@ impl Index {
 
     /// Makes a durable change visible: updates the secrets that were there before it, puts in the others. One that
     /// was there before and is gone has ended meanwhile, and stays so.
-    pub(crate) fn settle(&self, before: Option<&Rights>, after: Option<&Rights>) {
+    pub(crate) fn publish(&self, before: Option<&EffectiveKey>, after: Option<&EffectiveKey>) {
         let (mut shelf, table) = self.lock();
         let Some(after) = after else {
             if let Some(before) = before {
@@ -370,7 +371,7 @@ impl Index {
         if let Some(before) = before {
             self.update(&mut shelf, table, after, before, limiter);
         }
-        let known = before.map(Rights::digests).unwrap_or_default();
+        let known = before.map(EffectiveKey::digests).unwrap_or_default();
         for secret in after.secrets.iter().filter(|secret| !known.contains(&secret.digest)) {
             self.insert(&mut shelf, after, secret, 0, limiter);
         }
@@ -380,7 +381,7 @@ impl Index {
     }
 
     /// Puts a stored key in while the store is opened.
-    pub(crate) fn load(&self, rights: &Rights, used: impl Fn(&Digest) -> u32) {
+    pub(crate) fn load(&self, rights: &EffectiveKey, used: impl Fn(&Digest) -> u32) {
         let (mut shelf, _) = self.lock();
         let limiter = self.limiters.set(&mut shelf.held, rights.id, rights.limit);
         for secret in &rights.secrets {
@@ -389,7 +390,7 @@ impl Index {
         }
     }
 
-    fn insert(&self, shelf: &mut Shelf, rights: &Rights, secret: &SecretRights, used: u32, limiter: u32) {
+    fn insert(&self, shelf: &mut Shelf, rights: &EffectiveKey, secret: &EffectiveSecret, used: u32, limiter: u32) {
         self.make_readable(secret);
         if shelf.filled >= self.table().room() {
             self.add_table(self.table().larger());
@@ -413,7 +414,7 @@ impl Index {
     }
 
     /// Sees to it that readers know the way this secret is read. Before its line is there.
-    fn make_readable(&self, secret: &SecretRights) {
+    fn make_readable(&self, secret: &EffectiveSecret) {
         let held = |way: &Way| way.digester.pepper() == secret.pepper;
         let Some((by, way)) = self.digesters.iter().enumerate().find(|(_, way)| held(way)) else { return };
         match secret.imported {
@@ -447,7 +448,7 @@ impl Index {
     }
 
     /// The last second in which any of the key's live secrets was used.
-    pub(crate) fn last_used(&self, rights: &Rights) -> Option<i64> {
+    pub(crate) fn last_used(&self, rights: &EffectiveKey) -> Option<i64> {
         let table = self.table();
         let found = rights.secrets.iter().filter_map(|secret| table.find(spot(rights.id, secret), &secret.digest));
         let last = found.map(|found| found.line.usage().second()).max();
@@ -480,13 +481,13 @@ impl Index {
     }
 
     /// Whether one of the key's secrets is not here, or not any more.
-    pub(crate) fn lacks_any(&self, rights: &Rights) -> bool {
+    pub(crate) fn lacks_any(&self, rights: &EffectiveKey) -> bool {
         let table = self.table();
         rights.secrets.iter().any(|secret| table.find(spot(rights.id, secret), &secret.digest).is_none())
     }
 
     /// The secrets that the first use of their successor has ended.
-    pub(crate) fn ended_by_use(&self, rights: &Rights) -> Vec<Digest> {
+    pub(crate) fn ended_by_use(&self, rights: &EffectiveKey) -> Vec<Digest> {
         let table = self.table();
         let until_use = rights.secrets.iter().filter(|secret| secret.end == SecretEnd::FirstUse);
         let ended = until_use.filter(|secret| table.find(spot(rights.id, secret), &secret.digest).is_none());
@@ -501,7 +502,7 @@ impl Index {
     }
 
     /// Brings the lines of `before` to what `rights` says; a secret that is not in `rights` ends.
-    fn update(&self, shelf: &mut Shelf, table: &Table, rights: &Rights, before: &Rights, limiter: u32) {
+    fn update(&self, shelf: &mut Shelf, table: &Table, rights: &EffectiveKey, before: &EffectiveKey, limiter: u32) {
         for old in &before.secrets {
             let spot = spot(before.id, old);
             let Some(Found { line, standing }) = table.find(spot, &old.digest) else { continue };
@@ -570,7 +571,7 @@ impl Match<'_> {
 }
 
 impl Shelf {
-    fn kill_all(&mut self, table: &Table, rights: &Rights) {
+    fn kill_all(&mut self, table: &Table, rights: &EffectiveKey) {
         rights.secrets.iter().for_each(|secret| self.kill(table, spot(rights.id, secret), &secret.digest));
     }
 
@@ -585,7 +586,7 @@ impl Shelf {
     }
 }
 
-fn spot(id: u128, secret: &SecretRights) -> u32 {
+fn spot(id: u128, secret: &EffectiveSecret) -> u32 {
     match secret.imported {
         None => crate::index::table::own_spot(&crate::base::base62::encode_u128(id)),
         Some(_) => crate::index::table::imported_spot(&half(&secret.digest)),
@@ -600,21 +601,21 @@ fn spot_of(key: &VerifiedKey) -> u32 {
 }
 
 /// Where the secret is that the first use of this one ends, and its digest.
-fn ends_of(rights: &Rights, secret: &SecretRights) -> Option<(u32, Digest)> {
+fn ends_of(rights: &EffectiveKey, secret: &EffectiveSecret) -> Option<(u32, Digest)> {
     let digest = secret.ends?;
     let older = rights.secrets.iter().find(|older| older.digest == digest)?;
     Some((spot(rights.id, older), digest))
 }
 
 /// The secret's end, if its key ends earlier.
-fn secret_end(rights: &Rights, secret: &SecretRights) -> Option<i64> {
+fn secret_end(rights: &EffectiveKey, secret: &EffectiveSecret) -> Option<i64> {
     match (secret.end, rights.end_for(secret)) {
         (SecretEnd::At(end), Some(expires)) if expires < end => Some(end),
         _ => None,
     }
 }
 
-fn control_word(rights: &Rights, secret: &SecretRights) -> u64 {
+fn control_word(rights: &EffectiveKey, secret: &EffectiveSecret) -> u64 {
     let flag = |flag, on| if on { flag } else { 0 };
     let (end, ends) = match (secret.end, rights.end_for(secret)) {
         (SecretEnd::At(end), expires) if expires.is_none_or(|expires| end <= expires) => (Some(end), true),

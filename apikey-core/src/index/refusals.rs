@@ -139,7 +139,7 @@ impl RefusalCounts {
     }
 
     /// Logs what was counted and not logged: one event for each key and code.
-    pub(crate) fn tell_rest(&self) {
+    pub(crate) fn log_rest(&self) {
         self.take_rest().iter().for_each(Sample::tell);
     }
 

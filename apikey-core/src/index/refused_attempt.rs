@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::access::auth_error::AuthError;
 use crate::access::peer::Peer;
 use crate::base::interner::OWNERS;
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::index::refusals::RefusedKey;
 use crate::token::key_id::KeyId;
 
@@ -86,7 +86,7 @@ impl Hook {
             return;
         }
         // The request is refused, whatever becomes of who is told.
-        let told = quietly(|| (self.call)(refused));
+        let told = catch_panic(|| (self.call)(refused));
         INSIDE.set(false);
         if let Err(panic) = told
             && !self.panicked.swap(true, Ordering::Relaxed)

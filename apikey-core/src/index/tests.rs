@@ -12,13 +12,13 @@ use crate::index::*;
 use crate::token::api_key::{Prefixes, Secret};
 
 struct Key {
-    rights: Rights,
+    rights: EffectiveKey,
     token: String,
 }
 
 fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
     let body = Secret::from_text(b"0123456789ABCDEFGHIJKLMNOPQRSTUV").body(KeyId::from_u128(id));
-    let secret = SecretRights {
+    let secret = EffectiveSecret {
         digest: Digester::plain().own(&body),
         pepper: 0,
         imported: None,
@@ -28,7 +28,7 @@ fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
         unused: false,
         ends: None,
     };
-    let rights = Rights {
+    let rights = EffectiveKey {
         id,
         owner: OWNERS.number(owner).unwrap(),
         grants: GRANTS.number("").unwrap(),
@@ -50,7 +50,7 @@ fn index() -> Index {
 /// The owner's number, if the token is good.
 fn verify(index: &Index, prefixes: &Prefixes, token: &str, now: i64) -> Option<u32> {
     let matched = index.find_own(prefixes.parse(token.as_bytes()).unwrap())?;
-    index.judge(&matched, Moment { now, raw: now }, None).ok()?;
+    index.check_use(&matched, Moment { now, raw: now }, None).ok()?;
     Some(matched.found.standing.owner)
 }
 
@@ -62,10 +62,10 @@ proptest! {
         let (index, mut held) = (index(), HashMap::new());
         for (id, there, later) in steps {
             match (there, held.remove(&id)) {
-                (false, Some(old)) => index.settle(Some(&old), None),
+                (false, Some(old)) => index.publish(Some(&old), None),
                 (true, None) => {
                     let new = key(id, "owner", later.then_some(1000));
-                    index.settle(None, Some(&new.rights));
+                    index.publish(None, Some(&new.rights));
                     held.insert(id, new.rights);
                 }
                 (_, old) => held.extend(old.map(|old| (id, old))),
@@ -90,7 +90,7 @@ fn a_key_that_stays_is_found_while_others_come_and_go() {
     // Enough to fill most of 64 lines, so that what goes makes others move.
     let stay: Vec<Key> = (0..24).map(|id| key(id, &format!("owner {id}"), (id % 3 == 0).then_some(1))).collect();
     let come: Vec<Key> = (100..120).map(|id| key(id, "passing", (id % 2 == 0).then_some(2))).collect();
-    stay.iter().for_each(|key| index.settle(None, Some(&key.rights)));
+    stay.iter().for_each(|key| index.publish(None, Some(&key.rights)));
     let (ended, seen) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -109,8 +109,8 @@ fn a_key_that_stays_is_found_while_others_come_and_go() {
         }
         for round in 0..4000 {
             let keys = || come.iter().cycle().skip(round % 7).take(come.len());
-            keys().for_each(|key| index.settle(None, Some(&key.rights)));
-            keys().for_each(|key| index.settle(Some(&key.rights), None));
+            keys().for_each(|key| index.publish(None, Some(&key.rights)));
+            keys().for_each(|key| index.publish(Some(&key.rights), None));
             // What has been taken out when a look-up begins is not found.
             assert!(come.iter().all(|key| verify(&index, &prefixes, &key.token, 5000).is_none()));
         }
@@ -125,8 +125,8 @@ fn extras_are_used_again() {
     let index = index();
     let keys: Vec<Key> = (0..10).map(|id| key(id, "owner", Some(1))).collect();
     for _ in 0..100 {
-        keys.iter().for_each(|key| index.settle(None, Some(&key.rights)));
-        keys.iter().for_each(|key| index.settle(Some(&key.rights), None));
+        keys.iter().for_each(|key| index.publish(None, Some(&key.rights)));
+        keys.iter().for_each(|key| index.publish(Some(&key.rights), None));
     }
     assert!(index.extras.read(9).is_some() && index.extras.read(10).is_none());
 }

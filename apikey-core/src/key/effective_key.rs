@@ -10,7 +10,7 @@ use crate::token::digest::Digest;
 use crate::token::imported::ImportForm;
 
 #[derive(Clone)]
-pub(crate) struct Rights {
+pub(crate) struct EffectiveKey {
     pub(crate) id: u128,
     /// Number in [`OWNERS`].
     pub(crate) owner: u32,
@@ -23,11 +23,11 @@ pub(crate) struct Rights {
     pub(crate) limit: Option<Limit>,
     /// The number of its set of networks.
     pub(crate) networks: u32,
-    pub(crate) secrets: Vec<SecretRights>,
+    pub(crate) secrets: Vec<EffectiveSecret>,
 }
 
 #[derive(Clone)]
-pub(crate) struct SecretRights {
+pub(crate) struct EffectiveSecret {
     pub(crate) digest: Digest,
     pub(crate) pepper: u32,
     /// How to read it, if it was issued elsewhere.
@@ -42,7 +42,7 @@ pub(crate) struct SecretRights {
     pub(crate) ends: Option<Digest>,
 }
 
-impl Rights {
+impl EffectiveKey {
     pub(crate) fn of(record: &Record, lifetime: Lifetime) -> Result<Self, Full> {
         Self::with_owner(record, lifetime, OWNERS.number(&record.owner)?)
     }
@@ -56,7 +56,7 @@ impl Rights {
         let secrets = record.secrets.iter().enumerate().map(|(at, secret)| {
             let older = record.secrets.get(..at).unwrap_or_default();
             let unused = !secret.used && (!older.is_empty() || secret.is_pending());
-            SecretRights {
+            EffectiveSecret {
                 digest: secret.digest,
                 pepper: secret.pepper,
                 imported: match secret.form {
@@ -87,7 +87,7 @@ impl Rights {
     /// At most what both give. What a later change takes away is gone at once; what it gives waits for the disk.
     pub(crate) fn common(&self, later: &Self) -> Result<Self, Full> {
         // Only a rotation moves an end, and that waits until its new secret is on disk.
-        let kept = |secret: &&SecretRights| later.secrets.iter().any(|kept| kept.digest == secret.digest);
+        let kept = |secret: &&EffectiveSecret| later.secrets.iter().any(|kept| kept.digest == secret.digest);
         let secrets = self.secrets.iter().filter(kept).cloned();
         let grants = if self.grants == later.grants {
             self.grants
@@ -124,7 +124,7 @@ impl Rights {
     }
 
     /// When a secret's key ends for it.
-    pub(crate) fn end_for(&self, secret: &SecretRights) -> Option<i64> {
+    pub(crate) fn end_for(&self, secret: &EffectiveSecret) -> Option<i64> {
         match (self.expires_at, secret.latest) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),

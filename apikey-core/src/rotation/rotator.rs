@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::key::error::StoreError;
 use crate::rotation::sink::SecretSink;
 
@@ -130,7 +130,7 @@ fn turn(worker: &Worker) {
     while !worker.watch.is_ended() {
         let now = worker.inner.time.now_ms();
         // A panic must not end the rounds.
-        let wait = match quietly(|| worker.run(now)) {
+        let wait = match catch_panic(|| worker.run(now)) {
             Ok(Ok(report)) => {
                 for failed in &report.failed {
                     tracing::warn!(key = %failed.key, reason = failed.reason, retry_at = %failed.retry_at, "a new secret could not be delivered");

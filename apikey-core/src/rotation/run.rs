@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::TimeDelta;
 
 use crate::base::codec;
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::base::store_time::Working;
 use crate::base::time::from_ms;
 use crate::key::error::{Conflict, StoreError};
@@ -226,7 +226,7 @@ impl Worker {
                 before: TimeDelta::try_milliseconds(before).unwrap_or(TimeDelta::MAX),
             };
             if let Some(told) = &self.on_warning
-                && let Err(panic) = quietly(|| told(&warning))
+                && let Err(panic) = catch_panic(|| told(&warning))
             {
                 tracing::error!(panic, "what was to be told of a key that will expire panicked");
             }
@@ -291,7 +291,7 @@ impl Worker {
         let info = self.inner.info_of(record)?;
         let delivery = Delivery::new(&info, &token);
         let delivered =
-            quietly(|| self.sink.deliver(&delivery)).unwrap_or_else(|panic| Err(SinkError::panicked(panic)));
+            catch_panic(|| self.sink.deliver(&delivery)).unwrap_or_else(|panic| Err(SinkError::panicked(panic)));
         if let Err(error) = delivered {
             let reason = error.to_string().replace(token.expose_secret(), "[REDACTED]");
             return Ok(Some(plan.failed(key, Some((version, token)), &reason, now, report)));
@@ -344,7 +344,7 @@ impl Worker {
     /// What the sink holds, where this process does not know what became of a delivery.
     fn asked(&self, record: &Record, now: i64) -> Result<Answer, SinkError> {
         let info = self.inner.info_of(record.clone()).map_err(SinkError::other)?;
-        let held = quietly(|| self.sink.current(&info)).unwrap_or_else(|panic| Err(SinkError::panicked(panic)))?;
+        let held = catch_panic(|| self.sink.current(&info)).unwrap_or_else(|panic| Err(SinkError::panicked(panic)))?;
         Ok(match held {
             SinkState::Unknown => Answer::Unknown,
             SinkState::Nothing => Answer::NotDelivered,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 
 use crate::base::files::{own_file, replace_with};
 
@@ -38,7 +38,7 @@ pub(crate) fn drop_apart<T: Send + Sync + 'static>(directory: PathBuf, mut datab
         loop {
             match Arc::try_unwrap(database) {
                 Ok(database) => {
-                    let _ = quietly(|| drop(database));
+                    let _ = catch_panic(|| drop(database));
                     is_gone(&directory);
                     return;
                 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::key::error::{OpenError, StoreError};
 use crate::storage::holder::Holder;
 
@@ -136,10 +136,10 @@ pub(crate) fn build<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -
 /// when they are dropped: what has failed is dropped apart.
 fn build_database<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> Result<Mark, E>) -> Result<Mark, E> {
     let panicked = |panic| StoreError::from(io::Error::other(format!("the database panicked: {panic}")));
-    let opened = quietly(|| sled::Config::new().path(path).open()).map_err(panicked)?;
+    let opened = catch_panic(|| sled::Config::new().path(path).open()).map_err(panicked)?;
     let database = opened.map_err(StoreError::from)?;
     let held = database.clone();
-    let built = quietly(|| {
+    let built = catch_panic(|| {
         let disk = Disk::new(database, path, true)?;
         let mark = fill(&disk)?;
         disk.sync().map_err(StoreError::from)?;
@@ -148,7 +148,7 @@ fn build_database<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> 
     let built = built.unwrap_or_else(|panic| Err(panicked(panic).into()));
     match &built {
         // It is synced once more.
-        Ok(_) => quietly(|| drop(held)).map_err(panicked)?,
+        Ok(_) => catch_panic(|| drop(held)).map_err(panicked)?,
         Err(_) => abandoned::drop_apart(path.to_owned(), Arc::new(held)),
     }
     built

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sled::Db;
 
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::key::error::io_error;
 
 /// A flush that lasts longer is looked after. A slow disk is woken for nothing, which does no harm.
@@ -101,7 +101,7 @@ impl Flusher {
     pub(crate) fn flush(&self) -> io::Result<()> {
         let _gate = self.gate()?;
         self.watch.begin();
-        let flushed = quietly(|| self.db.flush());
+        let flushed = catch_panic(|| self.db.flush());
         self.watch.end();
         self.noted(match flushed {
             Ok(flushed) => flushed.map(|_| ()).map_err(io_error),
@@ -152,7 +152,7 @@ impl Watch {
             if state.running == Some(seen) {
                 drop(state);
                 // Its result is the other's to tell.
-                let _ = quietly(|| database.flush());
+                let _ = catch_panic(|| database.flush());
                 state = self.lock();
             }
         }

@@ -31,13 +31,13 @@ impl KeyStore {
             return Ok(Verdict::bad(&AuthError::Unavailable));
         }
         let Some((matched, id)) = inner.find(token.as_bytes()) else { return self.mismatch(token) };
-        let answer = match inner.index.state_of(&matched, inner.time.now_ms()) {
+        let answer = match inner.index.check_state(&matched, inner.time.now_ms()) {
             Err(error) => Err(error),
             Ok(()) if peer.is_some_and(|peer| !matched.admits(peer)) => Err(AuthError::AddressNotAllowed),
             Ok(()) if !requirement.met_by(matched.grants()) => Err(requirement.not_met()),
             Ok(()) => Ok(()),
         };
-        let verified = inner.index.proof(&matched, id);
+        let verified = inner.index.verified_key(&matched, id);
         let (key, secret_version) = (self.get(verified.id())?.map(Box::new), verified.secret_version());
         Ok(match (answer, key) {
             (Ok(()), Some(key)) => Verdict::Good {

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::base::pace::Pace;
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 
 use crate::copies::schedule;
 use crate::store::Inner;
@@ -77,7 +77,7 @@ pub(crate) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
             }
             let now = Instant::now();
             // A panic in the database must not end the rounds.
-            let turned = quietly(|| {
+            let turned = catch_panic(|| {
                 inner.keep_first_uses();
                 let is_due = mark.is_some_and(|due| due <= now);
                 if is_due || inner.journal_presses() {
@@ -90,7 +90,7 @@ pub(crate) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
                     inner.erase_ended();
                     inner.write_back_uses();
                     inner.forget_made();
-                    inner.refusal_counts().tell_rest();
+                    inner.refusal_counts().log_rest();
                     inner.follow_clock(&mut pace, Instant::now);
                     inner.tell_lead(&mut told_lead);
                 }

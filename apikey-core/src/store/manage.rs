@@ -7,10 +7,10 @@ use crate::access::limit::Limit;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
 use crate::base::time::{checked_ms, from_ms};
-use crate::index::{Cut, Target};
+use crate::index::{Restriction, Target};
 use crate::key::bounds;
 use crate::key::change::{Action, Change, Fields, Overlap};
-use crate::key::effective_key::Rights;
+use crate::key::effective_key::EffectiveKey;
 use crate::key::error::{CapViolation, StoreError};
 use crate::key::key_filter::{KeyFilter, Page};
 use crate::key::key_info::KeyInfo;
@@ -227,7 +227,7 @@ impl KeyStore {
         let mut after = None;
         let mut revoked = 0;
         let mut refused = None;
-        let revoked_all = Cut { revoke: true, ..Cut::default() };
+        let revoked_all = Restriction { revoke: true, ..Restriction::default() };
         let scope = self.scope(actor);
         // Once it is revoked, it may revoke nothing more.
         let own = actor.map(|actor| actor.id().as_u128());
@@ -358,7 +358,7 @@ impl Inner {
     /// A key as it is now.
     pub(crate) fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
         let info = self.info_of(record.clone())?;
-        if !self.index.lacks_any(&Rights::of(&record, self.lifetime).map_err(std::io::Error::from)?) {
+        if !self.index.lacks_any(&EffectiveKey::of(&record, self.lifetime).map_err(std::io::Error::from)?) {
             return Ok(info);
         }
         // A change of this key is half done, and has taken the time of use from the index: let it end.
@@ -368,7 +368,7 @@ impl Inner {
 
     /// A key as a change has left it.
     pub(crate) fn info_of(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
-        let rights = Rights::of(&record, self.lifetime).map_err(std::io::Error::from)?;
+        let rights = EffectiveKey::of(&record, self.lifetime).map_err(std::io::Error::from)?;
         let last_used = self.index.last_used(&rights);
         // The first use of a successor is in force before it is written.
         let ended = self.index.ended_by_use(&rights);

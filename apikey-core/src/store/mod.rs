@@ -30,7 +30,7 @@ use tempfile::TempDir;
 
 use crate::access::auth_error::AuthError;
 use crate::base::metrics::Meter;
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::base::store_time::StoreTime;
 use crate::builder::KeyStoreBuilder;
 use crate::http::refusal::{HeaderConfig, Refusal};
@@ -469,7 +469,7 @@ impl Life {
         }
         inner.erase_ended();
         inner.forget_made();
-        inner.refusal_counts().tell_rest();
+        inner.refusal_counts().log_rest();
         // Waits for whoever is in the middle of a change: none may put a key into a closed index.
         let mut disk = inner.disk.write().unwrap_or_else(PoisonError::into_inner);
         let Some(disk) = disk.take() else { return Ok(()) };
@@ -481,8 +481,8 @@ impl Life {
         let synced = synced.and_then(|()| disk.sync());
         let marked = inner.sync_mark();
         // sled can panic when it is dropped on a disk that refuses.
-        let dropped =
-            quietly(|| drop(disk)).map_err(|panic| std::io::Error::other(format!("the database panicked: {panic}")));
+        let dropped = catch_panic(|| drop(disk))
+            .map_err(|panic| std::io::Error::other(format!("the database panicked: {panic}")));
         let opened = inner.opened().take();
         if let Some(Opened { lock: Some(lock), database, .. }) = opened {
             let is_whole = synced.is_ok() && written.is_ok() && dropped.is_ok();

@@ -7,7 +7,7 @@ use crate::access::peer::Peer;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::interner::OWNERS;
 use crate::index::refusals::{RefusalCounts, Refusals, RefusedKey};
-use crate::key::effective_key::Rights;
+use crate::key::effective_key::EffectiveKey;
 use crate::key::event::history::EventKind;
 use crate::key::event::stored;
 use crate::token::key_id::KeyId;
@@ -128,7 +128,7 @@ pub(crate) struct Happened {
 }
 
 impl Happened {
-    pub(crate) fn new(event: &stored::Event, before: Option<&Rights>, after: Option<&Rights>) -> Self {
+    pub(crate) fn new(event: &stored::Event, before: Option<&EffectiveKey>, after: Option<&EffectiveKey>) -> Self {
         Self {
             number: event.number,
             key: event.key,

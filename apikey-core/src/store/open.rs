@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::base::codec;
 use crate::base::codec::Frame;
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::base::store_time::StoreTime;
 use crate::index::Index;
 use crate::key::error::{OpenError, StoreError};
@@ -138,8 +138,8 @@ fn guarded<T>(
     work: impl FnOnce(sled::Db) -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
     let held = database.clone();
-    let result = quietly(|| work(database)).unwrap_or_else(|panic| {
-        Err(match quietly(|| held.flush()) {
+    let result = catch_panic(|| work(database)).unwrap_or_else(|panic| {
+        Err(match catch_panic(|| held.flush()) {
             Ok(Err(sled::Error::Io(source))) => OpenError::io(path, source),
             _ => {
                 let what = format!("the database panics when it is read: {panic}");
@@ -148,7 +148,7 @@ fn guarded<T>(
         })
     });
     match &result {
-        Ok(_) => quietly(|| drop(held)).map_err(|panic| {
+        Ok(_) => catch_panic(|| drop(held)).map_err(|panic| {
             OpenError::io(path, io::Error::other(format!("the database panicked when it was closed: {panic}")))
         })?,
         // On a disk that refuses that may take for ever; what it says then, the error says already.
@@ -176,10 +176,10 @@ fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new().path(database).cache_capacity(CACHE_BYTES);
     let until = Instant::now() + FORK_GRACE;
     // Damage can make sled panic while it opens; that must not be the service's end.
-    let mut opened = quietly(|| config.open());
+    let mut opened = catch_panic(|| config.open());
     while matches!(&opened, Ok(Err(error)) if is_locked(error)) && Instant::now() < until {
         std::thread::sleep(LOCK_STEP);
-        opened = quietly(|| config.open());
+        opened = catch_panic(|| config.open());
     }
     match opened {
         Ok(Ok(database)) => Ok(database),

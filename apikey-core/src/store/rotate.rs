@@ -2,7 +2,7 @@
 
 use crate::access::verified_key::VerifiedKey;
 use crate::key::change::{Action, Overlap};
-use crate::key::effective_key::Rights;
+use crate::key::effective_key::EffectiveKey;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::idempotency::{Made, Once};
 use crate::key::new_key::CreatedKey;
@@ -132,7 +132,7 @@ impl Inner {
         }
         let repeated = StoreError::Conflict(Conflict::Repeated { id: KeyId::from_u128(made.key) });
         let Some((record, _)) = disk.record(made.key)? else { return Err(repeated) };
-        let rights = Rights::of(&record, self.lifetime).map_err(std::io::Error::from)?;
+        let rights = EffectiveKey::of(&record, self.lifetime).map_err(std::io::Error::from)?;
         let newest = record.secrets.last().zip(rights.secrets.last());
         let unused = newest.is_some_and(|(secret, right)| {
             secret.version == made.version && !secret.used && !self.index.is_used(rights.id, right)

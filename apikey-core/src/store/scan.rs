@@ -13,9 +13,9 @@ use sled::IVec;
 
 use crate::base::codec;
 use crate::base::interner::OWNERS;
-use crate::base::panics::quietly;
+use crate::base::panics::catch_panic;
 use crate::index::Index;
-use crate::key::effective_key::Rights;
+use crate::key::effective_key::EffectiveKey;
 use crate::key::error::{OpenError, StoreError};
 use crate::key::event::stored::Head;
 use crate::key::idempotency::FOREVER;
@@ -69,8 +69,8 @@ pub(crate) fn scan(
         // A panic of sled in a thread is kept as one in this thread would be.
         let begin = || Builder::new().name("apikey".into());
         let io = |source| OpenError::io(path, source);
-        let reader = begin().spawn_scoped(scope, || quietly(|| read_all(disk, send))).map_err(io)?;
-        let rest = begin().spawn_scoped(scope, || quietly(|| read_rest(disk, head, none, path))).map_err(io)?;
+        let reader = begin().spawn_scoped(scope, || catch_panic(|| read_all(disk, send))).map_err(io)?;
+        let rest = begin().spawn_scoped(scope, || catch_panic(|| read_rest(disk, head, none, path))).map_err(io)?;
         let found = take_in(receive, index, path, used, &awaited, none, (now, lifetime));
         Ok((ended(reader), found, ended(rest)))
     })?;
@@ -176,7 +176,7 @@ fn take_in(
         owner_key_into(&mut place, &record.owner, id);
         tables.owners.add(&place);
         imported_digests(&record).for_each(|digest| tables.imported.add(&digest));
-        let mut rights = Rights::of_many(&record, lifetime).map_err(|full| OpenError::io(path, full.into()))?;
+        let mut rights = EffectiveKey::of_many(&record, lifetime).map_err(|full| OpenError::io(path, full.into()))?;
         if let Some((newest, stored)) = rights.secrets.last_mut().zip(record.secrets.last()) {
             let unused = !stored.used && used(&newest.digest) == 0;
             newest.unused |= unused && awaited.contains(&(id, newest.version));

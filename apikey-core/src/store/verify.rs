@@ -186,13 +186,13 @@ impl Inner {
         peer: &Peer,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
-        if let Err(error) = self.index.judge(matched, self.time.moment(), peer.by_reference()) {
+        if let Err(error) = self.index.check_use(matched, self.time.moment(), peer.by_reference()) {
             if error == AuthError::AddressNotAllowed {
                 self.no_address.tell(*peer);
             }
             return Err(self.refused(token, error, peer));
         }
-        if matched.is_first_use() && !self.first_use(&self.index.proof(matched, id())) {
+        if matched.is_first_use() && !self.first_use(&self.index.verified_key(matched, id())) {
             return Err(self.refused(token, AuthError::Invalid, peer));
         }
         if let Some(requirement) = requirement
@@ -201,7 +201,7 @@ impl Inner {
             return Err(self.refused(token, requirement.not_met(), peer));
         }
         self.meter.verified();
-        Ok(self.index.proof(matched, id()))
+        Ok(self.index.verified_key(matched, id()))
     }
 
     pub(crate) fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
@@ -213,7 +213,7 @@ impl Inner {
 
     fn identify(&self, token: &[u8]) -> Option<KeyId> {
         let (matched, id) = self.find(token)?;
-        let ended = self.index.state_of(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
+        let ended = self.index.check_state(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
         (!ended).then(|| id.key_id())
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum Target<'a> {
 
 /// What is taken away from every secret of a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub(crate) struct Restriction {
     pub(crate) revoke: bool,
     pub(crate) disable: bool,
     /// Ends the secrets themselves: they are as unknown as any other.
@@ -45,7 +45,7 @@ pub(crate) struct Cut {
 
 impl Index {
     /// Takes away, and gives nothing. How many secrets have less now, or are revoked or disabled as was asked.
-    pub(crate) fn cut(&self, target: &Target<'_>, cut: &Cut) -> Result<usize, Full> {
+    pub(crate) fn restrict_without_record(&self, target: &Target<'_>, what: &Restriction) -> Result<usize, Full> {
         let owner = match target {
             Target::Owner(name) | Target::Key { owner: Some(name), .. } => Some(OWNERS.number(name)?),
             Target::Key { owner: None, .. } => None,
@@ -62,21 +62,21 @@ impl Index {
         let meant: Vec<Entry> = table.lines().iter().filter_map(|line| line.entry().filter(is_meant)).collect();
         let mut taken = 0;
         for Entry { digest, usage, .. } in &meant {
-            if cut.end_secrets {
+            if what.end_secrets {
                 shelf.kill(table, usage.spot(), digest);
                 taken += 1;
                 continue;
             }
             let Some(Found { line, standing }) = table.find(usage.spot(), digest) else { continue };
-            let flags = if cut.revoke { REVOKED } else { 0 } | if cut.disable { DISABLED } else { 0 };
-            let control = control_word::stricter(standing.control, control_word::with_time(flags, cut.expires_at));
-            let grants = match cut.grants {
+            let flags = if what.revoke { REVOKED } else { 0 } | if what.disable { DISABLED } else { 0 };
+            let control = control_word::stricter(standing.control, control_word::with_time(flags, what.expires_at));
+            let grants = match what.grants {
                 Some(left) => GRANTS.number(&grants::common(GRANTS.text(standing.grants), GRANTS.text(left)))?,
                 None => standing.grants,
             };
             let held = self.extra_of(&standing);
             let networks =
-                network::common(held.map_or(ANYWHERE, |extra| extra.networks), cut.networks.unwrap_or(ANYWHERE))?;
+                network::common(held.map_or(ANYWHERE, |extra| extra.networks), what.networks.unwrap_or(ANYWHERE))?;
             let id = match (held, target) {
                 (Some(extra), _) => extra.id,
                 // The best that is known; nothing but this looks at the id of an own key's extra.
@@ -86,16 +86,16 @@ impl Index {
             let mut content = held.unwrap_or(Extra { id, not_before: None, secret_end: None, networks, limiter: 0 });
             content.networks = networks;
             let limit = self.limiters.limit(&shelf.held, id);
-            let slower = Limit::common_of(limit, cut.limit) != limit;
-            if cut.limit.is_some() {
+            let slower = Limit::common_of(limit, what.limit) != limit;
+            if what.limit.is_some() {
                 // Also for the second secret of a key.
-                content.limiter = self.tighten(&mut shelf, id, cut.limit);
+                content.limiter = self.tighten(&mut shelf, id, what.limit);
             }
             let less = grants != standing.grants
                 || control_word::time(control) != control_word::time(standing.control)
                 || held.map_or(ANYWHERE, |extra| extra.networks) != networks
                 || slower;
-            taken += usize::from(cut.revoke || cut.disable || less);
+            taken += usize::from(what.revoke || what.disable || less);
             self.set_line(&mut shelf, line, &Standing { control, grants, ..standing }, content, None);
         }
         Ok(taken)
