@@ -1,30 +1,19 @@
 #![doc = include_str!("../README.md")]
 
-#[cfg(any(feature = "openapi", feature = "salvo-oapi"))]
-mod alternatives;
-mod authorize;
-mod catalog;
+#[path = "private.rs"]
+#[doc(hidden)]
+pub mod __private;
+mod ask;
 #[cfg(feature = "client")]
 pub mod client;
-mod gate;
+mod frameworks;
 mod guard;
-#[cfg(feature = "inventory")]
-mod guarded;
-mod key_source;
-#[cfg(any(feature = "actix-web", feature = "poem", feature = "salvo"))]
-mod middleware;
-#[cfg(any(feature = "actix-web", feature = "salvo"))]
-mod named;
-#[cfg(feature = "http")]
-mod peer;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod redact;
-mod rejection;
-mod required;
 pub mod self_service;
-#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
-mod trail;
-#[cfg(feature = "warp")]
-pub mod warp;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 
 /// Runs the examples of the guide.
 #[cfg(doctest)]
@@ -36,48 +25,30 @@ struct RotationGuide;
 #[doc = include_str!("../docs/self-service.md")]
 struct SelfServiceGuide;
 
-#[path = "private.rs"]
-#[doc(hidden)]
-pub mod __private;
-
-#[cfg(feature = "actix-web")]
-pub mod actix_web;
-#[cfg(feature = "axum")]
-mod axum;
-#[cfg(feature = "http")]
-mod http;
-#[cfg(feature = "openapi")]
-pub mod openapi;
-#[cfg(feature = "poem")]
-pub mod poem;
-#[cfg(feature = "rocket")]
-pub mod rocket;
-#[cfg(feature = "salvo")]
-pub mod salvo;
-#[cfg(feature = "salvo-oapi")]
-mod salvo_oapi;
-#[cfg(feature = "test-util")]
-pub mod test_util;
-#[cfg(feature = "tonic")]
-pub mod tonic;
-#[cfg(feature = "tower")]
-mod tower;
-
 pub use apikey_core::*;
 
-pub use crate::guard::{OptionalApiKey, RequireApiKey};
-#[cfg(feature = "inventory")]
-pub use crate::guarded::Guarded;
-pub use crate::key_source::KeySource;
 #[cfg(feature = "http")]
-pub use crate::peer::PeerAddr;
-pub use crate::redact::{TOKEN_PATTERN, redact};
-pub use crate::rejection::{ErrorFromRejection, FromRejection, Rejection};
-pub use crate::required::{Authenticated, Required};
+pub use crate::ask::PeerAddr;
+pub use crate::ask::{ErrorFromRejection, FromRejection, KeySource, Rejection};
+#[cfg(feature = "actix-web")]
+pub use crate::frameworks::actix_web;
+#[cfg(feature = "poem")]
+pub use crate::frameworks::poem;
+#[cfg(feature = "rocket")]
+pub use crate::frameworks::rocket;
+#[cfg(feature = "salvo")]
+pub use crate::frameworks::salvo;
+#[cfg(feature = "tonic")]
+pub use crate::frameworks::tonic;
 #[cfg(feature = "tower")]
-pub use crate::tower::{ApiKeyLayer, ApiKeyService, Require, RequireFuture, Supply, SupplyFuture};
+pub use crate::frameworks::tower::{ApiKeyLayer, ApiKeyService, Require, RequireFuture, Supply, SupplyFuture};
+#[cfg(feature = "warp")]
+pub use crate::frameworks::warp;
+#[cfg(feature = "inventory")]
+pub use crate::guard::Guarded;
+pub use crate::guard::{Authenticated, OptionalApiKey, RequireApiKey, Required, UnknownPermission};
+pub use crate::redact::{TOKEN_PATTERN, redact};
 #[doc = include_str!("perm.md")]
 pub use apikey_macros::perm;
 #[doc = include_str!("require_api_key.md")]
 pub use apikey_macros::require_api_key;
-pub use catalog::UnknownPermission;

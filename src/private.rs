@@ -4,14 +4,15 @@ use std::future::{Ready, ready};
 use std::pin::Pin;
 
 #[cfg(feature = "inventory")]
-pub use crate::guarded::guarded;
+pub use crate::guard::guarded;
 #[cfg(feature = "inventory")]
 pub use inventory::submit;
 
-pub use crate::catalog::{declared, same, unknown};
-use crate::required::need;
-pub use crate::required::{All, Any, Authenticated, Perm, PermExpr, chunk};
-use crate::{FromRejection, KeySource, KeyStore, Rejection, Required, VerifiedKey, authorize as ask};
+use apikey_core::{KeyStore, VerifiedKey};
+
+use crate::ask::{self, FromRejection, KeySource, Rejection};
+pub use crate::guard::{All, Any, Authenticated, Perm, PermExpr, chunk, declared, same, unknown};
+use crate::guard::{Required, need};
 
 /// The check in the body; the store is the request's, or the installed one.
 pub fn authorize<R: Required, S: KeySource>(source: &S) -> Result<VerifiedKey, Rejection> {

@@ -56,7 +56,7 @@ fn find(text: &str) -> Option<(usize, usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KeyStore, NewKey};
+    use apikey_core::{KeyStore, NewKey};
     use proptest::prelude::*;
 
     #[test]

@@ -24,9 +24,8 @@
 
 #![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "for tests, which fail by a panic")]
 
+use apikey_core::{CreatedKey, KeyStore, KeyStoreBuilder, ManualClock, NewKey, Overlap, VerifiedKey};
 use chrono::{DateTime, TimeDelta, Utc};
-
-use crate::{CreatedKey, KeyStore, KeyStoreBuilder, ManualClock, NewKey, Overlap, VerifiedKey};
 
 /// A store in memory, with a clock that stands at 2027-01-15 08:00 UTC until it is moved.
 #[derive(Debug)]
@@ -112,7 +111,7 @@ impl Default for TestKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AuthError;
+    use apikey_core::AuthError;
 
     #[test]
     fn keys_of_any_shape() {

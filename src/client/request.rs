@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ::http::{HeaderMap, Uri};
 
-use super::ClientError;
+use super::error::ClientError;
 
 /// A request of an HTTP client: `http::Request`, and with the feature `reqwest` `reqwest::Request`.
 pub trait ClientRequest {

@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use ::http::HeaderValue;
+use apikey_core::wiped;
 
-use super::ClientError;
-use crate::wiped;
+use super::error::ClientError;
 
 /// Most bytes of a key, and of the end of its line.
 const MOST: usize = 8192;

@@ -1,10 +1,10 @@
 //! What the attribute asks, in the words of OpenAPI.
 
+use apikey_core::{HeaderConfig, Need};
 use serde_json::{Map, Value, json};
 
 use super::operations::operations;
-use crate::alternatives::alternatives;
-use crate::{Guarded, HeaderConfig, Need};
+use crate::guard::{Guarded, alternatives};
 
 /// The name of the security scheme in the document.
 pub const SCHEME: &str = "api_key";
@@ -157,7 +157,7 @@ fn components(document: &mut Value, config: &HeaderConfig) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guarded::guarded;
+    use crate::guard::guarded;
 
     const READ: Need = Need::Permission("orders:read");
 

@@ -29,14 +29,13 @@ mod worker;
 
 use std::fmt;
 
+use apikey_core::{
+    Attempt, AuthError, CapViolation, Conflict, CreatedKey, KeyId, KeyStore, Need, Overlap, OverlapEnd, Refusal,
+    RotateOptions, StoreError, VerifiedKey,
+};
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::authorize::authorize;
-use crate::gate::reject;
-use crate::{
-    Attempt, AuthError, Authenticated, CapViolation, Conflict, CreatedKey, KeyId, KeySource, KeyStore, Overlap,
-    OverlapEnd, Refusal, Rejection, Required, RotateOptions, StoreError, VerifiedKey,
-};
+use crate::ask::{KeySource, Rejection, authorize, reject};
 
 #[cfg(feature = "tower")]
 pub use service::{SelfService, SelfServiceFuture};
@@ -102,7 +101,7 @@ pub fn rotate(
     overlap: Overlap,
     idempotency_key: Option<&str>,
 ) -> Result<Rotated, Refused> {
-    let key = authorize(source, Some(store), Authenticated::NEED).map_err(Refused::Rejection)?;
+    let key = authorize(source, Some(store), &Need::Authenticated).map_err(Refused::Rejection)?;
     rotate_verified(store, &key, overlap, idempotency_key)
 }
 

@@ -6,13 +6,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use apikey_core::{KeyStore, Need, Overlap};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
 use super::worker::{Coming, Worker};
 use super::{Answer, Refused, out_of_bounds, presented, revoke_presented, rotate_verified};
-use crate::authorize::authorize;
-use crate::{Authenticated, KeyStore, Overlap, Required};
+use crate::ask::authorize;
 
 /// [Self-service](crate::self_service) for callers: `POST /rotate`, `DELETE /` and `POST /revoke`, below where it is
 /// mounted.
@@ -69,7 +69,7 @@ impl SelfService {
     }
 
     fn rotate<B>(&self, request: &Request<B>) -> SelfServiceFuture {
-        let key = match authorize(request, Some(&self.store), Authenticated::NEED) {
+        let key = match authorize(request, Some(&self.store), &Need::Authenticated) {
             Ok(key) => key,
             Err(rejection) => return SelfServiceFuture::ready(Refused::Rejection(rejection).into()),
         };

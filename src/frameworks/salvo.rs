@@ -28,14 +28,13 @@ use ::salvo_core::http::{HeaderName, HeaderValue, StatusCode};
 use ::salvo_core::writing::Scribe;
 use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
-use crate::gate::is_preflight;
-use crate::named::{Place, Seen, Undecided, further_in};
-use crate::trail::Trail;
-use crate::{
-    HeaderConfig, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey, Required, VerifiedKey,
-};
+use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
-pub use crate::middleware::{Require, Supply, require, supply};
+use super::innermost_store::{Place, Seen, Undecided, further_in};
+use crate::ask::{GuardLog, KeySource, Rejection, is_preflight, peer_addr};
+use crate::guard::{OptionalApiKey, RequireApiKey, Required};
+
+pub use super::middleware::{Require, Supply, require, supply};
 
 /// A request alone: the store comes from [`supply`] or [`require`]. It cannot see the depot, nor a store that is injected
 /// further in: in in-body mode say `request = (&*req, &*depot)`.
@@ -45,7 +44,7 @@ impl KeySource for Request {
     }
 
     fn peer(&self, config: &HeaderConfig) -> Peer {
-        crate::peer::behind_proxies(config, self.remote_addr().ip(), self.headers())
+        peer_addr::behind_proxies(config, self.remote_addr().ip(), self.headers())
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -57,7 +56,7 @@ impl KeySource for Request {
     }
 
     fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        if let Some(trail) = self.extensions().get::<Trail>() {
+        if let Some(trail) = self.extensions().get::<GuardLog>() {
             trail.asked(store, key);
         }
     }
@@ -144,7 +143,7 @@ impl Scribe for Rejection {
 #[async_trait]
 impl Handler for Supply {
     async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, flow: &mut FlowCtrl) {
-        let trail = Trail::default();
+        let trail = GuardLog::default();
         provide(&self.store, &trail, request, depot);
         flow.call_next(request, depot, response).await;
         trail.mark(response.headers_mut());
@@ -156,7 +155,7 @@ impl Handler for Require {
     async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, flow: &mut FlowCtrl) {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let trail = Trail::default();
+        let trail = GuardLog::default();
         match self.gate.ask(request, preflight) {
             Ok(key) => {
                 if let Some(key) = key {
@@ -176,7 +175,7 @@ impl Handler for Require {
     }
 }
 
-fn provide(store: &KeyStore, trail: &Trail, request: &mut Request, depot: &mut Depot) {
+fn provide(store: &KeyStore, trail: &GuardLog, request: &mut Request, depot: &mut Depot) {
     depot.insert_typed(store.clone());
     request.extensions_mut().insert(store.clone());
     request.extensions_mut().insert(trail.clone());

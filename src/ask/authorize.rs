@@ -1,7 +1,10 @@
 //! The one way in which every guard asks, whatever the framework: not generic, so it is compiled once.
 
-use crate::gate::{pass, reject};
-use crate::{AuthError, KeySource, KeyStore, Need, Rejection, Requirement, VerifiedKey};
+use apikey_core::{AuthError, KeyStore, Need, Requirement, VerifiedKey};
+
+use super::gate::{pass, reject};
+use super::key_source::KeySource;
+use super::rejection::Rejection;
 
 /// Asks for a key that meets `need`.
 pub(crate) fn authorize(
@@ -73,7 +76,7 @@ fn answer(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HeaderConfig, Presented};
+    use apikey_core::{HeaderConfig, Presented};
 
     /// A request for which two stores are named.
     struct Torn(bool);

@@ -1,6 +1,6 @@
 //! A requirement in the words of OpenAPI, which has a list of alternatives, each a list of names.
 
-use crate::Need;
+use apikey_core::Need;
 
 /// The lists of permissions of which a key needs one. One without names, if the tree is too deep to be written so.
 pub(crate) fn alternatives(need: &Need) -> Vec<Vec<&'static str>> {

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use crate::check_permission;
-use crate::required::stop;
+use apikey_core::{MAX_PERMISSION_BYTES, check_permission};
+
+use super::compile_error::stop;
 
 /// Declares every permission of a service as an enum, so that a typo is a compile error and the list is in one place.
 ///
@@ -144,7 +145,7 @@ impl std::error::Error for UnknownPermission {}
 /// The error for a text that a catalogue lacks. Bounded: the text comes from outside and may be of any length.
 #[must_use]
 pub fn unknown(text: &str) -> UnknownPermission {
-    UnknownPermission(text.chars().take(crate::MAX_PERMISSION_BYTES + 1).collect())
+    UnknownPermission(text.chars().take(MAX_PERMISSION_BYTES + 1).collect())
 }
 
 /// `==` of texts, which is not `const`.
@@ -197,7 +198,7 @@ mod tests {
         assert_eq!(Perm::ALL, [Perm::OrdersRead, Perm::OrdersWrite]);
         for permission in Perm::ALL {
             assert_eq!(permission.to_string().parse(), Ok(*permission));
-            assert_eq!(crate::Requirement::from(*permission).to_string(), permission.as_ref());
+            assert_eq!(apikey_core::Requirement::from(*permission).to_string(), permission.as_ref());
         }
         assert_eq!(Perm::named("orders:rea"), None);
         assert_eq!(format!("{:>12}", Perm::OrdersRead), " orders:read");

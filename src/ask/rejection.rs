@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{AuthError, KeyStore, Refusal};
+use apikey_core::{AuthError, KeyStore, Refusal};
 
 /// A refused request: why, and what HTTP is told.
 ///

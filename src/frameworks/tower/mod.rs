@@ -2,10 +2,10 @@
 
 mod service;
 
+use apikey_core::{KeyStore, Requirement};
 use tower_layer::Layer;
 
-use crate::gate::Gate;
-use crate::{KeyStore, Requirement};
+use crate::ask::Gate;
 
 pub use service::{ApiKeyService, RequireFuture, SupplyFuture};
 

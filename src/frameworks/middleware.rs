@@ -1,8 +1,9 @@
 //! The two layers of actix-web, poem and salvo, under the names that each of their modules has. What they do in a
 //! framework stands there.
 
-use crate::gate::Gate;
-use crate::{KeyStore, Requirement};
+use apikey_core::{KeyStore, Requirement};
+
+use crate::ask::Gate;
 
 /// Gives the handlers inside their store, and requires nothing: the attribute on each handler says what that asks.
 ///

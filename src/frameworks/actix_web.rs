@@ -36,15 +36,13 @@ use ::actix_web::http::StatusCode;
 use ::actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ::actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError, web};
 
-use crate::gate::{Gate, is_preflight};
-use crate::named::{Place, Seen, Undecided, further_in};
-use crate::trail::{Fields, Trail};
-use crate::{
-    FromRejection, HeaderConfig, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey,
-    Required, VerifiedKey,
-};
+use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
-pub use crate::middleware::{Require, Supply, require, supply};
+use super::innermost_store::{Place, Seen, Undecided, further_in};
+use crate::ask::{Fields, FromRejection, Gate, GuardLog, KeySource, Rejection, is_preflight};
+use crate::guard::{OptionalApiKey, RequireApiKey, Required};
+
+pub use super::middleware::{Require, Supply, require, supply};
 
 impl KeySource for HttpRequest {
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
@@ -89,12 +87,12 @@ fn places(request: &HttpRequest) -> [Option<Place<'_>>; 2] {
 
 /// What our middlewares leave in a request.
 struct Left {
-    trail: Trail,
+    trail: GuardLog,
     seen: Seen,
 }
 
 /// Names the store, and leaves what guards write to.
-fn provide(request: &mut ServiceRequest, store: &Rc<Extensions>, trail: &Trail) {
+fn provide(request: &mut ServiceRequest, store: &Rc<Extensions>, trail: &GuardLog) {
     request.add_data_container(Rc::clone(store));
     let seen = Seen::new(places(request.request()));
     request.add_data_container(container(Left { trail: trail.clone(), seen }));
@@ -222,7 +220,7 @@ where
     }
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let trail = Trail::default();
+        let trail = GuardLog::default();
         provide(&mut request, &self.store, &trail);
         let response = self.inner.call(request);
         Box::pin(async move {
@@ -250,7 +248,7 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let trail = Trail::default();
+        let trail = GuardLog::default();
         match self.gate.ask(request.request(), preflight) {
             Ok(key) => {
                 provide(&mut request, &self.store, &trail);

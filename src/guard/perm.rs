@@ -1,72 +1,16 @@
-//! A requirement as a type: what a guard asks is in the handler's signature, and checked while it is compiled.
+//! Requirements as types: one permission, or a tree of them.
 
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::expect_used,
-    clippy::unnecessary_literal_unwrap,
     clippy::missing_panics_doc,
     reason = "all of it runs while the program is compiled, where a panic is a compile error"
 )]
 
-use crate::{Need, check_permission};
+use apikey_core::{MAX_PERMISSION_BYTES as MAX, Need, check_permission};
 
-/// What a guard asks of a key, as a type. [`perm!`](crate::perm) and the attribute make such types; one of your own
-/// gives a name to a requirement that many handlers share.
-///
-/// ```
-/// use apikey::{Need, RequireApiKey, Required};
-///
-/// enum ReadOrders {}
-///
-/// impl Required for ReadOrders {
-///     const NEED: &'static Need = &Need::Permission("orders:read");
-/// }
-///
-/// async fn list(key: RequireApiKey<ReadOrders>) -> String {
-///     key.owner().to_owned()
-/// }
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what is required of a key",
-    note = "write `RequireApiKey<perm!(\"orders:read\")>`, or implement `apikey::Required`"
-)]
-pub trait Required {
-    /// What a key must be allowed to do. A guard that asks for a malformed one does not compile:
-    ///
-    /// ```compile_fail,E0080
-    /// use apikey::{Need, RequireApiKey, Required};
-    ///
-    /// enum Everything {}
-    ///
-    /// impl Required for Everything {
-    ///     const NEED: &'static Need = &Need::All(&[]);
-    /// }
-    ///
-    /// let guard = RequireApiKey::<Everything>::from_source("ak_0");
-    /// ```
-    const NEED: &'static Need;
-}
-
-/// What a type requires, checked while the program is compiled.
-pub(crate) const fn need<R: Required>() -> &'static Need {
-    const {
-        if let Err(fault) = R::NEED.check() {
-            stop(fault.message());
-        }
-    }
-    R::NEED
-}
-
-/// Any valid key.
-#[derive(Debug, Clone, Copy)]
-pub enum Authenticated {}
-
-impl Required for Authenticated {
-    const NEED: &'static Need = &Need::Authenticated;
-}
-
-const MAX: usize = crate::MAX_PERMISSION_BYTES;
+use super::compile_error::stop;
+use super::required::Required;
 
 macro_rules! perm {
     ($($letter:ident)*) => {
@@ -169,13 +113,6 @@ const fn check(permission: &str) {
     }
 }
 
-/// Stops the compilation with these words. `expect` and not `panic!`, whose own place, in the standard library, would be
-/// a part of the error.
-#[track_caller]
-pub(crate) const fn stop(words: &str) {
-    None::<()>.expect(words);
-}
-
 /// At least one of a tuple of requirements.
 #[derive(Debug, Clone, Copy)]
 pub struct Any<T>(T);
@@ -214,12 +151,8 @@ tuples! {
 
 #[cfg(test)]
 mod tests {
+    use super::super::required::Authenticated;
     use super::*;
-
-    #[test]
-    fn what_is_asked_is_what_the_type_says() {
-        assert_eq!(need::<Any<(Read, Authenticated)>>(), <Any<(Read, Authenticated)>>::NEED);
-    }
 
     type Read = PermExpr<{ chunk("orders:read", 0) }, { chunk("orders:read", 1) }, 0, 0>;
 
@@ -229,7 +162,7 @@ mod tests {
         assert_eq!(Read::NEED, &Need::Permission("orders:read"));
         type Tree = Any<(Read, All<(Perm<'x'>, Perm<'y'>)>)>;
         assert_eq!(Tree::NEED.to_string(), "any(orders:read, all(x, y))");
-        assert_eq!(Authenticated::NEED, &Need::Authenticated);
+        assert_eq!(<Any<(Read, Authenticated)>>::NEED.to_string(), "any(orders:read, any valid key)");
     }
 
     #[test]

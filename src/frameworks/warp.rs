@@ -27,9 +27,9 @@ use ::warp::reject::Reject;
 use ::warp::reply::{Reply, Response};
 use ::warp::{Filter, Rejection as WarpRejection};
 
-use crate::gate::{Gate, is_preflight};
-use crate::trail::Trail;
-use crate::{HeaderConfig, KeySource, KeyStore, Peer, PeerAddr, Presented, Rejection, Requirement, VerifiedKey};
+use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, Requirement, VerifiedKey};
+
+use crate::ask::{Gate, GuardLog, KeySource, PeerAddr, Rejection, is_preflight, peer_addr};
 
 /// The head of a request, for a handler with the attribute: `request = head`.
 ///
@@ -39,7 +39,7 @@ pub struct Head {
     headers: HeaderMap,
     store: Option<KeyStore>,
     key: Option<VerifiedKey>,
-    trail: Option<Trail>,
+    trail: Option<GuardLog>,
     /// The socket's peer.
     peer: Option<IpAddr>,
 }
@@ -58,10 +58,10 @@ pub fn head() -> impl Filter<Extract = (Head,), Error = Infallible> + Clone + Se
     ::warp::header::headers_cloned()
         .and(::warp::ext::optional::<KeyStore>())
         .and(::warp::ext::optional::<VerifiedKey>())
-        .and(::warp::ext::optional::<Trail>())
+        .and(::warp::ext::optional::<GuardLog>())
         .and(::warp::ext::optional::<PeerAddr>())
         .and(::warp::addr::remote())
-        .map(|headers, store, key: Option<VerifiedKey>, trail: Option<Trail>, given: Option<PeerAddr>, remote| {
+        .map(|headers, store, key: Option<VerifiedKey>, trail: Option<GuardLog>, given: Option<PeerAddr>, remote| {
             // A filter may run once for each branch of an `or`: what the first has verified, the others need not.
             let key = key.or_else(|| trail.as_ref()?.key());
             let remote: Option<SocketAddr> = remote;
@@ -133,7 +133,7 @@ impl KeySource for Head {
     }
 
     fn peer(&self, config: &HeaderConfig) -> Peer {
-        crate::peer::behind_proxies(config, self.peer, &self.headers)
+        peer_addr::behind_proxies(config, self.peer, &self.headers)
     }
 
     fn store(&self) -> Option<&KeyStore> {

@@ -1,6 +1,6 @@
 //! What a key is read from.
 
-use crate::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
+use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
 /// Where a store looks for the key unless it is told otherwise: its names and values are made ready.
 #[cfg(any(

@@ -1,9 +1,11 @@
 //! The `http` crate's types: requests a key is read from, and responses that a rejection becomes.
 
+use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
-use crate::key_source::USUAL_HEADER;
-use crate::{FromRejection, HeaderConfig, KeySource, KeyStore, Peer, Presented, Rejection, VerifiedKey};
+#[cfg(feature = "tower")]
+use crate::ask::GuardLog;
+use crate::ask::{FromRejection, KeySource, Rejection, USUAL_HEADER, peer_addr};
 
 /// [`USUAL_HEADER`].
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -33,7 +35,7 @@ impl KeySource for Parts {
     }
 
     fn peer(&self, config: &HeaderConfig) -> Peer {
-        crate::peer::peer(config, &self.extensions, &self.headers)
+        peer_addr::peer(config, &self.extensions, &self.headers)
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -57,7 +59,7 @@ impl<B> KeySource for Request<B> {
     }
 
     fn peer(&self, config: &HeaderConfig) -> Peer {
-        crate::peer::peer(config, self.extensions(), self.headers())
+        peer_addr::peer(config, self.extensions(), self.headers())
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -75,7 +77,7 @@ impl<B> KeySource for Request<B> {
 
 pub(crate) fn tell_layer(extensions: &Extensions, store: &KeyStore, key: Option<&VerifiedKey>) {
     #[cfg(feature = "tower")]
-    if let Some(trail) = extensions.get::<crate::trail::Trail>() {
+    if let Some(trail) = extensions.get::<GuardLog>() {
         trail.asked(store, key);
     }
     #[cfg(not(feature = "tower"))]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Need;
+use apikey_core::Need;
 
 /// A function with the attribute.
 ///

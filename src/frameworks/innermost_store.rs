@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use crate::KeyStore;
+use apikey_core::KeyStore;
 
 /// A store where a framework keeps it.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,9 @@
 //! Deny by default: the one way in which every guard around other handlers asks, whatever the framework.
 
-use crate::{Attempt, AuthError, KeySource, KeyStore, Rejection, Requirement, VerifiedKey};
+use apikey_core::{Attempt, AuthError, KeyStore, Requirement, VerifiedKey};
+
+use super::key_source::KeySource;
+use super::rejection::Rejection;
 
 /// What is asked of every request, of which store.
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]

@@ -4,14 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use apikey_core::KeyStore;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::{Require, Supply};
-use crate::gate::is_preflight;
-use crate::trail::Trail;
-use crate::{KeyStore, Rejection};
+use crate::ask::{GuardLog, Rejection, is_preflight};
 
 /// A service inside of an [`ApiKeyLayer`](crate::ApiKeyLayer).
 #[derive(Debug, Clone)]
@@ -27,8 +26,8 @@ impl<S, M> ApiKeyService<S, M> {
     }
 
     /// Leaves the store in the request, and something that guards write to.
-    fn provide<B>(&self, request: &mut Request<B>) -> Trail {
-        let trail = Trail::default();
+    fn provide<B>(&self, request: &mut Request<B>) -> GuardLog {
+        let trail = GuardLog::default();
         request.extensions_mut().insert(self.store.clone());
         request.extensions_mut().insert(trail.clone());
         trail
@@ -93,7 +92,7 @@ pin_project! {
     pub struct SupplyFuture<F> {
         #[pin]
         response: F,
-        trail: Trail,
+        trail: GuardLog,
     }
 }
 
@@ -125,7 +124,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<F> {
         Passed { #[pin] response: SupplyFuture<F> },
-        Refused { rejection: Option<Rejection>, trail: Trail },
+        Refused { rejection: Option<Rejection>, trail: GuardLog },
     }
 }
 

@@ -42,12 +42,10 @@ use ::rocket::request::{self, FromRequest};
 use ::rocket::route::{self, Handler, Route};
 use ::rocket::{Build, Catcher, Data, Ignite, Request, Response, Rocket, Sentinel, catcher};
 
-use crate::gate::{is_preflight, pass, reject};
-use crate::trail::{Fields, Trail};
-use crate::{
-    AuthError, HeaderConfig, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey, Required,
-    Requirement, VerifiedKey,
-};
+use apikey_core::{AuthError, HeaderConfig, KeyStore, Peer, Presented, Requirement, VerifiedKey};
+
+use crate::ask::{Fields, GuardLog, KeySource, Rejection, is_preflight, pass, reject};
+use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
 /// Gives the handlers their store, and requires nothing: the attribute on each handler says what that asks. A fairing.
 ///
@@ -94,7 +92,7 @@ pub struct Supply {
 /// What guards leave in a request for those that come later.
 #[derive(Debug, Default)]
 struct Left {
-    trail: Trail,
+    trail: GuardLog,
     key: OnceLock<VerifiedKey>,
     rejection: Mutex<Option<Rejection>>,
 }

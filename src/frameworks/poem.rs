@@ -28,14 +28,12 @@ use ::poem::error::ResponseError;
 use ::poem::http::StatusCode;
 use ::poem::{Endpoint, FromRequest, IntoResponse, Middleware, Request, RequestBody, Response, Result};
 
-use crate::gate::{Gate, is_preflight};
-use crate::trail::Trail;
-use crate::{
-    FromRejection, HeaderConfig, KeySource, KeyStore, OptionalApiKey, Peer, Presented, Rejection, RequireApiKey,
-    Required, VerifiedKey,
-};
+use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
-pub use crate::middleware::{Require, Supply, require, supply};
+use crate::ask::{FromRejection, Gate, GuardLog, KeySource, Rejection, is_preflight, peer_addr};
+use crate::guard::{OptionalApiKey, RequireApiKey, Required};
+
+pub use super::middleware::{Require, Supply, require, supply};
 
 impl KeySource for Request {
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
@@ -44,7 +42,7 @@ impl KeySource for Request {
 
     fn peer(&self, config: &HeaderConfig) -> Peer {
         let socket = self.remote_addr().as_socket_addr().map(SocketAddr::ip);
-        crate::peer::behind_proxies(config, socket, self.headers())
+        peer_addr::behind_proxies(config, socket, self.headers())
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -56,7 +54,7 @@ impl KeySource for Request {
     }
 
     fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        if let Some(trail) = self.extensions().get::<Trail>() {
+        if let Some(trail) = self.extensions().get::<GuardLog>() {
             trail.asked(store, key);
         }
     }
@@ -134,7 +132,7 @@ impl<E: Endpoint> Endpoint for SupplyEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        inside(&self.inner, &self.store, request, Trail::default()).await
+        inside(&self.inner, &self.store, request, GuardLog::default()).await
     }
 }
 
@@ -144,7 +142,7 @@ impl<E: Endpoint> Endpoint for RequireEndpoint<E> {
     async fn call(&self, mut request: Request) -> Result<Response> {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let trail = Trail::default();
+        let trail = GuardLog::default();
         match self.gate.ask(&request, preflight) {
             Ok(key) => {
                 if let Some(key) = key {
@@ -164,7 +162,7 @@ impl<E: Endpoint> Endpoint for RequireEndpoint<E> {
 }
 
 /// What is inside, with the store in the request, and marks on the response where a guard has asked.
-async fn inside(inner: &impl Endpoint, store: &KeyStore, mut request: Request, trail: Trail) -> Result<Response> {
+async fn inside(inner: &impl Endpoint, store: &KeyStore, mut request: Request, trail: GuardLog) -> Result<Response> {
     request.extensions_mut().insert(store.clone());
     request.extensions_mut().insert(trail.clone());
     let mut response = match inner.call(request).await {

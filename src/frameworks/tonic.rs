@@ -22,10 +22,10 @@ use ::tonic::service::interceptor::InterceptedService;
 use ::tonic::{Code, Request, Status};
 use tower_layer::Layer;
 
-use crate::gate::Gate;
-use crate::{
-    AuthError, HeaderConfig, KeySource, KeyStore, Peer, PeerAddr, Presented, Rejection, Requirement, VerifiedKey,
-};
+use apikey_core::{AuthError, HeaderConfig, KeyStore, Peer, Presented, Requirement, VerifiedKey};
+
+use super::http::tell_layer;
+use crate::ask::{Gate, KeySource, PeerAddr, Rejection, peer_addr};
 
 /// Guards a server or a service: a call without a key that meets the requirement ends with a status.
 ///
@@ -83,7 +83,7 @@ impl<T> KeySource for Request<T> {
     fn peer(&self, config: &HeaderConfig) -> Peer {
         let given = self.extensions().get::<PeerAddr>().map(|peer| peer.0);
         let socket = given.or_else(|| self.remote_addr().as_ref().map(SocketAddr::ip));
-        crate::peer::behind_proxies(config, socket, self.metadata().as_ref())
+        peer_addr::behind_proxies(config, socket, self.metadata().as_ref())
     }
 
     fn store(&self) -> Option<&KeyStore> {
@@ -95,7 +95,7 @@ impl<T> KeySource for Request<T> {
     }
 
     fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        crate::http::tell_layer(self.extensions(), store, key);
+        tell_layer(self.extensions(), store, key);
     }
 }
 

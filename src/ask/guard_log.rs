@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::key_source::USUAL_HEADER;
 #[cfg(feature = "warp")]
-use crate::{AuthError, Rejection, Requirement};
-use crate::{KeyStore, VerifiedKey};
+use apikey_core::{AuthError, Requirement};
+use apikey_core::{KeyStore, VerifiedKey};
+
+use super::key_source::USUAL_HEADER;
+#[cfg(feature = "warp")]
+use super::rejection::Rejection;
 
 /// Every guard that asked for a key, in order. It is left in the request, and the layer keeps the other end.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Trail(Arc<Mutex<Marks>>);
+pub(crate) struct GuardLog(Arc<Mutex<Marks>>);
 
 /// Most requests pass one guard: it takes no memory of its own.
 #[derive(Debug, Default)]
@@ -41,7 +44,7 @@ pub(crate) trait Fields {
     }
 }
 
-impl Trail {
+impl GuardLog {
     pub(crate) fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         let mark = Mark { store: store.clone(), key: key.cloned() };
         let mut marks = self.marks();

@@ -5,8 +5,9 @@ use ::salvo_oapi::{
     Components, Content, EndpointArgRegister, Operation, Response, SecurityRequirement, SecurityScheme,
 };
 
-use crate::alternatives::alternatives;
-use crate::{HeaderConfig, KeyStore, Need, OptionalApiKey, RequireApiKey, Required};
+use apikey_core::{HeaderConfig, KeyStore, Need};
+
+use crate::guard::{OptionalApiKey, RequireApiKey, Required, alternatives};
 
 /// Adds the security scheme `api_key`, the requirement of this operation, its 401 and 403, and `x-apikey-required`.
 ///

@@ -5,7 +5,8 @@ use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
-use crate::{OptionalApiKey, Rejection, RequireApiKey, Required};
+use crate::ask::Rejection;
+use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
 // The store comes from the request's extensions, where the layer has put it. A bound on the state (`FromRef<S>`) would
 // shut out every `Router<()>`.

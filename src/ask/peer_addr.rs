@@ -2,9 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use apikey_core::{HeaderConfig, Peer};
 use http::{Extensions, HeaderMap, HeaderValue};
-
-use crate::{HeaderConfig, Peer};
 
 /// The address that a request came from, for servers that leave it nowhere (hyper): put it into the request's extensions.
 /// It is what the socket says; [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies) are looked at after it.

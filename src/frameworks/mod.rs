@@ -1,0 +1,26 @@
+//! Each web framework in its own terms: where its requests carry a key, and what its layers and extractors do.
+
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
+#[cfg(feature = "axum")]
+mod axum;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(any(feature = "actix-web", feature = "salvo"))]
+mod innermost_store;
+#[cfg(any(feature = "actix-web", feature = "poem", feature = "salvo"))]
+mod middleware;
+#[cfg(feature = "poem")]
+pub mod poem;
+#[cfg(feature = "rocket")]
+pub mod rocket;
+#[cfg(feature = "salvo")]
+pub mod salvo;
+#[cfg(feature = "salvo-oapi")]
+mod salvo_oapi;
+#[cfg(feature = "tonic")]
+pub mod tonic;
+#[cfg(feature = "tower")]
+pub(crate) mod tower;
+#[cfg(feature = "warp")]
+pub mod warp;

@@ -1,0 +1,67 @@
+//! The guard of a handler that also serves callers without a key.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use apikey_core::VerifiedKey;
+
+use super::required::{Authenticated, Required, need};
+use crate::ask::{KeySource, Rejection, authorize_optional};
+
+/// As [`RequireApiKey`](crate::RequireApiKey), and a request without a key passes: `optional` in the attribute. A key that is presented must
+/// be valid and meet `R`. On rocket a key that is not UTF-8 is not seen, and passes as none.
+pub struct OptionalApiKey<R: Required = Authenticated> {
+    key: Option<VerifiedKey>,
+    required: PhantomData<fn() -> R>,
+}
+
+impl<R: Required> OptionalApiKey<R> {
+    /// Asks for the key that `source` carries, if it carries one. See
+    /// [`RequireApiKey::from_source`](crate::RequireApiKey::from_source).
+    ///
+    /// # Errors
+    /// A key was presented and is refused, or there is no store.
+    pub fn from_source(source: &(impl KeySource + ?Sized)) -> Result<Self, Rejection> {
+        authorize_optional(&source, None, need::<R>()).map(|key| Self { key, required: PhantomData })
+    }
+
+    /// The guard without a check, for a unit test that calls a protected function.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn assume(key: Option<VerifiedKey>) -> Self {
+        Self { key, required: PhantomData }
+    }
+
+    /// Who sent the request, if it came with a key.
+    #[must_use]
+    pub fn key(&self) -> Option<&VerifiedKey> {
+        self.key.as_ref()
+    }
+
+    /// Takes the key out.
+    #[must_use]
+    pub fn into_key(self) -> Option<VerifiedKey> {
+        self.key
+    }
+}
+
+impl<R: Required> Clone for OptionalApiKey<R> {
+    fn clone(&self) -> Self {
+        Self { key: self.key.clone(), required: PhantomData }
+    }
+}
+
+impl<R: Required> From<OptionalApiKey<R>> for Option<VerifiedKey> {
+    fn from(guard: OptionalApiKey<R>) -> Self {
+        guard.key
+    }
+}
+
+impl<R: Required> fmt::Debug for OptionalApiKey<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.key {
+            Some(key) => write!(f, "OptionalApiKey({})", key.id()),
+            None => f.write_str("OptionalApiKey(none)"),
+        }
+    }
+}

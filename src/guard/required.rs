@@ -1,0 +1,77 @@
+//! A requirement as a type: what a guard asks is in the handler's signature, and checked while it is compiled.
+
+use apikey_core::Need;
+
+use super::compile_error::stop;
+
+/// What a guard asks of a key, as a type. [`perm!`](crate::perm) and the attribute make such types; one of your own
+/// gives a name to a requirement that many handlers share.
+///
+/// ```
+/// use apikey::{Need, RequireApiKey, Required};
+///
+/// enum ReadOrders {}
+///
+/// impl Required for ReadOrders {
+///     const NEED: &'static Need = &Need::Permission("orders:read");
+/// }
+///
+/// async fn list(key: RequireApiKey<ReadOrders>) -> String {
+///     key.owner().to_owned()
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what is required of a key",
+    note = "write `RequireApiKey<perm!(\"orders:read\")>`, or implement `apikey::Required`"
+)]
+pub trait Required {
+    /// What a key must be allowed to do. A guard that asks for a malformed one does not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// use apikey::{Need, RequireApiKey, Required};
+    ///
+    /// enum Everything {}
+    ///
+    /// impl Required for Everything {
+    ///     const NEED: &'static Need = &Need::All(&[]);
+    /// }
+    ///
+    /// let guard = RequireApiKey::<Everything>::from_source("ak_0");
+    /// ```
+    const NEED: &'static Need;
+}
+
+/// What a type requires, checked while the program is compiled.
+pub(crate) const fn need<R: Required>() -> &'static Need {
+    const {
+        if let Err(fault) = R::NEED.check() {
+            stop(fault.message());
+        }
+    }
+    R::NEED
+}
+
+/// Any valid key.
+#[derive(Debug, Clone, Copy)]
+pub enum Authenticated {}
+
+impl Required for Authenticated {
+    const NEED: &'static Need = &Need::Authenticated;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    enum Orders {}
+
+    impl Required for Orders {
+        const NEED: &'static Need = &Need::Any(&[&Need::Permission("orders:read"), Authenticated::NEED]);
+    }
+
+    #[test]
+    fn what_is_asked_is_what_the_type_says() {
+        assert_eq!(need::<Orders>(), Orders::NEED);
+        assert_eq!(need::<Authenticated>(), &Need::Authenticated);
+    }
+}
