@@ -1,4 +1,4 @@
-//! What generated code names. It is no part of the public interface: the three crates are released together.
+//! The items that generated code names. They are not part of the public interface: the three crates are released together.
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -14,22 +14,22 @@ use crate::ask::{self, FromRejection, KeySource, Rejection};
 pub use crate::guard::{All, Any, Authenticated, Perm, PermExpr, chunk, declared, same, unknown};
 use crate::guard::{Required, need};
 
-/// The check in the body; the store is the request's, or the installed one.
+/// The check in a function's body, with the request's store or the installed one.
 pub fn authorize<R: Required, S: KeySource>(source: &S) -> Result<VerifiedKey, Rejection> {
     ask::authorize(source, None, need::<R>())
 }
 
-/// The check in the body with `store = ..`.
+/// The check in a function's body, with `store = ..`.
 pub fn authorize_with<R: Required, S: KeySource>(source: &S, store: &KeyStore) -> Result<VerifiedKey, Rejection> {
     ask::authorize(source, Some(store), need::<R>())
 }
 
-/// The check in the body with `optional`.
+/// The check in a function's body, with `optional`.
 pub fn authorize_optional<R: Required, S: KeySource>(source: &S) -> Result<Option<VerifiedKey>, Rejection> {
     ask::authorize_optional(source, None, need::<R>())
 }
 
-/// The check in the body with `optional` and `store = ..`.
+/// The check in a function's body, with `optional` and `store = ..`.
 pub fn authorize_optional_with<R: Required, S: KeySource>(
     source: &S,
     store: &KeyStore,
@@ -42,17 +42,17 @@ pub fn reject<T: FromRejection>(rejection: Rejection) -> T {
     T::from_rejection(rejection)
 }
 
-/// What the function returns for a rejection with `on_reject = ..`. A call, so that a closure knows its parameter.
+/// What the function returns for a rejection with `on_reject = ..`. A call, so that a closure's parameter type is inferred.
 pub fn reject_with<T>(on_reject: impl FnOnce(Rejection) -> T, rejection: Rejection) -> T {
     on_reject(rejection)
 }
 
-/// A ready future of a value, where `#[async_trait]` has made a boxed future of the return type.
+/// A ready future of a value, where `#[async_trait]` has boxed the return type.
 pub fn boxed<T>(value: T) -> Pin<Box<Ready<T>>> {
     Box::pin(ready(value))
 }
 
-/// Stands for the key in a function that does not compile, so that its name is known in the body.
+/// Stands for the key in a function that does not compile, so that the body can name it.
 #[must_use]
 pub fn absent() -> VerifiedKey {
     unreachable!("a function with an error in its attribute does not compile")

@@ -1,21 +1,21 @@
-//! Tokens out of texts: for logs, error reports and what a user pastes.
+//! Removes tokens from text: for logs, error reports and pasted text.
 
 use std::borrow::Cow;
 
 /// A regular expression for the tokens of every store, for log pipelines and scanners. [`redact`] finds the same.
 ///
-/// Wider than the form of a token on purpose: what is glued to one is taken with it. For one store's own tokens write its
-/// prefix: `\bacme_live_[0-9A-Za-z]{60}\b`.
+/// It is deliberately wider than the form of a token: it also matches letters and digits that follow one directly. For the
+/// tokens of one store, use its prefix: `\bacme_live_[0-9A-Za-z]{60}\b`.
 pub const TOKEN_PATTERN: &str = "[a-z][0-9a-z_]{0,15}_[0-9A-Za-z]{60,}";
 
-/// Characters after the prefix: id, secret and checksum.
-const TAIL: usize = 60;
+/// How many characters follow the prefix: id, secret and checksum.
+const BODY: usize = 60;
 /// The longest prefix.
-const PREFIX: usize = 16;
+const MAX_PREFIX: usize = 16;
 
-/// Puts `ak_[REDACTED]` in place of each token in a text, whatever its prefix and whether it is valid.
+/// Replaces each token in a text by its prefix and `[REDACTED]`, whatever the prefix and whether or not the token is valid.
 ///
-/// Keys that were issued elsewhere and imported have no form of ours, and are not found.
+/// Imported keys do not have the form of a token, so it does not find them.
 ///
 /// ```
 /// let token = format!("acme_live_{}", "x".repeat(60));
@@ -26,8 +26,8 @@ const PREFIX: usize = 16;
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut redacted = String::new();
     let mut rest = text;
-    while let Some((start, tail, end)) = find(rest) {
-        let (Some(before), Some(prefix), Some(after)) = (rest.get(..start), rest.get(start..tail), rest.get(end..))
+    while let Some((start, body, end)) = find(rest) {
+        let (Some(before), Some(prefix), Some(after)) = (rest.get(..start), rest.get(start..body), rest.get(end..))
         else {
             break;
         };
@@ -39,7 +39,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     if redacted.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(redacted + rest) }
 }
 
-/// Where the first token begins, where its prefix with the underscore ends, and where it ends.
+/// The positions where the first token begins, where its prefix with the underscore ends, and where it ends.
 fn find(text: &str) -> Option<(usize, usize, usize)> {
     let bytes = text.as_bytes();
     let underscores = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_').map(|(at, _)| at);
@@ -47,9 +47,9 @@ fn find(text: &str) -> Option<(usize, usize, usize)> {
         let (before, after) = (bytes.get(..at)?, bytes.get(at + 1..)?);
         let length = after.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
         let part_of_prefix = |byte: &&u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || **byte == b'_';
-        let longest = before.iter().rev().take(PREFIX).take_while(part_of_prefix).count();
+        let longest = before.iter().rev().take(MAX_PREFIX).take_while(part_of_prefix).count();
         let start = at - longest + before.iter().skip(at - longest).position(u8::is_ascii_lowercase)?;
-        (length >= TAIL).then_some((start, at + 1, at + 1 + length))
+        (length >= BODY).then_some((start, at + 1, at + 1 + length))
     })
 }
 

@@ -1,6 +1,6 @@
-//! For tests of a service: a store with a clock that stands still, keys of any shape, and requests that carry them.
+//! For tests of a service: a store with a manual clock, keys of any kind, and requests that carry them.
 //!
-//! Turn the feature `test-util` on in `[dev-dependencies]` only: whoever has it can make a guard without a check.
+//! Enable the feature `test-util` in `[dev-dependencies]` only: code with it can make a guard without a check.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -22,12 +22,12 @@
 //! # }
 //! ```
 
-#![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "for tests, which fail by a panic")]
+#![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "a test fails by a panic")]
 
 use apikey_core::{CreatedKey, KeyStore, KeyStoreBuilder, ManualClock, NewKey, Overlap, VerifiedKey};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A store in memory, with a clock that stands at 2027-01-15 08:00 UTC until it is moved.
+/// A temporary store whose clock stands at 2027-01-15 08:00 UTC until the test advances it.
 #[derive(Debug)]
 pub struct TestKeys {
     store: KeyStore,
@@ -35,13 +35,13 @@ pub struct TestKeys {
 }
 
 impl TestKeys {
-    /// A store as the builder makes it by default.
+    /// A store with the builder's defaults.
     #[must_use]
     pub fn new() -> Self {
         Self::with(KeyStore::builder())
     }
 
-    /// A store with the settings of this builder; its clock is replaced.
+    /// A store with the settings of this builder, except for its clock.
     #[must_use]
     pub fn with(builder: KeyStoreBuilder) -> Self {
         let now = DateTime::<Utc>::from_timestamp_millis(1_800_000_000_000).expect("a time that chrono has");
@@ -50,37 +50,37 @@ impl TestKeys {
         Self { store, clock }
     }
 
-    /// The store, to be supplied to the service under test.
+    /// The store, for the service under test.
     #[must_use]
     pub fn store(&self) -> &KeyStore {
         &self.store
     }
 
-    /// The clock, to be moved on.
+    /// The clock of the store.
     #[must_use]
     pub fn clock(&self) -> &ManualClock {
         &self.clock
     }
 
-    /// Makes a key.
+    /// Creates a key.
     #[must_use]
     pub fn create(&self, key: NewKey) -> CreatedKey {
-        self.store.create(key).expect("a key that the store takes")
+        self.store.create(key).expect("a key that the store accepts")
     }
 
-    /// The token of a new key.
+    /// Creates a key and returns its token.
     #[must_use]
     pub fn token(&self, owner: &str, permissions: &[&str]) -> String {
         self.create(NewKey::for_owner(owner).permissions(permissions)).key.expose_secret().to_owned()
     }
 
-    /// A new key, verified: what a guard hands to a handler.
+    /// Creates a key and verifies it: what a guard passes to a handler.
     #[must_use]
     pub fn verified(&self, owner: &str, permissions: &[&str]) -> VerifiedKey {
         self.store.verify(&self.token(owner, permissions)).expect("a key that was just made")
     }
 
-    /// A verified key whose secret has been replaced, and ends in an hour.
+    /// A verified key whose secret has been replaced and ends in an hour.
     #[must_use]
     pub fn superseded(&self, owner: &str, permissions: &[&str]) -> VerifiedKey {
         let created = self.create(NewKey::for_owner(owner).permissions(permissions));
@@ -89,7 +89,7 @@ impl TestKeys {
         self.store.verify(created.key.expose_secret()).expect("a secret in its overlap")
     }
 
-    /// The header that carries a token to this store, for the request builder of any framework.
+    /// The header that carries a token to this store, for any framework's request builder.
     #[must_use]
     pub fn header(&self, token: &str) -> (String, String) {
         (self.store.header_config().header().to_owned(), token.to_owned())

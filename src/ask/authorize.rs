@@ -1,31 +1,31 @@
-//! The one way in which every guard asks, whatever the framework: not generic, so it is compiled once.
+//! Authorizes a request for the guards in a handler. Not generic, so that it is compiled once.
 
 use apikey_core::{AuthError, KeyStore, Need, Requirement, VerifiedKey};
 
-use super::gate::{pass, reject};
+use super::gate::{authenticate, reject};
 use super::key_source::KeySource;
 use super::rejection::Rejection;
 
-/// Asks for a key that meets `need`.
+/// The key of the request, which meets `need`.
 pub(crate) fn authorize(
     source: &dyn KeySource,
     store: Option<&KeyStore>,
     need: &'static Need,
 ) -> Result<VerifiedKey, Rejection> {
-    // Without a key presented the answer is `Missing`, so there is a key in every `Ok`.
-    ask(source, store, need, false)?.ok_or_else(|| Rejection::from(AuthError::Missing))
+    // A missing key is an `Err`, so every `Ok` has a key.
+    decide(source, store, need, false)?.ok_or_else(|| Rejection::from(AuthError::Missing))
 }
 
-/// As [`authorize`], and no key at all is `None`. A bad key is refused.
+/// As [`authorize`], and `None` for a request without a key. Refuses a bad key.
 pub(crate) fn authorize_optional(
     source: &dyn KeySource,
     store: Option<&KeyStore>,
     need: &'static Need,
 ) -> Result<Option<VerifiedKey>, Rejection> {
-    ask(source, store, need, true)
+    decide(source, store, need, true)
 }
 
-fn ask(
+fn decide(
     source: &dyn KeySource,
     store: Option<&KeyStore>,
     need: &'static Need,
@@ -34,43 +34,34 @@ fn ask(
     let Some(store) = store.or_else(|| provided(source, KeyStore::installed())) else {
         return Err(Rejection::from(AuthError::Unavailable));
     };
-    let answer = answer(source, store, &Requirement::from(need), optional);
-    source.asked(store, answer.as_ref().ok().and_then(Option::as_ref));
+    let answer = match authenticate(source, store, &Requirement::from(need)) {
+        Err(AuthError::Missing) if optional => Ok(None),
+        answer => answer.map(Some),
+    };
+    source.record(store, answer.as_ref().ok().and_then(Option::as_ref));
     answer.map_err(|error| reject(source, store, error))
 }
 
-/// The store of the request, or the installed one. Without one the caller, who cannot mend it, is told no more than 503:
-/// the developer is told here.
+/// The store of the request, or the installed one. Without a store the caller, who cannot fix it, gets a bare 503; the log
+/// tells the developer why.
 fn provided<'a>(source: &'a dyn KeySource, installed: Option<&'a KeyStore>) -> Option<&'a KeyStore> {
     if let Some(store) = source.store() {
         return Some(store);
     }
-    if source.undecided() {
+    if source.has_ambiguous_store() {
         tracing::error!(
-            "two key stores are named for this request, in two forms, and the framework does not say which of them is \
-             further in, so it is refused: name both with `supply`, or both in the same form"
+            "this request has two key stores, provided in two forms, and the framework does not say which of them is the \
+             inner one, so it is refused: provide both with `supply`, or both in the same form"
         );
         return None;
     }
     if installed.is_none() {
         tracing::error!(
-            "no key store for this request, so it is refused: put .layer(ApiKeyLayer::supply(store)) on the router, \
-             after its last route (in other frameworks, what docs/frameworks.md says), or name the store in the attribute"
+            "this request has no key store, so it is refused: put .layer(ApiKeyLayer::supply(store)) on the router, after \
+             its last route (in other frameworks, what docs/frameworks.md says), or name the store in the attribute"
         );
     }
     installed
-}
-
-fn answer(
-    source: &dyn KeySource,
-    store: &KeyStore,
-    requirement: &Requirement,
-    optional: bool,
-) -> Result<Option<VerifiedKey>, AuthError> {
-    match pass(source, store, requirement) {
-        Err(AuthError::Missing) if optional => Ok(None),
-        answer => answer.map(Some),
-    }
 }
 
 #[cfg(test)]
@@ -78,25 +69,28 @@ mod tests {
     use super::*;
     use apikey_core::{HeaderConfig, Presented};
 
-    /// A request for which two stores are named.
-    struct Torn(bool);
+    /// A request that may have two stores.
+    struct TwoStores {
+        ambiguous: bool,
+    }
 
-    impl KeySource for Torn {
+    impl KeySource for TwoStores {
         fn presented<'a>(&'a self, _: &HeaderConfig) -> Presented<'a> {
             Presented::None
         }
 
-        fn undecided(&self) -> bool {
-            self.0
+        fn has_ambiguous_store(&self) -> bool {
+            self.ambiguous
         }
     }
 
     #[test]
-    fn an_installed_store_does_not_decide_between_two_that_are_named() {
+    fn an_installed_store_does_not_resolve_an_ambiguous_one() {
         let installed = KeyStore::temporary().unwrap();
-        for (undecided, asked) in [(false, true), (true, false)] {
-            for source in [&Torn(undecided) as &dyn KeySource, &&Torn(undecided), &Some(Torn(undecided))] {
-                assert_eq!(provided(source, Some(&installed)).is_some(), asked);
+        for ambiguous in [false, true] {
+            let request = || TwoStores { ambiguous };
+            for source in [&request() as &dyn KeySource, &&request(), &Some(request())] {
+                assert_eq!(provided(source, Some(&installed)).is_some(), !ambiguous);
             }
         }
     }

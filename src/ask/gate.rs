@@ -1,11 +1,13 @@
-//! Deny by default: the one way in which every guard around other handlers asks, whatever the framework.
+//! Decides whether a request may pass: the one path for every guard, whatever the framework.
 
 use apikey_core::{Attempt, AuthError, KeyStore, Requirement, VerifiedKey};
 
+#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
+use super::guard_log::GuardLog;
 use super::key_source::KeySource;
 use super::rejection::Rejection;
 
-/// What is asked of every request, of which store.
+/// A guard around other handlers: it denies by default.
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
@@ -21,41 +23,57 @@ impl Gate {
         Self { store, requirement, preflight: true }
     }
 
-    /// The key of the request; `None` if it is a preflight, and passes without.
-    pub(crate) fn ask(&self, source: &dyn KeySource, preflight: bool) -> Result<Option<VerifiedKey>, Rejection> {
-        if self.preflight && preflight {
+    /// The key of the request; `None` for a preflight that passes without one. Records the decision in `log`.
+    pub(crate) fn check(
+        &self,
+        source: &dyn KeySource,
+        is_preflight: bool,
+        log: &GuardLog,
+    ) -> Result<Option<VerifiedKey>, Rejection> {
+        if self.lets_through(is_preflight) {
             return Ok(None);
         }
-        let answer = pass(source, &self.store, &self.requirement);
-        answer.map(Some).map_err(|error| reject(source, &self.store, error))
+        let answer = self.authenticate(source);
+        log.record(&self.store, answer.as_ref().ok());
+        answer.map(Some)
+    }
+
+    /// Whether the request passes without a key.
+    pub(crate) fn lets_through(&self, is_preflight: bool) -> bool {
+        self.preflight && is_preflight
+    }
+
+    /// The key of the request, which meets the requirement. Records nothing.
+    pub(crate) fn authenticate(&self, source: &dyn KeySource) -> Result<VerifiedKey, Rejection> {
+        authenticate(source, &self.store, &self.requirement).map_err(|error| reject(source, &self.store, error))
     }
 }
 
-/// The key of a request that meets the requirement.
-pub(crate) fn pass(
+/// The key of the request, which meets the requirement.
+pub(crate) fn authenticate(
     source: &dyn KeySource,
     store: &KeyStore,
     requirement: &Requirement,
 ) -> Result<VerifiedKey, AuthError> {
-    // A key that a layer left is used only if this store verified it: with another store it proves nothing here.
+    // A key that a layer verified counts only if this store verified it: another store's key proves nothing here.
     if let Some(key) = source.verified().filter(|key| store.has_verified(key)) {
         let refused = |error: &AuthError| store.note_refusal(error, Some(key), source.peer(store.header_config()));
         key.require(requirement).inspect_err(refused)?;
         return Ok(key.clone());
     }
     let token = source.presented(store.header_config()).token();
-    // No key at all may be fine, and who asks sees to it.
+    // A missing key may be allowed: the caller of this function decides, and counts the refusal.
     let refused = |error: &AuthError| {
         if *error != AuthError::Missing {
             store.note_refusal(error, None, source.peer(store.header_config()));
         }
     };
     let attempt = Attempt::new(token.inspect_err(refused)?).needs(requirement);
-    // Here alone, so that a request counts once against the limit of its key, whatever guards are around it.
+    // The only call that counts against the key's rate limit: one request counts once, however many guards it passes.
     store.check(&attempt.peer(source.peer(store.header_config())))
 }
 
-/// The rejection of a request that does not pass.
+/// The rejection of a request that does not pass. Counts a missing key as a refusal.
 pub(crate) fn reject(source: &dyn KeySource, store: &KeyStore, error: AuthError) -> Rejection {
     if error == AuthError::Missing {
         store.note_refusal(&error, None, source.peer(store.header_config()));
@@ -63,7 +81,7 @@ pub(crate) fn reject(source: &dyn KeySource, store: &KeyStore, error: AuthError)
     Rejection::of(store, error)
 }
 
-/// A CORS preflight as the Fetch standard has it, and not just any `OPTIONS`.
+/// Whether a request is a CORS preflight as the Fetch standard defines it, not any `OPTIONS` request.
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
 pub(crate) fn is_preflight(method: &str, has: impl Fn(&'static str) -> bool) -> bool {
     method == "OPTIONS" && has("origin") && has("access-control-request-method")

@@ -1,22 +1,11 @@
-//! What a key is read from.
+//! Where a guard reads the key of a request.
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
-
-/// Where a store looks for the key unless it is told otherwise: its names and values are made ready.
-#[cfg(any(
-    feature = "http",
-    feature = "tower",
-    feature = "actix-web",
-    feature = "poem",
-    feature = "rocket",
-    feature = "salvo"
-))]
-pub(crate) const USUAL_HEADER: &str = "X-API-Key";
 
 /// Something that may carry an API key: a request, its headers, or the token itself.
 ///
 /// The attribute reads from any of them with `request = ..`. `http::Request`, `http::request::Parts` and
-/// `http::HeaderMap` come with the feature `http`. A text is the token itself; `Option` carries no key when it is `None`.
+/// `http::HeaderMap` come with the feature `http`. A text is the token itself; `None` of an `Option` carries no key.
 ///
 /// ```
 /// use apikey::{HeaderConfig, KeySource, Presented};
@@ -42,41 +31,41 @@ pub(crate) const USUAL_HEADER: &str = "X-API-Key";
             references to these, and from an `Option` of them"
 )]
 pub trait KeySource {
-    /// The key presented, where the store is configured to read it.
+    /// The key that the caller presents, where the store is configured to read it.
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a>;
 
-    /// From where the request came, for keys that name networks, and to count failed attempts: the socket's peer, or what a
-    /// trusted proxy says. [`HeaderConfig::peer`] decides between the two. [`Peer::Unknown`] if nothing is known; keys that
-    /// name networks are refused then.
+    /// The caller's address: the socket's peer, or what a trusted proxy reports; [`HeaderConfig::peer`] decides between
+    /// the two. The store checks it against the networks of the key and counts failed attempts by it. With
+    /// [`Peer::Unknown`] the store refuses every key that is bound to networks.
     fn peer(&self, config: &HeaderConfig) -> Peer {
         let _ = config;
         Peer::Unknown
     }
 
-    /// The store that was provided for this request: of several, the one that was named furthest in.
+    /// The store that the application provided for this request; of several, the innermost one.
     fn store(&self) -> Option<&KeyStore> {
         None
     }
 
-    /// Whether several stores were provided, and the framework does not say which of them was named furthest in.
-    /// [`store`](Self::store) is `None` then, and a guard refuses the request, whatever store is installed.
-    fn undecided(&self) -> bool {
+    /// Whether the application provided several stores and the framework does not say which of them is the innermost.
+    /// [`store`](Self::store) is then `None`, and guards refuse the request, whatever store is installed.
+    fn has_ambiguous_store(&self) -> bool {
         false
     }
 
-    /// The key that was verified for this request already, by a layer.
+    /// The key that a layer has already verified for this request.
     fn verified(&self) -> Option<&VerifiedKey> {
         None
     }
 
-    /// Told when a guard has asked: the store it asked, and the key if that was let in. A request passes it on to the
-    /// layer that will see the response.
-    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+    /// Records a guard's decision: the store it asked, and the key it accepted, if any. A request passes the record on to
+    /// the layer that sees the response.
+    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         let _ = (store, key);
     }
 }
 
-// The note of the trait names every source, so the compiler need not list the impls.
+// The note of the trait names every source, so the compiler does not list the impls.
 
 #[diagnostic::do_not_recommend]
 impl KeySource for str {
@@ -106,17 +95,17 @@ impl<T: KeySource> KeySource for Option<T> {
         self.as_ref().and_then(T::store)
     }
 
-    fn undecided(&self) -> bool {
-        self.as_ref().is_some_and(T::undecided)
+    fn has_ambiguous_store(&self) -> bool {
+        self.as_ref().is_some_and(T::has_ambiguous_store)
     }
 
     fn verified(&self) -> Option<&VerifiedKey> {
         self.as_ref().and_then(T::verified)
     }
 
-    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         if let Some(source) = self {
-            source.asked(store, key);
+            source.record(store, key);
         }
     }
 }
@@ -137,16 +126,16 @@ macro_rules! through_a_reference {
                 T::store(self)
             }
 
-            fn undecided(&self) -> bool {
-                T::undecided(self)
+            fn has_ambiguous_store(&self) -> bool {
+                T::has_ambiguous_store(self)
             }
 
             fn verified(&self) -> Option<&VerifiedKey> {
                 T::verified(self)
             }
 
-            fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-                T::asked(self, store, key);
+            fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+                T::record(self, store, key);
             }
         }
     )*};

@@ -1,12 +1,12 @@
-//! From where a request of the `http` crate came: the types in which servers leave that.
+//! The address of the caller of an `http` request: the types in which servers leave it.
 
 use std::net::{IpAddr, SocketAddr};
 
 use apikey_core::{HeaderConfig, Peer};
 use http::{Extensions, HeaderMap, HeaderValue};
 
-/// The address that a request came from, for servers that leave it nowhere (hyper): put it into the request's extensions.
-/// It is what the socket says; [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies) are looked at after it.
+/// The address of a request's caller, for servers that leave it nowhere (hyper): insert it into the request's extensions.
+/// Give the socket's peer; the store applies [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies) to it.
 ///
 /// ```
 /// # use http::Request;
@@ -14,7 +14,7 @@ use http::{Extensions, HeaderMap, HeaderValue};
 ///
 /// # let mut request = Request::new(());
 /// # let address: std::net::SocketAddr = ([127, 0, 0, 1], 4711).into();
-/// // `address` is what `TcpListener::accept` gave beside the stream.
+/// // `address` comes from `TcpListener::accept`, with the stream.
 /// request.extensions_mut().insert(PeerAddr::from(address));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub(crate) fn behind_proxies(config: &HeaderConfig, socket: Option<IpAddr>, head
 }
 
 fn socket(extensions: &Extensions) -> Option<IpAddr> {
-    // What the application says comes before what a server leaves.
+    // The application's word comes before the server's.
     let peer = extensions.get::<PeerAddr>().map(|peer| peer.0);
     #[cfg(feature = "axum")]
     let peer = peer.or_else(|| {

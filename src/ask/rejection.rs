@@ -7,10 +7,10 @@ use std::pin::Pin;
 
 use apikey_core::{AuthError, KeyStore, Refusal};
 
-/// A refused request: why, and what HTTP is told.
+/// A refused request: the reason, and the HTTP response that says so.
 ///
-/// It becomes a response in the terms of each framework, always with the same status, headers and body: an
-/// `application/problem+json` (RFC 9457), with a challenge on every 401 (RFC 9110).
+/// In each framework it becomes a response with the same status, headers and body: `application/problem+json` (RFC 9457),
+/// with a challenge on every 401 (RFC 9110).
 ///
 /// ```
 /// use apikey::{AuthError, Rejection};
@@ -24,7 +24,7 @@ use apikey_core::{AuthError, KeyStore, Refusal};
 pub struct Rejection(AuthError, Refusal);
 
 impl Rejection {
-    /// The rejection as this store words it: its header, realm and renderer are in it.
+    /// The rejection with this store's header, realm and renderer.
     #[must_use]
     pub fn of(store: &KeyStore, error: AuthError) -> Self {
         let refusal = store.refuse(&error);
@@ -56,7 +56,7 @@ impl Rejection {
     }
 }
 
-/// The rejection where no store is at hand: with the default header and realm.
+/// The rejection without a store: with the default header and realm.
 impl From<AuthError> for Rejection {
     fn from(error: AuthError) -> Self {
         let refusal = Refusal::new(&error);
@@ -64,7 +64,7 @@ impl From<AuthError> for Rejection {
     }
 }
 
-/// What a caller may be shown.
+/// The text that a caller may see.
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -77,16 +77,16 @@ impl std::error::Error for Rejection {
     }
 }
 
-/// A type that a function can return to say that the request was refused: a response, a `Result`, or a boxed future of
+/// A type that a guarded function can return when its request is refused: a response, a `Result`, or a boxed future of
 /// one of these.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot say that a request was refused",
+    message = "`{Self}` cannot be returned for a refused request",
     label = "this is returned when a request is refused",
-    note = "return `Result<_, E>` where `E: From<apikey::Rejection>`, or an HTTP response; or say what is returned with \
+    note = "return `Result<_, E>` where `E: From<apikey::Rejection>`, or an HTTP response; or choose what is returned with \
             `on_reject = ..`"
 )]
 pub trait FromRejection: Sized {
-    /// The value that says so.
+    /// The value to return for this rejection.
     fn from_rejection(rejection: Rejection) -> Self;
 }
 
@@ -108,22 +108,22 @@ impl<'a, T: FromRejection + 'a> FromRejection for Pin<Box<dyn Future<Output = T>
     }
 }
 
-/// The error type of a `Result` that can say that a request was refused: every `E: From<Rejection>`, and `Infallible`
-/// where the value itself can (services that answer errors with responses).
+/// The error type of a `Result` that a guarded function can return: every `E: From<Rejection>`, and `Infallible` where the
+/// value itself can carry the refusal (services that answer errors with responses).
 #[diagnostic::on_unimplemented(
     message = "the error type `{Self}` cannot be made from a refused request",
     label = "the error type of this result",
     note = "add `impl From<apikey::Rejection> for {Self}`, or use `on_reject = ..` in the attribute"
 )]
 pub trait ErrorFromRejection<T>: Sized {
-    /// The result that says so.
+    /// The result to return for this rejection.
     ///
     /// # Errors
-    /// Always, unless the value itself says it.
+    /// Always, unless the value itself carries the refusal.
     fn result_from_rejection(rejection: Rejection) -> Result<T, Self>;
 }
 
-// With the blanket impl recommended, the error would name `From`, and not say what to add.
+// With the blanket impl recommended, the compiler's error would name `From` and not say what to add.
 #[diagnostic::do_not_recommend]
 impl<T, E: From<Rejection>> ErrorFromRejection<T> for E {
     fn result_from_rejection(rejection: Rejection) -> Result<T, Self> {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_that_a_request_was_refused() {
+    fn refused_requests_become_return_values() {
         let rejection = || Rejection::from(AuthError::Missing);
         let result = <Result<u32, Rejection>>::from_rejection(rejection());
         assert_eq!(result.unwrap_err().error(), &AuthError::Missing);

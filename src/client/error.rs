@@ -1,9 +1,9 @@
-//! Why a key cannot be had, or is not sent.
+//! Why a client has no key, or does not send it.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why a client has no key, or does not put it on a request. No text of it holds a key.
+/// Why a client has no key, or does not send it. No message contains a key.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -19,17 +19,17 @@ pub enum ClientError {
         /// Why.
         source: std::io::Error,
     },
-    /// What is there is no key: it is empty, has several lines, or characters that a header cannot carry.
+    /// The content is not a key: it is empty, has several lines, or has characters that a header cannot carry.
     NoKey {
         /// The variable or the file.
         place: String,
     },
-    /// Plain `http` to another machine: whoever is on the way could read the key.
+    /// Plain `http` to another machine: anyone on the network path could read the key.
     Plain {
         /// The host.
         host: String,
     },
-    /// The request has no absolute `http` or `https` URI, so nobody knows whether it will be encrypted.
+    /// The request has no absolute `http` or `https` URI, so it may not be encrypted.
     NoScheme,
 }
 

@@ -1,4 +1,4 @@
-//! The other half: the key of a program that calls a service.
+//! The client's side: the key of a program that calls a service.
 //!
 //! ```
 //! use apikey::client::ClientKey;
@@ -11,7 +11,7 @@
 //! assert!(request.headers()["x-api-key"].is_sensitive());
 //!
 //! let mut plain = http::Request::get("http://shop.example/orders").body(())?;
-//! assert!(key.put(&mut plain).is_err()); // the key would be readable on its way
+//! assert!(key.put(&mut plain).is_err()); // anyone on the network path could read the key
 //! # Ok(())
 //! # }
 //! # call().unwrap();
@@ -29,11 +29,11 @@ pub use request::ClientRequest;
 pub use request::same_origin;
 use source::Source;
 
-/// A key to call with, from the environment or from a file. It is put on requests as a sensitive header, which HTTP
-/// libraries keep out of their logs and out of the compression of HTTP/2.
+/// A key to call a service with, from the environment or from a file. It goes on requests as a sensitive header, which HTTP
+/// libraries keep out of their logs and out of HTTP/2 header compression.
 ///
-/// A key from a file is read again when the file has changed, so a rotation needs no restart: write the new key beside
-/// the file and rename it over the old one. `Debug` shows where the key comes from, and not the key.
+/// When the file changes, the key is read again, so a rotation needs no restart: write the new key beside the file and
+/// rename it over the old one. `Debug` shows where the key comes from, and not the key.
 #[derive(Debug)]
 pub struct ClientKey {
     source: Source,
@@ -41,15 +41,15 @@ pub struct ClientKey {
 }
 
 impl ClientKey {
-    /// The key in an environment variable.
+    /// Reads the key from an environment variable.
     ///
     /// # Errors
-    /// It is not set, or holds no key.
+    /// The variable is not set, or holds no key.
     pub fn from_env(variable: &str) -> Result<Self, ClientError> {
         Source::env(variable).map(Self::new)
     }
 
-    /// The key in a file: one line, the end of which does not count.
+    /// Reads the key from a file with one line; the line ending does not count.
     ///
     /// # Errors
     /// The file cannot be read, or holds no key.
@@ -61,29 +61,29 @@ impl ClientKey {
         Self { source, header: HeaderName::from_static("x-api-key") }
     }
 
-    /// The header that the service reads, if it is not `X-API-Key`.
+    /// Sets the header that the service reads: `X-API-Key` by default.
     #[must_use]
     pub fn header(mut self, name: HeaderName) -> Self {
         self.header = name;
         self
     }
 
-    /// Puts the key on a request, in place of one that is there: an `http::Request`, or with the feature `reqwest` a
+    /// Puts the key on a request, replacing one that is there: an `http::Request`, or with the feature `reqwest` a
     /// `reqwest::Request`.
     ///
-    /// A client that follows a redirect sends the header to where that leads. For reqwest there is
+    /// A client that follows redirects sends the header to their targets, too. For reqwest, use the policy
     /// [`same_origin`](https://docs.rs/apikey/latest/apikey/client/fn.same_origin.html).
     ///
     /// # Errors
-    /// The request goes over plain `http` to another machine, or does not say where it goes.
+    /// The request goes over plain `http` to another machine, or has no absolute URI.
     pub fn put(&self, request: &mut impl ClientRequest) -> Result<(), ClientError> {
         request.check()?;
         request.headers_mut().insert(self.header.clone(), self.value());
         Ok(())
     }
 
-    /// The value of the header, marked as sensitive. Reads the file again if it has changed. If that fails, the key is the
-    /// last one that could be read, and a warning is logged.
+    /// The value of the header, marked as sensitive. Reads the file again if it has changed. If that fails, it logs a warning
+    /// and returns the last key that it could read.
     #[must_use]
     pub fn value(&self) -> HeaderValue {
         self.source.value()

@@ -8,10 +8,10 @@ use super::error::ClientError;
 
 /// A request of an HTTP client: `http::Request`, and with the feature `reqwest` `reqwest::Request`.
 pub trait ClientRequest {
-    /// Whether a key may be sent where the request goes.
+    /// Checks that a key may go to the target of the request.
     ///
     /// # Errors
-    /// It goes over plain `http` to another machine, or does not say where it goes.
+    /// The request goes over plain `http` to another machine, or has no absolute URI.
     fn check(&self) -> Result<(), ClientError>;
 
     /// The headers of the request.
@@ -40,8 +40,8 @@ impl ClientRequest for ::reqwest::Request {
     }
 }
 
-/// For reqwest: follows a redirect only to the same scheme, host and port, at most ten times. Another one is given back as
-/// the response that it is. reqwest itself takes `Authorization` off such a request, and no other header.
+/// A redirect policy for reqwest: follows a redirect only to the same scheme, host and port, at most ten times, and returns
+/// any other redirect as the response. On a cross-origin redirect reqwest itself removes only `Authorization`.
 #[cfg(feature = "reqwest")]
 #[must_use]
 pub fn same_origin() -> ::reqwest::redirect::Policy {

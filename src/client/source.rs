@@ -11,24 +11,24 @@ use apikey_core::wiped;
 
 use super::error::ClientError;
 
-/// Most bytes of a key, and of the end of its line.
-const MOST: usize = 8192;
+/// The longest key with its line ending, in bytes.
+const MAX_KEY_BYTES: usize = 8192;
 
 pub(super) enum Source {
     Env { variable: String, value: HeaderValue },
-    File { path: PathBuf, held: Mutex<(Stamp, HeaderValue)> },
+    File { path: PathBuf, last_read: Mutex<(FileStamp, HeaderValue)> },
 }
 
-/// What tells that a file is another one than before.
+/// What changes when a file is written or replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     modified: Option<SystemTime>,
     length: u64,
-    /// A file that was renamed over another one may have its time and its length.
+    /// A file that replaces another may have the same time and length.
     inode: u64,
 }
 
-impl Stamp {
+impl FileStamp {
     fn of(metadata: &Metadata) -> Self {
         #[cfg(unix)]
         let inode = std::os::unix::fs::MetadataExt::ino(metadata);
@@ -48,26 +48,26 @@ impl Source {
     pub(super) fn file(path: PathBuf) -> Result<Self, ClientError> {
         let stamp = stamp(&path)?;
         let value = read(&path)?;
-        Ok(Self::File { path, held: Mutex::new((stamp, value)) })
+        Ok(Self::File { path, last_read: Mutex::new((stamp, value)) })
     }
 
     pub(super) fn value(&self) -> HeaderValue {
         match self {
             Self::Env { value, .. } => value.clone(),
-            Self::File { path, held } => {
-                let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-                // The stamp is taken before the file is read: one that changes in between is read again next time.
+            Self::File { path, last_read } => {
+                let mut last_read = last_read.lock().unwrap_or_else(PoisonError::into_inner);
+                // The stamp is taken before the read: a file that changes in between is read again next time.
                 let fresh = stamp(path).and_then(|stamp| {
-                    if stamp == held.0 { Ok(None) } else { read(path).map(|value| Some((stamp, value))) }
+                    if stamp == last_read.0 { Ok(None) } else { read(path).map(|value| Some((stamp, value))) }
                 });
                 match fresh {
-                    Ok(Some(fresh)) => *held = fresh,
+                    Ok(Some(fresh)) => *last_read = fresh,
                     Ok(None) => {}
                     Err(error) => {
-                        tracing::warn!(%error, "the API key could not be read again, so the last one is used")
+                        tracing::warn!(%error, "the API key could not be read again; the last one stays in use")
                     }
                 }
-                held.1.clone()
+                last_read.1.clone()
             }
         }
     }
@@ -82,15 +82,16 @@ impl fmt::Debug for Source {
     }
 }
 
-fn stamp(path: &Path) -> Result<Stamp, ClientError> {
-    fs::metadata(path).map(|metadata| Stamp::of(&metadata)).map_err(|source| unreadable(path, source))
+fn stamp(path: &Path) -> Result<FileStamp, ClientError> {
+    fs::metadata(path).map(|metadata| FileStamp::of(&metadata)).map_err(|source| unreadable(path, source))
 }
 
 fn read(path: &Path) -> Result<HeaderValue, ClientError> {
-    let bytes =
-        File::open(path).and_then(|file| wiped::read(file, MOST + 1)).map_err(|source| unreadable(path, source))?;
-    // What is longer, or no UTF-8, is no key.
-    let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= MOST).unwrap_or_default();
+    let bytes = File::open(path)
+        .and_then(|file| wiped::read(file, MAX_KEY_BYTES + 1))
+        .map_err(|source| unreadable(path, source))?;
+    // Longer text, and bytes that are not UTF-8, are not a key.
+    let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= MAX_KEY_BYTES).unwrap_or_default();
     let line = text.strip_suffix('\n').unwrap_or(text);
     key(line.strip_suffix('\r').unwrap_or(line), &format!("the file {}", path.display()))
 }
@@ -131,7 +132,7 @@ mod tests {
         fs::write(dir.path().join("new"), "ak_two\r\n").unwrap();
         fs::rename(dir.path().join("new"), &path).unwrap();
         assert_eq!(key.value(), "ak_two");
-        // Gone, or half written: the last good one.
+        // A missing or half-written file: the last good key stays.
         fs::write(&path, "").unwrap();
         assert_eq!(key.value(), "ak_two");
         fs::remove_file(&path).unwrap();
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_named_and_not_shown() {
+    fn errors_name_the_place_and_not_its_content() {
         for text in ["", "\n", "ak_secret more", "ak_secret\nak_other", "ak_secrét"] {
             let error = error(text);
             assert!(error.ends_with("one line of visible ASCII is expected"), "{error}");
@@ -155,7 +156,7 @@ mod tests {
             ClientKey::from_env("APIKEY_TEST_NOT_SET").unwrap_err().to_string(),
             "the environment variable APIKEY_TEST_NOT_SET is not set"
         );
-        // Any variable that is there will do.
+        // Any variable that is set will do.
         let key = ClientKey::from_env("CARGO_PKG_NAME").unwrap();
         assert_eq!(key.value(), "apikey");
         assert!(!format!("{key:?} {:?}", key.value()).contains("\"apikey\""), "{key:?}");

@@ -1,6 +1,6 @@
-//! actix-web 4: the guards are extractors, a rejection is an error response, and two middlewares stand for the layers.
+//! actix-web 4: guards are extractors, a rejection is an error response, and the two layers are middlewares.
 //!
-//! A whole program is the example `actix_web` of tests/frameworks, which is what the tests run.
+//! The tests run a whole program, the example `actix_web` of tests/frameworks.
 //!
 //! ```ignore
 //! use actix_web::{App, get, web};
@@ -19,9 +19,9 @@
 //!     .wrap(apikey::actix_web::supply(store));
 //! ```
 //!
-//! The store alone comes with `.app_data(store)` or `.app_data(web::Data::new(store))`, too. `require` is for an app or a
-//! scope. Whatever is named further in is asked. actix-web does not say which of the two forms of app data is further in:
-//! where both name a store, not the same one, and neither `supply` nor `require` stands between them, a guard refuses.
+//! `.app_data(store)` and `.app_data(web::Data::new(store))` provide the store, too. `require` is for an app or a scope. A
+//! guard asks the innermost store. actix-web does not say which of the two forms of app data is the inner one: if they hold
+//! two different stores, with neither `supply` nor `require` between them, guards refuse the request.
 
 use std::borrow::Cow;
 use std::future::{Future, Ready, ready};
@@ -38,8 +38,8 @@ use ::actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBui
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
-use super::innermost_store::{Place, Seen, Undecided, further_in};
-use crate::ask::{Fields, FromRejection, Gate, GuardLog, KeySource, Rejection, is_preflight};
+use super::innermost_store::{AmbiguousStore, Slot, SlotSnapshot, innermost};
+use crate::ask::{FromRejection, Gate, GuardLog, HeaderFields, KeySource, Rejection, is_preflight};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
 pub use super::middleware::{Require, Supply, require, supply};
@@ -56,46 +56,46 @@ impl KeySource for HttpRequest {
     }
 
     fn store(&self) -> Option<&KeyStore> {
-        named(self).unwrap_or_default()
+        innermost_store(self).unwrap_or_default()
     }
 
-    fn undecided(&self) -> bool {
-        named(self).is_err()
+    fn has_ambiguous_store(&self) -> bool {
+        innermost_store(self).is_err()
     }
 
     fn verified(&self) -> Option<&VerifiedKey> {
         self.app_data()
     }
 
-    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        if let Some(left) = self.app_data::<Left>() {
-            left.trail.asked(store, key);
+    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        if let Some(layer) = self.app_data::<LayerData>() {
+            layer.log.record(store, key);
         }
     }
 }
 
-fn named(request: &HttpRequest) -> Result<Option<&KeyStore>, Undecided> {
-    further_in(places(request), request.app_data::<Left>().map(|left| left.seen))
+fn innermost_store(request: &HttpRequest) -> Result<Option<&KeyStore>, AmbiguousStore> {
+    innermost(slots(request), request.app_data::<LayerData>().map(|layer| layer.snapshot))
 }
 
-/// The two forms in which app data has a store. Each is looked for from the inside out, by itself.
-fn places(request: &HttpRequest) -> [Option<Place<'_>>; 2] {
-    let bare = request.app_data::<KeyStore>().map(|store| Place::new(store, store));
-    let data = request.app_data::<web::Data<KeyStore>>().map(|data| Place::new(data, data.get_ref()));
+/// The two forms in which app data holds a store. actix-web looks for each form on its own, from the inside out.
+fn slots(request: &HttpRequest) -> [Option<Slot<'_>>; 2] {
+    let bare = request.app_data::<KeyStore>().map(|store| Slot::new(store, store));
+    let data = request.app_data::<web::Data<KeyStore>>().map(|data| Slot::new(data, data.get_ref()));
     [bare, data]
 }
 
 /// What our middlewares leave in a request.
-struct Left {
-    trail: GuardLog,
-    seen: Seen,
+struct LayerData {
+    log: GuardLog,
+    snapshot: SlotSnapshot,
 }
 
-/// Names the store, and leaves what guards write to.
-fn provide(request: &mut ServiceRequest, store: &Rc<Extensions>, trail: &GuardLog) {
+/// Provides the store, and the log in which guards record their decisions.
+fn provide(request: &mut ServiceRequest, store: &Rc<Extensions>, log: &GuardLog) {
     request.add_data_container(Rc::clone(store));
-    let seen = Seen::new(places(request.request()));
-    request.add_data_container(container(Left { trail: trail.clone(), seen }));
+    let snapshot = SlotSnapshot::new(slots(request.request()));
+    request.add_data_container(container(LayerData { log: log.clone(), snapshot }));
 }
 
 impl<R: Required + 'static> FromRequest for RequireApiKey<R> {
@@ -118,14 +118,14 @@ impl<R: Required + 'static> FromRequest for OptionalApiKey<R> {
 
 impl ResponseError for Rejection {
     fn status_code(&self) -> StatusCode {
-        // Every status of a refusal is a valid one.
+        // Every refusal has a valid status.
         StatusCode::from_u16(self.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
     }
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.status_code());
         for (name, value) in &self.refusal().headers {
-            // A renderer may have made a name or a value that HTTP cannot carry: it is left out.
+            // A renderer may have made a name or a value that HTTP cannot carry: drops that field.
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
                 response.append_header((name, value));
             }
@@ -140,7 +140,7 @@ impl FromRejection for HttpResponse {
     }
 }
 
-impl Fields for HeaderMap {
+impl HeaderFields for HeaderMap {
     fn texts(&self, name: &'static str) -> impl Iterator<Item = &str> {
         self.get_all(name).filter_map(|value| value.to_str().ok())
     }
@@ -191,7 +191,7 @@ where
 #[derive(Debug)]
 pub struct SupplyService<S> {
     inner: S,
-    /// As app data, which a guard may borrow from the request; its extensions are behind a `RefCell`.
+    /// As app data, which a guard can borrow from the request; the request's extensions are behind a `RefCell`.
     store: Rc<Extensions>,
 }
 
@@ -220,12 +220,12 @@ where
     }
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let trail = GuardLog::default();
-        provide(&mut request, &self.store, &trail);
+        let log = GuardLog::default();
+        provide(&mut request, &self.store, &log);
         let response = self.inner.call(request);
         Box::pin(async move {
             let mut response = response.await?;
-            trail.mark(response.headers_mut());
+            log.write_headers(response.headers_mut());
             Ok(response)
         })
     }
@@ -248,25 +248,23 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let trail = GuardLog::default();
-        match self.gate.ask(request.request(), preflight) {
+        let log = GuardLog::default();
+        match self.gate.check(request.request(), preflight, &log) {
             Ok(key) => {
-                provide(&mut request, &self.store, &trail);
+                provide(&mut request, &self.store, &log);
                 if let Some(key) = key {
-                    trail.asked(&self.gate.store, Some(&key));
                     request.add_data_container(container(key));
                 }
                 let response = self.inner.call(request);
                 Box::pin(async move {
                     let mut response = response.await?;
-                    trail.mark(response.headers_mut());
+                    log.write_headers(response.headers_mut());
                     Ok(response.map_into_left_body())
                 })
             }
             Err(rejection) => {
-                trail.asked(&self.gate.store, None);
                 let mut response: ServiceResponse<BoxBody> = request.error_response(rejection);
-                trail.mark(response.headers_mut());
+                log.write_headers(response.headers_mut());
                 Box::pin(ready(Ok(response.map_into_right_body())))
             }
         }

@@ -1,4 +1,4 @@
-//! axum 0.8: the guards are extractors, the rejection is a response.
+//! axum 0.8: guards are extractors, and a rejection is a response.
 
 use axum_core::body::Body;
 use axum_core::extract::FromRequestParts;
@@ -8,8 +8,8 @@ use http::request::Parts;
 use crate::ask::Rejection;
 use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
-// The store comes from the request's extensions, where the layer has put it. A bound on the state (`FromRef<S>`) would
-// shut out every `Router<()>`.
+// The layer puts the store into the request's extensions. A bound on the state (`FromRef<S>`) would exclude every
+// `Router<()>`.
 
 impl<S: Sync, R: Required> FromRequestParts<S> for RequireApiKey<R> {
     type Rejection = Rejection;

@@ -1,60 +1,59 @@
-//! Which of two stores was named further in, where a framework keeps them in two places that do not know of each other.
+//! Finds the innermost of two stores, where a framework keeps stores in two slots that do not know of each other.
 
 use std::ptr;
 
 use apikey_core::KeyStore;
 
-/// A store where a framework keeps it.
+/// A slot in which a framework keeps a store.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(super) struct Slot<'a> {
     store: &'a KeyStore,
-    /// The address of what is held there, which does not move while the request lasts.
-    at: usize,
+    /// The address of the value in the slot, which does not move during the request.
+    address: usize,
 }
 
-impl<'a> Place<'a> {
-    /// `held` is the store, or what the framework has wrapped it in.
-    pub(crate) fn new<T>(held: &'a T, store: &'a KeyStore) -> Self {
-        Self { store, at: ptr::from_ref(held).addr() }
+impl<'a> Slot<'a> {
+    /// `value` is the store, or the wrapper in which the framework keeps it.
+    pub(super) fn new<T>(value: &'a T, store: &'a KeyStore) -> Self {
+        Self { store, address: ptr::from_ref(value).addr() }
     }
 
-    /// What tells that another one was put there. An address alone may be taken again.
-    fn what(self) -> (u64, usize) {
-        (self.store.instance(), self.at)
+    /// Identifies the value in the slot. The address alone may be reused by a later value.
+    fn identity(self) -> (u64, usize) {
+        (self.store.instance(), self.address)
     }
 }
 
-/// What stood in the two places when one of our layers had named its store: what stands there later, and did not then,
-/// was named further in.
+/// The content of both slots when one of our layers provided its store: a value that appears later is further in.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen([Option<(u64, usize)>; 2]);
+pub(super) struct SlotSnapshot([Option<(u64, usize)>; 2]);
 
-impl Seen {
-    pub(crate) fn new(places: [Option<Place<'_>>; 2]) -> Self {
-        Self(places.map(|place| place.map(|place| place.what())))
+impl SlotSnapshot {
+    pub(super) fn new(slots: [Option<Slot<'_>>; 2]) -> Self {
+        Self(slots.map(|slot| slot.map(Slot::identity)))
     }
 }
 
-/// Two stores were named in two forms with no layer of ours between them.
+/// The two slots have different stores, and no layer of ours stands between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Undecided;
+pub(super) struct AmbiguousStore;
 
-/// The store that was named further in. The first place is the one that our layers write.
-pub(crate) fn further_in<'a>(
-    places: [Option<Place<'a>>; 2],
-    seen: Option<Seen>,
-) -> Result<Option<&'a KeyStore>, Undecided> {
-    let (first, second) = match places {
+/// The innermost store. Our layers write the first slot.
+pub(super) fn innermost<'a>(
+    slots: [Option<Slot<'a>>; 2],
+    snapshot: Option<SlotSnapshot>,
+) -> Result<Option<&'a KeyStore>, AmbiguousStore> {
+    let (first, second) = match slots {
         [Some(first), Some(second)] => (first, second),
-        [first, second] => return Ok(first.or(second).map(|place| place.store)),
+        [first, second] => return Ok(first.or(second).map(|slot| slot.store)),
     };
     if first.store.instance() == second.store.instance() {
         return Ok(Some(first.store));
     }
-    let Seen([first_seen, second_seen]) = seen.ok_or(Undecided)?;
-    match (first_seen == Some(first.what()), second_seen == Some(second.what())) {
+    let SlotSnapshot([first_then, second_then]) = snapshot.ok_or(AmbiguousStore)?;
+    match (first_then == Some(first.identity()), second_then == Some(second.identity())) {
         (_, true) => Ok(Some(first.store)),
         (true, false) => Ok(Some(second.store)),
-        (false, false) => Err(Undecided),
+        (false, false) => Err(AmbiguousStore),
     }
 }

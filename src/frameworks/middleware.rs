@@ -1,24 +1,23 @@
-//! The two layers of actix-web, poem and salvo, under the names that each of their modules has. What they do in a
-//! framework stands there.
+//! The two layers of actix-web, poem and salvo. Each framework's module re-exports them and implements its traits for them.
 
 use apikey_core::{KeyStore, Requirement};
 
 use crate::ask::Gate;
 
-/// Gives the handlers inside their store, and requires nothing: the attribute on each handler says what that asks.
+/// Provides the store to the handlers inside, and requires nothing: the attribute on each handler names its requirement.
 ///
-/// On the response to a request for which a guard has asked, it adds what [`ApiKeyLayer`](crate::ApiKeyLayer) of tower
-/// adds: `Vary`, `Cache-Control` where the application set none, and `X-API-Key-Superseded`. How to give the store alone
-/// stands at the top of the framework's module.
+/// To the response of a guarded request it adds what tower's [`ApiKeyLayer`](crate::ApiKeyLayer) adds: `Vary`,
+/// `Cache-Control` where the application set none, and `X-API-Key-Superseded`. The framework's module documentation says
+/// how to provide the store without this.
 #[must_use]
 pub fn supply(store: KeyStore) -> Supply {
     Supply { store }
 }
 
-/// Guards everything inside: a request without a key that meets the requirement is refused.
+/// Guards everything inside: refuses a request without a key that meets the requirement.
 ///
-/// Does what [`supply`] does as well. A guard of the same store inside may ask for more, and verifies nothing twice. A
-/// true CORS preflight passes; see [`Require::preflight`].
+/// It also does what [`supply`] does. A guard of the same store inside may require more; it does not verify the key again.
+/// A CORS preflight passes; see [`Require::preflight`].
 #[must_use]
 pub fn require(store: KeyStore, requirement: impl Into<Requirement>) -> Require {
     Require { gate: Gate::new(store, requirement.into()) }
@@ -37,8 +36,8 @@ pub struct Require {
 }
 
 impl Require {
-    /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a key; it
-    /// does unless this says `false`. Put what answers preflights outside of this one.
+    /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a key: `true` by
+    /// default. Put the middleware that answers preflights outside of this one.
     #[must_use]
     pub fn preflight(mut self, passes: bool) -> Self {
         self.gate.preflight = passes;

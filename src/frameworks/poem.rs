@@ -1,6 +1,6 @@
-//! poem 3: the guards are extractors, a rejection is a response error, and two middlewares stand for the layers.
+//! poem 3: guards are extractors, a rejection is a response error, and the two layers are middlewares.
 //!
-//! A whole program is the example `poem` of tests/frameworks, which is what the tests run.
+//! The tests run a whole program, the example `poem` of tests/frameworks.
 //!
 //! ```ignore
 //! use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
@@ -19,8 +19,8 @@
 //!     .with(apikey::poem::supply(store));
 //! ```
 //!
-//! The store alone comes with `.data(store)`, too. An error for a request for which a guard has asked becomes a response in
-//! the middlewares, so put `catch_error` inside of them.
+//! `.data(store)` provides the store, too. The middlewares turn the error of a guarded request into a response, so put
+//! `catch_error` inside of them.
 
 use std::net::SocketAddr;
 
@@ -53,9 +53,9 @@ impl KeySource for Request {
         self.extensions().get()
     }
 
-    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        if let Some(trail) = self.extensions().get::<GuardLog>() {
-            trail.asked(store, key);
+    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        if let Some(log) = self.extensions().get::<GuardLog>() {
+            log.record(store, key);
         }
     }
 }
@@ -132,7 +132,7 @@ impl<E: Endpoint> Endpoint for SupplyEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        inside(&self.inner, &self.store, request, GuardLog::default()).await
+        call_inner(&self.inner, &self.store, request, GuardLog::default()).await
     }
 }
 
@@ -142,35 +142,33 @@ impl<E: Endpoint> Endpoint for RequireEndpoint<E> {
     async fn call(&self, mut request: Request) -> Result<Response> {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let trail = GuardLog::default();
-        match self.gate.ask(&request, preflight) {
+        let log = GuardLog::default();
+        match self.gate.check(&request, preflight, &log) {
             Ok(key) => {
                 if let Some(key) = key {
-                    trail.asked(&self.gate.store, Some(&key));
                     request.extensions_mut().insert(key);
                 }
-                inside(&self.inner, &self.gate.store, request, trail).await
+                call_inner(&self.inner, &self.gate.store, request, log).await
             }
             Err(rejection) => {
-                trail.asked(&self.gate.store, None);
                 let mut response = rejection.into_response();
-                trail.mark(response.headers_mut());
+                log.write_headers(response.headers_mut());
                 Ok(response)
             }
         }
     }
 }
 
-/// What is inside, with the store in the request, and marks on the response where a guard has asked.
-async fn inside(inner: &impl Endpoint, store: &KeyStore, mut request: Request, trail: GuardLog) -> Result<Response> {
+/// Calls the endpoint with the store in the request, and adds the headers of a guarded response.
+async fn call_inner(inner: &impl Endpoint, store: &KeyStore, mut request: Request, log: GuardLog) -> Result<Response> {
     request.extensions_mut().insert(store.clone());
-    request.extensions_mut().insert(trail.clone());
+    request.extensions_mut().insert(log.clone());
     let mut response = match inner.call(request).await {
         Ok(output) => output.into_response(),
-        // Nobody has asked, so whoever handles errors further out gets it as it is.
-        Err(error) if trail.is_empty() => return Err(error),
+        // No guard has decided: passes the error on unchanged to the error handlers further out.
+        Err(error) if log.is_empty() => return Err(error),
         Err(error) => error.into_response(),
     };
-    trail.mark(response.headers_mut());
+    log.write_headers(response.headers_mut());
     Ok(response)
 }

@@ -1,6 +1,6 @@
-//! salvo 1: the guards are extractors, a rejection writes itself, and two hoops stand for the layers.
+//! salvo 1: guards are extractors, a rejection renders itself, and the two layers are hoops.
 //!
-//! A whole program is the example `salvo` of tests/frameworks, which is what the tests run.
+//! The tests run a whole program, the example `salvo` of tests/frameworks.
 //!
 //! ```ignore
 //! use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
@@ -19,25 +19,25 @@
 //!     .push(Router::with_path("admin").hoop(apikey::salvo::require(store, admin)));
 //! ```
 //!
-//! The store alone comes with `affix_state::inject(store)`, too. Whatever is named further in is asked.
+//! `affix_state::inject(store)` provides the store, too. A guard asks the innermost store.
 
 use std::fmt::Debug;
 
 use ::salvo_core::extract::{Extractible, Metadata};
-use ::salvo_core::http::{HeaderName, HeaderValue, StatusCode};
+use ::salvo_core::http::StatusCode;
 use ::salvo_core::writing::Scribe;
 use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
-use super::innermost_store::{Place, Seen, Undecided, further_in};
-use crate::ask::{GuardLog, KeySource, Rejection, is_preflight, peer_addr};
+use super::innermost_store::{AmbiguousStore, Slot, SlotSnapshot, innermost};
+use crate::ask::{GuardLog, KeySource, Rejection, append_all, is_preflight, peer_addr};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
 pub use super::middleware::{Require, Supply, require, supply};
 
-/// A request alone: the store comes from [`supply`] or [`require`]. It cannot see the depot, nor a store that is injected
-/// further in: in in-body mode say `request = (&*req, &*depot)`.
+/// A request alone: [`supply`] or [`require`] provides its store. It does not see the depot, nor a store that was injected
+/// into it further in: in a plain function write `request = (&*req, &*depot)`.
 impl KeySource for Request {
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
         self.headers().presented(config)
@@ -55,14 +55,14 @@ impl KeySource for Request {
         self.extensions().get()
     }
 
-    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        if let Some(trail) = self.extensions().get::<GuardLog>() {
-            trail.asked(store, key);
+    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        if let Some(log) = self.extensions().get::<GuardLog>() {
+            log.record(store, key);
         }
     }
 }
 
-/// A request with what the application has put into the depot: the store is the one that was named further in.
+/// A request with its depot: the store is the innermost one.
 impl KeySource for (&Request, &Depot) {
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
         self.0.presented(config)
@@ -73,29 +73,29 @@ impl KeySource for (&Request, &Depot) {
     }
 
     fn store(&self) -> Option<&KeyStore> {
-        named(self.0, self.1).unwrap_or_default()
+        innermost_store(self.0, self.1).unwrap_or_default()
     }
 
-    fn undecided(&self) -> bool {
-        named(self.0, self.1).is_err()
+    fn has_ambiguous_store(&self) -> bool {
+        innermost_store(self.0, self.1).is_err()
     }
 
     fn verified(&self) -> Option<&VerifiedKey> {
         self.0.verified()
     }
 
-    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        self.0.asked(store, key);
+    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        self.0.record(store, key);
     }
 }
 
-fn named<'a>(request: &'a Request, depot: &'a Depot) -> Result<Option<&'a KeyStore>, Undecided> {
-    further_in(places(request, depot), request.extensions().get::<Seen>().copied())
+fn innermost_store<'a>(request: &'a Request, depot: &'a Depot) -> Result<Option<&'a KeyStore>, AmbiguousStore> {
+    innermost(slots(request, depot), request.extensions().get::<SlotSnapshot>().copied())
 }
 
-fn places<'a>(request: &'a Request, depot: &'a Depot) -> [Option<Place<'a>>; 2] {
-    let place = |store: &'a KeyStore| Place::new(store, store);
-    [request.extensions().get::<KeyStore>().map(place), depot.get_typed::<KeyStore>().ok().map(place)]
+fn slots<'a>(request: &'a Request, depot: &'a Depot) -> [Option<Slot<'a>>; 2] {
+    let slot = |store: &'a KeyStore| Slot::new(store, store);
+    [request.extensions().get::<KeyStore>().map(slot), depot.get_typed::<KeyStore>().ok().map(slot)]
 }
 
 impl<'ex, R: Required> Extractible<'ex> for RequireApiKey<R> {
@@ -130,12 +130,7 @@ impl Scribe for Rejection {
     fn render(self, response: &mut Response) {
         response.status_code(StatusCode::from(self.clone()));
         let refusal = self.into_refusal();
-        for (name, value) in refusal.headers {
-            // A renderer may have made a name or a value that HTTP cannot carry: it is left out.
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                response.headers_mut().append(name, value);
-            }
-        }
+        append_all(response.headers_mut(), refusal.headers);
         response.body(refusal.body);
     }
 }
@@ -143,10 +138,10 @@ impl Scribe for Rejection {
 #[async_trait]
 impl Handler for Supply {
     async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, flow: &mut FlowCtrl) {
-        let trail = GuardLog::default();
-        provide(&self.store, &trail, request, depot);
+        let log = GuardLog::default();
+        provide(&self.store, &log, request, depot);
         flow.call_next(request, depot, response).await;
-        trail.mark(response.headers_mut());
+        log.write_headers(response.headers_mut());
     }
 }
 
@@ -155,30 +150,29 @@ impl Handler for Require {
     async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, flow: &mut FlowCtrl) {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let trail = GuardLog::default();
-        match self.gate.ask(request, preflight) {
+        let log = GuardLog::default();
+        match self.gate.check(request, preflight, &log) {
             Ok(key) => {
                 if let Some(key) = key {
-                    trail.asked(&self.gate.store, Some(&key));
                     request.extensions_mut().insert(key);
                 }
-                provide(&self.gate.store, &trail, request, depot);
+                provide(&self.gate.store, &log, request, depot);
                 flow.call_next(request, depot, response).await;
             }
             Err(rejection) => {
-                trail.asked(&self.gate.store, None);
                 rejection.render(response);
                 flow.skip_rest();
             }
         }
-        trail.mark(response.headers_mut());
+        log.write_headers(response.headers_mut());
     }
 }
 
-fn provide(store: &KeyStore, trail: &GuardLog, request: &mut Request, depot: &mut Depot) {
+/// Provides the store, and the log in which guards record their decisions.
+fn provide(store: &KeyStore, log: &GuardLog, request: &mut Request, depot: &mut Depot) {
     depot.insert_typed(store.clone());
     request.extensions_mut().insert(store.clone());
-    request.extensions_mut().insert(trail.clone());
-    let seen = Seen::new(places(request, depot));
-    request.extensions_mut().insert(seen);
+    request.extensions_mut().insert(log.clone());
+    let snapshot = SlotSnapshot::new(slots(request, depot));
+    request.extensions_mut().insert(snapshot);
 }

@@ -1,4 +1,4 @@
-//! salvo-oapi 1: the guard is a parameter of an endpoint, and says in the document what it asks.
+//! salvo-oapi 1: a guard in an endpoint's parameters adds its requirement to the OpenAPI document.
 
 use ::salvo_oapi::security::{ApiKey, ApiKeyValue};
 use ::salvo_oapi::{
@@ -11,14 +11,14 @@ use crate::guard::{OptionalApiKey, RequireApiKey, Required, alternatives};
 
 /// Adds the security scheme `api_key`, the requirement of this operation, its 401 and 403, and `x-apikey-required`.
 ///
-/// The header is the one of the installed store, or `X-API-Key`: the document is made before there is a request.
+/// The header is that of the installed store, or `X-API-Key`: no request, and so no other store, exists yet.
 impl<R: Required> EndpointArgRegister for RequireApiKey<R> {
     fn register(components: &mut Components, operation: &mut Operation, _: &str) {
         register(components, operation, R::NEED, false);
     }
 }
 
-/// As for [`RequireApiKey`], and no key is one of the ways.
+/// As for [`RequireApiKey`], and a request without a key is allowed, too.
 impl<R: Required> EndpointArgRegister for OptionalApiKey<R> {
     fn register(components: &mut Components, operation: &mut Operation, _: &str) {
         register(components, operation, R::NEED, true);
@@ -32,9 +32,9 @@ fn register(components: &mut Components, operation: &mut Operation, need: &'stat
     let header = KeyStore::installed().map_or(default.header(), |store| store.header_config().header());
     let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(header)));
     components.security_schemes.entry(SCHEME.into()).or_insert_with(|| scheme.into());
-    let ways = alternatives(need).into_iter().map(|names| SecurityRequirement::new(SCHEME, names));
+    let required = alternatives(need).into_iter().map(|names| SecurityRequirement::new(SCHEME, names));
     let none = optional.then(SecurityRequirement::default);
-    operation.securities.get_or_insert_default().extend(none.into_iter().chain(ways));
+    operation.securities.get_or_insert_default().extend(none.into_iter().chain(required));
     operation.extensions.insert("x-apikey-required".into(), need.to_string().into());
     let mut refuse = |status: &str, description: &str| {
         if !operation.responses.contains_key(status) {

@@ -1,11 +1,11 @@
 //! tonic 0.14: requests and metadata carry the key, a rejection is a status, and an interceptor guards a service.
 //!
-//! A whole program is the example `tonic` of tests/frameworks, which is what the tests run.
+//! The tests run a whole program, the example `tonic` of tests/frameworks.
 //!
 //! ```ignore
 //! use apikey::{ApiKeyLayer, KeyStore, Requirement};
 //!
-//! // Methods carry the attribute; the store comes to them by the layer.
+//! // Methods carry the attribute; the layer provides the store.
 //! let admin = Requirement::permission("admin")?;
 //! tonic::transport::Server::builder()
 //!     .layer(ApiKeyLayer::supply(store.clone()))
@@ -24,18 +24,17 @@ use tower_layer::Layer;
 
 use apikey_core::{AuthError, HeaderConfig, KeyStore, Peer, Presented, Requirement, VerifiedKey};
 
-use super::http::tell_layer;
-use crate::ask::{Gate, KeySource, PeerAddr, Rejection, peer_addr};
+use super::http::record_for_layer;
+use crate::ask::{Gate, KeySource, PeerAddr, Rejection, append_all, peer_addr};
 
-/// Guards a server or a service: a call without a key that meets the requirement ends with a status.
+/// Guards a server or a service: answers a call without a key that meets the requirement with an error status.
 ///
-/// A layer for `Server::layer`, and an interceptor for `OrdersServer::with_interceptor(orders, require(..))`. It leaves
-/// the store for the methods inside. A method with the attribute may ask for more, and verifies nothing twice.
+/// It is a layer for `Server::layer`, and an interceptor for `OrdersServer::with_interceptor(orders, require(..))`. It
+/// provides the store to the methods inside. A method with the attribute may require more; it does not verify the key
+/// again.
 #[must_use]
 pub fn require(store: KeyStore, requirement: impl Into<Requirement>) -> Require {
-    let mut gate = Gate::new(store, requirement.into());
-    gate.preflight = false;
-    Require { gate }
+    Require { gate: Gate::new(store, requirement.into()) }
 }
 
 /// Made by [`require`].
@@ -46,11 +45,9 @@ pub struct Require {
 
 impl Interceptor for Require {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let answer = self.gate.ask(&request, false);
-        request.asked(&self.gate.store, answer.as_ref().ok().and_then(Option::as_ref));
-        if let Some(key) = answer? {
-            request.extensions_mut().insert(key);
-        }
+        let answer = self.gate.authenticate(&request);
+        request.record(&self.gate.store, answer.as_ref().ok());
+        request.extensions_mut().insert(answer?);
         request.extensions_mut().insert(self.gate.store.clone());
         Ok(request)
     }
@@ -64,8 +61,7 @@ impl<S> Layer<S> for Require {
     }
 }
 
-/// Metadata alone: the store must be given, or installed, no layer learns that a guard has asked, and nobody knows from
-/// where the call came.
+/// Metadata alone carries no store, no caller's address, and no record for a layer: name the store, or install it.
 #[diagnostic::do_not_recommend]
 impl KeySource for MetadataMap {
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
@@ -73,7 +69,7 @@ impl KeySource for MetadataMap {
     }
 }
 
-/// A request: the store, and a key that was verified already, are taken from its extensions.
+/// A request: its extensions carry the store, and the key that a layer verified.
 #[diagnostic::do_not_recommend]
 impl<T> KeySource for Request<T> {
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
@@ -81,8 +77,8 @@ impl<T> KeySource for Request<T> {
     }
 
     fn peer(&self, config: &HeaderConfig) -> Peer {
-        let given = self.extensions().get::<PeerAddr>().map(|peer| peer.0);
-        let socket = given.or_else(|| self.remote_addr().as_ref().map(SocketAddr::ip));
+        let inserted = self.extensions().get::<PeerAddr>().map(|peer| peer.0);
+        let socket = inserted.or_else(|| self.remote_addr().as_ref().map(SocketAddr::ip));
         peer_addr::behind_proxies(config, socket, self.metadata().as_ref())
     }
 
@@ -94,15 +90,18 @@ impl<T> KeySource for Request<T> {
         self.extensions().get()
     }
 
-    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        tell_layer(self.extensions(), store, key);
+    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        record_for_layer(self.extensions(), store, key);
     }
 }
 
+/// The headers of a refusal that a status carries as metadata.
+const KEPT_HEADERS: [&str; 4] = ["www-authenticate", "retry-after", "ratelimit-policy", "ratelimit"];
+
 /// `UNAUTHENTICATED` for a 401, `PERMISSION_DENIED` for a 403, `RESOURCE_EXHAUSTED` for a 429, `UNAVAILABLE` for a 503.
 ///
-/// The metadata has the code of the error as `apikey-code`, what a handler asked as `apikey-required`, and the headers
-/// of the refusal that are not about its body: `www-authenticate`, `retry-after`, `ratelimit-policy`, `ratelimit`.
+/// The metadata has the code of the error as `apikey-code`, the missing requirement as `apikey-required`, and the headers
+/// of the refusal that do not describe its body: `www-authenticate`, `retry-after`, `ratelimit-policy`, `ratelimit`.
 impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
         let code = match rejection.status() {
@@ -112,25 +111,13 @@ impl From<Rejection> for Status {
             _ => Code::Unavailable,
         };
         let mut headers = ::http::HeaderMap::new();
-        let mut add = |name: &str, value: &str| {
-            // A renderer may have made a name or a value that HTTP cannot carry: it is left out.
-            let name = ::http::HeaderName::try_from(name);
-            if let (Ok(name), Ok(value)) = (name, ::http::HeaderValue::try_from(value)) {
-                headers.append(name, value);
-            }
-        };
-        add("apikey-code", rejection.error().code());
+        append_all(&mut headers, [("apikey-code", rejection.error().code())]);
         if let AuthError::InsufficientPermission { required } = rejection.error() {
-            add("apikey-required", &required.to_string());
+            append_all(&mut headers, [("apikey-required", required.to_string())]);
         }
-        for (name, value) in &rejection.refusal().headers {
-            if ["www-authenticate", "retry-after", "ratelimit-policy", "ratelimit"]
-                .iter()
-                .any(|kept| name.eq_ignore_ascii_case(kept))
-            {
-                add(name, value);
-            }
-        }
+        let is_kept = |name: &str| KEPT_HEADERS.iter().any(|kept| name.eq_ignore_ascii_case(kept));
+        let kept = rejection.refusal().headers.iter().filter(|(name, _)| is_kept(name));
+        append_all(&mut headers, kept.map(|(name, value)| (name, value)));
         Status::with_metadata(code, rejection.to_string(), MetadataMap::from_headers(headers))
     }
 }

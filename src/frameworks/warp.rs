@@ -1,6 +1,6 @@
-//! warp 0.4: filters that give a handler the head of the request, one of them a guard, and a filter that recovers.
+//! warp 0.4: filters that pass a handler the head of its request (one of them guards), and a filter that recovers.
 //!
-//! A whole program is the example `warp` of tests/frameworks, which is what the tests run.
+//! The tests run a whole program, the example `warp` of tests/frameworks.
 //!
 //! ```ignore
 //! use apikey::{KeyStore, Requirement, require_api_key};
@@ -33,13 +33,13 @@ use crate::ask::{Gate, GuardLog, KeySource, PeerAddr, Rejection, is_preflight, p
 
 /// The head of a request, for a handler with the attribute: `request = head`.
 ///
-/// It has the headers, the store, and the key, if [`require`] has verified one.
+/// It has the headers, the store, and the key that [`require`] verified, if it did.
 #[derive(Debug, Clone)]
 pub struct Head {
     headers: HeaderMap,
     store: Option<KeyStore>,
     key: Option<VerifiedKey>,
-    trail: Option<GuardLog>,
+    log: Option<GuardLog>,
     /// The socket's peer.
     peer: Option<IpAddr>,
 }
@@ -52,7 +52,7 @@ impl Head {
     }
 }
 
-/// Gives a handler the head of its request, with the store that [`ApiKeyLayer`](crate::ApiKeyLayer) has supplied around
+/// Passes a handler the head of its request, with the store that [`ApiKeyLayer`](crate::ApiKeyLayer) provides around
 /// `warp::service(routes)`.
 pub fn head() -> impl Filter<Extract = (Head,), Error = Infallible> + Clone + Send + Sync + 'static {
     ::warp::header::headers_cloned()
@@ -61,25 +61,26 @@ pub fn head() -> impl Filter<Extract = (Head,), Error = Infallible> + Clone + Se
         .and(::warp::ext::optional::<GuardLog>())
         .and(::warp::ext::optional::<PeerAddr>())
         .and(::warp::addr::remote())
-        .map(|headers, store, key: Option<VerifiedKey>, trail: Option<GuardLog>, given: Option<PeerAddr>, remote| {
-            // A filter may run once for each branch of an `or`: what the first has verified, the others need not.
-            let key = key.or_else(|| trail.as_ref()?.key());
+        .map(|headers, store, key: Option<VerifiedKey>, log: Option<GuardLog>, inserted: Option<PeerAddr>, remote| {
+            // A filter may run once for each branch of an `or`: the later ones use the key that the first verified.
+            let key = key.or_else(|| log.as_ref()?.key());
             let remote: Option<SocketAddr> = remote;
-            let peer = given.map(|peer| peer.0).or_else(|| remote.as_ref().map(SocketAddr::ip));
-            Head { headers, store, key, trail, peer }
+            let peer = inserted.map(|peer| peer.0).or_else(|| remote.as_ref().map(SocketAddr::ip));
+            Head { headers, store, key, log, peer }
         })
 }
 
-/// Gives a handler the head of its request, with this store. It requires nothing: the attribute says what that asks.
+/// Passes a handler the head of its request, with this store. It requires nothing: the attribute names the requirement.
 pub fn supply(store: KeyStore) -> impl Filter<Extract = (Head,), Error = Infallible> + Clone + Send + Sync + 'static {
     head().map(move |head| Head { store: Some(store.clone()), ..head })
 }
 
-/// Rejects a request without a key that meets the requirement, and gives the head of one that has it. What comes after it,
-/// such as a body, is not read for a request that is refused.
+/// Rejects a request without a key that meets the requirement, and passes on the head of one that has it. Filters after it,
+/// such as one for the body, do not run for a refused request.
 ///
-/// A handler with the attribute may ask for more, and verifies nothing twice. [`recover`] makes the rejection a response. A
-/// true CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes, without a key in its head.
+/// A handler with the attribute may require more; it does not verify the key again. [`recover`] turns the rejection into a
+/// response. A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes, without a key in its
+/// head.
 pub fn require(
     store: KeyStore,
     requirement: impl Into<Requirement>,
@@ -87,7 +88,7 @@ pub fn require(
     let gate = Gate::new(store.clone(), requirement.into());
     supply(store).and(::warp::method()).and_then(move |mut head: Head, method: Method| {
         let preflight = is_preflight(method.as_str(), |name| head.headers.contains_key(name));
-        std::future::ready(match ask(&gate, &head, preflight) {
+        std::future::ready(match check(&gate, &head, preflight) {
             Ok(key) => {
                 head.key = key;
                 Ok(head)
@@ -97,29 +98,28 @@ pub fn require(
     })
 }
 
-/// A filter may run once for each branch of an `or`: what the first has refused, the others refuse too, and the request
+/// A filter may run once for each branch of an `or`: the later ones repeat the first one's refusal, so that the request
 /// counts once.
-fn ask(gate: &Gate, head: &Head, preflight: bool) -> Result<Option<VerifiedKey>, Rejection> {
-    if preflight {
-        return gate.ask(head, true);
+fn check(gate: &Gate, head: &Head, is_preflight: bool) -> Result<Option<VerifiedKey>, Rejection> {
+    if gate.lets_through(is_preflight) {
+        return Ok(None);
     }
-    let trail = head.trail.as_ref();
-    if let Some(rejection) = trail.and_then(|trail| trail.refusal(&gate.store, &gate.requirement)) {
+    if let Some(rejection) = head.log.as_ref().and_then(|log| log.refusal(&gate.store, &gate.requirement)) {
         return Err(rejection);
     }
-    let answer = gate.ask(head, false);
-    head.asked(&gate.store, answer.as_ref().ok().and_then(Option::as_ref));
-    if let (Some(trail), Err(rejection)) = (trail, &answer) {
-        trail.refused(&gate.store, rejection);
+    let answer = gate.authenticate(head);
+    head.record(&gate.store, answer.as_ref().ok());
+    if let (Some(log), Err(rejection)) = (&head.log, &answer) {
+        log.record_refusal(&gate.store, rejection);
     }
-    answer
+    answer.map(Some)
 }
 
-/// Makes a response of our rejection: `routes.recover(apikey::warp::recover)`. Another rejection stays one. Without it, warp
-/// answers a refused request with 500.
+/// Turns this crate's rejection into a response: `routes.recover(apikey::warp::recover)`. Passes other rejections on. Without
+/// it, warp answers a refused request with 500.
 ///
 /// # Errors
-/// The rejection, if it is not ours.
+/// The rejection, if it is not one of this crate.
 pub async fn recover(error: WarpRejection) -> Result<Response, WarpRejection> {
     match error.find::<Rejection>() {
         Some(rejection) => Ok(rejection.clone().into_response()),
@@ -144,9 +144,9 @@ impl KeySource for Head {
         self.key.as_ref()
     }
 
-    fn asked(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        if let Some(trail) = &self.trail {
-            trail.asked(store, key);
+    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
+        if let Some(log) = &self.log {
+            log.record(store, key);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A requirement in the words of OpenAPI, which has a list of alternatives, each a list of names.
+//! A requirement as a list of alternatives, each a list of permissions: the form that OpenAPI has for it.
 
 use apikey_core::Need;
 
-/// The lists of permissions of which a key needs one. One without names, if the tree is too deep to be written so.
+/// The lists of permissions of which a key needs one. A single empty list if the tree is too deep for this form.
 pub(crate) fn alternatives(need: &Need) -> Vec<Vec<&'static str>> {
     let name = |need: &&'static Need| match need {
         Need::Permission(permission) => Some(vec![*permission]),
@@ -38,7 +38,7 @@ mod tests {
         assert_eq!(alternatives(&Need::All(&[&READ, &STOCK])), [["orders:read", "stock:read"]]);
         let tree = Need::Any(&[&WRITE, &Need::All(&[&READ, &STOCK])]);
         assert_eq!(alternatives(&tree), [vec!["orders:write"], vec!["orders:read", "stock:read"]]);
-        // Deeper than OpenAPI can say without growing.
+        // Too deep: the lists would multiply.
         assert_eq!(alternatives(&Need::All(&[&WRITE, &Need::Any(&[&READ, &STOCK])])), [[""; 0]]);
     }
 }

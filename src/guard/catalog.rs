@@ -1,4 +1,4 @@
-//! A catalogue: every permission of a service, named once.
+//! A catalogue: an enum of every permission of a service.
 
 use std::fmt;
 
@@ -26,11 +26,11 @@ use super::compile_error::stop;
 /// ```
 ///
 /// The enum has `ALL`, `const fn as_str(self)` and `const fn named(&str)`; it is `Copy`, ordered as declared, and has
-/// `Display`, `FromStr` and `AsRef<str>`, so it goes wherever a permission does: `perm = Perm::OrdersRead` in the
+/// `Display`, `FromStr` and `AsRef<str>`, so you can use it wherever a permission is expected: `perm = Perm::OrdersRead` in the
 /// attribute, `NewKey::permissions([Perm::OrdersRead])`, `Requirement::any(Perm::ALL)`. With `catalog = Perm` the
 /// attribute checks string literals against it.
 ///
-/// A text that is no permission, and one that stands there twice, are compile errors:
+/// A malformed permission and a duplicate are compile errors:
 ///
 /// ```compile_fail,E0080
 /// apikey::permissions! {
@@ -70,7 +70,7 @@ macro_rules! permissions {
                 }
             }
 
-            /// The permission with this text, if there is one.
+            /// The permission with this text, if the catalogue has it.
             #[must_use]
             $vis const fn named(text: &str) -> ::core::option::Option<Self> {
                 let mut left = Self::ALL;
@@ -122,12 +122,12 @@ macro_rules! permissions {
     };
 }
 
-/// A text that is no permission of a catalogue.
+/// A text that is not a permission of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPermission(String);
 
 impl UnknownPermission {
-    /// The text, cut to 65 characters.
+    /// The text, truncated to 65 characters.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0
@@ -142,13 +142,13 @@ impl fmt::Display for UnknownPermission {
 
 impl std::error::Error for UnknownPermission {}
 
-/// The error for a text that a catalogue lacks. Bounded: the text comes from outside and may be of any length.
+/// The error for a text that is not in the catalogue. Truncates it: the text comes from outside and may have any length.
 #[must_use]
 pub fn unknown(text: &str) -> UnknownPermission {
     UnknownPermission(text.chars().take(MAX_PERMISSION_BYTES + 1).collect())
 }
 
-/// `==` of texts, which is not `const`.
+/// `==` of two texts, as a `const fn`.
 #[must_use]
 pub const fn same(a: &str, b: &str) -> bool {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
@@ -161,8 +161,7 @@ pub const fn same(a: &str, b: &str) -> bool {
     a.is_empty() && b.is_empty()
 }
 
-/// Stops the compilation at the first text that is no permission, or stands there twice. Beside each text are the
-/// messages that say so.
+/// Stops the compilation at the first text that is malformed or a duplicate, with the message beside the text.
 #[track_caller]
 pub const fn declared(mut texts: &[(&str, &str, &str)]) {
     while let [(text, no_permission, twice), rest @ ..] = texts {

@@ -1,14 +1,13 @@
-//! How a fault in a requirement becomes a compile error.
+//! Turns a fault in a requirement into a compile error.
 
 #![allow(
     clippy::expect_used,
     clippy::unnecessary_literal_unwrap,
-    reason = "it runs while the program is compiled, where a panic is a compile error"
+    reason = "this code runs at compile time, where a panic is a compile error"
 )]
 
-/// Stops the compilation with these words. `expect` and not `panic!`, whose own place, in the standard library, would be
-/// a part of the error.
+/// Stops the compilation with this message. Uses `expect`: the error of a `panic!` would also point into the standard library.
 #[track_caller]
-pub(crate) const fn stop(words: &str) {
-    None::<()>.expect(words);
+pub(crate) const fn stop(message: &str) {
+    None::<()>.expect(message);
 }

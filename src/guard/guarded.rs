@@ -1,4 +1,4 @@
-//! The list of guarded functions, which the attribute writes while the program is compiled.
+//! The list of guarded functions, which the attribute collects at compile time.
 
 use std::fmt;
 
@@ -21,9 +21,9 @@ inventory::collect!(Guarded);
 impl Guarded {
     /// Every function of this program that has the attribute, sorted by module and line.
     ///
-    /// Generic functions and methods are in it once; handlers that are guarded otherwise, by a layer or by a guard in their
-    /// parameters, are not. A function of a library is in it if the linker takes its part of the library into the program,
-    /// which it does when the program uses anything of that part.
+    /// It lists generic functions and methods once. It omits handlers that are guarded in another way, by a layer or by a
+    /// guard in their parameters. It lists a function of a library if the linker includes its object file, which it does when
+    /// the program uses anything in that file.
     ///
     /// ```
     /// # #[cfg(feature = "axum")] {
@@ -45,13 +45,13 @@ impl Guarded {
         all
     }
 
-    /// The path of the module it is in.
+    /// The path of its module.
     #[must_use]
     pub fn module(&self) -> &'static str {
         self.module
     }
 
-    /// Its name, without the type if it is a method.
+    /// Its name; for a method without the type.
     #[must_use]
     pub fn function(&self) -> &'static str {
         self.function
@@ -63,13 +63,13 @@ impl Guarded {
         self.line
     }
 
-    /// What a key must meet. `None` if that is a constant of `Self`, which the list cannot name.
+    /// The requirement. `None` if it is a constant of `Self`, which the list cannot name.
     #[must_use]
     pub fn need(&self) -> Option<&'static Need> {
         self.need
     }
 
-    /// What a key must meet, as text.
+    /// The requirement as text.
     #[must_use]
     pub fn requirement(&self) -> String {
         self.need.map_or_else(|| "a permission of its type".to_owned(), Need::to_string)
@@ -89,7 +89,7 @@ impl fmt::Display for Guarded {
     }
 }
 
-/// An entry, as generated code makes it.
+/// An entry; generated code calls this.
 #[must_use]
 pub const fn guarded(
     module: &'static str,

@@ -8,37 +8,37 @@ use apikey_core::VerifiedKey;
 use super::required::{Authenticated, Required, need};
 use crate::ask::{KeySource, Rejection, authorize_optional};
 
-/// As [`RequireApiKey`](crate::RequireApiKey), and a request without a key passes: `optional` in the attribute. A key that is presented must
-/// be valid and meet `R`. On rocket a key that is not UTF-8 is not seen, and passes as none.
+/// As [`RequireApiKey`](crate::RequireApiKey), and a request without a key passes: `optional` in the attribute. A key that is
+/// presented must be valid and meet `R`. On rocket, a key that is not UTF-8 counts as none.
 pub struct OptionalApiKey<R: Required = Authenticated> {
     key: Option<VerifiedKey>,
     required: PhantomData<fn() -> R>,
 }
 
 impl<R: Required> OptionalApiKey<R> {
-    /// Asks for the key that `source` carries, if it carries one. See
+    /// Checks the key that `source` carries, if it carries one. See
     /// [`RequireApiKey::from_source`](crate::RequireApiKey::from_source).
     ///
     /// # Errors
-    /// A key was presented and is refused, or there is no store.
+    /// The rejection of a presented key, or there is no store.
     pub fn from_source(source: &(impl KeySource + ?Sized)) -> Result<Self, Rejection> {
         authorize_optional(&source, None, need::<R>()).map(|key| Self { key, required: PhantomData })
     }
 
-    /// The guard without a check, for a unit test that calls a protected function.
+    /// Makes a guard without a check, for a unit test that calls a guarded function.
     #[cfg(feature = "test-util")]
     #[must_use]
     pub fn assume(key: Option<VerifiedKey>) -> Self {
         Self { key, required: PhantomData }
     }
 
-    /// Who sent the request, if it came with a key.
+    /// The key of the request, if it came with one.
     #[must_use]
     pub fn key(&self) -> Option<&VerifiedKey> {
         self.key.as_ref()
     }
 
-    /// Takes the key out.
+    /// Returns the key.
     #[must_use]
     pub fn into_key(self) -> Option<VerifiedKey> {
         self.key

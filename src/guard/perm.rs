@@ -4,7 +4,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::missing_panics_doc,
-    reason = "all of it runs while the program is compiled, where a panic is a compile error"
+    reason = "this code runs at compile time, where a panic is a compile error"
 )]
 
 use apikey_core::{MAX_PERMISSION_BYTES as MAX, Need, check_permission};
@@ -14,8 +14,8 @@ use super::required::Required;
 
 macro_rules! perm {
     ($($letter:ident)*) => {
-        /// One permission, letter by letter: on stable Rust a type takes no text. The compiler leaves out the letters
-        /// that are not given, so that errors and documentation show `Perm<'o', 'r', 'd', ...>`.
+        /// One permission, letter by letter: on stable Rust a string cannot be a const parameter. The compiler omits default
+        /// letters, so errors and documentation show `Perm<'o', 'r', 'd', ...>`.
         #[derive(Debug, Clone, Copy)]
         pub enum Perm<$(const $letter: char = '\0'),*> {}
 
@@ -41,14 +41,14 @@ const fn ascii(letters: [char; MAX]) -> [u8; MAX] {
     let mut at = 0;
     while at < MAX {
         let letter = letters[at];
-        assert!(letter.is_ascii(), "a permission is made of ASCII characters");
+        assert!(letter.is_ascii(), "a permission consists of ASCII characters");
         bytes[at] = letter as u8;
         at += 1;
     }
     bytes
 }
 
-/// The permission of a constant expression: the bytes of its text in four numbers, as [`chunk`] makes them.
+/// The permission of a constant expression: the bytes of its text in four numbers, which [`chunk`] computes.
 #[derive(Debug, Clone, Copy)]
 pub enum PermExpr<const A: u128, const B: u128, const C: u128, const D: u128> {}
 
@@ -71,8 +71,8 @@ impl<const A: u128, const B: u128, const C: u128, const D: u128> Required for Pe
 
 const CHUNK: usize = size_of::<u128>();
 
-/// The bytes `16 * at ..` of a permission, as a number. The first chunk checks the whole text: a fault is one error, and
-/// not four.
+/// The bytes `16 * at ..` of a permission, as a number. Only the first chunk checks the text, so that a fault is one error
+/// and not four.
 #[must_use]
 #[track_caller]
 pub const fn chunk(permission: &str, at: usize) -> u128 {
@@ -101,11 +101,11 @@ const fn text(bytes: &'static [u8; MAX]) -> &'static str {
             check(text);
             text
         }
-        Err(_) => panic!("a permission is made of ASCII characters"),
+        Err(_) => panic!("a permission consists of ASCII characters"),
     }
 }
 
-/// Stops the compilation if this is no permission.
+/// Stops the compilation if the text is not a permission.
 #[track_caller]
 const fn check(permission: &str) {
     if let Err(fault) = check_permission(permission) {
@@ -133,7 +133,7 @@ macro_rules! tuples {
     )*};
 }
 
-// The attribute refuses longer lists by this number.
+// The attribute enforces the same limit.
 tuples! {
     (A)
     (A B)
@@ -157,7 +157,7 @@ mod tests {
     type Read = PermExpr<{ chunk("orders:read", 0) }, { chunk("orders:read", 1) }, 0, 0>;
 
     #[test]
-    fn types_say_what_they_require() {
+    fn types_give_their_requirements() {
         assert_eq!(<Perm<'a', ':', 'b'>>::NEED, &Need::Permission("a:b"));
         assert_eq!(Read::NEED, &Need::Permission("orders:read"));
         type Tree = Any<(Read, All<(Perm<'x'>, Perm<'y'>)>)>;

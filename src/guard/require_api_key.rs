@@ -1,4 +1,4 @@
-//! The guard: a parameter that is there only if the request may pass.
+//! The guard: a parameter that exists only if the request may pass.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,9 +9,9 @@ use apikey_core::VerifiedKey;
 use super::required::{Authenticated, Required, need};
 use crate::ask::{KeySource, Rejection, authorize};
 
-/// Proof that the request came with a key that meets `R`. Frameworks make it before anything else is read.
+/// Proof that the request came with a key that meets `R`. Frameworks extract it before they read anything else.
 ///
-/// The attribute puts it into the signature. By hand, it is written with [`perm!`](crate::perm):
+/// The attribute puts it into the signature. To write it by hand, use [`perm!`](crate::perm):
 ///
 /// ```
 /// use apikey::{RequireApiKey, perm};
@@ -21,16 +21,16 @@ use crate::ask::{KeySource, Rejection, authorize};
 /// }
 /// ```
 ///
-/// Its `Debug` is the key's id alone, since tracing attributes print every parameter.
+/// Its `Debug` shows only the key's id, since tracing attributes print every parameter.
 pub struct RequireApiKey<R: Required = Authenticated> {
     key: VerifiedKey,
     required: PhantomData<fn() -> R>,
 }
 
 impl<R: Required> RequireApiKey<R> {
-    /// Asks for the key that `source` carries: the way to write the extractor of a framework that is not supported.
+    /// Checks the key that `source` carries. With this you can write the extractor of a framework that is not supported.
     ///
-    /// The store is the one provided for the request, or the installed one.
+    /// The store is the one that the request carries, or the installed one.
     ///
     /// ```
     /// use apikey::{KeyStore, NewKey, RequireApiKey, perm};
@@ -47,25 +47,25 @@ impl<R: Required> RequireApiKey<R> {
     /// ```
     ///
     /// # Errors
-    /// The request is refused.
+    /// The rejection of the request.
     pub fn from_source(source: &(impl KeySource + ?Sized)) -> Result<Self, Rejection> {
         authorize(&source, None, need::<R>()).map(|key| Self { key, required: PhantomData })
     }
 
-    /// The guard without a check, for a unit test that calls a protected function.
+    /// Makes a guard without a check, for a unit test that calls a guarded function.
     #[cfg(feature = "test-util")]
     #[must_use]
     pub fn assume(key: VerifiedKey) -> Self {
         Self { key, required: PhantomData }
     }
 
-    /// Who sent the request.
+    /// The key of the request.
     #[must_use]
     pub fn key(&self) -> &VerifiedKey {
         &self.key
     }
 
-    /// Takes the key out.
+    /// Returns the key.
     #[must_use]
     pub fn into_key(self) -> VerifiedKey {
         self.key

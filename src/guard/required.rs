@@ -1,11 +1,11 @@
-//! A requirement as a type: what a guard asks is in the handler's signature, and checked while it is compiled.
+//! A requirement as a type: a handler's signature names it, and the compiler checks it.
 
 use apikey_core::Need;
 
 use super::compile_error::stop;
 
-/// What a guard asks of a key, as a type. [`perm!`](crate::perm) and the attribute make such types; one of your own
-/// gives a name to a requirement that many handlers share.
+/// A requirement as a type. [`perm!`](crate::perm) and the attribute make such types; a type of your own names a requirement
+/// that many handlers share.
 ///
 /// ```
 /// use apikey::{Need, RequireApiKey, Required};
@@ -21,11 +21,11 @@ use super::compile_error::stop;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what is required of a key",
+    message = "`{Self}` is not a requirement",
     note = "write `RequireApiKey<perm!(\"orders:read\")>`, or implement `apikey::Required`"
 )]
 pub trait Required {
-    /// What a key must be allowed to do. A guard that asks for a malformed one does not compile:
+    /// What a key must be allowed to do. A guard with a malformed requirement does not compile:
     ///
     /// ```compile_fail,E0080
     /// use apikey::{Need, RequireApiKey, Required};
@@ -41,7 +41,7 @@ pub trait Required {
     const NEED: &'static Need;
 }
 
-/// What a type requires, checked while the program is compiled.
+/// The requirement of a type, checked at compile time.
 pub(crate) const fn need<R: Required>() -> &'static Need {
     const {
         if let Err(fault) = R::NEED.check() {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_is_what_the_type_says() {
+    fn a_type_gives_its_requirement() {
         assert_eq!(need::<Orders>(), Orders::NEED);
         assert_eq!(need::<Authenticated>(), &Need::Authenticated);
     }

@@ -1,4 +1,4 @@
-//! What the attribute asks, in the words of OpenAPI.
+//! Writes the requirements of handlers into an OpenAPI document.
 
 use apikey_core::{HeaderConfig, Need};
 use serde_json::{Map, Value, json};
@@ -13,9 +13,9 @@ pub const SCHEME: &str = "api_key";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Described {
-    /// The operations, such as `GET /orders`, that got what the attribute of their handler asks.
+    /// The operations, such as `GET /orders`, to which it added the requirement of their handler.
     pub operations: Vec<String>,
-    /// The guarded functions of the program that no operation of the document has.
+    /// The guarded functions of the program that are no operation of the document.
     pub without_operation: Vec<Guarded>,
 }
 
@@ -23,9 +23,9 @@ pub struct Described {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenApiError {
-    /// It is no OpenAPI document of version 3.
+    /// The value is not an OpenAPI document of version 3.
     NoDocument,
-    /// Several guarded functions fit an `operationId`, and they do not ask the same.
+    /// Several guarded functions match an `operationId`, and their requirements differ.
     Ambiguous {
         /// The `operationId`.
         operation_id: String,
@@ -37,13 +37,13 @@ pub enum OpenApiError {
 impl std::fmt::Display for OpenApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NoDocument => f.write_str("this is no OpenAPI document of version 3"),
+            Self::NoDocument => f.write_str("this is not an OpenAPI document of version 3"),
             Self::Ambiguous { operation_id, functions } => {
                 let functions: Vec<String> = functions.iter().map(ToString::to_string).collect();
                 let functions = functions.join("; ");
                 write!(
                     f,
-                    "the operationId {operation_id:?} fits several functions, so put the module before it: {functions}"
+                    "the operationId {operation_id:?} matches several functions, so prefix it with the module: {functions}"
                 )
             }
         }
@@ -52,18 +52,18 @@ impl std::fmt::Display for OpenApiError {
 
 impl std::error::Error for OpenApiError {}
 
-/// Writes into an OpenAPI document what the attribute of each handler asks: the security scheme, and for each operation
-/// its security requirement, its 401 and 403 responses, and `x-apikey-required` with the requirement as text.
+/// Writes the requirements of guarded handlers into an OpenAPI document: the security scheme, and for each operation its
+/// security requirement, its 401 and 403 responses, and `x-apikey-required` with the requirement as text.
 ///
-/// An operation is that of a guarded function if its `operationId` is the function's name, or that with modules before it,
-/// separated by `.` or `::` (`orders.list`). utoipa and salvo-oapi write such ids by themselves; with poem-openapi, say
-/// `operation_id = "list"`. What the operation has already, such as a 401 of your own, stays.
+/// An operation belongs to a guarded function if its `operationId` is the function's name, alone or with modules before it,
+/// separated by `.` or `::` (`orders.list`). utoipa and salvo-oapi write such ids by default; with poem-openapi, set
+/// `operation_id = "list"`. It keeps what the operation already has, such as a 401 of your own.
 ///
-/// In a document of version 3.1 the permissions are in the security requirement: `any(..)` as alternatives, `all(..)` as a
+/// In a document of version 3.1 the security requirement names the permissions: `any(..)` as alternatives, `all(..)` as a
 /// list. Version 3.0 allows no names there for API keys.
 ///
 /// # Errors
-/// It is no OpenAPI document, or an `operationId` fits several functions that do not ask the same.
+/// The value is not an OpenAPI document, or an `operationId` matches several functions with different requirements.
 pub fn describe(document: &mut Value, config: &HeaderConfig) -> Result<Described, OpenApiError> {
     let version = document.get("openapi").and_then(Value::as_str).unwrap_or_default().to_owned();
     if !version.starts_with("3.") {
@@ -74,25 +74,25 @@ pub fn describe(document: &mut Value, config: &HeaderConfig) -> Result<Described
     let mut used = Vec::new();
     for operation in operations(document) {
         let Some(id) = &operation.id else { continue };
-        let fits: Vec<Guarded> = all.iter().filter(|guarded| is_of(id, guarded)).copied().collect();
-        let Some(first) = fits.first() else { continue };
-        if fits.iter().any(|other| (other.need(), other.optional()) != (first.need(), first.optional())) {
-            return Err(OpenApiError::Ambiguous { operation_id: id.clone(), functions: fits });
+        let matching: Vec<Guarded> = all.iter().filter(|guarded| is_of(id, guarded)).copied().collect();
+        let Some(first) = matching.first() else { continue };
+        if matching.iter().any(|other| (other.need(), other.optional()) != (first.need(), first.optional())) {
+            return Err(OpenApiError::Ambiguous { operation_id: id.clone(), functions: matching });
         }
         let method = operation.method.to_lowercase();
-        let held = document.get_mut("paths").and_then(|paths| paths.get_mut(&operation.template));
-        if let Some(Value::Object(held)) = held.and_then(|item| item.get_mut(&method)) {
-            add(held, first, version.starts_with("3.0"));
+        let item = document.get_mut("paths").and_then(|paths| paths.get_mut(&operation.template));
+        if let Some(Value::Object(entry)) = item.and_then(|item| item.get_mut(&method)) {
+            add(entry, first, version.starts_with("3.0"));
             described.operations.push(operation.to_string());
         }
-        used.extend(fits);
+        used.extend(matching);
     }
     described.without_operation = all.into_iter().filter(|guarded| !used.contains(guarded)).collect();
     components(document, config).ok_or(OpenApiError::NoDocument)?;
     Ok(described)
 }
 
-/// Whether an `operationId` means this function: its path ends with it, at the beginning of a segment.
+/// Whether an `operationId` names this function: the function's path ends with it, at the start of a segment.
 fn is_of(id: &str, guarded: &Guarded) -> bool {
     let id = id.replace('.', "::");
     let path = format!("{}::{}", guarded.module(), guarded.function());
@@ -105,13 +105,13 @@ fn add(operation: &mut Map<String, Value>, guarded: &Guarded, names_in_extension
         _ => vec![vec![]],
     };
     if guarded.optional() {
-        // The empty object: none is needed.
+        // The empty object: no key is needed.
         operation.insert("security".into(), json!([{}]));
     } else {
         operation.insert("security".into(), json!([]));
     }
-    if let Some(Value::Array(held)) = operation.get_mut("security") {
-        held.extend(security.drain(..).map(|names| json!({ SCHEME: names })));
+    if let Some(Value::Array(listed)) = operation.get_mut("security") {
+        listed.extend(security.drain(..).map(|names| json!({ SCHEME: names })));
     }
     operation.insert("x-apikey-required".into(), guarded.requirement().into());
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
@@ -123,7 +123,7 @@ fn add(operation: &mut Map<String, Value>, guarded: &Guarded, names_in_extension
     }
 }
 
-/// The scheme, the responses and the problem. What is there already stays.
+/// Adds the scheme, the responses and the problem, and keeps what is there already.
 fn components(document: &mut Value, config: &HeaderConfig) -> Option<()> {
     let problem = json!({
         "type": "object",
@@ -144,8 +144,8 @@ fn components(document: &mut Value, config: &HeaderConfig) -> Option<()> {
     };
     let components = document.as_object_mut()?.entry("components").or_insert_with(|| json!({})).as_object_mut()?;
     let mut put = |kind: &str, name: &str, value: Value| {
-        let held = components.entry(kind).or_insert_with(|| json!({})).as_object_mut()?;
-        held.entry(name).or_insert(value);
+        let of_kind = components.entry(kind).or_insert_with(|| json!({})).as_object_mut()?;
+        of_kind.entry(name).or_insert(value);
         Some(())
     };
     put("securitySchemes", SCHEME, json!({ "type": "apiKey", "in": "header", "name": config.header() }))?;
@@ -162,7 +162,7 @@ mod tests {
     const READ: Need = Need::Permission("orders:read");
 
     #[test]
-    fn an_operation_id_means_a_function_by_the_end_of_its_path() {
+    fn an_operation_id_names_a_function_by_the_end_of_its_path() {
         let list = guarded("shop::orders", "list", 1, Some(&READ), false);
         for id in ["list", "orders.list", "orders::list", "shop.orders.list"] {
             assert!(is_of(id, &list), "{id}");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_optional_key_is_one_of_two_ways() {
+    fn an_optional_key_is_one_of_two_alternatives() {
         let mut operation = Map::new();
         add(&mut operation, &guarded("shop", "greet", 1, Some(&Need::Authenticated), true), false);
         assert_eq!(operation["security"], json!([{}, { "api_key": [] }]));
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_refused() {
+    fn other_json_is_rejected() {
         for mut wrong in
             [json!({}), json!({ "swagger": "2.0" }), json!("3.1"), json!({ "openapi": "3.1.0", "components": 1 })]
         {

@@ -1,7 +1,7 @@
-//! OpenAPI 3.0 and 3.1: what handlers ask, written into the document; and a question to every operation of it.
+//! OpenAPI 3.0 and 3.1: writes the requirements of handlers into the document, and tests that every operation is guarded.
 //!
-//! Works on the document as JSON, whatever made it: utoipa, poem-openapi, salvo-oapi, a file. What an operation asks comes
-//! from the attribute of its handler, which is found by the operation's `operationId`.
+//! It works on the document as JSON, whatever made it: utoipa, poem-openapi, salvo-oapi, a file. The requirement of an
+//! operation comes from the attribute of its handler, which it finds by the operation's `operationId`.
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {

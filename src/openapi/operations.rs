@@ -1,4 +1,4 @@
-//! The operations of a document, and the test that each of them refuses a caller without a key.
+//! The operations of a document, and a test that each of them refuses a caller without a key.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Every operation of an OpenAPI document, in its order.
+/// Every operation of an OpenAPI document, in the document's order.
 #[must_use]
 pub fn operations(document: &Value) -> Vec<Operation> {
     let mut found = Vec::new();
@@ -54,11 +54,11 @@ fn filled(template: &str) -> String {
     path + rest
 }
 
-/// For a test: sends every operation of a document without a key, and expects 401 for all but those named as open.
+/// For tests: calls every operation of a document without a key, and expects 401 from all but the open ones.
 ///
-/// `send` sends the request, by whatever client the test has, and gives the status of the response. `open` names operations
-/// by their `operationId`, or as `GET /health`. One that is named and guarded all the same, or that is not there, is a
-/// fault too: the list stays true.
+/// `send` sends the request with the test's own client and returns the status of the response. `open` lists the open
+/// operations by their `operationId`, or as `GET /health`. An operation in that list that is guarded, or does not exist, is
+/// a fault, too, so that the list stays true.
 ///
 /// ```
 /// use apikey::openapi::assert_guarded;
@@ -74,7 +74,7 @@ fn filled(template: &str) -> String {
 /// ```
 ///
 /// # Panics
-/// If an operation answers otherwise; the message names each.
+/// If an operation answers otherwise; the message lists every such operation.
 #[allow(clippy::panic, reason = "a test fails by a panic")]
 pub async fn assert_guarded(document: &Value, open: &[&str], mut send: impl AsyncFnMut(&Operation) -> u16) {
     let operations = operations(document);
@@ -85,19 +85,19 @@ pub async fn assert_guarded(document: &Value, open: &[&str], mut send: impl Asyn
     let is = |operation: &Operation, name: &str| operation.id.as_deref() == Some(name) || operation.to_string() == name;
     for name in open {
         if !operations.iter().any(|operation| is(operation, name)) {
-            faults.push(format!("{name} is said to be open, and the document has no such operation"));
+            faults.push(format!("{name} is listed as open, and the document has no such operation"));
         }
     }
     for operation in &operations {
         let status = send(operation).await;
         match (open.iter().any(|name| is(operation, name)), status) {
-            (true, 401) => faults.push(format!("{operation} is said to be open, and answered 401")),
+            (true, 401) => faults.push(format!("{operation} is listed as open, and answered 401")),
             (false, 401) | (true, _) => {}
             (false, _) => faults.push(format!("{operation} answered {status} without a key")),
         }
     }
     if !faults.is_empty() {
-        panic!("not every operation is as it should be:\n{}", faults.join("\n"));
+        panic!("the guards do not match the document:\n{}", faults.join("\n"));
     }
 }
 
@@ -121,15 +121,15 @@ mod tests {
             let known = statuses.iter().find(|(template, _)| *template == operation.template);
             known.map_or(401, |(_, status)| *status)
         };
-        let asked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let polled = pin!(assert_guarded(&document, open, send)).poll(&mut Context::from_waker(Waker::noop()));
             assert_eq!(polled, Poll::Ready(()));
         }));
-        asked.err().map(|panic| panic.downcast_ref::<String>().unwrap().clone())
+        outcome.err().map(|panic| panic.downcast_ref::<String>().unwrap().clone())
     }
 
     #[test]
-    fn operations_have_their_parameters_filled() {
+    fn parameters_are_filled_in() {
         let found = operations(&document());
         assert_eq!(
             found.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -140,18 +140,18 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_that_forgot_its_guard_is_named() {
+    fn an_operation_without_its_guard_is_reported() {
         assert_eq!(fault(&["GET /health"], &[("/health", 200)]), None);
         assert!(
             fault(&["GET /health"], &[("/health", 200), ("/new", 200)])
                 .unwrap()
                 .ends_with("GET /new answered 200 without a key")
         );
-        assert!(fault(&["GET /health"], &[]).unwrap().ends_with("GET /health is said to be open, and answered 401"));
+        assert!(fault(&["GET /health"], &[]).unwrap().ends_with("GET /health is listed as open, and answered 401"));
         assert!(
             fault(&["old", "new"], &[("/new", 204)])
                 .unwrap()
-                .contains("old is said to be open, and the document has no")
+                .contains("old is listed as open, and the document has no")
         );
     }
 }

@@ -7,15 +7,16 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use apikey_core::{KeyStore, Need, Overlap};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tower_service::Service;
 
-use super::worker::{Coming, Worker};
-use super::{Answer, Refused, out_of_bounds, presented, revoke_presented, rotate_verified};
-use crate::ask::authorize;
+use super::answer::Answer;
+use super::change::{Refused, identify, out_of_bounds, revoke_identified, rotate_verified};
+use super::worker::{PendingAnswer, Worker};
+use crate::ask::{append_all, authorize};
 
-/// [Self-service](crate::self_service) for callers: `POST /rotate`, `DELETE /` and `POST /revoke`, below where it is
-/// mounted.
+/// [Self-service](crate::self_service) for callers: `POST /rotate`, `DELETE /` and `POST /revoke`, below the path where you
+/// mount it.
 ///
 /// ```
 /// # #[cfg(feature = "axum")]
@@ -32,9 +33,9 @@ use crate::ask::authorize;
 /// curl -X DELETE -H "X-API-Key: $KEY" https://shop.example/key
 /// ```
 ///
-/// The key is looked at where the request comes in. The change waits for the disk on a thread of the service's own, in a
-/// queue of 256; when that is full, the answer is 503. No runtime is needed, and none is blocked. A request that is given
-/// up by its caller is carried out all the same once it is in the queue: that is what idempotency keys are for.
+/// The service verifies the key on the calling thread. A thread of its own makes the change and waits for the disk; its
+/// queue holds 256 changes, and a full queue is answered with 503. It needs no async runtime, and blocks none. A queued
+/// change is made even if its caller gives up: idempotency keys make a repeat safe.
 #[derive(Debug, Clone)]
 pub struct SelfService {
     store: KeyStore,
@@ -49,7 +50,7 @@ impl SelfService {
         Self { store, overlap: Overlap::UntilFirstUse, worker: Worker::default() }
     }
 
-    /// How long the old secret goes on; [`Overlap::UntilFirstUse`] unless it is set.
+    /// How long the old secret stays valid: [`Overlap::UntilFirstUse`] by default.
     #[must_use]
     pub fn overlap(mut self, overlap: Overlap) -> Self {
         self.overlap = overlap;
@@ -64,7 +65,7 @@ impl SelfService {
             "/rotate" if method == Method::POST => self.rotate(request),
             "/revoke" if method == Method::POST => self.revoke(request),
             "/rotate" | "/revoke" => not_allowed("POST"),
-            _ => SelfServiceFuture::ready(Answer::problem(404, "not_found", "There is nothing here")),
+            _ => SelfServiceFuture::ready(Answer::problem(404, "not_found", "There is no such resource")),
         }
     }
 
@@ -74,31 +75,32 @@ impl SelfService {
             Err(rejection) => return SelfServiceFuture::ready(Refused::Rejection(rejection).into()),
         };
         let mut given = request.headers().get_all("idempotency-key").iter();
-        let once = match (given.next().map(HeaderValue::to_str), given.next()) {
+        let idempotency_key = match (given.next().map(HeaderValue::to_str), given.next()) {
             (None, _) => None,
-            (Some(Ok(once)), None) => Some(once.to_owned()),
+            (Some(Ok(given)), None) => Some(given.to_owned()),
             _ => return SelfServiceFuture::ready(Refused::Store(out_of_bounds("")).into()),
         };
         let (store, overlap) = (self.store.clone(), self.overlap);
-        self.change(move || rotate_verified(&store, &key, overlap, once.as_deref()).into())
+        self.change(move || rotate_verified(&store, &key, overlap, idempotency_key.as_deref()).into())
     }
 
     fn revoke<B>(&self, request: &Request<B>) -> SelfServiceFuture {
-        let id = match presented(&self.store, request) {
+        let id = match identify(&self.store, request) {
             Ok(id) => id,
             Err(rejection) => return SelfServiceFuture::ready(Refused::Rejection(rejection).into()),
         };
         let store = self.store.clone();
-        self.change(move || revoke_presented(&store, id).into())
+        self.change(move || revoke_identified(&store, id).into())
     }
 
     fn change(&self, work: impl FnOnce() -> Answer + Send + 'static) -> SelfServiceFuture {
-        self.worker.run(work).map_or_else(|| SelfServiceFuture::ready(busy()), |coming| SelfServiceFuture(Ok(coming)))
+        let pending = self.worker.run(work);
+        pending.map_or_else(|| SelfServiceFuture::ready(busy()), |pending| SelfServiceFuture(Ok(pending)))
     }
 }
 
 fn not_allowed(allowed: &str) -> SelfServiceFuture {
-    let mut answer = Answer::problem(405, "method_not_allowed", "This method does nothing here");
+    let mut answer = Answer::problem(405, "method_not_allowed", "The resource does not support this method");
     answer.headers.push(("allow".to_owned(), allowed.to_owned()));
     SelfServiceFuture::ready(answer)
 }
@@ -124,7 +126,7 @@ impl<B> Service<Request<B>> for SelfService {
 }
 
 /// The response of [`SelfService`].
-pub struct SelfServiceFuture(Result<Coming, Option<Answer>>);
+pub struct SelfServiceFuture(Result<PendingAnswer, Option<Answer>>);
 
 impl SelfServiceFuture {
     fn ready(answer: Answer) -> Self {
@@ -135,10 +137,10 @@ impl SelfServiceFuture {
 impl Future for SelfServiceFuture {
     type Output = Result<Response<String>, Infallible>;
 
-    #[allow(clippy::panic, reason = "who polls a future after its end is at fault, and may be told so")]
+    #[allow(clippy::panic, reason = "polling a future after it completed is a bug of the caller")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match &mut self.0 {
-            Ok(coming) => match Pin::new(coming).poll(cx) {
+            Ok(pending) => match Pin::new(pending).poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(answer) => answer.unwrap_or_else(busy),
             },
@@ -161,12 +163,7 @@ impl<B: From<String>> From<Answer> for Response<B> {
     fn from(answer: Answer) -> Self {
         let mut response = Response::new(B::from(answer.body));
         *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in answer.headers {
-            // A renderer may have made a name or a value that HTTP cannot carry: it is left out.
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                response.headers_mut().append(name, value);
-            }
-        }
+        append_all(response.headers_mut(), answer.headers);
         response
     }
 }

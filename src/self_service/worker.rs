@@ -1,8 +1,8 @@
 //! The thread that changes keys for callers, so that no async runtime waits for a disk.
 //!
 //! A runtime's own way to block (`spawn_blocking`, `block_in_place`) would tie the service to that runtime; a thread for
-//! each change would let callers start threads. So there is one thread for a service, and a queue with an end: when a
-//! disk is slow, callers are told so instead of piling up.
+//! each change would let callers start threads. So a service has one thread and a bounded queue: with a slow disk, callers
+//! get an error instead of piling up.
 
 use std::fmt;
 use std::future::Future;
@@ -13,60 +13,60 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use super::Answer;
+use super::answer::Answer;
 
-/// Changes that may wait.
+/// How many changes may wait.
 const QUEUE: usize = 256;
 
 type Work = Box<dyn FnOnce() -> Answer + Send>;
 
-/// Starts its thread with the first change; the thread ends when the last clone is dropped.
+/// Starts its thread with the first change. The thread ends when the last clone is dropped.
 #[derive(Clone, Default)]
-pub(super) struct Worker(Arc<OnceLock<SyncSender<(Work, Slot)>>>);
+pub(super) struct Worker(Arc<OnceLock<SyncSender<(Work, AnswerSlot)>>>);
 
-/// An answer that comes from another thread; `None` if it will not come.
+/// An answer from another thread; `None` if none will come.
 #[derive(Debug)]
-pub(super) struct Coming(Arc<Mutex<State>>);
+pub(super) struct PendingAnswer(Arc<Mutex<State>>);
 
-/// Where the answer is put; dropped without one, it says that none will come.
-struct Slot(Arc<Mutex<State>>);
+/// Where the worker puts the answer. Dropping it without an answer ends the wait.
+struct AnswerSlot(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 enum State {
-    Awaited(Option<Waker>),
-    Here(Answer),
-    Gone,
+    Pending(Option<Waker>),
+    Ready(Answer),
+    Dropped,
 }
 
 impl Worker {
-    /// `None` if too many changes wait already.
-    pub(super) fn run(&self, work: impl FnOnce() -> Answer + Send + 'static) -> Option<Coming> {
+    /// Queues a change; `None` if too many changes wait already.
+    pub(super) fn run(&self, work: impl FnOnce() -> Answer + Send + 'static) -> Option<PendingAnswer> {
         let queue = self.0.get_or_init(|| {
-            let (send, receive) = sync_channel::<(Work, Slot)>(QUEUE);
+            let (send, receive) = sync_channel::<(Work, AnswerSlot)>(QUEUE);
             let started = thread::Builder::new().name("apikey-self".into()).spawn(move || {
                 for (work, slot) in receive {
-                    // A panic is the end of this change, not of those that follow.
+                    // A panic ends this change, not the ones that follow.
                     if let Ok(answer) = catch_unwind(AssertUnwindSafe(work)) {
-                        slot.put(State::Here(answer));
+                        slot.put(State::Ready(answer));
                     }
                 }
             });
             if let Err(error) = started {
-                // Nobody takes from the queue now, so each change is told at once that it cannot be made.
+                // The queue has lost its receiver, so every change fails at once.
                 tracing::error!(%error, "the thread for callers' changes of their own keys does not start");
             }
             send
         });
-        let state = Arc::new(Mutex::new(State::Awaited(None)));
-        queue.try_send((Box::new(work), Slot(state.clone()))).ok()?;
-        Some(Coming(state))
+        let state = Arc::new(Mutex::new(State::Pending(None)));
+        queue.try_send((Box::new(work), AnswerSlot(state.clone()))).ok()?;
+        Some(PendingAnswer(state))
     }
 }
 
-impl Slot {
+impl AnswerSlot {
     fn put(&self, outcome: State) {
         let mut state = lock(&self.0);
-        if let State::Awaited(waker) = &mut *state {
+        if let State::Pending(waker) = &mut *state {
             let waker = waker.take();
             *state = outcome;
             drop(state);
@@ -77,24 +77,24 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for AnswerSlot {
     fn drop(&mut self) {
-        self.put(State::Gone);
+        self.put(State::Dropped);
     }
 }
 
-impl Future for Coming {
+impl Future for PendingAnswer {
     type Output = Option<Answer>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
         let mut state = lock(&self.0);
-        match std::mem::replace(&mut *state, State::Gone) {
-            State::Awaited(_) => {
-                *state = State::Awaited(Some(cx.waker().clone()));
+        match std::mem::replace(&mut *state, State::Dropped) {
+            State::Pending(_) => {
+                *state = State::Pending(Some(cx.waker().clone()));
                 Poll::Pending
             }
-            State::Here(answer) => Poll::Ready(Some(answer)),
-            State::Gone => Poll::Ready(None),
+            State::Ready(answer) => Poll::Ready(Some(answer)),
+            State::Dropped => Poll::Ready(None),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The services that the layers make. Their futures are written by hand: nothing is boxed.
+//! The services that the layers make. Their futures are hand-written, so nothing is boxed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{Require, Supply};
+use super::mode::{Require, Supply};
 use crate::ask::{GuardLog, Rejection, is_preflight};
 
 /// A service inside of an [`ApiKeyLayer`](crate::ApiKeyLayer).
@@ -25,12 +25,10 @@ impl<S, M> ApiKeyService<S, M> {
         Self { inner, store, mode }
     }
 
-    /// Leaves the store in the request, and something that guards write to.
-    fn provide<B>(&self, request: &mut Request<B>) -> GuardLog {
-        let trail = GuardLog::default();
+    /// Puts the store into the request, and the log in which guards record their decisions.
+    fn provide<B>(&self, request: &mut Request<B>, log: &GuardLog) {
         request.extensions_mut().insert(self.store.clone());
-        request.extensions_mut().insert(trail.clone());
-        trail
+        request.extensions_mut().insert(log.clone());
     }
 }
 
@@ -47,8 +45,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let trail = self.provide(&mut request);
-        SupplyFuture { response: self.inner.call(request), trail }
+        let log = GuardLog::default();
+        self.provide(&mut request, &log);
+        SupplyFuture { response: self.inner.call(request), log }
     }
 }
 
@@ -67,20 +66,17 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let has = |name: &'static str| request.headers().contains_key(name);
-        let verified = self.mode.gate.ask(&request, is_preflight(request.method().as_str(), has));
-        let trail = self.provide(&mut request);
-        let state = match verified {
+        let preflight = is_preflight(request.method().as_str(), has);
+        let log = GuardLog::default();
+        let state = match self.mode.gate.check(&request, preflight, &log) {
             Ok(key) => {
+                self.provide(&mut request, &log);
                 if let Some(key) = key {
-                    trail.asked(&self.store, Some(&key));
                     request.extensions_mut().insert(key);
                 }
-                State::Passed { response: SupplyFuture { response: self.inner.call(request), trail } }
+                State::Passed { response: SupplyFuture { response: self.inner.call(request), log } }
             }
-            Err(rejection) => {
-                trail.asked(&self.store, None);
-                State::Refused { rejection: Some(rejection), trail }
-            }
+            Err(rejection) => State::Refused { rejection: Some(rejection), log },
         };
         RequireFuture { state }
     }
@@ -92,7 +88,7 @@ pin_project! {
     pub struct SupplyFuture<F> {
         #[pin]
         response: F,
-        trail: GuardLog,
+        log: GuardLog,
     }
 }
 
@@ -105,7 +101,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.response.poll(cx))?;
-        this.trail.mark(response.headers_mut());
+        this.log.write_headers(response.headers_mut());
         Poll::Ready(Ok(response))
     }
 }
@@ -124,7 +120,7 @@ pin_project! {
     #[derive(Debug)]
     enum State<F> {
         Passed { #[pin] response: SupplyFuture<F> },
-        Refused { rejection: Option<Rejection>, trail: GuardLog },
+        Refused { rejection: Option<Rejection>, log: GuardLog },
     }
 }
 
@@ -135,14 +131,14 @@ where
 {
     type Output = Result<Response<C>, E>;
 
-    #[allow(clippy::panic, reason = "who polls a future after its end is at fault, and may be told so")]
+    #[allow(clippy::panic, reason = "polling a future after it completed is a bug of the caller")]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProjection::Passed { response } => response.poll(cx),
-            StateProjection::Refused { rejection, trail } => {
+            StateProjection::Refused { rejection, log } => {
                 let Some(rejection) = rejection.take() else { panic!("polled after completion") };
                 let mut response = Response::from(rejection);
-                trail.mark(response.headers_mut());
+                log.write_headers(response.headers_mut());
                 Poll::Ready(Ok(response))
             }
         }
