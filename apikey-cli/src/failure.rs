@@ -1,4 +1,4 @@
-//! Why the command ends with something else than 0: a code for programs, a text for people. No text holds a secret.
+//! Why the command failed: an exit code for programs, a text for people. No text contains a secret.
 
 use std::io;
 use std::path::Path;
@@ -36,7 +36,7 @@ impl Code {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: Code,
-    /// Empty where the output has said it already.
+    /// Empty if the output has said it already.
     pub(crate) text: String,
 }
 
@@ -49,7 +49,7 @@ impl Failure {
         Self::new(Code::Usage, text)
     }
 
-    /// The answer is no, and was given on standard output.
+    /// The answer is no; standard output has said so.
     pub(crate) fn no() -> Self {
         Self::new(Code::No, "")
     }
@@ -58,7 +58,7 @@ impl Failure {
         Self::new(Code::Refused, format!("{}: {error}", path.display()))
     }
 
-    /// Standard output. Who closed it, as `head` does, wants to hear no more.
+    /// Standard output failed. Silent if its reader closed it, as `head` does.
     pub(crate) fn output(error: io::Error) -> Self {
         let quiet = error.kind() == io::ErrorKind::BrokenPipe;
         Self::new(Code::Refused, if quiet { String::new() } else { format!("standard output: {error}") })
@@ -69,7 +69,7 @@ impl Failure {
     }
 }
 
-/// The library names its calls where the command has options.
+/// Replaces the library's calls in a text by the command's options.
 pub(crate) fn in_options(text: &str) -> String {
     text.replace("Overlap::None", "--overlap none")
         .replace("allow_weak()", "--allow-weak")
@@ -108,7 +108,7 @@ impl From<OpenError> for Failure {
             OpenError::Missing { path } => Self::new(
                 Code::Unusable,
                 format!(
-                    "there is no key store at {}: name another with --store, or make one with `apikey init`",
+                    "there is no key store at {}: name another with --store, or create one with `apikey init`",
                     path.display()
                 ),
             ),
@@ -118,7 +118,7 @@ impl From<OpenError> for Failure {
                 Self::new(
                     Code::Unusable,
                     format!(
-                        "{error}\nTwo commands help, and each makes a new store: `apikey restore {backup} --into NEW --over \
+                        "{error}\nTwo commands help; each creates a new store: `apikey restore {backup} --into NEW --over \
                          {store}`, or without a backup `apikey salvage --store {store} --into NEW`"
                     ),
                 )
@@ -152,7 +152,7 @@ impl From<RestoreError> for Failure {
         match error {
             RestoreError::Backup(error) => error.into(),
             RestoreError::Directory(error) => error.into(),
-            // It says which of the two stores refused.
+            // The text says which of the two stores failed.
             RestoreError::Store(_) => Self::new(Code::Refused, error.to_string()),
             RestoreError::NotEmpty { .. } => Self::new(Code::Conflict, error.to_string()),
             _ => Self::new(Code::Refused, error.to_string()),

@@ -1,19 +1,15 @@
-//! `apikey`: keys of a store, for operators, also while a service has it open. `apikey --help` is the guide, docs/operations.md
-//! walks through it.
+//! The command `apikey`: operators manage the keys of a store with it, also while a service has the store open. `apikey
+//! --help` is the reference, docs/operations.md the guide.
 
 mod args;
-mod backend;
 mod commands;
-mod delivery;
+mod context;
 mod failure;
-mod findings;
-mod key_view;
-mod moment;
-mod occupant;
-mod opening;
-mod out;
+mod identity;
+mod output;
 mod owner;
-mod progress;
+mod store;
+mod time;
 
 use std::process::ExitCode;
 
@@ -43,18 +39,18 @@ fn report(failure: &Failure, json: bool) {
     if failure.text.is_empty() {
         return;
     }
-    let text = format!("{}{}", owner::named(&failure.text), owner::hint(&failure.text).unwrap_or_default());
-    // Whoever owns the store names the files in it, and root may read this at a terminal.
+    let text = format!("{}{}", identity::named(&failure.text), identity::hint(&failure.text).unwrap_or_default());
+    // The store's owner chooses the names of the files in it, and root may read this at a terminal.
     let text = text.replace(|letter: char| letter.is_control() && letter != '\n', "\u{fffd}");
     if json {
         let error = serde_json::json!({ "error": failure.code.name(), "exit": failure.code as u8, "text": text });
-        out::note(&error.to_string());
+        output::note(&error.to_string());
     } else {
-        out::note(&format!("apikey: {text}"));
+        output::note(&format!("apikey: {text}"));
     }
 }
 
-/// clap repeats what it does not understand. What could be a key somebody typed is left out.
+/// Prints clap's error, which repeats what clap does not understand. Hides arguments that could be a key.
 fn wrong_arguments(error: &clap::Error, arguments: &[std::ffi::OsString]) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let shown = error.print().is_ok();
@@ -67,7 +63,7 @@ fn wrong_arguments(error: &clap::Error, arguments: &[std::ffi::OsString]) -> Exi
             text = text.replace(&*argument, "[hidden]");
         }
     }
-    out::note(text.trim_end());
+    output::note(text.trim_end());
     ExitCode::from(Code::Usage as u8)
 }
 

@@ -1,23 +1,34 @@
-//! What keys cost on this machine and this disk, in a store of its own that is gone afterwards.
+//! Measures verifications and creations on this machine and disk, in a temporary store.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use apikey_core::{CreatedKey, KeyStore, NewKey};
+use clap::Args;
 use serde_json::json;
 
-use super::Context;
-use crate::args::Bench;
+use crate::context::Context;
 use crate::failure::{Code, Failure};
-use crate::out;
-use crate::progress::Progress;
+use crate::output;
+use crate::output::progress::Progress;
+use crate::output::table;
 
-/// Verifications between two looks at the clock.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// The number of keys in the temporary store
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) keys: u16,
+    /// The duration of each of the three measurements
+    #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = humantime::parse_duration)]
+    pub(crate) time: std::time::Duration,
+}
+
+/// Verifications between two readings of the clock.
 const ROUND: usize = 1000;
 
-pub(super) fn bench(context: &Context, bench: &Bench) -> Result<(), Failure> {
-    let path = context.opening.path()?;
-    // Beside the store, so that it is the same disk.
+pub(super) fn bench(context: &Context, bench: &BenchArgs) -> Result<(), Failure> {
+    let path = context.store.path()?;
+    // Beside the store, so that it is on the same disk.
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let directory = tempfile::Builder::new().prefix(".apikey-bench-").tempdir_in(beside);
     let directory = directory.map_err(|error| Failure::file(beside, &error))?;
@@ -33,7 +44,7 @@ pub(super) fn bench(context: &Context, bench: &Bench) -> Result<(), Failure> {
     drop(progress);
     directory.close().map_err(|error| Failure::file(beside, &error))?;
     if context.json {
-        return out::json(&json!({
+        return output::json(&json!({
             "keys": created.len(),
             "verifications_per_second": one.round(),
             "threads": threads,
@@ -44,28 +55,28 @@ pub(super) fn bench(context: &Context, bench: &Bench) -> Result<(), Failure> {
         }));
     }
     if cfg!(debug_assertions) {
-        out::note("built without optimisation: a release build is many times faster");
+        output::note("built without optimisation: a release build is many times faster");
     }
     let milliseconds = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1000.0);
     let rows = [
         ("keys", created.len().to_string()),
         ("verifications", format!("{one:.0} a second on one thread, {all:.0} on {threads}")),
-        ("creations", format!("{}, one after the other, each on disk when it returns", creations.len())),
+        ("creations", format!("{}, one after the other, each on disk when its call returns", creations.len())),
         ("create, p50", milliseconds(p50)),
         ("create, p99", milliseconds(p99)),
     ];
-    out::text(&out::aligned(&rows.map(|(label, value)| vec![out::title(label), value.into()])))
+    output::text(&table::aligned(&rows.map(|(label, value)| vec![table::title(label), value.into()])))
 }
 
-/// How many a second, all threads together.
+/// Verifications a second, all threads together.
 fn verifications(store: &KeyStore, keys: &[CreatedKey], threads: usize, time: Duration) -> Result<f64, Failure> {
     let run = |from: usize| {
         let begun = Instant::now();
         let (mut done, mut at) = (0u32, from);
-        // A busy machine may let a thread begin late: each has its time, and one round at least.
+        // A busy machine may start a thread late: each runs for the full time, and for one round at least.
         while done == 0 || begun.elapsed() < time {
             for _ in 0..ROUND {
-                // In no order that the memory could guess: a prime step.
+                // A prime step: an order that the CPU's prefetcher cannot predict.
                 at = (at + 7919) % keys.len();
                 store.verify(keys.get(at)?.key.expose_secret()).ok()?;
                 done = done.saturating_add(1);
@@ -77,11 +88,11 @@ fn verifications(store: &KeyStore, keys: &[CreatedKey], threads: usize, time: Du
         let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || run(thread))).collect();
         running.into_iter().map(|thread| thread.join().ok().flatten()).collect()
     });
-    let rates = rates.ok_or_else(|| Failure::new(Code::Refused, "a key that was just made does not verify"))?;
+    let rates = rates.ok_or_else(|| Failure::new(Code::Refused, "a key that was just created does not verify"))?;
     Ok(rates.iter().sum())
 }
 
-/// How long each took, in order of length.
+/// The duration of each creation, sorted.
 fn creations(store: &KeyStore, time: Duration) -> Result<Vec<Duration>, Failure> {
     let end = Instant::now() + time;
     let mut took = Vec::new();
@@ -94,7 +105,7 @@ fn creations(store: &KeyStore, time: Duration) -> Result<Vec<Duration>, Failure>
     Ok(took)
 }
 
-/// The time within which so many of a hundred were done.
+/// The given percentile, by nearest rank.
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let at = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(at).copied().unwrap_or_default()

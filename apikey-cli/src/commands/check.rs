@@ -1,31 +1,46 @@
-//! Whether a key is good, and for what.
+//! Checks whether a key is valid, and for what.
 
 use std::io::{self, IsTerminal};
+use std::net::IpAddr;
 
 use apikey_core::admin::{Request, SecretText, Verdict};
 use apikey_core::{KeyInfo, KeyState, wiped};
 use chrono::{DateTime, Utc};
+use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::Context;
-use crate::args::Check;
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::key_view::{self, KeyView};
-use crate::moment::both;
-use crate::out;
+use crate::output;
+use crate::output::key_view::{self, KeyView};
+use crate::output::table;
+use crate::time::both;
 
-/// More than any key has; what follows is not read.
-const MOST: usize = 4096;
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// A permission that the key must have; repeat it for more
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    pub(crate) permissions: Vec<String>,
+    /// The address from which the key is used, checked against its networks; without it, networks are not checked
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) peer: Option<IpAddr>,
+    // Accepted only so that the error does not repeat it.
+    #[arg(hide = true)]
+    pub(crate) token: Vec<String>,
+}
 
-pub(super) fn check(context: &Context, check: &Check) -> Result<(), Failure> {
+/// More bytes than any key has; the rest is not read.
+const MAX_BYTES: usize = 4096;
+
+pub(super) fn check(context: &Context, check: &CheckArgs) -> Result<(), Failure> {
     if !check.token.is_empty() {
         return Err(Failure::usage(
-            "a key is never given on the command line, where other users and the shell's history see it: write it to \
-             standard input. The one you typed is known there now: rotate it",
+            "do not give a key on the command line, where other users and the shell's history see it: write it to standard \
+             input. The key that you typed is exposed now: rotate it",
         ));
     }
-    // Before the store is opened: nobody has to wait until a person has typed.
+    // Before the store is opened, so that no other process waits for a person to type.
     let token = read_token()?;
     let request = Request::Check {
         token: SecretText::new(token.as_str()),
@@ -38,14 +53,14 @@ pub(super) fn check(context: &Context, check: &Check) -> Result<(), Failure> {
     })
 }
 
-/// One key, without the line's end.
+/// Reads one key, without the line ending.
 fn read_token() -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     if io::stdin().is_terminal() {
         *text = rpassword::prompt_password("API key: ").map_err(|error| Failure::input(&error))?;
     } else {
-        let bytes = wiped::read(io::stdin().lock(), MOST).map_err(|error| Failure::input(&error))?;
-        // What is no UTF-8 is no key: it is refused like any other text that is none.
+        let bytes = wiped::read(io::stdin().lock(), MAX_BYTES).map_err(|error| Failure::input(&error))?;
+        // Bytes that are not UTF-8 are not a key: the store refuses this replacement like any other text.
         text.push_str(std::str::from_utf8(&bytes).unwrap_or("\u{fffd}"));
     }
     let token = Zeroizing::new(text.trim().to_owned());
@@ -53,7 +68,7 @@ fn read_token() -> Result<Zeroizing<String>, Failure> {
         return Err(Failure::usage("one key is expected on standard input, which is empty or closed"));
     }
     if token.lines().count() > 1 {
-        return Err(Failure::usage("one key is expected on standard input, there are several lines"));
+        return Err(Failure::usage("one key is expected on standard input, which has several lines"));
     }
     Ok(token)
 }
@@ -62,7 +77,7 @@ fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(),
     match verdict {
         Verdict::Good { key, secret_version, superseded, superseded_until } => {
             if context.json {
-                return out::json(&json!({
+                return output::json(&json!({
                     "good": true,
                     "code": null,
                     "secret_version": secret_version,
@@ -71,21 +86,21 @@ fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(),
                     "key": KeyView::new(&key, now),
                 }));
             }
-            out::text(&out::aligned(&[vec![out::good(true, "good")]]))?;
+            output::text(&table::aligned(&[vec![table::good(true, "good")]]))?;
             if superseded {
-                out::text(&match superseded_until {
+                output::text(&match superseded_until {
                     Some(end) => {
-                        format!("an old secret: its successor is out, and it ends {}", both(end, now))
+                        format!("an old secret: it has been replaced, and ends {}", both(end, now))
                     }
-                    None => "an old secret: its successor is out, and it ends when that is used".to_owned(),
+                    None => "an old secret: it has been replaced, and ends when the new one is used".to_owned(),
                 })?;
             }
-            out::text(&key_view::block(&key, now))
+            output::text(&key_view::block(&key, now))
         }
         Verdict::Bad { code, text, why, key, secret_version } => {
             let key = key.as_deref();
             if context.json {
-                out::json(&json!({
+                output::json(&json!({
                     "good": false,
                     "code": code,
                     "text": text,
@@ -94,13 +109,13 @@ fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(),
                     "key": key.map(|key| KeyView::new(key, now)),
                 }))?;
             } else {
-                out::text(&out::aligned(&[vec![out::good(false, &code), text.into()]]))?;
+                output::text(&table::aligned(&[vec![table::good(false, &code), text.into()]]))?;
                 if let Some(why) = why {
-                    out::text(&why.to_string())?;
+                    output::text(&why.to_string())?;
                 }
                 if let Some(key) = key {
                     let named = if secret_version.is_some() { "it is" } else { "it names" };
-                    out::text(&format!("{named} {}: {}", key_view::line(key), standing(key, &code, now)))?;
+                    output::text(&format!("{named} {}: {}", key_view::line(key), state(key, &code, now)))?;
                 }
             }
             Err(Failure::no())
@@ -108,10 +123,10 @@ fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(),
     }
 }
 
-/// How the key stands, and what of it makes for this answer.
-fn standing(key: &KeyInfo, code: &str, now: DateTime<Utc>) -> String {
-    let state = key.state(now);
-    let since = match (state, key.revoked(), key.expires_at(), key.not_before()) {
+/// The state of the key, and the fields that explain the answer.
+fn state(key: &KeyInfo, code: &str, now: DateTime<Utc>) -> String {
+    let key_state = key.state(now);
+    let since = match (key_state, key.revoked(), key.expires_at(), key.not_before()) {
         (KeyState::Revoked, Some(revoked), ..) if revoked.reason().is_empty() => {
             format!(" {}", both(revoked.at(), now))
         }
@@ -126,5 +141,5 @@ fn standing(key: &KeyInfo, code: &str, now: DateTime<Utc>) -> String {
         "insufficient_permission" => format!(", permissions {}", list(key.permissions())),
         _ => String::new(),
     };
-    format!("{}{since}{has}", state.name())
+    format!("{}{since}{has}", key_state.name())
 }

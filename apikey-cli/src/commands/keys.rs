@@ -1,20 +1,113 @@
-//! Commands on keys that give out no secret.
+//! Lists, shows, updates, enables, disables and revokes keys.
 
 use apikey_core::admin::{Request, UpdateForm};
-use apikey_core::{KeyFilter, KeyInfo, MAX_PAGE};
-use chrono::Utc;
+use apikey_core::{KeyFilter, KeyInfo, KeyState, MAX_PAGE};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::listed::{self, Change};
-use super::{Context, id};
-use crate::args::{Chosen, List, Revoke, Update};
-use crate::backend::Backend;
+use super::key_args::{LimitArgs, RotationArgs, entry};
+use super::key_list::{self, Change, KeyListArgs, KeyOrListArgs};
+use crate::context::{Context, id};
 use crate::failure::Failure;
-use crate::key_view::{self, ChangedView, KeyView};
-use crate::moment::both;
-use crate::out;
+use crate::output;
+use crate::output::key_view::{self, ChangedView, KeyView};
+use crate::store::backend::Backend;
+use crate::time::{self, both};
 
-pub(super) fn list(context: &Context, list: List) -> Result<(), Failure> {
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Keys of this owner
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// Keys in this state; a key in state `no_secret` cannot be used until it is rotated
+    #[arg(long, value_parser = PossibleValuesParser::new(KeyState::ALL.map(KeyState::name)).map(state))]
+    pub(crate) state: Option<KeyState>,
+    /// Keys with this permission
+    #[arg(long)]
+    pub(crate) permission: Option<String>,
+    /// Keys with this text in their owner, name, hint or metadata
+    #[arg(long)]
+    pub(crate) text: Option<String>,
+    /// Keys that expire within this time, such as 14d, or have expired
+    #[arg(long, value_name = "SPAN", value_parser = time::span)]
+    pub(crate) expiring_within: Option<TimeDelta>,
+    /// Keys created after this one
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Option<String>,
+    /// At most this many keys; by default all
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["id", "owner", "from"]).required(true))]
+pub(crate) struct RevokeArgs {
+    /// The key's id, as `apikey list` shows it
+    pub(crate) id: Option<String>,
+    /// Every key of this owner
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// The reason; it is stored with the key
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) list: KeyListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// The key's id, as `apikey list` shows it
+    pub(crate) id: String,
+    /// The purpose of the key
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Remove the name
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) no_name: bool,
+    /// A permission of the key; those given replace all that it has; repeat it for more
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    pub(crate) permissions: Vec<String>,
+    /// Remove all permissions
+    #[arg(long, conflicts_with = "permissions")]
+    pub(crate) no_permissions: bool,
+    /// The key expires this long from now, such as 90d
+    #[arg(long, value_name = "SPAN", value_parser = time::span, conflicts_with_all = ["expires_at", "never_expires"])]
+    pub(crate) expires_in: Option<TimeDelta>,
+    /// The key expires at this time, such as 2027-01-31 or 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time::time, conflicts_with = "never_expires")]
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// The key never expires
+    #[arg(long)]
+    pub(crate) never_expires: bool,
+    #[command(flatten)]
+    pub(crate) rotation: RotationArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// Remove the rate limit
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) no_limit: bool,
+    /// Allow the key from every network
+    #[arg(long, conflicts_with = "networks")]
+    pub(crate) any_network: bool,
+    /// Remove the rotation policy
+    #[arg(long, conflicts_with = "rotate_every")]
+    pub(crate) no_rotation: bool,
+    /// Set a metadata entry of your own; repeat it for more
+    #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
+    pub(crate) metadata: Vec<(String, String)>,
+    /// Remove a metadata entry; repeat it for more
+    #[arg(long, value_name = "NAME")]
+    pub(crate) without_metadata: Vec<String>,
+}
+
+/// The state with this name. clap has rejected every other name.
+fn state(name: String) -> KeyState {
+    KeyState::ALL.into_iter().find(|state| state.name() == name).unwrap_or(KeyState::Active)
+}
+
+pub(super) fn list(context: &Context, list: ListArgs) -> Result<(), Failure> {
     let mut filter = list.owner.map_or_else(KeyFilter::default, KeyFilter::owner);
     if let Some(state) = list.state {
         filter = filter.state(state);
@@ -27,7 +120,7 @@ pub(super) fn list(context: &Context, list: List) -> Result<(), Failure> {
     }
     if let Some(span) = list.expiring_within {
         let end = Utc::now().checked_add_signed(span);
-        filter = filter.expiring_before(end.ok_or_else(|| Failure::usage("--expiring-within: it is too long"))?);
+        filter = filter.expiring_before(end.ok_or_else(|| Failure::usage("--expiring-within: the span is too long"))?);
     }
     if let Some(after) = &list.after {
         filter = filter.after(id(after)?);
@@ -38,21 +131,21 @@ pub(super) fn list(context: &Context, list: List) -> Result<(), Failure> {
         let now = store.time();
         if context.json {
             let keys: Vec<KeyView<'_>> = keys.iter().map(|key| KeyView::new(key, now)).collect();
-            return out::json(&json!({ "keys": keys, "next": next }));
+            return output::json(&json!({ "keys": keys, "next": next }));
         }
         if keys.is_empty() {
-            out::note("no keys");
+            output::note("no keys");
             return Ok(());
         }
-        out::text(&key_view::table(&keys, now))?;
+        output::text(&key_view::table(&keys, now))?;
         if let Some(next) = next {
-            out::note(&format!("there may be more: --after {next}"));
+            output::note(&format!("there may be more: --after {next}"));
         }
         Ok(())
     })
 }
 
-/// Page after page, up to so many keys.
+/// Reads page after page, up to `limit` keys.
 fn pages(
     store: &mut Backend,
     mut filter: KeyFilter,
@@ -76,13 +169,13 @@ pub(super) fn show(context: &Context, of: &str) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let key = store.key(Request::Get { id })?;
         let now = store.time();
-        if context.json { out::json(&KeyView::new(&key, now)) } else { out::text(&key_view::block(&key, now)) }
+        if context.json { output::json(&KeyView::new(&key, now)) } else { output::text(&key_view::block(&key, now)) }
     })
 }
 
-pub(super) fn revoke(context: &Context, revoke: Revoke) -> Result<(), Failure> {
+pub(super) fn revoke(context: &Context, revoke: RevokeArgs) -> Result<(), Failure> {
     if let Some(from) = &revoke.list.from {
-        return listed::change(context, &revoke.list, from, Change::Revoke { reason: &revoke.reason });
+        return key_list::change(context, &revoke.list, from, Change::Revoke { reason: &revoke.reason });
     }
     revoke.list.check_unused()?;
     let of = revoke.id.as_deref().map(id).transpose()?;
@@ -92,14 +185,14 @@ pub(super) fn revoke(context: &Context, revoke: Revoke) -> Result<(), Failure> {
             let owner = owner.unwrap_or_default();
             let revoked = store.count(Request::RevokeOwner { owner: owner.clone(), reason: revoke.reason })?;
             if context.json {
-                return out::json(&json!({ "owner": owner, "revoked": revoked }));
+                return output::json(&json!({ "owner": owner, "revoked": revoked }));
             }
-            out::text(&format!("revoked {revoked} keys of {owner} that were not revoked before"))
+            output::text(&format!("revoked {revoked} keys of {owner}; those revoked before stay as they were"))
         }
     })
 }
 
-pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
+pub(super) fn update(context: &Context, update: UpdateArgs) -> Result<(), Failure> {
     let of = id(&update.id)?;
     let mut change = UpdateForm {
         name: update.name,
@@ -117,7 +210,7 @@ pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
     };
     if let Some(span) = update.expires_in {
         let end = Utc::now().checked_add_signed(span);
-        change.expires_at = Some(end.ok_or_else(|| Failure::usage("--expires-in: it is too long"))?);
+        change.expires_at = Some(end.ok_or_else(|| Failure::usage("--expires-in: the span is too long"))?);
     }
     change.metadata.extend(update.metadata.into_iter().map(|(name, value)| (name, Some(value))));
     change.metadata.extend(update.without_metadata.into_iter().map(|name| (name, None)));
@@ -125,10 +218,10 @@ pub(super) fn update(context: &Context, update: Update) -> Result<(), Failure> {
     context.with_store(false, |store| change_one(context, store, request, "updated"))
 }
 
-pub(super) fn disable(context: &Context, of: &Chosen, disabled: bool) -> Result<(), Failure> {
+pub(super) fn disable(context: &Context, of: &KeyOrListArgs, disabled: bool) -> Result<(), Failure> {
     if let Some(from) = &of.list.from {
         let change = if disabled { Change::Disable } else { Change::Enable };
-        return listed::change(context, &of.list, from, change);
+        return key_list::change(context, &of.list, from, change);
     }
     of.list.check_unused()?;
     let of = id(of.id.as_deref().unwrap_or_default())?;
@@ -138,16 +231,16 @@ pub(super) fn disable(context: &Context, of: &Chosen, disabled: bool) -> Result<
     context.with_store(false, |store| change_one(context, store, request, done))
 }
 
-/// Asks for a change of one key, and says what became of it.
+/// Changes one key, and prints the outcome.
 fn change_one(context: &Context, store: &mut Backend, request: Request, done: &str) -> Result<(), Failure> {
     let of = store.changed(request)?;
     let now = store.time();
     if context.json {
-        return out::json(&ChangedView::new(&of, now));
+        return output::json(&ChangedView::new(&of, now));
     }
     let line = key_view::line(&of.key);
     if of.changed {
-        return out::text(&format!("{done} {line}"));
+        return output::text(&format!("{done} {line}"));
     }
     match of.key.revoked() {
         Some(revoked) => {
@@ -157,8 +250,8 @@ fn change_one(context: &Context, store: &mut Backend, request: Request, done: &s
             } else {
                 format!("for this reason, which stays: {reason}")
             };
-            out::text(&format!("nothing changed: {line} was revoked at {at}, {reason}"))
+            output::text(&format!("nothing changed: {line} was revoked at {at}, {reason}"))
         }
-        None => out::text(&format!("nothing changed: {line} is so already")),
+        None => output::text(&format!("nothing changed: {line} is already in this state")),
     }
 }

@@ -1,85 +1,54 @@
-//! What each command does.
+//! What each command does: one file for each thing that a user does.
 
-mod bench;
-mod care;
-mod check;
-mod copies;
-mod due;
-mod first;
-mod import;
-mod keys;
-mod lines;
-mod listed;
-mod manual;
-mod secrets;
+pub(crate) mod backup;
+pub(crate) mod bench;
+pub(crate) mod check;
+mod completions;
+pub(crate) mod create;
+pub(crate) mod import;
+pub(crate) mod init;
+pub(crate) mod jsonl;
+pub(crate) mod key_args;
+pub(crate) mod key_list;
+pub(crate) mod keys;
+pub(crate) mod maintenance;
+mod new_secret;
+pub(crate) mod rotate;
 
-use std::str::FromStr;
+use clap::CommandFactory;
 
-use apikey_core::KeyId;
-
-use crate::args::{Cli, Clock, Command};
-use crate::backend::Backend;
+use crate::args::{Cli, Command};
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::opening::Opening;
-
-/// What every command needs.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) opening: Opening,
-    pub(crate) json: bool,
-}
-
-impl Context {
-    /// Opens the store, or asks the service that has it open; does the work, and closes the store whatever came of it.
-    pub(crate) fn with_store<T>(
-        &self,
-        create: bool,
-        work: impl FnOnce(&mut Backend) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        let mut store = self.opening.open(create, !self.json)?;
-        let outcome = work(&mut store);
-        if outcome.is_ok() && !self.json {
-            store.tell_of_disk();
-        }
-        let closed = store.close();
-        let value = outcome?;
-        closed?;
-        Ok(value)
-    }
-}
-
-/// An id as it was typed. What is no id is not repeated: it may be a key.
-pub(crate) fn id(text: &str) -> Result<KeyId, Failure> {
-    KeyId::from_str(text).map_err(|error| Failure::usage(error.to_string()))
-}
+use maintenance::ClockAction;
 
 pub(crate) fn run(cli: Cli) -> Result<(), Failure> {
-    let context = &Context { opening: cli.opening, json: cli.json };
+    let context = &Context { store: cli.store, json: cli.json };
     match cli.command {
-        Command::Init(init) => first::init(context, init),
-        Command::Create(create) => secrets::create(context, create),
+        Command::Init(init) => init::init(context, init),
+        Command::Create(create) => create::create(context, create),
         Command::List(list) => keys::list(context, list),
-        Command::Show(of) => keys::show(context, &of.id),
-        Command::Rotate(rotate) => secrets::rotate(context, &rotate),
+        Command::Show(key) => keys::show(context, &key.id),
+        Command::Rotate(rotate) => rotate::rotate(context, &rotate),
         Command::Revoke(revoke) => keys::revoke(context, revoke),
         Command::Check(check) => check::check(context, &check),
-        Command::RunDue(run) => due::run(context, run),
+        Command::RunDue(run) => rotate::run_due(context, run),
         Command::Update(update) => keys::update(context, update),
-        Command::Enable(of) => keys::disable(context, &of, false),
-        Command::Disable(of) => keys::disable(context, &of, true),
+        Command::Enable(keys) => keys::disable(context, &keys, false),
+        Command::Disable(keys) => keys::disable(context, &keys, true),
         Command::Import(import) => import::import(context, &import),
-        Command::Export(export) => lines::export(context, &export),
-        Command::ImportLines(import) => lines::import(context, &import),
-        Command::Backup(backup) => copies::backup(context, &backup),
-        Command::Restore(restore) => copies::restore(context, &restore),
-        Command::Salvage(salvage) => copies::salvage(context, &salvage),
-        Command::Doctor => care::doctor(context),
-        Command::Events(events) => care::events(context, events),
-        Command::Purge(before) => care::purge(context, before.before),
-        Command::PurgeEvents(before) => care::purge_events(context, before.before),
-        Command::Clock { action: Clock::Accept } => care::accept_clock(context),
+        Command::Export(export) => jsonl::export(context, &export),
+        Command::ImportLines(import) => jsonl::import(context, &import),
+        Command::Backup(backup) => backup::backup(context, &backup),
+        Command::Restore(restore) => backup::restore(context, &restore),
+        Command::Salvage(salvage) => backup::salvage(context, &salvage),
+        Command::Doctor => maintenance::doctor(context),
+        Command::Events(events) => maintenance::events(context, events),
+        Command::Purge(before) => maintenance::purge(context, before.before),
+        Command::PurgeEvents(before) => maintenance::purge_events(context, before.before),
+        Command::Clock { action: ClockAction::Accept } => maintenance::accept_clock(context),
         Command::Bench(bench) => bench::bench(context, &bench),
-        Command::Completions { shell } => manual::completions(shell),
-        Command::Man { dir } => manual::man(dir.as_deref()),
+        Command::Completions { shell } => completions::completions(Cli::command(), shell),
+        Command::Man { dir } => completions::man(Cli::command(), dir.as_deref()),
     }
 }

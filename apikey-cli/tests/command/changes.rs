@@ -55,7 +55,11 @@ fn what_changes_nothing_says_so() {
     let (place, _) = Place::with_store();
     let (id, _) = place.key(&["alice", "--name", "ci"]);
     place.run(&["update", &id]).with(2).says("updates of one field or more");
-    place.run(&["update", &id, "--name", "ci"]).ok().shows("nothing changed: ").shows("(alice, ci) is so already");
+    place
+        .run(&["update", &id, "--name", "ci"])
+        .ok()
+        .shows("nothing changed: ")
+        .shows("(alice, ci) is already in this state");
     assert_eq!(place.json(&["update", &id, "--name", "ci"])["changed"], false);
     assert_eq!(place.json(&["update", &id, "--name", "cd"])["changed"], true);
     place.run(&["enable", &id]).ok().shows("nothing changed: ");
@@ -168,7 +172,7 @@ fn the_keys_of_a_list_are_changed_and_what_could_not_be_is_reported() {
     assert!(report.contains(&format!("key\t{none}\tthere is no key")) && report.contains("line\t5\t"), "{report}");
     assert_eq!([0, 1, 2].map(|n: usize| state(&keys[n])), ["disabled", "disabled", "active"]);
 
-    // What is so already is no change, and leaves no event.
+    // A request that changes nothing leaves no event.
     let events = || place.json(&["events"])["events"].as_array().unwrap().len();
     let before = events();
     let all = keys.join("\n");

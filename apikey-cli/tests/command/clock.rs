@@ -27,7 +27,7 @@ fn a_store_that_is_ahead_is_told_of_and_mended() {
     assert_eq!(place.json(&["list", "--owner", "alice"])["keys"][0]["state"], "expired");
     place.run(&["doctor"]).with(1).shows("faulty").shows("apikey clock accept");
     assert!(place.json_with(1, &["doctor"])["health"]["ahead"]["store_time"].is_string());
-    place.run(&["clock", "accept"]).ok().shows("put back from");
+    place.run(&["clock", "accept"]).ok().shows("set back from");
     place.check(&secret).ok();
     place.run(&["doctor"]).ok();
     place.run(&["events", "--kind", "clock_accepted"]).ok().shows("uid:").shows("from=").shows("to=");

@@ -21,7 +21,7 @@ fn a_key_is_made_listed_shown_checked_rotated_and_revoked() {
         "--metadata",
         "team=blue",
     ]);
-    let made = made.ok().says("made ").says("(alice, ci)");
+    let made = made.ok().says("created ").says("(alice, ci)");
     let first = made.out.trim();
     assert!(first.starts_with("ak_") && first.len() == 63 && made.out.lines().count() == 1, "{}", made.out);
     assert!(!made.err.contains(first));
@@ -36,7 +36,7 @@ fn a_key_is_made_listed_shown_checked_rotated_and_revoked() {
     let second = place.run(&["rotate", &id, "--overlap", "24h"]).ok().says("rotated").out.trim().to_owned();
     assert_ne!(first, second);
     place.check(first).ok().shows("an old secret").shows("in 24 hours");
-    place.check(&second).ok().shows("number 2").shows("good until");
+    place.check(&second).ok().shows("number 2").shows("valid until");
     let third = place.run(&["rotate", &id, "--overlap", "none"]).ok().out.trim().to_owned();
     for ended in [first, &second] {
         place.check(ended).with(1).shows("invalid_api_key").hides(ended);
@@ -63,7 +63,7 @@ fn a_check_is_no_use_of_a_key() {
     let (id, old) = place.key(&["alice"]);
     let new = place.json(&["rotate", &id, "--overlap", "first-use"])["secret"].as_str().unwrap().to_owned();
     place.check(&new).ok().shows("number 2");
-    place.check(&old).ok().shows("it ends when that is used");
+    place.check(&old).ok().shows("ends when the new one is used");
     let shown = place.json(&["show", &id]);
     assert_eq!((&shown["overlap"], &shown["last_used_at"]), (&"first_use".into(), &serde_json::Value::Null));
 }

@@ -117,9 +117,7 @@ fn keys_move_as_lines_of_json() {
     let found: serde_json::Value = serde_json::from_str(&third(&["--json", "list", "--owner", "alice"]).out).unwrap();
     let key = &found["keys"][0];
     assert_eq!((&key["state"], &key["has_secret"]), (&"no_secret".into(), &false.into()));
-    third(&["show", key["id"].as_str().unwrap()])
-        .shows("no_secret")
-        .shows("none: it begins to work when it is rotated");
+    third(&["show", key["id"].as_str().unwrap()]).shows("no_secret").shows("none: the key works once it is rotated");
     third(&["rotate", key["id"].as_str().unwrap(), "--overlap", "none"]);
     third(&["list", "--state", "active"]).shows("alice");
     place.run(&["list", "--state", "no-such"]).with(2).says("no_secret");
@@ -135,7 +133,7 @@ fn a_backup_is_restored_over_the_old_store_and_revoked_keys_stay_revoked() {
     place.run(&["revoke", &id]).ok();
     place.run(&["restore", "keys.backup", "--into", "new.db"]).with(2).says("--over");
     let restored = place.run(&["restore", "keys.backup", "--into", "new.db", "--over", "keys.db"]).ok();
-    restored.shows("lost again what it had lost").shows(&id);
+    restored.shows("restricted again, as in the old store").shows(&id);
     place.fed(&secret, &["--store", "new.db", "check"]).with(1).shows("revoked_api_key");
     place.fed(&admin, &["--store", "new.db", "check"]).ok();
     place
@@ -177,7 +175,7 @@ fn damaged(lost: usize) -> Place {
 fn a_salvage_that_lost_keys_does_not_end_well_and_its_report_is_a_file() {
     let place = damaged(30);
     let report = ["salvage", "--into", "saved.db", "--report", "lost.txt"];
-    let done = place.run(&report).with(1).shows("of 31").shows("and ").shows(" more: all are in lost.txt");
+    let done = place.run(&report).with(1).shows("of 31").shows("and ").shows(" more: all of them are in lost.txt");
     let (told, lines) = (done.out.lines().count(), fs::read_to_string(place.path("lost.txt")).unwrap());
     assert!(told < 30 && lines.lines().count() > 30, "{}{lines}", done.out);
     for line in lines.lines() {
@@ -203,7 +201,7 @@ fn a_salvage_that_lost_keys_does_not_end_well_and_its_report_is_a_file() {
     // Nothing is made of what is no store, and no report stays.
     fs::create_dir(place.path("typo")).unwrap();
     let none = place.run(&["--store", "typo", "salvage", "--into", "new.db", "--report", "none.txt"]).with(6);
-    none.says("there is no key store in typo").says("--store names the damaged store");
+    none.says("there is no key store in typo").says("name the damaged store with --store");
     assert!(!place.path("new.db").exists() && !place.path("none.txt").exists());
 }
 
@@ -233,7 +231,7 @@ fn many_refused_lines_are_not_all_shown() {
     let done = place.fed(&lines, &["import", "--owner", "a", "--report", "refused.txt"]).with(1);
     assert_eq!(done.err.lines().count(), 21, "{}", done.err);
     done.says("line 20: the secret is shorter")
-        .says("and 480 more: all are in refused.txt")
+        .says("and 480 more: all of them are in refused.txt")
         .shows("refused: 500 lines");
     let report = fs::read_to_string(place.path("refused.txt")).unwrap();
     assert!(report.lines().count() == 500 && report.contains("\nline\t500\tthe secret is shorter"), "{report}");

@@ -23,7 +23,7 @@ fn a_key_that_is_due_gets_its_new_secret_into_a_file() {
     let (place, _) = Place::with_store();
     let (id, first) = place.key(&["alice", "--rotate-every", "2s", "--rotate-overlap", "first-use"]);
     let shown = place.run(&["show", &id]).ok();
-    shown.shows("every 2 seconds, due ").shows("the old secret stays good until the new one is used");
+    shown.shows("every 2 seconds, due ").shows("the old secret stays valid until the new one is used");
     until_delivered(&place, &["--deliver-to", "secrets"]).ok().shows(&id).says("delivered 1, failed 0").hides(&first);
     let second = fs::read_to_string(place.path(&format!("secrets/{id}"))).unwrap();
     assert_ne!(first, second.trim());
@@ -34,7 +34,7 @@ fn a_key_that_is_due_gets_its_new_secret_into_a_file() {
     let report = place.json(&["run-due", "--deliver-to", "secrets"]);
     assert_eq!(report["delivered"], serde_json::json!([]));
     place.run(&["update", &id, "--rotate-every", "30d"]).ok();
-    place.run(&["show", &id]).ok().shows("every 30 days, due ").shows("stays good for 1 day");
+    place.run(&["show", &id]).ok().shows("every 30 days, due ").shows("stays valid for 1 day");
     place.run(&["update", &id, "--rotate-every", "1ms"]).with(2).says("rotation.every");
     place.run(&["create", "bob", "--rotate-overlap", "1h"]).with(2).says("--rotate-every");
     place.run(&["run-due"]).with(2).says("--deliver-to");

@@ -25,7 +25,7 @@ fn a_secret_is_written_to_a_file_that_only_its_user_can_read() {
 fn a_file_that_is_there_is_not_overwritten_and_no_key_is_made() {
     let (place, _) = Place::with_store();
     fs::write(place.path("there"), "before").unwrap();
-    place.run(&["create", "alice", "--out", "there"]).with(4).says("there is there already");
+    place.run(&["create", "alice", "--out", "there"]).with(4).says("there already exists");
     assert_eq!(fs::read_to_string(place.path("there")).unwrap(), "before");
     place.run(&["create", "alice", "--out", "no/such/place"]).with(7).says("no/such/place");
     place.run(&["list", "--owner", "alice"]).ok().says("no keys");

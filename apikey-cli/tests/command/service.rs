@@ -281,11 +281,11 @@ fn a_service_whose_disk_refuses_is_asked_all_the_same() {
     let pid = Pid::from_raw(i32::try_from(service.id()).unwrap());
     prlimit(pid, Resource::Fsize, Rlimit { current: Some(0), maximum: None }).unwrap();
     place.run(&["create", "bob"]).with(7).says("cannot write or read");
-    place.run(&["doctor"]).with(1).shows("refuses since");
-    place.run(&["list"]).ok().shows("alice").says("the service's disk refuses since");
+    place.run(&["doctor"]).with(1).shows("fails since");
+    place.run(&["list"]).ok().shows("alice").says("the service's disk fails since");
     place.run(&["list", "--owner", "alice"]).ok().shows("alice");
     place.run(&["events"]).ok().shows("created");
-    place.fed(&admin, &["check"]).ok().shows("good").says("the service's disk refuses since");
+    place.fed(&admin, &["check"]).ok().shows("good").says("the service's disk fails since");
     let done = place.json(&["list"]);
     assert_eq!(done["keys"].as_array().unwrap().len(), 2);
 }

@@ -69,7 +69,7 @@ fn another_command_is_waited_for_and_named_when_it_does_not_end() {
             &["restore", "keys.backup", "--into", "new.db", "--over", "keys.db"],
         ] {
             let refused = place.run(&[&["--wait", wait], command].concat()).with(5).says(&held);
-            refused.says("as it seems another `apikey`").says("--wait 1m waits longer");
+            refused.says("probably another `apikey`").says("--wait 1m waits longer");
         }
     }
     let refused = place.run(&["--wait", "0s", "--json", "list"]).with(5);
@@ -108,7 +108,7 @@ fn who_had_the_store_open_before_is_not_in_the_way() {
         note.map_or(Ok(()), |note| std::fs::write(place.path("keys.db/lock"), note)).unwrap();
         // As a salvage holds it, which writes nothing there.
         lock.lock().unwrap();
-        let refused = place.run(&["--wait", "50ms", "list"]).with(5).says("is in use by another process, as it seems");
+        let refused = place.run(&["--wait", "50ms", "list"]).with(5).says("is in use by another process, probably");
         assert!(!refused.err.contains("admin socket"), "{}", refused.err);
         lock.unlock().unwrap();
     }
@@ -162,7 +162,9 @@ fn a_bench_leaves_the_store_and_its_place_as_they_were() {
 #[test]
 fn the_exit_codes_stand_in_the_help() {
     let help = Place::new().run(&["--help"]).ok();
-    for line in ["  0  done", "  1  the answer is no", "  5  the store is in use", "  7  a file, the disk"] {
+    for line in
+        ["  0  done", "  1  the answer is no", "  5  another process has the store open", "  7  a file, the disk"]
+    {
         assert!(help.out.contains(line), "{}", help.out);
     }
 }

@@ -286,7 +286,7 @@ fn files_besides_the_store_are_read_and_made_as_its_owner() {
     }
     let closed = Closed::new();
     let place = &closed.place;
-    let hint = format!("works as uid {SERVICE}, to whom the store belongs");
+    let hint = format!("works as uid {SERVICE}, the owner of the store");
     closed.root(&["init", "--out", "way/admin.key"]).with(7).says("way/admin.key: Permission denied").says(&hint);
     assert!(!place.path("way/admin.key").exists());
     give(place, "out", SERVICE);

@@ -1,4 +1,4 @@
-//! Where a new secret goes: to standard output alone, or to a file that only its user can read. Once.
+//! Writes a new secret once: to standard output, or to a new file that only its owner can read.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Code, Failure};
 
-/// Made before the key is, so that no key is made whose secret has nowhere to go.
+/// Where a secret goes. Prepared before the key is created, so that no secret is lost for want of a place.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     file: Option<(PathBuf, File)>,
@@ -16,7 +16,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// For a secret, which is written once.
+    /// Prepares for a secret; refuses a closed standard output.
     pub(crate) fn prepare_for_secret(path: Option<&Path>) -> Result<Self, Failure> {
         if path.is_none() && was_closed(&io::stdout()) {
             return Err(Failure::new(
@@ -37,7 +37,7 @@ impl Delivery {
             options.open(path).map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => Failure::new(
                     Code::Conflict,
-                    format!("{} is there already, and is not overwritten: give another file", path.display()),
+                    format!("{} already exists and is not overwritten: name another file", path.display()),
                 ),
                 _ => Failure::file(path, &error),
             })
@@ -50,20 +50,20 @@ impl Delivery {
         self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// Writes what holds the secret. To a file it is on disk when this returns.
+    /// Writes a text with the secret. A file is on disk when this returns.
     pub(crate) fn deliver(&mut self, text: &str) -> Result<(), io::Error> {
         self.write_all(text.as_bytes())?;
         self.write_all(b"\n")?;
         self.finish()
     }
 
-    /// Writes text that ends with a line's end, or is empty. To a file it is on disk when this returns.
+    /// Writes lines, or nothing. A file is on disk when this returns.
     pub(crate) fn deliver_lines(&mut self, lines: &str) -> Result<(), io::Error> {
         self.write_all(lines.as_bytes())?;
         self.finish()
     }
 
-    /// What was written is all: to a file it is on disk when this returns.
+    /// Ends the writing. A file is on disk when this returns.
     pub(crate) fn finish(&mut self) -> Result<(), io::Error> {
         self.flush()?;
         if let Some((path, file)) = &self.file {
@@ -96,14 +96,14 @@ impl Write for Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if let Some((path, _)) = self.file.as_ref().filter(|_| !self.delivered) {
-            // Nothing is in it; if it stays, the next try says that it is there.
+            // The file is empty or incomplete; left behind, it would block the next attempt.
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-/// Whether an output was closed when this process began. Rust opens /dev/null in its place then, for reading and writing, and
-/// what is written is lost without a word; a shell that is told to write to /dev/null opens it for writing alone.
+/// Whether an output was closed when this process began. Rust then opens /dev/null in its place, for reading and writing, and
+/// output is silently lost. A shell's redirection to /dev/null opens it for writing only.
 #[cfg(unix)]
 fn was_closed(output: &impl std::os::fd::AsFd) -> bool {
     use std::os::unix::fs::MetadataExt;

@@ -1,33 +1,73 @@
-//! How a store is, what happened in it, and letting go of what is old.
+//! Checks a store, shows its events, deletes old records and events, and repairs its time.
 
 use apikey_core::admin::Request;
 use apikey_core::{EventFilter, EventKind, MAX_PAGE};
 use chrono::{DateTime, Utc};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Context, id};
-use crate::args::Events;
+use crate::context::{Context, id};
 use crate::failure::Failure;
-use crate::moment::both;
-use crate::out::{self, Cell};
+use crate::output;
+use crate::output::table::{self, Cell};
+use crate::time::{self, both};
+
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Events of this key
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// Events of this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::NAMES))]
+    pub(crate) kind: Option<String>,
+    /// Events since this time, such as 2027-01-31, or since a span ago, such as 7d
+    #[arg(long, value_name = "TIME|SPAN", value_parser = time::past)]
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// Events before this time, or before a span ago
+    #[arg(long, value_name = "TIME|SPAN", value_parser = time::past)]
+    pub(crate) until: Option<DateTime<Utc>>,
+    /// Events with a higher number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) after: Option<u64>,
+    /// At most this many events; by default all
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BeforeArg {
+    /// The time, such as 2027-01-31, or a span ago, such as 365d
+    #[arg(long, value_name = "TIME|SPAN", value_parser = time::past)]
+    pub(crate) before: DateTime<Utc>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockAction {
+    /// Set the store's time back to the clock, after events were written while the clock was wrong
+    ///
+    /// A store's time never falls behind its newest event. Set the clock first, and check it: keys that expire between the
+    /// two times become valid again, unless they were revoked or deleted.
+    Accept,
+}
 
 pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let found = store.diagnosis(Request::Diagnose)?;
         let (health, events, good) = (&found.health, &found.events, found.is_good());
         if context.json {
-            out::json(&json!({ "good": good, "health": health, "events": events, "keys": found.keys }))?;
+            output::json(&json!({ "good": good, "health": health, "events": events, "keys": found.keys }))?;
         } else {
-            let row = |label: &str, value: Cell| vec![out::title(label), value];
+            let row = |label: &str, value: Cell| vec![table::title(label), value];
             let counts: Vec<String> = found.keys.iter().map(|(state, count)| format!("{count} {state}")).collect();
             let mut rows = vec![
-                row("store", out::good(good, if good { "good" } else { "faulty" })),
+                row("store", table::good(good, if good { "good" } else { "faulty" })),
                 row("changes on disk", health.last_durable.to_string().into()),
                 row("keys", counts.join(", ").into()),
                 row("events", format!("{}, the last is {}", events.events, events.last).into()),
             ];
-            if let Some((since, refused)) = health.failed_since.zip(health.failure.as_deref()) {
-                rows.push(row("disk", format!("refuses since {}: {refused}", both(since, Utc::now())).into()));
+            if let Some((since, failure)) = health.failed_since.zip(health.failure.as_deref()) {
+                rows.push(row("disk", format!("fails since {}: {failure}", both(since, Utc::now())).into()));
             }
             if let Some(lead) = &health.ahead {
                 rows.push(row("clock", lead.to_string().into()));
@@ -37,13 +77,13 @@ pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
             }
             let from = events.peppered_from.map(|from| format!("from event {from} on"));
             rows.push(row("bound to a pepper", from.unwrap_or_else(|| "no".to_owned()).into()));
-            out::text(&out::aligned(&rows))?;
+            output::text(&table::aligned(&rows))?;
         }
         if good { Ok(()) } else { Err(Failure::no()) }
     })
 }
 
-pub(super) fn events(context: &Context, events: Events) -> Result<(), Failure> {
+pub(super) fn events(context: &Context, events: EventsArgs) -> Result<(), Failure> {
     let mut filter = EventFilter::default();
     if let Some(of) = &events.key {
         filter = filter.key(id(of)?);
@@ -70,15 +110,15 @@ pub(super) fn events(context: &Context, events: Events) -> Result<(), Failure> {
             filter = filter.after(next);
         };
         if context.json {
-            return out::json(&json!({ "events": found, "next": next }));
+            return output::json(&json!({ "events": found, "next": next }));
         }
         if found.is_empty() {
-            out::note("no events");
+            output::note("no events");
             return Ok(());
         }
         let now = Utc::now();
         let mut rows: Vec<Vec<Cell>> =
-            vec![["NUMBER", "TIME", "KIND", "KEY", "ACTOR", "WHAT"].into_iter().map(out::title).collect()];
+            vec![["NUMBER", "TIME", "KIND", "KEY", "ACTOR", "WHAT"].into_iter().map(table::title).collect()];
         for event in &found {
             rows.push(vec![
                 event.number().to_string().into(),
@@ -86,26 +126,29 @@ pub(super) fn events(context: &Context, events: Events) -> Result<(), Failure> {
                 event.kind().name().into(),
                 event.key().map_or_else(|| "-".to_owned(), |key| key.to_string()).into(),
                 event.actor().unwrap_or("-").into(),
-                Some(details(event.kind())).filter(|told| !told.is_empty()).unwrap_or_else(|| "-".to_owned()).into(),
+                Some(details(event.kind()))
+                    .filter(|details| !details.is_empty())
+                    .unwrap_or_else(|| "-".to_owned())
+                    .into(),
             ]);
         }
-        out::text(&out::aligned(&rows))?;
+        output::text(&table::aligned(&rows))?;
         if let Some(next) = next {
-            out::note(&format!("there may be more: --after {next}"));
+            output::note(&format!("there may be more: --after {next}"));
         }
         Ok(())
     })
 }
 
-/// The fields of an event, as JSON names them: kinds that come with later versions show theirs, too.
+/// The fields of an event by their JSON names, so that kinds of later versions show theirs, too.
 fn details(kind: &EventKind) -> String {
     let Ok(Value::Object(fields)) = serde_json::to_value(kind) else { return String::new() };
     let shown = |value: &Value| match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let told = fields.iter().filter(|(name, value)| *name != "kind" && !value.is_null());
-    told.map(|(name, value)| format!("{name}={}", shown(value))).collect::<Vec<_>>().join(" ")
+    let set = fields.iter().filter(|(name, value)| *name != "kind" && !value.is_null());
+    set.map(|(name, value)| format!("{name}={}", shown(value))).collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn purge(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
@@ -120,16 +163,20 @@ pub(super) fn accept_clock(context: &Context) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let accepted = store.clock(Request::AcceptClock)?;
         if context.json {
-            return out::json(&json!({ "accepted": accepted }));
+            return output::json(&json!({ "accepted": accepted }));
         }
         let Some(accepted) = accepted else {
-            return out::text("nothing changed: the store's time is not ahead of its clock");
+            return output::text("nothing changed: the store's time is not ahead of its clock");
         };
         let now = Utc::now();
-        out::text(&format!("put back from {} to {}", both(accepted.from, now), both(accepted.to, now)))
+        output::text(&format!("set back from {} to {}", both(accepted.from, now), both(accepted.to, now)))
     })
 }
 
 fn purged(context: &Context, what: &str, count: u64) -> Result<(), Failure> {
-    if context.json { out::json(&json!({ "purged": count })) } else { out::text(&format!("purged {count} {what}")) }
+    if context.json {
+        output::json(&json!({ "purged": count }))
+    } else {
+        output::text(&format!("purged {count} {what}"))
+    }
 }

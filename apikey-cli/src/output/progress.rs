@@ -1,10 +1,10 @@
-//! Long work shows that it goes on: on a terminal only, and on standard error.
+//! The progress of long work, on standard error and only on a terminal.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Something of unknown length; it is wiped away when it is dropped.
+/// The progress of work of unknown length. Dropping it clears the line.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {

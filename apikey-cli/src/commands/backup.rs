@@ -1,23 +1,58 @@
-//! Backup, restore, salvage.
+//! Backs up, restores and salvages a store.
 
-use apikey_core::{KeyStore, RestoreWarning};
+use std::path::PathBuf;
 
-use super::Context;
-use crate::args::{Backup, Restore, Salvage};
+use apikey_core::{KeyStore, Restore, RestoreWarning};
+use clap::Args;
+
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::findings::Findings;
-use crate::out::{self, Cell};
-use crate::progress::Progress;
+use crate::output;
+use crate::output::findings::{Findings, ReportArg};
+use crate::output::progress::Progress;
+use crate::output::table::{self, Cell};
 
-pub(super) fn backup(context: &Context, backup: &Backup) -> Result<(), Failure> {
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The file
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The backup
+    pub(crate) file: PathBuf,
+    /// The directory of the new store; it must be empty or not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
+    /// The store that it replaces: restrictions made there since the backup apply to the new store, too
+    #[arg(long, value_name = "DIR", required_unless_present = "old_is_gone")]
+    pub(crate) over: Option<PathBuf>,
+    /// There is no old store any more. A key that was revoked after the backup becomes valid again
+    #[arg(long, conflicts_with = "over")]
+    pub(crate) old_is_gone: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SalvageArgs {
+    /// The directory of the new store; it must be empty or not exist
+    #[arg(long, value_name = "DIR")]
+    pub(crate) into: PathBuf,
+    #[command(flatten)]
+    pub(crate) report: ReportArg,
+}
+
+pub(super) fn backup(context: &Context, backup: &BackupArgs) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let progress = Progress::new("backing up");
         let report = store.backup(backup.file.clone())?;
         drop(progress);
         if context.json {
-            return out::json(&report);
+            return output::json(&report);
         }
-        out::text(&out::aligned(&[
+        output::text(&table::aligned(&[
             row("backup", report.path.display().to_string()),
             row("keys", report.records.to_string()),
             row("events", report.events.to_string()),
@@ -29,27 +64,27 @@ pub(super) fn backup(context: &Context, backup: &Backup) -> Result<(), Failure> 
 }
 
 fn row(label: &str, value: impl Into<Cell>) -> Vec<Cell> {
-    vec![out::title(label), value.into()]
+    vec![table::title(label), value.into()]
 }
 
-pub(super) fn restore(context: &Context, restore: &Restore) -> Result<(), Failure> {
-    let mut what = apikey_core::Restore::new(&restore.file, &restore.into);
+pub(super) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Failure> {
+    let mut request = Restore::new(&restore.file, &restore.into);
     if let Some(old) = &restore.over {
-        what = what.over(old);
+        request = request.over(old);
     }
-    if let Some(pepper) = context.opening.newest_pepper()? {
-        what = what.pepper(pepper);
+    if let Some(pepper) = context.store.newest_pepper()? {
+        request = request.pepper(pepper);
     }
     let mut findings = restore.report.begin()?;
     let progress = Progress::new("restoring");
-    let named = "--over names the old store, or --old-is-gone says that there is none any more";
-    let report = context.opening.alone(!context.json, named, || KeyStore::restore(&what))?;
+    let hint = "name the old store with --over, or give --old-is-gone if there is none";
+    let report = context.store.exclusively(!context.json, hint, || KeyStore::restore(&request))?;
     drop(progress);
     for key in &report.reapplied {
-        findings.add("reapplied", key.key, format!("lost again what it had lost ({})", key.owner));
+        findings.add("reapplied", key.key, format!("restricted again, as in the old store ({})", key.owner));
     }
     for key in &report.unknown {
-        findings.add("unknown", key.key, format!("not in the backup, its owner needs a new key ({})", key.owner));
+        findings.add("unknown", key.key, format!("not in the backup: its owner needs a new key ({})", key.owner));
     }
     for warning in &report.warnings {
         match warning {
@@ -70,29 +105,25 @@ pub(super) fn restore(context: &Context, restore: &Restore) -> Result<(), Failur
         row("not in the backup", report.unknown.len().to_string()),
         row("warnings", report.warnings.len().to_string()),
     ];
-    tell(context, &report, &rows, findings)?;
+    print(context, &report, &rows, findings)?;
     if report.is_whole() { Ok(()) } else { Err(Failure::no()) }
 }
 
-pub(super) fn salvage(context: &Context, salvage: &Salvage) -> Result<(), Failure> {
+pub(super) fn salvage(context: &Context, salvage: &SalvageArgs) -> Result<(), Failure> {
     let mut findings = salvage.report.begin()?;
     let progress = Progress::new("searching");
-    let damaged = context.opening.path()?;
-    let named = "--store names the damaged store";
-    let report = context.opening.alone(!context.json, named, || KeyStore::salvage(damaged, &salvage.into))?;
+    let damaged = context.store.path()?;
+    let hint = "name the damaged store with --store";
+    let report = context.store.exclusively(!context.json, hint, || KeyStore::salvage(damaged, &salvage.into))?;
     drop(progress);
     for key in &report.missing {
-        findings.add("missing", key, "it was there, and its record is lost");
+        findings.add("missing", key, "its record is lost");
     }
     for key in &report.doubtful {
-        findings.add("doubtful", key, "it may be in an earlier state, so it is disabled; look at it, and enable it");
+        findings.add("doubtful", key, "it may be in an earlier state, so it is disabled: check it, then enable it");
     }
     for (first, last) in &report.gaps {
-        findings.add(
-            "gap",
-            format!("{first}-{last}"),
-            "events that are lost; any key may have been revoked by one of them",
-        );
+        findings.add("gap", format!("{first}-{last}"), "lost events; any of them may have revoked a key");
     }
     for fault in &report.faults {
         findings.add_general("fault", fault);
@@ -108,12 +139,12 @@ pub(super) fn salvage(context: &Context, salvage: &Salvage) -> Result<(), Failur
         row("doubtful, so disabled", format!("{} keys", report.doubtful.len())),
         row("gaps in events", report.gaps.len().to_string()),
     ];
-    tell(context, &report, &rows, findings)?;
+    print(context, &report, &rows, findings)?;
     if report.is_whole() { Ok(()) } else { Err(Failure::no()) }
 }
 
-/// The new store is there: that is said before what failed besides.
-fn tell(
+/// Prints the report before the findings: the new store exists, whatever else failed.
+fn print(
     context: &Context,
     report: &impl serde::Serialize,
     rows: &[Vec<Cell>],
@@ -121,9 +152,9 @@ fn tell(
 ) -> Result<(), Failure> {
     findings.save();
     if context.json {
-        out::json(report)?;
+        output::json(report)?;
         return findings.show(|_| Ok(()));
     }
-    out::text(&out::aligned(rows))?;
-    findings.show(out::text)
+    output::text(&table::aligned(rows))?;
+    findings.show(output::text)
 }

@@ -1,26 +1,67 @@
-//! The same change to every key of a list. Each key is a change of its own, on disk before the next: what cannot be done to
-//! one of them is reported, and the others are changed all the same.
+//! Makes the same change to every key of a list. Each key is a change of its own, on disk before the next one. If one fails,
+//! the command reports it and goes on with the others.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use apikey_core::KeyId;
 use apikey_core::admin::{Request, UpdateForm};
+use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::{Context, id};
-use crate::args::KeyList;
-use crate::backend::Backend;
+use crate::context::{Context, id};
 use crate::failure::{Code, Failure};
-use crate::findings::{Findings, noted};
-use crate::out;
-use crate::progress::Progress;
+use crate::output;
+use crate::output::findings::{Findings, ReportArg, noted};
+use crate::output::progress::Progress;
+use crate::store::backend::Backend;
 
-/// Longer than any line of a list has reason to be.
+/// The longest line of a list that is read.
 const MAX_LINE: usize = 4096;
 
-/// What is done to each key.
+/// One key, or those of a list.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["id", "from"]).required(true))]
+pub(crate) struct KeyOrListArgs {
+    /// The key's id, as `apikey list` shows it
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) list: KeyListArgs,
+}
+
+/// The keys of a list, and the confirmation that the change is intended.
+#[derive(Debug, Args)]
+pub(crate) struct KeyListArgs {
+    /// The keys of this file, or of standard input (`-`): one id a line, without empty lines and lines that begin with `#`.
+    /// If a key cannot be changed, the command reports it and goes on with the others
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) from: Option<PathBuf>,
+    /// Disable or revoke the keys of the list without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Do not ask, but refuse unless the list has exactly this many keys
+    #[arg(long, value_name = "COUNT", conflicts_with = "yes")]
+    pub(crate) count: Option<usize>,
+    #[command(flatten)]
+    pub(crate) report: ReportArg,
+}
+
+impl KeyListArgs {
+    /// Refuses list options without a list. clap cannot: it waives an option's requirement if the required option conflicts
+    /// with one that was given.
+    pub(crate) fn check_unused(&self) -> Result<(), Failure> {
+        let option = match (self.yes, self.count.is_some(), self.report.is_given()) {
+            (true, ..) => "--yes",
+            (_, true, _) => "--count",
+            (.., true) => "--report",
+            _ => return Ok(()),
+        };
+        Err(Failure::usage(format!("{option} is for the keys of a list, which --from names")))
+    }
+}
+
+/// The change to each key.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Change<'c> {
     Enable,
@@ -37,7 +78,7 @@ impl Change<'_> {
         }
     }
 
-    /// What a key is called to which it was done.
+    /// What a changed key is called.
     fn done(self) -> &'static str {
         match self {
             Self::Enable => "enabled",
@@ -46,8 +87,8 @@ impl Change<'_> {
         }
     }
 
-    /// Whether it takes something away, and so is confirmed.
-    fn takes(self) -> bool {
+    /// Whether it restricts keys, and so needs a confirmation.
+    fn restricts(self) -> bool {
         !matches!(self, Self::Enable)
     }
 
@@ -64,15 +105,15 @@ impl Change<'_> {
     }
 }
 
-/// The keys of a list, each once, and the numbers of the lines that are none.
+/// The keys of a list, each once, and the lines that are not an id.
 #[derive(Debug, Default)]
 struct Keys {
     ids: Vec<KeyId>,
     faults: Vec<(u64, String)>,
 }
 
-pub(super) fn change(context: &Context, list: &KeyList, from: &Path, change: Change<'_>) -> Result<(), Failure> {
-    // Before the store is opened: nobody has to wait until a pipe has ended, or a person has typed.
+pub(super) fn change(context: &Context, list: &KeyListArgs, from: &Path, change: Change<'_>) -> Result<(), Failure> {
+    // Before the store is opened, so that no other process waits for a pipe to end or a person to type.
     let keys = if from == Path::new("-") { read(io::stdin().lock()) } else { open(from).and_then(read) };
     let keys = keys.map_err(|error| match from == Path::new("-") {
         true => Failure::input(&error),
@@ -87,7 +128,7 @@ pub(super) fn change(context: &Context, list: &KeyList, from: &Path, change: Cha
     let (changed, unchanged, done) = (count.changed, count.unchanged, change.done());
     if context.json {
         if outcome.is_ok() {
-            out::json(&json!({ done: changed, "unchanged": unchanged, "refused": findings.listed() }))?;
+            output::json(&json!({ done: changed, "unchanged": unchanged, "refused": findings.listed() }))?;
         }
         let refused = findings.len() > 0;
         findings.show(|_| Ok(()))?;
@@ -97,7 +138,7 @@ pub(super) fn change(context: &Context, list: &KeyList, from: &Path, change: Cha
     let refused = findings.len();
     findings.show(noted)?;
     outcome?;
-    out::text(&format!("{done}: {changed} keys; {done} before: {unchanged}; refused: {refused}"))?;
+    output::text(&format!("{done}: {changed} keys; {done} before: {unchanged}; refused: {refused}"))?;
     if refused == 0 { Ok(()) } else { Err(Failure::no()) }
 }
 
@@ -125,10 +166,10 @@ fn each(
             Err(failure) if matches!(failure.code, Code::NotFound | Code::Conflict) => {
                 findings.add("key", id, failure.text);
             }
-            // So it would be with the others.
+            // The other keys would fail the same way.
             Err(failure) => {
                 for id in ids.iter().skip(at) {
-                    findings.add("key", id, format!("not {}, since the work was broken off", change.done()));
+                    findings.add("key", id, format!("not {}, since the command stopped before it", change.done()));
                 }
                 let (done, changed) = (change.done(), count.changed);
                 let text = format!("{} ({changed} keys were {done} before that)", failure.text);
@@ -140,8 +181,14 @@ fn each(
     Ok(())
 }
 
-/// What takes something away from many keys is not done by a slip of the hand.
-fn confirm(context: &Context, list: &KeyList, from: &Path, change: Change<'_>, count: usize) -> Result<(), Failure> {
+/// Asks before it restricts many keys, so that a slip of the hand does not.
+fn confirm(
+    context: &Context,
+    list: &KeyListArgs,
+    from: &Path,
+    change: Change<'_>,
+    count: usize,
+) -> Result<(), Failure> {
     let (verb, done) = (change.verb(), change.done());
     match list.count {
         Some(expected) if expected != count => {
@@ -150,15 +197,15 @@ fn confirm(context: &Context, list: &KeyList, from: &Path, change: Change<'_>, c
             )));
         }
         Some(_) => return Ok(()),
-        None if list.yes || !change.takes() || count == 0 => return Ok(()),
+        None if list.yes || !change.restricts() || count == 0 => return Ok(()),
         None => {}
     }
     if context.json || from == Path::new("-") || !io::stdin().is_terminal() {
         return Err(Failure::usage(format!(
-            "{count} keys would be {done}: give --yes, or --count {count} to have that number checked again"
+            "{count} keys would be {done}: give --yes, or --count {count} to confirm the number"
         )));
     }
-    out::note(&format!("{verb} {count} keys? Type {count} to do it:"));
+    output::note(&format!("{verb} {count} keys? Type {count} to confirm:"));
     let mut typed = String::new();
     io::stdin().read_line(&mut typed).map_err(|error| Failure::input(&error))?;
     match typed.trim() == count.to_string() {
@@ -171,7 +218,7 @@ fn open(path: &Path) -> io::Result<BufReader<fs::File>> {
     fs::File::open(path).map(BufReader::new)
 }
 
-/// An id a line. What is none is not repeated: it may be a key.
+/// Reads one id a line. Errors do not repeat a line that is not an id: it may be a key.
 fn read(mut input: impl BufRead) -> io::Result<Keys> {
     let mut keys = Keys::default();
     let mut seen = std::collections::HashSet::new();

@@ -1,4 +1,4 @@
-//! What somebody must look at, after a command has done its work: all of it in a file, the first of it on the terminal.
+//! Findings that someone must look at after a command: all of them in a report file, the first ones on the terminal.
 
 use std::fmt::{self, Display, Write as _};
 use std::io;
@@ -7,37 +7,37 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::delivery::Delivery;
+use super::delivery::Delivery;
+use super::print::note;
 use crate::failure::Failure;
-use crate::out;
 
-/// How many are shown.
+/// How many findings the terminal shows.
 const SHOWN: usize = 20;
 
-/// Where all of it goes.
+/// The file for all findings.
 #[derive(Debug, Args)]
-pub(crate) struct ReportOption {
-    /// Write all that is to be looked at to this file (0600), one a line: what it is, which key or line, and a text, with
-    /// tabs between them. The terminal shows the first 20. A file that is there is not overwritten
+pub(crate) struct ReportArg {
+    /// Write all findings to this new file (0600), one a line: kind, key or line, and text, separated by tabs. The
+    /// terminal shows the first 20
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
 
-impl ReportOption {
+impl ReportArg {
     pub(crate) fn is_given(&self) -> bool {
         self.report.is_some()
     }
 
-    /// Makes the file, before the work is done: nobody waits for that to learn that there is no room for the report.
+    /// Creates the file before the work begins, so that a report without a place fails early.
     pub(crate) fn begin(&self) -> Result<Findings, Failure> {
-        Ok(Findings { file: Delivery::prepare(self.report.as_deref())?, refused: None, all: Vec::new() })
+        Ok(Findings { file: Delivery::prepare(self.report.as_deref())?, write_error: None, all: Vec::new() })
     }
 }
 
-/// One thing to look at.
+/// One finding.
 #[derive(Debug)]
 struct Finding {
-    /// As the library names it.
+    /// The library's name for it.
     kind: &'static str,
     /// A key, a line of the input, or nothing in particular.
     which: Option<String>,
@@ -53,12 +53,12 @@ impl Display for Finding {
     }
 }
 
-/// All that there is to look at, and its file.
+/// All findings, and their file.
 #[derive(Debug)]
 pub(crate) struct Findings {
     file: Delivery,
-    /// Why it could not be written.
-    refused: Option<io::Error>,
+    /// Why the file could not be written.
+    write_error: Option<io::Error>,
     all: Vec<Finding>,
 }
 
@@ -67,7 +67,7 @@ impl Findings {
         self.all.push(Finding { kind, which: Some(which.to_string()), text: text.into() });
     }
 
-    /// About no key and no line in particular.
+    /// A finding about the store, not about a key or a line.
     pub(crate) fn add_general(&mut self, kind: &'static str, text: impl Into<String>) {
         self.all.push(Finding { kind, which: None, text: text.into() });
     }
@@ -76,54 +76,54 @@ impl Findings {
         self.all.len()
     }
 
-    /// All of it, for `--json`.
+    /// All findings, for `--json`.
     pub(crate) fn listed(&self) -> Vec<serde_json::Value> {
         let listed = self.all.iter().map(|Finding { kind, which, text }| json!({ *kind: which, "text": text }));
         listed.collect()
     }
 
-    /// Writes the file. Before anything is shown: who reads standard output may have gone.
+    /// Writes the file. Call it before anything is printed: the reader of standard output may be gone.
     pub(crate) fn save(&mut self) {
         if self.file.path().is_some() {
-            self.refused = self.file.deliver_lines(&self.text()).err();
+            self.write_error = self.file.deliver_lines(&self.lines()).err();
         }
     }
 
-    /// Gives each line for the terminal to `show`: the first, and all of them where the file could not be written, since
-    /// nobody may have another chance to read them.
+    /// Passes each line for the terminal to `show`: the first ones, or all if the file could not be written, since there may
+    /// be no other chance to read them.
     ///
     /// # Errors
     /// The file could not be written.
     pub(crate) fn show(self, mut show: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
-        let shown = if self.refused.is_none() { SHOWN } else { usize::MAX };
+        let shown = if self.write_error.is_none() { SHOWN } else { usize::MAX };
         for finding in self.all.iter().take(shown) {
             show(&finding.to_string())?;
         }
         match (self.all.len().saturating_sub(shown), self.file.path()) {
             (0, _) => {}
-            (more, Some(path)) => show(&format!("and {more} more: all are in {}", path.display()))?,
+            (more, Some(path)) => show(&format!("and {more} more: all of them are in {}", path.display()))?,
             (more, None) => show(&format!("and {more} more: --report FILE writes all of them"))?,
         }
-        match (&self.refused, self.file.path()) {
+        match (&self.write_error, self.file.path()) {
             (Some(error), Some(path)) => Err(Failure::file(path, error)),
             _ => Ok(()),
         }
     }
 
-    /// The lines of the file. No field of a key holds a tab or a line's end; a fault of the database may.
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for Finding { kind, which, text: told } in &self.all {
-            let told = told.replace(char::is_control, " ");
+    /// The lines of the file. No field of a key contains a tab or a line feed; a database's error may.
+    fn lines(&self) -> String {
+        let mut lines = String::new();
+        for Finding { kind, which, text } in &self.all {
+            let text = text.replace(char::is_control, " ");
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{kind}\t{}\t{told}", which.as_deref().unwrap_or("-"));
+            let _ = writeln!(lines, "{kind}\t{}\t{text}", which.as_deref().unwrap_or("-"));
         }
-        text
+        lines
     }
 }
 
-/// To standard error.
+/// Shows a line on standard error.
 pub(crate) fn noted(line: &str) -> Result<(), Failure> {
-    out::note(line);
+    note(line);
     Ok(())
 }

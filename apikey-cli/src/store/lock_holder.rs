@@ -1,4 +1,4 @@
-//! Who has the store open, and how long that is waited for.
+//! Who has the store open, and how long the command waits for it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 use apikey_core::admin::Holder;
 
 use crate::failure::{Code, Failure};
-use crate::out;
+use crate::output;
 
-/// How long another command is waited for: as a rule it has the store open for a few milliseconds.
-const FOR_COMMANDS: Duration = Duration::from_secs(5);
-/// How long nothing is said about it.
-const IN_SILENCE: Duration = Duration::from_secs(1);
+/// How long to wait for another command, which usually has the store open for a few milliseconds.
+const WAIT_FOR_COMMAND: Duration = Duration::from_secs(5);
+/// How long to wait before the note.
+const SILENT: Duration = Duration::from_secs(1);
 const FIRST_STEP: Duration = Duration::from_millis(20);
 const LONGEST_STEP: Duration = Duration::from_millis(500);
 
-/// The process that has a store open, as far as it can be told.
+/// The process that has a store open, as far as its lock file names it.
 #[derive(Debug)]
-pub(crate) struct Occupant {
+pub(crate) struct LockHolder {
     store: PathBuf,
     holder: Option<Holder>,
 }
 
-impl Occupant {
+impl LockHolder {
     pub(crate) fn of(store: &Path) -> Self {
         Self { store: store.to_owned(), holder: Holder::of(store) }
     }
@@ -33,23 +33,23 @@ impl Occupant {
         self.holder.as_ref()?.socket.as_deref()
     }
 
-    /// What the lock file names, if that process is still there. A restore and a salvage write nothing into the lock file of
-    /// the store that they read.
+    /// The process that the lock file names, if it still runs. A restore and a salvage write nothing into the lock file of the
+    /// store that they read.
     fn running(&self) -> Option<&Holder> {
         self.holder.as_ref().filter(|holder| is_running(holder.pid))
     }
 
-    /// Whether it is a command, which ends soon, and not a service. Who notes nothing is a command, too.
+    /// Whether it is a command, which ends soon, and not a service. A holder without a note is a command, too.
     fn is_command(&self) -> bool {
         self.running().is_none_or(Holder::is_same_program)
     }
 
-    /// Why a command does not run: with this advice, if it is a service.
-    pub(crate) fn in_the_way(&self, waited: Duration, advice: &str) -> Failure {
+    /// The failure of a command that cannot run; for a service with this advice.
+    pub(crate) fn failure(&self, waited: Duration, advice: &str) -> Failure {
         let seconds = waited.as_secs_f64();
         let text = match self.is_command() {
             true => {
-                format!("{self}, as it seems another `apikey`, and was so for {seconds:.1} s; --wait 1m waits longer")
+                format!("{self}, probably another `apikey`, and still was after {seconds:.1} s; --wait 1m waits longer")
             }
             false => format!("{self}. {advice}"),
         };
@@ -57,7 +57,7 @@ impl Occupant {
     }
 }
 
-impl fmt::Display for Occupant {
+impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the key store {} is in use by ", self.store.display())?;
         match self.running() {
@@ -68,7 +68,7 @@ impl fmt::Display for Occupant {
     }
 }
 
-/// Whether there is such a process. One in another container is not seen from here.
+/// Whether this process runs. A process in another container cannot be seen.
 #[cfg(unix)]
 fn is_running(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
@@ -80,34 +80,34 @@ fn is_running(_: u32) -> bool {
     true
 }
 
-/// How long a command waits for whoever has the store open.
+/// How long a command waits for the process that has the store open.
 #[derive(Debug)]
-pub(crate) struct Patience {
-    /// As the option says.
+pub(crate) struct LockWait {
+    /// The value of the option.
     given: Option<Duration>,
     begun: Instant,
     step: Duration,
-    /// Whether it says so, when it takes longer.
-    aloud: bool,
+    /// Whether to print a note when it takes longer.
+    verbose: bool,
 }
 
-impl Patience {
-    pub(crate) fn new(given: Option<Duration>, aloud: bool) -> Self {
-        Self { given, begun: Instant::now(), step: FIRST_STEP, aloud }
+impl LockWait {
+    pub(crate) fn new(given: Option<Duration>, verbose: bool) -> Self {
+        Self { given, begun: Instant::now(), step: FIRST_STEP, verbose }
     }
 
-    /// How long it has been.
+    /// How long the command has waited.
     pub(crate) fn waited(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// Waits a little, and says whether to try again.
-    pub(crate) fn wait_for(&mut self, occupant: &Occupant) -> bool {
-        let most = self.given.unwrap_or(if occupant.is_command() { FOR_COMMANDS } else { Duration::ZERO });
-        let Some(left) = most.checked_sub(self.waited()).filter(|left| !left.is_zero()) else { return false };
-        if self.aloud && self.waited() >= IN_SILENCE {
-            out::note(&format!("{occupant}: waiting for it, at most {} s", most.as_secs()));
-            self.aloud = false;
+    /// Waits for a moment; returns whether to try again.
+    pub(crate) fn wait_for(&mut self, holder: &LockHolder) -> bool {
+        let max = self.given.unwrap_or(if holder.is_command() { WAIT_FOR_COMMAND } else { Duration::ZERO });
+        let Some(left) = max.checked_sub(self.waited()).filter(|left| !left.is_zero()) else { return false };
+        if self.verbose && self.waited() >= SILENT {
+            output::note(&format!("{holder}: waiting for it, at most {} s", max.as_secs()));
+            self.verbose = false;
         }
         std::thread::sleep(self.step.min(left));
         self.step = (self.step * 2).min(LONGEST_STEP);

@@ -1,4 +1,4 @@
-//! Times and spans: as people write them, and as they read them.
+//! Times and spans: parses what people write, formats what they read.
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 
@@ -6,10 +6,10 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 pub(crate) fn span(text: &str) -> Result<TimeDelta, String> {
     let allowed = "a span such as 30s, 15m, 24h, 90d, 2w or 1y is expected";
     let span = humantime::parse_duration(text).map_err(|_| allowed.to_owned())?;
-    TimeDelta::from_std(span).map_err(|_| format!("it is too long; {allowed}"))
+    TimeDelta::from_std(span).map_err(|_| format!("the span is too long; {allowed}"))
 }
 
-/// A time such as `2027-01-31` (its beginning, UTC) or `2027-01-31T12:00:00Z`.
+/// A time such as `2027-01-31` (midnight, UTC) or `2027-01-31T12:00:00Z`.
 pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
@@ -20,7 +20,7 @@ pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, String> {
         .ok_or_else(|| "a time such as 2027-01-31 or 2027-01-31T12:00:00Z is expected".to_owned())
 }
 
-/// A time, or a span that lies between it and now.
+/// A time, or a span before now.
 pub(crate) fn past(text: &str) -> Result<DateTime<Utc>, String> {
     time(text).or_else(|_| {
         let ago = span(text).ok().and_then(|span| Utc::now().checked_sub_signed(span));
@@ -34,13 +34,13 @@ pub(crate) fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let size = seconds.unsigned_abs();
     let units = [(86_400 * 365, "year"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
     let Some((length, unit)) = units.into_iter().find(|(length, _)| size >= *length) else { return "now".to_owned() };
-    // To the nearest: a span of 90 days that was just given is one of 90 days.
+    // Rounded: a span of 90 days that was set a moment ago shows as 90 days.
     let count = (size + length / 2) / length;
     let plural = if count == 1 { "" } else { "s" };
     if seconds > 0 { format!("in {count} {unit}{plural}") } else { format!("{count} {unit}{plural} ago") }
 }
 
-/// `30 days`, `90 minutes`: in the largest unit that tells it exactly.
+/// `30 days`, `90 minutes`: in the largest unit that divides it.
 pub(crate) fn length(span: TimeDelta) -> String {
     let size = span.num_milliseconds();
     let units = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second"), (1, "millisecond")];
@@ -54,7 +54,7 @@ pub(crate) fn absolute(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// Both, for a place with room.
+/// The absolute and the relative form.
 pub(crate) fn both(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     format!("{} ({})", absolute(time), relative(time, now))
 }

@@ -1,4 +1,4 @@
-//! Who answers: this process, or the service that has the store open. A command cannot tell, and need not.
+//! Who answers requests: this process, or the service that has the store open. Commands need not know which.
 
 use std::path::PathBuf;
 #[cfg(unix)]
@@ -11,55 +11,55 @@ use apikey_core::{AcceptedClock, BackupReport, EventPage, Health, KeyInfo, KeySt
 use chrono::{DateTime, Utc};
 
 use crate::failure::{Code, Failure};
-use crate::moment::both;
-use crate::out;
+use crate::output;
+use crate::time::both;
 
-/// A store that can be asked.
+/// A store that answers requests.
 #[derive(Debug)]
 pub(crate) enum Backend {
-    Here {
+    Local {
         store: KeyStore,
         session: Session,
     },
-    /// Through its socket.
+    /// Through the service's socket.
     #[cfg(unix)]
     Service {
         client: apikey_core::admin::Client,
-        /// What is said where it does not answer soon, if anything is.
-        late: Option<String>,
+        /// The note to print if it does not answer soon.
+        slow_note: Option<String>,
     },
 }
 
-/// How long an answer may take until that is said.
+/// How long an answer may take before the note is printed.
 #[cfg(unix)]
-const SOON: Duration = Duration::from_secs(10);
+const SLOW_AFTER: Duration = Duration::from_secs(10);
 
 macro_rules! answers {
-    ($($(#[$doc:meta])* $name:ident: $variant:ident -> $kind:ty, $value:ident => $taken:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $variant:ident -> $kind:ty, $value:ident => $result:expr;)*) => {
         $($(#[$doc])*
         pub(crate) fn $name(&mut self, request: Request) -> Result<$kind, Failure> {
-            let asked = request.name();
+            let name = request.name();
             match self.ask(request)? {
-                Answer::$variant($value) => Ok($taken),
-                _ => Err(Failure::new(Code::Refused, format!("{asked} was answered with something else"))),
+                Answer::$variant($value) => Ok($result),
+                _ => Err(Failure::new(Code::Refused, format!("the answer to {name} has another type"))),
             }
         })*
     };
 }
 
 impl Backend {
-    /// A store that this process has opened. Changes are in the name of who ran it, as they are through a service.
-    pub(crate) fn here(store: KeyStore) -> Self {
+    /// A store that this process has opened. Events name the user that ran the command, as they do through a service.
+    pub(crate) fn local(store: KeyStore) -> Self {
         #[cfg(unix)]
-        let store = store.as_actor(format!("uid:{}", crate::owner::caller()));
-        Self::Here { session: Session::new(store.clone()), store }
+        let store = store.as_actor(format!("uid:{}", crate::identity::caller()));
+        Self::Local { session: Session::new(store.clone()), store }
     }
 
     fn ask(&mut self, request: Request) -> Result<Answer, Failure> {
         let answer = match self {
-            Self::Here { session, .. } => session.ask(request),
+            Self::Local { session, .. } => session.ask(request),
             #[cfg(unix)]
-            Self::Service { client, late } => telling(late.as_deref(), || client.ask(&request)),
+            Self::Service { client, slow_note } => with_slow_note(slow_note.as_deref(), || client.ask(&request)),
         };
         match answer {
             Answer::Fault(fault) => Err(fault.into()),
@@ -83,7 +83,7 @@ impl Backend {
         lines: Lines -> apikey_core::admin::Lines, lines => lines;
     }
 
-    /// A backup into a file, which is named from where the command runs.
+    /// Backs the store up into a file; a relative path starts at the command's working directory.
     pub(crate) fn backup(&mut self, file: PathBuf) -> Result<BackupReport, Failure> {
         let path = std::path::absolute(&file).map_err(|error| Failure::file(&file, &error))?;
         match self.ask(Request::Backup { path })? {
@@ -91,11 +91,11 @@ impl Backend {
                 report.path = file;
                 Ok(report)
             }
-            _ => Err(Failure::new(Code::Refused, "backup was answered with something else")),
+            _ => Err(Failure::new(Code::Refused, "the answer to backup has another type")),
         }
     }
 
-    /// The store's time, by which keys begin and end: ahead of the clock where an event was written under a wrong one.
+    /// The store's time, by which keys begin and end. It is ahead of the clock if an event was written while that was wrong.
     pub(crate) fn time(&mut self) -> DateTime<Utc> {
         let clock = Utc::now();
         match self.health(Request::Health) {
@@ -104,15 +104,15 @@ impl Backend {
         }
     }
 
-    /// Says that the disk of the service refuses, if it does: what it answered may not be all.
-    pub(crate) fn tell_of_disk(&mut self) {
-        if let Self::Here { .. } = self {
+    /// Prints a note if the service's disk has failed, since answers may then be incomplete.
+    pub(crate) fn warn_of_failed_disk(&mut self) {
+        if let Self::Local { .. } = self {
             return;
         }
         if let Ok(Health { failed_since: Some(since), .. }) = self.health(Request::Health) {
-            out::note(&format!(
-                "the service's disk refuses since {}: this is what it knows and can read. What was taken from a key meanwhile \
-                 holds, as `apikey check` shows, and may be missing in lists",
+            output::note(&format!(
+                "the service's disk fails since {}: this answer has what the service knows and can read. Restrictions made since \
+                 then are in force, as `apikey check` shows, and may be missing in lists",
                 both(since, Utc::now())
             ));
         }
@@ -120,23 +120,23 @@ impl Backend {
 
     pub(crate) fn close(self) -> Result<(), Failure> {
         match self {
-            Self::Here { store, .. } => Ok(store.close()?),
+            Self::Local { store, .. } => Ok(store.close()?),
             #[cfg(unix)]
             Self::Service { .. } => Ok(()),
         }
     }
 }
 
-/// Says it where the work takes longer than is usual. A service that is stopped takes the request, and never answers.
+/// Prints the note if the work takes longer than usual. A stopped service accepts the request and never answers.
 #[cfg(unix)]
-fn telling<T>(late: Option<&str>, work: impl FnOnce() -> T) -> T {
-    let Some(late) = late else { return work() };
+fn with_slow_note<T>(note: Option<&str>, work: impl FnOnce() -> T) -> T {
+    let Some(note) = note else { return work() };
     let (done, waiting) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
-        // Where there is no room for a thread, nothing is said.
+        // If the thread does not start, the note is not printed.
         let _ = std::thread::Builder::new().spawn_scoped(scope, move || {
-            if waiting.recv_timeout(SOON) == Err(RecvTimeoutError::Timeout) {
-                out::note(late);
+            if waiting.recv_timeout(SLOW_AFTER) == Err(RecvTimeoutError::Timeout) {
+                output::note(note);
             }
         });
         let answer = work();

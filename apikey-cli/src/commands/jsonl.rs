@@ -1,31 +1,52 @@
-//! All keys as lines of JSON, and back.
+//! Exports all keys as JSON lines, and imports them.
 
 use std::io::{self, BufRead, BufWriter, Read, Write};
+use std::path::PathBuf;
 
 use apikey_core::admin::{Imports, RefusedEntry, Request, SecretText};
+use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::Context;
 use super::import::await_input;
-use crate::args::{Export, ImportLines};
-use crate::backend::Backend;
-use crate::delivery::Delivery;
+use crate::context::Context;
 use crate::failure::{Failure, in_options};
-use crate::findings::noted;
-use crate::out;
-use crate::progress::Progress;
+use crate::output;
+use crate::output::delivery::Delivery;
+use crate::output::findings::{ReportArg, noted};
+use crate::output::progress::Progress;
+use crate::store::backend::Backend;
 
-/// Most bytes of a line, and of lines that are sent together: as JSON in JSON they may be six times that.
-const MOST: usize = 128 * 1024;
-/// How many lines are imported in one change.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Include the digests of secrets: imported keys keep working, and the lines are as sensitive as the store
+    #[arg(long)]
+    pub(crate) digests: bool,
+    /// Write to this new file (0600) instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportLinesArgs {
+    /// Create the store if there is none
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) make: bool,
+    /// Report what would be imported, and import nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArg,
+}
+
+/// The most bytes of a line, and of the lines of a batch: as JSON inside JSON they may grow to six times that.
+const MAX_BYTES: usize = 128 * 1024;
+/// How many lines one change imports.
 const BATCH: usize = 1000;
 
-pub(super) fn export(context: &Context, export: &Export) -> Result<(), Failure> {
+pub(super) fn export(context: &Context, export: &ExportArgs) -> Result<(), Failure> {
     if context.json && export.out.is_none() {
-        return Err(Failure::usage(
-            "--json answers with one document, and the lines are many: give --out FILE for them",
-        ));
+        return Err(Failure::usage("--json prints one document, so the lines need a file: give --out FILE"));
     }
     context.with_store(false, |store| {
         let mut delivery = Delivery::prepare(export.out.as_deref())?;
@@ -52,25 +73,25 @@ pub(super) fn export(context: &Context, export: &Export) -> Result<(), Failure> 
         drop((progress, writer));
         delivery.finish().map_err(refused)?;
         if context.json {
-            return out::json(&json!({ "exported": exported, "path": export.out }));
+            return output::json(&json!({ "exported": exported, "path": export.out }));
         }
-        out::note(&format!("exported {exported} keys"));
+        output::note(&format!("exported {exported} keys"));
         Ok(())
     })
 }
 
-pub(super) fn import(context: &Context, import: &ImportLines) -> Result<(), Failure> {
+pub(super) fn import(context: &Context, import: &ImportLinesArgs) -> Result<(), Failure> {
     let mut findings = import.report.begin()?;
     await_input()?;
     context.with_store(import.make, |store| {
         let mut report = Imports::default();
-        let taken = read_all(store, import, &mut report);
+        let outcome = read_all(store, import, &mut report);
         report.refused.sort_by_key(|refused| refused.line);
         report.refused.iter().for_each(|refused| findings.add("line", refused.line, &refused.text));
         findings.save();
-        taken?;
+        outcome?;
         if context.json {
-            out::json(&json!({
+            output::json(&json!({
                 "imported": report.imported,
                 "dry_run": import.dry_run,
                 "awaiting_rotation": report.awaiting_rotation,
@@ -80,64 +101,66 @@ pub(super) fn import(context: &Context, import: &ImportLines) -> Result<(), Fail
         } else {
             findings.show(noted)?;
             let done = if import.dry_run { "would be imported" } else { "imported" };
-            out::text(&format!("{done}: {} keys; refused: {} lines", report.imported, report.refused.len()))?;
+            output::text(&format!("{done}: {} keys; refused: {} lines", report.imported, report.refused.len()))?;
             if !report.awaiting_rotation.is_empty() {
                 let waiting = report.awaiting_rotation.len();
-                out::text(&format!("{waiting} of them have no secret: each begins to work when it is rotated"))?;
+                output::text(&format!("{waiting} of them have no secret: each works once it is rotated"))?;
             }
         }
         if report.refused.is_empty() { Ok(()) } else { Err(Failure::no()) }
     })
 }
 
-/// Lines that are imported together.
+/// The lines of one change.
 struct Batch {
     text: Zeroizing<String>,
     lines: u64,
-    /// How many lines came before.
+    /// How many lines came before it.
     before: u64,
 }
 
 impl Batch {
     fn new() -> Self {
-        Self { text: Self::room(), lines: 0, before: 0 }
+        Self { text: Self::full_size(), lines: 0, before: 0 }
     }
 
-    /// For all that it may hold, with an end for each line that is refused: a text that grows leaves copies.
-    fn room() -> Zeroizing<String> {
-        Zeroizing::new(String::with_capacity(MOST + BATCH))
+    /// Allocates the text at its full size, line ends of refused lines included: a string that grows leaves copies of secrets.
+    fn full_size() -> Zeroizing<String> {
+        Zeroizing::new(String::with_capacity(MAX_BYTES + BATCH))
     }
 
-    fn send(&mut self, store: &mut Backend, import: &ImportLines, report: &mut Imports) -> Result<(), Failure> {
-        let lines = SecretText::from(std::mem::replace(&mut self.text, Self::room()));
-        let taken = store.imports(Request::ImportLines { lines, check_only: import.dry_run })?;
-        let told = |refused: RefusedEntry| RefusedEntry {
+    fn send(&mut self, store: &mut Backend, import: &ImportLinesArgs, report: &mut Imports) -> Result<(), Failure> {
+        let lines = SecretText::from(std::mem::replace(&mut self.text, Self::full_size()));
+        let answer = store.imports(Request::ImportLines { lines, check_only: import.dry_run })?;
+        let numbered = |refused: RefusedEntry| RefusedEntry {
             line: refused.line.saturating_add(self.before),
             text: in_options(&refused.text),
         };
-        report.imported += taken.imported;
-        report.awaiting_rotation.extend(taken.awaiting_rotation);
-        report.refused.extend(taken.refused.into_iter().map(told));
+        report.imported += answer.imported;
+        report.awaiting_rotation.extend(answer.awaiting_rotation);
+        report.refused.extend(answer.refused.into_iter().map(numbered));
         self.before += self.lines;
         self.lines = 0;
         Ok(())
     }
 }
 
-fn read_all(store: &mut Backend, import: &ImportLines, report: &mut Imports) -> Result<(), Failure> {
+fn read_all(store: &mut Backend, import: &ImportLinesArgs, report: &mut Imports) -> Result<(), Failure> {
     let progress = Progress::new("lines read");
     let fault = |error: io::Error| Failure::input(&error);
     let mut input = io::stdin().lock();
     let mut batch = Batch::new();
-    let mut line = Zeroizing::new(Vec::with_capacity(MOST + 1));
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
     loop {
         line.clear();
-        Read::by_ref(&mut input).take(MOST as u64 + 1).read_until(b'\n', &mut line).map_err(fault)?;
-        let too_long = line.len() > MOST;
+        Read::by_ref(&mut input).take(MAX_BYTES as u64 + 1).read_until(b'\n', &mut line).map_err(fault)?;
+        let too_long = line.len() > MAX_BYTES;
         if too_long && !line.ends_with(b"\n") {
             input.skip_until(b'\n').map_err(fault)?;
         }
-        if batch.lines > 0 && (line.is_empty() || batch.lines == BATCH as u64 || batch.text.len() + line.len() > MOST) {
+        if batch.lines > 0
+            && (line.is_empty() || batch.lines == BATCH as u64 || batch.text.len() + line.len() > MAX_BYTES)
+        {
             batch.send(store, import, report)?;
         }
         if line.is_empty() {
@@ -145,7 +168,7 @@ fn read_all(store: &mut Backend, import: &ImportLines, report: &mut Imports) -> 
         }
         batch.lines += 1;
         let fault = match std::str::from_utf8(&line) {
-            _ if too_long => Some(format!("it has more than {MOST} bytes")),
+            _ if too_long => Some(format!("it has more than {MAX_BYTES} bytes")),
             Ok(text) => {
                 batch.text.push_str(text);
                 None
@@ -153,7 +176,7 @@ fn read_all(store: &mut Backend, import: &ImportLines, report: &mut Imports) -> 
             Err(error) => Some(format!("it is not a key as JSON: look at column {}", error.valid_up_to() + 1)),
         };
         if let Some(text) = fault {
-            // An empty line in its place keeps the numbers of the others.
+            // An empty line in its place keeps the numbers of the other lines.
             batch.text.push('\n');
             report.refused.push(RefusedEntry { line: batch.before + batch.lines, text });
         }

@@ -1,7 +1,7 @@
-//! The way to a directory, gone by handles, one name after the other.
+//! Walks the path to a directory by handles, one name after the other.
 //!
-//! Who may write in a directory on the way can put a link there at any time, and root would work wherever it leads, also in
-//! a directory of root's own. So root follows a link only if it is root's, or lies where nobody else may write.
+//! A user who may write in a directory on the path can put a link there at any time, and root would work wherever it leads,
+//! even in a directory of root's own. So root follows a link only if root owns it, or if nobody else may write beside it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,20 +13,20 @@ use rustix::io::Errno;
 
 use crate::failure::{Code, Failure};
 
-/// As many as the system follows.
-const MOST_LINKS: usize = 40;
+/// The kernel's own limit.
+const MAX_LINKS: usize = 40;
 const FLAGS: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
-/// How far a way goes.
-pub(super) struct Way {
-    /// The last directory on it.
+/// How far a path leads.
+pub(super) struct PathWalk {
+    /// The last directory that exists.
     pub(super) end: File,
-    /// What comes after that, and is not there, or is no directory.
+    /// The rest of the path, which does not exist or is not a directory.
     pub(super) missing: PathBuf,
 }
 
-impl Way {
-    pub(super) fn go(given: &Path) -> Result<Self, Failure> {
+impl PathWalk {
+    pub(super) fn follow(given: &Path) -> Result<Self, Failure> {
         let mut shown = PathBuf::new();
         let mut next = Vec::new();
         push(&mut next, given);
@@ -50,14 +50,14 @@ impl Way {
                 FileType::Symlink => {
                     let target = readlinkat(&entry, "", Vec::new()).map_err(failed)?;
                     let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-                    if !is_roots(&found, &fstat(&end).map_err(failed)?) {
+                    if !is_of_root(&found, &fstat(&end).map_err(failed)?) {
                         return Err(not_followed(&shown, &target, found.st_uid));
                     }
                     links += 1;
-                    if links > MOST_LINKS {
+                    if links > MAX_LINKS {
                         return Err(failed(Errno::LOOP));
                     }
-                    // What the kernel's own links lead to, their text does not say.
+                    // The text of the kernel's own links does not say where they lead.
                     if fstatfs(&end).map_err(failed)?.f_type == PROC_SUPER_MAGIC {
                         end = openat(&end, &name, FLAGS | OFlags::DIRECTORY, Mode::empty()).map_err(failed)?;
                     } else {
@@ -75,14 +75,14 @@ impl Way {
     }
 }
 
-/// The names of a path, the first one last.
+/// Pushes the names of a path, the first one last.
 fn push(next: &mut Vec<OsString>, path: &Path) {
     let names = path.components().filter(|name| !matches!(name, Component::CurDir));
     next.extend(names.rev().map(|name| name.as_os_str().to_owned()));
 }
 
-/// Whether nobody but root has put that link where it is. One with a second name may be at this one by somebody else.
-fn is_roots(link: &Stat, above: &Stat) -> bool {
+/// Whether only root can have put the link there. Another user may have hard-linked one with several names.
+fn is_of_root(link: &Stat, above: &Stat) -> bool {
     let is_closed = above.st_uid == 0 && above.st_mode & 0o022 == 0;
     is_closed || (link.st_uid == 0 && link.st_nlink == 1)
 }
@@ -91,8 +91,8 @@ fn not_followed(link: &Path, target: &Path, owner: u32) -> Failure {
     Failure::new(
         Code::Refused,
         format!(
-            "{} is a link of uid {owner}, to {}, which root does not follow: who put it there may have chosen any \
-             directory. If that one is right, name it itself, or let root own the link (`chown -h 0 {}`)",
+            "{} is a link of uid {owner}, to {}, which root does not follow: its owner may have chosen any directory. If that \
+             one is right, name it directly, or make root the owner of the link (`chown -h 0 {}`)",
             link.display(),
             target.display(),
             link.display()

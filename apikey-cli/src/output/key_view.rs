@@ -1,14 +1,14 @@
-//! A key on a page: a row of a table, a block of lines, an object of JSON.
+//! How a key is shown: a row of a table, a block of lines, a JSON object.
 
 use apikey_core::admin::Changed;
 use apikey_core::{KeyInfo, KeyState, Overlap, OverlapEnd};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::moment::{self, both, relative};
-use crate::out::{self, Cell};
+use super::table::{self, Cell};
+use crate::time::{self, both, relative};
 
-/// The key's fields as the library names them, and its state.
+/// The key's fields under the library's names, and its state.
 #[derive(Debug, Serialize)]
 pub(crate) struct KeyView<'a> {
     #[serde(flatten)]
@@ -22,7 +22,7 @@ impl<'a> KeyView<'a> {
     }
 }
 
-/// A key after a change, and whether there was one.
+/// A key after a request, and whether the request changed it.
 #[derive(Debug, Serialize)]
 pub(crate) struct ChangedView<'a> {
     changed: bool,
@@ -36,7 +36,7 @@ impl<'a> ChangedView<'a> {
     }
 }
 
-/// One line: the id, and what tells people which key it is.
+/// One line: the id, the owner and the name.
 pub(crate) fn line(info: &KeyInfo) -> String {
     let name = info.name().map(|name| format!(", {name}")).unwrap_or_default();
     format!("{} ({}{name})", info.id(), info.owner())
@@ -44,33 +44,33 @@ pub(crate) fn line(info: &KeyInfo) -> String {
 
 pub(crate) fn table(keys: &[KeyInfo], now: DateTime<Utc>) -> String {
     let titles = ["ID", "OWNER", "NAME", "STATE", "CREATED", "EXPIRES", "PERMISSIONS"];
-    let mut rows: Vec<Vec<Cell>> = vec![titles.into_iter().map(out::title).collect()];
+    let mut rows: Vec<Vec<Cell>> = vec![titles.into_iter().map(table::title).collect()];
     for key in keys {
         rows.push(vec![
             key.id().to_string().into(),
             key.owner().into(),
             key.name().unwrap_or("-").into(),
-            out::state(key.state(now)),
+            table::state(key.state(now)),
             relative(key.created_at(), now).into(),
             key.expires_at().map_or_else(|| "never".into(), |end| relative(end, now)).into(),
             grants(key.permissions()).into(),
         ]);
     }
-    out::aligned(&rows)
+    table::aligned(&rows)
 }
 
 pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
-    let mut row = |label: &str, value: Cell| rows.push(vec![out::title(label), value]);
+    let mut row = |label: &str, value: Cell| rows.push(vec![table::title(label), value]);
     row("id", key.id().to_string().into());
     row("owner", key.owner().into());
     row("name", key.name().unwrap_or("-").into());
-    row("state", out::state(key.state(now)));
+    row("state", table::state(key.state(now)));
     row("hint", key.hint().into());
     row("permissions", grants(key.permissions()).into());
     row("created", both(key.created_at(), now).into());
     if let Some(start) = key.not_before() {
-        row("good from", both(start, now).into());
+        row("valid from", both(start, now).into());
     }
     row("expires", key.expires_at().map_or_else(|| "never".into(), |end| both(end, now)).into());
     if let Some(limit) = key.limit() {
@@ -86,34 +86,37 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     }
     row("last used", key.last_used_at().map_or_else(|| "never".into(), |used| both(used, now)).into());
     let secret = match (key.has_secret(), key.secret_until()) {
-        (false, _) => "none: it begins to work when it is rotated".to_owned(),
+        (false, _) => "none: the key works once it is rotated".to_owned(),
         (true, None) => format!("number {}", key.version()),
-        (true, Some(end)) => format!("good until {}, and there is none after it: rotate the key", both(end, now)),
+        (true, Some(end)) => format!("valid until {}, with no successor: rotate the key", both(end, now)),
     };
     row("secret", secret.into());
     if let Some(end) = key.secret_expires_at() {
-        row("secret ends", format!("{}, by the store's max_lifetime: rotate the key before", both(end, now)).into());
+        row(
+            "secret ends",
+            format!("{}, by the store's max_lifetime: rotate the key before then", both(end, now)).into(),
+        );
     }
     match key.overlap() {
-        Some(OverlapEnd::At(end)) => row("old secret", format!("good until {}", both(end, now)).into()),
-        Some(OverlapEnd::FirstUse) => row("old secret", "good until the new one is used".into()),
+        Some(OverlapEnd::At(end)) => row("old secret", format!("valid until {}", both(end, now)).into()),
+        Some(OverlapEnd::FirstUse) => row("old secret", "valid until the new one is used".into()),
         None => {}
     }
     if let Some(rotation) = key.rotation() {
         let overlap = match rotation.policy().overlap_span() {
-            Overlap::For(span) => format!("the old secret stays good for {}", moment::length(span)),
-            _ => "the old secret stays good until the new one is used".to_owned(),
+            Overlap::For(span) => format!("the old secret stays valid for {}", time::length(span)),
+            _ => "the old secret stays valid until the new one is used".to_owned(),
         };
-        let every = moment::length(rotation.policy().interval());
+        let every = time::length(rotation.policy().interval());
         row("rotates", format!("every {every}, due {}; {overlap}", both(rotation.due(), now)).into());
         if let Some(pending) = rotation.pending() {
-            row("new secret", format!("number {pending}, good, and not delivered yet").into());
+            row("new secret", format!("number {pending}, valid, not delivered yet").into());
         }
     }
     for (name, value) in key.metadata() {
         row(&format!("metadata {name}"), value.as_str().into());
     }
-    out::aligned(&rows)
+    table::aligned(&rows)
 }
 
 fn grants(grants: &[String]) -> String {

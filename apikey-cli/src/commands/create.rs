@@ -1,0 +1,65 @@
+//! Creates a key.
+
+use std::path::PathBuf;
+
+use apikey_core::admin::{Expiry, NewKeyForm, Request};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Args;
+
+use super::key_args::{LimitArgs, RotationArgs, entry};
+use super::new_secret::hand_out;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::delivery::Delivery;
+use crate::time;
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// The owner of the key: a user or an application
+    pub(crate) owner: String,
+    /// The purpose of the key
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A permission of the key, such as orders:read or orders:*; repeat it for more
+    #[arg(long = "permission", value_name = "PERMISSION")]
+    pub(crate) permissions: Vec<String>,
+    /// The key expires after this time, such as 90d
+    #[arg(long, value_name = "SPAN", value_parser = time::span, conflicts_with = "expires_at")]
+    pub(crate) expires_in: Option<TimeDelta>,
+    /// The key expires at this time, such as 2027-01-31 or 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// The key is not valid before this time
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    pub(crate) not_before: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    pub(crate) rotation: RotationArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    /// A metadata entry of your own; repeat it for more
+    #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
+    pub(crate) metadata: Vec<(String, String)>,
+    /// Write the key to this new file (0600) instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+pub(super) fn create(context: &Context, create: CreateArgs) -> Result<(), Failure> {
+    let mut form = NewKeyForm {
+        owner: create.owner,
+        name: create.name,
+        permissions: create.permissions,
+        not_before: create.not_before,
+        expiry: create.expires_in.map(Expiry::after).or(create.expires_at.map(Expiry::At)),
+        rotation: create.rotation.form(),
+        limit: create.limits.limit,
+        networks: create.limits.networks(),
+        ..NewKeyForm::default()
+    };
+    form.metadata.extend(create.metadata);
+    context.with_store(false, |store| {
+        let mut delivery = Delivery::prepare_for_secret(create.out.as_deref())?;
+        let made = store.made(Request::Create(form))?;
+        hand_out(context, &mut delivery, &made, "created", "revoke it")
+    })
+}

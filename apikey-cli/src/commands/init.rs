@@ -1,0 +1,47 @@
+//! Creates a store and its first key.
+
+use std::path::PathBuf;
+
+use apikey_core::admin::{NewKeyForm, Request};
+use clap::Args;
+
+use super::new_secret::hand_out;
+use crate::context::Context;
+use crate::failure::{Code, Failure};
+use crate::output::delivery::Delivery;
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The owner of the key
+    #[arg(long, default_value = "admin")]
+    pub(crate) owner: String,
+    /// A permission of the key; repeat it for more
+    #[arg(long = "permission", value_name = "PERMISSION", default_value = "*")]
+    pub(crate) permissions: Vec<String>,
+    /// Write the key to this new file (0600) instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Refuses a store that has ever changed, even if no key is left in it: otherwise anyone who can remove the last key would
+/// get a new one with every permission.
+pub(super) fn init(context: &Context, init: InitArgs) -> Result<(), Failure> {
+    let mut delivery = Delivery::prepare_for_secret(init.out.as_deref())?;
+    context.with_store(true, |store| {
+        if store.health(Request::Health)?.last_durable > 0 {
+            let path = context.store.path()?.display();
+            return Err(Failure::new(
+                Code::Conflict,
+                format!("the key store {path} has had keys: create another with `apikey create`"),
+            ));
+        }
+        let form = NewKeyForm {
+            owner: init.owner,
+            name: Some("first".to_owned()),
+            permissions: init.permissions,
+            ..NewKeyForm::default()
+        };
+        let made = store.made(Request::Create(form))?;
+        hand_out(context, &mut delivery, &made, "created", "revoke it, and create another with `apikey create`")
+    })
+}

@@ -1,0 +1,102 @@
+//! Rotates a key, or the keys whose rotation policy makes them due.
+
+use std::path::PathBuf;
+
+use apikey_core::Overlap;
+use apikey_core::admin::{Request, SinkForm};
+use chrono::Utc;
+use clap::Args;
+
+use super::key_args::overlap;
+use super::new_secret::hand_out;
+use crate::context::{Context, id};
+use crate::failure::Failure;
+use crate::output;
+use crate::output::delivery::Delivery;
+use crate::time::both;
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    /// The key's id, as `apikey list` shows it
+    pub(crate) id: String,
+    /// How long the old secret stays valid: a span such as 24h, `first-use` (until the new one is used), or `none` (it
+    /// leaked)
+    #[arg(long, value_name = "SPAN|first-use|none", value_parser = overlap)]
+    pub(crate) overlap: Overlap,
+    /// Write the key to this new file (0600) instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunDueArgs {
+    /// Deliver new secrets to this directory: one file for each key (0600), named by the key's id
+    #[arg(long, value_name = "DIR", required_unless_present = "deliver_by")]
+    pub(crate) deliver_to: Option<PathBuf>,
+    /// Deliver each new secret to the standard input of this command, in one call for each. Its environment has APIKEY_ID,
+    /// APIKEY_OWNER, APIKEY_NAME and APIKEY_VERSION, beside PATH, HOME and the like. It has 30 seconds. Its arguments may
+    /// follow, but no more options
+    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true, conflicts_with = "deliver_to")]
+    pub(crate) deliver_by: Vec<String>,
+    /// A variable that the command gets, too, from the environment of the process that has the store open (the service, if
+    /// one runs); repeat it for more, before --deliver-by
+    #[arg(long, value_name = "NAME", conflicts_with = "deliver_to")]
+    pub(crate) deliver_env: Vec<String>,
+}
+
+pub(super) fn rotate(context: &Context, rotate: &RotateArgs) -> Result<(), Failure> {
+    let id = id(&rotate.id)?;
+    context.with_store(false, |store| {
+        let mut delivery = Delivery::prepare_for_secret(rotate.out.as_deref())?;
+        let made = store.made(Request::Rotate { id, overlap: rotate.overlap.into() })?;
+        hand_out(context, &mut delivery, &made, "rotated", "rotate it again")
+    })
+}
+
+pub(super) fn run_due(context: &Context, run: RunDueArgs) -> Result<(), Failure> {
+    let mut words = run.deliver_by.into_iter();
+    let to = match (run.deliver_to, words.next()) {
+        (Some(directory), _) => {
+            let path = std::path::absolute(&directory).map_err(|error| Failure::file(&directory, &error))?;
+            SinkForm::Directory(path)
+        }
+        (None, Some(program)) => {
+            SinkForm::Command { program: program.into(), arguments: words.collect(), environment: run.deliver_env }
+        }
+        (None, None) => {
+            return Err(Failure::usage("give --deliver-to DIR or --deliver-by COMMAND, to say where new secrets go"));
+        }
+    };
+    context.with_store(false, |store| {
+        let report = store.run(Request::RunDue { to })?;
+        let failed = !report.failed.is_empty();
+        if context.json {
+            output::json(&report)?;
+        } else {
+            let now = Utc::now();
+            for key in &report.delivered {
+                output::text(&format!("delivered the new secret of {key}"))?;
+            }
+            for skipped in &report.skipped {
+                output::text(&format!("not rotated: {}: {}", skipped.key, skipped.reason))?;
+            }
+            for failed in &report.failed {
+                let retry = both(failed.retry_at, now);
+                output::text(&format!(
+                    "not delivered: {}: {}; the next attempt is due {retry}",
+                    failed.key, failed.reason
+                ))?;
+            }
+            for warning in &report.warned {
+                let name = warning.name.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+                let end = both(warning.expires_at, now);
+                output::text(&format!("expires: {} ({}{name}): {end}", warning.key, warning.owner))?;
+            }
+            let next = report
+                .next_due
+                .map_or_else(|| "nothing more is due".to_owned(), |due| format!("next due {}", both(due, now)));
+            output::note(&format!("delivered {}, failed {}; {next}", report.delivered.len(), report.failed.len()));
+        }
+        if failed { Err(Failure::no()) } else { Ok(()) }
+    })
+}

@@ -1,0 +1,205 @@
+//! The arguments that name a store, and how the command opens it.
+
+use std::fs::File;
+#[cfg(unix)]
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use apikey_core::{KeyStore, KeyStoreBuilder, OpenError, Pepper, RestoreError, wiped};
+use clap::Args;
+
+use super::backend::Backend;
+use super::lock_holder::{LockHolder, LockWait};
+use crate::failure::{Code, Failure};
+use crate::output;
+
+/// The advice where a service cannot do what the command needs.
+const NEEDS_EXCLUSIVE_ACCESS: &str = "A running service cannot do this, so stop it first";
+
+/// The most bytes of a pepper's file; a longer or endless file is another one.
+const MAX_PEPPER: usize = 64 * 1024;
+
+/// Which store, and how to open it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Store")]
+pub(crate) struct StoreArgs {
+    /// The directory of the store
+    #[arg(long, global = true, value_name = "DIR", env = "APIKEY_STORE")]
+    pub(crate) store: Option<PathBuf>,
+    /// The prefix of the store's tokens; it must match the store
+    #[arg(long, global = true, default_value = "ak", env = "APIKEY_PREFIX")]
+    prefix: String,
+    /// A former prefix of the store; repeat it for more
+    #[arg(long, global = true, value_name = "PREFIX")]
+    accept_prefix: Vec<String>,
+    /// A pepper: its number, and the file with its exact bytes, including a newline at the end; repeat it for more
+    #[arg(long, global = true, value_name = "NUMBER=FILE", value_parser = pepper_file)]
+    pepper: Vec<PepperFile>,
+    /// The socket of the service that has the store open, if the store's lock file does not name it
+    #[cfg(unix)]
+    #[arg(long, global = true, value_name = "PATH", env = "APIKEY_SOCKET")]
+    socket: Option<PathBuf>,
+    /// How long to wait for another process that has the store open and offers no socket, such as 30s; by default 5s for
+    /// another `apikey`, and not at all for a service
+    #[arg(long, global = true, value_name = "SPAN", value_parser = wait)]
+    wait: Option<Duration>,
+}
+
+#[derive(Debug, Clone)]
+struct PepperFile {
+    number: u32,
+    path: PathBuf,
+    /// Its content, if it was read already.
+    content: Option<Pepper>,
+}
+
+impl PepperFile {
+    fn read(&self) -> Result<Pepper, Failure> {
+        if let Some(content) = &self.content {
+            return Ok(content.clone());
+        }
+        let read = File::open(&self.path).and_then(|file| wiped::read(file, MAX_PEPPER + 1));
+        let bytes = read.map_err(|error| Failure::file(&self.path, &error))?;
+        if bytes.len() > MAX_PEPPER {
+            let text = format!("{} has more than {MAX_PEPPER} bytes, so it is not a pepper", self.path.display());
+            return Err(Failure::usage(text));
+        }
+        Ok(Pepper::new(self.number, bytes.as_slice()))
+    }
+}
+
+fn pepper_file(text: &str) -> Result<PepperFile, String> {
+    let parsed = text.split_once('=').and_then(|(number, path)| {
+        let number = number.parse().ok().filter(|number| *number > 0)?;
+        (!path.is_empty()).then(|| PepperFile { number, path: path.into(), content: None })
+    });
+    parsed.ok_or_else(|| "a number from 1 on, `=` and a file are expected, as in 1=/etc/acme/pepper".to_owned())
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "a span such as 30s or 2m is expected".to_owned())
+}
+
+impl StoreArgs {
+    pub(crate) fn path(&self) -> Result<&Path, Failure> {
+        self.store
+            .as_deref()
+            .ok_or_else(|| Failure::usage("name the store's directory with --store DIR or APIKEY_STORE"))
+    }
+
+    /// Reads the peppers now, before this process loses the right to read their files.
+    #[cfg(unix)]
+    pub(crate) fn read_peppers(&mut self) -> Result<(), Failure> {
+        for file in &mut self.pepper {
+            file.content = Some(file.read()?);
+        }
+        Ok(())
+    }
+
+    /// The pepper for new secrets.
+    pub(crate) fn newest_pepper(&self) -> Result<Option<Pepper>, Failure> {
+        let newest = self.pepper.iter().max_by_key(|file| file.number);
+        newest.map(PepperFile::read).transpose()
+    }
+
+    fn peppers(&self) -> Result<Vec<Pepper>, Failure> {
+        self.pepper.iter().map(PepperFile::read).collect()
+    }
+
+    /// A builder with these arguments. It tracks no use: checking a key does not count as using it.
+    pub(crate) fn builder(&self) -> Result<KeyStoreBuilder, Failure> {
+        let mut builder = KeyStore::builder().prefix(&self.prefix).track_use(false);
+        for prefix in &self.accept_prefix {
+            builder = builder.accept_prefix(prefix);
+        }
+        for pepper in self.peppers()? {
+            builder = builder.pepper(pepper);
+        }
+        Ok(builder)
+    }
+
+    /// Opens the store, or connects to the service that has it open, with a note if `verbose`. Waits for another command.
+    pub(crate) fn open(&self, create: bool, verbose: bool) -> Result<Backend, Failure> {
+        let path = self.path()?;
+        let mut wait = LockWait::new(self.wait, verbose);
+        loop {
+            match self.builder()?.create_if_missing(create).open(path) {
+                Ok(store) => return Ok(Backend::local(store)),
+                Err(OpenError::InUse { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let holder = LockHolder::of(path);
+            let advice = match self.service(path, &holder, verbose) {
+                Ok(service) => return Ok(service),
+                Err(advice) => advice,
+            };
+            if !wait.wait_for(&holder) {
+                return Err(holder.failure(wait.waited(), &advice));
+            }
+        }
+    }
+
+    /// Runs work that needs a store that no other process has open. Waits for another command. If there is no store, the
+    /// failure adds `hint`, which names the option for it.
+    pub(crate) fn exclusively<T>(
+        &self,
+        verbose: bool,
+        hint: &str,
+        mut work: impl FnMut() -> Result<T, RestoreError>,
+    ) -> Result<T, Failure> {
+        let mut wait = LockWait::new(self.wait, verbose);
+        loop {
+            match work() {
+                Err(RestoreError::Directory(OpenError::InUse { path })) => {
+                    let holder = LockHolder::of(&path);
+                    if !wait.wait_for(&holder) {
+                        return Err(holder.failure(wait.waited(), NEEDS_EXCLUSIVE_ACCESS));
+                    }
+                }
+                Ok(done) => return Ok(done),
+                Err(RestoreError::NoOldStore { path }) => {
+                    let text = format!("there is no key store in {}, nor any part of one: {hint}", path.display());
+                    return Err(Failure::new(Code::Unusable, text));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// A connection to the service that has the store open, or advice if there is none.
+    #[cfg(unix)]
+    fn service(&self, path: &Path, holder: &LockHolder, verbose: bool) -> Result<Backend, String> {
+        use apikey_core::admin::{Client, SOCKET};
+
+        let from_lock_file = || {
+            let socket = holder.socket()?;
+            // A process that was root has the directory open, but may lack the right to traverse the path to it.
+            let is_closed = std::fs::metadata(socket).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+            Some(if is_closed { path.join(SOCKET) } else { socket.to_owned() })
+        };
+        let Some(socket) = self.socket.clone().or_else(from_lock_file) else {
+            return Err(
+                "It offers no admin socket (KeyStoreBuilder::admin_socket), so stop it, or make the call in the service \
+                 itself; --wait 30s waits for it to end"
+                    .to_owned(),
+            );
+        };
+        let client =
+            Client::connect(&socket, path).map_err(|error| format!("It does not accept the connection: {error}"))?;
+        if verbose {
+            output::note(&format!("{holder}: asking it at {}", socket.display()));
+        }
+        let slow_note = format!(
+            "{holder}, and has not answered yet: it is busy, stopped, or hangs. If you stop waiting, `apikey events` shows \
+             whether the request was carried out"
+        );
+        Ok(Backend::Service { client, slow_note: verbose.then_some(slow_note) })
+    }
+
+    #[cfg(not(unix))]
+    fn service(&self, _: &Path, _: &LockHolder, _: bool) -> Result<Backend, String> {
+        Err("On this system the command cannot connect to a service: stop it; --wait 30s waits for it to end"
+            .to_owned())
+    }
+}
