@@ -13,10 +13,13 @@ mod time;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
-use args::Cli;
+use args::{Cli, Command};
+use commands::maintenance::ClockAction;
+use commands::{backup, bench, check, completions, create, import, init, jsonl, keys, maintenance, rotate};
+use context::Context;
 use failure::{Code, Failure};
 
 fn main() -> ExitCode {
@@ -26,12 +29,43 @@ fn main() -> ExitCode {
         Err(error) => return wrong_arguments(&error, &arguments),
     };
     let json = cli.json;
-    match owner::become_owner(&mut cli).and_then(|()| commands::run(cli)) {
+    match owner::become_owner(&mut cli).and_then(|()| run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             report(&failure, json);
             ExitCode::from(failure.code as u8)
         }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let context = &Context { store: cli.store, json: cli.json };
+    match cli.command {
+        Command::Init(init) => init::init(context, init),
+        Command::Create(create) => create::create(context, create),
+        Command::List(list) => keys::list(context, list),
+        Command::Show(key) => keys::show(context, &key.id),
+        Command::Rotate(rotate) => rotate::rotate(context, &rotate),
+        Command::Revoke(revoke) => keys::revoke(context, revoke),
+        Command::Check(check) => check::check(context, &check),
+        Command::RunDue(run) => rotate::run_due(context, run),
+        Command::Update(update) => keys::update(context, update),
+        Command::Enable(keys) => keys::disable(context, &keys, false),
+        Command::Disable(keys) => keys::disable(context, &keys, true),
+        Command::Import(import) => import::import(context, &import),
+        Command::Export(export) => jsonl::export(context, &export),
+        Command::ImportLines(import) => jsonl::import(context, &import),
+        Command::Backup(backup) => backup::backup(context, &backup),
+        Command::Restore(restore) => backup::restore(context, &restore),
+        Command::Salvage(salvage) => backup::salvage(context, &salvage),
+        Command::Doctor => maintenance::doctor(context),
+        Command::Events(events) => maintenance::events(context, events),
+        Command::Purge(before) => maintenance::purge(context, before.before),
+        Command::PurgeEvents(before) => maintenance::purge_events(context, before.before),
+        Command::Clock { action: ClockAction::Accept } => maintenance::accept_clock(context),
+        Command::Bench(bench) => bench::bench(context, &bench),
+        Command::Completions { shell } => completions::completions(Cli::command(), shell),
+        Command::Man { dir } => completions::man(Cli::command(), dir.as_deref()),
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct SalvageArgs {
     pub(crate) report: ReportArg,
 }
 
-pub(super) fn backup(context: &Context, backup: &BackupArgs) -> Result<(), Failure> {
+pub(crate) fn backup(context: &Context, backup: &BackupArgs) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let progress = Progress::new("backing up");
         let report = store.backup(backup.file.clone())?;
@@ -67,7 +67,7 @@ fn row(label: &str, value: impl Into<Cell>) -> Vec<Cell> {
     vec![table::title(label), value.into()]
 }
 
-pub(super) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Failure> {
+pub(crate) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Failure> {
     let mut request = Restore::new(&restore.file, &restore.into);
     if let Some(old) = &restore.over {
         request = request.over(old);
@@ -109,7 +109,7 @@ pub(super) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Fa
     if report.is_whole() { Ok(()) } else { Err(Failure::no()) }
 }
 
-pub(super) fn salvage(context: &Context, salvage: &SalvageArgs) -> Result<(), Failure> {
+pub(crate) fn salvage(context: &Context, salvage: &SalvageArgs) -> Result<(), Failure> {
     let mut findings = salvage.report.begin()?;
     let progress = Progress::new("searching");
     let damaged = context.store.path()?;

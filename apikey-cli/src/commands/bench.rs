@@ -26,7 +26,7 @@ pub(crate) struct BenchArgs {
 /// Verifications between two readings of the clock.
 const ROUND: usize = 1000;
 
-pub(super) fn bench(context: &Context, bench: &BenchArgs) -> Result<(), Failure> {
+pub(crate) fn bench(context: &Context, bench: &BenchArgs) -> Result<(), Failure> {
     let path = context.store.path()?;
     // Beside the store, so that it is on the same disk.
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -33,7 +33,7 @@ pub(crate) struct CheckArgs {
 /// More bytes than any key has; the rest is not read.
 const MAX_BYTES: usize = 4096;
 
-pub(super) fn check(context: &Context, check: &CheckArgs) -> Result<(), Failure> {
+pub(crate) fn check(context: &Context, check: &CheckArgs) -> Result<(), Failure> {
     if !check.token.is_empty() {
         return Err(Failure::usage(
             "do not give a key on the command line, where other users and the shell's history see it: write it to standard \

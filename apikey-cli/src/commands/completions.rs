@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::failure::Failure;
 
-pub(super) fn completions(mut command: clap::Command, shell: clap_complete::Shell) -> Result<(), Failure> {
+pub(crate) fn completions(mut command: clap::Command, shell: clap_complete::Shell) -> Result<(), Failure> {
     // Into memory first: the generator panics if it cannot write.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "apikey", &mut script);
@@ -33,7 +33,7 @@ fn for_fish(script: &str) -> String {
     escaped
 }
 
-pub(super) fn man(command: clap::Command, directory: Option<&Path>) -> Result<(), Failure> {
+pub(crate) fn man(command: clap::Command, directory: Option<&Path>) -> Result<(), Failure> {
     if let Some(directory) = directory {
         return clap_mangen::generate_to(command, directory).map_err(|error| Failure::file(directory, &error));
     }

@@ -44,7 +44,7 @@ pub(crate) struct CreateArgs {
     pub(crate) out: Option<PathBuf>,
 }
 
-pub(super) fn create(context: &Context, create: CreateArgs) -> Result<(), Failure> {
+pub(crate) fn create(context: &Context, create: CreateArgs) -> Result<(), Failure> {
     let mut form = NewKeyForm {
         owner: create.owner,
         name: create.name,

@@ -98,7 +98,7 @@ const DJANGO: &str = "sha512$$";
 const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 128 * 1024;
 
-pub(super) fn import(context: &Context, import: &ImportArgs) -> Result<(), Failure> {
+pub(crate) fn import(context: &Context, import: &ImportArgs) -> Result<(), Failure> {
     for grant in &import.permissions {
         check_grant(grant).map_err(|fault| Failure::usage(format!("invalid permission {grant:?}: {fault}")))?;
     }

@@ -25,7 +25,7 @@ pub(crate) struct InitArgs {
 
 /// Refuses a store that has ever changed, even if no key is left in it: otherwise anyone who can remove the last key would
 /// get a new one with every permission.
-pub(super) fn init(context: &Context, init: InitArgs) -> Result<(), Failure> {
+pub(crate) fn init(context: &Context, init: InitArgs) -> Result<(), Failure> {
     let mut delivery = Delivery::prepare_for_secret(init.out.as_deref())?;
     context.with_store(true, |store| {
         if store.health(Request::Health)?.last_durable > 0 {

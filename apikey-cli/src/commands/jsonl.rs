@@ -44,7 +44,7 @@ const MAX_BYTES: usize = 128 * 1024;
 /// How many lines one change imports.
 const BATCH: usize = 1000;
 
-pub(super) fn export(context: &Context, export: &ExportArgs) -> Result<(), Failure> {
+pub(crate) fn export(context: &Context, export: &ExportArgs) -> Result<(), Failure> {
     if context.json && export.out.is_none() {
         return Err(Failure::usage("--json prints one document, so the lines need a file: give --out FILE"));
     }
@@ -80,7 +80,7 @@ pub(super) fn export(context: &Context, export: &ExportArgs) -> Result<(), Failu
     })
 }
 
-pub(super) fn import(context: &Context, import: &ImportLinesArgs) -> Result<(), Failure> {
+pub(crate) fn import(context: &Context, import: &ImportLinesArgs) -> Result<(), Failure> {
     let mut findings = import.report.begin()?;
     await_input()?;
     context.with_store(import.make, |store| {

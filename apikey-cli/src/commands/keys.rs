@@ -107,7 +107,7 @@ fn state(name: String) -> KeyState {
     KeyState::ALL.into_iter().find(|state| state.name() == name).unwrap_or(KeyState::Active)
 }
 
-pub(super) fn list(context: &Context, list: ListArgs) -> Result<(), Failure> {
+pub(crate) fn list(context: &Context, list: ListArgs) -> Result<(), Failure> {
     let mut filter = list.owner.map_or_else(KeyFilter::default, KeyFilter::owner);
     if let Some(state) = list.state {
         filter = filter.state(state);
@@ -164,7 +164,7 @@ fn pages(
     }
 }
 
-pub(super) fn show(context: &Context, of: &str) -> Result<(), Failure> {
+pub(crate) fn show(context: &Context, of: &str) -> Result<(), Failure> {
     let id = id(of)?;
     context.with_store(false, |store| {
         let key = store.key(Request::Get { id })?;
@@ -173,7 +173,7 @@ pub(super) fn show(context: &Context, of: &str) -> Result<(), Failure> {
     })
 }
 
-pub(super) fn revoke(context: &Context, revoke: RevokeArgs) -> Result<(), Failure> {
+pub(crate) fn revoke(context: &Context, revoke: RevokeArgs) -> Result<(), Failure> {
     if let Some(from) = &revoke.list.from {
         return key_list::change(context, &revoke.list, from, Change::Revoke { reason: &revoke.reason });
     }
@@ -192,7 +192,7 @@ pub(super) fn revoke(context: &Context, revoke: RevokeArgs) -> Result<(), Failur
     })
 }
 
-pub(super) fn update(context: &Context, update: UpdateArgs) -> Result<(), Failure> {
+pub(crate) fn update(context: &Context, update: UpdateArgs) -> Result<(), Failure> {
     let of = id(&update.id)?;
     let mut change = UpdateForm {
         name: update.name,
@@ -218,7 +218,7 @@ pub(super) fn update(context: &Context, update: UpdateArgs) -> Result<(), Failur
     context.with_store(false, |store| change_one(context, store, request, "updated"))
 }
 
-pub(super) fn disable(context: &Context, of: &KeyOrListArgs, disabled: bool) -> Result<(), Failure> {
+pub(crate) fn disable(context: &Context, of: &KeyOrListArgs, disabled: bool) -> Result<(), Failure> {
     if let Some(from) = &of.list.from {
         let change = if disabled { Change::Disable } else { Change::Enable };
         return key_list::change(context, &of.list, from, change);

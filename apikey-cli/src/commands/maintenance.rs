@@ -51,7 +51,7 @@ pub(crate) enum ClockAction {
     Accept,
 }
 
-pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
+pub(crate) fn doctor(context: &Context) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let found = store.diagnosis(Request::Diagnose)?;
         let (health, events, good) = (&found.health, &found.events, found.is_good());
@@ -83,7 +83,7 @@ pub(super) fn doctor(context: &Context) -> Result<(), Failure> {
     })
 }
 
-pub(super) fn events(context: &Context, events: EventsArgs) -> Result<(), Failure> {
+pub(crate) fn events(context: &Context, events: EventsArgs) -> Result<(), Failure> {
     let mut filter = EventFilter::default();
     if let Some(of) = &events.key {
         filter = filter.key(id(of)?);
@@ -151,15 +151,15 @@ fn details(kind: &EventKind) -> String {
     set.map(|(name, value)| format!("{name}={}", shown(value))).collect::<Vec<_>>().join(" ")
 }
 
-pub(super) fn purge(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
+pub(crate) fn purge(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
     context.with_store(false, |store| purged(context, "keys", store.count(Request::Purge { before })?))
 }
 
-pub(super) fn purge_events(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
+pub(crate) fn purge_events(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {
     context.with_store(false, |store| purged(context, "events", store.count(Request::PurgeEvents { before })?))
 }
 
-pub(super) fn accept_clock(context: &Context) -> Result<(), Failure> {
+pub(crate) fn accept_clock(context: &Context) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let accepted = store.clock(Request::AcceptClock)?;
         if context.json {

@@ -44,7 +44,7 @@ pub(crate) struct RunDueArgs {
     pub(crate) deliver_env: Vec<String>,
 }
 
-pub(super) fn rotate(context: &Context, rotate: &RotateArgs) -> Result<(), Failure> {
+pub(crate) fn rotate(context: &Context, rotate: &RotateArgs) -> Result<(), Failure> {
     let id = id(&rotate.id)?;
     context.with_store(false, |store| {
         let mut delivery = Delivery::prepare_for_secret(rotate.out.as_deref())?;
@@ -53,7 +53,7 @@ pub(super) fn rotate(context: &Context, rotate: &RotateArgs) -> Result<(), Failu
     })
 }
 
-pub(super) fn run_due(context: &Context, run: RunDueArgs) -> Result<(), Failure> {
+pub(crate) fn run_due(context: &Context, run: RunDueArgs) -> Result<(), Failure> {
     let mut words = run.deliver_by.into_iter();
     let to = match (run.deliver_to, words.next()) {
         (Some(directory), _) => {

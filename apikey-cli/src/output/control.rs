@@ -13,16 +13,16 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     if !text.contains(|letter: char| letter.is_control() && letter != '\n') {
         return text.into();
     }
-    let mut shown = String::with_capacity(text.len());
+    let mut safe = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(letter) = rest.chars().next() {
         let length = colour(rest).unwrap_or(letter.len_utf8());
         let (now, then) = rest.split_at(length);
         let is_replaced = length == letter.len_utf8() && letter.is_control() && letter != '\n';
-        shown.push_str(if is_replaced { REPLACEMENT } else { now });
+        safe.push_str(if is_replaced { REPLACEMENT } else { now });
         rest = then;
     }
-    shown.into()
+    safe.into()
 }
 
 /// The length of the colour sequence at the start of the text.
@@ -37,14 +37,14 @@ pub(super) fn escaped(document: &str) -> Cow<'_, str> {
     if !document.contains(char::is_control) {
         return document.into();
     }
-    let mut shown = String::with_capacity(document.len());
+    let mut safe = String::with_capacity(document.len());
     for letter in document.chars() {
         match letter.is_control() {
-            true => shown.push_str(&format!("\\u{:04x}", u32::from(letter))),
-            false => shown.push(letter),
+            true => safe.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => safe.push(letter),
         }
     }
-    shown.into()
+    safe.into()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::print::note;
 use crate::failure::Failure;
 
 /// How many findings the terminal shows.
-const SHOWN: usize = 20;
+const MAX_ON_TERMINAL: usize = 20;
 
 /// The file for all findings.
 #[derive(Debug, Args)]
@@ -95,11 +95,11 @@ impl Findings {
     /// # Errors
     /// The file could not be written.
     pub(crate) fn show(self, mut show: impl FnMut(&str) -> Result<(), Failure>) -> Result<(), Failure> {
-        let shown = if self.write_error.is_none() { SHOWN } else { usize::MAX };
-        for finding in self.all.iter().take(shown) {
+        let limit = if self.write_error.is_none() { MAX_ON_TERMINAL } else { usize::MAX };
+        for finding in self.all.iter().take(limit) {
             show(&finding.to_string())?;
         }
-        match (self.all.len().saturating_sub(shown), self.file.path()) {
+        match (self.all.len().saturating_sub(limit), self.file.path()) {
             (0, _) => {}
             (more, Some(path)) => show(&format!("and {more} more: all of them are in {}", path.display()))?,
             (more, None) => show(&format!("and {more} more: --report FILE writes all of them"))?,

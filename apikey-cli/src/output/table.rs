@@ -14,7 +14,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    fn shown(&self) -> String {
+    fn styled(&self) -> String {
         format!("{}{}{}", self.style.render(), self.text, self.style.render_reset())
     }
 }
@@ -54,7 +54,7 @@ pub(crate) fn aligned(rows: &[Vec<Cell>]) -> String {
     let line = |row: &Vec<Cell>| {
         let mut line = String::new();
         for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            line.push_str(&cell.shown());
+            line.push_str(&cell.styled());
             if at + 1 < row.len() {
                 line.push_str(&" ".repeat(width.saturating_sub(cell.text.width()) + 2));
             }
