@@ -11,23 +11,26 @@ use crate::access::auth_error::AuthError;
 use crate::access::network;
 use crate::base::time::{Clock, TimeSource};
 use crate::http::proxies::ForwardedHeader;
-use crate::http::refusal::{HeaderConfig, Refusal};
+use crate::http::refusal::Refusal;
 use crate::index::failed_attempts::FailedAttempts;
 use crate::index::refused_attempt::{RefusalHook, RefusedAttempt};
-use crate::key::error::OpenError;
-use crate::key::lifetime::Lifetime;
 use crate::key::new_key::NewKey;
 use crate::key::rotation_policy::RotationPolicy;
 use crate::storage::holder::Holder;
+use crate::storage::open_error::OpenError;
 use crate::store::fixed_keys::FixedKeys;
 use crate::token::api_key::{MAX_PREFIX, is_prefix};
 use crate::token::digest::Pepper;
 
-use crate::copies::schedule::{Schedule, newest_good};
+use crate::admin::server;
+use crate::copies::schedule::{self, Schedule, newest_good};
+use crate::storage::local::LocalOptions;
 use crate::store::bootstrap::FirstKey;
-use crate::store::{KeyStore, open};
+use crate::store::key_store::KeyStore;
+use crate::store::open;
+use crate::store::open::options::Options;
 
-/// How a store is opened. Made by [`KeyStore::builder`](crate::store::KeyStore::builder).
+/// How a store is opened. Made by [`KeyStore::builder`](crate::store::key_store::KeyStore::builder).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -42,28 +45,19 @@ use crate::store::{KeyStore, open};
 /// ```
 #[must_use = "a builder does nothing until it opens the store"]
 pub struct KeyStoreBuilder {
-    pub(crate) prefix: String,
-    pub(crate) accepted: Vec<String>,
-    pub(crate) peppers: Vec<Pepper>,
-    pub(crate) time: TimeSource,
-    pub(crate) create: bool,
-    pub(crate) wait: Duration,
-    pub(crate) track_use: bool,
-    pub(crate) header_config: HeaderConfig,
-    pub(crate) schedule: Option<Schedule>,
-    pub(crate) admin: Option<AdminSocket>,
+    options: Options,
+    create: bool,
+    wait: Duration,
+    schedule: Option<Schedule>,
+    admin: Option<AdminSocket>,
     trusted: Vec<String>,
-    pub(crate) failed_attempts: Option<(u32, TimeDelta)>,
-    pub(crate) on_refusal: RefusalHook,
-    pub(crate) lifetime: Option<TimeDelta>,
-    pub(crate) rotation: Option<RotationPolicy>,
-    pub(crate) first: Option<FirstKey>,
-    pub(crate) fixed: Vec<FixedKeys>,
+    first: Option<FirstKey>,
+    fixed: Vec<FixedKeys>,
 }
 
 /// Where the service listens for operators.
 #[derive(Debug, Clone)]
-pub(crate) enum AdminSocket {
+enum AdminSocket {
     /// In the store's directory.
     Inside,
     At(PathBuf),
@@ -72,24 +66,38 @@ pub(crate) enum AdminSocket {
 impl Default for KeyStoreBuilder {
     fn default() -> Self {
         Self {
-            prefix: "ak".into(),
-            accepted: Vec::new(),
-            peppers: Vec::new(),
-            time: TimeSource::System,
+            options: Options::default(),
             create: true,
             wait: Duration::ZERO,
-            track_use: true,
-            header_config: HeaderConfig::default(),
             schedule: None,
             admin: None,
             trusted: Vec::new(),
-            failed_attempts: None,
-            on_refusal: RefusalHook::default(),
-            lifetime: None,
-            rotation: None,
             first: None,
             fixed: Vec::new(),
         }
+    }
+}
+
+impl KeyStore {
+    /// Opens the store in a directory of its own, which is made if it is missing; an empty one will do.
+    ///
+    /// # Errors
+    /// See [`KeyStoreBuilder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::builder().open(path)
+    }
+
+    /// A store that is gone when it is dropped, and is not synced to the disk: for tests and demos.
+    ///
+    /// # Errors
+    /// See [`KeyStoreBuilder::temporary`].
+    pub fn temporary() -> Result<Self, OpenError> {
+        Self::builder().temporary()
+    }
+
+    /// Options: prefix, peppers, clock, header, and more.
+    pub fn builder() -> KeyStoreBuilder {
+        KeyStoreBuilder::default()
     }
 }
 
@@ -97,26 +105,26 @@ impl KeyStoreBuilder {
     /// The prefix of new tokens, `ak` if it is not set: lower case letters and digits in parts joined by `_`, a letter
     /// first, at most 16 characters. `acme_live` and `acme_test` tell environments apart. A store is bound to it.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
+        self.options.prefix = prefix.into();
         self
     }
 
     /// Goes on accepting tokens with a prefix that the store had before.
     pub fn accept_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.accepted.push(prefix.into());
+        self.options.accepted.push(prefix.into());
         self
     }
 
     /// A pepper. May be called several times: the highest number is for new secrets, each other for the keys that
     /// were made with it. The store remembers a check value of each, and does not open without one that a key needs.
     pub fn pepper(mut self, pepper: Pepper) -> Self {
-        self.peppers.push(pepper);
+        self.options.peppers.push(pepper);
         self
     }
 
     /// Another clock than the system's: for tests.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.time = TimeSource::Given(Arc::new(clock));
+        self.options.time = TimeSource::Given(Arc::new(clock));
         self
     }
 
@@ -135,7 +143,7 @@ impl KeyStoreBuilder {
 
     /// Whether verifications note the time of use; `true` if it is not set.
     pub fn track_use(mut self, track: bool) -> Self {
-        self.track_use = track;
+        self.options.track_use = track;
         self
     }
 
@@ -199,14 +207,14 @@ impl KeyStoreBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn max_lifetime(mut self, most: TimeDelta) -> Self {
-        self.lifetime = Some(most);
+        self.options.max_lifetime = Some(most);
         self
     }
 
     /// The policy of new keys that name none themselves; none if it is not set. Imported lines
     /// ([`import`](KeyStore::import)) keep what they say, and [fixed keys](Self::fixed_keys_from_file) have none.
     pub fn default_rotation(mut self, policy: RotationPolicy) -> Self {
-        self.rotation = Some(policy);
+        self.options.rotation = Some(policy);
         self
     }
 
@@ -270,19 +278,19 @@ impl KeyStoreBuilder {
     /// The header that carries the key, `X-API-Key` if it is not set. A field that has another meaning (`Cookie`, `Host`,
     /// `Content-Length`, `X-Forwarded-For` and their like) is [`OpenError::Config`].
     pub fn header(mut self, name: impl Into<String>) -> Self {
-        self.header_config.set_header(name.into());
+        self.options.header_config.set_header(name.into());
         self
     }
 
     /// Whether `Authorization: Bearer` is read too; `false` if it is not set.
     pub fn bearer(mut self, bearer: bool) -> Self {
-        self.header_config.set_bearer(bearer);
+        self.options.header_config.set_bearer(bearer);
         self
     }
 
     /// The realm named in challenges, `api` if it is not set.
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
-        self.header_config.set_realm(realm.into());
+        self.options.header_config.set_realm(realm.into());
         self
     }
 
@@ -303,7 +311,7 @@ impl KeyStoreBuilder {
     /// The header in which trusted proxies write, `X-Forwarded-For` if it is not set. Name the one that all of them set: the
     /// other is passed on as the client sent it.
     pub fn forwarded_header(mut self, header: ForwardedHeader) -> Self {
-        self.header_config.set_forwarded(header);
+        self.options.header_config.set_forwarded(header);
         self
     }
 
@@ -314,7 +322,7 @@ impl KeyStoreBuilder {
     /// behind it passes for the proxy. A header that is there and cannot be read never makes the proxy the caller. On
     /// rocket this has no effect: there a client can make the header vanish, by a byte that is not UTF-8.
     pub fn proxies_may_call(mut self, may_call: bool) -> Self {
-        self.header_config.set_proxies_may_call(may_call);
+        self.options.header_config.set_proxies_may_call(may_call);
         self
     }
 
@@ -336,7 +344,7 @@ impl KeyStoreBuilder {
     /// budget is used up; while all of the eight places where an address could be are taken by such, its failures are not
     /// counted. Attempts at the same moment can exceed the count by as many as there are threads.
     pub fn failed_attempts(mut self, count: u32, per: TimeDelta) -> Self {
-        self.failed_attempts = Some((count, per));
+        self.options.failed_attempts = Some((count, per));
         self
     }
 
@@ -355,7 +363,7 @@ impl KeyStoreBuilder {
     /// # Ok::<(), apikey_core::OpenError>(())
     /// ```
     pub fn render(mut self, render: impl Fn(&AuthError, Refusal) -> Refusal + Send + Sync + 'static) -> Self {
-        self.header_config.set_render(Arc::new(render));
+        self.options.header_config.set_render(Arc::new(render));
         self
     }
 
@@ -383,7 +391,7 @@ impl KeyStoreBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn on_refusal(mut self, call: impl Fn(&RefusedAttempt<'_>) + Send + Sync + 'static) -> Self {
-        self.on_refusal = RefusalHook::new(Box::new(call));
+        self.options.on_refusal = RefusalHook::new(Box::new(call));
         self
     }
 
@@ -394,23 +402,28 @@ impl KeyStoreBuilder {
     /// Every [`OpenError`]: the store is in use, damaged, newer than this version, does not fit the options, or the
     /// operating system refused.
     pub fn open(self, path: impl AsRef<Path>) -> Result<KeyStore, OpenError> {
-        let options = self.checked()?;
-        let backups = options.schedule.as_ref().map(|schedule| schedule.directory.clone());
-        let (first, fixed) = (options.first.clone(), options.fixed.clone());
-        let socket = options.admin.as_ref().map(|admin| match admin {
-            AdminSocket::Inside => path.as_ref().join(crate::admin::SOCKET),
-            AdminSocket::At(path) => path.clone(),
+        let Self { options, create, wait, schedule, admin, first, fixed, .. } = self.checked()?;
+        let path = path.as_ref();
+        let backups = schedule.as_ref().map(|schedule| schedule.directory.clone());
+        let socket = admin.map(|admin| match admin {
+            AdminSocket::Inside => path.join(crate::admin::SOCKET),
+            AdminSocket::At(path) => path,
         });
-        socket.as_deref().map_or(Ok(()), KeyStore::can_listen)?;
-        let store = open::open(options, path.as_ref()).map_err(|mut error| {
+        socket.as_deref().map_or(Ok(()), server::check)?;
+        let local = LocalOptions { create, wait, backups };
+        let store = open::open(options, &local, path).map_err(|mut error| {
             if let OpenError::Damaged { backup, .. } = &mut error {
-                let noted = || Holder::backups(path.as_ref());
-                *backup = backups.or_else(noted).as_deref().and_then(newest_good);
+                let noted = || Holder::backups(path);
+                *backup = local.backups.clone().or_else(noted).as_deref().and_then(newest_good);
             }
             error
         })?;
+        if let Some(schedule) = schedule {
+            let running = schedule::start(schedule, &store).map_err(|source| OpenError::io(path, source))?;
+            store.add_service(Box::new(running));
+        }
         store.begin(first, &fixed)?;
-        socket.as_deref().map_or(Ok(()), |socket| store.listen(socket))?;
+        socket.as_deref().map_or(Ok(()), |socket| server::start(socket, &store))?;
         Ok(store)
     }
 
@@ -420,18 +433,17 @@ impl KeyStoreBuilder {
     /// [`OpenError::Config`] for options that do not fit each other, [`OpenError::Io`] if there is no room for
     /// temporary files.
     pub fn temporary(self) -> Result<KeyStore, OpenError> {
-        let options = self.checked()?;
-        if options.admin.is_some() {
+        let Self { options, admin, first, fixed, .. } = self.checked()?;
+        if admin.is_some() {
             return Err(OpenError::Config("admin_socket: a temporary store has no directory for a socket".into()));
         }
-        let (first, fixed) = (options.first.clone(), options.fixed.clone());
         let store = open::temporary(options)?;
         store.begin(first, &fixed)?;
         Ok(store)
     }
 
     fn checked(mut self) -> Result<Self, OpenError> {
-        for prefix in self.accepted.iter().chain([&self.prefix]) {
+        for prefix in self.options.accepted.iter().chain([&self.options.prefix]) {
             if !is_prefix(prefix) {
                 return Err(OpenError::Config(format!(
                     "prefix {prefix:?}: allowed are lower case letters and digits in parts joined by `_`, a letter \
@@ -439,7 +451,7 @@ impl KeyStoreBuilder {
                 )));
             }
         }
-        for (at, pepper) in self.peppers.iter().enumerate() {
+        for (at, pepper) in self.options.peppers.iter().enumerate() {
             if pepper.number == 0 {
                 return Err(OpenError::Config("pepper 0: numbers begin with 1".into()));
             }
@@ -451,7 +463,7 @@ impl KeyStoreBuilder {
                     Pepper::MIN_BYTES
                 )));
             }
-            if self.peppers.iter().skip(at + 1).any(|other| other.number == pepper.number) {
+            if self.options.peppers.iter().skip(at + 1).any(|other| other.number == pepper.number) {
                 return Err(OpenError::Config(format!("pepper {}: the number is given twice", pepper.number)));
             }
         }
@@ -469,8 +481,8 @@ impl KeyStoreBuilder {
                 ))
             })?);
         }
-        self.header_config.set_trusted(trusted);
-        if let Some((count, per)) = self.failed_attempts
+        self.options.header_config.set_trusted(trusted);
+        if let Some((count, per)) = self.options.failed_attempts
             && (!(1..=1_000_000).contains(&count)
                 || !(1000..=FailedAttempts::MAX_PER).contains(&per.num_milliseconds()))
         {
@@ -478,31 +490,26 @@ impl KeyStoreBuilder {
                 "failed attempts {count} per {per}: allowed are 1 to 1,000,000 per 1 second to 31 days"
             )));
         }
-        if let Some(most) = self.lifetime.filter(|most| most.num_milliseconds() < 1) {
+        if let Some(most) = self.options.max_lifetime.filter(|most| most.num_milliseconds() < 1) {
             return Err(OpenError::Config(format!("max_lifetime {most}: a millisecond or more")));
         }
-        if let Some(policy) = self.rotation {
+        if let Some(policy) = self.options.rotation {
             policy.stored().map_err(|error| OpenError::Config(format!("default_rotation: {error}")))?;
         }
-        match self.header_config.fault() {
+        match self.options.header_config.fault() {
             Some(fault) => Err(OpenError::Config(fault)),
             None => Ok(self),
         }
-    }
-
-    /// The bound that `max_lifetime` set, if it was called.
-    pub(crate) fn lifetime(&self) -> Lifetime {
-        Lifetime(self.lifetime.map(|most| most.num_milliseconds()))
     }
 }
 
 impl fmt::Debug for KeyStoreBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyStoreBuilder")
-            .field("prefix", &self.prefix)
-            .field("accepted", &self.accepted)
-            .field("peppers", &self.peppers)
-            .field("header_config", &self.header_config)
+            .field("prefix", &self.options.prefix)
+            .field("accepted", &self.options.accepted)
+            .field("peppers", &self.options.peppers)
+            .field("header_config", &self.options.header_config)
             .finish_non_exhaustive()
     }
 }

@@ -17,9 +17,9 @@ use crate::token::api_key;
 use crate::token::digest::Digest;
 
 use crate::storage::commit_mark::Mark;
-use crate::storage::event_batch::Block;
+use crate::storage::database::event_batch::Block;
+use crate::storage::meta::Meta;
 use crate::storage::wal;
-use crate::store::open::Meta;
 
 type Entry = wal::Entry<'static>;
 

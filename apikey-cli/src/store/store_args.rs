@@ -151,7 +151,7 @@ impl StoreArgs {
         let mut wait = LockWait::new(self.wait, verbose);
         loop {
             match work() {
-                Err(RestoreError::Directory(OpenError::InUse { path })) => {
+                Err(RestoreError::Directory(OpenError::InUse { path, .. })) => {
                     let holder = LockHolder::of(&path);
                     if !wait.wait_for(&holder) {
                         return Err(holder.failure(wait.waited(), NEEDS_EXCLUSIVE_ACCESS));

@@ -12,6 +12,7 @@
 pub(crate) mod answer;
 #[cfg(unix)]
 pub(crate) mod client;
+mod examine;
 pub(crate) mod fault;
 pub(crate) mod frame;
 pub(crate) mod request;

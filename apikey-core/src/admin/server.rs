@@ -16,9 +16,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::admin::frame;
 use crate::admin::frame::FrameError;
 use crate::admin::{Answer, Fault, FaultKind, Request, Session};
-use crate::key::error::OpenError;
+use crate::storage::open_error::OpenError;
 
-use crate::store::{Inner, KeyStore};
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
+use crate::store::life::Service;
 
 /// Operators at a time.
 const MOST: usize = 16;
@@ -42,7 +44,7 @@ pub(crate) struct Door {
 
 impl Door {
     /// Makes the socket and listens. The caller holds the store's lock.
-    pub(crate) fn open(path: &Path, inner: &Arc<Inner>) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, store: &KeyStore) -> Result<Self, OpenError> {
         let refused = |source| OpenError::io(path, source);
         let path = &absolute(path)?;
         remove_stale(path)?;
@@ -53,18 +55,16 @@ impl Door {
         let made = fs::symlink_metadata(path).map_err(refused)?;
         let (bell, rung) = UnixStream::pair().map_err(refused)?;
         let ending = Arc::<AtomicBool>::default();
-        let porter = Porter { listener, rung, inner: inner.clone(), ending: ending.clone(), guests: Vec::new() };
+        let porter = Porter { listener, rung, inner: store.shared(), ending: ending.clone(), guests: Vec::new() };
         let thread = std::thread::Builder::new().name("apikey-admin".into()).spawn(move || porter.work());
         let porter = thread.map_err(refused)?;
         Ok(Self { path: path.clone(), file: (made.dev(), made.ino()), ending, bell, porter })
     }
+}
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Lets nobody in any more, and waits for what is under way. The caller holds the store's lock.
-    pub(crate) fn close(self) {
+impl Service for Door {
+    /// Accepts no more connections, and waits for what is under way. The store's lock is held.
+    fn stop(self: Box<Self>) {
         self.ending.store(true, Ordering::Relaxed);
         let ours = |file: fs::Metadata| (file.dev(), file.ino()) == self.file;
         if fs::symlink_metadata(&self.path).is_ok_and(ours)
@@ -76,6 +76,16 @@ impl Door {
         // It panicked if this fails; then there is nothing left to stop.
         let _ = self.porter.join();
     }
+}
+
+/// Makes the socket of an open store, listens there until the store is closed, and writes into its lock file where that is.
+pub(crate) fn start(path: &Path, store: &KeyStore) -> Result<(), OpenError> {
+    let server = Door::open(path, store)?;
+    if let Some(files) = store.inner().files().as_ref() {
+        files.note_socket(&server.path);
+    }
+    store.add_service(Box::new(server));
+    Ok(())
 }
 
 /// Whether there can be such a socket at all; asked before the store is opened, and maybe made.
@@ -201,7 +211,7 @@ impl Porter {
         let (inner, ending) = (self.inner.clone(), self.ending.clone());
         let shared = stream.try_clone()?;
         let guest = std::thread::Builder::new().name("apikey-admin".into()).spawn(move || {
-            let session = Session::ending(KeyStore::guest(&inner).as_actor(format!("uid:{uid}")), ending);
+            let session = Session::ending(KeyStore::internal(&inner).as_actor(format!("uid:{uid}")), ending);
             if let Err(error) = serve(&stream, session) {
                 tracing::debug!(%error, "an operator's connection ended");
             }

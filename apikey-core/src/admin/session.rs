@@ -19,7 +19,7 @@ use crate::rotation::report::RunReport;
 use crate::rotation::rotator::Rotator;
 use crate::rotation::sink::SecretSink;
 use crate::rotation::sink::command::CommandSink;
-use crate::store::KeyStore;
+use crate::store::key_store::KeyStore;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
 

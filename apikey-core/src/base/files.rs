@@ -4,7 +4,7 @@
 //! or open to itself whatever the link leads to. And what such a process makes there, the store's own cannot open. So a
 //! store works only as the user who owns its directory, holds no file of anybody else, and follows no link.
 
-use std::fs::{self, File, FileType, OpenOptions};
+use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -131,82 +131,37 @@ pub(crate) fn sync_all(directory: &Path) -> io::Result<()> {
     walk(directory, &mut |file, _| file.sync_all())
 }
 
-#[cfg(unix)]
-pub(crate) use owner::{check_files, check_owner};
-
-#[cfg(unix)]
-mod owner {
-    use std::fs::{self, Metadata};
-    use std::io;
-    use std::os::unix::fs::MetadataExt;
-    use std::path::Path;
-
-    use super::CREATING;
-    use crate::key::error::OpenError;
-    use crate::storage::commit_mark::MARK;
-    use crate::storage::directory::{DATABASE, LOCK};
-
-    /// Refuses the directory of another user, also to root.
-    pub(crate) fn check_owner(path: &Path, directory: &Metadata) -> Result<(), OpenError> {
-        let (owner, user) = (directory.uid(), rustix::process::geteuid().as_raw());
-        if owner == user { Ok(()) } else { Err(OpenError::NotOwner { path: path.to_owned(), owner, user }) }
-    }
-
-    /// Refuses a link among the store's files, and a file that is not this user's. What else is in the directory, such as
-    /// `lost+found`, is not the store's to look at.
-    pub(crate) fn check_files(path: &Path) -> Result<(), OpenError> {
-        let refused = |source| OpenError::io(path, source);
-        for entry in fs::read_dir(path).map_err(refused)? {
-            let name = entry.map_err(refused)?.file_name();
-            let text = name.to_string_lossy();
-            if [LOCK, MARK, DATABASE].contains(&&*text) || text.starts_with(CREATING) {
-                check_entry(&path.join(name))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_entry(path: &Path) -> Result<(), OpenError> {
-        let refused = |source| OpenError::io(path, source);
-        let found = match fs::symlink_metadata(path) {
-            // The process that has the store open may be at work.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            found => found.map_err(refused)?,
-        };
-        let kind = found.file_type();
-        let not_a_file = |found| OpenError::NotAFile { path: path.to_owned(), found };
-        if kind.is_symlink() {
-            return Err(not_a_file("a link"));
-        }
-        if !kind.is_file() && !kind.is_dir() {
-            return Err(not_a_file("a socket, a pipe or a device"));
-        }
-        let user = rustix::process::geteuid().as_raw();
-        if found.uid() != user {
-            // Whoever owns the directory may have put it there: to give that file away would be what was wanted.
-            if kind.is_file() && found.nlink() > 1 {
-                return Err(not_a_file("a further name of another user's file (a hard link)"));
-            }
-            return Err(OpenError::ForeignFile { path: path.to_owned(), owner: found.uid(), user });
-        }
-        if kind.is_dir() {
-            for entry in fs::read_dir(path).map_err(refused)? {
-                check_entry(&entry.map_err(refused)?.path())?;
-            }
-        }
-        Ok(())
-    }
+/// Makes a directory that is this user's alone, durably, with those above it; one that is there stays as it is.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
+    let missing: Vec<&Path> = missing.collect();
+    let mut builder = DirBuilder::new();
+    private(&mut builder);
+    builder.recursive(true).create(path)?;
+    // Each entry that was made, so that a power cut does not lose the way to it.
+    missing.into_iter().try_for_each(|made| sync_directory(parent(made)))
 }
 
-/// Elsewhere files have no such owner.
-#[cfg(not(unix))]
-pub(crate) fn check_owner(_: &Path, _: &fs::Metadata) -> Result<(), crate::key::error::OpenError> {
-    Ok(())
+#[cfg(unix)]
+fn private(builder: &mut DirBuilder) {
+    use std::os::unix::fs::DirBuilderExt;
+    builder.mode(0o700);
 }
 
 #[cfg(not(unix))]
-pub(crate) fn check_files(_: &Path) -> Result<(), crate::key::error::OpenError> {
-    Ok(())
+fn private(_: &mut DirBuilder) {}
+
+/// Writes at a place of a file, in one call of the system where it has one.
+#[cfg(unix)]
+pub(crate) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn write_at(mut file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    use std::io::{Seek, SeekFrom, Write};
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(bytes)
 }
 
 #[cfg(all(test, unix))]

@@ -1,34 +1,30 @@
 //! Which keys have changed, for the rotator of a store.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::{Duration, Instant};
 
+use crate::base::lock::lock;
+use crate::base::signal::Signal;
 use crate::key::record::{Record, StoredSecret};
 
 /// Whether a rotator has anything to do for a key, sooner or later.
-pub(crate) fn concerns(record: &Record) -> bool {
+pub(crate) fn is_of_rotator(record: &Record) -> bool {
     record.policy.is_some() || record.expires_at.is_some() || record.secrets.iter().any(StoredSecret::is_pending)
 }
 
 /// The writer's side. Without a rotator a change costs it one look.
 #[derive(Debug, Default)]
-pub(crate) struct Touched(Mutex<Weak<Watch>>);
+pub(crate) struct ChangeFeed(Mutex<Weak<Watch>>);
 
 /// The rotator's side.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    state: Mutex<State>,
-    changed: Condvar,
+    keys: Mutex<BTreeSet<u128>>,
+    signal: Signal,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    keys: BTreeSet<u128>,
-    ended: bool,
-}
-
-impl Touched {
+impl ChangeFeed {
     /// Keys were changed; the change may not be visible yet.
     pub(crate) fn note(&self, keys: &[u128]) {
         if keys.is_empty() {
@@ -36,8 +32,8 @@ impl Touched {
         }
         let watch = self.lock().upgrade();
         if let Some(watch) = watch {
-            watch.lock().keys.extend(keys);
-            watch.changed.notify_all();
+            lock(&watch.keys).extend(keys);
+            watch.signal.notify();
         }
     }
 
@@ -54,38 +50,38 @@ impl Touched {
     }
 
     fn lock(&self) -> MutexGuard<'_, Weak<Watch>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
 impl Watch {
     /// The keys that were changed since the last call.
     pub(crate) fn take(&self) -> BTreeSet<u128> {
-        std::mem::take(&mut self.lock().keys)
+        std::mem::take(&mut *lock(&self.keys))
     }
 
-    /// They could not be looked at.
+    /// Keys that could not be read: the next wait for keys is over at once.
     pub(crate) fn put_back(&self, keys: BTreeSet<u128>) {
-        self.lock().keys.extend(keys);
+        lock(&self.keys).extend(keys);
+        self.signal.notify();
     }
 
     /// No thread waits any more.
     pub(crate) fn end(&self) {
-        self.lock().ended = true;
-        self.changed.notify_all();
+        self.signal.close();
     }
 
     pub(crate) fn is_ended(&self) -> bool {
-        self.lock().ended
+        self.signal.is_closed()
     }
 
     /// Waits so long, or until it is ended; with `for_keys` until a key is changed, too.
     pub(crate) fn wait(&self, longest: Duration, for_keys: bool) {
-        let quiet = |state: &mut State| !state.ended && (!for_keys || state.keys.is_empty());
-        drop(self.changed.wait_timeout_while(self.lock(), longest, quiet).unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let deadline = Instant::now() + longest;
+        if for_keys {
+            let _ = self.signal.wait_until(Some(deadline));
+        } else {
+            let _ = self.signal.wait_closed_until(deadline);
+        }
     }
 }

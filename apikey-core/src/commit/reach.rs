@@ -5,10 +5,10 @@ use crate::key::change::Change;
 use crate::key::error::{CapViolation, StoreError};
 use crate::key::scope::{ActingKey, Reach, Scope};
 
-use crate::storage::disk::Disk;
-use crate::store::Inner;
+use crate::commit::engine::Engine;
+use crate::storage::database::disk::Disk;
 
-impl Inner {
+impl Engine {
     /// How far a scope reaches now; `None` if it bounds nothing. The caller is the one writer, so what this says holds until
     /// the change is written.
     pub(crate) fn reach(&self, scope: &Scope, disk: &Disk) -> Result<Option<Reach>, StoreError> {

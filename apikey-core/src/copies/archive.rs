@@ -10,7 +10,6 @@
 //! became of those that changed meanwhile (id, frame, or no frame for one that was deleted); `E` events by number; `U`
 //! times of use; `T` the trailer. Frames are those of the store.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -21,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::base::codec;
 use crate::base::codec::{FORMAT, Frame, MAX_FRAME};
 use crate::base::time::LAST_MS;
+use crate::commit::image_tap::Images;
 use crate::copies::backup_report::BackupError;
 use crate::key::event::stored;
 use crate::key::event::stored::{Checkpoint, Head};
@@ -51,9 +51,6 @@ pub(crate) struct Trailer {
 impl Frame for Trailer {
     const KIND: u8 = b'T';
 }
-
-/// Records by id; `None` for one that is deleted.
-pub(crate) type Images = BTreeMap<u128, Option<Vec<u8>>>;
 
 pub(crate) struct ArchiveWriter {
     out: BufWriter<File>,

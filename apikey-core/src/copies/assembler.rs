@@ -1,7 +1,5 @@
 //! A store that is being put together, from a backup or from what is left of another store.
 
-use sled::IVec;
-
 use crate::base::codec;
 use crate::copies::restore_report::Reapplied;
 use crate::key::error::StoreError;
@@ -9,9 +7,9 @@ use crate::key::event::stored::{Checkpoint, Event, EventKind, Head};
 use crate::key::record::{Record, record_hash};
 use crate::token::digest::Digester;
 
-use crate::commit::writer::write;
+use crate::commit::stage::write;
 use crate::storage::batch::Batch;
-use crate::storage::disk::{Disk, Load};
+use crate::storage::database::disk::{Bytes, Disk, Load};
 
 /// Entries written at once.
 const CHUNK: usize = 1000;
@@ -101,7 +99,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn lessen(
         &mut self,
         before: &Record,
-        frame: &IVec,
+        frame: &Bytes,
         after: &Record,
     ) -> Result<Option<Reapplied>, StoreError> {
         if before == after {

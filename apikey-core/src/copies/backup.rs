@@ -3,21 +3,20 @@
 //! An iterator of the database is no snapshot. So the writer notes what becomes of every record that changes while the
 //! scan goes on, and the backup is the scan with these put in place of what it found.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::time::from_ms;
-use crate::copies::archive::{Archive, ArchiveWriter, Images, Trailer};
+use crate::copies::archive::{Archive, ArchiveWriter, Trailer};
 use crate::copies::backup_report::{BackupError, BackupReport};
 use crate::key::error::StoreError;
-use crate::key::event::stored::Head;
 use crate::store::health::LastBackup;
 use crate::token::digest::hex;
 
 use crate::base::files::{parent, sync_directory};
-use crate::storage::batch::Write;
-use crate::storage::disk::Disk;
-use crate::store::{Inner, KeyStore};
+use crate::commit::image_tap::ImageTap;
+use crate::commit::local_log::OpenLog;
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Writes a backup of the store into one file, while it goes on to verify and to change. A file that is there is
@@ -62,62 +61,16 @@ impl KeyStore {
 /// How the file is named until it is whole.
 pub(crate) const TEMPORARY: &str = ".apikey-backup-";
 
-/// What became of records since backups began; one entry for each that is being made.
-#[derive(Default)]
-pub(crate) struct Taps {
-    next: u64,
-    open: BTreeMap<u64, Images>,
-}
-
-impl Taps {
-    /// Notes what was just written.
-    pub(crate) fn note(&mut self, writes: &[Write]) {
-        for images in self.open.values_mut() {
-            images.extend(writes.iter().map(|write| (write.id, write.record.as_ref().map(|record| record.to_vec()))));
-        }
-    }
-}
-
-/// A place among the taps, given up when dropped.
-struct Tap<'a> {
-    inner: &'a Inner,
-    number: u64,
-}
-
-impl<'a> Tap<'a> {
-    fn open(inner: &'a Inner) -> Self {
-        let taps = &mut inner.writer().taps;
-        let number = taps.next;
-        taps.next += 1;
-        taps.open.insert(number, Images::new());
-        Self { inner, number }
-    }
-
-    /// The moment that the backup stands for: no scan, no disk, nothing but this under the writer's lock.
-    fn cut(self) -> (Images, Head, u64) {
-        let mut writer = self.inner.writer();
-        let images = writer.taps.open.remove(&self.number).unwrap_or_default();
-        (images, writer.head(), self.inner.commit.written())
-    }
-}
-
-impl Drop for Tap<'_> {
-    fn drop(&mut self) {
-        self.inner.writer().taps.open.remove(&self.number);
-    }
-}
-
 impl Inner {
     /// Stops when `going` says so.
     pub(crate) fn backup(&self, path: &Path, going: &dyn Fn() -> bool) -> Result<BackupReport, BackupError> {
-        let disk = self.disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
-        self.commit.check().map_err(StoreError::from)?;
+        let disk = self.engine.log.open()?;
+        self.engine.group.check().map_err(StoreError::from)?;
         let directory = parent(path);
         let io = BackupError::io(path);
         let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(directory).map_err(&io)?;
         let file = temporary.as_file().try_clone().map_err(&io)?;
-        let (trailer, digest) = self.write_backup(disk, file, going, &io)?;
+        let (trailer, digest) = self.write_backup(&disk, file, going, &io)?;
         temporary.as_file().sync_all().map_err(&io)?;
         let archive = Archive::check(temporary.path())?;
         if archive.trailer != trailer || archive.digest != digest {
@@ -133,23 +86,23 @@ impl Inner {
         };
         temporary.persist(path).map_err(|error| io(error.error))?;
         sync_directory(directory).map_err(&io)?;
-        self.backup_notes().last = Some(LastBackup { at: from_ms(self.time.raw_ms()), number: report.number });
+        self.backup_notes().last = Some(LastBackup { at: from_ms(self.engine.time.raw_ms()), number: report.number });
         Ok(report)
     }
 
     fn write_backup(
         &self,
-        disk: &Disk,
+        disk: &OpenLog<'_>,
         file: std::fs::File,
         going: &dyn Fn() -> bool,
         io: &dyn Fn(std::io::Error) -> BackupError,
     ) -> Result<(Trailer, crate::token::digest::Digest), BackupError> {
         let mut archive = ArchiveWriter::new(file).map_err(io)?;
         archive.meta(disk.meta()?.as_deref().unwrap_or_default()).map_err(io)?;
-        let tap = Tap::open(self);
+        let tap = ImageTap::open(&self.engine);
         // What was decided before is in no image: the scan must find it.
         disk.write_tail().map_err(|source| {
-            self.commit.fail(&source);
+            self.engine.group.fail(&source);
             StoreError::from(source)
         })?;
         let mut scanned = 0;
@@ -161,9 +114,9 @@ impl Inner {
                 return Err(BackupError::Stopped);
             }
         }
-        let (images, head, ticket) = tap.cut();
+        let (images, head, ticket) = tap.close();
         // What a backup holds must not be ahead of the store it was made of.
-        self.commit.wait(ticket, &self.index, |head| self.log(disk, head)).map_err(StoreError::from)?;
+        self.engine.wait(ticket, disk).map_err(StoreError::from)?;
         for (id, frame) in &images {
             archive.amendment(*id, frame.as_deref()).map_err(io)?;
         }
@@ -186,7 +139,7 @@ impl Inner {
             let (secret, second) = item?;
             archive.used(&secret, &second).map_err(io)?;
         }
-        let made_at = self.time.raw_ms();
+        let made_at = self.engine.time.raw_ms();
         let amendments = images.len() as u64;
         let trailer = Trailer { head, checkpoint, made_at, scanned, amendments, events };
         let (_, _, digest) = archive.finish(&trailer).map_err(io)?;
@@ -202,8 +155,8 @@ mod tests {
     use crate::{NewKey, Restore};
 
     fn refuse_syncs(store: &KeyStore, refuse: bool) {
-        let disk = store.inner().disk().unwrap();
-        disk.as_ref().unwrap().faults.sync.store(refuse, Ordering::SeqCst);
+        let disk = store.inner().engine.log.open().unwrap();
+        disk.faults.sync.store(refuse, Ordering::SeqCst);
     }
 
     #[test]
@@ -242,7 +195,7 @@ mod tests {
         };
         let report = store.inner().backup(&file, &change).unwrap();
         assert_eq!((report.number, report.records, report.events), (16, 9, 16));
-        assert!(store.inner().writer().taps.open.is_empty());
+        assert!(store.inner().engine.writer().taps.is_empty());
         let new = directory.path().join("new");
         KeyStore::restore(&Restore::new(&file, &new)).unwrap();
         let all = crate::KeyFilter::default();
@@ -262,11 +215,10 @@ mod tests {
                     store.inner().write_back_uses();
                 }
             });
-            let disk = store.inner().disk().unwrap();
-            let disk = disk.as_ref().unwrap();
+            let disk = store.inner().engine.log.open().unwrap();
             let missing = keys.iter().enumerate().filter(|(at, key)| {
                 store.verify(key.key.expose_secret()).unwrap();
-                store.inner().write_uses_to(disk).unwrap();
+                store.inner().write_uses_to(&disk).unwrap();
                 disk.uses().count() != at + 1
             });
             let missing = missing.count();
@@ -282,7 +234,7 @@ mod tests {
         let store = KeyStore::temporary().unwrap();
         store.create(NewKey::for_owner("alice")).unwrap();
         assert!(matches!(store.inner().backup(&file, &|| false), Err(BackupError::Stopped)));
-        assert!(store.inner().writer().taps.open.is_empty());
+        assert!(store.inner().engine.writer().taps.is_empty());
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

@@ -4,32 +4,28 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use sled::{IVec, Tree};
 use tempfile::TempDir;
 
 use crate::base::codec;
 use crate::base::codec::{FORMAT, MAX_FRAME};
-use crate::base::panics::catch_panic;
 use crate::copies::restore_report::RestoreError;
-use crate::key::error::{OpenError, StoreError};
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::record::{Record, record_hash};
+use crate::storage::open_error::OpenError;
 
-use crate::base::files::{CREATING, own_file};
-use crate::storage::commit_mark::{MARK, Mark, MarkFile};
-use crate::storage::directory::{DATABASE, LOCK, remove_unfinished_snapshots};
-use crate::storage::disk::Disk;
-use crate::storage::durable::RecoverError;
-use crate::storage::event_batch;
-use crate::storage::flush::Flusher;
-use crate::storage::overflow;
-use crate::storage::wal::Journal;
-use crate::store::open::Meta;
+use crate::base::files::CREATING;
+use crate::base::files::own_file;
+use crate::storage::commit_mark::{Mark, MarkFile};
+use crate::storage::database::damaged::DamagedDatabase;
+use crate::storage::database::disk::Bytes;
+use crate::storage::directory::remove_unfinished_snapshots;
+use crate::storage::file_names::MARK;
+use crate::storage::file_names::{DATABASE, LOCK};
+use crate::storage::meta::Meta;
 
 /// The database of an old store, opened as a copy: opening it may write.
 pub(crate) struct Old {
-    database: Option<sled::Db>,
-    flusher: Option<Flusher>,
+    database: DamagedDatabase,
     /// The store's own files, which nothing has written to.
     files: PathBuf,
     pub(crate) mark: Option<Mark>,
@@ -59,8 +55,7 @@ impl Old {
         let copy = tempfile::Builder::new().prefix(CREATING).tempdir_in(scratch).map_err(RestoreError::io(scratch))?;
         let mark = MarkFile::read(path).map_err(&io)?;
         let mut old = Self {
-            database: None,
-            flusher: None,
+            database: DamagedDatabase::default(),
             files,
             mark: None,
             head: None,
@@ -82,49 +77,17 @@ impl Old {
         }
         copy_all(&old.files, old._copy.path()).map_err(&io)?;
         remove_unfinished_snapshots(old._copy.path()).map_err(&io)?;
-        old.open_copy();
+        old.database = DamagedDatabase::open(old._copy.path());
+        old.faults.append(&mut old.database.faults);
         old.read_meta();
         Ok(old)
     }
 
-    fn open_copy(&mut self) {
-        let path = self._copy.path().to_owned();
-        match catch_panic(|| sled::Config::new().path(&path).open()) {
-            Ok(Ok(database)) => match Flusher::new(database.clone()) {
-                Ok(flusher) => {
-                    (self.database, self.flusher) = (Some(database.clone()), Some(flusher));
-                    self.take_over(database, &path);
-                }
-                Err(error) => self.faults.push(format!("its database is not read: {error}")),
-            },
-            Ok(Err(error)) => self.faults.push(format!("its database does not open: {error}")),
-            Err(panic) => self.faults.push(format!("its database panics when it is opened: {panic}")),
-        }
-    }
-
-    /// What its journal holds goes into the copy.
-    fn take_over(&mut self, database: sled::Db, copy: &Path) {
-        let taken = catch_panic(|| {
-            let disk = Disk::new(database, copy, false)?;
-            disk.take_over(&Journal::bytes(copy).map_err(StoreError::from)?)
-        });
-        match taken {
-            Ok(Ok(_)) => {}
-            Ok(Err(RecoverError::Journal(fault))) => self.faults.push(fault.to_string()),
-            Ok(Err(error)) => self.faults.push(format!("its journal cannot be taken over: {error}")),
-            Err(panic) => self.faults.push(format!("its database panics when it takes over the journal: {panic}")),
-        }
-    }
-
     fn read_meta(&mut self) {
-        let Some(tree) = self.tree("meta") else { return };
-        let get = |name: &str| match catch_panic(|| tree.get(name)) {
-            Ok(Ok(frame)) => frame,
-            _ => None,
-        };
-        self.head = get("head").and_then(|frame| codec::decode(&frame).ok());
-        self.checkpoint = get("checkpoint").and_then(|frame| codec::decode(&frame).ok());
-        self.meta = get("store").filter(|frame| codec::decode::<Meta>(frame).is_ok()).map(|frame| frame.to_vec());
+        let [head, checkpoint, meta] = self.database.meta(["head", "checkpoint", "store"]);
+        self.head = head.and_then(|frame| codec::decode(&frame).ok());
+        self.checkpoint = checkpoint.and_then(|frame| codec::decode(&frame).ok());
+        self.meta = meta.filter(|frame| codec::decode::<Meta>(frame).is_ok()).map(|frame| frame.to_vec());
         if self.head.is_none() {
             self.faults.push("its head cannot be read".into());
         }
@@ -144,24 +107,15 @@ impl Old {
     /// Every record in its place: its id, and what it says if it is whole.
     pub(crate) fn records<E>(
         &mut self,
-        mut each: impl FnMut(u128, Option<Record>, &IVec) -> Result<(), E>,
+        mut each: impl FnMut(u128, Option<Record>, &Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
         let (mut records, mut sum) = (0, 0u128);
-        let others = self.tree("parts");
-        let part = |key| match catch_panic(|| others.as_ref().map(|others| others.get(key))) {
-            Ok(Some(Ok(part))) => Ok(part),
-            _ => Err(io::Error::other("a part of a record cannot be read")),
-        };
-        let whole = self.scan("keys", |key, first| {
-            let Ok(key) = <[u8; 16]>::try_from(key.as_ref()) else { return Ok(()) };
-            let id = u128::from_be_bytes(key);
-            // What lacks a part is told as it stands: it decodes to nothing.
-            let joined = overflow::join(key, first, part).ok().flatten().map(IVec::from);
-            let frame = joined.as_ref().unwrap_or(first);
+        let whole = self.database.records(|id, frame| {
             records += 1;
             sum = sum.wrapping_add(record_hash(frame));
             each(id, codec::decode::<Record>(frame).ok().filter(|record| record.id == id), frame)
         })?;
+        self.note_faults();
         self.has_all_records = whole && self.head.is_some_and(|head| (head.records, head.sum) == (records, sum));
         if whole && !self.has_all_records {
             self.faults.push("its records are not those of its last change".into());
@@ -172,23 +126,18 @@ impl Old {
     /// Every event in its place.
     pub(crate) fn events<E>(
         &mut self,
-        mut each: impl FnMut(u64, Option<Event>, &IVec) -> Result<(), E>,
+        mut each: impl FnMut(u64, Option<Event>, &Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut last = self.checkpoint.map_or(0, |checkpoint| checkpoint.number);
         let mut lost = 0;
-        self.scan("events", |key, value| {
-            let Some(first) = <[u8; 8]>::try_from(key.as_ref()).ok().map(u64::from_be_bytes) else { return Ok(()) };
-            // Of a block that cannot be read, the first is told; those behind it are missing before the next.
-            let events = event_batch::unpack(key, value).unwrap_or_else(|_| vec![(first, value.clone())]);
-            for (number, frame) in events {
-                let event = codec::decode::<Event>(&frame).ok().filter(|event| event.number == number);
-                let missing = number.saturating_sub(last).saturating_sub(1);
-                lost = missing.saturating_add(u64::from(event.is_none())).saturating_add(lost);
-                last = number;
-                each(number, event, &frame)?;
-            }
-            Ok(())
+        self.database.events(|number, frame| {
+            let event = codec::decode::<Event>(frame).ok().filter(|event| event.number == number);
+            let missing = number.saturating_sub(last).saturating_sub(1);
+            lost = missing.saturating_add(u64::from(event.is_none())).saturating_add(lost);
+            last = number;
+            each(number, event, frame)
         })?;
+        self.note_faults();
         lost = self.number().unwrap_or(0).saturating_sub(last).saturating_add(lost);
         if lost > 0 {
             self.faults.push(format!("{lost} of its events cannot be read"));
@@ -196,12 +145,10 @@ impl Old {
         Ok(())
     }
 
-    pub(crate) fn uses<E>(&mut self, mut each: impl FnMut(&IVec, &IVec) -> Result<(), E>) -> Result<(), E> {
-        self.scan("uses", |secret, second| match (secret.len(), second.len()) {
-            (16, 4) => each(secret, second),
-            _ => Ok(()),
-        })?;
-        Ok(())
+    pub(crate) fn uses<E>(&mut self, each: impl FnMut(&Bytes, &Bytes) -> Result<(), E>) -> Result<(), E> {
+        let read = self.database.uses(each);
+        self.note_faults();
+        read
     }
 
     /// Searches the files for whatever is whole, of whatever time. Only if something is wrong with the store.
@@ -222,58 +169,8 @@ impl Old {
         refused.map_or(Ok(()), Err)
     }
 
-    fn tree(&mut self, name: &str) -> Option<Tree> {
-        let database = self.database.as_ref()?;
-        match catch_panic(|| database.open_tree(name)) {
-            Ok(Ok(tree)) => return Some(tree),
-            Ok(Err(error)) => self.faults.push(format!("its table {name:?} does not open: {error}")),
-            Err(panic) => self.faults.push(format!("its table {name:?} panics when it is opened: {panic}")),
-        }
-        None
-    }
-
-    /// From the beginning as far as it goes, and if that is not the end, from the end back. Whether it was read whole.
-    fn scan<E>(&mut self, name: &str, mut each: impl FnMut(&IVec, &IVec) -> Result<(), E>) -> Result<bool, E> {
-        let Some(tree) = self.tree(name) else { return Ok(false) };
-        let mut last: Option<IVec> = None;
-        let mut forward = tree.iter();
-        let fault = loop {
-            match catch_panic(|| forward.next()) {
-                Ok(None) => return Ok(true),
-                Ok(Some(Ok((key, value)))) if last.as_ref().is_none_or(|last| *last < key) => {
-                    each(&key, &value)?;
-                    last = Some(key);
-                }
-                Ok(Some(Ok(_))) => break "it goes in circles".to_owned(),
-                Ok(Some(Err(error))) => break error.to_string(),
-                Err(panic) => break panic,
-            }
-        };
-        self.faults.push(format!("its table {name:?} cannot be read to the end: {fault}"));
-        let mut first: Option<IVec> = None;
-        let mut backward = tree.iter();
-        while let Ok(Some(Ok((key, value)))) = catch_panic(|| backward.next_back()) {
-            if last.as_ref().is_some_and(|last| key <= *last) || first.as_ref().is_some_and(|first| key >= *first) {
-                break;
-            }
-            each(&key, &value)?;
-            first = Some(key);
-        }
-        Ok(false)
-    }
-}
-
-impl Drop for Old {
-    fn drop(&mut self) {
-        let (database, flusher) = (self.database.take(), self.flusher.take());
-        // sled flushes when it is dropped, and could wait for ever then on a disk that refuses; after a flush that has
-        // failed it does not. It was opened as a copy, so what is lost is nothing.
-        let flushed = flusher.as_ref().map_or(Ok(()), Flusher::flush);
-        if let (Err(error), _) | (Ok(()), Err(error)) =
-            (flushed, catch_panic(|| drop((database, flusher))).map_err(std::io::Error::other))
-        {
-            tracing::debug!(%error, "the copy of the old database was not written to its end");
-        }
+    fn note_faults(&mut self) {
+        self.faults.append(&mut self.database.faults);
     }
 }
 
@@ -304,7 +201,7 @@ fn lock(path: &Path) -> Result<Option<File>, RestoreError> {
     };
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }.into()),
+        Err(TryLockError::WouldBlock) => Err(OpenError::in_use(path).into()),
         Err(TryLockError::Error(error)) => Err(io(error)),
     }
 }

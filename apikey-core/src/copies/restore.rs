@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use sled::IVec;
-
 use crate::base::codec;
 use crate::base::store_time::StoreTime;
 use crate::copies::archive::{Archive, Item};
@@ -20,10 +18,13 @@ use crate::copies::assembler::Draft;
 use crate::copies::damaged;
 use crate::copies::damaged::{Found, Old};
 use crate::copies::evidence::{DELETED, Shown, lessen_by};
-use crate::storage::directory::{DATABASE, build, clear, lock, prepare};
-use crate::storage::disk::Disk;
-use crate::store::KeyStore;
-use crate::store::open::Meta;
+use crate::storage::create::build;
+use crate::storage::database::disk::{Bytes, Disk};
+use crate::storage::directory::{clear, prepare};
+use crate::storage::file_names::DATABASE;
+use crate::storage::lock::lock;
+use crate::storage::meta::Meta;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Makes a new store of a backup, which is checked whole before anything is written. The new store is there when
@@ -131,7 +132,7 @@ struct Told {
 struct Newest {
     number: u64,
     at: i64,
-    frame: IVec,
+    frame: Bytes,
 }
 
 impl Newest {
@@ -278,7 +279,7 @@ impl Reapply<'_, '_> {
         Ok(())
     }
 
-    fn note(&mut self, held: &Record, frame: &IVec, after: &Record) -> Result<(), RestoreError> {
+    fn note(&mut self, held: &Record, frame: &Bytes, after: &Record) -> Result<(), RestoreError> {
         if let Some(reapplied) = self.draft.lessen(held, frame, after)? {
             self.report.reapplied.push(reapplied);
         }

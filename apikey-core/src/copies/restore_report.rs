@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::base::clock_lead::ClockLead;
 use crate::base::time::{Clock, TimeSource};
 use crate::copies::backup_report::BackupError;
-use crate::key::error::{OpenError, StoreError};
+use crate::key::error::StoreError;
+use crate::storage::open_error::OpenError;
 use crate::token::digest::Pepper;
 use crate::token::key_id::KeyId;
 

@@ -18,9 +18,9 @@ use crate::copies::damaged;
 use crate::copies::damaged::{Found, Old};
 use crate::copies::evidence::{Shown, lessen_by};
 use crate::copies::restore::target;
-use crate::storage::directory::build;
-use crate::store::KeyStore;
-use crate::store::open::Meta;
+use crate::storage::create::build;
+use crate::storage::meta::Meta;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Makes a new store of everything that is whole in a damaged one, and says what is missing. For when there is no

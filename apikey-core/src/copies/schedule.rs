@@ -4,23 +4,23 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::NaiveDateTime;
 
 use crate::base::panics::catch_panic;
+use crate::base::signal::Signal;
 use crate::base::time::from_ms;
 use crate::copies::archive::Archive;
 use crate::copies::backup_report::{BackupError, BackupReport};
 use crate::store::health::LastBackup;
 
-use crate::base::files::rename;
+use crate::base::files::{make_directory, rename};
 use crate::copies::backup::TEMPORARY;
-use crate::storage::directory::make_directory;
-use crate::store::Inner;
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
+use crate::store::life::Service;
 
 const BEGIN: &str = "apikey-";
 const END: &str = ".backup";
@@ -49,10 +49,10 @@ struct Made {
 
 impl Schedule {
     /// Makes one, then deletes the oldest that are too many.
-    fn run(&self, inner: &Inner, going: &AtomicBool) -> Result<BackupReport, BackupError> {
-        let now = from_ms(inner.time.raw_ms());
+    fn run(&self, inner: &Inner, signal: &Signal) -> Result<BackupReport, BackupError> {
+        let now = from_ms(inner.engine.time.raw_ms());
         let unnamed = self.directory.join(format!("{BEGIN}unfinished"));
-        let mut report = inner.backup(&unnamed, &|| going.load(Ordering::Relaxed))?;
+        let mut report = inner.backup(&unnamed, &|| !signal.is_closed())?;
         let name = format!("{BEGIN}{}-{:020}{END}", now.format(TIME), report.number);
         report.path = self.directory.join(name);
         let io = BackupError::io(&self.directory);
@@ -121,38 +121,42 @@ fn parse(name: &str) -> Option<(NaiveDateTime, u64)> {
 
 /// The thread that makes the backups; dropping this stops it, also in the middle of one.
 pub(crate) struct Running {
-    going: Arc<AtomicBool>,
-    bell: Option<Sender<()>>,
+    signal: Arc<Signal>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl Service for Running {
+    fn stop(self: Box<Self>) {
+        drop(self);
+    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.going.store(false, Ordering::Relaxed);
-        self.bell.take();
+        self.signal.close();
         // It panicked if this fails; then there is nothing left to stop.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// Starts the thread, if the store is to make backups.
-pub(crate) fn start(inner: &Arc<Inner>) -> io::Result<Option<Running>> {
-    let Some(schedule) = inner.schedule.clone() else { return Ok(None) };
+/// Starts the thread that makes a store's backups.
+pub(crate) fn start(schedule: Schedule, store: &KeyStore) -> io::Result<Running> {
+    let inner = store.shared();
+    inner.backup_notes().last = schedule.last();
     make_directory(&schedule.directory)?;
     remove_unfinished(&schedule.directory)?;
-    let going = Arc::new(AtomicBool::new(true));
-    let (bell, rung) = channel::<()>();
-    let (inner, keep_going) = (inner.clone(), going.clone());
-    let step = if inner.time.is_given() { GIVEN_STEP } else { STEP.min(schedule.every) };
+    let signal = Arc::<Signal>::default();
+    let running = signal.clone();
+    let step = if inner.engine.time.is_given() { GIVEN_STEP } else { STEP.min(schedule.every) };
     let thread = std::thread::Builder::new().name("apikey-backup".into()).spawn(move || {
         let every = schedule.every_ms();
-        let mut due = schedule.first_due(inner.time.raw_ms());
+        let mut due = schedule.first_due(inner.engine.time.raw_ms());
         loop {
-            let now = inner.time.raw_ms();
+            let now = inner.engine.time.raw_ms();
             // A clock that was set back must not put it off for long.
             due = due.min(now.saturating_add(every));
             if due <= now {
-                let failed = match catch_panic(|| schedule.run(&inner, &keep_going)) {
+                let failed = match catch_panic(|| schedule.run(&inner, &running)) {
                     Ok(Ok(report)) => {
                         tracing::info!(path = %report.path.display(), report.number, "the key store is backed up");
                         None
@@ -168,12 +172,12 @@ pub(crate) fn start(inner: &Arc<Inner>) -> io::Result<Option<Running>> {
                     due = due.min(now.saturating_add(RETRY_MS));
                 }
             }
-            if rung.recv_timeout(step) != Err(RecvTimeoutError::Timeout) {
+            if running.wait_closed_until(Instant::now() + step) {
                 return;
             }
         }
     })?;
-    Ok(Some(Running { going, bell: Some(bell), thread: Some(thread) }))
+    Ok(Running { signal, thread: Some(thread) })
 }
 
 #[cfg(test)]

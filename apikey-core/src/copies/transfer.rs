@@ -17,8 +17,9 @@ use crate::key::record::{Record, SecretForm};
 use crate::token::key_id::KeyId;
 
 use crate::commit::writer::Writer;
-use crate::storage::disk::{Disk, imported_digests};
-use crate::store::{Inner, KeyStore};
+use crate::storage::database::disk::{Disk, imported_digests};
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
 
 /// Keys imported in one transaction.
 const CHUNK: usize = 1000;
@@ -47,15 +48,14 @@ impl KeyStore {
     /// # Errors
     /// [`StoreError::Io`] if the writer or the store refuses, [`StoreError::Closed`].
     pub fn export(&self, mut writer: impl Write, options: &ExportOptions) -> Result<u64, StoreError> {
-        let disk = self.inner().disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let disk = self.inner().engine.log.open()?;
         let mut exported = 0;
         for item in disk.records(None) {
             let record: Record = codec::decode(&item?.1)?;
-            if self.inner().commit.is_unborn(record.id) {
+            if self.inner().engine.group.is_unpublished(record.id) {
                 continue;
             }
-            writer.write_all(self.inner().export_line(disk, record, options.digests)?.as_bytes())?;
+            writer.write_all(self.inner().export_line(&disk, record, options.digests)?.as_bytes())?;
             exported += 1;
         }
         writer.flush()?;
@@ -64,17 +64,16 @@ impl KeyStore {
 
     /// The keys after one as lines, until there are so many bytes of them, and one key at least.
     pub(crate) fn export_part(&self, after: Option<KeyId>, digests: bool, most: usize) -> Result<Part, StoreError> {
-        let disk = self.inner().disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let disk = self.inner().engine.log.open()?;
         let mut part = Part::default();
         let mut last = None;
         for item in disk.records(after.map(KeyId::as_u128)) {
             let record: Record = codec::decode(&item?.1)?;
-            if self.inner().commit.is_unborn(record.id) {
+            if self.inner().engine.group.is_unpublished(record.id) {
                 continue;
             }
             let id = KeyId::from_u128(record.id);
-            let line = self.inner().export_line(disk, record, digests)?;
+            let line = self.inner().export_line(&disk, record, digests)?;
             if part.count > 0 && part.lines.len() + line.len() > most {
                 part.next = last;
                 break;
@@ -111,7 +110,7 @@ impl KeyStore {
                     skip_line(&mut reader)?;
                 }
             } else if !line.is_empty() {
-                match Line::parse(line).and_then(|line| line.record(self.inner().time.moment())) {
+                match Line::parse(line).and_then(|line| line.record(self.inner().engine.time.moment())) {
                     Ok(record) => waiting.push((number, record)),
                     Err(fault) => report.refused.push(RefusedLine { line: number, fault }),
                 }
@@ -173,7 +172,7 @@ impl KeyStore {
                         ids.insert(record.id);
                         taken.push((KeyId::from_u128(record.id), record.secrets.is_empty()));
                         let action = Action::Create(Box::new(record.clone()));
-                        changes.push(self.inner().change_of(record.id, action));
+                        changes.push(self.inner().engine.change_of(record.id, action));
                     }
                     Err(LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed))) => return Err(fault),
                     Err(fault) => refused.push(RefusedLine { line: *line, fault }),
@@ -220,7 +219,7 @@ impl Inner {
             let error = StoreError::invalid("record", &format!("{length} bytes"), "records of at most 32 KiB");
             return Err(error.into());
         }
-        self.lifetime.check(record)?;
+        self.engine.lifetime.check(record)?;
         for secret in &record.secrets {
             if !writer.digesters.iter().any(|digester| digester.pepper() == secret.pepper) {
                 return Err(LineFault::Pepper(secret.pepper));

@@ -131,6 +131,11 @@ impl Index {
         later.and_then(|at| self.later.get(at)?.get()).unwrap_or(&self.first)
     }
 
+    /// The number of the store that it is the index of.
+    pub(crate) fn store(&self) -> u64 {
+        self.store
+    }
+
     /// The line of one of the store's own secrets. In line also where it is called from two places: a call costs a
     /// verification a tenth.
     #[inline(always)]

@@ -1,8 +1,7 @@
-//! What can go wrong when a store is opened or changed.
+//! What can go wrong when a store is changed or read.
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -10,162 +9,7 @@ use crate::access::limit::Limit;
 use crate::access::permission::PermissionError;
 use crate::base::codec::CodecError;
 use crate::base::invalid_field::InvalidField;
-use crate::storage::holder::Holder;
 use crate::token::key_id::KeyId;
-
-type Source = Box<dyn std::error::Error + Send + Sync>;
-
-/// Why a store could not be opened. The text says what to do; `Debug` gives the same text, since that is what
-/// `main` and `unwrap` print.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Another process, or another handle of this one, has the store open.
-    #[error(
-        "the key store {} is in use by {}; close that first, or let `open` wait for it (KeyStoreBuilder::wait_for_lock)",
-        path.display(), describe_holder(path)
-    )]
-    InUse {
-        /// The directory of the store.
-        path: PathBuf,
-    },
-    /// The directory is not there, and `create_if_missing(false)` was asked.
-    #[error("there is no key store at {}; create_if_missing(true) would make one", path.display())]
-    Missing {
-        /// The directory asked for.
-        path: PathBuf,
-    },
-    /// The path is something else than a directory of this store.
-    #[error("{} is no key store: {found}; give a directory of its own, which may be missing or empty", path.display())]
-    NotAStore {
-        /// The path asked for.
-        path: PathBuf,
-        /// What is there.
-        found: &'static str,
-    },
-    /// The directory belongs to another user. Not even root opens it: what root makes in it, the store's own user cannot
-    /// open. The command `apikey`, run as root, becomes that user by itself.
-    #[error(
-        "the key store {} cannot be opened: it belongs to uid {owner}, and this process is uid {user}: run as that \
-         user, or give a directory of your own",
-        path.display()
-    )]
-    NotOwner {
-        /// The directory of the store.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// The effective user of this process.
-        user: u32,
-    },
-    /// A file of the store belongs to another user than its directory: one who has opened the store, or put it there.
-    #[error(
-        "the key store cannot be opened: its file {} belongs to uid {owner}, and the store to uid {user}: give it back \
-         with `chown -h {user} {}`",
-        path.display(), path.display()
-    )]
-    ForeignFile {
-        /// The file.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Whose it should be: the owner of the directory, and the effective user of this process.
-        user: u32,
-    },
-    /// In the place of a file of the store is something else, which is not followed or opened.
-    #[error(
-        "the key store cannot be opened: {} is {found}, and should be a file or a directory; put that in its place",
-        path.display()
-    )]
-    NotAFile {
-        /// The place.
-        path: PathBuf,
-        /// What is there.
-        found: &'static str,
-    },
-    /// The builder's options do not fit each other, or the store.
-    #[error("the key store cannot be opened with these options: {0}")]
-    Config(String),
-    /// The stored data does not hold together.
-    #[error(
-        "the key store {} is damaged: {what}; restore it from a backup{}, and keep the damaged directory",
-        path.display(), describe_backup(backup)
-    )]
-    Damaged {
-        /// The directory of the store.
-        path: PathBuf,
-        /// What does not hold together.
-        what: String,
-        /// The newest good backup that the store made of itself, if it was told to make any.
-        backup: Option<PathBuf>,
-        /// What lies beneath, if anything.
-        #[source]
-        source: Option<Source>,
-    },
-    /// The store was written by a newer version of this library.
-    #[error("the key store {} has format {found}, this version reads up to {known}: use the newer version", path.display())]
-    NewerFormat {
-        /// The directory of the store.
-        path: PathBuf,
-        /// The format found.
-        found: u8,
-        /// The newest format known.
-        known: u8,
-    },
-    /// There is no room left on the disk.
-    #[error("the key store {} cannot be opened, its disk is full: make room and open it again; nothing is lost", path.display())]
-    DiskFull {
-        /// The directory of the store.
-        path: PathBuf,
-        /// The operating system's error.
-        #[source]
-        source: io::Error,
-    },
-    /// The directory, or its file system, cannot be written by this process.
-    #[error("the key store {} cannot be opened, it is not writable by this process: give its user the right to write, or mount it writable", path.display())]
-    ReadOnly {
-        /// The directory of the store.
-        path: PathBuf,
-        /// The operating system's error.
-        #[source]
-        source: io::Error,
-    },
-    /// The operating system refused for another reason.
-    #[error("the key store {} cannot be opened: {source}", path.display())]
-    Io {
-        /// The path at which it refused.
-        path: PathBuf,
-        /// Its error.
-        source: io::Error,
-    },
-}
-
-/// Who has a store open, as far as its lock file tells. Where that names this process, it may have noted itself there just
-/// now, while another one still has the database.
-fn describe_holder(path: &Path) -> String {
-    let other = Holder::of(path).filter(|holder| holder.pid != std::process::id());
-    match other {
-        None => "another process, or another handle in this one".to_owned(),
-        Some(Holder { pid, program: Some(program), .. }) => format!("process {pid} ({program})"),
-        Some(Holder { pid, .. }) => format!("process {pid}"),
-    }
-}
-
-fn describe_backup(backup: &Option<PathBuf>) -> String {
-    backup.as_ref().map_or_else(String::new, |backup| format!(" (the newest good one is {})", backup.display()))
-}
-
-impl OpenError {
-    /// Names what the operating system refused.
-    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path, source },
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Self::ReadOnly { path, source },
-            _ => Self::Io { path, source },
-        }
-    }
-}
 
 /// Why a change or a question to the store failed. `Debug` gives the text, too, since that is what `main` and `unwrap`
 /// print.
@@ -356,12 +200,6 @@ fn describe_limit(limit: Option<Limit>) -> String {
     )
 }
 
-impl fmt::Debug for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -399,12 +237,6 @@ impl From<io::Error> for StoreError {
     }
 }
 
-impl From<sled::Error> for StoreError {
-    fn from(error: sled::Error) -> Self {
-        Self::Io { source: io_error(error) }
-    }
-}
-
 impl From<CodecError> for StoreError {
     fn from(error: CodecError) -> Self {
         Self::Io { source: io::Error::new(io::ErrorKind::InvalidData, error) }
@@ -415,20 +247,4 @@ impl From<getrandom::Error> for StoreError {
     fn from(error: getrandom::Error) -> Self {
         Self::Io { source: io::Error::other(error) }
     }
-}
-
-/// What the database says, as an error of the operating system. [`ErrorKind::InvalidData`](io::ErrorKind::InvalidData) is
-/// damage: of files that are as it wrote them, sled says nothing but [`sled::Error::Io`].
-pub(crate) fn io_error(error: sled::Error) -> io::Error {
-    match error {
-        sled::Error::Io(error) => error,
-        // Its own text ends with a backtrace that it does not have.
-        sled::Error::Corruption { at: Some(at), .. } => invalid(format!("the database's file is damaged at {at}")),
-        sled::Error::Corruption { at: None, .. } => invalid("the database's file is damaged".into()),
-        other => invalid(format!("the database's file is damaged: {other}")),
-    }
-}
-
-fn invalid(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }

@@ -15,7 +15,7 @@ use crate::rotation::sink::SecretSink;
 use crate::commit::change_feed::Watch;
 use crate::rotation::report::{ExpiryWarning, RunReport};
 use crate::rotation::run::Worker;
-use crate::store::KeyStore;
+use crate::store::key_store::KeyStore;
 
 /// Days before the end of a key at which to warn, if nothing else is said.
 const WARN_DAYS: [i64; 3] = [1, 3, 14];
@@ -63,7 +63,7 @@ impl Rotator {
     /// One that hands new secrets of this store to this sink. Nothing happens yet.
     pub fn new(store: KeyStore, sink: impl SecretSink + 'static) -> Self {
         let worker = Worker {
-            inner: store.0.inner.clone(),
+            inner: store.shared(),
             sink: Box::new(sink),
             thresholds: WARN_DAYS.iter().map(|days| days * 86_400_000).collect(),
             on_warning: None,
@@ -126,9 +126,9 @@ impl Rotator {
 }
 
 fn turn(worker: &Worker) {
-    let step = if worker.inner.time.is_given() { GIVEN_STEP } else { STEP };
+    let step = if worker.inner.engine.time.is_given() { GIVEN_STEP } else { STEP };
     while !worker.watch.is_ended() {
-        let now = worker.inner.time.now_ms();
+        let now = worker.inner.engine.time.now_ms();
         // A panic must not end the rounds.
         let wait = match catch_panic(|| worker.run(now)) {
             Ok(Ok(report)) => {

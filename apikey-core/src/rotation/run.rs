@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
 
 use crate::base::codec;
+use crate::base::lock::lock;
 use crate::base::panics::catch_panic;
 use crate::base::store_time::Working;
 use crate::base::time::from_ms;
@@ -22,9 +23,9 @@ use crate::rotation::sink::{Delivery, SecretSink, SinkError, SinkState};
 use crate::token::api_key::ApiKey;
 use crate::token::key_id::KeyId;
 
-use crate::commit::change_feed::{Watch, concerns};
+use crate::commit::change_feed::{Watch, is_of_rotator};
 use crate::rotation::report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
-use crate::store::Inner;
+use crate::store::inner::Inner;
 
 /// Keys erased in one transaction.
 const CHUNK: usize = 1000;
@@ -68,16 +69,16 @@ struct Attempts {
 
 impl Worker {
     pub(crate) fn run(&self, now: i64) -> Result<RunReport, StoreError> {
-        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plan = lock(&self.plan);
         // First uses that wait to be written come first, so that the same calls do the same. And a store that was closed
         // says so, also when nothing is due.
-        self.inner.change(|_, _| Ok(Vec::new()))?;
-        if !self.inner.touched.watch(&self.watch) {
+        self.inner.engine.change(|_, _| Ok(Vec::new()))?;
+        if !self.inner.engine.changes.watch(&self.watch) {
             return Err(StoreError::Conflict(Conflict::Rotator));
         }
-        let at = self.inner.time.working(now);
+        let at = self.inner.engine.time.working(now);
         let plan = match &mut *plan {
-            Some((made, plan)) if self.inner.time.holds(*made) => plan,
+            Some((made, plan)) if self.inner.engine.time.holds(*made) => plan,
             // What changes while it is scanned is noted already. What was planned by a time that was given up is to be
             // done at another.
             other => {
@@ -91,7 +92,7 @@ impl Worker {
         self.end_overlaps(plan, at, &mut report)?;
         let due: Vec<(i64, u128)> = plan.times.range(..=(now, u128::MAX)).copied().collect();
         for entry in due {
-            if self.watch.is_ended() || self.ending.load(Ordering::Relaxed) || !self.inner.time.holds(at) {
+            if self.watch.is_ended() || self.ending.load(Ordering::Relaxed) || !self.inner.engine.time.holds(at) {
                 break;
             }
             // It stays in the list until it is done: after an error the next run has it again.
@@ -106,12 +107,11 @@ impl Worker {
 
     fn scan(&self, deliveries: HashMap<u128, Attempts>, now: i64) -> Result<Plan, StoreError> {
         let mut plan = Plan { deliveries, ..Plan::default() };
-        let disk = self.inner.disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let disk = self.inner.engine.log.open()?;
         disk.forget_warned()?;
         for item in disk.records(None) {
             let record: Record = codec::decode(&item?.1)?;
-            if concerns(&record) {
+            if is_of_rotator(&record) {
                 self.plan_for(&mut plan, &record, now);
             }
         }
@@ -119,8 +119,7 @@ impl Worker {
     }
 
     fn record(&self, id: u128) -> Result<Option<Record>, StoreError> {
-        let disk = self.inner.disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let disk = self.inner.engine.log.open()?;
         Ok(disk.record(id)?.map(|(record, _)| record))
     }
 
@@ -209,14 +208,8 @@ impl Worker {
         let Some(end) = record.expires_at.filter(|end| now < *end && record.revoked.is_none()) else { return Ok(None) };
         let passed = self.thresholds.iter().copied().find(|before| end.saturating_sub(*before) <= now);
         // Not held while somebody else's code runs, which may close the store.
-        let told = self
-            .inner
-            .disk()?
-            .as_ref()
-            .ok_or(StoreError::Closed)?
-            .warned(record.id)?
-            .filter(|(of, _)| *of == end)
-            .map(|(_, before)| before);
+        let told =
+            self.inner.engine.log.open()?.warned(record.id)?.filter(|(of, _)| *of == end).map(|(_, before)| before);
         if let Some(before) = passed.filter(|before| told.is_none_or(|told| *before < told)) {
             let warning = ExpiryWarning {
                 key: KeyId::from_u128(record.id),
@@ -231,7 +224,7 @@ impl Worker {
                 tracing::error!(panic, "what was to be told of a key that will expire panicked");
             }
             // After it was told: a crash in between tells it twice, and not never.
-            self.inner.disk()?.as_ref().ok_or(StoreError::Closed)?.set_warned(record.id, end, before)?;
+            self.inner.engine.log.open()?.set_warned(record.id, end, before)?;
             report.warned.push(warning);
         }
         let nearer = passed.or(told).map_or(i64::MAX, |passed| passed.min(told.unwrap_or(i64::MAX)));

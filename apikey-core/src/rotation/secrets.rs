@@ -13,7 +13,8 @@ use crate::key::rotation_policy::due;
 use crate::token::api_key::ApiKey;
 use crate::token::key_id::KeyId;
 
-use crate::store::{Inner, KeyStore};
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// The answer to a leak in one call: every secret of the key ends now, and its successor is returned. Name,
@@ -60,7 +61,7 @@ impl KeyStore {
         let outcomes = self.change(|writer, _| {
             let (key, secret) = inner.new_secret(id, writer)?;
             token = Some(key);
-            let change = inner.change_of(id.as_u128(), Action::Replace { secret, reason: reason.to_owned() });
+            let change = inner.engine.change_of(id.as_u128(), Action::Replace { secret, reason: reason.to_owned() });
             Ok(vec![Change { scope: scope.clone(), ..change }])
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after);
@@ -78,9 +79,9 @@ impl Inner {
         at: Working,
     ) -> Result<Option<(ApiKey, Record)>, StoreError> {
         let mut token = None;
-        let outcomes = self.change(|writer, disk| {
+        let outcomes = self.engine.change(|writer, disk| {
             token = None;
-            let now = self.time.of(at);
+            let now = self.engine.time.of(at);
             let Some((record, _)) = disk.record(id.as_u128())? else { return Ok(Vec::new()) };
             let waiting = record.secrets.iter().rev().find_map(|secret| match secret.end {
                 SecretEnd::Pending { overlap_ms } => Some(overlap_ms),
@@ -93,7 +94,7 @@ impl Inner {
             token = Some(key);
             let secret = StoredSecret { created_at: now, ..secret };
             let action = Action::Stage { secret, overlap_ms, doubtful };
-            Ok(vec![Change { at: now, ..self.change_of(id.as_u128(), action) }])
+            Ok(vec![Change { at: now, ..self.engine.change_of(id.as_u128(), action) }])
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after);
         Ok(token.zip(after))
@@ -101,21 +102,25 @@ impl Inner {
 
     /// Makes a secret that was delivered the current one; whether it still waited.
     pub(crate) fn promote_secret(&self, id: KeyId, version: u32, at: Working) -> Result<bool, StoreError> {
-        let change = || Change { at: self.time.of(at), ..self.change_of(id.as_u128(), Action::Promote { version }) };
-        let outcomes = self.change(|_, _| Ok(vec![change()]))?;
+        let change = || Change {
+            at: self.engine.time.of(at),
+            ..self.engine.change_of(id.as_u128(), Action::Promote { version })
+        };
+        let outcomes = self.engine.change(|_, _| Ok(vec![change()]))?;
         Ok(outcomes.iter().any(|outcome| outcome.changed))
     }
 
     /// Erases what has ended of these keys; each is named once.
     pub(crate) fn erase_ended_of(&self, ids: &[u128], at: Working) -> Result<(), StoreError> {
-        let erase = |id: &u128| Change { at: self.time.of(at), ..self.change_of(*id, Action::EraseEnded) };
-        self.change(|_, _| Ok(ids.iter().map(erase).collect())).map(|_| ())
+        let erase =
+            |id: &u128| Change { at: self.engine.time.of(at), ..self.engine.change_of(*id, Action::EraseEnded) };
+        self.engine.change(|_, _| Ok(ids.iter().map(erase).collect())).map(|_| ())
     }
 
     /// Which of a key's live secrets this token is.
     pub(crate) fn version_of(&self, record: &Record, token: &str, now: i64) -> Option<u32> {
         let tail = self.prefixes.parse(token.as_bytes());
-        let digesters = self.writer().digesters.clone();
+        let digesters = self.engine.writer().digesters.clone();
         let is_it = |secret: &&StoredSecret| {
             let Some(digester) = digesters.iter().find(|digester| digester.pepper() == secret.pepper) else {
                 return false;

@@ -13,11 +13,9 @@ use crate::base::codec;
 use crate::base::codec::{CodecError, Frame};
 use crate::key::event::stored::Head;
 
-use crate::base::files::{own_file, replace};
-use crate::storage::directory::write_at;
+use crate::base::files::{own_file, replace, write_at};
+use crate::storage::file_names::MARK;
 
-/// The name of the mark's file in the store's directory.
-pub(crate) const MARK: &str = "mark";
 /// Disks write a sector whole, or not at all.
 const SECTOR: usize = 512;
 

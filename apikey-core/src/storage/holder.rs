@@ -80,7 +80,7 @@ struct Note {
 
 impl Note {
     fn of(store: &Path) -> Option<Self> {
-        Self::read(&own_file(OpenOptions::new().read(true), &store.join(crate::storage::directory::LOCK)).ok()?)
+        Self::read(&own_file(OpenOptions::new().read(true), &store.join(crate::storage::file_names::LOCK)).ok()?)
     }
 
     fn read(mut lock: &File) -> Option<Self> {
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_backups_stay_noted() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(crate::storage::directory::LOCK);
+        let path = directory.path().join(crate::storage::file_names::LOCK);
         let file = OpenOptions::new().create_new(true).read(true).write(true).open(path).unwrap();
         assert_eq!(Holder::of(directory.path()), None);
         let (socket, backups) = (Path::new("/run/with a space/admin.sock"), Path::new("/var/backups"));

@@ -1,18 +1,17 @@
-//! The local engine: sled, the write-ahead log, the lock and the commit mark.
+//! The local engine of a store: sled, the write-ahead log, the lock and the commit mark. It knows no handle and no index.
 
-pub(crate) mod abandoned;
 pub(crate) mod batch;
 pub(crate) mod commit_mark;
+pub(crate) mod create;
+pub(crate) mod database;
 pub(crate) mod directory;
-pub(crate) mod disk;
-pub(crate) mod durable;
-pub(crate) mod event_batch;
-pub(crate) mod events;
-pub(crate) mod flush;
+pub(crate) mod file_names;
 pub(crate) mod holder;
-pub(crate) mod memtable;
+pub(crate) mod local;
+pub(crate) mod lock;
+pub(crate) mod meta;
 pub(crate) mod open_error;
-pub(crate) mod overflow;
-pub(crate) mod readable;
+pub(crate) mod owner;
+pub(crate) mod recovery;
 pub(crate) mod shutdown_marker;
 pub(crate) mod wal;

@@ -8,9 +8,10 @@ use crate::key::change::Change;
 use crate::key::error::StoreError;
 use crate::key::scope::Scope;
 
-use crate::commit::writer::{Outcome, Writer};
-use crate::storage::disk::Disk;
-use crate::store::KeyStore;
+use crate::commit::stage::Outcome;
+use crate::commit::writer::Writer;
+use crate::storage::database::disk::Disk;
+use crate::store::key_store::KeyStore;
 
 /// What one handle of a store has for itself.
 #[derive(Clone, Default)]
@@ -43,17 +44,19 @@ impl KeyStore {
     /// ```
     #[must_use = "the changes made through the new handle have the actor, those of the old one do not"]
     pub fn as_actor(&self, actor: impl AsRef<str>) -> Self {
-        Self(self.0.clone(), Face { actor: Some(Arc::from(actor.as_ref())), ..self.1.clone() })
+        let face = Face { actor: Some(Arc::from(actor.as_ref())), ..self.face.clone() };
+        Self { life: self.life.clone(), face }
     }
 
     /// A handle that sees the keys of one owner.
     pub(crate) fn seeing(&self, owner: &str) -> Self {
-        Self(self.0.clone(), Face { owner: Some(Arc::from(owner)), ..self.1.clone() })
+        let face = Face { owner: Some(Arc::from(owner)), ..self.face.clone() };
+        Self { life: self.life.clone(), face }
     }
 
     /// The only owner whose keys this handle sees.
     pub(crate) fn only_owner(&self) -> Option<&str> {
-        self.1.owner.as_deref()
+        self.face.owner.as_deref()
     }
 
     /// Whether this handle sees keys of an owner.
@@ -66,14 +69,14 @@ impl KeyStore {
     /// # Errors
     /// The name is out of bounds.
     pub(crate) fn actor(&self) -> Result<Option<&str>, StoreError> {
-        let actor = self.1.actor.as_deref();
+        let actor = self.face.actor.as_deref();
         actor.map_or(Ok(()), bounds::actor)?;
         Ok(actor)
     }
 
     /// The scope of a change through this handle that is capped by `within`, if by any.
     pub(crate) fn scope(&self, within: Option<&VerifiedKey>) -> Scope {
-        Scope { owner: self.1.owner.clone(), actor: within.cloned() }
+        Scope { owner: self.face.owner.clone(), actor: within.cloned() }
     }
 
     /// Makes changes in the name of this handle's actor, of keys that it sees.
@@ -81,8 +84,8 @@ impl KeyStore {
         &self,
         mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let (actor, owner) = (self.actor()?, &self.1.owner);
-        self.inner().change(|writer, disk| {
+        let (actor, owner) = (self.actor()?, &self.face.owner);
+        self.inner().engine.change(|writer, disk| {
             let mut changes = decide(writer, disk)?;
             for change in &mut changes {
                 change.scope.owner.clone_from(owner);

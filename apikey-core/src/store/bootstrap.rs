@@ -10,18 +10,19 @@ use sha2::{Digest as _, Sha256};
 use crate::base::codec;
 use crate::base::wiped;
 use crate::key::bounds::MAX_BATCH;
-use crate::key::error::{Conflict, OpenError, StoreError};
+use crate::key::error::{Conflict, StoreError};
 use crate::key::idempotency::{FOREVER, Once};
 use crate::key::lifetime::FIXED;
 use crate::key::new_key::NewKey;
 use crate::key::record::Record;
+use crate::storage::open_error::OpenError;
 use crate::store::fixed_keys::{FixedKey, FixedKeys};
 use crate::token::api_key::ApiKey;
 use crate::token::digest::{Digest, hex};
 
 use crate::base::files::{parent, sync_directory};
-use crate::storage::disk::Disk;
-use crate::store::KeyStore;
+use crate::storage::database::disk::Disk;
+use crate::store::key_store::KeyStore;
 
 /// The name of the metadata that says from which line a fixed key came, also when it was rotated or restored.
 /// A token whose key may not be on disk yet stands in a file of this ending.
@@ -52,7 +53,7 @@ impl KeyStore {
         let io = |source| OpenError::io(path, source);
         let pending = pending(path);
         let left = fs::symlink_metadata(&pending).is_ok_and(|found| found.is_file());
-        if self.inner().commit.durable_head().number > 0 {
+        if self.inner().engine.group.durable_head().number > 0 {
             // A crash may have come between the key and its file.
             return if left && self.is_own(&pending) { place(&pending, path).map_err(io) } else { Ok(()) };
         }

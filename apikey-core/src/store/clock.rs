@@ -4,12 +4,10 @@ use std::time::Instant;
 
 use crate::base::clock_lead::AcceptedClock;
 use crate::base::pace::Pace;
-use crate::base::time::from_ms;
-use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
 
-use crate::commit::writer::{Stage, refused};
-use crate::store::{Inner, KeyStore};
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Puts the store's time back to that of its clock. `None` if it is not ahead: then nothing changes.
@@ -44,52 +42,29 @@ impl KeyStore {
     /// # Errors
     /// [`StoreError::Io`] if the disk refuses: the store's time stays as it was. [`StoreError::Closed`].
     pub fn accept_clock(&self) -> Result<Option<AcceptedClock>, StoreError> {
-        self.inner().accept_clock(self.actor()?.map(str::to_owned))
+        self.inner().engine.accept_clock(self.actor()?.map(str::to_owned))
     }
 }
 
 impl Inner {
-    fn accept_clock(&self, actor: Option<String>) -> Result<Option<AcceptedClock>, StoreError> {
-        let disk = self.disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
-        // Held until it is on disk: what is decided before then would be written at the time that is being given up.
-        let mut writer = self.writer();
-        self.write_first_uses(&mut writer, disk);
-        let (from, to) = (self.time.floor(), self.time.raw_ms());
-        if from <= to {
-            return Ok(None);
-        }
-        let action = Action::AcceptClock { from, to };
-        let change = Change { at: to, actor, ..self.change_of(0, action) };
-        let Stage { staged, happened, head, .. } = self.stage(&mut writer, disk, &[change])?;
-        self.commit.announce(staged.iter().map(|one| one.pending.clone()));
-        self.write(&mut writer, disk, staged, head)?;
-        let durable = self.commit.wait(self.commit.written(), &self.index, |head| self.log(disk, head));
-        durable.map_err(|source| refused(false, source))?;
-        self.time.accept(to);
-        drop(writer);
-        self.tell(&happened);
-        Ok(Some(AcceptedClock { from: from_ms(from), to: from_ms(to) }))
-    }
-
     /// Moves the floor on to what a clock shows that has run evenly for some minutes: so a key that has expired since the
     /// last event stays so, in this process, when the clock is set back.
     pub(crate) fn follow_clock(&self, pace: &mut Pace, at: impl FnOnce() -> Instant) {
         // Not while an operator puts the floor back.
-        let _writer = self.writer();
-        let shown = self.time.raw_ms();
+        let _writer = self.engine.writer();
+        let shown = self.engine.time.raw_ms();
         if pace.look(shown, at()) {
-            self.time.raise(shown);
+            self.engine.time.raise(shown);
         }
     }
 
-    /// Warns of a lead when it begins; `told` says whether of this one was warned already.
-    pub(crate) fn tell_lead(&self, told: &mut bool) {
-        let lead = self.time.lead();
-        if let Some(lead) = lead.filter(|_| !*told) {
+    /// Warns of a lead when it begins; `has_warned`: of this one already.
+    pub(crate) fn warn_of_lead(&self, has_warned: &mut bool) {
+        let lead = self.engine.time.lead();
+        if let Some(lead) = lead.filter(|_| !*has_warned) {
             tracing::warn!(name: "apikey.clock", target: "apikey", store_time = %lead.store_time, clock = %lead.clock, "{lead}");
         }
-        *told = lead.is_some();
+        *has_warned = lead.is_some();
     }
 }
 
@@ -119,7 +94,7 @@ mod tests {
             let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
             let key = store.create(NewKey::for_owner("alice").expires_in(TimeDelta::hours(1))).unwrap();
             let at = Instant::now();
-            Self { pace: Pace::new(store.inner().time.raw_ms(), at), store, clock, at, key }
+            Self { pace: Pace::new(store.inner().engine.time.raw_ms(), at), store, clock, at, key }
         }
 
         /// So many rounds of the store's thread, while the clock goes on as it should.

@@ -24,8 +24,9 @@ use crate::token::imported::ImportForm;
 use crate::token::key_id::KeyId;
 
 use crate::commit::writer::Writer;
-use crate::storage::disk::Disk;
-use crate::store::{Inner, KeyStore};
+use crate::storage::database::disk::Disk;
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Creates a key. Returns when it is on disk; from then on it verifies.
@@ -76,12 +77,15 @@ impl KeyStore {
             }
             Ok(changes)
         })?;
-        let now = self.inner().time.now_ms();
+        let now = self.inner().engine.time.now_ms();
         let records = outcomes.into_iter().filter_map(|outcome| outcome.after);
         Ok(tokens
             .into_iter()
             .zip(records)
-            .map(|(key, record)| CreatedKey { key, info: KeyInfo::new(record, None, now, self.inner().lifetime) })
+            .map(|(key, record)| CreatedKey {
+                key,
+                info: KeyInfo::new(record, None, now, self.inner().engine.lifetime),
+            })
             .collect())
     }
 }
@@ -161,8 +165,8 @@ impl Inner {
         writer: &mut Writer,
         disk: &Disk,
     ) -> Result<(ApiKey, Change), StoreError> {
-        let now = self.time.now_ms();
-        let reach = self.reach(&draft.scope, disk)?;
+        let now = self.engine.time.now_ms();
+        let reach = self.engine.reach(&draft.scope, disk)?;
         let reach = reach.as_ref();
         let expires_at = match draft.key.expires {
             Expires::Never => reach.and_then(Reach::default_end),
@@ -189,7 +193,7 @@ impl Inner {
             let (token, secret) = self.new_secret(KeyId::from_u128(made.key), writer)?;
             let action = Action::Repeat { secret, overlap: Overlap::None };
             let once = Some(Once { at: made.at, ..*once });
-            return Ok((token, Change { scope: draft.scope.clone(), once, ..self.change_of(made.key, action) }));
+            return Ok((token, Change { scope: draft.scope.clone(), once, ..self.engine.change_of(made.key, action) }));
         }
         let id = writer.ids.next(now)?;
         let digester = writer.digester();
@@ -243,10 +247,10 @@ impl Inner {
             },
         };
         if !draft.lives_on {
-            self.lifetime.check(&record)?;
+            self.engine.lifetime.check(&record)?;
         }
         let once = draft.once.map(|once| Once { at: now, ..once });
-        let change = self.change_of(record.id, Action::Create(Box::new(record)));
+        let change = self.engine.change_of(record.id, Action::Create(Box::new(record)));
         Ok((token, Change { at: now, scope: draft.scope.clone(), once, ..change }))
     }
 

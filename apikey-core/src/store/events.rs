@@ -12,7 +12,7 @@ use crate::key::event::history::Event;
 use crate::key::event::stored;
 use crate::key::event::stored::Checkpoint;
 
-use crate::store::{Inner, KeyStore};
+use crate::store::key_store::KeyStore;
 
 /// Events deleted in one transaction.
 const CHUNK: usize = 1000;
@@ -37,9 +37,8 @@ impl KeyStore {
     /// [`StoreError::Closed`].
     pub fn events(&self, filter: &EventFilter) -> Result<EventPage, StoreError> {
         let size = filter.page_size()?;
-        let disk = self.inner().disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
-        let durable = self.inner().commit.durable_head().number;
+        let disk = self.inner().engine.log.open()?;
+        let durable = self.inner().engine.group.durable_head().number;
         // An event says which key it is of, and not whose that was.
         let ids =
             self.only_owner().map(|owner| disk.readable_ids_of(owner, None)?.collect::<Result<HashSet<u128>, _>>());
@@ -82,11 +81,10 @@ impl KeyStore {
     /// [`StoreError::Io`], also for events that cannot be read any more, which `open` would refuse;
     /// [`StoreError::Closed`]. What is wrong with the chain is in the report.
     pub fn verify_events(&self) -> Result<EventsReport, StoreError> {
-        let disk = self.inner().disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let disk = self.inner().engine.log.open()?;
         let _kept = self.inner().keep_history();
-        let digesters = self.inner().writer().digesters.clone();
-        let head = self.inner().commit.durable_head();
+        let digesters = self.inner().engine.writer().digesters.clone();
+        let head = self.inner().engine.group.durable_head();
         let mut chain = Chain::new(disk.checkpoint()?, &digesters);
         for item in disk.readable_events(0) {
             let (number, frame) = item?;
@@ -110,10 +108,9 @@ impl KeyStore {
 
     fn try_purge_events(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
         let before = before.timestamp_millis();
-        let disk = self.inner().disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let disk = self.inner().engine.log.open()?;
         let _kept = self.inner().keep_history();
-        let newest = self.inner().commit.durable_head().number;
+        let newest = self.inner().engine.group.durable_head().number;
         let mut purged = 0;
         let mut passed = None;
         loop {
@@ -130,7 +127,7 @@ impl KeyStore {
                 }
                 if event.at >= before {
                     // Later than the newest: the clock was wrong, and all up to where that was said is older than it says.
-                    let was_wrong = event.at > self.inner().time.floor();
+                    let was_wrong = event.at > self.inner().engine.time.floor();
                     let past = match passed {
                         Some(past) => past,
                         None if was_wrong => *passed.insert(disk.accepted_before(before, newest)?),
@@ -149,12 +146,5 @@ impl KeyStore {
         }
         disk.sync()?;
         Ok(purged)
-    }
-}
-
-impl Inner {
-    /// Held by who reads all of history, and by who deletes from it.
-    pub(crate) fn keep_history(&self) -> std::sync::MutexGuard<'_, ()> {
-        self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -25,8 +25,8 @@ fn store() -> KeyStore {
 }
 
 fn refuse(store: &KeyStore, fault: Fault) {
-    let disk = store.inner().disk.read().unwrap();
-    let faults = &disk.as_ref().unwrap().faults;
+    let disk = store.inner().engine.log.open().unwrap();
+    let faults = &disk.faults;
     match fault {
         Fault::Read => {
             faults.read.store(true, Ordering::SeqCst);
@@ -105,9 +105,9 @@ fn a_refused_sync_is_remembered_whoever_asked_for_it() {
     let key = create(&store);
     refuse(&store, Fault::Sync);
     io(store.purge_events(chrono::DateTime::UNIX_EPOCH));
-    store.inner().disk.read().unwrap().as_ref().unwrap().faults.sync.store(false, Ordering::SeqCst);
-    let disk = store.inner().disk.read().unwrap();
-    disk.as_ref().unwrap().sync().unwrap_err();
+    store.inner().engine.log.open().unwrap().faults.sync.store(false, Ordering::SeqCst);
+    let disk = store.inner().engine.log.open().unwrap();
+    disk.sync().unwrap_err();
     drop(disk);
     io(store.create(NewKey::for_owner("bob")));
     assert!(!store.health().is_good());
@@ -238,9 +238,9 @@ fn after_a_failure_nothing_is_acknowledged_until_the_store_is_reopened() {
         refuse(&store, fault);
         not_durable(store.revoke(revoked.info.id(), "leaked"));
         {
-            let disk = store.inner().disk.read().unwrap();
-            disk.as_ref().unwrap().faults.write.store(false, Ordering::SeqCst);
-            disk.as_ref().unwrap().faults.sync.store(false, Ordering::SeqCst);
+            let disk = store.inner().engine.log.open().unwrap();
+            disk.faults.write.store(false, Ordering::SeqCst);
+            disk.faults.sync.store(false, Ordering::SeqCst);
         }
         io(store.create(NewKey::for_owner("bob")));
         io(store.update(other.info.id(), KeyUpdate::new().name("x")));
@@ -335,7 +335,7 @@ fn while_the_disk_refuses_every_question_is_answered() {
         assert!(matches!(waits, StoreError::Io { .. }), "{waits:?}");
         not_durable(store.revoke(taken.info.id(), "leaked"));
         // What lies before it may be asked, and what the keeper does in between changes nothing.
-        store.inner().settle();
+        store.inner().checkpoint();
         let mut session = Session::new(store.clone());
         let mut ask = |request| match session.ask(request) {
             Answer::Fault(fault) => panic!("{fault:?}"),

@@ -9,7 +9,7 @@ use crate::key::new_key::NewKey;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
 
-use crate::store::KeyStore;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Creates those of the keys that can be created, in one change, and says of each what came of it. With

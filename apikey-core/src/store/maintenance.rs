@@ -1,112 +1,136 @@
-//! The thread behind a store: brings the database up to the journal, writes down first uses, erases ended secrets, and
-//! writes back times of use.
+//! The maintenance thread of a store: brings the database up to the write-ahead log, writes down first uses, erases ended
+//! secrets, and writes back times of use.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::base::lock::lock;
 use crate::base::pace::Pace;
 use crate::base::panics::catch_panic;
+use crate::base::signal::Wake;
+use crate::key::error::StoreError;
+use crate::storage::database::disk::Disk;
+use crate::store::inner::Inner;
+use crate::store::life::Service;
 
-use crate::copies::schedule;
-use crate::store::Inner;
-
-const ROUND: Duration = Duration::from_secs(30);
-/// How long a written mark waits for its sync, and the database for what the journal holds; with the sync itself this
-/// stays below half a second.
+/// How often what has no hurry is done.
+const TICK: Duration = Duration::from_secs(30);
+/// How long a written mark waits for its sync, and the database for what the write-ahead log holds; with the sync itself
+/// this stays below half a second.
 const MARK_LAG: Duration = Duration::from_millis(400);
 
-/// Wakes the thread, or ends it.
-#[derive(Default)]
-pub(crate) struct Bell {
-    state: Mutex<Ring>,
-    rung: Condvar,
+/// The running thread.
+pub(crate) struct Maintenance {
+    inner: Arc<Inner>,
+    thread: JoinHandle<()>,
 }
 
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum Ring {
-    #[default]
-    Silent,
-    Work,
-    End,
+impl Maintenance {
+    pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<Self> {
+        let shared = inner.clone();
+        let mut pace = Pace::new(inner.engine.time.raw_ms(), Instant::now());
+        let mut has_warned = false;
+        inner.warn_of_lead(&mut has_warned);
+        let thread = std::thread::Builder::new().name("apikey".into()).spawn(move || {
+            // The first tick at once: secrets may have ended while the store was closed.
+            let mut tick = Instant::now();
+            let mut mark: Option<Instant> = None;
+            let log = &shared.engine.log;
+            while log.maintenance.wait_until(Some(mark.map_or(tick, |mark| mark.min(tick)))) != Wake::Closed {
+                let now = Instant::now();
+                // A panic in the database must not end the thread.
+                let worked = catch_panic(|| {
+                    shared.engine.keep_first_uses();
+                    let is_due = mark.is_some_and(|due| due <= now);
+                    if is_due || shared.needs_checkpoint() {
+                        shared.checkpoint();
+                    }
+                    if is_due {
+                        shared.keep_mark();
+                    }
+                    if tick <= now {
+                        shared.erase_ended();
+                        shared.write_back_uses();
+                        shared.forget_made();
+                        shared.engine.refusals.log_rest();
+                        shared.follow_clock(&mut pace, Instant::now);
+                        shared.warn_of_lead(&mut has_warned);
+                    }
+                    shared.notice_failure();
+                });
+                if let Err(panic) = worked {
+                    tracing::error!(panic, "the database panicked behind the key store");
+                }
+                if tick <= now {
+                    tick = now + TICK;
+                }
+                mark = match (mark, log.mark_is_dirty()) {
+                    (_, false) => None,
+                    (Some(due), true) if due > now => Some(due),
+                    (_, true) => Some(now + MARK_LAG),
+                };
+            }
+        })?;
+        Ok(Self { inner, thread })
+    }
 }
 
-impl Bell {
-    pub(crate) fn ring(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state == Ring::Silent {
-            *state = Ring::Work;
-        }
-        self.rung.notify_one();
-    }
-
-    pub(crate) fn end(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = Ring::End;
-        self.rung.notify_one();
-    }
-
-    /// Waits for a ring, at most until then.
-    fn wait(&self, until: Instant) -> Ring {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let silent = |ring: &mut Ring| *ring == Ring::Silent;
-        let left = until.saturating_duration_since(Instant::now());
-        let (mut state, _) = self.rung.wait_timeout_while(state, left, silent).unwrap_or_else(PoisonError::into_inner);
-        let ring = *state;
-        if ring == Ring::Work {
-            *state = Ring::Silent;
-        }
-        ring
+impl Service for Maintenance {
+    fn stop(self: Box<Self>) {
+        self.inner.engine.log.maintenance.close();
+        // It panicked if this fails; then there is nothing left to stop.
+        let _ = self.thread.join();
     }
 }
 
-/// Starts the thread. It ends when the bell says so; the store's last handle sees to that.
-pub(crate) fn start(inner: Arc<Inner>) -> std::io::Result<JoinHandle<()>> {
-    let backups = schedule::start(&inner)?;
-    let mut pace = Pace::new(inner.time.raw_ms(), Instant::now());
-    let mut told_lead = false;
-    inner.tell_lead(&mut told_lead);
-    std::thread::Builder::new().name("apikey".into()).spawn(move || {
-        // Ends with this thread.
-        let _backups = backups;
-        // The first round at once: secrets may have ended while the store was closed.
-        let mut round = Instant::now();
-        let mut mark: Option<Instant> = None;
-        loop {
-            if inner.bell.wait(mark.map_or(round, |mark| mark.min(round))) == Ring::End {
-                return;
-            }
-            let now = Instant::now();
-            // A panic in the database must not end the rounds.
-            let turned = catch_panic(|| {
-                inner.keep_first_uses();
-                let is_due = mark.is_some_and(|due| due <= now);
-                if is_due || inner.journal_presses() {
-                    inner.settle();
-                }
-                if is_due {
-                    inner.keep_mark();
-                }
-                if round <= now {
-                    inner.erase_ended();
-                    inner.write_back_uses();
-                    inner.forget_made();
-                    inner.refusal_counts().log_rest();
-                    inner.follow_clock(&mut pace, Instant::now);
-                    inner.tell_lead(&mut told_lead);
-                }
-                inner.notice_failure();
-            });
-            if let Err(panic) = turned {
-                tracing::error!(panic, "the database panicked behind the key store");
-            }
-            if round <= now {
-                round = now + ROUND;
-            }
-            mark = match (mark, inner.mark_is_dirty()) {
-                (_, false) => None,
-                (Some(due), true) if due > now => Some(due),
-                (_, true) => Some(now + MARK_LAG),
-            };
+impl Inner {
+    /// Brings the database up to the write-ahead log.
+    pub(super) fn checkpoint(&self) {
+        let Ok(log) = self.engine.log.open() else { return };
+        if let Err(error) = log.sync() {
+            tracing::error!(%error, "the database does not take in what the write-ahead log holds");
+            self.engine.group.fail(&error);
         }
-    })
+    }
+
+    fn needs_checkpoint(&self) -> bool {
+        self.engine.log.open().is_ok_and(|log| log.presses())
+    }
+
+    /// After a failure of the database nothing more is acknowledged, whoever met it.
+    pub(super) fn notice_failure(&self) {
+        let Ok(log) = self.engine.log.open() else { return };
+        if let Err(error) = log.flusher.check() {
+            self.engine.group.fail(&error);
+        }
+    }
+
+    fn keep_mark(&self) {
+        if let Err(error) = self.engine.log.sync_mark() {
+            tracing::warn!(%error, "the commit mark is not on disk");
+        }
+    }
+
+    /// Erases the digests of secrets whose overlap is over.
+    pub(super) fn erase_ended(&self) {
+        if let Err(error) = self.try_erase_ended() {
+            tracing::warn!(%error, "ended secrets of rotated keys are not erased");
+        }
+    }
+
+    pub(crate) fn write_back_uses(&self) {
+        let written = self.engine.log.open().and_then(|log| self.write_uses_to(&log));
+        if let Err(error) = written {
+            tracing::warn!(%error, "times of use are not written");
+        }
+    }
+
+    /// Moves times of use from the index to the database.
+    pub(crate) fn write_uses_to(&self, disk: &Disk) -> Result<(), StoreError> {
+        let _one = lock(&self.writing_uses);
+        let mut uses = Vec::new();
+        self.engine.index.take_uses(|secret, second| uses.push((secret, second)));
+        disk.set_uses(&uses)
+    }
 }

@@ -18,11 +18,11 @@ use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::CreatedKey;
 use crate::key::record::Record;
 use crate::key::rotate_options::RotateOptions;
-use crate::key::scope::Scope;
 use crate::token::key_id::KeyId;
 
-use crate::storage::disk::Disk;
-use crate::store::{Inner, KeyStore};
+use crate::storage::database::disk::Disk;
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
 
 /// Changes in one transaction of a change to many keys.
 const CHUNK: usize = 1000;
@@ -33,11 +33,11 @@ impl KeyStore {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn get(&self, id: KeyId) -> Result<Option<KeyInfo>, StoreError> {
-        let disk = self.inner().disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
-        let is_there = |record: &Record| self.sees(&record.owner) && !self.inner().commit.is_unborn(record.id);
+        let disk = self.inner().engine.log.open()?;
+        let is_there =
+            |record: &Record| self.sees(&record.owner) && !self.inner().engine.group.is_unpublished(record.id);
         let record = disk.record(id.as_u128())?.filter(|(record, _)| is_there(record));
-        record.map(|(record, _)| self.inner().info(disk, record)).transpose()
+        record.map(|(record, _)| self.inner().info(&disk, record)).transpose()
     }
 
     /// A page of the keys that the filter names, in order of creation. Keys are looked at one by one: a filter by
@@ -48,17 +48,16 @@ impl KeyStore {
     /// [`StoreError::Closed`].
     pub fn list(&self, filter: &KeyFilter) -> Result<Page, StoreError> {
         let size = filter.page_size()?;
-        let disk = self.inner().disk()?;
-        let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+        let disk = self.inner().engine.log.open()?;
         let after = filter.after.map(KeyId::as_u128);
-        let now = from_ms(self.inner().time.now_ms());
+        let now = from_ms(self.inner().engine.time.now_ms());
         let mut keys: Vec<KeyInfo> = Vec::new();
         let mut more = false;
         let mut visit = |record: Record| -> Result<bool, StoreError> {
-            if self.inner().commit.is_unborn(record.id) {
+            if self.inner().engine.group.is_unpublished(record.id) {
                 return Ok(true);
             }
-            let info = self.inner().info(disk, record)?;
+            let info = self.inner().info(&disk, record)?;
             if filter.admits(&info, now) {
                 more = keys.len() == size;
                 if !more {
@@ -103,10 +102,10 @@ impl KeyStore {
 
     /// The same, and whether anything changed.
     pub(crate) fn try_update(&self, id: KeyId, update: &KeyUpdate) -> Result<(KeyInfo, bool), StoreError> {
-        let fields = Fields { lifetime: self.inner().lifetime, ..checked(update)? };
+        let fields = Fields { lifetime: self.inner().engine.lifetime, ..checked(update)? };
         let scope = self.scope(update.within.as_ref());
         let outcomes = self.change(|_, _| {
-            let change = self.inner().change_of(id.as_u128(), Action::Update(Box::new(fields.clone())));
+            let change = self.inner().engine.change_of(id.as_u128(), Action::Update(Box::new(fields.clone())));
             Ok(vec![Change { scope: scope.clone(), ..change }])
         })?;
         let changed = outcomes.iter().any(|outcome| outcome.changed);
@@ -191,9 +190,12 @@ impl KeyStore {
 
     fn revoke_as(&self, id: KeyId, reason: String, actor: Option<&VerifiedKey>) -> Result<bool, StoreError> {
         bounds::reason(&reason)?;
-        let change =
-            Change { scope: self.scope(actor), ..self.inner().change_of(id.as_u128(), Action::Revoke { reason }) };
-        let outcomes = self.change(|_, _| Ok(vec![Change { at: self.inner().time.now_ms(), ..change.clone() }]))?;
+        let change = Change {
+            scope: self.scope(actor),
+            ..self.inner().engine.change_of(id.as_u128(), Action::Revoke { reason })
+        };
+        let outcomes =
+            self.change(|_, _| Ok(vec![Change { at: self.inner().engine.time.now_ms(), ..change.clone() }]))?;
         Ok(outcomes.iter().any(|outcome| outcome.changed))
     }
 
@@ -238,9 +240,9 @@ impl KeyStore {
                 let ids = disk.ids_of(owner, after).and_then(|ids| ids.take(CHUNK).collect::<Result<Vec<u128>, _>>());
                 let ids = ids.map_err(|error| match actor {
                     Some(_) => error,
-                    None => self.inner().cut(vec![(Target::Owner(owner), revoked_all)], error),
+                    None => self.inner().engine.restrict_unread(vec![(Target::Owner(owner), revoked_all)], error),
                 })?;
-                if let Some(reach) = self.inner().reach(&scope, disk)? {
+                if let Some(reach) = self.inner().engine.reach(&scope, disk)? {
                     reach.owner(owner)?;
                 }
                 last = ids.last().copied();
@@ -252,7 +254,7 @@ impl KeyStore {
                     if actor.is_some() && disk.record(id)?.is_some_and(|(record, _)| is_over(record)) {
                         continue;
                     }
-                    let change = self.inner().change_of(id, Action::Revoke { reason: reason.to_owned() });
+                    let change = self.inner().engine.change_of(id, Action::Revoke { reason: reason.to_owned() });
                     changes.push(Change { scope: scope.clone(), ..change });
                 }
                 Ok(changes)
@@ -289,7 +291,7 @@ impl KeyStore {
         let over = |record: &Record| {
             let revoked = record.revoked.as_ref().is_some_and(|revoked| revoked.at < before);
             // A key that is still good is never deleted, whatever time was asked.
-            let expired = record.expires_at.is_some_and(|end| end < before && end <= self.inner().time.now_ms());
+            let expired = record.expires_at.is_some_and(|end| end < before && end <= self.inner().engine.time.now_ms());
             revoked || expired
         };
         let mut after = None;
@@ -299,8 +301,7 @@ impl KeyStore {
             let mut found = Vec::new();
             let mut last = None;
             {
-                let disk = self.inner().disk()?;
-                let disk = disk.as_ref().ok_or(StoreError::Closed)?;
+                let disk = self.inner().engine.log.open()?;
                 for item in disk.records(after) {
                     let (id, frame) = item?;
                     last = Some(id);
@@ -316,7 +317,7 @@ impl KeyStore {
                 let mut changes = Vec::new();
                 for id in &found {
                     if disk.record(*id)?.is_some_and(|(record, _)| over(&record)) {
-                        changes.push(self.inner().change_of(*id, Action::Purge));
+                        changes.push(self.inner().engine.change_of(*id, Action::Purge));
                     }
                 }
                 Ok(changes)
@@ -331,21 +332,17 @@ impl KeyStore {
 }
 
 impl Inner {
-    pub(crate) fn change_of(&self, id: u128, action: Action) -> Change {
-        Change { id, at: self.time.now_ms(), actor: None, scope: Scope::default(), action, once: None }
-    }
-
     pub(crate) fn try_erase_ended(&self) -> Result<(), StoreError> {
         loop {
             let mut looked = 0;
-            self.change(|writer, disk| {
-                let now = self.time.now_ms();
+            self.engine.change(|writer, disk| {
+                let now = self.engine.time.now_ms();
                 let mut changes = Vec::new();
                 for id in writer.ended(now, CHUNK) {
                     looked += 1;
                     let Some((record, _)) = disk.record(id)? else { continue };
                     writer.note_ends(&record);
-                    changes.push(self.change_of(id, Action::EraseEnded));
+                    changes.push(self.engine.change_of(id, Action::EraseEnded));
                 }
                 Ok(changes)
             })?;
@@ -358,22 +355,23 @@ impl Inner {
     /// A key as it is now.
     pub(crate) fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
         let info = self.info_of(record.clone())?;
-        if !self.index.lacks_any(&EffectiveKey::of(&record, self.lifetime).map_err(std::io::Error::from)?) {
+        if !self.engine.index.lacks_any(&EffectiveKey::of(&record, self.engine.lifetime).map_err(std::io::Error::from)?)
+        {
             return Ok(info);
         }
         // A change of this key is half done, and has taken the time of use from the index: let it end.
-        let _writer = self.writer();
+        let _writer = self.engine.writer();
         disk.record(record.id)?.map_or(Ok(info), |(record, _)| self.info_of(record))
     }
 
     /// A key as a change has left it.
     pub(crate) fn info_of(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
-        let rights = EffectiveKey::of(&record, self.lifetime).map_err(std::io::Error::from)?;
-        let last_used = self.index.last_used(&rights);
+        let rights = EffectiveKey::of(&record, self.engine.lifetime).map_err(std::io::Error::from)?;
+        let last_used = self.engine.index.last_used(&rights);
         // The first use of a successor is in force before it is written.
-        let ended = self.index.ended_by_use(&rights);
+        let ended = self.engine.index.ended_by_use(&rights);
         record.secrets.retain(|secret| !ended.contains(&secret.digest));
-        Ok(KeyInfo::new(record, last_used, self.time.now_ms(), self.lifetime))
+        Ok(KeyInfo::new(record, last_used, self.engine.time.now_ms(), self.engine.lifetime))
     }
 }
 

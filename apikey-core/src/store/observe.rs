@@ -5,14 +5,11 @@ use std::collections::BTreeMap;
 use crate::access::auth_error::AuthError;
 use crate::access::peer::Peer;
 use crate::access::verified_key::VerifiedKey;
-use crate::base::interner::OWNERS;
-use crate::index::refusals::{RefusalCounts, Refusals, RefusedKey};
-use crate::key::effective_key::EffectiveKey;
-use crate::key::event::history::EventKind;
-use crate::key::event::stored;
+use crate::index::refusals::{Refusals, RefusedKey};
 use crate::token::key_id::KeyId;
 
-use crate::store::{Inner, KeyStore};
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// How often requests were refused since the store was opened, for each key and code.
@@ -32,13 +29,13 @@ impl KeyStore {
     /// ```
     #[must_use]
     pub fn refusals(&self) -> Refusals {
-        self.inner().refusals.snapshot()
+        self.inner().engine.refusals.snapshot()
     }
 
     /// How often requests with this key's secrets were refused since the store was opened, by code.
     #[must_use]
     pub fn refusals_of(&self, id: KeyId) -> BTreeMap<&'static str, u64> {
-        self.inner().refusals.of(id)
+        self.inner().engine.refusals.of(id)
     }
 
     /// Counts a refusal that was decided outside of the store, and tells [`on_refusal`](crate::KeyStoreBuilder::on_refusal)
@@ -56,7 +53,7 @@ impl Inner {
     /// The refusal of a token that is no key's, counted: the shortest way, since guesses come in floods.
     #[inline]
     pub(crate) fn unknown(&self, peer: &Peer) -> AuthError {
-        if self.index.is_closed() {
+        if self.engine.index.is_closed() {
             return self.refused("", AuthError::Unavailable, peer);
         }
         self.count_refusal(&AuthError::Invalid, None, *peer);
@@ -68,7 +65,7 @@ impl Inner {
     #[cold]
     #[inline(never)]
     pub(crate) fn refused(&self, token: &str, error: AuthError, peer: &Peer) -> AuthError {
-        let error = self.told(error);
+        let error = self.engine.unavailable_if_closed(error);
         let key = match error {
             AuthError::Invalid | AuthError::Unavailable => None,
             // Of an address that has used up its budget nothing is looked at.
@@ -88,54 +85,8 @@ impl Inner {
 
     #[inline]
     fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>, peer: Peer) {
-        self.meter.refused(error.code());
-        self.refusals.count(key, error, peer);
+        self.engine.meter.refused(error.code());
+        self.engine.refusals.count(key, error, peer);
         self.on_refusal.tell(error, peer, key);
-    }
-
-    pub(crate) fn refusal_counts(&self) -> &RefusalCounts {
-        &self.refusals
-    }
-
-    /// Tells of changes that are in force.
-    pub(crate) fn tell(&self, happened: &[Happened]) {
-        for one in happened {
-            self.meter.changed(one.kind);
-            if one.gone {
-                self.refusals.forget(one.key);
-            }
-            let key = (one.key != 0).then(|| tracing::field::display(KeyId::from_u128(one.key)));
-            let (key, owner) = (key, one.owner.map(|owner| OWNERS.text(owner)));
-            let Happened { kind, number, .. } = *one;
-            let actor = one.actor.as_deref();
-            tracing::info!(
-                name: "apikey.changed", target: "apikey", kind, key, owner, actor, number, "API key changed: {kind}"
-            );
-        }
-    }
-}
-
-/// A change that was written.
-pub(crate) struct Happened {
-    number: u64,
-    key: u128,
-    actor: Option<String>,
-    /// Number in [`OWNERS`].
-    owner: Option<u32>,
-    kind: &'static str,
-    /// Whether the record was deleted.
-    gone: bool,
-}
-
-impl Happened {
-    pub(crate) fn new(event: &stored::Event, before: Option<&EffectiveKey>, after: Option<&EffectiveKey>) -> Self {
-        Self {
-            number: event.number,
-            key: event.key,
-            actor: event.actor.clone(),
-            owner: after.or(before).map(|rights| rights.owner),
-            kind: EventKind::new(event.kind.clone()).name(),
-            gone: after.is_none(),
-        }
     }
 }

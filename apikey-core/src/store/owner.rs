@@ -13,7 +13,7 @@ use crate::key::new_key::{CreatedKey, NewKey};
 use crate::key::rotate_options::RotateOptions;
 use crate::token::key_id::KeyId;
 
-use crate::store::KeyStore;
+use crate::store::key_store::KeyStore;
 
 /// The store as one owner may see it: every call is as on [`KeyStore`], and keys of other owners do not exist. What it
 /// answers for the id of such a key is what it answers for an id that was never given. Use it wherever callers manage

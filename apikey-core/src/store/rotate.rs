@@ -13,8 +13,9 @@ use crate::token::api_key::{ApiKey, Secret};
 use crate::token::key_id::KeyId;
 
 use crate::commit::writer::Writer;
-use crate::storage::disk::Disk;
-use crate::store::{Inner, KeyStore};
+use crate::storage::database::disk::Disk;
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Rotates a key so that the request can be repeated: a caller that got no answer asks again with the same
@@ -68,22 +69,22 @@ impl KeyStore {
         let outcomes = self.change(|writer, disk| {
             let inner = self.inner();
             // Not where nothing depends on it: what ends all secrets must do so also if the record cannot be read.
-            let is_bounded = inner.lifetime.0.is_some() && *overlap != Overlap::None;
+            let is_bounded = inner.engine.lifetime.0.is_some() && *overlap != Overlap::None;
             if is_bounded || once.is_some() {
                 let record = disk.record(id.as_u128())?.map(|(record, _)| record);
                 // Before it says anything about a key that may not be touched.
-                if let Some(reach) = inner.reach(&scope, disk)? {
+                if let Some(reach) = inner.engine.reach(&scope, disk)? {
                     reach.target(id.as_u128(), record.as_ref())?;
                 }
                 if let Some(record) = &record {
-                    inner.lifetime.check_overlap(record, *overlap, inner.time.now_ms())?;
+                    inner.engine.lifetime.check_overlap(record, *overlap, inner.engine.time.now_ms())?;
                 }
             }
             let earlier = once.map(|once| inner.made_by(&once, disk)).transpose()?.flatten();
             let (key, secret) = inner.new_secret(id, writer)?;
             token = Some(key);
             let overlap = *overlap;
-            let mut change = inner.change_of(
+            let mut change = inner.engine.change_of(
                 id.as_u128(),
                 match earlier {
                     None => Action::Rotate { secret, overlap },
@@ -112,7 +113,7 @@ impl Inner {
             digest: digester.own(&body),
             pepper: digester.pepper(),
             form: SecretForm::Own { prefix },
-            created_at: self.time.now_ms(),
+            created_at: self.engine.time.now_ms(),
             end: SecretEnd::Never,
             used: false,
         };
@@ -124,7 +125,7 @@ impl Inner {
     /// # Errors
     /// Somebody has, or it was another request.
     pub(crate) fn made_by(&self, once: &Once, disk: &Disk) -> Result<Option<Made>, StoreError> {
-        let Some(made) = disk.made(&once.name)?.filter(|made| made.holds(self.time.now_ms())) else {
+        let Some(made) = disk.made(&once.name)?.filter(|made| made.holds(self.engine.time.now_ms())) else {
             return Ok(None);
         };
         if made.request != once.request {
@@ -132,10 +133,10 @@ impl Inner {
         }
         let repeated = StoreError::Conflict(Conflict::Repeated { id: KeyId::from_u128(made.key) });
         let Some((record, _)) = disk.record(made.key)? else { return Err(repeated) };
-        let rights = EffectiveKey::of(&record, self.lifetime).map_err(std::io::Error::from)?;
+        let rights = EffectiveKey::of(&record, self.engine.lifetime).map_err(std::io::Error::from)?;
         let newest = record.secrets.last().zip(rights.secrets.last());
         let unused = newest.is_some_and(|(secret, right)| {
-            secret.version == made.version && !secret.used && !self.index.is_used(rights.id, right)
+            secret.version == made.version && !secret.used && !self.engine.index.is_used(rights.id, right)
         });
         if unused { Ok(Some(made)) } else { Err(repeated) }
     }
@@ -143,8 +144,8 @@ impl Inner {
     /// Forgets requests that are too old to be repeated.
     pub(crate) fn forget_made(&self) {
         let forget = || {
-            let disk = self.disk()?;
-            disk.as_ref().ok_or(StoreError::Closed)?.forget_made(|made| !made.holds(self.time.now_ms()))
+            let disk = self.engine.log.open()?;
+            disk.forget_made(|made| !made.holds(self.engine.time.now_ms()))
         };
         if let Err(error) = forget() {
             tracing::warn!(%error, "idempotency keys that are over are not deleted");

@@ -1,7 +1,5 @@
 //! Verification: a token, and what becomes of it. Reads memory only.
 
-use std::sync::PoisonError;
-
 use crate::access::attempt::Attempt;
 use crate::access::auth_error::AuthError;
 use crate::access::limit::LimitStatus;
@@ -12,7 +10,9 @@ use crate::index::Match;
 use crate::token::api_key;
 use crate::token::key_id::KeyId;
 
-use crate::store::{FirstUse, Inner, KeyStore};
+use crate::commit::first_use::FirstUse;
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Who presents this token. Nothing is trimmed, nothing is written but the second of use (and the
@@ -56,7 +56,7 @@ impl KeyStore {
     /// # Errors
     /// As [`verify`](Self::verify). A key that another store has verified is [`AuthError::Invalid`].
     pub fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
-        self.inner().recheck(key)
+        self.inner().engine.recheck(key)
     }
 
     /// Where a verified key stands with its limit; `None` if it has none. Nothing is counted.
@@ -74,7 +74,7 @@ impl KeyStore {
     #[must_use]
     pub fn limit_status(&self, key: &VerifiedKey) -> Option<LimitStatus> {
         let inner = self.inner();
-        self.has_verified(key).then(|| inner.index.limit_status(key, || inner.time.raw_ms())).flatten()
+        self.has_verified(key).then(|| inner.engine.index.limit_status(key, || inner.engine.time.raw_ms())).flatten()
     }
 
     /// Whose secret this is, whatever the key's state: `None` for a token that is malformed, unknown, or a wrong or ended
@@ -107,7 +107,11 @@ impl KeyStore {
         inner.within_budget(
             attempt,
             |error| error,
-            || inner.identify(attempt.token.as_bytes()).ok_or_else(|| inner.told(AuthError::Invalid)),
+            || {
+                inner
+                    .identify(attempt.token.as_bytes())
+                    .ok_or_else(|| inner.engine.unavailable_if_closed(AuthError::Invalid))
+            },
         )
     }
 
@@ -136,12 +140,12 @@ impl Inner {
         let Some(budget) = &self.failed_attempts else { return answer() };
         let peer = attempt.peer;
         self.no_address.tell(peer);
-        if let Err(retry_after) = budget.admit(peer, || self.time.raw_ms()) {
+        if let Err(retry_after) = budget.admit(peer, || self.engine.time.raw_ms()) {
             return Err(refused(AuthError::RateLimited { retry_after, limit: None }));
         }
         let answer = answer();
         if let Err(AuthError::Invalid) = &answer {
-            budget.note(peer, || self.time.raw_ms());
+            budget.note(peer, || self.engine.time.raw_ms());
         }
         answer
     }
@@ -154,12 +158,12 @@ impl Inner {
         peer: &Peer,
     ) -> Result<VerifiedKey, AuthError> {
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
-            if self.index.may_be_imported(token.as_bytes()) {
+            if self.engine.index.may_be_imported(token.as_bytes()) {
                 return self.verify_imported(token, requirement, peer);
             }
             return Err(self.unknown(peer));
         };
-        let Some(matched) = self.index.find_own(tail) else { return Err(self.unknown(peer)) };
+        let Some(matched) = self.engine.index.find_own(tail) else { return Err(self.unknown(peer)) };
         self.conclude(token, &matched, requirement, peer, || IdForm::Written(*api_key::id_chars(api_key::body(tail))))
     }
 
@@ -169,7 +173,7 @@ impl Inner {
         requirement: Option<&Requirement>,
         peer: &Peer,
     ) -> Result<VerifiedKey, AuthError> {
-        let Some((matched, id)) = self.index.find_imported(token.as_bytes()) else {
+        let Some((matched, id)) = self.engine.index.find_imported(token.as_bytes()) else {
             return Err(self.unknown(peer));
         };
         self.conclude(token, &matched, requirement, peer, || IdForm::known(id))
@@ -186,13 +190,13 @@ impl Inner {
         peer: &Peer,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
-        if let Err(error) = self.index.check_use(matched, self.time.moment(), peer.by_reference()) {
+        if let Err(error) = self.engine.index.check_use(matched, self.engine.time.moment(), peer.by_reference()) {
             if error == AuthError::AddressNotAllowed {
                 self.no_address.tell(*peer);
             }
             return Err(self.refused(token, error, peer));
         }
-        if matched.is_first_use() && !self.first_use(&self.index.verified_key(matched, id())) {
+        if matched.is_first_use() && !self.first_use(&self.engine.index.verified_key(matched, id())) {
             return Err(self.refused(token, AuthError::Invalid, peer));
         }
         if let Some(requirement) = requirement
@@ -200,20 +204,13 @@ impl Inner {
         {
             return Err(self.refused(token, requirement.not_met(), peer));
         }
-        self.meter.verified();
-        Ok(self.index.verified_key(matched, id()))
-    }
-
-    pub(crate) fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
-        if key.store != self.store {
-            return Err(AuthError::Invalid);
-        }
-        self.index.recheck(key, self.time.now_ms()).map_err(|error| self.told(error))
+        self.engine.meter.verified();
+        Ok(self.engine.index.verified_key(matched, id()))
     }
 
     fn identify(&self, token: &[u8]) -> Option<KeyId> {
         let (matched, id) = self.find(token)?;
-        let ended = self.index.check_state(&matched, self.time.now_ms()) == Err(AuthError::Invalid);
+        let ended = self.engine.index.check_state(&matched, self.engine.time.now_ms()) == Err(AuthError::Invalid);
         (!ended).then(|| id.key_id())
     }
 
@@ -224,39 +221,24 @@ impl Inner {
         match self.prefixes.parse(token) {
             Some(tail) => {
                 let id = IdForm::Written(*api_key::id_chars(api_key::body(tail)));
-                self.index.find_own(tail).map(|matched| (matched, id))
+                self.engine.index.find_own(tail).map(|matched| (matched, id))
             }
-            None if self.index.may_be_imported(token) => {
-                self.index.find_imported(token).map(|(matched, id)| (matched, IdForm::known(id)))
+            None if self.engine.index.may_be_imported(token) => {
+                self.engine.index.find_imported(token).map(|(matched, id)| (matched, IdForm::known(id)))
             }
             None => None,
         }
-    }
-
-    /// A closed store knows no key; that is not the caller's fault.
-    pub(crate) fn told(&self, error: AuthError) -> AuthError {
-        if error == AuthError::Invalid && self.index.is_closed() { AuthError::Unavailable } else { error }
     }
 
     /// A successor is used for the first time: in force at once, written down within a second. `false` if it has ended
     /// meanwhile.
     #[cold]
     fn first_use(&self, key: &VerifiedKey) -> bool {
-        if self.index.promote(key) {
-            let first = FirstUse { id: key.id().as_u128(), version: key.version };
-            self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
-            self.bell.ring();
+        if self.engine.index.promote(key) {
+            self.engine.note_first_use(FirstUse { id: key.id().as_u128(), version: key.version });
             return true;
         }
         // Somebody else was first; or it was replaced in this very moment, since nobody had used it.
-        self.recheck(key).is_ok()
-    }
-
-    pub(crate) fn take_first_uses(&self) -> Vec<FirstUse> {
-        std::mem::take(&mut *self.first_uses.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn put_back_first_use(&self, first: FirstUse) {
-        self.first_uses.lock().unwrap_or_else(PoisonError::into_inner).push(first);
+        self.engine.recheck(key).is_ok()
     }
 }

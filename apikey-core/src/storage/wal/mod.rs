@@ -17,18 +17,19 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::base::codec;
 use crate::base::codec::{CodecError, Frame};
+use crate::base::lock::lock;
 use crate::token::digest::Digest;
 
-use crate::base::files::{make_private, own_file, sync_directory};
+use crate::base::files::{make_private, own_file};
+use crate::base::files::{sync_directory, write_at};
 use crate::storage::batch::{Batch, Write};
-use crate::storage::directory::write_at;
 
 pub(crate) use crate::storage::wal::read::{JournalError, beyond};
 
@@ -129,7 +130,7 @@ impl Journal {
 
     /// Takes the place in which what is accepted waits for the next [`write`](Self::write).
     pub(crate) fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     /// Makes what waits durable; `false` if the database has to, because there is no room.
@@ -181,7 +182,7 @@ impl Journal {
     }
 
     fn halves(&self) -> MutexGuard<'_, Halves> {
-        self.halves.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.halves)
     }
 }
 

@@ -14,20 +14,24 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use sled::{Db, IVec, Tree};
 
 use crate::base::codec;
-use crate::key::error::{StoreError, io_error};
+use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::Made;
 use crate::key::record::{Record, SecretForm};
+use crate::storage::database::fault::io_error;
 use crate::token::digest::Digest;
 
 use crate::base::files::own_file;
-use crate::storage::abandoned;
 use crate::storage::batch::Batch;
-use crate::storage::event_batch;
-use crate::storage::flush::Flusher;
-use crate::storage::memtable::Tail;
-use crate::storage::overflow;
+use crate::storage::database::abandoned;
+use crate::storage::database::event_batch;
+use crate::storage::database::flush::Flusher;
+use crate::storage::database::memtable::Tail;
+use crate::storage::database::overflow;
 use crate::storage::wal::Journal;
+
+/// What the database holds, shared and not copied.
+pub(crate) type Bytes = IVec;
 
 const HEAD: &[u8] = b"head";
 const META: &[u8] = b"store";
@@ -51,7 +55,7 @@ pub(crate) struct Open {
     owners: Tree,
     /// Ids by the digest of imported keys, so that none is taken twice.
     imported: Tree,
-    /// [Blocks](crate::storage::event_batch) of events, by the number of the first.
+    /// [Blocks](crate::storage::database::event_batch) of events, by the number of the first.
     pub(crate) events: Tree,
     /// Head and meta.
     pub(crate) meta: Tree,

@@ -5,14 +5,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use sled::IVec;
 
+use crate::base::lock::lock;
 use crate::token::digest::Digest;
 
 use crate::storage::batch::Batch;
-use crate::storage::readable::Waiting;
+use crate::storage::database::readable::Waiting;
 
 /// Changes of one transaction, but for those of one call, which stay together. While it lasts, sled reads nothing.
 const CHUNK: usize = 256;
@@ -81,7 +82,7 @@ impl Tail {
     /// Writes all that waits now, in order, some at a time. It is read from here until it can be read there; what could
     /// not be written stays here.
     pub(crate) fn write(&self, mut write: impl FnMut(&Batch) -> io::Result<()>) -> io::Result<()> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = lock(&self.writing);
         let last = self.lock().number;
         loop {
             let mut state = self.lock();
@@ -117,7 +118,7 @@ impl Tail {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -9,8 +9,8 @@ use crate::base::codec;
 use crate::key::error::StoreError;
 use crate::key::event::stored::{Checkpoint, Event, EventKind, Head};
 
-use crate::storage::disk::{CHECKPOINT, Disk, refused};
-use crate::storage::event_batch;
+use crate::storage::database::disk::{CHECKPOINT, Disk, refused};
+use crate::storage::database::event_batch;
 
 impl Disk {
     /// Events by number, from one on; none that was accepted before is missing.

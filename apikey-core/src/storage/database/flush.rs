@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use sled::Db;
 
+use crate::base::lock::lock;
 use crate::base::panics::catch_panic;
-use crate::key::error::io_error;
+use crate::storage::database::fault::io_error;
 
 /// A flush that lasts longer is looked after. A slow disk is woken for nothing, which does no harm.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -93,7 +94,7 @@ impl Flusher {
 
     /// Keeps flushes out while something is written; the first failure, if there was one.
     pub(crate) fn gate(&self) -> io::Result<MutexGuard<'_, ()>> {
-        let gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let gate = lock(&self.gate);
         self.check().map(|()| gate)
     }
 
@@ -123,7 +124,7 @@ impl Drop for Flusher {
 
 impl Watch {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn begin(&self) {

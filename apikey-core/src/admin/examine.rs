@@ -11,7 +11,7 @@ use crate::key::key_info::KeyInfo;
 use crate::token::api_key;
 use crate::token::key_id::KeyId;
 
-use crate::store::KeyStore;
+use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// As [`check`](Self::check), for an operator who only asks: it ends no overlap, leaves no time of use, and counts
@@ -27,17 +27,17 @@ impl KeyStore {
         peer: Option<IpAddr>,
     ) -> Result<Verdict, StoreError> {
         let inner = self.inner();
-        if inner.index.is_closed() {
+        if inner.engine.index.is_closed() {
             return Ok(Verdict::bad(&AuthError::Unavailable));
         }
         let Some((matched, id)) = inner.find(token.as_bytes()) else { return self.mismatch(token) };
-        let answer = match inner.index.check_state(&matched, inner.time.now_ms()) {
+        let answer = match inner.engine.index.check_state(&matched, inner.engine.time.now_ms()) {
             Err(error) => Err(error),
             Ok(()) if peer.is_some_and(|peer| !matched.admits(peer)) => Err(AuthError::AddressNotAllowed),
             Ok(()) if !requirement.met_by(matched.grants()) => Err(requirement.not_met()),
             Ok(()) => Ok(()),
         };
-        let verified = inner.index.verified_key(&matched, id);
+        let verified = inner.engine.index.verified_key(&matched, id);
         let (key, secret_version) = (self.get(verified.id())?.map(Box::new), verified.secret_version());
         Ok(match (answer, key) {
             (Ok(()), Some(key)) => Verdict::Good {

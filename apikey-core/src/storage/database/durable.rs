@@ -4,16 +4,16 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use crate::base::lock::lock;
 use crate::key::error::StoreError;
 
 use crate::base::files::own_file;
 use crate::storage::batch::{Batch, Write};
-use crate::storage::disk::Disk;
+use crate::storage::database::disk::Disk;
 #[cfg(test)]
-use crate::storage::disk::Faults;
+use crate::storage::database::disk::Faults;
 use crate::storage::wal::{Journal, JournalError, beyond};
 
 /// Above this many changes that the database lacks, who makes one waits until it has them.
@@ -57,7 +57,7 @@ impl Disk {
 
     /// Brings the database up to all that was accepted, durably. The journal begins anew.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        let _one = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&self.syncing);
         let held = self.journal.get().filter(|journal| journal.turn());
         self.write_tail()?;
         self.sync_database()?;
@@ -90,7 +90,7 @@ impl Disk {
     /// Waits until all that was written to the database is on the disk. The system tells a failed sync once, and takes
     /// what it could not write for written: so one thread at a time, and after one failure there are only failures.
     fn sync_database(&self) -> io::Result<()> {
-        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut synced = lock(&self.synced_blobs);
         #[cfg(test)]
         self.flusher.noted(Faults::check(&self.faults.sync))?;
         let Some(file) = &self.file else { return Ok(()) };

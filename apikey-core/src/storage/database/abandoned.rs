@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use crate::base::lock::lock;
 use crate::base::panics::catch_panic;
 
 use crate::base::files::{own_file, replace_with};
@@ -19,7 +20,7 @@ use crate::base::files::{own_file, replace_with};
 static STUCK: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
 
 fn stuck() -> MutexGuard<'static, BTreeMap<PathBuf, usize>> {
-    STUCK.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&STUCK)
 }
 
 fn is_gone(directory: &Path) {

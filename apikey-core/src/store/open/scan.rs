@@ -9,22 +9,21 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, ScopedJoinHandle, scope};
 
-use sled::IVec;
-
 use crate::base::codec;
 use crate::base::interner::OWNERS;
 use crate::base::panics::catch_panic;
 use crate::index::Index;
 use crate::key::effective_key::EffectiveKey;
-use crate::key::error::{OpenError, StoreError};
+use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::FOREVER;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::{Record, record_hash};
+use crate::storage::open_error::OpenError;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
 
-use crate::storage::disk::{Disk, imported_digests, owner_key_into};
+use crate::storage::database::disk::{Bytes, Disk, imported_digests, owner_key_into};
 use crate::storage::open_error::{damaged, read_error};
 
 /// What a scan of all records finds.
@@ -45,7 +44,7 @@ pub(crate) struct Found {
 const CHUNK: usize = 512;
 const WAITING: usize = 16;
 
-type Chunk = Vec<Result<(u128, IVec), StoreError>>;
+type Chunk = Vec<Result<(u128, Bytes), StoreError>>;
 
 /// Reads everything, takes the keys into the index, and checks that it is what the last change left.
 /// `expected` is how many there will be, as far as it can be believed.

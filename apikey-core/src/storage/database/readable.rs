@@ -10,9 +10,9 @@ use sled::IVec;
 
 use crate::key::error::StoreError;
 
-use crate::storage::disk::Disk;
+use crate::storage::database::disk::Disk;
 #[cfg(test)]
-use crate::storage::disk::Faults;
+use crate::storage::database::disk::Faults;
 
 /// What waits for the database, and stays waiting.
 #[derive(Default)]

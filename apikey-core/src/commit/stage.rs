@@ -1,0 +1,162 @@
+//! Staging: what changes make of the records as they stand, before anything is written.
+
+use crate::base::codec;
+use crate::commit::applier::Pending;
+use crate::commit::change_feed;
+use crate::commit::change_notice::ChangeNotice;
+use crate::commit::engine::Engine;
+use crate::commit::writer::Writer;
+use crate::key::bounds;
+use crate::key::change::{Action, Applied, Change, apply};
+use crate::key::effective_key::EffectiveKey;
+use crate::key::error::StoreError;
+use crate::key::event::stored::{Event, Head};
+use crate::key::idempotency::{FOREVER, Made, Once};
+use crate::key::record::{Record, record_hash};
+use crate::storage::batch::Write;
+use crate::storage::database::disk::{Disk, imported_digests};
+
+/// What a change made of a record; `after` is `None` where it was deleted.
+pub(crate) struct Outcome {
+    pub(crate) after: Option<Record>,
+    /// Whether anything changed.
+    pub(crate) changed: bool,
+}
+
+/// A change that is decided and not appended.
+pub(crate) struct Staged {
+    pub(crate) pending: Pending,
+    pub(crate) write: Write,
+    /// Whether a rotator has to know.
+    pub(crate) is_of_rotator: bool,
+}
+
+/// What changes would make of the store.
+pub(crate) struct Stage {
+    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) notices: Vec<ChangeNotice>,
+    /// Those that change anything.
+    pub(crate) staged: Vec<Staged>,
+    pub(crate) head: Head,
+    /// The time of the latest event.
+    pub(crate) at: i64,
+}
+
+impl Engine {
+    /// Applies changes to the records as they stand, visible or not; writes nothing. Here, and nowhere else, each is held
+    /// against its scope.
+    pub(crate) fn stage(&self, writer: &mut Writer, log: &Disk, changes: &[Change]) -> Result<Stage, StoreError> {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        let mut staged = Vec::with_capacity(changes.len());
+        let mut notices = Vec::with_capacity(changes.len());
+        let mut head = writer.head();
+        let mut reach = None;
+        let mut at = i64::MIN;
+        let rights = |record: &Record| self.effective(record);
+        for change in changes {
+            let current = match change.action {
+                Action::Create(_) | Action::AcceptClock { .. } => None,
+                _ => log.record(change.id)?,
+            };
+            let (current, frame) = current.unzip();
+            let reach = self.reach_of(change, log, &mut reach)?;
+            reach.map_or(Ok(()), |reach| reach.before(change, current.as_ref()))?;
+            match apply(current.as_ref(), change)? {
+                Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
+                Applied::Changed { after, event } => {
+                    reach.map_or(Ok(()), |reach| reach.after(change, current.as_ref(), after.as_deref()))?;
+                    let mut before_rights = current.as_ref().map(rights).transpose()?;
+                    let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
+                    head.count()?;
+                    at = at.max(change.at);
+                    head.last_id = head.last_id.max(change.id);
+                    let event = Event {
+                        number: head.number,
+                        at: change.at,
+                        actor: change.actor.clone(),
+                        key: change.id,
+                        kind: event,
+                        previous: head.digest,
+                        pepper: writer.digester().pepper(),
+                    };
+                    let frame_of_event = codec::encode(&event)?;
+                    head.digest = writer.digester().of(&frame_of_event);
+                    let mut write = write(current.as_ref(), after.as_ref(), (head.number, frame_of_event))?;
+                    if let (Some(Once { name, request, at }), Some(after)) = (change.once, &after) {
+                        let made = Made { at, request, key: change.id, version: after.version };
+                        write.made = Some((name, codec::encode(&made)?.into()));
+                    }
+                    if let Some(old) = &frame {
+                        head.sum = head.sum.wrapping_sub(record_hash(old));
+                        head.records = head.records.saturating_sub(1);
+                    }
+                    if let Some(new) = &write.record {
+                        head.sum = head.sum.wrapping_add(record_hash(new));
+                        head.records += 1;
+                    }
+                    if let Some(after) = &after {
+                        writer.note_ends(after);
+                    }
+                    let mut after_rights = after.as_ref().map(rights).transpose()?;
+                    // The first use of what can be asked for again is noted, of whatever version it is.
+                    if change.once.is_some_and(|once| once.at != FOREVER) {
+                        await_use(after_rights.as_mut());
+                    }
+                    if matches!(change.action, Action::Repeat { .. }) {
+                        await_use(before_rights.as_mut());
+                    }
+                    notices.push(ChangeNotice::new(&event, before_rights.as_ref(), after_rights.as_ref()));
+                    let pending = Pending { id: change.id, before: before_rights, after: after_rights };
+                    let is_of_rotator =
+                        [current.as_ref(), after.as_ref()].into_iter().flatten().any(change_feed::is_of_rotator);
+                    staged.push(Staged { pending, write, is_of_rotator });
+                    outcomes.push(Outcome { after, changed: true });
+                }
+            }
+        }
+        Ok(Stage { outcomes, notices, staged, head, at })
+    }
+
+    /// A secret that goes takes its time of use with it; the record keeps it.
+    pub(crate) fn keep_last_use(&self, before: Option<&EffectiveKey>, mut after: Record) -> Record {
+        if let Some(before) = before {
+            let gone = before.secrets.iter().any(|old| !after.secrets.iter().any(|new| new.digest == old.digest));
+            if gone {
+                after.used_before = after.used_before.max(self.index.last_used(before));
+            }
+        }
+        after
+    }
+}
+
+/// The newest secret is one whose first use is to be recorded.
+fn await_use(rights: Option<&mut EffectiveKey>) {
+    if let Some(newest) = rights.and_then(|rights| rights.secrets.last_mut()) {
+        newest.unused = true;
+    }
+}
+
+/// What is written for one change.
+pub(crate) fn write(
+    before: Option<&Record>,
+    after: Option<&Record>,
+    event: (u64, Vec<u8>),
+) -> Result<Write, StoreError> {
+    let record = after.map(codec::encode).transpose()?;
+    if let Some(bytes) = record.as_ref().map(Vec::len).filter(|bytes| *bytes > bounds::MAX_RECORD) {
+        return Err(StoreError::invalid("record", &format!("{bytes} bytes"), "records of at most 32 KiB"));
+    }
+    let known = before.or(after);
+    let digests = |record: Option<&Record>| record.into_iter().flat_map(imported_digests).collect::<Vec<_>>();
+    let (old, new) = (digests(before), digests(after));
+    Ok(Write {
+        id: known.map_or(0, |record| record.id),
+        is_new: before.is_none(),
+        owner: known.map_or_else(String::new, |record| record.owner.clone()),
+        record: record.map(Into::into),
+        imported_in: new.iter().filter(|digest| !old.contains(digest)).copied().collect(),
+        imported_out: old.iter().filter(|digest| !new.contains(digest)).copied().collect(),
+        event: (event.0, event.1.into()),
+        made: None,
+    })
+}

@@ -1,0 +1,153 @@
+//! A database that may be damaged, read as far as it goes. It is a copy: to open one writes.
+
+use std::io;
+use std::path::Path;
+
+use sled::{IVec, Tree};
+
+use crate::base::panics::catch_panic;
+use crate::key::error::StoreError;
+use crate::storage::database::disk::{Bytes, Disk};
+use crate::storage::database::durable::RecoverError;
+use crate::storage::database::flush::Flusher;
+use crate::storage::database::{event_batch, overflow};
+use crate::storage::wal::Journal;
+
+/// The copy of a damaged database, and what is wrong with it.
+#[derive(Default)]
+pub(crate) struct DamagedDatabase {
+    database: Option<sled::Db>,
+    flusher: Option<Flusher>,
+    pub(crate) faults: Vec<String>,
+}
+
+impl DamagedDatabase {
+    /// Opens the copy, and replays its write-ahead log. Damage that hides all of it is a fault like others.
+    pub(crate) fn open(copy: &Path) -> Self {
+        let mut damaged = Self::default();
+        match catch_panic(|| sled::Config::new().path(copy).open()) {
+            Ok(Ok(database)) => match Flusher::new(database.clone()) {
+                Ok(flusher) => {
+                    (damaged.database, damaged.flusher) = (Some(database.clone()), Some(flusher));
+                    damaged.replay(database, copy);
+                }
+                Err(error) => damaged.faults.push(format!("its database is not read: {error}")),
+            },
+            Ok(Err(error)) => damaged.faults.push(format!("its database does not open: {error}")),
+            Err(panic) => damaged.faults.push(format!("its database panics when it is opened: {panic}")),
+        }
+        damaged
+    }
+
+    /// What its write-ahead log holds goes into the copy.
+    fn replay(&mut self, database: sled::Db, copy: &Path) {
+        let replayed = catch_panic(|| {
+            let disk = Disk::new(database, copy, false)?;
+            disk.take_over(&Journal::bytes(copy).map_err(StoreError::from)?)
+        });
+        match replayed {
+            Ok(Ok(_)) => {}
+            Ok(Err(RecoverError::Journal(fault))) => self.faults.push(fault.to_string()),
+            Ok(Err(error)) => self.faults.push(format!("its journal cannot be taken over: {error}")),
+            Err(panic) => self.faults.push(format!("its database panics when it takes over the journal: {panic}")),
+        }
+    }
+
+    /// A value of the table with the head and the settings.
+    pub(crate) fn meta(&mut self, names: [&str; 3]) -> [Option<Bytes>; 3] {
+        let Some(tree) = self.tree("meta") else { return [None, None, None] };
+        names.map(|name| match catch_panic(|| tree.get(name)) {
+            Ok(Ok(frame)) => frame,
+            _ => None,
+        })
+    }
+
+    /// Every record's id and frame, which may be one that does not decode. Whether all were read.
+    pub(crate) fn records<E>(&mut self, mut each: impl FnMut(u128, &Bytes) -> Result<(), E>) -> Result<bool, E> {
+        let others = self.tree("parts");
+        let part = |key| match catch_panic(|| others.as_ref().map(|others| others.get(key))) {
+            Ok(Some(Ok(part))) => Ok(part),
+            _ => Err(io::Error::other("a part of a record cannot be read")),
+        };
+        self.scan("keys", |key, first| {
+            let Ok(key) = <[u8; 16]>::try_from(key.as_ref()) else { return Ok(()) };
+            // What lacks a chunk goes on as it stands: it decodes to nothing.
+            let joined = overflow::join(key, first, part).ok().flatten().map(IVec::from);
+            each(u128::from_be_bytes(key), joined.as_ref().unwrap_or(first))
+        })
+    }
+
+    /// Every event's number and frame, which may be one that does not decode.
+    pub(crate) fn events<E>(&mut self, mut each: impl FnMut(u64, &Bytes) -> Result<(), E>) -> Result<(), E> {
+        self.scan("events", |key, value| {
+            let Some(first) = <[u8; 8]>::try_from(key.as_ref()).ok().map(u64::from_be_bytes) else { return Ok(()) };
+            // Of a batch that cannot be read, the first goes on; those behind it are missing before the next.
+            let events = event_batch::unpack(key, value).unwrap_or_else(|_| vec![(first, value.clone())]);
+            events.iter().try_for_each(|(number, frame)| each(*number, frame))
+        })?;
+        Ok(())
+    }
+
+    /// Every time of use.
+    pub(crate) fn uses<E>(&mut self, mut each: impl FnMut(&Bytes, &Bytes) -> Result<(), E>) -> Result<(), E> {
+        self.scan("uses", |secret, second| match (secret.len(), second.len()) {
+            (16, 4) => each(secret, second),
+            _ => Ok(()),
+        })?;
+        Ok(())
+    }
+
+    fn tree(&mut self, name: &str) -> Option<Tree> {
+        let database = self.database.as_ref()?;
+        match catch_panic(|| database.open_tree(name)) {
+            Ok(Ok(tree)) => return Some(tree),
+            Ok(Err(error)) => self.faults.push(format!("its table {name:?} does not open: {error}")),
+            Err(panic) => self.faults.push(format!("its table {name:?} panics when it is opened: {panic}")),
+        }
+        None
+    }
+
+    /// From the beginning as far as it goes, and if that is not the end, from the end back. Whether it was read whole.
+    fn scan<E>(&mut self, name: &str, mut each: impl FnMut(&IVec, &IVec) -> Result<(), E>) -> Result<bool, E> {
+        let Some(tree) = self.tree(name) else { return Ok(false) };
+        let mut last: Option<IVec> = None;
+        let mut forward = tree.iter();
+        let fault = loop {
+            match catch_panic(|| forward.next()) {
+                Ok(None) => return Ok(true),
+                Ok(Some(Ok((key, value)))) if last.as_ref().is_none_or(|last| *last < key) => {
+                    each(&key, &value)?;
+                    last = Some(key);
+                }
+                Ok(Some(Ok(_))) => break "it goes in circles".to_owned(),
+                Ok(Some(Err(error))) => break error.to_string(),
+                Err(panic) => break panic,
+            }
+        };
+        self.faults.push(format!("its table {name:?} cannot be read to the end: {fault}"));
+        let mut first: Option<IVec> = None;
+        let mut backward = tree.iter();
+        while let Ok(Some(Ok((key, value)))) = catch_panic(|| backward.next_back()) {
+            if last.as_ref().is_some_and(|last| key <= *last) || first.as_ref().is_some_and(|first| key >= *first) {
+                break;
+            }
+            each(&key, &value)?;
+            first = Some(key);
+        }
+        Ok(false)
+    }
+}
+
+impl Drop for DamagedDatabase {
+    fn drop(&mut self) {
+        let (database, flusher) = (self.database.take(), self.flusher.take());
+        // sled flushes when it is dropped, and could wait for ever then on a disk that refuses; after a flush that has
+        // failed it does not. It was opened as a copy, so what is lost is nothing.
+        let flushed = flusher.as_ref().map_or(Ok(()), Flusher::flush);
+        if let (Err(error), _) | (Ok(()), Err(error)) =
+            (flushed, catch_panic(|| drop((database, flusher))).map_err(std::io::Error::other))
+        {
+            tracing::debug!(%error, "the copy of the old database was not written to its end");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Opening sled's database, which can panic, and never return, where its file is damaged or the disk refuses.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::base::panics::catch_panic;
+use crate::storage::database::abandoned;
+use crate::storage::file_names::DATABASE;
+use crate::storage::lock::LOCK_STEP;
+use crate::storage::open_error::{OpenError, because, damaged};
+
+/// Pages that sled may keep in memory; records are read only by changes and lists.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// The store's own lock is held, so sled's can only be that of a process forked a moment ago, until its `exec`.
+const FORK_GRACE: Duration = Duration::from_secs(2);
+
+pub(crate) fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenError> {
+    let config = sled::Config::new().path(database).cache_capacity(CACHE_BYTES);
+    let until = Instant::now() + FORK_GRACE;
+    // Damage can make sled panic while it opens; that must not be the service's end.
+    let mut opened = catch_panic(|| config.open());
+    while matches!(&opened, Ok(Err(error)) if is_locked(error)) && Instant::now() < until {
+        std::thread::sleep(LOCK_STEP);
+        opened = catch_panic(|| config.open());
+    }
+    match opened {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(error)) if is_locked(&error) => match abandoned::take_over(database) {
+            Ok(true) => sled_at(database, path),
+            Ok(false) => Err(OpenError::in_use(path)),
+            Err(source) => Err(OpenError::io(path, source)),
+        },
+        Ok(Err(sled::Error::Io(source))) => Err(OpenError::io(path, source)),
+        Ok(Err(error)) => Err(because(path, "the database does not open", error.into())),
+        Err(panic) => Err(damaged(path, format!("the database panics when it is opened: {panic}"))),
+    }
+}
+
+/// sled says so in words only.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
+}
+
+/// Works with an open database. Damage can make sled panic, and so can a disk that refuses, also when its last handle is
+/// dropped.
+pub(crate) fn guarded<T>(
+    database: sled::Db,
+    path: &Path,
+    work: impl FnOnce(sled::Db) -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
+    let held = database.clone();
+    let result = catch_panic(|| work(database)).unwrap_or_else(|panic| {
+        Err(match catch_panic(|| held.flush()) {
+            Ok(Err(sled::Error::Io(source))) => OpenError::io(path, source),
+            _ => {
+                let what = format!("the database panics when it is read: {panic}");
+                damaged(path, what)
+            }
+        })
+    });
+    match &result {
+        Ok(_) => catch_panic(|| drop(held)).map_err(|panic| {
+            OpenError::io(path, io::Error::other(format!("the database panicked when it was closed: {panic}")))
+        })?,
+        // On a disk that refuses that may take for ever; what it says then, the error says already.
+        Err(_) => abandoned::drop_apart(path.join(DATABASE), Arc::new(held)),
+    }
+    result
+}

@@ -1,0 +1,89 @@
+//! The life of a store: what runs in the background, and how all of it ends.
+
+use std::sync::{Arc, Mutex};
+
+use crate::base::lock::lock;
+use crate::base::panics::catch_panic;
+use crate::key::error::StoreError;
+use crate::store::inner::Inner;
+use crate::store::maintenance::Maintenance;
+
+/// Something that works for a store in the background, such as the admin server.
+pub(crate) trait Service: Send {
+    /// Takes no more work, and returns when what is under way is done.
+    fn stop(self: Box<Self>);
+}
+
+/// What the handles share; dropped with the last of them, which closes the store.
+pub(crate) struct Life {
+    inner: Arc<Inner>,
+    /// In the order in which they were started.
+    services: Mutex<Vec<Box<dyn Service>>>,
+    /// The store's own services have handles, too. The end of one is not that of the store.
+    is_internal: bool,
+}
+
+impl Life {
+    pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<Self> {
+        let maintenance: Box<dyn Service> = Box::new(Maintenance::start(inner.clone())?);
+        Ok(Self { inner, services: Mutex::new(vec![maintenance]), is_internal: false })
+    }
+
+    pub(super) fn internal(inner: Arc<Inner>) -> Self {
+        Self { inner, services: Mutex::default(), is_internal: true }
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    pub(super) fn add(&self, service: Box<dyn Service>) {
+        lock(&self.services).push(service);
+    }
+
+    /// Closes the store.
+    ///
+    /// # Errors
+    /// The disk refuses what is left to write. The store is closed all the same.
+    pub(super) fn end(&self) -> Result<(), StoreError> {
+        let inner = &self.inner;
+        // Held to the end: a second close returns when the first is done.
+        let mut services = lock(&self.services);
+        while let Some(service) = services.pop() {
+            service.stop();
+        }
+        let engine = &inner.engine;
+        if engine.log.open().is_err() {
+            return Ok(());
+        }
+        inner.erase_ended();
+        inner.forget_made();
+        engine.refusals.log_rest();
+        // Waits for whoever is in the middle of a change: none may put a key into a closed index.
+        let mut disk = engine.log.close();
+        let Some(disk) = disk.take() else { return Ok(()) };
+        let written = inner.write_uses_to(&disk);
+        engine.index.close();
+        let synced = engine.close(&disk);
+        let marked = engine.log.sync_mark();
+        // sled can panic when it is dropped on a disk that refuses.
+        let dropped = catch_panic(|| drop(disk))
+            .map_err(|panic| std::io::Error::other(format!("the database panicked: {panic}")));
+        if let Some(files) = inner.files().take() {
+            files.close(synced.is_ok() && written.is_ok() && dropped.is_ok())?;
+        }
+        written?;
+        Ok(synced.and(marked).and(dropped)?)
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if self.is_internal {
+            return;
+        }
+        if let Err(error) = self.end() {
+            tracing::warn!(%error, "the key store closed, and its last times of use are not written");
+        }
+    }
+}
