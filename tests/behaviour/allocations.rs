@@ -1,4 +1,4 @@
-//! A verification allocates nothing: good or bad, and what is asked of the key afterwards.
+//! A verification allocates nothing, whether it succeeds or not, nor do questions to the verified key.
 
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
@@ -40,7 +40,7 @@ fn allocations(work: impl FnOnce()) -> usize {
 }
 
 #[test]
-fn the_count_counts() {
+fn the_allocator_counts() {
     assert_eq!(allocations(|| drop(black_box(Box::new(1)))), 1);
 }
 
@@ -77,7 +77,7 @@ fn a_verification_allocates_nothing() {
         let (mut verified, mut refused) = (0, 0);
         for token in tokens {
             for requirement in &requirements {
-                // The first refusal of a key with a code makes room for its count; good keys have no such first time.
+                // The first refusal of a key with a code allocates its counter; good keys have none.
                 if store.authorize(token, requirement).is_err() {
                     refused += 1;
                 }
@@ -97,14 +97,14 @@ fn a_verification_allocates_nothing() {
                 assert_eq!(count, 0, "{requirement}");
             }
         }
-        // Good, timed, rotated and imported, each with three of four requirements.
+        // Good, timed, rotated and imported keys, each with three of four requirements.
         assert_eq!((verified, refused), (12, 32));
 
         let bound = NewKey::for_owner("erin").limit(3, TimeDelta::hours(1)).networks(["10.0.0.0/8", "::1"]);
         let bound = create(bound);
         let attempt = Attempt::new(bound.key.expose_secret()).needs(&requirements[1]);
         let peers = [Some([10, 0, 0, 1]), Some([9, 0, 0, 1]), None];
-        // The first refusal with each code makes room for its count.
+        // The first refusal with each code allocates its counter.
         let (mut answers, mut firsts) = ([0; 3], 2);
         for peer in peers.iter().cycle().take(15) {
             let attempt = peer.map_or(attempt, |peer| attempt.peer(std::net::IpAddr::from(peer)));

@@ -37,10 +37,11 @@ mod keys {
 }
 mod rotation {
     mod delivery;
+    pub(crate) mod fake_sink;
     mod idempotency;
     mod rotate;
     mod rotator;
-    pub(crate) mod rotator_fixture;
+    mod rotator_fixture;
 }
 mod storage {
     pub(crate) mod golden;

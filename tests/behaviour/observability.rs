@@ -113,7 +113,7 @@ fn refusals_are_counted_by_key_and_code() {
     let json = serde_json::to_value(&refusals).unwrap();
     assert_eq!(json["keys"][revoked.info.id().to_string()]["revoked_api_key"], 3);
 
-    // A key takes its counts with it.
+    // A purge removes the key's counts too.
     store.purge(start() + hours(3)).unwrap();
     assert_eq!(store.refusals_of(revoked.info.id()), counts(&[]));
     assert!(!store.refusals().keys.contains_key(&revoked.info.id()));
@@ -159,7 +159,7 @@ fn what_a_guard_refuses_by_itself_is_counted_too() {
     read(Some(created.key.expose_secret()), &store).unwrap_err();
     assert_eq!(store.refusals().unknown, counts(&[("missing_api_key", 1)]));
     assert_eq!(store.refusals_of(created.info.id()), counts(&[("insufficient_permission", 1)]));
-    // By hand; a key of another store is none of this one's.
+    // The service may report a refusal itself; a store does not count keys of another store.
     let verified = store.verify(created.key.expose_secret()).unwrap();
     let error = verified.require(&Requirement::permission("orders:read").unwrap()).unwrap_err();
     store.note_refusal(&error, Some(&verified), Peer::Unknown);
@@ -181,7 +181,7 @@ fn refusals_are_logged_in_samples() {
         (0..100).for_each(|_| assert_eq!(code(&store, token), "revoked_api_key"));
         (0..50).for_each(|_| assert_eq!(code(&store, "no key"), "invalid_api_key"));
     });
-    // The first of each, at once. The rest follows from the store's own thread.
+    // The first of each is logged at once. The maintenance thread logs the rest.
     let refused = |code, more: &[(&str, &str)]| {
         let fields = [("code", code), ("count", "1"), ("peer", "unknown"), ("message", "API key refused")];
         Line::new(Level::INFO, "apikey.refused", &[&fields, more].concat())
@@ -228,7 +228,7 @@ fn every_change_is_logged_when_it_is_on_disk() {
         let created = bot.create(alice()).unwrap();
         id = created.info.id().to_string();
         bot.update(created.info.id(), KeyUpdate::new().name("ci")).unwrap();
-        // Nothing changes, nothing is logged.
+        // An update that changes nothing logs nothing.
         bot.update(created.info.id(), KeyUpdate::new().name("ci")).unwrap();
         let new = store.rotate(created.info.id(), Overlap::None).unwrap();
         token = new.key.expose_secret().to_owned();
@@ -258,7 +258,7 @@ fn every_change_is_logged_when_it_is_on_disk() {
 }
 
 #[test]
-fn a_right_secret_from_a_wrong_network_is_a_warning_of_its_own() {
+fn a_right_secret_from_a_wrong_network_gets_a_warning_of_its_own() {
     let log = Log::global();
     let (store, _) = clocked();
     let bound = store.create(alice().networks(["10.0.0.0/8"])).unwrap();
@@ -274,7 +274,7 @@ fn a_right_secret_from_a_wrong_network_is_a_warning_of_its_own() {
         warnings(log.during(|| (1..=3).for_each(|host| assert_eq!(from(known(host)), AuthError::AddressNotAllowed))));
     let first = [("count", "1"), ("key", &*id), ("owner", "alice"), ("peer", "192.0.2.1")];
     assert_eq!(lines, [Line::new(Level::WARN, "apikey.wrong_network", &first)]);
-    // The rest follows in samples, with the last of the addresses: here when the store is closed, from whichever thread.
+    // The rest is logged in samples, with the last address: here at the close, from any thread.
     store.close().unwrap();
     let rest: Vec<_> = warnings(log.lines()).into_iter().filter(|line| line.fields["key"] == id).collect();
     let count: u64 = rest.iter().map(|line| line.fields["count"].parse::<u64>().unwrap()).sum();
@@ -336,6 +336,6 @@ fn a_hook_gets_each_refusal_and_a_panic_in_it_does_no_harm() {
     assert_eq!(panics.len(), 1, "logged once: {lines:?}");
     assert!(panics[0].fields["panic"].contains("as a hook may"), "{panics:?}");
     assert_eq!(store.refusals().with_code("invalid_api_key"), 6, "and all are counted");
-    // The hook holds a handle of the store, which would never be closed.
+    // The hook has a handle of the store, which would keep it open.
     store.close().unwrap();
 }

@@ -23,7 +23,7 @@ fn from(store: &KeyStore, token: &str, peer: &str) -> &'static str {
 }
 
 #[test]
-fn who_guesses_too_much_is_not_looked_at() {
+fn the_store_verifies_nothing_from_an_address_that_guesses_too_much() {
     let (store, clock) = budgeted(3, TimeDelta::seconds(30));
     let good = store.create(alice()).unwrap();
     let good = good.key.expose_secret();
@@ -35,7 +35,7 @@ fn who_guesses_too_much_is_not_looked_at() {
     assert_eq!(refused, AuthError::RateLimited { retry_after: Duration::from_secs(10), limit: None });
     assert_eq!(store.refuse(&refused).header("retry-after"), Some("10"));
     assert_eq!(store.refuse(&refused).header("ratelimit"), None, "it is not the key's limit");
-    // Nor is a good key: to know that it is good, each guess would have to be looked at.
+    // Not a good key either: to find it good, the store would have to verify every guess.
     assert_eq!(from(&store, good, "192.0.2.1"), "rate_limited");
     assert_eq!(from(&store, good, "192.0.2.2"), "ok");
     clock.advance(ms(10_000));
@@ -67,9 +67,9 @@ fn only_what_is_invalid_counts() {
     assert_eq!((0..5).map(|_| from(&store, token, "10.0.0.1")).collect::<Vec<_>>(), ["unavailable"; 5]);
 }
 
-/// To be not known frees nobody of the budget; what has no address by its nature has none to charge either.
+/// An unknown address has a budget too; a caller without any, such as a local one, has none.
 #[test]
-fn who_is_not_known_is_charged_all_the_same() {
+fn attempts_from_an_unknown_address_are_charged_too() {
     let (store, _) = budgeted(2, hours(1));
     let proxies = [Peer::Behind(IpAddr::from([10, 0, 0, 1])), Peer::Behind(IpAddr::from([10, 0, 0, 2]))];
     let ask = |peer: Peer| store.check(&Attempt::new("nonsense").peer(peer)).unwrap_err().code();
@@ -77,7 +77,7 @@ fn who_is_not_known_is_charged_all_the_same() {
         assert_eq!([0; 3].map(|_| ask(peer)), ["invalid_api_key", "invalid_api_key", "rate_limited"], "{peer}");
     }
     assert_eq!(store.check(&Attempt::new("nonsense")).unwrap_err().code(), "rate_limited", "as if nothing were said");
-    // Another budget than that of the address, which may have keys of its own.
+    // The proxy's own address, which may have keys of its own, has another budget.
     assert_eq!(from(&store, "nonsense", "10.0.0.1"), "invalid_api_key");
     for _ in 0..5 {
         assert_eq!(store.verify("nonsense").unwrap_err(), AuthError::Invalid);
@@ -90,14 +90,14 @@ fn without_a_budget_nothing_is_counted() {
     assert_eq!((0..100).filter(|_| from(&store, "nonsense", "192.0.2.1") == "invalid_api_key").count(), 100);
 }
 
-/// What happens to the service, in real time.
+/// What a service goes through in real time.
 #[derive(Debug, Clone)]
 enum Happens {
-    /// An attempt of this caller, with a bad key.
+    /// This caller tries a bad key.
     Guess(usize),
-    /// Milliseconds pass.
+    /// So many milliseconds pass.
     Wait(i64),
-    /// The clock is set, by so many milliseconds.
+    /// An administrator moves the clock by so many milliseconds.
     Set(i64),
 }
 
@@ -113,8 +113,8 @@ fn happens() -> impl Strategy<Value = Happens> {
 proptest! {
     #![proptest_config(cases(4))]
 
-    /// Nobody is refused for longer than the span, by a clock that shows the time that has passed and not what the store's
-    /// clock was set to; and where that was left alone, who waits as told is looked at.
+    /// The store refuses nobody for longer than the span of real time, whatever its clock was set to. Where nobody has set
+    /// the clock, it verifies a caller who has waited as `Retry-After` says.
     #[test]
     fn nobody_is_refused_for_longer_than_the_span(
         count in 1u32..6,
@@ -133,7 +133,7 @@ proptest! {
         let guess = |peer: Peer| store.check(&Attempt::new("nonsense").peer(peer)).unwrap_err();
         let mut passed = 0;
         let mut last_failed = [None; 4];
-        // What the clock was set back without being behind what the store had read: that shows nowhere.
+        // The part of a step back that leaves the clock ahead of what the store has read: nothing shows it.
         let mut unseen = [0; 4];
         let shown = || apikey::Clock::now(&clock).timestamp_millis();
         let mut read = (passed, shown());
@@ -160,7 +160,7 @@ proptest! {
                         if wait % 2 == 0 {
                             passed += wait;
                             clock.advance(ms(wait));
-                            prop_assert_eq!(guess(peers[at]), AuthError::Invalid, "it waited as told");
+                            prop_assert_eq!(guess(peers[at]), AuthError::Invalid, "it waited as `Retry-After` says");
                             (last_failed[at], unseen[at]) = (Some(passed), 0);
                             read = (passed, shown());
                         }
@@ -196,7 +196,7 @@ fn addresses_of_ipv6_count_by_64_bits() {
 }
 
 #[test]
-fn a_flood_frees_nobody() {
+fn a_flood_of_addresses_resets_no_budget() {
     let (store, _) = budgeted(5, hours(1));
     (0..5).for_each(|_| assert_eq!(from(&store, "x", "192.0.2.1"), "invalid_api_key"));
     for number in 0..200_000u32 {
@@ -207,12 +207,12 @@ fn a_flood_frees_nobody() {
 }
 
 #[test]
-fn threads_exceed_it_by_no_more_than_themselves() {
+fn threads_exceed_the_budget_by_at_most_one_attempt_each() {
     const THREADS: usize = 4;
     let (store, _) = budgeted(100, hours(1));
-    let looked_at = |_| (0..1000).filter(|_| from(&store, "x", "192.0.2.1") == "invalid_api_key").count();
+    let verified = |_| (0..1000).filter(|_| from(&store, "x", "192.0.2.1") == "invalid_api_key").count();
     let sum: usize = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|at| scope.spawn(move || looked_at(at))).collect();
+        let threads: Vec<_> = (0..THREADS).map(|at| scope.spawn(move || verified(at))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert!((100..100 + THREADS).contains(&sum), "{sum}");
@@ -232,7 +232,7 @@ fn out_of_bounds() {
 }
 
 #[test]
-fn to_ask_whose_a_token_is_costs_the_same_budget() {
+fn a_lookup_of_a_tokens_owner_costs_the_same_budget() {
     let (store, _) = budgeted(1, hours(1));
     let good = store.create(alice()).unwrap();
     let ask =

@@ -1,4 +1,4 @@
-//! A key is used no faster than its limit, whatever happens to it.
+//! A key is used no faster than its limit, whatever changes.
 
 use std::net::IpAddr;
 use std::sync::Barrier;
@@ -35,7 +35,7 @@ fn remaining(store: &KeyStore, token: &str) -> u32 {
 }
 
 #[test]
-fn so_many_at_once_and_then_one_by_one() {
+fn a_burst_passes_at_once_and_then_one_by_one() {
     let (store, clock) = clocked();
     let key = limited(&store, 3, TimeDelta::seconds(30));
     let token = key.key.expose_secret();
@@ -58,7 +58,7 @@ fn so_many_at_once_and_then_one_by_one() {
 }
 
 #[test]
-fn what_is_told() {
+fn callers_learn_their_limit_and_when_to_come_back() {
     let (store, clock) = clocked();
     let key = limited(&store, 2, minutes(1));
     let token = key.key.expose_secret();
@@ -76,7 +76,7 @@ fn what_is_told() {
     assert_eq!((header("ratelimit-policy"), header("ratelimit")), (Some(expected[0]), Some("\"key\";r=0;t=30")));
     clock.advance(hours(1));
     assert_eq!(store.limit_status(&verified).unwrap().next(), Duration::ZERO);
-    // Asking does not count, and looking again at a key does not.
+    // Neither a question about the limit nor a recheck counts.
     for _ in 0..10 {
         store.recheck(&verified).unwrap();
     }
@@ -97,7 +97,7 @@ fn the_order_of_refusals() {
         let attempt = apikey::Attempt::new(token).peer(IpAddr::from(peer)).needs(&needs);
         store.check(&attempt).map_err(|error| error.code())
     };
-    // An address that is refused does not count; a permission that is lacking is looked at last, and so does.
+    // A refused address does not count. A missing permission does: the store checks it last.
     assert_eq!(ask([8, 8, 8, 8]).unwrap_err(), "address_not_allowed");
     assert_eq!(ask([10, 0, 0, 1]).unwrap_err(), "insufficient_permission");
     assert_eq!(ask([10, 0, 0, 1]).unwrap_err(), "rate_limited");
@@ -109,7 +109,7 @@ fn the_order_of_refusals() {
 }
 
 #[test]
-fn a_refused_request_is_no_use() {
+fn a_refused_request_does_not_count_as_a_use() {
     let (store, clock) = clocked();
     let key = limited(&store, 1, hours(1));
     let old = key.key.expose_secret();
@@ -125,7 +125,7 @@ fn a_refused_request_is_no_use() {
 }
 
 #[test]
-fn it_belongs_to_the_key() {
+fn a_limit_belongs_to_the_key_and_not_to_a_secret() {
     let (store, _) = clocked();
     let key = limited(&store, 5, hours(1));
     let (id, token) = (key.info.id(), key.key.expose_secret());
@@ -210,7 +210,7 @@ fn limits_are_stored() {
     store.close().unwrap();
     let store = open();
     assert_eq!(info(&store, &key).limit(), key.info.limit());
-    // What was used is not stored: a restart begins anew.
+    // The store does not store what was used: after a restart, a limit begins anew.
     assert_eq!(burst(&store, key.key.expose_secret(), 10), 3);
     assert_eq!(burst(&store, other.key.expose_secret(), 10), 2);
 }
@@ -247,7 +247,7 @@ fn limits_and_networks_go_through_export_and_import() {
     }
 }
 
-/// The times at which requests of a key passed. In no stretch are there more than its limit, and what came back meanwhile.
+/// The times at which requests passed. No stretch has more of them than the limit and what was refilled meanwhile.
 fn check_spacing(passed: &[DateTime<Utc>], count: u32, per: TimeDelta) {
     for (first, from) in passed.iter().enumerate() {
         for (last, to) in passed.iter().enumerate().skip(first) {
@@ -261,7 +261,7 @@ fn check_spacing(passed: &[DateTime<Utc>], count: u32, per: TimeDelta) {
 proptest! {
     #![proptest_config(cases(8))]
 
-    /// Whatever else happens to the key meanwhile.
+    /// What else happens to the key meanwhile.
     #[test]
     fn never_more_than_the_limit(
         count in 1u32..8,
@@ -323,7 +323,7 @@ fn many_threads_get_no_more_than_one() {
                 }
             });
         }
-        // What else happens to keys meanwhile neither gives nor takes.
+        // Changes of the keys meanwhile neither add to the limit nor take from it.
         for round in 0..20 {
             store.update(key.info.id(), KeyUpdate::new().name(format!("{round}"))).unwrap();
             let passing = limited(&store, 5, hours(1));
@@ -337,7 +337,7 @@ fn many_threads_get_no_more_than_one() {
 }
 
 #[test]
-fn limiters_are_used_again() {
+fn limiters_are_reused() {
     let (store, clock) = clocked();
     for _ in 0..50 {
         let keys: Vec<_> = (0..4).map(|count| limited(&store, count + 1, hours(1))).collect();

@@ -1,4 +1,4 @@
-//! A key that names networks is good in these, and nowhere else.
+//! A key with networks verifies from these networks only.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -30,7 +30,7 @@ fn only_from_its_networks() {
     for peer in ["9.255.255.255", "11.0.0.0", "::2", "2001:db9::", "::ffff:11.0.0.0", "::10.0.0.1", "::"] {
         assert_eq!(from(&store, &key, peer), "address_not_allowed", "{peer}");
     }
-    // Where no address is known it is refused, however it is asked.
+    // Where no address is known, every call refuses it.
     let token = key.key.expose_secret();
     assert_eq!(code(&store, token), "address_not_allowed");
     assert_eq!(store.authorize(token, &Requirement::authenticated()).unwrap_err().code(), "address_not_allowed");
@@ -41,7 +41,7 @@ fn only_from_its_networks() {
 }
 
 #[test]
-fn how_they_are_shown() {
+fn networks_print_in_one_form() {
     let store = KeyStore::temporary().unwrap();
     let given = ["10.0.0.0/8", "127.0.0.1", "10.0.0.0/8", "2001:DB8:0::/48", "::ffff:10.0.0.0/104", "::ffff:127.0.0.1"];
     let key = store.create(alice().networks(given)).unwrap();
@@ -51,7 +51,7 @@ fn how_they_are_shown() {
 }
 
 #[test]
-fn what_is_no_network() {
+fn a_text_that_is_no_network_is_refused() {
     let store = KeyStore::temporary().unwrap();
     let id = store.create(alice()).unwrap().info.id();
     let many: Vec<String> = (0..33).map(|at| format!("10.0.{at}.0/24")).collect();
@@ -100,7 +100,7 @@ fn changes_hold_at_once_for_every_secret() {
     assert_eq!((info.networks().len(), from(&store, &third, "8.8.8.8")), (0, "ok"));
 }
 
-/// Who reads in the middle of a change sees the key as it was, as it will be, or with less than either.
+/// A reader in the middle of a change sees the key before, the key after, or less than either.
 #[test]
 fn networks_and_permissions_change_together() {
     let (store, _) = clocked();
@@ -133,7 +133,7 @@ fn networks_and_permissions_change_together() {
 }
 
 #[test]
-fn a_refused_address_is_no_use() {
+fn a_refused_address_does_not_count_as_a_use() {
     let (store, _) = clocked();
     let key = store.create(alice().networks(["10.0.0.0/8"])).unwrap();
     let new = store.rotate(key.info.id(), Overlap::UntilFirstUse).unwrap();
@@ -145,7 +145,7 @@ fn a_refused_address_is_no_use() {
 }
 
 #[test]
-fn with_other_things_that_few_keys_have() {
+fn networks_work_beside_the_other_side_table_entries() {
     let (store, clock) = clocked();
     let nets = ["10.0.0.0/8"];
     let raw = "legacy-7f3a9c1e5b2d4860";
@@ -166,7 +166,7 @@ fn with_other_things_that_few_keys_have() {
 }
 
 #[test]
-fn they_are_stored() {
+fn networks_are_stored() {
     let directory = tempfile::tempdir().unwrap();
     let open = || KeyStore::builder().clock(ManualClock::new(start())).open(directory.path().join("keys")).unwrap();
     let store = open();
@@ -193,7 +193,7 @@ fn proxies_are_named_in_the_builder() {
 }
 
 fn net() -> impl Strategy<Value = IpNet> {
-    // Few addresses, so that peers are near the edges of networks.
+    // Few addresses, so that many peers lie at the edges of networks.
     let v4 = (0u32..64, 24u8..=32).prop_map(|(host, prefix)| Ipv4Net::new(host.into(), prefix).unwrap().trunc().into());
     let v6 =
         (0u128..64, 120u8..=128).prop_map(|(host, prefix)| Ipv6Net::new(host.into(), prefix).unwrap().trunc().into());

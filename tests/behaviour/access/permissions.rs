@@ -1,4 +1,4 @@
-//! What grants give, what requirements ask, and how far a key reaches over others.
+//! Grants, requirements, and the cap of an acting key on what it hands out.
 
 use apikey::{
     AuthError, CapViolation, KeyFilter, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap, Requirement, StoreError,
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::proptest_config::cases;
 
-/// The rule of the design, written once more: `*` in the middle is exactly one segment, at the end one or more.
+/// The rule of the design, implemented again: `*` in the middle matches one segment, at the end one or more.
 fn gives(grant: &str, permission: &str) -> bool {
     fn segments(grant: &[&str], permission: &[&str]) -> bool {
         match (grant, permission) {
@@ -73,7 +73,7 @@ fn an_empty_set_gives_nothing() {
 }
 
 #[test]
-fn what_is_no_permission_is_never_allowed() {
+fn a_text_that_is_no_permission_is_never_allowed() {
     let store = KeyStore::temporary().unwrap();
     let key = verified(&store, &["*", "orders:*"]);
     for text in
@@ -87,7 +87,7 @@ fn what_is_no_permission_is_never_allowed() {
 }
 
 #[test]
-fn trees_ask_what_they_say_and_read_as_they_were_written() {
+fn trees_require_what_they_say_and_print_as_they_were_written() {
     let store = KeyStore::temporary().unwrap();
     let created = store.create(alice().permissions(["a", "b:*"])).unwrap();
     let token = created.key.expose_secret();
@@ -122,8 +122,8 @@ fn trees_ask_what_they_say_and_read_as_they_were_written() {
 
 #[test]
 fn two_to_the_n_and_two_to_the_n_minus_one_less_one_grants_satisfy_n_segments() {
-    // Each segment itself or `*`, and a `*` at the end of each shorter beginning: counted over every grant of up to
-    // n segments of this alphabet.
+    // A grant matches with each segment itself or `*`, or with a `*` at the end of a shorter prefix. The count is over
+    // every grant of up to n segments of this alphabet.
     for n in 1..=6_usize {
         let permission = ["a", "b", "c", "d", "e", "f"][..n].join(":");
         let mut grants = vec![String::new()];
@@ -229,8 +229,7 @@ proptest! {
         store.purge(chrono::Utc::now() + hours(1)).unwrap();
     }
 
-    /// Each grant of the target is within one of the actor's, in the sense that the one gives nothing that the other
-    /// does not.
+    /// Each grant of the target is covered by one of the actor's: the actor's allows all that the target's allows.
     #[test]
     fn a_capped_key_gets_nothing_that_its_maker_lacks(
         held in prop::collection::vec(short_grant(), 0..4),
@@ -244,7 +243,7 @@ proptest! {
         let allowed = wanted.iter().all(covered);
         let made = store.create(maker().permissions(&wanted).within(&acting));
         prop_assert_eq!(made.is_ok(), allowed, "{:?} within {:?}", wanted, held);
-        // The same rule where it is an update that gives, and where it is a rotation that touches.
+        // The same rule holds for an update that grants, and for a rotation.
         let target = store.create(maker()).unwrap();
         let update = store.update(target.info.id(), KeyUpdate::new().permissions(&wanted).within(&acting));
         prop_assert_eq!(update.is_ok(), allowed);
@@ -258,7 +257,7 @@ proptest! {
     }
 }
 
-/// One store for all cases: to open one costs more than a case.
+/// One store for all cases: opening one takes longer than a case.
 fn shared() -> &'static KeyStore {
     static STORE: std::sync::LazyLock<KeyStore> = std::sync::LazyLock::new(|| KeyStore::temporary().unwrap());
     &STORE
@@ -310,9 +309,9 @@ fn a_cap_names_the_grant_that_exceeds_and_not_those_of_a_key_it_does_not_cover()
     assert!(matches!(error, StoreError::Exceeds(CapViolation::Grant(ref grant)) if grant == "admin"), "{error:?}");
 }
 
-/// Whatever happened to the acting key since it was verified counts where the change is made.
+/// The store checks the acting key as it is when the change is made, not as it was when it was verified.
 #[test]
-fn a_cap_looks_at_the_actor_as_it_is_now() {
+fn a_cap_reads_the_actor_as_it_is_now() {
     type Spoil = fn(&KeyStore, &ManualClock, &VerifiedKey);
     let spoils: [(&str, Spoil); 7] = [
         ("revoked", |store, _, actor| assert!(store.revoke(actor.id(), "leaked").unwrap())),

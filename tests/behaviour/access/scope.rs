@@ -1,4 +1,4 @@
-//! How far an acting key may go with the keys of others, and what one owner sees of the store.
+//! What an acting key may do with other keys, and what one owner sees of the store.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,7 +19,7 @@ fn victim() -> NewKey {
     NewKey::for_owner("victim").permissions(["orders:read"])
 }
 
-/// The proof that a key is good, from an address in 10.1.0.0/16.
+/// A key, verified from an address in 10.1.0.0/16.
 fn verified(store: &KeyStore, created: &CreatedKey) -> VerifiedKey {
     store.check(&Attempt::new(created.key.expose_secret()).peer(std::net::IpAddr::from([10, 1, 2, 3]))).unwrap()
 }
@@ -59,7 +59,7 @@ fn nobody_becomes_another_owner() {
     assert_eq!(code(&store, target.key.expose_secret()), "ok");
     assert_eq!(all(&store, &KeyFilter::owner("evil")).len(), 1);
 
-    // Who may act for other owners still hands out, and touches, no more than it has.
+    // A key that may act for other owners still grants, and changes, no more than it has.
     let admin = actor(&store, NewKey::for_owner("admin").permissions(["orders:read", "keys:any_owner"]));
     store.create(victim().within(&admin)).unwrap();
     store.rotate_within(id, Overlap::None, &admin).unwrap();
@@ -89,7 +89,7 @@ fn no_key_outlives_the_one_that_made_it() {
         let refused = violation(store.update(id, KeyUpdate::new().expires_at(wanted).within(&actor)));
         assert_eq!(refused, CapViolation::End { wanted, latest });
     }
-    // A key that goes on longer: its secret is not handed out, and its end comes no later.
+    // A key that ends later: the acting key gets no secret of it, and cannot move its end.
     let longer = store.create(alice().expires_in(hours(9))).unwrap().info.id();
     let end = |wanted| CapViolation::End { wanted, latest };
     let wanted = Some(start() + hours(9));
@@ -155,7 +155,7 @@ fn permissions_that_lift_a_bound() {
     assert_eq!(freed(&["*"]), (true, true, true, true));
 }
 
-/// Who holds the secret of a key that goes further than the acting one would get there what this one has.
+/// With the secret of a key that may do more, the acting key would gain what that one has.
 #[test]
 fn a_key_that_goes_further_is_given_nothing() {
     let (store, _) = clocked();
@@ -173,7 +173,7 @@ fn a_key_that_goes_further_is_given_nothing() {
     ] {
         assert_eq!(violation(update(more)), networks);
     }
-    // Who has disabled it meant it.
+    // Only somebody who covers the key may enable it again.
     update(KeyUpdate::new().disabled(true)).unwrap();
     assert_eq!(violation(update(KeyUpdate::new().disabled(false))), networks);
     for less in [
@@ -184,13 +184,13 @@ fn a_key_that_goes_further_is_given_nothing() {
     ] {
         update(less).unwrap();
     }
-    // With its networks it goes no further, and may have the rest, too.
+    // Bound to the actor's networks it exceeds nothing, and may be given the rest, too.
     update(KeyUpdate::new().networks(["10.1.0.0/16"]).permissions(MANAGE).disabled(false)).unwrap();
 }
 
-/// What gets no successor gets none by the request of somebody else.
+/// A secret that may have no successor gets none through somebody else's request either.
 #[test]
-fn a_secret_repeats_no_request_but_its_own() {
+fn a_secret_repeats_only_its_own_requests() {
     let (store, _) = clocked();
     let key = store.create(evil()).unwrap();
     let id = key.info.id();
@@ -212,13 +212,13 @@ fn ones_own_key() {
     let key = store.create(evil().expires_in(hours(9))).unwrap();
     let id = key.info.id();
     let old = verified(&store, &key);
-    // It may rotate and revoke itself, and give itself nothing.
+    // It may rotate and revoke itself, and grant itself nothing.
     let grown = KeyUpdate::new().permissions(["*"]).within(&old);
     assert_eq!(violation(store.update(id, grown)), CapViolation::Grant("*".into()));
     let refused = violation(store.update(id, KeyUpdate::new().expires_at(None).within(&old)));
     assert!(matches!(refused, CapViolation::End { wanted: None, .. }), "{refused:?}");
     let new = store.rotate_within(id, Overlap::For(hours(1)), &old).unwrap();
-    // A secret that was given an end makes itself no successor, by any way.
+    // A secret with an end of its own gets no successor, by any call.
     let overlapping = Conflict::Overlapping { until: Some(start() + hours(1)) };
     let conflict = |result: Result<CreatedKey, StoreError>| match result {
         Err(StoreError::Conflict(conflict)) => conflict,
@@ -258,7 +258,7 @@ fn an_owner_is_revoked_all_or_none_and_the_actor_last() {
     );
 }
 
-/// Each key of a batch is held against its own actor, and against what this one has now.
+/// The store checks each key of a batch against its own actor, as that is now.
 #[test]
 fn a_batch_is_as_good_as_its_worst_key() {
     let (store, _) = clocked();
@@ -280,7 +280,7 @@ fn a_batch_is_as_good_as_its_worst_key() {
     assert_eq!(store.create_many([long(&strong), short(&weak), long(&strong)]).unwrap().len(), 3);
 }
 
-/// A repeat hands out the secret of a key as that is now, and not as it was asked for.
+/// A repeat hands out a secret of the key as it is now, not as it was at the first request.
 #[test]
 fn a_repeat_is_capped_by_what_the_key_has_become() {
     let (store, _) = clocked();
@@ -307,7 +307,7 @@ fn a_capped_change_names_its_actor() {
     assert_eq!(actors, [Some(&*own), Some("console"), Some(&*own)]);
 }
 
-/// What is decided in the moment in which the actor ends is decided before or after it, and never beyond it.
+/// A change that races the end of its actor is decided before or after it, and never with rights that are gone.
 #[test]
 fn an_actor_that_is_narrowed_meanwhile_goes_no_further() {
     type Narrow = fn(&KeyStore, KeyId);
@@ -363,7 +363,7 @@ fn an_actor_that_is_narrowed_meanwhile_goes_no_further() {
     }
 }
 
-/// Every call with the id of another's key answers as one with an id that was never given.
+/// Every call with the id of another owner's key answers as for an id that never existed.
 #[test]
 fn to_an_owner_the_keys_of_others_do_not_exist() {
     let (store, _) = clocked();
@@ -413,7 +413,7 @@ fn to_an_owner_the_keys_of_others_do_not_exist() {
     }
     assert_eq!(all(&store, &KeyFilter::owner("victim")), before);
 
-    // The same where the store bounds lifetimes, which the records of others must not show.
+    // The same where the store bounds lifetimes: its errors must not reveal the records of others.
     let bounded = KeyStore::builder().max_lifetime(TimeDelta::days(90)).temporary().unwrap();
     let policy = apikey::RotationPolicy::every(TimeDelta::days(30)).overlap(Overlap::For(hours(1)));
     let id = bounded.create(victim().rotation(policy)).unwrap().info.id();
@@ -482,7 +482,7 @@ fn an_owner_manages_its_own_keys_and_no_others() {
 }
 
 #[test]
-fn what_a_violation_says() {
+fn a_violation_names_its_bound() {
     let latest = start() + hours(2);
     let most = {
         let store = KeyStore::temporary().unwrap();

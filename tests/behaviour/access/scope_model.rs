@@ -1,5 +1,5 @@
-//! Who may do what to which key: acting keys, targets and operations at random, against a model in which an end, a set of
-//! networks and a rate limit are each a number, and more of it is more.
+//! Which acting key may do what to which key: random acting keys, targets and operations, against a model in which an
+//! end, a set of networks and a rate limit are each a number, and a larger one gives more.
 
 use apikey::{
     Attempt, CapViolation, CreatedKey, KeyInfo, KeyStore, KeyUpdate, NewKey, Overlap, StoreError, VerifiedKey,
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::proptest_config::cases;
 
-/// The most there is of an end, of networks and of a rate limit: none is set.
+/// No end, no networks or no rate limit is set, which gives the most.
 const UNBOUNDED: usize = 2;
 const GRANTS: [&str; 9] = [
     "orders:read",
@@ -25,7 +25,7 @@ const GRANTS: [&str; 9] = [
 ];
 const OWNERS: [&str; 2] = ["alice", "bob"];
 
-/// A key, as the model knows it.
+/// A key in the model.
 #[derive(Debug, Clone, PartialEq)]
 struct Key {
     owner: &'static str,
@@ -161,13 +161,13 @@ impl Key {
         self.owner == owner || self.may("keys:any_owner")
     }
 
-    /// How much of an end, of networks and of a rate limit it hands on.
-    fn most(&self) -> [usize; 3] {
-        let most = |may: bool, own: usize| if may { UNBOUNDED } else { own };
+    /// The largest end, networks and rate limit that it may hand out.
+    fn max(&self) -> [usize; 3] {
+        let max = |may: bool, own: usize| if may { UNBOUNDED } else { own };
         [
-            most(self.may("keys:outlive"), self.end),
-            most(self.may("keys:anywhere"), self.networks),
-            most(self.may("*"), self.limit),
+            max(self.may("keys:outlive"), self.end),
+            max(self.may("keys:anywhere"), self.networks),
+            max(self.may("*"), self.limit),
         ]
     }
 
@@ -176,7 +176,7 @@ impl Key {
     }
 }
 
-/// What an acting key may leave of a key; what that had before, it may keep if it gets nothing more.
+/// The bounds that an acting key may leave a key with. A key keeps what it had before if it gets nothing more.
 fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
     if !actor.may_own(after.owner) {
         return Verdict::Owner;
@@ -190,18 +190,18 @@ fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
         return Verdict::Done;
     }
     let verdicts = [Verdict::End, Verdict::Networks, Verdict::Limit];
-    let beyond = (0..3).find(|at| after.bounds()[*at] > actor.most()[*at]);
+    let beyond = (0..3).find(|at| after.bounds()[*at] > actor.max()[*at]);
     beyond.map_or(Verdict::Done, |at| verdicts.into_iter().nth(at).unwrap())
 }
 
-/// The model's answer, and what it leaves of the target, or of the key that is created.
+/// The model's answer, and the target, or the created key, after it.
 fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation: &Operation) -> (Verdict, Key) {
     let mut after = target.clone();
     if let Operation::Create(wanted) | Operation::CreateMany(wanted) = operation {
         let mut wanted = wanted.clone();
-        for (own, most) in [&mut wanted.end, &mut wanted.networks, &mut wanted.limit].into_iter().zip(actor.most()) {
+        for (own, max) in [&mut wanted.end, &mut wanted.networks, &mut wanted.limit].into_iter().zip(actor.max()) {
             if *own == UNBOUNDED {
-                *own = most;
+                *own = max;
             }
         }
         let is_other = face.is_some_and(|face| face != wanted.owner);
@@ -240,7 +240,7 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
     (verdict, after)
 }
 
-/// Does it, and says what the store answered.
+/// Applies the operation to the store; the store's answer.
 fn perform(
     store: &KeyStore,
     actor: &VerifiedKey,
@@ -248,7 +248,7 @@ fn perform(
     face: Option<&str>,
     operation: &Operation,
 ) -> (Verdict, Option<KeyInfo>) {
-    // Each call is made on the store or on an owner's view of it: their signatures are the same.
+    // Each call goes to the store or to an owner's view of it, which have the same signatures.
     macro_rules! call {
         ($method:ident ( $($given:expr),* )) => {
             match face {

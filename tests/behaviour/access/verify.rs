@@ -1,4 +1,4 @@
-//! Who is let in, and the order of reasons for which others are not.
+//! Which keys verify, and the order of the reasons for which others are refused.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use apikey::{Attempt, AuthError, CreatedKey, KeyInfo, KeyState, KeyStore, KeyUpd
 use apikey_testkit::{alice, clocked, code, hours, info, ms, refusal, start, with_wrong_secret};
 use chrono::TimeDelta;
 
-fn told(error: &AuthError) -> (&'static str, u16, String) {
+fn parts(error: &AuthError) -> (&'static str, u16, String) {
     (error.code(), error.status(), error.to_string())
 }
 
@@ -57,7 +57,7 @@ fn each_case_has_its_code_status_and_text() {
         (AuthError::Unavailable, "unavailable", 503, "API keys cannot be checked"),
     ];
     for (error, code, status, text) in table {
-        assert_eq!(told(&error), (code, status, text.to_owned()));
+        assert_eq!(parts(&error), (code, status, text.to_owned()));
     }
 }
 
@@ -73,26 +73,26 @@ fn the_store_refuses_each_case_so() {
     clock.advance(ms(1));
     let inactive = make(alice().not_before(start() + hours(1)));
     let good = make(alice());
-    let of = |key: &CreatedKey| told(&refusal(&store, key.key.expose_secret()));
+    let of = |key: &CreatedKey| parts(&refusal(&store, key.key.expose_secret()));
     assert_eq!(of(&revoked), ("revoked_api_key", 401, "API key revoked".into()));
     assert_eq!(of(&disabled), ("disabled_api_key", 401, "API key disabled".into()));
     assert_eq!(of(&expired), ("expired_api_key", 401, "API key expired".into()));
     assert_eq!(of(&inactive), ("inactive_api_key", 401, "API key not yet valid".into()));
     let wrong = with_wrong_secret(good.key.expose_secret());
     for unknown in ["", "ak_", "nonsense", &wrong] {
-        assert_eq!(told(&refusal(&store, unknown)), ("invalid_api_key", 401, "Invalid API key".into()));
+        assert_eq!(parts(&refusal(&store, unknown)), ("invalid_api_key", 401, "Invalid API key".into()));
     }
     let need = Requirement::permission("orders:write").unwrap();
     let error = store.authorize(good.key.expose_secret(), &need).unwrap_err();
-    assert_eq!(told(&error), ("insufficient_permission", 403, "API key lacks permission orders:write".into()));
+    assert_eq!(parts(&error), ("insufficient_permission", 403, "API key lacks permission orders:write".into()));
     store.close().unwrap();
     assert_eq!(of(&good), ("unavailable", 503, "API keys cannot be checked".into()));
-    assert_eq!(told(&refusal(&store, "")), ("unavailable", 503, "API keys cannot be checked".into()));
+    assert_eq!(parts(&refusal(&store, "")), ("unavailable", 503, "API keys cannot be checked".into()));
 }
 
-/// Every set of what can be wrong with a key is refused for the first of them, and needs no permission to be so.
+/// Of everything that is wrong with a key, the refusal names the first; a missing permission comes last.
 #[test]
-fn the_first_reason_in_the_order_is_told() {
+fn the_refusal_names_the_first_reason_in_the_order() {
     let reasons = [
         ("revoked_api_key", KeyState::Revoked),
         ("disabled_api_key", KeyState::Disabled),
@@ -105,7 +105,7 @@ fn the_first_reason_in_the_order_is_told() {
         let has = |reason: usize| wrong & (1 << reason) != 0;
         let (store, clock) = clocked();
         let mut key = alice();
-        // Both cannot be at one time, unless the end is moved before the start: then it is expired first.
+        // A key is both only where its end lies before its start; then it is expired.
         if has(3) {
             key = key.not_before(start() + hours(10));
         }
@@ -134,7 +134,7 @@ fn the_first_reason_in_the_order_is_told() {
         assert_eq!(found, expected, "{wrong:05b}");
         let state = first.map_or(KeyState::Active, |reason| reasons[reason].1);
         assert_eq!(info(&store, &created).state(start() + hours(if has(2) { 5 } else { 0 })), state, "{wrong:05b}");
-        // Who does not hold the secret learns nothing of it.
+        // A caller without the secret learns nothing of the key's state.
         let guess = with_wrong_secret(token);
         assert_eq!(store.authorize(&guess, &need).unwrap_err().code(), "invalid_api_key", "{wrong:05b}");
     }
@@ -187,7 +187,7 @@ fn a_key_without_an_end_does_not_end() {
 }
 
 #[test]
-fn check_asks_the_whole_question() {
+fn check_covers_key_address_and_permission() {
     let (store, _) = clocked();
     let created = store.create(alice().permissions(["orders:read"])).unwrap();
     let token = created.key.expose_secret();
@@ -225,7 +225,7 @@ fn a_verified_key_is_a_snapshot() {
 }
 
 #[test]
-fn recheck_tells_what_became_of_a_key() {
+fn recheck_finds_what_became_of_a_key() {
     let (store, clock) = clocked();
     let new = || {
         let created = store.create(alice()).unwrap();

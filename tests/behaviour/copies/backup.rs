@@ -1,4 +1,4 @@
-//! Backups: made while the store changes, refused when they are not whole.
+//! Backups: made while the store changes, and refused when they are damaged.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -90,7 +90,7 @@ fn a_backup_is_private_and_replaces_the_one_before() {
 }
 
 #[test]
-fn every_flipped_byte_and_every_cut_is_refused() {
+fn every_flipped_byte_and_every_truncation_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let (file, _) = small(directory.path());
     let bytes = fs::read(&file).unwrap();
@@ -128,14 +128,14 @@ fn a_store_is_not_restored_over_another() {
     let (file, token) = small(directory.path());
     let error = KeyStore::restore(&Restore::new(&file, directory.path().join("store"))).unwrap_err();
     assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error:?}");
-    // An empty directory, and what a restore that was cut off left there, will do.
+    // An empty directory is accepted, and so is what an interrupted restore has left.
     let new = directory.path().join("new");
     fs::create_dir_all(new.join("creating-old")).unwrap();
     KeyStore::restore(&Restore::new(&file, &new)).unwrap();
     assert_eq!(code(&KeyStore::open(&new).unwrap(), &token), "ok");
 }
 
-/// What the events up to a number make of every key: whether it is revoked, and its name.
+/// Each key after the events up to a number: whether it is revoked, and its name.
 fn model(store: &KeyStore, number: u64) -> BTreeMap<KeyId, (bool, u32)> {
     let mut keys = BTreeMap::new();
     let mut filter = EventFilter::default().limit(1000);
@@ -208,7 +208,7 @@ fn a_backup_under_writes_is_the_store_at_its_number() {
     assert!(last > 3200, "there were changes meanwhile");
 }
 
-/// Made by version 0.1.0; a backup is readable for ever.
+/// Version 0.1.0 made it; every later version reads it.
 #[test]
 fn a_backup_of_format_1_restores() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apikey-core/golden/backup-v1.bin");
@@ -264,14 +264,14 @@ fn a_store_backs_itself_up_and_keeps_the_newest() {
     assert!(names[3] == "of mine.backup");
     assert_eq!(names[2], "apikey-20310504T170000Z-00000000000000000005.backup");
 
-    // The next one is due an hour after the last, also for the next process.
+    // The next backup is due an hour after the last, in the next process too.
     let store = builder().open(&path).unwrap();
     assert_eq!(store.health().last_backup.map(|last| (last.number, last.at)), Some((5, start() + hours(5))));
     store.create(alice()).unwrap();
     store.close().unwrap();
     assert_eq!(own(&backups), names);
 
-    // A damaged store names the newest that is whole.
+    // The error of a damaged store names the newest sound backup.
     let newest = backups.join(&names[2]);
     let mut bytes = fs::read(&newest).unwrap();
     bytes[40] ^= 1;
@@ -294,7 +294,7 @@ fn an_old_backup_goes_only_when_a_new_one_is_there() {
     let hour = std::time::Duration::from_secs(3600);
     let store = KeyStore::builder().clock(clock.clone()).backup_every(hour, 1, &backups).open(&path).unwrap();
     wait_for(&backups, 0);
-    // The clock is set back: the backup that is made then looks older, and is the one that stays.
+    // With the clock set back the new backup looks older; it is the one that stays.
     clock.set(start() - hours(24));
     store.create(alice()).unwrap();
     while !own(&backups).iter().any(|name| name.ends_with("1.backup")) {
@@ -307,7 +307,7 @@ fn an_old_backup_goes_only_when_a_new_one_is_there() {
 }
 
 #[test]
-fn health_tells_of_a_backup_that_failed_until_one_succeeds() {
+fn health_shows_a_failed_backup_until_one_succeeds() {
     let directory = tempfile::tempdir().unwrap();
     let (path, backups) = (directory.path().join("store"), directory.path().join("backups"));
     let clock = ManualClock::new(start());
@@ -316,9 +316,9 @@ fn health_tells_of_a_backup_that_failed_until_one_succeeds() {
     assert_eq!(store.health().backup_error, None);
     wait_for(&backups, 0);
     fs::remove_dir_all(&backups).unwrap();
-    let until = |told: bool| {
+    let until = |failed: bool| {
         for _ in 0..3000 {
-            if store.health().backup_error.is_some() == told {
+            if store.health().backup_error.is_some() == failed {
                 return;
             }
             clock.advance(hours(1));
@@ -334,7 +334,7 @@ fn health_tells_of_a_backup_that_failed_until_one_succeeds() {
 }
 
 #[test]
-fn a_schedule_that_makes_no_sense_is_refused() {
+fn an_impossible_schedule_is_refused() {
     for (seconds, keep) in [(0, 1), (60, 0)] {
         let every = std::time::Duration::from_secs(seconds);
         let opened = KeyStore::builder().backup_every(every, keep, "backups").temporary();

@@ -1,4 +1,4 @@
-//! Keys as lines of JSON.
+//! Export and import of keys as lines of JSON.
 
 use apikey::{
     Conflict, ExportOptions, ImportOptions, ImportScheme, Imported, KeyFilter, KeyInfo, KeyState, KeyStore, LineFault,
@@ -37,7 +37,7 @@ fn filled() -> (KeyStore, Vec<String>) {
     (store, good.into_iter().chain([legacy.to_owned()]).collect())
 }
 
-/// With a time that has not come a secret would outlive what the store allows.
+/// A secret with a creation time in the future would outlive the store's bound.
 #[test]
 fn a_line_that_was_made_in_the_future_is_refused() {
     let (store, clock) = clocked();
@@ -73,7 +73,7 @@ fn with_digests_the_keys_go_on_working() {
     assert_eq!(export(&other, true), lines);
     assert!(tokens.iter().all(|token| code(&other, token) == "ok"));
     assert!(other.verify_events().unwrap().is_whole());
-    // Ids go on after those that came.
+    // New ids follow those that were imported.
     assert!(other.create(alice()).unwrap().info.id() > all(&store, &KeyFilter::default())[6].id());
 }
 
@@ -107,7 +107,7 @@ fn a_line_without_a_digest_awaits_rotation() {
         (one.id(), one.name(), one.revoked(), one.version())
             == (other.id(), other.name(), other.revoked(), other.version())
     }));
-    // A key that verifies nothing is not called active.
+    // A key without a secret is not active.
     let states = |keys: &[KeyInfo]| keys.iter().map(|key| key.state(chrono::Utc::now())).collect::<Vec<_>>();
     let without = states(&before).into_iter().map(|state| match state {
         KeyState::Active | KeyState::NotYetValid => KeyState::NoSecret,
@@ -181,7 +181,7 @@ fn a_bad_line_is_refused_by_its_number_and_the_others_are_taken() {
     assert!(matches!(report.refused[9].fault, LineFault::TooLong));
     assert!(matches!(report.refused[10].fault, LineFault::Key(StoreError::Conflict(Conflict::DigestTwice))));
     assert!(!format!("{report:?}").contains("ak_not_json"));
-    // Again: everything that was taken is there now.
+    // Again: the store has every key of the first import.
     let again = store.import(text.as_bytes(), &ImportOptions::default()).unwrap();
     assert_eq!(again.imported, 0);
     assert!(matches!(again.refused[0].fault, LineFault::Exists(_)));

@@ -11,10 +11,10 @@ use apikey_testkit::{alice, all, code, hours, info, ms, start};
 
 use proptest::prelude::*;
 
-use crate::rotation::rotator_fixture::{Desk, Then};
+use crate::rotation::fake_sink::{FakeSink, Reaction};
 
-/// A store with keys, a backup of it, and what happened to the keys afterwards; closed.
-struct Scene {
+/// A closed store with keys, a backup of it, and changes of the keys after the backup.
+struct Fixture {
     directory: tempfile::TempDir,
     keys: Vec<CreatedKey>,
     /// The successors of keys 3, 4 and 5.
@@ -22,7 +22,7 @@ struct Scene {
     late: CreatedKey,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = ManualClock::new(start());
@@ -65,7 +65,7 @@ impl Scene {
         code(store, self.keys[n].key.expose_secret())
     }
 
-    /// What holds however much of the old store was lost, if its log is still there.
+    /// Asserts what holds however much of the old store is lost, as long as its log remains.
     fn check_final(&self, store: &KeyStore) {
         assert_eq!(self.code(store, 0), "ok");
         assert_eq!(self.code(store, 1), "revoked_api_key");
@@ -94,72 +94,72 @@ fn files(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 
 #[test]
 fn what_the_old_store_took_away_stays_away() {
-    let scene = Scene::new();
-    let before = files(&scene.path("old"));
-    let (report, store) = scene.restore();
-    assert!(files(&scene.path("old")) == before, "the old store is not touched");
+    let fixture = Fixture::new();
+    let before = files(&fixture.path("old"));
+    let (report, store) = fixture.restore();
+    assert!(files(&fixture.path("old")) == before, "the old store is not touched");
     assert_eq!((report.number, report.old_number), (11, Some(21)));
     assert!(!report.is_whole(), "a key is missing, and three have lost a secret");
-    scene.check_final(&store);
-    assert_eq!(scene.code(&store, 2), "disabled_api_key");
-    // Their successors are lost; until the old secrets end they go on.
-    assert_eq!(scene.code(&store, 4), "ok");
-    assert_eq!(scene.code(&store, 5), "ok");
-    assert!(scene.successors.iter().all(|created| code(&store, created.key.expose_secret()) == "invalid_api_key"));
-    let four = store.verify(scene.keys[4].key.expose_secret()).unwrap();
+    fixture.check_final(&store);
+    assert_eq!(fixture.code(&store, 2), "disabled_api_key");
+    // Their successors are lost; the old secrets work until they end.
+    assert_eq!(fixture.code(&store, 4), "ok");
+    assert_eq!(fixture.code(&store, 5), "ok");
+    assert!(fixture.successors.iter().all(|created| code(&store, created.key.expose_secret()) == "invalid_api_key"));
+    let four = store.verify(fixture.keys[4].key.expose_secret()).unwrap();
     let end = start() + ms(1) + hours(1);
     assert_eq!(four.superseded_until(), Some(end));
-    // Without its successor it has no secret from then on; three has none now.
-    let state = |n: usize, at| info(&store, &scene.keys[n]).state(at);
-    assert_eq!(info(&store, &scene.keys[4]).secret_until(), Some(end));
+    // Without its successor it has no secret from then on; key 3 has none now.
+    let state = |n: usize, at| info(&store, &fixture.keys[n]).state(at);
+    assert_eq!(info(&store, &fixture.keys[4]).secret_until(), Some(end));
     assert_eq!([state(4, end - ms(1)), state(4, end)], [KeyState::Active, KeyState::NoSecret]);
     assert_eq!([0, 3, 5].map(|n| state(n, end)), [KeyState::Active, KeyState::NoSecret, KeyState::Active]);
-    let six = store.verify(scene.keys[6].key.expose_secret()).unwrap();
+    let six = store.verify(fixture.keys[6].key.expose_secret()).unwrap();
     assert!(six.allows("a:read") && !six.allows("a:write") && !six.allows("b"));
-    // Enabled after the backup: that is given, and not done again.
-    assert_eq!(scene.code(&store, 7), "disabled_api_key");
+    // Enabled after the backup: a restore repeats nothing that gives.
+    assert_eq!(fixture.code(&store, 7), "disabled_api_key");
 
-    let id = |n: usize| scene.keys[n].info.id();
+    let id = |n: usize| fixture.keys[n].info.id();
     let mut reapplied: Vec<_> = report.reapplied.iter().map(|one| one.key).collect();
     reapplied.sort();
     assert_eq!(reapplied, [1, 2, 3, 4, 6, 8].map(id));
-    assert_eq!(report.unknown.iter().map(|one| one.key).collect::<Vec<_>>(), [scene.late.info.id()]);
+    assert_eq!(report.unknown.iter().map(|one| one.key).collect::<Vec<_>>(), [fixture.late.info.id()]);
     assert!(report.unknown[0].owner == "alice");
     let rotated = |n| RestoreWarning::NewerSecret { key: id(n), version: 2 };
     assert_eq!(report.warnings, [rotated(3), rotated(4), rotated(5)]);
     assert_eq!(all(&store, &KeyFilter::default()).len(), 10);
 
-    // Ids that the old store gave are not given again, and a key without a secret is rotated.
-    assert!(store.create(alice()).unwrap().info.id() > scene.late.info.id());
+    // The restored store reuses no id of the old one, and a key without a secret can be rotated.
+    assert!(store.create(alice()).unwrap().info.id() > fixture.late.info.id());
     let again = store.rotate(id(3), Overlap::For(hours(1))).unwrap();
     assert_eq!(code(&store, again.key.expose_secret()), "ok");
 }
 
 #[test]
-fn without_the_old_store_the_backup_is_what_there_is() {
-    let scene = Scene::new();
-    let restore = Restore::new(scene.path("file"), scene.path("new")).clock(ManualClock::new(start()));
+fn without_the_old_store_the_backup_is_restored_as_it_is() {
+    let fixture = Fixture::new();
+    let restore = Restore::new(fixture.path("file"), fixture.path("new")).clock(ManualClock::new(start()));
     let report = KeyStore::restore(&restore).unwrap();
     assert_eq!((report.number, report.old_number), (11, None));
-    let store = KeyStore::open(scene.path("new")).unwrap();
-    assert_eq!(scene.code(&store, 1), "ok", "which is why the docs ask for it");
+    let store = KeyStore::open(fixture.path("new")).unwrap();
+    assert_eq!(fixture.code(&store, 1), "ok", "which is why the docs ask for it");
     assert!(report.is_whole());
 }
 
 #[test]
 fn a_directory_of_no_store_is_not_taken_for_the_old_one() {
-    let scene = Scene::new();
-    fs::create_dir(scene.path("typo")).unwrap();
-    fs::write(scene.path("typo/lock"), "pid 1").unwrap();
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("typo")).unwrap();
+    fs::write(fixture.path("typo/lock"), "pid 1").unwrap();
     for old in ["typo", "file", "nowhere"] {
-        let restore = Restore::new(scene.path("file"), scene.path("new")).over(scene.path(old));
+        let restore = Restore::new(fixture.path("file"), fixture.path("new")).over(fixture.path(old));
         let error = KeyStore::restore(&restore).unwrap_err();
-        assert!(matches!(&error, RestoreError::NoOldStore { path } if *path == scene.path(old)), "{error:?}");
+        assert!(matches!(&error, RestoreError::NoOldStore { path } if *path == fixture.path(old)), "{error:?}");
     }
-    assert!(!scene.path("new").exists() && !scene.path("nowhere").exists());
-    // Of a store that has lost its database its commit mark is left: that is damage, and said.
-    fs::remove_dir_all(scene.path("old/sled")).unwrap();
-    let (report, _) = scene.restore();
+    assert!(!fixture.path("new").exists() && !fixture.path("nowhere").exists());
+    // A store that has lost its database still has its commit mark: the report calls that damage.
+    fs::remove_dir_all(fixture.path("old/sled")).unwrap();
+    let (report, _) = fixture.restore();
     assert!(report.warnings.iter().any(|warning| matches!(warning, RestoreWarning::NotWhole { .. })), "{report:?}");
 }
 
@@ -185,25 +185,25 @@ fn an_old_store_that_does_not_open_counts_all_the_same() {
         }),
     ];
     for (case, damage) in damages {
-        let scene = Scene::new();
-        damage(&scene.path("old/sled"));
-        let (report, store) = scene.restore();
+        let fixture = Fixture::new();
+        damage(&fixture.path("old/sled"));
+        let (report, store) = fixture.restore();
         println!("{case}: {:?}", report.warnings);
-        scene.check_final(&store);
+        fixture.check_final(&store);
     }
 }
 
 #[test]
 fn a_lost_record_is_named() {
-    let scene = Scene::new();
-    let database = sled::open(scene.path("old/sled")).unwrap();
-    let id = scene.keys[9].info.id();
+    let fixture = Fixture::new();
+    let database = sled::open(fixture.path("old/sled")).unwrap();
+    let id = fixture.keys[9].info.id();
     let tree = database.open_tree("keys").unwrap();
     tree.insert(id.as_uuid().as_u128().to_be_bytes(), b"garbage").unwrap();
     database.flush().unwrap();
     drop((tree, database));
-    let (report, store) = scene.restore();
-    scene.check_final(&store);
+    let (report, store) = fixture.restore();
+    fixture.check_final(&store);
     assert!(report.warnings.contains(&RestoreWarning::Unread { key: id }), "{:?}", report.warnings);
     assert!(report.warnings.iter().any(|warning| matches!(warning, RestoreWarning::NotWhole { .. })));
     assert!(report.warnings.iter().all(|warning| !warning.to_string().is_empty()));
@@ -211,9 +211,9 @@ fn a_lost_record_is_named() {
 
 #[test]
 fn an_old_store_that_is_open_is_left_alone() {
-    let scene = Scene::new();
-    let open = KeyStore::open(scene.path("old")).unwrap();
-    let restore = Restore::new(scene.path("file"), scene.path("new")).over(scene.path("old"));
+    let fixture = Fixture::new();
+    let open = KeyStore::open(fixture.path("old")).unwrap();
+    let restore = Restore::new(fixture.path("file"), fixture.path("new")).over(fixture.path("old"));
     let error = KeyStore::restore(&restore).unwrap_err();
     assert!(matches!(error, RestoreError::Directory(OpenError::InUse { .. })), "{error:?}");
     open.close().unwrap();
@@ -231,10 +231,10 @@ enum Step {
     Expire(usize, i64),
     Purge,
     Wait(i64),
-    /// A key rotates itself from now on.
+    /// A key gets a rotation policy.
     Rotates(usize, Overlap),
-    /// A process that rotates what is due, and ends: whether its sink says what it holds, and what it does.
-    Run(bool, Then),
+    /// A process rotates what is due and ends: whether its sink reports its token, and how it reacts.
+    Run(bool, Reaction),
     Leak(usize),
 }
 
@@ -259,14 +259,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             (1..9i64).prop_map(|minutes| Overlap::For(chrono::TimeDelta::minutes(minutes))),
             Just(Overlap::UntilFirstUse)
         ]).prop_map(|(key, overlap)| Step::Rotates(key, overlap)),
-        4 => (any::<bool>(), prop_oneof![2 => Just(Then::Takes), 1 => Just(Then::TakesAndPanics), 1 => Just(Then::Panics)])
-            .prop_map(|(says, then)| Step::Run(says, then)),
+        4 => (any::<bool>(), prop_oneof![2 => Just(Reaction::Accepts), 1 => Just(Reaction::AcceptsThenPanics), 1 => Just(Reaction::Panics)])
+            .prop_map(|(reports, reaction)| Step::Run(reports, reaction)),
         1 => (0..4usize).prop_map(Step::Leak),
     ];
     proptest::collection::vec(step, 0..14)
 }
 
-/// Does what can be done; what is refused is refused.
+/// Applies a step; the store may refuse it.
 fn play(
     store: &KeyStore,
     clock: &ManualClock,
@@ -305,11 +305,11 @@ fn play(
                 let policy = RotationPolicy::every(minutes(10)).overlap(*overlap);
                 drop(store.update(id(n), KeyUpdate::new().rotation(policy)));
             }
-            Step::Run(says, then) => {
-                let desk = if *says { Desk::that_says() } else { Desk::default() };
-                desk.then(*then);
-                Rotator::new(store.clone(), desk.clone()).run_due(apikey::Clock::now(clock)).unwrap();
-                tokens.extend(desk.held());
+            Step::Run(reports, reaction) => {
+                let sink = if *reports { FakeSink::that_reports() } else { FakeSink::default() };
+                sink.react_with(*reaction);
+                Rotator::new(store.clone(), sink.clone()).run_due(apikey::Clock::now(clock)).unwrap();
+                tokens.extend(sink.tokens());
             }
             Step::Leak(n) => {
                 if let Ok(created) = store.replace_leaked(id(n), "leaked") {
@@ -322,7 +322,7 @@ fn play(
 
 proptest! {
     #![proptest_config(crate::proptest_config::cases(4))]
-    /// Whatever happened before and after the backup: no token gets more from the restored store than from the old one.
+    /// Whatever happened before and after the backup, no token gets more from the restored store than from the old one.
     #[test]
     fn a_restored_store_gives_no_more_than_the_old_one(before in steps(), after in steps(), unreadable: bool) {
         let directory = tempfile::tempdir().unwrap();
@@ -349,10 +349,10 @@ proptest! {
             clock.advance(chrono::TimeDelta::minutes(wait));
             for (n, token) in tokens.iter().enumerate() {
                 let Ok(given) = new.verify(token) else { continue };
-                // Only what is final can be told from files alone.
+                // The files alone show only what is final.
                 let before = old.verify(token);
-                let told = !unreadable || !matches!(code(&old, token), "disabled_api_key" | "expired_api_key");
-                prop_assert!(before.is_ok() || !told, "token {n}: {before:?}, {report:?}");
+                let known = !unreadable || !matches!(code(&old, token), "disabled_api_key" | "expired_api_key");
+                prop_assert!(before.is_ok() || !known, "token {n}: {before:?}, {report:?}");
                 let Ok(before) = before else { continue };
                 for permission in ["a:read", "a:write", "b"] {
                     prop_assert!(before.allows(permission) || !given.allows(permission) || unreadable, "token {n}");

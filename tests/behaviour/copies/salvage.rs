@@ -1,4 +1,4 @@
-//! Saving what a damaged store still has.
+//! Salvage: a new store of what a damaged one still has.
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +7,12 @@ use apikey::{CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, OpenError,
 use apikey_testkit::stored_events::split_batches;
 use apikey_testkit::{alice, all, code};
 
-struct Scene {
+struct Fixture {
     directory: tempfile::TempDir,
     keys: Vec<CreatedKey>,
 }
 
-impl Scene {
+impl Fixture {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = KeyStore::open(directory.path().join("old")).unwrap();
@@ -46,13 +46,13 @@ fn place(created: &CreatedKey) -> [u8; 16] {
 
 #[test]
 fn a_store_that_is_whole_is_saved_whole() {
-    let scene = Scene::new();
-    let (report, store) = scene.salvage();
+    let fixture = Fixture::new();
+    let (report, store) = fixture.salvage();
     assert_eq!((report.records, report.events, report.last_found, report.last_known), (30, 32, 32, 32));
     assert!(report.missing.is_empty() && report.gaps.is_empty() && report.faults.is_empty(), "{report:?}");
     assert!(report.doubtful.is_empty() && report.is_whole());
-    assert_eq!(scene.code(&store, 0), "ok");
-    assert_eq!(scene.code(&store, 1), "revoked_api_key");
+    assert_eq!(fixture.code(&store, 0), "ok");
+    assert_eq!(fixture.code(&store, 1), "revoked_api_key");
     assert_eq!(all(&store, &KeyFilter::owner("alice")).len(), 30);
     assert!(store.verify_events().unwrap().is_whole());
     assert_eq!(store.events(&EventFilter::default().kind("salvaged")).unwrap().events.len(), 1);
@@ -60,57 +60,57 @@ fn a_store_that_is_whole_is_saved_whole() {
 
 #[test]
 fn lost_records_and_events_are_named_and_the_rest_is_saved() {
-    let scene = Scene::new();
-    scene.damage(|database| {
+    let fixture = Fixture::new();
+    fixture.damage(|database| {
         let keys = database.open_tree("keys").unwrap();
-        keys.insert(place(&scene.keys[5]), b"garbage").unwrap();
+        keys.insert(place(&fixture.keys[5]), b"garbage").unwrap();
         split_batches(database);
         let events = database.open_tree("events").unwrap();
         events.remove(7u64.to_be_bytes()).unwrap();
         events.remove(8u64.to_be_bytes()).unwrap();
     });
-    assert!(matches!(KeyStore::open(scene.directory.path().join("old")), Err(OpenError::Damaged { .. })));
-    let (report, store) = scene.salvage();
+    assert!(matches!(KeyStore::open(fixture.directory.path().join("old")), Err(OpenError::Damaged { .. })));
+    let (report, store) = fixture.salvage();
     assert!(!report.faults.is_empty() && !report.is_whole());
     assert_eq!(report.known_records, Some(30));
-    // What the database lost may still stand elsewhere in its files.
-    let five = scene.keys[5].info.id();
+    // The database's files may still contain what it has lost.
+    let five = fixture.keys[5].info.id();
     assert!(report.missing.contains(&five) != report.doubtful.contains(&five), "{report:?}");
-    assert!(matches!(scene.code(&store, 5), "invalid_api_key" | "disabled_api_key"));
+    assert!(matches!(fixture.code(&store, 5), "invalid_api_key" | "disabled_api_key"));
     assert!(report.gaps.is_empty() || report.gaps == [(7, 8)], "{:?}", report.gaps);
     for n in [0, 2, 6, 29] {
-        assert_eq!(scene.code(&store, n), "ok", "{n}");
+        assert_eq!(fixture.code(&store, n), "ok", "{n}");
     }
-    assert_eq!(scene.code(&store, 1), "revoked_api_key");
+    assert_eq!(fixture.code(&store, 1), "revoked_api_key");
     store.create(alice()).unwrap();
 }
 
-/// What a block that is not whole held, stands in the files all the same.
+/// The files still contain the events of a damaged batch.
 #[test]
-fn events_of_a_block_that_cannot_be_read_are_found_or_named() {
-    let scene = Scene::new();
-    scene.damage(|database| {
+fn events_of_a_damaged_batch_are_found_or_named() {
+    let fixture = Fixture::new();
+    fixture.damage(|database| {
         let events = database.open_tree("events").unwrap();
         let (key, value) = events.first().unwrap().unwrap();
         assert_eq!(value.first(), Some(&b'B'));
         events.insert(key, &value[..value.len() - 1]).unwrap();
     });
-    let error = KeyStore::open(scene.directory.path().join("old")).map(drop).unwrap_err();
+    let error = KeyStore::open(fixture.directory.path().join("old")).map(drop).unwrap_err();
     assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains("event")), "{error:?}");
-    let (report, store) = scene.salvage();
+    let (report, store) = fixture.salvage();
     assert!(report.faults.iter().any(|fault| fault.contains("events cannot be read")), "{report:?}");
     let named: u64 = report.gaps.iter().map(|(first, last)| last - first + 1).sum();
     assert_eq!(report.events + named, 32, "{report:?}");
     assert_eq!(report.events, 32, "all of them are in the files: {report:?}");
-    assert_eq!(scene.code(&store, 1), "revoked_api_key");
+    assert_eq!(fixture.code(&store, 1), "revoked_api_key");
     assert!(store.verify_events().unwrap().is_whole());
 }
 
-/// A head, sealed by whoever made it up, that leaves no number for what a salvage has to say.
+/// A forged head with a right checksum that leaves no number for the events of a salvage.
 #[test]
-fn a_number_that_is_the_last_there_can_be_is_an_error() {
-    let scene = Scene::new();
-    scene.damage(|database| {
+fn a_head_with_the_largest_number_is_an_error() {
+    let fixture = Fixture::new();
+    fixture.damage(|database| {
         let meta = database.open_tree("meta").unwrap();
         let head = meta.get("head").unwrap().unwrap();
         assert_eq!(head[..3], [b'H', 1, 32]);
@@ -119,7 +119,7 @@ fn a_number_that_is_the_last_there_can_be_is_an_error() {
         forged.extend(check.to_le_bytes());
         meta.insert("head", forged).unwrap();
     });
-    let path = |name: &str| scene.directory.path().join(name);
+    let path = |name: &str| fixture.directory.path().join(name);
     assert!(matches!(KeyStore::open(path("old")), Err(OpenError::Damaged { .. })));
     let error = KeyStore::salvage(path("old"), path("new")).map(drop).unwrap_err();
     assert!(error.to_string().contains("no number is left"), "{error}");
@@ -128,8 +128,8 @@ fn a_number_that_is_the_last_there_can_be_is_an_error() {
 
 #[test]
 fn nothing_but_the_files_is_needed() {
-    let scene = Scene::new();
-    let sled = scene.directory.path().join("old/sled");
+    let fixture = Fixture::new();
+    let sled = fixture.directory.path().join("old/sled");
     fs::write(sled.join("conf"), "nonsense").unwrap();
     for entry in fs::read_dir(&sled).unwrap() {
         let entry = entry.unwrap();
@@ -137,45 +137,45 @@ fn nothing_but_the_files_is_needed() {
             fs::remove_file(entry.path()).unwrap();
         }
     }
-    let (report, store) = scene.salvage();
+    let (report, store) = fixture.salvage();
     assert_eq!(report.records, 30, "{report:?}");
-    assert_eq!(scene.code(&store, 1), "revoked_api_key");
+    assert_eq!(fixture.code(&store, 1), "revoked_api_key");
     for id in &report.doubtful {
         store.update(*id, KeyUpdate::new().disabled(false)).ok();
     }
-    assert_eq!(scene.code(&store, 1), "revoked_api_key");
-    assert_eq!(scene.code(&store, 0), "ok");
+    assert_eq!(fixture.code(&store, 1), "revoked_api_key");
+    assert_eq!(fixture.code(&store, 0), "ok");
 }
 
 #[test]
-fn no_revocation_is_lost_without_a_word() {
-    let scene = Scene::new();
-    let clean = fs::read(scene.directory.path().join("old/sled/db")).unwrap();
+fn no_revocation_is_lost_silently() {
+    let fixture = Fixture::new();
+    let clean = fs::read(fixture.directory.path().join("old/sled/db")).unwrap();
     let end = clean.iter().rposition(|byte| *byte != 0).unwrap();
     for round in 0..25usize {
         let mut bytes = clean.clone();
         let at = round * end / 25;
         bytes[at..(at + 600).min(end)].fill(0xa5);
-        fs::write(scene.directory.path().join("old/sled/db"), bytes).unwrap();
-        let new = scene.directory.path().join(format!("new {round}"));
-        let report = KeyStore::salvage(scene.directory.path().join("old"), &new).unwrap();
+        fs::write(fixture.directory.path().join("old/sled/db"), bytes).unwrap();
+        let new = fixture.directory.path().join(format!("new {round}"));
+        let report = KeyStore::salvage(fixture.directory.path().join("old"), &new).unwrap();
         let store = KeyStore::open(&new).unwrap();
-        // It is as it was, or the report says that changes are lost.
-        assert!(scene.code(&store, 1) != "ok" || !report.gaps.is_empty(), "{round}: {report:?}");
+        // Either the key is as it was, or the report says that changes are lost.
+        assert!(fixture.code(&store, 1) != "ok" || !report.gaps.is_empty(), "{round}: {report:?}");
         assert_eq!(all(&store, &KeyFilter::default()).len() as u64, report.records);
     }
 }
 
 #[test]
 fn nothing_is_saved_into_another_store_or_from_nowhere() {
-    let scene = Scene::new();
-    let path = |name: &str| scene.directory.path().join(name);
+    let fixture = Fixture::new();
+    let path = |name: &str| fixture.directory.path().join(name);
     let error = KeyStore::salvage(path("old"), path("old")).unwrap_err();
     assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error:?}");
     let error = KeyStore::salvage(path("nowhere"), path("new")).unwrap_err();
     assert!(matches!(error, RestoreError::NoOldStore { .. }), "{error:?}");
     assert!(!Path::new(&path("nowhere")).exists());
-    // A name with a typing error in it shows no key, and that is not what is asked.
+    // A mistyped name is an error: an empty result would look like a store without keys.
     fs::create_dir(path("other")).unwrap();
     for file in ["lock", "notes.txt"] {
         fs::write(path("other").join(file), "x").unwrap();

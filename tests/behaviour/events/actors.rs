@@ -1,12 +1,12 @@
-//! Who did what, and which keys nobody uses.
+//! The actor of each change, and the filters for actors and unused keys.
 
 use apikey::{EventFilter, ImportOptions, KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, Overlap, StoreError};
 use apikey_testkit::{alice, all, clocked, hours, info, ms, start};
 
 fn actors(store: &KeyStore) -> Vec<(String, Option<String>)> {
     let page = store.events(&EventFilter::default()).unwrap();
-    let told = |event: &apikey::Event| (event.kind().name().to_owned(), event.actor().map(str::to_owned));
-    page.events.iter().map(told).collect()
+    let named = |event: &apikey::Event| (event.kind().name().to_owned(), event.actor().map(str::to_owned));
+    page.events.iter().map(named).collect()
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn every_change_names_the_actor_of_its_handle() {
     other.export(&mut lines, &apikey::ExportOptions::default().digests(true)).unwrap();
     bot.import(lines.as_slice(), &ImportOptions::default()).unwrap();
 
-    let told = actors(&plain);
+    let recorded = actors(&plain);
     let by = |kind: &str, actor: Option<&str>| (kind.to_owned(), actor.map(str::to_owned));
     let bot = Some("deploy-bot");
     let expected = [
@@ -48,8 +48,8 @@ fn every_change_names_the_actor_of_its_handle() {
         by("purged", bot),
         by("purged", bot),
     ];
-    // The store erases what ended by itself, whenever its thread comes by.
-    let own: Vec<_> = told.into_iter().filter(|(kind, _)| kind != "secrets_erased").collect();
+    // The maintenance thread erases ended secrets at a time of its own.
+    let own: Vec<_> = recorded.into_iter().filter(|(kind, _)| kind != "secrets_erased").collect();
     assert_eq!(own[..expected.len()], expected);
     assert_eq!(own[expected.len()..], [by("created", bot)], "an import");
 }
@@ -75,7 +75,7 @@ fn an_actor_out_of_bounds_changes_nothing() {
 }
 
 #[test]
-fn events_can_be_asked_by_actor() {
+fn events_can_be_filtered_by_actor() {
     let (store, _) = clocked();
     store.create(alice()).unwrap();
     let id = store.as_actor("bob").create(alice()).unwrap().info.id();
@@ -105,7 +105,7 @@ fn keys_nobody_uses_are_listed() {
         [used.info.id(), never.info.id(), old.info.id(), late.info.id()],
         "never used counts from its creation"
     );
-    // A rotation keeps the time of use, and the state is asked as everywhere.
+    // A rotation keeps the time of use, and the filter for states works as elsewhere.
     store.rotate(used.info.id(), Overlap::None).unwrap();
     assert_eq!(info(&store, &used).last_used_at(), Some(start() + hours(10)));
     store.revoke(never.info.id(), "").unwrap();

@@ -1,4 +1,4 @@
-//! Events that lie together in the database: pages, purges, gaps and backups that begin within a block.
+//! Event batches: pages, purges, gaps and backups that begin within one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -7,11 +7,11 @@ use apikey::{Event, EventFilter, KeyStore, KeyUpdate, ManualClock, OpenError, Re
 use apikey_testkit::stored_events::{batch, events, frames, split_batches};
 use apikey_testkit::{alice, database, hours, start};
 
-/// Events in a block here; as many as the store itself puts there are a matter of time.
-const TOGETHER: usize = 16;
+/// Events in a batch of these tests. How many the store itself writes together depends on timing.
+const BATCH: usize = 16;
 
-/// A closed store with so many events, an hour between one and the next, sixteen in a block: the first is of event 1.
-fn in_blocks(count: i64) -> tempfile::TempDir {
+/// A closed store with so many events, an hour apart, sixteen in a batch from the first on.
+fn in_batches(count: i64) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
     let store = KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
@@ -25,7 +25,7 @@ fn in_blocks(count: i64) -> tempfile::TempDir {
         let tree = database.open_tree("events").unwrap();
         let all = events(database);
         tree.clear().unwrap();
-        for together in all.chunks(TOGETHER) {
+        for together in all.chunks(BATCH) {
             let frames: Vec<Vec<u8>> = together.iter().map(|(_, frame)| frame.clone()).collect();
             let value = if frames.len() == 1 { frames[0].clone() } else { batch(&frames) };
             tree.insert(together[0].0.to_be_bytes(), value).unwrap();
@@ -39,9 +39,9 @@ fn numbers(store: &KeyStore, filter: &EventFilter) -> Vec<u64> {
 }
 
 #[test]
-fn history_that_begins_within_a_block_is_whole() {
+fn history_that_begins_within_a_batch_is_whole() {
     for last in [1, 2, 15, 16, 17, 31, 40, 59] {
-        let directory = in_blocks(60);
+        let directory = in_batches(60);
         let open = || KeyStore::builder().clock(ManualClock::new(start() + hours(100))).open(directory.path()).unwrap();
         let store = open();
         assert_eq!(store.purge_events(start() + hours(last)).unwrap(), usize::try_from(last).unwrap());
@@ -69,8 +69,8 @@ fn history_that_begins_within_a_block_is_whole() {
 }
 
 #[test]
-fn a_page_begins_anywhere_in_a_block() {
-    let directory = in_blocks(60);
+fn a_page_begins_anywhere_in_a_batch() {
+    let directory = in_batches(60);
     let store = KeyStore::open(directory.path()).unwrap();
     for after in 0..61 {
         let numbers = numbers(&store, &EventFilter::default().after(after).limit(2));
@@ -78,10 +78,10 @@ fn a_page_begins_anywhere_in_a_block() {
     }
 }
 
-/// Stores from before there were blocks have each event under its own number.
+/// A store may have each event under its own number.
 #[test]
-fn events_that_lie_alone_are_read_all_the_same() {
-    let directory = in_blocks(60);
+fn events_outside_of_batches_are_read_too() {
+    let directory = in_batches(60);
     let tree = |database: &sled::Db| database.open_tree("events").unwrap();
     database::edit(directory.path(), |database| {
         split_batches(database);
@@ -100,9 +100,9 @@ fn events_that_lie_alone_are_read_all_the_same() {
     assert!(KeyStore::open(directory.path()).unwrap().verify_events().unwrap().is_whole());
 }
 
-/// More than one transaction deletes, and none of them at the end of a block.
+/// Several transactions delete, none of them up to the end of a batch.
 #[test]
-fn a_long_history_is_let_go() {
+fn a_long_history_is_purged() {
     let directory = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
     let open = || KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
@@ -119,8 +119,8 @@ fn a_long_history_is_let_go() {
 }
 
 #[test]
-fn who_reads_while_the_beginning_is_deleted_reads_on_in_order() {
-    let directory = in_blocks(120);
+fn a_reader_goes_on_in_order_while_the_first_events_are_deleted() {
+    let directory = in_batches(120);
     let store = KeyStore::open(directory.path()).unwrap();
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -129,11 +129,11 @@ fn who_reads_while_the_beginning_is_deleted_reads_on_in_order() {
             while !ended.load(Ordering::Relaxed) || reads == 0 {
                 let numbers = numbers(&store, &EventFilter::default().limit(200));
                 assert_eq!(numbers.last(), Some(&120), "{numbers:?}");
-                // Some that were there at the beginning may be gone at the end, none of the others.
+                // The first events may disappear meanwhile; no other may.
                 assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
                 let kept =
                     numbers.len() - numbers.iter().rev().zip((0..=120).rev()).take_while(|(a, b)| **a == *b).count();
-                assert!(kept <= TOGETHER, "{numbers:?}");
+                assert!(kept <= BATCH, "{numbers:?}");
                 reads += 1;
             }
         });
@@ -146,18 +146,18 @@ fn who_reads_while_the_beginning_is_deleted_reads_on_in_order() {
     assert_eq!(numbers(&store, &EventFilter::default()), [118, 119, 120]);
 }
 
-/// A gap that a salvage left is known, and stays so when history is let go before it, within it, and behind it.
+/// The store knows a gap that a salvage left, also after a purge before it, within it and after it.
 #[test]
-fn a_known_gap_within_what_was_a_block_stays_known() {
+fn a_known_gap_within_a_former_batch_stays_known() {
     for last in [3, 20, 24, 30, 50] {
-        let directory = in_blocks(60);
+        let directory = in_batches(60);
         database::edit(directory.path(), |database| {
             split_batches(database);
             let tree = database.open_tree("events").unwrap();
             for gone in 21..25u64 {
                 tree.remove(gone.to_be_bytes()).unwrap();
             }
-            // In files of its own: what a tree has lost still stands elsewhere in those that held it, and is found there.
+            // In a new directory: the files of a database still contain what one of its trees has lost, and a salvage finds it.
             let copy = sled::open(directory.path().join("copy")).unwrap();
             copy.import(database.export());
             copy.flush().unwrap();
@@ -180,14 +180,14 @@ fn a_known_gap_within_what_was_a_block_stays_known() {
     }
 }
 
-/// Two values that have the same event: nobody wrote that.
+/// Two values have the same event, which no store writes.
 #[test]
-fn blocks_that_overlap_are_damage_and_lose_nothing_in_a_salvage() {
-    let directory = in_blocks(60);
+fn overlapping_batches_are_damage_and_lose_nothing_in_a_salvage() {
+    let directory = in_batches(60);
     database::edit(directory.path(), |database| {
         let tree = database.open_tree("events").unwrap();
         let all = events(database);
-        // The first block goes on to event 40, and there is another that begins with 33.
+        // The first batch goes on to event 40, and another begins with 33.
         let frames: Vec<Vec<u8>> = all[..40].iter().map(|(_, frame)| frame.clone()).collect();
         tree.insert(1u64.to_be_bytes(), batch(&frames)).unwrap();
         tree.remove(17u64.to_be_bytes()).unwrap();
@@ -203,7 +203,7 @@ fn blocks_that_overlap_are_damage_and_lose_nothing_in_a_salvage() {
     let store = KeyStore::open(&into).unwrap();
     assert!(store.verify_events().unwrap().is_whole());
     store.close().unwrap();
-    // A salvage excuses gaps, and not this.
+    // A salvage declares gaps, but not overlaps.
     database::edit(&into, |database| {
         let (fifth, frame) = events(database).swap_remove(4);
         let twice = database.open_tree("events").unwrap().insert(fifth.to_be_bytes(), frame).unwrap();

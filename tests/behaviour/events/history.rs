@@ -1,4 +1,4 @@
-//! History: what it shows, and what is noticed when somebody changes it.
+//! The history of events, and how the store notices that somebody has changed it.
 
 use std::path::Path;
 
@@ -148,7 +148,7 @@ fn tampering_is_noticed() {
                 split_batches(database);
                 change(&database.open_tree("events").unwrap());
             });
-            // Damage to history may also be a reason not to open.
+            // A store whose history is damaged may also refuse to open.
             let Ok(store) = open(directory.path()) else { continue };
             let report = store.verify_events().unwrap();
             assert_eq!(report.fault, Some(fault), "{case}");

@@ -1,10 +1,10 @@
-//! What is too long, too many or out of range is refused at the call, by its field's name.
+//! Values that are too long, too many or out of range: the call refuses them and names the field.
 
 use apikey::{KeyFilter, KeyStore, KeyUpdate, NewKey, Overlap, StoreError};
 use apikey_testkit::{alice, all, clocked, code, hours, info, ms, start};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The error names the field, and nothing was created.
+/// Asserts that the error names the field, and that the store has created nothing.
 fn refused(store: &KeyStore, key: NewKey, field: &str) {
     let before = all(store, &KeyFilter::default()).len();
     let error = store.create(key).unwrap_err();
@@ -182,7 +182,7 @@ fn a_clock_beyond_all_bounds_panics_nowhere() {
     for time in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC, DateTime::UNIX_EPOCH - ms(1), start()] {
         clock.set(time);
         assert_eq!(code(&store, token), "ok", "{time}");
-        // Refused or not, it is not a panic, and ids rise.
+        // Refused or not: no call panics, and ids rise.
         let keys =
             [alice(), alice().expires_in(hours(1)), alice().expires_in(TimeDelta::MAX)].map(|key| store.create(key));
         for created in keys.into_iter().flatten() {

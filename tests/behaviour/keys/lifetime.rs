@@ -1,4 +1,4 @@
-//! The longest life of a secret, where nobody ends it in time.
+//! The longest life of a secret, which the store enforces.
 
 use apikey::{
     ImportScheme, Imported, KeyFilter, KeyState, KeyStore, KeyUpdate, ManualClock, Overlap, RotationPolicy, StoreError,
@@ -6,7 +6,7 @@ use apikey::{
 use apikey_testkit::{alice, all, code, hours, info, ms, start};
 use chrono::TimeDelta;
 
-/// Nobody sees to it that the secrets end: the store does.
+/// The store ends old secrets, although nobody rotates them.
 #[test]
 fn a_secret_that_is_too_old_is_refused_though_no_rotator_runs() {
     let clock = ManualClock::new(start());
@@ -24,7 +24,7 @@ fn a_secret_that_is_too_old_is_refused_though_no_rotator_runs() {
     assert_eq!(info(&store, &key).state(start() + most), KeyState::Expired);
     let expired = all(&store, &KeyFilter::default().state(KeyState::Expired));
     assert_eq!(expired.iter().map(|key| key.id()).collect::<Vec<_>>(), [key.info.id()]);
-    // It has no end itself, so it can be rotated; the old secret stays over.
+    // The key itself has no end, so it can be rotated; the old secret stays expired.
     let new = store.rotate(key.info.id(), Overlap::None).unwrap();
     assert_eq!(code(&store, new.key.expose_secret()), "ok");
     assert_eq!(code(&store, key.key.expose_secret()), "invalid_api_key");
@@ -60,9 +60,9 @@ fn a_bound_on_lifetimes_holds_for_keys_that_were_there_before() {
     assert_eq!(codes(&open().open(directory.path()).unwrap()), ["ok", "ok", refused, "ok"], "it is a setting");
 }
 
-/// What says that a deployment brought a key with it is the store's own to write.
+/// Only the store itself may mark a key as one that the deployment supplies.
 #[test]
-fn no_key_is_made_one_that_lives_on() {
+fn nobody_can_exempt_a_key_from_the_bound() {
     let clock = ManualClock::new(start());
     let store = KeyStore::builder().clock(clock.clone()).max_lifetime(hours(10)).temporary().unwrap();
     let raw = "sk_live_0123456789abcdefghijklmnop";
@@ -76,7 +76,7 @@ fn no_key_is_made_one_that_lives_on() {
     let is_refused = |error: &StoreError| matches!(error, StoreError::Invalid { field: "metadata key", .. });
     assert!(is_refused(&refused.unwrap_err()));
     assert!(is_refused(&store.create(imported().metadata("fixed", "x")).unwrap_err()));
-    // Elsewhere the name says nothing.
+    // In other stores the name has no meaning.
     let own = store.create(alice().metadata("fixed", "x").expires_in(hours(9))).unwrap();
     store.update(own.info.id(), KeyUpdate::new().metadata("fixed", "y")).unwrap();
     store.update(id, KeyUpdate::new().without_metadata("fixed")).unwrap();

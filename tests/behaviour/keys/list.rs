@@ -84,7 +84,7 @@ fn each_filter_finds_what_it_says() {
     assert_eq!(found(any().text("no such text")), []);
     assert_eq!(found(any().expiring_before(start() + hours(10))), [short]);
     assert_eq!(found(any().expiring_before(start() + hours(10) + ms(1))), [all_of, short]);
-    // Together they narrow.
+    // Combined filters all apply.
     assert_eq!(found(any().permission("orders:read").text("blue").state(KeyState::Active)), [web]);
     assert_eq!(found(KeyFilter::owner("carol").state(KeyState::NotYetValid).limit(1)), [later]);
     assert_eq!(found(any().permission("orders:read").after(ci).limit(1)), [web, all_of]);

@@ -1,4 +1,4 @@
-//! Making, finding, changing and ending keys.
+//! Creating, finding, updating, revoking and purging keys.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ fn nobody() -> KeyId {
 }
 
 #[test]
-fn what_a_key_is_given_is_kept() {
+fn a_new_key_keeps_what_it_was_created_with() {
     let (store, _) = clocked();
     let created = store
         .create(
@@ -110,7 +110,7 @@ fn an_update_changes_what_it_names_and_nothing_else() {
     assert_eq!(verified.secret_version(), 1);
     let end = start() + hours(1);
     assert_eq!(store.update(id, KeyUpdate::new().expires_at(end)).unwrap().expires_at(), Some(end));
-    // No other key is touched.
+    // No other key changes.
     let other = store.create(key()).unwrap();
     store.update(id, KeyUpdate::new().disabled(true).name("z").permissions(["z"])).unwrap();
     assert_eq!(info(&store, &other), other.info);
@@ -182,7 +182,7 @@ fn revoke_owner_counts_what_it_ends_and_ends_nobody_elses() {
     }
     assert_eq!(store.revoke_owner("alice", "again").unwrap(), 0);
     assert_eq!(store.revoke_owner("nobody", "").unwrap(), 0);
-    // The owner is not barred: only these keys are.
+    // The owner is not locked out: only these keys are revoked.
     assert_eq!(code(&store, store.create(alice()).unwrap().key.expose_secret()), "ok");
 }
 
@@ -228,7 +228,7 @@ fn purge_never_deletes_a_key_that_is_still_good() {
     let (store, clock) = clocked();
     let created = store.create(alice().expires_at(start() + hours(50))).unwrap();
     let token = created.key.expose_secret();
-    // Before then it will expire, but it has not.
+    // It will expire before that time, but has not expired yet.
     assert_eq!(store.purge(start() + hours(1000)).unwrap(), 0);
     assert_eq!(code(&store, token), "ok");
     clock.set(start() + hours(50));
@@ -266,17 +266,17 @@ fn an_end_that_has_come_is_refused_but_for_imports() {
     assert_eq!(store.health().last_durable, 1);
     clock.advance(hours(1));
     refused(store.update(key.info.id(), KeyUpdate::new().expires_at(start())).map(drop));
-    // The end that it has may be named among others that change.
+    // An update may repeat the end that the key already has.
     let update = KeyUpdate::new().expires_at(start() + ms(1)).name("over");
     assert_eq!(store.update(key.info.id(), update).unwrap().name(), Some("over"));
-    // One that was issued elsewhere may have ended there.
+    // An imported key may have ended before it was imported.
     let imported = Imported::raw("legacy-7f3a9c1e5b2d4860");
     store.create(alice().imported(imported, ImportScheme::Whole).expires_at(start())).unwrap();
     assert_eq!(code(&store, "legacy-7f3a9c1e5b2d4860"), "expired_api_key");
 }
 
 #[test]
-fn what_changes_nothing_is_told_and_writes_nothing() {
+fn an_update_that_changes_nothing_says_so_and_writes_nothing() {
     let (store, _) = clocked();
     let id = store.create(alice().name("ci")).unwrap().info.id();
     let error = store.update(id, KeyUpdate::new()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Requests that are repeated: one key, one rotation, and a secret that works for whoever asked last.
+//! Repeated requests: they make one key or one rotation, and the last caller gets a secret that works.
 
 use apikey::{
     Conflict, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap,
@@ -33,11 +33,11 @@ fn a_repeated_creation_makes_no_second_key() {
     assert_eq!(code(&store, token(&lost)), "invalid_api_key");
     assert_eq!(code(&store, token(&again)), "invalid_api_key");
     assert_eq!(code(&store, token(&last)), "ok");
-    // It has arrived: whoever asks now is told so, and nothing that works ends.
+    // The secret has arrived: a further repeat is a conflict, and no working secret ends.
     let repeated = Conflict::Repeated { id: lost.info.id() };
     assert_eq!(conflict(store.create(request())), repeated);
     assert_eq!(code(&store, token(&last)), "ok");
-    // Also when the key is gone.
+    // The same when the key is gone.
     store.revoke(lost.info.id(), "").unwrap();
     assert_eq!(conflict(store.create(request())), repeated);
     store.purge(start() + hours(1)).unwrap();
@@ -86,7 +86,7 @@ fn a_repeated_rotation_replaces_a_successor_nobody_has() {
     }
 }
 
-/// The overlap is over before the repeat comes: the lost secret ends, and does not get an overlap of its own.
+/// The overlap is over before the repeat comes: the lost secret ends without an overlap of its own.
 #[test]
 fn a_lost_successor_has_no_overlap() {
     let (store, clock) = clocked();
@@ -101,7 +101,7 @@ fn a_lost_successor_has_no_overlap() {
 }
 
 #[test]
-fn what_was_changed_since_is_not_replaced() {
+fn a_repeat_after_another_change_replaces_nothing() {
     let (store, _) = clocked();
     let id = store.create(request()).unwrap().info.id();
     store.update(id, KeyUpdate::new().disabled(true)).unwrap();
@@ -113,7 +113,7 @@ fn what_was_changed_since_is_not_replaced() {
 }
 
 #[test]
-fn a_request_is_remembered_for_a_day_and_through_a_restart() {
+fn the_store_remembers_a_request_for_a_day_and_through_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
     let open = || KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
@@ -131,11 +131,11 @@ fn a_request_is_remembered_for_a_day_and_through_a_restart() {
         Conflict::Repeated { id: used.info.id() }
     );
     store.close().unwrap();
-    // The replaced secret is used after one more restart: that must be noticed, too.
+    // A use of the replaced secret after one more restart is an attempt with an ended secret.
     let store = open();
     assert_eq!(code(&store, token(&again)), "ok");
     assert_eq!(conflict(store.create(request())), Conflict::Repeated { id: lost.info.id() });
-    // A repeat does not begin the day anew.
+    // A repeat does not restart the day.
     clock.advance(ms(1));
     let fresh = store.create(request()).unwrap();
     assert_ne!(fresh.info.id(), lost.info.id());
@@ -191,8 +191,8 @@ fn repeats_that_come_at_once_make_one_key() {
     }
 }
 
-/// Who uses the secret in the moment of a repeat has it, and the repeat is told so; or it is replaced, and is no key any
-/// more. Never both, and never neither.
+/// A use and a repeat race. Either the use wins, and the repeat is a conflict, or the repeat replaces the secret, and the
+/// use is refused.
 #[test]
 fn a_use_and_a_repeat_at_once_agree() {
     for _ in 0..200 {
@@ -218,7 +218,7 @@ fn a_use_and_a_repeat_at_once_agree() {
 }
 
 #[test]
-fn bounds_and_what_cannot_be_repeated() {
+fn idempotency_keys_out_of_bounds_and_calls_without_repeats_are_refused() {
     let (store, _) = clocked();
     let id = store.create(alice()).unwrap().info.id();
     let invalid = |result: Result<(), StoreError>| {
@@ -247,13 +247,13 @@ fn a_repeat_is_capped_as_the_first_request_was() {
     store.update(admin.info.id(), KeyUpdate::new().permissions(["customers:read"])).unwrap();
     assert!(matches!(store.create(request()), Err(StoreError::Exceeds(_))));
     assert!(matches!(store.rotate_with(id, &options()), Err(StoreError::Exceeds(_))));
-    // Without its cap it is another request.
+    // Without the cap it is a different request.
     let bare: Result<_, _> = store.create(alice().permissions(["orders:read"]).idempotency_key("capped"));
     assert_eq!(conflict(bare), Conflict::OtherRequest);
 }
 
 #[test]
-fn a_restored_store_does_not_know_what_was_asked() {
+fn a_restored_store_forgets_the_requests() {
     let directory = tempfile::tempdir().unwrap();
     let store = KeyStore::open(directory.path().join("keys.db")).unwrap();
     let first: KeyId = store.create(request()).unwrap().info.id();
@@ -268,7 +268,7 @@ fn a_restored_store_does_not_know_what_was_asked() {
 }
 
 #[test]
-fn a_repeat_puts_no_end_off() {
+fn a_repeat_postpones_no_end() {
     let (store, clock) = clocked();
     let old = store.create(alice()).unwrap();
     let (id, overlap) = (old.info.id(), Overlap::For(hours(1)));

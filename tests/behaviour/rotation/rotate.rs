@@ -1,4 +1,4 @@
-//! A new secret for the same key.
+//! Rotation: a new secret for the same key.
 
 use apikey::{
     Conflict, CreatedKey, ImportScheme, Imported, KeyStore, KeyUpdate, NewKey, Overlap, OverlapEnd, StoreError,
@@ -50,7 +50,7 @@ fn without_an_overlap_the_old_secret_ends_at_once() {
 }
 
 #[test]
-fn an_overlap_lasts_to_its_millisecond_and_the_old_secret_is_told_so() {
+fn an_overlap_lasts_to_its_millisecond_and_the_old_secret_learns_its_end() {
     let (store, clock) = clocked();
     let first = store.create(alice()).unwrap();
     let second = store.rotate(first.info.id(), Overlap::For(TimeDelta::hours(24))).unwrap();
@@ -225,7 +225,7 @@ fn never_more_than_two_secrets_are_good() {
             assert_eq!(code(&store, token(issued.last().unwrap())), "ok", "the newest secret is good");
         }
         clock.advance(hours(1));
-        // From the oldest on, so that the use of a newer one does not hide an older one.
+        // From the oldest on, so that the use of a newer secret ends no older one before its turn.
         let good = issued.iter().filter(|created| code(&store, token(created)) == "ok").count();
         assert!((1..=2).contains(&good), "{good} secrets are good in step {step}");
     }
@@ -233,7 +233,7 @@ fn never_more_than_two_secrets_are_good() {
 }
 
 #[test]
-fn what_is_not_good_is_not_rotated() {
+fn a_key_that_is_not_active_is_not_rotated() {
     let (store, clock) = clocked();
     let make = |key: NewKey| store.create(key).unwrap();
     let (revoked, disabled) = (make(alice()), make(alice()));
@@ -302,14 +302,14 @@ fn a_rotated_imported_key_gets_the_stores_own_form() {
         if let Overlap::For(_) = overlap {
             continue; // erased in its own time
         }
-        // An ended secret's digest is erased: the foreign key is nobody's now, and may be taken over again.
+        // The store erases the digest of an ended secret, so the external key may be imported again.
         let again = store.create(NewKey::for_owner("bob").imported(Imported::raw(old), ImportScheme::Whole)).unwrap();
         assert_eq!(store.verify(old).unwrap().id(), again.info.id());
         assert_eq!(code(&store, token(&second)), "ok");
     }
 }
 
-/// The store on a disk, as it is after a close and another open, or after a drop and another open.
+/// Reopens a store on disk, after a close or after a drop.
 fn reopened(clock: &apikey::ManualClock, path: &std::path::Path, store: Option<KeyStore>) -> KeyStore {
     if let Some(store) = store {
         store.close().unwrap();
@@ -350,7 +350,7 @@ fn an_overlap_goes_on_after_a_reopen() {
     let store = reopened(&clock, directory.path(), Some(store));
     assert_eq!(store.verify(token(&by_use)).unwrap().superseded_header().unwrap(), "?1");
     assert_eq!(store.verify(token(&by_time)).unwrap().superseded_until(), Some(start() + hours(2)));
-    // The new secret was used before the close, so it is not replaced.
+    // The new secret was used before the close, so no rotation replaces it.
     let error = store.rotate(by_time.info.id(), Overlap::For(hours(9))).unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::Overlapping { until: Some(_) })), "{error:?}");
     let delivered = store.rotate(lost.info.id(), Overlap::For(hours(2))).unwrap();

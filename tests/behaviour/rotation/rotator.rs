@@ -1,4 +1,4 @@
-//! Keys that rotate themselves: when they do, what holds meanwhile, and who is told.
+//! Automatic rotation: when keys rotate, what verifies meanwhile, and who is warned.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,160 +10,162 @@ use apikey::{
 use apikey_testkit::{alice, clocked, code, hours, info, ms, start, wait_until};
 use chrono::TimeDelta;
 
-use crate::rotation::rotator_fixture::{Desk, Scene, Then, policy, run, token};
+use crate::rotation::fake_sink::{FakeSink, Reaction};
+use crate::rotation::rotator_fixture::{Fixture, policy, run, token};
 
 #[test]
 fn a_key_gets_a_new_secret_when_it_is_due_and_not_before() {
-    let scene = Scene::new(Desk::default(), policy());
+    let fixture = Fixture::new(FakeSink::default(), policy());
     let due = start() + hours(10);
-    assert_eq!(scene.key.info.rotation().unwrap().due(), due);
-    let report = scene.run();
+    assert_eq!(fixture.key.info.rotation().unwrap().due(), due);
+    let report = fixture.run();
     assert_eq!((report.rotated.len(), report.next_due), (0, Some(due)));
-    scene.clock.set(due - ms(1));
-    assert_eq!(scene.run().rotated, []);
-    assert_eq!(scene.desk.versions().len(), 0);
+    fixture.clock.set(due - ms(1));
+    assert_eq!(fixture.run().rotated, []);
+    assert_eq!(fixture.sink.versions().len(), 0);
 
-    scene.clock.set(due);
-    let report = scene.run();
-    assert_eq!((&report.rotated, &report.delivered), (&vec![scene.id()], &vec![scene.id()]));
+    fixture.clock.set(due);
+    let report = fixture.run();
+    assert_eq!((&report.rotated, &report.delivered), (&vec![fixture.id()], &vec![fixture.id()]));
     assert_eq!(report.next_due, Some(due + hours(2)), "the end of the overlap");
-    let new = scene.desk.token(scene.id());
-    let old = scene.store.verify(token(&scene.key)).unwrap();
+    let new = fixture.sink.token(fixture.id());
+    let old = fixture.store.verify(token(&fixture.key)).unwrap();
     assert_eq!(old.superseded_until(), Some(due + hours(2)));
-    assert!(!scene.superseded(&new));
-    assert_eq!(scene.info().overlap(), Some(OverlapEnd::At(due + hours(2))));
-    assert_eq!(scene.info().rotation().unwrap().due(), due + hours(10));
-    assert_eq!(scene.run().rotated, [], "once");
+    assert!(!fixture.superseded(&new));
+    assert_eq!(fixture.info().overlap(), Some(OverlapEnd::At(due + hours(2))));
+    assert_eq!(fixture.info().rotation().unwrap().due(), due + hours(10));
+    assert_eq!(fixture.run().rotated, [], "once");
 
-    scene.clock.set(due + hours(2));
-    let report = scene.run();
-    assert_eq!((report.overlaps_ended, report.next_due), (vec![scene.id()], Some(due + hours(10))));
-    assert_eq!(scene.code(token(&scene.key)), "invalid_api_key");
-    assert_eq!(scene.code(&new), "ok");
-    // Round and round.
+    fixture.clock.set(due + hours(2));
+    let report = fixture.run();
+    assert_eq!((report.overlaps_ended, report.next_due), (vec![fixture.id()], Some(due + hours(10))));
+    assert_eq!(fixture.code(token(&fixture.key)), "invalid_api_key");
+    assert_eq!(fixture.code(&new), "ok");
+    // And again.
     for round in 2..6 {
-        scene.clock.set(start() + hours(10 * round));
-        assert_eq!(scene.run().delivered, [scene.id()]);
-        assert_eq!(scene.store.verify(&scene.desk.token(scene.id())).unwrap().secret_version(), round as u32 + 1);
+        fixture.clock.set(start() + hours(10 * round));
+        assert_eq!(fixture.run().delivered, [fixture.id()]);
+        assert_eq!(fixture.store.verify(&fixture.sink.token(fixture.id())).unwrap().secret_version(), round as u32 + 1);
     }
-    assert_eq!(scene.info().expires_at(), None, "rotation moves no end");
+    assert_eq!(fixture.info().expires_at(), None, "rotation moves no end");
 }
 
 #[test]
-fn a_secret_that_waits_verifies_and_supersedes_nothing() {
-    let scene = Scene::new(Desk::default(), policy());
-    scene.desk.then(Then::Refuses);
-    scene.clock.advance(hours(10));
-    let report = scene.run();
-    assert_eq!((&report.rotated, &report.delivered), (&vec![scene.id()], &vec![]));
+fn an_undelivered_secret_verifies_and_supersedes_nothing() {
+    let fixture = Fixture::new(FakeSink::default(), policy());
+    fixture.sink.react_with(Reaction::Refuses);
+    fixture.clock.advance(hours(10));
+    let report = fixture.run();
+    assert_eq!((&report.rotated, &report.delivered), (&vec![fixture.id()], &vec![]));
     let failed = &report.failed[0];
-    assert_eq!((failed.key, failed.reason.as_str()), (scene.id(), "no [REDACTED]!"));
-    assert_eq!((failed.retry_at, report.next_due), (scene.clock.now() + ms(1000), Some(failed.retry_at)));
-    assert!(!scene.superseded(token(&scene.key)));
-    assert_eq!((scene.pending(), scene.info().overlap()), (Some(2), None));
-    // Long after: the old one has not ended, the same new one is delivered, and the overlap begins then.
-    scene.clock.advance(hours(100));
-    assert!(!scene.superseded(token(&scene.key)));
-    scene.desk.then(Then::Takes);
-    let report = scene.run();
-    assert_eq!((&report.rotated, &report.delivered), (&vec![], &vec![scene.id()]));
-    assert_eq!(scene.desk.versions(), [2, 2]);
-    let old = scene.store.verify(token(&scene.key)).unwrap();
-    assert_eq!(old.superseded_until(), Some(scene.clock.now() + hours(2)));
+    assert_eq!((failed.key, failed.reason.as_str()), (fixture.id(), "no [REDACTED]!"));
+    assert_eq!((failed.retry_at, report.next_due), (fixture.clock.now() + ms(1000), Some(failed.retry_at)));
+    assert!(!fixture.superseded(token(&fixture.key)));
+    assert_eq!((fixture.pending(), fixture.info().overlap()), (Some(2), None));
+    // Much later the old secret still works; the rotator delivers the same new one, and the overlap begins.
+    fixture.clock.advance(hours(100));
+    assert!(!fixture.superseded(token(&fixture.key)));
+    fixture.sink.react_with(Reaction::Accepts);
+    let report = fixture.run();
+    assert_eq!((&report.rotated, &report.delivered), (&vec![], &vec![fixture.id()]));
+    assert_eq!(fixture.sink.versions(), [2, 2]);
+    let old = fixture.store.verify(token(&fixture.key)).unwrap();
+    assert_eq!(old.superseded_until(), Some(fixture.clock.now() + hours(2)));
 }
 
 #[test]
 fn until_first_use_the_old_secret_dies_at_the_first_request_with_the_new_one() {
     for waits in [false, true] {
-        let scene = Scene::new(Desk::default(), RotationPolicy::every(hours(10)).overlap(Overlap::UntilFirstUse));
-        scene.desk.then(if waits { Then::TakesAndPanics } else { Then::Takes });
-        scene.clock.advance(hours(10));
-        assert_eq!(scene.run().delivered.len(), usize::from(!waits));
-        scene.clock.advance(hours(5));
-        assert_eq!(scene.superseded(token(&scene.key)), !waits);
-        let new = scene.desk.token(scene.id());
-        assert_eq!(scene.code(&new), "ok");
-        assert_eq!(scene.code(token(&scene.key)), "invalid_api_key", "{waits}");
-        scene.run();
-        assert_eq!((scene.code(&new), scene.code(token(&scene.key))), ("ok", "invalid_api_key"));
-        assert_eq!((scene.pending(), scene.info().overlap()), (None, None));
+        let fixture =
+            Fixture::new(FakeSink::default(), RotationPolicy::every(hours(10)).overlap(Overlap::UntilFirstUse));
+        fixture.sink.react_with(if waits { Reaction::AcceptsThenPanics } else { Reaction::Accepts });
+        fixture.clock.advance(hours(10));
+        assert_eq!(fixture.run().delivered.len(), usize::from(!waits));
+        fixture.clock.advance(hours(5));
+        assert_eq!(fixture.superseded(token(&fixture.key)), !waits);
+        let new = fixture.sink.token(fixture.id());
+        assert_eq!(fixture.code(&new), "ok");
+        assert_eq!(fixture.code(token(&fixture.key)), "invalid_api_key", "{waits}");
+        fixture.run();
+        assert_eq!((fixture.code(&new), fixture.code(token(&fixture.key))), ("ok", "invalid_api_key"));
+        assert_eq!((fixture.pending(), fixture.info().overlap()), (None, None));
     }
 }
 
 #[test]
 fn until_first_use_a_key_that_nobody_uses_is_not_rotated_again() {
-    let scene = Scene::new(Desk::default(), RotationPolicy::every(hours(10)).overlap(Overlap::UntilFirstUse));
-    scene.clock.advance(hours(10));
-    scene.run();
-    scene.clock.advance(hours(10));
-    let report = scene.run();
+    let fixture = Fixture::new(FakeSink::default(), RotationPolicy::every(hours(10)).overlap(Overlap::UntilFirstUse));
+    fixture.clock.advance(hours(10));
+    fixture.run();
+    fixture.clock.advance(hours(10));
+    let report = fixture.run();
     assert_eq!((report.rotated.len(), report.skipped.len()), (0, 1));
     assert!(report.skipped[0].reason.contains("until the new one is used"), "{report:?}");
-    assert_eq!(scene.run().skipped, [], "it is said once");
-    scene.store.verify(&scene.desk.token(scene.id())).unwrap();
-    assert_eq!(scene.run().rotated, [scene.id()], "as soon as it was used");
+    assert_eq!(fixture.run().skipped, [], "it is said once");
+    fixture.store.verify(&fixture.sink.token(fixture.id())).unwrap();
+    assert_eq!(fixture.run().rotated, [fixture.id()], "as soon as it was used");
 }
 
 #[test]
-fn a_rotation_by_hand_replaces_the_secret_that_waits() {
+fn a_manual_rotation_replaces_the_undelivered_secret() {
     for overlap in [Overlap::For(hours(1)), Overlap::UntilFirstUse, Overlap::None] {
-        let scene = Scene::new(Desk::default(), policy());
-        scene.desk.then(Then::TakesAndPanics);
-        scene.clock.advance(hours(10));
-        scene.run();
-        let waited = scene.desk.token(scene.id());
-        let by_hand = scene.store.rotate(scene.id(), overlap).unwrap();
-        assert_eq!(scene.code(&waited), "invalid_api_key", "{overlap:?}");
+        let fixture = Fixture::new(FakeSink::default(), policy());
+        fixture.sink.react_with(Reaction::AcceptsThenPanics);
+        fixture.clock.advance(hours(10));
+        fixture.run();
+        let waited = fixture.sink.token(fixture.id());
+        let by_hand = fixture.store.rotate(fixture.id(), overlap).unwrap();
+        assert_eq!(fixture.code(&waited), "invalid_api_key", "{overlap:?}");
         let old = if overlap == Overlap::None { "invalid_api_key" } else { "ok" };
-        assert_eq!(scene.code(token(&scene.key)), old, "{overlap:?}");
-        assert_eq!(scene.code(token(&by_hand)), "ok");
-        scene.desk.then(Then::Takes);
-        let report = scene.run();
+        assert_eq!(fixture.code(token(&fixture.key)), old, "{overlap:?}");
+        assert_eq!(fixture.code(token(&by_hand)), "ok");
+        fixture.sink.react_with(Reaction::Accepts);
+        let report = fixture.run();
         assert_eq!((report.rotated.len(), report.delivered.len()), (0, 0), "due again in ten hours");
-        assert_eq!(scene.info().rotation().unwrap().due(), scene.clock.now() + hours(10));
+        assert_eq!(fixture.info().rotation().unwrap().due(), fixture.clock.now() + hours(10));
     }
 }
 
 #[test]
-fn a_secret_that_was_used_is_not_replaced_by_hand() {
-    let scene = Scene::new(Desk::default(), policy());
-    scene.desk.then(Then::TakesAndPanics);
-    scene.clock.advance(hours(10));
-    scene.run();
-    scene.store.verify(&scene.desk.token(scene.id())).unwrap();
-    let error = scene.store.rotate(scene.id(), Overlap::For(hours(1))).unwrap_err();
+fn a_manual_rotation_does_not_replace_a_used_secret() {
+    let fixture = Fixture::new(FakeSink::default(), policy());
+    fixture.sink.react_with(Reaction::AcceptsThenPanics);
+    fixture.clock.advance(hours(10));
+    fixture.run();
+    fixture.store.verify(&fixture.sink.token(fixture.id())).unwrap();
+    let error = fixture.store.rotate(fixture.id(), Overlap::For(hours(1))).unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::Overlapping { .. })), "{error}");
-    assert_eq!(scene.code(&scene.desk.token(scene.id())), "ok");
+    assert_eq!(fixture.code(&fixture.sink.token(fixture.id())), "ok");
 }
 
 #[test]
-fn an_overlap_by_hand_comes_first() {
-    let scene = Scene::new(Desk::default(), policy());
-    scene.clock.advance(hours(9));
-    let second = scene.store.rotate(scene.id(), Overlap::For(hours(50))).unwrap();
-    scene.store.verify(token(&second)).unwrap();
-    scene.clock.advance(hours(10));
-    let report = scene.run();
-    assert_eq!((report.rotated.len(), report.skipped[0].key), (0, scene.id()));
+fn a_manual_overlap_comes_first() {
+    let fixture = Fixture::new(FakeSink::default(), policy());
+    fixture.clock.advance(hours(9));
+    let second = fixture.store.rotate(fixture.id(), Overlap::For(hours(50))).unwrap();
+    fixture.store.verify(token(&second)).unwrap();
+    fixture.clock.advance(hours(10));
+    let report = fixture.run();
+    assert_eq!((report.rotated.len(), report.skipped[0].key), (0, fixture.id()));
     assert_eq!(report.next_due, Some(start() + hours(59)));
-    scene.clock.set(start() + hours(59));
-    assert_eq!(scene.run().delivered, [scene.id()]);
+    fixture.clock.set(start() + hours(59));
+    assert_eq!(fixture.run().delivered, [fixture.id()]);
 }
 
 #[test]
-fn what_is_not_good_is_not_rotated_and_is_reported() {
+fn a_key_that_is_not_active_is_not_rotated_and_is_reported() {
     let (store, clock) = clocked();
     let make = |key: NewKey| store.create(key.rotation(policy())).unwrap().info.id();
     let (revoked, disabled) = (make(alice()), make(alice()));
     let expired = make(alice().expires_in(hours(9)));
-    let desk = Desk::default();
-    let rotator = Rotator::new(store.clone(), desk.clone());
+    let sink = FakeSink::default();
+    let rotator = Rotator::new(store.clone(), sink.clone());
     run(&rotator, &clock);
     store.revoke(revoked, "left").unwrap();
     store.update(disabled, KeyUpdate::new().disabled(true)).unwrap();
     clock.advance(hours(10));
     let report = run(&rotator, &clock);
-    assert_eq!((report.rotated.len(), desk.versions().len()), (0, 0));
+    assert_eq!((report.rotated.len(), sink.versions().len()), (0, 0));
     let mut skipped: Vec<_> = report.skipped.iter().map(|one| (one.key, one.reason.as_str())).collect();
     skipped.sort();
     let mut expected = [
@@ -182,26 +184,26 @@ fn what_is_not_good_is_not_rotated_and_is_reported() {
 
 #[test]
 fn every_secret_of_a_key_that_leaked_ends_and_its_successor_is_returned() {
-    let scene = Scene::new(Desk::default(), policy());
-    scene.desk.then(Then::TakesAndPanics);
-    scene.clock.advance(hours(10));
-    scene.run();
-    let waits = scene.desk.token(scene.id());
-    let new = scene.store.replace_leaked(scene.id(), "in a log").unwrap();
-    assert_eq!((scene.code(token(&scene.key)), scene.code(&waits)), ("invalid_api_key", "invalid_api_key"));
-    assert_eq!(scene.store.verify(token(&new)).unwrap().secret_version(), 3);
-    let events = scene.store.events(&EventFilter::default()).unwrap().events;
+    let fixture = Fixture::new(FakeSink::default(), policy());
+    fixture.sink.react_with(Reaction::AcceptsThenPanics);
+    fixture.clock.advance(hours(10));
+    fixture.run();
+    let waits = fixture.sink.token(fixture.id());
+    let new = fixture.store.replace_leaked(fixture.id(), "in a log").unwrap();
+    assert_eq!((fixture.code(token(&fixture.key)), fixture.code(&waits)), ("invalid_api_key", "invalid_api_key"));
+    assert_eq!(fixture.store.verify(token(&new)).unwrap().secret_version(), 3);
+    let events = fixture.store.events(&EventFilter::default()).unwrap().events;
     assert_eq!(*events.last().unwrap().kind(), EventKind::Replaced { version: 3, reason: "in a log".into() });
     // A leaked secret must not come back with a key that is disabled.
-    scene.store.update(scene.id(), KeyUpdate::new().disabled(true)).unwrap();
-    let newer = scene.store.replace_leaked(scene.id(), "again").unwrap();
-    assert_eq!(scene.code(token(&newer)), "disabled_api_key");
-    scene.store.update(scene.id(), KeyUpdate::new().disabled(false)).unwrap();
-    assert_eq!((scene.code(token(&new)), scene.code(token(&newer))), ("invalid_api_key", "ok"));
-    scene.store.revoke(scene.id(), "left").unwrap();
-    let error = scene.store.replace_leaked(scene.id(), "").unwrap_err();
+    fixture.store.update(fixture.id(), KeyUpdate::new().disabled(true)).unwrap();
+    let newer = fixture.store.replace_leaked(fixture.id(), "again").unwrap();
+    assert_eq!(fixture.code(token(&newer)), "disabled_api_key");
+    fixture.store.update(fixture.id(), KeyUpdate::new().disabled(false)).unwrap();
+    assert_eq!((fixture.code(token(&new)), fixture.code(token(&newer))), ("invalid_api_key", "ok"));
+    fixture.store.revoke(fixture.id(), "left").unwrap();
+    let error = fixture.store.replace_leaked(fixture.id(), "").unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::Revoked)));
-    assert!(matches!(scene.store.replace_leaked(scene.id(), "x".repeat(257)), Err(StoreError::Invalid { .. })));
+    assert!(matches!(fixture.store.replace_leaked(fixture.id(), "x".repeat(257)), Err(StoreError::Invalid { .. })));
 }
 
 #[test]
@@ -263,21 +265,21 @@ fn a_store_can_forbid_secrets_that_live_too_long() {
     assert!(matches!(update(KeyUpdate::new().expires_at(None)), Err(StoreError::TooLong { .. })));
     assert!(update(KeyUpdate::new().expires_at(start() + most)).is_ok());
     assert!(update(KeyUpdate::new().name("ci")).is_ok());
-    // A policy binds the secrets, so the key may go on without an end; and not without both.
+    // A policy bounds the secrets, so the key needs no end of its own; it needs one or the other.
     assert!(update(KeyUpdate::new().rotation(within).expires_at(None)).is_ok());
     assert!(matches!(update(KeyUpdate::new().no_rotation()), Err(StoreError::TooLong { .. })));
     assert!(update(KeyUpdate::new().no_rotation().expires_at(start() + hours(1))).is_ok());
-    // Rotation by hand moves no end, and gives the new secret a life of its own to be extended to.
+    // A manual rotation moves no end; the new secret may be extended to a full life of its own.
     clock.advance(hours(10));
-    let by_hand = |overlap| store.rotate(rotating.info.id(), overlap);
-    by_hand(Overlap::None).unwrap();
-    // Nor does the secret before live longer than that.
+    let rotate = |overlap| store.rotate(rotating.info.id(), overlap);
+    rotate(Overlap::None).unwrap();
+    // The secret before it does not live longer either.
     for overlap in [Overlap::UntilFirstUse, Overlap::For(most + ms(1))] {
-        let error = by_hand(overlap).unwrap_err();
+        let error = rotate(overlap).unwrap_err();
         assert!(matches!(error, StoreError::TooLong { field: "overlap", .. }), "{error}");
     }
-    by_hand(Overlap::For(most)).unwrap();
-    // Imports.
+    rotate(Overlap::For(most)).unwrap();
+    // Imports obey the bound too.
     let mut lines = Vec::new();
     let other = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
     other.create(alice()).unwrap();
@@ -295,11 +297,11 @@ fn warnings_come_once_each_and_the_nearest_alone_also_over_restarts() {
     let clock = ManualClock::new(start());
     let days = TimeDelta::days;
     let open = || KeyStore::builder().clock(clock.clone()).open(directory.path().join("keys.db")).unwrap();
-    let told = Arc::new(Mutex::new(Vec::new()));
+    let warnings = Arc::new(Mutex::new(Vec::new()));
     let rotator = |store: &KeyStore| {
-        let told = told.clone();
+        let warnings = warnings.clone();
         let note = move |warning: &apikey::ExpiryWarning| {
-            told.lock().unwrap().push((warning.key, warning.before.num_days()));
+            warnings.lock().unwrap().push((warning.key, warning.before.num_days()));
         };
         Rotator::new(store.clone(), from_fn(|_| Ok(()))).on_warning(note)
     };
@@ -326,16 +328,16 @@ fn warnings_come_once_each_and_the_nearest_alone_also_over_restarts() {
     assert_eq!(at(15, true), (vec![], Some(16)));
     assert_eq!(at(16, false), (vec![14], Some(27)));
     assert_eq!(at(16, true), (vec![], Some(27)));
-    assert_eq!(at(29, true), (vec![1], None), "three days is told no more");
+    assert_eq!(at(29, true), (vec![1], None), "no warning of three days any more");
     assert_eq!(at(29, true), (vec![], None));
     assert_eq!(at(30, true), (vec![], None));
-    assert_eq!(*told.lock().unwrap(), [(id, 14), (id, 1)]);
+    assert_eq!(*warnings.lock().unwrap(), [(id, 14), (id, 1)]);
     assert_eq!(store.events(&EventFilter::default()).unwrap().events.len(), begin, "a warning is no change");
-    // Another end is warned of anew.
+    // A new end gets new warnings.
     store.update(id, KeyUpdate::new().expires_at(start() + days(32))).unwrap();
     let own = rotator(&store).warn_before([days(2), days(0), days(-1)]);
     assert_eq!(run(&own, &clock).warned.len(), 1);
-    assert_eq!(told.lock().unwrap().last(), Some(&(id, 2)));
+    assert_eq!(warnings.lock().unwrap().last(), Some(&(id, 2)));
 }
 
 #[test]
@@ -363,17 +365,17 @@ fn a_store_has_one_rotator_at_a_time() {
 }
 
 #[test]
-fn what_waits_is_there_after_a_restart_and_in_another_store() {
+fn an_undelivered_secret_survives_a_restart_and_a_move_to_another_store() {
     let directory = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
     let open = |name: &str| KeyStore::builder().clock(clock.clone()).open(directory.path().join(name)).unwrap();
     let store = open("keys.db");
     let key = store.create(alice().rotation(policy())).unwrap();
-    let desk = Desk::default();
-    desk.then(Then::TakesAndPanics);
+    let sink = FakeSink::default();
+    sink.react_with(Reaction::AcceptsThenPanics);
     clock.advance(hours(10));
-    run(&Rotator::new(store.clone(), desk.clone()), &clock);
-    let new = desk.token(key.info.id());
+    run(&Rotator::new(store.clone(), sink.clone()), &clock);
+    let new = sink.token(key.info.id());
     store.backup(directory.path().join("backup")).unwrap();
     let mut lines = Vec::new();
     store.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
@@ -387,10 +389,10 @@ fn what_waits_is_there_after_a_restart_and_in_another_store() {
         assert_eq!((rotation.policy(), rotation.pending()), (policy(), Some(2)));
         assert!(!store.verify(token(&key)).unwrap().superseded());
         assert_eq!(store.verify(&new).unwrap().secret_version(), 2);
-        wait_until("that it is written down", || store.verify(token(&key)).unwrap().superseded());
+        wait_until("the first use is written", || store.verify(token(&key)).unwrap().superseded());
         store.close().unwrap();
     }
-    // The use was written at close: the overlap goes on.
+    // The close wrote the use: the overlap goes on.
     let store = open("keys.db");
     let end = store.verify(token(&key)).unwrap().superseded_until();
     assert_eq!(end, Some(clock.now() + hours(2)));
@@ -399,22 +401,22 @@ fn what_waits_is_there_after_a_restart_and_in_another_store() {
 }
 
 #[test]
-fn a_restored_store_gives_nothing_back_that_a_rotation_ended() {
+fn a_restored_store_revives_no_secret_that_a_rotation_ended() {
     let directory = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
     let path = |name: &str| directory.path().join(name);
     let store = KeyStore::builder().clock(clock.clone()).open(path("keys.db")).unwrap();
     let keys: Vec<CreatedKey> = (0..2).map(|_| store.create(alice().rotation(policy())).unwrap()).collect();
-    let desk = Desk::default();
-    let rotator = Rotator::new(store.clone(), desk.clone());
+    let sink = FakeSink::default();
+    let rotator = Rotator::new(store.clone(), sink.clone());
     clock.advance(hours(10));
-    desk.then(Then::TakesAndPanics);
+    sink.react_with(Reaction::AcceptsThenPanics);
     run(&rotator, &clock);
     store.backup(path("backup")).unwrap();
-    let waited: Vec<String> = keys.iter().map(|key| desk.token(key.info.id())).collect();
-    // One is delivered, the other leaks; both old secrets get an end.
+    let waited: Vec<String> = keys.iter().map(|key| sink.token(key.info.id())).collect();
+    // One secret is delivered, the other leaks; both old secrets get an end.
     store.replace_leaked(keys[1].info.id(), "leaked").unwrap();
-    desk.then(Then::Takes);
+    sink.react_with(Reaction::Accepts);
     clock.advance(hours(1));
     assert_eq!(run(&rotator, &clock).delivered, [keys[0].info.id()]);
     store.close().unwrap();
@@ -429,19 +431,19 @@ fn a_restored_store_gives_nothing_back_that_a_rotation_ended() {
 }
 
 #[test]
-fn a_thread_does_it_and_survives_a_sink_that_panics() {
-    let scene = Scene::new(Desk::default(), policy());
-    let Scene { store, clock, key, desk, rotator } = scene;
+fn a_thread_rotates_and_survives_a_sink_that_panics() {
+    let fixture = Fixture::new(FakeSink::default(), policy());
+    let Fixture { store, clock, key, sink, rotator } = fixture;
     let id = key.info.id();
     let handle = rotator.start().unwrap();
-    desk.then(Then::Panics);
+    sink.react_with(Reaction::Panics);
     clock.advance(hours(10));
-    wait_until("an attempt", || !desk.versions().is_empty());
-    desk.then(Then::Takes);
+    wait_until("an attempt", || !sink.versions().is_empty());
+    sink.react_with(Reaction::Accepts);
     clock.advance(hours(1));
     wait_until("a delivery", || info(&store, &key).overlap().is_some());
     assert!(handle.is_running());
-    // What is made while it runs, it knows.
+    // The thread notices keys that are created while it runs.
     let later = store.create(alice().rotation(RotationPolicy::every(TimeDelta::seconds(1)))).unwrap();
     clock.advance(TimeDelta::seconds(1));
     wait_until("a second delivery", || info(&store, &later).version() == 2);
@@ -450,7 +452,7 @@ fn a_thread_does_it_and_survives_a_sink_that_panics() {
     clock.advance(hours(100));
     std::thread::sleep(std::time::Duration::from_millis(100));
     assert_eq!(info(&store, &key).version(), version);
-    assert!(store.verify(&desk.token(id)).is_ok());
+    assert!(store.verify(&sink.token(id)).is_ok());
 }
 
 #[test]

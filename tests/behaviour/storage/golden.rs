@@ -20,7 +20,7 @@ fn open(path: &Path) -> KeyStore {
     builder.open(path).unwrap()
 }
 
-/// What is in each of them.
+/// Asserts what each of them contains.
 pub(crate) fn check(path: &Path) {
     let store = open(path);
     let keys = all(&store, &KeyFilter::default());
@@ -39,7 +39,7 @@ pub(crate) fn check(path: &Path) {
     store.close().unwrap();
 }
 
-/// Made by version 0.1.0.
+/// Version 0.1.0 made it.
 #[test]
 fn a_store_of_format_1_opens() {
     let directory = tempfile::tempdir().unwrap();
@@ -47,7 +47,7 @@ fn a_store_of_format_1_opens() {
     check(directory.path());
 }
 
-/// Made the files once; run it again only for a new format, under new names.
+/// Writes the golden files. Run it only for a new format, under new names.
 #[test]
 #[ignore = "it makes the golden files"]
 fn make() {

@@ -1,4 +1,4 @@
-//! The bytes beneath: what is never written, and what is noticed when they change.
+//! The bytes on disk: what the store never writes, and which changes of them it notices.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn closed_store() -> (tempfile::TempDir, Vec<CreatedKey>) {
     (directory, keys)
 }
 
-/// The record of the first key, and a way to put another in its place.
+/// The record of a key, with the tree and the key it is stored under.
 fn record(database: &sled::Db, created: &CreatedKey) -> (sled::Tree, [u8; 16], Vec<u8>) {
     let tree = database.open_tree("keys").unwrap();
     let id = created.info.id().as_uuid().as_u128().to_be_bytes();
@@ -25,7 +25,7 @@ fn record(database: &sled::Db, created: &CreatedKey) -> (sled::Tree, [u8; 16], V
     (tree, id, record)
 }
 
-/// A frame with the CRC-32 that is right for what it is now.
+/// The frame with a CRC-32 that is right for its bytes.
 fn sealed(mut frame: Vec<u8>) -> Vec<u8> {
     frame.truncate(frame.len() - 4);
     let check = crc32fast::hash(&frame);
@@ -68,7 +68,7 @@ fn a_newer_format_is_refused_as_such() {
 fn every_flipped_byte_of_a_record_is_noticed() {
     let (directory, keys) = closed_store();
     let length = database::edit(directory.path(), |database| record(database, &keys[1]).2.len());
-    // The head, the checksum, and some of the payload: each open takes its time.
+    // The head, the checksum and a part of the payload: every byte would take too long.
     let places = [0, 1, 2, 3, length - 1, length - 4, length - 5].into_iter().chain((4..length - 5).step_by(23));
     for place in places {
         let before = database::edit(directory.path(), |database| {
@@ -93,7 +93,7 @@ fn every_flipped_byte_of_a_record_is_noticed() {
 }
 
 #[test]
-fn a_whole_record_that_was_changed_lost_or_slipped_in_is_noticed() {
+fn a_well_formed_record_that_was_changed_lost_or_added_is_noticed() {
     type Change = fn(&sled::Db, &[CreatedKey]);
     let changes: [(&str, Change); 5] = [
         ("a payload changed under a right checksum", |database, keys| {
@@ -142,9 +142,9 @@ fn a_missing_event_is_noticed_at_open() {
     }
 }
 
-/// Events that were written together lie together: three in a block here.
+/// Events of one change are one batch: three of them here.
 #[test]
-fn a_block_of_events_that_was_changed_is_noticed_at_open() {
+fn a_changed_event_batch_is_noticed_at_open() {
     type Change<'a> = &'a dyn Fn(Vec<&[u8]>) -> Vec<u8>;
     let changes: [(&str, bool, Change<'_>); 8] = [
         ("nothing", true, &|frames| batch(&frames)),
@@ -174,9 +174,9 @@ fn a_block_of_events_that_was_changed_is_noticed_at_open() {
     }
 }
 
-/// Of an entry that is gone from any of the trees, the store is whole all the same, or does not open.
+/// Without one entry of any tree, the store is whole all the same, or does not open.
 #[test]
-fn an_entry_lost_anywhere_is_noticed_or_made_good() {
+fn an_entry_lost_anywhere_is_noticed_or_restored() {
     let foreign = "legacy-0123456789abcdefghij";
     let import = |owner: &str| {
         apikey::NewKey::for_owner(owner).imported(apikey::Imported::raw(foreign), apikey::ImportScheme::Whole)
@@ -237,13 +237,13 @@ fn hostile_records_are_damage_and_no_panic() {
 }
 
 #[test]
-fn a_database_cut_short_is_noticed() {
+fn a_truncated_database_is_noticed() {
     for kept in [0, 100, 4096, 10_000] {
         let (directory, _) = closed_store();
         let file = directory.path().join("sled/db");
         let length = fs::metadata(&file).unwrap().len();
         fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(kept.min(length - 1)).unwrap();
-        // sled's snapshot may stand for part of what was cut: then all must be there, or the open refused.
+        // sled's snapshot may contain a part of what is missing: the store has everything, or does not open.
         match KeyStore::open(directory.path()) {
             Ok(store) => assert_eq!(store.list(&apikey::KeyFilter::default()).unwrap().keys.len(), 3, "{kept}"),
             Err(error) => assert!(matches!(error, OpenError::Damaged { .. } | OpenError::Io { .. }), "{error:?}"),
@@ -326,16 +326,16 @@ fn the_digest_of_an_ended_secret_is_erased() {
     });
 }
 
-/// sled reads a damaged log as far as the damage, writes behind it, and does not find that again.
+/// sled reads a damaged log up to the damage, appends after it, and does not find the appended part again.
 #[test]
-fn what_a_damaged_database_takes_over_it_keeps_or_the_store_is_damaged() {
+fn a_damaged_database_keeps_what_is_replayed_into_it_or_the_store_is_damaged() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     drop(KeyStore::open(path("store")).unwrap());
     let store = KeyStore::open(path("store")).unwrap();
     let tokens: Vec<_> = (0..9).map(|_| store.create(alice()).unwrap().key).collect();
     for byte in 0..24 {
-        // As a killed process leaves it, and one bit is another.
+        // As a killed process leaves it, with one bit flipped.
         let copy = path(&format!("copy-{byte}"));
         for folder in ["", "sled"] {
             std::fs::create_dir(copy.join(folder)).unwrap();

@@ -1,4 +1,4 @@
-//! What cannot be opened says why, and stays as it was.
+//! An open that fails says why and changes nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn temporary() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// The refusal, which names the path.
+/// The error of an open, which names the path.
 fn refused(result: Result<KeyStore, OpenError>, path: &Path) -> OpenError {
     let error = result.expect_err("the open must be refused");
     assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
@@ -90,7 +90,7 @@ fn waiting_for_the_lock_ends_with_its_time() {
 }
 
 #[test]
-fn a_missing_directory_is_made_unless_that_was_switched_off() {
+fn a_missing_directory_is_created_unless_that_is_switched_off() {
     let directory = temporary();
     let path = directory.path().join("a").join("b").join("keys.db");
     let builder = || KeyStore::builder().create_if_missing(false);
@@ -104,7 +104,7 @@ fn a_missing_directory_is_made_unless_that_was_switched_off() {
 }
 
 #[test]
-fn an_existing_empty_directory_will_do() {
+fn an_existing_empty_directory_is_accepted() {
     let directory = temporary();
     let error = refused(KeyStore::builder().create_if_missing(false).open(directory.path()), directory.path());
     assert!(matches!(error, OpenError::Missing { .. }), "{error:?}");
@@ -115,7 +115,7 @@ fn an_existing_empty_directory_will_do() {
 }
 
 #[test]
-fn a_fresh_volume_with_lost_and_found_will_do() {
+fn a_fresh_volume_with_lost_and_found_is_accepted() {
     let directory = temporary();
     fs::create_dir(directory.path().join("lost+found")).unwrap();
     assert!(KeyStore::open(directory.path()).is_ok());
@@ -149,8 +149,8 @@ fn a_directory_of_something_else_is_no_store_and_is_left_alone() {
 
 #[cfg(unix)]
 #[test]
-fn a_place_where_nothing_can_be_made_is_an_error_of_the_system() {
-    // Refused to root too.
+fn a_place_where_nothing_can_be_created_is_an_error_of_the_system() {
+    // Root is refused too.
     let mut places = vec![PathBuf::from("/dev/null/keys.db")];
     if cfg!(target_os = "linux") {
         places.push("/proc/keys.db".into());
@@ -198,7 +198,7 @@ fn directories_are_0700_and_files_0600() {
         store.create_many((0..200).map(|_| alice())).unwrap();
         let mut wrong = Vec::new();
         look(&path, &mut wrong);
-        // sled writes its snapshots when it likes, and asks nobody; their directory is closed to others.
+        // sled writes its snapshots at any time, with its own mode; their directory is closed to others.
         wrong.retain(|(path, _)| !path.file_name().unwrap().to_string_lossy().starts_with("snap."));
         assert_eq!(wrong, [], "open, round {round}");
         store.close().unwrap();
@@ -208,7 +208,7 @@ fn directories_are_0700_and_files_0600() {
     }
 }
 
-/// A volume that others may read stays as its owner made it; what is in it is closed to them.
+/// A volume that others may read stays as its owner made it; the files in it are closed to them.
 #[cfg(unix)]
 #[test]
 fn in_a_directory_open_to_others_the_store_is_closed_to_them() {

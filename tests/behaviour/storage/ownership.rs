@@ -1,4 +1,4 @@
-//! Whose a store is, and what somebody else has put into its directory.
+//! The owner of a store's directory, and what another user has put into it.
 #![cfg(unix)]
 
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use apikey::{KeyStore, OpenError, Restore};
 use apikey_testkit::alice;
 
-/// Nobody has it: files may be given to it.
+/// A user that does not exist: root may give files to it.
 const OTHER: u32 = 61_234;
 
 /// The directory of a closed store with a key.
@@ -25,12 +25,12 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Past the test harness, which would keep it: what this run does not look at.
+/// Prints what this run skips, past the test harness, which captures `println!`.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "owner: {text}");
 }
 
-/// A file that root's command must not touch, whatever leads to it.
+/// A file that root's command must not change, whatever leads to it.
 struct Victim(PathBuf);
 
 impl Victim {
@@ -87,7 +87,7 @@ fn a_linked_directory_is_refused_and_what_is_in_it_is_left_alone() {
     }
 }
 
-/// A pipe would let an open wait for ever.
+/// An open of a pipe would wait for ever.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_pipe_in_the_place_of_a_file_is_refused() {
@@ -101,7 +101,7 @@ fn a_pipe_in_the_place_of_a_file_is_refused() {
     }
 }
 
-/// The way to the store may be a link: its owner, or root, has made that.
+/// The path to the store may be a link: its owner, or root, has made it.
 #[test]
 fn a_link_to_the_directory_itself_is_followed() {
     let directory = tempfile::tempdir().unwrap();
@@ -128,7 +128,7 @@ fn a_restore_reads_an_old_directory_through_no_link() {
     }
 }
 
-/// Root included: what it made there, the owner could not open.
+/// Root is refused too: the owner could not open what root creates.
 #[test]
 fn the_directory_of_another_user_is_refused_and_nothing_is_made_in_it() {
     let directory = tempfile::tempdir().unwrap();
@@ -159,11 +159,11 @@ fn the_directory_of_another_user_is_refused_and_nothing_is_made_in_it() {
     assert_eq!(listed(&path), before);
 }
 
-/// As an earlier version's command, run by root, has left it.
+/// As root may leave it, with another program.
 #[test]
 fn a_file_of_another_user_is_named_with_its_owner() {
     if !is_root() {
-        say("not looked at: the file of another user, which only root can make");
+        say("skipped: the file of another user, which only root can make");
         return;
     }
     for name in ["lock", "mark", "sled", "sled/db", "sled/journal"] {
@@ -180,7 +180,7 @@ fn a_file_of_another_user_is_named_with_its_owner() {
         chown(path.join(name), Some(0), Some(0)).unwrap();
         KeyStore::open(&path).unwrap();
     }
-    // What is not the store's is nobody's business: a volume has a directory of root's.
+    // Files that are not the store's may belong to anybody: a volume has a directory of root's.
     let directory = tempfile::tempdir().unwrap();
     let path = closed(directory.path());
     fs::create_dir(path.join("lost+found")).unwrap();
@@ -188,12 +188,12 @@ fn a_file_of_another_user_is_named_with_its_owner() {
     KeyStore::open(&path).unwrap();
 }
 
-/// The service's account may have made it, where the system lets it: to give the file away, or to write to it, is what
-/// it would want.
+/// The service's account may have made it, where the system permits that, so that root gives the file away or writes
+/// to it.
 #[test]
 fn a_second_name_of_another_users_file_is_not_to_be_given_away() {
     if !is_root() {
-        say("not looked at: a second name of another user's file, which only root can make");
+        say("skipped: a second name of another user's file, which only root can make");
         return;
     }
     for name in ["lock", "mark", "sled/db", "sled/journal"] {
@@ -220,7 +220,7 @@ fn give(path: &Path, to: u32) {
     chown(path, Some(to), Some(to)).unwrap();
 }
 
-/// Everything below, with its owner and length.
+/// Every file below a directory, with its owner and length.
 fn listed(path: &Path) -> Vec<(PathBuf, u32, u64)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(path).unwrap() {

@@ -64,7 +64,7 @@ fn run(role: &str, path: &Path) {
         },
         other => panic!("{other}"),
     }
-    // Until the other side kills this process, or goes away.
+    // Until the parent kills this process, or ends.
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
@@ -79,7 +79,7 @@ fn a_store_that_another_process_has_open_is_in_use() {
     assert_eq!(next(&other), "open");
     let error = KeyStore::open(directory.path()).unwrap_err();
     assert!(matches!(error, OpenError::InUse { .. }), "{error:?}");
-    // Where a lock keeps others from reading, its file tells nobody.
+    // Where a lock prevents reading, nobody can read its file.
     let by = if cfg!(unix) { format!("in use by process {} (", other.id()) } else { "another process".to_owned() };
     assert!(error.to_string().contains(&by) && error.to_string().contains("wait_for_lock"), "{error}");
     other.kill();
@@ -138,7 +138,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
         let store = KeyStore::open(directory.path()).unwrap();
         for (token, revoked) in &acknowledged {
             let found = code(&store, token);
-            // A revocation under way when its round was killed may have held or not.
+            // A revocation that was under way at the kill may be in force or not.
             assert!(found == "revoked_api_key" || (found == "ok" && !revoked), "{found} in round {round}");
         }
     }

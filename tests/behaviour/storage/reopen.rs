@@ -1,4 +1,4 @@
-//! What a store still knows when it is opened again, and what it is bound to.
+//! What survives a close and an open, and which prefix and peppers an open needs.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn config_error(builder: KeyStoreBuilder, path: &Path) -> String {
     }
 }
 
-/// Whether a number stands in a text by itself.
+/// Whether a text contains a number as a word.
 fn names(text: &str, number: u32) -> bool {
     text.split(|c: char| !c.is_ascii_digit()).any(|digits| digits == number.to_string())
 }
@@ -125,7 +125,7 @@ fn ids_rise_though_the_clock_was_set_back() {
             assert!(Some(created.info.id()) > last, "{back}");
             last = Some(created.info.id());
         }
-        // The greatest id of all is no longer there, and counts all the same.
+        // The highest id counts, although its key is gone.
         store.revoke(last.unwrap(), "").unwrap();
         store.purge(clock_time(&clock) + hours(1)).unwrap();
         store.close().unwrap();
@@ -166,7 +166,7 @@ fn another_prefix_is_refused_unless_the_old_one_is_accepted() {
     let store = with("acme_live").accept_prefix("acme_test").open(path).unwrap();
     assert_eq!((code(&store, token(&old)), code(&store, token(&new))), ("ok", "ok"));
     store.close().unwrap();
-    // And back.
+    // And the other way round.
     let store = with("acme_test").accept_prefix("acme_live").open(path).unwrap();
     assert_eq!((code(&store, token(&old)), code(&store, token(&new))), ("ok", "ok"));
     assert!(token(&store.create(alice()).unwrap()).starts_with("acme_test_"));
@@ -226,7 +226,7 @@ fn several_peppers_live_beside_each_other_until_no_key_needs_the_old_one() {
     let plain = store.create(alice()).unwrap();
     store.close().unwrap();
 
-    // Added later: what came before goes on working.
+    // A pepper is added later: the keys before it go on working.
     let store = peppered(&[1]).open(path).unwrap();
     let one = store.create(alice()).unwrap();
     assert_eq!((code(&store, token(&plain)), code(&store, token(&one))), ("ok", "ok"));
@@ -241,7 +241,7 @@ fn several_peppers_live_beside_each_other_until_no_key_needs_the_old_one() {
     assert!(names(&config_error(peppered(&[2]), path), 1));
     assert!(names(&config_error(peppered(&[1]), path), 2));
 
-    // A rotated key is the newest pepper's.
+    // A rotation uses the newest pepper.
     let store = peppered(&[1, 2]).open(path).unwrap();
     let one = store.rotate(one.info.id(), Overlap::None).unwrap();
     store.close().unwrap();
@@ -287,7 +287,7 @@ fn a_refused_open_changes_nothing() {
         config_error(peppered(&[2]).prefix("acme"), path);
         config_error(KeyStore::builder().prefix("acme").pepper(Pepper::new(1, "other bytes, and enough")), path);
     }
-    // In particular neither the prefix `other` nor pepper 2 was taken down.
+    // In particular it has stored neither the prefix `other` nor pepper 2.
     let two = KeyStore::builder().prefix("acme").pepper(pepper(1)).pepper(Pepper::new(2, "the bytes of pepper two"));
     let store = two.open(path).unwrap();
     assert_eq!(code(&store, token(&created)), "ok");

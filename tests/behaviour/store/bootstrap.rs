@@ -1,4 +1,4 @@
-//! What a store begins with: its first key in a file, and keys that a deployment brings with it.
+//! Bootstrap: the first key in a file, and the fixed keys that a deployment supplies.
 
 use std::fs;
 use std::path::Path;
@@ -33,7 +33,7 @@ fn config(result: Result<KeyStore, OpenError>) -> String {
 }
 
 #[test]
-fn the_first_key_is_made_once_and_its_token_is_in_the_file() {
+fn the_first_key_is_created_once_and_its_token_is_in_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path()).unwrap();
     let token = read(directory.path());
@@ -48,7 +48,7 @@ fn the_first_key_is_made_once_and_its_token_is_in_the_file() {
         assert_eq!(mode & 0o777, 0o600);
     }
     store.close().unwrap();
-    // Not a second time: not if the file is taken away, and not when no key is left.
+    // The store creates no second one: not without the file, and not when no key is left.
     fs::remove_file(directory.path().join("admin.key")).unwrap();
     let store = open(directory.path()).unwrap();
     assert_eq!(code(&store, &token), "ok");
@@ -78,15 +78,15 @@ fn no_file_is_overwritten_and_no_link_followed() {
         assert!(!victim.exists());
         fs::remove_file(directory.path().join(link)).unwrap();
     }
-    // No key was made meanwhile, so the right file gets the first one.
+    // The store has created no key meanwhile, so the right file gets the first one.
     let store = open(directory.path()).unwrap();
     assert_eq!(code(&store, &read(directory.path())), "ok");
     assert_eq!(store.health().last_durable, 1);
 }
 
-/// A crash before the key was on disk, and one before its file was in place.
+/// A crash before the key is on disk, and one before its file is in place.
 #[test]
-fn a_crash_in_between_is_mended_by_the_next_open() {
+fn the_next_open_completes_an_interrupted_bootstrap() {
     let directory = tempfile::tempdir().unwrap();
     let pending = directory.path().join("admin.key.pending");
     fs::write(&pending, "a token that never was a key\n").unwrap();
@@ -102,13 +102,13 @@ fn a_crash_in_between_is_mended_by_the_next_open() {
     assert!(!pending.exists());
     store.close().unwrap();
 
-    // Both names are there.
+    // Both names exist.
     fs::hard_link(directory.path().join("admin.key"), &pending).unwrap();
     drop(open(directory.path()).unwrap());
     assert_eq!(read(directory.path()), token);
     assert!(!pending.exists());
 
-    // What is no token of this store is not made one.
+    // A text that is no token of this store does not become one.
     fs::write(&pending, "something else").unwrap();
     fs::remove_file(directory.path().join("admin.key")).unwrap();
     drop(open(directory.path()).unwrap());
@@ -162,7 +162,7 @@ impl Deployment {
 }
 
 #[test]
-fn fixed_keys_are_made_if_they_are_absent() {
+fn fixed_keys_are_created_if_they_are_absent() {
     let lines =
         format!("# for previews\n{}\n{}", line("alice", "orders:read,items:*", PREVIEW), line("bob", "-", OTHER));
     let deployment = Deployment::with(&lines);
@@ -172,7 +172,7 @@ fn fixed_keys_are_made_if_they_are_absent() {
     assert!(verified.allows("orders:read") && verified.allows("items:write") && !verified.allows("other"));
     assert_eq!(store.verify(OTHER).unwrap().owner(), "bob");
     store.close().unwrap();
-    // The same again changes nothing; a new line is a new key; one that is gone stays what it is.
+    // The same lines change nothing, a new line creates a key, and a removed line leaves its key as it is.
     deployment.say(&line("carol", "-", "a-third-key-0011223344556677"));
     let store = deployment.open().unwrap();
     assert_eq!(store.health().last_durable, 3);
@@ -194,14 +194,14 @@ fn a_fixed_key_is_neither_rotated_nor_too_old() {
     let rotator = Rotator::new(store.clone(), from_fn(|_| panic!("nothing is to be delivered")));
     assert_eq!(rotator.run_due(Clock::now(&clock)).unwrap().rotated, []);
     assert_eq!(code(&store, PREVIEW), "ok");
-    // All others are held to both.
+    // All other keys obey both.
     let other = store.create(NewKey::for_owner("bob")).unwrap();
     assert!(other.info.rotation().is_some());
     assert!(store.create(NewKey::for_owner("bob").no_rotation()).is_err());
 }
 
 #[test]
-fn a_fixed_key_is_never_made_again() {
+fn a_fixed_key_is_never_created_again() {
     let deployment = Deployment::with(&line("alice", "-", PREVIEW));
     let reopen = |store: KeyStore| {
         store.close().unwrap();
@@ -214,13 +214,13 @@ fn a_fixed_key_is_never_made_again() {
     store.update(id, KeyUpdate::new().disabled(true)).unwrap();
     let store = reopen(store);
     store.update(id, KeyUpdate::new().disabled(false)).unwrap();
-    // Rotated: its digest is gone, and it is the same key.
+    // After a rotation its digest is gone, but it is the same key.
     store.rotate(id, Overlap::None).unwrap();
     let store = reopen(store);
     assert_eq!(all(&store, &KeyFilter::default()).len(), 1);
     store.revoke(id, "leaked").unwrap();
     let store = reopen(store);
-    // A restored store has the record, and not what was remembered beside it.
+    // A restored store has the record, but not the list of fixed keys that were created.
     let file = deployment.0.path().join("backup");
     store.backup(&file).unwrap();
     KeyStore::restore(&Restore::new(&file, deployment.0.path().join("restored"))).unwrap();
@@ -233,9 +233,9 @@ fn a_fixed_key_is_never_made_again() {
 }
 
 #[test]
-fn a_bad_line_is_named_and_nothing_of_it_is_made() {
+fn a_bad_line_is_named_and_no_line_creates_a_key() {
     let good = line("alice", "-", PREVIEW);
-    let secret = "a-raw-key-that-must-not-be-told";
+    let secret = "a-raw-key-that-no-error-may-show";
     let bad = [
         "alice".to_owned(),
         format!("alice - {secret}"),
@@ -261,7 +261,7 @@ fn a_bad_line_is_named_and_nothing_of_it_is_made() {
 fn an_environment_variable_that_is_not_set_has_no_keys() {
     let store = KeyStore::builder().fixed_keys_from_env("APIKEY_TEST_NOT_SET_4F1D").temporary().unwrap();
     assert_eq!(store.health().last_durable, 0);
-    // One that is set, and not in this form: a list of directories.
+    // A variable that is set in another form: a list of directories.
     let text = config(KeyStore::builder().fixed_keys_from_env("PATH").temporary());
     assert!(text.contains("$PATH, line 1"), "{text}");
 }

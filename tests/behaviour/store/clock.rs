@@ -1,4 +1,4 @@
-//! A clock that is set back, or was wrong.
+//! Clocks that go back, or were wrong.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ fn now(clock: &ManualClock) -> DateTime<Utc> {
     apikey::Clock::now(clock)
 }
 
-/// Floor and clock, where a store is ahead.
+/// The store's time and the clock, where the store is ahead.
 fn ahead(health: &Health) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     health.ahead.map(|lead| (lead.store_time, lead.clock))
 }
 
-/// A store in a directory, with a key of a day that has expired for it by an event written ten years ahead; the clock is
-/// right again.
+/// A store in a directory whose clock was ten years ahead and is right again. By an event of that time, its key of one
+/// day has expired.
 fn poisoned(path: &Path) -> (KeyStore, ManualClock, String) {
     let clock = ManualClock::new(start());
     let store = on(&clock).open(path).unwrap();
@@ -63,7 +63,7 @@ fn a_clock_that_is_set_back_makes_no_key_good_again() {
     store.close().unwrap();
     let store = on(&clock).open(directory.path()).unwrap();
     assert_eq!(codes(&store), after, "also after a restart");
-    // Time stands still until the clock is there, and goes on with it.
+    // The store's time stands still until the clock has caught up.
     let next = store.create(alice().expires_in(ms(1))).unwrap();
     assert_eq!(next.info.created_at(), start() + hours(1));
     assert_eq!(code(&store, next.key.expose_secret()), "ok");
@@ -72,7 +72,7 @@ fn a_clock_that_is_set_back_makes_no_key_good_again() {
 }
 
 #[test]
-fn no_event_is_of_an_earlier_time_than_the_one_before_it() {
+fn no_event_has_an_earlier_time_than_the_one_before_it() {
     let (store, clock) = clocked();
     let key = store.create(alice()).unwrap().info.id();
     for step in [5, -7, 3, -1, 9, -20] {
@@ -85,7 +85,7 @@ fn no_event_is_of_an_earlier_time_than_the_one_before_it() {
 }
 
 #[test]
-fn an_event_of_a_wrong_clock_is_told_of_and_can_be_taken_back() {
+fn an_event_of_a_wrong_clock_is_reported_and_the_clock_can_be_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let (store, clock, token) = poisoned(directory.path());
     assert_eq!(code(&store, &token), "expired_api_key");
@@ -105,7 +105,7 @@ fn an_event_of_a_wrong_clock_is_told_of_and_can_be_taken_back() {
     let last = store.events(&EventFilter::default().kind("clock_accepted")).unwrap().events.pop().unwrap();
     assert_eq!((last.number(), last.at(), last.actor(), last.key()), (3, start(), Some("operator"), None));
     assert_eq!(*last.kind(), EventKind::ClockAccepted { from: start() + YEARS, to: start() });
-    // Nothing more is to be accepted, and nothing is written for it.
+    // A second call has nothing to accept and writes nothing.
     assert_eq!(store.accept_clock().unwrap(), None);
     assert_eq!(store.health().last_durable, 3);
     assert!(store.verify_events().unwrap().is_whole());
@@ -117,9 +117,9 @@ fn an_event_of_a_wrong_clock_is_told_of_and_can_be_taken_back() {
     assert!(store.verify_events().unwrap().is_whole());
 }
 
-/// A rotator that hands a secret over meanwhile has read the time before.
+/// The rotator has read the time before, and delivers meanwhile.
 #[test]
-fn what_was_begun_by_a_wrong_clock_ends_by_the_right_one() {
+fn a_delivery_begun_by_a_wrong_clock_ends_by_the_right_one() {
     struct Slow(KeyStore, ManualClock);
 
     impl SecretSink for Slow {
@@ -144,7 +144,7 @@ fn what_was_begun_by_a_wrong_clock_ends_by_the_right_one() {
 }
 
 #[test]
-fn what_was_put_off_by_a_wrong_clock_is_done_when_it_is_right() {
+fn a_rotation_postponed_by_a_wrong_clock_happens_when_it_is_right() {
     struct Shut(Arc<AtomicBool>);
 
     impl SecretSink for Shut {
@@ -167,7 +167,7 @@ fn what_was_put_off_by_a_wrong_clock_is_done_when_it_is_right() {
 }
 
 #[test]
-fn five_minutes_are_no_matter() {
+fn a_lead_of_five_minutes_is_no_fault() {
     let (store, clock) = clocked();
     clock.advance(TimeDelta::minutes(5));
     store.create(alice()).unwrap();
@@ -175,13 +175,13 @@ fn five_minutes_are_no_matter() {
     assert_eq!(store.health().ahead, None);
     clock.advance(ms(-1));
     assert!(store.health().ahead.is_some());
-    // It can be accepted all the same, however little it is.
+    // The clock can be accepted all the same, however small the lead is.
     clock.set(start() + TimeDelta::minutes(5) - ms(1));
     assert!(store.accept_clock().unwrap().is_some());
 }
 
 #[test]
-fn only_what_is_written_holds_a_jump_of_the_clock() {
+fn only_a_written_event_preserves_a_jump_of_the_clock() {
     let (store, clock) = clocked();
     let key = store.create(alice().expires_in(hours(24))).unwrap();
     clock.advance(YEARS);
@@ -192,9 +192,9 @@ fn only_what_is_written_holds_a_jump_of_the_clock() {
     assert_eq!((store.health().ahead, store.accept_clock().unwrap()), (None, None));
 }
 
-/// Behind a floor that is years ahead the store's time stands still; a limit that went by it would never be there again.
+/// Where the store is years ahead its time stands still, and a limit that used it would never refill.
 #[test]
-fn limits_go_by_the_clock_itself() {
+fn limits_use_the_clock_itself() {
     let directory = tempfile::tempdir().unwrap();
     let (store, clock, _) = poisoned(directory.path());
     let key = store.create(alice().limit(1, TimeDelta::seconds(1))).unwrap();
@@ -231,7 +231,7 @@ fn a_restored_store_is_ahead_as_its_backup_was() {
     assert_eq!(code(&restored, &token), "ok");
 }
 
-/// The backup is older than the event that shows that the key's time is over.
+/// The backup is older than the event that shows that the key has expired.
 #[test]
 fn a_restored_store_does_not_go_behind_the_old_one() {
     let directory = tempfile::tempdir().unwrap();
@@ -250,7 +250,7 @@ fn a_restored_store_does_not_go_behind_the_old_one() {
     assert_eq!(code(&restored, key.key.expose_secret()), "expired_api_key");
 }
 
-/// The old store was made of an earlier backup: its events have numbers that the later backup has given to others.
+/// The old store was restored from an earlier backup: its event numbers belong to other events in the later backup.
 #[test]
 fn a_restored_store_does_not_go_behind_one_of_another_future() {
     let directory = tempfile::tempdir().unwrap();
@@ -280,7 +280,7 @@ fn a_restored_store_does_not_go_behind_one_of_another_future() {
 fn a_salvaged_store_does_not_go_behind_the_damaged_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    // Salvage goes by the system's clock.
+    // A salvage uses the system's clock.
     let clock = ManualClock::new(Utc::now() + YEARS);
     let store = on(&clock).open(path("old")).unwrap();
     let key = store.create(alice().expires_in(hours(1))).unwrap();
@@ -304,14 +304,14 @@ fn keys_leave_a_store_that_is_ahead_and_one_that_was() {
     store.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
     let other = on(&clock).temporary().unwrap();
     let report = other.import(lines.as_slice(), &ImportOptions::default()).unwrap();
-    // The key that was made while the clock was wrong has an id, and a time, that has not come.
+    // The key that was created by the wrong clock has an id and a creation time in the future.
     assert_eq!((report.imported, report.refused.len()), (1, 1));
     assert_eq!(code(&other, &token), "ok");
 }
 
-/// Without this, an event of a wrong clock would keep all that come after it from being deleted for ten years.
+/// Otherwise an event of a wrong clock would prevent the purge of all later events for ten years.
 #[test]
-fn history_is_let_go_past_the_events_of_a_wrong_clock() {
+fn history_is_purged_past_the_events_of_a_wrong_clock() {
     let directory = tempfile::tempdir().unwrap();
     let (store, clock, _) = poisoned(directory.path());
     store.accept_clock().unwrap().unwrap();
@@ -329,10 +329,10 @@ fn history_is_let_go_past_the_events_of_a_wrong_clock() {
     assert!(on(&clock).open(directory.path()).unwrap().verify_events().unwrap().is_whole());
 }
 
-/// A token, its end, and whether history has shown that it is over.
+/// A token, its end, and whether an event has shown that it is over.
 type Ending = (String, DateTime<Utc>, bool);
 
-/// What a store with a wrong clock goes through.
+/// One step in the life of a store with a wrong clock.
 #[derive(Debug, Clone)]
 enum Step {
     Turn(i64),
@@ -341,7 +341,7 @@ enum Step {
     Accept,
     Reopen,
     Backup,
-    /// Over the store, from one of the backups.
+    /// A restore over the store, from one of the backups.
     Restore(prop::sample::Index),
 }
 
@@ -360,8 +360,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(cases(8))]
 
-    /// A key is good if and only if its end is later than the clock and than the newest event. So once a store has refused
-    /// one that history shows to be over, only `accept_clock` brings it back.
+    /// A key is good if and only if its end is later than the clock and than the newest event. Once an event shows that a
+    /// key has expired, only `accept_clock` revives it.
     #[test]
     fn a_key_that_is_over_stays_so_whatever_the_clock_does(steps in prop::collection::vec(step(), 1..40)) {
         let directory = tempfile::tempdir().unwrap();
@@ -416,7 +416,7 @@ proptest! {
                     (place, stores) = (into, stores + 1);
                     store = on(&clock).open(&place).unwrap();
                     (newest, keys) = (now(&clock).max(newest).max(at), held);
-                    // The store may be of a time before the backup, and not have them.
+                    // The store may be older than the backup, and not have them.
                     keys.retain(|(token, ..)| code(&store, token) != "revoked_api_key");
                 }
             }

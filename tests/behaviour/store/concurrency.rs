@@ -1,4 +1,4 @@
-//! Many threads, one store.
+//! Many threads use one store.
 
 use std::collections::HashSet;
 use std::sync::Barrier;
@@ -16,7 +16,7 @@ fn token(created: &CreatedKey) -> &str {
     created.key.expose_secret()
 }
 
-/// Done in any case: a test that fails must not leave the threads that wait for it running.
+/// Runs at the end in any case: a test that fails must not leave its threads running.
 struct Finally<F: Fn()>(F);
 
 impl<F: Fn()> Drop for Finally<F> {
@@ -26,7 +26,7 @@ impl<F: Fn()> Drop for Finally<F> {
 }
 
 #[test]
-fn handles_and_proofs_go_anywhere() {
+fn handles_and_verified_keys_are_send_and_sync() {
     fn anywhere<T: Clone + Send + Sync + 'static>() {}
     fn error<T: std::error::Error + Send + Sync + 'static>() {}
     anywhere::<KeyStore>();
@@ -40,8 +40,8 @@ fn handles_and_proofs_go_anywhere() {
 
 const RACED: usize = 600;
 
-/// Four threads verify the first secret of a key again and again while `take` takes something away from it; when that
-/// has returned, no verification that begins then may find `has` to hold.
+/// Four threads verify the first secret of a key again and again while `take` takes something from the key. `has` must
+/// not hold in a verification that begins after `take` has returned.
 fn race(has: impl Fn(&KeyStore, &str) -> bool + Sync, take: impl Fn(&KeyStore, &CreatedKey)) {
     let store = KeyStore::temporary().unwrap();
     let keys = store.create_many((0..RACED).map(|_| alice().permissions(["orders:write", "a"]))).unwrap();
@@ -97,7 +97,7 @@ fn when_a_key_was_disabled_no_verification_succeeds() {
 #[test]
 fn when_a_key_was_given_an_end_that_is_past_no_verification_succeeds() {
     race(verifies, |store, created| {
-        // One that has come by the time the store looks at it is refused.
+        // An end that has passed by the time of the change is refused.
         let update = || {
             let end = Utc::now() + TimeDelta::milliseconds(5);
             store.update(created.info.id(), KeyUpdate::new().expires_at(end)).map(|_| end)
@@ -118,7 +118,7 @@ fn when_a_permission_was_taken_away_no_verification_has_it() {
 }
 
 #[test]
-fn when_rotate_without_an_overlap_has_returned_the_old_secret_is_dead() {
+fn when_rotate_without_an_overlap_has_returned_the_old_secret_is_invalid() {
     race(verifies, |store, created| {
         let new = store.rotate(created.info.id(), Overlap::None).unwrap();
         assert_eq!(code(store, token(&new)), "ok");
@@ -126,7 +126,7 @@ fn when_rotate_without_an_overlap_has_returned_the_old_secret_is_dead() {
 }
 
 #[test]
-fn when_the_new_secret_was_verified_the_old_one_is_dead() {
+fn when_the_new_secret_was_verified_the_old_one_is_invalid() {
     race(verifies, |store, created| {
         let new = store.rotate(created.info.id(), Overlap::UntilFirstUse).unwrap();
         assert_eq!(code(store, token(&new)), "ok");
@@ -207,7 +207,7 @@ fn creations_of_eight_threads_are_visible_at_once_and_durable() {
     }
 }
 
-/// Runs the same on eight threads that begin together.
+/// Runs `work` on eight threads that begin together.
 fn eight<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let together = Barrier::new(8);
     thread::scope(|scope| {
@@ -224,13 +224,13 @@ fn eight<T: Send>(work: impl Fn(usize) -> T + Sync) -> Vec<T> {
 }
 
 #[test]
-fn what_get_and_list_say_of_a_key_is_never_half_of_a_change() {
+fn get_and_list_never_show_half_of_a_change() {
     const KEYS: usize = 300;
     let (store, clock) = clocked();
     let new = |n| NewKey::for_owner(format!("owner {n}")).name("a").permissions(["a"]);
     let keys = store.create_many((0..KEYS).map(new)).unwrap();
     assert!(keys.iter().all(|created| verifies(&store, token(created))));
-    // No later use hides the first: each rotation carries it on.
+    // No later use hides the first: each rotation keeps it.
     let used = Some(keys[0].info.created_at());
     clock.advance(hours(1));
     let current = AtomicUsize::new(0);
@@ -270,7 +270,7 @@ fn what_get_and_list_say_of_a_key_is_never_half_of_a_change() {
 }
 
 #[test]
-fn a_foreign_key_is_taken_over_once_though_eight_threads_try() {
+fn of_eight_threads_one_imports_an_external_key() {
     let directory = tempfile::tempdir().unwrap();
     let store = KeyStore::open(directory.path()).unwrap();
     for round in 0..5 {
@@ -405,7 +405,7 @@ fn a_close_during_verifications_and_changes_makes_them_unavailable() {
     }
 }
 
-/// A large record is stored in parts; whoever reads it meanwhile sees one state or the other.
+/// A large record has overflow chunks; a reader sees the record before a change, or the one after it.
 #[test]
 fn a_large_record_is_read_whole_while_it_changes() {
     let store = KeyStore::temporary().unwrap();
@@ -420,7 +420,7 @@ fn a_large_record_is_read_whole_while_it_changes() {
             for turn in 0..300 {
                 let word = ["one", "two"][turn % 2];
                 let update = large(word).into_iter().fold(KeyUpdate::new(), |update, (name, value)| {
-                    // Now and then it is small again, and its other parts go.
+                    // Sometimes it is small again, and its chunks are removed.
                     match turn % 7 {
                         0 => update.without_metadata(name),
                         _ => update.metadata(name, value),

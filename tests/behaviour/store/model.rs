@@ -1,5 +1,5 @@
-//! Any sequence of changes, held against a model of a few lines: after every step each token that was ever issued
-//! verifies as the model says, and each key looks as the model says.
+//! Random sequences of changes against a model of a few lines. After every step, each token that was ever issued
+//! verifies as the model says, and each key is listed as the model says.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ enum Step {
     Metadata(Index, u8, bool),
     Rotate(Index, Overlap),
     RotateWithin(Index, Overlap, Index),
-    /// Verifies a token, whether or not that changes anything.
+    /// Verifies a token, which may be a first use.
     Use(Index),
     Revoke(Index),
     RevokeOwner(usize),
@@ -46,7 +46,7 @@ const GRANTS: [&[&str]; 4] = [&[], &["orders:read"], &["orders:*"], &["users:rea
 const PERMISSIONS: [&str; 3] = ["orders:read", "users:read", "orders:items:read"];
 
 fn covers(actor: usize, target: usize) -> bool {
-    // Each set gives all that those before it give.
+    // Each set covers those before it.
     actor >= target
 }
 
@@ -93,7 +93,7 @@ struct Model {
     now: DateTime<Utc>,
     store: Option<KeyStore>,
     keys: BTreeMap<KeyId, Key>,
-    /// Every id and every token there ever was.
+    /// Every id and every token that ever existed.
     ids: Vec<KeyId>,
     tokens: Vec<(KeyId, String)>,
     /// Keys verified earlier, with their tokens, for as long as the store is open.
@@ -312,7 +312,7 @@ impl Model {
         };
         let now = self.now;
         let target = self.keys.get(&id);
-        // Beyond what the actor may hand out, or to itself.
+        // More than the actor may grant, or to itself.
         let mut beyond = false;
         let mut outlives = None;
         if let Some((_, actor, token)) = actor {
@@ -330,7 +330,7 @@ impl Model {
                     (Err(StoreError::Exceeds(CapViolation::Target(_))), true)
                         | (Err(StoreError::Exceeds(CapViolation::Actor(_))), false)
                 );
-                // What is not there exceeds nothing.
+                // A key that does not exist exceeds nothing.
                 let missing = target.is_none() && matches!(rotated, Err(StoreError::NotFound(_)));
                 return assert!(excess || missing, "{rotated:?}");
             }
@@ -380,7 +380,7 @@ impl Model {
         assert_eq!(verified.secret_version(), secret.version);
         let (superseded, until) = match secret.end {
             End::Never => (false, None),
-            // It ends with the key, if that ends earlier.
+            // The secret ends with the key, if that ends earlier.
             End::At(end) => (true, Some(key.expires_at.map_or(end, |expires| end.min(expires)))),
             End::FirstUse => (true, None),
         };
@@ -396,10 +396,10 @@ impl Model {
         }
     }
 
-    /// Everything that can be asked without changing anything.
+    /// Compares every answer that changes nothing.
     fn look(&mut self) {
         for (id, token) in self.tokens.clone() {
-            // The first use of a new secret is a change, and a step of its own.
+            // The first use of a new secret is a change, so it is a step of its own.
             let first_use = self.keys.get(&id).is_some_and(|key| {
                 key.secrets.len() > 1 && key.secrets.last().is_some_and(|newest| newest.token == token && !newest.used)
             });
@@ -459,7 +459,7 @@ fn run(steps: &[Step], on_disk: bool) {
         model.step(step);
         model.look();
     }
-    // And in the end the first uses too.
+    // At the end, the first uses too.
     for (id, token) in model.tokens.clone() {
         model.verify(id, &token);
     }

@@ -1,4 +1,4 @@
-//! One key of the model: what the design says of its state, its secrets and their ends, and no more.
+//! One key of the model: its state, its secrets and their ends, as the design describes them.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(crate) struct Key {
     pub(crate) revoked: Option<(DateTime<Utc>, String)>,
     pub(crate) last_used_at: Option<DateTime<Utc>>,
     pub(crate) version: u32,
-    /// The oldest first; the last is the current one.
+    /// Its secrets, the oldest first; the last is the current one.
     pub(crate) secrets: Vec<Secret>,
 }
 
@@ -57,7 +57,7 @@ impl Key {
         }
     }
 
-    /// Forgets what time has ended.
+    /// Removes the secrets that have ended by now.
     pub(crate) fn tick(&mut self, now: DateTime<Utc>) {
         self.secrets.retain(|secret| !matches!(secret.end, End::At(end) if end <= now));
     }
@@ -94,12 +94,12 @@ impl Key {
         self.secrets.push(Secret { token, version: self.version, end: End::Never, used: false });
     }
 
-    /// A successful verification of a secret that is there.
+    /// Records a successful verification with one of its secrets.
     pub(crate) fn use_secret(&mut self, token: &str, now: DateTime<Utc>) {
         let at = self.secrets.iter().position(|secret| secret.token == token).unwrap();
         self.secrets[at].used = true;
         self.last_used_at = Some(DateTime::from_timestamp(now.timestamp(), 0).unwrap());
-        // What waited for its successor's first use has ended.
+        // A secret that was good until its successor's first use has ended.
         let newest = at + 1 == self.secrets.len();
         self.secrets.retain(|secret| !(newest && secret.end == End::FirstUse));
     }

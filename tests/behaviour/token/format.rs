@@ -1,4 +1,4 @@
-//! The form of a token, and what never shows one.
+//! The form of a token, and where no token is ever printed.
 
 use std::collections::HashSet;
 
@@ -48,7 +48,7 @@ fn its_checksum_is_the_crc_32_of_all_before_it() {
 }
 
 #[test]
-fn no_secret_comes_twice_and_every_digit_comes_at_every_place() {
+fn no_secret_repeats_and_every_digit_occurs_at_every_place() {
     let store = KeyStore::temporary().unwrap();
     let created = store.create_many((0..2000).map(|_| alice())).unwrap();
     let secrets: HashSet<String> =
@@ -115,7 +115,7 @@ fn nothing_is_trimmed() {
 }
 
 #[test]
-fn every_changed_character_and_every_cut_is_invalid() {
+fn every_changed_character_and_every_truncation_is_invalid() {
     let store = KeyStore::temporary().unwrap();
     let key = key(&store);
     let token = key.expose_secret();
@@ -227,7 +227,7 @@ fn debug_of_everything_hides_the_secret() {
     }
 }
 
-/// What the store keeps of a secret, in the forms in which it might be printed.
+/// The stored digest of a secret, in the forms in which it might be printed.
 fn stored_digests(parts: &TokenParts, pepper: &str) -> Vec<String> {
     use sha2::{Digest, Sha256};
     let message = [b"\x01", parts.id.as_bytes(), parts.secret.as_bytes()].concat();
@@ -247,9 +247,9 @@ fn stored_digests(parts: &TokenParts, pepper: &str) -> Vec<String> {
     forms(&keyed).into_iter().chain(forms(&plain)).collect()
 }
 
-/// Compiles only as long as each type lacks each trait: with it, the call would be ambiguous.
+/// Compiles only while each type lacks each trait: with the trait, the call would be ambiguous.
 #[test]
-fn a_secret_cannot_be_printed_copied_out_or_made_up() {
+fn a_secret_cannot_be_printed_copied_or_constructed() {
     macro_rules! lacks {
         ($type:ty: $($bound:tt)+) => {{
             trait Ambiguous<A> {
@@ -276,7 +276,7 @@ fn a_secret_cannot_be_printed_copied_out_or_made_up() {
 }
 
 #[test]
-fn a_key_serialises_with_all_that_callers_may_know() {
+fn a_serialised_key_has_all_that_callers_may_know() {
     let store = KeyStore::temporary().unwrap();
     let created = store.create(alice().name("ci").permissions(["orders:read"]).metadata("team", "blue")).unwrap();
     let json = serde_json::to_value(&created.info).unwrap();

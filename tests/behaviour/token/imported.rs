@@ -1,4 +1,4 @@
-//! Keys issued elsewhere, under each scheme and digest.
+//! External keys, under each scheme and digest.
 
 use apikey::{
     Conflict, ImportScheme, Imported, KeyFilter, KeyStore, KeyStoreBuilder, NewKey, Overlap, Pepper, StoreError,
@@ -48,7 +48,7 @@ fn each_scheme_and_digest_verifies_with_and_without_a_pepper() {
                 assert_eq!((verified.id(), verified.owner()), (created.info.id(), "alice"), "{scheme:?} {kind}");
                 assert!(verified.allows("orders:read") && !verified.allows("orders:write"));
                 assert_eq!(verified.secret_version(), 1);
-                // The raw key is handed back as any other; of a digest there is none to hand back.
+                // A creation returns the raw key as it returns any other; for a digest there is none.
                 assert_eq!(created.key.expose_secret(), if kind == 0 { key.as_str() } else { "" });
                 for other in [format!("{key} "), key.to_lowercase(), key[..key.len() - 1].into(), format!("{key}x")] {
                     assert_eq!(code(&store, &other), "invalid_api_key", "{scheme:?} {kind} {other:?}");
@@ -83,7 +83,7 @@ fn a_known_sanctum_row_verifies() {
 }
 
 #[test]
-fn the_state_of_an_imported_key_counts_as_any_others() {
+fn an_imported_key_is_disabled_and_revoked_as_any_other() {
     let (store, clock) = clocked();
     let new = || alice().imported(Imported::raw(SECRET), ImportScheme::Whole);
     let created = store.create(new().not_before(start() + ms(1)).expires_at(start() + ms(2))).unwrap();
@@ -95,7 +95,7 @@ fn the_state_of_an_imported_key_counts_as_any_others() {
     assert_eq!(code(&store, SECRET), "expired_api_key");
     store.revoke(created.info.id(), "").unwrap();
     assert_eq!(code(&store, SECRET), "revoked_api_key");
-    // Revoked is not forgotten: the same key does not come in again by another door.
+    // The store remembers revoked keys: the same key cannot be imported again.
     let error = store.create(new()).unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::DigestHeld(id)) if id == created.info.id()), "{error:?}");
     clock.advance(ms(1));
@@ -106,7 +106,7 @@ fn the_state_of_an_imported_key_counts_as_any_others() {
 }
 
 #[test]
-fn a_digest_that_is_held_is_a_conflict() {
+fn a_known_digest_is_a_conflict() {
     for builder in builders() {
         let store = builder.temporary().unwrap();
         let new = |imported| NewKey::for_owner("bob").imported(imported, ImportScheme::Whole);
@@ -126,7 +126,7 @@ fn a_digest_that_is_held_is_a_conflict() {
 }
 
 #[test]
-fn a_digest_that_is_held_is_a_conflict_under_another_scheme_too() {
+fn a_known_digest_is_a_conflict_under_another_scheme_too() {
     let store = KeyStore::temporary().unwrap();
     store.create(alice().imported(sha256(SECRET), ImportScheme::AfterPipe)).unwrap();
     for scheme in SCHEMES {
@@ -154,7 +154,7 @@ fn the_same_digest_twice_in_one_call_is_a_conflict() {
 }
 
 #[test]
-fn a_digest_held_under_another_pepper_is_a_conflict_and_goes_on_working() {
+fn a_digest_under_another_pepper_is_a_conflict_and_goes_on_working() {
     let directory = tempfile::tempdir().unwrap();
     let secrets: Vec<String> = (0..3).map(|n| format!("{SECRET}{n}")).collect();
     let peppers: [&[u32]; 3] = [&[], &[1], &[1, 2]];
@@ -195,7 +195,7 @@ fn a_weak_key_is_refused_unless_that_is_allowed() {
 }
 
 #[test]
-fn what_is_too_long_is_neither_taken_nor_hashed() {
+fn a_key_that_is_too_long_is_neither_imported_nor_hashed() {
     let store = KeyStore::temporary().unwrap();
     let (longest, longer) = ("x".repeat(256), "x".repeat(257));
     let new = |imported| alice().imported(imported, ImportScheme::Whole);
@@ -203,7 +203,7 @@ fn what_is_too_long_is_neither_taken_nor_hashed() {
     assert_eq!(code(&store, &longest), "ok");
     let error = store.create(new(Imported::raw(&longer)).allow_weak()).unwrap_err();
     assert!(matches!(error, StoreError::Invalid { field: "imported", .. }), "{error:?}");
-    // By its digest it can be held, and is not found: nobody can make the store hash a megabyte.
+    // The store may have its digest, but does not find it: no caller can make it hash a megabyte.
     store.create(new(sha256(&longer))).unwrap();
     assert_eq!(code(&store, &longer), "invalid_api_key");
     let long = format!("{}|{SECRET}", "x".repeat(256));
@@ -213,7 +213,7 @@ fn what_is_too_long_is_neither_taken_nor_hashed() {
 }
 
 #[test]
-fn what_cannot_be_a_key_is_refused() {
+fn an_import_that_cannot_be_a_key_is_refused() {
     let store = KeyStore::temporary().unwrap();
     let sha = hex(Sha256::digest(SECRET));
     for (imported, scheme) in [
