@@ -1,4 +1,4 @@
-//! Holds a store against what must be true of it.
+//! Compares a store with what is expected of it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +9,10 @@ use apikey_testkit::stored_events::frames;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Key, Op, Used, World};
+use crate::model::{Expected, Key, Op, Used};
 use crate::work::{GRANTS, entries};
 
-/// What is wrong, and what to call it.
+/// One fault: its kind, and the details.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     pub(crate) kind: Kind,
@@ -21,21 +21,21 @@ pub(crate) struct Fault {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Kind {
-    /// The store does not open, and nothing was done to it that would be a reason.
+    /// The store does not open, although nothing has damaged it.
     Unopenable,
-    /// Something acknowledged is not there.
+    /// An acknowledged change is missing.
     Lost,
-    /// Something that was taken away is good again.
+    /// Something that was revoked, disabled or removed works again.
     Resurrected,
-    /// Something is there that nobody asked for, or half of what was asked for in one call.
+    /// The store has something that no call made, or half of what one call made.
     Extra,
-    /// History has a gap, a broken chain, or too few events.
+    /// The history has a gap, a broken chain, or too few events.
     History,
-    /// An answer that fits no state at all.
+    /// An answer fits no possible state.
     Answer,
-    /// It opened with less than there was, and said nothing.
+    /// The store opened with less than it had, and reported nothing.
     Silent,
-    /// Refused, and not as damaged.
+    /// The open failed, but not with `Damaged`.
     WrongError,
     Hang,
     Abort,
@@ -45,7 +45,7 @@ pub(crate) fn fault<T>(kind: Kind, text: impl Into<String>) -> Result<T, Fault> 
     Err(Fault { kind, text: text.into() })
 }
 
-/// How often each fault was found; prints itself.
+/// Counts the faults by kind and prints each.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) counts: BTreeMap<Kind, usize>,
@@ -65,13 +65,13 @@ impl Tally {
         self.counts.get(&kind).copied().unwrap_or(0)
     }
 
-    /// Fails the test if there was any.
-    pub(crate) fn settle(&self) {
+    /// Fails the test if it has counted any.
+    pub(crate) fn assert_none(&self) {
         assert!(self.counts.is_empty(), "{:?}\n{}", self.counts, self.first.join("\n"));
     }
 }
 
-/// What the answer to a token is: the code of the refusal, or `ok` with the grants it allows.
+/// The answer to a token: the code of the refusal, or `ok` with the grants that it allows.
 fn answer(store: &KeyStore, token: &str) -> String {
     match store.verify(token) {
         Err(error) => error.code().to_owned(),
@@ -95,15 +95,15 @@ fn good(key: &Key) -> String {
     }
 }
 
-/// Every state that a key may be in: as acknowledged, with any of what is in doubt.
-fn candidates(key: &Key, id: &str, doubts: &[Op]) -> Vec<Option<Key>> {
+/// Every state that a key may be in: as acknowledged, with any of the operations that were not.
+fn candidates(key: &Key, id: &str, unacknowledged: &[Op]) -> Vec<Option<Key>> {
     let mut states = vec![Some(key.clone())];
     if matches!(key.used, Used::InMemory(_)) {
-        let mut settled = key.clone();
-        settled.settle_use();
-        states.push(Some(settled));
+        let mut confirmed = key.clone();
+        confirmed.confirm_use();
+        states.push(Some(confirmed));
     }
-    for op in doubts.iter().filter(|op| op.touches(id)) {
+    for op in unacknowledged.iter().filter(|op| op.touches(id)) {
         let more: Vec<_> = states.iter().flatten().map(|state| state.after(op, None)).collect();
         states.extend(more);
     }
@@ -120,7 +120,7 @@ fn fits(state: &Key, info: &KeyInfo) -> bool {
 }
 
 /// The answer that each token must get in a state.
-fn expected(state: &Key, token: &str) -> String {
+fn expected_answer(state: &Key, token: &str) -> String {
     let older = state.older.as_ref().and_then(|older| older.token.as_deref());
     if state.newest.as_deref() == Some(token) || older == Some(token) { good(state) } else { ENDED.to_owned() }
 }
@@ -139,33 +139,34 @@ pub(crate) fn all(store: &KeyStore) -> Result<BTreeMap<String, KeyInfo>, Fault> 
     }
 }
 
-/// Holds an open store against the world; returns the world as it is now known to be, before this look at it changed
-/// anything. To look is to verify: see [`looked_at`].
-pub(crate) fn check(store: &KeyStore, world: &World) -> Result<World, Fault> {
-    if let Some(text) = world.faults.first() {
+/// Compares an open store with what is expected of it; returns what it is now known to be. A check verifies, which may
+/// end older secrets: [`used_by_check`] accounts for that.
+pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, Fault> {
+    if let Some(text) = expected.faults.first() {
         return fault(Kind::Answer, text);
     }
     let mut found = all(store)?;
-    let mut now = World::default();
-    (now.events, now.acknowledged) = (world.events, world.acknowledged);
-    // A purge takes all that it finds, or nothing: by which of those in doubt a key may be gone.
+    let mut now = Expected::default();
+    (now.events, now.acknowledged) = (expected.events, expected.acknowledged);
+    // A purge removes everything it finds, or nothing: which unacknowledged purge may have removed a key.
     let mut purged = BTreeMap::new();
-    for (id, key) in &world.keys {
+    for (id, key) in &expected.keys {
         let answers: Vec<_> = key.tokens().map(|token| (token, answer(store, token))).collect();
-        let states = candidates(key, id, &world.doubts);
+        let states = candidates(key, id, &expected.unacknowledged);
         let info = found.remove(id);
         let fitting = states.iter().filter(|state| match (state, &info) {
             (None, None) => answers.iter().all(|(_, answer)| answer == ENDED),
             (Some(state), Some(info)) => {
-                fits(state, info) && answers.iter().all(|(token, answer)| *answer == expected(state, token))
+                fits(state, info) && answers.iter().all(|(token, answer)| *answer == expected_answer(state, token))
             }
             _ => false,
         });
         let Some(state) = fitting.into_iter().next() else {
-            // More than any state allows is worse than less.
+            // An answer that no state allows is worse than a refusal.
             let more = answers.iter().any(|(token, answer)| {
-                let allowed =
-                    states.iter().map(|state| state.as_ref().map_or(ENDED.to_owned(), |state| expected(state, token)));
+                let allowed = states
+                    .iter()
+                    .map(|state| state.as_ref().map_or(ENDED.to_owned(), |state| expected_answer(state, token)));
                 answer.starts_with("ok") && !allowed.into_iter().any(|allowed| allowed == *answer)
             });
             let kind = if more { Kind::Resurrected } else { Kind::Lost };
@@ -181,7 +182,7 @@ pub(crate) fn check(store: &KeyStore, world: &World) -> Result<World, Fault> {
                 state.purges = 0;
                 if matches!(state.used, Used::InMemory(_)) {
                     let ends = state.older.as_ref().is_some_and(|older| older.until_first_use);
-                    // An older secret that is still good was never superseded, as far as the disk knows.
+                    // An older secret that still works was never superseded, as far as the disk shows.
                     state.used = if ends { Used::No } else { Used::Unknown };
                 }
                 now.keys.insert(id.clone(), state);
@@ -189,14 +190,14 @@ pub(crate) fn check(store: &KeyStore, world: &World) -> Result<World, Fault> {
             None => now.gone.extend(key.tokens().cloned()),
         }
     }
-    for token in &world.gone {
+    for token in &expected.gone {
         let answer = answer(store, token);
         if answer != ENDED {
             return fault(Kind::Resurrected, format!("a purged key is {answer}"));
         }
         now.gone.push(token.clone());
     }
-    for op in &world.doubts {
+    for op in &expected.unacknowledged {
         let Op::Create { names, permissions, entries } = op else { continue };
         let made: Vec<_> = found
             .iter()
@@ -210,7 +211,7 @@ pub(crate) fn check(store: &KeyStore, world: &World) -> Result<World, Fault> {
             found.remove(&id);
             let key = Key::new(info.name().unwrap_or_default(), permissions, *entries, None);
             if !fits(&key, &info) {
-                return fault(Kind::Answer, format!("{info:?} is not what was asked for"));
+                return fault(Kind::Answer, format!("{info:?} is not what the call said"));
             }
             now.keys.insert(id, key);
         }
@@ -221,30 +222,30 @@ pub(crate) fn check(store: &KeyStore, world: &World) -> Result<World, Fault> {
     }
 }
 
-/// What [`check`] itself changed: the newest secrets were used.
-pub(crate) fn looked_at(store: &KeyStore, mut world: World) -> Result<World, Fault> {
-    for (id, key) in &mut world.keys {
+/// The state after [`check`], which has used the newest secrets.
+pub(crate) fn used_by_check(store: &KeyStore, mut expected: Expected) -> Result<Expected, Fault> {
+    for (id, key) in &mut expected.keys {
         let Some(newest) = &key.newest else { continue };
         if key.revoked || key.disabled || !answer(store, newest).starts_with("ok") {
             continue;
         }
         let ended = key.older.as_ref().filter(|older| older.until_first_use).and_then(|older| older.token.clone());
-        key.settle_use();
+        key.confirm_use();
         if let Some(token) = ended
             && answer(store, &token) != ENDED
         {
             return fault(Kind::Resurrected, format!("key {id}: the old secret outlives the first use of the new one"));
         }
     }
-    Ok(world)
+    Ok(expected)
 }
 
-/// Opens a store that must open, and checks it. Closes it, and checks its history. The world as it was found, and as it
-/// is then.
-pub(crate) fn open_and_check(directory: &Path, world: &World) -> Result<(World, World), Fault> {
+/// Opens a store, which must open, checks it, closes it, and checks its history. Returns the state that it found, and the
+/// state after the check.
+pub(crate) fn open_and_check(directory: &Path, expected: &Expected) -> Result<(Expected, Expected), Fault> {
     let store = open(directory)?;
-    let found = check(&store, world)?;
-    let looked = looked_at(&store, found.clone())?;
+    let found = check(&store, expected)?;
+    let looked = used_by_check(&store, found.clone())?;
     if let Err(error) = store.close() {
         return fault(Kind::Unopenable, format!("it does not close: {error}"));
     }
@@ -266,10 +267,10 @@ pub(crate) fn open(directory: &Path) -> Result<KeyStore, Fault> {
     }
 }
 
-/// Reads the events of a closed store as they lie in the database: numbers without a gap from the first that was not let
-/// go, each with the digest of the one before, up to the one that the head names, and no fewer than were acknowledged. How
-/// many there ever were.
-pub(crate) fn history(directory: &Path, world: &World) -> Result<u64, Fault> {
+/// Checks the events in the database of a closed store and returns the last number. They are numbered without a gap from
+/// the first that was not purged up to the one that the head names, each has the digest of the one before, and there are
+/// no fewer than were acknowledged.
+pub(crate) fn history(directory: &Path, expected: &Expected) -> Result<u64, Fault> {
     let database = database(directory)?;
     let gap = |text: String| fault(Kind::History, text);
     let read = |error: sled::Error| Fault { kind: Kind::History, text: error.to_string() };
@@ -286,7 +287,7 @@ pub(crate) fn history(directory: &Path, world: &World) -> Result<u64, Fault> {
             return gap(format!("event {} is missing: there is {key:?}", number + 1));
         }
         let Some(frames) = frames(&value) else {
-            return gap(format!("the block of event {} is not whole", number + 1));
+            return gap(format!("the batch of event {} is damaged", number + 1));
         };
         for frame in frames {
             number += 1;
@@ -294,7 +295,7 @@ pub(crate) fn history(directory: &Path, world: &World) -> Result<u64, Fault> {
             if crc32fast::hash(framed).to_le_bytes() != *check {
                 return gap(format!("event {number} has a wrong checksum"));
             }
-            // The last fields are the digest of the event before, and the number of the pepper: 0.
+            // The last fields are the digest of the previous event and the number of the pepper, 0.
             let (_, tail) = framed.split_at(framed.len() - 33);
             if tail[..32] != previous || tail[32] != 0 {
                 return gap(format!("event {number} does not follow from the one before"));
@@ -307,8 +308,8 @@ pub(crate) fn history(directory: &Path, world: &World) -> Result<u64, Fault> {
     if last != number {
         return gap(format!("there are {number} events, and the head says {last}"));
     }
-    if number < world.events {
-        return gap(format!("there are {number} events, and {} changes were acknowledged", world.events));
+    if number < expected.events {
+        return gap(format!("there are {number} events, and {} changes were acknowledged", expected.events));
     }
     Ok(number)
 }
@@ -337,53 +338,53 @@ mod tests {
     use super::*;
     use apikey_testkit::stored_events::{self, split_batches};
 
-    use crate::work::made;
+    use crate::work::make_store;
 
-    /// A sound store, and what is true of it.
-    fn store() -> (tempfile::TempDir, World) {
+    /// A sound store, and what is expected of it.
+    fn store() -> (tempfile::TempDir, Expected) {
         let directory = crate::child::scratch();
-        let lines = made(directory.path(), 7, 40, || {});
-        let (_, world) = open_and_check(directory.path(), &World::heard(&lines)).unwrap();
-        (directory, world)
+        let lines = make_store(directory.path(), 7, 40, || {});
+        let (_, expected) = open_and_check(directory.path(), &Expected::after(&lines)).unwrap();
+        (directory, expected)
     }
 
-    fn kind(directory: &Path, world: &World) -> Kind {
-        open_and_check(directory, world).map(drop).unwrap_err().kind
+    fn kind(directory: &Path, expected: &Expected) -> Kind {
+        open_and_check(directory, expected).map(drop).unwrap_err().kind
     }
 
     #[test]
-    fn what_is_not_there_is_lost() {
-        let (directory, mut world) = store();
+    fn a_missing_key_is_lost() {
+        let (directory, mut expected) = store();
         let never = Key::new("never", &[], 0, Some("a token".into()));
-        world.keys.insert("018f0000-0000-7000-8000-000000000000".into(), never);
-        assert_eq!(kind(directory.path(), &world), Kind::Lost);
+        expected.keys.insert("018f0000-0000-7000-8000-000000000000".into(), never);
+        assert_eq!(kind(directory.path(), &expected), Kind::Lost);
     }
 
     #[test]
-    fn what_was_taken_away_and_verifies_is_resurrected() {
-        let (directory, world) = store();
-        let good = world.keys.iter().find(|(_, key)| !key.revoked && !key.disabled && key.newest.is_some()).unwrap();
-        let mut revoked = world.clone();
+    fn a_revoked_key_or_ended_secret_that_verifies_is_resurrected() {
+        let (directory, expected) = store();
+        let good = expected.keys.iter().find(|(_, key)| !key.revoked && !key.disabled && key.newest.is_some()).unwrap();
+        let mut revoked = expected.clone();
         revoked.keys.get_mut(good.0).unwrap().revoked = true;
         assert_eq!(kind(directory.path(), &revoked), Kind::Resurrected);
-        let mut ended = world.clone();
+        let mut ended = expected.clone();
         let key = ended.keys.get_mut(good.0).unwrap();
         key.dead.extend(key.newest.take());
         assert_eq!(kind(directory.path(), &ended), Kind::Resurrected);
     }
 
     #[test]
-    fn what_nobody_made_is_extra() {
-        let (directory, mut world) = store();
-        world.keys.pop_last().unwrap();
-        assert_eq!(kind(directory.path(), &world), Kind::Extra);
+    fn a_key_that_nobody_created_is_extra() {
+        let (directory, mut expected) = store();
+        expected.keys.pop_last().unwrap();
+        assert_eq!(kind(directory.path(), &expected), Kind::Extra);
     }
 
     #[test]
     fn a_missing_event_is_a_gap() {
-        let (directory, world) = store();
-        let events = history(directory.path(), &world).unwrap();
-        assert!(events >= world.events);
+        let (directory, expected) = store();
+        let events = history(directory.path(), &expected).unwrap();
+        assert!(events >= expected.events);
         for place in [usize::MAX, 0, 10] {
             let database = database(directory.path()).unwrap();
             split_batches(&database);
@@ -391,7 +392,7 @@ mod tests {
             let (number, _) = all[place.min(all.len() - 1)];
             database.open_tree("events").unwrap().remove(number.to_be_bytes()).unwrap().unwrap();
             drop(database);
-            assert_eq!(history(directory.path(), &world).unwrap_err().kind, Kind::History, "event {number}");
+            assert_eq!(history(directory.path(), &expected).unwrap_err().kind, Kind::History, "event {number}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The process under test: this binary runs itself once more.
+//! The process under test: the test binary starts itself again.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use apikey::KeyStore;
 use apikey_testkit::{copy_directory, this_test};
 use serde::{Deserialize, Serialize};
 
-use crate::work::{THREADS, Voice, Worker, work};
+use crate::work::{Output, THREADS, Worker, work};
 
 const ROLE: &str = "APIKEY_CRASH_CHILD";
 
-/// What the process is to do.
+/// What the child does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Role {
-    /// Changes without end, said on its output.
+    /// Changes keys without end and logs each change on its output.
     Work { store: PathBuf, seed: u64 },
-    /// So many changes of each thread, said into the recording; closes the store, or ends without.
+    /// Makes so many changes in each thread, logs them in the recording, and closes the store, or ends without that.
     Recorded { store: PathBuf, seed: u64, operations: usize, close: bool },
     /// Opens damaged stores, one after the other.
     Damaged { plan: PathBuf, first: usize },
@@ -28,57 +28,57 @@ pub(crate) enum Role {
     Holds { store: PathBuf },
     /// Rotates keys into a directory without end.
     Rotates { root: PathBuf },
-    /// Works while the disk refuses.
-    Refused { scene: String, store: PathBuf, at: usize, seed: u64 },
+    /// Makes changes while the disk refuses calls.
+    Refused { case: String, store: PathBuf, at: usize, seed: u64 },
 }
 
-/// Plays the process under test, where this is it.
-pub(crate) fn plays() -> bool {
+/// Does the child's part, and answers `true`, if this process is the child.
+pub(crate) fn ran_as_child() -> bool {
     let Ok(role) = std::env::var(ROLE) else { return false };
     match serde_json::from_str(&role).unwrap() {
         Role::Work { store, seed } => {
-            let voice: Voice = Mutex::new(Box::new(std::io::stdout()));
-            work(&KeyStore::open(store).unwrap(), seed, usize::MAX, &voice, || {});
+            let output: Output = Mutex::new(Box::new(std::io::stdout()));
+            work(&KeyStore::open(store).unwrap(), seed, usize::MAX, &output, || {});
         }
         Role::Recorded { store, seed, operations, close } => {
-            let voice: Voice = Mutex::new(Box::new(crate::shim::voice()));
+            let output: Output = Mutex::new(Box::new(crate::shim::recording()));
             let store = KeyStore::open(store).unwrap();
-            work(&store, seed, operations, &voice, || {});
-            // A use that no change follows is lost with the process, or not: this one follows all of them.
-            Worker::new(&store, THREADS, seed, &voice).create(1);
+            work(&store, seed, operations, &output, || {});
+            // A use without a later change may be lost with the process; this change comes after all uses.
+            Worker::new(&store, THREADS, seed, &output).create(1);
             if !close {
                 std::process::exit(0);
             }
             store.close().unwrap();
         }
-        Role::Damaged { plan, first } => crate::damage::play(&plan, first),
+        Role::Damaged { plan, first } => crate::damage::run_child(&plan, first),
         Role::Holds { store } => {
             let _store = KeyStore::open(store).unwrap();
             println!("\nchild: open");
             let _ = std::io::stdin().read_line(&mut String::new());
         }
-        Role::Rotates { root } => crate::rotate::play(&root),
-        Role::Refused { scene, store, at, seed } => crate::refuse::play(&scene, &store, at, seed),
+        Role::Rotates { root } => crate::rotate::run_child(&root),
+        Role::Refused { case, store, at, seed } => crate::refuse::run_child(&case, &store, at, seed),
     }
     true
 }
 
-/// The command for a process that runs one test of this binary, in which [`plays`] then plays the role.
+/// The command for a process that runs one test of this binary, in which [`ran_as_child`] then does what the role says.
 pub(crate) fn command(test: &str, role: &Role) -> Command {
     let mut command = this_test(test);
     command.env(ROLE, serde_json::to_string(role).unwrap());
     command
 }
 
-/// Does it, and gives up if it does not end.
+/// The result of `work`; `None` if it does not end in time.
 pub(crate) fn within<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (sender, result) = channel();
     std::thread::spawn(move || sender.send(work()));
     result.recv_timeout(limit).ok()
 }
 
-/// Copies the directory of a store that is open, as a kill would leave it: again, until nothing has changed meanwhile. The
-/// store's thread may write down a first use, or bring the database up to the journal.
+/// Copies the directory of an open store as a kill would leave it. It copies again until nothing has changed meanwhile:
+/// the maintenance thread may write a first use, or flush the memtable.
 pub(crate) fn copy_as_killed(from: &Path, to: &Path) {
     loop {
         copy_directory(from, to);
@@ -96,12 +96,12 @@ fn is_copy(from: &Path, to: &Path) -> bool {
     names(from) == names(to)
         && names(from).iter().all(|name| match (from.join(name), to.join(name)) {
             (from, to) if from.is_dir() => is_copy(&from, &to),
-            // What is gone by now is another directory, too.
+            // A directory without a file that the copy has is different, too.
             (from, to) => std::fs::read(from).is_ok_and(|bytes| bytes == std::fs::read(to).unwrap()),
         })
 }
 
-/// A directory in memory, if there is room for such: for tests that do not depend on what the disk does.
+/// A directory in memory where the system has one: for tests that do not depend on the disk.
 pub(crate) fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     match tempfile::Builder::new().prefix("apikey-crash-").tempdir_in(memory) {

@@ -1,4 +1,4 @@
-//! One bit flipped, or one file cut short: the store opens whole, or is refused as damaged and in no other way.
+//! One bit flipped, or one file truncated: the store opens whole, or the open fails with `Damaged` and no other error.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,11 +9,11 @@ use apikey::{ImportScheme, Imported, KeyStore, NewKey, OpenError};
 use apikey_testkit::{Process, copy_directory};
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Fault, Kind, Tally, check, history, looked_at};
-use crate::child::{Role, command, copy_as_killed, plays, scratch};
-use crate::model::{Line, World};
+use crate::check::{Fault, Kind, Tally, check, history, used_by_check};
+use crate::child::{Role, command, copy_as_killed, ran_as_child, scratch};
+use crate::model::{Expected, Line};
 use crate::random::{Random, rounds, seed};
-use crate::work::made;
+use crate::work::make_store;
 
 const TEST: &str = "damage::damage";
 /// An open takes a fraction of a second.
@@ -21,10 +21,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// From the end of the output to the end of the process.
 const END: Duration = Duration::from_secs(1);
 
-/// Keys of the large store, all imported: its log has many segments, and a snapshot that speaks of them.
+/// Keys of the large store, all imported: sled's log then has many segments, and a snapshot that refers to them.
 const IMPORTED: usize = 10_000;
 
-/// What the process that opens damaged stores must know.
+/// What the child that opens damaged stores needs to know.
 #[derive(Serialize, Deserialize)]
 struct Plan {
     seed: u64,
@@ -33,7 +33,7 @@ struct Plan {
     imported: PathBuf,
 }
 
-/// A sound store, and how it came to be.
+/// A sound store, and the log of its changes.
 #[derive(Serialize, Deserialize)]
 struct Base {
     directory: PathBuf,
@@ -42,12 +42,12 @@ struct Base {
 }
 
 impl Base {
-    fn world(&self) -> World {
-        World::heard(&self.lines)
+    fn expected(&self) -> Expected {
+        Expected::after(&self.lines)
     }
 }
 
-/// What became of a case.
+/// The result of a case.
 #[derive(Debug, Serialize, Deserialize)]
 enum Verdict {
     Whole,
@@ -57,7 +57,7 @@ enum Verdict {
 
 #[test]
 fn damage() {
-    if plays() {
+    if ran_as_child() {
         return;
     }
     let (cases, seed) = (rounds("APIKEY_DAMAGES", 40), seed());
@@ -102,10 +102,10 @@ fn damage() {
         begun.elapsed()
     );
     assert!(whole > 0 && damaged > 0, "damage that always, or never, matters is no test");
-    tally.settle();
+    tally.assert_none();
 }
 
-/// No answer: it hangs, or is gone.
+/// The verdict where the child does not answer: it hangs, or has ended.
 fn end_of(process: &mut Process) -> Verdict {
     match process.ended(END) {
         Some(status) => Verdict::Wrong(Kind::Abort, status.to_string()),
@@ -116,13 +116,13 @@ fn end_of(process: &mut Process) -> Verdict {
     }
 }
 
-/// A closed store, one as a kill leaves it, one with few changes, and one with large records.
+/// Creates a closed store, one as a kill leaves it, one with few changes, and one with large records.
 fn bases(directory: &Path, seed: u64) -> Vec<Base> {
     // Seeds that 4 divides make large records.
     let base = |name: &str, seed: u64, operations: usize, killed: bool| {
         let original = directory.join(format!("{name}-original"));
         let copied = directory.join(name);
-        let lines = made(&original, seed, operations, || {
+        let lines = make_store(&original, seed, operations, || {
             if killed {
                 copy_as_killed(&original, &copied);
             }
@@ -130,11 +130,11 @@ fn bases(directory: &Path, seed: u64) -> Vec<Base> {
         if !killed {
             copy_directory(&original, &copied);
         }
-        // The events are counted on a copy of the copy: to look is to open, and to open is to write.
+        // This counts the events on a copy of the copy, since an open writes.
         let looked = directory.join(format!("{name}-looked"));
         copy_directory(&copied, &looked);
-        let events = match crate::check::open_and_check(&looked, &World::heard(&lines)) {
-            Ok((_, world)) => history(&looked, &world).unwrap(),
+        let events = match crate::check::open_and_check(&looked, &Expected::after(&lines)) {
+            Ok((_, expected)) => history(&looked, &expected).unwrap(),
             Err(fault) => panic!("a sound store does not pass: {fault:?}"),
         };
         Base { directory: copied, lines, events }
@@ -148,7 +148,7 @@ fn bases(directory: &Path, seed: u64) -> Vec<Base> {
     ]
 }
 
-/// A store of imported keys, opened once more after they were, which makes sled write its snapshot anew.
+/// Creates a store of imported keys and opens it again, which makes sled write a new snapshot.
 fn imported(directory: &Path) -> PathBuf {
     let path = directory.join("imported");
     let store = KeyStore::open(&path).unwrap();
@@ -174,9 +174,9 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What a case does, and to which store.
+/// What a case damages, and how.
 struct Damage<'a> {
-    /// `None`: the large one.
+    /// `None` for the large store.
     base: Option<&'a Base>,
     directory: &'a Path,
     file: PathBuf,
@@ -190,7 +190,7 @@ enum Harm {
 
 fn choose(plan: &Plan, case: usize) -> Damage<'_> {
     let mut random = Random::fork(plan.seed, case as u64);
-    // A third of them: bits of the large store's log.
+    // A third of the cases flips bits in the log of the large store.
     if case.is_multiple_of(3) {
         let file = PathBuf::from("sled/db");
         let length = fs::metadata(plan.imported.join(&file)).unwrap().len();
@@ -199,13 +199,13 @@ fn choose(plan: &Plan, case: usize) -> Damage<'_> {
     }
     let base = &plan.bases[random.below(plan.bases.len())];
     let files = files(&base.directory);
-    // Half of them in sled's log; the small files get their share.
+    // Half of the others damage sled's log; the small files get their share.
     let log = files.iter().position(|file| file.ends_with("sled/db")).unwrap();
     let file = &files[if random.percent(50) { log } else { random.below(files.len()) }];
     let bytes = fs::read(file).unwrap();
     let harm = if random.percent(75) {
         let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
-        // Mostly where something is written; the rest of a segment is zeros.
+        // Mostly where bytes are written: the rest of a segment is zeros.
         let at = if random.percent(85) { written[random.below(written.len())] } else { random.below(bytes.len()) };
         Harm::Flip { at: at as u64, bit: random.below(8) as u8 }
     } else {
@@ -225,8 +225,8 @@ fn describe(plan: &Plan, case: usize) -> String {
     }
 }
 
-/// Damages a copy, opens it, and says what it found, case by case.
-pub(crate) fn play(plan: &Path, first: usize) {
+/// Damages a copy, opens it, and reports the verdict, case by case.
+pub(crate) fn run_child(plan: &Path, first: usize) {
     let work = plan.with_extension("work");
     let plan: Plan = serde_json::from_slice(&fs::read(plan).unwrap()).unwrap();
     for case in first..plan.cases {
@@ -246,7 +246,7 @@ pub(crate) fn play(plan: &Path, first: usize) {
             Some(base) => look(&work, base),
             None => look_at_imported(&work),
         }));
-        let verdict = looked.unwrap_or_else(|_| Verdict::Wrong(Kind::Abort, "it panics".into()));
+        let verdict = looked.unwrap_or_else(|_| Verdict::Wrong(Kind::Abort, "the open panics".into()));
         println!("\nchild: {}", serde_json::to_string(&verdict).unwrap());
     }
 }
@@ -276,17 +276,17 @@ fn look(directory: &Path, base: &Base) -> Verdict {
         Err(refused) => return refused,
     };
     let silent = |fault: Fault| Verdict::Wrong(Kind::Silent, format!("{:?}: {}", fault.kind, fault.text));
-    let looked = check(&store, &base.world()).and_then(|found| looked_at(&store, found));
+    let looked = check(&store, &base.expected()).and_then(|found| used_by_check(&store, found));
     let closed = store.close();
     drop(store);
-    let world = match looked {
-        Ok(world) => world,
+    let expected = match looked {
+        Ok(expected) => expected,
         Err(fault) => return silent(fault),
     };
     if let Err(error) = closed {
         return Verdict::Wrong(Kind::Answer, format!("it does not close: {error}"));
     }
-    match history(directory, &world) {
+    match history(directory, &expected) {
         Ok(events) if events == base.events => Verdict::Whole,
         Ok(events) => Verdict::Wrong(Kind::Silent, format!("{events} of {} events", base.events)),
         Err(fault) => silent(fault),

@@ -1,6 +1,6 @@
-//! What must be true of a store, from what was begun and what was acknowledged.
+//! What to expect of a store, from the operations that began and those that were acknowledged.
 //!
-//! What was acknowledged must be there. What was begun and not acknowledged may be there or not, each operation whole.
+//! Acknowledged operations are in force. An operation that began and was not acknowledged is in force or not, as a whole.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(crate) enum Op {
     },
     Rotate {
         id: String,
-        lap: Lap,
+        overlap: OverlapKind,
     },
     Revoke {
         id: String,
@@ -29,19 +29,19 @@ pub(crate) enum Op {
         id: String,
         permissions: Vec<String>,
     },
-    /// Of every revoked key. No revocation is under way at the time.
+    /// Removes every revoked key. No revocation is under way at the time.
     Purge,
-    /// The newest secret is verified. No change, so it may be lost until a later change is acknowledged.
+    /// Verifies the newest secret. That is no change, so it may be lost until a later change is acknowledged.
     Use {
         id: String,
     },
 }
 
-/// An overlap, as the model tells them apart.
+/// The overlaps that the model distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Lap {
+pub(crate) enum OverlapKind {
     None,
-    /// A millisecond: over before anybody looks.
+    /// A millisecond: over before the next check.
     Brief,
     /// An hour: longer than a run.
     Long,
@@ -50,40 +50,40 @@ pub(crate) enum Lap {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
-    /// Id and token of each new key.
+    /// The id and token of each new key.
     Created(Vec<(String, String)>),
     Rotated(String),
     Done,
-    /// `Conflict::Overlapping`: nothing changed.
+    /// `Conflict::Overlapping`: nothing has changed.
     Overlapping,
-    /// `StoreError::NotDurable`: in force until a restart, and maybe after.
+    /// `StoreError::NotDurable`: in force until a restart, and perhaps after it.
     NotDurable,
-    /// `StoreError::Io`: not in force, and maybe after a restart.
+    /// `StoreError::Io`: not in force, but perhaps after a restart.
     Io(String),
-    /// Anything else, which no operation here may meet.
+    /// Any other result, which is a fault.
     Other(String),
 }
 
-/// What a thread of the process under test says, in order.
+/// One line of the log: a thread of the process under test begins or ends an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Line {
     pub(crate) thread: usize,
-    pub(crate) said: Said,
+    pub(crate) progress: Progress,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Said {
+pub(crate) enum Progress {
     Begin(Op),
     End(Outcome),
 }
 
-/// Whether a successor was used, which ends a predecessor that was good until then.
+/// Whether the newest secret was used, which ends an older one that was good until then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Used {
     No,
-    /// Since that line; on disk once a change that began later is acknowledged.
+    /// Since that line. It is on disk once a change that began later is acknowledged.
     InMemory(u64),
-    /// Not known, and it makes no difference that can be seen.
+    /// Unknown, and nothing shows the difference.
     Unknown,
     Yes,
 }
@@ -95,10 +95,10 @@ pub(crate) struct Key {
     pub(crate) entries: usize,
     pub(crate) disabled: bool,
     pub(crate) revoked: bool,
-    /// How many purges that are in doubt it was revoked before.
+    /// The number of unacknowledged purges that began after it was revoked.
     pub(crate) purges: usize,
     pub(crate) version: u32,
-    /// `None` where the call that made it was cut off, so that nobody has it.
+    /// `None` where the call that created it did not return, so that nobody has it.
     pub(crate) newest: Option<String>,
     pub(crate) used: Used,
     pub(crate) older: Option<Older>,
@@ -133,15 +133,15 @@ impl Key {
         self.dead.extend(self.older.take().and_then(|older| older.token));
     }
 
-    /// The newest secret was used, and everybody knows.
-    pub(crate) fn settle_use(&mut self) {
+    /// Records that the newest secret was used, for certain.
+    pub(crate) fn confirm_use(&mut self) {
         self.used = Used::Yes;
         if self.older.as_ref().is_some_and(|older| older.until_first_use) {
             self.end_older();
         }
     }
 
-    /// Whether a rotation with an overlap must, or may, be refused.
+    /// Whether the store refuses a rotation with an overlap; `None` if it may or may not.
     fn refuses(&self) -> Option<bool> {
         match (&self.older, self.used) {
             (None, _) | (_, Used::No) => Some(false),
@@ -150,23 +150,23 @@ impl Key {
         }
     }
 
-    fn rotate(&mut self, lap: Lap, token: Option<String>) {
+    fn rotate(&mut self, overlap: OverlapKind, token: Option<String>) {
         if matches!(self.used, Used::Yes | Used::InMemory(_)) {
-            self.settle_use();
+            self.confirm_use();
         }
         let newest = self.newest.take();
         let older = match self.older.take() {
-            // An unused successor is replaced; its predecessor stays.
+            // A rotation replaces an unused secret; the one before it stays.
             Some(older) => {
                 self.dead.extend(newest);
                 older.token
             }
             None => newest,
         };
-        match lap {
-            Lap::None | Lap::Brief => self.dead.extend(older),
-            Lap::Long | Lap::FirstUse => {
-                self.older = Some(Older { token: older, until_first_use: lap == Lap::FirstUse });
+        match overlap {
+            OverlapKind::None | OverlapKind::Brief => self.dead.extend(older),
+            OverlapKind::Long | OverlapKind::FirstUse => {
+                self.older = Some(Older { token: older, until_first_use: overlap == OverlapKind::FirstUse });
             }
         }
         self.newest = token;
@@ -174,15 +174,15 @@ impl Key {
         self.version += 1;
     }
 
-    /// The key after an operation; `None` if it is deleted.
+    /// The key after an operation; `None` if the operation removes it.
     pub(crate) fn after(&self, op: &Op, token: Option<String>) -> Option<Self> {
         let mut key = self.clone();
         match op {
-            Op::Rotate { lap, .. } => key.rotate(*lap, token),
+            Op::Rotate { overlap, .. } => key.rotate(*overlap, token),
             Op::Revoke { .. } => key.revoked = true,
             Op::Disable { on, .. } => key.disabled = *on,
             Op::Permit { permissions, .. } => key.permissions.clone_from(permissions),
-            Op::Use { .. } => key.settle_use(),
+            Op::Use { .. } => key.confirm_use(),
             Op::Purge if key.revoked => return None,
             Op::Purge | Op::Create { .. } => {}
         }
@@ -190,7 +190,7 @@ impl Key {
     }
 
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &String> {
-        // Oldest first: to verify a newer one may end those before.
+        // Oldest first: the verification of a newer one may end those before.
         self.dead.iter().chain(self.older.as_ref().and_then(|older| older.token.as_ref())).chain(&self.newest)
     }
 }
@@ -209,60 +209,60 @@ impl Op {
     }
 }
 
-/// Everything that is known.
+/// Everything that the log shows.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct World {
+pub(crate) struct Expected {
     pub(crate) keys: BTreeMap<String, Key>,
     /// Tokens of purged keys.
     pub(crate) gone: Vec<String>,
     /// Operations that ended without an acknowledgement, in order.
-    pub(crate) doubts: Vec<Op>,
-    /// Acknowledged changes: so many events there are, at least.
+    pub(crate) unacknowledged: Vec<Op>,
+    /// The number of acknowledged changes, and so of events, at least.
     pub(crate) events: u64,
     pub(crate) acknowledged: usize,
     under_way: BTreeMap<usize, (u64, Op)>,
     line: u64,
-    /// What must not have happened, whatever the disk did.
+    /// Answers that no disk can excuse.
     pub(crate) faults: Vec<String>,
 }
 
-impl World {
-    pub(crate) fn heard<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Self {
-        let mut world = Self::default();
-        lines.into_iter().for_each(|line| world.hear(line));
-        world
+impl Expected {
+    pub(crate) fn after<'a>(lines: impl IntoIterator<Item = &'a Line>) -> Self {
+        let mut expected = Self::default();
+        lines.into_iter().for_each(|line| expected.apply(line));
+        expected
     }
 
-    pub(crate) fn hear(&mut self, line: &Line) {
+    pub(crate) fn apply(&mut self, line: &Line) {
         self.line += 1;
-        match &line.said {
-            Said::Begin(op) => {
+        match &line.progress {
+            Progress::Begin(op) => {
                 let before = self.under_way.insert(line.thread, (self.line, op.clone()));
-                assert!(before.is_none(), "a thread does one thing at a time");
+                assert!(before.is_none(), "a thread does one operation at a time");
             }
-            Said::End(outcome) => {
+            Progress::End(outcome) => {
                 let (begun, op) = self.under_way.remove(&line.thread).expect("an end has a beginning");
                 self.end(begun, op, outcome);
             }
         }
     }
 
-    /// The process is gone: what is under way stays in doubt.
+    /// The process is gone: operations under way stay unacknowledged.
     pub(crate) fn crash(&mut self) {
-        std::mem::take(&mut self.under_way).into_values().for_each(|(_, op)| self.doubt(op));
+        std::mem::take(&mut self.under_way).into_values().for_each(|(_, op)| self.leave_unacknowledged(op));
     }
 
-    fn doubt(&mut self, op: Op) {
+    fn leave_unacknowledged(&mut self, op: Op) {
         if matches!(op, Op::Purge) {
             self.keys.values_mut().filter(|key| key.revoked).for_each(|key| key.purges += 1);
         }
-        self.doubts.push(op);
+        self.unacknowledged.push(op);
     }
 
     fn end(&mut self, begun: u64, op: Op, outcome: &Outcome) {
         let key = |id: &String, keys: &BTreeMap<String, Key>| keys.get(id).expect("a key that is known").clone();
         match (&op, outcome) {
-            (_, Outcome::NotDurable | Outcome::Io(_)) => return self.doubt(op),
+            (_, Outcome::NotDurable | Outcome::Io(_)) => return self.leave_unacknowledged(op),
             (Op::Create { names, permissions, entries }, Outcome::Created(created)) => {
                 assert_eq!(names.len(), created.len());
                 for (name, (id, token)) in names.iter().zip(created) {
@@ -274,16 +274,16 @@ impl World {
                 }
                 self.events += names.len() as u64;
             }
-            (Op::Rotate { id, lap }, Outcome::Rotated(token)) => {
+            (Op::Rotate { id, overlap }, Outcome::Rotated(token)) => {
                 let before = key(id, &self.keys);
-                if *lap != Lap::None && before.refuses() == Some(true) {
+                if *overlap != OverlapKind::None && before.refuses() == Some(true) {
                     self.faults.push(format!("{op:?} was done during an overlap"));
                 }
                 self.replace(id, before.after(&op, Some(token.clone())));
                 self.events += 1;
             }
-            (Op::Rotate { id, lap }, Outcome::Overlapping) => {
-                if *lap == Lap::None || key(id, &self.keys).refuses() == Some(false) {
+            (Op::Rotate { id, overlap }, Outcome::Overlapping) => {
+                if *overlap == OverlapKind::None || key(id, &self.keys).refuses() == Some(false) {
                     self.faults.push(format!("{op:?} was refused without an overlap"));
                 }
                 return;
@@ -313,10 +313,10 @@ impl World {
             (op, outcome) => return self.faults.push(format!("{op:?} ended with {outcome:?}")),
         }
         self.acknowledged += 1;
-        // Uses that were noted before this change began went to disk with it, at the latest.
+        // A use before the beginning of this change is on disk with it, at the latest.
         for key in self.keys.values_mut() {
             if matches!(key.used, Used::InMemory(used) if used < begun) {
-                key.settle_use();
+                key.confirm_use();
             }
         }
     }
@@ -338,29 +338,29 @@ impl World {
 mod tests {
     use super::*;
 
-    fn hear(world: &mut World, op: Op, outcome: Option<Outcome>) {
-        world.hear(&Line { thread: 0, said: Said::Begin(op) });
+    fn apply(expected: &mut Expected, op: Op, outcome: Option<Outcome>) {
+        expected.apply(&Line { thread: 0, progress: Progress::Begin(op) });
         if let Some(outcome) = outcome {
-            world.hear(&Line { thread: 0, said: Said::End(outcome) });
+            expected.apply(&Line { thread: 0, progress: Progress::End(outcome) });
         }
     }
 
     #[test]
     fn a_use_is_certain_after_a_change_that_began_later() {
-        let mut world = World::default();
+        let mut expected = Expected::default();
         let created = Outcome::Created(vec![("a".into(), "a1".into())]);
-        hear(&mut world, Op::Create { names: vec!["n".into()], permissions: vec![], entries: 0 }, Some(created));
-        let rotate = Op::Rotate { id: "a".into(), lap: Lap::FirstUse };
-        hear(&mut world, rotate, Some(Outcome::Rotated("a2".into())));
-        hear(&mut world, Op::Use { id: "a".into() }, Some(Outcome::Done));
-        assert!(world.keys["a"].older.is_some());
-        hear(&mut world, Op::Disable { id: "a".into(), on: true }, Some(Outcome::Done));
-        assert!(world.keys["a"].older.is_none());
-        assert_eq!(world.keys["a"].dead, ["a1"]);
-        assert_eq!(world.events, 3);
-        hear(&mut world, Op::Revoke { id: "a".into() }, None);
-        world.crash();
-        assert_eq!(world.doubts, [Op::Revoke { id: "a".into() }]);
-        assert!(world.faults.is_empty());
+        apply(&mut expected, Op::Create { names: vec!["n".into()], permissions: vec![], entries: 0 }, Some(created));
+        let rotate = Op::Rotate { id: "a".into(), overlap: OverlapKind::FirstUse };
+        apply(&mut expected, rotate, Some(Outcome::Rotated("a2".into())));
+        apply(&mut expected, Op::Use { id: "a".into() }, Some(Outcome::Done));
+        assert!(expected.keys["a"].older.is_some());
+        apply(&mut expected, Op::Disable { id: "a".into(), on: true }, Some(Outcome::Done));
+        assert!(expected.keys["a"].older.is_none());
+        assert_eq!(expected.keys["a"].dead, ["a1"]);
+        assert_eq!(expected.events, 3);
+        apply(&mut expected, Op::Revoke { id: "a".into() }, None);
+        expected.crash();
+        assert_eq!(expected.unacknowledged, [Op::Revoke { id: "a".into() }]);
+        assert!(expected.faults.is_empty());
     }
 }

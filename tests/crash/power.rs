@@ -1,4 +1,4 @@
-//! The power goes at a random moment: what was acknowledged is there, and the store opens.
+//! The power fails at a random moment: acknowledged changes survive, and the store opens.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,8 @@ use apikey::NewKey;
 use apikey_testkit::{Process, copy_directory};
 
 use crate::check::{Fault, Kind, Tally, fault, open, open_and_check};
-use crate::child::{Role, command, plays, scratch, within};
-use crate::model::World;
+use crate::child::{Role, command, ran_as_child, scratch, within};
+use crate::model::Expected;
 use crate::random::{Random, rounds, seed};
 use crate::recording::{Recording, Style, same};
 use crate::shim;
@@ -31,7 +31,7 @@ struct Counts {
 
 #[test]
 fn power() {
-    if plays() {
+    if ran_as_child() {
         return;
     }
     let (cuts, seed) = (rounds("APIKEY_CUTS", 60), seed());
@@ -39,8 +39,8 @@ fn power() {
     let begun = Instant::now();
     let (mut tally, mut counts) = (Tally::default(), Counts::default());
     let mut recordings = 0;
-    // What a cut left behind, and the next recording goes on with.
-    let mut left: Option<(tempfile::TempDir, World)> = None;
+    // What a cut left, for the next recording to continue.
+    let mut left: Option<(tempfile::TempDir, Expected)> = None;
     let mut cut = 0;
     while cut < cuts {
         let mut random = Random::fork(seed, recordings as u64);
@@ -85,17 +85,17 @@ fn power() {
         tally.counts,
         begun.elapsed()
     );
-    assert!(counts.acknowledged > cuts && counts.loose > cuts, "cuts where nothing was at stake");
+    assert!(counts.acknowledged > cuts && counts.loose > cuts, "no cut could have lost anything");
     assert!(counts.creation > 0 && counts.snapshot > 0, "no cut fell into a first creation, or into a snapshot");
-    tally.settle();
+    tally.assert_none();
 }
 
-/// Records one to three runs of the process, each closed or not, on a new store or on what a cut left.
+/// Records one to three runs of the process, each closed or not, on a new store or on one that a cut left.
 fn record(
     test: &str,
     random: &mut Random,
-    base: Option<(tempfile::TempDir, World)>,
-) -> (Recording, World, tempfile::TempDir) {
+    base: Option<(tempfile::TempDir, Expected)>,
+) -> (Recording, Expected, tempfile::TempDir) {
     let directory = scratch();
     let root = directory.path().join("root");
     let store = root.join("keys.db");
@@ -105,7 +105,7 @@ fn record(
             copy_directory(before.path(), &root);
             (Some(before.path()), known.clone())
         }
-        None => (None, World::default()),
+        None => (None, Expected::default()),
     };
     let log = directory.path().join("log");
     for _ in 0..1 + random.below(3) {
@@ -121,11 +121,11 @@ fn record(
         assert!(status.success(), "the recorded process ended with {status}");
     }
     let recording = Recording::read(&fs::read(&log).unwrap(), &root, before);
-    assert_eq!(recording.unsynced_at_snapshots(), 0, "a snapshot was begun of what was not on disk");
+    assert_eq!(recording.unsynced_at_snapshots(), 0, "a snapshot began before the data in it was on disk");
     let replayed = directory.path().join("replayed");
     recording.replay(&replayed);
     if let Err(difference) = same(&root, &replayed) {
-        panic!("the recording misses something: {difference}");
+        panic!("the recording is incomplete: {difference}");
     }
     if let Some(base) = before {
         copy_directory(base, &directory.path().join("base"));
@@ -133,12 +133,12 @@ fn record(
     (recording, known, directory)
 }
 
-type Kept = Option<(tempfile::TempDir, World)>;
+type Kept = Option<(tempfile::TempDir, Expected)>;
 
-/// Cuts the power once, and checks. Sometimes keeps what the cut left.
+/// Cuts the power once and checks the store. Sometimes keeps what the cut left.
 fn one_cut(
     recording: &Recording,
-    known: &World,
+    known: &Expected,
     style: Style,
     random: &mut Random,
     counts: &mut Counts,
@@ -149,62 +149,62 @@ fn one_cut(
     counts.snapshot += usize::from(recording.snapshots.iter().any(|range| range.contains(&cut)));
     let directory = scratch();
     counts.loose += recording.rebuild(cut, style, random, directory.path());
-    let mut world = known.clone();
-    for line in recording.said(cut) {
-        world.hear(line);
+    let mut expected = known.clone();
+    for line in recording.lines(cut) {
+        expected.apply(line);
     }
-    world.crash();
-    counts.acknowledged += world.acknowledged;
+    expected.crash();
+    counts.acknowledged += expected.acknowledged;
     let untouched = scratch();
     copy_directory(directory.path(), untouched.path());
     let store = directory.path().join("keys.db");
-    let expected = world.clone();
+    let expected = expected.clone();
     let checked = within(LIMIT, move || {
         let (found, now) = open_and_check(&store, &expected)?;
         go_on(&store, now).map(|()| found)
     });
     match checked {
-        None => Err((Fault { kind: Kind::Hang, text: "the open does not end".into() }, untouched)),
+        None => Err((Fault { kind: Kind::Hang, text: "the open hangs".into() }, untouched)),
         Some(Err(fault)) => Err((fault, untouched)),
-        // A recovery of the same bytes finds the same.
+        // A second recovery of the same bytes finds the same.
         Some(Ok(found)) => Ok(random.percent(20).then_some((untouched, found))),
     }
 }
 
-/// What was recovered can be changed, and is there again.
-fn go_on(directory: &Path, mut world: World) -> Result<(), Fault> {
+/// Changes the recovered store, closes it, and checks it again.
+fn go_on(directory: &Path, mut expected: Expected) -> Result<(), Fault> {
     let store = open(directory)?;
     let created = match store.create(NewKey::for_owner("crash").name("after the cut")) {
         Ok(created) => created,
-        Err(error) => return fault(Kind::Unopenable, format!("it takes no changes: {error}")),
+        Err(error) => return fault(Kind::Unopenable, format!("it refuses changes: {error}")),
     };
     if let Err(error) = store.close() {
         return fault(Kind::Unopenable, format!("it does not close: {error}"));
     }
     let token = Some(created.key.expose_secret().to_owned());
     let key = crate::model::Key::new("after the cut", &[], 0, token);
-    world.keys.insert(created.info.id().to_string(), key);
-    open_and_check(directory, &world).map(drop)
+    expected.keys.insert(created.info.id().to_string(), key);
+    open_and_check(directory, &expected).map(drop)
 }
 
-/// The same cuts find the losses of a process that does not sync: nothing here passes by itself.
+/// The same cuts find losses where a process does not sync, so the test can fail.
 #[test]
 fn a_process_that_does_not_sync_loses() {
-    if plays() {
+    if ran_as_child() {
         return;
     }
     let mut random = Random::new(seed());
     let (recording, known, _) = record("power::a_process_that_does_not_sync_loses", &mut random, None);
     let recording = recording.without_syncs();
-    let mut world = known;
-    recording.said(recording.end()).for_each(|line| world.hear(line));
-    world.crash();
-    assert!(world.acknowledged > 0);
+    let mut expected = known;
+    recording.lines(recording.end()).for_each(|line| expected.apply(line));
+    expected.crash();
+    assert!(expected.acknowledged > 0);
     let mut kinds = Vec::new();
     for style in [Style::Dropped, Style::Torn, Style::Any, Style::Torn, Style::Any] {
         let directory = scratch();
         recording.rebuild(recording.end(), style, &mut random, directory.path());
-        kinds.extend(open_and_check(&directory.path().join("keys.db"), &world).err().map(|fault| fault.kind));
+        kinds.extend(open_and_check(&directory.path().join("keys.db"), &expected).err().map(|fault| fault.kind));
     }
     assert!(kinds.contains(&Kind::Lost) || kinds.contains(&Kind::Resurrected), "{kinds:?}");
 }

@@ -1,4 +1,4 @@
-//! Numbers from a seed, so that a failure can be run again.
+//! Random numbers from a seed, so that a failure can be repeated.
 
 /// SplitMix64.
 #[derive(Debug, Clone)]
@@ -9,7 +9,7 @@ impl Random {
         Self(seed)
     }
 
-    /// Another sequence for each number.
+    /// A different sequence for each number.
     pub(crate) fn fork(seed: u64, number: u64) -> Self {
         let mut random = Self(seed ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93));
         random.next();
@@ -24,7 +24,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `end`, which is not zero.
+    /// A number below `end`, which is not zero.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
@@ -34,7 +34,7 @@ impl Random {
     }
 }
 
-/// The seed of this run: `APIKEY_SEED`, or the time.
+/// The seed of this run: `APIKEY_SEED`, or one from the time.
 pub(crate) fn seed() -> u64 {
     match std::env::var("APIKEY_SEED") {
         Ok(text) => text.parse().expect("APIKEY_SEED is a number"),
@@ -45,7 +45,7 @@ pub(crate) fn seed() -> u64 {
     }
 }
 
-/// How many rounds: the long form's variable, or the short form.
+/// The number of rounds: what the variable says, or the short form.
 pub(crate) fn rounds(variable: &str, short: usize) -> usize {
     std::env::var(variable).map_or(short, |text| text.parse().expect("a number of rounds"))
 }

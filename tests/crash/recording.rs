@@ -1,8 +1,8 @@
 //! What a process did to its files, and the directory as a power cut may leave it.
 //!
-//! The model: what was written to a file before an `fsync` or `fdatasync` of it began is there once that has returned;
-//! a name made, changed or removed in a directory is there after an `fsync` of the directory. All else may be there or
-//! not. `sync_file_range` makes nothing durable. A sector of 512 bytes is whole: old or new.
+//! The model: data that was written to a file before an `fsync` or `fdatasync` of it began is durable once that has
+//! returned; a name that was created, changed or removed in a directory is durable after an `fsync` of the directory.
+//! Everything else may survive or not. `sync_file_range` makes nothing durable. A sector of 512 bytes is old or new.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::model::Line;
 use crate::random::Random;
-use crate::work::heard;
+use crate::work::parse_line;
 
 pub(crate) const SECTOR: usize = 512;
 /// What sled calls its log.
@@ -18,15 +18,15 @@ const LOG: &str = "db";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// Nothing that was not synced.
+    /// Nothing survives that was not synced.
     Dropped,
-    /// Any sectors of what was not synced; names as far as some moment, as a journal keeps them.
+    /// Any sectors survive of what was not synced, and all names up to some moment, as a journaling file system keeps them.
     Torn,
-    /// Any of the writes, and any of the names.
+    /// Any of the writes and any of the names survive.
     Any,
 }
 
-/// A file or directory, whatever its name.
+/// A file or directory, independent of its name.
 type Node = usize;
 
 #[derive(Debug, Clone)]
@@ -40,36 +40,36 @@ enum Step {
         node: Node,
         length: u64,
     },
-    /// Names that change as one: directory, name, and what it names then.
+    /// Names that change together: the directory, the name, and what it then refers to.
     Names(Vec<(Node, String, Option<Node>)>),
     Synced {
         node: Node,
         begun: usize,
     },
-    Said(Line),
+    Line(Line),
     Nothing,
 }
 
-/// Steps by their place in the recording.
+/// The steps of a recording, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
     steps: Vec<Step>,
     directories: Vec<Node>,
     nodes: usize,
-    /// Where the first process starts: what is before it was on disk.
+    /// Where the first process starts. Everything before it was on disk.
     start: usize,
     /// From the first write of a snapshot until it has its name, and the old one is gone.
     pub(crate) snapshots: Vec<std::ops::Range<usize>>,
-    /// Sled's log, by whatever name its directory had.
+    /// The files of sled's log, whatever the name of their directory.
     logs: Vec<Node>,
-    /// Until the database has its name: the first creation.
+    /// The end of the first creation: the database gets its name.
     pub(crate) creation: Option<usize>,
 }
 
 const ROOT: Node = 0;
 
 impl Recording {
-    /// Reads a recording of what was done under `root`, which held then what `base` holds, on disk.
+    /// Reads a recording of the calls below `root`, where everything in `base` was on disk before.
     pub(crate) fn read(log: &[u8], root: &Path, base: Option<&Path>) -> Self {
         let mut reader = Reader::new(root);
         if let Some(base) = base {
@@ -93,7 +93,7 @@ impl Recording {
         reader.recording
     }
 
-    /// A moment at which the power may go.
+    /// A random moment for a power cut.
     pub(crate) fn some_cut(&self, random: &mut Random) -> usize {
         let within = |from: usize, to: usize, random: &mut Random| from + random.below(to - from + 1);
         let cut = match (random.below(100), self.creation) {
@@ -107,8 +107,8 @@ impl Recording {
         cut.min(self.steps.len())
     }
 
-    /// Writes to sled's log that were not on disk when the writing of a snapshot began: a power cut could leave the
-    /// snapshot, which sled syncs, and take what it speaks of.
+    /// The number of writes to sled's log that were not on disk when a snapshot began. A power cut could keep the snapshot,
+    /// which sled syncs, and lose what it refers to.
     pub(crate) fn unsynced_at_snapshots(&self) -> usize {
         let unsynced_at = |cut: usize| {
             let mut durable = vec![0; self.nodes];
@@ -126,7 +126,7 @@ impl Recording {
         self.snapshots.iter().map(|snapshot| unsynced_at(snapshot.start)).sum()
     }
 
-    /// The same, by a process that never synced.
+    /// The same recording of a process that never syncs.
     pub(crate) fn without_syncs(mut self) -> Self {
         for step in &mut self.steps[self.start..] {
             if matches!(step, Step::Synced { .. }) {
@@ -140,15 +140,15 @@ impl Recording {
         self.steps.len()
     }
 
-    /// What was said before a moment.
-    pub(crate) fn said(&self, cut: usize) -> impl Iterator<Item = &Line> {
+    /// The lines of the log before a moment.
+    pub(crate) fn lines(&self, cut: usize) -> impl Iterator<Item = &Line> {
         self.steps[..cut].iter().filter_map(|step| match step {
-            Step::Said(line) => Some(line),
+            Step::Line(line) => Some(line),
             _ => None,
         })
     }
 
-    /// Makes the directory as a power cut at that moment may leave it. How many steps were not on disk.
+    /// Writes the directory as a power cut at that moment may leave it; the number of steps that were not on disk.
     pub(crate) fn rebuild(&self, cut: usize, style: Style, random: &mut Random, to: &Path) -> usize {
         let mut durable = vec![0; self.nodes];
         for step in &self.steps[..cut] {
@@ -180,7 +180,7 @@ impl Recording {
                                 if random.percent(share) {
                                     put(file, offset + from, &bytes[from..to]);
                                 } else if random.percent(20) && file.len() < offset + to {
-                                    // The length came through, and the content did not.
+                                    // The length survives, but not the content.
                                     file.resize(offset + to, 0);
                                 }
                                 from = to;
@@ -213,18 +213,18 @@ impl Recording {
                         }
                     }
                 }
-                Step::Synced { .. } | Step::Said(_) | Step::Nothing => {}
+                Step::Synced { .. } | Step::Line(_) | Step::Nothing => {}
             }
         }
         self.write_out(ROOT, &files, &names, to);
         loose
     }
 
-    /// The directory as the process left it, by what was recorded.
+    /// Writes the directory as the process left it, from the recording.
     pub(crate) fn replay(&self, to: &Path) {
         let mut all = Self { steps: self.steps.clone(), directories: self.directories.clone(), ..Self::default() };
         all.nodes = self.nodes;
-        // As if the end had come with a sync of everything.
+        // As if everything had been synced at the end.
         let end = all.steps.len();
         all.steps.extend((0..all.nodes).map(|node| Step::Synced { node, begun: end }));
         all.rebuild(all.steps.len(), Style::Dropped, &mut Random::new(0), to);
@@ -262,7 +262,7 @@ struct Reader {
     root: String,
     names: HashMap<Node, BTreeMap<String, Node>>,
     open: HashMap<u64, Node>,
-    /// Where a sync began, by its number.
+    /// Where each sync began, by its number.
     syncs: HashMap<u64, (usize, Node)>,
     snapshot: Option<usize>,
 }
@@ -283,7 +283,7 @@ impl Reader {
         node
     }
 
-    /// What was there before, and is on disk.
+    /// Adds files that existed before and are on disk.
     fn take_in(&mut self, path: &Path, directory: Node) {
         for entry in fs::read_dir(path).unwrap() {
             let entry = entry.unwrap();
@@ -343,14 +343,14 @@ impl Reader {
                 self.snapshot = None;
                 self.recording.steps.push(Step::Nothing);
             }
-            // SAY
+            // LINE
             1 => {
                 let text = std::str::from_utf8(data).unwrap();
-                for line in text.lines().filter_map(heard) {
-                    self.recording.steps.push(Step::Said(line));
+                for line in text.lines().filter_map(parse_line) {
+                    self.recording.steps.push(Step::Line(line));
                 }
             }
-            // OPEN; 1 is for a new file, 2 for one that is emptied
+            // OPEN; 1 for a new file, 2 for one that is truncated
             2 => {
                 let node = if at & 1 == 1 {
                     let node = self.add(false);
@@ -386,7 +386,7 @@ impl Reader {
                     self.recording.creation = Some(here);
                 }
                 if let Some(begun) = self.snapshot.take() {
-                    // And what is done next: the old one is removed.
+                    // The next steps, which remove the old one, belong to it.
                     self.recording.snapshots.push(begun..here + 4);
                 }
             }
@@ -425,7 +425,7 @@ impl Reader {
     }
 }
 
-/// Whether two directories hold the same.
+/// Compares two directories; the error names the first difference.
 pub(crate) fn same(one: &Path, two: &Path) -> Result<(), String> {
     let list = |path: &Path| -> BTreeMap<String, bool> {
         let entries = fs::read_dir(path).unwrap().map(Result::unwrap);

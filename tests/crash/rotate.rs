@@ -1,4 +1,4 @@
-//! `kill -9` while keys rotate themselves into a directory: the secret in the file verifies, whenever.
+//! `kill -9` during automatic rotations into a directory: the secret in the file verifies at every moment.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use apikey::{Delivery, KeyFilter, KeyInfo, KeyStore, NewKey, Overlap, RotationPo
 use apikey_testkit::{Process, copy_directory};
 use chrono::{TimeDelta, Utc};
 
-use crate::child::{Role, command, plays, scratch, within};
+use crate::child::{Role, command, ran_as_child, scratch, within};
 use crate::random::{Random, rounds, seed};
 
 const TEST: &str = "rotate::rotate";
@@ -23,11 +23,11 @@ fn keys(store: &KeyStore) -> Vec<KeyInfo> {
     store.list(&KeyFilter::default()).unwrap().keys
 }
 
-/// The process under test: keys whose overlaps end in different ways, rotated without a pause.
-pub(crate) fn play(root: &Path) {
+/// The child's part: it rotates keys without a pause, whose overlaps end in different ways.
+pub(crate) fn run_child(root: &Path) {
     let store = KeyStore::open(root.join("keys.db")).unwrap();
-    // Every run is a day later: there is always a rotation due. The overlaps are longer than the test takes, in the store's
-    // own time; they end when the next day's run says so.
+    // Every run is half a day later, so there is always a rotation due. The overlaps are longer than the test takes, in the
+    // store's own time; they end with a later run.
     let every = RotationPolicy::every(TimeDelta::hours(12));
     let overlaps = [Overlap::For(TimeDelta::hours(6)), Overlap::For(TimeDelta::hours(11)), Overlap::UntilFirstUse];
     for overlap in overlaps.iter().skip(keys(&store).len()) {
@@ -44,7 +44,7 @@ pub(crate) fn play(root: &Path) {
         println!("\nchild: {} {}", report.rotated.len(), report.delivered.len());
         now += TimeDelta::hours(12);
         for key in keys(&store) {
-            // A reader, now and then: the overlap until the first use needs one.
+            // The reader, whom an overlap until the first use needs.
             let token = std::fs::read_to_string(sink(root).path_of(&key).unwrap()).unwrap();
             store.verify(token.trim_end()).unwrap();
         }
@@ -55,16 +55,16 @@ pub(crate) fn play(root: &Path) {
 struct Tally {
     young: usize,
     rotations: u64,
-    /// Kills that left a secret that waits, and how many of those the file held already.
+    /// Kills that left an undelivered secret, and how many of those the file had already.
     waiting: usize,
     arrived: usize,
-    /// Kills that left a file under the name that it has while it is written.
+    /// Kills that left a file under its temporary name.
     unfinished: usize,
 }
 
 #[test]
 fn rotate() {
-    if plays() {
+    if ran_as_child() {
         return;
     }
     let (kills, seed) = (rounds("APIKEY_ROTATIONS", 24), seed());
@@ -78,7 +78,7 @@ fn rotate() {
         }
         let mut random = Random::fork(seed, round as u64);
         run_and_kill(directory.path(), &mut random);
-        // Looking mends, and uses secrets. So it is mostly done on a copy: the next process finds what the kill left.
+        // A check repairs, and uses secrets. Mostly it works on a copy, so that the next process finds what the kill left.
         let copied = scratch();
         let root = match random.percent(75) {
             true => {
@@ -99,7 +99,7 @@ fn rotate() {
     }
     println!("rotate: {kills} kills, {tally:?}, no file whose secret did not verify; {:.0?}", begun.elapsed());
     assert!(tally.rotations > 5 && tally.young < kills / 2, "the processes were killed before they did anything");
-    // A third of the kills meet a secret that waits; that none of so many does is as good as impossible.
+    // A third of the kills leave an undelivered secret, so at least one of so many does.
     assert!(tally.waiting > 0, "no kill came between a secret and its delivery");
 }
 
@@ -116,12 +116,12 @@ fn run_and_kill(root: &Path, random: &mut Random) {
     process.kill();
 }
 
-/// What is there after a kill, of each key: whether a secret waits, whether the file has it, and whether a file was being
-/// written. The secrets are looked at as the file has them, before anything is mended.
+/// Checks the store after a kill. For each key: whether it has an undelivered secret, whether the file has that, and
+/// whether a file was being written.
 fn check(root: &Path) -> (u64, Vec<(bool, bool, bool)>) {
     let path = root.join("keys.db");
     let Ok(store) = KeyStore::builder().create_if_missing(false).open(&path) else {
-        // Killed before it was made; what was begun must not be in the way of the next.
+        // Killed before the store was created; what it left must not stop the next process.
         assert!(!sink_files(root).iter().any(|(name, _)| !name.starts_with('.')), "no store, and a secret of it");
         return (0, Vec::new());
     };
@@ -131,7 +131,7 @@ fn check(root: &Path) -> (u64, Vec<(bool, bool, bool)>) {
     let now = keys(&store).iter().filter_map(|key| key.rotation()).map(|rotation| rotation.due()).max();
     for key in keys(&store) {
         let Some(token) = files.get(&key.id().to_string()) else {
-            // Killed before the first secret was handed over: the key has no reader.
+            // Killed before the first secret was delivered: the key has no reader.
             continue;
         };
         let pending = key.rotation().unwrap().pending();
@@ -142,7 +142,7 @@ fn check(root: &Path) -> (u64, Vec<(bool, bool, bool)>) {
         let unfinished = files.contains_key(&format!(".{}.new", key.id()));
         found.push((pending.is_some(), pending == Some(verified.secret_version()), unfinished));
     }
-    // The next run mends it: what waited is delivered or replaced, and the file's secret goes on verifying.
+    // The next run delivers the secret or replaces it, and the file's secret goes on verifying.
     let rotator = Rotator::new(store.clone(), sink(root));
     let report = rotator.run_due(now.unwrap_or_else(Utc::now)).unwrap();
     assert!(report.failed.is_empty(), "{report:?}");
@@ -152,7 +152,7 @@ fn check(root: &Path) -> (u64, Vec<(bool, bool, bool)>) {
         assert_eq!((verified.secret_version(), verified.superseded()), (key.version(), false), "{key:?}");
         assert_eq!(key.rotation().unwrap().pending(), None);
     }
-    assert!(sink_files(root).keys().all(|name| !name.starts_with('.')), "what was left of a write is gone");
+    assert!(sink_files(root).keys().all(|name| !name.starts_with('.')), "temporary files are gone");
     assert!(store.verify_events().unwrap().is_whole());
     store.close().unwrap();
     (rotations, found)

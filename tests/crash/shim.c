@@ -1,9 +1,9 @@
-// Records what a process does to the files under one directory, in order, and refuses calls when it is told to.
+// Records what a process does to the files under one directory, in order, and refuses calls on order.
 //
-// APIKEY_SHIM_ROOT names the directory; APIKEY_SHIM_LOG, if set, the recording. A process speaks to the recording by
-// writing to the path /apikey-shim: its words stand in the recording where they were said. Words that begin with '!'
-// are orders: "!fail CALLS ERRNO AFTER" refuses these calls after so many more have passed ("w" data, "s" sync,
-// "m" names: create, rename, remove; "l" lock; in capitals: once), "!ok" refuses nothing any more.
+// APIKEY_SHIM_ROOT names the directory; APIKEY_SHIM_LOG, if set, the recording. A process adds lines to the recording
+// by writing to the path /apikey-shim; they stand between the calls. A text that begins with '!' is an order:
+// "!fail CALLS ERRNO AFTER" refuses these calls after so many more have passed ("w" data, "s" sync, "m" names: create,
+// rename, remove; "l" lock; in capitals: once), "!ok" refuses nothing any more.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,8 +22,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { START, SAY, OPEN, WRITE, SIZE, RENAME, UNLINK, MKDIR, RMDIR, SYNC_BEGIN, SYNC_END, CLOSE, DUP };
-enum { MOST = 4096, PLAIN = 0, WATCHED = 1, VOICE = 2 };
+enum { START, LINE, OPEN, WRITE, SIZE, RENAME, UNLINK, MKDIR, RMDIR, SYNC_BEGIN, SYNC_END, CLOSE, DUP };
+enum { MAX = 4096, PLAIN = 0, WATCHED = 1, OUTPUT = 2 };
 
 struct record {
     uint32_t kind;
@@ -34,7 +34,7 @@ struct record {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned char watched[MOST];
+static unsigned char watched[MAX];
 static char root[PATH_MAX];
 static size_t root_length;
 static int log_fd = -1;
@@ -117,19 +117,19 @@ static void obey(const char *words, size_t length) {
     fail_calls[0] = 0;
 }
 
-static int is(int fd, int what) { return fd >= 0 && fd < MOST && watched[fd] == what; }
+static int is(int fd, int what) { return fd >= 0 && fd < MAX && watched[fd] == what; }
 
 static int opened(int directory, const char *path, int flags, mode_t mode) {
     char full[PATH_MAX];
     if (strcmp(path, "/apikey-shim") == 0) {
         int fd = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_WRONLY | O_CLOEXEC);
-        if (fd >= 0 && fd < MOST) watched[fd] = VOICE;
+        if (fd >= 0 && fd < MAX) watched[fd] = OUTPUT;
         return fd;
     }
     // A directory that is opened to be listed may be closed by the C library itself, unseen.
     if (!resolve(directory, path, full) || (flags & O_DIRECTORY)) {
         int fd = syscall(SYS_openat, directory, path, flags, mode);
-        if (fd >= 0 && fd < MOST) watched[fd] = PLAIN;
+        if (fd >= 0 && fd < MAX) watched[fd] = PLAIN;
         return fd;
     }
     pthread_mutex_lock(&lock);
@@ -138,7 +138,7 @@ static int opened(int directory, const char *path, int flags, mode_t mode) {
     int new = (flags & O_CREAT) && stat(full, &before) != 0;
     if ((new && refused('m')) || (!new && fail_errno == EROFS && (flags & O_ACCMODE) != O_RDONLY && refused('m'))) goto done;
     fd = syscall(SYS_openat, directory, path, flags, mode);
-    if (fd >= MOST) _exit(94);
+    if (fd >= MAX) _exit(94);
     if (fd >= 0) {
         watched[fd] = WATCHED;
         put(OPEN, fd, (new ? 1 : 0) | ((flags & O_TRUNC) ? 2 : 0), full, NULL, 0);
@@ -188,10 +188,10 @@ static ssize_t written(int fd, const void *data, size_t length) {
 }
 
 ssize_t write(int fd, const void *data, size_t length) {
-    if (is(fd, VOICE)) {
+    if (is(fd, OUTPUT)) {
         pthread_mutex_lock(&lock);
         if (length && *(const char *)data == '!') obey(data, length);
-        else put(SAY, 0, 0, NULL, data, length);
+        else put(LINE, 0, 0, NULL, data, length);
         pthread_mutex_unlock(&lock);
         return length;
     }
@@ -200,7 +200,7 @@ ssize_t write(int fd, const void *data, size_t length) {
 }
 
 ssize_t writev(int fd, const struct iovec *parts, int count) {
-    if (count > 0 && fd >= 0 && fd < MOST && watched[fd] != PLAIN) {
+    if (count > 0 && fd >= 0 && fd < MAX && watched[fd] != PLAIN) {
         // A short write is a write.
         for (int at = 0; at < count; at++) if (parts[at].iov_len) return write(fd, parts[at].iov_base, parts[at].iov_len);
     }
@@ -292,7 +292,7 @@ int flock(int fd, int operation) {
 }
 
 int close(int fd) {
-    if (fd < 0 || fd >= MOST || watched[fd] == PLAIN) return syscall(SYS_close, fd);
+    if (fd < 0 || fd >= MAX || watched[fd] == PLAIN) return syscall(SYS_close, fd);
     pthread_mutex_lock(&lock);
     if (watched[fd] == WATCHED) put(CLOSE, fd, 0, NULL, NULL, 0);
     watched[fd] = PLAIN;
@@ -303,10 +303,10 @@ int close(int fd) {
 
 static int controlled(int fd, int command, void *argument) {
     int copies = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
-    if (!copies || fd < 0 || fd >= MOST || watched[fd] == PLAIN) return syscall(SYS_fcntl, fd, command, argument);
+    if (!copies || fd < 0 || fd >= MAX || watched[fd] == PLAIN) return syscall(SYS_fcntl, fd, command, argument);
     pthread_mutex_lock(&lock);
     int result = syscall(SYS_fcntl, fd, command, argument);
-    if (result >= 0 && result < MOST) {
+    if (result >= 0 && result < MAX) {
         watched[result] = watched[fd];
         if (watched[fd] == WATCHED) put(DUP, fd, result, NULL, NULL, 0);
     }

@@ -1,11 +1,11 @@
-//! The library that stands between a process and its files: `shim.c`, built with `cc`.
+//! The library between a process and its files: `shim.c`, built with `cc`.
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Builds it, once for this process.
+/// Builds the library, once for this process.
 fn library() -> &'static Path {
     static BUILT: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = BUILT.get_or_init(|| {
@@ -23,7 +23,7 @@ fn library() -> &'static Path {
     path
 }
 
-/// Puts it into a process, for the files under `root`; what it does goes to the end of `log`.
+/// Loads it into a process, for the files below `root`. It appends the calls to `log`.
 pub(crate) fn put_into(command: &mut Command, root: &Path, log: Option<&Path>) {
     command.env("LD_PRELOAD", library()).env("APIKEY_SHIM_ROOT", root);
     if let Some(log) = log {
@@ -31,7 +31,7 @@ pub(crate) fn put_into(command: &mut Command, root: &Path, log: Option<&Path>) {
     }
 }
 
-/// For a process with the library: writes to the recording, and gives orders.
-pub(crate) fn voice() -> File {
+/// Opens the recording, in a process with the library. What is written there is a line of the log, or an order.
+pub(crate) fn recording() -> File {
     OpenOptions::new().write(true).open("/apikey-shim").expect("the library is loaded")
 }
