@@ -1,7 +1,8 @@
 //! Does memory grow when keys come and go?
 //!
-//! `cargo bench -p apikey-bench --bench churn`: ten million keys through the index over a live set of ten thousand, then
-//! two hundred thousand through a store (created, revoked, purged). Prints live bytes as they go. About a minute.
+//! `cargo bench -p apikey-bench --bench churn` creates and removes ten million keys in the index over a live set of ten
+//! thousand, then two hundred thousand in a store (created, revoked, purged), and prints the live bytes meanwhile. It
+//! takes about a minute.
 
 #![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(clippy::unwrap_used, reason = "a bench that fails shall stop")]

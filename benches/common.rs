@@ -1,4 +1,4 @@
-//! What the benches share: stores full of keys, and the ways a service would check a key without this library.
+//! Helpers of the benches: stores full of keys, and how a service would check a key without this library.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,21 +21,21 @@ use sha2::{Digest, Sha256};
 
 pub const PERMISSION: &str = "orders:read";
 
-/// Tokens of one length in one buffer, in the order in which they are visited.
+/// Tokens of one length in one buffer, in the order in which the benches visit them.
 pub struct Tokens {
     buffer: String,
     length: usize,
 }
 
 impl Tokens {
-    /// Every token once, in an order that no prefetcher foresees.
+    /// Every token once, in an order that no prefetcher predicts.
     pub fn shuffled(tokens: &[String]) -> Self {
         let count = tokens.len();
         let length = tokens[0].len();
-        // A stride that shares no factor with the count visits each once.
+        // A stride without a common factor with the count visits each once.
         let stride = (count / 2..).map(|near| near * 2 + 1).find(|stride| gcd(*stride, count) == 1).unwrap();
         let mut order: Vec<usize> = (0..count).map(|at| at * stride % count).collect();
-        // And a fixed shuffle on top (xorshift), the same in every run.
+        // Then a fixed shuffle (xorshift), the same in every run.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         for at in (1..count).rev() {
             state ^= state << 13;
@@ -65,7 +65,7 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Puts keys into a store; their tokens.
+/// Creates keys in a store; their tokens.
 pub fn fill(store: &KeyStore, keys: usize) -> Vec<String> {
     fill_from(store, 0, keys)
 }
@@ -91,13 +91,13 @@ pub fn unknown_id(token: &str) -> String {
     parts.token()
 }
 
-/// The token with a checksum that is wrong.
+/// The token with a wrong checksum.
 pub fn malformed(token: &str) -> String {
     format!("{}{}", &token[..token.len() - 1], if token.ends_with('0') { '1' } else { '0' })
 }
 
 /// The check a developer writes by hand: a digest, a map behind a lock, the fields compared.
-pub struct ByHand(RwLock<HashMap<String, Row>>);
+pub struct HandWritten(RwLock<HashMap<String, Row>>);
 
 struct Row {
     owner: String,
@@ -106,7 +106,7 @@ struct Row {
     expires_at: i64,
 }
 
-impl ByHand {
+impl HandWritten {
     pub fn with(tokens: &[String]) -> Self {
         let rows = tokens.iter().enumerate().map(|(at, token)| {
             let owner = format!("owner-{at:010}");
@@ -115,7 +115,7 @@ impl ByHand {
         Self(RwLock::new(rows.collect()))
     }
 
-    /// 200, 401 or 403, and the owner's length, so that the owner is really read.
+    /// 200, 401 or 403, and the owner's length, so that the check reads the owner.
     pub fn check(&self, token: &str, permission: &str) -> (u16, usize) {
         let rows = self.0.read().unwrap();
         let Some(row) = rows.get(&hex(token)) else { return (401, 0) };

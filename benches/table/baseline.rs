@@ -1,12 +1,12 @@
-//! The check that a careful developer would write by hand for just this token and digest, as tight as it gets: the
-//! yardstick. It does everything that `KeyStore::authorize` does for a key of the store's own and one permission, and
-//! nothing that a store needs beside: no writer, no rotation, no imported keys, no use noted, one prefix, 64 permissions.
+//! The baseline: the check that a careful developer would write by hand for just this token and digest, as fast as it
+//! gets. It does everything that `KeyStore::authorize` does for a key of the store's own and one permission, and nothing
+//! else that a store needs: no writer, no rotation, no imported keys, no time of use, one prefix, 64 permissions.
 
 #![allow(unsafe_code, reason = "a prefetch and an advice, which have no effect that a program can see")]
 
 use constant_time_eq::constant_time_eq_32;
 
-/// What a look-up finds: the owner, and the version of the secret, read from the key's line.
+/// The result of a lookup: the owner, and the version of the secret, read from the key's line.
 pub struct Caller {
     pub owner: u32,
     pub version: u32,
@@ -22,13 +22,13 @@ struct Line {
     /// A bit for each permission.
     permissions: u64,
     owner: u32,
-    /// 0: nobody is here.
+    /// 0 for an empty line.
     version: u32,
     revoked: bool,
     disabled: bool,
 }
 
-pub struct Yardstick {
+pub struct Baseline {
     lines: Vec<Line>,
     /// CRC-32 of the prefix, to go on from.
     prefix: crc32fast::Hasher,
@@ -38,9 +38,9 @@ const PREFIX: &[u8; 3] = b"ak_";
 const FIRST: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-impl Yardstick {
-    /// Room for `keys`, at the same load as the store's table has after it was opened; in pages of 2 MiB where they are
-    /// asked for, and Linux gives them.
+impl Baseline {
+    /// A table for `keys`, at the same load as the store's table has after an open; in pages of 2 MiB if `large_pages` is set
+    /// and Linux provides them.
     fn for_keys(keys: usize, large_pages: bool) -> Self {
         let mut prefix = crc32fast::Hasher::new();
         prefix.update(PREFIX);
@@ -51,8 +51,8 @@ impl Yardstick {
             let length = size_of_val(room).saturating_sub(skipped) >> 21 << 21;
             let begin = room.as_mut_ptr().cast::<u8>().wrapping_add(skipped);
             // SAFETY: the range lies within the vector's own memory, and the advice changes nothing in it.
-            let asked = unsafe { rustix::mm::madvise(begin.cast(), length, rustix::mm::Advice::LinuxHugepage) };
-            if let Err(error) = asked {
+            let advised = unsafe { rustix::mm::madvise(begin.cast(), length, rustix::mm::Advice::LinuxHugepage) };
+            if let Err(error) = advised {
                 eprintln!("  no large pages for the check by hand: {error}");
             }
         }
@@ -68,11 +68,11 @@ impl Yardstick {
         Self::filled(Self::for_keys(keys, true), tokens)
     }
 
-    fn filled(mut held: Self, tokens: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
+    fn filled(mut table: Self, tokens: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         for (owner, token) in tokens.into_iter().enumerate() {
-            held.insert(token.as_ref(), u32::try_from(owner).unwrap());
+            table.insert(token.as_ref(), u32::try_from(owner).unwrap());
         }
-        held
+        table
     }
 
     fn insert(&mut self, token: &str, owner: u32) {
@@ -96,7 +96,7 @@ impl Yardstick {
     /// The caller, or the HTTP status of the refusal.
     #[inline]
     pub fn check(&self, token: &str, permission: u32) -> Result<Caller, u16> {
-        // The whole token has one length. Its parts stand at fixed places.
+        // Every token has the same length, and its parts are at fixed places.
         let token: &[u8; 63] = token.as_bytes().try_into().map_err(|_| 401u16)?;
         let (prefix, rest) = token.split_first_chunk::<3>().ok_or(401u16)?;
         let (body, check) = rest.split_first_chunk::<54>().ok_or(401u16)?;
@@ -135,19 +135,19 @@ impl Yardstick {
         Ok(Caller { owner: line.owner, version: line.version })
     }
 
-    /// Where the search begins: the id's last eight characters, which differ, once multiplied, and reduced without a
-    /// division.
+    /// Where the search begins: the id's last eight characters, which differ, mixed by one multiplication and reduced without
+    /// a division.
     #[inline]
     fn place(&self, body: &[u8; 54]) -> usize {
         let last = u64::from_le_bytes(body[14..22].try_into().unwrap());
         let mixed = u128::from(last ^ 0xbf58_476d_1ce4_e5b9) * 0x9e37_79b9_7f4a_7c15;
-        let spot = (mixed >> 64) as u64 ^ mixed as u64;
-        ((u128::from(spot) * self.lines.len() as u128) >> 64) as usize
+        let hash = (mixed >> 64) as u64 ^ mixed as u64;
+        ((u128::from(hash) * self.lines.len() as u128) >> 64) as usize
     }
 }
 
-/// Of a version byte, and the body that stands behind the token's underscore. In pieces of 16 bytes, as the hash reads
-/// them.
+/// The digest of a version byte and the part of the token after the underscore, copied in pieces of 16 bytes, as the hash
+/// reads them.
 #[inline]
 fn digest(token: &[u8; 63]) -> [u8; 32] {
     let mut block = [0u8; 64];

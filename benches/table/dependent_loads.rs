@@ -1,10 +1,10 @@
-//! The one loop that everything is timed in.
+//! Dependent loads: the one loop in which the table times everything.
 //!
-//! Tokens of one length stand in one buffer, in the order in which they are visited, so that reading the token itself
-//! costs the same everywhere. A look-up begins when the one before has ended: the next place in the buffer is computed
-//! from what the last one found, and a fence keeps the processor from starting ahead on a guess. The candidates take
-//! turns in short bursts, so that what the machine does beside hits them alike, and a ratio is the median of the ratios
-//! within each round.
+//! Tokens of one length lie in one buffer, in the order in which the loop visits them, so that reading the token itself
+//! costs the same everywhere. A lookup begins when the one before has ended: the loop computes the next place in the
+//! buffer from what the last one found, and a fence keeps the processor from starting ahead on a guess. The candidates
+//! take turns in short bursts, so that other load of the machine affects them alike, and a ratio is the median of the
+//! ratios within each round.
 
 #![allow(unsafe_code, reason = "one fence instruction")]
 
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use apikey_bench::Tokens;
 
-/// Waits until every instruction before has ended.
+/// Waits until every earlier instruction has ended.
 #[inline]
 fn fence() {
     #[cfg(target_arch = "x86_64")]
@@ -25,12 +25,12 @@ fn fence() {
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
 }
 
-/// Something that is timed: looks up `count` tokens, and says how long one took, in nanoseconds.
+/// Something to time: it looks up `count` tokens and returns how long one took, in nanoseconds.
 pub struct Candidate<'a> {
     burst: Box<dyn FnMut(usize) -> f64 + 'a>,
 }
 
-/// Where the next candidate begins: no two find in the cache what the other has just fetched.
+/// Where the next candidate begins, so that no candidate finds in the cache what another has just fetched.
 static START: AtomicUsize = AtomicUsize::new(0);
 
 impl<'a> Candidate<'a> {
@@ -57,7 +57,7 @@ impl<'a> Candidate<'a> {
             fence();
         };
         let burst = move |count: usize| {
-            // What the other candidates have pushed out of the nearest caches comes back first, where it can.
+            // Warms the nearest caches, which the other candidates have used.
             run(1_000);
             let start = Instant::now();
             run(count);
@@ -67,7 +67,7 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// What one candidate took, in nanoseconds a look-up, round by round.
+/// The times of one candidate, in nanoseconds a lookup, round by round.
 pub struct Times(Vec<f64>);
 
 impl Times {
@@ -75,7 +75,7 @@ impl Times {
         median(self.0.clone())
     }
 
-    /// The median over the rounds of this time over the other's in the same round.
+    /// The median of the ratios to the other's time in the same round.
     pub fn over(&self, other: &Self) -> f64 {
         median(self.0.iter().zip(&other.0).map(|(one, other)| one / other).collect())
     }
@@ -86,7 +86,7 @@ pub fn median(mut all: Vec<f64>) -> f64 {
     all[all.len() / 2]
 }
 
-/// Lets the candidates take turns. What the loop itself costs, timed beside them in each round, is taken off.
+/// Lets the candidates take turns. It times the loop itself beside them in each round, and subtracts that.
 pub fn race(tokens: &Tokens, candidates: Vec<Candidate<'_>>, rounds: usize, burst: usize) -> Vec<Times> {
     let loop_alone = Candidate::unchecked(tokens, |token| u32::from(token.len() > 1));
     let mut all: Vec<_> = candidates.into_iter().chain([loop_alone]).collect();

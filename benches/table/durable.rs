@@ -1,4 +1,4 @@
-//! What does a durable change cost, against the least a disk allows, and sixteen at once against one?
+//! What does a durable change cost, against the minimum of a disk, and sixteen at once against one?
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -15,8 +15,8 @@ const ROUNDS: usize = 15;
 const CHANGES: u32 = 50;
 const WRITERS: u32 = 16;
 
-/// In a process of its own, as `-- durable` is: at the end of the whole table a create takes several times as long as the
-/// bare write beside it, and nobody knows why (docs/performance.md).
+/// Measures in another process, as `-- durable` does: at the end of the whole table a create takes several times as long
+/// as the bare write beside it, for an unknown reason (docs/performance.md).
 pub fn measure_apart(report: &mut Report) {
     section("durable changes, in a process of their own");
     let output = Command::new(std::env::current_exe().unwrap()).arg("durable").output().unwrap();
@@ -24,7 +24,7 @@ pub fn measure_apart(report: &mut Report) {
     report.take(&String::from_utf8(output.stdout).unwrap());
 }
 
-/// Rounds in turn, so that what else the disk does falls on all of them; the medians of the ratios within a round.
+/// Takes turns in rounds, so that other load of the disk affects all alike; reports medians of the ratios within a round.
 pub fn measure(report: &mut Report) {
     section("durable changes");
     let directory = tempfile::tempdir().unwrap();
@@ -44,9 +44,9 @@ pub fn measure(report: &mut Report) {
         let many = of_many(create);
         rounds.push([least, one, many]);
     }
-    // The first makes the files.
+    // The first creates the files.
     rounds.remove(0);
-    // Alone on the disk: the store has nothing left to write.
+    // The store has nothing left to write, so that this is alone on the disk.
     drop(store);
     let group = Group::in_directory(directory.path());
     let bare: Vec<[Duration; 2]> = (0..ROUNDS)
@@ -76,7 +76,7 @@ fn micros<const N: usize>(rounds: &[[Duration; N]], at: usize) -> f64 {
     median(rounds.iter().map(|round| round[at].as_secs_f64() * 1e6).collect())
 }
 
-/// By sixteen writers at once.
+/// The time of sixteen writers at once, for each change.
 fn of_many(work: impl Fn() + Sync) -> Duration {
     let begun = Instant::now();
     thread::scope(|scope| {

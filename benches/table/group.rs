@@ -1,5 +1,5 @@
-//! The least that sixteen writers of one file need, to see what a machine allows: they append bytes, and one of them syncs
-//! for all. It keeps nothing, and knows what no store can know: how many will come. So each sync is for all of them.
+//! The minimum that sixteen writers of one file need, to show what a machine allows: they append bytes, and one of them
+//! syncs for all. This stores nothing, and it knows how many writers come, so that each sync is for all of them.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, Thread};
 
-/// What a change of ours adds to the journal, in bytes.
+/// What a change of ours adds to the write-ahead log, in bytes.
 const CHANGE: usize = 640;
 
 pub struct Group {
@@ -19,7 +19,7 @@ pub struct Group {
 #[derive(Default)]
 struct State {
     bytes: Vec<u8>,
-    sleepers: Vec<(Thread, Arc<AtomicBool>)>,
+    waiters: Vec<(Thread, Arc<AtomicBool>)>,
 }
 
 impl Group {
@@ -30,24 +30,24 @@ impl Group {
         Self { file, state: Mutex::default() }
     }
 
-    /// A change of one of so many writers, all of whom are at it: returns when it is on the disk.
+    /// A change by one of so many concurrent writers; returns when it is on the disk.
     pub fn change(&self, writers: usize) {
         let mut state = self.state.lock().unwrap();
         state.bytes.extend([1; CHANGE]);
-        if state.sleepers.len() + 1 < writers {
+        if state.waiters.len() + 1 < writers {
             let woken = Arc::new(AtomicBool::new(false));
-            state.sleepers.push((thread::current(), woken.clone()));
+            state.waiters.push((thread::current(), woken.clone()));
             drop(state);
             while !woken.load(Ordering::Acquire) {
                 thread::park();
             }
             return;
         }
-        let State { bytes, sleepers } = std::mem::take(&mut *state);
+        let State { bytes, waiters } = std::mem::take(&mut *state);
         drop(state);
         self.file.write_all_at(&bytes, 0).unwrap();
         self.file.sync_data().unwrap();
-        for (thread, woken) in sleepers {
+        for (thread, woken) in waiters {
             woken.store(true, Ordering::Release);
             thread.unpark();
         }

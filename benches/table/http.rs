@@ -1,4 +1,4 @@
-//! What a guard adds to a request through axum, beside a layer written by hand around the yardstick. No network: the
+//! What a guard adds to a request through axum, beside a layer written by hand around the baseline. No network: the
 //! router is called in this thread, and its CPU time counted.
 
 use std::future::Future;
@@ -14,10 +14,10 @@ use axum::{Extension, Router};
 use rustix::time::{ClockId, clock_gettime};
 use tower::{Layer, Service};
 
-use crate::chain::median;
+use crate::baseline::Baseline;
+use crate::dependent_loads::median;
 use crate::report::{Report, section};
 use crate::speed::Case;
-use crate::yardstick::Yardstick;
 
 const ROUNDS: usize = 60;
 const BURST: usize = 2_000;
@@ -35,32 +35,32 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Checks the header, and sets `Vary` and `Cache-Control` on the response.
 #[derive(Clone)]
-struct ByHand<S> {
-    yardstick: Arc<Yardstick>,
+struct HandWritten<S> {
+    baseline: Arc<Baseline>,
     inner: S,
 }
 
 #[derive(Clone)]
-struct ByHandLayer(Arc<Yardstick>);
+struct HandWrittenLayer(Arc<Baseline>);
 
-impl<S> Layer<S> for ByHandLayer {
-    type Service = ByHand<S>;
+impl<S> Layer<S> for HandWrittenLayer {
+    type Service = HandWritten<S>;
 
-    fn layer(&self, inner: S) -> ByHand<S> {
-        ByHand { yardstick: self.0.clone(), inner }
+    fn layer(&self, inner: S) -> HandWritten<S> {
+        HandWritten { baseline: self.0.clone(), inner }
     }
 }
 
-/// Who called, for the handler.
+/// The caller, for the handler.
 #[derive(Clone, Copy)]
 struct Owner(u32);
 
-/// As [`guarded`], with what the layer by hand leaves.
+/// The same as [`guarded`], with the caller that the hand-written layer provides.
 async fn owned(Extension(owner): Extension<Owner>) -> &'static str {
     if owner.0 < u32::MAX { "ok" } else { "nobody" }
 }
 
-impl<S> Service<Request<Body>> for ByHand<S>
+impl<S> Service<Request<Body>> for HandWritten<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
@@ -74,7 +74,7 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let token = request.headers().get(X_API_KEY).and_then(|value| value.to_str().ok());
-        match token.ok_or(401).and_then(|token| self.yardstick.check(token, 0)) {
+        match token.ok_or(401).and_then(|token| self.baseline.check(token, 0)) {
             Ok(caller) => {
                 request.extensions_mut().insert(Owner(caller.owner));
                 Marked { inner: Some(Box::pin(self.inner.call(request))), status: 200 }
@@ -113,16 +113,16 @@ pub fn cpu_ns() -> f64 {
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
 
-/// On all the keys of `case`.
+/// Times the routers with all the keys of `case`.
 pub fn measure(case: Case<'_>, keys: usize, report: &mut Report) {
     section("axum");
-    let yardstick = Arc::new(case.yardstick);
+    let baseline = Arc::new(case.baseline);
     let route = |handler| Router::new().route("/orders", handler);
     let mut routers = [
         route(get(open)),
         route(get(guarded)).layer(ApiKeyLayer::supply(case.store.clone())),
-        route(get(owned)).layer(ByHandLayer(yardstick.clone())),
-        route(get(open)).layer(ByHandLayer(yardstick)),
+        route(get(owned)).layer(HandWrittenLayer(baseline.clone())),
+        route(get(open)).layer(HandWrittenLayer(baseline)),
     ];
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut overheads = [const { Vec::new() }; 4];
@@ -151,9 +151,9 @@ pub fn measure(case: Case<'_>, keys: usize, report: &mut Report) {
     let over = |one: usize, round: usize| overheads[one][round] - overheads[0][round];
     let guard = ratio(&|round| over(1, round));
     let bare = median(overheads[0].clone());
-    let to = |by_hand: usize| {
+    let to = |hand_written: usize| {
         let (times, hand) =
-            (ratio(&|round| over(1, round) / over(by_hand, round)), ratio(&|round| over(by_hand, round)));
+            (ratio(&|round| over(1, round) / over(hand_written, round)), ratio(&|round| over(hand_written, round)));
         format!("{times:.2}x (+{guard:.0} ns to +{hand:.0} ns, on {bare:.0} ns)")
     };
     let keys = if keys < 1_000_000 { format!("{} k", keys / 1_000) } else { format!("{} M", keys / 1_000_000) };

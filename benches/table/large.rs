@@ -1,4 +1,4 @@
-//! Many keys, once through a store: how long that takes, with how much memory, and what a verification costs then.
+//! Many keys in one store: how long they take, how much memory, and what a verification then costs.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use apikey_bench::Tokens;
 use crate::report::{Report, section};
 use crate::{MILLION, memory, speed};
 
-/// Makes a store with so many million keys at `path`, which must not be there yet; a line for each million.
+/// Creates a store with so many million keys at `path`, which must not exist yet; prints a line for each million.
 pub fn measure(path: &Path, millions: usize, report: &mut Report) {
     assert!(!path.exists(), "{} is there already", path.display());
     section(&format!("{millions} M keys through the store"));
@@ -19,14 +19,14 @@ pub fn measure(path: &Path, millions: usize, report: &mut Report) {
     for million in 1..=millions {
         tokens.append(&mut apikey_bench::fill_from(&store, tokens.len(), MILLION));
         let took = begun.elapsed().as_secs_f64();
-        section(&format!("  {million} M keys: {took:.0} s, {:.0} MB held at most", most_held() / 1e6));
+        section(&format!("  {million} M keys: {took:.0} s, {:.0} MB held at most", max_resident() / 1e6));
     }
     store.close().unwrap();
     drop(store);
     let took = begun.elapsed().as_secs_f64();
     let keys = millions * MILLION;
     let held =
-        format!("{took:.0} s ({:.0} us a key), {:.1} GB held at most", took / keys as f64 * 1e6, most_held() / 1e9);
+        format!("{took:.0} s ({:.0} us a key), {:.1} GB held at most", took / keys as f64 * 1e6, max_resident() / 1e9);
     report.row(format!("{millions} M keys made, 10,000 in a call"), held, "-", "-");
     let size = files(path);
     report.row(format!("{millions} M keys on the disk"), format!("{:.1} GB", size as f64 / 1e9), "-", "-");
@@ -38,8 +38,8 @@ pub fn measure(path: &Path, millions: usize, report: &mut Report) {
     report.row(format!("valid, {millions} M keys in a store, to the check by hand"), times, "-", "-");
 }
 
-/// The most that this process has held in memory at a time, as Linux counts it.
-fn most_held() -> f64 {
+/// The largest memory of this process so far, as Linux counts it.
+fn max_resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0

@@ -4,9 +4,10 @@
 //! five minutes, 8 GB of memory and 2 GB of disk under `TMPDIR`. `-- plot FILE` writes the plot, too; Cargo runs a bench in
 //! its package's directory, so that of the documentation is `../docs/performance.svg`.
 //!
-//! `-- durable` times durable changes alone, `-- axum` a guarded handler over a thousand keys; `-- quick` leaves out everything above a thousand keys; `-- index` looks at
-//! a million keys in the index alone; `-- open DIRECTORY` only opens a store with a million keys, which is made there if
-//! it is missing; `-- large DIRECTORY MILLIONS` makes a store of many millions there.
+//! `-- durable` times durable changes alone, `-- axum` a guarded handler over a thousand keys; `-- quick` leaves out
+//! everything above a thousand keys; `-- index` times a million keys in the index alone; `-- open DIRECTORY` only opens a
+//! store with a million keys, which it creates there if it is missing; `-- large DIRECTORY MILLIONS` creates a store of
+//! many millions there.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,19 +17,19 @@
 )]
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub, reason = "nobody else uses this")]
 
-mod chain;
+mod baseline;
+mod dependent_loads;
 mod durable;
 mod group;
 mod http;
 mod large;
-mod load;
 mod memory;
 mod peers;
 mod plot;
 mod report;
 mod speed;
 mod threads;
-mod yardstick;
+mod writes;
 
 use std::path::Path;
 
@@ -82,7 +83,7 @@ fn main() {
     threads::measure(&mut report);
     if !quick {
         speed::between(&mut plot);
-        report::section("1,000,000 keys: makes the store");
+        report::section("1,000,000 keys: creates the store");
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys.db");
         let store = KeyStore::open(&path).unwrap();
@@ -94,7 +95,7 @@ fn main() {
         let store = KeyStore::open(&path).unwrap();
         let case = speed::Case::new(&store, &tokens);
         speed::million(&case, &tokens, &mut report, &mut plot);
-        load::measure(&store, &apikey_bench::Tokens::shuffled(&tokens), &mut report);
+        writes::measure(&store, &apikey_bench::Tokens::shuffled(&tokens), &mut report);
         drop(tokens);
         http::measure(case, MILLION, &mut report);
         drop(store);

@@ -1,5 +1,5 @@
-//! How much memory a store takes, and how long it takes to open: each in a process of its own, since owners and sets of
-//! grants that were seen once stay.
+//! How much memory a store takes, and how long it takes to open. Each runs in a process of its own, since a process keeps
+//! every owner and set of grants that it has seen.
 
 #![allow(unsafe_code, reason = "an allocator that counts")]
 
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use apikey::KeyStore;
 
-use crate::chain::median;
+use crate::dependent_loads::median;
 use crate::report::{Report, section};
 
 struct Counting;
@@ -49,13 +49,13 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The name of the argument with which this program calls itself.
+/// The argument with which this program starts itself.
 pub const CHILD: &str = "--child";
 
-/// What a child does: `store` or `sled`, and the path. Prints seconds and live bytes.
+/// The child's part: opens `store` or `sled` at the path, and prints seconds and live bytes.
 pub fn child(what: &str, path: &str) {
     if what == "store" {
-        // The time first, with an allocator that does not count.
+        // The time first, while the allocator does not count.
         let start = Instant::now();
         let store = KeyStore::open(path).unwrap();
         let took = start.elapsed().as_secs_f64();
@@ -72,7 +72,7 @@ pub fn child(what: &str, path: &str) {
     } else {
         let config = sled::Config::new().path(Path::new(path).join("sled")).cache_capacity(32 * 1024 * 1024);
         let database = config.open().unwrap();
-        // Those that opening a store reads, by as many threads: what sled holds depends on that.
+        // Reads what the open of a store reads, with as many threads: sled's memory depends on that.
         let trees = ["keys", "owners", "imported", "uses", "events"].map(|name| database.open_tree(name).unwrap());
         let [keys, owners, imported, uses, events] = &trees;
         let read = |tree: &sled::Tree| tree.iter().for_each(|item| drop(std::hint::black_box(item.unwrap())));
@@ -93,7 +93,7 @@ fn call(what: &str, path: &Path) -> (f64, f64) {
     (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
-/// Opens the store with so many keys that is at `path`, closed; so many times for its time.
+/// Opens the closed store with so many keys at `path`, so many times for the time.
 pub fn measure(path: &Path, keys: usize, times: usize, report: &mut Report) {
     section("open, and memory");
     let times: Vec<f64> = (0..times).map(|_| call("store", path).0).collect();

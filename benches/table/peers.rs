@@ -1,5 +1,5 @@
-//! `prefixed-api-key` with a `HashMap`, as its own documentation has it: the short token finds the hash, and the hash
-//! is all that is checked. No checksum, no state, no times, no permission.
+//! `prefixed-api-key` with a `HashMap`, as its documentation shows it: the short token finds the hash, and it checks only
+//! the hash. No checksum, no state, no times, no permission.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ pub struct Prefixed {
 }
 
 impl Prefixed {
-    /// So many keys, and their tokens. Those differ a little in length: only one length is kept.
+    /// So many keys, and their tokens. Those differ a little in length; this keeps only those of one length.
     pub fn with(keys: usize) -> (Self, Tokens) {
         let controller = PrefixedApiKeyController::configure().prefix("mycompany".to_owned()).seam_defaults();
         let controller: Controller = controller.finalize().unwrap();

@@ -1,4 +1,4 @@
-//! Cost against the number of keys, as an SVG.
+//! A plot of the cost against the number of keys, as SVG.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 #[derive(Clone, Copy, PartialEq)]
 pub enum Line {
     Apikey,
-    ByHand,
+    HandWritten,
     Prefixed,
     Map,
     Sqlite,
@@ -14,13 +14,13 @@ pub enum Line {
 
 const LINES: [(Line, &str, &str); 5] = [
     (Line::Apikey, "apikey", "#c0392b"),
-    (Line::ByHand, "check by hand", "#2c3e50"),
+    (Line::HandWritten, "check by hand", "#2c3e50"),
     (Line::Prefixed, "prefixed-api-key + HashMap", "#2980b9"),
     (Line::Map, "RwLock<HashMap>, hex digests", "#8e44ad"),
     (Line::Sqlite, "SQLite, prepared", "#27ae60"),
 ];
 
-/// Points, in nanoseconds.
+/// The points, in nanoseconds.
 #[derive(Default)]
 pub struct Plot(Vec<(Line, usize, f64)>);
 

@@ -1,25 +1,25 @@
-//! What one verification costs, beside the yardstick and the peers.
+//! What one verification costs, beside the baseline and the peers.
 
 use apikey::{KeyStore, Pepper, Requirement};
-use apikey_bench::{ByHand, PERMISSION, Sqlite, Tokens};
+use apikey_bench::{HandWritten, PERMISSION, Sqlite, Tokens};
 use apikey_core::measure;
 
-use crate::chain::{Candidate, Times, race};
+use crate::baseline::Baseline;
+use crate::dependent_loads::{Candidate, Times, race};
 use crate::peers::Prefixed;
 use crate::plot::{Line, Plot};
 use crate::report::{Report, section};
-use crate::yardstick::Yardstick;
 
-/// The tokens of one store, and what is made of them.
+/// The tokens of one store, in the forms that the benches need.
 pub struct Case<'a> {
     pub store: &'a KeyStore,
     pub valid: Tokens,
-    pub yardstick: Yardstick,
+    pub baseline: Baseline,
 }
 
 impl<'a> Case<'a> {
     pub fn new(store: &'a KeyStore, tokens: &[String]) -> Self {
-        Self { store, valid: Tokens::shuffled(tokens), yardstick: Yardstick::with(tokens, tokens.len()) }
+        Self { store, valid: Tokens::shuffled(tokens), baseline: Baseline::with(tokens, tokens.len()) }
     }
 }
 
@@ -31,7 +31,7 @@ fn refused(store: &KeyStore, token: &str, requirement: &Requirement) -> u32 {
     store.authorize(token, requirement).map_or_else(|error| u32::from(error.status() == 401), |_| 2)
 }
 
-/// Rounds and look-ups in a burst: together about a second a candidate where one takes 100 ns.
+/// Rounds, and lookups in a burst: about a second for each candidate where a lookup takes 100 ns.
 const ROUNDS: usize = 400;
 const BURST: usize = 5_000;
 
@@ -43,7 +43,7 @@ fn over(times: &Times, other: &Times) -> String {
     format!("{:.2}x ({} to {})", times.over(other), ns(times), ns(other))
 }
 
-/// Every row that is measured at a thousand keys.
+/// Measures every row for a thousand keys.
 pub fn thousand(report: &mut Report, plot: &mut Plot) {
     section("1,000 keys");
     let read = Requirement::permission(PERMISSION).unwrap();
@@ -62,11 +62,11 @@ pub fn thousand(report: &mut Report, plot: &mut Plot) {
     let unknown = case.valid.map(apikey_bench::unknown_id);
     let malformed = case.valid.map(apikey_bench::malformed);
     let (prefixed, prefixed_tokens) = Prefixed::with(1_000);
-    let (by_hand, sqlite) = (ByHand::with(&tokens), Sqlite::with(&tokens));
-    let (valid, yardstick) = (&case.valid, &case.yardstick);
+    let (hand_written, sqlite) = (HandWritten::with(&tokens), Sqlite::with(&tokens));
+    let (valid, baseline) = (&case.valid, &case.baseline);
     let found = |answer: (u16, usize)| u32::from(answer.0 == 200);
     let candidates = vec![
-        Candidate::new(valid, |token| yardstick.check(token, 0).map_or(0, |caller| caller.version)),
+        Candidate::new(valid, |token| baseline.check(token, 0).map_or(0, |caller| caller.version)),
         Candidate::new(valid, |token| authorized(&store, token, &read)),
         Candidate::new(valid, |token| store.verify(token).map_or(0, |key| key.secret_version())),
         Candidate::new(valid, |token| authorized(&store, token, &any)),
@@ -74,12 +74,12 @@ pub fn thousand(report: &mut Report, plot: &mut Plot) {
         Candidate::new(&wrong, |token| refused(&store, token, &read)),
         Candidate::new(&malformed, |token| refused(&store, token, &read)),
         Candidate::new(&malformed, |token| {
-            yardstick.check(token, 0).map_or_else(|status| u32::from(status == 401), |_| 2)
+            baseline.check(token, 0).map_or_else(|status| u32::from(status == 401), |_| 2)
         }),
         Candidate::new(&untracked_tokens, |token| authorized(&untracked, token, &read)),
         Candidate::new(&peppered_tokens, |token| authorized(&peppered, token, &read)),
         Candidate::new(&prefixed_tokens, |token| prefixed.check(token)),
-        Candidate::new(valid, |token| found(by_hand.check(token, PERMISSION))),
+        Candidate::new(valid, |token| found(hand_written.check(token, PERMISSION))),
         Candidate::new(valid, |token| found(sqlite.check(token, PERMISSION))),
     ];
     let times = race(valid, candidates, ROUNDS, BURST);
@@ -104,29 +104,31 @@ pub fn thousand(report: &mut Report, plot: &mut Plot) {
 }
 
 fn note(plot: &mut Plot, keys: usize, times: [&Times; 5]) {
-    for (line, times) in [Line::Apikey, Line::ByHand, Line::Prefixed, Line::Map, Line::Sqlite].into_iter().zip(times) {
+    for (line, times) in
+        [Line::Apikey, Line::HandWritten, Line::Prefixed, Line::Map, Line::Sqlite].into_iter().zip(times)
+    {
         plot.add(line, keys, times.median());
     }
 }
 
-/// Ours, by hand, and the peers at some number of keys.
+/// Times ours, the baseline and the peers with some number of keys.
 fn beside_peers(case: &Case<'_>, tokens: &[String], plot: &mut Plot) -> Vec<Times> {
     let read = Requirement::permission(PERMISSION).unwrap();
     let keys = tokens.len();
     let (prefixed, prefixed_tokens) = Prefixed::with(keys);
-    let (by_hand, sqlite) = (ByHand::with(tokens), Sqlite::with(tokens));
-    let (valid, yardstick) = (&case.valid, &case.yardstick);
-    let large = Yardstick::in_large_pages(tokens, keys);
+    let (hand_written, sqlite) = (HandWritten::with(tokens), Sqlite::with(tokens));
+    let (valid, baseline) = (&case.valid, &case.baseline);
+    let large = Baseline::in_large_pages(tokens, keys);
     let found = |answer: (u16, usize)| u32::from(answer.0 == 200);
     let candidates = vec![
         Candidate::new(valid, |token| authorized(case.store, token, &read)),
-        Candidate::new(valid, |token| yardstick.check(token, 0).map_or(0, |caller| caller.version)),
+        Candidate::new(valid, |token| baseline.check(token, 0).map_or(0, |caller| caller.version)),
         Candidate::new(&prefixed_tokens, |token| prefixed.check(token)),
-        Candidate::new(valid, |token| found(by_hand.check(token, PERMISSION))),
+        Candidate::new(valid, |token| found(hand_written.check(token, PERMISSION))),
         Candidate::new(valid, |token| found(sqlite.check(token, PERMISSION))),
         Candidate::new(valid, |token| large.check(token, 0).map_or(0, |caller| caller.version)),
     ];
-    // Fewer rounds: the caches are what is measured, and each burst visits other keys.
+    // Fewer rounds: this measures the caches, and each burst visits other keys.
     let times = race(valid, candidates, ROUNDS / 4, BURST);
     if let [own, hand, prefixed, map, sqlite, _] = &times[..] {
         note(plot, keys, [own, hand, prefixed, map, sqlite]);
@@ -134,7 +136,7 @@ fn beside_peers(case: &Case<'_>, tokens: &[String], plot: &mut Plot) -> Vec<Time
     times
 }
 
-/// The points between, for the plot alone.
+/// The points between, for the plot only.
 pub fn between(plot: &mut Plot) {
     for keys in [10_000, 100_000] {
         section(&format!("{keys} keys, for the plot"));
@@ -144,7 +146,7 @@ pub fn between(plot: &mut Plot) {
     }
 }
 
-/// A million keys, in a store that was opened from the disk.
+/// Times a million keys, in a store that was opened from the disk.
 pub fn million(case: &Case<'_>, tokens: &[String], report: &mut Report, plot: &mut Plot) {
     let times = beside_peers(case, tokens, plot);
     let [own, hand, prefixed, map, sqlite, large] = &times[..] else { unreachable!("one time for each candidate") };
@@ -166,19 +168,19 @@ pub fn million(case: &Case<'_>, tokens: &[String], report: &mut Report, plot: &m
     report.row("wrong secret, 1 M, to own valid", over(&times[2], &times[0]), "<= 1.1x", "1.25x");
 }
 
-/// Ours to the check by hand, in a store that is too large for the peers.
+/// Compares ours with the baseline, in a store that is too large for the peers.
 pub fn beside_hand(store: &KeyStore, tokens: &[String], valid: &Tokens) -> String {
     let read = Requirement::permission(PERMISSION).unwrap();
-    let yardstick = Yardstick::with(tokens, tokens.len());
+    let baseline = Baseline::with(tokens, tokens.len());
     let candidates = vec![
         Candidate::new(valid, |token| authorized(store, token, &read)),
-        Candidate::new(valid, |token| yardstick.check(token, 0).map_or(0, |caller| caller.version)),
+        Candidate::new(valid, |token| baseline.check(token, 0).map_or(0, |caller| caller.version)),
     ];
     let times = race(valid, candidates, ROUNDS / 2, BURST);
     over(&times[0], &times[1])
 }
 
-/// What noting the last use costs where each key is used so seldom that each use is noted.
+/// Times what writing the time of use costs where each key is used so seldom that every use is written.
 pub fn last_use(count: usize, report: &mut Report) {
     let read = Requirement::permission(PERMISSION).unwrap();
     let mut both = [measure::Keys::with_room(count), measure::Keys::untracked(count)];
@@ -194,21 +196,21 @@ pub fn last_use(count: usize, report: &mut Report) {
     report.row(name, over(&times[0], &times[1]), "<= 1.03x", "1.05x");
 }
 
-/// Keys in the index alone: no store, no disk. For a number that a disk does not take in a moment.
+/// Times keys in the index alone, without a store and a disk, for numbers that would take a disk too long.
 pub fn index_only(count: usize, report: &mut Report, plot: &mut Plot) {
     section(&format!("{count} keys, index only"));
     let read = Requirement::permission(PERMISSION).unwrap();
     let mut keys = measure::Keys::with_room(count);
     let tokens: Vec<String> =
         (0..count).map(|_| keys.add("owner", PERMISSION).unwrap().0.expose_secret().to_owned()).collect();
-    let [yardstick, large] = [Yardstick::with(&tokens, count), Yardstick::in_large_pages(&tokens, count)];
+    let [baseline, large] = [Baseline::with(&tokens, count), Baseline::in_large_pages(&tokens, count)];
     let valid = Tokens::shuffled(&tokens);
     drop(tokens);
     let wrong = valid.map(apikey_bench::with_wrong_secret);
     let own = |token: &str| keys.authorize(token, &read).map_or(0, |key| key.secret_version());
     let candidates = vec![
         Candidate::new(&valid, own),
-        Candidate::new(&valid, |token| yardstick.check(token, 0).map_or(0, |caller| caller.version)),
+        Candidate::new(&valid, |token| baseline.check(token, 0).map_or(0, |caller| caller.version)),
         Candidate::new(&wrong, |token| u32::from(own(token) == 0)),
         Candidate::new(&valid, |token| large.check(token, 0).map_or(0, |caller| caller.version)),
     ];
@@ -219,5 +221,5 @@ pub fn index_only(count: usize, report: &mut Report, plot: &mut Plot) {
     report.row("the same, where that has pages of 2 MiB, too", over(own, large), "-", "-");
     report.row(format!("wrong secret, {name}, to own valid"), over(wrong, own), "<= 1.1x", "1.25x");
     plot.add(Line::Apikey, count, own.median());
-    plot.add(Line::ByHand, count, hand.median());
+    plot.add(Line::HandWritten, count, hand.median());
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use apikey::{KeyStore, NewKey, Overlap, Requirement};
 use apikey_bench::{PERMISSION, Tokens};
 
-use crate::chain::median;
+use crate::dependent_loads::median;
 use crate::report::{Report, section};
 
 const ROUNDS: usize = 7;
@@ -23,7 +23,7 @@ pub fn measure(report: &mut Report) {
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            // As many changes as a disk with its own fsync for each would take.
+            // As many changes as a disk with an fsync for each would accept.
             while !ended.load(Ordering::Relaxed) {
                 let created = store.create(NewKey::for_owner("writer").permissions([PERMISSION])).unwrap();
                 store.rotate(created.info.id(), Overlap::For(chrono::TimeDelta::hours(1))).unwrap();
@@ -50,14 +50,14 @@ pub fn measure(report: &mut Report) {
     });
 }
 
-/// Verifications a second: by the wall clock, and by the CPU time that the threads had. On a machine with other work
-/// only the second says whether the threads are in each other's way.
+/// Verifications a second: by the wall clock, and by the CPU time of the threads. On a machine with other load only the
+/// second shows whether the threads slow each other down.
 struct Rate {
     wall: f64,
     cpu: f64,
 }
 
-/// As many threads as there are sets of tokens.
+/// Runs a thread for each set of tokens.
 fn rate(store: &KeyStore, tokens: &[Tokens]) -> Rate {
     let read = Requirement::permission(PERMISSION).unwrap();
     let (count, cpu, ended) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));

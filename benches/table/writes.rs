@@ -11,11 +11,11 @@ use crate::report::{Report, section};
 
 const LOOKS: usize = 400_000;
 
-/// One reader on tokens of all keys, each verification timed by itself (the clock's own time included), first alone and
-/// then while another thread creates, rotates and revokes without a pause.
+/// Times each verification of one reader on tokens of all keys (the clock's own time included), first alone and then
+/// while another thread creates, rotates and revokes without a pause.
 pub fn measure(store: &KeyStore, tokens: &Tokens, report: &mut Report) {
     section("changes while a reader verifies");
-    let quiet = looks(store, tokens);
+    let quiet = verifications(store, tokens);
     let done = AtomicBool::new(false);
     let (busy, changes) = thread::scope(|scope| {
         let writer = scope.spawn(|| {
@@ -35,7 +35,7 @@ pub fn measure(store: &KeyStore, tokens: &Tokens, report: &mut Report) {
             }
             took.map(|took| took.as_secs_f64() * 1e6 / f64::from(turns))
         });
-        let busy = looks(store, tokens);
+        let busy = verifications(store, tokens);
         done.store(true, Ordering::Relaxed);
         (busy, writer.join().unwrap())
     });
@@ -50,7 +50,7 @@ pub fn measure(store: &KeyStore, tokens: &Tokens, report: &mut Report) {
     report.row("durable create / rotate / revoke beside that reader", figure, "-", "-");
 }
 
-fn looks(store: &KeyStore, tokens: &Tokens) -> Vec<Duration> {
+fn verifications(store: &KeyStore, tokens: &Tokens) -> Vec<Duration> {
     let mut took: Vec<Duration> = (0..LOOKS)
         .map(|at| {
             let token = tokens.get(at % tokens.len());
@@ -65,7 +65,7 @@ fn looks(store: &KeyStore, tokens: &Tokens) -> Vec<Duration> {
     took
 }
 
-/// The look that so many of a thousand were not longer than.
+/// The time that so many of a thousand verifications did not exceed.
 fn at(sorted: &[Duration], part: usize) -> Duration {
     sorted[sorted.len() * part / 1000]
 }
