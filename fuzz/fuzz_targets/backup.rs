@@ -21,13 +21,13 @@ fuzz_target!(|data: &[u8]| {
     heal_digest(data).map(|file| check(&file));
     heal_frames(data).map(|file| check(&file));
     let Some(file) = heal_all(data).filter(|file| check(file)) else { return };
-    // It is whole; damaged it is not, and not by a hair.
+    // The file is sound, so the same file with any damage must not be.
     let mut dice = Dice::of(&file);
     for _ in 0..4 {
         let bad = damage(&file, &mut dice);
         assert!(bad == file || !check(&bad), "damage was not noticed");
     }
-    // Nor is one that lacks a record or an event, has it twice or in another place, though its digest is right.
+    // Nor may a file be sound that lacks a record or an event, or has it twice or in another place, with a right digest.
     let items = split(&file).expect("it was just joined").0;
     let counted: Vec<usize> = (0..items.len()).filter(|at| b"RAE".contains(&items[*at].0)).collect();
     if !counted.is_empty() {
@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Whether the file is taken for whole; what it then holds is what the other reader finds.
+/// Whether the reader accepts the file. It must then have read what the other reader finds.
 fn check(file: &[u8]) -> bool {
     fs::write(&*FILE, file).expect("room in the temporary directory");
     // Two passes with a buffer of 1 MiB each, one item at a time, and all amendments.

@@ -10,7 +10,7 @@ use apikey_core::{
 };
 use libfuzzer_sys::fuzz_target;
 
-/// A key of a real store: its grants go through everything that a key's do.
+/// A key of a real store, so that its grants pass through all of the code.
 static KEY: LazyLock<(KeyStore, VerifiedKey)> = LazyLock::new(|| {
     let store = KeyStore::temporary().expect("a temporary store");
     let new = NewKey::for_owner("alice").permissions(GRANTS);
@@ -67,7 +67,7 @@ fn grammar(text: &str) {
         Ok(requirement) => assert_eq!(requirement.to_string(), text),
         Err(error) => {
             assert_eq!(Err(error.fault()), check_permission(text));
-            // However long the text is, the error is not.
+            // The error is short, however long the text is.
             assert!(error.text().chars().count() <= 65 && error.to_string().len() < 2048);
         }
     }
@@ -94,7 +94,7 @@ fn gives(grants: &[String], permission: &str) -> bool {
     grants.iter().any(|grant| matches(&grant.split(':').collect::<Vec<_>>(), &permission))
 }
 
-/// What holds of two sets of grants, whatever they are. Beside the permissions given, those that each grant suggests.
+/// Asserts the laws of two sets of grants, with the permissions of the input and those that each grant suggests.
 fn sets(one: &[String], other: &[String], asked: &[&str]) {
     let (common, lost) = compare(one, other);
     assert!(common.iter().all(|grant| check_grant(grant).is_ok()));
@@ -112,7 +112,7 @@ fn sets(one: &[String], other: &[String], asked: &[&str]) {
     assert!(one.iter().all(|grant| covers(grant, grant) && covers("*", grant)));
 }
 
-/// A requirement, as the target itself reads and judges it.
+/// A requirement, which the target itself reads and checks.
 #[derive(Debug)]
 enum Tree {
     Permission(String),

@@ -1,5 +1,5 @@
-//! Frames: records, events and blocks of them, heads, checkpoints, trailers, marks, settings, and entries of the journal.
-//! The first byte of an input is the kind.
+//! Frames: records, events and their batches, heads, checkpoints, trailers, commit marks, settings, and entries of the
+//! write-ahead log. The first byte of an input is the kind.
 #![no_main]
 
 use apikey_core::fuzzing::{MAX_FRAME, Stored};
@@ -8,18 +8,18 @@ use apikey_fuzz::damage::{Dice, damage};
 use apikey_fuzz::memory::bounded;
 use libfuzzer_sys::fuzz_target;
 
-/// What decoding may hold, and take in all.
+/// The memory that decoding may have at a time, and allocate in all.
 const PEAK: usize = 4 * MAX_FRAME;
 const TOTAL: usize = 2 * PEAK;
 
 fuzz_target!(|data: &[u8]| {
     let Some(kind) = data.first() else { return };
     check(*kind, data);
-    // With a right checksum, the same bytes reach what is behind it.
+    // With a right checksum, the same bytes reach the code behind it.
     let mut healed = data.to_vec();
     heal_frame(&mut healed);
     check(*kind, &healed);
-    // As the file of a mark: a length before the frame, zeros behind it.
+    // As the file of a commit mark: a length before the frame, zeros behind it.
     let mut sector = (healed.len() as u16).to_le_bytes().to_vec();
     sector.extend(&healed);
     sector.resize(512, 0);
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn check(kind: u8, frame: &[u8]) {
-    // No frame is one of another kind.
+    // No frame decodes as another kind.
     for other in Stored::KINDS.into_iter().filter(|other| *other != kind) {
         assert!(decode(other, frame).is_none());
     }
@@ -38,12 +38,12 @@ fn check(kind: u8, frame: &[u8]) {
     let Some(value) = decode(kind, frame) else { return };
     assert!(frame.len() <= MAX_FRAME && frame[1] == 1, "a frame that no version has written");
     assert_eq!(carved.as_ref(), Some(&value), "carved and decoded are not the same");
-    // Written again it is the same. Not always in the same bytes: bincode reads numbers that are longer than need be.
+    // Encoded again it decodes to the same value. The bytes may differ: bincode reads numbers that are longer than needed.
     let again = value.encode().expect("what was decoded is short enough to be written");
     assert!(again.len() <= frame.len());
     assert_eq!(Stored::decode(kind, &again).as_ref(), Some(&value));
     assert_eq!(Stored::carve(kind, &[&again, frame].concat()).as_ref(), Some(&value));
-    // Damaged it is not another one.
+    // Damage does not make another value of it.
     let mut dice = Dice::of(frame);
     for _ in 0..8 {
         let bad = damage(&again, &mut dice);

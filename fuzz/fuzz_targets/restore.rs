@@ -1,4 +1,4 @@
-//! Backup files that are restored for real: the store opens and holds what the file says, or there is none.
+//! Backup files, restored: the store opens and has what the file contains, or the restore creates none.
 #![no_main]
 
 use std::fs;
@@ -8,7 +8,7 @@ use apikey_fuzz::archive::{heal_all, records, split};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    // What is not whole is the other target's; here it would only cost time.
+    // Damaged files belong to the other target; here they would only take time.
     let Some(file) = heal_all(data) else { return };
     let directory = tempfile::tempdir().expect("a temporary directory");
     let (backup, into) = (directory.path().join("file.backup"), directory.path().join("store"));
@@ -43,7 +43,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(found.iter().eq(records.keys()));
     store.verify_events().expect("a store that opens has events that can be read");
     assert!(matches!(store.verify("acme_live_0"), Err(AuthError::Invalid)));
-    // It goes on as any store does.
+    // The store accepts changes.
     for _ in 0..2 {
         let created = store.create(NewKey::for_owner("new")).expect("a new key");
         assert!(!found.contains(&created.info.id().as_uuid().as_u128()), "an id that was given before");

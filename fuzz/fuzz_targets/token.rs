@@ -1,4 +1,4 @@
-//! Tokens: any text, and tokens of the golden store that were tampered with.
+//! Tokens: any text, and changed tokens of the golden store.
 #![no_main]
 
 use std::fs;
@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
 const LEGACY: &str = "legacy-0123456789abcdefghij";
-/// Keys issued elsewhere, and how each is read.
+/// External keys, and the scheme of each.
 const IMPORTED: [(&str, ImportScheme); 3] = [
     ("whole-0123456789-0123456789", ImportScheme::Whole),
     ("17|0123456789-piped-0123456789", ImportScheme::AfterPipe),
@@ -24,7 +24,7 @@ const IMPORTED: [(&str, ImportScheme); 3] = [
 /// Their secret parts.
 const SECRETS: [&str; 3] = ["whole-0123456789-0123456789", "0123456789-piped-0123456789", "0123456789-underscore"];
 
-struct World {
+struct Fixture {
     _directory: TempDir,
     golden: KeyStore,
     good: [String; 2],
@@ -33,7 +33,7 @@ struct World {
     prefixes: Vec<Box<str>>,
 }
 
-static WORLD: LazyLock<World> = LazyLock::new(|| {
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let directory = TempDir::new().expect("a temporary directory");
     copy(&golden("store-v1"), directory.path());
     let token = |name: &str| fs::read_to_string(golden(name)).expect("a golden file").trim().to_owned();
@@ -43,7 +43,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     for (key, scheme) in IMPORTED {
         imported.create(NewKey::for_owner("dave").imported(Imported::raw(key), scheme)).expect("a key");
     }
-    World {
+    Fixture {
         _directory: directory,
         golden,
         good: [token("token-good.txt"), token("token-rotated.txt")],
@@ -54,16 +54,16 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    let world = &*WORLD;
-    parsing(data, world);
-    headers(data, world);
+    let fixture = &*FIXTURE;
+    parsing(data, fixture);
+    headers(data, fixture);
     if let Ok(text) = std::str::from_utf8(data) {
-        verification(text, world);
+        verification(text, fixture);
         key_ids(text);
     }
     // The input as edits: a place and a byte, in one of the tokens; then the same with a right checksum.
     let Some((which, edits)) = data.split_first() else { return };
-    for (at, original) in [&world.good[0], &world.good[1], &world.revoked].into_iter().enumerate() {
+    for (at, original) in [&fixture.good[0], &fixture.good[1], &fixture.revoked].into_iter().enumerate() {
         if at != usize::from(*which) % 3 {
             continue;
         }
@@ -73,39 +73,39 @@ fuzz_target!(|data: &[u8]| {
             edited[usize::from(edit[0]) % length] = edit[1];
         }
         for token in [edited.clone(), heal(edited)] {
-            parsing(&token, world);
+            parsing(&token, fixture);
             if let Ok(text) = std::str::from_utf8(&token) {
-                verification(text, world);
+                verification(text, fixture);
             }
         }
     }
 });
 
-/// What is taken for a token is what would be written for its parts.
-fn parsing(token: &[u8], world: &World) {
-    let Some(body) = parse_token(token, &world.prefixes) else { return };
+/// A text that parses as a token is the text that its parts make.
+fn parsing(token: &[u8], fixture: &Fixture) {
+    let Some(body) = parse_token(token, &fixture.prefixes) else { return };
     let written = |prefix: &str| heal([prefix.as_bytes(), b"_", body, b"......"].concat());
-    assert!(world.prefixes.iter().any(|prefix| written(prefix) == token), "a token that is never written");
+    assert!(fixture.prefixes.iter().any(|prefix| written(prefix) == token), "a token that is never written");
 }
 
-/// Only what was issued is let in, and no answer has a secret in it.
-fn verification(token: &str, world: &World) {
-    let issued = world.good.iter().any(|good| good == token) || token == LEGACY;
-    let result = world.golden.verify(token);
-    hidden(token, &result, &world.golden);
+/// Only issued tokens verify, and no answer contains a secret.
+fn verification(token: &str, fixture: &Fixture) {
+    let issued = fixture.good.iter().any(|good| good == token) || token == LEGACY;
+    let result = fixture.golden.verify(token);
+    hidden(token, &result, &fixture.golden);
     match result {
         Ok(_) => assert!(issued, "a token that was never issued"),
-        Err(AuthError::Revoked) => assert_eq!(token, world.revoked, "the state of a key, told to a stranger"),
-        Err(AuthError::Invalid) => assert!(!issued && token != world.revoked, "an issued token is not known"),
+        Err(AuthError::Revoked) => assert_eq!(token, fixture.revoked, "the state of a key, told to a stranger"),
+        Err(AuthError::Invalid) => assert!(!issued && token != fixture.revoked, "an issued token is not known"),
         Err(other) => panic!("{other:?}"),
     }
-    // The secret part is what counts. A store that holds keys of several schemes reads a token by each of them, and does
-    // not ask which one the key came with: the bare secret of one key is let in as the whole of another.
+    // The secret part decides. A store with keys of several schemes reads a token by each of them, whichever scheme a key
+    // has: the bare secret of one key also verifies as a whole key.
     let parts =
         [Some(token), token.split_once('|').map(|(_, part)| part), token.rsplit_once('_').map(|(_, part)| part)];
     let issued = token.len() <= 256 && parts.into_iter().flatten().any(|part| SECRETS.contains(&part));
-    let result = world.imported.verify(token);
-    hidden(token, &result, &world.imported);
+    let result = fixture.imported.verify(token);
+    hidden(token, &result, &fixture.imported);
     assert_eq!(result.is_ok(), issued, "imported keys");
 }
 
@@ -115,16 +115,16 @@ fn hidden(token: &str, result: &Result<VerifiedKey, AuthError>, store: &KeyStore
         Err(error) => format!("{error} {error:?} {:?} {store:?}", store.refuse(error)),
     };
     match result {
-        // The same words for all.
+        // The same text for all.
         Err(AuthError::Invalid) => assert_eq!(told(result), told(&Err(AuthError::Invalid))),
-        // Those that were issued: the last characters are of the secret.
+        // The issued tokens: the last characters are of the secret.
         _ => assert!(!told(result).contains(&token[token.len() - 10..]), "an answer repeats the token"),
     }
 }
 
-/// Of several keys in one request none is taken.
-fn headers(data: &[u8], world: &World) {
-    let config = world.golden.header_config();
+/// A request with several keys is refused.
+fn headers(data: &[u8], fixture: &Fixture) {
+    let config = fixture.golden.header_config();
     let values: Vec<&[u8]> = data.split(|byte| *byte == b'\n').collect();
     let presented = config.presented(values.iter().copied(), [data]);
     match values.as_slice() {
@@ -143,7 +143,7 @@ fn key_ids(text: &str) {
     if let Ok(id) = text.parse::<KeyId>() {
         assert_eq!(id.to_string().parse(), Ok(id));
     }
-    // A token is nobody's permission.
+    // A token is no permission.
     assert!(!text.contains(' ') || check_grant(text).is_err());
 }
 

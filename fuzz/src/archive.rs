@@ -1,5 +1,5 @@
-//! A second reader of backups, written from the table in `docs/backup.md`, and a healer: it gives hostile bytes the
-//! checksums, counts and sums that they would be refused without, so that what lies behind these is reached.
+//! A second reader of backups, written from the table in `docs/backup.md`, and a healer. It gives hostile bytes right
+//! checksums, counts and sums, without which the reader would refuse them, so that they reach the code behind.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 const MAGIC: &[u8] = b"apikey backup\n\x01";
 const DIGEST: usize = 32;
 
-/// A tag and what it marks.
+/// A tag and its item.
 pub type Item = (u8, Vec<u8>);
 
 /// The items up to the trailer, and whether the file is nothing but these, the header and the digest.
@@ -61,7 +61,7 @@ pub fn heal_frames(file: &[u8]) -> Option<Vec<u8>> {
     Some(join(&items))
 }
 
-/// And the trailer what it has to say.
+/// Also gives the trailer its right counts and sums.
 pub fn heal_all(file: &[u8]) -> Option<Vec<u8>> {
     let mut items = split(&heal_frames(file)?)?.0;
     let count = |wanted| items.iter().filter(|(tag, _)| *tag == wanted).count() as u64;
@@ -81,7 +81,7 @@ pub fn heal_frame(frame: &mut [u8]) {
     }
 }
 
-/// The records after what became of them while the backup was made; `None` if an item is too short.
+/// The records with the changes during the backup applied; `None` if an item is too short.
 pub fn records(items: &[Item]) -> Option<BTreeMap<u128, Vec<u8>>> {
     let mut records = BTreeMap::new();
     for (tag, content) in items.iter().filter(|(tag, _)| matches!(tag, b'R' | b'A')) {

@@ -1,10 +1,10 @@
-//! Damage to bytes: chosen by a number, so that an input that finds something finds it again.
+//! Damage to bytes, chosen by a number, so that the same input always makes the same damage.
 
 /// SplitMix64: small, and good enough to choose places.
 pub struct Dice(u64);
 
 impl Dice {
-    /// Begins with what the input is.
+    /// Numbers that depend on the input.
     pub fn of(data: &[u8]) -> Self {
         Self(u64::from(crc32fast::hash(data)) << 32 | data.len() as u64)
     }
@@ -23,7 +23,7 @@ impl Dice {
     }
 }
 
-/// The bytes, damaged in one way: bits flipped, bytes changed, a piece cut out, doubled, or the end cut off.
+/// The bytes, damaged in one way: bits flipped, bytes changed, a piece removed or doubled, or the end truncated.
 pub fn damage(whole: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = whole.to_vec();
     if bytes.is_empty() {

@@ -1,7 +1,7 @@
 //! Bounds on what a piece of code allocates.
 
-/// Runs `work`; panics if it holds more than `peak` bytes at any moment, or takes more than `total` in all. As one
-/// allocation is never more than the peak, none is above that either.
+/// Runs `work`; panics if it has more than `peak` bytes at any moment, or allocates more than `total` in all. A single
+/// allocation is part of the peak, so none exceeds that.
 pub fn bounded<T>(peak: usize, total: usize, work: impl FnOnce() -> T) -> T {
     let mut result = None;
     let used = allocation_counter::measure(|| result = Some(work()));

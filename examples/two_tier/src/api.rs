@@ -31,7 +31,7 @@ pub(crate) fn router(store: KeyStore, page_origin: &str) -> Result<Router, Failu
         .route("/reports", get(report))
         .with_state(app)
         .layer(DefaultBodyLimit::max(16 * 1024))
-        // Gives the handlers their store. It requires nothing by itself: `/health` stays open.
+        // Supplies the store to the handlers. It requires nothing by itself: `/health` stays open.
         .layer(ApiKeyLayer::supply(store))
         // Added last, so outermost: a preflight carries no key and is answered here, and a refusal gets the CORS
         // headers too, without which the page could not read why it was refused.
@@ -57,7 +57,7 @@ async fn health() -> &'static str {
     "ok"
 }
 
-/// Any valid key. `key` is the proof that it was verified; it comes from the attribute.
+/// Any valid key. The attribute supplies `key`, the verified key.
 #[require_api_key]
 async fn whoami(key: VerifiedKey, State(app): State<App>) -> Result<Json<Caller>, Problem> {
     let info = app.store.of_owner(key.owner()).get(key.id()).map_err(|error| {
@@ -91,7 +91,7 @@ async fn list_orders(State(app): State<App>) -> Json<Vec<Order>> {
     Json(app.orders.all())
 }
 
-/// The key is checked before the body is read: who may not write learns nothing about what a good order looks like.
+/// The guard checks the key before anything reads the body: a caller that may not write learns nothing about orders.
 #[require_api_key(perm = "orders:write")]
 async fn place_order(
     key: VerifiedKey,
@@ -104,7 +104,7 @@ async fn place_order(
     Ok((StatusCode::CREATED, Json(order)))
 }
 
-/// Two ways in: the permission for reports, or the ones for everything a report is made of.
+/// Two alternatives: the permission for reports, or those for everything in a report.
 #[require_api_key(any("reports:read", all("orders:read", "customers:read")))]
 async fn report(State(app): State<App>) -> Json<Report> {
     Json(app.orders.report())

@@ -1,22 +1,22 @@
-//! The two keys of the demo, and how keys are made, listed and revoked in general.
+//! The two keys of the demo; an example of how to create, list and revoke keys.
 
 use apikey::{CreatedKey, KeyFilter, KeyInfo, KeyState, KeyStore, NewKey};
 use chrono::TimeDelta;
 
 use crate::Failure;
 
-/// Marks the keys made here, so that others in the same store are left alone.
+/// Marks the keys of the demo, so that it leaves other keys in the store alone.
 const MARK: (&str, &str) = ("made_by", "two_tier");
 
 /// The keys at the start of the program.
 pub(crate) enum DemoKeys {
-    /// Just made, reader and writer: the only time their secrets can be shown.
-    Made(Box<[CreatedKey; 2]>),
-    /// Made by an earlier start.
+    /// Reader and writer, just created: only now can the program show their secrets.
+    Created(Box<[CreatedKey; 2]>),
+    /// Created by an earlier start.
     Kept(Vec<KeyInfo>),
 }
 
-/// Finds the demo keys that are still good; makes them if there are none, or if new ones are asked for.
+/// Finds the demo keys that are still active. Creates them if there are none, or if `new` is set.
 pub(crate) fn ready(store: &KeyStore, new: bool) -> Result<DemoKeys, Failure> {
     let kept = find(store)?;
     if !new && !kept.is_empty() {
@@ -26,12 +26,12 @@ pub(crate) fn ready(store: &KeyStore, new: bool) -> Result<DemoKeys, Failure> {
     let writer = demo_key("bob", "writer", &["orders:read", "orders:write", "customers:read"]);
     // Both or none: one commit.
     let made = store.create_many([reader, writer])?;
-    let made = made.try_into().map_err(|_| "the store did not make two keys")?;
-    // The old keys go last: a failure before this leaves somebody with keys too many, not with none.
+    let made = made.try_into().map_err(|_| "the store did not create two keys")?;
+    // It revokes the old keys last: after a failure before this there are too many keys, but never none.
     for key in kept {
         store.revoke(key.id(), "replaced by --new-demo-keys")?;
     }
-    Ok(DemoKeys::Made(made))
+    Ok(DemoKeys::Created(made))
 }
 
 fn demo_key(owner: &str, name: &str, permissions: &[&str]) -> NewKey {
@@ -39,7 +39,7 @@ fn demo_key(owner: &str, name: &str, permissions: &[&str]) -> NewKey {
     NewKey::for_owner(owner).name(name).permissions(permissions).expires_in(TimeDelta::days(90)).metadata(mark, value)
 }
 
-/// The demo keys that are good now. A list comes in pages: ask until there is no next one.
+/// The active demo keys. A list has pages: this reads until there is no next one.
 fn find(store: &KeyStore) -> Result<Vec<KeyInfo>, Failure> {
     let (mark, value) = MARK;
     let mut found = Vec::new();

@@ -8,7 +8,7 @@
 //!                           two_tier.db, a directory: the embedded key store
 //! ```
 //!
-//! Start with `api.rs`: that is what a service needs. `demo_keys.rs` shows how keys are made.
+//! Start with `api.rs`: that is what a service needs. `demo_keys.rs` shows how to create keys.
 
 mod api;
 mod args;
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(args: &Args) -> Result<(), Failure> {
-    // The ports first: if one is taken, no key has been made that nobody gets to see.
+    // The ports first: if one is in use, the program has created no key that nobody sees.
     let (api_listener, api_origin) = bind("--api-port", args.api_port).await?;
     let (page_listener, page_origin) = bind("--page-port", args.page_port).await?;
     let store = KeyStore::builder().admin_socket(args.admin_socket).open(&args.store);
@@ -60,7 +60,7 @@ async fn run(args: &Args) -> Result<(), Failure> {
     let api = api::router(store.clone(), &page_origin)?;
     let page = page::router(&page_origin, &api_origin)?;
 
-    // Listened for before anything is printed: who reads "Ctrl-C stops" may press it at once.
+    // Installed before the program prints anything: a reader of "Ctrl-C stops" may press it at once.
     let stop = stop_signal()?;
     say(&welcome::text(&keys, &args.store, &page_origin, &api_origin))?;
 

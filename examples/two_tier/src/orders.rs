@@ -1,4 +1,4 @@
-//! The orders: what the API is about. They live in memory and know nothing of keys.
+//! The orders that the API serves. They are in memory and know nothing of keys.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ pub(crate) struct NewOrder {
     quantity: u32,
 }
 
-/// What the orders come to.
+/// The totals of the orders.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     orders: usize,

@@ -28,7 +28,7 @@ pub(crate) fn router(page_origin: &str, api_origin: &str) -> Result<Router, Fail
     Ok(router)
 }
 
-/// A page that handles keys is worth attacking. These headers keep foreign scripts out, and the key in.
+/// A page that handles keys is worth attacking. These headers keep scripts of others out, and the key in.
 fn protection(api_origin: &str) -> [(HeaderName, String); 6] {
     let policy = [
         // Nothing is allowed but what follows: no inline script or style, nothing from elsewhere.
@@ -58,7 +58,7 @@ fn protection(api_origin: &str) -> [(HeaderName, String); 6] {
     ]
 }
 
-/// The API allows one origin. Who opens `localhost` instead of `127.0.0.1` is led to it.
+/// The API allows one origin: this redirects `localhost` to `127.0.0.1`.
 async fn one_origin(State(origin): State<Arc<str>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
     if host == origin.strip_prefix("http://").map(str::as_bytes) {

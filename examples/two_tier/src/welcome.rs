@@ -1,4 +1,4 @@
-//! What is printed at the start: where the tiers are, the keys, and requests to try.
+//! The text that the program prints at the start: the addresses, the keys, and requests to try.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,7 +16,7 @@ struct Try {
     answers: Answers,
 }
 
-/// The status that will come back.
+/// The status of the answer.
 enum Answers {
     WithoutKey(u16),
     WithKey { reader: u16, writer: u16 },
@@ -51,7 +51,7 @@ const TRIES: [Try; 6] = [
     },
 ];
 
-/// The header when the secret is not known any more: the shell puts it in.
+/// The header where the program does not know the secret any more: the shell inserts it.
 const VARIABLE: &str = r#""X-API-Key: $KEY""#;
 
 /// The whole text.
@@ -65,7 +65,7 @@ pub(crate) fn text(keys: &DemoKeys, store: &Path, page_origin: &str, api_origin:
         String::new(),
     ];
     match keys {
-        DemoKeys::Made(made) => {
+        DemoKeys::Created(made) => {
             lines.push(format!("Two keys were made in {store}. They are shown now and never again:"));
             lines.push("the store holds digests only.".to_owned());
             lines.extend(made.iter().map(|made| key_lines(&made.info, made.key.expose_secret())));
@@ -116,7 +116,7 @@ impl Try {
         match keys {
             DemoKeys::Kept(_) if reader == writer => vec![line(either, Some(VARIABLE))],
             DemoKeys::Kept(_) => vec![line(format!("{reads}, {writes}"), Some(VARIABLE))],
-            DemoKeys::Made(made) => {
+            DemoKeys::Created(made) => {
                 let [reading, writing] = made.each_ref().map(secret_header);
                 if reader == writer {
                     vec![line(either, Some(&reading))]

@@ -37,7 +37,7 @@ async function ask(path, body) {
   throw new Refused(response.status, problem);
 }
 
-/** Runs a task of the page; what goes wrong is told in `notices`. */
+/** Runs a task of the page; shows errors in `notices`. */
 async function attempt(notices, task) {
   const started = session;
   notices.replaceChildren();

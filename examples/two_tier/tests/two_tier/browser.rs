@@ -43,7 +43,7 @@ impl Visit {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_sees_orders_and_is_told_what_is_missing_to_write() {
+async fn a_reader_sees_orders_and_the_page_names_the_permission_to_write() {
     let visit = Visit::start().await;
     let page = &visit.browser;
     page.text("#api-origin", &[&visit.demo.api]).await;
@@ -124,7 +124,7 @@ async fn keys_that_are_not_good_are_explained() {
     page.text("#key-notice", &["401", "does not have the form of a key"]).await;
     visit.console_holds(&[("/whoami", 401)]).await;
 
-    // What a header cannot carry is not even sent.
+    // The page does not send what a header cannot carry.
     visit.use_key("ключ").await;
     page.text("#key-notice", &["cannot be a key"]).await;
     assert!(!page.shows("#work").await);
@@ -164,7 +164,7 @@ async fn a_rotated_key_works_on_and_says_so() {
     let old = demo.key("reader");
     demo.interrupt();
 
-    // What an operator does while the demo is down.
+    // An operator rotates while the demo is down.
     let store = KeyStore::open(&path).unwrap();
     let reader = store.list(&KeyFilter::owner("alice")).unwrap().keys[0].id();
     store.rotate(reader, Overlap::For(TimeDelta::hours(1))).unwrap();

@@ -13,7 +13,7 @@ use thirtyfour::{BrowserLogEntry, ChromiumLikeCapabilities, LoggingPrefsLogLevel
 
 use crate::http;
 
-/// How long the page may take to show what is waited for.
+/// How long the page may take to show what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Chromium {
@@ -57,7 +57,7 @@ impl Chromium {
         self.driver.current_url().await.unwrap().to_string()
     }
 
-    /// Presses a button, as a person: it has to be visible.
+    /// Clicks a button, which has to be visible.
     pub(crate) async fn press(&self, selector: &str) {
         self.visible(selector).await.click().await.unwrap();
     }
@@ -74,7 +74,7 @@ impl Chromium {
         let began = Instant::now();
         loop {
             let text = match self.driver.find(By::Css(selector)).await {
-                // Gone between two questions: the page has just redrawn it.
+                // The element is gone: the page has just redrawn it.
                 Ok(element) => element.text().await.unwrap_or_default(),
                 Err(_) => String::new(),
             };
@@ -91,13 +91,13 @@ impl Chromium {
         self.driver.find(By::Css(selector)).await.unwrap().is_displayed().await.unwrap()
     }
 
-    /// What an expression is worth in the page.
+    /// The value of an expression in the page.
     pub(crate) async fn value(&self, expression: &str) -> serde_json::Value {
         let result = self.driver.execute(format!("return {expression};"), Vec::new()).await.unwrap();
         result.json().clone()
     }
 
-    /// All that the console holds since the last call.
+    /// The entries of the console since the last call.
     pub(crate) async fn console(&self) -> Vec<BrowserLogEntry> {
         self.driver.browser_log().await.unwrap()
     }
@@ -127,7 +127,7 @@ impl Chromium {
 /// Starts ChromeDriver on a port it chooses, and reads the port from what it prints.
 fn start_driver() -> (Process, u16) {
     let missing = "the browser tests need Chromium and ChromeDriver; run ./test, which installs them";
-    // Asked first: to start what is not there is a panic that names no way out.
+    // First, since a start of a missing program would panic without advice.
     let version = Command::new("chromedriver").arg("--version").stdin(Stdio::null()).output();
     version.unwrap_or_else(|error| panic!("{missing} (chromedriver: {error})"));
     let process = Process::start(Command::new("chromedriver").arg("--port=0").stdin(Stdio::null()));

@@ -12,7 +12,7 @@ use crate::printed::{self, Printed};
 /// Far more than a start or a stop needs, so that a busy machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running example. Killed when dropped, if a test did not stop it.
+/// A running example. A drop kills it, if the test did not stop it.
 pub(crate) struct Demo {
     process: Process,
     /// What it printed up to "Ctrl-C stops.".
@@ -70,14 +70,14 @@ impl Demo {
         assert!(status.success(), "{status}");
     }
 
-    /// Ends it without leave, where there are no signals. Acknowledged changes must outlive that too.
+    /// Kills it where there are no signals. Acknowledged changes survive that too.
     #[cfg(not(unix))]
     pub(crate) fn interrupt(mut self) {
         self.process.kill();
     }
 }
 
-/// Runs it where it is expected to end by itself.
+/// Runs it to its end, with arguments that make it end by itself.
 pub(crate) fn run<A: AsRef<OsStr>>(store: &Path, more: &[A]) -> Output {
     command(store).args(more).output().unwrap()
 }

@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use crate::demo::Demo;
 
-/// A client that does what it is told: no redirects, no proxy from the environment.
+/// A client without redirects and without a proxy from the environment.
 pub(crate) fn client() -> Client {
     Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap()
 }
@@ -64,7 +64,7 @@ async fn a_page_can_read_why_it_was_refused() {
     let problem: Value = missing.json().await.unwrap();
     assert_eq!(problem["code"], "missing_api_key");
 
-    // Forbidden comes before the body is looked at: this one is not even JSON.
+    // The guard answers 403 before anything reads the body, which is not even JSON.
     let post = client().post(&orders).header("Origin", &demo.page).header("X-API-Key", demo.key("reader"));
     let forbidden = post.body("{").send().await.unwrap();
     assert_eq!(forbidden.status(), 403);

@@ -79,7 +79,7 @@ async fn new_demo_keys_take_the_place_of_the_old() {
 }
 
 #[tokio::test]
-async fn whoami_tells_who_calls() {
+async fn whoami_names_the_caller() {
     let dir = tempdir().unwrap();
     let demo = Demo::start(&dir.path().join("keys.db"));
     let writer = demo.key("writer");
@@ -90,7 +90,7 @@ async fn whoami_tells_who_calls() {
     permissions.sort_unstable();
     assert_eq!(permissions, ["customers:read", "orders:read", "orders:write"]);
     assert_eq!(caller["key_id"].as_str().unwrap().len(), 36);
-    // What it tells about the key is no part of its secret.
+    // The answer contains no part of the secret.
     assert!(!caller.to_string().contains(&writer[25..57]));
 }
 

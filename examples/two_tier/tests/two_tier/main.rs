@@ -1,5 +1,5 @@
-//! The example `two_tier`, tried as a person would: started as a program, its printed lines followed, its page opened
-//! in a browser.
+//! The example `two_tier`, used as a person would: the tests start the program, follow its printed lines, and open its
+//! page in a browser.
 
 #![allow(
     clippy::unwrap_used,

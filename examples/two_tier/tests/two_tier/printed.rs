@@ -1,4 +1,4 @@
-//! What the example prints, read back: what is printed is what is tried.
+//! Reads the lines that the example prints, so that the tests try what it prints.
 
 use reqwest::{Client, Response};
 
@@ -48,12 +48,12 @@ impl Printed {
         self.words.iter().any(|word| word.contains("$KEY"))
     }
 
-    /// What the line asks, for messages.
+    /// The command line, for messages.
     pub(crate) fn line(&self) -> String {
         self.words.join(" ")
     }
 
-    /// Does what curl would do, with `$KEY` put in.
+    /// Sends the request that curl would send, with `$KEY` replaced.
     pub(crate) async fn send(&self, client: &Client, key: &str) -> Response {
         let mut words = self.words.iter();
         assert_eq!(words.next().map(String::as_str), Some("curl"));

@@ -76,7 +76,7 @@ fn ctrl_c_and_sigterm_stop_it_cleanly() {
     let dir = tempdir().unwrap();
     let store = dir.path().join("keys.db");
     for signal in [Signal::INT, Signal::TERM] {
-        // A connection that never carries a request, as browsers hold them, must not hold up the stop.
+        // A connection without a request, as browsers keep them, must not delay the stop.
         let demo = Demo::start(&store);
         let _spare = std::net::TcpStream::connect(demo.api.strip_prefix("http://").unwrap()).unwrap();
         let (status, printed) = demo.stop(signal);
