@@ -1,4 +1,4 @@
-//! The gRPC services of the example, without a `.proto` file, which would ask for `protoc`.
+//! The gRPC services of the example, without a `.proto` file, which would need `protoc`.
 
 use tonic_build::manual::{Builder, Method, Service};
 

@@ -30,7 +30,7 @@ async fn greet(key: Option<VerifiedKey>) -> String {
     key.map_or_else(|| "hello".into(), |key| format!("hello {}", key.owner()))
 }
 
-/// Handlers that the attribute guards, and an open one. No store yet.
+/// Handlers that the attribute guards, and open ones, without a store.
 pub(crate) fn routes() -> Router {
     Router::new()
         .route("/orders", get(list).post(place))

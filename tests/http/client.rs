@@ -1,4 +1,4 @@
-//! A client's key on its way to a service.
+//! The key of a client, which rotates, and goes to no other origin.
 
 use apikey::client::{ClientError, ClientKey, same_origin};
 use axum::Router;
@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 
 use crate::app::Service;
 
-/// Serves it; gives its origin.
+/// Serves a router; returns its origin.
 async fn serve(app: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -33,7 +33,7 @@ async fn a_rotated_key_in_a_file_is_used_at_once() {
     assert_eq!(status(&client, &key, format!("{origin}/orders")).await, 200);
     let new = service.store.rotate(old.info.id(), apikey::Overlap::None).unwrap();
     assert_eq!(status(&client, &key, format!("{origin}/orders")).await, 401);
-    // Another length, so that it is another file whatever the clock of the file system says.
+    // Another length, so that the file has changed whatever its time says.
     std::fs::write(&file, format!("{}\n", new.key.expose_secret())).unwrap();
     assert_eq!(status(&client, &key, format!("{origin}/orders")).await, 200);
 }
@@ -54,7 +54,7 @@ async fn a_key_does_not_follow_a_redirect_to_another_origin() {
     let client = reqwest::Client::builder().redirect(same_origin()).build().unwrap();
     assert_eq!(status(&client, &key, format!("{here}/away")).await, 307);
     assert_eq!(status(&client, &key, format!("{here}/here")).await, 200);
-    // What it prevents: reqwest's own policy takes the key along.
+    // reqwest's own policy sends the key to the other origin.
     assert_eq!(status(&reqwest::Client::new(), &key, format!("{here}/away")).await, 200);
 }
 

@@ -1,4 +1,4 @@
-//! The two layers: what they add, what they let pass, and whom they trust.
+//! The two layers: what they add, which requests pass, and which verified key they accept.
 
 use apikey::{ApiKeyLayer, KeyStore, NewKey, Overlap, Requirement};
 use apikey_testkit::{Answer, Call};
@@ -24,7 +24,7 @@ async fn a_true_preflight_passes_and_a_bare_options_does_not() {
 }
 
 #[tokio::test]
-async fn a_required_key_guards_every_route_and_the_attribute_asks_for_more() {
+async fn a_required_key_guards_every_route_and_the_attribute_requires_more() {
     let service = Service::new();
     let reader = service.reader();
     let app =
@@ -38,28 +38,28 @@ async fn a_required_key_guards_every_route_and_the_attribute_asks_for_more() {
 }
 
 #[tokio::test]
-async fn a_key_verified_by_one_store_is_nothing_to_another() {
+async fn a_key_verified_by_one_store_does_not_pass_in_another() {
     let (outer, inner) = (Service::new(), Service::new());
     let everything = |service: &Service| service.create(NewKey::for_owner("both").permissions(["*"]));
     let (outer_key, inner_key) = (everything(&outer), everything(&inner));
-    // The layer of one store around handlers that are given the other.
+    // The layer of one store around handlers that use the other.
     let app = routes()
         .layer(ApiKeyLayer::supply(inner.store.clone()))
         .layer(ApiKeyLayer::require(outer.store.clone(), Requirement::authenticated()));
-    // The outer layer lets its own key in; the guard inside does not know it.
+    // The outer layer accepts its own store's key; the guard inside does not know it.
     let answer = Call::get("/orders").key(outer_key.key.expose_secret()).send_both(&app).await;
     assert_eq!((answer.status, answer.code().as_str()), (401, "invalid_api_key"));
     let answer = Call::get("/orders").key(inner_key.key.expose_secret()).send_both(&app).await;
     assert_eq!(answer.status, 401);
 }
 
-/// A key limited to one use of its store shows how often it is verified: the second verification would fail.
+/// A key that is revoked between the layer and the guard shows how often it is verified: a second time would fail.
 #[tokio::test]
 async fn a_key_is_not_verified_twice() {
     let service = Service::new();
     let reader = service.reader();
     let (store, id) = (service.store.clone(), reader.info.id());
-    // Revokes the key between the layer and the guard: the guard must go by what the layer verified.
+    // Revokes the key between the layer and the guard, which must use the key that the layer verified.
     let revoke = move |request: axum::extract::Request, next: axum::middleware::Next| {
         store.revoke(id, "between").unwrap();
         next.run(request)
@@ -73,37 +73,37 @@ async fn a_key_is_not_verified_twice() {
 }
 
 #[tokio::test]
-async fn caches_are_told_where_a_guard_ran_and_nowhere_else() {
+async fn responses_have_cache_headers_where_a_guard_ran_and_nowhere_else() {
     let service = Service::new();
     let reader = service.reader();
     let token = reader.key.expose_secret();
     let answer = Call::get("/orders").key(token).send_both(&service.app).await;
     assert_eq!(answer.header("vary").map(str::to_lowercase).as_deref(), Some("x-api-key"));
     assert!(answer.header("cache-control").is_some_and(|value| value.contains("private")));
-    // What the application says about caching stays.
+    // The application's own header stays.
     let answer = Call::get("/cached").key(token).send_both(&service.app).await;
     assert_eq!(answer.header("cache-control"), Some("max-age=60"));
     assert!(answer.header("vary").is_some());
     let answer = Call::get("/open").key(token).send_both(&service.app).await;
     assert_eq!((answer.header("vary"), answer.header("cache-control")), (None, None));
-    // A guard ran for a caller without a key, too.
+    // For a caller without a key a guard ran too.
     assert!(Call::get("/greet").send_both(&service.app).await.header("vary").is_some());
 }
 
 #[tokio::test]
-async fn a_caller_with_a_superseded_secret_is_told() {
+async fn a_response_names_the_end_of_a_superseded_secret() {
     let service = Service::new();
     let old = service.reader();
     let new = service.store.rotate(old.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
-    let said = |answer: Answer| answer.header("x-api-key-superseded").map(str::to_owned);
+    let superseded = |answer: Answer| answer.header("x-api-key-superseded").map(str::to_owned);
     let call = |token: &str| Call::get("/orders").key(token);
     let until = (now() + TimeDelta::hours(1)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-    assert_eq!(said(call(old.key.expose_secret()).send_both(&service.app).await), Some(until));
-    assert_eq!(said(call(new.key.expose_secret()).send_both(&service.app).await), None);
+    assert_eq!(superseded(call(old.key.expose_secret()).send_both(&service.app).await), Some(until));
+    assert_eq!(superseded(call(new.key.expose_secret()).send_both(&service.app).await), None);
 
     let old = service.reader();
     service.store.rotate(old.info.id(), Overlap::UntilFirstUse).unwrap();
-    assert_eq!(said(call(old.key.expose_secret()).send_both(&service.app).await).as_deref(), Some("?1"));
+    assert_eq!(superseded(call(old.key.expose_secret()).send_both(&service.app).await).as_deref(), Some("?1"));
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn header_bearer_realm_and_body_are_options_of_the_store() {
     );
     let differ = Call::get("/orders").header("authorization", "Bearer other").header("x-acme-key", token);
     assert_eq!(differ.send_both(&app).await.code(), "invalid_api_key");
-    // Neither status nor challenge is the renderer's.
+    // A renderer changes neither the status nor the challenge.
     let answer = Call::get("/orders").send_direct(app.clone()).await;
     assert_eq!((answer.status, answer.body.as_str()), (401, "{\"code\":\"missing_api_key\"}"));
 }

@@ -1,4 +1,4 @@
-//! axum over HTTP: the same requests in process and through a listening socket, and the same answers expected.
+//! axum over HTTP: the same requests in the process and through a socket must get the same answers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

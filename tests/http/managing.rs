@@ -1,4 +1,4 @@
-//! The routes of the README's "Managing keys over HTTP", and how far they let a caller go.
+//! The routes of the README's "Managing keys over HTTP", and the cap on their callers.
 
 use apikey::{CreatedKey, KeyFilter, KeyUpdate, NewKey, Overlap};
 use apikey_testkit::Call;
@@ -38,7 +38,7 @@ impl Managed {
         self.service.create(NewKey::for_owner(owner).permissions(grants))
     }
 
-    /// The status, over a socket, and the body.
+    /// The status and the body of the answer over a socket.
     async fn send(&self, call: Call, key: Option<&CreatedKey>) -> (u16, String) {
         let call = match key {
             Some(key) => call.key(key.key.expose_secret()),
@@ -58,7 +58,7 @@ fn revoke(of: &CreatedKey) -> Call {
 }
 
 #[tokio::test]
-async fn who_may_manage_keys_does_not_become_another_owner() {
+async fn a_caller_that_may_manage_keys_does_not_become_another_owner() {
     let managed = Managed::new();
     let victim = managed.key("victim", &["orders:read"]);
     let evil = managed.key("evil", &["orders:read", "keys:manage"]);
@@ -79,7 +79,7 @@ async fn who_may_manage_keys_does_not_become_another_owner() {
     assert_eq!(unchanged, std::slice::from_ref(&victim.info));
     assert!(managed.service.store.verify(victim.key.expose_secret()).is_ok());
 
-    // Its own it may, and a key that the README's administrator has may do it for others.
+    // It may manage its own keys, and the key of the README's administrator those of others.
     let (status, token) = managed.send(rotate(&unable), Some(&evil)).await;
     assert_eq!((status, managed.service.store.verify(&token).unwrap().owner()), (200, "evil"));
     let admin = managed.key("alice", &["orders:*", "keys:*"]);
@@ -89,7 +89,7 @@ async fn who_may_manage_keys_does_not_become_another_owner() {
 }
 
 #[tokio::test]
-async fn no_route_makes_a_key_that_outlives_or_exceeds_its_maker() {
+async fn no_route_creates_a_key_that_outlives_or_exceeds_its_creator() {
     let managed = Managed::new();
     let evil = managed
         .service
@@ -103,11 +103,11 @@ async fn no_route_makes_a_key_that_outlives_or_exceeds_its_maker() {
     let longer = managed.key("evil", &["orders:read"]);
     assert_eq!(managed.send(rotate(&stronger), Some(&evil)).await.0, 403);
     assert_eq!(managed.send(rotate(&longer), Some(&evil)).await.0, 403);
-    // A secret that its owner has rotated away from makes itself no successor.
+    // A superseded secret gets no successor.
     let new = managed.service.store.rotate(evil.info.id(), Overlap::For(TimeDelta::minutes(30))).unwrap();
     assert_eq!(managed.send(rotate(&evil), Some(&evil)).await.0, 409);
     assert!(managed.service.store.verify(new.key.expose_secret()).is_ok());
-    // What was taken from it is taken when the change is made.
+    // The store checks the caller as it is at the change.
     managed.service.store.update(evil.info.id(), KeyUpdate::new().permissions(["keys:manage"])).unwrap();
     assert_eq!(managed.send(Call::post("/keys", "evil"), Some(&evil)).await.0, 403);
 }

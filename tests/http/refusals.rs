@@ -1,4 +1,4 @@
-//! Every way to be refused, and the right way in.
+//! Every kind of refusal, and requests that pass.
 
 use apikey::{KeyUpdate, NewKey, Overlap};
 use apikey_testkit::{Answer, Call};
@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use crate::app::{Service, now, routes};
 use crate::wire::Send as _;
 
-/// What every refusal must look like.
+/// Asserts the form of a refusal.
 fn check_problem(answer: &Answer, status: u16, code: &str, detail: &str) {
     assert_eq!(answer.status, status, "{code}");
     let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
@@ -62,16 +62,16 @@ async fn each_case_has_its_status_its_code_and_its_text() {
         let call = key.into_iter().fold(post(), Call::key);
         let answer = call.send_both(&service.app).await;
         check_problem(&answer, status, code, detail);
-        // The guard ran, so no cache may mix callers up.
+        // The guard ran, so no cache may share the response between callers.
         assert_eq!(answer.header("vary").map(str::to_lowercase).as_deref(), Some("x-api-key"));
     }
     let answer = post().key(token(&right)).send_both(&service.app).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "tea"));
 }
 
-/// The peers' fault: 422 for a body that was read before the key.
+/// Other libraries answer 422 for a body that they read before the key.
 #[tokio::test]
-async fn the_key_is_looked_at_before_the_body() {
+async fn the_guard_checks_the_key_before_the_body() {
     let service = Service::new();
     let reader = service.reader();
     let writer = service.create(NewKey::for_owner("writer").permissions(["orders:write"]));

@@ -1,5 +1,5 @@
-//! A client that reads its key from a file, against a service whose keys rotate themselves every second: no request is
-//! refused. For 8 seconds here, and for longer on demand:
+//! A client that reads its key from a file, against a service whose keys rotate every second: the service refuses no
+//! request. It runs for 8 seconds, or longer:
 //!
 //! ```text
 //! APIKEY_ROTATION_SECONDS=60 cargo test -p apikey-http rotation -- --nocapture
@@ -31,7 +31,7 @@ async fn version(key: VerifiedKey) -> String {
 struct Seen {
     requests: AtomicU64,
     refused: AtomicU64,
-    /// Refused after more than the overlap on its way, as a machine that stands still can do it.
+    /// Requests that were refused after a delay longer than the overlap, as a suspended machine can cause it.
     late: AtomicU64,
     version: AtomicU64,
 }

@@ -1,4 +1,4 @@
-//! Callers that rotate their own key, or end it.
+//! Callers rotate or revoke their own keys.
 
 use apikey::self_service::{self, Answer as Plain, REASON, Refused, SelfService};
 use apikey::{ApiKeyLayer, CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, NewKey, Overlap, Requirement};
@@ -80,12 +80,12 @@ async fn a_lost_answer_locks_nobody_out_and_gives_one_key() {
     }
     let new = new_token(&rotate(&app, token(&old), Some("may-2031")).await);
     assert_eq!(status(&app, &new).await, 200);
-    // It has arrived, and the request is repeated with it.
+    // The secret has arrived, and the caller repeats the request with it.
     let repeated = rotate(&app, &new, Some("may-2031")).await;
     assert_eq!((repeated.status, repeated.code().as_str()), (409, "already_rotated"));
     assert_eq!(repeated.header("content-type"), Some("application/problem+json"));
     assert_eq!(status(&app, &new).await, 200);
-    // Another caller may choose the same text.
+    // Another caller may choose the same idempotency key.
     let other = service.create(NewKey::for_owner("bob"));
     new_token(&rotate(&app, token(&other), Some("may-2031")).await);
     assert_eq!(service.store.list(&KeyFilter::default()).unwrap().keys.len(), 2);
@@ -99,14 +99,14 @@ async fn a_secret_with_an_end_cannot_outlive_it() {
     let answer = rotate(&app, token(&old), Some("mine")).await;
     let until = json(&answer)["superseded_until"].as_str().unwrap().parse::<DateTime<chrono::Utc>>().unwrap();
     assert_eq!(until, now() + TimeDelta::hours(1));
-    // Its own request may be repeated, for the answer may be lost; no other is made.
+    // It may repeat its own request, since the answer may be lost, but make no other.
     let again = new_token(&rotate(&app, token(&old), Some("mine")).await);
     for once in [None, Some("another")] {
         let refused = rotate(&app, token(&old), once).await;
         assert_eq!((refused.status, refused.code().as_str()), (409, "being_rotated"));
     }
     assert_eq!(status(&app, &again).await, 200);
-    // An administrator has rotated: who holds the old secret cannot take the place of the new one.
+    // An administrator has rotated the key: a caller with the old secret cannot replace the new one.
     let admin = service.store.rotate(old.info.id(), Overlap::None).unwrap();
     let next = service.store.rotate(old.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
     assert_eq!(rotate(&app, token(&admin), None).await.status, 409);
@@ -114,7 +114,7 @@ async fn a_secret_with_an_end_cannot_outlive_it() {
 }
 
 #[tokio::test]
-async fn who_has_no_good_key_rotates_nothing() {
+async fn a_caller_without_a_good_key_rotates_nothing() {
     let service = Service::new();
     let app = app(&service);
     let disabled = service.create(NewKey::for_owner("alice"));
@@ -152,12 +152,12 @@ async fn rotating_widens_nothing() {
 }
 
 #[tokio::test]
-async fn who_holds_a_token_can_end_its_key() {
+async fn a_caller_with_any_token_can_revoke_its_key() {
     let service = Service::new();
     let app = app(&service);
     let end = async |call: Call| call.send_wired(app.clone()).await;
     let delete = |token: &str| Call::delete("/key").key(token);
-    // Good, superseded, disabled, expired; revoked already.
+    // Good, superseded, disabled, expired, and already revoked.
     let good = service.create(NewKey::for_owner("alice"));
     let rotated = service.create(NewKey::for_owner("alice"));
     service.store.rotate(rotated.info.id(), Overlap::UntilFirstUse).unwrap();
@@ -177,7 +177,7 @@ async fn who_holds_a_token_can_end_its_key() {
     assert_eq!(service.store.events(&EventFilter::default().actor(actor)).unwrap().events.len(), 1);
     let posted = service.create(NewKey::for_owner("alice"));
     assert_eq!(end(Call::post("/key/revoke", "").key(token(&posted))).await.status, 204);
-    // A secret that has ended is nobody's.
+    // An ended secret belongs to no key.
     let old = service.create(NewKey::for_owner("alice"));
     let new = service.store.rotate(old.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
     service.clock.advance(TimeDelta::hours(2));
@@ -207,9 +207,9 @@ async fn other_requests_do_nothing() {
     assert_eq!(service.store.health().last_durable, 1);
 }
 
-/// A layer that asks for more stands outside, and its key is taken.
+/// A layer around it may require more; the service uses the key that the layer verified.
 #[tokio::test]
-async fn a_layer_outside_may_ask_for_a_permission() {
+async fn a_layer_around_it_may_require_a_permission() {
     let service = Service::new();
     let needed = Requirement::permission("keys:rotate").unwrap();
     let app = Router::new()
@@ -222,7 +222,7 @@ async fn a_layer_outside_may_ask_for_a_permission() {
 }
 
 #[tokio::test]
-async fn callers_at_once_each_get_theirs() {
+async fn concurrent_callers_each_get_their_own_secret() {
     let service = Service::new();
     let app = app(&service);
     let keys: Vec<_> = (0..20).map(|_| service.create(NewKey::for_owner("alice"))).collect();
@@ -238,7 +238,7 @@ async fn callers_at_once_each_get_theirs() {
 }
 
 #[test]
-fn the_plain_functions_say_the_same() {
+fn the_plain_functions_answer_the_same() {
     let store = KeyStore::temporary().unwrap();
     let old = store.create(NewKey::for_owner("alice")).unwrap();
     let rotated = self_service::rotate(&store, &token(&old), Overlap::UntilFirstUse, Some("once")).unwrap();
@@ -257,7 +257,7 @@ fn the_plain_functions_say_the_same() {
 }
 
 #[tokio::test]
-async fn who_guesses_gets_no_more_tries_by_revoking() {
+async fn a_caller_gets_no_more_guesses_through_revocation() {
     let clock = apikey::ManualClock::new(now());
     let store = KeyStore::builder().clock(clock).failed_attempts(1, TimeDelta::hours(1)).temporary().unwrap();
     let key = store.create(NewKey::for_owner("alice")).unwrap();
@@ -274,7 +274,7 @@ async fn who_guesses_gets_no_more_tries_by_revoking() {
     assert_eq!(revoke("a guess", 1).await.status, 401);
     let refused = revoke("another guess", 1).await;
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("3600")));
-    // To know that it is good it would have to be looked at.
+    // To find it good the store would have to verify it.
     assert_eq!(revoke(token(&key), 1).await.status, 429);
     assert!(store.verify(token(&key)).is_ok());
     assert_eq!(revoke(token(&key), 2).await.status, 204);

@@ -1,9 +1,8 @@
-//! Loom's atomics, but for what the only writer reads of its own.
+//! Loom's atomics, except for loads by the only writer.
 //!
 //! Loom remembers one last access of each atomic. A writer that loads a value and then stores it hides the load of a
-//! reader before it: the order in which the reader came later is never tried. So a load by the writer, which nobody
-//! else writes for, is no step here. (What a model would miss without that shows when this is taken out: four of them
-//! come down to one order.)
+//! reader before it, and Loom never tries the order in which the reader comes later. So a load by the writer, beside
+//! which nobody stores, is no step here. (Without this, Loom tries one order only of four of the models.)
 
 #![allow(unsafe_code, reason = "Loom's load that is no step; it checks that nobody stores meanwhile")]
 

@@ -1,5 +1,5 @@
-//! The lines, the table and the extras of apikey-core's index, from their own source, with Loom's atomics in place of
-//! the standard library's: Loom runs each model under every order of steps and every value that a load may return by
+//! The lines, the table and the side table of apikey-core's index, from their own source, with Loom's atomics in place of
+//! the standard library's. Loom runs each model under every order of steps and every value that a load may return by
 //! the rules of the C11 memory model, with at most two preemptions (`LOOM_MAX_PREEMPTIONS=3` for more, and minutes).
 //!
 //! `cargo test -p apikey-loom-test` runs them all; a name as argument runs one.
@@ -24,7 +24,7 @@ mod line;
 #[path = "../../apikey-core/src/index/table.rs"]
 mod table;
 
-/// What those files use of the rest of the crate.
+/// The parts of the crate that those files use.
 mod hints {
     pub(crate) fn large_pages<T>(_: &mut [T]) {}
     pub(crate) fn fetch<T>(_: &T) {}
@@ -59,16 +59,16 @@ use extras::{Extra, Extras, Spare};
 use line::{Entry, Standing, Usage};
 use table::Table;
 
-/// Lines of a table: one of them stays empty.
+/// The lines of a table; one of them stays empty.
 const LINES: usize = 4;
 
-/// Belongs in the line `home`. The number is the owner's, too.
+/// A key that belongs in the line `home`. Its owner has the same number.
 fn entry(number: u8, home: u32) -> Entry {
     let standing = Standing { control: 0, owner: number.into(), grants: number.into(), version: 1, extra: 0 };
-    Entry { digest: [number; 32], standing, usage: Usage::new(spot(home), 0) }
+    Entry { digest: [number; 32], standing, usage: Usage::new(home_slot(home), 0) }
 }
 
-fn spot(home: u32) -> u32 {
+fn home_slot(home: u32) -> u32 {
     home << 29
 }
 
@@ -79,10 +79,10 @@ fn table(entries: &[Entry]) -> Arc<Table> {
 }
 
 fn find(table: &Table, number: u8, home: u32) -> Option<Standing> {
-    table.find(spot(home), &[number; 32]).map(|found| found.standing)
+    table.find(home_slot(home), &[number; 32]).map(|found| found.standing)
 }
 
-/// While `write` happens on another thread, `read` is run on this one.
+/// Runs `read` on this thread while another one runs `write`.
 fn beside(table: &Arc<Table>, write: impl FnOnce(&Table) + Send + 'static, read: impl FnOnce(&Table)) {
     let writer = {
         let table = table.clone();
@@ -96,18 +96,18 @@ fn beside(table: &Arc<Table>, write: impl FnOnce(&Table) + Send + 'static, read:
 }
 
 fn remove(table: &Table, number: u8, home: u32) {
-    let slot = table.slot_of(spot(home), &[number; 32]).unwrap();
+    let slot = table.slot_of(home_slot(home), &[number; 32]).unwrap();
     table.remove(slot);
 }
 
-/// Another key goes, so this one moves back, past a reader.
-fn a_key_is_found_while_one_before_it_goes() {
+/// Another key is removed, so this one moves back, past a reader.
+fn a_key_is_found_while_one_before_it_is_removed() {
     let table = table(&[entry(1, 0), entry(2, 0)]);
     beside(&table, |table| remove(table, 1, 0), |table| assert_eq!(find(table, 2, 0).unwrap().owner, 2));
 }
 
-/// Another key comes that belongs before it, so this one moves on.
-fn a_key_is_found_while_one_comes_before_it() {
+/// Another key that belongs before it is inserted, so this one moves on.
+fn a_key_is_found_while_one_before_it_is_inserted() {
     let table = table(&[entry(2, 1)]);
     let write = |table: &Table| {
         table.insert(&entry(1, 0));
@@ -116,8 +116,8 @@ fn a_key_is_found_while_one_comes_before_it() {
     beside(&table, write, |table| assert_eq!(find(table, 2, 1).unwrap().owner, 2));
 }
 
-/// One goes and another comes in its place: who looks for the one gets it or nothing.
-fn nobody_is_taken_for_who_comes_after() {
+/// A key is removed and another inserted in its place: a reader that looks for the first finds it or nothing.
+fn no_reader_finds_the_key_that_replaces_another() {
     let table = table(&[entry(1, 0)]);
     let write = |table: &Table| {
         remove(table, 1, 0);
@@ -130,18 +130,18 @@ fn nobody_is_taken_for_who_comes_after() {
     assert_eq!(find(&table, 2, 0).unwrap().owner, 2);
 }
 
-/// A key that was removed before the look-up began is not found by it.
-fn what_has_gone_is_not_found() {
+/// A lookup does not find a key that was removed before it began.
+fn a_removed_key_is_not_found() {
     let table = table(&[entry(1, 0), entry(2, 0)]);
     remove(&table, 1, 0);
     beside(&table, |table| table.insert(&entry(3, 0)), |table| assert!(find(table, 1, 0).is_none()));
 }
 
-/// Grants and state change together: nobody sees the new grants with the old state.
+/// Grants and state change together: no reader sees the new grants with the old state.
 fn no_mixture_gives_more_than_old_or_new() {
     let table = table(&[entry(1, 0)]);
     let write = |table: &Table| {
-        let found = table.find(spot(0), &[1; 32]).unwrap();
+        let found = table.find(home_slot(0), &[1; 32]).unwrap();
         found.line.update(Standing { control: REVOKED, grants: 9, ..found.standing });
     };
     let read = |table: &Table| {
@@ -151,11 +151,11 @@ fn no_mixture_gives_more_than_old_or_new() {
     beside(&table, write, read);
 }
 
-/// Two changes one after the other, from restricted to free: the second's rights never show with the first's state.
+/// Two changes, the first restricting and the second not: no reader sees the second's grants with the first's state.
 fn two_updates_are_not_mixed() {
     let table = table(&[entry(1, 0)]);
     let write = |table: &Table| {
-        let found = table.find(spot(0), &[1; 32]).unwrap();
+        let found = table.find(home_slot(0), &[1; 32]).unwrap();
         found.line.update(Standing { control: 0, grants: 2, ..found.standing });
         found.line.update(Standing { control: REVOKED, grants: 3, ..found.standing });
     };
@@ -166,8 +166,8 @@ fn two_updates_are_not_mixed() {
     beside(&table, write, read);
 }
 
-/// An extra is given back by one line and taken by another: nobody believes the other's times.
-fn an_extra_is_nobody_elses() {
+/// One line frees a slot of the side table and another takes it: neither is read with the other's times.
+fn a_side_table_slot_belongs_to_one_line() {
     let extras = Arc::new(Extras::default());
     let mut spare = Spare::default();
     let times = |at| Extra { not_before: Some(1), secret_end: Some(2), ..Extra::none(at) };
@@ -178,13 +178,13 @@ fn an_extra_is_nobody_elses() {
     let table = table(&[with_extra]);
     let written = extras.clone();
     let write = move |table: &Table| {
-        let found = table.find(spot(0), &[1; 32]).unwrap();
+        let found = table.find(home_slot(0), &[1; 32]).unwrap();
         found.line.update(Standing { control: 0, ..found.standing });
         spare.give_back(number);
         written.add(&mut spare, times(2), None);
     };
     let read = |table: &Table| {
-        let found = table.find(spot(0), &[1; 32]).unwrap();
+        let found = table.find(home_slot(0), &[1; 32]).unwrap();
         if found.standing.control & EXTRA != 0 {
             let extra = extras.read(found.standing.extra).unwrap();
             assert!(extra.id == 1 || !found.line.is_still(found.standing.control), "another's extra");
@@ -196,13 +196,13 @@ fn an_extra_is_nobody_elses() {
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
     let models: [(&str, fn()); 7] = [
-        ("a_key_is_found_while_one_before_it_goes", a_key_is_found_while_one_before_it_goes),
-        ("a_key_is_found_while_one_comes_before_it", a_key_is_found_while_one_comes_before_it),
-        ("nobody_is_taken_for_who_comes_after", nobody_is_taken_for_who_comes_after),
-        ("what_has_gone_is_not_found", what_has_gone_is_not_found),
+        ("a_key_is_found_while_one_before_it_is_removed", a_key_is_found_while_one_before_it_is_removed),
+        ("a_key_is_found_while_one_before_it_is_inserted", a_key_is_found_while_one_before_it_is_inserted),
+        ("no_reader_finds_the_key_that_replaces_another", no_reader_finds_the_key_that_replaces_another),
+        ("a_removed_key_is_not_found", a_removed_key_is_not_found),
         ("no_mixture_gives_more_than_old_or_new", no_mixture_gives_more_than_old_or_new),
         ("two_updates_are_not_mixed", two_updates_are_not_mixed),
-        ("an_extra_is_nobody_elses", an_extra_is_nobody_elses),
+        ("a_side_table_slot_belongs_to_one_line", a_side_table_slot_belongs_to_one_line),
     ];
     for (name, model) in models {
         if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted)) {

@@ -1,5 +1,5 @@
-//! The macro and the core each have the grammar of permissions in their own words, since neither can use the other.
-//! Here they are held together.
+//! The macro and the core each implement the grammar of permissions, since neither can use the other. These tests compare
+//! them.
 
 use apikey::{PermissionFault, check_permission};
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! Handlers of axum: the guard comes first, and the rest of the signature is the author's.
+//! Handlers of axum: the guard runs first, and the rest of the signature is the author's.
 
 use std::collections::HashMap;
 
@@ -61,7 +61,7 @@ async fn the_store_may_come_by_a_plain_extension() {
 }
 
 #[tokio::test]
-async fn two_keys_in_one_request_are_none() {
+async fn two_keys_in_one_request_are_refused() {
     let keys = Keys::granting(READER);
     let router = serve(&keys, on_get(list));
     let request = Request::get("/").header("X-API-Key", &keys.key).header("x-api-key", &keys.key);
@@ -70,14 +70,14 @@ async fn two_keys_in_one_request_are_none() {
     assert!(body.contains("invalid_api_key"), "{body}");
 }
 
-/// A body that is no JSON is nobody's business before the caller is known.
+/// The guard refuses an unknown caller before axum reads a body that is no JSON.
 #[require_api_key(perm = "orders:write")]
 async fn create(State(app): State<String>, key: VerifiedKey, Json(order): Json<u32>) -> String {
     format!("{app} {} {order}", key.owner())
 }
 
 #[tokio::test]
-async fn the_key_is_looked_at_before_path_and_body() {
+async fn the_guard_checks_the_key_before_path_and_body() {
     #[require_api_key(perm = "orders:write")]
     async fn one(Path(id): Path<u8>) -> String {
         id.to_string()
@@ -104,7 +104,7 @@ async fn the_key_is_looked_at_before_path_and_body() {
 }
 
 #[tokio::test]
-async fn every_way_to_ask() {
+async fn every_form_of_requirement() {
     #[require_api_key]
     async fn any_key() -> &'static str {
         "in"
@@ -149,7 +149,7 @@ async fn every_way_to_ask() {
 }
 
 #[tokio::test]
-async fn every_way_to_hold_the_key() {
+async fn every_form_of_key_parameter() {
     #[require_api_key(key = who)]
     async fn named() -> String {
         who.owner().to_owned()
@@ -171,13 +171,14 @@ async fn every_way_to_hold_the_key() {
     async fn configured(#[cfg(any())] key: VerifiedKey, #[cfg(not(any()))] method: Method) -> &'static str {
         if method == Method::GET { "alice" } else { "" }
     }
-    async fn by_hand(key: RequireApiKey<perm!("orders:read")>) -> String {
+    async fn extracted(key: RequireApiKey<perm!("orders:read")>) -> String {
         let again: &VerifiedKey = &key;
         assert_eq!(again.id(), key.key().id());
         VerifiedKey::from(key).owner().to_owned()
     }
     let keys = Keys::granting(READER);
-    for handler in [on_get(named), on_get(last), on_get(changed), on_get(ignored), on_get(configured), on_get(by_hand)]
+    for handler in
+        [on_get(named), on_get(last), on_get(changed), on_get(ignored), on_get(configured), on_get(extracted)]
     {
         let router = serve(&keys, handler);
         assert_eq!(get(&router, "/", Some(&keys.key)).await, (StatusCode::OK, owned("alice")));
@@ -195,12 +196,12 @@ async fn an_optional_key_is_refused_when_it_is_bad() {
     async fn named() -> String {
         who.map_or("stranger".to_owned(), |key| key.owner().to_owned())
     }
-    async fn by_hand(guard: OptionalApiKey<perm!("orders:read")>) -> String {
+    async fn extracted(guard: OptionalApiKey<perm!("orders:read")>) -> String {
         guard.key().map_or("stranger".to_owned(), |key| key.owner().to_owned())
     }
     let keys = Keys::granting(READER);
     let bare = keys.another("bob", &[]);
-    for handler in [on_get(greet), on_get(named), on_get(by_hand)] {
+    for handler in [on_get(greet), on_get(named), on_get(extracted)] {
         let router = serve(&keys, handler.clone());
         assert_eq!(get(&router, "/", Some(&keys.key)).await, (StatusCode::OK, owned("alice")));
         assert_eq!(get(&router, "/", None).await, (StatusCode::OK, owned("stranger")));
@@ -241,7 +242,7 @@ async fn every_return_type() {
     assert_eq!(get(&router, "/?x", Some(&keys.key)).await.0, StatusCode::IM_A_TEAPOT);
 }
 
-/// axum takes up to sixteen parameters: fifteen are left.
+/// axum accepts up to sixteen parameters, so fifteen are left.
 #[require_api_key]
 #[expect(clippy::too_many_arguments, reason = "the most there can be")]
 async fn fifteen(
@@ -264,7 +265,7 @@ async fn fifteen(
     body
 }
 
-/// clippy counts seven at most, and the guard is the eighth.
+/// clippy permits seven parameters; the guard is the eighth.
 #[require_api_key]
 async fn seven(_: Method, _: Uri, _: Version, _: HeaderMap, _: RawQuery, _: OriginalUri, body: String) -> String {
     body
@@ -337,7 +338,7 @@ async fn other_attributes() {
     }
 }
 
-/// In the body, the check comes after the other extractors: the price of a choice that is the author's.
+/// In the body, the check runs after the other extractors. The author chooses that.
 #[require_api_key(perm = "orders:read", request = headers, store = store, key = who)]
 async fn in_the_body(State(store): State<apikey::KeyStore>, headers: HeaderMap) -> axum::response::Result<String> {
     Ok(who.owner().to_owned())

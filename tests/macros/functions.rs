@@ -98,7 +98,7 @@ fn every_store() {
     assert!(shared(store.clone(), &other.key).is_err());
     assert!(field(&State { keys: store }, &keys.key).is_ok());
     assert!(wrapped(&keys.store, &keys.key).is_ok());
-    // The request carries another store, which does not know the key.
+    // The request has another store, which does not know the key.
     let mut request = keys.request();
     request.extensions_mut().insert(other.store.clone());
     assert!(over_the_extensions(&keys.store, &request).is_ok());
@@ -117,7 +117,7 @@ fn a_key_of_another_store_proves_nothing() {
     let mut request = keys.bare();
     request.extensions_mut().insert(foreign);
     assert_eq!(owner(&request).unwrap_err().error(), &AuthError::Missing);
-    // One of the same store is taken, without a look at the header.
+    // The guard uses a verified key of the same store and does not read the header.
     request.extensions_mut().insert(keys.store.verify(&keys.key).unwrap());
     assert_eq!(owner(&request).unwrap(), "alice");
 }
@@ -154,7 +154,7 @@ fn an_optional_key() {
 }
 
 #[test]
-fn the_author_says_how_to_refuse() {
+fn the_author_chooses_how_to_refuse() {
     fn code(rejection: Rejection) -> u32 {
         rejection.status().into()
     }
@@ -255,7 +255,7 @@ async fn errors_of_every_kind() {
 }
 
 #[tokio::test]
-async fn futures_that_are_written_out() {
+async fn functions_that_return_futures() {
     #[require_api_key(request = request, key = who)]
     fn boxed<'a>(request: &'a Request<()>) -> Pin<Box<dyn Future<Output = Result<String, Rejection>> + Send + 'a>> {
         Box::pin(async move { Ok(format!("{} {}", who.owner(), request.uri())) })

@@ -1,4 +1,4 @@
-//! What surrounds the attribute does not change what it does.
+//! The code around the attribute does not change what it does.
 
 use apikey::{KeyStore, Rejection, require_api_key};
 use axum::routing::get as on_get;
@@ -70,7 +70,7 @@ async fn fragments_of_macro_rules() {
     assert!(item(&HeaderMap::new(), &keys.store).is_err());
 }
 
-/// Names that generated code must not mean.
+/// Names that generated code must not use.
 #[allow(dead_code, unused_macros, non_upper_case_globals, reason = "they are there to be in the way")]
 mod shadowed {
     use ::apikey::require_api_key;
@@ -140,7 +140,7 @@ async fn shadowed_names_and_no_prelude() {
     assert_eq!(bare::Perm::named("orders:read"), Some(bare::Perm::Read));
 }
 
-/// A local of the function's author is not taken for one of ours.
+/// Generated code does not use a local variable of the author by mistake.
 #[test]
 fn names_of_the_author() {
     const __APIKEY: u8 = 1;

@@ -1,4 +1,4 @@
-//! The layers: who passes, and what they add to the responses.
+//! The layers: which requests pass, and what they add to responses.
 
 use std::convert::Infallible;
 
@@ -60,7 +60,7 @@ async fn supply_requires_nothing_and_marks_only_where_a_guard_ran() {
 }
 
 #[tokio::test]
-async fn what_the_application_says_of_caches_stays() {
+async fn the_cache_headers_of_the_application_stay() {
     let keys = Keys::granting(&[]);
     let response = respond(&supplied(&keys), "/cached", Some(&keys.key)).await;
     assert_eq!(response.headers()[header::CACHE_CONTROL], "max-age=60");
@@ -84,7 +84,7 @@ async fn a_guard_in_a_body_is_noticed_too() {
 }
 
 #[tokio::test]
-async fn a_caller_on_a_superseded_secret_is_told() {
+async fn a_response_marks_a_superseded_secret() {
     let keys = Keys::granting(&["orders:read"]);
     let until_used = keys.store.create(NewKey::for_owner("bob").permissions(["orders:read"])).unwrap();
     keys.store.rotate(until_used.info.id(), Overlap::UntilFirstUse).unwrap();
@@ -94,17 +94,18 @@ async fn a_caller_on_a_superseded_secret_is_told() {
         .route("/guarded", on_get(open))
         .layer(ApiKeyLayer::require(keys.store.clone(), Requirement::authenticated()));
     for router in [supplied(&keys), guarded] {
-        let told = |headers: &HeaderMap| headers.get("x-api-key-superseded").map(|v| v.to_str().unwrap().to_owned());
+        let superseded =
+            |headers: &HeaderMap| headers.get("x-api-key-superseded").map(|v| v.to_str().unwrap().to_owned());
         let old = respond(&router, "/guarded", Some(&keys.key)).await;
         assert_eq!(old.status(), StatusCode::OK);
-        let date = told(old.headers()).unwrap();
+        let date = superseded(old.headers()).unwrap();
         assert!(chrono::DateTime::parse_from_rfc2822(&date).is_ok() && date.ends_with(" GMT"), "{date}");
         let waiting = respond(&router, "/guarded", Some(until_used.key.expose_secret())).await;
         assert_eq!(waiting.status(), StatusCode::OK);
-        assert_eq!(told(waiting.headers()).as_deref(), Some("?1"));
+        assert_eq!(superseded(waiting.headers()).as_deref(), Some("?1"));
         let new = respond(&router, "/guarded", Some(successor.key.expose_secret())).await;
         assert_eq!(new.status(), StatusCode::OK);
-        assert_eq!(told(new.headers()), None);
+        assert_eq!(superseded(new.headers()), None);
     }
 }
 
@@ -128,7 +129,7 @@ async fn require_guards_every_route() {
     assert_eq!(vary(refused.headers()), ["X-API-Key"]);
     assert_eq!(refused.headers()[header::CACHE_CONTROL], "no-store");
     assert_eq!(get(&router, "/who", Some(&bare)).await.0, StatusCode::FORBIDDEN);
-    // Whether a path exists is nobody's business before the caller is known.
+    // An unknown caller does not learn whether a path exists.
     assert_eq!(get(&router, "/nowhere", None).await.0, StatusCode::UNAUTHORIZED);
     let passed = respond(&router, "/any", Some(&keys.key)).await;
     assert_eq!(vary(passed.headers()), ["X-API-Key"]);
@@ -182,14 +183,14 @@ async fn a_preflight_does_not_pass_the_guard_of_a_handler() {
     assert_eq!(answer(&router, request.body(Body::empty()).unwrap()).await.0, StatusCode::UNAUTHORIZED);
 }
 
-/// Takes the header away: what comes in then can only be what the layer left.
+/// Removes the header, so that only the key that the layer verified is left.
 async fn without_header(mut request: Request<Body>, next: axum::middleware::Next) -> Response<Body> {
     request.headers_mut().remove("x-api-key");
     next.run(request).await
 }
 
 #[tokio::test]
-async fn a_guard_takes_the_key_that_a_layer_of_its_store_left() {
+async fn a_guard_uses_the_key_that_a_layer_of_its_store_verified() {
     let keys = Keys::granting(&["orders:read"]);
     let stock = keys.another("bob", &["stock:read"]);
     let router = Router::new()
@@ -201,7 +202,7 @@ async fn a_guard_takes_the_key_that_a_layer_of_its_store_left() {
 }
 
 #[tokio::test]
-async fn a_layer_takes_the_key_that_an_outer_layer_left() {
+async fn a_layer_uses_the_key_that_an_outer_layer_verified() {
     let keys = Keys::granting(&["orders:read"]);
     let router = Router::new()
         .route("/", on_get(open))
@@ -221,7 +222,7 @@ async fn the_key_of_another_store_proves_nothing() {
         .route("/", on_get(guarded))
         .layer(ApiKeyLayer::supply(inner.store.clone()))
         .layer(ApiKeyLayer::require(outer.store.clone(), Requirement::authenticated()));
-    // The header is read afresh, and the inner store does not know this key.
+    // The inner guard reads the header again, and its store does not know this key.
     assert_eq!(get(&router, "/", Some(&outer.key)).await.0, StatusCode::UNAUTHORIZED);
     assert_eq!(get(&router, "/", Some(&inner.key)).await.0, StatusCode::UNAUTHORIZED);
     // With a header of its own, each store reads its own header.
@@ -244,7 +245,7 @@ async fn a_plain_service_is_guarded_too() {
         Ok(Response::new(Full::new(b"hello")))
     }
     let keys = Keys::granting(&[]);
-    // The body of the response is the service's own business.
+    // The layer does not change the body of the response.
     let mut supplied = ApiKeyLayer::supply(keys.store.clone()).layer(service_fn(hello));
     let Ok(response) = supplied.ready().await.unwrap().call(Request::new(1)).await;
     assert_eq!(response.status(), StatusCode::OK);

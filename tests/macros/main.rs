@@ -1,4 +1,4 @@
-//! The attribute at work: what it takes, what it makes of a function, and what the layers add.
+//! The attribute: its arguments, the functions it generates, and what the layers add.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on may stop")]
 

@@ -1,4 +1,4 @@
-//! Methods: the key is read from the first parameter, or from what the attribute says.
+//! Methods: the guard reads the key from the first parameter, or from what the attribute names.
 
 use std::pin::Pin;
 use std::sync::Arc;

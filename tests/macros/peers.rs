@@ -1,8 +1,8 @@
-//! What users of other attributes for handlers complain about, one test each, named after what must not happen.
+//! Complaints of users of similar libraries, a test for each, named after what must not happen.
 //!
-//! Elsewhere: the injected parameter breaks OpenAPI macros (`tests/frameworks`, documents), errors land on the attribute
-//! (`tests/ui`), completion dies in a half-typed body (`apikey-macros`, unparsable bodies), clippy speaks of generated code
-//! (`tests/macros/strict.rs`), the order of attributes is a trap (`tests/ui/routes`).
+//! Other tests: the injected parameter breaks OpenAPI macros (`tests/frameworks`, documents), errors point at the
+//! attribute (`tests/ui`), completion fails in an incomplete body (`apikey-macros`, unparsable bodies), clippy complains
+//! about generated code (`tests/macros/strict.rs`), the order of attributes matters (`tests/ui/routes`).
 
 use apikey::{KeyStore, Rejection, VerifiedKey, require_api_key};
 use axum::Json;
@@ -27,7 +27,7 @@ async fn another_extractor_does_not_answer_before_the_guard() {
 
 /// protect-endpoints 95 and 8, Rocket 596, 1232 and 1145, actix-extras 156.
 #[tokio::test]
-async fn a_refusal_is_not_worded_for_ever_by_the_library() {
+async fn the_library_does_not_dictate_the_text_of_a_refusal() {
     #[require_api_key]
     async fn handler() {}
 
@@ -47,7 +47,7 @@ async fn a_refusal_is_not_worded_for_ever_by_the_library() {
 
 /// axum-login 289, poem 777 and 870.
 #[tokio::test]
-async fn who_shows_no_key_is_not_told_that_it_may_not() {
+async fn a_caller_without_a_key_does_not_get_a_403() {
     #[require_api_key(perm = "orders:write")]
     async fn handler() {}
 
@@ -66,7 +66,7 @@ async fn who_shows_no_key_is_not_told_that_it_may_not() {
 
 /// protect-endpoints 78.
 #[test]
-fn a_function_that_is_not_async_is_not_shut_out() {
+fn a_function_need_not_be_async() {
     #[require_api_key(perm = "orders:read", request = token, store = store)]
     fn sync(store: &KeyStore, token: Option<&str>) -> Result<u8, Rejection> {
         Ok(1)
@@ -133,7 +133,7 @@ async fn the_order_of_parameters_does_not_matter_to_the_guard() {
 
 /// tower-http's deprecated `RequireAuthorization`: "too basic to be useful in real applications".
 #[tokio::test]
-async fn a_key_that_is_taken_back_does_not_go_on() {
+async fn a_revoked_key_does_not_pass() {
     #[require_api_key]
     async fn handler() {}
 

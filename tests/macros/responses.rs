@@ -1,4 +1,4 @@
-//! What a refused caller sees, as the store's author has set it.
+//! The response to a refused caller, as the store's author has configured it.
 
 use apikey::{AuthError, FromRejection, KeyStore, Rejection};
 use axum::body::Body;
@@ -48,7 +48,7 @@ async fn the_store_names_its_header_and_realm() {
 }
 
 #[tokio::test]
-async fn one_renderer_words_every_refusal() {
+async fn one_renderer_writes_every_refusal() {
     let store = KeyStore::builder().render(|error, mut refusal| {
         refusal.body = format!("<{}>", error.code());
         refusal.headers = vec![("Content-Type".into(), "text/html".into()), ("bad name".into(), "x".into())];

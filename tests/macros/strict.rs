@@ -1,6 +1,7 @@
-//! Clippy's strictest lints find nothing in generated code: `.ci/run` has clippy look at this file, and this is its test.
+//! Clippy's strictest lints find nothing in generated code: `.ci/run` lints this file, and
+//! its test runs them.
 //!
-//! What is allowed here is what the lines of this file themselves do.
+//! The lints that are allowed here concern the lines of this file itself.
 
 #![deny(clippy::all, clippy::pedantic, clippy::restriction, clippy::nursery)]
 #![allow(

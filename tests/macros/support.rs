@@ -56,7 +56,7 @@ pub(crate) fn serve(keys: &Keys, handler: MethodRouter) -> Router {
     Router::new().route("/", handler).layer(ApiKeyLayer::supply(keys.store.clone()))
 }
 
-/// What a router answers to `GET` with this key.
+/// A router's answer to `GET` with this key.
 pub(crate) async fn get(router: &Router, path: &str, key: Option<&str>) -> (StatusCode, String) {
     let response = respond(router, path, key).await;
     read(response).await
@@ -71,7 +71,7 @@ pub(crate) async fn respond(router: &Router, path: &str, key: Option<&str>) -> R
     router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
 }
 
-/// What a router answers.
+/// A router's answer to a request.
 pub(crate) async fn answer(router: &Router, request: Request<Body>) -> (StatusCode, String) {
     read(router.clone().oneshot(request).await.unwrap()).await
 }

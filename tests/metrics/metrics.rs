@@ -1,4 +1,4 @@
-//! The counters of the feature `metrics`, as a recorder gets them: `cargo test -p apikey-metrics`.
+//! The counters of the feature `metrics`, as a recorder receives them: `cargo test -p apikey-metrics`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Opens the store it is given, and says how that went.
+//! Opens the store that its argument names, and prints the result.
 #![allow(clippy::print_stdout, reason = "that is what it is for")]
 
 use std::process::ExitCode;

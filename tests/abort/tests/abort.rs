@@ -1,5 +1,5 @@
-//! Damaged files can make sled panic. A program that unwinds gets an error; one that is built with `panic = "abort"`
-//! ends, and then sled's message must be on the terminal: there is no error to carry it.
+//! Damaged files can make sled panic. A program that unwinds gets an error. One that is built with `panic = "abort"` ends,
+//! and sled's message must be on the terminal, since no error can carry it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![cfg(unix)]
 
@@ -22,31 +22,31 @@ fn a_damaged_store_is_an_error_or_with_panic_abort_a_process_that_ends_with_the_
     assert!(unwinding.status.success(), "{unwinding:?}");
     let said = String::from_utf8_lossy(&unwinding.stdout);
     assert!(said.starts_with("refused: ") && said.contains("panics"), "{said}");
-    assert_eq!(String::from_utf8_lossy(&unwinding.stderr), "", "nothing of it on the terminal");
+    assert_eq!(String::from_utf8_lossy(&unwinding.stderr), "", "the panic is not on the terminal");
 
     let aborting = run(&built_with_abort(), &path);
     assert_eq!(aborting.status.signal(), Some(SIGABRT), "{aborting:?}");
     let shown = String::from_utf8_lossy(&aborting.stderr);
     assert!(shown.contains("panicked at") && shown.contains("sled"), "{shown}");
 
-    // A sound store opens there as anywhere.
+    // The same program opens a sound store.
     let sound = directory.path().join("sound.db");
     KeyStore::open(&sound).unwrap().close().unwrap();
     assert_eq!(String::from_utf8_lossy(&run(&built_with_abort(), &sound).stdout), "opened\n");
 }
 
 fn run(program: &Path, store: &Path) -> Output {
-    // A copy: what is damaged may be written to by who opens it.
+    // A copy, since an open may write to a damaged store.
     let copy = tempfile::tempdir().unwrap();
     copy_directory(store, copy.path());
     Command::new(program).arg(copy.path()).env("RUST_BACKTRACE", "0").output().unwrap()
 }
 
-/// A store whose database makes sled panic when it is opened: found by trying.
+/// Makes a store whose database makes sled panic when it is opened. It tries places until one does.
 fn damage_until_it_panics(path: &Path) {
     let sound = tempfile::tempdir().unwrap();
     let store = KeyStore::open(sound.path()).unwrap();
-    // Several of sled's segments.
+    // Enough keys for several of sled's segments.
     for batch in 0..8 {
         let metadata = "x".repeat(500);
         let new = |at| NewKey::for_owner(format!("owner {batch} {at}")).metadata("note", &metadata);
@@ -56,7 +56,7 @@ fn damage_until_it_panics(path: &Path) {
     drop(store);
     let log = Path::new("sled/db");
     let whole = fs::read(sound.path().join(log)).unwrap();
-    // A flipped bit does it in one of ten places, as a rule.
+    // A flipped bit makes it panic in about one of ten places.
     for place in (0..400).map(|turn| turn * 648_497 % whole.len()) {
         let _ = fs::remove_dir_all(path);
         copy_directory(sound.path(), path);
@@ -74,7 +74,7 @@ fn damage_until_it_panics(path: &Path) {
     panic!("no damage made sled panic, of {} bytes", whole.len());
 }
 
-/// The same program, built to abort; its dependencies with it, in a directory that other tests build in, too.
+/// The same program and its dependencies, built to abort, in a target directory of their own.
 fn built_with_abort() -> PathBuf {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tests/abort");
     let mut cargo = Command::new(env!("CARGO"));

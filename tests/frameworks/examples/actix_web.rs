@@ -32,13 +32,13 @@ async fn health() -> &'static str {
     "ok\n"
 }
 
-/// No attribute: what is around it asks for `admin`.
+/// No attribute: the middleware around it requires `admin`.
 #[get("/stats")]
 async fn stats() -> &'static str {
     "fine\n"
 }
 
-/// Asks for more than what is around it.
+/// Requires more than the middleware around it.
 #[require_api_key(perm = "audit:read")]
 #[get("/audit")]
 async fn audit(key: VerifiedKey) -> String {

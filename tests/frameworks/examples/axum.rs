@@ -31,12 +31,12 @@ async fn health() -> &'static str {
     "ok\n"
 }
 
-/// No attribute: what is around it asks for `admin`.
+/// No attribute: the layer around it requires `admin`.
 async fn stats() -> &'static str {
     "fine\n"
 }
 
-/// Asks for more than what is around it.
+/// Requires more than the layer around it.
 #[require_api_key(perm = "audit:read")]
 async fn audit(key: VerifiedKey) -> String {
     format!("read by {}\n", key.owner())
@@ -55,7 +55,7 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
         .nest("/admin", admin)
         .layer(ApiKeyLayer::supply(store));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-    // With the caller's address, for keys that name networks.
+    // With the caller's address, for keys with networks.
     Ok(axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await?)
 }
 

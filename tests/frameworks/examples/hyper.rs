@@ -45,13 +45,13 @@ async fn greet(request: Request<Incoming>) -> Answer {
     text(key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner())))
 }
 
-/// Asks for more than what is around it.
+/// Requires more than the layer around it.
 #[require_api_key(perm = "audit:read", request = request, key = key)]
 async fn audit(request: Request<Incoming>) -> Answer {
     text(format!("read by {}\n", key.owner()))
 }
 
-/// What is around these asks for `admin`.
+/// The layer around these requires `admin`.
 async fn admin(request: Request<Incoming>) -> Answer {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/admin/stats") => text("fine\n"),
@@ -86,7 +86,7 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     loop {
         let (stream, peer) = listener.accept().await?;
-        // For keys that name networks: hyper leaves the caller's address nowhere.
+        // For keys with networks: hyper does not store the caller's address.
         let with_peer = app.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddr::from(peer));
             request

@@ -33,13 +33,13 @@ fn health() -> &'static str {
     "ok\n"
 }
 
-/// No attribute: what is around it asks for `admin`.
+/// No attribute: the guard around it requires `admin`.
 #[get("/stats")]
 fn stats() -> &'static str {
     "fine\n"
 }
 
-/// Asks for more than what is around it.
+/// Requires more than the guard around it.
 #[require_api_key(perm = "audit:read")]
 #[get("/audit")]
 fn audit(key: VerifiedKey) -> String {

@@ -33,13 +33,13 @@ async fn health() -> &'static str {
     "ok\n"
 }
 
-/// No attribute: what is around it asks for `admin`.
+/// No attribute: the hoop around it requires `admin`.
 #[handler]
 async fn stats() -> &'static str {
     "fine\n"
 }
 
-/// Asks for more than what is around it.
+/// Requires more than the hoop around it.
 #[require_api_key(perm = "audit:read")]
 #[handler]
 async fn audit(key: VerifiedKey) -> String {

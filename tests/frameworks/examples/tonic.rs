@@ -25,12 +25,12 @@ impl Orders for Shop {
 
 #[tonic::async_trait]
 impl Admin for Shop {
-    /// No attribute: what is around it asks for `admin`.
+    /// No attribute: the layer around it requires `admin`.
     async fn stats(&self, _: Request<Text>) -> Result<Response<Text>, Status> {
         Ok(Response::new(Text::new("fine")))
     }
 
-    /// Asks for more than what is around it.
+    /// Requires more than the layer around it.
     #[require_api_key(perm = "audit:read", key = key)]
     async fn audit(&self, _request: Request<Text>) -> Result<Response<Text>, Status> {
         Ok(Response::new(Text::new(format!("read by {}", key.owner()))))

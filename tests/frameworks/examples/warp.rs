@@ -31,7 +31,7 @@ async fn greet(head: Head) -> Response {
     key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner())).into_response()
 }
 
-/// Asks for more than the filter before it.
+/// Requires more than the filter before it.
 #[require_api_key(perm = "audit:read", request = head, key = key)]
 async fn audit(head: Head) -> Response {
     format!("read by {}\n", key.owner()).into_response()
@@ -39,24 +39,24 @@ async fn audit(head: Head) -> Response {
 
 #[tokio::main]
 pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
-    // A guard before the body: a request that is refused for its key is not refused for its JSON.
+    // The guard comes before the body: it refuses a bad key before anything reads the JSON.
     let writes = require(store.clone(), Requirement::permission("orders:write")?);
     let orders = path!("orders").and(get().and(head()).then(list));
     let place = path!("orders").and(post()).and(writes).and(warp::body::json()).then(place);
     let greet = path!("greet").and(get()).and(head()).then(greet);
     let health = path!("health").and(get()).map(|| "ok\n");
-    // Whatever is under this path asks for `admin`.
+    // Everything under this path requires `admin`.
     let admin = path("admin").and(require(store.clone(), Requirement::permission("admin")?));
     let stats = admin.clone().and(path!("stats")).and(get()).map(|_| "fine\n");
     let audit = admin.and(path!("audit")).and(get()).then(audit);
     let routes = orders.or(place).or(greet).or(health).or(stats).or(audit).recover(recover);
 
-    // `warp::serve(routes)` is enough, if `supply(store)` takes the place of `head()`: see docs/frameworks.md.
+    // With `supply(store)` instead of `head()`, `warp::serve(routes)` is enough: see docs/frameworks.md.
     let app = ApiKeyLayer::supply(store).layer(warp::service(routes));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     loop {
         let (stream, peer) = listener.accept().await?;
-        // For keys that name networks: hyper leaves the caller's address nowhere.
+        // For keys with networks: hyper does not store the caller's address.
         let with_peer = app.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddr::from(peer));
             request

@@ -1,4 +1,4 @@
-//! One example for each web framework, all alike. The tests send the same requests to each of them.
+//! The same example for each web framework. The tests send the same requests to each of them.
 
 pub mod shop;
 
@@ -6,7 +6,7 @@ use std::error::Error;
 
 use apikey::{KeyStore, NewKey};
 
-/// What an example ends with.
+/// The result of an example.
 pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// A store with keys for a demonstration, and the port that the command line names, or 8080. Prints requests to try.

@@ -9,7 +9,7 @@
     reason = "generated"
 )]
 
-/// What every method takes and gives.
+/// The request and the response of every method.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Text {
     /// The text.
@@ -18,7 +18,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// A message of this text.
+    /// A message with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into() }
     }

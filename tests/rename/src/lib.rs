@@ -3,11 +3,11 @@
 
 use keys::{KeyStore, Rejection, RequireApiKey, VerifiedKey, perm, permissions, require_api_key};
 
-/// The facade, as a framework of one's own re-exports it.
+/// The facade, as another framework re-exports it.
 pub mod web {
     pub use keys as api_keys;
 
-    /// A handler in the words of the framework.
+    /// The framework's name for the attribute.
     #[macro_export]
     macro_rules! guarded {
         ($name:ident, $permission:literal) => {
@@ -66,8 +66,8 @@ pub fn run_with(store: &KeyStore, token: &str) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// By hand.
-pub async fn by_hand(key: RequireApiKey<perm!(all("reports:run", Perm::Run), crate = keys)>) -> String {
+/// With the extractor instead of the attribute.
+pub async fn extracted(key: RequireApiKey<perm!(all("reports:run", Perm::Run), crate = keys)>) -> String {
     key.owner().to_owned()
 }
 
@@ -99,7 +99,7 @@ mod tests {
         let (store, token) = store_with_key(&["reports:*"]);
         let key = store.verify(&token).unwrap();
         assert_eq!(now(list(RequireApiKey::assume(key.clone()))), "alice");
-        assert_eq!(now(by_hand(RequireApiKey::assume(key.clone()))), "alice");
+        assert_eq!(now(extracted(RequireApiKey::assume(key.clone()))), "alice");
         assert_eq!(now(by_macro(RequireApiKey::assume(key.clone()))), "alice");
         assert!(now(greet(OptionalApiKey::assume(Some(key)))));
         assert!(!now(greet(OptionalApiKey::assume(None))));

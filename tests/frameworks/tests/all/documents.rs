@@ -1,4 +1,4 @@
-//! OpenAPI documents of three generators: what the attribute asks is in them, and no operation is forgotten.
+//! OpenAPI documents of three generators: they contain what the attribute requires, and no operation is forgotten.
 
 use std::path::Path;
 
@@ -48,7 +48,7 @@ mod utoipa_shop {
 }
 
 #[test]
-fn utoipa_is_told_what_the_attribute_asks() {
+fn utoipa_documents_what_the_attribute_requires() {
     use utoipa::OpenApi;
     // The handlers are handlers, with the attribute above `utoipa::path` or below it.
     let _: axum::Router = axum::Router::new()
@@ -69,7 +69,7 @@ fn utoipa_is_told_what_the_attribute_asks() {
     assert_eq!(orders["post"]["responses"]["401"]["description"], "my own words");
     assert_eq!(document["paths"]["/greet"]["get"]["security"], json!([{}, { "api_key": [] }]));
     assert!(document["paths"]["/health"]["get"].get("security").is_none());
-    // The program has guarded functions that are in other documents.
+    // The program has guarded functions that belong to other documents.
     assert!(described.without_operation.iter().any(|guarded| guarded.function() == "poem_list"));
     assert!(!described.without_operation.iter().any(|guarded| guarded.function() == "list_orders"));
     leave("utoipa.json", &document);
@@ -93,13 +93,13 @@ impl PoemShop {
 }
 
 #[test]
-fn poem_openapi_is_told_what_the_attribute_asks() {
+fn poem_openapi_documents_what_the_attribute_requires() {
     let service = poem_openapi::OpenApiService::new(PoemShop, "shop", "1");
     let mut document: Value = serde_json::from_str(&service.spec()).unwrap();
     let described = describe(&mut document, &config()).unwrap();
     assert_eq!(described.operations, ["GET /orders"]);
     let list = &document["paths"]["/orders"]["get"];
-    // OpenAPI 3.0 has no names here.
+    // OpenAPI 3.0 has no scopes for API keys.
     assert_eq!((&list["security"], &list["x-apikey-required"]), (&json!([{ "api_key": [] }]), &json!("orders:read")));
     assert!(list["responses"]["401"].is_object() && list["responses"]["403"].is_object());
     assert!(document["paths"]["/health"]["get"].get("security").is_none());
@@ -129,7 +129,7 @@ mod salvo_shop {
 }
 
 #[test]
-fn salvo_oapi_knows_what_the_attribute_asks() {
+fn salvo_oapi_documents_what_the_attribute_requires() {
     use salvo::Router;
     let routes = Router::new()
         .push(Router::with_path("orders").get(salvo_shop::salvo_list))
@@ -151,7 +151,7 @@ fn salvo_oapi_knows_what_the_attribute_asks() {
     leave("salvo.json", &document);
 }
 
-/// The same services as everywhere, with a document that says what they have.
+/// The document of the examples' service.
 fn document() -> Value {
     let open = json!({ "responses": { "200": { "description": "ok" } } });
     let of = |function: &str| {
@@ -179,11 +179,11 @@ fn document() -> Value {
 }
 
 #[test]
-fn the_services_have_a_document_to_be_driven_by() {
+fn the_services_have_a_document_to_test_them_with() {
     let mut document = document();
     let described = describe(&mut document, &apikey::HeaderConfig::default()).unwrap();
     assert_eq!(described.operations, ["GET /admin/audit", "GET /greet", "GET /orders", "POST /orders"]);
-    // Guarded by what is around it, of which the attribute knows nothing.
+    // The layer around it guards this one, and the attribute does not know of that.
     let stats = &mut document["paths"]["/admin/stats"]["get"];
     stats["security"] = json!([{ "api_key": ["admin"] }]);
     for status in ["401", "403"] {
@@ -193,7 +193,7 @@ fn the_services_have_a_document_to_be_driven_by() {
 }
 
 #[tokio::test]
-async fn every_operation_asks_for_a_key_but_those_named() {
+async fn every_operation_requires_a_key_except_the_named_ones() {
     let store = KeyStore::temporary().unwrap();
     for example in ALL {
         let port = example.start(&store);
@@ -233,7 +233,7 @@ apikey::permissions! {
 fn the_program_lists_what_is_guarded() {
     let all = Guarded::all();
     let of = |name: &str| all.iter().filter(|guarded| guarded.function() == name).collect::<Vec<_>>();
-    // One for each example, in the module of its framework, and the commented ones here.
+    // One for each example, in the module of its framework, and the documented ones here.
     let audits: Vec<String> = of("audit").iter().map(|guarded| guarded.to_string()).collect();
     for framework in ["actix_web", "axum", "hyper", "poem", "rocket", "salvo", "tonic", "warp"] {
         let line = format!("all::examples::{framework}::audit requires audit:read");
@@ -243,7 +243,7 @@ fn the_program_lists_what_is_guarded() {
     let methods = of("generic_method");
     assert_eq!(methods.len(), 1);
     assert_eq!((methods[0].module(), methods[0].requirement().as_str()), ("all::documents", "methods:write"));
-    // A constant of `Self` cannot be named in the list: the function is there, and what it asks is not.
+    // A constant of `Self` cannot be named in the list: the function is listed without its requirement.
     assert_eq!((of("by_own_constant").len(), of("by_own_constant")[0].need()), (1, None));
     let store = KeyStore::temporary().unwrap();
     assert_eq!(Methods::by_own_constant("", &store).unwrap_err().status(), 401);

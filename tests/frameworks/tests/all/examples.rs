@@ -1,4 +1,4 @@
-//! The examples as modules: what a reader copies is what is tested.
+//! The examples as modules, so that the tests run the code that readers copy.
 
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -26,14 +26,14 @@ examples! {
     warp = "../../examples/warp.rs",
 }
 
-/// It answers over gRPC.
+/// The example that answers over gRPC.
 #[path = "../../examples/tonic.rs"]
 mod tonic;
 
 pub(crate) const GRPC: Example = Example { name: "tonic", run: tonic::run, main: tonic::main };
 
 pub(crate) struct Example {
-    /// As `cargo run --example` wants it.
+    /// The name for `cargo run --example`.
     pub(crate) name: &'static str,
     run: fn(KeyStore, u16) -> Outcome,
     #[allow(dead_code, reason = "so that the module's `main` is used")]
@@ -41,9 +41,9 @@ pub(crate) struct Example {
 }
 
 impl Example {
-    /// Starts it with this store, in a thread that lasts as long as the process; gives its port.
+    /// Starts it with this store, in a thread that lasts as long as the process; returns its port.
     pub(crate) fn start(&self, store: &KeyStore) -> u16 {
-        // Another process may take the port before the example does: then it fails at once, and the next one is tried.
+        // Another process may take the port before the example does; then the example ends, and this tries another port.
         for _ in 0..10 {
             let port = free_port();
             let (run, store) = (self.run, store.clone());

@@ -1,4 +1,4 @@
-//! The same over gRPC: statuses instead of responses.
+//! The same over gRPC, with statuses instead of responses.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -79,12 +79,12 @@ async fn a_refusal_is_a_status_with_its_code_in_the_metadata() {
 }
 
 #[tokio::test]
-async fn a_call_is_verified_once_and_a_superseded_secret_is_told() {
+async fn a_call_is_verified_once_and_the_response_marks_a_superseded_secret() {
     let reads = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&reads);
     let start = Utc::now();
     let clock = move || {
-        // The store's own thread, of this name, reads the clock as well.
+        // The store's own thread, of this name, reads the clock too.
         if std::thread::current().name() != Some("apikey") {
             counted.fetch_add(1, Ordering::SeqCst);
         }
@@ -133,7 +133,7 @@ async fn a_whole_server_is_guarded_by_one_layer() {
     let channel = connect(port).await;
     assert_eq!(call(&channel, "list", &[]).await.unwrap_err().code(), Code::Unauthenticated);
     assert_eq!(call(&channel, "list", &[&admin]).await.unwrap().into_inner().text, "open");
-    // What is not there is not told to a stranger either.
+    // An unknown caller does not learn which methods exist.
     assert_eq!(call(&channel, "stats", &[]).await.unwrap_err().code(), Code::Unauthenticated);
 }
 

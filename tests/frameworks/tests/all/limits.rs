@@ -1,4 +1,4 @@
-//! From where a request came, and how often its key is used: known in every framework, and told alike.
+//! The caller's address and the key's limit, with the same answers in every framework.
 
 use std::net::IpAddr;
 use std::sync::mpsc::sync_channel;
@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta};
 
 use crate::examples::ALL;
 
-/// Guarded by the attribute, by what is around the handler, and by both.
+/// Paths guarded by the attribute, by the layer around the handler, and by both.
 const PATHS: [&str; 3] = ["/orders", "/admin/stats", "/admin/audit"];
 
 fn key(store: &KeyStore, shape: impl Fn(NewKey) -> NewKey) -> String {
@@ -34,7 +34,7 @@ fn the_sockets_peer_reaches_the_check() {
             let answer = Call::get(path).key(&near).send(port);
             assert_eq!(answer.status, 200, "{who}: {answer:?}");
             check_is_refused(&who, &Call::get(path).key(&far).send(port));
-            // Nobody is trusted to speak for others.
+            // No proxy is trusted.
             for name in ["x-forwarded-for", "forwarded", "x-real-ip"] {
                 let value = if name == "forwarded" { "for=10.0.0.1" } else { "10.0.0.1" };
                 check_is_refused(&who, &Call::get(path).key(&far).header(name, value).send(port));
@@ -44,7 +44,7 @@ fn the_sockets_peer_reaches_the_check() {
 }
 
 #[test]
-fn a_trusted_proxy_is_believed() {
+fn the_header_of_a_trusted_proxy_counts() {
     let store = KeyStore::builder().trusted_proxies(["127.0.0.1"]).temporary().unwrap();
     let near = key(&store, |new| new.networks(["127.0.0.0/8"]));
     let far = key(&store, |new| new.networks(["10.0.0.0/8"]));
@@ -69,8 +69,8 @@ fn a_trusted_proxy_is_believed() {
     }
 }
 
-/// Without a header that can be read the caller is nobody, and not the proxy. Rocket drops a line that is not UTF-8, so
-/// there it is missing.
+/// Without a readable header the caller is unknown, and not the proxy. Rocket drops a header that is not UTF-8, so there
+/// it is missing.
 #[test]
 fn a_missing_or_unusable_header_does_not_make_the_caller_the_proxy() {
     let store = KeyStore::builder().trusted_proxies(["127.0.0.1"]).temporary().unwrap();
@@ -92,7 +92,7 @@ fn a_missing_or_unusable_header_does_not_make_the_caller_the_proxy() {
                 check_is_refused(&who, &send(&far, lines));
                 assert_eq!(send(&free, lines).status, 200, "{who}");
             }
-            // What the caller sent before is not looked at.
+            // The guard ignores what the caller sent before the proxy's entry.
             let behind: [&[&[u8]]; 3] =
                 [&[b"\xff, 10.0.0.7"], &[b"\xff", b"10.0.0.7"], &[b"\xff,, 10.0.0.7, 127.0.0.1"]];
             for lines in behind {
@@ -108,9 +108,9 @@ fn a_missing_or_unusable_header_does_not_make_the_caller_the_proxy() {
     }
 }
 
-/// A host may have commas, semicolons and equals signs, and a proxy that repeats it puts it into quotes.
+/// A host may have commas, semicolons and equals signs; a proxy that repeats it puts it into quotes.
 #[test]
-fn a_host_that_a_proxy_repeats_names_nobody() {
+fn a_host_that_a_proxy_repeats_is_no_address() {
     let builder = KeyStore::builder().trusted_proxies(["127.0.0.1"]).forwarded_header(ForwardedHeader::Forwarded);
     let store = builder.temporary().unwrap();
     let far = key(&store, |new| new.networks(["10.0.0.0/8"]));
@@ -127,7 +127,7 @@ fn a_host_that_a_proxy_repeats_names_nobody() {
 }
 
 #[test]
-fn a_limit_counts_each_request_once_and_is_told() {
+fn a_limit_counts_each_request_once_and_the_response_shows_it() {
     let clock = ManualClock::new(DateTime::from_timestamp_millis(1_800_000_000_000).unwrap());
     let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
     let free = key(&store, |new| new);
@@ -137,17 +137,17 @@ fn a_limit_counts_each_request_once_and_is_told() {
             let who = format!("{} {path}", example.name);
             let limited = key(&store, |new| new.limit(3, TimeDelta::minutes(1)));
             let send = || Call::get(path).key(&limited).send(port);
-            let told = |answer: &Answer| {
-                let told = |name| answer.all(name).join("|");
-                (answer.status, told("ratelimit-policy"), told("ratelimit"), told("retry-after"))
+            let shown = |answer: &Answer| {
+                let value = |name| answer.all(name).join("|");
+                (answer.status, value("ratelimit-policy"), value("ratelimit"), value("retry-after"))
             };
             let policy = || "\"key\";q=3;w=60".to_owned();
             for left in ["\"key\";r=2;t=20", "\"key\";r=1;t=20", "\"key\";r=0;t=20"] {
-                assert_eq!(told(&send()), (200, policy(), left.to_owned(), String::new()), "{who}");
+                assert_eq!(shown(&send()), (200, policy(), left.to_owned(), String::new()), "{who}");
             }
             for _ in 0..2 {
                 let answer = send();
-                assert_eq!(told(&answer), (429, policy(), "\"key\";r=0;t=20".into(), "20".into()), "{who}");
+                assert_eq!(shown(&answer), (429, policy(), "\"key\";r=0;t=20".into(), "20".into()), "{who}");
                 assert_eq!(answer.all("content-type"), ["application/problem+json"], "{who}");
                 assert_eq!(answer.json()["code"], "rate_limited", "{who}");
                 assert_eq!(answer.all("cache-control"), ["no-store"], "{who}");
@@ -156,13 +156,13 @@ fn a_limit_counts_each_request_once_and_is_told() {
             assert_eq!(send().status, 200, "{who}");
             assert_eq!(send().status, 429, "{who}");
             let answer = Call::get(path).key(&free).send(port);
-            assert_eq!(told(&answer), (200, String::new(), String::new(), String::new()), "{who}");
+            assert_eq!(shown(&answer), (200, String::new(), String::new(), String::new()), "{who}");
         }
     }
 }
 
 #[test]
-fn who_guesses_is_refused_before_a_good_key_is_looked_at() {
+fn an_address_that_guesses_is_refused_before_its_key_is_verified() {
     for example in ALL {
         for path in PATHS {
             let store = KeyStore::builder().failed_attempts(2, TimeDelta::hours(1)).temporary().unwrap();
@@ -175,7 +175,7 @@ fn who_guesses_is_refused_before_a_good_key_is_looked_at() {
     }
 }
 
-/// One that is refused for what it lacks was used all the same.
+/// A request that is refused for a missing permission is a use all the same.
 #[test]
 fn a_request_that_lacks_a_permission_counts_once_against_the_limit() {
     let store = KeyStore::temporary().unwrap();
@@ -190,7 +190,7 @@ fn a_request_that_lacks_a_permission_counts_once_against_the_limit() {
     }
 }
 
-/// Not on rocket, where any client can make the header vanish.
+/// Not in rocket, where any client can make the header vanish.
 #[test]
 fn a_proxy_may_be_the_caller_where_the_store_says_so() {
     let builder = KeyStore::builder().trusted_proxies(["127.0.0.1"]).proxies_may_call(true);
@@ -228,7 +228,7 @@ fn a_byte_in_the_header_does_not_switch_the_budget_off() {
         let send =
             |key: &str, line: &[u8]| Call::get("/orders").key(key).header("x-forwarded-for", line).send(port).status;
         let guesses = |line: &[u8]| [0; 3].map(|_| send("bad", line));
-        // Nobody knows who it is: charged to the proxy, and to nobody whose address the proxy says.
+        // The caller is unknown: the attempt is charged to the proxy, and to no address in the header.
         assert_eq!(guesses(b"\xff"), [401, 401, 429], "{}", example.name);
         for line in [&b""[..], b"unknown", b"127.0.0.1", b"192.0.2.7, \xfe"] {
             assert_eq!(send(&good, line), 429, "{} {line:?}", example.name);
@@ -237,7 +237,7 @@ fn a_byte_in_the_header_does_not_switch_the_budget_off() {
         if example.name == "rocket" {
             continue;
         }
-        // The byte stands where nobody looks, so the address counts.
+        // The byte is in a part that the guard does not read, so the address counts.
         assert_eq!(guesses(b"\xff, 192.0.2.7"), [401, 401, 429], "{}", example.name);
         assert_eq!(send(&good, b"192.0.2.7"), 429, "{}", example.name);
         assert_eq!(send(&good, b"\xff, 192.0.2.8"), 200, "{}", example.name);
@@ -245,8 +245,8 @@ fn a_byte_in_the_header_does_not_switch_the_budget_off() {
 }
 
 #[test]
-fn a_refusal_is_told_with_the_callers_address() {
-    let (send, told) = sync_channel(100);
+fn the_hook_gets_the_callers_address() {
+    let (send, refusals) = sync_channel(100);
     let tell = move |refused: &RefusedAttempt<'_>| {
         send.try_send((refused.error().code(), refused.peer(), refused.owner())).unwrap();
     };
@@ -260,7 +260,7 @@ fn a_refusal_is_told_with_the_callers_address() {
         let expect = |call: Call, refusal: (&str, Peer, Option<&str>)| {
             let answer = call.send(port);
             assert!([401, 403].contains(&answer.status), "{}: {answer:?}", example.name);
-            let all: Vec<_> = told.try_iter().collect();
+            let all: Vec<_> = refusals.try_iter().collect();
             assert_eq!(all, [refusal], "{}: once", example.name);
         };
         for path in ["/orders", "/admin/stats"] {
@@ -271,7 +271,7 @@ fn a_refusal_is_told_with_the_callers_address() {
             expect(call().key(&bound), ("address_not_allowed", caller, Some("alice")));
             expect(Call::get(path).key(&bound), ("address_not_allowed", proxy, Some("alice")));
         }
-        // Verified by what is around the handler, and refused by the attribute below it.
+        // The layer around the handler verifies the key, and the attribute below refuses it.
         let audit = Call::get("/admin/audit").header("x-forwarded-for", "192.0.2.7");
         expect(audit.key(weak.key.expose_secret()), ("insufficient_permission", caller, Some("bob")));
     }

@@ -1,5 +1,5 @@
-//! A store around everything, and another one named further in: a handler there asks that one, in every framework and in
-//! whatever form each of the two is named.
+//! A store around everything, and another one further in: a handler there uses the inner one, in every framework and
+//! whatever form each of the two is supplied in.
 
 #[path = "nested/actix.rs"]
 mod actix;
@@ -45,26 +45,26 @@ fn any_key() -> Requirement {
     Requirement::authenticated()
 }
 
-/// Which of the two stores a handler asks that is inside of both.
+/// The store that a handler inside of both uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum Used {
     Outer,
     Inner,
-    /// The framework does not say which of them is further in: nobody is let in.
+    /// The framework does not show which of them is further in: every request is rejected.
     Neither,
 }
 
 /// One way to name both stores.
 struct Row {
     who: String,
-    /// The status for a key.
+    /// Requests the path with a key; the status.
     ask: Box<dyn Fn(&str) -> u16>,
-    asked: Asked,
+    used: Used,
 }
 
 impl Row {
     fn new(who: impl Into<String>, ask: impl Fn(&str) -> u16 + 'static) -> Self {
-        Self { who: who.into(), ask: Box::new(ask), asked: Asked::Inner }
+        Self { who: who.into(), ask: Box::new(ask), used: Used::Inner }
     }
 
     /// Over a socket.
@@ -73,24 +73,24 @@ impl Row {
         Self::new(who, move |key| Call::get(&path).key(key).send(port).status)
     }
 
-    fn asks(self, asked: Asked) -> Self {
-        Self { asked, ..self }
+    fn uses(self, used: Used) -> Self {
+        Self { used, ..self }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_named_further_in_is_asked() {
+async fn a_handler_uses_the_innermost_store() {
     let mut rows = actix::rows();
     rows.extend(salvo_forms::rows().await);
     rows.extend(slots::rows().await);
     rows.extend(grpc::rows().await);
     for row in rows {
         let answers = [&OUTER.key, &INNER.key, &MIDDLE.key].map(|key| (row.ask)(key));
-        let expected = match row.asked {
-            Asked::Outer => [200, 401, 401],
-            Asked::Inner => [401, 200, 401],
-            Asked::Neither => [503; 3],
+        let expected = match row.used {
+            Used::Outer => [200, 401, 401],
+            Used::Inner => [401, 200, 401],
+            Used::Neither => [503; 3],
         };
-        assert_eq!(answers, expected, "{}: {:?}", row.who, row.asked);
+        assert_eq!(answers, expected, "{}: {:?}", row.who, row.used);
     }
 }

@@ -1,4 +1,4 @@
-//! What a caller without a key may pass with: nothing that looks like one.
+//! `optional` lets callers without a key pass, but none with something that looks like a key.
 
 use apikey::{KeyStore, NewKey, OptionalApiKey, RequireApiKey};
 use apikey_testkit::{Call, Log};
@@ -16,7 +16,7 @@ fn a_key_that_is_not_utf_8_is_refused_and_not_overlooked() {
         let alone = Call::get("/greet").key(b"\xff").send(port);
         let beside = Call::get("/greet").key(good.key.expose_secret()).key(b"\xff").send(port);
         if example.name == "rocket" {
-            // It is gone before anybody can see it: the documentation of `optional` says so, and the log at launch.
+            // Rocket drops it before the guard can read it: the documentation of `optional` and the log at launch say so.
             assert_eq!((alone.status, alone.body.as_str()), (200, "hello, stranger\n"));
             assert_eq!((beside.status, beside.body.as_str()), (200, "hello, alice\n"));
             continue;

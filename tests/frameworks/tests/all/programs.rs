@@ -1,4 +1,4 @@
-//! The examples as programs, as a reader starts them.
+//! The examples as programs: a reader starts them like this.
 
 use apikey_testkit::{Call, Process};
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use crate::examples::{ALL, free_port, is_up};
 /// Far more than a start needs, so that a busy machine is no failure.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Where Cargo puts the examples, beside the tests. It builds them before `cargo test` runs all tests of the package; if
-/// one test was chosen they may be missing, or old.
+/// Where Cargo puts the examples. It builds them before it runs all tests of the package; for a single test they may be
+/// missing, or old.
 fn path_of(example: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();

@@ -1,4 +1,4 @@
-//! One table of requests and answers. Every row is sent to every framework.
+//! One table of requests and answers for every framework.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ fn token(store: &KeyStore, owner: &str, grants: &[&str]) -> String {
     create(store, NewKey::for_owner(owner).permissions(grants)).key.expose_secret().to_owned()
 }
 
-/// What every refusal looks like, in every framework.
+/// Asserts the form of a refusal, which is the same in every framework.
 fn check_refusal(who: &str, answer: &Answer, status: u16, code: &str, detail: &str, required: Option<&str>) {
     assert_eq!(answer.status, status, "{who}: {answer:?}");
     assert_eq!(answer.all("content-type"), ["application/problem+json"], "{who}");
@@ -44,7 +44,7 @@ fn check_refusal(who: &str, answer: &Answer, status: u16, code: &str, detail: &s
 }
 
 #[test]
-fn every_way_to_be_refused() {
+fn every_kind_of_refusal() {
     let clock = ManualClock::new(now());
     let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
     let writer = NewKey::for_owner("writer").permissions(["orders:*"]);
@@ -80,14 +80,14 @@ fn every_way_to_be_refused() {
     for example in ALL {
         let port = example.start(&store);
         for (key, status, code, detail) in &table {
-            // Rocket drops a header that is no UTF-8 before anybody sees it: refused too, and as missing.
+            // Rocket drops a header that is not UTF-8, so the guard refuses the request as one without a key.
             if example.name == "rocket" && key.as_deref().is_some_and(|key| str::from_utf8(key).is_err()) {
                 let answer = key.iter().fold(Call::get("/orders"), Call::key).send(port);
                 check_refusal("rocket", &answer, 401, "missing_api_key", "API key missing", None);
                 continue;
             }
             let required = (*status == 403).then_some("orders:write");
-            // The same, whether the body is one that the handler could read or not: the key comes first.
+            // The same whether or not the handler could read the body: the guard runs first.
             for body in [r#"{"item":"tea"}"#, "{ not json"] {
                 let call = key.iter().fold(Call::post("/orders", body), Call::key);
                 let who = format!("{} {code} {body}", example.name);
@@ -113,7 +113,7 @@ fn a_good_key_reaches_the_handler() {
         (two, 401, "invalid_api_key"),
         (Call::get("/health"), 200, "ok\n"),
         (Call::get("/health").key("bad"), 200, "ok\n"),
-        // Deny by default around the handlers, and the attribute below it, which asks for more.
+        // A guard around the handlers, and the attribute below it, which requires more.
         (Call::get("/admin/stats"), 401, "missing_api_key"),
         (Call::get("/admin/stats").key(&alice), 403, "insufficient_permission"),
         (Call::get("/admin/stats").key(&admin), 200, "fine\n"),
@@ -131,7 +131,7 @@ fn a_good_key_reaches_the_handler() {
             } else {
                 assert_eq!(answer.json()["code"], *said, "{who}");
             }
-            // Caches are told where a guard has asked, and nowhere else.
+            // The response has cache headers where a guard ran, and nowhere else.
             let guarded = at != 6 && at != 7;
             assert_eq!(answer.all("vary").join(", ").to_lowercase(), if guarded { "x-api-key" } else { "" }, "{who}");
             if *status == 200 {
@@ -147,11 +147,11 @@ fn a_true_preflight_passes_the_guard_around_the_handlers() {
     let store = KeyStore::temporary().unwrap();
     for example in ALL {
         let port = example.start(&store);
-        // There is no handler for OPTIONS: the framework says so, and not the guard.
+        // There is no handler for OPTIONS: the answer is the framework's, and not the guard's.
         let passed = Call::preflight("/admin/stats", "GET").send(port);
         assert!([200, 404, 405].contains(&passed.status), "{}: {passed:?}", example.name);
-        let asked = Call::get("/admin/stats").header("origin", "http://page.test").send(port);
-        assert_eq!(asked.status, 401, "{}: {asked:?}", example.name);
+        let request = Call::get("/admin/stats").header("origin", "http://page.test").send(port);
+        assert_eq!(request.status, 401, "{}: {request:?}", example.name);
     }
 }
 
@@ -161,7 +161,7 @@ fn nothing_is_verified_twice() {
     let reads = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&reads);
     let clock = move || {
-        // The store's own thread, of this name, reads the clock as well.
+        // The store's own thread, of this name, reads the clock too.
         if std::thread::current().name() == Some("apikey") {
             return now();
         }
@@ -183,7 +183,7 @@ fn nothing_is_verified_twice() {
 }
 
 #[test]
-fn a_caller_with_a_superseded_secret_is_told() {
+fn the_response_names_the_end_of_a_superseded_secret() {
     let store = KeyStore::builder().clock(ManualClock::new(now())).temporary().unwrap();
     let key = || create(&store, NewKey::for_owner("alice").permissions(["*"]));
     let timed = key();
@@ -192,19 +192,19 @@ fn a_caller_with_a_superseded_secret_is_told() {
     for example in ALL {
         let port = example.start(&store);
         for path in ["/orders", "/admin/stats", "/admin/audit"] {
-            let told = |created: &CreatedKey| {
+            let superseded = |created: &CreatedKey| {
                 let answer = Call::get(path).key(created.key.expose_secret()).send(port);
                 assert_eq!(answer.status, 200, "{} {path}", example.name);
                 answer.all("x-api-key-superseded").join("|")
             };
-            assert_eq!(told(&timed), until, "{} {path}", example.name);
-            assert_eq!(told(&new), "", "{} {path}", example.name);
+            assert_eq!(superseded(&timed), until, "{} {path}", example.name);
+            assert_eq!(superseded(&new), "", "{} {path}", example.name);
         }
     }
 }
 
 #[test]
-fn header_bearer_realm_and_words_are_the_stores() {
+fn header_bearer_realm_and_texts_are_the_stores() {
     let worded = |builder: KeyStoreBuilder| {
         builder.render(|error, mut refusal| {
             refusal.status = 200;

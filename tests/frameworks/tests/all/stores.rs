@@ -1,4 +1,4 @@
-//! Where each framework finds the store: the ways that are the framework's own, and what happens where there is none.
+//! Where each framework finds the store: its own ways, and what happens without a store.
 
 use std::error::Error;
 use std::sync::LazyLock;
@@ -132,13 +132,13 @@ fn a_rocket_without_a_store_does_not_launch() {
         let request = client.get("/").header(rocket::http::Header::new("X-API-Key", key.as_str()));
         assert_eq!(request.dispatch().into_string().unwrap(), "alice");
     }
-    // Two stores in one rocket: which one would it be?
+    // Two stores in one rocket are ambiguous.
     let twice = bare_rocket().manage(store.clone()).attach(apikey::rocket::supply(store.clone()));
     assert!(matches!(Client::untracked(twice).unwrap_err().kind(), rocket::error::ErrorKind::FailedFairings(_)));
 }
 
 #[test]
-fn a_catcher_that_knows_no_challenge_gets_it_in_rocket() {
+fn rocket_adds_the_challenge_to_a_catcher_without_one() {
     let app = bare_rocket().attach(apikey::rocket::supply(KEYS.0.clone())).register("/", rocket::catchers![plain]);
     let client = rocket::local::blocking::Client::untracked(app).unwrap();
     let response = client.get("/").dispatch();
@@ -160,7 +160,7 @@ async fn by_salvo_in_body(req: &mut salvo::Request, depot: &mut salvo::Depot, re
     res.render(key.owner().to_owned());
 }
 
-/// Serves these routes; gives the port.
+/// Serves these routes; returns the port.
 async fn serve(routes: salvo::Router) -> u16 {
     use salvo::conn::{Acceptor, Listener, TcpListener};
     let acceptor = TcpListener::new("127.0.0.1:0").bind().await;
@@ -170,7 +170,7 @@ async fn serve(routes: salvo::Router) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn salvo_takes_what_is_in_the_depot() {
+async fn salvo_takes_the_store_in_the_depot() {
     use salvo::Router;
     let (store, key) = &*KEYS;
     let app = || Router::new().get(by_salvo).push(Router::with_path("body").get(by_salvo_in_body));
@@ -202,14 +202,14 @@ async fn warp_takes_a_store_in_a_filter() {
     assert_eq!(refused.status(), 401);
     assert!(refused.headers().contains_key("www-authenticate"));
     assert_eq!(get("/without").header("x-api-key", key).reply(&routes).await.status(), 503);
-    // Another rejection stays one.
+    // Another rejection stays as it is.
     assert_eq!(get("/nowhere").reply(&routes).await.status(), 404);
-    // Without `recover`, warp says that the server is at fault.
+    // Without `recover`, warp answers 500.
     let bare = warp::any().and(apikey::warp::supply(store.clone())).and_then(by_warp);
     assert_eq!(get("/").reply(&bare).await.status(), 500);
 }
 
-/// Not the request: its metadata.
+/// The source is the request's metadata, not the request.
 #[require_api_key(perm = "orders:read", request = request.metadata(), store = KEYS.0, key = key)]
 async fn by_tonic(request: tonic::Request<()>) -> Result<String, Box<dyn Error>> {
     Ok(key.owner().to_owned())
@@ -223,9 +223,9 @@ async fn tonic_takes_metadata_and_a_store() {
     assert_eq!(by_tonic(request).await.unwrap(), "alice");
 }
 
-/// A handler for every method answers a preflight by itself: `preflight(false)` closes that.
+/// A handler for every method answers a preflight too; `preflight(false)` refuses it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_preflight_can_be_shut_out() {
+async fn preflights_can_be_refused() {
     #[poem::handler]
     fn poem_any() -> &'static str {
         "any"
@@ -249,7 +249,7 @@ async fn a_preflight_can_be_shut_out() {
 }
 
 #[actix_web::test]
-async fn a_preflight_can_be_shut_out_in_actix_web() {
+async fn preflights_can_be_refused_in_actix_web() {
     use actix_web::test::{TestRequest, call_service, init_service};
     let (store, needed) = (&KEYS.0, apikey::Requirement::authenticated());
     for (passes, status) in [(true, 200), (false, 401)] {

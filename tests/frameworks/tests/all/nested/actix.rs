@@ -8,7 +8,7 @@ use actix_web::{App, HttpServer, get, web};
 use apikey::actix_web::{require, supply};
 use apikey::{KeyStore, VerifiedKey, require_api_key};
 
-use super::{Asked, INNER, MIDDLE, Named, OUTER, Row, any_key, inner, outer};
+use super::{INNER, MIDDLE, Named, OUTER, Row, Used, any_key, inner, outer};
 
 #[require_api_key(perm = "orders:read")]
 #[get("")]
@@ -55,16 +55,16 @@ macro_rules! app {
     }};
 }
 
-/// Two forms of app data, of which actix-web tells each by itself, and nothing of ours between.
-fn asked(outer: Form, inner: Form) -> Asked {
-    if matches!((outer, inner), (Bare, Data) | (Data, Bare)) { Asked::Neither } else { Asked::Inner }
+/// Two forms of app data, which actix-web keeps apart, and no middleware of ours between them.
+fn used(outer: Form, inner: Form) -> Used {
+    if matches!((outer, inner), (Bare, Data) | (Data, Bare)) { Used::Neither } else { Used::Inner }
 }
 
 pub(super) fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for outer_form in [Bare, Data, Supply] {
         for inner_form in [Nothing, Bare, Data, Supply, Require] {
-            // Bound here: a call that comes before the server accepts waits for it.
+            // Bound here, so that a call that comes before the server accepts waits for it.
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let port = listener.local_addr().unwrap().port();
             let server = move || {
@@ -73,10 +73,10 @@ pub(super) fn rows() -> Vec<Row> {
                 actix_web::rt::System::new().block_on(server.unwrap().run()).unwrap();
             };
             std::thread::spawn(server);
-            let asked = if inner_form == Nothing { Asked::Outer } else { asked(outer_form, inner_form) };
+            let used = if inner_form == Nothing { Used::Outer } else { used(outer_form, inner_form) };
             for path in ["/in/in", "/in/in/body"] {
                 let who = format!("actix-web, {outer_form:?} around {inner_form:?}, {path}");
-                rows.push(Row::http(who, port, path).asks(asked));
+                rows.push(Row::http(who, port, path).uses(used));
             }
         }
     }
@@ -85,7 +85,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 /// Three levels, in every combination of forms, of three stores and of two.
 #[actix_web::test]
-async fn every_nesting_of_app_data_and_middlewares_is_told_apart() {
+async fn every_nesting_of_app_data_and_middlewares_is_distinguished() {
     for outer in [Nothing, Bare, Data, Supply] {
         for middle in [Nothing, Bare, Data, Supply] {
             for inner in [Nothing, Bare, Data, Supply, Require] {
@@ -100,7 +100,7 @@ async fn every_nesting_of_app_data_and_middlewares_is_told_apart() {
 
 async fn three(forms: [Form; 3], levels: [&'static Named; 3]) {
     let app = init_service(app!(forms, levels.map(|named| named.store.clone()))).await;
-    // From the inside: the first that is named, unless the other form of app data is named around it, with none of our
+    // The innermost store that is named, unless the other form of app data is named around it, with none of our
     // middlewares between the two.
     let named: Vec<(Form, &Named)> = forms.into_iter().zip(levels).rev().filter(|(form, _)| *form != Nothing).collect();
     let expected = match named.first() {
@@ -113,10 +113,10 @@ async fn three(forms: [Form; 3], levels: [&'static Named; 3]) {
             (!torn).then_some(*innermost)
         }
     };
-    for asked in levels {
-        let request = TestRequest::get().uri("/in/in").insert_header(("X-API-Key", asked.key.as_str()));
+    for level in levels {
+        let request = TestRequest::get().uri("/in/in").insert_header(("X-API-Key", level.key.as_str()));
         let status = call_service(&app, request.to_request()).await.status().as_u16();
-        let wanted = expected.map_or(503, |expected| if std::ptr::eq(expected, asked) { 200 } else { 401 });
+        let wanted = expected.map_or(503, |expected| if std::ptr::eq(expected, level) { 200 } else { 401 });
         assert_eq!(status, wanted, "{forms:?}");
     }
 }

@@ -20,7 +20,7 @@ impl Orders for Shop {
     }
 
     async fn place(&self, _: Request<Text>) -> Result<Response<Text>, Status> {
-        Err(Status::unimplemented("not asked"))
+        Err(Status::unimplemented("not called"))
     }
 }
 

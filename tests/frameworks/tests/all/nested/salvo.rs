@@ -6,7 +6,7 @@ use apikey_testkit::Call;
 use salvo::conn::{Acceptor, Listener, TcpListener};
 use salvo::{Depot, FlowCtrl, Handler, Request, Response, Router, Writer, async_trait};
 
-use super::{Asked, INNER, MIDDLE, Named, OUTER, Row, any_key, inner, outer};
+use super::{INNER, MIDDLE, Named, OUTER, Row, Used, any_key, inner, outer};
 
 #[require_api_key(perm = "orders:read")]
 #[salvo::handler]
@@ -31,7 +31,7 @@ enum Form {
 
 use Form::{Extension, Inject, Nothing, Require, Supply};
 
-/// Leaves a store in the request's extensions, as an application may.
+/// Puts a store into the request's extensions, as an application may.
 struct Leave(KeyStore);
 
 #[async_trait]
@@ -71,25 +71,25 @@ pub(super) async fn rows() -> Vec<Row> {
         for within in [Nothing, Inject, Extension, Supply, Require] {
             let path = format!("{around:?}-{within:?}");
             routes = routes.push(nested(&path, [around, Nothing, within], [outer(), inner(), inner()]));
-            let asked = match (around, within) {
-                (_, Nothing) => Asked::Outer,
-                (Inject, Extension) | (Extension, Inject) => Asked::Neither,
-                _ => Asked::Inner,
+            let used = match (around, within) {
+                (_, Nothing) => Used::Outer,
+                (Inject, Extension) | (Extension, Inject) => Used::Neither,
+                _ => Used::Inner,
             };
-            rows.push((path, asked));
+            rows.push((path, used));
         }
     }
     let port = serve(routes).await;
-    let row = |(path, asked): (String, Asked)| {
+    let row = |(path, used): (String, Used)| {
         ["", "/body"]
-            .map(|end| Row::http(format!("salvo, {path}{end}"), port, format!("/{path}/in/in{end}")).asks(asked))
+            .map(|end| Row::http(format!("salvo, {path}{end}"), port, format!("/{path}/in/in{end}")).uses(used))
     };
     rows.into_iter().flat_map(row).collect()
 }
 
 /// Three levels, in every combination of forms, of three stores and of two.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_nesting_of_depot_extensions_and_hoops_is_told_apart() {
+async fn every_nesting_of_depot_extensions_and_hoops_is_distinguished() {
     let (mut routes, mut cases) = (Router::new(), Vec::new());
     for outer in [Nothing, Inject, Extension, Supply] {
         for middle in [Nothing, Inject, Extension, Supply] {
@@ -106,16 +106,16 @@ async fn every_nesting_of_depot_extensions_and_hoops_is_told_apart() {
     let port = serve(routes).await;
     for (path, forms, levels) in cases {
         let expected = expected(forms, levels);
-        for asked in levels {
-            let status = Call::get(format!("/{path}/in/in")).key(&asked.key).send(port).status;
-            let wanted = expected.map_or(503, |expected| if std::ptr::eq(expected, asked) { 200 } else { 401 });
+        for level in levels {
+            let status = Call::get(format!("/{path}/in/in")).key(&level.key).send(port).status;
+            let wanted = expected.map_or(503, |expected| if std::ptr::eq(expected, level) { 200 } else { 401 });
             assert_eq!(status, wanted, "{forms:?}");
         }
     }
 }
 
-/// From the inside: the first that is named, unless the other place holds another store, which was put there after the last
-/// of our hoops.
+/// The expected store: the innermost one that is named, unless the other place has another store that was put there after
+/// the last of our hoops.
 fn expected(forms: [Form; 3], levels: [&'static Named; 3]) -> Option<&'static Named> {
     let named: Vec<_> = forms.into_iter().zip(levels).rev().filter(|(form, _)| *form != Nothing).collect();
     let (form, innermost) = *named.first()?;

@@ -115,7 +115,7 @@ async fn hyper_rows() -> Vec<Row> {
     ]
 }
 
-/// Serves with hyper; gives the port.
+/// Serves with hyper; returns the port.
 async fn serve<S, B>(service: S) -> u16
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
@@ -176,12 +176,12 @@ fn by_rocket(caller: Caller) -> String {
 }
 
 fn rocket_row() -> Row {
-    let (told, port) = std::sync::mpsc::channel();
+    let (sender, port) = std::sync::mpsc::channel();
     let config = rocket::Config::figment().merge(("log_level", "off")).merge(("port", 0));
     let app = rocket::custom(config)
         .attach(apikey::rocket::supply(outer()))
         .attach(AdHoc::on_liftoff("port", move |rocket| {
-            Box::pin(async move { told.send(rocket.config().port).unwrap() })
+            Box::pin(async move { sender.send(rocket.config().port).unwrap() })
         }))
         .mount("/", rocket::routes![by_rocket]);
     std::thread::spawn(move || rocket::execute(app.launch()).map(drop).unwrap());
