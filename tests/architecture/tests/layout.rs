@@ -98,12 +98,12 @@ fn what_is_there_for_tests_alone_may_look_up() {
 fn a_circle_of_two_is_found() {
     let found = only(&findings(&[
         ("core/src/storage/mod.rs", "pub(crate) mod disk;\npub(crate) struct Options;\nfn open() -> disk::Disk {}\n"),
-        ("core/src/storage/database/disk.rs", "use super::Options;\npub(crate) struct Disk(Options);\n"),
+        ("core/src/storage/disk.rs", "use super::Options;\npub(crate) struct Disk(Options);\n"),
     ]));
     assert_eq!(
         found,
-        "core/src/storage/database/disk.rs:1: circle: core/src/storage/database/disk.rs:1 by `super::Options` -> \
-         core/src/storage/mod.rs:3 by `disk::Disk` -> core/src/storage/database/disk.rs"
+        "core/src/storage/disk.rs:1: circle: core/src/storage/disk.rs:1 by `super::Options` -> \
+         core/src/storage/mod.rs:3 by `disk::Disk` -> core/src/storage/disk.rs"
     );
 }
 
@@ -129,7 +129,7 @@ fn a_parent_that_only_shows_its_children_is_no_circle() {
             "core/src/storage/mod.rs",
             "pub(crate) mod disk;\npub(crate) use disk::Disk;\npub(crate) const SIZE: usize = 1;\n",
         ),
-        ("core/src/storage/database/disk.rs", "use super::SIZE;\npub(crate) struct Disk([u8; SIZE]);\n"),
+        ("core/src/storage/disk.rs", "use super::SIZE;\npub(crate) struct Disk([u8; SIZE]);\n"),
     ];
     assert_eq!(printed(&findings(&files)), Vec::<String>::new());
     let used =

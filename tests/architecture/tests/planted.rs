@@ -7,7 +7,7 @@ pub(crate) fn house(files: &[(&str, &str)]) -> Files {
         ("core/src/lib.rs", "mod base;\nmod index;\nmod key;\nmod storage;\npub use key::Record;\n"),
         ("core/src/index/mod.rs", "use crate::Record;\npub(crate) struct Index(Record);\n"),
         ("core/src/storage/mod.rs", "pub(crate) mod disk;\n"),
-        ("core/src/storage/database/disk.rs", "use crate::key;\npub(crate) struct Disk(sled::Db, key::Record);\n"),
+        ("core/src/storage/disk.rs", "use crate::key;\npub(crate) struct Disk(sled::Db, key::Record);\n"),
         ("core/src/key/mod.rs", "mod record;\npub use record::Record as Record;\n"),
         ("core/src/key/record.rs", "use crate::base::codec::{self, Frame};\npub struct Record(Frame, codec::Kind);\n"),
         ("core/src/base/mod.rs", "pub(crate) mod codec;\n"),
