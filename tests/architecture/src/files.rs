@@ -70,6 +70,20 @@ impl Files {
         self.iter().filter(move |(path, _)| path.starts_with(&prefix) && path.ends_with(".rs"))
     }
 
+    /// Whether this path leads into a folder that is not read.
+    pub(crate) fn skips(path: &str) -> bool {
+        path.split('/').any(|part| SKIPPED_FOLDERS.contains(&part))
+    }
+
+    /// Whether a `Cargo.toml` defines a package of this name.
+    pub(crate) fn has_package(&self, name: &str) -> bool {
+        let line = format!("name = \"{name}\"");
+        let manifests = self.iter().filter(|(path, _)| path.rsplit('/').next() == Some("Cargo.toml"));
+        manifests
+            .filter_map(|(_, text)| text.split_once("[package]"))
+            .any(|(_, package)| package.lines().take_while(|line| !line.starts_with('[')).any(|found| found == line))
+    }
+
     /// Whether this names a file, or a folder that holds one.
     pub(crate) fn has(&self, path: &str) -> bool {
         let path = path.trim_end_matches('/');

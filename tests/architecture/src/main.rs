@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use apikey_architecture::{Files, layout, lines, pages, words};
+use apikey_architecture::{Files, contributing, layout, lines, pages, words};
 
 const USAGE: &str = "\
-Usage: cargo run -p apikey-architecture [-- layout | words | pages | lines] [PATH/]...
+Usage: cargo run -p apikey-architecture [-- layout | words | pages | contributing | lines] [PATH/]...
 
 Prints what does not fit docs/layout.md, docs/glossary.md and the paths in them, below each PATH/ or everywhere.
 `lines` prints how many files and lines each room has. REPOSITORY=DIR reads another checkout.";
@@ -24,10 +24,11 @@ fn main() -> ExitCode {
         }
     };
     let mut findings = match what.as_deref() {
-        None => [layout(&files), words(&files), pages(&files)].concat(),
+        None => [layout(&files), words(&files), pages(&files), contributing(&files)].concat(),
         Some("layout") => layout(&files),
         Some("words") => words(&files),
         Some("pages") => pages(&files),
+        Some("contributing") => contributing(&files),
         Some("lines") => {
             print!("{}", lines(&files));
             return ExitCode::SUCCESS;

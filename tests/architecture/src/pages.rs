@@ -1,5 +1,5 @@
 use crate::markdown::{Row, code_spans, rows};
-use crate::{Files, Finding, GLOSSARY, LAYOUT, SLED};
+use crate::{CONTRIBUTING, Files, Finding, GLOSSARY, LAYOUT, SLED};
 
 /// Where a path in a page may begin: at the root, or in the core, which most of them are about.
 const BASES: &[&str] = &["", "apikey-core/src/"];
@@ -12,7 +12,7 @@ const TABLES: &[&str] = &["room", "instead of"];
 #[must_use]
 pub fn check(files: &Files) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for page in [LAYOUT, GLOSSARY, SLED] {
+    for page in [LAYOUT, GLOSSARY, SLED, CONTRIBUTING] {
         let Some(text) = files.get(page) else {
             findings.push(Finding::new(page, 0, "is not there"));
             continue;
@@ -25,7 +25,7 @@ pub fn check(files: &Files) -> Vec<Finding> {
             is_code ^= line.trim_start().starts_with("```");
             for span in code_spans(line).filter(|_| !is_code) {
                 let (path, name) = span.split_once("::").map_or((span, None), |(path, name)| (path, Some(name)));
-                if !is_path(path) {
+                if !is_path(path) || Files::skips(path) {
                     continue;
                 }
                 let found: Vec<_> =

@@ -1,5 +1,6 @@
 //! The repository fits its layout and its glossary; and whatever does not fit is found, in trees that are planted for it.
 
+mod contributing;
 mod layout;
 mod pages;
 mod planted;

@@ -13,6 +13,7 @@ fn what_a_page_names_must_be_there() {
         ("docs/layout.md", ""),
         ("docs/glossary.md", page),
         ("docs/sled.md", ""),
+        ("CONTRIBUTING.md", ""),
         ("apikey-core/src/key/record.rs", record),
     ]
     .into_iter()
@@ -27,5 +28,8 @@ fn what_a_page_names_must_be_there() {
         ]
     );
     let missing = pages(&[("docs/layout.md", "")].into_iter().collect());
-    assert_eq!(printed(&missing), ["docs/glossary.md: is not there", "docs/sled.md: is not there"]);
+    assert_eq!(
+        printed(&missing),
+        ["docs/glossary.md: is not there", "docs/sled.md: is not there", "CONTRIBUTING.md: is not there"]
+    );
 }

@@ -13,6 +13,14 @@ use crate::{Files, Finding};
 
 pub(crate) use table::Table;
 
+/// The path of every room, from the root of the repository.
+pub(crate) fn room_paths(files: &Files) -> Vec<String> {
+    let tables = Table::read_all(files, &mut Vec::new());
+    let paths =
+        tables.iter().flat_map(|table| table.rooms.iter().map(|room| format!("{}/{}", table.folder, room.name())));
+    paths.collect()
+}
+
 /// Everything in the crates that `docs/layout.md` names that does not fit it.
 #[must_use]
 pub fn check(files: &Files) -> Vec<Finding> {
