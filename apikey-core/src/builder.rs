@@ -18,7 +18,7 @@ use crate::key::new_key::NewKey;
 use crate::key::rotation_policy::RotationPolicy;
 use crate::storage::holder::Holder;
 use crate::storage::open_error::OpenError;
-use crate::store::fixed_keys::FixedKeys;
+use crate::store::bootstrap::fixed_keys::FixedKeys;
 use crate::token::api_key::{MAX_PREFIX, is_prefix};
 use crate::token::digest::Pepper;
 

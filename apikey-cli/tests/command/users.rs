@@ -167,7 +167,7 @@ fn a_file_of_roots_is_named_and_how_it_is_given_back() {
 #[test]
 fn roots_command_follows_no_link_that_the_service_has_planted() {
     let is_root = is_root("root follows a link");
-    for name in ["lock", "mark", "sled/in-use", "sled/journal", "sled/blobs/1", "sled/db", "creating-mark"] {
+    for name in ["lock", "mark", "sled/in-use", "sled/wal", "sled/blobs/1", "sled/db", "creating-mark"] {
         let closed = is_root.then(Closed::new);
         let own = Place::new();
         let (place, store) = closed.as_ref().map_or((&own, "keys.db"), |closed| (&closed.place, "way/keys.db"));

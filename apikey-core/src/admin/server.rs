@@ -20,7 +20,7 @@ use crate::storage::open_error::OpenError;
 
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
-use crate::store::life::Service;
+use crate::store::service::Service;
 
 /// Operators at a time.
 const MOST: usize = 16;

@@ -100,7 +100,7 @@ impl Log for OpenLog<'_> {
 
     fn make_durable(&self, head: Head) -> io::Result<()> {
         Disk::log(self)?;
-        self.log.write_mark(head, self.presses());
+        self.log.write_mark(head, self.needs_checkpoint());
         Ok(())
     }
 }

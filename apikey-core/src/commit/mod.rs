@@ -1,16 +1,19 @@
 //! Order, durability and visibility of changes.
 //!
-//! [`engine`] is the way of a change, [`log`] the seam behind which it is kept, [`applier`] what makes it visible. All
+//! [`change`] is the way of a change, [`log`] the seam behind which it is kept, [`applier`] what makes it visible. All
 //! verifications read the index; nothing else writes to it but what is here.
 
 pub(crate) mod applier;
+pub(crate) mod change;
 pub(crate) mod change_feed;
 pub(crate) mod change_notice;
 pub(crate) mod clock;
 pub(crate) mod engine;
 pub(crate) mod first_use;
+pub(crate) mod first_use_writer;
 pub(crate) mod group_commit;
 pub(crate) mod image_tap;
+pub(crate) mod images;
 pub(crate) mod local_log;
 pub(crate) mod log;
 pub(crate) mod reach;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::commit::image_tap::ImageTaps;
+use crate::commit::images::ImageTaps;
 use crate::key::event::stored::Head;
 use crate::key::record::{Record, SecretEnd};
 use crate::storage::batch::Batch;

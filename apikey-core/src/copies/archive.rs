@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::base::codec;
 use crate::base::codec::{FORMAT, Frame, MAX_FRAME};
 use crate::base::time::LAST_MS;
-use crate::commit::image_tap::Images;
+use crate::commit::images::Images;
 use crate::copies::backup_report::BackupError;
 use crate::key::event::stored;
 use crate::key::event::stored::{Checkpoint, Head};

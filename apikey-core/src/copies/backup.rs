@@ -101,7 +101,7 @@ impl Inner {
         archive.meta(disk.meta()?.as_deref().unwrap_or_default()).map_err(io)?;
         let tap = ImageTap::open(&self.engine);
         // What was decided before is in no image: the scan must find it.
-        disk.write_tail().map_err(|source| {
+        disk.flush_memtable().map_err(|source| {
             self.engine.group.fail(&source);
             StoreError::from(source)
         })?;

@@ -92,7 +92,7 @@ impl Old {
             self.faults.push("its head cannot be read".into());
         }
         if let (Some(mark), Some(head)) = (self.mark, self.head)
-            && !mark.admits(&head)
+            && !mark.is_reached_by(&head)
         {
             let what = format!("it is at change {}, and its mark knows change {}", head.number, mark.number);
             self.faults.push(what);

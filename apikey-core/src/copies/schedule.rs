@@ -20,7 +20,7 @@ use crate::base::files::{make_directory, rename};
 use crate::copies::backup::TEMPORARY;
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
-use crate::store::life::Service;
+use crate::store::service::Service;
 
 const BEGIN: &str = "apikey-";
 const END: &str = ".backup";

@@ -34,7 +34,7 @@ impl Write {
     }
 }
 
-/// One change of one key. The order of fields is the stored format of the journal.
+/// One change of one key. The order of fields is the stored format of the write-ahead log.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(fuzzing, derive(Debug))]
 pub(crate) struct Write {

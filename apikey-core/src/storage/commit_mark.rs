@@ -41,7 +41,7 @@ impl From<Head> for Mark {
 
 impl Mark {
     /// Whether the database stands where the mark says, or further.
-    pub(crate) fn admits(&self, head: &Head) -> bool {
+    pub(crate) fn is_reached_by(&self, head: &Head) -> bool {
         head.number > self.number || (head.number, head.records, head.sum) == (self.number, self.records, self.sum)
     }
 
@@ -162,10 +162,10 @@ mod tests {
     fn what_a_mark_admits() {
         let mark = Mark { number: 7, records: 3, sum: 9 };
         let head = |number, records, sum| Head { number, records, sum, ..Head::default() };
-        assert!(mark.admits(&head(7, 3, 9)));
-        assert!(mark.admits(&head(8, 1, 1)));
-        assert!(!mark.admits(&head(6, 3, 9)));
-        assert!(!mark.admits(&head(7, 2, 9)));
-        assert!(!mark.admits(&head(7, 3, 8)));
+        assert!(mark.is_reached_by(&head(7, 3, 9)));
+        assert!(mark.is_reached_by(&head(8, 1, 1)));
+        assert!(!mark.is_reached_by(&head(6, 3, 9)));
+        assert!(!mark.is_reached_by(&head(7, 2, 9)));
+        assert!(!mark.is_reached_by(&head(7, 3, 8)));
     }
 }

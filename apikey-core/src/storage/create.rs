@@ -50,7 +50,7 @@ fn build_database<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> 
     match &built {
         // It is synced once more.
         Ok(_) => catch_panic(|| drop(held)).map_err(panicked)?,
-        Err(_) => abandoned::drop_apart(path.to_owned(), Arc::new(held)),
+        Err(_) => abandoned::drop_in_background(path.to_owned(), Arc::new(held)),
     }
     built
 }

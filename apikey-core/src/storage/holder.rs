@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::base::files::own_file;
 
 /// More than any note has.
-const MOST: u64 = 16 * 1024;
+const MAX: u64 = 16 * 1024;
 
 /// Who has a store open, and where it can be asked. The process that holds the lock writes it into the lock file, and takes
 /// it out again when it closes the store; for people and for the command `apikey`, nothing else depends on it.
@@ -86,7 +86,7 @@ impl Note {
     fn read(mut lock: &File) -> Option<Self> {
         let mut text = String::new();
         lock.seek(SeekFrom::Start(0)).ok()?;
-        lock.take(MOST).read_to_string(&mut text).ok()?;
+        lock.take(MAX).read_to_string(&mut text).ok()?;
         Self::parse(&text)
     }
 

@@ -76,7 +76,7 @@ impl Local {
         // A process that was killed may have left writes that no sync followed. From what sled reads now it makes a
         // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
         sync_all(&directory).map_err(io)?;
-        shutdown_marker::begin(&directory).map_err(io)?;
+        shutdown_marker::mark_open(&directory).map_err(io)?;
         let database = recovered(&directory, path)?;
         guarded(database, path, |database| {
             make_all_private(&directory).map_err(io)?;
@@ -115,7 +115,7 @@ impl LocalFiles {
     /// Lets go of the directory, once the database is dropped. `is_whole`: all that was written is on the disk.
     pub(crate) fn close(self, is_whole: bool) -> io::Result<()> {
         let Some(lock) = self.lock else { return Ok(()) };
-        let ended = if is_whole { shutdown_marker::end(&self.database) } else { Ok(()) };
+        let ended = if is_whole { shutdown_marker::mark_closed(&self.database) } else { Ok(()) };
         let private = make_all_private(&self.database);
         if let Err(error) = Holder::clear(&lock) {
             tracing::debug!(%error, "the lock file still says who held it");
@@ -142,6 +142,6 @@ fn mark_of(path: &Path) -> Result<Option<(MarkFile, Mark)>, OpenError> {
 /// The database's trees, if it has all that its write-ahead log holds.
 fn checked(database: sled::Db, directory: &Path, path: &Path, sync: bool) -> Result<Disk, OpenError> {
     let disk = Disk::new(database, directory, sync).map_err(|error| read_error(path, "its head", error))?;
-    disk.check_journal().map_err(|error| recover_error(path, error))?;
+    disk.check_wal().map_err(|error| recover_error(path, error))?;
     Ok(disk)
 }

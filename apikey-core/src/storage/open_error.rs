@@ -9,7 +9,7 @@ use crate::base::codec::{CodecError, FORMAT};
 use crate::key::error::StoreError;
 use crate::storage::database::durable::RecoverError;
 use crate::storage::holder::Holder;
-use crate::storage::wal::JournalError;
+use crate::storage::wal::WalError;
 
 type Source = Box<dyn Error + Send + Sync>;
 
@@ -188,12 +188,12 @@ pub(crate) fn because(path: &Path, what: &str, source: Box<dyn Error + Send + Sy
     OpenError::Damaged { path: path.to_owned(), what: what.to_owned(), backup: None, source: Some(source) }
 }
 
-/// Why a journal was not taken over.
+/// Why a write-ahead log was not taken over.
 pub(crate) fn recover_error(path: &Path, error: RecoverError) -> OpenError {
     match error {
-        RecoverError::Database(error) => read_error(path, "what its journal follows", error),
-        RecoverError::Journal(JournalError::Entry(error)) => read_error(path, "its journal", error.into()),
-        fault @ (RecoverError::Journal(_) | RecoverError::NotKept) => damaged(path, fault.to_string()),
+        RecoverError::Database(error) => read_error(path, "what its write-ahead log follows", error),
+        RecoverError::Wal(WalError::Entry(error)) => read_error(path, "its write-ahead log", error.into()),
+        fault @ (RecoverError::Wal(_) | RecoverError::NotKept) => damaged(path, fault.to_string()),
     }
 }
 

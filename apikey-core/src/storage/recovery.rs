@@ -7,7 +7,7 @@ use crate::storage::database::disk::Disk;
 use crate::storage::database::open::{guarded, sled_at};
 use crate::storage::open_error::{OpenError, read_error, recover_error};
 
-/// The database, with all that its journal holds.
+/// The database, with all that its write-ahead log holds.
 pub(crate) fn recovered(database_path: &Path, path: &Path) -> Result<sled::Db, OpenError> {
     let complete = guarded(sled_at(database_path, path)?, path, |database| {
         // sled has renamed its new snapshot and freed log that only the old one needed. The name must be on disk before

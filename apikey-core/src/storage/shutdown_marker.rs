@@ -16,7 +16,7 @@ const NAME: &str = "in-use";
 
 /// Says that the database is in use. If it was so before, what the system has in memory of it is let go of: all that can be
 /// written of that was written and synced.
-pub(crate) fn begin(directory: &Path) -> io::Result<()> {
+pub(crate) fn mark_open(directory: &Path) -> io::Result<()> {
     let path = directory.join(NAME);
     match own_file(OpenOptions::new().write(true).create_new(true), &path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -31,7 +31,7 @@ pub(crate) fn begin(directory: &Path) -> io::Result<()> {
 }
 
 /// The database is closed, and everything in it was synced.
-pub(crate) fn end(directory: &Path) -> io::Result<()> {
+pub(crate) fn mark_closed(directory: &Path) -> io::Result<()> {
     match fs::remove_file(directory.join(NAME)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

@@ -11,16 +11,8 @@ use crate::key::scope::Scope;
 use crate::commit::stage::Outcome;
 use crate::commit::writer::Writer;
 use crate::storage::database::disk::Disk;
+use crate::store::handle_view::HandleView;
 use crate::store::key_store::KeyStore;
-
-/// What one handle of a store has for itself.
-#[derive(Clone, Default)]
-pub(crate) struct Face {
-    /// Who makes its changes; `None` where nobody is named.
-    actor: Option<Arc<str>>,
-    /// The only owner whose keys it sees; `None`: everybody's.
-    owner: Option<Arc<str>>,
-}
 
 impl KeyStore {
     /// A handle of the same store whose changes say who made them: every event of theirs carries `actor`
@@ -44,19 +36,19 @@ impl KeyStore {
     /// ```
     #[must_use = "the changes made through the new handle have the actor, those of the old one do not"]
     pub fn as_actor(&self, actor: impl AsRef<str>) -> Self {
-        let face = Face { actor: Some(Arc::from(actor.as_ref())), ..self.face.clone() };
-        Self { life: self.life.clone(), face }
+        let view = HandleView { actor: Some(Arc::from(actor.as_ref())), ..self.view.clone() };
+        Self { life: self.life.clone(), view }
     }
 
     /// A handle that sees the keys of one owner.
     pub(crate) fn seeing(&self, owner: &str) -> Self {
-        let face = Face { owner: Some(Arc::from(owner)), ..self.face.clone() };
-        Self { life: self.life.clone(), face }
+        let view = HandleView { owner: Some(Arc::from(owner)), ..self.view.clone() };
+        Self { life: self.life.clone(), view }
     }
 
     /// The only owner whose keys this handle sees.
     pub(crate) fn only_owner(&self) -> Option<&str> {
-        self.face.owner.as_deref()
+        self.view.owner.as_deref()
     }
 
     /// Whether this handle sees keys of an owner.
@@ -69,14 +61,14 @@ impl KeyStore {
     /// # Errors
     /// The name is out of bounds.
     pub(crate) fn actor(&self) -> Result<Option<&str>, StoreError> {
-        let actor = self.face.actor.as_deref();
+        let actor = self.view.actor.as_deref();
         actor.map_or(Ok(()), bounds::actor)?;
         Ok(actor)
     }
 
     /// The scope of a change through this handle that is capped by `within`, if by any.
     pub(crate) fn scope(&self, within: Option<&VerifiedKey>) -> Scope {
-        Scope { owner: self.face.owner.clone(), actor: within.cloned() }
+        Scope { owner: self.view.owner.clone(), actor: within.cloned() }
     }
 
     /// Makes changes in the name of this handle's actor, of keys that it sees.
@@ -84,7 +76,7 @@ impl KeyStore {
         &self,
         mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let (actor, owner) = (self.actor()?, &self.face.owner);
+        let (actor, owner) = (self.actor()?, &self.view.owner);
         self.inner().engine.change(|writer, disk| {
             let mut changes = decide(writer, disk)?;
             for change in &mut changes {

@@ -131,11 +131,11 @@ fn a_store_that_does_not_open_keeps_its_journal() {
     let store = KeyStore::builder().pepper(pepper).open(&path).unwrap();
     create(&store);
     store.close().unwrap();
-    let journal = || std::fs::read(path.join("sled").join("journal")).unwrap();
-    let held = journal();
+    let wal = || std::fs::read(path.join("sled").join("wal")).unwrap();
+    let held = wal();
     assert!(held.iter().any(|byte| *byte != 0));
     KeyStore::open(&path).unwrap_err();
-    assert!(journal() == held);
+    assert!(wal() == held);
 }
 
 /// Whether an acting key may take something away only the records say; an owner is known without them.

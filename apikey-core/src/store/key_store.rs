@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 use crate::access::auth_error::AuthError;
 use crate::http::refusal::{HeaderConfig, Refusal};
 use crate::key::error::StoreError;
-use crate::store::actor::Face;
+use crate::store::handle_view::HandleView;
 use crate::store::health::Health;
 use crate::store::inner::Inner;
-use crate::store::life::{Life, Service};
+use crate::store::life::Life;
+use crate::store::service::Service;
 
 /// The store of a process: keys on disk in a directory of their own, and in memory for verification.
 ///
@@ -36,7 +37,7 @@ use crate::store::life::{Life, Service};
 #[derive(Clone)]
 pub struct KeyStore {
     pub(super) life: Arc<Life>,
-    pub(super) face: Face,
+    pub(super) view: HandleView,
 }
 
 static INSTALLED: OnceLock<KeyStore> = OnceLock::new();
@@ -98,12 +99,12 @@ impl KeyStore {
 impl KeyStore {
     /// The first handle of a store. Its maintenance runs.
     pub(super) fn start(inner: Inner) -> Result<Self, std::io::Error> {
-        Ok(Self { life: Arc::new(Life::start(Arc::new(inner))?), face: Face::default() })
+        Ok(Self { life: Arc::new(Life::start(Arc::new(inner))?), view: HandleView::default() })
     }
 
     /// A handle for a service of the store itself, which stops before the store is closed.
     pub(crate) fn internal(inner: &Arc<Inner>) -> Self {
-        Self { life: Arc::new(Life::internal(inner.clone())), face: Face::default() }
+        Self { life: Arc::new(Life::internal(inner.clone())), view: HandleView::default() }
     }
 
     /// Stops a service when the store is closed, before all that were added earlier.

@@ -7,12 +7,7 @@ use crate::base::panics::catch_panic;
 use crate::key::error::StoreError;
 use crate::store::inner::Inner;
 use crate::store::maintenance::Maintenance;
-
-/// Something that works for a store in the background, such as the admin server.
-pub(crate) trait Service: Send {
-    /// Takes no more work, and returns when what is under way is done.
-    fn stop(self: Box<Self>);
-}
+use crate::store::service::Service;
 
 /// What the handles share; dropped with the last of them, which closes the store.
 pub(crate) struct Life {

@@ -12,7 +12,7 @@ use crate::base::signal::Wake;
 use crate::key::error::StoreError;
 use crate::storage::database::disk::Disk;
 use crate::store::inner::Inner;
-use crate::store::life::Service;
+use crate::store::service::Service;
 
 /// How often what has no hurry is done.
 const TICK: Duration = Duration::from_secs(30);
@@ -95,7 +95,7 @@ impl Inner {
     }
 
     fn needs_checkpoint(&self) -> bool {
-        self.engine.log.open().is_ok_and(|log| log.presses())
+        self.engine.log.open().is_ok_and(|log| log.needs_checkpoint())
     }
 
     /// After a failure of the database nothing more is acknowledged, whoever met it.

@@ -7,7 +7,7 @@ pub(crate) mod create;
 pub(crate) mod events;
 #[cfg(test)]
 mod failure_tests;
-pub(crate) mod fixed_keys;
+pub(crate) mod handle_view;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod inner;
@@ -19,4 +19,5 @@ pub(crate) mod observe;
 pub(crate) mod open;
 pub(crate) mod owner;
 pub(crate) mod rotate;
+pub(crate) mod service;
 pub(crate) mod verify;

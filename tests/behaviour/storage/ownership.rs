@@ -50,7 +50,7 @@ impl Victim {
 
 #[test]
 fn a_link_in_the_directory_is_refused_and_what_it_leads_to_is_left_alone() {
-    for name in ["lock", "mark", "creating-mark", "sled/db", "sled/conf", "sled/journal", "sled/in-use", "sled/blobs/1"]
+    for name in ["lock", "mark", "creating-mark", "sled/db", "sled/conf", "sled/wal", "sled/in-use", "sled/blobs/1"]
     {
         for dangling in [false, true] {
             let directory = tempfile::tempdir().unwrap();
@@ -91,7 +91,7 @@ fn a_linked_directory_is_refused_and_what_is_in_it_is_left_alone() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_pipe_in_the_place_of_a_file_is_refused() {
-    for name in ["lock", "mark", "sled/journal", "sled/in-use"] {
+    for name in ["lock", "mark", "sled/wal", "sled/in-use"] {
         let directory = tempfile::tempdir().unwrap();
         let path = closed(directory.path());
         let _ = fs::remove_file(path.join(name));
@@ -113,7 +113,7 @@ fn a_link_to_the_directory_itself_is_followed() {
 
 #[test]
 fn a_restore_reads_an_old_directory_through_no_link() {
-    for name in ["lock", "mark", "sled/elsewhere", "sled/journal"] {
+    for name in ["lock", "mark", "sled/elsewhere", "sled/wal"] {
         let directory = tempfile::tempdir().unwrap();
         let path = closed(directory.path());
         let backup = directory.path().join("backup");
@@ -166,7 +166,7 @@ fn a_file_of_another_user_is_named_with_its_owner() {
         say("skipped: the file of another user, which only root can make");
         return;
     }
-    for name in ["lock", "mark", "sled", "sled/db", "sled/journal"] {
+    for name in ["lock", "mark", "sled", "sled/db", "sled/wal"] {
         let directory = tempfile::tempdir().unwrap();
         let path = closed(directory.path());
         chown(path.join(name), Some(OTHER), Some(OTHER)).unwrap();
@@ -196,7 +196,7 @@ fn a_second_name_of_another_users_file_is_not_to_be_given_away() {
         say("skipped: a second name of another user's file, which only root can make");
         return;
     }
-    for name in ["lock", "mark", "sled/db", "sled/journal"] {
+    for name in ["lock", "mark", "sled/db", "sled/wal"] {
         let directory = tempfile::tempdir().unwrap();
         let path = closed(directory.path());
         let victim = directory.path().join("victim");

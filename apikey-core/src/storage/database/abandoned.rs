@@ -17,14 +17,14 @@ use crate::base::panics::catch_panic;
 use crate::base::files::{own_file, replace_with};
 
 /// How many are held by such threads, by directory.
-static STUCK: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
+static ABANDONED: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
 
-fn stuck() -> MutexGuard<'static, BTreeMap<PathBuf, usize>> {
-    lock(&STUCK)
+fn abandoned() -> MutexGuard<'static, BTreeMap<PathBuf, usize>> {
+    lock(&ABANDONED)
 }
 
 fn is_gone(directory: &Path) {
-    let mut stuck = stuck();
+    let mut stuck = abandoned();
     match stuck.get_mut(directory) {
         Some(held) if *held > 1 => *held -= 1,
         _ => drop(stuck.remove(directory)),
@@ -32,10 +32,10 @@ fn is_gone(directory: &Path) {
 }
 
 /// Drops a database on a thread of its own, once every other holder is gone.
-pub(crate) fn drop_apart<T: Send + Sync + 'static>(directory: PathBuf, mut database: Arc<T>) {
-    *stuck().entry(directory.clone()).or_default() += 1;
+pub(crate) fn drop_in_background<T: Send + Sync + 'static>(directory: PathBuf, mut database: Arc<T>) {
+    *abandoned().entry(directory.clone()).or_default() += 1;
     let last_copy = database.clone();
-    let apart = std::thread::Builder::new().name("apikey-stuck".into()).spawn(move || {
+    let apart = std::thread::Builder::new().name("apikey-abandoned".into()).spawn(move || {
         loop {
             match Arc::try_unwrap(database) {
                 Ok(database) => {
@@ -57,13 +57,13 @@ pub(crate) fn drop_apart<T: Send + Sync + 'static>(directory: PathBuf, mut datab
 
 /// Frees the log of a database from a handle of this process that will not let go of it: gives the name to a copy. What
 /// that handle may still write goes into a file without a name. Whether there was such a handle.
-pub(crate) fn take_over(directory: &Path) -> io::Result<bool> {
-    if !stuck().contains_key(directory) {
+pub(crate) fn replace_locked_log(directory: &Path) -> io::Result<bool> {
+    if !abandoned().contains_key(directory) {
         return Ok(false);
     }
     let log = directory.join("db");
     let mut held = own_file(OpenOptions::new().read(true), &log)?;
     replace_with(&log, |copy| io::copy(&mut held, copy).map(drop))?;
-    stuck().remove(directory);
+    abandoned().remove(directory);
     Ok(true)
 }

@@ -11,7 +11,7 @@ use crate::storage::database::disk::{Bytes, Disk};
 use crate::storage::database::durable::RecoverError;
 use crate::storage::database::flush::Flusher;
 use crate::storage::database::{event_batch, overflow};
-use crate::storage::wal::Journal;
+use crate::storage::wal::Wal;
 
 /// The copy of a damaged database, and what is wrong with it.
 #[derive(Default)]
@@ -43,13 +43,15 @@ impl DamagedDatabase {
     fn replay(&mut self, database: sled::Db, copy: &Path) {
         let replayed = catch_panic(|| {
             let disk = Disk::new(database, copy, false)?;
-            disk.take_over(&Journal::bytes(copy).map_err(StoreError::from)?)
+            disk.take_over(&Wal::bytes(copy).map_err(StoreError::from)?)
         });
         match replayed {
             Ok(Ok(_)) => {}
-            Ok(Err(RecoverError::Journal(fault))) => self.faults.push(fault.to_string()),
-            Ok(Err(error)) => self.faults.push(format!("its journal cannot be taken over: {error}")),
-            Err(panic) => self.faults.push(format!("its database panics when it takes over the journal: {panic}")),
+            Ok(Err(RecoverError::Wal(fault))) => self.faults.push(fault.to_string()),
+            Ok(Err(error)) => self.faults.push(format!("its write-ahead log cannot be taken over: {error}")),
+            Err(panic) => {
+                self.faults.push(format!("its database panics when it takes over the write-ahead log: {panic}"))
+            }
         }
     }
 
@@ -64,10 +66,10 @@ impl DamagedDatabase {
 
     /// Every record's id and frame, which may be one that does not decode. Whether all were read.
     pub(crate) fn records<E>(&mut self, mut each: impl FnMut(u128, &Bytes) -> Result<(), E>) -> Result<bool, E> {
-        let others = self.tree("parts");
+        let others = self.tree("overflow");
         let part = |key| match catch_panic(|| others.as_ref().map(|others| others.get(key))) {
             Ok(Some(Ok(part))) => Ok(part),
-            _ => Err(io::Error::other("a part of a record cannot be read")),
+            _ => Err(io::Error::other("an overflow chunk of a record cannot be read")),
         };
         self.scan("keys", |key, first| {
             let Ok(key) = <[u8; 16]>::try_from(key.as_ref()) else { return Ok(()) };

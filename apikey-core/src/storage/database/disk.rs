@@ -26,9 +26,9 @@ use crate::storage::batch::Batch;
 use crate::storage::database::abandoned;
 use crate::storage::database::event_batch;
 use crate::storage::database::flush::Flusher;
-use crate::storage::database::memtable::Tail;
+use crate::storage::database::memtable::Memtable;
 use crate::storage::database::overflow;
-use crate::storage::wal::Journal;
+use crate::storage::wal::Wal;
 
 /// What the database holds, shared and not copied.
 pub(crate) type Bytes = IVec;
@@ -38,7 +38,7 @@ const META: &[u8] = b"store";
 pub(crate) const CHECKPOINT: &[u8] = b"checkpoint";
 
 /// How often a record is read again that does not fit together.
-const MOST_TRIES: usize = 20;
+const MAX_TRIES: usize = 20;
 
 pub(crate) struct Disk {
     open: Arc<Open>,
@@ -47,10 +47,10 @@ pub(crate) struct Disk {
 
 /// Apart, so that a database that has failed can be dropped by another thread.
 pub(crate) struct Open {
-    /// Records by id; of a large one the first part.
+    /// Records by id; of a large one its first bytes.
     keys: Tree,
-    /// The other parts of large records, by id and number.
-    parts: Tree,
+    /// The overflow chunks of large records, by id and number.
+    overflow: Tree,
     /// Ids by owner: owner, a zero byte, id.
     owners: Tree,
     /// Ids by the digest of imported keys, so that none is taken twice.
@@ -68,12 +68,12 @@ pub(crate) struct Open {
     /// An own handle of sled's file: its `flush` starts the write-back and does not wait for the disk.
     pub(crate) file: Option<File>,
     pub(crate) flusher: Flusher,
-    pub(crate) tail: Tail,
+    pub(crate) memtable: Memtable,
     /// None where nothing is synced, and before what it held was taken over.
-    pub(crate) journal: OnceLock<Journal>,
-    /// What is in the database and no sync followed, as [`went_ahead`](Disk::went_ahead) counts it.
+    pub(crate) wal: OnceLock<Wal>,
+    /// What is in the database and no sync followed, as [`throttle`](Disk::throttle) counts it.
     pub(crate) unsynced: AtomicUsize,
-    /// Held while the database is brought up to the journal.
+    /// Held while the database is brought up to the write-ahead log.
     pub(crate) syncing: Mutex<()>,
     pub(crate) blobs: PathBuf,
     pub(crate) synced_blobs: Mutex<HashSet<OsString>>,
@@ -102,7 +102,7 @@ impl Faults {
 #[derive(Default)]
 pub(crate) struct Load {
     keys: sled::Batch,
-    parts: sled::Batch,
+    overflow: sled::Batch,
     owners: sled::Batch,
     imported: sled::Batch,
     pub(crate) events: Vec<(u64, Vec<u8>)>,
@@ -112,8 +112,8 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn record(&mut self, record: &Record, frame: &[u8]) {
         let id = record.id.to_be_bytes();
-        self.keys.insert(&id, overflow::first(frame));
-        overflow::others(id, frame).for_each(|(key, part)| self.parts.insert(&key, part));
+        self.keys.insert(&id, overflow::inline(frame));
+        overflow::chunks(id, frame).for_each(|(key, part)| self.overflow.insert(&key, part));
         self.owners.insert(owner_key(&record.owner, record.id), &[]);
         imported_digests(record).for_each(|digest| self.imported.insert(&digest, &id));
     }
@@ -128,7 +128,7 @@ impl Disk {
         };
         let open = Open {
             keys: db.open_tree("keys")?,
-            parts: db.open_tree("parts")?,
+            overflow: db.open_tree("overflow")?,
             owners: db.open_tree("owners")?,
             imported: db.open_tree("imported")?,
             events: db.open_tree("events")?,
@@ -137,9 +137,9 @@ impl Disk {
             uses: db.open_tree("uses")?,
             warned: db.open_tree("warned")?,
             flusher: Flusher::new(db)?,
-            tail: Tail::default(),
+            memtable: Memtable::default(),
             file,
-            journal: OnceLock::new(),
+            wal: OnceLock::new(),
             unsynced: AtomicUsize::new(0),
             syncing: Mutex::default(),
             blobs: directory.join("blobs"),
@@ -155,7 +155,7 @@ impl Disk {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
         // In this order: what leaves the tail is in the tree before.
-        let frame = match self.tail.record(id) {
+        let frame = match self.memtable.record(id) {
             Some(waiting) => waiting.map(IVec::from),
             None => {
                 let first = self.flusher.noted(self.keys.get(id.to_be_bytes()))?;
@@ -169,9 +169,9 @@ impl Disk {
     /// The frame that begins so; `None` if the record was deleted meanwhile.
     fn whole(&self, id: u128, first: IVec) -> Result<Option<IVec>, StoreError> {
         let key = id.to_be_bytes();
-        let part = |key| self.flusher.noted(self.parts.get(key)).map_err(StoreError::from);
+        let part = |key| self.flusher.noted(self.overflow.get(key)).map_err(StoreError::from);
         let mut first = first;
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             match overflow::join(key, &first, part) {
                 Ok(joined) => return Ok(Some(joined.map_or(first, IVec::from))),
                 // Changed while it was read: no reader keeps the writer out.
@@ -187,7 +187,7 @@ impl Disk {
 
     /// Records by id, after one, as they are written; none that was accepted before is missing.
     pub(crate) fn records(&self, after: Option<u128>) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
-        let behind = self.write_tail().err().map(|error| Err(error.into()));
+        let behind = self.flush_memtable().err().map(|error| Err(error.into()));
         behind.into_iter().chain(self.written_records(after))
     }
 
@@ -214,7 +214,7 @@ impl Disk {
     ) -> Result<impl Iterator<Item = Result<u128, StoreError>> + use<>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
-        self.write_tail()?;
+        self.flush_memtable()?;
         Ok(self.written_ids_of(owner, after))
     }
 
@@ -235,7 +235,7 @@ impl Disk {
     }
 
     pub(crate) fn imported(&self, digest: &Digest) -> Result<Option<u128>, StoreError> {
-        match self.tail.imported(digest) {
+        match self.memtable.imported(digest) {
             Some(waiting) => Ok(waiting),
             None => self.flusher.noted(self.imported.get(digest))?.map(|id| number(&id)).transpose(),
         }
@@ -243,7 +243,7 @@ impl Disk {
 
     /// What a request with an idempotency key of this name has made.
     pub(crate) fn made(&self, name: &Digest) -> Result<Option<Made>, StoreError> {
-        let frame = match self.tail.made(name) {
+        let frame = match self.memtable.made(name) {
             Some(waiting) => Some(IVec::from(waiting)),
             None => self.flusher.noted(self.made.get(name))?,
         };
@@ -263,7 +263,7 @@ impl Disk {
             if over(&codec::decode(&frame)?) {
                 // Another request may have taken the name meanwhile: that stays.
                 let _ = self.flusher.noted(self.made.compare_and_swap(name, Some(frame), None::<IVec>))?;
-                self.went_ahead(1)?;
+                self.throttle(1)?;
             }
         }
         Ok(())
@@ -281,14 +281,14 @@ impl Disk {
     /// Takes entries over. Not durable before [`sync`](Self::sync), and not all at once: for a new store only.
     pub(crate) fn load(&self, load: Load) -> Result<(), StoreError> {
         let _gate = self.flusher.gate()?;
-        let Load { keys, parts, owners, imported, events, uses } = load;
+        let Load { keys, overflow, owners, imported, events, uses } = load;
         let mut blocks = sled::Batch::default();
         for (first, block) in event_batch::pack(events.iter().map(|(number, frame)| (*number, frame.as_slice())))? {
             blocks.insert(&first, block);
         }
         let pairs = [
             (&self.keys, keys),
-            (&self.parts, parts),
+            (&self.overflow, overflow),
             (&self.owners, owners),
             (&self.imported, imported),
             (&self.events, blocks),
@@ -323,13 +323,13 @@ impl Disk {
         let blocks = event_batch::pack(batch.writes.iter().map(|write| (write.event.0, write.event.1.as_slice())));
         let blocks = blocks.map_err(io::Error::other)?;
         let _gate = self.flusher.gate()?;
-        let trees = (&self.keys, &self.parts, &self.owners, &self.imported, &self.events, &self.meta, &self.made);
+        let trees = (&self.keys, &self.overflow, &self.owners, &self.imported, &self.events, &self.meta, &self.made);
         let written = trees.transaction(|(keys, others, owners, imported, events, meta, made)| {
             for write in &batch.writes {
                 let id = write.id.to_be_bytes();
                 let owner = owner_key(&write.owner, write.id);
                 let old = match &write.record {
-                    Some(record) => keys.insert(&id, overflow::first(record))?,
+                    Some(record) => keys.insert(&id, overflow::inline(record))?,
                     None => keys.remove(&id)?,
                 };
                 for key in old.iter().flat_map(|old| overflow::keys(id, old)) {
@@ -337,7 +337,7 @@ impl Disk {
                 }
                 match &write.record {
                     Some(record) => {
-                        for (key, part) in overflow::others(id, record) {
+                        for (key, part) in overflow::chunks(id, record) {
                             others.insert(&key, part)?;
                         }
                         if write.is_new {
@@ -388,7 +388,7 @@ impl Disk {
             self.flusher.noted(self.uses.apply_batch(batch))?;
             drop(gate);
             // Twenty bytes each, and now and then a page of them as a whole.
-            self.went_ahead(chunk.len().div_ceil(4))?;
+            self.throttle(chunk.len().div_ceil(4))?;
         }
         Ok(())
     }
@@ -406,7 +406,7 @@ impl Disk {
         self.flusher.check()?;
         let bytes = [end.to_le_bytes(), before.to_le_bytes()].concat();
         self.flusher.noted(self.warned.insert(id.to_be_bytes(), bytes))?;
-        Ok(self.went_ahead(1)?)
+        Ok(self.throttle(1)?)
     }
 
     /// Forgets the warnings about keys that are not there any more.
@@ -416,7 +416,7 @@ impl Disk {
             let key = self.flusher.noted(key)?;
             if !self.flusher.noted(self.keys.contains_key(&key))? {
                 self.flusher.noted(self.warned.remove(&key))?;
-                self.went_ahead(1)?;
+                self.throttle(1)?;
             }
         }
         Ok(())
@@ -444,7 +444,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         // Each tree flushes when it is dropped, and nobody looks after that: what is flushed already does not wait.
         if self.flusher.flush().is_err() {
-            abandoned::drop_apart(self.directory.clone(), self.open.clone());
+            abandoned::drop_in_background(self.directory.clone(), self.open.clone());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How what was accepted becomes durable: in the journal first, in the database a moment later.
+//! How what was accepted becomes durable: in the write-ahead log first, in the database a moment later.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -14,26 +14,26 @@ use crate::storage::batch::{Batch, Write};
 use crate::storage::database::disk::Disk;
 #[cfg(test)]
 use crate::storage::database::disk::Faults;
-use crate::storage::wal::{Journal, JournalError, beyond};
+use crate::storage::wal::{Wal, WalError, beyond};
 
 /// Above this many changes that the database lacks, who makes one waits until it has them.
-const MOST_WAITING: usize = 10_000;
+const MAX_UNFLUSHED: usize = 10_000;
 /// As much as this is written to the database without a sync: some 128 KiB, or as many changes as one transaction has.
-const MOST_AHEAD: usize = 256;
+const MAX_UNSYNCED: usize = 256;
 
 impl Disk {
     /// Takes a batch in: it is read from now on, and durable after the next [`log`](Self::log).
     pub(crate) fn accept(&self, batch: Batch) -> io::Result<()> {
-        let waiting = match self.journal.get() {
-            Some(journal) => {
-                let mut next = journal.waiting();
+        let waiting = match self.wal.get() {
+            Some(wal) => {
+                let mut next = wal.waiting();
                 next.push(&batch);
-                // Before the journal can be written: what it holds, the database has, or finds in the tail.
-                self.tail.add(batch)
+                // Before the write-ahead log can be written: what it holds, the database has, or finds in the tail.
+                self.memtable.add(batch)
             }
-            None => self.tail.add(batch),
+            None => self.memtable.add(batch),
         };
-        if waiting > MOST_WAITING { self.write_tail() } else { Ok(()) }
+        if waiting > MAX_UNFLUSHED { self.flush_memtable() } else { Ok(()) }
     }
 
     /// Waits until all that was accepted is on the disk. One thread at a time.
@@ -44,47 +44,47 @@ impl Disk {
             Faults::check(&self.faults.sync)?;
         }
         self.flusher.check()?;
-        match self.journal.get() {
-            Some(journal) if !journal.write()? => self.sync(),
+        match self.wal.get() {
+            Some(wal) if !wal.write()? => self.sync(),
             _ => Ok(()),
         }
     }
 
-    /// Whether the journal wants to be emptied soon.
-    pub(crate) fn presses(&self) -> bool {
-        self.journal.get().is_some_and(Journal::presses)
+    /// Whether the write-ahead log wants to be emptied soon.
+    pub(crate) fn needs_checkpoint(&self) -> bool {
+        self.wal.get().is_some_and(Wal::needs_checkpoint)
     }
 
-    /// Brings the database up to all that was accepted, durably. The journal begins anew.
+    /// Brings the database up to all that was accepted, durably. The write-ahead log begins anew.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let _one = lock(&self.syncing);
-        let held = self.journal.get().filter(|journal| journal.turn());
-        self.write_tail()?;
+        let held = self.wal.get().filter(|wal| wal.rotate());
+        self.flush_memtable()?;
         self.sync_database()?;
-        if let Some(journal) = held {
-            journal.free();
+        if let Some(wal) = held {
+            wal.release();
         }
         Ok(())
     }
 
     /// Brings the database up to all that was accepted, so that it can be read as a whole.
-    pub(crate) fn write_tail(&self) -> io::Result<()> {
-        self.tail.write(|batch| {
+    pub(crate) fn flush_memtable(&self) -> io::Result<()> {
+        self.memtable.write(|batch| {
             self.write(batch)?;
             if let Err(error) = self.forget_uses(&batch.ended) {
                 // No part of the change: what stays behind names a secret that is gone.
                 tracing::warn!(%error, "times of use of ended secrets are not deleted");
             }
-            self.went_ahead(batch.writes.iter().map(Write::weight).sum::<usize>() + batch.ended.len())
+            self.throttle(batch.writes.iter().map(Write::weight).sum::<usize>() + batch.ended.len())
         })
     }
 
     /// Counts what was written to the database without a sync, in [weights](Write::weight). sled writes again where only
     /// replaced pages were, and looks only at whether the new ones were written, not at whether they are on the disk. So it
     /// is not let far ahead of that: from time to time this syncs.
-    pub(crate) fn went_ahead(&self, weight: usize) -> io::Result<()> {
+    pub(crate) fn throttle(&self, weight: usize) -> io::Result<()> {
         let unsynced = self.unsynced.fetch_add(weight, Ordering::Relaxed) + weight;
-        if unsynced < MOST_AHEAD { Ok(()) } else { self.sync_database() }
+        if unsynced < MAX_UNSYNCED { Ok(()) } else { self.sync_database() }
     }
 
     /// Waits until all that was written to the database is on the disk. The system tells a failed sync once, and takes
@@ -125,53 +125,53 @@ impl Disk {
         Ok(())
     }
 
-    /// Takes over what the journal holds and the database lacks, durably: how many changes. The journal goes on holding it
-    /// until it [begins anew](Self::begin_journal).
+    /// Takes over what the write-ahead log holds and the database lacks, durably: how many changes. The write-ahead log goes on holding it
+    /// until it [begins anew](Self::start_wal).
     pub(crate) fn recover(&self) -> Result<usize, RecoverError> {
-        let taken = self.take_over(&Journal::bytes(&self.directory).map_err(StoreError::from)?)?;
+        let taken = self.take_over(&Wal::bytes(&self.directory).map_err(StoreError::from)?)?;
         if taken > 0 {
-            tracing::info!(changes = taken, "the database takes over what its journal holds");
+            tracing::info!(changes = taken, "the database takes over what its write-ahead log holds");
             self.sync_database().map_err(StoreError::from)?;
         }
         Ok(taken)
     }
 
-    /// Looks whether the database, as it was opened, has all that its journal holds.
-    pub(crate) fn check_journal(&self) -> Result<(), RecoverError> {
-        let journal = Journal::bytes(&self.directory).map_err(StoreError::from)?;
-        let lacking = beyond(&journal, &self.head()?.unwrap_or_default())?;
+    /// Looks whether the database, as it was opened, has all that its write-ahead log holds.
+    pub(crate) fn check_wal(&self) -> Result<(), RecoverError> {
+        let wal = Wal::bytes(&self.directory).map_err(StoreError::from)?;
+        let lacking = beyond(&wal, &self.head()?.unwrap_or_default())?;
         if lacking.is_empty() { Ok(()) } else { Err(RecoverError::NotKept) }
     }
 
-    /// Begins the journal anew, in a database that was checked.
-    pub(crate) fn begin_journal(&self) -> io::Result<()> {
+    /// Begins the write-ahead log anew, in a database that was checked.
+    pub(crate) fn start_wal(&self) -> io::Result<()> {
         if self.file.is_some() {
-            let _ = self.journal.set(Journal::open(&self.directory)?);
+            let _ = self.wal.set(Wal::open(&self.directory)?);
         }
         Ok(())
     }
 
-    /// Takes over what a journal holds and the database lacks: how many changes. Not durable before the next
+    /// Takes over what a write-ahead log holds and the database lacks: how many changes. Not durable before the next
     /// [`sync`](Self::sync).
-    pub(crate) fn take_over(&self, journal: &[u8]) -> Result<usize, RecoverError> {
+    pub(crate) fn take_over(&self, wal: &[u8]) -> Result<usize, RecoverError> {
         let head = self.head()?.unwrap_or_default();
         let mut taken = 0;
-        for call in beyond(journal, &head)? {
+        for call in beyond(wal, &head)? {
             taken += call.writes.len();
-            self.tail.add(call);
+            self.memtable.add(call);
         }
-        self.write_tail().map_err(StoreError::from)?;
+        self.flush_memtable().map_err(StoreError::from)?;
         Ok(taken)
     }
 }
 
-/// Why what a journal holds is not taken over.
+/// Why what a write-ahead log holds is not taken over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecoverError {
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Wal(#[from] WalError),
     #[error(transparent)]
     Database(#[from] StoreError),
-    #[error("its database does not keep what it takes over from its journal")]
+    #[error("its database does not keep what it takes over from its write-ahead log")]
     NotKept,
 }

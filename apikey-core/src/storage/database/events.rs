@@ -15,7 +15,7 @@ use crate::storage::database::event_batch;
 impl Disk {
     /// Events by number, from one on; none that was accepted before is missing.
     pub(crate) fn events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
-        let behind = self.write_tail().err().map(|error| Err(error.into()));
+        let behind = self.flush_memtable().err().map(|error| Err(error.into()));
         behind.into_iter().chain(self.written_events(first))
     }
 
@@ -116,7 +116,7 @@ impl Disk {
         self.flusher.noted(forgotten.map_err(refused))?;
         drop(gate);
         // As `Write::weight` counts.
-        Ok(self.went_ahead(keys.len() + kept.len() + bytes / 512)?)
+        Ok(self.throttle(keys.len() + kept.len() + bytes / 512)?)
     }
 
     /// Every event from the checkpoint to the last change must be there, but for those that a salvage found missing. What

@@ -1,9 +1,9 @@
 //! Changes that are decided and not in the database yet.
 //!
-//! The journal makes them durable; the database takes them in later, many in one transaction. Of a transaction sled
+//! The write-ahead log makes them durable; the database takes them in later, many in one transaction. Of a transaction sled
 //! makes two writes to its log, each with a wait for the disk, whatever is in it. Until then they are read from here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::sync::{Mutex, MutexGuard};
 
@@ -13,13 +13,12 @@ use crate::base::lock::lock;
 use crate::token::digest::Digest;
 
 use crate::storage::batch::Batch;
-use crate::storage::database::readable::Waiting;
 
 /// Changes of one transaction, but for those of one call, which stay together. While it lasts, sled reads nothing.
 const CHUNK: usize = 256;
 
 #[derive(Default)]
-pub(crate) struct Tail {
+pub(crate) struct Memtable {
     state: Mutex<State>,
     /// Held while a batch is on its way into the database: the next may not overtake it.
     writing: Mutex<()>,
@@ -40,7 +39,17 @@ struct State {
     broken: bool,
 }
 
-impl Tail {
+/// What waits for the database, and stays waiting.
+#[derive(Default)]
+pub(crate) struct Unflushed {
+    /// The newest image of each key; `None` if it is deleted.
+    pub(crate) records: BTreeMap<u128, Option<IVec>>,
+    /// Keys that are new, with their owners.
+    pub(crate) new: Vec<(String, u128)>,
+    pub(crate) events: Vec<(u64, IVec)>,
+}
+
+impl Memtable {
     /// Adds a batch; how many changes wait now.
     pub(crate) fn add(&self, batch: Batch) -> usize {
         let mut state = self.lock();
@@ -104,10 +113,10 @@ impl Tail {
     }
 
     /// A copy of all that waits.
-    pub(crate) fn waiting(&self) -> Waiting {
+    pub(crate) fn waiting(&self) -> Unflushed {
         let state = self.lock();
         let records = state.records.iter().map(|(id, (_, record))| (*id, record.as_deref().map(IVec::from)));
-        let mut waiting = Waiting { records: records.collect(), ..Waiting::default() };
+        let mut waiting = Unflushed { records: records.collect(), ..Unflushed::default() };
         for write in state.batches.iter().flat_map(|batch| &batch.writes) {
             waiting.events.push((write.event.0, IVec::from(write.event.1.as_slice())));
             if write.is_new {
@@ -182,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_read_until_it_is_written_and_written_once_in_order() {
-        let tail = Tail::default();
+        let tail = Memtable::default();
         assert_eq!(tail.record(1), None);
         assert_eq!(tail.add(batch(1, Some(1), 1)), 1);
         assert_eq!(tail.add(batch(2, Some(2), 2)), 2);
@@ -205,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_added_during_a_write_waits_for_the_next() {
-        let tail = Tail::default();
+        let tail = Memtable::default();
         tail.add(batch(1, Some(1), 1));
         tail.write(|batch| {
             assert_eq!(batch.writes.len(), 1);
@@ -224,7 +233,7 @@ mod tests {
 
     #[test]
     fn many_are_written_some_at_a_time_and_those_of_a_call_together() {
-        let tail = Tail::default();
+        let tail = Memtable::default();
         let call = |ids: std::ops::Range<usize>| {
             ids.fold(Batch::default(), |mut call, id| {
                 call.extend(batch(id as u128, Some(1), 1));
@@ -247,7 +256,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_written_is_still_read_from_here() {
-        let tail = Tail::default();
+        let tail = Memtable::default();
         tail.add(batch(1, Some(1), 1));
         let full = || Err(io::ErrorKind::StorageFull.into());
         assert_eq!(tail.write(|_| full()).unwrap_err().kind(), io::ErrorKind::StorageFull);

@@ -27,7 +27,7 @@ pub(crate) fn sled_at(database: &Path, path: &Path) -> Result<sled::Db, OpenErro
     }
     match opened {
         Ok(Ok(database)) => Ok(database),
-        Ok(Err(error)) if is_locked(&error) => match abandoned::take_over(database) {
+        Ok(Err(error)) if is_locked(&error) => match abandoned::replace_locked_log(database) {
             Ok(true) => sled_at(database, path),
             Ok(false) => Err(OpenError::in_use(path)),
             Err(source) => Err(OpenError::io(path, source)),
@@ -65,7 +65,7 @@ pub(crate) fn guarded<T>(
             OpenError::io(path, io::Error::other(format!("the database panicked when it was closed: {panic}")))
         })?,
         // On a disk that refuses that may take for ever; what it says then, the error says already.
-        Err(_) => abandoned::drop_apart(path.join(DATABASE), Arc::new(held)),
+        Err(_) => abandoned::drop_in_background(path.join(DATABASE), Arc::new(held)),
     }
     result
 }

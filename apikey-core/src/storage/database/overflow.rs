@@ -1,23 +1,23 @@
-//! Large records, in parts.
+//! Large records, with overflow chunks.
 //!
 //! Up to seventeen values share a page of sled, and a page of more than 128 KiB goes into a file of its own. sled does
 //! not sync that file before the log that names it, and when it recovers it passes over a name whose file is damaged: a
 //! power cut could leave half of a transaction. So no value is larger than makes a page small: a record of more than
-//! [`MOST`] bytes has its first bytes in its place, behind a mark, its length and its checksum, and the others beside.
+//! [`MAX`] bytes has its first bytes in its place, behind a byte that no frame begins with, its length and its checksum, and the others beside.
 
 use std::io;
 
 use crate::base::codec::MAX_FRAME;
 
 /// Bytes of one value.
-pub(crate) const MOST: usize = 4096;
+pub(crate) const MAX: usize = 4096;
 /// No frame begins with it.
 const MARK: u8 = b'k';
 const HEAD: usize = 1 + 4 + 4;
 
 /// What stands in a record's place.
-pub(crate) fn first(frame: &[u8]) -> Vec<u8> {
-    let Some((head, _)) = frame.split_at_checked(MOST).filter(|(_, rest)| !rest.is_empty()) else {
+pub(crate) fn inline(frame: &[u8]) -> Vec<u8> {
+    let Some((head, _)) = frame.split_at_checked(MAX).filter(|(_, rest)| !rest.is_empty()) else {
         return frame.to_vec();
     };
     // A frame is far below this.
@@ -25,35 +25,37 @@ pub(crate) fn first(frame: &[u8]) -> Vec<u8> {
     [&[MARK], &length.to_le_bytes()[..], &crc32fast::hash(frame).to_le_bytes(), head].concat()
 }
 
-/// The other parts, with their keys.
-pub(crate) fn others(id: [u8; 16], frame: &[u8]) -> impl Iterator<Item = ([u8; 17], &[u8])> {
-    let rest = frame.get(MOST..).unwrap_or_default();
-    (1..).map_while(move |number| Some(key(id, number))).zip(rest.chunks(MOST))
+/// The overflow chunks, with their keys.
+pub(crate) fn chunks(id: [u8; 16], frame: &[u8]) -> impl Iterator<Item = ([u8; 17], &[u8])> {
+    let rest = frame.get(MAX..).unwrap_or_default();
+    (1..).map_while(move |number| Some(key(id, number))).zip(rest.chunks(MAX))
 }
 
-/// The keys of the other parts of what stands in a record's place.
+/// The keys of the overflow chunks of what stands in a record's place.
 pub(crate) fn keys(id: [u8; 16], first: &[u8]) -> impl Iterator<Item = [u8; 17]> + use<> {
-    let parts = length(first).map_or(0, |length| length.min(MAX_FRAME).div_ceil(MOST));
-    (1..parts).filter_map(move |number| Some(key(id, u8::try_from(number).ok()?)))
+    let chunks = length(first).map_or(0, |length| length.min(MAX_FRAME).div_ceil(MAX));
+    (1..chunks).filter_map(move |number| Some(key(id, u8::try_from(number).ok()?)))
 }
 
 /// A frame from what stands in its place; `None` if it is all of it.
 pub(crate) fn join<E: From<io::Error>, B: AsRef<[u8]>>(
     id: [u8; 16],
     first: &[u8],
-    mut part: impl FnMut([u8; 17]) -> Result<Option<B>, E>,
+    mut chunk: impl FnMut([u8; 17]) -> Result<Option<B>, E>,
 ) -> Result<Option<Vec<u8>>, E> {
     let Some(length) = length(first) else { return Ok(None) };
     let damaged = |what: &str| E::from(io::Error::new(io::ErrorKind::InvalidData, what));
     if length > MAX_FRAME {
-        return Err(damaged("a record in parts is too long"));
+        return Err(damaged("a record with overflow chunks is too long"));
     }
     let mut frame = Vec::with_capacity(length);
     frame.extend_from_slice(first.get(HEAD..).unwrap_or_default());
     for key in keys(id, first) {
-        frame.extend_from_slice(part(key)?.ok_or_else(|| damaged("a part of a record is missing"))?.as_ref());
+        frame.extend_from_slice(
+            chunk(key)?.ok_or_else(|| damaged("an overflow chunk of a record is missing"))?.as_ref(),
+        );
     }
-    // Parts can be of two states of the record, if it is changed while they are read.
+    // Chunks can be of two states of the record, if it is changed while they are read.
     let checksum = first.get(5..HEAD).is_some_and(|checksum| *checksum == crc32fast::hash(&frame).to_le_bytes());
     if frame.len() == length && checksum { Ok(Some(frame)) } else { Err(damaged("the parts of a record do not fit")) }
 }
@@ -85,12 +87,12 @@ mod tests {
 
     #[test]
     fn a_frame_of_any_length_is_whole_again() {
-        for length in [1, 100, MOST - 1, MOST, MOST + 1, 2 * MOST, 2 * MOST + 1, 32 * 1024, MAX_FRAME] {
+        for length in [1, 100, MAX - 1, MAX, MAX + 1, 2 * MAX, 2 * MAX + 1, 32 * 1024, MAX_FRAME] {
             let frame = frame(length);
-            let place = first(&frame);
-            assert!(place.len() <= MOST + HEAD);
-            let parts: BTreeMap<_, _> = others(ID, &frame).map(|(key, part)| (key, part.to_vec())).collect();
-            assert!(parts.values().all(|part| part.len() <= MOST));
+            let place = inline(&frame);
+            assert!(place.len() <= MAX + HEAD);
+            let parts: BTreeMap<_, _> = chunks(ID, &frame).map(|(key, part)| (key, part.to_vec())).collect();
+            assert!(parts.values().all(|part| part.len() <= MAX));
             assert_eq!(parts.keys().copied().collect::<Vec<_>>(), keys(ID, &place).collect::<Vec<_>>());
             let joined = join(ID, &place, |key| Ok::<_, io::Error>(parts.get(&key))).unwrap();
             assert_eq!(joined.unwrap_or(place), frame);
@@ -99,9 +101,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_damage() {
-        let frame = frame(3 * MOST);
-        let place = first(&frame);
-        let parts: BTreeMap<_, _> = others(ID, &frame).map(|(key, part)| (key, part.to_vec())).collect();
+        let frame = frame(3 * MAX);
+        let place = inline(&frame);
+        let parts: BTreeMap<_, _> = chunks(ID, &frame).map(|(key, part)| (key, part.to_vec())).collect();
         let kind = |place: &[u8], part: &dyn Fn([u8; 17]) -> Option<Vec<u8>>| {
             join(ID, place, |key| Ok::<_, io::Error>(part(key))).unwrap_err().kind()
         };

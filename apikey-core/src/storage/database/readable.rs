@@ -13,16 +13,7 @@ use crate::key::error::StoreError;
 use crate::storage::database::disk::Disk;
 #[cfg(test)]
 use crate::storage::database::disk::Faults;
-
-/// What waits for the database, and stays waiting.
-#[derive(Default)]
-pub(crate) struct Waiting {
-    /// The newest image of each key; `None` if it is deleted.
-    pub(crate) records: BTreeMap<u128, Option<IVec>>,
-    /// Keys that are new, with their owners.
-    pub(crate) new: Vec<(String, u128)>,
-    pub(crate) events: Vec<(u64, IVec)>,
-}
+use crate::storage::database::memtable::Unflushed;
 
 impl Disk {
     /// As [`records`](Self::records).
@@ -69,8 +60,8 @@ impl Disk {
     }
 
     /// Nothing, where the database takes in what waits.
-    fn waiting(&self) -> Waiting {
-        self.write_tail().map_or_else(|_| self.tail.waiting(), |()| Waiting::default())
+    fn waiting(&self) -> Unflushed {
+        self.flush_memtable().map_or_else(|_| self.memtable.waiting(), |()| Unflushed::default())
     }
 }
 

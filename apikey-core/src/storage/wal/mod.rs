@@ -1,11 +1,11 @@
-//! The journal: a file beside the database, to which changes are appended and synced before they are acknowledged.
+//! The write-ahead log: a file beside the database, to which changes are appended and synced before they are acknowledged.
 //!
 //! A change costs one write and one `fdatasync` here, where the database would wait for the page cache twice more. The
-//! database follows a moment later, and when it has been synced the journal begins anew; after a crash it takes over
-//! from the journal what it lacks.
+//! database follows a moment later, and when it has been synced the write-ahead log begins anew; after a crash it takes over
+//! from the write-ahead log what it lacks.
 //!
-//! The file has two halves of zeros, made and synced beforehand, so that a write changes neither its length nor where it
-//! lies on the disk. One half is written to while the database takes in what the other holds. What is written at once is
+//! The file has two segments of zeros, made and synced beforehand, so that a write changes neither its length nor where it
+//! lies on the disk. One segment is written to while the database takes in what the other holds. What is written at once is
 //! a group: it begins at a sector, so that a sector with something acknowledged in it is never written again.
 
 pub(crate) mod read;
@@ -31,12 +31,12 @@ use crate::base::files::{make_private, own_file};
 use crate::base::files::{sync_directory, write_at};
 use crate::storage::batch::{Batch, Write};
 
-pub(crate) use crate::storage::wal::read::{JournalError, beyond};
+pub(crate) use crate::storage::wal::read::{WalError, beyond};
 
 /// The name of its file in the database's directory: whoever replaces the one replaces the other.
-const NAME: &str = "journal";
-/// Bytes of a half: some two thousand changes.
-const HALF: usize = 1 << 20;
+const NAME: &str = "wal";
+/// Bytes of a segment: some two thousand changes.
+const SEGMENT: usize = 1 << 20;
 /// What a disk writes whole, or not at all.
 const SECTOR: usize = 512;
 /// Zeros are written in pieces of this size. Linux keeps what is written at once in one piece, and each later write and
@@ -70,16 +70,16 @@ struct End {
     ended: Vec<Digest>,
 }
 
-pub(crate) struct Journal {
-    waiting: Mutex<Waiting>,
-    halves: Mutex<Halves>,
-    /// The half that is not written to holds what the database may lack. Changed by who holds the halves.
+pub(crate) struct Wal {
+    waiting: Mutex<Unflushed>,
+    segments: Mutex<Halves>,
+    /// The segment that is not written to holds what the database may lack. Changed by who holds the segments.
     is_other_held: AtomicBool,
 }
 
 /// What was accepted and is not in the file.
 #[derive(Default)]
-pub(crate) struct Waiting {
+pub(crate) struct Unflushed {
     bytes: Vec<u8>,
     /// Number of the first change in it.
     group: Option<u64>,
@@ -89,13 +89,13 @@ pub(crate) struct Waiting {
 
 struct Halves {
     file: File,
-    /// The half that is written to, and where.
+    /// The segment that is written to, and where.
     active: usize,
     at: usize,
 }
 
-impl Journal {
-    /// Opens the journal of a database, or makes one. What it holds is [read](beyond) before; it begins anew here.
+impl Wal {
+    /// Opens the write-ahead log of a database, or makes one. What it holds is [read](beyond) before; it begins anew here.
     pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(NAME);
         let is_new = !path.try_exists()?;
@@ -103,10 +103,10 @@ impl Journal {
         make_private(&file, 0o600)?;
         let mut held = Vec::new();
         file.read_to_end(&mut held)?;
-        if held.len() != 2 * HALF || held.iter().any(|byte| *byte != 0) {
-            file.set_len(2 * HALF as u64)?;
+        if held.len() != 2 * SEGMENT || held.iter().any(|byte| *byte != 0) {
+            file.set_len(2 * SEGMENT as u64)?;
             file.seek(SeekFrom::Start(0))?;
-            for _ in 0..2 * HALF / PAGE {
+            for _ in 0..2 * SEGMENT / PAGE {
                 file.write_all(&[0; PAGE])?;
             }
             file.sync_all()?;
@@ -114,11 +114,11 @@ impl Journal {
         if is_new {
             sync_directory(directory)?;
         }
-        let halves = Mutex::new(Halves { file, active: 0, at: 0 });
-        Ok(Self { waiting: Mutex::default(), halves, is_other_held: AtomicBool::new(false) })
+        let segments = Mutex::new(Halves { file, active: 0, at: 0 });
+        Ok(Self { waiting: Mutex::default(), segments, is_other_held: AtomicBool::new(false) })
     }
 
-    /// What the journal of a database holds; nothing if there is none.
+    /// What the write-ahead log of a database holds; nothing if there is none.
     pub(crate) fn bytes(directory: &Path) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         match own_file(OpenOptions::new().read(true), &directory.join(NAME)) {
@@ -129,73 +129,73 @@ impl Journal {
     }
 
     /// Takes the place in which what is accepted waits for the next [`write`](Self::write).
-    pub(crate) fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    pub(crate) fn waiting(&self) -> MutexGuard<'_, Unflushed> {
         lock(&self.waiting)
     }
 
     /// Makes what waits durable; `false` if the database has to, because there is no room.
     pub(crate) fn write(&self) -> io::Result<bool> {
-        let mut halves = self.halves();
-        let Waiting { mut bytes, broken, .. } = std::mem::take(&mut *self.waiting());
+        let mut segments = self.segments();
+        let Unflushed { mut bytes, broken, .. } = std::mem::take(&mut *self.waiting());
         if bytes.is_empty() && !broken {
             return Ok(true);
         }
         bytes.resize(bytes.len().next_multiple_of(SECTOR), 0);
-        if broken || bytes.len() > HALF {
+        if broken || bytes.len() > SEGMENT {
             return Ok(false);
         }
-        if halves.at + bytes.len() > HALF && !self.turn_to_free(&mut halves) {
+        if segments.at + bytes.len() > SEGMENT && !self.turn_to_free(&mut segments) {
             return Ok(false);
         }
-        halves.append(&bytes)?;
+        segments.append(&bytes)?;
         Ok(true)
     }
 
-    /// From now on the other half is written to, if that is free. Whether one is held that is not written to any more:
+    /// From now on the other segment is written to, if that is free. Whether one is held that is not written to any more:
     /// when the database has all that was accepted, it is [`free`](Self::free).
-    pub(crate) fn turn(&self) -> bool {
-        let mut halves = self.halves();
-        if halves.at > 0 {
-            self.turn_to_free(&mut halves);
+    pub(crate) fn rotate(&self) -> bool {
+        let mut segments = self.segments();
+        if segments.at > 0 {
+            self.turn_to_free(&mut segments);
         }
-        self.presses()
+        self.needs_checkpoint()
     }
 
-    /// Writes to the other half from now on, if that is free.
-    fn turn_to_free(&self, halves: &mut Halves) -> bool {
+    /// Writes to the other segment from now on, if that is free.
+    fn turn_to_free(&self, segments: &mut Halves) -> bool {
         let is_free = !self.is_other_held.swap(true, Ordering::Relaxed);
         if is_free {
-            (halves.active, halves.at) = (1 - halves.active, 0);
+            (segments.active, segments.at) = (1 - segments.active, 0);
         }
         is_free
     }
 
-    /// The half that is not written to may be used again.
-    pub(crate) fn free(&self) {
-        let _halves = self.halves();
+    /// The segment that is not written to may be used again.
+    pub(crate) fn release(&self) {
+        let _halves = self.segments();
         self.is_other_held.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the database should take in what is here soon: one half is full.
-    pub(crate) fn presses(&self) -> bool {
+    /// Whether the database should take in what is here soon: one segment is full.
+    pub(crate) fn needs_checkpoint(&self) -> bool {
         self.is_other_held.load(Ordering::Relaxed)
     }
 
-    fn halves(&self) -> MutexGuard<'_, Halves> {
-        lock(&self.halves)
+    fn segments(&self) -> MutexGuard<'_, Halves> {
+        lock(&self.segments)
     }
 }
 
 impl Halves {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        write_at(&self.file, bytes, (self.active * HALF + self.at) as u64)?;
+        write_at(&self.file, bytes, (self.active * SEGMENT + self.at) as u64)?;
         self.file.sync_data()?;
         self.at += bytes.len();
         Ok(())
     }
 }
 
-impl Waiting {
+impl Unflushed {
     /// Adds the changes of a call.
     pub(crate) fn push(&mut self, batch: &Batch) {
         let Some((first, last)) = batch.writes.first().zip(batch.writes.len().checked_sub(1)) else { return };

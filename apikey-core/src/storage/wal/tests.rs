@@ -38,14 +38,14 @@ fn write(number: u64, event: Vec<u8>) -> Write {
 }
 
 /// The file after each call was a group of its own.
-fn file(calls: &[Batch]) -> (tempfile::TempDir, Journal) {
+fn file(calls: &[Batch]) -> (tempfile::TempDir, Wal) {
     let directory = tempfile::tempdir().unwrap();
-    let journal = Journal::open(directory.path()).unwrap();
+    let wal = Wal::open(directory.path()).unwrap();
     for call in calls {
-        journal.waiting().push(call);
-        assert!(journal.write().unwrap());
+        wal.waiting().push(call);
+        assert!(wal.write().unwrap());
     }
-    (directory, journal)
+    (directory, wal)
 }
 
 fn numbers(calls: &[Batch]) -> Vec<Vec<u64>> {
@@ -54,7 +54,7 @@ fn numbers(calls: &[Batch]) -> Vec<Vec<u64>> {
 
 fn bytes_of(calls: &[Batch]) -> Vec<u8> {
     let (directory, _journal) = file(calls);
-    Journal::bytes(directory.path()).unwrap()
+    Wal::bytes(directory.path()).unwrap()
 }
 
 /// Where the group of a call begins.
@@ -82,11 +82,11 @@ fn what_the_database_lacks_is_found_and_nothing_else() {
 #[test]
 fn a_journal_that_is_opened_begins_anew() {
     let (calls, heads) = history(&[1, 2]);
-    let (directory, journal) = file(&calls);
-    drop(journal);
-    drop(Journal::open(directory.path()).unwrap());
-    let bytes = Journal::bytes(directory.path()).unwrap();
-    assert_eq!(bytes, vec![0; 2 * HALF]);
+    let (directory, wal) = file(&calls);
+    drop(wal);
+    drop(Wal::open(directory.path()).unwrap());
+    let bytes = Wal::bytes(directory.path()).unwrap();
+    assert_eq!(bytes, vec![0; 2 * SEGMENT]);
     assert!(beyond(&bytes, &heads[0]).unwrap().is_empty());
 }
 
@@ -111,12 +111,12 @@ fn a_group_that_is_torn_was_not_acknowledged_and_is_left_out() {
 fn several_calls_of_a_group_are_each_whole_or_not_there() {
     let (calls, heads) = history(&[1, 2, 1]);
     let directory = tempfile::tempdir().unwrap();
-    let journal = Journal::open(directory.path()).unwrap();
+    let wal = Wal::open(directory.path()).unwrap();
     for call in &calls {
-        journal.waiting().push(call);
+        wal.waiting().push(call);
     }
-    assert!(journal.write().unwrap());
-    let bytes = Journal::bytes(directory.path()).unwrap();
+    assert!(wal.write().unwrap());
+    let bytes = Wal::bytes(directory.path()).unwrap();
     let mut seen = std::collections::BTreeSet::new();
     for cut in (0..4 * SECTOR).step_by(LENGTH) {
         let mut torn = bytes.clone();
@@ -136,7 +136,7 @@ fn what_was_acknowledged_and_is_damaged_is_told() {
         let mut bad = bytes.clone();
         bad[group(&bytes, lost + 1) + 40] ^= 1;
         let fault = beyond(&bad, &heads[0]).err().unwrap();
-        assert!(matches!(fault, JournalError::Lost { last, .. } if last == lost), "{fault}");
+        assert!(matches!(fault, WalError::Lost { last, .. } if last == lost), "{fault}");
     }
     // Without a later group nothing tells it from one that was not acknowledged; the mark does.
     let mut bad = bytes.clone();
@@ -148,37 +148,37 @@ fn what_was_acknowledged_and_is_damaged_is_told() {
 fn a_database_that_went_back_behind_the_journal_is_told() {
     let (calls, heads) = history(&[1, 1, 1]);
     let bytes = bytes_of(&calls[2..]);
-    assert!(matches!(beyond(&bytes, &heads[1]), Err(JournalError::Gap { last: 1, next: 3 })));
+    assert!(matches!(beyond(&bytes, &heads[1]), Err(WalError::Gap { last: 1, next: 3 })));
     let other = Head { digest: [99; 32], ..heads[2] };
-    assert!(matches!(beyond(&bytes, &other), Err(JournalError::OtherHistory(3))));
+    assert!(matches!(beyond(&bytes, &other), Err(WalError::OtherHistory(3))));
 }
 
 #[test]
 fn the_halves_take_turns_and_what_is_full_asks_for_the_database() {
     let (calls, heads) = history(&[1; 9000]);
     let directory = tempfile::tempdir().unwrap();
-    let journal = Journal::open(directory.path()).unwrap();
+    let wal = Wal::open(directory.path()).unwrap();
     let write = |call: &Batch| {
-        journal.waiting().push(call);
-        journal.write().unwrap()
+        wal.waiting().push(call);
+        wal.write().unwrap()
     };
     let first_that_does_not_fit = calls.iter().position(|call| !write(call)).unwrap();
-    assert!(journal.presses() && first_that_does_not_fit > HALF / SECTOR / 2);
-    let found = beyond(&Journal::bytes(directory.path()).unwrap(), &heads[0]).unwrap();
+    assert!(wal.needs_checkpoint() && first_that_does_not_fit > SEGMENT / SECTOR / 2);
+    let found = beyond(&Wal::bytes(directory.path()).unwrap(), &heads[0]).unwrap();
     assert_eq!(numbers(&found), numbers(&calls[..first_that_does_not_fit]));
-    // The database has all of it: one half is free, and after a turn the other.
+    // The database has all of it: one segment is free, and after a turn the other.
     let mut at = first_that_does_not_fit + 1;
     for _ in 0..3 {
         let settled = heads[at];
-        assert!(journal.turn());
-        journal.free();
-        assert!(!journal.presses());
-        for _ in 0..HALF / SECTOR / 3 {
+        assert!(wal.rotate());
+        wal.release();
+        assert!(!wal.needs_checkpoint());
+        for _ in 0..SEGMENT / SECTOR / 3 {
             assert!(write(&calls[at]));
             at += 1;
         }
-        let found = beyond(&Journal::bytes(directory.path()).unwrap(), &settled).unwrap();
-        assert_eq!(found.len(), HALF / SECTOR / 3);
+        let found = beyond(&Wal::bytes(directory.path()).unwrap(), &settled).unwrap();
+        assert_eq!(found.len(), SEGMENT / SECTOR / 3);
         assert_eq!(numbers(&found).concat().last(), Some(&(at as u64)));
     }
 }
@@ -187,24 +187,24 @@ fn the_halves_take_turns_and_what_is_full_asks_for_the_database() {
 fn what_does_not_fit_at_all_is_the_databases_to_make_durable() {
     let (calls, heads) = history(&[1, 6000, 1]);
     let directory = tempfile::tempdir().unwrap();
-    let journal = Journal::open(directory.path()).unwrap();
-    journal.waiting().push(&calls[0]);
-    assert!(journal.write().unwrap());
-    journal.waiting().push(&calls[1]);
-    assert!(!journal.write().unwrap());
-    journal.waiting().push(&calls[2]);
-    assert!(journal.write().unwrap());
-    let bytes = Journal::bytes(directory.path()).unwrap();
+    let wal = Wal::open(directory.path()).unwrap();
+    wal.waiting().push(&calls[0]);
+    assert!(wal.write().unwrap());
+    wal.waiting().push(&calls[1]);
+    assert!(!wal.write().unwrap());
+    wal.waiting().push(&calls[2]);
+    assert!(wal.write().unwrap());
+    let bytes = Wal::bytes(directory.path()).unwrap();
     assert_eq!(numbers(&beyond(&bytes, &heads[2]).unwrap()), [[6002]]);
-    assert!(matches!(beyond(&bytes, &heads[0]), Err(JournalError::Lost { last: 1, found: 6002 })));
+    assert!(matches!(beyond(&bytes, &heads[0]), Err(WalError::Lost { last: 1, found: 6002 })));
 }
 
-/// Behind what an earlier time has left in a half, an entry of the torn group that was to replace it.
+/// Behind what an earlier time has left in a segment, an entry of the torn group that was to replace it.
 #[test]
 fn what_an_earlier_time_left_does_not_decide_the_order_of_the_halves() {
     let (calls, heads) = history(&[1; 5]);
     let group = |calls: &[Batch]| {
-        let mut waiting = Waiting::default();
+        let mut waiting = Unflushed::default();
         calls.iter().for_each(|call| waiting.push(call));
         waiting.bytes
     };
@@ -215,9 +215,9 @@ fn what_an_earlier_time_left_does_not_decide_the_order_of_the_halves() {
     let last = group(&calls[3..]);
     let first_entry = (LENGTH + u32::from_le_bytes(*last.first_chunk().unwrap()) as usize).next_multiple_of(LENGTH);
     let mut bytes = [padded(group(&calls[..1])), padded(last[first_entry..].to_vec())].concat();
-    bytes.resize(HALF, 0);
+    bytes.resize(SEGMENT, 0);
     bytes.extend([padded(group(&calls[1..2])), padded(group(&calls[2..3]))].concat());
-    bytes.resize(2 * HALF, 0);
+    bytes.resize(2 * SEGMENT, 0);
     assert_eq!(numbers(&beyond(&bytes, &heads[1]).unwrap()), [[2], [3]]);
 }
 
@@ -253,9 +253,9 @@ fn the_stored_form_stays() {
     last.writes[1].record = None;
     last.writes[1].imported_out = vec![[2; 32]];
     last.writes[1].made = Some(([3; 32], vec![4; 5].into()));
-    let mut waiting = Waiting::default();
+    let mut waiting = Unflushed::default();
     calls.iter().for_each(|call| waiting.push(call));
-    let golden = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/journal-v1.bin"));
+    let golden = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/wal-v1.bin"));
     assert_eq!(waiting.bytes, golden);
     let found = beyond(golden, &heads[0]).unwrap();
     assert!(found.iter().zip(&calls).all(|(found, call)| found.writes == call.writes && found.ended == call.ended));
@@ -271,7 +271,7 @@ fn a_newer_format_is_refused() {
     let framed = LENGTH..LENGTH + length - 4;
     let sum = crc32fast::hash(&bytes[framed.clone()]).to_le_bytes();
     bytes[framed.end..framed.end + 4].copy_from_slice(&sum);
-    assert!(matches!(beyond(&bytes, &heads[0]), Err(JournalError::Entry(CodecError::Newer(_)))));
+    assert!(matches!(beyond(&bytes, &heads[0]), Err(WalError::Entry(CodecError::Newer(_)))));
 }
 
 proptest! {

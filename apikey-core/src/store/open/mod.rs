@@ -75,7 +75,7 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
         disk.set_meta(frame).map_err(fault)?;
     }
     // Not before: what was found wrong may be looked for there.
-    disk.begin_journal().map_err(|source| OpenError::io(path, source))?;
+    disk.start_wal().map_err(|source| OpenError::io(path, source))?;
     let last_id = (head.last_id > 0).then(|| KeyId::from_u128(head.last_id));
     let lifetime = options.lifetime();
     let writer = Writer::new(head, IdSource::after(last_id), digesters, found.overlapping);
@@ -135,7 +135,7 @@ fn check_peppers(digesters: &[Digester], check_values: &BTreeMap<u32, Digest>, f
 
 /// A database behind its mark has lost what was acknowledged.
 fn check_mark(mark: Option<Mark>, head: &Head, path: &Path) -> Result<(), OpenError> {
-    let Some(mark) = mark.filter(|mark| !mark.admits(head)) else { return Ok(()) };
+    let Some(mark) = mark.filter(|mark| !mark.is_reached_by(head)) else { return Ok(()) };
     let what = format!(
         "its database holds change {} with {} records, and its mark knows change {} with {} records",
         head.number, head.records, mark.number, mark.records

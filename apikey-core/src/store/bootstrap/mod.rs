@@ -1,5 +1,7 @@
 //! What a store is given when it is opened: its first key, and keys that a deployment brings with it.
 
+pub(crate) mod fixed_keys;
+
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -16,7 +18,7 @@ use crate::key::lifetime::FIXED;
 use crate::key::new_key::NewKey;
 use crate::key::record::Record;
 use crate::storage::open_error::OpenError;
-use crate::store::fixed_keys::{FixedKey, FixedKeys};
+use crate::store::bootstrap::fixed_keys::{FixedKey, FixedKeys};
 use crate::token::api_key::ApiKey;
 use crate::token::digest::{Digest, hex};
 
@@ -28,7 +30,7 @@ use crate::store::key_store::KeyStore;
 /// A token whose key may not be on disk yet stands in a file of this ending.
 const PENDING: &str = "pending";
 /// Most bytes of such a file that are read: more than a token has.
-const MOST: usize = 8192;
+const MAX: usize = 8192;
 
 /// The first key of a store, and the file its token goes to.
 #[derive(Clone)]
@@ -86,7 +88,7 @@ impl KeyStore {
 
     /// Whether the file holds a token of this store.
     fn is_own(&self, file: &Path) -> bool {
-        let Ok(token) = File::open(file).and_then(|file| wiped::read(file, MOST)) else { return false };
+        let Ok(token) = File::open(file).and_then(|file| wiped::read(file, MAX)) else { return false };
         std::str::from_utf8(&token).is_ok_and(|token| self.inner().owns(token.trim_end()))
     }
 
@@ -208,6 +210,6 @@ fn place(pending: &Path, path: &Path) -> io::Result<()> {
 
 fn same(one: &Path, other: &Path) -> bool {
     let is_file = fs::symlink_metadata(other).is_ok_and(|found| found.is_file());
-    let read = |path: &Path| File::open(path).and_then(|file| wiped::read(file, MOST));
+    let read = |path: &Path| File::open(path).and_then(|file| wiped::read(file, MAX));
     is_file && read(one).is_ok_and(|token| read(other).is_ok_and(|found| token == found))
 }

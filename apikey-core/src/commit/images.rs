@@ -1,0 +1,29 @@
+//! Images of the records that change while somebody reads them all.
+
+use std::collections::BTreeMap;
+
+use crate::storage::batch::Write;
+
+/// Records that changed since a tap was opened: their newest images, `None` for a deleted one.
+pub(crate) type Images = BTreeMap<u128, Option<Vec<u8>>>;
+
+/// The open taps, in the writer's state.
+#[derive(Default)]
+pub(crate) struct ImageTaps {
+    pub(super) next: u64,
+    pub(super) open: BTreeMap<u64, Images>,
+}
+
+impl ImageTaps {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Notes what is about to be appended.
+    pub(crate) fn note(&mut self, writes: &[Write]) {
+        for images in self.open.values_mut() {
+            images.extend(writes.iter().map(|write| (write.id, write.record.as_ref().map(|record| record.to_vec()))));
+        }
+    }
+}
