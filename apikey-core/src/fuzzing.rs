@@ -215,10 +215,10 @@ pub fn covers(outer: &str, inner: &str) -> bool {
     permission::covers(outer, inner)
 }
 
-/// What two sets of grants share, and whether the second loses something of the first.
+/// The set of grants that gives what both sets give, and whether the second loses something of the first.
 #[must_use]
 pub fn compare(one: &[String], other: &[String]) -> (Vec<String>, bool) {
     let (one, other) = (grants::join(one), grants::join(other));
-    let common = grants::common(&one, &other);
-    (common.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect(), grants::lose(&one, &other))
+    let met = grants::joined_meet(&one, &other);
+    (met.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect(), grants::lose(&one, &other))
 }

@@ -43,8 +43,8 @@ pub use copies::restore_report::{
 pub use copies::transfer_report::{ExportOptions, ImportOptions, ImportReport, LineFault, RefusedLine};
 pub use http::proxies::ForwardedHeader;
 pub use http::refusal::{HeaderConfig, Presented, Refusal, Render};
-pub use index::refusals::Refusals;
-pub use index::refused_attempt::RefusedAttempt;
+pub use index::refused::refusals::Refusals;
+pub use index::refused::refused_attempt::RefusedAttempt;
 pub use key::change::Overlap;
 pub use key::error::{CapViolation, Conflict, StoreError};
 pub use key::event::chain::{ChainFault, EventsReport};

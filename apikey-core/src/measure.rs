@@ -1,12 +1,14 @@
 //! The index without a store, for benches that need more keys than a disk takes in a moment. No part of the public
 //! interface: the feature `measure` is for this repository's own benches.
 
+use crate::access::network::ANYWHERE;
 use crate::access::requirement::Requirement;
 use crate::access::verified_key::{IdForm, VerifiedKey};
 use crate::base::interner::{GRANTS, OWNERS};
 use crate::base::store_time::StoreTime;
 use crate::base::time::TimeSource;
 use crate::index::Index;
+use crate::key::allowance::Allowance;
 use crate::key::effective_key::{EffectiveKey, EffectiveSecret};
 use crate::key::record::SecretEnd;
 use crate::token::api_key;
@@ -67,13 +69,15 @@ impl Keys {
         let rights = EffectiveKey {
             id: id.as_u128(),
             owner: OWNERS.number(owner).ok()?,
-            grants: GRANTS.number(permission).ok()?,
-            revoked: false,
-            disabled: false,
-            expires_at: None,
-            not_before: None,
-            limit: None,
-            networks: 0,
+            allowance: Allowance {
+                grants: GRANTS.number(permission).ok()?,
+                revoked: false,
+                disabled: false,
+                expires_at: None,
+                not_before: None,
+                limit: None,
+                networks: ANYWHERE,
+            },
             secrets: vec![secret],
         };
         self.index.publish(None, Some(&rights));

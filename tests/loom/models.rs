@@ -17,20 +17,22 @@
 mod atomic;
 #[path = "../../apikey-core/src/access/control_word.rs"]
 mod control_word;
-#[path = "../../apikey-core/src/index/extras.rs"]
-mod extras;
+#[path = "../../apikey-core/src/index/home.rs"]
+mod home;
 #[path = "../../apikey-core/src/index/line.rs"]
 mod line;
+#[path = "../../apikey-core/src/index/side_table.rs"]
+mod side_table;
 #[path = "../../apikey-core/src/index/table.rs"]
 mod table;
 
 /// The parts of the crate that those files use.
 mod hints {
     pub(crate) fn large_pages<T>(_: &mut [T]) {}
-    pub(crate) fn fetch<T>(_: &T) {}
+    pub(crate) fn prefetch<T>(_: &T) {}
 }
 mod index {
-    pub(crate) use super::{atomic, extras, hints, line, table};
+    pub(crate) use super::{atomic, hints, home, line, side_table, table};
 }
 mod access {
     pub(crate) use super::control_word;
@@ -44,7 +46,7 @@ mod token {
     }
     pub(crate) mod digest {
         pub(crate) type Digest = [u8; 32];
-        pub(crate) type Half = [u8; 16];
+        pub(crate) type DigestPrefix = [u8; 16];
     }
 }
 
@@ -54,22 +56,22 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
 
-use control_word::{EXTRA, REVOKED};
-use extras::{Extra, Extras, Spare};
-use line::{Entry, Standing, Usage};
+use control_word::{REVOKED, SIDE_ENTRY};
+use line::{Entry, LineState, Usage};
+use side_table::{FreeList, SideEntry, SideTable};
 use table::Table;
 
 /// The lines of a table; one of them stays empty.
 const LINES: usize = 4;
 
-/// A key that belongs in the line `home`. Its owner has the same number.
-fn entry(number: u8, home: u32) -> Entry {
-    let standing = Standing { control: 0, owner: number.into(), grants: number.into(), version: 1, extra: 0 };
-    Entry { digest: [number; 32], standing, usage: Usage::new(home_slot(home), 0) }
+/// An entry whose home slot is `slot`. The number is the owner's, too.
+fn entry(number: u8, slot: u32) -> Entry {
+    let state = LineState { control: 0, owner: number.into(), grants: number.into(), version: 1, side: 0 };
+    Entry { digest: [number; 32], state, usage: Usage::new(home(slot), 0) }
 }
 
-fn home_slot(home: u32) -> u32 {
-    home << 29
+fn home(slot: u32) -> u32 {
+    slot << 29
 }
 
 fn table(entries: &[Entry]) -> Arc<Table> {
@@ -78,8 +80,8 @@ fn table(entries: &[Entry]) -> Arc<Table> {
     Arc::new(table)
 }
 
-fn find(table: &Table, number: u8, home: u32) -> Option<Standing> {
-    table.find(home_slot(home), &[number; 32]).map(|found| found.standing)
+fn find(table: &Table, number: u8, slot: u32) -> Option<LineState> {
+    table.find(home(slot), &[number; 32]).map(|live| live.state)
 }
 
 /// Runs `read` on this thread while another one runs `write`.
@@ -95,8 +97,8 @@ fn beside(table: &Arc<Table>, write: impl FnOnce(&Table) + Send + 'static, read:
     writer.join().unwrap();
 }
 
-fn remove(table: &Table, number: u8, home: u32) {
-    let slot = table.slot_of(home_slot(home), &[number; 32]).unwrap();
+fn remove(table: &Table, number: u8, slot: u32) {
+    let slot = table.slot_of(home(slot), &[number; 32]).unwrap();
     table.remove(slot);
 }
 
@@ -141,8 +143,8 @@ fn a_removed_key_is_not_found() {
 fn no_mixture_gives_more_than_old_or_new() {
     let table = table(&[entry(1, 0)]);
     let write = |table: &Table| {
-        let found = table.find(home_slot(0), &[1; 32]).unwrap();
-        found.line.update(Standing { control: REVOKED, grants: 9, ..found.standing });
+        let live = table.find(home(0), &[1; 32]).unwrap();
+        live.line.update(LineState { control: REVOKED, grants: 9, ..live.state });
     };
     let read = |table: &Table| {
         let found = find(table, 1, 0).unwrap();
@@ -151,13 +153,13 @@ fn no_mixture_gives_more_than_old_or_new() {
     beside(&table, write, read);
 }
 
-/// Two changes, the first restricting and the second not: no reader sees the second's grants with the first's state.
+/// Two changes one after the other, from restricted to free: the second's grants never show with the first's state.
 fn two_updates_are_not_mixed() {
     let table = table(&[entry(1, 0)]);
     let write = |table: &Table| {
-        let found = table.find(home_slot(0), &[1; 32]).unwrap();
-        found.line.update(Standing { control: 0, grants: 2, ..found.standing });
-        found.line.update(Standing { control: REVOKED, grants: 3, ..found.standing });
+        let live = table.find(home(0), &[1; 32]).unwrap();
+        live.line.update(LineState { control: 0, grants: 2, ..live.state });
+        live.line.update(LineState { control: REVOKED, grants: 3, ..live.state });
     };
     let read = |table: &Table| {
         let found = find(table, 1, 0).unwrap();
@@ -166,28 +168,28 @@ fn two_updates_are_not_mixed() {
     beside(&table, write, read);
 }
 
-/// One line frees a slot of the side table and another takes it: neither is read with the other's times.
-fn a_side_table_slot_belongs_to_one_line() {
-    let extras = Arc::new(Extras::default());
-    let mut spare = Spare::default();
-    let times = |at| Extra { not_before: Some(1), secret_end: Some(2), ..Extra::none(at) };
-    let number = extras.add(&mut spare, times(1), None);
-    let mut with_extra = entry(1, 0);
-    with_extra.standing.control = EXTRA;
-    with_extra.standing.extra = number;
-    let table = table(&[with_extra]);
-    let written = extras.clone();
+/// One line gives its side entry back and another takes it: no reader believes the other's times.
+fn a_side_entry_is_nobody_elses() {
+    let side_table = Arc::new(SideTable::default());
+    let mut free_list = FreeList::default();
+    let times = |at| SideEntry { not_before: Some(1), secret_end: Some(2), ..SideEntry::none(at) };
+    let number = side_table.add(&mut free_list, times(1), None);
+    let mut with_side = entry(1, 0);
+    with_side.state.control = SIDE_ENTRY;
+    with_side.state.side = number;
+    let table = table(&[with_side]);
+    let written = side_table.clone();
     let write = move |table: &Table| {
-        let found = table.find(home_slot(0), &[1; 32]).unwrap();
-        found.line.update(Standing { control: 0, ..found.standing });
-        spare.give_back(number);
-        written.add(&mut spare, times(2), None);
+        let live = table.find(home(0), &[1; 32]).unwrap();
+        live.line.update(LineState { control: 0, ..live.state });
+        free_list.give_back(number);
+        written.add(&mut free_list, times(2), None);
     };
     let read = |table: &Table| {
-        let found = table.find(home_slot(0), &[1; 32]).unwrap();
-        if found.standing.control & EXTRA != 0 {
-            let extra = extras.read(found.standing.extra).unwrap();
-            assert!(extra.id == 1 || !found.line.is_still(found.standing.control), "another's extra");
+        let live = table.find(home(0), &[1; 32]).unwrap();
+        if live.state.control & SIDE_ENTRY != 0 {
+            let entry = side_table.read(live.state.side).unwrap();
+            assert!(entry.id == 1 || !live.line.is_still(live.state.control), "another's side entry");
         }
     };
     beside(&table, write, read);
@@ -202,7 +204,7 @@ fn main() {
         ("a_removed_key_is_not_found", a_removed_key_is_not_found),
         ("no_mixture_gives_more_than_old_or_new", no_mixture_gives_more_than_old_or_new),
         ("two_updates_are_not_mixed", two_updates_are_not_mixed),
-        ("a_side_table_slot_belongs_to_one_line", a_side_table_slot_belongs_to_one_line),
+        ("a_side_entry_is_nobody_elses", a_side_entry_is_nobody_elses),
     ];
     for (name, model) in models {
         if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted)) {

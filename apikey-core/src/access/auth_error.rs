@@ -7,15 +7,15 @@ use crate::access::requirement::Requirement;
 
 /// Why a key was refused. `Display` is the text that a caller may be shown; [`code`](Self::code) is for programs.
 ///
-/// The state of a key (revoked, disabled, expired, not yet valid) is told only to who holds its secret: everything
-/// that does not match a stored digest is [`Invalid`](Self::Invalid).
+/// Only callers with a key's secret learn its state (revoked, disabled, expired, not yet valid): every token that does not
+/// match a stored digest is [`Invalid`](Self::Invalid).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
     /// No key was presented.
     #[error("API key missing")]
     Missing,
-    /// Malformed, unknown, or a wrong or ended secret; these are not told apart.
+    /// Malformed, unknown, or a wrong or ended secret; the error does not say which.
     #[error("Invalid API key")]
     Invalid,
     /// The key was revoked.
@@ -44,7 +44,7 @@ pub enum AuthError {
     /// The key is good, and lacks the permission.
     #[error("API key lacks permission {required}")]
     InsufficientPermission {
-        /// What the handler asks.
+        /// The handler's requirement.
         required: Requirement,
     },
     /// There is no store, it is closed, or it cannot answer.
@@ -53,6 +53,12 @@ pub enum AuthError {
 }
 
 impl AuthError {
+    /// The refusal of a key that does not meet a requirement.
+    #[cold]
+    pub(crate) fn lacking(requirement: &Requirement) -> Self {
+        Self::InsufficientPermission { required: requirement.clone() }
+    }
+
     /// The stable name of the error, as in the body of a refusal.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -81,7 +87,7 @@ impl AuthError {
         }
     }
 
-    /// What is the same for every refusal with this code (RFC 9457 `title`).
+    /// A title, the same for every refusal with this code (RFC 9457 `title`).
     #[must_use]
     pub fn title(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The word that says what a key may do now: a time, flags, and a count of writes.
+//! The control word of a secret: a time, flags, and a count of writes, which together say whether it is good now.
 
 /// The low 48 bits are a time in milliseconds. All ones: no end.
 const TIME: u64 = (1 << 48) - 1;
@@ -12,13 +12,13 @@ pub(crate) const DISABLED: u64 = 1 << 51;
 pub(crate) const SUPERSEDED: u64 = 1 << 52;
 /// The time is the secret's end, not the key's: past it the secret is as unknown as any other.
 pub(crate) const SECRET_ENDS: u64 = 1 << 53;
-/// Its first use is to be recorded.
+/// Its first use is not recorded yet.
 pub(crate) const UNUSED: u64 = 1 << 54;
-/// Its line names an entry in the table of extras.
-pub(crate) const EXTRA: u64 = 1 << 55;
+/// Its line names an entry in the side table.
+pub(crate) const SIDE_ENTRY: u64 = 1 << 55;
 /// The secret ends with the first use of its successor.
 pub(crate) const UNTIL_USE: u64 = 1 << 56;
-/// The top seven bits count writes, so that a word that has come back to what it was is told apart.
+/// The top seven bits count writes, so that a reader notices a word that has come back to what it was.
 pub(crate) const COUNT: u64 = 1 << 57;
 const FLAGS: u64 = (COUNT - 1) & !TIME;
 
@@ -42,21 +42,26 @@ pub(crate) fn time(control: u64) -> Option<i64> {
     }
 }
 
-/// Flags of both and the earlier time; a time that ends the secret only if that one is the earlier.
-pub(crate) fn stricter(one: u64, other: u64) -> u64 {
-    let earlier = if one & TIME <= other & TIME { one } else { other };
+/// A word that allows what both allow: the flags of both, and the earlier time. Where both times are the same and one of
+/// them ends the secret, the secret ends.
+///
+/// [`Allowance::meet`](crate::key::allowance::Allowance::meet) is the same for what a key allows; a word has the flags of
+/// its secret, too, and no grants.
+pub(crate) fn meet(one: u64, other: u64) -> u64 {
+    let rank = |word: u64| (word & TIME, word & SECRET_ENDS == 0);
+    let earlier = if rank(one) <= rank(other) { one } else { other };
     ((one | other) & FLAGS & !SECRET_ENDS) | (earlier & (TIME | SECRET_ENDS))
 }
 
-/// What a verified key keeps of the word it was verified by.
+/// The control word as it was when a key was verified.
 #[derive(Clone, Copy)]
-pub(crate) struct Word(pub(crate) u64);
+pub(crate) struct ControlWord(pub(crate) u64);
 
-impl Word {
-    /// Whether its line names an entry in the table of extras.
+impl ControlWord {
+    /// Whether its line names an entry in the side table.
     #[inline]
-    pub(crate) fn has_extra(self) -> bool {
-        self.0 & EXTRA != 0
+    pub(crate) fn has_side_entry(self) -> bool {
+        self.0 & SIDE_ENTRY != 0
     }
 
     /// Whether the secret has a successor.
@@ -68,5 +73,25 @@ impl Word {
     /// When a superseded secret ends; `None` if that is with the first use of its successor.
     pub(crate) fn superseded_until(self) -> Option<i64> {
         time(self.0).filter(|_| self.superseded() && self.0 & UNTIL_USE == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_a_lattice() {
+        let flags = [0, SECRET_ENDS, REVOKED, REVOKED | SECRET_ENDS];
+        let words = flags.map(|flags| [None, Some(0), Some(1), Some(2)].map(|end| with_time(flags, end))).concat();
+        for &one in &words {
+            assert_eq!(meet(one, one), one);
+            for &other in &words {
+                assert_eq!(meet(one, other), meet(other, one));
+                for &third in &words {
+                    assert_eq!(meet(meet(one, other), third), meet(one, meet(other, third)));
+                }
+            }
+        }
     }
 }

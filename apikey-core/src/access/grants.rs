@@ -1,6 +1,11 @@
 //! Sets of grants, as text: the grants of a key joined by spaces, which no grant contains.
 
+use crate::access::permission;
 use crate::access::permission::{covers, matches};
+use crate::base::interner::{Full, GRANTS};
+
+/// Grants that a meet may have before it leaves some out.
+const MAX_MET: usize = 256;
 
 /// Whether one of the grants gives the permission.
 pub(crate) fn give(grants: &[String], permission: &str) -> bool {
@@ -34,13 +39,24 @@ pub(crate) fn lose(old: &str, new: &str) -> bool {
     old.split(' ').any(|grant| !grant.is_empty() && !new.split(' ').any(|wide| covers(wide, grant)))
 }
 
-/// What both sets give, at most: each grant of one that a grant of the other covers.
-pub(crate) fn common(one: &str, other: &str) -> String {
-    let within = |narrow: &str, wide: &str| -> Vec<String> {
-        let kept = narrow.split(' ').filter(|grant| wide.split(' ').any(|grants| covers(grants, grant)));
-        kept.filter(|grant| !grant.is_empty()).map(str::to_owned).collect()
-    };
-    join(&[within(one, other), within(other, one)].concat())
+/// The number of the set of all that both sets give.
+pub(crate) fn meet(one: u32, other: u32) -> Result<u32, Full> {
+    if one == other { Ok(one) } else { GRANTS.number(&joined_meet(GRANTS.text(one), GRANTS.text(other))) }
+}
+
+/// The same for grants joined by spaces. Sets with so many crossing wildcards that the result would be long give less.
+pub(crate) fn joined_meet(one: &str, other: &str) -> String {
+    let split = |joined: &'_ str| joined.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect();
+    let (one, other): (Vec<String>, Vec<String>) = (split(one), split(other));
+    let mut met: Vec<String> = one.iter().flat_map(|a| other.iter().filter_map(|b| permission::meet(a, b))).collect();
+    met.sort_unstable();
+    met.dedup();
+    if met.len() > MAX_MET {
+        met.retain(|grant| one.contains(grant) || other.contains(grant));
+    }
+    // The widest alone, so that equal sets have equal texts.
+    let is_widest = |grant: &&String| !met.iter().any(|wide| wide != *grant && covers(wide, grant));
+    join(&met.iter().filter(is_widest).cloned().collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -51,15 +67,25 @@ mod tests {
     fn an_empty_set_gives_nothing() {
         assert!(!joined_give("", "a"));
         assert!(!give(&[], "a"));
-        assert_eq!(common("", "a"), "");
-        assert_eq!(common("", ""), "");
+        assert_eq!(joined_meet("", "a"), "");
+        assert_eq!(joined_meet("", ""), "");
     }
 
     #[test]
-    fn what_two_sets_share() {
-        assert_eq!(common("a:* b", "a:read c"), "a:read");
-        assert_eq!(common("*", "a:* b"), "a:* b");
-        assert_eq!(common("a b", "b a"), "a b");
+    fn meets() {
+        assert_eq!(joined_meet("a:* b", "a:read c"), "a:read");
+        assert_eq!(joined_meet("*", "a:* b"), "a:* b");
+        assert_eq!(joined_meet("a b", "b a"), "a b");
+        assert_eq!(joined_meet("*:read", "a:* b:*:*"), "a:read");
+        assert_eq!(joined_meet("*:x:*", "a:*"), "a:x:*");
+        assert_eq!(joined_meet("a:* a:read", "a:* a:b"), "a:*");
+    }
+
+    #[test]
+    fn a_meet_has_a_bound() {
+        let many = |pattern: fn(usize) -> String| (0..64).map(pattern).collect::<Vec<_>>().join(" ");
+        let (one, other) = (many(|at| format!("*:b{at}")), many(|at| format!("a{at}:*")) + " a0:b0");
+        assert_eq!(joined_meet(&one, &other), "a0:b0");
     }
 
     #[test]

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::invalid_field::InvalidField;
 
-/// Most requests that a limit may name.
+/// Requests that a limit may name, at most.
 const MAX_COUNT: u32 = 1_000_000;
 /// The longest period, in milliseconds: 366 days.
 const MAX_PER_MS: u64 = 366 * 86_400_000;
-/// What is told of a limit that is not allowed.
-const OUT_OF_BOUNDS: &str = "1 to 1,000,000 requests per 1 millisecond to 366 days";
+/// What a limit may be.
+const ALLOWED: &str = "1 to 1,000,000 requests per 1 millisecond to 366 days";
 /// Bits of a packed limit below the count.
 const PER_BITS: u32 = 40;
 
@@ -50,13 +50,13 @@ impl Limit {
 
     pub(crate) fn checked(count: u32, per: TimeDelta) -> Result<Self, InvalidField> {
         let stored = StoredLimit { count, per_ms: per.num_milliseconds() };
-        let fault = || InvalidField::new("limit", &format!("{count} per {per}"), OUT_OF_BOUNDS);
+        let fault = || InvalidField::new("limit", &format!("{count} per {per}"), ALLOWED);
         Self::in_bounds(&stored).ok_or_else(fault)
     }
 
     pub(crate) fn read(line: LimitLine) -> Result<Self, InvalidField> {
         let LimitLine { count, per_ms } = line;
-        let fault = || InvalidField::new("limit", &format!("{count} per {per_ms} ms"), OUT_OF_BOUNDS);
+        let fault = || InvalidField::new("limit", &format!("{count} per {per_ms} ms"), ALLOWED);
         Self::in_bounds(&StoredLimit { count, per_ms }).ok_or_else(fault)
     }
 
@@ -110,7 +110,9 @@ impl Limit {
     }
 
     /// A limit that lets through no more than either, at once or over time.
-    pub(crate) fn common(self, other: Self) -> Self {
+    ///
+    /// Its period is rounded up to a whole millisecond, so the order of several meets can show in the last milliseconds of it.
+    pub(crate) fn meet(self, other: Self) -> Self {
         let count = self.count().min(other.count());
         // The period in which the smaller count is as slow as each; no longer than the longer of the two.
         let stretched = |one: Self| {
@@ -120,10 +122,10 @@ impl Limit {
         Self::new(count, stretched(self).max(stretched(other)).max(1))
     }
 
-    /// Of two that may be missing.
-    pub(crate) fn common_of(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+    /// The same where either may be missing.
+    pub(crate) fn meet_of(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
-            (Some(one), Some(other)) => Some(one.common(other)),
+            (Some(one), Some(other)) => Some(one.meet(other)),
             (one, other) => one.or(other),
         }
     }
@@ -189,7 +191,7 @@ impl LimitStatus {
     }
 }
 
-/// Rounded up, so that a caller that waits as told does not come too early; one at least.
+/// Rounded up, so that a caller that waits so long does not come too early; one at least.
 pub(crate) fn whole_seconds(span: Duration) -> u64 {
     (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
 }
@@ -211,14 +213,14 @@ mod tests {
 
         #[test]
         fn what_two_limits_share_is_no_more_than_either(one in limits(), other in limits()) {
-            let common = one.common(other);
-            prop_assert_eq!(common, other.common(one));
-            prop_assert_eq!(one.common(one), one);
+            let met = one.meet(other);
+            prop_assert_eq!(met, other.meet(one));
+            prop_assert_eq!(one.meet(one), one);
             for wide in [one, other] {
-                prop_assert!(common.count() <= wide.count() && common.per_ms() <= MAX_PER_MS);
+                prop_assert!(met.count() <= wide.count() && met.per_ms() <= MAX_PER_MS);
                 // The rate, compared without division.
                 let rate = |one: Limit, by: Limit| u128::from(one.count()) * u128::from(by.per_ms());
-                prop_assert!(rate(common, wide) <= rate(wide, common));
+                prop_assert!(rate(met, wide) <= rate(wide, met));
             }
         }
 

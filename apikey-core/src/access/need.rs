@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::access::permission::{PermissionFault, check_permission};
 
-/// Most permissions and lists in one [`Need`]. A `static` may name itself, so there must be an end.
-const MOST: usize = 1024;
+/// Permissions and lists in one [`Need`], at most. A `static` may name itself, so there must be an end.
+const MAX_PARTS: usize = 1024;
 
 /// A requirement known while the program is compiled: what the attribute makes.
 ///
@@ -54,7 +54,7 @@ impl Need {
     #[allow(clippy::indexing_slicing, reason = "const code has no iterators; every index is below the length")]
     const fn first_fault(&self, parts: &mut usize) -> Option<(&'static str, PermissionFault)> {
         *parts += 1;
-        if *parts > MOST {
+        if *parts > MAX_PARTS {
             return Some((self.name(), PermissionFault::TooManyParts));
         }
         let of = match self {

@@ -12,7 +12,7 @@ use crate::base::lock::lock;
 /// No networks are named: the key is good anywhere.
 pub(crate) const ANYWHERE: u32 = 0;
 
-/// Sets of networks, each once, for the life of the process, as owners and sets of grants are (`intern.rs`).
+/// Sets of networks, each once, for the life of the process, as owners and sets of grants are (`base/interner.rs`).
 static SETS: boxcar::Vec<Box<[IpNet]>> = boxcar::Vec::new();
 static NUMBERS: LazyLock<Mutex<HashMap<Box<[IpNet]>, u32>>> = LazyLock::new(Mutex::default);
 
@@ -30,7 +30,7 @@ pub(crate) fn parse(text: &str) -> Option<IpNet> {
     if net.addr() != net.network() {
         return None;
     }
-    // An address of IPv4 in the clothes of IPv6 is what peers are looked at as, too.
+    // An IPv4 address that is mapped into IPv6 counts as IPv4, as it does for peers.
     match net {
         IpNet::V6(v6) => match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
             (Some(v4), Some(prefix)) => Ipv4Net::new(v4, prefix).ok().map(IpNet::V4),
@@ -41,39 +41,39 @@ pub(crate) fn parse(text: &str) -> Option<IpNet> {
 }
 
 /// Whether an address is in one of the networks.
-pub(crate) fn contain(networks: &[IpNet], peer: IpAddr) -> bool {
+pub(crate) fn contains(networks: &[IpNet], peer: IpAddr) -> bool {
     let peer = peer.to_canonical();
     networks.iter().any(|net| net.contains(&peer))
 }
 
-/// The number of the set that a record names. What cannot be read admits nobody.
+/// The number of the set that a record names. A text that is no network contains no address.
 pub(crate) fn number(named: &[String]) -> Result<u32, Full> {
     if named.is_empty() { Ok(ANYWHERE) } else { intern(named.iter().filter_map(|net| parse(net)).collect()) }
 }
 
-/// Whether a peer is in the set; one that is not known is in none but "anywhere".
-pub(crate) fn admits(set: u32, peer: Option<IpAddr>) -> bool {
-    set == ANYWHERE || peer.is_some_and(|peer| contain(networks(set), peer))
+/// Whether a peer is in the set; an unknown peer is in none but "anywhere".
+pub(crate) fn set_contains(set: u32, peer: Option<IpAddr>) -> bool {
+    set == ANYWHERE || peer.is_some_and(|peer| contains(networks(set), peer))
 }
 
-/// The number of what is in both sets.
-pub(crate) fn common(one: u32, other: u32) -> Result<u32, Full> {
+/// The number of the set of all that is in both.
+pub(crate) fn meet(one: u32, other: u32) -> Result<u32, Full> {
     match (one, other) {
         (ANYWHERE, set) | (set, ANYWHERE) => Ok(set),
         (one, other) if one == other => Ok(one),
-        (one, other) => intern(shared(networks(one), networks(other))),
+        (one, other) => intern(overlaps(networks(one), networks(other))),
     }
 }
 
-/// What is in both, for records; `None` if that is nothing, which a record cannot say.
-pub(crate) fn common_names(one: &[String], other: &[String]) -> Option<Vec<String>> {
+/// The same for the networks of two records; `None` if nothing is in both, which a record cannot say.
+pub(crate) fn meet_names(one: &[String], other: &[String]) -> Option<Vec<String>> {
     match (one, other) {
         ([], named) | (named, []) => Some(named.to_vec()),
         (one, other) if one == other => Some(one.to_vec()),
         (one, other) => {
             let parsed = |named: &[String]| named.iter().filter_map(|net| parse(net)).collect::<Vec<_>>();
-            let shared = shared(&parsed(one), &parsed(other));
-            (!shared.is_empty()).then(|| shared.iter().map(IpNet::to_string).collect())
+            let overlaps = overlaps(&parsed(one), &parsed(other));
+            (!overlaps.is_empty()).then(|| overlaps.iter().map(IpNet::to_string).collect())
         }
     }
 }
@@ -100,8 +100,8 @@ pub(crate) fn beyond<'a>(inner: &'a [String], outer: &[String]) -> Option<&'a st
     inner.iter().find(|net| parse(net).is_some_and(is_beyond)).map(String::as_str)
 }
 
-/// Of two networks one is in the other, or they share nothing.
-fn shared(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {
+/// The networks that are in both. Of two networks one is in the other, or no address is in both.
+fn overlaps(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {
     let within = |narrow: &[IpNet], wide: &[IpNet]| {
         narrow.iter().copied().filter(|net| wide.iter().any(|wide| wide.contains(net))).collect::<Vec<_>>()
     };
@@ -184,29 +184,33 @@ mod tests {
     }
 
     #[test]
-    fn who_is_let_in() {
-        assert!(admits(ANYWHERE, None) && admits(ANYWHERE, peer("8.8.8.8")));
+    fn sets_contain_peers() {
+        assert!(set_contains(ANYWHERE, None) && set_contains(ANYWHERE, peer("8.8.8.8")));
         let office = set(&["10.0.0.0/8", "::1"]);
-        assert!(admits(office, peer("10.255.0.1")) && admits(office, peer("::1")));
-        assert!(admits(office, peer("::ffff:10.0.0.1")), "an address of IPv4");
-        assert!(!admits(office, None) && !admits(office, peer("11.0.0.1")) && !admits(office, peer("::2")));
-        assert!(!admits(set(&["::/0"]), peer("::ffff:10.0.0.1")), "IPv4 is not IPv6");
-        assert!(!admits(set(&["nonsense"]), peer("10.0.0.1")) && set(&["nonsense"]) != ANYWHERE);
+        assert!(set_contains(office, peer("10.255.0.1")) && set_contains(office, peer("::1")));
+        assert!(set_contains(office, peer("::ffff:10.0.0.1")), "an address of IPv4");
+        assert!(
+            !set_contains(office, None)
+                && !set_contains(office, peer("11.0.0.1"))
+                && !set_contains(office, peer("::2"))
+        );
+        assert!(!set_contains(set(&["::/0"]), peer("::ffff:10.0.0.1")), "IPv4 is not IPv6");
+        assert!(!set_contains(set(&["nonsense"]), peer("10.0.0.1")) && set(&["nonsense"]) != ANYWHERE);
     }
 
     #[test]
     fn what_sets_share_and_lose() {
         let (wide, narrow) = (set(&["10.0.0.0/8", "::1"]), set(&["10.1.0.0/16"]));
-        assert_eq!(common(wide, narrow).unwrap(), narrow);
-        assert_eq!(common(wide, ANYWHERE).unwrap(), wide);
-        let nowhere = common(narrow, set(&["::1"])).unwrap();
-        assert!(nowhere != ANYWHERE && !admits(nowhere, peer("::1")) && !admits(nowhere, peer("10.1.0.1")));
+        assert_eq!(meet(wide, narrow).unwrap(), narrow);
+        assert_eq!(meet(wide, ANYWHERE).unwrap(), wide);
+        let nowhere = meet(narrow, set(&["::1"])).unwrap();
+        assert!(nowhere != ANYWHERE && !set_contains(nowhere, peer("::1")) && !set_contains(nowhere, peer("10.1.0.1")));
         assert!(lose(wide, narrow) && lose(ANYWHERE, wide) && lose(narrow, nowhere));
         assert!(!lose(narrow, wide) && !lose(wide, ANYWHERE) && !lose(nowhere, narrow) && !lose(wide, wide));
         let names = |nets: &[&str]| nets.iter().map(|net| (*net).to_owned()).collect::<Vec<_>>();
-        assert_eq!(common_names(&names(&["10.0.0.0/8"]), &names(&["10.1.0.0/16"])), Some(names(&["10.1.0.0/16"])));
-        assert_eq!(common_names(&names(&["10.0.0.0/8"]), &[]), Some(names(&["10.0.0.0/8"])));
-        assert_eq!(common_names(&names(&["10.0.0.0/8"]), &names(&["::1"])), None);
+        assert_eq!(meet_names(&names(&["10.0.0.0/8"]), &names(&["10.1.0.0/16"])), Some(names(&["10.1.0.0/16"])));
+        assert_eq!(meet_names(&names(&["10.0.0.0/8"]), &[]), Some(names(&["10.0.0.0/8"])));
+        assert_eq!(meet_names(&names(&["10.0.0.0/8"]), &names(&["::1"])), None);
     }
 
     fn nets() -> impl Strategy<Value = Vec<IpNet>> {
@@ -230,8 +234,8 @@ mod tests {
         fn a_set_is_its_networks(one in nets(), other in nets(), peer in peers()) {
             let (a, b) = (intern(one.clone()).unwrap(), intern(other.clone()).unwrap());
             let is_in = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&peer.to_canonical()));
-            prop_assert_eq!(admits(a, Some(peer)), is_in(&one));
-            prop_assert_eq!(admits(common(a, b).unwrap(), Some(peer)), is_in(&one) && is_in(&other));
+            prop_assert_eq!(set_contains(a, Some(peer)), is_in(&one));
+            prop_assert_eq!(set_contains(meet(a, b).unwrap(), Some(peer)), is_in(&one) && is_in(&other));
             if !lose(a, b) && is_in(&one) {
                 prop_assert!(is_in(&other));
             }

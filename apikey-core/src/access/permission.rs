@@ -198,6 +198,38 @@ pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     }
 }
 
+/// The pattern of what both grants give; `None` if that is nothing.
+pub(crate) fn meet(one: &str, other: &str) -> Option<String> {
+    let (mut one, mut other) = (one.split(':').peekable(), other.split(':').peekable());
+    let mut both = Vec::new();
+    loop {
+        let (a, b) = match (one.next(), other.next()) {
+            (None, None) => break,
+            (Some(a), Some(b)) => (a, b),
+            _ => return None,
+        };
+        match (a, b) {
+            // A trailing `*` is as long as the rest of the other.
+            ("*", _) if one.peek().is_none() => {
+                both.push(b);
+                both.extend(other);
+                break;
+            }
+            (_, "*") if other.peek().is_none() => {
+                both.push(a);
+                both.extend(one);
+                break;
+            }
+            (_, "*") => both.push(a),
+            ("*", _) => both.push(b),
+            (a, b) if a == b => both.push(a),
+            _ => return None,
+        }
+    }
+    // A permission has no fewer bytes than a grant that gives it, so one that is too long gives nothing.
+    Some(both.join(":")).filter(|both| both.len() <= MAX_PERMISSION_BYTES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

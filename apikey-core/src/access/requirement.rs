@@ -3,15 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::access::auth_error::AuthError;
 use crate::access::grants;
 use crate::access::need::{Need, write_list};
 use crate::access::permission::{PermissionError, PermissionFault, check_permission};
 use crate::access::requirement_cache;
-use crate::access::requirement_cache::Memo;
+use crate::access::requirement_cache::RequirementCache;
 use crate::base::interner::GRANTS;
 
-/// What a key must be allowed to do. Made at start-up, used for every request; cloning it copies no text.
+/// What a key must be allowed to do. A service makes its requirements at start-up and uses them for every request; cloning
+/// one copies no text.
 ///
 /// ```
 /// use apikey_core::Requirement;
@@ -27,14 +27,14 @@ pub struct Requirement(Tree);
 
 #[derive(Clone)]
 enum Tree {
-    /// With what is known about it, if there was room to keep that.
-    Static(&'static Need, Option<&'static Memo>),
-    Made(Arc<Made>),
+    /// With its cache, if there is room for one.
+    Static(&'static Need, Option<&'static RequirementCache>),
+    Dynamic(Arc<Dynamic>),
 }
 
-struct Made {
+struct Dynamic {
     form: Form,
-    memo: Memo,
+    cache: RequirementCache,
 }
 
 #[derive(PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl PartialEq for Requirement {
         match (&self.0, &other.0) {
             // A `static` may name itself, and is the same as itself without a look inside.
             (Tree::Static(one, _), Tree::Static(other, _)) => std::ptr::eq(*one, *other) || one == other,
-            (Tree::Made(one), Tree::Made(other)) => Arc::ptr_eq(one, other) || one.form == other.form,
+            (Tree::Dynamic(one), Tree::Dynamic(other)) => Arc::ptr_eq(one, other) || one.form == other.form,
             _ => false,
         }
     }
@@ -71,7 +71,7 @@ impl Requirement {
     pub fn permission(permission: impl AsRef<str>) -> Result<Self, PermissionError> {
         let text = permission.as_ref();
         check_permission(text).map_err(|fault| PermissionError::new("permission", text, fault))?;
-        Ok(Self::made(Form::Permission(text.into())))
+        Ok(Self::dynamic(Form::Permission(text.into())))
     }
 
     /// At least one of these: permissions, or requirements.
@@ -83,7 +83,7 @@ impl Requirement {
         T: TryInto<Requirement>,
         PermissionError: From<T::Error>,
     {
-        Ok(Self::made(Form::Any(collect("any()", of)?)))
+        Ok(Self::dynamic(Form::Any(collect("any()", of)?)))
     }
 
     /// Every one of these: permissions, or requirements.
@@ -95,35 +95,29 @@ impl Requirement {
         T: TryInto<Requirement>,
         PermissionError: From<T::Error>,
     {
-        Ok(Self::made(Form::All(collect("all()", of)?)))
+        Ok(Self::dynamic(Form::All(collect("all()", of)?)))
     }
 
-    fn made(form: Form) -> Self {
-        Self(Tree::Made(Arc::new(Made { form, memo: Memo::new() })))
+    fn dynamic(form: Form) -> Self {
+        Self(Tree::Dynamic(Arc::new(Dynamic { form, cache: RequirementCache::new() })))
     }
 
-    /// Whether a key with this set of grants meets this. The answer is worked out once for a set, and then remembered.
+    /// Whether a key with this set of grants meets this. The first question about a set computes the answer and caches it.
     #[inline]
     pub(crate) fn met_by(&self, grants: u32) -> bool {
-        let memo = match &self.0 {
+        let cache = match &self.0 {
             Tree::Static(Need::Authenticated, _) => return true,
-            Tree::Static(_, memo) => *memo,
-            Tree::Made(made) => Some(&made.memo),
+            Tree::Static(_, cache) => *cache,
+            Tree::Dynamic(dynamic) => Some(&dynamic.cache),
         };
-        match memo.and_then(|memo| memo.answer(grants)) {
+        match cache.and_then(|cache| cache.answer(grants)) {
             Some(met) => met,
-            None => self.work_out(grants, memo),
+            None => self.compute(grants, cache),
         }
     }
 
-    /// The refusal of a key that does not meet this.
     #[cold]
-    pub(crate) fn not_met(&self) -> AuthError {
-        AuthError::InsufficientPermission { required: self.clone() }
-    }
-
-    #[cold]
-    fn work_out(&self, grants: u32, memo: Option<&Memo>) -> bool {
+    fn compute(&self, grants: u32, cache: Option<&RequirementCache>) -> bool {
         let met = match self.fault() {
             None => self.met(&|permission| grants::joined_give(GRANTS.text(grants), permission)),
             Some((part, fault)) => {
@@ -131,17 +125,17 @@ impl Requirement {
                 false
             }
         };
-        if let Some(memo) = memo {
-            memo.note(grants, met);
+        if let Some(cache) = cache {
+            cache.note(grants, met);
         }
         met
     }
 
-    /// The first part that is malformed, and how. A tree that is made has none.
+    /// The first part that is malformed, and how. A dynamic tree has none.
     fn fault(&self) -> Option<(&'static str, PermissionFault)> {
         match &self.0 {
             Tree::Static(need, _) => need.fault(),
-            Tree::Made(_) => None,
+            Tree::Dynamic(_) => None,
         }
     }
 
@@ -149,7 +143,7 @@ impl Requirement {
     fn met(&self, has: &impl Fn(&str) -> bool) -> bool {
         match &self.0 {
             Tree::Static(need, _) => need.met(has),
-            Tree::Made(made) => match &made.form {
+            Tree::Dynamic(dynamic) => match &dynamic.form {
                 Form::Permission(permission) => has(permission),
                 Form::Any(of) => of.iter().any(|requirement| requirement.met(has)),
                 Form::All(of) => of.iter().all(|requirement| requirement.met(has)),
@@ -171,7 +165,7 @@ impl Requirement {
     fn visit<'a>(&'a self, leaf: &mut impl FnMut(&'a str)) {
         match &self.0 {
             Tree::Static(need, _) => need.visit(leaf),
-            Tree::Made(made) => match &made.form {
+            Tree::Dynamic(dynamic) => match &dynamic.form {
                 Form::Permission(permission) => leaf(permission),
                 Form::Any(of) | Form::All(of) => of.iter().for_each(|requirement| requirement.visit(leaf)),
             },
@@ -231,7 +225,7 @@ impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Tree::Static(need, _) => need.fmt(f),
-            Tree::Made(made) => match &made.form {
+            Tree::Dynamic(dynamic) => match &dynamic.form {
                 Form::Permission(permission) => f.write_str(permission),
                 Form::Any(of) => write_list(f, "any", of, fmt::Display::fmt),
                 Form::All(of) => write_list(f, "all", of, fmt::Display::fmt),
@@ -304,9 +298,9 @@ mod tests {
     }
 
     proptest! {
-        /// More sets than a memo has room for, and each asked twice.
+        /// More sets than a cache has room for, and two questions about each.
         #[test]
-        fn what_is_remembered_is_what_is_worked_out(
+        fn cached_answers_are_those_that_are_computed(
             tree in tree(),
             sets in proptest::collection::vec(proptest::collection::vec("[ab*](:[ab*])?", 0..3), 1..300),
         ) {
@@ -319,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_static_tree_is_remembered_as_itself() {
+    fn each_static_tree_has_its_own_cache() {
         static ONE: Need = Need::Permission("one:of:these");
         static OTHER: Need = Need::Permission("another:of:these");
         let grants = GRANTS.number("one:of:these").unwrap();

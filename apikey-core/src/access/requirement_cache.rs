@@ -1,7 +1,7 @@
-//! What a requirement remembers: which sets of grants meet it.
+//! The cache of a requirement: which sets of grants meet it.
 //!
-//! A requirement never changes and neither does a set of grants, so an answer holds for ever. It saves a verification
-//! from comparing texts.
+//! A requirement never changes and neither does a set of grants, so an answer holds for ever. With a cached answer a
+//! verification compares no texts.
 
 use std::ptr;
 use std::sync::OnceLock;
@@ -9,17 +9,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::need::Need;
 
-/// Sets that one requirement remembers. The first that ask stay: later ones are worked out each time, and no two threads
-/// ever take turns in writing to one place.
+/// Sets that one requirement caches. The first sets stay: answers about later ones are computed each time, and no two
+/// threads ever take turns in writing to one place.
 const SETS: usize = 128;
-/// Requirements of the attribute, which are constants, that have a place to remember in.
+/// Requirements of the attribute, which are constants, that have a cache.
 const NEEDS: usize = 256;
-/// Places that a requirement is looked for in.
+/// Places that a search for a requirement's cache reads.
 const STEPS: usize = 8;
 
-pub(crate) struct Memo([AtomicU64; SETS]);
+pub(crate) struct RequirementCache([AtomicU64; SETS]);
 
-impl Memo {
+impl RequirementCache {
     pub(crate) const fn new() -> Self {
         Self([const { AtomicU64::new(0) }; SETS])
     }
@@ -38,7 +38,7 @@ impl Memo {
         (word & !1 == key(grants)).then_some(word & 1 != 0)
     }
 
-    /// Remembers an answer, if its place is free.
+    /// Caches an answer, if its place is free.
     pub(crate) fn note(&self, grants: u32, met: bool) {
         if let Some(place) = self.place(grants) {
             let word = key(grants) | u64::from(met);
@@ -54,19 +54,19 @@ fn key(grants: u32) -> u64 {
 
 struct Known {
     need: OnceLock<&'static Need>,
-    memo: Memo,
+    cache: RequirementCache,
 }
 
-static KNOWN: [Known; NEEDS] = [const { Known { need: OnceLock::new(), memo: Memo::new() } }; NEEDS];
+static KNOWN: [Known; NEEDS] = [const { Known { need: OnceLock::new(), cache: RequirementCache::new() } }; NEEDS];
 
-/// The memo of a constant requirement, found by its address: it is never another one's, since the reference is kept.
+/// The cache of a constant requirement, found by its address. It is never another one's, since the reference is kept.
 /// `None` if there are more of them than there is room for.
 #[inline]
-pub(crate) fn of(need: &'static Need) -> Option<&'static Memo> {
+pub(crate) fn of(need: &'static Need) -> Option<&'static RequirementCache> {
     let first = ptr::from_ref(need).addr() / align_of::<Need>();
     (first..first + STEPS).find_map(|at| {
         let known = KNOWN.get(at % NEEDS)?;
         let held = known.need.get_or_init(|| need);
-        ptr::eq(*held, need).then_some(&known.memo)
+        ptr::eq(*held, need).then_some(&known.cache)
     })
 }

@@ -5,14 +5,14 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use crate::access::auth_error::AuthError;
-use crate::access::control_word::Word;
+use crate::access::control_word::ControlWord;
 use crate::access::grants;
 use crate::access::requirement::Requirement;
 use crate::base::base62;
 use crate::base::interner::{GRANTS, OWNERS};
 use crate::base::time::from_ms;
 use crate::token::api_key::ID_CHARS;
-use crate::token::digest::Half;
+use crate::token::digest::DigestPrefix;
 use crate::token::key_id::KeyId;
 
 /// A key that a store has verified: who called, and what they may do.
@@ -23,11 +23,11 @@ use crate::token::key_id::KeyId;
 #[derive(Clone)]
 pub struct VerifiedKey {
     pub(crate) id: IdForm,
-    /// What finds its secret in the index again.
-    pub(crate) half: Half,
+    /// With this the index finds its secret again.
+    pub(crate) prefix: DigestPrefix,
     /// Which store verified it.
     pub(crate) store: u64,
-    pub(crate) word: Word,
+    pub(crate) control: ControlWord,
     pub(crate) owner: u32,
     pub(crate) grants: u32,
     pub(crate) version: u32,
@@ -79,7 +79,7 @@ impl VerifiedKey {
     /// # Errors
     /// [`AuthError::InsufficientPermission`], which names the requirement, if the key does not meet it.
     pub fn require(&self, requirement: &Requirement) -> Result<(), AuthError> {
-        if requirement.met_by(self.grants) { Ok(()) } else { Err(requirement.not_met()) }
+        if requirement.met_by(self.grants) { Ok(()) } else { Err(AuthError::lacking(requirement)) }
     }
 
     fn gives(&self, permission: &str) -> bool {
@@ -100,13 +100,13 @@ impl VerifiedKey {
     /// Whether the key was rotated and the caller still presents the older secret.
     #[must_use]
     pub fn superseded(&self) -> bool {
-        self.word.superseded()
+        self.control.superseded()
     }
 
     /// When that older secret ends; `None` if it is not superseded, or ends when the newer one is used.
     #[must_use]
     pub fn superseded_until(&self) -> Option<DateTime<Utc>> {
-        self.word.superseded_until().map(from_ms)
+        self.control.superseded_until().map(from_ms)
     }
 
     /// The value of the response header `X-API-Key-Superseded`: the end as an HTTP-date (RFC 9110 section 5.6.7), or

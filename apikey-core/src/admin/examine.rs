@@ -33,8 +33,8 @@ impl KeyStore {
         let Some((matched, id)) = inner.find(token.as_bytes()) else { return self.mismatch(token) };
         let answer = match inner.engine.index.check_state(&matched, inner.engine.time.now_ms()) {
             Err(error) => Err(error),
-            Ok(()) if peer.is_some_and(|peer| !matched.admits(peer)) => Err(AuthError::AddressNotAllowed),
-            Ok(()) if !requirement.met_by(matched.grants()) => Err(requirement.not_met()),
+            Ok(()) if peer.is_some_and(|peer| !matched.allows_peer(peer)) => Err(AuthError::AddressNotAllowed),
+            Ok(()) if !requirement.met_by(matched.grants()) => Err(AuthError::lacking(requirement)),
             Ok(()) => Ok(()),
         };
         let verified = inner.engine.index.verified_key(&matched, id);

@@ -120,6 +120,14 @@ pub(crate) fn checked_ms(field: &'static str, time: DateTime<Utc>) -> Result<i64
     }
 }
 
+/// The earlier of two ends; `None` is never.
+pub(crate) fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// An end that is there before its key.
 pub(crate) fn has_come(field: &'static str, end: i64) -> InvalidField {
     let allowed = "times that have not come; to end a key at once, revoke or disable it";

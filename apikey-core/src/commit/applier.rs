@@ -98,7 +98,7 @@ impl Applier {
         if self.leave(change.id) {
             for later in self.queue.iter().filter(|later| later.id == change.id) {
                 visible = match (visible, &later.after) {
-                    (Some(rights), Some(later)) => Some(rights.common(later)?),
+                    (Some(rights), Some(later)) => Some(rights.meet(later)?),
                     _ => None,
                 };
             }

@@ -21,7 +21,7 @@ use crate::commit::group_commit::GroupCommit;
 use crate::commit::local_log::{LocalLog, OpenLog};
 use crate::commit::writer::Writer;
 use crate::index::Index;
-use crate::index::refusals::RefusalCounts;
+use crate::index::refused::refusals::RefusalCounts;
 use crate::key::change::{Action, Change};
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::StoreError;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::access::grants;
 use crate::access::limit::Limit;
 use crate::access::network;
+use crate::base::time;
 use crate::key::event::stored::{Event, EventKind};
 use crate::key::record::{Record, Revocation, SecretEnd, StoredSecret};
 
@@ -154,24 +155,21 @@ pub(crate) fn lessen_by(record: &mut Record, old: &Record, later: bool) {
     }
     record.disabled |= old.disabled;
     record.not_before = record.not_before.max(old.not_before);
-    record.expires_at = match (record.expires_at, old.expires_at) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    };
+    record.expires_at = time::earlier(record.expires_at, old.expires_at);
     let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
-    let stricter = Limit::common_of(limit(record), limit(old));
+    let stricter = Limit::meet_of(limit(record), limit(old));
     if stricter != limit(record) {
         record.limit = stricter.map(Limit::to_stored);
     }
-    match network::common_names(&record.networks, &old.networks) {
+    match network::meet_names(&record.networks, &old.networks) {
         Some(networks) => record.networks = networks,
         // A record cannot say "nowhere".
         None => record.disabled = true,
     }
     let (held, known) = (grants::join(&record.permissions), grants::join(&old.permissions));
-    let common = grants::common(&held, &known);
-    if common != held {
-        record.permissions = common.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect();
+    if grants::lose(&held, &known) {
+        let met = grants::joined_meet(&held, &known);
+        record.permissions = met.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect();
     }
 }
 

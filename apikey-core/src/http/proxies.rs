@@ -58,7 +58,7 @@ impl Proxies {
     }
 
     pub(crate) fn trust(&self, address: IpAddr) -> bool {
-        network::contain(&self.trusted, address)
+        network::contains(&self.trusted, address)
     }
 
     /// The rightmost address that is not a trusted proxy's.

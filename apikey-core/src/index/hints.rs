@@ -5,11 +5,11 @@ use std::mem::MaybeUninit;
 
 use crate::index::atomic::AtomicU64;
 
-/// Starts to fetch the cache line in which this is. A load would do that, too, but the processor finishes what comes
-/// after a load only when that has come, and so has no room to hash meanwhile.
+/// Starts to fetch the cache line of this word. A load would do that, too, but the processor retires what comes after a
+/// load only when its value has come, and so has no room to hash meanwhile.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[inline(always)]
-pub(super) fn fetch(word: &AtomicU64) {
+pub(super) fn prefetch(word: &AtomicU64) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
     // SAFETY: every x86-64 processor has the instruction, and it reads nothing that a program sees, wherever it points.
@@ -22,13 +22,13 @@ pub(super) fn fetch(word: &AtomicU64) {
 /// Elsewhere the standard library has no such instruction yet: a load that nobody waits for.
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 #[inline(always)]
-pub(super) fn fetch(word: &AtomicU64) {
+pub(super) fn prefetch(word: &AtomicU64) {
     word.load(crate::index::atomic::Ordering::Relaxed);
 }
 
 /// Asks for pages of 2 MiB where memory is not written yet. A look-up in a table of many megabytes finds neither the line
-/// nor the way to it in a cache: with pages of 4 KiB the processor reads up to four levels of page tables first, and in a
-/// virtual machine the host's, too. Linux gives large pages to who asks, and mostly only to who asks.
+/// nor its page-table entries in a cache: with pages of 4 KiB the processor reads up to four levels of page tables first,
+/// and in a virtual machine the host's, too. Linux gives large pages mostly to programs that ask for them.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(super) fn large_pages<T>(memory: &mut [MaybeUninit<T>]) {
     use rustix::mm::{Advice, madvise};
@@ -43,8 +43,8 @@ pub(super) fn large_pages<T>(memory: &mut [MaybeUninit<T>]) {
     // SAFETY: the pages lie within memory that this reference has for itself, and the advice changes nothing of what is
     // in them, nor whether they may be read and written.
     #[allow(unsafe_code, reason = "there is no safe way to say it")]
-    let asked = unsafe { madvise(begin.wrapping_add(skipped).cast(), length, Advice::LinuxHugepage) };
-    if let Err(error) = asked {
+    let advised = unsafe { madvise(begin.wrapping_add(skipped).cast(), length, Advice::LinuxHugepage) };
+    if let Err(error) = advised {
         tracing::debug!(%error, "the index has small pages");
     }
 }

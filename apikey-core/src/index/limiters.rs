@@ -1,4 +1,4 @@
-//! The limiters of the keys that have a limit: a key's for as long as the key and its limit are there, through rotations and
+//! The limiters of the keys that have a limit. A key has the same one for as long as it has a limit, through rotations and
 //! other changes.
 
 use std::collections::HashMap;
@@ -6,14 +6,14 @@ use std::collections::HashMap;
 use crate::access::limit::Limit;
 use crate::index::limiter::Limiter;
 
-/// Numbered limiters, from 1; 0 is for none. They are used again. A reader that took a number from a line a moment before
-/// its key went may count on the next key's: that has one request less for once.
+/// Numbered limiters, from 1; 0 is for none. The writer uses them again. A reader that took a number from a line a moment
+/// before its key went may count on the next key's limiter: that key has one request less, this once.
 #[derive(Default)]
 pub(super) struct Limiters(boxcar::Vec<Limiter>);
 
-/// What the one writer knows of them.
+/// Which key has which limiter; the writer alone knows that.
 #[derive(Default)]
-pub(super) struct Held {
+pub(super) struct LimiterNumbers {
     of: HashMap<u128, u32>,
     free: Vec<u32>,
 }
@@ -25,20 +25,20 @@ impl Limiters {
     }
 
     /// The limit that is in force for a key.
-    pub(super) fn limit(&self, held: &Held, id: u128) -> Option<Limit> {
-        held.of.get(&id).and_then(|number| self.get(*number)).and_then(Limiter::limit)
+    pub(super) fn limit(&self, numbers: &LimiterNumbers, id: u128) -> Option<Limit> {
+        numbers.of.get(&id).and_then(|number| self.get(*number)).and_then(Limiter::limit)
     }
 
     /// Sets the limit of a key, at once; the number of its limiter. After `None` the caller takes the number out of the
-    /// key's lines, and then calls [`Held::give_back`].
-    pub(super) fn set(&self, held: &mut Held, id: u128, limit: Option<Limit>) -> u32 {
+    /// key's lines, and then calls [`LimiterNumbers::give_back`].
+    pub(super) fn set(&self, numbers: &mut LimiterNumbers, id: u128, limit: Option<Limit>) -> u32 {
         if limit.is_none() {
-            held.of.get(&id).and_then(|number| self.get(*number)).into_iter().for_each(|limiter| limiter.set(None));
+            numbers.of.get(&id).and_then(|number| self.get(*number)).into_iter().for_each(|limiter| limiter.set(None));
             return 0;
         }
-        let number = *held.of.entry(id).or_insert_with(|| {
-            let number = held.free.pop().unwrap_or_else(|| {
-                // Above 2^32 of them nothing is found under the number, and the key is refused.
+        let number = *numbers.of.entry(id).or_insert_with(|| {
+            let number = numbers.free.pop().unwrap_or_else(|| {
+                // Above 2^32 of them no limiter is found under the number, and the key is rejected.
                 u32::try_from(self.0.push(Limiter::default()) + 1).unwrap_or(u32::MAX)
             });
             self.get(number).into_iter().for_each(Limiter::reset);
@@ -49,7 +49,7 @@ impl Limiters {
     }
 }
 
-impl Held {
+impl LimiterNumbers {
     /// Takes back the limiter of a key that is gone, or has no limit any more.
     pub(super) fn give_back(&mut self, id: u128) {
         self.free.extend(self.of.remove(&id));

@@ -4,64 +4,65 @@ use crate::index::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use constant_time_eq::constant_time_eq_32;
 
-use crate::token::digest::{Digest, Half};
+use crate::token::digest::{Digest, DigestPrefix};
 
 use crate::access::control_word;
-use crate::access::control_word::{DEAD, EXTRA, OCCUPIED, UNUSED, stricter};
+use crate::access::control_word::{DEAD, OCCUPIED, SIDE_ENTRY, UNUSED};
 use crate::index::hints;
+use crate::index::home::HOME_MASK;
 
-/// Set in a line's word of use: the use is not written back yet.
+/// Set in the usage of a line: the use is not written back yet.
 const NOTED: u64 = 1 << 63;
 
 #[derive(Default)]
 #[repr(align(64))]
 pub(super) struct Line {
     digest: [AtomicU64; 4],
-    /// What the key may do now; see [`crate::access::control_word`]. Every write to the line changes its count.
+    /// The control word. Every write to the line changes its count.
     control: AtomicU64,
     /// Owner in the high half, grants in the low.
     who: AtomicU64,
-    /// From the top: whether the use is noted and not written back, 31 bits of spot, the second of the last use (0 for
-    /// never). The spot is where the entry belongs, and says whose use it is.
+    /// From the top: whether the use is noted and not written back, 31 bits of home, the second of the last use (0 for
+    /// never). The home says whose use it is.
     usage: AtomicU64,
     version: AtomicU32,
-    /// Number of the extra.
-    extra: AtomicU32,
+    /// The number of the side entry.
+    side: AtomicU32,
 }
 
-/// What a line says, as it stood together at one moment.
+/// What a line says of its secret and key, as it stood together at one moment.
 #[derive(Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct LineState {
     pub(super) control: u64,
     pub(super) owner: u32,
     pub(super) grants: u32,
     pub(super) version: u32,
-    pub(super) extra: u32,
+    pub(super) side: u32,
 }
 
-/// What is written into a line.
+/// What a writer writes into a line.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
     pub(super) digest: Digest,
-    pub(super) standing: Standing,
+    pub(super) state: LineState,
     pub(super) usage: Usage,
 }
 
-/// A line's word of use.
+/// Where a line belongs, and when its secret was last used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage(u64);
 
 impl Usage {
-    pub(super) fn new(spot: u32, second: u32) -> Self {
-        Self(u64::from(spot) << 32 | u64::from(second))
+    pub(super) fn new(home: u32, second: u32) -> Self {
+        Self(u64::from(home) << 32 | u64::from(second))
     }
 
     #[inline]
-    pub(super) fn spot(self) -> u32 {
-        (self.0 >> 32) as u32 & crate::index::table::SPOT
+    pub(super) fn home(self) -> u32 {
+        (self.0 >> 32) as u32 & HOME_MASK
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+    #[allow(clippy::cast_possible_truncation, reason = "the low half alone is wanted")]
     #[inline]
     pub(super) fn second(self) -> u32 {
         self.0 as u32
@@ -74,10 +75,10 @@ impl Line {
         self.control.load(Ordering::Acquire)
     }
 
-    /// Starts to fetch the line.
+    /// Starts to fetch the line into the cache.
     #[inline]
-    pub(super) fn touch(&self) {
-        hints::fetch(&self.control);
+    pub(super) fn prefetch(&self) {
+        hints::prefetch(&self.control);
     }
 
     /// Whether this occupied line holds the digest.
@@ -86,9 +87,9 @@ impl Line {
         constant_time_eq_32(&self.digest(), digest)
     }
 
-    /// Whether this line's digest begins so: enough to know a secret again that was verified before.
-    pub(super) fn begins(&self, half: &Half) -> bool {
-        self.digest().first_chunk() == Some(half)
+    /// Whether this line's digest begins with the prefix: enough to recognize a secret that was verified before.
+    pub(super) fn begins_with(&self, prefix: &DigestPrefix) -> bool {
+        self.digest().first_chunk() == Some(prefix)
     }
 
     #[inline]
@@ -100,25 +101,25 @@ impl Line {
         bytes
     }
 
-    /// What the line says, whose that is, and that with the digest read before; `None` if a writer made a step since
-    /// `control` was read.
+    /// The state and the usage of the line, which belong to the digest that was read before; `None` if a writer made a
+    /// step since `control` was read.
     ///
-    /// The count in the control word tells that. It comes round after 128 steps, so the spot must be right, too: nobody
-    /// is ever taken for somebody else.
+    /// The count in the control word shows that. It comes round after 128 steps, so the caller checks the home, too: one
+    /// key is never taken for another.
     #[inline]
-    pub(super) fn standing(&self, control: u64) -> Option<(Standing, Usage)> {
+    pub(super) fn state(&self, control: u64) -> Option<(LineState, Usage)> {
         let who = self.who.load(Ordering::Relaxed);
         let version = self.version.load(Ordering::Relaxed);
-        let extra = self.extra.load(Ordering::Relaxed);
+        let side = self.side.load(Ordering::Relaxed);
         let usage = self.usage();
-        let standing = Standing { control, owner: (who >> 32) as u32, grants: low_half(who), version, extra };
-        self.is_still(control).then_some((standing, usage))
+        let state = LineState { control, owner: (who >> 32) as u32, grants: low_half(who), version, side };
+        self.is_still(control).then_some((state, usage))
     }
 
-    /// Whether all that was read of the line since its control word was this belongs together.
+    /// Whether all that the caller has read of the line since it read this control word belongs together.
     #[inline]
     pub(super) fn is_still(&self, control: u64) -> bool {
-        // Who has read a word that a writer wrote sees the control word that the writer wrote before it.
+        // A reader that has read a word of a writer's also sees the control word that the writer wrote before it.
         fence(Ordering::Acquire);
         self.control.load(Ordering::Relaxed) == control
     }
@@ -131,56 +132,56 @@ impl Line {
     /// Notes a use. The one shared write of a verification, once a second: written every time, it would make two
     /// threads on one key wait for each other. If the line is another key's by now, nothing is written.
     #[inline]
-    pub(super) fn note_use(&self, spot: u32, second: u32) {
+    pub(super) fn note_use(&self, home: u32, second: u32) {
         let held = self.usage();
-        if held.second() != second && held.spot() == spot {
-            let new = Usage::new(spot, second).0 | NOTED;
+        if held.second() != second && held.home() == home {
+            let new = Usage::new(home, second).0 | NOTED;
             let _ = self.usage.compare_exchange(held.0, new, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// Takes over what was noted at the place this entry came from, while it moved.
+    /// Copies a use that was noted in the entry's former line while it moved.
     pub(super) fn catch_up(&self, copied: Usage, late: Usage) {
-        if late != copied && late.spot() == copied.spot() {
+        if late != copied && late.home() == copied.home() {
             let _ = self.usage.compare_exchange(copied.0, late.0, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// Whether it was used since the last call.
+    /// Takes the note of a use; whether there was one since the last call.
     pub(super) fn take_note(&self) -> bool {
         self.usage.load(Ordering::Relaxed) & NOTED != 0 && self.usage.fetch_and(!NOTED, Ordering::Relaxed) & NOTED != 0
     }
 
-    /// Fills a line that nobody matches. The control word comes last: who sees it sees the rest.
+    /// Fills a line that no digest matches. The control word comes last: a reader that sees it sees the rest.
     pub(super) fn fill(&self, entry: &Entry) {
         let before = self.control();
-        // Who sees any of what follows sees that the line had been given up.
+        // A reader that sees any of what follows also sees that the line had been given up.
         fence(Ordering::Release);
         for (word, chunk) in self.digest.iter().zip(entry.digest.as_chunks::<8>().0) {
             word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
         }
-        let Standing { control, owner, grants, version, extra } = entry.standing;
+        let LineState { control, owner, grants, version, side } = entry.state;
         self.who.store(join(owner, grants), Ordering::Relaxed);
         self.usage.store(entry.usage.0, Ordering::Relaxed);
         self.version.store(version, Ordering::Relaxed);
-        self.extra.store(extra, Ordering::Relaxed);
+        self.side.store(side, Ordering::Relaxed);
         self.control.store(control_word::counted(before, 1, control | OCCUPIED), Ordering::Release);
     }
 
     /// Sets what can change: owner, version and digest never do.
     ///
-    /// Between the two states stands a control word that gives no more than the old or the new one, so either belongs
-    /// to the grants and the extra that a reader may find beside it.
-    pub(super) fn update(&self, new: Standing) {
+    /// Between the two states stands a control word that allows no more than the old and the new one do, so a reader may
+    /// find the grants and the side entry of either beside it.
+    pub(super) fn update(&self, new: LineState) {
         let old = self.control();
         let who = join(new.owner, new.grants);
-        if self.who.load(Ordering::Relaxed) != who || self.extra() != new.extra {
-            // The extra is not there yet.
-            let between = stricter(old, new.control) & !(EXTRA & !old);
+        if self.who.load(Ordering::Relaxed) != who || self.side() != new.side {
+            // The side entry is not there yet.
+            let between = control_word::meet(old, new.control) & !(SIDE_ENTRY & !old);
             self.control.store(control_word::counted(old, 1, between | OCCUPIED), Ordering::Relaxed);
             fence(Ordering::Release);
             self.who.store(who, Ordering::Relaxed);
-            self.extra.store(new.extra, Ordering::Relaxed);
+            self.side.store(new.side, Ordering::Relaxed);
         }
         self.control.store(control_word::counted(old, 2, new.control | OCCUPIED), Ordering::Release);
     }
@@ -190,8 +191,8 @@ impl Line {
         self.control.store(control_word::counted(old, 1, old & !UNUSED), Ordering::Release);
     }
 
-    /// Ends the secret: from now on nothing matches here.
-    pub(super) fn kill(&self) {
+    /// Ends the secret: from now on no digest matches here.
+    pub(super) fn remove(&self) {
         let old = self.control();
         self.control.store(control_word::counted(old, 1, OCCUPIED | DEAD), Ordering::Release);
         fence(Ordering::Release);
@@ -200,36 +201,36 @@ impl Line {
         }
     }
 
-    /// Makes a dead line an empty one: a search ends here.
+    /// Makes a dead line an empty one, at which searches end.
     pub(super) fn clear(&self) {
         let old = self.control();
         self.usage.store(0, Ordering::Relaxed);
         self.control.store(control_word::counted(old, 1, 0), Ordering::Release);
     }
 
-    pub(super) fn extra(&self) -> u32 {
-        self.extra.load(Ordering::Relaxed)
+    pub(super) fn side(&self) -> u32 {
+        self.side.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_live(&self) -> bool {
         self.control() & (OCCUPIED | DEAD) == OCCUPIED
     }
 
-    /// The content of a live line; only for who holds the shelf.
+    /// The content of a live line; for the writer alone.
     pub(super) fn entry(&self) -> Option<Entry> {
         let control = self.control();
         if control & OCCUPIED == 0 || control & DEAD != 0 {
             return None;
         }
         let who = self.who.load(Ordering::Relaxed);
-        let standing = Standing {
+        let state = LineState {
             control,
             owner: (who >> 32) as u32,
             grants: low_half(who),
             version: self.version.load(Ordering::Relaxed),
-            extra: self.extra(),
+            side: self.side(),
         };
-        Some(Entry { digest: self.digest(), standing, usage: self.usage() })
+        Some(Entry { digest: self.digest(), state, usage: self.usage() })
     }
 }
 
@@ -237,7 +238,7 @@ fn join(owner: u32, grants: u32) -> u64 {
     u64::from(owner) << 32 | u64::from(grants)
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+#[allow(clippy::cast_possible_truncation, reason = "the low half alone is wanted")]
 fn low_half(who: u64) -> u32 {
     who as u32
 }

@@ -1,21 +1,19 @@
 //! A table of lines: open addressing, linear probing, and no traces of what was removed.
 //!
-//! The entries of a cluster stand in the order of the places where they belong (Robin Hood hashing), so a search that
-//! fails ends as early as one that succeeds: at the first entry that belongs behind it.
+//! The entries of a cluster stand in the order of their home slots (Robin Hood hashing), so a search that fails ends as
+//! early as one that succeeds: at the first entry that belongs behind it.
 #![allow(clippy::indexing_slicing, reason = "slots are below the length by construction")]
 
 use crate::index::atomic::{AtomicU64, Ordering, fence};
 
-use crate::token::api_key::ID_CHARS;
-use crate::token::digest::{Digest, Half};
+use crate::token::digest::{Digest, DigestPrefix};
 
 use crate::access::control_word::{DEAD, OCCUPIED};
 use crate::index::hints;
-use crate::index::line::{Entry, Line, Standing};
+use crate::index::home::HOME_BITS;
+use crate::index::line::{Entry, Line, LineState};
 
 const SMALLEST: usize = 64;
-/// A spot is a number of 31 bits: a line has room for that.
-pub(super) const SPOT: u32 = (1 << 31) - 1;
 
 pub(super) struct Table {
     lines: Box<[Line]>,
@@ -23,10 +21,10 @@ pub(super) struct Table {
     moves: AtomicU64,
 }
 
-/// A live line, and what it said in the moment in which it matched.
-pub(super) struct Found<'t> {
+/// A live line, and its state in the moment in which it matched.
+pub(super) struct LiveLine<'t> {
     pub(super) line: &'t Line,
-    pub(super) standing: Standing,
+    pub(super) state: LineState,
 }
 
 impl Table {
@@ -42,15 +40,15 @@ impl Table {
         Self { lines: room.into_boxed_slice(), moves: AtomicU64::default() }
     }
 
-    /// How many lines may be filled: three quarters. Above that, clusters grow long.
+    /// The number of lines that may be filled: three quarters. Above that, clusters grow long.
     pub(super) fn room(&self) -> usize {
         self.lines.len() / 4 * 3
     }
 
     #[inline]
-    fn slot(&self, spot: u32) -> usize {
+    fn home_slot(&self, home: u32) -> usize {
         // Lemire's reduction: no division, any length.
-        ((u64::from(spot) * self.lines.len() as u64) >> 31) as usize
+        ((u64::from(home) * self.lines.len() as u64) >> HOME_BITS) as usize
     }
 
     #[inline]
@@ -63,31 +61,31 @@ impl Table {
         if slot == 0 { self.lines.len() - 1 } else { slot - 1 }
     }
 
-    /// Starts to fetch the lines where the search begins, while the digest is computed.
+    /// Starts to fetch the lines where the search begins, while the caller computes the digest.
     #[inline]
-    pub(super) fn touch(&self, spot: u32) {
-        let slot = self.slot(spot);
-        self.lines[slot].touch();
-        self.lines[self.next(slot)].touch();
+    pub(super) fn prefetch(&self, home: u32) {
+        let slot = self.home_slot(home);
+        self.lines[slot].prefetch();
+        self.lines[self.next(slot)].prefetch();
     }
 
     /// The live line with this digest.
     #[inline]
-    pub(super) fn find(&self, spot: u32, digest: &Digest) -> Option<Found<'_>> {
-        self.search(spot, |line| line.holds(digest))
+    pub(super) fn find(&self, home: u32, digest: &Digest) -> Option<LiveLine<'_>> {
+        self.search(home, |line| line.holds(digest))
     }
 
     /// The live line of a secret that was verified before.
-    pub(super) fn find_again(&self, spot: u32, half: &Half) -> Option<Found<'_>> {
-        self.search(spot, |line| line.begins(half))
+    pub(super) fn find_again(&self, home: u32, prefix: &DigestPrefix) -> Option<LiveLine<'_>> {
+        self.search(home, |line| line.begins_with(prefix))
     }
 
     #[inline]
-    fn search(&self, spot: u32, is_it: impl Fn(&Line) -> bool) -> Option<Found<'_>> {
-        // Begins anew only when a writer has made a step here, and never waits for one.
+    fn search(&self, home: u32, is_it: impl Fn(&Line) -> bool) -> Option<LiveLine<'_>> {
+        // A search begins anew only when a writer has made a step here, and never waits for one.
         'anew: loop {
             let moves = self.moves.load(Ordering::Acquire);
-            let (mut slot, mut steps) = (self.slot(spot), 0);
+            let (mut slot, mut steps) = (self.home_slot(home), 0);
             // A quarter of the lines is empty, so this ends.
             loop {
                 let line = &self.lines[slot];
@@ -95,15 +93,15 @@ impl Table {
                 let over = if control & OCCUPIED == 0 {
                     true
                 } else if control & DEAD == 0 {
-                    let its = line.usage().spot();
+                    let its = line.usage().home();
                     // One digest can stand in two lines: as one of the store's own, and as that of an imported key.
-                    if its == spot && is_it(line) {
-                        let Some((standing, usage)) = line.standing(control) else { continue 'anew };
-                        if usage.spot() == spot {
-                            return Some(Found { line, standing });
+                    if its == home && is_it(line) {
+                        let Some((state, usage)) = line.state(control) else { continue 'anew };
+                        if usage.home() == home {
+                            return Some(LiveLine { line, state });
                         }
                     }
-                    self.distance(self.slot(its), slot) < steps
+                    self.distance(self.home_slot(its), slot) < steps
                 } else {
                     false
                 };
@@ -121,29 +119,29 @@ impl Table {
         }
     }
 
-    /// Where the live line with this digest is; only for who holds the shelf.
-    pub(super) fn slot_of(&self, spot: u32, digest: &Digest) -> Option<usize> {
-        let mut slot = self.slot(spot);
+    /// The slot of the live line with this digest; for the writer alone.
+    pub(super) fn slot_of(&self, home: u32, digest: &Digest) -> Option<usize> {
+        let mut slot = self.home_slot(home);
         loop {
             let line = &self.lines[slot];
             let control = line.control();
             if control & OCCUPIED == 0 {
                 return None;
             }
-            if control & DEAD == 0 && line.holds(digest) && line.usage().spot() == spot {
+            if control & DEAD == 0 && line.holds(digest) && line.usage().home() == home {
                 return Some(slot);
             }
             slot = self.next(slot);
         }
     }
 
-    /// Puts an entry behind those of its cluster that belong where it does, or before. Those behind move on by one line.
-    /// The caller has seen to the room.
+    /// Inserts an entry behind those of its cluster that have the same home slot or an earlier one. Those behind move on by
+    /// one line. The caller has made sure that there is room.
     pub(super) fn insert(&self, entry: &Entry) {
-        let (mut slot, mut steps) = (self.slot(entry.usage.spot()), 0);
+        let (mut slot, mut steps) = (self.home_slot(entry.usage.home()), 0);
         loop {
             let line = &self.lines[slot];
-            let is_behind = || self.distance(self.slot(line.usage().spot()), slot) < steps;
+            let is_behind = || self.distance(self.home_slot(line.usage().home()), slot) < steps;
             if line.control() & OCCUPIED == 0 || (line.is_live() && is_behind()) {
                 break;
             }
@@ -165,20 +163,20 @@ impl Table {
         self.lines[slot].fill(entry);
     }
 
-    /// An entry stands in its new place before it leaves the old one. A reader that looks at the one too early and at the
-    /// other too late finds neither; `moves`, counted in between, tells it to begin anew.
+    /// Moves an entry: it stands in its new line before it leaves the old one. A reader that reads the new line too early and
+    /// the old one too late finds neither; `moves`, counted in between, makes it begin anew.
     fn move_entry(&self, entry: &Entry, from: &Line, to: usize) {
         self.lines[to].fill(entry);
         self.moves.fetch_add(1, Ordering::AcqRel);
-        from.kill();
+        from.remove();
         self.lines[to].catch_up(entry.usage, from.usage());
     }
 
-    /// Ends the secret in this line, and closes the gap: what stands behind it moves up, so that keys that come and go
-    /// leave nothing behind.
+    /// Ends the secret in this line, and closes the gap: the entries behind it move up, so that keys that come and go leave
+    /// nothing behind.
     pub(super) fn remove(&self, slot: usize) {
         let mut gap = slot;
-        self.lines[gap].kill();
+        self.lines[gap].remove();
         let mut at = gap;
         loop {
             at = self.next(at);
@@ -188,8 +186,8 @@ impl Table {
             }
             let Some(entry) = line.entry() else { continue };
             // It stays if its search begins behind the gap; so do all that follow, since they stand in order.
-            let home = self.slot(entry.usage.spot());
-            if self.distance(home, at) < self.distance(gap, at) {
+            let home_slot = self.home_slot(entry.usage.home());
+            if self.distance(home_slot, at) < self.distance(gap, at) {
                 break;
             }
             self.move_entry(&entry, line, gap);
@@ -212,7 +210,7 @@ impl Table {
     pub(super) fn is_in_order(&self) -> bool {
         let steps = |slot: usize| {
             let entry = self.lines[slot].entry()?;
-            Some(self.distance(self.slot(entry.usage.spot()), slot))
+            Some(self.distance(self.home_slot(entry.usage.home()), slot))
         };
         let follows = |slot| steps(slot).is_none_or(|own| own <= steps(self.previous(slot)).map_or(0, |last| last + 1));
         (0..self.lines.len()).all(follows)
@@ -226,36 +224,12 @@ impl Table {
     }
 }
 
-/// Where a secret of the store's own belongs: a mix of the id as written, which needs no decoding.
-#[inline]
-pub(super) fn own_spot(id: &[u8; ID_CHARS]) -> u32 {
-    let word = |at: usize| {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&id[at..at + 8]);
-        u64::from_le_bytes(bytes)
-    };
-    // Ids are the store's own, so nobody can crowd a cluster; what callers make up is looked for, never put in.
-    let a = fold(word(0) ^ 0x9e37_79b9_7f4a_7c15, word(8) ^ 0xbf58_476d_1ce4_e5b9);
-    (fold(word(14) ^ 0x94d0_49bb_1331_11eb, a ^ 0xd6e8_feb8_6659_fd93) >> 33) as u32
-}
-
-/// Where an imported secret belongs.
-#[inline]
-pub(super) fn imported_spot(half: &Half) -> u32 {
-    u32::from_le_bytes([half[0], half[1], half[2], half[3]]) & SPOT
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "both halves of the product are used")]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    (product >> 64) as u64 ^ product as u64
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::access::control_word::REVOKED;
     use crate::index::line::Usage;
 
     const HOME: u32 = 7;
@@ -264,8 +238,8 @@ mod tests {
 
     /// An entry that belongs where all others do.
     fn entry(number: u8) -> Entry {
-        let standing = Standing { control: 0, owner: number.into(), grants: 0, version: 1, extra: 0 };
-        Entry { digest: [number; 32], standing, usage: Usage::new(HOME, 0) }
+        let state = LineState { control: 0, owner: number.into(), grants: 0, version: 1, side: 0 };
+        Entry { digest: [number; 32], state, usage: Usage::new(HOME, 0) }
     }
 
     fn table(numbers: &[u8]) -> Table {
@@ -274,18 +248,18 @@ mod tests {
         table
     }
 
-    /// The owner found for a number, while `meanwhile` happens when the reader has looked at its second line.
+    /// The owner found for a number, while `meanwhile` happens when the reader has read its second line.
     fn found(table: &Table, number: u8, meanwhile: impl Fn()) -> Option<u32> {
-        let looks = Cell::new(0);
+        let reads = Cell::new(0);
         let found = table.search(HOME, |line| {
             let holds = line.holds(&[number; 32]);
-            looks.set(looks.get() + 1);
-            if looks.get() == 2 {
+            reads.set(reads.get() + 1);
+            if reads.get() == 2 {
                 meanwhile();
             }
             holds
         });
-        found.map(|found| found.standing.owner)
+        found.map(|live| live.state.owner)
     }
 
     #[test]
@@ -313,17 +287,17 @@ mod tests {
     fn nobody_is_taken_for_who_comes_after() {
         let table = table(&[1, 2]);
         let second = table.slot_of(HOME, &[2; 32]).unwrap();
-        let looks = Cell::new(0);
+        let reads = Cell::new(0);
         // The digest has matched; before the reader takes the rest, the line is another key's.
         let found = table.search(HOME, |line| {
             let holds = line.holds(&[2; 32]);
-            if holds && looks.replace(1) == 0 {
+            if holds && reads.replace(1) == 0 {
                 table.remove(second);
                 table.insert(&entry(9));
             }
             holds
         });
-        assert_eq!(looks.get(), 1);
+        assert_eq!(reads.get(), 1);
         assert!(found.is_none());
         assert_eq!(self::found(&table, 9, || ()), Some(9));
     }
@@ -334,11 +308,11 @@ mod tests {
         let once = Cell::new(false);
         let found = table.search(HOME, |line| {
             if !once.replace(true) {
-                line.update(Standing { control: crate::access::control_word::REVOKED, grants: 5, ..entry(1).standing });
+                line.update(LineState { control: REVOKED, grants: 5, ..entry(1).state });
             }
             line.holds(&[1; 32])
         });
-        let standing = found.unwrap().standing;
-        assert_eq!((standing.grants, standing.control & crate::access::control_word::REVOKED != 0), (5, true));
+        let state = found.unwrap().state;
+        assert_eq!((state.grants, state.control & REVOKED != 0), (5, true));
     }
 }

@@ -7,12 +7,19 @@ use std::thread;
 use proptest::prelude::*;
 
 use crate::access::control_word;
-use crate::base::interner::OWNERS;
+use crate::access::network::ANYWHERE;
+use crate::base::interner::{GRANTS, OWNERS};
+use crate::base::store_time::Moment;
 use crate::index::*;
+use crate::key::allowance::Allowance;
+use crate::key::effective_key::EffectiveSecret;
+use crate::key::record::SecretEnd;
+use crate::token::api_key;
 use crate::token::api_key::{Prefixes, Secret};
+use crate::token::key_id::KeyId;
 
 struct Key {
-    rights: EffectiveKey,
+    effective: EffectiveKey,
     token: String,
 }
 
@@ -28,19 +35,21 @@ fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
         unused: false,
         ends: None,
     };
-    let rights = EffectiveKey {
+    let effective = EffectiveKey {
         id,
         owner: OWNERS.number(owner).unwrap(),
-        grants: GRANTS.number("").unwrap(),
-        revoked: false,
-        disabled: false,
-        expires_at: None,
-        not_before,
-        limit: None,
-        networks: network::ANYWHERE,
+        allowance: Allowance {
+            grants: GRANTS.number("").unwrap(),
+            revoked: false,
+            disabled: false,
+            expires_at: None,
+            not_before,
+            limit: None,
+            networks: ANYWHERE,
+        },
         secrets: vec![secret],
     };
-    Key { rights, token: api_key::format("ak", &body).expose_secret().to_owned() }
+    Key { effective, token: api_key::format("ak", &body).expose_secret().to_owned() }
 }
 
 fn index() -> Index {
@@ -51,7 +60,7 @@ fn index() -> Index {
 fn verify(index: &Index, prefixes: &Prefixes, token: &str, now: i64) -> Option<u32> {
     let matched = index.find_own(prefixes.parse(token.as_bytes()).unwrap())?;
     index.check_use(&matched, Moment { now, raw: now }, None).ok()?;
-    Some(matched.found.standing.owner)
+    Some(matched.owner())
 }
 
 proptest! {
@@ -65,8 +74,8 @@ proptest! {
                 (false, Some(old)) => index.publish(Some(&old), None),
                 (true, None) => {
                     let new = key(id, "owner", later.then_some(1000));
-                    index.publish(None, Some(&new.rights));
-                    held.insert(id, new.rights);
+                    index.publish(None, Some(&new.effective));
+                    held.insert(id, new.effective);
                 }
                 (_, old) => held.extend(old.map(|old| (id, old))),
             }
@@ -77,7 +86,7 @@ proptest! {
         prop_assert_eq!((live, filled), (held.len(), held.len()));
         for id in 0..60 {
             let token = key(id, "owner", None).token;
-            let waits = held.get(&id).map(|rights| rights.not_before.is_some());
+            let waits = held.get(&id).map(|key| key.allowance.not_before.is_some());
             prop_assert_eq!(verify(&index, &prefixes, &token, 999).is_some(), waits == Some(false), "{}", id);
             prop_assert_eq!(verify(&index, &prefixes, &token, 1000).is_some(), waits.is_some(), "{}", id);
         }
@@ -90,18 +99,18 @@ fn a_key_that_stays_is_found_while_others_come_and_go() {
     // Enough to fill most of 64 lines, so that what goes makes others move.
     let stay: Vec<Key> = (0..24).map(|id| key(id, &format!("owner {id}"), (id % 3 == 0).then_some(1))).collect();
     let come: Vec<Key> = (100..120).map(|id| key(id, "passing", (id % 2 == 0).then_some(2))).collect();
-    stay.iter().for_each(|key| index.publish(None, Some(&key.rights)));
+    stay.iter().for_each(|key| index.publish(None, Some(&key.effective)));
     let (ended, seen) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while !ended.load(Ordering::Relaxed) {
                     for key in &stay {
-                        assert_eq!(verify(&index, &prefixes, &key.token, 5000), Some(key.rights.owner));
+                        assert_eq!(verify(&index, &prefixes, &key.token, 5000), Some(key.effective.owner));
                     }
                     for key in &come {
                         let owner = verify(&index, &prefixes, &key.token, 5000);
-                        assert!(owner.is_none_or(|owner| owner == key.rights.owner));
+                        assert!(owner.is_none_or(|owner| owner == key.effective.owner));
                         seen.fetch_add(u64::from(owner.is_some()), Ordering::Relaxed);
                     }
                 }
@@ -109,8 +118,8 @@ fn a_key_that_stays_is_found_while_others_come_and_go() {
         }
         for round in 0..4000 {
             let keys = || come.iter().cycle().skip(round % 7).take(come.len());
-            keys().for_each(|key| index.publish(None, Some(&key.rights)));
-            keys().for_each(|key| index.publish(Some(&key.rights), None));
+            keys().for_each(|key| index.publish(None, Some(&key.effective)));
+            keys().for_each(|key| index.publish(Some(&key.effective), None));
             // What has been taken out when a look-up begins is not found.
             assert!(come.iter().all(|key| verify(&index, &prefixes, &key.token, 5000).is_none()));
         }
@@ -121,12 +130,12 @@ fn a_key_that_stays_is_found_while_others_come_and_go() {
 }
 
 #[test]
-fn extras_are_used_again() {
+fn side_entries_are_used_again() {
     let index = index();
     let keys: Vec<Key> = (0..10).map(|id| key(id, "owner", Some(1))).collect();
     for _ in 0..100 {
-        keys.iter().for_each(|key| index.publish(None, Some(&key.rights)));
-        keys.iter().for_each(|key| index.publish(Some(&key.rights), None));
+        keys.iter().for_each(|key| index.publish(None, Some(&key.effective)));
+        keys.iter().for_each(|key| index.publish(Some(&key.effective), None));
     }
-    assert!(index.extras.read(9).is_some() && index.extras.read(10).is_none());
+    assert!(index.side_table.read(9).is_some() && index.side_table.read(10).is_none());
 }

@@ -1,44 +1,37 @@
-//! What a record gives: the part of it that verification looks at.
+//! What a record gives to each of its secrets now: the part of it that a verification needs.
 
-use crate::access::grants;
-use crate::access::limit::Limit;
-use crate::access::network;
-use crate::base::interner::{Full, GRANTS, OWNERS};
+use crate::base::interner::{Full, OWNERS};
+use crate::base::time::earlier;
+use crate::key::allowance::Allowance;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::{Record, SecretEnd, SecretForm, StoredSecret};
 use crate::token::digest::Digest;
 use crate::token::imported::ImportForm;
 
+/// A key as its record gives it: what it allows, and with which secrets.
 #[derive(Clone)]
 pub(crate) struct EffectiveKey {
     pub(crate) id: u128,
     /// Number in [`OWNERS`].
     pub(crate) owner: u32,
-    /// Number in [`GRANTS`].
-    pub(crate) grants: u32,
-    pub(crate) revoked: bool,
-    pub(crate) disabled: bool,
-    pub(crate) expires_at: Option<i64>,
-    pub(crate) not_before: Option<i64>,
-    pub(crate) limit: Option<Limit>,
-    /// The number of its set of networks.
-    pub(crate) networks: u32,
+    pub(crate) allowance: Allowance,
     pub(crate) secrets: Vec<EffectiveSecret>,
 }
 
+/// One secret of an effective key.
 #[derive(Clone)]
 pub(crate) struct EffectiveSecret {
     pub(crate) digest: Digest,
     pub(crate) pepper: u32,
-    /// How to read it, if it was issued elsewhere.
+    /// The form of a secret that was issued elsewhere.
     pub(crate) imported: Option<ImportForm>,
     pub(crate) version: u32,
     pub(crate) end: SecretEnd,
-    /// When the store's bound on lifetimes ends it: told as the end of its key.
+    /// When the store's bound on lifetimes ends it, as if its key expired.
     pub(crate) latest: Option<i64>,
-    /// Its first use is to be recorded.
+    /// Its first use is not recorded yet.
     pub(crate) unused: bool,
-    /// The secret that its first use ends.
+    /// The predecessor that its first use ends.
     pub(crate) ends: Option<Digest>,
 }
 
@@ -70,65 +63,31 @@ impl EffectiveKey {
                 ends: ended_by(secret, older).filter(|_| unused).map(|older| older.digest),
             }
         });
-        Ok(Self {
-            id: record.id,
-            owner,
-            grants: GRANTS.number(&grants::join(&record.permissions))?,
-            revoked: record.revoked.is_some(),
-            disabled: record.disabled,
-            expires_at: record.expires_at,
-            not_before: record.not_before,
-            limit: record.limit.as_ref().map(Limit::stored),
-            networks: network::number(&record.networks)?,
-            secrets: secrets.collect(),
-        })
+        Ok(Self { id: record.id, owner, allowance: Allowance::of(record)?, secrets: secrets.collect() })
     }
 
-    /// At most what both give. What a later change takes away is gone at once; what it gives waits for the disk.
-    pub(crate) fn common(&self, later: &Self) -> Result<Self, Full> {
-        // Only a rotation moves an end, and that waits until its new secret is on disk.
+    /// The effective key of what this and a later state of the same key both allow: what the later one takes away is gone
+    /// at once, and what it gives waits for the disk.
+    pub(crate) fn meet(&self, later: &Self) -> Result<Self, Full> {
+        // Only a rotation moves the end of a secret, and that waits until its new secret is on disk.
         let kept = |secret: &&EffectiveSecret| later.secrets.iter().any(|kept| kept.digest == secret.digest);
-        let secrets = self.secrets.iter().filter(kept).cloned();
-        let grants = if self.grants == later.grants {
-            self.grants
-        } else {
-            GRANTS.number(&grants::common(GRANTS.text(self.grants), GRANTS.text(later.grants)))?
-        };
         Ok(Self {
             id: self.id,
             owner: self.owner,
-            grants,
-            revoked: self.revoked || later.revoked,
-            disabled: self.disabled || later.disabled,
-            expires_at: match (self.expires_at, later.expires_at) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            },
-            not_before: self.not_before.max(later.not_before),
-            limit: Limit::common_of(self.limit, later.limit),
-            networks: network::common(self.networks, later.networks)?,
-            secrets: secrets.collect(),
+            allowance: self.allowance.meet(&later.allowance)?,
+            secrets: self.secrets.iter().filter(kept).cloned().collect(),
         })
     }
 
-    /// Whether `after` takes anything away.
+    /// Whether this allows anything that `after` does not.
     pub(crate) fn loses(&self, after: &Self) -> bool {
-        let narrower = || grants::lose(GRANTS.text(self.grants), GRANTS.text(after.grants));
-        (after.revoked && !self.revoked)
-            || (after.disabled && !self.disabled)
-            || after.expires_at.is_some_and(|end| self.expires_at.is_none_or(|old| end < old))
-            || self.secrets.iter().any(|old| !after.secrets.iter().any(|new| new.digest == old.digest))
-            || Limit::common_of(self.limit, after.limit) != self.limit
-            || network::lose(self.networks, after.networks)
-            || narrower()
+        self.secrets.iter().any(|old| !after.secrets.iter().any(|new| new.digest == old.digest))
+            || self.allowance.loses(&after.allowance)
     }
 
     /// When a secret's key ends for it.
     pub(crate) fn end_for(&self, secret: &EffectiveSecret) -> Option<i64> {
-        match (self.expires_at, secret.latest) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
+        earlier(self.allowance.expires_at, secret.latest)
     }
 
     pub(crate) fn digests(&self) -> Vec<Digest> {

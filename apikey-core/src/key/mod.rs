@@ -1,5 +1,6 @@
 //! What a key is and how it changes, pure: no store, no disk, no clock.
 
+pub(crate) mod allowance;
 pub(crate) mod bounds;
 pub(crate) mod change;
 pub(crate) mod effective_key;

@@ -51,7 +51,7 @@ impl Scope {
 
     /// Whether both have the same reach.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
-        let actor = |scope: &Self| scope.actor.as_ref().map(|actor| (actor.store, actor.id(), actor.half));
+        let actor = |scope: &Self| scope.actor.as_ref().map(|actor| (actor.store, actor.id(), actor.prefix));
         self.owner == other.owner && actor(self) == actor(other)
     }
 }
@@ -236,5 +236,5 @@ fn is_later(end: Option<i64>, than: Option<i64>) -> bool {
 
 /// Whether one rate limit lets through more than the other; `None`: everything.
 fn is_faster(limit: Option<Limit>, than: Option<Limit>) -> bool {
-    Limit::common_of(limit, than) != limit
+    Limit::meet_of(limit, than) != limit
 }

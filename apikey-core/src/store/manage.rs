@@ -7,7 +7,7 @@ use crate::access::limit::Limit;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
 use crate::base::time::{checked_ms, from_ms};
-use crate::index::{Restriction, Target};
+use crate::index::restriction::{Restriction, Target};
 use crate::key::bounds;
 use crate::key::change::{Action, Change, Fields, Overlap};
 use crate::key::effective_key::EffectiveKey;

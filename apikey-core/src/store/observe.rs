@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::access::auth_error::AuthError;
 use crate::access::peer::Peer;
 use crate::access::verified_key::VerifiedKey;
-use crate::index::refusals::{Refusals, RefusedKey};
+use crate::index::refused::refusals::{Refusals, RefusedKey};
 use crate::token::key_id::KeyId;
 
 use crate::store::inner::Inner;

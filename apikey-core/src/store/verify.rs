@@ -6,7 +6,7 @@ use crate::access::limit::LimitStatus;
 use crate::access::peer::Peer;
 use crate::access::requirement::Requirement;
 use crate::access::verified_key::{IdForm, VerifiedKey};
-use crate::index::Match;
+use crate::index::verify::Match;
 use crate::token::api_key;
 use crate::token::key_id::KeyId;
 
@@ -202,7 +202,7 @@ impl Inner {
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
         {
-            return Err(self.refused(token, requirement.not_met(), peer));
+            return Err(self.refused(token, AuthError::lacking(requirement), peer));
         }
         self.engine.meter.verified();
         Ok(self.engine.index.verified_key(matched, id()))

@@ -12,11 +12,11 @@ use crate::token::api_key::{BODY_CHARS, Tail};
 /// 32 bytes that stand for a secret.
 pub(crate) type Digest = [u8; 32];
 
-/// The first half of a digest: enough to know a secret again that was verified before.
-pub(crate) type Half = [u8; 16];
+/// The first half of a digest: enough to recognize a secret that was verified before.
+pub(crate) type DigestPrefix = [u8; 16];
 
 #[inline]
-pub(crate) fn half(digest: &Digest) -> Half {
+pub(crate) fn digest_prefix(digest: &Digest) -> DigestPrefix {
     digest.first_chunk().copied().unwrap_or_default()
 }
 

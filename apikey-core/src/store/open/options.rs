@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::base::time::TimeSource;
 use crate::http::refusal::HeaderConfig;
-use crate::index::refused_attempt::RefusalHook;
+use crate::index::refused::refused_attempt::RefusalHook;
 use crate::key::lifetime::Lifetime;
 use crate::key::rotation_policy::RotationPolicy;
 use crate::token::digest::{Digester, Pepper};

@@ -1,4 +1,4 @@
-//! What few secrets have, kept out of their lines.
+//! The side table: what few secrets have, kept out of their lines.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use crate::index::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 use crate::access::network;
 use crate::token::digest::Digest;
 
-/// No such time.
+/// Stands for no time.
 const NONE: i64 = i64::MIN;
 
-/// Numbered entries that readers look at. They are used again: a reader checks its line's control word after reading
-/// (`Line::is_still`), since an entry belongs to a line for as long as that names it.
+/// Numbered entries that readers read without a lock. A line names its entry by number, and the writer uses entries again:
+/// after reading one, a reader checks that its line's control word has not changed (`Line::is_still`).
 #[derive(Default)]
-pub(super) struct Extras(boxcar::Vec<Slot>);
+pub(super) struct SideTable(boxcar::Vec<Slot>);
 
 #[derive(Default)]
 struct Slot {
@@ -26,7 +26,7 @@ struct Slot {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extra {
+pub(super) struct SideEntry {
     /// The key's id: an imported token does not carry it.
     pub(super) id: u128,
     pub(super) not_before: Option<i64>,
@@ -38,16 +38,16 @@ pub(super) struct Extra {
     pub(super) limiter: u32,
 }
 
-/// What the one writer knows of them.
+/// The entries that no line names, and what the writer alone knows of the others.
 #[derive(Default)]
-pub(super) struct Spare {
+pub(super) struct FreeList {
     free: Vec<u32>,
-    /// For a secret that was never used: its predecessor, which its first use ends, by the number of the extra.
+    /// The predecessor that the first use of a secret ends, by the number of that secret's entry: its home and digest.
     ends: HashMap<u32, (u32, Digest)>,
 }
 
-impl Extra {
-    /// What says nothing, for a key.
+impl SideEntry {
+    /// An entry that says nothing but whose it is.
     pub(super) fn none(id: u128) -> Self {
         Self { id, not_before: None, secret_end: None, networks: network::ANYWHERE, limiter: 0 }
     }
@@ -59,15 +59,15 @@ impl Extra {
     }
 }
 
-impl Extras {
-    /// The entry, to be believed if the line that named it is still the same.
+impl SideTable {
+    /// Reads an entry. Its content counts only if the line that named it is still the same.
     #[inline]
-    pub(super) fn read(&self, number: u32) -> Option<Extra> {
+    pub(super) fn read(&self, number: u32) -> Option<SideEntry> {
         let slot = self.0.get(usize::try_from(number).ok()?)?;
         let [high, low] = &slot.id;
         let [high, low] = [high, low].map(|half| u128::from(half.load(Ordering::Relaxed)));
         let time = |time: &AtomicI64| Some(time.load(Ordering::Relaxed)).filter(|time| *time != NONE);
-        Some(Extra {
+        Some(SideEntry {
             id: high << 64 | low,
             not_before: time(&slot.not_before),
             secret_end: time(&slot.secret_end),
@@ -76,31 +76,31 @@ impl Extras {
         })
     }
 
-    /// Writes an entry that no line names; its number.
-    pub(super) fn add(&self, spare: &mut Spare, extra: Extra, ends: Option<(u32, Digest)>) -> u32 {
-        let number = spare.free.pop().unwrap_or_else(|| {
-            // Above 2^32 of them nothing is found under the number, and the key is refused.
+    /// Writes an entry that no line names yet; its number.
+    pub(super) fn add(&self, free_list: &mut FreeList, entry: SideEntry, successor_of: Option<(u32, Digest)>) -> u32 {
+        let number = free_list.free.pop().unwrap_or_else(|| {
+            // Above 2^32 of them no entry is found under the number, and the key is rejected.
             u32::try_from(self.0.push(Slot::default())).unwrap_or(u32::MAX)
         });
-        // Who sees any of what follows sees that the line that had this entry has given it up.
+        // A reader that sees any of what follows also sees that the line that had this entry has given it up.
         fence(Ordering::Release);
         if let Some(slot) = usize::try_from(number).ok().and_then(|number| self.0.get(number)) {
             let [high, low] = &slot.id;
-            high.store((extra.id >> 64) as u64, Ordering::Relaxed);
-            low.store(low_half(extra.id), Ordering::Relaxed);
-            slot.not_before.store(extra.not_before.unwrap_or(NONE), Ordering::Relaxed);
-            slot.secret_end.store(extra.secret_end.unwrap_or(NONE), Ordering::Relaxed);
-            slot.networks.store(extra.networks, Ordering::Relaxed);
-            slot.limiter.store(extra.limiter, Ordering::Relaxed);
+            high.store((entry.id >> 64) as u64, Ordering::Relaxed);
+            low.store(low_half(entry.id), Ordering::Relaxed);
+            slot.not_before.store(entry.not_before.unwrap_or(NONE), Ordering::Relaxed);
+            slot.secret_end.store(entry.secret_end.unwrap_or(NONE), Ordering::Relaxed);
+            slot.networks.store(entry.networks, Ordering::Relaxed);
+            slot.limiter.store(entry.limiter, Ordering::Relaxed);
         }
-        if let Some(ends) = ends {
-            spare.ends.insert(number, ends);
+        if let Some(predecessor) = successor_of {
+            free_list.ends.insert(number, predecessor);
         }
         number
     }
 }
 
-impl Spare {
+impl FreeList {
     /// Takes back an entry that no line names any more.
     pub(super) fn give_back(&mut self, number: u32) {
         self.ends.remove(&number);
@@ -113,7 +113,7 @@ impl Spare {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+#[allow(clippy::cast_possible_truncation, reason = "the low half alone is wanted")]
 fn low_half(id: u128) -> u64 {
     id as u64
 }

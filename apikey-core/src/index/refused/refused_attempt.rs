@@ -9,7 +9,7 @@ use crate::access::auth_error::AuthError;
 use crate::access::peer::Peer;
 use crate::base::interner::OWNERS;
 use crate::base::panics::catch_panic;
-use crate::index::refusals::RefusedKey;
+use crate::index::refused::refusals::RefusedKey;
 use crate::token::key_id::KeyId;
 
 /// A request that was refused, as [`on_refusal`](crate::KeyStoreBuilder::on_refusal) tells of it. It has no secret.

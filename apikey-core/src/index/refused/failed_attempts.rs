@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::access::peer::Peer;
-use crate::index::charge::{Charge, TIMES};
+use crate::index::refused::charge::{Charge, TIMES};
 
 /// Sets of entries, and entries in each: 32,768 in 256 KiB.
 const SETS: usize = 4096;

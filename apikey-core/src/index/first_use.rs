@@ -1,0 +1,59 @@
+//! Secrets that have never been used: a successor whose first use ends its predecessor, and one that may still be replaced.
+
+use crate::access::control_word::{SIDE_ENTRY, UNUSED};
+use crate::access::verified_key::VerifiedKey;
+use crate::index::Index;
+use crate::index::locate::{secret_home, verified_home};
+use crate::index::table::LiveLine;
+use crate::key::effective_key::{EffectiveKey, EffectiveSecret};
+use crate::key::record::SecretEnd;
+use crate::token::digest::Digest;
+
+impl Index {
+    /// Ends what the first use of a secret ends. `false` if another use was first.
+    pub(crate) fn promote(&self, key: &VerifiedKey) -> bool {
+        let (mut writer, table) = self.write();
+        let find = || table.find_again(verified_home(key), &key.prefix);
+        let Some(LiveLine { state, .. }) = find().filter(|live| live.state.control & UNUSED != 0) else {
+            return false;
+        };
+        if state.control & SIDE_ENTRY != 0
+            && let Some((home, ended)) = writer.free_list.ended_by(state.side)
+        {
+            writer.remove(table, home, &ended);
+        }
+        // Its line may have moved.
+        if let Some(live) = find() {
+            live.line.clear_unused();
+        }
+        true
+    }
+
+    /// Removes a secret unless it has been used since it succeeded another; whether it was unused.
+    pub(crate) fn remove_unused(&self, key: &EffectiveKey, secret: &EffectiveSecret) -> bool {
+        let (mut writer, table) = self.write();
+        let home = secret_home(key.id, secret);
+        let live = table.find(home, &secret.digest);
+        if live.is_some_and(|live| live.state.control & UNUSED == 0) {
+            return false;
+        }
+        writer.remove(table, home, &secret.digest);
+        true
+    }
+
+    /// Whether a secret whose first use is noted has been used; `true` for one whose first use is not noted. One that is
+    /// not visible yet is unused.
+    pub(crate) fn is_used(&self, id: u128, secret: &EffectiveSecret) -> bool {
+        let (_writer, table) = self.write();
+        let live = table.find(secret_home(id, secret), &secret.digest);
+        live.is_some_and(|live| live.state.control & UNUSED == 0)
+    }
+
+    /// The secrets that the first use of their successor has ended.
+    pub(crate) fn ended_by_use(&self, key: &EffectiveKey) -> Vec<Digest> {
+        let table = self.table();
+        let until_use = key.secrets.iter().filter(|secret| secret.end == SecretEnd::FirstUse);
+        let ended = until_use.filter(|secret| table.find(secret_home(key.id, secret), &secret.digest).is_none());
+        ended.map(|secret| secret.digest).collect()
+    }
+}

@@ -1,0 +1,177 @@
+//! Making durable changes visible.
+
+use std::sync::atomic::Ordering;
+
+use crate::access::control_word;
+use crate::access::control_word::{DISABLED, REVOKED, SECRET_ENDS, SIDE_ENTRY, SUPERSEDED, UNTIL_USE, UNUSED};
+use crate::index::line::{Entry, Line, LineState, Usage};
+use crate::index::locate::secret_home;
+use crate::index::side_table::SideEntry;
+use crate::index::table::{LiveLine, Table};
+use crate::index::writer_state::WriterState;
+use crate::index::{DigesterSlot, Index};
+use crate::key::allowance::Allowance;
+use crate::key::effective_key::{EffectiveKey, EffectiveSecret};
+use crate::key::record::SecretEnd;
+use crate::token::digest::Digest;
+
+impl Index {
+    /// Makes a durable change visible: updates the secrets that `before` had, and inserts the others. A secret that
+    /// `before` had and that is not in the index has ended meanwhile, and stays so.
+    pub(crate) fn publish(&self, before: Option<&EffectiveKey>, after: Option<&EffectiveKey>) {
+        let (mut writer, table) = self.write();
+        let Some(after) = after else {
+            if let Some(before) = before {
+                writer.remove_all(table, before);
+                writer.limiters.give_back(before.id);
+            }
+            return;
+        };
+        let limiter = self.limiters.set(&mut writer.limiters, after.id, after.allowance.limit);
+        if let Some(before) = before {
+            self.update(&mut writer, table, after, before, limiter);
+        }
+        let known = before.map(EffectiveKey::digests).unwrap_or_default();
+        for secret in after.secrets.iter().filter(|secret| !known.contains(&secret.digest)) {
+            self.insert(&mut writer, after, secret, 0, limiter);
+        }
+        if limiter == 0 {
+            writer.limiters.give_back(after.id);
+        }
+    }
+
+    /// Inserts a stored key while the store is opened.
+    pub(crate) fn load(&self, key: &EffectiveKey, used: impl Fn(&Digest) -> u32) {
+        let (mut writer, _) = self.write();
+        let limiter = self.limiters.set(&mut writer.limiters, key.id, key.allowance.limit);
+        for secret in &key.secrets {
+            let used = used(&secret.digest);
+            self.insert(&mut writer, key, secret, used, limiter);
+        }
+    }
+
+    fn insert(&self, writer: &mut WriterState, key: &EffectiveKey, secret: &EffectiveSecret, used: u32, limiter: u32) {
+        self.make_readable(secret);
+        if writer.filled >= self.table().room() {
+            self.add_table(self.table().larger());
+        }
+        let mut control = secret_control(key, secret);
+        let mut side = 0;
+        let successor_of = predecessor(key, secret);
+        let Allowance { grants, not_before, networks, .. } = key.allowance;
+        let content = SideEntry { id: key.id, not_before, secret_end: secret_end(key, secret), networks, limiter };
+        if secret.imported.is_some() || successor_of.is_some() || !content.is_empty() {
+            control |= SIDE_ENTRY;
+            side = self.side_table.add(&mut writer.free_list, content, successor_of);
+        }
+        self.table().insert(&Entry {
+            digest: secret.digest,
+            state: LineState { control, owner: key.owner, grants, version: secret.version, side },
+            usage: Usage::new(secret_home(key.id, secret), used),
+        });
+        writer.filled += 1;
+    }
+
+    /// Tells readers by which digester and form this secret is found, before its line is there.
+    fn make_readable(&self, secret: &EffectiveSecret) {
+        let has_pepper = |slot: &DigesterSlot| slot.digester.pepper() == secret.pepper;
+        let Some((by, slot)) = self.digesters.iter().enumerate().find(|(_, slot)| has_pepper(slot)) else { return };
+        match secret.imported {
+            None if !slot.own.load(Ordering::Relaxed) => slot.own.store(true, Ordering::Release),
+            Some(form) if !self.imported.iter().any(|(_, known)| *known == (form, by)) => {
+                self.imported.push((form, by));
+            }
+            _ => {}
+        }
+    }
+
+    /// Brings the lines of `before` to what `after` says, and removes the secrets that `after` does not have.
+    fn update(
+        &self,
+        writer: &mut WriterState,
+        table: &Table,
+        after: &EffectiveKey,
+        before: &EffectiveKey,
+        limiter: u32,
+    ) {
+        let Allowance { grants, networks, .. } = after.allowance;
+        for old in &before.secrets {
+            let home = secret_home(before.id, old);
+            let Some(LiveLine { line, state }) = table.find(home, &old.digest) else { continue };
+            let Some(secret) = after.secrets.iter().find(|secret| secret.digest == old.digest) else {
+                writer.remove(table, home, &old.digest);
+                continue;
+            };
+            // Whether it was used is known better here than in the record.
+            let control = secret_control(after, secret) & !UNUSED | state.control & UNUSED;
+            let not_before = self.side_entry(&state).and_then(|side| side.not_before);
+            let content =
+                SideEntry { id: after.id, not_before, secret_end: secret_end(after, secret), networks, limiter };
+            // Which secret its first use ends may be another one now: one that waited for its delivery can have become
+            // the current one meanwhile.
+            let successor_of = predecessor(after, secret).filter(|_| control & UNUSED != 0);
+            self.set_line(writer, line, &LineState { control, grants, ..state }, content, successor_of);
+        }
+    }
+
+    pub(super) fn side_entry(&self, state: &LineState) -> Option<SideEntry> {
+        if state.control & SIDE_ENTRY == 0 { None } else { self.side_table.read(state.side) }
+    }
+
+    /// Brings a line to a state, and its side entry to a content; an entry that has this content already stays.
+    pub(super) fn set_line(
+        &self,
+        writer: &mut WriterState,
+        line: &Line,
+        new: &LineState,
+        content: SideEntry,
+        successor_of: Option<(u32, Digest)>,
+    ) {
+        let current = LineState { control: line.control(), ..*new };
+        let has_entry = current.control & SIDE_ENTRY != 0;
+        let entry = self.side_entry(&current);
+        let known_predecessor = writer.free_list.ended_by(new.side).filter(|_| has_entry);
+        let successor_of = successor_of.or(known_predecessor);
+        let same = entry == Some(content) && successor_of == known_predecessor;
+        // A line without a side entry needs none for what every key has.
+        if same || (!has_entry && content.is_empty() && successor_of.is_none()) {
+            line.update(LineState { control: new.control & !SIDE_ENTRY | current.control & SIDE_ENTRY, ..*new });
+            return;
+        }
+        let side = self.side_table.add(&mut writer.free_list, content, successor_of);
+        line.update(LineState { control: new.control | SIDE_ENTRY, side, ..*new });
+        if has_entry {
+            writer.free_list.give_back(new.side);
+        }
+    }
+}
+
+/// The home and the digest of the secret that the first use of this one ends.
+fn predecessor(key: &EffectiveKey, secret: &EffectiveSecret) -> Option<(u32, Digest)> {
+    let digest = secret.ends?;
+    let older = key.secrets.iter().find(|older| older.digest == digest)?;
+    Some((secret_home(key.id, older), digest))
+}
+
+/// The secret's end, if its key ends earlier: the line has room for one time.
+fn secret_end(key: &EffectiveKey, secret: &EffectiveSecret) -> Option<i64> {
+    match (secret.end, key.end_for(secret)) {
+        (SecretEnd::At(end), Some(expires)) if expires < end => Some(end),
+        _ => None,
+    }
+}
+
+fn secret_control(key: &EffectiveKey, secret: &EffectiveSecret) -> u64 {
+    let flag = |flag, on| if on { flag } else { 0 };
+    let (end, ends) = match (secret.end, key.end_for(secret)) {
+        (SecretEnd::At(end), expires) if expires.is_none_or(|expires| end <= expires) => (Some(end), true),
+        (_, expires) => (expires, false),
+    };
+    let flags = flag(REVOKED, key.allowance.revoked)
+        | flag(DISABLED, key.allowance.disabled)
+        | flag(SUPERSEDED, matches!(secret.end, SecretEnd::At(_) | SecretEnd::FirstUse))
+        | flag(UNTIL_USE, secret.end == SecretEnd::FirstUse)
+        | flag(UNUSED, secret.unused)
+        | flag(SECRET_ENDS, ends);
+    control_word::with_time(flags, end)
+}

@@ -1,0 +1,45 @@
+//! When keys were last used.
+
+use std::sync::atomic::Ordering;
+
+use crate::index::Index;
+use crate::index::locate::secret_home;
+use crate::key::effective_key::EffectiveKey;
+use crate::token::digest::{DigestPrefix, digest_prefix};
+
+/// Lines that are read while nobody else may write.
+const CHUNK: usize = 4096;
+
+impl Index {
+    /// The last second in which any of the key's live secrets was used, in milliseconds.
+    pub(crate) fn last_used(&self, key: &EffectiveKey) -> Option<i64> {
+        let table = self.table();
+        let live = key.secrets.iter().filter_map(|secret| table.find(secret_home(key.id, secret), &secret.digest));
+        let last = live.map(|live| live.line.usage().second()).max();
+        last.filter(|second| *second > 0).map(|second| i64::from(second) * 1000)
+    }
+
+    /// Every live secret used since the last call, by its digest's prefix, with the second of use.
+    pub(crate) fn take_uses(&self, mut each: impl FnMut(DigestPrefix, u32)) {
+        let mut seen = None;
+        let mut at = 0;
+        loop {
+            // No table may grow meanwhile: a note taken from the old one would stand in the new. In chunks, so that a
+            // revocation does not wait for the whole. An entry that moves up between two chunks waits for the next call.
+            let (writer, table) = self.write();
+            let current = self.current.load(Ordering::Relaxed);
+            if seen != Some(current) {
+                seen = Some(current);
+                at = 0;
+            }
+            let Some(chunk) = table.lines().get(at..).filter(|left| !left.is_empty()) else { return };
+            for line in chunk.iter().take(CHUNK).filter(|line| line.take_note()) {
+                if let Some(entry) = line.entry() {
+                    each(digest_prefix(&entry.digest), entry.usage.second());
+                }
+            }
+            at += CHUNK;
+            drop(writer);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What a verification does: find the line of a token, check the key's state, count the use.
+
+use std::net::IpAddr;
+use std::ptr;
+use std::sync::atomic::Ordering;
+
+use crate::access::auth_error::AuthError;
+use crate::access::control_word::{
+    ControlWord, DEAD, DISABLED, REVOKED, SECRET_ENDS, SIDE_ENTRY, UNUSED, time as end_of,
+};
+use crate::access::limit::LimitStatus;
+use crate::access::network;
+use crate::access::verified_key::{IdForm, VerifiedKey};
+use crate::base::store_time::Moment;
+use crate::index::Index;
+use crate::index::home::{imported_home, own_home};
+use crate::index::line::LineState;
+use crate::index::locate::verified_home;
+use crate::index::side_table::SideEntry;
+use crate::index::table::{LiveLine, Table};
+use crate::token::api_key;
+use crate::token::api_key::Tail;
+use crate::token::digest::{DigestPrefix, digest_prefix};
+use crate::token::imported::MAX_IMPORTED_BYTES;
+use crate::token::key_id::KeyId;
+
+/// A line whose digest is the token's.
+pub(crate) struct Match<'t> {
+    live: LiveLine<'t>,
+    side: Option<SideEntry>,
+    prefix: DigestPrefix,
+    home: u32,
+}
+
+impl Index {
+    /// The line of one of the store's own secrets. Inlined where two callers use it, too: a call costs a verification a
+    /// tenth.
+    #[inline(always)]
+    pub(crate) fn find_own(&self, token: &Tail) -> Option<Match<'_>> {
+        let home = own_home(api_key::id_chars(api_key::body(token)));
+        let table = self.table();
+        // The lines travel from memory while the hash runs.
+        table.prefetch(home);
+        for slot in self.digesters.iter().filter(|slot| slot.own.load(Ordering::Acquire)) {
+            let digest = slot.digester.presented(token);
+            if let Some((live, side)) = self.read_consistent(table, |table| table.find(home, &digest)) {
+                return Some(Match { live, side, prefix: digest_prefix(&digest), home });
+            }
+        }
+        None
+    }
+
+    /// Whether a token that is not in the store's own form can be one of its keys at all.
+    #[inline]
+    pub(crate) fn may_be_imported(&self, token: &[u8]) -> bool {
+        self.imported.count() > 0 && token.len() <= MAX_IMPORTED_BYTES
+    }
+
+    /// The line of an imported secret, and its key's id.
+    #[cold]
+    pub(crate) fn find_imported(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
+        let table = self.table();
+        self.imported.iter().find_map(|(_, (form, by))| {
+            let digest = self.digesters.get(*by)?.digester.imported(&form.digest(token)?);
+            let prefix = digest_prefix(&digest);
+            let home = imported_home(&prefix);
+            let (live, side) = self.read_consistent(table, |table| table.find(home, &digest))?;
+            Some((Match { live, side, prefix, home }, KeyId::from_u128(side?.id)))
+        })
+    }
+
+    /// Checks the state of the key that has matched, whether this peer may use it, and whether its limit is used up. Counts
+    /// the use of a key that passes.
+    ///
+    /// # Errors
+    /// The key is not good now.
+    #[inline]
+    pub(crate) fn check_use(&self, matched: &Match<'_>, at: Moment, peer: Option<&IpAddr>) -> Result<(), AuthError> {
+        check_state(matched.live.state.control, matched.side, at.now)?;
+        // By value: a side entry whose address is taken is put together in memory, also where there is none.
+        if let Some(SideEntry { networks, limiter, .. }) = matched.side {
+            self.check_peer_and_limit(networks, limiter, at.raw, peer)?;
+        }
+        if self.track_use {
+            matched.live.line.note_use(matched.home, u32::try_from(at.now / 1000).unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    /// Checks the state alone, and neither the peer nor the limit: this is no use of the key.
+    ///
+    /// # Errors
+    /// The key is not good now.
+    pub(crate) fn check_state(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
+        check_state(matched.live.state.control, matched.side, now)
+    }
+
+    #[cold]
+    fn check_peer_and_limit(
+        &self,
+        networks: u32,
+        limiter: u32,
+        raw: i64,
+        peer: Option<&IpAddr>,
+    ) -> Result<(), AuthError> {
+        if !network::set_contains(networks, peer.copied()) {
+            return Err(AuthError::AddressNotAllowed);
+        }
+        match (limiter, self.limiters.get(limiter)) {
+            (0, _) => Ok(()),
+            (_, Some(limiter)) => limiter
+                .admit(raw)
+                .map_err(|(limit, retry_after)| AuthError::RateLimited { retry_after, limit: Some(limit) }),
+            (_, None) => Err(AuthError::Unavailable),
+        }
+    }
+
+    /// What is left of a key's limit, by the raw clock; `None` if it has no limit, or is not in the index any more.
+    pub(crate) fn limit_status(&self, key: &VerifiedKey, raw: impl FnOnce() -> i64) -> Option<LimitStatus> {
+        if !key.control.has_side_entry() {
+            return None;
+        }
+        let (_, side) =
+            self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.prefix))?;
+        self.limiters.get(side?.limiter)?.status(raw())
+    }
+
+    /// The verified key of a line that passed the check.
+    #[inline]
+    pub(crate) fn verified_key(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {
+        let LineState { control, owner, grants, version, .. } = matched.live.state;
+        let (prefix, control) = (matched.prefix, ControlWord(control));
+        VerifiedKey { id, prefix, store: self.store, control, owner, grants, version }
+    }
+
+    /// Checks whether a key that was verified earlier is still good, with the same secret.
+    ///
+    /// # Errors
+    /// As [`check_state`](Self::check_state), and [`AuthError::Invalid`] if its secret has ended.
+    pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
+        let again = self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.prefix));
+        let (live, side) = again.ok_or(AuthError::Invalid)?;
+        check_state(live.state.control, side, now)
+    }
+
+    /// A line and its side entry, as they stood together at one moment.
+    #[inline(always)]
+    fn read_consistent<'t>(
+        &'t self,
+        mut table: &'t Table,
+        find: impl Fn(&'t Table) -> Option<LiveLine<'t>>,
+    ) -> Option<(LiveLine<'t>, Option<SideEntry>)> {
+        loop {
+            let live = find(table)?;
+            if live.state.control & SIDE_ENTRY == 0 {
+                return Some((live, None));
+            }
+            let side = self.side_table.read(live.state.side);
+            // The lines of a table that was left stay as they were, whoever has their side entries now.
+            let still = live.line.is_still(live.state.control);
+            let current = self.table();
+            if still && ptr::eq(current, table) {
+                return Some((live, side));
+            }
+            table = current;
+        }
+    }
+}
+
+impl Match<'_> {
+    /// The number of the key's set of grants.
+    #[inline]
+    pub(crate) fn grants(&self) -> u32 {
+        self.live.state.grants
+    }
+
+    /// Whether the key may be used from this address.
+    pub(crate) fn allows_peer(&self, peer: IpAddr) -> bool {
+        self.side.is_none_or(|side| network::set_contains(side.networks, Some(peer)))
+    }
+
+    /// The number of the key's owner.
+    pub(crate) fn owner(&self) -> u32 {
+        self.live.state.owner
+    }
+
+    /// Whether the secret succeeds another and was never used.
+    #[inline]
+    pub(crate) fn is_first_use(&self) -> bool {
+        self.live.state.control & UNUSED != 0
+    }
+}
+
+/// Checks a state; the order decides which error a caller gets. The digest has matched before, so that only callers with
+/// the secret learn of it.
+#[inline]
+fn check_state(control: u64, side: Option<SideEntry>, now: i64) -> Result<(), AuthError> {
+    if control & SIDE_ENTRY != 0 && side.is_none() {
+        return Err(AuthError::Unavailable);
+    }
+    let over = end_of(control).is_some_and(|end| end <= now);
+    let ended = || side.and_then(|side| side.secret_end).is_some_and(|end| end <= now);
+    if control & DEAD != 0 || (over && (control & SECRET_ENDS != 0 || ended())) {
+        return Err(AuthError::Invalid);
+    }
+    if control & (REVOKED | DISABLED) != 0 {
+        return Err(if control & REVOKED != 0 { AuthError::Revoked } else { AuthError::Disabled });
+    }
+    if over {
+        return Err(AuthError::Expired);
+    }
+    match side.and_then(|side| side.not_before) {
+        Some(start) if now < start => Err(AuthError::NotYetValid),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,160 @@
+//! What a key allows, whichever of its secrets a caller presents.
+
+use crate::access::limit::Limit;
+use crate::access::{grants, network};
+use crate::base::interner::{Full, GRANTS};
+use crate::base::time::earlier;
+use crate::key::record::Record;
+
+/// What a key allows: to do what, from where, when, and how often.
+///
+/// Allowances are a lattice under [`meet`](Self::meet), but for the rounding of rate limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// Number in [`GRANTS`].
+    pub(crate) grants: u32,
+    pub(crate) revoked: bool,
+    pub(crate) disabled: bool,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) not_before: Option<i64>,
+    pub(crate) limit: Option<Limit>,
+    /// The number of its set of networks.
+    pub(crate) networks: u32,
+}
+
+impl Allowance {
+    pub(crate) fn of(record: &Record) -> Result<Self, Full> {
+        Ok(Self {
+            grants: GRANTS.number(&grants::join(&record.permissions))?,
+            revoked: record.revoked.is_some(),
+            disabled: record.disabled,
+            expires_at: record.expires_at,
+            not_before: record.not_before,
+            limit: record.limit.as_ref().map(Limit::stored),
+            networks: network::number(&record.networks)?,
+        })
+    }
+
+    /// The allowance of what both allow.
+    pub(crate) fn meet(&self, other: &Self) -> Result<Self, Full> {
+        Ok(Self {
+            grants: grants::meet(self.grants, other.grants)?,
+            revoked: self.revoked || other.revoked,
+            disabled: self.disabled || other.disabled,
+            expires_at: earlier(self.expires_at, other.expires_at),
+            not_before: self.not_before.max(other.not_before),
+            limit: Limit::meet_of(self.limit, other.limit),
+            networks: network::meet(self.networks, other.networks)?,
+        })
+    }
+
+    /// Whether this allows anything that `after` does not.
+    pub(crate) fn loses(&self, after: &Self) -> bool {
+        (after.revoked && !self.revoked)
+            || (after.disabled && !self.disabled)
+            || earlier(self.expires_at, after.expires_at) != self.expires_at
+            || after.not_before > self.not_before
+            || Limit::meet_of(self.limit, after.limit) != self.limit
+            || network::lose(self.networks, after.networks)
+            || grants::lose(GRANTS.text(self.grants), GRANTS.text(after.grants))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One request: when, for what, from where.
+    type Request = (i64, String, IpAddr);
+
+    fn allows(key: &Allowance, (now, permission, peer): &Request) -> bool {
+        !key.revoked
+            && !key.disabled
+            && key.expires_at.is_none_or(|end| *now < end)
+            && key.not_before.is_none_or(|start| start <= *now)
+            && grants::joined_give(GRANTS.text(key.grants), permission)
+            && network::set_contains(key.networks, Some(*peer))
+    }
+
+    /// The limits of a meet let through no more than both, by count and by rate.
+    fn is_no_faster(limit: Option<Limit>, than: Option<Limit>) -> bool {
+        let rate = |one: Limit, by: Limit| i128::from(one.count()) * i128::from(by.per().num_milliseconds());
+        match (limit, than) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(one), Some(than)) => one.count() <= than.count() && rate(one, than) <= rate(than, one),
+        }
+    }
+
+    fn sometimes(of: impl Strategy<Value = i64>) -> impl Strategy<Value = Option<i64>> {
+        proptest::option::of(of)
+    }
+
+    /// Few times, segments and networks, so that allowances overlap.
+    fn allowances() -> impl Strategy<Value = Allowance> {
+        let grants = proptest::collection::vec("[ab*](:[ab*]){0,2}", 0..4);
+        let networks = proptest::collection::vec(0usize..5, 0..3);
+        let limit = proptest::option::of((1u32..20, 1i64..5000));
+        let rarely = || proptest::bool::weighted(0.1);
+        (grants, rarely(), rarely(), sometimes(0i64..4), sometimes(0i64..4), limit, networks).prop_map(
+            |(grants, revoked, disabled, expires_at, not_before, limit, networks)| {
+                let known = ["10.0.0.0/8", "10.1.0.0/16", "10.1.1.1", "::/0", "::1"];
+                let networks: Vec<String> = networks.iter().map(|at| known[*at].to_owned()).collect();
+                Allowance {
+                    grants: GRANTS.number(&grants::join(&grants)).unwrap(),
+                    revoked,
+                    disabled,
+                    expires_at,
+                    not_before,
+                    limit: limit.map(|(count, ms)| Limit::checked(count, TimeDelta::milliseconds(ms)).unwrap()),
+                    networks: network::number(&networks).unwrap(),
+                }
+            },
+        )
+    }
+
+    fn requests() -> impl Strategy<Value = Request> {
+        let peers = ["10.0.0.1", "10.1.0.1", "10.1.1.1", "11.0.0.1", "::1", "::2"];
+        let peers = prop::sample::select(peers.map(|peer| peer.parse::<IpAddr>().unwrap()).to_vec());
+        (0i64..4, "[abc](:[abc]){0,3}", peers)
+    }
+
+    proptest! {
+        #[test]
+        fn a_meet_allows_what_both_allow(
+            one in allowances(),
+            other in allowances(),
+            requests in proptest::collection::vec(requests(), 1..40),
+        ) {
+            let met = one.meet(&other).unwrap();
+            for request in &requests {
+                prop_assert_eq!(allows(&met, request), allows(&one, request) && allows(&other, request), "{:?}", request);
+                if !one.loses(&other) && allows(&one, request) {
+                    prop_assert!(allows(&other, request));
+                }
+            }
+            prop_assert!(is_no_faster(met.limit, one.limit) && is_no_faster(met.limit, other.limit));
+            prop_assert!(!met.loses(&one) && !met.loses(&other));
+        }
+
+        #[test]
+        fn allowances_are_a_lattice(one in allowances(), other in allowances(), third in allowances()) {
+            prop_assert_eq!(one.meet(&one).unwrap(), one);
+            prop_assert_eq!(one.meet(&other).unwrap(), other.meet(&one).unwrap());
+            let left = one.meet(&other).unwrap().meet(&third).unwrap();
+            let right = one.meet(&other.meet(&third).unwrap()).unwrap();
+            prop_assert_eq!(Allowance { limit: None, ..left }, Allowance { limit: None, ..right });
+            // Periods are rounded up, once for each meet.
+            let per = |limit: Option<Limit>| limit.map(|limit| (limit.count(), limit.per().num_milliseconds()));
+            match (per(left.limit), per(right.limit)) {
+                (Some((one, left)), Some((other, right))) => prop_assert!(one == other && (left - right).abs() <= 1),
+                (one, other) => prop_assert_eq!(one, other),
+            }
+        }
+    }
+}
