@@ -161,8 +161,8 @@ impl KeyStoreBuilder {
     }
 
     /// Whether the command `apikey` can manage the store while this process has it open; `false` if it is not set. A
-    /// thread listens at a Unix socket, `admin.sock` in the store's directory, until the store is closed. Who may connect
-    /// is told by the kernel: the user that this process runs as, and root; the socket has mode 0600, in a directory of
+    /// thread listens at a Unix socket, `admin.sock` in the store's directory, until the store is closed. The kernel
+    /// says who connects, and the service accepts the user that it runs as, and root; the socket has mode 0600, in a directory of
     /// mode 0700. Events name who it was, such as `uid:1000`.
     ///
     /// ```no_run
@@ -296,7 +296,7 @@ impl KeyStoreBuilder {
 
     /// The networks of your own proxies, such as `10.0.0.0/8`. What they write into `X-Forwarded-For`, or the header that
     /// [`forwarded_header`](Self::forwarded_header) names, is believed: a request's address is the rightmost that is none of
-    /// theirs. Without proxies of your own leave this out: then that header is not looked at, since any client can send it.
+    /// theirs. Without proxies of your own leave this out: then the service ignores that header, since any client can send it.
     ///
     /// A proxy that names nobody, or whose header cannot be read, is not taken for the caller: that one is
     /// [`Peer::Behind`](crate::Peer::Behind) it, and refused by keys that name networks. See
@@ -333,8 +333,8 @@ impl KeyStoreBuilder {
     /// [`identify_attempt`](KeyStore::identify_attempt). It is charged to the caller's address
     /// ([`Attempt::peer`](crate::Attempt::peer)); where a trusted proxy does not say who that is, to all such callers of the
     /// proxy together; and where nothing is known, to all of those. When the budget is used up, every attempt from the address is
-    /// [`RateLimited`](AuthError::RateLimited) before its key is looked at. **That holds for good keys, too**: to let them
-    /// in, each attempt would have to be looked at, and who guesses would be told as before. Where many callers share an
+    /// [`RateLimited`](AuthError::RateLimited) before the store looks for its key. **That holds for good keys, too**: to let
+    /// them in, the store would have to look up each attempt, and so answer each guess. Where many callers share an
     /// address (a company, a mobile network), one that guesses locks out the others, so choose a count that is far above
     /// what honest callers do in error. Keys of this store cannot be guessed; imported ones may be.
     ///
@@ -422,7 +422,7 @@ impl KeyStoreBuilder {
             let running = schedule::start(schedule, &store).map_err(|source| OpenError::io(path, source))?;
             store.add_service(Box::new(running));
         }
-        store.begin(first, &fixed)?;
+        store.bootstrap(first, &fixed)?;
         socket.as_deref().map_or(Ok(()), |socket| server::start(socket, &store))?;
         Ok(store)
     }
@@ -438,7 +438,7 @@ impl KeyStoreBuilder {
             return Err(OpenError::Config("admin_socket: a temporary store has no directory for a socket".into()));
         }
         let store = open::temporary(options)?;
-        store.begin(first, &fixed)?;
+        store.bootstrap(first, &fixed)?;
         Ok(store)
     }
 

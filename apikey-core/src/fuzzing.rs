@@ -1,4 +1,4 @@
-//! A door for the fuzz targets in `fuzz/`: what hostile bytes reach and no caller does. It is there only under
+//! An entrance for the fuzz targets in `fuzz/`: what hostile bytes reach and no caller does. It is there only under
 //! `--cfg fuzzing`, in no build that anybody ships.
 
 use std::path::Path;

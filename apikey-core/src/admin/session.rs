@@ -185,7 +185,7 @@ impl Session {
                 "at most 4,000,000 keys are checked in one go: check them in parts",
             ));
         }
-        let taken = self.store.take_over(new, keys.check_only, &mut self.checked)?;
+        let taken = self.store.import_many(new, keys.check_only, &mut self.checked)?;
         let mut imports = Imports::default();
         for (entry, taken) in keys.entries.iter().zip(taken) {
             match taken {

@@ -253,7 +253,7 @@ impl Drop for WriterIntent<'_> {
         let delayed = state.delayed.take();
         drop(state);
         if let Some(delayed) = delayed {
-            delayed.woken.store(LOOK, Ordering::Release);
+            delayed.woken.store(RECHECK, Ordering::Release);
             delayed.thread.unpark();
         }
     }
@@ -267,8 +267,8 @@ struct Waiter {
 }
 
 const PARKED: u8 = 0;
-/// There is something to look at: a failure, or nobody who syncs.
-const LOOK: u8 = 1;
+/// The state has changed: a failure, or nobody who syncs.
+const RECHECK: u8 = 1;
 const DURABLE: u8 = 2;
 
 impl Waiter {
@@ -306,10 +306,10 @@ impl State {
         let woken = |waiter: &mut Arc<Waiter>| {
             let why = match () {
                 () if waiter.ticket <= durable => DURABLE,
-                () if failed || !is_led => LOOK,
+                () if failed || !is_led => RECHECK,
                 () => return false,
             };
-            is_led |= why == LOOK;
+            is_led |= why == RECHECK;
             waiter.woken.store(why, Ordering::Release);
             true
         };

@@ -14,31 +14,35 @@ impl Engine {
     pub(crate) fn restrict_without_records(&self, changes: &[Change], error: StoreError) -> StoreError {
         // What an acting key covers only its records say, and they could not be read.
         let changes = changes.iter().filter(|change| change.scope.actor.is_none());
-        let cuts = changes.filter_map(|change| {
+        let restrictions = changes.filter_map(|change| {
             let target = Target::Key { id: change.id, owner: change.scope.owner.as_deref() };
-            Some((target, cut_of(&change.action)?))
+            Some((target, restriction_of(&change.action)?))
         });
-        self.restrict_unread(cuts.collect(), error)
+        self.restrict_unread(restrictions.collect(), error)
     }
 
     /// Takes away what can be taken away without the records, if they could not be read; the error to tell.
-    pub(crate) fn restrict_unread(&self, cuts: Vec<(Target<'_>, Restriction)>, error: StoreError) -> StoreError {
+    pub(crate) fn restrict_unread(
+        &self,
+        restrictions: Vec<(Target<'_>, Restriction)>,
+        error: StoreError,
+    ) -> StoreError {
         let StoreError::Io { source } = error else { return error };
-        let cut_one = |(target, cut): &(Target<'_>, Restriction)| {
-            self.index.restrict_without_record(target, cut).unwrap_or_else(|full| {
+        let restrict = |(target, restriction): &(Target<'_>, Restriction)| {
+            self.index.restrict_without_record(target, restriction).unwrap_or_else(|full| {
                 tracing::error!(%full, "rights of a key are not taken away");
                 0
             })
         };
         // What holds in memory and what the records say is not the same any more.
-        let taken = self.group.fail_if_restricted(&source, || cuts.iter().map(cut_one).sum());
+        let taken = self.group.fail_if_restricted(&source, || restrictions.iter().map(restrict).sum());
         if taken > 0 { io_or_not_durable(true, source) } else { StoreError::Io { source } }
     }
 }
 
 /// What a change takes away from a key whatever its record says; `None` if nothing.
-fn cut_of(action: &Action) -> Option<Restriction> {
-    let cut = match action {
+fn restriction_of(action: &Action) -> Option<Restriction> {
+    let restriction = match action {
         Action::Revoke { .. } => Restriction { revoke: true, ..Restriction::default() },
         Action::Rotate { overlap: Overlap::None, .. } | Action::Replace { .. } => {
             Restriction { end_secrets: true, ..Restriction::default() }
@@ -57,5 +61,5 @@ fn cut_of(action: &Action) -> Option<Restriction> {
         },
         _ => return None,
     };
-    Some(cut).filter(|cut| *cut != Restriction::default())
+    Some(restriction).filter(|restriction| *restriction != Restriction::default())
 }

@@ -98,7 +98,7 @@ impl Engine {
                         writer.note_ends(after);
                     }
                     let mut after_rights = after.as_ref().map(rights).transpose()?;
-                    // The first use of what can be asked for again is noted, of whatever version it is.
+                    // The first use of a secret that a request can repeat is noted, of whatever version it is.
                     if change.once.is_some_and(|once| once.at != FOREVER) {
                         await_use(after_rights.as_mut());
                     }

@@ -19,8 +19,8 @@ impl KeyStore {
     /// ([`Event::actor`](crate::Event::actor)). Name a person, a program or a key; never a secret. It is as cheap as a
     /// clone and verifies as fast. Clones of it have the same actor, other handles keep theirs.
     ///
-    /// An actor has 1 to 128 bytes and no control characters. Another one is told by the first change, which is refused
-    /// with [`StoreError::Invalid`]: so is a revocation.
+    /// An actor has 1 to 128 bytes and no control characters. With another one every change, a revocation too, is refused
+    /// with [`StoreError::Invalid`].
     ///
     /// A change that is capped by an acting key (`within`) has the actor `key:<id>` if the handle names none. What the
     /// store does by itself (writing down a first use, erasing secrets that have ended) has no actor.

@@ -77,9 +77,9 @@ mod tests {
     use super::*;
     use crate::{CreatedKey, ManualClock, NewKey};
 
-    const ROUND: Duration = Duration::from_secs(30);
+    const TICK: Duration = Duration::from_secs(30);
 
-    struct Scene {
+    struct Fixture {
         store: KeyStore,
         clock: ManualClock,
         pace: Pace,
@@ -87,7 +87,7 @@ mod tests {
         key: CreatedKey,
     }
 
-    impl Scene {
+    impl Fixture {
         /// A key of an hour.
         fn new() -> Self {
             let clock = ManualClock::new(Utc::now());
@@ -97,10 +97,10 @@ mod tests {
             Self { pace: Pace::new(store.inner().engine.time.raw_ms(), at), store, clock, at, key }
         }
 
-        /// So many rounds of the store's thread, while the clock goes on as it should.
-        fn rounds(&mut self, count: u32) {
+        /// So many ticks of the maintenance thread, while the clock goes on as it should.
+        fn ticks(&mut self, count: u32) {
             for _ in 0..count {
-                self.at += ROUND;
+                self.at += TICK;
                 self.clock.advance(TimeDelta::seconds(30));
                 self.store.inner().follow_clock(&mut self.pace, || self.at);
             }
@@ -113,35 +113,35 @@ mod tests {
 
     #[test]
     fn a_key_that_has_expired_since_the_last_event_stays_so() {
-        let mut scene = Scene::new();
-        scene.rounds(119);
-        assert!(scene.is_good());
-        scene.rounds(1);
-        assert!(!scene.is_good());
-        scene.clock.advance(TimeDelta::hours(-1));
-        assert!(!scene.is_good());
-        assert!(scene.store.health().ahead.is_some());
+        let mut fixture = Fixture::new();
+        fixture.ticks(119);
+        assert!(fixture.is_good());
+        fixture.ticks(1);
+        assert!(!fixture.is_good());
+        fixture.clock.advance(TimeDelta::hours(-1));
+        assert!(!fixture.is_good());
+        assert!(fixture.store.health().ahead.is_some());
         // What is written now holds it over a restart, too.
         assert!(
-            scene.store.create(NewKey::for_owner("bob")).unwrap().info.created_at()
-                >= scene.key.info.expires_at().unwrap()
+            fixture.store.create(NewKey::for_owner("bob")).unwrap().info.created_at()
+                >= fixture.key.info.expires_at().unwrap()
         );
-        assert!(scene.store.accept_clock().unwrap().is_some());
-        assert!(scene.is_good());
-        scene.rounds(1);
-        assert!(scene.is_good(), "the clock has just been set");
+        assert!(fixture.store.accept_clock().unwrap().is_some());
+        assert!(fixture.is_good());
+        fixture.ticks(1);
+        assert!(fixture.is_good(), "the clock has just been set");
     }
 
     #[test]
     fn a_jump_there_and_back_expires_nothing() {
-        let mut scene = Scene::new();
-        scene.rounds(20);
-        scene.clock.advance(TimeDelta::days(3650));
-        scene.rounds(5);
-        assert!(!scene.is_good());
-        scene.clock.advance(TimeDelta::days(-3650));
-        assert!(scene.is_good());
-        scene.rounds(20);
-        assert!(scene.is_good() && scene.store.health().ahead.is_none());
+        let mut fixture = Fixture::new();
+        fixture.ticks(20);
+        fixture.clock.advance(TimeDelta::days(3650));
+        fixture.ticks(5);
+        assert!(!fixture.is_good());
+        fixture.clock.advance(TimeDelta::days(-3650));
+        assert!(fixture.is_good());
+        fixture.ticks(20);
+        assert!(fixture.is_good() && fixture.store.health().ahead.is_none());
     }
 }

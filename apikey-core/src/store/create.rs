@@ -58,15 +58,15 @@ impl KeyStore {
         {
             return Err(StoreError::invalid("idempotency_key", key, "none where several keys are created in one call"));
         }
-        let draft = |key| Ok(self.inner().draft(key)?.through(self));
-        let drafts = keys.into_iter().map(draft).collect::<Result<Vec<_>, StoreError>>()?;
+        let validate = |key| Ok(self.inner().validate(key)?.through(self));
+        let validated = keys.into_iter().map(validate).collect::<Result<Vec<_>, StoreError>>()?;
         let mut tokens = Vec::new();
         let outcomes = self.change(|writer, disk| {
             tokens.clear();
             let mut digests = HashSet::new();
-            let mut changes = Vec::with_capacity(drafts.len());
-            for draft in &drafts {
-                let (token, change) = self.inner().realise(draft, writer, disk)?;
+            let mut changes = Vec::with_capacity(validated.len());
+            for new in &validated {
+                let (token, change) = self.inner().assign(new, writer, disk)?;
                 if let Action::Create(record) = &change.action
                     && !record.secrets.iter().all(|secret| digests.insert(secret.digest))
                 {
@@ -90,8 +90,8 @@ impl KeyStore {
     }
 }
 
-/// A new key whose fields are checked.
-pub(crate) struct Draft {
+/// A new key whose fields are valid.
+pub(crate) struct ValidatedKey {
     key: NewKey,
     permissions: Vec<String>,
     not_before: Option<i64>,
@@ -105,7 +105,7 @@ pub(crate) struct Draft {
     lives_on: bool,
 }
 
-impl Draft {
+impl ValidatedKey {
     /// One that a deployment brings with it: its line has this mark, and its end is not the store's to bound.
     pub(crate) fn fixed(mut self, mark: String) -> Self {
         self.key.metadata.insert(FIXED.to_owned(), mark);
@@ -120,7 +120,7 @@ impl Draft {
 }
 
 impl Inner {
-    pub(crate) fn draft(&self, key: NewKey) -> Result<Draft, StoreError> {
+    pub(crate) fn validate(&self, key: NewKey) -> Result<ValidatedKey, StoreError> {
         bounds::owner(&key.owner)?;
         key.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&key.metadata)?;
@@ -144,7 +144,7 @@ impl Inner {
             None => self.rotation,
         };
         let once = key.idempotency_key.as_ref().map(|given| Once::create(given, &key, &permissions)).transpose()?;
-        Ok(Draft {
+        Ok(ValidatedKey {
             lives_on: false,
             scope: Scope { owner: None, actor: key.within.clone() },
             once,
@@ -158,26 +158,26 @@ impl Inner {
         })
     }
 
-    /// Gives a draft its id, times and secret.
-    pub(crate) fn realise(
+    /// Gives a validated key its id, times and secret.
+    pub(crate) fn assign(
         &self,
-        draft: &Draft,
+        new: &ValidatedKey,
         writer: &mut Writer,
         disk: &Disk,
     ) -> Result<(ApiKey, Change), StoreError> {
         let now = self.engine.time.now_ms();
-        let reach = self.engine.reach(&draft.scope, disk)?;
+        let reach = self.engine.reach(&new.scope, disk)?;
         let reach = reach.as_ref();
-        let expires_at = match draft.key.expires {
+        let expires_at = match new.key.expires {
             Expires::Never => reach.and_then(Reach::default_end),
             Expires::In(span) => Some(after("expires_in", now, span)?),
             Expires::At(end) => Some(checked_ms("expires_at", end)?),
         };
         // A key that was issued elsewhere may have ended there.
-        if let Some(end) = expires_at.filter(|end| *end <= now && draft.imported.is_none()) {
+        if let Some(end) = expires_at.filter(|end| *end <= now && new.imported.is_none()) {
             return Err(has_come("expires_at", end).into());
         }
-        if let (Some(start), Some(end)) = (draft.not_before, expires_at)
+        if let (Some(start), Some(end)) = (new.not_before, expires_at)
             && end <= start
         {
             let given = crate::base::time::from_ms(end).to_string();
@@ -185,19 +185,19 @@ impl Inner {
         }
         if let Some(reach) = reach {
             // Before anything is said of an earlier request.
-            reach.grants(&draft.key.owner, &draft.permissions)?;
+            reach.grants(&new.key.owner, &new.permissions)?;
         }
-        if let Some(once) = &draft.once
+        if let Some(once) = &new.once
             && let Some(made) = self.made_by(once, disk)?
         {
             let (token, secret) = self.new_secret(KeyId::from_u128(made.key), writer)?;
             let action = Action::Repeat { secret, overlap: Overlap::None };
             let once = Some(Once { at: made.at, ..*once });
-            return Ok((token, Change { scope: draft.scope.clone(), once, ..self.engine.change_of(made.key, action) }));
+            return Ok((token, Change { scope: new.scope.clone(), once, ..self.engine.change_of(made.key, action) }));
         }
         let id = writer.ids.next(now)?;
         let digester = writer.digester();
-        let (token, digest, form) = match &draft.imported {
+        let (token, digest, form) = match &new.imported {
             None => {
                 let body = Secret::generate()?.body(id);
                 let prefix = self.prefix();
@@ -210,7 +210,7 @@ impl Inner {
                         return Err(StoreError::Conflict(Conflict::DigestHeld(KeyId::from_u128(holder))));
                     }
                 }
-                let raw = draft.key.imported.as_ref().and_then(|(imported, _)| imported.raw_key()).unwrap_or_default();
+                let raw = new.key.imported.as_ref().and_then(|(imported, _)| imported.raw_key()).unwrap_or_default();
                 let token = ApiKey::new(Zeroizing::new(raw.to_owned()));
                 (token, digester.imported(given), SecretForm::Imported(*form))
             }
@@ -226,32 +226,32 @@ impl Inner {
         };
         let record = Record {
             id: id.as_u128(),
-            owner: draft.key.owner.clone(),
-            name: draft.key.name.clone(),
-            permissions: draft.permissions.clone(),
-            metadata: draft.key.metadata.clone(),
+            owner: new.key.owner.clone(),
+            name: new.key.name.clone(),
+            permissions: new.permissions.clone(),
+            metadata: new.key.metadata.clone(),
             created_at: now,
-            not_before: draft.not_before,
+            not_before: new.not_before,
             expires_at,
             disabled: false,
             revoked: None,
             version: 1,
             secrets: vec![secret],
             used_before: None,
-            policy: draft.policy,
-            limit: draft.limit.map(Limit::to_stored).or_else(|| reach.and_then(Reach::default_limit)),
-            networks: if draft.networks.is_empty() {
+            policy: new.policy,
+            limit: new.limit.map(Limit::to_stored).or_else(|| reach.and_then(Reach::default_limit)),
+            networks: if new.networks.is_empty() {
                 reach.map(Reach::default_networks).unwrap_or_default()
             } else {
-                draft.networks.clone()
+                new.networks.clone()
             },
         };
-        if !draft.lives_on {
+        if !new.lives_on {
             self.engine.lifetime.check(&record)?;
         }
-        let once = draft.once.map(|once| Once { at: now, ..once });
+        let once = new.once.map(|once| Once { at: now, ..once });
         let change = self.engine.change_of(record.id, Action::Create(Box::new(record)));
-        Ok((token, Change { at: now, scope: draft.scope.clone(), once, ..change }))
+        Ok((token, Change { at: now, scope: new.scope.clone(), once, ..change }))
     }
 
     pub(crate) fn prefix(&self) -> &str {

@@ -19,7 +19,7 @@ const CHUNK: usize = 1000;
 
 impl KeyStore {
     /// A page of the store's history, in order. Every change to a key is an event; those that are not on disk yet are
-    /// not shown. Events are looked at one by one, from [`after`](EventFilter::after) on.
+    /// not shown. The store reads events one by one, from [`after`](EventFilter::after) on.
     ///
     /// ```
     /// use apikey_core::{EventFilter, KeyStore, NewKey};

@@ -124,7 +124,7 @@ fn a_refused_sync_is_remembered_whoever_asked_for_it() {
 
 /// Until all else is checked: it may be what a lost change can be found in.
 #[test]
-fn a_store_that_does_not_open_keeps_its_journal() {
+fn a_store_that_does_not_open_keeps_its_write_ahead_log() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let pepper = crate::Pepper::new(1, [7; 32]);
@@ -251,9 +251,9 @@ fn after_a_failure_nothing_is_acknowledged_until_the_store_is_reopened() {
     }
 }
 
-/// The records may hold what nobody was told.
+/// The records may hold what no caller has an answer to.
 #[test]
-fn after_a_failure_no_conflict_is_told() {
+fn after_a_failure_no_conflict_is_reported() {
     for fault in BOTH {
         let store = store();
         let key = create(&store);
@@ -323,7 +323,7 @@ fn a_key_whose_record_cannot_be_read_is_ended_with_all_its_secrets_and_no_other_
     assert!(store.get(other.info.id()).is_err() && store.list(&KeyFilter::owner("alice")).is_err());
 }
 
-/// What an operator asks through the admin socket. A full disk is when it is asked most.
+/// What an operator asks through the admin socket. A full disk is when operators ask most.
 #[test]
 fn while_the_disk_refuses_every_question_is_answered() {
     use crate::admin::{Answer, Request, SecretText, Session, Verdict};
@@ -334,7 +334,7 @@ fn while_the_disk_refuses_every_question_is_answered() {
         let waits = store.create(NewKey::for_owner("alice")).unwrap_err();
         assert!(matches!(waits, StoreError::Io { .. }), "{waits:?}");
         not_durable(store.revoke(taken.info.id(), "leaked"));
-        // What lies before it may be asked, and what the keeper does in between changes nothing.
+        // Questions about what lies before it have answers, and what the maintenance thread does in between changes nothing.
         store.inner().checkpoint();
         let mut session = Session::new(store.clone());
         let mut ask = |request| match session.ask(request) {

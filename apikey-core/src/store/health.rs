@@ -23,7 +23,8 @@ pub struct Health {
     /// Why the last backup that [`backup_every`](crate::KeyStoreBuilder::backup_every) tried failed; `None` once one
     /// has succeeded.
     pub backup_error: Option<String>,
-    /// That the store's time is more than five minutes ahead of its clock: keys that end before it are refused.
+    /// How far the store's time is ahead of its clock, if that is more than five minutes: keys that end before the store's
+    /// time are refused.
     pub ahead: Option<ClockLead>,
     /// The store was closed.
     pub closed: bool,

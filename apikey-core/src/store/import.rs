@@ -17,7 +17,7 @@ impl KeyStore {
     ///
     /// # Errors
     /// The disk or the store refuses: none is created.
-    pub(crate) fn take_over(
+    pub(crate) fn import_many(
         &self,
         keys: Vec<NewKey>,
         check_only: bool,
@@ -26,15 +26,15 @@ impl KeyStore {
         if keys.len() > bounds::MAX_BATCH {
             return Err(StoreError::invalid("keys", "more than 10000", "at most 10,000 keys in one call"));
         }
-        let drafts: Vec<_> = keys.into_iter().map(|key| self.inner().draft(key)).collect();
+        let validated: Vec<_> = keys.into_iter().map(|key| self.inner().validate(key)).collect();
         let mut taken = Vec::new();
         let mut given = HashSet::new();
         self.change(|writer, disk| {
             taken.clear();
             given.clear();
             let mut changes = Vec::new();
-            for draft in drafts.iter().filter_map(|draft| draft.as_ref().ok()) {
-                let change = match self.inner().realise(draft, writer, disk) {
+            for new in validated.iter().filter_map(|new| new.as_ref().ok()) {
+                let change = match self.inner().assign(new, writer, disk) {
                     Ok((_, change)) => change,
                     Err(error @ (StoreError::Io { .. } | StoreError::Closed)) => return Err(error),
                     Err(error) => {
@@ -58,9 +58,9 @@ impl KeyStore {
             checked.extend(given);
         }
         let mut taken = taken.into_iter();
-        Ok(drafts
+        Ok(validated
             .into_iter()
-            .map(|draft| match draft {
+            .map(|new| match new {
                 Ok(_) => taken.next().unwrap_or(Err(StoreError::Closed)),
                 Err(error) => Err(error),
             })

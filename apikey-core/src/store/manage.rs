@@ -40,7 +40,7 @@ impl KeyStore {
         record.map(|(record, _)| self.inner().info(&disk, record)).transpose()
     }
 
-    /// A page of the keys that the filter names, in order of creation. Keys are looked at one by one: a filter by
+    /// A page of the keys that the filter names, in order of creation. The store reads keys one by one: a filter by
     /// owner is quick in a large store, the others read every key.
     ///
     /// # Errors
@@ -290,14 +290,14 @@ impl KeyStore {
         let before = before.timestamp_millis();
         let over = |record: &Record| {
             let revoked = record.revoked.as_ref().is_some_and(|revoked| revoked.at < before);
-            // A key that is still good is never deleted, whatever time was asked.
+            // A key that is still good is never deleted, whatever the time.
             let expired = record.expires_at.is_some_and(|end| end < before && end <= self.inner().engine.time.now_ms());
             revoked || expired
         };
         let mut after = None;
         let mut purged = 0;
         loop {
-            // Candidates are found without holding up other changes, and looked at again where they are deleted.
+            // Candidates are found without holding up other changes, and read again where they are deleted.
             let mut found = Vec::new();
             let mut last = None;
             {

@@ -1,4 +1,4 @@
-//! The store: keys on disk and in memory, and everything that can be asked of them.
+//! The store: keys on disk and in memory, and everything that a caller does with them.
 
 pub(crate) mod actor;
 pub(crate) mod bootstrap;

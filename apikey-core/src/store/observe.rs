@@ -60,7 +60,7 @@ impl Inner {
         AuthError::Invalid
     }
 
-    /// Counts a refusal. What is invalid is no key's; all else was told to who holds a key's secret. That key is found
+    /// Counts a refusal. An invalid token is no key's; every other refusal answers the holder of a key's secret. That key is found
     /// again: to carry it here from where it is known would cost every good key a little.
     #[cold]
     #[inline(never)]
@@ -68,7 +68,7 @@ impl Inner {
         let error = self.engine.unavailable_if_closed(error);
         let key = match error {
             AuthError::Invalid | AuthError::Unavailable => None,
-            // Of an address that has used up its budget nothing is looked at.
+            // The budget of the address is used up, so nobody looks for the key.
             AuthError::RateLimited { limit: None, .. } => None,
             _ => self
                 .find(token.as_bytes())

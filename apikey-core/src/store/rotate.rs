@@ -21,7 +21,7 @@ impl KeyStore {
     /// Rotates a key so that the request can be repeated: a caller that got no answer asks again with the same
     /// idempotency key (1 to 255 bytes, no control characters, chosen by the caller for this one rotation).
     ///
-    /// No secret can be told twice. So within 24 hours, a repeat with the same id and overlap
+    /// The store cannot return a secret twice. So within 24 hours, a repeat with the same id and overlap
     ///
     /// - gives the key another new secret in place of the one that the first request made, if nobody has used that;
     /// - is [`Conflict::Repeated`] if somebody has, or the key was rotated again since.

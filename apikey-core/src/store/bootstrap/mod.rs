@@ -40,8 +40,8 @@ pub(crate) struct FirstKey {
 }
 
 impl KeyStore {
-    /// Makes what the builder was told to make.
-    pub(crate) fn begin(&self, first: Option<FirstKey>, fixed: &[FixedKeys]) -> Result<(), OpenError> {
+    /// Makes the first key and the fixed keys that the builder names.
+    pub(crate) fn bootstrap(&self, first: Option<FirstKey>, fixed: &[FixedKeys]) -> Result<(), OpenError> {
         if let Some(first) = first {
             self.make_first(&first)?;
         }
@@ -76,9 +76,9 @@ impl KeyStore {
             other => OpenError::Config(format!("first key: {other}")),
         };
         let store = self.as_actor("first_key");
-        let draft = self.inner().draft(key.clone()).map_err(refused)?;
+        let new = self.inner().validate(key.clone()).map_err(refused)?;
         let made = store.change(|writer, disk| {
-            let (token, change) = self.inner().realise(&draft, writer, disk)?;
+            let (token, change) = self.inner().assign(&new, writer, disk)?;
             write_private(&pending, &token)?;
             Ok(vec![change])
         });
@@ -100,33 +100,33 @@ impl KeyStore {
         if keys.len() > MAX_BATCH {
             return Err(OpenError::Config(format!("{source}: {} keys, at most {MAX_BATCH} are taken", keys.len())));
         }
-        let mut drafts = Vec::new();
+        let mut validated = Vec::new();
         let mut names = HashSet::new();
         for key in keys {
             let (line, name) = (key.line, name_of(&key.digest));
             if !names.insert(name) {
                 return Err(config(line, &"the same key stands in an earlier line"));
             }
-            let draft = self.inner().draft(key.into_new()).map_err(|error| config(line, &error))?;
-            drafts.push((line, name, draft.fixed(tag(&name))));
+            let new = self.inner().validate(key.into_new()).map_err(|error| config(line, &error))?;
+            validated.push((line, name, new.fixed(tag(&name))));
         }
         let mut at_fault = 0;
         let store = self.as_actor("fixed_keys");
         let made = store.change(|writer, disk| {
             let mut absent = Vec::new();
-            for one in &drafts {
+            for one in &validated {
                 if disk.made(&one.1)?.is_none() {
                     absent.push(one);
                 }
             }
             let there = if absent.is_empty() { HashSet::new() } else { fixed_tags(disk)? };
             let mut changes = Vec::new();
-            for (line, name, draft) in absent {
+            for (line, name, new) in absent {
                 at_fault = *line;
                 if there.contains(&tag(name)) {
                     continue;
                 }
-                match self.inner().realise(draft, writer, disk) {
+                match self.inner().assign(new, writer, disk) {
                     Ok((_, mut change)) => {
                         change.once = Some(Once { name: *name, request: *name, at: FOREVER });
                         changes.push(change);

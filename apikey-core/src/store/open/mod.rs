@@ -23,7 +23,7 @@ use crate::storage::open_error::{OpenError, damaged, read_error};
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 use crate::store::open::options::Options;
-use crate::store::open::scan::{Found, scan};
+use crate::store::open::scan::{ScanResult, scan};
 use crate::token::digest::{Digest, Digester};
 use crate::token::id_generator::IdSource;
 use crate::token::key_id::KeyId;
@@ -113,7 +113,11 @@ fn bind(options: &Options, mut meta: Meta, digesters: &[Digester]) -> Result<Met
 }
 
 /// Every pepper that a key needs must be there, and be the one it was made with.
-fn check_peppers(digesters: &[Digester], check_values: &BTreeMap<u32, Digest>, found: &Found) -> Result<(), OpenError> {
+fn check_peppers(
+    digesters: &[Digester],
+    check_values: &BTreeMap<u32, Digest>,
+    found: &ScanResult,
+) -> Result<(), OpenError> {
     for digester in digesters.iter().filter(|digester| digester.pepper() > 0) {
         let number = digester.pepper();
         if check_values.get(&number).is_some_and(|value| *value != digester.check_value()) {

@@ -28,7 +28,7 @@ use crate::storage::open_error::{damaged, read_error};
 
 /// What a scan of all records finds.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct ScanResult {
     records: u64,
     sum: u128,
     last_id: u128,
@@ -56,11 +56,11 @@ pub(crate) fn scan(
     path: &Path,
     now: i64,
     lifetime: Lifetime,
-) -> Result<Found, OpenError> {
+) -> Result<ScanResult, OpenError> {
     let uses = uses(disk, path)?;
     let used =
         |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
-    let awaited = awaited(disk, path, now)?;
+    let awaiting = awaiting_first_use(disk, path, now)?;
     OWNERS.expect(expected);
     let none = Tables { owners: Tally::new(), imported: Tally::new() };
     let (send, receive) = sync_channel(WAITING);
@@ -70,7 +70,7 @@ pub(crate) fn scan(
         let io = |source| OpenError::io(path, source);
         let reader = begin().spawn_scoped(scope, || catch_panic(|| read_all(disk, send))).map_err(io)?;
         let rest = begin().spawn_scoped(scope, || catch_panic(|| read_rest(disk, head, none, path))).map_err(io)?;
-        let found = take_in(receive, index, path, used, &awaited, none, (now, lifetime));
+        let found = take_in(receive, index, path, used, &awaiting, none, (now, lifetime));
         Ok((ended(reader), found, ended(rest)))
     })?;
     let panicked = |panic| damaged(path, format!("the database panics when it is read: {panic}"));
@@ -104,15 +104,15 @@ fn uses(disk: &Disk, path: &Path) -> Result<HashMap<[u8; 16], u32>, OpenError> {
 }
 
 /// Keys and versions whose first use ends that a request with an idempotency key can be repeated.
-fn awaited(disk: &Disk, path: &Path, now: i64) -> Result<HashSet<(u128, u32)>, OpenError> {
-    let mut awaited = HashSet::new();
+fn awaiting_first_use(disk: &Disk, path: &Path, now: i64) -> Result<HashSet<(u128, u32)>, OpenError> {
+    let mut awaiting = HashSet::new();
     for made in disk.all_made() {
         let made = made.map_err(|error| read_error(path, "what a request with an idempotency key made", error))?;
         if made.holds(now) && made.at != FOREVER {
-            awaited.insert((made.key, made.version));
+            awaiting.insert((made.key, made.version));
         }
     }
-    Ok(awaited)
+    Ok(awaiting)
 }
 
 /// Hands on every record. Ends early if nobody takes them.
@@ -145,11 +145,11 @@ fn take_in(
     index: &Index,
     path: &Path,
     used: impl Fn(&Digest) -> u32,
-    awaited: &HashSet<(u128, u32)>,
+    awaiting: &HashSet<(u128, u32)>,
     mut tables: Tables,
     (now, lifetime): (i64, Lifetime),
-) -> Result<(Found, Tables), OpenError> {
-    let mut found = Found::default();
+) -> Result<(ScanResult, Tables), OpenError> {
+    let mut found = ScanResult::default();
     let mut place = Vec::new();
     for item in records.into_iter().flatten() {
         let (id, frame) = item.map_err(|error| read_error(path, "a record", error))?;
@@ -178,7 +178,7 @@ fn take_in(
         let mut rights = EffectiveKey::of_many(&record, lifetime).map_err(|full| OpenError::io(path, full.into()))?;
         if let Some((newest, stored)) = rights.secrets.last_mut().zip(record.secrets.last()) {
             let unused = !stored.used && used(&newest.digest) == 0;
-            newest.unused |= unused && awaited.contains(&(id, newest.version));
+            newest.unused |= unused && awaiting.contains(&(id, newest.version));
         }
         index.load(&rights, &used);
     }
@@ -213,7 +213,7 @@ impl Tally {
 }
 
 /// The records must be those that the last change left.
-fn check_head(head: &Head, found: &Found, path: &Path) -> Result<(), OpenError> {
+fn check_head(head: &Head, found: &ScanResult, path: &Path) -> Result<(), OpenError> {
     if (head.records, head.sum) == (found.records, found.sum) && head.last_id >= found.last_id {
         return Ok(());
     }
