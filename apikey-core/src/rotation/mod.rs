@@ -1,7 +1,12 @@
-//! Rotation that makes itself.
+//! Automatic rotation: new secrets for keys with a policy, delivered to a sink.
 
+mod leak;
+mod plan;
 pub(crate) mod report;
+mod rotate;
 pub(crate) mod rotator;
-pub(crate) mod run;
-pub(crate) mod secrets;
+mod run;
+mod secrets;
 pub mod sink;
+mod step;
+mod warn;

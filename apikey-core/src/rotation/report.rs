@@ -1,67 +1,67 @@
-//! What a run of a rotator did.
+//! The report of a rotator's run.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::token::key_id::KeyId;
 
-/// What [`run_due`](crate::rotation::rotator::Rotator::run_due) did. It serialises, and holds no secret.
+/// The result of [`run_due`](crate::rotation::rotator::Rotator::run_due). It serialises, and contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunReport {
-    /// Keys that got a new secret, which waits for its delivery, or was delivered in this run.
+    /// Keys that got a new secret, whether it is delivered already or still pending.
     pub rotated: Vec<KeyId>,
-    /// Keys whose new secret was delivered, and is the current one.
+    /// Keys whose new secret was delivered, and is the current one now.
     pub delivered: Vec<KeyId>,
-    /// Deliveries that failed. They are tried again. Also one whose secret was replaced while it was on its way: what the
-    /// sink holds then is dead, until the current secret is handed to it, or the next one when the key is due again.
+    /// Deliveries that failed, and that the rotator tries again. Also deliveries whose secret somebody replaced meanwhile:
+    /// the sink holds an invalid secret then, until it gets the current one by hand, or the next one from the rotator.
     pub failed: Vec<FailedDelivery>,
-    /// Keys that are due and do not get a new secret as they stand.
+    /// Keys that are due, but whose state allows no rotation.
     pub skipped: Vec<SkippedRotation>,
-    /// Warnings that were told.
+    /// Warnings that the rotator emitted.
     pub warned: Vec<ExpiryWarning>,
     /// Keys whose superseded secret ended.
     pub overlaps_ended: Vec<KeyId>,
-    /// When there is something to do again, as far as is known now.
+    /// The time at which the next key is due, as far as is known now.
     pub next_due: Option<DateTime<Utc>>,
 }
 
-/// A delivery that failed. The old secret stays valid, and so does the new one, unless somebody replaced them meanwhile.
+/// A delivery that failed. Old and new secret stay valid, unless somebody has replaced them meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FailedDelivery {
     /// The key.
     pub key: KeyId,
-    /// Why, in the sink's words; the secret is cut out of them.
+    /// The sink's error, with the secret redacted.
     pub reason: String,
-    /// When it is tried again: after a second at first, then after twice as long each time, up to a quarter of an hour.
-    /// For a secret that was replaced: when the key is due again, and gets another one.
+    /// The time of the next attempt: after one second at first, then after twice as long each time, up to 15 minutes. For
+    /// a secret that was replaced, the time at which the key is due again.
     pub retry_at: DateTime<Utc>,
 }
 
-/// A rotation that is due and not made.
+/// A rotation that is due, but that the key's state does not allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SkippedRotation {
     /// The key.
     pub key: KeyId,
-    /// What is in its way: it is revoked, disabled or expired, or its last rotation has not ended.
+    /// The obstacle: the key is revoked, disabled or expired, or the overlap of its last rotation has not ended.
     pub reason: String,
 }
 
-/// That a key will expire.
+/// A warning before a key expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExpiryWarning {
     /// The key.
     pub key: KeyId,
-    /// Whose it is.
+    /// The key's owner.
     pub owner: String,
-    /// What it is for.
+    /// The key's name.
     pub name: Option<String>,
-    /// When it expires.
+    /// The end of the key.
     pub expires_at: DateTime<Utc>,
-    /// The threshold that was passed, in seconds when it serialises.
+    /// The threshold that has passed; serialised as seconds.
     #[serde(serialize_with = "seconds", deserialize_with = "of_seconds")]
     pub before: TimeDelta,
 }

@@ -1,4 +1,4 @@
-//! Rotates keys by themselves, when somebody asks or in a thread.
+//! The rotator, which a service calls or starts as a thread.
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -17,21 +17,21 @@ use crate::rotation::report::{ExpiryWarning, RunReport};
 use crate::rotation::run::Worker;
 use crate::store::key_store::KeyStore;
 
-/// Days before the end of a key at which to warn, if nothing else is said.
+/// The default thresholds of warnings, in days before the end of a key.
 const WARN_DAYS: [i64; 3] = [1, 3, 14];
-/// The thread looks at the clock this often: the system's can be set.
-const STEP: Duration = Duration::from_secs(10);
-/// The same with a clock that was given: a test may turn it.
-const GIVEN_STEP: Duration = Duration::from_millis(20);
-/// Many changes in a row are one run.
-const PAUSE: Duration = Duration::from_millis(20);
-/// After a run that the disk refused.
+/// The longest wait of the thread: somebody may set the system's clock meanwhile.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+/// The same with a clock of the service's own, which a test moves.
+const MAX_WAIT_OWN_CLOCK: Duration = Duration::from_millis(20);
+/// The shortest wait: many changes in a row make one run.
+const MIN_WAIT: Duration = Duration::from_millis(20);
+/// The wait after a run that failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Gives keys with a [`RotationPolicy`](crate::RotationPolicy) their new secrets when they are due, hands those to a
-/// [`SecretSink`], ends overlaps, and warns before keys expire. One works on a store at a time.
+/// Gives keys with a [`RotationPolicy`](crate::RotationPolicy) new secrets when they are due, delivers those to a
+/// [`SecretSink`], ends overlaps, and warns before keys expire. A store has one rotator at a time.
 ///
-/// Either call [`run_due`](Self::run_due) when it suits, or [`start`](Self::start) a thread that does it.
+/// Call [`run_due`](Self::run_due) yourself, or [`start`](Self::start) a thread that does.
 ///
 /// ```
 /// use apikey_core::{KeyStore, ManualClock, NewKey, RotationPolicy, Rotator, sink::DirectorySink};
@@ -60,7 +60,7 @@ pub struct Rotator {
 }
 
 impl Rotator {
-    /// One that hands new secrets of this store to this sink. Nothing happens yet.
+    /// A rotator that delivers new secrets of this store to this sink. It does nothing yet.
     pub fn new(store: KeyStore, sink: impl SecretSink + 'static) -> Self {
         let worker = Worker {
             inner: store.shared(),
@@ -74,14 +74,15 @@ impl Rotator {
         Self { worker, store }
     }
 
-    /// A run stops after the delivery under way when this is set.
+    /// Stops a run after the current delivery once this flag is set.
     pub(crate) fn ending(mut self, ending: Arc<AtomicBool>) -> Self {
         self.worker.ending = ending;
         self
     }
 
-    /// How long before the end of a key to warn; 14, 3 and 1 days if it is not set, nothing warns before the end if none
-    /// is given. Where several are passed at once, only the shortest is told. What is not positive is left out.
+    /// Sets how long before the end of a key the rotator warns: 14, 3 and 1 days by default, and not at all for an empty
+    /// list. If several thresholds have passed at once, it warns for the shortest alone. Spans that are not positive are
+    /// ignored.
     #[must_use]
     pub fn warn_before(mut self, thresholds: impl IntoIterator<Item = TimeDelta>) -> Self {
         let ms = thresholds.into_iter().map(|before| before.num_milliseconds()).filter(|before| *before > 0);
@@ -90,54 +91,53 @@ impl Rotator {
         self
     }
 
-    /// What is called for each warning, once for each key and threshold, also over restarts; after a crash one may come a
-    /// second time. A key that is given another end is warned of anew.
+    /// Calls this closure with each warning, once for each key and threshold, across restarts too; a crash may repeat
+    /// one. A key whose end changes gets new warnings.
     #[must_use]
-    pub fn on_warning(mut self, told: impl Fn(&ExpiryWarning) + Send + Sync + 'static) -> Self {
-        self.worker.on_warning = Some(Box::new(told));
+    pub fn on_warning(mut self, emit: impl Fn(&ExpiryWarning) + Send + Sync + 'static) -> Self {
+        self.worker.on_warning = Some(Box::new(emit));
         self
     }
 
-    /// Does all that is due at `now`: rotations, deliveries, ends of overlaps, warnings. The same calls on the same store
-    /// do the same, whatever time it is. The first call looks at every key, later ones only at those that are due.
+    /// Does everything that is due at `now`: rotations, deliveries, ends of overlaps, warnings. The same calls on the same
+    /// store do the same, whatever the clock says. The first call reads every key, later ones read those that are due.
     ///
-    /// A delivery that fails is no error: the report names it.
+    /// A delivery that fails is not an error: the report names it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if another rotator works on the store; [`StoreError::Io`], [`StoreError::NotDurable`],
-    /// [`StoreError::Closed`]. What was not done is done by the next call.
+    /// [`StoreError::Conflict`] if the store has another rotator; [`StoreError::Io`], [`StoreError::NotDurable`],
+    /// [`StoreError::Closed`]. The next call does what this one has left.
     pub fn run_due(&self, now: DateTime<Utc>) -> Result<RunReport, StoreError> {
         self.worker.run(now.timestamp_millis())
     }
 
-    /// Starts a thread that calls [`run_due`](Self::run_due) when something is due, by the store's clock. It goes on until
-    /// its handle is stopped or dropped, or the store is closed. It does not keep the store open: the handles of the
-    /// service do.
+    /// Starts a thread that calls [`run_due`](Self::run_due) when something is due by the store's clock. It runs until you
+    /// stop or drop its handle, or the store closes. It does not keep the store open.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the operating system refuses a thread.
     pub fn start(self) -> Result<RotatorHandle, StoreError> {
         let Self { worker, store } = self;
         let watch = worker.watch.clone();
-        let thread = std::thread::Builder::new().name("apikey-rotator".into()).spawn(move || turn(&worker))?;
+        let thread = std::thread::Builder::new().name("apikey-rotator".into()).spawn(move || run_loop(&worker))?;
         drop(store);
         Ok(RotatorHandle { watch, thread: Some(thread) })
     }
 }
 
-fn turn(worker: &Worker) {
-    let step = if worker.inner.engine.time.is_given() { GIVEN_STEP } else { STEP };
+fn run_loop(worker: &Worker) {
+    let max_wait = if worker.inner.engine.time.is_given() { MAX_WAIT_OWN_CLOCK } else { MAX_WAIT };
     while !worker.watch.is_ended() {
         let now = worker.inner.engine.time.now_ms();
-        // A panic must not end the rounds.
+        // A panic must not end the thread.
         let wait = match catch_panic(|| worker.run(now)) {
             Ok(Ok(report)) => {
                 for failed in &report.failed {
                     tracing::warn!(key = %failed.key, reason = failed.reason, retry_at = %failed.retry_at, "a new secret could not be delivered");
                 }
                 let left = report.next_due.map(|due| due.timestamp_millis().saturating_sub(now).max(0));
-                let left = left.and_then(|left| u64::try_from(left).ok()).map_or(step, Duration::from_millis);
-                left.min(step)
+                let left = left.and_then(|left| u64::try_from(left).ok()).map_or(max_wait, Duration::from_millis);
+                left.min(max_wait)
             }
             Ok(Err(StoreError::Closed)) => return,
             Ok(Err(error)) => {
@@ -149,12 +149,12 @@ fn turn(worker: &Worker) {
                 RETRY
             }
         };
-        worker.watch.wait(PAUSE, false);
-        worker.watch.wait(wait.saturating_sub(PAUSE), true);
+        worker.watch.wait(MIN_WAIT, false);
+        worker.watch.wait(wait.saturating_sub(MIN_WAIT), true);
     }
 }
 
-/// The thread of a [`Rotator`]. Dropping it stops the thread, and waits for a delivery under way.
+/// The thread of a [`Rotator`]. Dropping the handle stops the thread, and waits for the current delivery.
 #[must_use = "the rotator stops when this is dropped"]
 pub struct RotatorHandle {
     watch: Arc<Watch>,
@@ -162,12 +162,12 @@ pub struct RotatorHandle {
 }
 
 impl RotatorHandle {
-    /// Ends the thread, and waits until it has ended. A delivery that is under way is finished.
+    /// Stops the thread, and waits until it has ended. It finishes the current delivery.
     pub fn stop(self) {
         drop(self);
     }
 
-    /// Whether the thread goes on; not any more after the store was closed.
+    /// Whether the thread runs. It ends when the store closes.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
@@ -178,7 +178,7 @@ impl Drop for RotatorHandle {
     fn drop(&mut self) {
         self.watch.end();
         if let Some(thread) = self.thread.take() {
-            // It caught its panics; if it fails all the same, there is nothing left to stop.
+            // The thread catches panics; if it panicked nevertheless, there is nothing left to stop.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! A program that takes secrets.
+//! A sink that is a program.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 
 use crate::rotation::sink::{Delivery, SecretSink, SinkError};
 
-const LIMIT: Duration = Duration::from_secs(30);
-const STEP: Duration = Duration::from_millis(10);
-/// What a program finds other programs and its own files by, and no secret of the service.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Variables by which a program finds other programs and its own files; none is a secret of the service.
 const INHERITED: [&str; 9] = ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"];
 
-/// Hands each secret to a program: the token and a line end on its standard input, and in its environment
-/// `APIKEY_ID`, `APIKEY_OWNER`, `APIKEY_NAME` (empty if there is none) and `APIKEY_VERSION`. The program is started
-/// without a shell. It has taken the secret if it ends with status 0; what it writes goes nowhere, since it may be the
-/// secret.
+/// Runs a program for each secret. The program reads the token and a line end from its standard input, and finds
+/// `APIKEY_ID`, `APIKEY_OWNER`, `APIKEY_NAME` (empty if there is none) and `APIKEY_VERSION` in its environment. The sink
+/// starts it without a shell. Exit status 0 means that it took the secret. The sink discards its output, which may contain
+/// the secret.
 ///
-/// Of the environment of this process, which may hold a pepper or a password, it gets `HOME`, `LANG`, `LC_ALL`,
-/// `LC_CTYPE`, `LOGNAME`, `PATH`, `TMPDIR`, `TZ`, `USER`, and what [`inherit`](Self::inherit) names. On Unix it runs in a
-/// process group of its own, with no terminal to read from, and what it has started is killed with it when its time is up,
-/// unless that has left the group (`setsid`).
+/// Of the environment of this process, which may hold a pepper or a password, the program gets `HOME`, `LANG`, `LC_ALL`,
+/// `LC_CTYPE`, `LOGNAME`, `PATH`, `TMPDIR`, `TZ`, `USER`, and the variables that [`inherit`](Self::inherit) names. On Unix
+/// it runs in a process group of its own, without a terminal. When its time is up, the sink kills the group; a process
+/// that has left the group (`setsid`) survives.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -41,28 +41,28 @@ pub struct CommandSink {
 }
 
 impl CommandSink {
-    /// The program, by its path or as it is found on `PATH`.
+    /// A sink that runs this program, by its path or its name on `PATH`.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), arguments: Vec::new(), inherited: Vec::new(), limit: LIMIT }
+        Self { program: program.into(), arguments: Vec::new(), inherited: Vec::new(), limit: TIME_LIMIT }
     }
 
-    /// Its arguments, the same for each key. Everybody on the machine can read them.
+    /// Sets the arguments, the same for each key. Every user of the machine can read them.
     #[must_use]
     pub fn args<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
         self.arguments = arguments.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Variables that it gets from the environment of this process as well, by their names. One that is not set when a
-    /// secret is delivered is left out.
+    /// Passes these variables of this process's environment to the program, too. A variable that is not set at the time of
+    /// a delivery is left out.
     #[must_use]
     pub fn inherit<T: Into<OsString>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.inherited.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// How long it may take, 30 seconds if it is not set. Then it and what it has started are killed, and the
-    /// delivery has failed.
+    /// Limits the time of a delivery, 30 seconds by default. When it is up, the sink kills the program and its process
+    /// group, and the delivery has failed.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -89,7 +89,7 @@ impl CommandSink {
             .spawn()
             .map_err(io())?;
         let mut input = child.stdin.take();
-        // A pipe has room for a token, whether anybody reads it or not.
+        // A token fits into the pipe's buffer, so this does not block.
         let written = input.iter_mut().try_for_each(|input| {
             input.write_all(delivery.key().expose_secret().as_bytes())?;
             input.write_all(b"\n")
@@ -100,7 +100,7 @@ impl CommandSink {
             kill(&mut child);
         }
         match (ended?, written) {
-            // It said that it was content without reading, or before.
+            // The program ended without reading, or before it had read everything: its status decides.
             (status, Err(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(status),
             (_, Err(error)) => Err(io()(error)),
             (status, Ok(())) => Ok(status),
@@ -116,14 +116,14 @@ impl CommandSink {
             if Instant::now() >= until {
                 return Err(SinkError::TimedOut { program: self.program.clone(), limit: self.limit });
             }
-            std::thread::sleep(STEP);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 }
 
-/// Ends the program, and what it has started.
+/// Kills the program and its process group.
 fn kill(child: &mut Child) {
-    // What is over already cannot be killed, and need not. Until it is waited for, no other group has its number.
+    // Errors mean that it has ended already. Its number is not reused before `wait`.
     #[cfg(unix)]
     let _ = rustix::process::kill_process_group(rustix::process::Pid::from_child(child), rustix::process::Signal::KILL);
     let _ = child.kill();
@@ -137,7 +137,7 @@ impl SecretSink for CommandSink {
     }
 }
 
-/// The arguments may be anything.
+/// Hides the arguments, which may contain anything.
 impl fmt::Debug for CommandSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CommandSink")
@@ -226,7 +226,7 @@ mod tests {
             let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::NONBLOCK;
             while !said.is_finished() {
                 let _ = rustix::fs::open(&pipe, flags, rustix::fs::Mode::empty());
-                std::thread::sleep(STEP);
+                std::thread::sleep(POLL_INTERVAL);
             }
             said.join().unwrap()
         });

@@ -1,4 +1,4 @@
-//! A directory with a file for each key.
+//! A sink that is a directory with a file for each key.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -19,19 +19,19 @@ use crate::key::key_info::KeyInfo;
 use crate::rotation::sink::{Delivery, SecretSink, SinkError, SinkState};
 use crate::token::api_key::ApiKey;
 
-/// Most bytes of a file that are read: more than any token has.
-const MOST: usize = 8192;
+/// The most bytes to read of a file: more than any token has.
+const MAX_FILE: usize = 8192;
 
 type Name = Arc<dyn Fn(&KeyInfo) -> String + Send + Sync>;
 
 /// Writes each secret into a file of its own, named by the key's id: the token and a line end, readable by its user alone
-/// (mode 0600). It is the form of systemd credentials and of Docker's and Kubernetes' secret mounts; [`dotenv`](Self::dotenv)
-/// makes it a line of a `.env` file. A client reads it with `ClientKey::from_file`.
+/// (mode 0600). That is the form of systemd credentials and of Docker's and Kubernetes' secret mounts;
+/// [`dotenv`](Self::dotenv) makes it a line of a `.env` file. A client reads it with `ClientKey::from_file`.
 ///
-/// The secret is written to another name beside, which must not exist (`O_EXCL`), synced, and renamed over the file; then
-/// the directory is synced. So there is always the old secret or the new one, whole, and both are good. No symbolic link
-/// is followed: not the directory, if it is one, nor a file, which is replaced. The directory is made, with mode 0700, if
-/// it is missing; its parent must be there.
+/// The sink writes a secret to a new file beside (`O_EXCL`), syncs it, renames it over the old file, and syncs the
+/// directory. So a reader always gets the old secret or the new one, whole, and both are valid. The sink follows no
+/// symbolic link: it refuses a directory that is one, and replaces a file that is one. It creates the directory with mode
+/// 0700 if it is missing; the parent must exist.
 #[derive(Clone)]
 pub struct DirectorySink {
     path: PathBuf,
@@ -40,13 +40,13 @@ pub struct DirectorySink {
 }
 
 impl DirectorySink {
-    /// Files in this directory.
+    /// A sink with its files in this directory.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), name: None, variable: None }
     }
 
-    /// Another name than the id, from what is known of a key. Two keys must not have the same: the second one would take
-    /// the first one's file.
+    /// Names the files by this closure instead of by the keys' ids. Two keys must not have the same name: the second would
+    /// overwrite the file of the first.
     ///
     /// ```
     /// use apikey_core::sink::DirectorySink;
@@ -59,24 +59,24 @@ impl DirectorySink {
         self
     }
 
-    /// Writes `VARIABLE=token` and a line end, as a `.env` file has it.
+    /// Writes `VARIABLE=token` and a line end, the form of a `.env` file.
     #[must_use]
     pub fn dotenv(mut self, variable: impl Into<String>) -> Self {
         self.variable = Some(variable.into());
         self
     }
 
-    /// The file of a key.
+    /// The path of a key's file.
     ///
     /// # Errors
-    /// [`SinkError::Name`] if its name cannot be one.
+    /// [`SinkError::Name`] if the name cannot be one of a file.
     pub fn path_of(&self, info: &KeyInfo) -> Result<PathBuf, SinkError> {
         Ok(self.path.join(self.name_of(info)?))
     }
 
     fn name_of(&self, info: &KeyInfo) -> Result<String, SinkError> {
         let name = self.name.as_ref().map_or_else(|| info.id().to_string(), |name| name(info));
-        // A dot is for the names that files have while they are written.
+        // A dot begins the names of files that are being written.
         let fits = (1..=200).contains(&name.len()) && !name.starts_with('.');
         if fits && !name.chars().any(|char| char == '/' || char.is_control()) {
             return Ok(name);
@@ -85,8 +85,8 @@ impl DirectorySink {
         Err(SinkError::Name { of: "file", name, allowed })
     }
 
-    /// What stands before the token.
-    fn before(&self) -> Result<String, SinkError> {
+    /// The text before the token.
+    fn variable_text(&self) -> Result<String, SinkError> {
         let Some(name) = &self.variable else { return Ok(String::new()) };
         let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if letters && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit()) {
@@ -118,14 +118,15 @@ fn directory_flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
 }
 
-/// Writes a file under another name, and puts it in the place of this one.
+/// Replaces a file as [`files::replace`](crate::base::files::replace) does, relative to a directory that is open: nobody
+/// can put a link in the directory's place meanwhile.
 fn replace(directory: &OwnedFd, name: &OsStr, content: &[u8]) -> io::Result<()> {
     let beside = [b".", name.as_bytes(), b".new"].concat();
     let beside = Path::new(OsStr::from_bytes(&beside));
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let create = || openat(directory, beside, flags, Mode::RUSR | Mode::WUSR);
     let file = match create() {
-        // Of a process that died while it wrote; or a link that somebody put there, which is not followed.
+        // A process died while it wrote, or somebody has put a link there.
         Err(Errno::EXIST) => {
             unlinkat(directory, beside, AtFlags::empty())?;
             create()?
@@ -136,7 +137,7 @@ fn replace(directory: &OwnedFd, name: &OsStr, content: &[u8]) -> io::Result<()> 
     let written = file.write_all(content).and_then(|()| file.sync_all());
     let renamed = written.and_then(|()| Ok(renameat(directory, beside, directory, name)?));
     if renamed.is_err() {
-        // The error that is told is the first one.
+        // The caller gets the first error.
         let _ = unlinkat(directory, beside, AtFlags::empty());
     }
     renamed?;
@@ -144,24 +145,24 @@ fn replace(directory: &OwnedFd, name: &OsStr, content: &[u8]) -> io::Result<()> 
 }
 
 fn read(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<Zeroizing<String>>> {
-    // A pipe in its place must not hold up the others.
+    // A pipe in the file's place must not block the rotator.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match openat(directory, name, flags, Mode::empty()) {
-        // A link in its place is none of this sink's files.
+        // A link in the file's place is not a file of this sink.
         Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
         other => File::from(other?),
     };
     if !file.metadata()?.is_file() {
         return Ok(None);
     }
-    let text = wiped::read(file, MOST)?;
+    let text = wiped::read(file, MAX_FILE)?;
     Ok(std::str::from_utf8(&text).ok().map(|text| Zeroizing::new(text.to_owned())))
 }
 
 impl SecretSink for DirectorySink {
     fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError> {
         let name = self.name_of(delivery.info())?;
-        let before = self.before()?;
+        let before = self.variable_text()?;
         let content = Zeroizing::new([before.as_str(), delivery.key().expose_secret(), "\n"].concat());
         let directory = self.directory().map_err(SinkError::io(&self.path))?;
         replace(&directory, OsStr::new(&name), content.as_bytes()).map_err(SinkError::io(self.path.join(&name)))
@@ -169,7 +170,7 @@ impl SecretSink for DirectorySink {
 
     fn current(&self, info: &KeyInfo) -> Result<SinkState, SinkError> {
         let name = self.name_of(info)?;
-        let before = self.before()?;
+        let before = self.variable_text()?;
         let directory = match rustix::fs::open(&self.path, directory_flags(), Mode::empty()) {
             Err(Errno::NOENT) => return Ok(SinkState::Nothing),
             other => other.map_err(|error| SinkError::io(&self.path)(error.into()))?,

@@ -1,6 +1,7 @@
-//! Where new secrets go: whoever uses a key that rotates itself must get the new secret, and it can be read only once.
+//! Sinks, to which a [`Rotator`](crate::Rotator) delivers new secrets. A secret can be read only once, and the program
+//! that uses the key needs it.
 //!
-//! | sink | the secret goes |
+//! | sink | delivers the secret |
 //! |---|---|
 //! | [`DirectorySink`] | into a file for each key |
 //! | [`CommandSink`] | to the standard input of a program |
@@ -28,11 +29,11 @@ pub use crate::rotation::sink::command::CommandSink;
 #[cfg(unix)]
 pub use crate::rotation::sink::directory::DirectorySink;
 
-/// Takes the new secrets of keys that rotate themselves.
+/// Receives the new secrets of keys that rotate automatically.
 ///
-/// When [`deliver`](Self::deliver) returns `Ok`, whoever uses the key must be able to get the new secret, also after a
-/// power cut: the overlap of the old one begins then. After an error the same secret is delivered again later. Delivering
-/// twice must do no harm. Never write a secret into a log.
+/// When [`deliver`](Self::deliver) returns `Ok`, the key's user must be able to get the new secret, even after a power
+/// cut: the overlap of the old secret begins then. After an error the rotator delivers the same secret again later, so a
+/// second delivery must do no harm. Never write a secret into a log.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -57,16 +58,16 @@ pub use crate::rotation::sink::directory::DirectorySink;
 /// }
 /// ```
 pub trait SecretSink: Send + Sync {
-    /// Takes a secret, in place of an earlier one of the same key.
+    /// Stores a secret, in place of an earlier one of the same key.
     ///
     /// # Errors
-    /// It is not there for the key's user yet. The text goes into reports and logs, so it names no secret.
+    /// The key's user cannot get the secret yet. The text goes into reports and logs, so it must not contain the secret.
     fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError>;
 
-    /// Reports which secret the sink holds for a key now. The rotator asks after a process died between the making of a
-    /// secret and the end of its delivery: if the sink has the new secret, that becomes the current one; if not, the store
-    /// makes another. A sink that cannot say ([`SinkState::Unknown`], the default) gets another secret, and the undelivered
-    /// one stays valid until that delivery succeeds.
+    /// Returns which secret the sink holds for a key now. The rotator asks after a process has died during a delivery: if
+    /// the sink has the new secret, that becomes the current one; if not, the store generates another. A sink that cannot
+    /// say ([`SinkState::Unknown`], the default) gets another secret, and the undelivered one stays valid until that
+    /// delivery succeeds.
     ///
     /// # Errors
     /// The sink cannot say now. The rotator asks again later.
@@ -96,7 +97,7 @@ impl<S: SecretSink + ?Sized> SecretSink for Box<S> {
     }
 }
 
-/// A closure as a sink; it cannot say what it holds.
+/// Makes a closure a sink, whose [`current`](SecretSink::current) is always [`SinkState::Unknown`].
 ///
 /// ```
 /// use apikey_core::{KeyStore, Rotator, sink};
@@ -127,7 +128,7 @@ impl<F> fmt::Debug for FromFn<F> {
     }
 }
 
-/// A new secret, and whose it is. `Debug` hides the secret.
+/// A new secret and its key. `Debug` hides the secret.
 #[derive(Debug)]
 pub struct Delivery<'a> {
     info: &'a KeyInfo,
@@ -139,7 +140,7 @@ impl<'a> Delivery<'a> {
         Self { info, key }
     }
 
-    /// That of a key that was just created or rotated by hand: to hand its secret to the same sink.
+    /// The delivery of a key that you have just created or rotated, to hand its secret to the same sink.
     ///
     /// ```
     /// # use apikey_core::{KeyStore, NewKey, Delivery, SecretSink, sink};
@@ -160,7 +161,7 @@ impl<'a> Delivery<'a> {
         self.info
     }
 
-    /// Its new secret.
+    /// The new secret.
     #[must_use]
     pub fn key(&self) -> &'a ApiKey {
         self.key
@@ -170,62 +171,62 @@ impl<'a> Delivery<'a> {
 /// Which secret a sink holds for a key.
 #[derive(Debug, Clone)]
 pub enum SinkState {
-    /// It cannot say.
+    /// The sink cannot say.
     Unknown,
-    /// Nothing.
+    /// No secret.
     Nothing,
-    /// This token. Which of the key's secrets it is, if any, the store finds out.
+    /// This token. The store finds out which of the key's secrets it is, if any.
     Token(ApiKey),
 }
 
-/// Why a sink did not take a secret, or does not say what it holds.
+/// An error of a sink.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error("{}: {source}", path.display())]
     Io {
-        /// At which path.
+        /// The path of the file, directory or program.
         path: PathBuf,
-        /// Its error.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// A name for a file or a variable that cannot be one.
+    /// A text that cannot be the name of a file or a variable.
     #[error("{name:?} cannot be the name of a {of}: allowed are {allowed}")]
     Name {
-        /// What it should name.
+        /// The kind of name: `file` or `variable`.
         of: &'static str,
         /// The name.
         name: String,
-        /// What is allowed.
+        /// The names that are allowed.
         allowed: &'static str,
     },
-    /// The program refused.
+    /// The program ended with another status than 0.
     #[error("{} ended with {status}", program.display())]
     Refused {
         /// The program.
         program: PathBuf,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
     },
-    /// The program did not end in time, and was killed.
+    /// The program did not end in time, and the sink killed it.
     #[error("{} did not end within {limit:?}, and was killed", program.display())]
     TimedOut {
         /// The program.
         program: PathBuf,
-        /// Its time.
+        /// Its time limit.
         limit: Duration,
     },
     /// The sink panicked.
     #[error("the sink panicked: {0}")]
     Panicked(String),
-    /// An error of your own.
+    /// An error of your own sink.
     #[error(transparent)]
     Other(Box<dyn Error + Send + Sync>),
 }
 
 impl SinkError {
-    /// An error of your own sink, or a text. It names no secret.
+    /// Makes an error of your own, or a text, a `SinkError`. It must not contain the secret.
     pub fn other(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Other(error.into())
     }
