@@ -1,9 +1,9 @@
-//! One request's question to the store.
+//! An attempt to use a key: what a store checks of one request.
 
 use crate::access::peer::Peer;
 use crate::access::requirement::Requirement;
 
-/// All that a store may want to know about a request: the token, from where it came, and what it needs.
+/// What a store checks of a request: the token, where it came from, and what it needs.
 ///
 /// ```
 /// use std::net::IpAddr;
@@ -30,7 +30,7 @@ impl<'a> Attempt<'a> {
         Self { token, peer: Peer::Unknown, requirement: None }
     }
 
-    /// From where it came, for keys that name networks and for
+    /// Where it came from, for keys that name networks and for
     /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts): an `IpAddr`, a `SocketAddr`, or a [`Peer`]. Behind a
     /// proxy that is not the socket's peer: see [`HeaderConfig::peer`](crate::HeaderConfig::peer).
     pub fn peer(mut self, peer: impl Into<Peer>) -> Self {

@@ -27,7 +27,7 @@ const PER_BITS: u32 = 40;
 // The count above the period. One word, which an error can carry without being larger.
 pub struct Limit(NonZeroU64);
 
-/// A limit as it is written out.
+/// A limit as JSON has it.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct LimitLine {
     count: u32,
@@ -91,12 +91,12 @@ impl Limit {
         self.0.get() & ((1 << PER_BITS) - 1)
     }
 
-    /// In one word; never 0.
+    /// The limit in one word, which is never 0.
     pub(crate) fn packed(self) -> u64 {
         self.0.get()
     }
 
-    /// What a packed word says; `None` for 0.
+    /// The limit of a packed word; `None` for 0.
     #[inline]
     pub(crate) fn unpacked(word: u64) -> Option<Self> {
         NonZeroU64::new(word).map(Self)
@@ -152,7 +152,7 @@ impl fmt::Debug for Limit {
     }
 }
 
-/// Where a key stands with its limit.
+/// What a key has left of its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitStatus {
     pub(crate) limit: Limit,
@@ -173,7 +173,7 @@ impl LimitStatus {
         self.remaining
     }
 
-    /// When one more is there; zero if none was used.
+    /// The time until one more comes back; zero if none was used.
     #[must_use]
     pub fn next(&self) -> Duration {
         self.next

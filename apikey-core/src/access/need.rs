@@ -7,11 +7,11 @@ use crate::access::permission::{PermissionFault, check_permission};
 /// Permissions and lists in one [`Need`], at most. A `static` may name itself, so there must be an end.
 const MAX_PARTS: usize = 1024;
 
-/// A requirement known while the program is compiled: what the attribute makes.
+/// A requirement known while the program is compiled: what the attribute generates.
 ///
-/// The attribute and `perm!` check what they make while the program is compiled. One built by hand may be malformed: a
-/// text that is no permission, a list of nothing, more than 1024 parts. No key ever meets such a one, whatever else
-/// stands in it; [`check`](Self::check) says what is wrong.
+/// The attribute and `perm!` check their requirements while the program is compiled. One that a program writes itself may
+/// be malformed: a text that is no permission, a list of nothing, more than 1024 parts. No key ever meets a malformed
+/// one, whatever else is in it; [`check`](Self::check) says what is wrong.
 ///
 /// ```
 /// use apikey_core::{Need, PermissionFault};
@@ -174,7 +174,7 @@ mod tests {
             assert!(requirement == requirement.clone());
             for grants in ["", "*", "orders:*", "orders:read", "*:*"] {
                 let number = GRANTS.number(grants).unwrap();
-                // Worked out, and remembered.
+                // Computed, and then cached.
                 for _ in 0..2 {
                     assert!(!requirement.met_by(number), "{requirement} {grants:?}");
                 }

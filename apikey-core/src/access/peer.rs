@@ -1,13 +1,13 @@
-//! From where a request came, as far as that is known.
+//! The peer of a request: where it came from.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// From where a request came, as far as that is known.
+/// Where a request came from, as far as that is known.
 ///
-/// A key that names networks is held against a [`Known`](Self::Known) address, and refused without one.
-/// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts) are charged to that address, to the proxy
-/// ([`Behind`](Self::Behind)), or to one budget that all share whose address is not known at all.
+/// The store compares the networks of a key with a [`Known`](Self::Known) address, and refuses such a key without one. It
+/// charges [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts) to that address, to the proxy
+/// ([`Behind`](Self::Behind)), or to one budget that all callers without a known address share.
 ///
 /// ```
 /// use std::net::IpAddr;

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// Most segments in a permission or a grant.
+/// The segments in a permission or a grant, at most.
 pub const MAX_SEGMENTS: usize = 8;
-/// Most bytes in a permission or a grant.
+/// The bytes in a permission or a grant, at most.
 pub const MAX_PERMISSION_BYTES: usize = 64;
 
 /// A text that is no permission, or no grant. Its `Display` names the text and what is allowed.
@@ -181,7 +181,7 @@ pub(crate) fn matches(grant: &str, permission: &str) -> bool {
     }
 }
 
-/// Whether every permission that `inner` gives is given by `outer` too: what caps one key's hold over another.
+/// Whether `outer` gives every permission that `inner` gives: a key covers what it may change.
 pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     let mut outer = outer.split(':').peekable();
     let mut inner = inner.split(':').peekable();

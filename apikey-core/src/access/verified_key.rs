@@ -1,4 +1,4 @@
-//! The proof that a request came with a good key.
+//! A verified key, which shows that a request came with a good key.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub struct VerifiedKey {
     pub(crate) id: IdForm,
     /// With this the index finds its secret again.
     pub(crate) prefix: DigestPrefix,
-    /// Which store verified it.
+    /// The number of the store that verified it.
     pub(crate) store: u64,
     pub(crate) control: ControlWord,
     pub(crate) owner: u32,

@@ -1,4 +1,4 @@
-//! What is told of a store whose time is ahead of its clock.
+//! A store whose time is ahead of its clock, and what an operator does about it.
 
 use std::fmt;
 
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// A store whose time is more than five minutes ahead of its clock: by its newest event, or because the clock was set back
 /// after it had run evenly for five minutes. `Display` says what to do.
 ///
-/// Until one of the two is mended the store's time stands still, and keys that end before it are refused. See [`KeyStore::accept_clock`](crate::KeyStore::accept_clock).
+/// Until an operator corrects one of the two the store's time stands still, and keys that end before it are refused. See
+/// [`KeyStore::accept_clock`](crate::KeyStore::accept_clock).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClockLead {

@@ -1,8 +1,7 @@
-//! The files in a store's directory: whose they are, and how they are opened.
+//! Opening, replacing and syncing files, without following links.
 //!
-//! Who may write into the directory may put a link there, and a process of another user, above all root, would truncate
-//! or open to itself whatever the link leads to. And what such a process makes there, the store's own cannot open. So a
-//! store works only as the user who owns its directory, holds no file of anybody else, and follows no link.
+//! A user who may write into a directory may put a link there, and a process of another user, above all root, would
+//! truncate or open whatever the link leads to. So a store follows no link, and opens nothing but plain files.
 
 use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
 use std::io::{self, Write};
@@ -192,7 +191,7 @@ mod tests {
         assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
     }
 
-    /// Also where one is put there between the look at the directory and the open.
+    /// Also where one is put there between the check of the directory and the open.
     #[test]
     fn nothing_is_opened_made_or_changed_through_a_link() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
-//! Texts kept once: owners and sets of grants.
+//! Interned texts: owners and sets of grants, each kept once.
 //!
 //! A verified key names them by number, so that it needs neither a lock nor a count that all threads share, and still
-//! outlives every change to its key. The price: the texts stay in memory for the life of the process. They are bounded
-//! by the number of different owners and of different sets of grants that it has seen.
+//! outlives every change to its key. The price: the texts stay in memory for the life of the process, as
+//! many as there have been different owners and different sets of grants.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{LazyLock, Mutex, MutexGuard};
@@ -16,9 +16,9 @@ pub(crate) static OWNERS: Interner = Interner::new();
 /// Sets of grants, joined by spaces.
 pub(crate) static GRANTS: Interner = Interner::new();
 
-/// The numbers of texts that stand in a chunk; the others count those that stand alone, from 0.
+/// Set in the numbers of texts in a chunk. The other numbers count the texts that have an allocation each, from 0.
 const PACKED: u32 = 1 << 31;
-/// What packed texts begin at: multiples of this, in bytes.
+/// Packed texts begin at multiples of this, in bytes.
 const UNIT: usize = 4;
 /// Units in a chunk, as a power of two.
 const CHUNK_BITS: u32 = 14;
@@ -27,9 +27,9 @@ const CHUNK: usize = UNIT << CHUNK_BITS;
 const HEAD: usize = 2;
 
 pub(crate) struct Interner {
-    /// Texts that came one by one.
+    /// Texts interned one by one.
     alone: boxcar::Vec<Box<str>>,
-    /// Texts that came with many others, when a store was opened: an allocation for each would cost more than the text.
+    /// Texts interned with many others, when a store was opened: an allocation for each would cost more than the text.
     chunks: boxcar::Vec<Box<str>>,
     numbers: LazyLock<Mutex<Numbers>>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Interner {
 struct Numbers {
     table: HashTable<u32>,
     hasher: RandomState,
-    /// The chunk that is being filled. Nobody but its filler has numbers of texts in it.
+    /// The chunk that is being filled. Only the thread that fills it has numbers of texts in it.
     filling: String,
 }
 
@@ -99,7 +99,7 @@ impl Interner {
         Ok(number)
     }
 
-    /// Makes room for many that will be [packed](Self::pack): a table that grows asks for every text in it again.
+    /// Makes room for many that will be [packed](Self::pack): a table that grows hashes every text in it again.
     pub(crate) fn expect(&self, texts: usize) {
         let Numbers { table, hasher, filling } = &mut *self.lock();
         table.reserve(texts, |number| hasher.hash_one(self.known(filling, *number)));
@@ -134,7 +134,7 @@ impl Interner {
         table.insert_unique(hash, number, |number| hasher.hash_one(self.known(filling, *number)));
     }
 
-    /// The text of a number, also if that is not readable for everybody yet.
+    /// The text of a number, also of one in the chunk that is being filled.
     fn known<'a>(&'a self, filling: &'a str, number: u32) -> &'a str {
         if self.is_filling(number) { read(filling, place(number).1).unwrap_or("") } else { self.text(number) }
     }
@@ -195,7 +195,7 @@ mod tests {
         let alone: Vec<u32> = (0..50).map(|at| interner.number(&text(at)).unwrap()).collect();
         let packed: Vec<u32> = (0..3000).map(|at| interner.pack(&text(at)).unwrap()).collect();
         assert_eq!(alone, packed[..50]);
-        // In the chunk that is still being filled: asked for by somebody else, it is readable at once.
+        // In the chunk that is still being filled: the next caller can read it at once.
         let last = interner.number(&text(2999)).unwrap();
         assert_eq!((last, interner.text(last)), (packed[2999], &*text(2999)));
         let more: Vec<u32> = (2000..4000).map(|at| interner.pack(&text(at)).unwrap()).collect();

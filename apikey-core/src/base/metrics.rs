@@ -1,9 +1,9 @@
-//! Counters for the `metrics` crate: there if the feature is on, nothing at all if it is off.
+//! Counters for the `metrics` crate; without the feature they do nothing.
 
-/// What a verification came to, and what was changed. Names and labels are in `docs/observability.md`.
+/// Counts verifications by their answer, and changes by their kind. Names and labels are in `docs/observability.md`.
 #[cfg(feature = "metrics")]
 pub(crate) struct Meter {
-    /// Registered once, when the store is opened: to look a counter up costs more than to verify.
+    /// The store registers it when it is opened: a look-up of a counter costs more than a verification.
     verified: metrics::Counter,
     invalid: metrics::Counter,
 }

@@ -2,34 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a clock must have run evenly before what it shows is believed.
+/// How long a clock must have run evenly before the store believes it.
 pub(crate) const PROBATION: Duration = Duration::from_secs(5 * 60);
-/// How far it may stray between two looks: more than a clock is slewed, and less than a step that matters.
+/// How far it may stray between two readings: more than a clock is slewed, and less than a step that matters.
 const STRAY_MS: i64 = 2_000;
 
-/// Holds a clock against the machine's own count of time, which nobody sets.
+/// Compares a clock with the machine's monotonic one, which nobody sets.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// What the clock showed at the last look, and when that was.
-    shown: i64,
-    looked: Instant,
+    /// The last reading of the clock, and when that was.
+    reading: i64,
+    read_at: Instant,
     even_since: Instant,
 }
 
 impl Pace {
-    /// The first look.
-    pub(crate) fn new(shown: i64, at: Instant) -> Self {
-        Self { shown, looked: at, even_since: at }
+    /// With the first reading.
+    pub(crate) fn new(reading: i64, at: Instant) -> Self {
+        Self { reading, read_at: at, even_since: at }
     }
 
-    /// Looks again; whether the clock has run evenly for [`PROBATION`]. One that was set begins anew.
-    pub(crate) fn look(&mut self, shown: i64, at: Instant) -> bool {
-        let passed = at.saturating_duration_since(self.looked);
-        let due = self.shown.saturating_add(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX));
-        if shown.saturating_sub(due).saturating_abs() > STRAY_MS {
+    /// Takes the next reading; whether the clock has run evenly for [`PROBATION`]. A clock that was set begins anew.
+    pub(crate) fn observe(&mut self, reading: i64, at: Instant) -> bool {
+        let passed = at.saturating_duration_since(self.read_at);
+        let due = self.reading.saturating_add(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX));
+        if reading.saturating_sub(due).saturating_abs() > STRAY_MS {
             self.even_since = at;
         }
-        (self.shown, self.looked) = (shown, at);
+        (self.reading, self.read_at) = (reading, at);
         at.saturating_duration_since(self.even_since) >= PROBATION
     }
 }
@@ -38,15 +38,15 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const ROUND: Duration = Duration::from_secs(30);
+    const TICK: Duration = Duration::from_secs(30);
     const DAY_MS: i64 = 86_400_000;
 
-    /// Looks once a round at a clock that shows so much beside the true time; in which rounds it was believed.
+    /// Reads, at each tick, a clock that strays so far from the true time; at which ticks it was believed.
     fn believed(strays: &[i64]) -> Vec<bool> {
         let begin = Instant::now();
         let mut pace = Pace::new(0, begin);
-        let rounds = (1..).zip(strays);
-        rounds.map(|(round, stray)| pace.look(i64::from(round) * 30_000 + stray, begin + ROUND * round)).collect()
+        let ticks = (1..).zip(strays);
+        ticks.map(|(tick, stray)| pace.observe(i64::from(tick) * 30_000 + stray, begin + TICK * tick)).collect()
     }
 
     #[test]
@@ -54,8 +54,8 @@ mod tests {
         let mut expected = [true; 20];
         expected[..9].fill(false);
         assert_eq!(believed(&[0; 20]), expected);
-        // A slewed clock strays by less in a round, whatever it comes to.
-        let slewed: Vec<i64> = (0..20).map(|round| round * 15).collect();
+        // A slewed clock strays by less in a tick, whatever the sum.
+        let slewed: Vec<i64> = (0..20).map(|tick| tick * 15).collect();
         assert_eq!(believed(&slewed), expected);
     }
 
@@ -83,8 +83,8 @@ mod tests {
     fn a_clock_that_stands_or_goes_beyond_all_bounds_is_not_believed() {
         let begin = Instant::now();
         let mut pace = Pace::new(i64::MAX, begin);
-        for (round, shown) in (1..).zip([i64::MIN, i64::MAX, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) {
-            assert!(!pace.look(shown, begin + ROUND * round));
+        for (tick, reading) in (1..).zip([i64::MIN, i64::MAX, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) {
+            assert!(!pace.observe(reading, begin + TICK * tick));
         }
     }
 }

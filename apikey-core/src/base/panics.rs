@@ -1,19 +1,19 @@
-//! Panics of the database, caught without a word on the terminal.
+//! Catching the panics of the database, and of a program's own functions, without a message on the terminal.
 
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 thread_local! {
-    /// `Some` while a panic of this thread is to be kept, with its message once there is one.
+    /// `Some` while this thread catches panics; with the message of one once there is one.
     static KEPT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 static HOOK: Once = Once::new();
 
-/// Runs `work`; a panic in it becomes its message. Other threads, and this one at other times, keep the hook they had.
+/// Runs `work`, and returns the message of a panic in it. Other threads, and this one at other times, keep their hook.
 ///
-/// With `panic = "abort"` nothing can be caught: the process ends, and the hook it had shows why.
+/// With `panic = "abort"` no panic can be caught: the process ends, and its own hook prints why.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     if cfg!(panic = "abort") {
         return Ok(work());
@@ -33,13 +33,13 @@ pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
             }
         }));
     });
-    // One within another leaves the outer quiet. A store that is kept in a thread's local and dropped at the thread's end
-    // comes here when this local may be gone; then a panic is caught, and heard.
+    // Calls nest: the inner one leaves the outer one's state. A store in a thread's local that is dropped at the thread's
+    // end comes here when this local may be gone; then a panic is caught, and the hook prints it.
     let outer = KEPT.try_with(|kept| kept.replace(Some(String::new())));
     let result = catch_unwind(AssertUnwindSafe(work));
     let message = outer.and_then(|outer| KEPT.try_with(|kept| kept.replace(outer)));
     result.map_err(|thrown| {
-        // What a program's own function has thrown may panic once more when it is dropped.
+        // A payload of a program's own may panic once more when it is dropped.
         if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
             std::mem::forget(again);
         }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_thrown_may_panic_when_it_is_dropped() {
+    fn a_payload_may_panic_when_it_is_dropped() {
         struct Thrown;
 
         impl Drop for Thrown {
@@ -87,7 +87,7 @@ mod tests {
             static LAST: AtTheEnd = const { AtTheEnd };
         }
         let thread = std::thread::spawn(|| {
-            // What is used first goes last.
+            // The local that is used first is dropped last.
             LAST.with(|_| ());
             catch_panic(|| ())
         });
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn one_within_another_leaves_the_outer_quiet() {
+    fn calls_nest() {
         let outer = catch_panic(|| {
             assert_eq!(catch_panic(|| panic!("inner")).unwrap_err().lines().last(), Some("inner"));
             assert!(KEPT.with_borrow(Option::is_some));

@@ -22,7 +22,7 @@ pub(crate) const MAX_LEAD_MS: i64 = 5 * 60_000;
 pub(crate) struct StoreTime {
     source: TimeSource,
     floor: AtomicI64,
-    /// How often the floor was lowered.
+    /// How many times an operator has accepted a lower floor.
     accepted: AtomicU64,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Moment {
     pub(crate) raw: i64,
 }
 
-/// A time by which somebody works who goes on for a while.
+/// The time of a piece of work that takes a while.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Working {
     pub(crate) now: i64,
@@ -67,16 +67,16 @@ impl StoreTime {
         Moment { now: raw.max(self.floor()), raw }
     }
 
-    /// Below this store time does not go.
+    /// The earliest that store time can be.
     #[inline]
     pub(crate) fn floor(&self) -> i64 {
-        // Who has to see a later floor has waited for the change that moved it.
+        // A thread that must see a later floor has waited for the change that moved it.
         self.floor.load(Ordering::Relaxed)
     }
 
     /// Moves the floor on. The caller is the one writer.
     pub(crate) fn raise(&self, at: i64) {
-        // Most changes come while the floor is behind already; a line that is not written stays in every reader's cache.
+        // Most changes find the floor at their time already; a cache line that is not written stays in every reader's cache.
         if self.floor() < at {
             self.floor.store(at, Ordering::Relaxed);
         }
@@ -88,17 +88,18 @@ impl StoreTime {
         self.accepted.fetch_add(1, Ordering::Release);
     }
 
-    /// What begins now, and goes by this time.
+    /// The time of work that begins now.
     pub(crate) fn working(&self, now: i64) -> Working {
         Working { now, accepted: self.accepted.load(Ordering::Acquire) }
     }
 
-    /// Whether the time of what is at work was not given up meanwhile.
+    /// Whether no operator has accepted another floor since the work began.
     pub(crate) fn holds(&self, at: Working) -> bool {
         self.accepted.load(Ordering::Acquire) == at.accepted
     }
 
-    /// The time of what is at work; store time if that one was given up. The caller is the one writer.
+    /// The time of a piece of work; store time if an operator has accepted another floor since. The caller is the one
+    /// writer.
     pub(crate) fn of(&self, at: Working) -> i64 {
         if self.holds(at) { at.now } else { self.now_ms() }
     }
@@ -110,7 +111,7 @@ impl StoreTime {
         ahead.then(|| ClockLead { store_time: from_ms(floor), clock: from_ms(raw) })
     }
 
-    /// Whether the clock is one that was given, which a test may turn.
+    /// Whether the program supplied the clock, which a test may set.
     pub(crate) fn is_given(&self) -> bool {
         matches!(self.source, TimeSource::Given(_))
     }

@@ -1,4 +1,4 @@
-//! Times are milliseconds since 1970 UTC inside, `DateTime<Utc>` outside.
+//! Times: milliseconds since 1970 UTC inside, `DateTime<Utc>` in the public interface.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ impl<F: Fn() -> DateTime<Utc> + Send + Sync> Clock for F {
     }
 }
 
-/// A clock that stands until it is turned. Clones show the same time.
+/// A clock that stands still until a test sets it. Clones show the same time.
 ///
 /// ```
 /// use apikey_core::{KeyStore, ManualClock, NewKey};
@@ -47,12 +47,12 @@ impl ManualClock {
         Self(Arc::new(AtomicI64::new(now.timestamp_millis())))
     }
 
-    /// Turns the clock, also back.
+    /// Sets the clock, also back.
     pub fn set(&self, now: DateTime<Utc>) {
         self.0.store(now.timestamp_millis(), Ordering::SeqCst);
     }
 
-    /// Turns the clock on, or back by a negative time.
+    /// Moves the clock on, or back by a negative time.
     pub fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
@@ -64,7 +64,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Where the store reads the time: the system's clock without an indirection, or one that was given.
+/// Where the store reads the time: the system's clock without an indirection, or the program's own.
 #[derive(Clone, Default)]
 pub(crate) enum TimeSource {
     #[default]
@@ -73,7 +73,7 @@ pub(crate) enum TimeSource {
 }
 
 impl TimeSource {
-    /// What the clock shows, which may stand still and be set back: see [`StoreTime`](crate::base::store_time::StoreTime).
+    /// The time of the clock, which may stand still and be set back: see [`StoreTime`](crate::base::store_time::StoreTime).
     #[inline]
     pub(crate) fn raw_ms(&self) -> i64 {
         match self {
@@ -104,13 +104,13 @@ fn system_ms() -> i64 {
     Utc::now().timestamp_millis()
 }
 
-/// Out of `DateTime`'s range only in data that was tampered with; then the nearest end of the range.
+/// The time as a `DateTime`. One out of its range, which only tampered data has, becomes the nearest end of the range.
 pub(crate) fn from_ms(ms: i64) -> DateTime<Utc> {
     let end = if ms < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
     DateTime::from_timestamp_millis(ms).unwrap_or(end)
 }
 
-/// A time that a key names: 1970 to 9999.
+/// Checks a time that a key names: 1970 to 9999.
 pub(crate) fn checked_ms(field: &'static str, time: DateTime<Utc>) -> Result<i64, InvalidField> {
     let ms = time.timestamp_millis();
     if (0..=LAST_MS).contains(&ms) {
@@ -128,13 +128,13 @@ pub(crate) fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     }
 }
 
-/// An end that is there before its key.
+/// The error for an end that has come before its key exists.
 pub(crate) fn has_come(field: &'static str, end: i64) -> InvalidField {
     let allowed = "times that have not come; to end a key at once, revoke or disable it";
     InvalidField::new(field, &from_ms(end).to_string(), allowed)
 }
 
-/// `now` and a positive span.
+/// The time a positive span after `now`.
 pub(crate) fn after(field: &'static str, now: i64, span: TimeDelta) -> Result<i64, InvalidField> {
     let refused = |allowed| InvalidField::new(field, &span.to_string(), allowed);
     if span.num_milliseconds() <= 0 {

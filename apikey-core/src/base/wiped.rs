@@ -1,28 +1,28 @@
-//! Memory for secrets that is wiped, and never moves before that: a buffer that grows leaves copies of what it held.
+//! Memory for secrets: wiped when dropped, and never moved before. A buffer that grows leaves copies behind.
 //!
-//! For the crates of this product, and no part of its interface.
+//! Public for the crates of this product, and no part of its interface.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-/// Reads what there is, and no more than `most` bytes.
+/// Reads to the end, and no more than `max` bytes.
 ///
 /// # Errors
 /// The reader's.
-pub fn read(mut from: impl Read, most: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(vec![0; most]);
-    let mut held = 0;
-    while let Some(room) = bytes.get_mut(held..).filter(|room| !room.is_empty()) {
+pub fn read(mut from: impl Read, max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; max]);
+    let mut filled = 0;
+    while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
         match from.read(room) {
             Ok(0) => break,
-            Ok(count) => held += count,
+            Ok(count) => filled += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(held);
+    bytes.truncate(filled);
     Ok(bytes)
 }
 
@@ -33,12 +33,12 @@ pub fn read(mut from: impl Read, most: usize) -> io::Result<Zeroizing<Vec<u8>>> 
 pub fn json(document: &impl Serialize) -> serde_json::Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(json_length(document)? + 1));
     serde_json::to_writer(&mut *bytes, document)?;
-    // It is UTF-8, and looked through once more: this crate has no unsafe code for such.
+    // It is UTF-8, which this checks once more: the crate avoids unsafe code for that.
     let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(serde::ser::Error::custom)?;
     Ok(Zeroizing::new(text))
 }
 
-/// How many bytes a document has as JSON.
+/// The length of a document as JSON, in bytes.
 ///
 /// # Errors
 /// It cannot be JSON.
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_never_moves() {
+    fn bytes_never_move() {
         for (given, held) in
             [(&b""[..], &b""[..]), (b"secret", b"secret"), (b"01234567", b"01234567"), (b"012345678", b"01234567")]
         {

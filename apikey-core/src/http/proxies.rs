@@ -29,7 +29,7 @@ impl ForwardedHeader {
     }
 }
 
-/// Most addresses of a request that are looked at, from the end.
+/// The addresses of a request that the store reads at most, from the end.
 const MAX_HOPS: usize = 32;
 
 /// Which proxies are trusted, and where they write. Nobody is, if nothing is set.

@@ -48,7 +48,7 @@ pub struct HeaderConfig {
     proxies: Proxies,
 }
 
-/// What a request carries by way of a key.
+/// The key, or keys, that a request carries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Presented<'a> {
     /// No key.

@@ -1,7 +1,7 @@
-//! What a key has used of its limit: the generic cell rate algorithm, in two words and without a lock.
+//! A limiter counts what a key has used of its limit: the generic cell rate algorithm, in two words and without a lock.
 //!
-//! Not the crate `governor`, which does the same sum: its quota is fixed when a limiter is made, so a changed limit would
-//! begin full; it rounds the time between requests down, and so lets more through than was said; and a clock that is set
+//! Not the crate `governor`, which computes the same: its quota is fixed when a limiter is made, so a changed limit would
+//! begin full; it rounds the time between requests down, and so lets more through than the limit says; and a clock that is set
 //! back locks a key out for as long. Here the limit is one word of the limiter, which belongs to the key for its life.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,7 +47,7 @@ impl Limiter {
             // Equal only where the sum does not fit: then nothing passes.
             if next > latest || next == u64::MAX {
                 if held > latest {
-                    // What lies that far ahead must not stay so until it has come. Who was faster has done the same.
+                    // A time that far ahead must not stay until it has come. A thread that was faster has done the same.
                     let _ = self.full_at.compare_exchange(held, latest, Ordering::Relaxed, Ordering::Relaxed);
                 }
                 return Err((limit, Duration::from_nanos(next - latest)));
@@ -108,7 +108,7 @@ mod tests {
         limiter
     }
 
-    /// How many of many requests pass at once.
+    /// The number of requests, of a hundred, that pass at once.
     fn burst(limiter: &Limiter, now: i64) -> u32 {
         (0..100).map(|_| u32::from(limiter.admit(now).is_ok())).sum()
     }

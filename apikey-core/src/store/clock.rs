@@ -53,7 +53,7 @@ impl Inner {
         // Not while an operator puts the floor back.
         let _writer = self.engine.writer();
         let shown = self.engine.time.raw_ms();
-        if pace.look(shown, at()) {
+        if pace.observe(shown, at()) {
             self.engine.time.raise(shown);
         }
     }

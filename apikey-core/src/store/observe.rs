@@ -87,6 +87,6 @@ impl Inner {
     fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>, peer: Peer) {
         self.engine.meter.refused(error.code());
         self.engine.refusals.count(key, error, peer);
-        self.on_refusal.tell(error, peer, key);
+        self.on_refusal.call(error, peer, key);
     }
 }

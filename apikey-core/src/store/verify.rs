@@ -139,7 +139,7 @@ impl Inner {
     ) -> Result<T, AuthError> {
         let Some(budget) = &self.failed_attempts else { return answer() };
         let peer = attempt.peer;
-        self.no_address.tell(peer);
+        self.no_address.warn(peer);
         if let Err(retry_after) = budget.admit(peer, || self.engine.time.raw_ms()) {
             return Err(refused(AuthError::RateLimited { retry_after, limit: None }));
         }
@@ -192,7 +192,7 @@ impl Inner {
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.engine.index.check_use(matched, self.engine.time.moment(), peer.by_reference()) {
             if error == AuthError::AddressNotAllowed {
-                self.no_address.tell(*peer);
+                self.no_address.warn(*peer);
             }
             return Err(self.refused(token, error, peer));
         }

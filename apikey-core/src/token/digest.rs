@@ -1,4 +1,4 @@
-//! What is stored instead of a secret: SHA-256, or HMAC-SHA-256 under a pepper.
+//! Digests, which a store keeps instead of secrets: SHA-256, or HMAC-SHA-256 under a pepper.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::token::api_key::{BODY_CHARS, Tail};
 
-/// 32 bytes that stand for a secret.
+/// The digest of a secret.
 pub(crate) type Digest = [u8; 32];
 
 /// The first half of a digest: enough to recognize a secret that was verified before.
@@ -23,12 +23,12 @@ pub(crate) fn digest_prefix(digest: &Digest) -> DigestPrefix {
 /// First byte under every digest, so that a later form cannot be mistaken for this one.
 const VERSION: u8 = 1;
 
-/// A key that is kept outside the store (in the environment, a secrets manager) and mixed into every digest: who has
-/// only the database cannot test a guess. Needed for imported keys of unknown strength; this store's own secrets have
+/// A key that is kept outside the store (in the environment, a secrets manager) and mixed into every digest: an attacker
+/// with only the database cannot test a guess. Imported keys of unknown strength need one; this store's own secrets have
 /// 190 random bits, which nobody guesses.
 ///
-/// Several may be given to a store's builder: the one with the highest number is used for new secrets, the others for
-/// the keys that were made with them.
+/// A store's builder takes several: the store uses the one with the highest number for new secrets, and the others for
+/// the keys that were created with them.
 #[derive(Clone)]
 pub struct Pepper {
     pub(crate) number: u32,
@@ -36,11 +36,11 @@ pub struct Pepper {
 }
 
 impl Pepper {
-    /// Fewest bytes of a pepper.
+    /// The fewest bytes of a pepper.
     pub const MIN_BYTES: usize = 16;
 
     /// A pepper and its number, which is stored with every key made under it: 1 or more, never used again for other
-    /// bytes. At least 16 bytes are asked, 32 random ones are right; the store's builder refuses less.
+    /// bytes. Use 32 random bytes; the store's builder refuses fewer than 16.
     #[must_use]
     pub fn new(number: u32, bytes: impl AsRef<[u8]>) -> Self {
         Self { number, bytes: Zeroizing::new(bytes.as_ref().to_vec()) }
@@ -53,14 +53,14 @@ impl fmt::Debug for Pepper {
     }
 }
 
-/// One way to digest: without a pepper (number 0) or with one.
+/// Digests secrets without a pepper (number 0) or under one.
 #[derive(Clone)]
 pub(crate) struct Digester {
     pepper: u32,
     keyed: Option<Keyed>,
 }
 
-/// What a pepper makes of HMAC. All of it is wiped when dropped.
+/// HMAC under a pepper. All of it is wiped when dropped.
 #[derive(Clone)]
 struct Keyed {
     mac: Hmac<Sha256>,
@@ -134,8 +134,8 @@ impl Digester {
         }
     }
 
-    /// What is stored for a key issued elsewhere, given the digest its issuer stored: itself, under the pepper if
-    /// there is one.
+    /// The stored digest of an imported key, given the one that its issuer stored: the same, under the pepper if there is
+    /// one.
     pub(crate) fn imported(&self, digest: &ImportedDigest) -> Digest {
         match (digest, &self.keyed) {
             (ImportedDigest::Sha256(digest), None) => *digest,
@@ -144,7 +144,7 @@ impl Digester {
         }
     }
 
-    /// A value that tells, without revealing the pepper, whether it is the same as before.
+    /// A value that shows, without revealing the pepper, whether it is the same as before.
     pub(crate) fn check_value(&self) -> Digest {
         self.of(b"apikey: check value of a pepper")
     }

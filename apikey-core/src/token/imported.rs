@@ -1,4 +1,4 @@
-//! Keys issued elsewhere: how they are given to the store, and how a presented one is taken apart.
+//! Imported keys, which other systems issued: how a program hands them to the store, and how it reads a presented one.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use crate::token::digest::ImportedDigest;
 
-/// The longest token that is hashed as an imported key, in bytes.
+/// The longest token that the store hashes as an imported key, in bytes.
 pub const MAX_IMPORTED_BYTES: usize = 256;
 /// The shortest raw key taken without [`NewKey::allow_weak`](crate::NewKey::allow_weak), in bytes.
 pub const MIN_IMPORTED_BYTES: usize = 20;
 
-/// Which part of a key issued elsewhere is its secret: what its issuer hashed.
+/// The part of an imported key that is its secret: what its issuer hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ImportScheme {
@@ -25,14 +25,14 @@ pub enum ImportScheme {
     AfterLastUnderscore,
 }
 
-/// Which hash the issuer stored.
+/// The hash that the issuer stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum ImportHash {
     Sha256,
     Sha512,
 }
 
-/// A way to read a presented key; a store tries those that it holds keys of.
+/// How to read a presented key; a store tries the forms of the keys that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct ImportForm {
     pub(crate) scheme: ImportScheme,

@@ -50,8 +50,7 @@ impl Victim {
 
 #[test]
 fn a_link_in_the_directory_is_refused_and_what_it_leads_to_is_left_alone() {
-    for name in ["lock", "mark", "creating-mark", "sled/db", "sled/conf", "sled/wal", "sled/in-use", "sled/blobs/1"]
-    {
+    for name in ["lock", "mark", "creating-mark", "sled/db", "sled/conf", "sled/wal", "sled/in-use", "sled/blobs/1"] {
         for dangling in [false, true] {
             let directory = tempfile::tempdir().unwrap();
             let (path, victim) = (closed(directory.path()), Victim::new(directory.path()));

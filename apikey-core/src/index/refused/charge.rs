@@ -1,4 +1,4 @@
-//! To what a failed attempt is charged.
+//! The budgets that a failed attempt is charged to.
 
 use std::net::IpAddr;
 
@@ -13,14 +13,14 @@ pub(crate) enum Charge {
     V4(u32),
     /// The leading bits of an address of IPv6.
     V6(Network, u128),
-    /// All for whom this proxy does not say who they are. Apart from the proxy's own address.
+    /// All callers that this proxy does not name. Apart from the proxy's own address.
     Behind(IpAddr),
-    /// All of whom nothing is known.
+    /// All callers without a known address.
     Unknown,
 }
 
-/// A network of IPv6 by what it usually is. Nobody holds a single address of IPv6, and no one width is right: who has a
-/// /48 would have 65,536 budgets if only the /64 counted.
+/// A network of IPv6 by what it usually is. Nobody has just one address of IPv6, and no one width is right: the holder of
+/// a /48 would have 65,536 budgets if only the /64 counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Network {
     /// A /64: one link, such as a home or a telephone.
@@ -32,7 +32,7 @@ pub(crate) enum Network {
 }
 
 impl Charge {
-    /// All to which an attempt of this peer is charged.
+    /// Every budget that an attempt of this peer is charged to.
     pub(crate) fn of(peer: Peer) -> impl Iterator<Item = Self> {
         let one = |charge| [Some(charge), None, None];
         let charges = match peer {
@@ -48,7 +48,7 @@ impl Charge {
         charges.into_iter().flatten()
     }
 
-    /// Which of the [`TIMES`] is its budget.
+    /// The number of its budget in [`TIMES`].
     pub(crate) fn width(self) -> usize {
         match self {
             Self::V4(_) | Self::Behind(_) | Self::Unknown | Self::V6(Network::Link, _) => 0,

@@ -1,4 +1,4 @@
-//! How many attempts of an address may fail.
+//! Budgets of failed attempts, for each address.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -48,7 +48,7 @@ impl FailedAttempts {
     /// The longest period, in milliseconds: 31 days.
     pub(crate) const MAX_PER: i64 = 31 * 86_400_000;
 
-    /// `count` is 1 or more, `per` too; rounded so that no more than that may fail.
+    /// Budgets of `count` failures per `per` milliseconds, both 1 or more; rounded so that no more than that may fail.
     pub(crate) fn new(count: u32, per: u64) -> Self {
         let budget = |times: u32| {
             let count = u64::from(count.max(1)) * u64::from(times);
@@ -88,7 +88,7 @@ impl FailedAttempts {
 
     fn charge(&self, charge: Charge, now: u64) {
         let (set, tag) = self.place(charge);
-        // Others write here, too; what is lost to them after some tries is one failure that is not counted.
+        // Other threads write here, too; after some tries this failure stays uncounted.
         for _ in 0..WAYS {
             let held = set.iter().map(|entry| (entry, entry.load(Ordering::Relaxed)));
             let rank =
@@ -120,7 +120,7 @@ impl FailedAttempts {
         (self.used(word, now) + step).saturating_sub(span)
     }
 
-    /// The budget under a tag; nothing at all where there is none.
+    /// The budget of a tag; an empty one where there is none.
     fn budget(&self, tag: u64) -> Budget {
         let width = usize::try_from(tag & ((1 << WIDTH_BITS) - 1)).unwrap_or(0);
         width.checked_sub(1).and_then(|width| self.budgets.get(width)).copied().unwrap_or_default()
@@ -276,7 +276,7 @@ mod tests {
     fn whole_budgets_make_room() {
         let budget = FailedAttempts::new(1, 1000);
         (0..200_000).for_each(|number| budget.note(v4(number), || START));
-        // Their time is over: who comes now is counted.
+        // Their time is over: newcomers are counted.
         let counted = (0..1000).filter(|number| {
             let peer = v4(0x2000_0000 + number);
             budget.note(peer, || START + 1000);

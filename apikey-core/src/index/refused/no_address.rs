@@ -1,11 +1,11 @@
-//! The hint that a store was to look at addresses, and did not get any.
+//! A warning where a store needs the addresses of callers, and does not get them.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::access::peer::Peer;
 
-/// Each given once, since every request would give it again.
+/// Warns once for each reason, since every request would bring it again.
 #[derive(Debug, Default)]
 pub(crate) struct NoAddress {
     no_socket: AtomicBool,
@@ -13,9 +13,9 @@ pub(crate) struct NoAddress {
 }
 
 impl NoAddress {
-    /// A request came where an address was wanted; nothing is told if it had one.
+    /// Warns if a request that needs an address has none.
     #[inline]
-    pub(crate) fn tell(&self, peer: Peer) {
+    pub(crate) fn warn(&self, peer: Peer) {
         match peer {
             Peer::Known(_) => {}
             Peer::Unknown => self.no_socket(),
@@ -50,7 +50,7 @@ impl NoAddress {
     }
 }
 
-/// Read first: all threads may come here with every request.
-fn is_first(told: &AtomicBool) -> bool {
-    !told.load(Ordering::Relaxed) && !told.swap(true, Ordering::Relaxed)
+/// Loads first: all threads may come here with every request.
+fn is_first(warned: &AtomicBool) -> bool {
+    !warned.load(Ordering::Relaxed) && !warned.swap(true, Ordering::Relaxed)
 }

@@ -1,4 +1,4 @@
-//! Refusals, counted in memory, for each key and code.
+//! Counts of refusals, in memory, for each key and code.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,17 +12,17 @@ use crate::base::interner::OWNERS;
 use crate::base::lock::lock;
 use crate::token::key_id::KeyId;
 
-/// Keys that are counted one by one; above that they are counted together.
-const MOST_KEYS: usize = 100_000;
+/// Keys that have a count each; the others are counted together.
+const MAX_KEYS: usize = 100_000;
 const INVALID: &str = "invalid_api_key";
-/// Told only to who holds the key's secret.
+/// Only callers with the key's secret get this code.
 const WRONG_NETWORK: &str = "address_not_allowed";
 
 /// How often requests were refused since the store was opened, by the code of the refusal ([`AuthError::code`]).
 ///
-/// A refusal is counted under a key only if its secret was presented: who guesses is counted under
+/// A refusal is counted under a key only if the caller presented its secret: guesses are counted under
 /// [`unknown`](Self::unknown). At most 100,000 keys are counted one by one, those that were refused first; a key that is
-/// purged takes its counts with it. Nothing of it is written to the disk.
+/// purged takes its counts with it. The store writes none of it to the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Refusals {
@@ -53,13 +53,13 @@ impl Refusals {
     }
 }
 
-/// The counts of a store. What is most often refused, and by anybody, takes no lock; and it has its cache lines to itself,
-/// so that a flood of refusals is not felt by good keys.
+/// The counts of a store. The most frequent refusal, which anybody can cause, takes no lock; and it has its cache lines to
+/// itself, so that a flood of refusals does not slow good keys down.
 #[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct RefusalCounts {
     invalid: AtomicU64,
-    invalid_told: AtomicU64,
+    invalid_logged: AtomicU64,
     others: Mutex<Others>,
 }
 
@@ -83,12 +83,12 @@ struct Codes(Vec<Count>);
 struct Count {
     code: &'static str,
     count: u64,
-    told: u64,
-    /// From where the last of them came.
+    logged: u64,
+    /// Where the last of them came from.
     peer: Peer,
 }
 
-/// Whose secret was presented.
+/// The key whose secret a caller presented.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RefusedKey {
     pub(crate) id: u128,
@@ -103,20 +103,20 @@ impl RefusalCounts {
         if key.is_some() || !matches!(error, AuthError::Invalid) {
             self.count_other(key, error.code(), peer);
         } else if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.tell_first_invalid(peer);
+            self.log_first_invalid(peer);
         }
     }
 
     #[cold]
-    fn tell_first_invalid(&self, peer: Peer) {
-        self.invalid_told.fetch_add(1, Ordering::Relaxed);
-        Sample { key: None, code: INVALID, count: 1, peer: Some(peer) }.tell();
+    fn log_first_invalid(&self, peer: Peer) {
+        self.invalid_logged.fetch_add(1, Ordering::Relaxed);
+        Sample { key: None, code: INVALID, count: 1, peer: Some(peer) }.log();
     }
 
     #[inline(never)]
     fn count_other(&self, key: Option<RefusedKey>, code: &'static str, peer: Peer) {
         let mut others = self.others();
-        let full = others.keys.len() >= MOST_KEYS;
+        let full = others.keys.len() >= MAX_KEYS;
         let codes = match key {
             None => &mut others.unknown,
             Some(key) if full && !others.keys.contains_key(&key.id) => &mut others.beyond,
@@ -129,27 +129,27 @@ impl RefusalCounts {
         let first = codes.count(code, peer);
         drop(others);
         if first {
-            Sample { key, code, count: 1, peer: Some(peer) }.tell();
+            Sample { key, code, count: 1, peer: Some(peer) }.log();
         }
     }
 
-    /// A key is gone.
+    /// Drops the counts of a key that is gone.
     pub(crate) fn forget(&self, key: u128) {
         self.others().keys.remove(&key);
     }
 
     /// Logs what was counted and not logged: one event for each key and code.
     pub(crate) fn log_rest(&self) {
-        self.take_rest().iter().for_each(Sample::tell);
+        self.take_rest().iter().for_each(Sample::log);
     }
 
     fn take_rest(&self) -> Vec<Sample> {
         let mut rest = Vec::new();
         let count = self.invalid.load(Ordering::Relaxed);
-        let told = self.invalid_told.swap(count, Ordering::Relaxed);
-        if count > told {
-            // From where they came is not kept: that would be a lock for each guess.
-            rest.push(Sample { key: None, code: INVALID, count: count - told, peer: None });
+        let logged = self.invalid_logged.swap(count, Ordering::Relaxed);
+        if count > logged {
+            // Their peers are not kept: that would take a lock for each guess.
+            rest.push(Sample { key: None, code: INVALID, count: count - logged, peer: None });
         }
         let mut others = self.others();
         let Others { unknown, keys, beyond } = &mut *others;
@@ -182,21 +182,21 @@ impl RefusalCounts {
 }
 
 impl Codes {
-    /// Whether it is the first.
+    /// Counts a refusal; whether it is the first with this code.
     fn count(&mut self, code: &'static str, peer: Peer) -> bool {
         if let Some(held) = self.0.iter_mut().find(|held| held.code == code) {
             held.count = held.count.saturating_add(1);
             held.peer = peer;
             return false;
         }
-        self.0.push(Count { code, count: 1, told: 1, peer });
+        self.0.push(Count { code, count: 1, logged: 1, peer });
         true
     }
 
     fn take_rest(&mut self, key: Option<RefusedKey>, rest: &mut Vec<Sample>) {
-        for held in self.0.iter_mut().filter(|held| held.count > held.told) {
-            rest.push(Sample { key, code: held.code, count: held.count - held.told, peer: Some(held.peer) });
-            held.told = held.count;
+        for held in self.0.iter_mut().filter(|held| held.count > held.logged) {
+            rest.push(Sample { key, code: held.code, count: held.count - held.logged, peer: Some(held.peer) });
+            held.logged = held.count;
         }
     }
 
@@ -205,19 +205,19 @@ impl Codes {
     }
 }
 
-/// What is logged of some refusals of one key with one code.
+/// One line of the log: some refusals of one key with one code.
 #[derive(Debug)]
 struct Sample {
     key: Option<RefusedKey>,
     code: &'static str,
     count: u64,
-    /// From where the last of them came; `None` where that was not kept.
+    /// Where the last of them came from; `None` where that was not kept.
     peer: Option<Peer>,
 }
 
 impl Sample {
-    /// No lock is held: a subscriber may ask the store.
-    fn tell(&self) {
+    /// The caller holds no lock: a subscriber may call the store.
+    fn log(&self) {
         let Self { code, count, .. } = *self;
         let is_known = self.peer.is_some_and(|peer| peer.address().is_some());
         let peer = self.peer.map(tracing::field::display);
@@ -277,14 +277,14 @@ mod tests {
     #[test]
     fn keys_beyond_the_bound_are_counted_together() {
         let counts = RefusalCounts::default();
-        for id in 0..MOST_KEYS as u128 + 5 {
+        for id in 0..MAX_KEYS as u128 + 5 {
             counts.count(key(id), &AuthError::Revoked, Peer::Unknown);
         }
         counts.count(key(3), &AuthError::Revoked, Peer::Unknown);
         let refusals = counts.snapshot();
-        assert_eq!(refusals.keys.len(), MOST_KEYS);
+        assert_eq!(refusals.keys.len(), MAX_KEYS);
         assert_eq!(refusals.other_keys, BTreeMap::from([("revoked_api_key", 5)]));
-        assert_eq!(refusals.total(), MOST_KEYS as u64 + 6);
+        assert_eq!(refusals.total(), MAX_KEYS as u64 + 6);
         counts.forget(3);
         counts.count(key(1 << 100), &AuthError::Disabled, Peer::Unknown);
         assert_eq!(counts.of(KeyId::from_u128(1 << 100)), BTreeMap::from([("disabled_api_key", 1)]));

@@ -1,4 +1,4 @@
-//! What a program is told of each request that is refused.
+//! The hook that a store calls for each request that it refuses.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::base::panics::catch_panic;
 use crate::index::refused::refusals::RefusedKey;
 use crate::token::key_id::KeyId;
 
-/// A request that was refused, as [`on_refusal`](crate::KeyStoreBuilder::on_refusal) tells of it. It has no secret.
+/// A refused request, as [`on_refusal`](crate::KeyStoreBuilder::on_refusal) gets it. It has no secret.
 #[derive(Debug, Clone, Copy)]
 pub struct RefusedAttempt<'a> {
     error: &'a AuthError,
@@ -21,13 +21,13 @@ pub struct RefusedAttempt<'a> {
 }
 
 impl<'a> RefusedAttempt<'a> {
-    /// Why.
+    /// Why the store refused it.
     #[must_use]
     pub fn error(&self) -> &'a AuthError {
         self.error
     }
 
-    /// From where the request came. [`Unknown`](Peer::Unknown) where nobody told the store, as in
+    /// Where the request came from. [`Unknown`](Peer::Unknown) where the caller of the store did not say, as in
     /// [`verify`](crate::KeyStore::verify).
     #[must_use]
     pub fn peer(&self) -> Peer {
@@ -40,7 +40,7 @@ impl<'a> RefusedAttempt<'a> {
         self.key.map(|key| KeyId::from_u128(key.id))
     }
 
-    /// Whose key that is.
+    /// The owner of that key.
     #[must_use]
     pub fn owner(&self) -> Option<&'static str> {
         self.key.map(|key| OWNERS.text(key.owner))
@@ -60,7 +60,7 @@ struct Hook {
 }
 
 thread_local! {
-    /// Whether this thread is in a hook: what is refused there is not told, or it would have no end.
+    /// Whether this thread is in a hook. Requests that are refused there call no hook, or there would be no end.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -69,11 +69,11 @@ impl RefusalHook {
         Self(Some(Arc::new(Hook { call, panicked: AtomicBool::default() })))
     }
 
-    /// No lock of the store is held here.
+    /// Calls the hook, if there is one. The caller holds no lock of the store.
     #[inline]
-    pub(crate) fn tell(&self, error: &AuthError, peer: Peer, key: Option<RefusedKey>) {
+    pub(crate) fn call(&self, error: &AuthError, peer: Peer, key: Option<RefusedKey>) {
         if let Some(hook) = &self.0 {
-            hook.tell(&RefusedAttempt { error, peer, key });
+            hook.run(&RefusedAttempt { error, peer, key });
         }
     }
 }
@@ -81,17 +81,17 @@ impl RefusalHook {
 impl Hook {
     #[cold]
     #[inline(never)]
-    fn tell(&self, refused: &RefusedAttempt<'_>) {
+    fn run(&self, refused: &RefusedAttempt<'_>) {
         if INSIDE.replace(true) {
             return;
         }
-        // The request is refused, whatever becomes of who is told.
-        let told = catch_panic(|| (self.call)(refused));
+        // The request is refused, whatever the hook does.
+        let result = catch_panic(|| (self.call)(refused));
         INSIDE.set(false);
-        if let Err(panic) = told
+        if let Err(panic) = result
             && !self.panicked.swap(true, Ordering::Relaxed)
         {
-            tracing::error!(name: "apikey.on_refusal", target: "apikey", panic, "on_refusal panicked; this is told once");
+            tracing::error!(name: "apikey.on_refusal", target: "apikey", panic, "on_refusal panicked; later panics of it are not logged");
         }
     }
 }
