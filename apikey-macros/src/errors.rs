@@ -1,4 +1,4 @@
-//! Errors, collected so that all of them are reported at once.
+//! Collects errors, so that the compiler reports all of them at once.
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
@@ -28,12 +28,12 @@ impl Errors {
         self.0.is_none()
     }
 
-    /// The first one alone, for a place that takes no more than one expression.
+    /// The first error alone, for a place that takes a single expression.
     pub(crate) fn into_first(self) -> TokenStream {
         self.0.and_then(|all| all.into_iter().next()).map(|error| error.to_compile_error()).unwrap_or_default()
     }
 
-    /// One `compile_error!` for each.
+    /// A `compile_error!` for each error.
     pub(crate) fn into_tokens(self) -> TokenStream {
         self.0.map(|error| error.to_compile_error()).unwrap_or_default()
     }

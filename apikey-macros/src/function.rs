@@ -1,5 +1,5 @@
-//! The function under the attribute. Its body stays one token tree: it is never parsed, so that a half-typed body keeps
-//! its completion in editors, and everything in it means what it meant before.
+//! The function under the attribute. Its body stays one token tree and is never parsed, so that completion works in a
+//! half-typed body, and everything in it keeps its meaning.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -11,17 +11,17 @@ use syn::{Attribute, Ident, LitStr, Result, Signature, Token, Visibility, token}
 pub(crate) struct Function {
     pub(crate) attrs: Vec<Attribute>,
     pub(crate) vis: Visibility,
-    /// `default`, from an unstable specialisation.
+    /// `default`, of unstable specialisation.
     pub(crate) defaultness: Option<Ident>,
     pub(crate) sig: Signature,
     pub(crate) body: Group,
 }
 
 impl Function {
-    /// Reads a function.
+    /// Parses a function.
     ///
     /// # Errors
-    /// It is something else, or has no body. The caller emits the item unchanged beside the error.
+    /// The item is not a function, or has no body. The caller emits it unchanged beside the error.
     pub(crate) fn parse(item: TokenStream) -> Result<Self> {
         Self::parse_item.parse2(open_groups(item))
     }
@@ -55,19 +55,19 @@ impl Function {
         inside.extend(prelude);
         inside.extend(rest);
         let mut group = Group::new(Delimiter::Brace, inside);
-        // The braces are the user's: an error about the body as a whole, such as a missing value, stays there.
+        // The user's braces: errors about the body as a whole, such as a missing value, point there.
         group.set_span(body.span());
         group.to_tokens(&mut tokens);
         tokens
     }
 
-    /// The function as it was.
+    /// The function without a prelude.
     pub(crate) fn unchanged(&self) -> TokenStream {
         self.with_prelude(TokenStream::new())
     }
 }
 
-/// Takes off the invisible groups around an item that a `macro_rules!` passes as `$item`.
+/// Removes the invisible groups around an item that a `macro_rules!` passes as `$item`.
 fn open_groups(mut item: TokenStream) -> TokenStream {
     loop {
         let mut trees = item.clone().into_iter();
@@ -100,12 +100,12 @@ fn is_function(input: ParseStream<'_>) -> bool {
     ahead.peek(Token![fn])
 }
 
-/// The span of the next token, so that the error is at `struct` or `impl`, not at the attribute.
+/// The span of the next token, so that the error points to `struct` or `impl`, not to the attribute.
 fn next_span(input: ParseStream<'_>) -> Span {
     input.fork().parse::<TokenTree>().map_or_else(|_| Span::call_site(), |tree| tree.span())
 }
 
-/// The body, also one that a `macro_rules!` passes as `$body:block`.
+/// The body; a `macro_rules!` may pass it as `$body:block`.
 fn body(input: ParseStream<'_>) -> Result<Group> {
     if !input.peek(token::Brace)
         && !input.fork().parse::<TokenTree>().is_ok_and(|tree| matches!(tree, TokenTree::Group(_)))
@@ -128,7 +128,7 @@ fn body(input: ParseStream<'_>) -> Result<Group> {
     }
 }
 
-/// Splits the `#![..]` at the beginning of a body from the rest: nothing may stand before them.
+/// Splits the `#![..]` at the start of a body from the rest: nothing may precede them.
 fn split_inner_attributes(body: TokenStream) -> (TokenStream, TokenStream) {
     let mut head = TokenStream::new();
     let mut rest: Vec<TokenTree> = body.into_iter().collect();

@@ -1,11 +1,11 @@
-//! The grammar of permissions. The core has the same in its own words, since neither crate can use the other; a test
-//! of the facade holds the two together. It includes this file, which therefore uses nothing else of this crate.
+//! The grammar of permissions. The core implements it, too, since neither crate can use the other; a test compares the two.
+//! That test includes this file, which therefore uses nothing else of this crate.
 
-/// Why `text` is no permission: a sentence for the author of the attribute.
+/// Why `text` is not a permission: a sentence for the author of the attribute.
 pub(crate) fn fault(text: &str) -> Option<String> {
     let reason = reason(text)?;
     let better = suggestion(text).map(|better| format!("; try \"{better}\"")).unwrap_or_default();
-    // Bounded, as the literal may be of any length.
+    // Truncated: the literal may have any length.
     let shown: String = text.chars().take(80).collect();
     Some(format!("invalid permission {shown:?}: {reason}{better}"))
 }
@@ -36,7 +36,7 @@ fn segment_reason(segment: &str) -> Option<&'static str> {
     bad.or_else(|| segment.ends_with('.').then_some(CHARACTER))
 }
 
-/// The permission that was probably meant: in lower case, with single colons between segments, no space around it.
+/// The permission that the author probably meant: in lower case, with single colons and without spaces around it.
 fn suggestion(text: &str) -> Option<String> {
     let lower = text.trim().to_ascii_lowercase();
     let segments: Vec<&str> = lower.split([':', '/', ' ']).filter(|segment| !segment.is_empty()).collect();

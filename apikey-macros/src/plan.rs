@@ -1,5 +1,5 @@
-//! What will be made of a function, decided from the arguments, the signature, and nothing else. The rule that chooses
-//! the mode can be seen by who reads the function: `request = ..` or a `self` receiver means a check in the body.
+//! Decides the expansion of a function from its arguments and its signature alone. A reader of the function sees the mode,
+//! too: `request = ..` or a `self` receiver means a check in the body.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -12,29 +12,29 @@ use crate::function::Function;
 use crate::signature::{Hidden, KeyKind, hidden_return, is_ours, key_kind, may_be_macro, plain_name};
 use crate::switches::Switches;
 
-/// What becomes of the function.
+/// The expansion of a function.
 pub(crate) enum Plan {
-    /// A guard is put before the parameters, and the framework asks it first.
+    /// Puts a guard before the parameters; the framework extracts it first.
     Extract {
-        /// The parameters that were taken out for the key: one, or there is an error.
+        /// The key parameters, removed from the signature; more than one is an error.
         keys: Vec<PatType>,
-        /// Whether the function takes a request without a key.
+        /// Whether the function accepts a request without a key.
         optional: bool,
-        /// With the guard there are more parameters than clippy allows, and without it there are not.
+        /// Whether the guard alone exceeds the number of parameters that clippy allows.
         too_many: bool,
     },
-    /// A check is put at the top of the body.
+    /// Puts a check at the top of the body.
     InBody {
-        /// What the key is read from.
+        /// The expression that carries the key.
         source: TokenStream,
     },
-    /// There is an error for which no check can be made: only names are bound, so that no other error follows.
+    /// An error prevents a check: binds only the names, so that no further errors follow.
     Names,
-    /// There is an error that leaves nothing to do.
+    /// An error prevents any expansion.
     Unchanged,
 }
 
-/// Decides, and takes the key parameter and repeated attributes out of the function.
+/// Chooses the expansion, and removes the key parameter and repeated attributes from the function.
 pub(crate) fn plan(args: &Args, function: &mut Function, switches: Switches, errors: &mut Errors) -> Plan {
     if let Some(keyword) = &function.sig.constness {
         errors.at(keyword, "a `const fn` cannot check an API key");
@@ -112,7 +112,7 @@ fn extract(args: &Args, function: &mut Function, switches: Switches, errors: &mu
         errors.at(name, message);
     }
     if !switches.extract {
-        // One mistake is one error: what is missing is the same `request = ..`.
+        // One mistake gives one error: the missing `request = ..` was reported already.
         if args.store.is_none() && args.on_reject.is_none() {
             errors.at(&function.sig.ident, no_source(&function.sig));
         }
@@ -137,7 +137,7 @@ fn extract(args: &Args, function: &mut Function, switches: Switches, errors: &mu
 const CLIPPY_LIMIT: usize = 7;
 
 fn no_source(sig: &Signature) -> String {
-    // A key is not what carries the key.
+    // A key parameter cannot be the source of the key.
     let (keys, others): (Vec<&FnArg>, Vec<&FnArg>) = sig.inputs.iter().partition(|param| key_kind(param).is_some());
     let example = others.into_iter().find_map(plain_name).map_or_else(|| "req".to_owned(), Ident::to_string);
     if !keys.is_empty() {
@@ -153,8 +153,8 @@ fn no_source(sig: &Signature) -> String {
     )
 }
 
-/// Takes the key parameters out of the signature. Where the type of one is at odds with the attribute, `optional` becomes
-/// what the type says, so that the body is not wrong too.
+/// Removes the key parameters from the signature. If the type of one contradicts the attribute, `optional` follows the
+/// type, so that the body has no errors of its own.
 fn take_keys(args: &Args, sig: &mut Signature, optional: &mut bool, errors: &mut Errors) -> Vec<PatType> {
     let wanted = if *optional { KeyKind::Optional } else { KeyKind::Key };
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What the attribute must know of a signature.
+//! Properties of a signature that the attribute needs.
 
 use proc_macro2::Span;
 use syn::spanned::Spanned;
@@ -7,7 +7,7 @@ use syn::{
     Type, TypeParamBound,
 };
 
-/// A parameter that names the verified key.
+/// The kind of a parameter for the verified key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyKind {
     /// `VerifiedKey`
@@ -44,7 +44,7 @@ fn path_of(ty: &Type) -> Option<&Path> {
     }
 }
 
-/// Takes off parentheses, and the invisible groups in which `macro_rules!` passes a fragment.
+/// Removes parentheses, and the invisible groups in which `macro_rules!` passes a fragment.
 fn ungroup(mut ty: &Type) -> &Type {
     loop {
         ty = match ty {
@@ -55,7 +55,7 @@ fn ungroup(mut ty: &Type) -> &Type {
     }
 }
 
-/// The name of a parameter that is one plain name, without `&` or `mut` patterns in the way.
+/// The name of a parameter whose pattern is a plain name.
 pub(crate) fn plain_name(arg: &FnArg) -> Option<&Ident> {
     match arg {
         FnArg::Typed(PatType { pat, .. }) => match &**pat {
@@ -86,7 +86,7 @@ pub(crate) fn hidden_return(sig: &Signature) -> Option<Hidden> {
     Some(if future && sig.asyncness.is_none() { Hidden::Future } else { Hidden::Trait })
 }
 
-/// Where an error about the returned value belongs: the type, or the function's name if none is written.
+/// The span for errors about the returned value: the return type, or the function's name if there is none.
 pub(crate) fn return_span(sig: &Signature) -> Span {
     match &sig.output {
         ReturnType::Type(_, ty) => ty.span(),
@@ -94,7 +94,7 @@ pub(crate) fn return_span(sig: &Signature) -> Span {
     }
 }
 
-/// Whether `#[async_trait]` has rewritten the function: it then returns a boxed future of what its author wrote.
+/// Whether `#[async_trait]` has rewritten the function, which then returns a boxed future of its author's return type.
 pub(crate) fn from_async_trait(sig: &Signature) -> bool {
     sig.asyncness.is_none()
         && sig.generics.params.iter().any(|param| match param {
@@ -103,12 +103,12 @@ pub(crate) fn from_async_trait(sig: &Signature) -> bool {
         })
 }
 
-/// Whether the attribute is ours, by its last segment.
+/// Whether the attribute is `#[require_api_key]`, by the last segment of its path.
 pub(crate) fn is_ours(attr: &Attribute) -> bool {
     attr.path().segments.last().is_some_and(|last| last.ident == "require_api_key")
 }
 
-/// Whether the attribute may be a macro: it is none of the language's own.
+/// Whether the attribute may be a macro, and not one that is built in.
 pub(crate) fn may_be_macro(attr: &Attribute) -> bool {
     const BUILT_IN: [&str; 22] = [
         "allow",
@@ -134,7 +134,7 @@ pub(crate) fn may_be_macro(attr: &Attribute) -> bool {
         "automatically_derived",
         "unsafe",
     ];
-    // Tool attributes, such as `#[rustfmt::skip]`, have a tool's name in front.
+    // Tool attributes, such as `#[rustfmt::skip]`, begin with the tool's name.
     const TOOLS: [&str; 5] = ["rustfmt", "clippy", "diagnostic", "miri", "rust_analyzer"];
     let path = attr.path();
     match path.get_ident() {

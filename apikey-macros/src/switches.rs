@@ -1,15 +1,15 @@
-//! What the facade has turned on. This crate knows no framework, only these properties of those that are enabled.
+//! The features that the facade enables. This crate knows no framework, only these properties of the enabled ones.
 
 /// The properties of the enabled web frameworks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Switches {
     /// A framework reads the parameters of a handler: a function without `request = ..` gets a guard.
     pub(crate) extract: bool,
-    /// A framework has a route attribute that must come after ours.
+    /// A framework has a route attribute, which must come after `#[require_api_key]`.
     pub(crate) route_macro: bool,
-    /// A framework takes plain functions, without any attribute of its own.
+    /// A framework accepts plain functions, without an attribute of its own.
     pub(crate) plain_fn: bool,
-    /// Guarded functions are listed in the program.
+    /// The program lists its guarded functions.
     pub(crate) inventory: bool,
 }
 

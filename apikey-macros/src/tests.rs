@@ -1,4 +1,4 @@
-//! Expansions as tokens, where no compiler is needed to see what is right.
+//! Expansions, compared as tokens without a compiler.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::quote;
@@ -15,7 +15,7 @@ fn expand(switches: Switches, args: TokenStream, item: TokenStream) -> String {
     attribute(args, item, switches).to_string()
 }
 
-/// The messages of the errors, and what is left.
+/// The messages of the errors, and the rest of the tokens.
 fn split(expanded: &str) -> (Vec<String>, String) {
     const ERROR: &str = ":: core :: compile_error !";
     let mut errors = Vec::new();
@@ -29,7 +29,7 @@ fn split(expanded: &str) -> (Vec<String>, String) {
     (errors, rest.to_owned())
 }
 
-/// Without the spaces and last commas that mean nothing.
+/// Removes spaces and trailing commas, which have no meaning.
 fn bare(tokens: impl ToString) -> String {
     let text: String = tokens.to_string().split_whitespace().collect();
     text.replace(",)", ")").replace(",>", ">")
@@ -206,7 +206,7 @@ fn without_a_framework_the_source_must_be_named() {
         )
         .to_string()
     );
-    // What is missing is one thing, whatever else needs it.
+    // One missing source gives one error, whatever else needs it.
     let (errors, _) = split(&expand(
         NO_FRAMEWORK,
         quote!(store = KEYS),
@@ -231,7 +231,7 @@ fn below_a_route_attribute_is_too_late() {
         let (errors, _) = split(&expand(ROUTES, quote!(), quote!(#built_in #handler)));
         assert_eq!(errors.len(), 1, "{built_in}");
     }
-    // A route attribute follows, or a framework that has none is enabled as well.
+    // A route attribute follows, or a framework without one is enabled, too.
     for (switches, item) in [
         (ROUTES, quote!(#[get("/")] #handler)),
         (ROUTES, quote!(#[allow(unused)] #[poem::handler] #handler)),
@@ -354,7 +354,7 @@ fn the_guard_is_not_the_parameter_too_many() {
     assert!(!allowed(6, quote!()));
     assert!(allowed(7, quote!()));
     assert!(!allowed(8, quote!()));
-    // The key's own parameter is counted by nobody: the guard takes its place.
+    // The guard replaces the key's own parameter, so the count stays.
     assert!(!allowed(6, quote!(key: VerifiedKey)));
     assert!(!allowed(7, quote!(key: VerifiedKey)));
 }

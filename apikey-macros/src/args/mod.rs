@@ -2,21 +2,22 @@
 
 mod names;
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Expr, Ident, LitStr, Path, Result, Token, Type, token};
 
 use crate::errors::Errors;
+use crate::list::{skip_to_comma, unseparated};
 use crate::need::{self, Need};
 
-/// What is written in the parentheses of the attribute.
+/// The arguments in the parentheses of the attribute.
 pub(crate) struct Args {
     pub(crate) need: Need,
     pub(crate) optional: Option<Ident>,
     pub(crate) key: Option<Ident>,
     pub(crate) request: Option<Expr>,
-    /// With the name itself, where an error about it belongs.
+    /// With its name, where errors about it point.
     pub(crate) store: Option<(Ident, Expr)>,
     pub(crate) on_reject: Option<(Ident, Expr)>,
     pub(crate) catalog: Option<Type>,
@@ -26,7 +27,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Reads every argument; what cannot be read is in `errors`, and left out.
+    /// Parses every argument. Adds a malformed one to `errors` and skips it.
     pub(crate) fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut args = Self::new();
         let read = |input: ParseStream<'_>| {
@@ -46,7 +47,7 @@ impl Args {
         args
     }
 
-    /// Reads what `perm!` takes: a requirement, and perhaps `crate = path`.
+    /// Parses the arguments of `perm!`: a requirement, and optionally `crate = path`.
     pub(crate) fn parse_perm(tokens: TokenStream, errors: &mut Errors) -> Self {
         let mut args = Self::new();
         let read = |input: ParseStream<'_>| {
@@ -108,7 +109,7 @@ impl Args {
                         "`optional` takes no value: leave it out where a key is needed",
                     ));
                 }
-                once(&mut self.optional, &name, name.clone())?;
+                set_once(&mut self.optional, &name, name.clone())?;
             }
             "perm" => {
                 equals(&name, "a permission, such as \"orders:read\"", input)?;
@@ -121,27 +122,27 @@ impl Args {
                 let Ok(key) = input.parse::<Ident>() else {
                     return Err(input.error("`key` takes a name, as in `key = caller`"));
                 };
-                once(&mut self.key, &name, key)?;
+                set_once(&mut self.key, &name, key)?;
             }
             "request" => {
                 equals(&name, "the parameter that carries the request", input)?;
-                once(&mut self.request, &name, input.parse()?)?;
+                set_once(&mut self.request, &name, input.parse()?)?;
             }
             "store" => {
                 equals(&name, "an expression that is a `KeyStore`", input)?;
-                once(&mut self.store, &name, (name.clone(), input.parse()?))?;
+                set_once(&mut self.store, &name, (name.clone(), input.parse()?))?;
             }
             "on_reject" => {
                 equals(&name, "a function from `Rejection` to the return type", input)?;
-                once(&mut self.on_reject, &name, (name.clone(), input.parse()?))?;
+                set_once(&mut self.on_reject, &name, (name.clone(), input.parse()?))?;
             }
             "catalog" => {
                 equals(&name, "the name of a `permissions!` catalogue", input)?;
-                once(&mut self.catalog, &name, input.parse()?)?;
+                set_once(&mut self.catalog, &name, input.parse()?)?;
             }
             "crate" => {
                 equals(&name, "the path of the `apikey` crate", input)?;
-                once(&mut self.facade, &name, input.call(Path::parse_mod_style)?)?;
+                set_once(&mut self.facade, &name, input.call(Path::parse_mod_style)?)?;
             }
             "any" | "all" => {
                 let message = format!("`{name}` takes a list in parentheses: `{name}(\"a:b\", \"c:d\")`");
@@ -167,21 +168,6 @@ impl Args {
     }
 }
 
-/// Goes on to the next comma, or to the end: what comes after a faulty argument is still read.
-pub(crate) fn skip_to_comma(input: ParseStream<'_>) {
-    while !input.is_empty() && !input.peek(Token![,]) {
-        // A token tree can always be read where there is one.
-        if input.parse::<TokenTree>().is_err() {
-            return;
-        }
-    }
-}
-
-/// An error unless a comma, or the end, is next.
-pub(crate) fn unseparated(input: ParseStream<'_>) -> Result<()> {
-    if input.is_empty() || input.peek(Token![,]) { Ok(()) } else { Err(input.error("a comma is expected here")) }
-}
-
 fn equals(name: &Ident, what: &str, input: ParseStream<'_>) -> Result<()> {
     if input.peek(Token![=]) {
         input.parse::<Token![=]>()?;
@@ -192,7 +178,8 @@ fn equals(name: &Ident, what: &str, input: ParseStream<'_>) -> Result<()> {
     Err(syn::Error::new(name.span(), format!("write `{name} = ` and {what}")))
 }
 
-fn once<T>(slot: &mut Option<T>, name: &Ident, value: T) -> Result<()> {
+/// Sets an argument, unless it is set already.
+fn set_once<T>(slot: &mut Option<T>, name: &Ident, value: T) -> Result<()> {
     if slot.is_some() {
         return Err(syn::Error::new(name.span(), format!("`{name}` is given twice")));
     }

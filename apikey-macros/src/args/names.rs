@@ -1,13 +1,13 @@
-//! The names of the arguments, and what was meant by one that is none.
+//! The names of the arguments, and a suggestion for an unknown one.
 
-/// The arguments, as an error lists them.
+/// The arguments, as errors list them.
 pub(super) const LIST: &str =
     "`perm`, `any(..)`, `all(..)`, `key`, `request`, `store`, `on_reject`, `optional`, `catalog` or `crate`";
 
 const NAMES: [&str; 10] =
     ["perm", "any", "all", "key", "request", "store", "on_reject", "optional", "catalog", "crate"];
 
-/// What others call the same thing.
+/// Other names for the same arguments.
 const OTHERS: [(&str, &str); 20] = [
     ("permission", "perm"),
     ("permissions", "perm"),
@@ -31,22 +31,22 @@ const OTHERS: [(&str, &str); 20] = [
     ("catalogue", "catalog"),
 ];
 
-/// The error for a name that is no argument.
+/// The error for an unknown name.
 pub(super) fn unknown(name: &str) -> String {
-    match meant(name) {
-        Some(meant) => format!("there is no argument `{name}` (did you mean `{meant}`?)"),
+    match suggestion(name) {
+        Some(similar) => format!("there is no argument `{name}` (did you mean `{similar}`?)"),
         None => format!("there is no argument `{name}`: write {LIST}"),
     }
 }
 
-fn meant(name: &str) -> Option<&'static str> {
+fn suggestion(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase();
-    let other = OTHERS.iter().find(|(other, _)| *other == lower).map(|(_, meant)| *meant);
-    // Short names are near to everything, so only one slip is forgiven in them.
-    let near = |meant: &&str| {
-        letters(&lower) == letters(meant) || distance(&lower, meant) <= if meant.len() > 4 { 2 } else { 1 }
+    let other = OTHERS.iter().find(|(other, _)| *other == lower).map(|(_, name)| *name);
+    // Short names resemble many words, so they tolerate only one typo.
+    let is_near = |argument: &&str| {
+        letters(&lower) == letters(argument) || distance(&lower, argument) <= if argument.len() > 4 { 2 } else { 1 }
     };
-    other.or_else(|| NAMES.into_iter().find(|meant| near(meant)))
+    other.or_else(|| NAMES.into_iter().find(is_near))
 }
 
 fn letters(word: &str) -> Vec<char> {
@@ -55,7 +55,7 @@ fn letters(word: &str) -> Vec<char> {
     letters
 }
 
-/// How many letters must be added, taken away or changed to make one word of the other.
+/// The edit distance: how many letters to insert, remove or replace to turn one word into the other.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.chars().count()).collect();
     for (i, from) in a.chars().enumerate() {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant() {
+    fn typos_get_a_suggestion() {
         for (name, expected) in [
             ("permission", Some("perm")),
             ("perms", Some("perm")),
@@ -90,7 +90,7 @@ mod tests {
             ("optinal", Some("optional")),
             ("colour", None),
         ] {
-            assert_eq!(meant(name), expected, "{name}");
+            assert_eq!(suggestion(name), expected, "{name}");
         }
     }
 

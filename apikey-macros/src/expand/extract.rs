@@ -1,4 +1,4 @@
-//! Extractor mode: the guard is the first parameter, so the framework asks it before it reads anything else.
+//! Extractor mode: the guard is the first parameter, so the framework extracts it before everything else.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -9,7 +9,7 @@ use super::{Hygiene, Output, mixed};
 use crate::function::Function;
 
 impl Output<'_> {
-    /// Puts the guard into the signature; gives the statement that binds the key.
+    /// Adds the guard to the signature, and returns the statement that binds the key.
     pub(super) fn extract(
         &self,
         function: &mut Function,
@@ -26,17 +26,17 @@ impl Output<'_> {
         function.sig.inputs.insert(0, param);
         if too_many {
             function.attrs.push(parse_quote_spanned! {span=>
-                #[allow(clippy::too_many_arguments, reason = "the guard is the one parameter too many")]
+                #[allow(clippy::too_many_arguments, reason = "the guard adds a parameter")]
             });
         }
         self.bind(keys, &guard, &guard_type)
     }
 
-    /// Binds the key to its one name. Other names, which are errors, are bound to nothing, so that they are known.
+    /// Binds the key to its name. Binds further names, which are errors, to a placeholder, so that they resolve.
     fn bind(&self, params: &[PatType], guard: &Ident, guard_type: &Ident) -> TokenStream {
-        let mut taken = false;
+        let mut is_bound = false;
         let mut value = |span: Span| {
-            if std::mem::replace(&mut taken, true) {
+            if std::mem::replace(&mut is_bound, true) {
                 let private = self.facade.private(span);
                 return quote_spanned!(span=> #private::absent());
             }
@@ -45,7 +45,7 @@ impl Output<'_> {
         };
         let mut binding = TokenStream::new();
         for PatType { attrs, pat, colon_token, ty } in params {
-            // The type stays: a foreign `VerifiedKey` is a mismatch, at the user's own words.
+            // Keeps the written type: another crate's `VerifiedKey` is then a mismatch at the user's own tokens.
             let value = value(mixed(ty.span()));
             let span = mixed(pat.span());
             let keyword = quote_spanned!(span=> let);

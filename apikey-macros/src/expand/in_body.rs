@@ -1,4 +1,4 @@
-//! In-body mode: the signature stays, and the function returns at its top when the request is refused.
+//! In-body mode: keeps the signature, and returns at the top of the function if the request is refused.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote_spanned;
@@ -11,28 +11,28 @@ use crate::signature::{from_async_trait, return_span};
 impl Output<'_> {
     /// The check, as statements at the top of the body.
     pub(super) fn in_body(&self, function: &Function, source: &TokenStream) -> TokenStream {
-        let asked = self.asked(source);
+        let check = self.check(source);
         let refuse = self.refuse(function);
         let span = mixed(source.span());
         let Some(key) = &self.args.key else {
             return quote_spanned! {span=>
-                if let ::core::result::Result::Err(__apikey_rejection) = #asked {
+                if let ::core::result::Result::Err(__apikey_rejection) = #check {
                     #refuse
                 }
             };
         };
-        let pass = quote_spanned!(span=> ::core::result::Result::Ok(__apikey_key) => __apikey_key,);
+        let accept = quote_spanned!(span=> ::core::result::Result::Ok(__apikey_key) => __apikey_key,);
         let span = mixed(key.span());
         quote_spanned! {span=>
-            let #key = match #asked {
-                #pass
+            let #key = match #check {
+                #accept
                 ::core::result::Result::Err(__apikey_rejection) => { #refuse }
             };
         }
     }
 
-    /// The call that answers with the key or the rejection.
-    fn asked(&self, source: &TokenStream) -> TokenStream {
+    /// The call that returns the key or the rejection.
+    fn check(&self, source: &TokenStream) -> TokenStream {
         let span = mixed(source.span());
         let private = self.facade.private(span);
         let requirement = self.requirement(self.body_hygiene());
@@ -52,7 +52,7 @@ impl Output<'_> {
         quote_spanned!(span=> #private::#name::<#requirement, _>(#source #store))
     }
 
-    /// The statement that returns a rejection. The type is left to inference: the written one may be `Result<impl ..>`.
+    /// The statement that returns a rejection. Its type is inferred: the written one may be `Result<impl ..>`.
     fn refuse(&self, function: &Function) -> TokenStream {
         let span = mixed(return_span(&function.sig));
         let private = self.facade.private(span);
@@ -63,7 +63,7 @@ impl Output<'_> {
         let private = self.facade.private(span);
         let value = quote_spanned!(span=> #private::reject_with(#on_reject, __apikey_rejection));
         if from_async_trait(&function.sig) {
-            // The author's return type is what the boxed future gives.
+            // The author's return type is the output of the boxed future.
             quote_spanned!(span=> return #private::boxed(#value);)
         } else {
             quote_spanned!(span=> return #value;)
@@ -71,7 +71,7 @@ impl Output<'_> {
     }
 }
 
-/// `&(expr)`, without parentheses where none are needed.
+/// `&(expr)`, without parentheses where they are not needed.
 fn borrowed(expr: &TokenStream) -> TokenStream {
     let span = mixed(expr.span());
     let simple = expr.clone().into_iter().all(|tree| match tree {

@@ -1,4 +1,4 @@
-//! The entry of a guarded function in the list that a program can ask for.
+//! The entry of a guarded function in the program's list, `Guarded::all`.
 
 use proc_macro2::{Ident, Literal, TokenStream, TokenTree};
 use quote::quote_spanned;
@@ -9,15 +9,15 @@ use crate::function::Function;
 use crate::need::Need;
 
 impl Output<'_> {
-    /// An item in the body: that is where one may stand in a module, in an `impl` and in a generic function alike.
+    /// An item in the body: a place that modules, `impl` blocks and generic functions all allow.
     pub(super) fn listed(&self, function: &Function) -> TokenStream {
         let span = mixed(function.sig.ident.span());
         let private = self.facade.private(span);
         let mut name = Literal::string(&syn::ext::IdentExt::unraw(&function.sig.ident).to_string());
         name.set_span(span);
         let need = self.value(&self.args.need);
-        // An item cannot name the `Self` around it: the function is listed, and what it asks is not. The same for a generic
-        // parameter, which is an error already.
+        // An item cannot name the `Self` around it, so the list has the function without its requirement. The same holds for a
+        // generic parameter, which is already an error.
         let mut outer = vec!["Self".to_owned()];
         outer.extend(function.sig.generics.params.iter().filter_map(parameter));
         let need = if names(need.clone(), &outer) {
@@ -33,7 +33,7 @@ impl Output<'_> {
         }
     }
 
-    /// The requirement as a value. The guard's type checks it: to check it here too would be a second error for each one.
+    /// The requirement as a value. Unchecked: the guard's type checks it, and a second check would report each error twice.
     fn value(&self, need: &Need) -> TokenStream {
         let span = mixed(need.span());
         let facade = self.facade.at(span);
@@ -52,7 +52,7 @@ impl Output<'_> {
     }
 }
 
-/// The name of a generic parameter that an expression could use.
+/// The name of a generic parameter that an expression can use.
 fn parameter(param: &GenericParam) -> Option<String> {
     match param {
         GenericParam::Type(param) => Some(param.ident.to_string()),

@@ -1,4 +1,4 @@
-//! The code that a plan becomes.
+//! Generates the code of a plan.
 
 mod extract;
 mod in_body;
@@ -52,26 +52,26 @@ pub(crate) fn perm_type(requirement: TokenStream) -> TokenStream {
     if errors.is_empty() {
         return out.requirement(Hygiene::CallSite);
     }
-    // The error stands inside of a type that is a requirement, so that nobody says that this is none.
+    // The error stands inside a type that is a requirement, so that the compiler reports only the error.
     let private = out.facade.private(Span::call_site());
     let error = errors.into_first();
     quote!(#private::PermExpr<{ #error }, 0, 0, 0>)
 }
 
-/// The errors beside what is emitted whatever they are.
+/// The errors, followed by the item, which is emitted in any case.
 fn beside(errors: Errors, item: TokenStream) -> TokenStream {
     let mut tokens = errors.into_tokens();
     tokens.extend(item);
     tokens
 }
 
-/// What an expansion is made from.
+/// The input of an expansion.
 struct Output<'a> {
     args: &'a Args,
     facade: Facade,
 }
 
-/// The path of the facade: `::apikey`, unless `crate = ..` says another.
+/// The path of the facade: `::apikey`, or that of `crate = ..`.
 struct Facade(Option<TokenStream>);
 
 fn facade(args: &Args) -> Facade {
@@ -83,20 +83,20 @@ impl Facade {
         self.0.clone().unwrap_or_else(|| quote_spanned!(span=> ::apikey))
     }
 
-    /// The module of what only generated code names.
+    /// The module of the items that only generated code names.
     fn private(&self, span: Span) -> TokenStream {
         let facade = self.at(span);
         quote_spanned!(span=> #facade::__private)
     }
 }
 
-/// How generated names resolve, and where they are said to be written.
+/// How generated names resolve, and which source position they carry.
 #[derive(Clone, Copy)]
 enum Hygiene {
-    /// As if the user had written them at the attribute. The injected parameter and its type must be so: route macros
-    /// make names of their own from its spans.
+    /// As if the user had written them at the attribute. The injected parameter and its type need this: route macros derive
+    /// names from their spans.
     CallSite,
-    /// Hidden from the user's names, and located at a token of theirs, which is where an error then is.
+    /// Hidden from the user's names, and located at one of the user's tokens, to which errors then point.
     At(Span),
 }
 
@@ -108,7 +108,7 @@ impl Hygiene {
         }
     }
 
-    /// For tokens that belong to what is written at `user`.
+    /// For tokens that belong to the user's token at `user`.
     fn near(self, user: Span) -> Span {
         match self {
             Self::CallSite => Span::call_site().located_at(user),
@@ -122,7 +122,7 @@ fn mixed(user: Span) -> Span {
 }
 
 impl Output<'_> {
-    /// A constant that cannot be evaluated if the catalogue lacks a literal.
+    /// A constant whose evaluation fails if the catalogue lacks a literal.
     fn catalogue_check(&self) -> TokenStream {
         let Some(catalog) = &self.args.catalog else { return TokenStream::new() };
         let named: String = catalog.to_token_stream().to_string().split_whitespace().collect();
@@ -138,7 +138,7 @@ impl Output<'_> {
         quote!(#(#checks)*)
     }
 
-    /// Binds the key's name to nothing: the function does not compile, and an unknown name would be a second error.
+    /// Binds the key's name to a placeholder: the function does not compile, and an unknown name would be a second error.
     fn names(&self) -> TokenStream {
         let Some(key) = &self.args.key else { return TokenStream::new() };
         let span = mixed(key.span());

@@ -1,4 +1,4 @@
-//! A requirement as a type: what is asked is then part of the handler's signature, and checked while it is compiled.
+//! Expands a requirement to a type, which the handler's signature names and the compiler checks.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::quote_spanned;
@@ -8,7 +8,7 @@ use super::{Hygiene, Output, mixed};
 use crate::need::Need;
 
 impl Output<'_> {
-    /// The type that implements `Required` for what is asked.
+    /// The type that implements `Required` with the requirement of the attribute.
     pub(super) fn requirement(&self, hygiene: Hygiene) -> TokenStream {
         self.need(&self.args.need, hygiene)
     }
@@ -44,7 +44,7 @@ impl Output<'_> {
         }
     }
 
-    /// A constant's text, as four numbers: on stable a type takes numbers, and no texts.
+    /// A constant's text as four numbers: on stable Rust a const parameter can be a number, but not a string.
     fn constant(&self, expr: &Expr, hygiene: Hygiene) -> TokenStream {
         let span = hygiene.near(syn::spanned::Spanned::span(expr));
         let private = self.facade.private(span);
@@ -55,7 +55,7 @@ impl Output<'_> {
         quote_spanned!(span=> #private::PermExpr<#(#chunks),*>)
     }
 
-    /// Where a requirement that is written in the attribute is said to be, when it stands in a body.
+    /// The position of a requirement that is expanded into a body: where the attribute has it.
     pub(super) fn body_hygiene(&self) -> Hygiene {
         Hygiene::At(mixed(self.args.need.span()))
     }

@@ -1,4 +1,4 @@
-//! Reading a requirement: literals, constants, and trees of `any(..)` and `all(..)`.
+//! Parses a requirement: literals, constants, and trees of `any(..)` and `all(..)`.
 
 use proc_macro2::{Delimiter, Group, TokenStream};
 use quote::quote;
@@ -7,9 +7,9 @@ use syn::parse::ParseStream;
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Ident, Lit, Result, Token, parenthesized, token};
 
-use super::{MAX_LIST, Need};
-use crate::args::{skip_to_comma, unseparated};
+use super::tree::{MAX_LIST, Need};
 use crate::errors::Errors;
+use crate::list::{skip_to_comma, unseparated};
 use crate::permission;
 
 /// Whether `any(..)` or `all(..)` comes next.
@@ -18,9 +18,10 @@ pub(crate) fn is_tree(input: ParseStream<'_>) -> bool {
     input.peek2(token::Paren) && name.is_ok_and(|name| name == "any" || name == "all")
 }
 
-/// One requirement. A fault in it is added to `errors`; the result is then any key, so that the rest is still checked.
+/// Parses one requirement. Adds a fault in it to `errors`, and then returns "any valid key", so that the rest is still
+/// checked.
 ///
-/// An `Err` is a fault of syntax, after which the position in `input` is not known.
+/// An `Err` is a syntax error, after which the position in `input` is unknown.
 pub(crate) fn need(input: ParseStream<'_>, errors: &mut Errors) -> Result<Need> {
     if is_tree(input) { tree(input, errors) } else { Ok(leaf(input.parse()?, errors)) }
 }
@@ -98,7 +99,7 @@ fn leaf(expr: Expr, errors: &mut Errors) -> Need {
     Need::Authenticated
 }
 
-/// Takes off the invisible groups in which `macro_rules!` passes a fragment.
+/// Removes the invisible groups in which `macro_rules!` passes a fragment.
 fn ungroup(mut expr: Expr) -> Expr {
     while let Expr::Group(group) = expr {
         expr = *group.expr;
