@@ -1,14 +1,38 @@
 //! The types of the `http` crate: requests that carry a key, and responses that a rejection becomes.
 
-use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use apikey_core::{HeaderConfig, Peer, Presented};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
-#[cfg(feature = "tower")]
-use crate::ask::GuardLog;
 use crate::ask::{DEFAULT_HEADER, FromRejection, KeySource, Rejection, append_all, peer_addr};
 
 /// [`DEFAULT_HEADER`], prepared: looking it up costs less than parsing a name each time.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The methods of a [`KeySource`] that read what layers put into the extensions of an `http` request: the store, the verified
+/// key, and the log of decisions.
+macro_rules! from_extensions {
+    ($this:ident => $extensions:expr) => {
+        fn store(&$this) -> Option<&apikey_core::KeyStore> {
+            $extensions.get()
+        }
+
+        fn verified(&$this) -> Option<&apikey_core::VerifiedKey> {
+            $extensions.get()
+        }
+
+        fn record(&$this, store: &apikey_core::KeyStore, key: Option<&apikey_core::VerifiedKey>) {
+            #[cfg(any(feature = "tower", feature = "poem", feature = "salvo"))]
+            if let Some(log) = $extensions.get::<crate::ask::GuardLog>() {
+                log.record(store, key);
+            }
+            #[cfg(not(any(feature = "tower", feature = "poem", feature = "salvo")))]
+            let _ = (store, key);
+        }
+    };
+}
+
+#[cfg(any(feature = "poem", feature = "salvo", feature = "tonic"))]
+pub(super) use from_extensions;
 
 /// Headers alone carry no store, no caller's address, and no record for a layer: name the store, or install it.
 #[diagnostic::do_not_recommend]
@@ -36,17 +60,7 @@ impl KeySource for Parts {
         peer_addr::peer(config, &self.extensions, &self.headers)
     }
 
-    fn store(&self) -> Option<&KeyStore> {
-        self.extensions.get()
-    }
-
-    fn verified(&self) -> Option<&VerifiedKey> {
-        self.extensions.get()
-    }
-
-    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        record_for_layer(&self.extensions, store, key);
-    }
+    from_extensions!(self => self.extensions);
 }
 
 /// A request: its extensions carry the store, and the key that a layer verified.
@@ -60,27 +74,7 @@ impl<B> KeySource for Request<B> {
         peer_addr::peer(config, self.extensions(), self.headers())
     }
 
-    fn store(&self) -> Option<&KeyStore> {
-        self.extensions().get()
-    }
-
-    fn verified(&self) -> Option<&VerifiedKey> {
-        self.extensions().get()
-    }
-
-    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        record_for_layer(self.extensions(), store, key);
-    }
-}
-
-/// Records a guard's decision for the layer around it, if there is one.
-pub(super) fn record_for_layer(extensions: &Extensions, store: &KeyStore, key: Option<&VerifiedKey>) {
-    #[cfg(feature = "tower")]
-    if let Some(log) = extensions.get::<GuardLog>() {
-        log.record(store, key);
-    }
-    #[cfg(not(feature = "tower"))]
-    let _ = (extensions, store, key);
+    from_extensions!(self => self.extensions());
 }
 
 impl<B: From<String>> From<Rejection> for Response<B> {

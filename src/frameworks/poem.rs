@@ -28,8 +28,9 @@ use ::poem::error::ResponseError;
 use ::poem::http::StatusCode;
 use ::poem::{Endpoint, FromRequest, IntoResponse, Middleware, Request, RequestBody, Response, Result};
 
-use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
+use apikey_core::{HeaderConfig, KeyStore, Peer, Presented};
 
+use super::http::from_extensions;
 use crate::ask::{FromRejection, Gate, GuardLog, KeySource, Rejection, is_preflight, peer_addr};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
@@ -45,19 +46,7 @@ impl KeySource for Request {
         peer_addr::behind_proxies(config, socket, self.headers())
     }
 
-    fn store(&self) -> Option<&KeyStore> {
-        self.extensions().get()
-    }
-
-    fn verified(&self) -> Option<&VerifiedKey> {
-        self.extensions().get()
-    }
-
-    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        if let Some(log) = self.extensions().get::<GuardLog>() {
-            log.record(store, key);
-        }
-    }
+    from_extensions!(self => self.extensions());
 }
 
 impl<'a, R: Required> FromRequest<'a> for RequireApiKey<R> {

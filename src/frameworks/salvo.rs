@@ -30,6 +30,7 @@ use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_tr
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
+use super::http::from_extensions;
 use super::innermost_store::{AmbiguousStore, Slot, SlotSnapshot, innermost};
 use crate::ask::{GuardLog, KeySource, Rejection, append_all, is_preflight, peer_addr};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required};
@@ -47,19 +48,7 @@ impl KeySource for Request {
         peer_addr::behind_proxies(config, self.remote_addr().ip(), self.headers())
     }
 
-    fn store(&self) -> Option<&KeyStore> {
-        self.extensions().get()
-    }
-
-    fn verified(&self) -> Option<&VerifiedKey> {
-        self.extensions().get()
-    }
-
-    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        if let Some(log) = self.extensions().get::<GuardLog>() {
-            log.record(store, key);
-        }
-    }
+    from_extensions!(self => self.extensions());
 }
 
 /// A request with its depot: the store is the innermost one.

@@ -22,9 +22,9 @@ use ::tonic::service::interceptor::InterceptedService;
 use ::tonic::{Code, Request, Status};
 use tower_layer::Layer;
 
-use apikey_core::{AuthError, HeaderConfig, KeyStore, Peer, Presented, Requirement, VerifiedKey};
+use apikey_core::{AuthError, HeaderConfig, KeyStore, Peer, Presented, Requirement};
 
-use super::http::record_for_layer;
+use super::http::from_extensions;
 use crate::ask::{Gate, KeySource, PeerAddr, Rejection, append_all, peer_addr};
 
 /// Guards a server or a service: answers a call without a key that meets the requirement with an error status.
@@ -82,17 +82,7 @@ impl<T> KeySource for Request<T> {
         peer_addr::behind_proxies(config, socket, self.metadata().as_ref())
     }
 
-    fn store(&self) -> Option<&KeyStore> {
-        self.extensions().get()
-    }
-
-    fn verified(&self) -> Option<&VerifiedKey> {
-        self.extensions().get()
-    }
-
-    fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
-        record_for_layer(self.extensions(), store, key);
-    }
+    from_extensions!(self => self.extensions());
 }
 
 /// The headers of a refusal that a status carries as metadata.
