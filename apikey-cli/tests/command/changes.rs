@@ -1,9 +1,9 @@
-//! Changes that give out no secret, and history.
+//! Changes of keys, and events.
 
 use super::Place;
 
 #[test]
-fn fields_are_changed_and_taken_away() {
+fn fields_are_set_and_removed() {
     let (place, _) = Place::with_store();
     let (id, secret) = place.key(&["alice", "--name", "ci", "--metadata", "team=blue", "--permission", "orders:read"]);
     let changed = place.json(&[
@@ -30,14 +30,14 @@ fn fields_are_changed_and_taken_away() {
     let changed = place.json(&["update", &id, "--no-name", "--no-permissions", "--never-expires"]);
     assert_eq!((&changed["name"], &changed["expires_at"]), (&serde_json::Value::Null, &serde_json::Value::Null));
     assert_eq!(changed["permissions"], serde_json::json!([]));
-    // What is not named stays.
+    // Fields that are not named stay.
     assert_eq!(changed["metadata"], serde_json::json!({ "floor": "2" }));
     place.check(&secret).ok();
     place.run(&["update", &id, "--name", "x", "--no-name"]).with(2).says("cannot be used with");
 }
 
 #[test]
-fn an_end_that_has_come_is_refused() {
+fn an_end_in_the_past_is_refused() {
     let (place, _) = Place::with_store();
     let (id, secret) = place.key(&["alice"]);
     for arguments in
@@ -51,7 +51,7 @@ fn an_end_that_has_come_is_refused() {
 }
 
 #[test]
-fn what_changes_nothing_says_so() {
+fn a_request_that_changes_nothing_says_so() {
     let (place, _) = Place::with_store();
     let (id, _) = place.key(&["alice", "--name", "ci"]);
     place.run(&["update", &id]).with(2).says("updates of one field or more");
@@ -80,11 +80,11 @@ fn what_changes_nothing_says_so() {
 }
 
 #[test]
-fn limits_and_networks_are_set_and_taken_away() {
+fn limits_and_networks_are_set_and_removed() {
     let (place, _) = Place::with_store();
     let (id, secret) = place.key(&["alice", "--limit", "100/1m", "--network", "10.0.0.0/8", "--network", "::1"]);
     place.run(&["show", &id]).ok().shows("100 in 60 s").shows("10.0.0.0/8 ::1");
-    // An operator asks what the key is, and not from where it is used.
+    // An operator checks what the key is, not from where it is used.
     place.check(&secret).ok().shows("10.0.0.0/8");
     place.run(&["update", &id, "--limit", "5/1h", "--network", "192.0.2.0/24"]).ok();
     let shown = place.json(&["show", &id]);
@@ -111,7 +111,7 @@ fn a_disabled_key_is_refused_until_it_is_enabled() {
 }
 
 #[test]
-fn what_happened_is_shown_and_checked() {
+fn events_are_shown_and_checked() {
     let (place, _) = Place::with_store();
     let (id, secret) = place.key(&["alice"]);
     place.run(&["revoke", &id, "--reason", "leaked"]).ok();
@@ -133,7 +133,7 @@ fn what_happened_is_shown_and_checked() {
 }
 
 #[test]
-fn what_is_old_is_let_go() {
+fn old_records_and_events_are_purged() {
     let (place, admin) = Place::with_store();
     let (id, _) = place.key(&["alice"]);
     place.run(&["revoke", &id]).ok();
@@ -148,7 +148,7 @@ fn what_is_old_is_let_go() {
 }
 
 #[test]
-fn the_keys_of_a_list_are_changed_and_what_could_not_be_is_reported() {
+fn the_keys_of_a_list_are_changed_and_failures_are_reported() {
     let (place, _) = Place::with_store();
     let keys: Vec<String> = (0..4).map(|_| place.key(&["alice"]).0).collect();
     let none = "01931a4e-7c3b-7def-8123-456789abcdef";
@@ -157,7 +157,7 @@ fn the_keys_of_a_list_are_changed_and_what_could_not_be_is_reported() {
     std::fs::write(place.path("list"), &list).unwrap();
     let state = |id: &str| place.json(&["show", id])["state"].as_str().unwrap().to_owned();
 
-    // Unasked, nothing is taken from many keys.
+    // Without a confirmation, no list of keys is restricted.
     for command in ["disable", "revoke"] {
         place.run(&[command, "--from", "list"]).with(2).says("3 keys would be").says("--count 3");
         place.fed(&list, &[command, "--from", "-"]).with(2).says("--yes");

@@ -1,4 +1,4 @@
-//! A store that was written to while the clock was wrong.
+//! A store that recorded events while the clock was wrong.
 
 use apikey_core::{KeyStore, ManualClock, NewKey};
 use chrono::{TimeDelta, Utc};
@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use super::Place;
 
 impl Place {
-    /// A store with a key of a day, and one that was made ten years from now; the first one's secret.
+    /// A store with a key that expires in a day and one that was created ten years from now; returns the first one's secret.
     fn ahead() -> (Self, String) {
         let place = Self::new();
         let clock = ManualClock::new(Utc::now());
@@ -20,10 +20,10 @@ impl Place {
 }
 
 #[test]
-fn a_store_that_is_ahead_is_told_of_and_mended() {
+fn a_store_ahead_of_its_clock_is_reported_and_repaired() {
     let (place, secret) = Place::ahead();
     place.check(&secret).with(1).shows("expired_api_key");
-    // By the time of the store, which refuses it, and not by this machine's clock.
+    // The store refuses the key by its own time, not by this machine's clock.
     assert_eq!(place.json(&["list", "--owner", "alice"])["keys"][0]["state"], "expired");
     place.run(&["doctor"]).with(1).shows("faulty").shows("apikey clock accept");
     assert!(place.json_with(1, &["doctor"])["health"]["ahead"]["store_time"].is_string());
@@ -37,7 +37,7 @@ fn a_store_that_is_ahead_is_told_of_and_mended() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_running_service_is_told_to_accept_its_clock() {
+fn a_running_service_accepts_its_clock() {
     let (place, secret) = Place::ahead();
     let service = KeyStore::builder().admin_socket(true).open(place.path("keys.db")).unwrap();
     assert!(service.verify(&secret).is_err());
@@ -48,10 +48,10 @@ fn a_running_service_is_told_to_accept_its_clock() {
 }
 
 #[test]
-fn a_restore_says_that_the_backup_is_ahead() {
+fn a_restore_reports_that_the_backup_is_ahead() {
     let (place, secret) = Place::ahead();
     place.run(&["backup", "keys.backup"]).ok();
-    // All is restored; and there is something to do.
+    // The restore is complete, and the operator has something to do.
     let restored = place.run(&["restore", "keys.backup", "--into", "new.db", "--old-is-gone"]).with(1);
     restored.shows("ahead").shows("the store's time has come to").shows("apikey clock accept");
     let new = ["--store", "new.db"];

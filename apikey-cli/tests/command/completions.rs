@@ -1,11 +1,11 @@
-//! Completions, in the shells that they are for.
+//! Completions, in real shells.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
 use super::{Done, Place};
 
-/// Runs a shell, without files of the user's.
+/// Runs a shell without the user's configuration.
 fn shell(place: &Place, name: &str, arguments: &[&str]) -> Done {
     let mut command = Command::new(name);
     command.args(arguments).current_dir(place.0.path()).env("HOME", place.0.path()).env("ZDOTDIR", place.0.path());
@@ -14,8 +14,8 @@ fn shell(place: &Place, name: &str, arguments: &[&str]) -> Done {
     Done::of(child)
 }
 
-/// A place with the completions for a shell in a file.
-fn written(name: &str) -> Place {
+/// A place with a shell's completions in a file.
+fn completions_in(name: &str) -> Place {
     let place = Place::new();
     let script = place.run(&["completions", name]).ok().out;
     fs::write(place.path("apikey"), script).unwrap();
@@ -25,26 +25,26 @@ fn written(name: &str) -> Place {
 #[test]
 fn every_shell_can_read_its_completions() {
     for name in ["bash", "fish", "zsh"] {
-        let done = shell(&written(name), name, &["-n", "apikey"]).ok();
+        let done = shell(&completions_in(name), name, &["-n", "apikey"]).ok();
         assert_eq!((done.out, done.err), (String::new(), String::new()), "{name}");
     }
 }
 
 #[test]
 fn bash_loads_them() {
-    shell(&written("bash"), "bash", &["--norc", "-c", ". ./apikey && complete -p apikey"]).ok().shows("_apikey");
+    shell(&completions_in("bash"), "bash", &["--norc", "-c", ". ./apikey && complete -p apikey"]).ok().shows("_apikey");
 }
 
 #[test]
 fn zsh_loads_them() {
     let script = "autoload -U compinit && compinit -D && . ./apikey && whence -w _apikey && print $_comps[apikey]";
-    shell(&written("zsh"), "zsh", &["-f", "-c", script]).ok().shows("_apikey: function\n_apikey\n");
+    shell(&completions_in("zsh"), "zsh", &["-f", "-c", script]).ok().shows("_apikey: function\n_apikey\n");
 }
 
-/// And shows them: what it offers, with the help of each, also where that has characters that mean something to fish.
+/// Fish shows each completion with its help, even if the help has characters that are special in fish.
 #[test]
 fn fish_loads_and_shows_them() {
-    let place = written("fish");
+    let place = completions_in("fish");
     let offered = |typed: &str| {
         let script = format!("source ./apikey; complete --do-complete 'apikey {typed}'");
         let done = shell(&place, "fish", &["--no-config", "-c", &script]).ok();

@@ -1,4 +1,4 @@
-//! What an operator reads when a store is damaged.
+//! The errors of a damaged store.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use apikey_core::KeyStore;
 
 use super::Place;
 
-/// The newest backup is known to every command, also to one that makes none, and after others.
+/// Every command knows the newest backup, even one that makes none, and even after other commands.
 #[test]
 fn a_damaged_store_names_its_newest_good_backup_and_the_commands_that_help() {
     let place = Place::new();
@@ -31,7 +31,7 @@ fn a_damaged_store_names_its_newest_good_backup_and_the_commands_that_help() {
     done.says("the key store keys.db is damaged: its commit mark does not decode")
         .says(&format!("`apikey restore {} --into NEW --over keys.db`", made.display()))
         .says("`apikey salvage --store keys.db --into NEW`");
-    // That the old store is not whole is the answer, too.
+    // The answer also reports that the old store is incomplete.
     place.run(&["restore", made.to_str().unwrap(), "--into", "new.db", "--over", "keys.db"]).with(1);
     place.run(&["salvage", "--into", "saved.db"]);
     for store in ["new.db", "saved.db"] {

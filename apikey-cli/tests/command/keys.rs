@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Place;
 
 #[test]
-fn a_key_is_made_listed_shown_checked_rotated_and_revoked() {
+fn a_key_is_created_listed_shown_checked_rotated_and_revoked() {
     let (place, _) = Place::with_store();
     let made = place.run(&[
         "create",
@@ -48,7 +48,7 @@ fn a_key_is_made_listed_shown_checked_rotated_and_revoked() {
 }
 
 #[test]
-fn a_check_asks_for_permissions() {
+fn a_check_requires_permissions() {
     let (place, _) = Place::with_store();
     let (_, secret) = place.key(&["alice", "--permission", "orders:*"]);
     place.fed(&secret, &["check", "--permission", "orders:read"]).ok();
@@ -58,7 +58,7 @@ fn a_check_asks_for_permissions() {
 }
 
 #[test]
-fn a_check_is_no_use_of_a_key() {
+fn a_check_does_not_count_as_use() {
     let (place, _) = Place::with_store();
     let (id, old) = place.key(&["alice"]);
     let new = place.json(&["rotate", &id, "--overlap", "first-use"])["secret"].as_str().unwrap().to_owned();
@@ -82,7 +82,7 @@ fn all_keys_of_an_owner_are_revoked_at_once() {
 }
 
 #[test]
-fn a_list_is_narrowed_and_cut() {
+fn a_list_is_filtered_and_limited() {
     let (place, _) = Place::with_store();
     let (first, _) = place.key(&["alice", "--name", "one", "--expires-in", "1h"]);
     place.key(&["alice", "--name", "second", "--permission", "orders:*"]);
@@ -110,7 +110,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
     let (id, secret) = place.key(&["alice", "--permission", "orders:read"]);
     let shown = place.json(&["show", &id]);
     let mut fields: Vec<&String> = shown.as_object().unwrap().keys().collect();
-    // In what order they stand depends on what else a build turns on in serde_json.
+    // Their order depends on the features of serde_json that the build enables.
     fields.sort();
     let expected = [
         "created_at",
@@ -147,7 +147,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
 }
 
 #[test]
-fn errors_name_field_value_and_what_is_allowed() {
+fn errors_name_field_value_and_allowed_values() {
     let (place, _) = Place::with_store();
     place.run(&["create", "alice", "--permission", "Orders"]).with(2).says("\"Orders\"").says("try \"orders\"");
     place.run(&["create", &"a".repeat(129)]).with(2).says("owner").says("1 to 128 bytes");
@@ -160,7 +160,7 @@ fn errors_name_field_value_and_what_is_allowed() {
 }
 
 #[test]
-fn whose_a_key_is_is_said_also_where_it_is_not_good() {
+fn a_check_names_the_owner_of_an_invalid_key() {
     let (place, _) = Place::with_store();
     let (id, secret) = place.key(&["alice", "--name", "ci", "--permission", "a:read", "--network", "10.0.0.0/8"]);
     let whose = format!("it is {id} (alice, ci): ");
@@ -186,7 +186,7 @@ fn whose_a_key_is_is_said_also_where_it_is_not_good() {
     assert_eq!((&document["key"]["id"], &document["key"]["state"]), (&id.as_str().into(), &"revoked".into()));
     assert_eq!((&document["key"]["owner"], &document["secret_version"]), (&"alice".into(), &1.into()));
 
-    // Where no secret matches: why, and which key the token names.
+    // If no secret matches: the reason, and the key that the token names.
     let (id, secret) = place.key(&["bob"]);
     place.run(&["rotate", &id, "--overlap", "none"]).ok();
     place

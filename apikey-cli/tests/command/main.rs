@@ -14,7 +14,7 @@ mod service;
 mod store;
 #[cfg(target_os = "linux")]
 mod users;
-mod walk;
+mod walk_through;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,10 +22,10 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-/// A directory with a store, or room for one.
+/// A temporary directory, with or without a store.
 struct Place(tempfile::TempDir);
 
-/// What one call of the command did.
+/// The outcome of one call of the command.
 #[derive(Debug)]
 struct Done {
     code: i32,
@@ -38,7 +38,7 @@ impl Place {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// A place with a store and its first key, and that key.
+    /// A place with a store and its first key; returns that key, too.
     fn with_store() -> (Self, String) {
         let place = Self::new();
         let admin = place.run(&["init"]).ok().out.trim().to_owned();
@@ -53,12 +53,12 @@ impl Place {
         self.fed("", arguments)
     }
 
-    /// With something on standard input.
+    /// Runs the command with text on standard input.
     fn fed(&self, input: impl AsRef<[u8]>, arguments: &[&str]) -> Done {
         self.done(&mut self.command(arguments), input)
     }
 
-    /// In this place, with its store.
+    /// The command, run in this place with its store.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_apikey"));
         command.args(arguments).current_dir(self.0.path()).env("APIKEY_STORE", "keys.db").env_remove("APIKEY_PREFIX");
@@ -68,23 +68,23 @@ impl Place {
     fn done(&self, command: &mut Command, input: impl AsRef<[u8]>) -> Done {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // A command that refuses its arguments reads nothing, and closes the pipe.
+        // A command that refuses its arguments closes the pipe unread.
         let _ = child.stdin.take().unwrap().write_all(input.as_ref());
         Done::of(child)
     }
 
-    /// The one document that it answers.
+    /// The JSON document that the command prints.
     fn json(&self, arguments: &[&str]) -> Value {
         self.json_with(0, arguments)
     }
 
-    /// The same of a command that ends with another code.
+    /// The same for a command with another exit code.
     fn json_with(&self, code: i32, arguments: &[&str]) -> Value {
         let done = self.run(&[&["--json"], arguments].concat()).with(code);
         serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {}", done.out))
     }
 
-    /// Makes a key: its id and its secret.
+    /// Creates a key; returns its id and its secret.
     fn key(&self, arguments: &[&str]) -> (String, String) {
         let made = self.json(&[&["create"], arguments].concat());
         (made["key"]["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
@@ -116,21 +116,21 @@ impl Done {
         self
     }
 
-    /// Standard error has this text.
+    /// Asserts that standard error contains this text.
     #[track_caller]
     fn says(self, text: &str) -> Self {
         assert!(self.err.contains(text), "{text:?} is not in {:?}", self.err);
         self
     }
 
-    /// Standard output has this text.
+    /// Asserts that standard output contains this text.
     #[track_caller]
     fn shows(self, text: &str) -> Self {
         assert!(self.out.contains(text), "{text:?} is not in {:?}", self.out);
         self
     }
 
-    /// Nowhere.
+    /// Asserts that neither output contains this text.
     #[track_caller]
     fn hides(self, secret: &str) -> Self {
         assert!(!self.out.contains(secret) && !self.err.contains(secret), "{self:?}");

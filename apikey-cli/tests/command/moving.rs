@@ -1,4 +1,4 @@
-//! Keys from elsewhere, and stores that move.
+//! Imports, exports, backups and restores.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ const ONE: &str = "legacy-7f3a9c1e5b2d4860";
 const TWO: &str = "legacy-a0b1c2d3e4f50617";
 
 #[test]
-fn raw_keys_are_taken_over_and_bad_lines_are_named_without_what_they_hold() {
+fn raw_keys_are_imported_and_bad_lines_are_reported_without_their_content() {
     let (place, admin) = Place::with_store();
     let long = "z".repeat(5000);
     let lines = format!(
@@ -33,7 +33,7 @@ fn raw_keys_are_taken_over_and_bad_lines_are_named_without_what_they_hold() {
         assert_eq!(place.check(ONE).code, if dry.is_empty() { 0 } else { 1 });
     }
     place.check(TWO).ok().shows("bob").shows("ci").shows("orders:read");
-    // A dry run knows what the store holds.
+    // A dry run checks against the keys in the store.
     place.fed(ONE, &["import", "--owner", "alice", "--dry-run"]).with(1).says("held already");
     place.fed(format!("{ONE}y"), &["import"]).with(1).says("line 1: it names no owner").hides(ONE);
     place.fed("short-secret", &["import", "--owner", "alice", "--allow-weak"]).ok();
@@ -41,7 +41,7 @@ fn raw_keys_are_taken_over_and_bad_lines_are_named_without_what_they_hold() {
 }
 
 #[test]
-fn digests_are_taken_over_under_each_scheme() {
+fn digests_are_imported_under_each_scheme() {
     let (place, _) = Place::with_store();
     let sanctum = hex(Sha256::digest("secretsecretsecretsecret"));
     place.fed(&sanctum, &["import", "--form", "sha256", "--scheme", "after-pipe", "--owner", "carol"]).ok();
@@ -57,9 +57,9 @@ fn digests_are_taken_over_under_each_scheme() {
     place.fed("abc", &["import", "--form", "sha256", "--owner", "x"]).with(1).says("64 hexadecimal digits");
 }
 
-/// The real issuers are asked by tests/real-imports.
+/// tests/real-imports does the same with keys of the real issuers.
 #[test]
-fn what_issuers_stored_is_taken_over_by_their_name() {
+fn digests_are_imported_by_the_name_of_their_issuer() {
     let (place, _) = Place::with_store();
     let secret = "0123456789abcdef0123456789";
     let sha256 = hex(Sha256::digest(secret));
@@ -78,7 +78,7 @@ fn what_issuers_stored_is_taken_over_by_their_name() {
 }
 
 #[test]
-fn many_keys_are_taken_over() {
+fn many_keys_are_imported() {
     let (place, _) = Place::with_store();
     let lines: String = (0..2500).map(|at| format!("{ONE}-{at:05}\n")).collect();
     place.fed(&lines, &["import", "--owner", "alice"]).ok().shows("imported: 2500 keys");
@@ -149,7 +149,7 @@ fn a_backup_is_restored_over_the_old_store_and_revoked_keys_stay_revoked() {
 }
 
 #[test]
-fn what_is_whole_of_a_store_is_salvaged() {
+fn the_intact_parts_of_a_store_are_salvaged() {
     let (place, admin) = Place::with_store();
     place.key(&["alice"]);
     place.run(&["salvage", "--into", "saved.db"]).ok().shows("2 of 2");
@@ -157,7 +157,7 @@ fn what_is_whole_of_a_store_is_salvaged() {
     assert_eq!(place.json(&["salvage", "--into", "again.db"])["missing"], serde_json::json!([]));
 }
 
-/// A store that has lost the records of so many keys.
+/// A store that has lost the records of this many keys.
 fn damaged(lost: usize) -> Place {
     let (place, _) = Place::with_store();
     let lines: String = (0..lost).map(|at| format!("{ONE}-{at:05}\n")).collect();
@@ -172,12 +172,12 @@ fn damaged(lost: usize) -> Place {
 }
 
 #[test]
-fn a_salvage_that_lost_keys_does_not_end_well_and_its_report_is_a_file() {
+fn a_salvage_that_lost_keys_fails_and_writes_a_report() {
     let place = damaged(30);
     let report = ["salvage", "--into", "saved.db", "--report", "lost.txt"];
     let done = place.run(&report).with(1).shows("of 31").shows("and ").shows(" more: all of them are in lost.txt");
-    let (told, lines) = (done.out.lines().count(), fs::read_to_string(place.path("lost.txt")).unwrap());
-    assert!(told < 30 && lines.lines().count() > 30, "{}{lines}", done.out);
+    let (printed, lines) = (done.out.lines().count(), fs::read_to_string(place.path("lost.txt")).unwrap());
+    assert!(printed < 30 && lines.lines().count() > 30, "{}{lines}", done.out);
     for line in lines.lines() {
         let parts: Vec<&str> = line.split('\t').collect();
         let id = parts[0] != "missing" && parts[0] != "doubtful" || parts[1].len() == 36;
@@ -189,7 +189,7 @@ fn a_salvage_that_lost_keys_does_not_end_well_and_its_report_is_a_file() {
         let metadata = fs::metadata(place.path("lost.txt")).unwrap();
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777, 0o600);
     }
-    // Before any work is done.
+    // Before any work begins.
     place.run(&["salvage", "--into", "again.db", "--report", "lost.txt"]).with(4).says("not overwritten");
     place.run(&["salvage", "--into", "again.db", "--report", "no/such/place"]).with(7).says("no/such/place");
     assert!(!place.path("again.db").exists());
@@ -198,7 +198,7 @@ fn a_salvage_that_lost_keys_does_not_end_well_and_its_report_is_a_file() {
     let document = place.run(&["--json", "salvage", "--into", "third.db"]).with(1).out;
     let document: serde_json::Value = serde_json::from_str(&document).unwrap();
     assert_eq!(document["missing"].as_array().unwrap().len() + document["doubtful"].as_array().unwrap().len(), 30);
-    // Nothing is made of what is no store, and no report stays.
+    // A directory without a store gives no new store and leaves no report.
     fs::create_dir(place.path("typo")).unwrap();
     let none = place.run(&["--store", "typo", "salvage", "--into", "new.db", "--report", "none.txt"]).with(6);
     none.says("there is no key store in typo").says("name the damaged store with --store");
@@ -206,7 +206,7 @@ fn a_salvage_that_lost_keys_does_not_end_well_and_its_report_is_a_file() {
 }
 
 #[test]
-fn a_restore_that_leaves_something_to_look_at_does_not_end_well() {
+fn a_restore_with_findings_fails() {
     let (place, _) = Place::with_store();
     place.run(&["backup", "keys.backup"]).ok();
     let (late, _) = place.key(&["late"]);
@@ -225,7 +225,7 @@ fn a_restore_that_leaves_something_to_look_at_does_not_end_well() {
 }
 
 #[test]
-fn many_refused_lines_are_not_all_shown() {
+fn only_the_first_refused_lines_are_shown() {
     let (place, _) = Place::with_store();
     let lines = "short\n".repeat(500);
     let done = place.fed(&lines, &["import", "--owner", "a", "--report", "refused.txt"]).with(1);

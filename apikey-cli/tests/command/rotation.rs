@@ -1,11 +1,11 @@
-//! Keys that rotate by themselves.
+//! Keys with a rotation policy.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use super::Place;
 
-/// Runs what is due until something was delivered: keys are due a second after they were made at the earliest.
+/// Repeats `run-due` until it delivers a secret: a key is due a second after its creation at the earliest.
 fn until_delivered(place: &Place, arguments: &[&str]) -> super::Done {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
@@ -19,7 +19,7 @@ fn until_delivered(place: &Place, arguments: &[&str]) -> super::Done {
 }
 
 #[test]
-fn a_key_that_is_due_gets_its_new_secret_into_a_file() {
+fn the_new_secret_of_a_due_key_is_delivered_to_a_file() {
     let (place, _) = Place::with_store();
     let (id, first) = place.key(&["alice", "--rotate-every", "2s", "--rotate-overlap", "first-use"]);
     let shown = place.run(&["show", &id]).ok();
@@ -41,7 +41,7 @@ fn a_key_that_is_due_gets_its_new_secret_into_a_file() {
 }
 
 #[test]
-fn a_delivery_by_a_command_may_fail_and_is_told() {
+fn a_failed_delivery_by_a_command_is_reported() {
     let (place, _) = Place::with_store();
     let (id, first) = place.key(&["alice", "--rotate-every", "2s"]);
     let failed = until_delivered(&place, &["--deliver-by", "false"]).with(1);
@@ -54,7 +54,7 @@ fn a_delivery_by_a_command_may_fail_and_is_told() {
 }
 
 #[test]
-fn a_command_does_not_get_the_environment() {
+fn a_delivery_command_does_not_get_the_environment() {
     let (place, _) = Place::with_store();
     place.key(&["alice", "--rotate-every", "2s"]);
     let script = "[ \"$PEPPER${ADDRESS-unset}\" = unset ]";
@@ -78,7 +78,7 @@ fn a_command_does_not_get_the_environment() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn what_is_due_is_done_by_the_service_that_has_the_store_open() {
+fn the_service_that_has_the_store_open_rotates_due_keys() {
     let place = Place::new();
     let store = apikey_core::KeyStore::builder().admin_socket(true).open(place.path("keys.db")).unwrap();
     let (id, first) = place.key(&["alice", "--rotate-every", "2s", "--rotate-overlap", "1s"]);

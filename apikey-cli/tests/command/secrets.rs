@@ -22,7 +22,7 @@ fn a_secret_is_written_to_a_file_that_only_its_user_can_read() {
 }
 
 #[test]
-fn a_file_that_is_there_is_not_overwritten_and_no_key_is_made() {
+fn an_existing_file_is_not_overwritten_and_no_key_is_created() {
     let (place, _) = Place::with_store();
     fs::write(place.path("there"), "before").unwrap();
     place.run(&["create", "alice", "--out", "there"]).with(4).says("there already exists");
@@ -32,7 +32,7 @@ fn a_file_that_is_there_is_not_overwritten_and_no_key_is_made() {
 }
 
 #[test]
-fn a_file_for_a_key_that_was_not_made_does_not_stay() {
+fn the_file_of_a_key_that_was_not_created_is_removed() {
     let (place, _) = Place::with_store();
     place.run(&["create", "alice", "--permission", "Orders", "--out", "alice.key"]).with(2);
     assert!(!place.path("alice.key").exists());
@@ -40,7 +40,7 @@ fn a_file_for_a_key_that_was_not_made_does_not_stay() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn no_key_is_made_whose_secret_would_be_lost() {
+fn no_key_is_created_whose_secret_would_be_lost() {
     let (place, admin) = Place::with_store();
     let id = place.json(&["list"])["keys"][0]["id"].as_str().unwrap().to_owned();
     let shell = |line: &str| {
@@ -58,12 +58,12 @@ fn no_key_is_made_whose_secret_would_be_lost() {
     shell("apikey --store new.db init >&-").with(7);
     shell("apikey create out --out out.key >&-").ok();
     shell("apikey list >&-").ok();
-    // Who says so wants the secret nowhere.
+    // An explicit /dev/null is accepted.
     shell("apikey create nobody > /dev/null").ok();
     place.run(&["list", "--owner", "alice"]).ok().says("no keys");
     place.check(&admin).ok().shows("number 1");
     assert!(!place.path("new.db").exists());
-    // What refuses while it is written to is known only then.
+    // Some outputs fail only when they are written to.
     shell("apikey create alice > /dev/full").with(7).says("its secret could not be written").says("revoke it");
     shell("apikey list > /dev/full").with(7).says("standard output");
 }
@@ -80,7 +80,7 @@ fn a_key_on_the_command_line_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn one_key_is_read_and_nothing_of_it_is_said() {
+fn one_key_is_read_and_not_repeated() {
     let (place, admin) = Place::with_store();
     place.fed(format!("  {admin}\r\n"), &["check"]).ok().hides(&admin);
     place.fed(format!("{admin}\n{admin}\n"), &["check"]).with(2).says("several lines").hides(&admin);
@@ -92,7 +92,7 @@ fn one_key_is_read_and_nothing_of_it_is_said() {
 }
 
 #[test]
-fn what_is_no_terminal_gets_no_colours() {
+fn only_a_terminal_gets_colours() {
     let (place, _) = Place::with_store();
     assert!(!place.run(&["list"]).ok().out.contains('\u{1b}'));
     assert!(!place.run(&["lst"]).with(2).err.contains('\u{1b}'));

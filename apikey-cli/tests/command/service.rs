@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{Done, Place};
 
 impl Place {
-    /// A store that this process has open, as a service has.
+    /// A store that this process has open, as a service does.
     fn with_service() -> (Self, KeyStore) {
         let place = Self::new();
         let store = KeyStore::builder().admin_socket(true).open(place.path("keys.db")).unwrap();
@@ -28,21 +28,21 @@ fn stable(text: &str) -> String {
         if moving || word.starts_with("ak_") || word.contains('…') { "…".to_owned() } else { word.to_owned() }
     };
     let text: Vec<String> = text.split_whitespace().map(word).collect();
-    // On a busy machine a moment may be long. The larger numbers first: "2 seconds ago" is the end of "12 seconds ago".
+    // On a busy machine a moment may take long. The larger numbers first: "12 seconds ago" ends with "2 seconds ago".
     let mut ago: Vec<String> = (2..60).rev().map(|seconds| format!("{seconds} seconds ago")).collect();
     ago.extend(["1 second ago", "1 minute ago", "now"].map(str::to_owned));
     ago.iter().fold(text.join(" "), |text, ago| text.replace(ago, "a moment ago"))
 }
 
 #[test]
-fn a_running_service_is_asked_and_every_command_answers_the_same() {
+fn every_command_answers_the_same_through_a_service() {
     let (offline, (online, service)) = (Place::new(), Place::with_service());
     let both = |input: &str, arguments: &[&str]| {
         let (here, there) = (offline.fed(input, arguments), online.fed(input, arguments));
         assert_eq!((here.code, stable(&here.out)), (there.code, stable(&there.out)), "{arguments:?}: {there:?}");
-        let asked = format!("is in use by process {}", std::process::id());
-        let (said, rest) = there.err.split_once('\n').unwrap_or_default();
-        assert!(said.contains(&asked) && said.ends_with("keys.db/admin.sock"), "{there:?}");
+        let holder = format!("is in use by process {}", std::process::id());
+        let (note, rest) = there.err.split_once('\n').unwrap_or_default();
+        assert!(note.contains(&holder) && note.ends_with("keys.db/admin.sock"), "{there:?}");
         assert_eq!(stable(&here.err), stable(rest), "{arguments:?}");
         (here, there)
     };
@@ -70,7 +70,7 @@ fn a_running_service_is_asked_and_every_command_answers_the_same() {
     both("{\n\n{}\n", &["import-lines"]);
     assert!(service.health().last_durable > 0);
 
-    // What is written is there, and what the service does is seen.
+    // The service sees the command's changes, and the command the service's.
     let (id, secret) = online.key(&["dave"]);
     assert_eq!(service.verify(&secret).unwrap().owner(), "dave");
     let next = online.json(&["rotate", &id, "--overlap", "first-use"])["secret"].as_str().unwrap().to_owned();
@@ -96,7 +96,7 @@ fn a_running_service_is_asked_and_every_command_answers_the_same() {
 }
 
 #[test]
-fn events_say_who_it_was() {
+fn events_name_the_user() {
     let (place, service) = Place::with_service();
     service.create(NewKey::for_owner("alice")).unwrap();
     place.run(&["create", "bob"]).ok();
@@ -110,7 +110,7 @@ fn events_say_who_it_was() {
 }
 
 #[test]
-fn many_keys_go_through_in_parts() {
+fn many_keys_pass_through_the_socket_in_batches() {
     let (place, service) = Place::with_service();
     let long = "x".repeat(500);
     let many = (0..600).map(|_| (0..8).fold(NewKey::for_owner("alice"), |new, at| new.metadata(at.to_string(), &long)));
@@ -136,7 +136,7 @@ fn many_keys_go_through_in_parts() {
 }
 
 #[test]
-fn what_a_running_service_cannot_do_is_said() {
+fn commands_that_a_service_cannot_serve_say_so() {
     let (place, _service) = Place::with_service();
     place.run(&["backup", "keys.backup"]).ok();
     let over = place.run(&["restore", "keys.backup", "--into", "new.db", "--over", "keys.db"]).with(5);
@@ -148,21 +148,21 @@ fn what_a_running_service_cannot_do_is_said() {
 }
 
 #[test]
-fn a_socket_is_there_while_the_store_is_open_and_nobody_elses() {
+fn the_socket_exists_while_the_store_is_open_and_is_private() {
     let place = Place::new();
     let open = || KeyStore::builder().admin_socket(true).open(place.path("keys.db"));
     let socket = place.path("keys.db/admin.sock");
     let store = open().unwrap();
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::metadata(place.path("keys.db")).unwrap().permissions().mode() & 0o777, 0o700);
-    // A clone that goes closes nothing.
+    // Dropping a clone closes nothing.
     drop(store.clone());
     place.run(&["list"]).ok().says("asking it at");
     store.close().unwrap();
     assert!(!socket.exists());
     place.run(&["list"]).ok();
 
-    // As a killed process leaves it.
+    // A killed process leaves its socket behind.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     assert!(socket.exists());
     drop(open().unwrap());
@@ -193,7 +193,7 @@ fn the_socket_may_be_elsewhere() {
 }
 
 #[test]
-fn what_is_no_message_is_answered_and_the_service_goes_on() {
+fn a_malformed_message_is_answered_and_the_service_goes_on() {
     let (place, service) = Place::with_service();
     let connect = || UnixStream::connect(place.path("keys.db/admin.sock")).unwrap();
     for sent in [&[9, 0, 0, 0, 1, b'1'][..], &[1, 255, 0, 0, 0], &[1, 0, 0, 0, 4, b'n', b'o', b'p', b'e']] {
@@ -204,14 +204,14 @@ fn what_is_no_message_is_answered_and_the_service_goes_on() {
         let text = String::from_utf8_lossy(&answer);
         assert!(text.contains("fault") && text.contains("protocol"), "{text}");
     }
-    // Cut off in the middle.
+    // A truncated message.
     connect().write_all(&[1, 0, 0, 0, 9, b'{']).unwrap();
-    // More than are let in: the others are told so.
+    // More connections than the server accepts: it rejects the rest with an error.
     let mut crowd = Vec::new();
     while crowd.len() < 16 {
         let mut stream = connect();
         let message = br#""health""#;
-        // Those of before leave by and by.
+        // The earlier connections close one by one.
         if stream.write_all(&[&[1, 0, 0, 0, 8], &message[..]].concat()).is_err() {
             continue;
         }
@@ -228,13 +228,13 @@ fn what_is_no_message_is_answered_and_the_service_goes_on() {
     place.run(&["list"]).with(7).says("16 operators are here already");
     drop(crowd);
     while place.run(&["list"]).code == 7 {}
-    // Who is silent holds nobody up.
+    // A silent connection blocks no other.
     let _silent = connect();
     service.close().unwrap();
 }
 
 #[test]
-fn a_service_that_stops_is_waited_for() {
+fn a_command_waits_for_a_service_that_stops() {
     let place = Place::new();
     let store = KeyStore::open(place.path("keys.db")).unwrap();
     store.create(NewKey::for_owner("alice")).unwrap();
@@ -246,7 +246,7 @@ fn a_service_that_stops_is_waited_for() {
 }
 
 #[test]
-fn changes_go_on_while_operators_come_and_go() {
+fn changes_go_on_while_operators_connect_and_leave() {
     let (place, service) = Place::with_service();
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -265,9 +265,9 @@ fn changes_go_on_while_operators_come_and_go() {
     assert!(service.verify_events().unwrap().is_whole());
 }
 
-/// As on a full disk: nothing more is written, and everything is answered.
+/// As on a full disk: the service writes nothing more, and still answers.
 #[test]
-fn a_service_whose_disk_refuses_is_asked_all_the_same() {
+fn a_service_with_a_failed_disk_still_answers() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
     let (place, admin) = Place::with_store();

@@ -1,4 +1,4 @@
-//! Which store, and what if it cannot be used.
+//! The store that a command names, and why it may be unusable.
 
 #[cfg(unix)]
 use apikey_core::admin::Holder;
@@ -7,7 +7,7 @@ use apikey_core::{KeyStore, NewKey};
 use super::Place;
 
 #[test]
-fn the_first_key_is_made_where_none_ever_was() {
+fn a_first_key_is_created_only_in_a_store_that_never_had_one() {
     let place = Place::new();
     let made = place.run(&["init", "--out", "admin.key"]).ok();
     assert_eq!(made.out, "");
@@ -15,7 +15,7 @@ fn the_first_key_is_made_where_none_ever_was() {
     place.fed(&admin, &["check", "--permission", "keys:manage"]).ok().shows("admin");
     place.run(&["init"]).with(4).says("has had keys");
 
-    // Not even where no key is left.
+    // Not even if no key is left.
     let id = place.json(&["list"])["keys"][0]["id"].as_str().unwrap().to_owned();
     place.run(&["revoke", &id]).ok();
     assert_eq!(place.run(&["init", "--out", "again.key"]).with(4).out, "");
@@ -38,14 +38,14 @@ fn a_store_that_a_service_has_open_is_in_use() {
     place.run(&["list"]).ok().shows("alice");
 }
 
-/// A command that has the store open from the first line of the pipe that it reads until that is closed.
+/// A command that has the store open from the first line of its input until the pipe closes.
 #[cfg(unix)]
 fn import_at_work(place: &Place) -> std::process::Child {
     use std::process::Stdio;
 
     let mut command = place.command(&["import", "--owner", "bob"]);
     let mut import = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    // It has read nothing, so nobody waits for it yet.
+    // It has read nothing, so no command waits for it yet.
     place.run(&["--wait", "0s", "list"]).ok();
     std::io::Write::write_all(import.stdin.as_mut().unwrap(), b"\n").unwrap();
     let holds = || Holder::of(place.path("keys.db")).is_some_and(|holder| holder.pid == import.id());
@@ -57,7 +57,7 @@ fn import_at_work(place: &Place) -> std::process::Child {
 
 #[test]
 #[cfg(unix)]
-fn another_command_is_waited_for_and_named_when_it_does_not_end() {
+fn a_command_waits_for_another_and_then_names_it() {
     let (place, _) = Place::with_store();
     place.run(&["backup", "keys.backup"]).ok();
     let mut import = import_at_work(&place);
@@ -97,16 +97,16 @@ fn commands_at_the_same_time_take_turns() {
     assert_eq!(place.json(&["list", "--owner", "alice"])["keys"].as_array().unwrap().len(), 8);
 }
 
-/// A process that has closed the store, or has ended, is not named as the one that has it open.
+/// A process that closed the store, or ended, is not named as the holder of its lock.
 #[test]
 #[cfg(unix)]
-fn who_had_the_store_open_before_is_not_in_the_way() {
+fn a_former_lock_holder_is_not_named() {
     let (place, _) = Place::with_store();
     let lock = std::fs::File::options().write(true).open(place.path("keys.db/lock")).unwrap();
     for note in [None, Some("pid 4194305\nprogram gone\n")] {
         drop(KeyStore::open(place.path("keys.db")).unwrap());
         note.map_or(Ok(()), |note| std::fs::write(place.path("keys.db/lock"), note)).unwrap();
-        // As a salvage holds it, which writes nothing there.
+        // A salvage holds the lock in this way, without a note.
         lock.lock().unwrap();
         let refused = place.run(&["--wait", "50ms", "list"]).with(5).says("is in use by another process, probably");
         assert!(!refused.err.contains("admin socket"), "{}", refused.err);
@@ -115,7 +115,7 @@ fn who_had_the_store_open_before_is_not_in_the_way() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_not_made() {
+fn a_missing_store_is_not_created() {
     let place = Place::new();
     place.run(&["list"]).with(6).says("there is no key store at keys.db").says("apikey init");
     place.run(&["create", "alice"]).with(6);
@@ -143,7 +143,7 @@ fn prefix_and_peppers_are_those_of_the_store() {
 }
 
 #[test]
-fn a_bench_leaves_the_store_and_its_place_as_they_were() {
+fn a_bench_leaves_no_trace() {
     let (place, _) = Place::with_store();
     let service = KeyStore::open(place.path("keys.db")).unwrap();
     let bench = ["bench", "--keys", "20", "--time", "20ms"];
@@ -160,7 +160,7 @@ fn a_bench_leaves_the_store_and_its_place_as_they_were() {
 }
 
 #[test]
-fn the_exit_codes_stand_in_the_help() {
+fn the_help_lists_the_exit_codes() {
     let help = Place::new().run(&["--help"]).ok();
     for line in
         ["  0  done", "  1  the answer is no", "  5  another process has the store open", "  7  a file, the disk"]

@@ -1,7 +1,7 @@
-//! Two users: the store is the service's, and root runs the command; or somebody else does.
+//! Two users: the service owns the store, and root or a stranger runs the command.
 //!
-//! Only root can give files away, and become another user. As anybody else the same questions are asked of a directory that
-//! root owns, and of links in an own one; what is not asked is said on standard error.
+//! Only root can give files away and become another user. Run by another user, these tests use a directory that root owns,
+//! and links in one of their own; they report on standard error what they skip.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -14,21 +14,21 @@ use apikey_testkit::{Process, wait_until};
 
 use super::{Done, Place};
 
-/// Who the service runs as, and somebody else. Nobody has these numbers.
+/// The service's user and a stranger, with ids that no user has.
 const SERVICE: u32 = 61_234;
 const STRANGER: u32 = 61_235;
 
-/// Whether this is root's run.
-fn is_root(asked: &str) -> bool {
+/// Whether root runs the tests.
+fn is_root(claim: &str) -> bool {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     if !is_root {
         // Past the test harness, which would keep it.
-        let _ = writeln!(std::io::stderr(), "users: this is not root's run, so it is not asked whether {asked}");
+        let _ = writeln!(std::io::stderr(), "users: skipped without root: whether {claim}");
     }
     is_root
 }
 
-/// A place whose directory `way/` root has closed, with the service's `keys.db` in it.
+/// A place whose directory `way/` only root may enter, with the service's `keys.db` in it.
 struct Closed {
     place: Place,
 }
@@ -40,7 +40,7 @@ impl Closed {
         fs::create_dir(place.path("way")).unwrap();
         fs::set_permissions(place.path("way"), Permissions::from_mode(0o700)).unwrap();
         give(&place, "way/keys.db", SERVICE);
-        // For users who may not go where this one was built.
+        // For users who may not enter the build directory.
         for (built, name) in [(env!("CARGO_BIN_EXE_apikey").into(), "apikey"), (service(), "service")] {
             fs::copy::<PathBuf, _>(built, place.path(name)).unwrap();
         }
@@ -55,7 +55,7 @@ impl Closed {
         self.place.done(self.place.command(arguments).env("APIKEY_STORE", "way/keys.db"), "")
     }
 
-    /// As another user, to whom the way is open.
+    /// Runs as another user, who may enter `way/`.
     fn user(&self, uid: u32, arguments: &[&str]) -> Done {
         fs::set_permissions(self.place.path("way"), Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new(self.place.path("apikey"));
@@ -72,12 +72,12 @@ impl Closed {
     }
 }
 
-/// The example of docs/operations.md, which is built with the tests.
+/// The example service of docs/operations.md, which Cargo builds with the tests.
 fn service() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_apikey")).with_file_name("examples").join("service")
 }
 
-/// Makes a directory of that user's.
+/// Creates a directory for that user.
 fn give(place: &Place, name: &str, uid: u32) {
     fs::create_dir(place.path(name)).unwrap();
     chown(place.path(name), Some(uid), Some(uid)).unwrap();
@@ -96,7 +96,7 @@ fn below(path: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_root_does_to_the_services_store_leaves_nothing_of_roots() {
+fn roots_commands_leave_no_file_of_roots() {
     if !is_root("root becomes the owner of a store") {
         return;
     }
@@ -110,20 +110,20 @@ fn what_root_does_to_the_services_store_leaves_nothing_of_roots() {
         closed.root(arguments).ok();
         closed.is_the_services();
     }
-    // It was root all the same.
+    // Events still name root.
     closed.root(&["events", "--kind", "revoked"]).ok().shows("uid:0");
     closed.user(SERVICE, &["doctor"]).ok().shows("good");
     closed.is_the_services();
 }
 
 #[test]
-fn another_user_is_told_whose_store_it_is() {
+fn the_error_for_another_user_names_the_owner() {
     if is_root("a stranger is refused at the service's store") {
         let closed = Closed::new();
         closed.root(&["init"]).ok();
-        let told = format!("it belongs to uid {SERVICE}, and this process is uid {STRANGER}: run as that user");
+        let expected = format!("it belongs to uid {SERVICE}, and this process is uid {STRANGER}: run as that user");
         for arguments in [&["doctor"][..], &["list"], &["create", "alice"], &["init"]] {
-            closed.user(STRANGER, arguments).with(7).says(&told);
+            closed.user(STRANGER, arguments).with(7).says(&expected);
         }
         closed.is_the_services();
     } else {
@@ -134,9 +134,9 @@ fn another_user_is_told_whose_store_it_is() {
     }
 }
 
-/// Names in the directory are the service's to choose, and root may be at a terminal.
+/// The service chooses the names in the directory, and root may be at a terminal.
 #[test]
-fn no_control_character_of_a_files_name_is_repeated() {
+fn control_characters_of_file_names_are_not_printed() {
     let place = Place::new();
     place.run(&["init"]).ok();
     symlink("absent", place.path("keys.db/sled/\u{1b}[2Jx")).unwrap();
@@ -144,9 +144,9 @@ fn no_control_character_of_a_files_name_is_repeated() {
     done.hides("\u{1b}");
 }
 
-/// As a command of an earlier version has left it.
+/// A command of an earlier version leaves such a file.
 #[test]
-fn a_file_of_roots_is_named_and_how_it_is_given_back() {
+fn the_error_names_a_file_of_roots_and_how_to_give_it_back() {
     if !is_root("a file of root's in the service's store is named") {
         return;
     }
@@ -157,13 +157,13 @@ fn a_file_of_roots_is_named_and_how_it_is_given_back() {
     let done = closed.user(SERVICE, &["doctor"]).with(7);
     let done = done.says(&format!("its file {} belongs to uid 0, and the store to uid {SERVICE}", snapshot.display()));
     done.says(&format!("`chown -h {SERVICE} {}`", snapshot.display()));
-    // Root sees the same, by the name that it gave.
+    // Root sees the same, under the name that it gave.
     closed.root(&["doctor"]).with(7).says("its file way/keys.db/sled/snap.");
     chown(&snapshot, Some(SERVICE), Some(SERVICE)).unwrap();
     closed.user(SERVICE, &["doctor"]).ok();
 }
 
-/// What was reproduced: root's read-only `doctor` cut a file short and opened it to the service.
+/// An attack that worked: root's read-only `doctor` truncated a file and opened it to the service.
 #[test]
 fn roots_command_follows_no_link_that_the_service_has_planted() {
     let is_root = is_root("root follows a link");
@@ -187,7 +187,7 @@ fn roots_command_follows_no_link_that_the_service_has_planted() {
     }
 }
 
-/// Not at the store's own path, nor on the way to it: it may lead to a directory of root's.
+/// Neither at the store's own path nor on the path to it: a link may lead to a directory of root's.
 #[test]
 fn roots_command_goes_through_no_link_to_the_store_that_is_not_roots() {
     if !is_root("root goes through a link to a store") {
@@ -214,7 +214,7 @@ fn roots_command_goes_through_no_link_to_the_store_that_is_not_roots() {
     ] {
         let refused = format!("{name} is a link of uid {SERVICE}, to ");
         for arguments in [&["init"][..], &["doctor"], &["create", "alice"], &["bench", "--keys", "1"]] {
-            // What is measured lies beside the store, so its own name is not looked at.
+            // The benchmark's store lies beside this one, whose own name is not resolved.
             if arguments[0] != "bench" || name.ends_with("way") {
                 place
                     .run(&[&["--store", store], arguments].concat())
@@ -229,23 +229,23 @@ fn roots_command_goes_through_no_link_to_the_store_that_is_not_roots() {
     assert!(fs::read_dir(place.path("empty")).unwrap().next().is_none());
     assert!(!place.path("absent").exists() && !place.path("restored").exists());
 
-    // Root's own are, and what lies in a directory where nobody else may write.
+    // Root follows its own links, and those in a directory where nobody else may write.
     link("roots", "home/roots", 0);
     link("roots", "by-the-service", SERVICE);
     for store in ["home/roots/keys.db", "by-the-service/keys.db"] {
         place.run(&["--store", store, "doctor"]).ok();
     }
-    // Not one that may have come there under a second name: where the system lets anybody do that.
+    // Not one that another user may have hard-linked there, where the system allows that.
     fs::hard_link(place.path("home/roots"), place.path("home/second")).unwrap();
     place.run(&["--store", "home/second/keys.db", "doctor"]).with(7).says("home/second is a link of uid 0");
-    // To one place and back.
+    // A loop of links.
     link("round", "round", 0);
     place.run(&["--store", "round/keys.db", "doctor"]).with(7).says("round: Too many levels of symbolic links");
 }
 
-/// It is the service's to put a link, or a directory, in its place later.
+/// The service can later put a link, or a directory, in its place.
 #[test]
-fn what_is_no_directory_is_looked_at_as_its_owner_too() {
+fn a_file_in_place_of_a_store_is_opened_as_its_owner() {
     if !is_root("root looks at a file as its owner") {
         return;
     }
@@ -259,15 +259,15 @@ fn what_is_no_directory_is_looked_at_as_its_owner_too() {
     let arguments = ["restore", "way/roots.backup", "--into", "home/file", "--old-is-gone"];
     closed.root(&arguments).with(7).says("Permission denied").says(&format!("works as uid {SERVICE}"));
     closed.root(&["salvage", "--into", "home/file"]).with(6).says("home/file is no key store: it is a file");
-    // One of root's is no place to make something in, and says so all the same.
+    // The same holds for a file of root's.
     fs::write(place.path("file"), "").unwrap();
     closed.root(&["salvage", "--into", "file"]).with(6).says("file is no key store: it is a file");
     closed.root(&["--store", "home/file/keys.db", "init"]).with(7).says("Not a directory");
 }
 
-/// Also where root makes it: what is root's stays in root's directories.
+/// Also if root creates it: root's own files stay in root's directories.
 #[test]
-fn a_store_that_is_not_there_yet_is_made_by_who_owns_the_place() {
+fn a_new_store_belongs_to_the_owner_of_its_directory() {
     if !is_root("root makes a store in another user's directory") {
         return;
     }
@@ -280,7 +280,7 @@ fn a_store_that_is_not_there_yet_is_made_by_who_owns_the_place() {
 }
 
 #[test]
-fn files_besides_the_store_are_read_and_made_as_its_owner() {
+fn files_beside_the_store_are_read_and_created_as_its_owner() {
     if !is_root("files are made as the owner of a store") {
         return;
     }
@@ -295,13 +295,13 @@ fn files_besides_the_store_are_read_and_made_as_its_owner() {
     closed.root(&["backup", "way/keys.backup"]).with(7).says("Permission denied").says(&hint);
     closed.root(&["export", "--out", "out/keys.jsonl"]).ok();
     assert!(below(&place.path("out")).iter().all(|path| owner(path) == SERVICE));
-    // Nor is a file of root's left in the store's own directory.
+    // No file of root's stays in the store's own directory, either.
     fs::set_permissions(place.path("way"), Permissions::from_mode(0o755)).unwrap();
     closed.root(&["create", "alice", "--out", "way/keys.db/alice.key"]).ok();
     fs::set_permissions(place.path("way"), Permissions::from_mode(0o700)).unwrap();
     closed.is_the_services();
 
-    // What restore and salvage make beside the old store, in root's directory, is the owner's.
+    // The owner owns what restore and salvage create beside the old store, in root's directory.
     closed.root(&["backup", "out/keys.backup"]).ok();
     closed.root(&["restore", "out/keys.backup", "--into", "way/new/keys.db", "--over", "way/keys.db"]).ok();
     closed.root(&["salvage", "--into", "way/saved.db"]).ok();
@@ -309,7 +309,7 @@ fn files_besides_the_store_are_read_and_made_as_its_owner() {
         assert!(below(&place.path(made)).iter().all(|path| owner(path) == SERVICE), "{made}");
     }
     closed.root(&["--store", "way/new/keys.db", "doctor"]).ok();
-    // A backup that root keeps to itself.
+    // A backup that only root may read.
     fs::copy(place.path("out/keys.backup"), place.path("way/roots.backup")).unwrap();
     let arguments = ["restore", "way/roots.backup", "--into", "way/third.db", "--over", "way/keys.db"];
     closed.root(&arguments).with(7).says("Permission denied").says(&hint);
@@ -320,7 +320,7 @@ fn files_besides_the_store_are_read_and_made_as_its_owner() {
     sealed.says("\"sealed/.apikey-bench-").says(&hint).hides("/proc/self");
 }
 
-/// It could type there: the terminal does not ask as whom a process runs that has it.
+/// The program could type there: a terminal does not check the user of a process that has it open.
 #[test]
 fn no_program_of_the_service_gets_roots_terminal() {
     if !is_root("a program gets root's terminal") {
@@ -341,14 +341,14 @@ fn no_program_of_the_service_gets_roots_terminal() {
         at_a_terminal(&run).with(7).shows("could type commands at root's terminal");
     }
     at_a_terminal(&format!("setsid -w {run}")).ok().shows("delivered 0");
-    // Root's own store has nobody else's program.
+    // With root's own store, the program runs as root.
     at_a_terminal(&format!("{} --store own.db init", env!("CARGO_BIN_EXE_apikey"))).ok();
     at_a_terminal(&run.replace("run-due", "--store own.db run-due")).ok();
 }
 
-/// A pepper that only root may read, as systemd hands it on.
+/// A pepper that only root may read, as systemd provides it.
 #[test]
-fn peppers_are_read_before_root_becomes_another() {
+fn peppers_are_read_before_root_changes_its_user() {
     if !is_root("root reads a pepper for the service's store") {
         return;
     }
@@ -363,7 +363,7 @@ fn peppers_are_read_before_root_becomes_another() {
 }
 
 #[test]
-fn root_asks_the_running_service_also_where_its_way_is_closed() {
+fn root_reaches_a_running_service_on_a_closed_path() {
     if !is_root("root asks a service of another user") {
         return;
     }

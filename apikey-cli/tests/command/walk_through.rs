@@ -1,4 +1,4 @@
-//! docs/operations.md: its commands, run exactly as printed, print what it says.
+//! Runs the commands of docs/operations.md exactly as printed, and compares their output with the page.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use super::Place;
 
 const GUIDE: &str = include_str!("../../../docs/operations.md");
 
-/// The blocks of commands, each with the output that follows it.
+/// The blocks of commands, each with the output block that follows it.
 fn steps(guide: &str) -> Vec<(String, String)> {
     let mut steps: Vec<(String, String)> = Vec::new();
     let mut kind = None;
@@ -31,11 +31,11 @@ fn steps(guide: &str) -> Vec<(String, String)> {
     steps
 }
 
-/// Whether a line is as the guide says: `…` stands for anything, and columns may be wider.
-fn fits(line: &str, told: &str) -> bool {
+/// Whether a line matches the guide: `…` stands for anything, and columns may be wider.
+fn matches(line: &str, expected: &str) -> bool {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let (line, told) = (words(line), words(told));
-    let mut parts = told.split('…');
+    let (line, expected) = (words(line), words(expected));
+    let mut parts = expected.split('…');
     let Some(mut rest) = line.strip_prefix(parts.next().unwrap()) else { return false };
     let parts: Vec<&str> = parts.collect();
     let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
@@ -46,15 +46,15 @@ fn fits(line: &str, told: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Runs blocks one after the other in one shell, and holds what each prints against what is told.
-fn walk(place: &Place, steps: &[(String, String)], told_besides: impl Fn(&str) -> bool) {
-    let mark = "@@ the next block @@";
-    let script: String = steps.iter().map(|(commands, _)| format!("{commands}echo '{mark}'\n")).collect();
+/// Runs the blocks in one shell, and compares the output of each with the guide.
+fn walk(place: &Place, steps: &[(String, String)], is_extra: impl Fn(&str) -> bool) {
+    let separator = "@@ the next block @@";
+    let script: String = steps.iter().map(|(commands, _)| format!("{commands}echo '{separator}'\n")).collect();
     let binary = Path::new(env!("CARGO_BIN_EXE_apikey")).parent().unwrap();
-    // Examples are built with the tests, beside the binary.
+    // Cargo builds examples with the tests, beside the binary.
     let path = format!("{0}:{0}/examples:{1}", binary.display(), std::env::var("PATH").unwrap());
     let done = Command::new("bash")
-        // Not pipefail: `head` may close its pipe before all is written.
+        // Without pipefail: `head` may close its pipe early.
         .args(["-euc", &format!("trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\nexec 2>&1\n{script}")])
         .current_dir(place.path(""))
         .env("PATH", path)
@@ -65,11 +65,11 @@ fn walk(place: &Place, steps: &[(String, String)], told_besides: impl Fn(&str) -
         .unwrap();
     let printed = String::from_utf8(done.stdout).unwrap();
     assert!(done.status.success(), "{printed}");
-    for ((commands, told), printed) in steps.iter().zip(printed.split(&format!("{mark}\n"))) {
-        let lines: Vec<&str> = printed.lines().filter(|line| !told_besides(line)).collect();
-        let same =
-            lines.len() == told.lines().count() && lines.iter().zip(told.lines()).all(|(line, told)| fits(line, told));
-        assert!(same, "commands:\n{commands}\nprinted:\n{printed}\ntold:\n{told}");
+    for ((commands, expected), printed) in steps.iter().zip(printed.split(&format!("{separator}\n"))) {
+        let lines: Vec<&str> = printed.lines().filter(|line| !is_extra(line)).collect();
+        let same = lines.len() == expected.lines().count()
+            && lines.iter().zip(expected.lines()).all(|(line, expected)| matches(line, expected));
+        assert!(same, "commands:\n{commands}\nprinted:\n{printed}\nexpected:\n{expected}");
     }
 }
 
@@ -80,7 +80,7 @@ fn walk_through_the_guide() {
     walk(&Place::new(), &steps, |_| false);
 }
 
-/// What comes before the service in the guide is the same with a service that runs all the while.
+/// The part of the guide before the service prints the same with a service running.
 #[test]
 #[cfg(target_os = "linux")]
 fn walk_through_the_guide_beside_a_service() {
@@ -89,22 +89,22 @@ fn walk_through_the_guide_beside_a_service() {
     assert!(steps.len() > 5);
     let place = Place::new();
     let store = apikey_core::KeyStore::builder().admin_socket(true).open(place.path("keys.db")).unwrap();
-    let asked = std::cell::Cell::new(0);
+    let connections = std::cell::Cell::new(0);
     walk(&place, &steps, |line| {
-        let besides = line.contains("is in use by process") && line.ends_with("keys.db/admin.sock");
-        asked.set(asked.get() + usize::from(besides));
-        besides
+        let is_note = line.contains("is in use by process") && line.ends_with("keys.db/admin.sock");
+        connections.set(connections.get() + usize::from(is_note));
+        is_note
     });
-    assert!(asked.get() > 15 && store.health().last_durable == 13, "{asked:?}");
+    assert!(connections.get() > 15 && store.health().last_durable == 13, "{connections:?}");
 }
 
 #[test]
-fn a_line_fits_or_not() {
-    assert!(fits("made 1 (a,  b)", "made … (a, b)"));
-    assert!(fits("x", "…") && fits("a b c", "a … c"));
-    assert!(!fits("made 1 (a)", "made … (b)"));
-    assert!(!fits("good, or not", "good"));
-    assert!(!fits("no good", "good"));
+fn a_line_matches_or_not() {
+    assert!(matches("created 1 (a,  b)", "created … (a, b)"));
+    assert!(matches("x", "…") && matches("a b c", "a … c"));
+    assert!(!matches("created 1 (a)", "created … (b)"));
+    assert!(!matches("good, or not", "good"));
+    assert!(!matches("no good", "good"));
 }
 
 #[test]
