@@ -90,7 +90,7 @@ impl From<Result<Rotated, Refused>> for Answer {
     }
 }
 
-/// The answer to [`revoke`].
+/// The answer to [`revoke`](crate::self_service::revoke).
 impl From<Result<KeyId, Refused>> for Answer {
     fn from(result: Result<KeyId, Refused>) -> Self {
         let no_store = || vec![("cache-control".to_owned(), "no-store".to_owned())];
