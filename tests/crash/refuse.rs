@@ -129,20 +129,26 @@ fn fits(error: &OpenError, name: &str) -> bool {
     }
 }
 
+/// Opens a store while the calls after `at` others fail, and checks it once they work again. Whether the open failed.
+fn is_open_refused(store: &Path, name: &str, fault: &str, at: usize, expected: &Expected) -> bool {
+    order(&format!("!fail {fault} {at}"));
+    let opened = KeyStore::open(store);
+    order("!ok");
+    if let Err(error) = &opened {
+        assert!(fits(error, name), "after {at} calls: {error:?}");
+    }
+    let refused = opened.is_err();
+    drop(opened);
+    open_and_check(store, expected).unwrap_or_else(|fault| panic!("after {at} calls: {fault:?}"));
+    refused
+}
+
 /// Refuses each call of a first creation.
 fn creating(store: &Path, name: &str, fault: &str, places: usize) {
     let mut refused = 0;
     for at in 0..places {
         let store = store.with_file_name(format!("keys-{at}.db"));
-        order(&format!("!fail {fault} {at}"));
-        let opened = KeyStore::open(&store);
-        order("!ok");
-        if let Err(error) = &opened {
-            refused += 1;
-            assert!(fits(error, name), "after {at} calls: {error:?}");
-        }
-        drop(opened);
-        open_and_check(&store, &Expected::default()).unwrap_or_else(|fault| panic!("after {at} calls: {fault:?}"));
+        refused += usize::from(is_open_refused(&store, name, fault, at, &Expected::default()));
     }
     assert!(refused > 0, "no open was refused");
 }
@@ -158,15 +164,7 @@ fn opening(store: &Path, name: &str, fault: &str, places: usize, seed: u64) {
     for at in 0..places {
         let store = store.with_file_name(format!("keys-{at}.db"));
         copy_directory(&original, &store);
-        order(&format!("!fail {fault} {at}"));
-        let opened = KeyStore::open(&store);
-        order("!ok");
-        if let Err(error) = &opened {
-            refused += 1;
-            assert!(fits(error, name), "after {at} calls: {error:?}");
-        }
-        drop(opened);
-        open_and_check(&store, &expected).unwrap_or_else(|fault| panic!("after {at} calls: {fault:?}"));
+        refused += usize::from(is_open_refused(&store, name, fault, at, &expected));
     }
     // An open may make no sync at all.
     assert!(refused > 0 || name.contains("sync"), "no open was refused");

@@ -61,10 +61,8 @@ fn the_first_use_makes_a_secret_the_current_one_before_its_delivery_is_confirmed
 #[test]
 fn after_a_crash_a_sink_that_reports_the_new_secret_has_received_it() {
     let mut fixture = Fixture::new(FakeSink::that_reports(), policy());
-    fixture.sink.react_with(Reaction::AcceptsThenPanics);
     fixture.clock.advance(hours(10));
-    fixture.run();
-    fixture.die();
+    fixture.crash_in_delivery();
     fixture.sink.react_with(Reaction::Accepts);
     let report = fixture.run();
     assert_eq!((&report.rotated, &report.delivered), (&vec![], &vec![fixture.id()]));
@@ -103,16 +101,12 @@ fn after_a_crash_a_sink_that_reports_nothing_leaves_three_secrets_good_and_never
     fixture.clock.advance(hours(10));
     let mut unconfirmed = Vec::new();
     for round in 0..4 {
-        fixture.sink.react_with(Reaction::AcceptsThenPanics);
-        fixture.run();
-        unconfirmed.push(fixture.sink.token(fixture.id()));
+        unconfirmed.push(fixture.crash_in_delivery());
         // Read from `KeyInfo`: a verification would make a secret the current one.
-        let good = fixture.store.clone();
         let mut lines = Vec::new();
-        good.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
+        fixture.store.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
         let line: serde_json::Value = serde_json::from_slice(&lines).unwrap();
         assert_eq!(line["secrets"].as_array().unwrap().len(), (round + 2).min(3), "{line}");
-        fixture.die();
     }
     fixture.sink.react_with(Reaction::Accepts);
     fixture.run();
@@ -126,10 +120,7 @@ fn after_a_crash_a_sink_that_reports_nothing_leaves_three_secrets_good_and_never
 fn an_unconfirmed_secret_that_is_used_becomes_the_current_one() {
     let mut fixture = Fixture::new(FakeSink::default(), policy());
     fixture.clock.advance(hours(10));
-    fixture.sink.react_with(Reaction::AcceptsThenPanics);
-    fixture.run();
-    let unconfirmed = fixture.sink.token(fixture.id());
-    fixture.die();
+    let unconfirmed = fixture.crash_in_delivery();
     fixture.sink.react_with(Reaction::Panics);
     fixture.run();
     assert_eq!(fixture.pending(), Some(3));
@@ -151,10 +142,7 @@ fn an_unconfirmed_secret_that_is_used_while_the_next_is_delivered_has_its_overla
     for round in 0..120 {
         let mut fixture = Fixture::new(FakeSink::default(), policy());
         fixture.clock.advance(hours(10));
-        fixture.sink.react_with(Reaction::AcceptsThenPanics);
-        fixture.run();
-        let unconfirmed = fixture.sink.token(fixture.id());
-        fixture.die();
+        let unconfirmed = fixture.crash_in_delivery();
         fixture.sink.react_with(Reaction::Accepts);
         let (store, begin) = (fixture.store.clone(), std::sync::Barrier::new(2));
         let got_in = std::thread::scope(|scope| {

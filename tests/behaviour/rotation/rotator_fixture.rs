@@ -3,7 +3,7 @@
 use apikey::{Clock, CreatedKey, KeyId, KeyInfo, KeyStore, ManualClock, Overlap, RotationPolicy, Rotator, RunReport};
 use apikey_testkit::{alice, clocked, code, hours, info};
 
-use crate::rotation::fake_sink::FakeSink;
+use crate::rotation::fake_sink::{FakeSink, Reaction};
 
 /// Every ten hours, with an overlap of two.
 pub(crate) fn policy() -> RotationPolicy {
@@ -59,6 +59,14 @@ impl Fixture {
 
     pub(crate) fn pending(&self) -> Option<u32> {
         self.info().rotation().unwrap().pending()
+    }
+
+    /// Delivers a new secret that the sink stores and the store never learns of; another process starts. The secret.
+    pub(crate) fn crash_in_delivery(&mut self) -> String {
+        self.sink.react_with(Reaction::AcceptsThenPanics);
+        self.run();
+        self.die();
+        self.sink.token(self.id())
     }
 
     /// Replaces the rotator, as if the process had died and another had started.
