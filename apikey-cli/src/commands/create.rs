@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use apikey_core::admin::{Expiry, NewKeyForm, Request};
+use apikey_core::NewKey;
+use apikey_core::admin::Request;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
@@ -45,21 +46,34 @@ pub(crate) struct CreateArgs {
 }
 
 pub(crate) fn create(context: &Context, create: CreateArgs) -> Result<(), Failure> {
-    let mut form = NewKeyForm {
-        owner: create.owner,
-        name: create.name,
-        permissions: create.permissions,
-        not_before: create.not_before,
-        expiry: create.expires_in.map(Expiry::after).or(create.expires_at.map(Expiry::At)),
-        rotation: create.rotation.form(),
-        limit: create.limits.limit,
-        networks: create.limits.networks(),
-        ..NewKeyForm::default()
-    };
-    form.metadata.extend(create.metadata);
+    let mut key = NewKey::for_owner(create.owner).permissions(create.permissions);
+    if let Some(name) = create.name {
+        key = key.name(name);
+    }
+    if let Some(start) = create.not_before {
+        key = key.not_before(start);
+    }
+    if let Some(span) = create.expires_in {
+        key = key.expires_in(span);
+    }
+    if let Some(end) = create.expires_at {
+        key = key.expires_at(end);
+    }
+    if let Some(policy) = create.rotation.policy() {
+        key = key.rotation(policy);
+    }
+    if let Some((count, per)) = create.limits.limit {
+        key = key.limit(count, per);
+    }
+    if let Some(networks) = create.limits.networks() {
+        key = key.networks(networks);
+    }
+    for (name, value) in create.metadata {
+        key = key.metadata(name, value);
+    }
     context.with_store(false, |store| {
         let mut delivery = Delivery::prepare_for_secret(create.out.as_deref())?;
-        let made = store.made(Request::Create(form))?;
-        hand_out(context, &mut delivery, &made, "created", "revoke it")
+        let new = store.new_secret(Request::Create(Box::new(key)))?;
+        hand_out(context, &mut delivery, &new, "created", "revoke it")
     })
 }

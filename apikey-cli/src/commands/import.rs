@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use apikey_core::admin::{Entry, EntryForm, Expiry, ExternalKeys, Imports, RefusedEntry, Request, SecretText};
+use apikey_core::admin::{Entry, EntryForm, Expires, ExternalKeys, Imports, RefusedEntry, Request, SecretText};
 use apikey_core::{ImportScheme, check_grant};
 use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
@@ -185,7 +185,7 @@ fn keys(import: &ImportArgs, entries: Vec<Entry>) -> ExternalKeys {
         form,
         scheme,
         permissions: import.permissions.clone(),
-        expiry: import.expires_in.map(Expiry::after),
+        expires: import.expires_in.map_or(Expires::Never, Expires::In),
         allow_weak: import.allow_weak,
         check_only: import.dry_run,
         entries,

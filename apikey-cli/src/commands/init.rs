@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use apikey_core::admin::{NewKeyForm, Request};
+use apikey_core::NewKey;
+use apikey_core::admin::Request;
 use clap::Args;
 
 use super::new_secret::hand_out;
@@ -35,13 +36,8 @@ pub(crate) fn init(context: &Context, init: InitArgs) -> Result<(), Failure> {
                 format!("the key store {path} has had keys: create another with `apikey create`"),
             ));
         }
-        let form = NewKeyForm {
-            owner: init.owner,
-            name: Some("first".to_owned()),
-            permissions: init.permissions,
-            ..NewKeyForm::default()
-        };
-        let made = store.made(Request::Create(form))?;
-        hand_out(context, &mut delivery, &made, "created", "revoke it, and create another with `apikey create`")
+        let key = NewKey::for_owner(init.owner).name("first").permissions(init.permissions);
+        let new = store.new_secret(Request::Create(Box::new(key)))?;
+        hand_out(context, &mut delivery, &new, "created", "revoke it, and create another with `apikey create`")
     })
 }

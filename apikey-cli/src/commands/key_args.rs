@@ -1,7 +1,6 @@
 //! Arguments that several commands share, and the parsers of their values.
 
-use apikey_core::Overlap;
-use apikey_core::admin::{LimitForm, OverlapForm, RotationForm};
+use apikey_core::{Overlap, RotationPolicy};
 use chrono::TimeDelta;
 use clap::Args;
 
@@ -26,9 +25,9 @@ pub(crate) struct RotationArgs {
 }
 
 impl RotationArgs {
-    pub(crate) fn form(&self) -> Option<RotationForm> {
-        let overlap = self.rotate_overlap.map(OverlapForm::from);
-        self.rotate_every.map(|every| RotationForm { every_ms: every.num_milliseconds(), overlap })
+    pub(crate) fn policy(&self) -> Option<RotationPolicy> {
+        let policy = RotationPolicy::every(self.rotate_every?);
+        Some(self.rotate_overlap.map_or(policy, |overlap| policy.overlap(overlap)))
     }
 }
 
@@ -37,7 +36,7 @@ impl RotationArgs {
 pub(crate) struct LimitArgs {
     /// The rate limit of the key, such as 100/1m
     #[arg(long, value_name = "COUNT/SPAN", value_parser = limit)]
-    pub(crate) limit: Option<LimitForm>,
+    pub(crate) limit: Option<(u32, TimeDelta)>,
     /// A network from which the key may be used, such as 10.0.0.0/8; repeat it for more
     #[arg(long = "network", value_name = "CIDR")]
     pub(crate) networks: Vec<String>,
@@ -59,11 +58,8 @@ pub(super) fn overlap(text: &str) -> Result<Overlap, String> {
     }
 }
 
-fn limit(text: &str) -> Result<LimitForm, String> {
-    let parsed = text.split_once('/').and_then(|(count, per)| {
-        let per = time::span(per).ok()?;
-        Some(LimitForm { count: count.parse().ok()?, per_ms: per.num_milliseconds() })
-    });
+fn limit(text: &str) -> Result<(u32, TimeDelta), String> {
+    let parsed = text.split_once('/').and_then(|(count, per)| Some((count.parse().ok()?, time::span(per).ok()?)));
     parsed.ok_or_else(|| "a number, `/` and a span are expected, as in 100/1m".to_owned())
 }
 

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use apikey_core::KeyId;
-use apikey_core::admin::{Request, UpdateForm};
+use apikey_core::admin::Request;
+use apikey_core::{KeyId, KeyUpdate};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
@@ -94,7 +94,7 @@ impl Change<'_> {
 
     fn request(self, id: KeyId) -> Request {
         let update = |disabled| {
-            let change = UpdateForm { disabled: Some(disabled), ..UpdateForm::default() };
+            let change = Box::new(KeyUpdate::new().disabled(disabled));
             Request::Update { id, change }
         };
         match self {

@@ -1,7 +1,7 @@
 //! Lists, shows, updates, enables, disables and revokes keys.
 
-use apikey_core::admin::{Request, UpdateForm};
-use apikey_core::{KeyFilter, KeyInfo, KeyState, MAX_PAGE};
+use apikey_core::admin::Request;
+use apikey_core::{KeyFilter, KeyInfo, KeyState, KeyUpdate, MAX_PAGE};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgGroup, Args};
@@ -194,28 +194,48 @@ pub(crate) fn revoke(context: &Context, revoke: RevokeArgs) -> Result<(), Failur
 
 pub(crate) fn update(context: &Context, update: UpdateArgs) -> Result<(), Failure> {
     let of = id(&update.id)?;
-    let mut change = UpdateForm {
-        name: update.name,
-        no_name: update.no_name,
-        permissions: (update.no_permissions || !update.permissions.is_empty()).then_some(update.permissions),
-        expires_at: update.expires_at,
-        never_expires: update.never_expires,
-        rotation: update.rotation.form(),
-        no_rotation: update.no_rotation,
-        limit: update.limits.limit,
-        no_limit: update.no_limit,
-        networks: update.limits.networks(),
-        any_network: update.any_network,
-        ..UpdateForm::default()
-    };
+    let request = Request::Update { id: of, change: Box::new(key_update(update)?) };
+    context.with_store(false, |store| change_one(context, store, request, "updated"))
+}
+
+fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
+    let mut change = KeyUpdate::new();
+    if let Some(name) = update.name {
+        change = change.name(name);
+    } else if update.no_name {
+        change = change.without_name();
+    }
+    if update.no_permissions || !update.permissions.is_empty() {
+        change = change.permissions(update.permissions);
+    }
     if let Some(span) = update.expires_in {
         let end = Utc::now().checked_add_signed(span);
-        change.expires_at = Some(end.ok_or_else(|| Failure::usage("--expires-in: the span is too long"))?);
+        change = change.expires_at(end.ok_or_else(|| Failure::usage("--expires-in: the span is too long"))?);
+    } else if update.expires_at.is_some() || update.never_expires {
+        change = change.expires_at(update.expires_at);
     }
-    change.metadata.extend(update.metadata.into_iter().map(|(name, value)| (name, Some(value))));
-    change.metadata.extend(update.without_metadata.into_iter().map(|name| (name, None)));
-    let request = Request::Update { id: of, change };
-    context.with_store(false, |store| change_one(context, store, request, "updated"))
+    if let Some(policy) = update.rotation.policy() {
+        change = change.rotation(policy);
+    } else if update.no_rotation {
+        change = change.no_rotation();
+    }
+    if let Some((count, per)) = update.limits.limit {
+        change = change.limit(count, per);
+    } else if update.no_limit {
+        change = change.no_limit();
+    }
+    if let Some(networks) = update.limits.networks() {
+        change = change.networks(networks);
+    } else if update.any_network {
+        change = change.any_network();
+    }
+    for (name, value) in update.metadata {
+        change = change.metadata(name, value);
+    }
+    for name in update.without_metadata {
+        change = change.without_metadata(name);
+    }
+    Ok(change)
 }
 
 pub(crate) fn disable(context: &Context, of: &KeyOrListArgs, disabled: bool) -> Result<(), Failure> {
@@ -226,7 +246,7 @@ pub(crate) fn disable(context: &Context, of: &KeyOrListArgs, disabled: bool) -> 
     of.list.check_unused()?;
     let of = id(of.id.as_deref().unwrap_or_default())?;
     let done = if disabled { "disabled" } else { "enabled" };
-    let change = UpdateForm { disabled: Some(disabled), ..UpdateForm::default() };
+    let change = Box::new(KeyUpdate::new().disabled(disabled));
     let request = Request::Update { id: of, change };
     context.with_store(false, |store| change_one(context, store, request, done))
 }

@@ -1,6 +1,6 @@
 //! Hands a new secret to the operator, for the commands that create one.
 
-use apikey_core::admin::Made;
+use apikey_core::admin::NewSecret;
 use apikey_core::wiped;
 use chrono::Utc;
 
@@ -14,13 +14,13 @@ use crate::output::key_view::{self, KeyView};
 pub(super) fn hand_out(
     context: &Context,
     delivery: &mut Delivery,
-    made: &Made,
+    new: &NewSecret,
     done: &str,
     remedy: &str,
 ) -> Result<(), Failure> {
     let now = Utc::now();
-    let secret = made.secret.expose_secret();
-    let which = key_view::line(&made.key);
+    let secret = new.secret.expose_secret();
+    let which = key_view::line(&new.key);
     let lost = |error: std::io::Error| {
         let text = format!("key {which} was {done}, and its secret could not be written ({error}): {remedy}");
         Failure::new(Code::Refused, text)
@@ -32,7 +32,7 @@ pub(super) fn hand_out(
     }
     match (context.json, delivery.path().map(std::path::Path::to_owned)) {
         (true, None) => {
-            let document = Document { secret: Some(secret), secret_file: None, key: KeyView::new(&made.key, now) };
+            let document = Document { secret: Some(secret), secret_file: None, key: KeyView::new(&new.key, now) };
             let text = wiped::json(&document);
             text.map_err(std::io::Error::from).and_then(|text| delivery.deliver(&text)).map_err(lost)
         }
@@ -42,10 +42,10 @@ pub(super) fn hand_out(
                 return output::json(&Document {
                     secret: None,
                     secret_file: path.as_deref(),
-                    key: KeyView::new(&made.key, now),
+                    key: KeyView::new(&new.key, now),
                 });
             }
-            output::note(&format!("{done} {}", key_view::line(&made.key)));
+            output::note(&format!("{done} {}", key_view::line(&new.key)));
             match path {
                 Some(path) => output::note(&format!("its secret is in {} and nowhere else", path.display())),
                 None => output::note("its secret is on standard output, only this once"),

@@ -48,8 +48,8 @@ pub(crate) fn rotate(context: &Context, rotate: &RotateArgs) -> Result<(), Failu
     let id = id(&rotate.id)?;
     context.with_store(false, |store| {
         let mut delivery = Delivery::prepare_for_secret(rotate.out.as_deref())?;
-        let made = store.made(Request::Rotate { id, overlap: rotate.overlap.into() })?;
-        hand_out(context, &mut delivery, &made, "rotated", "rotate it again")
+        let new = store.new_secret(Request::Rotate { id, overlap: rotate.overlap })?;
+        hand_out(context, &mut delivery, &new, "rotated", "rotate it again")
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 #[cfg(unix)]
 use std::time::Duration;
 
-use apikey_core::admin::{Answer, Changed, Diagnosis, Imports, Made, Request, Session, Verdict};
+use apikey_core::admin::{Answer, Changed, Diagnosis, Imports, NewSecret, Request, Session, Verdict};
 use apikey_core::{AcceptedClock, BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
 use chrono::{DateTime, Utc};
 
@@ -70,7 +70,7 @@ impl Backend {
     answers! {
         health: Health -> Health, health => health;
         diagnosis: Diagnosis -> Diagnosis, diagnosis => diagnosis;
-        made: Made -> Made, made => *made;
+        new_secret: NewSecret -> NewSecret, new => *new;
         key: Key -> KeyInfo, key => *key;
         changed: Changed -> Changed, changed => *changed;
         keys: Keys -> Page, page => page;

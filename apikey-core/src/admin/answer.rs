@@ -1,4 +1,4 @@
-//! What is answered.
+//! The answers to operators.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,40 +19,40 @@ use crate::token::key_id::KeyId;
 
 use crate::admin::{Fault, SecretText};
 
-/// What a request is answered with; the request's own documentation says by which.
+/// The answer to a [`Request`](crate::admin::Request), whose documentation names the variant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Answer {
-    /// It was not done.
+    /// The request failed.
     Fault(Fault),
-    /// How the store stands with its disk.
+    /// The state of the store and its disk.
     Health(Health),
-    /// How the store is.
+    /// The health of the store, its events and its keys.
     Diagnosis(Diagnosis),
-    /// A key and its secret.
-    Made(Box<Made>),
+    /// A key and its new secret.
+    NewSecret(Box<NewSecret>),
     /// A key.
     Key(Box<KeyInfo>),
-    /// A key that is as was asked.
+    /// A key after a change.
     Changed(Box<Changed>),
-    /// Some keys.
+    /// A page of keys.
     Keys(Page),
-    /// Some of what happened.
+    /// A page of events.
     Events(EventPage),
-    /// How many.
+    /// A number of keys or events.
     Count(u64),
-    /// Whether a token is good.
+    /// The result of checking a token.
     Verdict(Box<Verdict>),
-    /// What came of an import.
+    /// The report of an import.
     Imports(Imports),
-    /// Lines of JSON.
+    /// Keys as lines of JSON.
     Lines(Lines),
-    /// A backup that was made.
+    /// The report of a backup.
     BackedUp(BackupReport),
-    /// What was due.
+    /// The report of a rotator's run.
     Run(RunReport),
-    /// How far the store's time was put back; none if it was not ahead.
+    /// How far the store's time was put back; `None` if it was not ahead.
     Clock(Option<AcceptedClock>),
 }
 
@@ -61,75 +61,75 @@ pub enum Answer {
 pub struct Changed {
     /// The key.
     pub key: KeyInfo,
-    /// Whether anything changed: `false` if it was so already.
+    /// Whether anything changed: `false` if the key had that state already.
     pub changed: bool,
 }
 
-/// A key that was made or rotated: the one time that its secret can be read.
+/// A key that was created or rotated. This is the only answer that contains its secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Made {
+pub struct NewSecret {
     /// The token.
     pub secret: SecretText,
-    /// All else.
+    /// The key.
     pub key: KeyInfo,
 }
 
-/// How a store is.
+/// The health of a store, its events and its keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
-    /// How it stands with its disk.
+    /// The state of the store and its disk.
     pub health: Health,
-    /// What its chain of events shows.
+    /// The result of verifying the chain of events.
     pub events: EventsReport,
-    /// How many keys stand how, by the name of the state.
+    /// The number of keys in each state, by the state's name.
     pub keys: BTreeMap<String, u64>,
 }
 
 impl Diagnosis {
-    /// Whether no fault was found.
+    /// Whether there is no fault.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.health.is_good() && self.health.ahead.is_none() && self.events.is_whole()
     }
 }
 
-/// Whether a token is good, and for what.
+/// The result of checking a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is.
+    /// The token is valid and meets the requirement.
     Good {
-        /// Its key.
+        /// The token's key.
         key: Box<KeyInfo>,
-        /// The number of the secret that was presented.
+        /// The version of the token's secret.
         secret_version: u32,
-        /// Whether it is an old one, whose successor is out.
+        /// Whether the secret has a successor.
         superseded: bool,
-        /// When that old one ends, if a time was set.
+        /// When a superseded secret ends, if it ends at a time.
         superseded_until: Option<DateTime<Utc>>,
     },
-    /// It is not.
+    /// The token is not valid, or does not meet the requirement.
     Bad {
         /// The code of the [`AuthError`](crate::AuthError).
         code: String,
         /// Its text.
         text: String,
-        /// Why no secret matches, if none does.
+        /// The reason why no secret matches, if none does.
         why: Option<Mismatch>,
-        /// Its key. Where no secret matches, the one that the token names.
+        /// The token's key. If no secret matches, the key that the token names.
         key: Option<Box<KeyInfo>>,
-        /// The number of the secret that was presented, if it is one of the key's.
+        /// The version of the token's secret, if it is one of the key's.
         secret_version: Option<u32>,
     },
 }
 
 impl Verdict {
-    /// It is not, for this reason.
+    /// A token that a caller gets this error for.
     pub(crate) fn bad(error: &AuthError) -> Self {
         Self::Bad { code: error.code().to_owned(), text: error.to_string(), why: None, key: None, secret_version: None }
     }
 
-    /// No secret matches.
+    /// Adds why no secret matches.
     pub(crate) fn because(mut self, mismatch: Mismatch, named: Option<Box<KeyInfo>>) -> Self {
         if let Self::Bad { why, key, .. } = &mut self {
             (*why, *key) = (Some(mismatch), named);
@@ -137,27 +137,27 @@ impl Verdict {
         self
     }
 
-    /// A secret of this key was presented.
-    pub(crate) fn of(mut self, held: Option<Box<KeyInfo>>, number: u32) -> Self {
+    /// Adds the key, and the version of the secret.
+    pub(crate) fn of(mut self, matched: Option<Box<KeyInfo>>, version: u32) -> Self {
         if let Self::Bad { key, secret_version, .. } = &mut self {
-            (*key, *secret_version) = (held, Some(number));
+            (*key, *secret_version) = (matched, Some(version));
         }
         self
     }
 }
 
-/// Why a token's secret is that of no key. Only an operator is told; a caller learns that the key is invalid.
+/// The reason why no secret matches a token. Only operators learn it: callers learn that the key is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// It has not the form of one of the store's keys, and no such key was imported.
+    /// It does not have the form of the store's keys, and no such key was imported.
     Form,
     /// It names a key that is not in the store.
     NoSuchKey,
     /// It names a key that has other secrets.
     NotItsSecret,
-    /// It is a secret whose time is over.
+    /// It is a secret that has ended.
     Ended,
 }
 
@@ -175,35 +175,35 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Some keys as lines of JSON.
+/// Keys as lines of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lines {
-    /// The lines, each with its end. They may hold digests.
+    /// The lines, each with a line end. They may contain digests.
     pub lines: SecretText,
-    /// How many.
+    /// The number of lines.
     pub count: u64,
-    /// There may be more: ask again after this key.
+    /// The last key, if there may be more after it.
     pub next: Option<KeyId>,
 }
 
-/// What came of an import.
+/// The report of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Imports {
-    /// How many keys were imported, or would be.
+    /// The number of keys that were imported, or would be.
     pub imported: u64,
-    /// Their ids, of keys issued elsewhere; none of a mere check.
+    /// The ids of imported external keys; empty after a check only.
     pub ids: Vec<KeyId>,
-    /// Those of imported lines that have no secret: each begins to work when it is rotated.
+    /// The ids of imported lines without a secret: such a key works once it is rotated.
     pub awaiting_rotation: Vec<KeyId>,
-    /// What was not imported.
+    /// The entries and lines that were refused.
     pub refused: Vec<RefusedEntry>,
 }
 
-/// What was not imported, and why.
+/// An entry or a line that was not imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedEntry {
-    /// Which: the entry's own number, or that of the line among those that were sent, from 1 on.
+    /// The entry's own number, or that of the line in the request, from 1 on.
     pub line: u64,
-    /// Why. It holds nothing that the line held.
+    /// The reason, which repeats nothing of the line.
     pub text: String,
 }

@@ -1,12 +1,12 @@
-//! Asking a service.
+//! The client of the admin server.
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use crate::admin::frame;
-use crate::admin::frame::FrameError;
+use crate::admin::frame::{self, FrameError};
+use crate::admin::peer::peer;
 use crate::admin::{Answer, Fault, FaultKind, Request};
 
 /// A connection to the service that has a store open.
@@ -15,11 +15,11 @@ pub struct Client {
     stream: UnixStream,
 }
 
-/// Why a service cannot be asked.
+/// An error of [`Client::connect`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Nobody listens there, or the socket refuses.
+    /// The connection failed: no process listens at the socket, or this user may not use it.
     #[error("{}: {source}", path.display())]
     Io {
         /// The socket.
@@ -27,19 +27,19 @@ pub enum ConnectError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// Somebody listens there who is neither root nor this user, nor owns the store.
+    /// The process that listens runs as a user who is not root, nor this user, nor the store's owner.
     #[error("{}: user {uid} listens there, who does not own the store", path.display())]
     Stranger {
         /// The socket.
         path: PathBuf,
-        /// Who.
+        /// That user.
         uid: u32,
     },
 }
 
 impl Client {
-    /// Connects to the socket of the service that has the store in this directory open. A token may be sent there, so it
-    /// must be the service of this user, of root, or of who owns the directory.
+    /// Connects to the socket of the service that has the store in this directory open. A request may contain a token, so
+    /// the service must run as this user, as root, or as the owner of the directory.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -55,7 +55,7 @@ impl Client {
         Ok(Self { stream })
     }
 
-    /// Asks, and waits for the answer, as long as it takes.
+    /// Sends a request, and waits for the answer without a time limit.
     pub fn ask(&mut self, request: &Request) -> Answer {
         self.try_ask(request).unwrap_or_else(|error| {
             let text = match error {
@@ -69,7 +69,7 @@ impl Client {
     }
 
     fn try_ask(&mut self, request: &Request) -> Result<Answer, FrameError> {
-        // Who is turned away is told so, and hears of it by reading, also where writing fails.
+        // A server that rejects this user answers before it reads, so there may be an answer even if writing fails.
         let written = self.stream.write_all(&frame::encode(request)?);
         match (frame::read(&mut self.stream), written) {
             (Ok(answer), _) => Ok(answer),
@@ -77,14 +77,4 @@ impl Client {
             (Err(error), Ok(())) => Err(error),
         }
     }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn peer(stream: &UnixStream) -> io::Result<u32> {
-    Ok(rustix::net::sockopt::socket_peercred(stream)?.uid.as_raw())
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn peer(_: &UnixStream) -> io::Result<u32> {
-    Err(io::ErrorKind::Unsupported.into())
 }

@@ -1,4 +1,4 @@
-//! Asking what a token is good for, and whose it is, without using it.
+//! Checks a token for an operator, without using its key.
 
 use std::net::IpAddr;
 
@@ -14,9 +14,9 @@ use crate::token::key_id::KeyId;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// As [`check`](Self::check), for an operator who only asks: it ends no overlap, leaves no time of use, and counts
-    /// against no limit. From where the key may be used is asked only if a peer is given. It says which key it is also
-    /// where that is not good: whoever may ask may list all keys.
+    /// Checks a token as [`check`](Self::check) does, but ends no overlap, leaves no time of use, and counts against no
+    /// limit. It checks the key's networks only if there is a peer. It names the key even if that is not valid, since an
+    /// operator may list all keys.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -46,14 +46,14 @@ impl KeyStore {
                 superseded: verified.superseded(),
                 superseded_until: verified.superseded_until(),
             },
-            // It was deleted a moment ago.
+            // Somebody has just deleted it.
             (Ok(()), None) => Verdict::bad(&AuthError::Invalid).because(Mismatch::NoSuchKey, None),
             (Err(error @ AuthError::Invalid), key) => Verdict::bad(&error).because(Mismatch::Ended, key),
             (Err(error), key) => Verdict::bad(&error).of(key, secret_version),
         })
     }
 
-    /// A token whose secret is no key's.
+    /// Says why no secret matches a token.
     fn mismatch(&self, token: &str) -> Result<Verdict, StoreError> {
         let bad = Verdict::bad(&AuthError::Invalid);
         let Some(tail) = self.inner().prefixes.parse(token.as_bytes()) else {
@@ -77,11 +77,11 @@ mod tests {
         Requirement::authenticated()
     }
 
-    fn asked(store: &KeyStore, token: &str, peer: Option<&str>) -> Verdict {
+    fn verdict(store: &KeyStore, token: &str, peer: Option<&str>) -> Verdict {
         store.examine(token, &any(), peer.map(|peer| peer.parse().unwrap())).unwrap()
     }
 
-    /// The code, why, and whose key it is.
+    /// The code, the mismatch, the key and the secret's version.
     fn bad(verdict: Verdict) -> (String, Option<Mismatch>, Option<KeyId>, Option<u32>) {
         let Verdict::Bad { code, why, key, secret_version, .. } = verdict else { panic!("{verdict:?}") };
         (code, why, key.map(|key| key.id()), secret_version)
@@ -93,7 +93,7 @@ mod tests {
         let old = store.create(NewKey::for_owner("alice").permissions(["a:b"])).unwrap();
         let new = store.rotate(old.info.id(), Overlap::UntilFirstUse).unwrap();
         for (created, number) in [(&new, 2), (&old, 1)] {
-            let Verdict::Good { key, secret_version, superseded, .. } = asked(&store, token(created), None) else {
+            let Verdict::Good { key, secret_version, superseded, .. } = verdict(&store, token(created), None) else {
                 panic!()
             };
             assert_eq!((key.id(), key.owner(), secret_version), (old.info.id(), "alice", number));
@@ -104,14 +104,14 @@ mod tests {
         assert_eq!(store.get(old.info.id()).unwrap().unwrap().last_used_at(), None);
         let foreign = Imported::raw("legacy-7f3a9c1e5b2d4860");
         store.create(NewKey::for_owner("bob").imported(foreign, ImportScheme::Whole)).unwrap();
-        assert!(matches!(asked(&store, "legacy-7f3a9c1e5b2d4860", None), Verdict::Good { .. }));
+        assert!(matches!(verdict(&store, "legacy-7f3a9c1e5b2d4860", None), Verdict::Good { .. }));
         store.revoke(old.info.id(), "").unwrap();
         assert_eq!(
-            bad(asked(&store, token(&new), None)),
+            bad(verdict(&store, token(&new), None)),
             ("revoked_api_key".into(), None, Some(old.info.id()), Some(2))
         );
         store.close().unwrap();
-        assert_eq!(bad(asked(&store, token(&new), None)), ("unavailable".into(), None, None, None));
+        assert_eq!(bad(verdict(&store, token(&new), None)), ("unavailable".into(), None, None, None));
     }
 
     fn token(created: &CreatedKey) -> &str {
@@ -124,24 +124,24 @@ mod tests {
         let key = store.create(NewKey::for_owner("alice")).unwrap();
         let invalid = |why, key| ("invalid_api_key".to_owned(), Some(why), key, None);
         for none in ["", "ak_", "legacy-7f3a9c1e5b2d4861", &token(&key)[..60]] {
-            assert_eq!(bad(asked(&store, none, None)), invalid(Mismatch::Form, None));
+            assert_eq!(bad(verdict(&store, none, None)), invalid(Mismatch::Form, None));
         }
         let elsewhere = KeyStore::temporary().unwrap().create(NewKey::for_owner("alice")).unwrap();
-        assert_eq!(bad(asked(&store, token(&elsewhere), None)), invalid(Mismatch::NoSuchKey, None));
+        assert_eq!(bad(verdict(&store, token(&elsewhere), None)), invalid(Mismatch::NoSuchKey, None));
         store.rotate(key.info.id(), Overlap::None).unwrap();
-        assert_eq!(bad(asked(&store, token(&key), None)), invalid(Mismatch::NotItsSecret, Some(key.info.id())));
+        assert_eq!(bad(verdict(&store, token(&key), None)), invalid(Mismatch::NotItsSecret, Some(key.info.id())));
     }
 
     #[test]
-    fn networks_are_asked_about_a_peer_that_is_given() {
+    fn networks_are_checked_only_with_a_peer() {
         let store = KeyStore::temporary().unwrap();
         let key = store.create(NewKey::for_owner("alice").networks(["10.0.0.0/8"])).unwrap();
         for good in [None, Some("10.1.2.3")] {
-            assert!(matches!(asked(&store, token(&key), good), Verdict::Good { .. }), "{good:?}");
+            assert!(matches!(verdict(&store, token(&key), good), Verdict::Good { .. }), "{good:?}");
         }
-        let other = bad(asked(&store, token(&key), Some("192.0.2.1")));
+        let other = bad(verdict(&store, token(&key), Some("192.0.2.1")));
         assert_eq!(other, ("address_not_allowed".into(), None, Some(key.info.id()), Some(1)));
         let free = store.create(NewKey::for_owner("alice")).unwrap();
-        assert!(matches!(asked(&store, token(&free), Some("::1")), Verdict::Good { .. }));
+        assert!(matches!(verdict(&store, token(&free), Some("::1")), Verdict::Good { .. }));
     }
 }

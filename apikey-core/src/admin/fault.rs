@@ -1,4 +1,4 @@
-//! Why a request was not done.
+//! The answer to a request that failed.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +6,18 @@ use crate::access::permission::PermissionError;
 use crate::copies::backup_report::BackupError;
 use crate::key::error::StoreError;
 
-/// Why a request was not done. The text holds no secret.
+/// The reason why a request failed. The text contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{text}")]
 #[non_exhaustive]
 pub struct Fault {
-    /// What a program goes by.
+    /// The kind, for programs.
     pub kind: FaultKind,
-    /// What people read.
+    /// The text, for people.
     pub text: String,
 }
 
-/// What a program goes by.
+/// The kind of a [`Fault`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -26,18 +26,18 @@ pub enum FaultKind {
     NotFound,
     /// A field is out of bounds.
     Invalid,
-    /// The key's state does not allow it.
+    /// The key's state does not allow the change.
     Conflict,
-    /// A file cannot be used: damaged, or newer.
+    /// A file is damaged, or has another format.
     Unusable,
-    /// The disk refused, or the store is closed.
+    /// The disk failed, or the store is closed.
     Refused,
-    /// Service and command do not understand each other, or the service lets nobody more in.
+    /// The service rejected the connection, or one side did not understand the other.
     Protocol,
 }
 
 impl Fault {
-    /// A fault of this kind.
+    /// Makes a fault of this kind.
     pub fn new(kind: FaultKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }
     }

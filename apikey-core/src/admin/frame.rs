@@ -1,4 +1,4 @@
-//! Messages as bytes.
+//! Messages as bytes: the protocol's number, the length, and JSON.
 
 use std::io::{self, Read};
 
@@ -8,17 +8,17 @@ use zeroize::Zeroizing;
 
 use crate::base::wiped::json_length;
 
-/// The number of the protocol. Both sides must have the same: it changes whenever a request or an answer does.
-pub const PROTOCOL: u8 = 1;
-/// Most bytes of a message.
+/// The number of the protocol, which both sides must share: it changes whenever a request or an answer does.
+pub const PROTOCOL: u8 = 2;
+/// The most bytes of a message.
 pub const MAX_FRAME: usize = 1024 * 1024;
-/// The protocol, and the length.
+/// The bytes of the protocol's number and the length.
 const HEAD: usize = 5;
 
-/// Why a message cannot be read or written.
+/// An error of reading or writing a message.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FrameError {
-    /// The other side is gone, and nothing was cut off.
+    /// The other side closed the connection between two messages.
     #[error("the connection is closed")]
     Closed,
     #[error(
@@ -27,17 +27,18 @@ pub(crate) enum FrameError {
     Protocol { found: u8 },
     #[error("a message of {length} bytes is longer than {MAX_FRAME}")]
     TooLong { length: usize },
-    /// The text is without what the message held.
+    /// The text repeats nothing of the message, which may contain a secret.
     #[error("a message is not understood, at column {column}")]
     Unknown { column: usize },
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
 }
 
-/// A whole message. It is wiped when it is dropped: it may hold a secret.
+/// Encodes a message. The buffer is wiped when it is dropped, since it may contain a secret.
 ///
 /// # Errors
-/// [`FrameError::TooLong`]; [`FrameError::Unknown`] for what is not JSON, such as a path that is no UTF-8.
+/// [`FrameError::TooLong`]; [`FrameError::Unknown`] for a message that JSON cannot express, such as a path that is not
+/// UTF-8.
 pub(crate) fn encode(message: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, FrameError> {
     let length = length(message)?;
     let mut frame = Zeroizing::new(Vec::with_capacity(HEAD + length));
@@ -48,10 +49,10 @@ pub(crate) fn encode(message: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Fra
     Ok(frame)
 }
 
-/// How many bytes of JSON a message has. Counted first, so that the message never moves in memory and leaves a copy.
+/// Counts the bytes of a message's JSON. A buffer of that size never moves in memory, which would leave a copy.
 ///
 /// # Errors
-/// As [`encode`], but for the length.
+/// [`FrameError::Unknown`], as [`encode`].
 pub(crate) fn length(message: &impl Serialize) -> Result<usize, FrameError> {
     json_length(message).map_err(unknown)
 }
@@ -59,7 +60,7 @@ pub(crate) fn length(message: &impl Serialize) -> Result<usize, FrameError> {
 /// Reads one message.
 ///
 /// # Errors
-/// Every [`FrameError`]. After one the connection is of no more use.
+/// Every [`FrameError`]. The connection cannot be used after one.
 pub(crate) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, FrameError> {
     let mut protocol = [0];
     loop {
@@ -85,7 +86,7 @@ pub(crate) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, Frame
     serde_json::from_slice(&message).map_err(unknown)
 }
 
-/// serde's own text may repeat what the message held.
+/// Leaves out serde's own text, which may repeat a part of the message.
 fn unknown(error: serde_json::Error) -> FrameError {
     FrameError::Unknown { column: error.column() }
 }
@@ -112,15 +113,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_too_long_or_of_another_version_is_told_apart() {
+    fn what_is_cut_off_or_too_long_or_of_another_version_has_an_error_of_its_own() {
         let frame = encode(&check("key")).unwrap();
         for cut in 1..frame.len() {
             assert!(matches!(read::<Request>(&mut &frame[..cut]), Err(FrameError::Io(_))), "{cut}");
         }
         assert!(matches!(read::<Request>(&mut &[][..]), Err(FrameError::Closed)));
         let other = [&[PROTOCOL + 1], &frame[1..]].concat();
-        assert!(matches!(read::<Request>(&mut &other[..]), Err(FrameError::Protocol { found: 2 })));
-        // It is refused before anything is kept for it.
+        assert!(matches!(read::<Request>(&mut &other[..]), Err(FrameError::Protocol { found: 3 })));
+        // It is refused before a buffer is allocated for it.
         assert!(matches!(read::<Request>(&mut &[PROTOCOL, 255, 255, 255, 255][..]), Err(FrameError::TooLong { .. })));
         assert!(matches!(encode(&check(&"x".repeat(MAX_FRAME))), Err(FrameError::TooLong { .. })));
         let longest = check(&"x".repeat(MAX_FRAME - length(&check("")).unwrap()));

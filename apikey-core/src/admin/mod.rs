@@ -1,38 +1,46 @@
-//! Managing a store from beside it: what the command `apikey` asks, and who answers.
+//! The interface of operators: requests that the command `apikey` sends, and answers of a store.
 //!
-//! A [`Request`] and its [`Answer`] are plain data. A [`Session`] answers in this process, for a store that it has open.
-//! Where a service has it open, the service listens at a Unix socket in the store's directory
-//! ([`KeyStoreBuilder::admin_socket`](crate::KeyStoreBuilder::admin_socket)), and a [`Client`] asks there. Both are the
-//! same to who asks, so that a command does the same in either place.
+//! A [`Request`] and its [`Answer`] are plain data. A [`Session`] answers for a store that this process has open. If a
+//! service has it open, the service can listen at a Unix socket in the store's directory
+//! ([`KeyStoreBuilder::admin_socket`](crate::KeyStoreBuilder::admin_socket)), to which a [`Client`] connects. Both take the
+//! same requests, so the command works the same in either case.
 //!
-//! On the socket each message is one frame: the number of the [protocol](PROTOCOL) in one byte, the length in four, the
-//! highest first, and so many bytes of JSON, at most [`MAX_FRAME`]. One answer follows each request. Who may connect is
-//! told by the kernel, not by what is sent: the user that the service runs as, and root.
+//! On the socket each message is one frame: the number of the [protocol](PROTOCOL) in one byte, the length in four bytes
+//! in big-endian order, and the message as JSON of at most [`MAX_FRAME`] bytes. One answer follows each request. The server
+//! accepts root and the user that the service runs as; the kernel, and no message, says which user connects.
 
+#[cfg(unix)]
+mod accept_loop;
 pub(crate) mod answer;
 #[cfg(unix)]
 pub(crate) mod client;
+#[cfg(unix)]
+mod connection;
 mod examine;
+mod external_keys;
 pub(crate) mod fault;
 pub(crate) mod frame;
+#[cfg(unix)]
+mod peer;
 pub(crate) mod request;
 pub(crate) mod secret_text;
 #[cfg(unix)]
 pub(crate) mod server;
 pub(crate) mod session;
 
-/// The name of the socket in the store's directory, where [`admin_socket`](crate::KeyStoreBuilder::admin_socket) offers one.
+/// The name of the socket in the store's directory, if [`admin_socket`](crate::KeyStoreBuilder::admin_socket) asks for one.
 pub const SOCKET: &str = "admin.sock";
 
-pub use crate::admin::answer::{Answer, Changed, Diagnosis, Imports, Lines, Made, Mismatch, RefusedEntry, Verdict};
+pub use crate::admin::answer::{
+    Answer, Changed, Diagnosis, Imports, Lines, Mismatch, NewSecret, RefusedEntry, Verdict,
+};
 #[cfg(unix)]
 pub use crate::admin::client::{Client, ConnectError};
+pub use crate::admin::external_keys::{Entry, EntryForm, ExternalKeys};
 pub use crate::admin::fault::{Fault, FaultKind};
 pub use crate::admin::frame::{MAX_FRAME, PROTOCOL};
-pub use crate::admin::request::{
-    Entry, EntryForm, Expiry, ExternalKeys, LimitForm, NewKeyForm, OverlapForm, Request, RotationForm, SinkForm,
-    UpdateForm,
-};
+pub use crate::admin::request::{Request, SinkForm};
 pub use crate::admin::secret_text::SecretText;
 pub use crate::admin::session::Session;
+pub use crate::key::new_key::Expires;
 pub use crate::storage::holder::Holder;

@@ -1,4 +1,4 @@
-//! A secret on its way.
+//! A secret in a message.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use zeroize::Zeroizing;
 
 use crate::token::api_key::ApiKey;
 
-/// A text that may be a key: wiped from memory when dropped, and hidden in `Debug`. Unlike [`ApiKey`] it serialises,
-/// since it is what a message carries.
+/// A text that may be a key. It is wiped from memory when it is dropped, and hidden in `Debug`. Unlike [`ApiKey`] it
+/// serialises, for messages.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(from = "String")]
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
-    /// Takes it over.
+    /// Makes a text a secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }

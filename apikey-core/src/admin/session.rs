@@ -1,4 +1,4 @@
-//! Who answers.
+//! Answers requests for an open store.
 
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
@@ -13,7 +13,6 @@ use crate::key::error::StoreError;
 use crate::key::event::filter::EventFilter;
 use crate::key::key_filter::KeyFilter;
 use crate::key::key_info::KeyState;
-use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::{CreatedKey, NewKey};
 use crate::rotation::report::RunReport;
 use crate::rotation::rotator::Rotator;
@@ -23,43 +22,42 @@ use crate::store::key_store::KeyStore;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
 
-use crate::admin::frame;
-use crate::admin::frame::MAX_FRAME;
+use crate::admin::frame::{self, MAX_FRAME};
 use crate::admin::{
-    Answer, Changed, Diagnosis, ExternalKeys, Fault, FaultKind, Imports, Lines, Made, RefusedEntry, Request, SinkForm,
-    Verdict,
+    Answer, Changed, Diagnosis, ExternalKeys, Fault, FaultKind, Imports, Lines, NewSecret, RefusedEntry, Request,
+    SinkForm, Verdict,
 };
 
-/// How long the lines of one answer are: as JSON in JSON they may be twice that.
-const MOST_LINES: usize = MAX_FRAME / 4;
-/// Most keys that a session remembers of what it only checked.
-const MOST_CHECKED: usize = 4_000_000;
+/// The most bytes of the lines in one answer: as JSON in JSON they may take twice that.
+const MAX_LINES: usize = MAX_FRAME / 4;
+/// The most keys that a session remembers of those that it has only checked.
+const MAX_CHECKED: usize = 4_000_000;
 
-/// Answers requests, for a store that this process has open.
+/// Answers requests for a store that this process has open.
 ///
 /// ```
-/// use apikey_core::KeyStore;
-/// use apikey_core::admin::{Answer, NewKeyForm, Request, Session};
+/// use apikey_core::admin::{Answer, Request, Session};
+/// use apikey_core::{KeyStore, NewKey};
 ///
 /// let store = KeyStore::temporary()?;
 /// let mut session = Session::new(store.as_actor("operator"));
-/// let form = NewKeyForm { owner: "alice".into(), ..NewKeyForm::default() };
-/// let Answer::Made(made) = session.ask(Request::Create(form)) else { panic!("no key was made") };
-/// assert!(store.verify(made.secret.expose_secret()).is_ok());
+/// let create = Request::Create(Box::new(NewKey::for_owner("alice")));
+/// let Answer::NewSecret(new) = session.ask(create) else { panic!("no key was created") };
+/// assert!(store.verify(new.secret.expose_secret()).is_ok());
 /// assert_eq!(store.events(&Default::default())?.events[0].actor(), Some("operator"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Session {
     store: KeyStore,
-    /// Set when the store is being closed: long work stops.
+    /// Stops long work when the store closes.
     ending: Arc<AtomicBool>,
-    /// Keys that were checked, and would be there had they been imported.
+    /// The digests of keys that were checked only, to refuse the second of two equal keys.
     checked: HashSet<Digest>,
 }
 
 impl Session {
-    /// A session with the store of this handle. What it changes, the handle's [actor](KeyStore::as_actor) does.
+    /// A session with the store of this handle. Its events name the handle's [actor](KeyStore::as_actor).
     pub fn new(store: KeyStore) -> Self {
         Self::ending(store, Arc::default())
     }
@@ -68,9 +66,9 @@ impl Session {
         Self { store, ending, checked: HashSet::new() }
     }
 
-    /// Does what is asked. Returns when it is on disk.
+    /// Answers a request, after its changes are on disk.
     pub fn ask(&mut self, request: Request) -> Answer {
-        // Damage can make the database panic.
+        // A damaged database can panic.
         let answer = catch_panic(|| self.answer(request));
         let answer = answer.unwrap_or_else(|panic| {
             Err(Fault::new(
@@ -83,19 +81,21 @@ impl Session {
 
     fn answer(&mut self, request: Request) -> Result<Answer, Fault> {
         let store = &self.store;
-        let made = |created: CreatedKey| Made { secret: (&created.key).into(), key: created.info };
+        let new_secret = |created: CreatedKey| {
+            Answer::NewSecret(Box::new(NewSecret { secret: (&created.key).into(), key: created.info }))
+        };
         let count = |count| Answer::Count(u64::try_from(count).unwrap_or(u64::MAX));
         Ok(match request {
             Request::Health => Answer::Health(store.health()),
             Request::Diagnose => Answer::Diagnosis(self.diagnose()?),
-            Request::Create(form) => Answer::Made(Box::new(made(store.create(form.into())?))),
+            Request::Create(key) => new_secret(store.create(*key)?),
             Request::Get { id } => Answer::Key(Box::new(store.get(id)?.ok_or(StoreError::NotFound(id))?)),
             Request::List(filter) => Answer::Keys(self.keys(&filter)?),
             Request::Update { id, change } => {
-                let (key, changed) = store.try_update(id, &KeyUpdate::from(change))?;
+                let (key, changed) = store.try_update(id, &change)?;
                 Answer::Changed(Box::new(Changed { key, changed }))
             }
-            Request::Rotate { id, overlap } => Answer::Made(Box::new(made(store.rotate(id, overlap.into())?))),
+            Request::Rotate { id, overlap } => new_secret(store.rotate(id, overlap)?),
             Request::Revoke { id, reason } => {
                 let changed = store.revoke(id, reason)?;
                 let key = store.get(id)?.ok_or(StoreError::NotFound(id))?;
@@ -110,7 +110,7 @@ impl Session {
                 Answer::Imports(self.import_lines(lines.expose_secret(), check_only)?)
             }
             Request::Export { after, digests } => {
-                let part = store.export_part(after, digests, MOST_LINES)?;
+                let part = store.export_part(after, digests, MAX_LINES)?;
                 Answer::Lines(Lines { lines: part.lines.into(), count: part.count, next: part.next })
             }
             Request::Backup { path } if !path.is_absolute() => {
@@ -179,7 +179,7 @@ impl Session {
 
     fn import(&mut self, keys: &ExternalKeys) -> Result<Imports, Fault> {
         let new: Vec<NewKey> = keys.entries.iter().map(|entry| keys.new_key(entry)).collect();
-        if self.checked.len().saturating_add(new.len()) > MOST_CHECKED {
+        if self.checked.len().saturating_add(new.len()) > MAX_CHECKED {
             return Err(Fault::new(
                 FaultKind::Invalid,
                 "at most 4,000,000 keys are checked in one go: check them in parts",
@@ -211,9 +211,9 @@ impl Session {
     }
 }
 
-/// A page that a message has room for.
+/// Reads a page that fits into a message.
 fn fitting<P: Serialize>(mut limit: usize, page: impl Fn(usize) -> Result<P, Fault>) -> Result<P, Fault> {
-    // Around it stands the name of the answer.
+    // The answer's name surrounds the page.
     const AROUND: usize = 64;
     loop {
         let page = page(limit)?;
@@ -221,12 +221,12 @@ fn fitting<P: Serialize>(mut limit: usize, page: impl Fn(usize) -> Result<P, Fau
         if length + AROUND <= MAX_FRAME || limit <= 1 {
             return Ok(page);
         }
-        // As many as fit if all are as long as these, and a tenth less.
+        // As many as fit if all are as long as these, less a tenth.
         limit = (limit.saturating_mul(MAX_FRAME - MAX_FRAME / 10) / length).clamp(1, limit - 1);
     }
 }
 
-/// What is wrong with an entry. The value is left out: parts of it may have been exchanged, and one is a key.
+/// Says what is wrong with an entry, without its value: that may be a key in the wrong column.
 fn of_entry(error: StoreError) -> String {
     match error {
         StoreError::Invalid { field: "imported", allowed, .. } => allowed.to_owned(),

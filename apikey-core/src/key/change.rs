@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
 
 use crate::access::limit::StoredLimit;
 use crate::base::time;
+use crate::key::builder_json::span_ms;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::stored::EventKind;
 use crate::key::idempotency::Once;
@@ -19,11 +21,13 @@ use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy
 use crate::key::scope::Scope;
 
 /// How long the old secret stays good when a key is rotated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// Not at all: every older secret ends at once. The answer to "leaked".
     None,
     /// So long; one millisecond at least.
+    #[serde(rename = "for_ms", with = "span_ms")]
     For(TimeDelta),
     /// Until the new secret is first verified.
     UntilFirstUse,

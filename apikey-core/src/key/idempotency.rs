@@ -85,14 +85,15 @@ impl Once {
             Expires::At(end) => parts.text("at").number(end.timestamp_millis().into()),
         };
         parts.optional(new.within.as_ref().map(|actor| actor.id().to_string()).as_deref());
-        parts.optional(new.limit.map(|(count, per)| format!("{count} per {}", per.num_milliseconds())).as_deref());
+        let limit = new.limit.map(|limit| format!("{} per {}", limit.count, limit.per.num_milliseconds()));
+        parts.optional(limit.as_deref());
         let networks = new.networks.as_ref().map(|networks| {
             let mut networks: Vec<&str> = networks.iter().map(String::as_str).collect();
             networks.sort_unstable();
             networks.join(" ")
         });
         parts.optional(networks.as_deref());
-        parts.optional(new.rotation.map(|policy| format!("{policy:?}")).as_deref());
+        parts.optional(new.rotation.changed().map(|policy| format!("{policy:?}")).as_deref());
         Self::new(idempotency_key, parts)
     }
 

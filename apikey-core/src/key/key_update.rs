@@ -1,10 +1,13 @@
-//! What shall change about a key.
+//! The builder of changes to a key.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::access::verified_key::VerifiedKey;
+use crate::key::builder_json::{UncheckedLimit, only_here};
+use crate::key::patch::Patch;
 use crate::key::rotation_policy::RotationPolicy;
 
 /// A change of a key's fields; what is not named stays. The bounds are those of [`NewKey`](crate::NewKey).
@@ -18,18 +21,32 @@ use crate::key::rotation_policy::RotationPolicy;
 /// assert_eq!((info.name(), info.disabled()), (Some("ci"), true));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+///
+/// It serialises for the [admin protocol](crate::admin) as a merge patch (RFC 7396), in which `null` clears a field,
+/// unless it is capped by a key of this process ([`within`](Self::within)).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "an update does nothing until the store applies it"]
 pub struct KeyUpdate {
-    pub(crate) name: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub(crate) name: Patch<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) permissions: Option<Vec<String>>,
-    pub(crate) expires_at: Option<Option<DateTime<Utc>>>,
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub(crate) expires_at: Patch<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) disabled: Option<bool>,
+    /// `None` removes an entry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, Option<String>>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) within: Option<VerifiedKey>,
-    pub(crate) limit: Option<Option<(u32, TimeDelta)>>,
-    pub(crate) networks: Option<Option<Vec<String>>>,
-    pub(crate) rotation: Option<Option<RotationPolicy>>,
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub(crate) limit: Patch<UncheckedLimit>,
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub(crate) networks: Patch<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub(crate) rotation: Patch<RotationPolicy>,
 }
 
 impl KeyUpdate {
@@ -41,25 +58,25 @@ impl KeyUpdate {
     /// Whether it names no field.
     pub(crate) fn is_empty(&self) -> bool {
         let Self { name, permissions, expires_at, disabled, metadata, within: _, limit, networks, rotation } = self;
-        name.is_none()
+        name.is_keep()
             && permissions.is_none()
-            && expires_at.is_none()
+            && expires_at.is_keep()
             && disabled.is_none()
             && metadata.is_empty()
-            && limit.is_none()
-            && networks.is_none()
-            && rotation.is_none()
+            && limit.is_keep()
+            && networks.is_keep()
+            && rotation.is_keep()
     }
 
     /// A new name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(Some(name.into()));
+        self.name = Patch::Set(name.into());
         self
     }
 
     /// No name.
     pub fn without_name(mut self) -> Self {
-        self.name = Some(None);
+        self.name = Patch::Clear;
         self
     }
 
@@ -72,7 +89,7 @@ impl KeyUpdate {
     /// Another end, or `None` for no end. One that has come already is refused: to end a key at once,
     /// [revoke](crate::KeyStore::revoke) or [disable](Self::disabled) it.
     pub fn expires_at(mut self, end: impl Into<Option<DateTime<Utc>>>) -> Self {
-        self.expires_at = Some(end.into());
+        self.expires_at = end.into().into();
         self
     }
 
@@ -96,37 +113,37 @@ impl KeyUpdate {
 
     /// Another limit, from now on; what was used stays used. See [`NewKey::limit`](crate::NewKey::limit).
     pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
-        self.limit = Some(Some((count, per)));
+        self.limit = Patch::Set(UncheckedLimit { count, per });
         self
     }
 
     /// No limit.
     pub fn no_limit(mut self) -> Self {
-        self.limit = Some(None);
+        self.limit = Patch::Clear;
         self
     }
 
     /// Other networks, in place of all that the key names. See [`NewKey::networks`](crate::NewKey::networks).
     pub fn networks<T: AsRef<str>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
-        self.networks = Some(Some(networks.into_iter().map(|network| network.as_ref().to_owned()).collect()));
+        self.networks = Patch::Set(networks.into_iter().map(|network| network.as_ref().to_owned()).collect());
         self
     }
 
     /// The key is good anywhere.
     pub fn any_network(mut self) -> Self {
-        self.networks = Some(None);
+        self.networks = Patch::Clear;
         self
     }
 
     /// The key rotates by this policy from now on; it is due `every` after its current secret was made.
     pub fn rotation(mut self, policy: RotationPolicy) -> Self {
-        self.rotation = Some(Some(policy));
+        self.rotation = Patch::Set(policy);
         self
     }
 
     /// The key rotates no more by itself. A new secret that waits for its delivery is still delivered.
     pub fn no_rotation(mut self) -> Self {
-        self.rotation = Some(None);
+        self.rotation = Patch::Clear;
         self
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod allowance;
 pub(crate) mod bounds;
+pub(crate) mod builder_json;
 pub(crate) mod change;
 pub(crate) mod effective_key;
 pub(crate) mod error;
@@ -12,6 +13,7 @@ pub(crate) mod key_info;
 pub(crate) mod key_update;
 pub(crate) mod lifetime;
 pub(crate) mod new_key;
+pub(crate) mod patch;
 pub(crate) mod pending;
 pub(crate) mod record;
 pub(crate) mod rotate_options;

@@ -1,11 +1,14 @@
-//! What a new key shall be.
+//! The builder of new keys.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::access::verified_key::VerifiedKey;
+use crate::key::builder_json::{UncheckedLimit, only_here, span_ms};
 use crate::key::key_info::KeyInfo;
+use crate::key::patch::Patch;
 use crate::key::rotation_policy::RotationPolicy;
 use crate::token::api_key::ApiKey;
 use crate::token::imported::{ImportScheme, Imported};
@@ -23,29 +26,59 @@ use crate::token::imported::{ImportScheme, Imported};
 ///     .expires_in(TimeDelta::days(90))
 ///     .metadata("team", "blue");
 /// ```
-#[derive(Debug, Clone)]
+///
+/// It serialises for the [admin protocol](crate::admin), unless it is capped by a key of this process
+/// ([`within`](Self::within)) or [imported](Self::imported).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[must_use = "a new key does nothing until the store creates it"]
 pub struct NewKey {
     pub(crate) owner: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) permissions: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) not_before: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Expires::is_never")]
     pub(crate) expires: Expires,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) imported: Option<(Imported, ImportScheme)>,
+    #[serde(skip)]
     pub(crate) allow_weak: bool,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) within: Option<VerifiedKey>,
-    pub(crate) limit: Option<(u32, TimeDelta)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<UncheckedLimit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) networks: Option<Vec<String>>,
-    pub(crate) rotation: Option<Option<RotationPolicy>>,
+    /// `Keep`: the store's default.
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    pub(crate) rotation: Patch<RotationPolicy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) idempotency_key: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Expires {
+/// The end of a new key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expires {
+    /// The key never expires.
+    #[default]
     Never,
+    /// The key expires this long after its creation.
+    #[serde(rename = "in_ms", with = "span_ms")]
     In(TimeDelta),
+    /// The key expires at this time.
     At(DateTime<Utc>),
+}
+
+impl Expires {
+    fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
 }
 
 impl NewKey {
@@ -63,7 +96,7 @@ impl NewKey {
             within: None,
             limit: None,
             networks: None,
-            rotation: None,
+            rotation: Patch::Keep,
             idempotency_key: None,
         }
     }
@@ -120,7 +153,7 @@ impl NewKey {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
-        self.limit = Some((count, per));
+        self.limit = Some(UncheckedLimit { count, per });
         self
     }
 
@@ -174,13 +207,13 @@ impl NewKey {
     /// The key gets a new secret every so often, from a [`Rotator`](crate::Rotator). In place of the store's
     /// [`default_rotation`](crate::KeyStoreBuilder::default_rotation).
     pub fn rotation(mut self, policy: RotationPolicy) -> Self {
-        self.rotation = Some(Some(policy));
+        self.rotation = Patch::Set(policy);
         self
     }
 
     /// The key does not rotate by itself, whatever the store's default is.
     pub fn no_rotation(mut self) -> Self {
-        self.rotation = Some(None);
+        self.rotation = Patch::Clear;
         self
     }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::{LAST_MS, from_ms};
+use crate::key::builder_json::span_ms;
 use crate::key::change::Overlap;
 use crate::key::error::StoreError;
 use crate::key::record::{Record, StoredPolicy};
@@ -13,8 +14,9 @@ const LEAST_EVERY: TimeDelta = TimeDelta::seconds(1);
 /// The longest overlap that is chosen where none is.
 const DEFAULT_OVERLAP: TimeDelta = TimeDelta::hours(24);
 
-/// That a key gets a new secret every so often. A [`Rotator`](crate::Rotator) makes it, and hands it to a
-/// [`SecretSink`](crate::SecretSink); without one, nothing happens by itself.
+/// Gives a key a new secret at a fixed interval. A [`Rotator`](crate::Rotator) generates it and delivers it to a
+/// [`SecretSink`](crate::SecretSink); without a rotator nothing happens. It serialises for the
+/// [admin protocol](crate::admin).
 ///
 /// ```
 /// use apikey_core::{KeyStore, NewKey, Overlap, RotationPolicy};
@@ -27,7 +29,8 @@ const DEFAULT_OVERLAP: TimeDelta = TimeDelta::hours(24);
 /// assert_eq!(rotation.due(), created.info.created_at() + TimeDelta::days(30));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "PolicyRequest", from = "PolicyRequest")]
 pub struct RotationPolicy {
     every: TimeDelta,
     overlap: Overlap,
@@ -92,6 +95,29 @@ impl RotationPolicy {
         let span = |ms| TimeDelta::try_milliseconds(ms).unwrap_or(TimeDelta::MAX);
         let overlap = stored.overlap_ms.map_or(Overlap::UntilFirstUse, |ms| Overlap::For(span(ms)));
         Self { every: span(stored.every_ms), overlap }
+    }
+}
+
+/// A policy as a caller gives it; without an overlap it has the default one.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyRequest {
+    #[serde(rename = "every_ms", with = "span_ms")]
+    every: TimeDelta,
+    #[serde(default)]
+    overlap: Option<Overlap>,
+}
+
+impl From<PolicyRequest> for RotationPolicy {
+    fn from(request: PolicyRequest) -> Self {
+        let policy = Self::every(request.every);
+        request.overlap.map_or(policy, |overlap| policy.overlap(overlap))
+    }
+}
+
+impl From<RotationPolicy> for PolicyRequest {
+    fn from(policy: RotationPolicy) -> Self {
+        Self { every: policy.every, overlap: Some(policy.overlap) }
     }
 }
 

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use crate::access::limit::Limit;
 use crate::base::time::{after, checked_ms, has_come};
 use crate::key::bounds;
+use crate::key::builder_json::UncheckedLimit;
 use crate::key::change::{Action, Change, Overlap};
 use crate::key::error::{Conflict, StoreError};
 use crate::key::idempotency::Once;
@@ -125,7 +126,7 @@ impl Inner {
         key.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&key.metadata)?;
         let permissions = bounds::grants(&key.permissions)?;
-        let limit = key.limit.map(|(count, per)| Limit::checked(count, per)).transpose()?;
+        let limit = key.limit.map(UncheckedLimit::check).transpose()?;
         let networks = key.networks.as_deref().map(bounds::networks).transpose()?.unwrap_or_default();
         let not_before = key.not_before.map(|start| checked_ms("not_before", start)).transpose()?;
         let imported = key.imported.as_ref().map(|(imported, scheme)| {
@@ -139,7 +140,7 @@ impl Inner {
         if key.imported.is_some() && key.metadata.contains_key(FIXED) {
             return Err(lifetime::reserved());
         }
-        let policy = match key.rotation {
+        let policy = match key.rotation.changed() {
             Some(policy) => policy.map(RotationPolicy::stored).transpose()?,
             None => self.rotation,
         };

@@ -16,8 +16,10 @@ use crate::key::key_filter::{KeyFilter, Page};
 use crate::key::key_info::KeyInfo;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::CreatedKey;
+use crate::key::patch::Patch;
 use crate::key::record::Record;
 use crate::key::rotate_options::RotateOptions;
+use crate::key::rotation_policy::RotationPolicy;
 use crate::token::key_id::KeyId;
 
 use crate::storage::database::disk::Disk;
@@ -379,36 +381,21 @@ fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
     if update.is_empty() {
         return Err(StoreError::invalid("update", "no field", "updates of one field or more"));
     }
-    if let Some(Some(name)) = &update.name {
+    if let Patch::Set(name) = &update.name {
         bounds::name(name)?;
     }
     let set = update.metadata.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
     bounds::metadata(&set)?;
+    let networks = update.networks.as_ref().try_map(|networks| bounds::networks(networks))?;
     Ok(Fields {
-        name: update.name.clone(),
+        name: update.name.clone().changed(),
         permissions: update.permissions.as_deref().map(bounds::grants).transpose()?,
-        expires_at: match update.expires_at {
-            Some(Some(end)) => Some(Some(checked_ms("expires_at", end)?)),
-            Some(None) => Some(None),
-            None => None,
-        },
+        expires_at: update.expires_at.try_map(|end| checked_ms("expires_at", end))?.changed(),
         disabled: update.disabled,
         metadata: update.metadata.clone(),
-        limit: match update.limit {
-            Some(Some((count, per))) => Some(Some(Limit::checked(count, per)?.to_stored())),
-            Some(None) => Some(None),
-            None => None,
-        },
-        networks: match &update.networks {
-            Some(Some(networks)) => Some(bounds::networks(networks)?),
-            Some(None) => Some(Vec::new()),
-            None => None,
-        },
-        policy: match update.rotation {
-            Some(Some(policy)) => Some(Some(policy.stored()?)),
-            Some(None) => Some(None),
-            None => None,
-        },
+        limit: update.limit.try_map(|limit| limit.check().map(Limit::to_stored))?.changed(),
+        networks: networks.changed().map(Option::unwrap_or_default),
+        policy: update.rotation.try_map(RotationPolicy::stored)?.changed(),
         ..Fields::default()
     })
 }
