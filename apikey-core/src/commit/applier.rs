@@ -124,3 +124,164 @@ impl Applier {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::access::grants;
+    use crate::access::network::ANYWHERE;
+    use crate::base::interner::{GRANTS, OWNERS};
+    use crate::base::store_time::Moment;
+    use crate::key::allowance::Allowance;
+    use crate::key::effective_key::EffectiveSecret;
+    use crate::key::record::SecretEnd;
+    use crate::token::api_key::{self, Prefixes, Secret};
+    use crate::token::digest::Digester;
+    use crate::token::key_id::KeyId;
+
+    const NOW: i64 = 100;
+    const KEYS: usize = 3;
+    const PERMISSIONS: [&str; 2] = ["orders:read", "orders:write"];
+
+    /// What a key is after a change: which permissions it grants, whether it is disabled, and when it ends.
+    type State = ([bool; 2], bool, Option<i64>);
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// Changes a key, or deletes it; one that was never there is created.
+        Change(usize, Option<State>),
+        /// Publishes the first change that waits.
+        Publish,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let end = prop_oneof![Just(None), Just(Some(NOW - 50)), Just(Some(NOW + 50))];
+        let state = (any::<[bool; 2]>(), any::<bool>(), end);
+        prop_oneof![
+            3 => (0..KEYS, prop::option::weighted(0.9, state)).prop_map(|(key, state)| Step::Change(key, state)),
+            2 => Just(Step::Publish),
+        ]
+    }
+
+    fn body(key: usize) -> zeroize::Zeroizing<[u8; api_key::BODY_CHARS]> {
+        Secret::from_text(b"0123456789ABCDEFGHIJKLMNOPQRSTUV").body(KeyId::from_u128(1 + key as u128))
+    }
+
+    fn effective(key: usize, (granted, disabled, expires_at): State) -> EffectiveKey {
+        let granted = PERMISSIONS.iter().zip(granted).filter(|(_, granted)| *granted);
+        let granted: Vec<String> = granted.map(|(permission, _)| (*permission).to_owned()).collect();
+        let secret = EffectiveSecret {
+            digest: Digester::plain().own(&body(key)),
+            pepper: 0,
+            imported: None,
+            version: 1,
+            end: SecretEnd::Never,
+            latest: None,
+            unused: false,
+            ends: None,
+        };
+        EffectiveKey {
+            id: 1 + key as u128,
+            owner: OWNERS.number("alice").unwrap(),
+            allowance: Allowance {
+                grants: GRANTS.number(&grants::join(&granted)).unwrap(),
+                revoked: false,
+                disabled,
+                expires_at,
+                not_before: None,
+                limit: None,
+                networks: ANYWHERE,
+            },
+            secrets: vec![secret],
+        }
+    }
+
+    /// Which permissions a caller with the key's token has; `None` if the token is refused.
+    fn visible(index: &Index, key: usize) -> Option<[bool; 2]> {
+        let token = api_key::format("ak", &body(key));
+        let prefixes = Prefixes::new("ak".into(), []);
+        let matched = index.find_own(prefixes.parse(token.expose_secret().as_bytes()).unwrap())?;
+        index.check_use(&matched, Moment { now: NOW, raw: NOW }, None).ok()?;
+        let granted = GRANTS.text(matched.grants());
+        Some(PERMISSIONS.map(|wanted| grants::joined_give(granted, wanted)))
+    }
+
+    /// What is common to states of a key; `None` if one of them allows nothing.
+    fn common(states: impl IntoIterator<Item = Option<State>>) -> Option<[bool; 2]> {
+        states.into_iter().try_fold([true; 2], |common, state| {
+            let (granted, disabled, end) = state?;
+            let refused = disabled || end.is_some_and(|end| end <= NOW);
+            (!refused).then(|| [common[0] && granted[0], common[1] && granted[1]])
+        })
+    }
+
+    fn index() -> Index {
+        Index::new(0, 0, vec![Digester::plain()], true)
+    }
+
+    proptest! {
+        /// At every moment a key allows what is common to the state that is published and to all that wait. A follower that
+        /// is given the same changes one by one, as they are published, ends with the same.
+        #[test]
+        fn nothing_is_visible_beyond_what_waiting_changes_leave(steps in prop::collection::vec(step(), 1..60)) {
+            let (own, follower) = (index(), index());
+            let mut applier = Applier::default();
+            let mut waiting: VecDeque<(usize, Option<State>, Pending)> = VecDeque::new();
+            // The last state of each key that was decided, and that was published; the first is that it never was there.
+            let (mut decided, mut published) = ([None::<Option<State>>; KEYS], [None::<Option<State>>; KEYS]);
+            let publishes = steps.iter().filter(|step| matches!(step, Step::Change(..))).count();
+            for step in steps.into_iter().chain(vec![Step::Publish; publishes]) {
+                match step {
+                    Step::Change(key, state) => {
+                        let before = match (decided[key], state) {
+                            // What was never there is not deleted; what is deleted stays so.
+                            (None, None) | (Some(None), _) => continue,
+                            (before, _) => before.flatten(),
+                        };
+                        let [before, after] = [before, state].map(|state| state.map(|state| effective(key, state)));
+                        let pending = Pending { id: 1 + key as u128, before, after };
+                        applier.enqueue(pending.clone());
+                        pending.restrict(&own).unwrap();
+                        waiting.push_back((key, state, pending));
+                        decided[key] = Some(state);
+                    }
+                    Step::Publish => {
+                        prop_assert_eq!(applier.publish(&own).unwrap(), !waiting.is_empty());
+                        let Some((key, state, pending)) = waiting.pop_front() else { continue };
+                        published[key] = Some(state);
+                        let mut one = Applier::default();
+                        one.enqueue(pending.clone());
+                        pending.restrict(&follower).unwrap();
+                        prop_assert!(one.publish(&follower).unwrap());
+                        prop_assert_eq!(visible(&follower, key), common([state]));
+                    }
+                }
+                for key in 0..KEYS {
+                    let waits = waiting.iter().filter(|(of, ..)| *of == key).map(|(_, state, _)| *state);
+                    let expected = common([published[key].flatten()].into_iter().chain(waits));
+                    prop_assert_eq!(visible(&own, key), expected, "key {}", key);
+                }
+            }
+            for key in 0..KEYS {
+                prop_assert_eq!(visible(&own, key), visible(&follower, key));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_rolled_back_narrows_nothing() {
+        let index = index();
+        let mut applier = Applier::default();
+        let (wide, none) = (effective(0, ([true; 2], false, None)), effective(0, ([false; 2], true, None)));
+        applier.enqueue(Pending { id: 1, before: None, after: Some(wide.clone()) });
+        assert!(applier.is_unpublished(1));
+        applier.enqueue(Pending { id: 1, before: Some(wide), after: Some(none) });
+        applier.rollback(1);
+        assert_eq!(applier.len(), 1);
+        assert!(applier.publish(&index).unwrap());
+        assert_eq!((visible(&index, 0), applier.is_unpublished(1)), (Some([true; 2]), false));
+        assert!(!applier.publish(&index).unwrap());
+    }
+}
