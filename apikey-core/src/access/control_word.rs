@@ -19,7 +19,7 @@ pub(crate) const SIDE_ENTRY: u64 = 1 << 55;
 /// The secret ends with the first use of its successor.
 pub(crate) const UNTIL_USE: u64 = 1 << 56;
 /// The top seven bits count writes, so that a reader notices a word that has come back to what it was.
-pub(crate) const COUNT: u64 = 1 << 57;
+const COUNT: u64 = 1 << 57;
 const FLAGS: u64 = (COUNT - 1) & !TIME;
 
 /// The word `new`, with the count of `old` and some steps more.
@@ -66,12 +66,12 @@ impl ControlWord {
 
     /// Whether the secret has a successor.
     #[inline]
-    pub(crate) fn superseded(self) -> bool {
+    pub(super) fn superseded(self) -> bool {
         self.0 & SUPERSEDED != 0
     }
 
     /// When a superseded secret ends; `None` if that is with the first use of its successor.
-    pub(crate) fn superseded_until(self) -> Option<i64> {
+    pub(super) fn superseded_until(self) -> Option<i64> {
         time(self.0).filter(|_| self.superseded() && self.0 & UNTIL_USE == 0)
     }
 }

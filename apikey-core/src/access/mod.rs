@@ -10,5 +10,5 @@ pub(crate) mod network;
 pub(crate) mod peer;
 pub(crate) mod permission;
 pub(crate) mod requirement;
-pub(crate) mod requirement_cache;
+mod requirement_cache;
 pub(crate) mod verified_key;

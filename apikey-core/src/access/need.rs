@@ -100,7 +100,7 @@ impl Need {
     }
 
     /// Every permission of one that is well formed.
-    pub(crate) fn visit<'a>(&'a self, leaf: &mut impl FnMut(&'a str)) {
+    pub(super) fn visit<'a>(&'a self, leaf: &mut impl FnMut(&'a str)) {
         match self {
             Self::Authenticated => {}
             Self::Permission(permission) => leaf(permission),
@@ -128,7 +128,7 @@ impl fmt::Display for Need {
 }
 
 /// `name(one, other)`.
-pub(crate) fn write_list<T>(
+pub(super) fn write_list<T>(
     f: &mut fmt::Formatter<'_>,
     name: &str,
     of: &[T],

@@ -17,10 +17,10 @@ const NEEDS: usize = 256;
 /// Places that a search for a requirement's cache reads.
 const STEPS: usize = 8;
 
-pub(crate) struct RequirementCache([AtomicU64; SETS]);
+pub(super) struct RequirementCache([AtomicU64; SETS]);
 
 impl RequirementCache {
-    pub(crate) const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self([const { AtomicU64::new(0) }; SETS])
     }
 
@@ -32,14 +32,14 @@ impl RequirementCache {
 
     /// Whether the set meets the requirement, if that is known.
     #[inline]
-    pub(crate) fn answer(&self, grants: u32) -> Option<bool> {
+    pub(super) fn answer(&self, grants: u32) -> Option<bool> {
         // One word holds all, so no order with other memory is needed.
         let word = self.place(grants)?.load(Ordering::Relaxed);
         (word & !1 == key(grants)).then_some(word & 1 != 0)
     }
 
     /// Caches an answer, if its place is free.
-    pub(crate) fn note(&self, grants: u32, met: bool) {
+    pub(super) fn note(&self, grants: u32, met: bool) {
         if let Some(place) = self.place(grants) {
             let word = key(grants) | u64::from(met);
             let _ = place.compare_exchange(0, word, Ordering::Relaxed, Ordering::Relaxed);
@@ -62,7 +62,7 @@ static KNOWN: [Known; NEEDS] = [const { Known { need: OnceLock::new(), cache: Re
 /// The cache of a constant requirement, found by its address. It is never another one's, since the reference is kept.
 /// `None` if there are more of them than there is room for.
 #[inline]
-pub(crate) fn of(need: &'static Need) -> Option<&'static RequirementCache> {
+pub(super) fn of(need: &'static Need) -> Option<&'static RequirementCache> {
     let first = ptr::from_ref(need).addr() / align_of::<Need>();
     (first..first + STEPS).find_map(|at| {
         let known = KNOWN.get(at % NEEDS)?;

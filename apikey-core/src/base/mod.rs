@@ -10,7 +10,6 @@ pub(crate) mod lock;
 pub(crate) mod metrics;
 pub(crate) mod pace;
 pub(crate) mod panics;
-#[allow(dead_code, reason = "the background threads move to it one by one")]
 pub(crate) mod signal;
 pub(crate) mod store_time;
 pub(crate) mod time;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// How long a clock must have run evenly before the store believes it.
-pub(crate) const PROBATION: Duration = Duration::from_secs(5 * 60);
+const PROBATION: Duration = Duration::from_secs(5 * 60);
 /// How far it may stray between two readings: more than a clock is slewed, and less than a step that matters.
 const STRAY_MS: i64 = 2_000;
 

@@ -2,4 +2,4 @@
 
 pub(crate) mod proxies;
 pub(crate) mod refusal;
-pub(crate) mod reserved;
+mod reserved;

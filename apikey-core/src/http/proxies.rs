@@ -34,11 +34,11 @@ const MAX_HOPS: usize = 32;
 
 /// Which proxies are trusted, and where they write. Nobody is, if nothing is set.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Proxies {
-    pub(crate) trusted: Vec<IpNet>,
-    pub(crate) header: ForwardedHeader,
+pub(super) struct Proxies {
+    pub(super) trusted: Vec<IpNet>,
+    pub(super) header: ForwardedHeader,
     /// Whether a proxy that forwards for nobody else is the caller.
-    pub(crate) may_call: bool,
+    pub(super) may_call: bool,
 }
 
 impl Proxies {
@@ -57,7 +57,7 @@ impl Proxies {
         self.caller(socket, &lines).map_or(Peer::Behind(socket), Peer::Known)
     }
 
-    pub(crate) fn trust(&self, address: IpAddr) -> bool {
+    pub(super) fn trust(&self, address: IpAddr) -> bool {
         network::contains(&self.trusted, address)
     }
 

@@ -66,7 +66,7 @@ const PREFIXES: &[&str] =
     &["accept-", "access-control-", "content-", "cross-origin-", "if-", "proxy-", "sec-", "x-forwarded-"];
 
 /// Whether a field of this name cannot carry a key.
-pub(crate) fn is_reserved(name: &str) -> bool {
+pub(super) fn is_reserved(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     NAMES.contains(&name.as_str()) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -12,7 +12,7 @@ use crate::access::limit::{Limit, LimitStatus};
 /// In a cache line of its own: keys that are used at once do not wait for each other.
 #[derive(Default)]
 #[repr(align(64))]
-pub(crate) struct Limiter {
+pub(super) struct Limiter {
     /// The limit, packed; 0 for none.
     limit: AtomicU64,
     /// When all of the limit is there again, in nanoseconds since 1970. The less is left, the later that is.
@@ -21,16 +21,16 @@ pub(crate) struct Limiter {
 
 impl Limiter {
     /// Begins anew, for another key.
-    pub(crate) fn reset(&self) {
+    pub(super) fn reset(&self) {
         self.full_at.store(0, Ordering::Relaxed);
     }
 
     /// Sets the limit, or takes it away. What was used stays used.
-    pub(crate) fn set(&self, limit: Option<Limit>) {
+    pub(super) fn set(&self, limit: Option<Limit>) {
         self.limit.store(limit.map_or(0, Limit::packed), Ordering::Relaxed);
     }
 
-    pub(crate) fn limit(&self) -> Option<Limit> {
+    pub(super) fn limit(&self) -> Option<Limit> {
         Limit::unpacked(self.limit.load(Ordering::Relaxed))
     }
 
@@ -38,7 +38,7 @@ impl Limiter {
     ///
     /// # Errors
     /// The limit is used up, and the request is not counted: the time until the next one may pass.
-    pub(crate) fn admit(&self, now: i64) -> Result<(), (Limit, Duration)> {
+    pub(super) fn admit(&self, now: i64) -> Result<(), (Limit, Duration)> {
         let Some(limit) = self.limit() else { return Ok(()) };
         let mut held = self.full_at.load(Ordering::Relaxed);
         loop {
@@ -60,7 +60,7 @@ impl Limiter {
     }
 
     /// What is left at `now`; counts nothing.
-    pub(crate) fn status(&self, now: i64) -> Option<LimitStatus> {
+    pub(super) fn status(&self, now: i64) -> Option<LimitStatus> {
         let limit = self.limit()?;
         let State { step, full_at, latest } = State::new(limit, self.full_at.load(Ordering::Relaxed), now);
         let left = latest - full_at;

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use crate::access::peer::Peer;
 
 /// The budgets of wider networks, which have more callers: so many times that of one address.
-pub(crate) const TIMES: [u32; 3] = [1, 4, 16];
+pub(super) const TIMES: [u32; 3] = [1, 4, 16];
 
 /// Something that has a budget of failed attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Charge {
+pub(super) enum Charge {
     V4(u32),
     /// The leading bits of an address of IPv6.
     V6(Network, u128),
@@ -22,7 +22,7 @@ pub(crate) enum Charge {
 /// A network of IPv6 by what it usually is. Nobody has just one address of IPv6, and no one width is right: the holder of
 /// a /48 would have 65,536 budgets if only the /64 counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Network {
+pub(super) enum Network {
     /// A /64: one link, such as a home or a telephone.
     Link,
     /// A /56: a customer at home.
@@ -33,7 +33,7 @@ pub(crate) enum Network {
 
 impl Charge {
     /// Every budget that an attempt of this peer is charged to.
-    pub(crate) fn of(peer: Peer) -> impl Iterator<Item = Self> {
+    pub(super) fn of(peer: Peer) -> impl Iterator<Item = Self> {
         let one = |charge| [Some(charge), None, None];
         let charges = match peer {
             Peer::Known(address) => match address.to_canonical() {
@@ -49,7 +49,7 @@ impl Charge {
     }
 
     /// The number of its budget in [`TIMES`].
-    pub(crate) fn width(self) -> usize {
+    pub(super) fn width(self) -> usize {
         match self {
             Self::V4(_) | Self::Behind(_) | Self::Unknown | Self::V6(Network::Link, _) => 0,
             Self::V6(Network::Home, _) => 1,

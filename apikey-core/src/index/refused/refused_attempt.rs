@@ -48,7 +48,7 @@ impl<'a> RefusedAttempt<'a> {
 }
 
 /// A program's own function, called for each refusal.
-pub(crate) type OnRefusal = dyn Fn(&RefusedAttempt<'_>) + Send + Sync;
+type OnRefusal = dyn Fn(&RefusedAttempt<'_>) + Send + Sync;
 
 /// The hook of a store, if it has one.
 #[derive(Clone, Default)]
