@@ -13,7 +13,7 @@ pub(crate) const ID_CHARS: usize = 22;
 /// Characters of the secret in a token.
 const SECRET_CHARS: usize = 32;
 /// Characters of id and secret: what is digested.
-pub(super) const BODY_CHARS: usize = ID_CHARS + SECRET_CHARS;
+pub(crate) const BODY_CHARS: usize = ID_CHARS + SECRET_CHARS;
 const CHECK_CHARS: usize = 6;
 /// Everything after `{prefix}_`.
 const TAIL_CHARS: usize = BODY_CHARS + CHECK_CHARS;
