@@ -125,12 +125,12 @@ pub enum Verdict {
 
 impl Verdict {
     /// A token that a caller gets this error for.
-    pub(crate) fn bad(error: &AuthError) -> Self {
+    pub(super) fn bad(error: &AuthError) -> Self {
         Self::Bad { code: error.code().to_owned(), text: error.to_string(), why: None, key: None, secret_version: None }
     }
 
     /// Adds why no secret matches.
-    pub(crate) fn because(mut self, mismatch: Mismatch, named: Option<Box<KeyInfo>>) -> Self {
+    pub(super) fn because(mut self, mismatch: Mismatch, named: Option<Box<KeyInfo>>) -> Self {
         if let Self::Bad { why, key, .. } = &mut self {
             (*why, *key) = (Some(mismatch), named);
         }
@@ -138,7 +138,7 @@ impl Verdict {
     }
 
     /// Adds the key, and the version of the secret.
-    pub(crate) fn of(mut self, matched: Option<Box<KeyInfo>>, version: u32) -> Self {
+    pub(super) fn of(mut self, matched: Option<Box<KeyInfo>>, version: u32) -> Self {
         if let Self::Bad { key, secret_version, .. } = &mut self {
             (*key, *secret_version) = (matched, Some(version));
         }

@@ -20,7 +20,7 @@ impl KeyStore {
     ///
     /// # Errors
     /// [`StoreError::Io`].
-    pub(crate) fn examine(
+    pub(super) fn examine(
         &self,
         token: &str,
         requirement: &Requirement,

@@ -53,7 +53,7 @@ pub(crate) fn encode(message: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Fra
 ///
 /// # Errors
 /// [`FrameError::Unknown`], as [`encode`].
-pub(crate) fn length(message: &impl Serialize) -> Result<usize, FrameError> {
+pub(super) fn length(message: &impl Serialize) -> Result<usize, FrameError> {
     json_length(message).map_err(unknown)
 }
 

@@ -11,22 +11,22 @@
 
 #[cfg(unix)]
 mod accept_loop;
-pub(crate) mod answer;
+mod answer;
 #[cfg(unix)]
-pub(crate) mod client;
+mod client;
 #[cfg(unix)]
 mod connection;
 mod examine;
 mod external_keys;
-pub(crate) mod fault;
+mod fault;
 pub(crate) mod frame;
 #[cfg(unix)]
 mod peer;
-pub(crate) mod request;
-pub(crate) mod secret_text;
+mod request;
+mod secret_text;
 #[cfg(unix)]
 pub(crate) mod server;
-pub(crate) mod session;
+mod session;
 
 /// The name of the socket in the store's directory, if [`admin_socket`](crate::KeyStoreBuilder::admin_socket) asks for one.
 pub const SOCKET: &str = "admin.sock";

@@ -145,17 +145,17 @@ impl Request {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SinkForm {
-    /// A [`DirectorySink`](crate::rotation::sink::directory::DirectorySink): a file for each key in this directory, whose
+    /// A [`DirectorySink`](crate::rotation::sink::DirectorySink): a file for each key in this directory, whose
     /// path is absolute.
     Directory(PathBuf),
-    /// A [`CommandSink`](crate::rotation::sink::command::CommandSink): the standard input of a program.
+    /// A [`CommandSink`](crate::rotation::sink::CommandSink): the standard input of a program.
     Command {
         /// The program.
         program: PathBuf,
         /// Its arguments.
         arguments: Vec<String>,
         /// The variables that it inherits from the process that starts it, beside the
-        /// [usual ones](crate::rotation::sink::command::CommandSink).
+        /// [usual ones](crate::rotation::sink::CommandSink).
         #[serde(default)]
         environment: Vec<String>,
     },

@@ -17,7 +17,7 @@ use crate::store::service::Service;
 /// The most bytes of a socket's path: `sun_path` has 108 on Linux and 104 elsewhere, and ends with a zero.
 const MAX_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
 
-pub(crate) struct AdminServer {
+struct AdminServer {
     path: PathBuf,
     /// Device and inode of the socket, so that the server does not remove that of a successor.
     file: (u64, u64),

@@ -16,8 +16,8 @@ use crate::key::key_info::KeyState;
 use crate::key::new_key::{CreatedKey, NewKey};
 use crate::rotation::report::RunReport;
 use crate::rotation::rotator::Rotator;
+use crate::rotation::sink::CommandSink;
 use crate::rotation::sink::SecretSink;
-use crate::rotation::sink::command::CommandSink;
 use crate::store::key_store::KeyStore;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
@@ -62,7 +62,7 @@ impl Session {
         Self::ending(store, Arc::default())
     }
 
-    pub(crate) fn ending(store: KeyStore, ending: Arc<AtomicBool>) -> Self {
+    pub(super) fn ending(store: KeyStore, ending: Arc<AtomicBool>) -> Self {
         Self { store, ending, checked: HashSet::new() }
     }
 
@@ -133,7 +133,7 @@ impl Session {
                 return Err(StoreError::invalid("path", &path.to_string_lossy(), "absolute paths").into());
             }
             #[cfg(unix)]
-            SinkForm::Directory(path) => Box::new(crate::rotation::sink::directory::DirectorySink::new(path)),
+            SinkForm::Directory(path) => Box::new(crate::rotation::sink::DirectorySink::new(path)),
             #[cfg(not(unix))]
             SinkForm::Directory(_) => {
                 let text = "on this system secrets are not delivered into files: give a program";

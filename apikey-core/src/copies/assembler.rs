@@ -1,4 +1,4 @@
-//! A store that is being put together, from a backup or from what is left of another store.
+//! Assembles a new store from a backup, or from the remains of a damaged one.
 
 use crate::base::codec;
 use crate::copies::restore_report::Reapplied;
@@ -11,40 +11,40 @@ use crate::commit::stage::write;
 use crate::storage::batch::Batch;
 use crate::storage::database::disk::{Bytes, Disk, Load};
 
-/// Entries written at once.
+/// The entries of one write.
 const CHUNK: usize = 1000;
 
-pub(crate) struct Draft<'a> {
-    pub(crate) disk: &'a Disk,
-    pub(crate) head: Head,
+pub(super) struct Assembler<'a> {
+    pub(super) disk: &'a Disk,
+    pub(super) head: Head,
     digester: Digester,
-    /// The time of the events it writes: not before the newest that was taken over.
-    pub(crate) now: i64,
+    /// The time of the events that it appends: not before the newest that it has loaded.
+    pub(super) now: i64,
     load: Load,
-    waiting: usize,
-    /// The highest number of an event so far.
+    unflushed: usize,
+    /// The highest number of a loaded event.
     last_event: u64,
 }
 
-impl<'a> Draft<'a> {
-    pub(crate) fn new(disk: &'a Disk, digester: Digester, now: i64) -> Self {
-        Self { disk, head: Head::default(), digester, now, load: Load::default(), waiting: 0, last_event: 0 }
+impl<'a> Assembler<'a> {
+    pub(super) fn new(disk: &'a Disk, digester: Digester, now: i64) -> Self {
+        Self { disk, head: Head::default(), digester, now, load: Load::default(), unflushed: 0, last_event: 0 }
     }
 
-    /// Takes a record over as it is stored.
-    pub(crate) fn record(&mut self, record: &Record, frame: &[u8]) -> Result<(), StoreError> {
+    /// Loads a record as it is stored.
+    pub(super) fn record(&mut self, record: &Record, frame: &[u8]) -> Result<(), StoreError> {
         self.load.record(record, frame);
         self.head.records += 1;
         self.head.sum = self.head.sum.wrapping_add(record_hash(frame));
         self.head.last_id = self.head.last_id.max(record.id);
-        self.loaded()
+        self.flush_if_full()
     }
 
-    /// Takes an event over as it is stored; of one number, the first that comes.
-    pub(crate) fn event(&mut self, number: u64, frame: &[u8]) -> Result<(), StoreError> {
+    /// Loads an event as it is stored, unless there is one of its number.
+    pub(super) fn event(&mut self, number: u64, frame: &[u8]) -> Result<(), StoreError> {
         let follows = number > self.last_event;
         if !follows {
-            // Found where it does not belong. No block may have what another has.
+            // It comes out of order. No two event batches may contain the same number.
             self.flush()?;
             if self.disk.has_event(number)? {
                 return Ok(());
@@ -52,27 +52,27 @@ impl<'a> Draft<'a> {
         }
         self.last_event = self.last_event.max(number);
         self.load.events.push((number, frame.to_vec()));
-        if follows { self.loaded() } else { self.flush() }
+        if follows { self.flush_if_full() } else { self.flush() }
     }
 
-    pub(crate) fn used(&mut self, secret: &[u8], second: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn used(&mut self, secret: &[u8], second: &[u8]) -> Result<(), StoreError> {
         self.load.uses.insert(secret, second);
-        self.loaded()
+        self.flush_if_full()
     }
 
-    fn loaded(&mut self) -> Result<(), StoreError> {
-        self.waiting += 1;
-        if self.waiting >= CHUNK { self.flush() } else { Ok(()) }
+    fn flush_if_full(&mut self) -> Result<(), StoreError> {
+        self.unflushed += 1;
+        if self.unflushed >= CHUNK { self.flush() } else { Ok(()) }
     }
 
-    /// Makes what was taken over readable in the database.
-    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
-        self.waiting = 0;
+    /// Writes what was loaded, so that the database can read it.
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        self.unflushed = 0;
         self.disk.load(std::mem::take(&mut self.load))
     }
 
-    /// Writes down where the history that was taken over stands.
-    pub(crate) fn settle(&mut self, head: Head, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    /// Writes the head and the checkpoint of the loaded history.
+    pub(super) fn set_history(&mut self, head: Head, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.flush()?;
         self.head = head;
         if let Some(newest) = self.disk.newest_event()? {
@@ -81,13 +81,13 @@ impl<'a> Draft<'a> {
         self.disk.set_head(&codec::encode(&head)?, &codec::encode(checkpoint)?)
     }
 
-    /// Writes the head as it is now.
-    pub(crate) fn save_head(&self) -> Result<(), StoreError> {
+    /// Writes the current head.
+    pub(super) fn save_head(&self) -> Result<(), StoreError> {
         self.disk.set_head(&codec::encode(&self.head)?, &codec::encode(&self.disk.checkpoint()?)?)
     }
 
-    /// Writes an event of the whole store.
-    pub(crate) fn happened(&mut self, kind: EventKind) -> Result<(), StoreError> {
+    /// Appends an event of the whole store.
+    pub(super) fn append_event(&mut self, kind: EventKind) -> Result<(), StoreError> {
         let (event, head) = self.chained(0, kind)?;
         self.head = head;
         // No record has the id 0, so none is deleted.
@@ -95,8 +95,8 @@ impl<'a> Draft<'a> {
         Ok(self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?)
     }
 
-    /// Puts a record in the place of another that gave more; what it lost, if anything.
-    pub(crate) fn lessen(
+    /// Replaces a record by one that allows less. Returns what the key lost, if anything.
+    pub(super) fn restrict(
         &mut self,
         before: &Record,
         frame: &Bytes,

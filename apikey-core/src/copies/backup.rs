@@ -1,7 +1,7 @@
-//! Backing a store up while it runs and changes.
+//! Backs up a store while it runs and changes.
 //!
-//! An iterator of the database is no snapshot. So the writer notes what becomes of every record that changes while the
-//! scan goes on, and the backup is the scan with these put in place of what it found.
+//! An iterator of the database is not a snapshot. So the writer notes the after-image of every record that changes during
+//! the scan, and these replace in the backup what the scan has found.
 
 use std::path::Path;
 
@@ -12,21 +12,21 @@ use crate::key::error::StoreError;
 use crate::store::health::LastBackup;
 use crate::token::digest::hex;
 
-use crate::base::files::{parent, sync_directory};
+use crate::base::files::{parent, rename};
 use crate::commit::image_tap::ImageTap;
 use crate::commit::local_log::OpenLog;
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Writes a backup of the store into one file, while it goes on to verify and to change. A file that is there is
-    /// replaced, and only when the new one is whole: it is written beside it, synced, read again and checked.
+    /// Writes a backup of the store into one file, while the store verifies and changes keys. It writes a new file beside,
+    /// syncs, reads and checks it, and only then replaces an older one.
     ///
-    /// The backup has every change up to its [`number`](BackupReport::number), all of them on disk, and none after it.
-    /// It holds no secret, but the digests of all secrets and the owners: it is as sensitive as the store, and only its
-    /// user can read it (mode 0600). Peppers are not in it: keep them elsewhere, too.
+    /// The backup contains every change up to its [`number`](BackupReport::number), all of them on disk, and none after it.
+    /// It contains no secret, but the digests of all secrets and the owners: it is as sensitive as the store, and only its
+    /// user can read it (mode 0600). It does not contain peppers: back them up elsewhere.
     ///
-    /// Needs memory for what changes while it is written, and for nothing else. [`close`](Self::close) waits for it.
+    /// It needs memory only for what changes meanwhile. [`close`](Self::close) waits for it.
     ///
     /// ```
     /// use apikey_core::{KeyStore, NewKey, Restore};
@@ -52,18 +52,18 @@ impl KeyStore {
         self.inner().backup(path.as_ref(), &|| true)
     }
 
-    /// The same, as long as `going` says so.
+    /// Writes a backup, and stops when `going` returns `false`.
     pub(crate) fn backup_while(&self, path: &Path, going: &dyn Fn() -> bool) -> Result<BackupReport, BackupError> {
         self.inner().backup(path, going)
     }
 }
 
-/// How the file is named until it is whole.
-pub(crate) const TEMPORARY: &str = ".apikey-backup-";
+/// The beginning of a file's name until it is whole.
+pub(super) const TEMPORARY: &str = ".apikey-backup-";
 
 impl Inner {
-    /// Stops when `going` says so.
-    pub(crate) fn backup(&self, path: &Path, going: &dyn Fn() -> bool) -> Result<BackupReport, BackupError> {
+    /// Writes a backup, and stops when `going` returns `false`.
+    pub(super) fn backup(&self, path: &Path, going: &dyn Fn() -> bool) -> Result<BackupReport, BackupError> {
         let disk = self.engine.log.open()?;
         self.engine.group.check().map_err(StoreError::from)?;
         let directory = parent(path);
@@ -84,8 +84,8 @@ impl Inner {
             bytes: archive.bytes,
             digest: hex(&digest),
         };
-        temporary.persist(path).map_err(|error| io(error.error))?;
-        sync_directory(directory).map_err(&io)?;
+        // Not `files::replace`: two backups to one path each need a file of their own, which is checked before it counts.
+        rename(temporary.path(), path).map_err(&io)?;
         self.backup_notes().last = Some(LastBackup { at: from_ms(self.engine.time.raw_ms()), number: report.number });
         Ok(report)
     }
@@ -100,7 +100,7 @@ impl Inner {
         let mut archive = ArchiveWriter::new(file).map_err(io)?;
         archive.meta(disk.meta()?.as_deref().unwrap_or_default()).map_err(io)?;
         let tap = ImageTap::open(&self.engine);
-        // What was decided before is in no image: the scan must find it.
+        // No image contains what was decided before: the scan must find it.
         disk.flush_memtable().map_err(|source| {
             self.engine.group.fail(&source);
             StoreError::from(source)
@@ -115,7 +115,7 @@ impl Inner {
             }
         }
         let (images, head, ticket) = tap.close();
-        // What a backup holds must not be ahead of the store it was made of.
+        // A backup must not be ahead of its store.
         self.engine.wait(ticket, disk).map_err(StoreError::from)?;
         for (id, frame) in &images {
             archive.amendment(*id, frame.as_deref()).map_err(io)?;

@@ -1,4 +1,4 @@
-//! What comes of a backup, and what can go wrong with one.
+//! The report and the errors of backups.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::key::error::StoreError;
 
-/// A backup that was made and checked.
+/// A backup that was written and checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BackupReport {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The number of the last change in it. Every change up to it is in the backup, and none after it.
+    /// The number of the last change in the backup, which contains every change up to it.
     pub number: u64,
-    /// How many keys it has.
+    /// The number of keys.
     pub records: u64,
-    /// How many events.
+    /// The number of events.
     pub events: u64,
-    /// How many bytes.
+    /// The bytes of the file.
     pub bytes: u64,
     /// SHA-256 of the file without its last 32 bytes, which are the same digest: `head -c -32 FILE | sha256sum`.
     pub digest: String,
 }
 
-/// Why a backup could not be made or read.
+/// An error of writing or reading a backup.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The store cannot be read, or what is to be in the backup is not on disk.
+    /// The store cannot be read, or its changes are not on disk.
     #[error("the key store cannot be backed up: {0}")]
     Store(#[from] StoreError),
     /// The file cannot be written or read.
@@ -40,7 +40,7 @@ pub enum BackupError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// The file is no whole backup.
+    /// The file is not a whole backup.
     #[error("the backup {} is damaged: {what}; use another one", path.display())]
     Damaged {
         /// The file.
@@ -64,11 +64,11 @@ pub enum BackupError {
 }
 
 impl BackupError {
-    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+    pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
     }
 
-    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+    pub(super) fn damaged(path: &Path, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), what: what.into() }
     }
 }

@@ -1,4 +1,4 @@
-//! What can still be read of a store, however damaged. Nothing here changes it.
+//! Reads what is whole of a damaged store, and changes nothing in it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -23,38 +23,38 @@ use crate::storage::file_names::MARK;
 use crate::storage::file_names::{DATABASE, LOCK};
 use crate::storage::meta::Meta;
 
-/// The database of an old store, opened as a copy: opening it may write.
-pub(crate) struct Old {
+/// A damaged store. Its database is opened as a copy, since opening one may write.
+pub(super) struct DamagedStore {
     database: DamagedDatabase,
-    /// The store's own files, which nothing has written to.
+    /// The database's own files, to which nothing has written.
     files: PathBuf,
-    pub(crate) mark: Option<Mark>,
-    pub(crate) head: Option<Head>,
-    pub(crate) checkpoint: Option<Checkpoint>,
-    pub(crate) meta: Option<Vec<u8>>,
-    /// Every record was read, and they are those of the head.
-    pub(crate) has_all_records: bool,
-    /// What is wrong with it.
-    pub(crate) faults: Vec<String>,
+    pub(super) mark: Option<Mark>,
+    pub(super) head: Option<Head>,
+    pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) meta: Option<Vec<u8>>,
+    /// Whether every record was read, and they are those of the head.
+    pub(super) has_all_records: bool,
+    /// What is wrong with the store.
+    pub(super) faults: Vec<String>,
     _copy: TempDir,
     _lock: Option<File>,
 }
 
-/// Something whole, found anywhere in the files; maybe of an earlier state.
-pub(crate) enum Found {
+/// A whole frame that a scan found anywhere in the files. It may be of an earlier state.
+pub(super) enum ScanItem {
     Record(Record),
     Event(Event),
 }
 
-impl Old {
-    /// Opens a copy of the database, which is made in `scratch`.
-    pub(crate) fn open(path: &Path, scratch: &Path) -> Result<Self, RestoreError> {
+impl DamagedStore {
+    /// Copies the database into `scratch`, and opens the copy.
+    pub(super) fn open(path: &Path, scratch: &Path) -> Result<Self, RestoreError> {
         let io = RestoreError::io(path);
         let lock = lock(path)?;
         let files = path.join(DATABASE);
         let copy = tempfile::Builder::new().prefix(CREATING).tempdir_in(scratch).map_err(RestoreError::io(scratch))?;
         let mark = MarkFile::read(path).map_err(&io)?;
-        let mut old = Self {
+        let mut store = Self {
             database: DamagedDatabase::default(),
             files,
             mark: None,
@@ -67,20 +67,20 @@ impl Old {
             _lock: lock,
         };
         match mark {
-            Some(Ok(mark)) => old.mark = Some(mark),
-            Some(Err(error)) => old.faults.push(format!("its commit mark: {error}")),
-            None => old.faults.push("its commit mark is gone".into()),
+            Some(Ok(mark)) => store.mark = Some(mark),
+            Some(Err(error)) => store.faults.push(format!("its commit mark: {error}")),
+            None => store.faults.push("its commit mark is gone".into()),
         }
-        if !fs::symlink_metadata(&old.files).is_ok_and(|files| files.is_dir()) {
-            old.faults.push("its database is gone".into());
-            return Ok(old);
+        if !fs::symlink_metadata(&store.files).is_ok_and(|files| files.is_dir()) {
+            store.faults.push("its database is gone".into());
+            return Ok(store);
         }
-        copy_all(&old.files, old._copy.path()).map_err(&io)?;
-        remove_unfinished_snapshots(old._copy.path()).map_err(&io)?;
-        old.database = DamagedDatabase::open(old._copy.path());
-        old.faults.append(&mut old.database.faults);
-        old.read_meta();
-        Ok(old)
+        copy_all(&store.files, store._copy.path()).map_err(&io)?;
+        remove_unfinished_snapshots(store._copy.path()).map_err(&io)?;
+        store.database = DamagedDatabase::open(store._copy.path());
+        store.faults.append(&mut store.database.faults);
+        store.read_meta();
+        Ok(store)
     }
 
     fn read_meta(&mut self) {
@@ -99,13 +99,13 @@ impl Old {
         }
     }
 
-    /// The number of the last change it is known to have had.
-    pub(crate) fn number(&self) -> Option<u64> {
+    /// The number of the last change that the store is known to have had.
+    pub(super) fn number(&self) -> Option<u64> {
         self.head.map(|head| head.number).max(self.mark.map(|mark| mark.number))
     }
 
-    /// Every record in its place: its id, and what it says if it is whole.
-    pub(crate) fn records<E>(
+    /// Reads every record in its place. One that is not whole has an id alone.
+    pub(super) fn records<E>(
         &mut self,
         mut each: impl FnMut(u128, Option<Record>, &Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -123,8 +123,8 @@ impl Old {
         Ok(())
     }
 
-    /// Every event in its place.
-    pub(crate) fn events<E>(
+    /// Reads every event in its place.
+    pub(super) fn events<E>(
         &mut self,
         mut each: impl FnMut(u64, Option<Event>, &Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -145,14 +145,14 @@ impl Old {
         Ok(())
     }
 
-    pub(crate) fn uses<E>(&mut self, each: impl FnMut(&Bytes, &Bytes) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn uses<E>(&mut self, each: impl FnMut(&Bytes, &Bytes) -> Result<(), E>) -> Result<(), E> {
         let read = self.database.uses(each);
         self.note_faults();
         read
     }
 
-    /// Searches the files for whatever is whole, of whatever time. Only if something is wrong with the store.
-    pub(crate) fn search<E>(&mut self, mut each: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
+    /// Scans the files for whole frames of any time. The caller does so only if the store has faults.
+    pub(super) fn search<E>(&mut self, mut each: impl FnMut(ScanItem) -> Result<(), E>) -> Result<(), E> {
         let mut refused = None;
         let mut files = Vec::new();
         list(&self.files, &mut files);
@@ -174,12 +174,13 @@ impl Old {
     }
 }
 
-/// Whether anything of a store is in the directory. One that was named by mistake would show that no key was revoked.
+/// Checks that the directory contains anything of a store. A directory that was named by mistake would be evidence that
+/// no key was revoked.
 ///
 /// # Errors
-/// [`RestoreError::NoOldStore`] if nothing is, [`RestoreError::Io`] if that cannot be told.
-pub(crate) fn look(path: &Path) -> Result<(), RestoreError> {
-    // Below what is no directory there is nothing, either.
+/// [`RestoreError::NoOldStore`] if it contains nothing of a store, [`RestoreError::Io`] if it cannot be read.
+pub(super) fn check_present(path: &Path) -> Result<(), RestoreError> {
+    // A file in the directory's place contains nothing, either.
     let is_there = |name: &str| match fs::symlink_metadata(path.join(name)) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
@@ -191,7 +192,8 @@ pub(crate) fn look(path: &Path) -> Result<(), RestoreError> {
     }
 }
 
-/// A store that is open must not be read from below. Nothing is written: the lock is one of the operating system's.
+/// Locks the directory, since nothing may read the files of an open store. The lock is the operating system's, and writes
+/// nothing.
 fn lock(path: &Path) -> Result<Option<File>, RestoreError> {
     let io = RestoreError::io(path);
     let file = match own_file(OpenOptions::new().read(true), &path.join(LOCK)) {
@@ -228,8 +230,8 @@ fn list(directory: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// sled keeps a value in one piece, so a frame that is whole can be found without it.
-fn search_file(path: &Path, each: &mut dyn FnMut(Found)) -> io::Result<()> {
+/// Scans a file for whole frames. sled keeps a value in one piece, so they can be found without it.
+fn search_file(path: &Path, each: &mut dyn FnMut(ScanItem)) -> io::Result<()> {
     const STEP: usize = 1 << 20;
     let mut file = own_file(OpenOptions::new().read(true), path)?;
     let mut window = Vec::new();
@@ -237,7 +239,7 @@ fn search_file(path: &Path, each: &mut dyn FnMut(Found)) -> io::Result<()> {
         let before = window.len();
         Read::by_ref(&mut file).take(STEP as u64).read_to_end(&mut window)?;
         let at_end = window.len() == before;
-        // The last frames of a window are looked at with the next one.
+        // The next window begins with the last frames of this one.
         let done = if at_end { window.len() } else { window.len().saturating_sub(MAX_FRAME) };
         for at in 0..done {
             let Some(rest) = window.get(at..) else { break };
@@ -246,8 +248,8 @@ fn search_file(path: &Path, each: &mut dyn FnMut(Found)) -> io::Result<()> {
                 continue;
             }
             match kind {
-                b'K' => codec::carve(rest).map(Found::Record),
-                b'E' => codec::carve(rest).map(Found::Event),
+                b'K' => codec::carve(rest).map(ScanItem::Record),
+                b'E' => codec::carve(rest).map(ScanItem::Event),
                 _ => None,
             }
             .into_iter()

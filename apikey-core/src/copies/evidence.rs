@@ -1,4 +1,4 @@
-//! What an old store shows that keys have lost, so that a restored one does not give it back.
+//! Evidence of what keys have lost in a damaged store, so that a restored store does not give it back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,30 +9,30 @@ use crate::base::time;
 use crate::key::event::stored::{Event, EventKind};
 use crate::key::record::{Record, Revocation, SecretEnd, StoredSecret};
 
-/// Why a key is revoked whose record was deleted.
-pub(crate) const DELETED: &str = "deleted in the old store";
+/// The reason for revoking a key whose record was deleted.
+pub(super) const DELETED: &str = "deleted in the old store";
 
-/// What the events of a key show that it has lost.
+/// What a key has lost, by its events.
 #[derive(Debug, Default)]
-pub(crate) struct Shown {
+pub(super) struct Evidence {
     revoked: Option<Revocation>,
     deleted: bool,
-    /// Every secret below this version is over.
+    /// Every secret below this version has ended.
     ended_below: u32,
-    /// What each rotation, by its new version, did to the secret before.
+    /// The end that each rotation gave the secret before, by the new version.
     ends: BTreeMap<u32, SecretEnd>,
     used: BTreeSet<u32>,
-    /// Secrets that waited for their delivery and became current ones.
+    /// Pending secrets that became current ones.
     promoted: BTreeSet<u32>,
     /// Secrets that ended at once.
     ended: BTreeSet<u32>,
-    /// The last event that set a field.
-    pub(crate) changed_at: u64,
+    /// The number of the last event that set a field.
+    pub(super) changed_at: u64,
 }
 
-impl Shown {
-    /// An event of any time: being revoked is final, so it does not matter when it was.
-    pub(crate) fn note_final(&mut self, event: &Event) {
+impl Evidence {
+    /// Notes an event of any time, as far as it is final: a key that was revoked stays so.
+    pub(super) fn note_final(&mut self, event: &Event) {
         let revoke = |reason: &str| Revocation { at: event.at, reason: reason.to_owned() };
         match &event.kind {
             EventKind::Revoked { reason } => self.revoked = Some(revoke(reason)),
@@ -48,8 +48,8 @@ impl Shown {
         }
     }
 
-    /// An event that the records may not know yet.
-    pub(crate) fn note(&mut self, event: &Event) {
+    /// Notes an event that may be later than the records.
+    pub(super) fn note(&mut self, event: &Event) {
         self.note_final(event);
         match &event.kind {
             EventKind::Rotated { version, ends: None } => self.ended_below = self.ended_below.max(*version),
@@ -76,8 +76,8 @@ impl Shown {
         }
     }
 
-    /// Takes from a record what these events show that it lost.
-    pub(crate) fn lessen(&self, record: &mut Record) {
+    /// Restricts a record to what the events leave of it.
+    pub(super) fn restrict(&self, record: &mut Record) {
         if record.revoked.is_none() {
             record.revoked.clone_from(&self.revoked);
         }
@@ -99,7 +99,7 @@ impl Shown {
         record.secrets.retain(|secret| secret.version >= used || secret.end != SecretEnd::FirstUse);
     }
 
-    /// The rotation that says when a secret ends: the next one, or the one that replaced its successor unused.
+    /// The rotation that ended a secret: the next one, or the one that replaced its unused successor.
     fn end_of(&self, secret: &StoredSecret) -> Option<(u32, SecretEnd)> {
         let mut found = None;
         for (version, end) in self.ends.range(secret.version.saturating_add(1)..) {
@@ -111,39 +111,39 @@ impl Shown {
         found
     }
 
-    /// Whether it was rotated away before anyone used it.
+    /// Whether a rotation replaced the secret before anyone used it.
     fn was_replaced(&self, secret: &StoredSecret) -> bool {
         let unused = secret.version > 1 && !secret.used && !self.used.contains(&secret.version);
         let by_hand = |version: &u32| *version > secret.version && !self.promoted.contains(version);
         unused && !self.promoted.contains(&secret.version) && self.ends.keys().any(by_hand)
     }
 
-    pub(crate) fn is_deleted(&self) -> bool {
+    pub(super) fn is_deleted(&self) -> bool {
         self.deleted
     }
 
-    /// The same from another state of its record.
-    pub(crate) fn revoke(&mut self, record: &Record) {
+    /// Notes that another state of the record is revoked.
+    pub(super) fn revoke(&mut self, record: &Record) {
         if self.revoked.is_none() {
             self.revoked.clone_from(&record.revoked);
         }
     }
 
-    pub(crate) fn is_revoked(&self) -> bool {
+    pub(super) fn is_revoked(&self) -> bool {
         self.revoked.is_some()
     }
 }
 
-/// Takes from a record what another state of the same key shows that it lost. Whether that state is the later one, or
-/// may be, decides about what can come back: being disabled, permissions, time, limit and networks.
-pub(crate) fn lessen_by(record: &mut Record, old: &Record, later: bool) {
+/// Restricts a record to what another state of the same key leaves of it. What a key can get back (being enabled,
+/// permissions, time, limit and networks) counts only if that state is, or may be, the later one.
+pub(super) fn restrict_by_state(record: &mut Record, other: &Record, later: bool) {
     if record.revoked.is_none() {
-        record.revoked.clone_from(&old.revoked);
+        record.revoked.clone_from(&other.revoked);
     }
-    // One that the other state does not have, and is old enough to have had, is over.
+    // A secret that the other state does not have, and is new enough to have had, has ended.
     record.secrets.retain_mut(|secret| {
-        let Some(same) = old.secrets.iter().find(|same| same.digest == secret.digest) else {
-            return secret.version > old.version;
+        let Some(same) = other.secrets.iter().find(|same| same.digest == secret.digest) else {
+            return secret.version > other.version;
         };
         if let SecretEnd::At(end) = same.end {
             secret.end = earlier(secret.end, end);
@@ -153,20 +153,20 @@ pub(crate) fn lessen_by(record: &mut Record, old: &Record, later: bool) {
     if !later {
         return;
     }
-    record.disabled |= old.disabled;
-    record.not_before = record.not_before.max(old.not_before);
-    record.expires_at = time::earlier(record.expires_at, old.expires_at);
+    record.disabled |= other.disabled;
+    record.not_before = record.not_before.max(other.not_before);
+    record.expires_at = time::earlier(record.expires_at, other.expires_at);
     let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
-    let stricter = Limit::meet_of(limit(record), limit(old));
+    let stricter = Limit::meet_of(limit(record), limit(other));
     if stricter != limit(record) {
         record.limit = stricter.map(Limit::to_stored);
     }
-    match network::meet_names(&record.networks, &old.networks) {
+    match network::meet_names(&record.networks, &other.networks) {
         Some(networks) => record.networks = networks,
         // A record cannot say "nowhere".
         None => record.disabled = true,
     }
-    let (held, known) = (grants::join(&record.permissions), grants::join(&old.permissions));
+    let (held, known) = (grants::join(&record.permissions), grants::join(&other.permissions));
     if grants::lose(&held, &known) {
         let met = grants::joined_meet(&held, &known);
         record.permissions = met.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect();
@@ -213,13 +213,13 @@ mod tests {
     }
 
     fn after(held: &Record, kinds: &[EventKind]) -> Record {
-        let mut shown = Shown::default();
+        let mut evidence = Evidence::default();
         for (number, kind) in (1..).zip(kinds) {
             let kind = kind.clone();
-            shown.note(&Event { number, at: 5, actor: None, key: 1, kind, previous: [0; 32], pepper: 0 });
+            evidence.note(&Event { number, at: 5, actor: None, key: 1, kind, previous: [0; 32], pepper: 0 });
         }
         let mut record = held.clone();
-        shown.lessen(&mut record);
+        evidence.restrict(&mut record);
         record
     }
 
@@ -284,23 +284,23 @@ mod tests {
     #[test]
     fn another_state_takes_away_what_it_lacks() {
         let held = record(vec![secret(1, SecretEnd::At(50), true), secret(2, SecretEnd::Never, true)]);
-        let lessened = |old: &Record, later| {
+        let restricted = |old: &Record, later| {
             let mut record = held.clone();
-            lessen_by(&mut record, old, later);
+            restrict_by_state(&mut record, old, later);
             record
         };
-        assert_eq!(lessened(&held, true), held);
+        assert_eq!(restricted(&held, true), held);
         // An older state does not know the newer secret, and takes nothing.
         let older = record(vec![secret(1, SecretEnd::Never, true)]);
-        assert_eq!(lessened(&older, true), held);
+        assert_eq!(restricted(&older, true), held);
         let newer = record(vec![secret(2, SecretEnd::At(70), true), secret(3, SecretEnd::Never, false)]);
-        assert_eq!(ends(&lessened(&newer, false)), [(2, SecretEnd::At(70))]);
+        assert_eq!(ends(&restricted(&newer, false)), [(2, SecretEnd::At(70))]);
         let less = Record { disabled: true, expires_at: Some(9), permissions: vec!["a:read".into()], ..held.clone() };
-        assert_eq!(lessened(&less, true), less);
-        assert_eq!(lessened(&less, false), held, "all that can come back");
+        assert_eq!(restricted(&less, true), less);
+        assert_eq!(restricted(&less, false), held, "all that can come back");
         let more = Record { permissions: vec!["*".into()], ..held.clone() };
-        assert_eq!(lessened(&more, true).permissions.len(), 2);
+        assert_eq!(restricted(&more, true).permissions.len(), 2);
         let revoked = Record { revoked: Some(Revocation { at: 1, reason: "left".into() }), ..held.clone() };
-        assert_eq!(lessened(&revoked, false), revoked);
+        assert_eq!(restricted(&revoked, false), revoked);
     }
 }

@@ -25,7 +25,7 @@ const CLOCK_SKEW_MS: i64 = 86_400_000;
 
 /// What is written: all that is known, and the secrets' digests if they are asked for.
 #[derive(Serialize)]
-pub(crate) struct Exported<'a> {
+pub(super) struct Exported<'a> {
     #[serde(flatten)]
     info: &'a KeyInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,14 +33,14 @@ pub(crate) struct Exported<'a> {
 }
 
 impl<'a> Exported<'a> {
-    pub(crate) fn new(info: &'a KeyInfo, record: Option<&Record>) -> Self {
+    pub(super) fn new(info: &'a KeyInfo, record: Option<&Record>) -> Self {
         Self { info, secrets: record.map(|record| record.secrets.iter().map(SecretLine::new).collect()) }
     }
 }
 
 /// What is read; everything else in the line follows from it.
 #[derive(Deserialize)]
-pub(crate) struct Line {
+pub(super) struct Line {
     id: KeyId,
     owner: String,
     name: Option<String>,
@@ -184,12 +184,12 @@ impl SecretLine {
 }
 
 impl Line {
-    pub(crate) fn parse(text: &[u8]) -> Result<Self, LineFault> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, LineFault> {
         serde_json::from_slice(text).map_err(|error| LineFault::Json { column: error.column() })
     }
 
     /// The key it stands for, within the bounds of one that is created here.
-    pub(crate) fn record(self, Moment { now, raw }: Moment) -> Result<Record, LineFault> {
+    pub(super) fn record(self, Moment { now, raw }: Moment) -> Result<Record, LineFault> {
         let id = self.id.as_uuid();
         let made = self.id.as_u128() >> 80;
         let latest = u128::try_from(raw.saturating_add(CLOCK_SKEW_MS)).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Making a store of a backup.
+//! Makes a new store from a backup.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::key::record::{Record, Revocation};
 use crate::token::digest::Digester;
 use crate::token::key_id::KeyId;
 
-use crate::copies::assembler::Draft;
+use crate::copies::assembler::Assembler;
 use crate::copies::damaged;
-use crate::copies::damaged::{Found, Old};
-use crate::copies::evidence::{DELETED, Shown, lessen_by};
+use crate::copies::damaged::{DamagedStore, ScanItem};
+use crate::copies::evidence::{DELETED, Evidence, restrict_by_state};
 use crate::storage::create::build;
 use crate::storage::database::disk::{Bytes, Disk};
 use crate::storage::directory::{clear, prepare};
@@ -27,15 +27,15 @@ use crate::storage::meta::Meta;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Makes a new store of a backup, which is checked whole before anything is written. The new store is there when
-    /// it is complete and on disk, or not at all.
+    /// Makes a new store from a backup. It checks the whole backup before it writes anything, and the new store appears
+    /// only when it is complete and on disk.
     ///
-    /// With [`over`](Restore::over), everything that the old store still shows of keys that were revoked or disabled,
-    /// and of secrets that ended, is done again: no key that the old directory shows as revoked comes back. For that
-    /// the old directory need not open; whatever is whole in it counts. What a key got after the backup (longer time,
-    /// more permissions, a new secret) it does not get again, and keys made after the backup are listed and not added.
+    /// With [`over`](Restore::over) it applies again what the old store still shows of keys that were revoked or disabled,
+    /// and of secrets that ended: no key that the old directory shows as revoked comes back. The old directory need not
+    /// open as a store; whatever is whole in it counts. A key does not get again what it got after the backup (more time,
+    /// more permissions, a new secret), and the report lists keys created after the backup, which it does not add.
     ///
-    /// The old directory is read through a copy, for which there must be room beside the new store.
+    /// It reads the old directory through a copy, for which there must be room beside the new store.
     ///
     /// # Errors
     /// [`RestoreError::Backup`] for a backup that is not whole or is newer; [`RestoreError::NoOldStore`] if nothing of a
@@ -43,60 +43,60 @@ impl KeyStore {
     /// open, or a directory that cannot be one of a store; [`RestoreError::Store`] and [`RestoreError::Io`] if the disk
     /// refuses.
     pub fn restore(restore: &Restore) -> Result<RestoreReport, RestoreError> {
-        restore.old.as_deref().map_or(Ok(()), damaged::look)?;
+        restore.old.as_deref().map_or(Ok(()), damaged::check_present)?;
         let archive = Archive::check(&restore.backup)?;
         let meta = settings(&archive, &restore.backup)?;
         let _lock = target(&restore.into)?;
-        let mut old = restore.old.as_ref().map(|old| Old::open(old, &restore.into)).transpose()?;
+        let mut old = restore.old.as_ref().map(|old| DamagedStore::open(old, &restore.into)).transpose()?;
         let head = archive.trailer.head;
         let mut report = RestoreReport {
             number: head.number,
-            old_number: old.as_ref().and_then(Old::number),
+            old_number: old.as_ref().and_then(DamagedStore::number),
             records: head.records,
             events: archive.trailer.events,
             reapplied: Vec::new(),
             unknown: Vec::new(),
             warnings: Vec::new(),
         };
-        let told = old.as_mut().map(|old| Told::by(old, head.number)).transpose()?;
+        let scanned = old.as_mut().map(|old| EventScan::of(old, head.number)).transpose()?;
         let digester = restore.pepper.as_ref().map_or_else(Digester::plain, Digester::peppered);
         build(&restore.into, |disk| {
-            let mut draft = Draft::new(disk, digester, restore.time.raw_ms());
+            let mut assembler = Assembler::new(disk, digester, restore.time.raw_ms());
             archive.read(|item| {
                 match item {
                     Item::Meta(_) => {}
-                    Item::Record(record, frame) => draft.record(&record, &frame)?,
-                    Item::Event(number, frame) => draft.event(number, &frame)?,
-                    Item::Used(secret, second) => draft.used(&secret, &second.to_le_bytes())?,
+                    Item::Record(record, frame) => assembler.record(&record, &frame)?,
+                    Item::Event(number, frame) => assembler.event(number, &frame)?,
+                    Item::Used(secret, second) => assembler.used(&secret, &second.to_le_bytes())?,
                 }
                 Ok(())
             })?;
-            if (draft.head.records, draft.head.sum) != (head.records, head.sum) {
+            if (assembler.head.records, assembler.head.sum) != (head.records, head.sum) {
                 return Err(BackupError::damaged(&restore.backup, "it changed while it was read").into());
             }
             disk.set_meta(codec::encode(&meta).map_err(StoreError::from)?)?;
-            draft.settle(head, &archive.trailer.checkpoint)?;
-            // As the store will be looked at when it is opened.
+            assembler.set_history(head, &archive.trailer.checkpoint)?;
+            // An open would check the same.
             if let Some(what) = disk.missing_events(&head)? {
                 return Err(BackupError::damaged(&restore.backup, what).into());
             }
-            // Time in the new store does not go behind that of either: a key that has ended in the old one stays ended.
-            if let Some(newest) = told.as_ref().and_then(|told| told.newest.as_ref()) {
-                draft.now = draft.now.max(newest.unless_in(disk)?.unwrap_or(i64::MIN));
+            // The new store's time is never behind that of either: a key that has expired in the old one stays expired.
+            if let Some(newest) = scanned.as_ref().and_then(|scanned| scanned.newest.as_ref()) {
+                assembler.now = assembler.now.max(newest.unless_in(disk)?.unwrap_or(i64::MIN));
             }
-            let time = StoreTime::new(restore.time.clone(), draft.now);
+            let time = StoreTime::new(restore.time.clone(), assembler.now);
             report.warnings.extend(time.lead().map(RestoreWarning::Ahead));
-            draft.happened(EventKind::Restored { backup: head.number, old: report.old_number })?;
-            if let Some((old, told)) = old.as_mut().zip(told) {
-                Reapply { draft: &mut draft, backup: head.number, report: &mut report }.all(old, told)?;
+            assembler.append_event(EventKind::Restored { backup: head.number, old: report.old_number })?;
+            if let Some((old, scanned)) = old.as_mut().zip(scanned) {
+                Reapply { assembler: &mut assembler, backup: head.number, report: &mut report }.all(old, scanned)?;
             }
-            Ok::<_, RestoreError>(draft.head.into())
+            Ok::<_, RestoreError>(assembler.head.into())
         })?;
         Ok(report)
     }
 }
 
-/// What the store in a backup is bound to: a store with settings that do not decode would never open.
+/// Decodes the settings of the store in a backup: a store whose settings do not decode would never open.
 pub(crate) fn settings(archive: &Archive<'_>, path: &Path) -> Result<Meta, BackupError> {
     if archive.meta.is_empty() {
         return Ok(Meta::default());
@@ -104,8 +104,8 @@ pub(crate) fn settings(archive: &Archive<'_>, path: &Path) -> Result<Meta, Backu
     codec::decode(&archive.meta).map_err(|error| BackupError::damaged(path, format!("its settings: {error}")))
 }
 
-/// The directory of a new store, made and locked.
-pub(crate) fn target(path: &Path) -> Result<std::fs::File, RestoreError> {
+/// Creates and locks the directory of a new store.
+pub(super) fn target(path: &Path) -> Result<std::fs::File, RestoreError> {
     prepare(path, true)?;
     let lock = lock(path, std::time::Duration::ZERO, None)?;
     if path.join(DATABASE).exists() {
@@ -115,15 +115,16 @@ pub(crate) fn target(path: &Path) -> Result<std::fs::File, RestoreError> {
     Ok(lock)
 }
 
-/// The backup knows its own events; but a store that was restored before may have others under the same numbers.
-fn note(shown: &mut BTreeMap<u128, Shown>, event: &Event, backup: u64) {
-    let shown = shown.entry(event.key).or_default();
-    if event.number > backup { shown.note(event) } else { shown.note_final(event) }
+/// Notes an event of the old store. The backup contains events up to its number; but a store that was restored before may
+/// have others under the same numbers, of which only the final ones count.
+fn note(evidence: &mut BTreeMap<u128, Evidence>, event: &Event, backup: u64) {
+    let evidence = evidence.entry(event.key).or_default();
+    if event.number > backup { evidence.note(event) } else { evidence.note_final(event) }
 }
 
-/// What the events of an old store tell, as far as they can be read in their place.
-struct Told {
-    shown: BTreeMap<u128, Shown>,
+/// The events of the old store that can be read in their place.
+struct EventScan {
+    evidence: BTreeMap<u128, Evidence>,
     last_id: u128,
     newest: Option<Newest>,
 }
@@ -136,8 +137,8 @@ struct Newest {
 }
 
 impl Newest {
-    /// Its time, if a new store does not have it from its backup. One of the same number need not be it: the old store may
-    /// be one that was made of an earlier backup.
+    /// Its time, unless the new store has the same event from its backup. Another event may have the same number, if the
+    /// old store was itself restored from an earlier backup.
     fn unless_in(&self, disk: &Disk) -> Result<Option<i64>, StoreError> {
         let held = disk.written_events(self.number).next().transpose()?;
         let is_held = held.is_some_and(|(number, frame)| number == self.number && frame == self.frame);
@@ -145,35 +146,35 @@ impl Newest {
     }
 }
 
-impl Told {
-    fn by(old: &mut Old, backup: u64) -> Result<Self, RestoreError> {
-        let mut told = Self { shown: BTreeMap::new(), last_id: 0, newest: None };
+impl EventScan {
+    fn of(old: &mut DamagedStore, backup: u64) -> Result<Self, RestoreError> {
+        let mut scanned = Self { evidence: BTreeMap::new(), last_id: 0, newest: None };
         old.events(|number, event, frame| {
             if let Some(event) = event {
-                told.last_id = told.last_id.max(event.key);
-                if told.newest.as_ref().is_none_or(|newest| number > newest.number) {
-                    told.newest = Some(Newest { number, at: event.at, frame: frame.clone() });
+                scanned.last_id = scanned.last_id.max(event.key);
+                if scanned.newest.as_ref().is_none_or(|newest| number > newest.number) {
+                    scanned.newest = Some(Newest { number, at: event.at, frame: frame.clone() });
                 }
-                note(&mut told.shown, &event, backup);
+                note(&mut scanned.evidence, &event, backup);
             }
             Ok::<_, RestoreError>(())
         })?;
-        Ok(told)
+        Ok(scanned)
     }
 }
 
-/// Does again what an old store shows that keys have lost.
+/// Applies again what keys have lost in the old store.
 struct Reapply<'r, 'd> {
-    draft: &'r mut Draft<'d>,
+    assembler: &'r mut Assembler<'d>,
     /// The number of the backup.
     backup: u64,
     report: &'r mut RestoreReport,
 }
 
 impl Reapply<'_, '_> {
-    fn all(&mut self, old: &mut Old, told: Told) -> Result<(), RestoreError> {
-        let Told { mut shown, mut last_id, .. } = told;
-        // If it is not later than the backup, what it says of things that can come back is out of date.
+    fn all(&mut self, old: &mut DamagedStore, scanned: EventScan) -> Result<(), RestoreError> {
+        let EventScan { mut evidence, mut last_id, .. } = scanned;
+        // If it is not later than the backup, what it says of things that keys can get back is out of date.
         let later = old.number().is_none_or(|number| number > self.backup);
         let mut read = BTreeSet::new();
         old.records(|id, record, _| {
@@ -186,47 +187,47 @@ impl Reapply<'_, '_> {
             let intact = old.has_all_records;
             let mut unknown = BTreeMap::new();
             old.search(|found| match found {
-                Found::Record(record) => {
+                ScanItem::Record(record) => {
                     last_id = last_id.max(record.id);
-                    if !intact && !read.contains(&record.id) && self.draft.disk.record(record.id)?.is_none() {
+                    if !intact && !read.contains(&record.id) && self.assembler.disk.record(record.id)?.is_none() {
                         unknown.insert(record.id, record.owner.clone());
                     }
                     self.by_record(&record, false)
                 }
-                Found::Event(event) => {
-                    note(&mut shown, &event, self.backup);
+                ScanItem::Event(event) => {
+                    note(&mut evidence, &event, self.backup);
                     Ok(())
                 }
             })?;
             let listed = |id: &u128| self.report.unknown.iter().any(|one| one.key.as_u128() == *id);
-            let over = |id: &u128| shown.get(id).is_some_and(Shown::is_revoked);
+            let over = |id: &u128| evidence.get(id).is_some_and(Evidence::is_revoked);
             let unlisted: Vec<_> = unknown.into_iter().filter(|(id, _)| !listed(id) && !over(id)).collect();
             self.report
                 .unknown
                 .extend(unlisted.into_iter().map(|(id, owner)| UnknownKey { key: KeyId::from_u128(id), owner }));
         }
         let whole = old.faults.is_empty();
-        self.by_events(&shown, &read)?;
+        self.by_events(&evidence, &read)?;
         if later {
-            self.absent(&shown, &read, whole)?;
+            self.absent(&evidence, &read, whole)?;
         }
         for what in &old.faults {
             self.report.warnings.push(RestoreWarning::NotWhole { what: what.clone() });
         }
-        // An id that was given once is never given again.
-        self.draft.head.last_id = self.draft.head.last_id.max(last_id);
-        Ok(self.draft.save_head()?)
+        // No id is ever given twice.
+        self.assembler.head.last_id = self.assembler.head.last_id.max(last_id);
+        Ok(self.assembler.save_head()?)
     }
 
     fn by_record(&mut self, old: &Record, later: bool) -> Result<(), RestoreError> {
-        let Some((held, frame)) = self.draft.disk.record(old.id)? else {
+        let Some((held, frame)) = self.assembler.disk.record(old.id)? else {
             if later {
                 self.report.unknown.push(UnknownKey { key: KeyId::from_u128(old.id), owner: old.owner.clone() });
             }
             return Ok(());
         };
         let mut after = held.clone();
-        lessen_by(&mut after, old, later);
+        restrict_by_state(&mut after, old, later);
         self.note(&held, &frame, &after)?;
         if old.version > held.version && old.revoked.is_none() {
             let warning = RestoreWarning::NewerSecret { key: KeyId::from_u128(old.id), version: old.version };
@@ -237,42 +238,43 @@ impl Reapply<'_, '_> {
         Ok(())
     }
 
-    fn by_events(&mut self, shown: &BTreeMap<u128, Shown>, read: &BTreeSet<u128>) -> Result<(), RestoreError> {
-        for (id, shown) in shown {
-            let Some((held, frame)) = self.draft.disk.record(*id)? else { continue };
+    fn by_events(&mut self, evidence: &BTreeMap<u128, Evidence>, read: &BTreeSet<u128>) -> Result<(), RestoreError> {
+        for (id, evidence) in evidence {
+            let Some((held, frame)) = self.assembler.disk.record(*id)? else { continue };
             let mut after = held.clone();
-            shown.lessen(&mut after);
+            evidence.restrict(&mut after);
             self.note(&held, &frame, &after)?;
-            if shown.changed_at > self.backup && !read.contains(id) && after.revoked.is_none() {
+            if evidence.changed_at > self.backup && !read.contains(id) && after.revoked.is_none() {
                 self.report.warnings.push(RestoreWarning::Unread { key: KeyId::from_u128(*id) });
             }
         }
         Ok(())
     }
 
-    /// Keys of the backup that the old store does not have in their place.
+    /// Handles keys of the backup that the old store does not have in their place.
     fn absent(
         &mut self,
-        shown: &BTreeMap<u128, Shown>,
+        evidence: &BTreeMap<u128, Evidence>,
         read: &BTreeSet<u128>,
         whole: bool,
     ) -> Result<(), RestoreError> {
         if !whole && read.is_empty() {
-            // That nothing could be read is said already.
+            // Another warning says already that nothing could be read.
             return Ok(());
         }
-        let ids = self.draft.disk.records(None).map(|item| Ok(item?.0)).collect::<Result<Vec<u128>, StoreError>>()?;
+        let ids =
+            self.assembler.disk.records(None).map(|item| Ok(item?.0)).collect::<Result<Vec<u128>, StoreError>>()?;
         for id in ids.into_iter().filter(|id| !read.contains(id)) {
-            let Some((held, frame)) = self.draft.disk.record(id)? else { continue };
+            let Some((held, frame)) = self.assembler.disk.record(id)? else { continue };
             if held.revoked.is_some() {
                 continue;
             }
             if whole {
-                // It was deleted, which only befalls keys that are revoked or have expired.
+                // It was deleted, and only keys that are revoked or have expired can be.
                 let mut after = held.clone();
-                after.revoked = Some(Revocation { at: self.draft.now, reason: DELETED.into() });
+                after.revoked = Some(Revocation { at: self.assembler.now, reason: DELETED.into() });
                 self.note(&held, &frame, &after)?;
-            } else if shown.get(&id).is_none_or(|shown| shown.changed_at <= self.backup) {
+            } else if evidence.get(&id).is_none_or(|evidence| evidence.changed_at <= self.backup) {
                 self.report.warnings.push(RestoreWarning::Unread { key: KeyId::from_u128(id) });
             }
         }
@@ -280,7 +282,7 @@ impl Reapply<'_, '_> {
     }
 
     fn note(&mut self, held: &Record, frame: &Bytes, after: &Record) -> Result<(), RestoreError> {
-        if let Some(reapplied) = self.draft.lessen(held, frame, after)? {
+        if let Some(reapplied) = self.assembler.restrict(held, frame, after)? {
             self.report.reapplied.push(reapplied);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What to restore, and what came of it.
+//! The options and the reports of restoring and salvaging.
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ use crate::storage::open_error::OpenError;
 use crate::token::digest::Pepper;
 use crate::token::key_id::KeyId;
 
-/// What [`KeyStore::restore`](crate::KeyStore::restore) is to do.
+/// The options of [`KeyStore::restore`](crate::KeyStore::restore).
 ///
 /// ```no_run
 /// use apikey_core::{KeyStore, Restore};
@@ -31,15 +31,15 @@ use crate::token::key_id::KeyId;
 #[derive(Debug, Clone)]
 #[must_use = "KeyStore::restore does it"]
 pub struct Restore {
-    pub(crate) backup: PathBuf,
-    pub(crate) into: PathBuf,
-    pub(crate) old: Option<PathBuf>,
-    pub(crate) pepper: Option<Pepper>,
-    pub(crate) time: TimeSource,
+    pub(super) backup: PathBuf,
+    pub(super) into: PathBuf,
+    pub(super) old: Option<PathBuf>,
+    pub(super) pepper: Option<Pepper>,
+    pub(super) time: TimeSource,
 }
 
 impl Restore {
-    /// A backup, and the directory of the new store, which must be missing or empty.
+    /// Restores this backup into this directory, which must be missing or empty.
     pub fn new(backup: impl AsRef<Path>, into: impl AsRef<Path>) -> Self {
         Self {
             backup: backup.as_ref().to_owned(),
@@ -50,108 +50,108 @@ impl Restore {
         }
     }
 
-    /// The directory of the store that the new one takes the place of. Whatever can still be read in it of keys that
-    /// were revoked or disabled, and of secrets that ended, after the backup, holds in the new store. It is not
-    /// changed. Leave this out only if it is gone: then a key that was revoked after the backup is good again.
+    /// Names the directory of the store that the new one replaces. Keys that were revoked or disabled there after the
+    /// backup, and secrets that ended, stay so in the new store, as far as the directory can be read. It is not changed.
+    /// Leave this out only if the directory is gone: then a key that was revoked after the backup is valid again.
     pub fn over(mut self, old: impl AsRef<Path>) -> Self {
         self.old = Some(old.as_ref().to_owned());
         self
     }
 
-    /// The pepper of the store, for the events that restoring writes; without it they are chained by a plain digest.
+    /// Sets the pepper of the store, for the events that restoring appends. Without it, a plain digest chains them.
     pub fn pepper(mut self, pepper: Pepper) -> Self {
         self.pepper = Some(pepper);
         self
     }
 
-    /// Another clock than the system's: for tests.
+    /// Sets another clock than the system's, for tests.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.time = TimeSource::Given(Arc::new(clock));
         self
     }
 }
 
-/// What a restored store holds, and how it differs from the old one.
+/// What a restored store contains, and how it differs from the old one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RestoreReport {
     /// The number of the backup's last change.
     pub number: u64,
-    /// The number of the old store's last change, as far as that can be told: what lies between the two is lost, but
-    /// for what is in `reapplied`.
+    /// The number of the old store's last change, if it is known. The changes between the two are lost, except those in
+    /// `reapplied`.
     pub old_number: Option<u64>,
-    /// How many keys were restored.
+    /// The number of keys that were restored.
     pub records: u64,
-    /// How many events.
+    /// The number of events that were restored.
     pub events: u64,
-    /// Keys that lost again what the old store shows they had lost after the backup.
+    /// Keys that lost again what they had lost in the old store after the backup.
     pub reapplied: Vec<Reapplied>,
-    /// Keys of the old store that the backup does not know. They are not added: their owners need new ones, or
-    /// [`KeyStore::salvage`](crate::KeyStore::salvage) may save them.
+    /// Keys of the old store that the backup does not contain. The new store does not have them: create new keys for their
+    /// owners, or try [`KeyStore::salvage`](crate::KeyStore::salvage).
     pub unknown: Vec<UnknownKey>,
-    /// What may be missing, and what to look at.
+    /// What may be missing, and what needs a check.
     pub warnings: Vec<RestoreWarning>,
 }
 
 impl RestoreReport {
-    /// Whether nobody has to look at anything: no key of the old store is missing, and nothing of it was left unread. What
-    /// is in `reapplied` is as it should be.
+    /// Whether there is nothing to check: no key of the old store is missing, and all of it was read. The keys in
+    /// `reapplied` need no check.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.unknown.is_empty() && self.warnings.is_empty()
     }
 }
 
-/// What a key lost again.
+/// A key that lost again what it had lost in the old store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Reapplied {
-    /// Which key.
+    /// The key's id.
     pub key: KeyId,
-    /// Whose.
+    /// The key's owner.
     pub owner: String,
-    /// It is revoked.
+    /// Whether it was revoked.
     pub revoked: bool,
-    /// It is disabled.
+    /// Whether it was disabled.
     pub disabled: bool,
-    /// The numbers of its secrets that ended.
+    /// The versions of its secrets that ended.
     pub ended: Vec<u32>,
-    /// Its permissions, its time, its limit or its networks are less.
+    /// Whether it lost permissions, time, networks, or some of its rate limit.
     pub narrowed: bool,
 }
 
-/// A key that the backup does not know.
+/// A key that the backup does not contain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnknownKey {
-    /// Which.
+    /// The key's id.
     pub key: KeyId,
-    /// Whose.
+    /// The key's owner.
     pub owner: String,
 }
 
-/// What may be missing from a restored store. `Display` says what to do.
+/// Something that may be missing from a restored store. `Display` says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RestoreWarning {
-    /// The old store is not whole: it may have revoked keys that it no longer shows.
+    /// The old store is not whole: it may have revoked keys without any trace that can still be read.
     NotWhole {
         /// What is wrong with it.
         what: String,
     },
-    /// The old store does not show how this key ended up.
+    /// The last state of this key cannot be read in the old store.
     Unread {
-        /// Which key.
+        /// The key's id.
         key: KeyId,
     },
     /// The newest event, of the backup or of the old store, is ahead of the clock.
     Ahead(ClockLead),
     /// The key was rotated after the backup, and its new secret is not in it.
     NewerSecret {
-        /// Which key.
+        /// The key's id.
         key: KeyId,
-        /// The number of its newest secret.
+        /// The version of its newest secret.
         version: u32,
     },
 }
@@ -178,7 +178,7 @@ impl fmt::Display for RestoreWarning {
     }
 }
 
-/// Why a store could not be restored or salvaged. The old directory is as it was, and there is no new store.
+/// An error of restoring or salvaging. The old directory is unchanged, and there is no new store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
@@ -188,7 +188,7 @@ pub enum RestoreError {
     /// One of the directories is in use, or cannot be used.
     #[error(transparent)]
     Directory(#[from] OpenError),
-    /// The old directory is missing, or nothing in it is of a store: another one was meant.
+    /// The old directory is missing or contains nothing of a store, so its name is probably wrong.
     #[error("there is no key store in {}, nor anything of one: name the directory of the old store", path.display())]
     NoOldStore {
         /// The directory of the old store.
@@ -206,7 +206,7 @@ pub enum RestoreError {
     /// A directory cannot be read or written.
     #[error("{} cannot be read or written: {source}", path.display())]
     Io {
-        /// Which.
+        /// The directory.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -214,30 +214,30 @@ pub enum RestoreError {
 }
 
 impl RestoreError {
-    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+    pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
     }
 }
 
-/// What was saved from a damaged store.
+/// What a salvage saved from a damaged store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SalvageReport {
-    /// How many keys the new store has.
+    /// The number of keys in the new store.
     pub records: u64,
-    /// How many events, without the one that says it was salvaged.
+    /// The number of events, without the one that records the salvage.
     pub events: u64,
-    /// The last change that the damaged store is known to have had, and the last one that was found.
+    /// The number of the last change that the damaged store is known to have had.
     pub last_known: u64,
-    /// The last event that was found.
+    /// The number of the last event that was found.
     pub last_found: u64,
-    /// Keys that were there, and whose records are lost.
+    /// Keys whose records are lost.
     pub missing: Vec<KeyId>,
-    /// How many keys the store is known to have had; `None` if that is lost.
+    /// The number of keys that the damaged store is known to have had; `None` if that is lost.
     pub known_records: Option<u64>,
-    /// Keys found outside of their place, maybe in an older state: they are disabled. Look at each, and enable it.
+    /// Keys that were found outside of their place, maybe in an older state. They are disabled: check and enable each.
     pub doubtful: Vec<KeyId>,
-    /// Numbers of events that are missing, first and last of each gap.
+    /// The first and last number of each gap in the events.
     pub gaps: Vec<(u64, u64)>,
     /// What is wrong with the damaged store.
     pub faults: Vec<String>,
@@ -245,7 +245,7 @@ pub struct SalvageReport {
 
 impl SalvageReport {
     /// Whether every key and every event that the damaged store is known to have had was saved, each in its last state.
-    /// `false` also where that cannot be told.
+    /// `false` if that is not known.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let all = self.known_records.is_some_and(|known| known <= self.records);

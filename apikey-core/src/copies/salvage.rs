@@ -1,4 +1,4 @@
-//! Saving what is whole of a damaged store.
+//! Makes a new store of what is whole in a damaged one.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,23 +13,23 @@ use crate::key::record::Record;
 use crate::token::digest::{Digest, Digester};
 use crate::token::key_id::KeyId;
 
-use crate::copies::assembler::Draft;
+use crate::copies::assembler::Assembler;
 use crate::copies::damaged;
-use crate::copies::damaged::{Found, Old};
-use crate::copies::evidence::{Shown, lessen_by};
+use crate::copies::damaged::{DamagedStore, ScanItem};
+use crate::copies::evidence::{Evidence, restrict_by_state};
 use crate::copies::restore::target;
 use crate::storage::create::build;
 use crate::storage::meta::Meta;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Makes a new store of everything that is whole in a damaged one, and says what is missing. For when there is no
-    /// backup, or the newest is too old; [`restore`](Self::restore) is the better way where there is one.
+    /// Makes a new store of everything that is whole in a damaged one, and reports what is missing. Use it if there is no
+    /// backup, or the newest is too old; otherwise [`restore`](Self::restore) is better.
     ///
-    /// The damaged directory is not changed; it is read through a copy, for which there must be room beside the new
-    /// store. A key that any event or any older state shows as revoked is revoked. A key whose record is found outside
-    /// of its place, where it may be an earlier state, is disabled: enable it after a look. Where events are missing,
-    /// [`verify_events`](Self::verify_events) goes on to say so.
+    /// It does not change the damaged directory, and reads it through a copy, for which there must be room beside the new
+    /// store. A key is revoked if any event or any older state shows it as revoked. A key whose record lies outside of its
+    /// place may be in an earlier state, so it is disabled: check it, and enable it. If events are missing,
+    /// [`verify_events`](Self::verify_events) still says so afterwards.
     ///
     /// # Errors
     /// [`RestoreError::NoOldStore`] if nothing of a store is in the damaged directory; [`RestoreError::NotEmpty`];
@@ -37,15 +37,16 @@ impl KeyStore {
     /// [`RestoreError::Store`] and [`RestoreError::Io`] if the disk refuses.
     pub fn salvage(damaged: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<SalvageReport, RestoreError> {
         let (damaged, into) = (damaged.as_ref(), into.as_ref());
-        damaged::look(damaged)?;
+        damaged::check_present(damaged)?;
         let _lock = target(into)?;
-        let mut old = Old::open(damaged, into)?;
+        let mut old = DamagedStore::open(damaged, into)?;
         let mut report = None;
         build(into, |disk| {
-            let draft = Draft::new(disk, Digester::plain(), TimeSource::System.raw_ms());
-            let mut salvage = Salvage { draft, shown: BTreeMap::new(), held: BTreeSet::new(), lost: BTreeSet::new() };
+            let assembler = Assembler::new(disk, Digester::plain(), TimeSource::System.raw_ms());
+            let mut salvage =
+                Salvage { assembler, evidence: BTreeMap::new(), held: BTreeSet::new(), lost: BTreeSet::new() };
             let found = salvage.all(&mut old)?;
-            let mark = salvage.draft.head.into();
+            let mark = salvage.assembler.head.into();
             report = Some(found);
             Ok::<_, RestoreError>(mark)
         })?;
@@ -54,17 +55,17 @@ impl KeyStore {
 }
 
 struct Salvage<'d> {
-    draft: Draft<'d>,
-    /// What events show, by key.
-    shown: BTreeMap<u128, Shown>,
-    /// Keys whose records were in their place.
+    assembler: Assembler<'d>,
+    /// The evidence of events, by key.
+    evidence: BTreeMap<u128, Evidence>,
+    /// Keys whose records are in their place.
     held: BTreeSet<u128>,
-    /// Keys whose records were there and are not whole.
+    /// Keys whose records are not whole.
     lost: BTreeSet<u128>,
 }
 
 impl Salvage<'_> {
-    fn all(&mut self, old: &mut Old) -> Result<SalvageReport, RestoreError> {
+    fn all(&mut self, old: &mut DamagedStore) -> Result<SalvageReport, RestoreError> {
         old.events(|number, event, frame| match event {
             Some(event) => self.event(number, &event, frame),
             None => Ok(()),
@@ -73,22 +74,22 @@ impl Salvage<'_> {
             match record {
                 Some(record) => {
                     self.held.insert(id);
-                    self.draft.record(&record, frame)?;
+                    self.assembler.record(&record, frame)?;
                 }
                 None => drop(self.lost.insert(id)),
             }
             Ok::<_, RestoreError>(())
         })?;
-        self.draft.flush()?;
+        self.assembler.flush()?;
         let mut doubtful: BTreeMap<u128, Record> = BTreeMap::new();
         if !old.faults.is_empty() {
             self.search(old, &mut doubtful)?;
         }
         for record in doubtful.values_mut() {
             record.disabled = true;
-            self.draft.record(record, &codec::encode(record).map_err(StoreError::from)?)?;
+            self.assembler.record(record, &codec::encode(record).map_err(StoreError::from)?)?;
         }
-        old.uses(|secret, second| self.draft.used(secret, second))?;
+        old.uses(|secret, second| self.assembler.used(secret, second))?;
         let meta = match &old.meta {
             Some(meta) => meta.clone(),
             None => {
@@ -96,15 +97,15 @@ impl Salvage<'_> {
                 codec::encode(&Meta::default()).map_err(StoreError::from)?
             }
         };
-        self.draft.disk.set_meta(meta)?;
-        let history = self.settle_history(old)?;
+        self.assembler.disk.set_meta(meta)?;
+        let history = self.write_history(old)?;
         // The mark may be behind: keys that were deleted since are not lost.
         let (head, mark) = (old.head, old.mark);
         let counts = [head.map(|head| (head.number, head.records)), mark.map(|mark| (mark.number, mark.records))];
         let known = counts.into_iter().flatten().max_by_key(|(number, _)| *number).map(|(_, records)| records);
-        let count = self.draft.head.records;
-        self.draft.happened(EventKind::Salvaged { records: count, events: history.events })?;
-        self.take_away(&doubtful)?;
+        let count = self.assembler.head.records;
+        self.assembler.append_event(EventKind::Salvaged { records: count, events: history.events })?;
+        self.restrict_by_events(&doubtful)?;
         let saved = |id: &u128| self.held.contains(id) || doubtful.contains_key(id);
         let ids = |ids: &mut dyn Iterator<Item = &u128>| ids.map(|id| KeyId::from_u128(*id)).collect::<Vec<_>>();
         Ok(SalvageReport {
@@ -122,38 +123,38 @@ impl Salvage<'_> {
 
     fn event(&mut self, number: u64, event: &Event, frame: &[u8]) -> Result<(), RestoreError> {
         if event.key != 0 {
-            self.shown.entry(event.key).or_default().note(event);
+            self.evidence.entry(event.key).or_default().note(event);
             match event.kind {
                 EventKind::Purged => drop(self.lost.remove(&event.key)),
                 _ if self.held.contains(&event.key) => {}
                 _ => drop(self.lost.insert(event.key)),
             }
         }
-        Ok(self.draft.event(number, frame)?)
+        Ok(self.assembler.event(number, frame)?)
     }
 
-    /// Whatever is whole anywhere in the files.
-    fn search(&mut self, old: &mut Old, doubtful: &mut BTreeMap<u128, Record>) -> Result<(), RestoreError> {
+    /// Adds what is whole anywhere in the files.
+    fn search(&mut self, old: &mut DamagedStore, doubtful: &mut BTreeMap<u128, Record>) -> Result<(), RestoreError> {
         let mut purged = BTreeSet::new();
         let intact = old.has_all_records;
         old.search(|found| {
             match found {
-                Found::Event(event) => {
+                ScanItem::Event(event) => {
                     if event.kind == EventKind::Purged {
                         purged.insert(event.key);
                     }
-                    if self.draft.disk.has_event(event.number)? {
+                    if self.assembler.disk.has_event(event.number)? {
                         return Ok(());
                     }
                     let frame = codec::encode(&event).map_err(StoreError::from)?;
                     self.event(event.number, &event, &frame)?;
-                    self.draft.flush()?;
+                    self.assembler.flush()?;
                 }
-                // Of the key's states the newest, with all that any other shows it has lost.
-                Found::Record(record) => match doubtful.entry(record.id) {
+                // Keeps the newest of the key's states, restricted by every other.
+                ScanItem::Record(record) => match doubtful.entry(record.id) {
                     _ if self.held.contains(&record.id) => {
                         if record.revoked.is_some() {
-                            self.shown.entry(record.id).or_default().revoke(&record);
+                            self.evidence.entry(record.id).or_default().revoke(&record);
                         }
                     }
                     _ if intact => {}
@@ -163,7 +164,7 @@ impl Salvage<'_> {
                             true => (record, place.get().clone()),
                             false => (place.get().clone(), record),
                         };
-                        lessen_by(&mut newer, &older, false);
+                        restrict_by_state(&mut newer, &older, false);
                         place.insert(newer);
                     }
                 },
@@ -173,18 +174,18 @@ impl Salvage<'_> {
         for id in purged {
             self.lost.remove(&id);
         }
-        // Deleted ones are only in the way.
-        doubtful.retain(|id, _| self.shown.get(id).is_none_or(|shown| !shown.is_deleted()));
+        // Deleted keys are not added.
+        doubtful.retain(|id, _| self.evidence.get(id).is_none_or(|evidence| !evidence.is_deleted()));
         Ok(())
     }
 
-    fn settle_history(&mut self, old: &Old) -> Result<History, RestoreError> {
-        self.draft.flush()?;
+    fn write_history(&mut self, old: &DamagedStore) -> Result<History, RestoreError> {
+        self.assembler.flush()?;
         let mut history = History::default();
         let mut checkpoint = old.checkpoint;
         let mut digest = [0; 32];
         let plain = Digester::plain();
-        for item in self.draft.disk.events(0) {
+        for item in self.assembler.disk.events(0) {
             let (number, frame) = item?;
             let event: Event = codec::decode(&frame).map_err(StoreError::from)?;
             let begin = *checkpoint.get_or_insert_with(|| match number {
@@ -197,7 +198,7 @@ impl Salvage<'_> {
             }
             history.events += 1;
             history.last = number;
-            // Of one that is under a pepper nobody knows it here, unless it is the last.
+            // Without the pepper the digest is unknown, unless the event is the last, whose digest the head has.
             digest = if event.pepper == 0 { plain.of(&frame) } else { Digest::default() };
         }
         if let Some(head) = old.head.filter(|head| head.number == history.last) {
@@ -206,25 +207,26 @@ impl Salvage<'_> {
         if let Some(last) = old.number().filter(|last| *last > history.last) {
             history.gaps.push((history.last + 1, last));
         }
-        // Numbers that were given are not given again.
+        // No number is ever given twice.
         let number = history.last.max(old.number().unwrap_or(0));
-        let known = self.shown.keys().next_back().copied().max(old.head.map(|head| head.last_id)).unwrap_or(0);
-        let last_id = self.draft.head.last_id.max(known);
-        let head = Head { number, digest, last_id, ..self.draft.head };
-        self.draft.settle(head, &checkpoint.unwrap_or_default())?;
+        let known = self.evidence.keys().next_back().copied().max(old.head.map(|head| head.last_id)).unwrap_or(0);
+        let last_id = self.assembler.head.last_id.max(known);
+        let head = Head { number, digest, last_id, ..self.assembler.head };
+        self.assembler.set_history(head, &checkpoint.unwrap_or_default())?;
         Ok(history)
     }
 
-    /// What events show that keys have lost, if their records do not say it.
-    fn take_away(&mut self, doubtful: &BTreeMap<u128, Record>) -> Result<(), RestoreError> {
+    /// Restricts records that are older than their events.
+    fn restrict_by_events(&mut self, doubtful: &BTreeMap<u128, Record>) -> Result<(), RestoreError> {
         let all: Vec<u128> = self.held.iter().chain(doubtful.keys()).copied().collect();
         for id in all {
-            let (Some(shown), Some((held, frame))) = (self.shown.get(&id), self.draft.disk.record(id)?) else {
+            let (Some(evidence), Some((held, frame))) = (self.evidence.get(&id), self.assembler.disk.record(id)?)
+            else {
                 continue;
             };
             let mut after = held.clone();
-            shown.lessen(&mut after);
-            self.draft.lessen(&held, &frame, &after)?;
+            evidence.restrict(&mut after);
+            self.assembler.restrict(&held, &frame, &after)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Backups that a store makes of itself every so often.
+//! Backs a store up at an interval.
 
 use std::fs;
 use std::io;
@@ -25,13 +25,14 @@ use crate::store::service::Service;
 const BEGIN: &str = "apikey-";
 const END: &str = ".backup";
 const TIME: &str = "%Y%m%dT%H%M%SZ";
-/// How often to look at the clock, and at one that a test turns.
-const STEP: Duration = Duration::from_secs(10);
-const GIVEN_STEP: Duration = Duration::from_millis(20);
-/// After a backup that failed.
+/// The interval at which the thread reads the clock.
+const TICK: Duration = Duration::from_secs(10);
+/// The same with a clock of the service's own, which a test moves.
+const TICK_OWN_CLOCK: Duration = Duration::from_millis(20);
+/// The wait after a backup that failed.
 const RETRY_MS: i64 = 60_000;
 
-/// As [`backup_every`](crate::builder::KeyStoreBuilder::backup_every) was told.
+/// The arguments of [`backup_every`](crate::builder::KeyStoreBuilder::backup_every).
 #[derive(Debug, Clone)]
 pub(crate) struct Schedule {
     pub(crate) every: Duration,
@@ -39,16 +40,16 @@ pub(crate) struct Schedule {
     pub(crate) directory: PathBuf,
 }
 
-/// One of the store's own backups. The order is that of their making.
+/// One of the store's own backups, ordered by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Made {
+struct BackupFile {
     at: NaiveDateTime,
     number: u64,
     path: PathBuf,
 }
 
 impl Schedule {
-    /// Makes one, then deletes the oldest that are too many.
+    /// Writes a backup, then deletes the oldest beyond the number to keep.
     fn run(&self, inner: &Inner, signal: &Signal) -> Result<BackupReport, BackupError> {
         let now = from_ms(inner.engine.time.raw_ms());
         let unnamed = self.directory.join(format!("{BEGIN}unfinished"));
@@ -61,9 +62,9 @@ impl Schedule {
         Ok(report)
     }
 
-    /// The one just made was read again and is good: it stays, wherever the clock puts it.
-    fn prune(&self, made: &Path) -> io::Result<()> {
-        let others: Vec<Made> = list(&self.directory)?.into_iter().filter(|one| one.path != made).collect();
+    /// Deletes the oldest backups, and never the newest one, whatever time its name has.
+    fn prune(&self, newest: &Path) -> io::Result<()> {
+        let others: Vec<BackupFile> = list(&self.directory)?.into_iter().filter(|one| one.path != newest).collect();
         let too_many = (others.len() + 1).saturating_sub(self.keep);
         others.iter().take(too_many).try_for_each(|one| fs::remove_file(&one.path))
     }
@@ -72,38 +73,38 @@ impl Schedule {
         i64::try_from(self.every.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// One interval after the newest that is there.
+    /// The time one interval after the last backup.
     fn first_due(&self, now: i64) -> i64 {
         self.last().map_or(now, |last| last.at.timestamp_millis().saturating_add(self.every_ms()))
     }
 
-    /// The newest that is there, whole or not: what its name says.
-    pub(crate) fn last(&self) -> Option<LastBackup> {
+    /// The last backup by its name, whether it is whole or not.
+    fn last(&self) -> Option<LastBackup> {
         let newest = list(&self.directory).ok()?.into_iter().next_back()?;
         Some(LastBackup { at: newest.at.and_utc(), number: newest.number })
     }
 }
 
-/// The newest of the backups in a directory that is whole.
+/// The newest backup in a directory that is whole.
 pub(crate) fn newest_good(directory: &Path) -> Option<PathBuf> {
-    let made = list(directory).ok()?;
-    made.into_iter().rev().map(|one| one.path).find(|path| Archive::check(path).is_ok())
+    let files = list(directory).ok()?;
+    files.into_iter().rev().map(|one| one.path).find(|path| Archive::check(path).is_ok())
 }
 
-/// Files that are named as these backups are, oldest first.
-fn list(directory: &Path) -> io::Result<Vec<Made>> {
+/// Lists the files whose names are those of such backups, oldest first.
+fn list(directory: &Path) -> io::Result<Vec<BackupFile>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
         let Some((at, number)) = name.to_str().and_then(parse) else { continue };
-        found.push(Made { at, number, path: entry.path() });
+        found.push(BackupFile { at, number, path: entry.path() });
     }
     found.sort();
     Ok(found)
 }
 
-/// What a crash in the middle of a backup left.
+/// Removes the leftovers of a crash.
 fn remove_unfinished(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -119,41 +120,41 @@ fn parse(name: &str) -> Option<(NaiveDateTime, u64)> {
     Some((NaiveDateTime::parse_from_str(at, TIME).ok()?, number.parse().ok()?))
 }
 
-/// The thread that makes the backups; dropping this stops it, also in the middle of one.
-pub(crate) struct Running {
+/// The thread that writes the backups. Dropping this stops it, even during a backup.
+pub(crate) struct BackupThread {
     signal: Arc<Signal>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Service for Running {
+impl Service for BackupThread {
     fn stop(self: Box<Self>) {
         drop(self);
     }
 }
 
-impl Drop for Running {
+impl Drop for BackupThread {
     fn drop(&mut self) {
         self.signal.close();
-        // It panicked if this fails; then there is nothing left to stop.
+        // An error means that the thread panicked; then there is nothing left to stop.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// Starts the thread that makes a store's backups.
-pub(crate) fn start(schedule: Schedule, store: &KeyStore) -> io::Result<Running> {
+/// Starts the thread that writes a store's backups.
+pub(crate) fn start(schedule: Schedule, store: &KeyStore) -> io::Result<BackupThread> {
     let inner = store.shared();
     inner.backup_notes().last = schedule.last();
     make_directory(&schedule.directory)?;
     remove_unfinished(&schedule.directory)?;
     let signal = Arc::<Signal>::default();
     let running = signal.clone();
-    let step = if inner.engine.time.is_given() { GIVEN_STEP } else { STEP.min(schedule.every) };
+    let tick = if inner.engine.time.is_given() { TICK_OWN_CLOCK } else { TICK.min(schedule.every) };
     let thread = std::thread::Builder::new().name("apikey-backup".into()).spawn(move || {
         let every = schedule.every_ms();
         let mut due = schedule.first_due(inner.engine.time.raw_ms());
         loop {
             let now = inner.engine.time.raw_ms();
-            // A clock that was set back must not put it off for long.
+            // A clock that was set back must not delay the next backup for long.
             due = due.min(now.saturating_add(every));
             if due <= now {
                 let failed = match catch_panic(|| schedule.run(&inner, &running)) {
@@ -172,12 +173,12 @@ pub(crate) fn start(schedule: Schedule, store: &KeyStore) -> io::Result<Running>
                     due = due.min(now.saturating_add(RETRY_MS));
                 }
             }
-            if running.wait_closed_until(Instant::now() + step) {
+            if running.wait_closed_until(Instant::now() + tick) {
                 return;
             }
         }
     })?;
-    Ok(Running { signal, thread: Some(thread) })
+    Ok(BackupThread { signal, thread: Some(thread) })
 }
 
 #[cfg(test)]

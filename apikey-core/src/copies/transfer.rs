@@ -1,4 +1,4 @@
-//! Keys out of a store and into one, as lines of JSON.
+//! Exports and imports keys as lines of JSON.
 
 use std::collections::HashSet;
 use std::io::{BufRead, Read, Write};
@@ -21,14 +21,14 @@ use crate::storage::database::disk::{Disk, imported_digests};
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
-/// Keys imported in one transaction.
+/// The keys that one transaction imports.
 const CHUNK: usize = 1000;
 
 impl KeyStore {
-    /// Writes every key as one line of JSON: the fields of [`KeyInfo`](crate::KeyInfo), and with
-    /// [`digests`](ExportOptions::digests) what is stored of its secrets. How many. The secrets themselves are not
-    /// known. Keys that change meanwhile are written as they are when their turn comes; a moment of the whole store is
-    /// what [`backup`](Self::backup) is for.
+    /// Writes every key as one line of JSON, and returns their number. A line has the fields of
+    /// [`KeyInfo`](crate::KeyInfo), and with [`digests`](ExportOptions::digests) what the store has of the secrets, which it
+    /// does not know themselves. A key that changes meanwhile is written before or after its change; use
+    /// [`backup`](Self::backup) for one state of the whole store.
     ///
     /// ```
     /// use apikey_core::{ExportOptions, ImportOptions, KeyStore, NewKey};
@@ -62,8 +62,8 @@ impl KeyStore {
         Ok(exported)
     }
 
-    /// The keys after one as lines, until there are so many bytes of them, and one key at least.
-    pub(crate) fn export_part(&self, after: Option<KeyId>, digests: bool, most: usize) -> Result<Part, StoreError> {
+    /// Exports the keys after one, up to `max` bytes, and one key at least.
+    pub(crate) fn export_part(&self, after: Option<KeyId>, digests: bool, max: usize) -> Result<Part, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let mut part = Part::default();
         let mut last = None;
@@ -74,7 +74,7 @@ impl KeyStore {
             }
             let id = KeyId::from_u128(record.id);
             let line = self.inner().export_line(&disk, record, digests)?;
-            if part.count > 0 && part.lines.len() + line.len() > most {
+            if part.count > 0 && part.lines.len() + line.len() > max {
                 part.next = last;
                 break;
             }
@@ -85,14 +85,13 @@ impl KeyStore {
         Ok(part)
     }
 
-    /// Reads keys as [`export`](Self::export) writes them. A line without secrets becomes a key that awaits
-    /// [`rotate`](Self::rotate): nothing verifies as it until then. A key with an id that is there already is refused,
-    /// and so is each line that is out of bounds: the report names it by its number, and the other lines are imported,
-    /// up to 1000 in one change.
+    /// Imports keys as [`export`](Self::export) writes them, up to 1000 in one change. A line without secrets becomes a key
+    /// that no token verifies as until you [`rotate`](Self::rotate) it. A line is refused if the store has a key of its id,
+    /// or if a field is out of bounds: the report names its number, and the other lines are imported.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the reader or the disk refuses, [`StoreError::Closed`]. Lines before it may be imported
-    /// already: a second import of the same lines refuses those and takes the rest.
+    /// [`StoreError::Io`] if the reader or the disk fails, [`StoreError::Closed`]. Lines before the error may be imported
+    /// already: a second import of the same lines refuses those, and imports the rest.
     pub fn import(&self, mut reader: impl BufRead, options: &ImportOptions) -> Result<ImportReport, StoreError> {
         let mut report = ImportReport { imported: 0, awaiting_rotation: Vec::new(), refused: Vec::new() };
         let mut waiting = Vec::new();
@@ -126,12 +125,12 @@ impl KeyStore {
     }
 }
 
-/// Some of the lines of an export.
+/// A part of an export.
 #[derive(Default)]
 pub(crate) struct Part {
     pub(crate) lines: Zeroizing<String>,
     pub(crate) count: u64,
-    /// The last key of them, if there may be more.
+    /// The last key, if there may be more after it.
     pub(crate) next: Option<KeyId>,
 }
 
@@ -155,10 +154,10 @@ impl KeyStore {
         report: &mut ImportReport,
     ) -> Result<(), StoreError> {
         let mut refused = Vec::new();
-        let mut taken = Vec::new();
+        let mut imported = Vec::new();
         self.change(|writer, disk| {
             refused.clear();
-            taken.clear();
+            imported.clear();
             let mut given = HashSet::new();
             let mut ids = HashSet::new();
             let mut changes = Vec::new();
@@ -170,7 +169,7 @@ impl KeyStore {
                 match fits {
                     Ok(()) => {
                         ids.insert(record.id);
-                        taken.push((KeyId::from_u128(record.id), record.secrets.is_empty()));
+                        imported.push((KeyId::from_u128(record.id), record.secrets.is_empty()));
                         let action = Action::Create(Box::new(record.clone()));
                         changes.push(self.inner().engine.change_of(record.id, action));
                     }
@@ -186,15 +185,15 @@ impl KeyStore {
             }
             Ok(changes)
         })?;
-        report.imported += taken.len() as u64;
-        report.awaiting_rotation.extend(taken.iter().filter(|(_, awaits)| *awaits).map(|(id, _)| *id));
+        report.imported += imported.len() as u64;
+        report.awaiting_rotation.extend(imported.iter().filter(|(_, awaits)| *awaits).map(|(id, _)| *id));
         report.refused.append(&mut refused);
         Ok(())
     }
 }
 
 impl Inner {
-    /// A key as a line, with its end. It is wiped: it may hold digests.
+    /// Writes a key as a line with its line end. The text is wiped, since it may contain digests.
     fn export_line(&self, disk: &Disk, record: Record, digests: bool) -> Result<Zeroizing<String>, StoreError> {
         let secrets = digests.then(|| record.clone());
         let info = self.info(disk, record)?;
@@ -203,7 +202,7 @@ impl Inner {
         Ok(line)
     }
 
-    /// Whether the store can take this record over.
+    /// Checks that the store can import this record.
     fn fits(
         &self,
         record: &Record,

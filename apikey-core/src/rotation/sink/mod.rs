@@ -9,9 +9,9 @@
 //!
 //! Others implement [`SecretSink`].
 
-pub(crate) mod command;
+mod command;
 #[cfg(unix)]
-pub(crate) mod directory;
+mod directory;
 
 use std::error::Error;
 use std::fmt;
@@ -136,7 +136,7 @@ pub struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    pub(crate) fn new(info: &'a KeyInfo, key: &'a ApiKey) -> Self {
+    pub(super) fn new(info: &'a KeyInfo, key: &'a ApiKey) -> Self {
         Self { info, key }
     }
 
@@ -231,7 +231,7 @@ impl SinkError {
         Self::Other(error.into())
     }
 
-    pub(crate) fn panicked(message: String) -> Self {
+    pub(super) fn panicked(message: String) -> Self {
         Self::Panicked(message)
     }
 
