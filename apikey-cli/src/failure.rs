@@ -140,7 +140,9 @@ impl From<OpenError> for Failure {
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
         let code = match &error {
-            BackupError::Damaged { .. } | BackupError::NewerFormat { .. } => Code::Unusable,
+            BackupError::Damaged { .. } | BackupError::NewerFormat { .. } | BackupError::OldFormat { .. } => {
+                Code::Unusable
+            }
             _ => Code::Refused,
         };
         Self::new(code, error.to_string())

@@ -109,7 +109,7 @@ impl Stored {
     /// Looks for a frame of this kind at the beginning of the bytes.
     #[must_use]
     pub fn carve(kind: u8, bytes: &[u8]) -> Option<Self> {
-        by_kind!(kind, |Kind, value| codec::carve::<Kind>(bytes).map(value)).map(Self)
+        by_kind!(kind, |Kind, value| codec::carve::<Kind>(bytes).map(|(found, _)| value(found))).map(Self)
     }
 
     /// Reads the file of a commit mark.

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use apikey_core::fuzzing::Stored;
 use sha2::{Digest, Sha256};
 
-const MAGIC: &[u8] = b"apikey backup\n\x01";
+const MAGIC: &[u8] = b"apikey backup\0\x01";
 const DIGEST: usize = 32;
+/// A key as an item names it: kind 1, a length of 16, and the id.
+const SUBJECT: usize = 18;
 
 /// A tag and its item.
 pub type Item = (u8, Vec<u8>);
@@ -52,7 +54,7 @@ pub fn heal_frames(file: &[u8]) -> Option<Vec<u8>> {
     let mut items = split(file)?.0;
     items.iter_mut().for_each(|(tag, content)| {
         let frame = match tag {
-            b'R' | b'A' => content.get_mut(16..),
+            b'R' | b'A' => content.get_mut(SUBJECT..),
             b'U' => None,
             _ => content.get_mut(..),
         };
@@ -85,7 +87,7 @@ pub fn heal_frame(frame: &mut [u8]) {
 pub fn records(items: &[Item]) -> Option<BTreeMap<u128, Vec<u8>>> {
     let mut records = BTreeMap::new();
     for (tag, content) in items.iter().filter(|(tag, _)| matches!(tag, b'R' | b'A')) {
-        let (id, frame) = content.split_first_chunk::<16>()?;
+        let ([1, 16, id @ ..], frame) = content.split_first_chunk::<SUBJECT>()? else { return None };
         let id = u128::from_be_bytes(*id);
         if *tag == b'A' && frame.is_empty() {
             records.remove(&id);

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use apikey_core::{
-    Attempt, AuthError, CapViolation, Conflict, CreatedKey, KeyId, KeyStore, Need, Overlap, OverlapEnd, RotateOptions,
-    StoreError, VerifiedKey,
+    Attempt, AuthError, CapViolation, Conflict, CreatedKey, KeyId, KeyStore, Need, Overlap, OverlapEnd, Peer,
+    RotateOptions, StoreError, VerifiedKey,
 };
 use chrono::{DateTime, Utc};
 
@@ -60,7 +60,7 @@ pub fn rotate(
     idempotency_key: Option<&str>,
 ) -> Result<Rotated, Refused> {
     let key = authorize(source, Some(store), &Need::Authenticated).map_err(Refused::Rejection)?;
-    rotate_verified(store, &key, overlap, idempotency_key)
+    rotate_verified(store, &key, source.peer(store.header_config()), overlap, idempotency_key)
 }
 
 /// Revokes the key whose secret a request carries, whatever its state, and returns its id. It waits for the disk.
@@ -69,7 +69,7 @@ pub fn rotate(
 /// [`Refused::Rejection`] for a request without a secret of a key; [`Refused::Store`] if the disk fails.
 pub fn revoke(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Refused> {
     let id = identify(store, source).map_err(Refused::Rejection)?;
-    revoke_identified(store, id)
+    revoke_identified(store, id, source.peer(store.header_config()))
 }
 
 /// The key whose secret the request carries. Reads memory only.
@@ -90,6 +90,7 @@ pub(super) fn identify(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId
 pub(super) fn rotate_verified(
     store: &KeyStore,
     key: &VerifiedKey,
+    peer: Peer,
     overlap: Overlap,
     idempotency_key: Option<&str>,
 ) -> Result<Rotated, Refused> {
@@ -103,7 +104,7 @@ pub(super) fn rotate_verified(
         options = options.idempotency_key(format!("key:{id}:{given}"));
     }
     let now = Utc::now();
-    match store.as_actor(format!("key:{id}")).rotate_with(id, &options) {
+    match store.as_actor_from(id, peer).rotate_with(id, &options) {
         Ok(created) => {
             let superseded_until = match (overlap, created.info.overlap()) {
                 (Overlap::UntilFirstUse, _) | (_, Some(OverlapEnd::FirstUse)) => None,
@@ -117,8 +118,8 @@ pub(super) fn rotate_verified(
 }
 
 /// Revokes an identified key.
-pub(super) fn revoke_identified(store: &KeyStore, id: KeyId) -> Result<KeyId, Refused> {
-    match store.as_actor(format!("key:{id}")).revoke(id, REASON) {
+pub(super) fn revoke_identified(store: &KeyStore, id: KeyId, peer: Peer) -> Result<KeyId, Refused> {
+    match store.as_actor_from(id, peer).revoke(id, REASON) {
         // Purged in the meantime.
         Ok(_) | Err(StoreError::NotFound(_)) => Ok(id),
         Err(error) => Err(refused(store, error)),

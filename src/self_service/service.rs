@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::answer::Answer;
 use super::change::{Refused, identify, out_of_bounds, revoke_identified, rotate_verified};
 use super::worker::{PendingAnswer, Worker};
-use crate::ask::{append_all, authorize};
+use crate::ask::{KeySource, append_all, authorize};
 
 /// [Self-service](crate::self_service) for callers: `POST /rotate`, `DELETE /` and `POST /revoke`, below the path where you
 /// mount it.
@@ -81,7 +81,8 @@ impl SelfService {
             _ => return SelfServiceFuture::ready(Refused::Store(out_of_bounds("")).into()),
         };
         let (store, overlap) = (self.store.clone(), self.overlap);
-        self.change(move || rotate_verified(&store, &key, overlap, idempotency_key.as_deref()).into())
+        let peer = KeySource::peer(request, store.header_config());
+        self.change(move || rotate_verified(&store, &key, peer, overlap, idempotency_key.as_deref()).into())
     }
 
     fn revoke<B>(&self, request: &Request<B>) -> SelfServiceFuture {
@@ -90,7 +91,8 @@ impl SelfService {
             Err(rejection) => return SelfServiceFuture::ready(Refused::Rejection(rejection).into()),
         };
         let store = self.store.clone();
-        self.change(move || revoke_identified(&store, id).into())
+        let peer = KeySource::peer(request, store.header_config());
+        self.change(move || revoke_identified(&store, id, peer).into())
     }
 
     fn change(&self, work: impl FnOnce() -> Answer + Send + 'static) -> SelfServiceFuture {

@@ -45,6 +45,8 @@ mod rotation {
 }
 mod storage {
     pub(crate) mod golden;
+    mod later_fields;
+    mod old_format;
     mod on_disk;
     mod open_errors;
     mod ownership;

@@ -278,7 +278,7 @@ pub(crate) fn history(directory: &Path, expected: &Expected) -> Result<u64, Faul
     let mut number = 0_u64;
     let mut previous = [0_u8; 32];
     if let Some(checkpoint) = meta.get("checkpoint").map_err(read)? {
-        number = varint(&checkpoint[2..]);
+        number = varint(&checkpoint[3..]);
         previous = checkpoint[checkpoint.len() - 36..checkpoint.len() - 4].try_into().unwrap();
     }
     for item in &database.open_tree("events").map_err(read)? {
@@ -295,16 +295,18 @@ pub(crate) fn history(directory: &Path, expected: &Expected) -> Result<u64, Faul
             if crc32fast::hash(framed).to_le_bytes() != *check {
                 return gap(format!("event {number} has a wrong checksum"));
             }
-            // The last fields are the digest of the previous event and the number of the pepper, 0.
-            let (_, tail) = framed.split_at(framed.len() - 33);
-            if tail[..32] != previous || tail[32] != 0 {
+            // Behind the head, number, time, subject and kind: the digest of the event before, and the pepper's number, 0.
+            let time = 3 + varint_bytes(framed[3]);
+            let subject = time + varint_bytes(framed[time]);
+            let fixed = subject + 2 + usize::from(framed[subject + 1]) + 1;
+            if framed[fixed..fixed + 32] != previous || framed[fixed + 32] != 0 {
                 return gap(format!("event {number} does not follow from the one before"));
             }
             previous = Sha256::digest(frame).into();
         }
     }
     let head = meta.get("head").map_err(read)?;
-    let last = head.map_or(0, |head| varint(&head[2..]));
+    let last = head.map_or(0, |head| varint(&head[3..]));
     if last != number {
         return gap(format!("there are {number} events, and the head says {last}"));
     }
@@ -312,6 +314,16 @@ pub(crate) fn history(directory: &Path, expected: &Expected) -> Result<u64, Faul
         return gap(format!("there are {number} events, and {} changes were acknowledged", expected.events));
     }
     Ok(number)
+}
+
+/// How many bytes a number has, by its first.
+fn varint_bytes(first: u8) -> usize {
+    match first {
+        251 => 3,
+        252 => 5,
+        253 => 9,
+        _ => 1,
+    }
 }
 
 /// An unsigned number as bincode 2 writes it.

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use apikey_core::{KeyStore, Restore, RestoreWarning};
+use apikey_core::{Actor, KeyStore, Restore, RestoreWarning};
 use clap::Args;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::identity::caller;
 use crate::output;
 use crate::output::findings::{Findings, ReportArg};
 use crate::output::progress::Progress;
@@ -68,7 +69,7 @@ fn row(label: &str, value: impl Into<Cell>) -> Vec<Cell> {
 }
 
 pub(crate) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Failure> {
-    let mut request = Restore::new(&restore.file, &restore.into);
+    let mut request = Restore::new(&restore.file, &restore.into).actor(Actor::Uid(caller()));
     if let Some(old) = &restore.over {
         request = request.over(old);
     }
@@ -114,7 +115,9 @@ pub(crate) fn salvage(context: &Context, salvage: &SalvageArgs) -> Result<(), Fa
     let progress = Progress::new("searching");
     let damaged = context.store.path()?;
     let hint = "name the damaged store with --store";
-    let report = context.store.exclusively(!context.json, hint, || KeyStore::salvage(damaged, &salvage.into))?;
+    let actor = Actor::Uid(caller());
+    let salvage_it = || KeyStore::salvage_as(damaged, &salvage.into, actor.clone());
+    let report = context.store.exclusively(!context.json, hint, salvage_it)?;
     drop(progress);
     for key in &report.missing {
         findings.add("missing", key, "its record is lost");

@@ -1,7 +1,7 @@
 //! Checks a store, shows its events, deletes old records and events, and repairs its time.
 
 use apikey_core::admin::Request;
-use apikey_core::{EventFilter, EventKind, MAX_PAGE};
+use apikey_core::{Event, EventFilter, EventKind, MAX_PAGE};
 use chrono::{DateTime, Utc};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
@@ -125,7 +125,7 @@ pub(crate) fn events(context: &Context, events: EventsArgs) -> Result<(), Failur
                 both(event.at(), now).into(),
                 event.kind().name().into(),
                 event.key().map_or_else(|| "-".to_owned(), |key| key.to_string()).into(),
-                event.actor().unwrap_or("-").into(),
+                actor(event).into(),
                 Some(details(event.kind()))
                     .filter(|details| !details.is_empty())
                     .unwrap_or_else(|| "-".to_owned())
@@ -140,15 +140,46 @@ pub(crate) fn events(context: &Context, events: EventsArgs) -> Result<(), Failur
     })
 }
 
+/// Who made a change, and from which address.
+fn actor(event: &Event) -> String {
+    match (event.actor(), event.peer()) {
+        (None, _) => "-".to_owned(),
+        (Some(actor), None) => actor.to_string(),
+        (Some(actor), Some(peer)) => format!("{actor} from {peer}"),
+    }
+}
+
 /// The fields of an event by their JSON names, so that kinds of later versions show theirs, too.
 fn details(kind: &EventKind) -> String {
     let Ok(Value::Object(fields)) = serde_json::to_value(kind) else { return String::new() };
-    let shown = |value: &Value| match value {
+    let is_empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    let set = fields.iter().filter(|(name, value)| *name != "kind" && !is_empty(value));
+    let parts = set.flat_map(|(name, value)| match value {
+        Value::Object(changes) if name == "changes" => {
+            changes.iter().map(|(name, value)| change(name, value)).collect()
+        }
+        value => vec![format!("{name}={}", shown(value))],
+    });
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+/// One of an event's changes: `permissions=orders:*->orders:read`.
+fn change(name: &str, value: &Value) -> String {
+    match (value, value.get("from").zip(value.get("to"))) {
+        (_, Some((from, to))) => format!("{name}={}->{}", shown(from), shown(to)),
+        (Value::Bool(true), None) => name.to_owned(),
+        (value, None) => format!("{name}={}", shown(value)),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),
+        Value::Array(values) if values.is_empty() => "none".to_owned(),
+        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(","),
         other => other.to_string(),
-    };
-    let set = fields.iter().filter(|(name, value)| *name != "kind" && !value.is_null());
-    set.map(|(name, value)| format!("{name}={}", shown(value))).collect::<Vec<_>>().join(" ")
+    }
 }
 
 pub(crate) fn purge(context: &Context, before: DateTime<Utc>) -> Result<(), Failure> {

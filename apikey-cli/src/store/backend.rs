@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use apikey_core::admin::{Answer, Changed, Diagnosis, Imports, NewSecret, Request, Session, Verdict};
-use apikey_core::{AcceptedClock, BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
+use apikey_core::{AcceptedClock, Actor, BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
 use chrono::{DateTime, Utc};
 
 use crate::failure::{Code, Failure};
@@ -51,7 +51,7 @@ impl Backend {
     /// A store that this process has opened. Events name the user that ran the command, as they do through a service.
     pub(crate) fn local(store: KeyStore) -> Self {
         #[cfg(unix)]
-        let store = store.as_actor(format!("uid:{}", crate::identity::caller()));
+        let store = store.as_actor(Actor::Uid(crate::identity::caller()));
         Self::Local { session: Session::new(store.clone()), store }
     }
 

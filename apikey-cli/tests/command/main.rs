@@ -7,6 +7,7 @@ mod completions;
 mod damage;
 mod keys;
 mod moving;
+mod old_format;
 mod rotation;
 mod secrets;
 #[cfg(target_os = "linux")]

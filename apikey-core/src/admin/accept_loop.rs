@@ -14,6 +14,7 @@ use crate::admin::connection::{MESSAGE_TIMEOUT, serve};
 use crate::admin::frame;
 use crate::admin::peer::peer;
 use crate::admin::{Answer, Fault, FaultKind, Session};
+use crate::key::event::actor::Actor;
 
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
@@ -107,7 +108,7 @@ impl AcceptLoop {
         let (inner, ending) = (self.inner.clone(), self.ending.clone());
         let shared = stream.try_clone()?;
         let thread = std::thread::Builder::new().name("apikey-admin".into()).spawn(move || {
-            let session = Session::ending(KeyStore::internal(&inner).as_actor(format!("uid:{uid}")), ending);
+            let session = Session::ending(KeyStore::internal(&inner).as_actor(Actor::Uid(uid)), ending);
             if let Err(error) = serve(&stream, session) {
                 tracing::debug!(%error, "a connection to the admin server ended");
             }

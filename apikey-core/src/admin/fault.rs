@@ -64,7 +64,9 @@ impl From<PermissionError> for Fault {
 impl From<BackupError> for Fault {
     fn from(error: BackupError) -> Self {
         let kind = match &error {
-            BackupError::Damaged { .. } | BackupError::NewerFormat { .. } => FaultKind::Unusable,
+            BackupError::Damaged { .. } | BackupError::NewerFormat { .. } | BackupError::OldFormat { .. } => {
+                FaultKind::Unusable
+            }
             BackupError::Store(_) | BackupError::Io { .. } | BackupError::Stopped => FaultKind::Refused,
         };
         Self::new(kind, error.to_string())

@@ -3,15 +3,15 @@
 use crate::base::interner::OWNERS;
 use crate::commit::engine::Engine;
 use crate::key::effective_key::EffectiveKey;
-use crate::key::event::history::EventKind;
+use crate::key::event::actor::Origin;
 use crate::key::event::stored;
-use crate::token::key_id::KeyId;
+use crate::key::subject::Subject;
 
 /// A change that was appended, for those who watch.
 pub(crate) struct ChangeNotice {
     number: u64,
-    key: u128,
-    actor: Option<String>,
+    subject: Subject,
+    origin: Origin,
     /// Number in [`OWNERS`].
     owner: Option<u32>,
     kind: &'static str,
@@ -23,10 +23,10 @@ impl ChangeNotice {
     pub(crate) fn new(event: &stored::Event, before: Option<&EffectiveKey>, after: Option<&EffectiveKey>) -> Self {
         Self {
             number: event.number,
-            key: event.key,
-            actor: event.actor.clone(),
+            subject: event.subject,
+            origin: event.origin.clone(),
             owner: after.or(before).map(|rights| rights.owner),
-            kind: EventKind::new(event.kind.clone()).name(),
+            kind: event.kind.name(),
             is_deleted: after.is_none(),
         }
     }
@@ -37,15 +37,17 @@ impl Engine {
     pub(crate) fn emit(&self, notices: &[ChangeNotice]) {
         for notice in notices {
             self.meter.changed(notice.kind);
-            if notice.is_deleted {
-                self.refusals.forget(notice.key);
+            if let Some(key) = notice.subject.key().filter(|_| notice.is_deleted) {
+                self.refusals.forget(key);
             }
-            let key = (notice.key != 0).then(|| tracing::field::display(KeyId::from_u128(notice.key)));
+            let key = notice.subject.key_id().map(tracing::field::display);
             let (key, owner) = (key, notice.owner.map(|owner| OWNERS.text(owner)));
             let ChangeNotice { kind, number, .. } = *notice;
-            let actor = notice.actor.as_deref();
+            let actor = notice.origin.actor.as_ref().map(tracing::field::display);
+            let peer = notice.origin.peer.map(tracing::field::display);
             tracing::info!(
-                name: "apikey.changed", target: "apikey", kind, key, owner, actor, number, "API key changed: {kind}"
+                name: "apikey.changed", target: "apikey", kind, key, owner, actor, peer, number,
+                "API key changed: {kind}"
             );
         }
     }

@@ -6,13 +6,14 @@ use crate::commit::engine::{Engine, io_or_not_durable};
 use crate::commit::stage::Stage;
 use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
+use crate::key::event::actor::Origin;
 
 impl Engine {
     /// `None` if the store's time is not ahead of its clock.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Closed`]: the store's time stays as it was.
-    pub(crate) fn accept_clock(&self, actor: Option<String>) -> Result<Option<AcceptedClock>, StoreError> {
+    pub(crate) fn accept_clock(&self, origin: Origin) -> Result<Option<AcceptedClock>, StoreError> {
         let log = self.log.open()?;
         // Held until it is on disk: what is decided before then would be written at the time that is being given up.
         let mut writer = self.writer();
@@ -22,7 +23,7 @@ impl Engine {
             return Ok(None);
         }
         let action = Action::AcceptClock { from, to };
-        let change = Change { at: to, actor, ..self.change_of(0, action) };
+        let change = Change { at: to, origin, ..self.change_of(0, action) };
         let stage = self.stage(&mut writer, &log, &[change])?;
         self.enqueue(&stage);
         let Stage { staged, notices, head, .. } = stage;

@@ -25,6 +25,7 @@ use crate::index::refused::refusals::RefusalCounts;
 use crate::key::change::{Action, Change};
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::StoreError;
+use crate::key::event::actor::Origin;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::Record;
 use crate::key::scope::Scope;
@@ -73,7 +74,7 @@ impl Engine {
 
     /// A change of one key, at the time that it is now.
     pub(crate) fn change_of(&self, id: u128, action: Action) -> Change {
-        Change { id, at: self.time.now_ms(), actor: None, scope: Scope::default(), action, once: None }
+        Change { id, at: self.time.now_ms(), origin: Origin::default(), scope: Scope::default(), action, once: None }
     }
 
     /// Waits until all that is appended is durable and visible.

@@ -23,7 +23,9 @@ impl ImageTaps {
     /// Notes what is about to be appended.
     pub(crate) fn note(&mut self, writes: &[Write]) {
         for images in self.open.values_mut() {
-            images.extend(writes.iter().map(|write| (write.id, write.record.as_ref().map(|record| record.to_vec()))));
+            let image =
+                |write: &Write| Some((write.subject.key()?, write.record.as_ref().map(|record| record.to_vec())));
+            images.extend(writes.iter().filter_map(image));
         }
     }
 }

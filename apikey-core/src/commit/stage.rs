@@ -1,6 +1,7 @@
 //! Staging: what changes make of the records as they stand, before anything is written.
 
 use crate::base::codec;
+use crate::base::codec::tail::Unknown;
 use crate::commit::applier::Pending;
 use crate::commit::change_feed;
 use crate::commit::change_notice::ChangeNotice;
@@ -13,6 +14,7 @@ use crate::key::error::StoreError;
 use crate::key::event::stored::{Event, Head};
 use crate::key::idempotency::{FOREVER, Made, Once};
 use crate::key::record::{Record, record_hash};
+use crate::key::subject::Subject;
 use crate::storage::batch::Write;
 use crate::storage::database::disk::{Disk, imported_digests};
 
@@ -55,7 +57,7 @@ impl Engine {
         let rights = |record: &Record| self.effective(record);
         for change in changes {
             let current = match change.action {
-                Action::Create(_) | Action::AcceptClock { .. } => None,
+                Action::Create(_) | Action::AcceptClock { .. } | Action::PurgeEvents { .. } => None,
                 _ => log.record(change.id)?,
             };
             let (current, frame) = current.unzip();
@@ -73,15 +75,17 @@ impl Engine {
                     let event = Event {
                         number: head.number,
                         at: change.at,
-                        actor: change.actor.clone(),
-                        key: change.id,
-                        kind: event,
+                        subject: change.subject(),
+                        kind: *event,
+                        origin: change.origin.clone(),
                         previous: head.digest,
                         pepper: writer.digester().pepper(),
+                        unknown: Unknown::default(),
                     };
                     let frame_of_event = codec::encode(&event)?;
                     head.digest = writer.digester().of(&frame_of_event);
-                    let mut write = write(current.as_ref(), after.as_ref(), (head.number, frame_of_event))?;
+                    let mut write =
+                        write(event.subject, current.as_ref(), after.as_ref(), (head.number, frame_of_event))?;
                     if let (Some(Once { name, request, at }), Some(after)) = (change.once, &after) {
                         let made = Made { at, request, key: change.id, version: after.version };
                         write.made = Some((name, codec::encode(&made)?.into()));
@@ -138,6 +142,7 @@ fn await_use(rights: Option<&mut EffectiveKey>) {
 
 /// What is written for one change.
 pub(crate) fn write(
+    subject: Subject,
     before: Option<&Record>,
     after: Option<&Record>,
     event: (u64, Vec<u8>),
@@ -150,7 +155,7 @@ pub(crate) fn write(
     let digests = |record: Option<&Record>| record.into_iter().flat_map(imported_digests).collect::<Vec<_>>();
     let (old, new) = (digests(before), digests(after));
     Ok(Write {
-        id: known.map_or(0, |record| record.id),
+        subject,
         is_new: before.is_none(),
         owner: known.map_or_else(String::new, |record| record.owner.clone()),
         record: record.map(Into::into),

@@ -2,12 +2,12 @@
 //!
 //! | part | bytes |
 //! |---|---|
-//! | header | `apikey backup\n`, format version |
+//! | header | `apikey backup`, a zero byte, format version |
 //! | item | tag, length (4, little-endian), content |
 //! | end | SHA-256 of everything before |
 //!
-//! Items, in this order: `M` what the store is bound to; `R` records as a scan found them (id, frame), by id; `A` what
-//! became of those that changed meanwhile (id, frame, or no frame for one that was deleted); `E` events by number; `U`
+//! Items, in this order: `M` what the store is bound to; `R` records as a scan found them (subject, frame), by subject; `A` what
+//! became of those that changed meanwhile (the same, or no frame for one that was deleted); `E` events by number; `U`
 //! times of use; `T` the trailer. Frames are those of the store.
 
 use std::fs::File;
@@ -18,21 +18,26 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::codec;
-use crate::base::codec::{FORMAT, Frame, MAX_FRAME};
+use crate::base::codec::payload::{Reader as Payload, Writer};
+use crate::base::codec::{CodecError, FORMAT, MAX_FRAME, Newer, plain_frame};
 use crate::base::time::LAST_MS;
 use crate::commit::images::Images;
 use crate::copies::backup_report::BackupError;
 use crate::key::event::stored;
 use crate::key::event::stored::{Checkpoint, Head};
 use crate::key::record::{Record, record_hash};
+use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
-const MAGIC: &[u8; 14] = b"apikey backup\n";
+const MAGIC: &[u8; 14] = b"apikey backup\0";
+/// How backups began before 0.1.0.
+const OLD_MAGIC: &[u8; 14] = b"apikey backup\n";
 /// Tags in their order.
 const TAGS: [u8; 6] = *b"MRAEUT";
-const ID_BYTES: usize = 16;
+/// A kind, a length and an id of 16 bytes; later kinds have longer ids.
+const MAX_SUBJECT: usize = 128;
 const USE_BYTES: usize = 20;
-const MAX_ITEM: usize = MAX_FRAME + ID_BYTES;
+const MAX_ITEM: usize = MAX_FRAME + MAX_SUBJECT;
 /// The highest number of a change: no store comes near it, and the next one is always to be had.
 const MAX_NUMBER: u64 = u64::MAX / 2;
 
@@ -48,9 +53,7 @@ pub(crate) struct Trailer {
     pub(crate) events: u64,
 }
 
-impl Frame for Trailer {
-    const KIND: u8 = b'T';
-}
+plain_frame!(Trailer, b'T');
 
 pub(crate) struct ArchiveWriter {
     out: BufWriter<File>,
@@ -71,11 +74,11 @@ impl ArchiveWriter {
     }
 
     pub(crate) fn record(&mut self, id: u128, frame: &[u8]) -> io::Result<()> {
-        self.item(b'R', &[&id.to_be_bytes(), frame])
+        self.item(b'R', &[&subject(id)?, frame])
     }
 
     pub(crate) fn amendment(&mut self, id: u128, frame: Option<&[u8]>) -> io::Result<()> {
-        self.item(b'A', &[&id.to_be_bytes(), frame.unwrap_or_default()])
+        self.item(b'A', &[&subject(id)?, frame.unwrap_or_default()])
     }
 
     pub(crate) fn event(&mut self, frame: &[u8]) -> io::Result<()> {
@@ -110,6 +113,13 @@ impl ArchiveWriter {
         self.bytes += bytes.len() as u64;
         self.out.write_all(bytes)
     }
+}
+
+/// A key, as an item names it.
+fn subject(id: u128) -> io::Result<Vec<u8>> {
+    let mut subject = Writer::after(Vec::new());
+    Subject::Key(id).put(&mut subject).map_err(io::Error::other)?;
+    Ok(subject.into_bytes())
 }
 
 /// A backup that was found whole.
@@ -149,7 +159,7 @@ impl<'a> Archive<'a> {
                 b'E' => events += 1,
                 b'T' => {
                     let trailer = codec::decode::<Trailer>(&content);
-                    break trailer.map_err(|error| BackupError::damaged(path, format!("its trailer: {error}")))?;
+                    break trailer.map_err(|error| BackupError::codec(path, "its trailer", &error))?;
                 }
                 _ => {}
             }
@@ -207,8 +217,12 @@ impl<'a> Archive<'a> {
         let mut reader = Reader::open(self.path)?;
         let damaged = |what: String| BackupError::damaged(self.path, what);
         let record = |id: u128, frame: &[u8]| -> Result<Item, BackupError> {
-            let record = codec::decode::<Record>(frame).ok().filter(|record| record.id == id);
-            let record = record.ok_or_else(|| damaged(format!("the record of key {}", crate::KeyId::from_u128(id))))?;
+            let what = || format!("the record of key {}", crate::KeyId::from_u128(id));
+            let record = codec::decode::<Record>(frame);
+            let record = record.map_err(|error| BackupError::codec(self.path, &what(), &error))?;
+            if record.id != id {
+                return Err(damaged(what()));
+            }
             Ok(Item::Record(Box::new(record), frame.to_vec()))
         };
         let mut last = None;
@@ -234,7 +248,7 @@ impl<'a> Archive<'a> {
                 }
                 b'E' => {
                     let event = codec::decode::<stored::Event>(&content);
-                    let event = event.map_err(|error| damaged(format!("one of its events: {error}")))?;
+                    let event = event.map_err(|error| BackupError::codec(self.path, "one of its events", &error))?;
                     each(Item::Event(event.number, content))?;
                 }
                 b'U' => {
@@ -251,11 +265,12 @@ impl<'a> Archive<'a> {
     }
 }
 
+/// The key of an item, and the frame behind it.
 fn with_id<'c>(path: &Path, content: &'c [u8]) -> Result<(u128, &'c [u8]), BackupError> {
-    let (id, frame) = content
-        .split_first_chunk::<ID_BYTES>()
-        .ok_or_else(|| BackupError::damaged(path, "one of its items is too short"))?;
-    Ok((u128::from_be_bytes(*id), frame))
+    let mut item = Payload::new(content);
+    let found = Subject::take(&mut item).and_then(|subject| subject.key().ok_or(CodecError::Payload(None)));
+    let id = found.map_err(|error| BackupError::codec(path, "one of its items", &error))?;
+    Ok((id, content.get(content.len() - item.left()..).unwrap_or_default()))
 }
 
 /// Reads item after item; no length in the file makes it take more memory than one item has.
@@ -273,12 +288,16 @@ impl<'a> Reader<'a> {
         let file = File::open(path).map_err(BackupError::io(path))?;
         let input = BufReader::with_capacity(1 << 20, file);
         let mut reader = Self { path, input, hasher: Sha256::new(), bytes: 0, rank: 0 };
-        if reader.take::<{ MAGIC.len() }>()? != *MAGIC {
-            return Err(BackupError::damaged(path, "it does not begin as a backup does"));
+        match &reader.take()? {
+            MAGIC => {}
+            OLD_MAGIC => return Err(BackupError::OldFormat { path: path.to_owned() }),
+            _ => return Err(BackupError::damaged(path, "it does not begin as a backup does")),
         }
         match reader.take::<1>()? {
-            [0] => Err(BackupError::damaged(path, "its format is 0")),
-            [found] if found > FORMAT => Err(BackupError::NewerFormat { path: path.to_owned(), found, known: FORMAT }),
+            [0] => Err(BackupError::codec(path, "its header", &CodecError::FormatZero)),
+            [found] if found > FORMAT => {
+                Err(BackupError::codec(path, "its header", &CodecError::Newer(Newer::Format(found))))
+            }
             _ => Ok(reader),
         }
     }

@@ -1,10 +1,15 @@
 //! Assembles a new store from a backup, or from the remains of a damaged one.
 
 use crate::base::codec;
+use crate::base::codec::tail::Unknown;
 use crate::copies::restore_report::Reapplied;
 use crate::key::error::StoreError;
-use crate::key::event::stored::{Checkpoint, Event, EventKind, Head};
-use crate::key::record::{Record, record_hash};
+use crate::key::event::actor::Origin;
+use crate::key::event::changes::Changes;
+use crate::key::event::kind::EventKind;
+use crate::key::event::stored::{Checkpoint, Event, Head};
+use crate::key::record::{Record, StoredSecret, record_hash};
+use crate::key::subject::Subject;
 use crate::token::digest::Digester;
 
 use crate::commit::stage::write;
@@ -18,6 +23,8 @@ pub(super) struct Assembler<'a> {
     pub(super) disk: &'a Disk,
     pub(super) head: Head,
     digester: Digester,
+    /// Who puts it together, for the events that it appends.
+    origin: Origin,
     /// The time of the events that it appends: not before the newest that it has loaded.
     pub(super) now: i64,
     load: Load,
@@ -27,8 +34,8 @@ pub(super) struct Assembler<'a> {
 }
 
 impl<'a> Assembler<'a> {
-    pub(super) fn new(disk: &'a Disk, digester: Digester, now: i64) -> Self {
-        Self { disk, head: Head::default(), digester, now, load: Load::default(), unflushed: 0, last_event: 0 }
+    pub(super) fn new(disk: &'a Disk, digester: Digester, origin: Origin, now: i64) -> Self {
+        Self { disk, head: Head::default(), digester, origin, now, load: Load::default(), unflushed: 0, last_event: 0 }
     }
 
     /// Loads a record as it is stored.
@@ -88,10 +95,9 @@ impl<'a> Assembler<'a> {
 
     /// Appends an event of the whole store.
     pub(super) fn append_event(&mut self, kind: EventKind) -> Result<(), StoreError> {
-        let (event, head) = self.chained(0, kind)?;
+        let (event, head) = self.chained(Subject::Store, kind)?;
         self.head = head;
-        // No record has the id 0, so none is deleted.
-        let write = write(None, None, event)?;
+        let write = write(Subject::Store, None, None, event)?;
         Ok(self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?)
     }
 
@@ -109,15 +115,15 @@ impl<'a> Assembler<'a> {
         let ended: Vec<u32> = before.secrets.iter().map(|secret| secret.version).filter(|one| !kept(*one)).collect();
         let revoked = after.revoked != before.revoked;
         let disabled = after.disabled != before.disabled;
-        let rest = |record: &Record| {
-            let ends: Vec<_> = record.secrets.iter().filter(|one| kept(one.version)).map(|one| one.end).collect();
-            let limits = (record.limit.clone(), record.networks.clone());
-            (ends, record.permissions.clone(), record.not_before, record.expires_at, limits)
-        };
-        let narrowed = rest(before) != rest(after);
-        let kind = EventKind::Reapplied { revoked, disabled, ended: ended.clone(), narrowed };
-        let (event, mut head) = self.chained(before.id, kind)?;
-        let write = write(Some(before), Some(after), event)?;
+        let end_before =
+            |version| before.secrets.iter().find(|secret| secret.version == version).map(|secret| secret.end);
+        let is_shorter = |secret: &&StoredSecret| end_before(secret.version).is_some_and(|end| end != secret.end);
+        let shortened: Vec<u32> = after.secrets.iter().filter(is_shorter).map(|secret| secret.version).collect();
+        let changes = Changes::between(before, after);
+        let narrowed = !shortened.is_empty() || !changes.is_empty();
+        let kind = EventKind::Reapplied { revoked, disabled, ended: ended.clone(), shortened, changes };
+        let (event, mut head) = self.chained(Subject::Key(before.id), kind)?;
+        let write = write(Subject::Key(before.id), Some(before), Some(after), event)?;
         head.sum = head.sum.wrapping_sub(record_hash(frame));
         if let Some(new) = &write.record {
             head.sum = head.sum.wrapping_add(record_hash(new));
@@ -128,12 +134,19 @@ impl<'a> Assembler<'a> {
         Ok(Some(Reapplied { key, owner: before.owner.clone(), revoked, disabled, ended, narrowed }))
     }
 
-    fn chained(&self, key: u128, kind: EventKind) -> Result<((u64, Vec<u8>), Head), StoreError> {
+    fn chained(&self, subject: Subject, kind: EventKind) -> Result<((u64, Vec<u8>), Head), StoreError> {
         let mut head = self.head;
         head.count()?;
-        let pepper = self.digester.pepper();
-        let event = Event { number: head.number, at: self.now, actor: None, key, kind, previous: head.digest, pepper };
-        let event = codec::encode(&event)?;
+        let event = codec::encode(&Event {
+            number: head.number,
+            at: self.now,
+            subject,
+            kind,
+            origin: self.origin.clone(),
+            previous: head.digest,
+            pepper: self.digester.pepper(),
+            unknown: Unknown::default(),
+        })?;
         head.digest = self.digester.of(&event);
         Ok(((head.number, event), head))
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::codec::CodecError;
 use crate::key::error::StoreError;
 
 /// A backup that was written and checked.
@@ -48,15 +49,24 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
-    /// The backup was made by a newer version of this library.
-    #[error("the backup {} has format {found}, this version reads up to {known}: use the newer version", path.display())]
+    /// The backup was made by a newer version of this library, and holds something that only that understands.
+    #[error("the backup {} was made by a newer version: it has {what}; use that version or a later one", path.display())]
     NewerFormat {
         /// The file.
         path: PathBuf,
-        /// The format found.
-        found: u8,
-        /// The newest format known.
-        known: u8,
+        /// What this version does not understand.
+        what: String,
+    },
+    /// The backup was made before 0.1.0, by a version whose format no release reads. It is not damaged.
+    #[error(
+        "the backup {} was made before 0.1.0, in a format that this version does not read: restore it with the version \
+         that made it, export the keys of that store (`apikey export --digests --out FILE`), and import them into a new \
+         store with this one (`apikey import-lines --make < FILE`)",
+        path.display()
+    )]
+    OldFormat {
+        /// The file.
+        path: PathBuf,
     },
     /// The store was closed meanwhile.
     #[error("the store was closed before the backup was done")]
@@ -66,6 +76,16 @@ pub enum BackupError {
 impl BackupError {
     pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
         |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// What does not decode: newer, older, or damaged.
+    pub(super) fn codec(path: &Path, what: &str, error: &CodecError) -> Self {
+        let path = path.to_owned();
+        match error {
+            CodecError::Newer(newer) => Self::NewerFormat { path, what: newer.to_string() },
+            CodecError::Old => Self::OldFormat { path },
+            error => Self::Damaged { path, what: format!("{what}: {error}") },
+        }
     }
 
     pub(super) fn damaged(path: &Path, what: impl Into<String>) -> Self {

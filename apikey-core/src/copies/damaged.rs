@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::base::codec;
-use crate::base::codec::{FORMAT, MAX_FRAME};
+use crate::base::codec::{CodecError, MAX_FRAME, Newer};
 use crate::copies::restore_report::RestoreError;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::record::{Record, record_hash};
@@ -36,6 +36,9 @@ pub(super) struct DamagedStore {
     pub(super) has_all_records: bool,
     /// What is wrong with the store.
     pub(super) faults: Vec<String>,
+    /// What only a newer version understands, if it has any: nobody can say what that takes away.
+    newer: Option<Newer>,
+    path: PathBuf,
     _copy: TempDir,
     _lock: Option<File>,
 }
@@ -43,7 +46,8 @@ pub(super) struct DamagedStore {
 /// A whole frame that a scan found anywhere in the files. It may be of an earlier state.
 pub(super) enum ScanItem {
     Record(Record),
-    Event(Event),
+    /// With its frame.
+    Event(Event, Vec<u8>),
 }
 
 impl DamagedStore {
@@ -63,11 +67,15 @@ impl DamagedStore {
             meta: None,
             has_all_records: false,
             faults: Vec::new(),
+            newer: None,
+            path: path.to_owned(),
             _copy: copy,
             _lock: lock,
         };
         match mark {
             Some(Ok(mark)) => store.mark = Some(mark),
+            Some(Err(CodecError::Old)) => return Err(OpenError::OldFormat { path: path.to_owned() }.into()),
+            Some(Err(CodecError::Newer(newer))) => return Err(newer_format(path, newer)),
             Some(Err(error)) => store.faults.push(format!("its commit mark: {error}")),
             None => store.faults.push("its commit mark is gone".into()),
         }
@@ -79,12 +87,20 @@ impl DamagedStore {
         remove_unfinished_snapshots(store._copy.path()).map_err(&io)?;
         store.database = DamagedDatabase::open(store._copy.path());
         store.faults.append(&mut store.database.faults);
-        store.read_meta();
+        store.read_meta()?;
+        store.check_understood()?;
         Ok(store)
     }
 
-    fn read_meta(&mut self) {
+    fn read_meta(&mut self) -> Result<(), RestoreError> {
         let [head, checkpoint, meta] = self.database.meta(["head", "checkpoint", "store"]);
+        for frame in [&head, &meta].into_iter().flatten() {
+            match codec::decode::<Head>(frame) {
+                Err(CodecError::Old) => return Err(OpenError::OldFormat { path: self.path.clone() }.into()),
+                Err(error) => note_newer(&mut self.newer, &error),
+                Ok(_) => {}
+            }
+        }
         self.head = head.and_then(|frame| codec::decode(&frame).ok());
         self.checkpoint = checkpoint.and_then(|frame| codec::decode(&frame).ok());
         self.meta = meta.filter(|frame| codec::decode::<Meta>(frame).is_ok()).map(|frame| frame.to_vec());
@@ -97,6 +113,15 @@ impl DamagedStore {
             let what = format!("it is at change {}, and its mark knows change {}", head.number, mark.number);
             self.faults.push(what);
         }
+        Ok(())
+    }
+
+    /// Whether this version understands all that was read so far.
+    ///
+    /// # Errors
+    /// [`OpenError::NewerFormat`].
+    pub(crate) fn check_understood(&self) -> Result<(), RestoreError> {
+        self.newer.map_or(Ok(()), |newer| Err(newer_format(&self.path, newer)))
     }
 
     /// The number of the last change that the store is known to have had.
@@ -109,12 +134,14 @@ impl DamagedStore {
         &mut self,
         mut each: impl FnMut(u128, Option<Record>, &Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (mut records, mut sum) = (0, 0u128);
+        let (mut records, mut sum, mut newer) = (0, 0u128, None);
         let whole = self.database.records(|id, frame| {
             records += 1;
             sum = sum.wrapping_add(record_hash(frame));
-            each(id, codec::decode::<Record>(frame).ok().filter(|record| record.id == id), frame)
+            let record = codec::decode::<Record>(frame).inspect_err(|error| note_newer(&mut newer, error));
+            each(id, record.ok().filter(|record| record.id == id), frame)
         })?;
+        self.newer = self.newer.or(newer);
         self.note_faults();
         self.has_all_records = whole && self.head.is_some_and(|head| (head.records, head.sum) == (records, sum));
         if whole && !self.has_all_records {
@@ -129,14 +156,16 @@ impl DamagedStore {
         mut each: impl FnMut(u64, Option<Event>, &Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut last = self.checkpoint.map_or(0, |checkpoint| checkpoint.number);
-        let mut lost = 0;
+        let (mut lost, mut newer) = (0, None);
         self.database.events(|number, frame| {
-            let event = codec::decode::<Event>(frame).ok().filter(|event| event.number == number);
+            let event = codec::decode::<Event>(frame).inspect_err(|error| note_newer(&mut newer, error));
+            let event = event.ok().filter(|event| event.number == number);
             let missing = number.saturating_sub(last).saturating_sub(1);
             lost = missing.saturating_add(u64::from(event.is_none())).saturating_add(lost);
             last = number;
             each(number, event, frame)
         })?;
+        self.newer = self.newer.or(newer);
         self.note_faults();
         lost = self.number().unwrap_or(0).saturating_sub(last).saturating_add(lost);
         if lost > 0 {
@@ -172,6 +201,16 @@ impl DamagedStore {
     fn note_faults(&mut self) {
         self.faults.append(&mut self.database.faults);
     }
+}
+
+fn note_newer(newer: &mut Option<Newer>, error: &CodecError) {
+    if let CodecError::Newer(found) = error {
+        newer.get_or_insert(*found);
+    }
+}
+
+fn newer_format(path: &Path, newer: Newer) -> RestoreError {
+    OpenError::NewerFormat { path: path.to_owned(), what: newer.to_string() }.into()
 }
 
 /// Checks that the directory contains anything of a store. A directory that was named by mistake would be evidence that
@@ -243,14 +282,12 @@ fn search_file(path: &Path, each: &mut dyn FnMut(ScanItem)) -> io::Result<()> {
         let done = if at_end { window.len() } else { window.len().saturating_sub(MAX_FRAME) };
         for at in 0..done {
             let Some(rest) = window.get(at..) else { break };
-            let [kind, format, ..] = *rest else { break };
-            if format > FORMAT || format == 0 {
-                continue;
-            }
-            match kind {
-                b'K' => codec::carve(rest).map(ScanItem::Record),
-                b'E' => codec::carve(rest).map(ScanItem::Event),
-                _ => None,
+            if codec::may_begin::<Record>(rest) {
+                codec::carve(rest).map(|(record, _)| ScanItem::Record(record))
+            } else if codec::may_begin::<Event>(rest) {
+                codec::carve(rest).map(|(event, frame)| ScanItem::Event(event, frame.to_vec()))
+            } else {
+                None
             }
             .into_iter()
             .for_each(&mut *each);

@@ -6,7 +6,9 @@ use crate::access::grants;
 use crate::access::limit::Limit;
 use crate::access::network;
 use crate::base::time;
-use crate::key::event::stored::{Event, EventKind};
+use crate::key::event::kind::EventKind;
+use crate::key::event::stored::Event;
+use crate::key::key_info::OverlapEnd;
 use crate::key::record::{Record, Revocation, SecretEnd, StoredSecret};
 
 /// The reason for revoking a key whose record was deleted.
@@ -20,7 +22,7 @@ pub(super) struct Evidence {
     /// Every secret below this version has ended.
     ended_below: u32,
     /// The end that each rotation gave the secret before, by the new version.
-    ends: BTreeMap<u32, SecretEnd>,
+    ends: BTreeMap<u32, OverlapEnd>,
     used: BTreeSet<u32>,
     /// Pending secrets that became current ones.
     promoted: BTreeSet<u32>,
@@ -52,26 +54,28 @@ impl Evidence {
     pub(super) fn note(&mut self, event: &Event) {
         self.note_final(event);
         match &event.kind {
-            EventKind::Rotated { version, ends: None } => self.ended_below = self.ended_below.max(*version),
-            EventKind::Rotated { version, ends: Some(end) } => drop(self.ends.insert(*version, *end)),
+            EventKind::Rotated { version, overlap: None } => self.ended_below = self.ended_below.max(*version),
+            EventKind::Rotated { version, overlap: Some(end) } => drop(self.ends.insert(*version, *end)),
             EventKind::FirstUsed { version } => drop(self.used.insert(*version)),
             EventKind::Staged { ended, .. } => self.ended.extend(ended),
-            EventKind::Promoted { version, end, ended, used } => {
+            EventKind::Promoted { version, overlap, ended, used } => {
                 self.ended.extend(ended);
                 self.promoted.insert(*version);
-                self.ends.insert(*version, *end);
+                self.ends.insert(*version, *overlap);
                 if *used {
                     self.used.insert(*version);
                 }
             }
             EventKind::Replaced { version, .. } => self.ended_below = self.ended_below.max(*version),
-            EventKind::Reapplied { disabled, ended, narrowed, .. } => {
+            EventKind::Reapplied { disabled, ended, shortened, changes, .. } => {
                 self.ended_below = self.ended_below.max(ended.iter().max().map_or(0, |last| last.saturating_add(1)));
-                if *disabled || *narrowed {
+                if *disabled || !shortened.is_empty() || !changes.is_empty() {
                     self.changed_at = self.changed_at.max(event.number);
                 }
             }
-            EventKind::Updated(_) => self.changed_at = self.changed_at.max(event.number),
+            EventKind::Updated { .. } | EventKind::Disabled { .. } | EventKind::Enabled { .. } => {
+                self.changed_at = self.changed_at.max(event.number);
+            }
             _ => {}
         }
     }
@@ -90,17 +94,17 @@ impl Evidence {
                 secret.end = SecretEnd::Never;
             }
             let Some((version, end)) = self.end_of(secret) else { return true };
-            if let SecretEnd::At(end) = end {
-                secret.end = earlier(secret.end, end);
+            if let OverlapEnd::At(end) = end {
+                secret.end = earlier(secret.end, end.timestamp_millis());
             }
-            !(end == SecretEnd::FirstUse && self.used.contains(&version))
+            !(end == OverlapEnd::FirstUse && self.used.contains(&version))
         });
         let used = self.used.last().copied().unwrap_or(0);
         record.secrets.retain(|secret| secret.version >= used || secret.end != SecretEnd::FirstUse);
     }
 
     /// The rotation that ended a secret: the next one, or the one that replaced its unused successor.
-    fn end_of(&self, secret: &StoredSecret) -> Option<(u32, SecretEnd)> {
+    fn end_of(&self, secret: &StoredSecret) -> Option<(u32, OverlapEnd)> {
         let mut found = None;
         for (version, end) in self.ends.range(secret.version.saturating_add(1)..) {
             found = Some((*version, *end));
@@ -183,12 +187,17 @@ fn earlier(end: SecretEnd, other: i64) -> SecretEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::codec::tail::Unknown;
+    use crate::base::time::from_ms;
+    use crate::key::event::actor::Origin;
+    use crate::key::event::changes::Changes;
     use crate::key::record::SecretForm;
+    use crate::key::subject::Subject;
 
     fn secret(version: u32, end: SecretEnd, used: bool) -> StoredSecret {
         let digest = [u8::try_from(version).unwrap(); 32];
         let form = SecretForm::Own { prefix: "ak".into() };
-        StoredSecret { version, digest, pepper: 0, form, created_at: 0, end, used }
+        StoredSecret { version, digest, pepper: 0, form, created_at: 0, end, used, unknown: Unknown::default() }
     }
 
     fn record(secrets: Vec<StoredSecret>) -> Record {
@@ -209,14 +218,23 @@ mod tests {
             policy: None,
             limit: None,
             networks: Vec::new(),
+            unknown: Unknown::default(),
         }
     }
 
     fn after(held: &Record, kinds: &[EventKind]) -> Record {
         let mut evidence = Evidence::default();
         for (number, kind) in (1..).zip(kinds) {
-            let kind = kind.clone();
-            evidence.note(&Event { number, at: 5, actor: None, key: 1, kind, previous: [0; 32], pepper: 0 });
+            evidence.note(&Event {
+                number,
+                at: 5,
+                subject: Subject::Key(1),
+                kind: kind.clone(),
+                origin: Origin::default(),
+                previous: [0; 32],
+                pepper: 0,
+                unknown: Unknown::default(),
+            });
         }
         let mut record = held.clone();
         evidence.restrict(&mut record);
@@ -229,7 +247,10 @@ mod tests {
 
     #[test]
     fn events_say_how_secrets_ended() {
-        let rotated = |version, ends| EventKind::Rotated { version, ends };
+        let rotated = |version, overlap: Option<SecretEnd>| EventKind::Rotated {
+            version,
+            overlap: overlap.and_then(OverlapEnd::of),
+        };
         let used = |version| EventKind::FirstUsed { version };
         let (at, until_use) = (SecretEnd::At, SecretEnd::FirstUse);
         let one = record(vec![secret(1, SecretEnd::Never, false)]);
@@ -250,8 +271,12 @@ mod tests {
     #[test]
     fn events_say_what_became_of_secrets_that_waited() {
         let staged = |version, ended: &[u32]| EventKind::Staged { version, ended: ended.to_vec() };
-        let promoted =
-            |version, end, ended: &[u32], used| EventKind::Promoted { version, end, ended: ended.to_vec(), used };
+        let promoted = |version, end, ended: &[u32], used| EventKind::Promoted {
+            version,
+            overlap: OverlapEnd::of(end).unwrap(),
+            ended: ended.to_vec(),
+            used,
+        };
         let (at, until_use, never) = (SecretEnd::At, SecretEnd::FirstUse, SecretEnd::Never);
         let waits = SecretEnd::Pending { overlap_ms: Some(4) };
         let two = record(vec![secret(1, never, false), secret(2, waits, false)]);
@@ -263,7 +288,10 @@ mod tests {
         assert_eq!(ends(&after(&two, &[staged(3, &[])])), [(1, never), (2, waits)]);
         assert_eq!(ends(&after(&two, &[staged(3, &[]), promoted(3, at(9), &[2], false)])), [(1, at(9))]);
         // The key was rotated by hand, or had leaked.
-        assert_eq!(ends(&after(&two, &[EventKind::Rotated { version: 3, ends: Some(at(9)) }])), [(1, at(9))]);
+        assert_eq!(
+            ends(&after(&two, &[EventKind::Rotated { version: 3, overlap: Some(OverlapEnd::At(from_ms(9))) }])),
+            [(1, at(9))]
+        );
         assert_eq!(ends(&after(&two, &[EventKind::Replaced { version: 3, reason: String::new() }])), []);
         // Two rotations by themselves after the backup: the first of them ended the secret.
         let one = record(vec![secret(1, never, false)]);
@@ -278,7 +306,7 @@ mod tests {
         assert_eq!(reason(EventKind::Revoked { reason: "leaked".into() }), Some((5, "leaked".into())));
         assert_eq!(reason(EventKind::Purged), Some((5, DELETED.into())));
         assert_eq!(reason(EventKind::Created), None);
-        assert_eq!(reason(EventKind::Updated(vec!["disabled".into()])), None);
+        assert_eq!(reason(EventKind::Disabled { changes: Changes::default() }), None);
     }
 
     #[test]

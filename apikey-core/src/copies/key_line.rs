@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::limit::{Limit, LimitLine};
+use crate::base::codec::tail::Unknown;
 use crate::base::store_time::{MAX_LEAD_MS, Moment};
 use crate::base::time::{LAST_MS, checked_ms, from_ms};
 use crate::copies::transfer_report::LineFault;
@@ -18,6 +19,8 @@ use crate::token::digest::hex;
 use crate::token::imported::{ImportForm, ImportHash, ImportScheme, from_hex};
 use crate::token::key_id::KeyId;
 
+/// The kind of a line.
+const KEY: &str = "key";
 /// Most live secrets of a key.
 const MAX_SECRETS: usize = 3;
 /// How far ahead the clock of another machine may be.
@@ -26,6 +29,8 @@ const CLOCK_SKEW_MS: i64 = 86_400_000;
 /// What is written: all that is known, and the secrets' digests if they are asked for.
 #[derive(Serialize)]
 pub(super) struct Exported<'a> {
+    /// What the line is of; with `id` it names the subject.
+    kind: &'static str,
     #[serde(flatten)]
     info: &'a KeyInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +39,7 @@ pub(super) struct Exported<'a> {
 
 impl<'a> Exported<'a> {
     pub(super) fn new(info: &'a KeyInfo, record: Option<&Record>) -> Self {
-        Self { info, secrets: record.map(|record| record.secrets.iter().map(SecretLine::new).collect()) }
+        Self { kind: KEY, info, secrets: record.map(|record| record.secrets.iter().map(SecretLine::new).collect()) }
     }
 }
 
@@ -179,13 +184,25 @@ impl SecretLine {
                 Some(EndLine::Pending(_)) => return Err(LineFault::Secrets),
             },
             used: self.used,
+            unknown: Unknown::default(),
         })
     }
 }
 
 impl Line {
     pub(super) fn parse(text: &[u8]) -> Result<Self, LineFault> {
-        serde_json::from_slice(text).map_err(|error| LineFault::Json { column: error.column() })
+        /// Read first: a line of another kind has other fields. Those of versions before 0.1.0 say no kind.
+        #[derive(Deserialize)]
+        struct Kind {
+            kind: Option<String>,
+        }
+
+        let fault = |error: serde_json::Error| LineFault::Json { column: error.column() };
+        let Kind { kind } = serde_json::from_slice(text).map_err(fault)?;
+        if kind.is_some_and(|kind| kind != KEY) {
+            return Err(LineFault::Kind);
+        }
+        serde_json::from_slice(text).map_err(fault)
     }
 
     /// The key it stands for, within the bounds of one that is created here.
@@ -241,6 +258,7 @@ impl Line {
             policy: self.rotation.map(|rotation| rotation.stored()).transpose()?,
             limit: limit.map(Limit::to_stored),
             networks,
+            unknown: Unknown::default(),
         })
     }
 }

@@ -9,7 +9,9 @@ use crate::copies::archive::{Archive, Item};
 use crate::copies::backup_report::BackupError;
 use crate::copies::restore_report::{Restore, RestoreError, RestoreReport, RestoreWarning, UnknownKey};
 use crate::key::error::StoreError;
-use crate::key::event::stored::{Event, EventKind};
+use crate::key::event::actor::{Actor, Origin};
+use crate::key::event::kind::EventKind;
+use crate::key::event::stored::Event;
 use crate::key::record::{Record, Revocation};
 use crate::token::digest::Digester;
 use crate::token::key_id::KeyId;
@@ -44,6 +46,7 @@ impl KeyStore {
     /// refuses.
     pub fn restore(restore: &Restore) -> Result<RestoreReport, RestoreError> {
         restore.old.as_deref().map_or(Ok(()), damaged::check_present)?;
+        restore.actor.as_ref().map_or(Ok(()), Actor::check).map_err(StoreError::from)?;
         let archive = Archive::check(&restore.backup)?;
         let meta = settings(&archive, &restore.backup)?;
         let _lock = target(&restore.into)?;
@@ -61,7 +64,8 @@ impl KeyStore {
         let scanned = old.as_mut().map(|old| EventScan::of(old, head.number)).transpose()?;
         let digester = restore.pepper.as_ref().map_or_else(Digester::plain, Digester::peppered);
         build(&restore.into, |disk| {
-            let mut assembler = Assembler::new(disk, digester, restore.time.raw_ms());
+            let origin = Origin { actor: restore.actor.clone(), peer: None };
+            let mut assembler = Assembler::new(disk, digester, origin, restore.time.raw_ms());
             archive.read(|item| {
                 match item {
                     Item::Meta(_) => {}
@@ -101,7 +105,7 @@ pub(crate) fn settings(archive: &Archive<'_>, path: &Path) -> Result<Meta, Backu
     if archive.meta.is_empty() {
         return Ok(Meta::default());
     }
-    codec::decode(&archive.meta).map_err(|error| BackupError::damaged(path, format!("its settings: {error}")))
+    codec::decode(&archive.meta).map_err(|error| BackupError::codec(path, "its settings", &error))
 }
 
 /// Creates and locks the directory of a new store.
@@ -118,7 +122,8 @@ pub(super) fn target(path: &Path) -> Result<std::fs::File, RestoreError> {
 /// Notes an event of the old store. The backup contains events up to its number; but a store that was restored before may
 /// have others under the same numbers, of which only the final ones count.
 fn note(evidence: &mut BTreeMap<u128, Evidence>, event: &Event, backup: u64) {
-    let evidence = evidence.entry(event.key).or_default();
+    let Some(key) = event.subject.key() else { return };
+    let evidence = evidence.entry(key).or_default();
     if event.number > backup { evidence.note(event) } else { evidence.note_final(event) }
 }
 
@@ -151,7 +156,7 @@ impl EventScan {
         let mut scanned = Self { evidence: BTreeMap::new(), last_id: 0, newest: None };
         old.events(|number, event, frame| {
             if let Some(event) = event {
-                scanned.last_id = scanned.last_id.max(event.key);
+                scanned.last_id = scanned.last_id.max(event.subject.key().unwrap_or(0));
                 if scanned.newest.as_ref().is_none_or(|newest| number > newest.number) {
                     scanned.newest = Some(Newest { number, at: event.at, frame: frame.clone() });
                 }
@@ -194,7 +199,7 @@ impl Reapply<'_, '_> {
                     }
                     self.by_record(&record, false)
                 }
-                ScanItem::Event(event) => {
+                ScanItem::Event(event, _) => {
                     note(&mut evidence, &event, self.backup);
                     Ok(())
                 }
@@ -206,6 +211,7 @@ impl Reapply<'_, '_> {
                 .unknown
                 .extend(unlisted.into_iter().map(|(id, owner)| UnknownKey { key: KeyId::from_u128(id), owner }));
         }
+        old.check_understood()?;
         let whole = old.faults.is_empty();
         self.by_events(&evidence, &read)?;
         if later {

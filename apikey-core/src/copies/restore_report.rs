@@ -11,6 +11,7 @@ use crate::base::clock_lead::ClockLead;
 use crate::base::time::{Clock, TimeSource};
 use crate::copies::backup_report::BackupError;
 use crate::key::error::StoreError;
+use crate::key::event::actor::Actor;
 use crate::storage::open_error::OpenError;
 use crate::token::digest::Pepper;
 use crate::token::key_id::KeyId;
@@ -35,6 +36,7 @@ pub struct Restore {
     pub(super) into: PathBuf,
     pub(super) old: Option<PathBuf>,
     pub(super) pepper: Option<Pepper>,
+    pub(super) actor: Option<Actor>,
     pub(super) time: TimeSource,
 }
 
@@ -46,6 +48,7 @@ impl Restore {
             into: into.as_ref().to_owned(),
             old: None,
             pepper: None,
+            actor: None,
             time: TimeSource::System,
         }
     }
@@ -61,6 +64,12 @@ impl Restore {
     /// Sets the pepper of the store, for the events that restoring appends. Without it, a plain digest chains them.
     pub fn pepper(mut self, pepper: Pepper) -> Self {
         self.pepper = Some(pepper);
+        self
+    }
+
+    /// Who restores, for the events that restoring writes.
+    pub fn actor(mut self, actor: impl Into<Actor>) -> Self {
+        self.actor = Some(actor.into());
         self
     }
 

@@ -8,7 +8,9 @@ use crate::base::codec;
 use crate::base::time::TimeSource;
 use crate::copies::restore_report::{RestoreError, SalvageReport};
 use crate::key::error::StoreError;
-use crate::key::event::stored::{Checkpoint, Event, EventKind, Head};
+use crate::key::event::actor::{Actor, Origin};
+use crate::key::event::kind::EventKind;
+use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::record::Record;
 use crate::token::digest::{Digest, Digester};
 use crate::token::key_id::KeyId;
@@ -36,13 +38,30 @@ impl KeyStore {
     /// [`RestoreError::Directory`] for a damaged store that is open, or a directory that cannot be one of a store;
     /// [`RestoreError::Store`] and [`RestoreError::Io`] if the disk refuses.
     pub fn salvage(damaged: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<SalvageReport, RestoreError> {
-        let (damaged, into) = (damaged.as_ref(), into.as_ref());
+        Self::salvage_by(damaged.as_ref(), into.as_ref(), Origin::default())
+    }
+
+    /// [`salvage`](Self::salvage), and the events that it writes name who asked for it.
+    ///
+    /// # Errors
+    /// Those of [`salvage`](Self::salvage), and [`RestoreError::Store`] for an actor out of bounds.
+    pub fn salvage_as(
+        damaged: impl AsRef<Path>,
+        into: impl AsRef<Path>,
+        actor: impl Into<Actor>,
+    ) -> Result<SalvageReport, RestoreError> {
+        let actor = actor.into();
+        actor.check().map_err(StoreError::from)?;
+        Self::salvage_by(damaged.as_ref(), into.as_ref(), Origin::actor(actor))
+    }
+
+    fn salvage_by(damaged: &Path, into: &Path, origin: Origin) -> Result<SalvageReport, RestoreError> {
         damaged::check_present(damaged)?;
         let _lock = target(into)?;
         let mut old = DamagedStore::open(damaged, into)?;
         let mut report = None;
         build(into, |disk| {
-            let assembler = Assembler::new(disk, Digester::plain(), TimeSource::System.raw_ms());
+            let assembler = Assembler::new(disk, Digester::plain(), origin, TimeSource::System.raw_ms());
             let mut salvage =
                 Salvage { assembler, evidence: BTreeMap::new(), held: BTreeSet::new(), lost: BTreeSet::new() };
             let found = salvage.all(&mut old)?;
@@ -80,6 +99,7 @@ impl Salvage<'_> {
             }
             Ok::<_, RestoreError>(())
         })?;
+        old.check_understood()?;
         self.assembler.flush()?;
         let mut doubtful: BTreeMap<u128, Record> = BTreeMap::new();
         if !old.faults.is_empty() {
@@ -122,12 +142,12 @@ impl Salvage<'_> {
     }
 
     fn event(&mut self, number: u64, event: &Event, frame: &[u8]) -> Result<(), RestoreError> {
-        if event.key != 0 {
-            self.evidence.entry(event.key).or_default().note(event);
+        if let Some(key) = event.subject.key() {
+            self.evidence.entry(key).or_default().note(event);
             match event.kind {
-                EventKind::Purged => drop(self.lost.remove(&event.key)),
-                _ if self.held.contains(&event.key) => {}
-                _ => drop(self.lost.insert(event.key)),
+                EventKind::Purged => drop(self.lost.remove(&key)),
+                _ if self.held.contains(&key) => {}
+                _ => drop(self.lost.insert(key)),
             }
         }
         Ok(self.assembler.event(number, frame)?)
@@ -139,14 +159,13 @@ impl Salvage<'_> {
         let intact = old.has_all_records;
         old.search(|found| {
             match found {
-                ScanItem::Event(event) => {
+                ScanItem::Event(event, frame) => {
                     if event.kind == EventKind::Purged {
-                        purged.insert(event.key);
+                        purged.extend(event.subject.key());
                     }
                     if self.assembler.disk.has_event(event.number)? {
                         return Ok(());
                     }
-                    let frame = codec::encode(&event).map_err(StoreError::from)?;
                     self.event(event.number, &event, &frame)?;
                     self.assembler.flush()?;
                 }

@@ -70,6 +70,10 @@ pub enum LineFault {
         column: usize,
     },
     /// The line is longer than a key can be.
+    /// It is of something else than a key, which a newer version exported.
+    #[error("it is not of a key: a newer version exported it")]
+    Kind,
+    /// It is longer than a key can be.
     #[error("it has more than {} bytes", MAX_LINE)]
     TooLong,
     /// The store has a key with this id.

@@ -12,13 +12,17 @@ use crate::access::limit::StoredLimit;
 use crate::base::time;
 use crate::key::builder_json::span_ms;
 use crate::key::error::{Conflict, StoreError};
-use crate::key::event::stored::EventKind;
+use crate::key::event::actor::Origin;
+use crate::key::event::changes::Changes;
+use crate::key::event::kind::EventKind;
 use crate::key::idempotency::Once;
+use crate::key::key_info::OverlapEnd;
 use crate::key::lifetime;
 use crate::key::lifetime::{FIXED, Lifetime};
 use crate::key::pending;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
 use crate::key::scope::Scope;
+use crate::key::subject::Subject;
 
 /// How long the old secret stays good when a key is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +42,7 @@ pub(crate) struct Change {
     pub(crate) id: u128,
     pub(crate) at: i64,
     /// Who makes it, for its event.
-    pub(crate) actor: Option<String>,
+    pub(crate) origin: Origin,
     pub(crate) scope: Scope,
     pub(crate) action: Action,
     /// The request that may be repeated, if it is one.
@@ -84,10 +88,24 @@ pub(crate) enum Action {
         from: i64,
         to: i64,
     },
+    /// Says that the beginning of history is about to be deleted; of no key.
+    PurgeEvents {
+        last: u64,
+    },
     Revoke {
         reason: String,
     },
     Purge,
+}
+
+impl Change {
+    /// What it is a change of.
+    pub(crate) fn subject(&self) -> Subject {
+        match self.action {
+            Action::AcceptClock { .. } | Action::PurgeEvents { .. } => Subject::Store,
+            _ => Subject::Key(self.id),
+        }
+    }
 }
 
 /// Fields to set; checked before.
@@ -113,13 +131,18 @@ pub(crate) enum Applied {
     Changed {
         /// `None`: deleted.
         after: Option<Box<Record>>,
-        event: EventKind,
+        event: Box<EventKind>,
     },
 }
 
 impl Applied {
     pub(crate) fn changed(after: Record, event: EventKind) -> Self {
-        Self::Changed { after: Some(Box::new(after)), event }
+        Self::Changed { after: Some(Box::new(after)), event: Box::new(event) }
+    }
+
+    /// It leaves no record.
+    fn none(event: EventKind) -> Self {
+        Self::Changed { after: None, event: Box::new(event) }
     }
 }
 
@@ -128,10 +151,10 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
     let found = current.ok_or(StoreError::NotFound(crate::KeyId::from_u128(change.id)));
     match &change.action {
         Action::Create(record) => Ok(Applied::Changed {
-            event: match record.secrets.last().map(|secret| &secret.form) {
+            event: Box::new(match record.secrets.last().map(|secret| &secret.form) {
                 Some(SecretForm::Imported(_)) => EventKind::Imported,
                 _ => EventKind::Created,
-            },
+            }),
             after: Some(record.clone()),
         }),
         Action::Update(fields) => update(found?, fields, change.at),
@@ -149,12 +172,11 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
         Action::Repeat { secret, overlap } => rotate(found?, secret, *overlap, true, change.at),
         Action::EraseEnded => Ok(current.map_or(Applied::Unchanged, |record| erase_ended(record, change.at))),
         Action::AcceptClock { from, to } => {
-            Ok(Applied::Changed { after: None, event: EventKind::ClockAccepted { from: *from, to: *to } })
+            Ok(Applied::none(EventKind::ClockAccepted { from: time::from_ms(*from), to: time::from_ms(*to) }))
         }
+        Action::PurgeEvents { last } => Ok(Applied::none(EventKind::EventsPurged { last: *last })),
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
-        Action::Purge => {
-            Ok(current.map_or(Applied::Unchanged, |_| Applied::Changed { after: None, event: EventKind::Purged }))
-        }
+        Action::Purge => Ok(current.map_or(Applied::Unchanged, |_| Applied::none(EventKind::Purged))),
     }
 }
 
@@ -163,14 +185,11 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
         return Err(StoreError::Conflict(Conflict::Revoked));
     }
     let mut after = record.clone();
-    let mut named = Vec::new();
     if let Some(name) = &fields.name {
         after.name.clone_from(name);
-        named.push("name".to_owned());
     }
     if let Some(permissions) = &fields.permissions {
         after.permissions.clone_from(permissions);
-        named.push("permissions".to_owned());
     }
     if let Some(expires_at) = fields.expires_at {
         if let (Some(start), Some(end)) = (record.not_before, expires_at)
@@ -183,11 +202,9 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
             return Err(time::has_come("expires_at", end).into());
         }
         after.expires_at = expires_at;
-        named.push("expires_at".to_owned());
     }
     if let Some(disabled) = fields.disabled {
         after.disabled = disabled;
-        named.push("disabled".to_owned());
     }
     for (name, value) in &fields.metadata {
         match value {
@@ -197,7 +214,6 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
     }
     if let Some(policy) = fields.policy {
         after.policy = policy;
-        named.push("rotation".to_owned());
     }
     if fields.expires_at.is_some() || fields.policy.is_some() {
         fields.lifetime.check(&after)?;
@@ -209,17 +225,23 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
     }
     if !fields.metadata.is_empty() {
         crate::key::bounds::metadata(&after.metadata)?;
-        named.push("metadata".to_owned());
     }
     if let Some(limit) = &fields.limit {
         after.limit.clone_from(limit);
-        named.push("limit".to_owned());
     }
     if let Some(networks) = &fields.networks {
         after.networks.clone_from(networks);
-        named.push("networks".to_owned());
     }
-    if after == *record { Ok(Applied::Unchanged) } else { Ok(Applied::changed(after, EventKind::Updated(named))) }
+    if after == *record {
+        return Ok(Applied::Unchanged);
+    }
+    let changes = Changes::between(record, &after);
+    let event = match (record.disabled, after.disabled) {
+        (false, true) => EventKind::Disabled { changes },
+        (true, false) => EventKind::Enabled { changes },
+        _ => EventKind::Updated { changes },
+    };
+    Ok(Applied::changed(after, event))
 }
 
 fn rotate(
@@ -277,7 +299,7 @@ fn rotate(
     let end = end.map(|end| live.last().map_or(end, |older| older.end));
     live.push(StoredSecret { version, ..secret.clone() });
     let after = Record { version, secrets: live, ..record.clone() };
-    Ok(Applied::changed(after, EventKind::Rotated { version, ends: end }))
+    Ok(Applied::changed(after, EventKind::Rotated { version, overlap: end.and_then(OverlapEnd::of) }))
 }
 
 /// A leak is answered also while the key is disabled or has expired: it may come back, the leaked secret must not.

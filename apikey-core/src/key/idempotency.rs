@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::base::codec::Frame;
+use crate::base::codec::plain_frame;
 use crate::key::bounds;
 use crate::key::change::Overlap;
 use crate::key::error::StoreError;
@@ -32,9 +32,7 @@ pub(crate) struct Made {
     pub(crate) version: u32,
 }
 
-impl Frame for Made {
-    const KIND: u8 = b'I';
-}
+plain_frame!(Made, b'I');
 
 impl Made {
     /// Whether it is still remembered.
@@ -166,14 +164,14 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::codec::{decode, encode};
+    use crate::base::codec::{decode, encode, golden};
 
     #[test]
     fn golden_bytes() {
         let made = Made { at: 1_700_000_000_000, request: [7; 32], key: 1 << 100, version: 3 };
-        let golden = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/made-v1.bin"));
-        assert_eq!(encode(&made).unwrap(), golden);
-        assert_eq!(decode::<Made>(golden).unwrap(), made);
+        let frame = encode(&made).unwrap();
+        golden::check("idempotency.bin", &frame);
+        assert_eq!(decode::<Made>(&frame).unwrap(), made);
     }
 
     #[test]

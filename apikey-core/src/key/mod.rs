@@ -19,3 +19,4 @@ pub(crate) mod record;
 pub(crate) mod rotate_options;
 pub(crate) mod rotation_policy;
 pub(crate) mod scope;
+pub(crate) mod subject;

@@ -33,7 +33,8 @@
 use crate::base::time::{LAST_MS, from_ms};
 use crate::key::change::{Applied, next_version};
 use crate::key::error::{Conflict, StoreError};
-use crate::key::event::stored::EventKind;
+use crate::key::event::kind::EventKind;
+use crate::key::key_info::OverlapEnd;
 use crate::key::record::{Record, SecretEnd, StoredSecret};
 
 /// Most secrets of a key that wait at the same time.
@@ -97,9 +98,12 @@ pub(crate) fn hindrance(record: &Record, now: i64) -> Option<Conflict> {
 pub(crate) fn promote(record: &Record, version: u32, now: i64, used: bool) -> Applied {
     let found = record.secrets.iter().find(|secret| secret.version == version);
     let Some(SecretEnd::Pending { overlap_ms }) = found.map(|secret| secret.end) else { return Applied::Unchanged };
-    let end = match overlap_ms {
-        Some(span) => SecretEnd::At(now.saturating_add(span).min(LAST_MS)),
-        None => SecretEnd::FirstUse,
+    let (end, overlap) = match overlap_ms {
+        Some(span) => {
+            let end = now.saturating_add(span).min(LAST_MS);
+            (SecretEnd::At(end), OverlapEnd::At(from_ms(end)))
+        }
+        None => (SecretEnd::FirstUse, OverlapEnd::FirstUse),
     };
     let mut ended = Vec::new();
     let mut secrets = Vec::new();
@@ -120,7 +124,7 @@ pub(crate) fn promote(record: &Record, version: u32, now: i64, used: bool) -> Ap
         secrets.push(held);
     }
     let after = Record { secrets, ..record.clone() };
-    Applied::changed(after, EventKind::Promoted { version, end, ended, used })
+    Applied::changed(after, EventKind::Promoted { version, overlap, ended, used })
 }
 
 /// An end that was given is not put off.

@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::access::limit::StoredLimit;
-use crate::base::codec::{Frame, entries};
+use crate::base::codec::payload::{Reader, Writer};
+use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, Unknown, critical, ignorable};
+use crate::base::codec::{CodecError, Frame, MAX_ENTRIES, entries};
 use crate::token::digest::Digest;
 use crate::token::imported::ImportForm;
 
 /// Everything about a key but the secret itself. Times are milliseconds since 1970 UTC.
 ///
-/// The order of fields is the stored format (bincode): it changes only with the format version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Fixed, in this order: id, owner, permissions, creation, whether it is disabled, version, secrets. The tail has the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) id: u128,
     pub(crate) owner: String,
     pub(crate) name: Option<String>,
-    #[serde(with = "entries::list")]
     pub(crate) permissions: Vec<String>,
-    #[serde(with = "entries::map")]
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) created_at: i64,
     pub(crate) not_before: Option<i64>,
@@ -30,19 +30,110 @@ pub(crate) struct Record {
     /// The number of the newest secret; the first is 1.
     pub(crate) version: u32,
     /// The live secrets, oldest first: at most two, and a third while a delivery is in doubt. The format takes more.
-    #[serde(with = "entries::list")]
     pub(crate) secrets: Vec<StoredSecret>,
     /// Last known time of use before the current secrets.
     pub(crate) used_before: Option<i64>,
     pub(crate) policy: Option<StoredPolicy>,
     pub(crate) limit: Option<StoredLimit>,
     /// Networks in CIDR notation; none means anywhere.
-    #[serde(with = "entries::list")]
     pub(crate) networks: Vec<String>,
+    /// Fields of later versions.
+    pub(crate) unknown: Unknown,
+}
+
+const NAME: Tag = ignorable(1);
+const METADATA: Tag = ignorable(2);
+const NOT_BEFORE: Tag = critical(3);
+const EXPIRES_AT: Tag = critical(4);
+const REVOKED: Tag = critical(5);
+const USED_BEFORE: Tag = ignorable(6);
+const ROTATION: Tag = ignorable(7);
+const LIMIT: Tag = critical(8);
+const NETWORKS: Tag = critical(9);
+
+#[derive(Serialize)]
+struct Fixed<'a> {
+    id: u128,
+    owner: &'a str,
+    #[serde(serialize_with = "entries::list::serialize")]
+    permissions: &'a Vec<String>,
+    created_at: i64,
+    disabled: bool,
+    version: u32,
+}
+
+#[derive(Deserialize)]
+struct FixedRead {
+    id: u128,
+    owner: String,
+    #[serde(with = "entries::list")]
+    permissions: Vec<String>,
+    created_at: i64,
+    disabled: bool,
+    version: u32,
 }
 
 impl Frame for Record {
     const KIND: u8 = b'K';
+
+    fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
+        payload.put(&Fixed {
+            id: self.id,
+            owner: &self.owner,
+            permissions: &self.permissions,
+            created_at: self.created_at,
+            disabled: self.disabled,
+            version: self.version,
+        })?;
+        if self.secrets.len() > MAX_ENTRIES {
+            return Err(CodecError::TooLong(self.secrets.len()));
+        }
+        payload.length(self.secrets.len())?;
+        self.secrets.iter().try_for_each(|secret| secret.put(payload))?;
+        let mut tail = TailWriter::new(&self.unknown);
+        self.name.put(NAME, &mut tail)?;
+        self.metadata.put(METADATA, &mut tail)?;
+        tail.put_some(NOT_BEFORE, self.not_before.as_ref())?;
+        tail.put_some(EXPIRES_AT, self.expires_at.as_ref())?;
+        tail.put_some(REVOKED, self.revoked.as_ref())?;
+        tail.put_some(USED_BEFORE, self.used_before.as_ref())?;
+        tail.put_some(ROTATION, self.policy.as_ref())?;
+        tail.put_some(LIMIT, self.limit.as_ref())?;
+        self.networks.put(NETWORKS, &mut tail)?;
+        tail.end(payload)
+    }
+
+    fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let FixedRead { id, owner, permissions, created_at, disabled, version } = payload.take()?;
+        let count = payload.length()?;
+        if count > MAX_ENTRIES {
+            return Err(CodecError::Payload(None));
+        }
+        let mut secrets = Vec::new();
+        for _ in 0..count {
+            secrets.push(StoredSecret::take(payload)?);
+        }
+        let mut tail = TailReader::new(payload)?;
+        Ok(Self {
+            id,
+            owner,
+            name: Field::take(NAME, &mut tail)?,
+            permissions,
+            metadata: Field::take(METADATA, &mut tail)?,
+            created_at,
+            not_before: tail.take(NOT_BEFORE)?,
+            expires_at: tail.take(EXPIRES_AT)?,
+            disabled,
+            revoked: tail.take(REVOKED)?,
+            version,
+            secrets,
+            used_before: tail.take(USED_BEFORE)?,
+            policy: tail.take(ROTATION)?,
+            limit: tail.take(LIMIT)?,
+            networks: Field::take(NETWORKS, &mut tail)?,
+            unknown: tail.end("a record")?,
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +142,8 @@ pub(crate) struct Revocation {
     pub(crate) reason: String,
 }
 
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A secret's slot in its record. All of it is fixed so far: the tail is for later versions.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct StoredSecret {
     pub(crate) version: u32,
     pub(crate) digest: Digest,
@@ -62,6 +154,22 @@ pub(crate) struct StoredSecret {
     pub(crate) end: SecretEnd,
     /// Whether it was presented since it succeeded another.
     pub(crate) used: bool,
+    /// Fields of later versions.
+    pub(crate) unknown: Unknown,
+}
+
+impl StoredSecret {
+    fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
+        let Self { version, digest, pepper, form, created_at, end, used, unknown } = self;
+        payload.put(&(version, digest, pepper, form, created_at, end, used))?;
+        TailWriter::new(unknown).end(payload)
+    }
+
+    fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (version, digest, pepper, form, created_at, end, used) = payload.take()?;
+        let unknown = TailReader::new(payload)?.end("a secret")?;
+        Ok(Self { version, digest, pepper, form, created_at, end, used, unknown })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +180,7 @@ pub(crate) enum SecretForm {
     Imported(ImportForm),
 }
 
-/// When a secret stops being good, apart from the end of its key.
+/// When a secret stops being good, apart from the end of its key. The order of variants is the stored format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SecretEnd {
     /// It is the current one.
@@ -82,10 +190,7 @@ pub(crate) enum SecretEnd {
     /// It is superseded, and good until its successor is used.
     FirstUse,
     /// It is not the current one yet: it waits for its delivery, see [`crate::key::pending`]. How long its predecessor stays
-    /// good from then on; `None`: until its first use.
-    ///
-    /// A variant here, and not a field beside: records have no room for one, and bytes without it stay what they were. The
-    /// overlap is in it, so that what was staged ends as it began, whatever becomes of the policy.
+    /// good from then on; `None`: until its first use. What was staged ends as it began, whatever becomes of the policy.
     Pending { overlap_ms: Option<i64> },
 }
 
@@ -139,7 +244,7 @@ impl std::fmt::Debug for StoredSecret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::codec::{decode, encode};
+    use crate::base::codec::{Newer, decode, encode, golden};
     use crate::token::imported::{ImportHash, ImportScheme};
 
     /// A record with every field set.
@@ -168,6 +273,7 @@ mod tests {
                     created_at: 1_700_000_000_000,
                     end: SecretEnd::At(1_750_000_000_000),
                     used: true,
+                    unknown: Unknown::default(),
                 },
                 StoredSecret {
                     version: 2,
@@ -177,36 +283,88 @@ mod tests {
                     created_at: 1_740_000_000_000,
                     end: SecretEnd::Never,
                     used: false,
+                    unknown: Unknown::default(),
                 },
             ],
             used_before: Some(1_745_000_000_000),
             policy: Some(StoredPolicy { every_ms: 1, overlap_ms: None }),
             limit: Some(StoredLimit { count: 10, per_ms: 1000 }),
             networks: vec!["10.0.0.0/8".into()],
+            unknown: Unknown::default(),
         }
     }
 
-    /// The stored format, for ever: these bytes were written by version 0.1.0.
-    #[test]
-    fn golden_bytes() {
-        let golden = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/record-v1.bin"));
-        assert_eq!(encode(&full()).unwrap(), golden);
-        assert_eq!(decode::<Record>(golden).unwrap(), full());
+    /// A record without a tail.
+    fn bare() -> Record {
+        let mut record = full();
+        record.secrets.remove(0);
+        Record {
+            name: None,
+            metadata: BTreeMap::new(),
+            not_before: None,
+            expires_at: None,
+            disabled: false,
+            revoked: None,
+            used_before: None,
+            policy: None,
+            limit: None,
+            networks: Vec::new(),
+            ..record
+        }
     }
 
-    /// What version 0.1.0 writes for a secret that waits for its delivery: the end of a secret, in its two forms.
+    fn frame(record: &Record) -> Vec<u8> {
+        let frame = encode(record).unwrap();
+        assert_eq!(decode::<Record>(&frame).unwrap(), *record);
+        frame
+    }
+
     #[test]
-    fn golden_bytes_of_pending() {
-        let ends = |end: SecretEnd| {
-            let mut record = full();
-            record.secrets[1].end = end;
-            let frame = encode(&record).unwrap();
-            assert_eq!(decode::<Record>(&frame).unwrap(), record);
-            frame
-        };
-        let mut all = ends(SecretEnd::Pending { overlap_ms: Some(86_400_000) });
-        all.extend(ends(SecretEnd::Pending { overlap_ms: None }));
-        assert_eq!(all, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/record-v1-pending.bin")));
+    fn golden_bytes_of_no_tail_one_field_and_all() {
+        golden::check("record-bare.bin", &frame(&bare()));
+        golden::check("record-one.bin", &frame(&Record { expires_at: Some(1_800_000_000_000), ..bare() }));
+        golden::check("record-all.bin", &frame(&full()));
+    }
+
+    #[test]
+    fn golden_bytes_of_unknown_fields() {
+        let later = |record: Record| Record { unknown: Unknown::field(ignorable(120), b"later"), ..record };
+        golden::check("record-ignorable.bin", &frame(&later(full())));
+        let newer = Record { unknown: Unknown::field(critical(10), b"acme"), ..bare() };
+        let frame = encode(&newer).unwrap();
+        golden::check("record-critical.bin", &frame);
+        let error = decode::<Record>(&frame).unwrap_err();
+        assert!(matches!(error, CodecError::Newer(Newer::Field { of: "a record", tag: 21 })), "{error}");
+    }
+
+    /// The four ends of a secret, its tail with a field that may be passed over, and one that must be understood.
+    #[test]
+    fn golden_bytes_of_secrets() {
+        let ends = [
+            SecretEnd::Never,
+            SecretEnd::At(1_800_000_000_000),
+            SecretEnd::FirstUse,
+            SecretEnd::Pending { overlap_ms: Some(86_400_000) },
+            SecretEnd::Pending { overlap_ms: None },
+        ];
+        let with = |secret: StoredSecret| Record { secrets: vec![secret], ..bare() };
+        let secret = bare().secrets.remove(0);
+        let all = ends.iter().flat_map(|end| frame(&with(StoredSecret { end: *end, ..secret.clone() })));
+        golden::check("secret-ends.bin", &all.collect::<Vec<_>>());
+        let unknown = |tag| with(StoredSecret { unknown: Unknown::field(tag, b"later"), ..secret.clone() });
+        golden::check("secret-ignorable.bin", &frame(&unknown(ignorable(120))));
+        let newer = encode(&unknown(critical(120))).unwrap();
+        golden::check("secret-critical.bin", &newer);
+        let error = decode::<Record>(&newer).unwrap_err();
+        assert!(matches!(error, CodecError::Newer(Newer::Field { of: "a secret", tag: 241 })), "{error}");
+    }
+
+    /// All that narrows what a key may do must be understood by who verifies it.
+    #[test]
+    fn what_narrows_is_critical() {
+        for tag in [NOT_BEFORE, EXPIRES_AT, REVOKED, LIMIT, NETWORKS] {
+            assert_eq!(tag & 1, 1, "{tag}");
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl RotationPolicy {
         Ok(StoredPolicy { every_ms, overlap_ms })
     }
 
-    fn of(stored: StoredPolicy) -> Self {
+    pub(crate) fn of(stored: StoredPolicy) -> Self {
         let span = |ms| TimeDelta::try_milliseconds(ms).unwrap_or(TimeDelta::MAX);
         let overlap = stored.overlap_ms.map_or(Overlap::UntilFirstUse, |ms| Overlap::For(span(ms)));
         Self { every: span(stored.every_ms), overlap }
@@ -118,6 +118,16 @@ impl From<PolicyRequest> for RotationPolicy {
 impl From<RotationPolicy> for PolicyRequest {
     fn from(policy: RotationPolicy) -> Self {
         Self { every: policy.every, overlap: Some(policy.overlap) }
+    }
+}
+
+impl From<RotationPolicy> for StoredPolicy {
+    fn from(policy: RotationPolicy) -> Self {
+        let overlap_ms = match policy.overlap {
+            Overlap::For(span) => Some(span.num_milliseconds()),
+            Overlap::None | Overlap::UntilFirstUse => None,
+        };
+        Self { every_ms: policy.every.num_milliseconds(), overlap_ms }
     }
 }
 
@@ -194,11 +204,7 @@ impl From<RotationTold> for Rotation {
 
 impl From<Rotation> for RotationLine {
     fn from(rotation: Rotation) -> Self {
-        let overlap_ms = match rotation.policy.overlap {
-            Overlap::For(span) => Some(span.num_milliseconds()),
-            Overlap::None | Overlap::UntilFirstUse => None,
-        };
-        let every_ms = rotation.policy.every.num_milliseconds();
+        let StoredPolicy { every_ms, overlap_ms } = rotation.policy.into();
         Self { every_ms, overlap_ms, due: rotation.due, pending: rotation.pending }
     }
 }

@@ -59,7 +59,7 @@ impl Worker {
                     });
                     pending = Pending::Lost(Some(answer));
                 }
-                Step::Stage { keep_newest } => match self.inner.stage_secret(key, keep_newest, at) {
+                Step::Stage { keep_newest } => match self.inner.stage_secret(key, keep_newest, at, &self.origin) {
                     Ok(Some((token, after))) => {
                         report.rotated.push(key);
                         plan.keep_secret(id, after.version, token);
@@ -125,7 +125,7 @@ impl Worker {
     /// valid, and the report says so.
     fn promote(&self, key: KeyId, version: u32, at: Working, report: &mut RunReport) -> Result<(), StoreError> {
         let now = at.now;
-        let promoted = match self.inner.promote_secret(key, version, at) {
+        let promoted = match self.inner.promote_secret(key, version, at, &self.origin) {
             Err(StoreError::NotFound(_)) => false,
             promoted => promoted?,
         };

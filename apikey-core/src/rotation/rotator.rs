@@ -18,6 +18,8 @@ use crate::rotation::run::Worker;
 use crate::store::key_store::KeyStore;
 
 /// The default thresholds of warnings, in days before the end of a key.
+/// The actor of a rotator whose handle names none.
+const ROTATOR: &str = "rotator";
 const WARN_DAYS: [i64; 3] = [1, 3, 14];
 /// The longest wait of the thread: somebody may set the system's clock meanwhile.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -60,10 +62,12 @@ pub struct Rotator {
 }
 
 impl Rotator {
-    /// A rotator that delivers new secrets of this store to this sink. It does nothing yet.
+    /// A rotator that delivers new secrets of this store to this sink. It does nothing yet. Its changes have the handle's
+    /// [actor](KeyStore::as_actor), and `rotator` if the handle names none.
     pub fn new(store: KeyStore, sink: impl SecretSink + 'static) -> Self {
         let worker = Worker {
             inner: store.shared(),
+            origin: store.origin_or(ROTATOR),
             sink: Box::new(sink),
             thresholds: WARN_DAYS.iter().map(|days| days * 86_400_000).collect(),
             on_warning: None,

@@ -9,6 +9,7 @@ use crate::base::lock::lock;
 use crate::base::store_time::Working;
 use crate::base::time::from_ms;
 use crate::key::error::{Conflict, StoreError};
+use crate::key::event::actor::{Actor, Origin};
 use crate::key::record::Record;
 use crate::rotation::sink::SecretSink;
 use crate::token::key_id::KeyId;
@@ -24,6 +25,8 @@ const CHUNK: usize = 1000;
 
 pub(super) struct Worker {
     pub(super) inner: Arc<Inner>,
+    /// Who makes its changes.
+    pub(super) origin: Origin,
     pub(super) sink: Box<dyn SecretSink>,
     /// Milliseconds before the end of a key, shortest first.
     pub(super) thresholds: Vec<i64>,
@@ -37,6 +40,7 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn run(&self, now: i64) -> Result<RunReport, StoreError> {
+        self.origin.actor.as_ref().map_or(Ok(()), Actor::check)?;
         let mut plan = lock(&self.plan);
         // This writes first uses that are not written yet, so that the same calls do the same. It also reports a closed
         // store when nothing is due.
@@ -107,7 +111,7 @@ impl Worker {
         let ids: BTreeSet<u128> = over.iter().map(|(_, id)| *id).collect();
         let ids: Vec<u128> = ids.into_iter().collect();
         for chunk in ids.chunks(CHUNK) {
-            self.inner.erase_ended_of(chunk, at)?;
+            self.inner.erase_ended_of(chunk, at, &self.origin)?;
         }
         for entry in &over {
             plan.overlaps.remove(entry);

@@ -5,6 +5,7 @@ use constant_time_eq::constant_time_eq_32;
 use crate::base::store_time::Working;
 use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
+use crate::key::event::actor::Origin;
 use crate::key::record::{Record, SecretEnd, SecretForm, StoredSecret};
 use crate::key::rotation_policy::due;
 use crate::token::api_key::ApiKey;
@@ -20,6 +21,7 @@ impl Inner {
         id: KeyId,
         keep_newest: bool,
         at: Working,
+        origin: &Origin,
     ) -> Result<Option<(ApiKey, Record)>, StoreError> {
         let mut token = None;
         let outcomes = self.engine.change(|writer, disk| {
@@ -37,26 +39,32 @@ impl Inner {
             token = Some(key);
             let secret = StoredSecret { created_at: now, ..secret };
             let action = Action::Stage { secret, overlap_ms, doubtful: keep_newest };
-            Ok(vec![Change { at: now, ..self.engine.change_of(id.as_u128(), action) }])
+            Ok(vec![Change { at: now, origin: origin.clone(), ..self.engine.change_of(id.as_u128(), action) }])
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after);
         Ok(token.zip(after))
     }
 
     /// Makes a delivered secret the current one; returns whether it was still pending.
-    pub(super) fn promote_secret(&self, id: KeyId, version: u32, at: Working) -> Result<bool, StoreError> {
-        let change = || Change {
-            at: self.engine.time.of(at),
-            ..self.engine.change_of(id.as_u128(), Action::Promote { version })
-        };
+    pub(super) fn promote_secret(
+        &self,
+        id: KeyId,
+        version: u32,
+        at: Working,
+        origin: &Origin,
+    ) -> Result<bool, StoreError> {
+        let promote = || self.engine.change_of(id.as_u128(), Action::Promote { version });
+        let change = || Change { at: self.engine.time.of(at), origin: origin.clone(), ..promote() };
         let outcomes = self.engine.change(|_, _| Ok(vec![change()]))?;
         Ok(outcomes.iter().any(|outcome| outcome.changed))
     }
 
     /// Erases the ended secrets of these keys, whose ids are distinct.
-    pub(super) fn erase_ended_of(&self, ids: &[u128], at: Working) -> Result<(), StoreError> {
-        let erase =
-            |id: &u128| Change { at: self.engine.time.of(at), ..self.engine.change_of(*id, Action::EraseEnded) };
+    pub(super) fn erase_ended_of(&self, ids: &[u128], at: Working, origin: &Origin) -> Result<(), StoreError> {
+        let erase = |id: &u128| {
+            let change = self.engine.change_of(*id, Action::EraseEnded);
+            Change { at: self.engine.time.of(at), origin: origin.clone(), ..change }
+        };
         self.engine.change(|_, _| Ok(ids.iter().map(erase).collect())).map(|_| ())
     }
 

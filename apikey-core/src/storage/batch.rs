@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::base::codec::entries;
+use crate::base::codec::payload::{Reader, Writer};
+use crate::base::codec::{CodecError, entries};
+use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
 /// The changes of one call, or of several that follow each other.
@@ -34,21 +36,60 @@ impl Write {
     }
 }
 
-/// One change of one key. The order of fields is the stored format of the write-ahead log.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One change: an after-image and an event.
+#[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(fuzzing, derive(Debug))]
 pub(crate) struct Write {
-    pub(crate) id: u128,
+    pub(crate) subject: Subject,
     pub(crate) owner: String,
     /// Whether there was no record before.
     pub(crate) is_new: bool,
     /// `None` deletes the record.
     pub(crate) record: Option<ByteBuf>,
-    #[serde(with = "entries::list")]
     pub(crate) imported_in: Vec<Digest>,
-    #[serde(with = "entries::list")]
     pub(crate) imported_out: Vec<Digest>,
     pub(crate) event: (u64, ByteBuf),
     /// What a request with an idempotency key has made, under its name.
     pub(crate) made: Option<(Digest, ByteBuf)>,
+}
+
+/// A write behind its subject. The order of fields is the stored format of the write-ahead log.
+#[derive(Serialize)]
+struct Fixed<'a> {
+    owner: &'a str,
+    is_new: bool,
+    record: &'a Option<ByteBuf>,
+    #[serde(serialize_with = "entries::list::serialize")]
+    imported_in: &'a Vec<Digest>,
+    #[serde(serialize_with = "entries::list::serialize")]
+    imported_out: &'a Vec<Digest>,
+    event: &'a (u64, ByteBuf),
+    made: &'a Option<(Digest, ByteBuf)>,
+}
+
+#[derive(Deserialize)]
+struct FixedRead {
+    owner: String,
+    is_new: bool,
+    record: Option<ByteBuf>,
+    #[serde(with = "entries::list")]
+    imported_in: Vec<Digest>,
+    #[serde(with = "entries::list")]
+    imported_out: Vec<Digest>,
+    event: (u64, ByteBuf),
+    made: Option<(Digest, ByteBuf)>,
+}
+
+impl Write {
+    pub(crate) fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
+        let Self { subject, owner, is_new, record, imported_in, imported_out, event, made } = self;
+        subject.put(payload)?;
+        payload.put(&Fixed { owner, is_new: *is_new, record, imported_in, imported_out, event, made })
+    }
+
+    pub(crate) fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let subject = Subject::take(payload)?;
+        let FixedRead { owner, is_new, record, imported_in, imported_out, event, made } = payload.take()?;
+        Ok(Self { subject, owner, is_new, record, imported_in, imported_out, event, made })
+    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::codec;
-use crate::base::codec::{CodecError, Frame};
+use crate::base::codec::{CodecError, plain_frame};
 use crate::key::event::stored::Head;
 
 use crate::base::files::{own_file, replace, write_at};
@@ -29,9 +29,7 @@ pub(crate) struct Mark {
     pub(crate) sum: u128,
 }
 
-impl Frame for Mark {
-    const KIND: u8 = b'C';
-}
+plain_frame!(Mark, b'C');
 
 impl From<Head> for Mark {
     fn from(head: Head) -> Self {
@@ -144,12 +142,14 @@ fn path(directory: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::codec::golden;
 
     #[test]
     fn a_mark_is_one_sector_and_every_flipped_bit_is_noticed() {
         let mark = Mark { number: 7, records: 3, sum: u128::MAX };
         let sector = mark.sector().unwrap();
         assert_eq!(Mark::parse(&sector).unwrap(), mark);
+        golden::check("commit-mark.bin", &sector);
         let used = 2 + usize::from(u16::from_le_bytes([sector[0], sector[1]]));
         for bit in 0..used * 8 {
             let mut bad = sector;

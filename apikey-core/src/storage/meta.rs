@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::codec::{self, Frame};
+use crate::base::codec::{self, plain_frame};
 use crate::token::digest::Digest;
 
 /// What a store is bound to.
@@ -18,6 +18,4 @@ pub(crate) struct Meta {
     pub(crate) peppers: BTreeMap<u32, Digest>,
 }
 
-impl Frame for Meta {
-    const KIND: u8 = b'M';
-}
+plain_frame!(Meta, b'M');

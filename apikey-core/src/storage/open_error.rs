@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::codec::{CodecError, FORMAT};
+use crate::base::codec::CodecError;
 use crate::key::error::StoreError;
 use crate::storage::database::durable::RecoverError;
 use crate::storage::holder::Holder;
@@ -103,15 +103,24 @@ pub enum OpenError {
         #[source]
         source: Option<Source>,
     },
-    /// The store was written by a newer version of this library.
-    #[error("the key store {} has format {found}, this version reads up to {known}: use the newer version", path.display())]
+    /// The store was written by a newer version of this library, and holds something that only that understands.
+    #[error("the key store {} was written by a newer version: it has {what}; use that version or a later one", path.display())]
     NewerFormat {
         /// The directory of the store.
         path: PathBuf,
-        /// The format found.
-        found: u8,
-        /// The newest format known.
-        known: u8,
+        /// What this version does not understand.
+        what: String,
+    },
+    /// The store was written before 0.1.0, by a version whose format no release reads. It is not damaged.
+    #[error(
+        "the key store {} was written before 0.1.0, in a format that this version does not read: export its keys with \
+         the version that wrote it (`apikey export --digests --out FILE`), and import them into a new store with this \
+         one (`apikey import-lines --make < FILE`)",
+        path.display()
+    )]
+    OldFormat {
+        /// The directory of the store.
+        path: PathBuf,
     },
     /// There is no room left on the disk.
     #[error("the key store {} cannot be opened, its disk is full: make room and open it again; nothing is lost", path.display())]
@@ -207,9 +216,8 @@ pub(crate) fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenE
         return OpenError::io(path, source);
     }
     match source.get_ref().and_then(|inner| inner.downcast_ref::<CodecError>()) {
-        Some(CodecError::Newer(found)) => {
-            OpenError::NewerFormat { path: path.to_owned(), found: *found, known: FORMAT }
-        }
+        Some(CodecError::Newer(what)) => OpenError::NewerFormat { path: path.to_owned(), what: what.to_string() },
+        Some(CodecError::Old) => OpenError::OldFormat { path: path.to_owned() },
         Some(_) => because(path, &format!("{subject} does not decode"), source.into()),
         None => because(path, &format!("{subject} cannot be read: {source}"), source.into()),
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::access::peer::Peer;
 use crate::access::verified_key::VerifiedKey;
-use crate::key::bounds;
 use crate::key::change::Change;
 use crate::key::error::StoreError;
+use crate::key::event::actor::{Actor, Origin};
 use crate::key::scope::Scope;
 
 use crate::commit::stage::Outcome;
@@ -15,29 +16,51 @@ use crate::store::handle_view::HandleView;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// A handle of the same store whose changes say who made them: every event of theirs carries `actor`
+    /// A handle of the same store whose changes say who made them: every event of theirs carries the [`Actor`]
     /// ([`Event::actor`](crate::Event::actor)). Name a person, a program or a key; never a secret. It is as cheap as a
     /// clone and verifies as fast. Clones of it have the same actor, other handles keep theirs.
     ///
-    /// An actor has 1 to 128 bytes and no control characters. With another one every change, a revocation too, is refused
-    /// with [`StoreError::Invalid`].
+    /// The name of an application has 1 to 128 bytes and no control characters. The first change under another one fails
+    /// with [`StoreError::Invalid`], also a revocation.
     ///
-    /// A change that is capped by an acting key (`within`) has the actor `key:<id>` if the handle names none. What the
+    /// A change that is capped by an acting key (`within`) has that key as its actor if the handle names none. What the
     /// store does by itself (writing down a first use, erasing secrets that have ended) has no actor.
     ///
     /// ```
-    /// use apikey_core::{EventFilter, KeyStore, NewKey};
+    /// use apikey_core::{Actor, EventFilter, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// store.as_actor("deploy-bot").create(NewKey::for_owner("alice"))?;
     /// let page = store.events(&EventFilter::default().actor("deploy-bot"))?;
-    /// assert_eq!(page.events[0].actor(), Some("deploy-bot"));
+    /// assert_eq!(page.events[0].actor(), Some(&Actor::Application("deploy-bot".into())));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use = "the changes made through the new handle have the actor, those of the old one do not"]
-    pub fn as_actor(&self, actor: impl AsRef<str>) -> Self {
-        let view = HandleView { actor: Some(Arc::from(actor.as_ref())), ..self.view.clone() };
-        Self { life: self.life.clone(), view }
+    pub fn as_actor(&self, actor: impl Into<Actor>) -> Self {
+        self.as_origin(Origin::actor(actor))
+    }
+
+    /// [`as_actor`](Self::as_actor), and the address from which the actor asks, for
+    /// [`Event::peer`](crate::Event::peer). A [`Peer`] that is not known is left out.
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    ///
+    /// use apikey_core::{EventFilter, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let peer = IpAddr::from([203, 0, 113, 7]);
+    /// store.as_actor_from("console", peer).create(NewKey::for_owner("alice"))?;
+    /// assert_eq!(store.events(&EventFilter::default())?.events[0].peer(), Some(peer));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use = "the changes made through the new handle have the actor, those of the old one do not"]
+    pub fn as_actor_from(&self, actor: impl Into<Actor>, peer: impl Into<Peer>) -> Self {
+        self.as_origin(Origin { peer: peer.into().address(), ..Origin::actor(actor) })
+    }
+
+    fn as_origin(&self, origin: Origin) -> Self {
+        Self { life: self.life.clone(), view: HandleView { origin: Arc::new(origin), ..self.view.clone() } }
     }
 
     /// A handle that sees the keys of one owner.
@@ -60,10 +83,16 @@ impl KeyStore {
     ///
     /// # Errors
     /// The name is out of bounds.
-    pub(crate) fn actor(&self) -> Result<Option<&str>, StoreError> {
-        let actor = self.view.actor.as_deref();
-        actor.map_or(Ok(()), bounds::actor)?;
-        Ok(actor)
+    pub(crate) fn origin(&self) -> Result<&Origin, StoreError> {
+        let origin = &*self.view.origin;
+        origin.actor.as_ref().map_or(Ok(()), Actor::check)?;
+        Ok(origin)
+    }
+
+    /// The same, and somebody else where nobody is named.
+    pub(crate) fn origin_or(&self, name: &str) -> Origin {
+        let origin = Origin::clone(&self.view.origin);
+        Origin { actor: origin.actor.or_else(|| Some(name.into())), ..origin }
     }
 
     /// The scope of a change through this handle that is capped by `within`, if by any.
@@ -76,13 +105,14 @@ impl KeyStore {
         &self,
         mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let (actor, owner) = (self.actor()?, &self.view.owner);
+        let (origin, owner) = (self.origin()?, &self.view.owner);
         self.inner().engine.change(|writer, disk| {
             let mut changes = decide(writer, disk)?;
             for change in &mut changes {
                 change.scope.owner.clone_from(owner);
-                let acting = || change.scope.actor.as_ref().map(|key| format!("key:{}", key.id()));
-                change.actor = actor.map(str::to_owned).or_else(acting);
+                let acting = || change.scope.actor.as_ref().map(|key| Actor::Key(key.id()));
+                let Origin { actor, peer } = origin.clone();
+                change.origin = Origin { actor: actor.or_else(acting), peer };
             }
             Ok(changes)
         })

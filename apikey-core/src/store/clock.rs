@@ -42,7 +42,7 @@ impl KeyStore {
     /// # Errors
     /// [`StoreError::Io`] if the disk refuses: the store's time stays as it was. [`StoreError::Closed`].
     pub fn accept_clock(&self) -> Result<Option<AcceptedClock>, StoreError> {
-        self.inner().engine.accept_clock(self.actor()?.map(str::to_owned))
+        self.inner().engine.accept_clock(self.origin()?.clone())
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use zeroize::Zeroizing;
 
 use crate::access::limit::Limit;
+use crate::base::codec::tail::Unknown;
 use crate::base::time::{after, checked_ms, has_come};
 use crate::key::bounds;
 use crate::key::builder_json::UncheckedLimit;
@@ -224,6 +225,7 @@ impl Inner {
             created_at: now,
             end: SecretEnd::Never,
             used: false,
+            unknown: Unknown::default(),
         };
         let record = Record {
             id: id.as_u128(),
@@ -246,6 +248,7 @@ impl Inner {
             } else {
                 new.networks.clone()
             },
+            unknown: Unknown::default(),
         };
         if !new.lives_on {
             self.engine.lifetime.check(&record)?;

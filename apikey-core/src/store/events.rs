@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use crate::base::codec;
+use crate::commit::engine::Engine;
+use crate::key::change::Action;
 use crate::key::error::StoreError;
 use crate::key::event::chain::{Chain, EventsReport};
 use crate::key::event::filter::{EventFilter, EventPage};
@@ -43,7 +45,9 @@ impl KeyStore {
         let ids =
             self.only_owner().map(|owner| disk.readable_ids_of(owner, None)?.collect::<Result<HashSet<u128>, _>>());
         let ids = ids.transpose()?;
-        let is_seen = |event: &stored::Event| ids.as_ref().is_none_or(|ids| ids.contains(&event.key));
+        let is_seen = |event: &stored::Event| {
+            ids.as_ref().is_none_or(|ids| event.subject.key().is_some_and(|key| ids.contains(&key)))
+        };
         let mut events: Vec<Event> = Vec::new();
         let mut more = false;
         for item in disk.readable_events(filter.first()) {
@@ -97,54 +101,77 @@ impl KeyStore {
     }
 
     /// Deletes events from the beginning of history up to the first that is not before a time, and never the newest.
-    /// How many. A checkpoint stays, so that [`verify_events`](Self::verify_events) goes on to say what it said.
+    /// How many. A checkpoint stays, so that [`verify_events`](Self::verify_events) goes on to say what it said. If there
+    /// is anything to delete, an event ([`EventsPurged`](crate::EventKind::EventsPurged)) says so before, with the
+    /// handle's [actor](Self::as_actor).
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: some may be deleted already.
     pub fn purge_events(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
-        // After a failed sync nobody knows what is on the disk, also not of what others wrote.
-        self.try_purge_events(before).inspect_err(|_| self.inner().notice_failure())
-    }
-
-    fn try_purge_events(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
         let before = before.timestamp_millis();
-        let disk = self.inner().engine.log.open()?;
         let _kept = self.inner().keep_history();
-        let newest = self.inner().engine.group.durable_head().number;
-        let mut purged = 0;
-        let mut passed = None;
-        loop {
-            let mut gone = 0;
-            let mut last = 0;
-            let mut checkpoint = None;
-            for item in disk.events(0).take(CHUNK + 1) {
-                let (number, frame) = item?;
-                let event: stored::Event = codec::decode(&frame)?;
-                // What an event is made for is the digest of the one before it: no pepper is needed.
-                checkpoint = Some(Checkpoint { number: number.saturating_sub(1), digest: event.previous });
-                if number >= newest || gone == CHUNK {
-                    break;
-                }
-                if event.at >= before {
-                    // Later than the newest: the clock was wrong, and all up to where that was said is older than it says.
-                    let was_wrong = event.at > self.inner().engine.time.floor();
-                    let past = match passed {
-                        Some(past) => past,
-                        None if was_wrong => *passed.insert(disk.accepted_before(before, newest)?),
-                        None => 0,
-                    };
-                    if number >= past {
-                        break;
-                    }
-                }
-                gone += 1;
-                last = number;
-            }
-            let (Some(checkpoint), false) = (checkpoint, gone == 0) else { break };
-            disk.forget_events(last, &codec::encode(&checkpoint)?)?;
-            purged += gone;
-        }
-        disk.sync()?;
-        Ok(purged)
+        let engine = &self.inner().engine;
+        let purge = || {
+            let Some(last) = last_to_purge(engine, before)? else { return purge_to(engine, 0) };
+            self.change(|_, _| Ok(vec![engine.change_of(0, Action::PurgeEvents { last })]))?;
+            purge_to(engine, last)
+        };
+        // After a failed sync nobody knows what is on the disk, also not of what others wrote.
+        purge().inspect_err(|_| self.inner().notice_failure())
     }
+}
+
+/// The number of the last event that is old enough to be deleted.
+fn last_to_purge(engine: &Engine, before: i64) -> Result<Option<u64>, StoreError> {
+    let disk = engine.log.open()?;
+    let newest = engine.group.durable_head().number;
+    let (mut last, mut passed) = (None, None);
+    for item in disk.events(0) {
+        let (number, frame) = item?;
+        let event: stored::Event = codec::decode(&frame)?;
+        if number >= newest {
+            break;
+        }
+        if event.at >= before {
+            // Later than the newest: the clock was wrong, and all up to where that was said is older than it says.
+            let was_wrong = event.at > engine.time.floor();
+            let past = match passed {
+                Some(past) => past,
+                None if was_wrong => *passed.insert(disk.accepted_before(before, newest)?),
+                None => 0,
+            };
+            if number >= past {
+                break;
+            }
+        }
+        last = Some(number);
+    }
+    Ok(last)
+}
+
+/// Deletes all events up to one that is not the newest, some at a time. How many.
+fn purge_to(engine: &Engine, last: u64) -> Result<usize, StoreError> {
+    let disk = engine.log.open()?;
+    let mut purged = 0;
+    loop {
+        let mut gone = 0;
+        let mut passed = 0;
+        let mut checkpoint = None;
+        for item in disk.events(0).take(CHUNK + 1) {
+            let (number, frame) = item?;
+            let event: stored::Event = codec::decode(&frame)?;
+            // What an event is made for is the digest of the one before it: no pepper is needed.
+            checkpoint = Some(Checkpoint { number: number.saturating_sub(1), digest: event.previous });
+            if number > last || gone == CHUNK {
+                break;
+            }
+            gone += 1;
+            passed = number;
+        }
+        let (Some(checkpoint), false) = (checkpoint, gone == 0) else { break };
+        disk.forget_events(passed, &codec::encode(&checkpoint)?)?;
+        purged += gone;
+    }
+    disk.sync()?;
+    Ok(purged)
 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use crate::access::peer::Peer;
 use crate::access::verified_key::VerifiedKey;
 use crate::key::change::Overlap;
 use crate::key::error::StoreError;
+use crate::key::event::actor::Actor;
 use crate::key::event::filter::{EventFilter, EventPage};
 use crate::key::key_filter::{KeyFilter, Page};
 use crate::key::key_info::KeyInfo;
@@ -56,8 +58,14 @@ impl OwnerStore {
 
     /// A handle of the same keys whose changes say who made them: [`KeyStore::as_actor`].
     #[must_use = "the changes made through the new handle have the actor, those of the old one do not"]
-    pub fn as_actor(&self, actor: impl AsRef<str>) -> Self {
+    pub fn as_actor(&self, actor: impl Into<Actor>) -> Self {
         Self(self.0.as_actor(actor))
+    }
+
+    /// The same with the address from which the actor asks: [`KeyStore::as_actor_from`].
+    #[must_use = "the changes made through the new handle have the actor, those of the old one do not"]
+    pub fn as_actor_from(&self, actor: impl Into<Actor>, peer: impl Into<Peer>) -> Self {
+        Self(self.0.as_actor_from(actor, peer))
     }
 
     /// Creates a key of this owner: [`KeyStore::create`].

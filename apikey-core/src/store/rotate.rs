@@ -1,6 +1,7 @@
 //! Changes under an idempotency key: what an earlier request with the same one has made.
 
 use crate::access::verified_key::VerifiedKey;
+use crate::base::codec::tail::Unknown;
 use crate::key::change::{Action, Overlap};
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::{Conflict, StoreError};
@@ -116,6 +117,7 @@ impl Inner {
             created_at: self.engine.time.now_ms(),
             end: SecretEnd::Never,
             used: false,
+            unknown: Unknown::default(),
         };
         Ok((token, secret))
     }

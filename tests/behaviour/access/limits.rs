@@ -162,7 +162,7 @@ fn a_changed_limit_holds_at_once() {
     assert_eq!(info(&store, &key).limit(), None);
     let events = store.events(&EventFilter::default()).unwrap().events;
     let fields = |event: &apikey::Event| match event.kind() {
-        EventKind::Updated { fields } => Some(fields.clone()),
+        EventKind::Updated { changes } => Some(changes.fields()),
         _ => None,
     };
     assert!(events.iter().filter_map(fields).all(|fields| fields == ["limit"]));

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use apikey::{
-    Attempt, AuthError, CapViolation, Conflict, CreatedKey, EventFilter, KeyFilter, KeyId, KeyStore, KeyUpdate, Limit,
-    NewKey, Overlap, RotateOptions, StoreError, VerifiedKey,
+    Actor, Attempt, AuthError, CapViolation, Conflict, CreatedKey, EventFilter, KeyFilter, KeyId, KeyStore, KeyUpdate,
+    Limit, NewKey, Overlap, RotateOptions, StoreError, VerifiedKey,
 };
 use apikey_testkit::{alice, all, clocked, code, hours, info, start};
 use chrono::TimeDelta;
@@ -304,7 +304,8 @@ fn a_capped_change_names_its_actor() {
     let events = store.events(&EventFilter::default().key(id)).unwrap().events;
     let actors: Vec<_> = events.iter().map(apikey::Event::actor).collect();
     let own = format!("key:{}", actor.id());
-    assert_eq!(actors, [Some(&*own), Some("console"), Some(&*own)]);
+    let [own, console] = [Actor::from(own), Actor::from("console")];
+    assert_eq!(actors, [Some(&own), Some(&console), Some(&own)]);
 }
 
 /// A change that races the end of its actor is decided before or after it, and never with rights that are gone.
@@ -356,8 +357,11 @@ fn an_actor_that_is_narrowed_meanwhile_goes_no_further() {
         let own = format!("key:{}", actor.id());
         let narrowed = events.iter().find(|event| event.key() == Some(actor.id()) && event.kind().name() == kind);
         let narrowed = narrowed.unwrap().number();
-        let acted: Vec<u64> =
-            events.iter().filter(|event| event.actor() == Some(&own)).map(apikey::Event::number).collect();
+        let acted: Vec<u64> = events
+            .iter()
+            .filter(|event| event.actor() == Some(&Actor::from(&own)))
+            .map(apikey::Event::number)
+            .collect();
         assert!(!acted.is_empty(), "{kind}");
         assert!(acted.iter().all(|number| *number < narrowed), "{kind}: {narrowed} {acted:?}");
     }
@@ -469,9 +473,9 @@ fn an_owner_manages_its_own_keys_and_no_others() {
     let of_one: Vec<_> =
         events.iter().filter(|event| event.key() == Some(id)).map(|event| event.kind().name()).collect();
     assert_eq!(of_one, ["created", "updated", "rotated", "revoked"]);
-    assert_eq!(events.last().and_then(|event| event.actor()), Some("anna"));
+    assert_eq!(events.last().and_then(|event| event.actor()), Some(&Actor::from("anna")));
     let bobs = bob.events(&EventFilter::default()).unwrap().events;
-    assert_eq!(bobs.iter().map(apikey::Event::actor).collect::<Vec<_>>(), [Some("console"); 2]);
+    assert_eq!(bobs.iter().map(apikey::Event::actor).collect::<Vec<_>>(), [Some(&Actor::from("console")); 2]);
 
     assert_eq!(bob.revoke_all("left").unwrap(), 2);
     assert_eq!(anna.list(&KeyFilter::default().state(apikey::KeyState::Active)).unwrap().keys.len(), 3);

@@ -37,7 +37,23 @@ fn filled() -> (KeyStore, Vec<String>) {
     (store, good.into_iter().chain([legacy.to_owned()]).collect())
 }
 
-/// A secret with a creation time in the future would outlive the store's bound.
+#[test]
+fn a_line_names_its_kind_and_one_of_a_later_kind_is_refused() {
+    let (store, _) = filled();
+    let lines = export(&store, true);
+    assert!(lines.iter().all(|line| line["kind"] == "key"));
+    let role = serde_json::json!({ "kind": "role", "id": "reader", "permissions": ["orders:read"] });
+    let other = KeyStore::builder().pepper(Pepper::new(1, [1; 32])).temporary().unwrap();
+    let report = import(&other, &[lines[0].clone(), role]);
+    assert_eq!((report.imported, report.refused.len()), (1, 1));
+    assert!(matches!(report.refused[0].fault, LineFault::Kind), "{}", report.refused[0]);
+    // Versions before 0.1.0 named none.
+    let mut line = lines[1].clone();
+    line.as_object_mut().unwrap().remove("kind");
+    assert_eq!(import(&other, &[line]).imported, 1);
+}
+
+/// With a time that has not come a secret would outlive what the store allows.
 #[test]
 fn a_line_that_was_made_in_the_future_is_refused() {
     let (store, clock) = clocked();

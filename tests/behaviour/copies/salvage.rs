@@ -92,7 +92,7 @@ fn events_of_a_damaged_batch_are_found_or_named() {
     fixture.damage(|database| {
         let events = database.open_tree("events").unwrap();
         let (key, value) = events.first().unwrap().unwrap();
-        assert_eq!(value.first(), Some(&b'B'));
+        assert_eq!(value[..3], [0xa9, b'B', 1]);
         events.insert(key, &value[..value.len() - 1]).unwrap();
     });
     let error = KeyStore::open(fixture.directory.path().join("old")).map(drop).unwrap_err();
@@ -113,8 +113,8 @@ fn a_head_with_the_largest_number_is_an_error() {
     fixture.damage(|database| {
         let meta = database.open_tree("meta").unwrap();
         let head = meta.get("head").unwrap().unwrap();
-        assert_eq!(head[..3], [b'H', 1, 32]);
-        let mut forged = [&[b'H', 1, 253][..], &u64::MAX.to_le_bytes(), &head[3..head.len() - 4]].concat();
+        assert_eq!(head[..4], [0xa9, b'H', 1, 32]);
+        let mut forged = [&[0xa9, b'H', 1, 253][..], &u64::MAX.to_le_bytes(), &head[4..head.len() - 4]].concat();
         let check = crc32fast::hash(&forged);
         forged.extend(check.to_le_bytes());
         meta.insert("head", forged).unwrap();

@@ -1,12 +1,15 @@
 //! The actor of each change, and the filters for actors and unused keys.
 
-use apikey::{EventFilter, ImportOptions, KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, Overlap, StoreError};
+use apikey::{
+    Actor, EventFilter, EventKind, ImportOptions, KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, Overlap, Peer,
+    Restore, RotationPolicy, Rotator, StoreError,
+};
 use apikey_testkit::{alice, all, clocked, hours, info, ms, start};
 
 fn actors(store: &KeyStore) -> Vec<(String, Option<String>)> {
     let page = store.events(&EventFilter::default()).unwrap();
-    let named = |event: &apikey::Event| (event.kind().name().to_owned(), event.actor().map(str::to_owned));
-    page.events.iter().map(named).collect()
+    let told = |event: &apikey::Event| (event.kind().name().to_owned(), event.actor().map(ToString::to_string));
+    page.events.iter().map(told).collect()
 }
 
 #[test]
@@ -72,6 +75,74 @@ fn an_actor_out_of_bounds_changes_nothing() {
     }
     assert_eq!(actors(&store).len(), 1);
     store.as_actor("x".repeat(128)).revoke(id, "").unwrap();
+}
+
+/// The actors of a store's events of these kinds.
+fn named(store: &KeyStore, kinds: &[&str]) -> Vec<Option<Actor>> {
+    let events = store.events(&EventFilter::default()).unwrap().events;
+    let of = |event: &apikey::Event| kinds.contains(&event.kind().name());
+    events.iter().filter(|event| of(event)).map(|event| event.actor().cloned()).collect()
+}
+
+#[test]
+fn an_address_that_is_known_is_in_the_event() {
+    let (store, _) = clocked();
+    let address = std::net::IpAddr::from([203, 0, 113, 7]);
+    let key = store.as_actor_from("console", address).create(alice()).unwrap().info.id();
+    store.as_actor_from(key, Peer::Behind(address)).update(key, KeyUpdate::new().name("ci")).unwrap();
+    store.of_owner("alice").as_actor_from(Actor::Uid(7), address).revoke(key, "left").unwrap();
+    let events = store.events(&EventFilter::default()).unwrap().events;
+    let told: Vec<_> = events.iter().map(|event| (event.actor().cloned().unwrap(), event.peer())).collect();
+    let expected = [
+        (Actor::Application("console".into()), Some(address)),
+        (Actor::Key(key), None),
+        (Actor::Uid(7), Some(address)),
+    ];
+    assert_eq!(told, expected);
+    let json = serde_json::to_value(&events[2]).unwrap();
+    assert_eq!((&json["actor"], &json["peer"]), (&"uid:7".into(), &"203.0.113.7".into()));
+    assert_eq!(serde_json::from_value::<apikey::Event>(json).unwrap(), events[2]);
+}
+
+#[test]
+fn a_rotator_has_the_actor_of_its_handle() {
+    for (actor, expected) in [(None, "rotator"), (Some("vault-sync"), "vault-sync")] {
+        let (store, clock) = clocked();
+        store.create(alice().rotation(RotationPolicy::every(hours(24)))).unwrap();
+        clock.advance(hours(24));
+        let handle = actor.map_or_else(|| store.clone(), |actor| store.as_actor(actor));
+        let rotator = Rotator::new(handle, apikey::sink::from_fn(|_| Ok(())));
+        assert_eq!(rotator.run_due(start() + hours(24)).unwrap().delivered.len(), 1);
+        assert_eq!(named(&store, &["staged", "promoted"]), vec![Some(Actor::from(expected)); 2]);
+    }
+    let (store, _) = clocked();
+    let rotator = Rotator::new(store.as_actor(""), apikey::sink::from_fn(|_| Ok(())));
+    assert!(matches!(rotator.run_due(start()), Err(StoreError::Invalid { field: "actor", .. })));
+}
+
+#[test]
+fn who_restores_and_who_salvages_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let store = KeyStore::open(path("old")).unwrap();
+    let id = store.create(alice().permissions(["orders:*"]).expires_at(start() + hours(9000))).unwrap().info.id();
+    store.backup(path("backup")).unwrap();
+    store.update(id, KeyUpdate::new().permissions(["orders:read"]).disabled(true)).unwrap();
+    store.close().unwrap();
+    let restore = Restore::new(path("backup"), path("new")).over(path("old"));
+    KeyStore::restore(&restore.clone().actor("alice@example.org")).unwrap();
+    let restored = KeyStore::open(path("new")).unwrap();
+    assert_eq!(named(&restored, &["restored", "reapplied"]), vec![Some(Actor::from("alice@example.org")); 2]);
+    let event = restored.events(&EventFilter::default().kind("reapplied")).unwrap().events.remove(0);
+    let EventKind::Reapplied { disabled: true, changes, .. } = event.kind() else { panic!("{event:?}") };
+    assert_eq!(changes.permissions.as_ref().unwrap().to, ["orders:read"]);
+    KeyStore::salvage_as(path("old"), path("saved"), Actor::Uid(1000)).unwrap();
+    let saved = KeyStore::open(path("saved")).unwrap();
+    assert_eq!(named(&saved, &["salvaged"]), [Some(Actor::Uid(1000))]);
+    // An actor out of bounds is refused before anything is made.
+    assert!(KeyStore::restore(&Restore::new(path("backup"), path("none")).actor("")).is_err());
+    assert!(KeyStore::salvage_as(path("old"), path("none"), "").is_err());
+    assert!(!path("none").exists());
 }
 
 #[test]

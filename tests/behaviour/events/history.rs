@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use apikey::{ChainFault, EventFilter, EventKind, EventPage, KeyStore, KeyUpdate, ManualClock, Overlap, Pepper};
-use apikey_testkit::stored_events::split_batches;
+use apikey::{
+    ChainFault, Changes, EventFilter, EventKind, EventPage, KeyStore, KeyUpdate, ManualClock, Overlap, Pepper,
+};
+use apikey_testkit::stored_events::{batch, frames, split_batches};
 use apikey_testkit::{alice, database, hours, start};
 
 fn history(store: &KeyStore, filter: &EventFilter) -> Vec<String> {
@@ -48,6 +50,71 @@ fn every_change_is_an_event() {
     assert_eq!((json["kind"].as_str(), json["reason"].as_str()), (Some("revoked"), Some("leaked")));
 }
 
+/// The kind and the changes of the last event.
+fn last(store: &KeyStore) -> (&'static str, Changes) {
+    let event = store.events(&EventFilter::default()).unwrap().events.pop().unwrap();
+    match event.kind() {
+        EventKind::Updated { changes } | EventKind::Disabled { changes } | EventKind::Enabled { changes } => {
+            (event.kind().name(), changes.clone())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_update_says_what_changed_from_what_to_what() {
+    let store = KeyStore::builder().clock(ManualClock::new(start())).temporary().unwrap();
+    let id = store.create(alice().name("ci").permissions(["orders:*"]).metadata("team", "blue")).unwrap().info.id();
+    let update = |update: KeyUpdate| {
+        store.update(id, update).unwrap();
+        last(&store)
+    };
+    let (day, year) = (start() + hours(24), start() + hours(9000));
+    let (kind, changes) = update(KeyUpdate::new().permissions(["orders:read"]).expires_at(year));
+    assert_eq!((kind, changes.fields()), ("updated", vec!["permissions", "expires_at"]));
+    let permissions = changes.permissions.unwrap();
+    assert_eq!((permissions.from, permissions.to), (vec!["orders:*".to_owned()], vec!["orders:read".to_owned()]));
+    let end = changes.expires_at.unwrap();
+    assert_eq!((end.from, end.to), (None, Some(year)));
+
+    let (_, changes) = update(KeyUpdate::new().expires_at(day).limit(10, hours(1)).networks(["10.0.0.0/8"]));
+    assert_eq!(changes.expires_at.map(|end| (end.from, end.to)), Some((Some(year), Some(day))));
+    let limit = changes.limit.unwrap();
+    assert_eq!((limit.from, limit.to.unwrap().count()), (None, 10));
+    assert_eq!(changes.networks.unwrap().to, ["10.0.0.0/8"]);
+
+    let policy = apikey::RotationPolicy::every(hours(9));
+    let (_, changes) = update(KeyUpdate::new().rotation(policy).no_limit().any_network());
+    assert_eq!(changes.rotation.map(|policy| (policy.from, policy.to)), Some((None, Some(policy))));
+    assert_eq!(changes.networks.unwrap().to, Vec::<String>::new());
+    assert!(changes.limit.unwrap().to.is_none());
+
+    // Values that may be personal are in no event.
+    let (_, changes) =
+        update(KeyUpdate::new().name("alice's laptop").metadata("mail", "a@b.org").without_metadata("team"));
+    assert_eq!((changes.name, &changes.metadata[..]), (true, &["team".to_owned(), "mail".to_owned()][..]));
+    let json = serde_json::to_string(&store.events(&EventFilter::default()).unwrap()).unwrap();
+    assert!(!json.contains("laptop") && !json.contains("a@b.org") && !json.contains("blue"), "{json}");
+
+    // What is so already is no change.
+    let (_, changes) = update(KeyUpdate::new().name("other").permissions(["orders:read"]));
+    assert_eq!(changes.fields(), ["name"]);
+}
+
+#[test]
+fn disabling_and_enabling_are_kinds_of_their_own() {
+    let store = KeyStore::builder().clock(ManualClock::new(start())).temporary().unwrap();
+    let id = store.create(alice().permissions(["a"])).unwrap().info.id();
+    store.update(id, KeyUpdate::new().disabled(true)).unwrap();
+    assert_eq!(last(&store), ("disabled", Changes::default()));
+    store.update(id, KeyUpdate::new().disabled(true).name("x")).unwrap();
+    assert_eq!(last(&store).0, "updated");
+    store.update(id, KeyUpdate::new().disabled(false).permissions(["b"])).unwrap();
+    let (kind, changes) = last(&store);
+    assert_eq!((kind, changes.fields()), ("enabled", vec!["permissions"]));
+    assert_eq!(history(&store, &EventFilter::default().kind("disabled")), ["disabled"]);
+}
+
 #[test]
 fn a_chain_is_whole_after_reopening_and_changes() {
     let directory = tempfile::tempdir().unwrap();
@@ -75,15 +142,18 @@ fn purging_leaves_a_checkpoint_and_the_newest() {
     assert_eq!(store.purge_events(start() + hours(2)).unwrap(), 2);
     let report = store.verify_events().unwrap();
     assert!(report.is_whole(), "{report:?}");
-    assert_eq!((report.checkpoint, report.events, report.last), (2, 4, 6));
-    assert_eq!(store.purge_events(start() + hours(99)).unwrap(), 3);
-    assert_eq!(store.purge_events(start() + hours(99)).unwrap(), 0);
+    assert_eq!((report.checkpoint, report.events, report.last), (2, 5, 7));
+    // The newest stays: the event that says so.
+    assert_eq!(store.as_actor("janitor").purge_events(start() + hours(99)).unwrap(), 4);
+    let events = store.events(&EventFilter::default().actor("janitor")).unwrap().events;
+    assert_eq!(*events[0].kind(), EventKind::EventsPurged { last: 6 });
+    assert_eq!((events[0].number(), events[0].key()), (8, None));
     store.close().unwrap();
     let store = open();
     store.create(alice()).unwrap();
     let report = store.verify_events().unwrap();
     assert!(report.is_whole(), "{report:?}");
-    assert_eq!((report.checkpoint, report.events, report.last), (5, 2, 7));
+    assert_eq!((report.checkpoint, report.events, report.last), (6, 3, 9));
 }
 
 #[test]
@@ -104,13 +174,14 @@ fn tampering_is_noticed() {
             "one has another reason",
             |events| {
                 let place = 3u64.to_be_bytes();
-                let mut frame = events.get(place).unwrap().unwrap().to_vec();
+                let value = events.get(place).unwrap().unwrap();
+                let mut frame = frames(&value).unwrap()[0].to_vec();
                 let at = frame.windows(6).position(|window| window == b"leaked").unwrap();
                 frame[at] = b'L';
                 frame.truncate(frame.len() - 4);
                 let check = crc32fast::hash(&frame);
                 frame.extend(check.to_le_bytes());
-                events.insert(place, frame).unwrap();
+                events.insert(place, batch(&[frame])).unwrap();
             },
             ChainFault::Changed { number: 3 },
         ),
@@ -118,9 +189,10 @@ fn tampering_is_noticed() {
             "a flipped bit",
             |events| {
                 let place = 2u64.to_be_bytes();
-                let mut frame = events.get(place).unwrap().unwrap().to_vec();
+                let value = events.get(place).unwrap().unwrap();
+                let mut frame = frames(&value).unwrap()[0].to_vec();
                 frame[7] ^= 1;
-                events.insert(place, frame).unwrap();
+                events.insert(place, batch(&[frame])).unwrap();
             },
             ChainFault::Damaged { number: 2 },
         ),

@@ -39,7 +39,7 @@ fn a_record_is_a_kind_a_format_a_payload_and_their_crc_32() {
     database::edit(directory.path(), |database| {
         for created in &keys {
             let (_, _, record) = record(database, created);
-            assert_eq!(record[1], 1, "the format");
+            assert_eq!(record[..3], [0xa9, b'K', 1], "the magic, the kind, the format");
             assert_eq!(sealed(record.clone()), record);
             assert!(record.len() <= 32 * 1024);
         }
@@ -51,13 +51,13 @@ fn a_newer_format_is_refused_as_such() {
     let (directory, keys) = closed_store();
     database::edit(directory.path(), |database| {
         let (tree, id, mut record) = record(database, &keys[1]);
-        record[1] = 2;
+        record[2] = 2;
         tree.insert(id, sealed(record)).unwrap();
     });
     for _ in 0..2 {
         match KeyStore::open(directory.path()) {
-            Err(error @ OpenError::NewerFormat { found: 2, known: 1, .. }) => {
-                assert!(error.to_string().contains("newer"), "{error}");
+            Err(error @ OpenError::NewerFormat { .. }) => {
+                assert!(error.to_string().contains("newer version: it has format 2"), "{error}");
             }
             other => panic!("{other:?}"),
         }
@@ -154,7 +154,7 @@ fn a_changed_event_batch_is_noticed_at_open() {
         ("all but one are gone", false, &|frames| frames[0].to_vec()),
         ("none is left", false, &|_| batch::<&[u8]>(&[])),
         ("another checksum", false, &|frames| [&batch(&frames)[..], b"."].concat()),
-        ("a newer format", false, &|_| sealed(b"B\x02....".to_vec())),
+        ("a newer format", false, &|_| sealed(b"\xa9B\x02....".to_vec())),
     ];
     for (case, good, change) in changes {
         let (directory, _) = closed_store();
@@ -222,7 +222,7 @@ fn hostile_records_are_damage_and_no_panic() {
         |_| Vec::new(),
         |_| vec![0],
         |length| vec![0xff; length],
-        |_| sealed([b'R', 1].into_iter().chain([0xff; 400]).chain([0; 4]).collect()),
+        |_| sealed([0xa9, b'K', 1].into_iter().chain([0xff; 400]).chain([0; 4]).collect()),
         |_| vec![0; 1 << 20],
     ];
     for hostile in hostile {

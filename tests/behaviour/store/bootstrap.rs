@@ -5,7 +5,7 @@ use std::path::Path;
 
 use apikey::sink::from_fn;
 use apikey::{
-    Clock, EventFilter, KeyFilter, KeyStore, KeyUpdate, ManualClock, NewKey, OpenError, Overlap, Restore,
+    Actor, Clock, EventFilter, KeyFilter, KeyStore, KeyUpdate, ManualClock, NewKey, OpenError, Overlap, Restore,
     RotationPolicy, Rotator,
 };
 use apikey_testkit::{all, code, hex, start};
@@ -39,7 +39,7 @@ fn the_first_key_is_created_once_and_its_token_is_in_the_file() {
     let token = read(directory.path());
     let verified = store.verify(&token).unwrap();
     assert_eq!((verified.owner(), verified.allows("keys:manage")), ("admin", true));
-    assert_eq!(store.events(&EventFilter::default()).unwrap().events[0].actor(), Some("first_key"));
+    assert_eq!(store.events(&EventFilter::default()).unwrap().events[0].actor(), Some(&Actor::from("first_key")));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "nothing else is left");
     #[cfg(unix)]
     {

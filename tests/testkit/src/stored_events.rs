@@ -1,13 +1,22 @@
 //! Events as they lie in the database, read and written without the code under test.
 //!
-//! One value holds one event, a frame, or several in a batch.
+//! One value holds a batch of one event or more, each a frame.
+
+/// The first byte of every frame.
+const MAGIC: u8 = 0xa9;
 
 /// A batch of frames as one value.
 pub fn batch<T: AsRef<[u8]>>(frames: &[T]) -> Vec<u8> {
-    let mut batch = vec![b'B', 1, u8::try_from(frames.len()).unwrap()];
+    let mut batch = vec![MAGIC, b'B', 1, u8::try_from(frames.len()).unwrap()];
     for frame in frames {
         let frame = frame.as_ref();
-        batch.push(u8::try_from(frame.len()).unwrap());
+        match u8::try_from(frame.len()) {
+            Ok(short) if short < 251 => batch.push(short),
+            _ => {
+                batch.push(251);
+                batch.extend(u16::try_from(frame.len()).unwrap().to_le_bytes());
+            }
+        }
         batch.extend(frame);
     }
     let check = crc32fast::hash(&batch);
@@ -15,16 +24,13 @@ pub fn batch<T: AsRef<[u8]>>(frames: &[T]) -> Vec<u8> {
     batch
 }
 
-/// The frames in one value: those of a batch, or the value itself. `None` for a batch that is damaged.
+/// The frames in one value. `None` for a batch that is damaged.
 pub fn frames(value: &[u8]) -> Option<Vec<&[u8]>> {
-    if value.first() != Some(&b'B') {
-        return Some(vec![value]);
-    }
     let (framed, check) = value.split_last_chunk()?;
     if crc32fast::hash(framed).to_le_bytes() != *check {
         return None;
     }
-    let mut rest = framed.strip_prefix(b"B\x01")?;
+    let mut rest = framed.strip_prefix(&[MAGIC, b'B', 1])?;
     let count = length(&mut rest)?;
     let mut frames = Vec::new();
     for _ in 0..count {
@@ -33,7 +39,7 @@ pub fn frames(value: &[u8]) -> Option<Vec<&[u8]>> {
         frames.push(frame);
         rest = behind;
     }
-    (rest.is_empty() && count > 1).then_some(frames)
+    (rest.is_empty() && count > 0).then_some(frames)
 }
 
 /// A length as bincode 2 writes it, if it is below 65,536.
@@ -66,6 +72,6 @@ pub fn events(database: &sled::Db) -> Vec<(u64, Vec<u8>)> {
 pub fn split_batches(database: &sled::Db) {
     let tree = database.open_tree("events").unwrap();
     for (number, frame) in events(database) {
-        tree.insert(number.to_be_bytes(), frame).unwrap();
+        tree.insert(number.to_be_bytes(), batch(&[frame])).unwrap();
     }
 }

@@ -105,7 +105,7 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
-    use crate::base::codec::{Frame, decode, encode};
+    use crate::base::codec::{decode, encode, plain_frame};
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Bounded {
@@ -115,9 +115,7 @@ mod tests {
         map: BTreeMap<u32, String>,
     }
 
-    impl Frame for Bounded {
-        const KIND: u8 = b'B';
-    }
+    plain_frame!(Bounded, b'B');
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Unbounded {
@@ -125,9 +123,7 @@ mod tests {
         map: BTreeMap<u32, String>,
     }
 
-    impl Frame for Unbounded {
-        const KIND: u8 = b'B';
-    }
+    plain_frame!(Unbounded, b'B');
 
     fn of(list: usize, map: u32) -> (Bounded, Unbounded) {
         let texts = || vec![String::new(); list];

@@ -1,25 +1,65 @@
-//! How things are written: a kind byte, a format version, a bincode payload and a CRC-32 over all of it.
+//! Frames: how everything is stored. A frame is a magic byte, a kind, a format, a payload, and a CRC-32 over all of it;
+//! `docs/format.md` has the layouts.
 //!
 //! Decoding never panics and never holds more than four times [`MAX_FRAME`], whatever the bytes; what decodes is what was
 //! written. The fuzz target `record` tests both.
 
 pub(crate) mod entries;
+#[cfg(test)]
+pub(crate) mod golden;
+pub(crate) mod payload;
+pub(crate) mod tail;
 
-use serde::{Serialize, de::DeserializeOwned};
+use std::fmt;
 
+use crate::base::codec::payload::{Reader, Writer};
+
+/// The first byte of a frame: neither ASCII, nor the first byte of any text in UTF-8.
+pub(crate) const MAGIC: u8 = 0xa9;
 /// The newest format this version writes and reads.
 pub(crate) const FORMAT: u8 = 1;
 /// The longest frame read or written, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Most entries of one list or map in a frame; far above what a key may have.
 pub(crate) const MAX_ENTRIES: usize = 512;
+const HEAD_BYTES: usize = 3;
 const CHECK_BYTES: usize = 4;
 const USUAL_FRAME: usize = 512;
+/// The kinds of frames before 0.1.0. Those began with the kind, and with a format that was called 1, too.
+const OLD_KINDS: &[u8; 10] = b"BCEHIJKMPT";
 
-/// What a frame holds, so that one kind cannot be read as another.
-pub(crate) trait Frame: Serialize + DeserializeOwned {
+/// What a frame holds.
+pub(crate) trait Frame: Sized {
+    /// So that one kind cannot be read as another.
     const KIND: u8;
+
+    fn put(&self, payload: &mut Writer) -> Result<(), CodecError>;
+
+    fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError>;
 }
+
+/// Makes frames of a type whose fields are written one after the other, and which has no tail.
+macro_rules! plain_frame {
+    ($type:ty, $kind:literal) => {
+        impl $crate::base::codec::Frame for $type {
+            const KIND: u8 = $kind;
+
+            fn put(
+                &self,
+                payload: &mut $crate::base::codec::payload::Writer,
+            ) -> Result<(), $crate::base::codec::CodecError> {
+                payload.put(self)
+            }
+
+            fn take(
+                payload: &mut $crate::base::codec::payload::Reader<'_>,
+            ) -> Result<Self, $crate::base::codec::CodecError> {
+                payload.take()
+            }
+        }
+    };
+}
+pub(crate) use plain_frame;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CodecError {
@@ -27,42 +67,79 @@ pub(crate) enum CodecError {
     Length(usize),
     #[error("the checksum does not match")]
     Checksum,
+    #[error("it does not begin as a frame does")]
+    Magic,
     #[error("kind {0} where another is expected")]
     Kind(u8),
-    #[error("format {0} is newer than this version reads ({FORMAT})")]
-    Newer(u8),
+    /// Whole, and of the time before 0.1.0.
+    #[error("it was written by a version before 0.1.0")]
+    Old,
+    #[error("{0}")]
+    Newer(Newer),
     #[error("format 0 was never written")]
     FormatZero,
     #[error("the payload does not decode")]
     Payload(#[source] Option<bincode::error::DecodeError>),
+    #[error("the field {0} is out of its place")]
+    Tag(u8),
     #[error("it does not encode")]
     Encode(#[source] bincode::error::EncodeError),
     #[error("{0} bytes are more than a frame may have ({MAX_FRAME})")]
     TooLong(usize),
 }
 
-fn config() -> impl bincode::config::Config {
-    // Without the limit one corrupt length aborts the process.
-    bincode::config::standard().with_limit::<MAX_FRAME>()
+/// What only a newer version can have written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Newer {
+    Format(u8),
+    /// A critical field.
+    Field {
+        of: &'static str,
+        tag: u8,
+    },
+    /// What a change is of.
+    Subject(u8),
+    /// A kind of event.
+    Event(u8),
+}
+
+impl fmt::Display for Newer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format(found) => write!(f, "format {found}, and this version reads up to {FORMAT}"),
+            Self::Field { of, tag } => write!(f, "a field that must be understood ({tag}) in {of}"),
+            Self::Subject(kind) => write!(f, "changes of something else than keys (kind {kind})"),
+            Self::Event(kind) => write!(f, "an event of a kind that this version does not know ({kind})"),
+        }
+    }
 }
 
 pub(crate) fn encode<T: Frame>(value: &T) -> Result<Vec<u8>, CodecError> {
     // Most are shorter: it does not grow.
     let mut frame = Vec::with_capacity(USUAL_FRAME);
-    frame.extend([T::KIND, FORMAT]);
-    bincode::serde::encode_into_std_write(value, &mut frame, config()).map_err(CodecError::Encode)?;
+    frame.extend([MAGIC, T::KIND, FORMAT]);
+    let mut payload = Writer::after(frame);
+    value.put(&mut payload)?;
+    let mut frame = payload.into_bytes();
     frame.extend(crc32fast::hash(&frame).to_le_bytes());
     if frame.len() > MAX_FRAME { Err(CodecError::TooLong(frame.len())) } else { Ok(frame) }
 }
 
 pub(crate) fn decode<T: Frame>(frame: &[u8]) -> Result<T, CodecError> {
+    let length = || CodecError::Length(frame.len());
     if frame.len() > MAX_FRAME {
-        return Err(CodecError::Length(frame.len()));
+        return Err(length());
     }
-    let (framed, check) = frame.split_last_chunk::<CHECK_BYTES>().ok_or(CodecError::Length(frame.len()))?;
-    let (&[kind, format], payload) = framed.split_first_chunk().ok_or(CodecError::Length(frame.len()))?;
+    let (framed, check) = frame.split_last_chunk::<CHECK_BYTES>().ok_or_else(length)?;
     if crc32fast::hash(framed) != u32::from_le_bytes(*check) {
         return Err(CodecError::Checksum);
+    }
+    if is_old(framed) {
+        return Err(CodecError::Old);
+    }
+    let (&[magic, kind, format], payload) = framed.split_first_chunk::<HEAD_BYTES>().ok_or_else(length)?;
+    if magic != MAGIC {
+        return Err(CodecError::Magic);
     }
     if kind != T::KIND {
         return Err(CodecError::Kind(kind));
@@ -70,32 +147,43 @@ pub(crate) fn decode<T: Frame>(frame: &[u8]) -> Result<T, CodecError> {
     match format {
         0 => return Err(CodecError::FormatZero),
         1..=FORMAT => {}
-        newer => return Err(CodecError::Newer(newer)),
+        newer => return Err(CodecError::Newer(Newer::Format(newer))),
     }
-    let (value, read) =
-        bincode::serde::decode_from_slice(payload, config()).map_err(|error| CodecError::Payload(Some(error)))?;
-    // bincode accepts trailing bytes; a frame has none.
-    if read == payload.len() { Ok(value) } else { Err(CodecError::Payload(None)) }
+    let mut payload = Reader::new(payload);
+    let value = T::take(&mut payload)?;
+    payload.end()?;
+    Ok(value)
 }
 
-/// Finds a frame at the beginning of bytes that go on behind it: for what is left of a damaged file.
-pub(crate) fn carve<T: Frame>(bytes: &[u8]) -> Option<T> {
-    let bytes = bytes.get(..MAX_FRAME).unwrap_or(bytes);
-    let (&[kind, format], payload) = bytes.split_first_chunk()?;
-    if kind != T::KIND || !(1..=FORMAT).contains(&format) {
+fn is_old(framed: &[u8]) -> bool {
+    matches!(framed, [kind, 1, ..] if OLD_KINDS.contains(kind))
+}
+
+/// Whether a frame of this kind may begin here: for a search that tries every place.
+pub(crate) fn may_begin<T: Frame>(bytes: &[u8]) -> bool {
+    matches!(bytes, [MAGIC, kind, 1..=FORMAT, ..] if *kind == T::KIND)
+}
+
+/// Finds a frame at the beginning of bytes that go on behind it: for what is left of a damaged file. The value, and the
+/// frame.
+pub(crate) fn carve<T: Frame>(bytes: &[u8]) -> Option<(T, &[u8])> {
+    if !may_begin::<T>(bytes) {
         return None;
     }
-    let (value, read) = bincode::serde::decode_from_slice(payload, config()).ok()?;
-    let (framed, rest) = bytes.split_at_checked(read.checked_add(2)?)?;
+    let bytes = bytes.get(..MAX_FRAME).unwrap_or(bytes);
+    let mut payload = Reader::new(bytes.get(HEAD_BYTES..)?);
+    let value = T::take(&mut payload).ok()?;
+    let (framed, rest) = bytes.split_at_checked(bytes.len().checked_sub(payload.left())?)?;
     let (check, _) = rest.split_first_chunk::<CHECK_BYTES>()?;
-    (crc32fast::hash(framed) == u32::from_le_bytes(*check)).then_some(value)
+    let is_whole = crc32fast::hash(framed) == u32::from_le_bytes(*check);
+    is_whole.then_some((value, bytes.get(..framed.len() + CHECK_BYTES)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde::Deserialize;
+    use serde::{Deserialize, Serialize};
     use std::collections::BTreeMap;
 
     #[derive(Debug, PartialEq, Clone, Serialize, Deserialize)]
@@ -105,16 +193,12 @@ mod tests {
         map: BTreeMap<String, String>,
     }
 
-    impl Frame for Sample {
-        const KIND: u8 = b'S';
-    }
+    plain_frame!(Sample, b'S');
 
     #[derive(Debug, Serialize, Deserialize)]
     struct Other {}
 
-    impl Frame for Other {
-        const KIND: u8 = b'O';
-    }
+    plain_frame!(Other, b'O');
 
     fn sample() -> Sample {
         Sample { text: "text".into(), list: vec![1, 300, u64::MAX], map: [("a".into(), "b".into())].into() }
@@ -122,8 +206,12 @@ mod tests {
 
     /// A frame with a right checksum around any payload.
     fn seal(kind: u8, format: u8, payload: &[u8]) -> Vec<u8> {
-        let mut frame = vec![kind, format];
+        let mut frame = vec![MAGIC, kind, format];
         frame.extend(payload);
+        check(frame)
+    }
+
+    fn check(mut frame: Vec<u8>) -> Vec<u8> {
         frame.extend(crc32fast::hash(&frame).to_le_bytes());
         frame
     }
@@ -137,7 +225,7 @@ mod tests {
     fn a_frame_is_found_where_more_follows_it() {
         let frame = encode(&sample()).unwrap();
         let longer = [&frame[..], b"more"].concat();
-        assert_eq!(carve::<Sample>(&longer), Some(sample()));
+        assert_eq!(carve::<Sample>(&longer), Some((sample(), &frame[..])));
         assert_eq!(carve::<Sample>(&frame[..frame.len() - 1]), None);
         assert_eq!(carve::<Sample>(&longer[1..]), None);
     }
@@ -159,13 +247,26 @@ mod tests {
     fn kinds_formats_and_rests_are_told_apart() {
         let frame = encode(&sample()).unwrap();
         assert!(matches!(decode::<Other>(&frame), Err(CodecError::Kind(b'S'))));
-        let payload = &frame[2..frame.len() - 4];
-        assert!(matches!(decode::<Sample>(&seal(b'S', 2, payload)), Err(CodecError::Newer(2))));
+        let payload = &frame[3..frame.len() - 4];
+        assert!(matches!(decode::<Sample>(&seal(b'S', 2, payload)), Err(CodecError::Newer(Newer::Format(2)))));
         assert!(matches!(decode::<Sample>(&seal(b'S', 0, payload)), Err(CodecError::FormatZero)));
         assert_eq!(carve::<Sample>(&seal(b'S', 0, payload)), None);
         let longer = [payload, &[0]].concat();
         assert!(matches!(decode::<Sample>(&seal(b'S', 1, &longer)), Err(CodecError::Payload(None))));
         assert!(encode(&Sample { text: "x".repeat(MAX_FRAME), ..sample() }).is_err());
+    }
+
+    #[test]
+    fn frames_of_the_time_before_have_a_name() {
+        for kind in *OLD_KINDS {
+            assert!(matches!(decode::<Sample>(&check(vec![kind, 1, 7])), Err(CodecError::Old)), "{kind}");
+            let mut damaged = check(vec![kind, 1, 7]);
+            damaged[2] ^= 1;
+            assert!(matches!(decode::<Sample>(&damaged), Err(CodecError::Checksum)));
+            assert!(matches!(decode::<Sample>(&check(vec![kind, 2, 7])), Err(CodecError::Magic)));
+        }
+        assert!(!OLD_KINDS.contains(&MAGIC));
+        assert!(matches!(decode::<Sample>(&check(b"a text".to_vec())), Err(CodecError::Magic)));
     }
 
     #[test]
@@ -180,7 +281,7 @@ mod tests {
         fn hostile_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(decode::<Sample>(&bytes).is_err());
             let _ = decode::<Sample>(&seal(b'S', 1, &bytes));
-            let _ = carve::<Sample>(&[b"S\x01", &bytes[..]].concat());
+            let _ = carve::<Sample>(&[&[MAGIC, b'S', 1], &bytes[..]].concat());
         }
     }
 }

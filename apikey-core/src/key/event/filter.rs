@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::key::error::StoreError;
-use crate::key::event::history::{Event, EventKind};
+use crate::key::event::actor::Actor;
+use crate::key::event::history::Event;
+use crate::key::event::kind::EventKind;
 use crate::key::key_filter::{DEFAULT_PAGE, MAX_PAGE};
 use crate::token::key_id::KeyId;
 
@@ -14,7 +16,7 @@ use crate::token::key_id::KeyId;
 pub struct EventFilter {
     key: Option<KeyId>,
     kind: Option<String>,
-    actor: Option<String>,
+    actor: Option<Actor>,
     since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
     after: Option<u64>,
@@ -44,8 +46,9 @@ impl EventFilter {
         self
     }
 
-    /// Events of changes that this actor made ([`KeyStore::as_actor`](crate::KeyStore::as_actor)), exactly.
-    pub fn actor(mut self, actor: impl Into<String>) -> Self {
+    /// Events of changes that this actor made ([`KeyStore::as_actor`](crate::KeyStore::as_actor)): a name, `uid:1000`, or
+    /// `key:` and a key's id.
+    pub fn actor(mut self, actor: impl Into<Actor>) -> Self {
         self.actor = Some(actor.into());
         self
     }
@@ -91,7 +94,7 @@ impl EventFilter {
     pub(crate) fn admits(&self, event: &Event) -> bool {
         self.key.is_none_or(|key| event.key() == Some(key))
             && self.kind.as_deref().is_none_or(|kind| event.kind().name() == kind)
-            && self.actor.as_deref().is_none_or(|actor| event.actor() == Some(actor))
+            && self.actor.as_ref().is_none_or(|actor| event.actor() == Some(actor))
             && self.since.is_none_or(|since| event.at() >= since)
             && self.until.is_none_or(|until| event.at() < until)
     }

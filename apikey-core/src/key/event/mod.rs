@@ -1,6 +1,9 @@
 //! What happened to keys.
 
+pub(crate) mod actor;
 pub(crate) mod chain;
+pub(crate) mod changes;
 pub(crate) mod filter;
 pub(crate) mod history;
+pub(crate) mod kind;
 pub(crate) mod stored;

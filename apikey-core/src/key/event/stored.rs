@@ -1,102 +1,59 @@
-//! What happened to a key: one event a change, numbered without gaps and chained.
+//! Events as they are stored: one for each change, numbered without gaps and chained.
 
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::codec::{Frame, entries};
+use crate::base::codec::payload::{Reader, Writer};
+use crate::base::codec::tail::{TailReader, TailWriter, Unknown};
+use crate::base::codec::{CodecError, Frame, plain_frame};
+use crate::key::event::actor::Origin;
+use crate::key::event::kind::EventKind;
+use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
-/// A change as history keeps it. The order of fields is the stored format.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A change as history keeps it.
+///
+/// Fixed: number, time, subject, the number of the kind, the digest of the event before, the number of the pepper. The
+/// tail has what the kind says, and who made the change.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     /// 1 for the first change of the store.
     pub(crate) number: u64,
     /// Milliseconds since 1970 UTC.
     pub(crate) at: i64,
-    /// Who did it, where that was told.
-    pub(crate) actor: Option<String>,
-    pub(crate) key: u128,
+    pub(crate) subject: Subject,
     pub(crate) kind: EventKind,
+    pub(crate) origin: Origin,
     /// The digest of the event before, zeros for the first.
     pub(crate) previous: Digest,
     /// The pepper under which this event is digested for the next, 0 for none.
     pub(crate) pepper: u32,
+    pub(crate) unknown: Unknown,
 }
 
 impl Frame for Event {
     const KIND: u8 = b'E';
-}
 
-/// The order of variants is the stored format: new ones go to the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum EventKind {
-    Created,
-    Imported,
-    /// Which fields were set.
-    Updated(#[serde(with = "entries::list")] Vec<String>),
-    /// The version of the new secret; when the old ones end: at once (`None`), at a time, or at the first use.
-    Rotated {
-        version: u32,
-        ends: Option<crate::key::record::SecretEnd>,
-    },
-    /// A new secret was used for the first time.
-    FirstUsed {
-        version: u32,
-    },
-    /// Superseded secrets were erased after their end.
-    SecretsErased,
-    Revoked {
-        reason: String,
-    },
-    Purged,
-    /// The store was restored; `key` is 0. The number its backup had, and that of the store it took the place of.
-    Restored {
-        backup: u64,
-        old: Option<u64>,
-    },
-    /// A key lost in a restored store what the old one showed it had lost.
-    Reapplied {
-        revoked: bool,
-        disabled: bool,
-        /// Versions of secrets that ended.
-        #[serde(with = "entries::list")]
-        ended: Vec<u32>,
-        /// Its permissions, its time, its limit or its networks became less.
-        narrowed: bool,
-    },
-    /// The store was put together from a damaged one; `key` is 0.
-    Salvaged {
-        records: u64,
-        events: u64,
-    },
-    /// A new secret of a key that rotates itself is good, and waits for its delivery.
-    Staged {
-        version: u32,
-        /// Secrets that waited before it, and are no more.
-        #[serde(with = "entries::list")]
-        ended: Vec<u32>,
-    },
-    /// A secret that waited has become the current one.
-    Promoted {
-        version: u32,
-        /// When the one before ends.
-        end: crate::key::record::SecretEnd,
-        #[serde(with = "entries::list")]
-        ended: Vec<u32>,
-        /// By its first use, and not by its delivery.
-        used: bool,
-    },
-    /// The key leaked: every secret ended, and a new one was made.
-    Replaced {
-        version: u32,
-        reason: String,
-    },
-    /// An operator put the store's time back to that of its clock; `key` is 0. The times before and after.
-    ClockAccepted {
-        from: i64,
-        to: i64,
-    },
+    fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
+        payload.put(&(self.number, self.at))?;
+        self.subject.put(payload)?;
+        payload.put(&(self.kind.code(), self.previous, self.pepper))?;
+        let mut tail = TailWriter::new(&self.unknown);
+        self.origin.put(&mut tail)?;
+        self.kind.put(&mut tail)?;
+        tail.end(payload)
+    }
+
+    fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (number, at) = payload.take()?;
+        let subject = Subject::take(payload)?;
+        let (code, previous, pepper) = payload.take()?;
+        let mut tail = TailReader::new(payload)?;
+        let origin = Origin::take(&mut tail)?;
+        let kind = EventKind::take(code, &mut tail)?;
+        Ok(Self { number, at, subject, kind, origin, previous, pepper, unknown: tail.end("an event")? })
+    }
 }
 
 /// Where history stands: written with every event, in the same transaction.
@@ -106,17 +63,15 @@ pub(crate) struct Head {
     pub(crate) number: u64,
     /// Its digest.
     pub(crate) digest: Digest,
-    /// How many records there are.
+    /// How many records there are, of every kind.
     pub(crate) records: u64,
-    /// Sum, modulo 2^128, of the first 16 bytes of the SHA-256 of every stored record.
+    /// Sum, modulo 2^128, of the first 16 bytes of the SHA-256 of every stored record, of every kind.
     pub(crate) sum: u128,
-    /// The highest id ever given.
+    /// The highest id ever given to anything.
     pub(crate) last_id: u128,
 }
 
-impl Frame for Head {
-    const KIND: u8 = b'H';
-}
+plain_frame!(Head, b'H');
 
 impl Head {
     /// Counts one event more. Only who wrote a number into the files has none left.
@@ -135,94 +90,157 @@ pub(crate) struct Checkpoint {
     pub(crate) digest: Digest,
 }
 
-impl Frame for Checkpoint {
-    const KIND: u8 = b'P';
-}
+plain_frame!(Checkpoint, b'P');
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Utc};
+
     use super::*;
-    use crate::base::codec::{decode, encode};
-    use crate::key::record::SecretEnd;
+    use crate::base::codec::tail::{critical, ignorable};
+    use crate::base::codec::{Newer, decode, encode, golden};
+    use crate::base::time::from_ms;
+    use crate::key::event::actor::Actor;
+    use crate::key::event::changes::{Changes, FromTo};
+    use crate::key::key_info::OverlapEnd;
+    use crate::token::key_id::KeyId;
+    use crate::{Limit, RotationPolicy};
+
+    const KEY: u128 = 0x0193_1a4e_7c3b_7def_8123_4567_89ab_cdef;
+
+    /// An event without a tail.
+    fn bare() -> Event {
+        Event {
+            number: 1,
+            at: 1_700_000_000_000,
+            subject: Subject::Key(KEY),
+            kind: EventKind::Created,
+            origin: Origin::default(),
+            previous: [9; 32],
+            pepper: 0,
+            unknown: Unknown::default(),
+        }
+    }
+
+    fn by(actor: &str) -> Origin {
+        Origin { actor: Some(actor.into()), peer: None }
+    }
+
+    fn time() -> Option<DateTime<Utc>> {
+        Some(from_ms(1_800_000_000_000))
+    }
+
+    fn all_changes() -> Changes {
+        let list = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let limit = Limit::checked(10, chrono::TimeDelta::seconds(1)).unwrap();
+        Changes {
+            name: true,
+            metadata: list(&["team"]),
+            permissions: Some(FromTo { from: list(&["orders:*"]), to: list(&["orders:read", "stock:*"]) }),
+            not_before: Some(FromTo { from: None, to: time() }),
+            expires_at: Some(FromTo { from: time(), to: None }),
+            limit: Some(FromTo { from: None, to: Some(limit) }),
+            networks: Some(FromTo { from: list(&["10.0.0.0/8"]), to: Vec::new() }),
+            rotation: Some(FromTo { from: Some(RotationPolicy::every(chrono::TimeDelta::days(30))), to: None }),
+        }
+    }
+
+    fn frame(event: &Event) -> Vec<u8> {
+        let frame = encode(event).unwrap();
+        assert_eq!(decode::<Event>(&frame).unwrap(), *event);
+        frame
+    }
 
     #[test]
-    fn golden_bytes() {
+    fn golden_bytes_of_no_tail_one_field_and_all() {
+        golden::check("event-bare.bin", &frame(&bare()));
+        let one = Event { origin: by("deploy-bot"), ..bare() };
+        golden::check("event-one.bin", &frame(&one));
+        let peer = Some(std::net::IpAddr::from([203, 0, 113, 7]));
+        let origin = Origin { actor: Some(Actor::Key(KeyId::from_u128(KEY))), peer };
+        let kind = EventKind::Updated { changes: all_changes() };
+        golden::check("event-all.bin", &frame(&Event { number: 300, pepper: 7, kind, origin, ..bare() }));
+    }
+
+    #[test]
+    fn golden_bytes_of_unknown_fields() {
+        let later = Event { unknown: Unknown::field(ignorable(120), b"later"), origin: by("uid:1000"), ..bare() };
+        golden::check("event-ignorable.bin", &frame(&later));
+        let newer = Event { unknown: Unknown::field(critical(120), b"later"), ..bare() };
+        let frame = encode(&newer).unwrap();
+        golden::check("event-critical.bin", &frame);
+        let error = decode::<Event>(&frame).unwrap_err();
+        assert!(matches!(error, CodecError::Newer(Newer::Field { of: "an event", tag: 241 })), "{error}");
+    }
+
+    /// Every kind, one after the other.
+    #[test]
+    fn golden_bytes_of_every_kind() {
+        let (version, reason, ended) = (300, "leaked".to_owned(), vec![2, 299]);
+        let at = OverlapEnd::At(from_ms(1_800_000_000_000));
+        let changes = Changes { name: true, ..Changes::default() };
         let kinds = [
             EventKind::Created,
             EventKind::Imported,
-            EventKind::Updated(vec!["name".into()]),
-            EventKind::Rotated { version: 2, ends: Some(SecretEnd::FirstUse) },
-            EventKind::FirstUsed { version: 2 },
+            EventKind::Updated { changes: changes.clone() },
+            EventKind::Disabled { changes: Changes::default() },
+            EventKind::Enabled { changes },
+            EventKind::Rotated { version, overlap: None },
+            EventKind::Rotated { version, overlap: Some(OverlapEnd::FirstUse) },
+            EventKind::FirstUsed { version },
             EventKind::SecretsErased,
-            EventKind::Revoked { reason: "leaked".into() },
+            EventKind::Revoked { reason: reason.clone() },
             EventKind::Purged,
-        ];
-        let mut all = Vec::new();
-        for (number, kind) in (1..).zip(kinds) {
-            let event = Event {
-                number,
-                at: 1_700_000_000_000,
-                actor: Some("root".into()),
-                key: 1 << 100,
-                kind,
-                previous: [9; 32],
-                pepper: 3,
-            };
-            let frame = encode(&event).unwrap();
-            assert_eq!(decode::<Event>(&frame).unwrap(), event);
-            all.extend(frame);
-        }
-        let head = Head { number: 8, digest: [1; 32], records: 2, sum: u128::MAX, last_id: 1 << 100 };
-        all.extend(encode(&head).unwrap());
-        assert_eq!(all, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/events-v1.bin")));
-    }
-
-    /// The kinds of automatic rotation; written by version 0.1.0.
-    #[test]
-    fn golden_bytes_of_rotation() {
-        let kinds = [
-            EventKind::Staged { version: 300, ended: vec![2, 299] },
-            EventKind::Promoted { version: 300, end: SecretEnd::At(5), ended: vec![3], used: true },
-            EventKind::Promoted { version: 4, end: SecretEnd::FirstUse, ended: vec![], used: false },
-            EventKind::Replaced { version: 5, reason: "leaked".into() },
-        ];
-        let mut all = Vec::new();
-        for (number, kind) in (1..).zip(kinds) {
-            let event = Event { number, at: 1, actor: None, key: 7, kind, previous: [9; 32], pepper: 0 };
-            let frame = encode(&event).unwrap();
-            assert_eq!(decode::<Event>(&frame).unwrap(), event);
-            all.extend(frame);
-        }
-        assert_eq!(all, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/events-v1-rotation.bin")));
-    }
-
-    /// Written by version 0.1.0.
-    #[test]
-    fn golden_bytes_of_the_clock() {
-        let kind = EventKind::ClockAccepted { from: 2_000_000_000_000, to: 1_700_000_000_000 };
-        let actor = Some("uid:0".into());
-        let event = Event { number: 9, at: 1_700_000_000_000, actor, key: 0, kind, previous: [9; 32], pepper: 0 };
-        let frame = encode(&event).unwrap();
-        assert_eq!(decode::<Event>(&frame).unwrap(), event);
-        assert_eq!(frame, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/events-v1-clock.bin")));
-    }
-
-    /// Kinds that came after the first ones, and the checkpoint; written by version 0.1.0.
-    #[test]
-    fn golden_bytes_of_later_kinds() {
-        let kinds = [
             EventKind::Restored { backup: 300, old: Some(301) },
-            EventKind::Reapplied { revoked: true, disabled: false, ended: vec![1, 2], narrowed: true },
+            EventKind::Restored { backup: 300, old: None },
+            EventKind::Reapplied {
+                revoked: true,
+                disabled: false,
+                ended: ended.clone(),
+                shortened: vec![3],
+                changes: all_changes(),
+            },
             EventKind::Salvaged { records: 5, events: 6 },
+            EventKind::Staged { version, ended: ended.clone() },
+            EventKind::Promoted { version, overlap: at, ended, used: true },
+            EventKind::Promoted { version, overlap: OverlapEnd::FirstUse, ended: Vec::new(), used: false },
+            EventKind::Replaced { version, reason },
+            EventKind::ClockAccepted { from: from_ms(2_000_000_000_000), to: from_ms(1_700_000_000_000) },
+            EventKind::EventsPurged { last: 299 },
         ];
+        let mut codes: Vec<u8> = kinds.iter().map(EventKind::code).collect();
+        codes.dedup();
+        assert!(codes.iter().copied().eq(1..=18), "{codes:?}");
+        assert_eq!(codes.len(), EventKind::NAMES.len());
         let mut all = Vec::new();
         for (number, kind) in (1..).zip(kinds) {
-            let event = Event { number, at: 1, actor: None, key: 0, kind, previous: [9; 32], pepper: 0 };
-            let frame = encode(&event).unwrap();
-            assert_eq!(decode::<Event>(&frame).unwrap(), event);
-            all.extend(frame);
+            let of_store = matches!(kind.code(), 11 | 13 | 17 | 18);
+            let subject = if of_store { Subject::Store } else { Subject::Key(KEY) };
+            all.extend(frame(&Event { number, subject, kind, ..bare() }));
         }
-        all.extend(encode(&Checkpoint { number: 3, digest: [7; 32] }).unwrap());
-        assert_eq!(all, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/events-v1-later.bin")));
+        golden::check("events-of-every-kind.bin", &all);
+    }
+
+    #[test]
+    fn golden_bytes_of_the_head_and_the_checkpoint() {
+        let head = Head { number: 8, digest: [1; 32], records: 2, sum: u128::MAX, last_id: 1 << 100 };
+        golden::check("head.bin", &encode(&head).unwrap());
+        golden::check("checkpoint.bin", &encode(&Checkpoint { number: 3, digest: [7; 32] }).unwrap());
+    }
+
+    #[test]
+    fn kinds_and_subjects_of_later_versions_are_newer() {
+        let sealed = |place: usize, byte: u8| {
+            let mut frame = encode(&bare()).unwrap();
+            frame[place] = byte;
+            let end = frame.len() - 4;
+            let check = crc32fast::hash(&frame[..end]).to_le_bytes();
+            frame[end..].copy_from_slice(&check);
+            decode::<Event>(&frame).unwrap_err()
+        };
+        // Behind the head, one byte of the number and nine of the time: the subject, of 18 bytes, and the kind.
+        assert!(matches!(sealed(13, 2), CodecError::Newer(Newer::Subject(2))));
+        assert!(matches!(sealed(31, 19), CodecError::Newer(Newer::Event(19))));
+        assert!(matches!(sealed(31, 0), CodecError::Payload(None)));
     }
 }

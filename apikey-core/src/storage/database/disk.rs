@@ -51,7 +51,7 @@ pub(crate) struct Open {
     keys: Tree,
     /// The overflow chunks of large records, by id and number.
     overflow: Tree,
-    /// Ids by owner: owner, a zero byte, id.
+    /// Ids by tenant and owner: tenant, a zero byte, owner, a zero byte, id.
     owners: Tree,
     /// Ids by the digest of imported keys, so that none is taken twice.
     imported: Tree,
@@ -326,33 +326,35 @@ impl Disk {
         let trees = (&self.keys, &self.overflow, &self.owners, &self.imported, &self.events, &self.meta, &self.made);
         let written = trees.transaction(|(keys, others, owners, imported, events, meta, made)| {
             for write in &batch.writes {
-                let id = write.id.to_be_bytes();
-                let owner = owner_key(&write.owner, write.id);
-                let old = match &write.record {
-                    Some(record) => keys.insert(&id, overflow::inline(record))?,
-                    None => keys.remove(&id)?,
-                };
-                for key in old.iter().flat_map(|old| overflow::keys(id, old)) {
-                    others.remove(&key)?;
-                }
-                match &write.record {
-                    Some(record) => {
-                        for (key, part) in overflow::chunks(id, record) {
-                            others.insert(&key, part)?;
+                if let Some(id) = write.subject.key() {
+                    let owner = owner_key(&write.owner, id);
+                    let id = id.to_be_bytes();
+                    let old = match &write.record {
+                        Some(record) => keys.insert(&id, overflow::inline(record))?,
+                        None => keys.remove(&id)?,
+                    };
+                    for key in old.iter().flat_map(|old| overflow::keys(id, old)) {
+                        others.remove(&key)?;
+                    }
+                    match &write.record {
+                        Some(record) => {
+                            for (key, chunk) in overflow::chunks(id, record) {
+                                others.insert(&key, chunk)?;
+                            }
+                            if write.is_new {
+                                owners.insert(owner, &[])?;
+                            }
                         }
-                        if write.is_new {
-                            owners.insert(owner, &[])?;
+                        None => {
+                            owners.remove(owner)?;
                         }
                     }
-                    None => {
-                        owners.remove(owner)?;
+                    for digest in &write.imported_out {
+                        imported.remove(digest)?;
                     }
-                }
-                for digest in &write.imported_out {
-                    imported.remove(digest)?;
-                }
-                for digest in &write.imported_in {
-                    imported.insert(digest, &id)?;
+                    for digest in &write.imported_in {
+                        imported.insert(digest, &id)?;
+                    }
                 }
                 if let Some((name, frame)) = &write.made {
                     made.insert(name, frame.as_slice())?;
@@ -464,7 +466,7 @@ pub(crate) fn imported_digests(record: &Record) -> impl Iterator<Item = Digest> 
 }
 
 pub(crate) fn owner_key(owner: &str, id: u128) -> Vec<u8> {
-    let mut key = Vec::with_capacity(owner.len() + 17);
+    let mut key = Vec::with_capacity(owner.len() + 18);
     owner_key_into(&mut key, owner, id);
     key
 }
@@ -472,8 +474,9 @@ pub(crate) fn owner_key(owner: &str, id: u128) -> Vec<u8> {
 /// The same, in the place of what was there before.
 pub(crate) fn owner_key_into(key: &mut Vec<u8>, owner: &str, id: u128) {
     key.clear();
+    // No key is a tenant's yet. Neither tenants nor owners have control characters, so a zero byte ends each.
+    key.push(0);
     key.extend_from_slice(owner.as_bytes());
-    // No owner has a control character, so the zero byte ends it.
     key.push(0);
     key.extend_from_slice(&id.to_be_bytes());
 }

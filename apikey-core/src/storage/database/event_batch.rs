@@ -1,7 +1,7 @@
 //! Events as they lie in the database: several that follow each other in one value, under the number of the first.
 //!
 //! sled keeps some seventeen values in a page, and what it costs to write, to read and to open goes by pages: an event
-//! has some 150 bytes. One alone lies there as its frame, as all did before there were blocks.
+//! has some 150 bytes.
 
 use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
@@ -11,11 +11,11 @@ use serde_bytes::ByteBuf;
 use sled::IVec;
 
 use crate::base::codec;
-use crate::base::codec::{CodecError, Frame, MAX_ENTRIES};
+use crate::base::codec::{CodecError, MAX_ENTRIES, plain_frame};
 use crate::key::error::StoreError;
 
 /// No block of several has more bytes of events than this: a page of blocks is far smaller than the 128 KiB from which on
-/// sled keeps it in a file of its own. An event that is longer lies alone.
+/// sled keeps it in a file of its own. An event that is longer has a block of its own.
 const MOST_BYTES: usize = 4 * 1024;
 
 /// A key of the database and its value.
@@ -28,9 +28,7 @@ pub(crate) struct Block {
     frames: Vec<ByteBuf>,
 }
 
-impl Frame for Block {
-    const KIND: u8 = b'B';
-}
+plain_frame!(Block, b'B');
 
 /// Events as values of the database, with their keys. What does not follow the one before it begins a new block.
 pub(crate) fn pack<'a>(events: impl IntoIterator<Item = (u64, &'a [u8])>) -> Result<Vec<Entry>, CodecError> {
@@ -41,7 +39,7 @@ pub(crate) fn pack<'a>(events: impl IntoIterator<Item = (u64, &'a [u8])>) -> Res
         let held = block.frames.len();
         let follows = u64::try_from(held).is_ok_and(|held| first.checked_add(held) == Some(number));
         if held > 0 && (!follows || held == MAX_ENTRIES || bytes + frame.len() > MOST_BYTES) {
-            values.push((first.to_be_bytes(), std::mem::take(&mut block).value()?));
+            values.push((first.to_be_bytes(), codec::encode(&std::mem::take(&mut block))?));
         }
         if block.frames.is_empty() {
             (first, bytes) = (number, 0);
@@ -50,45 +48,32 @@ pub(crate) fn pack<'a>(events: impl IntoIterator<Item = (u64, &'a [u8])>) -> Res
         block.frames.push(ByteBuf::from(frame));
     }
     if !block.frames.is_empty() {
-        values.push((first.to_be_bytes(), block.value()?));
+        values.push((first.to_be_bytes(), codec::encode(&block)?));
     }
     Ok(values)
 }
 
-impl Block {
-    fn value(mut self) -> Result<Vec<u8>, CodecError> {
-        if self.frames.len() == 1 { Ok(self.frames.remove(0).into_vec()) } else { codec::encode(&self) }
-    }
-}
-
 /// The events of a value, with their numbers. What they say is not looked at.
 pub(crate) fn unpack(key: &[u8], value: &IVec) -> Result<Vec<(u64, IVec)>, StoreError> {
-    Ok(match read(key, value)? {
-        (first, None) => vec![(first, value.clone())],
-        (first, Some(frames)) => {
-            (first..).zip(frames).map(|(number, frame)| (number, IVec::from(frame.into_vec()))).collect()
-        }
-    })
+    let (first, frames) = read(key, value)?;
+    Ok((first..).zip(frames).map(|(number, frame)| (number, IVec::from(frame.into_vec()))).collect())
 }
 
 /// The numbers of a value's events.
 pub(crate) fn numbers(key: &[u8], value: &[u8]) -> Result<RangeInclusive<u64>, StoreError> {
     let (first, frames) = read(key, value)?;
-    Ok(first..=first + frames.map_or(0, |frames| frames.len() as u64 - 1))
+    Ok(first..=first + frames.len() as u64 - 1)
 }
 
-/// The number of the first event, and the frames if it is a block. No number is beyond the last there can be.
-fn read(key: &[u8], value: &[u8]) -> Result<(u64, Option<Vec<ByteBuf>>), StoreError> {
+/// The number of the first event, and the frames: one at least. No number is beyond the last there can be.
+fn read(key: &[u8], value: &[u8]) -> Result<(u64, Vec<ByteBuf>), StoreError> {
     let invalid = |what| io::Error::new(ErrorKind::InvalidData, what);
     let first = u64::from_be_bytes(key.try_into().map_err(|_| invalid("a number of the wrong length"))?);
-    if value.first() != Some(&Block::KIND) {
-        return Ok((first, None));
-    }
     let frames = codec::decode::<Block>(value)?.frames;
-    if frames.len() < 2 || first.checked_add(MAX_ENTRIES as u64).is_none() {
+    if frames.is_empty() || first.checked_add(MAX_ENTRIES as u64).is_none() {
         return Err(invalid("a block that was never written").into());
     }
-    Ok((first, Some(frames)))
+    Ok((first, frames))
 }
 
 #[cfg(test)]
@@ -96,10 +81,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::codec::golden;
 
     fn frame(byte: u8, length: usize) -> Vec<u8> {
-        // As those of events begin.
-        [&b"E\x01"[..], &vec![byte; length]].concat()
+        vec![byte; length]
     }
 
     fn packed(events: &[(u64, Vec<u8>)]) -> Vec<Entry> {
@@ -114,9 +99,10 @@ mod tests {
     #[test]
     fn golden_bytes() {
         let values = packed(&[(7, frame(1, 3)), (8, frame(2, 1)), (10, frame(3, 2))]);
-        let golden = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/block-v1.bin"));
-        assert_eq!(values, [(7u64.to_be_bytes(), golden.to_vec()), (10u64.to_be_bytes(), frame(3, 2))]);
-        assert_eq!(unpacked(&values[..1]), [(7, frame(1, 3)), (8, frame(2, 1))]);
+        assert_eq!(values.iter().map(|(key, _)| u64::from_be_bytes(*key)).collect::<Vec<_>>(), [7, 10]);
+        golden::check("events-together.bin", &values[0].1);
+        golden::check("event-alone.bin", &values[1].1);
+        assert_eq!(unpacked(&values), [(7, frame(1, 3)), (8, frame(2, 1)), (10, frame(3, 2))]);
     }
 
     #[test]
@@ -127,7 +113,7 @@ mod tests {
         let usual = of(150, 100);
         assert_eq!(usual.len(), 4);
         assert!(usual.iter().all(|(_, value)| value.len() < MOST_BYTES + 256));
-        assert_eq!(of(MOST_BYTES, 3).len(), 3, "what is longer lies alone");
+        assert_eq!(of(MOST_BYTES + 1, 3).len(), 3, "what is longer has a block of its own");
         assert_eq!(of(0, 0), []);
     }
 
@@ -141,19 +127,22 @@ mod tests {
         let good = block(vec![frame(1, 1), frame(2, 1)]);
         assert_eq!(unpack(&key, &good).unwrap().len(), 2);
         assert_eq!(numbers(&key, &good).unwrap(), 7..=8);
-        assert_eq!(numbers(&key, &frame(1, 1)).unwrap(), 7..=7);
+        assert_eq!(numbers(&key, &block(vec![frame(1, 1)])).unwrap(), 7..=7);
         assert!(unpack(&key[1..], &good).is_err());
         assert!(unpack(&u64::MAX.to_be_bytes(), &good).is_err());
         assert!(unpack(&key, &block(Vec::new())).is_err());
-        assert!(unpack(&key, &block(vec![frame(1, 1)])).is_err(), "one lies alone");
-        for at in 1..good.len() {
+        assert!(unpack(&key, &frame(1, 1)[..].into()).is_err(), "no block");
+        for at in 0..good.len() {
             let mut bad = good.to_vec();
             bad[at] ^= 1;
             assert!(unpack(&key, &bad.into()).is_err(), "{at}");
             assert!(unpack(&key, &good[..at].into()).is_err(), "{at}");
         }
-        let newer = unpack(&key, &[&b"B\x02"[..], &crc32fast::hash(b"B\x02").to_le_bytes()].concat().into());
-        assert!(newer.unwrap_err().to_string().contains("newer"));
+        let sealed = |head: &[u8]| IVec::from([head, &crc32fast::hash(head).to_le_bytes()].concat());
+        let newer = unpack(&key, &sealed(&[codec::MAGIC, b'B', 2])).unwrap_err().to_string();
+        assert!(newer.contains("format 2"), "{newer}");
+        let old = unpack(&key, &sealed(b"B\x01")).unwrap_err().to_string();
+        assert!(old.contains("before 0.1.0"), "{old}");
     }
 
     proptest! {

@@ -6,8 +6,10 @@ use sled::IVec;
 use sled::transaction::{ConflictableTransactionError, Transactional};
 
 use crate::base::codec;
+use crate::base::time::from_ms;
 use crate::key::error::StoreError;
-use crate::key::event::stored::{Checkpoint, Event, EventKind, Head};
+use crate::key::event::kind::EventKind;
+use crate::key::event::stored::{Checkpoint, Event, Head};
 
 use crate::storage::database::disk::{CHECKPOINT, Disk, refused};
 use crate::storage::database::event_batch;
@@ -73,7 +75,9 @@ impl Disk {
             }
             // One that does not decode is told of by who reads it to delete it.
             let event = codec::decode::<Event>(&frame).ok();
-            if event.is_some_and(|event| matches!(event.kind, EventKind::ClockAccepted { to, .. } if to < before)) {
+            if event
+                .is_some_and(|event| matches!(event.kind, EventKind::ClockAccepted { to, .. } if to < from_ms(before)))
+            {
                 last = number;
             }
         }

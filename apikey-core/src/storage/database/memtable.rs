@@ -57,7 +57,9 @@ impl Memtable {
         state.number += 1;
         for write in &batch.writes {
             let record = write.record.as_ref().map(|record| record.to_vec());
-            state.records.insert(write.id, (number, record));
+            if let Some(id) = write.subject.key() {
+                state.records.insert(id, (number, record));
+            }
             if let Some((name, frame)) = &write.made {
                 state.made.insert(*name, (number, frame.to_vec()));
             }
@@ -65,7 +67,7 @@ impl Memtable {
                 state.imported.insert(*digest, (number, None));
             }
             for digest in &write.imported_in {
-                state.imported.insert(*digest, (number, Some(write.id)));
+                state.imported.insert(*digest, (number, write.subject.key()));
             }
         }
         state.waiting += batch.writes.len();
@@ -119,8 +121,8 @@ impl Memtable {
         let mut waiting = Unflushed { records: records.collect(), ..Unflushed::default() };
         for write in state.batches.iter().flat_map(|batch| &batch.writes) {
             waiting.events.push((write.event.0, IVec::from(write.event.1.as_slice())));
-            if write.is_new {
-                waiting.new.push((write.owner.clone(), write.id));
+            if let Some(id) = write.subject.key().filter(|_| write.is_new) {
+                waiting.new.push((write.owner.clone(), id));
             }
         }
         waiting
@@ -153,8 +155,10 @@ impl State {
     /// What is written is read from the database, unless a batch from `next` on has changed it again.
     fn forget(&mut self, batch: &Batch, next: u64) {
         for one in &batch.writes {
-            if self.records.get(&one.id).is_some_and(|(held, _)| *held < next) {
-                self.records.remove(&one.id);
+            if let Some(id) = one.subject.key()
+                && self.records.get(&id).is_some_and(|(held, _)| *held < next)
+            {
+                self.records.remove(&id);
             }
             if let Some((name, _)) = &one.made
                 && self.made.get(name).is_some_and(|(held, _)| *held < next)
@@ -173,11 +177,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::subject::Subject;
     use crate::storage::batch::Write;
 
     fn batch(id: u128, record: Option<u8>, digest: u8) -> Batch {
         let write = Write {
-            id,
+            subject: Subject::Key(id),
             owner: "alice".into(),
             is_new: true,
             record: record.map(|byte| vec![byte].into()),
@@ -201,7 +206,7 @@ mod tests {
         assert_eq!((tail.record(2), tail.imported(&[2; 32])), (Some(None), Some(None)));
         let seen = |batch: &Batch| {
             assert_eq!(tail.record(2), Some(None), "also while it is written");
-            assert_eq!(batch.writes.iter().map(|write| write.id).collect::<Vec<_>>(), [1, 2, 2]);
+            assert_eq!(batch.writes.iter().filter_map(|write| write.subject.key()).collect::<Vec<_>>(), [1, 2, 2]);
             assert_eq!(batch.head, [2]);
             Ok(())
         };

@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
 use crate::base::codec;
+use crate::base::codec::payload::{Reader, Writer};
+use crate::base::codec::tail::{TailReader, TailWriter, Unknown};
 use crate::base::codec::{CodecError, Frame};
 use crate::base::lock::lock;
 use crate::token::digest::Digest;
@@ -45,8 +47,8 @@ const PAGE: usize = 4096;
 /// An entry is a length, of so many bytes, and a frame, and ends at a multiple of it.
 const LENGTH: usize = 4;
 
-/// One change. The order of fields is the stored format.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One change. The order of fields is the stored format; a tail follows them, in which nothing is yet.
+#[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(fuzzing, derive(Debug))]
 pub(crate) struct Entry<'a> {
     /// Number of the first change of the group: all before it was durable when the group was written.
@@ -58,6 +60,22 @@ pub(crate) struct Entry<'a> {
 
 impl Frame for Entry<'_> {
     const KIND: u8 = b'J';
+
+    fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
+        payload.put(&self.group)?;
+        self.write.put(payload)?;
+        payload.put(&self.end)?;
+        TailWriter::new(&Unknown::default()).end(payload)
+    }
+
+    fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let group = payload.take()?;
+        let write = Cow::Owned(Write::take(payload)?);
+        let end = payload.take()?;
+        // An entry is read once and never written again.
+        let _ = TailReader::new(payload)?.end("an entry of the write-ahead log")?;
+        Ok(Self { group, write, end })
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -82,7 +82,7 @@ fn entries(segment: &[u8]) -> Result<Vec<Entry<'static>>, CodecError> {
         let Some(frame) = rest.get(..length).filter(|frame| frame.len() <= MAX_FRAME) else { break };
         match codec::decode::<Entry<'static>>(frame) {
             Ok(entry) if entries.last().is_none_or(|last| number(last) < number(&entry)) => entries.push(entry),
-            Err(newer @ CodecError::Newer(_)) => return Err(newer),
+            Err(named @ (CodecError::Newer(_) | CodecError::Old)) => return Err(named),
             _ => break,
         }
         at += (LENGTH + length).next_multiple_of(LENGTH);
@@ -93,7 +93,7 @@ fn entries(segment: &[u8]) -> Result<Vec<Entry<'static>>, CodecError> {
 /// A change whose group was written after the one that follows `last` had been acknowledged. So that one is lost. Looked
 /// for where groups begin, and with an event that is whole: an entry holds bytes that a caller may have chosen.
 fn later(wal: &[u8], last: u64) -> Option<u64> {
-    let first = |group: &[u8]| codec::carve::<Entry<'static>>(group.get(LENGTH..)?);
+    let first = |group: &[u8]| codec::carve::<Entry<'static>>(group.get(LENGTH..)?).map(|(entry, _)| entry);
     let found = (0..wal.len()).step_by(SECTOR).filter_map(|at| first(wal.get(at..)?));
     let found = found.filter(|entry| number(entry) > last && entry.group > last + 1);
     let sound = found

@@ -1,6 +1,10 @@
 use proptest::prelude::*;
 
-use crate::key::event::stored::{Event, EventKind, Head};
+use crate::base::codec::golden;
+use crate::key::event::actor::Origin;
+use crate::key::event::kind::EventKind;
+use crate::key::event::stored::{Event, Head};
+use crate::key::subject::Subject;
 use crate::storage::wal::*;
 
 /// Calls of so many changes each, from the first change of a store on, with the heads before them and at the end.
@@ -11,9 +15,16 @@ fn history(calls: &[usize]) -> (Vec<Batch>, Vec<Head>) {
         let mut batch = Batch::default();
         for _ in 0..*changes {
             head.number += 1;
-            let key = u128::from(head.number);
-            let kind = EventKind::Created;
-            let event = Event { number: head.number, at: 0, actor: None, key, kind, previous: head.digest, pepper: 0 };
+            let event = Event {
+                number: head.number,
+                at: 0,
+                subject: Subject::Key(head.number.into()),
+                kind: EventKind::Created,
+                origin: Origin::default(),
+                previous: head.digest,
+                pepper: 0,
+                unknown: Unknown::default(),
+            };
             head.digest = [head.number.to_le_bytes()[0]; 32];
             batch.writes.push(write(head.number, codec::encode(&event).unwrap()));
         }
@@ -26,7 +37,7 @@ fn history(calls: &[usize]) -> (Vec<Batch>, Vec<Head>) {
 
 fn write(number: u64, event: Vec<u8>) -> Write {
     Write {
-        id: number.into(),
+        subject: Subject::Key(number.into()),
         owner: "alice".into(),
         is_new: true,
         record: Some(vec![7; 150].into()),
@@ -61,7 +72,7 @@ fn bytes_of(calls: &[Batch]) -> Vec<u8> {
 fn group(bytes: &[u8], first: u64) -> usize {
     let holds = |at: &usize| {
         let entry = codec::carve::<Entry<'static>>(&bytes[*at + LENGTH..]);
-        entry.is_some_and(|entry| entry.write.event.0 == first)
+        entry.is_some_and(|(entry, _)| entry.write.event.0 == first)
     };
     (0..bytes.len()).step_by(SECTOR).find(holds).unwrap()
 }
@@ -227,7 +238,7 @@ fn a_digest_that_looks_like_an_entry_is_none() {
     let (_, heads) = history(&[1]);
     let far = u64::from(u32::MAX);
     let write = Write {
-        id: 0,
+        subject: Subject::Store,
         owner: String::new(),
         is_new: false,
         record: None,
@@ -255,23 +266,38 @@ fn the_stored_form_stays() {
     last.writes[1].made = Some(([3; 32], vec![4; 5].into()));
     let mut waiting = Unflushed::default();
     calls.iter().for_each(|call| waiting.push(call));
-    let golden = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/wal-v1.bin"));
-    assert_eq!(waiting.bytes, golden);
-    let found = beyond(golden, &heads[0]).unwrap();
+    golden::check("write-ahead-log.bin", &waiting.bytes);
+    let found = beyond(&waiting.bytes, &heads[0]).unwrap();
     assert!(found.iter().zip(&calls).all(|(found, call)| found.writes == call.writes && found.ended == call.ended));
     assert_eq!(found.len(), 2);
 }
 
-#[test]
-fn a_newer_format_is_refused() {
+/// The first entry with other bytes at a place of its frame, and its right checksum.
+fn refused(change: impl Fn(&mut [u8])) -> WalError {
     let (calls, heads) = history(&[1]);
     let mut bytes = bytes_of(&calls);
     let length = u32::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
-    bytes[LENGTH + 1] = codec::FORMAT + 1;
     let framed = LENGTH..LENGTH + length - 4;
+    change(&mut bytes[framed.clone()]);
     let sum = crc32fast::hash(&bytes[framed.clone()]).to_le_bytes();
     bytes[framed.end..framed.end + 4].copy_from_slice(&sum);
-    assert!(matches!(beyond(&bytes, &heads[0]), Err(WalError::Entry(CodecError::Newer(_)))));
+    beyond(&bytes, &heads[0]).err().unwrap()
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let format = refused(|frame| frame[2] = codec::FORMAT + 1);
+    // Behind the head and one byte of the group: what the change is of.
+    let subject = refused(|frame| frame[4] = 2);
+    for newer in [format, subject] {
+        assert!(matches!(newer, WalError::Entry(CodecError::Newer(_))), "{newer}");
+    }
+}
+
+#[test]
+fn a_log_of_the_time_before_is_named() {
+    let old = refused(|frame| frame[..2].copy_from_slice(b"J\x01"));
+    assert!(matches!(old, WalError::Entry(CodecError::Old)), "{old}");
 }
 
 proptest! {

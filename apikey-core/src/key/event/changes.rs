@@ -1,0 +1,169 @@
+//! What an event says of the fields that a change has set.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::access::limit::{Limit, StoredLimit};
+use crate::base::codec::CodecError;
+use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, critical, ignorable};
+use crate::key::record::{Record, StoredPolicy};
+use crate::key::rotation_policy::RotationPolicy;
+
+/// What a change made of a key's fields. A field that did not change is `None` or empty, and is left out of the JSON.
+///
+/// The values of [`name`](Self::name) and [`metadata`](Self::metadata) are not in it: they may be personal, and events
+/// stay when a key's record is deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Whether the name is another one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub name: bool,
+    /// The names of metadata entries that were set, changed or removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<String>,
+    /// Its grants.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<FromTo<Vec<String>>>,
+    /// From when on it is good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<FromTo<Option<DateTime<Utc>>>>,
+    /// Until when it is good; `None`: without an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<FromTo<Option<DateTime<Utc>>>>,
+    /// How often it may be used; `None`: without a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<FromTo<Option<Limit>>>,
+    /// The networks that it may be used from; empty: from anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<FromTo<Vec<String>>>,
+    /// By what policy it rotates itself; `None`: it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<FromTo<Option<RotationPolicy>>>,
+}
+
+/// The value of a field before and after a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FromTo<T> {
+    /// Before.
+    pub from: T,
+    /// After.
+    pub to: T,
+}
+
+impl<T> FromTo<T> {
+    fn between<V: PartialEq + ?Sized>(before: &V, after: &V, value: impl Fn(&V) -> T) -> Option<Self> {
+        (before != after).then(|| Self { from: value(before), to: value(after) })
+    }
+
+    fn map<V>(&self, value: impl Fn(&T) -> V) -> FromTo<V> {
+        FromTo { from: value(&self.from), to: value(&self.to) }
+    }
+}
+
+impl Changes {
+    /// Whether no field changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The names of the fields that changed.
+    #[must_use]
+    pub fn fields(&self) -> Vec<&'static str> {
+        let Self { name, metadata, permissions, not_before, expires_at, limit, networks, rotation } = self;
+        let all = [
+            ("name", *name),
+            ("metadata", !metadata.is_empty()),
+            ("permissions", permissions.is_some()),
+            ("not_before", not_before.is_some()),
+            ("expires_at", expires_at.is_some()),
+            ("limit", limit.is_some()),
+            ("networks", networks.is_some()),
+            ("rotation", rotation.is_some()),
+        ];
+        all.into_iter().filter(|(_, changed)| *changed).map(|(field, _)| field).collect()
+    }
+
+    /// What is different in two states of a key. Whether it is disabled or revoked, and its secrets, are events of their
+    /// own.
+    pub(crate) fn between(before: &Record, after: &Record) -> Self {
+        let time = |at: &Option<i64>| at.map(crate::base::time::from_ms);
+        let metadata =
+            before.metadata.keys().chain(after.metadata.keys().filter(|name| !before.metadata.contains_key(*name)));
+        let is_other = |name: &&String| before.metadata.get(*name) != after.metadata.get(*name);
+        Self {
+            name: before.name != after.name,
+            metadata: metadata.filter(is_other).cloned().collect(),
+            permissions: FromTo::between(&before.permissions, &after.permissions, Clone::clone),
+            not_before: FromTo::between(&before.not_before, &after.not_before, time),
+            expires_at: FromTo::between(&before.expires_at, &after.expires_at, time),
+            limit: FromTo::between(&before.limit, &after.limit, |limit| limit.as_ref().map(Limit::stored)),
+            networks: FromTo::between(&before.networks, &after.networks, Clone::clone),
+            rotation: FromTo::between(&before.policy, &after.policy, |policy| policy.map(RotationPolicy::of)),
+        }
+    }
+}
+
+const NAME: Tag = ignorable(32);
+const METADATA: Tag = ignorable(33);
+const PERMISSIONS: Tag = critical(34);
+const NOT_BEFORE: Tag = critical(35);
+const EXPIRES_AT: Tag = critical(36);
+const LIMIT: Tag = critical(37);
+const NETWORKS: Tag = critical(38);
+const ROTATION: Tag = ignorable(39);
+
+/// Each field has a tag of its own, whatever the tag of the whole.
+impl Field for Changes {
+    fn put(&self, _: Tag, tail: &mut TailWriter) -> Result<(), CodecError> {
+        let time = |at: &Option<DateTime<Utc>>| at.map(|at| at.timestamp_millis());
+        self.name.put(NAME, tail)?;
+        self.metadata.put(METADATA, tail)?;
+        pair(PERMISSIONS, self.permissions.as_ref(), tail)?;
+        pair(NOT_BEFORE, self.not_before.as_ref().map(|changed| changed.map(time)).as_ref(), tail)?;
+        pair(EXPIRES_AT, self.expires_at.as_ref().map(|changed| changed.map(time)).as_ref(), tail)?;
+        let limit = |limit: &Option<Limit>| limit.map(Limit::to_stored);
+        pair(LIMIT, self.limit.as_ref().map(|changed| changed.map(limit)).as_ref(), tail)?;
+        pair(NETWORKS, self.networks.as_ref(), tail)?;
+        let policy = |policy: &Option<RotationPolicy>| policy.map(StoredPolicy::from);
+        pair(ROTATION, self.rotation.as_ref().map(|changed| changed.map(policy)).as_ref(), tail)
+    }
+
+    fn take(_: Tag, tail: &mut TailReader<'_>) -> Result<Self, CodecError> {
+        let time = |at: Option<i64>| at.map(|at| DateTime::from_timestamp_millis(at).ok_or(())).transpose();
+        let limit = |stored: Option<StoredLimit>| {
+            let limit = |stored| Some(Limit::stored(&stored)).filter(|limit| limit.to_stored() == stored).ok_or(());
+            stored.map(limit).transpose()
+        };
+        Ok(Self {
+            name: Field::take(NAME, tail)?,
+            metadata: Field::take(METADATA, tail)?,
+            permissions: both(PERMISSIONS, tail, |Texts(list)| Ok(list))?,
+            not_before: both(NOT_BEFORE, tail, time)?,
+            expires_at: both(EXPIRES_AT, tail, time)?,
+            limit: both(LIMIT, tail, limit)?,
+            networks: both(NETWORKS, tail, |Texts(list)| Ok(list))?,
+            rotation: both(ROTATION, tail, |policy: Option<StoredPolicy>| Ok(policy.map(RotationPolicy::of)))?,
+        })
+    }
+}
+
+/// A list of texts whose length is not believed.
+#[derive(Deserialize)]
+struct Texts(#[serde(with = "crate::base::codec::entries::list")] Vec<String>);
+
+fn pair<T: Serialize>(tag: Tag, changed: Option<&FromTo<T>>, tail: &mut TailWriter) -> Result<(), CodecError> {
+    changed.map_or(Ok(()), |FromTo { from, to }| tail.put(tag, &(from, to)))
+}
+
+fn both<S: DeserializeOwned, T>(
+    tag: Tag,
+    tail: &mut TailReader<'_>,
+    value: impl Fn(S) -> Result<T, ()>,
+) -> Result<Option<FromTo<T>>, CodecError> {
+    let Some((from, to)) = tail.take::<(S, S)>(tag)? else { return Ok(None) };
+    let value = |stored| value(stored).map_err(|()| CodecError::Payload(None));
+    Ok(Some(FromTo { from: value(from)?, to: value(to)? }))
+}

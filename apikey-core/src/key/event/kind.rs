@@ -1,0 +1,249 @@
+//! The kinds of events: one table for what is stored, what callers see, and the names to filter by.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, critical, ignorable};
+use crate::base::codec::{CodecError, Newer};
+use crate::key::event::changes::Changes;
+use crate::key::key_info::OverlapEnd;
+
+/// Fields of events. Those of [`Changes`] follow from 32 on, and those of who made the change stand before.
+mod tag {
+    use super::{Tag, critical, ignorable};
+
+    pub(super) const VERSION: Tag = critical(8);
+    pub(super) const OVERLAP: Tag = critical(9);
+    pub(super) const ENDED: Tag = critical(10);
+    pub(super) const USED: Tag = critical(11);
+    pub(super) const REASON: Tag = ignorable(12);
+    pub(super) const REVOKED: Tag = critical(13);
+    pub(super) const DISABLED: Tag = critical(14);
+    pub(super) const SHORTENED: Tag = critical(15);
+    pub(super) const BACKUP: Tag = critical(16);
+    pub(super) const OLD: Tag = critical(17);
+    pub(super) const RECORDS: Tag = critical(18);
+    pub(super) const EVENTS: Tag = critical(19);
+    pub(super) const FROM: Tag = critical(20);
+    pub(super) const TO: Tag = critical(21);
+    pub(super) const LAST: Tag = critical(22);
+    pub(super) const CHANGES: Tag = critical(32);
+}
+
+/// Declares the kinds: the number that is stored, the variant, its name, and its fields with their tags.
+macro_rules! event_kinds {
+    ($(
+        $(#[$doc:meta])*
+        $code:literal $variant:ident $name:tt $({ $($(#[$field_doc:meta])* $field:ident: $type:ty = $tag:ident $(skip $skip:literal)?,)+ })?
+    )+) => {
+        /// What happened.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind")]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $(
+                $(#[$doc])*
+                #[serde(rename = $name)]
+                $variant $({ $($(#[$field_doc])* $(#[serde(default, skip_serializing_if = $skip)])? $field: $type,)+ })?,
+            )+
+        }
+
+        impl EventKind {
+            /// The names of all kinds, as [`name`](Self::name) gives them.
+            pub const NAMES: [&str; [$($code),+].len()] = [$($name),+];
+
+            /// Its name, as it serialises: `revoked`.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant $({ $($field: _),+ })? => $name,)+
+                }
+            }
+
+            /// The number that stands for it in a store.
+            pub(crate) fn code(&self) -> u8 {
+                match self {
+                    $(Self::$variant $({ $($field: _),+ })? => $code,)+
+                }
+            }
+
+            pub(crate) fn put(&self, tail: &mut TailWriter) -> Result<(), CodecError> {
+                match self {
+                    $(Self::$variant $({ $($field),+ })? => { $($($field.put(tag::$tag, tail)?;)+)? })+
+                }
+                Ok(())
+            }
+
+            pub(crate) fn take(code: u8, tail: &mut TailReader<'_>) -> Result<Self, CodecError> {
+                match code {
+                    $($code => Ok(Self::$variant $({ $($field: Field::take(tag::$tag, tail)?),+ })?),)+
+                    0 => Err(CodecError::Payload(None)),
+                    newer => Err(CodecError::Newer(Newer::Event(newer))),
+                }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    /// A key was created.
+    1 Created "created"
+    /// A key that was issued elsewhere was imported.
+    2 Imported "imported"
+    /// Fields of a key were set.
+    3 Updated "updated" {
+        /// What changed.
+        changes: Changes = CHANGES,
+    }
+    /// A key was disabled.
+    4 Disabled "disabled" {
+        /// What changed besides, by the same call.
+        changes: Changes = CHANGES skip "Changes::is_empty",
+    }
+    /// A key that was disabled was enabled.
+    5 Enabled "enabled" {
+        /// What changed besides, by the same call.
+        changes: Changes = CHANGES skip "Changes::is_empty",
+    }
+    /// A key got a new secret.
+    6 Rotated "rotated" {
+        /// The number of the new secret.
+        version: u32 = VERSION,
+        /// When the old secrets end; `None`: at once.
+        overlap: Option<OverlapEnd> = OVERLAP,
+    }
+    /// A new secret was used for the first time.
+    7 FirstUsed "first_used" {
+        /// The number of the secret.
+        version: u32 = VERSION,
+    }
+    /// Superseded secrets were erased after their end.
+    8 SecretsErased "secrets_erased"
+    /// A key was revoked.
+    9 Revoked "revoked" {
+        /// Why.
+        reason: String = REASON,
+    }
+    /// The record of a key was deleted.
+    10 Purged "purged"
+    /// The store was restored from a backup.
+    11 Restored "restored" {
+        /// The number of the backup's last event.
+        backup: u64 = BACKUP,
+        /// The number of the last event of the store it took the place of, if that could be read.
+        old: Option<u64> = OLD,
+    }
+    /// While the store was restored or salvaged, a key lost what the old store showed it had lost.
+    12 Reapplied "reapplied" {
+        /// Whether it was revoked.
+        revoked: bool = REVOKED,
+        /// Whether it was disabled.
+        disabled: bool = DISABLED,
+        /// The numbers of secrets that ended.
+        ended: Vec<u32> = ENDED,
+        /// The numbers of secrets that end sooner.
+        shortened: Vec<u32> = SHORTENED,
+        /// What else became less: its permissions, its time, its limit or its networks.
+        changes: Changes = CHANGES skip "Changes::is_empty",
+    }
+    /// The store was put together from what a damaged one still had.
+    13 Salvaged "salvaged" {
+        /// How many keys were whole.
+        records: u64 = RECORDS,
+        /// How many events were.
+        events: u64 = EVENTS,
+    }
+    /// A key that rotates itself got a new secret, which is good, and waits for its delivery.
+    14 Staged "staged" {
+        /// The number of the new secret.
+        version: u32 = VERSION,
+        /// The numbers of secrets that waited before it, and have ended.
+        ended: Vec<u32> = ENDED,
+    }
+    /// A secret that waited was delivered, or used, and is the current one.
+    15 Promoted "promoted" {
+        /// The number of the secret.
+        version: u32 = VERSION,
+        /// When the one before ends.
+        overlap: OverlapEnd = OVERLAP,
+        /// The numbers of other secrets that waited, and have ended.
+        ended: Vec<u32> = ENDED,
+        /// Whether it was used before its delivery was confirmed.
+        used: bool = USED,
+    }
+    /// A key leaked: every secret ended at once, and a new one was made.
+    16 Replaced "replaced" {
+        /// The number of the new secret.
+        version: u32 = VERSION,
+        /// Why, as given.
+        reason: String = REASON,
+    }
+    /// The store's time was ahead of its clock, and an operator has put it back.
+    17 ClockAccepted "clock_accepted" {
+        /// What it was.
+        from: DateTime<Utc> = FROM,
+        /// What it became: that of the clock.
+        to: DateTime<Utc> = TO,
+    }
+    /// The beginning of history is to be deleted, up to an event and with it. It is there until this event is on disk.
+    18 EventsPurged "events_purged" {
+        /// The number of the last event that goes.
+        last: u64 = LAST,
+    }
+}
+
+impl Field for DateTime<Utc> {
+    fn put(&self, tag: Tag, tail: &mut TailWriter) -> Result<(), CodecError> {
+        tail.put(tag, &self.timestamp_millis())
+    }
+
+    fn take(tag: Tag, tail: &mut TailReader<'_>) -> Result<Self, CodecError> {
+        Self::from_timestamp_millis(tail.need(tag)?).ok_or(CodecError::Payload(None))
+    }
+}
+
+/// Nothing: at the first use. Otherwise the time.
+impl Field for OverlapEnd {
+    fn put(&self, tag: Tag, tail: &mut TailWriter) -> Result<(), CodecError> {
+        match self {
+            Self::FirstUse => {
+                tail.bytes(tag, Vec::new());
+                Ok(())
+            }
+            Self::At(end) => end.put(tag, tail),
+        }
+    }
+
+    fn take(tag: Tag, tail: &mut TailReader<'_>) -> Result<Self, CodecError> {
+        match tail.bytes(tag) {
+            None => Err(CodecError::Payload(None)),
+            Some([]) => Ok(Self::FirstUse),
+            Some(content) => {
+                let end = crate::base::codec::payload::whole(content)?;
+                DateTime::from_timestamp_millis(end).map(Self::At).ok_or(CodecError::Payload(None))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_distinct_and_those_of_json() {
+        let mut names = EventKind::NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), EventKind::NAMES.len());
+        let kind = EventKind::ClockAccepted { from: DateTime::UNIX_EPOCH, to: DateTime::UNIX_EPOCH };
+        let json = serde_json::to_value(&kind).unwrap();
+        assert_eq!(json["kind"], kind.name());
+        assert_eq!(serde_json::from_value::<EventKind>(json).unwrap(), kind);
+        assert_eq!(serde_json::to_string(&EventKind::Created).unwrap(), r#"{"kind":"created"}"#);
+        assert_eq!(
+            serde_json::to_string(&EventKind::Disabled { changes: Changes::default() }).unwrap(),
+            r#"{"kind":"disabled"}"#
+        );
+    }
+}
