@@ -10,3 +10,4 @@ mod secrets;
 pub mod sink;
 mod step;
 mod warn;
+mod worker;

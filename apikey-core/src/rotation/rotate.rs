@@ -11,9 +11,9 @@ use crate::token::key_id::KeyId;
 
 use crate::rotation::plan::{Plan, is_pending};
 use crate::rotation::report::{FailedDelivery, RunReport, SkippedRotation};
-use crate::rotation::run::Worker;
 use crate::rotation::sink::{Delivery, SinkError, SinkState};
 use crate::rotation::step::{Current, Delivered, Due, Pending, Step, step};
+use crate::rotation::worker::Worker;
 
 /// Why the sink holds a secret that is no longer valid.
 const REPLACED: &str = "it was replaced while it was delivered: hand the current secret to the sink";

@@ -14,12 +14,12 @@ use crate::rotation::sink::SecretSink;
 
 use crate::commit::change_feed::Watch;
 use crate::rotation::report::{ExpiryWarning, RunReport};
-use crate::rotation::run::Worker;
+use crate::rotation::worker::Worker;
 use crate::store::key_store::KeyStore;
 
-/// The default thresholds of warnings, in days before the end of a key.
 /// The actor of a rotator whose handle names none.
 const ROTATOR: &str = "rotator";
+/// The default thresholds of warnings, in days before the end of a key.
 const WARN_DAYS: [i64; 3] = [1, 3, 14];
 /// The longest wait of the thread: somebody may set the system's clock meanwhile.
 const MAX_WAIT: Duration = Duration::from_secs(10);
@@ -62,8 +62,8 @@ pub struct Rotator {
 }
 
 impl Rotator {
-    /// A rotator that delivers new secrets of this store to this sink. It does nothing yet. Its changes have the handle's
-    /// [actor](KeyStore::as_actor), and `rotator` if the handle names none.
+    /// A rotator that delivers new secrets of this store to this sink. It does nothing yet. Its events name the
+    /// handle's [actor](KeyStore::as_actor), or `rotator` if the handle names none.
     pub fn new(store: KeyStore, sink: impl SecretSink + 'static) -> Self {
         let worker = Worker {
             inner: store.shared(),

@@ -1,42 +1,24 @@
 //! One run of a rotator: everything that is due.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 
 use crate::base::codec;
 use crate::base::lock::lock;
 use crate::base::store_time::Working;
 use crate::base::time::from_ms;
 use crate::key::error::{Conflict, StoreError};
-use crate::key::event::actor::{Actor, Origin};
+use crate::key::event::actor::Actor;
 use crate::key::record::Record;
-use crate::rotation::sink::SecretSink;
 use crate::token::key_id::KeyId;
 
-use crate::commit::change_feed::{Watch, is_of_rotator};
+use crate::commit::change_feed::is_of_rotator;
 use crate::rotation::plan::Plan;
 use crate::rotation::report::RunReport;
-use crate::rotation::warn::OnWarning;
-use crate::store::inner::Inner;
+use crate::rotation::worker::Worker;
 
 /// Keys whose ended secrets are erased in one transaction.
 const CHUNK: usize = 1000;
-
-pub(super) struct Worker {
-    pub(super) inner: Arc<Inner>,
-    /// Who makes its changes.
-    pub(super) origin: Origin,
-    pub(super) sink: Box<dyn SecretSink>,
-    /// Milliseconds before the end of a key, shortest first.
-    pub(super) thresholds: Vec<i64>,
-    pub(super) on_warning: Option<OnWarning>,
-    pub(super) watch: Arc<Watch>,
-    /// The plan, with the time by which it was made.
-    pub(super) plan: Mutex<Option<(Working, Plan)>>,
-    /// Set while the store is being closed, which waits for one delivery and not for all that are due.
-    pub(super) ending: Arc<AtomicBool>,
-}
 
 impl Worker {
     pub(super) fn run(&self, now: i64) -> Result<RunReport, StoreError> {
@@ -84,11 +66,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn record(&self, id: u128) -> Result<Option<Record>, StoreError> {
-        let disk = self.inner.engine.log.open()?;
-        Ok(disk.record(id)?.map(|(record, _)| record))
     }
 
     fn read_changes(&self, plan: &mut Plan, now: i64) -> Result<(), StoreError> {

@@ -9,9 +9,7 @@ use crate::key::record::Record;
 use crate::token::key_id::KeyId;
 
 use crate::rotation::report::{ExpiryWarning, RunReport};
-use crate::rotation::run::Worker;
-
-pub(super) type OnWarning = Box<dyn Fn(&ExpiryWarning) + Send + Sync>;
+use crate::rotation::worker::Worker;
 
 impl Worker {
     /// Emits a warning for the shortest threshold that was passed, unless the store has noted one; returns the time of the
