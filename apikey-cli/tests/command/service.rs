@@ -225,7 +225,7 @@ fn a_malformed_message_is_answered_and_the_service_goes_on() {
     let mut answer = Vec::new();
     one_more.read_to_end(&mut answer).unwrap();
     assert!(String::from_utf8_lossy(&answer).contains("16 operators"));
-    place.run(&["list"]).with(7).says("16 operators are here already");
+    place.run(&["list"]).with(7).says("16 operators are connected already");
     drop(crowd);
     while place.run(&["list"]).code == 7 {}
     // A silent connection blocks no other.

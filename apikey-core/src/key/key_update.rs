@@ -10,7 +10,7 @@ use crate::key::builder_json::{UncheckedLimit, only_here};
 use crate::key::patch::Patch;
 use crate::key::rotation_policy::RotationPolicy;
 
-/// A change of a key's fields; what is not named stays. The bounds are those of [`NewKey`](crate::NewKey).
+/// A change of a key's fields. Fields that it does not name stay. The bounds are those of [`NewKey`](crate::NewKey).
 ///
 /// ```
 /// use apikey_core::{KeyStore, KeyUpdate, NewKey};
@@ -50,7 +50,7 @@ pub struct KeyUpdate {
 }
 
 impl KeyUpdate {
-    /// Changes nothing yet.
+    /// An update that changes nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -68,89 +68,89 @@ impl KeyUpdate {
             && rotation.is_keep()
     }
 
-    /// A new name.
+    /// Sets the name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Patch::Set(name.into());
         self
     }
 
-    /// No name.
+    /// Removes the name.
     pub fn without_name(mut self) -> Self {
         self.name = Patch::Clear;
         self
     }
 
-    /// Other permissions, in place of all that the key has.
+    /// Sets the grants, in place of all that the key has.
     pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
         self.permissions = Some(permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect());
         self
     }
 
-    /// Another end, or `None` for no end. One that has come already is refused: to end a key at once,
+    /// Sets the end, or removes it with `None`. An end that has come already is an error: to end a key at once,
     /// [revoke](crate::KeyStore::revoke) or [disable](Self::disabled) it.
     pub fn expires_at(mut self, end: impl Into<Option<DateTime<Utc>>>) -> Self {
         self.expires_at = end.into().into();
         self
     }
 
-    /// Switches the key off, or on again.
+    /// Disables the key, or enables it again.
     pub fn disabled(mut self, disabled: bool) -> Self {
         self.disabled = Some(disabled);
         self
     }
 
-    /// Sets an entry of metadata.
+    /// Sets a metadata entry.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), Some(value.into()));
         self
     }
 
-    /// Takes an entry of metadata away, if it is there.
+    /// Removes a metadata entry, if there is one.
     pub fn without_metadata(mut self, name: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), None);
         self
     }
 
-    /// Another limit, from now on; what was used stays used. See [`NewKey::limit`](crate::NewKey::limit).
+    /// Sets the rate limit from now on; requests before still count. See [`NewKey::limit`](crate::NewKey::limit).
     pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
         self.limit = Patch::Set(UncheckedLimit { count, per });
         self
     }
 
-    /// No limit.
+    /// Removes the rate limit.
     pub fn no_limit(mut self) -> Self {
         self.limit = Patch::Clear;
         self
     }
 
-    /// Other networks, in place of all that the key names. See [`NewKey::networks`](crate::NewKey::networks).
+    /// Sets the networks, in place of all that the key has. See [`NewKey::networks`](crate::NewKey::networks).
     pub fn networks<T: AsRef<str>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.networks = Patch::Set(networks.into_iter().map(|network| network.as_ref().to_owned()).collect());
         self
     }
 
-    /// The key is good anywhere.
+    /// Allows the key from every network.
     pub fn any_network(mut self) -> Self {
         self.networks = Patch::Clear;
         self
     }
 
-    /// The key rotates by this policy from now on; it is due `every` after its current secret was made.
+    /// Sets the rotation policy; the key is due `every` after the creation of its current secret.
     pub fn rotation(mut self, policy: RotationPolicy) -> Self {
         self.rotation = Patch::Set(policy);
         self
     }
 
-    /// The key rotates no more by itself. A new secret that waits for its delivery is still delivered.
+    /// Removes the rotation policy. A pending secret is still delivered.
     pub fn no_rotation(mut self) -> Self {
         self.rotation = Patch::Clear;
         self
     }
 
-    /// Caps the change by `actor`, which must still be good. The key must be one that the actor covers: of its owner
-    /// (unless the actor has `keys:any_owner`), with no grant that it lacks; and so must be what the change leaves. End,
-    /// networks and rate limit may not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within). A key
-    /// that goes beyond already may be narrowed or left so, and is given nothing: no grant, no time, and it is not enabled.
+    /// Caps the change by `actor`, which must still be valid. The actor must cover the key before and after the change: it
+    /// has the same owner (unless the actor has `keys:any_owner`), and no grant that the actor lacks. End, networks and
+    /// rate limit must not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within). If the key goes beyond
+    /// already, the change may restrict it, and must give it nothing: no grant, no time, and it must not enable it.
     pub fn within(mut self, actor: &VerifiedKey) -> Self {
         self.within = Some(actor.clone());
         self

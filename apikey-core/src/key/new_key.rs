@@ -13,8 +13,8 @@ use crate::key::rotation_policy::RotationPolicy;
 use crate::token::api_key::ApiKey;
 use crate::token::imported::{ImportScheme, Imported};
 
-/// A key to be created. Bounds are checked by [`KeyStore::create`](crate::KeyStore::create): owner and name have 1 to
-/// 128 bytes, there are at most 64 grants and 32 entries of metadata (64 and 512 bytes), no control characters.
+/// A key to create. [`KeyStore::create`](crate::KeyStore::create) checks its bounds: 1 to 128 bytes for owner and name, at
+/// most 64 grants and 32 entries of metadata (64 and 512 bytes), no control characters.
 ///
 /// ```
 /// use apikey_core::NewKey;
@@ -82,7 +82,7 @@ impl Expires {
 }
 
 impl NewKey {
-    /// A key of a user or an application. The owner stays for the key's life.
+    /// A new key of a user or an application. A key's owner never changes.
     pub fn for_owner(owner: impl Into<String>) -> Self {
         Self {
             owner: owner.into(),
@@ -101,44 +101,44 @@ impl NewKey {
         }
     }
 
-    /// What the key is for, such as `ci`.
+    /// Sets the name, such as `ci`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// What the key may do: permissions (`orders:read`) or wildcards (`orders:*`). Replaces what was set before.
-    /// A key without any is valid, and may do nothing that asks for a permission.
+    /// Sets the grants: permissions (`orders:read`) or wildcards (`orders:*`). Replaces what was set before. A key without
+    /// grants is valid, and meets no requirement that names a permission.
     pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
         self.permissions = permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect();
         self
     }
 
-    /// The key ends this long after its creation; one millisecond at least.
+    /// Lets the key expire this long after its creation; one millisecond at least.
     pub fn expires_in(mut self, span: TimeDelta) -> Self {
         self.expires = Expires::In(span);
         self
     }
 
-    /// The key ends at this time: it is good before it, not at it.
+    /// Lets the key expire at this time: it is valid before it, not at it.
     pub fn expires_at(mut self, end: DateTime<Utc>) -> Self {
         self.expires = Expires::At(end);
         self
     }
 
-    /// The key is good from this time on.
+    /// Makes the key valid from this time on.
     pub fn not_before(mut self, start: DateTime<Utc>) -> Self {
         self.not_before = Some(start);
         self
     }
 
-    /// An entry of your own; a second one under the same name replaces the first.
+    /// Adds a metadata entry of your own; a second one under the same name replaces the first.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), value.into());
         self
     }
 
-    /// How often the key may be used: `count` requests at once, and as many more, evenly spread, in each period. 1 to
+    /// Sets the rate limit: `count` requests at once, and as many more, evenly spread, in each period. Allowed are 1 to
     /// 1,000,000 requests per 1 millisecond to 366 days. See [`Limit`](crate::Limit).
     ///
     /// ```
@@ -157,11 +157,12 @@ impl NewKey {
         self
     }
 
-    /// The networks that the key may be used from: 1 to 32 of them, such as `10.0.0.0/8` and `2001:db8::/32`, or single
-    /// addresses. Leave it out for anywhere; none at all is an error, so that an empty list never opens a key.
+    /// Binds the key to networks: 1 to 32 of them, such as `10.0.0.0/8` and `2001:db8::/32`, or single addresses. Without
+    /// this call every network is allowed; an empty list is an error, so that it never opens a key.
     ///
-    /// Such a key is refused where the caller's address is not known: see [`Attempt::peer`](crate::Attempt::peer). IPv4 in
-    /// the form of IPv6 (`::ffff:10.0.0.1`) is IPv4, and `::/0` is IPv6 alone.
+    /// The store refuses such a key if it does not know the caller's address: see
+    /// [`Attempt::peer`](crate::Attempt::peer). IPv4 in the form of IPv6 (`::ffff:10.0.0.1`) is IPv4, and `::/0` is IPv6
+    /// alone.
     ///
     /// ```
     /// use std::net::IpAddr;
@@ -180,9 +181,8 @@ impl NewKey {
         self
     }
 
-    /// Takes over a key issued elsewhere instead of making a new secret. `scheme` says which part of the key is the
-    /// secret. The key goes on working as it is; [`rotate`](crate::KeyStore::rotate) replaces it by one of this
-    /// store's form.
+    /// Imports a key issued elsewhere instead of generating a secret. `scheme` says which part of the key is the secret.
+    /// The key works as it is; [`rotate`](crate::KeyStore::rotate) replaces it by one of this store's form.
     ///
     /// ```
     /// use apikey_core::{ImportScheme, Imported, KeyStore, NewKey};
@@ -198,37 +198,37 @@ impl NewKey {
         self
     }
 
-    /// Takes an imported raw key whose secret has fewer than 20 bytes.
+    /// Allows an imported raw key whose secret has fewer than 20 bytes.
     pub fn allow_weak(mut self) -> Self {
         self.allow_weak = true;
         self
     }
 
-    /// The key gets a new secret every so often, from a [`Rotator`](crate::Rotator). In place of the store's
+    /// Sets the rotation policy, which a [`Rotator`](crate::Rotator) carries out, in place of the store's
     /// [`default_rotation`](crate::KeyStoreBuilder::default_rotation).
     pub fn rotation(mut self, policy: RotationPolicy) -> Self {
         self.rotation = Patch::Set(policy);
         self
     }
 
-    /// The key does not rotate by itself, whatever the store's default is.
+    /// Gives the key no rotation policy, whatever the store's default is.
     pub fn no_rotation(mut self) -> Self {
         self.rotation = Patch::Clear;
         self
     }
 
-    /// Caps the new key by `actor`, which must still be good. Use it wherever a caller makes keys. It is checked where the
-    /// key is created, against the actor's record as it is then:
+    /// Caps the new key by `actor`, which must still be valid. Use it wherever a caller creates keys. The store checks the
+    /// cap when it creates the key, against the actor's record as it is then:
     ///
-    /// | of the new key | is bounded by the actor's | if it is not set | unless the actor has |
+    /// | field of the new key | must | default | unless the actor has |
     /// |---|---|---|---|
-    /// | permissions | each must be covered by one of them | none | |
-    /// | owner | must be the same | | `keys:any_owner` |
-    /// | end | must not be later | the actor's | `keys:outlive` |
-    /// | networks | each must be in one of them | the actor's | `keys:anywhere` |
-    /// | rate limit | must let through no more | the actor's | `*` |
+    /// | permissions | each be covered by one of the actor's | none | |
+    /// | owner | be the actor's | | `keys:any_owner` |
+    /// | end | not be later than the actor's | the actor's | `keys:outlive` |
+    /// | networks | each be in one of the actor's | the actor's | `keys:anywhere` |
+    /// | rate limit | let through no more than the actor's | the actor's | `*` |
     ///
-    /// The grant `*` gives all of the last column, and so does `keys:*` but for the rate limit.
+    /// The grant `*` includes everything in the last column, and `keys:*` everything but the `*` of the rate limit.
     ///
     /// ```
     /// use apikey_core::{CapViolation, KeyStore, NewKey, StoreError};
@@ -250,17 +250,17 @@ impl NewKey {
         self
     }
 
-    /// Makes the creation one that can be repeated: a caller that got no answer asks again with the same idempotency
-    /// key (1 to 255 bytes, no control characters, chosen by the caller for this one key).
+    /// Makes the creation idempotent: a caller that got no answer repeats it with the same idempotency key (1 to 255 bytes,
+    /// no control characters, chosen by the caller for this one key).
     ///
-    /// No secret can be told twice. So within 24 hours, a repeat that asks for the same
+    /// The store cannot return a secret twice. So within 24 hours, a repeat of the same request
     ///
     /// - gives the first key another secret in place of its own, if nobody has used that: same id, version 2;
     /// - is [`Conflict::Repeated`](crate::Conflict::Repeated) if somebody has.
     ///
-    /// It never makes a second key. A request for anything else under the same idempotency key is
-    /// [`Conflict::OtherRequest`](crate::Conflict::OtherRequest). Only its SHA-256 is stored, and no backup has it. For
-    /// [`create`](crate::KeyStore::create) alone, and not for imported keys.
+    /// It never creates a second key. Another request under the same idempotency key is
+    /// [`Conflict::OtherRequest`](crate::Conflict::OtherRequest). The store keeps only its SHA-256, and no backup contains
+    /// that. Only [`create`](crate::KeyStore::create) takes one, and not for imported keys.
     ///
     /// ```
     /// use apikey_core::{KeyStore, NewKey};
@@ -280,12 +280,12 @@ impl NewKey {
     }
 }
 
-/// A key that was just created or rotated: the one time that its secret can be read.
+/// A key that was just created or rotated. This is the only time that its secret can be read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CreatedKey {
-    /// The token. For a key imported by its digest the store never saw it: then it is empty.
+    /// The token. It is empty for a key imported by its digest, whose token the store never saw.
     pub key: ApiKey,
-    /// Everything else about the key.
+    /// The key without its secret.
     pub info: KeyInfo,
 }
