@@ -4,12 +4,17 @@ use crate::planted::printed;
 
 /// Paths that do not fit yet, by their beginnings: to be emptied. `cargo run -p apikey-architecture` prints what is
 /// found there.
-const NOT_YET_IN_LAYOUT: &[&str] = &["apikey-cli/", "apikey-core/", "src/"];
+const NOT_YET_IN_LAYOUT: &[&str] = &["apikey-cli/", "apikey-core/src/key/change.rs", "src/"];
 const NOT_YET_IN_WORDS: &[&str] = &[
     "README.md",
     "SECURITY.md",
     "apikey-cli/",
-    "apikey-core/",
+    "apikey-core/src/copies/archive.rs",
+    "apikey-core/src/copies/key_line.rs",
+    "apikey-core/src/fuzzing.rs",
+    "apikey-core/src/key/",
+    "apikey-core/src/storage/",
+    "apikey-core/src/store/",
     "apikey-macros/",
     "docs/attribute.md",
     "docs/backup.md",
