@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
+use apikey_core::admin::PROTOCOL;
 use apikey_core::{EventFilter, KeyFilter, KeyStore, NewKey};
 use apikey_testkit::{Process, wait_until};
 use serde_json::Value;
@@ -196,7 +197,8 @@ fn the_socket_may_be_elsewhere() {
 fn a_malformed_message_is_answered_and_the_service_goes_on() {
     let (place, service) = Place::with_service();
     let connect = || UnixStream::connect(place.path("keys.db/admin.sock")).unwrap();
-    for sent in [&[9, 0, 0, 0, 1, b'1'][..], &[1, 255, 0, 0, 0], &[1, 0, 0, 0, 4, b'n', b'o', b'p', b'e']] {
+    for sent in [&[9, 0, 0, 0, 1, b'1'][..], &[PROTOCOL, 255, 0, 0, 0], &[PROTOCOL, 0, 0, 0, 4, b'n', b'o', b'p', b'e']]
+    {
         let mut stream = connect();
         stream.write_all(sent).unwrap();
         let mut answer = Vec::new();
@@ -205,14 +207,14 @@ fn a_malformed_message_is_answered_and_the_service_goes_on() {
         assert!(text.contains("fault") && text.contains("protocol"), "{text}");
     }
     // A truncated message.
-    connect().write_all(&[1, 0, 0, 0, 9, b'{']).unwrap();
+    connect().write_all(&[PROTOCOL, 0, 0, 0, 9, b'{']).unwrap();
     // More connections than the server accepts: it rejects the rest with an error.
     let mut crowd = Vec::new();
     while crowd.len() < 16 {
         let mut stream = connect();
         let message = br#""health""#;
         // The earlier connections close one by one.
-        if stream.write_all(&[&[1, 0, 0, 0, 8], &message[..]].concat()).is_err() {
+        if stream.write_all(&[&[PROTOCOL, 0, 0, 0, 8], &message[..]].concat()).is_err() {
             continue;
         }
         let mut answer = vec![0; 300];
