@@ -4,7 +4,8 @@ use crate::planted::printed;
 
 /// Paths that do not fit yet, by their beginnings: to be emptied. `cargo run -p apikey-architecture` prints what is
 /// found there.
-const NOT_YET_IN_LAYOUT: &[&str] = &["apikey-cli/", "apikey-core/src/key/change.rs", "src/"];
+const NOT_YET_IN_LAYOUT: &[&str] =
+    &["apikey-cli/", "apikey-core/src/base/codec/mod.rs", "apikey-core/src/key/change.rs", "src/"];
 const NOT_YET_IN_WORDS: &[&str] = &[
     "README.md",
     "SECURITY.md",
