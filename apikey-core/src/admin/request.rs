@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::key::change::Overlap;
 use crate::key::event::filter::EventFilter;
 use crate::key::key_filter::KeyFilter;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::NewKey;
+use crate::key::overlap::Overlap;
 use crate::token::key_id::KeyId;
 
 use crate::admin::{ExternalKeys, SecretText};
@@ -193,7 +193,7 @@ mod tests {
         let expected = concat!(
             r#"{"create":{"owner":"alice","name":"ci","permissions":["orders:read"],"metadata":{"team":"blue"},"#,
             r#""expires":{"in_ms":86400000},"limit":{"count":5,"per_ms":60000},"networks":["10.0.0.0/8"],"#,
-            r#""rotation":{"every_ms":14400000,"overlap":{"for_ms":7200000}}}}"#
+            r#""rotation":{"every_ms":14400000,"overlap_ms":7200000}}}"#
         );
         comes_back(&create(new), expected);
         let end = DateTime::from_timestamp(1_900_000_000, 0).unwrap();
@@ -221,7 +221,7 @@ mod tests {
         comes_back(
             &update(set),
             &expected(
-                r#""name":"ci","permissions":[],"disabled":true,"rotation":{"every_ms":14400000,"overlap":"until_first_use"}"#,
+                r#""name":"ci","permissions":[],"disabled":true,"rotation":{"every_ms":14400000,"overlap_ms":null}"#,
             ),
         );
     }

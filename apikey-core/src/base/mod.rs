@@ -10,6 +10,7 @@ pub(crate) mod lock;
 pub(crate) mod metrics;
 pub(crate) mod pace;
 pub(crate) mod panics;
+pub(crate) mod patch;
 pub(crate) mod signal;
 pub(crate) mod store_time;
 pub(crate) mod time;

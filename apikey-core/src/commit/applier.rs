@@ -9,8 +9,9 @@ use std::io;
 
 use crate::base::interner::Full;
 use crate::index::Index;
-use crate::key::change::{Action, Change, Overlap};
+use crate::key::change::{Action, Change};
 use crate::key::effective_key::EffectiveKey;
+use crate::key::overlap::Overlap;
 use crate::token::digest::Digest;
 
 /// A change of one key, as the index sees it.

@@ -6,8 +6,9 @@ use crate::access::network;
 use crate::base::interner::GRANTS;
 use crate::commit::engine::{Engine, io_or_not_durable};
 use crate::index::restriction::{Restriction, Target};
-use crate::key::change::{Action, Change, Overlap};
+use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
+use crate::key::overlap::Overlap;
 
 impl Engine {
     /// What the changes take away ends although their records cannot be read; the error to tell.
@@ -49,14 +50,10 @@ fn restriction_of(action: &Action) -> Option<Restriction> {
         }
         Action::Update(fields) => Restriction {
             disable: fields.disabled == Some(true),
-            expires_at: fields.expires_at.flatten(),
+            expires_at: fields.expires_at.value().copied(),
             grants: fields.permissions.as_ref().and_then(|left| GRANTS.number(&grants::join(left)).ok()),
-            networks: fields
-                .networks
-                .as_deref()
-                .filter(|left| !left.is_empty())
-                .and_then(|left| network::number(left).ok()),
-            limit: fields.limit.as_ref().and_then(|limit| limit.as_ref().map(Limit::stored)),
+            networks: fields.networks.value().and_then(|left| network::number(left).ok()),
+            limit: fields.limit.value().map(Limit::stored),
             ..Restriction::default()
         },
         _ => return None,

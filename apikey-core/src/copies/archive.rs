@@ -47,7 +47,7 @@ pub(crate) struct Trailer {
     /// The store's head at the moment the backup stands for.
     pub(crate) head: Head,
     pub(crate) checkpoint: Checkpoint,
-    pub(crate) made_at: i64,
+    pub(crate) written_at: i64,
     pub(crate) scanned: u64,
     pub(crate) amendments: u64,
     pub(crate) events: u64,

@@ -139,9 +139,9 @@ impl Inner {
             let (secret, second) = item?;
             archive.used(&secret, &second).map_err(io)?;
         }
-        let made_at = self.engine.time.raw_ms();
+        let written_at = self.engine.time.raw_ms();
         let amendments = images.len() as u64;
-        let trailer = Trailer { head, checkpoint, made_at, scanned, amendments, events };
+        let trailer = Trailer { head, checkpoint, written_at, scanned, amendments, events };
         let (_, _, digest) = archive.finish(&trailer).map_err(io)?;
         Ok((trailer, digest))
     }

@@ -26,7 +26,7 @@ const MAX_SECRETS: usize = 3;
 /// How far ahead the clock of another machine may be.
 const CLOCK_SKEW_MS: i64 = 86_400_000;
 
-/// What is written: all that is known, and the secrets' digests if they are asked for.
+/// A line of an export: the key, and the digests of its secrets if the options ask for them.
 #[derive(Serialize)]
 pub(super) struct Exported<'a> {
     /// What the line is of; with `id` it names the subject.

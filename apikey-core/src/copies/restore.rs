@@ -309,7 +309,7 @@ mod tests {
         settings.iter().for_each(|frame| archive.meta(frame).unwrap());
         let head = Head { number, last_id, ..Head::default() };
         let checkpoint = Checkpoint { number: purged, ..Checkpoint::default() };
-        archive.finish(&Trailer { head, checkpoint, made_at: 0, scanned: 0, amendments: 0, events: 0 }).unwrap();
+        archive.finish(&Trailer { head, checkpoint, written_at: 0, scanned: 0, amendments: 0, events: 0 }).unwrap();
         let restored = KeyStore::restore(&Restore::new(&backup, &into));
         assert_eq!(into.join(DATABASE).exists(), restored.is_ok());
         restored.map(|_| KeyStore::open(&into).unwrap())

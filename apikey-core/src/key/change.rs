@@ -5,12 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
-
 use crate::access::limit::StoredLimit;
+use crate::base::patch::Patch;
 use crate::base::time;
-use crate::key::builder_json::span_ms;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::actor::Origin;
 use crate::key::event::changes::Changes;
@@ -19,23 +16,11 @@ use crate::key::idempotency::Once;
 use crate::key::key_info::OverlapEnd;
 use crate::key::lifetime;
 use crate::key::lifetime::{FIXED, Lifetime};
+use crate::key::overlap::Overlap;
 use crate::key::pending;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
 use crate::key::scope::Scope;
 use crate::key::subject::Subject;
-
-/// How long the old secret stays good when a key is rotated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Overlap {
-    /// Not at all: every older secret ends at once. The answer to "leaked".
-    None,
-    /// So long; one millisecond at least.
-    #[serde(rename = "for_ms", with = "span_ms")]
-    For(TimeDelta),
-    /// Until the new secret is first verified.
-    UntilFirstUse,
-}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
@@ -111,15 +96,15 @@ impl Change {
 /// Fields to set; checked before.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields {
-    pub(crate) name: Option<Option<String>>,
+    pub(crate) name: Patch<String>,
     pub(crate) permissions: Option<Vec<String>>,
-    pub(crate) expires_at: Option<Option<i64>>,
+    pub(crate) expires_at: Patch<i64>,
     pub(crate) disabled: Option<bool>,
     pub(crate) metadata: BTreeMap<String, Option<String>>,
-    pub(crate) limit: Option<Option<StoredLimit>>,
-    /// None at all: anywhere.
-    pub(crate) networks: Option<Vec<String>>,
-    pub(crate) policy: Option<Option<StoredPolicy>>,
+    pub(crate) limit: Patch<StoredLimit>,
+    /// `Clear`: anywhere.
+    pub(crate) networks: Patch<Vec<String>>,
+    pub(crate) policy: Patch<StoredPolicy>,
     pub(crate) lifetime: Lifetime,
 }
 
@@ -185,24 +170,20 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
         return Err(StoreError::Conflict(Conflict::Revoked));
     }
     let mut after = record.clone();
-    if let Some(name) = &fields.name {
-        after.name.clone_from(name);
-    }
+    after.name = fields.name.clone().apply(after.name);
     if let Some(permissions) = &fields.permissions {
         after.permissions.clone_from(permissions);
     }
-    if let Some(expires_at) = fields.expires_at {
-        if let (Some(start), Some(end)) = (record.not_before, expires_at)
-            && end <= start
-        {
+    if let Patch::Set(end) = fields.expires_at {
+        if record.not_before.is_some_and(|start| end <= start) {
             let given = time::from_ms(end).to_string();
             return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
         }
-        if let Some(end) = expires_at.filter(|end| *end <= now && record.expires_at != Some(*end)) {
+        if end <= now && record.expires_at != Some(end) {
             return Err(time::has_come("expires_at", end).into());
         }
-        after.expires_at = expires_at;
     }
+    after.expires_at = fields.expires_at.apply(after.expires_at);
     if let Some(disabled) = fields.disabled {
         after.disabled = disabled;
     }
@@ -212,10 +193,8 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
             None => after.metadata.remove(name),
         };
     }
-    if let Some(policy) = fields.policy {
-        after.policy = policy;
-    }
-    if fields.expires_at.is_some() || fields.policy.is_some() {
+    after.policy = fields.policy.apply(after.policy);
+    if !fields.expires_at.is_keep() || !fields.policy.is_keep() {
         fields.lifetime.check(&after)?;
     }
     if fields.metadata.get(FIXED).is_some_and(|value| value.is_some() && value.as_ref() != record.metadata.get(FIXED))
@@ -226,11 +205,11 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
     if !fields.metadata.is_empty() {
         crate::key::bounds::metadata(&after.metadata)?;
     }
-    if let Some(limit) = &fields.limit {
-        after.limit.clone_from(limit);
-    }
-    if let Some(networks) = &fields.networks {
-        after.networks.clone_from(networks);
+    after.limit = fields.limit.clone().apply(after.limit);
+    match &fields.networks {
+        Patch::Keep => {}
+        Patch::Clear => after.networks.clear(),
+        Patch::Set(networks) => after.networks.clone_from(networks),
     }
     if after == *record {
         return Ok(Applied::Unchanged);

@@ -8,9 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::codec::plain_frame;
 use crate::key::bounds;
-use crate::key::change::Overlap;
 use crate::key::error::StoreError;
 use crate::key::new_key::{Expires, NewKey};
+use crate::key::overlap::Overlap;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
 

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use crate::base::time::from_ms;
-use crate::key::change::Overlap;
 use crate::key::error::StoreError;
+use crate::key::overlap::Overlap;
 use crate::key::record::{Record, SecretForm, StoredSecret};
 
 /// The bound that [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime) sets, if it was called.

@@ -13,7 +13,7 @@ pub(crate) mod key_info;
 pub(crate) mod key_update;
 pub(crate) mod lifetime;
 pub(crate) mod new_key;
-pub(crate) mod patch;
+pub(crate) mod overlap;
 pub(crate) mod pending;
 pub(crate) mod record;
 pub(crate) mod rotate_options;

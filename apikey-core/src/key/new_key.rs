@@ -6,9 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::verified_key::VerifiedKey;
+use crate::base::patch::Patch;
 use crate::key::builder_json::{UncheckedLimit, only_here, span_ms};
 use crate::key::key_info::KeyInfo;
-use crate::key::patch::Patch;
 use crate::key::rotation_policy::RotationPolicy;
 use crate::token::api_key::ApiKey;
 use crate::token::imported::{ImportScheme, Imported};

@@ -3,10 +3,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::base::patch::Patch;
 use crate::base::time::{LAST_MS, from_ms};
 use crate::key::builder_json::span_ms;
-use crate::key::change::Overlap;
 use crate::key::error::StoreError;
+use crate::key::overlap::Overlap;
 use crate::key::record::{Record, StoredPolicy};
 
 /// The shortest time between two rotations.
@@ -16,7 +17,7 @@ const DEFAULT_OVERLAP: TimeDelta = TimeDelta::hours(24);
 
 /// Gives a key a new secret at a fixed interval. A [`Rotator`](crate::Rotator) generates it and delivers it to a
 /// [`SecretSink`](crate::SecretSink); without a rotator nothing happens. It serialises for the
-/// [admin protocol](crate::admin).
+/// [admin protocol](crate::admin) with times in milliseconds: `every_ms`, `overlap_ms` (`null`: until the first use).
 ///
 /// ```
 /// use apikey_core::{KeyStore, NewKey, Overlap, RotationPolicy};
@@ -30,7 +31,7 @@ const DEFAULT_OVERLAP: TimeDelta = TimeDelta::hours(24);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "PolicyRequest", from = "PolicyRequest")]
+#[serde(into = "PolicyJson", from = "PolicyJson")]
 pub struct RotationPolicy {
     every: TimeDelta,
     overlap: Overlap,
@@ -92,33 +93,47 @@ impl RotationPolicy {
     }
 
     pub(crate) fn of(stored: StoredPolicy) -> Self {
-        let span = |ms| TimeDelta::try_milliseconds(ms).unwrap_or(TimeDelta::MAX);
         let overlap = stored.overlap_ms.map_or(Overlap::UntilFirstUse, |ms| Overlap::For(span(ms)));
         Self { every: span(stored.every_ms), overlap }
     }
 }
 
-/// A policy as a caller gives it; without an overlap it has the default one.
+/// A policy as JSON, whose overlap is absent (the default), `null` (until the first use), 0 (none) or a time.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PolicyRequest {
+struct PolicyJson {
     #[serde(rename = "every_ms", with = "span_ms")]
     every: TimeDelta,
-    #[serde(default)]
-    overlap: Option<Overlap>,
+    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    overlap_ms: Patch<i64>,
 }
 
-impl From<PolicyRequest> for RotationPolicy {
-    fn from(request: PolicyRequest) -> Self {
-        let policy = Self::every(request.every);
-        request.overlap.map_or(policy, |overlap| policy.overlap(overlap))
+impl From<PolicyJson> for RotationPolicy {
+    fn from(json: PolicyJson) -> Self {
+        let policy = Self::every(json.every);
+        match json.overlap_ms {
+            Patch::Keep => policy,
+            Patch::Clear => policy.overlap(Overlap::UntilFirstUse),
+            Patch::Set(0) => policy.overlap(Overlap::None),
+            Patch::Set(ms) => policy.overlap(Overlap::For(span(ms))),
+        }
     }
 }
 
-impl From<RotationPolicy> for PolicyRequest {
+impl From<RotationPolicy> for PolicyJson {
     fn from(policy: RotationPolicy) -> Self {
-        Self { every: policy.every, overlap: Some(policy.overlap) }
+        let overlap_ms = match policy.overlap {
+            Overlap::None => Patch::Set(0),
+            Overlap::For(span) => Patch::Set(span.num_milliseconds()),
+            Overlap::UntilFirstUse => Patch::Clear,
+        };
+        Self { every: policy.every, overlap_ms }
     }
+}
+
+/// Times out of bounds become the longest, which no store accepts.
+fn span(ms: i64) -> TimeDelta {
+    TimeDelta::try_milliseconds(ms).unwrap_or(TimeDelta::MAX)
 }
 
 impl From<RotationPolicy> for StoredPolicy {
@@ -134,7 +149,7 @@ impl From<RotationPolicy> for StoredPolicy {
 /// How a key stands with its rotation. It serialises with times in milliseconds: `every_ms`, `overlap_ms` (`null`: until
 /// the first use), `due`, `pending`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "RotationLine", from = "RotationTold")]
+#[serde(into = "RotationLine", from = "KnownRotation")]
 pub struct Rotation {
     policy: RotationPolicy,
     due: DateTime<Utc>,
@@ -186,19 +201,19 @@ pub(crate) struct RotationLine {
     pending: Option<u32>,
 }
 
-/// The same as it is read of who knows it; a line of an import says less.
+/// A whole rotation as JSON; the line of an import lacks times.
 #[derive(Deserialize)]
-struct RotationTold {
+struct KnownRotation {
     every_ms: i64,
     overlap_ms: Option<i64>,
     due: DateTime<Utc>,
     pending: Option<u32>,
 }
 
-impl From<RotationTold> for Rotation {
-    fn from(told: RotationTold) -> Self {
-        let policy = RotationPolicy::of(StoredPolicy { every_ms: told.every_ms, overlap_ms: told.overlap_ms });
-        Self { policy, due: told.due, pending: told.pending }
+impl From<KnownRotation> for Rotation {
+    fn from(known: KnownRotation) -> Self {
+        let policy = RotationPolicy::of(StoredPolicy { every_ms: known.every_ms, overlap_ms: known.overlap_ms });
+        Self { policy, due: known.due, pending: known.pending }
     }
 }
 

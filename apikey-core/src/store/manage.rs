@@ -6,17 +6,18 @@ use crate::access::auth_error::AuthError;
 use crate::access::limit::Limit;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
+use crate::base::patch::Patch;
 use crate::base::time::{checked_ms, from_ms};
 use crate::index::restriction::{Restriction, Target};
 use crate::key::bounds;
-use crate::key::change::{Action, Change, Fields, Overlap};
+use crate::key::change::{Action, Change, Fields};
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::{CapViolation, StoreError};
 use crate::key::key_filter::{KeyFilter, Page};
 use crate::key::key_info::KeyInfo;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::CreatedKey;
-use crate::key::patch::Patch;
+use crate::key::overlap::Overlap;
 use crate::key::record::Record;
 use crate::key::rotate_options::RotateOptions;
 use crate::key::rotation_policy::RotationPolicy;
@@ -386,16 +387,15 @@ fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
     }
     let set = update.metadata.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
     bounds::metadata(&set)?;
-    let networks = update.networks.as_ref().try_map(|networks| bounds::networks(networks))?;
     Ok(Fields {
-        name: update.name.clone().changed(),
+        name: update.name.clone(),
         permissions: update.permissions.as_deref().map(bounds::grants).transpose()?,
-        expires_at: update.expires_at.try_map(|end| checked_ms("expires_at", end))?.changed(),
+        expires_at: update.expires_at.try_map(|end| checked_ms("expires_at", end))?,
         disabled: update.disabled,
         metadata: update.metadata.clone(),
-        limit: update.limit.try_map(|limit| limit.check().map(Limit::to_stored))?.changed(),
-        networks: networks.changed().map(Option::unwrap_or_default),
-        policy: update.rotation.try_map(RotationPolicy::stored)?.changed(),
+        limit: update.limit.try_map(|limit| limit.check().map(Limit::to_stored))?,
+        networks: update.networks.as_ref().try_map(|networks| bounds::networks(networks))?,
+        policy: update.rotation.try_map(RotationPolicy::stored)?,
         ..Fields::default()
     })
 }

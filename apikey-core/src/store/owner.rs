@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::access::peer::Peer;
 use crate::access::verified_key::VerifiedKey;
-use crate::key::change::Overlap;
 use crate::key::error::StoreError;
 use crate::key::event::actor::Actor;
 use crate::key::event::filter::{EventFilter, EventPage};
@@ -12,6 +11,7 @@ use crate::key::key_filter::{KeyFilter, Page};
 use crate::key::key_info::KeyInfo;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::{CreatedKey, NewKey};
+use crate::key::overlap::Overlap;
 use crate::key::rotate_options::RotateOptions;
 use crate::token::key_id::KeyId;
 

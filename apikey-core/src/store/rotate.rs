@@ -2,11 +2,12 @@
 
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
-use crate::key::change::{Action, Overlap};
+use crate::key::change::Action;
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::idempotency::{Made, Once};
 use crate::key::new_key::CreatedKey;
+use crate::key::overlap::Overlap;
 use crate::key::record::{SecretEnd, SecretForm, StoredSecret};
 use crate::key::rotate_options::RotateOptions;
 use crate::token::api_key;

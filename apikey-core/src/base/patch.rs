@@ -26,6 +26,14 @@ impl<T> Patch<T> {
         }
     }
 
+    /// The new value, if there is one.
+    pub(crate) fn value(&self) -> Option<&T> {
+        match self {
+            Self::Keep | Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+
     /// Checks or converts the new value.
     pub(crate) fn try_map<U, E>(self, convert: impl FnOnce(T) -> Result<U, E>) -> Result<Patch<U>, E> {
         Ok(match self {
@@ -33,6 +41,15 @@ impl<T> Patch<T> {
             Self::Clear => Patch::Clear,
             Self::Set(value) => Patch::Set(convert(value)?),
         })
+    }
+
+    /// The field after the change.
+    pub(crate) fn apply(self, before: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => before,
+            Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
     }
 
     /// The field's new content, if it does not keep its value.
@@ -88,6 +105,15 @@ mod tests {
             let change = Change { name };
             assert_eq!(serde_json::to_string(&change).unwrap(), json);
             assert_eq!(serde_json::from_str::<Change>(json).unwrap(), change);
+        }
+    }
+
+    #[test]
+    fn a_patch_applies_to_a_field_with_and_without_a_value() {
+        for before in [None, Some(1)] {
+            assert_eq!(Patch::Keep.apply(before), before);
+            assert_eq!(Patch::Clear.apply(before), None);
+            assert_eq!(Patch::Set(2).apply(before), Some(2));
         }
     }
 
