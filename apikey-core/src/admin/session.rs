@@ -44,7 +44,7 @@ const MAX_CHECKED: usize = 4_000_000;
 /// let create = Request::Create(Box::new(NewKey::for_owner("alice")));
 /// let Answer::NewSecret(new) = session.ask(create) else { panic!("no key was created") };
 /// assert!(store.verify(new.secret.expose_secret()).is_ok());
-/// assert_eq!(store.events(&Default::default())?.events[0].actor(), Some("operator"));
+/// assert_eq!(store.events(&Default::default())?.events[0].actor(), Some(&"operator".into()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
