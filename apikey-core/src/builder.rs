@@ -15,7 +15,7 @@ use crate::http::refusal::Refusal;
 use crate::index::refused::failed_attempts::FailedAttempts;
 use crate::index::refused::refused_attempt::{RefusalHook, RefusedAttempt};
 use crate::key::new_key::NewKey;
-use crate::key::rotation_policy::RotationPolicy;
+use crate::key::rotation::policy::RotationPolicy;
 use crate::storage::holder::Holder;
 use crate::storage::open_error::OpenError;
 use crate::store::bootstrap::fixed_keys::FixedKeys;

@@ -10,7 +10,7 @@ use crate::key::event::filter::EventFilter;
 use crate::key::key_filter::KeyFilter;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::NewKey;
-use crate::key::overlap::Overlap;
+use crate::key::rotation::overlap::Overlap;
 use crate::token::key_id::KeyId;
 
 use crate::admin::{ExternalKeys, SecretText};

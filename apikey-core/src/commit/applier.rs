@@ -11,7 +11,7 @@ use crate::base::interner::Full;
 use crate::index::Index;
 use crate::key::change::{Action, Change};
 use crate::key::effective_key::EffectiveKey;
-use crate::key::overlap::Overlap;
+use crate::key::rotation::overlap::Overlap;
 use crate::token::digest::Digest;
 
 /// A change of one key, as the index sees it.

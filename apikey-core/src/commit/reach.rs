@@ -3,7 +3,8 @@
 use crate::access::auth_error::AuthError;
 use crate::key::change::Change;
 use crate::key::error::{CapViolation, StoreError};
-use crate::key::scope::{ActingKey, Reach, Scope};
+use crate::key::reach::{ActingKey, Reach};
+use crate::key::scope::Scope;
 
 use crate::commit::engine::Engine;
 use crate::storage::database::disk::Disk;

@@ -8,7 +8,7 @@ use crate::commit::engine::{Engine, io_or_not_durable};
 use crate::index::restriction::{Restriction, Target};
 use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
-use crate::key::overlap::Overlap;
+use crate::key::rotation::overlap::Overlap;
 
 impl Engine {
     /// What the changes take away ends although their records cannot be read; the error to tell.

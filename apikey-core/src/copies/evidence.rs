@@ -8,8 +8,8 @@ use crate::access::network;
 use crate::base::time;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
-use crate::key::key_info::OverlapEnd;
 use crate::key::record::{Record, Revocation, SecretEnd, StoredSecret};
+use crate::key::rotation::overlap::OverlapEnd;
 
 /// The reason for revoking a key whose record was deleted.
 pub(super) const DELETED: &str = "deleted in the old store";

@@ -14,7 +14,7 @@ use crate::key::bounds;
 use crate::key::error::StoreError;
 use crate::key::key_info::KeyInfo;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
-use crate::key::rotation_policy::RotationLine;
+use crate::key::rotation::policy::RotationLine;
 use crate::token::digest::hex;
 use crate::token::imported::{ImportForm, ImportHash, ImportScheme, from_hex};
 use crate::token::key_id::KeyId;

@@ -8,17 +8,19 @@ use std::collections::BTreeMap;
 use crate::access::limit::StoredLimit;
 use crate::base::patch::Patch;
 use crate::base::time;
+use crate::key::applied::Applied;
+use crate::key::applied::next_version;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::actor::Origin;
 use crate::key::event::changes::Changes;
 use crate::key::event::kind::EventKind;
 use crate::key::idempotency::Once;
-use crate::key::key_info::OverlapEnd;
 use crate::key::lifetime;
 use crate::key::lifetime::{FIXED, Lifetime};
-use crate::key::overlap::Overlap;
-use crate::key::pending;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
+use crate::key::rotation::overlap::Overlap;
+use crate::key::rotation::overlap::OverlapEnd;
+use crate::key::rotation::pending;
 use crate::key::scope::Scope;
 use crate::key::subject::Subject;
 
@@ -51,7 +53,7 @@ pub(crate) enum Action {
     FirstUse {
         version: u32,
     },
-    /// Adds a secret that waits for its delivery; see [`crate::key::pending`].
+    /// Adds a secret that waits for its delivery; see [`crate::key::rotation::pending`].
     Stage {
         secret: StoredSecret,
         overlap_ms: Option<i64>,
@@ -106,29 +108,6 @@ pub(crate) struct Fields {
     pub(crate) networks: Patch<Vec<String>>,
     pub(crate) policy: Patch<StoredPolicy>,
     pub(crate) lifetime: Lifetime,
-}
-
-/// What a change makes of a record.
-#[derive(Debug)]
-pub(crate) enum Applied {
-    /// Nothing: it held already.
-    Unchanged,
-    Changed {
-        /// `None`: deleted.
-        after: Option<Box<Record>>,
-        event: Box<EventKind>,
-    },
-}
-
-impl Applied {
-    pub(crate) fn changed(after: Record, event: EventKind) -> Self {
-        Self::Changed { after: Some(Box::new(after)), event: Box::new(event) }
-    }
-
-    /// It leaves no record.
-    fn none(event: EventKind) -> Self {
-        Self::Changed { after: None, event: Box::new(event) }
-    }
 }
 
 /// Applies a change to the record as it stands.
@@ -290,12 +269,6 @@ fn replace(record: &Record, secret: &StoredSecret, reason: &str) -> Result<Appli
     let secrets = vec![StoredSecret { version, ..secret.clone() }];
     let after = Record { version, secrets, ..record.clone() };
     Ok(Applied::changed(after, EventKind::Replaced { version, reason: reason.to_owned() }))
-}
-
-pub(crate) fn next_version(record: &Record) -> Result<u32, StoreError> {
-    record.version.checked_add(1).ok_or_else(|| {
-        StoreError::invalid("version", &record.version.to_string(), "4,294,967,295 rotations of one key")
-    })
 }
 
 fn first_use(record: &Record, version: u32, now: i64) -> Applied {

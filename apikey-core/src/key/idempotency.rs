@@ -10,7 +10,7 @@ use crate::base::codec::plain_frame;
 use crate::key::bounds;
 use crate::key::error::StoreError;
 use crate::key::new_key::{Expires, NewKey};
-use crate::key::overlap::Overlap;
+use crate::key::rotation::overlap::Overlap;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
 

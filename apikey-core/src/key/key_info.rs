@@ -10,7 +10,8 @@ use crate::base::base62;
 use crate::base::time::from_ms;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::{Record, SecretEnd, SecretForm};
-use crate::key::rotation_policy::Rotation;
+use crate::key::rotation::overlap::OverlapEnd;
+use crate::key::rotation::policy::Rotation;
 use crate::token::key_id::KeyId;
 
 /// What is known of a key. It serialises, and holds neither secret nor digest.
@@ -56,26 +57,6 @@ impl Revoked {
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
-    }
-}
-
-/// When the older secret of a key that is being rotated ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OverlapEnd {
-    /// At this time.
-    At(DateTime<Utc>),
-    /// When the new secret is first used.
-    FirstUse,
-}
-
-impl OverlapEnd {
-    pub(crate) fn of(end: SecretEnd) -> Option<Self> {
-        match end {
-            SecretEnd::At(end) => Some(Self::At(from_ms(end))),
-            SecretEnd::FirstUse => Some(Self::FirstUse),
-            SecretEnd::Never | SecretEnd::Pending { .. } => None,
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::verified_key::VerifiedKey;
 use crate::base::patch::Patch;
 use crate::key::builder_json::{UncheckedLimit, only_here};
-use crate::key::rotation_policy::RotationPolicy;
+use crate::key::rotation::policy::RotationPolicy;
 
 /// A change of a key's fields. Fields that it does not name stay. The bounds are those of [`NewKey`](crate::NewKey).
 ///

@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 
 use crate::base::time::from_ms;
 use crate::key::error::StoreError;
-use crate::key::overlap::Overlap;
 use crate::key::record::{Record, SecretForm, StoredSecret};
+use crate::key::rotation::overlap::Overlap;
 
 /// The bound that [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime) sets, if it was called.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,6 +1,7 @@
 //! What a key is and how it changes, pure: no store, no disk, no clock.
 
 pub(crate) mod allowance;
+pub(crate) mod applied;
 pub(crate) mod bounds;
 pub(crate) mod builder_json;
 pub(crate) mod change;
@@ -13,10 +14,8 @@ pub(crate) mod key_info;
 pub(crate) mod key_update;
 pub(crate) mod lifetime;
 pub(crate) mod new_key;
-pub(crate) mod overlap;
-pub(crate) mod pending;
+pub(crate) mod reach;
 pub(crate) mod record;
-pub(crate) mod rotate_options;
-pub(crate) mod rotation_policy;
+pub(crate) mod rotation;
 pub(crate) mod scope;
 pub(crate) mod subject;

@@ -9,7 +9,7 @@ use crate::access::verified_key::VerifiedKey;
 use crate::base::patch::Patch;
 use crate::key::builder_json::{UncheckedLimit, only_here, span_ms};
 use crate::key::key_info::KeyInfo;
-use crate::key::rotation_policy::RotationPolicy;
+use crate::key::rotation::policy::RotationPolicy;
 use crate::token::api_key::ApiKey;
 use crate::token::imported::{ImportScheme, Imported};
 

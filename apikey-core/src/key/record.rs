@@ -189,7 +189,7 @@ pub(crate) enum SecretEnd {
     At(i64),
     /// It is superseded, and good until its successor is used.
     FirstUse,
-    /// It is not the current one yet: it waits for its delivery, see [`crate::key::pending`]. How long its predecessor stays
+    /// It is not the current one yet: it waits for its delivery, see [`crate::key::rotation::pending`]. How long its predecessor stays
     /// good from then on; `None`: until its first use. What was staged ends as it began, whatever becomes of the policy.
     Pending { overlap_ms: Option<i64> },
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::base::time::from_ms;
 use crate::key::record::{Record, SecretEnd, StoredSecret};
-use crate::key::rotation_policy::due;
+use crate::key::rotation::policy::due;
 use crate::rotation::report::{FailedDelivery, RunReport};
 use crate::token::api_key::ApiKey;
 use crate::token::key_id::KeyId;

@@ -4,9 +4,9 @@ use crate::base::panics::catch_panic;
 use crate::base::store_time::Working;
 use crate::base::time::from_ms;
 use crate::key::error::{Conflict, StoreError};
-use crate::key::pending::hindrance;
 use crate::key::record::Record;
-use crate::key::rotation_policy::due;
+use crate::key::rotation::pending::hindrance;
+use crate::key::rotation::policy::due;
 use crate::token::key_id::KeyId;
 
 use crate::rotation::plan::{Plan, is_pending};

@@ -7,7 +7,7 @@ use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
 use crate::key::event::actor::Origin;
 use crate::key::record::{Record, SecretEnd, SecretForm, StoredSecret};
-use crate::key::rotation_policy::due;
+use crate::key::rotation::policy::due;
 use crate::token::api_key::ApiKey;
 use crate::token::key_id::KeyId;
 

@@ -17,10 +17,10 @@ use crate::key::key_filter::{KeyFilter, Page};
 use crate::key::key_info::KeyInfo;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::CreatedKey;
-use crate::key::overlap::Overlap;
 use crate::key::record::Record;
-use crate::key::rotate_options::RotateOptions;
-use crate::key::rotation_policy::RotationPolicy;
+use crate::key::rotation::options::RotateOptions;
+use crate::key::rotation::overlap::Overlap;
+use crate::key::rotation::policy::RotationPolicy;
 use crate::token::key_id::KeyId;
 
 use crate::storage::database::disk::Disk;

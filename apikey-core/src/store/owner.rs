@@ -11,8 +11,8 @@ use crate::key::key_filter::{KeyFilter, Page};
 use crate::key::key_info::KeyInfo;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::{CreatedKey, NewKey};
-use crate::key::overlap::Overlap;
-use crate::key::rotate_options::RotateOptions;
+use crate::key::rotation::options::RotateOptions;
+use crate::key::rotation::overlap::Overlap;
 use crate::token::key_id::KeyId;
 
 use crate::store::key_store::KeyStore;

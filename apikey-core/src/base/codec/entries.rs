@@ -5,7 +5,7 @@
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
-use crate::base::codec::MAX_ENTRIES;
+use crate::base::codec::error::MAX_ENTRIES;
 
 fn written<T: Serialize, S: Serializer>(length: usize, entries: &T, serializer: S) -> Result<S::Ok, S::Error> {
     // What could not be read again is not written.

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::base::codec::{CodecError, MAX_FRAME};
+use crate::base::codec::error::{CodecError, MAX_FRAME};
 
 /// The largest number that stands in a length's first byte; a 16-bit number follows a first byte of one more.
 const SHORT: usize = 250;

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::base::codec::entries;
+use crate::base::codec::error::{CodecError, Newer};
 use crate::base::codec::payload::{Reader, Writer, value, whole};
-use crate::base::codec::{CodecError, Newer, entries};
 
 /// A tag as it is written.
 pub(crate) type Tag = u8;

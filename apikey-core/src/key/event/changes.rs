@@ -7,7 +7,7 @@ use crate::access::limit::{Limit, StoredLimit};
 use crate::base::codec::CodecError;
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, critical, ignorable};
 use crate::key::record::{Record, StoredPolicy};
-use crate::key::rotation_policy::RotationPolicy;
+use crate::key::rotation::policy::RotationPolicy;
 
 /// What a change made of a key's fields. A field that did not change is `None` or empty, and is left out of the JSON.
 ///

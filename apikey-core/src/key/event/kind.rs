@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, critical, ignorable};
 use crate::base::codec::{CodecError, Newer};
 use crate::key::event::changes::Changes;
-use crate::key::key_info::OverlapEnd;
+use crate::key::rotation::overlap::OverlapEnd;
 
 /// Fields of events. Those of [`Changes`] follow from 32 on, and those of who made the change stand before.
 mod tag {

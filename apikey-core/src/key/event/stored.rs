@@ -102,7 +102,7 @@ mod tests {
     use crate::base::time::from_ms;
     use crate::key::event::actor::Actor;
     use crate::key::event::changes::{Changes, FromTo};
-    use crate::key::key_info::OverlapEnd;
+    use crate::key::rotation::overlap::OverlapEnd;
     use crate::token::key_id::KeyId;
     use crate::{Limit, RotationPolicy};
 

@@ -139,7 +139,7 @@ mod tests {
             assert!(unpack(&key, &good[..at].into()).is_err(), "{at}");
         }
         let sealed = |head: &[u8]| IVec::from([head, &crc32fast::hash(head).to_le_bytes()].concat());
-        let newer = unpack(&key, &sealed(&[codec::MAGIC, b'B', 2])).unwrap_err().to_string();
+        let newer = unpack(&key, &sealed(&[codec::frame::MAGIC, b'B', 2])).unwrap_err().to_string();
         assert!(newer.contains("format 2"), "{newer}");
         let old = unpack(&key, &sealed(b"B\x01")).unwrap_err().to_string();
         assert!(old.contains("before 0.1.0"), "{old}");

@@ -6,7 +6,7 @@ use crate::base::time::TimeSource;
 use crate::http::refusal::HeaderConfig;
 use crate::index::refused::refused_attempt::RefusalHook;
 use crate::key::lifetime::Lifetime;
-use crate::key::rotation_policy::RotationPolicy;
+use crate::key::rotation::policy::RotationPolicy;
 use crate::token::digest::{Digester, Pepper};
 
 pub(crate) struct Options {

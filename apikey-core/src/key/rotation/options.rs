@@ -1,7 +1,7 @@
 //! How a key is rotated.
 
 use crate::access::verified_key::VerifiedKey;
-use crate::key::overlap::Overlap;
+use crate::key::rotation::overlap::Overlap;
 
 /// How a key is rotated, for [`KeyStore::rotate_with`](crate::KeyStore::rotate_with).
 ///

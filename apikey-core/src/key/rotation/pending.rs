@@ -31,11 +31,11 @@
 //! - Whatever ends a pending secret asks first whether it was used in that very moment; then it is the current one.
 
 use crate::base::time::{LAST_MS, from_ms};
-use crate::key::change::{Applied, next_version};
+use crate::key::applied::{Applied, next_version};
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::kind::EventKind;
-use crate::key::key_info::OverlapEnd;
 use crate::key::record::{Record, SecretEnd, StoredSecret};
+use crate::key::rotation::overlap::OverlapEnd;
 
 /// Most secrets of a key that wait at the same time.
 const MOST_PENDING: usize = 2;

@@ -7,8 +7,8 @@ use crate::base::patch::Patch;
 use crate::base::time::{LAST_MS, from_ms};
 use crate::key::builder_json::span_ms;
 use crate::key::error::StoreError;
-use crate::key::overlap::Overlap;
 use crate::key::record::{Record, StoredPolicy};
+use crate::key::rotation::overlap::Overlap;
 
 /// The shortest time between two rotations.
 const LEAST_EVERY: TimeDelta = TimeDelta::seconds(1);
