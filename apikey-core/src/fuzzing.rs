@@ -11,13 +11,13 @@ use crate::base::codec::Frame;
 use crate::copies::archive::{Archive, Item, Trailer};
 use crate::copies::backup_report::BackupError;
 use crate::key::event::stored::{Checkpoint, Event, Head};
-use crate::key::idempotency::Made;
+use crate::key::idempotency::RequestOutcome;
 use crate::key::record::Record;
 use crate::token::api_key;
 use crate::token::digest::Digest;
 
-use crate::storage::commit_mark::Mark;
-use crate::storage::database::event_batch::Block;
+use crate::storage::commit_mark::CommitMark;
+use crate::storage::database::event_batch::EventBatch;
 use crate::storage::meta::Meta;
 use crate::storage::wal;
 
@@ -54,11 +54,11 @@ enum Value {
     Head(Head),
     Checkpoint(Checkpoint),
     Trailer(Trailer),
-    Mark(Mark),
+    CommitMark(CommitMark),
     Meta(Meta),
-    Made(Made),
+    RequestOutcome(RequestOutcome),
     Entry(Entry),
-    Block(Block),
+    EventBatch(EventBatch),
 }
 
 /// Runs `$work` with `$kind` as the type of this kind byte and `$value` as the variant of [`Value`] for it.
@@ -70,11 +70,11 @@ macro_rules! by_kind {
             Head::KIND => by_kind!(@ Head, $kind, $value, $work),
             Checkpoint::KIND => by_kind!(@ Checkpoint, $kind, $value, $work),
             Trailer::KIND => by_kind!(@ Trailer, $kind, $value, $work),
-            Mark::KIND => by_kind!(@ Mark, $kind, $value, $work),
+            CommitMark::KIND => by_kind!(@ CommitMark, $kind, $value, $work),
             Meta::KIND => by_kind!(@ Meta, $kind, $value, $work),
-            Made::KIND => by_kind!(@ Made, $kind, $value, $work),
+            RequestOutcome::KIND => by_kind!(@ RequestOutcome, $kind, $value, $work),
             Entry::KIND => by_kind!(@ Entry, $kind, $value, $work),
-            Block::KIND => by_kind!(@ Block, $kind, $value, $work),
+            EventBatch::KIND => by_kind!(@ EventBatch, $kind, $value, $work),
             _ => None,
         }
     };
@@ -93,11 +93,11 @@ impl Stored {
         Head::KIND,
         Checkpoint::KIND,
         Trailer::KIND,
-        Mark::KIND,
+        CommitMark::KIND,
         Meta::KIND,
-        Made::KIND,
+        RequestOutcome::KIND,
         Entry::KIND,
-        Block::KIND,
+        EventBatch::KIND,
     ];
 
     /// Decodes a frame as one of this kind.
@@ -115,7 +115,7 @@ impl Stored {
     /// Reads the file of a commit mark.
     #[must_use]
     pub fn mark(sector: &[u8]) -> Option<Self> {
-        Mark::parse(sector).ok().map(Value::Mark).map(Self)
+        CommitMark::parse(sector).ok().map(Value::CommitMark).map(Self)
     }
 
     /// Writes it; `None` if it is too long.
@@ -127,11 +127,11 @@ impl Stored {
             Value::Head(value) => codec::encode(value),
             Value::Checkpoint(value) => codec::encode(value),
             Value::Trailer(value) => codec::encode(value),
-            Value::Mark(value) => codec::encode(value),
+            Value::CommitMark(value) => codec::encode(value),
             Value::Meta(value) => codec::encode(value),
-            Value::Made(value) => codec::encode(value),
+            Value::RequestOutcome(value) => codec::encode(value),
             Value::Entry(value) => codec::encode(value),
-            Value::Block(value) => codec::encode(value),
+            Value::EventBatch(value) => codec::encode(value),
         }
         .ok()
     }

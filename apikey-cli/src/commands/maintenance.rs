@@ -158,7 +158,7 @@ fn details(kind: &EventKind) -> String {
         Value::Object(changes) if name == "changes" => {
             changes.iter().map(|(name, value)| change(name, value)).collect()
         }
-        value => vec![format!("{name}={}", shown(value))],
+        value => vec![format!("{name}={}", display(value))],
     });
     parts.collect::<Vec<_>>().join(" ")
 }
@@ -166,13 +166,13 @@ fn details(kind: &EventKind) -> String {
 /// One of an event's changes: `permissions=orders:*->orders:read`.
 fn change(name: &str, value: &Value) -> String {
     match (value, value.get("from").zip(value.get("to"))) {
-        (_, Some((from, to))) => format!("{name}={}->{}", shown(from), shown(to)),
+        (_, Some((from, to))) => format!("{name}={}->{}", display(from), display(to)),
         (Value::Bool(true), None) => name.to_owned(),
-        (value, None) => format!("{name}={}", shown(value)),
+        (value, None) => format!("{name}={}", display(value)),
     }
 }
 
-fn shown(value: &Value) -> String {
+fn display(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),

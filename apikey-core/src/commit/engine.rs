@@ -74,7 +74,14 @@ impl Engine {
 
     /// A change of one key, at the time that it is now.
     pub(crate) fn change_of(&self, id: u128, action: Action) -> Change {
-        Change { id, at: self.time.now_ms(), origin: Origin::default(), scope: Scope::default(), action, once: None }
+        Change {
+            id,
+            at: self.time.now_ms(),
+            origin: Origin::default(),
+            scope: Scope::default(),
+            action,
+            idempotency: None,
+        }
     }
 
     /// Waits until all that is appended is durable and visible.
@@ -88,7 +95,7 @@ impl Engine {
         let log = self.log.closing(disk);
         self.write_first_uses(&mut self.writer(), &log);
         self.wait(self.group.appended(), &log)?;
-        disk.sync()
+        disk.checkpoint()
     }
 
     /// What a record gives.

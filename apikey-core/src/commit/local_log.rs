@@ -95,11 +95,11 @@ impl LocalLog {
 
 impl Log for OpenLog<'_> {
     fn append(&self, batch: Batch) -> io::Result<()> {
-        self.accept(batch)
+        Disk::append(self, batch)
     }
 
     fn make_durable(&self, head: Head) -> io::Result<()> {
-        Disk::log(self)?;
+        self.sync_wal()?;
         self.log.write_mark(head, self.needs_checkpoint());
         Ok(())
     }

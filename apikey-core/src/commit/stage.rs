@@ -13,7 +13,7 @@ use crate::key::change::{Action, Change, apply};
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::StoreError;
 use crate::key::event::stored::{Event, Head};
-use crate::key::idempotency::{FOREVER, Made, Once};
+use crate::key::idempotency::{IdempotentRequest, NEVER_EXPIRES, RequestOutcome};
 use crate::key::record::{Record, record_hash};
 use crate::key::subject::Subject;
 use crate::storage::batch::Write;
@@ -87,9 +87,9 @@ impl Engine {
                     head.digest = writer.digester().of(&frame_of_event);
                     let mut write =
                         write(event.subject, current.as_ref(), after.as_ref(), (head.number, frame_of_event))?;
-                    if let (Some(Once { name, request, at }), Some(after)) = (change.once, &after) {
-                        let made = Made { at, request, key: change.id, version: after.version };
-                        write.made = Some((name, codec::encode(&made)?.into()));
+                    if let (Some(IdempotentRequest { name, request, at }), Some(after)) = (change.idempotency, &after) {
+                        let outcome = RequestOutcome { at, request, key: change.id, version: after.version };
+                        write.outcome = Some((name, codec::encode(&outcome)?.into()));
                     }
                     if let Some(old) = &frame {
                         head.sum = head.sum.wrapping_sub(record_hash(old));
@@ -104,7 +104,7 @@ impl Engine {
                     }
                     let mut after_rights = after.as_ref().map(rights).transpose()?;
                     // The first use of a secret that a request can repeat is noted, of whatever version it is.
-                    if change.once.is_some_and(|once| once.at != FOREVER) {
+                    if change.idempotency.is_some_and(|idempotency| idempotency.at != NEVER_EXPIRES) {
                         await_use(after_rights.as_mut());
                     }
                     if matches!(change.action, Action::Repeat { .. }) {
@@ -163,6 +163,6 @@ pub(crate) fn write(
         imported_in: new.iter().filter(|digest| !old.contains(digest)).copied().collect(),
         imported_out: old.iter().filter(|digest| !new.contains(digest)).copied().collect(),
         event: (event.0, event.1.into()),
-        made: None,
+        outcome: None,
     })
 }

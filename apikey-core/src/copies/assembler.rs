@@ -90,7 +90,7 @@ impl<'a> Assembler<'a> {
 
     /// Writes the current head.
     pub(super) fn save_head(&self) -> Result<(), StoreError> {
-        self.disk.set_head(&codec::encode(&self.head)?, &codec::encode(&self.disk.checkpoint()?)?)
+        self.disk.set_head(&codec::encode(&self.head)?, &codec::encode(&self.disk.history_checkpoint()?)?)
     }
 
     /// Appends an event of the whole store.

@@ -121,7 +121,7 @@ impl Inner {
             archive.amendment(*id, frame.as_deref()).map_err(io)?;
         }
         let _kept = self.keep_history();
-        let checkpoint = disk.checkpoint()?;
+        let checkpoint = disk.history_checkpoint()?;
         let mut events = 0;
         for item in disk.events(0) {
             let (number, frame) = item?;

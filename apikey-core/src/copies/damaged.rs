@@ -15,7 +15,7 @@ use crate::storage::open_error::OpenError;
 
 use crate::base::files::CREATING;
 use crate::base::files::own_file;
-use crate::storage::commit_mark::{Mark, MarkFile};
+use crate::storage::commit_mark::{CommitMark, MarkFile};
 use crate::storage::database::damaged::DamagedDatabase;
 use crate::storage::database::disk::Bytes;
 use crate::storage::directory::remove_unfinished_snapshots;
@@ -28,7 +28,7 @@ pub(super) struct DamagedStore {
     database: DamagedDatabase,
     /// The database's own files, to which nothing has written.
     files: PathBuf,
-    pub(super) mark: Option<Mark>,
+    pub(super) mark: Option<CommitMark>,
     pub(super) head: Option<Head>,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) meta: Option<Vec<u8>>,

@@ -95,7 +95,7 @@ pub(crate) fn metadata(given: &BTreeMap<String, String>) -> Result<(), InvalidFi
     Ok(())
 }
 
-fn line(field: &'static str, text: &str, least: usize, most: usize, allowed: &'static str) -> Result<(), InvalidField> {
-    let fits = (least..=most).contains(&text.len()) && !text.chars().any(char::is_control);
+fn line(field: &'static str, text: &str, min: usize, max: usize, allowed: &'static str) -> Result<(), InvalidField> {
+    let fits = (min..=max).contains(&text.len()) && !text.chars().any(char::is_control);
     if fits { Ok(()) } else { Err(InvalidField::new(field, text, allowed)) }
 }

@@ -14,7 +14,7 @@ use crate::key::error::{Conflict, StoreError};
 use crate::key::event::actor::Origin;
 use crate::key::event::changes::Changes;
 use crate::key::event::kind::EventKind;
-use crate::key::idempotency::Once;
+use crate::key::idempotency::IdempotentRequest;
 use crate::key::lifetime;
 use crate::key::lifetime::{FIXED, Lifetime};
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
@@ -33,7 +33,7 @@ pub(crate) struct Change {
     pub(crate) scope: Scope,
     pub(crate) action: Action,
     /// The request that may be repeated, if it is one.
-    pub(crate) once: Option<Once>,
+    pub(crate) idempotency: Option<IdempotentRequest>,
 }
 
 #[derive(Debug, Clone)]

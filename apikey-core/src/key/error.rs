@@ -34,7 +34,7 @@ pub enum StoreError {
     #[error(
         "invalid {field} {value:?}: this store allows a secret to live {}, with its overlap; set an earlier end, or a \
          rotation policy within that",
-        describe_span(*most)
+        describe_span(*max)
     )]
     TooLong {
         /// The field.
@@ -42,7 +42,7 @@ pub enum StoreError {
         /// What was given.
         value: String,
         /// The longest life that is allowed.
-        most: TimeDelta,
+        max: TimeDelta,
     },
     /// A grant breaks the grammar.
     #[error(transparent)]
@@ -175,13 +175,13 @@ pub enum CapViolation {
     /// The key would be faster.
     #[error(
         "the key would have {}, and the acting key has {}; that takes the permission *",
-        describe_limit(*wanted), describe_limit(Some(*most))
+        describe_limit(*wanted), describe_limit(Some(*max))
     )]
     Limit {
         /// The limit that the key would have; `None`: none.
         wanted: Option<Limit>,
         /// That of the acting key.
-        most: Limit,
+        max: Limit,
     },
 }
 

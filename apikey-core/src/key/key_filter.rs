@@ -125,7 +125,7 @@ impl KeyFilter {
         }
     }
 
-    pub(crate) fn admits(&self, key: &KeyInfo, now: DateTime<Utc>) -> bool {
+    pub(crate) fn matches(&self, key: &KeyInfo, now: DateTime<Utc>) -> bool {
         self.owner.as_deref().is_none_or(|owner| key.owner() == owner)
             && self.state.is_none_or(|state| key.state(now) == state)
             && self.permission.as_deref().is_none_or(|permission| grants::give(key.permissions(), permission))

@@ -83,7 +83,7 @@ pub enum KeyState {
 }
 
 impl KeyState {
-    /// All of them, in the order in which they are told.
+    /// All of them, in the order in which the first that holds is the state.
     pub const ALL: [Self; 6] =
         [Self::Revoked, Self::Disabled, Self::Expired, Self::NoSecret, Self::NotYetValid, Self::Active];
 

@@ -28,19 +28,19 @@ impl Lifetime {
     /// with it is its own to end.
     pub(crate) fn end_of(self, record: &Record, secret: &StoredSecret) -> Option<i64> {
         let is_fixed = matches!(secret.form, SecretForm::Imported(_)) && record.metadata.contains_key(FIXED);
-        self.0.filter(|_| !is_fixed).map(|most| secret.created_at.saturating_add(most))
+        self.0.filter(|_| !is_fixed).map(|max| secret.created_at.saturating_add(max))
     }
 
     /// Holds a key against the bound. With a policy it binds each secret, without one the key.
     pub(crate) fn check(self, record: &Record) -> Result<(), StoreError> {
-        let Some(most) = self.0 else { return Ok(()) };
-        let most_span = TimeDelta::try_milliseconds(most).unwrap_or(TimeDelta::MAX);
-        let refused = |field, value: String| Err(StoreError::TooLong { field, value, most: most_span });
+        let Some(max) = self.0 else { return Ok(()) };
+        let max_span = TimeDelta::try_milliseconds(max).unwrap_or(TimeDelta::MAX);
+        let refused = |field, value: String| Err(StoreError::TooLong { field, value, max: max_span });
         if let Some(policy) = &record.policy {
             // Until the first use can be for ever.
             let Some(overlap) = policy.overlap_ms else { return refused("rotation.overlap", "UntilFirstUse".into()) };
             let life = policy.every_ms.saturating_add(overlap);
-            if life > most {
+            if life > max {
                 let life = TimeDelta::try_milliseconds(life).unwrap_or(TimeDelta::MAX);
                 return refused("rotation", format!("{life} of life for each secret"));
             }
@@ -48,7 +48,7 @@ impl Lifetime {
         }
         let newest = record.secrets.last().map_or(record.created_at, |secret| secret.created_at);
         match record.expires_at {
-            Some(end) if end <= newest.saturating_add(most) => Ok(()),
+            Some(end) if end <= newest.saturating_add(max) => Ok(()),
             Some(end) => refused("expires_at", from_ms(end).to_string()),
             None => refused("expires_at", "none".into()),
         }
@@ -57,16 +57,16 @@ impl Lifetime {
     /// Holds a rotation by hand against the bound: the secret that goes on for a time must not outlive it. A key without a
     /// policy has an end of its own within the bound.
     pub(crate) fn check_overlap(self, record: &Record, overlap: Overlap, now: i64) -> Result<(), StoreError> {
-        let (Some(most), Some(_)) = (self.0, &record.policy) else { return Ok(()) };
-        let most_span = TimeDelta::try_milliseconds(most).unwrap_or(TimeDelta::MAX);
-        let refused = |value| Err(StoreError::TooLong { field: "overlap", value, most: most_span });
+        let (Some(max), Some(_)) = (self.0, &record.policy) else { return Ok(()) };
+        let max_span = TimeDelta::try_milliseconds(max).unwrap_or(TimeDelta::MAX);
+        let refused = |value| Err(StoreError::TooLong { field: "overlap", value, max: max_span });
         let current = record.live(now).rfind(|secret| !secret.is_pending());
         match (overlap, current) {
             (Overlap::UntilFirstUse, Some(_)) => refused("UntilFirstUse".to_owned()),
             (Overlap::For(span), Some(current)) => {
                 let life = now.saturating_sub(current.created_at).saturating_add(span.num_milliseconds());
                 let life_span = TimeDelta::try_milliseconds(life).unwrap_or(TimeDelta::MAX);
-                if life > most { refused(format!("{life_span} of life for the secret before")) } else { Ok(()) }
+                if life > max { refused(format!("{life_span} of life for the secret before")) } else { Ok(()) }
             }
             _ => Ok(()),
         }

@@ -190,7 +190,7 @@ impl ActingKey {
         }
         let wanted = after.limit.as_ref().map(Limit::stored);
         match self.limit().map(Limit::stored) {
-            Some(most) if is_faster(wanted, Some(most)) => refused(CapViolation::Limit { wanted, most }),
+            Some(max) if is_faster(wanted, Some(max)) => refused(CapViolation::Limit { wanted, max }),
             _ => Ok(()),
         }
     }

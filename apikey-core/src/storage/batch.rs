@@ -30,9 +30,9 @@ impl Batch {
 impl Write {
     /// How much it makes the database write, roughly: one for each half KiB, and one for being there.
     pub(crate) fn weight(&self) -> usize {
-        let made = self.made.as_ref().map_or(0, |(_, frame)| frame.len());
+        let outcome = self.outcome.as_ref().map_or(0, |(_, frame)| frame.len());
         let record = self.record.as_ref().map_or(0, |record| record.len());
-        1 + (record + self.event.1.len() + made) / 512
+        1 + (record + self.event.1.len() + outcome) / 512
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Write {
     pub(crate) imported_out: Vec<Digest>,
     pub(crate) event: (u64, ByteBuf),
     /// What a request with an idempotency key has made, under its name.
-    pub(crate) made: Option<(Digest, ByteBuf)>,
+    pub(crate) outcome: Option<(Digest, ByteBuf)>,
 }
 
 /// A write behind its subject. The order of fields is the stored format of the write-ahead log.
@@ -64,7 +64,7 @@ struct Fixed<'a> {
     #[serde(serialize_with = "entries::list::serialize")]
     imported_out: &'a Vec<Digest>,
     event: &'a (u64, ByteBuf),
-    made: &'a Option<(Digest, ByteBuf)>,
+    outcome: &'a Option<(Digest, ByteBuf)>,
 }
 
 #[derive(Deserialize)]
@@ -77,19 +77,19 @@ struct FixedRead {
     #[serde(with = "entries::list")]
     imported_out: Vec<Digest>,
     event: (u64, ByteBuf),
-    made: Option<(Digest, ByteBuf)>,
+    outcome: Option<(Digest, ByteBuf)>,
 }
 
 impl Write {
     pub(crate) fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
-        let Self { subject, owner, is_new, record, imported_in, imported_out, event, made } = self;
+        let Self { subject, owner, is_new, record, imported_in, imported_out, event, outcome } = self;
         subject.put(payload)?;
-        payload.put(&Fixed { owner, is_new: *is_new, record, imported_in, imported_out, event, made })
+        payload.put(&Fixed { owner, is_new: *is_new, record, imported_in, imported_out, event, outcome })
     }
 
     pub(crate) fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError> {
         let subject = Subject::take(payload)?;
-        let FixedRead { owner, is_new, record, imported_in, imported_out, event, made } = payload.take()?;
-        Ok(Self { subject, owner, is_new, record, imported_in, imported_out, event, made })
+        let FixedRead { owner, is_new, record, imported_in, imported_out, event, outcome } = payload.take()?;
+        Ok(Self { subject, owner, is_new, record, imported_in, imported_out, event, outcome })
     }
 }

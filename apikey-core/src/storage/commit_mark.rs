@@ -21,7 +21,7 @@ const SECTOR: usize = 512;
 
 /// What the database must at least hold.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mark {
+pub(crate) struct CommitMark {
     /// Number of the last change.
     pub(crate) number: u64,
     /// Records and the sum of their hashes, as in the head.
@@ -29,15 +29,15 @@ pub(crate) struct Mark {
     pub(crate) sum: u128,
 }
 
-plain_frame!(Mark, b'C');
+plain_frame!(CommitMark, b'C');
 
-impl From<Head> for Mark {
+impl From<Head> for CommitMark {
     fn from(head: Head) -> Self {
         Self { number: head.number, records: head.records, sum: head.sum }
     }
 }
 
-impl Mark {
+impl CommitMark {
     /// Whether the database stands where the mark says, or further.
     pub(crate) fn is_reached_by(&self, head: &Head) -> bool {
         head.number > self.number || (head.number, head.records, head.sum) == (self.number, self.records, self.sum)
@@ -70,13 +70,13 @@ pub(crate) struct MarkFile {
 
 impl MarkFile {
     /// Makes the mark of a new store, durably.
-    pub(crate) fn create(directory: &Path, mark: Mark) -> io::Result<()> {
+    pub(crate) fn create(directory: &Path, mark: CommitMark) -> io::Result<()> {
         // A mark cut short would be damage.
         replace(&path(directory), &mark.sector().map_err(io::Error::other)?)
     }
 
     /// Opens the mark of a store; `None` if there is none.
-    pub(crate) fn open(directory: &Path) -> io::Result<Option<(Self, Result<Mark, CodecError>)>> {
+    pub(crate) fn open(directory: &Path) -> io::Result<Option<(Self, Result<CommitMark, CodecError>)>> {
         let file = match own_file(OpenOptions::new().read(true).write(true), &path(directory)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -88,7 +88,7 @@ impl MarkFile {
     }
 
     /// Reads the mark of a store without holding on to it.
-    pub(crate) fn read(directory: &Path) -> io::Result<Option<Result<Mark, CodecError>>> {
+    pub(crate) fn read(directory: &Path) -> io::Result<Option<Result<CommitMark, CodecError>>> {
         match own_file(OpenOptions::new().read(true), &path(directory)) {
             Ok(file) => Self::parse(&file).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -96,17 +96,17 @@ impl MarkFile {
         }
     }
 
-    fn parse(file: &File) -> io::Result<Result<Mark, CodecError>> {
+    fn parse(file: &File) -> io::Result<Result<CommitMark, CodecError>> {
         let mut sector = Vec::new();
         file.take(SECTOR as u64 + 1).read_to_end(&mut sector)?;
         Ok(match sector.len() {
-            SECTOR => Mark::parse(&sector),
+            SECTOR => CommitMark::parse(&sector),
             other => Err(CodecError::Length(other)),
         })
     }
 
     /// Writes a later mark, without waiting for the disk.
-    pub(crate) fn write(&mut self, mark: Mark) -> io::Result<()> {
+    pub(crate) fn write(&mut self, mark: CommitMark) -> io::Result<()> {
         if mark.number <= self.written {
             return Ok(());
         }
@@ -146,21 +146,21 @@ mod tests {
 
     #[test]
     fn a_mark_is_one_sector_and_every_flipped_bit_is_noticed() {
-        let mark = Mark { number: 7, records: 3, sum: u128::MAX };
+        let mark = CommitMark { number: 7, records: 3, sum: u128::MAX };
         let sector = mark.sector().unwrap();
-        assert_eq!(Mark::parse(&sector).unwrap(), mark);
+        assert_eq!(CommitMark::parse(&sector).unwrap(), mark);
         golden::check("commit-mark.bin", &sector);
         let used = 2 + usize::from(u16::from_le_bytes([sector[0], sector[1]]));
         for bit in 0..used * 8 {
             let mut bad = sector;
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(Mark::parse(&bad).is_err(), "{bit}");
+            assert!(CommitMark::parse(&bad).is_err(), "{bit}");
         }
     }
 
     #[test]
     fn what_a_mark_admits() {
-        let mark = Mark { number: 7, records: 3, sum: 9 };
+        let mark = CommitMark { number: 7, records: 3, sum: 9 };
         let head = |number, records, sum| Head { number, records, sum, ..Head::default() };
         assert!(mark.is_reached_by(&head(7, 3, 9)));
         assert!(mark.is_reached_by(&head(8, 1, 1)));

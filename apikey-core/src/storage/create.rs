@@ -9,14 +9,17 @@ use crate::base::files::CREATING;
 use crate::base::files::{make_all_private, parent, rename, sync_all, sync_directory};
 use crate::base::panics::catch_panic;
 use crate::key::error::StoreError;
-use crate::storage::commit_mark::{Mark, MarkFile};
+use crate::storage::commit_mark::{CommitMark, MarkFile};
 use crate::storage::database::abandoned;
 use crate::storage::database::disk::Disk;
 use crate::storage::file_names::DATABASE;
 use crate::storage::meta::Meta;
 
 /// Makes a database beside its place and renames it there: a cut at any moment leaves nothing or a whole one.
-pub(crate) fn build<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> Result<Mark, E>) -> Result<(), E> {
+pub(crate) fn build<E: From<StoreError>>(
+    path: &Path,
+    fill: impl FnOnce(&Disk) -> Result<CommitMark, E>,
+) -> Result<(), E> {
     let io = StoreError::from;
     let building = tempfile::Builder::new().prefix(CREATING).tempdir_in(path).map_err(io)?;
     let mark = build_database(building.path(), fill)?;
@@ -35,7 +38,10 @@ pub(crate) fn build<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -
 
 /// The database of a store that is being made. On a disk that refuses, sled can panic, and its handles can wait for ever
 /// when they are dropped: what has failed is dropped apart.
-fn build_database<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> Result<Mark, E>) -> Result<Mark, E> {
+fn build_database<E: From<StoreError>>(
+    path: &Path,
+    fill: impl FnOnce(&Disk) -> Result<CommitMark, E>,
+) -> Result<CommitMark, E> {
     let panicked = |panic| StoreError::from(io::Error::other(format!("the database panicked: {panic}")));
     let opened = catch_panic(|| sled::Config::new().path(path).open()).map_err(panicked)?;
     let database = opened.map_err(StoreError::from)?;
@@ -43,7 +49,7 @@ fn build_database<E: From<StoreError>>(path: &Path, fill: impl FnOnce(&Disk) -> 
     let built = catch_panic(|| {
         let disk = Disk::new(database, path, true)?;
         let mark = fill(&disk)?;
-        disk.sync().map_err(StoreError::from)?;
+        disk.checkpoint().map_err(StoreError::from)?;
         Ok(mark)
     });
     let built = built.unwrap_or_else(|panic| Err(panicked(panic).into()));
@@ -60,6 +66,6 @@ pub(crate) fn create_empty(path: &Path) -> Result<(), StoreError> {
     build(path, |disk| {
         // A database without its settings is one that has lost everything, and not a new one.
         disk.set_meta(codec::encode(&Meta::default()).map_err(StoreError::from)?)?;
-        Ok(Mark::default())
+        Ok(CommitMark::default())
     })
 }

@@ -9,7 +9,7 @@ use crate::base::files::own_file;
 /// More than any note has.
 const MAX: u64 = 16 * 1024;
 
-/// Who has a store open, and where it can be asked. The process that holds the lock writes it into the lock file, and takes
+/// Who has a store open, and where operators can connect to it. The process that holds the lock writes it into the lock file, and takes
 /// it out again when it closes the store; for people and for the command `apikey`, nothing else depends on it.
 ///
 /// ```

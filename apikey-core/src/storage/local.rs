@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::base::files::{make_all_private, make_directory, sync_all};
-use crate::storage::commit_mark::{Mark, MarkFile};
+use crate::storage::commit_mark::{CommitMark, MarkFile};
 use crate::storage::create::create_empty;
 use crate::storage::database::disk::Disk;
 use crate::storage::database::open::{guarded, sled_at};
@@ -36,7 +36,7 @@ pub(crate) struct Local {
     pub(crate) disk: Disk,
     pub(crate) files: LocalFiles,
     /// `None` for a temporary store.
-    pub(crate) mark: Option<(MarkFile, Mark)>,
+    pub(crate) mark: Option<(MarkFile, CommitMark)>,
 }
 
 /// What is held until the store is closed.
@@ -133,7 +133,7 @@ fn backups_in(directory: &Path) -> Result<PathBuf, OpenError> {
     std::path::absolute(directory).map_err(refused)
 }
 
-fn mark_of(path: &Path) -> Result<Option<(MarkFile, Mark)>, OpenError> {
+fn mark_of(path: &Path) -> Result<Option<(MarkFile, CommitMark)>, OpenError> {
     let found = MarkFile::open(path).map_err(|source| OpenError::io(path, source))?;
     let Some((file, mark)) = found else { return Ok(None) };
     Ok(Some((file, mark.map_err(|error| read_error(path, "its commit mark", error.into()))?)))

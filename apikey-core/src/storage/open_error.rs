@@ -30,7 +30,7 @@ pub enum OpenError {
         /// handle of this one.
         holder: Option<Holder>,
     },
-    /// The directory is not there, and `create_if_missing(false)` was asked.
+    /// The directory is not there, and `create_if_missing(false)` forbids to make it.
     #[error("there is no key store at {}; create_if_missing(true) would make one", path.display())]
     Missing {
         /// The directory asked for.
@@ -97,7 +97,7 @@ pub enum OpenError {
         path: PathBuf,
         /// What does not hold together.
         what: String,
-        /// The newest good backup that the store made of itself, if it was told to make any.
+        /// The newest good backup that the store made of itself, if the builder asks for any.
         backup: Option<PathBuf>,
         /// What lies beneath, if anything.
         #[source]
@@ -197,7 +197,7 @@ pub(crate) fn because(path: &Path, what: &str, source: Box<dyn Error + Send + Sy
     OpenError::Damaged { path: path.to_owned(), what: what.to_owned(), backup: None, source: Some(source) }
 }
 
-/// Why a write-ahead log was not taken over.
+/// Why a write-ahead log was not replayed.
 pub(crate) fn recover_error(path: &Path, error: RecoverError) -> OpenError {
     match error {
         RecoverError::Database(error) => read_error(path, "what its write-ahead log follows", error),

@@ -19,7 +19,7 @@ pub(crate) fn recovered(database_path: &Path, path: &Path) -> Result<sled::Db, O
         Ok((taken == 0).then_some(database))
     })?;
     // A damaged log that sled has read as far as the damage takes writes, and is read no further the next time: what was
-    // taken over must be there when it is opened again.
+    // replayed must be there when it is opened again.
     let Some(database) = complete else {
         let database = sled_at(database_path, path)?;
         return guarded(database, path, |database| {

@@ -11,7 +11,7 @@ use crate::key::bounds;
 use crate::key::builder_json::UncheckedLimit;
 use crate::key::change::{Action, Change};
 use crate::key::error::{Conflict, StoreError};
-use crate::key::idempotency::Once;
+use crate::key::idempotency::IdempotentRequest;
 use crate::key::key_info::KeyInfo;
 use crate::key::lifetime;
 use crate::key::lifetime::FIXED;
@@ -103,7 +103,7 @@ pub(crate) struct ValidatedKey {
     networks: Vec<String>,
     imported: Option<(ImportForm, ImportedDigest)>,
     policy: Option<StoredPolicy>,
-    once: Option<Once>,
+    idempotency: Option<IdempotentRequest>,
     scope: Scope,
     /// Whether somebody else than this store sees to it that its secret ends.
     lives_on: bool,
@@ -118,8 +118,8 @@ impl ValidatedKey {
 
     /// One that is created through this handle.
     fn through(self, store: &KeyStore) -> Self {
-        let once = self.once.map(|once| once.of_owner(store.only_owner()));
-        Self { once, scope: store.scope(self.key.within.as_ref()), ..self }
+        let idempotency = self.idempotency.map(|idempotency| idempotency.of_owner(store.only_owner()));
+        Self { idempotency, scope: store.scope(self.key.within.as_ref()), ..self }
     }
 }
 
@@ -147,11 +147,15 @@ impl Inner {
             Some(policy) => policy.map(RotationPolicy::stored).transpose()?,
             None => self.rotation,
         };
-        let once = key.idempotency_key.as_ref().map(|given| Once::create(given, &key, &permissions)).transpose()?;
+        let idempotency = key
+            .idempotency_key
+            .as_ref()
+            .map(|given| IdempotentRequest::create(given, &key, &permissions))
+            .transpose()?;
         Ok(ValidatedKey {
             lives_on: false,
             scope: Scope { owner: None, actor: key.within.clone() },
-            once,
+            idempotency,
             policy,
             permissions,
             not_before,
@@ -191,13 +195,16 @@ impl Inner {
             // Before anything is said of an earlier request.
             reach.grants(&new.key.owner, &new.permissions)?;
         }
-        if let Some(once) = &new.once
-            && let Some(made) = self.made_by(once, disk)?
+        if let Some(idempotency) = &new.idempotency
+            && let Some(outcome) = self.earlier_outcome(idempotency, disk)?
         {
-            let (token, secret) = self.new_secret(KeyId::from_u128(made.key), writer)?;
+            let (token, secret) = self.new_secret(KeyId::from_u128(outcome.key), writer)?;
             let action = Action::Repeat { secret, overlap: Overlap::None };
-            let once = Some(Once { at: made.at, ..*once });
-            return Ok((token, Change { scope: new.scope.clone(), once, ..self.engine.change_of(made.key, action) }));
+            let idempotency = Some(IdempotentRequest { at: outcome.at, ..*idempotency });
+            return Ok((
+                token,
+                Change { scope: new.scope.clone(), idempotency, ..self.engine.change_of(outcome.key, action) },
+            ));
         }
         let id = writer.ids.next(now)?;
         let digester = writer.digester();
@@ -255,9 +262,9 @@ impl Inner {
         if !new.lives_on {
             self.engine.lifetime.check(&record)?;
         }
-        let once = new.once.map(|once| Once { at: now, ..once });
+        let idempotency = new.idempotency.map(|idempotency| IdempotentRequest { at: now, ..idempotency });
         let change = self.engine.change_of(record.id, Action::Create(Box::new(record)));
-        Ok((token, Change { at: now, scope: new.scope.clone(), once, ..change }))
+        Ok((token, Change { at: now, scope: new.scope.clone(), idempotency, ..change }))
     }
 
     pub(crate) fn prefix(&self) -> &str {

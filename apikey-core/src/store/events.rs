@@ -60,7 +60,7 @@ impl KeyStore {
                 continue;
             }
             let event = Event::new(event);
-            if filter.admits(&event) {
+            if filter.matches(&event) {
                 more = events.len() == size;
                 if more {
                     break;
@@ -89,7 +89,7 @@ impl KeyStore {
         let _kept = self.inner().keep_history();
         let digesters = self.inner().engine.writer().digesters.clone();
         let head = self.inner().engine.group.durable_head();
-        let mut chain = Chain::new(disk.checkpoint()?, &digesters);
+        let mut chain = Chain::new(disk.history_checkpoint()?, &digesters);
         for item in disk.readable_events(0) {
             let (number, frame) = item?;
             if number > head.number {
@@ -172,6 +172,6 @@ fn purge_to(engine: &Engine, last: u64) -> Result<usize, StoreError> {
         disk.forget_events(passed, &codec::encode(&checkpoint)?)?;
         purged += gone;
     }
-    disk.sync()?;
+    disk.checkpoint()?;
     Ok(purged)
 }

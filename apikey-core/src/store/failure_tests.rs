@@ -107,7 +107,7 @@ fn a_refused_sync_is_remembered_whoever_asked_for_it() {
     io(store.purge_events(chrono::DateTime::UNIX_EPOCH));
     store.inner().engine.log.open().unwrap().faults.sync.store(false, Ordering::SeqCst);
     let disk = store.inner().engine.log.open().unwrap();
-    disk.sync().unwrap_err();
+    disk.checkpoint().unwrap_err();
     drop(disk);
     io(store.create(NewKey::for_owner("bob")));
     assert!(!store.health().is_good());

@@ -52,7 +52,7 @@ impl Life {
             return Ok(());
         }
         inner.erase_ended();
-        inner.forget_made();
+        inner.forget_outcomes();
         engine.refusals.log_rest();
         // Waits for whoever is in the middle of a change: none may put a key into a closed index.
         let mut disk = engine.log.close();

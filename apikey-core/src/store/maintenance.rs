@@ -52,7 +52,7 @@ impl Maintenance {
                     if tick <= now {
                         shared.erase_ended();
                         shared.write_back_uses();
-                        shared.forget_made();
+                        shared.forget_outcomes();
                         shared.engine.refusals.log_rest();
                         shared.follow_clock(&mut pace, Instant::now);
                         shared.warn_of_lead(&mut has_warned);
@@ -88,7 +88,7 @@ impl Inner {
     /// Brings the database up to the write-ahead log.
     pub(super) fn checkpoint(&self) {
         let Ok(log) = self.engine.log.open() else { return };
-        if let Err(error) = log.sync() {
+        if let Err(error) = log.checkpoint() {
             tracing::error!(%error, "the database does not take in what the write-ahead log holds");
             self.engine.group.fail(&error);
         }

@@ -61,7 +61,7 @@ impl KeyStore {
                 return Ok(true);
             }
             let info = self.inner().info(&disk, record)?;
-            if filter.admits(&info, now) {
+            if filter.matches(&info, now) {
                 more = keys.len() == size;
                 if !more {
                     keys.push(info);

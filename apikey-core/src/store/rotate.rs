@@ -5,7 +5,7 @@ use crate::base::codec::tail::Unknown;
 use crate::key::change::Action;
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::{Conflict, StoreError};
-use crate::key::idempotency::{Made, Once};
+use crate::key::idempotency::{IdempotentRequest, RequestOutcome};
 use crate::key::new_key::CreatedKey;
 use crate::key::record::{SecretEnd, SecretForm, StoredSecret};
 use crate::key::rotation::options::RotateOptions;
@@ -64,15 +64,18 @@ impl KeyStore {
     pub fn rotate_with(&self, id: KeyId, options: &RotateOptions) -> Result<CreatedKey, StoreError> {
         let RotateOptions { overlap, within, idempotency_key } = options;
         let actor = within.as_ref().map(VerifiedKey::id);
-        let once = idempotency_key.as_ref().map(|key| Once::rotate(key, id.as_u128(), *overlap, actor)).transpose()?;
-        let once = once.map(|once| once.of_owner(self.only_owner()));
+        let idempotency = idempotency_key
+            .as_ref()
+            .map(|key| IdempotentRequest::rotate(key, id.as_u128(), *overlap, actor))
+            .transpose()?;
+        let idempotency = idempotency.map(|idempotency| idempotency.of_owner(self.only_owner()));
         let scope = self.scope(within.as_ref());
         let mut token = None;
         let outcomes = self.change(|writer, disk| {
             let inner = self.inner();
             // Not where nothing depends on it: what ends all secrets must do so also if the record cannot be read.
             let is_bounded = inner.engine.lifetime.0.is_some() && *overlap != Overlap::None;
-            if is_bounded || once.is_some() {
+            if is_bounded || idempotency.is_some() {
                 let record = disk.record(id.as_u128())?.map(|(record, _)| record);
                 // Before it says anything about a key that may not be touched.
                 if let Some(reach) = inner.engine.reach(&scope, disk)? {
@@ -82,7 +85,8 @@ impl KeyStore {
                     inner.engine.lifetime.check_overlap(record, *overlap, inner.engine.time.now_ms())?;
                 }
             }
-            let earlier = once.map(|once| inner.made_by(&once, disk)).transpose()?.flatten();
+            let earlier =
+                idempotency.map(|idempotency| inner.earlier_outcome(&idempotency, disk)).transpose()?.flatten();
             let (key, secret) = inner.new_secret(id, writer)?;
             token = Some(key);
             let overlap = *overlap;
@@ -94,7 +98,10 @@ impl KeyStore {
                 },
             );
             change.scope = scope.clone();
-            change.once = once.map(|once| Once { at: earlier.map_or(change.at, |made| made.at), ..once });
+            change.idempotency = idempotency.map(|idempotency| IdempotentRequest {
+                at: earlier.map_or(change.at, |outcome| outcome.at),
+                ..idempotency
+            });
             Ok(vec![change])
         })?;
         let after = outcomes.into_iter().find_map(|outcome| outcome.after);
@@ -127,28 +134,34 @@ impl Inner {
     ///
     /// # Errors
     /// Somebody has, or it was another request.
-    pub(crate) fn made_by(&self, once: &Once, disk: &Disk) -> Result<Option<Made>, StoreError> {
-        let Some(made) = disk.made(&once.name)?.filter(|made| made.holds(self.engine.time.now_ms())) else {
+    pub(crate) fn earlier_outcome(
+        &self,
+        idempotency: &IdempotentRequest,
+        disk: &Disk,
+    ) -> Result<Option<RequestOutcome>, StoreError> {
+        let Some(outcome) =
+            disk.request_outcome(&idempotency.name)?.filter(|outcome| outcome.holds(self.engine.time.now_ms()))
+        else {
             return Ok(None);
         };
-        if made.request != once.request {
+        if outcome.request != idempotency.request {
             return Err(StoreError::Conflict(Conflict::OtherRequest));
         }
-        let repeated = StoreError::Conflict(Conflict::Repeated { id: KeyId::from_u128(made.key) });
-        let Some((record, _)) = disk.record(made.key)? else { return Err(repeated) };
+        let repeated = StoreError::Conflict(Conflict::Repeated { id: KeyId::from_u128(outcome.key) });
+        let Some((record, _)) = disk.record(outcome.key)? else { return Err(repeated) };
         let rights = EffectiveKey::of(&record, self.engine.lifetime).map_err(std::io::Error::from)?;
         let newest = record.secrets.last().zip(rights.secrets.last());
         let unused = newest.is_some_and(|(secret, right)| {
-            secret.version == made.version && !secret.used && !self.engine.index.is_used(rights.id, right)
+            secret.version == outcome.version && !secret.used && !self.engine.index.is_used(rights.id, right)
         });
-        if unused { Ok(Some(made)) } else { Err(repeated) }
+        if unused { Ok(Some(outcome)) } else { Err(repeated) }
     }
 
     /// Forgets requests that are too old to be repeated.
-    pub(crate) fn forget_made(&self) {
+    pub(crate) fn forget_outcomes(&self) {
         let forget = || {
             let disk = self.engine.log.open()?;
-            disk.forget_made(|made| !made.holds(self.engine.time.now_ms()))
+            disk.forget_outcomes(|outcome| !outcome.holds(self.engine.time.now_ms()))
         };
         if let Err(error) = forget() {
             tracing::warn!(%error, "idempotency keys that are over are not deleted");

@@ -488,7 +488,7 @@ fn an_owner_manages_its_own_keys_and_no_others() {
 #[test]
 fn a_violation_names_its_bound() {
     let latest = start() + hours(2);
-    let most = {
+    let max = {
         let store = KeyStore::temporary().unwrap();
         store.create(alice().limit(5, TimeDelta::minutes(1))).unwrap().info.limit().unwrap()
     };
@@ -503,7 +503,7 @@ fn a_violation_names_its_bound() {
             "the key would be good from anywhere, and the acting key is not; that takes the permission keys:anywhere",
         ),
         (
-            CapViolation::Limit { wanted: None::<Limit>, most },
+            CapViolation::Limit { wanted: None::<Limit>, max },
             "the key would have no rate limit, and the acting key has a rate limit of 5 requests per 60000 ms; that takes the permission *",
         ),
     ];

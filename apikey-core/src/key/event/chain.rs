@@ -48,19 +48,19 @@ pub enum ChainFault {
     /// An event does not decode, or stands in the place of another.
     #[error("event {number} is damaged")]
     Damaged {
-        /// Which.
+        /// The number of the event.
         number: u64,
     },
     /// An event is not the one that the next one, or the head of the chain, was made for.
     #[error("event {number} is not the one that was written under this number")]
     Changed {
-        /// Which.
+        /// The number of the event.
         number: u64,
     },
     /// The pepper of an event was not given, so that neither it nor its place can be checked.
     #[error("event {number} cannot be checked without pepper {pepper}")]
     Pepper {
-        /// Which event.
+        /// The number of the event.
         number: u64,
         /// The number of its pepper.
         pepper: u32,

@@ -91,7 +91,7 @@ impl EventFilter {
         self.after.map_or(0, |number| number.saturating_add(1))
     }
 
-    pub(crate) fn admits(&self, event: &Event) -> bool {
+    pub(crate) fn matches(&self, event: &Event) -> bool {
         self.key.is_none_or(|key| event.key() == Some(key))
             && self.kind.as_deref().is_none_or(|kind| event.kind().name() == kind)
             && self.actor.as_ref().is_none_or(|actor| event.actor() == Some(actor))

@@ -1,6 +1,6 @@
 //! A secret that waits for its delivery.
 //!
-//! A new secret can be read once, so nobody can be asked to fetch it again. If it became the current one and its delivery
+//! A new secret can be read once, so nobody can fetch it again. If it became the current one and its delivery
 //! failed, or the process died in between, the key's user would be locked out when the old one ends. So a secret made by
 //! automatic rotation goes through these states:
 //!
@@ -14,7 +14,7 @@
 //!                               its time (`At`), or the successor's first use (`FirstUse`)
 //! ```
 //!
-//! | state | `SecretEnd` | verifies | the caller is told of a successor |
+//! | state | `SecretEnd` | verifies | responses mention a successor |
 //! |---|---|---|---|
 //! | pending | `Pending` | yes, and that makes it the current one | no |
 //! | current | `Never` | yes | no, also while another one is pending |
@@ -23,7 +23,7 @@
 //!
 //! - The predecessor's overlap begins when the new secret becomes the current one, not when it is made: a delivery that
 //!   takes days shortens no overlap.
-//! - Staging waits for the end of an overlap, and lets at most [`MOST_PENDING`] secrets wait: no more than three are
+//! - Staging waits for the end of an overlap, and lets at most [`MAX_PENDING`] secrets wait: no more than three are
 //!   good at any time. There are two that wait only where a process died during a delivery, and the sink cannot say which
 //!   secret it holds: the *doubtful* one may be what the key's user reads.
 //! - A delivery ends every other secret that waits: the sink holds this one now. A first use does not: what was
@@ -38,7 +38,7 @@ use crate::key::record::{Record, SecretEnd, StoredSecret};
 use crate::key::rotation::overlap::OverlapEnd;
 
 /// Most secrets of a key that wait at the same time.
-const MOST_PENDING: usize = 2;
+const MAX_PENDING: usize = 2;
 
 /// Adds a secret that waits. Of those that wait already the newest stays if it is `doubtful`; the others end.
 pub(crate) fn stage(
@@ -51,7 +51,7 @@ pub(crate) fn stage(
     if let Some(conflict) = hindrance(record, now) {
         return Err(StoreError::Conflict(conflict));
     }
-    let kept = if doubtful { MOST_PENDING - 1 } else { 0 };
+    let kept = if doubtful { MAX_PENDING - 1 } else { 0 };
     let waiting = record.live(now).filter(|secret| secret.is_pending()).count();
     let mut too_many = waiting.saturating_sub(kept);
     let mut ended = Vec::new();

@@ -43,15 +43,13 @@ impl DamagedDatabase {
     fn replay(&mut self, database: sled::Db, copy: &Path) {
         let replayed = catch_panic(|| {
             let disk = Disk::new(database, copy, false)?;
-            disk.take_over(&Wal::bytes(copy).map_err(StoreError::from)?)
+            disk.replay(&Wal::bytes(copy).map_err(StoreError::from)?)
         });
         match replayed {
             Ok(Ok(_)) => {}
             Ok(Err(RecoverError::Wal(fault))) => self.faults.push(fault.to_string()),
-            Ok(Err(error)) => self.faults.push(format!("its write-ahead log cannot be taken over: {error}")),
-            Err(panic) => {
-                self.faults.push(format!("its database panics when it takes over the write-ahead log: {panic}"))
-            }
+            Ok(Err(error)) => self.faults.push(format!("its write-ahead log cannot be replayed: {error}")),
+            Err(panic) => self.faults.push(format!("its database panics when it replays the write-ahead log: {panic}")),
         }
     }
 

@@ -16,7 +16,7 @@ use sled::{Db, IVec, Tree};
 use crate::base::codec;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
-use crate::key::idempotency::Made;
+use crate::key::idempotency::RequestOutcome;
 use crate::key::record::{Record, SecretForm};
 use crate::storage::database::fault::io_error;
 use crate::token::digest::Digest;
@@ -60,7 +60,7 @@ pub(crate) struct Open {
     /// Head and meta.
     pub(crate) meta: Tree,
     /// What requests with an idempotency key have made, by the key's SHA-256.
-    made: Tree,
+    outcome: Tree,
     /// Second of the last use, by the first half of a secret's digest. No part of any change.
     uses: Tree,
     /// Of which end which keys' owners were warned. No part of any change.
@@ -69,7 +69,7 @@ pub(crate) struct Open {
     pub(crate) file: Option<File>,
     pub(crate) flusher: Flusher,
     pub(crate) memtable: Memtable,
-    /// None where nothing is synced, and before what it held was taken over.
+    /// None where nothing is synced, and before what it held was replayed.
     pub(crate) wal: OnceLock<Wal>,
     /// What is in the database and no sync followed, as [`throttle`](Disk::throttle) counts it.
     pub(crate) unsynced: AtomicUsize,
@@ -98,7 +98,7 @@ impl Faults {
     }
 }
 
-/// What is taken over from elsewhere, without an event of its own.
+/// Entries of another store, which get no events of their own.
 #[derive(Default)]
 pub(crate) struct Load {
     keys: sled::Batch,
@@ -133,7 +133,7 @@ impl Disk {
             imported: db.open_tree("imported")?,
             events: db.open_tree("events")?,
             meta: db.open_tree("meta")?,
-            made: db.open_tree("made")?,
+            outcome: db.open_tree("outcomes")?,
             uses: db.open_tree("uses")?,
             warned: db.open_tree("warned")?,
             flusher: Flusher::new(db)?,
@@ -242,27 +242,27 @@ impl Disk {
     }
 
     /// What a request with an idempotency key of this name has made.
-    pub(crate) fn made(&self, name: &Digest) -> Result<Option<Made>, StoreError> {
-        let frame = match self.memtable.made(name) {
+    pub(crate) fn request_outcome(&self, name: &Digest) -> Result<Option<RequestOutcome>, StoreError> {
+        let frame = match self.memtable.request_outcome(name) {
             Some(waiting) => Some(IVec::from(waiting)),
-            None => self.flusher.noted(self.made.get(name))?,
+            None => self.flusher.noted(self.outcome.get(name))?,
         };
         Ok(frame.map(|frame| codec::decode(&frame)).transpose()?)
     }
 
     /// What all such requests have made.
-    pub(crate) fn all_made(&self) -> impl Iterator<Item = Result<Made, StoreError>> + use<> {
-        self.made.iter().values().map(|frame| Ok(codec::decode(&frame?)?))
+    pub(crate) fn request_outcomes(&self) -> impl Iterator<Item = Result<RequestOutcome, StoreError>> + use<> {
+        self.outcome.iter().values().map(|frame| Ok(codec::decode(&frame?)?))
     }
 
     /// Deletes what is over, without a sync: what a crash brings back is over all the same.
-    pub(crate) fn forget_made(&self, over: impl Fn(&Made) -> bool) -> Result<(), StoreError> {
+    pub(crate) fn forget_outcomes(&self, over: impl Fn(&RequestOutcome) -> bool) -> Result<(), StoreError> {
         self.flusher.check()?;
-        for item in self.made.iter() {
+        for item in self.outcome.iter() {
             let (name, frame) = self.flusher.noted(item)?;
             if over(&codec::decode(&frame)?) {
                 // Another request may have taken the name meanwhile: that stays.
-                let _ = self.flusher.noted(self.made.compare_and_swap(name, Some(frame), None::<IVec>))?;
+                let _ = self.flusher.noted(self.outcome.compare_and_swap(name, Some(frame), None::<IVec>))?;
                 self.throttle(1)?;
             }
         }
@@ -278,7 +278,7 @@ impl Disk {
         self.meta.get(HEAD)?.map(|frame| Ok(codec::decode(&frame)?)).transpose()
     }
 
-    /// Takes entries over. Not durable before [`sync`](Self::sync), and not all at once: for a new store only.
+    /// Takes entries over. Not durable before [`checkpoint`](Self::checkpoint), and not all at once: for a new store only.
     pub(crate) fn load(&self, load: Load) -> Result<(), StoreError> {
         let _gate = self.flusher.gate()?;
         let Load { keys, overflow, owners, imported, events, uses } = load;
@@ -313,18 +313,18 @@ impl Disk {
 
     pub(crate) fn set_meta(&self, frame: Vec<u8>) -> Result<(), StoreError> {
         self.flusher.noted(self.meta.insert(META, frame))?;
-        Ok(self.sync()?)
+        Ok(self.checkpoint()?)
     }
 
-    /// Writes a batch in one transaction. Not durable before the next [`sync`](Self::sync).
+    /// Writes a batch in one transaction. Not durable before the next [`checkpoint`](Self::checkpoint).
     pub(crate) fn write(&self, batch: &Batch) -> io::Result<()> {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
         let blocks = event_batch::pack(batch.writes.iter().map(|write| (write.event.0, write.event.1.as_slice())));
         let blocks = blocks.map_err(io::Error::other)?;
         let _gate = self.flusher.gate()?;
-        let trees = (&self.keys, &self.overflow, &self.owners, &self.imported, &self.events, &self.meta, &self.made);
-        let written = trees.transaction(|(keys, others, owners, imported, events, meta, made)| {
+        let trees = (&self.keys, &self.overflow, &self.owners, &self.imported, &self.events, &self.meta, &self.outcome);
+        let written = trees.transaction(|(keys, others, owners, imported, events, meta, outcome)| {
             for write in &batch.writes {
                 if let Some(id) = write.subject.key() {
                     let owner = owner_key(&write.owner, id);
@@ -356,8 +356,8 @@ impl Disk {
                         imported.insert(digest, &id)?;
                     }
                 }
-                if let Some((name, frame)) = &write.made {
-                    made.insert(name, frame.as_slice())?;
+                if let Some((name, frame)) = &write.outcome {
+                    outcome.insert(name, frame.as_slice())?;
                 }
             }
             for (first, block) in &blocks {
@@ -403,7 +403,7 @@ impl Disk {
         Ok(Some((i64::from_le_bytes(*end), i64::from_le_bytes(before))))
     }
 
-    /// Notes a warning, without a sync: a crash may lose it, and it is told again.
+    /// Notes a warning, without a sync: after a crash it may come again.
     pub(crate) fn set_warned(&self, id: u128, end: i64, before: i64) -> Result<(), StoreError> {
         self.flusher.check()?;
         let bytes = [end.to_le_bytes(), before.to_le_bytes()].concat();

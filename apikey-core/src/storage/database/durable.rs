@@ -1,4 +1,4 @@
-//! How what was accepted becomes durable: in the write-ahead log first, in the database a moment later.
+//! How what was appended becomes durable: in the write-ahead log first, in the database a moment later.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -22,13 +22,13 @@ const MAX_UNFLUSHED: usize = 10_000;
 const MAX_UNSYNCED: usize = 256;
 
 impl Disk {
-    /// Takes a batch in: it is read from now on, and durable after the next [`log`](Self::log).
-    pub(crate) fn accept(&self, batch: Batch) -> io::Result<()> {
+    /// Appends a batch: reads find it from now on, and it is durable after the next [`sync_wal`](Self::sync_wal).
+    pub(crate) fn append(&self, batch: Batch) -> io::Result<()> {
         let waiting = match self.wal.get() {
             Some(wal) => {
                 let mut next = wal.waiting();
                 next.push(&batch);
-                // Before the write-ahead log can be written: what it holds, the database has, or finds in the tail.
+                // Before the write-ahead log can be written: what it holds, the database has, or finds in the memtable.
                 self.memtable.add(batch)
             }
             None => self.memtable.add(batch),
@@ -36,8 +36,8 @@ impl Disk {
         if waiting > MAX_UNFLUSHED { self.flush_memtable() } else { Ok(()) }
     }
 
-    /// Waits until all that was accepted is on the disk. One thread at a time.
-    pub(crate) fn log(&self) -> io::Result<()> {
+    /// Waits until all that was appended is on the disk. One thread at a time.
+    pub(crate) fn sync_wal(&self) -> io::Result<()> {
         #[cfg(test)]
         {
             Faults::check(&self.faults.write)?;
@@ -45,18 +45,18 @@ impl Disk {
         }
         self.flusher.check()?;
         match self.wal.get() {
-            Some(wal) if !wal.write()? => self.sync(),
+            Some(wal) if !wal.write()? => self.checkpoint(),
             _ => Ok(()),
         }
     }
 
-    /// Whether the write-ahead log wants to be emptied soon.
+    /// Whether the write-ahead log needs a checkpoint soon.
     pub(crate) fn needs_checkpoint(&self) -> bool {
         self.wal.get().is_some_and(Wal::needs_checkpoint)
     }
 
-    /// Brings the database up to all that was accepted, durably. The write-ahead log begins anew.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    /// Brings the database up to all that was appended, durably. The write-ahead log begins anew.
+    pub(crate) fn checkpoint(&self) -> io::Result<()> {
         let _one = lock(&self.syncing);
         let held = self.wal.get().filter(|wal| wal.rotate());
         self.flush_memtable()?;
@@ -67,7 +67,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Brings the database up to all that was accepted, so that it can be read as a whole.
+    /// Brings the database up to all that was appended, so that it can be read as a whole.
     pub(crate) fn flush_memtable(&self) -> io::Result<()> {
         self.memtable.write(|batch| {
             self.write(batch)?;
@@ -125,18 +125,18 @@ impl Disk {
         Ok(())
     }
 
-    /// Takes over what the write-ahead log holds and the database lacks, durably: how many changes. The write-ahead log goes on holding it
-    /// until it [begins anew](Self::start_wal).
+    /// Replays what the write-ahead log holds and the database lacks, durably: how many changes. The log keeps them until it
+    /// [begins anew](Self::start_wal).
     pub(crate) fn recover(&self) -> Result<usize, RecoverError> {
-        let taken = self.take_over(&Wal::bytes(&self.directory).map_err(StoreError::from)?)?;
-        if taken > 0 {
-            tracing::info!(changes = taken, "the database takes over what its write-ahead log holds");
+        let replayed = self.replay(&Wal::bytes(&self.directory).map_err(StoreError::from)?)?;
+        if replayed > 0 {
+            tracing::info!(changes = replayed, "the database replays its write-ahead log");
             self.sync_database().map_err(StoreError::from)?;
         }
-        Ok(taken)
+        Ok(replayed)
     }
 
-    /// Looks whether the database, as it was opened, has all that its write-ahead log holds.
+    /// Checks that the database, as it was opened, has all that its write-ahead log holds.
     pub(crate) fn check_wal(&self) -> Result<(), RecoverError> {
         let wal = Wal::bytes(&self.directory).map_err(StoreError::from)?;
         let lacking = beyond(&wal, &self.head()?.unwrap_or_default())?;
@@ -151,27 +151,27 @@ impl Disk {
         Ok(())
     }
 
-    /// Takes over what a write-ahead log holds and the database lacks: how many changes. Not durable before the next
-    /// [`sync`](Self::sync).
-    pub(crate) fn take_over(&self, wal: &[u8]) -> Result<usize, RecoverError> {
+    /// Replays what a write-ahead log holds and the database lacks: how many changes. Not durable before the next
+    /// [`checkpoint`](Self::checkpoint).
+    pub(crate) fn replay(&self, wal: &[u8]) -> Result<usize, RecoverError> {
         let head = self.head()?.unwrap_or_default();
-        let mut taken = 0;
+        let mut replayed = 0;
         for call in beyond(wal, &head)? {
-            taken += call.writes.len();
+            replayed += call.writes.len();
             self.memtable.add(call);
         }
         self.flush_memtable().map_err(StoreError::from)?;
-        Ok(taken)
+        Ok(replayed)
     }
 }
 
-/// Why what a write-ahead log holds is not taken over.
+/// Why a write-ahead log is not replayed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecoverError {
     #[error(transparent)]
     Wal(#[from] WalError),
     #[error(transparent)]
     Database(#[from] StoreError),
-    #[error("its database does not keep what it takes over from its write-ahead log")]
+    #[error("its database does not keep what it replays from its write-ahead log")]
     NotKept,
 }

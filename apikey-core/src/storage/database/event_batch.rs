@@ -14,46 +14,46 @@ use crate::base::codec;
 use crate::base::codec::{CodecError, MAX_ENTRIES, plain_frame};
 use crate::key::error::StoreError;
 
-/// No block of several has more bytes of events than this: a page of blocks is far smaller than the 128 KiB from which on
-/// sled keeps it in a file of its own. An event that is longer has a block of its own.
-const MOST_BYTES: usize = 4 * 1024;
+/// No batch of several has more bytes of events than this: a page of batches is far smaller than the 128 KiB from which on
+/// sled keeps it in a file of its own. An event that is longer has a batch of its own.
+const MAX_BYTES: usize = 4 * 1024;
 
 /// A key of the database and its value.
 type Entry = ([u8; 8], Vec<u8>);
 
 /// The frames of events whose numbers follow each other.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Block {
+pub(crate) struct EventBatch {
     #[serde(with = "codec::entries::list")]
     frames: Vec<ByteBuf>,
 }
 
-plain_frame!(Block, b'B');
+plain_frame!(EventBatch, b'B');
 
-/// Events as values of the database, with their keys. What does not follow the one before it begins a new block.
+/// Events as values of the database, with their keys. What does not follow the one before it begins a new batch.
 pub(crate) fn pack<'a>(events: impl IntoIterator<Item = (u64, &'a [u8])>) -> Result<Vec<Entry>, CodecError> {
     let mut values = Vec::new();
-    let mut block = Block::default();
+    let mut batch = EventBatch::default();
     let (mut first, mut bytes) = (0u64, 0);
     for (number, frame) in events {
-        let held = block.frames.len();
+        let held = batch.frames.len();
         let follows = u64::try_from(held).is_ok_and(|held| first.checked_add(held) == Some(number));
-        if held > 0 && (!follows || held == MAX_ENTRIES || bytes + frame.len() > MOST_BYTES) {
-            values.push((first.to_be_bytes(), codec::encode(&std::mem::take(&mut block))?));
+        if held > 0 && (!follows || held == MAX_ENTRIES || bytes + frame.len() > MAX_BYTES) {
+            values.push((first.to_be_bytes(), codec::encode(&std::mem::take(&mut batch))?));
         }
-        if block.frames.is_empty() {
+        if batch.frames.is_empty() {
             (first, bytes) = (number, 0);
         }
         bytes += frame.len();
-        block.frames.push(ByteBuf::from(frame));
+        batch.frames.push(ByteBuf::from(frame));
     }
-    if !block.frames.is_empty() {
-        values.push((first.to_be_bytes(), codec::encode(&block)?));
+    if !batch.frames.is_empty() {
+        values.push((first.to_be_bytes(), codec::encode(&batch)?));
     }
     Ok(values)
 }
 
-/// The events of a value, with their numbers. What they say is not looked at.
+/// The events of a value, with their numbers. Nobody reads what they say here.
 pub(crate) fn unpack(key: &[u8], value: &IVec) -> Result<Vec<(u64, IVec)>, StoreError> {
     let (first, frames) = read(key, value)?;
     Ok((first..).zip(frames).map(|(number, frame)| (number, IVec::from(frame.into_vec()))).collect())
@@ -69,9 +69,9 @@ pub(crate) fn numbers(key: &[u8], value: &[u8]) -> Result<RangeInclusive<u64>, S
 fn read(key: &[u8], value: &[u8]) -> Result<(u64, Vec<ByteBuf>), StoreError> {
     let invalid = |what| io::Error::new(ErrorKind::InvalidData, what);
     let first = u64::from_be_bytes(key.try_into().map_err(|_| invalid("a number of the wrong length"))?);
-    let frames = codec::decode::<Block>(value)?.frames;
+    let frames = codec::decode::<EventBatch>(value)?.frames;
     if frames.is_empty() || first.checked_add(MAX_ENTRIES as u64).is_none() {
-        return Err(invalid("a block that was never written").into());
+        return Err(invalid("a batch that was never written").into());
     }
     Ok((first, frames))
 }
@@ -112,26 +112,26 @@ mod tests {
         assert_eq!(small.iter().map(|(key, _)| u64::from_be_bytes(*key)).collect::<Vec<_>>(), [1, 513]);
         let usual = of(150, 100);
         assert_eq!(usual.len(), 4);
-        assert!(usual.iter().all(|(_, value)| value.len() < MOST_BYTES + 256));
-        assert_eq!(of(MOST_BYTES + 1, 3).len(), 3, "what is longer has a block of its own");
+        assert!(usual.iter().all(|(_, value)| value.len() < MAX_BYTES + 256));
+        assert_eq!(of(MAX_BYTES + 1, 3).len(), 3, "what is longer has a batch of its own");
         assert_eq!(of(0, 0), []);
     }
 
     #[test]
     fn what_nobody_wrote_is_an_error() {
-        let block = |frames: Vec<Vec<u8>>| {
+        let batch = |frames: Vec<Vec<u8>>| {
             let frames = frames.into_iter().map(ByteBuf::from).collect();
-            IVec::from(codec::encode(&Block { frames }).unwrap())
+            IVec::from(codec::encode(&EventBatch { frames }).unwrap())
         };
         let key = 7u64.to_be_bytes();
-        let good = block(vec![frame(1, 1), frame(2, 1)]);
+        let good = batch(vec![frame(1, 1), frame(2, 1)]);
         assert_eq!(unpack(&key, &good).unwrap().len(), 2);
         assert_eq!(numbers(&key, &good).unwrap(), 7..=8);
-        assert_eq!(numbers(&key, &block(vec![frame(1, 1)])).unwrap(), 7..=7);
+        assert_eq!(numbers(&key, &batch(vec![frame(1, 1)])).unwrap(), 7..=7);
         assert!(unpack(&key[1..], &good).is_err());
         assert!(unpack(&u64::MAX.to_be_bytes(), &good).is_err());
-        assert!(unpack(&key, &block(Vec::new())).is_err());
-        assert!(unpack(&key, &frame(1, 1)[..].into()).is_err(), "no block");
+        assert!(unpack(&key, &batch(Vec::new())).is_err());
+        assert!(unpack(&key, &frame(1, 1)[..].into()).is_err(), "no batch");
         for at in 0..good.len() {
             let mut bad = good.to_vec();
             bad[at] ^= 1;

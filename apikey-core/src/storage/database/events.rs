@@ -23,13 +23,13 @@ impl Disk {
 
     /// Those that the database has.
     pub(crate) fn written_events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
-        let (begin, fault) = match self.block_at(first) {
-            Ok(block) => (block.map_or_else(IVec::default, |(key, _)| key), None),
+        let (begin, fault) = match self.batch_at(first) {
+            Ok(batch) => (batch.map_or_else(IVec::default, |(key, _)| key), None),
             Err(error) => (IVec::from(&first.to_be_bytes()), Some(Err(error.into()))),
         };
         let events =
             self.events.range(begin..).flat_map(|item| each(item, |key, value| event_batch::unpack(key, value)));
-        // What is deleted meanwhile may leave the end of a block that was read already.
+        // What is deleted meanwhile may leave the end of a batch that was read already.
         let mut next = first;
         let events = events.filter(move |event| match event {
             Ok((number, _)) if *number < next => false,
@@ -48,24 +48,24 @@ impl Disk {
     }
 
     pub(crate) fn has_event(&self, number: u64) -> Result<bool, StoreError> {
-        let Some((key, value)) = self.block_at(number)? else { return Ok(false) };
+        let Some((key, value)) = self.batch_at(number)? else { return Ok(false) };
         Ok(event_batch::numbers(&key, &value)?.contains(&number))
     }
 
-    /// The last block that begins at a number or before it.
-    fn block_at(&self, number: u64) -> sled::Result<Option<(IVec, IVec)>> {
+    /// The last batch that begins at a number or before it.
+    fn batch_at(&self, number: u64) -> sled::Result<Option<(IVec, IVec)>> {
         self.events.range(..=number.to_be_bytes()).next_back().transpose()
     }
 
     /// The newest event that is in the database; none of a store in which nothing happened yet.
     pub(crate) fn newest_event(&self) -> Result<Option<Event>, StoreError> {
-        let Some(block) = self.events.last().transpose() else { return Ok(None) };
-        let newest = each(block, |key, value| event_batch::unpack(key, value)).pop().transpose()?;
+        let Some(batch) = self.events.last().transpose() else { return Ok(None) };
+        let newest = each(batch, |key, value| event_batch::unpack(key, value)).pop().transpose()?;
         Ok(newest.map(|(_, frame)| codec::decode(&frame)).transpose()?)
     }
 
-    /// The number of the last event that put the store's time back to one before `before`; 0 if there is none. Events up
-    /// to `newest` are looked at.
+    /// The number of the last event that put the store's time back to one before `before`; 0 if there is none. It
+    /// reads events up to `newest`.
     pub(crate) fn accepted_before(&self, before: i64, newest: u64) -> Result<u64, StoreError> {
         let mut last = 0;
         for item in self.events(0) {
@@ -73,7 +73,7 @@ impl Disk {
             if number > newest {
                 break;
             }
-            // One that does not decode is told of by who reads it to delete it.
+            // Whoever reads it to delete it reports one that does not decode.
             let event = codec::decode::<Event>(&frame).ok();
             if event
                 .is_some_and(|event| matches!(event.kind, EventKind::ClockAccepted { to, .. } if to < from_ms(before)))
@@ -85,7 +85,7 @@ impl Disk {
     }
 
     /// Where the chain of events begins.
-    pub(crate) fn checkpoint(&self) -> Result<Checkpoint, StoreError> {
+    pub(crate) fn history_checkpoint(&self) -> Result<Checkpoint, StoreError> {
         let frame = self.meta.get(CHECKPOINT)?;
         Ok(frame.map(|frame| codec::decode(&frame)).transpose()?.unwrap_or_default())
     }
@@ -111,8 +111,8 @@ impl Disk {
             for key in &keys {
                 events.remove(key)?;
             }
-            for (key, block) in &kept {
-                events.insert(key, block.as_slice())?;
+            for (key, batch) in &kept {
+                events.insert(key, batch.as_slice())?;
             }
             meta.insert(CHECKPOINT, checkpoint)?;
             Ok::<_, ConflictableTransactionError<Infallible>>(())
@@ -126,7 +126,7 @@ impl Disk {
     /// Every event from the checkpoint to the last change must be there, but for those that a salvage found missing. What
     /// they say is `verify_events`' to check.
     pub(crate) fn missing_events(&self, head: &Head) -> Result<Option<String>, StoreError> {
-        let mut last = self.checkpoint()?.number;
+        let mut last = self.history_checkpoint()?.number;
         let mut gap = None;
         for number in self.event_numbers() {
             let number = number?;
@@ -152,7 +152,7 @@ impl Disk {
 
     /// Whether a salvage came after the gap that ends here, and as many events are there as it left.
     fn is_known_gap(&self, next: u64) -> Result<bool, StoreError> {
-        let purged = self.checkpoint()?.number > 0;
+        let purged = self.history_checkpoint()?.number > 0;
         let mut known = false;
         for (before, item) in (0..).zip(self.events(0)) {
             let (number, frame) = item?;
@@ -165,12 +165,12 @@ impl Disk {
     }
 }
 
-/// The events of a block, or why it cannot be read.
+/// The events of a batch, or why it cannot be read.
 fn each<T: IntoIterator>(
-    block: sled::Result<(IVec, IVec)>,
+    batch: sled::Result<(IVec, IVec)>,
     read: impl Fn(&IVec, &IVec) -> Result<T, StoreError>,
 ) -> Vec<Result<T::Item, StoreError>> {
-    match block.map_err(StoreError::from).and_then(|(key, value)| read(&key, &value)) {
+    match batch.map_err(StoreError::from).and_then(|(key, value)| read(&key, &value)) {
         Ok(events) => events.into_iter().map(Ok).collect(),
         Err(error) => vec![Err(error)],
     }

@@ -34,7 +34,7 @@ struct State {
     /// The newest image of each key, and the holder of each imported digest, with the number of the batch that has it.
     records: HashMap<u128, (u64, Option<Vec<u8>>)>,
     imported: HashMap<Digest, (u64, Option<u128>)>,
-    made: HashMap<Digest, (u64, Vec<u8>)>,
+    outcome: HashMap<Digest, (u64, Vec<u8>)>,
     /// A batch was lost: nothing after it may be written, and nobody may think that it was.
     broken: bool,
 }
@@ -60,8 +60,8 @@ impl Memtable {
             if let Some(id) = write.subject.key() {
                 state.records.insert(id, (number, record));
             }
-            if let Some((name, frame)) = &write.made {
-                state.made.insert(*name, (number, frame.to_vec()));
+            if let Some((name, frame)) = &write.outcome {
+                state.outcome.insert(*name, (number, frame.to_vec()));
             }
             for digest in &write.imported_out {
                 state.imported.insert(*digest, (number, None));
@@ -86,8 +86,8 @@ impl Memtable {
     }
 
     /// What waits to be written of a request with an idempotency key.
-    pub(crate) fn made(&self, name: &Digest) -> Option<Vec<u8>> {
-        self.lock().made.get(name).map(|(_, frame)| frame.clone())
+    pub(crate) fn request_outcome(&self, name: &Digest) -> Option<Vec<u8>> {
+        self.lock().outcome.get(name).map(|(_, frame)| frame.clone())
     }
 
     /// Writes all that waits now, in order, some at a time. It is read from here until it can be read there; what could
@@ -160,10 +160,10 @@ impl State {
             {
                 self.records.remove(&id);
             }
-            if let Some((name, _)) = &one.made
-                && self.made.get(name).is_some_and(|(held, _)| *held < next)
+            if let Some((name, _)) = &one.outcome
+                && self.outcome.get(name).is_some_and(|(held, _)| *held < next)
             {
-                self.made.remove(name);
+                self.outcome.remove(name);
             }
             for digest in one.imported_in.iter().chain(&one.imported_out) {
                 if self.imported.get(digest).is_some_and(|(held, _)| *held < next) {
@@ -189,7 +189,7 @@ mod tests {
             imported_in: record.map(|_| [digest; 32]).into_iter().collect(),
             imported_out: if record.is_none() { vec![[digest; 32]] } else { Vec::new() },
             event: (1, Vec::new().into()),
-            made: record.map(|byte| ([digest; 32], vec![byte].into())),
+            outcome: record.map(|byte| ([digest; 32], vec![byte].into())),
         };
         Batch { writes: vec![write], head: vec![digest], ended: Vec::new() }
     }
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(tail.add(batch(2, Some(2), 2)), 2);
         assert_eq!(tail.add(batch(2, None, 2)), 3);
         assert_eq!((tail.record(1), tail.imported(&[1; 32])), (Some(Some(vec![1])), Some(Some(1))));
-        assert_eq!(tail.made(&[1; 32]), Some(vec![1]));
+        assert_eq!(tail.request_outcome(&[1; 32]), Some(vec![1]));
         assert_eq!((tail.record(2), tail.imported(&[2; 32])), (Some(None), Some(None)));
         let seen = |batch: &Batch| {
             assert_eq!(tail.record(2), Some(None), "also while it is written");
@@ -213,7 +213,7 @@ mod tests {
         tail.write(seen).unwrap();
         assert_eq!((tail.record(1), tail.record(2)), (None, None));
         assert_eq!((tail.imported(&[1; 32]), tail.imported(&[2; 32])), (None, None));
-        assert_eq!(tail.made(&[1; 32]), None);
+        assert_eq!(tail.request_outcome(&[1; 32]), None);
         tail.write(|_| Err(io::Error::other("there is nothing to write"))).unwrap();
     }
 

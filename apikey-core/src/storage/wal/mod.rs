@@ -1,8 +1,8 @@
 //! The write-ahead log: a file beside the database, to which changes are appended and synced before they are acknowledged.
 //!
 //! A change costs one write and one `fdatasync` here, where the database would wait for the page cache twice more. The
-//! database follows a moment later, and when it has been synced the write-ahead log begins anew; after a crash it takes over
-//! from the write-ahead log what it lacks.
+//! database follows a moment later, and when it has been synced the write-ahead log begins anew; after a crash it replays
+//! from there what it lacks.
 //!
 //! The file has two segments of zeros, made and synced beforehand, so that a write changes neither its length nor where it
 //! lies on the disk. One segment is written to while the database takes in what the other holds. What is written at once is
@@ -90,7 +90,7 @@ struct End {
 
 pub(crate) struct Wal {
     waiting: Mutex<Unflushed>,
-    segments: Mutex<Halves>,
+    segments: Mutex<Segments>,
     /// The segment that is not written to holds what the database may lack. Changed by who holds the segments.
     is_other_held: AtomicBool,
 }
@@ -105,7 +105,7 @@ pub(crate) struct Unflushed {
     broken: bool,
 }
 
-struct Halves {
+struct Segments {
     file: File,
     /// The segment that is written to, and where.
     active: usize,
@@ -132,7 +132,7 @@ impl Wal {
         if is_new {
             sync_directory(directory)?;
         }
-        let segments = Mutex::new(Halves { file, active: 0, at: 0 });
+        let segments = Mutex::new(Segments { file, active: 0, at: 0 });
         Ok(Self { waiting: Mutex::default(), segments, is_other_held: AtomicBool::new(false) })
     }
 
@@ -162,7 +162,7 @@ impl Wal {
         if broken || bytes.len() > SEGMENT {
             return Ok(false);
         }
-        if segments.at + bytes.len() > SEGMENT && !self.turn_to_free(&mut segments) {
+        if segments.at + bytes.len() > SEGMENT && !self.rotate_if_free(&mut segments) {
             return Ok(false);
         }
         segments.append(&bytes)?;
@@ -174,13 +174,13 @@ impl Wal {
     pub(crate) fn rotate(&self) -> bool {
         let mut segments = self.segments();
         if segments.at > 0 {
-            self.turn_to_free(&mut segments);
+            self.rotate_if_free(&mut segments);
         }
         self.needs_checkpoint()
     }
 
     /// Writes to the other segment from now on, if that is free.
-    fn turn_to_free(&self, segments: &mut Halves) -> bool {
+    fn rotate_if_free(&self, segments: &mut Segments) -> bool {
         let is_free = !self.is_other_held.swap(true, Ordering::Relaxed);
         if is_free {
             (segments.active, segments.at) = (1 - segments.active, 0);
@@ -190,7 +190,7 @@ impl Wal {
 
     /// The segment that is not written to may be used again.
     pub(crate) fn release(&self) {
-        let _halves = self.segments();
+        let _segments = self.segments();
         self.is_other_held.store(false, Ordering::Relaxed);
     }
 
@@ -199,12 +199,12 @@ impl Wal {
         self.is_other_held.load(Ordering::Relaxed)
     }
 
-    fn segments(&self) -> MutexGuard<'_, Halves> {
+    fn segments(&self) -> MutexGuard<'_, Segments> {
         lock(&self.segments)
     }
 }
 
-impl Halves {
+impl Segments {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         write_at(&self.file, bytes, (self.active * SEGMENT + self.at) as u64)?;
         self.file.sync_data()?;

@@ -44,7 +44,7 @@ fn write(number: u64, event: Vec<u8>) -> Write {
         imported_in: vec![[1; 32]],
         imported_out: Vec::new(),
         event: (number, event.into()),
-        made: None,
+        outcome: None,
     }
 }
 
@@ -64,7 +64,7 @@ fn numbers(calls: &[Batch]) -> Vec<Vec<u64>> {
 }
 
 fn bytes_of(calls: &[Batch]) -> Vec<u8> {
-    let (directory, _journal) = file(calls);
+    let (directory, _wal) = file(calls);
     Wal::bytes(directory.path()).unwrap()
 }
 
@@ -91,7 +91,7 @@ fn what_the_database_lacks_is_found_and_nothing_else() {
 }
 
 #[test]
-fn a_journal_that_is_opened_begins_anew() {
+fn a_write_ahead_log_that_is_opened_begins_anew() {
     let (calls, heads) = history(&[1, 2]);
     let (directory, wal) = file(&calls);
     drop(wal);
@@ -140,7 +140,7 @@ fn several_calls_of_a_group_are_each_whole_or_not_there() {
 }
 
 #[test]
-fn what_was_acknowledged_and_is_damaged_is_told() {
+fn damage_to_what_was_acknowledged_is_an_error() {
     let (calls, heads) = history(&[1, 1, 1, 1]);
     let bytes = bytes_of(&calls);
     for lost in 1..=2 {
@@ -156,7 +156,7 @@ fn what_was_acknowledged_and_is_damaged_is_told() {
 }
 
 #[test]
-fn a_database_that_went_back_behind_the_journal_is_told() {
+fn a_database_that_went_back_behind_its_write_ahead_log_is_an_error() {
     let (calls, heads) = history(&[1, 1, 1]);
     let bytes = bytes_of(&calls[2..]);
     assert!(matches!(beyond(&bytes, &heads[1]), Err(WalError::Gap { last: 1, next: 3 })));
@@ -165,7 +165,7 @@ fn a_database_that_went_back_behind_the_journal_is_told() {
 }
 
 #[test]
-fn the_halves_take_turns_and_what_is_full_asks_for_the_database() {
+fn the_segments_take_turns_and_what_is_full_asks_for_the_database() {
     let (calls, heads) = history(&[1; 9000]);
     let directory = tempfile::tempdir().unwrap();
     let wal = Wal::open(directory.path()).unwrap();
@@ -245,7 +245,7 @@ fn a_digest_that_looks_like_an_entry_is_none() {
         imported_in: Vec::new(),
         imported_out: Vec::new(),
         event: (far, Vec::new().into()),
-        made: None,
+        outcome: None,
     };
     let frame = codec::encode(&Entry { group: far, write: Cow::Owned(write), end: None }).unwrap();
     for offset in 0..=32 - frame.len() {
@@ -263,7 +263,7 @@ fn the_stored_form_stays() {
     last.ended = vec![[9; 32]];
     last.writes[1].record = None;
     last.writes[1].imported_out = vec![[2; 32]];
-    last.writes[1].made = Some(([3; 32], vec![4; 5].into()));
+    last.writes[1].outcome = Some(([3; 32], vec![4; 5].into()));
     let mut waiting = Unflushed::default();
     calls.iter().for_each(|call| waiting.push(call));
     golden::check("write-ahead-log.bin", &waiting.bytes);

@@ -13,7 +13,7 @@ use crate::base::codec;
 use crate::base::wiped;
 use crate::key::bounds::MAX_BATCH;
 use crate::key::error::{Conflict, StoreError};
-use crate::key::idempotency::{FOREVER, Once};
+use crate::key::idempotency::{IdempotentRequest, NEVER_EXPIRES};
 use crate::key::lifetime::FIXED;
 use crate::key::new_key::NewKey;
 use crate::key::record::Record;
@@ -77,12 +77,12 @@ impl KeyStore {
         };
         let store = self.as_actor("first_key");
         let new = self.inner().validate(key.clone()).map_err(refused)?;
-        let made = store.change(|writer, disk| {
+        let outcome = store.change(|writer, disk| {
             let (token, change) = self.inner().assign(&new, writer, disk)?;
             write_private(&pending, &token)?;
             Ok(vec![change])
         });
-        made.map_err(refused)?;
+        outcome.map_err(refused)?;
         place(&pending, path).map_err(io)
     }
 
@@ -112,10 +112,10 @@ impl KeyStore {
         }
         let mut at_fault = 0;
         let store = self.as_actor("fixed_keys");
-        let made = store.change(|writer, disk| {
+        let outcome = store.change(|writer, disk| {
             let mut absent = Vec::new();
             for one in &validated {
-                if disk.made(&one.1)?.is_none() {
+                if disk.request_outcome(&one.1)?.is_none() {
                     absent.push(one);
                 }
             }
@@ -128,7 +128,7 @@ impl KeyStore {
                 }
                 match self.inner().assign(new, writer, disk) {
                     Ok((_, mut change)) => {
-                        change.once = Some(Once { name: *name, request: *name, at: FOREVER });
+                        change.idempotency = Some(IdempotentRequest { name: *name, request: *name, at: NEVER_EXPIRES });
                         changes.push(change);
                     }
                     // Imported by somebody: good as it is.
@@ -138,7 +138,7 @@ impl KeyStore {
             }
             Ok(changes)
         });
-        match made {
+        match outcome {
             Ok(_) => Ok(()),
             Err(StoreError::Io { source: error }) => Err(OpenError::Config(format!("{source}: {error}"))),
             Err(error) => Err(config(at_fault, &error)),

@@ -15,7 +15,7 @@ use crate::commit::writer::Writer;
 use crate::index::Index;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
-use crate::storage::commit_mark::Mark;
+use crate::storage::commit_mark::CommitMark;
 use crate::storage::database::disk::Disk;
 use crate::storage::local::{Local, LocalOptions};
 use crate::storage::meta::Meta;
@@ -138,7 +138,7 @@ fn check_peppers(
 }
 
 /// A database behind its mark has lost what was acknowledged.
-fn check_mark(mark: Option<Mark>, head: &Head, path: &Path) -> Result<(), OpenError> {
+fn check_mark(mark: Option<CommitMark>, head: &Head, path: &Path) -> Result<(), OpenError> {
     let Some(mark) = mark.filter(|mark| !mark.is_reached_by(head)) else { return Ok(()) };
     let what = format!(
         "its database holds change {} with {} records, and its mark knows change {} with {} records",

@@ -16,7 +16,7 @@ use crate::index::Index;
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
-use crate::key::idempotency::FOREVER;
+use crate::key::idempotency::NEVER_EXPIRES;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::{Record, record_hash};
 use crate::storage::open_error::OpenError;
@@ -106,10 +106,11 @@ fn uses(disk: &Disk, path: &Path) -> Result<HashMap<[u8; 16], u32>, OpenError> {
 /// Keys and versions whose first use ends that a request with an idempotency key can be repeated.
 fn awaiting_first_use(disk: &Disk, path: &Path, now: i64) -> Result<HashSet<(u128, u32)>, OpenError> {
     let mut awaiting = HashSet::new();
-    for made in disk.all_made() {
-        let made = made.map_err(|error| read_error(path, "what a request with an idempotency key made", error))?;
-        if made.holds(now) && made.at != FOREVER {
-            awaiting.insert((made.key, made.version));
+    for outcome in disk.request_outcomes() {
+        let outcome =
+            outcome.map_err(|error| read_error(path, "what a request with an idempotency key made", error))?;
+        if outcome.holds(now) && outcome.at != NEVER_EXPIRES {
+            awaiting.insert((outcome.key, outcome.version));
         }
     }
     Ok(awaiting)
