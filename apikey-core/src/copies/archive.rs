@@ -6,9 +6,9 @@
 //! | item | tag, length (4, little-endian), content |
 //! | end | SHA-256 of everything before |
 //!
-//! Items, in this order: `M` what the store is bound to; `R` records as a scan found them (subject, frame), by subject; `A` what
-//! became of those that changed meanwhile (the same, or no frame for one that was deleted); `E` events by number; `U`
-//! times of use; `T` the trailer. Frames are those of the store.
+//! Items, in this order: `M` the store's settings; `R` records as a scan found them (subject, frame), by subject; `A` the
+//! after-images of those that changed during the scan (the same, or no frame for a record that was deleted); `E` events by
+//! number; `U` times of use; `T` the trailer. Frames are those of the store.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -30,21 +30,21 @@ use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
 const MAGIC: &[u8; 14] = b"apikey backup\0";
-/// How backups began before 0.1.0.
+/// The first bytes of backups before 0.1.0.
 const OLD_MAGIC: &[u8; 14] = b"apikey backup\n";
-/// Tags in their order.
+/// The tags of items, in order.
 const TAGS: [u8; 6] = *b"MRAEUT";
 /// A kind, a length and an id of 16 bytes; later kinds have longer ids.
 const MAX_SUBJECT: usize = 128;
 const USE_BYTES: usize = 20;
 const MAX_ITEM: usize = MAX_FRAME + MAX_SUBJECT;
-/// The highest number of a change: no store comes near it, and the next one is always to be had.
+/// The highest number of a change that a backup may have, so that there is always a next one. No store comes near it.
 const MAX_NUMBER: u64 = u64::MAX / 2;
 
-/// What a backup holds, written at its end.
+/// The counts of a backup, and the state of the store at its change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Trailer {
-    /// The store's head at the moment the backup stands for.
+    /// The store's head at the backup's last change.
     pub(crate) head: Head,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) written_at: i64,
@@ -89,7 +89,7 @@ impl ArchiveWriter {
         self.item(b'U', &[secret, second])
     }
 
-    /// Ends the file. How many bytes it has, and the digest at its end.
+    /// Ends the file. Returns the file, its length in bytes, and its digest.
     pub(crate) fn finish(mut self, trailer: &Trailer) -> io::Result<(File, u64, Digest)> {
         let frame = codec::encode(trailer).map_err(io::Error::other)?;
         self.item(b'T', &[&frame])?;
@@ -115,25 +115,25 @@ impl ArchiveWriter {
     }
 }
 
-/// A key, as an item names it.
+/// Encodes the subject of a key.
 fn subject(id: u128) -> io::Result<Vec<u8>> {
     let mut subject = Writer::after(Vec::new());
     Subject::Key(id).put(&mut subject).map_err(io::Error::other)?;
     Ok(subject.into_bytes())
 }
 
-/// A backup that was found whole.
+/// A backup that was checked, and is whole.
 pub(crate) struct Archive<'a> {
     path: &'a Path,
     pub(crate) trailer: Trailer,
     pub(crate) bytes: u64,
     pub(crate) digest: Digest,
-    /// What the store is bound to, as a frame; empty for a store that is not bound yet.
+    /// The store's settings, as a frame; empty if the store has none yet.
     pub(crate) meta: Vec<u8>,
     amendments: Images,
 }
 
-/// One thing to be put into a store.
+/// An item to load into a new store.
 pub(crate) enum Item {
     Meta(Vec<u8>),
     Record(Box<Record>, Vec<u8>),
@@ -168,7 +168,7 @@ impl<'a> Archive<'a> {
         if trailer.head.number > MAX_NUMBER || trailer.checkpoint.number > trailer.head.number {
             return Err(BackupError::damaged(path, "its changes have numbers that no store has"));
         }
-        // Ids begin with their time; after the last of them there would be none left to give.
+        // After the highest id the store could generate no other.
         if trailer.head.last_id >> 80 > LAST_MS.unsigned_abs().into() {
             return Err(BackupError::damaged(path, "its last id is one that no store gives"));
         }
@@ -180,7 +180,7 @@ impl<'a> Archive<'a> {
         Ok(archive)
     }
 
-    /// Checks what is in it; returns what the store is bound to.
+    /// Checks the items; returns the store's settings.
     fn check_items(&self) -> Result<Vec<u8>, BackupError> {
         let head = &self.trailer.head;
         let (mut records, mut sum, mut last_id) = (0u64, 0u128, 0);
@@ -212,7 +212,7 @@ impl<'a> Archive<'a> {
         meta.ok_or_else(|| BackupError::damaged(self.path, "its settings are missing"))
     }
 
-    /// Everything in it, as it was at the moment the backup stands for. Of the changes made meanwhile only the outcome.
+    /// Reads every item as it was at the backup's last change: after-images replace the records of the scan.
     pub(crate) fn read(&self, mut each: impl FnMut(Item) -> Result<(), BackupError>) -> Result<(), BackupError> {
         let mut reader = Reader::open(self.path)?;
         let damaged = |what: String| BackupError::damaged(self.path, what);
@@ -265,7 +265,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// The key of an item, and the frame behind it.
+/// Splits an item into its key and its frame.
 fn with_id<'c>(path: &Path, content: &'c [u8]) -> Result<(u128, &'c [u8]), BackupError> {
     let mut item = Payload::new(content);
     let found = Subject::take(&mut item).and_then(|subject| subject.key().ok_or(CodecError::Payload(None)));
@@ -273,13 +273,13 @@ fn with_id<'c>(path: &Path, content: &'c [u8]) -> Result<(u128, &'c [u8]), Backu
     Ok((id, content.get(content.len() - item.left()..).unwrap_or_default()))
 }
 
-/// Reads item after item; no length in the file makes it take more memory than one item has.
+/// Reads one item at a time, and never takes more memory than the longest item, whatever lengths the file has.
 struct Reader<'a> {
     path: &'a Path,
     input: BufReader<File>,
     hasher: Sha256,
     bytes: u64,
-    /// How far it came in the order of tags.
+    /// The position of the last tag in their order.
     rank: usize,
 }
 
@@ -315,7 +315,7 @@ impl<'a> Reader<'a> {
         Ok((tag, content))
     }
 
-    /// The digest, and nothing after it.
+    /// Checks the digest, and that nothing follows it.
     fn end(mut self) -> Result<(u64, Digest), BackupError> {
         let computed: Digest = self.hasher.clone().finalize().into();
         let stored = self.take::<32>()?;

@@ -49,7 +49,7 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
-    /// The backup was made by a newer version of this library, and holds something that only that understands.
+    /// The backup was made by a newer version of this library, and contains something that only that understands.
     #[error("the backup {} was made by a newer version: it has {what}; use that version or a later one", path.display())]
     NewerFormat {
         /// The file.
@@ -68,7 +68,7 @@ pub enum BackupError {
         /// The file.
         path: PathBuf,
     },
-    /// The store was closed meanwhile.
+    /// The store closed before the backup was complete.
     #[error("the store was closed before the backup was done")]
     Stopped,
 }
@@ -78,7 +78,7 @@ impl BackupError {
         |source| Self::Io { path: path.to_owned(), source }
     }
 
-    /// What does not decode: newer, older, or damaged.
+    /// An error for bytes that do not decode: newer, older, or damaged.
     pub(super) fn codec(path: &Path, what: &str, error: &CodecError) -> Self {
         let path = path.to_owned();
         match error {

@@ -36,7 +36,7 @@ pub(super) struct DamagedStore {
     pub(super) has_all_records: bool,
     /// What is wrong with the store.
     pub(super) faults: Vec<String>,
-    /// What only a newer version understands, if it has any: nobody can say what that takes away.
+    /// The first thing that only a newer version understands: this one cannot say what that restricts.
     newer: Option<Newer>,
     path: PathBuf,
     _copy: TempDir,
@@ -46,7 +46,7 @@ pub(super) struct DamagedStore {
 /// A whole frame that a scan found anywhere in the files. It may be of an earlier state.
 pub(super) enum ScanItem {
     Record(Record),
-    /// With its frame.
+    /// An event and its frame.
     Event(Event, Vec<u8>),
 }
 
@@ -116,7 +116,7 @@ impl DamagedStore {
         Ok(())
     }
 
-    /// Whether this version understands all that was read so far.
+    /// Checks that this version understands everything read so far.
     ///
     /// # Errors
     /// [`OpenError::NewerFormat`].

@@ -144,7 +144,7 @@ pub(super) fn restrict_by_state(record: &mut Record, other: &Record, later: bool
     if record.revoked.is_none() {
         record.revoked.clone_from(&other.revoked);
     }
-    // A secret that the other state does not have, and is new enough to have had, has ended.
+    // A secret that the other state lacks has ended, unless it is newer than that state.
     record.secrets.retain_mut(|secret| {
         let Some(same) = other.secrets.iter().find(|same| same.digest == secret.digest) else {
             return secret.version > other.version;
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(ends(&after(&one, &[rotated(2, Some(until_use)), used(2)])), []);
         // A successor that nobody used was replaced: the last rotation counts.
         assert_eq!(ends(&after(&one, &[rotated(2, Some(at(9))), rotated(3, Some(at(20)))])), [(1, at(20))]);
-        // It was used: the next rotation was about it.
+        // It was used: the next rotation gave it an end.
         assert_eq!(ends(&after(&one, &[rotated(2, Some(at(9))), used(2), rotated(3, Some(at(20)))])), [(1, at(9))]);
         // The backup has a rotation whose first use came after it.
         let two = record(vec![secret(1, until_use, true), secret(2, SecretEnd::Never, false)]);
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(ends(&after(&two, &[promoted(2, at(9), &[], false)])), [(1, at(9)), (2, never)]);
         assert_eq!(ends(&after(&two, &[promoted(2, until_use, &[], false)])), [(1, never), (2, never)]);
         assert_eq!(ends(&after(&two, &[promoted(2, until_use, &[], true)])), [(2, never)]);
-        // Another one took its place, or came beside it.
+        // Another secret replaced it, or came beside it.
         assert_eq!(ends(&after(&two, &[staged(3, &[2])])), [(1, never)]);
         assert_eq!(ends(&after(&two, &[staged(3, &[])])), [(1, never), (2, waits)]);
         assert_eq!(ends(&after(&two, &[staged(3, &[]), promoted(3, at(9), &[2], false)])), [(1, at(9))]);
@@ -293,7 +293,7 @@ mod tests {
             [(1, at(9))]
         );
         assert_eq!(ends(&after(&two, &[EventKind::Replaced { version: 3, reason: String::new() }])), []);
-        // Two rotations by themselves after the backup: the first of them ended the secret.
+        // Two automatic rotations came after the backup: the first of them ended the secret.
         let one = record(vec![secret(1, never, false)]);
         let kinds = [staged(2, &[]), promoted(2, at(9), &[], false), staged(3, &[]), promoted(3, at(20), &[], false)];
         assert_eq!(ends(&after(&one, &kinds)), [(1, at(9))]);

@@ -1,4 +1,4 @@
-//! A key as a line of JSON: the form in which it leaves a store and comes into another.
+//! A key as a line of JSON, for export and import.
 
 use std::collections::BTreeMap;
 
@@ -21,15 +21,15 @@ use crate::token::key_id::KeyId;
 
 /// The kind of a line.
 const KEY: &str = "key";
-/// Most live secrets of a key.
+/// The most live secrets of a key.
 const MAX_SECRETS: usize = 3;
-/// How far ahead the clock of another machine may be.
+/// The most that the clock of another machine may be ahead.
 const CLOCK_SKEW_MS: i64 = 86_400_000;
 
 /// A line of an export: the key, and the digests of its secrets if the options ask for them.
 #[derive(Serialize)]
 pub(super) struct Exported<'a> {
-    /// What the line is of; with `id` it names the subject.
+    /// The kind of the subject, which `kind` and `id` name.
     kind: &'static str,
     #[serde(flatten)]
     info: &'a KeyInfo,
@@ -43,7 +43,7 @@ impl<'a> Exported<'a> {
     }
 }
 
-/// What is read; everything else in the line follows from it.
+/// The fields of a line that an import reads; the others follow from these.
 #[derive(Deserialize)]
 pub(super) struct Line {
     id: KeyId,
@@ -119,7 +119,7 @@ enum HashLine {
 enum EndLine {
     At(DateTime<Utc>),
     FirstUse,
-    /// It waits for its delivery; how long its predecessor is good from then on.
+    /// The secret is pending; its predecessor stays valid for this time after the delivery.
     Pending(Option<i64>),
 }
 
@@ -191,7 +191,7 @@ impl SecretLine {
 
 impl Line {
     pub(super) fn parse(text: &[u8]) -> Result<Self, LineFault> {
-        /// Read first: a line of another kind has other fields. Those of versions before 0.1.0 say no kind.
+        /// Read first, since a line of another kind has other fields. Lines before 0.1.0 have no kind.
         #[derive(Deserialize)]
         struct Kind {
             kind: Option<String>,
@@ -205,7 +205,7 @@ impl Line {
         serde_json::from_slice(text).map_err(fault)
     }
 
-    /// The key it stands for, within the bounds of one that is created here.
+    /// Makes the line a record, within the bounds of a key that is created here.
     pub(super) fn record(self, Moment { now, raw }: Moment) -> Result<Record, LineFault> {
         let id = self.id.as_uuid();
         let made = self.id.as_u128() >> 80;
@@ -226,7 +226,7 @@ impl Line {
         let networks = if self.networks.is_empty() { Vec::new() } else { bounds::networks(&self.networks)? };
         let secrets = self.secrets.into_iter().map(SecretLine::stored).collect::<Result<Vec<_>, _>>()?;
         let created_at = ms("created_at", self.created_at)?.unwrap_or(now);
-        // A time that has not come would let a secret live longer than the store allows.
+        // A time in the future would let a secret live longer than the store allows.
         let made = secrets.iter().map(|secret| secret.created_at).chain(self.created_at.map(|_| created_at));
         if let Some(ahead) = made.max().filter(|made| *made > raw.saturating_add(MAX_LEAD_MS)) {
             return Err(StoreError::invalid("created_at", &from_ms(ahead).to_string(), "times that have come").into());

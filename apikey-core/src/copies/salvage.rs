@@ -41,7 +41,7 @@ impl KeyStore {
         Self::salvage_by(damaged.as_ref(), into.as_ref(), Origin::default())
     }
 
-    /// [`salvage`](Self::salvage), and the events that it writes name who asked for it.
+    /// Does what [`salvage`](Self::salvage) does, and names an actor in the events that it appends.
     ///
     /// # Errors
     /// Those of [`salvage`](Self::salvage), and [`RestoreError::Store`] for an actor out of bounds.
