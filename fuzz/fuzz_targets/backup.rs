@@ -56,7 +56,9 @@ fn check(file: &[u8]) -> bool {
     let read = bounded(peak, 2 * peak + 64 * file.len(), || read_backup(&FILE));
     match read {
         Ok(contents) => agree(file, &contents),
-        Err(BackupError::Damaged { .. } | BackupError::NewerFormat { .. } | BackupError::OldFormat { .. }) => return false,
+        Err(BackupError::Damaged { .. } | BackupError::NewerFormat { .. } | BackupError::OldFormat { .. }) => {
+            return false;
+        }
         Err(other) => panic!("{other}"),
     }
     true

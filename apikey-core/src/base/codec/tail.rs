@@ -40,7 +40,7 @@ impl std::fmt::Debug for Unknown {
     }
 }
 
-#[cfg(any(test, fuzzing))]
+#[cfg(test)]
 impl Unknown {
     /// A field of a later version.
     pub(crate) fn field(tag: Tag, content: &[u8]) -> Self {
