@@ -35,7 +35,7 @@ struct Fixture {
 
 static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let directory = TempDir::new().expect("a temporary directory");
-    copy(&golden("store-v1"), directory.path());
+    copy(&golden("store"), directory.path());
     let token = |name: &str| fs::read_to_string(golden(name)).expect("a golden file").trim().to_owned();
     let pepper = Pepper::new(1, b"a pepper for golden files");
     let golden = KeyStore::builder().prefix("acme_live").pepper(pepper).open(directory.path()).expect("a golden store");
