@@ -22,6 +22,9 @@ use crate::store::bootstrap::fixed_keys::FixedKeys;
 use crate::token::api_key::{MAX_PREFIX, is_prefix};
 use crate::token::digest::Pepper;
 
+#[cfg(not(unix))]
+use crate::admin::no_server as server;
+#[cfg(unix)]
 use crate::admin::server;
 use crate::copies::schedule::{self, Schedule, newest_good};
 use crate::storage::local::LocalOptions;
@@ -418,10 +421,7 @@ impl KeyStoreBuilder {
             }
             error
         })?;
-        if let Some(schedule) = schedule {
-            let running = schedule::start(schedule, &store).map_err(|source| OpenError::io(path, source))?;
-            store.add_service(Box::new(running));
-        }
+        start_backups(schedule, path, &store)?;
         store.bootstrap(first, &fixed)?;
         socket.as_deref().map_or(Ok(()), |socket| server::start(socket, &store))?;
         Ok(store)
@@ -433,11 +433,12 @@ impl KeyStoreBuilder {
     /// [`OpenError::Config`] for options that do not fit each other, [`OpenError::Io`] if there is no room for
     /// temporary files.
     pub fn temporary(self) -> Result<KeyStore, OpenError> {
-        let Self { options, admin, first, fixed, .. } = self.checked()?;
+        let Self { options, schedule, admin, first, fixed, .. } = self.checked()?;
         if admin.is_some() {
             return Err(OpenError::Config("admin_socket: a temporary store has no directory for a socket".into()));
         }
         let store = open::temporary(options)?;
+        start_backups(schedule, &std::env::temp_dir(), &store)?;
         store.bootstrap(first, &fixed)?;
         Ok(store)
     }
@@ -501,6 +502,13 @@ impl KeyStoreBuilder {
             None => Ok(self),
         }
     }
+}
+
+fn start_backups(schedule: Option<Schedule>, path: &Path, store: &KeyStore) -> Result<(), OpenError> {
+    let Some(schedule) = schedule else { return Ok(()) };
+    let running = schedule::start(schedule, store).map_err(|source| OpenError::io(path, source))?;
+    store.add_service(Box::new(running));
+    Ok(())
 }
 
 impl fmt::Debug for KeyStoreBuilder {

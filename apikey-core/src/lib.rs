@@ -41,8 +41,10 @@ pub use copies::restore_report::{
     Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey,
 };
 pub use copies::transfer_report::{ExportOptions, ImportOptions, ImportReport, LineFault, RefusedLine};
+pub use http::header_config::HeaderConfig;
+pub use http::presented::Presented;
 pub use http::proxies::ForwardedHeader;
-pub use http::refusal::{HeaderConfig, Presented, Refusal, Render};
+pub use http::refusal::{Refusal, Render};
 pub use index::refused::refusals::Refusals;
 pub use index::refused::refused_attempt::RefusedAttempt;
 pub use key::error::{CapViolation, Conflict, StoreError};

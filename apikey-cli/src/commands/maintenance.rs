@@ -177,7 +177,7 @@ fn display(value: &Value) -> String {
         Value::Null => "none".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(values) if values.is_empty() => "none".to_owned(),
-        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(","),
+        Value::Array(values) => values.iter().map(display).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
 }

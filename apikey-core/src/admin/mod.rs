@@ -20,6 +20,8 @@ mod examine;
 mod external_keys;
 mod fault;
 pub(crate) mod frame;
+#[cfg(not(unix))]
+pub(crate) mod no_server;
 #[cfg(unix)]
 mod peer;
 mod request;

@@ -94,11 +94,14 @@ impl DamagedStore {
 
     fn read_meta(&mut self) -> Result<(), RestoreError> {
         let [head, checkpoint, meta] = self.database.meta(["head", "checkpoint", "store"]);
-        for frame in [&head, &meta].into_iter().flatten() {
-            match codec::decode::<Head>(frame) {
-                Err(CodecError::Old) => return Err(OpenError::OldFormat { path: self.path.clone() }.into()),
-                Err(error) => note_newer(&mut self.newer, &error),
-                Ok(_) => {}
+        let faults = [
+            head.as_deref().and_then(|frame| codec::decode::<Head>(frame).err()),
+            meta.as_deref().and_then(|frame| codec::decode::<Meta>(frame).err()),
+        ];
+        for fault in faults.iter().flatten() {
+            match fault {
+                CodecError::Old => return Err(OpenError::OldFormat { path: self.path.clone() }.into()),
+                error => note_newer(&mut self.newer, error),
             }
         }
         self.head = head.and_then(|frame| codec::decode(&frame).ok());

@@ -109,8 +109,8 @@ impl Rotator {
     /// A delivery that fails is not an error: the report names it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the store has another rotator; [`StoreError::Io`], [`StoreError::NotDurable`],
-    /// [`StoreError::Closed`]. The next call does what this one has left.
+    /// [`StoreError::Conflict`] if the store has another rotator; [`StoreError::Invalid`] for a handle whose actor's name is
+    /// out of bounds; [`StoreError::Io`], [`StoreError::NotDurable`], [`StoreError::Closed`]. The next call does what this one has left.
     pub fn run_due(&self, now: DateTime<Utc>) -> Result<RunReport, StoreError> {
         self.worker.run(now.timestamp_millis())
     }
@@ -119,8 +119,10 @@ impl Rotator {
     /// stop or drop its handle, or the store closes. It does not keep the store open.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the operating system refuses a thread.
+    /// [`StoreError::Invalid`] for a handle whose actor's name is out of bounds; [`StoreError::Io`] if the operating system
+    /// refuses a thread.
     pub fn start(self) -> Result<RotatorHandle, StoreError> {
+        self.worker.check_actor()?;
         let Self { worker, store } = self;
         let watch = worker.watch.clone();
         let thread = std::thread::Builder::new().name("apikey-rotator".into()).spawn(move || run_loop(&worker))?;

@@ -8,7 +8,6 @@ use crate::base::lock::lock;
 use crate::base::store_time::Working;
 use crate::base::time::from_ms;
 use crate::key::error::{Conflict, StoreError};
-use crate::key::event::actor::Actor;
 use crate::key::record::Record;
 use crate::token::key_id::KeyId;
 
@@ -22,7 +21,7 @@ const CHUNK: usize = 1000;
 
 impl Worker {
     pub(super) fn run(&self, now: i64) -> Result<RunReport, StoreError> {
-        self.origin.actor.as_ref().map_or(Ok(()), Actor::check)?;
+        self.check_actor()?;
         let mut plan = lock(&self.plan);
         // This writes first uses that are not written yet, so that the same calls do the same. It also reports a closed
         // store when nothing is due.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::base::store_time::Working;
 use crate::key::error::StoreError;
-use crate::key::event::actor::Origin;
+use crate::key::event::actor::{Actor, Origin};
 use crate::key::record::Record;
 
 use crate::commit::change_feed::Watch;
@@ -32,6 +32,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
+    /// # Errors
+    /// The actor's name is out of bounds.
+    pub(super) fn check_actor(&self) -> Result<(), StoreError> {
+        Ok(self.origin.actor.as_ref().map_or(Ok(()), Actor::check)?)
+    }
+
     pub(super) fn record(&self, id: u128) -> Result<Option<Record>, StoreError> {
         let disk = self.inner.engine.log.open()?;
         Ok(disk.record(id)?.map(|(record, _)| record))

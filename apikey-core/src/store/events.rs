@@ -14,6 +14,7 @@ use crate::key::event::history::Event;
 use crate::key::event::stored;
 use crate::key::event::stored::Checkpoint;
 
+use crate::storage::database::disk::Disk;
 use crate::store::key_store::KeyStore;
 
 /// Events deleted in one transaction.
@@ -109,21 +110,28 @@ impl KeyStore {
     /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: some may be deleted already.
     pub fn purge_events(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
         let before = before.timestamp_millis();
-        let _kept = self.inner().keep_history();
-        let engine = &self.inner().engine;
+        let (inner, engine) = (self.inner(), &self.inner().engine);
         let purge = || {
-            let Some(last) = last_to_purge(engine, before)? else { return purge_to(engine, 0) };
-            self.change(|_, _| Ok(vec![engine.change_of(0, Action::PurgeEvents { last })]))?;
-            purge_to(engine, last)
+            let last = {
+                let log = engine.log.open()?;
+                let _kept = inner.keep_history();
+                last_to_purge(engine, &log, before)?
+            };
+            // Holds neither: a change opens the log itself, and whoever opens it twice waits for a close that waits for it.
+            if let Some(last) = last {
+                self.change(|_, _| Ok(vec![engine.change_of(0, Action::PurgeEvents { last })]))?;
+            }
+            let log = engine.log.open()?;
+            let _kept = inner.keep_history();
+            purge_to(&log, last.unwrap_or(0))
         };
         // After a failed sync nobody knows what is on the disk, also not of what others wrote.
-        purge().inspect_err(|_| self.inner().notice_failure())
+        purge().inspect_err(|_| inner.notice_failure())
     }
 }
 
 /// The number of the last event that is old enough to be deleted.
-fn last_to_purge(engine: &Engine, before: i64) -> Result<Option<u64>, StoreError> {
-    let disk = engine.log.open()?;
+fn last_to_purge(engine: &Engine, disk: &Disk, before: i64) -> Result<Option<u64>, StoreError> {
     let newest = engine.group.durable_head().number;
     let (mut last, mut passed) = (None, None);
     for item in disk.events(0) {
@@ -150,8 +158,7 @@ fn last_to_purge(engine: &Engine, before: i64) -> Result<Option<u64>, StoreError
 }
 
 /// Deletes all events up to one that is not the newest, some at a time. How many.
-fn purge_to(engine: &Engine, last: u64) -> Result<usize, StoreError> {
-    let disk = engine.log.open()?;
+fn purge_to(disk: &Disk, last: u64) -> Result<usize, StoreError> {
     let mut purged = 0;
     loop {
         let mut gone = 0;

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::base::lock::lock;
 use crate::commit::engine::Engine;
-use crate::http::refusal::HeaderConfig;
+use crate::http::header_config::HeaderConfig;
 use crate::index::refused::failed_attempts::FailedAttempts;
 use crate::index::refused::no_address::NoAddress;
 use crate::index::refused::refused_attempt::RefusalHook;
@@ -74,7 +74,7 @@ impl Inner {
         }
     }
 
-    /// Held by who reads all of history, and by who deletes from it.
+    /// Locks history, for whoever reads all of it or deletes from it. Open the log first: all take the two in this order.
     pub(crate) fn keep_history(&self) -> MutexGuard<'_, ()> {
         lock(&self.history)
     }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::access::auth_error::AuthError;
-use crate::http::refusal::{HeaderConfig, Refusal};
+use crate::http::header_config::HeaderConfig;
+use crate::http::refusal::Refusal;
 use crate::key::error::StoreError;
 use crate::store::handle_view::HandleView;
 use crate::store::health::Health;

@@ -20,8 +20,10 @@ pub(crate) struct Life {
 
 impl Life {
     pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<Self> {
-        let maintenance: Box<dyn Service> = Box::new(Maintenance::start(inner.clone())?);
-        Ok(Self { inner, services: Mutex::new(vec![maintenance]), is_internal: false })
+        // If the thread does not start, dropping this closes the store.
+        let life = Self { inner, services: Mutex::default(), is_internal: false };
+        life.add(Box::new(Maintenance::start(life.inner.clone())?));
+        Ok(life)
     }
 
     pub(super) fn internal(inner: Arc<Inner>) -> Self {

@@ -363,3 +363,14 @@ fn an_impossible_schedule_is_refused() {
         assert!(matches!(opened, Err(apikey::OpenError::Config(_))));
     }
 }
+
+#[test]
+fn a_temporary_store_makes_its_backups_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let backups = directory.path().join("backups");
+    let hour = std::time::Duration::from_secs(3600);
+    let store =
+        KeyStore::builder().clock(ManualClock::new(start())).backup_every(hour, 1, &backups).temporary().unwrap();
+    wait_for(&backups, 0);
+    store.close().unwrap();
+}

@@ -469,3 +469,11 @@ fn the_thread_holds_up_neither_close_nor_the_drop_of_the_last_handle() {
     open().unwrap();
     drop(handle);
 }
+
+#[test]
+fn a_rotator_whose_actor_is_out_of_bounds_does_not_start() {
+    let store = KeyStore::temporary().unwrap().as_actor("");
+    let rotator = || Rotator::new(store.clone(), from_fn(|_| Ok(())));
+    assert!(matches!(rotator().start(), Err(StoreError::Invalid { field: "actor", .. })));
+    assert!(matches!(rotator().run_due(start()), Err(StoreError::Invalid { field: "actor", .. })));
+}

@@ -442,3 +442,36 @@ fn a_large_record_is_read_whole_while_it_changes() {
         assert_eq!(seen.len(), 2);
     });
 }
+
+/// Each of the first two reads history and the log; the last waits for both to let go of the log.
+#[test]
+fn closing_beside_a_purge_and_a_check_of_history_ends() {
+    for round in 0..30 {
+        let store = KeyStore::temporary().unwrap();
+        for _ in 0..5 {
+            store.create(alice()).unwrap();
+        }
+        let begin = Barrier::new(4);
+        let until_closed = |work: &dyn Fn() -> Result<(), StoreError>| {
+            begin.wait();
+            while work().is_ok() {}
+        };
+        let (done, closed) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| until_closed(&|| store.purge_events(Utc::now() + hours(1)).map(drop)));
+            scope.spawn(|| until_closed(&|| store.verify_events().map(drop)));
+            scope.spawn(|| until_closed(&|| store.create(alice()).map(drop)));
+            let closing = store.clone();
+            let begin = &begin;
+            scope.spawn(move || {
+                begin.wait();
+                thread::yield_now();
+                let _ = done.send(closing.close());
+            });
+            if closed.recv_timeout(std::time::Duration::from_secs(60)).is_err() {
+                eprintln!("round {round}: the threads wait for each other");
+                std::process::abort();
+            }
+        });
+    }
+}

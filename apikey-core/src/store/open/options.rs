@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::base::time::TimeSource;
-use crate::http::refusal::HeaderConfig;
+use crate::http::header_config::HeaderConfig;
 use crate::index::refused::refused_attempt::RefusalHook;
 use crate::key::lifetime::Lifetime;
 use crate::key::rotation::policy::RotationPolicy;
