@@ -1,4 +1,4 @@
-//! Where a guard reads the key of a request.
+//! What carries the key of a request. `frameworks/` implements it for what each framework has.
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 

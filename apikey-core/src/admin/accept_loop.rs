@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::admin::connection::{MESSAGE_TIMEOUT, serve};
 use crate::admin::frame;
-use crate::admin::peer::peer;
+use crate::admin::socket_user::peer;
 use crate::admin::{Answer, Fault, FaultKind, Session};
 use crate::key::event::actor::Actor;
 

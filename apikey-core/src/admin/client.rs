@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use crate::admin::frame::{self, FrameError};
-use crate::admin::peer::peer;
+use crate::admin::socket_user::peer;
 use crate::admin::{Answer, Fault, FaultKind, Request};
 
 /// A connection to the service that has a store open.

@@ -22,13 +22,13 @@ mod fault;
 pub(crate) mod frame;
 #[cfg(not(unix))]
 pub(crate) mod no_server;
-#[cfg(unix)]
-mod peer;
 mod request;
 mod secret_text;
 #[cfg(unix)]
 pub(crate) mod server;
 mod session;
+#[cfg(unix)]
+mod socket_user;
 
 /// The name of the socket in the store's directory, if [`admin_socket`](crate::KeyStoreBuilder::admin_socket) asks for one.
 pub const SOCKET: &str = "admin.sock";

@@ -5,7 +5,8 @@ use std::io;
 use crate::key::event::stored::Head;
 use crate::storage::batch::Batch;
 
-/// An open log. [`LocalLog`](super::local_log::LocalLog) is the one there is: a write-ahead log and sled.
+/// An open log, for writes. [`OpenLog`](super::local_log::OpenLog) is the one there is: a write-ahead log and sled. Records
+/// are read from the [`Disk`](crate::storage::database::disk::Disk) beneath it: a log of many machines keeps one on each.
 ///
 /// The engine calls it under these rules, which hold for any other:
 ///

@@ -1,7 +1,8 @@
 //! A witness outside the database: one sector that says how far it had come.
 //!
-//! sled answers damage to its file by going back to an earlier state, silently. The mark is written after the database
-//! is synced, so it is never ahead of a sound one; a database behind its mark has lost what was acknowledged.
+//! sled answers damage to its file by going back to an earlier state, silently. The mark is written after the write-ahead log
+//! is synced, so it is never ahead of a sound store; a database that is behind it after recovery has lost what was
+//! acknowledged.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

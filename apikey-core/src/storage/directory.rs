@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::base::files::CREATING;
 use crate::base::files::make_directory;
 use crate::storage::file_names::{DATABASE, LOCK, MARK};
+use crate::storage::file_owner::{check_files, check_owner};
 use crate::storage::open_error::OpenError;
-use crate::storage::owner::{check_files, check_owner};
 
 /// Sees to it that the directory is there, and is one for a store of this process's user.
 pub(crate) fn prepare(path: &Path, create: bool) -> Result<(), OpenError> {

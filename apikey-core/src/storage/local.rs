@@ -15,10 +15,10 @@ use crate::storage::database::open::{guarded, sled_at};
 use crate::storage::directory::{clear, prepare, remove_unfinished_snapshots};
 use crate::storage::file_names::DATABASE;
 use crate::storage::holder::Holder;
+use crate::storage::in_use_marker;
 use crate::storage::lock::lock;
 use crate::storage::open_error::{OpenError, damaged, read_error, recover_error};
 use crate::storage::recovery::recovered;
-use crate::storage::shutdown_marker;
 
 /// How a store's directory is opened.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Local {
         // A process that was killed may have left writes that no sync followed. From what sled reads now it makes a
         // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
         sync_all(&directory).map_err(io)?;
-        shutdown_marker::mark_open(&directory).map_err(io)?;
+        in_use_marker::mark_open(&directory).map_err(io)?;
         let database = recovered(&directory, path)?;
         guarded(database, path, |database| {
             make_all_private(&directory).map_err(io)?;
@@ -115,7 +115,7 @@ impl LocalFiles {
     /// Lets go of the directory, once the database is dropped. `is_whole`: all that was written is on the disk.
     pub(crate) fn close(self, is_whole: bool) -> io::Result<()> {
         let Some(lock) = self.lock else { return Ok(()) };
-        let ended = if is_whole { shutdown_marker::mark_closed(&self.database) } else { Ok(()) };
+        let ended = if is_whole { in_use_marker::mark_closed(&self.database) } else { Ok(()) };
         let private = make_all_private(&self.database);
         if let Err(error) = Holder::clear(&lock) {
             tracing::debug!(%error, "the lock file still says who held it");

@@ -1,4 +1,4 @@
-//! Changes under an idempotency key: what an earlier request with the same one has made.
+//! Rotating a key by hand, also so that a request can be repeated.
 
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
