@@ -278,4 +278,7 @@ async fn a_caller_gets_no_more_guesses_through_revocation() {
     assert_eq!(revoke(token(&key), 1).await.status, 429);
     assert!(store.verify(token(&key)).is_ok());
     assert_eq!(revoke(token(&key), 2).await.status, 204);
+    // The event names the key, and the address that presented it.
+    let event = store.events(&EventFilter::default().actor(key.info.id())).unwrap().events.remove(0);
+    assert_eq!(event.peer(), Some([192, 0, 2, 2].into()));
 }
