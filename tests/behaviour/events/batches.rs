@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use apikey::{Event, EventFilter, KeyStore, KeyUpdate, ManualClock, OpenError, Restore};
+use apikey::{Event, EventFilter, EventKind, KeyStore, KeyUpdate, ManualClock, OpenError, Restore};
 use apikey_testkit::stored_events::{batch, events, frames, split_batches};
 use apikey_testkit::{alice, database, hours, start};
 
@@ -100,6 +100,65 @@ fn events_in_batches_of_one_are_read_all_the_same() {
 }
 
 /// Several transactions delete, none of them up to the end of a batch.
+/// An update of many long permissions is an event that is larger than sled may have in one value.
+#[test]
+fn an_event_that_is_large_is_in_overflow_chunks() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let clock = ManualClock::new(start());
+    let open = |name: &str| KeyStore::builder().clock(clock.clone()).open(path(name)).unwrap();
+    let grants = |kind: char| -> Vec<String> {
+        let segment = kind.to_string().repeat(20);
+        (0..64).map(|number| format!("{segment}:{segment}:{segment}{number}")).collect()
+    };
+    let store = open("store");
+    let id = store.create(alice().permissions(grants('a'))).unwrap().info.id();
+    for number in 0..40 {
+        clock.advance(hours(1));
+        store.update(id, KeyUpdate::new().permissions(grants(if number % 2 == 0 { 'b' } else { 'a' }))).unwrap();
+    }
+    let checked = |store: &KeyStore, last: u64, purged: u64| {
+        let report = store.verify_events().unwrap();
+        assert!(report.is_whole() && report.last == last && report.checkpoint == purged, "{report:?}");
+        let event = store.events(&EventFilter::default().after(39).limit(1)).unwrap().events.remove(0);
+        let EventKind::Updated { changes } = event.kind() else { panic!("{event:?}") };
+        let permissions = changes.permissions.as_ref().unwrap();
+        assert_eq!((event.number(), &permissions.from, &permissions.to), (40, &grants('a'), &grants('b')));
+    };
+    checked(&store, 41, 0);
+    store.close().unwrap();
+    let chunks = |name: &str| {
+        database::edit(&path(name), |database| {
+            let lengths = database.open_tree("events").unwrap().iter().values().map(|value| value.unwrap().len());
+            assert!(lengths.max().unwrap() <= 4096 + 9);
+            // Those of the record are among them.
+            let chunks = database.open_tree("overflow").unwrap();
+            chunks.iter().keys().filter(|key| key.as_ref().unwrap().starts_with(&[255; 8])).count()
+        })
+    };
+    assert_eq!(chunks("store"), 2 * 40);
+    let store = open("store");
+    checked(&store, 41, 0);
+    store.backup(path("backup")).unwrap();
+    KeyStore::restore(&Restore::new(path("backup"), path("new"))).unwrap();
+    checked(&open("new"), 42, 0);
+    assert_eq!(store.purge_events(start() + hours(39)).unwrap(), 39);
+    checked(&store, 42, 39);
+    store.close().unwrap();
+    assert_eq!(chunks("store"), 2 * 2, "those of the purged events are gone");
+    let report = KeyStore::salvage(path("store"), path("saved")).unwrap();
+    assert!(report.is_whole(), "{report:?}");
+    checked(&open("saved"), 43, 39);
+    // A chunk that is lost is damage.
+    database::edit(&path("store"), |database| {
+        let chunks = database.open_tree("overflow").unwrap();
+        let (key, _) = chunks.last().unwrap().unwrap();
+        chunks.remove(key).unwrap();
+    });
+    let error = KeyStore::open(path("store")).map(drop).unwrap_err();
+    assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains("event")), "{error:?}");
+}
+
 #[test]
 fn a_long_history_is_purged() {
     let directory = tempfile::tempdir().unwrap();

@@ -65,10 +65,7 @@ impl DamagedDatabase {
     /// Every record's id and frame, which may be one that does not decode. Whether all were read.
     pub(crate) fn records<E>(&mut self, mut each: impl FnMut(u128, &Bytes) -> Result<(), E>) -> Result<bool, E> {
         let others = self.tree("overflow");
-        let part = |key| match catch_panic(|| others.as_ref().map(|others| others.get(key))) {
-            Ok(Some(Ok(part))) => Ok(part),
-            _ => Err(io::Error::other("an overflow chunk of a record cannot be read")),
-        };
+        let part = |key| chunk(others.as_ref(), key);
         self.scan("keys", |key, first| {
             let Ok(key) = <[u8; 16]>::try_from(key.as_ref()) else { return Ok(()) };
             // What lacks a chunk goes on as it stands: it decodes to nothing.
@@ -79,8 +76,12 @@ impl DamagedDatabase {
 
     /// Every event's number and frame, which may be one that does not decode.
     pub(crate) fn events<E>(&mut self, mut each: impl FnMut(u64, &Bytes) -> Result<(), E>) -> Result<(), E> {
+        let others = self.tree("overflow");
+        let part = |key| chunk(others.as_ref(), key);
         self.scan("events", |key, value| {
             let Some(first) = <[u8; 8]>::try_from(key.as_ref()).ok().map(u64::from_be_bytes) else { return Ok(()) };
+            let joined = overflow::join(overflow::id_of_batch(first), value, part).ok().flatten().map(IVec::from);
+            let value = joined.as_ref().unwrap_or(value);
             // Of a batch that cannot be read, the first goes on; those behind it are missing before the next.
             let events = event_batch::unpack(key, value).unwrap_or_else(|_| vec![(first, value.clone())]);
             events.iter().try_for_each(|(number, frame)| each(*number, frame))
@@ -135,6 +136,13 @@ impl DamagedDatabase {
             first = Some(key);
         }
         Ok(false)
+    }
+}
+
+fn chunk(others: Option<&Tree>, key: [u8; 17]) -> io::Result<Option<IVec>> {
+    match catch_panic(|| others.map(|others| others.get(key))) {
+        Ok(Some(Ok(chunk))) => Ok(chunk),
+        _ => Err(io::Error::other("an overflow chunk cannot be read")),
     }
 }
 

@@ -49,8 +49,8 @@ pub(crate) struct Disk {
 pub(crate) struct Open {
     /// Records by id; of a large one its first bytes.
     keys: Tree,
-    /// The overflow chunks of large records, by id and number.
-    overflow: Tree,
+    /// The overflow chunks of large records and event batches, by id and number.
+    pub(super) overflow: Tree,
     /// Ids by tenant and owner: tenant, a zero byte, owner, a zero byte, id.
     owners: Tree,
     /// Ids by the digest of imported keys, so that none is taken twice.
@@ -281,17 +281,19 @@ impl Disk {
     /// Takes entries over. Not durable before [`checkpoint`](Self::checkpoint), and not all at once: for a new store only.
     pub(crate) fn load(&self, load: Load) -> Result<(), StoreError> {
         let _gate = self.flusher.gate()?;
-        let Load { keys, overflow, owners, imported, events, uses } = load;
-        let mut blocks = sled::Batch::default();
-        for (first, block) in event_batch::pack(events.iter().map(|(number, frame)| (*number, frame.as_slice())))? {
-            blocks.insert(&first, block);
+        let Load { keys, mut overflow, owners, imported, events, uses } = load;
+        let mut batches = sled::Batch::default();
+        for (first, batch) in event_batch::pack(events.iter().map(|(number, frame)| (*number, frame.as_slice())))? {
+            batches.insert(&first, overflow::inline(&batch));
+            let id = overflow::id_of_batch(u64::from_be_bytes(first));
+            overflow::chunks(id, &batch).for_each(|(key, chunk)| overflow.insert(&key, chunk));
         }
         let pairs = [
             (&self.keys, keys),
             (&self.overflow, overflow),
             (&self.owners, owners),
             (&self.imported, imported),
-            (&self.events, blocks),
+            (&self.events, batches),
             (&self.uses, uses),
         ];
         for (tree, batch) in pairs {
@@ -320,8 +322,8 @@ impl Disk {
     pub(crate) fn write(&self, batch: &Batch) -> io::Result<()> {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
-        let blocks = event_batch::pack(batch.writes.iter().map(|write| (write.event.0, write.event.1.as_slice())));
-        let blocks = blocks.map_err(io::Error::other)?;
+        let batches = event_batch::pack(batch.writes.iter().map(|write| (write.event.0, write.event.1.as_slice())));
+        let batches = batches.map_err(io::Error::other)?;
         let _gate = self.flusher.gate()?;
         let trees = (&self.keys, &self.overflow, &self.owners, &self.imported, &self.events, &self.meta, &self.outcome);
         let written = trees.transaction(|(keys, others, owners, imported, events, meta, outcome)| {
@@ -360,8 +362,11 @@ impl Disk {
                     outcome.insert(name, frame.as_slice())?;
                 }
             }
-            for (first, block) in &blocks {
-                events.insert(first, block.as_slice())?;
+            for (first, batch) in &batches {
+                events.insert(first, overflow::inline(batch))?;
+                for (key, chunk) in overflow::chunks(overflow::id_of_batch(u64::from_be_bytes(*first)), batch) {
+                    others.insert(&key, chunk)?;
+                }
             }
             meta.insert(HEAD, batch.head.as_slice())?;
             Ok::<_, ConflictableTransactionError<Infallible>>(())

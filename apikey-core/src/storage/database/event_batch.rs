@@ -13,10 +13,15 @@ use sled::IVec;
 use crate::base::codec;
 use crate::base::codec::{CodecError, MAX_ENTRIES, plain_frame};
 use crate::key::error::StoreError;
+use crate::storage::database::overflow;
 
-/// No batch of several has more bytes of events than this: a page of batches is far smaller than the 128 KiB from which on
-/// sled keeps it in a file of its own. An event that is longer has a batch of its own.
-const MAX_BYTES: usize = 4 * 1024;
+/// No batch of several is longer, with the lengths of its frames, than makes a value without overflow chunks. An event that
+/// is longer has a batch of its own.
+const MAX_BYTES: usize = overflow::MAX - AROUND;
+/// At most so many bytes are around the frames: the head, their count, and the checksum.
+const AROUND: usize = 3 + 3 + 4;
+/// At most so many bytes has the length of a frame that is no longer than that.
+const LENGTH: usize = 3;
 
 /// A key of the database and its value.
 type Entry = ([u8; 8], Vec<u8>);
@@ -38,13 +43,13 @@ pub(crate) fn pack<'a>(events: impl IntoIterator<Item = (u64, &'a [u8])>) -> Res
     for (number, frame) in events {
         let held = batch.frames.len();
         let follows = u64::try_from(held).is_ok_and(|held| first.checked_add(held) == Some(number));
-        if held > 0 && (!follows || held == MAX_ENTRIES || bytes + frame.len() > MAX_BYTES) {
+        if held > 0 && (!follows || held == MAX_ENTRIES || bytes + LENGTH + frame.len() > MAX_BYTES) {
             values.push((first.to_be_bytes(), codec::encode(&std::mem::take(&mut batch))?));
         }
         if batch.frames.is_empty() {
             (first, bytes) = (number, 0);
         }
-        bytes += frame.len();
+        bytes += LENGTH + frame.len();
         batch.frames.push(ByteBuf::from(frame));
     }
     if !batch.frames.is_empty() {
@@ -112,8 +117,12 @@ mod tests {
         assert_eq!(small.iter().map(|(key, _)| u64::from_be_bytes(*key)).collect::<Vec<_>>(), [1, 513]);
         let usual = of(150, 100);
         assert_eq!(usual.len(), 4);
-        assert!(usual.iter().all(|(_, value)| value.len() < MAX_BYTES + 256));
-        assert_eq!(of(MAX_BYTES + 1, 3).len(), 3, "what is longer has a batch of its own");
+        for length in 0..200 {
+            assert!(of(length, 600).iter().all(|(_, value)| value.len() <= overflow::MAX), "{length}");
+        }
+        assert_eq!(of(MAX_BYTES - LENGTH, 3).len(), 3);
+        assert!(of(MAX_BYTES - LENGTH, 3).iter().all(|(_, value)| value.len() <= overflow::MAX));
+        assert_eq!(of(MAX_BYTES, 3).len(), 3, "what is longer has a batch of its own");
         assert_eq!(of(0, 0), []);
     }
 

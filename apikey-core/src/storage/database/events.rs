@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 
-use sled::IVec;
 use sled::transaction::{ConflictableTransactionError, Transactional};
+use sled::{IVec, Tree};
 
 use crate::base::codec;
 use crate::base::time::from_ms;
@@ -12,7 +12,7 @@ use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 
 use crate::storage::database::disk::{CHECKPOINT, Disk, refused};
-use crate::storage::database::event_batch;
+use crate::storage::database::{event_batch, overflow};
 
 impl Disk {
     /// Events by number, from one on; none that was accepted before is missing.
@@ -27,8 +27,10 @@ impl Disk {
             Ok(batch) => (batch.map_or_else(IVec::default, |(key, _)| key), None),
             Err(error) => (IVec::from(&first.to_be_bytes()), Some(Err(error.into()))),
         };
-        let events =
-            self.events.range(begin..).flat_map(|item| each(item, |key, value| event_batch::unpack(key, value)));
+        let (batches, others) = (self.events.clone(), self.overflow.clone());
+        let events = self.events.range(begin..).flat_map(move |item| {
+            each(whole(&batches, &others, item).transpose(), |key, value| event_batch::unpack(key, value))
+        });
         // What is deleted meanwhile may leave the end of a batch that was read already.
         let mut next = first;
         let events = events.filter(move |event| match event {
@@ -44,11 +46,15 @@ impl Disk {
 
     /// The numbers of all events, as they were written.
     pub(crate) fn event_numbers(&self) -> impl Iterator<Item = Result<u64, StoreError>> + use<> {
-        self.events.iter().flat_map(|item| each(item, |key, value| event_batch::numbers(key, value)))
+        let (batches, others) = (self.events.clone(), self.overflow.clone());
+        self.events.iter().flat_map(move |item| {
+            each(whole(&batches, &others, item).transpose(), |key, value| event_batch::numbers(key, value))
+        })
     }
 
     pub(crate) fn has_event(&self, number: u64) -> Result<bool, StoreError> {
-        let Some((key, value)) = self.batch_at(number)? else { return Ok(false) };
+        let Some(batch) = self.batch_at(number)? else { return Ok(false) };
+        let Some((key, value)) = whole(&self.events, &self.overflow, Ok(batch))? else { return Ok(false) };
         Ok(event_batch::numbers(&key, &value)?.contains(&number))
     }
 
@@ -60,6 +66,7 @@ impl Disk {
     /// The newest event that is in the database; none of a store in which nothing happened yet.
     pub(crate) fn newest_event(&self) -> Result<Option<Event>, StoreError> {
         let Some(batch) = self.events.last().transpose() else { return Ok(None) };
+        let batch = whole(&self.events, &self.overflow, batch).transpose();
         let newest = each(batch, |key, value| event_batch::unpack(key, value)).pop().transpose()?;
         Ok(newest.map(|(_, frame)| codec::decode(&frame)).transpose()?)
     }
@@ -94,23 +101,34 @@ impl Disk {
     /// [`sync`](Self::sync). One thread at a time.
     pub(crate) fn forget_events(&self, last: u64, checkpoint: &[u8]) -> Result<(), StoreError> {
         let gate = self.flusher.gate()?;
-        let mut keys = Vec::new();
+        let (mut keys, mut chunks) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         let mut newest = IVec::default();
         for item in self.events.range(..=last.to_be_bytes()) {
             let (key, value) = self.flusher.noted(item)?;
             bytes += value.len();
+            if let Ok(first) = <[u8; 8]>::try_from(key.as_ref()) {
+                chunks.extend(overflow::keys(overflow::id_of_batch(u64::from_be_bytes(first)), &value));
+            }
             keys.push(key);
             newest = value;
+        }
+        if let Some(key) = keys.last() {
+            let whole = whole(&self.events, &self.overflow, Ok((key.clone(), newest)))?;
+            newest = whole.map_or_else(IVec::default, |(_, value)| value);
         }
         // Only the last of them can go on behind it.
         let mut kept = keys.last().map_or_else(|| Ok(Vec::new()), |key| event_batch::unpack(key, &newest))?;
         kept.retain(|(number, _)| *number > last);
         let kept = event_batch::pack(kept.iter().map(|(number, frame)| (*number, &**frame)))?;
-        let forgotten = (&self.events, &self.meta).transaction(|(events, meta)| {
+        let forgotten = (&self.events, &self.overflow, &self.meta).transaction(|(events, others, meta)| {
             for key in &keys {
                 events.remove(key)?;
             }
+            for key in &chunks {
+                others.remove(key)?;
+            }
+            // A part of a batch of several: it needs no chunks.
             for (key, batch) in &kept {
                 events.insert(key, batch.as_slice())?;
             }
@@ -120,7 +138,7 @@ impl Disk {
         self.flusher.noted(forgotten.map_err(refused))?;
         drop(gate);
         // As `Write::weight` counts.
-        Ok(self.throttle(keys.len() + kept.len() + bytes / 512)?)
+        Ok(self.throttle(keys.len() + chunks.len() + kept.len() + bytes / 512)?)
     }
 
     /// Every event from the checkpoint to the last change must be there, but for those that a salvage found missing. What
@@ -165,13 +183,27 @@ impl Disk {
     }
 }
 
+/// A batch with its overflow chunks, if it has any; `None` if it was deleted meanwhile.
+fn whole(batches: &Tree, others: &Tree, batch: sled::Result<(IVec, IVec)>) -> Result<Option<(IVec, IVec)>, StoreError> {
+    let (key, value) = batch?;
+    let Ok(first) = <[u8; 8]>::try_from(key.as_ref()) else { return Ok(Some((key, value))) };
+    let id = overflow::id_of_batch(u64::from_be_bytes(first));
+    match overflow::join(id, &value, |key| Ok::<_, StoreError>(others.get(key)?)) {
+        Ok(joined) => Ok(Some((key, joined.map_or(value, IVec::from)))),
+        // No batch changes but by being deleted.
+        Err(_) if batches.get(&key)?.is_none() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The events of a batch, or why it cannot be read.
 fn each<T: IntoIterator>(
-    batch: sled::Result<(IVec, IVec)>,
+    batch: Option<Result<(IVec, IVec), StoreError>>,
     read: impl Fn(&IVec, &IVec) -> Result<T, StoreError>,
 ) -> Vec<Result<T::Item, StoreError>> {
-    match batch.map_err(StoreError::from).and_then(|(key, value)| read(&key, &value)) {
-        Ok(events) => events.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(error)],
+    match batch.map(|batch| batch.and_then(|(key, value)| read(&key, &value))) {
+        None => Vec::new(),
+        Some(Ok(events)) => events.into_iter().map(Ok).collect(),
+        Some(Err(error)) => vec![Err(error)],
     }
 }

@@ -1,9 +1,10 @@
-//! Large records, with overflow chunks.
+//! Large records and event batches, with overflow chunks.
 //!
 //! Up to seventeen values share a page of sled, and a page of more than 128 KiB goes into a file of its own. sled does
 //! not sync that file before the log that names it, and when it recovers it passes over a name whose file is damaged: a
-//! power cut could leave half of a transaction. So no value is larger than makes a page small: a record of more than
-//! [`MAX`] bytes has its first bytes in its place, behind a byte that no frame begins with, its length and its checksum, and the others beside.
+//! power cut could leave half of a transaction. So no value is larger than makes a page small: of a record or an event batch
+//! of more than [`MAX`] bytes the first stand in its place, behind a byte that no frame begins with, its length and its
+//! checksum, and the others beside.
 
 use std::io;
 
@@ -14,6 +15,11 @@ pub(crate) const MAX: usize = 4096;
 /// No frame begins with it.
 const MARK: u8 = b'k';
 const HEAD: usize = 1 + 4 + 4;
+
+/// What an event batch is called among the chunks: no key has such an id, which begins with a time.
+pub(crate) fn id_of_batch(first: u64) -> [u8; 16] {
+    (u128::from(u64::MAX) << 64 | u128::from(first)).to_be_bytes()
+}
 
 /// What stands in a record's place.
 pub(crate) fn inline(frame: &[u8]) -> Vec<u8> {
@@ -46,14 +52,12 @@ pub(crate) fn join<E: From<io::Error>, B: AsRef<[u8]>>(
     let Some(length) = length(first) else { return Ok(None) };
     let damaged = |what: &str| E::from(io::Error::new(io::ErrorKind::InvalidData, what));
     if length > MAX_FRAME {
-        return Err(damaged("a record with overflow chunks is too long"));
+        return Err(damaged("a value with overflow chunks is too long"));
     }
     let mut frame = Vec::with_capacity(length);
     frame.extend_from_slice(first.get(HEAD..).unwrap_or_default());
     for key in keys(id, first) {
-        frame.extend_from_slice(
-            chunk(key)?.ok_or_else(|| damaged("an overflow chunk of a record is missing"))?.as_ref(),
-        );
+        frame.extend_from_slice(chunk(key)?.ok_or_else(|| damaged("an overflow chunk is missing"))?.as_ref());
     }
     // Chunks can be of two states of the record, if it is changed while they are read.
     let checksum = first.get(5..HEAD).is_some_and(|checksum| *checksum == crc32fast::hash(&frame).to_le_bytes());
