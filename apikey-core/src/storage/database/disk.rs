@@ -1,8 +1,6 @@
 //! The sled database of a store: its trees, one transaction for a change, and the sync that makes it durable.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Deref;
@@ -75,8 +73,8 @@ pub(crate) struct Open {
     pub(crate) unsynced: AtomicUsize,
     /// Held while the database is brought up to the write-ahead log.
     pub(crate) syncing: Mutex<()>,
-    pub(crate) blobs: PathBuf,
-    pub(crate) synced_blobs: Mutex<HashSet<OsString>>,
+    /// Held while the database's file is synced.
+    pub(crate) syncing_file: Mutex<()>,
     #[cfg(test)]
     pub(crate) faults: Faults,
 }
@@ -142,8 +140,7 @@ impl Disk {
             wal: OnceLock::new(),
             unsynced: AtomicUsize::new(0),
             syncing: Mutex::default(),
-            blobs: directory.join("blobs"),
-            synced_blobs: Mutex::default(),
+            syncing_file: Mutex::default(),
             #[cfg(test)]
             faults: Faults::default(),
         };

@@ -1,15 +1,11 @@
 //! How what was appended becomes durable: in the write-ahead log first, in the database a moment later.
 
-use std::collections::HashSet;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::sync::atomic::Ordering;
 
 use crate::base::lock::lock;
 use crate::key::error::StoreError;
 
-use crate::base::files::own_file;
 use crate::storage::batch::{Batch, Write};
 use crate::storage::database::disk::Disk;
 #[cfg(test)]
@@ -90,38 +86,14 @@ impl Disk {
     /// Waits until all that was written to the database is on the disk. The system tells a failed sync once, and takes
     /// what it could not write for written: so one thread at a time, and after one failure there are only failures.
     fn sync_database(&self) -> io::Result<()> {
-        let mut synced = lock(&self.synced_blobs);
+        let _one = lock(&self.syncing_file);
         #[cfg(test)]
         self.flusher.noted(Faults::check(&self.faults.sync))?;
         let Some(file) = &self.file else { return Ok(()) };
         let unsynced = self.unsynced.load(Ordering::Relaxed);
         self.flusher.flush()?;
-        self.flusher.noted(self.sync_blobs(&mut synced).and_then(|()| file.sync_data()))?;
+        self.flusher.noted(file.sync_data())?;
         self.unsynced.fetch_sub(unsynced, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// sled keeps pages of more than 128 KiB in files of their own, and does not sync those either.
-    fn sync_blobs(&self, synced: &mut HashSet<OsString>) -> io::Result<()> {
-        let mut found = HashSet::new();
-        let mut fresh = false;
-        for entry in fs::read_dir(&self.blobs)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if !synced.contains(&name) {
-                match own_file(OpenOptions::new().read(true), &entry.path()).and_then(|blob| blob.sync_all()) {
-                    // sled has rewritten the page meanwhile.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    other => other?,
-                }
-                fresh = true;
-            }
-            found.insert(name);
-        }
-        if fresh {
-            File::open(&self.blobs)?.sync_all()?;
-        }
-        *synced = found;
         Ok(())
     }
 
