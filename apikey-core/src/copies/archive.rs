@@ -53,7 +53,7 @@ pub(crate) struct Trailer {
     pub(crate) events: u64,
 }
 
-plain_frame!(Trailer, b'T');
+plain_frame!(Trailer, b'T', "the trailer");
 
 pub(crate) struct ArchiveWriter {
     out: BufWriter<File>,
@@ -281,13 +281,15 @@ struct Reader<'a> {
     bytes: u64,
     /// The position of the last tag in their order.
     rank: usize,
+    /// A capital letter that this version does not know.
+    newer: Option<u8>,
 }
 
 impl<'a> Reader<'a> {
     fn open(path: &'a Path) -> Result<Self, BackupError> {
         let file = File::open(path).map_err(BackupError::io(path))?;
         let input = BufReader::with_capacity(1 << 20, file);
-        let mut reader = Self { path, input, hasher: Sha256::new(), bytes: 0, rank: 0 };
+        let mut reader = Self { path, input, hasher: Sha256::new(), bytes: 0, rank: 0, newer: None };
         match &reader.take()? {
             MAGIC => {}
             OLD_MAGIC => return Err(BackupError::OldFormat { path: path.to_owned() }),
@@ -302,17 +304,28 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The next item that this version knows. It passes over others: a later version writes a small letter if it may, and
+    /// a capital if it must not; what comes of a capital [the end](Self::end) says, when the digest was checked.
     fn item(&mut self) -> Result<(u8, Vec<u8>), BackupError> {
-        let [tag, length @ ..] = self.take::<5>()?;
-        let rank = TAGS.iter().position(|known| *known == tag).filter(|rank| *rank >= self.rank);
-        let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
-        let (Some(rank), true) = (rank, length <= MAX_ITEM) else {
-            return Err(BackupError::damaged(self.path, format!("byte {} begins no item", self.bytes)));
-        };
-        self.rank = rank;
-        let mut content = vec![0; length];
-        self.fill(&mut content)?;
-        Ok((tag, content))
+        loop {
+            let [tag, length @ ..] = self.take::<5>()?;
+            let known = TAGS.iter().position(|known| *known == tag);
+            let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+            let fits = known.map_or(tag.is_ascii_alphabetic(), |rank| rank >= self.rank);
+            if !fits || length > MAX_ITEM {
+                return Err(BackupError::damaged(self.path, format!("byte {} begins no item", self.bytes)));
+            }
+            let mut content = vec![0; length];
+            self.fill(&mut content)?;
+            match known {
+                Some(rank) => {
+                    self.rank = rank;
+                    return Ok((tag, content));
+                }
+                None if tag.is_ascii_uppercase() => self.newer = Some(tag),
+                None => {}
+            }
+        }
     }
 
     /// Checks the digest, and that nothing follows it.
@@ -323,10 +336,10 @@ impl<'a> Reader<'a> {
         if self.input.read(&mut more).map_err(BackupError::io(self.path))? > 0 {
             return Err(BackupError::damaged(self.path, "it goes on after its end"));
         }
-        if computed == stored {
-            Ok((self.bytes, stored))
-        } else {
-            Err(BackupError::damaged(self.path, "its digest does not match"))
+        match self.newer {
+            _ if computed != stored => Err(BackupError::damaged(self.path, "its digest does not match")),
+            Some(tag) => Err(BackupError::codec(self.path, "an item", &CodecError::Newer(Newer::Item(tag)))),
+            None => Ok((self.bytes, stored)),
         }
     }
 
@@ -344,5 +357,36 @@ impl<'a> Reader<'a> {
         self.hasher.update(&*bytes);
         self.bytes += bytes.len() as u64;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::meta::Meta;
+
+    /// A backup of an empty store, with an item of a later version in it.
+    fn with(tag: u8) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut archive = ArchiveWriter::new(file.reopen().unwrap()).unwrap();
+        archive.meta(&codec::encode(&Meta::default()).unwrap()).unwrap();
+        archive.item(tag, &[b"used so far"]).unwrap();
+        let (head, checkpoint) = (Head::default(), Checkpoint::default());
+        archive.finish(&Trailer { head, checkpoint, written_at: 0, scanned: 0, amendments: 0, events: 0 }).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_small_letter_is_passed_over_and_a_capital_is_of_a_newer_version() {
+        assert!(Archive::check(with(b'q').path()).is_ok());
+        let newer = with(b'Q');
+        let error = Archive::check(newer.path()).err().unwrap();
+        assert!(matches!(error, BackupError::NewerFormat { .. }), "{error}");
+        assert!(matches!(Archive::check(with(b'1').path()).err().unwrap(), BackupError::Damaged { .. }));
+        // Damage comes first: only a whole file can be of a newer version.
+        let mut bytes = std::fs::read(newer.path()).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(newer.path(), bytes).unwrap();
+        assert!(matches!(Archive::check(newer.path()).err().unwrap(), BackupError::Damaged { .. }));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::access::limit::{Limit, LimitLine};
@@ -23,6 +24,31 @@ use crate::token::key_id::KeyId;
 const KEY: &str = "key";
 /// The most live secrets of a key.
 const MAX_SECRETS: usize = 3;
+/// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key, so a
+/// line that has one is refused.
+const FIELDS: [&str; 21] = [
+    "id",
+    "owner",
+    "name",
+    "permissions",
+    "metadata",
+    "created_at",
+    "not_before",
+    "expires_at",
+    "disabled",
+    "revoked",
+    "last_used_at",
+    "version",
+    "secrets",
+    "limit",
+    "networks",
+    "rotation",
+    "has_secret",
+    "secret_until",
+    "overlap",
+    "hint",
+    "secret_expires_at",
+];
 /// The most that the clock of another machine may be ahead.
 const CLOCK_SKEW_MS: i64 = 86_400_000;
 
@@ -43,7 +69,7 @@ impl<'a> Exported<'a> {
     }
 }
 
-/// The fields of a line that an import reads; the others follow from these.
+/// The fields of a line that an import reads.
 #[derive(Deserialize)]
 pub(super) struct Line {
     id: KeyId,
@@ -193,14 +219,21 @@ impl Line {
     pub(super) fn parse(text: &[u8]) -> Result<Self, LineFault> {
         /// Read first, since a line of another kind has other fields. Lines before 0.1.0 have no kind.
         #[derive(Deserialize)]
-        struct Kind {
+        struct Names {
             kind: Option<String>,
+            #[serde(flatten)]
+            others: BTreeMap<String, IgnoredAny>,
         }
 
         let fault = |error: serde_json::Error| LineFault::Json { column: error.column() };
-        let Kind { kind } = serde_json::from_slice(text).map_err(fault)?;
+        let Names { kind, others } = serde_json::from_slice(text).map_err(fault)?;
         if kind.is_some_and(|kind| kind != KEY) {
             return Err(LineFault::Kind);
+        }
+        if let Some(name) = others.into_keys().find(|name| !FIELDS.contains(&name.as_str())) {
+            // A name in small letters is no secret.
+            let is_name = name.len() <= 32 && name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
+            return Err(LineFault::Field { name: is_name.then_some(name) });
         }
         serde_json::from_slice(text).map_err(fault)
     }

@@ -69,11 +69,19 @@ pub enum LineFault {
         /// The column at which reading stopped.
         column: usize,
     },
-    /// The line is longer than a key can be.
-    /// It is of something else than a key, which a newer version exported.
+    /// The line is of something else than a key, which a newer version exported.
     #[error("it is not of a key: a newer version exported it")]
     Kind,
-    /// It is longer than a key can be.
+    /// The line has a field that this version does not know, and that may limit the key. A newer version exported it.
+    #[error(
+        "it has a field that this version does not know{}, and that may limit the key: import it with the version that exported it",
+        of_name(name)
+    )]
+    Field {
+        /// Its name, if it is one: at most 32 small letters and underscores.
+        name: Option<String>,
+    },
+    /// The line is longer than a key can be.
     #[error("it has more than {} bytes", MAX_LINE)]
     TooLong,
     /// The store has a key with this id.
@@ -94,6 +102,10 @@ pub enum LineFault {
     /// The secrets contradict each other or the key.
     #[error("its secrets do not fit together")]
     Secrets,
+}
+
+fn of_name(name: &Option<String>) -> String {
+    name.as_ref().map_or_else(String::new, |name| format!(" ({name})"))
 }
 
 impl From<InvalidField> for LineFault {

@@ -32,7 +32,7 @@ pub(crate) struct RequestOutcome {
     pub(crate) version: u32,
 }
 
-plain_frame!(RequestOutcome, b'I');
+plain_frame!(RequestOutcome, b'I', "the outcome of a request");
 
 impl RequestOutcome {
     /// Whether it is still remembered.

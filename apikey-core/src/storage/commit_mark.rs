@@ -30,7 +30,7 @@ pub(crate) struct CommitMark {
     pub(crate) sum: u128,
 }
 
-plain_frame!(CommitMark, b'C');
+plain_frame!(CommitMark, b'C', "the commit mark");
 
 impl From<Head> for CommitMark {
     fn from(head: Head) -> Self {

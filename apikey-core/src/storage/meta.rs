@@ -18,4 +18,39 @@ pub(crate) struct Meta {
     pub(crate) peppers: BTreeMap<u32, Digest>,
 }
 
-plain_frame!(Meta, b'M');
+plain_frame!(Meta, b'M', "the settings");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::codec::payload::Writer;
+    use crate::base::codec::tail::{Tag, TailWriter, critical, ignorable};
+    use crate::base::codec::{CodecError, Frame, Newer};
+
+    /// Settings that a later version writes: with a field that this one does not know.
+    struct Later(Tag);
+
+    impl Frame for Later {
+        const KIND: u8 = Meta::KIND;
+
+        fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
+            payload.put(&Meta::default())?;
+            let mut tail = TailWriter::new(&Default::default());
+            tail.bytes(self.0, b"roles".to_vec());
+            tail.end(payload)
+        }
+
+        fn take(_: &mut codec::payload::Reader<'_>) -> Result<Self, CodecError> {
+            Err(CodecError::Payload(None))
+        }
+    }
+
+    /// So that a later version can say that a store has what this one does not understand.
+    #[test]
+    fn a_critical_field_makes_a_store_one_of_a_newer_version() {
+        let later = |tag| codec::decode::<Meta>(&codec::encode(&Later(tag)).unwrap());
+        assert_eq!(later(ignorable(1)).unwrap(), Meta::default());
+        let newer = Newer::Field { of: "the settings", tag: critical(1) };
+        assert!(matches!(later(critical(1)), Err(CodecError::Newer(found)) if found == newer));
+    }
+}

@@ -23,6 +23,9 @@ impl KeyStore {
     /// The name of an application has 1 to 128 bytes and no control characters. The first change under another one fails
     /// with [`StoreError::Invalid`], also a revocation.
     ///
+    /// A text that reads as `key:<id>` or `uid:<number>` names that key or that user. Where a name comes from outside, such as
+    /// a login, pass [`Actor::Application`], which refuses such a name instead.
+    ///
     /// A change that is capped by an acting key (`within`) has that key as its actor if the handle names none. What the
     /// store does by itself (writing down a first use, erasing secrets that have ended) has no actor.
     ///

@@ -53,6 +53,23 @@ fn a_line_names_its_kind_and_one_of_a_later_kind_is_refused() {
     assert_eq!(import(&other, &[line]).imported, 1);
 }
 
+/// A later version may export what limits a key: to leave it out would give more than was exported.
+#[test]
+fn a_line_with_a_field_of_a_later_version_is_refused() {
+    let (store, _) = filled();
+    let line = export(&store, true).remove(0);
+    let other = KeyStore::builder().pepper(Pepper::new(1, [1; 32])).temporary().unwrap();
+    for (name, shown) in [("tenant", Some("tenant")), ("Sk_LIVE0", None)] {
+        let mut line = line.clone();
+        line[name] = "acme".into();
+        let report = import(&other, &[line]);
+        let fault = &report.refused[0].fault;
+        assert!(matches!(fault, LineFault::Field { name } if name.as_deref() == shown), "{fault}");
+        assert_eq!((report.imported, fault.to_string().contains(name)), (0, shown.is_some()), "{fault}");
+    }
+    assert_eq!(import(&other, &[line]).imported, 1);
+}
+
 /// With a time that has not come a secret would outlive what the store allows.
 #[test]
 fn a_line_that_was_made_in_the_future_is_refused() {

@@ -19,6 +19,8 @@ pub fn batch<T: AsRef<[u8]>>(frames: &[T]) -> Vec<u8> {
         }
         batch.extend(frame);
     }
+    // The tail, with nothing in it.
+    batch.push(0);
     let check = crc32fast::hash(&batch);
     batch.extend(check.to_le_bytes());
     batch
@@ -39,7 +41,7 @@ pub fn frames(value: &[u8]) -> Option<Vec<&[u8]>> {
         frames.push(frame);
         rest = behind;
     }
-    (rest.is_empty() && count > 0).then_some(frames)
+    (rest == [0] && count > 0).then_some(frames)
 }
 
 /// A length as bincode 2 writes it, if it is below 65,536.

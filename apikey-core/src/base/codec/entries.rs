@@ -91,6 +91,9 @@ pub(crate) mod map {
                 if map.len() == MAX_ENTRIES {
                     return Err(A::Error::custom("too many entries"));
                 }
+                if map.last_key_value().is_some_and(|(last, _)| *last >= key) {
+                    return Err(A::Error::custom("entries out of order"));
+                }
                 map.insert(key, value);
             }
             Ok(map)
@@ -115,7 +118,7 @@ mod tests {
         map: BTreeMap<u32, String>,
     }
 
-    plain_frame!(Bounded, b'B');
+    plain_frame!(Bounded, b'B', "a sample");
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Unbounded {
@@ -123,7 +126,7 @@ mod tests {
         map: BTreeMap<u32, String>,
     }
 
-    plain_frame!(Unbounded, b'B');
+    plain_frame!(Unbounded, b'B', "a sample");
 
     fn of(list: usize, map: u32) -> (Bounded, Unbounded) {
         let texts = || vec![String::new(); list];

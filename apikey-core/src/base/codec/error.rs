@@ -49,6 +49,8 @@ pub(crate) enum Newer {
     Subject(u8),
     /// A kind of event.
     Event(u8),
+    /// An item of a backup.
+    Item(u8),
 }
 
 impl fmt::Display for Newer {
@@ -57,6 +59,7 @@ impl fmt::Display for Newer {
             Self::Format(found) => write!(f, "format {found}, and this version reads up to {FORMAT}"),
             Self::Field { of, tag } => write!(f, "a field that must be understood ({tag}) in {of}"),
             Self::Subject(kind) => write!(f, "changes of something else than keys (kind {kind})"),
+            Self::Item(tag) => write!(f, "an item that this version does not know ({})", char::from(*tag)),
             Self::Event(kind) => write!(f, "an event of a kind that this version does not know ({kind})"),
         }
     }

@@ -21,9 +21,10 @@ pub(crate) trait Frame: Sized {
     fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError>;
 }
 
-/// Makes frames of a type whose fields are written one after the other, and which has no tail.
+/// Makes frames of a type whose fields are written one after the other, before a tail that has nothing in it yet. Its name
+/// is for errors.
 macro_rules! plain_frame {
-    ($type:ty, $kind:literal) => {
+    ($type:ty, $kind:literal, $name:literal) => {
         impl $crate::base::codec::frame::Frame for $type {
             const KIND: u8 = $kind;
 
@@ -31,13 +32,17 @@ macro_rules! plain_frame {
                 &self,
                 payload: &mut $crate::base::codec::payload::Writer,
             ) -> Result<(), $crate::base::codec::error::CodecError> {
-                payload.put(self)
+                payload.put(self)?;
+                $crate::base::codec::tail::TailWriter::new(&Default::default()).end(payload)
             }
 
             fn take(
                 payload: &mut $crate::base::codec::payload::Reader<'_>,
             ) -> Result<Self, $crate::base::codec::error::CodecError> {
-                payload.take()
+                let value = payload.take()?;
+                // A field that may be passed over is: these frames are written anew as a whole.
+                $crate::base::codec::tail::TailReader::new(payload)?.end($name)?;
+                Ok(value)
             }
         }
     };
@@ -123,12 +128,12 @@ mod tests {
         map: BTreeMap<String, String>,
     }
 
-    plain_frame!(Sample, b'S');
+    plain_frame!(Sample, b'S', "a sample");
 
     #[derive(Debug, Serialize, Deserialize)]
     struct Other {}
 
-    plain_frame!(Other, b'O');
+    plain_frame!(Other, b'O', "another");
 
     fn sample() -> Sample {
         Sample { text: "text".into(), list: vec![1, 300, u64::MAX], map: [("a".into(), "b".into())].into() }

@@ -42,7 +42,13 @@ impl Actor {
     pub(crate) fn check(&self) -> Result<(), InvalidField> {
         match self {
             Self::Key(_) | Self::Uid(_) => Ok(()),
-            Self::Application(name) => bounds::actor(name),
+            Self::Application(name) => {
+                bounds::actor(name)?;
+                // Each text stands for one actor: no application passes for a key or a user.
+                let is_name = matches!(Self::from(name), Self::Application(_));
+                let refused = || InvalidField::new("actor", name, "names that do not read as key:<id> or uid:<number>");
+                if is_name { Ok(()) } else { Err(refused()) }
+            }
         }
     }
 }
@@ -185,5 +191,13 @@ mod tests {
             assert_eq!(json, format!("{text:?}"));
             assert_eq!(serde_json::from_str::<Actor>(&json).unwrap(), actor);
         }
+    }
+
+    #[test]
+    fn no_application_passes_for_a_key_or_a_user() {
+        let check = |name: &str| Actor::Application(name.to_owned()).check();
+        assert!(check("deploy-bot").is_ok() && check("uid:007").is_ok());
+        assert!(check("uid:0").is_err());
+        assert!(check("key:01931a4e-7c3b-7def-8123-456789abcdef").is_err());
     }
 }

@@ -71,7 +71,7 @@ pub(crate) struct Head {
     pub(crate) last_id: u128,
 }
 
-plain_frame!(Head, b'H');
+plain_frame!(Head, b'H', "the head");
 
 impl Head {
     /// Counts one event more. Only who wrote a number into the files has none left.
@@ -90,7 +90,7 @@ pub(crate) struct Checkpoint {
     pub(crate) digest: Digest,
 }
 
-plain_frame!(Checkpoint, b'P');
+plain_frame!(Checkpoint, b'P', "the checkpoint of history");
 
 #[cfg(test)]
 mod tests {

@@ -33,7 +33,7 @@ pub(crate) struct EventBatch {
     frames: Vec<ByteBuf>,
 }
 
-plain_frame!(EventBatch, b'B');
+plain_frame!(EventBatch, b'B', "an event batch");
 
 /// Events as values of the database, with their keys. What does not follow the one before it begins a new batch.
 pub(crate) fn pack<'a>(events: impl IntoIterator<Item = (u64, &'a [u8])>) -> Result<Vec<Entry>, CodecError> {

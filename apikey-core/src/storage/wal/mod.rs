@@ -39,6 +39,8 @@ pub(crate) use crate::storage::wal::read::{WalError, beyond};
 const NAME: &str = "wal";
 /// Bytes of a segment: some two thousand changes.
 const SEGMENT: usize = 1 << 20;
+/// Nobody reads more of the file than this, one byte more than it has.
+const MAX_BYTES: u64 = 2 * SEGMENT as u64 + 1;
 /// What a disk writes whole, or not at all.
 const SECTOR: usize = 512;
 /// Zeros are written in pieces of this size. Linux keeps what is written at once in one piece, and each later write and
@@ -120,7 +122,7 @@ impl Wal {
         let mut file = own_file(OpenOptions::new().create(true).truncate(false).read(true).write(true), &path)?;
         make_private(&file, 0o600)?;
         let mut held = Vec::new();
-        file.read_to_end(&mut held)?;
+        (&file).take(MAX_BYTES).read_to_end(&mut held)?;
         if held.len() != 2 * SEGMENT || held.iter().any(|byte| *byte != 0) {
             file.set_len(2 * SEGMENT as u64)?;
             file.seek(SeekFrom::Start(0))?;
@@ -141,7 +143,7 @@ impl Wal {
         let mut bytes = Vec::new();
         match own_file(OpenOptions::new().read(true), &directory.join(NAME)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            file => drop(file?.read_to_end(&mut bytes)?),
+            file => drop(file?.take(MAX_BYTES).read_to_end(&mut bytes)?),
         }
         Ok(bytes)
     }

@@ -33,7 +33,7 @@ pub(crate) fn beyond(wal: &[u8], head: &Head) -> Result<Vec<Batch>, WalError> {
     let (mut last, mut acknowledged, mut digest) = (head.number, head.number, head.digest);
     for entry in segments.into_iter().flatten() {
         let number = number(&entry);
-        if number != last + 1 {
+        if number != last.saturating_add(1) {
             break;
         }
         if open.writes.is_empty() && previous(&entry)? != digest {
@@ -95,7 +95,7 @@ fn entries(segment: &[u8]) -> Result<Vec<Entry<'static>>, CodecError> {
 fn later(wal: &[u8], last: u64) -> Option<u64> {
     let first = |group: &[u8]| codec::carve::<Entry<'static>>(group.get(LENGTH..)?).map(|(entry, _)| entry);
     let found = (0..wal.len()).step_by(SECTOR).filter_map(|at| first(wal.get(at..)?));
-    let found = found.filter(|entry| number(entry) > last && entry.group > last + 1);
+    let found = found.filter(|entry| number(entry) > last && entry.group > last.saturating_add(1));
     let sound = found
         .filter(|entry| codec::decode::<Event>(&entry.write.event.1).is_ok_and(|event| event.number == number(entry)));
     sound.map(|entry| number(&entry)).min()
