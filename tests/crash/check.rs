@@ -279,7 +279,8 @@ pub(crate) fn history(directory: &Path, expected: &Expected) -> Result<u64, Faul
     let mut previous = [0_u8; 32];
     if let Some(checkpoint) = meta.get("checkpoint").map_err(read)? {
         number = varint(&checkpoint[3..]);
-        previous = checkpoint[checkpoint.len() - 36..checkpoint.len() - 4].try_into().unwrap();
+        // Behind the digest the tail, with nothing in it, and the checksum.
+        previous = checkpoint[checkpoint.len() - 37..checkpoint.len() - 5].try_into().unwrap();
     }
     for item in &database.open_tree("events").map_err(read)? {
         let (key, value) = item.map_err(read)?;
