@@ -29,7 +29,7 @@ fn hash(frame: &[u8]) -> u128 {
     u128::from_le_bytes(digest[..16].try_into().unwrap())
 }
 
-/// A sum at the end of a frame, or 17 bytes before it, moved by the difference of two records.
+/// A sum in a frame, so many bytes before its checksum, moved by the difference of two records.
 fn with_sum(frame: &[u8], behind: usize, difference: u128) -> Vec<u8> {
     let mut framed = frame[..frame.len() - 4].to_vec();
     let place = framed.len() - behind - 16..framed.len() - behind;
@@ -57,12 +57,12 @@ fn add(store: &Path, created: &CreatedKey, slot: Slot, field: &[u8]) {
         keys.insert(id, new).unwrap();
         let meta = database.open_tree("meta").unwrap();
         let head = meta.get("head").unwrap().unwrap();
-        // The highest id is behind the sum.
-        meta.insert("head", with_sum(&head, 17, difference)).unwrap();
+        // Behind the sum are the highest id and the tail.
+        meta.insert("head", with_sum(&head, 18, difference)).unwrap();
         let mark = store.join("mark");
         let sector = fs::read(&mark).unwrap();
         let length = usize::from(u16::from_le_bytes([sector[0], sector[1]]));
-        let mut marked = [&sector[..2], &with_sum(&sector[2..2 + length], 0, difference)].concat();
+        let mut marked = [&sector[..2], &with_sum(&sector[2..2 + length], 1, difference)].concat();
         marked.resize(512, 0);
         fs::write(mark, marked).unwrap();
     });
