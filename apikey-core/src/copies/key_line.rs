@@ -295,3 +295,22 @@ impl Line {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What this version exports it imports: a new field of `KeyInfo` belongs into `FIELDS`.
+    #[test]
+    fn every_field_of_an_export_is_known() {
+        let store = crate::KeyStore::temporary().unwrap();
+        let created = store.create(crate::NewKey::for_owner("alice")).unwrap();
+        let info = serde_json::to_value(&created.info).unwrap();
+        let mut names: Vec<&str> = info.as_object().unwrap().keys().map(String::as_str).collect();
+        names.push("secrets");
+        names.sort_unstable();
+        let mut known = FIELDS.to_vec();
+        known.sort_unstable();
+        assert_eq!(names, known);
+    }
+}

@@ -11,7 +11,7 @@ use crate::key::rotation::overlap::Overlap;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Lifetime(pub(crate) Option<i64>);
 
-/// The metadata of a key that its deployment brought with it.
+/// The metadata of a key that its deployment brought with it: from which line it came, also when it was rotated or restored.
 pub(crate) const FIXED: &str = "fixed";
 
 /// An imported key with this metadata would be exempt from the bound.

@@ -1,10 +1,14 @@
 //! What a store is bound to: its prefixes and its peppers.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::codec::{self, plain_frame};
+use crate::key::error::StoreError;
+use crate::storage::database::disk::Disk;
+use crate::storage::open_error::{OpenError, read_error};
 use crate::token::digest::Digest;
 
 /// What a store is bound to.
@@ -19,6 +23,13 @@ pub(crate) struct Meta {
 }
 
 plain_frame!(Meta, b'M', "the settings");
+
+/// What a store is bound to; `None` if its database does not say.
+pub(crate) fn read_meta(disk: &Disk, path: &Path) -> Result<Option<Meta>, OpenError> {
+    let frame = disk.meta().map_err(|error| read_error(path, "its settings", error))?;
+    let meta = frame.map(|frame| codec::decode::<Meta>(&frame).map_err(StoreError::from)).transpose();
+    meta.map_err(|error| read_error(path, "its settings", error))
+}
 
 #[cfg(test)]
 mod tests {

@@ -357,24 +357,28 @@ impl Inner {
 
     /// A key as it is now.
     pub(crate) fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
-        let info = self.info_of(record.clone())?;
-        if !self.engine.index.lacks_any(&EffectiveKey::of(&record, self.engine.lifetime).map_err(std::io::Error::from)?)
-        {
+        let (id, key) = (record.id, self.engine.effective(&record)?);
+        let info = self.info_with(record, &key);
+        if !self.engine.index.lacks_any(&key) {
             return Ok(info);
         }
         // A change of this key is half done, and has taken the time of use from the index: let it end.
         let _writer = self.engine.writer();
-        disk.record(record.id)?.map_or(Ok(info), |(record, _)| self.info_of(record))
+        disk.record(id)?.map_or(Ok(info), |(record, _)| self.info_of(record))
     }
 
     /// A key as a change has left it.
-    pub(crate) fn info_of(&self, mut record: Record) -> Result<KeyInfo, StoreError> {
-        let rights = EffectiveKey::of(&record, self.engine.lifetime).map_err(std::io::Error::from)?;
-        let last_used = self.engine.index.last_used(&rights);
+    pub(crate) fn info_of(&self, record: Record) -> Result<KeyInfo, StoreError> {
+        let key = self.engine.effective(&record)?;
+        Ok(self.info_with(record, &key))
+    }
+
+    fn info_with(&self, mut record: Record, key: &EffectiveKey) -> KeyInfo {
+        let last_used = self.engine.index.last_used(key);
         // The first use of a successor is in force before it is written.
-        let ended = self.engine.index.ended_by_use(&rights);
+        let ended = self.engine.index.ended_by_use(key);
         record.secrets.retain(|secret| !ended.contains(&secret.digest));
-        Ok(KeyInfo::new(record, last_used, self.engine.time.now_ms(), self.engine.lifetime))
+        KeyInfo::new(record, last_used, self.engine.time.now_ms(), self.engine.lifetime)
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
 use crate::key::change::Action;
-use crate::key::effective_key::EffectiveKey;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::idempotency::{IdempotentRequest, RequestOutcome};
 use crate::key::new_key::CreatedKey;
@@ -149,10 +148,10 @@ impl Inner {
         }
         let repeated = StoreError::Conflict(Conflict::Repeated { id: KeyId::from_u128(outcome.key) });
         let Some((record, _)) = disk.record(outcome.key)? else { return Err(repeated) };
-        let rights = EffectiveKey::of(&record, self.engine.lifetime).map_err(std::io::Error::from)?;
-        let newest = record.secrets.last().zip(rights.secrets.last());
-        let unused = newest.is_some_and(|(secret, right)| {
-            secret.version == outcome.version && !secret.used && !self.engine.index.is_used(rights.id, right)
+        let key = self.engine.effective(&record)?;
+        let newest = record.secrets.last().zip(key.secrets.last());
+        let unused = newest.is_some_and(|(secret, effective)| {
+            secret.version == outcome.version && !secret.used && !self.engine.index.is_used(key.id, effective)
         });
         if unused { Ok(Some(outcome)) } else { Err(repeated) }
     }

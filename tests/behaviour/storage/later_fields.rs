@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use apikey::{CreatedKey, KeyStore, KeyUpdate, NewKey, OpenError, Overlap, Restore, RestoreError};
-use apikey_testkit::{code, database};
+use apikey_testkit::{code, copy_directory, database};
 use sha2::{Digest, Sha256};
 
 /// A field that may be passed over, and one that must be understood, with five bytes of content.
@@ -144,4 +144,31 @@ fn a_field_that_must_be_understood_refuses_the_store() {
             assert!(!path("new").join("sled").exists());
         }
     }
+}
+
+/// So that a later version can keep this one away from all that it writes, the write-ahead log too.
+#[test]
+fn settings_that_must_be_understood_refuse_the_store_before_its_log_is_replayed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, left) = (directory.path().join("open"), directory.path().join("left"));
+    let store = KeyStore::open(&path).unwrap();
+    // What a kill leaves: a change in the write-ahead log that the database may lack.
+    store.create(NewKey::for_owner("alice")).unwrap();
+    copy_directory(&path, &left);
+    let read = |name: &str| {
+        database::edit(&left, |database| {
+            database.open_tree("meta").unwrap().get(name).unwrap().map(|frame| frame.to_vec())
+        })
+    };
+    let (head, settings) = (read("head"), read("store").unwrap());
+    let write = |frame: Vec<u8>| {
+        database::edit(&left, |database| database.open_tree("meta").unwrap().insert("store", frame).unwrap().unwrap())
+    };
+    let fixed = &settings[..settings.len() - 5];
+    write(sealed([fixed, &[u8::try_from(CRITICAL.len()).unwrap()], &CRITICAL].concat()));
+    let error = KeyStore::open(&left).unwrap_err();
+    assert!(matches!(error, OpenError::NewerFormat { .. }), "{error}");
+    assert_eq!(read("head"), head, "nothing was replayed");
+    write(settings);
+    assert_eq!(KeyStore::open(&left).unwrap().health().last_durable, 1);
 }

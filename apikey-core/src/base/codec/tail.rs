@@ -1,4 +1,4 @@
-//! The tail of a record, an event or a secret: what not all of them have, and what later versions add.
+//! The tail of a frame, or of a secret's slot: what not all of them have, and what later versions add.
 //!
 //! A field is a tag of one byte, a length, and so many bytes. Tags ascend, each comes once, and what is empty is left out:
 //! equal values have equal bytes. The lowest bit of a tag makes it *critical*. Who does not know a field that is critical

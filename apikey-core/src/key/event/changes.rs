@@ -137,6 +137,11 @@ impl Field for Changes {
             let limit = |stored| Some(Limit::stored(&stored)).filter(|limit| limit.to_stored() == stored).ok_or(());
             stored.map(limit).transpose()
         };
+        let policy = |stored: Option<StoredPolicy>| {
+            let policy =
+                |stored| Some(RotationPolicy::of(stored)).filter(|of| StoredPolicy::from(*of) == stored).ok_or(());
+            stored.map(policy).transpose()
+        };
         Ok(Self {
             name: Field::take(NAME, tail)?,
             metadata: Field::take(METADATA, tail)?,
@@ -145,7 +150,7 @@ impl Field for Changes {
             expires_at: both(EXPIRES_AT, tail, time)?,
             limit: both(LIMIT, tail, limit)?,
             networks: both(NETWORKS, tail, |Texts(list)| Ok(list))?,
-            rotation: both(ROTATION, tail, |policy: Option<StoredPolicy>| Ok(policy.map(RotationPolicy::of)))?,
+            rotation: both(ROTATION, tail, policy)?,
         })
     }
 }

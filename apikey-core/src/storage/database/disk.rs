@@ -151,7 +151,7 @@ impl Disk {
     pub(crate) fn record(&self, id: u128) -> Result<Option<(Record, IVec)>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
-        // In this order: what leaves the tail is in the tree before.
+        // In this order: what leaves the memtable is in the tree before.
         let frame = match self.memtable.record(id) {
             Some(waiting) => waiting.map(IVec::from),
             None => {

@@ -26,7 +26,6 @@ use crate::base::files::{parent, sync_directory};
 use crate::storage::database::disk::Disk;
 use crate::store::key_store::KeyStore;
 
-/// The name of the metadata that says from which line a fixed key came, also when it was rotated or restored.
 /// A token whose key may not be on disk yet stands in a file of this ending.
 const PENDING: &str = "pending";
 /// Most bytes of such a file that are read: more than a token has.

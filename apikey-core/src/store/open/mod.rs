@@ -16,9 +16,8 @@ use crate::index::Index;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::storage::commit_mark::CommitMark;
-use crate::storage::database::disk::Disk;
 use crate::storage::local::{Local, LocalOptions};
-use crate::storage::meta::Meta;
+use crate::storage::meta::{Meta, read_meta};
 use crate::storage::open_error::{OpenError, damaged, read_error};
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
@@ -86,12 +85,6 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
 
 /// Fewer bytes than any key takes in the database's log: its digest alone has half as many, and then there is its event.
 const SMALLEST_RECORD: u64 = 64;
-
-fn read_meta(disk: &Disk, path: &Path) -> Result<Option<Meta>, OpenError> {
-    let frame = disk.meta().map_err(|error| read_error(path, "its settings", error))?;
-    let meta = frame.map(|frame| codec::decode::<Meta>(&frame).map_err(StoreError::from)).transpose();
-    meta.map_err(|error| read_error(path, "its settings", error))
-}
 
 /// Holds the options against what the store is bound to, and adds what is new.
 fn bind(options: &Options, mut meta: Meta, digesters: &[Digester]) -> Result<Meta, OpenError> {
