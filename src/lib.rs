@@ -1,8 +1,10 @@
-#![doc = include_str!("../README.md")]
+#![doc = include_str!("lib.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[path = "private.rs"]
 #[doc(hidden)]
 pub mod __private;
+mod answer;
 mod ask;
 #[cfg(feature = "client")]
 pub mod client;
@@ -10,26 +12,26 @@ mod frameworks;
 mod guard;
 #[cfg(feature = "openapi")]
 pub mod openapi;
-mod redact;
 pub mod self_service;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 
-/// Runs the examples of the guide.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/rotation.md")]
-struct RotationGuide;
-
-/// Runs the example of the guide.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/self-service.md")]
-struct SelfServiceGuide;
-
 pub use apikey_core::*;
+#[cfg(feature = "etcd")]
+#[doc(inline)]
+pub use apikey_etcd as etcd;
+#[cfg(feature = "postgres")]
+#[doc(inline)]
+pub use apikey_postgres as postgres;
 
-#[cfg(feature = "http")]
-pub use crate::ask::PeerAddr;
+#[cfg(all(feature = "axum", feature = "json"))]
+pub use crate::answer::JsonBody;
+pub use crate::answer::{PlainResponse, Problem, SecretResponse};
+#[cfg(feature = "json")]
+pub use crate::answer::{from_json, from_query};
 pub use crate::ask::{ErrorFromRejection, FromRejection, KeySource, Rejection};
+#[cfg(feature = "http")]
+pub use crate::ask::{PeerAddr, REQUEST_HEADERS, RESPONSE_HEADERS};
 #[cfg(feature = "actix-web")]
 pub use crate::frameworks::actix_web;
 #[cfg(feature = "poem")]
@@ -47,7 +49,6 @@ pub use crate::frameworks::warp;
 #[cfg(feature = "inventory")]
 pub use crate::guard::Guarded;
 pub use crate::guard::{Authenticated, OptionalApiKey, RequireApiKey, Required, UnknownPermission};
-pub use crate::redact::{TOKEN_PATTERN, redact};
 #[doc = include_str!("perm.md")]
 pub use apikey_macros::perm;
 #[doc = include_str!("require_api_key.md")]

@@ -1,4 +1,5 @@
-//! The items that generated code names. They are not part of the public interface: the three crates are released together.
+//! The items that generated code names. They are not part of the public interface: the three crates are released
+//! together.
 
 use std::future::{Ready, ready};
 use std::pin::Pin;
@@ -42,7 +43,8 @@ pub fn reject<T: FromRejection>(rejection: Rejection) -> T {
     T::from_rejection(rejection)
 }
 
-/// What the function returns for a rejection with `on_reject = ..`. A call, so that a closure's parameter type is inferred.
+/// What the function returns for a rejection with `on_reject = ..`. A call, so that a closure's parameter type is
+/// inferred.
 pub fn reject_with<T>(on_reject: impl FnOnce(Rejection) -> T, rejection: Rejection) -> T {
     on_reject(rejection)
 }
@@ -52,7 +54,7 @@ pub fn boxed<T>(value: T) -> Pin<Box<Ready<T>>> {
     Box::pin(ready(value))
 }
 
-/// Stands for the key in a function that does not compile, so that the body can name it.
+/// Replaces the key in a function that does not compile, so that the body can name it.
 #[must_use]
 pub fn absent() -> VerifiedKey {
     unreachable!("a function with an error in its attribute does not compile")

@@ -1,4 +1,4 @@
-//! The smallest service that operators can reach while it runs: docs/operations.md walks through it.
+//! The smallest service that operators can reach while it runs: docs/operations/command.md walks through it.
 //!
 //! `cargo run -p apikey-cli --example service -- keys.db`
 

@@ -7,15 +7,21 @@ use clap::{Parser, Subcommand};
 use crate::commands::backup::{BackupArgs, RestoreArgs, SalvageArgs};
 use crate::commands::bench::BenchArgs;
 use crate::commands::check::CheckArgs;
+use crate::commands::cluster::ClusterAction;
 use crate::commands::create::CreateArgs;
+use crate::commands::events::show::EventsArgs;
 use crate::commands::import::ImportArgs;
 use crate::commands::init::InitArgs;
 use crate::commands::jsonl::{ExportArgs, ImportLinesArgs};
 use crate::commands::key_args::KeyArg;
 use crate::commands::key_list::KeyOrListArgs;
-use crate::commands::keys::{ListArgs, RevokeArgs, UpdateArgs};
-use crate::commands::maintenance::{BeforeArg, ClockAction, EventsArgs};
+use crate::commands::keys::{RevokeArgs, UpdateArgs};
+use crate::commands::list::ListArgs;
+use crate::commands::maintenance::ClockAction;
+use crate::commands::purge::PurgeArgs;
+use crate::commands::refusals::RefusalsArgs;
 use crate::commands::rotate::{RotateArgs, RunDueArgs};
+use crate::examples;
 use crate::store::store_args::StoreArgs;
 
 const EXIT_CODES: &str = "\
@@ -24,16 +30,19 @@ Exit codes:
   1  the answer is no: a key that is not valid (check), a line that was refused (import,
      import-lines), a secret that was not delivered (run-due), a fault (doctor), keys or
      events that are lost or doubtful in the new store (restore, salvage), a key of a list
-     that could not be changed (enable, disable, revoke)
+     that could not be changed (enable, disable, revoke), something to do (cluster status)
   2  wrong arguments, or a field out of bounds
   3  there is no such key
   4  conflict: the key's state does not allow it, or the file already exists
   5  another process has the store open and cannot do this for the command
-  6  there is no store, or it cannot be opened: it is damaged, newer, or not a store
+  6  there is no store, or it (or a backup) cannot be used: it is damaged, newer, or something else
   7  a file, the disk, the service, standard input or output failed
 
-A secret is printed once, alone on standard output, or written to the file of --out. Everything else that the command
-says about it goes to standard error.";
+A reader that closes standard output early, as `head` does, is no error. For `export` it is one
+(7), since half an export is none.
+
+A secret is printed once, alone on standard output, or written to the file of --out. Everything
+else that the command says about it goes to standard error.";
 
 /// Creates and manages the keys of a store, also while a service has it open
 #[derive(Debug, Parser)]
@@ -44,6 +53,9 @@ pub(crate) struct Cli {
     /// Print one JSON document; errors are JSON, too, on standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Print no notes on standard error; errors, findings and questions stay
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -51,60 +63,94 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create a store and its first key, if the store has never had a key
+    #[command(after_help = examples::INIT)]
     Init(InitArgs),
     /// Create a key
+    #[command(after_help = examples::CREATE)]
     Create(CreateArgs),
     /// List keys
+    #[command(after_help = examples::LIST)]
     List(ListArgs),
     /// Show a key
+    #[command(after_help = examples::SHOW)]
     Show(KeyArg),
     /// Give a key a new secret
+    #[command(after_help = examples::ROTATE)]
     Rotate(RotateArgs),
     /// Revoke a key for good, or every key of an owner, or those of a list
+    #[command(after_help = examples::REVOKE)]
     Revoke(RevokeArgs),
     /// Check whether a key is valid, and for what; reads the key from standard input or a prompt
+    #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
     /// Rotate the keys whose rotation policy makes them due, and deliver the new secrets
+    #[command(after_help = examples::RUN_DUE)]
     RunDue(RunDueArgs),
     /// Change a key's fields
+    #[command(after_help = examples::UPDATE)]
     Update(UpdateArgs),
     /// Enable a disabled key, or those of a list
+    #[command(after_help = examples::ENABLE)]
     Enable(KeyOrListArgs),
     /// Disable a key until it is enabled again, or those of a list
+    #[command(after_help = examples::DISABLE)]
     Disable(KeyOrListArgs),
     /// Import keys issued elsewhere from standard input, one a line: KEY, KEY<tab>OWNER or KEY<tab>OWNER<tab>NAME
+    #[command(after_help = examples::IMPORT)]
     Import(ImportArgs),
     /// Export all keys as JSON lines
+    #[command(after_help = examples::EXPORT)]
     Export(ExportArgs),
     /// Import keys that `apikey export` wrote, from standard input
+    #[command(after_help = examples::IMPORT_LINES)]
     ImportLines(ImportLinesArgs),
-    /// Back the store up into one file, and check it
+    /// Back the store up into one file, and check it; or check a backup
+    #[command(after_help = examples::BACKUP)]
     Backup(BackupArgs),
     /// Create a new store from a backup
+    #[command(after_help = examples::RESTORE)]
     Restore(RestoreArgs),
     /// Save the intact parts of a damaged store (--store) into a new one
+    #[command(after_help = examples::SALVAGE)]
     Salvage(SalvageArgs),
     /// Check the store and its events, and count its keys
+    #[command(after_help = examples::DOCTOR)]
     Doctor,
-    /// Show events: what happened, when, and by whom
+    /// Show events, the newest first: what happened, when, and by whom
+    #[command(after_help = examples::EVENTS)]
     Events(EventsArgs),
+    /// Show which requests the running service has refused, how often, and from where
+    #[command(after_help = examples::REFUSALS)]
+    Refusals(RefusalsArgs),
     /// Delete the records of keys that were revoked or expired before a time; their events stay
-    Purge(BeforeArg),
+    #[command(after_help = examples::PURGE)]
+    Purge(PurgeArgs),
     /// Delete the events before a time
-    PurgeEvents(BeforeArg),
+    #[command(after_help = examples::PURGE_EVENTS)]
+    PurgeEvents(PurgeArgs),
     /// Repair a store whose time is ahead of the clock
+    #[command(after_help = examples::CLOCK)]
     Clock {
         #[command(subcommand)]
         action: ClockAction,
     },
+    /// Found, watch, restore and leave a cluster: the same keys on many machines
+    #[command(after_help = examples::CLUSTER)]
+    Cluster {
+        #[command(subcommand)]
+        action: ClusterAction,
+    },
     /// Measure verifications and creations on this machine, in a temporary store beside the given one
+    #[command(after_help = examples::BENCH)]
     Bench(BenchArgs),
     /// Print a script that completes this command in a shell
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
     },
     /// Print the man page, or write one for each command into a directory
+    #[command(after_help = examples::MAN)]
     Man {
         /// The directory, which must exist
         #[arg(long)]

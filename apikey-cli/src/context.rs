@@ -1,4 +1,4 @@
-//! What every command works with.
+//! The context of every command.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::store::backend::Backend;
 use crate::store::store_args::StoreArgs;
 
-/// Which store a command works on, and whether it answers as JSON.
+/// The store of a command, and whether it answers as JSON.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) store: StoreArgs,
@@ -16,7 +16,8 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Opens the store, or connects to the service that has it open, runs `work`, and closes the store whatever the outcome.
+    /// Opens the store, or connects to the service that has it open, runs `work`, and closes the store whatever the
+    /// outcome.
     pub(crate) fn with_store<T>(
         &self,
         create: bool,
@@ -34,7 +35,7 @@ impl Context {
     }
 }
 
-/// Parses an id. The error does not repeat the text: it may be a key.
+/// Parses a whole id. The error does not repeat the text: it may be a key.
 pub(crate) fn id(text: &str) -> Result<KeyId, Failure> {
     KeyId::from_str(text).map_err(|error| Failure::usage(error.to_string()))
 }

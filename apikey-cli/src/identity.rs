@@ -1,9 +1,11 @@
-//! The user as which this process works, and the names that the operator gave its directories.
+//! The user of this process, and the operator's names of its directories.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-/// A process of root's that has become the owner of a store.
+use apikey_core::Actor;
+
+/// The change of a root process to the owner of a store.
 #[derive(Debug)]
 pub(crate) struct Became {
     pub(crate) caller: u32,
@@ -42,7 +44,7 @@ fn renamed(text: &str, form: impl Fn(&str) -> String) -> Cow<'_, str> {
     })
 }
 
-/// The addition to an error of the system that may come from no longer being root.
+/// Returns an addition to a system error that may occur because the process is no longer root.
 pub(crate) fn hint(text: &str) -> Option<String> {
     let became = became().filter(|became| became.owner != became.caller)?;
     if !text.contains("Permission denied") {
@@ -55,8 +57,14 @@ pub(crate) fn hint(text: &str) -> Option<String> {
     ))
 }
 
-/// The user that ran the command.
+/// Returns the actor for events: the user that ran the command.
 #[cfg(unix)]
-pub(crate) fn caller() -> u32 {
-    became().map_or_else(|| rustix::process::geteuid().as_raw(), |became| became.caller)
+pub(crate) fn actor() -> Actor {
+    Actor::Uid(became().map_or_else(|| rustix::process::geteuid().as_raw(), |became| became.caller))
+}
+
+/// Windows has no numbers of users: events name the command.
+#[cfg(not(unix))]
+pub(crate) fn actor() -> Actor {
+    Actor::Application(env!("CARGO_BIN_NAME").to_owned())
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 
 /// A span such as `90d` or `1h 30m`.
 pub(crate) fn span(text: &str) -> Result<TimeDelta, String> {
-    let allowed = "a span such as 30s, 15m, 24h, 90d, 2w or 1y is expected";
+    let allowed = "a span such as 30s, 15m, 24h, 90d, 2w, 6M (months) or 1y is expected";
     let span = humantime::parse_duration(text).map_err(|_| allowed.to_owned())?;
     TimeDelta::from_std(span).map_err(|_| format!("the span is too long; {allowed}"))
 }
@@ -42,11 +42,7 @@ pub(crate) fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
 
 /// `30 days`, `90 minutes`: in the largest unit that divides it.
 pub(crate) fn length(span: TimeDelta) -> String {
-    let size = span.num_milliseconds();
-    let units = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second"), (1, "millisecond")];
-    let (length, unit) = units.into_iter().find(|(length, _)| size % length == 0).unwrap_or((1, "millisecond"));
-    let count = size / length;
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    apikey_core::admin::span_text(span)
 }
 
 /// `2027-01-31T12:00:00Z`.

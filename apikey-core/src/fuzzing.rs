@@ -1,5 +1,5 @@
-//! An entrance for the fuzz targets in `fuzz/`: what hostile bytes reach and no caller does. It is there only under
-//! `--cfg fuzzing`, in no build that anybody ships.
+//! Access for the fuzz targets in `fuzz/` to code that hostile bytes reach and callers do not. It exists only under
+//! `--cfg fuzzing`, and in no released build.
 
 use std::path::Path;
 
@@ -26,8 +26,8 @@ type Entry = wal::Entry<'static>;
 /// The longest frame.
 pub const MAX_FRAME: usize = codec::MAX_FRAME;
 
-/// Has a session answer a message as it comes over the socket; `None` for what is no message. What would reach beyond the
-/// store, files and programs, is not done.
+/// Answers a message as it arrives on the socket; `None` for bytes that are not a message. It skips requests that would
+/// reach files and programs outside of the store.
 pub fn ask(session: &mut Session, frame: &[u8]) -> Option<Answer> {
     let request = frame::read::<Request>(&mut &*frame).ok()?;
     let again = frame::encode(&request).expect("what was read can be written");
@@ -43,7 +43,7 @@ pub fn ask(session: &mut Session, frame: &[u8]) -> Option<Answer> {
     Some(answer)
 }
 
-/// Something stored, of any kind.
+/// A stored value of any kind.
 #[derive(Debug, PartialEq)]
 pub struct Stored(Value);
 
@@ -148,7 +148,7 @@ impl Stored {
         if let Value::Event(event) = &self.0 { Some(event.number) } else { None }
     }
 
-    /// A trailer that says this of its backup.
+    /// Creates a trailer with these values for its backup.
     #[must_use]
     pub fn trailer_with(mut self, records: u64, sum: u128, scanned: u64, amendments: u64, events: u64) -> Option<Self> {
         let Value::Trailer(trailer) = &mut self.0 else { return None };
@@ -158,7 +158,7 @@ impl Stored {
     }
 }
 
-/// What a backup holds.
+/// The content of a backup.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub struct Contents {
     /// Records by id.
@@ -176,7 +176,7 @@ pub struct Contents {
 /// Checks a backup and reads everything in it, as a restore does.
 ///
 /// # Errors
-/// It is no whole backup.
+/// The file is not a whole backup.
 pub fn read_backup(path: &Path) -> Result<Contents, BackupError> {
     let archive = Archive::check(path)?;
     crate::copies::restore::settings(&archive, path)?;
@@ -195,7 +195,7 @@ pub fn read_backup(path: &Path) -> Result<Contents, BackupError> {
     Ok(contents)
 }
 
-/// Id and secret of a token that has one of these prefixes.
+/// Returns the id and the secret of a token with one of these prefixes.
 #[must_use]
 pub fn parse_token<'a>(token: &'a [u8], prefixes: &[Box<str>]) -> Option<&'a [u8]> {
     let mut texts = prefixes.iter().map(|prefix| prefix.to_string());
@@ -221,4 +221,94 @@ pub fn compare(one: &[String], other: &[String]) -> (Vec<String>, bool) {
     let (one, other) = (grants::join(one), grants::join(other));
     let met = grants::joined_meet(&one, &other);
     (met.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect(), grants::lose(&one, &other))
+}
+
+/// What a node of a cluster reads from its engine, and what it keeps beside its replica.
+#[cfg(feature = "cluster")]
+pub mod cluster {
+    use crate::base::codec::{self, Frame};
+    use crate::cluster::format::entry::LogEntry;
+    use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction, KeptRevocation};
+    use crate::cluster::format::image::{ImageKind, seal, unseal};
+    use crate::cluster::format::presence::{Acknowledgement, Presence};
+    use crate::cluster::format::settings::ClusterSettings;
+    use crate::storage::only_here::KeptHere;
+    use crate::storage::replica_note::ReplicaNote;
+    use crate::token::digest::{Digester, Pepper};
+
+    /// The digesters of a node without a pepper, or with one.
+    fn digesters(with_pepper: bool) -> Vec<Digester> {
+        let pepper = with_pepper.then(|| Digester::peppered(&Pepper::new(2, [9; 32])));
+        [Digester::plain()].into_iter().chain(pepper).collect()
+    }
+
+    /// Whether this is a frame of one of the kinds. What decodes, encodes to bytes that decode to the same, and that are
+    /// no longer.
+    #[must_use]
+    pub fn is_frame(bytes: &[u8]) -> bool {
+        let kept = KeptHereOnly::decode(bytes).ok();
+        assert_eq!(kept.is_some(), is::<KeptRevocation>(bytes) || is::<KeptRestriction>(bytes));
+        if let Some(kept) = &kept {
+            assert_eq!(KeptHereOnly::decode(&kept.encode().expect("as before")).as_ref().ok(), Some(kept));
+        }
+        let others = [
+            is::<Presence>(bytes),
+            is::<Acknowledgement>(bytes),
+            is::<ClusterSettings>(bytes),
+            is::<KeptHere>(bytes),
+            is::<ReplicaNote>(bytes),
+        ];
+        let count = others.iter().filter(|is| **is).count() + usize::from(kept.is_some());
+        assert!(count <= 1, "a frame of two kinds");
+        count == 1
+    }
+
+    fn is<T: Frame + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> bool {
+        let Ok(value) = codec::decode::<T>(bytes) else { return false };
+        let again = codec::encode(&value).expect("what was decoded is short enough to be written");
+        assert!(again.len() <= bytes.len());
+        assert_eq!(codec::decode::<T>(&again).expect("what was written can be read"), value);
+        true
+    }
+
+    /// Puts the code of an entry behind these bytes.
+    #[must_use]
+    pub fn with_code(covered: &[u8], with_pepper: bool) -> Vec<u8> {
+        let digester = digesters(with_pepper).pop().unwrap_or_else(Digester::plain);
+        [covered, &crate::cluster::format::entry::code(&digester, covered)].concat()
+    }
+
+    /// Whether this is an entry of the log, for a node without a pepper, or with one.
+    #[must_use]
+    pub fn is_entry(bytes: &[u8], with_pepper: bool) -> bool {
+        let all = digesters(with_pepper);
+        let Ok(entry) = LogEntry::decode(bytes, &all) else { return false };
+        let newest = all.last().expect("there is one");
+        let again = entry.encode(newest).expect("what was decoded is short enough to be written");
+        let same = LogEntry::decode(&again, &all).expect("what was written can be read");
+        assert_eq!(
+            (same.generation, same.op, same.base, same.head),
+            (entry.generation, entry.op, entry.base, entry.head)
+        );
+        assert_eq!(same.writes, entry.writes);
+        true
+    }
+
+    /// Checks an image of the state, under a name. What is under its code is what was put there.
+    #[must_use]
+    pub fn is_image(value: &[u8], with_pepper: bool) -> bool {
+        let all = digesters(with_pepper);
+        let newest = all.last().expect("there is one");
+        let mut is_any = false;
+        for (kind, name) in
+            [(ImageKind::Record, &[1; 16][..]), (ImageKind::Outcome, &[1; 32]), (ImageKind::Head, &[1; 8])]
+        {
+            let sealed = seal(kind, name, value, newest);
+            assert_eq!(unseal(kind, name, &sealed, &all).expect("what was sealed is whole"), value);
+            let Ok(frame) = unseal(kind, name, value, &all) else { continue };
+            assert!(value.ends_with(frame));
+            is_any = true;
+        }
+        is_any
+    }
 }

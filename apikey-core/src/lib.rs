@@ -1,10 +1,30 @@
-//! Tokens, permissions, records and the embedded store behind the `apikey` crate. It knows no web framework, no async
-//! runtime and no HTTP library; services use it through `apikey`.
+//! The core of [`apikey`](https://docs.rs/apikey): tokens, permissions, records, and the embedded store.
+//!
+//! Depend on `apikey`, which exports all of this and adds the attribute and the web frameworks. This crate is for
+//! programs that need neither, such as the command. It knows no web framework, no async runtime and no HTTP library.
+//!
+//! ```
+//! use apikey_core::{KeyStore, NewKey};
+//!
+//! let store = KeyStore::temporary()?;
+//! let created = store.create(NewKey::for_owner("alice").permissions(["orders:read"]))?;
+//! assert!(store.verify(created.key.expose_secret())?.allows("orders:read"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Begin with [`KeyStore`]. These are the parts of the crate, each listed before those that it uses: `admin`
+//! (operators), `copies` (backup, restore, export), `rotation`, `store`, `commit` (order and durability of changes),
+//! `storage` (sled and the write-ahead log), `index` (what a verification reads), `http`, `key`, `access`, `token`,
+//! `base`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod access;
 pub mod admin;
 mod base;
 mod builder;
+#[cfg(feature = "cluster")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cluster")))]
+pub mod cluster;
 mod commit;
 mod copies;
 #[cfg(fuzzing)]
@@ -23,6 +43,7 @@ mod token;
 
 pub use access::attempt::Attempt;
 pub use access::auth_error::AuthError;
+pub use access::catalog::UnknownGrant;
 pub use access::limit::{Limit, LimitStatus};
 pub use access::need::Need;
 pub use access::peer::Peer;
@@ -32,10 +53,13 @@ pub use access::permission::{
 pub use access::requirement::Requirement;
 pub use access::verified_key::VerifiedKey;
 pub use base::clock_lead::{AcceptedClock, ClockLead};
+pub use base::redact::{TOKEN_PATTERN, redact};
 pub use base::time::{Clock, ManualClock};
 #[doc(hidden)]
 pub use base::wiped;
 pub use builder::KeyStoreBuilder;
+pub use commit::cluster::health::{ClusterHealth, NodeHealth};
+pub use commit::cluster::propagation::Propagation;
 pub use copies::backup_report::{BackupError, BackupReport};
 pub use copies::restore_report::{
     Reapplied, Restore, RestoreError, RestoreReport, RestoreWarning, SalvageReport, UnknownKey,
@@ -47,7 +71,10 @@ pub use http::proxies::ForwardedHeader;
 pub use http::refusal::{Refusal, Render};
 pub use index::refused::refusals::Refusals;
 pub use index::refused::refused_attempt::RefusedAttempt;
-pub use key::error::{CapViolation, Conflict, StoreError};
+pub use key::error::cap_violation::CapViolation;
+pub use key::error::cluster_error::ClusterError;
+pub use key::error::field_error::FieldError;
+pub use key::error::{Conflict, StoreError};
 pub use key::event::actor::Actor;
 pub use key::event::chain::{ChainFault, EventsReport};
 pub use key::event::changes::{Changes, FromTo};
@@ -58,12 +85,13 @@ pub use key::key_filter::{KeyFilter, MAX_PAGE, Page};
 pub use key::key_info::{KeyInfo, KeyState, Revoked};
 pub use key::key_update::KeyUpdate;
 pub use key::new_key::{CreatedKey, NewKey};
+pub use key::revealed_key::RevealedKey;
 pub use key::rotation::options::RotateOptions;
 pub use key::rotation::overlap::Overlap;
 pub use key::rotation::overlap::OverlapEnd;
 pub use key::rotation::policy::Rotation;
 pub use key::rotation::policy::RotationPolicy;
-pub use rotation::report::{ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
+pub use rotation::report::{DeliveredKey, ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
 pub use rotation::rotator::{Rotator, RotatorHandle};
 pub use rotation::sink;
 pub use rotation::sink::{Delivery, SecretSink, SinkError, SinkState};

@@ -1,5 +1,5 @@
-//! The index without a store, for benches that need more keys than a disk takes in a moment. No part of the public
-//! interface: the feature `measure` is for this repository's own benches.
+//! The index without a store, for benches that need more keys than a disk can write in a short time. It is not part of
+//! the public interface: the feature `measure` is for this repository's own benches.
 
 use crate::access::network::ANYWHERE;
 use crate::access::requirement::Requirement;
@@ -17,7 +17,7 @@ use crate::token::digest::Digester;
 use crate::token::id_generator::IdSource;
 use crate::token::key_id::KeyId;
 
-/// Keys in memory alone.
+/// Keys in memory only.
 #[allow(missing_debug_implementations, reason = "for benches")]
 pub struct Keys {
     index: Index,
@@ -26,18 +26,18 @@ pub struct Keys {
     time: StoreTime,
 }
 
-/// What removes a key again.
+/// A handle that removes a key again.
 #[allow(missing_debug_implementations, reason = "for benches")]
 pub struct Handle(EffectiveKey);
 
 impl Keys {
-    /// Room for so many, as when a store with as many is opened.
+    /// Reserves room for `keys`, as opening a store with as many does.
     #[must_use]
     pub fn with_room(keys: usize) -> Self {
         Self::new(keys, true)
     }
 
-    /// The same, where no use is noted.
+    /// The same, without recording times of use.
     #[must_use]
     pub fn untracked(keys: usize) -> Self {
         Self::new(keys, false)
@@ -52,7 +52,7 @@ impl Keys {
         }
     }
 
-    /// Puts a key in. `None` if the system has no random numbers.
+    /// Adds a key; `None` if the operating system has no random numbers.
     pub fn add(&mut self, owner: &str, permission: &str) -> Option<(ApiKey, Handle)> {
         let id: KeyId = self.ids.next(self.time.raw_ms()).ok()?;
         let body = Secret::generate().ok()?.body(id);
@@ -84,12 +84,12 @@ impl Keys {
         Some((api_key::format("ak", &body), Handle(rights)))
     }
 
-    /// Takes a key out.
+    /// Removes a key.
     pub fn remove(&self, handle: &Handle) {
         self.index.publish(Some(&handle.0), None);
     }
 
-    /// As `KeyStore::authorize`.
+    /// Works as `KeyStore::authorize`.
     #[must_use]
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Option<VerifiedKey> {
         let tail = self.prefixes.parse(token.as_bytes())?;

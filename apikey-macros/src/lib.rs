@@ -1,8 +1,8 @@
 //! The attribute of the [`apikey`](https://docs.rs/apikey) crate. Use it through that crate, which documents it and to
 //! which the generated code refers.
 //!
-//! An attribute is parsed, validated, expanded. Each step collects errors and still emits the function, so that one mistake
-//! gives one error.
+//! An attribute is parsed, validated, expanded. Each step collects errors and still emits the function, so that one
+//! mistake gives one error.
 
 mod args;
 mod errors;

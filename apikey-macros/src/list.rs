@@ -1,4 +1,4 @@
-//! Comma-separated lists: how a parser goes on after an entry, and after a mistake.
+//! Comma-separated lists: parsing after an entry, and after a mistake.
 
 use proc_macro2::TokenTree;
 use syn::parse::ParseStream;

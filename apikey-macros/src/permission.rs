@@ -1,5 +1,5 @@
-//! The grammar of permissions. The core implements it, too, since neither crate can use the other; a test compares the two.
-//! That test includes this file, which therefore uses nothing else of this crate.
+//! The grammar of permissions. The core implements it, too, since neither crate can use the other; a test compares the
+//! two. That test includes this file, which therefore uses nothing else of this crate.
 
 /// Why `text` is not a permission: a sentence for the author of the attribute.
 pub(crate) fn fault(text: &str) -> Option<String> {

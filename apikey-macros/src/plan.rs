@@ -1,5 +1,5 @@
-//! Decides the expansion of a function from its arguments and its signature alone. A reader of the function sees the mode,
-//! too: `request = ..` or a `self` receiver means a check in the body.
+//! Decides the expansion of a function from its arguments and its signature alone. A reader of the function sees the
+//! mode, too: `request = ..` or a `self` receiver means a check in the body.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -9,7 +9,7 @@ use syn::{FnArg, Ident, PatType, Signature};
 use crate::args::Args;
 use crate::errors::Errors;
 use crate::function::Function;
-use crate::signature::{Hidden, KeyKind, hidden_return, is_ours, key_kind, may_be_macro, plain_name};
+use crate::signature::{Hidden, KeyKind, hidden_return, is_key_reference, is_ours, key_kind, may_be_macro, plain_name};
 use crate::switches::Switches;
 
 /// The expansion of a function.
@@ -160,12 +160,16 @@ fn take_keys(args: &Args, sig: &mut Signature, optional: &mut bool, errors: &mut
     let mut found = Vec::new();
     let pairs: Vec<Pair<FnArg, _>> = std::mem::take(&mut sig.inputs).into_pairs().collect();
     for pair in pairs {
-        let Some(kind) = key_kind(pair.value()) else {
+        let is_reference = is_key_reference(pair.value());
+        let kind = key_kind(pair.value()).or_else(|| is_reference.then_some(KeyKind::Key));
+        let Some(kind) = kind else {
             sig.inputs.extend([pair]);
             continue;
         };
         let FnArg::Typed(param) = pair.into_value() else { continue };
-        if kind != wanted {
+        if is_reference {
+            errors.at(&param.ty, "a handler owns its key: write `VerifiedKey`, without the `&`");
+        } else if kind != wanted {
             let message = match wanted {
                 KeyKind::Optional => "with `optional` there may be no key: write `Option<VerifiedKey>`",
                 KeyKind::Key => "there is always a key here: write `VerifiedKey`, or `optional` in the attribute",

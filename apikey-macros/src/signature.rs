@@ -33,6 +33,12 @@ pub(crate) fn key_kind(arg: &FnArg) -> Option<KeyKind> {
     }
 }
 
+/// Whether a parameter is `&VerifiedKey`.
+pub(crate) fn is_key_reference(arg: &FnArg) -> bool {
+    let FnArg::Typed(PatType { ty, .. }) = arg else { return false };
+    matches!(ungroup(ty), Type::Reference(reference) if path_of(&reference.elem).is_some_and(is_key))
+}
+
 fn is_key(path: &Path) -> bool {
     path.segments.last().is_some_and(|last| last.ident == "VerifiedKey" && last.arguments.is_none())
 }

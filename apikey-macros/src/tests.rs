@@ -56,6 +56,88 @@ fn the_guard_is_the_first_parameter() {
 }
 
 #[test]
+fn a_macro_below_sees_the_name_of_the_key() {
+    let into = "=::apikey::RequireApiKey::into_key(";
+    for (args, item, wanted) in [
+        (
+            quote!(),
+            quote!(
+                #[instrument]
+                fn f(key: VerifiedKey, a: A) {}
+            ),
+            ["fnf(key:::apikey::", "key:VerifiedKey", "(key);"],
+        ),
+        (
+            quote!(),
+            quote!(
+                #[instrument]
+                fn f(a: A, mut key: VerifiedKey) {}
+            ),
+            ["fnf(key:", "letmutkey:VerifiedKey", "(key);"],
+        ),
+        (
+            quote!(key = who),
+            quote!(
+                #[instrument]
+                fn f(a: A) {}
+            ),
+            ["fnf(who:", "letwho", "(who);"],
+        ),
+        (
+            quote!(key = a),
+            quote!(
+                #[instrument]
+                fn f(a: A) {}
+            ),
+            ["fnf(__require_api_key:", "leta", "(__require_api_key);"],
+        ),
+        (
+            quote!(),
+            quote!(
+                #[instrument]
+                fn f(_: VerifiedKey) {}
+            ),
+            ["fnf(__require_api_key:", "let_", "(__require_api_key);"],
+        ),
+        (
+            quote!(),
+            quote!(
+                #[inline]
+                fn f(key: VerifiedKey) {}
+            ),
+            ["fnf(__require_api_key:", "letkey", "(__require_api_key);"],
+        ),
+    ] {
+        let expanded = bare(expand(PLAIN, args, item));
+        let [parameter, binding, value] = wanted;
+        assert!(expanded.contains(parameter) && expanded.contains(binding), "{expanded}");
+        assert!(expanded.contains(&format!("{into}{}", &value[1..])), "{expanded}");
+    }
+}
+
+#[test]
+fn a_handler_takes_its_key_by_value() {
+    let (errors, rest) = split(&expand(
+        PLAIN,
+        quote!(),
+        quote!(
+            fn f(key: &VerifiedKey) {}
+        ),
+    ));
+    assert_eq!(errors, ["a handler owns its key: write `VerifiedKey`, without the `&`"]);
+    assert!(rest.contains("let key : & VerifiedKey = & ::"), "{rest}");
+    // In the body of a plain function it is a parameter like others.
+    let (errors, _) = split(&expand(
+        PLAIN,
+        quote!(request = r),
+        quote!(
+            fn f(r: &str, key: &VerifiedKey) {}
+        ),
+    ));
+    assert!(errors.is_empty(), "{errors:?}");
+}
+
+#[test]
 fn the_check_is_at_the_top_of_the_body() {
     let item = quote!(
         fn run(&self, request: &R, n: u8) -> Result<(), E> {

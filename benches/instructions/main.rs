@@ -22,7 +22,16 @@ fn counted_verification(store: &KeyStore, token: &str, requirement: &Requirement
 fn main() {
     let malformed = std::env::args().any(|argument| argument == "malformed");
     // Under valgrind rustix does not find the kernel's clock.
-    let store = KeyStore::builder().clock(ManualClock::new(chrono::Utc::now())).temporary().unwrap();
+    let builder = KeyStore::builder().clock(ManualClock::new(chrono::Utc::now()));
+    #[cfg(feature = "cluster")]
+    let builder = match std::env::args().any(|argument| argument == "cluster") {
+        true => {
+            let ledger = apikey_core::cluster::MemoryLedger::new();
+            builder.cluster(apikey_core::cluster::Cluster::new(ledger).with_a_still_clock())
+        }
+        false => builder,
+    };
+    let store = builder.temporary().unwrap();
     let new_key = |number| NewKey::for_owner(format!("owner {number:010}")).permissions([PERMISSION]);
     let created = store.create_many((0..TIMES).map(new_key)).unwrap();
     let mut tokens: Vec<String> = created.iter().map(|created| created.key.expose_secret().to_owned()).collect();

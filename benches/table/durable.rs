@@ -16,7 +16,7 @@ const CHANGES: u32 = 50;
 const WRITERS: u32 = 16;
 
 /// Measures in another process, as `-- durable` does: at the end of the whole table a create takes several times as long
-/// as the bare write beside it, for an unknown reason (docs/performance.md).
+/// as the bare write beside it, for an unknown reason (docs/reference/performance.md).
 pub fn measure_apart(report: &mut Report) {
     section("durable changes, in a process of their own");
     let output = Command::new(std::env::current_exe().unwrap()).arg("durable").output().unwrap();

@@ -1,8 +1,8 @@
 //! What does a verification cost, against the same check written by hand, and against what else there is?
 //!
-//! `cargo bench -p apikey-bench --bench table` prints the table of docs/performance.md, with its goals. It needs about
+//! `cargo bench -p apikey-bench --bench table` prints the table of docs/reference/performance.md, with its goals. It needs about
 //! five minutes, 8 GB of memory and 2 GB of disk under `TMPDIR`. `-- plot FILE` writes the plot, too; Cargo runs a bench in
-//! its package's directory, so that of the documentation is `../docs/performance.svg`.
+//! its package's directory, so that of the documentation is `../docs/reference/performance.svg`.
 //!
 //! `-- durable` times durable changes alone, `-- axum` a guarded handler over a thousand keys; `-- quick` leaves out
 //! everything above a thousand keys; `-- index` times a million keys in the index alone; `-- open DIRECTORY` only opens a

@@ -95,7 +95,7 @@ pub fn thousand(report: &mut Report, plot: &mut Plot) {
     report.row("wrong secret, 1 k, to own valid", over(wrong, own), "<= 1.1x", "1.25x");
     report.row("prefixed-api-key + HashMap, 1 k, to ours", over(prefixed, own), ">= 2.5x", "2x");
     report.row("SHA-256 + prepared SQLite select, 1 k, to ours", over(sqlite, own), ">= 20x", "12x");
-    report.row("RwLock<HashMap> of hex digests, 1 k, to ours", over(map, own), "-", "-");
+    report.row("`RwLock<HashMap>` of hex digests, 1 k, to ours", over(map, own), "-", "-");
     report.row("last use noted, 1 k, to not noted", over(own, untracked), "<= 1.03x", "1.05x");
     report.row("a permission over none", format!("{:+.1} ns", own.median() - plain.median()), "+3 ns", "+8 ns");
     report.row("`any` of four over none", format!("{:+.1} ns", any.median() - plain.median()), "+8 ns", "+20 ns");
@@ -154,7 +154,7 @@ pub fn million(case: &Case<'_>, tokens: &[String], report: &mut Report, plot: &m
     report.row("the same, where that has pages of 2 MiB, too", over(own, large), "-", "-");
     report.row("prefixed-api-key + HashMap, 1 M, to ours", over(prefixed, own), ">= 4x", "3x");
     report.row("SHA-256 + prepared SQLite select, 1 M, to ours", over(sqlite, own), ">= 20x", "12x");
-    report.row("RwLock<HashMap> of hex digests, 1 M, to ours", over(map, own), "-", "-");
+    report.row("`RwLock<HashMap>` of hex digests, 1 M, to ours", over(map, own), "-", "-");
     let read = Requirement::permission(PERMISSION).unwrap();
     let wrong = case.valid.map(apikey_bench::with_wrong_secret);
     let unknown = case.valid.map(apikey_bench::unknown_id);

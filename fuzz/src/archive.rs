@@ -1,4 +1,4 @@
-//! A second reader of backups, written from the table in `docs/backup.md`, and a healer. It gives hostile bytes right
+//! A second reader of backups, written from the table in `docs/operations/backup.md`, and a healer. It gives hostile bytes right
 //! checksums, counts and sums, without which the reader would refuse them, so that they reach the code behind.
 
 use std::collections::BTreeMap;

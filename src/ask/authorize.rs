@@ -6,7 +6,7 @@ use super::gate::{authenticate, reject};
 use super::key_source::KeySource;
 use super::rejection::Rejection;
 
-/// The key of the request, which meets `need`.
+/// Returns the key of the request, which meets `need`.
 pub(crate) fn authorize(
     source: &dyn KeySource,
     store: Option<&KeyStore>,
@@ -16,7 +16,7 @@ pub(crate) fn authorize(
     decide(source, store, need, false)?.ok_or_else(|| Rejection::from(AuthError::Missing))
 }
 
-/// As [`authorize`], and `None` for a request without a key. Refuses a bad key.
+/// Works as [`authorize`], but returns `None` for a request without a key. It refuses an invalid key.
 pub(crate) fn authorize_optional(
     source: &dyn KeySource,
     store: Option<&KeyStore>,
@@ -42,8 +42,8 @@ fn decide(
     answer.map_err(|error| reject(source, store, error))
 }
 
-/// The store of the request, or the installed one. Without a store the caller, who cannot fix it, gets a bare 503; the log
-/// tells the developer why.
+/// Returns the store of the request, or the installed one. Without a store the caller, who cannot fix it, gets a bare
+/// 503, and the log has the reason for the developer.
 fn provided<'a>(source: &'a dyn KeySource, installed: Option<&'a KeyStore>) -> Option<&'a KeyStore> {
     if let Some(store) = source.store() {
         return Some(store);
@@ -58,7 +58,7 @@ fn provided<'a>(source: &'a dyn KeySource, installed: Option<&'a KeyStore>) -> O
     if installed.is_none() {
         tracing::error!(
             "this request has no key store, so it is refused: put .layer(ApiKeyLayer::supply(store)) on the router, after \
-             its last route (in other frameworks, what docs/frameworks.md says), or name the store in the attribute"
+             its last route (in other frameworks, what docs/guides/frameworks.md says), or name the store in the attribute"
         );
     }
     installed

@@ -6,6 +6,7 @@ use apikey_core::{Attempt, AuthError, KeyStore, Requirement, VerifiedKey};
 use super::guard_log::GuardLog;
 use super::key_source::KeySource;
 use super::rejection::Rejection;
+use super::span_fields;
 
 /// A guard around other handlers: it denies by default.
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
@@ -23,7 +24,7 @@ impl Gate {
         Self { store, requirement, preflight: true }
     }
 
-    /// The key of the request; `None` for a preflight that passes without one. Records the decision in `log`.
+    /// Returns the key of the request; `None` for a preflight that passes without one. Records the decision in `log`.
     pub(crate) fn check(
         &self,
         source: &dyn KeySource,
@@ -43,18 +44,22 @@ impl Gate {
         self.preflight && is_preflight
     }
 
-    /// The key of the request, which meets the requirement. Records nothing.
+    /// Returns the key of the request, which meets the requirement. Records nothing.
     pub(crate) fn authenticate(&self, source: &dyn KeySource) -> Result<VerifiedKey, Rejection> {
         authenticate(source, &self.store, &self.requirement).map_err(|error| reject(source, &self.store, error))
     }
 }
 
-/// The key of the request, which meets the requirement.
+/// Returns the key of the request, which meets the requirement, and records it in the current span.
 pub(crate) fn authenticate(
     source: &dyn KeySource,
     store: &KeyStore,
     requirement: &Requirement,
 ) -> Result<VerifiedKey, AuthError> {
+    verified(source, store, requirement).inspect(span_fields::record)
+}
+
+fn verified(source: &dyn KeySource, store: &KeyStore, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
     // A key that a layer verified counts only if this store verified it: another store's key proves nothing here.
     if let Some(key) = source.verified().filter(|key| store.has_verified(key)) {
         let refused = |error: &AuthError| store.note_refusal(error, Some(key), source.peer(store.header_config()));
@@ -73,7 +78,7 @@ pub(crate) fn authenticate(
     store.check(&attempt.peer(source.peer(store.header_config())))
 }
 
-/// The rejection of a request that does not pass. Counts a missing key as a refusal.
+/// Returns the rejection of a request that does not pass. Counts a missing key as a refusal.
 pub(crate) fn reject(source: &dyn KeySource, store: &KeyStore, error: AuthError) -> Rejection {
     if error == AuthError::Missing {
         store.note_refusal(&error, None, source.peer(store.header_config()));

@@ -50,7 +50,6 @@ impl GuardLog {
     }
 
     /// The key that a guard accepted last.
-    #[cfg(feature = "warp")]
     pub(crate) fn key(&self) -> Option<VerifiedKey> {
         let decisions = self.decisions();
         decisions.first.iter().chain(&decisions.more).rev().find_map(|decision| decision.key.clone())
@@ -99,11 +98,19 @@ impl GuardLog {
             }
         }
         if decisions.first.is_some() && fields.lacks("cache-control") {
-            // `private` keeps the response out of shared caches, which do not know that `X-API-Key` is a credential (RFC
-            // 9111 section 3.5 covers `Authorization` only). `no-cache` makes the caller's own cache revalidate each time,
-            // so that a revoked key is refused there too. `no-store` would go too far: it forbids the conditional requests
-            // that save the application's bandwidth.
+            // `private` keeps the response out of shared caches, which do not know that `X-API-Key` is a credential
+            // (RFC 9111 section 3.5 covers `Authorization` only). `no-cache` makes the caller's own cache revalidate
+            // each time, so that a revoked key is refused there too. `no-store` would go too far: it forbids the
+            // conditional requests that save the application's bandwidth.
             fields.add("cache-control", "private, no-cache".into());
+        }
+    }
+
+    /// Puts the key among the extensions of a response, for a layer further out that logs it.
+    #[cfg(all(feature = "http", any(feature = "tower", feature = "poem", feature = "salvo")))]
+    pub(crate) fn insert_key(&self, extensions: &mut http::Extensions) {
+        if let Some(key) = self.key() {
+            extensions.insert(key);
         }
     }
 

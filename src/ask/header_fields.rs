@@ -53,7 +53,8 @@ fn header_name(name: &'static str) -> http::HeaderName {
     }
 }
 
-/// Appends the headers of a refusal. A renderer may have made a name or a value that HTTP cannot carry: drops that field.
+/// Appends the headers of a refusal. A renderer may have made a name or a value that HTTP cannot carry: drops that
+/// field.
 #[cfg(feature = "http")]
 pub(crate) fn append_all<N: AsRef<str>, V: AsRef<str>>(
     headers: &mut http::HeaderMap,

@@ -1,4 +1,4 @@
-//! What carries the key of a request. `frameworks/` implements it for what each framework has.
+//! The source of a request's key. `frameworks/` implements it for the types of each framework.
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
@@ -31,35 +31,35 @@ use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
             references to these, and from an `Option` of them"
 )]
 pub trait KeySource {
-    /// The key that the caller presents, where the store is configured to read it.
+    /// Returns the key that the caller presents, where the store is configured to read it.
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a>;
 
-    /// The caller's address: the socket's peer, or what a trusted proxy reports; [`HeaderConfig::peer`] decides between
-    /// the two. The store checks it against the networks of the key and counts failed attempts by it. With
-    /// [`Peer::Unknown`] the store refuses every key that is bound to networks.
+    /// Returns the caller's address: the socket's peer, or the address that a trusted proxy reports;
+    /// [`HeaderConfig::peer`] decides between the two. The store checks it against the networks of the key and counts
+    /// failed attempts by it. With [`Peer::Unknown`] the store refuses every key that is bound to networks.
     fn peer(&self, config: &HeaderConfig) -> Peer {
         let _ = config;
         Peer::Unknown
     }
 
-    /// The store that the application provided for this request; of several, the innermost one.
+    /// Returns the store that the application provided for this request; the innermost one of several.
     fn store(&self) -> Option<&KeyStore> {
         None
     }
 
-    /// Whether the application provided several stores and the framework does not say which of them is the innermost.
-    /// [`store`](Self::store) is then `None`, and guards refuse the request, whatever store is installed.
+    /// Returns whether the application provided several stores and the framework does not say which of them is the
+    /// innermost. [`store`](Self::store) is then `None`, and guards refuse the request, whatever store is installed.
     fn has_ambiguous_store(&self) -> bool {
         false
     }
 
-    /// The key that a layer has already verified for this request.
+    /// Returns the key that a layer has already verified for this request.
     fn verified(&self) -> Option<&VerifiedKey> {
         None
     }
 
-    /// Records a guard's decision: the store it asked, and the key it accepted, if any. A request passes the record on to
-    /// the layer that sees the response.
+    /// Records a guard's decision: the store it asked, and the key it accepted, if any. A request passes the record on
+    /// to the layer that sees the response.
     fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         let _ = (store, key);
     }

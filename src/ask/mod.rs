@@ -1,7 +1,9 @@
-//! Asks the store about one request, whatever the framework: where the request carries its key and the caller's address,
-//! the decision, the refusal, and what the response says about it.
+//! The check of one request, whatever the framework: its key and the caller's address, the decision, the refusal, and
+//! the headers of the response.
 
 mod authorize;
+#[cfg(feature = "http")]
+mod cors;
 mod gate;
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
 mod guard_log;
@@ -18,8 +20,11 @@ mod key_source;
 #[cfg(feature = "http")]
 pub(crate) mod peer_addr;
 mod rejection;
+mod span_fields;
 
 pub(crate) use authorize::{authorize, authorize_optional};
+#[cfg(feature = "http")]
+pub use cors::{REQUEST_HEADERS, RESPONSE_HEADERS};
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
 pub(crate) use gate::Gate;
 #[cfg(feature = "rocket")]
@@ -39,3 +44,4 @@ pub use key_source::KeySource;
 #[cfg(feature = "http")]
 pub use peer_addr::PeerAddr;
 pub use rejection::{ErrorFromRejection, FromRejection, Rejection};
+pub(crate) use span_fields::record_in;

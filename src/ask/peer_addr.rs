@@ -1,12 +1,13 @@
-//! The address of the caller of an `http` request: the types in which servers leave it.
+//! The address of the caller of an `http` request, in the types of the servers.
 
 use std::net::{IpAddr, SocketAddr};
 
 use apikey_core::{HeaderConfig, Peer};
 use http::{Extensions, HeaderMap, HeaderValue};
 
-/// The address of a request's caller, for servers that leave it nowhere (hyper): insert it into the request's extensions.
-/// Give the socket's peer; the store applies [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies) to it.
+/// The address of a request's caller, for servers that do not put it into the request (hyper). Insert it into the
+/// request's extensions. It is the socket's peer; the store applies
+/// [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies) to it.
 ///
 /// ```
 /// # use http::Request;

@@ -7,10 +7,10 @@ use std::pin::Pin;
 
 use apikey_core::{AuthError, KeyStore, Refusal};
 
-/// A refused request: the reason, and the HTTP response that says so.
+/// A refused request: the reason, and the HTTP response.
 ///
-/// In each framework it becomes a response with the same status, headers and body: `application/problem+json` (RFC 9457),
-/// with a challenge on every 401 (RFC 9110).
+/// Each framework converts it to a response with the same status, headers and body: `application/problem+json` (RFC
+/// 9457), with a challenge on every 401 (RFC 9110).
 ///
 /// ```
 /// use apikey::{AuthError, Rejection};
@@ -24,39 +24,39 @@ use apikey_core::{AuthError, KeyStore, Refusal};
 pub struct Rejection(AuthError, Refusal);
 
 impl Rejection {
-    /// The rejection with this store's header, realm and renderer.
+    /// Creates the rejection with this store's header, realm and renderer.
     #[must_use]
     pub fn of(store: &KeyStore, error: AuthError) -> Self {
         let refusal = store.refuse(&error);
         Self(error, refusal)
     }
 
-    /// The HTTP status: 401, 403, 429 or 503.
+    /// Returns the HTTP status: 401, 403, 429 or 503.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.1.status
     }
 
-    /// Why the request is refused.
+    /// Returns the reason of the refusal.
     #[must_use]
     pub fn error(&self) -> &AuthError {
         &self.0
     }
 
-    /// The response as plain data.
+    /// Returns the response as plain data.
     #[must_use]
     pub fn refusal(&self) -> &Refusal {
         &self.1
     }
 
-    /// Takes the response out.
+    /// Converts into the response as plain data.
     #[must_use]
     pub fn into_refusal(self) -> Refusal {
         self.1
     }
 }
 
-/// The rejection without a store: with the default header and realm.
+/// Creates the rejection of a request without a store, with the default header and realm.
 impl From<AuthError> for Rejection {
     fn from(error: AuthError) -> Self {
         let refusal = Refusal::new(&error);
@@ -86,7 +86,7 @@ impl std::error::Error for Rejection {
             `on_reject = ..`"
 )]
 pub trait FromRejection: Sized {
-    /// The value to return for this rejection.
+    /// Returns the value for this rejection.
     fn from_rejection(rejection: Rejection) -> Self;
 }
 
@@ -108,7 +108,7 @@ impl<'a, T: FromRejection + 'a> FromRejection for Pin<Box<dyn Future<Output = T>
     }
 }
 
-/// The error type of a `Result` that a guarded function can return: every `E: From<Rejection>`, and `Infallible` where the
+/// The error type of a `Result` that a guarded function can return: every `E: From<Rejection>`, and `Infallible` if the
 /// value itself can carry the refusal (services that answer errors with responses).
 #[diagnostic::on_unimplemented(
     message = "the error type `{Self}` cannot be made from a refused request",
@@ -116,14 +116,14 @@ impl<'a, T: FromRejection + 'a> FromRejection for Pin<Box<dyn Future<Output = T>
     note = "add `impl From<apikey::Rejection> for {Self}`, or use `on_reject = ..` in the attribute"
 )]
 pub trait ErrorFromRejection<T>: Sized {
-    /// The result to return for this rejection.
+    /// Returns the result for this rejection.
     ///
     /// # Errors
     /// Always, unless the value itself carries the refusal.
     fn result_from_rejection(rejection: Rejection) -> Result<T, Self>;
 }
 
-// With the blanket impl recommended, the compiler's error would name `From` and not say what to add.
+// If the compiler recommended the blanket impl, its error would name `From` and not say what to add.
 #[diagnostic::do_not_recommend]
 impl<T, E: From<Rejection>> ErrorFromRejection<T> for E {
     fn result_from_rejection(rejection: Rejection) -> Result<T, Self> {

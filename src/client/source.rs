@@ -1,4 +1,4 @@
-//! Where a client's key comes from.
+//! The source of a client's key.
 
 use std::fmt;
 use std::fs::{self, File, Metadata};
@@ -132,7 +132,7 @@ mod tests {
         fs::write(dir.path().join("new"), "ak_two\r\n").unwrap();
         fs::rename(dir.path().join("new"), &path).unwrap();
         assert_eq!(key.value(), "ak_two");
-        // A missing or half-written file: the last good key stays.
+        // A missing or half-written file: the last valid key stays.
         fs::write(&path, "").unwrap();
         assert_eq!(key.value(), "ak_two");
         fs::remove_file(&path).unwrap();
@@ -150,7 +150,9 @@ mod tests {
             assert!(!error.contains("secr"), "{error}");
         }
         let missing = ClientKey::from_file("/nowhere/key").unwrap_err();
-        assert_eq!(missing.to_string(), "the file /nowhere/key with the API key cannot be read");
+        let text = missing.to_string();
+        assert!(text.starts_with("the file /nowhere/key with the API key cannot be read: "), "{text}");
+        assert_eq!(format!("{missing:?}"), text, "as `main` prints it");
         assert!(std::error::Error::source(&missing).is_some());
         assert_eq!(
             ClientKey::from_env("APIKEY_TEST_NOT_SET").unwrap_err().to_string(),

@@ -19,9 +19,9 @@
 //!     .wrap(apikey::actix_web::supply(store));
 //! ```
 //!
-//! `.app_data(store)` and `.app_data(web::Data::new(store))` provide the store, too. `require` is for an app or a scope. A
-//! guard asks the innermost store. actix-web does not say which of the two forms of app data is the inner one: if they hold
-//! two different stores, with neither `supply` nor `require` between them, guards refuse the request.
+//! `.app_data(store)` and `.app_data(web::Data::new(store))` provide the store, too. `require` is for an app or a
+//! scope. A guard asks the innermost store. actix-web does not say which of the two forms of app data is the inner one:
+//! if they hold two different stores, with neither `supply` nor `require` between them, guards refuse the request.
 
 use std::borrow::Cow;
 use std::future::{Future, Ready, ready};
@@ -34,11 +34,12 @@ use ::actix_web::body::{BoxBody, EitherBody};
 use ::actix_web::dev::{Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform};
 use ::actix_web::http::StatusCode;
 use ::actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use ::actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError, web};
+use ::actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, Responder, ResponseError, web};
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
 use super::innermost_store::{AmbiguousStore, Slot, SlotSnapshot, innermost};
+use crate::answer::{PlainResponse, Problem, SecretResponse};
 use crate::ask::{FromRejection, Gate, GuardLog, HeaderFields, KeySource, Rejection, is_preflight};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
@@ -85,7 +86,7 @@ fn slots(request: &HttpRequest) -> [Option<Slot<'_>>; 2] {
     [bare, data]
 }
 
-/// What our middlewares leave in a request.
+/// The data that our middlewares put into a request.
 struct LayerData {
     log: GuardLog,
     snapshot: SlotSnapshot,
@@ -116,22 +117,50 @@ impl<R: Required + 'static> FromRequest for OptionalApiKey<R> {
     }
 }
 
-impl ResponseError for Rejection {
-    fn status_code(&self) -> StatusCode {
-        // Every refusal has a valid status.
-        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
-    }
+macro_rules! response_error {
+    ($($kind:ty),*) => {$(
+        impl ResponseError for $kind {
+            fn status_code(&self) -> StatusCode {
+                status(self.status())
+            }
 
-    fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponseBuilder::new(self.status_code());
-        for (name, value) in &self.refusal().headers {
-            // A renderer may have made a name or a value that HTTP cannot carry: drops that field.
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                response.append_header((name, value));
+            fn error_response(&self) -> HttpResponse {
+                response(self.clone().into())
             }
         }
-        response.body(self.refusal().body.clone())
+    )*};
+}
+
+response_error!(Rejection, Problem);
+
+macro_rules! responder {
+    ($($kind:ty),*) => {$(
+        impl Responder for $kind {
+            type Body = BoxBody;
+
+            fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+                response(self.into())
+            }
+        }
+    )*};
+}
+
+responder!(SecretResponse, PlainResponse);
+
+/// Every response has a valid status.
+fn status(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+fn response(plain: PlainResponse) -> HttpResponse {
+    let mut response = HttpResponseBuilder::new(status(plain.status));
+    for (name, value) in plain.headers {
+        // A renderer may have made a name or a value that HTTP cannot carry: drops that field.
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.append_header((name, value));
+        }
     }
+    response.body(plain.body)
 }
 
 impl FromRejection for HttpResponse {
@@ -191,7 +220,8 @@ where
 #[derive(Debug)]
 pub struct SupplyService<S> {
     inner: S,
-    /// As app data, which a guard can borrow from the request; the request's extensions are behind a `RefCell`.
+    /// The store as app data, which a guard can borrow from the request; the request's extensions are behind a
+    /// `RefCell`.
     store: Rc<Extensions>,
 }
 
@@ -226,6 +256,7 @@ where
         Box::pin(async move {
             let mut response = response.await?;
             log.write_headers(response.headers_mut());
+            insert_key(&log, &mut response);
             Ok(response)
         })
     }
@@ -259,6 +290,7 @@ where
                 Box::pin(async move {
                     let mut response = response.await?;
                     log.write_headers(response.headers_mut());
+                    insert_key(&log, &mut response);
                     Ok(response.map_into_left_body())
                 })
             }
@@ -268,6 +300,13 @@ where
                 Box::pin(ready(Ok(response.map_into_right_body())))
             }
         }
+    }
+}
+
+/// Puts the key among the extensions of a response, for a middleware further out that logs it.
+fn insert_key<B>(log: &GuardLog, response: &mut ServiceResponse<B>) {
+    if let Some(key) = log.key() {
+        response.response_mut().extensions_mut().insert(key);
     }
 }
 

@@ -3,13 +3,14 @@
 use apikey_core::{HeaderConfig, Peer, Presented};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
+use crate::answer::{PlainResponse, Problem, SecretResponse};
 use crate::ask::{DEFAULT_HEADER, FromRejection, KeySource, Rejection, append_all, peer_addr};
 
 /// [`DEFAULT_HEADER`], prepared: looking it up costs less than parsing a name each time.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The methods of a [`KeySource`] that read what layers put into the extensions of an `http` request: the store, the verified
-/// key, and the log of decisions.
+/// The methods of a [`KeySource`] that read what layers put into the extensions of an `http` request: the store, the
+/// verified key, and the log of decisions.
 macro_rules! from_extensions {
     ($this:ident => $extensions:expr) => {
         fn store(&$this) -> Option<&apikey_core::KeyStore> {
@@ -77,15 +78,23 @@ impl<B> KeySource for Request<B> {
     from_extensions!(self => self.extensions());
 }
 
-impl<B: From<String>> From<Rejection> for Response<B> {
-    fn from(rejection: Rejection) -> Self {
-        let status = status(&rejection);
-        let refusal = rejection.into_refusal();
-        let mut response = Response::new(B::from(refusal.body));
-        *response.status_mut() = status;
-        append_all(response.headers_mut(), refusal.headers);
-        response
-    }
+macro_rules! becomes_response {
+    ($($kind:ty),*) => {$(
+        impl<B: From<String>> From<$kind> for Response<B> {
+            fn from(value: $kind) -> Self {
+                response(value.into())
+            }
+        }
+    )*};
+}
+
+becomes_response!(Rejection, Problem, SecretResponse, PlainResponse);
+
+fn response<B: From<String>>(plain: PlainResponse) -> Response<B> {
+    let mut response = Response::new(B::from(plain.body));
+    *response.status_mut() = status(plain.status);
+    append_all(response.headers_mut(), plain.headers);
+    response
 }
 
 impl<B: From<String>> FromRejection for Response<B> {
@@ -97,18 +106,18 @@ impl<B: From<String>> FromRejection for Response<B> {
 /// The status alone, without the challenge that RFC 9110 requires on a 401: prefer a response, or `Rejection` itself.
 impl From<Rejection> for StatusCode {
     fn from(rejection: Rejection) -> Self {
-        status(&rejection)
+        status(rejection.status())
     }
 }
 
 /// The status and the text for the caller, without the challenge of a 401: prefer a response, or `Rejection` itself.
 impl From<Rejection> for (StatusCode, String) {
     fn from(rejection: Rejection) -> Self {
-        (status(&rejection), rejection.to_string())
+        (status(rejection.status()), rejection.to_string())
     }
 }
 
-fn status(rejection: &Rejection) -> StatusCode {
-    // Every refusal has a valid status.
-    StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+/// Every response has a valid status.
+pub(super) fn status(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }

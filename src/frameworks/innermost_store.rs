@@ -34,7 +34,7 @@ impl SlotSnapshot {
     }
 }
 
-/// The two slots have different stores, and no layer of ours stands between them.
+/// The error if the two slots have different stores, and no layer of this crate is between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AmbiguousStore;
 

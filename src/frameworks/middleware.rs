@@ -1,14 +1,16 @@
-//! The two layers of actix-web, poem and salvo. Each framework's module re-exports them and implements its traits for them.
+//! The two layers of actix-web, poem and salvo. Each framework's module re-exports them and implements its traits for
+//! them.
 
 use apikey_core::{KeyStore, Requirement};
 
 use crate::ask::Gate;
 
-/// Provides the store to the handlers inside, and requires nothing: the attribute on each handler names its requirement.
+/// Provides the store to the handlers inside, and requires nothing: the attribute on each handler names its
+/// requirement.
 ///
-/// To the response of a guarded request it adds what tower's [`ApiKeyLayer`](crate::ApiKeyLayer) adds: `Vary`,
-/// `Cache-Control` where the application set none, and `X-API-Key-Superseded`. The framework's module documentation says
-/// how to provide the store without this.
+/// To the response of a guarded request it adds the same headers as tower's [`ApiKeyLayer`](crate::ApiKeyLayer):
+/// `Vary`, `Cache-Control` if the application set none, and `X-API-Key-Superseded`. The framework's module
+/// documentation says how to provide the store without this.
 #[must_use]
 pub fn supply(store: KeyStore) -> Supply {
     Supply { store }
@@ -16,28 +18,28 @@ pub fn supply(store: KeyStore) -> Supply {
 
 /// Guards everything inside: refuses a request without a key that meets the requirement.
 ///
-/// It also does what [`supply`] does. A guard of the same store inside may require more; it does not verify the key again.
-/// A CORS preflight passes; see [`Require::preflight`].
+/// It also does what [`supply`] does. A guard of the same store inside may require more; it does not verify the key
+/// again. A CORS preflight passes; see [`Require::preflight`].
 #[must_use]
 pub fn require(store: KeyStore, requirement: impl Into<Requirement>) -> Require {
     Require { gate: Gate::new(store, requirement.into()) }
 }
 
-/// Made by [`supply`].
+/// The middleware that [`supply`] returns.
 #[derive(Debug, Clone)]
 pub struct Supply {
     pub(crate) store: KeyStore,
 }
 
-/// Made by [`require`].
+/// The middleware that [`require`] returns.
 #[derive(Debug, Clone)]
 pub struct Require {
     pub(crate) gate: Gate,
 }
 
 impl Require {
-    /// Whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a key: `true` by
-    /// default. Put the middleware that answers preflights outside of this one.
+    /// Sets whether a CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes without a
+    /// key; the default is `true`. Put the middleware that answers preflights outside of this one.
     #[must_use]
     pub fn preflight(mut self, passes: bool) -> Self {
         self.gate.preflight = passes;

@@ -1,4 +1,4 @@
-//! Each web framework in its own terms: where its requests carry a key, and what its layers and extractors do.
+//! The web frameworks: the sources of keys, the layers and the extractors of each.
 
 #[cfg(feature = "actix-web")]
 pub mod actix_web;

@@ -30,7 +30,8 @@ use ::poem::{Endpoint, FromRequest, IntoResponse, Middleware, Request, RequestBo
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented};
 
-use super::http::from_extensions;
+use super::http::{from_extensions, status};
+use crate::answer::{PlainResponse, Problem, SecretResponse};
 use crate::ask::{FromRejection, Gate, GuardLog, KeySource, Rejection, is_preflight, peer_addr};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
@@ -61,24 +62,40 @@ impl<'a, R: Required> FromRequest<'a> for OptionalApiKey<R> {
     }
 }
 
-impl ResponseError for Rejection {
-    fn status(&self) -> StatusCode {
-        self.clone().into()
-    }
+macro_rules! response_error {
+    ($($kind:ty),*) => {$(
+        impl ResponseError for $kind {
+            fn status(&self) -> StatusCode {
+                status(<$kind>::status(self))
+            }
 
-    fn as_response(&self) -> Response {
-        self.clone().into_response()
-    }
+            fn as_response(&self) -> Response {
+                self.clone().into_response()
+            }
+        }
+    )*};
 }
 
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
-        let (parts, body) = ::http::Response::<String>::from(self).into_parts();
-        let mut response = Response::from(body);
-        response.set_status(parts.status);
-        *response.headers_mut() = parts.headers;
-        response
-    }
+response_error!(Rejection, Problem);
+
+macro_rules! into_response {
+    ($($kind:ty),*) => {$(
+        impl IntoResponse for $kind {
+            fn into_response(self) -> Response {
+                response(self.into())
+            }
+        }
+    )*};
+}
+
+into_response!(Rejection, Problem, SecretResponse, PlainResponse);
+
+fn response(plain: ::http::Response<String>) -> Response {
+    let (parts, body) = plain.into_parts();
+    let mut response = Response::from(body);
+    response.set_status(parts.status);
+    *response.headers_mut() = parts.headers;
+    response
 }
 
 impl FromRejection for Response {
@@ -159,5 +176,6 @@ async fn call_inner(inner: &impl Endpoint, store: &KeyStore, mut request: Reques
         Err(error) => error.into_response(),
     };
     log.write_headers(response.headers_mut());
+    log.insert_key(response.extensions_mut());
     Ok(response)
 }

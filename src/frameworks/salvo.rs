@@ -24,21 +24,21 @@
 use std::fmt::Debug;
 
 use ::salvo_core::extract::{Extractible, Metadata};
-use ::salvo_core::http::StatusCode;
 use ::salvo_core::writing::Scribe;
 use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
-use super::http::from_extensions;
+use super::http::{from_extensions, status};
 use super::innermost_store::{AmbiguousStore, Slot, SlotSnapshot, innermost};
+use crate::answer::{PlainResponse, Problem, SecretResponse};
 use crate::ask::{GuardLog, KeySource, Rejection, append_all, is_preflight, peer_addr};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
 pub use super::middleware::{Require, Supply, require, supply};
 
-/// A request alone: [`supply`] or [`require`] provides its store. It does not see the depot, nor a store that was injected
-/// into it further in: in a plain function write `request = (&*req, &*depot)`.
+/// A request alone: [`supply`] or [`require`] provides its store. It does not see the depot, nor a store that was
+/// injected into it further in: in a plain function write `request = (&*req, &*depot)`.
 impl KeySource for Request {
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
         self.headers().presented(config)
@@ -115,13 +115,22 @@ impl<'ex, R: Required> Extractible<'ex> for OptionalApiKey<R> {
     }
 }
 
-impl Scribe for Rejection {
-    fn render(self, response: &mut Response) {
-        response.status_code(StatusCode::from(self.clone()));
-        let refusal = self.into_refusal();
-        append_all(response.headers_mut(), refusal.headers);
-        response.body(refusal.body);
-    }
+macro_rules! scribe {
+    ($($kind:ty),*) => {$(
+        impl Scribe for $kind {
+            fn render(self, response: &mut Response) {
+                render(self.into(), response);
+            }
+        }
+    )*};
+}
+
+scribe!(Rejection, Problem, SecretResponse, PlainResponse);
+
+fn render(plain: PlainResponse, response: &mut Response) {
+    response.status_code(status(plain.status));
+    append_all(response.headers_mut(), plain.headers);
+    response.body(plain.body);
 }
 
 #[async_trait]
@@ -131,6 +140,7 @@ impl Handler for Supply {
         provide(&self.store, &log, request, depot);
         flow.call_next(request, depot, response).await;
         log.write_headers(response.headers_mut());
+        log.insert_key(&mut response.extensions);
     }
 }
 
@@ -154,6 +164,7 @@ impl Handler for Require {
             }
         }
         log.write_headers(response.headers_mut());
+        log.insert_key(&mut response.extensions);
     }
 }
 

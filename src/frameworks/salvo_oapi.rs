@@ -2,14 +2,17 @@
 
 use ::salvo_oapi::security::{ApiKey, ApiKeyValue};
 use ::salvo_oapi::{
-    Components, Content, EndpointArgRegister, Operation, Response, SecurityRequirement, SecurityScheme,
+    Components, Content, EndpointArgRegister, EndpointOutRegister, Operation, Response, SecurityRequirement,
+    SecurityScheme,
 };
 
 use apikey_core::{HeaderConfig, KeyStore, Need};
 
+use crate::answer::{Problem, SecretResponse};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required, alternatives};
 
-/// Adds the security scheme `api_key`, the requirement of this operation, its 401 and 403, and `x-apikey-required`.
+/// Adds the security scheme `api_key`, the requirement of this operation, its 401, 403, 429 and 503, and
+/// `x-apikey-required`.
 ///
 /// The header is that of the installed store, or `X-API-Key`: no request, and so no other store, exists yet.
 impl<R: Required> EndpointArgRegister for RequireApiKey<R> {
@@ -18,10 +21,33 @@ impl<R: Required> EndpointArgRegister for RequireApiKey<R> {
     }
 }
 
-/// As for [`RequireApiKey`], and a request without a key is allowed, too.
+/// Works as for [`RequireApiKey`], but the operation also allows a request without a key.
 impl<R: Required> EndpointArgRegister for OptionalApiKey<R> {
     fn register(components: &mut Components, operation: &mut Operation, _: &str) {
         register(components, operation, R::NEED, true);
+    }
+}
+
+/// Adds the answers `4XX` and `5XX`, of `application/problem+json`.
+impl EndpointOutRegister for Problem {
+    fn register(_: &mut Components, operation: &mut Operation) {
+        for (status, description) in [("4XX", "A problem that the caller can fix."), ("5XX", "Keys are unavailable.")] {
+            add_response(operation, status, description, "application/problem+json");
+        }
+    }
+}
+
+/// Adds the answer `2XX`, of `application/json`: 201 for a new key, 200 for another secret of one.
+impl EndpointOutRegister for SecretResponse {
+    fn register(_: &mut Components, operation: &mut Operation) {
+        add_response(operation, "2XX", "The key, with its secret as `key`.", "application/json");
+    }
+}
+
+fn add_response(operation: &mut Operation, status: &str, description: &str, content_type: &str) {
+    if !operation.responses.contains_key(status) {
+        let response = Response::new(description).add_content(content_type, Content::default());
+        operation.responses.insert(status, response);
     }
 }
 
@@ -37,13 +63,10 @@ fn register(components: &mut Components, operation: &mut Operation, need: &'stat
     operation.securities.get_or_insert_default().extend(none.into_iter().chain(required));
     operation.extensions.insert("x-apikey-required".into(), need.to_string().into());
     let mut refuse = |status: &str, description: &str| {
-        if !operation.responses.contains_key(status) {
-            let response = Response::new(description).add_content("application/problem+json", Content::default());
-            operation.responses.insert(status, response);
-        }
+        add_response(operation, status, description, "application/problem+json");
     };
     refuse("401", "The API key is missing or not valid.");
-    if *need != Need::Authenticated {
-        refuse("403", "The API key lacks the permission.");
-    }
+    refuse("403", "The API key lacks the permission, or is not valid from this address.");
+    refuse("429", "The API key, or the address, has made too many requests.");
+    refuse("503", "API keys cannot be checked at the moment.");
 }

@@ -29,11 +29,12 @@ use ::warp::{Filter, Rejection as WarpRejection};
 
 use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, Requirement, VerifiedKey};
 
+use crate::answer::{PlainResponse, Problem, SecretResponse};
 use crate::ask::{Gate, GuardLog, KeySource, PeerAddr, Rejection, is_preflight, peer_addr};
 
 /// The head of a request, for a handler with the attribute: `request = head`.
 ///
-/// It has the headers, the store, and the key that [`require`] verified, if it did.
+/// It contains the headers, the store, and the key, if [`require`] verified one.
 #[derive(Debug, Clone)]
 pub struct Head {
     headers: HeaderMap,
@@ -45,7 +46,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// The headers of the request.
+    /// Returns the headers of the request.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
@@ -75,12 +76,12 @@ pub fn supply(store: KeyStore) -> impl Filter<Extract = (Head,), Error = Infalli
     head().map(move |head| Head { store: Some(store.clone()), ..head })
 }
 
-/// Rejects a request without a key that meets the requirement, and passes on the head of one that has it. Filters after it,
-/// such as one for the body, do not run for a refused request.
+/// Rejects a request without a key that meets the requirement, and passes on the head of one that has it. Filters after
+/// it, such as one for the body, do not run for a refused request.
 ///
-/// A handler with the attribute may require more; it does not verify the key again. [`recover`] turns the rejection into a
-/// response. A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes, without a key in its
-/// head.
+/// A handler with the attribute may require more; it does not verify the key again. [`recover`] turns the rejection
+/// into a response. A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes, without a
+/// key in its head.
 pub fn require(
     store: KeyStore,
     requirement: impl Into<Requirement>,
@@ -115,12 +116,17 @@ fn check(gate: &Gate, head: &Head, is_preflight: bool) -> Result<Option<Verified
     answer.map(Some)
 }
 
-/// Turns this crate's rejection into a response: `routes.recover(apikey::warp::recover)`. Passes other rejections on. Without
-/// it, warp answers a refused request with 500.
+/// Turns a [`Problem`] of a handler, else this crate's rejection, into a response:
+/// `routes.recover(apikey::warp::recover)`. Passes other rejections on. Without it, warp answers a refused request with 500.
 ///
 /// # Errors
 /// The rejection, if it is not one of this crate.
 pub async fn recover(error: WarpRejection) -> Result<Response, WarpRejection> {
+    // warp keeps the rejections of every branch of an `or`. A handler ran and answers with the problem, so its branch was
+    // the one for the request, and the refusals of other branches' guards say nothing about it.
+    if let Some(problem) = error.find::<Problem>() {
+        return Ok(problem.clone().into_response());
+    }
     match error.find::<Rejection>() {
         Some(rejection) => Ok(rejection.clone().into_response()),
         None => Err(error),
@@ -152,9 +158,16 @@ impl KeySource for Head {
 }
 
 impl Reject for Rejection {}
+impl Reject for Problem {}
 
-impl Reply for Rejection {
-    fn into_response(self) -> Response {
-        self.into()
-    }
+macro_rules! reply {
+    ($($kind:ty),*) => {$(
+        impl Reply for $kind {
+            fn into_response(self) -> Response {
+                self.into()
+            }
+        }
+    )*};
 }
+
+reply!(Rejection, Problem, SecretResponse, PlainResponse);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use apikey_core::{MAX_PERMISSION_BYTES, check_permission};
+use apikey_core::{MAX_PERMISSION_BYTES, check_permission, redact};
 
 use super::compile_error::stop;
 
@@ -26,9 +26,25 @@ use super::compile_error::stop;
 /// ```
 ///
 /// The enum has `ALL`, `const fn as_str(self)` and `const fn named(&str)`; it is `Copy`, ordered as declared, and has
-/// `Display`, `FromStr` and `AsRef<str>`, so you can use it wherever a permission is expected: `perm = Perm::OrdersRead` in the
-/// attribute, `NewKey::permissions([Perm::OrdersRead])`, `Requirement::any(Perm::ALL)`. With `catalog = Perm` the
-/// attribute checks string literals against it.
+/// `Display`, `FromStr` and `AsRef<str>`, so you can use it wherever a permission is expected:
+///
+/// ```
+/// # apikey::permissions! { enum Perm { OrdersRead = "orders:read", OrdersWrite = "orders:write" } }
+/// use apikey::{KeyFilter, KeyStore, NewKey, Requirement, VerifiedKey, require_api_key};
+///
+/// #[require_api_key(perm = Perm::OrdersRead)]
+/// async fn orders(key: VerifiedKey) -> &'static str {
+///     if key.allows(Perm::OrdersWrite) { "yours to change" } else { "yours to read" }
+/// }
+///
+/// let store = KeyStore::builder().catalog(Perm::ALL).temporary()?; // refuses a grant that matches none of them
+/// let created = store.create(NewKey::for_owner("alice").permissions([Perm::OrdersRead]))?;
+/// assert_eq!(store.list(&KeyFilter::default().permission(Perm::OrdersRead))?.keys.len(), 1);
+/// assert!(store.authorize(created.key.expose_secret(), &Requirement::any(Perm::ALL)?).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// With `catalog = Perm` the attribute checks string literals against it.
 ///
 /// A malformed permission and a duplicate are compile errors:
 ///
@@ -62,7 +78,7 @@ macro_rules! permissions {
             /// Every permission, in the order declared.
             $vis const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The permission, such as `orders:read`.
+            /// Returns the permission, such as `orders:read`.
             #[must_use]
             $vis const fn as_str(self) -> &'static str {
                 match self {
@@ -70,7 +86,7 @@ macro_rules! permissions {
                 }
             }
 
-            /// The permission with this text, if the catalogue has it.
+            /// Returns the permission with this text, if the catalogue has it.
             #[must_use]
             $vis const fn named(text: &str) -> ::core::option::Option<Self> {
                 let mut left = Self::ALL;
@@ -112,6 +128,12 @@ macro_rules! permissions {
             }
         }
 
+        impl ::core::convert::From<&$name> for $crate::Requirement {
+            fn from(permission: &$name) -> Self {
+                Self::from(*permission)
+            }
+        }
+
         impl ::core::convert::From<$name> for $crate::Requirement {
             fn from(permission: $name) -> Self {
                 match permission {
@@ -122,12 +144,12 @@ macro_rules! permissions {
     };
 }
 
-/// A text that is not a permission of the catalogue.
+/// The error for a text that is not a permission of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownPermission(String);
 
 impl UnknownPermission {
-    /// The text, truncated to 65 characters.
+    /// Returns the text, without [tokens](crate::redact) and truncated to 65 characters.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0
@@ -142,10 +164,10 @@ impl fmt::Display for UnknownPermission {
 
 impl std::error::Error for UnknownPermission {}
 
-/// The error for a text that is not in the catalogue. Truncates it: the text comes from outside and may have any length.
+/// The error for a text that is not in the catalogue. Redacts and truncates it: the text comes from outside.
 #[must_use]
 pub fn unknown(text: &str) -> UnknownPermission {
-    UnknownPermission(text.chars().take(MAX_PERMISSION_BYTES + 1).collect())
+    UnknownPermission(redact(text).chars().take(MAX_PERMISSION_BYTES + 1).collect())
 }
 
 /// `==` of two texts, as a `const fn`.

@@ -6,7 +6,8 @@
     reason = "this code runs at compile time, where a panic is a compile error"
 )]
 
-/// Stops the compilation with this message. Uses `expect`: the error of a `panic!` would also point into the standard library.
+/// Stops the compilation with this message. Uses `expect`: the error of a `panic!` would also point into the standard
+/// library.
 #[track_caller]
 pub(crate) const fn stop(message: &str) {
     None::<()>.expect(message);

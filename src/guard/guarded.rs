@@ -19,11 +19,11 @@ pub struct Guarded {
 inventory::collect!(Guarded);
 
 impl Guarded {
-    /// Every function of this program that has the attribute, sorted by module and line.
+    /// Returns every function of this program that has the attribute, sorted by module and line.
     ///
-    /// It lists generic functions and methods once. It omits handlers that are guarded in another way, by a layer or by a
-    /// guard in their parameters. It lists a function of a library if the linker includes its object file, which it does when
-    /// the program uses anything in that file.
+    /// It lists generic functions and methods once. It omits handlers that are guarded in another way, by a layer or by
+    /// a guard in their parameters. It lists a function of a library if the linker includes its object file, which it
+    /// does when the program uses anything in that file.
     ///
     /// ```
     /// # #[cfg(feature = "axum")] {
@@ -45,37 +45,37 @@ impl Guarded {
         all
     }
 
-    /// The path of its module.
+    /// Returns the path of its module.
     #[must_use]
     pub fn module(&self) -> &'static str {
         self.module
     }
 
-    /// Its name; for a method without the type.
+    /// Returns its name; that of a method is without the type.
     #[must_use]
     pub fn function(&self) -> &'static str {
         self.function
     }
 
-    /// The line of the attribute.
+    /// Returns the line of the attribute.
     #[must_use]
     pub fn line(&self) -> u32 {
         self.line
     }
 
-    /// The requirement. `None` if it is a constant of `Self`, which the list cannot name.
+    /// Returns the requirement; `None` if it is a constant of `Self`, which the list cannot name.
     #[must_use]
     pub fn need(&self) -> Option<&'static Need> {
         self.need
     }
 
-    /// The requirement as text.
+    /// Returns the requirement as text.
     #[must_use]
     pub fn requirement(&self) -> String {
         self.need.map_or_else(|| "a permission of its type".to_owned(), Need::to_string)
     }
 
-    /// Whether a request without a key passes.
+    /// Returns whether a request without a key passes.
     #[must_use]
     pub fn optional(&self) -> bool {
         self.optional

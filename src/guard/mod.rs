@@ -1,4 +1,4 @@
-//! Requirements as types, and the guards that stand in a handler's signature.
+//! Requirements as types, and the guards in a handler's signature.
 
 #[cfg(any(feature = "openapi", feature = "salvo-oapi"))]
 mod alternatives;

@@ -8,8 +8,9 @@ use apikey_core::VerifiedKey;
 use super::required::{Authenticated, Required, need};
 use crate::ask::{KeySource, Rejection, authorize_optional};
 
-/// As [`RequireApiKey`](crate::RequireApiKey), and a request without a key passes: `optional` in the attribute. A key that is
-/// presented must be valid and meet `R`. On rocket, a key that is not UTF-8 counts as none.
+/// Works as [`RequireApiKey`](crate::RequireApiKey), but a request without a key passes, too: `optional` in the
+/// attribute. A key that a request presents must be valid and meet `R`. On rocket, a key that is not UTF-8 counts as
+/// none.
 pub struct OptionalApiKey<R: Required = Authenticated> {
     key: Option<VerifiedKey>,
     required: PhantomData<fn() -> R>,
@@ -20,19 +21,19 @@ impl<R: Required> OptionalApiKey<R> {
     /// [`RequireApiKey::from_source`](crate::RequireApiKey::from_source).
     ///
     /// # Errors
-    /// The rejection of a presented key, or there is no store.
+    /// The rejection of a presented key, or of a request without a store.
     pub fn from_source(source: &(impl KeySource + ?Sized)) -> Result<Self, Rejection> {
         authorize_optional(&source, None, need::<R>()).map(|key| Self { key, required: PhantomData })
     }
 
-    /// Makes a guard without a check, for a unit test that calls a guarded function.
+    /// Creates a guard without a check, for a unit test that calls a guarded function.
     #[cfg(feature = "test-util")]
     #[must_use]
     pub fn assume(key: Option<VerifiedKey>) -> Self {
         Self { key, required: PhantomData }
     }
 
-    /// The key of the request, if it came with one.
+    /// Returns the key of the request, if it has one.
     #[must_use]
     pub fn key(&self) -> Option<&VerifiedKey> {
         self.key.as_ref()

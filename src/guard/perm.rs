@@ -14,8 +14,8 @@ use super::required::Required;
 
 macro_rules! perm {
     ($($letter:ident)*) => {
-        /// One permission, letter by letter: on stable Rust a string cannot be a const parameter. The compiler omits default
-        /// letters, so errors and documentation show `Perm<'o', 'r', 'd', ...>`.
+        /// One permission, letter by letter: on stable Rust a string cannot be a const parameter. The compiler omits
+        /// default letters, so errors and documentation show `Perm<'o', 'r', 'd', ...>`.
         #[derive(Debug, Clone, Copy)]
         pub enum Perm<$(const $letter: char = '\0'),*> {}
 
@@ -71,8 +71,8 @@ impl<const A: u128, const B: u128, const C: u128, const D: u128> Required for Pe
 
 const CHUNK: usize = size_of::<u128>();
 
-/// The bytes `16 * at ..` of a permission, as a number. Only the first chunk checks the text, so that a fault is one error
-/// and not four.
+/// The bytes `16 * at ..` of a permission, as a number. Only the first chunk checks the text, so that a fault is one
+/// error and not four.
 #[must_use]
 #[track_caller]
 pub const fn chunk(permission: &str, at: usize) -> u128 {

@@ -1,4 +1,4 @@
-//! The guard: a parameter that exists only if the request may pass.
+//! The guard: a parameter that exists only if the request passes.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -28,9 +28,10 @@ pub struct RequireApiKey<R: Required = Authenticated> {
 }
 
 impl<R: Required> RequireApiKey<R> {
-    /// Checks the key that `source` carries. With this you can write the extractor of a framework that is not supported.
+    /// Checks the key that `source` carries. Use it to write the extractor of a framework that this crate does not
+    /// support.
     ///
-    /// The store is the one that the request carries, or the installed one.
+    /// The guard asks the store that the request carries, or the installed one.
     ///
     /// ```
     /// use apikey::{KeyStore, NewKey, RequireApiKey, perm};
@@ -52,14 +53,14 @@ impl<R: Required> RequireApiKey<R> {
         authorize(&source, None, need::<R>()).map(|key| Self { key, required: PhantomData })
     }
 
-    /// Makes a guard without a check, for a unit test that calls a guarded function.
+    /// Creates a guard without a check, for a unit test that calls a guarded function.
     #[cfg(feature = "test-util")]
     #[must_use]
     pub fn assume(key: VerifiedKey) -> Self {
         Self { key, required: PhantomData }
     }
 
-    /// The key of the request.
+    /// Returns the key of the request.
     #[must_use]
     pub fn key(&self) -> &VerifiedKey {
         &self.key

@@ -4,8 +4,8 @@ use apikey_core::Need;
 
 use super::compile_error::stop;
 
-/// A requirement as a type. [`perm!`](crate::perm) and the attribute make such types; a type of your own names a requirement
-/// that many handlers share.
+/// A requirement as a type. [`perm!`](crate::perm) and the attribute generate such types; implement it for a type of
+/// your own to name a requirement that many handlers share.
 ///
 /// ```
 /// use apikey::{Need, RequireApiKey, Required};
@@ -25,7 +25,7 @@ use super::compile_error::stop;
     note = "write `RequireApiKey<perm!(\"orders:read\")>`, or implement `apikey::Required`"
 )]
 pub trait Required {
-    /// What a key must be allowed to do. A guard with a malformed requirement does not compile:
+    /// The requirement that a key must meet. A guard with a malformed requirement does not compile:
     ///
     /// ```compile_fail,E0080
     /// use apikey::{Need, RequireApiKey, Required};

@@ -1,25 +1,23 @@
 //! Writes the requirements of handlers into an OpenAPI document.
 
-use apikey_core::{HeaderConfig, Need};
+use apikey_core::HeaderConfig;
 use serde_json::{Map, Value, json};
 
+use super::components::{SCHEME, components, refusals};
 use super::operations::operations;
 use crate::guard::{Guarded, alternatives};
 
-/// The name of the security scheme in the document.
-pub const SCHEME: &str = "api_key";
-
-/// What [`describe`] did.
+/// The result of [`describe`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Described {
     /// The operations, such as `GET /orders`, to which it added the requirement of their handler.
     pub operations: Vec<String>,
-    /// The guarded functions of the program that are no operation of the document.
+    /// The guarded functions of the program that match no operation of the document.
     pub without_operation: Vec<Guarded>,
 }
 
-/// Why a document cannot be described.
+/// The error of describing a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenApiError {
@@ -52,15 +50,15 @@ impl std::fmt::Display for OpenApiError {
 
 impl std::error::Error for OpenApiError {}
 
-/// Writes the requirements of guarded handlers into an OpenAPI document: the security scheme, and for each operation its
-/// security requirement, its 401 and 403 responses, and `x-apikey-required` with the requirement as text.
+/// Writes the requirements of guarded handlers into an OpenAPI document: the security scheme, and for each operation
+/// its security requirement, its 401, 403, 429 and 503 responses, and `x-apikey-required` with the requirement as text.
 ///
-/// An operation belongs to a guarded function if its `operationId` is the function's name, alone or with modules before it,
-/// separated by `.` or `::` (`orders.list`). utoipa and salvo-oapi write such ids by default; with poem-openapi, set
-/// `operation_id = "list"`. It keeps what the operation already has, such as a 401 of your own.
+/// An operation belongs to a guarded function if its `operationId` is the function's name, alone or with modules before
+/// it, separated by `.` or `::` (`orders.list`). utoipa and salvo-oapi write such ids by default; with poem-openapi,
+/// set `operation_id = "list"`. The function keeps what the operation has already, such as a 401 response of your own.
 ///
-/// In a document of version 3.1 the security requirement names the permissions: `any(..)` as alternatives, `all(..)` as a
-/// list. Version 3.0 allows no names there for API keys.
+/// In a document of version 3.1 the security requirement names the permissions: `any(..)` as alternatives, `all(..)` as
+/// a list. Version 3.0 allows no names there for API keys.
 ///
 /// # Errors
 /// The value is not an OpenAPI document, or an `operationId` matches several functions with different requirements.
@@ -116,48 +114,15 @@ fn add(operation: &mut Map<String, Value>, guarded: &Guarded, names_in_extension
     operation.insert("x-apikey-required".into(), guarded.requirement().into());
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     if let Value::Object(responses) = responses {
-        responses.entry("401").or_insert_with(|| json!({ "$ref": "#/components/responses/ApiKeyUnauthorized" }));
-        if guarded.need() != Some(&Need::Authenticated) {
-            responses.entry("403").or_insert_with(|| json!({ "$ref": "#/components/responses/ApiKeyForbidden" }));
-        }
+        refusals(responses);
     }
-}
-
-/// Adds the scheme, the responses and the problem, and keeps what is there already.
-fn components(document: &mut Value, config: &HeaderConfig) -> Option<()> {
-    let problem = json!({
-        "type": "object",
-        "description": "A refused request (RFC 9457).",
-        "required": ["type", "title", "status", "detail", "code"],
-        "properties": {
-            "type": { "type": "string", "format": "uri" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string" },
-            "code": { "type": "string", "description": "For programs, such as `invalid_api_key`." },
-            "required": { "type": "string", "description": "With 403: the permission that the key lacks." },
-        },
-    });
-    let response = |description: &str| {
-        let schema = json!({ "$ref": "#/components/schemas/ApiKeyProblem" });
-        json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } })
-    };
-    let components = document.as_object_mut()?.entry("components").or_insert_with(|| json!({})).as_object_mut()?;
-    let mut put = |kind: &str, name: &str, value: Value| {
-        let of_kind = components.entry(kind).or_insert_with(|| json!({})).as_object_mut()?;
-        of_kind.entry(name).or_insert(value);
-        Some(())
-    };
-    put("securitySchemes", SCHEME, json!({ "type": "apiKey", "in": "header", "name": config.header() }))?;
-    put("schemas", "ApiKeyProblem", problem)?;
-    put("responses", "ApiKeyUnauthorized", response("The API key is missing or not valid."))?;
-    put("responses", "ApiKeyForbidden", response("The API key lacks the permission."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::guard::guarded;
+    use apikey_core::Need;
 
     const READ: Need = Need::Permission("orders:read");
 
@@ -177,7 +142,9 @@ mod tests {
         let mut operation = Map::new();
         add(&mut operation, &guarded("shop", "greet", 1, Some(&Need::Authenticated), true), false);
         assert_eq!(operation["security"], json!([{}, { "api_key": [] }]));
-        assert!(operation["responses"].get("403").is_none());
+        // Any valid key passes, but it may be valid from other addresses only, or have used up its limit.
+        let responses: Vec<&String> = operation["responses"].as_object().unwrap().keys().collect();
+        assert_eq!(responses, ["401", "403", "429", "503"]);
     }
 
     #[test]

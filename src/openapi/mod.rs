@@ -1,6 +1,7 @@
-//! OpenAPI 3.0 and 3.1: writes the requirements of handlers into the document, and tests that every operation is guarded.
+//! OpenAPI 3.0 and 3.1: writes the requirements of handlers into the document, and tests that every operation is
+//! guarded.
 //!
-//! It works on the document as JSON, whatever made it: utoipa, poem-openapi, salvo-oapi, a file. The requirement of an
+//! It works on the document as JSON, from any source: utoipa, poem-openapi, salvo-oapi, a file. The requirement of an
 //! operation comes from the attribute of its handler, which it finds by the operation's `operationId`.
 //!
 //! ```
@@ -28,8 +29,12 @@
 //! # Ok::<(), apikey::openapi::OpenApiError>(())
 //! ```
 
+mod components;
 mod describe;
 mod operations;
+mod self_service;
 
-pub use describe::{Described, OpenApiError, SCHEME, describe};
+pub use components::SCHEME;
+pub use describe::{Described, OpenApiError, describe};
 pub use operations::{Operation, assert_guarded, operations};
+pub use self_service::describe_self_service;

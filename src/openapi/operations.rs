@@ -26,7 +26,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// Every operation of an OpenAPI document, in the document's order.
+/// Returns every operation of an OpenAPI document, in the document's order.
 #[must_use]
 pub fn operations(document: &Value) -> Vec<Operation> {
     let mut found = Vec::new();
@@ -54,11 +54,11 @@ fn filled(template: &str) -> String {
     path + rest
 }
 
-/// For tests: calls every operation of a document without a key, and expects 401 from all but the open ones.
+/// Calls, in a test, every operation of a document without a key, and expects 401 from all but the open ones.
 ///
 /// `send` sends the request with the test's own client and returns the status of the response. `open` lists the open
-/// operations by their `operationId`, or as `GET /health`. An operation in that list that is guarded, or does not exist, is
-/// a fault, too, so that the list stays true.
+/// operations by their `operationId`, or as `GET /health`. An operation in that list that is guarded, or does not
+/// exist, is a fault, too, so that the list stays true.
 ///
 /// ```
 /// use apikey::openapi::assert_guarded;
@@ -74,7 +74,7 @@ fn filled(template: &str) -> String {
 /// ```
 ///
 /// # Panics
-/// If an operation answers otherwise; the message lists every such operation.
+/// If an operation answers differently; the message lists every such operation.
 #[allow(clippy::panic, reason = "a test fails by a panic")]
 pub async fn assert_guarded(document: &Value, open: &[&str], mut send: impl AsyncFnMut(&Operation) -> u16) {
     let operations = operations(document);

@@ -7,8 +7,9 @@ use apikey_core::{
     RotateOptions, StoreError, VerifiedKey,
 };
 use chrono::{DateTime, Utc};
+use tracing::Span;
 
-use crate::ask::{KeySource, Rejection, authorize, reject};
+use crate::ask::{KeySource, Rejection, authorize, record_in, reject};
 
 /// The reason in the key's record and events when its holder revokes it.
 pub const REASON: &str = "revoked by a holder of the key";
@@ -25,26 +26,26 @@ pub struct Rotated {
     pub superseded_until: Option<DateTime<Utc>>,
 }
 
-/// Why a caller's key was not changed.
+/// The reason for which a caller's key was not changed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refused {
     /// The request carries no valid key.
     Rejection(Rejection),
-    /// The store refused: a conflict, an idempotency key out of bounds, or a failure of the disk.
+    /// The store rejected the change: a conflict, an idempotency key out of bounds, or a failure of the disk.
     Store(StoreError),
 }
 
 /// Gives the key of a request a new secret. It waits for the disk: do not call it on an async executor's thread.
 ///
 /// ```
-/// use apikey::{KeyStore, NewKey, Overlap, self_service};
+/// use apikey::{KeyStore, NewKey, Overlap, PlainResponse, self_service};
 ///
 /// let store = KeyStore::temporary()?;
 /// let old = store.create(NewKey::for_owner("alice"))?;
 /// let rotated = self_service::rotate(&store, &old.key.expose_secret(), Overlap::UntilFirstUse, Some("may-2031"))?;
 /// assert_eq!(rotated.created.info.id(), old.info.id());
-/// let answer = self_service::Answer::from(rotated);
+/// let answer = PlainResponse::from(rotated);
 /// assert_eq!(answer.status, 200);
 /// assert!(answer.body.contains("\"superseded_until\":null"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -69,10 +70,10 @@ pub fn rotate(
 /// [`Refused::Rejection`] for a request without a secret of a key; [`Refused::Store`] if the disk fails.
 pub fn revoke(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Refused> {
     let id = identify(store, source).map_err(Refused::Rejection)?;
-    revoke_identified(store, id, source.peer(store.header_config()))
+    revoke_identified(store, id, source.peer(store.header_config()), &Span::current())
 }
 
-/// The key whose secret the request carries. Reads memory only.
+/// Returns the key whose secret the request carries. Reads memory only.
 pub(super) fn identify(store: &KeyStore, source: &dyn KeySource) -> Result<KeyId, Rejection> {
     let token = source.presented(store.header_config()).token();
     let found =
@@ -117,19 +118,22 @@ pub(super) fn rotate_verified(
     }
 }
 
-/// Revokes an identified key.
-pub(super) fn revoke_identified(store: &KeyStore, id: KeyId, peer: Peer) -> Result<KeyId, Refused> {
+/// Revokes an identified key, and records it in the span of the request.
+pub(super) fn revoke_identified(store: &KeyStore, id: KeyId, peer: Peer, span: &Span) -> Result<KeyId, Refused> {
     match store.as_actor_from(id, peer).revoke(id, REASON) {
         // Purged in the meantime.
-        Ok(_) | Err(StoreError::NotFound(_)) => Ok(id),
-        Err(error) => Err(refused(store, error)),
+        Ok(_) | Err(StoreError::NotFound(_)) => {}
+        Err(error) => return Err(refused(store, error)),
     }
+    record_in(span, id, || store.get(id).ok().flatten().map(|info| info.owner().to_owned()));
+    Ok(id)
 }
 
-/// The error for an idempotency key that is too long, too short or no text.
+/// The error for an idempotency key that is too long, too short or not text.
 pub(super) fn out_of_bounds(given: &str) -> StoreError {
     StoreError::Invalid {
         field: "idempotency_key",
+        entry: None,
         value: format!("{} bytes", given.len()),
         allowed: "1 to 128 bytes without control characters",
     }

@@ -6,17 +6,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use apikey_core::{KeyStore, Need, Overlap};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use apikey_core::{KeyStore, Need, Overlap, VerifiedKey};
+use http::{HeaderValue, Method, Request, Response};
 use tower_service::Service;
+use tracing::Span;
 
-use super::answer::Answer;
 use super::change::{Refused, identify, out_of_bounds, revoke_identified, rotate_verified};
 use super::worker::{PendingAnswer, Worker};
-use crate::ask::{KeySource, append_all, authorize};
+use crate::answer::{PlainResponse, Problem};
+use crate::ask::{KeySource, authorize};
 
-/// [Self-service](crate::self_service) for callers: `POST /rotate`, `DELETE /` and `POST /revoke`, below the path where you
-/// mount it.
+/// [Self-service](crate::self_service) for callers: `POST /rotate`, `DELETE /` and `POST /revoke`, below the path where
+/// you mount it.
 ///
 /// ```
 /// # #[cfg(feature = "axum")]
@@ -33,9 +34,9 @@ use crate::ask::{KeySource, append_all, authorize};
 /// curl -X DELETE -H "X-API-Key: $KEY" https://shop.example/key
 /// ```
 ///
-/// The service verifies the key on the calling thread. A thread of its own makes the change and waits for the disk; its
-/// queue holds 256 changes, and a full queue is answered with 503. It needs no async runtime, and blocks none. A queued
-/// change is made even if its caller gives up: idempotency keys make a repeat safe.
+/// The service verifies the key on the calling thread. A thread of its own makes the change and waits for the disk. Its
+/// queue holds 256 changes; if it is full, the service answers 503. It needs no async runtime, and blocks none. The
+/// thread makes a queued change even if its caller gives up: idempotency keys make a repeat safe.
 #[derive(Debug, Clone)]
 pub struct SelfService {
     store: KeyStore,
@@ -44,13 +45,13 @@ pub struct SelfService {
 }
 
 impl SelfService {
-    /// Self-service for the keys of this store.
+    /// Creates the service for the keys of this store.
     #[must_use]
     pub fn new(store: KeyStore) -> Self {
         Self { store, overlap: Overlap::UntilFirstUse, worker: Worker::default() }
     }
 
-    /// How long the old secret stays valid: [`Overlap::UntilFirstUse`] by default.
+    /// Sets how long the old secret stays valid; the default is [`Overlap::UntilFirstUse`].
     #[must_use]
     pub fn overlap(mut self, overlap: Overlap) -> Self {
         self.overlap = overlap;
@@ -65,7 +66,7 @@ impl SelfService {
             "/rotate" if method == Method::POST => self.rotate(request),
             "/revoke" if method == Method::POST => self.revoke(request),
             "/rotate" | "/revoke" => not_allowed("POST"),
-            _ => SelfServiceFuture::ready(Answer::problem(404, "not_found", "There is no such resource")),
+            _ => SelfServiceFuture::ready(problem(404, "not_found", "There is no such resource")),
         }
     }
 
@@ -82,7 +83,9 @@ impl SelfService {
         };
         let (store, overlap) = (self.store.clone(), self.overlap);
         let peer = KeySource::peer(request, store.header_config());
-        self.change(move || rotate_verified(&store, &key, peer, overlap, idempotency_key.as_deref()).into())
+        let caller = key.clone();
+        let rotate = move || rotate_verified(&store, &key, peer, overlap, idempotency_key.as_deref()).into();
+        SelfServiceFuture { caller: Some(caller), ..self.change(rotate) }
     }
 
     fn revoke<B>(&self, request: &Request<B>) -> SelfServiceFuture {
@@ -92,25 +95,27 @@ impl SelfService {
         };
         let store = self.store.clone();
         let peer = KeySource::peer(request, store.header_config());
-        self.change(move || revoke_identified(&store, id, peer).into())
+        let span = Span::current();
+        self.change(move || revoke_identified(&store, id, peer, &span).into())
     }
 
-    fn change(&self, work: impl FnOnce() -> Answer + Send + 'static) -> SelfServiceFuture {
-        let pending = self.worker.run(work);
-        pending.map_or_else(|| SelfServiceFuture::ready(busy()), |pending| SelfServiceFuture(Ok(pending)))
+    fn change(&self, work: impl FnOnce() -> PlainResponse + Send + 'static) -> SelfServiceFuture {
+        let Some(pending) = self.worker.run(work) else { return SelfServiceFuture::ready(busy()) };
+        SelfServiceFuture { answer: Ok(pending), caller: None }
     }
 }
 
 fn not_allowed(allowed: &str) -> SelfServiceFuture {
-    let mut answer = Answer::problem(405, "method_not_allowed", "The resource does not support this method");
-    answer.headers.push(("allow".to_owned(), allowed.to_owned()));
-    SelfServiceFuture::ready(answer)
+    let problem = problem(405, "method_not_allowed", "The resource does not support this method");
+    SelfServiceFuture::ready(problem.with("allow", allowed))
 }
 
-fn busy() -> Answer {
-    let mut answer = Answer::problem(503, "unavailable", "The change could not be made");
-    answer.headers.push(("retry-after".to_owned(), "1".to_owned()));
-    answer
+fn busy() -> PlainResponse {
+    problem(503, "unavailable", "The change could not be made").with("retry-after", "1")
+}
+
+fn problem(status: u16, code: &'static str, title: &'static str) -> PlainResponse {
+    Problem::titled(status, code, title, title).into()
 }
 
 impl<B> Service<Request<B>> for SelfService {
@@ -128,11 +133,15 @@ impl<B> Service<Request<B>> for SelfService {
 }
 
 /// The response of [`SelfService`].
-pub struct SelfServiceFuture(Result<PendingAnswer, Option<Answer>>);
+pub struct SelfServiceFuture {
+    answer: Result<PendingAnswer, Option<PlainResponse>>,
+    /// The verified key of the caller, for a layer that logs it.
+    caller: Option<VerifiedKey>,
+}
 
 impl SelfServiceFuture {
-    fn ready(answer: Answer) -> Self {
-        Self(Err(Some(answer)))
+    fn ready(answer: PlainResponse) -> Self {
+        Self { answer: Err(Some(answer)), caller: None }
     }
 }
 
@@ -141,7 +150,7 @@ impl Future for SelfServiceFuture {
 
     #[allow(clippy::panic, reason = "polling a future after it completed is a bug of the caller")]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match &mut self.0 {
+        let answer = match &mut self.answer {
             Ok(pending) => match Pin::new(pending).poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(answer) => answer.unwrap_or_else(busy),
@@ -151,21 +160,16 @@ impl Future for SelfServiceFuture {
                 None => panic!("polled after completion"),
             },
         };
-        Poll::Ready(Ok(answer.into()))
+        let mut response = Response::from(answer);
+        if let Some(caller) = self.caller.take() {
+            response.extensions_mut().insert(caller);
+        }
+        Poll::Ready(Ok(response))
     }
 }
 
 impl fmt::Debug for SelfServiceFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SelfServiceFuture")
-    }
-}
-
-impl<B: From<String>> From<Answer> for Response<B> {
-    fn from(answer: Answer) -> Self {
-        let mut response = Response::new(B::from(answer.body));
-        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        append_all(response.headers_mut(), answer.headers);
-        response
     }
 }

@@ -1,8 +1,8 @@
 //! The thread that changes keys for callers, so that no async runtime waits for a disk.
 //!
-//! A runtime's own way to block (`spawn_blocking`, `block_in_place`) would tie the service to that runtime; a thread for
-//! each change would let callers start threads. So a service has one thread and a bounded queue: with a slow disk, callers
-//! get an error instead of piling up.
+//! A runtime's own way to block (`spawn_blocking`, `block_in_place`) would tie the service to that runtime; a thread
+//! for each change would let callers start threads. So a service has one thread and a bounded queue: with a slow disk,
+//! callers get an error instead of piling up.
 
 use std::fmt;
 use std::future::Future;
@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use super::answer::Answer;
+use crate::answer::PlainResponse;
 
-/// How many changes may wait.
+/// The most changes that may wait.
 const QUEUE: usize = 256;
 
-type Work = Box<dyn FnOnce() -> Answer + Send>;
+type Work = Box<dyn FnOnce() -> PlainResponse + Send>;
 
 /// Starts its thread with the first change. The thread ends when the last clone is dropped.
 #[derive(Clone, Default)]
@@ -28,19 +28,19 @@ pub(super) struct Worker(Arc<OnceLock<SyncSender<(Work, AnswerSlot)>>>);
 #[derive(Debug)]
 pub(super) struct PendingAnswer(Arc<Mutex<State>>);
 
-/// Where the worker puts the answer. Dropping it without an answer ends the wait.
+/// The slot into which the worker puts the answer. Dropping it without an answer ends the wait.
 struct AnswerSlot(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 enum State {
     Pending(Option<Waker>),
-    Ready(Answer),
+    Ready(PlainResponse),
     Dropped,
 }
 
 impl Worker {
     /// Queues a change; `None` if too many changes wait already.
-    pub(super) fn run(&self, work: impl FnOnce() -> Answer + Send + 'static) -> Option<PendingAnswer> {
+    pub(super) fn run(&self, work: impl FnOnce() -> PlainResponse + Send + 'static) -> Option<PendingAnswer> {
         let queue = self.0.get_or_init(|| {
             let (send, receive) = sync_channel::<(Work, AnswerSlot)>(QUEUE);
             let started = thread::Builder::new().name("apikey-self".into()).spawn(move || {
@@ -84,9 +84,9 @@ impl Drop for AnswerSlot {
 }
 
 impl Future for PendingAnswer {
-    type Output = Option<Answer>;
+    type Output = Option<PlainResponse>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PlainResponse>> {
         let mut state = lock(&self.0);
         match std::mem::replace(&mut *state, State::Dropped) {
             State::Pending(_) => {

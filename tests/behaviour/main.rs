@@ -10,6 +10,7 @@
 )]
 
 mod access {
+    mod catalog;
     mod failed_attempts;
     mod limits;
     mod networks;
@@ -36,8 +37,10 @@ mod keys {
     mod manage;
 }
 mod rotation {
+    #[cfg(unix)]
     mod delivery;
     pub(crate) mod fake_sink;
+    mod first_secret;
     mod idempotency;
     mod rotate;
     mod rotator;

@@ -19,6 +19,29 @@ fn counts(all: &[(&'static str, u64)]) -> BTreeMap<&'static str, u64> {
 }
 
 #[test]
+fn keys_whose_grants_match_nothing_are_logged_when_a_store_is_opened() {
+    let log = Log::global();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.db");
+    let store = KeyStore::open(&path).unwrap();
+    for grants in [&["stock:read", "orders:read"][..], &["stock:read", "bills:*"], &["orders:*"], &[]] {
+        store.create(alice().permissions(grants)).unwrap();
+    }
+    let ended = store.create(alice().permissions(["gone:read"])).unwrap();
+    store.revoke(ended.info.id(), "").unwrap();
+    store.close().unwrap();
+    let opened = |catalog: &[&str]| {
+        let mut lines = log.during(|| KeyStore::builder().catalog(catalog).open(&path).unwrap().close().unwrap());
+        lines.retain(|line| line.name == "apikey.catalog");
+        lines
+    };
+    let [warning] = &opened(&["orders:read"])[..] else { panic!("one line is due") };
+    assert_eq!((warning.level, warning.fields["keys"].as_str()), (Level::WARN, "2"));
+    assert_eq!(warning.fields["grants"], "bills:* stock:read");
+    assert_eq!(opened(&["orders:read", "stock:read", "bills:read"]), []);
+}
+
+#[test]
 fn an_address_that_is_needed_and_unknown_is_logged_once() {
     let log = Log::global();
     let count = |lines: &[Line]| lines.iter().filter(|line| line.name == "apikey.no_address").count();
@@ -287,7 +310,7 @@ fn the_warning_names_no_address_where_the_address_is_unknown() {
     let proxy = IpAddr::from([10, 0, 0, 1]);
     let elsewhere = (Peer::Known([192, 0, 2, 1].into()), "from an address that it is not bound to");
     for (peer, text) in
-        [elsewhere, (Peer::Behind(proxy), "from nobody knows where"), (Peer::Unknown, "from nobody knows where")]
+        [elsewhere, (Peer::Behind(proxy), "from an unknown address"), (Peer::Unknown, "from an unknown address")]
     {
         let store = KeyStore::temporary().unwrap();
         let bound = store.create(alice().networks(["10.0.0.0/8"])).unwrap();

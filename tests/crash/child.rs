@@ -41,7 +41,7 @@ pub(crate) fn ran_as_child() -> bool {
             work(&KeyStore::open(store).unwrap(), seed, usize::MAX, &output, || {});
         }
         Role::Recorded { store, seed, operations, close } => {
-            let output: Output = Mutex::new(Box::new(crate::shim::recording()));
+            let output: Output = Mutex::new(Box::new(apikey_testkit::power::shim::recording()));
             let store = KeyStore::open(store).unwrap();
             work(&store, seed, operations, &output, || {});
             // A use without a later change may be lost with the process; this change comes after all uses.

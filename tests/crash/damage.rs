@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::check::{Fault, Kind, Tally, check, history, used_by_check};
 use crate::child::{Role, command, copy_as_killed, ran_as_child, scratch};
 use crate::model::{Expected, Line};
-use crate::random::{Random, rounds, seed};
 use crate::work::make_store;
+use apikey_testkit::random::{Random, rounds, seed};
 
 const TEST: &str = "damage::damage";
 /// An open takes a fraction of a second.
@@ -194,7 +194,7 @@ fn choose(plan: &Plan, case: usize) -> Damage<'_> {
     if case.is_multiple_of(3) {
         let file = PathBuf::from("sled/db");
         let length = fs::metadata(plan.imported.join(&file)).unwrap().len();
-        let harm = Harm::Flip { at: random.next() % length, bit: random.below(8) as u8 };
+        let harm = Harm::Flip { at: random.number() % length, bit: random.below(8) as u8 };
         return Damage { base: None, directory: &plan.imported, file, harm };
     }
     let base = &plan.bases[random.below(plan.bases.len())];

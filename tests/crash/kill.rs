@@ -7,7 +7,7 @@ use apikey_testkit::Process;
 use crate::check::{Fault, Kind, Tally, open_and_check};
 use crate::child::{Role, command, ran_as_child, within};
 use crate::model::Expected;
-use crate::random::{Random, rounds, seed};
+use apikey_testkit::random::{Random, rounds, seed};
 
 const TEST: &str = "kill::kill";
 /// A new store after so many kills, so that kills meet first creations too, and no store grows without end.
@@ -68,7 +68,7 @@ fn kill() {
 }
 
 fn run_and_kill(store: &std::path::Path, mut random: Random, expected: &mut Expected) {
-    let role = Role::Work { store: store.to_owned(), seed: random.next() >> 16 };
+    let role = Role::Work { store: store.to_owned(), seed: random.number() >> 16 };
     let mut process = Process::start(&mut command(TEST, &role));
     let mut lines = Vec::new();
     if random.percent(20) {

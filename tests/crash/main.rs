@@ -8,7 +8,7 @@
 //! APIKEY_ROTATIONS=200 cargo test -p apikey-crash rotate -- --nocapture
 //! ```
 //!
-//! Each prints its seed; `APIKEY_SEED=<number>` runs it again. `docs/durability.md` says what is promised.
+//! Each prints its seed; `APIKEY_SEED=<number>` runs it again. `docs/operations/durability.md` says what is promised.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
@@ -25,9 +25,6 @@ mod damage;
 mod kill;
 mod model;
 mod power;
-mod random;
-mod recording;
 mod refuse;
 mod rotate;
-mod shim;
 mod work;

@@ -10,9 +10,10 @@ use apikey_testkit::{Process, copy_directory};
 use crate::check::{Fault, Kind, Tally, fault, open, open_and_check};
 use crate::child::{Role, command, ran_as_child, scratch, within};
 use crate::model::Expected;
-use crate::random::{Random, rounds, seed};
-use crate::recording::{Recording, Style, same};
-use crate::shim;
+use crate::work::parse_line;
+use apikey_testkit::power::shim;
+use apikey_testkit::power::{Recording, Style, same};
+use apikey_testkit::random::{Random, rounds, seed};
 
 const TEST: &str = "power::power";
 const CUTS_OF_A_RECORDING: usize = 25;
@@ -111,7 +112,7 @@ fn record(
     for _ in 0..1 + random.below(3) {
         let role = Role::Recorded {
             store: store.clone(),
-            seed: random.next() >> 16,
+            seed: random.number() >> 16,
             operations: 2 + random.below(40),
             close: random.percent(50),
         };
@@ -143,14 +144,14 @@ fn one_cut(
     random: &mut Random,
     counts: &mut Counts,
 ) -> Result<Kept, (Fault, tempfile::TempDir)> {
-    let cut = recording.some_cut(random);
+    let cut = recording.some_moment(random);
     counts.cuts[style as usize] += 1;
     counts.creation += usize::from(recording.creation.is_some_and(|until| cut <= until + 3));
     counts.snapshot += usize::from(recording.snapshots.iter().any(|range| range.contains(&cut)));
     let directory = scratch();
     counts.loose += recording.rebuild(cut, style, random, directory.path());
     let mut expected = known.clone();
-    for line in recording.lines(cut) {
+    for line in &recording.lines(cut).filter_map(parse_line).collect::<Vec<_>>() {
         expected.apply(line);
     }
     expected.crash();
@@ -197,7 +198,7 @@ fn a_process_that_does_not_sync_loses() {
     let (recording, known, _) = record("power::a_process_that_does_not_sync_loses", &mut random, None);
     let recording = recording.without_syncs();
     let mut expected = known;
-    recording.lines(recording.end()).for_each(|line| expected.apply(line));
+    recording.lines(recording.end()).filter_map(parse_line).for_each(|line| expected.apply(&line));
     expected.crash();
     assert!(expected.acknowledged > 0);
     let mut kinds = Vec::new();

@@ -13,9 +13,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::check::{check, open_and_check, used_by_check};
 use crate::child::{Role, command, copy_as_killed, ran_as_child, scratch};
 use crate::model::{Expected, Outcome, OverlapKind, Progress};
-use crate::random::seed;
-use crate::shim;
 use crate::work::{Buffer, Output, THREADS, Worker, key_id, make_store, work};
+use apikey_testkit::power::shim;
+use apikey_testkit::random::seed;
 
 const TEST: &str = "refuse::refuse";
 const LIMIT: Duration = Duration::from_secs(30);

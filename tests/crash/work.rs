@@ -10,7 +10,7 @@ use apikey::{Conflict, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, StoreError};
 use chrono::{TimeDelta, Utc};
 
 use crate::model::{Line, Op, Outcome, OverlapKind, Progress};
-use crate::random::Random;
+use apikey_testkit::random::Random;
 
 pub(crate) const GRANTS: [&str; 4] = ["orders:read", "orders:write", "users:read", "users:write"];
 pub(crate) const THREADS: usize = 3;

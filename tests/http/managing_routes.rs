@@ -1,42 +1,77 @@
-use apikey::{ApiKeyLayer, KeyFilter, KeyId, KeyStore, NewKey, Overlap, StoreError, VerifiedKey, require_api_key};
-use axum::{Router, extract::{Path, State}, http::StatusCode, routing::{delete, post}};
+use apikey::{ApiKeyLayer, JsonBody, KeyFilter, KeyId, KeyInfo, KeyStore, KeyUpdate, NewKey, Overlap, Page};
+use apikey::{Problem, SecretResponse, StoreError, VerifiedKey, from_query, require_api_key};
+use axum::{Json, Router, extract::{Path, RawQuery, State}, routing::{patch, post}};
 
-/// The status says not found, conflict, not allowed or out of bounds; the text says which, and never a secret.
-fn refused(error: StoreError) -> (StatusCode, String) {
-    (StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), error.to_string())
+/// The body is {"owner":"alice","permissions":["orders:read"],"expires_in_ms":86400000}.
+#[require_api_key(perm = "keys:create")]
+async fn create(
+    caller: VerifiedKey,
+    State(store): State<KeyStore>,
+    JsonBody(new): JsonBody<NewKey>, // `axum::Json` would answer a bad body in its own form
+) -> Result<SecretResponse, Problem> {
+    // Nobody hands out more than they have, nor keys of another owner without `keys:any_owner`.
+    Ok(SecretResponse::created(store.create(new.within(&caller))?))
 }
 
-#[require_api_key(perm = "keys:manage")]
-async fn create(caller: VerifiedKey, State(store): State<KeyStore>, owner: String) -> Result<String, (StatusCode, String)> {
-    // `within`: nobody hands out more than they have, nor keys of another owner without `keys:any_owner`.
-    let new = NewKey::for_owner(owner).permissions(["orders:read"]).within(&caller);
-    Ok(store.create(new).map_err(refused)?.key.expose_secret().to_owned())
+/// The body is {"permissions":["orders:*"],"expires_at":null}.
+#[require_api_key(perm = "keys:update")]
+async fn update(
+    caller: VerifiedKey,
+    State(store): State<KeyStore>,
+    Path(id): Path<String>,
+    JsonBody(change): JsonBody<KeyUpdate>,
+) -> Result<Json<KeyInfo>, Problem> {
+    let id: KeyId = id.parse()?; // 404 for a text that is no id
+    Ok(Json(store.update(id, change.within(&caller))?))
 }
 
-#[require_api_key(perm = "keys:manage")]
-async fn rotate(caller: VerifiedKey, State(store): State<KeyStore>, Path(id): Path<KeyId>) -> Result<String, (StatusCode, String)> {
-    let new = store.rotate_within(id, Overlap::UntilFirstUse, &caller).map_err(refused)?;
-    Ok(new.key.expose_secret().to_owned())
+#[require_api_key(perm = "keys:rotate")]
+async fn rotate(
+    caller: VerifiedKey,
+    State(store): State<KeyStore>,
+    Path(id): Path<String>,
+) -> Result<SecretResponse, Problem> {
+    let rotated = store.rotate_within(id.parse()?, Overlap::UntilFirstUse, &caller)?;
+    Ok(SecretResponse::rotated(rotated))
 }
 
-#[require_api_key(perm = "keys:manage")]
-async fn revoke(caller: VerifiedKey, State(store): State<KeyStore>, Path(id): Path<KeyId>) -> Result<(), (StatusCode, String)> {
-    store.revoke_within(id, "by an admin", &caller).map_err(refused)?; // `false` if it was revoked before: fine, too
+#[require_api_key(perm = "keys:revoke")]
+async fn revoke(
+    caller: VerifiedKey,
+    State(store): State<KeyStore>,
+    Path(id): Path<String>,
+) -> Result<(), Problem> {
+    // `false` if it was revoked before: fine, too
+    store.revoke_within(id.parse()?, "by an admin", &caller)?;
     Ok(())
 }
 
+#[require_api_key] // ?state=active&limit=20
+async fn list(
+    caller: VerifiedKey,
+    State(store): State<KeyStore>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page>, Problem> {
+    let filter: KeyFilter = from_query(query.unwrap_or_default())?;
+    // Those of the caller's owner; with `keys:any_owner` those of all.
+    Ok(Json(store.list_within(&filter, &caller)?))
+}
+
 #[require_api_key]
-async fn mine(caller: VerifiedKey, State(store): State<KeyStore>) -> Result<String, (StatusCode, String)> {
-    let mine = store.of_owner(caller.owner()); // the same calls; keys of other owners are not found
-    let page = mine.list(&KeyFilter::default()).map_err(refused)?;
-    Ok(page.keys.iter().map(|key| format!("{} {}\n", key.id(), key.hint())).collect())
+async fn show(
+    caller: VerifiedKey,
+    State(store): State<KeyStore>,
+    Path(id): Path<String>,
+) -> Result<Json<KeyInfo>, Problem> {
+    let id: KeyId = id.parse()?;
+    Ok(Json(store.get_within(id, &caller)?.ok_or(StoreError::NotFound(id))?))
 }
 
 fn router(store: KeyStore) -> Router {
     Router::new()
-        .route("/keys", post(create).get(mine))
+        .route("/keys", post(create).get(list))
+        .route("/keys/{id}", patch(update).get(show).delete(revoke))
         .route("/keys/{id}/rotate", post(rotate))
-        .route("/keys/{id}", delete(revoke))
         .with_state(store.clone())         // for the handlers
         .layer(ApiKeyLayer::supply(store)) // for the attribute
 }

@@ -1,7 +1,9 @@
 //! Callers rotate or revoke their own keys.
 
-use apikey::self_service::{self, Answer as Plain, REASON, Refused, SelfService};
-use apikey::{ApiKeyLayer, CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, NewKey, Overlap, Requirement};
+use apikey::self_service::{self, REASON, Refused, SelfService};
+use apikey::{
+    ApiKeyLayer, CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, NewKey, Overlap, PlainResponse, Requirement,
+};
 use apikey_testkit::{Answer, Call};
 use axum::Router;
 use chrono::{DateTime, TimeDelta};
@@ -82,7 +84,7 @@ async fn a_lost_answer_locks_nobody_out_and_gives_one_key() {
     assert_eq!(status(&app, &new).await, 200);
     // The secret has arrived, and the caller repeats the request with it.
     let repeated = rotate(&app, &new, Some("may-2031")).await;
-    assert_eq!((repeated.status, repeated.code().as_str()), (409, "already_rotated"));
+    assert_eq!((repeated.status, repeated.code().as_str()), (409, "already_made"));
     assert_eq!(repeated.header("content-type"), Some("application/problem+json"));
     assert_eq!(status(&app, &new).await, 200);
     // Another caller may choose the same idempotency key.
@@ -131,7 +133,7 @@ async fn a_caller_without_a_good_key_rotates_nothing() {
     let good = service.create(NewKey::for_owner("alice"));
     for once in ["", &"k".repeat(129), "tab\there"] {
         let refused = rotate(&app, token(&good), Some(once)).await;
-        assert_eq!((refused.status, refused.code().as_str()), (422, "invalid_idempotency_key"), "{once:?}");
+        assert_eq!((refused.status, refused.code().as_str()), (422, "invalid_field"), "{once:?}");
     }
     let twice = Call::post("/key/rotate", "").key(token(&good)).header("idempotency-key", "a");
     assert_eq!(twice.header("idempotency-key", "a").send_both(&app).await.status, 422);
@@ -244,16 +246,16 @@ fn the_plain_functions_answer_the_same() {
     let rotated = self_service::rotate(&store, &token(&old), Overlap::UntilFirstUse, Some("once")).unwrap();
     assert_eq!(rotated.superseded_until, None);
     let new = token(&rotated.created).to_owned();
-    let answer = Plain::from(rotated);
+    let answer = PlainResponse::from(rotated);
     assert!(answer.body.contains(&new) && !format!("{answer:?}").contains(&new));
     store.verify(&new).unwrap();
     let repeated = self_service::rotate(&store, &new.as_str(), Overlap::UntilFirstUse, Some("once")).unwrap_err();
     assert!(matches!(repeated, Refused::Store(_)));
-    assert_eq!(Plain::from(repeated).status, 409);
+    assert_eq!(PlainResponse::from(repeated).status, 409);
     assert_eq!(self_service::revoke(&store, &new.as_str()).unwrap(), old.info.id());
     let refused = self_service::rotate(&store, &new.as_str(), Overlap::None, None).unwrap_err();
-    assert_eq!(Plain::from(refused).status, 401);
-    assert_eq!(Plain::from(self_service::revoke(&store, &None::<&str>)).status, 401);
+    assert_eq!(PlainResponse::from(refused).status, 401);
+    assert_eq!(PlainResponse::from(self_service::revoke(&store, &None::<&str>)).status, 401);
 }
 
 #[tokio::test]

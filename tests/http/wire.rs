@@ -30,7 +30,7 @@ impl Send for Call {
         for (name, value) in self.headers() {
             request = request.header(name, value);
         }
-        let response = app.oneshot(request.body(Body::from(self.body())).unwrap()).await.unwrap();
+        let response = app.oneshot(request.body(Body::from(self.body().to_owned())).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let headers = response.headers().iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();

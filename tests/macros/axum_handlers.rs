@@ -328,10 +328,36 @@ async fn above_instrument(method: Method) -> Result<String, Rejection> {
     Ok(key.owner().to_owned())
 }
 
+#[require_api_key(perm = "orders:read")]
+#[tracing::instrument(skip(key), fields(owner = key.owner()))]
+async fn fields_below(method: Method, key: VerifiedKey) -> String {
+    let _ = method;
+    key.owner().to_owned()
+}
+
+#[tracing::instrument(skip_all, fields(owner = key.owner()))]
+#[require_api_key(perm = "orders:read")]
+async fn fields_above(key: VerifiedKey) -> String {
+    key.owner().to_owned()
+}
+
+#[require_api_key(optional, key = who)]
+#[tracing::instrument(fields(owner = who.key().map(|key| key.owner())))]
+async fn fields_of_an_optional_key() -> Result<String, Rejection> {
+    who.map(|key| key.owner().to_owned()).ok_or_else(|| AuthError::Missing.into())
+}
+
 #[tokio::test]
 async fn other_attributes() {
     let keys = Keys::granting(READER);
-    for handler in [on_get(debugged).with_state(1), on_get(below_instrument), on_get(above_instrument)] {
+    for handler in [
+        on_get(debugged).with_state(1),
+        on_get(below_instrument),
+        on_get(above_instrument),
+        on_get(fields_below),
+        on_get(fields_above),
+        on_get(fields_of_an_optional_key),
+    ] {
         let router = serve(&keys, handler);
         assert_eq!(get(&router, "/", Some(&keys.key)).await, (StatusCode::OK, owned("alice")));
         assert_eq!(get(&router, "/", None).await.0, StatusCode::UNAUTHORIZED);

@@ -1,50 +1,14 @@
 //! The counters of the feature `metrics`, as a recorder receives them: `cargo test -p apikey-metrics`.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+mod figures;
 
 use apikey::{KeyStore, NewKey, Overlap, Requirement};
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-
-/// Counters by name and label.
-#[derive(Default)]
-struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
-
-impl Counters {
-    fn now(&self) -> Vec<(String, u64)> {
-        let all = self.0.lock().unwrap();
-        let counts = all.iter().map(|(name, count)| (name.clone(), count.load(Ordering::Relaxed)));
-        counts.filter(|(_, count)| *count > 0).collect()
-    }
-}
-
-impl Recorder for Counters {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
-        let name = format!("{}{{{}}}", key.name(), labels.join(","));
-        Counter::from_arc(self.0.lock().unwrap().entry(name).or_default().clone())
-    }
-
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
-    }
-
-    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
-        Histogram::noop()
-    }
-}
+use figures::Figures;
 
 #[test]
 fn answers_and_changes_are_counted() {
-    let counters = Counters::default();
+    let counters = Figures::default();
     metrics::with_local_recorder(&counters, || {
         let store = KeyStore::temporary().unwrap();
         let created = store.create(NewKey::for_owner("alice").permissions(["orders:read"])).unwrap();
@@ -66,5 +30,5 @@ fn answers_and_changes_are_counted() {
         ("apikey_verifications_total{code=invalid_api_key}", 3),
         ("apikey_verifications_total{code=ok}", 3),
     ];
-    assert_eq!(counters.now(), expected.map(|(name, count)| (name.to_owned(), count)));
+    assert_eq!(counters.counts(), expected.map(|(name, count)| (name.to_owned(), count)));
 }

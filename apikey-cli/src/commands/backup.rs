@@ -2,35 +2,44 @@
 
 use std::path::PathBuf;
 
-use apikey_core::{Actor, KeyStore, Restore, RestoreWarning};
-use clap::Args;
+use apikey_core::{BackupReport, KeyStore, Restore, RestoreReport, RestoreWarning};
+use chrono::Utc;
+use clap::{ArgGroup, Args};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::identity::caller;
+use crate::identity::actor;
 use crate::output;
 use crate::output::findings::{Findings, ReportArg};
 use crate::output::progress::Progress;
 use crate::output::table::{self, Cell};
+use crate::time::both;
 
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
-    /// The file
+    /// The file: a new one, or a backup, which the new one replaces. Anything else stays, and no file is written into a
+    /// store's directory
     pub(crate) file: PathBuf,
+    /// Make no backup: read the one in this file whole, check it, and say what it holds. It needs no store and no
+    /// pepper
+    #[arg(long)]
+    pub(crate) verify: bool,
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("old").args(["over", "old_is_gone"]).required(true))]
 pub(crate) struct RestoreArgs {
     /// The backup
     pub(crate) file: PathBuf,
     /// The directory of the new store; it must be empty or not exist
     #[arg(long, value_name = "DIR")]
     pub(crate) into: PathBuf,
-    /// The store that it replaces: restrictions made there since the backup apply to the new store, too
-    #[arg(long, value_name = "DIR", required_unless_present = "old_is_gone")]
+    /// The store that it replaces: restrictions made there since the backup apply to the new store, too. Give this, or
+    /// --old-is-gone
+    #[arg(long, value_name = "DIR")]
     pub(crate) over: Option<PathBuf>,
     /// There is no old store any more. A key that was revoked after the backup becomes valid again
-    #[arg(long, conflicts_with = "over")]
+    #[arg(long)]
     pub(crate) old_is_gone: bool,
     #[command(flatten)]
     pub(crate) report: ReportArg,
@@ -46,22 +55,36 @@ pub(crate) struct SalvageArgs {
 }
 
 pub(crate) fn backup(context: &Context, backup: &BackupArgs) -> Result<(), Failure> {
+    if backup.verify {
+        let progress = Progress::new("reading");
+        let report = KeyStore::verify_backup(&backup.file)?;
+        drop(progress);
+        if !context.json {
+            output::text(&table::aligned(&[vec![table::good(true, "good")]]))?;
+        }
+        return print_backup(context, &report);
+    }
     context.with_store(false, |store| {
         let progress = Progress::new("backing up");
         let report = store.backup(backup.file.clone())?;
         drop(progress);
-        if context.json {
-            return output::json(&report);
-        }
-        output::text(&table::aligned(&[
-            row("backup", report.path.display().to_string()),
-            row("keys", report.records.to_string()),
-            row("events", report.events.to_string()),
-            row("last change", report.number.to_string()),
-            row("bytes", report.bytes.to_string()),
-            row("SHA-256", report.digest.clone()),
-        ]))
+        print_backup(context, &report)
     })
+}
+
+fn print_backup(context: &Context, report: &BackupReport) -> Result<(), Failure> {
+    if context.json {
+        return output::json(report);
+    }
+    output::text(&table::aligned(&[
+        row("backup", report.path.display().to_string()),
+        row("written", both(report.written_at, Utc::now())),
+        row("keys", report.records.to_string()),
+        row("events", report.events.to_string()),
+        row("last change", report.number.to_string()),
+        row("bytes", report.bytes.to_string()),
+        row("SHA-256", report.digest.clone()),
+    ]))
 }
 
 fn row(label: &str, value: impl Into<Cell>) -> Vec<Cell> {
@@ -69,7 +92,7 @@ fn row(label: &str, value: impl Into<Cell>) -> Vec<Cell> {
 }
 
 pub(crate) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Failure> {
-    let mut request = Restore::new(&restore.file, &restore.into).actor(Actor::Uid(caller()));
+    let mut request = Restore::new(&restore.file, &restore.into).actor(actor());
     if let Some(old) = &restore.over {
         request = request.over(old);
     }
@@ -81,6 +104,23 @@ pub(crate) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Fa
     let hint = "name the old store with --over, or give --old-is-gone if there is none";
     let report = context.store.exclusively(!context.json, hint, || KeyStore::restore(&request))?;
     drop(progress);
+    add_findings(&mut findings, &report);
+    let rows = [
+        row("restored into", restore.into.display().to_string()),
+        row("keys", report.records.to_string()),
+        row("events", report.events.to_string()),
+        row("backup's change", report.number.to_string()),
+        row("old store's change", report.old_number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())),
+        row("reapplied", report.reapplied.len().to_string()),
+        row("not in the backup", report.unknown.len().to_string()),
+        row("warnings", report.warnings.len().to_string()),
+    ];
+    print(context, &report, &rows, findings)?;
+    if report.is_whole() { Ok(()) } else { Err(Failure::no()) }
+}
+
+/// Adds what needs attention after a restore.
+pub(super) fn add_findings(findings: &mut Findings, report: &RestoreReport) {
     for key in &report.reapplied {
         findings.add("reapplied", key.key, format!("restricted again, as in the old store ({})", key.owner));
     }
@@ -96,18 +136,6 @@ pub(crate) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Fa
             _ => findings.add_general("warning", warning.to_string()),
         }
     }
-    let rows = [
-        row("restored into", restore.into.display().to_string()),
-        row("keys", report.records.to_string()),
-        row("events", report.events.to_string()),
-        row("backup's change", report.number.to_string()),
-        row("old store's change", report.old_number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())),
-        row("reapplied", report.reapplied.len().to_string()),
-        row("not in the backup", report.unknown.len().to_string()),
-        row("warnings", report.warnings.len().to_string()),
-    ];
-    print(context, &report, &rows, findings)?;
-    if report.is_whole() { Ok(()) } else { Err(Failure::no()) }
 }
 
 pub(crate) fn salvage(context: &Context, salvage: &SalvageArgs) -> Result<(), Failure> {
@@ -115,8 +143,7 @@ pub(crate) fn salvage(context: &Context, salvage: &SalvageArgs) -> Result<(), Fa
     let progress = Progress::new("searching");
     let damaged = context.store.path()?;
     let hint = "name the damaged store with --store";
-    let actor = Actor::Uid(caller());
-    let salvage_it = || KeyStore::salvage_as(damaged, &salvage.into, actor.clone());
+    let salvage_it = || KeyStore::salvage_as(damaged, &salvage.into, actor());
     let report = context.store.exclusively(!context.json, hint, salvage_it)?;
     drop(progress);
     for key in &report.missing {
@@ -138,12 +165,20 @@ pub(crate) fn salvage(context: &Context, salvage: &SalvageArgs) -> Result<(), Fa
         row("keys", format!("{} of {of}", report.records)),
         row("events", report.events.to_string()),
         row("last change found", format!("{} of {}", report.last_found, report.last_known)),
-        row("missing", format!("{} keys", report.missing.len())),
-        row("doubtful, so disabled", format!("{} keys", report.doubtful.len())),
+        row("missing", missing(report.missing.len() as u64, report.records, known)),
+        row("doubtful, so disabled", table::counted(report.doubtful.len() as u64, "key")),
         row("gaps in events", report.gaps.len().to_string()),
     ];
     print(context, &report, &rows, findings)?;
     if report.is_whole() { Ok(()) } else { Err(Failure::no()) }
+}
+
+/// The keys that are lost: those whose ids the events name, and those that only the count of the old store tells of.
+fn missing(named: u64, saved: u64, known: Option<u64>) -> String {
+    let lost = known.map_or(named, |known| known.saturating_sub(saved).max(named));
+    let of_them = if lost > named { format!("; the ids of {named} are known") } else { String::new() };
+    let at_least = if known.is_none() { "at least " } else { "" };
+    format!("{at_least}{}{of_them}", table::counted(lost, "key"))
 }
 
 /// Prints the report before the findings: the new store exists, whatever else failed.
@@ -160,4 +195,19 @@ fn print(
     }
     output::text(&table::aligned(rows))?;
     findings.show(output::text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saved_and_missing_keys_add_up() {
+        assert_eq!(missing(0, 5, Some(5)), "0 keys");
+        assert_eq!(missing(1, 4, Some(5)), "1 key");
+        assert_eq!(missing(1, 2, Some(5)), "3 keys; the ids of 1 are known");
+        assert_eq!(missing(2, 2, None), "at least 2 keys");
+        // An earlier copy of a key that the store had deleted may have been found.
+        assert_eq!(missing(1, 6, Some(5)), "1 key");
+    }
 }

@@ -10,27 +10,28 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::key_args::part;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
-use crate::output::key_view::{self, KeyView};
+use crate::output::key_view;
 use crate::output::table;
 use crate::time::both;
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// A permission that the key must have; repeat it for more
-    #[arg(long = "permission", value_name = "PERMISSION")]
+    /// Permissions that the key must have, all of them, separated by commas
+    #[arg(long = "permission", value_name = "PERMISSION", value_delimiter = ',', value_parser = part)]
     pub(crate) permissions: Vec<String>,
     /// The address from which the key is used, checked against its networks; without it, networks are not checked
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) peer: Option<IpAddr>,
-    // Accepted only so that the error does not repeat it.
+    // The command accepts it only so that clap's error does not repeat it.
     #[arg(hide = true)]
     pub(crate) token: Vec<String>,
 }
 
-/// More bytes than any key has; the rest is not read.
+/// The most bytes to read: more than any key has.
 const MAX_BYTES: usize = 4096;
 
 pub(crate) fn check(context: &Context, check: &CheckArgs) -> Result<(), Failure> {
@@ -63,7 +64,7 @@ fn read_token() -> Result<Zeroizing<String>, Failure> {
         // Bytes that are not UTF-8 are not a key: the store refuses this replacement like any other text.
         text.push_str(std::str::from_utf8(&bytes).unwrap_or("\u{fffd}"));
     }
-    let token = Zeroizing::new(text.trim().to_owned());
+    let token = Zeroizing::new(without_header(text.trim()).to_owned());
     if token.is_empty() {
         return Err(Failure::usage("one key is expected on standard input, which is empty or closed"));
     }
@@ -71,6 +72,20 @@ fn read_token() -> Result<Zeroizing<String>, Failure> {
         return Err(Failure::usage("one key is expected on standard input, which has several lines"));
     }
     Ok(token)
+}
+
+/// A token that was copied with its header, without that.
+fn without_header(text: &str) -> &str {
+    let after = |text: &str, begin: &str| {
+        let (head, rest) = text.split_at_checked(begin.len())?;
+        head.eq_ignore_ascii_case(begin).then(|| rest.trim_start().len())
+    };
+    let mut token = text;
+    for begin in ["x-api-key:", "authorization:", "bearer "] {
+        let rest = after(token, begin).and_then(|rest| token.get(token.len() - rest..));
+        token = rest.unwrap_or(token);
+    }
+    token
 }
 
 fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(), Failure> {
@@ -83,7 +98,7 @@ fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(),
                     "secret_version": secret_version,
                     "superseded": superseded,
                     "superseded_until": superseded_until,
-                    "key": KeyView::new(&key, now),
+                    "key": key,
                 }));
             }
             output::text(&table::aligned(&[vec![table::good(true, "good")]]))?;
@@ -106,11 +121,17 @@ fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(),
                     "text": text,
                     "why": why,
                     "secret_version": secret_version,
-                    "key": key.map(|key| KeyView::new(key, now)),
+                    "key": key,
                 }))?;
             } else {
                 output::text(&table::aligned(&[vec![table::good(false, &code), text.into()]]))?;
-                if let Some(why) = why {
+                let no_secret = key.filter(|key| key.state(now) == KeyState::NoSecret);
+                if let Some(key) = no_secret {
+                    output::text(&format!(
+                        "the key has no secret, and no caller can use it until `apikey rotate {} --overlap none`",
+                        key.id()
+                    ))?;
+                } else if let Some(why) = why {
                     output::text(&why.to_string())?;
                 }
                 if let Some(key) = key {
@@ -141,5 +162,5 @@ fn state(key: &KeyInfo, code: &str, now: DateTime<Utc>) -> String {
         "insufficient_permission" => format!(", permissions {}", list(key.permissions())),
         _ => String::new(),
     };
-    format!("{}{since}{has}", key_state.name())
+    table::one_line(&format!("{}{since}{has}", key_state.name()))
 }

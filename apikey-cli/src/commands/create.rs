@@ -7,7 +7,7 @@ use apikey_core::admin::Request;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
-use super::key_args::{LimitArgs, RotationArgs, entry};
+use super::key_args::{LimitArgs, RotationArgs, check_entries, entry, part};
 use super::new_secret::hand_out;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -21,8 +21,8 @@ pub(crate) struct CreateArgs {
     /// The purpose of the key
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// A permission of the key, such as orders:read or orders:*; repeat it for more
-    #[arg(long = "permission", value_name = "PERMISSION")]
+    /// Permissions of the key, such as orders:read or orders:*, separated by commas
+    #[arg(long = "permission", value_name = "PERMISSION", value_delimiter = ',', value_parser = part)]
     pub(crate) permissions: Vec<String>,
     /// The key expires after this time, such as 90d
     #[arg(long, value_name = "SPAN", value_parser = time::span, conflicts_with = "expires_at")]
@@ -46,6 +46,7 @@ pub(crate) struct CreateArgs {
 }
 
 pub(crate) fn create(context: &Context, create: CreateArgs) -> Result<(), Failure> {
+    check_entries(&create.metadata, &[])?;
     let mut key = NewKey::for_owner(create.owner).permissions(create.permissions);
     if let Some(name) = create.name {
         key = key.name(name);

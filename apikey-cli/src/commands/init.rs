@@ -6,6 +6,7 @@ use apikey_core::NewKey;
 use apikey_core::admin::Request;
 use clap::Args;
 
+use super::key_args::part;
 use super::new_secret::hand_out;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
@@ -16,16 +17,16 @@ pub(crate) struct InitArgs {
     /// The owner of the key
     #[arg(long, default_value = "admin")]
     pub(crate) owner: String,
-    /// A permission of the key; repeat it for more
-    #[arg(long = "permission", value_name = "PERMISSION", default_value = "*")]
+    /// Permissions of the key, separated by commas
+    #[arg(long = "permission", value_name = "PERMISSION", value_delimiter = ',', value_parser = part, default_value = "*")]
     pub(crate) permissions: Vec<String>,
     /// Write the key to this new file (0600) instead of standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }
 
-/// Refuses a store that has ever changed, even if no key is left in it: otherwise anyone who can remove the last key would
-/// get a new one with every permission.
+/// Refuses a store that has ever changed, even if no key is left in it: otherwise anyone who can remove the last key
+/// would get a new one with every permission.
 pub(crate) fn init(context: &Context, init: InitArgs) -> Result<(), Failure> {
     let mut delivery = Delivery::prepare_for_secret(init.out.as_deref())?;
     context.with_store(true, |store| {

@@ -1,6 +1,6 @@
 //! Exports all keys as JSON lines, and imports them.
 
-use std::io::{self, BufRead, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufWriter, Read, StdinLock, Write};
 use std::path::PathBuf;
 
 use apikey_core::admin::{Imports, RefusedEntry, Request, SecretText};
@@ -8,12 +8,12 @@ use clap::Args;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::import::await_input;
+use super::import::{await_input, check_store_at_terminal, note_existing, refused, summary, take_existing};
 use crate::context::Context;
-use crate::failure::{Failure, in_options};
+use crate::failure::{Code, Failure, in_options};
 use crate::output;
 use crate::output::delivery::Delivery;
-use crate::output::findings::{ReportArg, noted};
+use crate::output::findings::{LINE, ReportArg, noted};
 use crate::output::progress::Progress;
 use crate::store::backend::Backend;
 
@@ -35,6 +35,9 @@ pub(crate) struct ImportLinesArgs {
     /// Report what would be imported, and import nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Pass over keys that the store has already, whatever their state, so that an import can be run again
+    #[arg(long)]
+    pub(crate) skip_existing: bool,
     #[command(flatten)]
     pub(crate) report: ReportArg,
 }
@@ -51,15 +54,20 @@ pub(crate) fn export(context: &Context, export: &ExportArgs) -> Result<(), Failu
     context.with_store(false, |store| {
         let mut delivery = Delivery::prepare(export.out.as_deref())?;
         let progress = export.out.as_ref().map(|_| Progress::new("writing"));
-        let refused = |error: io::Error| match &export.out {
+        let failed = |error: io::Error| match &export.out {
             Some(path) => Failure::file(path, &error),
+            // Unlike a list, an export is kept, so half of one is an error.
+            None if error.kind() == io::ErrorKind::BrokenPipe => Failure::new(
+                Code::Refused,
+                "standard output was closed before all keys were written: the export is not whole",
+            ),
             None => Failure::output(error),
         };
         let (mut exported, mut after) = (0, None);
         let mut writer = BufWriter::new(&mut delivery);
         loop {
             let part = store.lines(Request::Export { after, digests: export.digests })?;
-            writer.write_all(part.lines.expose_secret().as_bytes()).map_err(refused)?;
+            writer.write_all(part.lines.expose_secret().as_bytes()).map_err(failed)?;
             exported += part.count;
             if let Some(progress) = &progress {
                 progress.at(exported);
@@ -69,9 +77,9 @@ pub(crate) fn export(context: &Context, export: &ExportArgs) -> Result<(), Failu
                 break;
             }
         }
-        writer.flush().map_err(refused)?;
+        writer.flush().map_err(failed)?;
         drop((progress, writer));
-        delivery.finish().map_err(refused)?;
+        delivery.finish().map_err(failed)?;
         if context.json {
             return output::json(&json!({ "exported": exported, "path": export.out }));
         }
@@ -82,12 +90,20 @@ pub(crate) fn export(context: &Context, export: &ExportArgs) -> Result<(), Failu
 
 pub(crate) fn import(context: &Context, import: &ImportLinesArgs) -> Result<(), Failure> {
     let mut findings = import.report.begin()?;
-    await_input()?;
+    if !import.make {
+        check_store_at_terminal(context)?;
+    }
+    await_input("lines of `apikey export`")?;
+    let mut report = Imports::default();
+    let mut lines = Lines::new(import);
+    // Read before the store is opened, so that no other process waits for a person to type.
+    let first = lines.fill(&mut report);
     context.with_store(import.make, |store| {
-        let mut report = Imports::default();
-        let outcome = read_all(store, import, &mut report);
+        let outcome = first.and_then(|has_ended| lines.send_all(store, has_ended, &mut report));
+        drop(lines);
+        let existing = if import.skip_existing { take_existing(&mut report) } else { 0 };
         report.refused.sort_by_key(|refused| refused.line);
-        report.refused.iter().for_each(|refused| findings.add("line", refused.line, &refused.text));
+        report.refused.iter().for_each(|refused| findings.add(LINE, refused.line, &refused.text));
         findings.save();
         outcome?;
         if context.json {
@@ -95,13 +111,16 @@ pub(crate) fn import(context: &Context, import: &ImportLinesArgs) -> Result<(), 
                 "imported": report.imported,
                 "dry_run": import.dry_run,
                 "awaiting_rotation": report.awaiting_rotation,
+                "existing": existing,
                 "refused": report.refused,
             }))?;
             findings.show(|_| Ok(()))?;
         } else {
             findings.show(noted)?;
+            note_existing(&report);
             let done = if import.dry_run { "would be imported" } else { "imported" };
-            output::text(&format!("{done}: {} keys; refused: {} lines", report.imported, report.refused.len()))?;
+            let existing = import.skip_existing.then_some(existing);
+            output::text(&summary(done, report.imported, existing, report.refused.len()))?;
             if !report.awaiting_rotation.is_empty() {
                 let waiting = report.awaiting_rotation.len();
                 output::text(&format!("{waiting} of them have no secret: each works once it is rotated"))?;
@@ -115,7 +134,7 @@ pub(crate) fn import(context: &Context, import: &ImportLinesArgs) -> Result<(), 
 struct Batch {
     text: Zeroizing<String>,
     lines: u64,
-    /// How many lines came before it.
+    /// The number of lines before it.
     before: u64,
 }
 
@@ -124,7 +143,8 @@ impl Batch {
         Self { text: Self::full_size(), lines: 0, before: 0 }
     }
 
-    /// Allocates the text at its full size, line ends of refused lines included: a string that grows leaves copies of secrets.
+    /// Allocates the text at its full size, line ends of refused lines included: a string that grows leaves copies of
+    /// secrets.
     fn full_size() -> Zeroizing<String> {
         Zeroizing::new(String::with_capacity(MAX_BYTES + BATCH))
     }
@@ -135,6 +155,7 @@ impl Batch {
         let numbered = |refused: RefusedEntry| RefusedEntry {
             line: refused.line.saturating_add(self.before),
             text: in_options(&refused.text),
+            ..refused
         };
         report.imported += answer.imported;
         report.awaiting_rotation.extend(answer.awaiting_rotation);
@@ -145,41 +166,77 @@ impl Batch {
     }
 }
 
-fn read_all(store: &mut Backend, import: &ImportLinesArgs, report: &mut Imports) -> Result<(), Failure> {
-    let progress = Progress::new("lines read");
-    let fault = |error: io::Error| Failure::input(&error);
-    let mut input = io::stdin().lock();
-    let mut batch = Batch::new();
-    let mut line = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-    loop {
-        line.clear();
-        Read::by_ref(&mut input).take(MAX_BYTES as u64 + 1).read_until(b'\n', &mut line).map_err(fault)?;
-        let too_long = line.len() > MAX_BYTES;
-        if too_long && !line.ends_with(b"\n") {
-            input.skip_until(b'\n').map_err(fault)?;
+/// The lines of standard input, in batches.
+struct Lines<'i> {
+    import: &'i ImportLinesArgs,
+    input: StdinLock<'static>,
+    batch: Batch,
+    line: Zeroizing<Vec<u8>>,
+    /// Whether the line has been read, and had no room in the batch before.
+    is_pending: bool,
+    progress: Option<Progress>,
+}
+
+impl<'i> Lines<'i> {
+    fn new(import: &'i ImportLinesArgs) -> Self {
+        Self {
+            import,
+            input: io::stdin().lock(),
+            batch: Batch::new(),
+            line: Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1)),
+            is_pending: false,
+            progress: None,
         }
-        if batch.lines > 0
-            && (line.is_empty() || batch.lines == BATCH as u64 || batch.text.len() + line.len() > MAX_BYTES)
-        {
-            batch.send(store, import, report)?;
-        }
-        if line.is_empty() {
-            return Ok(());
-        }
-        batch.lines += 1;
-        let fault = match std::str::from_utf8(&line) {
-            _ if too_long => Some(format!("it has more than {MAX_BYTES} bytes")),
-            Ok(text) => {
-                batch.text.push_str(text);
-                None
+    }
+
+    /// Fills the batch; returns whether the input has ended.
+    fn fill(&mut self, report: &mut Imports) -> Result<bool, Failure> {
+        let fault = |error: io::Error| Failure::input(&error);
+        let (batch, line) = (&mut self.batch, &mut self.line);
+        loop {
+            if !std::mem::take(&mut self.is_pending) {
+                line.clear();
+                Read::by_ref(&mut self.input).take(MAX_BYTES as u64 + 1).read_until(b'\n', line).map_err(fault)?;
+                if line.len() > MAX_BYTES && !line.ends_with(b"\n") {
+                    self.input.skip_until(b'\n').map_err(fault)?;
+                }
             }
-            Err(error) => Some(format!("it is not a key as JSON: look at column {}", error.valid_up_to() + 1)),
-        };
-        if let Some(text) = fault {
-            // An empty line in its place keeps the numbers of the other lines.
-            batch.text.push('\n');
-            report.refused.push(RefusedEntry { line: batch.before + batch.lines, text });
+            if line.is_empty() {
+                return Ok(true);
+            }
+            if batch.lines > 0 && (batch.lines == BATCH as u64 || batch.text.len() + line.len() > MAX_BYTES) {
+                self.is_pending = true;
+                return Ok(false);
+            }
+            batch.lines += 1;
+            let fault = match std::str::from_utf8(line) {
+                _ if line.len() > MAX_BYTES => Some(format!("it has more than {MAX_BYTES} bytes")),
+                Ok(text) => {
+                    batch.text.push_str(text);
+                    None
+                }
+                Err(error) => Some(format!("it is not a key as JSON: look at column {}", error.valid_up_to() + 1)),
+            };
+            if let Some(text) = fault {
+                // An empty line in its place keeps the numbers of the other lines.
+                batch.text.push('\n');
+                report.refused.push(refused(batch.before + batch.lines, text));
+            }
+            self.progress.iter().for_each(|progress| progress.at(batch.before + batch.lines));
         }
-        progress.at(batch.before + batch.lines);
+    }
+
+    /// Sends batch after batch, beginning with one that was read before the store was opened.
+    fn send_all(&mut self, store: &mut Backend, mut has_ended: bool, report: &mut Imports) -> Result<(), Failure> {
+        // Not before: its line would be in the way of notes about the opening.
+        self.progress = Some(Progress::of_input("lines read"));
+        while self.batch.lines > 0 {
+            self.batch.send(store, self.import, report)?;
+            if has_ended {
+                break;
+            }
+            has_ended = self.fill(report)?;
+        }
+        Ok(())
     }
 }

@@ -1,14 +1,18 @@
 //! Arguments that several commands share, and the parsers of their values.
 
+use std::convert::Infallible;
+
+use apikey_core::admin::has_token;
 use apikey_core::{Overlap, RotationPolicy};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
+use crate::failure::{Failure, shortened};
 use crate::time;
 
 #[derive(Debug, Args)]
 pub(crate) struct KeyArg {
-    /// The key's id, as `apikey list` shows it
+    /// The key's id, or the first characters of it or of the key's token, at least 4
     pub(crate) id: String,
 }
 
@@ -37,8 +41,8 @@ pub(crate) struct LimitArgs {
     /// The rate limit of the key, such as 100/1m
     #[arg(long, value_name = "COUNT/SPAN", value_parser = limit)]
     pub(crate) limit: Option<(u32, TimeDelta)>,
-    /// A network from which the key may be used, such as 10.0.0.0/8; repeat it for more
-    #[arg(long = "network", value_name = "CIDR")]
+    /// Networks from which the key may be used, such as 10.0.0.0/8, separated by commas
+    #[arg(long = "network", value_name = "CIDR", value_delimiter = ',', value_parser = part)]
     pub(crate) networks: Vec<String>,
 }
 
@@ -46,6 +50,11 @@ impl LimitArgs {
     pub(crate) fn networks(self) -> Option<Vec<String>> {
         (!self.networks.is_empty()).then_some(self.networks)
     }
+}
+
+/// One of several values that commas separate, without the space that people write after a comma.
+pub(super) fn part(text: &str) -> Result<String, Infallible> {
+    Ok(text.trim().to_owned())
 }
 
 pub(super) fn overlap(text: &str) -> Result<Overlap, String> {
@@ -61,6 +70,28 @@ pub(super) fn overlap(text: &str) -> Result<Overlap, String> {
 fn limit(text: &str) -> Result<(u32, TimeDelta), String> {
     let parsed = text.split_once('/').and_then(|(count, per)| Some((count.parse().ok()?, time::span(per).ok()?)));
     parsed.ok_or_else(|| "a number, `/` and a span are expected, as in 100/1m".to_owned())
+}
+
+/// The time this long after now, for the option of this name.
+pub(super) fn from_now(option: &str, span: TimeDelta) -> Result<DateTime<Utc>, Failure> {
+    Utc::now().checked_add_signed(span).ok_or_else(|| Failure::usage(format!("{option}: the span is too long")))
+}
+
+/// Refuses two values for one name, of which one would be lost.
+pub(super) fn check_entries(entries: &[(String, String)], removed: &[String]) -> Result<(), Failure> {
+    let names = || entries.iter().map(|(name, _)| name);
+    let twice =
+        names().enumerate().find(|(at, name)| names().take(*at).any(|other| other == *name)).map(|(_, name)| name);
+    if let Some(name) = twice.filter(|name| !has_token(name)) {
+        return Err(Failure::usage(format!("--metadata {} is given twice: give one value for it", shortened(name))));
+    }
+    match names().find(|name| removed.contains(name) && !has_token(name)) {
+        Some(name) => Err(Failure::usage(format!(
+            "--metadata and --without-metadata both name {}: give one of them",
+            shortened(name)
+        ))),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn entry(text: &str) -> Result<(String, String), String> {

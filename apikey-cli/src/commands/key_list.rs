@@ -1,20 +1,24 @@
-//! Makes the same change to every key of a list. Each key is a change of its own, on disk before the next one. If one fails,
-//! the command reports it and goes on with the others.
+//! Makes the same change to every key of a list. Each key is a change of its own, on disk before the next one. If one
+//! fails, the command reports it and goes on with the others.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use apikey_core::admin::Request;
-use apikey_core::{KeyId, KeyUpdate};
+use apikey_core::{KeyId, KeyInfo, KeyUpdate};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
+use super::confirm::{self, confirm};
+use super::import::note_at_terminal;
+use super::owner_keys::keys_of;
 use crate::context::{Context, id};
 use crate::failure::{Code, Failure};
 use crate::output;
-use crate::output::findings::{Findings, ReportArg, noted};
+use crate::output::findings::{Findings, LINE, ReportArg, noted};
 use crate::output::progress::Progress;
+use crate::output::table::counted;
 use crate::store::backend::Backend;
 
 /// The longest line of a list that is read.
@@ -22,10 +26,13 @@ const MAX_LINE: usize = 4096;
 
 /// One key, or those of a list.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").args(["id", "from"]).required(true))]
+#[command(group = ArgGroup::new("which").args(["id", "owner", "from"]).required(true))]
 pub(crate) struct KeyOrListArgs {
-    /// The key's id, as `apikey list` shows it
+    /// The key's id, or the first characters of it or of the key's token, at least 4
     pub(crate) id: Option<String>,
+    /// Every key of this owner
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
     #[command(flatten)]
     pub(crate) list: KeyListArgs,
 }
@@ -33,14 +40,14 @@ pub(crate) struct KeyOrListArgs {
 /// The keys of a list, and the confirmation that the change is intended.
 #[derive(Debug, Args)]
 pub(crate) struct KeyListArgs {
-    /// The keys of this file, or of standard input (`-`): one id a line, without empty lines and lines that begin with `#`.
-    /// If a key cannot be changed, the command reports it and goes on with the others
+    /// The keys of this file, or of standard input (`-`): one whole id a line, without empty lines and lines that begin
+    /// with `#`. If a key cannot be changed, the command reports it and goes on with the others
     #[arg(long, value_name = "FILE|-")]
     pub(crate) from: Option<PathBuf>,
-    /// Disable or revoke the keys of the list without asking
+    /// Disable or revoke the keys of the list, or of the owner, without asking; enabling asks for nothing
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Do not ask, but refuse unless the list has exactly this many keys
+    /// Do not ask, but refuse unless these are exactly this many keys
     #[arg(long, value_name = "COUNT", conflicts_with = "yes")]
     pub(crate) count: Option<usize>,
     #[command(flatten)]
@@ -48,8 +55,8 @@ pub(crate) struct KeyListArgs {
 }
 
 impl KeyListArgs {
-    /// Refuses list options without a list. clap cannot: it waives an option's requirement if the required option conflicts
-    /// with one that was given.
+    /// Refuses the options for several keys where there is one. clap cannot: it waives an option's requirement if the
+    /// required option conflicts with one that was given.
     pub(crate) fn check_unused(&self) -> Result<(), Failure> {
         let option = match (self.yes, self.count.is_some(), self.report.is_given()) {
             (true, ..) => "--yes",
@@ -57,7 +64,7 @@ impl KeyListArgs {
             (.., true) => "--report",
             _ => return Ok(()),
         };
-        Err(Failure::usage(format!("{option} is for the keys of a list, which --from names")))
+        Err(Failure::usage(format!("{option} is for several keys, which --from or --owner names")))
     }
 }
 
@@ -78,7 +85,7 @@ impl Change<'_> {
         }
     }
 
-    /// What a changed key is called.
+    /// The word for a changed key.
     fn done(self) -> &'static str {
         match self {
             Self::Enable => "enabled",
@@ -112,16 +119,42 @@ struct Keys {
     faults: Vec<(u64, String)>,
 }
 
-pub(super) fn change(context: &Context, list: &KeyListArgs, from: &Path, change: Change<'_>) -> Result<(), Failure> {
-    // Before the store is opened, so that no other process waits for a pipe to end or a person to type.
-    let keys = if from == Path::new("-") { read(io::stdin().lock()) } else { open(from).and_then(read) };
-    let keys = keys.map_err(|error| match from == Path::new("-") {
-        true => Failure::input(&error),
-        false => Failure::file(from, &error),
-    })?;
-    confirm(context, list, from, change, keys.ids.len())?;
+/// What names the keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source<'s> {
+    /// A file, or `-`.
+    File(&'s Path),
+    Owner(&'s str),
+}
+
+impl Source<'_> {
+    /// The store is not open while this reads, so that no other process waits for a pipe to end or a person to type.
+    fn read(self, context: &Context) -> Result<Keys, Failure> {
+        match self {
+            Self::File(from) if from == Path::new("-") => {
+                note_at_terminal("ids of keys");
+                read(io::stdin().lock()).map_err(|error| Failure::input(&error))
+            }
+            Self::File(from) => open(from).and_then(read).map_err(|error| Failure::file(from, &error)),
+            Self::Owner(owner) => context.with_store(false, |store| {
+                let keys = keys_of(store, owner)?;
+                let open = keys.iter().filter(|key| key.revoked().is_none());
+                Ok(Keys { ids: open.map(KeyInfo::id).collect(), faults: Vec::new() })
+            }),
+        }
+    }
+}
+
+pub(super) fn change(
+    context: &Context,
+    list: &KeyListArgs,
+    source: Source<'_>,
+    change: Change<'_>,
+) -> Result<(), Failure> {
+    let keys = source.read(context)?;
+    confirmed(context, list, change, keys.ids.len())?;
     let mut findings = list.report.begin()?;
-    keys.faults.iter().for_each(|(line, fault)| findings.add("line", line, fault));
+    keys.faults.iter().for_each(|(line, fault)| findings.add(LINE, line, fault));
     let mut count = Count::default();
     let outcome = context.with_store(false, |store| each(store, &keys.ids, change, &mut count, &mut findings));
     findings.save();
@@ -138,7 +171,7 @@ pub(super) fn change(context: &Context, list: &KeyListArgs, from: &Path, change:
     let refused = findings.len();
     findings.show(noted)?;
     outcome?;
-    output::text(&format!("{done}: {changed} keys; {done} before: {unchanged}; refused: {refused}"))?;
+    output::text(&format!("{done}: {}; {done} before: {unchanged}; refused: {refused}", counted(changed, "key")))?;
     if refused == 0 { Ok(()) } else { Err(Failure::no()) }
 }
 
@@ -181,37 +214,11 @@ fn each(
     Ok(())
 }
 
-/// Asks before it restricts many keys, so that a slip of the hand does not.
-fn confirm(
-    context: &Context,
-    list: &KeyListArgs,
-    from: &Path,
-    change: Change<'_>,
-    count: usize,
-) -> Result<(), Failure> {
-    let (verb, done) = (change.verb(), change.done());
-    match list.count {
-        Some(expected) if expected != count => {
-            return Err(Failure::usage(format!(
-                "the list has {count} keys, and --count says {expected}: no key was {done}"
-            )));
-        }
-        Some(_) => return Ok(()),
-        None if list.yes || !change.restricts() || count == 0 => return Ok(()),
-        None => {}
-    }
-    if context.json || from == Path::new("-") || !io::stdin().is_terminal() {
-        return Err(Failure::usage(format!(
-            "{count} keys would be {done}: give --yes, or --count {count} to confirm the number"
-        )));
-    }
-    output::note(&format!("{verb} {count} keys? Type {count} to confirm:"));
-    let mut typed = String::new();
-    io::stdin().read_line(&mut typed).map_err(|error| Failure::input(&error))?;
-    match typed.trim() == count.to_string() {
-        true => Ok(()),
-        false => Err(Failure::usage(format!("no key was {done}"))),
-    }
+/// Asks before it restricts many keys, to prevent a mistake.
+fn confirmed(context: &Context, list: &KeyListArgs, change: Change<'_>, count: usize) -> Result<(), Failure> {
+    let yes = list.yes || !change.restricts();
+    let asked = confirm::Change { verb: change.verb(), done: change.done(), what: "keys", count };
+    confirm(context, yes, list.count, &asked)
 }
 
 fn open(path: &Path) -> io::Result<BufReader<fs::File>> {

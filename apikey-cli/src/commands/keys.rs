@@ -1,50 +1,28 @@
-//! Lists, shows, updates, enables, disables and revokes keys.
+//! Shows, updates, enables, disables and revokes keys.
 
+use apikey_core::KeyUpdate;
 use apikey_core::admin::Request;
-use apikey_core::{KeyFilter, KeyInfo, KeyState, KeyUpdate, MAX_PAGE};
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::key_args::{LimitArgs, RotationArgs, entry};
-use super::key_list::{self, Change, KeyListArgs, KeyOrListArgs};
-use crate::context::{Context, id};
+use super::confirm::{self, confirm};
+use super::key_args::{LimitArgs, RotationArgs, check_entries, entry, from_now, part};
+use super::key_list::{self, Change, KeyListArgs, KeyOrListArgs, Source};
+use super::owner_keys::keys_of;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
-use crate::output::key_view::{self, ChangedView, KeyView};
+use crate::output::key_view::{self, ChangedView};
+use crate::output::table;
 use crate::store::backend::Backend;
+use crate::store::key_name::KeyName;
 use crate::time::{self, both};
-
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    /// Keys of this owner
-    #[arg(long)]
-    pub(crate) owner: Option<String>,
-    /// Keys in this state; a key in state `no_secret` cannot be used until it is rotated
-    #[arg(long, value_parser = PossibleValuesParser::new(KeyState::ALL.map(KeyState::name)).map(state))]
-    pub(crate) state: Option<KeyState>,
-    /// Keys with this permission
-    #[arg(long)]
-    pub(crate) permission: Option<String>,
-    /// Keys with this text in their owner, name, hint or metadata
-    #[arg(long)]
-    pub(crate) text: Option<String>,
-    /// Keys that expire within this time, such as 14d, or have expired
-    #[arg(long, value_name = "SPAN", value_parser = time::span)]
-    pub(crate) expiring_within: Option<TimeDelta>,
-    /// Keys created after this one
-    #[arg(long, value_name = "ID")]
-    pub(crate) after: Option<String>,
-    /// At most this many keys; by default all
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) limit: Option<u64>,
-}
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("which").args(["id", "owner", "from"]).required(true))]
 pub(crate) struct RevokeArgs {
-    /// The key's id, as `apikey list` shows it
+    /// The key's id, or the first characters of it or of the key's token, at least 4
     pub(crate) id: Option<String>,
     /// Every key of this owner
     #[arg(long)]
@@ -58,7 +36,7 @@ pub(crate) struct RevokeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct UpdateArgs {
-    /// The key's id, as `apikey list` shows it
+    /// The key's id, or the first characters of it or of the key's token, at least 4
     pub(crate) id: String,
     /// The purpose of the key
     #[arg(long)]
@@ -66,12 +44,31 @@ pub(crate) struct UpdateArgs {
     /// Remove the name
     #[arg(long, conflicts_with = "name")]
     pub(crate) no_name: bool,
-    /// A permission of the key; those given replace all that it has; repeat it for more
-    #[arg(long = "permission", value_name = "PERMISSION")]
+    /// Permissions of the key, separated by commas; those given replace all that it has
+    #[arg(long = "permission", value_name = "PERMISSION", value_delimiter = ',', value_parser = part)]
     pub(crate) permissions: Vec<String>,
+    /// Add these permissions to those that the key has, separated by commas
+    #[arg(long = "add-permission", value_name = "PERMISSION", value_delimiter = ',', value_parser = part, conflicts_with = "permissions")]
+    pub(crate) add_permissions: Vec<String>,
+    /// Remove these permissions of the key, separated by commas, each as `apikey show` has it; one that the key does
+    /// not have is an error
+    #[arg(
+        long = "remove-permission",
+        value_name = "PERMISSION",
+        value_delimiter = ',',
+        value_parser = part,
+        conflicts_with = "permissions"
+    )]
+    pub(crate) remove_permissions: Vec<String>,
     /// Remove all permissions
-    #[arg(long, conflicts_with = "permissions")]
+    #[arg(long, conflicts_with_all = ["permissions", "add_permissions", "remove_permissions"])]
     pub(crate) no_permissions: bool,
+    /// The key is not valid before this time, such as 2027-01-31
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    pub(crate) not_before: Option<DateTime<Utc>>,
+    /// The key is valid from now on: remove the time before which it is not
+    #[arg(long, conflicts_with = "not_before")]
+    pub(crate) valid_now: bool,
     /// The key expires this long from now, such as 90d
     #[arg(long, value_name = "SPAN", value_parser = time::span, conflicts_with_all = ["expires_at", "never_expires"])]
     pub(crate) expires_in: Option<TimeDelta>,
@@ -102,103 +99,68 @@ pub(crate) struct UpdateArgs {
     pub(crate) without_metadata: Vec<String>,
 }
 
-/// The state with this name. clap has rejected every other name.
-fn state(name: String) -> KeyState {
-    KeyState::ALL.into_iter().find(|state| state.name() == name).unwrap_or(KeyState::Active)
-}
-
-pub(crate) fn list(context: &Context, list: ListArgs) -> Result<(), Failure> {
-    let mut filter = list.owner.map_or_else(KeyFilter::default, KeyFilter::owner);
-    if let Some(state) = list.state {
-        filter = filter.state(state);
-    }
-    if let Some(permission) = list.permission {
-        filter = filter.permission(permission);
-    }
-    if let Some(text) = list.text {
-        filter = filter.text(text);
-    }
-    if let Some(span) = list.expiring_within {
-        let end = Utc::now().checked_add_signed(span);
-        filter = filter.expiring_before(end.ok_or_else(|| Failure::usage("--expiring-within: the span is too long"))?);
-    }
-    if let Some(after) = &list.after {
-        filter = filter.after(id(after)?);
-    }
-    context.with_store(false, |store| {
-        let limit = list.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        let (keys, next) = pages(store, filter, limit)?;
-        let now = store.time();
-        if context.json {
-            let keys: Vec<KeyView<'_>> = keys.iter().map(|key| KeyView::new(key, now)).collect();
-            return output::json(&json!({ "keys": keys, "next": next }));
-        }
-        if keys.is_empty() {
-            output::note("no keys");
-            return Ok(());
-        }
-        output::text(&key_view::table(&keys, now))?;
-        if let Some(next) = next {
-            output::note(&format!("there may be more: --after {next}"));
-        }
-        Ok(())
-    })
-}
-
-/// Reads page after page, up to `limit` keys.
-fn pages(
-    store: &mut Backend,
-    mut filter: KeyFilter,
-    limit: usize,
-) -> Result<(Vec<KeyInfo>, Option<apikey_core::KeyId>), Failure> {
-    let mut keys = Vec::new();
-    loop {
-        filter = filter.limit((limit - keys.len()).min(MAX_PAGE));
-        let page = store.keys(Request::List(filter.clone()))?;
-        keys.extend(page.keys);
-        let Some(next) = page.next else { return Ok((keys, None)) };
-        if keys.len() >= limit {
-            return Ok((keys, Some(next)));
-        }
-        filter = filter.after(next);
-    }
-}
-
 pub(crate) fn show(context: &Context, of: &str) -> Result<(), Failure> {
-    let id = id(of)?;
+    let name = KeyName::parse(of)?;
     context.with_store(false, |store| {
+        let id = store.resolve(&name)?;
         let key = store.key(Request::Get { id })?;
         let now = store.time();
-        if context.json { output::json(&KeyView::new(&key, now)) } else { output::text(&key_view::block(&key, now)) }
+        if context.json { output::json(&key) } else { output::text(&key_view::block(&key, now)) }
     })
 }
 
 pub(crate) fn revoke(context: &Context, revoke: RevokeArgs) -> Result<(), Failure> {
     if let Some(from) = &revoke.list.from {
-        return key_list::change(context, &revoke.list, from, Change::Revoke { reason: &revoke.reason });
+        let change = Change::Revoke { reason: &revoke.reason };
+        return key_list::change(context, &revoke.list, Source::File(from), change);
+    }
+    if let Some(owner) = revoke.owner {
+        return revoke_owner(context, owner, revoke.reason, &revoke.list);
     }
     revoke.list.check_unused()?;
-    let of = revoke.id.as_deref().map(id).transpose()?;
-    context.with_store(false, |store| match (of, revoke.owner) {
-        (Some(id), _) => change_one(context, store, Request::Revoke { id, reason: revoke.reason }, "revoked"),
-        (None, owner) => {
-            let owner = owner.unwrap_or_default();
-            let revoked = store.count(Request::RevokeOwner { owner: owner.clone(), reason: revoke.reason })?;
-            if context.json {
-                return output::json(&json!({ "owner": owner, "revoked": revoked }));
-            }
-            output::text(&format!("revoked {revoked} keys of {owner}; those revoked before stay as they were"))
+    let name = KeyName::parse(revoke.id.as_deref().unwrap_or_default())?;
+    context.with_store(false, |store| {
+        let id = store.resolve(&name)?;
+        change_one(context, store, Request::Revoke { id, reason: revoke.reason }, "revoked")
+    })
+}
+
+/// Revokes in one request, so that a key that somebody creates meanwhile is revoked, too.
+fn revoke_owner(context: &Context, owner: String, reason: String, list: &KeyListArgs) -> Result<(), Failure> {
+    if list.report.is_given() {
+        return Err(Failure::usage("--report is for the keys of a list, which --from names"));
+    }
+    let keys = context.with_store(false, |store| keys_of(store, &owner))?;
+    let count = keys.iter().filter(|key| key.revoked().is_none()).count();
+    let change = confirm::Change { verb: "revoke", done: "revoked", what: "keys", count };
+    confirm(context, list.yes, list.count, &change)?;
+    context.with_store(false, |store| {
+        let revoked = store.count(Request::RevokeOwner { owner: owner.clone(), reason })?;
+        if context.json {
+            return output::json(&json!({ "owner": owner, "revoked": revoked }));
         }
+        let (revoked, owner) = (table::counted(revoked, "key"), table::one_line(&owner));
+        output::text(&format!("revoked {revoked} of {owner}; those revoked before stay as they were"))
     })
 }
 
 pub(crate) fn update(context: &Context, update: UpdateArgs) -> Result<(), Failure> {
-    let of = id(&update.id)?;
-    let request = Request::Update { id: of, change: Box::new(key_update(update)?) };
-    context.with_store(false, |store| change_one(context, store, request, "updated"))
+    let name = KeyName::parse(&update.id)?;
+    let change = Box::new(key_update(update)?);
+    // A field that is not given is not among those of the request.
+    if serde_json::to_value(&change).is_ok_and(|fields| fields.as_object().is_some_and(serde_json::Map::is_empty)) {
+        return Err(Failure::usage(
+            "name at least one change, such as --name or --add-permission: `apikey update --help` lists them",
+        ));
+    }
+    context.with_store(false, |store| {
+        let id = store.resolve(&name)?;
+        change_one(context, store, Request::Update { id, change }, "updated")
+    })
 }
 
 fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
+    check_entries(&update.metadata, &update.without_metadata)?;
     let mut change = KeyUpdate::new();
     if let Some(name) = update.name {
         change = change.name(name);
@@ -208,9 +170,17 @@ fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
     if update.no_permissions || !update.permissions.is_empty() {
         change = change.permissions(update.permissions);
     }
+    change = change.add_permissions(update.add_permissions).remove_permissions(update.remove_permissions);
+    if update.not_before.is_some() || update.valid_now {
+        change = change.not_before(update.not_before);
+    }
     if let Some(span) = update.expires_in {
-        let end = Utc::now().checked_add_signed(span);
-        change = change.expires_at(end.ok_or_else(|| Failure::usage("--expires-in: the span is too long"))?);
+        if span.is_zero() {
+            return Err(Failure::usage(
+                "invalid --expires-in 0s: a longer span is expected; to end a key at once, revoke or disable it",
+            ));
+        }
+        change = change.expires_at(from_now("--expires-in", span)?);
     } else if update.expires_at.is_some() || update.never_expires {
         change = change.expires_at(update.expires_at);
     }
@@ -239,16 +209,19 @@ fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
 }
 
 pub(crate) fn disable(context: &Context, of: &KeyOrListArgs, disabled: bool) -> Result<(), Failure> {
-    if let Some(from) = &of.list.from {
+    let from = of.list.from.as_deref().map(Source::File);
+    if let Some(source) = from.or(of.owner.as_deref().map(Source::Owner)) {
         let change = if disabled { Change::Disable } else { Change::Enable };
-        return key_list::change(context, &of.list, from, change);
+        return key_list::change(context, &of.list, source, change);
     }
     of.list.check_unused()?;
-    let of = id(of.id.as_deref().unwrap_or_default())?;
+    let name = KeyName::parse(of.id.as_deref().unwrap_or_default())?;
     let done = if disabled { "disabled" } else { "enabled" };
     let change = Box::new(KeyUpdate::new().disabled(disabled));
-    let request = Request::Update { id: of, change };
-    context.with_store(false, |store| change_one(context, store, request, done))
+    context.with_store(false, |store| {
+        let id = store.resolve(&name)?;
+        change_one(context, store, Request::Update { id, change }, done)
+    })
 }
 
 /// Changes one key, and prints the outcome.
@@ -256,7 +229,7 @@ fn change_one(context: &Context, store: &mut Backend, request: Request, done: &s
     let of = store.changed(request)?;
     let now = store.time();
     if context.json {
-        return output::json(&ChangedView::new(&of, now));
+        return output::json(&ChangedView::new(&of));
     }
     let line = key_view::line(&of.key);
     if of.changed {

@@ -1,16 +1,23 @@
-//! What each command does: one file for each thing that a user does.
+//! The commands: one file for each task of a user.
 
 pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod cluster;
 pub(crate) mod completions;
+mod confirm;
 pub(crate) mod create;
+pub(crate) mod events;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod jsonl;
 pub(crate) mod key_args;
 pub(crate) mod key_list;
 pub(crate) mod keys;
+pub(crate) mod list;
 pub(crate) mod maintenance;
 mod new_secret;
+mod owner_keys;
+pub(crate) mod purge;
+pub(crate) mod refusals;
 pub(crate) mod rotate;

@@ -1,16 +1,26 @@
-//! Keeps control characters off the terminal.
+//! Replaces characters that could control the terminal, or make a line look like another one.
 //!
-//! Whoever has the service's account chooses what a store holds and what a service answers, and root may read it at a
-//! terminal, where control characters can do harm.
+//! A user with the service's account controls the content of a store and the answers of a service, and root may read
+//! them on a terminal. Control characters control the terminal, directional marks reorder the text around them, and
+//! invisible characters make two different names look the same.
 
 use std::borrow::Cow;
 
-/// What replaces a control character.
+/// The replacement of a control character.
 pub(super) const REPLACEMENT: &str = "\u{fffd}";
 
-/// Replaces control characters, except line feeds and colours.
+/// Whether a character has an effect beyond its own cell. The joiners (U+200C and U+200D) are allowed, since some
+/// scripts need them.
+pub(super) fn is_unsafe(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Replaces such characters, except line feeds and colours.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.contains(|letter: char| letter.is_control() && letter != '\n') {
+    if !text.contains(|letter: char| is_unsafe(letter) && letter != '\n') {
         return text.into();
     }
     let mut safe = String::with_capacity(text.len());
@@ -18,7 +28,7 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     while let Some(letter) = rest.chars().next() {
         let length = colour(rest).unwrap_or(letter.len_utf8());
         let (now, then) = rest.split_at(length);
-        let is_replaced = length == letter.len_utf8() && letter.is_control() && letter != '\n';
+        let is_replaced = length == letter.len_utf8() && is_unsafe(letter) && letter != '\n';
         safe.push_str(if is_replaced { REPLACEMENT } else { now });
         rest = then;
     }
@@ -32,15 +42,15 @@ fn colour(text: &str) -> Option<usize> {
     numbers.get(end..)?.starts_with('m').then_some(end + 3)
 }
 
-/// Escapes the control characters that serde leaves in JSON: DEL, and those of two bytes.
+/// Escapes such characters in JSON, of which serde escapes only the ASCII control characters.
 pub(super) fn escaped(document: &str) -> Cow<'_, str> {
-    if !document.contains(char::is_control) {
+    if !document.contains(is_unsafe) {
         return document.into();
     }
     let mut safe = String::with_capacity(document.len());
     for letter in document.chars() {
-        match letter.is_control() {
-            true => safe.push_str(&format!("\\u{:04x}", u32::from(letter))),
+        match is_unsafe(letter) {
+            true => letter.encode_utf16(&mut [0; 2]).iter().for_each(|unit| safe.push_str(&format!("\\u{unit:04x}"))),
             false => safe.push(letter),
         }
     }
@@ -66,5 +76,18 @@ mod tests {
         let document = serde_json::to_string("a\u{1b}\u{7f}\u{9b}ü").unwrap();
         assert_eq!(escaped(&document), "\"a\\u001b\\u007f\\u009bü\"");
         assert_eq!(serde_json::from_str::<String>(&escaped(&document)).unwrap(), "a\u{1b}\u{7f}\u{9b}ü");
+    }
+
+    #[test]
+    fn what_reorders_or_hides_text_is_replaced() {
+        assert_eq!(harmless("a\u{202e}b\u{2066}c\u{200b}d\u{2028}e"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}e");
+        let scripts = "می\u{200c}خواهم עברית 👩\u{200d}👧 Zürich";
+        assert_eq!(harmless(scripts), scripts);
+        let row = aligned(&[vec!["al\u{2028}ice\u{e0041}".into(), "b".into()]]);
+        assert_eq!(row, "al\u{fffd}ice\u{fffd}  b");
+        let text = "a\u{202e}b\u{e0041}";
+        let document = serde_json::to_string(text).unwrap();
+        assert_eq!(escaped(&document), "\"a\\u202eb\\udb40\\udc41\"");
+        assert_eq!(serde_json::from_str::<String>(&escaped(&document)).unwrap(), text);
     }
 }

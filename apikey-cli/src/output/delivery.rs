@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Code, Failure};
 
-/// Where a secret goes. Prepared before the key is created, so that no secret is lost for want of a place.
+/// The destination of a secret. The command prepares it before it creates the key, so that no secret is lost.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     file: Option<(PathBuf, File)>,
     delivered: bool,
-    /// Why the last write failed, if it did.
+    /// The error of the last write, if it failed.
     pub(crate) refused: Option<io::ErrorKind>,
 }
 
@@ -28,6 +28,11 @@ impl Delivery {
     }
 
     pub(crate) fn prepare(path: Option<&Path>) -> Result<Self, Failure> {
+        if path == Some(Path::new("-")) {
+            return Err(Failure::usage(
+                "`-` is not a file: leave the option out for standard output, or give ./- for that name",
+            ));
+        }
         let open = |path: &Path| {
             // `create_new` overwrites nothing and follows no link.
             let mut options = OpenOptions::new();
@@ -102,15 +107,13 @@ impl Drop for Delivery {
     }
 }
 
-/// Whether an output was closed when this process began. Rust then opens /dev/null in its place, for reading and writing, and
-/// output is silently lost. A shell's redirection to /dev/null opens it for writing only.
+/// Whether an output was closed when this process began. Rust then opens /dev/null in its place, for reading and
+/// writing, and output is silently lost. A shell's redirection to /dev/null opens it for writing only.
 #[cfg(unix)]
 fn was_closed(output: &impl std::os::fd::AsFd) -> bool {
-    use std::os::unix::fs::MetadataExt;
-
     use rustix::fs::{FileType, OFlags};
 
-    let null = std::fs::metadata("/dev/null").map(|null| null.rdev());
+    let null = rustix::fs::stat("/dev/null").map(|null| null.st_rdev);
     match (null, rustix::fs::fstat(output), rustix::fs::fcntl_getfl(output)) {
         (Ok(null), Ok(found), Ok(flags)) => {
             let device = FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice;

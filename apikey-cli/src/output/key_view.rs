@@ -1,64 +1,38 @@
-//! How a key is shown: a row of a table, a block of lines, a JSON object.
+//! The views of a key: a row of a table, a block of lines, a JSON object.
 
 use apikey_core::admin::Changed;
-use apikey_core::{KeyInfo, KeyState, Overlap, OverlapEnd};
+use apikey_core::{KeyInfo, Limit, Overlap, OverlapEnd};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::table::{self, Cell};
-use crate::time::{self, both, relative};
+use super::width;
+use crate::time::{self, both};
 
-/// The key's fields under the library's names, and its state.
-#[derive(Debug, Serialize)]
-pub(crate) struct KeyView<'a> {
-    #[serde(flatten)]
-    info: &'a KeyInfo,
-    state: KeyState,
-}
-
-impl<'a> KeyView<'a> {
-    pub(crate) fn new(info: &'a KeyInfo, now: DateTime<Utc>) -> Self {
-        Self { info, state: info.state(now) }
-    }
-}
+/// The characters of the id in a token, after its prefix.
+const ID_CHARS: usize = 22;
 
 /// A key after a request, and whether the request changed it.
 #[derive(Debug, Serialize)]
 pub(crate) struct ChangedView<'a> {
     changed: bool,
     #[serde(flatten)]
-    key: KeyView<'a>,
+    key: &'a KeyInfo,
 }
 
 impl<'a> ChangedView<'a> {
-    pub(crate) fn new(of: &'a Changed, now: DateTime<Utc>) -> Self {
-        Self { changed: of.changed, key: KeyView::new(&of.key, now) }
+    pub(crate) fn new(of: &'a Changed) -> Self {
+        Self { changed: of.changed, key: &of.key }
     }
 }
 
 /// One line: the id, the owner and the name.
 pub(crate) fn line(info: &KeyInfo) -> String {
     let name = info.name().map(|name| format!(", {name}")).unwrap_or_default();
-    format!("{} ({}{name})", info.id(), info.owner())
+    table::one_line(&format!("{} ({}{name})", info.id(), info.owner()))
 }
 
-pub(crate) fn table(keys: &[KeyInfo], now: DateTime<Utc>) -> String {
-    let titles = ["ID", "OWNER", "NAME", "STATE", "CREATED", "EXPIRES", "PERMISSIONS"];
-    let mut rows: Vec<Vec<Cell>> = vec![titles.into_iter().map(table::title).collect()];
-    for key in keys {
-        rows.push(vec![
-            key.id().to_string().into(),
-            key.owner().into(),
-            key.name().unwrap_or("-").into(),
-            table::state(key.state(now)),
-            relative(key.created_at(), now).into(),
-            key.expires_at().map_or_else(|| "never".into(), |end| relative(end, now)).into(),
-            grants(key.permissions()).into(),
-        ]);
-    }
-    table::aligned(&rows)
-}
-
+/// All of a key, within the width of the terminal.
 pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     let mut row = |label: &str, value: Cell| rows.push(vec![table::title(label), value]);
@@ -66,7 +40,7 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     row("owner", key.owner().into());
     row("name", key.name().unwrap_or("-").into());
     row("state", table::state(key.state(now)));
-    row("hint", key.hint().into());
+    row("hint", hint(key).into());
     row("permissions", grants(key.permissions()).into());
     row("created", both(key.created_at(), now).into());
     if let Some(start) = key.not_before() {
@@ -74,8 +48,7 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     }
     row("expires", key.expires_at().map_or_else(|| "never".into(), |end| both(end, now)).into());
     if let Some(limit) = key.limit() {
-        let seconds = limit.per().as_seconds_f64();
-        row("limit", format!("{} in {seconds} s", limit.count()).into());
+        row("limit", rate(limit).into());
     }
     if !key.networks().is_empty() {
         row("networks", key.networks().join(" ").into());
@@ -94,7 +67,7 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     if let Some(end) = key.secret_expires_at() {
         row(
             "secret ends",
-            format!("{}, by the store's max_lifetime: rotate the key before then", both(end, now)).into(),
+            format!("{}, by the store's longest lifetime: rotate the key before then", both(end, now)).into(),
         );
     }
     match key.overlap() {
@@ -116,9 +89,26 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     for (name, value) in key.metadata() {
         row(&format!("metadata {name}"), value.as_str().into());
     }
-    table::aligned(&rows)
+    table::block(&rows, width::terminal())
 }
 
-fn grants(grants: &[String]) -> String {
+/// The hint, and its position in the token that a customer has: before the secret, and not at the token's end.
+fn hint(key: &KeyInfo) -> String {
+    let hint = key.hint();
+    match hint.rsplit_once('_') {
+        Some((prefix, _)) if prefix != "imported" => {
+            let last = prefix.len() + 1 + ID_CHARS;
+            format!("{hint} (characters {} to {last} of its token)", last - 3)
+        }
+        _ => hint.to_owned(),
+    }
+}
+
+/// A rate limit: `100 in 1 minute`.
+pub(super) fn rate(limit: Limit) -> String {
+    format!("{} in {}", limit.count(), time::length(limit.per()))
+}
+
+pub(super) fn grants(grants: &[String]) -> String {
     if grants.is_empty() { "-".to_owned() } else { grants.join(" ") }
 }

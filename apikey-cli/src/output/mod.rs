@@ -1,11 +1,15 @@
-//! What the command prints and writes.
+//! The output of the command.
 
 mod control;
 pub(crate) mod delivery;
 pub(crate) mod findings;
+pub(crate) mod key_columns;
 pub(crate) mod key_view;
 mod print;
 pub(crate) mod progress;
 pub(crate) mod table;
+pub(crate) mod width;
 
-pub(crate) use print::{json, note, text};
+#[cfg(unix)]
+pub(crate) use print::set_closed;
+pub(crate) use print::{be_quiet, bytes, error, is_closed, is_quiet, json, note, text};

@@ -1,10 +1,10 @@
-//! Root works on a store as the user who owns it.
+//! Root switches to the user who owns a store before it works on it.
 //!
-//! A service that runs as another user cannot open files that root creates in its store's directory. And an attacker with
-//! that service's account could plant links there, or on the path to it, for root to follow. So root walks the path by
-//! handles, follows only links of root's own, opens the directory, and becomes its owner for good, before it reads anything
-//! in the store. From then on the open handle names the store: its owner may lack access to the path, and nobody can put
-//! another directory in its place.
+//! A service that runs as another user cannot open files that root creates in its store's directory. And an attacker
+//! with that service's account could plant links there, or on the path to it, for root to follow. So root walks the
+//! path by handles, follows only links of root's own, opens the directory, and becomes its owner for good, before it
+//! reads anything in the store. From then on the open handle names the store: its owner may lack access to the path,
+//! and nobody can put another directory in its place.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod path_walk;
@@ -12,8 +12,8 @@ mod path_walk;
 use crate::args::Cli;
 use crate::failure::Failure;
 
-/// Becomes the owner of the named store, if root runs this and the store is not root's. Call it while there is one thread:
-/// Linux keeps the user per thread, and later threads inherit this one's.
+/// Becomes the owner of the named store, if root runs this and the store is not root's. Call it while there is one
+/// thread: Linux keeps the user per thread, and later threads inherit this one's.
 pub(crate) fn become_owner(cli: &mut Cli) -> Result<(), Failure> {
     system::become_owner(cli)
 }
@@ -40,7 +40,7 @@ mod system {
     /// The group that no file should belong to.
     const NOBODY: u32 = 65_534;
 
-    /// Where Linux gives an open handle a path.
+    /// The directory in which Linux has a path for each open handle.
     const HANDLES: &str = "/proc/self/fd";
 
     pub(super) fn become_owner(cli: &mut Cli) -> Result<(), Failure> {
@@ -103,6 +103,7 @@ mod system {
             Command::Completions { .. } | Command::Man { .. } => Vec::new(),
             Command::Restore(restore) => restore.over.as_mut().into_iter().chain([&mut restore.into]).collect(),
             Command::Salvage(salvage) => store.into_iter().chain([&mut salvage.into]).collect(),
+            Command::Cluster { action } => action.directory(store).into_iter().collect(),
             _ => store.into_iter().collect(),
         }
     }
@@ -171,7 +172,8 @@ mod system {
             (path.display().to_string(), given.display().to_string())
         }
 
-        /// Its path by a handle that stays open until the process ends, so that no other file can take that path.
+        /// Returns its path by a handle that stays open until the process ends, so that no other file can take that
+        /// path.
         fn keep(self) -> PathBuf {
             let path = self.path();
             let _ = self.handle.into_raw_fd();
@@ -194,8 +196,8 @@ mod system {
         Ok(File::from(created))
     }
 
-    /// Whether this process has a terminal at which every process that has it open can type (TIOCSTI). An attacker with the
-    /// owner's account controls every program that runs as the owner.
+    /// Whether this process has a terminal at which every process that has it open can type (TIOCSTI). An attacker with
+    /// the owner's account controls every program that runs as the owner.
     fn can_be_typed_at() -> bool {
         let is_off = fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti").is_ok_and(|set| set.trim() == "0");
         !is_off && File::open("/dev/tty").is_ok()

@@ -1,7 +1,8 @@
 //! Walks the path to a directory by handles, one name after the other.
 //!
-//! A user who may write in a directory on the path can put a link there at any time, and root would work wherever it leads,
-//! even in a directory of root's own. So root follows a link only if root owns it, or if nobody else may write beside it.
+//! A user who may write in a directory on the path can put a link there at any time, and root would work wherever it
+//! leads, even in a directory of root's own. So root follows a link only if root owns it, or if nobody else may write
+//! beside it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -17,7 +18,7 @@ use crate::failure::{Code, Failure};
 const MAX_LINKS: usize = 40;
 const FLAGS: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
-/// How far a path leads.
+/// The result of walking a path.
 pub(super) struct PathWalk {
     /// The last directory that exists.
     pub(super) end: File,

@@ -1,4 +1,5 @@
-//! Who answers requests: this process, or the service that has the store open. Commands need not know which.
+//! The store that answers requests: in this process, or through the service that has it open. Commands need not know
+//! which.
 
 use std::path::PathBuf;
 #[cfg(unix)]
@@ -6,11 +7,16 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 #[cfg(unix)]
 use std::time::Duration;
 
-use apikey_core::admin::{Answer, Changed, Diagnosis, Imports, NewSecret, Request, Session, Verdict};
-use apikey_core::{AcceptedClock, Actor, BackupReport, EventPage, Health, KeyInfo, KeyStore, Page, RunReport};
+use apikey_core::admin::{
+    Answer, Changed, Diagnosis, EventsToPurge, Imports, NewSecret, RefusedRequests, Request, Session, Verdict,
+};
+use apikey_core::{
+    AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, Page, RunReport,
+};
 use chrono::{DateTime, Utc};
 
 use crate::failure::{Code, Failure};
+use crate::identity::actor;
 use crate::output;
 use crate::time::both;
 
@@ -21,7 +27,7 @@ pub(crate) enum Backend {
         store: KeyStore,
         session: Session,
     },
-    /// Through the service's socket.
+    /// A store that answers through the service's socket.
     #[cfg(unix)]
     Service {
         client: apikey_core::admin::Client,
@@ -50,9 +56,13 @@ macro_rules! answers {
 impl Backend {
     /// A store that this process has opened. Events name the user that ran the command, as they do through a service.
     pub(crate) fn local(store: KeyStore) -> Self {
-        #[cfg(unix)]
-        let store = store.as_actor(Actor::Uid(crate::identity::caller()));
+        let store = store.as_actor(actor());
         Self::Local { session: Session::new(store.clone()), store }
+    }
+
+    /// Whether a service has the store open, and answers.
+    pub(crate) fn is_service(&self) -> bool {
+        !matches!(self, Self::Local { .. })
     }
 
     fn ask(&mut self, request: Request) -> Result<Answer, Failure> {
@@ -76,11 +86,41 @@ impl Backend {
         keys: Keys -> Page, page => page;
         events: Events -> EventPage, page => page;
         count: Count -> u64, count => count;
+        events_to_purge: EventsToPurge -> EventsToPurge, events => *events;
+        refusals: Refusals -> RefusedRequests, refusals => refusals;
         verdict: Verdict -> Verdict, verdict => *verdict;
         imports: Imports -> Imports, imports => imports;
         run: Run -> RunReport, report => report;
         clock: Clock -> Option<AcceptedClock>, accepted => accepted;
         lines: Lines -> apikey_core::admin::Lines, lines => lines;
+    }
+
+    /// Takes the node out of its cluster; returns whether the engine knows, and the health of the store after it.
+    pub(crate) fn left(&mut self, request: Request) -> Result<(bool, Health), Failure> {
+        match self.ask(request)? {
+            Answer::Left { unlisted, health } => Ok((unlisted, *health)),
+            _ => Err(Failure::new(Code::Refused, "the answer to leave_cluster has another type")),
+        }
+    }
+
+    /// Reads page after page, up to `limit` keys for which `keep` holds; returns the last key, too, if there may be more.
+    pub(crate) fn pages(
+        &mut self,
+        mut filter: KeyFilter,
+        limit: usize,
+        keep: impl Fn(&KeyInfo) -> bool,
+    ) -> Result<(Vec<KeyInfo>, Option<KeyId>), Failure> {
+        let mut keys = Vec::new();
+        loop {
+            filter = filter.limit((limit - keys.len()).min(MAX_PAGE));
+            let page = self.keys(Request::List(filter.clone()))?;
+            keys.extend(page.keys.into_iter().filter(&keep));
+            let Some(next) = page.next else { return Ok((keys, None)) };
+            if keys.len() >= limit {
+                return Ok((keys, Some(next)));
+            }
+            filter = filter.after(next);
+        }
     }
 
     /// Backs the store up into a file; a relative path starts at the command's working directory.
@@ -95,7 +135,8 @@ impl Backend {
         }
     }
 
-    /// The store's time, by which keys begin and end. It is ahead of the clock if an event was written while that was wrong.
+    /// Returns the store's time, by which keys begin and end. It is ahead of the clock if an event was written while
+    /// the clock was wrong.
     pub(crate) fn time(&mut self) -> DateTime<Utc> {
         let clock = Utc::now();
         match self.health(Request::Health) {
@@ -106,7 +147,7 @@ impl Backend {
 
     /// Prints a note if the service's disk has failed, since answers may then be incomplete.
     pub(crate) fn warn_of_failed_disk(&mut self) {
-        if let Self::Local { .. } = self {
+        if !self.is_service() {
             return;
         }
         if let Ok(Health { failed_since: Some(since), .. }) = self.health(Request::Health) {

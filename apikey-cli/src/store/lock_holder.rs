@@ -1,4 +1,4 @@
-//! Who has the store open, and how long the command waits for it.
+//! The process that has the store open, and the wait for it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,9 @@ use apikey_core::admin::Holder;
 use crate::failure::{Code, Failure};
 use crate::output;
 
-/// How long to wait for another command, which usually has the store open for a few milliseconds.
-const WAIT_FOR_COMMAND: Duration = Duration::from_secs(5);
+/// How long to wait for another command, which usually has the store open for a few milliseconds. Several that wait for
+/// each other, each of which opens a large store, take longer.
+const WAIT_FOR_COMMAND: Duration = Duration::from_secs(30);
 /// How long to wait before the note.
 const SILENT: Duration = Duration::from_secs(1);
 const FIRST_STEP: Duration = Duration::from_millis(20);
@@ -28,13 +29,14 @@ impl LockHolder {
         Self { store: store.to_owned(), holder: Holder::of(store) }
     }
 
-    /// Its socket, if it offers one.
+    /// Returns the path of its admin socket, if it has one.
+    #[cfg(unix)]
     pub(crate) fn socket(&self) -> Option<&Path> {
         self.holder.as_ref()?.socket.as_deref()
     }
 
-    /// The process that the lock file names, if it still runs. A restore and a salvage write nothing into the lock file of the
-    /// store that they read.
+    /// The process that the lock file names, if it still runs. A restore and a salvage write nothing into the lock file
+    /// of the store that they read.
     fn running(&self) -> Option<&Holder> {
         self.holder.as_ref().filter(|holder| is_running(holder.pid))
     }
@@ -48,6 +50,7 @@ impl LockHolder {
     pub(crate) fn failure(&self, waited: Duration, advice: &str) -> Failure {
         let seconds = waited.as_secs_f64();
         let text = match self.is_command() {
+            true if waited < SILENT => format!("{self}, probably another `apikey`; --wait 1m waits for it"),
             true => {
                 format!("{self}, probably another `apikey`, and still was after {seconds:.1} s; --wait 1m waits longer")
             }

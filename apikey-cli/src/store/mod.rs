@@ -1,5 +1,6 @@
-//! Reaches a store: its arguments, who has it open, and who answers.
+//! Access to a store: its arguments, its holder, and its answers.
 
 pub(crate) mod backend;
+pub(crate) mod key_name;
 mod lock_holder;
 pub(crate) mod store_args;

@@ -4,6 +4,8 @@ use std::fs::File;
 #[cfg(unix)]
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use apikey_core::{KeyStore, KeyStoreBuilder, OpenError, Pepper, RestoreError, wiped};
@@ -12,6 +14,7 @@ use clap::Args;
 use super::backend::Backend;
 use super::lock_holder::{LockHolder, LockWait};
 use crate::failure::{Code, Failure};
+#[cfg(unix)]
 use crate::output;
 
 /// The advice where a service cannot do what the command needs.
@@ -33,18 +36,23 @@ pub(crate) struct StoreArgs {
     /// A former prefix of the store; repeat it for more
     #[arg(long, global = true, value_name = "PREFIX")]
     accept_prefix: Vec<String>,
-    /// A pepper: its number, and the file with its exact bytes, including a newline at the end; repeat it for more
-    #[arg(long, global = true, value_name = "NUMBER=FILE", value_parser = pepper_file)]
-    pepper: Vec<PepperFile>,
+    /// A pepper: its number, and the file with its exact bytes, including a newline at the end; for more repeat it, or
+    /// separate them by commas
+    #[arg(long, global = true, value_name = "NUMBER=FILE", value_parser = pepper_files, env = "APIKEY_PEPPER")]
+    pepper: Vec<PepperFiles>,
     /// The socket of the service that has the store open, if the store's lock file does not name it
     #[cfg(unix)]
     #[arg(long, global = true, value_name = "PATH", env = "APIKEY_SOCKET")]
     socket: Option<PathBuf>,
-    /// How long to wait for another process that has the store open and offers no socket, such as 30s; by default 5s for
-    /// another `apikey`, and not at all for a service
+    /// How long to wait for another process that has the store open and offers no socket, such as 2m; by default 30s
+    /// for another `apikey`, and not at all for a service
     #[arg(long, global = true, value_name = "SPAN", value_parser = wait)]
     wait: Option<Duration>,
 }
+
+/// Whether a note has named the service.
+#[cfg(unix)]
+static NOTED: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Clone)]
 struct PepperFile {
@@ -60,13 +68,38 @@ impl PepperFile {
             return Ok(content.clone());
         }
         let read = File::open(&self.path).and_then(|file| wiped::read(file, MAX_PEPPER + 1));
-        let bytes = read.map_err(|error| Failure::file(&self.path, &error))?;
+        let bytes = read.map_err(|error| {
+            let Failure { text, .. } = Failure::file(&self.path, &error);
+            Failure::new(Code::Refused, format!("pepper {} cannot be read from {text}", self.number))
+        })?;
         if bytes.len() > MAX_PEPPER {
             let text = format!("{} has more than {MAX_PEPPER} bytes, so it is not a pepper", self.path.display());
             return Err(Failure::usage(text));
         }
         Ok(Pepper::new(self.number, bytes.as_slice()))
     }
+}
+
+/// The peppers of one value.
+#[derive(Debug, Clone)]
+struct PepperFiles(Vec<PepperFile>);
+
+/// A comma ends a pepper if another one follows it; every other one is part of a file's name.
+fn pepper_files(text: &str) -> Result<PepperFiles, String> {
+    let begins = |rest: &str| {
+        let number = rest.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        number.len() < rest.len() && number.starts_with('=')
+    };
+    let mut files = Vec::new();
+    let mut from = 0;
+    for (at, _) in text.match_indices(',') {
+        if text.get(at + 1..).is_some_and(begins) {
+            files.push(pepper_file(text.get(from..at).unwrap_or_default())?);
+            from = at + 1;
+        }
+    }
+    files.push(pepper_file(text.get(from..).unwrap_or_default())?);
+    Ok(PepperFiles(files))
 }
 
 fn pepper_file(text: &str) -> Result<PepperFile, String> {
@@ -89,9 +122,9 @@ impl StoreArgs {
     }
 
     /// Reads the peppers now, before this process loses the right to read their files.
-    #[cfg(unix)]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(crate) fn read_peppers(&mut self) -> Result<(), Failure> {
-        for file in &mut self.pepper {
+        for file in self.pepper.iter_mut().flat_map(|files| &mut files.0) {
             file.content = Some(file.read()?);
         }
         Ok(())
@@ -99,17 +132,22 @@ impl StoreArgs {
 
     /// The pepper for new secrets.
     pub(crate) fn newest_pepper(&self) -> Result<Option<Pepper>, Failure> {
-        let newest = self.pepper.iter().max_by_key(|file| file.number);
+        let newest = self.pepper_files().max_by_key(|file| file.number);
         newest.map(PepperFile::read).transpose()
     }
 
     fn peppers(&self) -> Result<Vec<Pepper>, Failure> {
-        self.pepper.iter().map(PepperFile::read).collect()
+        self.pepper_files().map(PepperFile::read).collect()
     }
 
-    /// A builder with these arguments. It tracks no use: checking a key does not count as using it.
+    fn pepper_files(&self) -> impl Iterator<Item = &PepperFile> {
+        self.pepper.iter().flat_map(|files| &files.0)
+    }
+
+    /// A builder with these arguments. It tracks no use, since checking a key does not count as using it, and checks
+    /// grants against the catalogue of the service that opened the store last.
     pub(crate) fn builder(&self) -> Result<KeyStoreBuilder, Failure> {
-        let mut builder = KeyStore::builder().prefix(&self.prefix).track_use(false);
+        let mut builder = KeyStore::builder().prefix(&self.prefix).track_use(false).keep_catalog();
         for prefix in &self.accept_prefix {
             builder = builder.accept_prefix(prefix);
         }
@@ -119,7 +157,8 @@ impl StoreArgs {
         Ok(builder)
     }
 
-    /// Opens the store, or connects to the service that has it open, with a note if `verbose`. Waits for another command.
+    /// Opens the store, or connects to the service that has it open, with a note if `verbose`. Waits for another
+    /// command.
     pub(crate) fn open(&self, create: bool, verbose: bool) -> Result<Backend, Failure> {
         let path = self.path()?;
         let mut wait = LockWait::new(self.wait, verbose);
@@ -140,8 +179,14 @@ impl StoreArgs {
         }
     }
 
-    /// Runs work that needs a store that no other process has open. Waits for another command. If there is no store, the
-    /// failure adds `hint`, which names the option for it.
+    /// A connection to the service that has the store open, if there is one. It never opens the store.
+    pub(crate) fn connect(&self) -> Option<Backend> {
+        let path = self.path().ok()?;
+        self.service(path, &LockHolder::of(path), false).ok()
+    }
+
+    /// Runs work that needs a store that no other process has open. Waits for another command. If there is no store,
+    /// the failure adds `hint`, which names the option for it.
     pub(crate) fn exclusively<T>(
         &self,
         verbose: bool,
@@ -178,16 +223,20 @@ impl StoreArgs {
             let is_closed = std::fs::metadata(socket).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
             Some(if is_closed { path.join(SOCKET) } else { socket.to_owned() })
         };
-        let Some(socket) = self.socket.clone().or_else(from_lock_file) else {
-            return Err(
-                "It offers no admin socket (KeyStoreBuilder::admin_socket), so stop it, or make the call in the service \
-                 itself; --wait 30s waits for it to end"
-                    .to_owned(),
-            );
-        };
-        let client =
-            Client::connect(&socket, path).map_err(|error| format!("It does not accept the connection: {error}"))?;
-        if verbose {
+        let noted = self.socket.clone().or_else(from_lock_file);
+        // A service listens before it notes its socket.
+        let is_noted = noted.is_some();
+        let socket = noted.unwrap_or_else(|| path.join(SOCKET));
+        let client = Client::connect(&socket, path).map_err(|error| {
+            if is_noted {
+                return format!("It does not accept the connection: {error}");
+            }
+            "It offers no admin socket, by which this command could ask it: turn that on in the service, or stop it. If it is \
+             starting, it offers one when it has opened the store: --wait 30s waits for that, or for its end"
+                .to_owned()
+        })?;
+        // A command that asks for a confirmation connects twice.
+        if verbose && !NOTED.swap(true, Ordering::Relaxed) {
             output::note(&format!("{holder}: asking it at {}", socket.display()));
         }
         let slow_note = format!(

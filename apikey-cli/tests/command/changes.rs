@@ -43,8 +43,8 @@ fn an_end_in_the_past_is_refused() {
     for arguments in
         [&["update", &id, "--expires-at", "2001-01-31"][..], &["create", "bob", "--expires-at", "2001-01-31"]]
     {
-        let refused = place.run(arguments).with(2).says("expires_at").says("2001-01-31");
-        refused.says("times that have not come").says("revoke or disable");
+        let refused = place.run(arguments).with(2).says("--expires-at").says("2001-01-31");
+        refused.says("times in the future").says("revoke or disable");
     }
     place.check(&secret).ok();
     assert_eq!(place.json(&["list", "--owner", "bob"])["keys"], serde_json::json!([]));
@@ -54,7 +54,16 @@ fn an_end_in_the_past_is_refused() {
 fn a_request_that_changes_nothing_says_so() {
     let (place, _) = Place::with_store();
     let (id, _) = place.key(&["alice", "--name", "ci"]);
-    place.run(&["update", &id]).with(2).says("updates of one field or more");
+    for (arguments, says) in [
+        (&["update", &id, "--expires-at", "2001-01-31"][..], "invalid --expires-at"),
+        (&["update", &id, "--expires-in", "0s"], "invalid --expires-in"),
+        (&["update", &id, "--not-before", "2035-01-31", "--expires-at", "2034-01-31"], "invalid --not-before"),
+        (&["create", "bob", "--not-before", "2035-01-31", "--expires-at", "2034-01-31"], "--not-before"),
+        (&["create", "bob", "--expires-in", "0s"], "invalid --expires-in "),
+    ] {
+        place.run(arguments).with(2).says(says).hides("expires_").hides("not_before");
+    }
+    place.run(&["update", &id]).with(2).says("name at least one change, such as --name");
     place
         .run(&["update", &id, "--name", "ci"])
         .ok()
@@ -83,7 +92,7 @@ fn a_request_that_changes_nothing_says_so() {
 fn limits_and_networks_are_set_and_removed() {
     let (place, _) = Place::with_store();
     let (id, secret) = place.key(&["alice", "--limit", "100/1m", "--network", "10.0.0.0/8", "--network", "::1"]);
-    place.run(&["show", &id]).ok().shows("100 in 60 s").shows("10.0.0.0/8 ::1");
+    place.run(&["show", &id]).ok().shows("100 in 1 minute").shows("10.0.0.0/8 ::1");
     // An operator checks what the key is, not from where it is used.
     place.check(&secret).ok().shows("10.0.0.0/8");
     place.run(&["update", &id, "--limit", "5/1h", "--network", "192.0.2.0/24"]).ok();
@@ -104,9 +113,19 @@ fn a_disabled_key_is_refused_until_it_is_enabled() {
     let (id, secret) = place.key(&["alice"]);
     place.run(&["disable", &id]).ok().shows("disabled ");
     place.check(&secret).with(1).shows("disabled_api_key");
-    place.run(&["rotate", &id, "--overlap", "none"]).with(4).says("enable it first");
+    place
+        .run(&["rotate", &id, "--overlap", "1h"])
+        .with(4)
+        .says("enable it first, or rotate it with --overlap none, which ends");
     place.run(&["enable", &id]).ok().shows("enabled ");
     place.check(&secret).ok();
+    place.run(&["disable", &id]).ok();
+    let new = place.run(&["rotate", &id, "--overlap", "none"]).ok().out;
+    place.check(new.trim()).with(1).shows("disabled_api_key");
+    place.check(&secret).with(1).shows("invalid_api_key");
+    place.run(&["enable", &id]).ok();
+    place.check(new.trim()).ok();
+    place.check(&secret).with(1).shows("invalid_api_key");
     place.run(&["disable", "01931a4e-7c3b-7def-8123-456789abcdef"]).with(3).says("there is no key 01931a4e");
 }
 
@@ -120,7 +139,7 @@ fn events_are_shown_and_checked() {
     shown.shows("created").shows("revoked").shows("reason=leaked");
     let events = place.json(&["events", "--kind", "revoked"]);
     assert_eq!((&events["events"][0]["number"], &events["next"]), (&3.into(), &serde_json::Value::Null));
-    assert_eq!(place.json(&["events", "--limit", "2"])["next"], 2);
+    assert_eq!(place.json(&["events", "--last", "2"])["next"], 2);
     assert_eq!(place.json(&["events", "--after", "2"])["events"].as_array().unwrap().len(), 1);
     place.run(&["events", "--until", "1h"]).ok().says("no events");
     place.run(&["events", "--kind", "lost"]).with(2).says("secrets_erased");
@@ -138,11 +157,20 @@ fn old_records_and_events_are_purged() {
     let (id, _) = place.key(&["alice"]);
     place.run(&["revoke", &id]).ok();
     place.run(&["purge", "--before", "1d"]).ok().shows("purged 0 keys");
-    place.run(&["purge", "--before", "2100-01-01"]).ok().shows("purged 1 keys");
+    for command in ["purge", "purge-events"] {
+        place.run(&[command, "--before", "2100-01-01", "--yes"]).with(2).says("invalid --before 2100-01-01T00:00:00Z");
+    }
+    place.run(&["purge", "--before", "0s"]).with(2).says("1 key would be purged: give --yes, or --count 1");
+    place
+        .run(&["purge", "--before", "0s", "--count", "2"])
+        .with(2)
+        .says("--count 2 does not match: 1 key would be purged; no key was purged");
+    place.run(&["purge", "--before", "0s", "--count", "1"]).ok().shows("purged 1 key\n");
     place.run(&["show", &id]).with(3);
     place.check(&admin).ok();
     place.run(&["purge-events", "--before", "1d"]).ok().shows("purged 0 events");
-    assert_eq!(place.json(&["purge-events", "--before", "2100-01-01"])["purged"], 3);
+    place.run(&["purge-events", "--before", "0s"]).with(2).says("3 events would be purged");
+    assert_eq!(place.json(&["purge-events", "--before", "0s", "--yes"])["purged"], 3);
     place.run(&["doctor"]).ok().shows("good");
     place.run(&["purge"]).with(2).says("--before");
 }
@@ -161,7 +189,7 @@ fn the_keys_of_a_list_are_changed_and_failures_are_reported() {
     for command in ["disable", "revoke"] {
         place.run(&[command, "--from", "list"]).with(2).says("3 keys would be").says("--count 3");
         place.fed(&list, &[command, "--from", "-"]).with(2).says("--yes");
-        place.run(&[command, "--from", "list", "--count", "4"]).with(2).says("the list has 3 keys");
+        place.run(&[command, "--from", "list", "--count", "4"]).with(2).says("--count 4 does not match: 3 keys");
     }
     assert!(keys[..3].iter().all(|id| state(id) == "active"));
 
@@ -194,4 +222,40 @@ fn the_keys_of_a_list_are_changed_and_failures_are_reported() {
     place.run(&["disable", none, "--yes"]).with(2).says("--from");
     place.run(&["disable", none, "--report", "other"]).with(2).says("--from");
     place.run(&["disable", "--from", "nowhere", "--yes"]).with(7).says("nowhere");
+}
+
+#[test]
+fn an_entry_of_metadata_has_one_value() {
+    let (place, _) = Place::with_store();
+    let (id, _) = place.key(&["alice"]);
+    for command in [&["create", "bob"][..], &["update", &id]] {
+        let twice = [command, &["--metadata", "team=a", "--metadata", "team=b"]].concat();
+        place.run(&twice).with(2).says("--metadata team is given twice");
+    }
+    place
+        .run(&["update", &id, "--metadata", "team=a", "--without-metadata", "team"])
+        .with(2)
+        .says("--metadata and --without-metadata both name team");
+    place.run(&["--pepper", "1=absent", "list"]).with(7).says("pepper 1 cannot be read from absent: ");
+}
+
+#[test]
+fn a_long_name_in_an_error_is_cut_and_lines_are_numbers() {
+    let (place, _) = Place::with_store();
+    let long = "n".repeat(500);
+    let entry = format!("{long}=a");
+    let cut = format!("{}…", "n".repeat(80));
+    let long_ones: [&[&str]; 3] = [
+        &["create", "bob", "--metadata", &entry, "--metadata", &entry],
+        &["create", &long],
+        &["disable", "--owner", &long, "--yes"],
+    ];
+    for arguments in long_ones {
+        let done = place.run(arguments);
+        assert!(done.code != 0 && done.err.contains(&cut) && !done.err.contains(&"n".repeat(81)), "{done:?}");
+    }
+    let mut command = place.command(&["--json", "disable", "--from", "-", "--yes"]);
+    let done = place.done(&mut command, "nonsense\n").with(1);
+    let document: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(document["refused"][0]["line"], 1, "{document}");
 }

@@ -1,8 +1,40 @@
 //! The life of a key.
 
+use apikey_core::KeyStore;
 use serde_json::Value;
 
 use super::Place;
+
+/// On a store that a service with a catalogue has left, and on one that a service has open.
+#[test]
+fn a_permission_that_the_service_never_asks_for_is_refused() {
+    let place = Place::new();
+    let shop = || KeyStore::builder().catalog(["orders:read", "orders:write"]);
+    shop().open(place.path("keys.db")).unwrap().close().unwrap();
+    let refuses = |place: &Place| {
+        let hint = "invalid permission \"orders:raed\": it matches no permission of this store's catalogue; did you mean \
+                    \"orders:read\"?";
+        place.run(&["create", "alice", "--permission", "orders:raed"]).with(2).says(hint);
+        place.fed("legacy-7f3a9c1e5b2d4860\tbob\n", &["import", "--permission", "orders:raed"]).says("orders:read");
+        let (id, _) = place.key(&["alice", "--permission", "orders:*"]);
+        place.run(&["update", &id, "--permission", "order:*"]).with(2).says("did you mean \"orders:*\"?");
+        place.run(&["export", "--out", "keys.jsonl"]).ok();
+        let lines = std::fs::read_to_string(place.path("keys.jsonl")).unwrap().replace("orders:*", "order:*");
+        let other = place.fed(lines.replace(&id, "01931a4e-7c3b-7def-8123-456789abcdef"), &["import-lines"]);
+        other.says("did you mean \"orders:*\"?");
+    };
+    refuses(&place);
+    #[cfg(target_os = "linux")]
+    {
+        std::fs::remove_file(place.path("keys.jsonl")).unwrap();
+        let service = shop().admin_socket(true).open(place.path("keys.db")).unwrap();
+        refuses(&place);
+        service.close().unwrap();
+    }
+    // A store that never had a catalogue accepts every grant.
+    let (plain, _) = Place::with_store();
+    plain.run(&["create", "alice", "--permission", "orders:raed"]).ok();
+}
 
 #[test]
 fn a_key_is_created_listed_shown_checked_rotated_and_revoked() {
@@ -52,8 +84,9 @@ fn a_check_requires_permissions() {
     let (place, _) = Place::with_store();
     let (_, secret) = place.key(&["alice", "--permission", "orders:*"]);
     place.fed(&secret, &["check", "--permission", "orders:read"]).ok();
-    let no = place.fed(&secret, &["check", "--permission", "orders:read", "--permission", "keys:manage"]);
-    no.with(1).shows("insufficient_permission").shows("keys:manage");
+    let no = place.fed(&secret, &["check", "--permission", "orders:read", "--permission", "keys:create"]);
+    let no = no.with(1).shows("insufficient_permission").shows("keys:create");
+    assert!(!no.out.lines().next().unwrap().contains("orders:read"), "{no:?}");
     place.fed(&secret, &["check", "--permission", "Orders"]).with(2).says("permissions are lower case");
 }
 
@@ -73,7 +106,20 @@ fn all_keys_of_an_owner_are_revoked_at_once() {
     let (place, admin) = Place::with_store();
     let (_, one) = place.key(&["alice"]);
     let (_, two) = place.key(&["alice"]);
-    place.run(&["revoke", "--owner", "alice"]).ok().shows("revoked 2 keys of alice");
+    place.run(&["revoke", "--owner", "alice"]).with(2).says("2 keys would be revoked: give --yes, or --count 2");
+    place
+        .run(&["revoke", "--owner", "alice", "--count", "3"])
+        .with(2)
+        .says("--count 3 does not match: 2 keys would be revoked; no key was revoked");
+    place.run(&["disable", "--owner", "alice"]).with(2).says("2 keys would be disabled");
+    place.run(&["disable", "--owner", "alice", "--yes"]).ok().shows("disabled: 2 keys");
+    place.run(&["enable", "--owner", "alice"]).ok().shows("enabled: 2 keys");
+    for command in [&["revoke"][..], &["disable"], &["enable"]] {
+        let none = place.run(&[command, &["--owner", "Alice", "--yes"]].concat()).with(3);
+        none.says("no key has the owner \"Alice\": near it are \"alice\"");
+    }
+    place.run(&["revoke", "--owner", "zzz", "--yes"]).with(3).says("`apikey list` shows the owners");
+    place.run(&["revoke", "--owner", "alice", "--count", "2"]).ok().shows("revoked 2 keys of alice");
     place.run(&["revoke", "--owner", "alice"]).ok().shows("revoked 0 keys");
     for gone in [&one, &two] {
         place.check(gone).with(1);
@@ -95,13 +141,17 @@ fn a_list_is_filtered_and_limited() {
     assert_eq!(names(&["--owner", "alice"]), ["one", "second"]);
     assert_eq!(names(&["--text", "SECON"]), ["second"]);
     assert_eq!(names(&["--permission", "orders:read"]), ["first", "second"]);
+    // With a wildcard, exactly that grant.
+    assert_eq!(names(&["--permission", "orders:*"]), ["second"]);
+    assert_eq!(names(&["--permission", "*", "--limit", "1"]), ["first"]);
+    place.run(&["list", "--permission", "orders*"]).with(2).says("--permission \"orders*\"");
     assert_eq!(names(&["--expiring-within", "1d"]), ["one"]);
     assert_eq!(names(&["--state", "revoked"]), [""; 0]);
     assert_eq!(names(&["--after", &first]), ["second"]);
     let page = place.json(&["list", "--owner", "alice", "--limit", "1"]);
     assert_eq!((page["keys"].as_array().unwrap().len(), &page["next"]), (1, &first.as_str().into()));
     place.run(&["list", "--limit", "1"]).ok().says("there may be more: --after ");
-    place.run(&["list", "--owner", "nobody"]).ok().says("no keys");
+    place.run(&["list", "--owner", "nobody"]).ok().says("no key has the owner \"nobody\"");
 }
 
 #[test]

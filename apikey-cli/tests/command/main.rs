@@ -3,16 +3,25 @@
 
 mod changes;
 mod clock;
+#[cfg(all(target_os = "linux", feature = "postgres"))]
+mod cluster;
+#[cfg(all(target_os = "linux", feature = "etcd"))]
+mod cluster_etcd;
 mod completions;
 mod damage;
+mod events;
+mod imports;
 mod keys;
 mod moving;
+mod names;
 mod old_format;
 mod rotation;
 mod secrets;
 #[cfg(target_os = "linux")]
 mod service;
 mod store;
+mod terminal;
+mod upkeep;
 #[cfg(target_os = "linux")]
 mod users;
 mod walk_through;
@@ -62,7 +71,17 @@ impl Place {
     /// The command, run in this place with its store.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_apikey"));
-        command.args(arguments).current_dir(self.0.path()).env("APIKEY_STORE", "keys.db").env_remove("APIKEY_PREFIX");
+        command
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env("APIKEY_STORE", "keys.db")
+            .env_remove("APIKEY_PREFIX")
+            .env_remove("APIKEY_PEPPER")
+            .env_remove("APIKEY_ETCD")
+            .env_remove("APIKEY_POSTGRES")
+            .env_remove("APIKEY_NAMESPACE")
+            .env_remove("ETCDCTL_PASSWORD")
+            .env_remove("PGPASSWORD");
         command
     }
 
@@ -89,6 +108,13 @@ impl Place {
     fn key(&self, arguments: &[&str]) -> (String, String) {
         let made = self.json(&[&["create"], arguments].concat());
         (made["key"]["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
+    }
+
+    /// Whether the process has the store open and has noted its admin socket.
+    #[cfg(target_os = "linux")]
+    fn has_socket_of(&self, process: u32) -> bool {
+        let holder = apikey_core::admin::Holder::of(self.path("keys.db"));
+        holder.is_some_and(|holder| holder.pid == process && holder.socket.is_some())
     }
 
     fn check(&self, secret: &str) -> Done {

@@ -22,6 +22,23 @@ impl Place {
     }
 }
 
+#[test]
+fn a_service_without_a_socket_may_be_starting() {
+    let place = Place::new();
+    let _service = KeyStore::open(place.path("keys.db")).unwrap();
+    let refused = place.run(&["list"]).with(5).says("It offers no admin socket");
+    refused.says("If it is starting, it offers one when it has opened the store").says("--wait 30s waits");
+}
+
+/// As in the moment after a service has begun to listen.
+#[test]
+fn a_socket_that_the_lock_file_does_not_name_yet_is_found() {
+    let (place, service) = Place::with_service();
+    service.create(NewKey::for_owner("alice")).unwrap();
+    fs::write(place.path("keys.db/lock"), format!("pid {}\nprogram service\n", std::process::id())).unwrap();
+    place.run(&["list"]).ok().shows("alice").says("asking it at");
+}
+
 fn stable(text: &str) -> String {
     // Ids, secrets and times differ from one store to another.
     let word = |word: &str| {
@@ -33,6 +50,13 @@ fn stable(text: &str) -> String {
     let mut ago: Vec<String> = (2..60).rev().map(|seconds| format!("{seconds} seconds ago")).collect();
     ago.extend(["1 second ago", "1 minute ago", "now"].map(str::to_owned));
     ago.iter().fold(text.join(" "), |text, ago| text.replace(ago, "a moment ago"))
+}
+
+#[test]
+fn an_update_without_an_option_is_refused_through_a_service() {
+    let (place, store) = Place::with_service();
+    let id = store.create(NewKey::for_owner("alice")).unwrap().info.id().to_string();
+    place.run(&["update", &id]).with(2).says("name at least one change");
 }
 
 #[test]
@@ -62,11 +86,11 @@ fn every_command_answers_the_same_through_a_service() {
     both("legacy-7f3a9c1e5b2d4860\tbob\nshort\tcarol\n", &["import"]);
     both("legacy-7f3a9c1e5b2d4860", &["check"]);
     both("", &["export", "--out", "keys.jsonl"]);
-    both("", &["revoke", "--owner", "alice", "--reason", "left"]);
+    both("", &["revoke", "--owner", "alice", "--reason", "left", "--yes"]);
     both("", &["events"]);
     both("", &["backup", "keys.backup"]);
-    both("", &["purge", "--before", "2100-01-01"]);
-    both("", &["purge-events", "--before", "2100-01-01"]);
+    both("", &["purge", "--before", "0s", "--yes"]);
+    both("", &["purge-events", "--before", "0s", "--yes"]);
     both("", &["doctor"]);
     both("{\n\n{}\n", &["import-lines"]);
     assert!(service.health().last_durable > 0);
@@ -89,7 +113,7 @@ fn every_command_answers_the_same_through_a_service() {
     let away = online.fed(&secret, &["check", "--peer", "192.0.2.1"]).with(1);
     away.shows("address_not_allowed").shows(&format!("it is {bound} (gina): active, networks 10.0.0.0/8"));
     let list = [id.as_str(), &bound].join("\n");
-    online.fed(list, &["revoke", "--from", "-", "--yes"]).ok().shows("revoked: 1 keys; revoked before: 1; refused: 0");
+    online.fed(list, &["revoke", "--from", "-", "--yes"]).ok().shows("revoked: 1 key; revoked before: 1; refused: 0");
     assert_eq!(service.verify(&secret).unwrap_err().code(), "revoked_api_key");
     let listed: Value = online.json(&["list", "--owner", "dave"]);
     assert_eq!(listed["keys"][0]["metadata"]["team"], "blue");
@@ -104,7 +128,7 @@ fn events_name_the_user() {
     drop(service);
     place.run(&["create", "carol"]).ok();
     let user = format!("uid:{}", rustix::process::geteuid().as_raw());
-    let events = place.json(&["events"]);
+    let events = place.json(&["events", "--oldest-first"]);
     let actors: Vec<&Value> = events["events"].as_array().unwrap().iter().map(|event| &event["actor"]).collect();
     assert_eq!(actors, [&Value::Null, &user.as_str().into(), &user.as_str().into()]);
     place.run(&["events"]).ok().shows(&user);
@@ -132,7 +156,7 @@ fn many_keys_pass_through_the_socket_in_batches() {
     copy.fed(format!("{lines}{lines}"), &["import", "--dry-run"]).with(1).shows("5000 keys; refused: 5000 lines");
     copy.fed(&lines, &["import"]).ok().shows("imported: 5000 keys");
     assert_eq!(other.list(&KeyFilter::owner("o".repeat(100)).limit(1000)).unwrap().keys.len(), 1000);
-    let events = copy.json(&["events"]);
+    let events = copy.json(&["events", "--all"]);
     assert_eq!(events["events"].as_array().unwrap().len(), 5600);
 }
 
@@ -168,7 +192,8 @@ fn the_socket_exists_while_the_store_is_open_and_is_private() {
     assert!(socket.exists());
     drop(open().unwrap());
     fs::write(&socket, "no socket").unwrap();
-    assert!(open().unwrap_err().to_string().contains("is no socket"));
+    let refused = open().unwrap_err().to_string();
+    assert!(refused.contains("is not a socket"), "{refused}");
     assert_eq!(fs::read_to_string(&socket).unwrap(), "no socket");
     fs::remove_file(&socket).unwrap();
     drop(open().unwrap());
@@ -278,7 +303,7 @@ fn a_service_with_a_failed_disk_still_answers() {
     let script = format!("trap '' XFSZ; exec '{}' keys.db", service.display());
     let mut command = std::process::Command::new("sh");
     let service = Process::start(command.args(["-c", &script]).current_dir(place.path("")));
-    wait_until("the service listens", || place.path("keys.db/admin.sock").exists());
+    wait_until("the service listens", || place.has_socket_of(service.id()));
     place.run(&["create", "alice"]).ok();
     let pid = Pid::from_raw(i32::try_from(service.id()).unwrap());
     prlimit(pid, Resource::Fsize, Rlimit { current: Some(0), maximum: None }).unwrap();

@@ -12,7 +12,7 @@ fn a_first_key_is_created_only_in_a_store_that_never_had_one() {
     let made = place.run(&["init", "--out", "admin.key"]).ok();
     assert_eq!(made.out, "");
     let admin = std::fs::read_to_string(place.path("admin.key")).unwrap();
-    place.fed(&admin, &["check", "--permission", "keys:manage"]).ok().shows("admin");
+    place.fed(&admin, &["check", "--permission", "keys:create"]).ok().shows("admin");
     place.run(&["init"]).with(4).says("has had keys");
 
     // Not even if no key is left.
@@ -38,7 +38,7 @@ fn a_store_that_a_service_has_open_is_in_use() {
     place.run(&["list"]).ok().shows("alice");
 }
 
-/// A command that has the store open from the first line of its input until the pipe closes.
+/// A command that has the store open from its first thousand keys until the pipe closes.
 #[cfg(unix)]
 fn import_at_work(place: &Place) -> std::process::Child {
     use std::process::Stdio;
@@ -47,7 +47,8 @@ fn import_at_work(place: &Place) -> std::process::Child {
     let mut import = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     // It has read nothing, so no command waits for it yet.
     place.run(&["--wait", "0s", "list"]).ok();
-    std::io::Write::write_all(import.stdin.as_mut().unwrap(), b"\n").unwrap();
+    let keys: String = (0..1000).map(|at| format!("legacy-7f3a9c1e5b2d-{at}\n")).collect();
+    std::io::Write::write_all(import.stdin.as_mut().unwrap(), keys.as_bytes()).unwrap();
     let holds = || Holder::of(place.path("keys.db")).is_some_and(|holder| holder.pid == import.id());
     while !holds() {
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -69,7 +70,7 @@ fn a_command_waits_for_another_and_then_names_it() {
             &["restore", "keys.backup", "--into", "new.db", "--over", "keys.db"],
         ] {
             let refused = place.run(&[&["--wait", wait], command].concat()).with(5).says(&held);
-            refused.says("probably another `apikey`").says("--wait 1m waits longer");
+            refused.says("probably another `apikey`").says("--wait 1m waits for it").hides("still was");
         }
     }
     let refused = place.run(&["--wait", "0s", "--json", "list"]).with(5);
@@ -82,6 +83,21 @@ fn a_command_waits_for_another_and_then_names_it() {
         std::thread::sleep(std::time::Duration::from_millis(200));
         drop(import.stdin.take());
         waiting.into_iter().for_each(|command| drop(command.join().unwrap()));
+    });
+    assert!(import.wait().unwrap().success());
+}
+
+/// Several commands that each open a large store wait for longer than one does.
+#[test]
+#[cfg(unix)]
+fn a_command_waits_for_others_for_half_a_minute() {
+    let (place, _) = Place::with_store();
+    let mut import = import_at_work(&place);
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| place.run(&["list"]).ok().says("waiting for it, at most 30 s"));
+        std::thread::sleep(std::time::Duration::from_secs(6));
+        drop(import.stdin.take());
+        drop(waiting.join().unwrap());
     });
     assert!(import.wait().unwrap().success());
 }
@@ -135,7 +151,7 @@ fn prefix_and_peppers_are_those_of_the_store() {
     assert!(admin.starts_with("acme_live_"), "{admin}");
     place.fed(&admin, &[&options[..], &["check"]].concat()).ok();
     place.run(&["--pepper", "1=one", "list"]).with(2).says("--prefix");
-    place.run(&["--prefix", "acme_live", "list"]).with(2).says("pepper 1 is missing").says("--pepper NUMBER=FILE");
+    place.run(&["--prefix", "acme_live", "list"]).with(2).says("pepper 1 is missing").says("--pepper 1=FILE");
     place.run(&["--prefix", "acme_live", "--pepper", "1=two", "list"]).with(2).says("pepper 1");
     place.run(&["--pepper", "1=three", "list"]).with(7).says("three");
     place.run(&["--pepper", "1=/dev/zero", "list"]).with(2).says("/dev/zero has more than 65536 bytes");
@@ -167,4 +183,19 @@ fn the_help_lists_the_exit_codes() {
     {
         assert!(help.out.contains(line), "{}", help.out);
     }
+}
+
+/// A slip in an option locked the service out for good.
+#[test]
+fn a_command_that_only_reads_binds_the_store_to_no_prefix_and_no_pepper() {
+    let (place, _) = Place::with_store();
+    std::fs::write(place.path("wrong"), "the bytes of a wrong file").unwrap();
+    std::fs::write(place.path("right"), "the bytes of the right file").unwrap();
+    place.run(&["--prefix", "ak_live", "--accept-prefix", "ak", "list"]).ok();
+    place.run(&["--pepper", "2=wrong", "list"]).ok();
+    place.run(&["list"]).ok();
+    place.run(&["--prefix", "ak_live", "list"]).with(2).says("1 of the store's keys was made with \"ak\"");
+    place.run(&["--pepper", "2=right", "create", "alice"]).ok();
+    place.run(&["--pepper", "2=wrong", "list"]).with(2).says("1 key needs those");
+    place.run(&["--pepper", "2=right", "list"]).ok();
 }

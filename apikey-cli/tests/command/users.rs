@@ -72,7 +72,7 @@ impl Closed {
     }
 }
 
-/// The example service of docs/operations.md, which Cargo builds with the tests.
+/// The example service of docs/operations/command.md, which Cargo builds with the tests.
 fn service() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_apikey")).with_file_name("examples").join("service")
 }
@@ -114,6 +114,18 @@ fn roots_commands_leave_no_file_of_roots() {
     closed.root(&["events", "--kind", "revoked"]).ok().shows("uid:0");
     closed.user(SERVICE, &["doctor"]).ok().shows("good");
     closed.is_the_services();
+}
+
+#[test]
+fn a_directory_that_its_owner_may_not_read_is_named() {
+    if !is_root("a service reads a directory of mode 000") {
+        return;
+    }
+    let closed = Closed::new();
+    closed.root(&["init"]).ok();
+    fs::set_permissions(closed.store(), Permissions::from_mode(0o000)).unwrap();
+    let refused = closed.user(SERVICE, &["list"]).with(7).says("keys.db").says("not readable by this process");
+    refused.hides("writable");
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! Runs the commands of docs/operations.md exactly as printed, and compares their output with the page.
+//! Runs the commands of docs/operations/command.md and leaked-key.md exactly as printed, and compares their output with the page.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::Place;
 
-const GUIDE: &str = include_str!("../../../docs/operations.md");
+/// The page for an emergency, in which every command must do what the page says.
+const LEAKED_KEY: &str = include_str!("../../../docs/operations/leaked-key.md");
+const GUIDE: &str = include_str!("../../../docs/operations/command.md");
 
 /// The blocks of commands, each with the output block that follows it.
 fn steps(guide: &str) -> Vec<(String, String)> {
@@ -78,6 +80,34 @@ fn walk_through_the_guide() {
     let steps = steps(GUIDE);
     assert!(steps.len() > 10 && steps.iter().all(|(_, output)| !output.is_empty()));
     walk(&Place::new(), &steps, |_| false);
+}
+
+#[test]
+fn walk_through_the_page_of_a_leaked_key() {
+    let steps = steps(LEAKED_KEY);
+    assert!(steps.len() == 5 && steps.iter().all(|(_, output)| !output.is_empty()));
+    walk(&Place::new(), &steps, |_| false);
+}
+
+/// Somebody who has the leaked key may also hide what it did behind newer events.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_page_of_a_leaked_key_finds_what_it_did_before_many_other_events() {
+    let line = "apikey events --all --actor \"key:$ID\"";
+    assert!(LEAKED_KEY.lines().any(|found| found == line), "the page asks in another way");
+    let place = Place::new();
+    let store = apikey_core::KeyStore::open(place.path("keys.db")).unwrap();
+    let admin = apikey_core::NewKey::for_owner("shop").permissions(["keys:*"]);
+    let leaked = store.create(admin).unwrap();
+    let caller = store.verify(leaked.key.expose_secret()).unwrap();
+    let made = store.create(apikey_core::NewKey::for_owner("shop").within(&caller)).unwrap();
+    store.create_many((0..150).map(|_| apikey_core::NewKey::for_owner("other"))).unwrap();
+    store.close().unwrap();
+    drop(store);
+    let id = leaked.info.id().to_string();
+    let found = place.json(&["events", "--all", "--actor", &format!("key:{id}")]);
+    let keys: Vec<_> = found["events"].as_array().unwrap().iter().map(|event| event["key"].clone()).collect();
+    assert_eq!(keys, [serde_json::json!(made.info.id().to_string())]);
 }
 
 /// The part of the guide before the service prints the same with a service running.

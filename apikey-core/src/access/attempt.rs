@@ -3,11 +3,11 @@
 use crate::access::peer::Peer;
 use crate::access::requirement::Requirement;
 
-/// What a store checks of a request: the token, where it came from, and what it needs.
+/// What a store checks of a request: its token, the peer that sent it, and the requirement of its handler.
 ///
 /// ```
 /// use std::net::IpAddr;
-/// use apikey_core::{Attempt, KeyStore, NewKey, Requirement};
+/// use apikey::{Attempt, KeyStore, NewKey, Requirement};
 ///
 /// let store = KeyStore::temporary()?;
 /// let created = store.create(NewKey::for_owner("alice").permissions(["orders:read"]))?;
@@ -25,20 +25,20 @@ pub struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// A request that presents this token.
+    /// Creates an attempt that presents this token, from an unknown peer and without a requirement.
     pub fn new(token: &'a str) -> Self {
         Self { token, peer: Peer::Unknown, requirement: None }
     }
 
-    /// Where it came from, for keys that name networks and for
-    /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts): an `IpAddr`, a `SocketAddr`, or a [`Peer`]. Behind a
-    /// proxy that is not the socket's peer: see [`HeaderConfig::peer`](crate::HeaderConfig::peer).
+    /// Sets the peer that sent the request: an `IpAddr`, a `SocketAddr`, or a [`Peer`]. Keys that name networks need
+    /// it, and [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts) charges it. Behind a proxy the socket's
+    /// peer is the proxy and not the caller: see [`HeaderConfig::peer`](crate::HeaderConfig::peer).
     pub fn peer(mut self, peer: impl Into<Peer>) -> Self {
         self.peer = peer.into();
         self
     }
 
-    /// What the key must be allowed to do.
+    /// Sets the requirement that the key must meet.
     pub fn needs(mut self, requirement: &'a Requirement) -> Self {
         self.requirement = Some(requirement);
         self

@@ -1,21 +1,23 @@
-//! Why a request is refused.
+//! The reasons for which a store refuses a request.
 
 use std::time::Duration;
 
 use crate::access::limit::Limit;
 use crate::access::requirement::Requirement;
 
-/// Why a key was refused. `Display` is the text that a caller may be shown; [`code`](Self::code) is for programs.
+/// The reason for which a store refused a key. `Display` gives a text that is safe to show to the caller;
+/// [`code`](Self::code) is for programs.
 ///
-/// Only callers with a key's secret learn its state (revoked, disabled, expired, not yet valid): every token that does not
-/// match a stored digest is [`Invalid`](Self::Invalid).
+/// Only callers with a key's secret learn its state (revoked, disabled, expired, not yet valid): every token that does
+/// not match a stored digest is [`Invalid`](Self::Invalid).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// No key was presented.
+    /// The request carried no key.
     #[error("API key missing")]
     Missing,
-    /// Malformed, unknown, or a wrong or ended secret; the error does not say which.
+    /// The token is malformed, its key is unknown, or its secret is wrong or has ended; the error does not disclose
+    /// which.
     #[error("Invalid API key")]
     Invalid,
     /// The key was revoked.
@@ -24,24 +26,24 @@ pub enum AuthError {
     /// The key is disabled for now.
     #[error("API key disabled")]
     Disabled,
-    /// The key's time is over.
+    /// The key has expired.
     #[error("API key expired")]
     Expired,
-    /// The key's time has not begun.
+    /// The key is not valid yet.
     #[error("API key not yet valid")]
     NotYetValid,
-    /// The key names networks, and the caller's address is in none of them, or not known.
+    /// The key names networks, and the caller's address is unknown or in none of them.
     #[error("API key not allowed from this address")]
     AddressNotAllowed,
-    /// The key is used faster than its limit; or too many attempts from this address have failed.
+    /// The key has used up its rate limit, or too many attempts from the caller's address have failed.
     #[error("Too many requests")]
     RateLimited {
-        /// When to try again.
+        /// How long the caller should wait before it tries again.
         retry_after: Duration,
-        /// The key's limit; `None` if it is about the address.
+        /// The key's rate limit; `None` if the address is limited.
         limit: Option<Limit>,
     },
-    /// The key is good, and lacks the permission.
+    /// The key is valid, but lacks a permission.
     #[error("API key lacks permission {required}")]
     InsufficientPermission {
         /// The handler's requirement.
@@ -53,13 +55,27 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// The refusal of a key that does not meet a requirement.
+    /// Creates the refusal of a key that does not meet a requirement.
     #[cold]
     pub(crate) fn lacking(requirement: &Requirement) -> Self {
         Self::InsufficientPermission { required: requirement.clone() }
     }
 
-    /// The stable name of the error, as in the body of a refusal.
+    /// The codes of all errors, as [`code`](Self::code) returns them.
+    pub const CODES: [&str; 10] = [
+        "missing_api_key",
+        "invalid_api_key",
+        "revoked_api_key",
+        "disabled_api_key",
+        "expired_api_key",
+        "inactive_api_key",
+        "address_not_allowed",
+        "rate_limited",
+        "insufficient_permission",
+        "unavailable",
+    ];
+
+    /// Returns the stable name of the error, which the body of a refusal contains.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -76,7 +92,7 @@ impl AuthError {
         }
     }
 
-    /// The HTTP status: 401, 403, 429 or 503.
+    /// Returns the HTTP status: 401, 403, 429 or 503.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -87,7 +103,7 @@ impl AuthError {
         }
     }
 
-    /// A title, the same for every refusal with this code (RFC 9457 `title`).
+    /// Returns the title that every refusal with this code has (RFC 9457 `title`).
     #[must_use]
     pub fn title(&self) -> &'static str {
         match self {
@@ -100,7 +116,31 @@ impl AuthError {
             Self::AddressNotAllowed => "API key not allowed from this address",
             Self::RateLimited { .. } => "Too many requests",
             Self::InsufficientPermission { .. } => "API key lacks permission",
-            Self::Unavailable => "API keys cannot be checked",
+            Self::Unavailable => "API keys are unavailable",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_has_the_code_of_every_error() {
+        let limited = AuthError::CODES.iter().filter(|code| **code == "rate_limited").count();
+        let codes = [
+            AuthError::Missing,
+            AuthError::Invalid,
+            AuthError::Revoked,
+            AuthError::Disabled,
+            AuthError::Expired,
+            AuthError::NotYetValid,
+            AuthError::AddressNotAllowed,
+            AuthError::lacking(&Requirement::authenticated()),
+            AuthError::Unavailable,
+        ]
+        .map(|error| error.code());
+        assert!(codes.iter().all(|code| AuthError::CODES.contains(code)));
+        assert_eq!(codes.len() + limited, AuthError::CODES.len());
     }
 }

@@ -1,4 +1,4 @@
-//! The control word of a secret: a time, flags, and a count of writes, which together say whether it is good now.
+//! The control word of a secret: a time, flags, and a count of writes, which together say whether the secret is valid.
 
 /// The low 48 bits are a time in milliseconds. All ones: no end.
 const TIME: u64 = (1 << 48) - 1;
@@ -10,9 +10,9 @@ pub(crate) const REVOKED: u64 = 1 << 50;
 pub(crate) const DISABLED: u64 = 1 << 51;
 /// The secret is not the newest.
 pub(crate) const SUPERSEDED: u64 = 1 << 52;
-/// The time is the secret's end, not the key's: past it the secret is as unknown as any other.
+/// The time is the end of the secret, not of its key. After it, the store treats the secret as unknown.
 pub(crate) const SECRET_ENDS: u64 = 1 << 53;
-/// Its first use is not recorded yet.
+/// The history does not have the secret's first use yet.
 pub(crate) const UNUSED: u64 = 1 << 54;
 /// Its line names an entry in the side table.
 pub(crate) const SIDE_ENTRY: u64 = 1 << 55;
@@ -22,18 +22,18 @@ pub(crate) const UNTIL_USE: u64 = 1 << 56;
 const COUNT: u64 = 1 << 57;
 const FLAGS: u64 = (COUNT - 1) & !TIME;
 
-/// The word `new`, with the count of `old` and some steps more.
+/// Returns the word `new` with the count of `old`, increased by `steps`.
 pub(crate) fn counted(old: u64, steps: u64, new: u64) -> u64 {
     (new & (COUNT - 1)) | (old & !(COUNT - 1)).wrapping_add(steps.wrapping_mul(COUNT))
 }
 
-/// A control word with the earlier end (or none) among its flags.
+/// Returns a control word with these flags and this end.
 pub(crate) fn with_time(flags: u64, end: Option<i64>) -> u64 {
     // Ends lie in 1970..=9999, which 48 bits hold; what lies outside came from tampered data and is cut to "ended".
     flags | end.map_or(TIME, |end| u64::try_from(end).unwrap_or(0).min(TIME - 1))
 }
 
-/// The end in a control word.
+/// Returns the end in a control word.
 #[inline]
 pub(crate) fn time(control: u64) -> Option<i64> {
     match control & TIME {
@@ -42,18 +42,18 @@ pub(crate) fn time(control: u64) -> Option<i64> {
     }
 }
 
-/// A word that allows what both allow: the flags of both, and the earlier time. Where both times are the same and one of
-/// them ends the secret, the secret ends.
+/// Returns a word that allows what both allow: it has the flags of both, and the earlier time. If the times are equal
+/// and one of them ends the secret, the secret ends.
 ///
-/// [`Allowance::meet`](crate::key::allowance::Allowance::meet) is the same for what a key allows; a word has the flags of
-/// its secret, too, and no grants.
+/// [`Allowance::meet`](crate::key::allowance::Allowance::meet) is the same for what a key allows; a word has the flags
+/// of its secret, too, and no grants.
 pub(crate) fn meet(one: u64, other: u64) -> u64 {
     let rank = |word: u64| (word & TIME, word & SECRET_ENDS == 0);
     let earlier = if rank(one) <= rank(other) { one } else { other };
     ((one | other) & FLAGS & !SECRET_ENDS) | (earlier & (TIME | SECRET_ENDS))
 }
 
-/// The control word as it was when a key was verified.
+/// The control word at the time of a verification.
 #[derive(Clone, Copy)]
 pub(crate) struct ControlWord(pub(crate) u64);
 
@@ -70,7 +70,7 @@ impl ControlWord {
         self.0 & SUPERSEDED != 0
     }
 
-    /// When a superseded secret ends; `None` if that is with the first use of its successor.
+    /// When a superseded secret ends; `None` if the first use of its successor ends it.
     pub(super) fn superseded_until(self) -> Option<i64> {
         time(self.0).filter(|_| self.superseded() && self.0 & UNTIL_USE == 0)
     }

@@ -4,7 +4,7 @@ use crate::access::permission;
 use crate::access::permission::{covers, matches};
 use crate::base::interner::{Full, GRANTS};
 
-/// Grants that a meet may have before it leaves some out.
+/// The most grants in a meet; it leaves out the rest.
 const MAX_MET: usize = 256;
 
 /// Whether one of the grants gives the permission.
@@ -19,7 +19,7 @@ pub(crate) fn joined_give(joined: &str, permission: &str) -> bool {
 
 /// One text for a set: sorted, so that equal sets have equal texts.
 pub(crate) fn join(grants: &[String]) -> String {
-    // Most sets are of one; when a store is opened, a million of them.
+    // Most sets have one grant, and opening a large store joins a million of them.
     if let [only] = grants {
         return only.clone();
     }

@@ -1,4 +1,4 @@
-//! How often a key may be used.
+//! Rate limits: how many requests of a key pass in a period.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -8,23 +8,26 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::base::invalid_field::InvalidField;
+use crate::base::time::span_text;
 
-/// Requests that a limit may name, at most.
-const MAX_COUNT: u32 = 1_000_000;
+/// The most requests that a limit may name.
+pub(crate) const MAX_COUNT: u32 = 1_000_000;
 /// The longest period, in milliseconds: 366 days.
-const MAX_PER_MS: u64 = 366 * 86_400_000;
+pub(crate) const MAX_PER_MS: u64 = 366 * 86_400_000;
 /// What a limit may be.
 const ALLOWED: &str = "1 to 1,000,000 requests per 1 millisecond to 366 days";
+const ALLOWED_COUNT: &str = "1 to 1,000,000 requests";
+const ALLOWED_PER: &str = "spans of 1 millisecond to 366 days";
 /// Bits of a packed limit below the count.
 const PER_BITS: u32 = 40;
 
-/// A rate limit: so many requests at once, and as many more, evenly spread, in each period.
+/// A rate limit: `count` requests at once, and as many more, evenly spread, in each period.
 ///
-/// A key with `limit(100, TimeDelta::minutes(1))` may make 100 requests at once; from then on one more every 600 ms, up to
-/// 100 at once again. So there are never more than 100 in an instant, and never more than 200 in any one minute.
+/// A key with `limit(100, TimeDelta::minutes(1))` may send 100 requests at once, and regains one every 600 ms, up to
+/// 100. So the store lets through at most 100 requests in an instant, and at most 200 in any one minute.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "LimitLine", try_from = "LimitLine")]
-// The count above the period. One word, which an error can carry without being larger.
+// The count is in the bits above the period. One word does not enlarge an error that carries it.
 pub struct Limit(NonZeroU64);
 
 /// A limit as JSON has it.
@@ -42,7 +45,7 @@ pub(crate) struct StoredLimit {
 }
 
 impl Limit {
-    /// Of a count and a period within bounds, or a count of 0.
+    /// Creates a limit from a count and a period within bounds, or from a count of 0.
     fn new(count: u32, per_ms: u64) -> Self {
         let word = u64::from(count) << PER_BITS | per_ms;
         Self(NonZeroU64::new(word).unwrap_or(NonZeroU64::MIN))
@@ -50,8 +53,10 @@ impl Limit {
 
     pub(crate) fn checked(count: u32, per: TimeDelta) -> Result<Self, InvalidField> {
         let stored = StoredLimit { count, per_ms: per.num_milliseconds() };
-        let fault = || InvalidField::new("limit", &format!("{count} per {per}"), ALLOWED);
-        Self::in_bounds(&stored).ok_or_else(fault)
+        if !(1..=MAX_COUNT).contains(&count) {
+            return Err(InvalidField::new("limit.count", &count.to_string(), ALLOWED_COUNT));
+        }
+        Self::in_bounds(&stored).ok_or_else(|| InvalidField::new("limit.per", &span_text(per), ALLOWED_PER))
     }
 
     pub(crate) fn read(line: LimitLine) -> Result<Self, InvalidField> {
@@ -60,7 +65,7 @@ impl Limit {
         Self::in_bounds(&StoredLimit { count, per_ms }).ok_or_else(fault)
     }
 
-    /// The limit of a record. One that is out of bounds came from tampered data, and lets nothing pass.
+    /// Reads the limit of a record. A limit that is out of bounds came from tampered data, and lets no request through.
     pub(crate) fn stored(limit: &StoredLimit) -> Self {
         Self::in_bounds(limit).unwrap_or_else(|| Self::new(0, MAX_PER_MS))
     }
@@ -75,13 +80,13 @@ impl Limit {
         StoredLimit { count: self.count(), per_ms: i64::try_from(self.per_ms()).unwrap_or(i64::MAX) }
     }
 
-    /// How many requests, at once or in a period.
+    /// Returns the number of requests, at once or in a period.
     #[must_use]
     pub fn count(&self) -> u32 {
         u32::try_from(self.0.get() >> PER_BITS).unwrap_or(0)
     }
 
-    /// The period.
+    /// Returns the period, in whole milliseconds.
     #[must_use]
     pub fn per(&self) -> TimeDelta {
         TimeDelta::milliseconds(i64::try_from(self.per_ms()).unwrap_or(0))
@@ -91,12 +96,12 @@ impl Limit {
         self.0.get() & ((1 << PER_BITS) - 1)
     }
 
-    /// The limit in one word, which is never 0.
+    /// Packs the limit into one word, which is never 0.
     pub(crate) fn packed(self) -> u64 {
         self.0.get()
     }
 
-    /// The limit of a packed word; `None` for 0.
+    /// Reads the limit of a packed word; `None` for 0.
     #[inline]
     pub(crate) fn unpacked(word: u64) -> Option<Self> {
         NonZeroU64::new(word).map(Self)
@@ -105,16 +110,17 @@ impl Limit {
     /// Nanoseconds from one request to the next, rounded up: a limit never lets through more than it says.
     #[inline]
     pub(crate) fn step_ns(self) -> u64 {
-        // Of no requests there is no next one.
+        // A limit of no requests never reaches the next one.
         if self.count() == 0 { u64::MAX } else { (self.per_ms() * 1_000_000).div_ceil(self.count().into()) }
     }
 
-    /// A limit that lets through no more than either, at once or over time.
+    /// Returns a limit that lets through no more than either, at once or over time.
     ///
-    /// Its period is rounded up to a whole millisecond, so the order of several meets can show in the last milliseconds of it.
+    /// The period is rounded up to a whole millisecond, so several meets in another order can differ by a few
+    /// milliseconds.
     pub(crate) fn meet(self, other: Self) -> Self {
         let count = self.count().min(other.count());
-        // The period in which the smaller count is as slow as each; no longer than the longer of the two.
+        // The period in which the smaller count is no faster than either limit; at most the longer of the two.
         let stretched = |one: Self| {
             let scaled = u128::from(count) * u128::from(one.per_ms());
             u64::try_from(scaled.div_ceil(one.count().max(1).into())).unwrap_or(MAX_PER_MS)
@@ -122,7 +128,7 @@ impl Limit {
         Self::new(count, stretched(self).max(stretched(other)).max(1))
     }
 
-    /// The same where either may be missing.
+    /// The same, if either limit may be missing.
     pub(crate) fn meet_of(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
             (Some(one), Some(other)) => Some(one.meet(other)),
@@ -161,26 +167,27 @@ pub struct LimitStatus {
 }
 
 impl LimitStatus {
-    /// The limit.
+    /// Returns the limit.
     #[must_use]
     pub fn limit(&self) -> Limit {
         self.limit
     }
 
-    /// How many requests would pass now.
+    /// Returns the number of requests that the store would let through now.
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.remaining
     }
 
-    /// The time until one more comes back; zero if none was used.
+    /// Returns the time until the key regains one request; zero if it has all of them.
     #[must_use]
     pub fn next(&self) -> Duration {
         self.next
     }
 
-    /// The header fields `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11), names and values.
-    /// The window of the policy is left out if it is no whole number of seconds: the draft has no finer one.
+    /// Returns the names and values of the header fields `RateLimit-Policy` and `RateLimit`
+    /// (draft-ietf-httpapi-ratelimit-headers-11). The policy has no window if the period is not a whole number of
+    /// seconds: the draft has no finer unit.
     #[must_use]
     pub fn fields(&self) -> [(&'static str, String); 2] {
         let (count, per_ms) = (self.limit.count(), self.limit.per_ms());
@@ -191,7 +198,7 @@ impl LimitStatus {
     }
 }
 
-/// Rounded up, so that a caller that waits so long does not come too early; one at least.
+/// Rounds up to whole seconds, at least one, so that a caller that waits for this time does not return too early.
 pub(crate) fn whole_seconds(span: Duration) -> u64 {
     (span.as_secs() + u64::from(span.subsec_nanos() > 0)).max(1)
 }

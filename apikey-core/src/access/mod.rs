@@ -1,7 +1,8 @@
-//! What a caller may do, and what answers a check.
+//! Permissions, grants, networks and limits, and the result of a check.
 
 pub(crate) mod attempt;
 pub(crate) mod auth_error;
+pub(crate) mod catalog;
 pub(crate) mod control_word;
 pub(crate) mod grants;
 pub(crate) mod limit;
@@ -9,6 +10,7 @@ pub(crate) mod need;
 pub(crate) mod network;
 pub(crate) mod peer;
 pub(crate) mod permission;
+pub(crate) mod refusal_count;
 pub(crate) mod requirement;
 mod requirement_cache;
 pub(crate) mod verified_key;

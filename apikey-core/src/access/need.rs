@@ -1,20 +1,20 @@
-//! A requirement known while the program is compiled.
+//! A requirement that is known at compile time.
 
 use std::fmt;
 
 use crate::access::permission::{PermissionFault, check_permission};
 
-/// Permissions and lists in one [`Need`], at most. A `static` may name itself, so there must be an end.
+/// The most permissions and lists in one [`Need`]. A `static` can contain itself, so the check needs a bound.
 const MAX_PARTS: usize = 1024;
 
-/// A requirement known while the program is compiled: what the attribute generates.
+/// A requirement that is known at compile time. The attribute generates one for each handler that it guards.
 ///
-/// The attribute and `perm!` check their requirements while the program is compiled. One that a program writes itself may
-/// be malformed: a text that is no permission, a list of nothing, more than 1024 parts. No key ever meets a malformed
-/// one, whatever else is in it; [`check`](Self::check) says what is wrong.
+/// The attribute and `perm!` check their requirements at compile time. A `Need` that a program writes itself can be
+/// malformed: it can have a text that is not a permission, an empty list, or more than 1024 parts. No key ever meets a
+/// malformed requirement, whatever else is in it; [`check`](Self::check) says what is wrong.
 ///
 /// ```
-/// use apikey_core::{Need, PermissionFault};
+/// use apikey::{Need, PermissionFault};
 ///
 /// static READ: Need = Need::Any(&[&Need::Permission("orders:read"), &Need::Permission("admin")]);
 /// const _: () = assert!(READ.check().is_ok()); // a compile error, if it were malformed
@@ -34,10 +34,10 @@ pub enum Need {
 }
 
 impl Need {
-    /// Whether a key can meet this at all. `const`, so that a program can refuse to compile.
+    /// Checks that the requirement is well formed. It is `const`, so that a faulty requirement can fail the build.
     ///
     /// # Errors
-    /// The first fault found: of a permission, [`PermissionFault::NothingListed`] for `Any` or `All` of nothing,
+    /// The first fault: that of a permission, [`PermissionFault::NothingListed`] for an empty `Any` or `All`, or
     /// [`PermissionFault::TooManyParts`].
     pub const fn check(&self) -> Result<(), PermissionFault> {
         match self.fault() {
@@ -46,7 +46,7 @@ impl Need {
         }
     }
 
-    /// The first part that is malformed, and how.
+    /// Returns the first part that is malformed, and its fault.
     pub(crate) const fn fault(&self) -> Option<(&'static str, PermissionFault)> {
         self.first_fault(&mut 0)
     }
@@ -99,7 +99,7 @@ impl Need {
         }
     }
 
-    /// Every permission of one that is well formed.
+    /// Visits every permission of a well-formed requirement.
     pub(super) fn visit<'a>(&'a self, leaf: &mut impl FnMut(&'a str)) {
         match self {
             Self::Authenticated => {}
@@ -117,7 +117,7 @@ impl Need {
     }
 }
 
-/// The tree as written in the attribute: `any(orders:write, admin)`. One that is malformed says what is wrong with it.
+/// Writes the tree as in the attribute: `any(orders:write, admin)`. For a malformed requirement it writes the fault.
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.fault() {

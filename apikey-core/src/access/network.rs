@@ -9,17 +9,17 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::base::interner::Full;
 use crate::base::lock::lock;
 
-/// No networks are named: the key is good anywhere.
+/// The set of a key that names no networks: the key is valid from anywhere.
 pub(crate) const ANYWHERE: u32 = 0;
 
 /// Sets of networks, each once, for the life of the process, as owners and sets of grants are (`base/interner.rs`).
 static SETS: boxcar::Vec<Box<[IpNet]>> = boxcar::Vec::new();
 static NUMBERS: LazyLock<Mutex<HashMap<Box<[IpNet]>, u32>>> = LazyLock::new(Mutex::default);
 
-/// A network (`10.0.0.0/8`) or an address, which is a network of one. `None` for anything else, also for one that has bits
-/// behind its prefix: `10.1.2.3/8` is more likely a slip than a way to write `10.0.0.0/8`.
+/// Parses a network (`10.0.0.0/8`), or an address as a network of one. Returns `None` for anything else, and for a
+/// network with bits set after its prefix: `10.1.2.3/8` is more likely a mistake than a way to write `10.0.0.0/8`.
 pub(crate) fn parse(text: &str) -> Option<IpNet> {
-    // Not by `IpNet`: it takes `010.0.0.0`, which to others is 8.0.0.0.
+    // `IpNet` does not parse this: it accepts `010.0.0.0`, which other parsers read as 8.0.0.0.
     let net = match text.split_once('/') {
         Some((address, prefix)) if prefix.bytes().all(|digit| digit.is_ascii_digit()) => {
             IpNet::new(address.parse().ok()?, prefix.parse().ok()?).ok()?
@@ -46,7 +46,7 @@ pub(crate) fn contains(networks: &[IpNet], peer: IpAddr) -> bool {
     networks.iter().any(|net| net.contains(&peer))
 }
 
-/// The number of the set that a record names. A text that is no network contains no address.
+/// Returns the number of the set that a record names. A text that is not a network contains no address.
 pub(crate) fn number(named: &[String]) -> Result<u32, Full> {
     if named.is_empty() { Ok(ANYWHERE) } else { intern(named.iter().filter_map(|net| parse(net)).collect()) }
 }
@@ -65,7 +65,7 @@ pub(crate) fn meet(one: u32, other: u32) -> Result<u32, Full> {
     }
 }
 
-/// The same for the networks of two records; `None` if nothing is in both, which a record cannot say.
+/// The same for the networks of two records; `None` if they share no address, which a record cannot express.
 pub(crate) fn meet_names(one: &[String], other: &[String]) -> Option<Vec<String>> {
     match (one, other) {
         ([], named) | (named, []) => Some(named.to_vec()),
@@ -87,7 +87,7 @@ pub(crate) fn lose(old: u32, new: u32) -> bool {
     }
 }
 
-/// The first of the networks of one record that is not in another's, or `anywhere`; none of either means anywhere.
+/// Returns the first network in `inner` that `outer` does not contain, or `anywhere`. An empty list means anywhere.
 pub(crate) fn beyond<'a>(inner: &'a [String], outer: &[String]) -> Option<&'a str> {
     if outer.is_empty() {
         return None;
@@ -100,7 +100,7 @@ pub(crate) fn beyond<'a>(inner: &'a [String], outer: &[String]) -> Option<&'a st
     inner.iter().find(|net| parse(net).is_some_and(is_beyond)).map(String::as_str)
 }
 
-/// The networks that are in both. Of two networks one is in the other, or no address is in both.
+/// Returns the networks that both contain. Of two networks, one contains the other, or they share no address.
 fn overlaps(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {
     let within = |narrow: &[IpNet], wide: &[IpNet]| {
         narrow.iter().copied().filter(|net| wide.iter().any(|wide| wide.contains(net))).collect::<Vec<_>>()
@@ -124,7 +124,7 @@ fn intern(mut set: Vec<IpNet>) -> Result<u32, Full> {
     if let Some(number) = numbers.get(set.as_slice()) {
         return Ok(*number);
     }
-    // One at a time: the lock is held.
+    // The lock is held, so only this thread adds a set.
     let number = u32::try_from(SETS.count() + 1).map_err(|_| Full)?;
     let set = set.into_boxed_slice();
     SETS.push(set.clone());

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// Where a request came from, as far as that is known.
+/// The origin of a request, as far as the service knows it.
 ///
-/// The store compares the networks of a key with a [`Known`](Self::Known) address, and refuses such a key without one. It
-/// charges [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts) to that address, to the proxy
+/// The store compares the networks of a key with a [`Known`](Self::Known) address, and refuses such a key without one.
+/// It charges [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts) to that address, to the proxy
 /// ([`Behind`](Self::Behind)), or to one budget that all callers without a known address share.
 ///
 /// ```
 /// use std::net::IpAddr;
-/// use apikey_core::Peer;
+/// use apikey::Peer;
 ///
 /// let address = IpAddr::from([192, 0, 2, 7]);
 /// assert_eq!(Peer::from(address).address(), Some(address));
@@ -20,17 +20,18 @@ use std::net::{IpAddr, SocketAddr};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Peer {
-    /// Nothing is known.
+    /// The service knows no address.
     #[default]
     Unknown,
     /// The caller's address.
     Known(IpAddr),
-    /// The request came through this trusted proxy, which does not say, or not legibly, for whom.
+    /// The request came through this trusted proxy, which gives no address, or an unreadable one, for the caller.
     Behind(IpAddr),
 }
 
 impl Peer {
-    /// The caller's address, if it is known: never that of a proxy that speaks for somebody else.
+    /// Returns the caller's address, if it is known. It is never the address of a proxy that forwards for somebody
+    /// else.
     #[must_use]
     pub fn address(self) -> Option<IpAddr> {
         match self {
@@ -39,7 +40,7 @@ impl Peer {
         }
     }
 
-    /// As [`address`](Self::address), without a copy.
+    /// Works as [`address`](Self::address), without a copy.
     #[inline]
     pub(crate) fn by_reference(&self) -> Option<&IpAddr> {
         match self {
@@ -55,14 +56,14 @@ impl From<IpAddr> for Peer {
     }
 }
 
-/// The port is dropped.
+/// Drops the port.
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
         Self::Known(address.ip())
     }
 }
 
-/// `None` is [`Unknown`](Peer::Unknown).
+/// Converts `None` to [`Unknown`](Peer::Unknown).
 impl From<Option<IpAddr>> for Peer {
     fn from(address: Option<IpAddr>) -> Self {
         address.map_or(Self::Unknown, Self::Known)

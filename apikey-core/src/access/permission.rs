@@ -2,24 +2,38 @@
 
 use std::fmt;
 
-/// The segments in a permission or a grant, at most.
+use crate::base::redact::redact;
+
+/// The most segments in a permission or a grant.
 pub const MAX_SEGMENTS: usize = 8;
-/// The bytes in a permission or a grant, at most.
+/// The most bytes in a permission or a grant.
 pub const MAX_PERMISSION_BYTES: usize = 64;
 
-/// A text that is no permission, or no grant. Its `Display` names the text and what is allowed.
+/// The error for a text that is not a permission, or not a grant. Its `Display` names the text and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {subject} {text:?}: {fault}{}", self.suggestion())]
 pub struct PermissionError {
     subject: &'static str,
     text: String,
     fault: PermissionFault,
+    /// The list that contains the grant, and its index there.
+    place: Option<(&'static str, usize)>,
 }
 
 impl PermissionError {
     pub(crate) fn new(subject: &'static str, text: &str, fault: PermissionFault) -> Self {
-        // Bounded: the text comes from outside and may be of any length.
-        Self { subject, text: text.chars().take(MAX_PERMISSION_BYTES + 1).collect(), fault }
+        // Bounded and without tokens: the text comes from outside.
+        let text = redact(text).chars().take(MAX_PERMISSION_BYTES + 1).collect();
+        Self { subject, text, fault, place: None }
+    }
+
+    /// Names the list that contains the grant, and its index there.
+    pub(crate) fn at(self, list: &'static str, index: usize) -> Self {
+        Self { place: Some((list, index)), ..self }
+    }
+
+    pub(crate) fn place(&self) -> Option<(&'static str, usize)> {
+        self.place
     }
 
     fn suggestion(&self) -> String {
@@ -28,20 +42,20 @@ impl PermissionError {
         if mends { format!("; try {lower:?}") } else { String::new() }
     }
 
-    /// What is wrong with the text.
+    /// Returns what is wrong with the text.
     #[must_use]
     pub fn fault(&self) -> PermissionFault {
         self.fault
     }
 
-    /// The text as given, cut to 65 characters.
+    /// Returns the text as the caller gave it, without [tokens](crate::redact) and cut to 65 characters.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 }
 
-/// Every [`PermissionError`] can be made from "cannot happen": lists of ready requirements use it.
+/// Lets `any` and `all` take lists of requirements that exist already, whose conversion cannot fail.
 impl From<std::convert::Infallible> for PermissionError {
     fn from(never: std::convert::Infallible) -> Self {
         match never {}
@@ -52,30 +66,30 @@ impl From<std::convert::Infallible> for PermissionError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PermissionFault {
-    /// No text at all.
+    /// The text is empty.
     Empty,
-    /// More than [`MAX_PERMISSION_BYTES`] bytes.
+    /// The text has more than [`MAX_PERMISSION_BYTES`] bytes.
     TooLong,
-    /// More than [`MAX_SEGMENTS`] segments.
+    /// The text has more than [`MAX_SEGMENTS`] segments.
     TooManySegments,
-    /// Two colons in a row, or one at either end.
+    /// The text has two colons in a row, or one at either end.
     EmptySegment,
-    /// A capital letter.
+    /// The text has a capital letter.
     UpperCase,
-    /// A character other than `a-z 0-9 _ - .`, or one of `_ - .` where a segment begins, or `.` where it ends.
+    /// The text has a character other than `a-z 0-9 _ - .`, or a segment begins with one of `_ - .` or ends with `.`.
     Character,
-    /// A `*` in a requirement.
+    /// A requirement has a `*`.
     Wildcard,
-    /// A `*` beside other characters of a segment.
+    /// A segment has a `*` beside other characters.
     PartialWildcard,
-    /// `any()` or `all()` of nothing: no key would meet the one, and every key the other.
+    /// An `any()` or `all()` is empty: no key would meet the first, and every key would meet the second.
     NothingListed,
-    /// A [`Need`](crate::Need) of more than 1024 permissions and lists.
+    /// A [`Need`](crate::Need) has more than 1024 permissions and lists.
     TooManyParts,
 }
 
 impl PermissionFault {
-    /// What is wrong, and what is allowed: the text of `Display`, for constant expressions.
+    /// Returns what is wrong and what is allowed: the text of `Display`, for constant expressions.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
@@ -103,8 +117,8 @@ impl fmt::Display for PermissionFault {
     }
 }
 
-/// Checks a requirement's permission: `segment(:segment)*`, no wildcard. `const`, so that the attribute checks
-/// constant expressions while the program is compiled.
+/// Checks a requirement's permission: `segment(:segment)*`, no wildcard. It is `const`, so that the attribute can check
+/// constant expressions at compile time.
 ///
 /// # Errors
 /// The first fault found.
@@ -112,7 +126,7 @@ pub const fn check_permission(text: &str) -> Result<(), PermissionFault> {
     check(text, false)
 }
 
-/// Checks a grant: as a permission, and `*` may stand for a whole segment.
+/// Checks a grant: a permission in which `*` may replace a whole segment.
 ///
 /// # Errors
 /// The first fault found.
@@ -165,8 +179,8 @@ const fn check(text: &str, wildcards: bool) -> Result<(), PermissionFault> {
     if segments > MAX_SEGMENTS { Err(PermissionFault::TooManySegments) } else { Ok(()) }
 }
 
-/// Whether `grant` gives `permission`. A `*` in the middle matches exactly one segment, at the end one or more.
-/// Both are well formed.
+/// Whether `grant` gives `permission`. A `*` in the middle matches exactly one segment, and a `*` at the end one or
+/// more. Both texts are well formed.
 pub(crate) fn matches(grant: &str, permission: &str) -> bool {
     let mut granted = grant.split(':').peekable();
     let mut wanted = permission.split(':');
@@ -181,7 +195,7 @@ pub(crate) fn matches(grant: &str, permission: &str) -> bool {
     }
 }
 
-/// Whether `outer` gives every permission that `inner` gives: a key covers what it may change.
+/// Whether `outer` gives every permission that `inner` gives. An acting key must cover the keys that it changes.
 pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     let mut outer = outer.split(':').peekable();
     let mut inner = inner.split(':').peekable();
@@ -198,7 +212,7 @@ pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     }
 }
 
-/// The pattern of what both grants give; `None` if that is nothing.
+/// Returns the pattern of the permissions that both grants give; `None` if there are none.
 pub(crate) fn meet(one: &str, other: &str) -> Option<String> {
     let (mut one, mut other) = (one.split(':').peekable(), other.split(':').peekable());
     let mut both = Vec::new();
@@ -286,15 +300,15 @@ mod tests {
             ("orders:read", "orders:read", true),
             ("orders:read", "orders:read:x", false),
             ("orders", "orders:read", false),
-            // The peers' faults: a literal wildcard, a prefix without its colon.
+            // Faults of other implementations: a literal wildcard, a prefix without its colon.
             ("chat:*", "chatbot:read", false),
         ] {
             assert_eq!(matches(grant, permission), given, "{grant} {permission}");
         }
     }
 
-    /// Every permission over the letters a, b with up to four segments: enough to tell grants over a, b, * with up to
-    /// three segments apart.
+    /// Every permission over the letters a, b with up to four segments: enough to distinguish grants over a, b, * with
+    /// up to three segments.
     fn universe() -> Vec<String> {
         let mut all = vec![];
         let mut layer = vec![String::new()];

@@ -1,4 +1,4 @@
-//! What a handler asks of a key: one permission, or a tree of `any` and `all`.
+//! The requirement of a handler: one permission, or a tree of `any` and `all`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use crate::access::requirement_cache;
 use crate::access::requirement_cache::RequirementCache;
 use crate::base::interner::GRANTS;
 
-/// What a key must be allowed to do. A service makes its requirements at start-up and uses them for every request; cloning
-/// one copies no text.
+/// The permissions that a key must have. A service creates its requirements at start-up and uses them for every
+/// request; a clone copies no text.
 ///
 /// ```
-/// use apikey_core::Requirement;
+/// use apikey::Requirement;
 ///
 /// let read = Requirement::permission("orders:read")?;
 /// let either = Requirement::any(["orders:write", "admin"])?;
 /// assert_eq!(Requirement::all([read, either])?.to_string(), "all(orders:read, any(orders:write, admin))");
 /// assert!(Requirement::permission("orders:*").is_err()); // wildcards belong in grants
-/// # Ok::<(), apikey_core::PermissionError>(())
+/// # Ok::<(), apikey::PermissionError>(())
 /// ```
 #[derive(Clone)]
 pub struct Requirement(Tree);
@@ -47,7 +47,7 @@ enum Form {
 impl PartialEq for Requirement {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            // A `static` may name itself, and is the same as itself without a look inside.
+            // A `static` can contain itself, so compare the addresses first.
             (Tree::Static(one, _), Tree::Static(other, _)) => std::ptr::eq(*one, *other) || one == other,
             (Tree::Dynamic(one), Tree::Dynamic(other)) => Arc::ptr_eq(one, other) || one.form == other.form,
             _ => false,
@@ -58,13 +58,13 @@ impl PartialEq for Requirement {
 impl Eq for Requirement {}
 
 impl Requirement {
-    /// Any valid key.
+    /// Creates the requirement that any valid key meets.
     #[must_use]
     pub const fn authenticated() -> Self {
         Self(Tree::Static(&Need::Authenticated, None))
     }
 
-    /// One permission, such as `orders:read`.
+    /// Creates the requirement of one permission, such as `orders:read`.
     ///
     /// # Errors
     /// The text breaks the grammar of permissions, or has a wildcard.
@@ -74,10 +74,10 @@ impl Requirement {
         Ok(Self::dynamic(Form::Permission(text.into())))
     }
 
-    /// At least one of these: permissions, or requirements.
+    /// Creates the requirement of at least one of these permissions or requirements.
     ///
     /// # Errors
-    /// One of them is no permission or malformed, or there is none.
+    /// One of them is malformed or not a permission, or the list is empty.
     pub fn any<T>(of: impl IntoIterator<Item = T>) -> Result<Self, PermissionError>
     where
         T: TryInto<Requirement>,
@@ -86,10 +86,10 @@ impl Requirement {
         Ok(Self::dynamic(Form::Any(collect("any()", of)?)))
     }
 
-    /// Every one of these: permissions, or requirements.
+    /// Creates the requirement of every one of these permissions or requirements.
     ///
     /// # Errors
-    /// One of them is no permission or malformed, or there is none.
+    /// One of them is malformed or not a permission, or the list is empty.
     pub fn all<T>(of: impl IntoIterator<Item = T>) -> Result<Self, PermissionError>
     where
         T: TryInto<Requirement>,
@@ -102,7 +102,8 @@ impl Requirement {
         Self(Tree::Dynamic(Arc::new(Dynamic { form, cache: RequirementCache::new() })))
     }
 
-    /// Whether a key with this set of grants meets this. The first question about a set computes the answer and caches it.
+    /// Whether a key with this set of grants meets the requirement. The first call for a set computes the answer and
+    /// caches it.
     #[inline]
     pub(crate) fn met_by(&self, grants: u32) -> bool {
         let cache = match &self.0 {
@@ -113,6 +114,17 @@ impl Requirement {
         match cache.and_then(|cache| cache.answer(grants)) {
             Some(met) => met,
             None => self.compute(grants, cache),
+        }
+    }
+
+    /// Returns the parts of an `all` that a key with this set of grants does not meet; of any other form the whole.
+    pub(crate) fn missing(&self, grants: u32) -> Self {
+        let Tree::Dynamic(dynamic) = &self.0 else { return self.clone() };
+        let Form::All(of) = &dynamic.form else { return self.clone() };
+        let missing: Vec<Self> = of.iter().filter(|part| !part.met_by(grants)).cloned().collect();
+        match missing.as_slice() {
+            [one] => one.clone(),
+            _ => Self::dynamic(Form::All(missing.into())),
         }
     }
 
@@ -131,7 +143,7 @@ impl Requirement {
         met
     }
 
-    /// The first part that is malformed, and how. A dynamic tree has none.
+    /// Returns the first part that is malformed, and its fault. A dynamic tree has none.
     fn fault(&self) -> Option<(&'static str, PermissionFault)> {
         match &self.0 {
             Tree::Static(need, _) => need.fault(),
@@ -151,7 +163,8 @@ impl Requirement {
         }
     }
 
-    /// Every permission named in the tree, in the order written, repeats included. A malformed one names none.
+    /// Returns every permission in the tree, in the order in which it was written, with repeats. A malformed
+    /// requirement has none.
     #[must_use]
     pub fn permissions(&self) -> Vec<&str> {
         let mut found = Vec::new();
@@ -190,7 +203,7 @@ where
     }
 }
 
-/// One that is malformed is never met: see [`Need`].
+/// No key meets a malformed requirement: see [`Need`].
 impl From<&'static Need> for Requirement {
     fn from(need: &'static Need) -> Self {
         Self(Tree::Static(need, requirement_cache::of(need)))

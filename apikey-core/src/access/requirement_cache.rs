@@ -1,6 +1,6 @@
 //! The cache of a requirement: which sets of grants meet it.
 //!
-//! A requirement never changes and neither does a set of grants, so an answer holds for ever. With a cached answer a
+//! Neither a requirement nor a set of grants ever changes, so an answer stays correct. With a cached answer a
 //! verification compares no texts.
 
 use std::ptr;
@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::need::Need;
 
-/// Sets that one requirement caches. The first sets stay: answers about later ones are computed each time, and no two
-/// threads ever take turns in writing to one place.
+/// The most sets that one requirement caches. The first sets stay, and the answers for later ones are computed each
+/// time, so that threads never overwrite each other's entries.
 const SETS: usize = 128;
-/// Requirements of the attribute, which are constants, that have a cache.
+/// The most requirements of the attribute, which are constants, that have a cache.
 const NEEDS: usize = 256;
-/// Places that a search for a requirement's cache reads.
+/// The most slots that a search for a requirement's cache reads.
 const STEPS: usize = 8;
 
 pub(super) struct RequirementCache([AtomicU64; SETS]);
@@ -24,13 +24,13 @@ impl RequirementCache {
         Self([const { AtomicU64::new(0) }; SETS])
     }
 
-    /// Sets are numbered one by one, so the first of them have places of their own.
+    /// Sets are numbered in order, so the first of them have slots of their own.
     #[inline]
     fn place(&self, grants: u32) -> Option<&AtomicU64> {
         self.0.get(usize::try_from(grants).ok()? % SETS)
     }
 
-    /// Whether the set meets the requirement, if that is known.
+    /// Returns whether the set meets the requirement, if the cache has it.
     #[inline]
     pub(super) fn answer(&self, grants: u32) -> Option<bool> {
         // One word holds all, so no order with other memory is needed.
@@ -38,7 +38,7 @@ impl RequirementCache {
         (word & !1 == key(grants)).then_some(word & 1 != 0)
     }
 
-    /// Caches an answer, if its place is free.
+    /// Caches an answer, if its slot is free.
     pub(super) fn note(&self, grants: u32, met: bool) {
         if let Some(place) = self.place(grants) {
             let word = key(grants) | u64::from(met);
@@ -47,7 +47,7 @@ impl RequirementCache {
     }
 }
 
-/// The set, and a bit that says that the place is taken.
+/// The set, and a bit that marks the slot as occupied.
 fn key(grants: u32) -> u64 {
     u64::from(grants) << 2 | 2
 }
@@ -59,8 +59,8 @@ struct Known {
 
 static KNOWN: [Known; NEEDS] = [const { Known { need: OnceLock::new(), cache: RequirementCache::new() } }; NEEDS];
 
-/// The cache of a constant requirement, found by its address. It is never another one's, since the reference is kept.
-/// `None` if there are more of them than there is room for.
+/// Returns the cache of a constant requirement, which it finds by the requirement's address. The cache keeps the
+/// reference, so no other requirement has that address. Returns `None` if all slots are occupied.
 #[inline]
 pub(super) fn of(need: &'static Need) -> Option<&'static RequirementCache> {
     let first = ptr::from_ref(need).addr() / align_of::<Need>();

@@ -1,4 +1,4 @@
-//! A verified key, which shows that a request came with a good key.
+//! The proof that a request presented a valid key.
 
 use std::fmt;
 
@@ -15,15 +15,15 @@ use crate::token::api_key::ID_CHARS;
 use crate::token::digest::DigestPrefix;
 use crate::token::key_id::KeyId;
 
-/// A key that a store has verified: who called, and what they may do.
+/// A key that a store has verified: its owner and its permissions.
 ///
-/// Only a store makes one, so a function that takes a `VerifiedKey` cannot be reached without a good key. It is a
-/// snapshot: what it says never changes, whatever happens to the key. Long work asks again with
-/// [`KeyStore::recheck`](crate::KeyStore::recheck). Cloning it copies a few words.
+/// Only a store creates a `VerifiedKey`, so nobody can reach a function that takes one without a valid key. It is a
+/// snapshot, and does not change when the key does: long-running work checks the key again with
+/// [`KeyStore::recheck`](crate::KeyStore::recheck). A clone copies a few words.
 #[derive(Clone)]
 pub struct VerifiedKey {
     pub(crate) id: IdForm,
-    /// With this the index finds its secret again.
+    /// The index finds the secret by this.
     pub(crate) prefix: DigestPrefix,
     /// The number of the store that verified it.
     pub(crate) store: u64,
@@ -33,7 +33,7 @@ pub struct VerifiedKey {
     pub(crate) version: u32,
 }
 
-/// Decoding the id costs more than finding the key, and few handlers ask for it.
+/// The id, encoded or decoded. Decoding takes longer than finding the key, and few handlers read the id.
 #[derive(Clone, Copy)]
 pub(crate) enum IdForm {
     Written([u8; ID_CHARS]),
@@ -48,7 +48,7 @@ impl IdForm {
 
     pub(crate) fn key_id(self) -> KeyId {
         KeyId::from_u128(match self {
-            // The digest covers these characters, and it matched one of an id that was written out: they decode.
+            // The digest covers these characters, and it matched that of an encoded id, so they decode.
             Self::Written(text) => base62::decode_u128(&text).unwrap_or_default(),
             Self::Known(id) => u128::from_be_bytes(id),
         })
@@ -56,25 +56,26 @@ impl IdForm {
 }
 
 impl VerifiedKey {
-    /// The key's id.
+    /// Returns the key's id.
     #[must_use]
     pub fn id(&self) -> KeyId {
         self.id.key_id()
     }
 
-    /// Whose key it is.
+    /// Returns the owner of the key.
     #[must_use]
     pub fn owner(&self) -> &str {
         OWNERS.text(self.owner)
     }
 
-    /// Whether the key's grants give this permission. `false` for a text that is no permission.
+    /// Returns whether the key's grants give this permission; `false` for a text that is not a permission.
     #[must_use]
-    pub fn allows(&self, permission: &str) -> bool {
+    pub fn allows(&self, permission: impl AsRef<str>) -> bool {
+        let permission = permission.as_ref();
         crate::access::permission::check_permission(permission).is_ok() && self.gives(permission)
     }
 
-    /// Checks a requirement.
+    /// Checks that the key meets a requirement.
     ///
     /// # Errors
     /// [`AuthError::InsufficientPermission`], which names the requirement, if the key does not meet it.
@@ -86,31 +87,32 @@ impl VerifiedKey {
         grants::joined_give(GRANTS.text(self.grants), permission)
     }
 
-    /// The key's grants, sorted.
+    /// Returns the key's grants, sorted.
     pub fn permissions(&self) -> impl Iterator<Item = &str> {
         GRANTS.text(self.grants).split(' ').filter(|grant| !grant.is_empty())
     }
 
-    /// The number of the secret that was presented, 1 for the key's first.
+    /// Returns the number of the secret that the caller presented; the key's first is 1.
     #[must_use]
     pub fn secret_version(&self) -> u32 {
         self.version
     }
 
-    /// Whether the key was rotated and the caller still presents the older secret.
+    /// Returns whether the key was rotated and the caller still presents the older secret.
     #[must_use]
     pub fn superseded(&self) -> bool {
         self.control.superseded()
     }
 
-    /// When that older secret ends; `None` if it is not superseded, or ends when the newer one is used.
+    /// Returns when the older secret ends; `None` if the secret is the current one, or ends at its successor's first
+    /// use.
     #[must_use]
     pub fn superseded_until(&self) -> Option<DateTime<Utc>> {
         self.control.superseded_until().map(from_ms)
     }
 
-    /// The value of the response header `X-API-Key-Superseded`: the end as an HTTP-date (RFC 9110 section 5.6.7), or
-    /// `?1` when it depends on the successor's first use; `None` if the secret is the current one.
+    /// Returns the value of the response header `X-API-Key-Superseded`: the end as an HTTP-date (RFC 9110 section
+    /// 5.6.7), or `?1` if the secret ends at its successor's first use; `None` if the secret is the current one.
     #[must_use]
     pub fn superseded_header(&self) -> Option<String> {
         let date = |end: DateTime<Utc>| end.format("%a, %d %b %Y %H:%M:%S GMT").to_string();

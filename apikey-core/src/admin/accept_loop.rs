@@ -50,7 +50,8 @@ impl AcceptLoop {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => {
                     tracing::warn!(%error, "the admin server could not accept a connection");
-                    // Most likely the process is out of file descriptors: the socket stays readable, and this must not spin.
+                    // Most likely the process is out of file descriptors: the socket stays readable, and this must not
+                    // spin.
                     std::thread::sleep(Duration::from_millis(100));
                 }
             }

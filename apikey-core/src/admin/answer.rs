@@ -7,10 +7,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::auth_error::AuthError;
+use crate::access::refusal_count::RefusalCount;
 use crate::base::clock_lead::AcceptedClock;
 use crate::copies::backup_report::BackupReport;
 use crate::key::event::chain::EventsReport;
 use crate::key::event::filter::EventPage;
+use crate::key::event::history::Event;
 use crate::key::key_filter::Page;
 use crate::key::key_info::KeyInfo;
 use crate::rotation::report::RunReport;
@@ -42,6 +44,10 @@ pub enum Answer {
     Events(EventPage),
     /// A number of keys or events.
     Count(u64),
+    /// The events that a purge would delete.
+    EventsToPurge(Box<EventsToPurge>),
+    /// The refusals of a store.
+    Refusals(RefusedRequests),
     /// The result of checking a token.
     Verdict(Box<Verdict>),
     /// The report of an import.
@@ -52,8 +58,15 @@ pub enum Answer {
     BackedUp(BackupReport),
     /// The report of a rotator's run.
     Run(RunReport),
-    /// How far the store's time was put back; `None` if it was not ahead.
+    /// The store's time before and after it was set back; `None` if it was not ahead.
     Clock(Option<AcceptedClock>),
+    /// The node has left its cluster.
+    Left {
+        /// Whether the engine has it: otherwise the next revocation of another node waits for this one once.
+        unlisted: bool,
+        /// The health of the store after it.
+        health: Box<Health>,
+    },
 }
 
 /// A key after a change.
@@ -74,6 +87,29 @@ pub struct NewSecret {
     pub key: KeyInfo,
 }
 
+/// The events that a purge would delete.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EventsToPurge {
+    /// The number of events.
+    pub events: u64,
+    /// The first of them.
+    pub first: Option<Event>,
+    /// The last of them.
+    pub last: Option<Event>,
+}
+
+/// The refusals of a store since it was opened. The store counts them in memory, so one that no service has open has
+/// none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RefusedRequests {
+    /// The counts, the highest first.
+    pub counts: Vec<RefusalCount>,
+    /// The number of all refused requests that the filter selects, including those whose counts are left out.
+    pub total: u64,
+    /// The number of counts that the answer leaves out.
+    pub left_out: u64,
+}
+
 /// The health of a store, its events and its keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
@@ -86,7 +122,7 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// Whether there is no fault.
+    /// Returns whether there is no fault.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.health.is_good() && self.health.ahead.is_none() && self.events.is_whole()
@@ -124,7 +160,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// A token that a caller gets this error for.
+    /// The verdict on a token for which a caller gets this error.
     pub(super) fn bad(error: &AuthError) -> Self {
         Self::Bad { code: error.code().to_owned(), text: error.to_string(), why: None, key: None, secret_version: None }
     }
@@ -193,7 +229,7 @@ pub struct Imports {
     pub imported: u64,
     /// The ids of imported external keys; empty after a check only.
     pub ids: Vec<KeyId>,
-    /// The ids of imported lines without a secret: such a key works once it is rotated.
+    /// The ids of imported lines without a secret: callers can use such a key once it is rotated.
     pub awaiting_rotation: Vec<KeyId>,
     /// The entries and lines that were refused.
     pub refused: Vec<RefusedEntry>,
@@ -206,4 +242,6 @@ pub struct RefusedEntry {
     pub line: u64,
     /// The reason, which repeats nothing of the line.
     pub text: String,
+    /// The key that is in the store already, if that is the reason.
+    pub existing: Option<KeyId>,
 }

@@ -32,14 +32,14 @@ pub enum ConnectError {
     Stranger {
         /// The socket.
         path: PathBuf,
-        /// That user.
+        /// The number of that user.
         uid: u32,
     },
 }
 
 impl Client {
-    /// Connects to the socket of the service that has the store in this directory open. A request may contain a token, so
-    /// the service must run as this user, as root, or as the owner of the directory.
+    /// Connects to the socket of the service that has the store in this directory open. A request may contain a token,
+    /// so the service must run as this user, as root, or as the owner of the directory.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -58,13 +58,14 @@ impl Client {
     /// Sends a request, and waits for the answer without a time limit.
     pub fn ask(&mut self, request: &Request) -> Answer {
         self.try_ask(request).unwrap_or_else(|error| {
-            let text = match error {
-                FrameError::Closed | FrameError::Io(_) => {
-                    format!("the service ended the connection ({error}): whether it was done, `apikey events` shows")
-                }
-                error => format!("asking the service: {error}"),
+            let fault = match error {
+                FrameError::Closed | FrameError::Io(_) => Fault::new(
+                    FaultKind::Closed,
+                    format!("the service ended the connection ({error}): whether it was done, `apikey events` shows"),
+                ),
+                error => Fault::new(FaultKind::Protocol, format!("asking the service: {error}")),
             };
-            Answer::Fault(Fault::new(FaultKind::Protocol, text))
+            Answer::Fault(fault)
         })
     }
 

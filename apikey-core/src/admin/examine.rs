@@ -15,8 +15,8 @@ use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Checks a token as [`check`](Self::check) does, but ends no overlap, leaves no time of use, and counts against no
-    /// limit. It checks the key's networks only if there is a peer. It names the key even if that is not valid, since an
-    /// operator may list all keys.
+    /// limit. It checks the key's networks only if there is a peer. It names the key even if that is not valid, since
+    /// an operator may list all keys.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -34,7 +34,9 @@ impl KeyStore {
         let answer = match inner.engine.index.check_state(&matched, inner.engine.time.now_ms()) {
             Err(error) => Err(error),
             Ok(()) if peer.is_some_and(|peer| !matched.allows_peer(peer)) => Err(AuthError::AddressNotAllowed),
-            Ok(()) if !requirement.met_by(matched.grants()) => Err(AuthError::lacking(requirement)),
+            Ok(()) if !requirement.met_by(matched.grants()) => {
+                Err(AuthError::lacking(&requirement.missing(matched.grants())))
+            }
             Ok(()) => Ok(()),
         };
         let verified = inner.engine.index.verified_key(&matched, id);
@@ -101,6 +103,10 @@ mod tests {
             let lacks = store.examine(token(created), &Requirement::permission("a:c").unwrap(), None).unwrap();
             assert_eq!(bad(lacks), ("insufficient_permission".into(), None, Some(old.info.id()), Some(number)));
         }
+        // Only what the key lacks.
+        let all = Requirement::all(["a:b", "a:c"]).unwrap();
+        let Verdict::Bad { text, .. } = store.examine(token(&old), &all, None).unwrap() else { panic!() };
+        assert!(text.contains("a:c") && !text.contains("a:b"), "{text}");
         assert_eq!(store.get(old.info.id()).unwrap().unwrap().last_used_at(), None);
         let foreign = Imported::raw("legacy-7f3a9c1e5b2d4860");
         store.create(NewKey::for_owner("bob").imported(foreign, ImportScheme::Whole)).unwrap();

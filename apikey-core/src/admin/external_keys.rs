@@ -1,4 +1,4 @@
-//! Keys issued elsewhere, as an import sends them.
+//! Keys that another system issued, as an import sends them.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,11 +6,11 @@ use crate::admin::SecretText;
 use crate::key::new_key::{Expires, NewKey};
 use crate::token::imported::{ImportScheme, Imported};
 
-/// Keys issued elsewhere, and what they have in common.
+/// Keys that another system issued, with their common fields.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExternalKeys {
-    /// What the entries contain.
+    /// The content of the entries.
     pub form: EntryForm,
     /// The part of a key that its issuer hashed.
     pub scheme: ImportScheme,
@@ -28,7 +28,7 @@ pub struct ExternalKeys {
     pub entries: Vec<Entry>,
 }
 
-/// What entries contain.
+/// The content of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryForm {
@@ -40,7 +40,7 @@ pub enum EntryForm {
     Sha512,
 }
 
-/// A key issued elsewhere.
+/// A key that another system issued.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
@@ -55,7 +55,7 @@ pub struct Entry {
 }
 
 impl ExternalKeys {
-    /// Makes an entry a new key.
+    /// Converts an entry to a new key.
     pub(super) fn new_key(&self, entry: &Entry) -> NewKey {
         let text = entry.key.expose_secret();
         let imported = match self.form {

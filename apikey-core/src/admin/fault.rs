@@ -22,7 +22,7 @@ pub struct Fault {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// There is no such key.
+    /// The store has no such key.
     NotFound,
     /// A field is out of bounds.
     Invalid,
@@ -30,14 +30,16 @@ pub enum FaultKind {
     Conflict,
     /// A file is damaged, or has another format.
     Unusable,
-    /// The disk failed, or the store is closed.
+    /// The disk failed, or the cluster did not take the change.
     Refused,
+    /// The service ended the connection, or has closed the store.
+    Closed,
     /// The service rejected the connection, or one side did not understand the other.
     Protocol,
 }
 
 impl Fault {
-    /// Makes a fault of this kind.
+    /// Creates a fault of this kind.
     pub fn new(kind: FaultKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }
     }
@@ -47,9 +49,13 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::NotFound(_) => FaultKind::NotFound,
-            StoreError::Invalid { .. } | StoreError::Permission(_) | StoreError::TooLong { .. } => FaultKind::Invalid,
+            StoreError::Invalid { .. }
+            | StoreError::Permission(_)
+            | StoreError::UnknownGrant(_)
+            | StoreError::TooLong { .. } => FaultKind::Invalid,
             StoreError::Conflict(_) | StoreError::Exceeds(_) => FaultKind::Conflict,
-            StoreError::NotDurable { .. } | StoreError::Io { .. } | StoreError::Closed => FaultKind::Refused,
+            StoreError::NotDurable { .. } | StoreError::Io { .. } | StoreError::Cluster(_) => FaultKind::Refused,
+            StoreError::Closed => FaultKind::Closed,
         };
         Self::new(kind, error.to_string())
     }
@@ -67,6 +73,7 @@ impl From<BackupError> for Fault {
             BackupError::Damaged { .. } | BackupError::NewerFormat { .. } | BackupError::OldFormat { .. } => {
                 FaultKind::Unusable
             }
+            BackupError::Destination { .. } => FaultKind::Conflict,
             BackupError::Store(_) | BackupError::Io { .. } | BackupError::Stopped => FaultKind::Refused,
         };
         Self::new(kind, error.to_string())

@@ -1,4 +1,4 @@
-//! Where there are no Unix sockets that name their peers, there is no admin server.
+//! The admin server's place on platforms without Unix sockets that name their peers.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::storage::open_error::OpenError;
 use crate::store::key_store::KeyStore;
 
 pub(crate) fn check(_: &Path) -> Result<(), OpenError> {
-    Err(OpenError::Config("admin_socket: this system has no Unix sockets that name their peers".into()))
+    Err(OpenError::Config("admin_socket: it needs Unix sockets, which Windows does not have: leave it out there, for instance with cfg!(unix)".into()))
 }
 
 pub(crate) fn start(path: &Path, _: &KeyStore) -> Result<(), OpenError> {

@@ -22,7 +22,8 @@ use crate::admin::{ExternalKeys, SecretText};
 pub enum Request {
     /// Reports the state of the store and its disk: [`Answer::Health`](crate::admin::Answer::Health).
     Health,
-    /// Reports the same, verifies the events and counts the keys: [`Answer::Diagnosis`](crate::admin::Answer::Diagnosis).
+    /// Reports the same, verifies the events and counts the keys:
+    /// [`Answer::Diagnosis`](crate::admin::Answer::Diagnosis).
     Diagnose,
     /// Creates a key: [`Answer::NewSecret`](crate::admin::Answer::NewSecret).
     Create(Box<NewKey>),
@@ -54,7 +55,8 @@ pub enum Request {
         /// The reason.
         reason: String,
     },
-    /// Revokes all keys of an owner: [`Answer::Count`](crate::admin::Answer::Count) of those that were not revoked before.
+    /// Revokes all keys of an owner: [`Answer::Count`](crate::admin::Answer::Count) of those that were not revoked
+    /// before.
     RevokeOwner {
         /// The owner.
         owner: String,
@@ -65,12 +67,12 @@ pub enum Request {
     Check {
         /// The token.
         token: SecretText,
-        /// The permissions that it needs, all of them.
+        /// The permissions that it needs, every one of them.
         permissions: Vec<String>,
         /// The address that presents it. Without one, the key's networks are not checked.
         peer: Option<IpAddr>,
     },
-    /// Imports keys issued elsewhere: [`Answer::Imports`](crate::admin::Answer::Imports).
+    /// Imports keys that another system issued: [`Answer::Imports`](crate::admin::Answer::Imports).
     Import(ExternalKeys),
     /// Imports lines of an export: [`Answer::Imports`](crate::admin::Answer::Imports).
     ImportLines {
@@ -93,12 +95,12 @@ pub enum Request {
     },
     /// Reads a page of events, which may be shorter than its limit: [`Answer::Events`](crate::admin::Answer::Events).
     Events(EventFilter),
-    /// Rotates the keys that are due, and does what else a rotator does: [`Answer::Run`](crate::admin::Answer::Run).
+    /// Rotates the keys that are due, and does the other work of a rotator: [`Answer::Run`](crate::admin::Answer::Run).
     RunDue {
         /// The sink of the new secrets.
         to: SinkForm,
     },
-    /// Deletes records that nothing needs any more: [`Answer::Count`](crate::admin::Answer::Count).
+    /// Deletes records of keys that have ended: [`Answer::Count`](crate::admin::Answer::Count).
     Purge {
         /// Deletes those of keys that were revoked, or expired, before this time.
         before: DateTime<Utc>,
@@ -108,12 +110,30 @@ pub enum Request {
         /// Deletes those before this time.
         before: DateTime<Utc>,
     },
-    /// Puts the store's time back to that of its clock: [`Answer::Clock`](crate::admin::Answer::Clock).
+    /// Reports which events that would delete: [`Answer::EventsToPurge`](crate::admin::Answer::EventsToPurge).
+    EventsToPurge {
+        /// Those before this time.
+        before: DateTime<Utc>,
+    },
+    /// Reports the requests that the store has refused since it was opened:
+    /// [`Answer::Refusals`](crate::admin::Answer::Refusals).
+    Refusals {
+        /// Those of this key.
+        key: Option<KeyId>,
+        /// Those with this code.
+        code: Option<String>,
+        /// At most this many counts, the highest.
+        limit: usize,
+    },
+    /// Sets the store's time back to that of its clock: [`Answer::Clock`](crate::admin::Answer::Clock).
     AcceptClock,
+    /// Takes the node out of its cluster: it refuses every key from now on, and no other node waits for it.
+    /// [`Answer::Left`](crate::admin::Answer::Left).
+    LeaveCluster,
 }
 
 impl Request {
-    /// The name of the request in a message.
+    /// Returns the name of the request in a message.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -135,7 +155,10 @@ impl Request {
             Self::RunDue { .. } => "run_due",
             Self::Purge { .. } => "purge",
             Self::PurgeEvents { .. } => "purge_events",
+            Self::EventsToPurge { .. } => "events_to_purge",
+            Self::Refusals { .. } => "refusals",
             Self::AcceptClock => "accept_clock",
+            Self::LeaveCluster => "leave_cluster",
         }
     }
 }
@@ -154,8 +177,8 @@ pub enum SinkForm {
         program: PathBuf,
         /// Its arguments.
         arguments: Vec<String>,
-        /// The variables that it inherits from the process that starts it, beside the
-        /// [usual ones](crate::rotation::sink::CommandSink).
+        /// The variables that it inherits from the process that starts it, beside the [usual
+        /// ones](crate::rotation::sink::CommandSink).
         #[serde(default)]
         environment: Vec<String>,
     },
@@ -192,14 +215,14 @@ mod tests {
             .rotation(RotationPolicy::every(TimeDelta::hours(4)));
         let expected = concat!(
             r#"{"create":{"owner":"alice","name":"ci","permissions":["orders:read"],"metadata":{"team":"blue"},"#,
-            r#""expires":{"in_ms":86400000},"limit":{"count":5,"per_ms":60000},"networks":["10.0.0.0/8"],"#,
+            r#""expires_in_ms":86400000,"limit":{"count":5,"per_ms":60000},"networks":["10.0.0.0/8"],"#,
             r#""rotation":{"every_ms":14400000,"overlap_ms":7200000}}}"#
         );
         comes_back(&create(new), expected);
         let end = DateTime::from_timestamp(1_900_000_000, 0).unwrap();
         comes_back(
             &create(NewKey::for_owner("alice").expires_at(end).no_rotation()),
-            r#"{"create":{"owner":"alice","expires":{"at":"2030-03-17T17:46:40Z"},"rotation":null}}"#,
+            r#"{"create":{"owner":"alice","expires_at":"2030-03-17T17:46:40Z","rotation":null}}"#,
         );
     }
 
@@ -226,19 +249,25 @@ mod tests {
         );
     }
 
-    /// Without its cap, a key could do more than its maker may give it.
+    /// Without its cap, a key could do more than the acting key may give it.
     #[test]
     fn what_belongs_to_this_process_is_neither_sent_nor_left_out() {
         let store = KeyStore::temporary().unwrap();
         let actor = store.verify(store.create(NewKey::for_owner("a")).unwrap().key.expose_secret()).unwrap();
         let imported = NewKey::for_owner("a").imported(Imported::raw("legacy-7f3a9c1e5b2d4860"), ImportScheme::Whole);
-        for key in [NewKey::for_owner("a").within(&actor), imported] {
+        for key in [NewKey::for_owner("a").within(&actor), imported, NewKey::for_owner("a").idempotency_key("k")] {
             let error = serde_json::to_string(&Request::Create(Box::new(key))).unwrap_err().to_string();
             assert!(error.ends_with("are not sent"), "{error}");
         }
         let change = Box::new(KeyUpdate::new().name("ci").within(&actor));
         assert!(serde_json::to_string(&Request::Update { id: actor.id(), change }).is_err());
-        for (field, value) in [("within", "null"), ("imported", "null"), ("allow_weak", "true"), ("other", "1")] {
+        for (field, value) in [
+            ("within", "null"),
+            ("imported", "null"),
+            ("allow_weak", "true"),
+            ("idempotency_key", "\"k\""),
+            ("other", "1"),
+        ] {
             let text = format!(r#"{{"create":{{"owner":"a","{field}":{value}}}}}"#);
             assert!(serde_json::from_str::<Request>(&text).is_err(), "{text}");
         }

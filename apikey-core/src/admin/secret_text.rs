@@ -14,12 +14,12 @@ use crate::token::api_key::ApiKey;
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
-    /// Makes a text a secret.
+    /// Creates a secret from a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         &self.0

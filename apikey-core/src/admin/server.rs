@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crate::admin::accept_loop::AcceptLoop;
+use crate::admin::socket_user::IS_KNOWN;
 use crate::storage::open_error::OpenError;
 use crate::store::key_store::KeyStore;
 use crate::store::service::Service;
@@ -34,7 +35,7 @@ impl AdminServer {
         let path = &absolute(path)?;
         remove_stale(path)?;
         let listener = UnixListener::bind(path).map_err(refused)?;
-        // Until then other users can connect if the directory lets them, and the accept loop rejects them.
+        // Until then other users can connect if they have access to the directory, and the accept loop rejects them.
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let socket = fs::symlink_metadata(path).map_err(refused)?;
@@ -49,7 +50,7 @@ impl AdminServer {
 }
 
 impl Service for AdminServer {
-    /// Accepts no more connections, and waits for the requests that are under way. The caller holds the store's lock.
+    /// Accepts no more connections, and waits for the requests in progress. The caller holds the store's lock.
     fn stop(self: Box<Self>) {
         self.ending.store(true, Ordering::Relaxed);
         let is_own = |file: fs::Metadata| (file.dev(), file.ino()) == self.file;
@@ -76,8 +77,8 @@ pub(crate) fn start(path: &Path, store: &KeyStore) -> Result<(), OpenError> {
 
 /// Checks whether the system allows such a socket, before the store is opened or created.
 pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
-    if !cfg!(any(target_os = "linux", target_os = "android")) {
-        return Err(config("this system does not say which user connects to a socket (SO_PEERCRED)"));
+    if !IS_KNOWN {
+        return Err(config("this system does not say which user connects to a socket"));
     }
     let path = absolute(path)?;
     match path.as_os_str().len() {
@@ -104,13 +105,14 @@ fn remove_stale(path: &Path) -> Result<(), OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(OpenError::io(path, error)),
         Ok(file) if !file.file_type().is_socket() => {
-            Err(config(&format!("{} is there and is no socket: give another path", path.display())))
+            Err(config(&format!("{} exists and is not a socket: give another path", path.display())))
         }
         Ok(_) => match UnixStream::connect(path) {
             Ok(_) => {
                 Err(config(&format!("another process listens at {}: give each store its own path", path.display())))
             }
-            // No other error means that nobody listens: another user's socket gives PermissionDenied, a busy one WouldBlock.
+            // No other error means that nobody listens: another user's socket gives PermissionDenied, a busy one
+            // WouldBlock.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 fs::remove_file(path).map_err(|error| OpenError::io(path, error))
             }
@@ -119,7 +121,7 @@ fn remove_stale(path: &Path) -> Result<(), OpenError> {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixDatagram;
     use std::time::{Duration, Instant};

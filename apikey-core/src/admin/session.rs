@@ -6,13 +6,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::access::refusal_count::RefusalCount;
 use crate::access::requirement::Requirement;
 use crate::base::panics::catch_panic;
-use crate::copies::transfer_report::ImportOptions;
-use crate::key::error::StoreError;
+use crate::copies::transfer_report::{ImportOptions, LineFault};
+use crate::key::error::{Conflict, StoreError};
 use crate::key::event::filter::EventFilter;
 use crate::key::key_filter::KeyFilter;
 use crate::key::key_info::KeyState;
+use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::{CreatedKey, NewKey};
 use crate::rotation::report::RunReport;
 use crate::rotation::rotator::Rotator;
@@ -24,8 +26,8 @@ use crate::token::key_id::KeyId;
 
 use crate::admin::frame::{self, MAX_FRAME};
 use crate::admin::{
-    Answer, Changed, Diagnosis, ExternalKeys, Fault, FaultKind, Imports, Lines, NewSecret, RefusedEntry, Request,
-    SinkForm, Verdict,
+    Answer, Changed, Diagnosis, EventsToPurge, ExternalKeys, Fault, FaultKind, Imports, Lines, NewSecret, RefusedEntry,
+    RefusedRequests, Request, SinkForm, Verdict,
 };
 
 /// The most bytes of the lines in one answer: as JSON in JSON they may take twice that.
@@ -36,8 +38,8 @@ const MAX_CHECKED: usize = 4_000_000;
 /// Answers requests for a store that this process has open.
 ///
 /// ```
-/// use apikey_core::admin::{Answer, Request, Session};
-/// use apikey_core::{KeyStore, NewKey};
+/// use apikey::admin::{Answer, Request, Session};
+/// use apikey::{KeyStore, NewKey};
 ///
 /// let store = KeyStore::temporary()?;
 /// let mut session = Session::new(store.as_actor("operator"));
@@ -57,7 +59,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session with the store of this handle. Its events name the handle's [actor](KeyStore::as_actor).
+    /// Creates a session with the store of this handle. Its events name the handle's [actor](KeyStore::as_actor).
     pub fn new(store: KeyStore) -> Self {
         Self::ending(store, Arc::default())
     }
@@ -92,6 +94,8 @@ impl Session {
             Request::Get { id } => Answer::Key(Box::new(store.get(id)?.ok_or(StoreError::NotFound(id))?)),
             Request::List(filter) => Answer::Keys(self.keys(&filter)?),
             Request::Update { id, change } => {
+                // An operator that changes nothing has made a mistake, over the socket as on the store itself.
+                let change = KeyUpdate { from_json: false, ..*change };
                 let (key, changed) = store.try_update(id, &change)?;
                 Answer::Changed(Box::new(Changed { key, changed }))
             }
@@ -123,8 +127,26 @@ impl Session {
             Request::RunDue { to } => Answer::Run(self.run_due(to)?),
             Request::Purge { before } => count(store.purge(before)?),
             Request::PurgeEvents { before } => count(store.purge_events(before)?),
+            Request::EventsToPurge { before } => {
+                let (events, ends) = store.events_to_purge(before)?;
+                let (first, last) = ends.unzip();
+                Answer::EventsToPurge(Box::new(EventsToPurge { events, first, last }))
+            }
+            Request::Refusals { key, code, limit } => Answer::Refusals(self.refusals(key, code.as_deref(), limit)?),
             Request::AcceptClock => Answer::Clock(store.accept_clock()?),
+            Request::LeaveCluster => self.leave_cluster()?,
         })
+    }
+
+    fn leave_cluster(&self) -> Result<Answer, Fault> {
+        if self.store.health().cluster.is_none() {
+            return Err(Fault::new(FaultKind::Conflict, "this store is no node of a cluster"));
+        }
+        #[cfg(feature = "cluster")]
+        let unlisted = self.store.leave_cluster();
+        #[cfg(not(feature = "cluster"))]
+        let unlisted = false;
+        Ok(Answer::Left { unlisted, health: Box::new(self.store.health()) })
     }
 
     fn run_due(&self, to: SinkForm) -> Result<RunReport, Fault> {
@@ -168,6 +190,19 @@ impl Session {
         fitting(filter.page_size()?, |limit| Ok(self.store.events(&filter.clone().limit(limit))?))
     }
 
+    fn refusals(&self, key: Option<KeyId>, code: Option<&str>, limit: usize) -> Result<RefusedRequests, Fault> {
+        let mut counts = self.store.refusal_counts();
+        let is_named = |count: &RefusalCount| {
+            key.is_none_or(|key| count.key == Some(key)) && code.is_none_or(|code| count.code == code)
+        };
+        counts.retain(is_named);
+        let total = counts.iter().map(|count| count.count).sum();
+        fitting(limit.min(counts.len()), |limit| {
+            let left_out = u64::try_from(counts.len().saturating_sub(limit)).unwrap_or(u64::MAX);
+            Ok(RefusedRequests { counts: counts.iter().take(limit).cloned().collect(), total, left_out })
+        })
+    }
+
     fn verdict(&self, token: &str, permissions: &[String], peer: Option<IpAddr>) -> Result<Verdict, Fault> {
         let requirement = match permissions {
             [] => Requirement::authenticated(),
@@ -193,7 +228,10 @@ impl Session {
                     imports.imported += 1;
                     imports.ids.extend((!keys.check_only).then_some(id));
                 }
-                Err(error) => imports.refused.push(RefusedEntry { line: entry.line, text: of_entry(error) }),
+                Err(error) => {
+                    let existing = held_by(&error);
+                    imports.refused.push(RefusedEntry { line: entry.line, text: of_entry(error), existing });
+                }
             }
         }
         Ok(imports)
@@ -201,7 +239,14 @@ impl Session {
 
     fn import_lines(&self, lines: &str, check_only: bool) -> Result<Imports, Fault> {
         let report = self.store.import(lines.as_bytes(), &ImportOptions::default().check_only(check_only))?;
-        let refused = |line: crate::RefusedLine| RefusedEntry { line: line.line, text: line.fault.to_string() };
+        let refused = |line: crate::RefusedLine| {
+            let existing = match &line.fault {
+                LineFault::Exists(key) => Some(*key),
+                LineFault::Key(error) => held_by(error),
+                _ => None,
+            };
+            RefusedEntry { line: line.line, text: line.fault.to_string(), existing }
+        };
         Ok(Imports {
             imported: report.imported,
             ids: Vec::<KeyId>::new(),
@@ -223,6 +268,14 @@ fn fitting<P: Serialize>(mut limit: usize, page: impl Fn(usize) -> Result<P, Fau
         }
         // As many as fit if all are as long as these, less a tenth.
         limit = (limit.saturating_mul(MAX_FRAME - MAX_FRAME / 10) / length).clamp(1, limit - 1);
+    }
+}
+
+/// The key that an entry's secret belongs to already.
+fn held_by(error: &StoreError) -> Option<KeyId> {
+    match error {
+        StoreError::Conflict(Conflict::DigestHeld(key)) => *key,
+        _ => None,
     }
 }
 

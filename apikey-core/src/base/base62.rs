@@ -16,7 +16,7 @@ static VALUES: [u8; 256] = {
     values
 };
 
-/// Any 128-bit number: 62^22 is above 2^128.
+/// Encodes any 128-bit number: 62^22 is above 2^128.
 #[allow(clippy::cast_possible_truncation, reason = "a remainder of 62^10 fits u64, one of 62 fits usize")]
 pub(crate) fn encode_u128(mut number: u128) -> [u8; 22] {
     const TEN_DIGITS: u128 = 62u128.pow(10);
@@ -33,7 +33,7 @@ pub(crate) fn encode_u128(mut number: u128) -> [u8; 22] {
     text
 }
 
-/// The number, or `None` for a foreign digit or a value of 2^128 or more.
+/// Decodes a number. Returns `None` for a character that is no digit, and for a value of 2^128 or more.
 pub(crate) fn decode_u128(text: &[u8; 22]) -> Option<u128> {
     text.iter().try_fold(0u128, |number, digit| {
         let value = VALUES[usize::from(*digit)];
@@ -44,7 +44,7 @@ pub(crate) fn decode_u128(text: &[u8; 22]) -> Option<u128> {
     })
 }
 
-/// Any 32-bit number: 62^6 is above 2^32.
+/// Encodes any 32-bit number: 62^6 is above 2^32.
 pub(crate) fn encode_u32(mut number: u32) -> [u8; 6] {
     let mut text = [b'0'; 6];
     for digit in text.iter_mut().rev() {
@@ -54,7 +54,7 @@ pub(crate) fn encode_u32(mut number: u32) -> [u8; 6] {
     text
 }
 
-/// Whether `text` is the number, as [`encode_u32`] writes it; cheaper than to write it.
+/// Whether `text` is the number as [`encode_u32`] writes it. This is faster than encoding the number.
 #[inline]
 pub(crate) fn is_u32(text: &[u8; 6], number: u32) -> bool {
     let mut sum = 0u64;

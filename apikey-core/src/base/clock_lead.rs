@@ -1,21 +1,21 @@
-//! A store whose time is ahead of its clock, and what an operator does about it.
+//! The lead of a store's time over its clock, and its correction.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A store whose time is more than five minutes ahead of its clock: by its newest event, or because the clock was set back
-/// after it had run evenly for five minutes. `Display` says what to do.
+/// The lead of a store's time of more than five minutes over its clock: the newest event is later, or somebody set the
+/// clock back after it had run evenly for five minutes. `Display` says what to do.
 ///
-/// Until an operator corrects one of the two the store's time stands still, and keys that end before it are refused. See
-/// [`KeyStore::accept_clock`](crate::KeyStore::accept_clock).
+/// Until an operator corrects one of the two, the store's time does not advance, and the store refuses keys that end
+/// before it. See [`KeyStore::accept_clock`](crate::KeyStore::accept_clock).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ClockLead {
     /// The store's time.
     pub store_time: DateTime<Utc>,
-    /// What the clock shows.
+    /// The time of the clock.
     pub clock: DateTime<Utc>,
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for ClockLead {
         let Self { store_time, clock } = self;
         write!(
             f,
-            "the store's time has come to {}, and the clock shows {}: keys that end before the first are refused. If the \
+            "the store's time is {}, and the clock shows {}: keys that end before the first are refused. If the \
              clock is wrong, set it; if it was wrong before, as when the newest event was written, accept it as it is now, \
              with `apikey clock accept` or KeyStore::accept_clock",
             store_time.format(SECONDS),
@@ -35,7 +35,7 @@ impl fmt::Display for ClockLead {
 
 const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
 
-/// What [`KeyStore::accept_clock`](crate::KeyStore::accept_clock) did.
+/// The result of [`KeyStore::accept_clock`](crate::KeyStore::accept_clock).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AcceptedClock {

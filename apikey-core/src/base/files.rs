@@ -1,17 +1,17 @@
 //! Opening, replacing and syncing files, without following links.
 //!
-//! A user who may write into a directory may put a link there, and a process of another user, above all root, would
-//! truncate or open whatever the link leads to. So a store follows no link, and opens nothing but plain files.
+//! A user with write access to a directory can put a link there, and a process of another user, above all root, would
+//! truncate or open the link's target. So a store follows no link, and opens only plain files.
 
 use std::fs::{self, DirBuilder, File, FileType, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Files that are being made have names that begin with this. After a crash they are leftovers.
+/// The prefix of the names of incomplete files. After a crash these are leftovers.
 pub(crate) const CREATING: &str = "creating-";
 
-/// Opens a file of a store, and nothing that was put in its place: no link, pipe or device. One that it makes is this
-/// user's alone.
+/// Opens a file of a store. It refuses a link, pipe or device in its place. Only this user can access a file that it
+/// creates.
 pub(crate) fn own_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = not_through_a_link(options, path)?;
     match file.metadata()?.is_file() {
@@ -24,7 +24,7 @@ pub(crate) fn own_file(options: &mut OpenOptions, path: &Path) -> io::Result<Fil
 fn not_through_a_link(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     use rustix::fs::OFlags;
     use std::os::unix::fs::OpenOptionsExt;
-    // A pipe would make it wait for the other side.
+    // Opening a pipe would wait for the other side.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = options.mode(0o600).custom_flags(flags.bits().cast_signed()).open(path);
     opened.map_err(|error| match rustix::io::Errno::from_io_error(&error) {
@@ -40,8 +40,8 @@ fn not_through_a_link(options: &mut OpenOptions, path: &Path) -> io::Result<File
     options.open(path)
 }
 
-/// Opens every file in a directory and below, and after them each directory where the system opens those. What goes away
-/// meanwhile is passed over: sled replaces its snapshots when it likes.
+/// Opens every file in a directory and below, and after them each directory, if the operating system can open
+/// directories. It skips files that disappear meanwhile, since sled may replace its snapshots at any time.
 pub(crate) fn walk(directory: &Path, each: &mut dyn FnMut(&File, FileType) -> io::Result<()>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -50,7 +50,8 @@ pub(crate) fn walk(directory: &Path, each: &mut dyn FnMut(&File, FileType) -> io
             walk(&path, each)?;
             continue;
         }
-        match own_file(OpenOptions::new().read(true), &path) {
+        // Windows syncs a file only through a handle with write access.
+        match own_file(OpenOptions::new().read(true).write(cfg!(windows)), &path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             file => each(&file?, kind)?,
         }
@@ -62,13 +63,13 @@ pub(crate) fn walk(directory: &Path, each: &mut dyn FnMut(&File, FileType) -> io
     Ok(())
 }
 
-/// Puts a file with these bytes at `path`, in the place of one that is there: after a crash the directory has the old
-/// file or the new one, whole. When this returns, the new one is on the disk, and this user's alone.
+/// Writes a file with these bytes to `path`, and replaces an older one: after a crash the directory has the old file or
+/// the complete new one. When this returns, the new file is on the disk, and only this user can access it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace_with(path, |file| file.write_all(bytes))
 }
 
-/// As [`replace`], with what `write` writes.
+/// Works as [`replace`], with the content that `write` writes.
 pub(crate) fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let beside = path.with_file_name([CREATING.as_ref(), name].join("".as_ref()));
@@ -90,7 +91,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     sync_directory(parent(to))
 }
 
-/// The directory that holds an entry.
+/// Returns the directory of an entry.
 pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -99,7 +100,7 @@ pub(crate) fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Makes the entries of a directory durable, as far as the system has that.
+/// Syncs the entries of a directory, if the operating system supports that.
 #[cfg(unix)]
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -121,7 +122,7 @@ pub(crate) fn make_private(_: &File, _: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// sled makes its files under the process's umask.
+/// Removes the access of other users to the files, which sled creates under the process's umask.
 pub(crate) fn make_all_private(directory: &Path) -> io::Result<()> {
     walk(directory, &mut |file, kind| make_private(file, if kind.is_dir() { 0o700 } else { 0o600 }))
 }
@@ -130,14 +131,15 @@ pub(crate) fn sync_all(directory: &Path) -> io::Result<()> {
     walk(directory, &mut |file, _| file.sync_all())
 }
 
-/// Makes a directory that is this user's alone, durably, with those above it; one that is there stays as it is.
+/// Creates a directory that only this user can access, and the missing ones above it, and syncs them. An existing
+/// directory stays as it is.
 pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     let missing = path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists());
     let missing: Vec<&Path> = missing.collect();
     let mut builder = DirBuilder::new();
     private(&mut builder);
     builder.recursive(true).create(path)?;
-    // Each entry that was made, so that a power cut does not lose the way to it.
+    // Sync each new entry, so that a power cut does not lose the path to the directory.
     missing.into_iter().try_for_each(|made| sync_directory(parent(made)))
 }
 
@@ -150,7 +152,7 @@ fn private(builder: &mut DirBuilder) {
 #[cfg(not(unix))]
 fn private(_: &mut DirBuilder) {}
 
-/// Writes at a place of a file, in one call of the system where it has one.
+/// Writes at an offset of a file, in one system call if there is one.
 #[cfg(unix)]
 pub(crate) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
@@ -191,7 +193,7 @@ mod tests {
         assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
     }
 
-    /// Also where one is put there between the check of the directory and the open.
+    /// This holds even if somebody puts the link there between the check of the directory and the open.
     #[test]
     fn nothing_is_opened_made_or_changed_through_a_link() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
 //! Interned texts: owners and sets of grants, each kept once.
 //!
-//! A verified key names them by number, so that it needs neither a lock nor a count that all threads share, and still
-//! outlives every change to its key. The price: the texts stay in memory for the life of the process, as
-//! many as there have been different owners and different sets of grants.
+//! A verified key names them by number, so it needs neither a lock nor a count that all threads share, and still
+//! outlives every change of its key. In return, the text of each owner and of each set of grants that has ever been in
+//! use stays in memory for the life of the process.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{LazyLock, Mutex, MutexGuard};
@@ -42,7 +42,7 @@ struct Numbers {
     filling: String,
 }
 
-/// More different texts than there are numbers.
+/// The error if there are more different texts than numbers.
 #[derive(Debug, thiserror::Error)]
 #[error("more than 2^31 different owners, or sets of permissions")]
 pub(crate) struct Full;
@@ -58,7 +58,7 @@ impl Interner {
         Self { alone: boxcar::Vec::new(), chunks: boxcar::Vec::new(), numbers: LazyLock::new(Mutex::default) }
     }
 
-    /// The number of a text, the same for every call.
+    /// Returns the number of a text, which is the same for every call.
     pub(crate) fn number(&self, text: &str) -> Result<u32, Full> {
         let mut numbers = self.lock();
         let hash = numbers.hasher.hash_one(text);
@@ -68,14 +68,14 @@ impl Interner {
             }
             return Ok(number);
         }
-        // One at a time: the lock is held.
+        // The lock is held, so only this thread adds a text.
         let number = u32::try_from(self.alone.count()).ok().filter(|number| *number < PACKED).ok_or(Full)?;
         self.alone.push(text.into());
         self.remember(&mut numbers, hash, number);
         Ok(number)
     }
 
-    /// As [`number`](Self::number), for one text of many. It can be read after [`finish`](Self::finish).
+    /// Works as [`number`](Self::number), for one text of many, which is readable after [`finish`](Self::finish).
     pub(crate) fn pack(&self, text: &str) -> Result<u32, Full> {
         let Some(head) = head(text) else { return self.number(text) };
         let mut numbers = self.lock();
@@ -105,7 +105,7 @@ impl Interner {
         table.reserve(texts, |number| hasher.hash_one(self.known(filling, *number)));
     }
 
-    /// Makes everything that was packed readable, and gives back the room that was not needed.
+    /// Makes everything that was packed readable, and frees unused room.
     pub(crate) fn finish(&self) {
         let mut numbers = self.lock();
         self.seal(&mut numbers);
@@ -113,7 +113,7 @@ impl Interner {
         table.shrink_to_fit(|number| hasher.hash_one(self.known(filling, *number)));
     }
 
-    /// The text of a number that [`number`](Self::number) or [`pack`](Self::pack) gave.
+    /// Returns the text of a number from [`number`](Self::number) or [`pack`](Self::pack).
     #[inline]
     pub(crate) fn text(&self, number: u32) -> &str {
         let found = if number & PACKED == 0 {

@@ -1,11 +1,11 @@
-//! Locks that outlive a panic.
+//! Locks that ignore poisoning.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex, also after a thread has panicked while it held it.
+/// Locks a mutex, even after a thread has panicked while it held the lock.
 ///
-/// Poisoning would turn one panic into one in every thread that comes after it. Whoever uses this leaves what the mutex
-/// guards valid at each step, so that the next thread can go on from there.
+/// Poisoning would turn one panic into a panic of every later thread. Code that uses this keeps the guarded value valid
+/// at each step, so that the next thread can continue from there.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

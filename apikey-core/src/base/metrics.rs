@@ -1,6 +1,7 @@
 //! Counters for the `metrics` crate; without the feature they do nothing.
 
-/// Counts verifications by their answer, and changes by their kind. Names and labels are in `docs/observability.md`.
+/// Counts verifications by their answer, and changes by their kind. Names and labels are in
+/// `docs/guides/observability.md`.
 #[cfg(feature = "metrics")]
 pub(crate) struct Meter {
     /// The store registers it when it is opened: a look-up of a counter costs more than a verification.

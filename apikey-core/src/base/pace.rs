@@ -2,27 +2,29 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a clock must have run evenly before the store believes it.
+/// How long a clock must have run evenly before the store trusts it.
 const PROBATION: Duration = Duration::from_secs(5 * 60);
-/// How far it may stray between two readings: more than a clock is slewed, and less than a step that matters.
+/// How far the clock may stray between two readings: more than a slewed clock strays, and less than a step that
+/// matters.
 const STRAY_MS: i64 = 2_000;
 
-/// Compares a clock with the machine's monotonic one, which nobody sets.
+/// Compares a clock with the machine's monotonic clock, which nobody can set.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    /// The last reading of the clock, and when that was.
+    /// The last reading of the clock, and its time on the monotonic one.
     reading: i64,
     read_at: Instant,
     even_since: Instant,
 }
 
 impl Pace {
-    /// With the first reading.
+    /// Begins with the first reading.
     pub(crate) fn new(reading: i64, at: Instant) -> Self {
         Self { reading, read_at: at, even_since: at }
     }
 
-    /// Takes the next reading; whether the clock has run evenly for [`PROBATION`]. A clock that was set begins anew.
+    /// Takes the next reading, and returns whether the clock has run evenly for [`PROBATION`]. If somebody has set the
+    /// clock, the period begins anew.
     pub(crate) fn observe(&mut self, reading: i64, at: Instant) -> bool {
         let passed = at.saturating_duration_since(self.read_at);
         let due = self.reading.saturating_add(i64::try_from(passed.as_millis()).unwrap_or(i64::MAX));
@@ -41,7 +43,7 @@ mod tests {
     const TICK: Duration = Duration::from_secs(30);
     const DAY_MS: i64 = 86_400_000;
 
-    /// Reads, at each tick, a clock that strays so far from the true time; at which ticks it was believed.
+    /// Reads, at each tick, a clock that strays this far from the true time, and returns at which ticks it was trusted.
     fn believed(strays: &[i64]) -> Vec<bool> {
         let begin = Instant::now();
         let mut pace = Pace::new(0, begin);

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a change does to an optional field. As JSON it is a member of a merge patch (RFC 7396): absent to keep the value,
-/// `null` to clear it, otherwise the new value. A field of this type needs `#[serde(default, skip_serializing_if =
-/// "Patch::is_keep")]`.
+/// What a change does to an optional field. As JSON it is a member of a merge patch (RFC 7396): absent to keep the
+/// value, `null` to clear it, otherwise the new value. A field of this type needs
+/// `#[serde(default, skip_serializing_if = "Patch::is_keep")]`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Patch<T> {
     #[default]

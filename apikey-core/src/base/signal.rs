@@ -7,8 +7,8 @@ use crate::base::lock::lock;
 
 /// Wakes a thread before its next tick, and ends it. Any thread notifies; one thread waits.
 ///
-/// A notification that comes while nobody waits is kept for the next wait, and several of them count as one: they say
-/// that there is work, and not how much. Closing is final.
+/// A notification without a waiting thread stays for the next wait, and several of them count as one: they say that
+/// there is work, and not how much. Closing is final.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     state: Mutex<State>,
@@ -21,7 +21,7 @@ struct State {
     closed: bool,
 }
 
-/// Why a wait has ended.
+/// The reason for which a wait has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wake {
     Notified,
@@ -33,7 +33,7 @@ impl Signal {
     /// Wakes the thread that waits, or the next one that would.
     pub(crate) fn notify(&self) {
         let mut state = lock(&self.state);
-        // Who has not taken the last notification yet was woken by that.
+        // A thread that has not taken the last notification yet is awake already.
         if !std::mem::replace(&mut state.notified, true) {
             drop(state);
             self.changed.notify_all();
@@ -50,7 +50,14 @@ impl Signal {
         lock(&self.state).closed
     }
 
-    /// Waits for a notification and takes it; until `deadline` at most, or without an end if there is none.
+    /// Whether a wait would end at once.
+    #[cfg(all(test, feature = "cluster"))]
+    pub(crate) fn is_due(&self) -> bool {
+        let state = lock(&self.state);
+        state.notified || state.closed
+    }
+
+    /// Waits for a notification and takes it, at most until `deadline`, or without a limit if there is none.
     pub(crate) fn wait_until(&self, deadline: Option<Instant>) -> Wake {
         let mut state = self.wait_while(deadline, |state| !state.notified && !state.closed);
         match *state {
@@ -63,7 +70,8 @@ impl Signal {
         }
     }
 
-    /// Waits until `deadline`, and wakes earlier only to end; whether it is closed. A notification stays for the next wait.
+    /// Waits until `deadline` or the close, and returns whether the signal is closed. A notification stays for the next
+    /// wait.
     pub(crate) fn wait_closed_until(&self, deadline: Instant) -> bool {
         self.wait_while(Some(deadline), |state| !state.closed).closed
     }

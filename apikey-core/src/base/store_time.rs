@@ -1,28 +1,28 @@
-//! The time that a store goes by: that of its clock, and never earlier than its newest event.
+//! The time of a store: that of its clock, but never earlier than its newest event.
 //!
-//! A clock that is set back must not make a key good again whose end has come. History says how far time has come: it is
-//! the floor below which the store's time does not go, read when the store is opened and moved on by every event; and, for
-//! as long as the store is open, by a clock that has run evenly for some minutes (see [`crate::base::pace`]).
+//! Setting the clock back must not make an expired key valid again. So the store's time has a floor: the time of the
+//! newest event. Opening the store reads it, and every event raises it; so does, while the store is open, a clock that
+//! has run evenly for some minutes (see [`crate::base::pace`]).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::base::clock_lead::ClockLead;
 use crate::base::time::{TimeSource, from_ms};
 
-/// How far a store may be ahead of its clock before that is worth a warning.
+/// How far a store may be ahead of its clock without a warning.
 pub(crate) const MAX_LEAD_MS: i64 = 5 * 60_000;
 
-/// A store's two readings of the time, and the floor that tells them apart.
+/// The two times of a store, and the floor that distinguishes them.
 ///
-/// - [`now_ms`](Self::now_ms), *store time*, is for what a key or an event says: ends, ages, what is written down.
-/// - [`raw_ms`](Self::raw_ms), the *raw clock*, is for spans that begin and end in this process, such as limits and budgets,
-///   and for what an operator compares with a clock. Behind a floor that is years ahead store time stands still, and such a
-///   span would never end.
+/// - [`now_ms`](Self::now_ms), *store time*, is for the times of keys and events: ends, ages, whatever is stored.
+/// - [`raw_ms`](Self::raw_ms), the *raw clock*, is for spans that begin and end in this process, such as limits and
+///   budgets, and for times that an operator compares with a clock. If the floor is years ahead, store time does not
+///   advance, and such a span would never end.
 #[derive(Debug)]
 pub(crate) struct StoreTime {
     source: TimeSource,
     floor: AtomicI64,
-    /// How many times an operator has accepted a lower floor.
+    /// The number of times that an operator has accepted a lower floor.
     accepted: AtomicU64,
 }
 
@@ -48,19 +48,19 @@ impl StoreTime {
         Self { source, floor: AtomicI64::new(floor), accepted: AtomicU64::new(0) }
     }
 
-    /// Store time: it never goes behind the newest event.
+    /// Store time, which is never earlier than the newest event.
     #[inline]
     pub(crate) fn now_ms(&self) -> i64 {
         self.moment().now
     }
 
-    /// The raw clock: it goes wherever it is set.
+    /// The raw clock, which can be set to any time.
     #[inline]
     pub(crate) fn raw_ms(&self) -> i64 {
         self.source.raw_ms()
     }
 
-    /// Both, of the same reading.
+    /// Both times, from one reading of the clock.
     #[inline]
     pub(crate) fn moment(&self) -> Moment {
         let raw = self.raw_ms();
@@ -74,15 +74,16 @@ impl StoreTime {
         self.floor.load(Ordering::Relaxed)
     }
 
-    /// Moves the floor on. The caller is the one writer.
+    /// Raises the floor. The caller is the one writer.
     pub(crate) fn raise(&self, at: i64) {
-        // Most changes find the floor at their time already; a cache line that is not written stays in every reader's cache.
+        // Most changes find the floor at their time already; a cache line that is not written stays in every reader's
+        // cache.
         if self.floor() < at {
             self.floor.store(at, Ordering::Relaxed);
         }
     }
 
-    /// Puts the floor where an operator has accepted it. The caller is the one writer.
+    /// Sets the floor that an operator has accepted. The caller is the one writer.
     pub(crate) fn accept(&self, floor: i64) {
         self.floor.store(floor, Ordering::Relaxed);
         self.accepted.fetch_add(1, Ordering::Release);
@@ -93,7 +94,7 @@ impl StoreTime {
         Working { now, accepted: self.accepted.load(Ordering::Acquire) }
     }
 
-    /// Whether no operator has accepted another floor since the work began.
+    /// Whether the time still holds: no operator has accepted another floor since the work began.
     pub(crate) fn holds(&self, at: Working) -> bool {
         self.accepted.load(Ordering::Acquire) == at.accepted
     }

@@ -1,4 +1,4 @@
-//! Times: milliseconds since 1970 UTC inside, `DateTime<Utc>` in the public interface.
+//! Times: milliseconds since 1970 UTC internally, `DateTime<Utc>` in the public interface.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use crate::base::invalid_field::InvalidField;
 /// The last time a key may name: the end of the year 9999.
 pub(crate) const LAST_MS: i64 = 253_402_300_799_999;
 
-/// Tells a store the time. [`ManualClock`] is one for tests; a closure that returns a `DateTime<Utc>` is one too.
+/// A source of the time for a store. [`ManualClock`] is one for tests; a closure that returns a `DateTime<Utc>` is one,
+/// too.
 pub trait Clock: Send + Sync {
-    /// The time now. It may stand still and may be set back.
+    /// Returns the time now. It may stand still, and may be set back.
     fn now(&self) -> DateTime<Utc>;
 }
 
@@ -26,7 +27,7 @@ impl<F: Fn() -> DateTime<Utc> + Send + Sync> Clock for F {
 /// A clock that stands still until a test sets it. Clones show the same time.
 ///
 /// ```
-/// use apikey_core::{KeyStore, ManualClock, NewKey};
+/// use apikey::{KeyStore, ManualClock, NewKey};
 /// use chrono::{TimeDelta, Utc};
 ///
 /// let clock = ManualClock::new(Utc::now());
@@ -41,18 +42,18 @@ impl<F: Fn() -> DateTime<Utc> + Send + Sync> Clock for F {
 pub struct ManualClock(Arc<AtomicI64>);
 
 impl ManualClock {
-    /// A clock that shows `now`, to the millisecond.
+    /// Creates a clock that shows `now`, to the millisecond.
     #[must_use]
     pub fn new(now: DateTime<Utc>) -> Self {
         Self(Arc::new(AtomicI64::new(now.timestamp_millis())))
     }
 
-    /// Sets the clock, also back.
+    /// Sets the clock, forward or back.
     pub fn set(&self, now: DateTime<Utc>) {
         self.0.store(now.timestamp_millis(), Ordering::SeqCst);
     }
 
-    /// Moves the clock on, or back by a negative time.
+    /// Advances the clock, or sets it back by a negative span.
     pub fn advance(&self, by: TimeDelta) {
         self.0.fetch_add(by.num_milliseconds(), Ordering::SeqCst);
     }
@@ -64,7 +65,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// Where the store reads the time: the system's clock without an indirection, or the program's own.
+/// The clock of a store: the system's, without an indirection, or the program's own.
 #[derive(Clone, Default)]
 pub(crate) enum TimeSource {
     #[default]
@@ -73,7 +74,8 @@ pub(crate) enum TimeSource {
 }
 
 impl TimeSource {
-    /// The time of the clock, which may stand still and be set back: see [`StoreTime`](crate::base::store_time::StoreTime).
+    /// The time of the clock, which may stand still and be set back: see
+    /// [`StoreTime`](crate::base::store_time::StoreTime).
     #[inline]
     pub(crate) fn raw_ms(&self) -> i64 {
         match self {
@@ -92,7 +94,7 @@ impl fmt::Debug for TimeSource {
     }
 }
 
-/// The coarse clock steps every few milliseconds and costs a fifth of the exact one.
+/// Reads the coarse clock, which steps every few milliseconds and takes a fifth of the time of the exact one.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn system_ms() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
@@ -104,7 +106,8 @@ fn system_ms() -> i64 {
     Utc::now().timestamp_millis()
 }
 
-/// The time as a `DateTime`. One out of its range, which only tampered data has, becomes the nearest end of the range.
+/// Converts a time. A time outside the range of `DateTime`, which only tampered data has, becomes the nearest end of
+/// the range.
 pub(crate) fn from_ms(ms: i64) -> DateTime<Utc> {
     let end = if ms < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
     DateTime::from_timestamp_millis(ms).unwrap_or(end)
@@ -120,7 +123,18 @@ pub(crate) fn checked_ms(field: &'static str, time: DateTime<Utc>) -> Result<i64
     }
 }
 
-/// The earlier of two ends; `None` is never.
+/// Writes a span for people, in the largest unit that divides it: `90 days`, `1 hour`, `1500 milliseconds`.
+#[must_use]
+pub fn span_text(span: TimeDelta) -> String {
+    let size = span.num_milliseconds();
+    let units = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second"), (1, "millisecond")];
+    let is_whole = |(length, _): &(i64, &str)| size % length == 0 && size != 0;
+    let (length, unit) = units.into_iter().find(is_whole).unwrap_or((1000, "second"));
+    let count = size / length;
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Returns the earlier of two ends; `None` is no end.
 pub(crate) fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -128,15 +142,15 @@ pub(crate) fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     }
 }
 
-/// The error for an end that has come before its key exists.
+/// The error for the end of a new key that is in the past.
 pub(crate) fn has_come(field: &'static str, end: i64) -> InvalidField {
-    let allowed = "times that have not come; to end a key at once, revoke or disable it";
+    let allowed = "times in the future; to end a key at once, revoke or disable it";
     InvalidField::new(field, &from_ms(end).to_string(), allowed)
 }
 
-/// The time a positive span after `now`.
+/// Returns the time a positive span after `now`.
 pub(crate) fn after(field: &'static str, now: i64, span: TimeDelta) -> Result<i64, InvalidField> {
-    let refused = |allowed| InvalidField::new(field, &span.to_string(), allowed);
+    let refused = |allowed| InvalidField::new(field, &span_text(span), allowed);
     if span.num_milliseconds() <= 0 {
         return Err(refused("spans of one millisecond or more"));
     }

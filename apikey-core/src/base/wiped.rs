@@ -1,16 +1,16 @@
-//! Memory for secrets: wiped when dropped, and never moved before. A buffer that grows leaves copies behind.
+//! Memory for secrets. Dropping it wipes it, and it never moves before: a buffer that grows would leave copies behind.
 //!
-//! Public for the crates of this product, and no part of its interface.
+//! It is public for the other crates of this project only, and not part of the interface.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-/// Reads to the end, and no more than `max` bytes.
+/// Reads to the end, but at most `max` bytes.
 ///
 /// # Errors
-/// The reader's.
+/// The reader's error.
 pub fn read(mut from: impl Read, max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; max]);
     let mut filled = 0;
@@ -26,22 +26,22 @@ pub fn read(mut from: impl Read, max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-/// A document as JSON, with room for a line's end.
+/// Serialises a document as JSON, and leaves room for a line end.
 ///
 /// # Errors
-/// It cannot be JSON.
+/// The document cannot be JSON.
 pub fn json(document: &impl Serialize) -> serde_json::Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(json_length(document)? + 1));
     serde_json::to_writer(&mut *bytes, document)?;
-    // It is UTF-8, which this checks once more: the crate avoids unsafe code for that.
+    // The bytes are UTF-8, which this checks once more to avoid unsafe code.
     let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(serde::ser::Error::custom)?;
     Ok(Zeroizing::new(text))
 }
 
-/// The length of a document as JSON, in bytes.
+/// Returns the length of a document as JSON, in bytes.
 ///
 /// # Errors
-/// It cannot be JSON.
+/// The document cannot be JSON.
 pub(crate) fn json_length(document: &impl Serialize) -> serde_json::Result<usize> {
     struct Counter(usize);
     impl Write for Counter {

@@ -1,8 +1,9 @@
-//! The applier: makes changes visible in the index, the same way for whoever made them.
+//! The applier, which makes changes visible in the index.
 //!
-//! It restricts first and gives last. What a change takes away is gone when it is [restricted](Pending::restrict), before it
-//! is durable; what it gives is there when it is [published](Applier::publish), once it is durable. Between the two, later
-//! changes of the same key may be waiting: a change is published only as far as they leave it.
+//! It restricts first and gives last. The index loses what a change takes away when the change is
+//! [restricted](Pending::restrict), before it is durable, and gets what the change gives when it is
+//! [published](Applier::publish), once it is durable. In between, later changes of the same key may be waiting, and the
+//! applier publishes no more of a change than they leave.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -18,25 +19,34 @@ use crate::token::digest::Digest;
 #[derive(Clone)]
 pub(crate) struct Pending {
     pub(crate) id: u128,
-    /// What the key gave before; `None` where the change creates it.
+    /// The key before the change; `None` if the change creates it.
     pub(crate) before: Option<EffectiveKey>,
-    /// What it gives after; `None` where the change deletes it.
+    /// The key after the change; `None` if the change deletes it.
     pub(crate) after: Option<EffectiveKey>,
 }
 
 impl Pending {
-    /// Takes away what the change takes away. Whether that is anything.
+    /// Takes from the index what the change takes away, and returns whether that is anything.
     pub(crate) fn restrict(&self, index: &Index) -> Result<bool, Full> {
         let Some(before) = &self.before else { return Ok(false) };
         index.restrict(before, self.after.as_ref())?;
         Ok(self.after.as_ref().is_none_or(|after| before.loses(after)))
     }
 
-    /// The digests of secrets that the key has no more.
+    /// The digests of the secrets that the key has lost.
     pub(crate) fn ended_digests(&self) -> impl Iterator<Item = Digest> + use<> {
         let kept = self.after.as_ref().map(EffectiveKey::digests).unwrap_or_default();
         let before = self.before.as_ref().map(EffectiveKey::digests).unwrap_or_default();
         before.into_iter().filter(move |digest| !kept.contains(digest))
+    }
+}
+
+/// Whether a change may replace a successor that nobody has used.
+pub(crate) fn replaces_unused(change: &Change) -> bool {
+    match &change.action {
+        Action::Rotate { overlap, .. } => *overlap != Overlap::None,
+        Action::Stage { .. } | Action::Promote { .. } | Action::Repeat { .. } => true,
+        _ => false,
     }
 }
 
@@ -46,12 +56,7 @@ pub(crate) fn replace_unused<'a>(
     changes: &[Change],
     mut pending: impl Iterator<Item = &'a Pending>,
 ) -> bool {
-    let replaces = |change: &Change| match &change.action {
-        Action::Rotate { overlap, .. } => *overlap != Overlap::None,
-        Action::Stage { .. } | Action::Promote { .. } | Action::Repeat { .. } => true,
-        _ => false,
-    };
-    if !changes.iter().any(replaces) {
+    if !changes.iter().any(replaces_unused) {
         return true;
     }
     pending.all(|one| {
@@ -68,23 +73,24 @@ pub(crate) fn replace_unused<'a>(
 #[derive(Default)]
 pub(crate) struct Applier {
     queue: VecDeque<Pending>,
-    /// How many changes of a key are in the queue.
+    /// The number of changes of each key in the queue.
     waiting: HashMap<u128, u32>,
 }
 
 impl Applier {
-    /// Puts a change at the end. From now on nothing earlier of its key is published beyond what it leaves.
+    /// Appends a change to the queue. From now on the applier publishes no more of earlier changes of its key than it
+    /// leaves.
     pub(crate) fn enqueue(&mut self, change: Pending) {
         *self.waiting.entry(change.id).or_default() += 1;
         self.queue.push_back(change);
     }
 
-    /// How many changes wait.
+    /// The number of changes that wait.
     pub(crate) fn len(&self) -> u64 {
         self.queue.len() as u64
     }
 
-    /// Takes back all but the first changes.
+    /// Removes all changes except the first `keep`.
     pub(crate) fn rollback(&mut self, keep: u64) {
         while self.len() > keep {
             let Some(change) = self.queue.pop_back() else { break };
@@ -108,13 +114,13 @@ impl Applier {
         Ok(true)
     }
 
-    /// Whether a key waits to be seen for the first time.
+    /// Whether a key has not been published yet.
     pub(crate) fn is_unpublished(&self, id: u128) -> bool {
         self.waiting.contains_key(&id)
             && self.queue.iter().find(|change| change.id == id).is_some_and(|change| change.before.is_none())
     }
 
-    /// Counts a change of the key out; whether others of it wait.
+    /// Removes a change of the key from the count, and returns whether others of it wait.
     fn leave(&mut self, id: u128) -> bool {
         let Some(count) = self.waiting.get_mut(&id) else { return false };
         *count = count.saturating_sub(1);
@@ -151,7 +157,7 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        /// Changes a key, or deletes it; one that was never there is created.
+        /// Changes or deletes a key, or creates it if it never existed.
         Change(usize, Option<State>),
         /// Publishes the first change that waits.
         Publish,
@@ -199,7 +205,7 @@ mod tests {
         }
     }
 
-    /// Which permissions a caller with the key's token has; `None` if the token is refused.
+    /// Returns the permissions of a caller with the key's token; `None` if the index refuses the token.
     fn visible(index: &Index, key: usize) -> Option<[bool; 2]> {
         let token = api_key::format("ak", &body(key));
         let prefixes = Prefixes::new("ak".into(), []);
@@ -223,21 +229,21 @@ mod tests {
     }
 
     proptest! {
-        /// At every moment a key allows what is common to the state that is published and to all that wait. A follower that
-        /// is given the same changes one by one, as they are published, ends with the same.
+        /// At every moment a key allows what the published state and all waiting ones have in common. A follower that
+        /// gets the same changes one by one, as they are published, ends in the same state.
         #[test]
         fn nothing_is_visible_beyond_what_waiting_changes_leave(steps in prop::collection::vec(step(), 1..60)) {
             let (own, follower) = (index(), index());
             let mut applier = Applier::default();
             let mut waiting: VecDeque<(usize, Option<State>, Pending)> = VecDeque::new();
-            // The last state of each key that was decided, and that was published; the first is that it never was there.
+            // The last decided and the last published state of each key; at first no key has ever existed.
             let (mut decided, mut published) = ([None::<Option<State>>; KEYS], [None::<Option<State>>; KEYS]);
             let publishes = steps.iter().filter(|step| matches!(step, Step::Change(..))).count();
             for step in steps.into_iter().chain(vec![Step::Publish; publishes]) {
                 match step {
                     Step::Change(key, state) => {
                         let before = match (decided[key], state) {
-                            // What was never there is not deleted; what is deleted stays so.
+                            // A key that never existed cannot be deleted, and a deleted one stays so.
                             (None, None) | (Some(None), _) => continue,
                             (before, _) => before.flatten(),
                         };

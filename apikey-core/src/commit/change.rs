@@ -1,42 +1,59 @@
-//! The way of a change: decided, staged, put in line, restricted, appended, made durable, published.
+//! The path of a change: it is decided, staged, enqueued, restricted, appended, made durable and published.
 
 use std::io;
 
 use crate::base::codec;
 use crate::commit::applier::replace_unused;
+use crate::commit::cluster::propagation::Terms;
 use crate::commit::engine::{Engine, io_or_not_durable};
 use crate::commit::local_log::OpenLog;
 use crate::commit::log::Log;
-use crate::commit::stage::{Outcome, Stage, Staged};
+use crate::commit::outcome::Outcome;
+use crate::commit::records::Records;
+use crate::commit::stage::{Stage, Staged};
 use crate::commit::writer::Writer;
 use crate::key::change::Change;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::storage::batch::Batch;
-use crate::storage::database::disk::Disk;
 
 impl Engine {
-    /// Makes changes that `decide` names: all or none, in one transaction; at most one of a key. Returns when they are
-    /// durable and visible.
+    /// Makes the changes that `decide` returns, at most one of each key: all or none, in one transaction. Returns once
+    /// they are durable and visible.
     pub(crate) fn change(
         &self,
-        mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
+        decide: impl FnMut(&mut Writer, &Records<'_>) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
+        self.change_on(Terms::default(), decide)
+    }
+
+    /// The same, on terms that concern a cluster alone.
+    #[cfg_attr(not(feature = "cluster"), allow(unused_variables, reason = "one store is all there is"))]
+    pub(crate) fn change_on(
+        &self,
+        terms: Terms,
+        mut decide: impl FnMut(&mut Writer, &Records<'_>) -> Result<Vec<Change>, StoreError>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        #[cfg(feature = "cluster")]
+        if let Some(order) = self.order() {
+            return order.change(self, terms, &mut decide);
+        }
         let log = self.log.open()?;
+        let records = Records::of(&log);
         let intent = self.group.intend();
         let mut writer = self.writer();
         self.write_first_uses(&mut writer, &log);
         let (outcomes, notices, restricted) = loop {
-            let mut changes = decide(&mut writer, &log).map_err(|error| self.hide_conflict_after_failure(error))?;
+            let mut changes = decide(&mut writer, &records).map_err(|error| self.hide_conflict_after_failure(error))?;
             for change in &mut changes {
                 // The time may have been read before this call had the lock.
                 change.at = change.at.max(self.time.floor());
             }
             let stage = self
-                .stage(&mut writer, &log, &changes)
+                .stage(&mut writer, &records, &changes)
                 .map_err(|error| self.hide_conflict_after_failure(self.restrict_without_records(&changes, error)))?;
-            // Before anything is taken away: nothing earlier of these keys may widen them again, or show a successor
-            // that is about to be replaced.
+            // Enqueue before restricting: no earlier change of these keys may widen them again, or publish a successor
+            // that this change replaces.
             self.enqueue(&stage);
             if replace_unused(&self.index, &changes, stage.staged.iter().map(|one| &one.pending)) {
                 let Stage { outcomes, notices, staged, head, at } = stage;
@@ -44,12 +61,12 @@ impl Engine {
                 break (outcomes, notices, self.append(&mut writer, &log, staged, head)?);
             }
             self.group.rollback();
-            // A successor that was to be replaced was used in this very moment: that comes first.
+            // A caller has just used the successor that this change was to replace: the first use comes first.
             std::thread::yield_now();
             self.write_first_uses(&mut writer, &log);
             self.group.check().map_err(|source| io_or_not_durable(false, source))?;
         };
-        // Also when nothing was left to do: what holds already may not be on disk yet, or never come there.
+        // Wait even if nothing was left to do: the present state may not be on disk yet, or may never get there.
         let ticket = self.group.appended();
         drop(writer);
         let unchanged = outcomes.iter().any(|outcome| !outcome.changed);
@@ -60,12 +77,13 @@ impl Engine {
         Ok(outcomes)
     }
 
-    /// Puts staged changes in line: from now on nothing earlier of their keys becomes visible beyond what they leave.
+    /// Enqueues staged changes: from now on no more of earlier changes of their keys becomes visible than they leave.
     pub(crate) fn enqueue(&self, stage: &Stage) {
         self.group.enqueue(stage.staged.iter().map(|one| one.pending.clone()));
     }
 
-    /// Takes away what the enqueued changes take away, and appends them to the log. Whether they took anything away.
+    /// Takes from the index what the enqueued changes take away, and appends them to the log. Returns whether they took
+    /// anything away.
     pub(crate) fn append(
         &self,
         writer: &mut Writer,
@@ -93,7 +111,7 @@ impl Engine {
         Ok(restricted)
     }
 
-    /// After a failure the records may hold what no caller has an answer to: a conflict that rests on them is none.
+    /// After a failure the records may have changes without an acknowledgement, so a conflict with them does not count.
     fn hide_conflict_after_failure(&self, error: StoreError) -> StoreError {
         match (self.group.check(), &error) {
             (Err(source), StoreError::Conflict(_) | StoreError::NotFound(_)) => StoreError::Io { source },

@@ -1,4 +1,4 @@
-//! Which keys have changed, for the rotator of a store.
+//! The ids of changed keys, for the rotator of a store.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -8,12 +8,12 @@ use crate::base::lock::lock;
 use crate::base::signal::Signal;
 use crate::key::record::{Record, StoredSecret};
 
-/// Whether a rotator has anything to do for a key, sooner or later.
+/// Whether a rotator has, or will have, anything to do for a key.
 pub(crate) fn is_of_rotator(record: &Record) -> bool {
     record.policy.is_some() || record.expires_at.is_some() || record.secrets.iter().any(StoredSecret::is_pending)
 }
 
-/// The writer's side. Without a rotator a change costs it one look.
+/// The writer's side. Without a rotator each change checks one reference.
 #[derive(Debug, Default)]
 pub(crate) struct ChangeFeed(Mutex<Weak<Watch>>);
 
@@ -25,7 +25,7 @@ pub(crate) struct Watch {
 }
 
 impl ChangeFeed {
-    /// Keys were changed; the change may not be visible yet.
+    /// Notes changed keys. The change may not be visible yet.
     pub(crate) fn note(&self, keys: &[u128]) {
         if keys.is_empty() {
             return;
@@ -37,7 +37,7 @@ impl ChangeFeed {
         }
     }
 
-    /// Takes the place of the store's rotator; `false` if another one has it.
+    /// Registers as the store's rotator; `false` if there is another one.
     pub(crate) fn watch(&self, watch: &Arc<Watch>) -> bool {
         let mut held = self.lock();
         match held.upgrade() {
@@ -55,18 +55,18 @@ impl ChangeFeed {
 }
 
 impl Watch {
-    /// The keys that were changed since the last call.
+    /// Takes the keys that have changed since the last call.
     pub(crate) fn take(&self) -> BTreeSet<u128> {
         std::mem::take(&mut *lock(&self.keys))
     }
 
-    /// Keys that could not be read: the next wait for keys is over at once.
+    /// Puts back keys that could not be read, so that the next wait for keys ends at once.
     pub(crate) fn put_back(&self, keys: BTreeSet<u128>) {
         lock(&self.keys).extend(keys);
         self.signal.notify();
     }
 
-    /// No thread waits any more.
+    /// Ends every wait, now and later.
     pub(crate) fn end(&self) {
         self.signal.close();
     }
@@ -75,7 +75,7 @@ impl Watch {
         self.signal.is_closed()
     }
 
-    /// Waits so long, or until it is ended; with `for_keys` until a key is changed, too.
+    /// Waits at most this long, or until the feed ends, or, with `for_keys`, until a key changes.
     pub(crate) fn wait(&self, longest: Duration, for_keys: bool) {
         let deadline = Instant::now() + longest;
         if for_keys {

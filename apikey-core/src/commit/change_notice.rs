@@ -7,12 +7,12 @@ use crate::key::event::actor::Origin;
 use crate::key::event::stored;
 use crate::key::subject::Subject;
 
-/// A change that was appended, for those who watch.
+/// A change that was appended, for the log and the metrics.
 pub(crate) struct ChangeNotice {
     number: u64,
     subject: Subject,
     origin: Origin,
-    /// Number in [`OWNERS`].
+    /// The number of its owner in [`OWNERS`].
     owner: Option<u32>,
     kind: &'static str,
     /// Whether the record was deleted.

@@ -1,24 +1,39 @@
-//! The engine of changes: each is decided on the records as they stand, put into the log, made durable, and made visible.
+//! The engine of changes. It decides each change on the current records, appends it to the log, makes it durable, and
+//! makes it visible.
 //!
 //! ```text
 //! decide -> stage -> enqueue -> restrict -> append to the log -> sync -> publish
 //!           (writer's lock) ...............................     (group commit)
 //! ```
 //!
-//! What a change takes away is gone from the index before the log has it; what a change gives is there only when the log
-//! has it on the disk. So no verification succeeds with rights that a restart would not find.
+//! The index loses what a change takes away before the log has the change, and gets what it gives only once the log has
+//! it on the disk. So no verification succeeds with rights that a restart would not find.
 
 use std::io;
+#[cfg(feature = "cluster")]
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard};
+#[cfg(feature = "cluster")]
+use std::time::Duration;
 
 use crate::access::auth_error::AuthError;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::metrics::Meter;
 use crate::base::store_time::StoreTime;
 use crate::commit::change_feed::ChangeFeed;
+#[cfg(feature = "cluster")]
+use crate::commit::cluster::gate::Gate;
+#[cfg(feature = "cluster")]
+use crate::commit::cluster::health::ClusterHealth;
+#[cfg(feature = "cluster")]
+use crate::commit::cluster::propagation::{Hold, Terms};
 use crate::commit::first_use::FirstUses;
 use crate::commit::group_commit::GroupCommit;
 use crate::commit::local_log::{LocalLog, OpenLog};
+#[cfg(feature = "cluster")]
+use crate::commit::outcome::Outcome;
+#[cfg(feature = "cluster")]
+use crate::commit::records::Records;
 use crate::commit::writer::Writer;
 use crate::index::Index;
 use crate::index::refused::refusals::RefusalCounts;
@@ -31,7 +46,7 @@ use crate::key::record::Record;
 use crate::key::scope::Scope;
 use crate::storage::database::disk::Disk;
 
-/// What changes keys, and what a verification reads of them.
+/// The parts that change keys, and the index that a verification reads.
 pub(crate) struct Engine {
     pub(crate) index: Index,
     pub(crate) time: StoreTime,
@@ -39,12 +54,63 @@ pub(crate) struct Engine {
     pub(crate) log: LocalLog,
     pub(crate) group: GroupCommit,
     pub(crate) first_uses: FirstUses,
-    /// Which keys have changed, for a rotator.
+    /// The ids of changed keys, for a rotator.
     pub(crate) changes: ChangeFeed,
-    /// Counted by key: a key that is deleted takes its counts with it.
+    /// Counts of refusals by key. Deleting a key removes its counts.
     pub(crate) refusals: RefusalCounts,
     pub(crate) meter: Meter,
     writer: Mutex<Writer>,
+    /// What orders the changes of a store in a cluster.
+    #[cfg(feature = "cluster")]
+    order: Option<Box<dyn Order>>,
+    /// Whether a verification may begin.
+    #[cfg(feature = "cluster")]
+    pub(crate) gate: Gate,
+    /// The last event that the cluster has purged, for this node to purge; [`PURGED_UNKNOWN`] after an open.
+    #[cfg(feature = "cluster")]
+    pub(crate) purged: AtomicU64,
+}
+
+/// The replica may have events that the cluster purged before it was opened.
+#[cfg(feature = "cluster")]
+pub(crate) const PURGED_UNKNOWN: u64 = u64::MAX;
+
+/// Decides on changes, by the current records. It may be called again, by later records.
+#[cfg(feature = "cluster")]
+pub(crate) type Decide<'d> = dyn FnMut(&mut Writer, &Records<'_>) -> Result<Vec<Change>, StoreError> + 'd;
+
+/// Orders the changes of a store that shares its keys with others: the seam between the engine and a cluster. A store
+/// without one orders its changes itself.
+#[cfg(feature = "cluster")]
+pub(crate) trait Order: Send + Sync {
+    /// Makes the changes that `decide` returns, as [`Engine::change`] does, and waits until they are on other nodes.
+    fn change(&self, engine: &Engine, terms: Terms, decide: &mut Decide<'_>) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Waits until every node has what this one has, at most this long. Returns the names of those that have not.
+    fn wait_for_nodes(&self, longest: Duration) -> Vec<String>;
+
+    fn health(&self, engine: &Engine) -> ClusterHealth;
+
+    /// Refuses every key from now on, and makes other nodes no longer wait for this one. Returns `false` if they still
+    /// do.
+    fn leave(&self, engine: &Engine) -> bool;
+
+    /// Makes the changes of the first uses that wait.
+    fn write_first_uses(&self, engine: &Engine) -> Result<(), StoreError>;
+
+    /// How many calls wait for their turn to change something.
+    #[cfg(test)]
+    fn waiting(&self) -> usize;
+
+    /// Whether this store has a hold, as far as it knows.
+    fn holds(&self, hold: Hold) -> bool;
+
+    /// Takes a hold unless another store has it. Returns whether this one has it now.
+    fn take_hold(&self, hold: Hold) -> bool;
+
+    /// For the simulation, which looks into the node.
+    #[cfg(test)]
+    fn as_any(&self) -> &dyn std::any::Any;
 }
 
 impl Engine {
@@ -60,19 +126,70 @@ impl Engine {
             refusals: RefusalCounts::default(),
             meter: Meter::new(),
             writer: Mutex::new(writer),
+            #[cfg(feature = "cluster")]
+            order: None,
+            #[cfg(feature = "cluster")]
+            gate: Gate::always_open(),
+            #[cfg(feature = "cluster")]
+            purged: AtomicU64::new(PURGED_UNKNOWN),
         }
     }
 
-    /// The one writer. Who holds it decides alone.
+    /// Makes this the engine of a node in a cluster: `order` makes its changes, and the gate is closed at first.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn join(self, order: Box<dyn Order>, gate: Gate) -> Self {
+        Self { order: Some(order), gate, ..self }
+    }
+
+    /// What orders the changes of this store; `None` if it does so itself.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn order(&self) -> Option<&dyn Order> {
+        self.order.as_deref()
+    }
+
+    /// Whether this store has its keys for itself.
+    pub(crate) fn is_alone(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        return self.order().is_none();
+        #[cfg(not(feature = "cluster"))]
+        true
+    }
+
+    /// Whether this store does the work that one store of a cluster has to do: always, outside a cluster.
+    pub(crate) fn keeps_house(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        return self.order().is_none_or(|order| order.holds(Hold::Janitor));
+        #[cfg(not(feature = "cluster"))]
+        true
+    }
+
+    /// Whether the rotator of this store is the one that works: always, outside a cluster.
+    pub(crate) fn may_rotate(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        return self.order().is_none_or(|order| order.take_hold(Hold::Rotator));
+        #[cfg(not(feature = "cluster"))]
+        true
+    }
+
+    /// Whether a verification may begin: always, outside a cluster.
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        #[cfg(feature = "cluster")]
+        return self.gate.is_open(|| self.time.raw_ms());
+        #[cfg(not(feature = "cluster"))]
+        true
+    }
+
+    /// Locks the writer's state. The thread that holds it is the only one that decides changes.
     pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(|poisoned| {
-            // Nobody knows how far it came, in memory and on disk.
+            // The state in memory and on disk is unknown.
             self.group.fail(&io::Error::other("a change panicked"));
             poisoned.into_inner()
         })
     }
 
-    /// A change of one key, at the time that it is now.
+    /// Creates a change of one key, at the current time.
     pub(crate) fn change_of(&self, id: u128, action: Action) -> Change {
         Change {
             id,
@@ -84,46 +201,52 @@ impl Engine {
         }
     }
 
-    /// Waits until all that is appended is durable and visible.
+    /// Waits until everything that was appended up to this ticket is durable and visible.
     pub(crate) fn wait(&self, ticket: u64, log: &OpenLog<'_>) -> io::Result<()> {
         self.group.wait(ticket, &self.index, log)
     }
 
-    /// Writes what was used for the first time until this moment, and makes everything durable. The caller has taken the
-    /// database out, and closed the index.
+    /// Writes the first uses so far, and makes everything durable. The caller has taken the database out, and closed
+    /// the index.
     pub(crate) fn close(&self, disk: &Disk) -> io::Result<()> {
         let log = self.log.closing(disk);
-        self.write_first_uses(&mut self.writer(), &log);
+        if self.is_alone() {
+            self.write_first_uses(&mut self.writer(), &log);
+        }
         self.wait(self.group.appended(), &log)?;
         disk.checkpoint()
     }
 
-    /// What a record gives.
+    /// Returns the effective key of a record.
     pub(crate) fn effective(&self, record: &Record) -> Result<EffectiveKey, StoreError> {
         Ok(EffectiveKey::of(record, self.lifetime).map_err(io::Error::from)?)
     }
 
-    /// Whether a key that was verified earlier is still good, with the same secret.
+    /// Checks that a key that was verified earlier is still valid, with the same secret.
     pub(crate) fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
         if key.store != self.index.store() {
             return Err(AuthError::Invalid);
         }
+        if !self.is_ready() {
+            return Err(AuthError::Unavailable);
+        }
         self.index.recheck(key, self.time.now_ms()).map_err(|error| self.unavailable_if_closed(error))
     }
 
-    /// A closed store knows no key; that is not the caller's fault.
+    /// Replaces the error of a closed store, whose empty index calls every key invalid.
     pub(crate) fn unavailable_if_closed(&self, error: AuthError) -> AuthError {
         if error == AuthError::Invalid && self.index.is_closed() { AuthError::Unavailable } else { error }
     }
 
-    /// After a failed write nobody knows what is on disk: nothing more is acknowledged until the store is reopened.
+    /// Records a failed write: the state of the disk is unknown, so the store acknowledges nothing more until it is
+    /// reopened.
     pub(super) fn fail(&self, restricted: bool, source: io::Error) -> StoreError {
         self.group.fail(&source);
         io_or_not_durable(restricted, source)
     }
 }
 
-/// A change that the disk refused, and that took rights away, is in force all the same.
+/// The error of a change that could not be written. A restriction is in force all the same.
 pub(crate) fn io_or_not_durable(restricted: bool, source: io::Error) -> StoreError {
     if restricted { StoreError::NotDurable { source } } else { StoreError::Io { source } }
 }

@@ -1,4 +1,4 @@
-//! First uses of rotated secrets: in force at once, and not written yet.
+//! First uses of rotated secrets, which are in force and not written yet.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -11,7 +11,7 @@ pub(crate) struct FirstUse {
     pub(crate) version: u32,
 }
 
-/// Those that are not written yet.
+/// The first uses that are not written yet.
 #[derive(Default)]
 pub(crate) struct FirstUses(Mutex<Vec<FirstUse>>);
 
@@ -20,9 +20,21 @@ impl FirstUses {
         self.lock().push(first);
     }
 
-    /// All that wait, for who writes them. What is not written is [pushed](Self::push) again.
+    /// Takes all first uses that wait. The caller writes them, or [pushes](Self::push) them again.
     pub(crate) fn take(&self) -> Vec<FirstUse> {
         std::mem::take(&mut *self.lock())
+    }
+
+    /// The first uses that wait.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn waiting(&self) -> Vec<FirstUse> {
+        self.lock().clone()
+    }
+
+    /// Removes first uses that are written.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn remove(&self, written: &[FirstUse]) {
+        self.lock().retain(|first| !written.iter().any(|done| (done.id, done.version) == (first.id, first.version)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<FirstUse>> {

@@ -1,8 +1,9 @@
-//! First uses are in force at once; here they are appended to the log, with the change that comes next.
+//! Appends first uses, which are in force at once, to the log with the next change.
 
 use crate::commit::engine::Engine;
 use crate::commit::first_use::FirstUse;
 use crate::commit::local_log::OpenLog;
+use crate::commit::records::Records;
 use crate::commit::stage::Stage;
 use crate::commit::writer::Writer;
 use crate::key::change::Action;
@@ -15,20 +16,27 @@ impl Engine {
         self.log.maintenance.notify();
     }
 
-    /// Writes the first uses that wait. What the disk refuses stays in force in memory.
+    /// Writes the first uses that wait. If that fails, they stay in force in memory.
     pub(crate) fn keep_first_uses(&self) {
-        if let Err(error) = self.change(|_, _| Ok(Vec::new())) {
+        #[cfg(feature = "cluster")]
+        let written = self
+            .order()
+            .map_or_else(|| self.change(|_, _| Ok(Vec::new())).map(drop), |order| order.write_first_uses(self));
+        #[cfg(not(feature = "cluster"))]
+        let written = self.change(|_, _| Ok(Vec::new()));
+        if let Err(error) = written {
             tracing::warn!(%error, "first use of a rotated key is in force, and not on disk");
         }
     }
 
-    /// Appends the first uses that wait; the sync comes with the change that follows. What the disk refuses waits for the
-    /// next time, and holds up nothing: a revocation must not fail for it.
+    /// Appends the first uses that wait; the sync of the next change covers them. If that fails, they wait for the next
+    /// time, and the next change continues: a revocation must not fail because of them.
     pub(crate) fn write_first_uses(&self, writer: &mut Writer, log: &OpenLog<'_>) {
         for first in self.first_uses.take() {
-            // One of a key in a transaction: a key rotated twice within a second may have two.
+            // Each has a transaction of its own, which allows one change of a key: a key that was rotated twice within
+            // a second may have two.
             let changes = [self.change_of(first.id, Action::FirstUse { version: first.version })];
-            let stage = match self.stage(writer, log, &changes) {
+            let stage = match self.stage(writer, &Records::of(log), &changes) {
                 Ok(stage) => stage,
                 Err(error) => {
                     tracing::warn!(%error, "the first use of a rotated key cannot be written");

@@ -1,6 +1,7 @@
-//! Changes wait here, in order, from the moment they are written until they are on disk; then they become visible.
+//! Changes wait here, in order, from the time they are written until they are on disk and become visible.
 //!
-//! One of the waiting threads syncs for all that were written before it began: sixteen changes at once cost one fsync.
+//! One of the waiting threads syncs for all changes that were written before it began: sixteen simultaneous changes
+//! take one fsync.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,37 +23,39 @@ pub(crate) struct GroupCommit {
     state: Mutex<State>,
 }
 
-/// The longest that a sync waits for changes that are on their way, and never longer than half of what the last sync took.
-/// Changes come one after the other, so without this each would find a sync under way that began a moment too
+/// The longest that a sync waits for changes that are about to be appended; it also waits at most half as long as the
+/// last sync took. Changes arrive one after the other, so without this each would meet a sync that began a moment too
 /// early, and groups would be small.
 const MAX_DELAY: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct State {
-    /// Number of changes ever appended, and of those on disk. The applier's queue begins behind the latter, and may end
-    /// with changes that are not appended yet.
+    /// The number of changes ever appended, and of those on disk. The applier's queue begins after the latter, and may
+    /// end with changes that are not appended yet.
     appended: u64,
     durable: u64,
     applier: Applier,
     syncing: bool,
-    /// Who waits for changes that are on their way, to sync at the latest when it has waited long enough.
+    /// The thread that waits for changes that are about to be appended, and syncs when its time is up.
     delayed: Option<Arc<Waiter>>,
-    /// Who waits for a sync that another thread makes.
+    /// The threads that wait for a sync by another thread.
     parked: Vec<Arc<Waiter>>,
-    /// Changes that have begun and are not written yet, and those that wait for a sync that has not begun, or runs.
+    /// The number of changes that have begun and are not written yet, and of those that wait for a sync, running or
+    /// not.
     intents: usize,
     waiters: u64,
-    /// How many the last sync was for: as many will come again, as a rule.
+    /// The number of changes in the last sync: usually as many follow.
     last_group: u64,
     last_sync: Duration,
-    /// Where history stands with all that is written, and with all that is on disk.
+    /// The head after all written changes, and after all changes on disk.
     appended_head: Head,
     durable_head: Head,
-    /// After a failed sync nobody knows what is on disk: nothing more is acknowledged until the store is reopened.
+    /// The failure after which the state of the disk is unknown: the store acknowledges nothing more until it is
+    /// reopened.
     failed: Option<Failure>,
 }
 
-/// Why nothing more is acknowledged.
+/// The reason for which the store acknowledges nothing more.
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) kind: io::ErrorKind,
@@ -61,41 +64,42 @@ pub(crate) struct Failure {
 }
 
 impl GroupCommit {
-    /// Puts changes in line that are about to be appended: from now on nothing earlier of their keys becomes visible
-    /// beyond what they leave. The caller is the one writer, and calls [`append`](Self::append),
+    /// Enqueues changes that are about to be appended: from now on no more of earlier changes of their keys becomes
+    /// visible than they leave. The caller is the one writer, and calls [`append`](Self::append),
     /// [`rollback`](Self::rollback) or [`fail`](Self::fail) next.
     pub(crate) fn enqueue(&self, changes: impl Iterator<Item = Pending>) {
         let mut state = self.lock();
         if state.failed.is_some() && !state.syncing {
-            // Nothing becomes visible any more, so nothing has to be narrowed.
+            // Nothing becomes visible any more, so there is nothing to restrict.
             return;
         }
         changes.for_each(|change| state.applier.enqueue(change));
     }
 
-    /// Takes back what is enqueued and not appended.
+    /// Removes what is enqueued and not appended.
     pub(crate) fn rollback(&self) {
         let mut state = self.lock();
         let keep = state.appended - state.durable;
         state.applier.rollback(keep);
     }
 
-    /// All that is enqueued is in the log, and waits for the sync; `head` is where history stands then.
+    /// Marks everything enqueued as appended to the log, where it waits for the sync. `head` is the head after it.
     pub(crate) fn append(&self, head: Head) {
         let mut state = self.lock();
         state.appended = state.durable + state.applier.len();
         state.appended_head = head;
     }
 
-    /// A write failed: nothing more is acknowledged. What was enqueued goes on narrowing what is visible.
+    /// Records a failed write: the store acknowledges nothing more. Enqueued changes continue to restrict what is
+    /// visible.
     pub(crate) fn fail(&self, error: &io::Error) {
         let mut state = self.lock();
         state.fail(error);
         state.wake().iter().for_each(|waiter| waiter.thread.unpark());
     }
 
-    /// The same after an error, if `restrict` takes anything away from keys whose records cannot be read. No change that is
-    /// being synced may give that back, so nothing becomes visible meanwhile, nor later.
+    /// The same after an error, if `restrict` takes anything away from keys whose records cannot be read. No change
+    /// that is being synced may give that back, so nothing becomes visible from now on.
     pub(crate) fn fail_if_restricted(&self, error: &io::Error, restrict: impl FnOnce() -> usize) -> usize {
         let mut state = self.lock();
         let taken = restrict();
@@ -106,17 +110,17 @@ impl GroupCommit {
         taken
     }
 
-    /// The ticket to wait with for all that is appended.
+    /// Returns the ticket of everything that is appended.
     pub(crate) fn appended(&self) -> u64 {
         self.lock().appended
     }
 
-    /// Returns when every change up to the ticket is on disk and visible.
+    /// Waits until every change up to the ticket is on disk and visible.
     pub(crate) fn wait(&self, ticket: u64, index: &Index, log: &impl Log) -> io::Result<()> {
         self.wait_in(self.lock(), ticket, index, log)
     }
 
-    /// The same, for a writer that has said that it would come.
+    /// The same, for a writer that has announced itself with [`intend`](Self::intend).
     pub(crate) fn wait_after(
         &self,
         intent: WriterIntent<'_>,
@@ -124,7 +128,7 @@ impl GroupCommit {
         index: &Index,
         log: &impl Log,
     ) -> io::Result<()> {
-        // Wakes nobody: this one is about to wait, or to sync.
+        // Dropping the intent would wake a thread, but this one is about to wait or sync itself.
         std::mem::forget(intent);
         let mut state = self.lock();
         state.intents -= 1;
@@ -151,7 +155,7 @@ impl GroupCommit {
             }
             let waiter = Arc::new(Waiter::new(ticket));
             state.parked.push(waiter.clone());
-            // One of those who wait for others to come looks at the clock.
+            // One of the threads that wait for other changes watches the clock.
             let delays = !state.syncing && state.delayed.is_none();
             if delays {
                 until = until.or_else(|| Some(Instant::now() + MAX_DELAY.min(state.last_sync / 2)));
@@ -181,15 +185,15 @@ impl GroupCommit {
         let (appended, head) = (state.appended, state.appended_head);
         drop(state);
         let begun = Instant::now();
-        // A panic in the database must not leave the others waiting for ever.
+        // A panic in the database must not let the others wait for ever.
         let synced = catch_unwind(AssertUnwindSafe(|| log.make_durable(head)));
         let mut state = self.lock();
         state.syncing = false;
         state.last_sync = begun.elapsed();
-        // They have not woken up yet, and wait no more.
+        // These threads have not woken up yet, but no longer wait.
         state.waiters -= state.last_group;
         let synced = synced.unwrap_or_else(|_| Err(io::Error::other("the database panicked while it was synced")));
-        // A failure meanwhile: what was taken away then is not among what waits, and would be given back.
+        // Check for a failure meanwhile: its restrictions are not in the queue, so publishing would undo them.
         match synced.and_then(|()| state.check()).and_then(|()| state.publish(appended, index)) {
             Ok(()) => state.durable_head = head,
             Err(error) => state.fail(&error),
@@ -202,19 +206,26 @@ impl GroupCommit {
         result
     }
 
-    /// Counts a writer that is about to append, until it waits, or gives up: then it drops the result.
+    /// Counts a writer that is about to append, until it waits. A writer that gives up drops the result.
     pub(crate) fn intend(&self) -> WriterIntent<'_> {
         self.lock().intents += 1;
         WriterIntent(self)
     }
 
-    /// A store whose last change, on disk, is `head`.
+    /// Creates the state of a store whose last change, on disk, has this head.
     pub(crate) fn new(head: Head) -> Self {
         let state = State { appended_head: head, durable_head: head, ..State::default() };
         Self { state: Mutex::new(state) }
     }
 
-    /// Where history stands on the disk.
+    /// The records were replaced as a whole, on the disk, while nothing waited.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn replace(&self, head: Head) {
+        let mut state = self.lock();
+        (state.appended_head, state.durable_head) = (head, head);
+    }
+
+    /// Returns the head on the disk.
     pub(crate) fn durable_head(&self) -> Head {
         self.lock().durable_head
     }
@@ -224,12 +235,12 @@ impl GroupCommit {
         self.lock().failed.clone()
     }
 
-    /// Its error.
+    /// Returns the error of the first failure, if there was one.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.lock().check()
     }
 
-    /// Whether a key waits to be seen for the first time.
+    /// Whether a key has not been published yet.
     pub(crate) fn is_unpublished(&self, id: u128) -> bool {
         self.lock().applier.is_unpublished(id)
     }
@@ -249,7 +260,7 @@ impl Drop for WriterIntent<'_> {
         if state.is_incomplete() {
             return;
         }
-        // The last that was on its way does not wait.
+        // The last writer with an intent does not append.
         let delayed = state.delayed.take();
         drop(state);
         if let Some(delayed) = delayed {
@@ -267,7 +278,7 @@ struct Waiter {
 }
 
 const PARKED: u8 = 0;
-/// The state has changed: a failure, or nobody who syncs.
+/// The waiter must check the state again: there was a failure, or no thread syncs.
 const RECHECK: u8 = 1;
 const DURABLE: u8 = 2;
 
@@ -276,7 +287,7 @@ impl Waiter {
         Self { ticket, thread: thread::current(), woken: AtomicU8::new(PARKED) }
     }
 
-    /// Returns when it is woken, or at that time: whether the change is durable.
+    /// Waits until another thread wakes this one, or until that time. Returns whether the change is durable.
     fn park(&self, until: Option<Instant>) -> bool {
         loop {
             let woken = self.woken.load(Ordering::Acquire);
@@ -284,7 +295,7 @@ impl Waiter {
             match left {
                 _ if woken != PARKED => return woken == DURABLE,
                 Some(Duration::ZERO) => return false,
-                // Both also return for no reason.
+                // Both may return spuriously.
                 Some(left) => thread::park_timeout(left),
                 None => thread::park(),
             }
@@ -293,13 +304,13 @@ impl Waiter {
 }
 
 impl State {
-    /// Whether changes are on their way that one sync could do for, too.
+    /// Whether other changes are about to be appended that the same sync could cover.
     fn is_incomplete(&self) -> bool {
         self.failed.is_none() && (self.intents > 0 || self.waiters < self.last_group)
     }
 
-    /// Those to wake: whose changes are durable; and one of the others, to make the next sync, or all of them if there is
-    /// none. The caller does that, best when it holds nothing that they need.
+    /// Returns the threads to wake: those whose changes are durable, and one of the others for the next sync, or all of
+    /// the others after a failure. The caller wakes them, best when it holds nothing that they need.
     fn wake(&mut self) -> Vec<Arc<Waiter>> {
         let (durable, failed) = (self.durable, self.failed.is_some());
         let mut is_led = self.syncing;

@@ -1,4 +1,4 @@
-//! A scan of the database is no snapshot: a tap collects what becomes of records meanwhile.
+//! A scan of the database is not a snapshot, so a tap collects the changes of records meanwhile.
 
 use crate::commit::engine::Engine;
 use crate::commit::images::Images;
@@ -19,7 +19,7 @@ impl<'a> ImageTap<'a> {
         Self { engine, number }
     }
 
-    /// Ends the tap in one moment, for which the images, the head and the ticket stand together.
+    /// Ends the tap, and returns the images, the head and the ticket of that moment.
     pub(crate) fn close(self) -> (Images, Head, u64) {
         let mut writer = self.engine.writer();
         let images = writer.taps.open.remove(&self.number).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Images of the records that change while somebody reads them all.
+//! Images of the records that change during a scan.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The log of one machine: the local engine, and the commit mark that says how far it had come.
+//! The log of one machine: the local engine, and the commit mark with the number of its last change.
 
 use std::io;
 use std::ops::Deref;
@@ -23,16 +23,16 @@ pub(crate) struct LocalLog {
     pub(crate) maintenance: Signal,
 }
 
-/// The log while somebody works with it: the store is not closed meanwhile.
+/// The log in use: the store does not close meanwhile.
 pub(crate) struct OpenLog<'a> {
     log: &'a LocalLog,
     disk: OpenDisk<'a>,
 }
 
 enum OpenDisk<'a> {
-    /// Never of `None`.
+    /// A lock whose content is never `None`.
     Shared(RwLockReadGuard<'a, Option<Disk>>),
-    /// Taken out, to be closed.
+    /// The database that was taken out, to be closed.
     Closing(&'a Disk),
 }
 
@@ -48,18 +48,18 @@ impl LocalLog {
         if disk.is_some() { Ok(OpenLog { log: self, disk: OpenDisk::Shared(disk) }) } else { Err(StoreError::Closed) }
     }
 
-    /// Waits until nobody works with the log, and keeps everybody out. Who closes the store takes the database out.
+    /// Waits until the log is not in use, and locks it. Closing the store takes the database out.
     pub(crate) fn close(&self) -> RwLockWriteGuard<'_, Option<Disk>> {
         self.disk.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The log once more, for who has taken the database out.
+    /// Returns the log for the thread that has taken the database out.
     pub(crate) fn closing<'a>(&'a self, disk: &'a Disk) -> OpenLog<'a> {
         OpenLog { log: self, disk: OpenDisk::Closing(disk) }
     }
 
-    /// Writes the mark; it may lag, so an error is no reason to refuse the change. Wakes the maintenance thread where that
-    /// makes the mark dirty, or the write-ahead log needs a checkpoint.
+    /// Writes the mark. It may lag, so an error does not fail the change. Wakes the maintenance thread if the mark
+    /// becomes dirty, or the write-ahead log needs a checkpoint.
     fn write_mark(&self, head: Head, needs_checkpoint: bool) {
         let mut mark = self.mark();
         let Some(file) = mark.as_mut() else { return };
@@ -86,6 +86,12 @@ impl LocalLog {
     /// The number of the last change that the synced mark knows; `None` for a temporary store.
     pub(crate) fn marked(&self) -> Option<u64> {
         self.mark().as_ref().map(MarkFile::synced)
+    }
+
+    /// Writes the mark of records that were replaced as a whole.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn reset_mark(&self, head: Head) -> io::Result<()> {
+        self.mark().as_mut().map_or(Ok(()), |file| file.reset(head.into()))
     }
 
     fn mark(&self) -> MutexGuard<'_, Option<MarkFile>> {

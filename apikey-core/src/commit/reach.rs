@@ -1,39 +1,40 @@
-//! What a scope allows, as the records are where a change is decided.
+//! What a scope allows, by the records at the time when a change is decided.
 
 use crate::access::auth_error::AuthError;
 use crate::key::change::Change;
-use crate::key::error::{CapViolation, StoreError};
+use crate::key::error::StoreError;
+use crate::key::error::cap_violation::CapViolation;
 use crate::key::reach::{ActingKey, Reach};
 use crate::key::scope::Scope;
 
 use crate::commit::engine::Engine;
-use crate::storage::database::disk::Disk;
+use crate::commit::records::Records;
 
 impl Engine {
-    /// How far a scope reaches now; `None` if it bounds nothing. The caller is the one writer, so what this says holds until
-    /// the change is written.
-    pub(crate) fn reach(&self, scope: &Scope, disk: &Disk) -> Result<Option<Reach>, StoreError> {
+    /// Returns the reach of a scope now; `None` if it bounds nothing. The caller is the one writer, so the answer holds
+    /// until the change is written.
+    pub(crate) fn reach(&self, scope: &Scope, records: &Records<'_>) -> Result<Option<Reach>, StoreError> {
         if !scope.is_bounded() {
             return Ok(None);
         }
         let actor = scope.actor.as_ref().map(|actor| {
             let refused = |error| StoreError::Exceeds(CapViolation::Actor(error));
             self.recheck(actor).map_err(refused)?;
-            let (record, _) = disk.record(actor.id().as_u128())?.ok_or_else(|| refused(AuthError::Invalid))?;
+            let (record, _) = records.record(actor.id().as_u128())?.ok_or_else(|| refused(AuthError::Invalid))?;
             Ok::<_, StoreError>(ActingKey::new(record, actor.secret_version()))
         });
         Ok(Some(Reach::new(scope.owner.clone(), actor.transpose()?)))
     }
 
-    /// The reach of a change among many, most of which have the same.
+    /// Returns the reach of one of many changes, most of which have the same scope.
     pub(crate) fn reach_of<'r>(
         &self,
         change: &Change,
-        disk: &Disk,
+        records: &Records<'_>,
         last: &'r mut Option<(Scope, Option<Reach>)>,
     ) -> Result<Option<&'r Reach>, StoreError> {
         if !last.as_ref().is_some_and(|(scope, _)| scope.is_as(&change.scope)) {
-            *last = Some((change.scope.clone(), self.reach(&change.scope, disk)?));
+            *last = Some((change.scope.clone(), self.reach(&change.scope, records)?));
         }
         Ok(last.as_ref().and_then(|(_, reach)| reach.as_ref()))
     }

@@ -1,4 +1,4 @@
-//! Taking away without a record: a revocation holds also where the disk cannot be read.
+//! Restricting keys without their records: a revocation takes effect even if the disk cannot be read.
 
 use crate::access::grants;
 use crate::access::limit::Limit;
@@ -6,14 +6,15 @@ use crate::access::network;
 use crate::base::interner::GRANTS;
 use crate::commit::engine::{Engine, io_or_not_durable};
 use crate::index::restriction::{Restriction, Target};
-use crate::key::change::{Action, Change};
+use crate::key::change::{Action, Change, Fields};
 use crate::key::error::StoreError;
 use crate::key::rotation::overlap::Overlap;
 
 impl Engine {
-    /// What the changes take away ends although their records cannot be read; the error to tell.
+    /// Takes from the index what the changes take away, although their records cannot be read. Returns the error for
+    /// the caller.
     pub(crate) fn restrict_without_records(&self, changes: &[Change], error: StoreError) -> StoreError {
-        // What an acting key covers only its records say, and they could not be read.
+        // Only the records, which could not be read, say what an acting key covers.
         let changes = changes.iter().filter(|change| change.scope.actor.is_none());
         let restrictions = changes.filter_map(|change| {
             let target = Target::Key { id: change.id, owner: change.scope.owner.as_deref() };
@@ -22,7 +23,7 @@ impl Engine {
         self.restrict_unread(restrictions.collect(), error)
     }
 
-    /// Takes away what can be taken away without the records, if they could not be read; the error to tell.
+    /// Applies these restrictions if the records could not be read, and returns the error for the caller.
     pub(crate) fn restrict_unread(
         &self,
         restrictions: Vec<(Target<'_>, Restriction)>,
@@ -31,17 +32,17 @@ impl Engine {
         let StoreError::Io { source } = error else { return error };
         let restrict = |(target, restriction): &(Target<'_>, Restriction)| {
             self.index.restrict_without_record(target, restriction).unwrap_or_else(|full| {
-                tracing::error!(%full, "rights of a key are not taken away");
+                tracing::error!(%full, "the rights of a key could not be restricted");
                 0
             })
         };
-        // What holds in memory and what the records say is not the same any more.
+        // The index and the records no longer agree.
         let taken = self.group.fail_if_restricted(&source, || restrictions.iter().map(restrict).sum());
         if taken > 0 { io_or_not_durable(true, source) } else { StoreError::Io { source } }
     }
 }
 
-/// What a change takes away from a key whatever its record says; `None` if nothing.
+/// Returns what a change takes away from a key, whatever its record says; `None` if that is nothing.
 fn restriction_of(action: &Action) -> Option<Restriction> {
     let restriction = match action {
         Action::Revoke { .. } => Restriction { revoke: true, ..Restriction::default() },
@@ -51,12 +52,18 @@ fn restriction_of(action: &Action) -> Option<Restriction> {
         Action::Update(fields) => Restriction {
             disable: fields.disabled == Some(true),
             expires_at: fields.expires_at.value().copied(),
+            not_before: fields.not_before.value().copied(),
             grants: fields.permissions.as_ref().and_then(|left| GRANTS.number(&grants::join(left)).ok()),
-            networks: fields.networks.value().and_then(|left| network::number(left).ok()),
+            networks: networks_of(fields).and_then(|left| network::number(left).ok()),
             limit: fields.limit.value().map(Limit::stored),
             ..Restriction::default()
         },
         _ => return None,
     };
     Some(restriction).filter(|restriction| *restriction != Restriction::default())
+}
+
+/// The networks that may remain; an empty list is that of a key that is valid anywhere already, and takes nothing.
+fn networks_of(fields: &Fields) -> Option<&Vec<String>> {
+    fields.networks.value().filter(|left| !left.is_empty())
 }

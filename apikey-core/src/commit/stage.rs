@@ -1,4 +1,4 @@
-//! Staging: what changes make of the records as they stand, before anything is written.
+//! Staging: applying changes to the current records, before anything is written.
 
 use crate::base::codec;
 use crate::base::codec::tail::Unknown;
@@ -6,6 +6,8 @@ use crate::commit::applier::Pending;
 use crate::commit::change_feed;
 use crate::commit::change_notice::ChangeNotice;
 use crate::commit::engine::Engine;
+use crate::commit::outcome::Outcome;
+use crate::commit::records::Records;
 use crate::commit::writer::Writer;
 use crate::key::applied::Applied;
 use crate::key::bounds;
@@ -17,28 +19,21 @@ use crate::key::idempotency::{IdempotentRequest, NEVER_EXPIRES, RequestOutcome};
 use crate::key::record::{Record, record_hash};
 use crate::key::subject::Subject;
 use crate::storage::batch::Write;
-use crate::storage::database::disk::{Disk, imported_digests};
-
-/// What a change made of a record; `after` is `None` where it was deleted.
-pub(crate) struct Outcome {
-    pub(crate) after: Option<Record>,
-    /// Whether anything changed.
-    pub(crate) changed: bool,
-}
+use crate::storage::database::disk::imported_digests;
 
 /// A change that is decided and not appended.
 pub(crate) struct Staged {
     pub(crate) pending: Pending,
     pub(crate) write: Write,
-    /// Whether a rotator has to know.
+    /// Whether the change concerns a rotator.
     pub(crate) is_of_rotator: bool,
 }
 
-/// What changes would make of the store.
+/// The outcome of several changes, before any is written.
 pub(crate) struct Stage {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) notices: Vec<ChangeNotice>,
-    /// Those that change anything.
+    /// The changes that have an effect.
     pub(crate) staged: Vec<Staged>,
     pub(crate) head: Head,
     /// The time of the latest event.
@@ -46,23 +41,28 @@ pub(crate) struct Stage {
 }
 
 impl Engine {
-    /// Applies changes to the records as they stand, visible or not; writes nothing. Here, and nowhere else, each is held
-    /// against its scope.
-    pub(crate) fn stage(&self, writer: &mut Writer, log: &Disk, changes: &[Change]) -> Result<Stage, StoreError> {
+    /// Applies changes to the current records, visible or not, and writes nothing. This is the one place that checks
+    /// each change against its scope.
+    pub(crate) fn stage(
+        &self,
+        writer: &mut Writer,
+        records: &Records<'_>,
+        changes: &[Change],
+    ) -> Result<Stage, StoreError> {
         let mut outcomes = Vec::with_capacity(changes.len());
         let mut staged = Vec::with_capacity(changes.len());
         let mut notices = Vec::with_capacity(changes.len());
-        let mut head = writer.head();
+        let mut head = records.head(writer);
         let mut reach = None;
         let mut at = i64::MIN;
         let rights = |record: &Record| self.effective(record);
         for change in changes {
             let current = match change.action {
                 Action::Create(_) | Action::AcceptClock { .. } | Action::PurgeEvents { .. } => None,
-                _ => log.record(change.id)?,
+                _ => records.record(change.id)?,
             };
             let (current, frame) = current.unzip();
-            let reach = self.reach_of(change, log, &mut reach)?;
+            let reach = self.reach_of(change, records, &mut reach)?;
             reach.map_or(Ok(()), |reach| reach.before(change, current.as_ref()))?;
             match apply(current.as_ref(), change)? {
                 Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
@@ -99,11 +99,12 @@ impl Engine {
                         head.sum = head.sum.wrapping_add(record_hash(new));
                         head.records += 1;
                     }
-                    if let Some(after) = &after {
+                    // In a cluster the replica notes them when it applies the entry.
+                    if let Some(after) = after.as_ref().filter(|_| self.is_alone()) {
                         writer.note_ends(after);
                     }
                     let mut after_rights = after.as_ref().map(rights).transpose()?;
-                    // The first use of a secret that a request can repeat is noted, of whatever version it is.
+                    // An idempotent request needs the first use of its secret, whatever the secret's version.
                     if change.idempotency.is_some_and(|idempotency| idempotency.at != NEVER_EXPIRES) {
                         await_use(after_rights.as_mut());
                     }
@@ -122,7 +123,7 @@ impl Engine {
         Ok(Stage { outcomes, notices, staged, head, at })
     }
 
-    /// A secret that goes takes its time of use with it; the record keeps it.
+    /// Keeps the time of use of a secret that ends in the record.
     pub(crate) fn keep_last_use(&self, before: Option<&EffectiveKey>, mut after: Record) -> Record {
         if let Some(before) = before {
             let gone = before.secrets.iter().any(|old| !after.secrets.iter().any(|new| new.digest == old.digest));
@@ -134,14 +135,14 @@ impl Engine {
     }
 }
 
-/// The newest secret is one whose first use is to be recorded.
-fn await_use(rights: Option<&mut EffectiveKey>) {
+/// Marks the newest secret as one whose first use the store records.
+pub(crate) fn await_use(rights: Option<&mut EffectiveKey>) {
     if let Some(newest) = rights.and_then(|rights| rights.secrets.last_mut()) {
         newest.unused = true;
     }
 }
 
-/// What is written for one change.
+/// Returns what the store writes for one change.
 pub(crate) fn write(
     subject: Subject,
     before: Option<&Record>,

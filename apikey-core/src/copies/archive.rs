@@ -6,9 +6,9 @@
 //! | item | tag, length (4, little-endian), content |
 //! | end | SHA-256 of everything before |
 //!
-//! Items, in this order: `M` the store's settings; `R` records as a scan found them (subject, frame), by subject; `A` the
-//! after-images of those that changed during the scan (the same, or no frame for a record that was deleted); `E` events by
-//! number; `U` times of use; `T` the trailer. Frames are those of the store.
+//! Items, in this order: `M` the store's settings; `R` records as a scan found them (subject, frame), by subject; `A`
+//! the after-images of those that changed during the scan (the same, or no frame for a record that was deleted); `E`
+//! events by number; `U` times of use; `T` the trailer. Frames are those of the store.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -32,6 +32,8 @@ use crate::token::digest::Digest;
 const MAGIC: &[u8; 14] = b"apikey backup\0";
 /// The first bytes of backups before 0.1.0.
 const OLD_MAGIC: &[u8; 14] = b"apikey backup\n";
+/// The first bytes of every backup.
+pub(super) const MAGICS: [&[u8; 14]; 2] = [MAGIC, OLD_MAGIC];
 /// The tags of items, in order.
 const TAGS: [u8; 6] = *b"MRAEUT";
 /// A kind, a length and an id of 16 bytes; later kinds have longer ids.
@@ -304,8 +306,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next item that this version knows. It passes over others: a later version writes a small letter if it may, and
-    /// a capital if it must not; what comes of a capital [the end](Self::end) says, when the digest was checked.
+    /// The next item that this version knows. It passes over others: a later version writes a small letter if it may,
+    /// and a capital if it must not; [the end](Self::end) reports a capital, once it has checked the digest.
     fn item(&mut self) -> Result<(u8, Vec<u8>), BackupError> {
         loop {
             let [tag, length @ ..] = self.take::<5>()?;

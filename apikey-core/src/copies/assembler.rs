@@ -5,10 +5,10 @@ use crate::base::codec::tail::Unknown;
 use crate::copies::restore_report::Reapplied;
 use crate::key::error::StoreError;
 use crate::key::event::actor::Origin;
-use crate::key::event::changes::Changes;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Checkpoint, Event, Head};
-use crate::key::record::{Record, StoredSecret, record_hash};
+use crate::key::evidence::reapplied;
+use crate::key::record::{Record, record_hash};
 use crate::key::subject::Subject;
 use crate::token::digest::Digester;
 
@@ -23,7 +23,7 @@ pub(super) struct Assembler<'a> {
     pub(super) disk: &'a Disk,
     pub(super) head: Head,
     digester: Digester,
-    /// Who puts it together, for the events that it appends.
+    /// The actor of the events that it appends.
     origin: Origin,
     /// The time of the events that it appends: not before the newest that it has loaded.
     pub(super) now: i64,
@@ -108,20 +108,10 @@ impl<'a> Assembler<'a> {
         frame: &Bytes,
         after: &Record,
     ) -> Result<Option<Reapplied>, StoreError> {
-        if before == after {
-            return Ok(None);
-        }
-        let kept = |version| after.secrets.iter().any(|secret| secret.version == version);
-        let ended: Vec<u32> = before.secrets.iter().map(|secret| secret.version).filter(|one| !kept(*one)).collect();
-        let revoked = after.revoked != before.revoked;
-        let disabled = after.disabled != before.disabled;
-        let end_before =
-            |version| before.secrets.iter().find(|secret| secret.version == version).map(|secret| secret.end);
-        let is_shorter = |secret: &&StoredSecret| end_before(secret.version).is_some_and(|end| end != secret.end);
-        let shortened: Vec<u32> = after.secrets.iter().filter(is_shorter).map(|secret| secret.version).collect();
-        let changes = Changes::between(before, after);
+        let Some(kind) = reapplied(before, after) else { return Ok(None) };
+        let EventKind::Reapplied { revoked, disabled, ended, shortened, changes } = &kind else { return Ok(None) };
         let narrowed = !shortened.is_empty() || !changes.is_empty();
-        let kind = EventKind::Reapplied { revoked, disabled, ended: ended.clone(), shortened, changes };
+        let (revoked, disabled, ended) = (*revoked, *disabled, ended.clone());
         let (event, mut head) = self.chained(Subject::Key(before.id), kind)?;
         let write = write(Subject::Key(before.id), Some(before), Some(after), event)?;
         head.sum = head.sum.wrapping_sub(record_hash(frame));

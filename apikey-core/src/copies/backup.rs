@@ -1,13 +1,14 @@
 //! Backs up a store while it runs and changes.
 //!
-//! An iterator of the database is not a snapshot. So the writer notes the after-image of every record that changes during
-//! the scan, and these replace in the backup what the scan has found.
+//! An iterator of the database is not a snapshot. So the writer notes the after-image of every record that changes
+//! during the scan, and these replace in the backup what the scan has found.
 
 use std::path::Path;
 
 use crate::base::time::from_ms;
 use crate::copies::archive::{Archive, ArchiveWriter, Trailer};
 use crate::copies::backup_report::{BackupError, BackupReport};
+use crate::copies::destination;
 use crate::key::error::StoreError;
 use crate::store::health::LastBackup;
 use crate::token::digest::hex;
@@ -19,17 +20,17 @@ use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Writes a backup of the store into one file, while the store verifies and changes keys. It writes a new file beside,
-    /// syncs, reads and checks it, and only then replaces an older one.
+    /// Writes a backup of the store into one file, while the store verifies and changes keys. It writes a new file
+    /// beside, syncs, reads and checks it, and only then replaces an older one.
     ///
-    /// The backup contains every change up to its [`number`](BackupReport::number), all of them on disk, and none after it.
-    /// It contains no secret, but the digests of all secrets and the owners: it is as sensitive as the store, and only its
-    /// user can read it (mode 0600). It does not contain peppers: back them up elsewhere.
+    /// The backup contains every change up to its [`number`](BackupReport::number), all of them on disk, and none after
+    /// it. It contains no secret, but the digests of all secrets and the owners: it is as sensitive as the store, and
+    /// only its user can read it (mode 0600). It does not contain peppers: back them up elsewhere.
     ///
     /// It needs memory only for what changes meanwhile. [`close`](Self::close) waits for it.
     ///
     /// ```
-    /// use apikey_core::{KeyStore, NewKey, Restore};
+    /// use apikey::{KeyStore, NewKey, Restore};
     ///
     /// let directory = tempfile::tempdir()?;
     /// let store = KeyStore::open(directory.path().join("keys.db"))?;
@@ -45,20 +46,57 @@ impl KeyStore {
     /// ```
     ///
     /// # Errors
-    /// [`BackupError::Store`] if the store is closed, or cannot be read, or does not become durable;
-    /// [`BackupError::Io`] if the file cannot be written; [`BackupError::Damaged`] if what was written does not read
-    /// back as what the store says it holds. Whatever the error, the file that was there before is still there.
+    /// [`BackupError::Destination`] if anything but a backup is at `path`, such as another file, a link or a device, or if
+    /// `path` is in a store's directory; [`BackupError::Store`] if the store is closed, cannot be read, or cannot make its changes durable;
+    /// [`BackupError::Io`] if the file cannot be written; [`BackupError::Damaged`] if the written file does not match
+    /// the store when it is read back. After any error an older file at `path` is unchanged.
     pub fn backup(&self, path: impl AsRef<Path>) -> Result<BackupReport, BackupError> {
-        self.inner().backup(path.as_ref(), &|| true)
+        self.backup_while(path.as_ref(), &|| true)
+    }
+
+    /// Reads a whole backup and checks its digest, every record and every event, and that these are the state after its
+    /// last change. [`restore`](Self::restore) does the same before it creates anything. It needs no store and no
+    /// pepper.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, NewKey};
+    ///
+    /// let directory = tempfile::tempdir()?;
+    /// let store = KeyStore::open(directory.path().join("keys.db"))?;
+    /// store.create(NewKey::for_owner("alice"))?;
+    /// let file = directory.path().join("keys.backup");
+    /// assert_eq!(store.backup(&file)?, KeyStore::verify_backup(&file)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BackupError::Io`] if the file cannot be read, [`BackupError::Damaged`] if it is not a whole backup,
+    /// [`BackupError::NewerFormat`], [`BackupError::OldFormat`].
+    pub fn verify_backup(path: impl AsRef<Path>) -> Result<BackupReport, BackupError> {
+        let path = path.as_ref();
+        Ok(report(path, &Archive::check(path)?))
     }
 
     /// Writes a backup, and stops when `going` returns `false`.
     pub(crate) fn backup_while(&self, path: &Path, going: &dyn Fn() -> bool) -> Result<BackupReport, BackupError> {
+        destination::check(path)?;
         self.inner().backup(path, going)
     }
 }
 
-/// The beginning of a file's name until it is whole.
+fn report(path: &Path, archive: &Archive<'_>) -> BackupReport {
+    BackupReport {
+        path: path.to_owned(),
+        number: archive.trailer.head.number,
+        written_at: from_ms(archive.trailer.written_at),
+        records: archive.trailer.head.records,
+        events: archive.trailer.events,
+        bytes: archive.bytes,
+        digest: hex(&archive.digest),
+    }
+}
+
+/// The prefix of a file's name until the file is complete.
 pub(super) const TEMPORARY: &str = ".apikey-backup-";
 
 impl Inner {
@@ -76,15 +114,9 @@ impl Inner {
         if archive.trailer != trailer || archive.digest != digest {
             return Err(BackupError::damaged(path, "it does not read back as it was written"));
         }
-        let report = BackupReport {
-            path: path.to_owned(),
-            number: trailer.head.number,
-            records: trailer.head.records,
-            events: trailer.events,
-            bytes: archive.bytes,
-            digest: hex(&digest),
-        };
-        // Not `files::replace`: two backups to one path each need a file of their own, which is checked before it counts.
+        let report = report(path, &archive);
+        // Not `files::replace`: two backups to one path each need a file of their own, which is checked before it
+        // counts.
         rename(temporary.path(), path).map_err(&io)?;
         self.backup_notes().last = Some(LastBackup { at: from_ms(self.engine.time.raw_ms()), number: report.number });
         Ok(report)
@@ -99,6 +131,7 @@ impl Inner {
     ) -> Result<(Trailer, crate::token::digest::Digest), BackupError> {
         let mut archive = ArchiveWriter::new(file).map_err(io)?;
         archive.meta(disk.meta()?.as_deref().unwrap_or_default()).map_err(io)?;
+        let replaced = self.engine.writer().replaced;
         let tap = ImageTap::open(&self.engine);
         // No image contains what was decided before: the scan must find it.
         disk.flush_memtable().map_err(|source| {
@@ -115,7 +148,7 @@ impl Inner {
             }
         }
         let (images, head, ticket) = tap.close();
-        // A backup must not be ahead of its store.
+        // The backup must not contain changes that the store could lose.
         self.engine.wait(ticket, disk).map_err(StoreError::from)?;
         for (id, frame) in &images {
             archive.amendment(*id, frame.as_deref()).map_err(io)?;
@@ -138,6 +171,10 @@ impl Inner {
         for item in disk.uses() {
             let (secret, second) = item?;
             archive.used(&secret, &second).map_err(io)?;
+        }
+        if self.engine.writer().replaced != replaced {
+            let what = "the replica was loaded anew while it was read: back it up again";
+            return Err(StoreError::from(std::io::Error::other(what)).into());
         }
         let written_at = self.engine.time.raw_ms();
         let amendments = images.len() as u64;
@@ -182,7 +219,7 @@ mod tests {
         let seen = std::cell::Cell::new(0);
         let change = || {
             seen.set(seen.get() + 1);
-            // The scan has passed the first four keys, and comes to the last ones yet.
+            // The scan has passed the first four keys, and not yet reached the last ones.
             if seen.get() == 4 {
                 for n in [1, 8] {
                     store.revoke(keys[n].info.id(), "meanwhile").unwrap();

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::base::codec::CodecError;
@@ -16,6 +17,8 @@ pub struct BackupReport {
     pub path: PathBuf,
     /// The number of the last change in the backup, which contains every change up to it.
     pub number: u64,
+    /// The time at which the backup was written.
+    pub written_at: DateTime<Utc>,
     /// The number of keys.
     pub records: u64,
     /// The number of events.
@@ -41,6 +44,14 @@ pub enum BackupError {
         /// The operating system's error.
         source: io::Error,
     },
+    /// The path is not one for a backup: something else is there, or it is in a store's directory.
+    #[error("the backup is not written to {}, which stays as it is: {what}; name another file", path.display())]
+    Destination {
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        what: String,
+    },
     /// The file is not a whole backup.
     #[error("the backup {} is damaged: {what}; use another one", path.display())]
     Damaged {
@@ -49,7 +60,8 @@ pub enum BackupError {
         /// What is wrong with it.
         what: String,
     },
-    /// The backup was made by a newer version of this library, and contains something that only that understands.
+    /// A newer version of this library wrote the backup, which contains something that this version does not
+    /// understand.
     #[error("the backup {} was made by a newer version: it has {what}; use that version or a later one", path.display())]
     NewerFormat {
         /// The file.
@@ -57,7 +69,7 @@ pub enum BackupError {
         /// What this version does not understand.
         what: String,
     },
-    /// The backup was made before 0.1.0, by a version whose format no release reads. It is not damaged.
+    /// A version before 0.1.0 wrote the backup, in a format that no release reads. The backup is not damaged.
     #[error(
         "the backup {} was made before 0.1.0, in a format that this version does not read: restore it with the version \
          that made it, export the keys of that store (`apikey export --digests --out FILE`), and import them into a new \

@@ -234,8 +234,8 @@ pub(super) fn check_present(path: &Path) -> Result<(), RestoreError> {
     }
 }
 
-/// Locks the directory, since nothing may read the files of an open store. The lock is the operating system's, and writes
-/// nothing.
+/// Locks the directory, since nothing may read the files of an open store. The lock is the operating system's, and
+/// writes nothing.
 fn lock(path: &Path) -> Result<Option<File>, RestoreError> {
     let io = RestoreError::io(path);
     let file = match own_file(OpenOptions::new().read(true), &path.join(LOCK)) {

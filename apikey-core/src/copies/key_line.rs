@@ -24,9 +24,9 @@ use crate::token::key_id::KeyId;
 const KEY: &str = "key";
 /// The most live secrets of a key.
 const MAX_SECRETS: usize = 3;
-/// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key, so a
-/// line that has one is refused.
-const FIELDS: [&str; 21] = [
+/// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
+/// so a line that has one is refused.
+const FIELDS: [&str; 22] = [
     "id",
     "owner",
     "name",
@@ -48,6 +48,7 @@ const FIELDS: [&str; 21] = [
     "overlap",
     "hint",
     "secret_expires_at",
+    "state",
 ];
 /// The most that the clock of another machine may be ahead.
 const CLOCK_SKEW_MS: i64 = 86_400_000;
@@ -246,7 +247,7 @@ impl Line {
         if id.get_version_num() != 7 || id.get_variant() != uuid::Variant::RFC4122 || made > latest {
             return Err(LineFault::Id);
         }
-        bounds::owner(&self.owner)?;
+        bounds::stored_owner(&self.owner)?;
         self.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&self.metadata)?;
         let ms = |field, time: Option<DateTime<Utc>>| time.map(|time| checked_ms(field, time)).transpose();
@@ -262,7 +263,7 @@ impl Line {
         // A time in the future would let a secret live longer than the store allows.
         let made = secrets.iter().map(|secret| secret.created_at).chain(self.created_at.map(|_| created_at));
         if let Some(ahead) = made.max().filter(|made| *made > raw.saturating_add(MAX_LEAD_MS)) {
-            return Err(StoreError::invalid("created_at", &from_ms(ahead).to_string(), "times that have come").into());
+            return Err(StoreError::invalid("created_at", &from_ms(ahead).to_string(), "times in the past").into());
         }
         let newest = secrets.last().map_or(1, |secret| secret.version);
         let version = self.version.unwrap_or(newest);

@@ -5,7 +5,7 @@ mod assembler;
 mod backup;
 pub(crate) mod backup_report;
 mod damaged;
-mod evidence;
+mod destination;
 mod key_line;
 pub(crate) mod restore;
 pub(crate) mod restore_report;

@@ -12,6 +12,7 @@ use crate::key::error::StoreError;
 use crate::key::event::actor::{Actor, Origin};
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
+use crate::key::evidence::{DELETED, Evidence, restrict_by_state};
 use crate::key::record::{Record, Revocation};
 use crate::token::digest::Digester;
 use crate::token::key_id::KeyId;
@@ -19,10 +20,9 @@ use crate::token::key_id::KeyId;
 use crate::copies::assembler::Assembler;
 use crate::copies::damaged;
 use crate::copies::damaged::{DamagedStore, ScanItem};
-use crate::copies::evidence::{DELETED, Evidence, restrict_by_state};
 use crate::storage::create::build;
 use crate::storage::database::disk::{Bytes, Disk};
-use crate::storage::directory::{clear, prepare};
+use crate::storage::directory::{clear, is_noted_replica, prepare};
 use crate::storage::file_names::DATABASE;
 use crate::storage::lock::lock;
 use crate::storage::meta::Meta;
@@ -32,18 +32,19 @@ impl KeyStore {
     /// Makes a new store from a backup. It checks the whole backup before it writes anything, and the new store appears
     /// only when it is complete and on disk.
     ///
-    /// With [`over`](Restore::over) it applies again what the old store still shows of keys that were revoked or disabled,
-    /// and of secrets that ended: no key that the old directory shows as revoked comes back. The old directory need not
-    /// open as a store; whatever is whole in it counts. A key does not get again what it got after the backup (more time,
-    /// more permissions, a new secret), and the report lists keys created after the backup, which it does not add.
+    /// With [`over`](Restore::over) it reapplies the restrictions that the old store still shows: revoked and disabled
+    /// keys, and ended secrets. So no key that the old directory shows as revoked becomes valid again. The old
+    /// directory need not open as a store; whatever is intact in it counts. A key does not regain what it got after the
+    /// backup (more time, more permissions, a new secret), and the report lists keys created after the backup, which
+    /// the restore does not add.
     ///
     /// It reads the old directory through a copy, for which there must be room beside the new store.
     ///
     /// # Errors
-    /// [`RestoreError::Backup`] for a backup that is not whole or is newer; [`RestoreError::NoOldStore`] if nothing of a
-    /// store is in the old directory; [`RestoreError::NotEmpty`]; [`RestoreError::Directory`] for an old store that is
-    /// open, or a directory that cannot be one of a store; [`RestoreError::Store`] and [`RestoreError::Io`] if the disk
-    /// refuses.
+    /// [`RestoreError::Backup`] for a backup that is damaged, or that a newer version wrote;
+    /// [`RestoreError::NoOldStore`] if nothing of a store is in the old directory; [`RestoreError::NotEmpty`];
+    /// [`RestoreError::Directory`] for an old store that is open, or a directory that cannot be one of a store;
+    /// [`RestoreError::Store`] and [`RestoreError::Io`] if the disk fails.
     pub fn restore(restore: &Restore) -> Result<RestoreReport, RestoreError> {
         restore.old.as_deref().map_or(Ok(()), damaged::check_present)?;
         restore.actor.as_ref().map_or(Ok(()), Actor::check).map_err(StoreError::from)?;
@@ -105,22 +106,24 @@ pub(crate) fn settings(archive: &Archive<'_>, path: &Path) -> Result<Meta, Backu
     if archive.meta.is_empty() {
         return Ok(Meta::default());
     }
-    codec::decode(&archive.meta).map_err(|error| BackupError::codec(path, "its settings", &error))
+    let meta: Meta = codec::decode(&archive.meta).map_err(|error| BackupError::codec(path, "its settings", &error))?;
+    // A backup of a replica becomes a store of its own.
+    Ok(Meta { replica: None, ..meta })
 }
 
 /// Creates and locks the directory of a new store.
 pub(super) fn target(path: &Path) -> Result<std::fs::File, RestoreError> {
     prepare(path, true)?;
     let lock = lock(path, std::time::Duration::ZERO, None)?;
-    if path.join(DATABASE).exists() {
+    if path.join(DATABASE).exists() || is_noted_replica(path).map_err(RestoreError::io(path))? {
         return Err(RestoreError::NotEmpty { path: path.to_owned() });
     }
     clear(path).map_err(RestoreError::io(path))?;
     Ok(lock)
 }
 
-/// Notes an event of the old store. The backup contains events up to its number; but a store that was restored before may
-/// have others under the same numbers, of which only the final ones count.
+/// Notes an event of the old store. The backup contains events up to its number; but a store that was restored before
+/// may have others under the same numbers, of which only the final ones count.
 fn note(evidence: &mut BTreeMap<u128, Evidence>, event: &Event, backup: u64) {
     let Some(key) = event.subject.key() else { return };
     let evidence = evidence.entry(key).or_default();
@@ -142,8 +145,8 @@ struct Newest {
 }
 
 impl Newest {
-    /// Its time, unless the new store has the same event from its backup. Another event may have the same number, if the
-    /// old store was itself restored from an earlier backup.
+    /// Its time, unless the new store has the same event from its backup. Another event may have the same number, if
+    /// the old store was itself restored from an earlier backup.
     fn unless_in(&self, disk: &Disk) -> Result<Option<i64>, StoreError> {
         let held = disk.written_events(self.number).next().transpose()?;
         let is_held = held.is_some_and(|(number, frame)| number == self.number && frame == self.frame);
@@ -301,7 +304,7 @@ mod tests {
     use crate::copies::archive::{ArchiveWriter, Trailer};
     use crate::key::event::stored::{Checkpoint, Head};
 
-    /// Restores a backup of no keys that has these settings and stands at this number and this id.
+    /// Restores a backup of no keys that has these settings, this number and this highest id.
     fn restored(settings: &[&[u8]], number: u64, purged: u64, last_id: u128) -> Result<KeyStore, RestoreError> {
         let directory = tempfile::tempdir().unwrap();
         let (backup, into) = (directory.path().join("file"), directory.path().join("store"));

@@ -19,7 +19,7 @@ use crate::token::key_id::KeyId;
 /// The options of [`KeyStore::restore`](crate::KeyStore::restore).
 ///
 /// ```no_run
-/// use apikey_core::{KeyStore, Restore};
+/// use apikey::{KeyStore, Restore};
 ///
 /// let restore = Restore::new("/backup/keys.backup", "/var/lib/acme/keys.new").over("/var/lib/acme/keys.db");
 /// let report = KeyStore::restore(&restore)?;
@@ -27,7 +27,7 @@ use crate::token::key_id::KeyId;
 /// for warning in &report.warnings {
 ///     println!("{warning}");
 /// }
-/// # Ok::<(), apikey_core::RestoreError>(())
+/// # Ok::<(), apikey::RestoreError>(())
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "KeyStore::restore does it"]
@@ -54,8 +54,9 @@ impl Restore {
     }
 
     /// Names the directory of the store that the new one replaces. Keys that were revoked or disabled there after the
-    /// backup, and secrets that ended, stay so in the new store, as far as the directory can be read. It is not changed.
-    /// Leave this out only if the directory is gone: then a key that was revoked after the backup is valid again.
+    /// backup, and secrets that ended, stay so in the new store, as far as the directory can be read. The restore does
+    /// not change it. Leave this out only if the directory is lost: then a key that was revoked after the backup is
+    /// valid again.
     pub fn over(mut self, old: impl AsRef<Path>) -> Self {
         self.old = Some(old.as_ref().to_owned());
         self
@@ -67,13 +68,13 @@ impl Restore {
         self
     }
 
-    /// Who restores, for the events that restoring writes.
+    /// Sets the actor of the events that restoring appends.
     pub fn actor(mut self, actor: impl Into<Actor>) -> Self {
         self.actor = Some(actor.into());
         self
     }
 
-    /// Sets another clock than the system's, for tests.
+    /// Replaces the system clock, for tests.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.time = TimeSource::Given(Arc::new(clock));
         self
@@ -93,25 +94,25 @@ pub struct RestoreReport {
     pub records: u64,
     /// The number of events that were restored.
     pub events: u64,
-    /// Keys that lost again what they had lost in the old store after the backup.
+    /// The keys whose restrictions of the old store, after the backup, the restore reapplied.
     pub reapplied: Vec<Reapplied>,
-    /// Keys of the old store that the backup does not contain. The new store does not have them: create new keys for their
-    /// owners, or try [`KeyStore::salvage`](crate::KeyStore::salvage).
+    /// Keys of the old store that the backup does not contain. The new store does not have them: create new keys for
+    /// their owners, or try [`KeyStore::salvage`](crate::KeyStore::salvage).
     pub unknown: Vec<UnknownKey>,
-    /// What may be missing, and what needs a check.
+    /// Warnings of what may be missing, or needs a check.
     pub warnings: Vec<RestoreWarning>,
 }
 
 impl RestoreReport {
-    /// Whether there is nothing to check: no key of the old store is missing, and all of it was read. The keys in
-    /// `reapplied` need no check.
+    /// Returns whether there is nothing to check: no key of the old store is missing, and all of it was readable. The
+    /// keys in `reapplied` need no check.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.unknown.is_empty() && self.warnings.is_empty()
     }
 }
 
-/// A key that lost again what it had lost in the old store.
+/// A key whose restrictions of the old store the restore reapplied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Reapplied {
@@ -144,12 +145,12 @@ pub struct UnknownKey {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RestoreWarning {
-    /// The old store is not whole: it may have revoked keys without any trace that can still be read.
+    /// The old store is damaged: it may have revoked keys without leaving a readable trace.
     NotWhole {
         /// What is wrong with it.
         what: String,
     },
-    /// The last state of this key cannot be read in the old store.
+    /// The last state of this key in the old store is not readable.
     Unread {
         /// The key's id.
         key: KeyId,
@@ -176,7 +177,7 @@ impl fmt::Display for RestoreWarning {
             Self::Ahead(lead) => lead.fmt(f),
             Self::Unread { key } => write!(
                 f,
-                "what became of key {key} after the backup cannot be read in the old store: revoke it if in doubt"
+                "the changes of key {key} after the backup cannot be read in the old store: revoke it if in doubt"
             ),
             Self::NewerSecret { key, version } => write!(
                 f,
@@ -238,13 +239,14 @@ pub struct SalvageReport {
     pub events: u64,
     /// The number of the last change that the damaged store is known to have had.
     pub last_known: u64,
-    /// The number of the last event that was found.
+    /// The number of the last event that the salvage found.
     pub last_found: u64,
-    /// Keys whose records are lost.
+    /// The keys whose records are lost.
     pub missing: Vec<KeyId>,
     /// The number of keys that the damaged store is known to have had; `None` if that is lost.
     pub known_records: Option<u64>,
-    /// Keys that were found outside of their place, maybe in an older state. They are disabled: check and enable each.
+    /// The keys that the salvage found outside of their place, possibly in an older state. They are disabled: check and
+    /// enable each.
     pub doubtful: Vec<KeyId>,
     /// The first and last number of each gap in the events.
     pub gaps: Vec<(u64, u64)>,
@@ -253,8 +255,8 @@ pub struct SalvageReport {
 }
 
 impl SalvageReport {
-    /// Whether every key and every event that the damaged store is known to have had was saved, each in its last state.
-    /// `false` if that is not known.
+    /// Returns whether the salvage saved every key and every event that the damaged store is known to have had, each in
+    /// its last state; `false` if that is not known.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let all = self.known_records.is_some_and(|known| known <= self.records);

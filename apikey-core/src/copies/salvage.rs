@@ -18,25 +18,25 @@ use crate::token::key_id::KeyId;
 use crate::copies::assembler::Assembler;
 use crate::copies::damaged;
 use crate::copies::damaged::{DamagedStore, ScanItem};
-use crate::copies::evidence::{Evidence, restrict_by_state};
 use crate::copies::restore::target;
+use crate::key::evidence::{Evidence, restrict_by_state};
 use crate::storage::create::build;
 use crate::storage::meta::Meta;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Makes a new store of everything that is whole in a damaged one, and reports what is missing. Use it if there is no
-    /// backup, or the newest is too old; otherwise [`restore`](Self::restore) is better.
+    /// Makes a new store of everything that is whole in a damaged one, and reports what is missing. Use it if there is
+    /// no backup, or the newest is too old; otherwise [`restore`](Self::restore) is better.
     ///
-    /// It does not change the damaged directory, and reads it through a copy, for which there must be room beside the new
-    /// store. A key is revoked if any event or any older state shows it as revoked. A key whose record lies outside of its
-    /// place may be in an earlier state, so it is disabled: check it, and enable it. If events are missing,
-    /// [`verify_events`](Self::verify_events) still says so afterwards.
+    /// It does not change the damaged directory, and reads it through a copy, for which there must be room beside the
+    /// new store. A key is revoked if any event or any older state shows it as revoked. A key whose record lies outside
+    /// of its place may be in an earlier state, so it is disabled: check it, and enable it. If events are missing,
+    /// [`verify_events`](Self::verify_events) reports it on the new store, too.
     ///
     /// # Errors
     /// [`RestoreError::NoOldStore`] if nothing of a store is in the damaged directory; [`RestoreError::NotEmpty`];
     /// [`RestoreError::Directory`] for a damaged store that is open, or a directory that cannot be one of a store;
-    /// [`RestoreError::Store`] and [`RestoreError::Io`] if the disk refuses.
+    /// [`RestoreError::Store`] and [`RestoreError::Io`] if the disk fails.
     pub fn salvage(damaged: impl AsRef<Path>, into: impl AsRef<Path>) -> Result<SalvageReport, RestoreError> {
         Self::salvage_by(damaged.as_ref(), into.as_ref(), Origin::default())
     }
@@ -113,7 +113,7 @@ impl Salvage<'_> {
         let meta = match &old.meta {
             Some(meta) => meta.clone(),
             None => {
-                old.faults.push("what it is bound to is lost: give the same prefix and peppers as before".into());
+                old.faults.push("its settings are lost: give the same prefix and peppers as before".into());
                 codec::encode(&Meta::default()).map_err(StoreError::from)?
             }
         };

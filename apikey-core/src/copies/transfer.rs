@@ -16,6 +16,7 @@ use crate::key::error::{Conflict, StoreError};
 use crate::key::record::{Record, SecretForm};
 use crate::token::key_id::KeyId;
 
+use crate::commit::records::Records;
 use crate::commit::writer::Writer;
 use crate::storage::database::disk::{Disk, imported_digests};
 use crate::store::inner::Inner;
@@ -26,12 +27,12 @@ const CHUNK: usize = 1000;
 
 impl KeyStore {
     /// Writes every key as one line of JSON, and returns their number. A line has the fields of
-    /// [`KeyInfo`](crate::KeyInfo), and with [`digests`](ExportOptions::digests) what the store has of the secrets, which it
-    /// does not know themselves. A key that changes meanwhile is written before or after its change; use
-    /// [`backup`](Self::backup) for one state of the whole store.
+    /// [`KeyInfo`](crate::KeyInfo), and with [`digests`](ExportOptions::digests) the digests of the secrets; the store
+    /// does not have the secrets themselves. If a key changes during the export, its line has the state before or after
+    /// the change; use [`backup`](Self::backup) for one state of the whole store.
     ///
     /// ```
-    /// use apikey_core::{ExportOptions, ImportOptions, KeyStore, NewKey};
+    /// use apikey::{ExportOptions, ImportOptions, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let created = store.create(NewKey::for_owner("alice"))?;
@@ -46,7 +47,7 @@ impl KeyStore {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the writer or the store refuses, [`StoreError::Closed`].
+    /// [`StoreError::Io`] if the writer or the disk fails, [`StoreError::Closed`].
     pub fn export(&self, mut writer: impl Write, options: &ExportOptions) -> Result<u64, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let mut exported = 0;
@@ -85,13 +86,13 @@ impl KeyStore {
         Ok(part)
     }
 
-    /// Imports keys as [`export`](Self::export) writes them, up to 1000 in one change. A line without secrets becomes a key
-    /// that no token verifies as until you [`rotate`](Self::rotate) it. A line is refused if the store has a key of its id,
-    /// or if a field is out of bounds: the report names its number, and the other lines are imported.
+    /// Imports keys as [`export`](Self::export) writes them, up to 1000 in one change. A line without secrets becomes a
+    /// key that no caller can use until it is [rotated](Self::rotate). The import rejects a line if the store has a key
+    /// with its id, or if a field is out of bounds: the report names the line, and the other lines are imported.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the reader or the disk fails, [`StoreError::Closed`]. Lines before the error may be imported
-    /// already: a second import of the same lines refuses those, and imports the rest.
+    /// [`StoreError::Io`] if the reader or the disk fails, [`StoreError::Closed`]. Lines before the error may be
+    /// imported already: a second import of the same lines rejects those, and imports the rest.
     pub fn import(&self, mut reader: impl BufRead, options: &ImportOptions) -> Result<ImportReport, StoreError> {
         let mut report = ImportReport { imported: 0, awaiting_rotation: Vec::new(), refused: Vec::new() };
         let mut waiting = Vec::new();
@@ -155,7 +156,7 @@ impl KeyStore {
     ) -> Result<(), StoreError> {
         let mut refused = Vec::new();
         let mut imported = Vec::new();
-        self.change(|writer, disk| {
+        self.change_many(lines.len(), |writer, records| {
             refused.clear();
             imported.clear();
             let mut given = HashSet::new();
@@ -164,7 +165,7 @@ impl KeyStore {
             for (line, record) in &lines {
                 let fits = match ids.contains(&record.id) {
                     true => Err(LineFault::Exists(KeyId::from_u128(record.id))),
-                    false => self.inner().fits(record, writer, disk, &mut given),
+                    false => self.inner().fits(record, writer, records, &mut given),
                 };
                 match fits {
                     Ok(()) => {
@@ -207,10 +208,10 @@ impl Inner {
         &self,
         record: &Record,
         writer: &Writer,
-        disk: &Disk,
+        records: &Records<'_>,
         given: &mut HashSet<crate::token::digest::Digest>,
     ) -> Result<(), LineFault> {
-        if disk.record(record.id)?.is_some() {
+        if records.record(record.id)?.is_some() {
             return Err(LineFault::Exists(KeyId::from_u128(record.id)));
         }
         let length = codec::encode(record).map_err(StoreError::from)?.len();
@@ -219,6 +220,7 @@ impl Inner {
             return Err(error.into());
         }
         self.engine.lifetime.check(record)?;
+        self.check_catalog(&record.permissions, &[]).map_err(StoreError::from)?;
         for secret in &record.secrets {
             if !writer.digesters.iter().any(|digester| digester.pepper() == secret.pepper) {
                 return Err(LineFault::Pepper(secret.pepper));
@@ -230,7 +232,7 @@ impl Inner {
             }
         }
         for digest in imported_digests(record) {
-            if let Some(holder) = disk.imported(&digest)? {
+            if let Some(holder) = records.imported(&digest)? {
                 return Err(digest_held(holder));
             }
         }

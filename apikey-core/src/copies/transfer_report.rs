@@ -12,8 +12,8 @@ pub struct ExportOptions {
 }
 
 impl ExportOptions {
-    /// Sets whether to write the digests of secrets, too; by default not. With them the keys work where they are imported
-    /// (under the same peppers), and the file is as sensitive as the store.
+    /// Sets whether the export also writes the digests of secrets; the default is `false`. With them, callers can use
+    /// the keys in a store that imports them (under the same peppers), and the file is as sensitive as the store.
     pub fn digests(mut self, digests: bool) -> Self {
         self.digests = digests;
         self
@@ -28,7 +28,7 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
-    /// Sets whether to check every line and import none.
+    /// Sets whether the import only checks every line; the default is `false`.
     pub fn check_only(mut self, check_only: bool) -> Self {
         self.check_only = check_only;
         self
@@ -41,9 +41,9 @@ impl ImportOptions {
 pub struct ImportReport {
     /// The number of keys that were imported, or would be.
     pub imported: u64,
-    /// The imported keys without a secret: each works once it is rotated.
+    /// The imported keys without a secret: callers can use each once it is rotated.
     pub awaiting_rotation: Vec<KeyId>,
-    /// Lines that were not imported.
+    /// The lines that were not imported.
     pub refused: Vec<RefusedLine>,
 }
 
@@ -69,16 +69,17 @@ pub enum LineFault {
         /// The column at which reading stopped.
         column: usize,
     },
-    /// The line is of something else than a key, which a newer version exported.
+    /// The line is of something other than a key. A newer version exported it.
     #[error("it is not of a key: a newer version exported it")]
     Kind,
-    /// The line has a field that this version does not know, and that may limit the key. A newer version exported it.
+    /// The line has a field that this version does not know, and that may restrict the key. A newer version exported
+    /// it.
     #[error(
         "it has a field that this version does not know{}, and that may limit the key: import it with the version that exported it",
         of_name(name)
     )]
     Field {
-        /// Its name, if it is one: at most 32 small letters and underscores.
+        /// The name of the field, if it has the form of one: at most 32 small letters and underscores.
         name: Option<String>,
     },
     /// The line is longer than a key can be.
@@ -88,7 +89,7 @@ pub enum LineFault {
     #[error("there is a key {0} already")]
     Exists(KeyId),
     /// The id does not have the form of a store's ids.
-    #[error("its id is no UUID of version 7 with a time that has come")]
+    #[error("its id is not a UUID of version 7 with a time in the past")]
     Id,
     /// A field is out of bounds, or another key has the digest.
     #[error(transparent)]
@@ -119,5 +120,5 @@ pub(super) const MAX_LINE: usize = 128 * 1024;
 
 /// The fault of a line whose digest another key has.
 pub(super) fn digest_held(holder: u128) -> LineFault {
-    LineFault::Key(StoreError::Conflict(Conflict::DigestHeld(KeyId::from_u128(holder))))
+    LineFault::Key(StoreError::Conflict(Conflict::DigestHeld(Some(KeyId::from_u128(holder)))))
 }

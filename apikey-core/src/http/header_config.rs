@@ -10,7 +10,7 @@ use crate::http::proxies::{ForwardedHeader, Proxies};
 use crate::http::refusal::Render;
 use crate::http::reserved;
 
-/// Where a request carries its key, and what a refusal says about it. Set on the store's builder.
+/// Where requests carry their key and their caller's address, and what refusals contain. The store's builder sets it.
 #[derive(Clone)]
 pub struct HeaderConfig {
     header: String,
@@ -33,33 +33,35 @@ impl Default for HeaderConfig {
 }
 
 impl HeaderConfig {
-    /// The name of the header that carries the key, as given to the builder.
+    /// Returns the name of the header that carries the key, as the builder has it.
     #[must_use]
     pub fn header(&self) -> &str {
         &self.header
     }
 
-    /// Whether `Authorization: Bearer` is read too.
+    /// Returns whether the store also reads the key from `Authorization: Bearer`.
     #[must_use]
     pub fn bearer(&self) -> bool {
         self.bearer
     }
 
-    /// The realm named in challenges.
+    /// Returns the realm that challenges name.
     #[must_use]
     pub fn realm(&self) -> &str {
         &self.realm
     }
 
-    /// From where a request came, given its socket's peer and what returns every value of a header field.
+    /// Returns the peer of a request, given the socket's peer and a function that returns every value of a header
+    /// field.
     ///
-    /// That is the socket's peer, unless it is one of the builder's
-    /// [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies): then the rightmost address in their header that is not.
-    /// If no such address is there, or an entry that counts cannot be read, the caller is [`Peer::Behind`] that proxy, and
-    /// not the proxy itself. Without a socket's peer it is [`Peer::Unknown`], whatever the header says.
+    /// This is the socket's peer, unless that is one of the builder's
+    /// [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies). Then it is the rightmost address in the proxies'
+    /// header that is not a trusted proxy's. If there is no such address, or an entry that counts cannot be read, the
+    /// caller is [`Peer::Behind`] the proxy, and not the proxy itself. Without a socket's peer it is [`Peer::Unknown`],
+    /// whatever the header says.
     ///
     /// ```
-    /// use apikey_core::{KeyStore, Peer};
+    /// use apikey::{KeyStore, Peer};
     ///
     /// let store = KeyStore::builder().trusted_proxies(["10.0.0.0/8"]).temporary()?;
     /// let proxy = [10, 0, 0, 1].into();
@@ -76,13 +78,14 @@ impl HeaderConfig {
         self.proxies.peer(socket, values)
     }
 
-    /// Whether this address is one of the builder's [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies).
+    /// Returns whether this address is one of the builder's
+    /// [`trusted_proxies`](crate::KeyStoreBuilder::trusted_proxies).
     #[must_use]
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.proxies.trust(address)
     }
 
-    /// Whether a trusted proxy that forwards for nobody else is the caller: the builder's
+    /// Returns whether a trusted proxy that names no address is itself the caller: the builder's
     /// [`proxies_may_call`](crate::KeyStoreBuilder::proxies_may_call).
     #[must_use]
     pub fn proxies_may_call(&self) -> bool {
@@ -149,7 +152,7 @@ impl HeaderConfig {
         None
     }
 
-    /// Which key a request presents, given every value of the key header and every value of `Authorization`.
+    /// Returns the key that a request presents, given every value of the key header and every value of `Authorization`.
     pub fn presented<'a>(
         &self,
         header: impl IntoIterator<Item = &'a [u8]>,

@@ -1,4 +1,4 @@
-//! Where a request carries its key, who its caller is, and what a refusal says, as plain data.
+//! The key and the caller's address of a request, and the response of a refusal, as plain data.
 
 pub(crate) mod header_config;
 pub(crate) mod presented;

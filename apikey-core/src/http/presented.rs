@@ -7,11 +7,12 @@ use crate::access::auth_error::AuthError;
 /// The key, or keys, that a request carries.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Presented<'a> {
-    /// No key.
+    /// The request carries no key.
     None,
-    /// One key; the bytes may be no text.
+    /// The request carries one key. The bytes may not be text.
     One(&'a [u8]),
-    /// The header twice, or a header and a bearer token that differ: refused as invalid.
+    /// The request carries the header twice, or a header and a bearer token that differ. The store refuses it as
+    /// invalid.
     Many,
 }
 
@@ -26,10 +27,10 @@ impl fmt::Debug for Presented<'_> {
 }
 
 impl<'a> Presented<'a> {
-    /// The one token presented.
+    /// Returns the one token that the request carries.
     ///
     /// # Errors
-    /// [`AuthError::Missing`] if there is none, [`AuthError::Invalid`] if there are several or it is no text.
+    /// [`AuthError::Missing`] if there is none, [`AuthError::Invalid`] if there are several or it is not text.
     pub fn token(self) -> Result<&'a str, AuthError> {
         match self {
             Self::None => Err(AuthError::Missing),

@@ -1,4 +1,4 @@
-//! An `AuthError` as an HTTP response: headers, challenge and body. The status is [`AuthError::status`]'s.
+//! The HTTP response for an `AuthError`: headers, challenge and body. The status is that of [`AuthError::status`].
 
 use crate::access::auth_error::AuthError;
 use crate::access::limit::{LimitStatus, whole_seconds};
@@ -6,7 +6,7 @@ use crate::http::header_config::HeaderConfig;
 use crate::http::refusal::Refusal;
 
 impl Refusal {
-    /// The refusal a store with the default header configuration makes; for places where no store is at hand.
+    /// Creates the refusal that a store with the default header configuration returns, for a request that has no store.
     #[must_use]
     pub fn new(error: &AuthError) -> Self {
         HeaderConfig::default().refuse(error)
@@ -14,7 +14,7 @@ impl Refusal {
 }
 
 impl HeaderConfig {
-    /// The response for an error.
+    /// Returns the response for an error.
     #[must_use]
     pub fn refuse(&self, error: &AuthError) -> Refusal {
         let status = error.status();
@@ -31,12 +31,13 @@ impl HeaderConfig {
         }
         let plain = Refusal { status, headers, body: problem(error) };
         let Some(render) = &self.render else { return plain };
-        // A refusal that a cache keeps, or that does not say when to try again, is worse than one without words.
+        // A renderer that drops these fields would make caches keep the refusal, or leave the client without a time to
+        // retry.
         let kept = ["Cache-Control", "Retry-After", "RateLimit-Policy", "RateLimit"];
         let kept = kept.map(|name| (name.to_owned(), plain.header(name).map(str::to_owned)));
         let kept: Vec<_> = kept.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let mut rendered = render(error, plain);
-        // A renderer can change neither: a status or a challenge lost is a client that does not know what to do.
+        // A renderer can change neither: a client without the status or the challenge does not know what to do.
         rendered.status = status;
         rendered.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("www-authenticate"));
         rendered.headers.extend(challenge);
@@ -55,7 +56,7 @@ impl HeaderConfig {
         }
         if self.bearer() {
             let realm = quoted(self.realm());
-            // RFC 6750 section 3: no error code when no credential came.
+            // RFC 6750 section 3: the challenge has no error code if the request has no credentials.
             match error {
                 AuthError::Missing => values.push(format!("Bearer realm={realm}")),
                 AuthError::InsufficientPermission { required } => values.push(format!(

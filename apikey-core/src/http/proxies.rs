@@ -1,4 +1,4 @@
-//! From which address a request came, behind proxies that are trusted to say so.
+//! The address of a request's caller behind trusted proxies.
 
 use std::net::IpAddr;
 
@@ -7,11 +7,11 @@ use ipnet::IpNet;
 use crate::access::network;
 use crate::access::peer::Peer;
 
-/// The header field in which proxies write down for whom they forward.
+/// The header field in which proxies write the addresses for which they forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ForwardedHeader {
-    /// `X-Forwarded-For`: addresses, each proxy's addition behind those before it.
+    /// `X-Forwarded-For`: a list of addresses, to which each proxy appends one.
     #[default]
     XForwardedFor,
     /// `Forwarded` (RFC 7239): the `for` parameters.
@@ -19,7 +19,7 @@ pub enum ForwardedHeader {
 }
 
 impl ForwardedHeader {
-    /// Its name.
+    /// Returns the name of the field.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -29,20 +29,20 @@ impl ForwardedHeader {
     }
 }
 
-/// The addresses of a request that the store reads at most, from the end.
+/// The most addresses of a request that the store reads, from the end.
 const MAX_HOPS: usize = 32;
 
-/// Which proxies are trusted, and where they write. Nobody is, if nothing is set.
+/// The trusted proxies, and the header into which they write. By default there are none.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Proxies {
     pub(super) trusted: Vec<IpNet>,
     pub(super) header: ForwardedHeader,
-    /// Whether a proxy that forwards for nobody else is the caller.
+    /// Whether a proxy that names no address is the caller.
     pub(super) may_call: bool,
 }
 
 impl Proxies {
-    /// From where a request came: the socket's peer, unless that is a trusted proxy, which then says so or does not.
+    /// Returns the peer of a request: the socket's peer, unless that is a trusted proxy.
     pub(crate) fn peer<'a, V: IntoIterator<Item = &'a [u8]>>(
         &self,
         socket: Option<IpAddr>,
@@ -63,12 +63,12 @@ impl Proxies {
 
     /// The rightmost address that is not a trusted proxy's.
     ///
-    /// What stands left of it was sent by that caller, who may write anything; so bytes are split from the right, and only
-    /// an entry that counts is decoded. `None` if such an entry cannot be read, or no other address is there: a header
-    /// that went missing must not turn its sender into the proxy.
+    /// The caller sent whatever is to the left of it, and may send anything. So this splits bytes from the right, and
+    /// decodes only the entries that count. Returns `None` if such an entry cannot be read, or there is no other
+    /// address: a missing header must not give the caller the address of the proxy.
     fn caller(&self, socket: IpAddr, lines: &[&[u8]]) -> Option<IpAddr> {
         let entries = lines.iter().rev().flat_map(|line| rsplit_unquoted(line, b','));
-        // RFC 9110 section 5.6.1: empty elements of a list count for nothing.
+        // RFC 9110 section 5.6.1: a recipient ignores empty elements of a list.
         let entries = entries.map(<[u8]>::trim_ascii).filter(|entry| !entry.is_empty());
         let mut nearest = socket;
         for (hop, entry) in entries.enumerate() {
@@ -87,11 +87,11 @@ impl Proxies {
     }
 }
 
-/// The parts between separators, the last one first; a separator in quotes is none. The `host` that a proxy repeats is what
-/// the caller sent, and may have any (RFC 3986 section 3.2.2).
+/// Splits a text at separators outside of quotes, the last part first. A proxy repeats the `host` that the caller sent,
+/// which may contain separators (RFC 3986 section 3.2.2).
 ///
-/// Quotes are read from the right, too: what a proxy has appended is read as it wrote it, whatever the caller has put left
-/// of it.
+/// This reads quotes from the right, too, so that nothing that the caller wrote to the left changes how a proxy's
+/// addition is read.
 fn rsplit_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut left = Some(text);
     std::iter::from_fn(move || {
@@ -108,7 +108,7 @@ fn rsplit_once_unquoted(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let mut left = text;
     while let Some((byte, before)) = left.split_last() {
         if *byte == b'"' {
-            // Within quotes, one behind an odd number of backslashes is a part of the text.
+            // Within quotes, a quote after an odd number of backslashes is part of the text.
             let escapes = before.iter().rev().take_while(|byte| **byte == b'\\').count();
             quoted = !quoted || escapes % 2 == 1;
         } else if *byte == separator && !quoted {
@@ -119,8 +119,8 @@ fn rsplit_once_unquoted(text: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     None
 }
 
-/// The `for` of one element, such as `for="[2001:db8::1]:4711";proto=https`. One that is missing, or there twice, is none.
-/// The other parameters may be what the caller sent (`host`), and are not decoded.
+/// The `for` of one element, such as `for="[2001:db8::1]:4711";proto=https`. Returns `None` if it is missing or occurs
+/// twice. This does not decode the other parameters, which the caller may have sent (`host`).
 fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     let mut found = None;
     for pair in rsplit_unquoted(element, b';').map(<[u8]>::trim_ascii) {
@@ -130,7 +130,7 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
         }
         let value = value.strip_prefix(b"=")?;
         let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-        // An address of IPv6 has colons, and so must be quoted.
+        // An IPv6 address has colons, so it must be quoted.
         let address = node(quoted.unwrap_or(value)).filter(|_| quoted.is_some() || !value.contains(&b':'))?;
         if found.replace(address).is_some() {
             return None;
@@ -139,8 +139,8 @@ fn forwarded_for(element: &[u8]) -> Option<IpAddr> {
     found
 }
 
-/// An address, with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`. No
-/// zone, no name, and nothing obfuscated.
+/// An address, with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`.
+/// It has no zone, no name, and nothing obfuscated.
 fn node(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?;
     let address = match text.strip_prefix('[') {
@@ -162,7 +162,7 @@ fn node(entry: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// A port as digits, or obfuscated (RFC 7239 section 6): who is meant is clear in both cases.
+/// A port as digits, or obfuscated (RFC 7239 section 6): the address is clear in both cases.
 fn is_port(text: &str) -> Option<()> {
     let obfuscated = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     let digits = (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(xff("10.0.0.1", &["\t192.0.2.1 ,, 10.0.0.2,"]), "192.0.2.1", "empty elements");
     }
 
-    /// (header lines; the peer if proxies may be callers). Without that, it is nobody in all of them.
+    /// (header lines; the peer if proxies may be callers). Without that option no peer is known in any of them.
     #[test]
     fn a_proxy_is_no_caller_unless_it_may_be() {
         for (lines, caller) in [

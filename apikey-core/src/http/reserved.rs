@@ -1,8 +1,8 @@
-//! Names of header fields that cannot carry a key, since something else puts its own value there.
+//! Names of header fields that cannot carry a key, since they have another meaning.
 
-/// Fields of HTTP, of browsers and of proxies, in lower case.
+/// The fields of HTTP, of browsers and of proxies, in lower case.
 const NAMES: &[&str] = &[
-    // How a message is framed and routed: the value is consumed on the way, or is not the caller's.
+    // Fields that frame and route a message: a hop consumes the value, or replaces the caller's.
     "accept",
     "connection",
     "date",
@@ -15,7 +15,7 @@ const NAMES: &[&str] = &[
     "transfer-encoding",
     "upgrade",
     "via",
-    // What a browser sends by itself, also for another site's page, or does not let a page set.
+    // Fields that a browser sends by itself, even for another site's page, or that a page cannot set.
     "cookie",
     "cookie2",
     "dnt",
@@ -24,7 +24,7 @@ const NAMES: &[&str] = &[
     "referer",
     "save-data",
     "user-agent",
-    // What caches and servers act on.
+    // Fields on which caches and servers act.
     "age",
     "cache-control",
     "etag",
@@ -33,13 +33,13 @@ const NAMES: &[&str] = &[
     "range",
     "vary",
     "warning",
-    // What proxies say of the connection.
+    // Fields in which proxies describe the connection.
     "cf-connecting-ip",
     "forwarded",
     "true-client-ip",
     "x-client-ip",
     "x-real-ip",
-    // Of responses: a request that has one is not read, or the answer would carry it back.
+    // Fields of responses: nothing reads them in a request, or the response would carry the key back.
     "allow",
     "alt-svc",
     "clear-site-data",
@@ -55,7 +55,7 @@ const NAMES: &[&str] = &[
     "strict-transport-security",
     "www-authenticate",
     "x-api-key-superseded",
-    // Credentials of another kind, or of another scheme.
+    // Fields for credentials of another kind, or of another scheme.
     "authentication-info",
     "authorization",
     "idempotency-key",

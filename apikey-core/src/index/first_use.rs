@@ -1,4 +1,5 @@
-//! Secrets that have never been used: a successor whose first use ends its predecessor, and one that may still be replaced.
+//! Secrets that nobody has used: successors whose first use ends a predecessor, and secrets that a rotation may still
+//! replace.
 
 use crate::access::control_word::{SIDE_ENTRY, UNUSED};
 use crate::access::verified_key::VerifiedKey;
@@ -10,7 +11,7 @@ use crate::key::record::SecretEnd;
 use crate::token::digest::Digest;
 
 impl Index {
-    /// Ends what the first use of a secret ends. `false` if another use was first.
+    /// Ends the predecessor that the first use of a secret ends. Returns `false` if another use was first.
     pub(crate) fn promote(&self, key: &VerifiedKey) -> bool {
         let (mut writer, table) = self.write();
         let find = || table.find_again(verified_home(key), &key.prefix);
@@ -29,7 +30,7 @@ impl Index {
         true
     }
 
-    /// Removes a secret unless it has been used since it succeeded another; whether it was unused.
+    /// Removes a secret unless it has been used since it succeeded another. Returns whether it was unused.
     pub(crate) fn remove_unused(&self, key: &EffectiveKey, secret: &EffectiveSecret) -> bool {
         let (mut writer, table) = self.write();
         let home = secret_home(key.id, secret);
@@ -41,8 +42,8 @@ impl Index {
         true
     }
 
-    /// Whether a secret whose first use is noted has been used; `true` for one whose first use is not noted. One that is
-    /// not visible yet is unused.
+    /// Whether a secret has been used, if the index notes its first use; otherwise `true`. A secret that is not visible
+    /// yet is unused.
     pub(crate) fn is_used(&self, id: u128, secret: &EffectiveSecret) -> bool {
         let (_writer, table) = self.write();
         let live = table.find(secret_home(id, secret), &secret.digest);

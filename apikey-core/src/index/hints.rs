@@ -1,12 +1,12 @@
-//! Two hints to the machine about memory. They change how long something takes, and nothing else; where there is no such
-//! hint, nothing happens. All `unsafe` of this crate is here.
+//! Two hints to the machine about memory. They only change how long something takes; on a platform without them they do
+//! nothing.
 
 use std::mem::MaybeUninit;
 
 use crate::index::atomic::AtomicU64;
 
-/// Starts to fetch the cache line of this word. A load would do that, too, but the processor retires what comes after a
-/// load only when its value has come, and so has no room to hash meanwhile.
+/// Starts to fetch the cache line of this word. A load would do that, too, but the processor retires later instructions
+/// only after the load has its value, and so has no room to hash meanwhile.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[inline(always)]
 pub(super) fn prefetch(word: &AtomicU64) {
@@ -19,29 +19,29 @@ pub(super) fn prefetch(word: &AtomicU64) {
     }
 }
 
-/// Elsewhere the standard library has no such instruction yet: a load that nobody waits for.
+/// On other platforms the standard library has no such instruction yet, so this is a load whose value nothing uses.
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 #[inline(always)]
 pub(super) fn prefetch(word: &AtomicU64) {
     word.load(crate::index::atomic::Ordering::Relaxed);
 }
 
-/// Asks for pages of 2 MiB where memory is not written yet. A look-up in a table of many megabytes finds neither the line
-/// nor its page-table entries in a cache: with pages of 4 KiB the processor reads up to four levels of page tables first,
-/// and in a virtual machine the host's, too. Linux gives large pages mostly to programs that ask for them.
+/// Requests pages of 2 MiB for memory that is not written yet. A look-up in a table of many megabytes finds neither the
+/// line nor its page-table entries in a cache: with pages of 4 KiB the processor reads up to four levels of page tables
+/// first, and in a virtual machine the host's, too. Linux gives large pages mostly to programs that request them.
 #[cfg(all(target_os = "linux", not(miri)))]
 pub(super) fn large_pages<T>(memory: &mut [MaybeUninit<T>]) {
     use rustix::mm::{Advice, madvise};
 
     let begin: *mut u8 = memory.as_mut_ptr().cast();
-    // Only pages that are in it as a whole: the others are also someone else's.
+    // Take only pages that lie wholly within: other memory shares the rest.
     let skipped = begin.align_offset(LARGE);
     let length = size_of_val(memory).saturating_sub(skipped) / LARGE * LARGE;
     if length == 0 {
         return;
     }
-    // SAFETY: the pages lie within memory that this reference has for itself, and the advice changes nothing of what is
-    // in them, nor whether they may be read and written.
+    // SAFETY: the pages lie within memory to which this reference has exclusive access, and the advice changes neither
+    // their content nor the access to them.
     #[allow(unsafe_code, reason = "there is no safe way to say it")]
     let advised = unsafe { madvise(begin.wrapping_add(skipped).cast(), length, Advice::LinuxHugepage) };
     if let Err(error) = advised {
@@ -53,7 +53,7 @@ pub(super) fn large_pages<T>(memory: &mut [MaybeUninit<T>]) {
 #[cfg(all(target_os = "linux", not(miri)))]
 const LARGE: usize = 2 << 20;
 
-/// Elsewhere there is no such call.
+/// Other platforms have no such call.
 #[cfg(not(all(target_os = "linux", not(miri))))]
 pub(super) fn large_pages<T>(_: &mut [MaybeUninit<T>]) {}
 
@@ -61,7 +61,7 @@ pub(super) fn large_pages<T>(_: &mut [MaybeUninit<T>]) {}
 mod tests {
     use super::*;
 
-    /// Whatever begins and ends where: what is beside the memory, and what is written to it afterwards, stays.
+    /// Wherever the memory begins and ends, what is beside it, and what is written to it afterwards, stays.
     #[test]
     fn memory_is_what_it_was() {
         const PAGE: usize = 2 << 20;

@@ -1,7 +1,7 @@
-//! Where in a table a line belongs.
+//! The home of a line: its position in a table.
 //!
-//! A *home* is a number of 31 bits that stays the same in tables of every length. A table maps it to a slot of its own, the
-//! line's home slot; the line lies there or after it.
+//! A *home* is a number of 31 bits that stays the same in tables of every length. A table maps it to a slot of its own,
+//! the line's home slot; the line lies there or after it.
 #![allow(clippy::indexing_slicing, reason = "arrays of known length")]
 
 use crate::token::api_key::ID_CHARS;
@@ -19,7 +19,8 @@ pub(super) fn own_home(id: &[u8; ID_CHARS]) -> u32 {
         bytes.copy_from_slice(&id[at..at + 8]);
         u64::from_le_bytes(bytes)
     };
-    // The store chooses its ids, so nobody can crowd a cluster; ids that callers make up are searched for, never inserted.
+    // The store chooses its ids, so nobody can crowd a cluster; it searches for ids that callers make up, but never
+    // inserts them.
     let a = fold(word(0) ^ 0x9e37_79b9_7f4a_7c15, word(8) ^ 0xbf58_476d_1ce4_e5b9);
     (fold(word(14) ^ 0x94d0_49bb_1331_11eb, a ^ 0xd6e8_feb8_6659_fd93) >> 33) as u32
 }

@@ -1,31 +1,32 @@
 //! A limiter counts what a key has used of its limit: the generic cell rate algorithm, in two words and without a lock.
 //!
-//! Not the crate `governor`, which computes the same: its quota is fixed when a limiter is made, so a changed limit would
-//! begin full; it rounds the time between requests down, and so lets more through than the limit says; and a clock that is set
-//! back locks a key out for as long. Here the limit is one word of the limiter, which belongs to the key for its life.
+//! The crate `governor` computes the same, but does not fit: the quota of a limiter is fixed, so a changed limit would
+//! begin full; it rounds the time between requests down, and so lets more through than the limit says; and setting the
+//! clock back by some time locks a key out for as long. Here the limit is one word of the limiter, which belongs to the
+//! key for its life.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::access::limit::{Limit, LimitStatus};
 
-/// In a cache line of its own: keys that are used at once do not wait for each other.
+/// The limiter of one key, in a cache line of its own, so that keys in simultaneous use do not slow each other down.
 #[derive(Default)]
 #[repr(align(64))]
 pub(super) struct Limiter {
     /// The limit, packed; 0 for none.
     limit: AtomicU64,
-    /// When all of the limit is there again, in nanoseconds since 1970. The less is left, the later that is.
+    /// The time at which the limit is full again, in nanoseconds since 1970. The less is left, the later it is.
     full_at: AtomicU64,
 }
 
 impl Limiter {
-    /// Begins anew, for another key.
+    /// Resets the limiter, for another key.
     pub(super) fn reset(&self) {
         self.full_at.store(0, Ordering::Relaxed);
     }
 
-    /// Sets the limit, or takes it away. What was used stays used.
+    /// Sets or removes the limit. Requests that were counted still count.
     pub(super) fn set(&self, limit: Option<Limit>) {
         self.limit.store(limit.map_or(0, Limit::packed), Ordering::Relaxed);
     }
@@ -37,17 +38,18 @@ impl Limiter {
     /// Counts a request at `now`, in milliseconds.
     ///
     /// # Errors
-    /// The limit is used up, and the request is not counted: the time until the next one may pass.
+    /// The limit is used up, and the request does not count: returns the time until the next one may pass.
     pub(super) fn admit(&self, now: i64) -> Result<(), (Limit, Duration)> {
         let Some(limit) = self.limit() else { return Ok(()) };
         let mut held = self.full_at.load(Ordering::Relaxed);
         loop {
             let State { step, full_at, latest } = State::new(limit, held, now);
             let next = full_at.saturating_add(step);
-            // Equal only where the sum does not fit: then nothing passes.
+            // They are equal only if the sum does not fit: then nothing passes.
             if next > latest || next == u64::MAX {
                 if held > latest {
-                    // A time that far ahead must not stay until it has come. A thread that was faster has done the same.
+                    // A time that far ahead must not stay until the clock reaches it. A faster thread has done the
+                    // same.
                     let _ = self.full_at.compare_exchange(held, latest, Ordering::Relaxed, Ordering::Relaxed);
                 }
                 return Err((limit, Duration::from_nanos(next - latest)));
@@ -59,7 +61,7 @@ impl Limiter {
         }
     }
 
-    /// What is left at `now`; counts nothing.
+    /// Returns what is left at `now`, without counting a request.
     pub(super) fn status(&self, now: i64) -> Option<LimitStatus> {
         let limit = self.limit()?;
         let State { step, full_at, latest } = State::new(limit, self.full_at.load(Ordering::Relaxed), now);
@@ -84,7 +86,7 @@ impl State {
     fn new(limit: Limit, held: u64, now: i64) -> Self {
         let (step, now) = (limit.step_ns(), ns(now));
         let latest = now.saturating_add(step.saturating_mul(limit.count().into()));
-        // A clock that was set back, or a limit that was lowered, finds all used up, and no more than that.
+        // After the clock was set back, or the limit lowered, at most all of the limit is used up.
         Self { step, full_at: held.clamp(now, latest), latest }
     }
 }
@@ -114,8 +116,8 @@ mod tests {
     }
 
     proptest! {
-        /// A list of the times at which requests passed: in no stretch are there more than the limit and what comes back
-        /// meanwhile, and none is refused that this would allow.
+        /// The model is a list of the times at which requests passed: no stretch has more of them than the limit and
+        /// what it regains meanwhile, and the limiter rejects no request that this allows.
         #[test]
         fn it_is_the_model(count in 1u32..20, per_ms in 1i64..5000, waits in proptest::collection::vec(0i64..700, 1..200)) {
             let limiter = limiter(count, per_ms);

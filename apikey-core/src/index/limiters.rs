@@ -1,17 +1,17 @@
-//! The limiters of the keys that have a limit. A key has the same one for as long as it has a limit, through rotations and
-//! other changes.
+//! The limiters of the keys that have a limit. A key has the same one for as long as it has a limit, through rotations
+//! and other changes.
 
 use std::collections::HashMap;
 
 use crate::access::limit::Limit;
 use crate::index::limiter::Limiter;
 
-/// Numbered limiters, from 1; 0 is for none. The writer uses them again. A reader that took a number from a line a moment
-/// before its key went may count on the next key's limiter: that key has one request less, this once.
+/// Numbered limiters, from 1; 0 means none. The writer reuses them. A reader that took a number from a line just before
+/// its key was removed may count on the next key's limiter: that key then loses one request, once.
 #[derive(Default)]
 pub(super) struct Limiters(boxcar::Vec<Limiter>);
 
-/// Which key has which limiter; the writer alone knows that.
+/// The numbers of the keys' limiters. Only the writer reads them.
 #[derive(Default)]
 pub(super) struct LimiterNumbers {
     of: HashMap<u128, u32>,
@@ -24,13 +24,13 @@ impl Limiters {
         self.0.get(usize::try_from(number.checked_sub(1)?).ok()?)
     }
 
-    /// The limit that is in force for a key.
+    /// Returns the limit that is in force for a key.
     pub(super) fn limit(&self, numbers: &LimiterNumbers, id: u128) -> Option<Limit> {
         numbers.of.get(&id).and_then(|number| self.get(*number)).and_then(Limiter::limit)
     }
 
-    /// Sets the limit of a key, at once; the number of its limiter. After `None` the caller takes the number out of the
-    /// key's lines, and then calls [`LimiterNumbers::give_back`].
+    /// Sets the limit of a key, at once, and returns the number of its limiter. After `None` the caller removes the
+    /// number from the key's lines, and then calls [`LimiterNumbers::give_back`].
     pub(super) fn set(&self, numbers: &mut LimiterNumbers, id: u128, limit: Option<Limit>) -> u32 {
         if limit.is_none() {
             numbers.of.get(&id).and_then(|number| self.get(*number)).into_iter().for_each(|limiter| limiter.set(None));
@@ -38,7 +38,7 @@ impl Limiters {
         }
         let number = *numbers.of.entry(id).or_insert_with(|| {
             let number = numbers.free.pop().unwrap_or_else(|| {
-                // Above 2^32 of them no limiter is found under the number, and the key is rejected.
+                // Above 2^32 limiters the number leads to none, and the index rejects the key.
                 u32::try_from(self.0.push(Limiter::default()) + 1).unwrap_or(u32::MAX)
             });
             self.get(number).into_iter().for_each(Limiter::reset);
@@ -50,7 +50,7 @@ impl Limiters {
 }
 
 impl LimiterNumbers {
-    /// Takes back the limiter of a key that is gone, or has no limit any more.
+    /// Frees the limiter of a key that was removed, or no longer has a limit.
     pub(super) fn give_back(&mut self, id: u128) {
         self.free.extend(self.of.remove(&id));
     }

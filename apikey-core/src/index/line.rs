@@ -11,7 +11,7 @@ use crate::access::control_word::{DEAD, OCCUPIED, SIDE_ENTRY, UNUSED};
 use crate::index::hints;
 use crate::index::home::HOME_MASK;
 
-/// Set in the usage of a line: the use is not written back yet.
+/// A flag in the usage of a line: the use is not written to the disk yet.
 const NOTED: u64 = 1 << 63;
 
 #[derive(Default)]
@@ -22,15 +22,15 @@ pub(super) struct Line {
     control: AtomicU64,
     /// Owner in the high half, grants in the low.
     who: AtomicU64,
-    /// From the top: whether the use is noted and not written back, 31 bits of home, the second of the last use (0 for
-    /// never). The home says whose use it is.
+    /// From the top: the flag [`NOTED`], 31 bits of home, and the second of the last use (0 for never). The home
+    /// identifies the secret.
     usage: AtomicU64,
     version: AtomicU32,
     /// The number of the side entry.
     side: AtomicU32,
 }
 
-/// What a line says of its secret and key, as it stood together at one moment.
+/// A consistent state of a line's secret and key.
 #[derive(Clone, Copy)]
 pub(super) struct LineState {
     pub(super) control: u64,
@@ -48,7 +48,7 @@ pub(super) struct Entry {
     pub(super) usage: Usage,
 }
 
-/// Where a line belongs, and when its secret was last used.
+/// The home of a line, and the time of its secret's last use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage(u64);
 
@@ -101,11 +101,11 @@ impl Line {
         bytes
     }
 
-    /// The state and the usage of the line, which belong to the digest that was read before; `None` if a writer made a
-    /// step since `control` was read.
+    /// Returns the state and the usage of the line, which belong to the digest that was read before; `None` if a writer
+    /// has changed the line since `control` was read.
     ///
-    /// The count in the control word shows that. It comes round after 128 steps, so the caller checks the home, too: one
-    /// key is never taken for another.
+    /// The count in the control word shows that. It wraps after 128 steps, so the caller checks the home, too, and
+    /// never takes one key for another.
     #[inline]
     pub(super) fn state(&self, control: u64) -> Option<(LineState, Usage)> {
         let who = self.who.load(Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl Line {
         self.is_still(control).then_some((state, usage))
     }
 
-    /// Whether all that the caller has read of the line since it read this control word belongs together.
+    /// Whether everything that the caller has read of the line since it read this control word is consistent.
     #[inline]
     pub(super) fn is_still(&self, control: u64) -> bool {
         // A reader that has read a word of a writer's also sees the control word that the writer wrote before it.
@@ -129,8 +129,8 @@ impl Line {
         Usage(self.usage.load(Ordering::Relaxed))
     }
 
-    /// Notes a use. The one shared write of a verification, once a second: written every time, it would make two
-    /// threads on one key wait for each other. If the line is another key's by now, nothing is written.
+    /// Notes a use. This is the one shared write of a verification, and happens once a second: writing it every time
+    /// would slow down two threads that verify one key. It writes nothing if the line belongs to another key by now.
     #[inline]
     pub(super) fn note_use(&self, home: u32, second: u32) {
         let held = self.usage();
@@ -147,15 +147,15 @@ impl Line {
         }
     }
 
-    /// Takes the note of a use; whether there was one since the last call.
+    /// Takes the note of a use, and returns whether there was one since the last call.
     pub(super) fn take_note(&self) -> bool {
         self.usage.load(Ordering::Relaxed) & NOTED != 0 && self.usage.fetch_and(!NOTED, Ordering::Relaxed) & NOTED != 0
     }
 
-    /// Fills a line that no digest matches. The control word comes last: a reader that sees it sees the rest.
+    /// Fills a line that no digest matches. It writes the control word last: a reader that sees it sees the rest.
     pub(super) fn fill(&self, entry: &Entry) {
         let before = self.control();
-        // A reader that sees any of what follows also sees that the line had been given up.
+        // A reader that sees any later write also sees that the line had been given up.
         fence(Ordering::Release);
         for (word, chunk) in self.digest.iter().zip(entry.digest.as_chunks::<8>().0) {
             word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
@@ -170,8 +170,8 @@ impl Line {
 
     /// Sets what can change: owner, version and digest never do.
     ///
-    /// Between the two states stands a control word that allows no more than the old and the new one do, so a reader may
-    /// find the grants and the side entry of either beside it.
+    /// Between the two states it writes a control word that allows no more than both, so a reader may combine it with
+    /// the grants and the side entry of either.
     pub(super) fn update(&self, new: LineState) {
         let old = self.control();
         let who = join(new.owner, new.grants);

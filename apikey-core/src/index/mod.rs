@@ -1,12 +1,13 @@
 //! The keys in memory: all that a verification reads.
 //!
-//! Readers take no lock and count nothing. A reader reads the current table, and believes what it has read if no writer
-//! made a step meanwhile. One writer at a time, whoever holds the [`WriterState`], changes lines in place. A table that has
-//! become too small stays until the index is dropped, since a reader may be in it; tables double, so the earlier ones
-//! together are no larger than the current one. `docs/performance.md` says what that saves.
+//! Readers take no lock and count nothing. A reader reads the current table, and accepts what it has read if no writer
+//! has changed the line meanwhile. One writer at a time, the holder of the [`WriterState`], changes lines in place. A
+//! table that has become too small stays until the index is dropped, since readers may use it; tables double, so the
+//! earlier ones together are no larger than the current one. `docs/reference/performance.md` says what that saves.
 //!
-//! `verify.rs` is what readers do. `publish.rs`, `restriction.rs`, `first_use.rs` and `uses.rs` are what writers do.
-//! `line.rs`, `table.rs` and `side_table.rs` hold the steps whose order both rely on; `tests/loom` tries every order.
+//! `verify.rs` has the operations of readers; `publish.rs`, `restriction.rs`, `first_use.rs` and `uses.rs` have those
+//! of writers. Both rely on the order of the steps in `line.rs`, `table.rs` and `side_table.rs`, of which `tests/loom`
+//! tries every interleaving.
 
 mod atomic;
 mod first_use;
@@ -17,6 +18,8 @@ mod limiters;
 mod line;
 mod locate;
 mod publish;
+#[cfg(feature = "cluster")]
+mod reconcile;
 pub(crate) mod refused;
 pub(crate) mod restriction;
 mod side_table;
@@ -55,12 +58,12 @@ pub(crate) struct Index {
     side_table: SideTable,
     limiters: Limiters,
     writer: Mutex<WriterState>,
-    /// Names the store in the keys that it verifies.
+    /// The number of the store, for the keys that it verifies.
     store: u64,
-    /// One for each pepper, the newest first, and one without.
+    /// A digester for each pepper, the newest first, and one without a pepper.
     digesters: Box<[DigesterSlot]>,
-    /// The forms of imported keys, each with the number of its digester. A token that is not in the store's own form is
-    /// hashed only once there is one.
+    /// The forms of imported keys, each with the number of its digester. The index hashes a token in another than the
+    /// store's own form only if there is one.
     imported: boxcar::Vec<(ImportForm, usize)>,
     track_use: bool,
     closed: AtomicBool,
@@ -68,7 +71,8 @@ pub(crate) struct Index {
 
 struct DigesterSlot {
     digester: Digester,
-    /// Whether own secrets are stored under it. One digester has them all, except while a pepper is being changed.
+    /// Whether the store has own secrets under this digester. One digester has all of them, except during a change of
+    /// peppers.
     own: AtomicBool,
 }
 
@@ -103,9 +107,10 @@ impl Index {
         self.store
     }
 
-    /// Makes the caller the writer; with the table that is current until the state is released.
+    /// Makes the caller the writer, and returns its state and the table, which stays current until the state is
+    /// released.
     fn write(&self) -> (MutexGuard<'_, WriterState>, &Table) {
-        // A panic between two stores leaves the table readable: every single store does.
+        // The table is readable after a panic, since it is so after every single store.
         let writer = lock(&self.writer);
         (writer, self.table())
     }
@@ -119,13 +124,13 @@ impl Index {
         }
     }
 
-    /// Whether a secret of the key is not in the index, or not any more.
+    /// Whether the index lacks a secret of the key.
     pub(crate) fn lacks_any(&self, key: &EffectiveKey) -> bool {
         let table = self.table();
         key.secrets.iter().any(|secret| table.find(secret_home(key.id, secret), &secret.digest).is_none())
     }
 
-    /// Forgets every key: each verification fails from now on.
+    /// Removes every key, so that each verification fails from now on.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let (mut writer, _) = self.write();

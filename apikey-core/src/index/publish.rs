@@ -16,8 +16,8 @@ use crate::key::record::SecretEnd;
 use crate::token::digest::Digest;
 
 impl Index {
-    /// Makes a durable change visible: updates the secrets that `before` had, and inserts the others. A secret that
-    /// `before` had and that is not in the index has ended meanwhile, and stays so.
+    /// Makes a durable change visible: updates the secrets that `before` had, and inserts the others. A secret of
+    /// `before` that the index lacks has ended meanwhile, and stays so.
     pub(crate) fn publish(&self, before: Option<&EffectiveKey>, after: Option<&EffectiveKey>) {
         let (mut writer, table) = self.write();
         let Some(after) = after else {
@@ -50,7 +50,14 @@ impl Index {
         }
     }
 
-    fn insert(&self, writer: &mut WriterState, key: &EffectiveKey, secret: &EffectiveSecret, used: u32, limiter: u32) {
+    pub(super) fn insert(
+        &self,
+        writer: &mut WriterState,
+        key: &EffectiveKey,
+        secret: &EffectiveSecret,
+        used: u32,
+        limiter: u32,
+    ) {
         self.make_readable(secret);
         if writer.filled >= self.table().room() {
             self.add_table(self.table().larger());
@@ -72,7 +79,7 @@ impl Index {
         writer.filled += 1;
     }
 
-    /// Tells readers by which digester and form this secret is found, before its line is there.
+    /// Registers the digester and the form of this secret for readers, before its line exists.
     fn make_readable(&self, secret: &EffectiveSecret) {
         let has_pepper = |slot: &DigesterSlot| slot.digester.pepper() == secret.pepper;
         let Some((by, slot)) = self.digesters.iter().enumerate().find(|(_, slot)| has_pepper(slot)) else { return };
@@ -85,7 +92,7 @@ impl Index {
         }
     }
 
-    /// Brings the lines of `before` to what `after` says, and removes the secrets that `after` does not have.
+    /// Updates the lines of `before` to `after`, and removes the secrets that `after` does not have.
     fn update(
         &self,
         writer: &mut WriterState,
@@ -94,7 +101,7 @@ impl Index {
         before: &EffectiveKey,
         limiter: u32,
     ) {
-        let Allowance { grants, networks, .. } = after.allowance;
+        let Allowance { grants, not_before, networks, .. } = after.allowance;
         for old in &before.secrets {
             let home = secret_home(before.id, old);
             let Some(LiveLine { line, state }) = table.find(home, &old.digest) else { continue };
@@ -102,13 +109,12 @@ impl Index {
                 writer.remove(table, home, &old.digest);
                 continue;
             };
-            // Whether it was used is known better here than in the record.
+            // The index knows of uses that the record does not have yet.
             let control = secret_control(after, secret) & !UNUSED | state.control & UNUSED;
-            let not_before = self.side_entry(&state).and_then(|side| side.not_before);
             let content =
                 SideEntry { id: after.id, not_before, secret_end: secret_end(after, secret), networks, limiter };
-            // Which secret its first use ends may be another one now: one that waited for its delivery can have become
-            // the current one meanwhile.
+            // Its first use may end another secret now: one that waited for its delivery can have become the current
+            // one meanwhile.
             let successor_of = predecessor(after, secret).filter(|_| control & UNUSED != 0);
             self.set_line(writer, line, &LineState { control, grants, ..state }, content, successor_of);
         }
@@ -118,7 +124,7 @@ impl Index {
         if state.control & SIDE_ENTRY == 0 { None } else { self.side_table.read(state.side) }
     }
 
-    /// Brings a line to a state, and its side entry to a content; an entry that has this content already stays.
+    /// Sets the state of a line and the content of its side entry. An entry that has this content already stays.
     pub(super) fn set_line(
         &self,
         writer: &mut WriterState,
@@ -133,7 +139,7 @@ impl Index {
         let known_predecessor = writer.free_list.ended_by(new.side).filter(|_| has_entry);
         let successor_of = successor_of.or(known_predecessor);
         let same = entry == Some(content) && successor_of == known_predecessor;
-        // A line without a side entry needs none for what every key has.
+        // A line needs no side entry for default values.
         if same || (!has_entry && content.is_empty() && successor_of.is_none()) {
             line.update(LineState { control: new.control & !SIDE_ENTRY | current.control & SIDE_ENTRY, ..*new });
             return;
@@ -147,21 +153,21 @@ impl Index {
 }
 
 /// The home and the digest of the secret that the first use of this one ends.
-fn predecessor(key: &EffectiveKey, secret: &EffectiveSecret) -> Option<(u32, Digest)> {
+pub(super) fn predecessor(key: &EffectiveKey, secret: &EffectiveSecret) -> Option<(u32, Digest)> {
     let digest = secret.ends?;
     let older = key.secrets.iter().find(|older| older.digest == digest)?;
     Some((secret_home(key.id, older), digest))
 }
 
 /// The secret's end, if its key ends earlier: the line has room for one time.
-fn secret_end(key: &EffectiveKey, secret: &EffectiveSecret) -> Option<i64> {
+pub(super) fn secret_end(key: &EffectiveKey, secret: &EffectiveSecret) -> Option<i64> {
     match (secret.end, key.end_for(secret)) {
         (SecretEnd::At(end), Some(expires)) if expires < end => Some(end),
         _ => None,
     }
 }
 
-fn secret_control(key: &EffectiveKey, secret: &EffectiveSecret) -> u64 {
+pub(super) fn secret_control(key: &EffectiveKey, secret: &EffectiveSecret) -> u64 {
     let flag = |flag, on| if on { flag } else { 0 };
     let (end, ends) = match (secret.end, key.end_for(secret)) {
         (SecretEnd::At(end), expires) if expires.is_none_or(|expires| end <= expires) => (Some(end), true),

@@ -1,9 +1,9 @@
-//! Taking away, at once, what a change takes away; what it gives waits for the disk.
+//! Restricting keys at once. What a change gives waits for the disk.
 //!
-//! With the record of a key each of its secrets is found. Where a disk refuses, sled can refuse to read as well, and a
-//! revocation must hold all the same: then the lines alone must do. They know less of their keys than records do, so the
-//! search reads all of them and errs on the side of ending too much: an own key without a side entry is known by 31 bits
-//! of a hash of its id.
+//! The record of a key leads to each of its secrets. But if the disk fails, sled may fail to read as well, and a
+//! revocation must take effect all the same: then the lines alone must suffice. They have less data than records, so
+//! the search reads all of them, and may restrict too much: an own key without a side entry is identified by 31 bits of
+//! a hash of its id.
 
 use crate::access::control_word;
 use crate::access::control_word::{DISABLED, REVOKED};
@@ -21,7 +21,7 @@ use crate::key::effective_key::EffectiveKey;
 
 /// The keys that a restriction is for.
 pub(crate) enum Target<'a> {
-    /// One key, if it is this owner's; `None`: whoever's it is.
+    /// One key, if it belongs to this owner; `None` means any owner.
     Key {
         id: u128,
         owner: Option<&'a str>,
@@ -29,24 +29,25 @@ pub(crate) enum Target<'a> {
     Owner(&'a str),
 }
 
-/// What to take away from every secret of a key.
+/// The restriction of every secret of a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Restriction {
     pub(crate) revoke: bool,
     pub(crate) disable: bool,
-    /// Ends the secrets themselves: they become as unknown as any other token.
+    /// Whether it ends the secrets themselves, so that the index no longer finds them.
     pub(crate) end_secrets: bool,
     pub(crate) expires_at: Option<i64>,
-    /// The only grants that may be left; a number in [`GRANTS`](crate::base::interner::GRANTS).
+    pub(crate) not_before: Option<i64>,
+    /// The number in [`GRANTS`](crate::base::interner::GRANTS) of the grants that may remain.
     pub(crate) grants: Option<u32>,
-    /// The only networks that it may be used from.
+    /// The networks that may remain.
     pub(crate) networks: Option<u32>,
-    /// The limit that it may not exceed.
+    /// The highest limit that may remain.
     pub(crate) limit: Option<Limit>,
 }
 
 impl Index {
-    /// Takes away at once what a change takes away, and gives nothing.
+    /// Restricts a key at once to what a change leaves, and gives it nothing.
     pub(crate) fn restrict(&self, before: &EffectiveKey, after: Option<&EffectiveKey>) -> Result<(), Full> {
         let (mut writer, table) = self.write();
         let limiter = after.map_or(0, |after| self.tighten(&mut writer, before.id, after.allowance.limit));
@@ -59,19 +60,19 @@ impl Index {
                 writer.remove(table, home, &old.digest);
                 continue;
             };
-            // A rotation that the disk refuses must not end the old secret: nobody has the new one. So the secret's own
-            // end stays as it is visible, and only its key's end counts.
+            // A rotation that cannot be written must not end the old secret, since nobody has the new one. So the
+            // visible end of the secret stays, and only the key's end counts.
             let bound = Allowance { expires_at: after.end_for(secret), ..after.allowance };
             let side = self.side_entry(&state).unwrap_or_else(|| SideEntry::none(after.id));
-            // With what is visible, not with the record: that may be ahead of the disk.
+            // Meet what is visible, and not the record, which may be ahead of the disk.
             let met = self.visible(&writer, &state, &side).meet(&bound)?;
             self.narrow(&mut writer, line, &state, SideEntry { limiter, ..side }, &met);
         }
         Ok(())
     }
 
-    /// Takes away without the record, and gives nothing. The number of secrets that have less now, or are revoked or
-    /// disabled as the restriction says.
+    /// Restricts without the record. Returns the number of secrets that have less now, or that are revoked or disabled
+    /// as the restriction requires.
     pub(crate) fn restrict_without_record(
         &self,
         target: &Target<'_>,
@@ -89,7 +90,7 @@ impl Index {
             }
         };
         let (mut writer, table) = self.write();
-        // First all of them: removing one can move others.
+        // Collect all of them first: removing one can move others.
         let meant: Vec<Entry> = table.lines().iter().filter_map(|line| line.entry().filter(is_meant)).collect();
         let mut restricted = 0;
         for Entry { digest, usage, .. } in &meant {
@@ -101,7 +102,7 @@ impl Index {
             let Some(LiveLine { line, state }) = table.find(usage.home(), digest) else { continue };
             let mut side = self.side_entry(&state).unwrap_or_else(|| {
                 SideEntry::none(match target {
-                    // The best that is known; nothing but this reads the id in an own key's side entry.
+                    // Use this id for want of a better one; nothing else reads the id in an own key's side entry.
                     Target::Key { id, .. } => *id,
                     Target::Owner(_) => 0,
                 })
@@ -118,13 +119,13 @@ impl Index {
         Ok(restricted)
     }
 
-    /// What a line and its side entry allow now.
+    /// Returns what a line and its side entry allow now.
     fn visible(&self, writer: &WriterState, state: &LineState, side: &SideEntry) -> Allowance {
         Allowance {
             grants: state.grants,
             revoked: state.control & REVOKED != 0,
             disabled: state.control & DISABLED != 0,
-            // The secret's end, where that comes first.
+            // This is the end of the secret, if that is earlier.
             expires_at: control_word::time(state.control),
             not_before: side.not_before,
             limit: self.limiters.limit(&writer.limiters, side.id),
@@ -132,7 +133,7 @@ impl Index {
         }
     }
 
-    /// Brings a line and its side entry down to an allowance that is within theirs.
+    /// Restricts a line and its side entry to an allowance within theirs.
     fn narrow(
         &self,
         writer: &mut WriterState,
@@ -142,13 +143,14 @@ impl Index {
         Allowance { grants, revoked, disabled, expires_at, not_before, limit: _, networks }: &Allowance,
     ) {
         let flags = if *revoked { REVOKED } else { 0 } | if *disabled { DISABLED } else { 0 };
-        // The word has flags of the secret, too, and says whose end its time is.
+        // The word also has flags of the secret, and one that says whether its time is the end of the secret or of the
+        // key.
         let control = control_word::meet(state.control, control_word::with_time(flags, *expires_at));
         let content = SideEntry { not_before: *not_before, networks: *networks, ..side };
         self.set_line(writer, line, &LineState { control, grants: *grants, ..*state }, content, None);
     }
 
-    /// Makes the limit of a key no wider than this, at once; the number of its limiter.
+    /// Lowers the limit of a key to this one, at once, and returns the number of its limiter.
     fn tighten(&self, writer: &mut WriterState, id: u128, limit: Option<Limit>) -> u32 {
         let limit = Limit::meet_of(self.limiters.limit(&writer.limiters, id), limit);
         self.limiters.set(&mut writer.limiters, id, limit)
@@ -163,14 +165,14 @@ impl Index {
 }
 
 impl Restriction {
-    /// The most that it leaves of what is visible; only [`meet`](Allowance::meet) with that makes it less.
+    /// Returns the most that it leaves of what is visible. The caller [meets](Allowance::meet) both.
     fn on(&self, visible: &Allowance) -> Allowance {
         Allowance {
             grants: self.grants.unwrap_or(visible.grants),
             revoked: self.revoke,
             disabled: self.disable,
             expires_at: self.expires_at,
-            not_before: None,
+            not_before: self.not_before,
             limit: self.limit,
             networks: self.networks.unwrap_or(ANYWHERE),
         }

@@ -1,4 +1,4 @@
-//! The side table: what few secrets have, kept out of their lines.
+//! The side table, which has what few secrets need, outside of their lines.
 
 use std::collections::HashMap;
 
@@ -7,17 +7,17 @@ use crate::index::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence};
 use crate::access::network;
 use crate::token::digest::Digest;
 
-/// Stands for no time.
+/// Means no time.
 const NONE: i64 = i64::MIN;
 
-/// Numbered entries that readers read without a lock. A line names its entry by number, and the writer uses entries again:
-/// after reading one, a reader checks that its line's control word has not changed (`Line::is_still`).
+/// Numbered entries that readers read without a lock. A line names its entry by number. The writer reuses entries, so
+/// after reading one a reader checks that its line's control word has not changed (`Line::is_still`).
 #[derive(Default)]
 pub(super) struct SideTable(boxcar::Vec<Slot>);
 
 #[derive(Default)]
 struct Slot {
-    /// High half, low half.
+    /// The high and the low half of the id.
     id: [AtomicU64; 2],
     not_before: AtomicI64,
     secret_end: AtomicI64,
@@ -27,10 +27,10 @@ struct Slot {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct SideEntry {
-    /// The key's id: an imported token does not carry it.
+    /// The key's id, which an imported token does not contain.
     pub(super) id: u128,
     pub(super) not_before: Option<i64>,
-    /// When the secret ends, where its key ends earlier: the line has room for one time.
+    /// When the secret ends, if its key ends earlier: the line has room for one time.
     pub(super) secret_end: Option<i64>,
     /// The number of the key's set of networks.
     pub(super) networks: u32,
@@ -38,7 +38,7 @@ pub(super) struct SideEntry {
     pub(super) limiter: u32,
 }
 
-/// The entries that no line names, and what the writer alone knows of the others.
+/// The entries that no line names, and what only the writer needs of the others.
 #[derive(Default)]
 pub(super) struct FreeList {
     free: Vec<u32>,
@@ -47,12 +47,12 @@ pub(super) struct FreeList {
 }
 
 impl SideEntry {
-    /// An entry that says nothing but whose it is.
+    /// Creates an entry with a key's id and nothing else.
     pub(super) fn none(id: u128) -> Self {
         Self { id, not_before: None, secret_end: None, networks: network::ANYWHERE, limiter: 0 }
     }
 
-    /// Whether it says nothing but whose it is.
+    /// Whether it contains only a key's id.
     pub(super) fn is_empty(&self) -> bool {
         let Self { id: _, not_before, secret_end, networks, limiter } = *self;
         not_before.is_none() && secret_end.is_none() && networks == network::ANYWHERE && limiter == 0
@@ -76,13 +76,13 @@ impl SideTable {
         })
     }
 
-    /// Writes an entry that no line names yet; its number.
+    /// Writes an entry that no line names yet, and returns its number.
     pub(super) fn add(&self, free_list: &mut FreeList, entry: SideEntry, successor_of: Option<(u32, Digest)>) -> u32 {
         let number = free_list.free.pop().unwrap_or_else(|| {
-            // Above 2^32 of them no entry is found under the number, and the key is rejected.
+            // Above 2^32 entries the number leads to none, and the index rejects the key.
             u32::try_from(self.0.push(Slot::default())).unwrap_or(u32::MAX)
         });
-        // A reader that sees any of what follows also sees that the line that had this entry has given it up.
+        // A reader that sees any later write also sees that the line that had this entry has given it up.
         fence(Ordering::Release);
         if let Some(slot) = usize::try_from(number).ok().and_then(|number| self.0.get(number)) {
             let [high, low] = &slot.id;
@@ -101,7 +101,7 @@ impl SideTable {
 }
 
 impl FreeList {
-    /// Takes back an entry that no line names any more.
+    /// Frees an entry that no line names any more.
     pub(super) fn give_back(&mut self, number: u32) {
         self.ends.remove(&number);
         self.free.push(number);

@@ -1,7 +1,7 @@
-//! A table of lines: open addressing, linear probing, and no traces of what was removed.
+//! A table of lines: open addressing, linear probing, and no tombstones.
 //!
-//! The entries of a cluster stand in the order of their home slots (Robin Hood hashing), so a search that fails ends as
-//! early as one that succeeds: at the first entry that belongs behind it.
+//! The entries of a cluster are in the order of their home slots (Robin Hood hashing), so a search that fails ends as
+//! early as one that succeeds: at the first entry that belongs after it.
 #![allow(clippy::indexing_slicing, reason = "slots are below the length by construction")]
 
 use crate::index::atomic::{AtomicU64, Ordering, fence};
@@ -21,14 +21,14 @@ pub(super) struct Table {
     moves: AtomicU64,
 }
 
-/// A live line, and its state in the moment in which it matched.
+/// A live line, and its state at the time of the match.
 pub(super) struct LiveLine<'t> {
     pub(super) line: &'t Line,
     pub(super) state: LineState,
 }
 
 impl Table {
-    /// A table that takes `keys` entries and some more before it has to grow.
+    /// Creates a table with room for `keys` entries and some more.
     pub(super) fn for_keys(keys: usize) -> Self {
         Self::with_lines((keys.saturating_mul(3) / 2).max(SMALLEST))
     }
@@ -82,7 +82,7 @@ impl Table {
 
     #[inline]
     fn search(&self, home: u32, is_it: impl Fn(&Line) -> bool) -> Option<LiveLine<'_>> {
-        // A search begins anew only when a writer has made a step here, and never waits for one.
+        // A search restarts only if a writer has changed these lines, and never waits for one.
         'anew: loop {
             let moves = self.moves.load(Ordering::Acquire);
             let (mut slot, mut steps) = (self.home_slot(home), 0);
@@ -94,7 +94,7 @@ impl Table {
                     true
                 } else if control & DEAD == 0 {
                     let its = line.usage().home();
-                    // One digest can stand in two lines: as one of the store's own, and as that of an imported key.
+                    // Two lines can have the same digest: that of an own secret, and that of an imported key.
                     if its == home && is_it(line) {
                         let Some((state, usage)) = line.state(control) else { continue 'anew };
                         if usage.home() == home {
@@ -135,8 +135,8 @@ impl Table {
         }
     }
 
-    /// Inserts an entry behind those of its cluster that have the same home slot or an earlier one. Those behind move on by
-    /// one line. The caller has made sure that there is room.
+    /// Inserts an entry after those of its cluster that have the same home slot or an earlier one, and moves later
+    /// entries on by one line. The caller has checked that there is room.
     pub(super) fn insert(&self, entry: &Entry) {
         let (mut slot, mut steps) = (self.home_slot(entry.usage.home()), 0);
         loop {
@@ -163,8 +163,8 @@ impl Table {
         self.lines[slot].fill(entry);
     }
 
-    /// Moves an entry: it stands in its new line before it leaves the old one. A reader that reads the new line too early and
-    /// the old one too late finds neither; `moves`, counted in between, makes it begin anew.
+    /// Moves an entry, which is in its new line before it leaves the old one. A reader that reads the new line too
+    /// early and the old one too late finds neither; `moves`, which is counted in between, makes it restart.
     fn move_entry(&self, entry: &Entry, from: &Line, to: usize) {
         self.lines[to].fill(entry);
         self.moves.fetch_add(1, Ordering::AcqRel);
@@ -172,8 +172,8 @@ impl Table {
         self.lines[to].catch_up(entry.usage, from.usage());
     }
 
-    /// Ends the secret in this line, and closes the gap: the entries behind it move up, so that keys that come and go leave
-    /// nothing behind.
+    /// Ends the secret in this line, and closes the gap by moving the later entries up, so that removed keys leave no
+    /// tombstones.
     pub(super) fn remove(&self, slot: usize) {
         let mut gap = slot;
         self.lines[gap].remove();
@@ -185,7 +185,7 @@ impl Table {
                 break;
             }
             let Some(entry) = line.entry() else { continue };
-            // It stays if its search begins behind the gap; so do all that follow, since they stand in order.
+            // An entry whose search begins after the gap stays, and so do all later ones, since they are in order.
             let home_slot = self.home_slot(entry.usage.home());
             if self.distance(home_slot, at) < self.distance(gap, at) {
                 break;
@@ -196,7 +196,7 @@ impl Table {
         self.lines[gap].clear();
     }
 
-    /// Steps from one line to another, round the end.
+    /// The number of steps from one line to another, wrapping at the end.
     fn distance(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.lines.len() - from }
     }
@@ -205,7 +205,7 @@ impl Table {
         &self.lines
     }
 
-    /// Whether every entry can be reached, and stands in the order that searches count on; for tests.
+    /// Whether every entry is reachable, and in the order on which searches rely; for tests.
     #[cfg(test)]
     pub(super) fn is_in_order(&self) -> bool {
         let steps = |slot: usize| {
@@ -233,7 +233,7 @@ mod tests {
     use crate::index::line::Usage;
 
     const HOME: u32 = 7;
-    /// Belongs in the last of 64 lines, before the first.
+    /// A home in the last of 64 lines, before the first.
     const LAST: u32 = 63 << 25;
 
     /// An entry that belongs where all others do.

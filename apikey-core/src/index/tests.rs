@@ -1,4 +1,4 @@
-//! Keys that come and go, against a map, and beside readers.
+//! Keys that are inserted and removed, compared with a map, and with concurrent readers.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -56,7 +56,7 @@ fn index() -> Index {
     Index::new(0, 0, vec![Digester::plain()], true)
 }
 
-/// The owner's number, if the token is good.
+/// Returns the owner's number, if the token is valid.
 fn verify(index: &Index, prefixes: &Prefixes, token: &str, now: i64) -> Option<u32> {
     let matched = index.find_own(prefixes.parse(token.as_bytes()).unwrap())?;
     index.check_use(&matched, Moment { now, raw: now }, None).ok()?;
@@ -120,7 +120,7 @@ fn a_key_that_stays_is_found_while_others_come_and_go() {
             let keys = || come.iter().cycle().skip(round % 7).take(come.len());
             keys().for_each(|key| index.publish(None, Some(&key.effective)));
             keys().for_each(|key| index.publish(Some(&key.effective), None));
-            // What has been taken out when a look-up begins is not found.
+            // A look-up does not find a key that was removed before it began.
             assert!(come.iter().all(|key| verify(&index, &prefixes, &key.token, 5000).is_none()));
         }
         ended.store(true, Ordering::Relaxed);

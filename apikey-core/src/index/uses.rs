@@ -1,4 +1,4 @@
-//! When keys were last used.
+//! The times at which keys were last used.
 
 use std::sync::atomic::Ordering;
 
@@ -7,11 +7,11 @@ use crate::index::locate::secret_home;
 use crate::key::effective_key::EffectiveKey;
 use crate::token::digest::{DigestPrefix, digest_prefix};
 
-/// Lines that are read while nobody else may write.
+/// The number of lines that one hold of the writer's state reads.
 const CHUNK: usize = 4096;
 
 impl Index {
-    /// The last second in which any of the key's live secrets was used, in milliseconds.
+    /// Returns the second in which any of the key's live secrets was last used, in milliseconds since 1970.
     pub(crate) fn last_used(&self, key: &EffectiveKey) -> Option<i64> {
         let table = self.table();
         let live = key.secrets.iter().filter_map(|secret| table.find(secret_home(key.id, secret), &secret.digest));
@@ -19,13 +19,14 @@ impl Index {
         last.filter(|second| *second > 0).map(|second| i64::from(second) * 1000)
     }
 
-    /// Every live secret used since the last call, by its digest's prefix, with the second of use.
+    /// Takes every live secret that was used since the last call, by its digest's prefix, with the second of use.
     pub(crate) fn take_uses(&self, mut each: impl FnMut(DigestPrefix, u32)) {
         let mut seen = None;
         let mut at = 0;
         loop {
-            // No table may grow meanwhile: a note taken from the old one would stand in the new. In chunks, so that a
-            // revocation does not wait for the whole. An entry that moves up between two chunks waits for the next call.
+            // Lock out writers, since a note that was taken from a table would reappear in its larger successor.
+            // Release the lock between chunks, so that a revocation does not wait for all of them. An entry that moves
+            // up between two chunks waits for the next call.
             let (writer, table) = self.write();
             let current = self.current.load(Ordering::Relaxed);
             if seen != Some(current) {

@@ -1,4 +1,4 @@
-//! What a verification does: find the line of a token, check the key's state, count the use.
+//! The steps of a verification: find the line of a token, check the key's state, count the use.
 
 use std::net::IpAddr;
 use std::ptr;
@@ -33,13 +33,13 @@ pub(crate) struct Match<'t> {
 }
 
 impl Index {
-    /// The line of one of the store's own secrets. Inlined where two callers use it, too: a call costs a verification a
-    /// tenth.
+    /// Finds the line of one of the store's own secrets. It is inlined into both callers: a call would add a tenth to a
+    /// verification.
     #[inline(always)]
     pub(crate) fn find_own(&self, token: &Tail) -> Option<Match<'_>> {
         let home = own_home(api_key::id_chars(api_key::body(token)));
         let table = self.table();
-        // The lines travel from memory while the hash runs.
+        // The lines arrive from memory while the hash runs.
         table.prefetch(home);
         for slot in self.digesters.iter().filter(|slot| slot.own.load(Ordering::Acquire)) {
             let digest = slot.digester.presented(token);
@@ -56,7 +56,7 @@ impl Index {
         self.imported.count() > 0 && token.len() <= MAX_IMPORTED_BYTES
     }
 
-    /// The line of an imported secret, and its key's id.
+    /// Finds the line of an imported secret, and its key's id.
     #[cold]
     pub(crate) fn find_imported(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
         let table = self.table();
@@ -69,15 +69,15 @@ impl Index {
         })
     }
 
-    /// Checks the state of the key that has matched, whether this peer may use it, and whether its limit is used up. Counts
-    /// the use of a key that passes.
+    /// Checks the state of the matched key, its networks against this peer, and its limit. Counts the use of a key that
+    /// passes.
     ///
     /// # Errors
-    /// The key is not good now.
+    /// The key is not valid now.
     #[inline]
     pub(crate) fn check_use(&self, matched: &Match<'_>, at: Moment, peer: Option<&IpAddr>) -> Result<(), AuthError> {
         check_state(matched.live.state.control, matched.side, at.now)?;
-        // By value: a side entry whose address is taken is put together in memory, also where there is none.
+        // Take the entry by value: a side entry whose address is taken is built in memory, even if there is none.
         if let Some(SideEntry { networks, limiter, .. }) = matched.side {
             self.check_peer_and_limit(networks, limiter, at.raw, peer)?;
         }
@@ -87,10 +87,10 @@ impl Index {
         Ok(())
     }
 
-    /// Checks the state alone, and neither the peer nor the limit: this is no use of the key.
+    /// Checks only the state, and neither the peer nor the limit: this is not a use of the key.
     ///
     /// # Errors
-    /// The key is not good now.
+    /// The key is not valid now.
     pub(crate) fn check_state(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
         check_state(matched.live.state.control, matched.side, now)
     }
@@ -115,7 +115,8 @@ impl Index {
         }
     }
 
-    /// What is left of a key's limit, by the raw clock; `None` if it has no limit, or is not in the index any more.
+    /// Returns what is left of a key's limit, by the raw clock; `None` if the key has no limit, or is no longer in the
+    /// index.
     pub(crate) fn limit_status(&self, key: &VerifiedKey, raw: impl FnOnce() -> i64) -> Option<LimitStatus> {
         if !key.control.has_side_entry() {
             return None;
@@ -125,7 +126,7 @@ impl Index {
         self.limiters.get(side?.limiter)?.status(raw())
     }
 
-    /// The verified key of a line that passed the check.
+    /// Creates the verified key of a line that passed the check.
     #[inline]
     pub(crate) fn verified_key(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {
         let LineState { control, owner, grants, version, .. } = matched.live.state;
@@ -133,17 +134,17 @@ impl Index {
         VerifiedKey { id, prefix, store: self.store, control, owner, grants, version }
     }
 
-    /// Checks whether a key that was verified earlier is still good, with the same secret.
+    /// Checks that a key that was verified earlier is still valid, with the same secret.
     ///
     /// # Errors
-    /// As [`check_state`](Self::check_state), and [`AuthError::Invalid`] if its secret has ended.
+    /// Those of [`check_state`](Self::check_state), and [`AuthError::Invalid`] if its secret has ended.
     pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
         let again = self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.prefix));
         let (live, side) = again.ok_or(AuthError::Invalid)?;
         check_state(live.state.control, side, now)
     }
 
-    /// A line and its side entry, as they stood together at one moment.
+    /// Reads a consistent state of a line and its side entry.
     #[inline(always)]
     fn read_consistent<'t>(
         &'t self,
@@ -156,7 +157,7 @@ impl Index {
                 return Some((live, None));
             }
             let side = self.side_table.read(live.state.side);
-            // The lines of a table that was left stay as they were, whoever has their side entries now.
+            // The lines of a replaced table stay as they were, even if other lines have their side entries now.
             let still = live.line.is_still(live.state.control);
             let current = self.table();
             if still && ptr::eq(current, table) {
@@ -191,8 +192,8 @@ impl Match<'_> {
     }
 }
 
-/// Checks a state; the order decides which error a caller gets. The digest has matched before, so that only callers with
-/// the secret learn of it.
+/// Checks a state; the order decides which error a caller gets. The digest has matched before, so only callers with the
+/// secret learn the state.
 #[inline]
 fn check_state(control: u64, side: Option<SideEntry>, now: i64) -> Result<(), AuthError> {
     if control & SIDE_ENTRY != 0 && side.is_none() {

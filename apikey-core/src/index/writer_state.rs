@@ -1,4 +1,4 @@
-//! What the one writer of an index knows beside its table.
+//! What the one writer of an index knows in addition to its table.
 
 use crate::access::control_word::SIDE_ENTRY;
 use crate::index::limiters::LimiterNumbers;
@@ -9,7 +9,7 @@ use crate::index::table::Table;
 use crate::key::effective_key::EffectiveKey;
 use crate::token::digest::Digest;
 
-/// Whoever holds this is the writer.
+/// The holder of this is the writer.
 #[derive(Default)]
 pub(super) struct WriterState {
     /// Lines that are not empty.

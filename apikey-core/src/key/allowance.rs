@@ -6,12 +6,12 @@ use crate::base::interner::{Full, GRANTS};
 use crate::base::time::earlier;
 use crate::key::record::Record;
 
-/// What a key allows: to do what, from where, when, and how often.
+/// What a key allows: its grants, networks, times and rate limit.
 ///
 /// Allowances are a lattice under [`meet`](Self::meet), but for the rounding of rate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
-    /// Number in [`GRANTS`].
+    /// The number of its set in [`GRANTS`].
     pub(crate) grants: u32,
     pub(crate) revoked: bool,
     pub(crate) disabled: bool,
@@ -35,7 +35,7 @@ impl Allowance {
         })
     }
 
-    /// The allowance of what both allow.
+    /// Returns the allowance of what both allow.
     pub(crate) fn meet(&self, other: &Self) -> Result<Self, Full> {
         Ok(Self {
             grants: grants::meet(self.grants, other.grants)?,
@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// One request: when, for what, from where.
+    /// One request: its time, its permission and its address.
     type Request = (i64, String, IpAddr);
 
     fn allows(key: &Allowance, (now, permission, peer): &Request) -> bool {
@@ -81,7 +81,7 @@ mod tests {
             && network::set_contains(key.networks, Some(*peer))
     }
 
-    /// The limits of a meet let through no more than both, by count and by rate.
+    /// Whether a limit lets through no more than the other, by count and by rate.
     fn is_no_faster(limit: Option<Limit>, than: Option<Limit>) -> bool {
         let rate = |one: Limit, by: Limit| i128::from(one.count()) * i128::from(by.per().num_milliseconds());
         match (limit, than) {

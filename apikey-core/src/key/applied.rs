@@ -1,16 +1,16 @@
-//! What a change makes of a record.
+//! The result of applying a change to a record.
 
 use crate::key::error::StoreError;
 use crate::key::event::kind::EventKind;
 use crate::key::record::Record;
 
-/// What a change makes of a record.
+/// The result of applying a change to a record.
 #[derive(Debug)]
 pub(crate) enum Applied {
-    /// Nothing: it held already.
+    /// The record had what the change sets already.
     Unchanged,
     Changed {
-        /// `None`: deleted.
+        /// `None` if the change deletes the record.
         after: Option<Box<Record>>,
         event: Box<EventKind>,
     },
@@ -21,7 +21,7 @@ impl Applied {
         Self::Changed { after: Some(Box::new(after)), event: Box::new(event) }
     }
 
-    /// It leaves no record.
+    /// The change deletes the record.
     pub(super) fn none(event: EventKind) -> Self {
         Self::Changed { after: None, event: Box::new(event) }
     }

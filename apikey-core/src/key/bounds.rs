@@ -1,4 +1,4 @@
-//! The bounds of what a key may carry, checked at the call, each with its field's name.
+//! The bounds of a key's fields. A call checks them before anything else, and an error names the field.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,45 @@ use crate::access::network;
 use crate::access::permission::{PermissionError, check_grant};
 use crate::base::invalid_field::InvalidField;
 use crate::key::error::StoreError;
+use crate::token::api_key::has_token;
 
-/// Most bytes of an owner or a name.
+/// The most bytes of an owner or a name.
 pub(crate) const MAX_NAME: usize = 128;
-/// Most bytes of a reason.
+/// The most bytes of a reason.
 pub(crate) const MAX_REASON: usize = 256;
-/// Most bytes of an idempotency key.
+/// The most bytes of an idempotency key.
 pub(crate) const MAX_IDEMPOTENCY_KEY: usize = 255;
-/// Most grants of a key.
+/// The most grants of a key.
 pub(crate) const MAX_GRANTS: usize = 64;
-/// Most entries of metadata, and most bytes of their keys and values.
+/// The most entries of metadata, and the most bytes of their names and values.
 pub(crate) const MAX_METADATA: usize = 32;
 pub(crate) const MAX_METADATA_KEY: usize = 64;
 pub(crate) const MAX_METADATA_VALUE: usize = 512;
-/// Most networks of a key.
+/// The most networks of a key.
 pub(crate) const MAX_NETWORKS: usize = 32;
-/// Most bytes of an encoded record.
+/// The most bytes of an encoded record.
 pub(crate) const MAX_RECORD: usize = 32 * 1024;
-/// Most keys created by one call.
+/// The most keys that one call creates.
 pub(crate) const MAX_BATCH: usize = 10_000;
 
+/// The owner of a new key: one that people tell apart from every other when they read it.
 pub(crate) fn owner(text: &str) -> Result<(), InvalidField> {
-    line("owner", text, 1, MAX_NAME, "1 to 128 bytes without control characters")
+    let allowed = "1 to 128 bytes without control or invisible characters, and without white space at either end";
+    if text.trim() != text || text.contains(is_invisible) {
+        return Err(hidden_if_token("owner", text).unwrap_or_else(|| InvalidField::new("owner", text, allowed)));
+    }
+    line("owner", text, 1, MAX_NAME, allowed)
+}
+
+/// The owner of a key that an earlier version may have created.
+pub(crate) fn stored_owner(text: &str) -> Result<(), InvalidField> {
+    bounded("owner", text, 1, MAX_NAME, "1 to 128 bytes without control characters")
+}
+
+/// Characters without width, and those that turn the direction of writing.
+fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 pub(crate) fn name(text: &str) -> Result<(), InvalidField> {
@@ -46,11 +63,13 @@ pub(crate) fn reason(text: &str) -> Result<(), InvalidField> {
     line("reason", text, 0, MAX_REASON, "at most 256 bytes without control characters")
 }
 
-/// Grants in the order given, repeats left out.
+/// Checks grants, and removes repeats. The order stays.
 pub(crate) fn grants(given: &[String]) -> Result<Vec<String>, StoreError> {
     let mut kept: Vec<String> = Vec::new();
-    for grant in given {
-        check_grant(grant).map_err(|fault| StoreError::Permission(PermissionError::new("permission", grant, fault)))?;
+    for (at, grant) in given.iter().enumerate() {
+        let refused =
+            |fault| StoreError::Permission(PermissionError::new("permission", grant, fault).at("permissions", at));
+        check_grant(grant).map_err(refused)?;
         if !kept.contains(grant) {
             kept.push(grant.clone());
         }
@@ -62,13 +81,13 @@ pub(crate) fn grants(given: &[String]) -> Result<Vec<String>, StoreError> {
     Ok(kept)
 }
 
-/// Networks in the order given, as they are stored: in CIDR notation, repeats left out.
+/// Checks networks, writes them in CIDR notation as the store keeps them, and removes repeats. The order stays.
 pub(crate) fn networks(given: &[String]) -> Result<Vec<String>, InvalidField> {
     let mut kept = Vec::new();
-    for text in given {
+    for (at, text) in given.iter().enumerate() {
         let net = network::parse(text).ok_or_else(|| {
             let allowed = "networks such as 10.0.0.0/8 or 2001:db8::/32, with no bits behind the prefix, and addresses";
-            InvalidField::new("networks", text, allowed)
+            InvalidField::new("networks", text, allowed).at(at)
         })?;
         let net = net.to_string();
         if !kept.contains(&net) {
@@ -79,7 +98,7 @@ pub(crate) fn networks(given: &[String]) -> Result<Vec<String>, InvalidField> {
         }
     }
     if kept.is_empty() {
-        return Err(InvalidField::new("networks", "", "1 to 32 networks; for a key that is good anywhere, name none"));
+        return Err(InvalidField::new("networks", "", "1 to 32 networks; for a key that is valid anywhere, name none"));
     }
     Ok(kept)
 }
@@ -90,12 +109,27 @@ pub(crate) fn metadata(given: &BTreeMap<String, String>) -> Result<(), InvalidFi
     }
     for (key, value) in given {
         line("metadata key", key, 1, MAX_METADATA_KEY, "1 to 64 bytes without control characters")?;
-        line("metadata value", value, 0, MAX_METADATA_VALUE, "at most 512 bytes without control characters")?;
+        let value =
+            line("metadata value", value, 0, MAX_METADATA_VALUE, "at most 512 bytes without control characters");
+        value.map_err(|invalid| invalid.at(key))?;
     }
     Ok(())
 }
 
+/// A text that is stored and shown, and so must hold no secret.
 fn line(field: &'static str, text: &str, min: usize, max: usize, allowed: &'static str) -> Result<(), InvalidField> {
+    hidden_if_token(field, text).map_or(Ok(()), Err)?;
+    bounded(field, text, min, max, allowed)
+}
+
+/// The error for a text with a token in it, which the error does not repeat.
+fn hidden_if_token(field: &'static str, text: &str) -> Option<InvalidField> {
+    let allowed =
+        "texts without a token, which is a secret and would be stored and shown: replace the key if others can see it";
+    has_token(text).then(|| InvalidField::new(field, "[a token]", allowed))
+}
+
+fn bounded(field: &'static str, text: &str, min: usize, max: usize, allowed: &'static str) -> Result<(), InvalidField> {
     let fits = (min..=max).contains(&text.len()) && !text.chars().any(char::is_control);
     if fits { Ok(()) } else { Err(InvalidField::new(field, text, allowed)) }
 }

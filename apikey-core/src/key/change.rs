@@ -1,9 +1,7 @@
 //! Every change to a key, as data, and the one function that applies it.
 //!
-//! What a change needs from outside (time, id, secret) is decided before and stands in it, so that applying it to the
-//! same record gives the same record anywhere.
-
-use std::collections::BTreeMap;
+//! A change contains its time, id and secret, which are chosen before, so that applying it to equal records gives equal
+//! results everywhere.
 
 use crate::access::limit::StoredLimit;
 use crate::base::patch::Patch;
@@ -14,9 +12,12 @@ use crate::key::error::{Conflict, StoreError};
 use crate::key::event::actor::Origin;
 use crate::key::event::changes::Changes;
 use crate::key::event::kind::EventKind;
+#[cfg(feature = "cluster")]
+use crate::key::evidence::reapplied;
 use crate::key::idempotency::IdempotentRequest;
 use crate::key::lifetime;
 use crate::key::lifetime::{FIXED, Lifetime};
+use crate::key::metadata_patch::MetadataPatch;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
 use crate::key::rotation::overlap::Overlap;
 use crate::key::rotation::overlap::OverlapEnd;
@@ -28,11 +29,11 @@ use crate::key::subject::Subject;
 pub(crate) struct Change {
     pub(crate) id: u128,
     pub(crate) at: i64,
-    /// Who makes it, for its event.
+    /// The actor, for the event.
     pub(crate) origin: Origin,
     pub(crate) scope: Scope,
     pub(crate) action: Action,
-    /// The request that may be repeated, if it is one.
+    /// The idempotent request that this change carries out, if there is one.
     pub(crate) idempotency: Option<IdempotentRequest>,
 }
 
@@ -40,12 +41,12 @@ pub(crate) struct Change {
 pub(crate) enum Action {
     Create(Box<Record>),
     Update(Box<Fields>),
-    /// The secret's version is set when it is applied.
+    /// Adds a secret. Applying the change sets the secret's version.
     Rotate {
         secret: StoredSecret,
         overlap: Overlap,
     },
-    /// Puts a secret in the place of the newest, which nobody has used.
+    /// Replaces the newest secret, which nobody has used.
     Repeat {
         secret: StoredSecret,
         overlap: Overlap,
@@ -57,36 +58,39 @@ pub(crate) enum Action {
     Stage {
         secret: StoredSecret,
         overlap_ms: Option<i64>,
-        /// Whether one that waits already may have been delivered.
+        /// Whether a secret that waits already may have been delivered.
         doubtful: bool,
     },
-    /// The secret of this version was delivered.
+    /// Makes the secret of this version, which was delivered, the current one.
     Promote {
         version: u32,
     },
-    /// Ends every secret of a key that leaked; the new one's version is set when it is applied.
+    /// Ends every secret of a key that leaked, and adds another. Applying the change sets the new secret's version.
     Replace {
         secret: StoredSecret,
         reason: String,
     },
     EraseEnded,
-    /// Puts the store's time back; of no key.
+    /// Sets the store's time back. It concerns no key.
     AcceptClock {
         from: i64,
         to: i64,
     },
-    /// Says that the beginning of history is about to be deleted; of no key.
+    /// Records that the store is about to delete the oldest events. It concerns no key.
     PurgeEvents {
         last: u64,
     },
     Revoke {
         reason: String,
     },
+    /// Takes from a key again what the engine of its cluster has lost: this is what is left of it.
+    #[cfg(feature = "cluster")]
+    Reapply(Box<Record>),
     Purge,
 }
 
 impl Change {
-    /// What it is a change of.
+    /// The subject that it changes.
     pub(crate) fn subject(&self) -> Subject {
         match self.action {
             Action::AcceptClock { .. } | Action::PurgeEvents { .. } => Subject::Store,
@@ -95,22 +99,25 @@ impl Change {
     }
 }
 
-/// Fields to set; checked before.
+/// The fields to set, which the call has checked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fields {
     pub(crate) name: Patch<String>,
     pub(crate) permissions: Option<Vec<String>>,
+    pub(crate) add_permissions: Vec<String>,
+    pub(crate) remove_permissions: Vec<String>,
+    pub(crate) not_before: Patch<i64>,
     pub(crate) expires_at: Patch<i64>,
     pub(crate) disabled: Option<bool>,
-    pub(crate) metadata: BTreeMap<String, Option<String>>,
+    pub(crate) metadata: MetadataPatch,
     pub(crate) limit: Patch<StoredLimit>,
-    /// `Clear`: anywhere.
+    /// `Clear` allows the key from anywhere.
     pub(crate) networks: Patch<Vec<String>>,
     pub(crate) policy: Patch<StoredPolicy>,
     pub(crate) lifetime: Lifetime,
 }
 
-/// Applies a change to the record as it stands.
+/// Applies a change to the current record.
 pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied, StoreError> {
     let found = current.ok_or(StoreError::NotFound(crate::KeyId::from_u128(change.id)));
     match &change.action {
@@ -140,6 +147,10 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
         }
         Action::PurgeEvents { last } => Ok(Applied::none(EventKind::EventsPurged { last: *last })),
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
+        #[cfg(feature = "cluster")]
+        Action::Reapply(after) => {
+            Ok(reapplied(found?, after).map_or(Applied::Unchanged, |event| Applied::changed((**after).clone(), event)))
+        }
         Action::Purge => Ok(current.map_or(Applied::Unchanged, |_| Applied::none(EventKind::Purged))),
     }
 }
@@ -153,10 +164,16 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
     if let Some(permissions) = &fields.permissions {
         after.permissions.clone_from(permissions);
     }
+    change_grants(&mut after.permissions, fields)?;
+    after.not_before = fields.not_before.apply(after.not_before);
+    if let Patch::Set(start) = fields.not_before
+        && fields.expires_at.apply(record.expires_at).is_some_and(|end| end <= start)
+    {
+        return Err(StoreError::invalid("not_before", &time::from_ms(start).to_string(), "times before expires_at"));
+    }
     if let Patch::Set(end) = fields.expires_at {
-        if record.not_before.is_some_and(|start| end <= start) {
-            let given = time::from_ms(end).to_string();
-            return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
+        if after.not_before.is_some_and(|start| end <= start) {
+            return Err(StoreError::invalid("expires_at", &time::from_ms(end).to_string(), "times after not_before"));
         }
         if end <= now && record.expires_at != Some(end) {
             return Err(time::has_come("expires_at", end).into());
@@ -166,28 +183,31 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
     if let Some(disabled) = fields.disabled {
         after.disabled = disabled;
     }
-    for (name, value) in &fields.metadata {
-        match value {
-            Some(value) => after.metadata.insert(name.clone(), value.clone()),
-            None => after.metadata.remove(name),
-        };
+    fields.metadata.apply(&mut after.metadata);
+    let mark = record.metadata.get(FIXED);
+    // A caller may send back what it has read.
+    if fields.metadata.names(FIXED) && after.metadata.get(FIXED) != mark {
+        return Err(lifetime::reserved());
     }
+    // It stays when a caller removes all metadata.
+    after.metadata.extend(mark.map(|mark| (FIXED.to_owned(), mark.clone())));
     after.policy = fields.policy.apply(after.policy);
     if !fields.expires_at.is_keep() || !fields.policy.is_keep() {
         fields.lifetime.check(&after)?;
     }
-    if fields.metadata.get(FIXED).is_some_and(|value| value.is_some() && value.as_ref() != record.metadata.get(FIXED))
-        && record.secrets.iter().any(|secret| matches!(secret.form, SecretForm::Imported(_)))
-    {
-        return Err(lifetime::reserved());
-    }
-    if !fields.metadata.is_empty() {
+    if !fields.metadata.is_keep() {
         crate::key::bounds::metadata(&after.metadata)?;
     }
     after.limit = fields.limit.clone().apply(after.limit);
     match &fields.networks {
         Patch::Keep => {}
         Patch::Clear => after.networks.clear(),
+        // A caller may send back that the key has none, and must not lift its bound by an empty list.
+        Patch::Set(networks) if networks.is_empty() => {
+            if !record.networks.is_empty() {
+                crate::key::bounds::networks(networks)?;
+            }
+        }
         Patch::Set(networks) => after.networks.clone_from(networks),
     }
     if after == *record {
@@ -202,6 +222,23 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
     Ok(Applied::changed(after, event))
 }
 
+/// Removes grants from those that the key has now, and adds others.
+fn change_grants(grants: &mut Vec<String>, fields: &Fields) -> Result<(), StoreError> {
+    for grant in &fields.remove_permissions {
+        let Some(at) = grants.iter().position(|held| held == grant) else {
+            let allowed = "permissions of the key, written as the key has them";
+            return Err(StoreError::invalid("remove_permissions", grant, allowed));
+        };
+        grants.remove(at);
+    }
+    if fields.add_permissions.is_empty() {
+        return Ok(());
+    }
+    grants.extend_from_slice(&fields.add_permissions);
+    *grants = crate::key::bounds::grants(grants)?;
+    Ok(())
+}
+
 fn rotate(
     record: &Record,
     secret: &StoredSecret,
@@ -213,13 +250,14 @@ fn rotate(
     if record.revoked.is_some() {
         return refused(Conflict::Revoked);
     }
-    if record.disabled {
+    // One that ends every secret so far works on a disabled key, too: a leaked secret need not become valid again for it.
+    if record.disabled && (overlap != Overlap::None || replace) {
         return refused(Conflict::Disabled);
     }
     if record.expired(now) {
         return refused(Conflict::Expired);
     }
-    // One that waits for its delivery makes way: nobody has used it, or it would be the current one.
+    // The rotation drops a secret that waits for its delivery: nobody has used it, or it would be the current one.
     let mut live: Vec<StoredSecret> = record.live(now).filter(|secret| !secret.is_pending()).cloned().collect();
     let end = match overlap {
         Overlap::None => {
@@ -240,13 +278,13 @@ fn rotate(
         if live.last().is_some_and(|newest| newest.used) {
             return refused(Conflict::Overlapping { until });
         }
-        // Nobody has used the newest: its delivery may have failed, and it is replaced.
+        // Nobody has used the newest secret, whose delivery may have failed, so the new one replaces it.
         live.pop();
     }
     if let (Some(end), Some(newest)) = (end, live.last_mut()) {
-        // In a restored store the newest may be one that has an end already; it is not put off.
+        // In a restored store the newest secret may have an end already; this does not postpone it.
         newest.end = match (newest.end, end) {
-            // The same request once more puts nothing off.
+            // A repeat of the same request postpones nothing.
             (_, end) if overlapping && !replace => end,
             (SecretEnd::At(held), SecretEnd::At(end)) => SecretEnd::At(held.min(end)),
             (held @ SecretEnd::At(_), _) => held,
@@ -260,7 +298,8 @@ fn rotate(
     Ok(Applied::changed(after, EventKind::Rotated { version, overlap: end.and_then(OverlapEnd::of) }))
 }
 
-/// A leak is answered also while the key is disabled or has expired: it may come back, the leaked secret must not.
+/// Replaces the secrets of a leaked key, even while it is disabled or expired: the key may become valid again, and its
+/// leaked secret must not.
 fn replace(record: &Record, secret: &StoredSecret, reason: &str) -> Result<Applied, StoreError> {
     if record.revoked.is_some() {
         return Err(StoreError::Conflict(Conflict::Revoked));

@@ -1,4 +1,4 @@
-//! What a record gives to each of its secrets now: the part of it that a verification needs.
+//! What a record gives to each of its secrets: the part of the record that a verification needs.
 
 use crate::base::interner::{Full, OWNERS};
 use crate::base::time::earlier;
@@ -8,11 +8,11 @@ use crate::key::record::{Record, SecretEnd, SecretForm, StoredSecret};
 use crate::token::digest::Digest;
 use crate::token::imported::ImportForm;
 
-/// A key as its record gives it: what it allows, and with which secrets.
+/// A key as its record gives it: its allowance and its secrets.
 #[derive(Clone)]
 pub(crate) struct EffectiveKey {
     pub(crate) id: u128,
-    /// Number in [`OWNERS`].
+    /// The number of its owner in [`OWNERS`].
     pub(crate) owner: u32,
     pub(crate) allowance: Allowance,
     pub(crate) secrets: Vec<EffectiveSecret>,
@@ -23,15 +23,15 @@ pub(crate) struct EffectiveKey {
 pub(crate) struct EffectiveSecret {
     pub(crate) digest: Digest,
     pub(crate) pepper: u32,
-    /// The form of a secret that was issued elsewhere.
+    /// The form of an imported secret.
     pub(crate) imported: Option<ImportForm>,
     pub(crate) version: u32,
     pub(crate) end: SecretEnd,
-    /// When the store's bound on lifetimes ends it, as if its key expired.
+    /// When the store's bound on lifetimes ends the secret, as if its key expired.
     pub(crate) latest: Option<i64>,
-    /// Its first use is not recorded yet.
+    /// The history does not have the secret's first use yet.
     pub(crate) unused: bool,
-    /// The predecessor that its first use ends.
+    /// The predecessor, if the secret's first use ends it.
     pub(crate) ends: Option<Digest>,
 }
 
@@ -40,7 +40,8 @@ impl EffectiveKey {
         Self::with_owner(record, lifetime, OWNERS.number(&record.owner)?)
     }
 
-    /// The same for one record of many; owners can be read after [`Interner::finish`](crate::base::interner::Interner::finish).
+    /// The same for one record of many. The owners are readable after
+    /// [`Interner::finish`](crate::base::interner::Interner::finish).
     pub(crate) fn of_many(record: &Record, lifetime: Lifetime) -> Result<Self, Full> {
         Self::with_owner(record, lifetime, OWNERS.pack(&record.owner)?)
     }
@@ -66,10 +67,10 @@ impl EffectiveKey {
         Ok(Self { id: record.id, owner, allowance: Allowance::of(record)?, secrets: secrets.collect() })
     }
 
-    /// The effective key of what this and a later state of the same key both allow: what the later one takes away is gone
-    /// at once, and what it gives waits for the disk.
+    /// Returns what this and a later state of the same key both allow. The index restricts a key to this at once; what
+    /// the later state adds waits for the disk.
     pub(crate) fn meet(&self, later: &Self) -> Result<Self, Full> {
-        // Only a rotation moves the end of a secret, and that waits until its new secret is on disk.
+        // Only a rotation moves the end of a secret, and the end moves once the new secret is on disk.
         let kept = |secret: &&EffectiveSecret| later.secrets.iter().any(|kept| kept.digest == secret.digest);
         Ok(Self {
             id: self.id,
@@ -85,7 +86,7 @@ impl EffectiveKey {
             || self.allowance.loses(&after.allowance)
     }
 
-    /// When a secret's key ends for it.
+    /// When the key ends for one of its secrets.
     pub(crate) fn end_for(&self, secret: &EffectiveSecret) -> Option<i64> {
         earlier(self.allowance.expires_at, secret.latest)
     }
@@ -98,7 +99,7 @@ impl EffectiveKey {
 /// The older secret that the first use of this one ends.
 fn ended_by<'r>(secret: &StoredSecret, older: &'r [StoredSecret]) -> Option<&'r StoredSecret> {
     match secret.end {
-        // A use makes it the current one, and begins the overlap that it was staged with.
+        // The first use makes it the current secret, and begins the overlap with which it was staged.
         SecretEnd::Pending { overlap_ms: None } => older.iter().rfind(|older| !older.is_pending()),
         SecretEnd::Pending { overlap_ms: Some(_) } => None,
         _ => older.last().filter(|older| older.end == SecretEnd::FirstUse),

@@ -1,7 +1,7 @@
-//! Requests that a caller may repeat: what each has made, so that a repeat makes nothing more.
+//! Idempotent requests: the outcome of each, so that a repeat creates nothing more.
 //!
 //! The store returns a secret once and does not keep it, so it cannot answer a repeat with the same one. A repeat means
-//! that the first answer was lost. Then nobody has used the secret, and another one takes its place.
+//! that the first answer was lost. Then nobody has used the secret, and the store replaces it.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -14,48 +14,48 @@ use crate::key::rotation::overlap::Overlap;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
 
-/// How long a request is remembered.
+/// How long the store keeps the outcome of a request.
 const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// The time of what is remembered for ever.
+/// The time of an outcome that the store keeps for ever.
 pub(crate) const NEVER_EXPIRES: i64 = i64::MAX;
 
-/// What a request has made, stored under [`IdempotentRequest::name`]. The order of fields is the stored format.
+/// The outcome of a request, stored under [`IdempotentRequest::name`]. The order of fields is the stored format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RequestOutcome {
     /// Milliseconds since 1970 UTC; a repeat does not move it.
     pub(crate) at: i64,
-    /// Digest of the whole request.
+    /// The digest of the whole request.
     pub(crate) request: Digest,
     pub(crate) key: u128,
-    /// The number of the secret that was handed out.
+    /// The number of the secret that the request returned.
     pub(crate) version: u32,
 }
 
 plain_frame!(RequestOutcome, b'I', "the outcome of a request");
 
 impl RequestOutcome {
-    /// Whether it is still remembered.
+    /// Whether the outcome still counts.
     pub(crate) fn holds(&self, now: i64) -> bool {
         if self.at == NEVER_EXPIRES {
             return true;
         }
-        // A clock that was far ahead must not keep it for ever.
+        // An outcome from a time when the clock was far ahead must not count for ever.
         (now.saturating_sub(KEPT_MS).saturating_add(1)..=now.saturating_add(KEPT_MS)).contains(&self.at)
     }
 }
 
-/// A request with an idempotency key, in a form that tells nobody what the key was.
+/// A request with an idempotency key, in a form that does not reveal the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdempotentRequest {
     pub(crate) name: Digest,
     pub(crate) request: Digest,
-    /// When it came first, once that is known.
+    /// When the request first arrived, once that is known.
     pub(crate) at: i64,
 }
 
 impl IdempotentRequest {
-    /// The creation of a key.
+    /// Describes the creation of a key.
     pub(crate) fn create(idempotency_key: &str, new: &NewKey, permissions: &[String]) -> Result<Self, StoreError> {
         if new.imported.is_some() {
             return Err(StoreError::invalid(
@@ -95,8 +95,8 @@ impl IdempotentRequest {
         Self::new(idempotency_key, hasher)
     }
 
-    /// The rotation of a key. That of another acting key is another request: a secret that gets no successor may repeat its
-    /// own, and nobody else's.
+    /// Describes the rotation of a key. The same rotation by another acting key is another request: a superseded
+    /// secret, which may not rotate its key again, may repeat its own rotation, and no other.
     pub(crate) fn rotate(
         idempotency_key: &str,
         key: u128,
@@ -116,11 +116,21 @@ impl IdempotentRequest {
         Self::new(idempotency_key, hasher)
     }
 
-    /// The same of a handle that sees one owner's keys: owners share no idempotency keys.
+    /// The same for a handle that sees one owner's keys: owners share no idempotency keys.
     pub(crate) fn of_owner(self, owner: Option<&str>) -> Self {
         let Some(owner) = owner else { return self };
         let mut hasher = RequestHasher::new("owner");
         hasher.text(owner);
+        hasher.0.update(self.name);
+        Self { name: hasher.0.finalize().into(), ..self }
+    }
+
+    /// The same for a request that an acting key caps: acting keys share no idempotency keys, so that none learns what
+    /// another has requested, or is in its way.
+    pub(crate) fn of_actor(self, actor: Option<KeyId>) -> Self {
+        let Some(actor) = actor else { return self };
+        let mut hasher = RequestHasher::new("actor");
+        hasher.text(&actor.to_string());
         hasher.0.update(self.name);
         Self { name: hasher.0.finalize().into(), ..self }
     }
@@ -131,7 +141,7 @@ impl IdempotentRequest {
     }
 }
 
-/// The digest of several values, none of which can be taken for part of another.
+/// Digests several values, so that no value can be mistaken for part of another.
 struct RequestHasher(Sha256);
 
 impl RequestHasher {

@@ -1,21 +1,24 @@
-//! Which keys to list.
+//! The selection of keys to list.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
 use crate::access::grants;
 use crate::access::permission::{PermissionError, check_permission};
+use crate::base::json::{entries, from_object, maybe_time, maybe_whole};
 use crate::key::error::StoreError;
-use crate::key::key_info::{KeyInfo, KeyState};
+use crate::key::key_info::{KeyInfo, KeyState, Revoked};
 use crate::token::key_id::KeyId;
 
-/// Most keys on a page, and how many there are if no limit is set.
+/// The most keys, or events, on one page. A filter without a limit gives 100.
 pub const MAX_PAGE: usize = 1000;
 pub(crate) const DEFAULT_PAGE: usize = 100;
 
-/// Which keys to list; what is not named does not matter. Keys come in order of creation.
+/// Selects the keys to list. An empty filter selects all of them. The page has the keys in the order of their creation.
 ///
 /// ```
-/// use apikey_core::{KeyFilter, KeyStore, NewKey};
+/// use apikey::{KeyFilter, KeyStore, NewKey};
 ///
 /// let store = KeyStore::temporary()?;
 /// store.create_many((0..5).map(|_| NewKey::for_owner("alice")))?;
@@ -30,7 +33,11 @@ pub(crate) const DEFAULT_PAGE: usize = 100;
 /// assert_eq!(seen, 5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+///
+/// It deserialises from JSON, and from a query string (with axum's `Query`, for example). The names are those of its
+/// methods, each at most once: `?state=active&limit=20`. `metadata` is an object, which a query string cannot express.
+/// Other names are errors.
+#[derive(Debug, Clone, Default, serde::Serialize)]
 #[must_use]
 pub struct KeyFilter {
     pub(crate) owner: Option<String>,
@@ -39,57 +46,94 @@ pub struct KeyFilter {
     text: Option<String>,
     expiring_before: Option<DateTime<Utc>>,
     idle_since: Option<DateTime<Utc>>,
+    never_used: bool,
+    metadata: BTreeMap<String, String>,
+    rotation_due_before: Option<DateTime<Utc>>,
+    purgeable_before: Option<DateTime<Utc>>,
     pub(crate) after: Option<KeyId>,
     limit: Option<usize>,
 }
 
-/// Some of the keys that a filter names.
+/// How a caller writes it.
+#[derive(serde::Deserialize)]
+#[serde(remote = "KeyFilter", deny_unknown_fields)]
+struct KeyFilterJson {
+    owner: Option<String>,
+    state: Option<KeyState>,
+    permission: Option<String>,
+    #[serde(default, deserialize_with = "lower_case")]
+    text: Option<String>,
+    #[serde(default, deserialize_with = "maybe_time")]
+    expiring_before: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "maybe_time")]
+    idle_since: Option<DateTime<Utc>>,
+    #[serde(default)]
+    never_used: bool,
+    #[serde(default, deserialize_with = "entries")]
+    metadata: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "maybe_time")]
+    rotation_due_before: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "maybe_time")]
+    purgeable_before: Option<DateTime<Utc>>,
+    after: Option<KeyId>,
+    #[serde(default, deserialize_with = "maybe_whole")]
+    limit: Option<usize>,
+}
+
+from_object!(KeyFilter, KeyFilterJson);
+
+fn lower_case<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = <Option<String> as serde::Deserialize>::deserialize(from)?;
+    Ok(text.map(|text| text.to_lowercase()))
+}
+
+/// A page of the keys that a filter selects.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Page {
     /// The keys, in order of creation.
     pub keys: Vec<KeyInfo>,
-    /// There may be more: ask again with [`KeyFilter::after`] this id.
+    /// If there may be more keys: the id for [`KeyFilter::after`] that selects the next page.
     pub next: Option<KeyId>,
 }
 
 impl KeyFilter {
-    /// Keys of this owner, exactly.
+    /// Selects the keys of exactly this owner.
     pub fn owner(owner: impl Into<String>) -> Self {
         Self { owner: Some(owner.into()), ..Self::default() }
     }
 
-    /// Keys that stand so now.
+    /// Selects the keys that are in this state now.
     pub fn state(mut self, state: KeyState) -> Self {
         self.state = Some(state);
         self
     }
 
-    /// Keys whose grants give this permission, wildcards counted.
-    pub fn permission(mut self, permission: impl Into<String>) -> Self {
-        self.permission = Some(permission.into());
+    /// Selects the keys whose grants, including wildcards, give this permission.
+    pub fn permission(mut self, permission: impl AsRef<str>) -> Self {
+        self.permission = Some(permission.as_ref().to_owned());
         self
     }
 
-    /// Keys with this text in owner, name, hint or metadata, without regard to case.
+    /// Selects the keys with this text in owner, name, hint or metadata, ignoring case.
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into().to_lowercase());
         self
     }
 
-    /// Keys that have an end, and it comes before this time.
+    /// Selects the keys that end before this time; keys without an end are not among them.
     pub fn expiring_before(mut self, time: DateTime<Utc>) -> Self {
         self.expiring_before = Some(time);
         self
     }
 
-    /// Keys that were not used at this time or later. One that was never used counts from its creation. Revoked and
-    /// expired keys are among them, unless [`state`](Self::state) says otherwise. Uses are known to the second, also
-    /// those of the last moments; a crash may take up to 30 seconds of them, and
-    /// [`track_use(false)`](crate::KeyStoreBuilder::track_use) all.
+    /// Selects the keys that nobody has used at this time or later. A key that was never used counts from its creation.
+    /// Revoked and expired keys are among them, unless [`state`](Self::state) excludes them. The store knows times of
+    /// use to the second, including the most recent ones; a crash may lose those of the last 30 seconds, and with
+    /// [`track_use(false)`](crate::KeyStoreBuilder::track_use) it records none.
     ///
     /// ```
-    /// use apikey_core::{KeyFilter, KeyState, KeyStore, NewKey};
+    /// use apikey::{KeyFilter, KeyState, KeyStore, NewKey};
     /// use chrono::{TimeDelta, Utc};
     ///
     /// let store = KeyStore::temporary()?;
@@ -103,13 +147,40 @@ impl KeyFilter {
         self
     }
 
-    /// Keys created after this one.
+    /// Selects the keys that were never used. With [`track_use(false)`](crate::KeyStoreBuilder::track_use) these are
+    /// all keys.
+    pub fn never_used(mut self) -> Self {
+        self.never_used = true;
+        self
+    }
+
+    /// Selects the keys with exactly this metadata entry. Several calls with different names select the keys that have
+    /// all of them.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Selects the keys whose rotation policy makes them due before this time; a key without a policy is never due.
+    pub fn rotation_due_before(mut self, time: DateTime<Utc>) -> Self {
+        self.rotation_due_before = Some(time);
+        self
+    }
+
+    /// Selects the keys whose records [`purge`](crate::KeyStore::purge) would delete: those that were revoked, or
+    /// expired, before this time.
+    pub fn purgeable_before(mut self, time: DateTime<Utc>) -> Self {
+        self.purgeable_before = Some(time);
+        self
+    }
+
+    /// Selects the keys that were created after this one.
     pub fn after(mut self, id: KeyId) -> Self {
         self.after = Some(id);
         self
     }
 
-    /// At most this many keys on the page, 1 to 1000; 100 if it is not set.
+    /// Sets the most keys on the page, 1 to 1000; the default is 100.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
         self
@@ -131,8 +202,24 @@ impl KeyFilter {
             && self.permission.as_deref().is_none_or(|permission| grants::give(key.permissions(), permission))
             && self.expiring_before.is_none_or(|time| key.expires_at().is_some_and(|end| end < time))
             && self.idle_since.is_none_or(|time| key.last_used_at().unwrap_or(key.created_at()) < time)
+            && (!self.never_used || key.last_used_at().is_none())
+            && self.metadata.iter().all(|(name, value)| key.metadata().get(name) == Some(value))
+            && self.rotation_due_before.is_none_or(|time| key.rotation().is_some_and(|rotation| rotation.due() < time))
+            && self
+                .purgeable_before
+                .is_none_or(|time| is_purgeable(key.revoked().map(Revoked::at), key.expires_at(), time, now))
             && self.text.as_deref().is_none_or(|text| mentions(key, text))
     }
+}
+
+/// Whether `purge` deletes the record of a key. The record of a valid key stays, whatever the time.
+pub(crate) fn is_purgeable(
+    revoked: Option<DateTime<Utc>>,
+    expires: Option<DateTime<Utc>>,
+    before: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> bool {
+    revoked.is_some_and(|at| at < before) || expires.is_some_and(|end| end < before && end <= now)
 }
 
 fn mentions(key: &KeyInfo, text: &str) -> bool {

@@ -1,4 +1,4 @@
-//! A key as callers see it: everything but the secret and its digest.
+//! A key as callers see it: everything except the secret and its digest.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use crate::key::rotation::overlap::OverlapEnd;
 use crate::key::rotation::policy::Rotation;
 use crate::token::key_id::KeyId;
 
-/// What is known of a key. It serialises, and holds neither secret nor digest.
+/// A key without its secret and its digest. It serialises with the [`state`](Self::state) that the key had when the
+/// store read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyInfo {
     id: KeyId,
@@ -37,9 +38,11 @@ pub struct KeyInfo {
     hint: String,
     limit: Option<Limit>,
     networks: Vec<String>,
+    /// The state at the time of the read, by the store's clock.
+    state: KeyState,
 }
 
-/// When and why a key was revoked.
+/// The revocation of a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     at: DateTime<Utc>,
@@ -47,47 +50,47 @@ pub struct Revoked {
 }
 
 impl Revoked {
-    /// When.
+    /// Returns the time of the revocation.
     #[must_use]
     pub fn at(&self) -> DateTime<Utc> {
         self.at
     }
 
-    /// Why, as given to the first call.
+    /// Returns the reason, as the first call gave it.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 }
 
-/// How a key stands at a time. Where several hold, the first in this order.
+/// The state of a key at a time. If several apply, the state is the first in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KeyState {
-    /// Revoked, for ever.
+    /// The key is revoked, which is final.
     Revoked,
-    /// Switched off.
+    /// The key is disabled.
     Disabled,
-    /// Its time is over, or that of its newest secret.
+    /// The key has ended, or the store's bound on lifetimes has ended its newest secret.
     Expired,
-    /// None of its secrets is good any more, so nobody can use it until it is [rotated](crate::KeyStore::rotate). So stands
-    /// a key that was [imported](crate::KeyStore::import) without digests; or one that was rotated after a backup, once
-    /// that is restored: the new secret is lost, and the old one has ended.
+    /// The key has no valid secret, so nobody can use it until it is [rotated](crate::KeyStore::rotate). This is the
+    /// state of a key that was [imported](crate::KeyStore::import) without digests. It is also the state of a key that
+    /// was rotated after a backup, once the backup is restored: the new secret is lost, and the old one has ended.
     NoSecret,
-    /// Its `not_before` lies ahead.
+    /// The key's `not_before` is in the future.
     #[serde(rename = "inactive")]
     NotYetValid,
-    /// Good.
+    /// The key is valid.
     Active,
 }
 
 impl KeyState {
-    /// All of them, in the order in which the first that holds is the state.
+    /// All states, in the order in which the first that applies is the state.
     pub const ALL: [Self; 6] =
         [Self::Revoked, Self::Disabled, Self::Expired, Self::NoSecret, Self::NotYetValid, Self::Active];
 
-    /// Its name, as it is serialised: `no_secret`.
+    /// Returns the name of the state, as it serialises: `no_secret`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -109,13 +112,13 @@ impl KeyInfo {
             SecretEnd::At(end) => Some(end),
             SecretEnd::Never | SecretEnd::FirstUse | SecretEnd::Pending { .. } => None,
         });
-        // Of several the last; none has an end if one has none.
+        // The last of their ends; none if one of them has none.
         let secret_until = ends.reduce(|one, other| Some(one?.max(other?)));
         let rotation = Rotation::of(&record);
         let hint = hint(&record);
         let latest = record.secrets.last().and_then(|secret| lifetime.end_of(&record, secret));
         let latest = latest.filter(|latest| record.expires_at.is_none_or(|end| *latest < end));
-        Self {
+        let info = Self {
             id,
             hint,
             overlap,
@@ -136,131 +139,140 @@ impl KeyInfo {
             secret_until: secret_until.flatten().map(from_ms),
             limit: record.limit.as_ref().map(Limit::stored),
             networks: record.networks,
-        }
+            // The other fields determine it, below.
+            state: KeyState::Active,
+        };
+        Self { state: info.state(from_ms(now)), ..info }
     }
 
-    /// The id, the same for the key's whole life.
+    /// Returns the id, which never changes.
     #[must_use]
     pub fn id(&self) -> KeyId {
         self.id
     }
 
-    /// Whose key it is.
+    /// Returns the owner of the key.
     #[must_use]
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// What it is for, if that was said.
+    /// Returns the name of the key, if it has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
-    /// Its grants, in the order given.
+    /// Returns the grants, in the order in which the caller gave them.
     #[must_use]
     pub fn permissions(&self) -> &[String] {
         &self.permissions
     }
 
-    /// Your own entries, by name.
+    /// Returns the service's own metadata entries, by name.
     #[must_use]
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
-    /// When it was created, to the millisecond.
+    /// Returns the time of creation, to the millisecond.
     #[must_use]
     pub fn created_at(&self) -> DateTime<Utc> {
         self.created_at
     }
 
-    /// From when on it is good.
+    /// Returns the time from which on the key is valid; `None` if it has no such bound.
     #[must_use]
     pub fn not_before(&self) -> Option<DateTime<Utc>> {
         self.not_before
     }
 
-    /// Until when it is good; at that time it is not.
+    /// Returns the time at which the key ends: it is valid before this time, and not at it. `None` if it never ends.
     #[must_use]
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.expires_at
     }
 
-    /// When its newest secret ends by the store's [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime), if that is before
-    /// the key's own end: it is refused as expired from then on, until it is rotated.
+    /// Returns the time at which the store's [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime) ends the newest
+    /// secret, if that is before the key's own end. From then on the store refuses the key as expired, until it is
+    /// rotated.
     #[must_use]
     pub fn secret_expires_at(&self) -> Option<DateTime<Utc>> {
         self.secret_expires_at
     }
 
-    /// Whether it is switched off.
+    /// Returns whether the key is disabled.
     #[must_use]
     pub fn disabled(&self) -> bool {
         self.disabled
     }
 
-    /// When and why it was revoked.
+    /// Returns the time and the reason of the revocation, if the key is revoked.
     #[must_use]
     pub fn revoked(&self) -> Option<&Revoked> {
         self.revoked.as_ref()
     }
 
-    /// When one of its secrets was last verified, to the second. A crash may lose the last half minute.
+    /// Returns the time of the last verification of one of the key's secrets, to the second. A crash may lose the uses
+    /// of the last 30 seconds.
     #[must_use]
     pub fn last_used_at(&self) -> Option<DateTime<Utc>> {
         self.last_used_at
     }
 
-    /// The number of its newest secret, 1 for the first.
+    /// Returns the number of the newest secret; the first is 1.
     #[must_use]
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Whether one of its secrets was good when this was read; see [`KeyState::NoSecret`].
+    /// Returns whether one of the key's secrets was valid when the store read the key; see [`KeyState::NoSecret`].
     #[must_use]
     pub fn has_secret(&self) -> bool {
         self.has_secret
     }
 
-    /// When the last of its secrets ends, if that has an end: its successor is lost, and the key is to be rotated before.
+    /// Returns the time at which the last secret ends, if it has an end: its successor is lost, so rotate the key
+    /// before then.
     #[must_use]
     pub fn secret_until(&self) -> Option<DateTime<Utc>> {
         self.secret_until
     }
 
-    /// While two secrets are good: when the older one ends.
+    /// Returns when the older secret ends, while two secrets are valid.
     #[must_use]
     pub fn overlap(&self) -> Option<OverlapEnd> {
         self.overlap
     }
 
-    /// How often it may be used; `None`: as often as one likes.
+    /// Returns the rate limit; `None` if there is none.
     #[must_use]
     pub fn limit(&self) -> Option<Limit> {
         self.limit
     }
 
-    /// The networks that it may be used from, as `10.0.0.0/8`; none means anywhere.
+    /// Returns the networks from which the key is valid, in CIDR notation (`10.0.0.0/8`); an empty list means anywhere.
     #[must_use]
     pub fn networks(&self) -> &[String] {
         &self.networks
     }
 
-    /// By what policy it rotates itself, and when it is due; `None` if it does not.
+    /// Returns the rotation policy and the time of the next rotation; `None` if the key has no policy.
     #[must_use]
     pub fn rotation(&self) -> Option<Rotation> {
         self.rotation
     }
 
-    /// Prefix and the last 4 characters of the id, such as `ak_…r7JX`: to tell keys apart on a screen.
+    /// Returns the prefix and the last 4 characters of the id, such as `ak_…r7JX`, to distinguish keys on a screen.
+    ///
+    /// In the token these are the last 4 of the 22 characters between the prefix and the secret, and not the token's
+    /// end: the store keeps no part of a secret, so it cannot show the end.
     #[must_use]
     pub fn hint(&self) -> &str {
         &self.hint
     }
 
-    /// How the key stands at `now`.
+    /// Returns the state of the key at `now`.
     #[must_use]
     pub fn state(&self, now: DateTime<Utc>) -> KeyState {
         if self.revoked.is_some() {
@@ -280,7 +292,7 @@ impl KeyInfo {
 }
 
 fn hint(record: &Record) -> String {
-    // One that awaits its first secret, or its next, has no prefix yet.
+    // A key that waits for a secret has no prefix yet.
     let none = if record.secrets.is_empty() { "" } else { "imported_" };
     let id = base62::encode_u128(record.id);
     let (_, end) = id.split_last_chunk::<4>().unwrap_or((&[], b"0000"));

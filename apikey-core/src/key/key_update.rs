@@ -1,19 +1,19 @@
 //! The builder of changes to a key.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::verified_key::VerifiedKey;
+use crate::base::json::{from_object, maybe_time};
 use crate::base::patch::Patch;
-use crate::key::builder_json::{UncheckedLimit, only_here};
+use crate::key::builder_json::{UncheckedLimit, not_null, null_for_none, only_here};
+use crate::key::metadata_patch::MetadataPatch;
 use crate::key::rotation::policy::RotationPolicy;
 
-/// A change of a key's fields. Fields that it does not name stay. The bounds are those of [`NewKey`](crate::NewKey).
+/// A change of a key's fields. The other fields stay as they are. The bounds are those of [`NewKey`](crate::NewKey).
 ///
 /// ```
-/// use apikey_core::{KeyStore, KeyUpdate, NewKey};
+/// use apikey::{KeyStore, KeyUpdate, NewKey};
 ///
 /// let store = KeyStore::temporary()?;
 /// let created = store.create(NewKey::for_owner("alice").permissions(["orders:read"]))?;
@@ -22,47 +22,123 @@ use crate::key::rotation::policy::RotationPolicy;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It serialises for the [admin protocol](crate::admin) as a merge patch (RFC 7396), in which `null` clears a field,
-/// unless it is capped by a key of this process ([`within`](Self::within)).
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// As JSON it is a merge patch (RFC 7396): a field that is missing stays, `null` clears it, a value replaces it. `null`
+/// removes all `permissions` or all `metadata`, and inside `metadata` it removes one entry; `disabled` is true or
+/// false. `"networks": []` is for a key that has none: it lifts no bound. A patch that names no field changes nothing.
+/// Unknown fields are errors. JSON has no field for the cap of a change ([`within`](Self::within)), and an
+/// update with a cap does not serialise.
+///
+/// ```
+/// use apikey::KeyUpdate;
+///
+/// let update: KeyUpdate = serde_json::from_str(r#"{
+///     "name": "ci", "permissions": ["orders:read"], "expires_at": null, "disabled": false,
+///     "metadata": {"team": "blue", "old": null}, "limit": {"count": 100, "per_ms": 60000}, "networks": null,
+///     "rotation": {"every_ms": 2592000000, "overlap_ms": null}
+/// }"#)?;
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, Serialize)]
 #[must_use = "an update does nothing until the store applies it"]
 pub struct KeyUpdate {
-    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) name: Patch<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) permissions: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) add_permissions: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) remove_permissions: Vec<String>,
+    #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub(crate) not_before: Patch<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) expires_at: Patch<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) disabled: Option<bool>,
-    /// `None` removes an entry.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) metadata: BTreeMap<String, Option<String>>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
+    #[serde(skip_serializing_if = "MetadataPatch::is_keep")]
+    pub(crate) metadata: MetadataPatch,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) within: Option<VerifiedKey>,
-    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) limit: Patch<UncheckedLimit>,
-    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) networks: Patch<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) rotation: Patch<RotationPolicy>,
+    /// A merge patch may name no field (RFC 7396), and a program that gives an update without one has a fault.
+    #[serde(skip)]
+    pub(crate) from_json: bool,
 }
 
+/// How a caller writes it.
+#[derive(Deserialize)]
+#[serde(remote = "KeyUpdate", deny_unknown_fields)]
+struct KeyUpdateJson {
+    #[serde(default)]
+    name: Patch<String>,
+    #[serde(default, deserialize_with = "null_for_none")]
+    permissions: Option<Vec<String>>,
+    #[serde(default)]
+    add_permissions: Vec<String>,
+    #[serde(default)]
+    remove_permissions: Vec<String>,
+    #[serde(default, deserialize_with = "maybe_time")]
+    not_before: Patch<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "maybe_time")]
+    expires_at: Patch<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "not_null")]
+    disabled: Option<bool>,
+    #[serde(default)]
+    metadata: MetadataPatch,
+    #[serde(skip)]
+    within: Option<VerifiedKey>,
+    #[serde(default)]
+    limit: Patch<UncheckedLimit>,
+    #[serde(default)]
+    networks: Patch<Vec<String>>,
+    #[serde(default)]
+    rotation: Patch<RotationPolicy>,
+    #[serde(skip, default = "yes")]
+    from_json: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+from_object!(KeyUpdate, KeyUpdateJson);
+
 impl KeyUpdate {
-    /// An update that changes nothing yet.
+    /// Creates an update that changes nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Whether it names no field.
     pub(crate) fn is_empty(&self) -> bool {
-        let Self { name, permissions, expires_at, disabled, metadata, within: _, limit, networks, rotation } = self;
+        let Self {
+            name,
+            permissions,
+            add_permissions,
+            remove_permissions,
+            not_before,
+            expires_at,
+            disabled,
+            metadata,
+            within: _,
+            limit,
+            networks,
+            rotation,
+            from_json: _,
+        } = self;
         name.is_keep()
             && permissions.is_none()
+            && add_permissions.is_empty()
+            && remove_permissions.is_empty()
+            && not_before.is_keep()
             && expires_at.is_keep()
             && disabled.is_none()
-            && metadata.is_empty()
+            && metadata.is_keep()
             && limit.is_keep()
             && networks.is_keep()
             && rotation.is_keep()
@@ -80,13 +156,44 @@ impl KeyUpdate {
         self
     }
 
-    /// Sets the grants, in place of all that the key has.
+    /// Sets the grants, which replace all that the key has.
     pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
         self.permissions = Some(permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect());
         self
     }
 
-    /// Sets the end, or removes it with `None`. An end that has come already is an error: to end a key at once,
+    /// Adds grants to those that the key has at the time of the change; a grant that it has already changes nothing.
+    /// Unlike [`permissions`](Self::permissions) with a list that was read before, this undoes no concurrent change.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, KeyUpdate, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let id = store.create(NewKey::for_owner("alice").permissions(["orders:read", "stock:read"]))?.info.id();
+    /// let change = KeyUpdate::new().add_permissions(["orders:write"]).remove_permissions(["stock:read"]);
+    /// assert_eq!(store.update(id, change)?.permissions(), ["orders:read", "orders:write"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
+        self.add_permissions.extend(permissions.into_iter().map(|grant| grant.as_ref().to_owned()));
+        self
+    }
+
+    /// Removes grants, each written as the key has it: `orders:read` cannot be removed from `orders:*`. A grant that
+    /// the key does not have is an error, since another grant may still give the permission.
+    pub fn remove_permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
+        self.remove_permissions.extend(permissions.into_iter().map(|grant| grant.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the time from which on the key is valid, or removes that bound with `None`. It must be before the key's
+    /// end.
+    pub fn not_before(mut self, start: impl Into<Option<DateTime<Utc>>>) -> Self {
+        self.not_before = start.into().into();
+        self
+    }
+
+    /// Sets the end, or removes it with `None`. An end in the past is an error: to end a key at once,
     /// [revoke](crate::KeyStore::revoke) or [disable](Self::disabled) it.
     pub fn expires_at(mut self, end: impl Into<Option<DateTime<Utc>>>) -> Self {
         self.expires_at = end.into().into();
@@ -101,17 +208,23 @@ impl KeyUpdate {
 
     /// Sets a metadata entry.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.metadata.insert(name.into(), Some(value.into()));
+        self.metadata.set(name.into(), value.into());
         self
     }
 
     /// Removes a metadata entry, if there is one.
     pub fn without_metadata(mut self, name: impl Into<String>) -> Self {
-        self.metadata.insert(name.into(), None);
+        self.metadata.remove(name.into());
         self
     }
 
-    /// Sets the rate limit from now on; requests before still count. See [`NewKey::limit`](crate::NewKey::limit).
+    /// Removes all metadata entries that the key has.
+    pub fn no_metadata(mut self) -> Self {
+        self.metadata.clear();
+        self
+    }
+
+    /// Sets the rate limit. Earlier requests still count. See [`NewKey::limit`](crate::NewKey::limit).
     pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
         self.limit = Patch::Set(UncheckedLimit { count, per });
         self
@@ -123,7 +236,7 @@ impl KeyUpdate {
         self
     }
 
-    /// Sets the networks, in place of all that the key has. See [`NewKey::networks`](crate::NewKey::networks).
+    /// Sets the networks, which replace all that the key has. See [`NewKey::networks`](crate::NewKey::networks).
     pub fn networks<T: AsRef<str>>(mut self, networks: impl IntoIterator<Item = T>) -> Self {
         self.networks = Patch::Set(networks.into_iter().map(|network| network.as_ref().to_owned()).collect());
         self
@@ -147,10 +260,11 @@ impl KeyUpdate {
         self
     }
 
-    /// Caps the change by `actor`, which must still be valid. The actor must cover the key before and after the change: it
-    /// has the same owner (unless the actor has `keys:any_owner`), and no grant that the actor lacks. End, networks and
-    /// rate limit must not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within). If the key goes beyond
-    /// already, the change may restrict it, and must give it nothing: no grant, no time, and it must not enable it.
+    /// Caps the change by `actor`, which must still be valid. The actor must cover the key before and after the change:
+    /// it has the same owner (unless the actor has `keys:any_owner`), and no grant that the actor lacks. End, networks
+    /// and rate limit must not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within). If the key goes
+    /// beyond already, the change may restrict it, and must give it nothing: no grant, no time, and it must not enable
+    /// it.
     pub fn within(mut self, actor: &VerifiedKey) -> Self {
         self.within = Some(actor.clone());
         self

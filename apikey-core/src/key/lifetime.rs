@@ -1,8 +1,8 @@
-//! How long a secret may live at most, store-wide.
+//! The store's bound on the lifetime of secrets.
 
 use chrono::TimeDelta;
 
-use crate::base::time::from_ms;
+use crate::base::time::{from_ms, span_text};
 use crate::key::error::StoreError;
 use crate::key::record::{Record, SecretForm, StoredSecret};
 use crate::key::rotation::overlap::Overlap;
@@ -11,33 +11,31 @@ use crate::key::rotation::overlap::Overlap;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Lifetime(pub(crate) Option<i64>);
 
-/// The metadata of a key that its deployment brought with it: from which line it came, also when it was rotated or restored.
+/// The metadata entry of a fixed key. It names the line that defines the key, and stays when the key is rotated or
+/// restored.
 pub(crate) const FIXED: &str = "fixed";
 
-/// An imported key with this metadata would be exempt from the bound.
+/// The error for a caller that sets or removes this entry: on an imported key it lifts the bound, and by it the store
+/// knows which fixed keys it has made.
 pub(crate) fn reserved() -> StoreError {
-    StoreError::invalid(
-        "metadata key",
-        FIXED,
-        "other names on an imported key: the store marks so those of a deployment",
-    )
+    StoreError::invalid("metadata key", FIXED, "other names: this one marks fixed keys")
 }
 
 impl Lifetime {
-    /// When a secret ends by the bound, whoever was to see to it that it has a successor by then. What a deployment brought
-    /// with it is its own to end.
+    /// Returns when the bound ends a secret, whether or not it has a successor by then. Only the deployment ends its
+    /// fixed keys.
     pub(crate) fn end_of(self, record: &Record, secret: &StoredSecret) -> Option<i64> {
         let is_fixed = matches!(secret.form, SecretForm::Imported(_)) && record.metadata.contains_key(FIXED);
         self.0.filter(|_| !is_fixed).map(|max| secret.created_at.saturating_add(max))
     }
 
-    /// Holds a key against the bound. With a policy it binds each secret, without one the key.
+    /// Checks a key against the bound, which applies to each secret if the key has a policy, and otherwise to the key.
     pub(crate) fn check(self, record: &Record) -> Result<(), StoreError> {
         let Some(max) = self.0 else { return Ok(()) };
         let max_span = TimeDelta::try_milliseconds(max).unwrap_or(TimeDelta::MAX);
         let refused = |field, value: String| Err(StoreError::TooLong { field, value, max: max_span });
         if let Some(policy) = &record.policy {
-            // Until the first use can be for ever.
+            // The first use may never happen.
             let Some(overlap) = policy.overlap_ms else { return refused("rotation.overlap", "UntilFirstUse".into()) };
             let life = policy.every_ms.saturating_add(overlap);
             if life > max {
@@ -54,7 +52,7 @@ impl Lifetime {
         }
     }
 
-    /// Holds a rotation by hand against the bound: the secret that goes on for a time must not outlive it. A key without a
+    /// Checks a manual rotation against the bound: the overlap must not let the old secret outlive it. A key without a
     /// policy has an end of its own within the bound.
     pub(crate) fn check_overlap(self, record: &Record, overlap: Overlap, now: i64) -> Result<(), StoreError> {
         let (Some(max), Some(_)) = (self.0, &record.policy) else { return Ok(()) };
@@ -62,11 +60,15 @@ impl Lifetime {
         let refused = |value| Err(StoreError::TooLong { field: "overlap", value, max: max_span });
         let current = record.live(now).rfind(|secret| !secret.is_pending());
         match (overlap, current) {
-            (Overlap::UntilFirstUse, Some(_)) => refused("UntilFirstUse".to_owned()),
+            (Overlap::UntilFirstUse, Some(_)) => refused("until the first use".to_owned()),
             (Overlap::For(span), Some(current)) => {
                 let life = now.saturating_sub(current.created_at).saturating_add(span.num_milliseconds());
                 let life_span = TimeDelta::try_milliseconds(life).unwrap_or(TimeDelta::MAX);
-                if life > max { refused(format!("{life_span} of life for the secret before")) } else { Ok(()) }
+                if life > max {
+                    refused(format!("{} of life for the secret before", span_text(life_span)))
+                } else {
+                    Ok(())
+                }
             }
             _ => Ok(()),
         }

@@ -6,18 +6,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::verified_key::VerifiedKey;
+use crate::base::json::{from_object, maybe_entries, maybe_time};
 use crate::base::patch::Patch;
-use crate::key::builder_json::{UncheckedLimit, only_here, span_ms};
+use crate::key::builder_json::{SpanMs, UncheckedLimit, only_here, or_default, span_ms};
 use crate::key::key_info::KeyInfo;
 use crate::key::rotation::policy::RotationPolicy;
 use crate::token::api_key::ApiKey;
 use crate::token::imported::{ImportScheme, Imported};
 
-/// A key to create. [`KeyStore::create`](crate::KeyStore::create) checks its bounds: 1 to 128 bytes for owner and name, at
-/// most 64 grants and 32 entries of metadata (64 and 512 bytes), no control characters.
+/// A key to create. [`KeyStore::create`](crate::KeyStore::create) checks its bounds: 1 to 128 bytes for owner and name,
+/// at most 64 grants and 32 entries of metadata (64 and 512 bytes), no control characters.
 ///
 /// ```
-/// use apikey_core::NewKey;
+/// use apikey::NewKey;
 /// use chrono::TimeDelta;
 ///
 /// let key = NewKey::for_owner("alice")
@@ -27,38 +28,94 @@ use crate::token::imported::{ImportScheme, Imported};
 ///     .metadata("team", "blue");
 /// ```
 ///
-/// It serialises for the [admin protocol](crate::admin), unless it is capped by a key of this process
-/// ([`within`](Self::within)) or [imported](Self::imported).
+/// As JSON, times are those of RFC 3339 and spans are milliseconds. All fields but `owner` may be missing, or `null`;
+/// `"rotation": null` is [`no_rotation`](Self::no_rotation). Unknown fields are errors.
+///
+/// ```
+/// use apikey::NewKey;
+///
+/// let key: NewKey = serde_json::from_str(r#"{
+///     "owner": "alice", "name": "ci", "permissions": ["orders:read"], "metadata": {"team": "blue"},
+///     "not_before": "2031-05-01T00:00:00Z", "expires_at": "2032-05-01T00:00:00Z",
+///     "limit": {"count": 100, "per_ms": 60000}, "networks": ["10.0.0.0/8"],
+///     "rotation": {"every_ms": 2592000000, "overlap_ms": 86400000}
+/// }"#)?;
+/// let short: NewKey = serde_json::from_str(r#"{"owner": "alice", "expires_in_ms": 86400000}"#)?;
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// JSON has no fields for what only the service may set: a cap ([`within`](Self::within)), an idempotency key, an
+/// [imported](Self::imported) secret. A builder that has one of these does not serialise. The service must still bound
+/// what a caller may request, with `within` or [`KeyStore::of_owner`](crate::KeyStore::of_owner).
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "NewKeyJson")]
 #[must_use = "a new key does nothing until the store creates it"]
 pub struct NewKey {
     pub(crate) owner: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) permissions: Vec<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_before: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Expires::is_never")]
+    #[serde(flatten, skip_serializing_if = "Expires::is_never")]
     pub(crate) expires: Expires,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) imported: Option<(Imported, ImportScheme)>,
     #[serde(skip)]
     pub(crate) allow_weak: bool,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) within: Option<VerifiedKey>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<UncheckedLimit>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) networks: Option<Vec<String>>,
-    /// `Keep`: the store's default.
-    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    /// `Keep` means the store's default.
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) rotation: Patch<RotationPolicy>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) idempotency_key: Option<String>,
+}
+
+/// The fields of a new key's JSON.
+#[derive(Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
+struct NewKeyJson {
+    owner: String,
+    name: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    permissions: Vec<String>,
+    #[serde(default, deserialize_with = "maybe_entries")]
+    metadata: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "maybe_time")]
+    not_before: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "maybe_time")]
+    expires_at: Option<DateTime<Utc>>,
+    expires_in_ms: Option<SpanMs>,
+    limit: Option<UncheckedLimit>,
+    networks: Option<Vec<String>>,
+    #[serde(default)]
+    rotation: Patch<RotationPolicy>,
+}
+
+from_object!(NewKeyJson, NewKeyJson);
+
+impl TryFrom<NewKeyJson> for NewKey {
+    type Error = &'static str;
+
+    fn try_from(json: NewKeyJson) -> Result<Self, &'static str> {
+        let NewKeyJson { owner, name, permissions, metadata, not_before, limit, networks, rotation, .. } = json;
+        let expires = match (json.expires_at, json.expires_in_ms) {
+            (None, None) => Expires::Never,
+            (Some(end), None) => Expires::At(end),
+            (None, Some(SpanMs(span))) => Expires::In(span),
+            (Some(_), Some(_)) => return Err("conflicting field `expires_in_ms`: give either this or expires_at"),
+        };
+        let new = Self::for_owner(owner);
+        Ok(Self { name, permissions, metadata, not_before, expires, limit, networks, rotation, ..new })
+    }
 }
 
 /// The end of a new key.
@@ -69,9 +126,10 @@ pub enum Expires {
     #[default]
     Never,
     /// The key expires this long after its creation.
-    #[serde(rename = "in_ms", with = "span_ms")]
+    #[serde(rename = "expires_in_ms", with = "span_ms")]
     In(TimeDelta),
     /// The key expires at this time.
+    #[serde(rename = "expires_at")]
     At(DateTime<Utc>),
 }
 
@@ -82,7 +140,7 @@ impl Expires {
 }
 
 impl NewKey {
-    /// A new key of a user or an application. A key's owner never changes.
+    /// Creates the builder of a key that belongs to this owner, a user or an application. A key's owner never changes.
     pub fn for_owner(owner: impl Into<String>) -> Self {
         Self {
             owner: owner.into(),
@@ -107,20 +165,20 @@ impl NewKey {
         self
     }
 
-    /// Sets the grants: permissions (`orders:read`) or wildcards (`orders:*`). Replaces what was set before. A key without
-    /// grants is valid, and meets no requirement that names a permission.
+    /// Sets the grants: permissions (`orders:read`) or wildcards (`orders:*`). Another call replaces the grants. A key
+    /// without grants is valid, but meets no requirement that names a permission.
     pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
         self.permissions = permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect();
         self
     }
 
-    /// Lets the key expire this long after its creation; one millisecond at least.
+    /// Makes the key expire this long after its creation; the span is one millisecond or more.
     pub fn expires_in(mut self, span: TimeDelta) -> Self {
         self.expires = Expires::In(span);
         self
     }
 
-    /// Lets the key expire at this time: it is valid before it, not at it.
+    /// Makes the key expire at this time: the key is valid before it, and not at it.
     pub fn expires_at(mut self, end: DateTime<Utc>) -> Self {
         self.expires = Expires::At(end);
         self
@@ -132,7 +190,7 @@ impl NewKey {
         self
     }
 
-    /// Adds a metadata entry of your own; a second one under the same name replaces the first.
+    /// Adds a metadata entry of the service's own; another entry with the same name replaces it.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), value.into());
         self
@@ -142,7 +200,7 @@ impl NewKey {
     /// 1,000,000 requests per 1 millisecond to 366 days. See [`Limit`](crate::Limit).
     ///
     /// ```
-    /// use apikey_core::{KeyStore, NewKey};
+    /// use apikey::{KeyStore, NewKey};
     /// use chrono::TimeDelta;
     ///
     /// let store = KeyStore::temporary()?;
@@ -157,16 +215,16 @@ impl NewKey {
         self
     }
 
-    /// Binds the key to networks: 1 to 32 of them, such as `10.0.0.0/8` and `2001:db8::/32`, or single addresses. Without
-    /// this call every network is allowed; an empty list is an error, so that it never opens a key.
+    /// Binds the key to networks: 1 to 32 of them, such as `10.0.0.0/8` and `2001:db8::/32`, or single addresses. By
+    /// default every network is allowed. An empty list is an error, so that it never opens a key to every network.
     ///
     /// The store refuses such a key if it does not know the caller's address: see
-    /// [`Attempt::peer`](crate::Attempt::peer). IPv4 in the form of IPv6 (`::ffff:10.0.0.1`) is IPv4, and `::/0` is IPv6
-    /// alone.
+    /// [`Attempt::peer`](crate::Attempt::peer). An IPv4-mapped IPv6 address (`::ffff:10.0.0.1`) counts as IPv4, and
+    /// `::/0` matches IPv6 only.
     ///
     /// ```
     /// use std::net::IpAddr;
-    /// use apikey_core::{Attempt, KeyStore, NewKey};
+    /// use apikey::{Attempt, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let created = store.create(NewKey::for_owner("alice").networks(["10.0.0.0/8", "::1"]))?;
@@ -181,11 +239,12 @@ impl NewKey {
         self
     }
 
-    /// Imports a key issued elsewhere instead of generating a secret. `scheme` says which part of the key is the secret.
-    /// The key works as it is; [`rotate`](crate::KeyStore::rotate) replaces it by one of this store's form.
+    /// Imports a key that another system issued, instead of generating a secret. `scheme` says which part of the key is
+    /// the secret. Callers go on presenting the key as it is; [`rotate`](crate::KeyStore::rotate) replaces it with a
+    /// token of this store.
     ///
     /// ```
-    /// use apikey_core::{ImportScheme, Imported, KeyStore, NewKey};
+    /// use apikey::{ImportScheme, Imported, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let old = "legacy-7f3a9c1e5b2d4860";
@@ -217,8 +276,8 @@ impl NewKey {
         self
     }
 
-    /// Caps the new key by `actor`, which must still be valid. Use it wherever a caller creates keys. The store checks the
-    /// cap when it creates the key, against the actor's record as it is then:
+    /// Caps the new key by `actor`, which must still be valid. Use it wherever a caller creates keys. The store checks
+    /// the cap when it creates the key, against the actor's record at that time:
     ///
     /// | field of the new key | must | default | unless the actor has |
     /// |---|---|---|---|
@@ -231,7 +290,7 @@ impl NewKey {
     /// The grant `*` includes everything in the last column, and `keys:*` everything but the `*` of the rate limit.
     ///
     /// ```
-    /// use apikey_core::{CapViolation, KeyStore, NewKey, StoreError};
+    /// use apikey::{CapViolation, KeyStore, NewKey, StoreError};
     /// use chrono::TimeDelta;
     ///
     /// let store = KeyStore::temporary()?;
@@ -250,20 +309,22 @@ impl NewKey {
         self
     }
 
-    /// Makes the creation idempotent: a caller that got no answer repeats it with the same idempotency key (1 to 255 bytes,
-    /// no control characters, chosen by the caller for this one key).
+    /// Makes the creation idempotent: a caller that received no answer repeats the request with the same idempotency
+    /// key (1 to 255 bytes, no control characters, chosen by the caller for this one request).
     ///
     /// The store cannot return a secret twice. So within 24 hours, a repeat of the same request
     ///
-    /// - gives the first key another secret in place of its own, if nobody has used that: same id, version 2;
-    /// - is [`Conflict::Repeated`](crate::Conflict::Repeated) if somebody has.
+    /// - replaces the secret of the first key, if nobody has used it: the id stays, and the version is 2;
+    /// - fails with [`Conflict::Repeated`](crate::Conflict::Repeated) if somebody has used it.
     ///
-    /// It never creates a second key. Another request under the same idempotency key is
-    /// [`Conflict::OtherRequest`](crate::Conflict::OtherRequest). The store keeps only its SHA-256, and no backup contains
-    /// that. Only [`create`](crate::KeyStore::create) takes one, and not for imported keys.
+    /// It never creates a second key. A different request with the same idempotency key fails with
+    /// [`Conflict::OtherRequest`](crate::Conflict::OtherRequest). Each acting key ([`within`](Self::within)) and each
+    /// [`OwnerStore`](crate::OwnerStore) has idempotency keys of its own. The store keeps only the SHA-256 of the idempotency
+    /// key, and no backup contains that. Only [`create`](crate::KeyStore::create) accepts an idempotency key, and not
+    /// for imported keys.
     ///
     /// ```
-    /// use apikey_core::{KeyStore, NewKey};
+    /// use apikey::{KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let request = || NewKey::for_owner("alice").name("ci").idempotency_key("5d1a7c0b");
@@ -280,11 +341,11 @@ impl NewKey {
     }
 }
 
-/// A key that was just created or rotated. This is the only time that its secret can be read.
+/// A key that a call has just created or rotated. Only this value contains its secret; the store does not keep it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CreatedKey {
-    /// The token. It is empty for a key imported by its digest, whose token the store never saw.
+    /// The token. It is empty for a key that was imported by its digest, whose token the store never had.
     pub key: ApiKey,
     /// The key without its secret.
     pub info: KeyInfo,

@@ -1,35 +1,31 @@
-//! What a scope allows, held against the records as they are when a change is decided.
+//! What a scope allows, by the records at the time when a change is decided.
 
 use std::sync::Arc;
 
+use crate::access::catalog::{ANY_OWNER, ANYWHERE, OUTLIVE};
 use crate::access::grants;
 use crate::access::limit::{Limit, StoredLimit};
 use crate::access::network;
 use crate::base::time::from_ms;
 use crate::key::change::{Action, Change};
-use crate::key::error::{CapViolation, Conflict, StoreError};
+use crate::key::error::cap_violation::CapViolation;
+use crate::key::error::{Conflict, StoreError};
 use crate::key::record::{Record, SecretEnd};
 use crate::token::key_id::KeyId;
 
-/// Lets an acting key create keys of other owners than its own, and change theirs.
-const ANY_OWNER: &str = "keys:any_owner";
-/// Lets an acting key give others a later end than its own.
-const OUTLIVE: &str = "keys:outlive";
-/// Lets an acting key give others networks that it is not good from.
-const ANYWHERE: &str = "keys:anywhere";
-/// Lifts every bound but that of the grants; also the only one that lifts that of the rate limit.
+/// Lifts every bound except that of the grants. Only this grant lifts the bound of the rate limit.
 const EVERYTHING: &str = "*";
 
-/// What a scope allows, read under the writer's lock from the records as they are when a change is decided.
+/// What a scope allows. It is read under the writer's lock, from the records at the time when a change is decided.
 pub(crate) struct Reach {
     owner: Option<Arc<str>>,
     actor: Option<ActingKey>,
 }
 
-/// An acting key as it is now.
+/// An acting key in its current state.
 pub(crate) struct ActingKey {
     record: Record,
-    /// The number of the secret that it acts with.
+    /// The number of the secret that the caller presented.
     secret: u32,
 }
 
@@ -38,32 +34,47 @@ impl Reach {
         Self { owner, actor }
     }
 
-    /// Whether a key of this owner may be changed or created at all.
+    /// Checks that the scope may change or create keys of this owner at all.
     pub(crate) fn owner(&self, owner: &str) -> Result<(), StoreError> {
         if self.owner.as_deref().is_some_and(|only| only != owner) {
-            return Err(StoreError::invalid("owner", owner, "the owner that this OwnerStore is of"));
+            return Err(StoreError::invalid(
+                "owner",
+                owner,
+                "the one owner whose keys this part of the service manages",
+            ));
         }
         self.actor.as_ref().map_or(Ok(()), |actor| actor.owner(owner))
     }
 
-    /// Whether a key of this owner with these grants may be created or left.
+    /// Whether its acting key may read the keys of every owner.
+    pub(crate) fn reads_every_owner(&self) -> bool {
+        self.actor.as_ref().is_none_or(|actor| actor.may(ANY_OWNER))
+    }
+
+    /// Checks that a change may leave a key of this owner with these grants.
     pub(crate) fn grants(&self, owner: &str, grants: &[String]) -> Result<(), StoreError> {
         self.owner(owner)?;
         self.actor.as_ref().map_or(Ok(()), |actor| actor.grants(grants))
     }
 
-    /// Whether an existing key may be touched, before anything about it is said.
+    /// Whether keys of this owner exist, as far as the scope may know: to an acting key without `keys:any_owner`, those of
+    /// other owners do not, so that ids are no oracle.
+    pub(crate) fn sees(&self, owner: &str) -> bool {
+        self.owner.as_deref().is_none_or(|only| owner == only)
+            && self.actor.as_ref().is_none_or(|actor| actor.is_owner(owner))
+    }
+
+    /// Checks that the scope may change an existing key, before any error discloses something about the key.
     pub(crate) fn target(&self, id: u128, record: Option<&Record>) -> Result<(), StoreError> {
-        let is_there = |record: &&Record| self.owner.as_deref().is_none_or(|only| record.owner == only);
         let id = KeyId::from_u128(id);
-        let record = record.filter(is_there).ok_or(StoreError::NotFound(id))?;
+        let record = record.filter(|record| self.sees(&record.owner)).ok_or(StoreError::NotFound(id))?;
         match &self.actor {
             Some(actor) if !actor.covers(record) => Err(StoreError::Exceeds(CapViolation::Target(id))),
             _ => Ok(()),
         }
     }
 
-    /// Whether a change may touch the key that it is of, if that is there already.
+    /// Checks that a change may apply to its key, if the key exists already.
     pub(crate) fn before(&self, change: &Change, record: Option<&Record>) -> Result<(), StoreError> {
         match change.action {
             Action::Create(_) => Ok(()),
@@ -71,7 +82,7 @@ impl Reach {
         }
     }
 
-    /// Whether a change may leave its key so; `None`: deleted.
+    /// Checks that a change may leave its key in this state; `None` if it deletes the key.
     pub(crate) fn after(
         &self,
         change: &Change,
@@ -85,9 +96,9 @@ impl Reach {
             (Action::Rotate { .. } | Action::Replace { .. }, Some(actor)) if actor.is(after) => {
                 return actor.may_succeed(before);
             }
-            // A repeat puts one secret of the holder's own in the place of another.
+            // A repeat replaces one secret of the acting key with another.
             (Action::Repeat { .. }, Some(actor)) if actor.is(after) => return Ok(()),
-            // Whoever asked gets a secret of this key: all that the key has is handed out.
+            // The caller gets a secret of this key, and with it everything that the key has.
             (Action::Rotate { .. } | Action::Replace { .. } | Action::Repeat { .. }, _) => None,
             _ => return Ok(()),
         };
@@ -95,17 +106,17 @@ impl Reach {
         self.actor.as_ref().map_or(Ok(()), |actor| actor.bounds(given, after))
     }
 
-    /// The end of a new key that names none.
+    /// Returns the end of a new key that names none.
     pub(crate) fn default_end(&self) -> Option<i64> {
         self.actor.as_ref().and_then(ActingKey::end)
     }
 
-    /// The networks of a new key that names none.
+    /// Returns the networks of a new key that names none.
     pub(crate) fn default_networks(&self) -> Vec<String> {
         self.actor.as_ref().map(|actor| actor.networks().to_vec()).unwrap_or_default()
     }
 
-    /// The rate limit of a new key that names none.
+    /// Returns the rate limit of a new key that names none.
     pub(crate) fn default_limit(&self) -> Option<StoredLimit> {
         self.actor.as_ref().and_then(|actor| actor.limit().cloned())
     }
@@ -128,12 +139,12 @@ impl ActingKey {
         self.record.id == record.id
     }
 
-    /// The end that keys which it makes or changes have at the latest.
+    /// Returns the latest end for keys that this key creates or changes.
     fn end(&self) -> Option<i64> {
         self.record.expires_at.filter(|_| !self.may(OUTLIVE))
     }
 
-    /// The networks that they are good from at most; none at all: anywhere.
+    /// Returns the networks that bound those of such keys; an empty list means anywhere.
     fn networks(&self) -> &[String] {
         if self.may(ANYWHERE) { &[] } else { &self.record.networks }
     }
@@ -159,13 +170,13 @@ impl ActingKey {
         uncovered.map_or(Ok(()), |grant| Err(StoreError::Exceeds(CapViolation::Grant(grant.clone()))))
     }
 
-    /// Whether it may touch a key: it is its own, or has nothing that it lacks.
+    /// Whether it may change a key: its own, or one that has nothing that it lacks.
     fn covers(&self, target: &Record) -> bool {
         let covers = || grants::uncovered(&self.record.permissions, &target.permissions).is_none();
         self.is(target) || (self.is_owner(&target.owner) && covers())
     }
 
-    /// Whether it may give itself another secret. One that was given an end could outlive it so.
+    /// Checks that it may give itself another secret: a superseded secret could outlive its end in this way.
     fn may_succeed(&self, before: Option<&Record>) -> Result<(), StoreError> {
         let mut secrets = before.iter().flat_map(|record| &record.secrets);
         match secrets.find(|secret| secret.version == self.secret).map(|secret| secret.end) {
@@ -174,8 +185,9 @@ impl ActingKey {
         }
     }
 
-    /// Whether a key may be left with this end, networks and rate limit. One that goes further already, in `given`, may be
-    /// left so by a change that gives it nothing: a right more is one more for who holds its secret, with all that it has.
+    /// Checks that a change may leave a key with this end, networks and rate limit. If the key exceeds these bounds
+    /// already, in `given`, the change may leave it so, provided that it gives the key nothing: anything more that it
+    /// gives would go to a caller who has all of these, too.
     fn bounds(&self, given: Option<&Record>, after: &Record) -> Result<(), StoreError> {
         if given.is_some_and(|given| !gives(given, after)) {
             return Ok(());
@@ -201,17 +213,18 @@ fn gives(before: &Record, after: &Record) -> bool {
     let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
     (before.disabled && !after.disabled)
         || is_later(after.expires_at, before.expires_at)
+        || before.not_before.is_some_and(|start| after.not_before.is_none_or(|sooner| sooner < start))
         || is_faster(limit(after), limit(before))
         || network::beyond(&after.networks, &before.networks).is_some()
         || grants::uncovered(&before.permissions, &after.permissions).is_some()
 }
 
-/// Whether one end comes after the other; `None`: never.
+/// Whether one end is later than the other; `None` is no end.
 fn is_later(end: Option<i64>, than: Option<i64>) -> bool {
     than.is_some_and(|than| end.is_none_or(|end| end > than))
 }
 
-/// Whether one rate limit lets through more than the other; `None`: everything.
+/// Whether one rate limit lets through more than the other; `None` is no limit.
 fn is_faster(limit: Option<Limit>, than: Option<Limit>) -> bool {
     Limit::meet_of(limit, than) != limit
 }

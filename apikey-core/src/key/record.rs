@@ -1,4 +1,4 @@
-//! A key as it is stored.
+//! A key in its stored form.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,10 @@ use crate::base::codec::{CodecError, Frame, MAX_ENTRIES, entries};
 use crate::token::digest::Digest;
 use crate::token::imported::ImportForm;
 
-/// Everything about a key but the secret itself. Times are milliseconds since 1970 UTC.
+/// Everything about a key except the secret itself. Times are milliseconds since 1970 UTC.
 ///
-/// Fixed, in this order: id, owner, permissions, creation, whether it is disabled, version, secrets. The tail has the rest.
+/// The fixed fields are, in this order: id, owner, permissions, creation, disabled, version, secrets. The tail has the
+/// rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) id: u128,
@@ -29,13 +30,14 @@ pub(crate) struct Record {
     pub(crate) revoked: Option<Revocation>,
     /// The number of the newest secret; the first is 1.
     pub(crate) version: u32,
-    /// The live secrets, oldest first: at most two, and a third while a delivery is in doubt. The format takes more.
+    /// The live secrets, oldest first: at most two, and a third while it is unknown whether a delivery succeeded. The
+    /// format allows more.
     pub(crate) secrets: Vec<StoredSecret>,
-    /// Last known time of use before the current secrets.
+    /// The last known use of an earlier secret than the current ones.
     pub(crate) used_before: Option<i64>,
     pub(crate) policy: Option<StoredPolicy>,
     pub(crate) limit: Option<StoredLimit>,
-    /// Networks in CIDR notation; none means anywhere.
+    /// Networks in CIDR notation; an empty list means anywhere.
     pub(crate) networks: Vec<String>,
     /// Fields of later versions.
     pub(crate) unknown: Unknown,
@@ -142,7 +144,7 @@ pub(crate) struct Revocation {
     pub(crate) reason: String,
 }
 
-/// A secret's slot in its record. All of it is fixed so far: the tail is for later versions.
+/// A secret's slot in its record. All fields are fixed so far; the tail is for later versions.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct StoredSecret {
     pub(crate) version: u32,
@@ -152,7 +154,7 @@ pub(crate) struct StoredSecret {
     pub(crate) form: SecretForm,
     pub(crate) created_at: i64,
     pub(crate) end: SecretEnd,
-    /// Whether it was presented since it succeeded another.
+    /// Whether a caller has presented it since it succeeded another.
     pub(crate) used: bool,
     /// Fields of later versions.
     pub(crate) unknown: Unknown,
@@ -174,42 +176,53 @@ impl StoredSecret {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SecretForm {
-    /// One of the store's own, written with this prefix.
+    /// A secret that the store generated, in a token with this prefix.
     Own { prefix: String },
-    /// Issued elsewhere.
+    /// A secret that another system issued.
     Imported(ImportForm),
 }
 
-/// When a secret stops being good, apart from the end of its key. The order of variants is the stored format.
+impl SecretForm {
+    /// The prefix of the token; an external key has none.
+    pub(crate) fn prefix(&self) -> Option<&str> {
+        match self {
+            Self::Own { prefix } => Some(prefix),
+            Self::Imported(_) => None,
+        }
+    }
+}
+
+/// When a secret ends, apart from the end of its key. The order of variants is the stored format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SecretEnd {
-    /// It is the current one.
+    /// The secret is the current one.
     Never,
-    /// It is superseded, and good before this time.
+    /// The secret is superseded, and valid before this time.
     At(i64),
-    /// It is superseded, and good until its successor is used.
+    /// The secret is superseded, and valid until its successor is used.
     FirstUse,
-    /// It is not the current one yet: it waits for its delivery, see [`crate::key::rotation::pending`]. How long its predecessor stays
-    /// good from then on; `None`: until its first use. What was staged ends as it began, whatever becomes of the policy.
+    /// The secret is not the current one yet, since it waits for its delivery (see [`crate::key::rotation::pending`]).
+    /// After the delivery its predecessor stays valid for `overlap_ms`, or until the first use if that is `None`. A
+    /// later change of the policy does not change this.
     Pending { overlap_ms: Option<i64> },
 }
 
-/// Automatic rotation.
+/// The policy of automatic rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredPolicy {
     pub(crate) every_ms: i64,
-    /// `None`: until the first use of the successor.
+    /// `None` means until the first use of the successor.
     pub(crate) overlap_ms: Option<i64>,
 }
 
-/// What a record, as it is stored, adds to the head's sum.
+/// Returns what a stored record adds to the head's sum.
 pub(crate) fn record_hash(frame: &[u8]) -> u128 {
     let digest: Digest = Sha256::digest(frame).into();
     digest.split_first_chunk().map_or(0, |(half, _)| u128::from_le_bytes(*half))
 }
 
 impl Record {
-    /// The secrets that are good at `now`, oldest first; the last that is not pending is the current one.
+    /// Returns the secrets that are valid at `now`, oldest first; the last that is not pending is the current one.
     pub(crate) fn live(&self, now: i64) -> impl DoubleEndedIterator<Item = &StoredSecret> {
         self.secrets.iter().filter(move |secret| secret.is_live(now))
     }
@@ -224,7 +237,7 @@ impl StoredSecret {
         matches!(self.end, SecretEnd::Pending { .. })
     }
 
-    /// Whether it has a successor, and an end or a condition for one.
+    /// Whether it has a successor, and so an end or a condition that ends it.
     pub(crate) fn is_superseded(&self) -> bool {
         matches!(self.end, SecretEnd::At(_) | SecretEnd::FirstUse)
     }
@@ -234,7 +247,7 @@ impl StoredSecret {
     }
 }
 
-/// The digest stays out of logs: with a weak imported key it could be guessed from.
+/// Keeps the digest out of logs: an attacker could guess a weak imported key from it.
 impl std::fmt::Debug for StoredSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StoredSecret").field("version", &self.version).field("end", &self.end).finish_non_exhaustive()
@@ -337,7 +350,7 @@ mod tests {
         assert!(matches!(error, CodecError::Newer(Newer::Field { of: "a record", tag: 21 })), "{error}");
     }
 
-    /// The four ends of a secret, its tail with a field that may be passed over, and one that must be understood.
+    /// The four ends of a secret, and tails with an ignorable field and with a critical one.
     #[test]
     fn golden_bytes_of_secrets() {
         let ends = [
@@ -359,7 +372,7 @@ mod tests {
         assert!(matches!(error, CodecError::Newer(Newer::Field { of: "a secret", tag: 241 })), "{error}");
     }
 
-    /// All that narrows what a key may do must be understood by who verifies it.
+    /// A reader must understand every field that restricts a key.
     #[test]
     fn what_narrows_is_critical() {
         for tag in [NOT_BEFORE, EXPIRES_AT, REVOKED, LIMIT, NETWORKS] {

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use crate::access::verified_key::VerifiedKey;
 
-/// Who asks for a change, as it is written in the call. Nothing in here is trusted to be still so: see [`Reach`](crate::key::reach::Reach).
+/// The bounds that a call states for its change. They may be out of date by the time the change is decided: see
+/// [`Reach`](crate::key::reach::Reach).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scope {
-    /// The only owner whose keys there are; `None`: everybody's.
+    /// The owner whose keys the call may see; `None` means every owner.
     pub(crate) owner: Option<Arc<str>>,
-    /// The key that the change must stay within; `None`: the service itself asks.
+    /// The key that caps the change; `None` if the service itself makes it.
     pub(crate) actor: Option<VerifiedKey>,
 }
 
 impl Scope {
-    /// Whether it bounds anything.
+    /// Whether the scope bounds anything.
     pub(crate) fn is_bounded(&self) -> bool {
         self.owner.is_some() || self.actor.is_some()
     }

@@ -1,4 +1,4 @@
-//! What an event, a change or an item of a backup is of.
+//! The subject of an event, a change or an item of a backup.
 
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::{CodecError, Newer};

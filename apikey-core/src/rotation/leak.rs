@@ -1,4 +1,4 @@
-//! The answer to a leaked key.
+//! The replacement of a leaked key's secrets.
 
 use crate::access::verified_key::VerifiedKey;
 use crate::key::bounds;
@@ -10,11 +10,12 @@ use crate::token::key_id::KeyId;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Answers a leak in one call: ends every secret of the key at once, and returns a new one. Name, permissions and
-    /// history stay, and an event records that the key leaked, and why. A key that is disabled or has expired stays so.
+    /// Replaces the secrets of a leaked key: the call ends every secret at once, and returns a new one. Name,
+    /// permissions and history stay, and an event records the leak and its reason. A key that is disabled or has
+    /// expired stays so.
     ///
     /// ```
-    /// use apikey_core::{KeyStore, NewKey};
+    /// use apikey::{KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let leaked = store.create(NewKey::for_owner("alice"))?;
@@ -25,14 +26,15 @@ impl KeyStore {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] for a revoked key; [`StoreError::Invalid`] for a reason of more
-    /// than 256 bytes; [`StoreError::NotDurable`] if the disk refused: the secrets have ended nevertheless, until a
-    /// restart; [`StoreError::Io`], [`StoreError::Closed`].
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] for a revoked key; [`StoreError::Invalid`] for a reason of
+    /// more than 256 bytes; [`StoreError::NotDurable`] if the store could not write the change: the secrets have ended
+    /// all the same, until a restart; [`StoreError::Io`], [`StoreError::Closed`].
     pub fn replace_leaked(&self, id: KeyId, reason: impl Into<String>) -> Result<CreatedKey, StoreError> {
         self.replace_as(id, &reason.into(), None)
     }
 
-    /// Answers a leak on behalf of `actor`, which must be allowed to [rotate](Self::rotate_within) the key.
+    /// Replaces the secrets of a leaked key on behalf of `actor`, which must be allowed to
+    /// [rotate](Self::rotate_within) the key.
     ///
     /// # Errors
     /// Those of [`replace_leaked`](Self::replace_leaked), and [`StoreError::Exceeds`].

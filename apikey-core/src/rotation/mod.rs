@@ -1,5 +1,6 @@
 //! Automatic rotation: new secrets for keys with a policy, delivered to a sink.
 
+mod create;
 mod leak;
 mod plan;
 pub(crate) mod report;

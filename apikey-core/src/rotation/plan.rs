@@ -1,4 +1,4 @@
-//! When a rotator has to see to which key, in memory.
+//! The times at which a rotator must act on each key, in memory.
 //!
 //! The first run scans all records and lists the times; from then on the change feed names the keys that have changed.
 //! An entry that is out of date costs one read of its record.
@@ -18,12 +18,14 @@ const MAX_RETRY_MS: i64 = 15 * 60 * 1000;
 
 #[derive(Default)]
 pub(super) struct Plan {
-    /// Times with a key that has to be rotated, delivered or warned of then.
+    /// The times at which a key needs a rotation, a delivery or a warning.
     pub(super) times: BTreeSet<(i64, u128)>,
     /// Ends of superseded secrets.
     pub(super) overlaps: BTreeSet<(i64, u128)>,
     /// Keys with a pending secret whose token this process holds, or for which an attempt has failed.
     attempts: HashMap<u128, Attempts>,
+    /// Warnings that are being emitted: the end of the key and the threshold in milliseconds before it.
+    pub(super) warned: HashMap<u128, (i64, i64)>,
 }
 
 #[derive(Default)]
@@ -35,11 +37,11 @@ struct Attempts {
 }
 
 impl Plan {
-    /// An empty plan for another time, after the store's time was put back: each attempt is due at once.
+    /// Creates an empty plan after the store's time was set back: each attempt is due at once.
     pub(super) fn restarted(other: Option<Self>, now: i64) -> Self {
-        let mut attempts = other.map(|plan| plan.attempts).unwrap_or_default();
+        let (mut attempts, warned) = other.map(|plan| (plan.attempts, plan.warned)).unwrap_or_default();
         attempts.values_mut().for_each(|attempts| attempts.next = now);
-        Self { attempts, ..Self::default() }
+        Self { attempts, warned, ..Self::default() }
     }
 
     /// Lists the times of a record. `warn_before` is the longest threshold of a warning, in milliseconds.

@@ -3,30 +3,32 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::key::key_info::KeyInfo;
 use crate::token::key_id::KeyId;
 
 /// The result of [`run_due`](crate::rotation::rotator::Rotator::run_due). It serialises, and contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RunReport {
-    /// Keys that got a new secret, whether it is delivered already or still pending.
+    /// The keys that got a new secret, which may be delivered already or still pending.
     pub rotated: Vec<KeyId>,
-    /// Keys whose new secret was delivered, and is the current one now.
+    /// The keys whose new secret was delivered, and is now the current one.
     pub delivered: Vec<KeyId>,
-    /// Deliveries that failed, and that the rotator tries again. Also deliveries whose secret somebody replaced meanwhile:
-    /// the sink holds an invalid secret then, until it gets the current one by hand, or the next one from the rotator.
+    /// The deliveries that failed, and that the rotator will retry. They include deliveries whose secret somebody
+    /// replaced meanwhile: then the sink has an invalid secret, until somebody hands it the current one, or the rotator
+    /// the next one.
     pub failed: Vec<FailedDelivery>,
-    /// Keys that are due, but whose state allows no rotation.
+    /// The keys that are due, but whose state allows no rotation.
     pub skipped: Vec<SkippedRotation>,
-    /// Warnings that the rotator emitted.
+    /// The warnings that the rotator emitted.
     pub warned: Vec<ExpiryWarning>,
-    /// Keys whose superseded secret ended.
+    /// The keys whose superseded secret ended.
     pub overlaps_ended: Vec<KeyId>,
-    /// The time at which the next key is due, as far as is known now.
+    /// The time at which the next key is due, as far as the rotator knows.
     pub next_due: Option<DateTime<Utc>>,
 }
 
-/// A delivery that failed. Old and new secret stay valid, unless somebody has replaced them meanwhile.
+/// A delivery that failed. The old and the new secret stay valid, unless somebody replaced them meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FailedDelivery {
@@ -34,12 +36,22 @@ pub struct FailedDelivery {
     pub key: KeyId,
     /// The sink's error, with the secret redacted.
     pub reason: String,
-    /// The time of the next attempt: after one second at first, then after twice as long each time, up to 15 minutes. For
-    /// a secret that was replaced, the time at which the key is due again.
+    /// The time of the next attempt: one second after the first failure, and twice as long after each further one, up
+    /// to 15 minutes. For a secret that was replaced, the time at which the key is due again.
     pub retry_at: DateTime<Utc>,
 }
 
-/// A rotation that is due, but that the key's state does not allow.
+/// A key that a rotator has created ([`create`](crate::rotation::rotator::Rotator::create)), without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DeliveredKey {
+    /// The key.
+    pub info: KeyInfo,
+    /// The failed delivery of the first secret, which the rotator will retry; `None` if the sink has the secret.
+    pub failed: Option<FailedDelivery>,
+}
+
+/// A rotation that is due, but not possible in the key's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SkippedRotation {

@@ -15,12 +15,12 @@ use crate::rotation::sink::{Delivery, SinkError, SinkState};
 use crate::rotation::step::{Current, Delivered, Due, Pending, Step, step};
 use crate::rotation::worker::Worker;
 
-/// Why the sink holds a secret that is no longer valid.
+/// The reason for which the sink holds a secret that is no longer valid.
 const REPLACED: &str = "it was replaced while it was delivered: hand the current secret to the sink";
 
 impl Worker {
-    /// Rotates a key that is due and delivers its pending secret. Returns when to see to it again; `None` if the next
-    /// change of the key says so.
+    /// Rotates a key that is due, and delivers its pending secret. Returns the time of the next step; `None` if nothing
+    /// is due before the key changes.
     pub(super) fn rotate(
         &self,
         plan: &mut Plan,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::base::panics::catch_panic;
 use crate::key::error::StoreError;
+use crate::key::new_key::NewKey;
 use crate::rotation::sink::SecretSink;
 
 use crate::commit::change_feed::Watch;
-use crate::rotation::report::{ExpiryWarning, RunReport};
+use crate::rotation::report::{DeliveredKey, ExpiryWarning, RunReport};
 use crate::rotation::worker::Worker;
 use crate::store::key_store::KeyStore;
 
@@ -21,7 +22,7 @@ use crate::store::key_store::KeyStore;
 const ROTATOR: &str = "rotator";
 /// The default thresholds of warnings, in days before the end of a key.
 const WARN_DAYS: [i64; 3] = [1, 3, 14];
-/// The longest wait of the thread: somebody may set the system's clock meanwhile.
+/// The longest wait of the thread, since somebody may set the system's clock meanwhile.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 /// The same with a clock of the service's own, which a test moves.
 const MAX_WAIT_OWN_CLOCK: Duration = Duration::from_millis(20);
@@ -36,7 +37,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Call [`run_due`](Self::run_due) yourself, or [`start`](Self::start) a thread that does.
 ///
 /// ```
-/// use apikey_core::{KeyStore, ManualClock, NewKey, RotationPolicy, Rotator, sink::DirectorySink};
+/// use apikey::{KeyStore, ManualClock, NewKey, RotationPolicy, Rotator, sink::DirectorySink};
 /// use chrono::{TimeDelta, Utc};
 ///
 /// # let directory = tempfile::tempdir()?;
@@ -53,7 +54,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// let new = std::fs::read_to_string(secrets.join(created.info.id().to_string()))?;
 /// assert_eq!(store.verify(new.trim_end())?.secret_version(), 2);
 /// assert!(store.verify(created.key.expose_secret())?.superseded()); // for another day
-/// # fn clock_now(clock: &ManualClock) -> chrono::DateTime<Utc> { apikey_core::Clock::now(clock) }
+/// # fn clock_now(clock: &ManualClock) -> chrono::DateTime<Utc> { apikey::Clock::now(clock) }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Rotator {
@@ -62,7 +63,7 @@ pub struct Rotator {
 }
 
 impl Rotator {
-    /// A rotator that delivers new secrets of this store to this sink. It does nothing yet. Its events name the
+    /// Creates a rotator that delivers new secrets of this store to this sink. It does nothing yet. Its events name the
     /// handle's [actor](KeyStore::as_actor), or `rotator` if the handle names none.
     pub fn new(store: KeyStore, sink: impl SecretSink + 'static) -> Self {
         let worker = Worker {
@@ -73,6 +74,7 @@ impl Rotator {
             on_warning: None,
             watch: Arc::new(Watch::default()),
             plan: Mutex::new(None),
+            planner: Mutex::new(None),
             ending: Arc::default(),
         };
         Self { worker, store }
@@ -84,9 +86,9 @@ impl Rotator {
         self
     }
 
-    /// Sets how long before the end of a key the rotator warns: 14, 3 and 1 days by default, and not at all for an empty
-    /// list. If several thresholds have passed at once, it warns for the shortest alone. Spans that are not positive are
-    /// ignored.
+    /// Sets how long before the end of a key the rotator warns: 14, 3 and 1 days by default, and not at all for an
+    /// empty list. If several thresholds have passed at once, it warns for the shortest alone. Spans that are not
+    /// positive are ignored.
     #[must_use]
     pub fn warn_before(mut self, thresholds: impl IntoIterator<Item = TimeDelta>) -> Self {
         let ms = thresholds.into_iter().map(|before| before.num_milliseconds()).filter(|before| *before > 0);
@@ -95,39 +97,75 @@ impl Rotator {
         self
     }
 
-    /// Calls this closure with each warning, once for each key and threshold, across restarts too; a crash may repeat
-    /// one. A key whose end changes gets new warnings.
+    /// Sets a closure that the rotator calls with each warning, once for each key and threshold, even across restarts;
+    /// a crash may repeat one. A key whose end changes gets new warnings. The closure may call the rotator, and may
+    /// close the store.
     #[must_use]
     pub fn on_warning(mut self, emit: impl Fn(&ExpiryWarning) + Send + Sync + 'static) -> Self {
         self.worker.on_warning = Some(Box::new(emit));
         self
     }
 
-    /// Does everything that is due at `now`: rotations, deliveries, ends of overlaps, warnings. The same calls on the same
-    /// store do the same, whatever the clock says. The first call reads every key, later ones read those that are due.
+    /// Creates a key and delivers its first secret to the sink, so that nobody handles it by hand. As in a rotation,
+    /// the secret is valid at once and *pending* until the sink has it. If the sink rejects it, the key exists, the
+    /// result has the error, and a later run delivers the same secret. If the process dies in between, the next rotator
+    /// asks the sink what it holds, and delivers another secret if it lacks this one.
+    ///
+    /// The first call reads every key, like that of [`run_due`](Self::run_due), and a call waits for the delivery that
+    /// is under way. A sink that calls it during a delivery gets
+    /// [`Conflict::RotatorWaits`](crate::Conflict::RotatorWaits). It takes no [imported](NewKey::imported) key and no
+    /// [idempotency key](NewKey::idempotency_key).
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey, RotationPolicy, Rotator, sink::DirectorySink};
+    /// use chrono::TimeDelta;
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let secrets = directory.path().join("secrets");
+    /// let store = KeyStore::temporary()?;
+    /// let rotator = Rotator::new(store.clone(), DirectorySink::new(&secrets));
+    /// let created = rotator.create(NewKey::for_owner("web").rotation(RotationPolicy::every(TimeDelta::days(30))))?;
+    /// assert_eq!(created.failed, None);
+    /// let token = std::fs::read_to_string(secrets.join(created.info.id().to_string()))?;
+    /// assert_eq!(store.verify(token.trim_end())?.owner(), "web");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`KeyStore::create`], and [`StoreError::Conflict`] if the store has another rotator, or if the
+    /// sink calls. After [`StoreError::Io`] the key may exist; the next run then delivers its secret.
+    pub fn create(&self, key: NewKey) -> Result<DeliveredKey, StoreError> {
+        self.worker.create(key)
+    }
+
+    /// Does everything that is due at `now`: rotations, deliveries, ends of overlaps, warnings. The same calls on the
+    /// same store give the same results, whatever the clock says. The first call reads every key; later ones read those
+    /// that are due.
     ///
     /// A delivery that fails is not an error: the report names it.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the store has another rotator; [`StoreError::Invalid`] for a handle whose actor's name is
-    /// out of bounds; [`StoreError::Io`], [`StoreError::NotDurable`], [`StoreError::Closed`]. The next call does what this one has left.
+    /// [`StoreError::Conflict`] if the store has another rotator, or if the sink calls; [`StoreError::Invalid`] for a
+    /// handle whose actor's name is out of bounds; [`StoreError::Io`], [`StoreError::NotDurable`],
+    /// [`StoreError::Closed`]. The next call completes what this one left undone.
     pub fn run_due(&self, now: DateTime<Utc>) -> Result<RunReport, StoreError> {
         self.worker.run(now.timestamp_millis())
     }
 
-    /// Starts a thread that calls [`run_due`](Self::run_due) when something is due by the store's clock. It runs until you
-    /// stop or drop its handle, or the store closes. It does not keep the store open.
+    /// Starts a thread that calls [`run_due`](Self::run_due) when something is due by the store's clock. It runs until
+    /// you stop or drop its handle, or the store closes. It does not keep the store open.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] for a handle whose actor's name is out of bounds; [`StoreError::Io`] if the operating system
-    /// refuses a thread.
+    /// [`StoreError::Invalid`] for a handle whose actor's name is out of bounds; [`StoreError::Io`] if the operating
+    /// system cannot start a thread.
     pub fn start(self) -> Result<RotatorHandle, StoreError> {
         self.worker.check_actor()?;
         let Self { worker, store } = self;
-        let watch = worker.watch.clone();
+        let (watch, worker) = (worker.watch.clone(), Arc::new(worker));
+        let of_handle = Arc::downgrade(&worker);
         let thread = std::thread::Builder::new().name("apikey-rotator".into()).spawn(move || run_loop(&worker))?;
         drop(store);
-        Ok(RotatorHandle { watch, thread: Some(thread) })
+        Ok(RotatorHandle { watch, worker: of_handle, thread: Some(thread) })
     }
 }
 
@@ -160,20 +198,31 @@ fn run_loop(worker: &Worker) {
     }
 }
 
-/// The thread of a [`Rotator`]. Dropping the handle stops the thread, and waits for the current delivery.
+/// The thread of a [`Rotator`]. Dropping the handle stops the thread, and waits for the current delivery, unless the
+/// thread itself drops it.
 #[must_use = "the rotator stops when this is dropped"]
 pub struct RotatorHandle {
     watch: Arc<Watch>,
+    /// The thread's worker, which is dropped when the thread ends.
+    worker: Weak<Worker>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl RotatorHandle {
+    /// Creates a key and delivers its first secret to the sink: [`Rotator::create`].
+    ///
+    /// # Errors
+    /// Those of [`Rotator::create`]; [`StoreError::Closed`] if the thread has ended.
+    pub fn create(&self, key: NewKey) -> Result<DeliveredKey, StoreError> {
+        self.worker.upgrade().ok_or(StoreError::Closed)?.create(key)
+    }
+
     /// Stops the thread, and waits until it has ended. It finishes the current delivery.
     pub fn stop(self) {
         drop(self);
     }
 
-    /// Whether the thread runs. It ends when the store closes.
+    /// Returns whether the thread runs. It ends when the store closes.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
@@ -183,7 +232,9 @@ impl RotatorHandle {
 impl Drop for RotatorHandle {
     fn drop(&mut self) {
         self.watch.end();
-        if let Some(thread) = self.thread.take() {
+        // The closure for warnings and the sink run in this thread, which cannot wait for itself.
+        let is_other = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(is_other) {
             // The thread catches panics; if it panicked nevertheless, there is nothing left to stop.
             let _ = thread.join();
         }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use crate::base::codec;
-use crate::base::lock::lock;
 use crate::base::store_time::Working;
 use crate::base::time::from_ms;
 use crate::key::error::{Conflict, StoreError};
@@ -12,8 +11,10 @@ use crate::key::record::Record;
 use crate::token::key_id::KeyId;
 
 use crate::commit::change_feed::is_of_rotator;
+use crate::commit::cluster::propagation::Terms;
 use crate::rotation::plan::Plan;
 use crate::rotation::report::RunReport;
+use crate::rotation::warn::DueWarning;
 use crate::rotation::worker::Worker;
 
 /// Keys whose ended secrets are erased in one transaction.
@@ -22,37 +23,62 @@ const CHUNK: usize = 1000;
 impl Worker {
     pub(super) fn run(&self, now: i64) -> Result<RunReport, StoreError> {
         self.check_actor()?;
-        let mut plan = lock(&self.plan);
+        let mut report = RunReport::default();
+        let mut warnings = Vec::new();
+        let outcome = self.run_plan(now, &mut report, &mut warnings);
+        // An error of the disk takes no warning away that was found before.
+        let emitted = self.emit(warnings, now, &mut report);
+        outcome.and(emitted)?;
+        Ok(report)
+    }
+
+    /// Does what is due but for the warnings, which it finds.
+    fn run_plan(&self, now: i64, report: &mut RunReport, warnings: &mut Vec<DueWarning>) -> Result<(), StoreError> {
+        let mut plan = self.lock_plan()?;
+        if !self.inner.engine.may_rotate() {
+            // The rotator of another node works. This one works once that node is gone.
+            return self.inner.engine.log.open().map(drop);
+        }
         // This writes first uses that are not written yet, so that the same calls do the same. It also reports a closed
         // store when nothing is due.
-        self.inner.engine.change(|_, _| Ok(Vec::new()))?;
-        if !self.inner.engine.changes.watch(&self.watch) {
-            return Err(StoreError::Conflict(Conflict::Rotator));
-        }
+        self.inner.engine.change_on(Terms::HERE, |_, _| Ok(Vec::new()))?;
+        self.watch_keys()?;
         let at = self.inner.engine.time.working(now);
-        let plan = match &mut *plan {
-            Some((made_at, plan)) if self.inner.engine.time.holds(*made_at) => plan,
-            // The watch is in place, so a change during the scan is not lost.
-            other => {
-                let mut plan = Plan::restarted(other.take().map(|(_, plan)| plan), now);
-                self.scan(&mut plan, now)?;
-                &mut other.insert((at, plan)).1
-            }
-        };
+        let plan = self.plan_at(&mut plan, at)?;
         self.read_changes(plan, now)?;
-        let mut report = RunReport::default();
-        self.end_overlaps(plan, at, &mut report)?;
+        self.end_overlaps(plan, at, report)?;
         let due: Vec<(i64, u128)> = plan.times.range(..=(now, u128::MAX)).copied().collect();
         for entry in due {
             if self.watch.is_ended() || self.ending.load(Ordering::Relaxed) || !self.inner.engine.time.holds(at) {
                 break;
             }
-            self.process(plan, entry, at, &mut report)?;
+            self.process(plan, entry, at, report, warnings)?;
         }
         // Promotions in this run have begun overlaps.
         self.read_changes(plan, now)?;
         report.next_due = plan.first().map(from_ms);
-        Ok(report)
+        Ok(())
+    }
+
+    /// Registers as the store's one rotator.
+    pub(super) fn watch_keys(&self) -> Result<(), StoreError> {
+        let is_the_rotator = self.inner.engine.changes.watch(&self.watch);
+        if is_the_rotator { Ok(()) } else { Err(StoreError::Conflict(Conflict::Rotator)) }
+    }
+
+    /// Returns the plan for this time. The watch is registered already, so the plan loses no change during a scan.
+    pub(super) fn plan_at<'a>(
+        &self,
+        held: &'a mut Option<(Working, Plan)>,
+        at: Working,
+    ) -> Result<&'a mut Plan, StoreError> {
+        let is_current = held.as_ref().is_some_and(|(made_at, _)| self.inner.engine.time.holds(*made_at));
+        if !is_current {
+            let mut plan = Plan::restarted(held.take().map(|(_, plan)| plan), at.now);
+            self.scan(&mut plan, at.now)?;
+            *held = Some((at, plan));
+        }
+        Ok(&mut held.get_or_insert_with(|| (at, Plan::default())).1)
     }
 
     fn scan(&self, plan: &mut Plan, now: i64) -> Result<(), StoreError> {
@@ -96,19 +122,20 @@ impl Worker {
         Ok(())
     }
 
-    /// Warns of a key, rotates it, and lists its next times. After an error its entry stays for the next run.
+    /// Finds a key's warning, rotates it, and lists its next times. After an error its entry stays for the next run.
     fn process(
         &self,
         plan: &mut Plan,
         entry: (i64, u128),
         at: Working,
         report: &mut RunReport,
+        warnings: &mut Vec<DueWarning>,
     ) -> Result<(), StoreError> {
         let id = entry.1;
         let mut next = Vec::new();
         match self.record(id)? {
             Some(record) => {
-                next.extend(self.warn(&record, at.now, report)?);
+                next.extend(self.find_warning(plan, &record, at.now, warnings)?);
                 next.extend(self.rotate(plan, record, at, report)?);
             }
             None => plan.forget(id),

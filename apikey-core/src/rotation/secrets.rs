@@ -3,6 +3,7 @@
 use constant_time_eq::constant_time_eq_32;
 
 use crate::base::store_time::Working;
+use crate::commit::cluster::propagation::{Hold, Lane, Propagation, Terms};
 use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
 use crate::key::event::actor::Origin;
@@ -13,9 +14,12 @@ use crate::token::key_id::KeyId;
 
 use crate::store::inner::Inner;
 
+/// Only the rotator that works makes these changes.
+const AS_ROTATOR: Terms = Terms { propagation: Propagation::Everywhere, hold: Some(Hold::Rotator), lane: Lane::Shared };
+
 impl Inner {
-    /// Gives a key a pending secret if it is due, or has a pending one already; `None` if neither. `keep_newest` keeps the
-    /// newest pending secret beside it.
+    /// Gives a key a pending secret if it is due, or has a pending one already; `None` if neither. `keep_newest` keeps
+    /// the newest pending secret beside it.
     pub(super) fn stage_secret(
         &self,
         id: KeyId,
@@ -24,10 +28,10 @@ impl Inner {
         origin: &Origin,
     ) -> Result<Option<(ApiKey, Record)>, StoreError> {
         let mut token = None;
-        let outcomes = self.engine.change(|writer, disk| {
+        let outcomes = self.engine.change_on(AS_ROTATOR, |writer, records| {
             token = None;
             let now = self.engine.time.of(at);
-            let Some((record, _)) = disk.record(id.as_u128())? else { return Ok(Vec::new()) };
+            let Some((record, _)) = records.record(id.as_u128())? else { return Ok(Vec::new()) };
             let waiting = record.secrets.iter().rev().find_map(|secret| match secret.end {
                 SecretEnd::Pending { overlap_ms } => Some(overlap_ms),
                 _ => None,
@@ -55,7 +59,7 @@ impl Inner {
     ) -> Result<bool, StoreError> {
         let promote = || self.engine.change_of(id.as_u128(), Action::Promote { version });
         let change = || Change { at: self.engine.time.of(at), origin: origin.clone(), ..promote() };
-        let outcomes = self.engine.change(|_, _| Ok(vec![change()]))?;
+        let outcomes = self.engine.change_on(AS_ROTATOR, |_, _| Ok(vec![change()]))?;
         Ok(outcomes.iter().any(|outcome| outcome.changed))
     }
 
@@ -65,10 +69,10 @@ impl Inner {
             let change = self.engine.change_of(*id, Action::EraseEnded);
             Change { at: self.engine.time.of(at), origin: origin.clone(), ..change }
         };
-        self.engine.change(|_, _| Ok(ids.iter().map(erase).collect())).map(|_| ())
+        self.engine.change_on(AS_ROTATOR, |_, _| Ok(ids.iter().map(erase).collect())).map(|_| ())
     }
 
-    /// The version of the live secret that this token is.
+    /// Returns the version of the live secret in this token.
     pub(super) fn version_of(&self, record: &Record, token: &str, now: i64) -> Option<u32> {
         let tail = self.prefixes.parse(token.as_bytes());
         let digesters = self.engine.writer().digesters.clone();

@@ -1,4 +1,4 @@
-//! The next step of a key's rotation, decided from what is known and nothing else.
+//! The next step of a key's rotation, as a pure function of its state.
 //!
 //! A *pending* secret is valid, and not delivered yet: `known` if this process still holds the token, `lost` if the
 //! process that generated it died. The sink answers when the run asks it what it holds, and when the run hands it a

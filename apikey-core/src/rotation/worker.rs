@@ -1,10 +1,13 @@
-//! What a rotator works with, in whichever thread it runs.
+//! The state of a rotator, in whichever thread it runs.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::ThreadId;
 
+use crate::base::lock::lock;
 use crate::base::store_time::Working;
-use crate::key::error::StoreError;
+use crate::key::error::{Conflict, StoreError};
 use crate::key::event::actor::{Actor, Origin};
 use crate::key::record::Record;
 
@@ -27,6 +30,8 @@ pub(super) struct Worker {
     pub(super) watch: Arc<Watch>,
     /// The plan, with the time by which it was made.
     pub(super) plan: Mutex<Option<(Working, Plan)>>,
+    /// The thread that has locked the plan: a sink that it calls must not wait for the plan.
+    pub(super) planner: Mutex<Option<ThreadId>>,
     /// Set while the store is being closed, which waits for one delivery and not for all that are due.
     pub(super) ending: Arc<AtomicBool>,
 }
@@ -38,8 +43,49 @@ impl Worker {
         Ok(self.origin.actor.as_ref().map_or(Ok(()), Actor::check)?)
     }
 
+    /// Locks the plan, and waits for another thread that has it.
+    ///
+    /// # Errors
+    /// This thread has locked it: a sink calls the rotator that waits for it.
+    pub(super) fn lock_plan(&self) -> Result<LockedPlan<'_>, StoreError> {
+        let this = std::thread::current().id();
+        if *lock(&self.planner) == Some(this) {
+            return Err(StoreError::Conflict(Conflict::RotatorWaits));
+        }
+        let plan = lock(&self.plan);
+        *lock(&self.planner) = Some(this);
+        Ok(LockedPlan { plan, planner: &self.planner })
+    }
+
     pub(super) fn record(&self, id: u128) -> Result<Option<Record>, StoreError> {
         let disk = self.inner.engine.log.open()?;
         Ok(disk.record(id)?.map(|(record, _)| record))
+    }
+}
+
+/// The plan, which one thread has.
+pub(super) struct LockedPlan<'a> {
+    plan: MutexGuard<'a, Option<(Working, Plan)>>,
+    planner: &'a Mutex<Option<ThreadId>>,
+}
+
+impl Deref for LockedPlan<'_> {
+    type Target = Option<(Working, Plan)>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.plan
+    }
+}
+
+impl DerefMut for LockedPlan<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.plan
+    }
+}
+
+impl Drop for LockedPlan<'_> {
+    fn drop(&mut self) {
+        // Before the plan is unlocked, which follows: the next thread writes its own name.
+        *lock(self.planner) = None;
     }
 }

@@ -1,4 +1,4 @@
-//! What one call changes on the disk: all of it or nothing.
+//! A batch: the changes of one call, which the disk gets as a whole or not at all.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -12,14 +12,14 @@ use crate::token::digest::Digest;
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) writes: Vec<Write>,
-    /// The head after the last of them, as it is stored.
+    /// The head after the last change, in its stored form.
     pub(crate) head: Vec<u8>,
-    /// Secrets whose times of use go; no part of the transaction.
+    /// The secrets whose times of use are deleted; not part of the transaction.
     pub(crate) ended: Vec<Digest>,
 }
 
 impl Batch {
-    /// Goes on with what follows.
+    /// Appends the batch that follows.
     pub(crate) fn extend(&mut self, later: Self) {
         self.writes.extend(later.writes);
         self.ended.extend(later.ended);
@@ -28,7 +28,7 @@ impl Batch {
 }
 
 impl Write {
-    /// How much it makes the database write, roughly: one for each half KiB, and one for being there.
+    /// Roughly how much the database writes for it: one for the change, and one for each half KiB.
     pub(crate) fn weight(&self) -> usize {
         let outcome = self.outcome.as_ref().map_or(0, |(_, frame)| frame.len());
         let record = self.record.as_ref().map_or(0, |record| record.len());
@@ -44,16 +44,16 @@ pub(crate) struct Write {
     pub(crate) owner: String,
     /// Whether there was no record before.
     pub(crate) is_new: bool,
-    /// `None` deletes the record.
+    /// The record's new frame; `None` deletes the record.
     pub(crate) record: Option<ByteBuf>,
     pub(crate) imported_in: Vec<Digest>,
     pub(crate) imported_out: Vec<Digest>,
     pub(crate) event: (u64, ByteBuf),
-    /// What a request with an idempotency key has made, under its name.
+    /// The outcome of an idempotent request, under its name.
     pub(crate) outcome: Option<(Digest, ByteBuf)>,
 }
 
-/// A write behind its subject. The order of fields is the stored format of the write-ahead log.
+/// A write without its subject, which precedes it. The order of fields is the stored format of the write-ahead log.
 #[derive(Serialize)]
 struct Fixed<'a> {
     owner: &'a str,

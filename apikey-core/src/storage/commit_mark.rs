@@ -1,8 +1,8 @@
-//! A witness outside the database: one sector that says how far it had come.
+//! The commit mark: one sector outside the database with the number of its last change.
 //!
-//! sled answers damage to its file by going back to an earlier state, silently. The mark is written after the write-ahead log
-//! is synced, so it is never ahead of a sound store; a database that is behind it after recovery has lost what was
-//! acknowledged.
+//! If its file is damaged, sled silently falls back to an earlier state. The store writes the mark after it has synced
+//! the write-ahead log, so the mark is never ahead of an intact store; a database that is behind it after recovery has
+//! lost acknowledged changes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -17,15 +17,15 @@ use crate::key::event::stored::Head;
 use crate::base::files::{own_file, replace, write_at};
 use crate::storage::file_names::MARK;
 
-/// Disks write a sector whole, or not at all.
+/// A disk writes a sector as a whole, or not at all.
 const SECTOR: usize = 512;
 
-/// What the database must at least hold.
+/// The least that the database must contain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CommitMark {
-    /// Number of the last change.
+    /// The number of the last change.
     pub(crate) number: u64,
-    /// Records and the sum of their hashes, as in the head.
+    /// The number of records and the sum of their hashes, as in the head.
     pub(crate) records: u64,
     pub(crate) sum: u128,
 }
@@ -39,7 +39,7 @@ impl From<Head> for CommitMark {
 }
 
 impl CommitMark {
-    /// Whether the database stands where the mark says, or further.
+    /// Whether the database is at the mark, or beyond it.
     pub(crate) fn is_reached_by(&self, head: &Head) -> bool {
         head.number > self.number || (head.number, head.records, head.sum) == (self.number, self.records, self.sum)
     }
@@ -64,15 +64,15 @@ impl CommitMark {
 /// The mark's file, held open.
 pub(crate) struct MarkFile {
     file: File,
-    /// The number in the file, and the one that is synced.
+    /// The number in the file, and the synced one.
     written: u64,
     synced: u64,
 }
 
 impl MarkFile {
-    /// Makes the mark of a new store, durably.
+    /// Writes the mark of a new store, and syncs it.
     pub(crate) fn create(directory: &Path, mark: CommitMark) -> io::Result<()> {
-        // A mark cut short would be damage.
+        // A truncated mark would count as damage.
         replace(&path(directory), &mark.sector().map_err(io::Error::other)?)
     }
 
@@ -88,7 +88,7 @@ impl MarkFile {
         Ok(Some((Self { file, written: number, synced: number }, mark)))
     }
 
-    /// Reads the mark of a store without holding on to it.
+    /// Reads the mark of a store, without keeping its file open.
     pub(crate) fn read(directory: &Path) -> io::Result<Option<Result<CommitMark, CodecError>>> {
         match own_file(OpenOptions::new().read(true), &path(directory)) {
             Ok(file) => Self::parse(&file).map(Some),
@@ -117,9 +117,18 @@ impl MarkFile {
         Ok(())
     }
 
+    /// Writes the mark of a database whose content was replaced as a whole, which may be an earlier one, and syncs it.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn reset(&mut self, mark: CommitMark) -> io::Result<()> {
+        write_at(&self.file, &mark.sector().map_err(io::Error::other)?, 0)?;
+        self.file.sync_data()?;
+        (self.written, self.synced) = (mark.number, mark.number);
+        Ok(())
+    }
+
     pub(crate) fn sync(&mut self) -> io::Result<()> {
         if self.synced < self.written {
-            // The system tells it once: what could not be written is written again with the next change.
+            // The kernel reports a failed sync once, so the next change writes the mark again.
             self.file.sync_data().inspect_err(|_| self.written = self.synced)?;
             self.synced = self.written;
         }
@@ -130,7 +139,7 @@ impl MarkFile {
         self.synced < self.written
     }
 
-    /// The number that the disk holds.
+    /// Returns the number that is synced.
     pub(crate) fn synced(&self) -> u64 {
         self.synced
     }

@@ -1,4 +1,4 @@
-//! Whose a store's directory and files are: a store opens only what is its own user's.
+//! The owner of a store's directory and files: a store opens only those of its own user.
 
 #[cfg(unix)]
 pub(crate) use unix::{check_files, check_owner};
@@ -11,23 +11,23 @@ mod unix {
     use std::path::Path;
 
     use crate::base::files::CREATING;
-    use crate::storage::file_names::{DATABASE, LOCK, MARK};
+    use crate::storage::file_names;
     use crate::storage::open_error::OpenError;
 
-    /// Refuses the directory of another user, also to root.
+    /// Refuses the directory of another user, even for root.
     pub(crate) fn check_owner(path: &Path, directory: &Metadata) -> Result<(), OpenError> {
         let (owner, user) = (directory.uid(), rustix::process::geteuid().as_raw());
         if owner == user { Ok(()) } else { Err(OpenError::NotOwner { path: path.to_owned(), owner, user }) }
     }
 
-    /// Refuses a link among the store's files, and a file that is not this user's. What else is in the directory, such as
-    /// `lost+found`, is not the store's to look at.
+    /// Refuses a link among the store's files, and a file of another user. It ignores other entries of the directory,
+    /// such as `lost+found`.
     pub(crate) fn check_files(path: &Path) -> Result<(), OpenError> {
         let refused = |source| OpenError::io(path, source);
         for entry in fs::read_dir(path).map_err(refused)? {
             let name = entry.map_err(refused)?.file_name();
             let text = name.to_string_lossy();
-            if [LOCK, MARK, DATABASE].contains(&&*text) || text.starts_with(CREATING) {
+            if file_names::ALL.contains(&&*text) || text.starts_with(CREATING) {
                 check_entry(&path.join(name))?;
             }
         }
@@ -37,7 +37,7 @@ mod unix {
     fn check_entry(path: &Path) -> Result<(), OpenError> {
         let refused = |source| OpenError::io(path, source);
         let found = match fs::symlink_metadata(path) {
-            // The process that has the store open may be at work.
+            // The process that has the store open may have removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             found => found.map_err(refused)?,
         };
@@ -51,7 +51,8 @@ mod unix {
         }
         let user = rustix::process::geteuid().as_raw();
         if found.uid() != user {
-            // Whoever owns the directory may have put it there: to give that file away would be what was wanted.
+            // The owner of the directory may have put a hard link there, to gain the linked file if an administrator
+            // changes its owner.
             if kind.is_file() && found.nlink() > 1 {
                 return Err(not_a_file("a further name of another user's file (a hard link)"));
             }
@@ -66,7 +67,7 @@ mod unix {
     }
 }
 
-/// Elsewhere files have no such owner.
+/// On other platforms files have no such owner.
 #[cfg(not(unix))]
 pub(crate) fn check_owner(
     _: &std::path::Path,

@@ -1,4 +1,4 @@
-//! Who has a store open, as it says in the lock file.
+//! The holder of a store: the process that has it open, by the lock file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use crate::base::files::own_file;
 
-/// More than any note has.
+/// The most bytes to read: more than any note has.
 const MAX: u64 = 16 * 1024;
 
-/// Who has a store open, and where operators can connect to it. The process that holds the lock writes it into the lock file, and takes
-/// it out again when it closes the store; for people and for the command `apikey`, nothing else depends on it.
+/// The process that has a store open, and its socket for operators. The process that holds the lock writes this into
+/// the lock file, and removes it when it closes the store. It informs people and the command `apikey`; nothing else
+/// depends on it.
 ///
 /// ```
-/// use apikey_core::KeyStore;
-/// use apikey_core::admin::Holder;
+/// use apikey::KeyStore;
+/// use apikey::admin::Holder;
 ///
 /// let directory = tempfile::tempdir()?;
 /// let path = directory.path().join("keys.db");
@@ -26,50 +27,53 @@ const MAX: u64 = 16 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
-    /// The number of its process.
+    /// The number of the process.
     pub pid: u32,
-    /// The name of its program's file, if it is known.
+    /// The name of the program's file, if it is known.
     pub program: Option<String>,
-    /// Its socket, if it offers one.
+    /// The path of its admin socket, if it has one.
     pub socket: Option<PathBuf>,
 }
 
 impl Holder {
-    /// The last one that opened the store in this directory. Whether it still has it open, only the lock tells: ask
-    /// after [`OpenError::InUse`](crate::OpenError::InUse). `None` where it cannot be read.
+    /// Reads the last holder of the store in this directory; `None` if the lock file has none or cannot be read. Only
+    /// the lock shows whether that process still has the store open, so call this after
+    /// [`OpenError::InUse`](crate::OpenError::InUse).
     pub fn of(store: impl AsRef<Path>) -> Option<Self> {
         let Note { pid, program, socket, .. } = Note::of(store.as_ref())?;
         Some(Self { pid: pid?, program, socket })
     }
 
-    /// Where the store's own backups are ([`backup_every`](crate::KeyStoreBuilder::backup_every)), as the last process that
-    /// made any has noted it.
+    /// Reads the directory of the store's own backups ([`backup_every`](crate::KeyStoreBuilder::backup_every)), which
+    /// the last process that wrote any has noted.
     pub(crate) fn backups(store: &Path) -> Option<PathBuf> {
         Note::of(store)?.backups
     }
 
-    /// Whether it runs a program of the same name as this process: for the command `apikey`, another `apikey`.
+    /// Returns whether it runs a program of the same name as this process. The command `apikey` recognises another
+    /// `apikey` by this.
     #[must_use]
     pub fn is_same_program(&self) -> bool {
         self.program.is_some() && self.program == program()
     }
 
-    /// Notes this process; who holds the lock may. Without other `backups` the ones noted before stay: whoever opens a
-    /// damaged store is shown them, also if it makes none itself.
+    /// Notes this process, which must hold the lock. Without `backups` the earlier note of them stays, so that the
+    /// error of a damaged store can name them, even if this process writes none.
     pub(crate) fn write(lock: &File, socket: Option<&Path>, backups: Option<&Path>) -> std::io::Result<()> {
         let backups = backups.map(Path::to_owned).or_else(|| Note::read(lock)?.backups);
         let socket = socket.map(Path::to_owned);
         Note { pid: Some(std::process::id()), program: program(), socket, backups }.write(lock)
     }
 
-    /// Notes that nobody has it open: before the lock is let go of, for whoever takes it next may note nothing.
+    /// Notes that no process has the store open. Call it before releasing the lock, since the next holder may note
+    /// nothing.
     pub(crate) fn clear(lock: &File) -> std::io::Result<()> {
         let backups = Note::read(lock).and_then(|note| note.backups);
         Note { backups, ..Note::default() }.write(lock)
     }
 }
 
-/// What stands in the lock file: a name and a value in each line.
+/// The content of the lock file: a name and a value in each line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Note {
     pid: Option<u32>,
@@ -94,7 +98,7 @@ impl Note {
         let mut note = Self::default();
         for line in text.lines() {
             match line.split_once(' ')? {
-                // Whoever owns the store writes the file, and root may read it at a terminal.
+                // The owner of the store writes the file, and root may read it on a terminal.
                 (_, value) if value.contains(char::is_control) => {}
                 ("pid", number) => note.pid = number.parse().ok(),
                 ("program", name) => note.program = Some(name.to_owned()),
@@ -113,7 +117,8 @@ impl Note {
             [("pid", pid.as_deref()), ("program", self.program.as_deref()), ("socket", socket), ("backups", backups)];
         let mut text = String::new();
         for (name, value) in lines {
-            // A path that is no UTF-8, or has a control character in it, is not noted: it must be named to the command then.
+            // The file does not have a path that is not UTF-8 or has a control character; pass such a path to the
+            // command.
             if let Some(value) = value.filter(|value| !value.contains(char::is_control)) {
                 text.push_str(&format!("{name} {value}\n"));
             }
@@ -124,11 +129,11 @@ impl Note {
     }
 }
 
-/// The name of the file that this process runs, in one line.
+/// Returns the name of the file that this process runs, in one line.
 fn program() -> Option<String> {
     let path = std::env::current_exe().ok()?;
     let name = path.file_name()?.to_str()?;
-    // So Linux names a file that was replaced while it runs.
+    // Linux appends this to the name of a file that was replaced while it runs.
     let name = name.strip_suffix(" (deleted)").unwrap_or(name);
     (!name.contains(char::is_control)).then(|| name.to_owned())
 }

@@ -12,7 +12,7 @@ use crate::storage::commit_mark::{CommitMark, MarkFile};
 use crate::storage::create::create_empty;
 use crate::storage::database::disk::Disk;
 use crate::storage::database::open::{guarded, sled_at};
-use crate::storage::directory::{clear, prepare, remove_unfinished_snapshots};
+use crate::storage::directory::{clear, is_noted_replica, prepare, remove_unfinished_snapshots};
 use crate::storage::file_names::DATABASE;
 use crate::storage::holder::Holder;
 use crate::storage::in_use_marker;
@@ -20,14 +20,14 @@ use crate::storage::lock::lock;
 use crate::storage::open_error::{OpenError, damaged, read_error, recover_error};
 use crate::storage::recovery::recovered;
 
-/// How a store's directory is opened.
+/// The options of opening a store's directory.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalOptions {
-    /// Whether a store that is missing is created.
+    /// Whether to create a missing store.
     pub(crate) create: bool,
     /// How long to wait for the lock.
     pub(crate) wait: Duration,
-    /// Where the store's own backups go, if it makes any.
+    /// The directory of the store's own backups, if it writes any.
     pub(crate) backups: Option<PathBuf>,
 }
 
@@ -39,26 +39,38 @@ pub(crate) struct Local {
     pub(crate) mark: Option<(MarkFile, CommitMark)>,
 }
 
-/// What is held until the store is closed.
+/// The files that the store holds until it is closed.
 pub(crate) struct LocalFiles {
     temporary: Option<TempDir>,
     lock: Option<File>,
     database: PathBuf,
 }
 
-impl Local {
-    /// Opens the engine of the store in this directory, and hands it to `work`. Damage can make sled panic whenever it
-    /// reads: what it does to `work` is an error, too.
-    pub(crate) fn open<T>(
-        path: &Path,
-        options: &LocalOptions,
-        work: impl FnOnce(Self) -> Result<T, OpenError>,
-    ) -> Result<T, OpenError> {
-        let io = |source| OpenError::io(path, source);
+/// A store's directory, locked: no other process opens it.
+pub(crate) struct LockedDirectory<'p> {
+    path: &'p Path,
+    lock: File,
+    create: bool,
+}
+
+impl<'p> LockedDirectory<'p> {
+    /// Checks the directory, creates it if it is missing, and locks it.
+    pub(crate) fn lock(path: &'p Path, options: &LocalOptions) -> Result<Self, OpenError> {
         prepare(path, options.create)?;
-        // Only now: where the store is another user's, nothing at all is made.
+        // Create this only now, so that a store of another user changes nothing on the disk.
         let backups = options.backups.as_deref().map(backups_in).transpose()?;
         let lock = lock(path, options.wait, backups.as_deref())?;
+        Ok(Self { path, lock, create: options.create })
+    }
+
+    /// Opens the engine of the store in this directory, and passes it to `work`. Damage can make sled panic at any
+    /// read, so this also converts a panic in `work` into an error. The lock is held until the store is closed, or after an
+    /// error until this is dropped.
+    pub(crate) fn open<T>(&self, work: impl FnOnce(Local) -> Result<T, OpenError>) -> Result<T, OpenError> {
+        let path = self.path;
+        let io = |source| OpenError::io(path, source);
+        // Both are handles of one lock.
+        let lock = self.lock.try_clone().map_err(io)?;
         clear(path).map_err(io)?;
         let directory = path.join(DATABASE);
         let known = mark_of(path)?;
@@ -66,15 +78,22 @@ impl Local {
             if let Some((_, mark)) = known.as_ref().filter(|(_, mark)| mark.number > 0) {
                 return Err(damaged(path, format!("its database is gone, and its mark knows change {}", mark.number)));
             }
-            // Nothing is there yet, so nothing is damaged.
+            // What a replica was is no matter: the cluster has it.
+            if !self.create && !is_noted_replica(path).map_err(io)? {
+                return Err(OpenError::Missing { path: path.to_owned() });
+            }
+            // There is no store yet, so nothing is damaged.
             create_empty(path).map_err(|error| read_error(path, "the new database", error))?;
         }
         let Some(mark) = mark_of(path)? else {
-            return Err(damaged(path, "its commit mark is gone, so nobody can say whether the database is complete"));
+            return Err(damaged(
+                path,
+                "its commit mark is gone, so the store cannot check whether the database is complete",
+            ));
         };
         remove_unfinished_snapshots(&directory).map_err(io)?;
-        // A process that was killed may have left writes that no sync followed. From what sled reads now it makes a
-        // snapshot, which it does sync: without this, a power cut could leave the snapshot and take what it speaks of.
+        // A killed process may have left unsynced writes. sled writes a snapshot of what it reads now, and syncs it:
+        // without this sync, a power cut could keep the snapshot and lose the data to which it refers.
         sync_all(&directory).map_err(io)?;
         in_use_marker::mark_open(&directory).map_err(io)?;
         let database = recovered(&directory, path)?;
@@ -82,11 +101,13 @@ impl Local {
             make_all_private(&directory).map_err(io)?;
             let disk = checked(database, &directory, path, true)?;
             let files = LocalFiles { temporary: None, lock: Some(lock), database: directory.clone() };
-            work(Self { disk, files, mark: Some(mark) })
+            work(Local { disk, files, mark: Some(mark) })
         })
     }
+}
 
-    /// Makes an engine that is gone when it is dropped, and syncs nothing.
+impl Local {
+    /// Creates an engine that deletes its files when it is dropped, and never syncs.
     pub(crate) fn temporary() -> Result<(Self, PathBuf), OpenError> {
         let temporary = TempDir::new().map_err(|source| OpenError::Io { path: std::env::temp_dir(), source })?;
         let path = temporary.path().to_owned();
@@ -104,6 +125,7 @@ impl LocalFiles {
     }
 
     /// Writes into the lock file where operators can connect.
+    #[cfg(unix)]
     pub(crate) fn note_socket(&self, socket: &Path) {
         if let Some(lock) = &self.lock
             && let Err(error) = Holder::write(lock, Some(socket), None)
@@ -112,7 +134,8 @@ impl LocalFiles {
         }
     }
 
-    /// Lets go of the directory, once the database is dropped. `is_whole`: all that was written is on the disk.
+    /// Releases the directory, after the database was dropped. `is_whole` says that everything that was written is on
+    /// the disk.
     pub(crate) fn close(self, is_whole: bool) -> io::Result<()> {
         let Some(lock) = self.lock else { return Ok(()) };
         let ended = if is_whole { in_use_marker::mark_closed(&self.database) } else { Ok(()) };
@@ -120,13 +143,13 @@ impl LocalFiles {
         if let Err(error) = Holder::clear(&lock) {
             tracing::debug!(%error, "the lock file still says who held it");
         }
-        // A process forked a moment ago may hold the file, too; unlocking ends the lock for all.
+        // A process that was just forked may hold the file, too; unlocking ends the lock for all.
         lock.unlock()?;
         private.and(ended)
     }
 }
 
-/// The directory of the store's own backups, made if it is missing.
+/// Returns the directory of the store's own backups, and creates it if it is missing.
 fn backups_in(directory: &Path) -> Result<PathBuf, OpenError> {
     let refused = |source| OpenError::io(directory, source);
     make_directory(directory).map_err(refused)?;
@@ -139,7 +162,7 @@ fn mark_of(path: &Path) -> Result<Option<(MarkFile, CommitMark)>, OpenError> {
     Ok(Some((file, mark.map_err(|error| read_error(path, "its commit mark", error.into()))?)))
 }
 
-/// The database's trees, if it has all that its write-ahead log holds.
+/// Opens the database's trees, and checks that it has every change of its write-ahead log.
 fn checked(database: sled::Db, directory: &Path, path: &Path, sync: bool) -> Result<Disk, OpenError> {
     let disk = Disk::new(database, directory, sync).map_err(|error| read_error(path, "its head", error))?;
     disk.check_wal().map_err(|error| recover_error(path, error))?;

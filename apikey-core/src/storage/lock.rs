@@ -9,10 +9,11 @@ use crate::storage::file_names::LOCK;
 use crate::storage::holder::Holder;
 use crate::storage::open_error::OpenError;
 
-/// How often to try again, while a lock is waited for.
+/// The interval between attempts to take the lock.
 pub(crate) const LOCK_STEP: Duration = Duration::from_millis(20);
 
-/// Held until the store is closed. In it stands who holds it, and where that keeps its `backups`.
+/// Takes the lock, which the store holds until it is closed. The file names the holder and the directory of its
+/// `backups`.
 pub(crate) fn lock(path: &Path, wait: Duration, backups: Option<&Path>) -> Result<File, OpenError> {
     let io = |source| OpenError::io(path, source);
     let file_path = path.join(LOCK);
@@ -23,7 +24,7 @@ pub(crate) fn lock(path: &Path, wait: Duration, backups: Option<&Path>) -> Resul
     loop {
         match file.try_lock() {
             Ok(()) => {
-                // For people only: that it cannot be written is no reason not to open.
+                // The note is for people only, so an error must not prevent opening.
                 if let Err(error) = Holder::write(&file, None, backups) {
                     tracing::debug!(%error, "the lock file does not say who holds it");
                 }

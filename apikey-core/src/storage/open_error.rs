@@ -1,4 +1,4 @@
-//! Why a store could not be opened.
+//! The errors of opening a store.
 
 use std::error::Error;
 use std::fmt;
@@ -13,8 +13,8 @@ use crate::storage::wal::WalError;
 
 type Source = Box<dyn Error + Send + Sync>;
 
-/// Why a store could not be opened. The text says what to do; `Debug` gives the same text, since that is what
-/// `main` and `unwrap` print.
+/// The error of opening a store. The text says what to do; `Debug` gives the same text, since `main` and `unwrap` print
+/// it.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -26,26 +26,26 @@ pub enum OpenError {
     InUse {
         /// The directory of the store.
         path: PathBuf,
-        /// Who has it open, as far as the lock file says; `None`: another process that it does not name, or another
-        /// handle of this one.
+        /// The process that has it open, if the lock file names one; `None` for another process that it does not name,
+        /// or another handle of this one.
         holder: Option<Holder>,
     },
-    /// The directory is not there, and `create_if_missing(false)` forbids to make it.
+    /// The directory does not exist, and `create_if_missing(false)` forbids creating it.
     #[error("there is no key store at {}; create_if_missing(true) would make one", path.display())]
     Missing {
         /// The directory asked for.
         path: PathBuf,
     },
-    /// The path is something else than a directory of this store.
+    /// The path is not a directory of a store.
     #[error("{} is no key store: {found}; give a directory of its own, which may be missing or empty", path.display())]
     NotAStore {
         /// The path asked for.
         path: PathBuf,
-        /// What is there.
+        /// What is there instead.
         found: &'static str,
     },
-    /// The directory belongs to another user. Not even root opens it: what root makes in it, the store's own user cannot
-    /// open. The command `apikey`, run as root, becomes that user by itself.
+    /// The directory belongs to another user. Not even root may open it, since the store's own user could not open the
+    /// files that root creates in it. The command `apikey`, run as root, switches to that user by itself.
     #[error(
         "the key store {} cannot be opened: it belongs to uid {owner}, and this process is uid {user}: run as that \
          user, or give a directory of your own",
@@ -54,12 +54,13 @@ pub enum OpenError {
     NotOwner {
         /// The directory of the store.
         path: PathBuf,
-        /// Whose it is.
+        /// The user who owns it.
         owner: u32,
         /// The effective user of this process.
         user: u32,
     },
-    /// A file of the store belongs to another user than its directory: one who has opened the store, or put it there.
+    /// A file of the store belongs to another user than its directory: a user who has opened the store, or put the file
+    /// there.
     #[error(
         "the key store cannot be opened: its file {} belongs to uid {owner}, and the store to uid {user}: give it back \
          with `chown -h {user} {}`",
@@ -68,26 +69,51 @@ pub enum OpenError {
     ForeignFile {
         /// The file.
         path: PathBuf,
-        /// Whose it is.
+        /// The user who owns it.
         owner: u32,
-        /// Whose it should be: the owner of the directory, and the effective user of this process.
+        /// The user who should own it: the owner of the directory, and the effective user of this process.
         user: u32,
     },
-    /// In the place of a file of the store is something else, which is not followed or opened.
+    /// Something other than a file is in the place of a file of the store. The store does not follow or open it.
     #[error(
         "the key store cannot be opened: {} is {found}, and should be a file or a directory; put that in its place",
         path.display()
     )]
     NotAFile {
-        /// The place.
+        /// The path of the file.
         path: PathBuf,
-        /// What is there.
+        /// What is there instead.
         found: &'static str,
     },
-    /// The builder's options do not fit each other, or the store.
+    /// An option of the builder is invalid, or does not fit the other options or the store.
     #[error("the key store cannot be opened with these options: {0}")]
     Config(String),
-    /// The stored data does not hold together.
+    /// The store is a replica of a cluster, and the options name no cluster.
+    #[error(
+        "the key store {} is a replica of a cluster, and a change of it alone would be lost: open it with .cluster(..), or \
+         restore a backup of it into a store of its own",
+        path.display()
+    )]
+    Replica {
+        /// The directory of the replica.
+        path: PathBuf,
+    },
+    /// The replica is damaged, and cannot be rebuilt from its cluster now.
+    #[error(
+        "the replica {} is damaged: {what}; it is not rebuilt from its cluster: {why}", path.display()
+    )]
+    DamagedReplica {
+        /// The directory of the replica.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+        /// Why it is not rebuilt.
+        why: String,
+    },
+    /// The store cannot join its cluster.
+    #[error("the node cannot join its cluster: {0}")]
+    Cluster(String),
+    /// The stored data is damaged.
     #[error(
         "the key store {} is damaged: {what}; restore it from a backup{}, and keep the damaged directory",
         path.display(), describe_backup(backup)
@@ -95,15 +121,16 @@ pub enum OpenError {
     Damaged {
         /// The directory of the store.
         path: PathBuf,
-        /// What does not hold together.
+        /// What is wrong with the data.
         what: String,
-        /// The newest good backup that the store made of itself, if the builder asks for any.
+        /// The newest intact backup of the store's own ([`backup_every`](crate::KeyStoreBuilder::backup_every)), if
+        /// there is one.
         backup: Option<PathBuf>,
-        /// What lies beneath, if anything.
+        /// The underlying error, if there is one.
         #[source]
         source: Option<Source>,
     },
-    /// The store was written by a newer version of this library, and holds something that only that understands.
+    /// A newer version of this library wrote the store, which contains something that this version does not understand.
     #[error("the key store {} was written by a newer version: it has {what}; use that version or a later one", path.display())]
     NewerFormat {
         /// The directory of the store.
@@ -111,7 +138,7 @@ pub enum OpenError {
         /// What this version does not understand.
         what: String,
     },
-    /// The store was written before 0.1.0, by a version whose format no release reads. It is not damaged.
+    /// A version before 0.1.0 wrote the store, in a format that no release reads. The store is not damaged.
     #[error(
         "the key store {} was written before 0.1.0, in a format that this version does not read: export its keys with \
          the version that wrote it (`apikey export --digests --out FILE`), and import them into a new store with this \
@@ -122,7 +149,7 @@ pub enum OpenError {
         /// The directory of the store.
         path: PathBuf,
     },
-    /// There is no room left on the disk.
+    /// The disk is full.
     #[error("the key store {} cannot be opened, its disk is full: make room and open it again; nothing is lost", path.display())]
     DiskFull {
         /// The directory of the store.
@@ -131,7 +158,7 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// The directory, or its file system, cannot be written by this process.
+    /// This process cannot write to the directory, or to its file system.
     #[error("the key store {} cannot be opened, it is not writable by this process: give its user the right to write, or mount it writable", path.display())]
     ReadOnly {
         /// The directory of the store.
@@ -140,12 +167,12 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// The operating system refused for another reason.
+    /// The operating system returned another error.
     #[error("the key store {} cannot be opened: {source}", path.display())]
     Io {
-        /// The path at which it refused.
+        /// The path of the failed operation.
         path: PathBuf,
-        /// Its error.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -163,14 +190,14 @@ fn describe_backup(backup: &Option<PathBuf>) -> String {
 }
 
 impl OpenError {
-    /// Another process, or another handle of this one, has the lock. The lock file may name this process: it has noted
-    /// itself there just now, while another one still has the database.
+    /// Creates the error for a lock that another process, or another handle of this one, has. The lock file may name
+    /// this process, which has just noted itself there, while another one still has the database.
     pub(crate) fn in_use(path: &Path) -> Self {
         let holder = Holder::of(path).filter(|holder| holder.pid != std::process::id());
         Self::InUse { path: path.to_owned(), holder }
     }
 
-    /// Names what the operating system refused.
+    /// Classifies an error of the operating system.
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
@@ -187,17 +214,17 @@ impl fmt::Debug for OpenError {
     }
 }
 
-/// Damage that was found by what the store holds.
+/// Creates the error for damage that a check of the data has found.
 pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), what: what.into(), backup: None, source: None }
 }
 
-/// Damage that another error tells of.
+/// Creates the error for damage that another error reports.
 pub(crate) fn because(path: &Path, what: &str, source: Box<dyn Error + Send + Sync>) -> OpenError {
     OpenError::Damaged { path: path.to_owned(), what: what.to_owned(), backup: None, source: Some(source) }
 }
 
-/// Why a write-ahead log was not replayed.
+/// Converts the error of a replay.
 pub(crate) fn recover_error(path: &Path, error: RecoverError) -> OpenError {
     match error {
         RecoverError::Database(error) => read_error(path, "what its write-ahead log follows", error),
@@ -206,7 +233,7 @@ pub(crate) fn recover_error(path: &Path, error: RecoverError) -> OpenError {
     }
 }
 
-/// Why something was not read, or does not decode.
+/// Converts the error of reading or decoding something.
 pub(crate) fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenError {
     let source = match error {
         StoreError::Io { source } => source,
@@ -226,6 +253,7 @@ pub(crate) fn read_error(path: &Path, subject: &str, error: StoreError) -> OpenE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::database::fault::io_error;
 
     #[test]
     fn what_the_database_finds_damaged_is_damage() {
@@ -237,13 +265,13 @@ mod tests {
             sled::Error::CollectionNotFound("keys".into()),
         ];
         for error in damage {
-            let error = read_error(path, "its head", error.into());
+            let error = read_error(path, "its head", io_error(error).into());
             assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
             let text = error.to_string();
             assert!(text.contains("its head cannot be read: the database's file is damaged"), "{text}");
             assert!(!text.contains("backtrace"), "{text}");
         }
         let refused = sled::Error::Io(io::ErrorKind::StorageFull.into());
-        assert!(matches!(read_error(path, "its head", refused.into()), OpenError::DiskFull { .. }));
+        assert!(matches!(read_error(path, "its head", io_error(refused).into()), OpenError::DiskFull { .. }));
     }
 }

@@ -1,6 +1,8 @@
-//! Handles of a store that say who makes their changes, and whose keys they see.
+//! Handles of a store that name the actor of their changes, see the keys of one owner, or say how far their changes go.
 
 use std::sync::Arc;
+#[cfg(feature = "cluster")]
+use std::time::Duration;
 
 use crate::access::peer::Peer;
 use crate::access::verified_key::VerifiedKey;
@@ -9,28 +11,31 @@ use crate::key::error::StoreError;
 use crate::key::event::actor::{Actor, Origin};
 use crate::key::scope::Scope;
 
-use crate::commit::stage::Outcome;
+#[cfg(feature = "cluster")]
+use crate::commit::cluster::propagation::Propagation;
+use crate::commit::cluster::propagation::{Lane, Terms};
+use crate::commit::outcome::Outcome;
+use crate::commit::records::Records;
 use crate::commit::writer::Writer;
-use crate::storage::database::disk::Disk;
 use crate::store::handle_view::HandleView;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// A handle of the same store whose changes say who made them: every event of theirs carries the [`Actor`]
-    /// ([`Event::actor`](crate::Event::actor)). Name a person, a program or a key; never a secret. It is as cheap as a
-    /// clone and verifies as fast. Clones of it have the same actor, other handles keep theirs.
+    /// Returns a handle of the same store that names the actor of its changes: their events contain the [`Actor`]
+    /// ([`Event::actor`](crate::Event::actor)). Name a person, a program or a key; never a secret. The call costs as
+    /// little as a clone, and the handle verifies as fast. Its clones have the same actor; other handles keep theirs.
     ///
-    /// The name of an application has 1 to 128 bytes and no control characters. The first change under another one fails
-    /// with [`StoreError::Invalid`], also a revocation.
+    /// The name of an application has 1 to 128 bytes and no control characters. With any other name every change fails
+    /// with [`StoreError::Invalid`], including a revocation.
     ///
-    /// A text that reads as `key:<id>` or `uid:<number>` names that key or that user. Where a name comes from outside, such as
-    /// a login, pass [`Actor::Application`], which refuses such a name instead.
+    /// A text that reads as `key:<id>` or `uid:<number>` names that key or that user. If a name comes from outside,
+    /// such as a login, pass [`Actor::Application`]: the store then rejects such a text instead.
     ///
-    /// A change that is capped by an acting key (`within`) has that key as its actor if the handle names none. What the
-    /// store does by itself (writing down a first use, erasing secrets that have ended) has no actor.
+    /// If the handle names no actor, a change that an acting key caps (`within`) has that key as its actor. Changes
+    /// that the store makes by itself (recording a first use, erasing secrets that have ended) have no actor.
     ///
     /// ```
-    /// use apikey_core::{Actor, EventFilter, KeyStore, NewKey};
+    /// use apikey::{Actor, EventFilter, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// store.as_actor("deploy-bot").create(NewKey::for_owner("alice"))?;
@@ -43,13 +48,13 @@ impl KeyStore {
         self.as_origin(Origin::actor(actor))
     }
 
-    /// [`as_actor`](Self::as_actor), and the address from which the actor asks, for
-    /// [`Event::peer`](crate::Event::peer). A [`Peer`] that is not known is left out.
+    /// Works as [`as_actor`](Self::as_actor), and also records the actor's address for
+    /// [`Event::peer`](crate::Event::peer). It records nothing for a [`Peer`] without a known address.
     ///
     /// ```
     /// use std::net::IpAddr;
     ///
-    /// use apikey_core::{EventFilter, KeyStore, NewKey};
+    /// use apikey::{EventFilter, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let peer = IpAddr::from([203, 0, 113, 7]);
@@ -66,13 +71,13 @@ impl KeyStore {
         Self { life: self.life.clone(), view: HandleView { origin: Arc::new(origin), ..self.view.clone() } }
     }
 
-    /// A handle that sees the keys of one owner.
+    /// Returns a handle that sees the keys of one owner.
     pub(crate) fn seeing(&self, owner: &str) -> Self {
         let view = HandleView { owner: Some(Arc::from(owner)), ..self.view.clone() };
         Self { life: self.life.clone(), view }
     }
 
-    /// The only owner whose keys this handle sees.
+    /// Returns the owner whose keys this handle sees; `None` if it sees all keys.
     pub(crate) fn only_owner(&self) -> Option<&str> {
         self.view.owner.as_deref()
     }
@@ -82,7 +87,7 @@ impl KeyStore {
         self.only_owner().is_none_or(|only| only == owner)
     }
 
-    /// Who makes this handle's changes, if somebody is named.
+    /// Returns the actor and address of this handle's changes, as far as the handle names them.
     ///
     /// # Errors
     /// The name is out of bounds.
@@ -92,25 +97,35 @@ impl KeyStore {
         Ok(origin)
     }
 
-    /// The same, and somebody else where nobody is named.
+    /// The same, with another actor if the handle names none.
     pub(crate) fn origin_or(&self, name: &str) -> Origin {
         let origin = Origin::clone(&self.view.origin);
         Origin { actor: origin.actor.or_else(|| Some(name.into())), ..origin }
     }
 
-    /// The scope of a change through this handle that is capped by `within`, if by any.
+    /// Returns the scope of a change through this handle, capped by `within` if that is given.
     pub(crate) fn scope(&self, within: Option<&VerifiedKey>) -> Scope {
         Scope { owner: self.view.owner.clone(), actor: within.cloned() }
     }
 
-    /// Makes changes in the name of this handle's actor, of keys that it sees.
+    /// Makes changes of keys that this handle sees, with the handle's actor.
     pub(crate) fn change(
         &self,
-        mut decide: impl FnMut(&mut Writer, &Disk) -> Result<Vec<Change>, StoreError>,
+        decide: impl FnMut(&mut Writer, &Records<'_>) -> Result<Vec<Change>, StoreError>,
+    ) -> Result<Vec<Outcome>, StoreError> {
+        self.change_many(1, decide)
+    }
+
+    /// The same, for a call that creates so many keys.
+    pub(crate) fn change_many(
+        &self,
+        keys: usize,
+        mut decide: impl FnMut(&mut Writer, &Records<'_>) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
         let (origin, owner) = (self.origin()?, &self.view.owner);
-        self.inner().engine.change(|writer, disk| {
-            let mut changes = decide(writer, disk)?;
+        let terms = Terms { propagation: self.view.propagation, hold: None, lane: Lane::of_keys(keys) };
+        self.inner().engine.change_on(terms, |writer, records| {
+            let mut changes = decide(writer, records)?;
             for change in &mut changes {
                 change.scope.owner.clone_from(owner);
                 let acting = || change.scope.actor.as_ref().map(|key| Actor::Key(key.id()));
@@ -119,5 +134,48 @@ impl KeyStore {
             }
             Ok(changes)
         })
+    }
+}
+
+#[cfg(feature = "cluster")]
+#[cfg_attr(docsrs, doc(cfg(feature = "cluster")))]
+impl KeyStore {
+    /// Returns a handle of the same store whose changes return once they are as far as this says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use apikey::cluster::{Cluster, MemoryLedger};
+    /// use apikey::{KeyStore, NewKey, Propagation};
+    ///
+    /// let store = KeyStore::builder().cluster(Cluster::new(MemoryLedger::new())).temporary()?;
+    /// let many = store.propagating(Propagation::Here);
+    /// for owner in ["alice", "bob"] {
+    ///     many.create(NewKey::for_owner(owner))?;
+    /// }
+    /// assert!(store.wait_for_nodes(Duration::from_secs(60)).is_empty()); // now they are valid on every node
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use = "the changes made through the new handle go that far, those of the old one do not"]
+    pub fn propagating(&self, propagation: Propagation) -> Self {
+        Self { life: self.life.clone(), view: HandleView { propagation, ..self.view.clone() } }
+    }
+
+    /// Waits until every node of the cluster has all that this one has, at most this long. Returns the names of the nodes
+    /// that have not: none once everything that was changed holds everywhere, and outside a cluster.
+    #[must_use = "the nodes that it returns may not have the change"]
+    pub fn wait_for_nodes(&self, longest: Duration) -> Vec<String> {
+        self.inner().engine.order().map(|order| order.wait_for_nodes(longest)).unwrap_or_default()
+    }
+
+    /// Takes this node out of its cluster, while the store stays open: it refuses every key and every change from now on,
+    /// and no change of another node waits for it. [`health`](Self::health) says so, and [`is_ready`](Self::is_ready) is
+    /// `false`. [`close`](Self::close) does it, too. Opening the store again makes it a node again.
+    ///
+    /// Returns whether the engine knows: if it does not answer, the next revocation of another node waits for this node,
+    /// at most for `max_staleness` and 2 %. Outside a cluster it does nothing, and returns `false`.
+    pub fn leave_cluster(&self) -> bool {
+        let engine = &self.inner().engine;
+        engine.order().is_some_and(|order| order.leave(engine))
     }
 }

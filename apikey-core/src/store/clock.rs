@@ -1,4 +1,4 @@
-//! A store whose time is ahead of its clock: telling so, and putting it back.
+//! A store whose time is ahead of its clock: warning of it, and setting it back.
 
 use std::time::Instant;
 
@@ -10,17 +10,18 @@ use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Puts the store's time back to that of its clock. `None` if it is not ahead: then nothing changes.
+    /// Sets the store's time back to that of its clock. Returns `None`, and changes nothing, if the store's time is not
+    /// ahead.
     ///
-    /// A store's time never goes behind its newest event, nor, in this process, behind a clock that ran evenly for five
-    /// minutes, so that one that is set back makes no key good again.
-    /// An event that was written while the clock was wrong, years ahead, would end every key that has an end.
-    /// [`health`](Self::health) tells of that, and so does the log when the store is opened. First see to it that the clock is
-    /// right; then this call says that the event was wrong, by an event of its own. A key whose end lies between the two
-    /// times is good again, unless it was revoked or deleted.
+    /// A store's time is never earlier than its newest event, nor, in this process, than a clock that ran evenly for
+    /// five minutes. So setting the clock back makes no expired key valid again. But an event that was written while
+    /// the clock was wrong, years ahead, would end every key that has an end. [`health`](Self::health) reports such a
+    /// lead, and opening the store logs it. Correct the clock first; this call then sets the store's time to it, and
+    /// records that in an event of its own. A key whose end lies between the two times becomes valid again, unless it
+    /// was revoked or deleted.
     ///
     /// ```
-    /// use apikey_core::{KeyStore, ManualClock, NewKey};
+    /// use apikey::{KeyStore, ManualClock, NewKey};
     /// use chrono::{TimeDelta, Utc};
     ///
     /// let clock = ManualClock::new(Utc::now());
@@ -40,17 +41,17 @@ impl KeyStore {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the disk refuses: the store's time stays as it was. [`StoreError::Closed`].
+    /// [`StoreError::Io`] if the store cannot write the event: its time stays as it was. [`StoreError::Closed`].
     pub fn accept_clock(&self) -> Result<Option<AcceptedClock>, StoreError> {
         self.inner().engine.accept_clock(self.origin()?.clone())
     }
 }
 
 impl Inner {
-    /// Moves the floor on to what a clock shows that has run evenly for some minutes: so a key that has expired since the
-    /// last event stays so, in this process, when the clock is set back.
+    /// Advances the floor to the time of a clock that has run evenly for some minutes. So a key that has expired since
+    /// the last event stays expired, in this process, when the clock is set back.
     pub(crate) fn follow_clock(&self, pace: &mut Pace, at: impl FnOnce() -> Instant) {
-        // Not while an operator puts the floor back.
+        // Wait until an operator's change of the floor is complete.
         let _writer = self.engine.writer();
         let shown = self.engine.time.raw_ms();
         if pace.observe(shown, at()) {
@@ -58,7 +59,7 @@ impl Inner {
         }
     }
 
-    /// Warns of a lead when it begins; `has_warned`: of this one already.
+    /// Warns of a lead when it begins. `has_warned` says whether it has warned of this lead already.
     pub(crate) fn warn_of_lead(&self, has_warned: &mut bool) {
         let lead = self.engine.time.lead();
         if let Some(lead) = lead.filter(|_| !*has_warned) {
@@ -97,7 +98,7 @@ mod tests {
             Self { pace: Pace::new(store.inner().engine.time.raw_ms(), at), store, clock, at, key }
         }
 
-        /// So many ticks of the maintenance thread, while the clock goes on as it should.
+        /// Runs `count` ticks of the maintenance thread, while the clock advances evenly.
         fn ticks(&mut self, count: u32) {
             for _ in 0..count {
                 self.at += TICK;

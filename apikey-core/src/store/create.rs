@@ -1,11 +1,13 @@
-//! New keys.
+//! The creation of keys.
 
 use std::collections::HashSet;
 
 use zeroize::Zeroizing;
 
 use crate::access::limit::Limit;
+use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
+use crate::base::invalid_field::InvalidField;
 use crate::base::time::{after, checked_ms, has_come};
 use crate::key::bounds;
 use crate::key::builder_json::UncheckedLimit;
@@ -27,19 +29,19 @@ use crate::token::digest::ImportedDigest;
 use crate::token::imported::ImportForm;
 use crate::token::key_id::KeyId;
 
+use crate::commit::records::Records;
 use crate::commit::writer::Writer;
-use crate::storage::database::disk::Disk;
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Creates a key. Returns when it is on disk; from then on it verifies.
+    /// Creates a key. The call returns once the key is on disk; from then on the key is valid.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] or [`StoreError::Permission`] for a field out of bounds, [`StoreError::Conflict`] for
-    /// an imported key that is held already or a repeated [`idempotency_key`](NewKey::idempotency_key),
-    /// [`StoreError::Exceeds`] for one capped by
-    /// [`within`](NewKey::within), [`StoreError::Io`], [`StoreError::Closed`].
+    /// [`StoreError::Invalid`], [`StoreError::TooLong`], [`StoreError::Permission`] or [`StoreError::UnknownGrant`] for
+    /// a field out of bounds; [`StoreError::Conflict`] for an imported key that the store has already, or for an
+    /// [`idempotency_key`](NewKey::idempotency_key) whose secret was used; [`StoreError::Exceeds`] if the key exceeds
+    /// its cap ([`within`](NewKey::within)); [`StoreError::Io`], [`StoreError::Closed`].
     pub fn create(&self, key: NewKey) -> Result<CreatedKey, StoreError> {
         let mut created = self.create_many([key])?;
         created.pop().ok_or(StoreError::Closed)
@@ -48,7 +50,7 @@ impl KeyStore {
     /// Creates up to 10,000 keys in one change: all or none, in this order.
     ///
     /// # Errors
-    /// As [`create`](Self::create), for the first key that has a fault.
+    /// Those of [`create`](Self::create), for the first key that causes one.
     pub fn create_many(&self, keys: impl IntoIterator<Item = NewKey>) -> Result<Vec<CreatedKey>, StoreError> {
         let keys: Vec<NewKey> = keys.into_iter().take(bounds::MAX_BATCH + 1).collect();
         if keys.len() > bounds::MAX_BATCH {
@@ -65,12 +67,12 @@ impl KeyStore {
         let validate = |key| Ok(self.inner().validate(key)?.through(self));
         let validated = keys.into_iter().map(validate).collect::<Result<Vec<_>, StoreError>>()?;
         let mut tokens = Vec::new();
-        let outcomes = self.change(|writer, disk| {
+        let outcomes = self.change_many(validated.len(), |writer, records| {
             tokens.clear();
             let mut digests = HashSet::new();
             let mut changes = Vec::with_capacity(validated.len());
             for new in &validated {
-                let (token, change) = self.inner().assign(new, writer, disk)?;
+                let (token, change) = self.inner().assign(new, writer, records)?;
                 if let Action::Create(record) = &change.action
                     && !record.secrets.iter().all(|secret| digests.insert(secret.digest))
                 {
@@ -94,10 +96,10 @@ impl KeyStore {
     }
 }
 
-/// A new key whose fields are valid.
+/// A new key with valid fields.
 pub(crate) struct ValidatedKey {
     key: NewKey,
-    permissions: Vec<String>,
+    pub(super) permissions: Vec<String>,
     not_before: Option<i64>,
     limit: Option<Limit>,
     networks: Vec<String>,
@@ -105,26 +107,38 @@ pub(crate) struct ValidatedKey {
     policy: Option<StoredPolicy>,
     idempotency: Option<IdempotentRequest>,
     scope: Scope,
-    /// Whether somebody else than this store sees to it that its secret ends.
+    /// Whether the store's bound on lifetimes exempts it.
     lives_on: bool,
 }
 
 impl ValidatedKey {
-    /// One that a deployment brings with it: its line has this mark, and its end is not the store's to bound.
+    /// Makes this a fixed key with this mark, which the bound on lifetimes exempts.
     pub(crate) fn fixed(mut self, mark: String) -> Self {
         self.key.metadata.insert(FIXED.to_owned(), mark);
         Self { lives_on: true, ..self }
     }
 
-    /// One that is created through this handle.
+    /// Adds the actor and scope of this handle.
     fn through(self, store: &KeyStore) -> Self {
-        let idempotency = self.idempotency.map(|idempotency| idempotency.of_owner(store.only_owner()));
+        let actor = self.key.within.as_ref().map(VerifiedKey::id);
+        let idempotency = self.idempotency.map(|request| request.of_owner(store.only_owner()).of_actor(actor));
         Self { idempotency, scope: store.scope(self.key.within.as_ref()), ..self }
     }
 }
 
 impl Inner {
     pub(crate) fn validate(&self, key: NewKey) -> Result<ValidatedKey, StoreError> {
+        let validated = self.validate_form(key)?;
+        // Check the list as the caller gave it, so that the error has the index in that list.
+        // The cap comes before the catalogue, of which a capped caller learns nothing beyond its cap: see `assign`.
+        if validated.key.within.is_none() {
+            self.check_catalog(&validated.key.permissions, &[])?;
+        }
+        Ok(validated)
+    }
+
+    /// The same without the check against the catalogue, for a key that may exist already.
+    pub(super) fn validate_form(&self, key: NewKey) -> Result<ValidatedKey, StoreError> {
         bounds::owner(&key.owner)?;
         key.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&key.metadata)?;
@@ -134,13 +148,13 @@ impl Inner {
         let not_before = key.not_before.map(|start| checked_ms("not_before", start)).transpose()?;
         let imported = key.imported.as_ref().map(|(imported, scheme)| {
             let own = imported.raw_key().is_some_and(|raw| self.prefixes.parse(raw.as_bytes()).is_some());
-            let fault = |allowed| StoreError::Invalid { field: "imported", value: "[REDACTED]".into(), allowed };
+            let fault = |allowed| StoreError::from(InvalidField::new("imported", "[REDACTED]", allowed));
             if own {
-                return Err(fault("keys that do not have this store's own form"));
+                return Err(fault("it is a token of this store's own form; an export moves such keys between stores"));
             }
             imported.resolve(*scheme, key.allow_weak).map_err(fault)
         });
-        if key.imported.is_some() && key.metadata.contains_key(FIXED) {
+        if key.metadata.contains_key(FIXED) {
             return Err(lifetime::reserved());
         }
         let policy = match key.rotation.changed() {
@@ -166,22 +180,22 @@ impl Inner {
         })
     }
 
-    /// Gives a validated key its id, times and secret.
+    /// Assigns an id, times and a secret to a validated key.
     pub(crate) fn assign(
         &self,
         new: &ValidatedKey,
         writer: &mut Writer,
-        disk: &Disk,
+        records: &Records<'_>,
     ) -> Result<(ApiKey, Change), StoreError> {
         let now = self.engine.time.now_ms();
-        let reach = self.engine.reach(&new.scope, disk)?;
+        let reach = self.engine.reach(&new.scope, records)?;
         let reach = reach.as_ref();
         let expires_at = match new.key.expires {
             Expires::Never => reach.and_then(Reach::default_end),
             Expires::In(span) => Some(after("expires_in", now, span)?),
             Expires::At(end) => Some(checked_ms("expires_at", end)?),
         };
-        // A key that was issued elsewhere may have ended there.
+        // An imported key may have ended already.
         if let Some(end) = expires_at.filter(|end| *end <= now && new.imported.is_none()) {
             return Err(has_come("expires_at", end).into());
         }
@@ -192,11 +206,14 @@ impl Inner {
             return Err(StoreError::invalid("expires_at", &given, "times after not_before"));
         }
         if let Some(reach) = reach {
-            // Before anything is said of an earlier request.
+            // Check the cap before an error discloses anything about an earlier request.
             reach.grants(&new.key.owner, &new.permissions)?;
         }
+        if new.key.within.is_some() {
+            self.check_catalog(&new.key.permissions, &[])?;
+        }
         if let Some(idempotency) = &new.idempotency
-            && let Some(outcome) = self.earlier_outcome(idempotency, disk)?
+            && let Some(outcome) = self.earlier_outcome(idempotency, records)?
         {
             let (token, secret) = self.new_secret(KeyId::from_u128(outcome.key), writer)?;
             let action = Action::Repeat { secret, overlap: Overlap::None };
@@ -215,10 +232,16 @@ impl Inner {
                 (api_key::format(prefix, &body), digester.own(&body), SecretForm::Own { prefix: prefix.to_owned() })
             }
             Some((form, given)) => {
-                // Under every pepper: the key may have come before the pepper did.
+                // Try every pepper: the store may have imported the key before it had the newest pepper.
                 for held in &writer.digesters {
-                    if let Some(holder) = disk.imported(&held.imported(given))? {
-                        return Err(StoreError::Conflict(Conflict::DigestHeld(KeyId::from_u128(holder))));
+                    if let Some(holder) = records.imported(&held.imported(given))? {
+                        // The id of another owner's key is not for a scope that does not see it.
+                        let is_seen = match (reach, records.record(holder)?) {
+                            (Some(reach), Some((record, _))) => reach.sees(&record.owner),
+                            (reach, _) => reach.is_none(),
+                        };
+                        let holder = is_seen.then(|| KeyId::from_u128(holder));
+                        return Err(StoreError::Conflict(Conflict::DigestHeld(holder)));
                     }
                 }
                 let raw = new.key.imported.as_ref().and_then(|(imported, _)| imported.raw_key()).unwrap_or_default();

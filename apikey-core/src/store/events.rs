@@ -1,31 +1,39 @@
-//! Reading history, checking that it is whole, and letting go of its beginning.
+//! Reading the history, verifying it, and purging its oldest events.
 
 use std::collections::HashSet;
+#[cfg(feature = "cluster")]
+use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 
 use crate::base::codec;
 use crate::commit::engine::Engine;
+#[cfg(feature = "cluster")]
+use crate::commit::engine::PURGED_UNKNOWN;
 use crate::key::change::Action;
 use crate::key::error::StoreError;
 use crate::key::event::chain::{Chain, EventsReport};
 use crate::key::event::filter::{EventFilter, EventPage};
 use crate::key::event::history::Event;
+#[cfg(feature = "cluster")]
+use crate::key::event::kind::EventKind;
 use crate::key::event::stored;
 use crate::key::event::stored::Checkpoint;
 
 use crate::storage::database::disk::Disk;
+#[cfg(feature = "cluster")]
+use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
-/// Events deleted in one transaction.
+/// The number of events that one transaction deletes, or one read returns.
 const CHUNK: usize = 1000;
 
 impl KeyStore {
-    /// A page of the store's history, in order. Every change to a key is an event; those that are not on disk yet are
-    /// not shown. The store reads events one by one, from [`after`](EventFilter::after) on.
+    /// Returns a page of the store's history, in order. Every change of a key is an event; the page has only those that
+    /// are on disk. The store reads events one by one, from [`after`](EventFilter::after) on.
     ///
     /// ```
-    /// use apikey_core::{EventFilter, KeyStore, NewKey};
+    /// use apikey::{EventFilter, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let id = store.create(NewKey::for_owner("alice"))?.info.id();
@@ -42,7 +50,7 @@ impl KeyStore {
         let size = filter.page_size()?;
         let disk = self.inner().engine.log.open()?;
         let durable = self.inner().engine.group.durable_head().number;
-        // An event says which key it is of, and not whose that was.
+        // An event names its key, but not the key's owner.
         let ids =
             self.only_owner().map(|owner| disk.readable_ids_of(owner, None)?.collect::<Result<HashSet<u128>, _>>());
         let ids = ids.transpose()?;
@@ -51,40 +59,48 @@ impl KeyStore {
         };
         let mut events: Vec<Event> = Vec::new();
         let mut more = false;
-        for item in disk.readable_events(filter.first()) {
-            let (number, frame) = item?;
-            if number > durable {
-                break;
+        // Whether to read on.
+        let mut visit = |frame: &[u8]| -> Result<bool, StoreError> {
+            let event: stored::Event = codec::decode(frame)?;
+            if is_seen(&event) {
+                let event = Event::new(event);
+                if filter.matches(&event) {
+                    more = events.len() == size;
+                    if !more {
+                        events.push(event);
+                    }
+                }
             }
-            let event: stored::Event = codec::decode(&frame)?;
-            if !is_seen(&event) {
-                continue;
-            }
-            let event = Event::new(event);
-            if filter.matches(&event) {
-                more = events.len() == size;
-                if more {
+            Ok(!more)
+        };
+        if filter.is_newest_first() {
+            let first = filter.first().max(disk.history_checkpoint()?.number);
+            read_backwards(&disk, first, filter.end(durable), visit)?;
+        } else {
+            let end = filter.end(durable);
+            for item in disk.readable_events(filter.first()) {
+                let (number, frame) = item?;
+                if number >= end || !visit(&frame)? {
                     break;
                 }
-                events.push(event);
             }
         }
         let next = events.last().filter(|_| more).map(Event::number);
         Ok(EventPage { events, next })
     }
 
-    /// Checks the whole history: numbers without gaps, each event made for the one before it, the last one the one
-    /// that the store's head names.
+    /// Verifies the whole history: the numbers have no gaps, each event has the digest of the one before it, and the
+    /// last event is the one that the store's head names.
     ///
-    /// A chain that is whole shows that no event was lost from its middle and none was moved. With a
-    /// [pepper](crate::Pepper) it also shows that none was changed or put in by anyone who lacks the pepper. It does
-    /// not show more: who can write to the store's files can make a whole new chain of events without a pepper, and
-    /// [`EventsReport::peppered_from`] is what tells. A chain whose end, and head with it, was cut off is a chain; that
-    /// the store went back is noticed when it is opened.
+    /// An intact chain shows that no event is missing from its middle, and that none has moved. With a
+    /// [pepper](crate::Pepper) it also shows that nobody without the pepper has changed or added an event. It shows no
+    /// more than that. An attacker who can write to the store's files can forge a whole chain without a pepper; compare
+    /// [`EventsReport::peppered_from`] with the number that you expect. The verification does not detect that somebody
+    /// cut off the end of the chain together with the head; opening the store detects that the store went back.
     ///
     /// # Errors
-    /// [`StoreError::Io`], also for events that cannot be read any more, which `open` would refuse;
-    /// [`StoreError::Closed`]. What is wrong with the chain is in the report.
+    /// [`StoreError::Io`], also for events that are no longer readable, with which the store would not open;
+    /// [`StoreError::Closed`]. A fault in the chain is not an error: the report contains it.
     pub fn verify_events(&self) -> Result<EventsReport, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let _kept = self.inner().keep_history();
@@ -101,13 +117,14 @@ impl KeyStore {
         Ok(chain.end(&head))
     }
 
-    /// Deletes events from the beginning of history up to the first that is not before a time, and never the newest.
-    /// How many. A checkpoint stays, so that [`verify_events`](Self::verify_events) goes on to say what it said. If there
-    /// is anything to delete, an event ([`EventsPurged`](crate::EventKind::EventsPurged)) says so before, with the
-    /// handle's [actor](Self::as_actor).
+    /// Deletes the oldest events, up to the first that is not before a time, and returns their number. It never deletes
+    /// the newest event. A checkpoint remains, from which [`verify_events`](Self::verify_events) verifies the rest as
+    /// before. If there is anything to delete, the store first records an event
+    /// ([`EventsPurged`](crate::EventKind::EventsPurged)) with the handle's [actor](Self::as_actor).
     ///
     /// # Errors
-    /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: some may be deleted already.
+    /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: it may have deleted some events
+    /// already.
     pub fn purge_events(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
         let before = before.timestamp_millis();
         let (inner, engine) = (self.inner(), &self.inner().engine);
@@ -117,7 +134,8 @@ impl KeyStore {
                 let _kept = inner.keep_history();
                 last_to_purge(engine, &log, before)?
             };
-            // Holds neither: a change opens the log itself, and whoever opens it twice waits for a close that waits for it.
+            // Hold neither lock here: a change opens the log itself, and a thread that opens it twice would deadlock
+            // with a close.
             if let Some(last) = last {
                 self.change(|_, _| Ok(vec![engine.change_of(0, Action::PurgeEvents { last })]))?;
             }
@@ -125,12 +143,98 @@ impl KeyStore {
             let _kept = inner.keep_history();
             purge_to(&log, last.unwrap_or(0))
         };
-        // After a failed sync nobody knows what is on the disk, also not of what others wrote.
+        // After a failed sync the state of the disk is unknown, also for what other threads wrote.
         purge().inspect_err(|_| inner.notice_failure())
+    }
+
+    /// Returns the number of events that [`purge_events`](Self::purge_events) would delete, with the first and the
+    /// last.
+    pub(crate) fn events_to_purge(&self, before: DateTime<Utc>) -> Result<(u64, Option<(Event, Event)>), StoreError> {
+        let (inner, engine) = (self.inner(), &self.inner().engine);
+        let disk = engine.log.open()?;
+        let _kept = inner.keep_history();
+        let Some(last) = last_to_purge(engine, &disk, before.timestamp_millis())? else { return Ok((0, None)) };
+        let mut count = 0;
+        let mut ends: Option<(stored::Event, stored::Event)> = None;
+        for item in disk.events(0) {
+            let (number, frame) = item?;
+            if number > last {
+                break;
+            }
+            count += 1;
+            let event: stored::Event = codec::decode(&frame)?;
+            ends = Some((ends.map_or_else(|| event.clone(), |(first, _)| first), event));
+        }
+        Ok((count, ends.map(|(first, last)| (Event::new(first), Event::new(last)))))
     }
 }
 
-/// The number of the last event that is old enough to be deleted.
+#[cfg(feature = "cluster")]
+impl Inner {
+    /// Deletes the events that the cluster has purged.
+    pub(crate) fn purge_as_the_cluster(&self) {
+        if self.engine.is_alone() {
+            return;
+        }
+        let last = self.engine.purged.swap(0, Ordering::Relaxed);
+        let purged = self.engine.log.open().and_then(|log| {
+            let last = if last == PURGED_UNKNOWN { last_purged(&log)? } else { last };
+            if last == 0 {
+                return Ok(0);
+            }
+            let _kept = self.keep_history();
+            purge_to(&log, last)
+        });
+        if let Err(error) = purged {
+            // The next tick tries again.
+            self.engine.purged.fetch_max(PURGED_UNKNOWN, Ordering::Relaxed);
+            tracing::warn!(%error, "events that the cluster has purged are still in this replica");
+        }
+    }
+}
+
+/// The last event that was purged, by the events that a replica has; 0 if none was.
+#[cfg(feature = "cluster")]
+fn last_purged(disk: &Disk) -> Result<u64, StoreError> {
+    let mut purged = 0;
+    for item in disk.events(0) {
+        let event: stored::Event = codec::decode(&item?.1)?;
+        if let EventKind::EventsPurged { last } = event.kind {
+            purged = purged.max(last);
+        }
+    }
+    Ok(purged)
+}
+
+/// Reads events from the last one before `end` down to `first`. The database reads forwards only, so this reads one
+/// range after another.
+fn read_backwards(
+    disk: &Disk,
+    first: u64,
+    mut end: u64,
+    mut visit: impl FnMut(&[u8]) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    while end > first {
+        let begin = end.saturating_sub(CHUNK as u64).max(first);
+        let mut range = Vec::new();
+        for item in disk.readable_events(begin) {
+            let (number, frame) = item?;
+            if number >= end {
+                break;
+            }
+            range.push(frame);
+        }
+        for frame in range.iter().rev() {
+            if !visit(frame)? {
+                return Ok(());
+            }
+        }
+        end = begin;
+    }
+    Ok(())
+}
+
+/// Returns the number of the last event that is old enough to be deleted.
 fn last_to_purge(engine: &Engine, disk: &Disk, before: i64) -> Result<Option<u64>, StoreError> {
     let newest = engine.group.durable_head().number;
     let (mut last, mut passed) = (None, None);
@@ -141,7 +245,8 @@ fn last_to_purge(engine: &Engine, disk: &Disk, before: i64) -> Result<Option<u64
             break;
         }
         if event.at >= before {
-            // Later than the newest: the clock was wrong, and all up to where that was said is older than it says.
+            // An event later than the store's time: the clock was wrong, and all events before its correction are older
+            // than they say.
             let was_wrong = event.at > engine.time.floor();
             let past = match passed {
                 Some(past) => past,
@@ -157,7 +262,7 @@ fn last_to_purge(engine: &Engine, disk: &Disk, before: i64) -> Result<Option<u64
     Ok(last)
 }
 
-/// Deletes all events up to one that is not the newest, some at a time. How many.
+/// Deletes all events up to one that is not the newest, in chunks, and returns their number.
 fn purge_to(disk: &Disk, last: u64) -> Result<usize, StoreError> {
     let mut purged = 0;
     loop {
@@ -167,7 +272,7 @@ fn purge_to(disk: &Disk, last: u64) -> Result<usize, StoreError> {
         for item in disk.events(0).take(CHUNK + 1) {
             let (number, frame) = item?;
             let event: stored::Event = codec::decode(&frame)?;
-            // What an event is made for is the digest of the one before it: no pepper is needed.
+            // An event has the digest of the one before it, so this needs no pepper.
             checkpoint = Some(Checkpoint { number: number.saturating_sub(1), digest: event.previous });
             if number > last || gone == CHUNK {
                 break;

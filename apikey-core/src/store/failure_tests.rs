@@ -1,4 +1,4 @@
-//! What holds when the disk refuses: rights end all the same, and none begin.
+//! Tests of a store whose disk fails: restrictions still take effect, and nothing else does.
 
 use std::sync::atomic::Ordering;
 
@@ -96,9 +96,9 @@ fn the_time_of_a_store_is_not_put_back_before_that_is_on_disk() {
     }
 }
 
-/// The system tells a failed sync once: a later one that succeeds proves nothing.
+/// The kernel reports a failed sync once: a later one that succeeds proves nothing.
 #[test]
-fn a_refused_sync_is_remembered_whoever_asked_for_it() {
+fn a_failed_sync_is_remembered_whichever_thread_called_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store");
     let store = KeyStore::open(&path).unwrap();
@@ -112,7 +112,7 @@ fn a_refused_sync_is_remembered_whoever_asked_for_it() {
     io(store.create(NewKey::for_owner("bob")));
     assert!(!store.health().is_good());
     store.close().unwrap_err();
-    // What the system has in memory may not be what is on the disk: the next process shall not take it for that.
+    // The kernel's cache may differ from the disk: the next process must not read the cache.
     let in_use = path.join("sled").join("in-use");
     assert!(in_use.exists());
     let store = KeyStore::open(&path).unwrap();
@@ -122,7 +122,7 @@ fn a_refused_sync_is_remembered_whoever_asked_for_it() {
     assert!(!in_use.exists());
 }
 
-/// Until all else is checked: it may be what a lost change can be found in.
+/// The log stays until all checks have passed: it may contain a change that the database has lost.
 #[test]
 fn a_store_that_does_not_open_keeps_its_write_ahead_log() {
     let directory = tempfile::tempdir().unwrap();
@@ -138,7 +138,7 @@ fn a_store_that_does_not_open_keeps_its_write_ahead_log() {
     assert!(wal() == held);
 }
 
-/// Whether an acting key may take something away only the records say; an owner is known without them.
+/// Only the records say whether an acting key may restrict a key; the index knows owners without them.
 #[test]
 fn what_is_capped_takes_nothing_away_from_keys_that_cannot_be_read() {
     let store = store();
@@ -214,7 +214,7 @@ fn networks_and_limits_are_taken_away_and_not_given() {
         not_durable(store.update(id(&both), KeyUpdate::new().limit(1, hour).networks(["10.0.0.0/8"])));
         assert!(!passes_from(&store, &both, [9, 0, 0, 1]));
         assert!(passes_from(&store, &both, [10, 0, 0, 1]) && !passes_from(&store, &both, [10, 0, 0, 1]));
-        // Of two lists what is in both, of two limits the stricter.
+        // Two lists meet in what both contain, and two limits in the stricter.
         not_durable(store.update(id(&narrowed), KeyUpdate::new().networks(["10.1.0.0/16", "11.0.0.0/8"])));
         assert!(passes_from(&store, &narrowed, [10, 1, 0, 1]));
         assert!(!passes_from(&store, &narrowed, [10, 0, 0, 1]) && !passes_from(&store, &narrowed, [11, 0, 0, 1]));
@@ -229,7 +229,8 @@ fn networks_and_limits_are_taken_away_and_not_given() {
     }
 }
 
-/// Once the disk has refused, nobody knows what is on it: it must not be trusted again because a later write succeeds.
+/// After a failed write the state of the disk is unknown: a later write that succeeds does not make it trustworthy
+/// again.
 #[test]
 fn after_a_failure_nothing_is_acknowledged_until_the_store_is_reopened() {
     for fault in BOTH {
@@ -251,7 +252,7 @@ fn after_a_failure_nothing_is_acknowledged_until_the_store_is_reopened() {
     }
 }
 
-/// The records may hold what no caller has an answer to.
+/// The records may contain changes for which no caller has an answer.
 #[test]
 fn after_a_failure_no_conflict_is_reported() {
     for fault in BOTH {
@@ -318,12 +319,12 @@ fn a_key_whose_record_cannot_be_read_is_ended_with_all_its_secrets_and_no_other_
         assert_eq!(verify(&store, key).unwrap_err(), AuthError::Revoked);
     }
     assert!(verify(&store, &other).is_ok());
-    // Nobody knows whether there is such a key.
+    // The store does not know whether this key exists.
     io(store.revoke(KeyId::from_u128(7), "unknown"));
     assert!(store.get(other.info.id()).is_err() && store.list(&KeyFilter::owner("alice")).is_err());
 }
 
-/// What an operator asks through the admin socket. A full disk is when operators ask most.
+/// Requests of an operator through the admin socket, which are the most likely while the disk is full.
 #[test]
 fn while_the_disk_refuses_every_question_is_answered() {
     use crate::admin::{Answer, Request, SecretText, Session, Verdict};
@@ -334,7 +335,8 @@ fn while_the_disk_refuses_every_question_is_answered() {
         let waits = store.create(NewKey::for_owner("alice")).unwrap_err();
         assert!(matches!(waits, StoreError::Io { .. }), "{waits:?}");
         not_durable(store.revoke(taken.info.id(), "leaked"));
-        // Questions about what lies before it have answers, and what the maintenance thread does in between changes nothing.
+        // Requests about earlier changes still have answers, and the maintenance thread's work in between changes
+        // nothing.
         store.inner().checkpoint();
         let mut session = Session::new(store.clone());
         let mut ask = |request| match session.ask(request) {
@@ -352,7 +354,7 @@ fn while_the_disk_refuses_every_question_is_answered() {
         let Answer::Events(page) = ask(Request::Events(Default::default())) else { panic!("no events") };
         assert_eq!(page.events.iter().map(|event| event.number()).collect::<Vec<_>>(), [1, 2]);
         let Answer::Key(_) = ask(Request::Get { id: kept.info.id() }) else { panic!("no key") };
-        // As it is in force, also where the record could not be written.
+        // The answer shows what is in force, even if the record could not be written.
         for (key, good) in [(&kept, true), (&taken, false)] {
             let token = SecretText::new(key.key.expose_secret());
             let check = Request::Check { token, permissions: Vec::new(), peer: None };
@@ -362,7 +364,7 @@ fn while_the_disk_refuses_every_question_is_answered() {
         let Answer::Diagnosis(found) = ask(Request::Diagnose) else { panic!("no diagnosis") };
         assert!(!found.is_good() && found.health.failed_since.is_some() && found.events.fault.is_none(), "{found:?}");
         assert_eq!(found.keys.values().sum::<u64>(), 2);
-        // What must be whole is not made of it.
+        // The store creates no backup from an uncertain state.
         store.backup(tempfile::tempdir().unwrap().path().join("backup")).unwrap_err();
     }
 }

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use crate::commit::cluster::propagation::Propagation;
 use crate::key::event::actor::Origin;
 
 /// What one handle of a store has for itself.
 #[derive(Clone, Default)]
 pub(crate) struct HandleView {
-    /// Who makes its changes, where somebody is named.
+    /// The actor and address of its changes, as far as they are named.
     pub(super) origin: Arc<Origin>,
-    /// The only owner whose keys it sees; `None`: everybody's.
+    /// The owner whose keys it sees; `None` means every owner.
     pub(super) owner: Option<Arc<str>>,
+    /// How far its changes have to go before they return.
+    pub(super) propagation: Propagation,
 }

@@ -1,42 +1,49 @@
-//! How a store stands with its disk.
+//! The health of a store.
 
 use chrono::{DateTime, Utc};
 
 use crate::base::clock_lead::ClockLead;
+use crate::commit::cluster::health::ClusterHealth;
 
-/// What [`KeyStore::health`](crate::KeyStore::health) tells: for a health check, or a page of figures.
+/// The health of a store, for a health check or a page of figures. [`KeyStore::health`](crate::KeyStore::health)
+/// returns it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// Number of the last change that is on the disk; 0 before the first.
+    /// The number of the last change that is on the disk; 0 before the first.
     pub last_durable: u64,
-    /// How many changes the synced commit mark is behind it. More than half a second of work is a sign of trouble.
+    /// The number of changes by which the synced commit mark is behind it. A lag of more than half a second of work is
+    /// a sign of trouble.
     pub mark_lag: u64,
-    /// Since when the disk refuses. Verification goes on, rights can still be taken away in memory, and nothing else is
-    /// acknowledged until the store is opened again.
+    /// The time from which on the store acknowledges no changes because its disk failed; `None` if it has not.
+    /// Verification continues, and the store still restricts keys in memory, but it acknowledges nothing else until it
+    /// is reopened.
     pub failed_since: Option<DateTime<Utc>>,
-    /// The error with which the disk refused.
+    /// The error of the disk at that time.
     pub failure: Option<String>,
-    /// The last backup, if this process made one, or [`backup_every`](crate::KeyStoreBuilder::backup_every) found one
-    /// that an earlier process made.
+    /// The last backup, if this process wrote one, or [`backup_every`](crate::KeyStoreBuilder::backup_every) found one
+    /// of an earlier process.
     pub last_backup: Option<LastBackup>,
-    /// Why the last backup that [`backup_every`](crate::KeyStoreBuilder::backup_every) tried failed; `None` once one
-    /// has succeeded.
+    /// The error of the last backup by [`backup_every`](crate::KeyStoreBuilder::backup_every); `None` if it succeeded.
     pub backup_error: Option<String>,
-    /// How far the store's time is ahead of its clock, if that is more than five minutes: keys that end before the store's
-    /// time are refused.
+    /// How far the store's time is ahead of its clock, if that is more than five minutes. The store refuses keys that
+    /// end before its own time.
     pub ahead: Option<ClockLead>,
-    /// The store was closed.
+    /// The health of the store as a node of a cluster; `None` outside one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterHealth>,
+    /// Whether the store is closed.
     pub closed: bool,
 }
 
-/// When the store was last backed up, and how far.
+/// The last backup of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct LastBackup {
-    /// When it was whole and checked.
+    /// When the backup was complete and checked.
     pub at: DateTime<Utc>,
-    /// Number of the last change in it; those from there to [`last_durable`](Health::last_durable) are in no backup.
+    /// The number of the last change in it; no backup has the changes from there to
+    /// [`last_durable`](Health::last_durable).
     pub number: u64,
 }
 
@@ -48,7 +55,7 @@ pub(crate) struct BackupNotes {
 }
 
 impl Health {
-    /// Whether changes can be made. Says nothing of backups, nor of the clock.
+    /// Returns whether the store accepts changes. It does not consider backups or the clock.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.failed_since.is_none() && !self.closed

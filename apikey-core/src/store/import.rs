@@ -1,4 +1,4 @@
-//! Many keys issued elsewhere, each taken or refused by itself.
+//! The import of many keys, each of which the store accepts or rejects by itself.
 
 use std::collections::HashSet;
 
@@ -12,11 +12,11 @@ use crate::token::key_id::KeyId;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Creates those of the keys that can be created, in one change, and says of each what came of it. With
-    /// `check_only` it creates none; `checked` then has what would be there from earlier checks, and gets what would be.
+    /// Creates the keys that the store accepts, in one change, and returns the outcome of each. With `check_only` it
+    /// creates none; `checked` then has the keys that earlier checks accepted, and this adds its own.
     ///
     /// # Errors
-    /// The disk or the store refuses: none is created.
+    /// The disk fails or the store is closed: the call creates none.
     pub(crate) fn import_many(
         &self,
         keys: Vec<NewKey>,
@@ -29,12 +29,12 @@ impl KeyStore {
         let validated: Vec<_> = keys.into_iter().map(|key| self.inner().validate(key)).collect();
         let mut taken = Vec::new();
         let mut given = HashSet::new();
-        self.change(|writer, disk| {
+        self.change_many(validated.len(), |writer, records| {
             taken.clear();
             given.clear();
             let mut changes = Vec::new();
             for new in validated.iter().filter_map(|new| new.as_ref().ok()) {
-                let change = match self.inner().assign(new, writer, disk) {
+                let change = match self.inner().assign(new, writer, records) {
                     Ok((_, change)) => change,
                     Err(error @ (StoreError::Io { .. } | StoreError::Closed)) => return Err(error),
                     Err(error) => {

@@ -2,7 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+use crate::access::catalog::{Catalog, UnknownGrant};
 use crate::base::lock::lock;
+use crate::base::runtime::Runtime;
 use crate::commit::engine::Engine;
 use crate::http::header_config::HeaderConfig;
 use crate::index::refused::failed_attempts::FailedAttempts;
@@ -16,37 +18,52 @@ use crate::token::api_key::Prefixes;
 
 pub(crate) struct Inner {
     pub(crate) engine: Engine,
+    pub(crate) runtime: Runtime,
     pub(crate) prefixes: Prefixes,
     pub(crate) failed_attempts: Option<FailedAttempts>,
     pub(crate) header_config: HeaderConfig,
-    /// Tells stores of one process apart.
+    /// Distinguishes the stores of one process.
     pub(crate) store: u64,
     /// The rotation policy of new keys that name none.
     pub(crate) rotation: Option<StoredPolicy>,
+    /// The catalogue for checks of grants; `None` accepts every well-formed grant.
+    pub(crate) catalog: Option<Catalog>,
     pub(crate) no_address: NoAddress,
     pub(crate) on_refusal: RefusalHook,
-    /// Held while events are deleted, and while they must not be.
+    /// Held by a thread that deletes events, and by one that reads all of them.
     history: Mutex<()>,
-    /// Held while times of use move from the index to the disk: who reads them there finds all.
+    /// Held while times of use move from the index to the disk, so that a reader of the disk finds all of them.
     pub(super) writing_uses: Mutex<()>,
     backups: Mutex<BackupNotes>,
     files: Mutex<Option<LocalFiles>>,
 }
 
 impl Inner {
-    pub(super) fn new(options: Options, store: u64, engine: Engine, files: LocalFiles) -> Self {
+    pub(super) fn new(
+        options: Options,
+        store: u64,
+        engine: Engine,
+        files: LocalFiles,
+        catalog: Option<Catalog>,
+    ) -> Self {
         let budget = options.failed_attempts.map(|(count, per)| {
             let per = u64::try_from(per.num_milliseconds()).unwrap_or(1);
             FailedAttempts::new(count, per)
         });
+        #[cfg(feature = "cluster")]
+        let runtime = options.cluster.map_or(Runtime::System, |cluster| cluster.runtime);
+        #[cfg(not(feature = "cluster"))]
+        let runtime = Runtime::System;
         Self {
             engine,
+            runtime,
             prefixes: Prefixes::new(options.prefix, options.accepted),
             failed_attempts: budget,
             header_config: options.header_config,
             store,
-            // Checked when the store was opened.
+            // The builder has checked it.
             rotation: options.rotation.and_then(|policy| policy.stored().ok()),
+            catalog,
             no_address: NoAddress::default(),
             on_refusal: options.on_refusal,
             history: Mutex::default(),
@@ -70,11 +87,22 @@ impl Inner {
             last_backup: backups.last,
             backup_error: backups.error.clone(),
             ahead: self.engine.time.lead(),
+            #[cfg(feature = "cluster")]
+            cluster: self.engine.order().map(|order| order.health(&self.engine)),
+            #[cfg(not(feature = "cluster"))]
+            cluster: None,
             closed,
         }
     }
 
-    /// Locks history, for whoever reads all of it or deletes from it. Open the log first: all take the two in this order.
+    /// Checks that each grant that the key does not have already matches a permission of the catalogue, if the store has
+    /// one.
+    pub(crate) fn check_catalog(&self, grants: &[String], held: &[String]) -> Result<(), UnknownGrant> {
+        self.catalog.as_ref().map_or(Ok(()), |catalog| catalog.check(grants, held))
+    }
+
+    /// Locks the history, to read all of it or to delete from it. Open the log first: every thread takes the two locks
+    /// in this order.
     pub(crate) fn keep_history(&self) -> MutexGuard<'_, ()> {
         lock(&self.history)
     }

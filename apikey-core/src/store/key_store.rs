@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::access::auth_error::AuthError;
+use crate::access::catalog::Catalog;
 use crate::http::header_config::HeaderConfig;
 use crate::http::refusal::Refusal;
 use crate::key::error::StoreError;
@@ -13,13 +14,14 @@ use crate::store::inner::Inner;
 use crate::store::life::Life;
 use crate::store::service::Service;
 
-/// The store of a process: keys on disk in a directory of their own, and in memory for verification.
+/// A key store: it keeps keys in a directory on disk, and in memory for verification. One process has it open at a
+/// time.
 ///
-/// It is a handle: clones are cheap and mean the same store, from any thread. A verification takes a fraction of a
-/// microsecond and waits for no disk; a change returns when it is on disk and holds for the next verification.
+/// This is a handle: a clone is cheap and refers to the same store, from any thread. A verification takes a fraction of
+/// a microsecond and waits for no disk. A change returns once it is on disk, and every later verification sees it.
 ///
 /// ```
-/// use apikey_core::{KeyStore, NewKey, Requirement};
+/// use apikey::{KeyStore, NewKey, Requirement};
 ///
 /// let directory = tempfile::tempdir()?;
 /// let store = KeyStore::open(directory.path().join("keys.db"))?;
@@ -44,23 +46,30 @@ pub struct KeyStore {
 static INSTALLED: OnceLock<KeyStore> = OnceLock::new();
 
 impl KeyStore {
-    /// Where requests carry their key, and what refusals say.
+    /// Returns the configuration of headers and refusals.
     #[must_use]
     pub fn header_config(&self) -> &HeaderConfig {
         &self.inner().header_config
     }
 
-    /// The response to a refused request, as this store's options make it.
+    /// Returns the response to a request that the store refused with this error.
     #[must_use]
     pub fn refuse(&self, error: &AuthError) -> Refusal {
         self.inner().header_config.refuse(error)
     }
 
-    /// How the store stands with its disk.
+    /// Returns the permissions of the store's [catalogue](crate::KeyStoreBuilder::catalog), sorted; `None` if it has no
+    /// catalogue.
+    #[must_use]
+    pub fn catalog(&self) -> Option<&[String]> {
+        self.inner().catalog.as_ref().map(Catalog::permissions)
+    }
+
+    /// Returns the health of the store: its disk, its backups and its clock.
     ///
     /// ```
-    /// # let store = apikey_core::KeyStore::temporary()?;
-    /// store.create(apikey_core::NewKey::for_owner("alice"))?;
+    /// # let store = apikey::KeyStore::temporary()?;
+    /// store.create(apikey::NewKey::for_owner("alice"))?;
     /// let health = store.health();
     /// assert!(health.is_good());
     /// assert_eq!(health.last_durable, 1);
@@ -71,44 +80,60 @@ impl KeyStore {
         self.inner().health()
     }
 
-    /// Makes this the default store of the process, for handlers that are given none by their framework. For small
+    /// Returns whether the store verifies keys: it is open, and in a cluster its replica is fresh. A readiness probe asks
+    /// this.
+    ///
+    /// ```
+    /// let store = apikey::KeyStore::temporary()?;
+    /// assert!(store.is_ready());
+    /// store.close()?;
+    /// assert!(!store.is_ready());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.inner().engine.index.is_closed() && self.inner().engine.is_ready()
+    }
+
+    /// Makes this the default store of the process, for handlers whose framework supplies none. It is meant for small
     /// programs; a test should pass its own store.
     ///
     /// # Errors
-    /// The store itself, if there is a default already.
+    /// This store, if the process has a default store already.
     pub fn install(self) -> Result<(), Self> {
         INSTALLED.set(self)
     }
 
-    /// The default store of the process.
+    /// Returns the default store of the process.
     #[must_use]
     pub fn installed() -> Option<&'static Self> {
         INSTALLED.get()
     }
 
-    /// Closes the store for every handle: waits for changes under way, writes times of use, and frees the directory.
-    /// From now on every verification is [`AuthError::Unavailable`] and every change [`StoreError::Closed`]. Dropping
-    /// the last handle does the same. Closing twice is fine.
+    /// Closes the store for every handle: it waits for changes in progress, writes times of use, and releases the
+    /// directory. From then on every verification fails with [`AuthError::Unavailable`], and every change with
+    /// [`StoreError::Closed`]. Dropping the last handle does the same. A second call does nothing.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the last times of use could not be written; the store is closed all the same.
+    /// [`StoreError::Io`] if the store could not write the last times of use; it is closed all the same.
     pub fn close(&self) -> Result<(), StoreError> {
         self.life.end()
     }
 }
 
 impl KeyStore {
-    /// The first handle of a store. Its maintenance runs.
+    /// Creates the first handle of a store, and starts the maintenance thread.
     pub(super) fn start(inner: Inner) -> Result<Self, std::io::Error> {
         Ok(Self { life: Arc::new(Life::start(Arc::new(inner))?), view: HandleView::default() })
     }
 
-    /// A handle for a service of the store itself, which stops before the store is closed.
+    /// Creates a handle for a service of the store itself, which stops before the store is closed.
+    #[cfg(unix)]
     pub(crate) fn internal(inner: &Arc<Inner>) -> Self {
         Self { life: Arc::new(Life::internal(inner.clone())), view: HandleView::default() }
     }
 
-    /// Stops a service when the store is closed, before all that were added earlier.
+    /// Adds a service. Closing the store stops its services, the one that was added last first.
     pub(crate) fn add_service(&self, service: Box<dyn Service>) {
         self.life.add(service);
     }
@@ -117,12 +142,12 @@ impl KeyStore {
         self.life.inner()
     }
 
-    /// The same, to hold on to. It does not keep the store open.
+    /// Returns the shared state. It does not keep the store open.
     pub(crate) fn shared(&self) -> Arc<Inner> {
         self.life.inner().clone()
     }
 
-    /// Store time: it never goes behind its newest event.
+    /// Returns the store's time, which is never earlier than its newest event.
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
         crate::base::time::from_ms(self.inner().engine.time.now_ms())
     }

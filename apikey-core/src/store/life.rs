@@ -1,4 +1,4 @@
-//! The life of a store: what runs in the background, and how all of it ends.
+//! The life of a store: its background services, and its end.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,12 +9,12 @@ use crate::store::inner::Inner;
 use crate::store::maintenance::Maintenance;
 use crate::store::service::Service;
 
-/// What the handles share; dropped with the last of them, which closes the store.
+/// What the handles share. Dropping the last handle drops this, which closes the store.
 pub(crate) struct Life {
     inner: Arc<Inner>,
-    /// In the order in which they were started.
+    /// The services, in the order in which they were started.
     services: Mutex<Vec<Box<dyn Service>>>,
-    /// The store's own services have handles, too. The end of one is not that of the store.
+    /// Whether a service of the store has this handle, whose end does not close the store.
     is_internal: bool,
 }
 
@@ -26,6 +26,7 @@ impl Life {
         Ok(life)
     }
 
+    #[cfg(unix)]
     pub(super) fn internal(inner: Arc<Inner>) -> Self {
         Self { inner, services: Mutex::default(), is_internal: true }
     }
@@ -41,10 +42,10 @@ impl Life {
     /// Closes the store.
     ///
     /// # Errors
-    /// The disk refuses what is left to write. The store is closed all the same.
+    /// The store cannot write the rest to the disk. It is closed all the same.
     pub(super) fn end(&self) -> Result<(), StoreError> {
         let inner = &self.inner;
-        // Held to the end: a second close returns when the first is done.
+        // Hold the lock to the end: a second close returns once the first is done.
         let mut services = lock(&self.services);
         while let Some(service) = services.pop() {
             service.stop();
@@ -56,14 +57,14 @@ impl Life {
         inner.erase_ended();
         inner.forget_outcomes();
         engine.refusals.log_rest();
-        // Waits for whoever is in the middle of a change: none may put a key into a closed index.
+        // This waits for changes in progress: none may put a key into a closed index.
         let mut disk = engine.log.close();
         let Some(disk) = disk.take() else { return Ok(()) };
         let written = inner.write_uses_to(&disk);
         engine.index.close();
         let synced = engine.close(&disk);
         let marked = engine.log.sync_mark();
-        // sled can panic when it is dropped on a disk that refuses.
+        // sled can panic when it is dropped on a disk that fails.
         let dropped = catch_panic(|| drop(disk))
             .map_err(|panic| std::io::Error::other(format!("the database panicked: {panic}")));
         if let Some(files) = inner.files().take() {

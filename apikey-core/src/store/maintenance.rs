@@ -1,44 +1,45 @@
-//! The maintenance thread of a store: brings the database up to the write-ahead log, writes down first uses, erases ended
-//! secrets, and writes back times of use.
+//! The maintenance thread of a store: it brings the database up to the write-ahead log, records first uses, erases
+//! ended secrets, and writes times of use.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::base::lock::lock;
 use crate::base::pace::Pace;
 use crate::base::panics::catch_panic;
+use crate::base::runtime::Task;
 use crate::base::signal::Wake;
 use crate::key::error::StoreError;
 use crate::storage::database::disk::Disk;
 use crate::store::inner::Inner;
 use crate::store::service::Service;
 
-/// How often what has no hurry is done.
+/// The interval of work that is not urgent.
 const TICK: Duration = Duration::from_secs(30);
-/// How long a written mark waits for its sync, and the database for what the write-ahead log holds; with the sync itself
-/// this stays below half a second.
+/// How long a written mark waits for its sync, and the database waits for what the write-ahead log holds. With the sync
+/// itself this stays below half a second.
 const MARK_LAG: Duration = Duration::from_millis(400);
 
 /// The running thread.
 pub(crate) struct Maintenance {
     inner: Arc<Inner>,
-    thread: JoinHandle<()>,
+    thread: Task,
 }
 
 impl Maintenance {
     pub(super) fn start(inner: Arc<Inner>) -> std::io::Result<Self> {
         let shared = inner.clone();
-        let mut pace = Pace::new(inner.engine.time.raw_ms(), Instant::now());
+        let runtime = inner.runtime.clone();
+        let mut pace = Pace::new(inner.engine.time.raw_ms(), runtime.now());
         let mut has_warned = false;
         inner.warn_of_lead(&mut has_warned);
-        let thread = std::thread::Builder::new().name("apikey".into()).spawn(move || {
-            // The first tick at once: secrets may have ended while the store was closed.
-            let mut tick = Instant::now();
+        let thread = inner.runtime.spawn("apikey", move || {
+            // The first tick runs at once: secrets may have ended while the store was closed.
+            let mut tick = runtime.now();
             let mut mark: Option<Instant> = None;
             let log = &shared.engine.log;
-            while log.maintenance.wait_until(Some(mark.map_or(tick, |mark| mark.min(tick)))) != Wake::Closed {
-                let now = Instant::now();
+            while runtime.wait(&log.maintenance, Some(mark.map_or(tick, |mark| mark.min(tick)))) != Wake::Closed {
+                let now = runtime.now();
                 // A panic in the database must not end the thread.
                 let worked = catch_panic(|| {
                     shared.engine.keep_first_uses();
@@ -53,8 +54,10 @@ impl Maintenance {
                         shared.erase_ended();
                         shared.write_back_uses();
                         shared.forget_outcomes();
+                        #[cfg(feature = "cluster")]
+                        shared.purge_as_the_cluster();
                         shared.engine.refusals.log_rest();
-                        shared.follow_clock(&mut pace, Instant::now);
+                        shared.follow_clock(&mut pace, || runtime.now());
                         shared.warn_of_lead(&mut has_warned);
                     }
                     shared.notice_failure();
@@ -79,8 +82,7 @@ impl Maintenance {
 impl Service for Maintenance {
     fn stop(self: Box<Self>) {
         self.inner.engine.log.maintenance.close();
-        // It panicked if this fails; then there is nothing left to stop.
-        let _ = self.thread.join();
+        self.thread.join();
     }
 }
 
@@ -89,7 +91,7 @@ impl Inner {
     pub(super) fn checkpoint(&self) {
         let Ok(log) = self.engine.log.open() else { return };
         if let Err(error) = log.checkpoint() {
-            tracing::error!(%error, "the database does not take in what the write-ahead log holds");
+            tracing::error!(%error, "the changes in the write-ahead log could not be written to the database");
             self.engine.group.fail(&error);
         }
     }
@@ -98,7 +100,7 @@ impl Inner {
         self.engine.log.open().is_ok_and(|log| log.needs_checkpoint())
     }
 
-    /// After a failure of the database nothing more is acknowledged, whoever met it.
+    /// After a failure of the database the store acknowledges nothing more, whichever thread noticed it.
     pub(super) fn notice_failure(&self) {
         let Ok(log) = self.engine.log.open() else { return };
         if let Err(error) = log.flusher.check() {
@@ -114,6 +116,9 @@ impl Inner {
 
     /// Erases the digests of secrets whose overlap is over.
     pub(super) fn erase_ended(&self) {
+        if !self.engine.keeps_house() {
+            return;
+        }
         if let Err(error) = self.try_erase_ended() {
             tracing::warn!(%error, "ended secrets of rotated keys are not erased");
         }

@@ -1,4 +1,4 @@
-//! Looking at keys, and changing them.
+//! Reading and changing keys.
 
 use chrono::{DateTime, Utc};
 
@@ -6,14 +6,19 @@ use crate::access::auth_error::AuthError;
 use crate::access::limit::Limit;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
+use crate::base::invalid_field::InvalidField;
 use crate::base::patch::Patch;
 use crate::base::time::{checked_ms, from_ms};
+use crate::commit::cluster::propagation::Terms;
+use crate::commit::records::Records;
 use crate::index::restriction::{Restriction, Target};
 use crate::key::bounds;
 use crate::key::change::{Action, Change, Fields};
 use crate::key::effective_key::EffectiveKey;
-use crate::key::error::{CapViolation, StoreError};
-use crate::key::key_filter::{KeyFilter, Page};
+use crate::key::error::StoreError;
+use crate::key::error::cap_violation::CapViolation;
+use crate::key::error::cluster_error::ClusterError;
+use crate::key::key_filter::{KeyFilter, Page, is_purgeable};
 use crate::key::key_info::KeyInfo;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::CreatedKey;
@@ -21,17 +26,20 @@ use crate::key::record::Record;
 use crate::key::rotation::options::RotateOptions;
 use crate::key::rotation::overlap::Overlap;
 use crate::key::rotation::policy::RotationPolicy;
+use crate::key::scope::Scope;
 use crate::token::key_id::KeyId;
 
 use crate::storage::database::disk::Disk;
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
-/// Changes in one transaction of a change to many keys.
+/// The number of keys that one transaction of a larger change covers.
 const CHUNK: usize = 1000;
+/// How long after its end a node of a cluster keeps a superseded secret: as long as clocks may be apart, and as much again.
+const ERASE_GRACE_MS: i64 = 10 * 60_000;
 
 impl KeyStore {
-    /// What is known of a key; `None` if there is none with this id.
+    /// Returns a key without its secret; `None` if the store has no key with this id.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Closed`].
@@ -43,8 +51,8 @@ impl KeyStore {
         record.map(|(record, _)| self.inner().info(&disk, record)).transpose()
     }
 
-    /// A page of the keys that the filter names, in order of creation. The store reads keys one by one: a filter by
-    /// owner is quick in a large store, the others read every key.
+    /// Returns a page of the keys that the filter selects, in the order of their creation. The store reads keys one by
+    /// one: a filter by owner is fast in a large store, while the others read every key.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] or [`StoreError::Permission`] for a filter out of bounds, [`StoreError::Io`],
@@ -90,24 +98,27 @@ impl KeyStore {
         Ok(Page { keys, next })
     }
 
-    /// Changes a key's fields. What it takes away is gone at once, what it gives holds when it is on disk; the call
-    /// returns then. Where every field is already as it is to be, nothing changes, and there is no event.
+    /// Changes a key's fields. Restrictions take effect at once, and everything else once the change is on disk, which
+    /// is when the call returns. If every field has its new value already, the store changes nothing and records no
+    /// event.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Invalid`] for an update that names no field; that or
-    /// [`StoreError::Permission`] for a field out of bounds, such as an end that has come already (unless it is the one that
-    /// the key has);
-    /// [`StoreError::Conflict`] for a revoked key; [`StoreError::Exceeds`] if capped by
-    /// [`within`](KeyUpdate::within); [`StoreError::NotDurable`], [`StoreError::Io`], [`StoreError::Closed`].
+    /// [`StoreError::NotFound`]; [`StoreError::Invalid`] for an update that names no field, unless it
+    /// was read from JSON; the same or
+    /// [`StoreError::TooLong`], [`StoreError::Permission`] or [`StoreError::UnknownGrant`] for a field out of bounds,
+    /// such as an end in the past (unless it is the key's present end); [`StoreError::Conflict`] for a revoked key;
+    /// [`StoreError::Exceeds`] if the change exceeds its cap ([`within`](KeyUpdate::within));
+    /// [`StoreError::NotDurable`], [`StoreError::Io`], [`StoreError::Closed`].
     pub fn update(&self, id: KeyId, update: KeyUpdate) -> Result<KeyInfo, StoreError> {
         self.try_update(id, &update).map(|(info, _)| info)
     }
 
-    /// The same, and whether anything changed.
+    /// The same; also returns whether anything changed.
     pub(crate) fn try_update(&self, id: KeyId, update: &KeyUpdate) -> Result<(KeyInfo, bool), StoreError> {
         let fields = Fields { lifetime: self.inner().engine.lifetime, ..checked(update)? };
         let scope = self.scope(update.within.as_ref());
-        let outcomes = self.change(|_, _| {
+        let outcomes = self.change(|_, records| {
+            self.inner().check_new_grants(id, update, &scope, records)?;
             let change = self.inner().engine.change_of(id.as_u128(), Action::Update(Box::new(fields.clone())));
             Ok(vec![Change { scope: scope.clone(), ..change }])
         })?;
@@ -116,14 +127,15 @@ impl KeyStore {
         Ok((self.inner().info_of(after)?, changed))
     }
 
-    /// Gives a key a new secret; id, name, permissions and history stay. The old secret stays good for the overlap.
+    /// Gives a key a new secret; its id, name, permissions and history stay. The old secret stays valid for the
+    /// overlap.
     ///
-    /// While an overlap lasts, a further rotation is refused, with two exceptions: [`Overlap::None`] ends every older
-    /// secret at once, and a new secret that was never used is replaced (its response may have been lost). So is one that
-    /// a [`Rotator`](crate::Rotator) made and has not delivered yet.
+    /// During an overlap the store rejects a further rotation, with two exceptions: [`Overlap::None`] ends every older
+    /// secret at once, and a rotation replaces a new secret that nobody has used (its response may have been lost), or
+    /// that a [`Rotator`](crate::Rotator) has not delivered yet.
     ///
     /// ```
-    /// use apikey_core::{KeyStore, NewKey, Overlap};
+    /// use apikey::{KeyStore, NewKey, Overlap};
     ///
     /// let store = KeyStore::temporary()?;
     /// let old = store.create(NewKey::for_owner("alice"))?;
@@ -135,20 +147,20 @@ impl KeyStore {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] for a revoked, disabled or expired key, or during an
-    /// overlap; [`StoreError::Invalid`] for an overlap that is not positive; [`StoreError::NotDurable`],
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] for a revoked or expired key, for a disabled one with an
+    /// overlap, or during an overlap; [`StoreError::Invalid`] for an overlap that is not positive; [`StoreError::NotDurable`],
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn rotate(&self, id: KeyId, overlap: Overlap) -> Result<CreatedKey, StoreError> {
         self.rotate_with(id, &RotateOptions::new(overlap))
     }
 
-    /// Rotates a key as far as `actor` may. Whoever gets the new secret is that key to every handler, so the key must be
-    /// one that the actor could have [created](crate::NewKey::within): of its owner, with no grant, end, network or rate
-    /// limit beyond its own. The actor must still be good.
+    /// Rotates a key on behalf of `actor`. The caller who gets the new secret can do everything that the key can, so
+    /// the key must be one that the actor could have [created](crate::NewKey::within): it has the actor's owner, and no
+    /// grant, end, network or rate limit beyond the actor's. The actor must still be valid.
     ///
-    /// An actor may always rotate itself, with one exception: a secret that was given an end by a rotation gets no
-    /// successor ([`Conflict::Overlapping`](crate::Conflict::Overlapping)), otherwise it could make itself new ones for
-    /// ever. It may still repeat its own request, see [`RotateOptions::idempotency_key`].
+    /// An actor may always rotate itself, with one exception: a superseded secret cannot rotate its key
+    /// ([`Conflict::Overlapping`](crate::Conflict::Overlapping)), since it could otherwise outlive its end for ever. It
+    /// may still repeat its own request, see [`RotateOptions::idempotency_key`].
     ///
     /// # Errors
     /// Those of [`rotate`](Self::rotate), and [`StoreError::Exceeds`].
@@ -156,14 +168,14 @@ impl KeyStore {
         self.rotate_with(id, &RotateOptions::new(overlap).within(actor))
     }
 
-    /// Ends a key for good; its record stays. In force before anything is written, so that no verification that
-    /// begins after this returns succeeds, whatever the disk does.
+    /// Revokes a key, which is final; its record stays. The revocation takes effect before the store writes anything,
+    /// so no verification that begins after this call has returned succeeds, even if the disk fails.
     ///
-    /// Whether it was this call that ended it: of a key that is revoked already nothing changes, and its first reason stays
-    /// ([`KeyInfo::revoked`]).
+    /// Returns whether this call revoked the key. If the key was revoked already, nothing changes, and the first reason
+    /// stays ([`KeyInfo::revoked`]).
     ///
     /// ```
-    /// use apikey_core::{KeyStore, NewKey};
+    /// use apikey::{KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let id = store.create(NewKey::for_owner("alice"))?.info.id();
@@ -175,18 +187,18 @@ impl KeyStore {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Invalid`] for a reason of more than 256 bytes;
-    /// [`StoreError::NotDurable`] if the disk refused: the key is refused all the same, until a restart;
-    /// [`StoreError::Io`], [`StoreError::Closed`].
+    /// [`StoreError::NotDurable`] if the store could not write the change: it refuses the key all the same, until a
+    /// restart; [`StoreError::Io`], [`StoreError::Closed`].
     pub fn revoke(&self, id: KeyId, reason: impl Into<String>) -> Result<bool, StoreError> {
         self.revoke_as(id, reason.into(), None)
     }
 
-    /// Revokes a key as far as `actor` may: the key must be of its owner, unless it has `keys:any_owner`, and have no
-    /// grant beyond its own. An actor may always revoke itself.
+    /// Revokes a key on behalf of `actor`: the key must have the actor's owner (unless the actor has `keys:any_owner`),
+    /// and no grant that the actor lacks. An actor may always revoke itself.
     ///
     /// # Errors
-    /// Those of [`revoke`](Self::revoke), and [`StoreError::Exceeds`]. Where the disk cannot be read, the key is not
-    /// revoked: nobody knows whether the actor may.
+    /// Those of [`revoke`](Self::revoke), and [`StoreError::Exceeds`]. If the store cannot read its disk, it does not
+    /// revoke the key, since it cannot check what the actor may do.
     pub fn revoke_within(&self, id: KeyId, reason: impl Into<String>, actor: &VerifiedKey) -> Result<bool, StoreError> {
         self.revoke_as(id, reason.into(), Some(actor))
     }
@@ -202,18 +214,18 @@ impl KeyStore {
         Ok(outcomes.iter().any(|outcome| outcome.changed))
     }
 
-    /// Revokes every key of an owner. How many were not revoked before.
+    /// Revokes every key of an owner, and returns the number of keys that were not revoked before.
     ///
     /// # Errors
-    /// As [`revoke`](Self::revoke), but an owner without keys is `Ok(0)`. After an error, call it again: some keys
-    /// may be revoked already.
+    /// Those of [`revoke`](Self::revoke), but an owner without keys is `Ok(0)`. After an error, call it again: it may
+    /// have revoked some keys already.
     pub fn revoke_owner(&self, owner: &str, reason: impl Into<String>) -> Result<usize, StoreError> {
         self.revoke_owner_as(owner, &reason.into(), None)
     }
 
-    /// Revokes every key of an owner as far as `actor` may: see [`revoke_within`](Self::revoke_within). One key that it
-    /// does not cover stops all, so up to a thousand keys are revoked all or none. If the actor is one of them, it goes
-    /// last. How many were not revoked before.
+    /// Revokes every key of an owner on behalf of `actor` (see [`revoke_within`](Self::revoke_within)), and returns the
+    /// number of keys that were not revoked before. If the actor does not cover one of the keys, the call fails, so of
+    /// up to a thousand keys it revokes all or none. If the actor is one of them, it is the last.
     ///
     /// # Errors
     /// Those of [`revoke_owner`](Self::revoke_owner), and [`StoreError::Exceeds`].
@@ -228,33 +240,32 @@ impl KeyStore {
 
     fn revoke_owner_as(&self, owner: &str, reason: &str, actor: Option<&VerifiedKey>) -> Result<usize, StoreError> {
         bounds::reason(reason)?;
-        bounds::owner(owner)?;
+        bounds::stored_owner(owner)?;
         let mut after = None;
         let mut revoked = 0;
         let mut refused = None;
         let revoked_all = Restriction { revoke: true, ..Restriction::default() };
         let scope = self.scope(actor);
-        // Once it is revoked, it may revoke nothing more.
+        // Once the actor is revoked, it may revoke nothing more.
         let own = actor.map(|actor| actor.id().as_u128());
         let mut own_is_left = false;
         loop {
             let mut last = None;
-            let outcomes = self.change(|_, disk| {
-                let ids = disk.ids_of(owner, after).and_then(|ids| ids.take(CHUNK).collect::<Result<Vec<u128>, _>>());
-                let ids = ids.map_err(|error| match actor {
+            let outcomes = self.change(|_, records| {
+                let ids = records.ids_of(owner, after, CHUNK).map_err(|error| match actor {
                     Some(_) => error,
                     None => self.inner().engine.restrict_unread(vec![(Target::Owner(owner), revoked_all)], error),
                 })?;
-                if let Some(reach) = self.inner().engine.reach(&scope, disk)? {
+                if let Some(reach) = self.inner().engine.reach(&scope, records)? {
                     reach.owner(owner)?;
                 }
                 last = ids.last().copied();
                 own_is_left |= ids.iter().any(|id| Some(*id) == own);
                 let mut changes = Vec::with_capacity(ids.len());
                 for id in ids.into_iter().filter(|id| Some(*id) != own) {
-                    // What has ended already stops nobody.
+                    // A key that is revoked already needs no cover.
                     let is_over = |record: Record| record.revoked.is_some();
-                    if actor.is_some() && disk.record(id)?.is_some_and(|(record, _)| is_over(record)) {
+                    if actor.is_some() && records.record(id)?.is_some_and(|(record, _)| is_over(record)) {
                         continue;
                     }
                     let change = self.inner().engine.change_of(id, Action::Revoke { reason: reason.to_owned() });
@@ -264,8 +275,10 @@ impl KeyStore {
             });
             match outcomes {
                 Ok(outcomes) => revoked += outcomes.iter().filter(|outcome| outcome.changed).count(),
-                // In force in memory: so shall be the rest.
-                Err(error @ StoreError::NotDurable { .. }) => refused = Some(error),
+                // The revocations are in force here, and those of the other keys shall be, too.
+                Err(error @ (StoreError::NotDurable { .. } | StoreError::Cluster(ClusterError::OnlyHere { .. }))) => {
+                    refused = Some(error);
+                }
                 Err(error) => return Err(refused.unwrap_or(error)),
             }
             if last.is_none() {
@@ -276,7 +289,7 @@ impl KeyStore {
         if let Some(own) = own.filter(|_| own_is_left) {
             match self.revoke_as(KeyId::from_u128(own), reason.to_owned(), actor) {
                 Ok(ended) => revoked += usize::from(ended),
-                // Somebody else was first.
+                // Another call has revoked the actor meanwhile.
                 Err(StoreError::Exceeds(CapViolation::Actor(AuthError::Revoked))) => {}
                 Err(error) => return Err(refused.unwrap_or(error)),
             }
@@ -284,23 +297,21 @@ impl KeyStore {
         refused.map_or(Ok(revoked), Err)
     }
 
-    /// Deletes the records of keys that were revoked, or expired, before a time. How many. Their events
-    /// stay. A key that is still good is never deleted, whatever the time.
+    /// Deletes the records of keys that were revoked, or expired, before a time, and returns their number. Their events
+    /// stay. It never deletes a key that is still valid, whatever the time.
     ///
     /// # Errors
-    /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: some may be deleted already.
+    /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: it may have deleted some records
+    /// already.
     pub fn purge(&self, before: DateTime<Utc>) -> Result<usize, StoreError> {
-        let before = before.timestamp_millis();
         let over = |record: &Record| {
-            let revoked = record.revoked.as_ref().is_some_and(|revoked| revoked.at < before);
-            // A key that is still good is never deleted, whatever the time.
-            let expired = record.expires_at.is_some_and(|end| end < before && end <= self.inner().engine.time.now_ms());
-            revoked || expired
+            let revoked = record.revoked.as_ref().map(|revoked| from_ms(revoked.at));
+            is_purgeable(revoked, record.expires_at.map(from_ms), before, from_ms(self.inner().engine.time.now_ms()))
         };
         let mut after = None;
         let mut purged = 0;
         loop {
-            // Candidates are found without holding up other changes, and read again where they are deleted.
+            // This finds candidates without blocking other changes, and reads each again before it deletes it.
             let mut found = Vec::new();
             let mut last = None;
             {
@@ -316,10 +327,10 @@ impl KeyStore {
                     }
                 }
             }
-            let outcomes = self.change(|_, disk| {
+            let outcomes = self.change(|_, records| {
                 let mut changes = Vec::new();
                 for id in &found {
-                    if disk.record(*id)?.is_some_and(|(record, _)| over(&record)) {
+                    if records.record(*id)?.is_some_and(|(record, _)| over(&record)) {
                         changes.push(self.inner().engine.change_of(*id, Action::Purge));
                     }
                 }
@@ -338,12 +349,14 @@ impl Inner {
     pub(crate) fn try_erase_ended(&self) -> Result<(), StoreError> {
         loop {
             let mut looked = 0;
-            self.engine.change(|writer, disk| {
-                let now = self.engine.time.now_ms();
+            self.engine.change_on(Terms::HERE, |writer, records| {
+                // The clock of another node may be behind this one's, and the secret good there.
+                let grace = if self.engine.is_alone() { 0 } else { ERASE_GRACE_MS };
+                let now = self.engine.time.now_ms().saturating_sub(grace);
                 let mut changes = Vec::new();
                 for id in writer.ended(now, CHUNK) {
                     looked += 1;
-                    let Some((record, _)) = disk.record(id)? else { continue };
+                    let Some((record, _)) = records.record(id)? else { continue };
                     writer.note_ends(&record);
                     changes.push(self.engine.change_of(id, Action::EraseEnded));
                 }
@@ -355,19 +368,19 @@ impl Inner {
         }
     }
 
-    /// A key as it is now.
+    /// Returns the current state of a key.
     pub(crate) fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
         let (id, key) = (record.id, self.engine.effective(&record)?);
         let info = self.info_with(record, &key);
         if !self.engine.index.lacks_any(&key) {
             return Ok(info);
         }
-        // A change of this key is half done, and has taken the time of use from the index: let it end.
+        // A change of this key is in progress, and has taken the time of use from the index: wait for its end.
         let _writer = self.engine.writer();
         disk.record(id)?.map_or(Ok(info), |(record, _)| self.info_of(record))
     }
 
-    /// A key as a change has left it.
+    /// Returns the state in which a change has left a key.
     pub(crate) fn info_of(&self, record: Record) -> Result<KeyInfo, StoreError> {
         let key = self.engine.effective(&record)?;
         Ok(self.info_with(record, &key))
@@ -375,7 +388,7 @@ impl Inner {
 
     fn info_with(&self, mut record: Record, key: &EffectiveKey) -> KeyInfo {
         let last_used = self.engine.index.last_used(key);
-        // The first use of a successor is in force before it is written.
+        // The first use of a successor takes effect before it is on disk.
         let ended = self.engine.index.ended_by_use(key);
         record.secrets.retain(|secret| !ended.contains(&secret.digest));
         KeyInfo::new(record, last_used, self.engine.time.now_ms(), self.engine.lifetime)
@@ -383,23 +396,64 @@ impl Inner {
 }
 
 fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
-    if update.is_empty() {
+    if update.is_empty() && !update.from_json {
         return Err(StoreError::invalid("update", "no field", "updates of one field or more"));
     }
     if let Patch::Set(name) = &update.name {
         bounds::name(name)?;
     }
-    let set = update.metadata.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect();
-    bounds::metadata(&set)?;
+    bounds::metadata(&update.metadata.values())?;
     Ok(Fields {
         name: update.name.clone(),
         permissions: update.permissions.as_deref().map(bounds::grants).transpose()?,
+        add_permissions: bounds::grants(&update.add_permissions).map_err(|error| error.of_list("add_permissions"))?,
+        remove_permissions: update.remove_permissions.clone(),
+        not_before: update.not_before.try_map(|start| checked_ms("not_before", start))?,
         expires_at: update.expires_at.try_map(|end| checked_ms("expires_at", end))?,
         disabled: update.disabled,
         metadata: update.metadata.clone(),
         limit: update.limit.try_map(|limit| limit.check().map(Limit::to_stored))?,
-        networks: update.networks.as_ref().try_map(|networks| bounds::networks(networks))?,
+        networks: update.networks.as_ref().try_map(|networks| given_networks(networks, update.from_json))?,
         policy: update.rotation.try_map(RotationPolicy::stored)?,
         ..Fields::default()
     })
+}
+
+impl Inner {
+    /// Checks the grants that an update gives and the key lacks against the catalogue: what an earlier catalogue allowed
+    /// may stay. The scope comes first, so that a capped caller learns nothing of the catalogue beyond its cap.
+    fn check_new_grants(
+        &self,
+        id: KeyId,
+        update: &KeyUpdate,
+        scope: &Scope,
+        records: &Records<'_>,
+    ) -> Result<(), StoreError> {
+        let lists = [
+            ("permissions", update.permissions.as_deref().unwrap_or_default()),
+            ("add_permissions", &update.add_permissions),
+        ];
+        if lists.iter().all(|(_, grants)| self.check_catalog(grants, &[]).is_ok()) {
+            return Ok(());
+        }
+        // Without a record there is nothing to give: the change has the error.
+        let Ok(Some((record, _))) = records.record(id.as_u128()) else { return Ok(()) };
+        let reach = self.engine.reach(scope, records)?;
+        if let Some(reach) = &reach {
+            reach.target(id.as_u128(), Some(&record))?;
+            for (_, grants) in lists {
+                reach.grants(&record.owner, grants)?;
+            }
+        }
+        for (list, grants) in lists {
+            self.check_catalog(grants, &record.permissions).map_err(|unknown| unknown.in_list(list))?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks a list of networks. JSON has an empty one for a key that is valid anywhere, so the change compares that with the
+/// key.
+fn given_networks(given: &[String], from_json: bool) -> Result<Vec<String>, InvalidField> {
+    if from_json && given.is_empty() { Ok(Vec::new()) } else { bounds::networks(given) }
 }

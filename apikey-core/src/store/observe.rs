@@ -1,9 +1,10 @@
-//! What happened, told to whoever watches: refusals are counted, and changes are logged when they are on disk.
+//! Counts of refusals, and the hook that the store calls for each.
 
 use std::collections::BTreeMap;
 
 use crate::access::auth_error::AuthError;
 use crate::access::peer::Peer;
+use crate::access::refusal_count::RefusalCount;
 use crate::access::verified_key::VerifiedKey;
 use crate::index::refused::refusals::{Refusals, RefusedKey};
 use crate::token::key_id::KeyId;
@@ -12,10 +13,10 @@ use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// How often requests were refused since the store was opened, for each key and code.
+    /// Returns how often the store has refused requests since it was opened, for each key and code.
     ///
     /// ```
-    /// use apikey_core::{KeyStore, NewKey};
+    /// use apikey::{KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let created = store.create(NewKey::for_owner("alice"))?;
@@ -32,16 +33,21 @@ impl KeyStore {
         self.inner().engine.refusals.snapshot()
     }
 
-    /// How often requests with this key's secrets were refused since the store was opened, by code.
+    /// Returns how often the store has refused requests with this key's secrets since it was opened, by code.
     #[must_use]
     pub fn refusals_of(&self, id: KeyId) -> BTreeMap<&'static str, u64> {
         self.inner().engine.refusals.of(id)
     }
 
-    /// Counts a refusal that was decided outside of the store, and tells [`on_refusal`](crate::KeyStoreBuilder::on_refusal)
-    /// of it: no key was presented, or a key that was verified before lacks a permission. The guards of this product do so
-    /// by themselves; what [`verify`](Self::verify), [`authorize`](Self::authorize) and [`check`](Self::check) refuse is
-    /// counted already.
+    /// Returns the counts with their last time and address, the most frequent first.
+    pub(crate) fn refusal_counts(&self) -> Vec<RefusalCount> {
+        self.inner().engine.refusals.counts()
+    }
+
+    /// Counts a refusal that the service has decided outside of the store, and calls
+    /// [`on_refusal`](crate::KeyStoreBuilder::on_refusal): a request carried no key, or a key that was verified before
+    /// lacks a permission. The guards of this crate call it themselves, and the store has already counted what
+    /// [`verify`](Self::verify), [`authorize`](Self::authorize) and [`check`](Self::check) refuse.
     pub fn note_refusal(&self, error: &AuthError, key: Option<&VerifiedKey>, peer: impl Into<Peer>) {
         let key = key.filter(|key| self.has_verified(key));
         let key = key.map(|key| RefusedKey { id: key.id().as_u128(), owner: key.owner });
@@ -50,7 +56,7 @@ impl KeyStore {
 }
 
 impl Inner {
-    /// The refusal of a token that is no key's, counted: the shortest way, since guesses come in floods.
+    /// Counts the refusal of a token that belongs to no key. This is the shortest path, since guesses come in floods.
     #[inline]
     pub(crate) fn unknown(&self, peer: &Peer) -> AuthError {
         if self.engine.index.is_closed() {
@@ -60,15 +66,15 @@ impl Inner {
         AuthError::Invalid
     }
 
-    /// Counts a refusal. An invalid token is no key's; every other refusal answers the holder of a key's secret. That key is found
-    /// again: to carry it here from where it is known would cost every good key a little.
+    /// Counts a refusal. An invalid token belongs to no key; every other refusal answers a caller with a key's secret.
+    /// This looks that key up again: carrying it here would slow down every verification of a valid key.
     #[cold]
     #[inline(never)]
     pub(crate) fn refused(&self, token: &str, error: AuthError, peer: &Peer) -> AuthError {
         let error = self.engine.unavailable_if_closed(error);
         let key = match error {
             AuthError::Invalid | AuthError::Unavailable => None,
-            // The budget of the address is used up, so nobody looks for the key.
+            // The budget of the address is used up, so the store does not look for the key.
             AuthError::RateLimited { limit: None, .. } => None,
             _ => self
                 .find(token.as_bytes())
@@ -78,7 +84,7 @@ impl Inner {
         error
     }
 
-    /// Whether this is the token of one of the store's keys, good or not.
+    /// Whether this is the token of one of the store's keys, valid or not.
     pub(crate) fn owns(&self, token: &str) -> bool {
         self.find(token.as_bytes()).is_some()
     }
@@ -86,7 +92,7 @@ impl Inner {
     #[inline]
     fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>, peer: Peer) {
         self.engine.meter.refused(error.code());
-        self.engine.refusals.count(key, error, peer);
+        self.engine.refusals.count(key, error, peer, || self.engine.time.raw_ms());
         self.on_refusal.call(error, peer, key);
     }
 }

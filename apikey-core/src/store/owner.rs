@@ -17,15 +17,15 @@ use crate::token::key_id::KeyId;
 
 use crate::store::key_store::KeyStore;
 
-/// The store as one owner may see it: every call is as on [`KeyStore`], and keys of other owners do not exist. What it
-/// answers for the id of such a key is what it answers for an id that was never given. Use it wherever callers manage
-/// their own keys, so that no handler has to compare owners.
+/// A handle of a store that sees the keys of one owner. Every method works as on [`KeyStore`], as if keys of other
+/// owners did not exist: it answers the same for the id of such a key as for an id that no key has. Use it wherever
+/// callers manage their own keys, so that no handler has to compare owners.
 ///
-/// It bounds *whose* keys. What they may do is bounded by [`NewKey::within`] and its like; where a caller makes or changes
-/// keys, use both.
+/// It bounds *whose* keys a caller manages. [`NewKey::within`], [`KeyUpdate::within`] and the methods `.._within` bound
+/// what these keys may do. If a caller creates or changes keys, use both.
 ///
 /// ```
-/// use apikey_core::{KeyStore, NewKey, Overlap};
+/// use apikey::{KeyStore, NewKey, Overlap};
 ///
 /// let store = KeyStore::temporary()?;
 /// let bobs = store.create(NewKey::for_owner("bob"))?.info.id();
@@ -41,8 +41,9 @@ use crate::store::key_store::KeyStore;
 pub struct OwnerStore(KeyStore);
 
 impl KeyStore {
-    /// The same store, with the keys of this owner only. It keeps the handle's [actor](Self::as_actor), and is as cheap as
-    /// a clone. An owner out of bounds has no keys, and gets none.
+    /// Returns a handle of the same store that sees only the keys of this owner. It keeps the [actor](Self::as_actor)
+    /// of this handle, and costs as little as a clone. An owner whose name is out of bounds has no keys, and cannot
+    /// create any.
     #[must_use]
     pub fn of_owner(&self, owner: impl AsRef<str>) -> OwnerStore {
         OwnerStore(self.seeing(owner.as_ref()))
@@ -50,19 +51,20 @@ impl KeyStore {
 }
 
 impl OwnerStore {
-    /// Whose keys these are.
+    /// Returns the owner of these keys.
     #[must_use]
     pub fn owner(&self) -> &str {
         self.0.only_owner().unwrap_or_default()
     }
 
-    /// A handle of the same keys whose changes say who made them: [`KeyStore::as_actor`].
+    /// Returns a handle of the same keys that names the actor of its changes: [`KeyStore::as_actor`].
     #[must_use = "the changes made through the new handle have the actor, those of the old one do not"]
     pub fn as_actor(&self, actor: impl Into<Actor>) -> Self {
         Self(self.0.as_actor(actor))
     }
 
-    /// The same with the address from which the actor asks: [`KeyStore::as_actor_from`].
+    /// Returns a handle of the same keys that names the actor of its changes and the actor's address:
+    /// [`KeyStore::as_actor_from`].
     #[must_use = "the changes made through the new handle have the actor, those of the old one do not"]
     pub fn as_actor_from(&self, actor: impl Into<Actor>, peer: impl Into<Peer>) -> Self {
         Self(self.0.as_actor_from(actor, peer))
@@ -79,12 +81,12 @@ impl OwnerStore {
     /// Creates up to 10,000 keys of this owner, all or none: [`KeyStore::create_many`].
     ///
     /// # Errors
-    /// As [`create`](Self::create), for the first key that has a fault.
+    /// Those of [`create`](Self::create), for the first key that causes one.
     pub fn create_many(&self, keys: impl IntoIterator<Item = NewKey>) -> Result<Vec<CreatedKey>, StoreError> {
         self.0.create_many(keys)
     }
 
-    /// What is known of a key; `None` if this owner has none with this id.
+    /// Returns a key without its secret; `None` if this owner has no key with this id.
     ///
     /// # Errors
     /// Those of [`KeyStore::get`].
@@ -92,12 +94,28 @@ impl OwnerStore {
         self.0.get(id)
     }
 
-    /// A page of this owner's keys: [`KeyStore::list`]. A filter that names another owner finds nothing.
+    /// Returns a key on behalf of `actor`: [`KeyStore::get_within`].
+    ///
+    /// # Errors
+    /// Those of [`KeyStore::get_within`].
+    pub fn get_within(&self, id: KeyId, actor: &VerifiedKey) -> Result<Option<KeyInfo>, StoreError> {
+        self.0.get_within(id, actor)
+    }
+
+    /// Returns a page of this owner's keys: [`KeyStore::list`]. A filter by another owner finds nothing.
     ///
     /// # Errors
     /// Those of [`KeyStore::list`].
     pub fn list(&self, filter: &KeyFilter) -> Result<Page, StoreError> {
         self.0.list(filter)
+    }
+
+    /// Returns a page of this owner's keys on behalf of `actor`: [`KeyStore::list_within`].
+    ///
+    /// # Errors
+    /// Those of [`KeyStore::list_within`].
+    pub fn list_within(&self, filter: &KeyFilter, actor: &VerifiedKey) -> Result<Page, StoreError> {
+        self.0.list_within(filter, actor)
     }
 
     /// Changes a key's fields: [`KeyStore::update`].
@@ -116,7 +134,7 @@ impl OwnerStore {
         self.0.rotate(id, overlap)
     }
 
-    /// Rotates a key as far as `actor` may: [`KeyStore::rotate_within`].
+    /// Rotates a key on behalf of `actor`: [`KeyStore::rotate_within`].
     ///
     /// # Errors
     /// Those of [`KeyStore::rotate_within`].
@@ -124,7 +142,7 @@ impl OwnerStore {
         self.0.rotate_within(id, overlap, actor)
     }
 
-    /// Rotates a key so that the request can be repeated: [`KeyStore::rotate_idempotent`]. Owners share no idempotency keys.
+    /// Rotates a key in an idempotent request: [`KeyStore::rotate_idempotent`]. Owners share no idempotency keys.
     ///
     /// # Errors
     /// Those of [`KeyStore::rotate_idempotent`].
@@ -137,7 +155,7 @@ impl OwnerStore {
         self.0.rotate_idempotent(id, overlap, idempotency_key)
     }
 
-    /// Rotates a key as the options say: [`KeyStore::rotate_with`].
+    /// Rotates a key with these options: [`KeyStore::rotate_with`].
     ///
     /// # Errors
     /// Those of [`KeyStore::rotate_with`].
@@ -145,7 +163,7 @@ impl OwnerStore {
         self.0.rotate_with(id, options)
     }
 
-    /// The answer to a leak: [`KeyStore::replace_leaked`].
+    /// Replaces every secret of a leaked key: [`KeyStore::replace_leaked`].
     ///
     /// # Errors
     /// Those of [`KeyStore::replace_leaked`].
@@ -153,7 +171,7 @@ impl OwnerStore {
         self.0.replace_leaked(id, reason)
     }
 
-    /// Answers a leak as far as `actor` may: [`KeyStore::replace_leaked_within`].
+    /// Replaces every secret of a leaked key on behalf of `actor`: [`KeyStore::replace_leaked_within`].
     ///
     /// # Errors
     /// Those of [`KeyStore::replace_leaked_within`].
@@ -166,7 +184,7 @@ impl OwnerStore {
         self.0.replace_leaked_within(id, reason, actor)
     }
 
-    /// Ends a key for good: [`KeyStore::revoke`].
+    /// Revokes a key, which is final: [`KeyStore::revoke`].
     ///
     /// # Errors
     /// Those of [`KeyStore::revoke`].
@@ -174,7 +192,7 @@ impl OwnerStore {
         self.0.revoke(id, reason)
     }
 
-    /// Revokes a key as far as `actor` may: [`KeyStore::revoke_within`].
+    /// Revokes a key on behalf of `actor`: [`KeyStore::revoke_within`].
     ///
     /// # Errors
     /// Those of [`KeyStore::revoke_within`].
@@ -182,7 +200,8 @@ impl OwnerStore {
         self.0.revoke_within(id, reason, actor)
     }
 
-    /// Revokes every key of this owner: [`KeyStore::revoke_owner`]. How many were not revoked before.
+    /// Revokes every key of this owner, and returns the number of keys that were not revoked before:
+    /// [`KeyStore::revoke_owner`].
     ///
     /// # Errors
     /// Those of [`KeyStore::revoke_owner`].
@@ -190,7 +209,7 @@ impl OwnerStore {
         self.0.revoke_owner(self.owner(), reason)
     }
 
-    /// Revokes every key of this owner as far as `actor` may: [`KeyStore::revoke_owner_within`].
+    /// Revokes every key of this owner on behalf of `actor`: [`KeyStore::revoke_owner_within`].
     ///
     /// # Errors
     /// Those of [`KeyStore::revoke_owner_within`].
@@ -198,8 +217,8 @@ impl OwnerStore {
         self.0.revoke_owner_within(self.owner(), reason, actor)
     }
 
-    /// A page of the history of this owner's keys: [`KeyStore::events`]. Events of keys that were
-    /// [purged](KeyStore::purge) are not in it: nothing says any more whose they were.
+    /// Returns a page of the history of this owner's keys: [`KeyStore::events`]. It has no events of keys that were
+    /// [purged](KeyStore::purge), since the store no longer knows their owners.
     ///
     /// # Errors
     /// Those of [`KeyStore::events`].

@@ -1,4 +1,4 @@
-//! Rotating a key by hand, also so that a request can be repeated.
+//! The manual rotation of a key, and its idempotent form.
 
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
@@ -13,26 +13,27 @@ use crate::token::api_key;
 use crate::token::api_key::{ApiKey, Secret};
 use crate::token::key_id::KeyId;
 
+use crate::commit::records::Records;
 use crate::commit::writer::Writer;
-use crate::storage::database::disk::Disk;
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Rotates a key so that the request can be repeated: a caller that got no answer asks again with the same
+    /// Rotates a key in an idempotent request: a caller that received no answer repeats the request with the same
     /// idempotency key (1 to 255 bytes, no control characters, chosen by the caller for this one rotation).
     ///
     /// The store cannot return a secret twice. So within 24 hours, a repeat with the same id and overlap
     ///
-    /// - gives the key another new secret in place of the one that the first request made, if nobody has used that;
-    /// - is [`Conflict::Repeated`] if somebody has, or the key was rotated again since.
+    /// - replaces the secret that the first request created, if nobody has used it;
+    /// - fails with [`Conflict::Repeated`] if somebody has used it, or the key was rotated again since.
     ///
-    /// Any other request under the same idempotency key is [`Conflict::OtherRequest`]. Only the SHA-256 of an
-    /// idempotency key is stored, and no backup has it. As with every rotation, the secret that was in use goes on for
-    /// the overlap.
+    /// Any other request with the same idempotency key fails with [`Conflict::OtherRequest`]. Each acting key
+    /// ([`RotateOptions::within`]) and each [`OwnerStore`](crate::OwnerStore) has idempotency keys of its own. The store keeps only the
+    /// SHA-256 of an idempotency key, and no backup contains that. As with every rotation, the old secret stays valid
+    /// for the overlap.
     ///
     /// ```
-    /// use apikey_core::{KeyStore, NewKey, Overlap};
+    /// use apikey::{KeyStore, NewKey, Overlap};
     ///
     /// let store = KeyStore::temporary()?;
     /// let id = store.create(NewKey::for_owner("alice"))?.info.id();
@@ -56,7 +57,7 @@ impl KeyStore {
         self.rotate_with(id, &RotateOptions::new(overlap).idempotency_key(idempotency_key))
     }
 
-    /// Rotates a key as the options say: capped by another key, so that it can be repeated, or both.
+    /// Rotates a key with options: a cap by another key, an idempotency key, or both.
     ///
     /// # Errors
     /// Those of [`rotate_within`](Self::rotate_within) and [`rotate_idempotent`](Self::rotate_idempotent).
@@ -67,17 +68,17 @@ impl KeyStore {
             .as_ref()
             .map(|key| IdempotentRequest::rotate(key, id.as_u128(), *overlap, actor))
             .transpose()?;
-        let idempotency = idempotency.map(|idempotency| idempotency.of_owner(self.only_owner()));
+        let idempotency = idempotency.map(|request| request.of_owner(self.only_owner()).of_actor(actor));
         let scope = self.scope(within.as_ref());
         let mut token = None;
-        let outcomes = self.change(|writer, disk| {
+        let outcomes = self.change(|writer, records| {
             let inner = self.inner();
-            // Not where nothing depends on it: what ends all secrets must do so also if the record cannot be read.
+            // A rotation that ends all secrets needs no bound, and must work even if the record cannot be read.
             let is_bounded = inner.engine.lifetime.0.is_some() && *overlap != Overlap::None;
             if is_bounded || idempotency.is_some() {
-                let record = disk.record(id.as_u128())?.map(|(record, _)| record);
-                // Before it says anything about a key that may not be touched.
-                if let Some(reach) = inner.engine.reach(&scope, disk)? {
+                let record = records.record(id.as_u128())?.map(|(record, _)| record);
+                // Check the scope before an error discloses anything about a key.
+                if let Some(reach) = inner.engine.reach(&scope, records)? {
                     reach.target(id.as_u128(), record.as_ref())?;
                 }
                 if let Some(record) = &record {
@@ -85,7 +86,7 @@ impl KeyStore {
                 }
             }
             let earlier =
-                idempotency.map(|idempotency| inner.earlier_outcome(&idempotency, disk)).transpose()?.flatten();
+                idempotency.map(|idempotency| inner.earlier_outcome(&idempotency, records)).transpose()?.flatten();
             let (key, secret) = inner.new_secret(id, writer)?;
             token = Some(key);
             let overlap = *overlap;
@@ -110,7 +111,7 @@ impl KeyStore {
 }
 
 impl Inner {
-    /// A secret of the store's own form; its version is set when it is applied.
+    /// Generates a token and its stored secret. Applying the change sets the secret's version.
     pub(crate) fn new_secret(&self, id: KeyId, writer: &Writer) -> Result<(ApiKey, StoredSecret), StoreError> {
         let body = Secret::generate()?.body(id);
         let digester = writer.digester();
@@ -129,17 +130,17 @@ impl Inner {
         Ok((token, secret))
     }
 
-    /// What the same request has made before, if nobody has used it yet.
+    /// Returns the earlier outcome of the same request, if nobody has used its secret yet.
     ///
     /// # Errors
-    /// Somebody has, or it was another request.
+    /// Somebody has used the secret, or the earlier request was a different one.
     pub(crate) fn earlier_outcome(
         &self,
         idempotency: &IdempotentRequest,
-        disk: &Disk,
+        records: &Records<'_>,
     ) -> Result<Option<RequestOutcome>, StoreError> {
         let Some(outcome) =
-            disk.request_outcome(&idempotency.name)?.filter(|outcome| outcome.holds(self.engine.time.now_ms()))
+            records.request_outcome(&idempotency.name)?.filter(|outcome| outcome.holds(self.engine.time.now_ms()))
         else {
             return Ok(None);
         };
@@ -147,7 +148,7 @@ impl Inner {
             return Err(StoreError::Conflict(Conflict::OtherRequest));
         }
         let repeated = StoreError::Conflict(Conflict::Repeated { id: KeyId::from_u128(outcome.key) });
-        let Some((record, _)) = disk.record(outcome.key)? else { return Err(repeated) };
+        let Some((record, _)) = records.record(outcome.key)? else { return Err(repeated) };
         let key = self.engine.effective(&record)?;
         let newest = record.secrets.last().zip(key.secrets.last());
         let unused = newest.is_some_and(|(secret, effective)| {
@@ -156,14 +157,14 @@ impl Inner {
         if unused { Ok(Some(outcome)) } else { Err(repeated) }
     }
 
-    /// Forgets requests that are too old to be repeated.
+    /// Deletes the outcomes of requests that are too old to be repeated.
     pub(crate) fn forget_outcomes(&self) {
         let forget = || {
             let disk = self.engine.log.open()?;
             disk.forget_outcomes(|outcome| !outcome.holds(self.engine.time.now_ms()))
         };
         if let Err(error) = forget() {
-            tracing::warn!(%error, "idempotency keys that are over are not deleted");
+            tracing::warn!(%error, "expired idempotency keys could not be deleted");
         }
     }
 }

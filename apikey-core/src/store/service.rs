@@ -1,7 +1,7 @@
-//! What works for a store in the background.
+//! Background services of a store.
 
-/// Something that works for a store in the background, such as the admin server.
+/// A background service of a store, such as the admin server.
 pub(crate) trait Service: Send {
-    /// Takes no more work, and returns when what is under way is done.
+    /// Accepts no more work, and returns once the work in progress is done.
     fn stop(self: Box<Self>);
 }

@@ -1,4 +1,4 @@
-//! Verification: a token, and what becomes of it. Reads memory only.
+//! The verification of tokens. It reads memory only.
 
 use crate::access::attempt::Attempt;
 use crate::access::auth_error::AuthError;
@@ -15,19 +15,20 @@ use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Who presents this token. Nothing is trimmed, nothing is written but the second of use (and the
-    /// count against the key's limit), and nobody is waited for.
-    /// A key that names networks is refused here: its caller's address comes with [`check`](Self::check).
+    /// Verifies a token, and returns its key. The call does not trim the token, never blocks, and writes only the time
+    /// of use (and the count for the key's rate limit), in memory. It refuses a key that names networks, since it has
+    /// no address: use [`check`](Self::check).
     ///
     /// # Errors
-    /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended; the key's state (revoked, disabled,
-    /// expired, not yet valid), its networks and its limit only to who holds its secret; [`AuthError::Unavailable`] after
-    /// [`close`](Self::close).
+    /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended. If the token has the key's secret: the
+    /// key's state ([`Revoked`](AuthError::Revoked), [`Disabled`](AuthError::Disabled),
+    /// [`Expired`](AuthError::Expired), [`NotYetValid`](AuthError::NotYetValid)), [`AuthError::AddressNotAllowed`] and
+    /// [`AuthError::RateLimited`]. [`AuthError::Unavailable`] after [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
         self.inner().verify(token, None, &Peer::Unknown)
     }
 
-    /// Verifies a token, and holds the key against a requirement.
+    /// Verifies a token, and checks that its key meets a requirement.
     ///
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
@@ -35,7 +36,8 @@ impl KeyStore {
         self.inner().verify(token, Some(requirement), &Peer::Unknown)
     }
 
-    /// The whole question: token, address and requirement.
+    /// Verifies the token of an attempt, and checks that its key is valid from the attempt's address and meets its
+    /// requirement.
     ///
     /// # Errors
     /// Those of [`authorize`](Self::authorize), and [`AuthError::RateLimited`] by
@@ -49,20 +51,21 @@ impl KeyStore {
         )
     }
 
-    /// Whether a key that was verified earlier is still good, with the same secret: for work that goes on long after
-    /// the request began, such as a WebSocket, a stream or a job. It does not count against the key's limit, and does not
-    /// look at networks: no address is known here.
+    /// Checks that a key that was verified earlier is still valid, with the same secret. Use it in work that continues
+    /// long after the request began, such as a WebSocket, a stream or a job. The call does not count against the key's
+    /// rate limit, and does not check networks, since it has no address.
     ///
     /// # Errors
-    /// As [`verify`](Self::verify). A key that another store has verified is [`AuthError::Invalid`].
+    /// Those of [`verify`](Self::verify). A key that another store has verified is [`AuthError::Invalid`].
     pub fn recheck(&self, key: &VerifiedKey) -> Result<(), AuthError> {
         self.inner().engine.recheck(key)
     }
 
-    /// Where a verified key stands with its limit; `None` if it has none. Nothing is counted.
+    /// Returns what a verified key has left of its rate limit; `None` if it has no limit. The call does not count as a
+    /// request.
     ///
     /// ```
-    /// use apikey_core::{KeyStore, NewKey};
+    /// use apikey::{KeyStore, NewKey};
     /// use chrono::TimeDelta;
     ///
     /// let store = KeyStore::temporary()?;
@@ -77,20 +80,21 @@ impl KeyStore {
         self.has_verified(key).then(|| inner.engine.index.limit_status(key, || inner.engine.time.raw_ms())).flatten()
     }
 
-    /// Whose secret this is, whatever the key's state: `None` for a token that is malformed, unknown, or a wrong or ended
-    /// secret. It lets nobody in: it is for who has found a token, and wants the key [revoked](Self::revoke).
+    /// Returns the key whose secret this is, whatever the key's state; `None` for a token that is malformed or unknown,
+    /// or whose secret is wrong or has ended. It does not authenticate: use it to find the key of a leaked token, and
+    /// [revoke](Self::revoke) it.
     #[must_use]
     pub fn identify(&self, token: &str) -> Option<KeyId> {
         self.inner().identify(token.as_bytes())
     }
 
-    /// As [`identify`](Self::identify), for a token that somebody outside presents: a guess counts against
-    /// [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts) of its address, as in [`check`](Self::check). What the attempt
-    /// needs is not asked, nor the key's networks.
+    /// Works as [`identify`](Self::identify), for a token that an unauthenticated caller presents: a guess counts
+    /// against the [`failed_attempts`](crate::KeyStoreBuilder::failed_attempts) of its address, as in
+    /// [`check`](Self::check). It checks neither the attempt's requirement nor the key's networks.
     ///
     /// ```
     /// use std::net::IpAddr;
-    /// use apikey_core::{Attempt, KeyStore, NewKey};
+    /// use apikey::{Attempt, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
     /// let created = store.create(NewKey::for_owner("alice"))?;
@@ -100,7 +104,7 @@ impl KeyStore {
     /// ```
     ///
     /// # Errors
-    /// [`AuthError::Invalid`] where `identify` says `None`; [`AuthError::RateLimited`], whatever the token is, when too many
+    /// [`AuthError::Invalid`] if `identify` would return `None`; [`AuthError::RateLimited`], for any token, if too many
     /// attempts of the address have failed; [`AuthError::Unavailable`] after [`close`](Self::close).
     pub fn identify_attempt(&self, attempt: &Attempt<'_>) -> Result<KeyId, AuthError> {
         let inner = self.inner();
@@ -115,13 +119,13 @@ impl KeyStore {
         )
     }
 
-    /// Which store this is a handle of: a number that its other handles have too, and no other store of the process.
+    /// Returns a number that all handles of this store share, and no other store of the process has.
     #[must_use]
     pub fn instance(&self) -> u64 {
         self.inner().store
     }
 
-    /// Whether this very store, through any of its handles, has verified the key.
+    /// Returns whether this store, through any of its handles, has verified the key.
     #[must_use]
     pub fn has_verified(&self, key: &VerifiedKey) -> bool {
         self.inner().store == key.store
@@ -129,7 +133,8 @@ impl KeyStore {
 }
 
 impl Inner {
-    /// Answers, unless too many attempts of this address have failed; an answer that the token is invalid is one more.
+    /// Runs `answer`, unless too many attempts of this address have failed. If it says that the token is invalid, that
+    /// is one more.
     #[inline]
     fn within_budget<T>(
         &self,
@@ -157,6 +162,11 @@ impl Inner {
         requirement: Option<&Requirement>,
         peer: &Peer,
     ) -> Result<VerifiedKey, AuthError> {
+        // Before the key is read: whatever happens to this thread later, the verification has begun while the store was
+        // fresh.
+        if !self.engine.is_ready() {
+            return Err(self.refused("", AuthError::Unavailable, peer));
+        }
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             if self.engine.index.may_be_imported(token.as_bytes()) {
                 return self.verify_imported(token, requirement, peer);
@@ -179,8 +189,8 @@ impl Inner {
         self.conclude(token, &matched, requirement, peer, || IdForm::known(id))
     }
 
-    /// What follows when a secret has matched. The proof is made last, in the place where the caller wants it: to copy it
-    /// about costs more than to find the key.
+    /// Completes a verification after a secret has matched. It creates the verified key last, in its final place:
+    /// copying it takes longer than finding the key.
     #[inline]
     fn conclude(
         &self,
@@ -214,7 +224,7 @@ impl Inner {
         (!ended).then(|| id.key_id())
     }
 
-    /// The key that has this secret, also one that has ended and is not erased yet.
+    /// Finds the key with this secret, even if the secret has ended and is not erased yet.
     #[cold]
     #[inline(never)]
     pub(crate) fn find(&self, token: &[u8]) -> Option<(Match<'_>, IdForm)> {
@@ -230,15 +240,15 @@ impl Inner {
         }
     }
 
-    /// A successor is used for the first time: in force at once, written down within a second. `false` if it has ended
-    /// meanwhile.
+    /// Records the first use of a successor: it takes effect at once, and is on disk within a second. Returns `false`
+    /// if the secret has ended meanwhile.
     #[cold]
     fn first_use(&self, key: &VerifiedKey) -> bool {
         if self.engine.index.promote(key) {
             self.engine.note_first_use(FirstUse { id: key.id().as_u128(), version: key.version });
             return true;
         }
-        // Somebody else was first; or it was replaced in this very moment, since nobody had used it.
+        // Another thread was first, or a rotation has just replaced the secret, which nobody had used.
         self.engine.recheck(key).is_ok()
     }
 }

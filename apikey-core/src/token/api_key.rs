@@ -1,6 +1,7 @@
 //! The token a caller presents: `{prefix}_{id}{secret}{checksum}`.
 
 use std::fmt;
+use std::io;
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -18,17 +19,18 @@ const CHECK_CHARS: usize = 6;
 /// Everything after `{prefix}_`.
 const TAIL_CHARS: usize = BODY_CHARS + CHECK_CHARS;
 
-/// A token from its last underscore on, which stands in front of id, secret and checksum: the checksum was right.
+/// A token from its last underscore on: the underscore, id, secret and checksum. The checksum was right.
 pub(crate) type Tail = [u8; 1 + TAIL_CHARS];
 
 /// The longest prefix.
 pub(crate) const MAX_PREFIX: usize = 16;
 
-/// A token: the one thing that proves a key. Read it with [`expose_secret`](Self::expose_secret), hand it over, and
-/// let it go: it is wiped from memory when dropped, has no `Display` and does not serialise, and `Debug` hides it.
+/// A token, which a caller presents to authenticate. Read it with [`expose_secret`](Self::expose_secret), pass it to
+/// the key's user, and drop it: dropping wipes it from memory. It has no `Display`, does not serialise, and `Debug`
+/// hides it.
 ///
 /// ```compile_fail,E0277
-/// # fn show(key: apikey_core::ApiKey) {
+/// # fn show(key: apikey::ApiKey) {
 /// println!("{key}"); // no `Display`
 /// # }
 /// ```
@@ -40,7 +42,7 @@ impl ApiKey {
         Self(token)
     }
 
-    /// The whole token, for the `X-API-Key` header of its owner.
+    /// Returns the whole token, as the caller sends it in the `X-API-Key` header.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         &self.0
@@ -57,14 +59,14 @@ impl fmt::Debug for ApiKey {
 pub(crate) struct Secret(Zeroizing<[u8; SECRET_CHARS]>);
 
 impl Secret {
-    /// Uniform over base62 from the operating system's generator: 32 digits are 190 bits.
-    pub(crate) fn generate() -> Result<Self, getrandom::Error> {
+    /// Generates a secret that is uniform over base62, from the operating system's generator: 32 digits have 190 bits.
+    pub(crate) fn generate() -> io::Result<Self> {
         let mut secret = Zeroizing::new([0u8; SECRET_CHARS]);
         let mut random = [0u8; 64];
         let mut digits = secret.iter_mut();
         let mut next = digits.next();
         while next.is_some() {
-            getrandom::fill(&mut random)?;
+            getrandom::fill(&mut random).map_err(io::Error::other)?;
             // 248 is the last multiple of 62: above it a remainder would favour the low digits.
             for byte in random.iter().filter(|byte| **byte < 248) {
                 let Some(digit) = next.take() else { break };
@@ -81,7 +83,7 @@ impl Secret {
         Self(Zeroizing::new(*text))
     }
 
-    /// Id and secret, as they stand in the token and under the digest.
+    /// The id and secret, as the token has them and as the digest covers them.
     pub(crate) fn body(&self, id: KeyId) -> Zeroizing<[u8; BODY_CHARS]> {
         let mut body = Zeroizing::new([0u8; BODY_CHARS]);
         let (head, tail) = body.split_at_mut(ID_CHARS);
@@ -102,7 +104,7 @@ pub(crate) fn format(prefix: &str, body: &[u8; BODY_CHARS]) -> ApiKey {
     ApiKey::new(token)
 }
 
-/// The prefixes that a store knows, made ready to be looked for: the one of new tokens, then those accepted.
+/// The prefixes that a store accepts, prepared for comparison: first that of new tokens, then the others.
 pub(crate) struct Prefixes {
     own: Prefix,
     accepted: Box<[Prefix]>,
@@ -110,10 +112,10 @@ pub(crate) struct Prefixes {
 
 struct Prefix {
     text: Box<str>,
-    /// The first 16 bytes of its tokens, as far as they are the same in all of them, and which those are.
+    /// The first 16 bytes that all tokens with this prefix share, and the mask of the bits that they share.
     head: u128,
     mask: u128,
-    /// The checksum goes over the prefix first: it goes on from here.
+    /// The checksum after the prefix, which it covers first: a token's checksum continues from here.
     check: crc32fast::Hasher,
 }
 
@@ -131,8 +133,8 @@ impl Prefixes {
         [&self.own].into_iter().chain(&self.accepted).any(|prefix| *prefix.text == *text)
     }
 
-    /// The tail of a token in the form of one of the prefixes; `None` for a wrong length, prefix or checksum. Foreign
-    /// characters are left to the digest, which no such text matches.
+    /// Returns the tail of a token with one of the prefixes; `None` for a wrong length, prefix or checksum. It does not
+    /// check the characters: the digest of a token with others than base62 matches no key.
     #[inline]
     pub(crate) fn parse<'a>(&self, token: &'a [u8]) -> Option<&'a Tail> {
         let head = u128::from_le_bytes(*token.first_chunk()?);
@@ -178,6 +180,36 @@ pub(crate) fn body(tail: &Tail) -> &[u8; BODY_CHARS] {
 pub(crate) fn id_chars(body: &[u8; BODY_CHARS]) -> &[u8; ID_CHARS] {
     let (id, _) = body.split_first_chunk().unwrap_or((&[b'0'; ID_CHARS], &[]));
     id
+}
+
+/// Whether a text has a token in it: one with any prefix, and with the checksum of a token.
+///
+/// ```
+/// let store = apikey_core::KeyStore::temporary()?;
+/// let created = store.create(apikey_core::NewKey::for_owner("alice"))?;
+/// let token = created.key.expose_secret();
+/// assert!(apikey_core::admin::has_token(&format!("see {token}, or ask")));
+/// assert!(!apikey_core::admin::has_token(&token[..25]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn has_token(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.iter().enumerate().filter(|(_, byte)| **byte == b'_').any(|(at, _)| {
+        let (before, rest) = bytes.split_at(at);
+        let Some(tail) = rest.first_chunk::<{ 1 + TAIL_CHARS }>() else { return false };
+        tail.iter().skip(1).all(u8::is_ascii_alphanumeric)
+            && (1..=MAX_PREFIX.min(before.len())).any(|length| {
+                let prefix = before.get(before.len() - length..).and_then(|prefix| str::from_utf8(prefix).ok());
+                let Some(prefix) = prefix.filter(|prefix| is_prefix(prefix)) else { return false };
+                let mut sum = crc32fast::Hasher::new();
+                sum.update(prefix.as_bytes());
+                sum.update(b"_");
+                sum.update(body(tail));
+                let check = tail.split_last_chunk().map(|(_, check)| check);
+                check.is_some_and(|check| base62::is_u32(check, sum.finalize()))
+            })
+    })
 }
 
 /// `[a-z][a-z0-9]*(_[a-z0-9]+)*`, at most 16 characters.
@@ -271,6 +303,19 @@ mod tests {
         // 32,000 digits, 516 of each expected; a digit is outside 350..700 once in 10^9 runs.
         assert!(DIGITS.iter().all(|digit| (350..700).contains(&seen[usize::from(*digit)])));
         assert_eq!(seen.iter().sum::<u32>(), 32_000);
+    }
+
+    #[test]
+    fn a_token_is_found_wherever_it_stands_in_a_text() {
+        let long = format("acme_live_eu_001", &[b'x'; BODY_CHARS]);
+        for token in [TOKEN, long.expose_secret()] {
+            for (before, after) in [("", ""), ("X", "glued"), ("key: ", "."), ("__", "_"), ("é", "é")] {
+                assert!(has_token(&format!("{before}{token}{after}")), "{before} {after}");
+            }
+            let wrong = format!("{}{}", &token[..token.len() - 1], if token.ends_with('0') { '1' } else { '0' });
+            assert!(!has_token(&wrong) && !has_token(&token[..token.len() - 1]));
+        }
+        assert!(!has_token("") && !has_token("_") && !has_token(&format!("_{}", "0".repeat(60))));
     }
 
     proptest! {

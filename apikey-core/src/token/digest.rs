@@ -20,12 +20,12 @@ pub(crate) fn digest_prefix(digest: &Digest) -> DigestPrefix {
     digest.first_chunk().copied().unwrap_or_default()
 }
 
-/// First byte under every digest, so that a later form cannot be mistaken for this one.
+/// The first byte of every hashed message, so that a later form cannot be mistaken for this one.
 const VERSION: u8 = 1;
 
-/// A key that is kept outside the store (in the environment, a secrets manager) and mixed into every digest: an attacker
-/// with only the database cannot test a guess. Imported keys of unknown strength need one; this store's own secrets have
-/// 190 random bits, which nobody guesses.
+/// A key that is kept outside the store (in the environment, a secrets manager) and mixed into every digest: an
+/// attacker with only the database cannot test a guess. Imported keys of unknown strength need one; this store's own
+/// secrets have 190 random bits, which cannot be guessed.
 ///
 /// A store's builder takes several: the store uses the one with the highest number for new secrets, and the others for
 /// the keys that were created with them.
@@ -39,8 +39,9 @@ impl Pepper {
     /// The fewest bytes of a pepper.
     pub const MIN_BYTES: usize = 16;
 
-    /// A pepper and its number, which is stored with every key made under it: 1 or more, never used again for other
-    /// bytes. Use 32 random bytes; the store's builder refuses fewer than 16.
+    /// Creates a pepper. The store keeps its number with every key that is digested under it: a number is 1 or more,
+    /// and must never be reused for other bytes. Use 32 random bytes; opening a store with fewer than 16 fails with
+    /// [`OpenError::Config`](crate::OpenError::Config).
     #[must_use]
     pub fn new(number: u32, bytes: impl AsRef<[u8]>) -> Self {
         Self { number, bytes: Zeroizing::new(bytes.as_ref().to_vec()) }
@@ -60,12 +61,12 @@ pub(crate) struct Digester {
     keyed: Option<Keyed>,
 }
 
-/// HMAC under a pepper. All of it is wiped when dropped.
+/// HMAC under a pepper. Dropping it wipes all of it.
 #[derive(Clone)]
 struct Keyed {
     mac: Hmac<Sha256>,
-    /// The state of SHA-256 after the key's block, of the inner hash and of the outer one: a token, which is one block,
-    /// needs no more of HMAC, and to wipe the buffers of the general code for each would take a quarter longer.
+    /// The state of SHA-256 after the key's block, for the inner and the outer hash. A token is one block, so it needs
+    /// no more of HMAC; the general code, which wipes its buffers for each token, takes a quarter longer.
     inner: Zeroizing<State>,
     outer: Zeroizing<State>,
 }
@@ -88,7 +89,7 @@ impl Keyed {
         Some(Self { mac: Hmac::new_from_slice(key).ok()?, inner: after(0x36), outer: after(0x5c) })
     }
 
-    /// The digest of a token's block that was padded behind the key's.
+    /// Digests a token's block, which is padded for a message that begins with the key's block.
     fn of_block(&self, block: &[u8; BLOCK]) -> Digest {
         let mut outer = [0; BLOCK];
         let (message, padding) = outer.split_at_mut(size_of::<Digest>());
@@ -103,9 +104,9 @@ impl Digester {
         Self { pepper: 0, keyed: None }
     }
 
-    /// The key's two blocks are hashed here, once.
+    /// Creates a digester under a pepper, and hashes the key's two blocks once.
     pub(crate) fn peppered(pepper: &Pepper) -> Self {
-        // HMAC takes a key of any length: this cannot fail, and a digester without a key must not come of it.
+        // HMAC takes a key of any length, so this cannot fail; it must never fall back to a digester without a key.
         let keyed = Keyed::new(&pepper.bytes);
         debug_assert!(keyed.is_some());
         Self { pepper: pepper.number, keyed }
@@ -125,7 +126,7 @@ impl Digester {
         self.of(&message)
     }
 
-    /// The same for a token that is presented.
+    /// The digest of a token that a caller presents.
     #[inline(always)]
     pub(crate) fn presented(&self, tail: &Tail) -> Digest {
         match &self.keyed {
@@ -134,8 +135,8 @@ impl Digester {
         }
     }
 
-    /// The stored digest of an imported key, given the one that its issuer stored: the same, under the pepper if there is
-    /// one.
+    /// The stored digest of an imported key, given the one that its issuer stored: the same, under the pepper if there
+    /// is one.
     pub(crate) fn imported(&self, digest: &ImportedDigest) -> Digest {
         match (digest, &self.keyed) {
             (ImportedDigest::Sha256(digest), None) => *digest,
@@ -149,7 +150,7 @@ impl Digester {
         self.of(b"apikey: check value of a pepper")
     }
 
-    /// Chains events: a digest without a pepper, a message authentication code with one.
+    /// The digest that chains events: a message authentication code if there is a pepper.
     pub(crate) fn of(&self, message: &[u8]) -> Digest {
         match &self.keyed {
             None => Sha256::digest(message).into(),
@@ -177,11 +178,11 @@ const PADDING_OF_DIGEST: [u8; 32] = {
     padding
 };
 
-/// The block under the digest, behind `BEFORE` bytes: the version, the body, and the padding that SHA-256 asks for, which
-/// is a one bit, zeros and the length in bits.
+/// The block that is hashed, after `BEFORE` earlier bytes: the version, the body, and the padding that SHA-256
+/// requires, which is a one bit, zeros and the length in bits.
 ///
-/// The byte before the body becomes the version, and everything else is copied in the pieces in which the hash reads it.
-/// Copied byte by byte to where it belongs, it would have to reach the cache before it can be read: ten nanoseconds.
+/// The byte before the body becomes the version, and everything else is copied in the pieces in which the hash reads
+/// it. Bytes that are copied one by one reach the cache before the hash can read them, which takes ten nanoseconds.
 #[inline]
 fn padded<const BEFORE: usize>(tail: &Tail) -> [u8; BLOCK] {
     const TO_VERSION: [u8; 16] = {
@@ -207,7 +208,7 @@ fn padded<const BEFORE: usize>(tail: &Tail) -> [u8; BLOCK] {
     whole
 }
 
-/// SHA-256 of a message whose last block this is, padded already: a third cheaper than to have the general code pad it.
+/// SHA-256 of a message that ends with this padded block. It takes a third less time than the general code, which pads.
 #[inline]
 fn one_block(before: &State, block: &[u8; BLOCK]) -> Digest {
     let mut state = *before;

@@ -1,11 +1,13 @@
 //! Fresh ids: UUIDv7 that strictly increase within a store.
 
+use std::io;
+
 use crate::token::key_id::KeyId;
 
 const RANDOM_BITS: u32 = 74;
 const LAST_MILLISECOND: u64 = (1 << 48) - 1;
 
-/// Makes ids from the later of the clock and the last id, so that they increase even when the clock is set back.
+/// Generates ids from the later of the clock and the last id, so that they increase even when the clock is set back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdSource {
     /// Milliseconds, then 74 bits: an id without version and variant.
@@ -13,19 +15,19 @@ pub(crate) struct IdSource {
 }
 
 impl IdSource {
-    /// Goes on after `last`.
+    /// Creates a source whose ids come after `last`.
     pub(crate) fn after(last: Option<KeyId>) -> Self {
         Self { last: last.map_or(0, |id| squeeze(id.as_u128())) }
     }
 
-    /// Goes on after an id that came from elsewhere, if that is later.
+    /// Continues after an id from elsewhere, if that is later.
     pub(crate) fn pass(&mut self, id: KeyId) {
         self.last = self.last.max(squeeze(id.as_u128()));
     }
 
-    pub(crate) fn next(&mut self, now_ms: i64) -> Result<KeyId, getrandom::Error> {
+    pub(crate) fn next(&mut self, now_ms: i64) -> io::Result<KeyId> {
         let mut random = [0u8; 16];
-        getrandom::fill(&mut random)?;
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
         let random = u128::from_le_bytes(random);
         let now = u64::try_from(now_ms).unwrap_or(0).min(LAST_MILLISECOND);
         // Half of the random space is left above the first id of a millisecond.

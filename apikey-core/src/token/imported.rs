@@ -10,7 +10,7 @@ use crate::token::digest::ImportedDigest;
 
 /// The longest token that the store hashes as an imported key, in bytes.
 pub const MAX_IMPORTED_BYTES: usize = 256;
-/// The shortest raw key taken without [`NewKey::allow_weak`](crate::NewKey::allow_weak), in bytes.
+/// The shortest raw key that the store imports without [`NewKey::allow_weak`](crate::NewKey::allow_weak), in bytes.
 pub const MIN_IMPORTED_BYTES: usize = 20;
 
 /// The part of an imported key that is its secret: what its issuer hashed.
@@ -32,7 +32,7 @@ pub(crate) enum ImportHash {
     Sha512,
 }
 
-/// How to read a presented key; a store tries the forms of the keys that it has.
+/// How to read a presented key. A store tries the forms of all keys that it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct ImportForm {
     pub(crate) scheme: ImportScheme,
@@ -61,7 +61,8 @@ impl ImportScheme {
     }
 }
 
-/// A key issued elsewhere, raw or as the digest its issuer stored. For [`NewKey::imported`](crate::NewKey::imported).
+/// A key that another system issued, for [`NewKey::imported`](crate::NewKey::imported): the raw key, or the digest that
+/// its issuer stored.
 #[derive(Clone)]
 pub struct Imported(Source);
 
@@ -72,19 +73,19 @@ enum Source {
 }
 
 impl Imported {
-    /// The key itself, as its owner presents it: 20 to 256 bytes of visible ASCII.
+    /// Takes the key itself, as its caller presents it: 20 to 256 bytes of visible ASCII.
     #[must_use]
     pub fn raw(key: impl Into<String>) -> Self {
         Self(Source::Raw(Zeroizing::new(key.into())))
     }
 
-    /// SHA-256 of the secret part, 64 hexadecimal digits.
+    /// Takes the SHA-256 of the key's secret part, as 64 hexadecimal digits.
     #[must_use]
     pub fn sha256_hex(digest: impl Into<String>) -> Self {
         Self(Source::Hex(ImportHash::Sha256, digest.into()))
     }
 
-    /// SHA-512 of the secret part, 128 hexadecimal digits.
+    /// Takes the SHA-512 of the key's secret part, as 128 hexadecimal digits.
     #[must_use]
     pub fn sha512_hex(digest: impl Into<String>) -> Self {
         Self(Source::Hex(ImportHash::Sha512, digest.into()))
@@ -98,7 +99,7 @@ impl Imported {
         }
     }
 
-    /// The form to read it by, and its digest; or what is wrong, without the key.
+    /// Returns the form by which to read the key, and its digest; or an error, which does not contain the key.
     pub(crate) fn resolve(
         &self,
         scheme: ImportScheme,
@@ -109,7 +110,7 @@ impl Imported {
                 if key.is_empty() || key.len() > MAX_IMPORTED_BYTES {
                     return Err("a raw key has 1 to 256 bytes");
                 }
-                // What no HTTP header can carry unchanged could never be presented.
+                // No caller could present a key that an HTTP header cannot carry unchanged.
                 if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return Err("a raw key is visible ASCII without spaces");
                 }

@@ -6,13 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The id of a key: a UUIDv7 (RFC 9562). It is public, kept for the key's whole life, and proves nothing by itself:
-/// the secret does. `Display` and `FromStr` use the hyphenated form.
+/// The id of a key: a UUIDv7 (RFC 9562). It is public and stays the same for the key's whole life; it does not
+/// authenticate anybody. `Display` and `FromStr` use the hyphenated form.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(Uuid);
 
-/// A text that is no key id.
+/// The error for a text that is not a key id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid key id: a UUID such as 01931a4e-7c3b-7def-8123-456789abcdef is expected")]
 pub struct KeyIdError(#[source] uuid::Error);
@@ -26,7 +26,7 @@ impl KeyId {
         self.0.as_u128()
     }
 
-    /// The id as a UUID.
+    /// Returns the id as a UUID.
     #[must_use]
     pub const fn as_uuid(self) -> Uuid {
         self.0

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     pub(crate) optional: Option<Ident>,
     pub(crate) key: Option<Ident>,
     pub(crate) request: Option<Expr>,
-    /// With its name, where errors about it point.
+    /// The store's expression, with the argument's name, to which errors about it point.
     pub(crate) store: Option<(Ident, Expr)>,
     pub(crate) on_reject: Option<(Ident, Expr)>,
     pub(crate) catalog: Option<Type>,

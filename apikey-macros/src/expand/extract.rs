@@ -3,10 +3,11 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{FnArg, PatType, parse_quote_spanned};
+use syn::{FnArg, PatType, Type, parse_quote_spanned};
 
 use super::{Hygiene, Output, mixed};
 use crate::function::Function;
+use crate::signature::{may_be_macro, plain_name};
 
 impl Output<'_> {
     /// Adds the guard to the signature, and returns the statement that binds the key.
@@ -19,7 +20,7 @@ impl Output<'_> {
     ) -> TokenStream {
         let span = Hygiene::CallSite.span();
         let guard_type = Ident::new(if optional { "OptionalApiKey" } else { "RequireApiKey" }, span);
-        let guard = Ident::new("__require_api_key", span);
+        let guard = self.name_of_key(function, keys).unwrap_or_else(|| Ident::new("__require_api_key", span));
         let facade = self.facade.at(span);
         let requirement = self.requirement(Hygiene::CallSite);
         let param: FnArg = parse_quote_spanned!(span=> #guard: #facade::#guard_type<#requirement>);
@@ -30,6 +31,20 @@ impl Output<'_> {
             });
         }
         self.bind(keys, &guard, &guard_type)
+    }
+
+    /// The name of the key, as the guard's name, where another macro below sees the parameters:
+    /// `#[instrument(skip(key))]` and `fields(owner = key.owner())` then find the name in the function's signature.
+    fn name_of_key(&self, function: &Function, keys: &[PatType]) -> Option<Ident> {
+        if !function.attrs.iter().any(may_be_macro) {
+            return None;
+        }
+        match keys.first() {
+            Some(key) => plain_name(&FnArg::Typed(key.clone())).cloned(),
+            None => {
+                self.args.key.clone().filter(|key| !function.sig.inputs.iter().any(|arg| plain_name(arg) == Some(key)))
+            }
+        }
     }
 
     /// Binds the key to its name. Binds further names, which are errors, to a placeholder, so that they resolve.
@@ -46,18 +61,31 @@ impl Output<'_> {
         let mut binding = TokenStream::new();
         for PatType { attrs, pat, colon_token, ty } in params {
             // Keeps the written type: another crate's `VerifiedKey` is then a mismatch at the user's own tokens.
-            let value = value(mixed(ty.span()));
+            let mut value = value(mixed(ty.span()));
+            if matches!(**ty, Type::Reference(_)) {
+                // There is an error already, and the body expects this.
+                value = quote!(&#value);
+            }
             let span = mixed(pat.span());
             let keyword = quote_spanned!(span=> let);
             let equals = quote_spanned!(span=> =);
             let semicolon = quote_spanned!(span=> ;);
-            binding.extend(quote!(#(#attrs)* #keyword #pat #colon_token #ty #equals #value #semicolon));
+            let allow = self.allow_shadow(guard, span);
+            binding.extend(quote!(#allow #(#attrs)* #keyword #pat #colon_token #ty #equals #value #semicolon));
         }
         if let Some(name) = &self.args.key {
             let span = mixed(name.span());
             let value = value(span);
-            binding.extend(quote_spanned!(span=> let #name = #value;));
+            let allow = self.allow_shadow(guard, span);
+            binding.extend(quote_spanned!(span=> #allow let #name = #value;));
         }
         binding
+    }
+
+    /// The key takes the name of its guard.
+    fn allow_shadow(&self, guard: &Ident, span: Span) -> Option<TokenStream> {
+        (guard != "__require_api_key").then(
+            || quote_spanned!(span=> #[allow(clippy::shadow_reuse, reason = "the key takes the place of its guard")]),
+        )
     }
 }

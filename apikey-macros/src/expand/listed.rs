@@ -16,8 +16,8 @@ impl Output<'_> {
         let mut name = Literal::string(&syn::ext::IdentExt::unraw(&function.sig.ident).to_string());
         name.set_span(span);
         let need = self.value(&self.args.need);
-        // An item cannot name the `Self` around it, so the list has the function without its requirement. The same holds for a
-        // generic parameter, which is already an error.
+        // An item cannot name the `Self` around it, so the list has the function without its requirement. The same
+        // holds for a generic parameter, which is already an error.
         let mut outer = vec!["Self".to_owned()];
         outer.extend(function.sig.generics.params.iter().filter_map(parameter));
         let need = if names(need.clone(), &outer) {
@@ -33,7 +33,8 @@ impl Output<'_> {
         }
     }
 
-    /// The requirement as a value. Unchecked: the guard's type checks it, and a second check would report each error twice.
+    /// The requirement as a value. Unchecked: the guard's type checks it, and a second check would report each error
+    /// twice.
     fn value(&self, need: &Need) -> TokenStream {
         let span = mixed(need.span());
         let facade = self.facade.at(span);

@@ -93,8 +93,8 @@ impl Facade {
 /// How generated names resolve, and which source position they carry.
 #[derive(Clone, Copy)]
 enum Hygiene {
-    /// As if the user had written them at the attribute. The injected parameter and its type need this: route macros derive
-    /// names from their spans.
+    /// As if the user had written them at the attribute. The injected parameter and its type need this: route macros
+    /// derive names from their spans.
     CallSite,
     /// Hidden from the user's names, and located at one of the user's tokens, to which errors then point.
     At(Span),
@@ -138,7 +138,8 @@ impl Output<'_> {
         quote!(#(#checks)*)
     }
 
-    /// Binds the key's name to a placeholder: the function does not compile, and an unknown name would be a second error.
+    /// Binds the key's name to a placeholder: the function does not compile, and an unknown name would be a second
+    /// error.
     fn names(&self) -> TokenStream {
         let Some(key) = &self.args.key else { return TokenStream::new() };
         let span = mixed(key.span());

@@ -1,9 +1,9 @@
 //! The application tier: an HTTP API whose handlers say what key they need.
 
-use apikey::{ApiKeyLayer, KeyStore, VerifiedKey, require_api_key};
+use apikey::{ApiKeyLayer, KeyStore, REQUEST_HEADERS, RESPONSE_HEADERS, VerifiedKey, require_api_key};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -21,8 +21,11 @@ struct App {
     orders: Orders,
 }
 
-/// The API, for a page that is served from `page_origin`.
-pub(crate) fn router(store: KeyStore, page_origin: &str) -> Result<Router, Failure> {
+/// Returns the API, for a page that is served from `page_origin`.
+///
+/// # Errors
+/// The origin cannot be in a header.
+pub fn router(store: KeyStore, page_origin: &str) -> Result<Router, Failure> {
     let app = App { store: store.clone(), orders: Orders::sample() };
     Ok(Router::new()
         .route("/health", get(health))
@@ -47,9 +50,9 @@ fn cors(page_origin: &str) -> Result<CorsLayer, Failure> {
     Ok(CorsLayer::new()
         .allow_origin(HeaderValue::from_str(page_origin)?)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([HeaderName::from_static("x-api-key"), header::CONTENT_TYPE])
-        // What a page may read beside the body: a hint that its key was rotated, and the challenge of a 401.
-        .expose_headers([HeaderName::from_static("x-api-key-superseded"), header::WWW_AUTHENTICATE]))
+        .allow_headers(REQUEST_HEADERS.into_iter().chain([header::CONTENT_TYPE]).collect::<Vec<_>>())
+        // What a page may read beside the body, such as a hint that its key was rotated.
+        .expose_headers(RESPONSE_HEADERS))
 }
 
 /// Open: no attribute, no key.

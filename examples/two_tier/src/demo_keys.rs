@@ -2,8 +2,7 @@
 
 use apikey::{CreatedKey, KeyFilter, KeyInfo, KeyState, KeyStore, NewKey};
 use chrono::TimeDelta;
-
-use crate::Failure;
+use two_tier::Failure;
 
 /// Marks the keys of the demo, so that it leaves other keys in the store alone.
 const MARK: (&str, &str) = ("made_by", "two_tier");

@@ -10,14 +10,11 @@
 //!
 //! Start with `api.rs`: that is what a service needs. `demo_keys.rs` shows how to create keys.
 
-mod api;
 mod args;
 mod demo_keys;
-mod orders;
 mod page;
 mod welcome;
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
@@ -29,10 +26,9 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use two_tier::{Failure, api};
 
 use crate::args::Args;
-
-type Failure = Box<dyn Error + Send + Sync>;
 
 /// How long requests that are under way may take to end. A browser also keeps spare connections that never carry a
 /// request; without a limit they would hold up the stop.

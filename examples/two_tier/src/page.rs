@@ -9,8 +9,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use tower_http::set_header::SetResponseHeaderLayer;
-
-use crate::Failure;
+use two_tier::Failure;
 
 /// The page, for people who open `page_origin`; its script calls `api_origin`.
 pub(crate) fn router(page_origin: &str, api_origin: &str) -> Result<Router, Failure> {

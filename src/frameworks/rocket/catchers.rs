@@ -3,17 +3,17 @@
 use std::io::Cursor;
 
 use ::rocket::futures::future::BoxFuture;
-use ::rocket::http::{ContentType, Header, Status};
+use ::rocket::http::{ContentType, Status};
 use ::rocket::{Catcher, Request, Response, catcher};
 
 use super::request_state::RequestState;
-use crate::ask::Rejection;
+use super::respond::response;
 
-/// Catchers that answer with the refusal: its body, its challenge, its headers. Without them, rocket answers with a page of
-/// its own that has none of these.
+/// Returns catchers that answer with the refusal: its body, its challenge, its headers. Without them, rocket answers
+/// with a page of its own that has none of these.
 ///
-/// They catch 401, 403, 429 and 503. An error with such a status that is not a refusal gets its status as a line of text.
-/// For your own wording use [`KeyStoreBuilder::render`](crate::KeyStoreBuilder::render), or your own catchers.
+/// They catch 401, 403, 429 and 503. An error with such a status that is not a refusal gets its status as a line of
+/// text. For your own wording use [`KeyStoreBuilder::render`](crate::KeyStoreBuilder::render), or your own catchers.
 #[must_use]
 pub fn catchers() -> Vec<Catcher> {
     [401, 403, 429, 503].map(|code| Catcher::new(code, answer)).into()
@@ -21,7 +21,7 @@ pub fn catchers() -> Vec<Catcher> {
 
 fn answer<'r>(status: Status, request: &'r Request<'_>) -> BoxFuture<'r, catcher::Result<'r>> {
     let response = match RequestState::of(request).rejection(status) {
-        Some(rejection) => refusal(status, rejection),
+        Some(rejection) => response(rejection.into()),
         None => {
             let text = format!("{status}\n");
             Response::build()
@@ -32,22 +32,4 @@ fn answer<'r>(status: Status, request: &'r Request<'_>) -> BoxFuture<'r, catcher
         }
     };
     Box::pin(async move { Ok(response) })
-}
-
-fn refusal<'r>(status: Status, rejection: Rejection) -> Response<'r> {
-    let refusal = rejection.into_refusal();
-    let mut response = Response::build();
-    response.status(status);
-    for (name, value) in refusal.headers {
-        // A renderer may have made a name or a value that HTTP cannot carry: drops that field.
-        if is_token(&name) && !value.bytes().any(|byte| byte.is_ascii_control()) {
-            response.header_adjoin(Header::new(name, value));
-        }
-    }
-    response.sized_body(refusal.body.len(), Cursor::new(refusal.body)).finalize()
-}
-
-/// Whether a text can be the name of a header field (RFC 9110 section 5.6.2).
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

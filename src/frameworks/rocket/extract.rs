@@ -40,8 +40,8 @@ impl<R: Required> Sentinel for RequireApiKey<R> {
     }
 }
 
-/// Rocket calls this at launch, once for each handler. No code can see later whether rocket dropped a value, so the warning
-/// is logged here.
+/// Rocket calls this at launch, once for each handler. No code can see later whether rocket dropped a value, so the
+/// warning is logged here.
 impl<R: Required> Sentinel for OptionalApiKey<R> {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         tracing::warn!(

@@ -26,15 +26,18 @@
 //! ```
 //!
 //! Rocket drops a header value that is not UTF-8 before any code can see it, and only rocket's own log says so
-//! (`Header 'x-api-key' contains invalid UTF-8`). Such a key therefore counts as no key: `missing_api_key`, and with
-//! `optional` an anonymous caller, where every other framework refuses. Beside a good key it does not count as a second one.
+//! (`Header 'x-api-key' contains invalid UTF-8`). Such a key therefore counts as no key: the answer is
+//! `missing_api_key`, and with `optional` the caller is anonymous, while every other framework refuses. Beside a valid
+//! key it does not count as a second one.
 
 mod catchers;
 mod extract;
 mod request_state;
 mod require;
+mod respond;
 mod supply;
 
 pub use catchers::catchers;
+pub use request_state::verified_key;
 pub use require::require;
 pub use supply::{Supply, supply};

@@ -1,4 +1,4 @@
-//! A rocket request as a source of keys, and what guards keep in it for those that come later.
+//! A rocket request as a source of keys, and the state that guards keep in it for later ones.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -42,6 +42,24 @@ impl RequestState {
     }
 }
 
+/// Returns the key that a guard of this request has accepted, for a fairing that logs responses: those have no
+/// extensions in rocket.
+///
+/// ```ignore
+/// use rocket::fairing::AdHoc;
+///
+/// rocket::build().attach(AdHoc::on_response("access log", |request, response| {
+///     Box::pin(async move {
+///         let key = apikey::rocket::verified_key(request);
+///         tracing::info!(path = %request.uri(), status = response.status().code, owner = key.as_ref().map(|key| key.owner()));
+///     })
+/// }));
+/// ```
+#[must_use]
+pub fn verified_key(request: &Request<'_>) -> Option<VerifiedKey> {
+    RequestState::of(request).log.key()
+}
+
 impl KeySource for Request<'_> {
     fn presented<'a>(&'a self, config: &HeaderConfig) -> Presented<'a> {
         let values = |name: &str| self.headers().get(name).map(str::as_bytes).collect::<Vec<_>>();
@@ -49,11 +67,12 @@ impl KeySource for Request<'_> {
     }
 
     fn peer(&self, config: &HeaderConfig) -> Peer {
-        // Not `client_ip`, which believes `X-Real-IP` from any sender.
+        // This is not `client_ip`, which trusts `X-Real-IP` from any sender.
         let socket = self.remote().as_ref().map(SocketAddr::ip);
         let peer = config.peer(socket, |name| self.headers().get(name).map(str::as_bytes).collect::<Vec<_>>());
         match (peer, socket) {
-            // Rocket may have dropped the line that names the caller, if it was not UTF-8. So a proxy is never the caller.
+            // Rocket may have dropped the line that names the caller, if it was not UTF-8. So a proxy is never the
+            // caller.
             (Peer::Known(address), Some(socket)) if config.trusts(address) => Peer::Behind(socket),
             (peer, _) => peer,
         }

@@ -8,10 +8,11 @@ use apikey_core::{AuthError, KeyStore, Requirement};
 use super::request_state::RequestState;
 use crate::ask::{KeySource, Rejection, authenticate, is_preflight, reject};
 
-/// Guards these routes: refuses a request without a key that meets the requirement. For a whole `mount`.
+/// Guards these routes, such as those of a `mount`: it refuses a request without a key that meets the requirement.
 ///
-/// The store is the rocket's own, see [`supply`](super::supply). A guard inside may require more; it does not verify the key
-/// again. A route for `OPTIONS` also runs for a CORS preflight without a key, since browsers send preflights without one.
+/// The store is the rocket's own, see [`supply`](super::supply). A guard inside may require more; it does not verify
+/// the key again. A route for `OPTIONS` also runs for a CORS preflight without a key, since browsers send preflights
+/// without one.
 #[must_use]
 pub fn require(requirement: impl Into<Requirement>, routes: Vec<Route>) -> Vec<Route> {
     let requirement = requirement.into();

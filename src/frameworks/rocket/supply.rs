@@ -9,11 +9,12 @@ use apikey_core::KeyStore;
 use super::request_state::RequestState;
 use crate::ask::HeaderFields;
 
-/// Provides the store to the handlers, and requires nothing: the attribute on each handler names its requirement. A fairing.
+/// Returns a fairing that provides the store to the handlers, and requires nothing: the attribute on each handler names
+/// its requirement.
 ///
-/// To the response of a guarded request it adds what tower's [`ApiKeyLayer`](crate::ApiKeyLayer) adds: `Vary`,
-/// `Cache-Control` where the application set none, and `X-API-Key-Superseded`. It also adds a refusal's challenge where a
-/// catcher of yours left it out. `.manage(store)` provides the store, too.
+/// To the response of a guarded request it adds the same headers as tower's [`ApiKeyLayer`](crate::ApiKeyLayer):
+/// `Vary`, `Cache-Control` if the application set none, and `X-API-Key-Superseded`. It also adds a refusal's challenge
+/// if one of the application's catchers leaves it out. `.manage(store)` provides the store, too.
 ///
 /// A rocket with a guarded handler and without a store does not launch.
 #[must_use]
@@ -21,7 +22,7 @@ pub fn supply(store: KeyStore) -> Supply {
     Supply { store }
 }
 
-/// Made by [`supply`].
+/// The fairing that [`supply`] returns.
 #[derive(Debug, Clone)]
 pub struct Supply {
     store: KeyStore,

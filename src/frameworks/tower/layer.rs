@@ -10,11 +10,14 @@ use crate::ask::Gate;
 /// A layer that connects a [`KeyStore`] to a service: [`supply`](Self::supply) for handlers that carry the attribute,
 /// [`require`](Self::require) to guard every request.
 ///
-/// Both put the store into the extensions of the request. To the response of a guarded request they add
+/// Both put the store into the extensions of the request. To the response of a guarded request they add:
 ///
 /// - `Vary` with the name of the key's header, and, if the application set none, `Cache-Control: private, no-cache`, so
 ///   that no cache serves one caller's response to another;
-/// - `X-API-Key-Superseded`, if the caller's secret has been replaced: until when it will be accepted, or `?1`.
+/// - `X-API-Key-Superseded`, if the caller's secret has been replaced: the time at which it ends, or `?1`.
+///
+/// The verified key is among the response's extensions, so that a layer outside of this one can log it:
+/// `response.extensions().get::<VerifiedKey>()`.
 ///
 /// A guard that reads `http::HeaderMap` alone leaves no trace for the layer: give it the request.
 ///
@@ -50,14 +53,16 @@ impl ApiKeyLayer<Require> {
     /// Guards every request of the service: answers one without a key that meets the requirement with the refusal.
     /// A permission of a [`permissions!`](crate::permissions) catalogue is a requirement, too.
     ///
-    /// The layer puts the verified key into the request's extensions. A guard of the same store inside takes it from there
-    /// and does not verify it again. The refusal's body is a `String`, so the response's body must be `From<String>`, as
-    /// `axum::body::Body` and `http_body_util::Full<Bytes>` are; map the body of a service with another one.
+    /// The layer puts the verified key into the request's extensions. A guard of the same store inside takes it from
+    /// there and does not verify it again. The refusal's body is a `String`, so the response's body must be
+    /// `From<String>`, as `axum::body::Body` and `http_body_util::Full<Bytes>` are; map the body of a service with
+    /// another one.
     ///
     /// A CORS preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) passes, since browsers send it
     /// without the key. Two things follow. Put the CORS layer *outside* of this one, so that it answers preflights, and
-    /// adds its headers to refusals, too. And a route for *any* method (axum's `any(..)`) runs its handler for a preflight
-    /// without a key: put the attribute on that handler, or refuse preflights with [`preflight(false)`](Self::preflight).
+    /// adds its headers to refusals, too. And a route for *any* method (axum's `any(..)`) runs its handler for a
+    /// preflight without a key: put the attribute on that handler, or refuse preflights with
+    /// [`preflight(false)`](Self::preflight).
     ///
     /// ```
     /// # #[cfg(feature = "axum")]
@@ -75,7 +80,7 @@ impl ApiKeyLayer<Require> {
         Self { store, mode: Require { gate } }
     }
 
-    /// Whether a CORS preflight passes without a key: `true` by default.
+    /// Sets whether a CORS preflight passes without a key; the default is `true`.
     #[must_use]
     pub fn preflight(mut self, passes: bool) -> Self {
         self.mode.gate.preflight = passes;

@@ -1,4 +1,4 @@
-//! What a layer does with requests.
+//! The two modes of a layer.
 
 use crate::ask::Gate;
 

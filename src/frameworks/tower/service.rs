@@ -102,6 +102,7 @@ where
         let this = self.project();
         let mut response = ready!(this.response.poll(cx))?;
         this.log.write_headers(response.headers_mut());
+        this.log.insert_key(response.extensions_mut());
         Poll::Ready(Ok(response))
     }
 }

@@ -1,11 +1,15 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
 
 /// The text files of a repository, by path from its root: read from disk, or planted by a test.
 #[derive(Debug, Clone, Default)]
-pub struct Files(BTreeMap<String, String>);
+pub struct Files {
+    texts: BTreeMap<String, String>,
+    /// Paths of files that are not read, such as pictures.
+    others: BTreeSet<String>,
+}
 
 /// Folders that hold no text of ours: what is built, and bytes that tests compare with.
 const SKIPPED_FOLDERS: &[&str] = &["target", "golden", "corpus", "artifacts", "advisories", "node_modules"];
@@ -44,10 +48,12 @@ impl Files {
                 if !hidden && !SKIPPED_FOLDERS.contains(&name.as_str()) {
                     self.read_folder(&entry.path(), &format!("{path}/"))?;
                 }
-            } else if kind.is_file() && is_text(&name) {
+            } else if kind.is_file() && !is_text(&name) {
+                self.others.insert(path);
+            } else if kind.is_file() {
                 // A script's neighbour without an extension may be a program.
                 match fs::read_to_string(entry.path()) {
-                    Ok(text) => drop(self.0.insert(path, text)),
+                    Ok(text) => drop(self.texts.insert(path, text)),
                     Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
                     Err(error) => return Err(error),
                 }
@@ -57,11 +63,11 @@ impl Files {
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<&str> {
-        self.0.get(path).map(String::as_str)
+        self.texts.get(path).map(String::as_str)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(path, text)| (path.as_str(), text.as_str()))
+        self.texts.iter().map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
     /// Rust files below a folder.
@@ -87,14 +93,16 @@ impl Files {
     /// Whether this names a file, or a folder that holds one.
     pub(crate) fn has(&self, path: &str) -> bool {
         let path = path.trim_end_matches('/');
-        self.0.contains_key(path)
-            || self.0.keys().any(|file| file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+        self.texts.contains_key(path)
+            || self.others.contains(path)
+            || self.texts.keys().any(|file| file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
     }
 }
 
 impl<P: Into<String>, T: Into<String>> FromIterator<(P, T)> for Files {
     fn from_iter<I: IntoIterator<Item = (P, T)>>(files: I) -> Self {
-        Self(files.into_iter().map(|(path, text)| (path.into(), text.into())).collect())
+        let texts = files.into_iter().map(|(path, text)| (path.into(), text.into())).collect();
+        Self { texts, others: BTreeSet::new() }
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use apikey_architecture::{Files, contributing, layout, lines, pages, words};
+use apikey_architecture::{Files, book, built, contributing, layout, lines, links, pages, words};
 
 const USAGE: &str = "\
-Usage: cargo run -p apikey-architecture [-- layout | words | pages | contributing | lines] [PATH/]...
+Usage: cargo run -p apikey-architecture [-- layout | words | pages | links | book | built | contributing | lines] [PATH/]...
 
-Prints what does not fit docs/layout.md, docs/glossary.md and the paths in them, below each PATH/ or everywhere.
-`lines` prints how many files and lines each room has. REPOSITORY=DIR reads another checkout.";
+Prints what does not fit docs/internals/layout.md, docs/internals/glossary.md, the paths in them and the links, summary and
+blocks of code of the book, below each PATH/ or everywhere.
+`lines` prints how many files and lines each room has. REPOSITORY=DIR reads another checkout.
+`REPOSITORY=target/book .. built` reads a book that mdBook has built, and prints its links that lead nowhere.";
 
 fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -24,10 +26,13 @@ fn main() -> ExitCode {
         }
     };
     let mut findings = match what.as_deref() {
-        None => [layout(&files), words(&files), pages(&files), contributing(&files)].concat(),
+        None => [layout, words, pages, links, book, contributing].map(|check| check(&files)).concat(),
         Some("layout") => layout(&files),
         Some("words") => words(&files),
         Some("pages") => pages(&files),
+        Some("links") => links(&files),
+        Some("book") => book(&files),
+        Some("built") => built(&files),
         Some("contributing") => contributing(&files),
         Some("lines") => {
             print!("{}", lines(&files));

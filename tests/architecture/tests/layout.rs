@@ -179,24 +179,27 @@ fn rooms_and_rows_are_the_same() {
         ("core/src/extra/mod.rs", ""),
         ("core/src/base/mod.rs", "pub(crate) mod codec;\n#[path = \"../extra/mod.rs\"] mod extra;\n"),
     ]));
-    assert_eq!(found, "core/src/extra/mod.rs: no row of docs/layout.md holds this file");
+    assert_eq!(found, "core/src/extra/mod.rs: no row of docs/internals/layout.md holds this file");
 
     let table = |rows: &str| {
         let table = format!(
             "## `core/src`\n\n| room | what it holds | may use |\n|---|---|---|\n| `lib.rs` | | all below |\n{rows}"
         );
-        printed(&findings(&[("docs/layout.md", &table)]))
+        printed(&findings(&[("docs/internals/layout.md", &table)]))
     };
     let sound = "| `index/` | | `key` |\n| `storage/` | | `key` |\n| `key/` | | `base` |\n| `base/` | | |\n";
     assert_eq!(table(sound), Vec::<String>::new());
     assert_eq!(
         table(&format!("{sound}| `usage/` | | |\n")),
-        ["core/src/usage/: has a row in docs/layout.md (line 10), and is not there"]
+        ["core/src/usage/: has a row in docs/internals/layout.md (line 10), and is not there"]
     );
     let up = sound.replace("| `base/` | | |", "| `base/` | | `key` `cellar` |");
     assert_eq!(
         table(&up),
-        ["docs/layout.md:9: base/ may not use key, whose row is not below", "docs/layout.md:9: cellar has no row"]
+        [
+            "docs/internals/layout.md:9: base/ may not use key, whose row is not below",
+            "docs/internals/layout.md:9: cellar has no row"
+        ]
     );
 }
 

@@ -10,9 +10,9 @@ fn what_a_page_names_must_be_there() {
                 | instead of | write |\n|---|---|\n| `key/old.rs` | it |\n";
     let record = "#[test]\nfn begin() {}\n";
     let files: Files = [
-        ("docs/layout.md", ""),
-        ("docs/glossary.md", page),
-        ("docs/sled.md", ""),
+        ("docs/internals/layout.md", ""),
+        ("docs/internals/glossary.md", page),
+        ("docs/internals/sled.md", ""),
         ("CONTRIBUTING.md", ""),
         ("apikey-core/src/key/record.rs", record),
     ]
@@ -21,15 +21,19 @@ fn what_a_page_names_must_be_there() {
     assert_eq!(
         printed(&pages(&files)),
         [
-            "docs/glossary.md:1: there is no key/gone.rs",
-            "docs/glossary.md:2: key/record.rs has no function ended",
-            "docs/glossary.md:2: key/record.rs has no function beg",
-            "docs/glossary.md:2: there is no gone/",
+            "docs/internals/glossary.md:1: there is no key/gone.rs",
+            "docs/internals/glossary.md:2: key/record.rs has no function ended",
+            "docs/internals/glossary.md:2: key/record.rs has no function beg",
+            "docs/internals/glossary.md:2: there is no gone/",
         ]
     );
-    let missing = pages(&[("docs/layout.md", "")].into_iter().collect());
+    let missing = pages(&[("docs/internals/layout.md", "")].into_iter().collect());
     assert_eq!(
         printed(&missing),
-        ["docs/glossary.md: is not there", "docs/sled.md: is not there", "CONTRIBUTING.md: is not there"]
+        [
+            "docs/internals/glossary.md: is not there",
+            "docs/internals/sled.md: is not there",
+            "CONTRIBUTING.md: is not there"
+        ]
     );
 }

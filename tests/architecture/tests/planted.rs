@@ -3,7 +3,7 @@ use apikey_architecture::{Files, Finding};
 /// A crate of four rooms whose files are these, beside those that make it whole.
 pub(crate) fn house(files: &[(&str, &str)]) -> Files {
     let sound = [
-        ("docs/layout.md", LAYOUT),
+        ("docs/internals/layout.md", LAYOUT),
         ("core/src/lib.rs", "mod base;\nmod index;\nmod key;\nmod storage;\npub use key::Record;\n"),
         ("core/src/index/mod.rs", "use crate::Record;\npub(crate) struct Index(Record);\n"),
         ("core/src/storage/mod.rs", "pub(crate) mod disk;\n"),

@@ -1,4 +1,4 @@
-use apikey_architecture::{Files, Finding, contributing, layout, pages, words};
+use apikey_architecture::{Files, Finding, book, contributing, layout, links, pages, words};
 
 use crate::planted::printed;
 
@@ -25,4 +25,13 @@ fn contributing_says_where_every_test_goes() {
 #[test]
 fn what_the_pages_name_is_there() {
     assert_none(pages(&Files::of_this_repository().unwrap()));
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    assert_none(links(&Files::of_this_repository().unwrap()));
+}
+#[test]
+fn the_book_is_whole_and_its_code_is_compiled() {
+    assert_none(book(&Files::of_this_repository().unwrap()));
 }

@@ -18,8 +18,9 @@ A page may not say gizmo either.
 ";
 
 fn findings(path: &str, text: &str) -> Vec<String> {
-    let files: Files =
-        [("docs/glossary.md", GLOSSARY.replace("gizmo either", "it").as_str()), (path, text)].into_iter().collect();
+    let files: Files = [("docs/internals/glossary.md", GLOSSARY.replace("gizmo either", "it").as_str()), (path, text)]
+        .into_iter()
+        .collect();
     printed(&words(&files))
 }
 
@@ -33,8 +34,11 @@ fn found_at(path: &str, text: &str, lines: &[usize]) {
 
 #[test]
 fn the_page_itself_is_read_and_its_rows_are_not() {
-    let files: Files = [("docs/glossary.md", GLOSSARY)].into_iter().collect();
-    assert_eq!(only(&words(&files)), "docs/glossary.md:2: `gizmo`: write part (docs/glossary.md:6)");
+    let files: Files = [("docs/internals/glossary.md", GLOSSARY)].into_iter().collect();
+    assert_eq!(
+        only(&words(&files)),
+        "docs/internals/glossary.md:2: `gizmo`: write part (docs/internals/glossary.md:6)"
+    );
 }
 
 #[test]
@@ -81,7 +85,10 @@ fn a_whole_name_and_a_type_are_all_of_the_name() {
 
 #[test]
 fn a_file_and_the_beginning_of_a_comment_are_found() {
-    assert_eq!(findings("core/src/pond.rs", ""), ["core/src/pond.rs: this name: write lake.rs (docs/glossary.md:11)"]);
+    assert_eq!(
+        findings("core/src/pond.rs", ""),
+        ["core/src/pond.rs: this name: write lake.rs (docs/internals/glossary.md:11)"]
+    );
     let comments = "/// Which.\nfn a() {}\n/// Which one: that.\nfn b() {}\n/// Which of them\nfn c() {}\n/// So.\n/// Which.\nfn d() {}\n";
     found_at("core/src/a.rs", comments, &[1, 3]);
     found_at("core/src/a.rs", "//! That a key ends.\n\n/// That\n/// a key ends.\n/// That a key\n", &[1]);
@@ -90,13 +97,13 @@ fn a_file_and_the_beginning_of_a_comment_are_found() {
 #[test]
 fn a_row_that_cannot_be_read_is_found() {
     let table = "| instead of | write | scope | but |\n|---|---|---|---|\n| `a` | b | nowhere | |\n| `a` | b |\n";
-    let files: Files = [("docs/glossary.md", table)].into_iter().collect();
+    let files: Files = [("docs/internals/glossary.md", table)].into_iter().collect();
     assert_eq!(
         printed(&words(&files)),
         [
-            "docs/glossary.md: no table of words",
-            "docs/glossary.md:3: \"nowhere\" is no scope",
-            "docs/glossary.md:4: a row has four cells"
+            "docs/internals/glossary.md: no table of words",
+            "docs/internals/glossary.md:3: \"nowhere\" is no scope",
+            "docs/internals/glossary.md:4: a row has four cells"
         ]
     );
 }

@@ -9,7 +9,7 @@ use apikey::{
 use apikey_testkit::{alice, all, clocked, code, hours, info, start};
 use chrono::TimeDelta;
 
-const MANAGE: [&str; 2] = ["orders:read", "keys:manage"];
+const MANAGE: [&str; 2] = ["orders:read", "keys:create"];
 
 fn evil() -> NewKey {
     NewKey::for_owner("evil").permissions(MANAGE)
@@ -36,6 +36,12 @@ fn violation<T: std::fmt::Debug>(result: Result<T, StoreError>) -> CapViolation 
     }
 }
 
+/// To an acting key without `keys:any_owner`, ids of other owners' keys are as good as ids that no key has.
+#[track_caller]
+fn is_missing<T: std::fmt::Debug>(result: Result<T, StoreError>, id: KeyId) {
+    assert!(matches!(result, Err(StoreError::NotFound(missing)) if missing == id), "{result:?}");
+}
+
 #[test]
 fn nobody_becomes_another_owner() {
     let (store, _) = clocked();
@@ -43,14 +49,14 @@ fn nobody_becomes_another_owner() {
     let evil = actor(&store, evil());
     let id = target.info.id();
     for overlap in [Overlap::None, Overlap::UntilFirstUse, Overlap::For(hours(1))] {
-        assert_eq!(violation(store.rotate_within(id, overlap, &evil)), CapViolation::Target(id));
+        is_missing(store.rotate_within(id, overlap, &evil), id);
         let options = RotateOptions::new(overlap).within(&evil).idempotency_key("mine");
-        assert_eq!(violation(store.rotate_with(id, &options)), CapViolation::Target(id));
+        is_missing(store.rotate_with(id, &options), id);
     }
-    assert_eq!(violation(store.replace_leaked_within(id, "", &evil)), CapViolation::Target(id));
-    assert_eq!(violation(store.update(id, KeyUpdate::new().disabled(true).within(&evil))), CapViolation::Target(id));
-    assert_eq!(violation(store.update(id, KeyUpdate::new().name("x").within(&evil))), CapViolation::Target(id));
-    assert_eq!(violation(store.revoke_within(id, "", &evil)), CapViolation::Target(id));
+    is_missing(store.replace_leaked_within(id, "", &evil), id);
+    is_missing(store.update(id, KeyUpdate::new().disabled(true).within(&evil)), id);
+    is_missing(store.update(id, KeyUpdate::new().name("x").within(&evil)), id);
+    is_missing(store.revoke_within(id, "", &evil), id);
     let not_its_own = CapViolation::Owner { wanted: "victim".into(), actor: "evil".into() };
     assert_eq!(violation(store.revoke_owner_within("victim", "", &evil)), not_its_own);
     assert_eq!(violation(store.create(victim().within(&evil))), not_its_own);
@@ -127,7 +133,7 @@ fn no_key_is_good_from_more_networks_or_faster_than_the_one_that_made_it() {
     assert!(matches!(faster, CapViolation::Limit { wanted: Some(_), .. }), "{faster:?}");
     assert_eq!(
         faster.to_string(),
-        "the key would have a rate limit of 20 requests per 1000 ms, and the acting key has a rate limit of 10 requests per 1000 ms; that takes the permission *"
+        "the key would have a rate limit of 20 requests per 1 second, and the acting key has a rate limit of 10 requests per 1 second; that takes the permission *"
     );
     let free = store.create(alice()).unwrap();
     assert_eq!(violation(store.rotate_within(free.info.id(), Overlap::None, &actor)), networks("anywhere"));
@@ -198,12 +204,16 @@ fn a_secret_repeats_only_its_own_requests() {
     let admin = actor(&store, evil());
     let options = || RotateOptions::new(Overlap::For(hours(1))).idempotency_key("leak-4711");
     let new = store.rotate_with(id, &options()).unwrap();
-    let refused = |by: &VerifiedKey| match store.rotate_with(id, &options().within(by)) {
-        Err(StoreError::Conflict(conflict)) => conflict,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!([refused(&leaked), refused(&admin)], [Conflict::OtherRequest, Conflict::OtherRequest]);
-    assert_eq!(code(&store, new.key.expose_secret()), "ok");
+    let overlapping = Conflict::Overlapping { until: Some(start() + hours(1)) };
+    let refused = store.rotate_with(id, &options().within(&leaked)).unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict(ref conflict) if *conflict == overlapping), "{refused:?}");
+    assert_eq!(new.info.version(), 2);
+    // Another acting key has idempotency keys of its own: this is its first request.
+    let its = store.rotate_with(id, &options().within(&admin)).unwrap();
+    assert_eq!(its.info.version(), 3);
+    assert_eq!(code(&store, its.key.expose_secret()), "ok");
+    let refused = store.rotate_with(id, &options().within(&leaked)).unwrap_err();
+    assert!(matches!(refused, StoreError::Conflict(ref conflict) if *conflict == overlapping), "{refused:?}");
 }
 
 #[test]
@@ -314,7 +324,7 @@ fn an_actor_that_is_narrowed_meanwhile_goes_no_further() {
     type Narrow = fn(&KeyStore, KeyId);
     let narrowings: [(&str, Narrow); 3] = [
         ("revoked", |store, id| assert!(store.revoke(id, "").unwrap())),
-        ("updated", |store, id| drop(store.update(id, KeyUpdate::new().permissions(["keys:manage"])).unwrap())),
+        ("updated", |store, id| drop(store.update(id, KeyUpdate::new().permissions(["keys:create"])).unwrap())),
         ("rotated", |store, id| drop(store.rotate(id, Overlap::None).unwrap())),
     ];
     for (kind, narrow) in narrowings {
@@ -492,7 +502,11 @@ fn a_violation_names_its_bound() {
         let store = KeyStore::temporary().unwrap();
         store.create(alice().limit(5, TimeDelta::minutes(1))).unwrap().info.limit().unwrap()
     };
-    let texts: [(CapViolation, &str); 4] = [
+    let texts: [(CapViolation, &str); 5] = [
+        (
+            CapViolation::Owner { wanted: "bob".into(), actor: "alice".into() },
+            "it belongs to \"alice\", and the change concerns keys of \"bob\"; that takes the permission keys:any_owner",
+        ),
         (CapViolation::Grant("admin".into()), "its permissions do not cover \"admin\""),
         (
             CapViolation::End { wanted: None, latest },
@@ -500,15 +514,50 @@ fn a_violation_names_its_bound() {
         ),
         (
             CapViolation::Networks("anywhere".into()),
-            "the key would be good from anywhere, and the acting key is not; that takes the permission keys:anywhere",
+            "the key would be valid from anywhere, and the acting key is not; that takes the permission keys:anywhere",
         ),
         (
             CapViolation::Limit { wanted: None::<Limit>, max },
-            "the key would have no rate limit, and the acting key has a rate limit of 5 requests per 60000 ms; that takes the permission *",
+            "the key would have no rate limit, and the acting key has a rate limit of 5 requests per 1 minute; that takes the permission *",
         ),
     ];
     for (violation, text) in texts {
         assert_eq!(violation.to_string(), text);
         assert_eq!(StoreError::Exceeds(violation).status(), 403);
     }
+}
+
+/// What a caller may read is what it may change: keys of its owner, or of everybody.
+#[test]
+fn an_actor_reads_the_keys_of_its_owner() {
+    let (store, _) = clocked();
+    let target = store.create(victim()).unwrap();
+    let evil = actor(&store, evil());
+    let id = target.info.id();
+    let page = store.list_within(&KeyFilter::default(), &evil).unwrap();
+    assert_eq!(page.keys.iter().map(|key| key.owner()).collect::<Vec<_>>(), ["evil"]);
+    assert_eq!(page.next, None);
+    assert!(store.list_within(&KeyFilter::owner("victim"), &evil).unwrap().keys.is_empty());
+    assert_eq!(store.get_within(id, &evil).unwrap(), None);
+    assert_eq!(store.get_within(evil.id(), &evil).unwrap().map(|key| key.id()), Some(evil.id()));
+    // A handle of the other owner gives it nothing either, and bounds are those of `list`.
+    let theirs = store.of_owner("victim");
+    assert_eq!(theirs.get_within(id, &evil).unwrap(), None);
+    assert!(theirs.list_within(&KeyFilter::default(), &evil).unwrap().keys.is_empty());
+    assert!(matches!(
+        theirs.list_within(&KeyFilter::default().limit(0), &evil),
+        Err(StoreError::Invalid { field: "limit", .. })
+    ));
+
+    let admin = actor(&store, NewKey::for_owner("admin").permissions(["keys:any_owner"]));
+    assert_eq!(store.list_within(&KeyFilter::default(), &admin).unwrap().keys.len(), 3);
+    assert_eq!(store.get_within(id, &admin).unwrap().map(|key| key.id()), Some(id));
+    assert_eq!(theirs.list_within(&KeyFilter::default(), &admin).unwrap().keys.len(), 1);
+
+    // As the actor is now, and not as it was verified.
+    store.update(admin.id(), KeyUpdate::new().permissions(["keys:read"])).unwrap();
+    assert_eq!(store.get_within(id, &admin).unwrap(), None);
+    store.revoke(admin.id(), "").unwrap();
+    assert_eq!(violation(store.get_within(id, &admin)), CapViolation::Actor(AuthError::Revoked));
+    assert_eq!(violation(store.list_within(&KeyFilter::default(), &admin)), CapViolation::Actor(AuthError::Revoked));
 }

@@ -218,7 +218,7 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
         };
         return (verdict, after);
     }
-    if face.is_some_and(|face| face != target.owner) {
+    if face.is_some_and(|face| face != target.owner) || !(is_own || actor.may_own(target.owner)) {
         return (Verdict::Missing, after);
     }
     if !covered {

@@ -23,6 +23,8 @@ fn small(directory: &Path) -> (std::path::PathBuf, String) {
     assert_eq!((report.number, report.records, report.events), (3, 2, 3));
     assert_eq!(report.bytes, fs::metadata(&file).unwrap().len());
     store.close().unwrap();
+    // It reads back as what it is, without the store.
+    assert_eq!(KeyStore::verify_backup(&file).unwrap(), report);
     (file, created.key.expose_secret().to_owned())
 }
 
@@ -230,7 +232,7 @@ fn an_item_of_a_later_kind_is_newer() {
     assert!(error.to_string().contains("(kind 2)"), "{error}");
 }
 
-/// Made by version 0.1.0; a backup is readable for ever.
+/// Version 0.1.0 wrote the file; a backup stays readable in every later version.
 #[test]
 fn a_backup_of_format_1_restores() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apikey-core/golden/keys.backup");

@@ -57,7 +57,8 @@ fn history_that_begins_within_a_batch_is_whole() {
         let store = open();
         whole(&store, 61);
         store.create(alice()).unwrap();
-        let (backup, copy) = (directory.path().join("backup"), directory.path().join("copy"));
+        let elsewhere = tempfile::tempdir().unwrap();
+        let (backup, copy) = (elsewhere.path().join("backup"), elsewhere.path().join("copy"));
         store.backup(&backup).unwrap();
         store.close().unwrap();
         whole(&open(), 62);
@@ -276,4 +277,33 @@ fn overlapping_batches_are_damage_and_lose_nothing_in_a_salvage() {
     let store = KeyStore::open(&into).unwrap();
     store.purge_events(start() + hours(36)).unwrap();
     assert_eq!(numbers(&store, &EventFilter::default().limit(100)), (37..=62).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_newest_events_come_first_page_by_page() {
+    let directory = in_batches(2500);
+    let store = KeyStore::open(directory.path()).unwrap();
+    let newest = EventFilter::default().newest_first();
+    assert_eq!(numbers(&store, &newest.clone().limit(3)), [2500, 2499, 2498]);
+    for size in [7, 500, 1000] {
+        let (mut filter, mut seen) = (newest.clone().limit(size), Vec::new());
+        loop {
+            let page = store.events(&filter).unwrap();
+            seen.extend(page.events.iter().map(Event::number));
+            let Some(next) = page.next else { break };
+            filter = filter.before(next);
+        }
+        assert!(seen.iter().copied().eq((1..=2500).rev()), "{size}");
+    }
+    assert_eq!(numbers(&store, &newest.clone().before(3)), [2, 1]);
+    assert_eq!(numbers(&store, &newest.clone().before(10).after(7)), [9, 8]);
+    assert_eq!(numbers(&store, &EventFilter::default().before(10).after(7)), [8, 9]);
+    assert!(numbers(&store, &newest.clone().after(2500)).is_empty());
+    assert!(numbers(&store, &newest.clone().before(0)).is_empty());
+    assert_eq!(numbers(&store, &newest.clone().kind("created").kind("revoked")), [1]);
+    let early = numbers(&store, &newest.clone().until(start() + hours(3)));
+    assert_eq!(early, [3, 2, 1]);
+    store.purge_events(start() + hours(2400)).unwrap();
+    // The purge is an event, too.
+    assert_eq!(numbers(&store, &newest.clone().limit(1000)).last(), Some(&2401));
 }

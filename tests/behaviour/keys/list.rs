@@ -1,6 +1,6 @@
 //! Pages of keys, and the filters that choose them.
 
-use apikey::{KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, NewKey, StoreError};
+use apikey::{KeyFilter, KeyId, KeyState, KeyStore, KeyUpdate, NewKey, RotationPolicy, StoreError};
 use apikey_testkit::{alice, all, clocked, hours, ms, start};
 
 #[test]
@@ -92,4 +92,32 @@ fn each_filter_finds_what_it_says() {
         let error = store.list(&any().permission(bad)).unwrap_err();
         assert!(error.to_string().contains("permission"), "{error}");
     }
+}
+
+#[test]
+fn filters_by_use_metadata_rotation_and_end() {
+    let (store, clock) = clocked();
+    let used = store.create(alice().metadata("team", "blue").metadata("floor", "2")).unwrap();
+    let rotating = store.create(alice().metadata("team", "blue").rotation(RotationPolicy::every(hours(10)))).unwrap();
+    let (used_id, rotating) = (used.info.id(), rotating.info.id());
+    let short = store.create(alice().expires_at(start() + hours(1))).unwrap().info.id();
+    let gone = store.create(alice()).unwrap().info.id();
+    store.revoke(gone, "").unwrap();
+    clock.advance(hours(2));
+    store.verify(used.key.expose_secret()).unwrap();
+    let found = |filter: KeyFilter| all(&store, &filter).iter().map(apikey::KeyInfo::id).collect::<Vec<_>>();
+    let any = KeyFilter::default;
+    assert_eq!(found(any().never_used()), [rotating, short, gone]);
+    assert_eq!(found(any().metadata("team", "blue")), [used_id, rotating]);
+    assert_eq!(found(any().metadata("team", "blue").metadata("floor", "2")), [used_id]);
+    assert_eq!(found(any().metadata("team", "Blue")), []);
+    assert_eq!(found(any().rotation_due_before(start() + hours(10))), []);
+    assert_eq!(found(any().rotation_due_before(start() + hours(10) + ms(1))), [rotating]);
+    // What a purge deletes: no key that is valid, whatever the time.
+    let far = start() + hours(1000);
+    assert_eq!(found(any().purgeable_before(start())), []);
+    assert_eq!(found(any().purgeable_before(start() + ms(1))), [gone]);
+    assert_eq!(found(any().purgeable_before(far)), [short, gone]);
+    assert_eq!(store.purge(far).unwrap(), 2);
+    assert_eq!(found(any()), [used_id, rotating]);
 }

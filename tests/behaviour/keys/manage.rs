@@ -93,6 +93,7 @@ fn an_update_changes_what_it_names_and_nothing_else() {
         let after = store.update(id, update).unwrap();
         assert_eq!(store.get(id).unwrap(), Some(after.clone()));
         expected[field] = value;
+        expected["state"] = if expected["disabled"] == true { "disabled" } else { "active" }.into();
         assert_eq!(serde_json::to_value(&after).unwrap(), expected, "{field}");
     };
     update(KeyUpdate::new().name("other"), "name", "other".into());
@@ -166,7 +167,7 @@ fn a_revocation_is_final_and_its_first_reason_stays() {
 fn revoke_owner_counts_what_it_ends_and_ends_nobody_elses() {
     let store = KeyStore::temporary().unwrap();
     let keys = store.create_many((0..2500).map(|_| alice())).unwrap();
-    let others: Vec<_> = ["alic", "alicea", "alice ", "Alice", "bob"]
+    let others: Vec<_> = ["alic", "alicea", "alice x", "Alice", "bob"]
         .map(|owner| store.create(NewKey::for_owner(owner)).unwrap())
         .into();
     store.revoke(keys[0].info.id(), "first").unwrap();
@@ -287,4 +288,114 @@ fn an_update_that_changes_nothing_says_so_and_writes_nothing() {
     assert_eq!(store.get(id).unwrap().unwrap().revoked().unwrap().reason(), "left");
     assert_eq!(store.revoke_owner("alice", "leaked").unwrap(), 0);
     assert_eq!(store.health().last_durable, 2);
+}
+
+#[test]
+fn the_begin_of_a_key_is_moved_and_removed() {
+    let (store, clock) = clocked();
+    let created = store.create(alice().expires_at(start() + hours(10))).unwrap();
+    let (id, token) = (created.info.id(), created.key.expose_secret());
+    let set = |begin: Option<chrono::DateTime<chrono::Utc>>| store.update(id, KeyUpdate::new().not_before(begin));
+    assert_eq!(set(Some(start() + hours(2))).unwrap().not_before(), Some(start() + hours(2)));
+    assert_eq!(code(&store, token), "inactive_api_key");
+    set(Some(start() + hours(1))).unwrap();
+    clock.advance(hours(1));
+    assert_eq!(code(&store, token), "ok");
+    set(Some(start() + hours(5))).unwrap();
+    assert_eq!(code(&store, token), "inactive_api_key");
+    set(None).unwrap();
+    assert_eq!((code(&store, token), store.get(id).unwrap().unwrap().not_before()), ("ok", None));
+    for late in [hours(10), hours(11)] {
+        let error = set(Some(start() + late)).unwrap_err();
+        assert!(matches!(error, StoreError::Invalid { field: "not_before", .. }), "{error:?}");
+    }
+    // An update with both checks them against each other.
+    let both = KeyUpdate::new().not_before(start() + hours(11)).expires_at(start() + hours(12));
+    store.update(id, both).unwrap();
+    let crossed = KeyUpdate::new().not_before(start() + hours(13)).expires_at(start() + hours(12));
+    assert!(matches!(store.update(id, crossed), Err(StoreError::Invalid { field: "not_before", .. })));
+    let events = store.events(&apikey::EventFilter::default().newest_first().limit(1)).unwrap().events;
+    let apikey::EventKind::Updated { changes } = events[0].kind() else { panic!("{events:?}") };
+    assert_eq!(changes.fields(), ["not_before", "expires_at"]);
+}
+
+#[test]
+fn permissions_are_added_and_removed_as_the_key_has_them() {
+    let (store, _) = clocked();
+    let created = store.create(alice().permissions(["orders:*", "stock:read"])).unwrap();
+    let id = created.info.id();
+    let change = |update: KeyUpdate| store.update(id, update).map(|key| key.permissions().to_vec());
+    let add = |grants: &[&str]| KeyUpdate::new().add_permissions(grants);
+    let remove = |grants: &[&str]| KeyUpdate::new().remove_permissions(grants);
+    assert_eq!(change(add(&["a:b", "stock:read", "a:b"])).unwrap(), ["orders:*", "stock:read", "a:b"]);
+    assert!(store.verify(created.key.expose_secret()).unwrap().allows("a:b"));
+    assert_eq!(change(remove(&["stock:read", "a:b"])).unwrap(), ["orders:*"]);
+    assert!(!store.verify(created.key.expose_secret()).unwrap().allows("a:b"));
+    // What another grant gives cannot be taken out of it: a silent success would leave it allowed.
+    for absent in ["orders:read", "a:b", "no grant"] {
+        let error = change(remove(&[absent])).unwrap_err();
+        assert!(matches!(error, StoreError::Invalid { field: "remove_permissions", .. }), "{error:?}");
+    }
+    assert!(matches!(change(add(&["Orders"])), Err(StoreError::Permission(_))));
+    let many: Vec<String> = (0..64).map(|n| format!("p:{n}")).collect();
+    assert!(matches!(change(KeyUpdate::new().add_permissions(&many)), Err(StoreError::Invalid { .. })));
+    let all = KeyUpdate::new().permissions(["x"]).add_permissions(["y", "z"]).remove_permissions(["x"]);
+    assert_eq!(change(all).unwrap(), ["y", "z"]);
+}
+
+#[test]
+fn changes_at_once_lose_none_of_each_others_permissions() {
+    let (store, _) = clocked();
+    let id = store.create(alice()).unwrap().info.id();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..10 {
+                    store.update(id, KeyUpdate::new().add_permissions([format!("t{thread}:p{n}")])).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(store.get(id).unwrap().unwrap().permissions().len(), 40);
+}
+
+/// A caller reads a key, and sends back what it has read in a merge patch.
+#[test]
+fn a_patch_of_what_was_read_changes_nothing() {
+    let (store, _) = clocked();
+    let policy = apikey::RotationPolicy::every(TimeDelta::days(30)).overlap(Overlap::UntilFirstUse);
+    let open = store.create(alice().rotation(policy).metadata("team", "blue")).unwrap().info;
+    let bound = store.create(alice().name("ci").networks(["10.0.0.0/8"]).limit(5, hours(1))).unwrap().info;
+    let events = store.health().last_durable;
+    for key in [&open, &bound] {
+        let serde_json::Value::Object(read) = serde_json::to_value(key).unwrap() else { panic!("{key:?}") };
+        let fields = [
+            "name",
+            "permissions",
+            "not_before",
+            "expires_at",
+            "disabled",
+            "metadata",
+            "limit",
+            "networks",
+            "rotation",
+        ];
+        let sent: serde_json::Map<_, _> =
+            read.into_iter().filter(|(name, _)| fields.contains(&name.as_str())).collect();
+        assert_eq!(sent.len(), fields.len(), "{sent:?}");
+        let patch = |json: String| serde_json::from_str::<KeyUpdate>(&json).unwrap();
+        for patch in
+            [patch(serde_json::to_string(&sent).unwrap()), patch("{}".into()), patch(r#"{"metadata":{}}"#.into())]
+        {
+            assert_eq!(store.update(key.id(), patch).unwrap(), *key);
+        }
+    }
+    assert_eq!(store.health().last_durable, events);
+    // An empty list lifts no bound, `null` does.
+    let patch = |networks: &str| serde_json::from_str::<KeyUpdate>(&format!(r#"{{"networks":{networks}}}"#)).unwrap();
+    let error = store.update(bound.id(), patch("[]")).unwrap_err();
+    assert!(matches!(error, StoreError::Invalid { field: "networks", .. }), "{error}");
+    assert!(store.update(bound.id(), patch("null")).unwrap().networks().is_empty());
+    assert!(store.update(bound.id(), KeyUpdate::new()).is_err());
 }

@@ -247,9 +247,28 @@ fn a_repeat_is_capped_as_the_first_request_was() {
     store.update(admin.info.id(), KeyUpdate::new().permissions(["customers:read"])).unwrap();
     assert!(matches!(store.create(request()), Err(StoreError::Exceeds(_))));
     assert!(matches!(store.rotate_with(id, &options()), Err(StoreError::Exceeds(_))));
-    // Without the cap it is a different request.
-    let bare: Result<_, _> = store.create(alice().permissions(["orders:read"]).idempotency_key("capped"));
-    assert_eq!(conflict(bare), Conflict::OtherRequest);
+    // Without the cap, and of another acting key, it is a request of its own.
+    let bare = store.create(alice().permissions(["orders:read"]).idempotency_key("capped")).unwrap();
+    assert_ne!(bare.info.id(), id);
+}
+
+/// Idempotency keys of callers do not meet, whoever their owners are: none learns that another has used one.
+#[test]
+fn acting_keys_share_no_idempotency_keys() {
+    let (store, _) = clocked();
+    let mut made = std::collections::HashSet::new();
+    for owner in ["alice", "alice", "bob"] {
+        let key = store.create(NewKey::for_owner(owner).permissions(["orders:*"])).unwrap();
+        let actor = store.verify(token(&key)).unwrap();
+        let request = || NewKey::for_owner(owner).name(key.info.id().to_string()).within(&actor).idempotency_key("1");
+        let first = store.create(request()).unwrap().info.id();
+        assert!(made.insert(first), "{owner}");
+        assert_eq!(store.create(request()).unwrap().info.id(), first);
+        let other = request().name("another request");
+        assert_eq!(conflict(store.create(other)), Conflict::OtherRequest);
+        let options = RotateOptions::new(Overlap::UntilFirstUse).within(&actor).idempotency_key("2");
+        store.rotate_with(key.info.id(), &options).unwrap();
+    }
 }
 
 #[test]

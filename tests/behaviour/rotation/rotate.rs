@@ -232,6 +232,23 @@ fn never_more_than_two_secrets_are_good() {
     assert!(issued.len() > 20);
 }
 
+/// A leaked, disabled key gets a new secret without a moment in which the leaked one is good.
+#[test]
+fn a_rotation_without_overlap_leaves_a_disabled_key_disabled() {
+    let (store, _) = clocked();
+    let leaked = store.create(alice()).unwrap();
+    let second = store.rotate(leaked.info.id(), Overlap::For(hours(1))).unwrap();
+    store.update(leaked.info.id(), KeyUpdate::new().disabled(true)).unwrap();
+    let new = store.rotate(leaked.info.id(), Overlap::None).unwrap();
+    assert!(new.info.disabled());
+    assert_eq!(code(&store, token(&new)), "disabled_api_key");
+    store.update(leaked.info.id(), KeyUpdate::new().disabled(false)).unwrap();
+    assert_eq!(code(&store, token(&new)), "ok");
+    for old in [&leaked, &second] {
+        assert_eq!(code(&store, token(old)), "invalid_api_key");
+    }
+}
+
 #[test]
 fn a_key_that_is_not_active_is_not_rotated() {
     let (store, clock) = clocked();
@@ -247,7 +264,9 @@ fn a_key_that_is_not_active_is_not_rotated() {
             other => panic!("{other:?}"),
         };
         assert_eq!(conflict(&revoked), Conflict::Revoked);
-        assert_eq!(conflict(&disabled), Conflict::Disabled);
+        if overlap != Overlap::None {
+            assert_eq!(conflict(&disabled), Conflict::Disabled);
+        }
         assert_eq!(conflict(&expired), Conflict::Expired);
     }
     for created in [&revoked, &disabled, &expired] {

@@ -1,11 +1,12 @@
 //! Automatic rotation: when keys rotate, what verifies meanwhile, and who is warned.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
 
 use apikey::sink::from_fn;
 use apikey::{
-    Clock, Conflict, CreatedKey, EventFilter, EventKind, ExportOptions, ImportOptions, KeyStore, KeyUpdate,
-    ManualClock, NewKey, OpenError, Overlap, OverlapEnd, Restore, RotationPolicy, Rotator, StoreError,
+    Clock, Conflict, CreatedKey, EventFilter, EventKind, ExportOptions, ImportOptions, KeyId, KeyStore, KeyUpdate,
+    ManualClock, NewKey, OpenError, Overlap, OverlapEnd, Restore, RotationPolicy, Rotator, RotatorHandle, StoreError,
 };
 use apikey_testkit::{alice, clocked, code, hours, info, ms, start, wait_until};
 use chrono::TimeDelta;
@@ -170,7 +171,10 @@ fn a_key_that_is_not_active_is_not_rotated_and_is_reported() {
     skipped.sort();
     let mut expected = [
         (revoked, "the key is revoked"),
-        (disabled, "the key is disabled; enable it first"),
+        (
+            disabled,
+            "the key is disabled; enable it first, or rotate it with the overlap none, which ends its secrets and leaves it disabled",
+        ),
         (expired, "the key has expired; give it a later end first"),
     ];
     expected.sort();
@@ -348,6 +352,100 @@ fn a_warning_that_panics_stops_nothing() {
     let rotator = Rotator::new(store.clone(), from_fn(|_| Ok(()))).on_warning(|_| panic!("no paper"));
     let report = run(&rotator, &clock);
     assert_eq!((report.warned.len(), report.delivered), (1, vec![created.info.id()]));
+}
+
+/// Calls a rotator's thread from the closure or the sink that it calls, and returns the result, which must come.
+fn call_back(from_sink: bool) -> Result<KeyId, StoreError> {
+    let (store, clock) = clocked();
+    if !from_sink {
+        store.create(alice().expires_in(hours(1))).unwrap();
+    }
+    let handle: Arc<OnceLock<RotatorHandle>> = Arc::default();
+    let (send, results) = mpsc::channel();
+    let call = {
+        let handle = handle.clone();
+        move || {
+            let created = handle.wait().create(NewKey::for_owner("bob"));
+            send.send(created.map(|created| created.info.id())).unwrap();
+        }
+    };
+    let sink = {
+        let call = call.clone();
+        from_fn(move |delivery| {
+            if from_sink && delivery.info().owner() == "alice" {
+                call();
+            }
+            Ok(())
+        })
+    };
+    let started = Rotator::new(store.clone(), sink).on_warning(move |_| call()).start().unwrap();
+    assert!(handle.set(started).is_ok());
+    if from_sink {
+        store.create(alice().rotation(policy())).unwrap();
+        clock.advance(hours(10));
+    }
+    results.recv_timeout(Duration::from_secs(60)).expect("the call returns")
+}
+
+#[test]
+fn the_closure_for_warnings_may_call_the_rotator() {
+    assert!(call_back(false).is_ok());
+}
+
+#[test]
+fn a_sink_that_calls_the_rotator_gets_an_error_and_does_not_hang() {
+    let error = call_back(true).unwrap_err();
+    assert!(matches!(error, StoreError::Conflict(Conflict::RotatorWaits)), "{error}");
+}
+
+#[test]
+fn a_run_within_a_warning_repeats_no_warning() {
+    let (store, clock) = clocked();
+    let id = store.create(alice().expires_in(hours(1))).unwrap().info.id();
+    let inner: Arc<OnceLock<Rotator>> = Arc::default();
+    let count = Arc::new(Mutex::new(0));
+    let emit = {
+        let (inner, count, store, clock) = (inner.clone(), count.clone(), store.clone(), clock.clone());
+        move |_: &apikey::ExpiryWarning| {
+            *count.lock().unwrap() += 1;
+            assert!(*count.lock().unwrap() < 5, "warnings repeat");
+            store.update(id, KeyUpdate::new().name("ci")).unwrap();
+            let report = run(inner.get().unwrap(), &clock);
+            assert_eq!(report.warned, []);
+        }
+    };
+    inner.set(Rotator::new(store.clone(), from_fn(|_| Ok(()))).on_warning(emit)).unwrap();
+    assert_eq!(run(inner.get().unwrap(), &clock).warned.len(), 1);
+    assert_eq!(run(inner.get().unwrap(), &clock).warned, []);
+    assert_eq!(*count.lock().unwrap(), 1);
+}
+
+#[test]
+fn a_warning_may_end_the_rotator_that_gives_it() {
+    let (store, _clock) = clocked();
+    store.create(alice().expires_in(hours(1))).unwrap();
+    let handle: Arc<Mutex<Option<RotatorHandle>>> = Arc::default();
+    let (send, ended) = mpsc::channel();
+    let emit = {
+        let handle = handle.clone();
+        move |_: &apikey::ExpiryWarning| {
+            let started = wait_until_some(&handle);
+            started.stop();
+            send.send(()).unwrap();
+        }
+    };
+    let started = Rotator::new(store.clone(), from_fn(|_| Ok(()))).on_warning(emit).start().unwrap();
+    *handle.lock().unwrap() = Some(started);
+    ended.recv_timeout(Duration::from_secs(60)).expect("the closure returns");
+}
+
+fn wait_until_some<T>(slot: &Mutex<Option<T>>) -> T {
+    loop {
+        if let Some(value) = slot.lock().unwrap().take() {
+            return value;
+        }
+        std::thread::yield_now();
+    }
 }
 
 #[test]

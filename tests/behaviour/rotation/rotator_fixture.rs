@@ -62,6 +62,7 @@ impl Fixture {
     }
 
     /// Delivers a new secret that the sink stores and the store never learns of; another process starts. The secret.
+    #[cfg(unix)]
     pub(crate) fn crash_in_delivery(&mut self) -> String {
         self.sink.react_with(Reaction::AcceptsThenPanics);
         self.run();
@@ -70,6 +71,7 @@ impl Fixture {
     }
 
     /// Replaces the rotator, as if the process had died and another had started.
+    #[cfg(unix)]
     pub(crate) fn die(&mut self) {
         self.rotator = Rotator::new(KeyStore::temporary().unwrap(), self.sink.clone());
         self.rotator = Rotator::new(self.store.clone(), self.sink.clone());

@@ -146,7 +146,7 @@ fn a_field_that_must_be_understood_refuses_the_store() {
     }
 }
 
-/// So that a later version can keep this one away from all that it writes, the write-ahead log too.
+/// A later version can keep this one away from all that it writes, including the write-ahead log.
 #[test]
 fn settings_that_must_be_understood_refuse_the_store_before_its_log_is_replayed() {
     let directory = tempfile::tempdir().unwrap();

@@ -292,3 +292,35 @@ fn a_refused_open_changes_nothing() {
     let store = two.open(path).unwrap();
     assert_eq!(code(&store, token(&created)), "ok");
 }
+
+/// An operator's slip in the options of a command that only reads must not lock the service out.
+#[test]
+fn a_prefix_and_a_pepper_bind_a_store_only_once_something_is_made_under_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let store = peppered(&[1]).open(path).unwrap();
+    let created = store.create(alice()).unwrap();
+    store.close().unwrap();
+    let wrong = || Pepper::new(2, "the bytes of some other file");
+    let slip = || peppered(&[1]).prefix("acme").accept_prefix("ak").pepper(wrong());
+    slip().open(path).unwrap().close().unwrap();
+    peppered(&[1]).open(path).unwrap().close().unwrap();
+    let store = peppered(&[1, 2]).open(path).unwrap();
+    assert_eq!(code(&store, token(&created)), "ok");
+    store.close().unwrap();
+
+    // Even the event of a change can be checked only with its pepper.
+    let store = peppered(&[1]).pepper(wrong()).open(path).unwrap();
+    store.update(created.info.id(), apikey::KeyUpdate::new().name("renamed")).unwrap();
+    store.close().unwrap();
+    let text = config_error(peppered(&[1, 2]), path);
+    assert!(names(&text, 2) && text.contains("events of its history need those"), "{text}");
+
+    let store = slip().open(path).unwrap();
+    store.create(alice()).unwrap();
+    store.close().unwrap();
+    let text = config_error(peppered(&[1]).pepper(wrong()), path);
+    assert!(text.contains("1 of the store's keys was made with \"acme\""), "{text}");
+    let text = config_error(peppered(&[1, 2]).accept_prefix("acme"), path);
+    assert!(names(&text, 2) && text.contains("1 key needs those"), "{text}");
+}

@@ -38,7 +38,7 @@ fn the_first_key_is_created_once_and_its_token_is_in_the_file() {
     let store = open(directory.path()).unwrap();
     let token = read(directory.path());
     let verified = store.verify(&token).unwrap();
-    assert_eq!((verified.owner(), verified.allows("keys:manage")), ("admin", true));
+    assert_eq!((verified.owner(), verified.allows("keys:create")), ("admin", true));
     assert_eq!(store.events(&EventFilter::default()).unwrap().events[0].actor(), Some(&Actor::from("first_key")));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "nothing else is left");
     #[cfg(unix)]
@@ -198,6 +198,27 @@ fn a_fixed_key_is_neither_rotated_nor_too_old() {
     let other = store.create(NewKey::for_owner("bob")).unwrap();
     assert!(other.info.rotation().is_some());
     assert!(store.create(NewKey::for_owner("bob").no_rotation()).is_err());
+}
+
+#[test]
+fn a_fixed_key_keeps_its_mark() {
+    let deployment = Deployment::with(&line("alice", "-", PREVIEW));
+    let store = deployment.open().unwrap();
+    let id = store.verify(PREVIEW).unwrap().id();
+    let mark = store.get(id).unwrap().unwrap().metadata()["fixed"].clone();
+    let update = |change: KeyUpdate| store.update(id, change).map(|info| info.metadata().clone());
+    let clear = serde_json::from_str::<KeyUpdate>(r#"{"metadata":null}"#).unwrap();
+    assert_eq!(update(KeyUpdate::new().metadata("team", "blue")).unwrap().len(), 2);
+    assert_eq!(update(clear).unwrap(), [("fixed".to_owned(), mark.clone())].into());
+    assert_eq!(update(KeyUpdate::new().no_metadata().metadata("a", "b")).unwrap().len(), 2);
+    for change in [KeyUpdate::new().without_metadata("fixed"), KeyUpdate::new().metadata("fixed", "x")] {
+        assert_eq!(update(change).unwrap_err().field_error().unwrap().pointer, "#/metadata");
+    }
+    // What a caller has read it may send back.
+    assert_eq!(update(KeyUpdate::new().metadata("fixed", &mark).without_metadata("a")).unwrap().len(), 1);
+    // A rotation makes it the store's own secret, and the mark stays.
+    store.rotate(id, Overlap::None).unwrap();
+    assert!(update(KeyUpdate::new().without_metadata("fixed")).is_err());
 }
 
 #[test]

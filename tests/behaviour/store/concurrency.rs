@@ -443,7 +443,7 @@ fn a_large_record_is_read_whole_while_it_changes() {
     });
 }
 
-/// Each of the first two reads history and the log; the last waits for both to let go of the log.
+/// Each of the first two reads history and the log; the last waits until both release the log.
 #[test]
 fn closing_beside_a_purge_and_a_check_of_history_ends() {
     for round in 0..30 {

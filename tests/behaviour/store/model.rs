@@ -325,13 +325,17 @@ impl Model {
                 })
             };
             if !good || !(actor == id || covered()) {
+                // An actor that was purged is no actor any more, whatever it saw.
+                let is_owner = |target: &Key, actor: &Key| actor.owner == target.owner || is_unbounded(actor.grants);
+                let sees =
+                    target.is_none_or(|target| self.keys.get(&actor).is_none_or(|actor| is_owner(target, actor)));
                 let excess = matches!(
                     (&rotated, good),
                     (Err(StoreError::Exceeds(CapViolation::Target(_))), true)
                         | (Err(StoreError::Exceeds(CapViolation::Actor(_))), false)
                 );
-                // A key that does not exist exceeds nothing.
-                let missing = target.is_none() && matches!(rotated, Err(StoreError::NotFound(_)));
+                // A key that does not exist, to the actor, exceeds nothing.
+                let missing = (target.is_none() || (good && !sees)) && matches!(rotated, Err(StoreError::NotFound(_)));
                 return assert!(excess || missing, "{rotated:?}");
             }
             let actor_key = &self.keys[&actor];

@@ -65,8 +65,9 @@ impl Key {
     pub(crate) fn rotate(&mut self, overlap: Overlap, now: DateTime<Utc>) -> Result<(), Conflict> {
         match self.state(now) {
             "revoked_api_key" => return Err(Conflict::Revoked),
-            "disabled_api_key" => return Err(Conflict::Disabled),
+            "disabled_api_key" if overlap != Overlap::None => return Err(Conflict::Disabled),
             "expired_api_key" => return Err(Conflict::Expired),
+            "disabled_api_key" if self.expired(now) => return Err(Conflict::Expired),
             _ => {}
         }
         let end = match overlap {

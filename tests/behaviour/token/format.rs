@@ -6,6 +6,7 @@ use apikey::{
     ApiKey, Attempt, ImportScheme, Imported, KeyFilter, KeyStore, KeyUpdate, NewKey, OpenError, Overlap, Pepper,
 };
 use apikey_testkit::{BASE62, TokenParts, alice, base62, code, with_wrong_secret};
+use proptest::prelude::*;
 use regex::Regex;
 
 fn key(store: &KeyStore) -> ApiKey {
@@ -287,4 +288,17 @@ fn a_serialised_key_has_all_that_callers_may_know() {
     assert_eq!(json["metadata"], serde_json::json!({"team": "blue"}));
     assert_eq!(json["version"], 1);
     assert_eq!(json["hint"], created.info.hint());
+}
+
+proptest! {
+    /// Of `redact` and `TOKEN_PATTERN`.
+    #[test]
+    fn the_pattern_finds_what_redact_replaces(text in "([a-z0-9_A-Zé ]{0,12}_?[0-9A-Za-z]{55,64}){0,4}") {
+        let pattern = regex::Regex::new(apikey::TOKEN_PATTERN).unwrap();
+        let by_pattern = pattern.replace_all(&text, |found: &regex::Captures<'_>| {
+            let (prefix, _) = found[0].rsplit_once('_').unwrap();
+            format!("{prefix}_[REDACTED]")
+        });
+        prop_assert_eq!(apikey::redact(&text), by_pattern);
+    }
 }

@@ -97,7 +97,10 @@ fn an_imported_key_is_disabled_and_revoked_as_any_other() {
     assert_eq!(code(&store, SECRET), "revoked_api_key");
     // The store remembers revoked keys: the same key cannot be imported again.
     let error = store.create(new()).unwrap_err();
-    assert!(matches!(error, StoreError::Conflict(Conflict::DigestHeld(id)) if id == created.info.id()), "{error:?}");
+    assert!(
+        matches!(error, StoreError::Conflict(Conflict::DigestHeld(Some(id))) if id == created.info.id()),
+        "{error:?}"
+    );
     clock.advance(ms(1));
     assert_eq!(store.purge(start() + ms(3)).unwrap(), 1);
     assert_eq!(code(&store, SECRET), "invalid_api_key");
@@ -116,12 +119,37 @@ fn a_known_digest_is_a_conflict() {
                 store.create(new(again.clone())).unwrap_err(),
                 store.create_many([NewKey::for_owner("bob"), new(again)]).unwrap_err(),
             ] {
-                assert!(matches!(error, StoreError::Conflict(Conflict::DigestHeld(id)) if id == held), "{error:?}");
+                assert!(
+                    matches!(error, StoreError::Conflict(Conflict::DigestHeld(Some(id))) if id == held),
+                    "{error:?}"
+                );
                 assert!(error.to_string().contains(&held.to_string()), "{error}");
             }
         }
         assert_eq!(all(&store, &KeyFilter::default()).len(), 1, "all or none");
         assert_eq!(store.verify(SECRET).unwrap().owner(), "alice");
+    }
+}
+
+#[test]
+fn a_conflict_names_no_key_that_the_caller_does_not_see() {
+    let store = KeyStore::temporary().unwrap();
+    let import = |owner: &str| NewKey::for_owner(owner).imported(Imported::raw(SECRET), ImportScheme::Whole);
+    let held = store.create(import("alice")).unwrap().info.id();
+    let key_of = |owner: &str, grant: &str| {
+        let created = store.create(NewKey::for_owner(owner).permissions([grant])).unwrap();
+        store.verify(created.key.expose_secret()).unwrap()
+    };
+    let (bob, admin) = (key_of("bob", "orders:read"), key_of("bob", "keys:any_owner"));
+    for (error, named) in [
+        (store.of_owner("alice").create(import("alice")), Some(held)),
+        (store.create(import("bob").within(&admin)), Some(held)),
+        (store.of_owner("bob").create(import("bob")), None),
+        (store.create(import("bob").within(&bob)), None),
+    ] {
+        let error = error.unwrap_err();
+        assert!(matches!(error, StoreError::Conflict(Conflict::DigestHeld(id)) if id == named), "{error:?}");
+        assert_eq!(error.to_string().contains(&held.to_string()), named.is_some(), "{error}");
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let audit = admin.and(path!("audit")).and(get()).then(audit);
     let routes = orders.or(place).or(greet).or(health).or(stats).or(audit).recover(recover);
 
-    // With `supply(store)` instead of `head()`, `warp::serve(routes)` is enough: see docs/frameworks.md.
+    // With `supply(store)` instead of `head()`, `warp::serve(routes)` is enough: see docs/guides/frameworks.md.
     let app = ApiKeyLayer::supply(store).layer(warp::service(routes));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     loop {

@@ -22,3 +22,11 @@ pub fn demo() -> Result<(KeyStore, u16), Box<dyn Error + Send + Sync>> {
     }
     Ok((store, port))
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/frameworks.md")]
+mod guide {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/openapi.md")]
+mod openapi_guide {}

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "all/access_log.rs"]
+mod access_log;
+#[path = "all/answers.rs"]
+mod answers;
 #[path = "all/documents.rs"]
 mod documents;
 #[path = "all/examples.rs"]
@@ -20,3 +24,5 @@ mod programs;
 mod same_answers;
 #[path = "all/stores.rs"]
 mod stores;
+#[path = "all/streams.rs"]
+mod streams;

@@ -1,5 +1,6 @@
 //! Requests as bytes, without a client that would mend what it sends or receives.
 
+use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -11,13 +12,13 @@ pub struct Call {
     method: &'static str,
     path: String,
     headers: Vec<(String, Vec<u8>)>,
-    body: &'static str,
+    body: Cow<'static, str>,
 }
 
 impl Call {
     /// A request without headers and body.
     pub fn new(method: &'static str, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), headers: Vec::new(), body: "" }
+        Self { method, path: path.into(), headers: Vec::new(), body: Cow::Borrowed("") }
     }
 
     /// `GET`.
@@ -26,8 +27,13 @@ impl Call {
     }
 
     /// `POST` with a body of JSON.
-    pub fn post(path: impl Into<String>, body: &'static str) -> Self {
-        Self { body, ..Self::new("POST", path) }.header("content-type", "application/json")
+    pub fn post(path: impl Into<String>, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { body: body.into(), ..Self::new("POST", path) }.header("content-type", "application/json")
+    }
+
+    /// `PATCH` with a body of JSON.
+    pub fn patch(path: impl Into<String>, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { method: "PATCH", ..Self::post(path, body) }
     }
 
     /// `DELETE`.
@@ -74,8 +80,8 @@ impl Call {
     }
 
     /// The body.
-    pub fn body(&self) -> &'static str {
-        self.body
+    pub fn body(&self) -> &str {
+        &self.body
     }
 
     /// Sends it to a port of this machine.

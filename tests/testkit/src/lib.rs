@@ -6,6 +6,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    clippy::cast_possible_truncation,
     reason = "a test fails by panicking, in its helpers too"
 )]
 
@@ -19,7 +21,10 @@ mod directory;
 mod hex;
 #[cfg(feature = "log")]
 mod log;
+#[cfg(all(feature = "power", target_os = "linux"))]
+pub mod power;
 mod process;
+pub mod random;
 #[cfg(feature = "store")]
 mod store;
 #[cfg(feature = "database")]

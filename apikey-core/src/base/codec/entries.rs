@@ -1,6 +1,6 @@
-//! Lists and maps in a frame, for `#[serde(with = "..")]`: the bytes are those of serde's own, but no length in a frame is
-//! believed. serde reserves up to 1 MiB for a list that says it is long; and empty texts, a byte each in a frame, take
-//! 24 bytes each in memory.
+//! Lists and maps in a frame, for `#[serde(with = "..")]`: the bytes are the same as serde's own, but the reader does
+//! not trust a length in a frame. serde reserves up to 1 MiB for a list that claims to be long, and empty texts, of a
+//! byte each in a frame, take 24 bytes each in memory.
 
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::base::codec::error::MAX_ENTRIES;
 
 fn written<T: Serialize, S: Serializer>(length: usize, entries: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    // What could not be read again is not written.
+    // Write nothing that could not be read again.
     if length > MAX_ENTRIES { Err(S::Error::custom("too many entries")) } else { entries.serialize(serializer) }
 }
 
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn no_memory_is_reserved_for_what_a_list_says_of_itself() {
-        /// A list that says it is long, and is not.
+        /// A list that claims to be long, and is not.
         struct Boast(u8);
 
         impl<'de> serde::de::SeqAccess<'de> for Boast {

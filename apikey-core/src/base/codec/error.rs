@@ -1,4 +1,4 @@
-//! Why a frame is not read, or not written; and what a frame may be.
+//! The errors of reading and writing frames, and the bounds of a frame.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 pub(crate) const FORMAT: u8 = 1;
 /// The longest frame read or written, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
-/// Most entries of one list or map in a frame; far above what a key may have.
+/// The most entries of one list or map in a frame, far above what a key may have.
 pub(crate) const MAX_ENTRIES: usize = 512;
 
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +19,7 @@ pub(crate) enum CodecError {
     Magic,
     #[error("kind {0} where another is expected")]
     Kind(u8),
-    /// Whole, and of the time before 0.1.0.
+    /// An intact frame that a version before 0.1.0 wrote.
     #[error("it was written by a version before 0.1.0")]
     Old,
     #[error("{0}")]
@@ -36,7 +36,7 @@ pub(crate) enum CodecError {
     TooLong(usize),
 }
 
-/// What only a newer version can have written.
+/// Something that only a newer version can have written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Newer {
     Format(u8),
@@ -45,7 +45,7 @@ pub(crate) enum Newer {
         of: &'static str,
         tag: u8,
     },
-    /// What a change is of.
+    /// A kind of subject.
     Subject(u8),
     /// A kind of event.
     Event(u8),

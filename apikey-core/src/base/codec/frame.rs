@@ -11,9 +11,9 @@ const USUAL_FRAME: usize = 512;
 /// The kinds of frames before 0.1.0. Those began with the kind, and with a format that was called 1, too.
 const OLD_KINDS: &[u8; 10] = b"BCEHIJKMPT";
 
-/// What a frame holds.
+/// A value that is stored in a frame.
 pub(crate) trait Frame: Sized {
-    /// So that one kind cannot be read as another.
+    /// The kind, so that a frame of one kind cannot be read as another.
     const KIND: u8;
 
     fn put(&self, payload: &mut Writer) -> Result<(), CodecError>;
@@ -21,8 +21,8 @@ pub(crate) trait Frame: Sized {
     fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError>;
 }
 
-/// Makes frames of a type whose fields are written one after the other, before a tail that has nothing in it yet. Its name
-/// is for errors.
+/// Implements frames for a type whose fields are written one after the other, before a tail that is empty so far. The
+/// name is for errors.
 macro_rules! plain_frame {
     ($type:ty, $kind:literal, $name:literal) => {
         impl $crate::base::codec::frame::Frame for $type {
@@ -40,7 +40,7 @@ macro_rules! plain_frame {
                 payload: &mut $crate::base::codec::payload::Reader<'_>,
             ) -> Result<Self, $crate::base::codec::error::CodecError> {
                 let value = payload.take()?;
-                // A field that may be passed over is: these frames are written anew as a whole.
+                // This drops ignorable fields: the store replaces these frames as a whole.
                 $crate::base::codec::tail::TailReader::new(payload)?.end($name)?;
                 Ok(value)
             }
@@ -50,7 +50,7 @@ macro_rules! plain_frame {
 pub(crate) use plain_frame;
 
 pub(crate) fn encode<T: Frame>(value: &T) -> Result<Vec<u8>, CodecError> {
-    // Most are shorter: it does not grow.
+    // Most frames are shorter, so this does not grow.
     let mut frame = Vec::with_capacity(USUAL_FRAME);
     frame.extend([MAGIC, T::KIND, FORMAT]);
     let mut payload = Writer::after(frame);
@@ -99,8 +99,8 @@ pub(crate) fn may_begin<T: Frame>(bytes: &[u8]) -> bool {
     matches!(bytes, [MAGIC, kind, 1..=FORMAT, ..] if *kind == T::KIND)
 }
 
-/// Finds a frame at the beginning of bytes that go on behind it: for what is left of a damaged file. The value, and the
-/// frame.
+/// Finds a frame at the beginning of bytes that continue after it, in what is left of a damaged file. Returns the value
+/// and the frame.
 pub(crate) fn carve<T: Frame>(bytes: &[u8]) -> Option<(T, &[u8])> {
     if !may_begin::<T>(bytes) {
         return None;

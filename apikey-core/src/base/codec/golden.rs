@@ -1,11 +1,11 @@
-//! Stored bytes of released versions, in `apikey-core/golden/`: what a test writes must be what is there.
+//! The stored bytes of released versions, in `apikey-core/golden/`. A test must write the same bytes.
 //!
-//! A new file is made by its test under `APIKEY_MAKE_GOLDEN=1`. One that is there is never written again.
+//! With `APIKEY_MAKE_GOLDEN=1` a test creates its missing files. It never overwrites an existing one.
 
 use std::fs;
 use std::path::Path;
 
-/// Holds bytes against the file of this name.
+/// Compares bytes with the file of this name.
 pub(crate) fn check(name: &str, bytes: &[u8]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
     if !path.exists() && std::env::var_os("APIKEY_MAKE_GOLDEN").is_some() {

@@ -1,8 +1,8 @@
 //! Frames: how everything is stored. A frame is a magic byte, a kind, a format, a payload, and a CRC-32 over all of it;
-//! `docs/format.md` has the layouts.
+//! `docs/reference/format.md` has the layouts.
 //!
-//! Decoding never panics and never holds more than four times [`MAX_FRAME`], whatever the bytes; what decodes is what was
-//! written. The fuzz target `record` tests both.
+//! Decoding never panics and never takes more memory than four times [`MAX_FRAME`], whatever the bytes, and it returns
+//! only what was encoded. The fuzz target `record` tests both.
 
 pub(crate) mod entries;
 pub(crate) mod error;

@@ -1,10 +1,11 @@
-//! What is between the head and the checksum of a frame: values one after the other, as bincode writes them, and a tail.
+//! The payload of a frame, between its head and its checksum: values one after the other, as bincode writes them, and a
+//! tail.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::base::codec::error::{CodecError, MAX_FRAME};
 
-/// The largest number that stands in a length's first byte; a 16-bit number follows a first byte of one more.
+/// The largest length that its first byte holds; the first byte of a 16-bit length is one more.
 const SHORT: usize = 250;
 const LONG: u8 = 251;
 
@@ -13,12 +14,12 @@ fn config() -> impl bincode::config::Config {
     bincode::config::standard().with_limit::<MAX_FRAME>()
 }
 
-/// The bytes of one value.
+/// Encodes one value.
 pub(crate) fn value<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
     bincode::serde::encode_to_vec(value, config()).map_err(CodecError::Encode)
 }
 
-/// The value that is all of these bytes.
+/// Decodes a value that takes all of these bytes.
 pub(crate) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let mut payload = Reader::new(bytes);
     let value = payload.take()?;
@@ -30,7 +31,7 @@ pub(crate) fn whole<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> 
 pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    /// Goes on behind what is there.
+    /// Continues after these bytes.
     pub(crate) fn after(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
@@ -44,14 +45,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Bytes behind their length.
+    /// Writes bytes after their length.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CodecError> {
         self.length(bytes.len())?;
         self.0.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// A length below 65,536, in the same bytes as bincode's.
+    /// Writes a length below 65,536, in the same bytes as bincode's.
     pub(crate) fn length(&mut self, length: usize) -> Result<(), CodecError> {
         match u16::try_from(length) {
             Ok(short) if length <= SHORT => self.0.extend(short.to_le_bytes().first()),
@@ -88,13 +89,13 @@ impl<'p> Reader<'p> {
         Ok(byte)
     }
 
-    /// Bytes behind their length.
+    /// Reads bytes after their length.
     pub(crate) fn bytes(&mut self) -> Result<&'p [u8], CodecError> {
         let length = self.length()?;
         self.skip(length)
     }
 
-    /// A length in as few bytes as there can be.
+    /// Reads a length, which must have the shortest form.
     pub(crate) fn length(&mut self) -> Result<usize, CodecError> {
         let first = self.byte()?;
         if first < LONG {
@@ -110,7 +111,7 @@ impl<'p> Reader<'p> {
         Ok(skipped)
     }
 
-    /// How many bytes are left.
+    /// The number of bytes that are left.
     pub(crate) fn left(&self) -> usize {
         self.rest.len()
     }

@@ -1,8 +1,9 @@
-//! The tail of a frame, or of a secret's slot: what not all of them have, and what later versions add.
+//! The tail of a frame, or of a secret's slot: the optional fields, and those that later versions add.
 //!
-//! A field is a tag of one byte, a length, and so many bytes. Tags ascend, each comes once, and what is empty is left out:
-//! equal values have equal bytes. The lowest bit of a tag makes it *critical*. Who does not know a field that is critical
-//! must not use the value; a field that is not critical is kept as it is when the value is written again.
+//! A field is a tag of one byte, a length, and as many bytes. Tags ascend, each occurs once, and empty fields are left
+//! out, so equal values have equal bytes. The lowest bit of a tag makes the field *critical*. A version that does not
+//! know a critical field must not use the value; it keeps an unknown field that is not critical when it writes the
+//! value again.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +13,15 @@ use crate::base::codec::entries;
 use crate::base::codec::error::{CodecError, Newer};
 use crate::base::codec::payload::{Reader, Writer, value, whole};
 
-/// A tag as it is written.
+/// A tag in its stored form.
 pub(crate) type Tag = u8;
 
-/// A field that a version may pass over.
+/// The tag of a field that a version may ignore.
 pub(crate) const fn ignorable(number: u8) -> Tag {
     number << 1
 }
 
-/// A field that a version must know: all that narrows what a key may do is one.
+/// The tag of a field that a version must know, such as every field that restricts a key.
 pub(crate) const fn critical(number: u8) -> Tag {
     (number << 1) | 1
 }
@@ -33,7 +34,7 @@ const fn is_critical(tag: Tag) -> bool {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Unknown(Vec<(Tag, Box<[u8]>)>);
 
-/// What is in them may be personal.
+/// Hides the content, which may be personal data.
 impl std::fmt::Debug for Unknown {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(tag, _)| tag)).finish()
@@ -52,11 +53,11 @@ impl Unknown {
 pub(crate) trait Field: Sized {
     fn put(&self, tag: Tag, tail: &mut TailWriter) -> Result<(), CodecError>;
 
-    /// The same value again. What is not there is empty.
+    /// Reads the value again. A missing field is empty.
     fn take(tag: Tag, tail: &mut TailReader<'_>) -> Result<Self, CodecError>;
 }
 
-/// Gathers fields, in any order.
+/// Collects fields, in any order.
 pub(crate) struct TailWriter(Vec<(Tag, Vec<u8>)>);
 
 impl TailWriter {
@@ -94,7 +95,7 @@ impl TailWriter {
     }
 }
 
-/// Hands out the fields of a tail.
+/// Returns the fields of a tail, one by one.
 pub(crate) struct TailReader<'p>(Vec<(Tag, &'p [u8])>);
 
 impl<'p> TailReader<'p> {
@@ -124,12 +125,12 @@ impl<'p> TailReader<'p> {
         self.bytes(tag).map(whole).transpose()
     }
 
-    /// The same of a field that has to be there.
+    /// The same for a required field.
     pub(crate) fn need<T: DeserializeOwned>(&mut self, tag: Tag) -> Result<T, CodecError> {
         self.take(tag)?.ok_or(CodecError::Payload(None))
     }
 
-    /// What nobody has taken, of this kind of value.
+    /// Returns the fields that the caller has not taken. `of` names the value in errors.
     pub(crate) fn end(self, of: &'static str) -> Result<Unknown, CodecError> {
         if let Some((tag, _)) = self.0.iter().find(|(tag, _)| is_critical(*tag)) {
             return Err(CodecError::Newer(Newer::Field { of, tag: *tag }));
@@ -158,7 +159,7 @@ impl Field for u64 {
     }
 }
 
-/// Its bytes; the field's own length says how many.
+/// Writes the text's bytes, whose number is the length of the field.
 impl Field for String {
     fn put(&self, tag: Tag, tail: &mut TailWriter) -> Result<(), CodecError> {
         tail.bytes(tag, self.as_bytes().to_vec());
@@ -171,7 +172,7 @@ impl Field for String {
     }
 }
 
-/// There, or not.
+/// A field without content means `true`, and a missing one `false`.
 impl Field for bool {
     fn put(&self, tag: Tag, tail: &mut TailWriter) -> Result<(), CodecError> {
         if *self {
@@ -335,7 +336,8 @@ mod tests {
     #[test]
     fn there_is_one_form_of_each_value() {
         let bad: [&[u8]; 8] = [
-            // Out of order, twice, cut off, an empty list, an empty map, a flag with content, a list that ends early, text.
+            // Out of order, twice, cut off, an empty list, an empty map, a flag with content, a list that ends early,
+            // text.
             &[6, NUMBER, 1, 0, NAME, 1, b'a'],
             &[6, NAME, 1, b'a', NAME, 1, b'a'],
             &[2, NAME, 1],

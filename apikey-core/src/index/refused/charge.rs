@@ -1,25 +1,25 @@
-//! The budgets that a failed attempt is charged to.
+//! The budgets to which a failed attempt is charged.
 
 use std::net::IpAddr;
 
 use crate::access::peer::Peer;
 
-/// The budgets of wider networks, which have more callers: so many times that of one address.
+/// The budgets of wider networks, which have more callers, as multiples of that of one address.
 pub(super) const TIMES: [u32; 3] = [1, 4, 16];
 
 /// Something that has a budget of failed attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Charge {
     V4(u32),
-    /// The leading bits of an address of IPv6.
+    /// The leading bits of an IPv6 address.
     V6(Network, u128),
-    /// All callers that this proxy does not name. Apart from the proxy's own address.
+    /// All callers that this proxy does not name. The proxy's own address has another budget.
     Behind(IpAddr),
     /// All callers without a known address.
     Unknown,
 }
 
-/// A network of IPv6 by what it usually is. Nobody has just one address of IPv6, and no one width is right: the holder of
+/// An IPv6 network by its usual size. No caller has just one IPv6 address, and no single width is right: the holder of
 /// a /48 would have 65,536 budgets if only the /64 counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Network {
@@ -32,7 +32,7 @@ pub(super) enum Network {
 }
 
 impl Charge {
-    /// Every budget that an attempt of this peer is charged to.
+    /// Returns every budget to which an attempt of this peer is charged.
     pub(super) fn of(peer: Peer) -> impl Iterator<Item = Self> {
         let one = |charge| [Some(charge), None, None];
         let charges = match peer {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::access::peer::Peer;
 use crate::index::refused::charge::{Charge, TIMES};
 
-/// Sets of entries, and entries in each: 32,768 in 256 KiB.
+/// The number of sets, and of entries in each: 32,768 entries in 256 KiB.
 const SETS: usize = 4096;
 const WAYS: usize = 8;
 /// The low bits of an entry: milliseconds, which begin again after 34 years.
@@ -16,18 +16,20 @@ const TIME: u64 = (1 << TIME_BITS) - 1;
 /// The low bits of a tag: which budget it has, from 1.
 const WIDTH_BITS: u32 = 2;
 
-/// A budget for each source address: so many attempts may fail at once, and one more after each step.
+/// A budget for each source address: `count` attempts may fail at once, and one more after each step.
 ///
-/// The table has a fixed size. An address has its place in one set of eight, chosen by a hash that nobody outside can know.
-/// Where a set is full, the address that has the most left of its budget makes room; one that has nothing left does not:
-/// then the newcomer is not counted. So a flood of addresses throws out only those that have failed little, and to keep its
-/// own failures from being counted it must first use up the budgets of some 32,768 addresses, and go on doing so.
+/// The table has a fixed size. A keyed hash, which callers cannot predict, chooses the set of eight slots for an
+/// address. If the set is full, the address with the most left of its budget makes room; one with nothing left never
+/// does, and then the newcomer does not count. So a flood of addresses evicts only those that have failed little, and
+/// to hide its own failures it must first use up the budgets of some 32,768 addresses, and go on doing so.
 ///
-/// **Nobody is refused for longer than the span, whatever the clock does.** An entry counts only while its end lies ahead,
-/// and by no more than the span: one that lies further was made by another clock, and its address begins anew. Where the
-/// clock is seen to go back, all do, since what is left of them would last longer by as much as it went back.
+/// **No address is limited for longer than the span, whatever the clock does.** An entry counts only while its end is
+/// in the future, and by at most the span: an end further ahead comes from another setting of the clock, and its
+/// address begins anew. If the clock goes back, every address begins anew, since the entries would otherwise last
+/// longer by that time.
 pub(crate) struct FailedAttempts {
-    /// The tag of a charge, and when its budget is whole again. 0 is free, and so is one whose time has come.
+    /// The tag of a charge, and the time at which its budget is whole again. An entry is free if it is 0 or if its time
+    /// has passed.
     entries: Box<[AtomicU64]>,
     hasher: RandomState,
     /// The newest time read from the clock.
@@ -35,12 +37,12 @@ pub(crate) struct FailedAttempts {
     budgets: [Budget; TIMES.len()],
 }
 
-/// In milliseconds.
+/// A budget, in milliseconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Budget {
-    /// From one attempt to the next.
+    /// The time from one attempt to the next.
     step: u64,
-    /// For all of them.
+    /// The time for all attempts.
     span: u64,
 }
 
@@ -63,10 +65,10 @@ impl FailedAttempts {
         }
     }
 
-    /// Whether one more attempt of this peer may fail. The clock shows milliseconds, and may be set.
+    /// Checks that one more attempt of this peer may fail. The clock is in milliseconds, and somebody may set it.
     ///
     /// # Errors
-    /// A budget is used up: the time until one more may.
+    /// A budget is used up: returns the time until one more attempt may fail.
     pub(crate) fn admit(&self, peer: Peer, clock: impl FnOnce() -> i64) -> Result<(), Duration> {
         let now = self.read(clock);
         let waits = Charge::of(peer).map(|charge| {
@@ -88,7 +90,7 @@ impl FailedAttempts {
 
     fn charge(&self, charge: Charge, now: u64) {
         let (set, tag) = self.place(charge);
-        // Other threads write here, too; after some tries this failure stays uncounted.
+        // Other threads write here, too; after some tries this failure does not count.
         for _ in 0..WAYS {
             let held = set.iter().map(|entry| (entry, entry.load(Ordering::Relaxed)));
             let rank =
@@ -126,8 +128,8 @@ impl FailedAttempts {
         width.checked_sub(1).and_then(|width| self.budgets.get(width)).copied().unwrap_or_default()
     }
 
-    /// The entries in which a charge may be, and its tag: 22 bits of its hash, and which budget it has. Two charges in one
-    /// set have the same tag once in millions, and then share a budget.
+    /// The entries in which a charge may be, and its tag: 22 bits of its hash, and which budget it has. Two charges in
+    /// one set have the same tag once in millions, and then share a budget.
     fn place(&self, charge: Charge) -> (&[AtomicU64], u64) {
         let hash = self.hasher.hash_one(charge);
         let set = usize::try_from(hash % SETS as u64).unwrap_or(0);
@@ -136,9 +138,10 @@ impl FailedAttempts {
         (entries, tag)
     }
 
-    /// Reads the clock, and lets all begin anew where it has gone back.
+    /// Reads the clock, and starts all budgets anew if it has gone back.
     fn read(&self, clock: impl FnOnce() -> i64) -> u64 {
-        // Loaded before the clock is read: what another thread has read earlier is later only if the clock was set.
+        // Load this before reading the clock: an earlier reading by another thread is then later only if somebody has
+        // set the clock.
         let newest = self.newest.load(Ordering::Acquire);
         let now = clock();
         if now > newest {
@@ -187,7 +190,7 @@ mod tests {
     fn where_the_clock_is_set_all_begin_anew() {
         let budget = FailedAttempts::new(3, 60_000);
         let far = 86_400_000 * 365 * 40;
-        // Back by a moment, back beyond where it began, on, and on by more than the bits of an entry hold.
+        // Back by a moment, back to before it began, ahead, and ahead by more than the bits of an entry hold.
         let mut now = START;
         for step in [-1, -30_000, -86_400_000, -far, 60_000, 86_400_000, far] {
             fail(&budget, v4(1), now, 3);
@@ -276,7 +279,7 @@ mod tests {
     fn whole_budgets_make_room() {
         let budget = FailedAttempts::new(1, 1000);
         (0..200_000).for_each(|number| budget.note(v4(number), || START));
-        // Their time is over: newcomers are counted.
+        // Their time has passed, so newcomers count.
         let counted = (0..1000).filter(|number| {
             let peer = v4(0x2000_0000 + number);
             budget.note(peer, || START + 1000);

@@ -1,4 +1,4 @@
-//! What a store keeps of requests that it refuses: counts, budgets of failed attempts, the program's hook.
+//! The records of refused requests: counts, budgets of failed attempts, and the program's hook.
 
 mod charge;
 pub(crate) mod failed_attempts;

@@ -1,11 +1,11 @@
-//! A warning where a store needs the addresses of callers, and does not get them.
+//! A warning if a store needs the addresses of callers, and does not get them.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::access::peer::Peer;
 
-/// Warns once for each reason, since every request would bring it again.
+/// Warns once for each reason, since every request would repeat it.
 #[derive(Debug, Default)]
 pub(crate) struct NoAddress {
     no_socket: AtomicBool,
@@ -31,7 +31,7 @@ impl NoAddress {
                 name: "apikey.no_address", target: "apikey",
                 "the caller's address is not known, so keys with networks are refused, and all such callers share one budget \
                  of failed attempts: in axum serve with into_make_service_with_connect_info::<SocketAddr>(), elsewhere see \
-                 docs/limits.md"
+                 docs/guides/limits.md"
             );
         }
     }
@@ -50,7 +50,7 @@ impl NoAddress {
     }
 }
 
-/// Loads first: all threads may come here with every request.
+/// Returns whether this is the first warning. It loads first, since all threads may call it for every request.
 fn is_first(warned: &AtomicBool) -> bool {
     !warned.load(Ordering::Relaxed) && !warned.swap(true, Ordering::Relaxed)
 }

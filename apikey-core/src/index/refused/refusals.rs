@@ -8,25 +8,27 @@ use serde::Serialize;
 
 use crate::access::auth_error::AuthError;
 use crate::access::peer::Peer;
+use crate::access::refusal_count::RefusalCount;
 use crate::base::interner::OWNERS;
 use crate::base::lock::lock;
+use crate::base::time::from_ms;
 use crate::token::key_id::KeyId;
 
-/// Keys that have a count each; the others are counted together.
+/// The most keys with a count each; the others share one.
 const MAX_KEYS: usize = 100_000;
 const INVALID: &str = "invalid_api_key";
 /// Only callers with the key's secret get this code.
 const WRONG_NETWORK: &str = "address_not_allowed";
 
-/// How often requests were refused since the store was opened, by the code of the refusal ([`AuthError::code`]).
+/// How often a store has refused requests since it was opened, by the code of the refusal ([`AuthError::code`]).
 ///
-/// A refusal is counted under a key only if the caller presented its secret: guesses are counted under
-/// [`unknown`](Self::unknown). At most 100,000 keys are counted one by one, those that were refused first; a key that is
-/// purged takes its counts with it. The store writes none of it to the disk.
+/// The store counts a refusal under a key only if the caller presented the key's secret, and guesses under
+/// [`unknown`](Self::unknown). The first 100,000 refused keys have counts of their own; purging a key removes its
+/// counts. The store writes none of this to the disk.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Refusals {
-    /// Refusals of tokens that are no key's: malformed, unknown, a wrong or ended secret, none at all.
+    /// Refusals of requests without the secret of a key: no token, or one that is malformed, unknown, wrong or ended.
     pub unknown: BTreeMap<&'static str, u64>,
     /// Refusals of each key.
     pub keys: BTreeMap<KeyId, BTreeMap<&'static str, u64>>,
@@ -35,13 +37,13 @@ pub struct Refusals {
 }
 
 impl Refusals {
-    /// All refusals with this code.
+    /// Returns the number of all refusals with this code.
     #[must_use]
     pub fn with_code(&self, code: &str) -> u64 {
         self.all().filter(|(known, _)| *known == code).map(|(_, count)| count).sum()
     }
 
-    /// All refusals.
+    /// Returns the number of all refusals.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.all().map(|(_, count)| count).sum()
@@ -53,8 +55,8 @@ impl Refusals {
     }
 }
 
-/// The counts of a store. The most frequent refusal, which anybody can cause, takes no lock; and it has its cache lines to
-/// itself, so that a flood of refusals does not slow good keys down.
+/// The counts of a store. The most frequent refusal, which any caller can cause, takes no lock, and has cache lines of
+/// its own, so that a flood of refusals does not slow down valid keys.
 #[derive(Default)]
 #[repr(align(128))]
 pub(crate) struct RefusalCounts {
@@ -76,7 +78,7 @@ struct OfKey {
     codes: Codes,
 }
 
-/// A key has few codes.
+/// The counts of one key by code; a key has few codes.
 #[derive(Default)]
 struct Codes(Vec<Count>);
 
@@ -84,7 +86,8 @@ struct Count {
     code: &'static str,
     count: u64,
     logged: u64,
-    /// Where the last of them came from.
+    /// The time and the peer of the last refusal.
+    at: i64,
     peer: Peer,
 }
 
@@ -92,16 +95,16 @@ struct Count {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RefusedKey {
     pub(crate) id: u128,
-    /// Number in [`OWNERS`].
+    /// The number of the owner in [`OWNERS`].
     pub(crate) owner: u32,
 }
 
 impl RefusalCounts {
-    /// Counts a refusal. The first of each key and code is logged at once.
+    /// Counts a refusal, and logs the first of each key and code at once.
     #[inline]
-    pub(crate) fn count(&self, key: Option<RefusedKey>, error: &AuthError, peer: Peer) {
+    pub(crate) fn count(&self, key: Option<RefusedKey>, error: &AuthError, peer: Peer, now: impl FnOnce() -> i64) {
         if key.is_some() || !matches!(error, AuthError::Invalid) {
-            self.count_other(key, error.code(), peer);
+            self.count_other(key, error.code(), peer, now());
         } else if self.invalid.fetch_add(1, Ordering::Relaxed) == 0 {
             self.log_first_invalid(peer);
         }
@@ -114,7 +117,7 @@ impl RefusalCounts {
     }
 
     #[inline(never)]
-    fn count_other(&self, key: Option<RefusedKey>, code: &'static str, peer: Peer) {
+    fn count_other(&self, key: Option<RefusedKey>, code: &'static str, peer: Peer, now: i64) {
         let mut others = self.others();
         let full = others.keys.len() >= MAX_KEYS;
         let codes = match key {
@@ -126,19 +129,19 @@ impl RefusalCounts {
                 &mut of_key.codes
             }
         };
-        let first = codes.count(code, peer);
+        let first = codes.count(code, peer, now);
         drop(others);
         if first {
             Sample { key, code, count: 1, peer: Some(peer) }.log();
         }
     }
 
-    /// Drops the counts of a key that is gone.
+    /// Drops the counts of a key that was deleted.
     pub(crate) fn forget(&self, key: u128) {
         self.others().keys.remove(&key);
     }
 
-    /// Logs what was counted and not logged: one event for each key and code.
+    /// Logs the counts since the last log: one event for each key and code.
     pub(crate) fn log_rest(&self) {
         self.take_rest().iter().for_each(Sample::log);
     }
@@ -148,7 +151,7 @@ impl RefusalCounts {
         let count = self.invalid.load(Ordering::Relaxed);
         let logged = self.invalid_logged.swap(count, Ordering::Relaxed);
         if count > logged {
-            // Their peers are not kept: that would take a lock for each guess.
+            // Keeping their peers would take a lock for each guess.
             rest.push(Sample { key: None, code: INVALID, count: count - logged, peer: None });
         }
         let mut others = self.others();
@@ -172,6 +175,35 @@ impl RefusalCounts {
         Refusals { unknown, keys: keys.collect(), other_keys: others.beyond.by_code() }
     }
 
+    /// Returns every count with its last time and peer, the highest first.
+    pub(crate) fn counts(&self) -> Vec<RefusalCount> {
+        let mut all = Vec::new();
+        let invalid = self.invalid.load(Ordering::Relaxed);
+        if invalid > 0 {
+            let (code, count) = (INVALID.to_owned(), invalid);
+            all.push(RefusalCount { key: None, owner: None, code, count, last_at: None, last_peer: None });
+        }
+        let others = self.others();
+        let mut add = |key: Option<(u128, u32)>, codes: &Codes| {
+            all.extend(codes.0.iter().map(|held| RefusalCount {
+                key: key.map(|(id, _)| KeyId::from_u128(id)),
+                owner: key.map(|(_, owner)| OWNERS.text(owner).to_owned()),
+                code: held.code.to_owned(),
+                count: held.count,
+                last_at: Some(from_ms(held.at)),
+                last_peer: held.peer.address(),
+            }));
+        };
+        add(None, &others.unknown);
+        add(None, &others.beyond);
+        for (id, of_key) in &others.keys {
+            add(Some((*id, of_key.owner)), &of_key.codes);
+        }
+        drop(others);
+        all.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.key.cmp(&other.key)));
+        all
+    }
+
     pub(crate) fn of(&self, key: KeyId) -> BTreeMap<&'static str, u64> {
         self.others().keys.get(&key.as_u128()).map(|of_key| of_key.codes.by_code()).unwrap_or_default()
     }
@@ -182,14 +214,14 @@ impl RefusalCounts {
 }
 
 impl Codes {
-    /// Counts a refusal; whether it is the first with this code.
-    fn count(&mut self, code: &'static str, peer: Peer) -> bool {
+    /// Counts a refusal, and returns whether it is the first with this code.
+    fn count(&mut self, code: &'static str, peer: Peer, now: i64) -> bool {
         if let Some(held) = self.0.iter_mut().find(|held| held.code == code) {
             held.count = held.count.saturating_add(1);
-            held.peer = peer;
+            (held.at, held.peer) = (now, peer);
             return false;
         }
-        self.0.push(Count { code, count: 1, logged: 1, peer });
+        self.0.push(Count { code, count: 1, logged: 1, at: now, peer });
         true
     }
 
@@ -211,7 +243,7 @@ struct Sample {
     key: Option<RefusedKey>,
     code: &'static str,
     count: u64,
-    /// Where the last of them came from; `None` where that was not kept.
+    /// The peer of the last of them; `None` if the store does not keep it.
     peer: Option<Peer>,
 }
 
@@ -228,12 +260,12 @@ impl Sample {
         let (key, owner) = (KeyId::from_u128(id), OWNERS.text(owner));
         tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, %key, owner, "API key refused");
         if code == WRONG_NETWORK {
-            // Where no address is known, a proxy or a server that was set up wrongly is likelier than a thief.
+            // Without an address, a wrongly configured proxy or server is more likely than an attacker.
             let from = if is_known {
                 "an address that it is not bound to: if that is none of its owner's, the secret has leaked"
             } else {
-                "nobody knows where, so its networks cannot be held against that: unless its owner's requests come without \
-                 an address, too (see docs/limits.md), the secret has leaked"
+                "an unknown address, which cannot be checked against its networks: unless its owner's requests have no \
+                 address either (see docs/guides/limits.md), the secret has leaked"
             };
             tracing::warn!(
                 name: "apikey.wrong_network", target: "apikey", count, peer, %key, owner,
@@ -259,15 +291,15 @@ mod tests {
         let rest = || rest().collect::<Vec<_>>();
         let last = |host: u8| Peer::Known([192, 0, 2, host].into());
         for host in 0..100 {
-            counts.count(None, &AuthError::Invalid, last(host));
-            counts.count(key(7), &AuthError::Revoked, last(host));
+            counts.count(None, &AuthError::Invalid, last(host), || 0);
+            counts.count(key(7), &AuthError::Revoked, last(host), || 0);
         }
-        counts.count(None, &AuthError::Missing, Peer::Unknown);
-        counts.count(key(7), &AuthError::Disabled, Peer::Unknown);
+        counts.count(None, &AuthError::Missing, Peer::Unknown, || 0);
+        counts.count(key(7), &AuthError::Disabled, Peer::Unknown, || 0);
         assert_eq!(rest(), [(None, "invalid_api_key", 99, None), (Some(7), "revoked_api_key", 99, Some(last(99)))]);
         assert_eq!(rest(), []);
-        counts.count(None, &AuthError::Missing, Peer::Unknown);
-        counts.count(key(7), &AuthError::Revoked, Peer::Unknown);
+        counts.count(None, &AuthError::Missing, Peer::Unknown, || 0);
+        counts.count(key(7), &AuthError::Revoked, Peer::Unknown, || 0);
         assert_eq!(
             rest(),
             [(None, "missing_api_key", 1, Some(Peer::Unknown)), (Some(7), "revoked_api_key", 1, Some(Peer::Unknown))]
@@ -278,15 +310,15 @@ mod tests {
     fn keys_beyond_the_bound_are_counted_together() {
         let counts = RefusalCounts::default();
         for id in 0..MAX_KEYS as u128 + 5 {
-            counts.count(key(id), &AuthError::Revoked, Peer::Unknown);
+            counts.count(key(id), &AuthError::Revoked, Peer::Unknown, || 0);
         }
-        counts.count(key(3), &AuthError::Revoked, Peer::Unknown);
+        counts.count(key(3), &AuthError::Revoked, Peer::Unknown, || 0);
         let refusals = counts.snapshot();
         assert_eq!(refusals.keys.len(), MAX_KEYS);
         assert_eq!(refusals.other_keys, BTreeMap::from([("revoked_api_key", 5)]));
         assert_eq!(refusals.total(), MAX_KEYS as u64 + 6);
         counts.forget(3);
-        counts.count(key(1 << 100), &AuthError::Disabled, Peer::Unknown);
+        counts.count(key(1 << 100), &AuthError::Disabled, Peer::Unknown, || 0);
         assert_eq!(counts.of(KeyId::from_u128(1 << 100)), BTreeMap::from([("disabled_api_key", 1)]));
         assert_eq!(counts.of(KeyId::from_u128(3)), BTreeMap::new());
     }

@@ -12,7 +12,8 @@ use crate::base::panics::catch_panic;
 use crate::index::refused::refusals::RefusedKey;
 use crate::token::key_id::KeyId;
 
-/// A refused request, as [`on_refusal`](crate::KeyStoreBuilder::on_refusal) gets it. It has no secret.
+/// A refused request, which the store passes to [`on_refusal`](crate::KeyStoreBuilder::on_refusal). It contains no
+/// secret.
 #[derive(Debug, Clone, Copy)]
 pub struct RefusedAttempt<'a> {
     error: &'a AuthError,
@@ -21,26 +22,26 @@ pub struct RefusedAttempt<'a> {
 }
 
 impl<'a> RefusedAttempt<'a> {
-    /// Why the store refused it.
+    /// Returns the reason of the refusal.
     #[must_use]
     pub fn error(&self) -> &'a AuthError {
         self.error
     }
 
-    /// Where the request came from. [`Unknown`](Peer::Unknown) where the caller of the store did not say, as in
+    /// Returns the peer that sent the request; [`Unknown`](Peer::Unknown) if the program did not pass one, as in
     /// [`verify`](crate::KeyStore::verify).
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// The key whose secret was presented; `None` if it was no key's.
+    /// Returns the key whose secret the caller presented; `None` if it presented none.
     #[must_use]
     pub fn key(&self) -> Option<KeyId> {
         self.key.map(|key| KeyId::from_u128(key.id))
     }
 
-    /// The owner of that key.
+    /// Returns the owner of that key.
     #[must_use]
     pub fn owner(&self) -> Option<&'static str> {
         self.key.map(|key| OWNERS.text(key.owner))
@@ -60,7 +61,7 @@ struct Hook {
 }
 
 thread_local! {
-    /// Whether this thread is in a hook. Requests that are refused there call no hook, or there would be no end.
+    /// Whether this thread is in a hook. Refusals there call no hook, since that could recurse without end.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -85,7 +86,7 @@ impl Hook {
         if INSIDE.replace(true) {
             return;
         }
-        // The request is refused, whatever the hook does.
+        // A panic of the hook does not change the refusal.
         let result = catch_panic(|| (self.call)(refused));
         INSIDE.set(false);
         if let Err(panic) = result

@@ -1,4 +1,4 @@
-//! Who makes a change.
+//! The actor of a change.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::base::invalid_field::InvalidField;
 use crate::key::bounds;
 use crate::token::key_id::KeyId;
 
-/// Who made a change: an acting key, a user of the machine, or what an application calls itself.
+/// The actor of a change: an acting key, a user of the machine, or a name that an application chooses.
 ///
-/// `Display` and `FromStr` are the text that it has in JSON and in the log: `key:01931a4e-7c3b-7def-8123-456789abcdef`,
-/// `uid:1000`, and for everything else the name as it is. Each text stands for one actor.
+/// `Display` and `FromStr` use the text that JSON and the log contain: `key:01931a4e-7c3b-7def-8123-456789abcdef`,
+/// `uid:1000`, or the application's name as it is. Each text names one actor.
 ///
 /// ```
-/// use apikey_core::Actor;
+/// use apikey::Actor;
 ///
 /// assert_eq!(Actor::from("uid:1000"), Actor::Uid(1000));
 /// assert_eq!(Actor::from("deploy-bot"), Actor::Application("deploy-bot".into()));
@@ -29,7 +29,7 @@ use crate::token::key_id::KeyId;
 #[serde(into = "String", from = "String")]
 #[non_exhaustive]
 pub enum Actor {
-    /// A key: it capped the change ([`within`](crate::NewKey::within)), or changed itself.
+    /// A key that capped the change ([`within`](crate::NewKey::within)), or that changed itself.
     Key(KeyId),
     /// A user of the machine, who ran the command or connected to the admin socket.
     Uid(u32),
@@ -38,13 +38,13 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// What may be stored.
+    /// Checks that the store may keep the actor.
     pub(crate) fn check(&self) -> Result<(), InvalidField> {
         match self {
             Self::Key(_) | Self::Uid(_) => Ok(()),
             Self::Application(name) => {
                 bounds::actor(name)?;
-                // Each text stands for one actor: no application passes for a key or a user.
+                // Each text names one actor: no application can pass for a key or a user.
                 let is_name = matches!(Self::from(name), Self::Application(_));
                 let refused = || InvalidField::new("actor", name, "names that do not read as key:<id> or uid:<number>");
                 if is_name { Ok(()) } else { Err(refused()) }
@@ -75,7 +75,7 @@ impl From<&str> for Actor {
     fn from(text: &str) -> Self {
         let key = || Some(Self::Key(text.strip_prefix("key:")?.parse().ok()?));
         let uid = || Some(Self::Uid(text.strip_prefix("uid:")?.parse().ok()?));
-        // In another form (`uid:007`) it is a name like any other.
+        // Another form, such as `uid:007`, is the name of an application.
         let known = key().or_else(uid).filter(|actor| actor.to_string() == text);
         known.unwrap_or_else(|| Self::Application(text.to_owned()))
     }
@@ -105,14 +105,14 @@ impl From<Actor> for String {
     }
 }
 
-/// One of three fields says who.
+/// One of three fields names the actor.
 const KEY: Tag = ignorable(1);
 const UID: Tag = ignorable(2);
 const APPLICATION: Tag = ignorable(3);
-/// From where.
+/// The address of the actor.
 const PEER: Tag = ignorable(4);
 
-/// Who makes a change and from where, as far as the store knows.
+/// The actor of a change and its address, as far as the store knows them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) actor: Option<Actor>,

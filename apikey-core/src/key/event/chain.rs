@@ -1,4 +1,4 @@
-//! The chain that holds events together, and whether it is whole.
+//! The chain of digests that links events, and its verification.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,57 +7,58 @@ use crate::key::event::stored;
 use crate::key::event::stored::{Checkpoint, Head};
 use crate::token::digest::{Digest, Digester};
 
-/// What [`KeyStore::verify_events`](crate::KeyStore::verify_events) finds.
+/// The result of [`KeyStore::verify_events`](crate::KeyStore::verify_events).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EventsReport {
-    /// How many events there are.
+    /// The number of events in the store.
     pub events: u64,
-    /// The number of the last event that was purged, 0 if none was: the chain is checked from there.
+    /// The number of the last event that was purged, or 0. The verification starts after it.
     pub checkpoint: u64,
     /// The number of the last event.
     pub last: u64,
-    /// From which number on every event is under a pepper; `None` if the last one is not. What is before it, or
-    /// without a pepper, proves nothing against who can write to the store's files: hold it against what you expect.
+    /// The number from which on every event is under a pepper; `None` if the last event is not. Anybody who can write
+    /// to the store's files could have forged the events before it, or all events if there is no pepper: compare the
+    /// number with the one that you expect.
     pub peppered_from: Option<u64>,
     /// The first fault, if there is one.
     pub fault: Option<ChainFault>,
-    /// How many faults there are.
+    /// The number of faults.
     pub faults: u64,
 }
 
 impl EventsReport {
-    /// Whether no fault was found.
+    /// Returns whether the chain has no fault.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.fault.is_none()
     }
 }
 
-/// What is wrong with a chain of events.
+/// A fault in a chain of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChainFault {
-    /// An event, or several from this one on, is not there.
+    /// One or more events are missing.
     #[error("event {number} is missing")]
     Missing {
-        /// The first that is missing.
+        /// The number of the first missing event.
         number: u64,
     },
-    /// An event does not decode, or stands in the place of another.
+    /// An event does not decode, or has the number of another one.
     #[error("event {number} is damaged")]
     Damaged {
         /// The number of the event.
         number: u64,
     },
-    /// An event is not the one that the next one, or the head of the chain, was made for.
+    /// An event does not match the digest that the next event, or the head of the chain, has of it.
     #[error("event {number} is not the one that was written under this number")]
     Changed {
         /// The number of the event.
         number: u64,
     },
-    /// The pepper of an event was not given, so that neither it nor its place can be checked.
+    /// The pepper of an event is missing, so neither the event nor its position can be checked.
     #[error("event {number} cannot be checked without pepper {pepper}")]
     Pepper {
         /// The number of the event.
@@ -67,10 +68,10 @@ pub enum ChainFault {
     },
 }
 
-/// Follows a chain event by event. After a fault it goes on with what is there.
+/// Verifies a chain event by event. After a fault it continues with the next event.
 pub(crate) struct Chain<'a> {
     digesters: &'a [Digester],
-    /// The last event, and its digest if that is known.
+    /// The number of the last event, and its digest if that is known.
     number: u64,
     digest: Option<Digest>,
     report: EventsReport,
@@ -89,7 +90,7 @@ impl<'a> Chain<'a> {
         Self { digesters, number: start.number, digest: Some(start.digest), report }
     }
 
-    /// The next event, as it is stored; what it says, if it decodes.
+    /// Verifies the next stored event, and returns it if it decodes.
     pub(crate) fn push(&mut self, number: u64, frame: &[u8]) -> Option<stored::Event> {
         if number != self.number + 1 {
             self.fault(ChainFault::Missing { number: self.number + 1 });
@@ -118,7 +119,7 @@ impl<'a> Chain<'a> {
         Some(event)
     }
 
-    /// Holds the end of the chain against the head.
+    /// Compares the end of the chain with the head.
     pub(crate) fn end(mut self, head: &Head) -> EventsReport {
         if self.number < head.number {
             self.fault(ChainFault::Missing { number: self.number + 1 });

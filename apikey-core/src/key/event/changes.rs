@@ -1,4 +1,4 @@
-//! What an event says of the fields that a change has set.
+//! The fields of a key that a change has set, as its event records them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -9,36 +9,36 @@ use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, critical, ign
 use crate::key::record::{Record, StoredPolicy};
 use crate::key::rotation::policy::RotationPolicy;
 
-/// What a change made of a key's fields. A field that did not change is `None` or empty, and is left out of the JSON.
+/// The fields of a key that a change set. A field that did not change is `None` or empty, and the JSON leaves it out.
 ///
-/// The values of [`name`](Self::name) and [`metadata`](Self::metadata) are not in it: they may be personal, and events
-/// stay when a key's record is deleted.
+/// It does not contain the values of [`name`](Self::name) and [`metadata`](Self::metadata): they may be personal data,
+/// and events remain when the store deletes a key's record.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Whether the name is another one.
+    /// Whether the name changed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub name: bool,
-    /// The names of metadata entries that were set, changed or removed.
+    /// The names of the metadata entries that the change set or removed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metadata: Vec<String>,
-    /// Its grants.
+    /// The grants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permissions: Option<FromTo<Vec<String>>>,
-    /// From when on it is good.
+    /// The time from which on the key is valid; `None`: no such bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<FromTo<Option<DateTime<Utc>>>>,
-    /// Until when it is good; `None`: without an end.
+    /// The time at which the key ends; `None`: it never ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<FromTo<Option<DateTime<Utc>>>>,
-    /// How often it may be used; `None`: without a limit.
+    /// The rate limit; `None`: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<FromTo<Option<Limit>>>,
-    /// The networks that it may be used from; empty: from anywhere.
+    /// The networks from which the key is valid; empty: anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub networks: Option<FromTo<Vec<String>>>,
-    /// By what policy it rotates itself; `None`: it does not.
+    /// The rotation policy; `None`: no policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<FromTo<Option<RotationPolicy>>>,
 }
@@ -46,9 +46,9 @@ pub struct Changes {
 /// The value of a field before and after a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FromTo<T> {
-    /// Before.
+    /// The value before the change.
     pub from: T,
-    /// After.
+    /// The value after the change.
     pub to: T,
 }
 
@@ -63,13 +63,13 @@ impl<T> FromTo<T> {
 }
 
 impl Changes {
-    /// Whether no field changed.
+    /// Returns whether no field changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The names of the fields that changed.
+    /// Returns the names of the fields that changed.
     #[must_use]
     pub fn fields(&self) -> Vec<&'static str> {
         let Self { name, metadata, permissions, not_before, expires_at, limit, networks, rotation } = self;
@@ -86,8 +86,7 @@ impl Changes {
         all.into_iter().filter(|(_, changed)| *changed).map(|(field, _)| field).collect()
     }
 
-    /// What is different in two states of a key. Whether it is disabled or revoked, and its secrets, are events of their
-    /// own.
+    /// Compares two states of a key. Disabling, revoking and changes of secrets have events of their own.
     pub(crate) fn between(before: &Record, after: &Record) -> Self {
         let time = |at: &Option<i64>| at.map(crate::base::time::from_ms);
         let metadata =
@@ -155,7 +154,7 @@ impl Field for Changes {
     }
 }
 
-/// A list of texts whose length is not believed.
+/// A list of texts; the reader does not trust its stored length.
 #[derive(Deserialize)]
 struct Texts(#[serde(with = "crate::base::codec::entries::list")] Vec<String>);
 

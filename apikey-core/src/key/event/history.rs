@@ -11,10 +11,10 @@ use crate::key::event::kind::EventKind;
 use crate::key::event::stored;
 use crate::token::key_id::KeyId;
 
-/// One change of the store. It serialises, and holds neither secret nor digest.
+/// One change of the store. It serialises, and contains neither a secret nor a digest.
 ///
 /// ```
-/// use apikey_core::{Actor, EventKind, KeyStore, KeyUpdate, NewKey};
+/// use apikey::{Actor, EventKind, KeyStore, KeyUpdate, NewKey};
 ///
 /// let store = KeyStore::temporary()?.as_actor("deploy-bot");
 /// let id = store.create(NewKey::for_owner("alice").permissions(["orders:*"]))?.info.id();
@@ -49,39 +49,39 @@ impl Event {
         Self { number: event.number, at: from_ms(event.at), actor, peer, key: event.subject.key_id(), kind: event.kind }
     }
 
-    /// Its number: 1 for the first change of the store, without gaps.
+    /// Returns the number of the event: 1 for the first change of the store, and one more for each later one.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// When, to the millisecond, by the store's time: that of its clock, and never before the event before it, but for
-    /// [`ClockAccepted`](EventKind::ClockAccepted).
+    /// Returns the time of the change, to the millisecond. It is the store's time: that of its clock, but never earlier
+    /// than the event before, except for [`ClockAccepted`](EventKind::ClockAccepted).
     #[must_use]
     pub fn at(&self) -> DateTime<Utc> {
         self.at
     }
 
-    /// Who made the change, if the handle or a cap named somebody.
+    /// Returns the actor of the change, if the handle or a cap named one.
     #[must_use]
     pub fn actor(&self) -> Option<&Actor> {
         self.actor.as_ref()
     }
 
-    /// The address from which the actor asked for the change, if the handle knew it
+    /// Returns the address from which the actor requested the change, if the handle knew it
     /// ([`KeyStore::as_actor_from`](crate::KeyStore::as_actor_from)).
     #[must_use]
     pub fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
 
-    /// The key that changed; `None` if the event is one of the whole store.
+    /// Returns the key that changed; `None` if the event concerns the whole store.
     #[must_use]
     pub fn key(&self) -> Option<KeyId> {
         self.key
     }
 
-    /// What happened.
+    /// Returns the kind of the event, with its fields.
     #[must_use]
     pub fn kind(&self) -> &EventKind {
         &self.kind

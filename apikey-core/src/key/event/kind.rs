@@ -8,7 +8,7 @@ use crate::base::codec::{CodecError, Newer};
 use crate::key::event::changes::Changes;
 use crate::key::rotation::overlap::OverlapEnd;
 
-/// Fields of events. Those of [`Changes`] follow from 32 on, and those of who made the change stand before.
+/// Tags of the fields of events. Those of [`Changes`] begin at 32; those of the actor are below these.
 mod tag {
     use super::{Tag, critical, ignorable};
 
@@ -30,13 +30,13 @@ mod tag {
     pub(super) const CHANGES: Tag = critical(32);
 }
 
-/// Declares the kinds: the number that is stored, the variant, its name, and its fields with their tags.
+/// Declares the kinds: the stored number, the variant, its name, and its fields with their tags.
 macro_rules! event_kinds {
     ($(
         $(#[$doc:meta])*
         $code:literal $variant:ident $name:tt $({ $($(#[$field_doc:meta])* $field:ident: $type:ty = $tag:ident $(skip $skip:literal)?,)+ })?
     )+) => {
-        /// What happened.
+        /// The kind of an event, with its fields.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(tag = "kind")]
         #[non_exhaustive]
@@ -52,7 +52,7 @@ macro_rules! event_kinds {
             /// The names of all kinds, as [`name`](Self::name) gives them.
             pub const NAMES: [&str; [$($code),+].len()] = [$($name),+];
 
-            /// Its name, as it serialises: `revoked`.
+            /// Returns the name of the kind, as it serialises: `revoked`.
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
@@ -60,7 +60,7 @@ macro_rules! event_kinds {
                 }
             }
 
-            /// The number that stands for it in a store.
+            /// Returns the number of the kind in a store.
             pub(crate) fn code(&self) -> u8 {
                 match self {
                     $(Self::$variant $({ $($field: _),+ })? => $code,)+
@@ -86,11 +86,11 @@ macro_rules! event_kinds {
 }
 
 event_kinds! {
-    /// A key was created.
+    /// A call created a key.
     1 Created "created"
-    /// A key that was issued elsewhere was imported.
+    /// A call imported a key that another system issued.
     2 Imported "imported"
-    /// Fields of a key were set.
+    /// A call changed fields of a key.
     3 Updated "updated" {
         /// What changed.
         changes: Changes = CHANGES,
@@ -109,85 +109,86 @@ event_kinds! {
     6 Rotated "rotated" {
         /// The number of the new secret.
         version: u32 = VERSION,
-        /// When the old secrets end; `None`: at once.
+        /// When the old secrets end; `None` if they ended at once.
         overlap: Option<OverlapEnd> = OVERLAP,
     }
-    /// A new secret was used for the first time.
+    /// A caller used a new secret for the first time.
     7 FirstUsed "first_used" {
         /// The number of the secret.
         version: u32 = VERSION,
     }
-    /// Superseded secrets were erased after their end.
+    /// The store erased superseded secrets that have ended.
     8 SecretsErased "secrets_erased"
     /// A key was revoked.
     9 Revoked "revoked" {
-        /// Why.
+        /// The reason, as the caller gave it.
         reason: String = REASON,
     }
-    /// The record of a key was deleted.
+    /// A purge deleted the record of a key.
     10 Purged "purged"
-    /// The store was restored from a backup.
+    /// An operator restored the store from a backup.
     11 Restored "restored" {
         /// The number of the backup's last event.
         backup: u64 = BACKUP,
-        /// The number of the last event of the store it took the place of, if that could be read.
+        /// The number of the last event of the store that it replaced, if that was readable.
         old: Option<u64> = OLD,
     }
-    /// While the store was restored or salvaged, a key lost what the old store showed it had lost.
+    /// A restore or a salvage reapplied the restrictions of a key that the old store still showed.
     12 Reapplied "reapplied" {
-        /// Whether it was revoked.
+        /// Whether it revoked the key.
         revoked: bool = REVOKED,
-        /// Whether it was disabled.
+        /// Whether it disabled the key.
         disabled: bool = DISABLED,
-        /// The numbers of secrets that ended.
+        /// The numbers of the secrets that it ended.
         ended: Vec<u32> = ENDED,
-        /// The numbers of secrets that end sooner.
+        /// The numbers of the secrets that end sooner.
         shortened: Vec<u32> = SHORTENED,
-        /// What else became less: its permissions, its time, its limit or its networks.
+        /// The other fields that it restricted: permissions, times, limit or networks.
         changes: Changes = CHANGES skip "Changes::is_empty",
     }
-    /// The store was put together from what a damaged one still had.
+    /// An operator salvaged the store from a damaged one.
     13 Salvaged "salvaged" {
-        /// How many keys were whole.
+        /// The number of keys that were intact.
         records: u64 = RECORDS,
-        /// How many events were.
+        /// The number of events that were intact.
         events: u64 = EVENTS,
     }
-    /// A key that rotates itself got a new secret, which is good, and waits for its delivery.
+    /// A rotator gave a key a new secret, which is valid and waits for its delivery.
     14 Staged "staged" {
         /// The number of the new secret.
         version: u32 = VERSION,
-        /// The numbers of secrets that waited before it, and have ended.
+        /// The numbers of the earlier waiting secrets that this ended.
         ended: Vec<u32> = ENDED,
     }
-    /// A secret that waited was delivered, or used, and is the current one.
+    /// A waiting secret was delivered or used, and is now the current one.
     15 Promoted "promoted" {
         /// The number of the secret.
         version: u32 = VERSION,
-        /// When the one before ends.
+        /// When the secret before it ends.
         overlap: OverlapEnd = OVERLAP,
-        /// The numbers of other secrets that waited, and have ended.
+        /// The numbers of the other waiting secrets that this ended.
         ended: Vec<u32> = ENDED,
-        /// Whether it was used before its delivery was confirmed.
+        /// Whether a caller used the secret before the sink confirmed its delivery.
         used: bool = USED,
     }
-    /// A key leaked: every secret ended at once, and a new one was made.
+    /// A call replaced the secrets of a leaked key: every secret ended at once, and the key has a new one.
     16 Replaced "replaced" {
         /// The number of the new secret.
         version: u32 = VERSION,
-        /// Why, as given.
+        /// The reason, as the caller gave it.
         reason: String = REASON,
     }
-    /// The store's time was ahead of its clock, and an operator has put it back.
+    /// An operator set the store's time, which was ahead of its clock, back to that of the clock.
     17 ClockAccepted "clock_accepted" {
-        /// What it was.
+        /// The store's time before.
         from: DateTime<Utc> = FROM,
-        /// What it became: that of the clock.
+        /// The store's time after: that of the clock.
         to: DateTime<Utc> = TO,
     }
-    /// The beginning of history is to be deleted, up to an event and with it. It is there until this event is on disk.
+    /// The store is about to purge the oldest events, up to and including one. It deletes them once this event is on
+    /// disk.
     18 EventsPurged "events_purged" {
-        /// The number of the last event that goes.
+        /// The number of the last event that the store purges.
         last: u64 = LAST,
     }
 }
@@ -202,7 +203,7 @@ impl Field for DateTime<Utc> {
     }
 }
 
-/// Nothing: at the first use. Otherwise the time.
+/// Empty for the first use; otherwise the time.
 impl Field for OverlapEnd {
     fn put(&self, tag: Tag, tail: &mut TailWriter) -> Result<(), CodecError> {
         match self {

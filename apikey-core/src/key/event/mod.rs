@@ -1,4 +1,4 @@
-//! What happened to keys.
+//! Events: the history of keys and of the store.
 
 pub(crate) mod actor;
 pub(crate) mod chain;

@@ -12,10 +12,10 @@ use crate::key::event::kind::EventKind;
 use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
-/// A change as history keeps it.
+/// A change as the history stores it.
 ///
-/// Fixed: number, time, subject, the number of the kind, the digest of the event before, the number of the pepper. The
-/// tail has what the kind says, and who made the change.
+/// The fixed fields are number, time, subject, the number of the kind, the digest of the event before, and the number
+/// of the pepper. The tail has the fields of the kind, and the actor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     /// 1 for the first change of the store.
@@ -56,16 +56,16 @@ impl Frame for Event {
     }
 }
 
-/// Where history stands: written with every event, in the same transaction.
+/// The state of the store after its last event; written in the same transaction as the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Head {
     /// Number of the last event.
     pub(crate) number: u64,
     /// Its digest.
     pub(crate) digest: Digest,
-    /// How many records there are, of every kind.
+    /// The number of records, of every kind.
     pub(crate) records: u64,
-    /// Sum, modulo 2^128, of the first 16 bytes of the SHA-256 of every stored record, of every kind.
+    /// The sum, modulo 2^128, of the first 16 bytes of the SHA-256 of every stored record, of every kind.
     pub(crate) sum: u128,
     /// The highest id ever given to anything.
     pub(crate) last_id: u128,
@@ -74,7 +74,7 @@ pub(crate) struct Head {
 plain_frame!(Head, b'H', "the head");
 
 impl Head {
-    /// Counts one event more. Only who wrote a number into the files has none left.
+    /// Counts one more event. It fails only if somebody wrote the highest number into the files.
     pub(crate) fn count(&mut self) -> io::Result<()> {
         let next = self.number.checked_add(1);
         self.number =
@@ -83,7 +83,7 @@ impl Head {
     }
 }
 
-/// The last event that was purged: where the chain of those that are left begins.
+/// The last event that was purged: the chain of the remaining events begins after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
     pub(crate) number: u64,
@@ -238,7 +238,7 @@ mod tests {
             frame[end..].copy_from_slice(&check);
             decode::<Event>(&frame).unwrap_err()
         };
-        // Behind the head, one byte of the number and nine of the time: the subject, of 18 bytes, and the kind.
+        // The subject, of 18 bytes, and the kind follow the head, one byte of the number and nine of the time.
         assert!(matches!(sealed(13, 2), CodecError::Newer(Newer::Subject(2))));
         assert!(matches!(sealed(31, 19), CodecError::Newer(Newer::Event(19))));
         assert!(matches!(sealed(31, 0), CodecError::Payload(None)));

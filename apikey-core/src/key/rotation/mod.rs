@@ -1,4 +1,4 @@
-//! Rotation as a key knows it: its policy, the overlap of its secrets, and one that waits for its delivery.
+//! The rotation of one key: its policy, the overlap of its secrets, and secrets that wait for their delivery.
 
 pub(crate) mod options;
 pub(crate) mod overlap;

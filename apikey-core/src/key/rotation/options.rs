@@ -1,12 +1,12 @@
-//! How a key is rotated.
+//! The options of a rotation.
 
 use crate::access::verified_key::VerifiedKey;
 use crate::key::rotation::overlap::Overlap;
 
-/// How a key is rotated, for [`KeyStore::rotate_with`](crate::KeyStore::rotate_with).
+/// The options of a rotation, for [`KeyStore::rotate_with`](crate::KeyStore::rotate_with).
 ///
 /// ```
-/// use apikey_core::{KeyStore, NewKey, Overlap, RotateOptions};
+/// use apikey::{KeyStore, NewKey, Overlap, RotateOptions};
 /// use chrono::TimeDelta;
 ///
 /// let store = KeyStore::temporary()?;
@@ -27,7 +27,7 @@ pub struct RotateOptions {
 }
 
 impl RotateOptions {
-    /// A rotation with this overlap.
+    /// Creates the options of a rotation with this overlap.
     pub fn new(overlap: Overlap) -> Self {
         Self { overlap, within: None, idempotency_key: None }
     }
@@ -38,8 +38,8 @@ impl RotateOptions {
         self
     }
 
-    /// Makes the rotation one that can be repeated, as [`rotate_idempotent`](crate::KeyStore::rotate_idempotent) says. The
-    /// same rotation [`within`](Self::within) another key, or none, is another request.
+    /// Makes the rotation idempotent, as [`rotate_idempotent`](crate::KeyStore::rotate_idempotent) does. The same
+    /// rotation [`within`](Self::within) another key, or without a cap, is a different request.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
         self

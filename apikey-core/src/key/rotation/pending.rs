@@ -1,8 +1,8 @@
 //! A secret that waits for its delivery.
 //!
-//! A new secret can be read once, so nobody can fetch it again. If it became the current one and its delivery
-//! failed, or the process died in between, the key's user would be locked out when the old one ends. So a secret made by
-//! automatic rotation goes through these states:
+//! A new secret can be read only once. If it became the current one at once, and its delivery failed or the process
+//! died in between, the key's user would be locked out when the old secret ends. So a secret of automatic rotation
+//! passes through these states:
 //!
 //! ```text
 //!             Stage                Promote (its delivery, or its first use)
@@ -23,12 +23,13 @@
 //!
 //! - The predecessor's overlap begins when the new secret becomes the current one, not when it is made: a delivery that
 //!   takes days shortens no overlap.
-//! - Staging waits for the end of an overlap, and lets at most [`MAX_PENDING`] secrets wait: no more than three are
-//!   good at any time. There are two that wait only where a process died during a delivery, and the sink cannot say which
-//!   secret it holds: the *doubtful* one may be what the key's user reads.
-//! - A delivery ends every other secret that waits: the sink holds this one now. A first use does not: what was
-//!   delivered before may be held by another reader, so it ends as the predecessor does.
-//! - Whatever ends a pending secret asks first whether it was used in that very moment; then it is the current one.
+//! - Staging waits for the end of an overlap, and lets at most [`MAX_PENDING`] secrets wait, so at most three are valid
+//!   at any time. Two secrets wait only if a process died during a delivery, and the sink cannot report which secret it
+//!   holds: the key's user may have the *doubtful* one.
+//! - A delivery ends every other secret that waits: the sink holds this one now. A first use does not: another reader
+//!   may have a secret that was delivered earlier, so that one ends as the predecessor does.
+//! - Before the store ends a pending secret, it checks whether a caller has just used it; then the secret becomes the
+//!   current one.
 
 use crate::base::time::{LAST_MS, from_ms};
 use crate::key::applied::{Applied, next_version};
@@ -37,10 +38,10 @@ use crate::key::event::kind::EventKind;
 use crate::key::record::{Record, SecretEnd, StoredSecret};
 use crate::key::rotation::overlap::OverlapEnd;
 
-/// Most secrets of a key that wait at the same time.
+/// The most secrets of a key that wait at the same time.
 const MAX_PENDING: usize = 2;
 
-/// Adds a secret that waits. Of those that wait already the newest stays if it is `doubtful`; the others end.
+/// Adds a secret that waits. The newest of those that wait already stays if it is `doubtful`; the others end.
 pub(crate) fn stage(
     record: &Record,
     secret: &StoredSecret,
@@ -71,7 +72,7 @@ pub(crate) fn stage(
     Ok(Applied::changed(after, EventKind::Staged { version, ended }))
 }
 
-/// Why a key gets no new secret by itself now.
+/// Returns the reason for which automatic rotation cannot give a key a new secret now.
 pub(crate) fn hindrance(record: &Record, now: i64) -> Option<Conflict> {
     if record.revoked.is_some() {
         return Some(Conflict::Revoked);
@@ -82,7 +83,7 @@ pub(crate) fn hindrance(record: &Record, now: i64) -> Option<Conflict> {
     if record.expired(now) {
         return Some(Conflict::Expired);
     }
-    // While one secret waits, another may have been used and superseded the first: that is a part of this rotation.
+    // While one secret waits, another may have been used and superseded the first, as a part of this rotation.
     let waiting = record.live(now).any(StoredSecret::is_pending);
     let newest = record.live(now).rfind(|secret| !secret.is_pending())?;
     let older = record.live(now).find(|secret| secret.is_superseded() && secret.version < newest.version)?;
@@ -127,7 +128,7 @@ pub(crate) fn promote(record: &Record, version: u32, now: i64, used: bool) -> Ap
     Applied::changed(after, EventKind::Promoted { version, overlap, ended, used })
 }
 
-/// An end that was given is not put off.
+/// Returns the sooner end: a secret's end is never postponed.
 fn sooner(held: SecretEnd, end: SecretEnd) -> SecretEnd {
     match (held, end) {
         (SecretEnd::Never | SecretEnd::Pending { .. }, end) => end,

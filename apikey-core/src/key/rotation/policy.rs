@@ -1,26 +1,28 @@
-//! How a key rotates itself.
+//! The policy of automatic rotation.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use crate::base::json::{from_object, maybe_whole};
 use crate::base::patch::Patch;
-use crate::base::time::{LAST_MS, from_ms};
+use crate::base::time::{LAST_MS, from_ms, span_text};
 use crate::key::builder_json::span_ms;
 use crate::key::error::StoreError;
 use crate::key::record::{Record, StoredPolicy};
 use crate::key::rotation::overlap::Overlap;
 
 /// The shortest time between two rotations.
-const LEAST_EVERY: TimeDelta = TimeDelta::seconds(1);
-/// The longest overlap that is chosen where none is.
+pub(crate) const LEAST_EVERY: TimeDelta = TimeDelta::seconds(1);
+/// The longest default overlap.
 const DEFAULT_OVERLAP: TimeDelta = TimeDelta::hours(24);
 
 /// Gives a key a new secret at a fixed interval. A [`Rotator`](crate::Rotator) generates it and delivers it to a
-/// [`SecretSink`](crate::SecretSink); without a rotator nothing happens. It serialises for the
-/// [admin protocol](crate::admin) with times in milliseconds: `every_ms`, `overlap_ms` (`null`: until the first use).
+/// [`SecretSink`](crate::SecretSink); without a rotator the policy has no effect. It serialises for the [admin
+/// protocol](crate::admin) with times in milliseconds: `every_ms`, `overlap_ms` (`null`: until the first use).
 ///
 /// ```
-/// use apikey_core::{KeyStore, NewKey, Overlap, RotationPolicy};
+/// use apikey::{KeyStore, NewKey, Overlap, RotationPolicy};
 /// use chrono::TimeDelta;
 ///
 /// let policy = RotationPolicy::every(TimeDelta::days(30)).overlap(Overlap::For(TimeDelta::days(2)));
@@ -31,39 +33,41 @@ const DEFAULT_OVERLAP: TimeDelta = TimeDelta::hours(24);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "PolicyJson", from = "PolicyJson")]
+#[serde(into = "PolicyJson", from = "PolicyRead")]
 pub struct RotationPolicy {
     every: TimeDelta,
     overlap: Overlap,
 }
 
 impl RotationPolicy {
-    /// So long after its secret was made, a key gets a new one: a second at least. The old one then stays good for 24
-    /// hours, or for half of `every` if that is shorter; [`overlap`](Self::overlap) sets another time.
+    /// Creates a policy that gives a key a new secret `every` so often, counted from the creation of the current
+    /// secret. `every` is one second or more. The old secret stays valid for 24 hours, or for half of `every` if that
+    /// is shorter; [`overlap`](Self::overlap) sets another time.
     ///
-    /// What is out of bounds is refused where the policy is given to a key or a store.
+    /// The calls that give the policy to a key or a store reject values out of bounds.
     #[must_use]
     pub fn every(every: TimeDelta) -> Self {
         Self { every, overlap: Overlap::For(DEFAULT_OVERLAP.min(every / 2)) }
     }
 
-    /// How long the old secret stays good when the new one was delivered: less than `every`, so that no overlap meets the
-    /// next; or until the new one is used. With [`Overlap::UntilFirstUse`], a key is not rotated again before that.
+    /// Sets how long the old secret stays valid after the delivery of the new one: a time shorter than `every`, so that
+    /// two overlaps never meet, or [`Overlap::UntilFirstUse`], with which the key is not rotated again before the first
+    /// use.
     ///
-    /// [`Overlap::None`] is refused: whoever uses the key would be locked out until it has read the new secret.
+    /// The store rejects [`Overlap::None`]: the key's user would be locked out until it has read the new secret.
     #[must_use]
     pub fn overlap(mut self, overlap: Overlap) -> Self {
         self.overlap = overlap;
         self
     }
 
-    /// The time between two rotations.
+    /// Returns the time between two rotations.
     #[must_use]
     pub fn interval(&self) -> TimeDelta {
         self.every
     }
 
-    /// How long the old secret stays good.
+    /// Returns how long the old secret stays valid.
     #[must_use]
     pub fn overlap_span(&self) -> Overlap {
         self.overlap
@@ -74,19 +78,19 @@ impl RotationPolicy {
         let refused = |field, value: String, allowed| Err(StoreError::invalid(field, &value, allowed));
         let every_ms = self.every.num_milliseconds();
         if self.every < LEAST_EVERY || every_ms > LAST_MS {
-            return refused("rotation.every", self.every.to_string(), "spans of one second to 8,000 years");
+            return refused("rotation.every", span_text(self.every), "spans of one second to 8,000 years");
         }
         let overlap_ms = match self.overlap {
             Overlap::UntilFirstUse => None,
             Overlap::For(span) if (1..every_ms).contains(&span.num_milliseconds()) => Some(span.num_milliseconds()),
             Overlap::For(span) => {
                 let allowed = "spans of one millisecond or more, and less than the time between two rotations";
-                return refused("rotation.overlap", span.to_string(), allowed);
+                return refused("rotation.overlap", span_text(span), allowed);
             }
             Overlap::None => {
-                let allowed = "a time, or UntilFirstUse: without an overlap the key's user would be locked out until it \
+                let allowed = "a time, or until the first use: without an overlap the key's user would be locked out until it \
                                has read the new secret";
-                return refused("rotation.overlap", "None".into(), allowed);
+                return refused("rotation.overlap", "none".into(), allowed);
             }
         };
         Ok(StoredPolicy { every_ms, overlap_ms })
@@ -99,17 +103,33 @@ impl RotationPolicy {
 }
 
 /// A policy as JSON, whose overlap is absent (the default), `null` (until the first use), 0 (none) or a time.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct PolicyJson {
-    #[serde(rename = "every_ms", with = "span_ms")]
+    #[serde(rename = "every_ms", serialize_with = "span_ms::serialize")]
     every: TimeDelta,
-    #[serde(default, skip_serializing_if = "Patch::is_keep")]
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     overlap_ms: Patch<i64>,
 }
 
-impl From<PolicyJson> for RotationPolicy {
-    fn from(json: PolicyJson) -> Self {
+/// A policy as a caller writes it. It may have the times of a [`Rotation`], which a caller that sends back what it has
+/// read includes: they follow from the key, and change nothing.
+#[derive(Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
+struct PolicyRead {
+    #[serde(rename = "every_ms", deserialize_with = "span_ms::deserialize")]
+    every: TimeDelta,
+    #[serde(default, deserialize_with = "maybe_whole")]
+    overlap_ms: Patch<i64>,
+    #[serde(default, rename = "due")]
+    _due: IgnoredAny,
+    #[serde(default, rename = "pending")]
+    _pending: IgnoredAny,
+}
+
+from_object!(PolicyRead, PolicyRead);
+
+impl From<PolicyRead> for RotationPolicy {
+    fn from(json: PolicyRead) -> Self {
         let policy = Self::every(json.every);
         match json.overlap_ms {
             Patch::Keep => policy,
@@ -131,7 +151,7 @@ impl From<RotationPolicy> for PolicyJson {
     }
 }
 
-/// Times out of bounds become the longest, which no store accepts.
+/// Converts milliseconds. A time out of bounds becomes the longest span, which no store accepts.
 fn span(ms: i64) -> TimeDelta {
     TimeDelta::try_milliseconds(ms).unwrap_or(TimeDelta::MAX)
 }
@@ -146,8 +166,8 @@ impl From<RotationPolicy> for StoredPolicy {
     }
 }
 
-/// How a key stands with its rotation. It serialises with times in milliseconds: `every_ms`, `overlap_ms` (`null`: until
-/// the first use), `due`, `pending`.
+/// The state of a key's automatic rotation. It serialises with times in milliseconds: `every_ms`, `overlap_ms` (`null`:
+/// until the first use), `due`, `pending`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "RotationLine", from = "KnownRotation")]
 pub struct Rotation {
@@ -163,26 +183,27 @@ impl Rotation {
         Some(Self { policy: RotationPolicy::of(record.policy?), due: from_ms(due), pending })
     }
 
-    /// The policy.
+    /// Returns the policy.
     #[must_use]
     pub fn policy(&self) -> RotationPolicy {
         self.policy
     }
 
-    /// When the key is to get its next secret. It gets it in the first run of a [`Rotator`](crate::Rotator) from then on.
+    /// Returns the time at which the key is due for its next secret. The next run of a [`Rotator`](crate::Rotator)
+    /// after this time creates it.
     #[must_use]
     pub fn due(&self) -> DateTime<Utc> {
         self.due
     }
 
-    /// The number of a new secret that is good already, and is to be delivered.
+    /// Returns the number of a new secret that is valid already and waits for its delivery.
     #[must_use]
     pub fn pending(&self) -> Option<u32> {
         self.pending
     }
 }
 
-/// When a key with a policy is to get its next secret.
+/// Returns when a key with a policy is due for its next secret.
 pub(crate) fn due(record: &Record) -> Option<i64> {
     let policy = record.policy?;
     let current = record.secrets.iter().rfind(|secret| !secret.is_pending());
@@ -190,7 +211,7 @@ pub(crate) fn due(record: &Record) -> Option<i64> {
     Some(made.saturating_add(policy.every_ms))
 }
 
-/// A rotation as JSON has it.
+/// The JSON form of a rotation.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct RotationLine {
     every_ms: i64,
@@ -201,7 +222,7 @@ pub(crate) struct RotationLine {
     pending: Option<u32>,
 }
 
-/// A whole rotation as JSON; the line of an import lacks times.
+/// The JSON form of a rotation with all fields; a line of an import lacks the times.
 #[derive(Deserialize)]
 struct KnownRotation {
     every_ms: i64,

@@ -15,18 +15,18 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const INHERITED: [&str; 9] = ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"];
 
 /// Runs a program for each secret. The program reads the token and a line end from its standard input, and finds
-/// `APIKEY_ID`, `APIKEY_OWNER`, `APIKEY_NAME` (empty if there is none) and `APIKEY_VERSION` in its environment. The sink
-/// starts it without a shell. Exit status 0 means that it took the secret. The sink discards its output, which may contain
-/// the secret.
+/// `APIKEY_ID`, `APIKEY_OWNER`, `APIKEY_NAME` (empty if there is none) and `APIKEY_VERSION` in its environment. The
+/// sink starts it without a shell. Exit status 0 means that the program has stored the secret. The sink discards its
+/// output, which may contain the secret.
 ///
-/// Of the environment of this process, which may hold a pepper or a password, the program gets `HOME`, `LANG`, `LC_ALL`,
-/// `LC_CTYPE`, `LOGNAME`, `PATH`, `TMPDIR`, `TZ`, `USER`, and the variables that [`inherit`](Self::inherit) names. On Unix
-/// it runs in a process group of its own, without a terminal. When its time is up, the sink kills the group; a process
-/// that has left the group (`setsid`) survives.
+/// The environment of this process may contain a pepper or a password, so the program gets only `HOME`, `LANG`,
+/// `LC_ALL`, `LC_CTYPE`, `LOGNAME`, `PATH`, `TMPDIR`, `TZ`, `USER`, and the variables that [`inherit`](Self::inherit)
+/// names. On Unix it runs in a process group of its own, without a terminal. After its time limit the sink kills the
+/// group; a process that has left the group (`setsid`) survives.
 ///
 /// ```no_run
 /// use std::time::Duration;
-/// use apikey_core::sink::CommandSink;
+/// use apikey::sink::CommandSink;
 ///
 /// let sink = CommandSink::new("/usr/local/bin/put-secret")
 ///     .args(["--into", "vault"])
@@ -41,7 +41,7 @@ pub struct CommandSink {
 }
 
 impl CommandSink {
-    /// A sink that runs this program, by its path or its name on `PATH`.
+    /// Creates a sink that runs this program, by its path or its name on `PATH`.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self { program: program.into(), arguments: Vec::new(), inherited: Vec::new(), limit: TIME_LIMIT }
     }
@@ -53,16 +53,16 @@ impl CommandSink {
         self
     }
 
-    /// Passes these variables of this process's environment to the program, too. A variable that is not set at the time of
-    /// a delivery is left out.
+    /// Passes these variables of this process's environment to the program, too. A variable that is not set at the time
+    /// of a delivery is left out.
     #[must_use]
     pub fn inherit<T: Into<OsString>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.inherited.extend(names.into_iter().map(Into::into));
         self
     }
 
-    /// Limits the time of a delivery, 30 seconds by default. When it is up, the sink kills the program and its process
-    /// group, and the delivery has failed.
+    /// Sets the time limit of a delivery; the default is 30 seconds. After it the sink kills the program and its
+    /// process group, and the delivery has failed.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
@@ -216,7 +216,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let pipe = place.path().join("pipe");
         assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        // Whoever reads it comes to its end when nobody is left who could write.
+        // A reader reaches the end once no process is left that could write.
         let script = format!("(sleep 20; echo alive) > '{}' & wait", pipe.display());
         let said = std::thread::scope(|scope| {
             let said = scope.spawn(|| std::fs::read_to_string(&pipe).unwrap());

@@ -4,13 +4,12 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
@@ -24,14 +23,14 @@ const MAX_FILE: usize = 8192;
 
 type Name = Arc<dyn Fn(&KeyInfo) -> String + Send + Sync>;
 
-/// Writes each secret into a file of its own, named by the key's id: the token and a line end, readable by its user alone
-/// (mode 0600). That is the form of systemd credentials and of Docker's and Kubernetes' secret mounts;
+/// Writes each secret into a file of its own, named by the key's id: the token and a line end, readable by its user
+/// alone (mode 0600). That is the form of systemd credentials and of Docker's and Kubernetes' secret mounts;
 /// [`dotenv`](Self::dotenv) makes it a line of a `.env` file. A client reads it with `ClientKey::from_file`.
 ///
 /// The sink writes a secret to a new file beside (`O_EXCL`), syncs it, renames it over the old file, and syncs the
 /// directory. So a reader always gets the old secret or the new one, whole, and both are valid. The sink follows no
-/// symbolic link: it refuses a directory that is one, and replaces a file that is one. It creates the directory with mode
-/// 0700 if it is missing; the parent must exist.
+/// symbolic link: it refuses a directory that is one, and replaces a file that is one. It creates the directory with
+/// mode 0700 if it is missing; the parent must exist.
 #[derive(Clone)]
 pub struct DirectorySink {
     path: PathBuf,
@@ -40,16 +39,16 @@ pub struct DirectorySink {
 }
 
 impl DirectorySink {
-    /// A sink with its files in this directory.
+    /// Creates a sink that writes its files into this directory.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), name: None, variable: None }
     }
 
-    /// Names the files by this closure instead of by the keys' ids. Two keys must not have the same name: the second would
-    /// overwrite the file of the first.
+    /// Sets a closure that names the files, instead of the keys' ids. Two keys must not have the same name: the second
+    /// would overwrite the file of the first.
     ///
     /// ```
-    /// use apikey_core::sink::DirectorySink;
+    /// use apikey::sink::DirectorySink;
     ///
     /// let sink = DirectorySink::new("/run/shop").name(|key| key.name().unwrap_or("unnamed").to_owned());
     /// ```
@@ -66,10 +65,10 @@ impl DirectorySink {
         self
     }
 
-    /// The path of a key's file.
+    /// Returns the path of a key's file.
     ///
     /// # Errors
-    /// [`SinkError::Name`] if the name cannot be one of a file.
+    /// [`SinkError::Name`] if the name is not allowed for a file.
     pub fn path_of(&self, info: &KeyInfo) -> Result<PathBuf, SinkError> {
         Ok(self.path.join(self.name_of(info)?))
     }
@@ -96,8 +95,8 @@ impl DirectorySink {
         Err(SinkError::Name { of: "variable", name: name.clone(), allowed })
     }
 
-    fn directory(&self) -> io::Result<OwnedFd> {
-        let open = || Ok(rustix::fs::open(&self.path, directory_flags(), Mode::empty())?);
+    fn directory(&self) -> io::Result<File> {
+        let open = || Ok(File::from(rustix::fs::open(&self.path, directory_flags(), Mode::empty())?));
         match open() {
             Err(error) if io::Error::kind(&error) == ErrorKind::NotFound => {
                 match DirBuilder::new().mode(0o700).create(&self.path) {
@@ -118,9 +117,9 @@ fn directory_flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
 }
 
-/// Replaces a file as [`files::replace`](crate::base::files::replace) does, relative to a directory that is open: nobody
-/// can put a link in the directory's place meanwhile.
-fn replace(directory: &OwnedFd, name: &OsStr, content: &[u8]) -> io::Result<()> {
+/// Replaces a file as [`files::replace`](crate::base::files::replace) does, relative to a directory that is open:
+/// nobody can put a link in the directory's place meanwhile.
+fn replace(directory: &File, name: &OsStr, content: &[u8]) -> io::Result<()> {
     let beside = [b".", name.as_bytes(), b".new"].concat();
     let beside = Path::new(OsStr::from_bytes(&beside));
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -141,10 +140,11 @@ fn replace(directory: &OwnedFd, name: &OsStr, content: &[u8]) -> io::Result<()> 
         let _ = unlinkat(directory, beside, AtFlags::empty());
     }
     renamed?;
-    Ok(fsync(directory)?)
+    // And not `fsync`, which on Apple's systems leaves the disk's own cache behind.
+    directory.sync_all()
 }
 
-fn read(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<Zeroizing<String>>> {
+fn read(directory: &File, name: &OsStr) -> io::Result<Option<Zeroizing<String>>> {
     // A pipe in the file's place must not block the rotator.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match openat(directory, name, flags, Mode::empty()) {
@@ -173,7 +173,7 @@ impl SecretSink for DirectorySink {
         let before = self.variable_text()?;
         let directory = match rustix::fs::open(&self.path, directory_flags(), Mode::empty()) {
             Err(Errno::NOENT) => return Ok(SinkState::Nothing),
-            other => other.map_err(|error| SinkError::io(&self.path)(error.into()))?,
+            other => File::from(other.map_err(|error| SinkError::io(&self.path)(error.into()))?),
         };
         let text = read(&directory, OsStr::new(&name)).map_err(SinkError::io(self.path.join(&name)))?;
         let token = text.as_ref().and_then(|text| text.strip_suffix('\n').unwrap_or(text).strip_prefix(&before));
@@ -232,7 +232,7 @@ mod tests {
             sink.deliver(&Delivery::of(&self.created))
         }
 
-        /// What the sink says that it holds.
+        /// Returns the secret that the sink reports.
         fn held(&self, sink: &DirectorySink) -> Option<String> {
             match sink.current(&self.created.info).unwrap() {
                 SinkState::Token(token) => Some(token.expose_secret().to_owned()),
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(file, place.directory().join("ci"));
         assert_eq!(fs::read_to_string(file).unwrap(), format!("SHOP_KEY={}\n", place.token()));
         assert_eq!(place.held(&sink).as_deref(), Some(place.token()));
-        // Another form than that of this sink is nothing that it holds.
+        // The sink does not report a file in another form than its own.
         fs::write(place.directory().join("ci"), place.token()).unwrap();
         assert_eq!(place.held(&sink), None);
         for name in ["", ".", "..", ".hidden", "a/b", "/etc/x", "a\nb", &"x".repeat(201)] {

@@ -21,6 +21,9 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
+use crate::base::time::span_text;
 use crate::key::key_info::KeyInfo;
 use crate::key::new_key::CreatedKey;
 use crate::token::api_key::ApiKey;
@@ -32,13 +35,13 @@ pub use crate::rotation::sink::directory::DirectorySink;
 /// Receives the new secrets of keys that rotate automatically.
 ///
 /// When [`deliver`](Self::deliver) returns `Ok`, the key's user must be able to get the new secret, even after a power
-/// cut: the overlap of the old secret begins then. After an error the rotator delivers the same secret again later, so a
-/// second delivery must do no harm. Never write a secret into a log.
+/// cut: the overlap of the old secret begins then. After an error the rotator delivers the same secret again later, so
+/// a second delivery must do no harm. Never write a secret into a log.
 ///
 /// ```
 /// use std::collections::HashMap;
 /// use std::sync::Mutex;
-/// use apikey_core::{ApiKey, Delivery, KeyId, KeyInfo, SecretSink, SinkError, SinkState};
+/// use apikey::{ApiKey, Delivery, KeyId, KeyInfo, SecretSink, SinkError, SinkState};
 ///
 /// /// Keeps secrets in memory, for a part of the same program.
 /// #[derive(Default)]
@@ -58,19 +61,20 @@ pub use crate::rotation::sink::directory::DirectorySink;
 /// }
 /// ```
 pub trait SecretSink: Send + Sync {
-    /// Stores a secret, in place of an earlier one of the same key.
+    /// Stores a secret, and replaces an earlier one of the same key.
     ///
     /// # Errors
-    /// The key's user cannot get the secret yet. The text goes into reports and logs, so it must not contain the secret.
+    /// The key's user cannot get the secret yet. The text goes into reports and logs, so it must not contain the
+    /// secret.
     fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), SinkError>;
 
-    /// Returns which secret the sink holds for a key now. The rotator asks after a process has died during a delivery: if
-    /// the sink has the new secret, that becomes the current one; if not, the store generates another. A sink that cannot
-    /// say ([`SinkState::Unknown`], the default) gets another secret, and the undelivered one stays valid until that
-    /// delivery succeeds.
+    /// Returns which secret the sink holds for a key now. The rotator asks after a process has died during a delivery:
+    /// if the sink has the new secret, that becomes the current one; if not, the store generates another. A sink that
+    /// does not know ([`SinkState::Unknown`], the default) gets another secret, and the undelivered one stays valid
+    /// until that delivery succeeds.
     ///
     /// # Errors
-    /// The sink cannot say now. The rotator asks again later.
+    /// The sink cannot answer now. The rotator asks again later.
     fn current(&self, info: &KeyInfo) -> Result<SinkState, SinkError> {
         let _ = info;
         Ok(SinkState::Unknown)
@@ -97,10 +101,10 @@ impl<S: SecretSink + ?Sized> SecretSink for Box<S> {
     }
 }
 
-/// Makes a closure a sink, whose [`current`](SecretSink::current) is always [`SinkState::Unknown`].
+/// Creates a sink from a closure. Its [`current`](SecretSink::current) always returns [`SinkState::Unknown`].
 ///
 /// ```
-/// use apikey_core::{KeyStore, Rotator, sink};
+/// use apikey::{KeyStore, Rotator, sink};
 ///
 /// let store = KeyStore::temporary()?;
 /// let rotator = Rotator::new(store.clone(), sink::from_fn(|delivery| {
@@ -113,7 +117,7 @@ pub fn from_fn<F: Fn(&Delivery<'_>) -> Result<(), SinkError> + Send + Sync>(deli
     FromFn(deliver)
 }
 
-/// The sink that [`from_fn`] makes.
+/// The sink that [`from_fn`] returns.
 pub struct FromFn<F>(F);
 
 impl<F: Fn(&Delivery<'_>) -> Result<(), SinkError> + Send + Sync> SecretSink for FromFn<F> {
@@ -140,10 +144,10 @@ impl<'a> Delivery<'a> {
         Self { info, key }
     }
 
-    /// The delivery of a key that you have just created or rotated, to hand its secret to the same sink.
+    /// Creates the delivery of a key that the service has just created or rotated, to hand its secret to the same sink.
     ///
     /// ```
-    /// # use apikey_core::{KeyStore, NewKey, Delivery, SecretSink, sink};
+    /// # use apikey::{KeyStore, NewKey, Delivery, SecretSink, sink};
     /// # let store = KeyStore::temporary()?;
     /// # let sink = sink::from_fn(|_| Ok(()));
     /// let created = store.create(NewKey::for_owner("alice"))?;
@@ -161,21 +165,21 @@ impl<'a> Delivery<'a> {
         self.info
     }
 
-    /// The new secret.
+    /// Returns the new secret.
     #[must_use]
     pub fn key(&self) -> &'a ApiKey {
         self.key
     }
 }
 
-/// Which secret a sink holds for a key.
+/// The secret that a sink holds for a key.
 #[derive(Debug, Clone)]
 pub enum SinkState {
-    /// The sink cannot say.
+    /// The sink does not know.
     Unknown,
-    /// No secret.
+    /// The sink holds no secret.
     Nothing,
-    /// This token. The store finds out which of the key's secrets it is, if any.
+    /// The sink holds this token. The store finds out which of the key's secrets it has, if any.
     Token(ApiKey),
 }
 
@@ -191,7 +195,7 @@ pub enum SinkError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// A text that cannot be the name of a file or a variable.
+    /// A text is not allowed as the name of a file or a variable.
     #[error("{name:?} cannot be the name of a {of}: allowed are {allowed}")]
     Name {
         /// The kind of name: `file` or `variable`.
@@ -210,7 +214,7 @@ pub enum SinkError {
         status: ExitStatus,
     },
     /// The program did not end in time, and the sink killed it.
-    #[error("{} did not end within {limit:?}, and was killed", program.display())]
+    #[error("{} did not end within {}, and was killed", program.display(), span_text(TimeDelta::from_std(*limit).unwrap_or(TimeDelta::MAX)))]
     TimedOut {
         /// The program.
         program: PathBuf,
@@ -220,13 +224,13 @@ pub enum SinkError {
     /// The sink panicked.
     #[error("the sink panicked: {0}")]
     Panicked(String),
-    /// An error of your own sink.
+    /// An error of the service's own sink.
     #[error(transparent)]
     Other(Box<dyn Error + Send + Sync>),
 }
 
 impl SinkError {
-    /// Makes an error of your own, or a text, a `SinkError`. It must not contain the secret.
+    /// Creates a `SinkError` from another error, or from a text. It must not contain the secret.
     pub fn other(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Other(error.into())
     }

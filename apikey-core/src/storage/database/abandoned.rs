@@ -1,8 +1,8 @@
 //! Databases of this process that have failed and may never close.
 //!
-//! A blob that sled cannot write leaves its log waiting for ever (sled 0.34.7, `reserve_inner` in `pagecache/logger.rs`
-//! claims a place before it writes the blob, and does not give it back), and every handle flushes when it is dropped. So
-//! what has failed is dropped by a thread of its own; and if that never ends, it keeps sled's lock on the file.
+//! If sled cannot write a blob, its log waits for ever (sled 0.34.7, `reserve_inner` in `pagecache/logger.rs` reserves
+//! a slot before it writes the blob, and does not release it), and every handle flushes when it is dropped. So a thread
+//! of its own drops a failed database; if that never ends, the thread keeps sled's lock on the file.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -16,7 +16,7 @@ use crate::base::panics::catch_panic;
 
 use crate::base::files::{own_file, replace_with};
 
-/// How many are held by such threads, by directory.
+/// The number of databases that such threads hold, by directory.
 static ABANDONED: Mutex<BTreeMap<PathBuf, usize>> = Mutex::new(BTreeMap::new());
 
 fn abandoned() -> MutexGuard<'static, BTreeMap<PathBuf, usize>> {
@@ -50,13 +50,13 @@ pub(crate) fn drop_in_background<T: Send + Sync + 'static>(directory: PathBuf, m
     });
     match apart {
         Ok(_) => drop(last_copy),
-        // Better held for ever than waited for.
+        // Leaking the database is better than waiting for ever.
         Err(_) => std::mem::forget(last_copy),
     }
 }
 
-/// Frees the log of a database from a handle of this process that will not let go of it: gives the name to a copy. What
-/// that handle may still write goes into a file without a name. Whether there was such a handle.
+/// Frees the log of a database from a handle of this process that never releases it, by giving the name to a copy. What
+/// that handle still writes goes into a file without a name. Returns whether there was such a handle.
 pub(crate) fn replace_locked_log(directory: &Path) -> io::Result<bool> {
     if !abandoned().contains_key(directory) {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! A database that may be damaged, read as far as it goes. It is a copy: to open one writes.
+//! A database that may be damaged, read as far as possible. It is a copy, since opening a database writes to it.
 
 use std::io;
 use std::path::Path;
@@ -9,6 +9,7 @@ use crate::base::panics::catch_panic;
 use crate::key::error::StoreError;
 use crate::storage::database::disk::{Bytes, Disk};
 use crate::storage::database::durable::RecoverError;
+use crate::storage::database::fault::io_error;
 use crate::storage::database::flush::Flusher;
 use crate::storage::database::{event_batch, overflow};
 use crate::storage::wal::Wal;
@@ -22,7 +23,7 @@ pub(crate) struct DamagedDatabase {
 }
 
 impl DamagedDatabase {
-    /// Opens the copy, and replays its write-ahead log. Damage that hides all of it is a fault like others.
+    /// Opens the copy, and replays its write-ahead log. Damage that makes everything unreadable is a fault like others.
     pub(crate) fn open(copy: &Path) -> Self {
         let mut damaged = Self::default();
         match catch_panic(|| sled::Config::new().path(copy).open()) {
@@ -33,13 +34,13 @@ impl DamagedDatabase {
                 }
                 Err(error) => damaged.faults.push(format!("its database is not read: {error}")),
             },
-            Ok(Err(error)) => damaged.faults.push(format!("its database does not open: {error}")),
+            Ok(Err(error)) => damaged.faults.push(format!("its database does not open: {}", io_error(error))),
             Err(panic) => damaged.faults.push(format!("its database panics when it is opened: {panic}")),
         }
         damaged
     }
 
-    /// What its write-ahead log holds goes into the copy.
+    /// Replays its write-ahead log into the copy.
     fn replay(&mut self, database: sled::Db, copy: &Path) {
         let replayed = catch_panic(|| {
             let disk = Disk::new(database, copy, false)?;
@@ -53,7 +54,7 @@ impl DamagedDatabase {
         }
     }
 
-    /// A value of the table with the head and the settings.
+    /// Reads values of the table with the head and the settings.
     pub(crate) fn meta(&mut self, names: [&str; 3]) -> [Option<Bytes>; 3] {
         let Some(tree) = self.tree("meta") else { return [None, None, None] };
         names.map(|name| match catch_panic(|| tree.get(name)) {
@@ -62,19 +63,19 @@ impl DamagedDatabase {
         })
     }
 
-    /// Every record's id and frame, which may be one that does not decode. Whether all were read.
+    /// Reads every record's id and frame, which may not decode. Returns whether it read all of them.
     pub(crate) fn records<E>(&mut self, mut each: impl FnMut(u128, &Bytes) -> Result<(), E>) -> Result<bool, E> {
         let others = self.tree("overflow");
         let part = |key| chunk(others.as_ref(), key);
         self.scan("keys", |key, first| {
             let Ok(key) = <[u8; 16]>::try_from(key.as_ref()) else { return Ok(()) };
-            // What lacks a chunk goes on as it stands: it decodes to nothing.
+            // Pass a record that lacks a chunk as it is: it does not decode.
             let joined = overflow::join(key, first, part).ok().flatten().map(IVec::from);
             each(u128::from_be_bytes(key), joined.as_ref().unwrap_or(first))
         })
     }
 
-    /// Every event's number and frame, which may be one that does not decode.
+    /// Reads every event's number and frame, which may not decode.
     pub(crate) fn events<E>(&mut self, mut each: impl FnMut(u64, &Bytes) -> Result<(), E>) -> Result<(), E> {
         let others = self.tree("overflow");
         let part = |key| chunk(others.as_ref(), key);
@@ -82,14 +83,14 @@ impl DamagedDatabase {
             let Some(first) = <[u8; 8]>::try_from(key.as_ref()).ok().map(u64::from_be_bytes) else { return Ok(()) };
             let joined = overflow::join(overflow::id_of_batch(first), value, part).ok().flatten().map(IVec::from);
             let value = joined.as_ref().unwrap_or(value);
-            // Of a batch that cannot be read, the first goes on; those behind it are missing before the next.
+            // If a batch cannot be read, pass it as its first event; the others then count as missing.
             let events = event_batch::unpack(key, value).unwrap_or_else(|_| vec![(first, value.clone())]);
             events.iter().try_for_each(|(number, frame)| each(*number, frame))
         })?;
         Ok(())
     }
 
-    /// Every time of use.
+    /// Reads every time of use.
     pub(crate) fn uses<E>(&mut self, mut each: impl FnMut(&Bytes, &Bytes) -> Result<(), E>) -> Result<(), E> {
         self.scan("uses", |secret, second| match (secret.len(), second.len()) {
             (16, 4) => each(secret, second),
@@ -102,13 +103,14 @@ impl DamagedDatabase {
         let database = self.database.as_ref()?;
         match catch_panic(|| database.open_tree(name)) {
             Ok(Ok(tree)) => return Some(tree),
-            Ok(Err(error)) => self.faults.push(format!("its table {name:?} does not open: {error}")),
+            Ok(Err(error)) => self.faults.push(format!("its table {name:?} does not open: {}", io_error(error))),
             Err(panic) => self.faults.push(format!("its table {name:?} panics when it is opened: {panic}")),
         }
         None
     }
 
-    /// From the beginning as far as it goes, and if that is not the end, from the end back. Whether it was read whole.
+    /// Reads from the beginning as far as possible, and if that is not the end, from the end back. Returns whether it
+    /// read everything.
     fn scan<E>(&mut self, name: &str, mut each: impl FnMut(&IVec, &IVec) -> Result<(), E>) -> Result<bool, E> {
         let Some(tree) = self.tree(name) else { return Ok(false) };
         let mut last: Option<IVec> = None;
@@ -121,7 +123,7 @@ impl DamagedDatabase {
                     last = Some(key);
                 }
                 Ok(Some(Ok(_))) => break "it goes in circles".to_owned(),
-                Ok(Some(Err(error))) => break error.to_string(),
+                Ok(Some(Err(error))) => break io_error(error).to_string(),
                 Err(panic) => break panic,
             }
         };
@@ -149,8 +151,8 @@ fn chunk(others: Option<&Tree>, key: [u8; 17]) -> io::Result<Option<IVec>> {
 impl Drop for DamagedDatabase {
     fn drop(&mut self) {
         let (database, flusher) = (self.database.take(), self.flusher.take());
-        // sled flushes when it is dropped, and could wait for ever then on a disk that refuses; after a flush that has
-        // failed it does not. It was opened as a copy, so what is lost is nothing.
+        // sled flushes when it is dropped, and could then wait for ever if the disk fails, but not after a failed
+        // flush. This is a copy, so a failed flush loses nothing.
         let flushed = flusher.as_ref().map_or(Ok(()), Flusher::flush);
         if let (Err(error), _) | (Ok(()), Err(error)) =
             (flushed, catch_panic(|| drop((database, flusher))).map_err(std::io::Error::other))

@@ -20,6 +20,8 @@ use crate::storage::database::fault::io_error;
 use crate::token::digest::Digest;
 
 use crate::base::files::own_file;
+#[cfg(feature = "cluster")]
+use crate::base::files::parent;
 use crate::storage::batch::Batch;
 use crate::storage::database::abandoned;
 use crate::storage::database::event_batch;
@@ -28,14 +30,17 @@ use crate::storage::database::memtable::Memtable;
 use crate::storage::database::overflow;
 use crate::storage::wal::Wal;
 
-/// What the database holds, shared and not copied.
+/// A value of the database, shared and not copied.
 pub(crate) type Bytes = IVec;
 
 const HEAD: &[u8] = b"head";
 const META: &[u8] = b"store";
 pub(crate) const CHECKPOINT: &[u8] = b"checkpoint";
 
-/// How often a record is read again that does not fit together.
+/// The number of the event of a write that has none: one of a replica that is loaded anew while it is open.
+pub(crate) const NO_EVENT: u64 = 0;
+
+/// How often to read a record again whose parts do not match.
 const MAX_TRIES: usize = 20;
 
 pub(crate) struct Disk {
@@ -43,43 +48,46 @@ pub(crate) struct Disk {
     pub(crate) directory: PathBuf,
 }
 
-/// Apart, so that a database that has failed can be dropped by another thread.
+/// The open database, as a type of its own, so that another thread can drop a failed one.
 pub(crate) struct Open {
-    /// Records by id; of a large one its first bytes.
+    /// Records by id; the first bytes of large ones.
     keys: Tree,
     /// The overflow chunks of large records and event batches, by id and number.
     pub(super) overflow: Tree,
     /// Ids by tenant and owner: tenant, a zero byte, owner, a zero byte, id.
     owners: Tree,
-    /// Ids by the digest of imported keys, so that none is taken twice.
+    /// Ids by the digest of imported keys, so that the store imports no key twice.
     imported: Tree,
     /// [Blocks](crate::storage::database::event_batch) of events, by the number of the first.
     pub(crate) events: Tree,
     /// Head and meta.
     pub(crate) meta: Tree,
-    /// What requests with an idempotency key have made, by the key's SHA-256.
+    /// The outcomes of idempotent requests, by the SHA-256 of the idempotency key.
     outcome: Tree,
-    /// Second of the last use, by the first half of a secret's digest. No part of any change.
+    /// The second of the last use, by the first half of a secret's digest. Not part of any change.
     uses: Tree,
-    /// Of which end which keys' owners were warned. No part of any change.
+    /// The last warning about each key before its end. Not part of any change.
     warned: Tree,
-    /// An own handle of sled's file: its `flush` starts the write-back and does not wait for the disk.
+    /// A second handle of sled's file, since sled's `flush` starts the write-back and does not wait for the disk.
     pub(crate) file: Option<File>,
     pub(crate) flusher: Flusher,
     pub(crate) memtable: Memtable,
-    /// None where nothing is synced, and before what it held was replayed.
+    /// Empty for a temporary store, and until the old log has been replayed.
     pub(crate) wal: OnceLock<Wal>,
-    /// What is in the database and no sync followed, as [`throttle`](Disk::throttle) counts it.
+    /// What was written to the database since the last sync, as [`throttle`](Disk::throttle) counts it.
     pub(crate) unsynced: AtomicUsize,
     /// Held while the database is brought up to the write-ahead log.
     pub(crate) syncing: Mutex<()>,
     /// Held while the database's file is synced.
     pub(crate) syncing_file: Mutex<()>,
+    /// Held while the file changes of what is in force on this node of a cluster alone.
+    #[cfg(feature = "cluster")]
+    pub(crate) keeping_here: Mutex<()>,
     #[cfg(test)]
     pub(crate) faults: Faults,
 }
 
-/// What a test makes the disk refuse.
+/// The operations that a test makes fail.
 #[cfg(test)]
 #[derive(Default)]
 pub(crate) struct Faults {
@@ -96,7 +104,7 @@ impl Faults {
     }
 }
 
-/// Entries of another store, which get no events of their own.
+/// Entries of another store, which get no new events.
 #[derive(Default)]
 pub(crate) struct Load {
     keys: sled::Batch,
@@ -105,6 +113,7 @@ pub(crate) struct Load {
     imported: sled::Batch,
     pub(crate) events: Vec<(u64, Vec<u8>)>,
     pub(crate) uses: sled::Batch,
+    outcomes: sled::Batch,
 }
 
 impl Load {
@@ -115,25 +124,31 @@ impl Load {
         self.owners.insert(owner_key(&record.owner, record.id), &[]);
         imported_digests(record).for_each(|digest| self.imported.insert(&digest, &id));
     }
+
+    /// What the idempotent request of this name made.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn outcome(&mut self, name: &[u8], frame: &[u8]) {
+        self.outcomes.insert(name, frame);
+    }
 }
 
 impl Disk {
-    /// The trees of an open database. `sync` is off for a temporary store.
+    /// Opens the trees of a database. `sync` is off for a temporary store.
     pub(crate) fn new(db: Db, directory: &Path, sync: bool) -> Result<Self, StoreError> {
         let file = match sync {
             true => Some(own_file(OpenOptions::new().read(true).write(true), &directory.join("db"))?),
             false => None,
         };
         let open = Open {
-            keys: db.open_tree("keys")?,
-            overflow: db.open_tree("overflow")?,
-            owners: db.open_tree("owners")?,
-            imported: db.open_tree("imported")?,
-            events: db.open_tree("events")?,
-            meta: db.open_tree("meta")?,
-            outcome: db.open_tree("outcomes")?,
-            uses: db.open_tree("uses")?,
-            warned: db.open_tree("warned")?,
+            keys: db.open_tree("keys").map_err(io_error)?,
+            overflow: db.open_tree("overflow").map_err(io_error)?,
+            owners: db.open_tree("owners").map_err(io_error)?,
+            imported: db.open_tree("imported").map_err(io_error)?,
+            events: db.open_tree("events").map_err(io_error)?,
+            meta: db.open_tree("meta").map_err(io_error)?,
+            outcome: db.open_tree("outcomes").map_err(io_error)?,
+            uses: db.open_tree("uses").map_err(io_error)?,
+            warned: db.open_tree("warned").map_err(io_error)?,
             flusher: Flusher::new(db)?,
             memtable: Memtable::default(),
             file,
@@ -141,21 +156,23 @@ impl Disk {
             unsynced: AtomicUsize::new(0),
             syncing: Mutex::default(),
             syncing_file: Mutex::default(),
+            #[cfg(feature = "cluster")]
+            keeping_here: Mutex::default(),
             #[cfg(test)]
             faults: Faults::default(),
         };
         Ok(Self { open: Arc::new(open), directory: directory.to_owned() })
     }
 
-    /// A record as the last change has left it, also if that waits to be written.
+    /// Reads a record after the last change, even if that is not written yet.
     pub(crate) fn record(&self, id: u128) -> Result<Option<(Record, IVec)>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
-        // In this order: what leaves the memtable is in the tree before.
+        // Read in this order: a record is in the tree before it leaves the memtable.
         let frame = match self.memtable.record(id) {
             Some(waiting) => waiting.map(IVec::from),
             None => {
-                let first = self.flusher.noted(self.keys.get(id.to_be_bytes()))?;
+                let first = self.flusher.noted(self.keys.get(id.to_be_bytes())).map_err(io_error)?;
                 first.map_or(Ok(None), |first| self.whole(id, first))?
             }
         };
@@ -163,32 +180,32 @@ impl Disk {
         Ok(Some((codec::decode(&frame)?, frame)))
     }
 
-    /// The frame that begins so; `None` if the record was deleted meanwhile.
+    /// Reads the whole frame that begins with these bytes; `None` if the record was deleted meanwhile.
     fn whole(&self, id: u128, first: IVec) -> Result<Option<IVec>, StoreError> {
         let key = id.to_be_bytes();
-        let part = |key| self.flusher.noted(self.overflow.get(key)).map_err(StoreError::from);
+        let part = |key| self.flusher.noted(self.overflow.get(key)).map_err(|error| StoreError::from(io_error(error)));
         let mut first = first;
         for _ in 0..MAX_TRIES {
             match overflow::join(key, &first, part) {
                 Ok(joined) => return Ok(Some(joined.map_or(first, IVec::from))),
-                // Changed while it was read: no reader keeps the writer out.
+                // The record changed during the read: a reader does not lock out the writer.
                 Err(StoreError::Io { source }) if source.kind() == io::ErrorKind::InvalidData => {}
                 Err(error) => return Err(error),
             }
             std::thread::yield_now();
-            let Some(again) = self.flusher.noted(self.keys.get(key))? else { return Ok(None) };
+            let Some(again) = self.flusher.noted(self.keys.get(key)).map_err(io_error)? else { return Ok(None) };
             first = again;
         }
         overflow::join(key, &first, part).map(|joined| Some(joined.map_or(first, IVec::from)))
     }
 
-    /// Records by id, after one, as they are written; none that was accepted before is missing.
+    /// Reads records by id, after one. It includes every record that was accepted before the call.
     pub(crate) fn records(&self, after: Option<u128>) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let behind = self.flush_memtable().err().map(|error| Err(error.into()));
         behind.into_iter().chain(self.written_records(after))
     }
 
-    /// Those that the database has.
+    /// Reads those that the database has.
     pub(crate) fn written_records(
         &self,
         after: Option<u128>,
@@ -196,14 +213,14 @@ impl Disk {
         let start = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(id.to_be_bytes()));
         let range = self.keys.range((start, std::ops::Bound::<[u8; 16]>::Unbounded));
         let frame = |item: sled::Result<(IVec, IVec)>| -> Result<_, StoreError> {
-            let (id, first) = self.flusher.noted(item)?;
+            let (id, first) = self.flusher.noted(item).map_err(io_error)?;
             let id = number(&id)?;
             Ok(self.whole(id, first)?.map(|frame| (id, frame)))
         };
         range.filter_map(move |item| frame(item).transpose())
     }
 
-    /// The ids of an owner's keys, after one; none that was accepted before is missing.
+    /// Reads the ids of an owner's keys, after one. It includes every key that was accepted before the call.
     pub(crate) fn ids_of(
         &self,
         owner: &str,
@@ -215,7 +232,7 @@ impl Disk {
         Ok(self.written_ids_of(owner, after))
     }
 
-    /// Those that the database has.
+    /// Reads those that the database has.
     pub(crate) fn written_ids_of(
         &self,
         owner: &str,
@@ -224,7 +241,7 @@ impl Disk {
         let first = owner_key(owner, after.unwrap_or(0));
         let last = owner_key(owner, u128::MAX);
         self.owners.range(first..=last).filter_map(move |item| {
-            let id = item.map_err(StoreError::from).and_then(|(key, _)| {
+            let id = item.map_err(|error| StoreError::from(io_error(error))).and_then(|(key, _)| {
                 number(key.split_at_checked(key.len().saturating_sub(16)).map_or(&[][..], |(_, id)| id))
             });
             (id.as_ref().ok() != after.as_ref() || after.is_none()).then_some(id)
@@ -234,51 +251,61 @@ impl Disk {
     pub(crate) fn imported(&self, digest: &Digest) -> Result<Option<u128>, StoreError> {
         match self.memtable.imported(digest) {
             Some(waiting) => Ok(waiting),
-            None => self.flusher.noted(self.imported.get(digest))?.map(|id| number(&id)).transpose(),
+            None => self.flusher.noted(self.imported.get(digest)).map_err(io_error)?.map(|id| number(&id)).transpose(),
         }
     }
 
-    /// What a request with an idempotency key of this name has made.
+    /// Reads the outcome of the idempotent request with this name.
     pub(crate) fn request_outcome(&self, name: &Digest) -> Result<Option<RequestOutcome>, StoreError> {
         let frame = match self.memtable.request_outcome(name) {
             Some(waiting) => Some(IVec::from(waiting)),
-            None => self.flusher.noted(self.outcome.get(name))?,
+            None => self.flusher.noted(self.outcome.get(name)).map_err(io_error)?,
         };
         Ok(frame.map(|frame| codec::decode(&frame)).transpose()?)
     }
 
-    /// What all such requests have made.
+    /// Reads the outcomes of all such requests.
     pub(crate) fn request_outcomes(&self) -> impl Iterator<Item = Result<RequestOutcome, StoreError>> + use<> {
-        self.outcome.iter().values().map(|frame| Ok(codec::decode(&frame?)?))
+        self.outcome.iter().values().map(|frame| Ok(codec::decode(&frame.map_err(io_error)?)?))
     }
 
-    /// Deletes what is over, without a sync: what a crash brings back is over all the same.
+    /// Reads them as they are stored, with their names.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn outcome_frames(&self) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + use<> {
+        self.outcome.iter().map(|item| Ok(item.map_err(io_error)?))
+    }
+
+    /// Deletes outcomes that no longer count, without a sync: those that a crash brings back do not count either.
     pub(crate) fn forget_outcomes(&self, over: impl Fn(&RequestOutcome) -> bool) -> Result<(), StoreError> {
         self.flusher.check()?;
         for item in self.outcome.iter() {
-            let (name, frame) = self.flusher.noted(item)?;
+            let (name, frame) = self.flusher.noted(item).map_err(io_error)?;
             if over(&codec::decode(&frame)?) {
-                // Another request may have taken the name meanwhile: that stays.
-                let _ = self.flusher.noted(self.outcome.compare_and_swap(name, Some(frame), None::<IVec>))?;
+                // Another request may have taken the name meanwhile: keep its outcome.
+                let _ = self
+                    .flusher
+                    .noted(self.outcome.compare_and_swap(name, Some(frame), None::<IVec>))
+                    .map_err(io_error)?;
                 self.throttle(1)?;
             }
         }
         Ok(())
     }
 
-    /// How long the database's log is; 0 for a temporary one, which begins empty.
+    /// Returns the length of the database's log in bytes; 0 for a temporary one, which begins empty.
     pub(crate) fn log_bytes(&self) -> io::Result<u64> {
         self.file.as_ref().map_or(Ok(0), |file| Ok(file.metadata()?.len()))
     }
 
     pub(crate) fn head(&self) -> Result<Option<Head>, StoreError> {
-        self.meta.get(HEAD)?.map(|frame| Ok(codec::decode(&frame)?)).transpose()
+        self.meta.get(HEAD).map_err(io_error)?.map(|frame| Ok(codec::decode(&frame)?)).transpose()
     }
 
-    /// Takes entries over. Not durable before [`checkpoint`](Self::checkpoint), and not all at once: for a new store only.
+    /// Loads entries into a new store. They are durable after the next [`checkpoint`](Self::checkpoint), and not
+    /// atomic.
     pub(crate) fn load(&self, load: Load) -> Result<(), StoreError> {
         let _gate = self.flusher.gate()?;
-        let Load { keys, mut overflow, owners, imported, events, uses } = load;
+        let Load { keys, mut overflow, owners, imported, events, uses, outcomes } = load;
         let mut batches = sled::Batch::default();
         for (first, batch) in event_batch::pack(events.iter().map(|(number, frame)| (*number, frame.as_slice())))? {
             batches.insert(&first, overflow::inline(&batch));
@@ -292,34 +319,66 @@ impl Disk {
             (&self.imported, imported),
             (&self.events, batches),
             (&self.uses, uses),
+            (&self.outcome, outcomes),
         ];
         for (tree, batch) in pairs {
-            self.flusher.noted(tree.apply_batch(batch))?;
+            self.flusher.noted(tree.apply_batch(batch)).map_err(io_error)?;
         }
         Ok(())
     }
 
-    /// Says where history begins and stands, for what was loaded.
-    pub(crate) fn set_head(&self, head: &[u8], checkpoint: &[u8]) -> Result<(), StoreError> {
-        self.flusher.noted(self.meta.insert(CHECKPOINT, checkpoint))?;
-        self.flusher.noted(self.meta.insert(HEAD, head))?;
+    /// Deletes everything but the settings. It is not atomic.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn clear(&self) -> Result<(), StoreError> {
+        let _gate = self.flusher.gate()?;
+        let Open { keys, overflow, owners, imported, events, outcome, uses, warned, .. } = &*self.open;
+        for tree in [keys, overflow, owners, imported, events, outcome, uses, warned] {
+            self.flusher.noted(tree.clear()).map_err(io_error)?;
+        }
+        for name in [HEAD, CHECKPOINT] {
+            self.flusher.noted(self.meta.remove(name)).map_err(io_error)?;
+        }
         Ok(())
     }
 
+    /// Replaces the outcomes of all idempotent requests. It is not atomic.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn replace_outcomes(&self, outcomes: Load) -> Result<(), StoreError> {
+        {
+            let _gate = self.flusher.gate()?;
+            self.flusher.noted(self.outcome.clear()).map_err(io_error)?;
+        }
+        self.load(outcomes)
+    }
+
+    /// Sets the head and the history checkpoint of loaded entries.
+    pub(crate) fn set_head(&self, head: &[u8], checkpoint: &[u8]) -> Result<(), StoreError> {
+        self.flusher.noted(self.meta.insert(CHECKPOINT, checkpoint)).map_err(io_error)?;
+        self.flusher.noted(self.meta.insert(HEAD, head)).map_err(io_error)?;
+        Ok(())
+    }
+
+    /// The directory of the store; `None` for a temporary one.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn store_directory(&self) -> Option<&Path> {
+        self.file.as_ref().map(|_| parent(&self.directory))
+    }
+
     pub(crate) fn meta(&self) -> Result<Option<IVec>, StoreError> {
-        Ok(self.meta.get(META)?)
+        Ok(self.meta.get(META).map_err(io_error)?)
     }
 
     pub(crate) fn set_meta(&self, frame: Vec<u8>) -> Result<(), StoreError> {
-        self.flusher.noted(self.meta.insert(META, frame))?;
+        self.flusher.noted(self.meta.insert(META, frame)).map_err(io_error)?;
         Ok(self.checkpoint()?)
     }
 
-    /// Writes a batch in one transaction. Not durable before the next [`checkpoint`](Self::checkpoint).
+    /// Writes a batch in one transaction. It is durable after the next [`checkpoint`](Self::checkpoint).
     pub(crate) fn write(&self, batch: &Batch) -> io::Result<()> {
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
-        let batches = event_batch::pack(batch.writes.iter().map(|write| (write.event.0, write.event.1.as_slice())));
+        let events = batch.writes.iter().filter(|write| write.event.0 > NO_EVENT);
+        let batches = event_batch::pack(events.map(|write| (write.event.0, write.event.1.as_slice())));
         let batches = batches.map_err(io::Error::other)?;
         let _gate = self.flusher.gate()?;
         let trees = (&self.keys, &self.overflow, &self.owners, &self.imported, &self.events, &self.meta, &self.outcome);
@@ -372,15 +431,15 @@ impl Disk {
     }
 
     pub(crate) fn owner_keys(&self) -> Box<dyn Iterator<Item = Result<IVec, StoreError>>> {
-        Box::new(self.owners.iter().keys().map(|key| Ok(key?)))
+        Box::new(self.owners.iter().keys().map(|key| Ok(key.map_err(io_error)?)))
     }
 
     pub(crate) fn imported_keys(&self) -> Box<dyn Iterator<Item = Result<IVec, StoreError>>> {
-        Box::new(self.imported.iter().keys().map(|key| Ok(key?)))
+        Box::new(self.imported.iter().keys().map(|key| Ok(key.map_err(io_error)?)))
     }
 
     pub(crate) fn uses(&self) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> {
-        self.uses.iter().map(|item| Ok(item?))
+        self.uses.iter().map(|item| Ok(item.map_err(io_error)?))
     }
 
     /// Writes times of use, without a sync: a crash may lose them.
@@ -389,37 +448,39 @@ impl Disk {
             let mut batch = sled::Batch::default();
             chunk.iter().for_each(|(secret, second)| batch.insert(secret, &second.to_le_bytes()));
             let gate = self.flusher.gate()?;
-            self.flusher.noted(self.uses.apply_batch(batch))?;
+            self.flusher.noted(self.uses.apply_batch(batch)).map_err(io_error)?;
             drop(gate);
-            // Twenty bytes each, and now and then a page of them as a whole.
+            // Each takes twenty bytes, and sometimes sled writes a whole page of them.
             self.throttle(chunk.len().div_ceil(4))?;
         }
         Ok(())
     }
 
-    /// The end of which was warned, and how long before it: the last warning about a key.
+    /// Reads the last warning about a key: the end of which it warned, and how long before it.
     pub(crate) fn warned(&self, id: u128) -> Result<Option<(i64, i64)>, StoreError> {
-        let Some(bytes) = self.flusher.noted(self.warned.get(id.to_be_bytes()))? else { return Ok(None) };
+        let Some(bytes) = self.flusher.noted(self.warned.get(id.to_be_bytes())).map_err(io_error)? else {
+            return Ok(None);
+        };
         let (end, before) = bytes.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
         let before = before.first_chunk::<8>().copied().unwrap_or_default();
         Ok(Some((i64::from_le_bytes(*end), i64::from_le_bytes(before))))
     }
 
-    /// Notes a warning, without a sync: after a crash it may come again.
+    /// Records a warning, without a sync: a crash may repeat it.
     pub(crate) fn set_warned(&self, id: u128, end: i64, before: i64) -> Result<(), StoreError> {
         self.flusher.check()?;
         let bytes = [end.to_le_bytes(), before.to_le_bytes()].concat();
-        self.flusher.noted(self.warned.insert(id.to_be_bytes(), bytes))?;
+        self.flusher.noted(self.warned.insert(id.to_be_bytes(), bytes)).map_err(io_error)?;
         Ok(self.throttle(1)?)
     }
 
-    /// Forgets the warnings about keys that are not there any more.
+    /// Deletes the warnings about keys that no longer exist.
     pub(crate) fn forget_warned(&self) -> Result<(), StoreError> {
         self.flusher.check()?;
         for key in self.warned.iter().keys() {
-            let key = self.flusher.noted(key)?;
-            if !self.flusher.noted(self.keys.contains_key(&key))? {
-                self.flusher.noted(self.warned.remove(&key))?;
+            let key = self.flusher.noted(key).map_err(io_error)?;
+            if !self.flusher.noted(self.keys.contains_key(&key)).map_err(io_error)? {
+                self.flusher.noted(self.warned.remove(&key)).map_err(io_error)?;
                 self.throttle(1)?;
             }
         }
@@ -429,7 +490,7 @@ impl Disk {
     pub(crate) fn forget_uses(&self, digests: &[Digest]) -> Result<(), StoreError> {
         for digest in digests {
             if let Some((half, _)) = digest.split_first_chunk::<16>() {
-                self.flusher.noted(self.uses.remove(half))?;
+                self.flusher.noted(self.uses.remove(half)).map_err(io_error)?;
             }
         }
         Ok(())
@@ -446,14 +507,14 @@ impl Deref for Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Each tree flushes when it is dropped, and nobody looks after that: what is flushed already does not wait.
+        // Each tree flushes when it is dropped, without a rescuer. Flush first, so that those do not wait.
         if self.flusher.flush().is_err() {
             abandoned::drop_in_background(self.directory.clone(), self.open.clone());
         }
     }
 }
 
-/// A transaction that nobody aborts fails by what the database refuses.
+/// The database's error of a transaction that this crate never aborts.
 pub(crate) fn refused(error: TransactionError<Infallible>) -> sled::Error {
     match error {
         TransactionError::Abort(never) => match never {},
@@ -461,7 +522,7 @@ pub(crate) fn refused(error: TransactionError<Infallible>) -> sled::Error {
     }
 }
 
-/// The digests of a record's imported secrets.
+/// Returns the digests of a record's imported secrets.
 pub(crate) fn imported_digests(record: &Record) -> impl Iterator<Item = Digest> {
     let imported = record.secrets.iter().filter(|secret| matches!(secret.form, SecretForm::Imported(_)));
     imported.map(|secret| secret.digest)
@@ -473,17 +534,17 @@ pub(crate) fn owner_key(owner: &str, id: u128) -> Vec<u8> {
     key
 }
 
-/// The same, in the place of what was there before.
+/// The same, in a buffer that it clears first.
 pub(crate) fn owner_key_into(key: &mut Vec<u8>, owner: &str, id: u128) {
     key.clear();
-    // No key is a tenant's yet. Neither tenants nor owners have control characters, so a zero byte ends each.
+    // No key has a tenant yet. Neither tenants nor owners have control characters, so a zero byte ends each.
     key.push(0);
     key.extend_from_slice(owner.as_bytes());
     key.push(0);
     key.extend_from_slice(&id.to_be_bytes());
 }
 
-fn number(bytes: &[u8]) -> Result<u128, StoreError> {
+pub(super) fn number(bytes: &[u8]) -> Result<u128, StoreError> {
     let bytes =
         bytes.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a key of the wrong length"))?;
     Ok(u128::from_be_bytes(bytes))

@@ -1,4 +1,4 @@
-//! How what was appended becomes durable: in the write-ahead log first, in the database a moment later.
+//! The durability of appended batches: in the write-ahead log first, and in the database a moment later.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -12,19 +12,20 @@ use crate::storage::database::disk::Disk;
 use crate::storage::database::disk::Faults;
 use crate::storage::wal::{Wal, WalError, beyond};
 
-/// Above this many changes that the database lacks, who makes one waits until it has them.
+/// The most changes that the database may lack; above it each new change waits until the database has them.
 const MAX_UNFLUSHED: usize = 10_000;
-/// As much as this is written to the database without a sync: some 128 KiB, or as many changes as one transaction has.
+/// The most that is written to the database without a sync: some 128 KiB, or as many changes as one transaction has.
 const MAX_UNSYNCED: usize = 256;
 
 impl Disk {
-    /// Appends a batch: reads find it from now on, and it is durable after the next [`sync_wal`](Self::sync_wal).
+    /// Appends a batch. Reads find it from now on, and it is durable after the next [`sync_wal`](Self::sync_wal).
     pub(crate) fn append(&self, batch: Batch) -> io::Result<()> {
         let waiting = match self.wal.get() {
             Some(wal) => {
                 let mut next = wal.waiting();
                 next.push(&batch);
-                // Before the write-ahead log can be written: what it holds, the database has, or finds in the memtable.
+                // Add the batch before the write-ahead log can be written, so that the database or the memtable has
+                // everything in the log.
                 self.memtable.add(batch)
             }
             None => self.memtable.add(batch),
@@ -32,7 +33,7 @@ impl Disk {
         if waiting > MAX_UNFLUSHED { self.flush_memtable() } else { Ok(()) }
     }
 
-    /// Waits until all that was appended is on the disk. One thread at a time.
+    /// Waits until everything that was appended is on the disk. One thread at a time may call it.
     pub(crate) fn sync_wal(&self) -> io::Result<()> {
         #[cfg(test)]
         {
@@ -51,7 +52,7 @@ impl Disk {
         self.wal.get().is_some_and(Wal::needs_checkpoint)
     }
 
-    /// Brings the database up to all that was appended, durably. The write-ahead log begins anew.
+    /// Writes everything that was appended to the database, syncs it, and starts the write-ahead log anew.
     pub(crate) fn checkpoint(&self) -> io::Result<()> {
         let _one = lock(&self.syncing);
         let held = self.wal.get().filter(|wal| wal.rotate());
@@ -63,28 +64,28 @@ impl Disk {
         Ok(())
     }
 
-    /// Brings the database up to all that was appended, so that it can be read as a whole.
+    /// Writes everything that was appended to the database, so that it can be read as a whole.
     pub(crate) fn flush_memtable(&self) -> io::Result<()> {
         self.memtable.write(|batch| {
             self.write(batch)?;
             if let Err(error) = self.forget_uses(&batch.ended) {
-                // No part of the change: what stays behind names a secret that is gone.
+                // This is not part of the change: a leftover names a secret that no longer exists.
                 tracing::warn!(%error, "times of use of ended secrets are not deleted");
             }
             self.throttle(batch.writes.iter().map(Write::weight).sum::<usize>() + batch.ended.len())
         })
     }
 
-    /// Counts what was written to the database without a sync, in [weights](Write::weight). sled writes again where only
-    /// replaced pages were, and looks only at whether the new ones were written, not at whether they are on the disk. So it
-    /// is not let far ahead of that: from time to time this syncs.
+    /// Counts what was written to the database without a sync, in [weights](Write::weight). sled reuses the space of
+    /// replaced pages as soon as the new ones are written, without waiting until they are on the disk. So this syncs
+    /// from time to time, to keep sled from running far ahead of the disk.
     pub(crate) fn throttle(&self, weight: usize) -> io::Result<()> {
         let unsynced = self.unsynced.fetch_add(weight, Ordering::Relaxed) + weight;
         if unsynced < MAX_UNSYNCED { Ok(()) } else { self.sync_database() }
     }
 
-    /// Waits until all that was written to the database is on the disk. The system tells a failed sync once, and takes
-    /// what it could not write for written: so one thread at a time, and after one failure there are only failures.
+    /// Waits until everything that was written to the database is on the disk. The kernel reports a failed sync once,
+    /// and then takes the dirty pages for clean. So one thread syncs at a time, and after one failure every sync fails.
     fn sync_database(&self) -> io::Result<()> {
         let _one = lock(&self.syncing_file);
         #[cfg(test)]
@@ -97,8 +98,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Replays what the write-ahead log holds and the database lacks, durably: how many changes. The log keeps them until it
-    /// [begins anew](Self::start_wal).
+    /// Replays the changes of the write-ahead log that the database lacks, syncs them, and returns their number. The
+    /// log keeps them until it [begins anew](Self::start_wal).
     pub(crate) fn recover(&self) -> Result<usize, RecoverError> {
         let replayed = self.replay(&Wal::bytes(&self.directory).map_err(StoreError::from)?)?;
         if replayed > 0 {
@@ -108,14 +109,29 @@ impl Disk {
         Ok(replayed)
     }
 
-    /// Checks that the database, as it was opened, has all that its write-ahead log holds.
+    /// Checks that the database, as it was opened, has every change of its write-ahead log.
     pub(crate) fn check_wal(&self) -> Result<(), RecoverError> {
         let wal = Wal::bytes(&self.directory).map_err(StoreError::from)?;
         let lacking = beyond(&wal, &self.head()?.unwrap_or_default())?;
         if lacking.is_empty() { Ok(()) } else { Err(RecoverError::NotKept) }
     }
 
-    /// Begins the write-ahead log anew, in a database that was checked.
+    /// Discards the write-ahead log of a database whose content is about to be replaced as a whole: its changes would not
+    /// fit what comes.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn discard_wal(&self) -> io::Result<()> {
+        // Opening it makes it empty, durably.
+        if self.file.is_some() { Wal::open(&self.directory).map(drop) } else { Ok(()) }
+    }
+
+    /// Empties the write-ahead log of an open database that has every change of it: they would not fit what comes.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn empty_wal(&self) -> io::Result<()> {
+        self.checkpoint()?;
+        self.wal.get().map_or(Ok(()), Wal::empty)
+    }
+
+    /// Starts the write-ahead log anew, in a database that was checked.
     pub(crate) fn start_wal(&self) -> io::Result<()> {
         if self.file.is_some() {
             let _ = self.wal.set(Wal::open(&self.directory)?);
@@ -123,8 +139,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Replays what a write-ahead log holds and the database lacks: how many changes. Not durable before the next
-    /// [`checkpoint`](Self::checkpoint).
+    /// Replays the changes of a write-ahead log that the database lacks, and returns their number. They are durable
+    /// after the next [`checkpoint`](Self::checkpoint).
     pub(crate) fn replay(&self, wal: &[u8]) -> Result<usize, RecoverError> {
         let head = self.head()?.unwrap_or_default();
         let mut replayed = 0;
@@ -137,7 +153,7 @@ impl Disk {
     }
 }
 
-/// Why a write-ahead log is not replayed.
+/// The error of a replay.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecoverError {
     #[error(transparent)]

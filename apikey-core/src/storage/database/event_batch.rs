@@ -1,7 +1,7 @@
-//! Events as they lie in the database: several that follow each other in one value, under the number of the first.
+//! Batches of events, which the database stores as one value under the number of the first.
 //!
-//! sled keeps some seventeen values in a page, and what it costs to write, to read and to open goes by pages: an event
-//! has some 150 bytes.
+//! sled keeps some seventeen values in a page, and the costs of writing, reading and opening go by pages, while an
+//! event has some 150 bytes.
 
 use std::io::{self, ErrorKind};
 use std::ops::RangeInclusive;
@@ -15,12 +15,12 @@ use crate::base::codec::{CodecError, MAX_ENTRIES, plain_frame};
 use crate::key::error::StoreError;
 use crate::storage::database::overflow;
 
-/// No batch of several is longer, with the lengths of its frames, than makes a value without overflow chunks. An event that
-/// is longer has a batch of its own.
+/// The most bytes of a batch of several events, with the lengths of the frames, so that its value needs no overflow
+/// chunks. A longer event has a batch of its own.
 const MAX_BYTES: usize = overflow::MAX - AROUND;
-/// At most so many bytes are around the frames: the head, their count, and the checksum.
+/// The most bytes around the frames: the head, their count, and the checksum.
 const AROUND: usize = 3 + 3 + 4;
-/// At most so many bytes has the length of a frame that is no longer than that.
+/// The most bytes of the length of such a frame.
 const LENGTH: usize = 3;
 
 /// A key of the database and its value.
@@ -35,7 +35,8 @@ pub(crate) struct EventBatch {
 
 plain_frame!(EventBatch, b'B', "an event batch");
 
-/// Events as values of the database, with their keys. What does not follow the one before it begins a new batch.
+/// Packs events into values of the database, with their keys. An event that does not follow the one before it begins a
+/// new batch.
 pub(crate) fn pack<'a>(events: impl IntoIterator<Item = (u64, &'a [u8])>) -> Result<Vec<Entry>, CodecError> {
     let mut values = Vec::new();
     let mut batch = EventBatch::default();
@@ -58,19 +59,20 @@ pub(crate) fn pack<'a>(events: impl IntoIterator<Item = (u64, &'a [u8])>) -> Res
     Ok(values)
 }
 
-/// The events of a value, with their numbers. Nobody reads what they say here.
+/// Unpacks the events of a value, with their numbers. This does not decode the events.
 pub(crate) fn unpack(key: &[u8], value: &IVec) -> Result<Vec<(u64, IVec)>, StoreError> {
     let (first, frames) = read(key, value)?;
     Ok((first..).zip(frames).map(|(number, frame)| (number, IVec::from(frame.into_vec()))).collect())
 }
 
-/// The numbers of a value's events.
+/// Returns the numbers of a value's events.
 pub(crate) fn numbers(key: &[u8], value: &[u8]) -> Result<RangeInclusive<u64>, StoreError> {
     let (first, frames) = read(key, value)?;
     Ok(first..=first + frames.len() as u64 - 1)
 }
 
-/// The number of the first event, and the frames: one at least. No number is beyond the last there can be.
+/// Reads the number of the first event, and at least one frame. It checks that no number exceeds the highest possible
+/// one.
 fn read(key: &[u8], value: &[u8]) -> Result<(u64, Vec<ByteBuf>), StoreError> {
     let invalid = |what| io::Error::new(ErrorKind::InvalidData, what);
     let first = u64::from_be_bytes(key.try_into().map_err(|_| invalid("a number of the wrong length"))?);

@@ -1,4 +1,4 @@
-//! The history of a store as its database holds it.
+//! The history of a store in its database.
 
 use std::convert::Infallible;
 
@@ -12,26 +12,27 @@ use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 
 use crate::storage::database::disk::{CHECKPOINT, Disk, refused};
+use crate::storage::database::fault::io_error;
 use crate::storage::database::{event_batch, overflow};
 
 impl Disk {
-    /// Events by number, from one on; none that was accepted before is missing.
+    /// Reads events by number, from `first` on. It includes every event that was accepted before the call.
     pub(crate) fn events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
         let behind = self.flush_memtable().err().map(|error| Err(error.into()));
         behind.into_iter().chain(self.written_events(first))
     }
 
-    /// Those that the database has.
+    /// Reads those that the database has.
     pub(crate) fn written_events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
         let (begin, fault) = match self.batch_at(first) {
             Ok(batch) => (batch.map_or_else(IVec::default, |(key, _)| key), None),
-            Err(error) => (IVec::from(&first.to_be_bytes()), Some(Err(error.into()))),
+            Err(error) => (IVec::from(&first.to_be_bytes()), Some(Err(io_error(error).into()))),
         };
         let (batches, others) = (self.events.clone(), self.overflow.clone());
         let events = self.events.range(begin..).flat_map(move |item| {
             each(whole(&batches, &others, item).transpose(), |key, value| event_batch::unpack(key, value))
         });
-        // What is deleted meanwhile may leave the end of a batch that was read already.
+        // A concurrent deletion may leave the end of a batch that was read already.
         let mut next = first;
         let events = events.filter(move |event| match event {
             Ok((number, _)) if *number < next => false,
@@ -44,7 +45,7 @@ impl Disk {
         fault.into_iter().chain(events)
     }
 
-    /// The numbers of all events, as they were written.
+    /// Reads the numbers of all events in the database.
     pub(crate) fn event_numbers(&self) -> impl Iterator<Item = Result<u64, StoreError>> + use<> {
         let (batches, others) = (self.events.clone(), self.overflow.clone());
         self.events.iter().flat_map(move |item| {
@@ -53,17 +54,17 @@ impl Disk {
     }
 
     pub(crate) fn has_event(&self, number: u64) -> Result<bool, StoreError> {
-        let Some(batch) = self.batch_at(number)? else { return Ok(false) };
+        let Some(batch) = self.batch_at(number).map_err(io_error)? else { return Ok(false) };
         let Some((key, value)) = whole(&self.events, &self.overflow, Ok(batch))? else { return Ok(false) };
         Ok(event_batch::numbers(&key, &value)?.contains(&number))
     }
 
-    /// The last batch that begins at a number or before it.
+    /// Reads the last batch that begins at a number or before it.
     fn batch_at(&self, number: u64) -> sled::Result<Option<(IVec, IVec)>> {
         self.events.range(..=number.to_be_bytes()).next_back().transpose()
     }
 
-    /// The newest event that is in the database; none of a store in which nothing happened yet.
+    /// Reads the newest event in the database; `None` for a store without events.
     pub(crate) fn newest_event(&self) -> Result<Option<Event>, StoreError> {
         let Some(batch) = self.events.last().transpose() else { return Ok(None) };
         let batch = whole(&self.events, &self.overflow, batch).transpose();
@@ -71,8 +72,8 @@ impl Disk {
         Ok(newest.map(|(_, frame)| codec::decode(&frame)).transpose()?)
     }
 
-    /// The number of the last event that put the store's time back to one before `before`; 0 if there is none. It
-    /// reads events up to `newest`.
+    /// Returns the number of the last event that set the store's time back to one before `before`; 0 if there is none.
+    /// It reads events up to `newest`.
     pub(crate) fn accepted_before(&self, before: i64, newest: u64) -> Result<u64, StoreError> {
         let mut last = 0;
         for item in self.events(0) {
@@ -80,7 +81,7 @@ impl Disk {
             if number > newest {
                 break;
             }
-            // Whoever reads it to delete it reports one that does not decode.
+            // The deletion reports an event that does not decode.
             let event = codec::decode::<Event>(&frame).ok();
             if event
                 .is_some_and(|event| matches!(event.kind, EventKind::ClockAccepted { to, .. } if to < from_ms(before)))
@@ -91,21 +92,21 @@ impl Disk {
         Ok(last)
     }
 
-    /// Where the chain of events begins.
+    /// Reads the checkpoint after which the chain of events begins.
     pub(crate) fn history_checkpoint(&self) -> Result<Checkpoint, StoreError> {
-        let frame = self.meta.get(CHECKPOINT)?;
+        let frame = self.meta.get(CHECKPOINT).map_err(io_error)?;
         Ok(frame.map(|frame| codec::decode(&frame)).transpose()?.unwrap_or_default())
     }
 
-    /// Deletes all events up to a number, and says in the same transaction where the chain begins. Not durable before
-    /// [`sync`](Self::sync). One thread at a time.
+    /// Deletes all events up to a number, and sets the checkpoint in the same transaction. It is durable after the next
+    /// [`sync`](Self::sync). One thread at a time may call it.
     pub(crate) fn forget_events(&self, last: u64, checkpoint: &[u8]) -> Result<(), StoreError> {
         let gate = self.flusher.gate()?;
         let (mut keys, mut chunks) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         let mut newest = IVec::default();
         for item in self.events.range(..=last.to_be_bytes()) {
-            let (key, value) = self.flusher.noted(item)?;
+            let (key, value) = self.flusher.noted(item).map_err(io_error)?;
             bytes += value.len();
             if let Ok(first) = <[u8; 8]>::try_from(key.as_ref()) {
                 chunks.extend(overflow::keys(overflow::id_of_batch(u64::from_be_bytes(first)), &value));
@@ -117,7 +118,7 @@ impl Disk {
             let whole = whole(&self.events, &self.overflow, Ok((key.clone(), newest)))?;
             newest = whole.map_or_else(IVec::default, |(_, value)| value);
         }
-        // Only the last of them can go on behind it.
+        // Only the last batch can continue after that number.
         let mut kept = keys.last().map_or_else(|| Ok(Vec::new()), |key| event_batch::unpack(key, &newest))?;
         kept.retain(|(number, _)| *number > last);
         let kept = event_batch::pack(kept.iter().map(|(number, frame)| (*number, &**frame)))?;
@@ -128,28 +129,28 @@ impl Disk {
             for key in &chunks {
                 others.remove(key)?;
             }
-            // A part of a batch of several: it needs no chunks.
+            // The rest of a batch of several needs no chunks.
             for (key, batch) in &kept {
                 events.insert(key, batch.as_slice())?;
             }
             meta.insert(CHECKPOINT, checkpoint)?;
             Ok::<_, ConflictableTransactionError<Infallible>>(())
         });
-        self.flusher.noted(forgotten.map_err(refused))?;
+        self.flusher.noted(forgotten.map_err(refused)).map_err(io_error)?;
         drop(gate);
-        // As `Write::weight` counts.
+        // This counts as `Write::weight` does.
         Ok(self.throttle(keys.len() + chunks.len() + kept.len() + bytes / 512)?)
     }
 
-    /// Every event from the checkpoint to the last change must be there, but for those that a salvage found missing. What
-    /// they say is `verify_events`' to check.
+    /// Checks that every event from the checkpoint to the last change exists, except those that a salvage found
+    /// missing. `verify_events` checks their content.
     pub(crate) fn missing_events(&self, head: &Head) -> Result<Option<String>, StoreError> {
         let mut last = self.history_checkpoint()?.number;
         let mut gap = None;
         for number in self.event_numbers() {
             let number = number?;
             if number <= last {
-                // No salvage leaves that.
+                // A salvage never leaves this.
                 return Ok(Some(format!("event {last} is followed by event {number}")));
             }
             if number != last.saturating_add(1) {
@@ -168,7 +169,7 @@ impl Disk {
         }
     }
 
-    /// Whether a salvage came after the gap that ends here, and as many events are there as it left.
+    /// Whether a salvage followed the gap that ends here, and left as many events as there are.
     fn is_known_gap(&self, next: u64) -> Result<bool, StoreError> {
         let purged = self.history_checkpoint()?.number > 0;
         let mut known = false;
@@ -183,20 +184,20 @@ impl Disk {
     }
 }
 
-/// A batch with its overflow chunks, if it has any; `None` if it was deleted meanwhile.
+/// Reads a batch with its overflow chunks; `None` if it was deleted meanwhile.
 fn whole(batches: &Tree, others: &Tree, batch: sled::Result<(IVec, IVec)>) -> Result<Option<(IVec, IVec)>, StoreError> {
-    let (key, value) = batch?;
+    let (key, value) = batch.map_err(io_error)?;
     let Ok(first) = <[u8; 8]>::try_from(key.as_ref()) else { return Ok(Some((key, value))) };
     let id = overflow::id_of_batch(u64::from_be_bytes(first));
-    match overflow::join(id, &value, |key| Ok::<_, StoreError>(others.get(key)?)) {
+    match overflow::join(id, &value, |key| Ok::<_, StoreError>(others.get(key).map_err(io_error)?)) {
         Ok(joined) => Ok(Some((key, joined.map_or(value, IVec::from)))),
-        // No batch changes but by being deleted.
-        Err(_) if batches.get(&key)?.is_none() => Ok(None),
+        // A batch can only be deleted, and never changes.
+        Err(_) if batches.get(&key).map_err(io_error)?.is_none() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The events of a batch, or why it cannot be read.
+/// Returns the events of a batch, or the error of reading it.
 fn each<T: IntoIterator>(
     batch: Option<Result<(IVec, IVec), StoreError>>,
     read: impl Fn(&IVec, &IVec) -> Result<T, StoreError>,

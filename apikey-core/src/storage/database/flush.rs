@@ -1,8 +1,8 @@
-//! sled's flush, which can wait for ever when the disk refuses.
+//! sled's flush, which can wait for ever if the disk fails.
 //!
-//! A background write of sled that fails sets an error and wakes nobody (sled 0.34.7, `exit_reservation` in
-//! `pagecache/logger.rs`); who waits in `flush` then goes on waiting, and changes queue up behind it. A second flush sees
-//! the error at once and wakes the first. So a thread looks after each flush that takes long.
+//! A background write of sled that fails sets an error and wakes no thread (sled 0.34.7, `exit_reservation` in
+//! `pagecache/logger.rs`). A thread in `flush` then waits for ever, and changes queue up behind it. A second flush sees
+//! the error at once and wakes the first. So a rescuer thread starts one if a flush takes long.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
@@ -16,16 +16,16 @@ use crate::base::lock::lock;
 use crate::base::panics::catch_panic;
 use crate::storage::database::fault::io_error;
 
-/// A flush that lasts longer is looked after. A slow disk is woken for nothing, which does no harm.
+/// The time after which the rescuer starts a second flush. On a slow disk this is unnecessary, and harmless.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Flusher {
     db: Db,
-    /// Why the first operation failed, if one did: sled may wait for ever in the next flush.
+    /// The first error of an operation, after which sled may wait for ever in the next flush.
     failed: OnceLock<(ErrorKind, String)>,
     watch: Arc<Watch>,
     rescuer: Option<JoinHandle<()>>,
-    /// No transaction may queue inside sled while a flush waits: it would wait with locks held that a rescue needs.
+    /// Keeps transactions out of sled during a flush: they would wait with locks held that the rescuer needs.
     gate: Mutex<()>,
 }
 
@@ -37,17 +37,17 @@ struct Watch {
 
 #[derive(Default)]
 struct State {
-    /// Number of the flush under way.
+    /// The number of the running flush.
     running: Option<u64>,
     flushes: u64,
-    /// Whether the rescuer waits without a time.
+    /// Whether the rescuer waits without a deadline.
     idle: bool,
     ended: bool,
 }
 
-/// What an operation of the database fails with.
+/// An error of an operation of the database.
 pub(crate) trait Failure: Display {
-    /// Tells a full disk from a broken one.
+    /// The kind, which distinguishes a full disk from a broken one.
     fn kind(&self) -> ErrorKind;
 }
 
@@ -61,7 +61,7 @@ impl Failure for sled::Error {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Io(error) => error.kind(),
-            // As `io_error` has it.
+            // `io_error` uses the same kind.
             _ => ErrorKind::InvalidData,
         }
     }
@@ -76,15 +76,15 @@ impl Flusher {
         Ok(Self { db, failed: OnceLock::new(), watch, rescuer: Some(rescuer), gate: Mutex::new(()) })
     }
 
-    /// Notes whether an operation has failed.
+    /// Records the error of an operation, if it failed.
     pub(crate) fn noted<T, E: Failure>(&self, result: Result<T, E>) -> Result<T, E> {
         result.inspect_err(|error| {
             self.failed.get_or_init(|| (error.kind(), error.to_string()));
         })
     }
 
-    /// The first failure, if there was one, of its kind. After it nothing is written to the database any more: sled would
-    /// write where only replaced pages were, and the new ones may not be on the disk.
+    /// Returns the first failure, if there was one, with its kind. After it the store writes nothing to the database:
+    /// sled would reuse the space of replaced pages, while the new ones may not be on the disk.
     pub(crate) fn check(&self) -> io::Result<()> {
         match self.failed.get() {
             None => Ok(()),
@@ -92,13 +92,13 @@ impl Flusher {
         }
     }
 
-    /// Keeps flushes out while something is written; the first failure, if there was one.
+    /// Locks out flushes during a write; fails with the first failure, if there was one.
     pub(crate) fn gate(&self) -> io::Result<MutexGuard<'_, ()>> {
         let gate = lock(&self.gate);
         self.check().map(|()| gate)
     }
 
-    /// Hands all that is written to the operating system.
+    /// Hands everything that was written to the operating system.
     pub(crate) fn flush(&self) -> io::Result<()> {
         let _gate = self.gate()?;
         self.watch.begin();
@@ -116,7 +116,7 @@ impl Drop for Flusher {
         self.watch.lock().ended = true;
         self.watch.changed.notify_all();
         if let Some(rescuer) = self.rescuer.take() {
-            // It panicked if this fails; then there is nothing left to stop.
+            // An error means that the thread panicked, so there is nothing left to stop.
             let _ = rescuer.join();
         }
     }
@@ -152,7 +152,7 @@ impl Watch {
             (state, _) = self.changed.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
             if state.running == Some(seen) {
                 drop(state);
-                // Its result is the other's to tell.
+                // The other flush returns the error.
                 let _ = catch_panic(|| database.flush());
                 state = self.lock();
             }

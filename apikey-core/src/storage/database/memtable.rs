@@ -1,7 +1,8 @@
-//! Changes that are decided and not in the database yet.
+//! The memtable: changes that are decided and not in the database yet.
 //!
-//! The write-ahead log makes them durable; the database takes them in later, many in one transaction. Of a transaction sled
-//! makes two writes to its log, each with a wait for the disk, whatever is in it. Until then they are read from here.
+//! The write-ahead log makes them durable, and the database gets them later, many in one transaction: sled writes to
+//! its log twice for each transaction, and waits for the disk each time, whatever its size. Until then reads find them
+//! here.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -14,32 +15,33 @@ use crate::token::digest::Digest;
 
 use crate::storage::batch::Batch;
 
-/// Changes of one transaction, but for those of one call, which stay together. While it lasts, sled reads nothing.
+/// The most changes of one transaction, unless one call has more, which stay together. sled blocks reads during a
+/// transaction.
 const CHUNK: usize = 256;
 
 #[derive(Default)]
 pub(crate) struct Memtable {
     state: Mutex<State>,
-    /// Held while a batch is on its way into the database: the next may not overtake it.
+    /// Held during the write of a batch to the database, so that the next cannot overtake it.
     writing: Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
     batches: VecDeque<Batch>,
-    /// Changes in them.
+    /// The number of changes in the batches.
     waiting: usize,
-    /// Number of the next batch.
+    /// The number of the next batch.
     number: u64,
     /// The newest image of each key, and the holder of each imported digest, with the number of the batch that has it.
     records: HashMap<u128, (u64, Option<Vec<u8>>)>,
     imported: HashMap<Digest, (u64, Option<u128>)>,
     outcome: HashMap<Digest, (u64, Vec<u8>)>,
-    /// A batch was lost: nothing after it may be written, and nobody may think that it was.
+    /// Whether a batch was lost: nothing after it may be written, or count as written.
     broken: bool,
 }
 
-/// What waits for the database, and stays waiting.
+/// A copy of what waits for the database.
 #[derive(Default)]
 pub(crate) struct Unflushed {
     /// The newest image of each key; `None` if it is deleted.
@@ -50,7 +52,7 @@ pub(crate) struct Unflushed {
 }
 
 impl Memtable {
-    /// Adds a batch; how many changes wait now.
+    /// Adds a batch, and returns how many changes wait now.
     pub(crate) fn add(&self, batch: Batch) -> usize {
         let mut state = self.lock();
         let number = state.number;
@@ -75,23 +77,23 @@ impl Memtable {
         state.waiting
     }
 
-    /// What waits to be written of a key: `Some(None)` if it is deleted.
+    /// Returns the waiting record of a key; `Some(None)` if its deletion waits.
     pub(crate) fn record(&self, id: u128) -> Option<Option<Vec<u8>>> {
         self.lock().records.get(&id).map(|(_, record)| record.clone())
     }
 
-    /// What waits to be written of an imported digest.
+    /// Returns the waiting holder of an imported digest.
     pub(crate) fn imported(&self, digest: &Digest) -> Option<Option<u128>> {
         self.lock().imported.get(digest).map(|(_, holder)| *holder)
     }
 
-    /// What waits to be written of a request with an idempotency key.
+    /// Returns the waiting outcome of an idempotent request.
     pub(crate) fn request_outcome(&self, name: &Digest) -> Option<Vec<u8>> {
         self.lock().outcome.get(name).map(|(_, frame)| frame.clone())
     }
 
-    /// Writes all that waits now, in order, some at a time. It is read from here until it can be read there; what could
-    /// not be written stays here.
+    /// Writes everything that waits now, in order, in chunks. Reads find a batch here until they find it in the
+    /// database; one that could not be written stays here.
     pub(crate) fn write(&self, mut write: impl FnMut(&Batch) -> io::Result<()>) -> io::Result<()> {
         let _writing = lock(&self.writing);
         let last = self.lock().number;
@@ -101,7 +103,7 @@ impl Memtable {
                 return Err(io::Error::other("an earlier change could not be written"));
             }
             let Some((batch, next)) = state.take(last) else { return Ok(()) };
-            // Until the opposite is known, also if this panics.
+            // Assume a lost batch until the write has succeeded, even if it panics.
             state.broken = true;
             drop(state);
             if let Err(error) = write(&batch) {
@@ -114,7 +116,7 @@ impl Memtable {
         }
     }
 
-    /// A copy of all that waits.
+    /// Copies everything that waits.
     pub(crate) fn waiting(&self) -> Unflushed {
         let state = self.lock();
         let records = state.records.iter().map(|(id, (_, record))| (*id, record.as_deref().map(IVec::from)));
@@ -134,13 +136,13 @@ impl Memtable {
 }
 
 impl State {
-    /// Keeps what could not be written, to be read: it is not tried again.
+    /// Keeps a batch that could not be written, for reads; nothing tries to write it again.
     fn give_back(&mut self, batch: Batch) {
         self.waiting += batch.writes.len();
         self.batches.push_front(batch);
     }
 
-    /// The first batches, of those before `last`, as one; and the number of the batch that follows them.
+    /// Takes the first batches of those before `last`, as one, with the number of the batch that follows them.
     fn take(&mut self, last: u64) -> Option<(Batch, u64)> {
         let mut next = self.number - self.batches.len() as u64;
         let mut taken = Batch::default();
@@ -152,7 +154,7 @@ impl State {
         Some((taken, next)).filter(|(taken, _)| !taken.writes.is_empty())
     }
 
-    /// What is written is read from the database, unless a batch from `next` on has changed it again.
+    /// Removes what was written, unless a batch from `next` on has changed it again.
     fn forget(&mut self, batch: &Batch, next: u64) {
         for one in &batch.writes {
             if let Some(id) = one.subject.key()
@@ -266,7 +268,7 @@ mod tests {
         let full = || Err(io::ErrorKind::StorageFull.into());
         assert_eq!(tail.write(|_| full()).unwrap_err().kind(), io::ErrorKind::StorageFull);
         assert_eq!(tail.record(1), Some(Some(vec![1])));
-        // Who waited for the same batch must not take an empty tail for a written one.
+        // A thread that waited for the same batch must not take an empty memtable for a written one.
         tail.write(|_| Ok(())).unwrap_err();
     }
 }

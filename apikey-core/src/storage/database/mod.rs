@@ -1,4 +1,4 @@
-//! sled's database, and what mends its faults.
+//! sled's database, and workarounds for its faults.
 
 pub(crate) mod abandoned;
 pub(crate) mod damaged;

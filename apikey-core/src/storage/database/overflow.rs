@@ -1,49 +1,49 @@
 //! Large records and event batches, with overflow chunks.
 //!
 //! Up to seventeen values share a page of sled, and a page of more than 128 KiB goes into a file of its own. sled does
-//! not sync that file before the log that names it, and when it recovers it passes over a name whose file is damaged: a
-//! power cut could leave half of a transaction. So no value is larger than makes a page small: of a record or an event batch
-//! of more than [`MAX`] bytes the first stand in its place, behind a byte that no frame begins with, its length and its
-//! checksum, and the others beside.
+//! not sync that file before the log that names it, and recovery skips a name whose file is damaged, so a power cut
+//! could leave half of a transaction. So values stay small enough for small pages: of a record or an event batch of
+//! more than [`MAX`] bytes, its own value has only the first bytes, after a byte with which no frame begins, the length
+//! and the checksum; the others are in chunks.
 
 use std::io;
 
 use crate::base::codec::MAX_FRAME;
 
-/// Bytes of one value.
+/// The most bytes of one value.
 pub(crate) const MAX: usize = 4096;
-/// No frame begins with it.
+/// The first byte of such a value; no frame begins with it.
 const MARK: u8 = b'k';
 const HEAD: usize = 1 + 4 + 4;
 
-/// What an event batch is called among the chunks: no key has such an id, which begins with a time.
+/// The id of an event batch among the chunks. No key has such an id, since a key's id begins with a time.
 pub(crate) fn id_of_batch(first: u64) -> [u8; 16] {
     (u128::from(u64::MAX) << 64 | u128::from(first)).to_be_bytes()
 }
 
-/// What stands in a record's place.
+/// Returns the value under the record's own key.
 pub(crate) fn inline(frame: &[u8]) -> Vec<u8> {
     let Some((head, _)) = frame.split_at_checked(MAX).filter(|(_, rest)| !rest.is_empty()) else {
         return frame.to_vec();
     };
-    // A frame is far below this.
+    // A frame is far shorter than this.
     let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
     [&[MARK], &length.to_le_bytes()[..], &crc32fast::hash(frame).to_le_bytes(), head].concat()
 }
 
-/// The overflow chunks, with their keys.
+/// Returns the overflow chunks, with their keys.
 pub(crate) fn chunks(id: [u8; 16], frame: &[u8]) -> impl Iterator<Item = ([u8; 17], &[u8])> {
     let rest = frame.get(MAX..).unwrap_or_default();
     (1..).map_while(move |number| Some(key(id, number))).zip(rest.chunks(MAX))
 }
 
-/// The keys of the overflow chunks of what stands in a record's place.
+/// Returns the keys of the overflow chunks that belong to a record's value.
 pub(crate) fn keys(id: [u8; 16], first: &[u8]) -> impl Iterator<Item = [u8; 17]> + use<> {
     let chunks = length(first).map_or(0, |length| length.min(MAX_FRAME).div_ceil(MAX));
     (1..chunks).filter_map(move |number| Some(key(id, u8::try_from(number).ok()?)))
 }
 
-/// A frame from what stands in its place; `None` if it is all of it.
+/// Joins a frame from its value and its chunks; `None` if the value is the whole frame.
 pub(crate) fn join<E: From<io::Error>, B: AsRef<[u8]>>(
     id: [u8; 16],
     first: &[u8],
@@ -59,7 +59,7 @@ pub(crate) fn join<E: From<io::Error>, B: AsRef<[u8]>>(
     for key in keys(id, first) {
         frame.extend_from_slice(chunk(key)?.ok_or_else(|| damaged("an overflow chunk is missing"))?.as_ref());
     }
-    // Chunks can be of two states of the record, if it is changed while they are read.
+    // The chunks can be of two states of the record, if it changes during the read.
     let checksum = first.get(5..HEAD).is_some_and(|checksum| *checksum == crc32fast::hash(&frame).to_le_bytes());
     if frame.len() == length && checksum { Ok(Some(frame)) } else { Err(damaged("the parts of a record do not fit")) }
 }
@@ -70,7 +70,7 @@ fn key(id: [u8; 16], number: u8) -> [u8; 17] {
     key
 }
 
-/// The length of the whole frame, if this is the first of several parts.
+/// Returns the length of the whole frame, if the value is the first of several parts.
 fn length(first: &[u8]) -> Option<usize> {
     let (mark, rest) = first.split_first()?;
     let length = rest.first_chunk::<4>().filter(|_| *mark == MARK)?;

@@ -1,7 +1,7 @@
-//! What can be read while the disk refuses: what the database has, and what it has not taken in.
+//! Reads while the disk fails: what the database has, with the changes that wait for it.
 //!
-//! Who changes something, or backs up, must have the database brought up to all that was accepted. Who only asks is answered
-//! all the same: an operator whose disk is full wants to know what is there.
+//! A change or a backup first brings the database up to date with everything that was accepted. A read works without
+//! that: an operator whose disk is full needs to see the keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::from_fn;
@@ -16,7 +16,7 @@ use crate::storage::database::disk::Faults;
 use crate::storage::database::memtable::Unflushed;
 
 impl Disk {
-    /// As [`records`](Self::records).
+    /// Works as [`records`](Self::records).
     pub(crate) fn readable_records(
         &self,
         after: Option<u128>,
@@ -26,7 +26,7 @@ impl Disk {
         merged(self.written_records(after), waiting)
     }
 
-    /// As [`ids_of`](Self::ids_of).
+    /// Works as [`ids_of`](Self::ids_of).
     pub(crate) fn readable_ids_of(
         &self,
         owner: &str,
@@ -37,14 +37,14 @@ impl Disk {
         let new = self.waiting().new.into_iter();
         let new = new.filter(|(of, id)| of == owner && after.is_none_or(|after| *id > after)).map(|(_, id)| id);
         let new: BTreeSet<u128> = new.collect();
-        // Ids rise as keys are made, so these come last; one of them may be in the database all the same.
+        // New keys have higher ids, so these come last; the database may have one of them all the same.
         let written = self.written_ids_of(owner, after);
         let first = new.clone();
         let written = written.filter(move |id| id.as_ref().map_or(true, |id| !first.contains(id)));
         Ok(written.chain(new.into_iter().map(Ok)))
     }
 
-    /// As [`events`](Self::events).
+    /// Works as [`events`](Self::events).
     pub(crate) fn readable_events(&self, first: u64) -> impl Iterator<Item = Result<(u64, IVec), StoreError>> + use<> {
         let waiting = self.waiting().events;
         let mut next = first;
@@ -59,13 +59,13 @@ impl Disk {
         })
     }
 
-    /// Nothing, where the database takes in what waits.
+    /// Returns what waits for the database; nothing, if the database accepts it now.
     fn waiting(&self) -> Unflushed {
         self.flush_memtable().map_or_else(|_| self.memtable.waiting(), |()| Unflushed::default())
     }
 }
 
-/// What waits takes the place of what is written.
+/// Merges entries that wait with those that are written, which they replace.
 fn merged<E>(
     written: impl Iterator<Item = Result<(u128, IVec), E>>,
     waiting: BTreeMap<u128, Option<IVec>>,
@@ -74,7 +74,7 @@ fn merged<E>(
     let next = move || {
         let due = waiting.peek().map(|(id, _)| *id);
         match (written.peek(), due) {
-            // Replaced: what waits follows at once.
+            // The entry that waits replaces this one, and follows at once.
             (Some(Ok((id, _))), Some(due)) if *id == due => written.next().map(|_| None),
             (Some(Ok((id, _))), Some(due)) if *id < due => written.next().map(Some),
             (Some(Err(_)), _) | (_, None) => written.next().map(Some),

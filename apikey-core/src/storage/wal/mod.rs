@@ -1,12 +1,14 @@
-//! The write-ahead log: a file beside the database, to which changes are appended and synced before they are acknowledged.
+//! The write-ahead log: a file beside the database, to which changes are appended and synced before they are
+//! acknowledged.
 //!
-//! A change costs one write and one `fdatasync` here, where the database would wait for the page cache twice more. The
-//! database follows a moment later, and when it has been synced the write-ahead log begins anew; after a crash it replays
-//! from there what it lacks.
+//! A change takes one write and one `fdatasync` here, while the database would wait for the disk twice more. The
+//! database follows a moment later, and once it is synced the write-ahead log begins anew. After a crash the store
+//! replays the changes that the database lacks.
 //!
-//! The file has two segments of zeros, made and synced beforehand, so that a write changes neither its length nor where it
-//! lies on the disk. One segment is written to while the database takes in what the other holds. What is written at once is
-//! a group: it begins at a sector, so that a sector with something acknowledged in it is never written again.
+//! The file has two segments of zeros, written and synced beforehand, so that a write changes neither its length nor
+//! its blocks on the disk. The store writes to one segment while the database gets the changes of the other. The
+//! changes of one write are a group, which begins at a sector, so that the store never rewrites a sector with
+//! acknowledged changes.
 
 pub(crate) mod read;
 #[cfg(test)]
@@ -35,28 +37,28 @@ use crate::storage::batch::{Batch, Write};
 
 pub(crate) use crate::storage::wal::read::{WalError, beyond};
 
-/// The name of its file in the database's directory: whoever replaces the one replaces the other.
+/// The name of its file, in the database's directory, so that replacing one replaces the other.
 const NAME: &str = "wal";
-/// Bytes of a segment: some two thousand changes.
+/// The bytes of a segment, with room for some two thousand changes.
 const SEGMENT: usize = 1 << 20;
-/// Nobody reads more of the file than this, one byte more than it has.
+/// The most bytes to read of the file: one more than it has.
 const MAX_BYTES: u64 = 2 * SEGMENT as u64 + 1;
-/// What a disk writes whole, or not at all.
+/// A disk writes a sector as a whole, or not at all.
 const SECTOR: usize = 512;
-/// Zeros are written in pieces of this size. Linux keeps what is written at once in one piece, and each later write and
-/// sync would go through all of it.
+/// The size of the writes of zeros. Linux caches one large write in one piece, and each later write and sync would go
+/// through all of it.
 const PAGE: usize = 4096;
-/// An entry is a length, of so many bytes, and a frame, and ends at a multiple of it.
+/// The bytes of an entry's length, which precedes its frame. An entry ends at a multiple of this.
 const LENGTH: usize = 4;
 
-/// One change. The order of fields is the stored format; a tail follows them, in which nothing is yet.
+/// One change. The order of fields is the stored format; a tail follows them, which is empty so far.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(fuzzing, derive(Debug))]
 pub(crate) struct Entry<'a> {
-    /// Number of the first change of the group: all before it was durable when the group was written.
+    /// The number of the group's first change: all earlier changes were durable when the group was written.
     group: u64,
     write: Cow<'a, Write>,
-    /// With the last change of a call; without it there is nothing of the call.
+    /// Present in the last change of a call; without it the call does not count.
     end: Option<End>,
 }
 
@@ -74,7 +76,7 @@ impl Frame for Entry<'_> {
         let group = payload.take()?;
         let write = Cow::Owned(Write::take(payload)?);
         let end = payload.take()?;
-        // An entry is read once and never written again.
+        // The store never writes an entry again that it has read.
         let _ = TailReader::new(payload)?.end("an entry of the write-ahead log")?;
         Ok(Self { group, write, end })
     }
@@ -83,9 +85,9 @@ impl Frame for Entry<'_> {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(fuzzing, derive(Debug))]
 struct End {
-    /// The head after the call, as it is stored.
+    /// The head after the call, in its stored form.
     head: ByteBuf,
-    /// Secrets whose times of use go. No part of the change, so there may be fewer than there were.
+    /// The secrets whose times of use are deleted. They are not part of the change, so some may be missing.
     #[serde(with = "crate::base::codec::entries::list")]
     ended: Vec<Digest>,
 }
@@ -93,29 +95,30 @@ struct End {
 pub(crate) struct Wal {
     waiting: Mutex<Unflushed>,
     segments: Mutex<Segments>,
-    /// The segment that is not written to holds what the database may lack. Changed by who holds the segments.
+    /// Whether the inactive segment has changes that the database may lack. Only the holder of the segments changes it.
     is_other_held: AtomicBool,
 }
 
-/// What was accepted and is not in the file.
+/// The changes that were accepted and are not in the file.
 #[derive(Default)]
 pub(crate) struct Unflushed {
     bytes: Vec<u8>,
-    /// Number of the first change in it.
+    /// The number of the first change.
     group: Option<u64>,
-    /// Something in it does not go into a frame: the database has to make it durable.
+    /// Whether a change does not fit into a frame, so that the database has to make it durable.
     broken: bool,
 }
 
 struct Segments {
     file: File,
-    /// The segment that is written to, and where.
+    /// The segment for the next write, and the offset there.
     active: usize,
     at: usize,
 }
 
 impl Wal {
-    /// Opens the write-ahead log of a database, or makes one. What it holds is [read](beyond) before; it begins anew here.
+    /// Opens the write-ahead log of a database, or creates one. It begins anew here, so [read](beyond) its changes
+    /// before.
     pub(crate) fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(NAME);
         let is_new = !path.try_exists()?;
@@ -138,7 +141,20 @@ impl Wal {
         Ok(Self { waiting: Mutex::default(), segments, is_other_held: AtomicBool::new(false) })
     }
 
-    /// What the write-ahead log of a database holds; nothing if there is none.
+    /// Makes it empty, durably. The database has every change of it, and none waits.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn empty(&self) -> io::Result<()> {
+        let mut segments = self.segments();
+        for page in 0..2 * SEGMENT / PAGE {
+            write_at(&segments.file, &[0; PAGE], (page * PAGE) as u64)?;
+        }
+        segments.file.sync_data()?;
+        (segments.active, segments.at) = (0, 0);
+        self.is_other_held.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Reads the write-ahead log of a database; empty if there is none.
     pub(crate) fn bytes(directory: &Path) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         match own_file(OpenOptions::new().read(true), &directory.join(NAME)) {
@@ -148,12 +164,12 @@ impl Wal {
         Ok(bytes)
     }
 
-    /// Takes the place in which what is accepted waits for the next [`write`](Self::write).
+    /// Locks the changes that wait for the next [`write`](Self::write).
     pub(crate) fn waiting(&self) -> MutexGuard<'_, Unflushed> {
         lock(&self.waiting)
     }
 
-    /// Makes what waits durable; `false` if the database has to, because there is no room.
+    /// Makes the waiting changes durable. Returns `false` if there is no room, so that the database has to.
     pub(crate) fn write(&self) -> io::Result<bool> {
         let mut segments = self.segments();
         let Unflushed { mut bytes, broken, .. } = std::mem::take(&mut *self.waiting());
@@ -171,8 +187,8 @@ impl Wal {
         Ok(true)
     }
 
-    /// From now on the other segment is written to, if that is free. Whether one is held that is not written to any more:
-    /// when the database has all that was accepted, it is [`free`](Self::free).
+    /// Switches to the other segment, if that is free. Returns whether the inactive segment has changes; once the
+    /// database has everything that was accepted, [`release`](Self::release) it.
     pub(crate) fn rotate(&self) -> bool {
         let mut segments = self.segments();
         if segments.at > 0 {
@@ -181,7 +197,7 @@ impl Wal {
         self.needs_checkpoint()
     }
 
-    /// Writes to the other segment from now on, if that is free.
+    /// Switches to the other segment, if that is free.
     fn rotate_if_free(&self, segments: &mut Segments) -> bool {
         let is_free = !self.is_other_held.swap(true, Ordering::Relaxed);
         if is_free {
@@ -190,13 +206,13 @@ impl Wal {
         is_free
     }
 
-    /// The segment that is not written to may be used again.
+    /// Releases the inactive segment, for new changes.
     pub(crate) fn release(&self) {
         let _segments = self.segments();
         self.is_other_held.store(false, Ordering::Relaxed);
     }
 
-    /// Whether the database should take in what is here soon: one segment is full.
+    /// Whether the database should soon get the changes of the log, since one segment is full.
     pub(crate) fn needs_checkpoint(&self) -> bool {
         self.is_other_held.load(Ordering::Relaxed)
     }

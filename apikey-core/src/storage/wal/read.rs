@@ -1,4 +1,4 @@
-//! Reading a write-ahead log after a crash: what the database lacks, or why it cannot be said.
+//! Reading a write-ahead log after a crash, to find the changes that the database lacks.
 
 use crate::base::codec;
 use crate::base::codec::{CodecError, MAX_FRAME};
@@ -20,16 +20,16 @@ pub(crate) enum WalError {
     Entry(#[from] CodecError),
 }
 
-/// The calls that the write-ahead log holds and a database with this head lacks, in order.
+/// Returns the calls in the write-ahead log that a database with this head lacks, in order.
 ///
-/// What was written last, and not acknowledged, may be there in part: it ends at the first entry that is not whole.
+/// The log may have a part of the last write, which was not acknowledged: it ends at the first entry that is not whole.
 pub(crate) fn beyond(wal: &[u8], head: &Head) -> Result<Vec<Batch>, WalError> {
     let mut segments = wal.chunks(SEGMENT).map(entries).collect::<Result<Vec<_>, _>>()?;
-    // What an earlier time has left says nothing about which segment comes first.
+    // Leftovers of earlier use do not show which segment is first.
     segments.iter_mut().for_each(|entries| entries.retain(|entry| number(entry) > head.number));
     segments.sort_by_key(|entries| entries.first().map(number));
     let (mut calls, mut open) = (Vec::new(), Batch::default());
-    // Of the last entry, of the last whole call, and of what comes next.
+    // The number of the last entry, that of the last whole call, and the digest for the next event.
     let (mut last, mut acknowledged, mut digest) = (head.number, head.number, head.digest);
     for entry in segments.into_iter().flatten() {
         let number = number(&entry);
@@ -64,15 +64,15 @@ fn previous(entry: &Entry<'_>) -> Result<Digest, CodecError> {
     Ok(codec::decode::<Event>(&entry.write.event.1)?.previous)
 }
 
-/// The entries of a segment from its beginning, as long as they are whole and their numbers rise: behind them may be what
-/// an earlier time has left.
+/// Reads the entries of a segment from its beginning, as long as they are whole and their numbers rise. Leftovers of
+/// earlier use may follow them.
 fn entries(segment: &[u8]) -> Result<Vec<Entry<'static>>, CodecError> {
     let mut entries: Vec<Entry<'static>> = Vec::new();
     let mut at = 0;
     while let Some((length, rest)) = segment.get(at..).and_then(<[u8]>::split_first_chunk::<LENGTH>) {
         let length = u32::from_le_bytes(*length) as usize;
         if length == 0 {
-            // The end of a group: the next begins at a sector.
+            // A group ends here, and the next begins at a sector.
             if at.is_multiple_of(SECTOR) {
                 break;
             }
@@ -90,8 +90,9 @@ fn entries(segment: &[u8]) -> Result<Vec<Entry<'static>>, CodecError> {
     Ok(entries)
 }
 
-/// A change whose group was written after the one that follows `last` had been acknowledged. So that one is lost. Looked
-/// for where groups begin, and with an event that is whole: an entry holds bytes that a caller may have chosen.
+/// Finds a change whose group was written after the change that follows `last` was acknowledged, which is therefore
+/// lost. The search considers only the beginnings of groups, and entries with a whole event, since an entry has bytes
+/// that a caller may have chosen.
 fn later(wal: &[u8], last: u64) -> Option<u64> {
     let first = |group: &[u8]| codec::carve::<Entry<'static>>(group.get(LENGTH..)?).map(|(entry, _)| entry);
     let found = (0..wal.len()).step_by(SECTOR).filter_map(|at| first(wal.get(at..)?));

@@ -7,7 +7,7 @@ use crate::key::event::stored::{Event, Head};
 use crate::key::subject::Subject;
 use crate::storage::wal::*;
 
-/// Calls of so many changes each, from the first change of a store on, with the heads before them and at the end.
+/// Calls with these numbers of changes, from the first change of a store on, with the heads before them and at the end.
 fn history(calls: &[usize]) -> (Vec<Batch>, Vec<Head>) {
     let mut head = Head::default();
     let mut heads = vec![head];
@@ -48,7 +48,7 @@ fn write(number: u64, event: Vec<u8>) -> Write {
     }
 }
 
-/// The file after each call was a group of its own.
+/// The file after each call was written as a group of its own.
 fn file(calls: &[Batch]) -> (tempfile::TempDir, Wal) {
     let directory = tempfile::tempdir().unwrap();
     let wal = Wal::open(directory.path()).unwrap();
@@ -68,7 +68,7 @@ fn bytes_of(calls: &[Batch]) -> Vec<u8> {
     Wal::bytes(directory.path()).unwrap()
 }
 
-/// Where the group of a call begins.
+/// The offset at which the group of a call begins.
 fn group(bytes: &[u8], first: u64) -> usize {
     let holds = |at: &usize| {
         let entry = codec::carve::<Entry<'static>>(&bytes[*at + LENGTH..]);
@@ -112,7 +112,7 @@ fn a_group_that_is_torn_was_not_acknowledged_and_is_left_out() {
         let found = beyond(&torn, &heads[0]).unwrap();
         assert!(numbers(&found) == [vec![1], vec![2]] || numbers(&found) == numbers(&calls), "{cut}");
     }
-    // Its first sector did not come, and the others did.
+    // Its first sector is missing, and the others are there.
     let mut torn = bytes;
     torn[last..last + SECTOR].fill(0);
     assert_eq!(numbers(&beyond(&torn, &heads[0]).unwrap()), [[1], [2]]);
@@ -149,7 +149,7 @@ fn damage_to_what_was_acknowledged_is_an_error() {
         let fault = beyond(&bad, &heads[0]).err().unwrap();
         assert!(matches!(fault, WalError::Lost { last, .. } if last == lost), "{fault}");
     }
-    // Without a later group nothing tells it from one that was not acknowledged; the mark does.
+    // Without a later group the log cannot distinguish it from one that was not acknowledged; the mark can.
     let mut bad = bytes.clone();
     bad[group(&bytes, 4) + 40] ^= 1;
     assert_eq!(beyond(&bad, &heads[0]).unwrap().len(), 3);
@@ -177,7 +177,7 @@ fn the_segments_take_turns_and_what_is_full_asks_for_the_database() {
     assert!(wal.needs_checkpoint() && first_that_does_not_fit > SEGMENT / SECTOR / 2);
     let found = beyond(&Wal::bytes(directory.path()).unwrap(), &heads[0]).unwrap();
     assert_eq!(numbers(&found), numbers(&calls[..first_that_does_not_fit]));
-    // The database has all of it: one segment is free, and after a turn the other.
+    // The database has all of it, so one segment is free, and after a rotation the other.
     let mut at = first_that_does_not_fit + 1;
     for _ in 0..3 {
         let settled = heads[at];
@@ -255,7 +255,7 @@ fn a_digest_that_looks_like_an_entry_is_none() {
     }
 }
 
-/// What a store was killed with is read by every later release.
+/// Every later release reads the log of a store that was killed.
 #[test]
 fn the_stored_form_stays() {
     let (mut calls, heads) = history(&[1, 2]);

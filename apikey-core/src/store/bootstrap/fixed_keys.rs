@@ -1,4 +1,4 @@
-//! Keys that a deployment brings with it, as lines of text.
+//! Fixed keys, which a deployment supplies as lines of text.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::key::new_key::NewKey;
 use crate::token::imported::{ImportScheme, Imported, from_hex};
 
-/// Where fixed keys are read from.
+/// The source of fixed keys.
 #[derive(Clone)]
 pub(crate) enum FixedKeys {
     Variable(String),
@@ -14,7 +14,7 @@ pub(crate) enum FixedKeys {
 }
 
 impl FixedKeys {
-    /// The lines; an unset variable has none.
+    /// Reads the lines; an unset variable has none.
     pub(crate) fn read(&self) -> Result<String, String> {
         match self {
             Self::Variable(name) => match std::env::var_os(name) {
@@ -37,7 +37,7 @@ impl fmt::Display for FixedKeys {
 
 /// One line: `owner permissions sha256:<hex>`.
 pub(crate) struct FixedKey {
-    /// From 1.
+    /// The number of the line, from 1.
     pub(crate) line: usize,
     pub(crate) digest: [u8; 32],
     owner: String,
@@ -46,7 +46,8 @@ pub(crate) struct FixedKey {
 }
 
 impl FixedKey {
-    /// The keys of a text; or the line that is none, and why. A text that may be a secret is not repeated.
+    /// Parses the lines of a text. The error is the number of the faulty line and the reason; it does not repeat a text
+    /// that may be a secret.
     pub(crate) fn all(text: &str) -> Result<Vec<Self>, (usize, &'static str)> {
         let lines = text.split(['\n', ';']).map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -70,7 +71,7 @@ impl FixedKey {
     pub(crate) fn into_new(self) -> NewKey {
         NewKey::for_owner(self.owner)
             .permissions(self.permissions)
-            // The deployment would bring the old secret again and again.
+            // The deployment would supply the old secret again and again.
             .no_rotation()
             .imported(Imported::sha256_hex(self.hex), ImportScheme::Whole)
     }

@@ -1,4 +1,4 @@
-//! What a store is given when it is opened: its first key, and keys that a deployment brings with it.
+//! The keys that opening a store creates: its first key, and the fixed keys that a deployment supplies.
 
 pub(crate) mod fixed_keys;
 
@@ -9,29 +9,27 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::base::codec;
 use crate::base::wiped;
+use crate::commit::records::Records;
 use crate::key::bounds::MAX_BATCH;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::idempotency::{IdempotentRequest, NEVER_EXPIRES};
 use crate::key::lifetime::FIXED;
 use crate::key::new_key::NewKey;
-use crate::key::record::Record;
 use crate::storage::open_error::OpenError;
 use crate::store::bootstrap::fixed_keys::{FixedKey, FixedKeys};
 use crate::token::api_key::ApiKey;
 use crate::token::digest::{Digest, hex};
 
 use crate::base::files::{parent, sync_directory};
-use crate::storage::database::disk::Disk;
 use crate::store::key_store::KeyStore;
 
-/// A token whose key may not be on disk yet stands in a file of this ending.
+/// The extension of a file with a token whose key may not be on disk yet.
 const PENDING: &str = "pending";
-/// Most bytes of such a file that are read: more than a token has.
+/// The most bytes that the store reads of such a file: more than a token has.
 const MAX: usize = 8192;
 
-/// The first key of a store, and the file its token goes to.
+/// The first key of a store, and the file for its token.
 #[derive(Clone)]
 pub(crate) struct FirstKey {
     pub(crate) key: NewKey,
@@ -39,7 +37,7 @@ pub(crate) struct FirstKey {
 }
 
 impl KeyStore {
-    /// Makes the first key and the fixed keys that the builder names.
+    /// Creates the first key and the fixed keys that the builder names.
     pub(crate) fn bootstrap(&self, first: Option<FirstKey>, fixed: &[FixedKeys]) -> Result<(), OpenError> {
         if let Some(first) = first {
             self.make_first(&first)?;
@@ -47,20 +45,20 @@ impl KeyStore {
         fixed.iter().try_for_each(|source| self.make_fixed(source))
     }
 
-    /// The token is in a file before its key is on disk, and in its place after that: a crash at any moment leaves a
-    /// store that the next open brings to its end, and a token in its place always works.
+    /// Writes the token into a pending file before the key is on disk, and gives the file its name after that. So after
+    /// a crash at any moment the next open completes the work, and a token in the named file is always valid.
     fn make_first(&self, first: &FirstKey) -> Result<(), OpenError> {
         let FirstKey { key, path } = first;
         let io = |source| OpenError::io(path, source);
         let pending = pending(path);
         let left = fs::symlink_metadata(&pending).is_ok_and(|found| found.is_file());
         if self.inner().engine.group.durable_head().number > 0 {
-            // A crash may have come between the key and its file.
+            // A crash may have happened after the key was created and before its file had its name.
             return if left && self.is_own(&pending) { place(&pending, path).map_err(io) } else { Ok(()) };
         }
         if fs::symlink_metadata(path).is_ok() {
             return Err(OpenError::Config(format!(
-                "first key: {} is there already, and this store has never had a key: remove the file, or name another",
+                "first key: {} exists already, and this store has never had a key: remove the file, or name another",
                 path.display()
             )));
         }
@@ -76,12 +74,23 @@ impl KeyStore {
         };
         let store = self.as_actor("first_key");
         let new = self.inner().validate(key.clone()).map_err(refused)?;
-        let outcome = store.change(|writer, disk| {
-            let (token, change) = self.inner().assign(&new, writer, disk)?;
+        let mut is_written = false;
+        let outcome = store.change(|writer, records| {
+            // In a cluster this is decided again when another node was first. Its first key is that of all.
+            if std::mem::take(&mut is_written) {
+                fs::remove_file(&pending)?;
+            }
+            if records.head(writer).number > 0 {
+                return Ok(Vec::new());
+            }
+            let (token, change) = self.inner().assign(&new, writer, records)?;
             write_private(&pending, &token)?;
+            is_written = true;
             Ok(vec![change])
         });
-        outcome.map_err(refused)?;
+        if outcome.map_err(refused)?.is_empty() {
+            return Ok(());
+        }
         place(&pending, path).map_err(io)
     }
 
@@ -104,33 +113,34 @@ impl KeyStore {
         for key in keys {
             let (line, name) = (key.line, name_of(&key.digest));
             if !names.insert(name) {
-                return Err(config(line, &"the same key stands in an earlier line"));
+                return Err(config(line, &"an earlier line has the same key"));
             }
-            let new = self.inner().validate(key.into_new()).map_err(|error| config(line, &error))?;
+            let new = self.inner().validate_form(key.into_new()).map_err(|error| config(line, &error))?;
             validated.push((line, name, new.fixed(tag(&name))));
         }
         let mut at_fault = 0;
         let store = self.as_actor("fixed_keys");
-        let outcome = store.change(|writer, disk| {
+        let outcome = store.change_many(validated.len(), |writer, records| {
             let mut absent = Vec::new();
             for one in &validated {
-                if disk.request_outcome(&one.1)?.is_none() {
+                if records.request_outcome(&one.1)?.is_none() {
                     absent.push(one);
                 }
             }
-            let there = if absent.is_empty() { HashSet::new() } else { fixed_tags(disk)? };
+            let there = if absent.is_empty() { HashSet::new() } else { fixed_tags(records)? };
             let mut changes = Vec::new();
             for (line, name, new) in absent {
                 at_fault = *line;
                 if there.contains(&tag(name)) {
                     continue;
                 }
-                match self.inner().assign(new, writer, disk) {
+                match self.inner().assign(new, writer, records) {
                     Ok((_, mut change)) => {
+                        self.inner().check_catalog(&new.permissions, &[])?;
                         change.idempotency = Some(IdempotentRequest { name: *name, request: *name, at: NEVER_EXPIRES });
                         changes.push(change);
                     }
-                    // Imported by somebody: good as it is.
+                    // Somebody has imported the key already.
                     Err(StoreError::Conflict(Conflict::DigestHeld(_))) => {}
                     Err(error) => return Err(error),
                 }
@@ -145,7 +155,7 @@ impl KeyStore {
     }
 }
 
-/// What a fixed key is remembered by: not its digest.
+/// The name under which the store remembers a fixed key; it does not reveal the digest.
 fn name_of(digest: &Digest) -> Digest {
     let mut hasher = Sha256::new();
     hasher.update("fixed key");
@@ -158,13 +168,10 @@ fn tag(name: &Digest) -> String {
     hex(half)
 }
 
-/// The fixed keys that are there, also under other secrets than they came with.
-fn fixed_tags(disk: &Disk) -> Result<HashSet<String>, StoreError> {
+/// Returns the fixed keys that the store has, including those that were rotated since.
+fn fixed_tags(records: &Records<'_>) -> Result<HashSet<String>, StoreError> {
     let mut tags = HashSet::new();
-    for item in disk.records(None) {
-        let mut record: Record = codec::decode(&item?.1)?;
-        tags.extend(record.metadata.remove(FIXED));
-    }
+    records.each(|mut record| tags.extend(record.metadata.remove(FIXED)))?;
     Ok(tags)
 }
 
@@ -175,7 +182,7 @@ fn pending(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// A file of this user alone, on the disk with its name. No link is followed.
+/// Writes a file that only this user can read, and syncs it and its name to the disk. It follows no link.
 fn write_private(path: &Path, token: &ApiKey) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -196,10 +203,11 @@ fn private(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 fn private(_: &mut OpenOptions) {}
 
-/// Gives the file its name, unless that is taken: a link is refused where a rename would replace.
+/// Gives the file its name, unless a file of that name exists: making a hard link then fails, while a rename would
+/// replace the file.
 fn place(pending: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(pending, path) {
-        // A crash came before the other name was removed.
+        // A crash happened before the other name was removed.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && same(pending, path) => {}
         other => other?,
     }

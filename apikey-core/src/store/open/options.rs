@@ -2,29 +2,57 @@
 
 use chrono::TimeDelta;
 
+use crate::access::catalog::Catalog;
 use crate::base::time::TimeSource;
+#[cfg(feature = "cluster")]
+use crate::cluster::config::Cluster;
 use crate::http::header_config::HeaderConfig;
 use crate::index::refused::refused_attempt::RefusalHook;
 use crate::key::lifetime::Lifetime;
 use crate::key::rotation::policy::RotationPolicy;
 use crate::token::digest::{Digester, Pepper};
 
+#[derive(Clone)]
 pub(crate) struct Options {
-    /// Of new tokens.
+    /// The prefix of new tokens.
     pub(crate) prefix: String,
-    /// Prefixes that are accepted beside that.
+    /// The other prefixes that the store accepts.
     pub(crate) accepted: Vec<String>,
     pub(crate) peppers: Vec<Pepper>,
     pub(crate) time: TimeSource,
-    /// Whether the index notes when a secret is used.
+    /// Whether the index records the times of use.
     pub(crate) track_use: bool,
     pub(crate) header_config: HeaderConfig,
-    /// How many failed attempts of an address, in how long.
+    /// The limit of failed attempts of one address, and its period.
     pub(crate) failed_attempts: Option<(u32, TimeDelta)>,
     pub(crate) on_refusal: RefusalHook,
     pub(crate) max_lifetime: Option<TimeDelta>,
     /// The rotation policy of new keys that name none.
     pub(crate) rotation: Option<RotationPolicy>,
+    pub(crate) catalog: CatalogOption,
+    #[cfg(feature = "cluster")]
+    pub(crate) cluster: Option<Cluster>,
+}
+
+/// The catalogue for checks of grants.
+#[derive(Clone)]
+pub(crate) enum CatalogOption {
+    /// No catalogue: the store accepts every well-formed grant, and forgets the catalogue that it has.
+    Without,
+    /// The catalogue that the store has, if it has one.
+    Stored,
+    Given(Catalog),
+}
+
+impl CatalogOption {
+    /// The permissions of the catalogue, where the store has these; empty for none.
+    pub(super) fn permissions(&self, stored: &[String]) -> Vec<String> {
+        match self {
+            Self::Without => Vec::new(),
+            Self::Stored => stored.to_vec(),
+            Self::Given(catalog) => catalog.permissions().to_vec(),
+        }
+    }
 }
 
 impl Default for Options {
@@ -40,6 +68,9 @@ impl Default for Options {
             on_refusal: RefusalHook::default(),
             max_lifetime: None,
             rotation: None,
+            catalog: CatalogOption::Without,
+            #[cfg(feature = "cluster")]
+            cluster: None,
         }
     }
 }
@@ -49,7 +80,8 @@ impl Options {
         Lifetime(self.max_lifetime.map(|max| max.num_milliseconds()))
     }
 
-    /// One without a pepper, then one for each in the order of their numbers: the last is for new secrets.
+    /// Returns a digester without a pepper, then one for each pepper in the order of the numbers. The last is for new
+    /// secrets.
     pub(super) fn digesters(&self) -> Vec<Digester> {
         let mut peppers: Vec<_> = self.peppers.iter().collect();
         peppers.sort_by_key(|pepper| pepper.number);

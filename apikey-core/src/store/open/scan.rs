@@ -1,7 +1,8 @@
-//! Reading and checking all that a database holds when its store is opened.
+//! The scan of the whole database when its store is opened.
 //!
-//! Three threads share it: one reads records, this one checks them and takes them in, and one reads what follows from them,
-//! history and the tables. Most of what the first and the last do is sled's work, a page at a time.
+//! Three threads share the work: one reads records, this one checks them and puts them into the index, and one reads
+//! the history and the tables that follow from records. Most of the work of the first and the last is sled's, page by
+//! page.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, ScopedJoinHandle, scope};
 
+use crate::access::catalog::Catalog;
 use crate::base::codec;
 use crate::base::interner::OWNERS;
 use crate::base::panics::catch_panic;
@@ -26,51 +28,97 @@ use crate::token::key_id::KeyId;
 use crate::storage::database::disk::{Bytes, Disk, imported_digests, owner_key_into};
 use crate::storage::open_error::{damaged, read_error};
 
-/// What a scan of all records finds.
+/// The result of a scan of all records.
 #[derive(Default)]
 pub(crate) struct ScanResult {
     records: u64,
     sum: u128,
     last_id: u128,
-    /// How many keys need a pepper, by its number.
+    /// The number of keys that need a pepper, by its number.
     pub(crate) peppered: BTreeMap<u32, u64>,
-    /// How many keys would be good if their secrets were not older than the store allows.
+    /// The number of keys with a token of a prefix.
+    pub(crate) prefixed: BTreeMap<String, u64>,
+    /// The number of keys that would be valid if their secrets were not older than the store allows.
     pub(crate) outlived: u64,
+    pub(crate) unmatched: Unmatched,
     /// Keys with more than one secret.
     pub(crate) overlapping: Vec<u128>,
 }
 
-/// Records read in one go, and how many such chunks may wait to be taken in.
+impl ScanResult {
+    fn has_prefix(&mut self, prefix: &str) {
+        match self.prefixed.get_mut(prefix) {
+            Some(keys) => *keys += 1,
+            None => drop(self.prefixed.insert(prefix.to_owned(), 1)),
+        }
+    }
+}
+
+/// The rules for records.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) now: i64,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) catalog: Option<&'a Catalog>,
+}
+
+/// Keys that have not ended, with grants that match no permission of the catalogue.
+#[derive(Default)]
+pub(crate) struct Unmatched {
+    pub(crate) keys: u64,
+    /// Some of those grants.
+    grants: BTreeSet<String>,
+}
+
+impl Unmatched {
+    const NAMED: usize = 10;
+
+    fn note(&mut self, catalog: &Catalog, record: &Record) {
+        let mut unmatched = record.permissions.iter().filter(|grant| !catalog.has(grant)).peekable();
+        self.keys += u64::from(unmatched.peek().is_some());
+        for grant in unmatched {
+            if self.grants.len() < Self::NAMED {
+                self.grants.insert(grant.clone());
+            }
+        }
+    }
+
+    /// Lists at most ten of the grants.
+    pub(crate) fn grants(&self) -> String {
+        self.grants.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The number of records in a chunk, and of chunks that may wait for the index.
 const CHUNK: usize = 512;
 const WAITING: usize = 16;
 
 type Chunk = Vec<Result<(u128, Bytes), StoreError>>;
 
-/// Reads everything, takes the keys into the index, and checks that it is what the last change left.
-/// `expected` is how many there will be, as far as it can be believed.
+/// Reads everything, puts the keys into the index, and checks that the database is as the last change left it.
+/// `expected` is an estimate of the number of keys.
 pub(crate) fn scan(
     disk: &Disk,
     index: &Index,
     head: &Head,
     expected: usize,
     path: &Path,
-    now: i64,
-    lifetime: Lifetime,
+    rules: Rules<'_>,
 ) -> Result<ScanResult, OpenError> {
     let uses = uses(disk, path)?;
     let used =
         |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
-    let awaiting = awaiting_first_use(disk, path, now)?;
+    let awaiting = awaiting_first_use(disk, path, rules.now)?;
     OWNERS.expect(expected);
     let none = Tables { owners: Tally::new(), imported: Tally::new() };
     let (send, receive) = sync_channel(WAITING);
     let (read, found, rest) = scope(|scope| -> Result<_, OpenError> {
-        // A panic of sled in a thread is kept as one in this thread would be.
+        // A panic of sled in another thread counts as one in this thread.
         let begin = || Builder::new().name("apikey".into());
         let io = |source| OpenError::io(path, source);
         let reader = begin().spawn_scoped(scope, || catch_panic(|| read_all(disk, send))).map_err(io)?;
         let rest = begin().spawn_scoped(scope, || catch_panic(|| read_rest(disk, head, none, path))).map_err(io)?;
-        let found = take_in(receive, index, path, used, &awaiting, none, (now, lifetime));
+        let found = take_in(receive, index, path, used, &awaiting, none, rules);
         Ok((ended(reader), found, ended(rest)))
     })?;
     let panicked = |panic| damaged(path, format!("the database panics when it is read: {panic}"));
@@ -91,7 +139,7 @@ fn ended<T>(thread: ScopedJoinHandle<'_, Result<T, String>>) -> Result<T, String
     thread.join().unwrap_or_else(|_| Err("its reader panicked".into()))
 }
 
-/// Seconds of last uses, by the first half of a secret's digest.
+/// Reads the times of last use in seconds, by the first half of a secret's digest.
 fn uses(disk: &Disk, path: &Path) -> Result<HashMap<[u8; 16], u32>, OpenError> {
     let mut uses = HashMap::new();
     for item in disk.uses() {
@@ -103,7 +151,7 @@ fn uses(disk: &Disk, path: &Path) -> Result<HashMap<[u8; 16], u32>, OpenError> {
     Ok(uses)
 }
 
-/// Keys and versions whose first use ends that a request with an idempotency key can be repeated.
+/// Reads the keys and versions of idempotent requests that can be repeated until the secret's first use.
 fn awaiting_first_use(disk: &Disk, path: &Path, now: i64) -> Result<HashSet<(u128, u32)>, OpenError> {
     let mut awaiting = HashSet::new();
     for outcome in disk.request_outcomes() {
@@ -116,7 +164,7 @@ fn awaiting_first_use(disk: &Disk, path: &Path, now: i64) -> Result<HashSet<(u12
     Ok(awaiting)
 }
 
-/// Hands on every record. Ends early if nobody takes them.
+/// Sends every record. It stops early if the receiver has gone.
 fn read_all(disk: &Disk, send: SyncSender<Chunk>) {
     let mut records = disk.records(None).peekable();
     while records.peek().is_some() {
@@ -126,7 +174,7 @@ fn read_all(disk: &Disk, send: SyncSender<Chunk>) {
     }
 }
 
-/// Checks history, and adds up what the other tables hold.
+/// Checks the history, and adds up what the other tables hold.
 fn read_rest(disk: &Disk, head: &Head, mut tables: Tables, path: &Path) -> Result<Tables, OpenError> {
     if let Some(what) = disk.missing_events(head).map_err(|error| read_error(path, "an event", error))? {
         return Err(damaged(path, what));
@@ -148,7 +196,7 @@ fn take_in(
     used: impl Fn(&Digest) -> u32,
     awaiting: &HashSet<(u128, u32)>,
     mut tables: Tables,
-    (now, lifetime): (i64, Lifetime),
+    Rules { now, lifetime, catalog }: Rules<'_>,
 ) -> Result<(ScanResult, Tables), OpenError> {
     let mut found = ScanResult::default();
     let mut place = Vec::new();
@@ -166,9 +214,20 @@ fn take_in(
         for number in peppers.collect::<BTreeSet<u32>>() {
             *found.peppered.entry(number).or_default() += 1;
         }
+        for (at, secret) in record.secrets.iter().enumerate() {
+            let earlier = record.secrets.iter().take(at);
+            if let Some(prefix) = secret.form.prefix()
+                && !earlier.into_iter().any(|earlier| earlier.form.prefix() == Some(prefix))
+            {
+                found.has_prefix(prefix);
+            }
+        }
         let newest = record.secrets.last().and_then(|secret| lifetime.end_of(&record, secret));
         if newest.is_some_and(|end| end <= now) && record.revoked.is_none() && !record.expired(now) {
             found.outlived += 1;
+        }
+        if let Some(catalog) = catalog.filter(|_| record.revoked.is_none() && !record.expired(now)) {
+            found.unmatched.note(catalog, &record);
         }
         if record.secrets.len() > 1 {
             found.overlapping.push(id);
@@ -186,14 +245,14 @@ fn take_in(
     Ok((found, tables))
 }
 
-/// What the tables hold that follow from records, or should hold.
+/// What the tables that follow from records hold, or should hold.
 #[derive(Clone, Copy)]
 struct Tables {
     owners: Tally,
     imported: Tally,
 }
 
-/// Tells whether two sets of keys are the same without holding either: a sum of hashes.
+/// Compares two sets of keys by a sum of hashes, without keeping either set.
 #[derive(Clone, Copy)]
 struct Tally {
     sum: u64,
@@ -213,7 +272,7 @@ impl Tally {
     }
 }
 
-/// The records must be those that the last change left.
+/// Checks that the records are those that the last change left.
 fn check_head(head: &Head, found: &ScanResult, path: &Path) -> Result<(), OpenError> {
     if (head.records, head.sum) == (found.records, found.sum) && head.last_id >= found.last_id {
         return Ok(());

@@ -37,7 +37,10 @@ async fn cors_lets_the_page_in_and_no_other_origin() {
         let headers = response.headers();
         assert_eq!(text(headers, "access-control-allow-origin"), demo.page);
         assert!(text(headers, "access-control-allow-methods").split(',').any(|allowed| allowed == method));
-        assert_eq!(text(headers, "access-control-allow-headers"), "x-api-key,content-type");
+        assert_eq!(
+            text(headers, "access-control-allow-headers"),
+            "x-api-key,authorization,idempotency-key,content-type"
+        );
         assert_eq!(headers.get("access-control-allow-credentials"), None);
     }
     let page_port = demo.page.rsplit(':').next().unwrap();
@@ -59,7 +62,7 @@ async fn a_page_can_read_why_it_was_refused() {
     assert_eq!(missing.status(), 401);
     assert_eq!(text(missing.headers(), "access-control-allow-origin"), demo.page);
     let exposed = text(missing.headers(), "access-control-expose-headers");
-    assert_eq!(exposed, "x-api-key-superseded,www-authenticate");
+    assert_eq!(exposed, "x-api-key-superseded,www-authenticate,retry-after,location,ratelimit-policy,ratelimit");
     assert!(text(missing.headers(), "www-authenticate").starts_with("ApiKey "));
     let problem: Value = missing.json().await.unwrap();
     assert_eq!(problem["code"], "missing_api_key");

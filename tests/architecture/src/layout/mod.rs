@@ -21,7 +21,7 @@ pub(crate) fn room_paths(files: &Files) -> Vec<String> {
     paths.collect()
 }
 
-/// Everything in the crates that `docs/layout.md` names that does not fit it.
+/// Everything in the crates that `docs/internals/layout.md` names that does not fit it.
 #[must_use]
 pub fn check(files: &Files) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -1,7 +1,7 @@
 use crate::markdown::{code_spans, rows};
 use crate::{Files, Finding, LAYOUT};
 
-/// The rooms of one crate, from the top down: a section of `docs/layout.md` whose heading names the crate's folder.
+/// The rooms of one crate, from the top down: a section of `docs/internals/layout.md` whose heading names the crate's folder.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) folder: String,

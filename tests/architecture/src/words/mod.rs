@@ -1,4 +1,4 @@
-//! The words: what `docs/glossary.md` says not to write.
+//! The words: what `docs/internals/glossary.md` says not to write.
 
 mod entry;
 mod names;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use apikey::openapi::{assert_guarded, describe, operations};
+use apikey::openapi::{Operation, assert_guarded, describe, describe_self_service, operations};
 use apikey::{Guarded, KeyStore, VerifiedKey, require_api_key};
 use apikey_testkit::Call;
 use serde_json::{Value, json};
@@ -62,7 +62,10 @@ fn utoipa_documents_what_the_attribute_requires() {
     assert_eq!(*scheme, json!({ "type": "apiKey", "in": "header", "name": "X-Shop-Key" }));
     let orders = &document["paths"]["/orders"];
     assert_eq!(orders["get"]["security"], json!([{ "api_key": ["orders:read"] }]));
-    assert!(orders["get"]["responses"]["401"].is_object() && orders["get"]["responses"]["403"].is_object());
+    for status in ["401", "403", "429", "503"] {
+        let refused = orders["get"]["responses"][status]["$ref"].as_str().unwrap().strip_prefix('#').unwrap();
+        assert!(document.pointer(refused).unwrap()["description"].is_string(), "{status}");
+    }
     let ways = json!([{ "api_key": ["admin"] }, { "api_key": ["orders:write", "stock:write"] }]);
     assert_eq!(orders["post"]["security"], ways);
     assert_eq!(orders["post"]["x-apikey-required"], "any(admin, all(orders:write, stock:write))");
@@ -73,6 +76,58 @@ fn utoipa_documents_what_the_attribute_requires() {
     assert!(described.without_operation.iter().any(|guarded| guarded.function() == "poem_list"));
     assert!(!described.without_operation.iter().any(|guarded| guarded.function() == "list_orders"));
     leave("utoipa.json", &document);
+}
+
+#[allow(dead_code, reason = "only the documentation of the handlers is read")]
+mod utoipa_keys {
+    use apikey::{KeyFilter, KeyId, KeyUpdate, NewKey, Page, Problem, SecretResponse};
+
+    #[utoipa::path(post, path = "/keys", request_body = NewKey, responses((status = 201, description = "The new key", body = SecretResponse), (status = 422, description = "Not allowed", body = Problem)))]
+    pub(super) async fn create_key() {}
+
+    #[utoipa::path(get, path = "/keys", params(KeyFilter), responses((status = 200, description = "A page of keys", body = Page)))]
+    pub(super) async fn list_keys() {}
+
+    #[utoipa::path(patch, path = "/keys/{id}", params(("id" = KeyId, Path)), request_body = KeyUpdate, responses((status = 204, description = "Changed")))]
+    pub(super) async fn update_key() {}
+
+    #[derive(utoipa::OpenApi)]
+    #[openapi(paths(create_key, list_keys, update_key), components(schemas(KeyId)))]
+    pub(super) struct Document;
+}
+
+/// Every `$ref` in a value.
+fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            found.extend(members.get("$ref").and_then(Value::as_str));
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn utoipa_documents_keys_and_problems() {
+    use utoipa::OpenApi;
+    let mut document = serde_json::to_value(utoipa_keys::Document::openapi()).unwrap();
+    let own = document["components"]["schemas"]["ApiKeyProblem"].clone();
+    describe(&mut document, &config()).unwrap();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.contains(&"#/components/schemas/RevealedKey") && found.contains(&"#/components/schemas/KeyPage"));
+    for reference in found {
+        assert!(document.pointer(reference.strip_prefix('#').unwrap()).is_some(), "{reference}");
+    }
+    assert_eq!(document["components"]["schemas"]["ApiKeyProblem"], own);
+    leave("utoipa-keys.json", &document);
+
+    let mut plain = json!({ "openapi": "3.1.0", "info": { "title": "shop", "version": "1" }, "paths": {} });
+    describe(&mut plain, &config()).unwrap();
+    let described = &plain["components"]["schemas"]["ApiKeyProblem"];
+    let members = |schema: &Value| schema["properties"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!((members(&own), &own["required"]), (members(described), &described["required"]));
 }
 
 struct PoemShop;
@@ -106,6 +161,69 @@ fn poem_openapi_documents_what_the_attribute_requires() {
     leave("poem.json", &document);
 }
 
+/// The guide's way to serve the described document in place of poem-openapi's own.
+#[tokio::test]
+async fn poem_serves_the_described_document() {
+    use poem::{EndpointExt, IntoResponse, Route, endpoint::make_sync, test::TestClient};
+
+    let store = KeyStore::temporary().unwrap();
+    let service = poem_openapi::OpenApiService::new(PoemShop, "shop", "1").server("/api");
+    let mut document: Value = serde_json::from_str(&service.spec()).unwrap();
+    describe(&mut document, store.header_config()).unwrap();
+    let text = document.to_string();
+    let app = Route::new()
+        .nest("/api", service)
+        .at("/openapi.json", make_sync(move |_| text.clone().with_content_type("application/json")))
+        .with(apikey::poem::supply(store));
+    let client = TestClient::new(app);
+    let answer = client.get("/openapi.json").send().await;
+    answer.assert_status_is_ok();
+    answer.assert_content_type("application/json");
+    let served: Value = answer.json().await.value().deserialize();
+    assert_eq!(served["paths"]["/orders"]["get"]["x-apikey-required"], "orders:read");
+    assert_eq!(served["servers"][0]["url"], "/api");
+    client.get("/api/orders").send().await.assert_status(poem::http::StatusCode::UNAUTHORIZED);
+}
+
+/// What the document says of self-service is what it answers.
+#[tokio::test]
+async fn self_service_is_in_the_document() {
+    use apikey::self_service::SelfService;
+
+    let store = KeyStore::temporary().unwrap();
+    let mut document = json!({ "openapi": "3.1.0", "info": { "title": "shop", "version": "1" }, "paths": {} });
+    describe_self_service(&mut document, "/key", store.header_config()).unwrap();
+    let app = axum::Router::new().nest_service("/key", SelfService::new(store.clone()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let call = async |operation: &Operation, key: Option<&str>| {
+        let call = match operation.method.as_str() {
+            "DELETE" => Call::delete(&operation.path),
+            _ => Call::post(&operation.path, ""),
+        };
+        let call = match key {
+            Some(key) => call.key(key),
+            None => call,
+        };
+        tokio::task::spawn_blocking(move || call.send(port)).await.unwrap()
+    };
+    assert_guarded(&document, &[], async |operation| call(operation, None).await.status).await;
+    for operation in operations(&document) {
+        let created = store.create(apikey::NewKey::for_owner("alice")).unwrap();
+        let answer = call(&operation, Some(created.key.expose_secret())).await;
+        let said = &document["paths"][&operation.template][operation.method.to_lowercase()]["responses"];
+        let response = &said[answer.status.to_string()];
+        assert!(response.is_object(), "{operation} answered {}", answer.status);
+        if let Some(schema) = response.pointer("/content/application~1json/schema") {
+            let body: Value = serde_json::from_str(&answer.body).unwrap();
+            let names: Vec<&String> = body.as_object().unwrap().keys().collect();
+            assert_eq!(names, schema["properties"].as_object().unwrap().keys().collect::<Vec<_>>());
+        }
+    }
+    leave("self-service.json", &document);
+}
+
 mod salvo_shop {
     use super::*;
     use salvo::prelude::*;
@@ -122,6 +240,12 @@ mod salvo_shop {
         key.map_or_else(String::new, |key| key.owner().to_owned())
     }
 
+    #[require_api_key(perm = "keys:create")]
+    #[endpoint]
+    pub(super) async fn salvo_create(key: VerifiedKey) -> std::result::Result<apikey::SecretResponse, apikey::Problem> {
+        Err(apikey::StoreError::NotFound(key.id()).into())
+    }
+
     #[endpoint]
     pub(super) async fn salvo_health() -> &'static str {
         "ok"
@@ -134,6 +258,7 @@ fn salvo_oapi_documents_what_the_attribute_requires() {
     let routes = Router::new()
         .push(Router::with_path("orders").get(salvo_shop::salvo_list))
         .push(Router::with_path("greet").get(salvo_shop::salvo_greet))
+        .push(Router::with_path("keys").post(salvo_shop::salvo_create))
         .push(Router::with_path("health").get(salvo_shop::salvo_health));
     let document = salvo::oapi::OpenApi::new("shop", "1").merge_router(&routes);
     let document = serde_json::to_value(document).unwrap();
@@ -148,6 +273,12 @@ fn salvo_oapi_documents_what_the_attribute_requires() {
     assert!(list["responses"]["401"].is_object() && list["responses"]["403"].is_object());
     assert_eq!(document["paths"]["/greet"]["get"]["security"], json!([{}, { "api_key": [] }]));
     assert!(document["paths"]["/health"]["get"].get("security").is_none());
+    let answers = &document["paths"]["/keys"]["post"]["responses"];
+    for (status, kind) in
+        [("2XX", "application/json"), ("4XX", "application/problem+json"), ("401", "application/problem+json")]
+    {
+        assert!(answers[status]["content"][kind].is_object(), "{status} {answers}");
+    }
     leave("salvo.json", &document);
 }
 

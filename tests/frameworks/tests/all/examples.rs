@@ -32,6 +32,12 @@ mod tonic;
 
 pub(crate) const GRPC: Example = Example { name: "tonic", run: tonic::run, main: tonic::main };
 
+/// The example with long connections.
+#[path = "../../examples/streams.rs"]
+pub(crate) mod streams;
+
+pub(crate) const STREAMS: Example = Example { name: "streams", run: streams::run, main: streams::main };
+
 pub(crate) struct Example {
     /// The name for `cargo run --example`.
     pub(crate) name: &'static str,

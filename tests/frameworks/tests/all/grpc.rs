@@ -121,7 +121,10 @@ impl apikey_frameworks::shop::orders_server::Orders for Open {
 #[tokio::test]
 async fn a_whole_server_is_guarded_by_one_layer() {
     let store = KeyStore::temporary().unwrap();
-    let admin = token(&store, "root", &["admin"]);
+    let new = NewKey::for_owner("root").permissions(["admin"]).limit(5, TimeDelta::hours(1));
+    let created = store.create(new).unwrap();
+    store.rotate(created.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
+    let admin = created.key.expose_secret();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let needed = apikey::Requirement::permission("admin").unwrap();
@@ -131,8 +134,18 @@ async fn a_whole_server_is_guarded_by_one_layer() {
         .serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener));
     tokio::spawn(server);
     let channel = connect(port).await;
-    assert_eq!(call(&channel, "list", &[]).await.unwrap_err().code(), Code::Unauthenticated);
-    assert_eq!(call(&channel, "list", &[&admin]).await.unwrap().into_inner().text, "open");
+    // The metadata says what the headers of other frameworks say.
+    let refused = call(&channel, "list", &[]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    assert_eq!(text(refused.metadata(), "vary"), Some("X-API-Key"));
+    assert_eq!(text(refused.metadata(), "cache-control"), Some("no-store"));
+    let answer = call(&channel, "list", &[admin]).await.unwrap();
+    assert_eq!(text(answer.metadata(), "vary"), Some("X-API-Key"));
+    assert_eq!(text(answer.metadata(), "cache-control"), Some("private, no-cache"));
+    assert_eq!(text(answer.metadata(), "ratelimit-policy"), Some("\"key\";q=5;w=3600"));
+    assert!(text(answer.metadata(), "ratelimit").is_some_and(|left| left.starts_with("\"key\";r=4")));
+    assert!(text(answer.metadata(), "x-api-key-superseded").is_some_and(|until| until.ends_with("GMT")));
+    assert_eq!(answer.into_inner().text, "open");
     // An unknown caller does not learn which methods exist.
     assert_eq!(call(&channel, "stats", &[]).await.unwrap_err().code(), Code::Unauthenticated);
 }

@@ -32,7 +32,11 @@ fn check_refusal(who: &str, answer: &Answer, status: u16, code: &str, detail: &s
     assert_eq!(answer.all("www-authenticate"), if status == 401 { vec![CHALLENGE] } else { vec![] }, "{who}");
     let mut problem = serde_json::json!({
         "type": format!("urn:apikey:problem:{code}"),
-        "title": if required.is_some() { "API key lacks permission" } else { detail },
+        "title": match code {
+            "unavailable" => "API keys are unavailable",
+            _ if required.is_some() => "API key lacks permission",
+            _ => detail,
+        },
         "status": status,
         "detail": detail,
         "code": code,

@@ -161,7 +161,7 @@ async fn by_salvo_in_body(req: &mut salvo::Request, depot: &mut salvo::Depot, re
 }
 
 /// Serves these routes; returns the port.
-async fn serve(routes: salvo::Router) -> u16 {
+pub(crate) async fn serve(routes: salvo::Router) -> u16 {
     use salvo::conn::{Acceptor, Listener, TcpListener};
     let acceptor = TcpListener::new("127.0.0.1:0").bind().await;
     let port = acceptor.holdings()[0].local_addr.clone().into_std().unwrap().port();

@@ -1,0 +1,138 @@
+//! What is in force on one node, which keeps it beside its replica until the log has it.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::base::codec::payload::{Reader, Writer};
+use crate::base::codec::tail::{TailReader, TailWriter, Unknown};
+use crate::base::codec::{self, CodecError, Frame, plain_frame};
+use crate::key::evidence::{DELETED, restrict_by_state};
+use crate::key::record::{Record, Revocation};
+
+/// A revocation to make again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptRevocation {
+    pub(crate) reason: String,
+    /// The actor, as the name of an application or the form of another actor has it.
+    pub(crate) actor: Option<String>,
+}
+
+plain_frame!(KeptRevocation, b'R', "a revocation on this node alone");
+
+/// What a key had left when the engine lost what took the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptRestriction {
+    /// The key's record then; `None` if it was deleted.
+    pub(crate) record: Option<Box<Record>>,
+    /// Whether what the engine lost had set fields: that it was disabled, its permissions, ends, limit or networks.
+    pub(crate) sets_fields: bool,
+}
+
+impl Frame for KeptRestriction {
+    const KIND: u8 = b'Y';
+
+    fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
+        let record = self.record.as_deref().map(codec::encode).transpose()?;
+        payload.put(&(record.map(ByteBuf::from), self.sets_fields))?;
+        TailWriter::new(&Unknown::default()).end(payload)
+    }
+
+    fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (record, sets_fields): (Option<ByteBuf>, bool) = payload.take()?;
+        TailReader::new(payload)?.end("a restriction on this node alone")?;
+        let record = record.map(|frame| codec::decode::<Record>(&frame).map(Box::new)).transpose()?;
+        Ok(Self { record, sets_fields })
+    }
+}
+
+impl KeptRestriction {
+    /// Takes from a record what the key had lost. `now` is for a key that was deleted.
+    pub(crate) fn restrict(&self, record: &mut Record, now: i64) {
+        match &self.record {
+            Some(left) => restrict_by_state(record, left, self.sets_fields),
+            // Only a key that was revoked, or had expired, was deleted.
+            None => drop(record.revoked.get_or_insert_with(|| Revocation { at: now, reason: DELETED.to_owned() })),
+        }
+    }
+}
+
+/// What a node keeps of one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KeptHereOnly {
+    Revocation(KeptRevocation),
+    Restriction(KeptRestriction),
+}
+
+impl KeptHereOnly {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        match self {
+            Self::Revocation(kept) => codec::encode(kept),
+            Self::Restriction(kept) => codec::encode(kept),
+        }
+    }
+
+    pub(crate) fn decode(frame: &[u8]) -> Result<Self, CodecError> {
+        match codec::decode(frame) {
+            Err(CodecError::Kind(KeptRestriction::KIND)) => codec::decode(frame).map(Self::Restriction),
+            kept => kept.map(Self::Revocation),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::codec::golden;
+    use crate::key::record::{SecretEnd, SecretForm, StoredSecret};
+
+    fn sample() -> Record {
+        let form = SecretForm::Own { prefix: "ak".into() };
+        let (unknown, end) = (Unknown::default(), SecretEnd::At(9));
+        let secret =
+            StoredSecret { version: 2, digest: [2; 32], pepper: 0, form, created_at: 0, end, used: true, unknown };
+        Record {
+            id: 1 << 100,
+            owner: "alice".into(),
+            name: None,
+            permissions: vec!["orders:read".into()],
+            metadata: std::collections::BTreeMap::new(),
+            created_at: 0,
+            not_before: None,
+            expires_at: Some(1_800_000_000_000),
+            disabled: true,
+            revoked: Some(Revocation { at: 5, reason: "leaked".into() }),
+            version: 2,
+            secrets: vec![secret],
+            used_before: None,
+            policy: None,
+            limit: None,
+            networks: Vec::new(),
+            unknown: Unknown::default(),
+        }
+    }
+
+    #[test]
+    fn golden_bytes() {
+        let revocation = KeptRevocation { reason: "leaked".into(), actor: Some("uid:1000".into()) };
+        let deleted = KeptRestriction { record: None, sets_fields: false };
+        let restricted = KeptRestriction { record: Some(Box::new(sample())), sets_fields: true };
+        for (name, kept) in [
+            ("cluster-kept-revocation.bin", KeptHereOnly::Revocation(revocation)),
+            ("cluster-kept-deleted.bin", KeptHereOnly::Restriction(deleted)),
+            ("cluster-kept-restriction.bin", KeptHereOnly::Restriction(restricted)),
+        ] {
+            let frame = kept.encode().unwrap();
+            golden::check(name, &frame);
+            assert_eq!(KeptHereOnly::decode(&frame).unwrap(), kept);
+        }
+        assert!(KeptHereOnly::decode(b"R").is_err());
+    }
+
+    #[test]
+    fn a_key_that_was_deleted_is_revoked() {
+        let mut record = Record { revoked: None, ..sample() };
+        let deleted = KeptRestriction { record: None, sets_fields: false };
+        deleted.restrict(&mut record, 7);
+        assert_eq!(record.revoked, Some(Revocation { at: 7, reason: DELETED.into() }));
+    }
+}

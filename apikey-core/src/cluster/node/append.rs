@@ -1,0 +1,108 @@
+//! Appending a change to the ledger, also when an answer does not come.
+
+use std::time::{Duration, Instant};
+
+use crate::cluster::ledger::error::LedgerError;
+use crate::cluster::ledger::{Appended, Entry, Logged, Position};
+use crate::cluster::node::entry::unresolved::Unresolved;
+use crate::cluster::node::shared::{FollowError, Node, WENT_BACK};
+use crate::commit::engine::Engine;
+use crate::key::error::StoreError;
+use crate::key::error::cluster_error::ClusterError;
+
+/// The first pause after an append without an answer, which doubles up to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What became of an append.
+pub(super) enum Sent {
+    Here,
+    /// The log has another head.
+    Lost(Position),
+}
+
+impl Node {
+    /// The log has decided on an entry. From now on the records say what its keys may do.
+    pub(super) fn resolved(&self, engine: &Engine, entry: &Unresolved) -> Result<(), StoreError> {
+        {
+            let mut state = self.state();
+            for id in &entry.keys {
+                if state.here.get(id).is_some_and(|here| !here.is_kept()) {
+                    state.here.remove(id);
+                }
+            }
+        }
+        self.settle_again(engine, &entry.keys, &entry.unused)
+    }
+
+    /// Appends an entry and applies it, again and again while there is no answer.
+    pub(super) fn send(&self, engine: &Engine, entry: &Unresolved, by: Instant) -> Result<Sent, ClusterError> {
+        let mut pause = FIRST_PAUSE;
+        let mut unanswered = false;
+        loop {
+            let append = Entry {
+                generation: self.generation(),
+                op: entry.op,
+                base: entry.base,
+                last: entry.last,
+                bytes: &entry.bytes,
+            };
+            match self.noted(self.ledger.append(&append, entry.fence.as_ref(), by)) {
+                Ok(Appended::Here) => {
+                    let logged = Logged {
+                        first: entry.base.number + 1,
+                        last: entry.last,
+                        op: entry.op,
+                        bytes: entry.bytes.to_vec(),
+                    };
+                    self.state().unresolved = None;
+                    self.apply(engine, &[logged]).map_err(|error| ClusterError::Stopped { what: error.to_string() })?;
+                    return Ok(Sent::Here);
+                }
+                Ok(Appended::Lost { head }) => {
+                    self.state().unresolved = None;
+                    if head.number < entry.base.number {
+                        self.went_back(engine);
+                        return Err(ClusterError::Refused { what: WENT_BACK.into() });
+                    }
+                    return Ok(Sent::Lost(head));
+                }
+                // After an append without an answer this is no verdict on that one.
+                Err(error) if unanswered || matches!(error, LedgerError::Unknown { .. }) => {
+                    if !self.settings.safeguards.repeats_the_same_operation {
+                        return Ok(Sent::Lost(entry.base));
+                    }
+                    unanswered = true;
+                    self.state().unresolved = Some(entry.clone());
+                    if self.runtime.now() + pause >= by {
+                        return Err(ClusterError::Unknown { what: error.to_string() });
+                    }
+                    self.runtime.sleep(pause);
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) => return Err(ClusterError::Refused { what: error.to_string() }),
+            }
+        }
+    }
+
+    /// Finds out what became of an append without an answer, before another one.
+    pub(super) fn resolve(&self, engine: &Engine, by: Instant) -> Result<(), StoreError> {
+        let Some(entry) = self.state().unresolved.clone() else { return Ok(()) };
+        if !self.settings.safeguards.resolves_before_the_next {
+            self.state().unresolved = None;
+            return Ok(());
+        }
+        self.send(engine, &entry, by)?;
+        self.resolved(engine, &entry)
+    }
+}
+
+pub(super) fn stopped(error: FollowError) -> StoreError {
+    match error {
+        FollowError::Replica(error) => error,
+        FollowError::Ledger(error) => ClusterError::Refused { what: error.to_string() }.into(),
+        FollowError::Elsewhere(_) => ClusterError::Refused { what: WENT_BACK.into() }.into(),
+        FollowError::Unusable { what, .. } => ClusterError::Refused { what }.into(),
+        other => ClusterError::Stopped { what: other.to_string() }.into(),
+    }
+}

@@ -1,0 +1,229 @@
+//! Applying the log: entries become visible in order, each key is settled, and then the gate may stay open.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::base::codec::CodecError;
+use crate::base::lock::lock;
+use crate::cluster::format::entry::{EntryError, LOG_END, LogEntry};
+use crate::cluster::ledger::error::LedgerError;
+use crate::cluster::ledger::{Logged, Position};
+use crate::cluster::node::apply_entry::ApplyError;
+use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::shared::{FollowError, Node, PATIENCE, REPLACED, State};
+use crate::commit::engine::Engine;
+use crate::commit::local_log::OpenLog;
+use crate::commit::writer::Writer;
+use crate::key::error::StoreError;
+
+/// The most bytes that a node reads of the log at a time, unless one entry has more.
+const READ: usize = 1 << 20;
+
+impl Node {
+    /// Reads the log to its end, and applies it.
+    pub(crate) fn catch_up(&self, engine: &Engine, by: Instant) -> Result<(), FollowError> {
+        if let Some(step) = self.state().recovery.clone() {
+            return Err(LedgerError::refused(step.to_string()).into());
+        }
+        self.read_on(engine, by, Self::apply)
+    }
+
+    /// The same, also while the node recovers.
+    pub(crate) fn read_on(
+        &self,
+        engine: &Engine,
+        by: Instant,
+        apply: fn(&Self, &Engine, &[Logged]) -> Result<(), FollowError>,
+    ) -> Result<(), FollowError> {
+        loop {
+            if let Some(fault) = self.state().fault.clone() {
+                return Err(FollowError::Entry(fault));
+            }
+            let after = self.head().number;
+            if self.runtime.now() >= by {
+                return Err(LedgerError::refused("the log is longer than the time for it").into());
+            }
+            let read = self.noted(self.ledger.read(self.generation(), after, READ, self.runtime.now() + PATIENCE));
+            if let Err(LedgerError::BelowFloor { .. }) = read {
+                self.stop(
+                    engine,
+                    "the log no longer has what this replica lacks: open the node again, and it loads the state",
+                );
+            }
+            let entries = read?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            apply(self, engine, &entries)?;
+        }
+    }
+
+    /// Applies entries of the log, as far as the replica lacks them, and settles them.
+    pub(crate) fn apply(&self, engine: &Engine, entries: &[Logged]) -> Result<(), FollowError> {
+        let applied = self.try_apply(engine, entries);
+        match &applied {
+            // A node that cannot apply the log must not serve by what it has.
+            Err(FollowError::Entry(what)) => self.stop(engine, what),
+            Err(FollowError::Unusable { op, what }) => self.cannot_use(engine, *op, what.clone()),
+            Err(FollowError::Elsewhere(_)) => self.went_back(engine),
+            _ => {}
+        }
+        applied
+    }
+
+    /// Applies them, and leaves to the caller what to do if that cannot be.
+    pub(crate) fn try_apply(&self, engine: &Engine, entries: &[Logged]) -> Result<(), FollowError> {
+        let _applying = lock(&self.applying);
+        let log = engine.log.open()?;
+        let here = self.state().here.clone();
+        let mut keys = Vec::new();
+        let mut writer = engine.writer();
+        let mut result = Ok(());
+        for logged in entries {
+            if logged.last.number <= writer.head().number {
+                continue;
+            }
+            match self.append_here(engine, &mut writer, &log, &here, logged) {
+                Ok(changed) => keys.extend(changed),
+                // Those before it are settled all the same.
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        let ticket = engine.group.appended();
+        drop(writer);
+        engine.wait(ticket, &log).map_err(StoreError::from)?;
+        if self.settings.safeguards.settles_each_entry {
+            self.settle_in(engine, &keys, &log, &here, &[])?;
+        }
+        let mut state = self.state();
+        let State { membership, chain, .. } = &mut *state;
+        chain.settle();
+        if !membership.applied(|position| chain.place(position)) {
+            return Err(FollowError::Elsewhere(chain.head().number));
+        }
+        drop(state);
+        self.set_gate(engine);
+        result
+    }
+
+    /// Settles keys outside the application of an entry.
+    pub(super) fn settle(&self, engine: &Engine, keys: &[u128]) -> Result<(), StoreError> {
+        self.settle_again(engine, keys, &[])
+    }
+
+    /// The same after a change that did not come about. `unused` are the secrets that it had removed, by key and version:
+    /// nobody has used them, which no record says of a first secret.
+    pub(super) fn settle_again(
+        &self,
+        engine: &Engine,
+        keys: &[u128],
+        unused: &[(u128, u32)],
+    ) -> Result<(), StoreError> {
+        // The records must not change between the read and the index.
+        let _applying = lock(&self.applying);
+        let log = engine.log.open()?;
+        let here = self.state().here.clone();
+        self.settle_in(engine, keys, &log, &here, unused)
+    }
+
+    fn settle_in(
+        &self,
+        engine: &Engine,
+        keys: &[u128],
+        log: &OpenLog<'_>,
+        here: &BTreeMap<u128, HereOnly>,
+        unused: &[(u128, u32)],
+    ) -> Result<(), StoreError> {
+        let counts = self.settings.safeguards.counts_waiting_first_uses;
+        let waiting = if counts { engine.first_uses.waiting() } else { Vec::new() };
+        engine.settle(keys, log, here, unused, &waiting)
+    }
+
+    /// Takes from keys what is to be in force on this node before the log has it.
+    pub(super) fn take_here(&self, engine: &Engine, taken: &[(u128, HereOnly)]) -> Result<(), StoreError> {
+        self.put_here(taken);
+        self.settle(engine, &taken.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    }
+
+    /// Notes what is to be in force on this node once its keys are settled.
+    pub(super) fn put_here(&self, taken: &[(u128, HereOnly)]) {
+        let mut state = self.state();
+        for (id, here) in taken {
+            match state.here.get(id) {
+                Some(held) if held.is_kept() && !here.is_kept() => {}
+                _ => drop(state.here.insert(*id, here.clone())),
+            }
+        }
+    }
+
+    /// Checks an entry of the log, and appends it to the replica. Returns the keys that it changes.
+    fn append_here(
+        &self,
+        engine: &Engine,
+        writer: &mut Writer,
+        log: &OpenLog<'_>,
+        here: &BTreeMap<u128, HereOnly>,
+        logged: &Logged,
+    ) -> Result<Vec<u128>, FollowError> {
+        if logged.bytes == LOG_END {
+            return Err(FollowError::Entry(REPLACED.into()));
+        }
+        let named = || {
+            let op = u128::from_be_bytes(logged.op);
+            format!("the entry {} to {} of the log (operation {op:032x})", logged.first, logged.last.number)
+        };
+        let unusable = |what: String| FollowError::Unusable { op: logged.op, what: format!("{} {what}", named()) };
+        let entry = LogEntry::decode(&logged.bytes, &writer.digesters).map_err(|error| match error {
+            EntryError::Codec(error @ CodecError::Newer(_)) => newer(&named(), &error),
+            other => unusable(format!("cannot be used: {other}")),
+        })?;
+        if entry.generation != self.generation()
+            || entry.last() != logged.last
+            || entry.base.number.checked_add(1) != Some(logged.first)
+            || entry.op.to_be_bytes() != logged.op
+        {
+            return Err(unusable("is in another place than its own".into()));
+        }
+        let base = entry.base;
+        let none = BTreeMap::new();
+        let here = if self.settings.safeguards.narrows_while_applying { here } else { &none };
+        let changed = engine.apply_entry(writer, log, here, entry).map_err(|error| match error {
+            ApplyError::Replica(error) => FollowError::Replica(error),
+            ApplyError::Chain(after) => FollowError::Elsewhere(after),
+            ApplyError::Codec(error @ CodecError::Newer(_)) => newer(&named(), &error),
+            other => unusable(format!("cannot be applied: {other}")),
+        })?;
+        self.state().chain.append(logged.last);
+        self.keep_entry(base, logged);
+        Ok(changed)
+    }
+
+    /// Keeps an entry that the replica has applied, for an engine that loses it.
+    fn keep_entry(&self, base: Position, logged: &Logged) {
+        let kept = lock(&self.kept).append(base.place(), logged.last.place(), logged.op, &logged.bytes);
+        if let Err(error) = kept {
+            tracing::warn!(%error, "an entry of the cluster's log is not kept, and could not be brought back if the engine lost it");
+        }
+    }
+
+    /// Opens the gate for as long as the node is fresh. Everything that it has seen is settled.
+    pub(crate) fn set_gate(&self, engine: &Engine) {
+        let state = self.state();
+        if state.fault.is_some() || state.recovery.is_some() {
+            return engine.gate.close();
+        }
+        // Under the lock of the state, so that no older deadline follows a newer one.
+        match state.membership.gate(self.clock.now()) {
+            Some((until, wall)) => engine.gate.open_until(until, wall),
+            None => engine.gate.close(),
+        }
+    }
+}
+
+/// An entry that this version must not pass over.
+fn newer(entry: &str, error: &CodecError) -> FollowError {
+    FollowError::Entry(format!("{entry} has {error}: a newer version wrote it; upgrade this node"))
+}

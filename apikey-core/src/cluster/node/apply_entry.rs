@@ -1,0 +1,197 @@
+//! Applying an entry of the cluster's log to the replica: the one path of own entries and of those of other nodes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+
+use crate::base::codec::{self, CodecError};
+use crate::cluster::format::entry::{LogEntry, position};
+use crate::cluster::node::here_only::HereOnly;
+use crate::commit::applier::Pending;
+use crate::commit::change_feed::is_of_rotator;
+use crate::commit::engine::Engine;
+use crate::commit::first_use::FirstUse;
+use crate::commit::local_log::OpenLog;
+use crate::commit::stage::{Staged, await_use};
+use crate::commit::writer::Writer;
+use crate::key::applied::Applied;
+use crate::key::change::{Action, apply};
+use crate::key::error::StoreError;
+use crate::key::event::kind::EventKind;
+use crate::key::event::stored::Event;
+use crate::key::idempotency::{NEVER_EXPIRES, RequestOutcome};
+use crate::key::record::{Record, record_hash};
+use crate::storage::database::disk::Disk;
+use crate::token::digest::Digest;
+use crate::token::key_id::KeyId;
+
+/// Why an entry cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    /// The entry does not follow the replica's head. Nothing is applied.
+    #[error("the entry after event {0} does not follow this replica: it has other events before it")]
+    Chain(u64),
+    /// The entry does not lead to the head that it names. Nothing is applied.
+    #[error("the entry after event {0} does not fit together: {1}")]
+    Entry(u64, &'static str),
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The replica cannot be read or written.
+    #[error(transparent)]
+    Replica(#[from] StoreError),
+}
+
+/// Keys as an entry leaves them, before it is applied.
+type After = HashMap<u128, Option<(Record, Vec<u8>)>>;
+
+impl Engine {
+    /// Applies an entry, or the part of it that the replica lacks. When this returns, what the entry takes away is in
+    /// force; what it gives is once the caller has [waited](Self::wait) for what is appended. Returns the keys that it
+    /// changes; the caller settles them after that.
+    pub(crate) fn apply_entry(
+        &self,
+        writer: &mut Writer,
+        log: &OpenLog<'_>,
+        here: &BTreeMap<u128, HereOnly>,
+        entry: LogEntry,
+    ) -> Result<Vec<u128>, ApplyError> {
+        let (mut head, after) = (writer.head(), entry.base.number);
+        if entry.head.number <= head.number {
+            return Ok(Vec::new());
+        }
+        if entry.base.number > head.number || (entry.base.number == head.number && entry.base != position(&head)) {
+            return Err(ApplyError::Chain(after));
+        }
+        let digesters = writer.digesters.clone();
+        let mut changed = After::new();
+        let mut staged = Vec::with_capacity(entry.writes.len());
+        let (mut at, mut accepted, mut purged) = (i64::MIN, None, 0);
+        for write in entry.writes {
+            let event: Event = codec::decode(&write.event.1)?;
+            if event.number <= head.number {
+                continue;
+            }
+            if event.number != head.number + 1 || event.number != write.event.0 || event.previous != head.digest {
+                return Err(ApplyError::Chain(after));
+            }
+            if event.subject != write.subject {
+                return Err(ApplyError::Entry(after, "a change and its event have different subjects"));
+            }
+            let digester = digesters.iter().find(|digester| digester.pepper() == event.pepper);
+            let digester =
+                digester.ok_or(ApplyError::Entry(after, "it has an event under a pepper that is missing"))?;
+            head.number = event.number;
+            head.digest = digester.of(&write.event.1);
+            match event.kind {
+                // It is the store's time from then on, also if that is earlier.
+                EventKind::ClockAccepted { to, .. } => accepted = Some(to.timestamp_millis()),
+                EventKind::EventsPurged { last } => purged = purged.max(last),
+                _ => {}
+            }
+            at = at.max(event.at);
+            let id = write.subject.key();
+            let before = match id {
+                Some(id) => current(log, &changed, id)?,
+                None => None,
+            };
+            if id.is_some() && before.is_none() != write.is_new {
+                return Err(ApplyError::Entry(after, "it changes a key that is not there, or creates one that is"));
+            }
+            let record: Option<Record> = write.record.as_ref().map(|frame| codec::decode(frame)).transpose()?;
+            if record.as_ref().is_some_and(|record| Some(record.id) != id) {
+                return Err(ApplyError::Entry(after, "it has the record of another key"));
+            }
+            if let Some((_, frame)) = &before {
+                head.sum = head.sum.wrapping_sub(record_hash(frame));
+                head.records = head.records.saturating_sub(1);
+            }
+            if let Some(frame) = &write.record {
+                head.sum = head.sum.wrapping_add(record_hash(frame));
+                head.records += 1;
+            }
+            let id = id.unwrap_or_default();
+            head.last_id = head.last_id.max(id);
+            let before_rights = before.as_ref().map(|(record, _)| self.effective(record)).transpose()?;
+            let mut after_rights = record.as_ref().map(|record| self.effective(record)).transpose()?;
+            if let Some((_, outcome)) = &write.outcome
+                && codec::decode::<RequestOutcome>(outcome)?.at != NEVER_EXPIRES
+            {
+                await_use(after_rights.as_mut());
+            }
+            // The index must never have what was taken on this node, not even for a moment.
+            if let (Some(rights), Some(record), Some(here)) = (&mut after_rights, &record, here.get(&id)) {
+                here.narrow(self, record, rights)?;
+            }
+            let concerns_rotator = before.iter().map(|(record, _)| record).chain(&record).any(is_of_rotator);
+            writer.replace_ends(before.as_ref().map(|(record, _)| record), record.as_ref());
+            if record.is_none() && before.is_some() {
+                self.refusals.forget(id);
+            }
+            changed.insert(id, record.zip(write.record.as_ref().map(|frame| frame.to_vec())));
+            staged.push(Staged {
+                pending: Pending { id, before: before_rights, after: after_rights },
+                write,
+                is_of_rotator: concerns_rotator,
+            });
+        }
+        if head != entry.head {
+            return Err(ApplyError::Entry(after, "its changes do not lead to the head that it names"));
+        }
+        if head.last_id > 0 {
+            writer.ids.pass(KeyId::from_u128(head.last_id));
+        }
+        let keys = staged.iter().map(|one| one.pending.id).collect();
+        self.group.enqueue(staged.iter().map(|one| one.pending.clone()));
+        self.time.raise(at);
+        self.append(writer, log, staged, head)?;
+        if let Some(to) = accepted {
+            self.time.accept(to);
+        }
+        self.purged.fetch_max(purged, Ordering::Relaxed);
+        Ok(keys)
+    }
+
+    /// Sets what the index has of these keys to what their records give, less what is in force here alone. A first use
+    /// that waits here counts as in the record: it has ended another secret here, which must not come back.
+    pub(crate) fn settle(
+        &self,
+        keys: &[u128],
+        log: &Disk,
+        here: &BTreeMap<u128, HereOnly>,
+        unused: &[(u128, u32)],
+        waiting: &[FirstUse],
+    ) -> Result<(), StoreError> {
+        for id in keys {
+            let Some((mut record, _)) = log.record(*id)? else { continue };
+            for first in waiting.iter().filter(|first| first.id == *id) {
+                let change = self.change_of(*id, Action::FirstUse { version: first.version });
+                if let Ok(Applied::Changed { after: Some(after), .. }) = apply(Some(&record), &change) {
+                    record = *after;
+                }
+            }
+            let mut rights = self.effective(&record)?;
+            for secret in &mut rights.secrets {
+                secret.unused |= unused.contains(&(*id, secret.version));
+            }
+            let used: Vec<Digest> =
+                record.secrets.iter().filter(|secret| secret.used).map(|secret| secret.digest).collect();
+            let Some(here) = here.get(id) else {
+                self.index.reconcile(&rights, &used);
+                continue;
+            };
+            let mut left = rights.clone();
+            here.narrow(self, &record, &mut left)?;
+            self.index.reconcile(&left, &used);
+            // Reconciling removes no secret.
+            self.index.restrict(&rights, Some(&left)).map_err(std::io::Error::from)?;
+        }
+        Ok(())
+    }
+}
+
+/// A key before a change of an entry: as an earlier change of the entry leaves it, or as the replica has it.
+fn current(disk: &Disk, changed: &After, id: u128) -> Result<Option<(Record, Vec<u8>)>, StoreError> {
+    match changed.get(&id) {
+        Some(after) => Ok(after.clone()),
+        None => Ok(disk.record(id)?.map(|(record, frame)| (record, frame.to_vec()))),
+    }
+}

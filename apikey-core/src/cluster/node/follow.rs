@@ -1,0 +1,59 @@
+//! Following the log of the cluster.
+
+use std::time::Duration;
+
+use crate::base::signal::Wake;
+use crate::cluster::ledger::Woken;
+use crate::cluster::node::shared::{FollowError, Node, PATIENCE};
+use crate::commit::engine::Engine;
+
+/// The longest wait for an entry without a look at the log.
+const LONGEST: Duration = Duration::from_secs(5);
+/// The first pause after an error, which doubles up to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Node {
+    /// Applies what the log gets, and acknowledges it, until the node closes.
+    pub(crate) fn follow_until_closed(&self, engine: &Engine) {
+        let interval = (self.settings.bound / 10).min(LONGEST);
+        let mut pause = FIRST_PAUSE;
+        while !self.following.is_closed() {
+            let waited = self.ledger.wait(self.generation(), self.head().number, self.runtime.now() + interval);
+            if waited == Ok(Woken::Closed) {
+                return;
+            }
+            match self.follow(engine) {
+                Ok(()) if waited.is_ok() => pause = FIRST_PAUSE,
+                result => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "the log of the cluster cannot be followed");
+                    }
+                    // Without the waits of the ledger, looks and own changes wake this thread.
+                    if self.runtime.wait(&self.following, Some(self.runtime.now() + self.jittered(pause)))
+                        == Wake::Closed
+                    {
+                        return;
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Reads the log to its end, applies it, and acknowledges it.
+    pub(crate) fn follow(&self, engine: &Engine) -> Result<(), FollowError> {
+        let caught_up = self.catch_up(engine, self.runtime.now() + PATIENCE);
+        // Also what was applied before an error.
+        self.acknowledge(self.runtime.now() + PATIENCE)?;
+        caught_up
+    }
+
+    /// A random span up to this one, so that nodes that failed together do not come back together.
+    pub(crate) fn jittered(&self, longest: Duration) -> Duration {
+        let mut byte = [255];
+        // Without random numbers it waits the longest.
+        let _ = self.runtime.fill(&mut byte);
+        longest.mul_f64(f64::from(byte[0]) / 255.0)
+    }
+}

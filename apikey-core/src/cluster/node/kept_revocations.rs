@@ -1,0 +1,118 @@
+//! What is in force on this node alone, also after a restart: revocations that the ledger did not take, and what it lost.
+//! The node makes them again until the log has them.
+
+use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction, KeptRevocation};
+use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::shared::Node;
+use crate::commit::cluster::propagation::Terms;
+use crate::commit::engine::{Engine, Order};
+use crate::commit::records::Records;
+use crate::commit::writer::Writer;
+use crate::key::change::{Action, Change};
+use crate::key::error::StoreError;
+use crate::key::event::actor::Origin;
+
+/// The most keys that one change takes something from again.
+const AT_ONCE: usize = 500;
+
+impl Node {
+    /// Keeps revocations in the replica, which are in force already.
+    pub(super) fn keep_revoked(
+        &self,
+        engine: &Engine,
+        revocations: &[(u128, KeptRevocation)],
+    ) -> Result<(), StoreError> {
+        if !self.settings.safeguards.keeps_revocations {
+            return Ok(());
+        }
+        let frame = |kept: &KeptRevocation| KeptHereOnly::Revocation(kept.clone()).encode();
+        let kept = revocations.iter().map(|(id, kept)| Ok((*id, frame(kept)?)));
+        let kept = kept.collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(engine.log.open()?.keep_here(kept)?)
+    }
+
+    /// Puts what the replica has kept in force, before the gate opens for the first time.
+    pub(crate) fn restore_kept(&self, engine: &Engine) -> Result<(), StoreError> {
+        if !self.settings.safeguards.restores_revocations_first {
+            return Ok(());
+        }
+        let kept: Vec<(u128, HereOnly)> = {
+            let log = engine.log.open()?;
+            let kept = log.kept_here()?.into_iter();
+            let kept = kept.map(|(id, frame)| Ok((id, KeptHereOnly::decode(&frame)?.into())));
+            kept.collect::<Result<_, StoreError>>()?
+        };
+        self.take_here(engine, &kept)
+    }
+
+    /// Makes again what is in force on this node alone: revocations that the ledger did not take, and what it lost.
+    pub(crate) fn make_again(&self, engine: &Engine, order: &dyn Order) -> Result<(), StoreError> {
+        if !self.settings.safeguards.makes_revocations_again {
+            return Ok(());
+        }
+        let (mut revoked, mut restricted) = (Vec::new(), Vec::new());
+        for (id, here) in &self.state().here {
+            match here {
+                HereOnly::KeptRevoked(kept) => revoked.push((*id, kept.clone())),
+                HereOnly::KeptRestricted(kept) => restricted.push((*id, kept.clone())),
+                _ => {}
+            }
+        }
+        let mut done = Vec::new();
+        let made = self.revoke_again(engine, order, revoked, &mut done);
+        let made = made.and_then(|()| self.restrict_again(engine, order, &restricted, &mut done));
+        // Also what was made before an error.
+        if !done.is_empty() {
+            engine.log.open()?.forget_here(&done)?;
+            self.state().here.retain(|id, _| !done.contains(id));
+            self.settle(engine, &done)?;
+        }
+        made
+    }
+
+    fn revoke_again(
+        &self,
+        engine: &Engine,
+        order: &dyn Order,
+        revoked: Vec<(u128, KeptRevocation)>,
+        done: &mut Vec<u128>,
+    ) -> Result<(), StoreError> {
+        for (id, kept) in revoked {
+            let mut decide = |_: &mut Writer, _: &Records<'_>| {
+                let origin = Origin { actor: kept.actor.as_deref().map(Into::into), peer: None };
+                let action = Action::Revoke { reason: kept.reason.clone() };
+                Ok(vec![Change { origin, ..engine.change_of(id, action) }])
+            };
+            match order.change(engine, Terms::HERE, &mut decide) {
+                // A purge may have deleted the key meanwhile.
+                Ok(_) | Err(StoreError::NotFound(_)) => done.push(id),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn restrict_again(
+        &self,
+        engine: &Engine,
+        order: &dyn Order,
+        restricted: &[(u128, KeptRestriction)],
+        done: &mut Vec<u128>,
+    ) -> Result<(), StoreError> {
+        for some in restricted.chunks(AT_ONCE) {
+            let mut decide = |_: &mut Writer, records: &Records<'_>| {
+                let mut changes = Vec::new();
+                for (id, kept) in some {
+                    // A key that the engine lost, too, stays lost.
+                    let Some((mut record, _)) = records.record(*id)? else { continue };
+                    kept.restrict(&mut record, engine.time.now_ms());
+                    changes.push(engine.change_of(*id, Action::Reapply(Box::new(record))));
+                }
+                Ok(changes)
+            };
+            order.change(engine, Terms::HERE, &mut decide)?;
+            done.extend(some.iter().map(|(id, _)| *id));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! A node that runs: its replica follows the log, its gate follows the clock, and its changes go through the ledger.
+
+mod admission;
+mod append;
+mod apply;
+mod apply_entry;
+pub(crate) mod change;
+pub(crate) mod entry;
+mod follow;
+mod health;
+pub(crate) mod here_only;
+mod holds;
+pub(crate) mod housekeeping;
+mod kept_revocations;
+mod leave;
+mod listings;
+mod peppers;
+pub(crate) mod probe;
+pub(crate) mod shared;
+mod turn;
+mod wait_for_all;

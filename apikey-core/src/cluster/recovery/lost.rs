@@ -1,0 +1,104 @@
+//! What the log lost when the engine went back, and another history took its place: what this took away from keys is taken
+//! again. What it gave stays lost.
+
+use std::collections::BTreeMap;
+
+use crate::base::codec;
+use crate::cluster::format::entry::LogEntry;
+use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction};
+use crate::cluster::ledger::{Logged, Position, Sight};
+use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::shared::{FollowError, Node, PATIENCE};
+use crate::cluster::recovery::history::digest_at;
+use crate::commit::engine::Engine;
+use crate::key::error::StoreError;
+use crate::key::event::kind::EventKind;
+use crate::key::event::stored::Event;
+
+/// The most bytes that a node reads of the log at a time.
+const READ: usize = 1 << 20;
+/// How far before its end the log is compared first, in events, and how much further then.
+const FIRST_SPAN: u64 = 64;
+const FACTOR: u64 = 8;
+
+impl Node {
+    /// Returns the number of the last event that the log and the replica have in common; `None` if the log no longer has it,
+    /// or the replica never had it.
+    pub(super) fn last_in_common(&self, engine: &Engine, sight: &Sight) -> Result<Option<u64>, FollowError> {
+        let digesters = engine.writer().digesters.clone();
+        let own = engine.writer().head();
+        let top = sight.head.unwrap_or_default().number.min(own.number);
+        let is_own = |position: &Position| -> Result<bool, FollowError> {
+            let log = engine.log.open()?;
+            Ok(digest_at(&log, &own, position.number)? == Some(position.digest))
+        };
+        let mut span = FIRST_SPAN;
+        loop {
+            let from = top.saturating_sub(span).max(sight.floor);
+            let (mut common, mut at, mut is_first) = (None, from, true);
+            'compare: loop {
+                let by = self.runtime.now() + PATIENCE;
+                let entries: Vec<Logged> = self.noted(self.ledger.read(self.generation(), at, READ, by))?;
+                let Some(end) = entries.last().map(|last| last.last.number) else { break };
+                if std::mem::take(&mut is_first)
+                    && let Some(Ok(first)) = entries.first().map(|first| LogEntry::decode(&first.bytes, &digesters))
+                    && is_own(&first.base)?
+                {
+                    common = Some(first.base.number);
+                }
+                for logged in &entries {
+                    if !is_own(&logged.last)? {
+                        break 'compare;
+                    }
+                    common = Some(logged.last.number);
+                }
+                at = end;
+            }
+            if common.is_some() || from <= sight.floor {
+                // A log without entries begins at its state.
+                let state = sight.state.filter(|_| common.is_none()).map(|state| Ok((state, is_own(&state)?)));
+                let state = state.transpose().map_err(|error: FollowError| error)?;
+                return Ok(common.or_else(|| state.filter(|(_, is_own)| *is_own).map(|(state, _)| state.number)));
+            }
+            span = span.saturating_mul(FACTOR);
+        }
+    }
+
+    /// Keeps what the events after this one took away from keys, durably: it is in force here from now on, and the node makes
+    /// it again until the log has it. Returns how many keys they concern.
+    pub(super) fn keep_lost(&self, engine: &Engine, common: u64) -> Result<u64, StoreError> {
+        let log = engine.log.open()?;
+        let own = engine.writer().head().number;
+        // The keys, and whether an event set fields of theirs.
+        let mut concerned: BTreeMap<u128, bool> = BTreeMap::new();
+        for item in log.events(common.saturating_add(1)) {
+            let (number, frame) = item?;
+            if number > own {
+                break;
+            }
+            let event: Event = codec::decode(&frame)?;
+            let Some(key) = event.subject.key() else { continue };
+            let sets_fields = match &event.kind {
+                EventKind::Updated { .. } | EventKind::Disabled { .. } | EventKind::Enabled { .. } => true,
+                EventKind::Reapplied { disabled, changes, .. } => *disabled || !changes.is_empty(),
+                _ => false,
+            };
+            *concerned.entry(key).or_default() |= sets_fields;
+        }
+        let mut kept = Vec::with_capacity(concerned.len());
+        for (key, sets_fields) in concerned {
+            // A revocation that is kept takes everything.
+            if matches!(self.state().here.get(&key), Some(HereOnly::KeptRevoked(_))) {
+                continue;
+            }
+            let record = log.record(key)?.map(|(record, _)| Box::new(record));
+            kept.push((key, KeptRestriction { record, sets_fields }));
+        }
+        let frames = kept.iter().map(|(key, one)| Ok((*key, KeptHereOnly::Restriction(one.clone()).encode()?)));
+        log.keep_here(frames.collect::<Result<Vec<_>, StoreError>>()?)?;
+        let keys = kept.len() as u64;
+        let mut state = self.state();
+        state.here.extend(kept.into_iter().map(|(key, one)| (key, HereOnly::KeptRestricted(one))));
+        Ok(keys)
+    }
+}

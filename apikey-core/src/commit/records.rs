@@ -1,0 +1,142 @@
+//! The records that a change is decided on.
+
+use crate::base::codec;
+use crate::commit::writer::Writer;
+use crate::key::error::StoreError;
+use crate::key::event::stored::Head;
+use crate::key::idempotency::RequestOutcome;
+use crate::key::record::Record;
+use crate::storage::database::disk::{Bytes, Disk};
+#[cfg(feature = "cluster")]
+use crate::storage::{batch::Batch, batch::Write, database::memtable::Memtable};
+use crate::token::digest::Digest;
+
+/// The records that a change is decided on: those of the database, and in a cluster, before them, what other changes of
+/// the same entry of the log leave.
+pub(crate) struct Records<'d> {
+    disk: &'d Disk,
+    #[cfg(feature = "cluster")]
+    decided: Option<&'d Decided>,
+}
+
+impl<'d> Records<'d> {
+    pub(crate) fn of(disk: &'d Disk) -> Self {
+        Self {
+            disk,
+            #[cfg(feature = "cluster")]
+            decided: None,
+        }
+    }
+
+    /// The head that the change follows.
+    pub(crate) fn head(&self, writer: &Writer) -> Head {
+        #[cfg(feature = "cluster")]
+        if let Some(head) = self.decided.and_then(|decided| decided.head) {
+            return head;
+        }
+        writer.head()
+    }
+
+    pub(crate) fn record(&self, id: u128) -> Result<Option<(Record, Bytes)>, StoreError> {
+        #[cfg(feature = "cluster")]
+        if let Some(record) = self.decided.and_then(|decided| decided.table.record(id)) {
+            return Ok(record.map(|frame| codec::decode(&frame).map(|record| (record, frame.into()))).transpose()?);
+        }
+        self.disk.record(id)
+    }
+
+    /// The key that has this imported digest.
+    pub(crate) fn imported(&self, digest: &Digest) -> Result<Option<u128>, StoreError> {
+        #[cfg(feature = "cluster")]
+        if let Some(holder) = self.decided.and_then(|decided| decided.table.imported(digest)) {
+            return Ok(holder);
+        }
+        self.disk.imported(digest)
+    }
+
+    /// The outcome of the idempotent request with this name.
+    pub(crate) fn request_outcome(&self, name: &Digest) -> Result<Option<RequestOutcome>, StoreError> {
+        #[cfg(feature = "cluster")]
+        if let Some(frame) = self.decided.and_then(|decided| decided.table.request_outcome(name)) {
+            return Ok(Some(codec::decode(&frame)?));
+        }
+        self.disk.request_outcome(name)
+    }
+
+    /// The ids of up to `max` keys of an owner, after one, in their order.
+    pub(crate) fn ids_of(&self, owner: &str, after: Option<u128>, max: usize) -> Result<Vec<u128>, StoreError> {
+        let stored = self.disk.ids_of(owner, after)?;
+        #[cfg(feature = "cluster")]
+        if let Some(decided) = self.decided {
+            let is_gone = |id: &u128| matches!(decided.table.record(*id), Some(None));
+            let stored = stored.filter(|id| !id.as_ref().is_ok_and(is_gone));
+            let mut ids = stored.take(max).collect::<Result<Vec<u128>, _>>()?;
+            let new = decided.new.iter().filter(|(of, id)| of == owner && after.is_none_or(|after| *id > after));
+            ids.extend(new.map(|(_, id)| *id).filter(|id| !is_gone(id)));
+            ids.sort_unstable();
+            ids.truncate(max);
+            return Ok(ids);
+        }
+        stored.take(max).collect()
+    }
+
+    /// Passes every record to `visit`, in no order.
+    pub(crate) fn each(&self, mut visit: impl FnMut(Record)) -> Result<(), StoreError> {
+        for item in self.disk.records(None) {
+            let (id, frame) = item?;
+            if !self.is_decided(id) {
+                visit(codec::decode(&frame)?);
+            }
+        }
+        #[cfg(feature = "cluster")]
+        for frame in self.decided.iter().flat_map(|decided| decided.table.waiting().records.into_values()).flatten() {
+            visit(codec::decode(&frame)?);
+        }
+        Ok(())
+    }
+
+    /// Whether the record is one that a change before leaves.
+    #[cfg_attr(not(feature = "cluster"), allow(unused_variables, reason = "only an entry of a cluster has several"))]
+    fn is_decided(&self, id: u128) -> bool {
+        #[cfg(feature = "cluster")]
+        return self.decided.is_some_and(|decided| decided.table.record(id).is_some());
+        #[cfg(not(feature = "cluster"))]
+        false
+    }
+}
+
+/// What changes leave that are decided, and not in the log: another change of the same entry is decided on it.
+#[cfg(feature = "cluster")]
+#[derive(Default)]
+pub(crate) struct Decided {
+    /// The head after them; `None` if there are none.
+    head: Option<Head>,
+    table: Memtable,
+    /// The keys that they create, with their owners.
+    new: Vec<(String, u128)>,
+}
+
+#[cfg(feature = "cluster")]
+impl Decided {
+    /// The records after them.
+    pub(crate) fn records<'d>(&'d self, disk: &'d Disk) -> Records<'d> {
+        Records { disk, decided: Some(self) }
+    }
+
+    /// The head after them; `None` if there are none.
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.head
+    }
+
+    /// Notes the head after changes on which nothing else is decided.
+    pub(crate) fn ends_at(&mut self, head: Head) {
+        self.head = Some(head);
+    }
+
+    pub(crate) fn add(&mut self, writes: &[Write], head: Head) {
+        let new = writes.iter().filter(|write| write.is_new);
+        self.new.extend(new.filter_map(|write| Some((write.owner.clone(), write.subject.key()?))));
+        self.table.add(Batch { writes: writes.to_vec(), ..Batch::default() });
+        self.head = Some(head);
+    }
+}

@@ -1,0 +1,156 @@
+//! The bounds of an acting key that a change would exceed.
+
+use chrono::{DateTime, Utc};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::access::auth_error::AuthError;
+use crate::access::limit::Limit;
+use crate::base::time::span_text;
+use crate::token::key_id::KeyId;
+
+/// The bound that a change would exceed, if an acting key caps it (`within`).
+///
+/// It serialises as an object with its [`kind`](Self::kind) and its fields: `{"kind":"grant","grant":"orders:*"}`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CapViolation {
+    /// None of the acting key's grants covers this one.
+    #[error("its permissions do not cover {0:?}")]
+    Grant(String),
+    /// The acting key is not, or is no longer, a valid key of this store.
+    #[error("it is not valid: {0}")]
+    Actor(AuthError),
+    /// The acting key does not cover the permissions of the key to be changed. The error does not disclose what that key
+    /// may do. If that key belongs to another owner, and the acting key lacks `keys:any_owner`, the error is
+    /// [`StoreError::NotFound`](crate::StoreError::NotFound) instead.
+    #[error("key {0} has permissions that it lacks")]
+    Target(KeyId),
+    /// The change concerns keys of another owner.
+    #[error(
+        "it belongs to {actor:?}, and the change concerns keys of {wanted:?}; that takes the permission keys:any_owner"
+    )]
+    Owner {
+        /// The owner of the keys that the change creates or revokes.
+        wanted: String,
+        /// The owner of the acting key.
+        actor: String,
+    },
+    /// The key would end later than the acting key.
+    #[error(
+        "the key would {}, and the acting key ends at {}; that takes the permission keys:outlive",
+        describe_later(wanted),
+        describe_time(latest)
+    )]
+    End {
+        /// When the key would end; `None` if it would never end.
+        wanted: Option<DateTime<Utc>>,
+        /// When the acting key ends.
+        latest: DateTime<Utc>,
+    },
+    /// The key would be valid from this network, or from `anywhere`, and the acting key is not.
+    #[error("the key would be valid from {0}, and the acting key is not; that takes the permission keys:anywhere")]
+    Networks(String),
+    /// The key would have a higher rate limit than the acting key.
+    #[error(
+        "the key would have {}, and the acting key has {}; that takes the permission *",
+        describe_limit(*wanted), describe_limit(Some(*max))
+    )]
+    Limit {
+        /// The limit that the key would have; `None` if it would have none.
+        wanted: Option<Limit>,
+        /// The limit of the acting key.
+        max: Limit,
+    },
+}
+
+pub(crate) fn describe_time(time: &DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+fn describe_later(end: &Option<DateTime<Utc>>) -> String {
+    end.as_ref().map_or_else(|| "never end".into(), |end| format!("end at {}", describe_time(end)))
+}
+
+fn describe_limit(limit: Option<Limit>) -> String {
+    limit.map_or_else(
+        || "no rate limit".into(),
+        |limit| format!("a rate limit of {} requests per {}", limit.count(), span_text(limit.per())),
+    )
+}
+
+impl CapViolation {
+    /// Returns the name of the violated bound: `grant`, `actor`, `target`, `owner`, `end`, `networks` or `limit`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Grant(_) => "grant",
+            Self::Actor(_) => "actor",
+            Self::Target(_) => "target",
+            Self::Owner { .. } => "owner",
+            Self::End { .. } => "end",
+            Self::Networks(_) => "networks",
+            Self::Limit { .. } => "limit",
+        }
+    }
+}
+
+impl Serialize for CapViolation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("kind", self.kind())?;
+        match self {
+            Self::Grant(grant) => map.serialize_entry("grant", grant)?,
+            Self::Actor(error) => map.serialize_entry("code", error.code())?,
+            Self::Target(id) => map.serialize_entry("id", id)?,
+            Self::Owner { wanted, actor } => {
+                map.serialize_entry("wanted", wanted)?;
+                map.serialize_entry("actor", actor)?;
+            }
+            Self::End { wanted, latest } => {
+                map.serialize_entry("wanted", wanted)?;
+                map.serialize_entry("latest", latest)?;
+            }
+            Self::Networks(network) => map.serialize_entry("network", network)?,
+            Self::Limit { wanted, max } => {
+                map.serialize_entry("wanted", wanted)?;
+                map.serialize_entry("max", max)?;
+            }
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::from_ms;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn a_violation_serialises_with_its_kind_and_its_fields() {
+        let id = KeyId::from_u128(7);
+        let limit = Limit::checked(5, TimeDelta::minutes(1)).unwrap();
+        let target = format!(r#"{{"kind":"target","id":"{id}"}}"#);
+        for (violation, expected) in [
+            (CapViolation::Grant("orders:*".into()), r#"{"kind":"grant","grant":"orders:*"}"#),
+            (CapViolation::Actor(AuthError::Revoked), r#"{"kind":"actor","code":"revoked_api_key"}"#),
+            (CapViolation::Target(id), &target),
+            (
+                CapViolation::Owner { wanted: "bob".into(), actor: "alice".into() },
+                r#"{"kind":"owner","wanted":"bob","actor":"alice"}"#,
+            ),
+            (
+                CapViolation::End { wanted: None, latest: from_ms(0) },
+                r#"{"kind":"end","wanted":null,"latest":"1970-01-01T00:00:00Z"}"#,
+            ),
+            (CapViolation::Networks("anywhere".into()), r#"{"kind":"networks","network":"anywhere"}"#),
+            (
+                CapViolation::Limit { wanted: None, max: limit },
+                r#"{"kind":"limit","wanted":null,"max":{"count":5,"per_ms":60000}}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&violation).unwrap(), expected);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Reading keys on behalf of a caller.
+
+use crate::access::verified_key::VerifiedKey;
+use crate::commit::records::Records;
+use crate::key::error::StoreError;
+use crate::key::key_filter::{KeyFilter, Page};
+use crate::key::key_info::KeyInfo;
+use crate::token::key_id::KeyId;
+
+use crate::store::key_store::KeyStore;
+
+impl KeyStore {
+    /// Returns a key without its secret on behalf of `actor`: `None` if the store has no key with this id, and likewise
+    /// if the key has another owner than the actor, unless the actor has `keys:any_owner`.
+    ///
+    /// # Errors
+    /// [`StoreError::Exceeds`] if the actor is not valid any more, and those of [`get`](Self::get).
+    pub fn get_within(&self, id: KeyId, actor: &VerifiedKey) -> Result<Option<KeyInfo>, StoreError> {
+        self.readable(actor)?.map_or(Ok(None), |readable| readable.get(id))
+    }
+
+    /// Returns a page of keys on behalf of `actor`: those of the actor's owner, or with `keys:any_owner` those of every
+    /// owner.
+    ///
+    /// ```
+    /// use apikey::{KeyFilter, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// store.create(NewKey::for_owner("bob"))?;
+    /// let alice = store.create(NewKey::for_owner("alice").permissions(["keys:read"]))?;
+    /// let caller = store.verify(alice.key.expose_secret())?;
+    /// assert_eq!(store.list_within(&KeyFilter::default(), &caller)?.keys.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Exceeds`] if the actor is not valid any more, and those of [`list`](Self::list).
+    pub fn list_within(&self, filter: &KeyFilter, actor: &VerifiedKey) -> Result<Page, StoreError> {
+        match self.readable(actor)? {
+            Some(readable) => readable.list(filter),
+            None => filter.page_size().map(|_| Page { keys: Vec::new(), next: None }),
+        }
+    }
+
+    /// Returns a handle that sees what both this handle and the actor see; `None` if that is nothing.
+    fn readable(&self, actor: &VerifiedKey) -> Result<Option<Self>, StoreError> {
+        let disk = self.inner().engine.log.open()?;
+        let reach = self.inner().engine.reach(&self.scope(Some(actor)), &Records::of(&disk))?;
+        if reach.is_some_and(|reach| reach.reads_every_owner()) {
+            return Ok(Some(self.clone()));
+        }
+        Ok(self.sees(actor.owner()).then(|| self.seeing(actor.owner())))
+    }
+}

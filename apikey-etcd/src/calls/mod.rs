@@ -1,0 +1,22 @@
+//! The calls of a ledger, as transactions of etcd.
+
+mod append;
+mod cells;
+mod chunks;
+mod forms;
+mod keys;
+mod log;
+mod owned_entry;
+
+mod sight;
+mod state;
+mod transaction;
+
+pub(crate) use append::{append, begin};
+pub(crate) use cells::{Exactness, cells, note, swap};
+pub(crate) use forms::position;
+pub(crate) use keys::{Keys, SHARDS};
+pub(crate) use log::{head, read, trim};
+pub(crate) use owned_entry::OwnedEntry;
+pub(crate) use sight::{OwnedPresence, renew, sight};
+pub(crate) use state::{Loading, OwnedStep, advance, load, shard};

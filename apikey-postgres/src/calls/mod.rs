@@ -1,0 +1,15 @@
+//! The calls of a ledger, as statements. In their texts `@` stands for the schema and the first part of a table's name,
+//! and `{durable}` for what a statement returns that writes.
+
+mod append;
+mod cells;
+mod log;
+mod sight;
+mod state;
+mod values;
+
+pub(crate) use append::{OwnedEntry, append, begin};
+pub(crate) use cells::{Exactness, cells, note, swap};
+pub(crate) use log::{number_of_head, read, trim};
+pub(crate) use sight::{OwnedPresence, renew, sight};
+pub(crate) use state::{OwnedStep, StateCursor, advance};

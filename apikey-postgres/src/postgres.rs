@@ -1,0 +1,323 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use apikey_core::cluster::{
+    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerError, LedgerResult, Logged, Look, Piece, Position,
+    Sight, Standing, Step, Woken,
+};
+
+use crate::acknowledged::Acknowledged;
+use crate::calls::{self, Exactness, OwnedEntry, OwnedPresence, OwnedStep, StateCursor};
+use crate::listener::{Listener, Slept, has_moved};
+use crate::runtime::Runtime;
+use crate::session::{Hosts, Repeat, Slot};
+use crate::settings::Settings;
+
+/// PostgreSQL as the ledger of a cluster.
+///
+/// ```no_run
+/// use apikey_postgres::Postgres;
+///
+/// let ledger = Postgres::new("host=db1,db2 user=apikey dbname=keys sslmode=verify-full")
+///     .namespace("acme")
+///     .password_file("/run/secrets/apikey-db");
+/// ```
+///
+/// It connects when it is first used. A setting that is not allowed is an error of that call, too.
+pub struct Postgres {
+    settings: Result<Settings, String>,
+    node: OnceLock<Result<Node, String>>,
+    listener: Arc<Listener>,
+    acknowledged: Arc<Acknowledged>,
+}
+
+/// What a ledger in use has.
+struct Node {
+    settings: Arc<Settings>,
+    hosts: Arc<Hosts>,
+    runtime: Runtime,
+    /// For what changes the log and the state, and for looks.
+    log: Arc<Slot>,
+    /// For cells and reads: each barrier that waits asks here again and again, and must not keep a look waiting.
+    cells: Arc<Slot>,
+    /// Whether the checks have passed that need two connections.
+    checked: Arc<AtomicBool>,
+}
+
+impl Postgres {
+    /// Names the server as libpq does: `host=db user=apikey dbname=keys`, or `postgres://apikey@db/keys`.
+    ///
+    /// Of libpq's options it takes those that are about the server, the user and the connection; several hosts, of which
+    /// the one that is the primary is used; and `sslmode` (`verify-full`, which is the default, `verify-ca`, `require`,
+    /// `disable`), `sslrootcert` (a file; without it the system's authorities), `sslcert` and `sslkey`. A password that
+    /// is not in it comes from [`password_file`](Self::password_file) or from the environment variable `PGPASSWORD`.
+    #[must_use]
+    pub fn new(connection: impl AsRef<str>) -> Self {
+        let settings = Settings::parse(connection.as_ref());
+        let acknowledged = Arc::<Acknowledged>::default();
+        Self { settings, node: OnceLock::new(), listener: Arc::new(Listener::new(acknowledged.clone())), acknowledged }
+    }
+
+    /// Names the cluster: 1 to 32 lower-case letters, digits and `_`; `default` if it is not set. Clusters of different
+    /// namespaces share tables, and nothing else.
+    #[must_use]
+    pub fn namespace(self, name: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.set_namespace(name.as_ref()))
+    }
+
+    /// Names the schema of the tables; `public` if it is not set.
+    #[must_use]
+    pub fn schema(self, name: impl AsRef<str>) -> Self {
+        self.set(|settings| settings.set_schema(name.as_ref()))
+    }
+
+    /// Names a file with the password. It is read at each connection, so that a new password needs no restart.
+    #[must_use]
+    pub fn password_file(self, path: impl Into<PathBuf>) -> Self {
+        self.set(|settings| settings.set_password_file(path.into()))
+    }
+
+    /// States that this is one server which never fails over: no standby of it is ever promoted, and no backup of it takes
+    /// its place while nodes run. Without this statement PostgreSQL must have synchronous standbys, since a failover to
+    /// an asynchronous one would undo revocations that have been answered as done.
+    #[must_use]
+    pub fn single(self) -> Self {
+        self.set(|settings| {
+            settings.single = true;
+            Ok(())
+        })
+    }
+
+    /// Sets how many bytes the database may have. PostgreSQL itself has no such limit; with it, nodes refuse new keys
+    /// before the disk is full.
+    #[must_use]
+    pub fn quota(self, bytes: u64) -> Self {
+        self.set(|settings| {
+            settings.quota = Some(bytes);
+            Ok(())
+        })
+    }
+
+    /// The first error is the one that is reported.
+    fn set(mut self, set: impl FnOnce(&mut Settings) -> Result<(), String>) -> Self {
+        if let Ok(settings) = &mut self.settings
+            && let Err(error) = set(settings)
+        {
+            self.settings = Err(error);
+        }
+        self
+    }
+
+    /// A sight shows what is on a standby.
+    fn acknowledge(&self, generation: u64, sight: &Sight) {
+        if let Some(head) = sight.head {
+            self.acknowledged.note(generation, head);
+        }
+    }
+
+    fn node(&self) -> LedgerResult<&Node> {
+        let node = self.node.get_or_init(|| {
+            let settings = Arc::new(self.settings.clone()?);
+            let runtime = Runtime::start().map_err(|error| format!("cannot start a thread: {error}"))?;
+            let checked = Arc::new(AtomicBool::new(false));
+            let hosts = Arc::new(Hosts::new(settings.hosts()));
+            let slot = || Arc::new(Slot::new(settings.clone(), hosts.clone(), checked.clone()));
+            Ok(Node { log: slot(), cells: slot(), runtime, settings, hosts, checked })
+        });
+        node.as_ref().map_err(|error| LedgerError::refused(error.as_str()))
+    }
+}
+
+/// Does a call in the thread of the connections: `$connection` is there an `Arc<Connection>`, and `$settings` what the
+/// operator says.
+macro_rules! call {
+    ($self:ident, $slot:ident, $by:ident, $repeat:expr, |$connection:ident, $settings:ident| $call:expr) => {{
+        let node = $self.node()?;
+        let (slot, settings) = (node.$slot.clone(), node.settings.clone());
+        node.runtime.call($by, async move {
+            let $settings = &settings;
+            slot.run($by, $repeat, |$connection| $call).await
+        })
+    }};
+}
+
+impl Ledger for Postgres {
+    fn name(&self) -> String {
+        match &self.settings {
+            Ok(settings) => format!("postgres {}, namespace {}", settings.server(), settings.namespace),
+            Err(_) => "postgres, not set up".to_owned(),
+        }
+    }
+
+    fn sight(&self, generation: u64, by: Instant) -> LedgerResult<Sight> {
+        let sight = call!(self, log, by, Repeat::Yes, |connection, settings| async move {
+            calls::sight(&connection, &settings.namespace, generation, settings.quota).await
+        })?;
+        self.acknowledge(generation, &sight);
+        Ok(sight)
+    }
+
+    fn look(&self, generation: u64, standing: &Standing<'_>, by: Instant) -> LedgerResult<Look> {
+        let presence = OwnedPresence::new(standing);
+        let look = call!(self, log, by, Repeat::No, |connection, settings| {
+            let presence = &presence;
+            async move { calls::renew(&connection, &settings.namespace, generation, presence, settings.quota).await }
+        })?;
+        if let Look::Standing(sight) = &look {
+            self.acknowledge(generation, sight);
+        }
+        Ok(look)
+    }
+
+    fn begin(&self, generation: u64, head: &Position, by: Instant) -> LedgerResult<bool> {
+        let head = *head;
+        call!(self, log, by, Repeat::No, |connection, settings| async move {
+            calls::begin(&connection, &settings.namespace, generation, &head).await
+        })
+    }
+
+    fn append(&self, entry: &Entry<'_>, fence: Option<&Fence>, by: Instant) -> LedgerResult<Appended> {
+        let (generation, head) = (entry.generation, entry.last);
+        let entry = OwnedEntry::new(entry, fence);
+        let appended = call!(self, log, by, Repeat::Yes, |connection, settings| {
+            let entry = &entry;
+            async move { calls::append(&connection, &settings.namespace, &settings.channel(), entry).await }
+        })?;
+        if appended == Appended::Here {
+            self.acknowledged.note(generation, head);
+        }
+        Ok(appended)
+    }
+
+    fn read(&self, generation: u64, after: u64, max_bytes: usize, by: Instant) -> LedgerResult<Vec<Logged>> {
+        let acknowledged = self.acknowledged.clone();
+        call!(self, cells, by, Repeat::Yes, |connection, settings| {
+            let acknowledged = &acknowledged;
+            async move { calls::read(&connection, &settings.namespace, generation, after, max_bytes, acknowledged).await }
+        })
+    }
+
+    fn load(
+        &self,
+        generation: u64,
+        by: Instant,
+        take: &mut dyn FnMut(Piece<'_>) -> LedgerResult<()>,
+    ) -> LedgerResult<()> {
+        let node = self.node()?;
+        // Of its own, since it may take minutes.
+        let slot = Arc::new(Slot::new(node.settings.clone(), node.hosts.clone(), node.checked.clone()));
+        let (settings, opening) = (node.settings.clone(), slot.clone());
+        let (cursor, (at, head)) = node.runtime.call(by, async move {
+            let settings = &settings;
+            let open = |connection| async move { StateCursor::open(connection, &settings.namespace, generation).await };
+            opening.run(by, Repeat::No, open).await
+        })?;
+        let cursor = Arc::new(cursor);
+        take(Piece::At(at, &head))?;
+        loop {
+            let (slot, cursor) = (slot.clone(), cursor.clone());
+            let batch = node.runtime.call(by, async move {
+                let cursor = &cursor;
+                slot.run(by, Repeat::No, |_| async move { cursor.next().await }).await
+            })?;
+            if batch.is_end() {
+                return Ok(());
+            }
+            batch.give(take)?;
+        }
+    }
+
+    fn advance(&self, step: &Step<'_>, fence: Option<&Fence>, by: Instant) -> LedgerResult<bool> {
+        let step = OwnedStep::new(step, fence)?;
+        call!(self, log, by, Repeat::No, |connection, settings| {
+            let step = &step;
+            async move { calls::advance(&connection, &settings.namespace, step).await }
+        })
+    }
+
+    fn trim(&self, generation: u64, through: u64, by: Instant) -> LedgerResult<()> {
+        call!(self, log, by, Repeat::Yes, |connection, settings| async move {
+            calls::trim(&connection, &settings.namespace, generation, through).await
+        })
+    }
+
+    fn wait(&self, generation: u64, after: u64, by: Instant) -> LedgerResult<Woken> {
+        let node = self.node()?;
+        loop {
+            if self.listener.is_closed() {
+                return Ok(Woken::Closed);
+            }
+            let (seen, first) = self.listener.seen();
+            if first {
+                node.runtime.handle().spawn(self.listener.clone().listen(node.settings.clone(), node.hosts.clone()));
+            }
+            if let Some(connection) = self.listener.connection() {
+                let settings = node.settings.clone();
+                // It only saves time, so it has little.
+                let soon = by.min(Instant::now() + Duration::from_secs(5));
+                let moved = node.runtime.call(soon, async move {
+                    let moved = has_moved(&connection, &settings.namespace, generation, after);
+                    Ok(tokio::time::timeout_at(soon.into(), moved).await.unwrap_or(false))
+                })?;
+                if moved {
+                    return Ok(Woken::Moved);
+                }
+            }
+            match self.listener.sleep(seen, by) {
+                Slept::Ended(woken) => return Ok(woken),
+                Slept::ReadHead => {}
+            }
+        }
+    }
+
+    fn cells(&self, generation: u64, kinds: &[CellKind], by: Instant) -> LedgerResult<Vec<Cell>> {
+        let kinds = kinds.to_vec();
+        call!(self, cells, by, Repeat::Yes, |connection, settings| {
+            let kinds = &kinds;
+            async move { calls::cells(&connection, &settings.namespace, generation, kinds, Exactness::Linearizable).await }
+        })
+    }
+
+    fn glance(&self, generation: u64, kinds: &[CellKind], by: Instant) -> LedgerResult<Vec<Cell>> {
+        let kinds = kinds.to_vec();
+        call!(self, cells, by, Repeat::Yes, |connection, settings| {
+            let kinds = &kinds;
+            async move { calls::cells(&connection, &settings.namespace, generation, kinds, Exactness::Glance).await }
+        })
+    }
+
+    fn swap(&self, cell: &CellName, old: Option<&[u8]>, new: Option<&[u8]>, by: Instant) -> LedgerResult<bool> {
+        let (cell, old, new) = (cell.clone(), old.map(<[u8]>::to_vec), new.map(<[u8]>::to_vec));
+        call!(self, cells, by, Repeat::No, |connection, settings| {
+            let (cell, old, new) = (&cell, old.as_deref(), new.as_deref());
+            async move { calls::swap(&connection, &settings.namespace, cell, old, new).await }
+        })
+    }
+
+    fn note(&self, cell: &CellName, value: &[u8], by: Instant) -> LedgerResult<()> {
+        let (cell, value) = (cell.clone(), value.to_vec());
+        call!(self, cells, by, Repeat::Yes, |connection, settings| {
+            let (cell, value) = (&cell, &value);
+            async move { calls::note(&connection, &settings.namespace, cell, value).await }
+        })
+    }
+
+    fn close(&self) {
+        self.listener.close();
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.listener.close();
+    }
+}
+
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Postgres({})", self.name())
+    }
+}

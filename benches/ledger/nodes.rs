@@ -1,0 +1,163 @@
+//! What does a change cost that holds on every machine, and what does following the others cost a verification?
+//!
+//! `cargo bench -p apikey-ledger-bench --bench nodes`, or `-- million` for a first load of a million keys: three nodes in
+//! this process, on a PostgreSQL of its own with a synchronous standby, which both write to the disk. Every figure stands
+//! beside its baseline of the same run.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use apikey_cluster_tests::postgres::{Server, ServerConfig};
+use apikey_core::cluster::Cluster;
+use apikey_core::{CreatedKey, KeyStore, NewKey, Propagation};
+use apikey_postgres::Postgres;
+use rustix::time::{ClockId, clock_gettime};
+use tokio_postgres::NoTls;
+
+const DURABLE: ServerConfig<'_> =
+    ServerConfig { settings: "", access: None, durable: true, apart: false, disk_can_fill: false };
+const REVOCATIONS: usize = 300;
+/// Keys that the other nodes apply, a thousand in one change.
+const APPLIED: usize = 50_000;
+/// Events a second beside verifications.
+const EVENTS: usize = 1_000;
+const SPAN: Duration = Duration::from_secs(5);
+
+fn main() {
+    let is_million = std::env::args().any(|argument| argument == "million");
+    let (primary, _standby) = Server::start_with_standby(DURABLE);
+    let open = |name: &str| {
+        let ledger = Postgres::new(primary.connection()).namespace("bench");
+        KeyStore::builder().cluster(Cluster::new(ledger).name(name)).temporary().unwrap()
+    };
+    let [one, two, three] = ["one", "two", "three"].map(open);
+    revocations(&primary, [&one, &two]);
+    followed(&one, &two);
+    verified(&one, &two);
+    drop((two, three));
+    loaded(&one, if is_million { 1_000_000 } else { 100_000 }, &open);
+}
+
+/// A revocation that holds on three nodes, against a bare insert of as many bytes as its entry has.
+fn revocations(server: &Server, [one, two]: [&KeyStore; 2]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let connection = server.connection().replace("sslmode=disable", "");
+    let (client, driver) = runtime.block_on(tokio_postgres::connect(&connection, NoTls)).unwrap();
+    runtime.spawn(driver);
+    runtime.block_on(client.batch_execute("CREATE TABLE bare (number bigint PRIMARY KEY, bytes bytea)")).unwrap();
+    let insert = runtime.block_on(client.prepare("INSERT INTO bare VALUES ($1, $2)")).unwrap();
+    let bytes = vec![7_u8; 600];
+    let created = one.create_many((0..REVOCATIONS).map(|_| NewKey::for_owner("alice"))).unwrap();
+    let _ = one.wait_for_nodes(SPAN);
+    let (mut inserts, mut revocations) = (Vec::new(), Vec::new());
+    for (number, key) in created.iter().enumerate() {
+        let begun = Instant::now();
+        runtime.block_on(client.execute(&insert, &[&i64::try_from(number).unwrap(), &bytes])).unwrap();
+        inserts.push(begun.elapsed());
+        let begun = Instant::now();
+        assert!(two.revoke(key.info.id(), "bench").unwrap());
+        revocations.push(begun.elapsed());
+        assert!(one.verify(key.key.expose_secret()).is_err());
+    }
+    let (insert, revocation) = (percentiles(inserts), percentiles(revocations));
+    println!(
+        "revoke on three nodes: p50 {:?}, p99 {:?}; bare insert: p50 {:?}, p99 {:?}; {:.2}x",
+        revocation.0,
+        revocation.1,
+        insert.0,
+        insert.1,
+        revocation.0.as_secs_f64() / insert.0.as_secs_f64()
+    );
+}
+
+/// How many events a second another node applies.
+fn followed(one: &KeyStore, two: &KeyStore) {
+    let many = one.propagating(Propagation::Here);
+    let applied = |store: &KeyStore| store.health().cluster.unwrap().applied;
+    let begun = Instant::now();
+    for _ in 0..APPLIED / 1000 {
+        many.create_many((0..1000).map(|_| NewKey::for_owner("bob").permissions(["orders:read"]))).unwrap();
+    }
+    let written = begun.elapsed();
+    while applied(two) < applied(one) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let all = begun.elapsed();
+    println!(
+        "{APPLIED} events in changes of a thousand: written in {written:?}, on another node after {all:?}; {:.0} a second",
+        APPLIED as f64 / all.as_secs_f64()
+    );
+}
+
+/// Verifications on a node that applies a thousand events a second, against the same node without changes, by the CPU time
+/// of the thread that verifies.
+fn verified(one: &KeyStore, two: &KeyStore) {
+    let created = one.create_many((0..1000).map(|_| NewKey::for_owner("carol"))).unwrap();
+    let _ = one.wait_for_nodes(SPAN);
+    let quiet = nanoseconds(two, &created);
+    let ending = AtomicBool::new(false);
+    let mut events = 0.0;
+    let busy = std::thread::scope(|scope| {
+        let changing = scope.spawn(|| {
+            let many = one.propagating(Propagation::Here);
+            let begun = Instant::now();
+            let mut made = 0;
+            while !ending.load(Ordering::Relaxed) {
+                // Ten changes of a hundred events each a second.
+                many.create_many((0..EVENTS / 10).map(|_| NewKey::for_owner("dave"))).unwrap();
+                made += EVENTS / 10;
+                let due = Duration::from_secs_f64(made as f64 / EVENTS as f64);
+                std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            }
+            made as f64 / begun.elapsed().as_secs_f64()
+        });
+        let busy = nanoseconds(two, &created);
+        ending.store(true, Ordering::Relaxed);
+        events = changing.join().unwrap();
+        busy
+    });
+    println!(
+        "a verification: {quiet:.0} ns without changes, {busy:.0} ns while {events:.0} events a second are applied; {:.2}x as many",
+        quiet / busy
+    );
+}
+
+/// Nanoseconds of CPU time that a verification takes.
+fn nanoseconds(store: &KeyStore, created: &[CreatedKey]) -> f64 {
+    let cpu = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+    };
+    let (begun, from) = (Instant::now(), cpu());
+    let mut verified = 0_u64;
+    while begun.elapsed() < SPAN {
+        for key in created {
+            assert!(store.verify(key.key.expose_secret()).is_ok());
+        }
+        verified += created.len() as u64;
+    }
+    (cpu() - from) / verified as f64
+}
+
+/// How long a node without a replica takes to open.
+fn loaded(one: &KeyStore, keys: usize, open: &impl Fn(&str) -> KeyStore) {
+    let many = one.propagating(Propagation::Here);
+    let held = one.health().cluster.unwrap().applied;
+    for _ in 0..keys.saturating_sub(usize::try_from(held).unwrap()) / 1000 {
+        many.create_many((0..1000).map(|_| NewKey::for_owner("erin").permissions(["orders:read"]))).unwrap();
+    }
+    // The janitor moves the state a moment later.
+    std::thread::sleep(Duration::from_secs(5));
+    let begun = Instant::now();
+    let late = open("late");
+    let took = begun.elapsed();
+    let events = late.health().cluster.unwrap().applied;
+    println!("a first load of some {keys} keys ({events} events): {took:?}");
+}
+
+fn percentiles(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort_unstable();
+    (times[times.len() / 2], times[times.len() * 99 / 100])
+}

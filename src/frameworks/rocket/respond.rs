@@ -1,0 +1,38 @@
+//! The responses of a handler, as rocket's responses.
+
+use std::io::Cursor;
+
+use ::rocket::http::{Header, Status};
+use ::rocket::response::{self, Responder};
+use ::rocket::{Request, Response};
+
+use crate::answer::{PlainResponse, Problem, SecretResponse};
+
+macro_rules! responder {
+    ($($kind:ty),*) => {$(
+        impl<'r> Responder<'r, 'static> for $kind {
+            fn respond_to(self, _: &'r Request<'_>) -> response::Result<'static> {
+                Ok(response(self.into()))
+            }
+        }
+    )*};
+}
+
+responder!(Problem, SecretResponse, PlainResponse);
+
+pub(super) fn response<'r>(plain: PlainResponse) -> Response<'r> {
+    let mut response = Response::build();
+    response.status(Status::new(plain.status));
+    for (name, value) in plain.headers {
+        // A renderer may have made a name or a value that HTTP cannot carry: drops that field.
+        if is_token(&name) && !value.bytes().any(|byte| byte.is_ascii_control()) {
+            response.header_adjoin(Header::new(name, value));
+        }
+    }
+    response.sized_body(plain.body.len(), Cursor::new(plain.body)).finalize()
+}
+
+/// Whether a text can be the name of a header field (RFC 9110 section 5.6.2).
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}

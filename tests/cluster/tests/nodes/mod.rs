@@ -1,0 +1,11 @@
+//! Stores that are nodes of one cluster: everything that one store does, on several.
+
+mod clock;
+mod fixture;
+#[cfg(target_os = "linux")]
+mod fork;
+#[cfg(unix)]
+mod history;
+mod newer;
+mod points;
+mod upgrade;
