@@ -16,6 +16,17 @@ pub(crate) struct FirstUse {
 pub(crate) struct FirstUses(Mutex<Vec<FirstUse>>);
 
 impl FirstUses {
+    /// Takes in a first use by `promote`, which returns `false` if another one was first. Nobody who [holds](Self::hold)
+    /// what waits sees the one without the other.
+    pub(crate) fn note(&self, first: FirstUse, promote: impl FnOnce() -> bool) -> bool {
+        let mut waiting = self.lock();
+        let is_first = promote();
+        if is_first {
+            waiting.push(first);
+        }
+        is_first
+    }
+
     pub(super) fn push(&self, first: FirstUse) {
         self.lock().push(first);
     }
@@ -29,6 +40,12 @@ impl FirstUses {
     #[cfg(feature = "cluster")]
     pub(crate) fn waiting(&self) -> Vec<FirstUse> {
         self.lock().clone()
+    }
+
+    /// The same, while no other comes to them.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn hold(&self) -> MutexGuard<'_, Vec<FirstUse>> {
+        self.lock()
     }
 
     /// Removes first uses that are written.

@@ -1,5 +1,6 @@
 //! Appends first uses, which are in force at once, to the log with the next change.
 
+use crate::access::verified_key::VerifiedKey;
 use crate::commit::engine::Engine;
 use crate::commit::first_use::FirstUse;
 use crate::commit::local_log::OpenLog;
@@ -10,10 +11,15 @@ use crate::key::change::Action;
 use crate::key::error::StoreError;
 
 impl Engine {
-    /// Notes a first use that is in force. The maintenance thread writes it if no change does before.
-    pub(crate) fn note_first_use(&self, first: FirstUse) {
-        self.first_uses.push(first);
-        self.log.maintenance.notify();
+    /// Puts the first use of a key's successor in force, and notes it: the maintenance thread writes it if no change does
+    /// before. Returns `false` if another use was first, or the secret is gone.
+    pub(crate) fn first_use(&self, key: &VerifiedKey) -> bool {
+        let first = FirstUse { id: key.id().as_u128(), version: key.version };
+        let is_first = self.first_uses.note(first, || self.index.promote(key));
+        if is_first {
+            self.log.maintenance.notify();
+        }
+        is_first
     }
 
     /// Writes the first uses that wait. If that fails, they stay in force in memory.

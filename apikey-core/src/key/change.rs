@@ -314,15 +314,13 @@ fn first_use(record: &Record, version: u32, now: i64) -> Applied {
     if record.secrets.iter().any(|secret| secret.version == version && secret.is_pending()) {
         return pending::promote(record, version, now, true);
     }
-    let Some(at) = record.secrets.iter().position(|secret| secret.version == version && !secret.used) else {
-        return Applied::Unchanged;
-    };
     let mut after = record.clone();
-    if let Some(secret) = after.secrets.get_mut(at) {
+    // A rotation of another node may have replaced the secret before that knew of its use. What the use has ended stays so.
+    after.secrets.retain(|secret| secret.version >= version || secret.end != SecretEnd::FirstUse);
+    if let Some(secret) = after.secrets.iter_mut().find(|secret| secret.version == version) {
         secret.used = true;
     }
-    after.secrets.retain(|secret| secret.version >= version || secret.end != SecretEnd::FirstUse);
-    Applied::changed(after, EventKind::FirstUsed { version })
+    if after == *record { Applied::Unchanged } else { Applied::changed(after, EventKind::FirstUsed { version }) }
 }
 
 fn erase_ended(record: &Record, now: i64) -> Applied {

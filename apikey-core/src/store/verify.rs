@@ -10,7 +10,6 @@ use crate::index::verify::Match;
 use crate::token::api_key;
 use crate::token::key_id::KeyId;
 
-use crate::commit::first_use::FirstUse;
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
@@ -244,11 +243,7 @@ impl Inner {
     /// if the secret has ended meanwhile.
     #[cold]
     fn first_use(&self, key: &VerifiedKey) -> bool {
-        if self.engine.index.promote(key) {
-            self.engine.note_first_use(FirstUse { id: key.id().as_u128(), version: key.version });
-            return true;
-        }
         // Another thread was first, or a rotation has just replaced the secret, which nobody had used.
-        self.engine.recheck(key).is_ok()
+        self.engine.first_use(key) || self.engine.recheck(key).is_ok()
     }
 }

@@ -24,14 +24,8 @@ pub(super) enum Sent {
 impl Node {
     /// The log has decided on an entry. From now on the records say what its keys may do.
     pub(super) fn resolved(&self, engine: &Engine, entry: &Unresolved) -> Result<(), StoreError> {
-        {
-            let mut state = self.state();
-            for id in &entry.keys {
-                if state.here.get(id).is_some_and(|here| !here.is_kept()) {
-                    state.here.remove(id);
-                }
-            }
-        }
+        let decided: Vec<(u128, ())> = entry.keys.iter().map(|id| (*id, ())).collect();
+        self.put_here(&decided, |here, ()| here.forget_sent());
         self.settle_again(engine, &entry.keys, &entry.unused)
     }
 

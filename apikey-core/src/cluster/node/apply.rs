@@ -1,6 +1,5 @@
 //! Applying the log: entries become visible in order, each key is settled, and then the gate may stay open.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::base::codec::CodecError;
@@ -9,8 +8,8 @@ use crate::cluster::format::entry::{EntryError, LOG_END, LogEntry};
 use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{Logged, Position};
 use crate::cluster::node::apply_entry::ApplyError;
-use crate::cluster::node::here_only::HereOnly;
-use crate::cluster::node::shared::{FollowError, Node, PATIENCE, REPLACED, State};
+use crate::cluster::node::here_only::{AllHereOnly, HereOnly};
+use crate::cluster::node::shared::{FollowError, LOG_GONE, Node, PATIENCE, REPLACED, State};
 use crate::commit::engine::Engine;
 use crate::commit::local_log::OpenLog;
 use crate::commit::writer::Writer;
@@ -19,43 +18,67 @@ use crate::key::error::StoreError;
 /// The most bytes that a node reads of the log at a time, unless one entry has more.
 const READ: usize = 1 << 20;
 
+/// How entries are applied.
+type Apply = fn(&Node, &Engine, &[Logged]) -> Result<(), FollowError>;
+
 impl Node {
-    /// Reads the log to its end, and applies it.
-    pub(crate) fn catch_up(&self, engine: &Engine, by: Instant) -> Result<(), FollowError> {
-        if let Some(step) = self.state().recovery.clone() {
-            return Err(LedgerError::refused(step.to_string()).into());
-        }
-        self.read_on(engine, by, Self::apply)
+    /// Reads and applies the log up to an event that it had when the caller asked, or as far as reads return it. There
+    /// need not be an end of the log: others append to it meanwhile.
+    pub(crate) fn catch_up(&self, engine: &Engine, to: u64, by: Instant) -> Result<(), FollowError> {
+        self.check_in_step()?;
+        self.read_on(engine, to, by, Self::apply)
     }
 
-    /// The same, also while the node recovers.
-    pub(crate) fn read_on(
-        &self,
-        engine: &Engine,
-        by: Instant,
-        apply: fn(&Self, &Engine, &[Logged]) -> Result<(), FollowError>,
-    ) -> Result<(), FollowError> {
-        loop {
-            if let Some(fault) = self.state().fault.clone() {
-                return Err(FollowError::Entry(fault));
-            }
-            let after = self.head().number;
+    /// The same up to the head that the log has now.
+    pub(crate) fn catch_up_with_now(&self, engine: &Engine, by: Instant) -> Result<(), FollowError> {
+        self.check_in_step()?;
+        let head = self.noted(self.ledger.sight(self.generation(), by))?.head;
+        let Some(head) = head else {
+            self.stop(engine, LOG_GONE);
+            return Err(FollowError::Entry(LOG_GONE.into()));
+        };
+        self.catch_up(engine, head.number, by)
+    }
+
+    pub(super) fn check_in_step(&self) -> Result<(), FollowError> {
+        match self.state().recovery.clone() {
+            Some(step) => Err(LedgerError::refused(step.to_string()).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The same as [`catch_up`](Self::catch_up), also while the node recovers.
+    pub(crate) fn read_on(&self, engine: &Engine, to: u64, by: Instant, apply: Apply) -> Result<(), FollowError> {
+        while self.head().number < to {
             if self.runtime.now() >= by {
                 return Err(LedgerError::refused("the log is longer than the time for it").into());
             }
-            let read = self.noted(self.ledger.read(self.generation(), after, READ, self.runtime.now() + PATIENCE));
-            if let Err(LedgerError::BelowFloor { .. }) = read {
-                self.stop(
-                    engine,
-                    "the log no longer has what this replica lacks: open the node again, and it loads the state",
-                );
+            if !self.read_some(engine, apply)? {
+                break;
             }
-            let entries = read?;
-            if entries.is_empty() {
-                return Ok(());
-            }
-            apply(self, engine, &entries)?;
         }
+        Ok(())
+    }
+
+    /// Reads what follows in the log, as much as a read returns, and applies it. Returns `false` if there is nothing.
+    pub(crate) fn read_some(&self, engine: &Engine, apply: Apply) -> Result<bool, FollowError> {
+        if let Some(fault) = self.state().fault.clone() {
+            return Err(FollowError::Entry(fault));
+        }
+        let after = self.head().number;
+        let read = self.noted(self.ledger.read(self.generation(), after, READ, self.runtime.now() + PATIENCE));
+        if let Err(LedgerError::BelowFloor { .. }) = read {
+            self.stop(
+                engine,
+                "the log no longer has what this replica lacks: open the node again, and it loads the state",
+            );
+        }
+        let entries = read?;
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        apply(self, engine, &entries)?;
+        Ok(true)
     }
 
     /// Applies entries of the log, as far as the replica lacks them, and settles them.
@@ -134,27 +157,32 @@ impl Node {
         engine: &Engine,
         keys: &[u128],
         log: &OpenLog<'_>,
-        here: &BTreeMap<u128, HereOnly>,
+        here: &AllHereOnly,
         unused: &[(u128, u32)],
     ) -> Result<(), StoreError> {
         let counts = self.settings.safeguards.counts_waiting_first_uses;
-        let waiting = if counts { engine.first_uses.waiting() } else { Vec::new() };
-        engine.settle(keys, log, here, unused, &waiting)
+        engine.settle(keys, log, here, unused, counts.then_some(&engine.first_uses))
     }
 
-    /// Takes from keys what is to be in force on this node before the log has it.
-    pub(super) fn take_here(&self, engine: &Engine, taken: &[(u128, HereOnly)]) -> Result<(), StoreError> {
-        self.put_here(taken);
+    /// Changes what is in force on this node alone, and settles these keys.
+    pub(super) fn take_here<T>(
+        &self,
+        engine: &Engine,
+        taken: &[(u128, T)],
+        take: impl Fn(&mut HereOnly, &T),
+    ) -> Result<(), StoreError> {
+        self.put_here(taken, take);
         self.settle(engine, &taken.iter().map(|(id, _)| *id).collect::<Vec<_>>())
     }
 
     /// Notes what is to be in force on this node once its keys are settled.
-    pub(super) fn put_here(&self, taken: &[(u128, HereOnly)]) {
+    pub(crate) fn put_here<T>(&self, taken: &[(u128, T)], take: impl Fn(&mut HereOnly, &T)) {
         let mut state = self.state();
-        for (id, here) in taken {
-            match state.here.get(id) {
-                Some(held) if held.is_kept() && !here.is_kept() => {}
-                _ => drop(state.here.insert(*id, here.clone())),
+        for (id, taken) in taken {
+            let here = state.here.entry(*id).or_default();
+            take(here, taken);
+            if here.is_empty() {
+                state.here.remove(id);
             }
         }
     }
@@ -165,7 +193,7 @@ impl Node {
         engine: &Engine,
         writer: &mut Writer,
         log: &OpenLog<'_>,
-        here: &BTreeMap<u128, HereOnly>,
+        here: &AllHereOnly,
         logged: &Logged,
     ) -> Result<Vec<u128>, FollowError> {
         if logged.bytes == LOG_END {
@@ -188,7 +216,7 @@ impl Node {
             return Err(unusable("is in another place than its own".into()));
         }
         let base = entry.base;
-        let none = BTreeMap::new();
+        let none = AllHereOnly::new();
         let here = if self.settings.safeguards.narrows_while_applying { here } else { &none };
         let changed = engine.apply_entry(writer, log, here, entry).map_err(|error| match error {
             ApplyError::Replica(error) => FollowError::Replica(error),

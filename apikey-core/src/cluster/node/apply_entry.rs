@@ -1,15 +1,15 @@
 //! Applying an entry of the cluster's log to the replica: the one path of own entries and of those of other nodes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use crate::base::codec::{self, CodecError};
 use crate::cluster::format::entry::{LogEntry, position};
-use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::here_only::AllHereOnly;
 use crate::commit::applier::Pending;
 use crate::commit::change_feed::is_of_rotator;
 use crate::commit::engine::Engine;
-use crate::commit::first_use::FirstUse;
+use crate::commit::first_use::FirstUses;
 use crate::commit::local_log::OpenLog;
 use crate::commit::stage::{Staged, await_use};
 use crate::commit::writer::Writer;
@@ -51,7 +51,7 @@ impl Engine {
         &self,
         writer: &mut Writer,
         log: &OpenLog<'_>,
-        here: &BTreeMap<u128, HereOnly>,
+        here: &AllHereOnly,
         entry: LogEntry,
     ) -> Result<Vec<u128>, ApplyError> {
         let (mut head, after) = (writer.head(), entry.base.number);
@@ -151,18 +151,21 @@ impl Engine {
     }
 
     /// Sets what the index has of these keys to what their records give, less what is in force here alone. A first use
-    /// that waits here counts as in the record: it has ended another secret here, which must not come back.
+    /// that is among those `waiting` here counts as in the record: it has ended another secret here, which must not come
+    /// back.
     pub(crate) fn settle(
         &self,
         keys: &[u128],
         log: &Disk,
-        here: &BTreeMap<u128, HereOnly>,
+        here: &AllHereOnly,
         unused: &[(u128, u32)],
-        waiting: &[FirstUse],
+        waiting: Option<&FirstUses>,
     ) -> Result<(), StoreError> {
         for id in keys {
             let Some((mut record, _)) = log.record(*id)? else { continue };
-            for first in waiting.iter().filter(|first| first.id == *id) {
+            // Until the index is set: a first use in between would count nowhere.
+            let waiting = waiting.map(FirstUses::hold);
+            for first in waiting.iter().flat_map(|waiting| waiting.iter()).filter(|first| first.id == *id) {
                 let change = self.change_of(*id, Action::FirstUse { version: first.version });
                 if let Ok(Applied::Changed { after: Some(after), .. }) = apply(Some(&record), &change) {
                     record = *after;

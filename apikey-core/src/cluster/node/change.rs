@@ -1,14 +1,16 @@
 //! The path of a change in a cluster: it is decided on the replica, appended to the ledger, applied as the entry of any
 //! other node, and answered once it holds everywhere.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::cluster::format::here_only::KeptRevocation;
 use crate::cluster::ledger::Position;
 use crate::cluster::node::entry::decide::{Call, Joined};
 use crate::cluster::node::entry::line::{Called, Next};
 use crate::cluster::node::entry::open_entry::{EntryPlace, Member, Note, OpenEntry};
-use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::here_only::{HereOnly, Kept};
 use crate::cluster::node::shared::{Node, PATIENCE, WENT_BACK};
 use crate::commit::cluster::health::ClusterHealth;
 use crate::commit::cluster::propagation::{Hold, Propagation, Terms};
@@ -16,12 +18,22 @@ use crate::commit::engine::{Decide, Engine, Order};
 use crate::commit::outcome::Outcome;
 use crate::key::error::StoreError;
 use crate::key::error::cluster_error::ClusterError;
+use crate::token::digest::Digest;
 
 /// How long a change that only gives waits for the other nodes.
 const GIVING_WAIT: Duration = Duration::from_millis(250);
 
 /// Orders the changes of a store by the cluster's log.
 pub(crate) struct ClusterOrder(pub(crate) Arc<Node>);
+
+#[cfg(test)]
+impl ClusterOrder {
+    /// The node that orders the changes of a store.
+    pub(crate) fn node_of(engine: &Engine) -> Arc<Node> {
+        let order = engine.order().expect("it is in a cluster");
+        order.as_any().downcast_ref::<Self>().expect("the order of a cluster").0.clone()
+    }
+}
 
 impl Order for ClusterOrder {
     fn change(&self, engine: &Engine, terms: Terms, decide: &mut Decide<'_>) -> Result<Vec<Outcome>, StoreError> {
@@ -101,15 +113,26 @@ impl Node {
         let Ok(Joined::Added(member)) = self.join(engine, &mut entry, &Call::new(terms, now), decide) else {
             return error.into();
         };
-        let kept = member.revocations.iter().map(|(id, kept)| (*id, HereOnly::KeptRevoked(kept.clone())));
-        let taken: Vec<(u128, HereOnly)> = kept
-            .chain(member.here.iter().filter(|(_, here)| matches!(here, HereOnly::SecretsEnded(_))).cloned())
-            .collect();
-        if taken.is_empty() {
+        if member.here.is_empty() {
             let _ = self.settle_again(engine, &entry.keys, &entry.unused);
             return error.into();
         }
-        if let Err(error) = self.take_here(engine, &taken) {
+        let sent = self.state().unresolved.as_ref().map(|entry| entry.keys.clone()).unwrap_or_default();
+        let mut revocations: HashMap<u128, KeptRevocation> = member.revocations.iter().cloned().collect();
+        let taken: Vec<_> =
+            member.here.into_iter().map(|(id, taken)| (id, (revocations.remove(&id), taken.ended))).collect();
+        let keep = |here: &mut HereOnly, (revocation, ended): &(Option<KeptRevocation>, Vec<Digest>)| {
+            here.end(ended);
+            if let Some(revocation) = revocation {
+                here.keep(Kept::Revocation(revocation.clone()));
+            }
+        };
+        self.put_here(&taken, keep);
+        // Of another entry that has some of the keys nobody may know yet whether the log has it.
+        let decided: Vec<(u128, ())> =
+            taken.iter().filter(|(id, _)| !sent.contains(id)).map(|(id, _)| (*id, ())).collect();
+        self.put_here(&decided, |here, ()| here.forget_sent());
+        if let Err(error) = self.settle(engine, &taken.iter().map(|(id, _)| *id).collect::<Vec<_>>()) {
             return error;
         }
         let is_kept = self.keep_revoked(engine, &member.revocations).inspect_err(|error| {

@@ -41,12 +41,17 @@ impl Node {
         }
     }
 
-    /// Reads the log to its end, applies it, and acknowledges it.
+    /// Reads what follows in the log until reads return nothing, applies it, and acknowledges each part: a log that others
+    /// append to all the time has no end to wait for.
     pub(crate) fn follow(&self, engine: &Engine) -> Result<(), FollowError> {
-        let caught_up = self.catch_up(engine, self.runtime.now() + PATIENCE);
-        // Also what was applied before an error.
-        self.acknowledge(self.runtime.now() + PATIENCE)?;
-        caught_up
+        loop {
+            let read = self.check_in_step().and_then(|()| self.read_some(engine, Self::apply));
+            // Also what was applied before an error.
+            self.acknowledge(self.runtime.now() + PATIENCE)?;
+            if !read? || self.following.is_closed() {
+                return Ok(());
+            }
+        }
     }
 
     /// A random span up to this one, so that nodes that failed together do not come back together.

@@ -20,7 +20,7 @@ impl Node {
             age: state.membership.fresh_as_of().map(|as_of| now.since(as_of)),
             max_staleness: self.settings.bound,
             nodes: listed_nodes(&state.cells),
-            only_here: state.here.values().filter(|here| here.is_kept()).count() as u64,
+            only_here: state.here.values().filter(|here| here.kept().is_some()).count() as u64,
             stopped: state.fault.clone(),
             recovering: state.recovery.as_ref().map(ToString::to_string),
             recovered: state.recovered.clone(),

@@ -43,6 +43,12 @@ impl Node {
             if let Err(error) = self.write_first_uses(engine, self.runtime.now() + PATIENCE) {
                 tracing::debug!(%error, "first uses of rotated keys are in force, and not written");
             }
+            // No call may come that would find it out.
+            if self.state().unresolved.is_some()
+                && let Err(error) = self.change_nothing(engine, self.runtime.now() + PATIENCE)
+            {
+                tracing::debug!(%error, "whether an entry of this node is in the log is unknown");
+            }
             if let Err(error) = self.keep(engine) {
                 tracing::debug!(%error, "the work of the cluster's janitor failed");
             }

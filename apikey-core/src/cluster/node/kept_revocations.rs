@@ -1,8 +1,9 @@
 //! What is in force on this node alone, also after a restart: revocations that the ledger did not take, and what it lost.
 //! The node makes them again until the log has them.
 
+use crate::base::lock::lock;
 use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction, KeptRevocation};
-use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::here_only::Kept;
 use crate::cluster::node::shared::Node;
 use crate::commit::cluster::propagation::Terms;
 use crate::commit::engine::{Engine, Order};
@@ -36,13 +37,13 @@ impl Node {
         if !self.settings.safeguards.restores_revocations_first {
             return Ok(());
         }
-        let kept: Vec<(u128, HereOnly)> = {
+        let kept: Vec<(u128, Kept)> = {
             let log = engine.log.open()?;
             let kept = log.kept_here()?.into_iter();
             let kept = kept.map(|(id, frame)| Ok((id, KeptHereOnly::decode(&frame)?.into())));
             kept.collect::<Result<_, StoreError>>()?
         };
-        self.take_here(engine, &kept)
+        self.take_here(engine, &kept, |here, kept| here.keep(kept.clone()))
     }
 
     /// Makes again what is in force on this node alone: revocations that the ledger did not take, and what it lost.
@@ -50,24 +51,43 @@ impl Node {
         if !self.settings.safeguards.makes_revocations_again {
             return Ok(());
         }
-        let (mut revoked, mut restricted) = (Vec::new(), Vec::new());
+        let (mut revoked, mut restricted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for (id, here) in &self.state().here {
-            match here {
-                HereOnly::KeptRevoked(kept) => revoked.push((*id, kept.clone())),
-                HereOnly::KeptRestricted(kept) => restricted.push((*id, kept.clone())),
-                _ => {}
+            if !here.ended().is_empty() {
+                ended.push(*id);
+            }
+            match here.kept() {
+                Some(Kept::Revocation(kept)) => revoked.push((*id, kept.clone())),
+                Some(Kept::Restriction(kept)) => restricted.push((*id, kept.clone())),
+                None => {}
             }
         }
+        self.forget_ended(engine, &ended)?;
         let mut done = Vec::new();
         let made = self.revoke_again(engine, order, revoked, &mut done);
         let made = made.and_then(|()| self.restrict_again(engine, order, &restricted, &mut done));
         // Also what was made before an error.
         if !done.is_empty() {
             engine.log.open()?.forget_here(&done)?;
-            self.state().here.retain(|id, _| !done.contains(id));
-            self.settle(engine, &done)?;
+            let done: Vec<(u128, ())> = done.into_iter().map(|id| (id, ())).collect();
+            self.take_here(engine, &done, |here, ()| here.forget_kept())?;
         }
         made
+    }
+
+    /// Forgets of these keys the secrets that have ended here, once their records no longer have them.
+    fn forget_ended(&self, engine: &Engine, keys: &[u128]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        // No record changes in between.
+        let _applying = lock(&self.applying);
+        let log = engine.log.open()?;
+        for id in keys {
+            let record = log.record(*id)?.map(|(record, _)| record);
+            self.put_here(&[(*id, ())], |here, ()| here.forget_ended(record.as_ref()));
+        }
+        Ok(())
     }
 
     fn revoke_again(

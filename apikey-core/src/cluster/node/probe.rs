@@ -51,7 +51,7 @@ impl Node {
             let (incarnation, held) = match self.next_step() {
                 NextStep::Register => {
                     // A node that cannot apply the log, as with a full disk, must not be waited for again and again.
-                    self.catch_up(engine, by()).map_err(|error| LedgerError::refused(error.to_string()))?;
+                    self.catch_up_with_now(engine, by()).map_err(|error| LedgerError::refused(error.to_string()))?;
                     self.register(engine, by())?;
                     // It may have stopped meanwhile, and then nobody need wait for it.
                     if self.state().fault.is_some() {

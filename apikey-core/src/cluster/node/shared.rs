@@ -22,7 +22,7 @@ use crate::cluster::ledger::{Cell, Fence, Ledger, Position, Sight};
 use crate::cluster::meter::NodeMeter;
 use crate::cluster::node::entry::open_entry::EntryLine;
 use crate::cluster::node::entry::unresolved::Unresolved;
-use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::here_only::AllHereOnly;
 use crate::cluster::node::listings::Listings;
 use crate::cluster::node::turn::Turn;
 use crate::cluster::protocol::chain::Chain;
@@ -96,7 +96,7 @@ pub(crate) struct State {
     pub(crate) marked: MarkedSeen,
     pub(crate) unchanged: Unchanged,
     /// What is in force here and not in the log, by key.
-    pub(crate) here: BTreeMap<u128, HereOnly>,
+    pub(crate) here: AllHereOnly,
     /// An append that had no answer.
     pub(crate) unresolved: Option<Unresolved>,
     /// Why the node does not follow the log.

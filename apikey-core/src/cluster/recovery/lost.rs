@@ -7,7 +7,7 @@ use crate::base::codec;
 use crate::cluster::format::entry::LogEntry;
 use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction};
 use crate::cluster::ledger::{Logged, Position, Sight};
-use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::here_only::{HereOnly, Kept};
 use crate::cluster::node::shared::{FollowError, Node, PATIENCE};
 use crate::cluster::recovery::history::digest_at;
 use crate::commit::engine::Engine;
@@ -88,7 +88,7 @@ impl Node {
         let mut kept = Vec::with_capacity(concerned.len());
         for (key, sets_fields) in concerned {
             // A revocation that is kept takes everything.
-            if matches!(self.state().here.get(&key), Some(HereOnly::KeptRevoked(_))) {
+            if matches!(self.state().here.get(&key).and_then(HereOnly::kept), Some(Kept::Revocation(_))) {
                 continue;
             }
             let record = log.record(key)?.map(|(record, _)| Box::new(record));
@@ -97,8 +97,7 @@ impl Node {
         let frames = kept.iter().map(|(key, one)| Ok((*key, KeptHereOnly::Restriction(one.clone()).encode()?)));
         log.keep_here(frames.collect::<Result<Vec<_>, StoreError>>()?)?;
         let keys = kept.len() as u64;
-        let mut state = self.state();
-        state.here.extend(kept.into_iter().map(|(key, one)| (key, HereOnly::KeptRestricted(one))));
+        self.put_here(&kept, |here, one| here.keep(Kept::Restriction(one.clone())));
         Ok(keys)
     }
 }

@@ -67,7 +67,7 @@ impl Node {
                 continue;
             }
             match self.relation(engine, &head)? {
-                Relation::Beyond => match self.read_on(engine, by, Self::try_apply) {
+                Relation::Beyond => match self.read_on(engine, head.number, by, Self::try_apply) {
                     Ok(()) => {
                         self.recovered(&done);
                         return Ok(());

@@ -107,7 +107,7 @@ impl Node {
         engine.changes.note(&changed);
         changed.extend(here.keys());
         let unused: Vec<_> = unused.into_iter().collect();
-        engine.settle(&changed, &log, &here, &unused, &engine.first_uses.waiting())?;
+        engine.settle(&changed, &log, &here, &unused, Some(&engine.first_uses))?;
         self.state().chain = Chain::new(position(&head), self.settings.safeguards);
         Ok(())
     }

@@ -145,7 +145,7 @@ impl Ledger for Faulty {
 
     fn append(&self, entry: &Entry<'_>, fence: Option<&Fence>, by: Instant) -> LedgerResult<Appended> {
         self.wait_at_barrier();
-        let appended = self.with_space()?.append(entry, fence, by);
+        let appended = self.with_space().and_then(|engine| engine.append(entry, fence, by));
         match self.loses_answers.load(Ordering::SeqCst) {
             true => Err(LedgerError::unknown("a test lost the answer")),
             false => appended,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::faulty::Faulty;
 use super::{eventually, node};
+use crate::cluster::node::change::ClusterOrder;
 use crate::cluster::{Cluster, MemoryLedger};
 use crate::{AuthError, ClusterError, KeyStore, KeyStoreBuilder, NewKey, StoreError};
 
@@ -81,6 +82,49 @@ fn a_change_without_an_answer_is_resolved_before_the_next() {
     assert_eq!(bobs, 1);
     let report = other.verify_events().unwrap();
     assert!(report.is_whole() && report.last == 4, "{report:?}");
+}
+
+#[test]
+fn a_replacement_that_the_log_did_not_get_stays_in_force_here() {
+    let memory = MemoryLedger::new();
+    let ledger = Faulty::new(&memory);
+    let store = builder(&ledger).temporary().unwrap();
+    let other = node(&memory, "other");
+    let key = store.create(NewKey::for_owner("alice")).unwrap();
+    let is_refused = |store: &KeyStore| store.verify(key.key.expose_secret()).is_err();
+    ledger.fill(true);
+    ledger.lose_answers(true);
+    match store.replace_leaked(key.info.id(), "leaked") {
+        Err(StoreError::Cluster(ClusterError::OnlyHere { is_kept: false, .. })) => {}
+        replaced => panic!("{replaced:?}"),
+    }
+    assert!(is_refused(&store) && !is_refused(&other));
+    // The log goes on without it.
+    other.create(NewKey::for_owner("bob")).unwrap();
+    ledger.fill(false);
+    ledger.lose_answers(false);
+    store.create(NewKey::for_owner("carol")).unwrap();
+    assert!(is_refused(&store) && !is_refused(&other));
+    let replaced = other.replace_leaked(key.info.id(), "leaked").unwrap();
+    assert!(is_refused(&store) && is_refused(&other));
+    assert!(store.verify(replaced.key.expose_secret()).is_ok());
+}
+
+#[test]
+fn an_entry_without_an_answer_is_resolved_without_another_call() {
+    let memory = MemoryLedger::new();
+    let ledger = Faulty::new(&memory);
+    let store = builder(&ledger).temporary().unwrap();
+    let key = store.create(NewKey::for_owner("alice")).unwrap();
+    ledger.lose_answers(true);
+    match store.update(key.info.id(), crate::KeyUpdate::new().disabled(true)) {
+        Err(StoreError::Cluster(ClusterError::Unknown { .. })) => {}
+        other => panic!("{other:?}"),
+    }
+    ledger.lose_answers(false);
+    let cut_off = ClusterOrder::node_of(&store.inner().engine);
+    let is_resolved = || cut_off.state().unresolved.is_none();
+    eventually("the node knows what became of it", is_resolved);
 }
 
 #[test]

@@ -232,12 +232,27 @@ fn a_key_acts_as_the_calls_before_it_leave_it() {
 }
 
 #[test]
+fn what_the_first_use_of_a_secret_has_ended_stays_so_when_another_node_replaces_the_secret() {
+    let fixture = Fixture::new(LONG);
+    let old = fixture.one.create(NewKey::for_owner("alice")).unwrap();
+    let id = old.info.id();
+    fixture.one.rotate(id, crate::Overlap::UntilFirstUse).unwrap();
+    let newest = fixture.one.rotate(id, crate::Overlap::UntilFirstUse).unwrap();
+    assert!(fixture.one.verify(old.key.expose_secret()).is_ok());
+    // The second rotation was of another node, and the secret of the first had been used here.
+    let engine = &fixture.one.inner().engine;
+    engine.first_uses.note(FirstUse { id: id.as_u128(), version: newest.info.version() - 1 }, || true);
+    fixture.agree("the old secret has ended", |store| store.verify(old.key.expose_secret()).is_err());
+    fixture.agree("the newest is valid", |store| store.verify(newest.key.expose_secret()).is_ok());
+}
+
+#[test]
 fn a_first_use_that_the_record_has_waits_no_longer() {
     let fixture = Fixture::new(LONG);
     let created = fixture.one.create(NewKey::for_owner("alice")).unwrap();
     let engine = &fixture.one.inner().engine;
     for _ in 0..2 {
-        engine.note_first_use(FirstUse { id: created.info.id().as_u128(), version: 1 });
+        engine.first_uses.note(FirstUse { id: created.info.id().as_u128(), version: 1 }, || true);
         eventually("nothing waits", || engine.first_uses.waiting().is_empty());
     }
     assert_eq!(fixture.entries().len(), 2, "the second time the record has it");

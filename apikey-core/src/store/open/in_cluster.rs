@@ -72,11 +72,12 @@ fn become_fresh(node: &Node, engine: &Engine) -> Result<(), OpenError> {
     let by = node.runtime.now() + OPEN_TIMEOUT;
     loop {
         // A node that is out of step with the log recovers when it looks.
-        let caught_up = if node.is_recovering() { Ok(()) } else { node.catch_up(engine, by) };
+        let caught_up = if node.is_recovering() { Ok(()) } else { node.catch_up_with_now(engine, by) };
         let tried = caught_up
             .map_err(|error| error.to_string())
             .and_then(|()| node.probe(engine).map_err(|error| error.to_string()))
-            .and_then(|()| node.follow(engine).map_err(|error| error.to_string()));
+            .and_then(|()| node.catch_up_with_now(engine, by).map_err(|error| error.to_string()))
+            .and_then(|()| node.acknowledge(by).map_err(|error| error.to_string()));
         if let Some(fault) = node.state().fault.clone() {
             return Err(OpenError::Cluster(fault));
         }

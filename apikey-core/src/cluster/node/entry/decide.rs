@@ -8,7 +8,7 @@ use crate::cluster::format::entry::position;
 use crate::cluster::format::here_only::KeptRevocation;
 use crate::cluster::ledger::Position;
 use crate::cluster::node::entry::open_entry::{Member, OpenEntry};
-use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::here_only::{HereOnly, Taken};
 use crate::cluster::node::shared::Node;
 use crate::cluster::protocol::confirmation::Confirmation;
 use crate::commit::applier::{Pending, replace_unused};
@@ -109,14 +109,14 @@ impl Node {
             changes.iter().filter(|change| ends_at_once(change)).map(|change| (change.id, change)).collect();
         let of = |pending: &Pending| ending.get(&pending.id).copied();
         let here: Vec<_> = stage.staged.iter().filter_map(|one| at_once(of(&one.pending)?, &one.pending)).collect();
-        self.put_here(&here);
+        self.put_here(&here, HereOnly::take);
         let in_force = self.state().here.clone();
         engine.settle(
             &here.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
             &log,
             &in_force,
             &[],
-            &engine.first_uses.waiting(),
+            Some(&engine.first_uses),
         )?;
         entry.unused.extend(stage.staged.iter().filter_map(|one| repeated(of(&one.pending)?, &one.pending)));
         entry.hold = call.terms.hold;
@@ -134,10 +134,12 @@ fn ends_at_once(change: &Change) -> bool {
 }
 
 /// What a change takes here before it is in the log.
-fn at_once(change: &Change, pending: &Pending) -> Option<(u128, HereOnly)> {
+fn at_once(change: &Change, pending: &Pending) -> Option<(u128, Taken)> {
     match change.action {
-        Action::Revoke { .. } => Some((pending.id, HereOnly::Revoked)),
-        Action::Replace { .. } => Some((pending.id, HereOnly::SecretsEnded(pending.before.as_ref()?.digests()))),
+        Action::Revoke { .. } => Some((pending.id, Taken { is_revoked: true, ended: Vec::new() })),
+        Action::Replace { .. } => {
+            Some((pending.id, Taken { is_revoked: false, ended: pending.before.as_ref()?.digests() }))
+        }
         _ => None,
     }
 }

@@ -19,9 +19,14 @@ impl Node {
     pub(crate) fn write_first_uses(&self, engine: &Engine, by: Instant) -> Result<(), StoreError> {
         while !engine.first_uses.waiting().is_empty() {
             // An entry takes those with it that wait.
-            self.change_by(engine, Terms::HERE, &mut |_, _| Ok(Vec::new()), by, &mut None)?;
+            self.change_nothing(engine, by)?;
         }
         Ok(())
+    }
+
+    /// Makes a change of nothing: what was sent before is resolved first.
+    pub(crate) fn change_nothing(&self, engine: &Engine, by: Instant) -> Result<(), StoreError> {
+        self.change_by(engine, Terms::HERE, &mut |_, _| Ok(Vec::new()), by, &mut None).map(drop)
     }
 
     /// Adds the first uses that wait to an entry, behind the changes of the calls. Returns `false`, and adds nothing, if the

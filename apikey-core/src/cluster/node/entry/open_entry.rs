@@ -9,7 +9,7 @@ use crate::cluster::format::here_only::KeptRevocation;
 use crate::cluster::ledger::Position;
 use crate::cluster::node::entry::line::{Line, Place};
 use crate::cluster::node::entry::unresolved::Unresolved;
-use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::here_only::Taken;
 use crate::commit::applier::replaces_unused;
 use crate::commit::change_notice::ChangeNotice;
 use crate::commit::cluster::propagation::Hold;
@@ -102,7 +102,7 @@ pub(crate) struct Member {
     /// Whether it takes anything away.
     pub(crate) takes: bool,
     /// What is in force here before the log has it.
-    pub(crate) here: Vec<(u128, HereOnly)>,
+    pub(crate) here: Vec<(u128, Taken)>,
     /// The revocations, for the node to make again if the ledger does not take them.
     pub(crate) revocations: Vec<(u128, KeptRevocation)>,
 }

@@ -121,7 +121,7 @@ impl Node {
                 if entry.losses + 1 >= PATIENT_LOSSES && entry.takes && asked.is_none() {
                     *asked = self.ask_others_to_wait(self.runtime.now().duration_since(entry.begun), entry.by);
                 }
-                self.catch_up(engine, entry.by).map_err(stopped)?;
+                self.catch_up(engine, head.number, entry.by).map_err(stopped)?;
                 Ok(Note::Again(Again { seen: Some(head), lost: true, alone: false }))
             }
             Err(error) => {
@@ -151,7 +151,7 @@ impl Node {
         if confirmation.confirms(&base) {
             return Ok(Note::Here(base));
         }
-        self.catch_up(engine, entry.by).map_err(stopped)?;
+        self.catch_up(engine, head.number, entry.by).map_err(stopped)?;
         Ok(Note::Again(Again { seen: Some(head), ..Again::default() }))
     }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::base::runtime::Simulated;
+use crate::cluster::node::change::ClusterOrder;
 use crate::cluster::simulation::stores::history::actor;
-use crate::cluster::simulation::stores::machine::node_of;
 use crate::cluster::simulation::stores::model::Model;
 use crate::cluster::simulation::stores::plan::Course;
 use crate::cluster::simulation::stores::promises::{Begun, Here, KnownKey, KnownToken, Promises};
-use crate::cluster::simulation::stores::scheduler::Seat;
+use crate::cluster::simulation::stores::scheduler::{Process, Seat};
 use crate::cluster::simulation::stores::verify::verify_everywhere;
 use crate::commit::cluster::propagation::{Hold, Terms};
 use crate::key::change::{Action, Change};
@@ -84,12 +84,14 @@ impl Caller<'_> {
     /// The first machine revokes keys, and must succeed; the others change something all the time.
     fn storm(&self, number: u64) {
         let keys = self.model.shared().promises.keys.len();
-        if self.machine > 0 || number > 0 {
-            return match (self.machine > 0 && number == 0, keys) {
-                (false, _) => {}
-                (true, 0..STORM_KEYS) => self.create(0),
-                (true, _) => self.update(0, Update::Name),
+        if self.machine > 0 {
+            return match keys {
+                0..STORM_KEYS => self.create(0),
+                _ => self.update(0, Update::Name),
             };
+        }
+        if number > 0 {
+            return;
         }
         let unrevoked = |key: &KnownKey| key.revoked.is_none();
         let next = self.model.shared().promises.keys.iter().skip(1).position(unrevoked);
@@ -114,16 +116,20 @@ impl Caller<'_> {
         (begun, self.store.as_actor(actor(begun.call)))
     }
 
+    /// Whether there is somebody whom a call answers: its process is not killed.
+    fn is_answered(&self) -> bool {
+        !self.model.scheduler.is_killed(Process { machine: self.machine, life: self.life })
+    }
+
     /// Takes in the answer of a call. `changed` says whether a successful one changed something.
     fn end<T>(&self, begun: &Begun, name: &'static str, takes: bool, result: &Result<T, StoreError>, changed: bool) {
-        let process = crate::cluster::simulation::stores::scheduler::Process { machine: self.machine, life: self.life };
-        let is_killed = self.model.scheduler.is_killed(process);
+        let is_answered = self.is_answered();
         let mut shared = self.model.shared();
         shared.changing.remove(&begun.call);
         shared.promises.purging -= u64::from(name == "purges");
         let machine = &mut shared.machines[self.machine];
         machine.compared = None;
-        if is_killed || shared.promises.times_back != begun.times_back {
+        if !is_answered || shared.promises.times_back != begun.times_back {
             return;
         }
         shared.counts.count(name);
@@ -238,7 +244,7 @@ impl Caller<'_> {
         let (begun, store) = self.begin(Changes::Key(key));
         self.model.shared().promises.takes_at_once(begun.call, key);
         let result = store.revoke(self.id(key), "leaked");
-        if result.is_ok() {
+        if result.is_ok() && self.is_answered() {
             self.key(&begun, key, |key| key.revoked = Some(begun.call));
         }
         self.note_only_here(&begun, key, &result);
@@ -264,7 +270,7 @@ impl Caller<'_> {
         // It goes on until it finds no key that is left.
         self.model.shared().promises.calls.entry(begun.call).or_default().has_parts = true;
         let result = store.revoke_owner(&format!("owner{owner}"), "left");
-        if result.is_ok() {
+        if result.is_ok() && self.is_answered() {
             for key in &known {
                 self.key(&begun, *key, |key| key.revoked = Some(begun.call));
             }
@@ -307,13 +313,14 @@ impl Caller<'_> {
         let result = store.update(self.id(key), fields);
         let is_clear = matches!(result, Ok(_) | Err(StoreError::Conflict(_) | StoreError::NotFound(_)))
             || matches!(result, Err(StoreError::Cluster(ClusterError::Refused { .. } | ClusterError::Busy { .. })));
+        let is_answered = self.is_answered();
         self.key(&begun, key, |key| {
             if gives {
                 key.giving -= 1;
                 key.is_unclear |= !is_clear;
             }
             let is_alone = was_giving == Some((0, key.gave)) && !key.is_unclear;
-            if result.is_ok() && is_alone {
+            if result.is_ok() && is_alone && is_answered {
                 match update {
                     Update::Disable => key.disabled = Some(begun.call),
                     Update::Narrow => key.narrowed = Some(begun.call),
@@ -342,8 +349,12 @@ impl Caller<'_> {
     fn replace(&self, key: usize) {
         let (begun, store) = self.begin(Changes::Key(key));
         let result = store.replace_leaked(self.id(key), "leaked");
-        if matches!(result, Err(StoreError::Cluster(ClusterError::OnlyHere { .. }))) {
-            self.key(&begun, key, |key| key.replaced_here.insert(self.machine));
+        if matches!(result, Err(StoreError::Cluster(ClusterError::OnlyHere { .. }))) && self.is_answered() {
+            let newest = self.store.get(self.id(key)).ok().flatten().map_or(0, |info| info.version());
+            let mut shared = self.model.shared();
+            let key = &mut shared.promises.keys[key];
+            key.replaced_here.insert(self.machine);
+            key.end_here(self.machine, Here::Life(self.life), newest + 1);
         }
         self.rotated(&begun, key, &result, true, "replacements");
     }
@@ -358,7 +369,7 @@ impl Caller<'_> {
     ) {
         if let Ok(created) = result {
             self.keep_secret(begun, created);
-            if ends_all {
+            if ends_all && self.is_answered() {
                 self.key(begun, key, |key| key.end_before(created.info.version(), begun.call));
             }
         }
@@ -404,13 +415,20 @@ impl Caller<'_> {
 
     /// A call is made by the rotator with the hold that this node has.
     fn holds(&self, begun: &Begun) {
-        let held = node_of(self.store).state().holds.get(&Hold::Rotator).map(|fence| fence.value.clone());
+        let held = ClusterOrder::node_of(&self.store.inner().engine)
+            .state()
+            .holds
+            .get(&Hold::Rotator)
+            .map(|fence| fence.value.clone());
         self.model.shared().promises.calls.entry(begun.call).or_default().held = held;
     }
 
     /// Notes what holds on this machine alone.
     fn note_only_here<T>(&self, begun: &Begun, key: usize, result: &Result<T, StoreError>) {
         let Err(StoreError::Cluster(ClusterError::OnlyHere { is_kept, .. })) = result else { return };
+        if !self.is_answered() {
+            return;
+        }
         let has_disk = self.model.shared().machines[self.machine].disk.is_some();
         let here = if *is_kept && has_disk { Here::Directory } else { Here::Life(self.life) };
         self.key(begun, key, |key| key.end_here(self.machine, here, u32::MAX));

@@ -9,7 +9,6 @@ use crate::base::runtime::{Runtime, Simulated};
 use crate::cluster::config::Cluster;
 use crate::cluster::ledger::Position;
 use crate::cluster::node::change::ClusterOrder;
-use crate::cluster::node::shared::Node;
 use crate::cluster::simulation::stores::calls;
 use crate::cluster::simulation::stores::ledger::SimulatedLedger;
 use crate::cluster::simulation::stores::model::Model;
@@ -90,12 +89,6 @@ impl Machine {
         self.directories += 1;
         self.directories
     }
-}
-
-/// The node of a store.
-pub(super) fn node_of(store: &KeyStore) -> Arc<Node> {
-    let order = store.inner().engine.order().expect("it is in a cluster");
-    order.as_any().downcast_ref::<ClusterOrder>().expect("the order of a cluster").0.clone()
 }
 
 impl Model {
@@ -234,7 +227,7 @@ fn live(model: &Arc<Model>, process: Process) {
     };
     model.count("openings");
     model.say(|| format!("machine {machine} is open, life {}", process.life));
-    let node = node_of(&store);
+    let node = ClusterOrder::node_of(&store.inner().engine);
     {
         let mut shared = model.shared();
         let it = &mut shared.machines[machine];

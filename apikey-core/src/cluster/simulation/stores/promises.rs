@@ -114,7 +114,10 @@ impl Promises {
                 (token.ended, token.ended_here) = (None, BTreeMap::new());
             }
         }
-        self.calls.clear();
+        // A node may make again what a call of several parts did.
+        for call in self.calls.values_mut() {
+            *call = KnownCall { has_parts: call.has_parts, ..KnownCall::default() };
+        }
         self.acknowledged.clear();
         self.requests.clear();
         self.everywhere = Position::default();

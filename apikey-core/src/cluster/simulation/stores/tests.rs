@@ -58,7 +58,6 @@ fn holds(plan: Plan) -> Counts {
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn no_run_with_faults_violates_a_promise() {
     let counts = holds(Plan::ALL);
     for name in
@@ -74,14 +73,12 @@ fn no_run_without_faults_violates_a_promise() {
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn a_revocation_does_not_starve() {
     let counts = holds(Plan { course: Course::Storm, ..Plan::ALL });
     assert!(counts.of("revocations") > 0, "{counts:#?}");
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn it_holds_when_the_engine_goes_back() {
     let counts = holds(Plan { course: Course::GoesBack, ..Plan::ALL });
     assert!(counts.of("returns of the engine") > 0, "{counts:#?}");
@@ -101,79 +98,66 @@ fn is_violated_without(course: Course, tried: u64, turn_off: fn(&mut Safeguards)
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn keys_must_be_settled_after_a_lost_race() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.settles_after_a_lost_race = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn keys_must_be_settled_after_each_entry() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.settles_each_entry = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn an_append_without_an_answer_must_be_repeated() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.repeats_the_same_operation = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn an_append_without_an_answer_must_be_resolved_first() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.resolves_before_the_next = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn what_a_holder_writes_must_be_fenced() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.fences_what_a_holder_writes = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn nodes_must_pause_for_one_that_revokes() {
     is_violated_without(Course::Storm, TRIED, |safeguards| safeguards.pauses_for_who_waits = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn an_answer_that_changes_nothing_must_pass_the_barrier() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.passes_the_barrier_for_no_change = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn what_was_refused_must_be_taken_back() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.takes_back_what_was_refused = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn a_revocation_must_be_kept_over_a_restart() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.keeps_revocations = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn kept_revocations_must_be_in_force_first() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.restores_revocations_first = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn kept_revocations_must_be_made_again() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.makes_revocations_again = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn waiting_first_uses_must_count() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.counts_waiting_first_uses = false);
 }
 
 #[test]
-#[ignore = "not yet in the normal run: case 5 still ends with an old secret that a closing machine accepts"]
 fn an_entry_must_not_give_what_is_taken_here() {
     is_violated_without(Course::Rough, TRIED, |safeguards| safeguards.narrows_while_applying = false);
 }

@@ -51,6 +51,7 @@ fn verify(model: &Model, store: &KeyStore, machine: usize, key: usize, token: us
     // Its first use has ended the secrets before it.
     shared.promises.keys[key].end_here(machine, Here::Life(life), version);
     drop(shared);
+    model.say(|| format!("machine {machine} accepts secret {version} of key {key}"));
     if let Some(fault) = fault {
         model.violated(|| format!("machine {machine} accepts secret {version} of key {key}: {fault}"));
     }
