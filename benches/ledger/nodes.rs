@@ -35,6 +35,7 @@ fn main() {
     let [one, two, three] = ["one", "two", "three"].map(open);
     revocations(&primary, [&one, &two]);
     followed(&one, &two);
+    caught_up(&primary, &one);
     verified(&one, &two);
     drop((two, three));
     loaded(&one, if is_million { 1_000_000 } else { 100_000 }, &open);
@@ -88,6 +89,35 @@ fn followed(one: &KeyStore, two: &KeyStore) {
     println!(
         "{APPLIED} events in changes of a thousand: written in {written:?}, on another node after {all:?}; {:.0} a second",
         APPLIED as f64 / all.as_secs_f64()
+    );
+}
+
+/// How many events a second a node applies that was away, while nobody writes any more.
+fn caught_up(server: &Server, one: &KeyStore) {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let ledger = Postgres::new(server.connection()).namespace("bench");
+        KeyStore::builder()
+            .cluster(Cluster::new(ledger).name("away"))
+            .open(directory.path().join("replica.db"))
+            .unwrap()
+    };
+    open().close().unwrap();
+    // What opening takes without them.
+    let begun = Instant::now();
+    open().close().unwrap();
+    let without = begun.elapsed();
+    let many = one.propagating(Propagation::Here);
+    for _ in 0..APPLIED / 1000 {
+        many.create_many((0..1000).map(|_| NewKey::for_owner("bob").permissions(["orders:read"]))).unwrap();
+    }
+    let begun = Instant::now();
+    let away = open();
+    let all = begun.elapsed();
+    assert!(away.health().cluster.unwrap().applied >= one.health().cluster.unwrap().applied);
+    println!(
+        "{APPLIED} events on a node that was away: {all:?}, and {without:?} without them; {:.0} a second",
+        APPLIED as f64 / all.saturating_sub(without).as_secs_f64()
     );
 }
 

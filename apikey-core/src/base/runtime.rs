@@ -36,6 +36,9 @@ pub(crate) trait Simulated: Send + Sync {
 
     fn fill(&self, bytes: &mut [u8]);
 
+    /// Observes what readers see now. No other task runs.
+    fn observe(&self);
+
     /// Starts a task, and returns whether it has ended.
     fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> Box<dyn Fn() -> bool + Send>;
 }
@@ -76,6 +79,14 @@ impl Runtime {
                 simulated.fill(bytes);
                 Ok(())
             }
+        }
+    }
+
+    /// Lets a simulation observe what readers see now: where that is so for a moment only, no task of it would.
+    #[cfg(all(test, feature = "cluster"))]
+    pub(crate) fn observe(&self) {
+        if let Self::Simulated(simulated) = self {
+            simulated.observe();
         }
     }
 
@@ -164,6 +175,8 @@ mod tests {
         fn fill(&self, bytes: &mut [u8]) {
             bytes.fill(7);
         }
+
+        fn observe(&self) {}
 
         fn spawn(&self, _: &str, work: Box<dyn FnOnce() + Send>) -> Box<dyn Fn() -> bool + Send> {
             work();

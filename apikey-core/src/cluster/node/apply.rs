@@ -118,6 +118,8 @@ impl Node {
         let ticket = engine.group.appended();
         drop(writer);
         engine.wait(ticket, &log).map_err(StoreError::from)?;
+        #[cfg(test)]
+        self.runtime.observe();
         if self.settings.safeguards.settles_each_entry {
             self.settle_in(engine, &keys, &log, &here, &[])?;
         }

@@ -60,8 +60,6 @@ pub(crate) struct Safeguards {
     pub(crate) pauses_for_who_waits: bool,
     /// An answer that changes nothing waits until what it rests on holds everywhere.
     pub(crate) passes_the_barrier_for_no_change: bool,
-    /// What a change took away that the log certainly does not get comes back.
-    pub(crate) takes_back_what_was_refused: bool,
     /// A revocation that the log does not take is in the replica before its call returns.
     pub(crate) keeps_revocations: bool,
     /// The revocations that a replica keeps are in force before its gate opens.
@@ -100,7 +98,6 @@ impl Safeguards {
         fences_what_a_holder_writes: true,
         pauses_for_who_waits: true,
         passes_the_barrier_for_no_change: true,
-        takes_back_what_was_refused: true,
         keeps_revocations: true,
         restores_revocations_first: true,
         makes_revocations_again: true,

@@ -126,8 +126,7 @@ impl Node {
             }
             Err(error) => {
                 // Without an answer it may be in the log.
-                let takes_back = self.settings.safeguards.takes_back_what_was_refused;
-                if takes_back && !matches!(error, ClusterError::Unknown { .. }) {
+                if !matches!(error, ClusterError::Unknown { .. }) {
                     // What stays in force here is decided once more, by the records of then.
                     self.resolved(engine, &sealed)?;
                 }

@@ -18,8 +18,8 @@ use crate::{ClusterError, CreatedKey, KeyId, KeyStore, KeyUpdate, NewKey, Overla
 const OWNERS: usize = 4;
 /// The most keys of a run.
 const KEYS: usize = 14;
-/// The keys of a storm.
-const STORM_KEYS: usize = 6;
+/// The keys of a run that has calls of few kinds.
+const FEW_KEYS: usize = 6;
 
 /// Makes calls until `is_over`. `number` says which caller of its machine this is.
 pub(super) fn call_until(model: &Model, seat: &Seat, store: &KeyStore, number: u64, is_over: impl Fn() -> bool) {
@@ -60,8 +60,11 @@ impl Caller<'_> {
         let (what, key, owner) =
             self.model.scheduler.random(|random| (random.unit(), random.below(keys), random.below(OWNERS)));
         let may_create = keys < KEYS;
+        let rotates = self.model.plan.course == Course::Rotators;
         match what {
             _ if keys == 0 => self.create(owner),
+            _ if rotates && keys == FEW_KEYS => self.stage_and_promote(key),
+            _ if rotates => self.create(owner),
             share if share < 0.10 && may_create => self.create(owner),
             share if share < 0.16 && may_create => self.create_idempotent(owner),
             share if share < 0.20 && may_create => self.create_many(owner),
@@ -86,7 +89,7 @@ impl Caller<'_> {
         let keys = self.model.shared().promises.keys.len();
         if self.machine > 0 {
             return match keys {
-                0..STORM_KEYS => self.create(0),
+                0..FEW_KEYS => self.create(0),
                 _ => self.update(0, Update::Name),
             };
         }

@@ -46,6 +46,7 @@ fn run(seed: u64, plan: Plan) -> Run {
     let root = directory();
     let disk = |at: usize| has_disk[at].then(|| root.path().join(format!("machine-{at}")));
     let model = Model::new(plan, scheduler.clone(), faults, (0..machines).map(|at| Machine::new(disk(at))).collect());
+    let _ = scheduler.model.set(Arc::downgrade(&model));
     for machine in 0..machines {
         model.shared().machines[machine].model = Arc::downgrade(&model);
         model.begin_life(machine);

@@ -20,6 +20,11 @@ pub(super) enum Course {
     Rough,
     /// The other nodes create keys without a pause, while a distant one revokes.
     Storm,
+    /// Every machine rotates keys while it has the hold, and hardly anything else happens: messages are held up and
+    /// machines stand still for longer than a hold lasts.
+    Rotators,
+    /// Machines are without the engine for long, and restart meanwhile.
+    Away,
     /// The engine goes back to an earlier state, or to another history.
     GoesBack,
 }
@@ -30,7 +35,8 @@ impl Course {
         match self {
             Self::Storm => (10, 20),
             Self::GoesBack => (45, 80),
-            Self::Rough | Self::Smooth => (45, 60),
+            Self::Rotators => (90, 60),
+            Self::Rough | Self::Away | Self::Smooth => (45, 60),
         }
     }
 }
@@ -105,6 +111,22 @@ impl Faults {
                 let mut way = way(&[0.005, 0.01]);
                 way[0] = 0.1;
                 Self { way, between_calls: 0.01, ..Self::none(machines) }
+            }
+            Course::Rotators => {
+                let way = way(&[0.0005, 0.01]);
+                Self { way, held_up: 0.3, between_pauses: 4.0, between_calls: 6.0, ..Self::none(machines) }
+            }
+            Course::Away => {
+                let way = way(&[0.0005, 0.01]);
+                let (between_isolations, between_restarts) = (6.0, 8.0);
+                Self {
+                    way,
+                    between_isolations,
+                    between_restarts,
+                    kills: 0.5,
+                    between_calls: 0.5,
+                    ..Self::none(machines)
+                }
             }
             Course::Rough | Course::GoesBack => {
                 let way = way(&[0.0005, 0.005, 0.05]);

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use generator::{Generator, Gn};
@@ -13,6 +13,8 @@ use crate::base::lock::lock;
 use crate::base::runtime::Simulated;
 use crate::cluster::simulation::random::Random;
 use crate::cluster::simulation::stores::clocks::Clocks;
+use crate::cluster::simulation::stores::model::Model;
+use crate::cluster::simulation::stores::verify::verify_on;
 
 /// The stack of a task, in words. Only what is touched is memory.
 const STACK: usize = 1 << 18;
@@ -21,6 +23,8 @@ const LATE_WAKES: f64 = 0.2;
 
 pub(super) struct Scheduler {
     state: Mutex<State>,
+    /// What its tasks are of.
+    pub(super) model: OnceLock<Weak<Model>>,
 }
 
 struct State {
@@ -117,7 +121,7 @@ impl Scheduler {
             steps: 0,
             trace: 0,
         };
-        Arc::new(Self { state: Mutex::new(state) })
+        Arc::new(Self { state: Mutex::new(state), model: OnceLock::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -408,6 +412,12 @@ impl Simulated for Seat {
 
     fn fill(&self, bytes: &mut [u8]) {
         self.scheduler.random(|random| bytes.fill_with(|| random.next().to_be_bytes()[0]));
+    }
+
+    fn observe(&self) {
+        if let Some(model) = self.scheduler.model.get().and_then(Weak::upgrade) {
+            verify_on(&model, self.process.machine);
+        }
     }
 
     fn spawn(&self, _: &str, work: Box<dyn FnOnce() + Send>) -> Box<dyn Fn() -> bool + Send> {

@@ -9,11 +9,16 @@ use crate::{AuthError, KeyStore, VerifiedKey};
 pub(super) fn verify_everywhere(model: &Model) {
     let machines = model.shared().machines.len();
     for machine in 0..machines {
-        let Some(store) = model.store(machine) else { continue };
-        let keys = model.shared().promises.keys.len();
-        for key in 0..keys {
-            verify_key(model, &store, machine, key);
-        }
+        verify_on(model, machine);
+    }
+}
+
+/// Verifies every secret on a machine.
+pub(super) fn verify_on(model: &Model, machine: usize) {
+    let Some(store) = model.store(machine) else { return };
+    let keys = model.shared().promises.keys.len();
+    for key in 0..keys {
+        verify_key(model, &store, machine, key);
     }
 }
 
