@@ -40,8 +40,18 @@ impl RequestOutcome {
         if self.at == NEVER_EXPIRES {
             return true;
         }
+        self.is_within(now, KEPT_MS)
+    }
+
+    /// Whether a replica keeps the outcome, so that its node still knows of it when it becomes the janitor.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn is_kept_by_replica(&self, now: i64) -> bool {
+        self.at == NEVER_EXPIRES || self.is_within(now, 2 * KEPT_MS)
+    }
+
+    fn is_within(&self, now: i64, span: i64) -> bool {
         // An outcome from a time when the clock was far ahead must not count for ever.
-        (now.saturating_sub(KEPT_MS).saturating_add(1)..=now.saturating_add(KEPT_MS)).contains(&self.at)
+        (now.saturating_sub(span).saturating_add(1)..=now.saturating_add(span)).contains(&self.at)
     }
 }
 

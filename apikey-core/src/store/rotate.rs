@@ -160,8 +160,12 @@ impl Inner {
     /// Deletes the outcomes of requests that are too old to be repeated.
     pub(crate) fn forget_outcomes(&self) {
         let forget = || {
-            let disk = self.engine.log.open()?;
-            disk.forget_outcomes(|outcome| !outcome.holds(self.engine.time.now_ms()))
+            let (disk, now) = (self.engine.log.open()?, self.engine.time.now_ms());
+            #[cfg(feature = "cluster")]
+            if self.engine.order().is_some() {
+                return disk.forget_outcomes(|outcome| !outcome.is_kept_by_replica(now));
+            }
+            disk.forget_outcomes(|outcome| !outcome.holds(now))
         };
         if let Err(error) = forget() {
             tracing::warn!(%error, "expired idempotency keys could not be deleted");

@@ -82,7 +82,8 @@ pub trait Ledger: Send + Sync + 'static {
     ) -> LedgerResult<()>;
 
     /// Moves the state from `step.from` to `step.to`, with its images, atomically. Returns `false`, and changes nothing,
-    /// if the state does not stand at `step.from`, or the fence does not hold.
+    /// if the state does not stand at `step.from`, or the fence does not hold. `step.to` may be `step.from`: then only images
+    /// change.
     ///
     /// # Errors
     /// See [`LedgerError`].

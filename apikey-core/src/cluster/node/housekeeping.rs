@@ -71,6 +71,7 @@ impl Node {
             }
             self.advance(engine, &fence, by)?;
             self.trim(engine, by)?;
+            self.forget_outcomes(engine, &fence, by)?;
         }
         Ok(())
     }
@@ -134,7 +135,7 @@ impl Node {
     }
 
     /// The head of a replica at the state.
-    fn state_head(&self, engine: &Engine, state: Position, by: Instant) -> Result<Head, FollowError> {
+    pub(super) fn state_head(&self, engine: &Engine, state: Position, by: Instant) -> Result<Head, FollowError> {
         if let Some(head) = self.state().state_head.filter(|head| position(head) == state) {
             return Ok(head);
         }
@@ -216,7 +217,7 @@ impl Node {
         Ok(true)
     }
 
-    fn step(
+    pub(super) fn step(
         &self,
         fence: &Fence,
         digester: &Digester,

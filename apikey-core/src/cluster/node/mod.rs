@@ -17,5 +17,6 @@ mod listings;
 mod peppers;
 pub(crate) mod probe;
 pub(crate) mod shared;
+mod state_outcomes;
 mod turn;
 mod wait_for_all;

@@ -121,6 +121,8 @@ pub(crate) struct State {
     pub(crate) tally: Option<LogTally>,
     /// The head at the cluster's state, if this node was the last to move it.
     pub(crate) state_head: Option<Head>,
+    /// When this node, as the janitor, last looked for outcomes of requests that no longer count.
+    pub(crate) outcomes_forgotten: Option<i64>,
     /// How far the clocks of the other nodes are ahead of this one's.
     pub(crate) skew_ms: i64,
     /// When this node last asked whether another one waits, and what it saw.
@@ -193,6 +195,7 @@ impl Node {
             acknowledged: None,
             tally: None,
             state_head: None,
+            outcomes_forgotten: None,
             skew_ms: 0,
             asked_waiting: None,
             waiting_seen: None,

@@ -77,3 +77,45 @@ fn a_node_purges_after_a_restart_what_the_cluster_has_purged() {
     let report = disk.verify_events().unwrap();
     assert!(report.is_whole(), "{report:?}");
 }
+
+/// How many outcomes of requests the state has.
+fn outcomes(ledger: &MemoryLedger) -> usize {
+    let mut held = 0;
+    let mut take = |piece: crate::cluster::Piece<'_>| {
+        if let crate::cluster::Piece::Image(image) = piece {
+            held += usize::from(image.kind == 2);
+        }
+        Ok(())
+    };
+    ledger.load(1, Instant::now(), &mut take).unwrap();
+    held
+}
+
+/// How many outcomes the database of a replica has, after a checkpoint.
+fn outcomes_here(store: &KeyStore) -> usize {
+    let log = store.inner().engine.log.open().unwrap();
+    log.checkpoint().unwrap();
+    log.request_outcomes().count()
+}
+
+#[test]
+fn outcomes_of_requests_leave_the_state_when_they_no_longer_count() {
+    let ledger = MemoryLedger::new();
+    let clock = ManualClock::new(chrono::Utc::now());
+    let one = with_clock(&ledger, "one", &clock);
+    let create = |store: &KeyStore, name| store.create(NewKey::for_owner("alice").idempotency_key(name)).unwrap();
+    for name in ["first", "second"] {
+        create(&one, name);
+    }
+    eventually("the state has them", || outcomes(&ledger) == 2);
+    assert_eq!(outcomes_here(&one), 2);
+    clock.advance(TimeDelta::hours(12));
+    create(&one, "third");
+    clock.advance(TimeDelta::hours(13));
+    // Another request of this name: the database has only the outcome of the former one.
+    let again = create(&one, "first");
+    eventually("the second is gone", || outcomes(&ledger) == 2 && outcomes_here(&one) == 2);
+    let later = with_clock(&ledger, "later", &clock);
+    assert_eq!(outcomes_here(&later), 2);
+    assert_eq!(create(&later, "first").info.id(), again.info.id());
+}
