@@ -2,25 +2,38 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
-/// Three nodes of one cluster: the same API keys on each, with PostgreSQL between them.
+/// Three nodes of one cluster: the same API keys on each, with PostgreSQL or etcd between them.
 ///
-/// It starts PostgreSQL in a temporary directory (and installs it with apt-get where it is missing), three processes that
+/// It starts the engine in a temporary directory (and installs it with apt-get where it is missing), three processes that
 /// serve the API of the example two_tier, makes keys on the first, and prints curl lines to try. All listen on 127.0.0.1
 /// only. At the end it removes everything.
 #[derive(Debug, Parser)]
 #[command(
     name = "three_nodes",
-    after_help = "Ctrl-C stops. Through cargo: cargo run -p three_nodes -- --first-port 9001"
+    after_help = "Ctrl-C stops. Through cargo: cargo run -p three_nodes -- --engine etcd --first-port 9001"
 )]
 pub(crate) struct Args {
+    /// What has the log of the cluster
+    #[arg(long, value_enum, default_value_t = Engine::Postgres)]
+    pub(crate) engine: Engine,
+
     /// Port of the first node; the others have the next ones. 0 takes any free ports
     #[arg(long, value_name = "PORT", default_value_t = 8091)]
     pub(crate) first_port: u16,
 
     #[command(subcommand)]
     pub(crate) part: Option<Part>,
+}
+
+/// What has the log of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// One server of PostgreSQL
+    Postgres,
+    /// Three members of etcd
+    Etcd,
 }
 
 /// A part of the example, which the program starts itself.
@@ -37,6 +50,7 @@ pub(crate) struct Node {
     pub(crate) port: u16,
     /// The directory of its replica.
     pub(crate) replica: PathBuf,
-    /// How to connect to PostgreSQL.
-    pub(crate) postgres: String,
+    pub(crate) engine: Engine,
+    /// How to connect to the engine.
+    pub(crate) connection: String,
 }

@@ -1,13 +1,13 @@
-//! Three nodes of one cluster, to run and to try: the same keys on each, with PostgreSQL between them.
+//! Three nodes of one cluster, to run and to try: the same keys on each, with PostgreSQL or etcd between them.
 //!
 //! ```text
 //! curl -- X-API-Key --> node 1 (a process) -- its replica, a directory --.
-//!                       node 2             -- its replica ---------------+-- PostgreSQL: the log of all changes
+//!                       node 2             -- its replica ---------------+-- PostgreSQL or etcd: the log of all changes
 //!                       node 3             -- its replica ---------------'
 //! ```
 //!
 //! Start with `node.rs`: that is what a service on many machines needs beside what it has on one. `manage.rs` revokes a key
-//! for all of them. The rest starts PostgreSQL and three processes, and ends them.
+//! for all of them. `servers.rs` starts the engine, and the rest starts three processes and ends them.
 
 #[cfg(unix)]
 mod args;
@@ -20,6 +20,8 @@ mod processes;
 #[cfg(unix)]
 mod run;
 #[cfg(unix)]
+mod servers;
+#[cfg(unix)]
 mod welcome;
 
 #[cfg(unix)]
@@ -29,7 +31,7 @@ fn main() -> std::process::ExitCode {
     let args = args::Args::parse();
     let (name, result) = match args.part {
         Some(args::Part::Node(node)) => (format!("three_nodes: node {}", node.number), node::run(node)),
-        None => ("three_nodes".to_owned(), run::run(args.first_port)),
+        None => ("three_nodes".to_owned(), run::run(args.engine, args.first_port)),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

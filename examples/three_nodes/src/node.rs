@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use apikey::cluster::Cluster;
+use apikey::etcd::Etcd;
 use apikey::postgres::Postgres;
 use apikey::{KeyStore, NewKey};
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use two_tier::{Failure, api};
 
-use crate::args::Node;
+use crate::args::{Engine, Node};
 use crate::manage;
 
 /// A node that is cut off refuses every key after this time, and a revocation that cannot reach one waits no longer. It is the
@@ -46,7 +47,7 @@ pub(crate) async fn run(node: Node) -> Result<(), Failure> {
     let origin = format!("http://{}", listener.local_addr()?);
     let mut terminate = signal(SignalKind::terminate())?;
 
-    // Opening waits for PostgreSQL, so it is no work for a thread that serves requests.
+    // Opening waits for the engine, so it is no work for a thread that serves requests.
     let (number, keys_are_made) = (node.number, node.number == 1);
     let (store, keys) = spawn_blocking(move || {
         let store = open(node)?;
@@ -73,9 +74,12 @@ pub(crate) async fn run(node: Node) -> Result<(), Failure> {
 
 /// All that differs from a store for one machine.
 fn open(node: Node) -> Result<KeyStore, Failure> {
-    // One server, of which no standby is ever promoted; with a failover there must be synchronous standbys instead.
-    let engine = Postgres::new(node.postgres).namespace("three_nodes").single();
-    let cluster = Cluster::new(engine).name(format!("node-{}", node.number)).max_staleness(MAX_STALENESS);
+    let cluster = match node.engine {
+        // One server, of which no standby is ever promoted; with a failover there must be synchronous standbys instead.
+        Engine::Postgres => Cluster::new(Postgres::new(node.connection).namespace("three_nodes").single()),
+        Engine::Etcd => Cluster::new(Etcd::new([node.connection]).namespace("three_nodes")),
+    };
+    let cluster = cluster.name(format!("node-{}", node.number)).max_staleness(MAX_STALENESS);
     Ok(KeyStore::builder().cluster(cluster).admin_socket(true).open(node.replica)?)
 }
 

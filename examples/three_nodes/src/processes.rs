@@ -6,9 +6,11 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use rustix::process::{Pid, Signal, kill_process};
 use two_tier::Failure;
 
+use crate::args::Engine;
 use crate::node::Ready;
 
 /// How long a node has to end by itself: it lets its requests end, and leaves the cluster.
@@ -24,11 +26,18 @@ pub(crate) struct NodeProcess {
 
 impl NodeProcess {
     /// Starts a node, which is not ready yet.
-    pub(crate) fn start(number: u8, port: u16, directory: &Path, postgres: &str) -> Result<Self, Failure> {
+    pub(crate) fn start(
+        number: u8,
+        port: u16,
+        directory: &Path,
+        engine: Engine,
+        connection: &str,
+    ) -> Result<Self, Failure> {
+        let engine = engine.to_possible_value().ok_or("an engine without a name")?;
         let child = Command::new(std::env::current_exe()?)
             .args(["node", &number.to_string(), &port.to_string()])
             .arg(directory.join(format!("node-{number}.db")))
-            .arg(postgres)
+            .args([engine.get_name(), connection])
             // It ends when this pipe does, so also if this process is killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

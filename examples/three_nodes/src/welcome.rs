@@ -14,14 +14,13 @@ pub(crate) struct Running {
 }
 
 /// The whole text.
-pub(crate) fn text(nodes: &[Running], postgres: u16, directory: &Path) -> Result<String, Failure> {
+pub(crate) fn text(nodes: &[Running], engine: &str, directory: &Path) -> Result<String, Failure> {
     let [one, two, three] = nodes else { return Err("there are not three nodes".into()) };
     let [alice, bob, admin] = one.ready.keys.as_slice() else { return Err("node 1 has not made three keys".into()) };
     let seconds = MAX_STALENESS.as_secs();
     let mut lines = vec![
-        format!(
-            "Three nodes of one cluster are up. PostgreSQL, at 127.0.0.1:{postgres}, has the log of their changes."
-        ),
+        "Three nodes of one cluster are up. What has the log of their changes:".to_owned(),
+        format!("{engine}."),
         format!("The replicas are in {}. All answer on this machine only.", directory.display()),
         String::new(),
     ];
