@@ -1,17 +1,17 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use apikey_core::cluster::{
-    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerError, LedgerResult, Logged, Look, Piece, Position,
-    Sight, Standing, Step, Woken,
+    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position, Sight,
+    Standing, Step, Woken,
 };
+use apikey_engine::{CheckedSettings, ConnectionThread, OnFirstUse, OwnedEntry, OwnedStanding, OwnedStep};
 
-use crate::calls::{self, Exactness, Keys, OwnedEntry, OwnedPresence, OwnedStep, SHARDS};
+use crate::calls::{self, Exactness, Keys, SHARDS};
 use crate::listener::Listener;
-use crate::runtime::Runtime;
 use crate::session::{Members, Repeat};
 use crate::settings::Settings;
 
@@ -32,8 +32,8 @@ const READ_AHEAD: usize = 4;
 ///
 /// It connects when it is first used. A setting that is not allowed is an error of that call, too.
 pub struct Etcd {
-    settings: Result<Settings, String>,
-    node: OnceLock<Result<Node, String>>,
+    settings: CheckedSettings<Settings>,
+    node: OnFirstUse<Node>,
     listener: Arc<Listener>,
 }
 
@@ -41,7 +41,7 @@ pub struct Etcd {
 struct Node {
     settings: Arc<Settings>,
     keys: Keys,
-    runtime: Runtime,
+    thread: ConnectionThread,
     members: Arc<Members>,
 }
 
@@ -52,14 +52,18 @@ impl Etcd {
     /// `http://` is for a network that you trust: passwords and digests of keys travel over it.
     #[must_use]
     pub fn new<S: AsRef<str>>(endpoints: impl IntoIterator<Item = S>) -> Self {
-        Self { settings: Settings::parse(endpoints), node: OnceLock::new(), listener: Arc::default() }
+        Self {
+            settings: CheckedSettings::new(Settings::parse(endpoints)),
+            node: OnFirstUse::new(),
+            listener: Arc::default(),
+        }
     }
 
     /// Names the cluster of `apikey`: 1 to 32 lower-case letters, digits and `_`; `default` if it is not set. All its keys
     /// begin with `/NAMESPACE/`, so clusters of different namespaces share nothing.
     #[must_use]
     pub fn namespace(self, name: impl AsRef<str>) -> Self {
-        self.set(|settings| settings.set_namespace(name.as_ref()))
+        self.set(|settings| settings.common.set_namespace(name.as_ref()))
     }
 
     /// Names a file with the certificates of the authorities that are trusted; without it they are those of the system.
@@ -102,13 +106,13 @@ impl Etcd {
     /// Sets the password of the user.
     #[must_use]
     pub fn password(self, password: impl AsRef<str>) -> Self {
-        self.set(|settings| settings.set_password(password.as_ref()))
+        self.set(|settings| settings.common.set_password(password.as_ref()))
     }
 
     /// Names a file with the password of the user. It is read at each login, so that a new password needs no restart.
     #[must_use]
     pub fn password_file(self, path: impl Into<PathBuf>) -> Self {
-        self.set(|settings| settings.set_password_file(path.into()))
+        self.set(|settings| settings.common.set_password_file(path))
     }
 
     /// Sets the bytes of `--quota-backend-bytes`, by which nodes refuse new keys before etcd is full. etcd tells its quota
@@ -116,31 +120,25 @@ impl Etcd {
     #[must_use]
     pub fn quota(self, bytes: u64) -> Self {
         self.set(|settings| {
-            settings.quota = Some(bytes);
+            settings.common.quota = Some(bytes);
             Ok(())
         })
     }
 
-    /// The first error is the one that is reported.
     fn set(mut self, set: impl FnOnce(&mut Settings) -> Result<(), String>) -> Self {
-        if let Ok(settings) = &mut self.settings
-            && let Err(error) = set(settings)
-        {
-            self.settings = Err(error);
-        }
+        self.settings.set(set);
         self
     }
 
     fn node(&self) -> LedgerResult<&Node> {
-        let node = self.node.get_or_init(|| {
-            let settings = Arc::new(self.settings.clone()?);
+        self.node.get(|| {
+            let settings = Arc::new(self.settings.get()?.clone());
             settings.check()?;
-            let runtime = Runtime::start().map_err(|error| format!("cannot start a thread: {error}"))?;
-            let keys = Keys::new(&settings.namespace);
+            let thread = ConnectionThread::start("apikey-etcd")?;
+            let keys = Keys::new(&settings.common.namespace);
             let members = Arc::new(Members::new(settings.clone(), keys.meta()));
-            Ok(Node { settings, keys, runtime, members })
-        });
-        node.as_ref().map_err(|error| LedgerError::refused(error.as_str()))
+            Ok(Node { settings, keys, thread, members })
+        })
     }
 }
 
@@ -150,7 +148,7 @@ macro_rules! call {
     ($self:ident, $by:ident, $repeat:expr, |$connection:ident, $keys:ident, $is_again:pat_param| $call:expr) => {{
         let node = $self.node()?;
         let (members, keys) = (node.members.clone(), node.keys.clone());
-        node.runtime.call($by, async move {
+        node.thread.call($by, async move {
             let $keys = &keys;
             members.run($by, $repeat, |$connection, $is_again| $call).await
         })
@@ -159,25 +157,25 @@ macro_rules! call {
 
 impl Ledger for Etcd {
     fn name(&self) -> String {
-        match &self.settings {
-            Ok(settings) => format!("etcd {}, namespace {}", settings.server(), settings.namespace),
+        match self.settings.get() {
+            Ok(settings) => format!("etcd {}, namespace {}", settings.server(), settings.common.namespace),
             Err(_) => "etcd, not set up".to_owned(),
         }
     }
 
     fn sight(&self, generation: u64, by: Instant) -> LedgerResult<Sight> {
-        let quota = self.node()?.settings.quota;
+        let quota = self.node()?.settings.common.quota;
         call!(self, by, Repeat::Yes, |connection, keys, _| async move {
             calls::sight(&connection, keys, generation, quota).await
         })
     }
 
     fn look(&self, generation: u64, standing: &Standing<'_>, by: Instant) -> LedgerResult<Look> {
-        let presence = OwnedPresence::new(standing);
-        let quota = self.node()?.settings.quota;
+        let standing = OwnedStanding::new(standing);
+        let quota = self.node()?.settings.common.quota;
         call!(self, by, Repeat::Yes, |connection, keys, is_again| {
-            let presence = &presence;
-            async move { calls::renew(&connection, keys, generation, presence, is_again, quota).await }
+            let standing = &standing;
+            async move { calls::renew(&connection, keys, generation, standing, is_again, quota).await }
         })
     }
 
@@ -220,7 +218,7 @@ impl Ledger for Etcd {
             }
             let begin = |shard| {
                 let (members, keys) = (node.members.clone(), node.keys.clone());
-                node.runtime.begin(async move {
+                node.thread.begin(async move {
                     let keys = &keys;
                     let read =
                         |connection: Arc<_>, _| async move { calls::shard(&connection, keys, moment, shard).await };
@@ -259,7 +257,7 @@ impl Ledger for Etcd {
     fn wait(&self, generation: u64, after: u64, by: Instant) -> LedgerResult<Woken> {
         let node = self.node()?;
         if self.listener.turn_to(generation) {
-            node.runtime.handle().spawn(self.listener.clone().listen(node.members.clone(), node.keys.clone()));
+            node.thread.spawn(self.listener.clone().listen(node.members.clone(), node.keys.clone()));
         }
         Ok(self.listener.sleep(generation, after, by))
     }

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use apikey_core::cluster::LedgerError;
+use apikey_engine::with_sources;
 use tonic::{Code, Status};
 
 /// How a call failed, before it is known what that means.
@@ -163,22 +164,11 @@ pub(crate) fn not_connected(error: &(dyn Error + 'static), is_encrypted: bool) -
 
 /// An error with its sources. Those of the connection say only which step failed.
 fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = match error.downcast_ref::<Status>() {
+    let text = match error.downcast_ref::<Status>() {
         Some(status) => status.message().to_owned(),
         None => error.to_string(),
     };
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            if !text.is_empty() {
-                text.push_str(": ");
-            }
-            text.push_str(&inner_text);
-        }
-        source = inner.source();
-    }
-    text
+    with_sources(text, error.source())
 }
 
 #[cfg(test)]

@@ -43,7 +43,6 @@ mod etcd;
 mod failure;
 mod listener;
 mod rpc;
-mod runtime;
 mod session;
 mod settings;
 

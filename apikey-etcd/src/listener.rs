@@ -1,15 +1,19 @@
 //! How a node learns that others have appended: a watch on the head, from the first wait on. It only wakes.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apikey_core::cluster::Woken;
+use apikey_engine::{Waits, backoff};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::calls::{Keys, head, position};
 use crate::failure::Failure;
-use crate::session::{Members, jitter};
+use crate::session::Members;
+
+/// The longest pause before the next watch.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a member has for the first answer of a watch.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -17,16 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What the waits and the thread of the connections share.
 #[derive(Default)]
 pub(crate) struct Listener {
-    state: Mutex<State>,
-    changed: Condvar,
+    waits: Waits<Watched>,
     /// For the task that watches: the generation is another one, or it is closed.
     turned: Notify,
 }
 
 #[derive(Default)]
-struct State {
-    closed: bool,
-    started: bool,
+struct Watched {
+    is_started: bool,
     /// The generation of the head that is watched.
     generation: u64,
     /// The number of the head, as far as the watch has shown it.
@@ -34,61 +36,47 @@ struct State {
 }
 
 impl Listener {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Turns to the log of this generation. Returns whether nothing has been watched before.
     pub(crate) fn turn_to(&self, generation: u64) -> bool {
-        let mut state = self.state();
-        let is_first = !std::mem::replace(&mut state.started, true);
-        if state.generation != generation {
-            (state.generation, state.number) = (generation, None);
-            if !is_first {
-                self.turned.notify_one();
+        self.waits.change(|watched| {
+            let is_first = !std::mem::replace(&mut watched.is_started, true);
+            if watched.generation != generation {
+                (watched.generation, watched.number) = (generation, None);
+                if !is_first {
+                    self.turned.notify_one();
+                }
             }
-        }
-        is_first
+            is_first
+        })
     }
 
     pub(crate) fn close(&self) {
-        self.state().closed = true;
-        self.changed.notify_all();
+        self.waits.close();
         self.turned.notify_one();
     }
 
     /// Sleeps until the head of the log has moved beyond `after`.
     pub(crate) fn sleep(&self, generation: u64, after: u64, by: Instant) -> Woken {
-        let mut state = self.state();
-        loop {
-            if state.closed {
-                return Woken::Closed;
-            }
-            // Another wait may have turned to another log.
-            if state.generation == generation && state.number.is_some_and(|number| number > after) {
-                return Woken::Moved;
-            }
-            let left = by.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Woken::TimedOut;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        // Another wait may have turned to another log.
+        let has_moved = |watched: &Watched| {
+            let is_beyond = watched.number.is_some_and(|number| number > after);
+            (watched.generation == generation && is_beyond).then_some(Woken::Moved)
+        };
+        self.waits.sleep(by, has_moved).unwrap_or_else(|ended| ended)
     }
 
     /// The head has this number.
     fn see(&self, generation: u64, number: u64) {
-        let mut state = self.state();
-        if state.generation == generation {
-            state.number = Some(number);
-            self.changed.notify_all();
-        }
+        self.waits.change(|watched| {
+            if watched.generation == generation {
+                watched.number = Some(number);
+            }
+        });
     }
 
     /// The generation that is to be watched; `None` at the end.
     fn generation(&self) -> Option<u64> {
-        let state = self.state();
-        (!state.closed).then_some(state.generation)
+        (!self.waits.is_closed()).then(|| self.waits.read(|watched| watched.generation))
     }
 
     /// Watches until it is closed, at one member after the other.
@@ -100,8 +88,7 @@ impl Listener {
                 Err(why) => {
                     tracing::debug!(why, "cannot watch the log for appends of other nodes");
                     failures = failures.saturating_add(1);
-                    let most = Duration::from_millis(20).saturating_mul(2_u32.saturating_pow(failures));
-                    sleep(jitter(most.min(Duration::from_secs(5)))).await;
+                    sleep(backoff(failures, PAUSE)).await;
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 
 use apikey_core::cluster::LedgerError;
+use apikey_engine::with_sources;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
@@ -146,15 +147,5 @@ pub(crate) const POOLED: &str = "between here and PostgreSQL is a pooler that gi
 
 /// An error with its sources. Those of `tokio_postgres` say only which step failed.
 pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        source = inner.source();
-    }
-    text
+    with_sources(error.to_string(), error.source())
 }

@@ -51,7 +51,6 @@ mod calls;
 mod failure;
 mod listener;
 mod postgres;
-mod runtime;
 mod session;
 mod settings;
 

@@ -1,16 +1,20 @@
 //! How a node learns that others have appended: a connection that listens, from the first wait on.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apikey_core::cluster::Woken;
+use apikey_engine::{Waits, backoff};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
 use crate::acknowledged::Acknowledged;
 use crate::calls::number_of_head;
-use crate::session::{Connection, Hosts, jitter};
+use crate::session::{Connection, Hosts};
 use crate::settings::Settings;
+
+/// The longest pause before the next connection.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// How often the head is read where notifications do not arrive.
 const POLL: Duration = Duration::from_millis(250);
@@ -23,27 +27,24 @@ const SELF_TEST: Duration = Duration::from_secs(3);
 
 /// What the waits and the thread of the connections share.
 pub(crate) struct Listener {
-    state: Mutex<State>,
-    changed: Condvar,
+    waits: Waits<News>,
     /// What notifications say is acknowledged.
     acknowledged: Arc<Acknowledged>,
 }
 
 #[derive(Default)]
-struct State {
-    closed: bool,
-    started: bool,
-    /// Notifications so far, and what may have hidden some.
-    notified: u64,
-    /// Times at which to read the head, so far.
-    ticks: u64,
+struct News {
+    is_started: bool,
+    seen: Seen,
     connection: Option<Arc<Connection>>,
 }
 
 /// What a wait has seen when it begins to sleep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
+    /// Notifications so far, and what may have hidden some.
     notified: u64,
+    /// Times at which to read the head, so far.
     ticks: u64,
 }
 
@@ -57,58 +58,35 @@ pub(crate) enum Slept {
 
 impl Listener {
     pub(crate) fn new(acknowledged: Arc<Acknowledged>) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), acknowledged }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { waits: Waits::default(), acknowledged }
     }
 
     /// What has been seen up to now, and whether this is the first call.
     pub(crate) fn seen(&self) -> (Seen, bool) {
-        let mut state = self.state();
-        let first = !std::mem::replace(&mut state.started, true);
-        (Seen { notified: state.notified, ticks: state.ticks }, first)
+        self.waits.change(|news| (news.seen, !std::mem::replace(&mut news.is_started, true)))
     }
 
     pub(crate) fn close(&self) {
-        self.state().closed = true;
-        self.changed.notify_all();
+        self.waits.close();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.state().closed
+        self.waits.is_closed()
     }
 
     /// The connection, if it is there.
     pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
-        self.state().connection.clone()
+        self.waits.read(|news| news.connection.clone())
     }
 
     /// Sleeps until there is more than was seen.
     pub(crate) fn sleep(&self, seen: Seen, by: Instant) -> Slept {
-        let mut state = self.state();
-        loop {
-            if state.closed {
-                return Slept::Ended(Woken::Closed);
-            }
-            if state.notified != seen.notified {
-                return Slept::Ended(Woken::Moved);
-            }
-            if state.ticks != seen.ticks {
-                return Slept::ReadHead;
-            }
-            let left = by.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Slept::Ended(Woken::TimedOut);
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state());
-        self.changed.notify_all();
+        let more = |news: &News| match news.seen {
+            now if now.notified != seen.notified => Some(Slept::Ended(Woken::Moved)),
+            now if now.ticks != seen.ticks => Some(Slept::ReadHead),
+            _ => None,
+        };
+        self.waits.sleep(by, more).unwrap_or_else(Slept::Ended)
     }
 
     /// Listens until it is closed, on one connection after the other.
@@ -119,14 +97,12 @@ impl Listener {
                 Ok((connection, notifications)) => {
                     failures = 0;
                     self.receive(Arc::new(connection), notifications, &settings.channel()).await;
-                    self.change(|state| state.connection = None);
+                    self.waits.change(|news| news.connection = None);
                 }
                 Err(error) => tracing::debug!(%error, "cannot listen for appends of other nodes"),
             }
             failures = failures.saturating_add(1);
-            let most =
-                Duration::from_millis(20).saturating_mul(2_u32.saturating_pow(failures)).min(Duration::from_secs(5));
-            sleep(jitter(most)).await;
+            sleep(backoff(failures, PAUSE)).await;
         }
     }
 
@@ -141,9 +117,9 @@ impl Listener {
             tracing::warn!(channel, "PostgreSQL's notifications do not arrive: the head is read every 250 ms instead");
         }
         // What came before may have been missed.
-        self.change(|state| {
-            state.connection = Some(connection.clone());
-            state.notified += 1;
+        self.waits.change(|news| {
+            news.connection = Some(connection.clone());
+            news.seen.notified += 1;
         });
         loop {
             // A former primary notifies nobody of what is appended elsewhere.
@@ -160,13 +136,13 @@ impl Listener {
                 while let Ok(payload) = notifications.try_recv() {
                     self.acknowledged.note_payload(&payload);
                 }
-                self.change(|state| state.notified += 1);
+                self.waits.change(|news| news.seen.notified += 1);
             } else {
                 sleep(POLL).await;
                 if connection.is_closed() {
                     return;
                 }
-                self.change(|state| state.ticks += 1);
+                self.waits.change(|news| news.seen.ticks += 1);
             }
         }
     }

@@ -1,18 +1,18 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use apikey_core::cluster::{
-    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerError, LedgerResult, Logged, Look, Piece, Position,
-    Sight, Standing, Step, Woken,
+    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position, Sight,
+    Standing, Step, Woken,
 };
+use apikey_engine::{CheckedSettings, ConnectionThread, OnFirstUse, OwnedEntry, OwnedStanding, OwnedStep};
 
 use crate::acknowledged::Acknowledged;
-use crate::calls::{self, Exactness, OwnedEntry, OwnedPresence, OwnedStep, StateCursor};
+use crate::calls::{self, Exactness, StateCursor};
 use crate::listener::{Listener, Slept, has_moved};
-use crate::runtime::Runtime;
 use crate::session::{Hosts, Repeat, Slot};
 use crate::settings::Settings;
 
@@ -28,8 +28,8 @@ use crate::settings::Settings;
 ///
 /// It connects when it is first used. A setting that is not allowed is an error of that call, too.
 pub struct Postgres {
-    settings: Result<Settings, String>,
-    node: OnceLock<Result<Node, String>>,
+    settings: CheckedSettings<Settings>,
+    node: OnFirstUse<Node>,
     listener: Arc<Listener>,
     acknowledged: Arc<Acknowledged>,
 }
@@ -38,7 +38,7 @@ pub struct Postgres {
 struct Node {
     settings: Arc<Settings>,
     hosts: Arc<Hosts>,
-    runtime: Runtime,
+    thread: ConnectionThread,
     /// For what changes the log and the state, and for looks.
     log: Arc<Slot>,
     /// For cells and reads: each barrier that waits asks here again and again, and must not keep a look waiting.
@@ -56,16 +56,21 @@ impl Postgres {
     /// is not in it comes from [`password_file`](Self::password_file) or from the environment variable `PGPASSWORD`.
     #[must_use]
     pub fn new(connection: impl AsRef<str>) -> Self {
-        let settings = Settings::parse(connection.as_ref());
+        let settings = CheckedSettings::new(Settings::parse(connection.as_ref()));
         let acknowledged = Arc::<Acknowledged>::default();
-        Self { settings, node: OnceLock::new(), listener: Arc::new(Listener::new(acknowledged.clone())), acknowledged }
+        Self {
+            settings,
+            node: OnFirstUse::new(),
+            listener: Arc::new(Listener::new(acknowledged.clone())),
+            acknowledged,
+        }
     }
 
     /// Names the cluster: 1 to 32 lower-case letters, digits and `_`; `default` if it is not set. Clusters of different
     /// namespaces share tables, and nothing else.
     #[must_use]
     pub fn namespace(self, name: impl AsRef<str>) -> Self {
-        self.set(|settings| settings.set_namespace(name.as_ref()))
+        self.set(|settings| settings.common.set_namespace(name.as_ref()))
     }
 
     /// Names the schema of the tables; `public` if it is not set.
@@ -96,18 +101,13 @@ impl Postgres {
     #[must_use]
     pub fn quota(self, bytes: u64) -> Self {
         self.set(|settings| {
-            settings.quota = Some(bytes);
+            settings.common.quota = Some(bytes);
             Ok(())
         })
     }
 
-    /// The first error is the one that is reported.
     fn set(mut self, set: impl FnOnce(&mut Settings) -> Result<(), String>) -> Self {
-        if let Ok(settings) = &mut self.settings
-            && let Err(error) = set(settings)
-        {
-            self.settings = Err(error);
-        }
+        self.settings.set(set);
         self
     }
 
@@ -119,15 +119,14 @@ impl Postgres {
     }
 
     fn node(&self) -> LedgerResult<&Node> {
-        let node = self.node.get_or_init(|| {
-            let settings = Arc::new(self.settings.clone()?);
-            let runtime = Runtime::start().map_err(|error| format!("cannot start a thread: {error}"))?;
+        self.node.get(|| {
+            let settings = Arc::new(self.settings.get()?.clone());
+            let thread = ConnectionThread::start("apikey-postgres")?;
             let checked = Arc::new(AtomicBool::new(false));
             let hosts = Arc::new(Hosts::new(settings.hosts()));
             let slot = || Arc::new(Slot::new(settings.clone(), hosts.clone(), checked.clone()));
-            Ok(Node { log: slot(), cells: slot(), runtime, settings, hosts, checked })
-        });
-        node.as_ref().map_err(|error| LedgerError::refused(error.as_str()))
+            Ok(Node { log: slot(), cells: slot(), thread, settings, hosts, checked })
+        })
     }
 }
 
@@ -137,7 +136,7 @@ macro_rules! call {
     ($self:ident, $slot:ident, $by:ident, $repeat:expr, |$connection:ident, $settings:ident| $call:expr) => {{
         let node = $self.node()?;
         let (slot, settings) = (node.$slot.clone(), node.settings.clone());
-        node.runtime.call($by, async move {
+        node.thread.call($by, async move {
             let $settings = &settings;
             slot.run($by, $repeat, |$connection| $call).await
         })
@@ -146,25 +145,27 @@ macro_rules! call {
 
 impl Ledger for Postgres {
     fn name(&self) -> String {
-        match &self.settings {
-            Ok(settings) => format!("postgres {}, namespace {}", settings.server(), settings.namespace),
+        match self.settings.get() {
+            Ok(settings) => format!("postgres {}, namespace {}", settings.server(), settings.common.namespace),
             Err(_) => "postgres, not set up".to_owned(),
         }
     }
 
     fn sight(&self, generation: u64, by: Instant) -> LedgerResult<Sight> {
         let sight = call!(self, log, by, Repeat::Yes, |connection, settings| async move {
-            calls::sight(&connection, &settings.namespace, generation, settings.quota).await
+            calls::sight(&connection, &settings.common.namespace, generation, settings.common.quota).await
         })?;
         self.acknowledge(generation, &sight);
         Ok(sight)
     }
 
     fn look(&self, generation: u64, standing: &Standing<'_>, by: Instant) -> LedgerResult<Look> {
-        let presence = OwnedPresence::new(standing);
+        let standing = OwnedStanding::new(standing);
         let look = call!(self, log, by, Repeat::No, |connection, settings| {
-            let presence = &presence;
-            async move { calls::renew(&connection, &settings.namespace, generation, presence, settings.quota).await }
+            let standing = &standing;
+            async move {
+                calls::renew(&connection, &settings.common.namespace, generation, standing, settings.common.quota).await
+            }
         })?;
         if let Look::Standing(sight) = &look {
             self.acknowledge(generation, sight);
@@ -175,16 +176,16 @@ impl Ledger for Postgres {
     fn begin(&self, generation: u64, head: &Position, by: Instant) -> LedgerResult<bool> {
         let head = *head;
         call!(self, log, by, Repeat::No, |connection, settings| async move {
-            calls::begin(&connection, &settings.namespace, generation, &head).await
+            calls::begin(&connection, &settings.common.namespace, generation, &head).await
         })
     }
 
     fn append(&self, entry: &Entry<'_>, fence: Option<&Fence>, by: Instant) -> LedgerResult<Appended> {
         let (generation, head) = (entry.generation, entry.last);
-        let entry = OwnedEntry::new(entry, fence);
+        let entry = OwnedEntry::new(entry, fence)?;
         let appended = call!(self, log, by, Repeat::Yes, |connection, settings| {
             let entry = &entry;
-            async move { calls::append(&connection, &settings.namespace, &settings.channel(), entry).await }
+            async move { calls::append(&connection, &settings.common.namespace, &settings.channel(), entry).await }
         })?;
         if appended == Appended::Here {
             self.acknowledged.note(generation, head);
@@ -196,7 +197,9 @@ impl Ledger for Postgres {
         let acknowledged = self.acknowledged.clone();
         call!(self, cells, by, Repeat::Yes, |connection, settings| {
             let acknowledged = &acknowledged;
-            async move { calls::read(&connection, &settings.namespace, generation, after, max_bytes, acknowledged).await }
+            async move {
+                calls::read(&connection, &settings.common.namespace, generation, after, max_bytes, acknowledged).await
+            }
         })
     }
 
@@ -210,16 +213,17 @@ impl Ledger for Postgres {
         // Of its own, since it may take minutes.
         let slot = Arc::new(Slot::new(node.settings.clone(), node.hosts.clone(), node.checked.clone()));
         let (settings, opening) = (node.settings.clone(), slot.clone());
-        let (cursor, (at, head)) = node.runtime.call(by, async move {
+        let (cursor, (at, head)) = node.thread.call(by, async move {
             let settings = &settings;
-            let open = |connection| async move { StateCursor::open(connection, &settings.namespace, generation).await };
+            let open =
+                |connection| async move { StateCursor::open(connection, &settings.common.namespace, generation).await };
             opening.run(by, Repeat::No, open).await
         })?;
         let cursor = Arc::new(cursor);
         take(Piece::At(at, &head))?;
         loop {
             let (slot, cursor) = (slot.clone(), cursor.clone());
-            let batch = node.runtime.call(by, async move {
+            let batch = node.thread.call(by, async move {
                 let cursor = &cursor;
                 slot.run(by, Repeat::No, |_| async move { cursor.next().await }).await
             })?;
@@ -234,13 +238,13 @@ impl Ledger for Postgres {
         let step = OwnedStep::new(step, fence)?;
         call!(self, log, by, Repeat::No, |connection, settings| {
             let step = &step;
-            async move { calls::advance(&connection, &settings.namespace, step).await }
+            async move { calls::advance(&connection, &settings.common.namespace, step).await }
         })
     }
 
     fn trim(&self, generation: u64, through: u64, by: Instant) -> LedgerResult<()> {
         call!(self, log, by, Repeat::Yes, |connection, settings| async move {
-            calls::trim(&connection, &settings.namespace, generation, through).await
+            calls::trim(&connection, &settings.common.namespace, generation, through).await
         })
     }
 
@@ -252,14 +256,14 @@ impl Ledger for Postgres {
             }
             let (seen, first) = self.listener.seen();
             if first {
-                node.runtime.handle().spawn(self.listener.clone().listen(node.settings.clone(), node.hosts.clone()));
+                node.thread.spawn(self.listener.clone().listen(node.settings.clone(), node.hosts.clone()));
             }
             if let Some(connection) = self.listener.connection() {
                 let settings = node.settings.clone();
                 // It only saves time, so it has little.
                 let soon = by.min(Instant::now() + Duration::from_secs(5));
-                let moved = node.runtime.call(soon, async move {
-                    let moved = has_moved(&connection, &settings.namespace, generation, after);
+                let moved = node.thread.call(soon, async move {
+                    let moved = has_moved(&connection, &settings.common.namespace, generation, after);
                     Ok(tokio::time::timeout_at(soon.into(), moved).await.unwrap_or(false))
                 })?;
                 if moved {
@@ -277,7 +281,9 @@ impl Ledger for Postgres {
         let kinds = kinds.to_vec();
         call!(self, cells, by, Repeat::Yes, |connection, settings| {
             let kinds = &kinds;
-            async move { calls::cells(&connection, &settings.namespace, generation, kinds, Exactness::Linearizable).await }
+            async move {
+                calls::cells(&connection, &settings.common.namespace, generation, kinds, Exactness::Linearizable).await
+            }
         })
     }
 
@@ -285,7 +291,7 @@ impl Ledger for Postgres {
         let kinds = kinds.to_vec();
         call!(self, cells, by, Repeat::Yes, |connection, settings| {
             let kinds = &kinds;
-            async move { calls::cells(&connection, &settings.namespace, generation, kinds, Exactness::Glance).await }
+            async move { calls::cells(&connection, &settings.common.namespace, generation, kinds, Exactness::Glance).await }
         })
     }
 
@@ -293,7 +299,7 @@ impl Ledger for Postgres {
         let (cell, old, new) = (cell.clone(), old.map(<[u8]>::to_vec), new.map(<[u8]>::to_vec));
         call!(self, cells, by, Repeat::No, |connection, settings| {
             let (cell, old, new) = (&cell, old.as_deref(), new.as_deref());
-            async move { calls::swap(&connection, &settings.namespace, cell, old, new).await }
+            async move { calls::swap(&connection, &settings.common.namespace, cell, old, new).await }
         })
     }
 
@@ -301,7 +307,7 @@ impl Ledger for Postgres {
         let (cell, value) = (cell.clone(), value.to_vec());
         call!(self, cells, by, Repeat::Yes, |connection, settings| {
             let (cell, value) = (&cell, &value);
-            async move { calls::note(&connection, &settings.namespace, cell, value).await }
+            async move { calls::note(&connection, &settings.common.namespace, cell, value).await }
         })
     }
 

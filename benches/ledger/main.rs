@@ -7,9 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::conformance::op;
 use apikey_cluster_tests::postgres::{Server, ServerConfig};
 use apikey_core::cluster::{Appended, Entry, Ledger, Position};
+use apikey_engine::conformance::op;
 use apikey_postgres::Postgres;
 use tokio_postgres::NoTls;
 use tokio_postgres::types::ToSql;

@@ -1,9 +1,10 @@
 use apikey_core::cluster::{Appended, Fence, LedgerError, Position};
+use apikey_engine::OwnedEntry;
 
 use super::chunks::{self, Prepared};
 use super::forms::{chunks_of, encode_entry, encode_floor, encode_position};
 use super::keys::Keys;
-use super::owned_entry::OwnedEntry;
+use super::outcome::{decide, outcome};
 use super::transaction::{delete, holds, is_absent, one, put, range, read, transact};
 use crate::failure::{Failure, full};
 use crate::rpc::{Compare, RequestOp};
@@ -39,8 +40,8 @@ pub(crate) async fn append(connection: &Connection, keys: &Keys, entry: &OwnedEn
     match in_one_place(connection, keys, entry).await {
         // Etcd answers so to what it has done, too, so this is no verdict.
         Err(failure) if failure.is_no_space() => {
-            let mut outcome = read(connection, entry.outcome(keys).to_vec()).await?;
-            match entry.decide(&mut outcome)? {
+            let mut done = read(connection, outcome(entry, keys).to_vec()).await?;
+            match decide(entry, &mut done)? {
                 Some(appended) => Ok(appended),
                 None => Err(full().into()),
             }
@@ -87,11 +88,11 @@ async fn finish(
     success: Vec<RequestOp>,
     is_prepared: bool,
 ) -> Result<Appended, Failure> {
-    let mut done = transact(connection, compare, success, entry.outcome(keys).map(range).to_vec()).await?;
+    let mut done = transact(connection, compare, success, outcome(entry, keys).map(range).to_vec()).await?;
     if done.held {
         return Ok(Appended::Here);
     }
-    let decided = entry.decide(&mut done)?;
+    let decided = decide(entry, &mut done)?;
     match decided {
         Some(appended) => {
             if is_prepared && matches!(appended, Appended::Lost { .. }) {

@@ -1,6 +1,6 @@
 use apikey_core::cluster::{Cell, CellKind, CellName};
+use apikey_engine::damaged;
 
-use super::forms::damaged;
 use super::keys::Keys;
 use super::transaction::{delete, holds, is_absent, one, put, read, transact};
 use crate::failure::{Failure, full};

@@ -5,10 +5,11 @@
 //! another one, no append with this base can be done any more, and the chunks can go. That needs no clock and no grace.
 
 use apikey_core::cluster::{Appended, LedgerError};
+use apikey_engine::{OwnedEntry, damaged};
 
-use super::forms::{CHUNK, damaged, encode_position};
+use super::forms::{CHUNK, encode_position};
 use super::keys::Keys;
-use super::owned_entry::OwnedEntry;
+use super::outcome::{decide, outcome};
 use super::transaction::{
     all, delete, delete_all, differs, holds, is_absent, is_unchanged, one, put, range, read, transact,
 };
@@ -30,13 +31,13 @@ pub(super) async fn prepare(connection: &Connection, keys: &Keys, entry: &OwnedE
     let (manifest, base) = (keys.manifest(generation, &entry.op), encode_position(&entry.base));
     let at_base = || holds(keys.head(generation), base.clone());
     let stands = || holds(manifest.clone(), base.clone());
-    let mut instead = entry.outcome(keys).map(range).to_vec();
+    let mut instead = outcome(entry, keys).map(range).to_vec();
     instead.push(range(one(manifest.clone())));
     let begin = vec![at_base(), is_absent(manifest.clone())];
     let mut done = transact(connection, begin, vec![put(manifest.clone(), base.clone())], instead.clone()).await?;
     let mut written = Vec::new();
     if !done.held {
-        if let Some(appended) = entry.decide(&mut done)? {
+        if let Some(appended) = decide(entry, &mut done)? {
             return Ok(Prepared::Decided(appended));
         }
         if done.value()? != Some(base.clone()) {
@@ -54,7 +55,7 @@ pub(super) async fn prepare(connection: &Connection, keys: &Keys, entry: &OwnedE
         let write = vec![put(keys.chunk(generation, &entry.op, number), chunk.to_vec())];
         let mut done = transact(connection, vec![at_base(), stands()], write, instead.clone()).await?;
         if !done.held {
-            return match entry.decide(&mut done)? {
+            return match decide(entry, &mut done)? {
                 Some(appended) => {
                     sweep(connection, keys, generation).await?;
                     Ok(Prepared::Decided(appended))

@@ -1,6 +1,7 @@
 //! The forms of values. Each begins with the number of its form, so that a later release can have another.
 
 use apikey_core::cluster::{LedgerError, LedgerResult, Position};
+use apikey_engine::damaged;
 
 const FORM: u8 = 1;
 
@@ -104,14 +105,6 @@ pub(super) fn entry(value: &[u8]) -> LedgerResult<StoredEntry> {
         }
     };
     Ok(StoredEntry { op: *op, last: Position { number: u64::from_be_bytes(*number), digest: *digest }, bytes })
-}
-
-pub(super) fn damaged(what: impl Into<String>) -> LedgerError {
-    LedgerError::Damaged { what: what.into() }
-}
-
-pub(super) fn no_log(generation: u64) -> LedgerError {
-    LedgerError::Foreign { what: format!("it has no log of generation {generation}") }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 use apikey_core::cluster::{LedgerError, Logged};
+use apikey_engine::{damaged, no_log};
 
 use super::chunks;
-use super::forms::{StoredBytes, damaged, encode_floor, entry, floor, no_log, position};
+use super::forms::{StoredBytes, encode_floor, entry, floor, position};
 use super::keys::Keys;
 use super::transaction::{Done, delete_all, holds, one, put, read as read_all, transact};
 use crate::failure::Failure;

@@ -6,7 +6,7 @@ mod chunks;
 mod forms;
 mod keys;
 mod log;
-mod owned_entry;
+mod outcome;
 
 mod sight;
 mod state;
@@ -17,6 +17,5 @@ pub(crate) use cells::{Exactness, cells, note, swap};
 pub(crate) use forms::position;
 pub(crate) use keys::{Keys, SHARDS};
 pub(crate) use log::{head, read, trim};
-pub(crate) use owned_entry::OwnedEntry;
-pub(crate) use sight::{OwnedPresence, renew, sight};
-pub(crate) use state::{Loading, OwnedStep, advance, load, shard};
+pub(crate) use sight::{renew, sight};
+pub(crate) use state::{Loading, advance, load, shard};

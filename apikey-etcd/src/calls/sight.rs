@@ -1,4 +1,5 @@
-use apikey_core::cluster::{CellKind, CellName, Look, Sight, Space, Standing};
+use apikey_core::cluster::{CellKind, CellName, Look, Sight, Space};
+use apikey_engine::OwnedStanding;
 
 use super::forms::{floor, position};
 use super::keys::Keys;
@@ -9,19 +10,6 @@ use crate::session::Connection;
 
 /// The bytes before the quota from which on a file counts as full: a request, and what etcd adds to it.
 const MARGIN: u64 = 2 << 20;
-
-/// A presence of a call that lives in the thread of the connections.
-pub(crate) struct OwnedPresence {
-    cell: CellName,
-    present: Vec<u8>,
-    next: Vec<u8>,
-}
-
-impl OwnedPresence {
-    pub(crate) fn new(standing: &Standing<'_>) -> Self {
-        Self { cell: standing.cell.clone(), present: standing.held.to_vec(), next: standing.next.to_vec() }
-    }
-}
 
 pub(crate) async fn sight(
     connection: &Connection,
@@ -41,11 +29,11 @@ pub(crate) async fn renew(
     connection: &Connection,
     keys: &Keys,
     generation: u64,
-    presence: &OwnedPresence,
+    standing: &OwnedStanding,
     is_again: bool,
     quota: Option<u64>,
 ) -> Result<Look, Failure> {
-    let OwnedPresence { cell, present, next } = presence;
+    let OwnedStanding { cell, held: present, next } = standing;
     let key = keys.cell(cell)?;
     let all = ranges(keys, generation)?;
     let renewing = std::iter::once(put(key.clone(), next.clone())).chain(all.iter().cloned().map(range)).collect();

@@ -1,6 +1,7 @@
-use apikey_core::cluster::{Fence, Image, LedgerError, LedgerResult, Piece, Position, Step};
+use apikey_core::cluster::{Fence, Image, LedgerResult, Piece, Position};
+use apikey_engine::{OwnedStep, damaged, no_log};
 
-use super::forms::{damaged, encode_position, no_log, position};
+use super::forms::{encode_position, position};
 use super::keys::Keys;
 use super::transaction::{delete, holds, one, put, range, read, transact};
 use crate::failure::{Failure, full};
@@ -9,29 +10,6 @@ use crate::session::Connection;
 
 /// The images of one request of a load.
 const PAGE: i64 = 1000;
-
-/// A step of a call that lives in the thread of the connections.
-pub(crate) struct OwnedStep {
-    generation: u64,
-    from: Position,
-    to: Position,
-    head: Vec<u8>,
-    images: Vec<(u8, Vec<u8>, Option<Vec<u8>>)>,
-    fence: Option<Fence>,
-}
-
-impl OwnedStep {
-    pub(crate) fn new(step: &Step<'_>, fence: Option<&Fence>) -> LedgerResult<Self> {
-        if step.images.len() > Step::MAX_IMAGES {
-            let what = format!("a step has {} images, and at most {} are allowed", step.images.len(), Step::MAX_IMAGES);
-            return Err(LedgerError::refused(what));
-        }
-        let Step { generation, from, to, head, images } = *step;
-        let image = |image: &Image<'_>| (image.kind, image.name.to_vec(), image.value.map(<[u8]>::to_vec));
-        let images = images.iter().map(image).collect();
-        Ok(Self { generation, from, to, head: head.to_vec(), images, fence: fence.cloned() })
-    }
-}
 
 pub(crate) async fn advance(connection: &Connection, keys: &Keys, step: &OwnedStep) -> Result<bool, Failure> {
     let generation = step.generation;
@@ -43,9 +21,9 @@ pub(crate) async fn advance(connection: &Connection, keys: &Keys, step: &OwnedSt
         put(keys.state(generation), encode_position(&step.to)),
         put(keys.state_head(generation), step.head.clone()),
     ];
-    success.extend(step.images.iter().map(|(kind, name, value)| {
-        let key = keys.image(generation, *kind, name);
-        match value {
+    success.extend(step.images.iter().map(|image| {
+        let key = keys.image(generation, image.kind, &image.name);
+        match &image.value {
             Some(value) => put(key, value.clone()),
             None => delete(key),
         }

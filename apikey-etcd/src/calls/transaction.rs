@@ -1,13 +1,13 @@
 //! Transactions of etcd, in few words: what they compare, and what they do then.
 
+use apikey_engine::damaged;
+
 use crate::failure::Failure;
 use crate::rpc::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest, RangeResponse,
     Request, RequestOp, Response, TargetUnion, TxnRequest, TxnResponse,
 };
 use crate::session::Connection;
-
-use super::forms::damaged;
 
 /// The key is there, and holds this.
 pub(super) fn holds(key: Vec<u8>, value: Vec<u8>) -> Compare {

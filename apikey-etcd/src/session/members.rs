@@ -3,20 +3,20 @@ use std::sync::{Arc, Mutex as PlainMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use apikey_core::cluster::{LedgerError, LedgerResult};
+use apikey_engine::{after_unknown, backoff};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, sleep_until, timeout_at};
 
 use super::checks;
 use super::connection::Connection;
-use super::random::jitter;
 use crate::failure::{Failure, Meaning};
 use crate::rpc::StatusResponse;
 use crate::settings::{Endpoint, Settings};
 
 /// How long a member has for a connection.
 const CONNECT: Duration = Duration::from_secs(2);
-/// The pauses after a round in which no member could be reached: each is random, up to twice the one before.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// The longest pause after a round in which no member could be reached.
+const BACKOFF: Duration = Duration::from_secs(2);
 /// The least and the greatest time that a member has for an answer before the call goes to another one, where that does no
 /// harm.
 const ATTEMPT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
@@ -80,7 +80,7 @@ impl Members {
         loop {
             let connection = match self.connection(by).await {
                 Ok(connection) => connection,
-                Err(error) => return Err(after(unknown, error)),
+                Err(error) => return Err(after_unknown(unknown, error)),
             };
             let now = Instant::now();
             // The call would be sent, and given up at once.
@@ -97,7 +97,7 @@ impl Members {
                 Err(_) => Meaning::Unknown(LedgerError::unknown("the time was up")),
             };
             match meaning {
-                Meaning::Answer(error) => return Err(after(unknown, error)),
+                Meaning::Answer(error) => return Err(after_unknown(unknown, error)),
                 Meaning::LogIn(error) => {
                     if std::mem::replace(&mut has_logged_in, true) {
                         return Err(unknown.unwrap_or(error));
@@ -125,7 +125,7 @@ impl Members {
                     unknown = Some(error);
                 }
             }
-            let pause = jitter(BACKOFF.0.saturating_mul(2_u32.saturating_pow(tries)).min(PAUSE));
+            let pause = backoff(tries, PAUSE);
             tries = tries.saturating_add(1);
             if Instant::now() + pause >= by {
                 return Err(unknown.unwrap_or_else(|| LedgerError::refused("no member took the call in time")));
@@ -175,9 +175,8 @@ impl Members {
             }
             state.next += 1;
         }
-        let most = BACKOFF.0.saturating_mul(2_u32.saturating_pow(state.failures)).min(BACKOFF.1);
+        state.after = Some(Instant::now() + backoff(state.failures, BACKOFF));
         state.failures = state.failures.saturating_add(1);
-        state.after = Some(Instant::now() + jitter(most));
         Err(LedgerError::refused(errors.join("; ")))
     }
 
@@ -211,9 +210,4 @@ impl Members {
         seen.alarms = alarms;
         Ok(is_first)
     }
-}
-
-/// The error of a call: that it is refused now says nothing about a try before, which may have been done.
-fn after(unknown: Option<LedgerError>, error: LedgerError) -> LedgerError {
-    unknown.filter(|_| matches!(error, LedgerError::Refused { .. })).unwrap_or(error)
 }

@@ -3,8 +3,6 @@
 mod checks;
 mod connection;
 mod members;
-mod random;
 
 pub(crate) use connection::Connection;
 pub(crate) use members::{Members, Repeat};
-pub(crate) use random::jitter;

@@ -1,7 +1,6 @@
 //! What the operator says: the members, how to reach them, and the user.
 
 mod endpoint;
-mod password;
 #[expect(clippy::module_inception, reason = "the file of the type `Settings`")]
 mod settings;
 mod tls;

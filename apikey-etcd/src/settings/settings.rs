@@ -1,11 +1,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use apikey_engine::{CommonSettings, Password};
 use tonic::transport::ClientTlsConfig;
 
 use super::endpoint::Endpoint;
-use super::password::Password;
 use super::tls::Tls;
+
+/// The variable of the environment that etcd's own command reads, too.
+const PASSWORD: &str = "ETCDCTL_PASSWORD";
 
 /// All that the operator says.
 #[derive(Clone)]
@@ -14,9 +17,7 @@ pub(crate) struct Settings {
     endpoints: Vec<Endpoint>,
     tls: Tls,
     user: Option<String>,
-    password: Password,
-    pub(crate) namespace: String,
-    pub(crate) quota: Option<u64>,
+    pub(crate) common: CommonSettings,
 }
 
 impl fmt::Debug for Settings {
@@ -40,24 +41,7 @@ impl Settings {
         if parsed.iter().any(|endpoint| endpoint.is_encrypted) != parsed.iter().all(|endpoint| endpoint.is_encrypted) {
             return Err("some endpoints have https:// and some http://: all must have the same".to_owned());
         }
-        Ok(Self {
-            endpoints: parsed,
-            tls: Tls::default(),
-            user: None,
-            password: Password::Environment,
-            namespace: "default".to_owned(),
-            quota: None,
-        })
-    }
-
-    pub(crate) fn set_namespace(&mut self, name: &str) -> Result<(), String> {
-        let valid = (1..=32).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        if !valid {
-            return Err(format!("the namespace {name:?} is not allowed: 1 to 32 lower-case letters, digits and `_`"));
-        }
-        name.clone_into(&mut self.namespace);
-        Ok(())
+        Ok(Self { endpoints: parsed, tls: Tls::default(), user: None, common: CommonSettings::new(PASSWORD) })
     }
 
     pub(crate) fn set_user(&mut self, name: &str) -> Result<(), String> {
@@ -65,25 +49,6 @@ impl Settings {
             return Err("the user has no name".to_owned());
         }
         self.user = Some(name.to_owned());
-        Ok(())
-    }
-
-    pub(crate) fn set_password(&mut self, password: &str) -> Result<(), String> {
-        if password.is_empty() {
-            return Err("the password is empty".to_owned());
-        }
-        self.place_password(Password::Given(password.to_owned()))
-    }
-
-    pub(crate) fn set_password_file(&mut self, path: PathBuf) -> Result<(), String> {
-        self.place_password(Password::File(path))
-    }
-
-    fn place_password(&mut self, password: Password) -> Result<(), String> {
-        if self.password != Password::Environment {
-            return Err("there are two passwords: only one of password() and password_file() can be used".to_owned());
-        }
-        self.password = password;
         Ok(())
     }
 
@@ -104,7 +69,7 @@ impl Settings {
         if self.tls.is_set() && self.endpoints.iter().any(|endpoint| !endpoint.is_encrypted) {
             return Err("there are settings for TLS, and the endpoints have http://: write https://".to_owned());
         }
-        if self.user.is_none() && self.password != Password::Environment {
+        if self.user.is_none() && self.common.password != Password::Environment(PASSWORD) {
             return Err("there is a password, and no user".to_owned());
         }
         Ok(())
@@ -122,7 +87,10 @@ impl Settings {
     /// The user and the password; `None` where the certificate names the user, or nothing does.
     pub(crate) fn login(&self) -> Result<Option<(String, String)>, String> {
         let Some(user) = &self.user else { return Ok(None) };
-        Ok(Some((user.clone(), self.password.read()?)))
+        let password = self.common.password.read()?;
+        let password = password
+            .ok_or_else(|| format!("there is a user, and no password: password_file(), password() or {PASSWORD}"))?;
+        Ok(Some((user.clone(), password)))
     }
 
     /// The members, for errors.
@@ -151,28 +119,16 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_are_short_and_plain() {
-        let mut settings = settings();
-        for name in ["", "Acme", "a-b", "a/b", "ä", &"a".repeat(33)] {
-            assert!(settings.set_namespace(name).is_err_and(|error| error.contains("1 to 32")), "{name:?}");
-        }
-        settings.set_namespace(&"a_9".repeat(10)).unwrap();
-    }
-
-    #[test]
-    fn one_password_has_one_place() {
+    fn a_password_is_of_a_user() {
         let file = std::env::temp_dir().join(format!("apikey-etcd-password-{}", std::process::id()));
         let mut settings = settings();
-        settings.set_password_file(file.clone()).unwrap();
-        assert!(settings.set_password("other").is_err());
+        settings.common.set_password_file(file.clone()).unwrap();
         assert!(settings.check().unwrap_err().contains("no user"));
         settings.set_user("me").unwrap();
         settings.check().unwrap();
         assert!(settings.login().is_err_and(|error| error.contains("cannot read the password")));
-        std::fs::write(&file, "pass word\r\n").unwrap();
+        std::fs::write(&file, "pass word\n").unwrap();
         assert_eq!(settings.login().unwrap(), Some(("me".to_owned(), "pass word".to_owned())));
-        std::fs::write(&file, "\n").unwrap();
-        assert!(settings.login().is_err_and(|error| error.contains("empty")));
         std::fs::remove_file(file).unwrap();
     }
 
@@ -180,8 +136,8 @@ mod tests {
     fn passwords_are_in_no_debug() {
         let mut settings = settings();
         settings.set_user("me").unwrap();
-        settings.set_password("open sesame").unwrap();
-        let debug = format!("{settings:?} {:?}", settings.password);
+        settings.common.set_password("open sesame").unwrap();
+        let debug = format!("{settings:?} {:?}", settings.common);
         assert!(!debug.contains("sesame"), "{debug}");
     }
 

@@ -1,26 +1,10 @@
-use apikey_core::cluster::{Appended, Entry, Fence, LedgerError, Position};
+use apikey_core::cluster::{Appended, Fence, LedgerError, Position};
+use apikey_engine::{OwnedEntry, no_log};
 
-use super::values::{Bytes, kind, no_log, number, position_at};
+use super::values::{Bytes, kind, number, position_at};
 use crate::acknowledged::payload;
 use crate::failure::Failure;
 use crate::session::{Connection, Param};
-
-/// An entry of a call that lives in the thread of the connections.
-pub(crate) struct OwnedEntry {
-    generation: u64,
-    op: [u8; 16],
-    base: Position,
-    last: Position,
-    bytes: Vec<u8>,
-    fence: Option<Fence>,
-}
-
-impl OwnedEntry {
-    pub(crate) fn new(entry: &Entry<'_>, fence: Option<&Fence>) -> Self {
-        let Entry { generation, op, base, last, bytes } = *entry;
-        Self { generation, op, base, last, bytes: bytes.to_vec(), fence: fence.cloned() }
-    }
-}
 
 /// Both rows of a log at once.
 const BEGIN: &str = "
@@ -91,9 +75,6 @@ pub(crate) async fn append(
 ) -> Result<Appended, Failure> {
     let generation = number(entry.generation)?;
     let (base, last) = (number(entry.base.number)?, number(entry.last.number)?);
-    if last <= base {
-        return Err(LedgerError::refused(format!("an entry after event {base} cannot end at event {last}")).into());
-    }
     let (base_digest, last_digest) = (Bytes(&entry.base.digest), Bytes(&entry.last.digest));
     let (op, bytes) = (Bytes(&entry.op), Bytes(&entry.bytes));
     let written = match &entry.fence {

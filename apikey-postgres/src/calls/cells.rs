@@ -1,6 +1,7 @@
 use apikey_core::cluster::{Cell, CellKind, CellName};
+use apikey_engine::damaged;
 
-use super::values::{Bytes, damaged, kind, number};
+use super::values::{Bytes, kind, number};
 use crate::failure::Failure;
 use crate::session::{Connection, Params};
 

@@ -1,7 +1,8 @@
 use apikey_core::cluster::{LedgerError, Logged};
+use apikey_engine::{damaged, no_log};
 use tokio_postgres::Row;
 
-use super::values::{damaged, no_log, number, number_at, position_at};
+use super::values::{number, number_at, position_at};
 use crate::acknowledged::Acknowledged;
 use crate::failure::Failure;
 use crate::session::Connection;
@@ -56,7 +57,7 @@ pub(crate) async fn read(
     let rows = connection.query(READ, &[&namespace, &wanted, &from, &most]).await?;
     let Some(first) = rows.first() else {
         connection.barrier().await?;
-        return Err(no_log(generation));
+        return Err(no_log(generation).into());
     };
     let floor = number_at(first, 0)?;
     if after < floor {
@@ -89,7 +90,8 @@ fn decode(rows: Vec<Row>, after: u64) -> Result<Vec<Logged>, Failure> {
         let first = number_at(&row, 1)?;
         let follows = if entries.is_empty() { first <= before + 1 } else { first == before + 1 };
         if !follows || last.number < first {
-            return Err(damaged(format!("after event {before} the log has events {first} to {}", last.number)));
+            let what = format!("after event {before} the log has events {first} to {}", last.number);
+            return Err(damaged(what).into());
         }
         let op: &[u8] = row.try_get(4)?;
         let op = op.try_into().map_err(|_| damaged(format!("the operation at event {first} has no 16 bytes")))?;
@@ -107,7 +109,7 @@ pub(crate) async fn trim(
 ) -> Result<(), Failure> {
     let (wanted, through) = (number(generation)?, i64::try_from(through).unwrap_or(i64::MAX));
     if number_of_head(connection, namespace, generation).await?.is_none() {
-        return Err(no_log(generation));
+        return Err(no_log(generation).into());
     }
     while connection.write(TRIM, &[&namespace, &wanted, &through]).await?.is_some() {}
     Ok(())

@@ -8,8 +8,8 @@ mod sight;
 mod state;
 mod values;
 
-pub(crate) use append::{OwnedEntry, append, begin};
+pub(crate) use append::{append, begin};
 pub(crate) use cells::{Exactness, cells, note, swap};
 pub(crate) use log::{number_of_head, read, trim};
-pub(crate) use sight::{OwnedPresence, renew, sight};
-pub(crate) use state::{OwnedStep, StateCursor, advance};
+pub(crate) use sight::{renew, sight};
+pub(crate) use state::{StateCursor, advance};

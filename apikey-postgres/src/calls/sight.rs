@@ -1,4 +1,5 @@
-use apikey_core::cluster::{CellName, Look, Sight, Space, Standing};
+use apikey_core::cluster::{Look, Sight, Space};
+use apikey_engine::{OwnedStanding, damaged};
 use tokio_postgres::Row;
 
 use super::values::{Bytes, kind, number, number_at, position_at};
@@ -20,19 +21,6 @@ const RENEW: &str = "
 
 const SIZE: &str = "SELECT pg_database_size(current_database())";
 
-/// A presence of a call that lives in the thread of the connections.
-pub(crate) struct OwnedPresence {
-    cell: CellName,
-    present: Vec<u8>,
-    next: Vec<u8>,
-}
-
-impl OwnedPresence {
-    pub(crate) fn new(standing: &Standing<'_>) -> Self {
-        Self { cell: standing.cell.clone(), present: standing.held.to_vec(), next: standing.next.to_vec() }
-    }
-}
-
 pub(crate) async fn sight(
     connection: &Connection,
     namespace: &str,
@@ -42,7 +30,7 @@ pub(crate) async fn sight(
     let wanted = number(generation)?;
     let rows = connection.query_linearizable(SIGHT, &[&namespace, &wanted]).await?;
     // It always has one.
-    let row = rows.first().ok_or_else(|| super::values::damaged("no answer to a query of one row"))?;
+    let row = rows.first().ok_or_else(|| damaged("no answer to a query of one row"))?;
     decode(row, connection, space(connection, quota).await?)
 }
 
@@ -53,11 +41,11 @@ pub(crate) async fn renew(
     connection: &Connection,
     namespace: &str,
     generation: u64,
-    presence: &OwnedPresence,
+    standing: &OwnedStanding,
     quota: Option<u64>,
 ) -> Result<Look, Failure> {
     let wanted = number(generation)?;
-    let OwnedPresence { cell, present, next } = presence;
+    let OwnedStanding { cell, held: present, next } = standing;
     let (cell_generation, code) = (number(cell.generation)?, kind(cell.kind));
     let (present, next) = (Bytes(present), Bytes(next));
     let space = space(connection, quota).await?;

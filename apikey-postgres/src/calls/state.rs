@@ -1,53 +1,12 @@
 use std::sync::Arc;
 
-use apikey_core::cluster::{Fence, Image, LedgerError, LedgerResult, Piece, Position, Step};
+use apikey_core::cluster::{Fence, Image, LedgerResult, Piece, Position};
+use apikey_engine::{OwnedStep, damaged, no_log};
 use tokio_postgres::Row;
 
-use super::values::{Bytes, kind, no_log, number, position_at};
+use super::values::{Bytes, kind, number, position_at};
 use crate::failure::Failure;
 use crate::session::{Connection, Param};
-
-/// A step of a call that lives in the thread of the connections.
-pub(crate) struct OwnedStep {
-    generation: u64,
-    from: Position,
-    to: Position,
-    head: Vec<u8>,
-    /// Kinds, names and values; and kinds and names of what is deleted.
-    written: (Vec<i16>, Vec<Vec<u8>>, Vec<Vec<u8>>),
-    deleted: (Vec<i16>, Vec<Vec<u8>>),
-    fence: Option<Fence>,
-}
-
-impl OwnedStep {
-    pub(crate) fn new(step: &Step<'_>, fence: Option<&Fence>) -> LedgerResult<Self> {
-        if step.images.len() > Step::MAX_IMAGES {
-            let what = format!("a step has {} images, and at most {} are allowed", step.images.len(), Step::MAX_IMAGES);
-            return Err(LedgerError::refused(what));
-        }
-        let Step { generation, from, to, head, images } = *step;
-        let mut owned = Self {
-            generation,
-            from,
-            to,
-            head: head.to_vec(),
-            written: Default::default(),
-            deleted: Default::default(),
-            fence: fence.cloned(),
-        };
-        for Image { kind, name, value } in images {
-            if let Some(value) = value {
-                owned.written.0.push((*kind).into());
-                owned.written.1.push(name.to_vec());
-                owned.written.2.push(value.to_vec());
-            } else {
-                owned.deleted.0.push((*kind).into());
-                owned.deleted.1.push(name.to_vec());
-            }
-        }
-        Ok(owned)
-    }
-}
 
 /// The compare-and-swap of the place, and the images where it succeeded. Without a fence `$12` is null.
 const ADVANCE: &str = "
@@ -85,7 +44,7 @@ pub(crate) async fn advance(connection: &Connection, namespace: &str, step: &Own
     let generation = number(step.generation)?;
     let (from, to) = (number(step.from.number)?, number(step.to.number)?);
     let (from_digest, to_digest, head) = (Bytes(&step.from.digest), Bytes(&step.to.digest), Bytes(&step.head));
-    let (deleted, names, values) = (all(&step.deleted.1), all(&step.written.1), all(&step.written.2));
+    let Columns { deleted, written } = Columns::of(step);
     let (value, cell_generation, cell_kind, cell_name) = match &step.fence {
         Some(Fence { cell, value }) => {
             (Some(Bytes(value)), number(cell.generation)?, kind(cell.kind), cell.name.as_str())
@@ -100,25 +59,48 @@ pub(crate) async fn advance(connection: &Connection, namespace: &str, step: &Own
         &to,
         &to_digest,
         &head,
-        &step.deleted.0,
-        &deleted,
-        &step.written.0,
-        &names,
+        &deleted.0,
+        &deleted.1,
+        &written.0,
+        &written.1,
         &value,
         &cell_generation,
         &cell_kind,
         &cell_name,
-        &values,
+        &written.2,
     ];
     let done = connection.write(ADVANCE, &params).await?.is_some();
     if !done && connection.query_linearizable(EXISTS, &[&namespace, &generation]).await?.is_empty() {
-        return Err(no_log(step.generation));
+        return Err(no_log(step.generation).into());
     }
     Ok(done)
 }
 
-fn all(values: &[Vec<u8>]) -> Vec<Bytes<'_>> {
-    values.iter().map(|value| Bytes(value)).collect()
+/// The images of a step in columns.
+#[derive(Default)]
+struct Columns<'a> {
+    /// Kinds and names.
+    deleted: (Vec<i16>, Vec<Bytes<'a>>),
+    /// Kinds, names and values.
+    written: (Vec<i16>, Vec<Bytes<'a>>, Vec<Bytes<'a>>),
+}
+
+impl<'a> Columns<'a> {
+    fn of(step: &'a OwnedStep) -> Self {
+        let mut columns = Self::default();
+        for image in &step.images {
+            let (kind, name) = (image.kind.into(), Bytes(&image.name));
+            if let Some(value) = &image.value {
+                columns.written.0.push(kind);
+                columns.written.1.push(name);
+                columns.written.2.push(Bytes(value));
+            } else {
+                columns.deleted.0.push(kind);
+                columns.deleted.1.push(name);
+            }
+        }
+        columns
+    }
 }
 
 /// A state at one moment, in batches. It has a connection of its own.
@@ -165,10 +147,9 @@ impl Batch {
 
     pub(crate) fn give(&self, take: &mut dyn FnMut(Piece<'_>) -> LedgerResult<()>) -> LedgerResult<()> {
         for row in &self.0 {
-            let wrong = |error: tokio_postgres::Error| LedgerError::Damaged { what: error.to_string() };
+            let wrong = |error: tokio_postgres::Error| damaged(error.to_string());
             let kind: i16 = row.try_get(0).map_err(wrong)?;
-            let kind = u8::try_from(kind)
-                .map_err(|_| LedgerError::Damaged { what: format!("an image has the kind {kind}") })?;
+            let kind = u8::try_from(kind).map_err(|_| damaged(format!("an image has the kind {kind}")))?;
             let (name, value) = (row.try_get(1).map_err(wrong)?, row.try_get(2).map_err(wrong)?);
             take(Piece::Image(Image { kind, name, value: Some(value) }))?;
         }

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::fmt;
 
 use apikey_core::cluster::{CellKind, LedgerError, Position};
+use apikey_engine::damaged;
 use tokio_postgres::Row;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
@@ -16,7 +17,7 @@ pub(super) fn number(number: u64) -> Result<i64, LedgerError> {
 /// A number in a row.
 pub(super) fn number_at(row: &Row, column: usize) -> Result<u64, Failure> {
     let number: i64 = row.try_get(column)?;
-    u64::try_from(number).map_err(|_| damaged(format!("a number is {number}")))
+    u64::try_from(number).map_err(|_| damaged(format!("a number is {number}")).into())
 }
 
 /// A number and a digest, in two columns; `None` if there is no row of their table.
@@ -28,14 +29,6 @@ pub(super) fn position_at(row: &Row, column: usize) -> Result<Option<Position>, 
     let digest: &[u8] = row.try_get(column + 1)?;
     let digest = digest.try_into().map_err(|_| damaged(format!("the digest of event {number} has no 32 bytes")))?;
     Ok(Some(Position { number, digest }))
-}
-
-pub(super) fn damaged(what: impl Into<String>) -> Failure {
-    LedgerError::Damaged { what: what.into() }.into()
-}
-
-pub(super) fn no_log(generation: u64) -> Failure {
-    LedgerError::Foreign { what: format!("it has no log of generation {generation}") }.into()
 }
 
 pub(super) fn kind(kind: CellKind) -> i16 {

@@ -10,5 +10,4 @@ mod tls;
 
 pub(crate) use connection::{Connection, Param, Params};
 pub(crate) use hosts::Hosts;
-pub(crate) use random::jitter;
 pub(crate) use slot::{Repeat, Slot};

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use apikey_core::cluster::{LedgerError, LedgerResult};
+use apikey_engine::{after_unknown, backoff};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, sleep_until, timeout_at};
 
 use super::connection::Connection;
 use super::hosts::Hosts;
-use super::random::jitter;
 use crate::failure::{Failure, Meaning};
 use crate::settings::Settings;
 
@@ -40,10 +40,9 @@ pub(crate) enum Repeat {
     No,
 }
 
-/// The times after which a lost connection is made anew: each is random, up to twice the one before. While a standby is
-/// away every write that is given up leaves a session on the server that waits for it; nodes that came back at once
+/// The longest time after which a lost connection is made anew. While a standby is away every write that is given up leaves a session on the server that waits for it; nodes that came back at once
 /// would use up `max_connections`.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(5));
+const BACKOFF: Duration = Duration::from_secs(5);
 
 /// How long one of several hosts has for an answer while none has given any.
 const FIRST_ANSWER: Duration = Duration::from_secs(3);
@@ -93,10 +92,10 @@ impl Slot {
             match meaning {
                 Meaning::Answer(error) => {
                     state.failures = 0;
-                    return Err(unknown.filter(|_| matches!(error, LedgerError::Refused { .. })).unwrap_or(error));
+                    return Err(after_unknown(unknown, error));
                 }
                 Meaning::Again(error) => {
-                    let pause = jitter(BACKOFF.0);
+                    let pause = backoff(0, BACKOFF);
                     if Instant::now() + pause >= by {
                         return Err(unknown.unwrap_or(error));
                     }
@@ -168,9 +167,8 @@ impl Slot {
 impl State {
     fn lose(&mut self) {
         self.connection = None;
-        let most = BACKOFF.0.saturating_mul(2_u32.saturating_pow(self.failures)).min(BACKOFF.1);
+        self.after = Some(Instant::now() + backoff(self.failures, BACKOFF));
         self.failures = self.failures.saturating_add(1);
-        self.after = Some(Instant::now() + jitter(most));
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the operator says: the connection string, and the settings beside it.
 
 mod conninfo;
-mod password;
 #[expect(clippy::module_inception, reason = "the file of the type `Settings`")]
 mod settings;
 

@@ -3,23 +3,21 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use apikey_engine::CommonSettings;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode as PlainSslMode, TargetSessionAttrs};
 
 use super::conninfo::{self, SslMode, TlsSettings};
-use super::password::Source;
 
 /// All that the operator says.
 #[derive(Clone)]
 pub(crate) struct Settings {
     config: Config,
     pub(crate) tls: TlsSettings,
-    password: Source,
-    pub(crate) namespace: String,
+    pub(crate) common: CommonSettings,
     pub(crate) schema: String,
     /// One server that never fails over.
     pub(crate) single: bool,
-    pub(crate) quota: Option<u64>,
 }
 
 impl fmt::Debug for Settings {
@@ -85,22 +83,10 @@ impl Settings {
         Ok(Self {
             config,
             tls: conninfo.tls,
-            password: Source::Environment,
-            namespace: "default".to_owned(),
+            common: CommonSettings::new("PGPASSWORD"),
             schema: "public".to_owned(),
             single: false,
-            quota: None,
         })
-    }
-
-    pub(crate) fn set_namespace(&mut self, name: &str) -> Result<(), String> {
-        let valid = (1..=32).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-        if !valid {
-            return Err(format!("the namespace {name:?} is not allowed: 1 to 32 lower-case letters, digits and `_`"));
-        }
-        name.clone_into(&mut self.namespace);
-        Ok(())
     }
 
     pub(crate) fn set_schema(&mut self, name: &str) -> Result<(), String> {
@@ -115,8 +101,7 @@ impl Settings {
         if self.config.get_password().is_some() {
             return Err("there are two passwords: in the connection string, and in a file".to_owned());
         }
-        self.password = Source::File(path);
-        Ok(())
+        self.common.set_password_file(path)
     }
 
     /// The number of hosts.
@@ -128,7 +113,7 @@ impl Settings {
     pub(crate) fn config(&self, host: usize) -> Result<Config, String> {
         let mut config = self.only(host);
         if config.get_password().is_none()
-            && let Some(password) = self.password.read()?
+            && let Some(password) = self.common.password.read()?
         {
             config.password(password);
         }
@@ -220,7 +205,7 @@ impl Settings {
 
     /// The channel by which an append wakes other nodes.
     pub(crate) fn channel(&self) -> String {
-        format!("apikey_{}", self.namespace)
+        format!("apikey_{}", self.common.namespace)
     }
 }
 
@@ -272,15 +257,6 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_are_short_and_plain() {
-        let mut settings = Settings::parse("host=db").unwrap();
-        for name in ["", "Acme", "a-b", "a.b", "ä", &"a".repeat(33)] {
-            assert!(settings.set_namespace(name).is_err_and(|error| error.contains("1 to 32")), "{name:?}");
-        }
-        settings.set_namespace(&"a_9".repeat(10)).unwrap();
-    }
-
-    #[test]
     fn one_password_has_one_place() {
         let mut settings = Settings::parse("host=db password=secret").unwrap();
         assert!(settings.set_password_file(PathBuf::from("/run/secrets/db")).is_err());
@@ -291,8 +267,6 @@ mod tests {
         assert!(settings.config(0).is_err_and(|error| error.contains("cannot read the password")));
         std::fs::write(&file, "pass word\r\n").unwrap();
         assert_eq!(settings.config(0).unwrap().get_password(), Some(&b"pass word"[..]));
-        std::fs::write(&file, "\n").unwrap();
-        assert!(settings.config(0).is_err_and(|error| error.contains("empty")));
         std::fs::remove_file(file).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! What every ledger of a cluster promises, as tests that any ledger can be given; and the engines that the tests start.
+//! The engines that the tests start.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,8 +11,6 @@
 
 #[cfg(unix)]
 mod authority;
-#[cfg(feature = "conformance")]
-pub mod conformance;
 #[cfg(unix)]
 pub mod etcd;
 #[cfg(unix)]

@@ -9,6 +9,8 @@
 )]
 
 #[cfg(unix)]
+mod answers;
+#[cfg(unix)]
 mod etcd;
 mod memory;
 mod nodes;

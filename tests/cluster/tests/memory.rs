@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use apikey_cluster_tests::conformance;
 use apikey_core::cluster::{Ledger, MemoryLedger};
+use apikey_engine::conformance;
 
 fn namespace() -> impl Fn() -> Arc<dyn Ledger> {
     let ledger = MemoryLedger::new();

@@ -20,7 +20,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 ///
 /// Every call blocks, and ends by the time `by`: what has no answer then is [`LedgerError::Unknown`] if it may have
 /// been done, and [`LedgerError::Refused`] if it was certainly not done. Calls come from several threads at once. The
-/// test package `apikey-cluster-tests` has the conformance suite that every implementation passes.
+/// crate `apikey-engine` has the conformance suite that every implementation passes, and what engines have in common.
 ///
 /// *Linearizable* means: the answer reflects everything that the ledger had confirmed to any client before the call began; also
 /// while the engine changes its leader or primary.

@@ -1,8 +1,8 @@
 //! Entries that no request can hold: their chunks come before them, and go with them.
 
-use apikey_cluster_tests::conformance::{Chain, op, soon};
 use apikey_cluster_tests::etcd::Members;
 use apikey_core::cluster::{Appended, Position};
+use apikey_engine::conformance::{Chain, op, soon};
 
 use super::{at, chain, one, refused};
 

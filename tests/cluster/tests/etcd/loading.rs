@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use apikey_cluster_tests::conformance::soon;
 use apikey_core::cluster::{Image, Ledger, Piece, Position, Step};
+use apikey_engine::conformance::soon;
 use apikey_etcd::Etcd;
 
 use super::{at, one};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::conformance::{Chain, op, soon};
 use apikey_cluster_tests::etcd::{Members, MembersConfig};
 use apikey_cluster_tests::proxy::{Network, Traffic};
 use apikey_core::cluster::{Appended, CellKind, LedgerError, Look, Position, Standing, Woken};
+use apikey_engine::conformance::{Chain, op, soon};
 use apikey_etcd::Etcd;
 
 use super::{at, chain, in_ms, node, one, refused, unknown};

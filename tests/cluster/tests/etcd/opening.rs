@@ -1,8 +1,8 @@
 //! What a node says that cannot work with its members.
 
-use apikey_cluster_tests::conformance::{Chain, soon};
 use apikey_cluster_tests::etcd::{Members, MembersConfig};
 use apikey_core::cluster::{Ledger, LedgerError};
+use apikey_engine::conformance::{Chain, soon};
 use apikey_etcd::Etcd;
 
 use super::{in_ms, node, one, refusal_of, refused, shared};

@@ -1,7 +1,7 @@
 //! etcd at its quota: it takes no writes, and nodes serve on.
 
-use apikey_cluster_tests::conformance::{Chain, op, soon};
 use apikey_core::cluster::{Appended, CellKind, CellName, Entry, Ledger, LedgerError, Look, Position, Standing};
+use apikey_engine::conformance::{Chain, op, soon};
 use apikey_etcd::Etcd;
 
 use super::{at, node, one, refused};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use apikey_cluster_tests::conformance;
 use apikey_core::cluster::Ledger;
+use apikey_engine::conformance;
 use apikey_etcd::Etcd;
 
 use super::shared_namespace;

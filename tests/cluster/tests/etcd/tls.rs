@@ -1,9 +1,9 @@
 //! TLS: whom a node trusts, and as whom members know it.
 
 use apikey_cluster_tests::Authority;
-use apikey_cluster_tests::conformance::soon;
 use apikey_cluster_tests::etcd::{Members, MembersConfig};
 use apikey_core::cluster::Ledger;
+use apikey_engine::conformance::soon;
 use apikey_etcd::Etcd;
 
 use super::{refusal_of, shared};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use apikey_cluster_tests::conformance;
-use apikey_cluster_tests::conformance::{Chain, soon};
 use apikey_cluster_tests::etcd::Members;
 use apikey_core::cluster::{CellKind, CellName, Ledger, Position};
+use apikey_engine::conformance;
+use apikey_engine::conformance::{Chain, soon};
 use apikey_etcd::Etcd;
 
 use super::{one, refusal_of, refused};

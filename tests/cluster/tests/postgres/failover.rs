@@ -1,7 +1,7 @@
 //! The standby becomes the primary.
 
-use apikey_cluster_tests::conformance::{Chain, op, soon};
 use apikey_core::cluster::{Appended, CellKind, Entry, Ledger, LedgerResult, Position, Sight, Woken};
+use apikey_engine::conformance::{Chain, op, soon};
 use apikey_postgres::Postgres;
 
 use super::{at, chain, in_ms, make_visible, node, pair, unknown};

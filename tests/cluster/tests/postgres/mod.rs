@@ -13,10 +13,12 @@ mod tls;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::conformance::{Chain, op, soon};
 use apikey_cluster_tests::postgres::{Server, ServerConfig, Shared};
 use apikey_core::cluster::{Entry, Ledger, LedgerError, LedgerResult, Position};
+use apikey_engine::conformance::{Chain, op, soon};
 use apikey_postgres::Postgres;
+
+use crate::answers::{at, fresh, in_ms, refused, unknown};
 
 /// The servers of this run: a primary with a standby, which no test disturbs.
 fn shared() -> &'static Shared {
@@ -29,12 +31,6 @@ fn pair() -> (Server, Server) {
     Server::start_with_standby(ServerConfig::default())
 }
 
-/// A namespace that nobody else has, on any server.
-fn fresh() -> String {
-    let op = u128::from_be_bytes(op());
-    format!("t{op:x}").chars().take(32).collect()
-}
-
 /// A node of the namespace `test`.
 fn node(connection: &str) -> Arc<dyn Ledger> {
     Arc::new(Postgres::new(connection).namespace("test"))
@@ -45,37 +41,10 @@ fn chain(connection: &str) -> Chain {
     Chain::begin(&|| node(connection))
 }
 
-fn in_ms(milliseconds: u64) -> Instant {
-    Instant::now() + Duration::from_millis(milliseconds)
-}
-
-fn at(number: u64) -> Position {
-    let mut digest = [7; 32];
-    digest[..8].copy_from_slice(&number.to_be_bytes());
-    Position { number, digest }
-}
-
-/// Why a call is certainly not done.
-#[track_caller]
-fn refused<T: std::fmt::Debug>(answer: LedgerResult<T>) -> String {
-    match answer {
-        Err(LedgerError::Refused { what }) => what,
-        other => panic!("not refused: {other:?}"),
-    }
-}
-
 /// Why a server refuses a node.
 #[track_caller]
 fn refusal_of(ledger: &Postgres) -> String {
     refused(ledger.sight(1, soon()))
-}
-
-#[track_caller]
-fn unknown<T: std::fmt::Debug>(answer: LedgerResult<T>) -> String {
-    match answer {
-        Err(LedgerError::Unknown { what }) => what,
-        other => panic!("not unknown: {other:?}"),
-    }
 }
 
 /// The same for a call that needs a connection first: on a machine that does much else it gets more time, until it was sent.

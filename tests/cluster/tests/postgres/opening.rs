@@ -1,8 +1,8 @@
 //! What a node says that cannot work with its server.
 
-use apikey_cluster_tests::conformance::soon;
 use apikey_cluster_tests::postgres::{Server, ServerConfig};
 use apikey_core::cluster::{Ledger, LedgerError};
+use apikey_engine::conformance::soon;
 use apikey_postgres::Postgres;
 
 use super::{chain, fresh, in_ms, node, pair, refusal_of, refused, shared};

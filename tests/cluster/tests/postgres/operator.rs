@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::conformance::soon;
 use apikey_cluster_tests::postgres::{Server, ServerConfig};
 use apikey_core::cluster::{Cluster, Ledger, Woken};
 use apikey_core::{AuthError, ClusterError, KeyFilter, KeyStore, NewKey, StoreError};
+use apikey_engine::conformance::soon;
 use apikey_postgres::Postgres;
 
 use super::{at, chain, in_ms, pair, wait_for};

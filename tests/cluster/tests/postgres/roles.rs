@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use apikey_cluster_tests::conformance;
-use apikey_cluster_tests::conformance::{Chain, soon};
 use apikey_cluster_tests::postgres::{Server, ServerConfig};
 use apikey_core::cluster::Ledger;
+use apikey_engine::conformance;
+use apikey_engine::conformance::{Chain, soon};
 use apikey_postgres::Postgres;
 
 use super::{fresh, pair, refusal_of};

@@ -1,8 +1,8 @@
 //! A server that restarts, ends sessions, or becomes read-only.
 
-use apikey_cluster_tests::conformance::{op, soon};
 use apikey_cluster_tests::postgres::{Server, ServerConfig};
 use apikey_core::cluster::{Appended, Ledger, Position, Woken};
+use apikey_engine::conformance::{op, soon};
 use apikey_postgres::Postgres;
 
 use super::{at, in_ms, refused, wait_for};

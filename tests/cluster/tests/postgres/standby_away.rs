@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::conformance::{Chain, op, soon};
 use apikey_core::cluster::{
     Appended, CellKind, CellName, Cluster, Entry, Ledger, LedgerResult, Look, Piece, Position, Standing, Woken,
 };
 use apikey_core::{AuthError, KeyStore, NewKey};
+use apikey_engine::conformance::{Chain, op, soon};
 use apikey_postgres::Postgres;
 
 use super::{

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use apikey_cluster_tests::Authority;
-use apikey_cluster_tests::conformance::soon;
 use apikey_cluster_tests::postgres::{Server, ServerConfig};
 use apikey_core::cluster::Ledger;
+use apikey_engine::conformance::soon;
 use apikey_postgres::Postgres;
 
 use super::{refusal_of, shared};

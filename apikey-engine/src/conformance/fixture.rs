@@ -26,7 +26,8 @@ pub fn op() -> [u8; 16] {
 }
 
 /// An event of a history, by its number; histories differ in every digest.
-pub(super) fn at(history: u8, number: u64) -> Position {
+#[must_use]
+pub fn at(history: u8, number: u64) -> Position {
     let mut digest = [history; 32];
     digest[..8].copy_from_slice(&number.to_be_bytes());
     Position { number, digest }

@@ -1,7 +1,0 @@
-use std::time::Duration;
-
-/// A random time up to this one. Where there is no randomness, all of it.
-pub(crate) fn jitter(most: Duration) -> Duration {
-    let part = getrandom::u32().unwrap_or(u32::MAX);
-    most.mul_f64(f64::from(part) / f64::from(u32::MAX))
-}
