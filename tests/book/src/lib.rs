@@ -73,6 +73,8 @@ mod internals_glossary {}
 mod internals_verification {}
 #[doc = include_str!("../../../docs/internals/cluster.md")]
 mod internals_cluster {}
+#[doc = include_str!("../../../docs/internals/ledger.md")]
+mod internals_ledger {}
 #[doc = include_str!("../../../docs/internals/changes.md")]
 mod internals_changes {}
 #[doc = include_str!("../../../docs/internals/events.md")]
