@@ -63,13 +63,17 @@ impl Demo {
         lines.filter(|line| line.contains(&self.directory.path().display().to_string())).collect()
     }
 
+    fn signal(&self, signal: &str) {
+        shell(&format!("kill -{signal} {}", self.process.id()));
+    }
+
     /// Ends it by a signal, such as that of Ctrl-C at its terminal, and checks that it leaves nothing behind.
     fn end(mut self, signal: &str) {
         let nodes: Vec<String> = self.nodes().iter().map(ToString::to_string).collect();
         let files = || std::fs::read_dir(self.directory.path()).unwrap().flatten().collect::<Vec<_>>();
         assert!(nodes.len() == 3 && nodes.iter().all(|node| runs(node)), "{nodes:?}");
         assert!(!files().is_empty() && !self.servers().is_empty());
-        shell(&format!("kill -{signal} {}", self.process.id()));
+        self.signal(signal);
         let status = self.process.ended(PATIENCE).unwrap_or_else(|| panic!("{signal} does not stop it"));
         assert!(status.success(), "{status}");
         assert_eq!(self.process.rest(), ["Stopped."]);
@@ -85,14 +89,30 @@ fn shell(line: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The status of the last answer.
+/// The status of the last answer. With `--retry` there may be several, each right behind the body of the one before.
 fn status(answer: &str) -> &str {
-    let mut lines = answer.lines().filter(|line| line.starts_with("HTTP/"));
-    lines.next_back().and_then(|line| line.split(' ').nth(1)).unwrap_or_else(|| panic!("no status: {answer}"))
+    let last = answer.rsplit_once("HTTP/1.1 ").and_then(|(_, last)| last.split(' ').next());
+    last.unwrap_or_else(|| panic!("no status: {answer}"))
+}
+
+#[test]
+fn the_status_is_that_of_the_last_answer() {
+    assert_eq!(status("HTTP/1.1 401 Unauthorized\r\n\r\n{}"), "401");
+    assert_eq!(status("HTTP/1.1 503 Service Unavailable\r\n\r\n{}HTTP/1.1 200 OK\r\n\r\n{}"), "200");
 }
 
 fn runs(process: &str) -> bool {
     Path::new("/proc").join(process).exists()
+}
+
+impl Drop for Demo {
+    /// Where a check has failed, its servers are to end, too: a kill would leave them.
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.process.ended(Duration::ZERO).is_none() {
+            self.signal("INT");
+            self.process.ended(PATIENCE);
+        }
+    }
 }
 
 fn three_nodes(arguments: &[&str]) -> Output {
