@@ -18,6 +18,29 @@ use crate::key::error::StoreError;
 /// The most bytes that a node reads of the log at a time, unless one entry has more.
 const READ: usize = 1 << 20;
 
+/// A read that is smaller ends where the log does, unless a large entry follows.
+const SMALL: usize = READ / 2;
+
+/// What a read of the log has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogRead {
+    Nothing,
+    /// One small entry, most likely the last one: another node has made a change.
+    One,
+    /// More: the node is behind, and reads on.
+    Many,
+}
+
+impl LogRead {
+    fn of(entries: &[Logged]) -> Self {
+        match entries {
+            [] => Self::Nothing,
+            [entry] if entry.bytes.len() < SMALL => Self::One,
+            _ => Self::Many,
+        }
+    }
+}
+
 /// How entries are applied.
 type Apply = fn(&Node, &Engine, &[Logged]) -> Result<(), FollowError>;
 
@@ -53,15 +76,15 @@ impl Node {
             if self.runtime.now() >= by {
                 return Err(LedgerError::refused("the log is longer than the time for it").into());
             }
-            if !self.read_some(engine, apply)? {
+            if self.read_some(engine, apply)? == LogRead::Nothing {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Reads what follows in the log, as much as a read returns, and applies it. Returns `false` if there is nothing.
-    pub(crate) fn read_some(&self, engine: &Engine, apply: Apply) -> Result<bool, FollowError> {
+    /// Reads what follows in the log, as much as a read returns, and applies it.
+    pub(crate) fn read_some(&self, engine: &Engine, apply: Apply) -> Result<LogRead, FollowError> {
         if let Some(fault) = self.state().fault.clone() {
             return Err(FollowError::Entry(fault));
         }
@@ -74,11 +97,10 @@ impl Node {
             );
         }
         let entries = read?;
-        if entries.is_empty() {
-            return Ok(false);
+        if !entries.is_empty() {
+            apply(self, engine, &entries)?;
         }
-        apply(self, engine, &entries)?;
-        Ok(true)
+        Ok(LogRead::of(&entries))
     }
 
     /// Applies entries of the log, as far as the replica lacks them, and settles them.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::base::signal::Wake;
 use crate::cluster::ledger::Woken;
+use crate::cluster::node::apply::LogRead;
+use crate::cluster::node::intervals;
 use crate::cluster::node::shared::{FollowError, Node, PATIENCE};
 use crate::commit::engine::Engine;
 
-/// The longest wait for an entry without a look at the log.
-const LONGEST: Duration = Duration::from_secs(5);
 /// The first pause after an error, which doubles up to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -16,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 impl Node {
     /// Applies what the log gets, and acknowledges it, until the node closes.
     pub(crate) fn follow_until_closed(&self, engine: &Engine) {
-        let interval = (self.settings.bound / 10).min(LONGEST);
+        let interval = intervals::looks(self.settings.bound);
         let mut pause = FIRST_PAUSE;
         while !self.following.is_closed() {
             let waited = self.ledger.wait(self.generation(), self.head().number, self.runtime.now() + interval);
@@ -41,14 +41,15 @@ impl Node {
         }
     }
 
-    /// Reads what follows in the log until reads return nothing, applies it, and acknowledges each part: a log that others
-    /// append to all the time has no end to wait for.
+    /// Reads what follows in the log until reads return little, applies it, and acknowledges each part: a log that others
+    /// append to all the time has no end to wait for. Whether anything follows what is little, the next wait finds out: with
+    /// many nodes a read in vain for each change of another one would be a quarter of what the engine does.
     pub(crate) fn follow(&self, engine: &Engine) -> Result<(), FollowError> {
         loop {
             let read = self.check_in_step().and_then(|()| self.read_some(engine, Self::apply));
             // Also what was applied before an error.
             self.acknowledge(self.runtime.now() + PATIENCE)?;
-            if !read? || self.following.is_closed() {
+            if read? != LogRead::Many || self.following.is_closed() {
                 return Ok(());
             }
         }

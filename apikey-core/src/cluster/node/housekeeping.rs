@@ -2,7 +2,7 @@
 //! janitor, does the last two, and a fence keeps a former one from doing them, too.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::base::codec;
 use crate::base::signal::Wake;
@@ -11,6 +11,7 @@ use crate::cluster::format::image::{ImageKind, NamedImage, seal, unseal};
 use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{Cell, CellKind, Fence, Image, Logged, Piece, Position, Step};
 use crate::cluster::node::admission::skew_ms;
+use crate::cluster::node::intervals;
 use crate::cluster::node::shared::{FollowError, Node, PATIENCE};
 use crate::cluster::protocol::log_tally::LogTally;
 use crate::cluster::protocol::removal::marked;
@@ -20,8 +21,6 @@ use crate::key::error::StoreError;
 use crate::key::event::stored::{Event, Head};
 use crate::token::digest::Digester;
 
-const INTERVAL: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(5);
 /// The bytes of the log that a step reads.
 const READ: usize = 1 << 20;
 /// The number of records in the head of a state between the changes of an entry.
@@ -32,10 +31,13 @@ const MAX_READS: usize = 4;
 impl Node {
     /// Keeps house until the node closes.
     pub(crate) fn keep_until_closed(&self, engine: &Engine) {
-        let (short, long) = (INTERVAL, (self.settings.bound / 10).clamp(INTERVAL, LONGEST));
+        let (short, long) = (intervals::JANITOR, intervals::keeping(self.settings.bound));
+        // How often it has kept house since it listed the nodes last.
+        let mut unlisted = 0;
         loop {
             // The janitor moves the state often; the others only look for its end, and for nodes that are gone.
-            let interval = if self.state().holds.contains_key(&Hold::Janitor) { short } else { long };
+            let is_janitor = self.state().holds.contains_key(&Hold::Janitor);
+            let interval = if is_janitor { short } else { long };
             if self.runtime.wait(&self.keeping, Some(self.runtime.now() + interval)) == Wake::Closed {
                 return;
             }
@@ -49,8 +51,12 @@ impl Node {
             {
                 tracing::debug!(%error, "whether an entry of this node is in the log is unknown");
             }
-            if let Err(error) = self.keep(engine) {
-                tracing::debug!(%error, "the work of the cluster's janitor failed");
+            unlisted += 1;
+            if is_janitor || unlisted >= intervals::lists_each(self.settings.bound, self.count_listed()) {
+                unlisted = 0;
+                if let Err(error) = self.keep(engine) {
+                    tracing::debug!(%error, "the work of the cluster's janitor failed");
+                }
             }
             if let Some(order) = engine.order()
                 && let Err(error) = self.make_again(engine, order)
@@ -58,6 +64,11 @@ impl Node {
                 tracing::debug!(%error, "revocations are in force on this node alone");
             }
         }
+    }
+
+    /// How many nodes there were when this one listed them last.
+    fn count_listed(&self) -> usize {
+        self.state().cells.iter().filter(|cell| cell.cell.kind == CellKind::Presence).count()
     }
 
     pub(crate) fn keep(&self, engine: &Engine) -> Result<(), FollowError> {

@@ -11,6 +11,7 @@ mod health;
 pub(crate) mod here_only;
 mod holds;
 pub(crate) mod housekeeping;
+pub(crate) mod intervals;
 mod kept_revocations;
 mod leave;
 mod listings;

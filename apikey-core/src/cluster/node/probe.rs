@@ -1,6 +1,6 @@
 //! Looking at the ledger often enough that the gate stays open.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::base::runtime::Runtime;
 use crate::base::signal::Wake;
@@ -8,17 +8,15 @@ use crate::cluster::format::presence::{Incarnation, Presence};
 use crate::cluster::format::settings::ClusterSettings;
 use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{Cell, CellKind, Look, Sight, Standing};
+use crate::cluster::node::intervals;
 use crate::cluster::node::shared::{LOG_GONE, Node, PATIENCE, REPLACED};
 use crate::cluster::protocol::membership::{LookSent, Looked, NextStep};
 use crate::commit::engine::Engine;
 
-/// The longest interval between two looks.
-const LONGEST: Duration = Duration::from_secs(5);
-
 impl Node {
     /// Looks until the node closes.
     pub(crate) fn probe_until_closed(&self, engine: &Engine) {
-        let interval = (self.settings.bound / 10).min(LONGEST);
+        let interval = intervals::looks(self.settings.bound);
         loop {
             let begun = self.runtime.now();
             if let Err(error) = self.probe(engine) {

@@ -4,15 +4,11 @@ use std::time::Duration;
 
 use crate::base::boot_time::BootTime;
 use crate::cluster::ledger::{CellKind, Position};
+use crate::cluster::node::intervals;
 use crate::cluster::node::listings::Listed;
 use crate::cluster::node::shared::{Node, PATIENCE};
 use crate::cluster::protocol::barrier::{Barrier, Listing, Passed};
 use crate::cluster::protocol::removal::marked;
-
-/// The shortest and the longest pause between two questions of a barrier.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
-/// A pause is this part of the wait so far: a barrier learns of its end late by no more than that.
-const PART: u32 = 8;
 
 impl Node {
     /// Waits until every node that may serve has applied the log up to here, or cannot serve without it. With `longest`
@@ -46,8 +42,8 @@ impl Node {
                 Passed::NotYet => {}
             }
             let now = self.runtime.now();
-            let pause = (now.duration_since(begun) / PART).clamp(PAUSES.0, PAUSES.1);
-            let left = until.map_or(PAUSES.1, |until| until.saturating_duration_since(now));
+            let pause = intervals::pause(now.duration_since(begun));
+            let left = until.map_or(pause, |until| until.saturating_duration_since(now));
             let ends = barrier.ends().since(self.clock.now());
             self.runtime.sleep(pause.min(left).min(ends));
         }
