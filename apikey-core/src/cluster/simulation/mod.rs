@@ -5,6 +5,8 @@
 //! [`crate::cluster::protocol`], as the threads of a node do. Each field of `Safeguards` and of `Practice` is turned off in
 //! a test, which must find a node that serves without a change that holds everywhere.
 //!
+//! `sizing/` has up to a thousand light nodes on an engine that takes time for each call, and counts what they ask of it.
+//!
 //! `stores/` has whole nodes: real stores, whose threads are tasks of a scheduler, on a ledger with faults.
 //!
 //! `APIKEY_SIMULATED_CASES=100000 cargo test --release -p apikey-core --features cluster simulation -- --nocapture` runs the
@@ -13,6 +15,7 @@
 
 mod protocol;
 mod random;
+mod sizing;
 mod stores;
 
 /// The case that is replayed, with everything that happens in it printed: `APIKEY_SIMULATED_CASE` names its seed.
