@@ -16,7 +16,10 @@ use crate::cluster::simulation::sizing::{GENERATION, Simulation};
 type Listed = (BootTime, Option<Rc<Vec<Cell>>>);
 
 /// Who waits for a list that somebody asked for after some time.
-type Waiting = (BootTime, Box<dyn FnOnce(&mut Simulation, Listed)>);
+type Waiting = (BootTime, Then);
+
+/// What a barrier does with a list.
+type Then = Box<dyn FnOnce(&mut Simulation, Listed)>;
 
 /// The questions of a node: exact lists, and glances.
 #[derive(Default)]
@@ -68,14 +71,7 @@ impl Simulation {
     }
 
     /// A list that somebody asked for after this time. One asks; the others take the answer, or the next one.
-    fn list(
-        &mut self,
-        n: usize,
-        listing: Listing,
-        kind: usize,
-        after: BootTime,
-        then: Box<dyn FnOnce(&mut Self, Listed)>,
-    ) {
+    fn list(&mut self, n: usize, listing: Listing, kind: usize, after: BootTime, then: Then) {
         let question = &mut self.nodes[n].questions.0[kind];
         if let Some(last) = question.last.clone().filter(|(sent, _)| *sent > after) {
             return then(self, last);
