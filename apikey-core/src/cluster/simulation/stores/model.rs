@@ -8,6 +8,7 @@ use crate::KeyStore;
 use crate::base::lock::lock;
 use crate::cluster::ledger::memory::{MemoryBackup, MemoryLedger};
 use crate::cluster::ledger::{CellKind, Ledger, Position};
+use crate::cluster::node::change::ClusterOrder;
 use crate::cluster::simulation::replayed;
 use crate::cluster::simulation::stores::GENERATION;
 use crate::cluster::simulation::stores::history::History;
@@ -142,7 +143,20 @@ impl Model {
 
     /// A process sends an entry with changes of these calls; `None` if it has lost a race.
     pub(super) fn sends(&self, process: Option<Process>, calls: &BTreeSet<u64>) {
-        self.shared().promises.sends(process, calls);
+        // A node takes its hold again after a lost race.
+        let held = process.and_then(|process| self.store(process.machine)).and_then(|store| {
+            let node = ClusterOrder::node_of(&store.inner().engine);
+            let state = node.state();
+            state.holds.get(&Hold::Rotator).map(|fence| fence.value.clone())
+        });
+        let mut shared = self.shared();
+        shared.promises.sends(process, calls);
+        for call in calls {
+            let call = shared.promises.calls.entry(*call).or_default();
+            if call.held.is_some() && held.is_some() {
+                call.held.clone_from(&held);
+            }
+        }
     }
 
     /// The engine has appended an entry.
