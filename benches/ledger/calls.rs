@@ -11,9 +11,9 @@ mod shared;
 
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::conformance::op;
 use apikey_cluster_tests::postgres::Server;
 use apikey_core::cluster::{Appended, CellKind, CellName, Entry, Image, Ledger, Look, Position, Standing, Step, Woken};
+use apikey_engine::conformance::op;
 use apikey_postgres::Postgres;
 use tokio_postgres::NoTls;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::base::signal::Wake;
 use crate::cluster::ledger::Woken;
 use crate::cluster::node::apply::LogRead;
-use crate::cluster::node::intervals;
 use crate::cluster::node::shared::{FollowError, Node, PATIENCE};
+use crate::cluster::protocol::intervals;
 use crate::commit::engine::Engine;
 
 /// The first pause after an error, which doubles up to the second.

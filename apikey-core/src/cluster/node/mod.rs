@@ -11,7 +11,6 @@ mod health;
 pub(crate) mod here_only;
 mod holds;
 pub(crate) mod housekeeping;
-pub(crate) mod intervals;
 mod kept_revocations;
 mod leave;
 mod listings;

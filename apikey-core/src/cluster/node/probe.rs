@@ -8,8 +8,8 @@ use crate::cluster::format::presence::{Incarnation, Presence};
 use crate::cluster::format::settings::ClusterSettings;
 use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{Cell, CellKind, Look, Sight, Standing};
-use crate::cluster::node::intervals;
 use crate::cluster::node::shared::{LOG_GONE, Node, PATIENCE, REPLACED};
+use crate::cluster::protocol::intervals;
 use crate::cluster::protocol::membership::{LookSent, Looked, NextStep};
 use crate::commit::engine::Engine;
 

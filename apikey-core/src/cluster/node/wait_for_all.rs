@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::base::boot_time::BootTime;
 use crate::cluster::ledger::{CellKind, Position};
-use crate::cluster::node::intervals;
 use crate::cluster::node::listings::Listed;
 use crate::cluster::node::shared::{Node, PATIENCE};
 use crate::cluster::protocol::barrier::{Barrier, Listing, Passed};
+use crate::cluster::protocol::intervals;
 use crate::cluster::protocol::removal::marked;
 
 impl Node {

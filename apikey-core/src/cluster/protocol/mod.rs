@@ -3,6 +3,7 @@
 pub(crate) mod barrier;
 pub(crate) mod chain;
 pub(crate) mod confirmation;
+pub(crate) mod intervals;
 pub(crate) mod log_tally;
 pub(crate) mod membership;
 pub(crate) mod reading;

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use crate::base::boot_time::BootTime;
 use crate::cluster::ledger::{Cell, CellKind, Ledger, Position};
-use crate::cluster::node::intervals;
 use crate::cluster::protocol::barrier::{Barrier, Listing, Passed};
+use crate::cluster::protocol::intervals;
 use crate::cluster::protocol::safeguards::Safeguards;
 use crate::cluster::simulation::sizing::engine::Call;
 use crate::cluster::simulation::sizing::node::Connection;
 use crate::cluster::simulation::sizing::{GENERATION, Simulation};
 
-/// A list, and when somebody asked for it.
+/// A list, and the time of the question.
 type Listed = (BootTime, Option<Rc<Vec<Cell>>>);
 
-/// Who waits for a list that somebody asked for after some time.
+/// A barrier that waits for a list asked for after some time.
 type Waiting = (BootTime, Then);
 
 /// What a barrier does with a list.

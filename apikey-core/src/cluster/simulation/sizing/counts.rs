@@ -13,8 +13,8 @@ pub(super) struct Counts {
     pub(super) woken: u64,
     /// Revocations.
     pub(super) begun: u64,
-    /// How long each took that has returned.
-    pub(super) took: Vec<Duration>,
+    /// How long each has waited that has returned.
+    pub(super) waits: Vec<Duration>,
     /// Those that returned because the bound was over.
     pub(super) waited_out: u64,
     /// Those that were not appended in time.
@@ -35,8 +35,8 @@ impl Counts {
         *self.rows.entry(call).or_default() += rows as u64;
     }
 
-    pub(super) fn passed(&mut self, took: Duration, is_waited_out: bool) {
-        self.took.push(took);
+    pub(super) fn passed(&mut self, waits: Duration, is_waited_out: bool) {
+        self.waits.push(waits);
         self.waited_out += u64::from(is_waited_out);
     }
 
@@ -51,8 +51,8 @@ impl Counts {
 
     /// The time in which this share of the revocations has returned.
     pub(super) fn percentile(&self, percent: usize) -> Option<Duration> {
-        let mut took = self.took.clone();
-        took.sort_unstable();
-        took.get(took.len() * percent / 100).copied()
+        let mut waits = self.waits.clone();
+        waits.sort_unstable();
+        waits.get(waits.len() * percent / 100).copied()
     }
 }

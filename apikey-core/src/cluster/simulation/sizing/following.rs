@@ -3,7 +3,7 @@
 use crate::base::codec;
 use crate::cluster::format::presence::Acknowledgement;
 use crate::cluster::ledger::{Ledger, Logged, Position};
-use crate::cluster::node::intervals;
+use crate::cluster::protocol::intervals;
 use crate::cluster::simulation::sizing::engine::Call;
 use crate::cluster::simulation::sizing::node::Connection;
 use crate::cluster::simulation::sizing::{GENERATION, Simulation};

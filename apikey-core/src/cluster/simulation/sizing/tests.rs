@@ -33,7 +33,7 @@ fn the_calls_of_a_revocation_grow_as_the_nodes_do() {
             simulation.revoke(n);
             simulation.run(Duration::from_secs(10));
             let counts = &simulation.counts;
-            assert_eq!((counts.took.len(), counts.waited_out, counts.lost), (number + 1, 0, 0));
+            assert_eq!((counts.waits.len(), counts.waited_out, counts.lost), (number + 1, 0, 0));
             assert_eq!(counts.woken - before.woken, nodes as u64);
             let made = |call| counts.of(call) - before.of(call);
             assert_eq!((made(Call::Append), made(Call::Notify)), (1, 1));
@@ -82,7 +82,7 @@ fn a_revocation_returns_on_an_engine_that_has_the_time_for_it() {
     simulation.revoke_for(Duration::from_secs(10), 2.0);
     simulation.run(Duration::from_secs(20));
     let counts = &simulation.counts;
-    assert!(counts.begun > 5 && counts.took.len() as u64 == counts.begun, "{counts:?}");
+    assert!(counts.begun > 5 && counts.waits.len() as u64 == counts.begun, "{counts:?}");
     assert_eq!((counts.waited_out, counts.failed, counts.closed, counts.unanswered), (0, 0, 0, 0));
     assert_eq!(counts.state, simulation.nodes[0].chain.head().number, "the janitor moves the state");
 }
@@ -107,7 +107,7 @@ fn outcome(plan: Plan, rate: f64, span: Duration) -> Outcome {
     while simulation.now < begun + span {
         simulation.run(Duration::from_secs(1));
         // Nothing is learnt from a longer line.
-        if simulation.counts.begun - simulation.counts.took.len() as u64 > WAITING {
+        if simulation.counts.begun - simulation.counts.waits.len() as u64 > WAITING {
             break;
         }
     }
@@ -117,12 +117,12 @@ fn outcome(plan: Plan, rate: f64, span: Duration) -> Outcome {
     if rate > 0.0 {
         let mut counted = simulation.counts.clone();
         simulation.run(Duration::from_secs(5));
-        counted.took = std::mem::take(&mut simulation.counts.took);
+        counted.waits = std::mem::take(&mut simulation.counts.waits);
         simulation.counts = counted;
     }
     let counts = &simulation.counts;
     let has_ended = share > FULL
-        || (counts.took.len() as u64) < counts.begun
+        || (counts.waits.len() as u64) < counts.begun
         || counts.waited_out + counts.failed + counts.closed + counts.unanswered > 0;
     Outcome { share, has_ended, simulation }
 }
@@ -148,7 +148,7 @@ impl Outcome {
             percentile(99),
             self.share * 100.0,
             counts.begun,
-            counts.took.len(),
+            counts.waits.len(),
             counts.waited_out,
             counts.lost,
             counts.failed,
