@@ -1,14 +1,34 @@
 //! First uses of rotated secrets, which are in force and not written yet.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::base::lock::lock;
+use crate::index::first_use::Promotion;
+use crate::key::change::Action;
+use crate::token::digest::Digest;
 
 /// A secret that was used for the first time since it succeeded another.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct FirstUse {
     pub(crate) id: u128,
     pub(crate) version: u32,
+    /// The secret that this has ended.
+    pub(crate) ended: Option<Digest>,
+}
+
+impl FirstUse {
+    /// What writes it.
+    pub(crate) fn action(self) -> Action {
+        Action::FirstUse { version: self.version, ended: self.ended }
+    }
+}
+
+/// Without the digest.
+impl fmt::Debug for FirstUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FirstUse").field("id", &self.id).field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 /// The first uses that are not written yet.
@@ -16,15 +36,13 @@ pub(crate) struct FirstUse {
 pub(crate) struct FirstUses(Mutex<Vec<FirstUse>>);
 
 impl FirstUses {
-    /// Takes in a first use by `promote`, which returns `false` if another one was first. Nobody who [holds](Self::hold)
+    /// Takes in a first use by `promote`, which returns `None` if another one was first. Nobody who [holds](Self::hold)
     /// what waits sees the one without the other.
-    pub(crate) fn note(&self, first: FirstUse, promote: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn note(&self, id: u128, version: u32, promote: impl FnOnce() -> Option<Promotion>) -> bool {
         let mut waiting = self.lock();
-        let is_first = promote();
-        if is_first {
-            waiting.push(first);
-        }
-        is_first
+        let promotion = promote();
+        waiting.extend(promotion.map(|Promotion { ended }| FirstUse { id, version, ended }));
+        promotion.is_some()
     }
 
     pub(super) fn push(&self, first: FirstUse) {

@@ -2,20 +2,17 @@
 
 use crate::access::verified_key::VerifiedKey;
 use crate::commit::engine::Engine;
-use crate::commit::first_use::FirstUse;
 use crate::commit::local_log::OpenLog;
 use crate::commit::records::Records;
 use crate::commit::stage::Stage;
 use crate::commit::writer::Writer;
-use crate::key::change::Action;
 use crate::key::error::StoreError;
 
 impl Engine {
     /// Puts the first use of a key's successor in force, and notes it: the maintenance thread writes it if no change does
     /// before. Returns `false` if another use was first, or the secret is gone.
     pub(crate) fn first_use(&self, key: &VerifiedKey) -> bool {
-        let first = FirstUse { id: key.id().as_u128(), version: key.version };
-        let is_first = self.first_uses.note(first, || self.index.promote(key));
+        let is_first = self.first_uses.note(key.id().as_u128(), key.version, || self.index.promote(key));
         if is_first {
             self.log.maintenance.notify();
         }
@@ -41,7 +38,7 @@ impl Engine {
         for first in self.first_uses.take() {
             // Each has a transaction of its own, which allows one change of a key: a key that was rotated twice within
             // a second may have two.
-            let changes = [self.change_of(first.id, Action::FirstUse { version: first.version })];
+            let changes = [self.change_of(first.id, first.action())];
             let stage = match self.stage(writer, &Records::of(log), &changes) {
                 Ok(stage) => stage,
                 Err(error) => {

@@ -10,24 +10,29 @@ use crate::key::effective_key::{EffectiveKey, EffectiveSecret};
 use crate::key::record::SecretEnd;
 use crate::token::digest::Digest;
 
+/// The first use of a secret, as the index has taken it in.
+#[derive(Clone, Copy)]
+pub(crate) struct Promotion {
+    /// The predecessor that it has ended.
+    pub(crate) ended: Option<Digest>,
+}
+
 impl Index {
-    /// Ends the predecessor that the first use of a secret ends. Returns `false` if another use was first.
-    pub(crate) fn promote(&self, key: &VerifiedKey) -> bool {
+    /// Ends the predecessor that the first use of a secret ends. Returns `None` if another use was first.
+    pub(crate) fn promote(&self, key: &VerifiedKey) -> Option<Promotion> {
         let (mut writer, table) = self.write();
         let find = || table.find_again(verified_home(key), &key.prefix);
-        let Some(LiveLine { state, .. }) = find().filter(|live| live.state.control & UNUSED != 0) else {
-            return false;
-        };
-        if state.control & SIDE_ENTRY != 0
-            && let Some((home, ended)) = writer.free_list.ended_by(state.side)
-        {
+        let LiveLine { state, .. } = find().filter(|live| live.state.control & UNUSED != 0)?;
+        let has_entry = state.control & SIDE_ENTRY != 0;
+        let ended = writer.free_list.ended_by(state.side).filter(|_| has_entry);
+        if let Some((home, ended)) = ended {
             writer.remove(table, home, &ended);
         }
         // Its line may have moved.
         if let Some(live) = find() {
             live.line.clear_unused();
         }
-        true
+        Some(Promotion { ended: ended.map(|(_, digest)| digest) })
     }
 
     /// Removes a secret unless it has been used since it succeeded another. Returns whether it was unused.

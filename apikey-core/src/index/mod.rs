@@ -10,7 +10,7 @@
 //! tries every interleaving.
 
 mod atomic;
-mod first_use;
+pub(crate) mod first_use;
 mod hints;
 mod home;
 mod limiter;

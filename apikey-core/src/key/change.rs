@@ -24,6 +24,7 @@ use crate::key::rotation::overlap::OverlapEnd;
 use crate::key::rotation::pending;
 use crate::key::scope::Scope;
 use crate::key::subject::Subject;
+use crate::token::digest::Digest;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
@@ -53,6 +54,8 @@ pub(crate) enum Action {
     },
     FirstUse {
         version: u32,
+        /// The secret that it has ended, whatever the record says of that by now.
+        ended: Option<Digest>,
     },
     /// Adds a secret that waits for its delivery; see [`crate::key::rotation::pending`].
     Stage {
@@ -130,8 +133,8 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
         }),
         Action::Update(fields) => update(found?, fields, change.at),
         Action::Rotate { secret, overlap } => rotate(found?, secret, *overlap, false, change.at),
-        Action::FirstUse { version } => {
-            Ok(current.map_or(Applied::Unchanged, |record| first_use(record, *version, change.at)))
+        Action::FirstUse { version, ended } => {
+            Ok(current.map_or(Applied::Unchanged, |record| first_use(record, *version, ended.as_ref(), change.at)))
         }
         Action::Stage { secret, overlap_ms, doubtful } => {
             pending::stage(found?, secret, *overlap_ms, *doubtful, change.at)
@@ -310,17 +313,33 @@ fn replace(record: &Record, secret: &StoredSecret, reason: &str) -> Result<Appli
     Ok(Applied::changed(after, EventKind::Replaced { version, reason: reason.to_owned() }))
 }
 
-fn first_use(record: &Record, version: u32, now: i64) -> Applied {
+/// `predecessor` is the secret that the use has ended. A rotation of another node may have replaced the used secret before
+/// that knew of the use, and may have given the predecessor another end. What the use has ended stays so.
+fn first_use(record: &Record, version: u32, predecessor: Option<&Digest>, now: i64) -> Applied {
+    // A record that never had the used secret is of another history than the use.
+    let predecessor = predecessor.filter(|_| record.version >= version);
+    let remove = |secrets: &mut Vec<StoredSecret>| -> Vec<u32> {
+        secrets.extract_if(.., |secret| Some(&secret.digest) == predecessor).map(|secret| secret.version).collect()
+    };
     if record.secrets.iter().any(|secret| secret.version == version && secret.is_pending()) {
-        return pending::promote(record, version, now, true);
+        let mut applied = pending::promote(record, version, now, true);
+        if let Applied::Changed { after: Some(after), event } = &mut applied
+            && let EventKind::Promoted { ended, .. } = &mut **event
+        {
+            ended.extend(remove(&mut after.secrets));
+        }
+        return applied;
     }
     let mut after = record.clone();
-    // A rotation of another node may have replaced the secret before that knew of its use. What the use has ended stays so.
-    after.secrets.retain(|secret| secret.version >= version || secret.end != SecretEnd::FirstUse);
+    // One that was replaced has not ended what ends by the first use of another.
+    if record.secrets.iter().any(|secret| secret.version == version) {
+        after.secrets.retain(|secret| secret.version >= version || secret.end != SecretEnd::FirstUse);
+    }
+    let ended = remove(&mut after.secrets);
     if let Some(secret) = after.secrets.iter_mut().find(|secret| secret.version == version) {
         secret.used = true;
     }
-    if after == *record { Applied::Unchanged } else { Applied::changed(after, EventKind::FirstUsed { version }) }
+    if after == *record { Applied::Unchanged } else { Applied::changed(after, EventKind::FirstUsed { version, ended }) }
 }
 
 fn erase_ended(record: &Record, now: i64) -> Applied {

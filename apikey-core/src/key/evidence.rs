@@ -57,7 +57,10 @@ impl Evidence {
         match &event.kind {
             EventKind::Rotated { version, overlap: None } => self.ended_below = self.ended_below.max(*version),
             EventKind::Rotated { version, overlap: Some(end) } => drop(self.ends.insert(*version, *end)),
-            EventKind::FirstUsed { version } => drop(self.used.insert(*version)),
+            EventKind::FirstUsed { version, ended } => {
+                self.ended.extend(ended);
+                self.used.insert(*version);
+            }
             EventKind::Staged { ended, .. } => self.ended.extend(ended),
             EventKind::Promoted { version, overlap, ended, used } => {
                 self.ended.extend(ended);
@@ -83,6 +86,7 @@ impl Evidence {
 
     /// Restricts a record to what the events leave of it.
     pub(crate) fn restrict(&self, record: &mut Record) {
+        let held: BTreeSet<u32> = record.secrets.iter().map(|secret| secret.version).collect();
         if record.revoked.is_none() {
             record.revoked.clone_from(&self.revoked);
         }
@@ -100,7 +104,8 @@ impl Evidence {
             }
             !(end == OverlapEnd::FirstUse && self.used.contains(&version))
         });
-        let used = self.used.last().copied().unwrap_or(0);
+        // One that the record lacks was replaced, and its event says what its use ended.
+        let used = self.used.intersection(&held).last().copied().unwrap_or(0);
         record.secrets.retain(|secret| secret.version >= used || secret.end != SecretEnd::FirstUse);
     }
 
@@ -268,7 +273,7 @@ mod tests {
             version,
             overlap: overlap.and_then(OverlapEnd::of),
         };
-        let used = |version| EventKind::FirstUsed { version };
+        let used = |version| EventKind::FirstUsed { version, ended: Vec::new() };
         let (at, until_use) = (SecretEnd::At, SecretEnd::FirstUse);
         let one = record(vec![secret(1, SecretEnd::Never, false)]);
         assert_eq!(ends(&after(&one, &[rotated(2, None)])), []);
@@ -283,6 +288,17 @@ mod tests {
         let two = record(vec![secret(1, until_use, true), secret(2, SecretEnd::Never, false)]);
         assert_eq!(ends(&after(&two, &[used(2)])), [(2, SecretEnd::Never)]);
         assert_eq!(ends(&after(&two, &[rotated(3, Some(until_use))])), [(1, until_use)]);
+        // Another node had replaced the secret, and given the one before it an end, before it knew of the use.
+        let replaced =
+            Record { version: 3, ..record(vec![secret(1, at(9), true), secret(3, SecretEnd::Never, false)]) };
+        assert_eq!(ends(&after(&replaced, &[used(2)])), ends(&replaced));
+        let by_next =
+            Record { version: 3, ..record(vec![secret(1, until_use, true), secret(3, SecretEnd::Never, false)]) };
+        assert_eq!(ends(&after(&by_next, &[used(2)])), ends(&by_next));
+        let used_and_ended = EventKind::FirstUsed { version: 2, ended: vec![1] };
+        for record in [replaced, by_next] {
+            assert_eq!(ends(&after(&record, std::slice::from_ref(&used_and_ended))), [(3, SecretEnd::Never)]);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::commit::local_log::OpenLog;
 use crate::commit::stage::{Staged, await_use};
 use crate::commit::writer::Writer;
 use crate::key::applied::Applied;
-use crate::key::change::{Action, apply};
+use crate::key::change::apply;
 use crate::key::error::StoreError;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
@@ -166,7 +166,7 @@ impl Engine {
             // Until the index is set: a first use in between would count nowhere.
             let waiting = waiting.map(FirstUses::hold);
             for first in waiting.iter().flat_map(|waiting| waiting.iter()).filter(|first| first.id == *id) {
-                let change = self.change_of(*id, Action::FirstUse { version: first.version });
+                let change = self.change_of(*id, first.action());
                 if let Ok(Applied::Changed { after: Some(after), .. }) = apply(Some(&record), &change) {
                     record = *after;
                 }

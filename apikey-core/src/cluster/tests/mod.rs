@@ -3,6 +3,7 @@
 mod any_moment;
 mod damaged;
 mod faulty;
+mod first_uses;
 mod janitor;
 mod outage;
 mod shared_entries;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::faulty::Faulty;
 use super::{eventually, node};
 use crate::cluster::{Cluster, Ledger, Logged, MemoryLedger};
-use crate::commit::first_use::FirstUse;
+use crate::index::first_use::Promotion;
 use crate::{AuthError, ClusterError, KeyFilter, KeyId, KeyStore, KeyUpdate, NewKey, Propagation, StoreError};
 
 /// Two nodes, of which the first has a ledger that a test disturbs.
@@ -239,9 +239,11 @@ fn what_the_first_use_of_a_secret_has_ended_stays_so_when_another_node_replaces_
     fixture.one.rotate(id, crate::Overlap::UntilFirstUse).unwrap();
     let newest = fixture.one.rotate(id, crate::Overlap::UntilFirstUse).unwrap();
     assert!(fixture.one.verify(old.key.expose_secret()).is_ok());
-    // The second rotation was of another node, and the secret of the first had been used here.
     let engine = &fixture.one.inner().engine;
-    engine.first_uses.note(FirstUse { id: id.as_u128(), version: newest.info.version() - 1 }, || true);
+    let record = engine.log.open().unwrap().record(id.as_u128()).unwrap().unwrap().0;
+    let ended = record.secrets.first().map(|secret| secret.digest);
+    // The second rotation was of another node, and the secret of the first had been used here.
+    engine.first_uses.note(id.as_u128(), newest.info.version() - 1, || Some(Promotion { ended }));
     fixture.agree("the old secret has ended", |store| store.verify(old.key.expose_secret()).is_err());
     fixture.agree("the newest is valid", |store| store.verify(newest.key.expose_secret()).is_ok());
 }
@@ -252,7 +254,7 @@ fn a_first_use_that_the_record_has_waits_no_longer() {
     let created = fixture.one.create(NewKey::for_owner("alice")).unwrap();
     let engine = &fixture.one.inner().engine;
     for _ in 0..2 {
-        engine.first_uses.note(FirstUse { id: created.info.id().as_u128(), version: 1 }, || true);
+        engine.first_uses.note(created.info.id().as_u128(), 1, || Some(Promotion { ended: None }));
         eventually("nothing waits", || engine.first_uses.waiting().is_empty());
     }
     assert_eq!(fixture.entries().len(), 2, "the second time the record has it");

@@ -116,6 +116,9 @@ event_kinds! {
     7 FirstUsed "first_used" {
         /// The number of the secret.
         version: u32 = VERSION,
+        /// The numbers of the older secrets that this ended, if another node of a cluster had replaced the new one before it
+        /// knew of the use.
+        ended: Vec<u32> = ENDED skip "Vec::is_empty",
     }
     /// The store erased superseded secrets that have ended.
     8 SecretsErased "secrets_erased"

@@ -187,7 +187,7 @@ mod tests {
             EventKind::Enabled { changes },
             EventKind::Rotated { version, overlap: None },
             EventKind::Rotated { version, overlap: Some(OverlapEnd::FirstUse) },
-            EventKind::FirstUsed { version },
+            EventKind::FirstUsed { version, ended: Vec::new() },
             EventKind::SecretsErased,
             EventKind::Revoked { reason: reason.clone() },
             EventKind::Purged,
@@ -219,6 +219,12 @@ mod tests {
             all.extend(frame(&Event { number, subject, kind, ..bare() }));
         }
         golden::check("events-of-every-kind.bin", &all);
+    }
+
+    #[test]
+    fn golden_bytes_of_a_first_use_that_lists_what_it_ended() {
+        let kind = EventKind::FirstUsed { version: 300, ended: vec![299] };
+        golden::check("event-first-used-ended.bin", &frame(&Event { kind, ..bare() }));
     }
 
     #[test]

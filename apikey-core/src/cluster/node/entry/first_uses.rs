@@ -8,7 +8,6 @@ use crate::cluster::node::entry::open_entry::OpenEntry;
 use crate::cluster::node::shared::Node;
 use crate::commit::cluster::propagation::Terms;
 use crate::commit::engine::Engine;
-use crate::key::change::Action;
 use crate::key::error::StoreError;
 
 /// The most first uses of an entry, so that a revocation beside them stays small.
@@ -45,7 +44,7 @@ impl Node {
             return Ok(false);
         }
         for first in waiting {
-            let mut change = engine.change_of(first.id, Action::FirstUse { version: first.version });
+            let mut change = engine.change_of(first.id, first.action());
             change.at = change.at.max(engine.time.floor()).max(entry.at);
             let changes = [change];
             match engine.stage(&mut writer, &entry.decided.records(&log), &changes) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+
 use crate::base::runtime::Simulated;
 use crate::cluster::node::change::ClusterOrder;
 use crate::cluster::simulation::stores::history::actor;
@@ -16,6 +18,8 @@ use crate::key::event::actor::Origin;
 use crate::{ClusterError, CreatedKey, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, RotateOptions, StoreError};
 
 const OWNERS: usize = 4;
+/// How long both secrets are valid after a rotation that names a time.
+const OVERLAP: TimeDelta = TimeDelta::seconds(20);
 /// The most keys of a run.
 const KEYS: usize = 14;
 /// The keys of a run that has calls of few kinds.
@@ -76,7 +80,8 @@ impl Caller<'_> {
             share if share < 0.62 => self.update(key, Update::Narrow),
             share if share < 0.68 => self.update(key, Update::Widen),
             share if share < 0.72 => self.update(key, Update::Name),
-            share if share < 0.82 => self.rotate(key, &RotateOptions::new(Overlap::UntilFirstUse)),
+            share if share < 0.79 => self.rotate(key, &RotateOptions::new(Overlap::UntilFirstUse)),
+            share if share < 0.82 => self.rotate(key, &RotateOptions::new(Overlap::For(OVERLAP))),
             share if share < 0.87 => self.rotate(key, &RotateOptions::new(Overlap::None)),
             share if share < 0.92 => self.rotate_idempotent(key),
             share if share < 0.96 => self.replace(key),
@@ -407,7 +412,7 @@ impl Caller<'_> {
         let version = staged.as_ref().ok().and_then(|outcomes| Some(outcomes.first()?.after.as_ref()?.version));
         self.end(&begun, "stagings", false, &staged, version.is_some());
         let (Some(token), Some(version)) = (token, version) else { return };
-        self.key(&begun, key, |key| key.tokens.push(KnownToken::of(token.expose_secret(), version)));
+        self.key(&begun, key, |key| key.tokens.push(KnownToken::of(token.expose_secret(), version, true)));
         let (begun, _) = self.begin(Changes::Key(key));
         self.holds(&begun);
         let change =

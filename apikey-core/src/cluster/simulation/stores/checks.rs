@@ -11,7 +11,7 @@ use crate::cluster::node::here_only::HereOnly;
 use crate::cluster::node::shared::Node;
 use crate::cluster::simulation::stores::model::Model;
 use crate::key::applied::Applied;
-use crate::key::change::{Action, apply};
+use crate::key::change::apply;
 use crate::key::record::Record;
 use crate::storage::database::disk::Disk;
 use crate::token::digest::Digest;
@@ -114,7 +114,7 @@ impl Model {
                 Err(error) => return Some(error.to_string()),
             };
             for first in waiting.iter().filter(|first| first.id == id) {
-                let change = engine.change_of(id, Action::FirstUse { version: first.version });
+                let change = engine.change_of(id, first.action());
                 if let Ok(Applied::Changed { after: Some(after), .. }) = apply(Some(&record), &change) {
                     record = *after;
                 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::ledger::Position;
 use crate::cluster::simulation::stores::scheduler::Process;
-use crate::{CreatedKey, KeyId, StoreError};
+use crate::{CreatedKey, KeyId, OverlapEnd, StoreError};
 
 /// A key, as its callers know it.
 pub(super) struct KnownKey {
@@ -32,6 +32,8 @@ pub(super) struct KnownKey {
 pub(super) struct KnownToken {
     pub(super) text: String,
     pub(super) version: u32,
+    /// Whether its first use ends the secrets before it.
+    pub(super) ends_by_use: bool,
     /// The call that ended it everywhere.
     pub(super) ended: Option<u64>,
     /// Where it ended without the others, by machine: until its life ends, or for good.
@@ -217,10 +219,11 @@ impl KnownKey {
 
 impl KnownToken {
     pub(super) fn new(created: &CreatedKey) -> Self {
-        Self::of(created.key.expose_secret(), created.info.version())
+        let ends_by_use = !matches!(created.info.overlap(), Some(OverlapEnd::At(_)));
+        Self::of(created.key.expose_secret(), created.info.version(), ends_by_use)
     }
 
-    pub(super) fn of(text: &str, version: u32) -> Self {
-        Self { text: text.to_owned(), version, ended: None, ended_here: BTreeMap::new() }
+    pub(super) fn of(text: &str, version: u32, ends_by_use: bool) -> Self {
+        Self { text: text.to_owned(), version, ends_by_use, ended: None, ended_here: BTreeMap::new() }
     }
 }

@@ -147,12 +147,12 @@ fn an_answer_that_changes_nothing_must_pass_the_barrier() {
 
 #[test]
 fn a_revocation_must_be_kept_over_a_restart() {
-    is_violated_without(Course::Away, 17, |safeguards| safeguards.keeps_revocations = false);
+    is_violated_without(Course::Away, 190, |safeguards| safeguards.keeps_revocations = false);
 }
 
 #[test]
 fn kept_revocations_must_be_in_force_first() {
-    is_violated_without(Course::Away, 17, |safeguards| safeguards.restores_revocations_first = false);
+    is_violated_without(Course::Away, 190, |safeguards| safeguards.restores_revocations_first = false);
 }
 
 #[test]

@@ -53,8 +53,9 @@ fn verify(model: &Model, store: &KeyStore, machine: usize, key: usize, token: us
     let life = shared.machines[machine].life;
     let fault = shared.fault_of(machine, life, key, token, &verified);
     let version = shared.promises.keys[key].tokens[token].version;
-    // Its first use has ended the secrets before it.
-    shared.promises.keys[key].end_here(machine, Here::Life(life), version);
+    if shared.promises.keys[key].tokens[token].ends_by_use {
+        shared.promises.keys[key].end_here(machine, Here::Life(life), version);
+    }
     drop(shared);
     model.say(|| format!("machine {machine} accepts secret {version} of key {key}"));
     if let Some(fault) = fault {
