@@ -91,7 +91,10 @@ impl Cluster {
         let sealed = ClusterSettings { is_sealed: true, bound: longer, ..settings.clone() };
         let sealed = sealed.encode().map_err(StoreError::from)?;
         swap(sight.meta.as_deref(), &sealed)?;
-        self.end_log(before.generation)?;
+        // An attempt that was cut off may have sealed the settings of its own generation, and ended no log.
+        for former in (1..generation).rev() {
+            self.end_log(former)?;
+        }
         self.sleep(stretched(before.bound()));
         swap(Some(&sealed), &value)?;
         Ok(ReplicaOf { cluster: settings.uuid, generation, is_loading: false })

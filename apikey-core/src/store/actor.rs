@@ -162,7 +162,8 @@ impl KeyStore {
     }
 
     /// Waits until every node of the cluster has all that this one has, at most this long. Returns the names of the nodes
-    /// that have not: none once everything that was changed holds everywhere, and outside a cluster.
+    /// that have not: none once everything that was changed holds everywhere, and outside a cluster. While the cluster's
+    /// engine does not answer, they are all the nodes that this one knew last, or the name of the engine if it knew none.
     #[must_use = "the nodes that it returns may not have the change"]
     pub fn wait_for_nodes(&self, longest: Duration) -> Vec<String> {
         self.inner().engine.order().map(|order| order.wait_for_nodes(longest)).unwrap_or_default()

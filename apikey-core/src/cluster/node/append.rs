@@ -49,8 +49,13 @@ impl Node {
                         op: entry.op,
                         bytes: entry.bytes.to_vec(),
                     };
+                    if let Err(error) = self.apply(engine, &[logged]) {
+                        // What it takes stays in force here, and the next change applies it.
+                        self.state().unresolved = Some(entry.clone());
+                        let what = format!("the cluster's log has it, and this node cannot apply it: {error}");
+                        return Err(ClusterError::Unknown { what });
+                    }
                     self.state().unresolved = None;
-                    self.apply(engine, &[logged]).map_err(|error| ClusterError::Stopped { what: error.to_string() })?;
                     return Ok(Sent::Here);
                 }
                 Ok(Appended::Lost { head }) => {
@@ -86,7 +91,12 @@ impl Node {
             self.state().unresolved = None;
             return Ok(());
         }
-        self.send(engine, &entry, by)?;
+        self.send(engine, &entry, by).map_err(|error| match error {
+            ClusterError::Unknown { what } | ClusterError::Refused { what } => {
+                ClusterError::Refused { what: format!("a change of this node before it is not settled: {what}") }
+            }
+            other => other,
+        })?;
         self.resolved(engine, &entry)
     }
 }

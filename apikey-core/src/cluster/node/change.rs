@@ -187,7 +187,7 @@ impl Node {
                     call.is_alone |= again.alone;
                     again.seen.iter().for_each(|head| call.confirmation.note(head));
                     if self.runtime.now() >= by {
-                        return Err(self.busy(&call).into());
+                        return Err(self.no_turn(&call).into());
                     }
                 }
                 Called::Note(Note::Failed(failure)) => return Err(failure.into()),
@@ -195,7 +195,7 @@ impl Node {
                     let what = || "the entry that has it was not answered in time".to_owned();
                     return Err(match part {
                         Some(Part::Changes(_)) => ClusterError::Unknown { what: what() },
-                        _ => self.busy(&call),
+                        _ => self.no_turn(&call),
                     }
                     .into());
                 }
@@ -203,8 +203,19 @@ impl Node {
         }
     }
 
-    fn busy(&self, call: &Call) -> ClusterError {
-        ClusterError::Busy { losses: call.losses, seconds: self.settings.write_timeout.as_secs() }
+    /// Why a call had no turn in its time.
+    fn no_turn(&self, call: &Call) -> ClusterError {
+        let seconds = self.settings.write_timeout.as_secs();
+        if call.losses > 0 {
+            return ClusterError::Busy { losses: call.losses, seconds };
+        }
+        let state = self.state();
+        let why = match (&state.recovery, &state.ledger_error) {
+            (Some(step), _) => step.to_string(),
+            (None, Some(error)) => format!("a change before it has no answer: {error}"),
+            (None, None) => "changes before it take so long".to_owned(),
+        };
+        ClusterError::Refused { what: format!("this node did not come to it in {seconds} seconds: {why}") }
     }
 
     /// Answers that nothing changes, by the records at this position.
@@ -269,7 +280,7 @@ impl Node {
     /// Whether a call may add to an entry now.
     fn may_join(&self, engine: &Engine, entry: &OpenEntry, call: &Call) -> Result<(), StoreError> {
         if self.runtime.now() >= call.by {
-            return Err(self.busy(call).into());
+            return Err(self.no_turn(call).into());
         }
         if entry.calls == 0 {
             self.resolve(engine, call.by)?;

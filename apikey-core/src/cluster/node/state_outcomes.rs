@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::base::codec;
 use crate::cluster::format::image::ImageKind;
-use crate::cluster::ledger::Fence;
+use crate::cluster::ledger::{Fence, Step};
 use crate::cluster::node::shared::{FollowError, Node};
 use crate::commit::engine::Engine;
 use crate::key::error::StoreError;
@@ -18,8 +18,6 @@ use crate::token::digest::Digest;
 
 /// How often the janitor looks for them.
 const INTERVAL_MS: i64 = 10 * 60 * 1000;
-/// The most that a step deletes.
-const AT_ONCE: usize = 500;
 const NOT_A_NAME: &str = "the replica has an outcome of a request under a name that is no digest";
 
 impl Node {
@@ -51,7 +49,7 @@ impl Node {
         if !over.is_empty() {
             let head = self.state_head(engine, at, by)?;
             let digester = engine.writer().digester();
-            for names in over.chunks(AT_ONCE) {
+            for names in over.chunks(Step::MAX_IMAGES) {
                 let images: BTreeMap<_, _> =
                     names.iter().map(|name| ((ImageKind::Outcome.code(), name.to_vec()), None)).collect();
                 if !self.step(fence, &digester, &head, &head, &images, by)? {

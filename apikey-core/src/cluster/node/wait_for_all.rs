@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::base::boot_time::BootTime;
-use crate::cluster::ledger::{CellKind, Position};
+use crate::cluster::format::presence::Presence;
+use crate::cluster::ledger::{Cell, CellKind, Position};
 use crate::cluster::node::listings::Listed;
 use crate::cluster::node::shared::{Node, PATIENCE};
 use crate::cluster::protocol::barrier::{Barrier, Listing, Passed};
@@ -37,6 +38,9 @@ impl Node {
                     return Vec::new();
                 }
                 Passed::NotYet if until.is_some_and(|until| until <= self.runtime.now()) => {
+                    if !barrier.is_listed() {
+                        return self.perhaps_without();
+                    }
                     return barrier.outstanding().map(|(_, node)| node.to_owned()).collect();
                 }
                 Passed::NotYet => {}
@@ -47,6 +51,21 @@ impl Node {
             let ends = barrier.ends().since(self.clock.now());
             self.runtime.sleep(pause.min(left).min(ends));
         }
+    }
+
+    /// The other nodes, as this one knew them last, when the ledger does not list them.
+    fn perhaps_without(&self) -> Vec<String> {
+        let state = self.state();
+        let own = state.membership.incarnation().map(|own| own.presence(self.generation()).name);
+        let others = state.cells.iter().filter(|cell| cell.cell.kind == CellKind::Presence);
+        let others = others.filter(|cell| own.as_ref() != Some(&cell.cell.name));
+        let name = |cell: &Cell| Presence::decode(&cell.value).map_or_else(|_| cell.cell.name.clone(), |one| one.node);
+        let mut names: Vec<String> = others.map(name).collect();
+        if names.is_empty() {
+            // There may be some that it does not know.
+            names.push(self.ledger.name());
+        }
+        names
     }
 
     /// What the ledger lists, by a question that somebody asked after this time.

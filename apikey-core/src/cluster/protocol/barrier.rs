@@ -136,7 +136,13 @@ impl Barrier {
         if self.safeguards.waits_out_the_bound { self.safeguards.stretched(self.bound) } else { self.bound / 2 }
     }
 
-    /// The names of the cells of nodes that have not acknowledged the change, with the names of the nodes.
+    /// Whether it knows which nodes have to acknowledge the change.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.outstanding.is_some()
+    }
+
+    /// The names of the cells of nodes that have not acknowledged the change, with the names of the nodes: none before
+    /// they are [listed](Self::is_listed).
     pub(crate) fn outstanding(&self) -> impl Iterator<Item = (&str, &str)> {
         self.outstanding.iter().flatten().map(|(cell, name)| (cell.as_str(), name.as_str()))
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use crate::base::lock::lock;
+use crate::cluster::format::entry::LOG_END;
 use crate::cluster::{
     Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerError, LedgerResult, Logged, Look, MemoryLedger,
     Piece, Position, Sight, Standing, Step, Woken,
@@ -21,6 +22,8 @@ pub(super) struct Faulty {
     at_image: Arc<Mutex<Option<AtImage>>>,
     /// It takes no writes, as an engine that is full.
     is_full: Arc<AtomicBool>,
+    /// It does not take the end of a log.
+    refuses_ends: Arc<AtomicBool>,
     /// How often it loses the moment of a load, on the way.
     loses_moments: Arc<AtomicU32>,
     barrier: Arc<Barrier>,
@@ -52,6 +55,7 @@ impl Faulty {
             loses_answers: Arc::default(),
             at_image: Arc::default(),
             is_full: Arc::default(),
+            refuses_ends: Arc::default(),
             loses_moments: Arc::default(),
             barrier: Arc::default(),
         }
@@ -97,6 +101,10 @@ impl Faulty {
 
     pub(super) fn fill(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    pub(super) fn refuse_ends(&self, refuses: bool) {
+        self.refuses_ends.store(refuses, Ordering::SeqCst);
     }
 
     pub(super) fn lose_moments(&self, times: u32) {
@@ -145,6 +153,9 @@ impl Ledger for Faulty {
 
     fn append(&self, entry: &Entry<'_>, fence: Option<&Fence>, by: Instant) -> LedgerResult<Appended> {
         self.wait_at_barrier();
+        if entry.bytes == LOG_END && self.refuses_ends.load(Ordering::SeqCst) {
+            return Err(LedgerError::refused("a test keeps the log open"));
+        }
         let appended = self.with_space().and_then(|engine| engine.append(entry, fence, by));
         match self.loses_answers.load(Ordering::SeqCst) {
             true => Err(LedgerError::unknown("a test lost the answer")),

@@ -103,18 +103,21 @@ fn outcomes_of_requests_leave_the_state_when_they_no_longer_count() {
     let ledger = MemoryLedger::new();
     let clock = ManualClock::new(chrono::Utc::now());
     let one = with_clock(&ledger, "one", &clock);
-    let create = |store: &KeyStore, name| store.create(NewKey::for_owner("alice").idempotency_key(name)).unwrap();
-    for name in ["first", "second"] {
-        create(&one, name);
+    let create = |store: &KeyStore, name: &str| store.create(NewKey::for_owner("alice").idempotency_key(name)).unwrap();
+    // More than a step may delete.
+    let many = 130;
+    create(&one, "first");
+    for number in 1..many {
+        create(&one, &format!("other {number}"));
     }
-    eventually("the state has them", || outcomes(&ledger) == 2);
-    assert_eq!(outcomes_here(&one), 2);
+    eventually("the state has them", || outcomes(&ledger) == many);
+    assert_eq!(outcomes_here(&one), many);
     clock.advance(TimeDelta::hours(12));
     create(&one, "third");
     clock.advance(TimeDelta::hours(13));
     // Another request of this name: the database has only the outcome of the former one.
     let again = create(&one, "first");
-    eventually("the second is gone", || outcomes(&ledger) == 2 && outcomes_here(&one) == 2);
+    eventually("the others are gone", || outcomes(&ledger) == 2 && outcomes_here(&one) == 2);
     let later = with_clock(&ledger, "later", &clock);
     assert_eq!(outcomes_here(&later), 2);
     assert_eq!(create(&later, "first").info.id(), again.info.id());

@@ -12,6 +12,7 @@ mod went_back;
 
 use std::time::Duration;
 
+use crate::cluster::format::entry::LOG_END;
 use crate::cluster::{Cluster, Ledger, MemoryLedger};
 use crate::{AuthError, KeyStore, NewKey, Overlap, Pepper, StoreError};
 
@@ -239,6 +240,28 @@ fn a_store_becomes_a_cluster_and_a_backup_replaces_its_keys() {
     assert!(one.verify(created[0].key.expose_secret()).is_ok());
     let health = one.health().cluster.unwrap();
     assert!(health.ready && health.node == "founder" && health.max_staleness == Duration::from_secs(5), "{health:?}");
+}
+
+#[test]
+fn a_replacement_that_was_cut_off_and_is_run_again_ends_the_former_log() {
+    let ledger = MemoryLedger::new();
+    let directory = tempfile::tempdir().unwrap();
+    let own = directory.path().join("own.db");
+    KeyStore::open(&own).unwrap().create(NewKey::for_owner("alice")).unwrap();
+    let former = node(&ledger, "former");
+    former.create(NewKey::for_owner("bob")).unwrap();
+    let faulty = faulty::Faulty::new(&ledger);
+    let replace = || {
+        let cluster = Cluster::new(faulty.clone()).name("tool").max_staleness(Duration::from_secs(5));
+        KeyStore::builder().cluster(cluster).replace_cluster(&own)
+    };
+    faulty.refuse_ends(true);
+    let fault = replace().unwrap_err().to_string();
+    assert!(fault.contains("a test keeps the log open"), "{fault}");
+    faulty.refuse_ends(false);
+    assert_eq!(replace().unwrap(), 1);
+    let log = ledger.read(1, 0, usize::MAX, std::time::Instant::now()).unwrap();
+    assert_eq!(log.last().unwrap().bytes, LOG_END, "a node that stood still meanwhile appends nothing to it");
 }
 
 #[test]

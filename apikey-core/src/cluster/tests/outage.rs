@@ -128,6 +128,69 @@ fn an_entry_without_an_answer_is_resolved_without_another_call() {
 }
 
 #[test]
+fn nobody_has_a_change_while_the_engine_does_not_list_the_nodes() {
+    let memory = MemoryLedger::new();
+    let ledger = Faulty::new(&memory);
+    let store = builder(&ledger).temporary().unwrap();
+    let without = || store.wait_for_nodes(Duration::from_millis(50));
+    assert_eq!(without(), [] as [&str; 0]);
+    ledger.refuse(true);
+    assert_eq!(without(), ["faulty"]);
+    ledger.refuse(false);
+    let _other = node(&memory, "other");
+    eventually("it knows the other one", || store.health().cluster.unwrap().nodes.len() == 2);
+    ledger.refuse(true);
+    assert_eq!(without(), ["other"]);
+    assert_eq!(store.wait_for_nodes(Duration::ZERO), ["other"]);
+}
+
+#[test]
+fn a_call_that_has_no_turn_says_why() {
+    let memory = MemoryLedger::new();
+    let ledger = Faulty::new(&memory);
+    let store = builder(&ledger).temporary().unwrap();
+    ledger.hold_appends(true);
+    let second = std::thread::scope(|scope| {
+        let first = scope.spawn(|| store.create(NewKey::for_owner("alice")));
+        eventually("its entry is on its way", || ledger.came() == 1);
+        let second = store.create(NewKey::for_owner("bob"));
+        ledger.hold_appends(false);
+        first.join().unwrap().unwrap();
+        second
+    });
+    match second {
+        Err(StoreError::Cluster(ClusterError::Refused { what })) => {
+            assert!(what.contains("changes before it take so long"), "{what}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_change_that_the_log_has_and_the_replica_cannot_write_is_not_undone() {
+    let memory = MemoryLedger::new();
+    let ledger = Faulty::new(&memory);
+    let store = builder(&ledger).temporary().unwrap();
+    let key = store.create(NewKey::for_owner("alice")).unwrap();
+    ledger.hold_appends(true);
+    std::thread::scope(|scope| {
+        let revoked = scope.spawn(|| store.revoke(key.info.id(), "leaked"));
+        eventually("the entry is on its way", || ledger.came() == 1);
+        let disk = store.inner().engine.log.open().unwrap();
+        disk.faults.sync.store(true, std::sync::atomic::Ordering::SeqCst);
+        drop(disk);
+        ledger.hold_appends(false);
+        match revoked.join().unwrap() {
+            Err(StoreError::Cluster(ClusterError::Unknown { what })) => {
+                assert!(what.contains("the cluster's log has it"), "{what}");
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+    assert!(store.verify(key.key.expose_secret()).is_err());
+}
+
+#[test]
 fn closing_beside_changes_ends_both() {
     let memory = MemoryLedger::new();
     for round in 0..20u64 {
