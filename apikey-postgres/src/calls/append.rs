@@ -106,7 +106,10 @@ pub(crate) async fn append(
     if written.is_some() {
         // Without a standby the answer says nothing to nodes that want one.
         let payload = if connection.is_replicated() { payload(entry.generation, &entry.last) } else { String::new() };
-        connection.send(NOTIFY, &[&channel, &payload]).await?;
+        // The append is done, whatever becomes of this: a node that gets no notification finds the entry by a look.
+        if let Err(failure) = connection.send(NOTIFY, &[&channel, &payload]).await {
+            tracing::debug!(?failure, "other nodes are not notified of an entry");
+        }
         return Ok(Appended::Here);
     }
     let rows = connection.query_linearizable(INSTEAD, &[&namespace, &generation, &base, &op]).await?;

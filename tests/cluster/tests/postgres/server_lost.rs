@@ -47,6 +47,21 @@ fn sessions_that_an_operator_ends_are_made_anew() {
     }
 }
 
+/// Nothing of what follows an append can make it one that was refused.
+#[test]
+fn an_append_is_done_also_if_its_notification_cannot_be_prepared() {
+    let server = Server::start(ServerConfig::default());
+    let ledger = single(&server);
+    assert!(ledger.begin(1, &Position::default(), soon()).unwrap());
+    server.sql("ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO pg_notify_away");
+    for number in 1..=2 {
+        assert_eq!(append(&ledger, number).unwrap(), Appended::Here);
+        assert_eq!(ledger.sight(1, soon()).unwrap().head, Some(at(number)));
+    }
+    server.sql("ALTER FUNCTION pg_catalog.pg_notify_away(text, text) RENAME TO pg_notify");
+    assert_eq!(append(&ledger, 3).unwrap(), Appended::Here);
+}
+
 #[test]
 fn a_node_that_waits_listens_again() {
     let server = Server::start(ServerConfig::default());
