@@ -176,7 +176,7 @@ impl Node {
         self.settle_in(engine, keys, &log, &here, unused)
     }
 
-    fn settle_in(
+    pub(super) fn settle_in(
         &self,
         engine: &Engine,
         keys: &[u128],

@@ -3,7 +3,7 @@
 
 use crate::base::lock::lock;
 use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction, KeptRevocation};
-use crate::cluster::node::here_only::Kept;
+use crate::cluster::node::here_only::{HereOnly, Kept};
 use crate::cluster::node::shared::Node;
 use crate::commit::cluster::propagation::Terms;
 use crate::commit::engine::{Engine, Order};
@@ -67,12 +67,48 @@ impl Node {
         let made = self.revoke_again(engine, order, revoked, &mut done);
         let made = made.and_then(|()| self.restrict_again(engine, order, &restricted, &mut done));
         // Also what was made before an error.
-        if !done.is_empty() {
-            engine.log.open()?.forget_here(&done)?;
-            let done: Vec<(u128, ())> = done.into_iter().map(|id| (id, ())).collect();
-            self.take_here(engine, &done, |here, ()| here.forget_kept())?;
-        }
+        self.forget_written(engine, &done)?;
         made
+    }
+
+    /// Forgets what was made again, where the records have it. The engine may have lost it once more since.
+    pub(crate) fn forget_written(&self, engine: &Engine, keys: &[u128]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        // No record changes in between, and a recovery keeps what is lost before or after this.
+        let _applying = lock(&self.applying);
+        let state = self.state();
+        if state.recovery.is_some() {
+            // The replica may be loaded anew, without it.
+            return Ok(());
+        }
+        let here = state.here.clone();
+        drop(state);
+        let log = engine.log.open()?;
+        let mut written = Vec::new();
+        for id in keys {
+            let record = log.record(*id)?.map(|(record, _)| record);
+            let has = match (here.get(id).and_then(HereOnly::kept), record) {
+                (None, _) => false,
+                // A purge may have deleted the key meanwhile.
+                (_, None) => true,
+                (Some(Kept::Revocation(_)), Some(record)) => record.revoked.is_some(),
+                (Some(Kept::Restriction(kept)), Some(record)) => {
+                    let mut left = record.clone();
+                    kept.restrict(&mut left, engine.time.now_ms());
+                    left == record
+                }
+            };
+            if has {
+                written.push((*id, ()));
+            }
+        }
+        let ids: Vec<u128> = written.iter().map(|(id, ())| *id).collect();
+        log.forget_here(&ids)?;
+        self.put_here(&written, |here, ()| here.forget_kept());
+        let here = self.state().here.clone();
+        self.settle_in(engine, &ids, &log, &here, &[])
     }
 
     /// Forgets of these keys the secrets that have ended here, once their records no longer have them.

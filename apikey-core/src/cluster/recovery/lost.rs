@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::codec;
+use crate::base::lock::lock;
 use crate::cluster::format::entry::LogEntry;
 use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction};
 use crate::cluster::ledger::{Logged, Position, Sight};
@@ -66,7 +67,9 @@ impl Node {
 
     /// Keeps what the events after this one took away from keys, durably: it is in force here from now on, and the node makes
     /// it again until the log has it. Returns how many keys they concern.
-    pub(super) fn keep_lost(&self, engine: &Engine, common: u64) -> Result<u64, StoreError> {
+    pub(crate) fn keep_lost(&self, engine: &Engine, common: u64) -> Result<u64, StoreError> {
+        // What the log has by now is forgotten before this, or after the replica is loaded anew.
+        let _applying = lock(&self.applying);
         let log = engine.log.open()?;
         let own = engine.writer().head().number;
         // The keys, and whether an event set fields of theirs.
@@ -87,11 +90,20 @@ impl Node {
         }
         let mut kept = Vec::with_capacity(concerned.len());
         for (key, sets_fields) in concerned {
-            // A revocation that is kept takes everything.
-            if matches!(self.state().here.get(&key).and_then(HereOnly::kept), Some(Kept::Revocation(_))) {
-                continue;
+            let mut record = log.record(key)?.map(|(record, _)| Box::new(record));
+            let mut sets_fields = sets_fields;
+            match self.state().here.get(&key).and_then(HereOnly::kept) {
+                // It takes everything.
+                Some(Kept::Revocation(_)) => continue,
+                // The record does not have this yet.
+                Some(Kept::Restriction(held)) => {
+                    sets_fields |= held.sets_fields;
+                    if let Some(record) = &mut record {
+                        held.restrict(record, engine.time.now_ms());
+                    }
+                }
+                None => {}
             }
-            let record = log.record(key)?.map(|(record, _)| Box::new(record));
             kept.push((key, KeptRestriction { record, sets_fields }));
         }
         let frames = kept.iter().map(|(key, one)| Ok((*key, KeptHereOnly::Restriction(one.clone()).encode()?)));

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use super::faulty::Faulty;
 use super::{cluster, eventually, node};
+use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction};
+use crate::cluster::node::change::ClusterOrder;
+use crate::cluster::node::here_only::Kept;
 use crate::cluster::{Cluster, MemoryLedger};
 use crate::key::event::stored::Head;
+use crate::key::record::Record;
 use crate::{AuthError, ClusterError, CreatedKey, KeyStore, KeyUpdate, NewKey, Overlap, StoreError};
 
 fn head(store: &KeyStore) -> Head {
@@ -175,6 +179,46 @@ fn what_another_history_lacks_is_taken_again_and_what_was_given_is_lost() {
     }
     let reapplied = one.events(&crate::EventFilter::default().kind("reapplied")).unwrap().events;
     assert_eq!(reapplied.len(), 5, "{reapplied:?}");
+}
+
+/// A node whose engine takes nothing, and a key of it with one event that set a field.
+fn without_engine() -> (KeyStore, CreatedKey) {
+    let faulty = Faulty::new(&MemoryLedger::new());
+    let store = KeyStore::builder().cluster(Cluster::new(faulty.clone())).temporary().unwrap();
+    let key = create(&store);
+    store.update(key.info.id(), KeyUpdate::new().name("a")).unwrap();
+    faulty.refuse(true);
+    (store, key)
+}
+
+#[test]
+fn what_was_not_taken_again_yet_stays_so_when_the_engine_goes_back_again() {
+    let (store, key) = without_engine();
+    let (engine, id) = (&store.inner().engine, key.info.id().as_u128());
+    let node = ClusterOrder::node_of(engine);
+    let record = engine.log.open().unwrap().record(id).unwrap().unwrap().0;
+    let left = Record { disabled: true, ..record };
+    let held = KeptRestriction { record: Some(Box::new(left)), sets_fields: true };
+    node.put_here(&[(id, held)], |here, held| here.keep(Kept::Restriction(held.clone())));
+    assert_eq!(node.keep_lost(engine, 1).unwrap(), 1);
+    let kept = engine.log.open().unwrap().kept_here().unwrap();
+    let here = node.state().here.get(&id).and_then(|here| here.kept().cloned());
+    for kept in [here.unwrap(), KeptHereOnly::decode(&kept[&id]).unwrap().into()] {
+        let Kept::Restriction(kept) = kept else { panic!("{kept:?}") };
+        assert!(kept.sets_fields && kept.record.unwrap().disabled);
+    }
+}
+
+#[test]
+fn a_revocation_that_the_engine_lost_once_more_is_not_forgotten() {
+    let (store, key) = without_engine();
+    let engine = &store.inner().engine;
+    let why = store.revoke(key.info.id(), "leaked").unwrap_err();
+    assert!(matches!(why, StoreError::Cluster(ClusterError::OnlyHere { is_kept: true, .. })), "{why:?}");
+    // It was made, and the replica has been loaded from an engine without it since.
+    ClusterOrder::node_of(engine).forget_written(engine, &[key.info.id().as_u128()]).unwrap();
+    assert_eq!(store.health().cluster.unwrap().only_here, 1);
+    assert_eq!(engine.log.open().unwrap().kept_here().unwrap().len(), 1);
 }
 
 #[test]
