@@ -13,7 +13,7 @@ use crate::cluster::simulation::protocol::run;
 /// The runs of the short form.
 const SEEDS: u64 = 30;
 /// Within so many runs a safeguard that is off is found.
-const TRIED: u64 = 300;
+const TRIED: u64 = 600;
 
 const TIGHT: Plan = Plan { course: Course::Tight, ..Plan::ALL };
 const RESTLESS: Plan = Plan { course: Course::Restless, ..Plan::ALL };

@@ -76,6 +76,10 @@ impl Simulation {
             self.nodes[n].is_writing = false;
             return;
         }
+        // A node decides under the lock of what applies entries: by what is in force here.
+        if self.nodes[n].is_applying {
+            return self.for_node(n, 0.1, move |simulation, n| simulation.decide(n, call));
+        }
         let base = self.nodes[n].head();
         if !call.changes {
             return self.confirm(n, base, call);
