@@ -8,7 +8,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use apikey_testkit::Process;
 use tempfile::TempDir;
@@ -180,15 +180,11 @@ fn check_each_line(demo: &Demo) {
     let steps = demo.steps();
     assert_eq!(steps.iter().filter(|(_, line)| line.starts_with("curl ")).count(), 10, "{}", demo.welcome);
     for (above, line) in &steps {
-        let begun = Instant::now();
         let answer = shell(line);
         if line.starts_with("kill ") {
             continue;
         }
         let (expected, _) = above.split_once(':').unwrap_or_else(|| panic!("no status above: {line}"));
         assert!(expected.split(" or ").any(|expected| expected == status(&answer)), "{above}\n{line}\n{answer}");
-        if above.contains("revokes it, for all") {
-            assert!(begun.elapsed() < Duration::from_secs(4), "it waited, and every node was there");
-        }
     }
 }
