@@ -3,7 +3,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::processes::{free_port, install, signal};
+use crate::processes::{free_port, install, run, signal};
 
 /// A member, which ends when this is dropped.
 #[derive(Debug)]
@@ -64,6 +64,23 @@ impl Member {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.process = Some(command.spawn().unwrap());
+    }
+
+    /// Puts what a snapshot has in the place of its data, while it does not run.
+    pub(super) fn restore(&self, cluster: &str, snapshot: &Path) {
+        let data = self.directory.join("data");
+        std::fs::remove_dir_all(&data).unwrap();
+        let mut command = Command::new(program("etcdctl"));
+        command.env("ETCDCTL_API", "3").args([
+            "snapshot",
+            "restore",
+            "--name",
+            &self.name,
+            "--initial-cluster",
+            cluster,
+        ]);
+        command.args(["--initial-advertise-peer-urls", &self.peer()]);
+        run(command.arg("--data-dir").arg(data).arg(snapshot));
     }
 
     /// Whether it runs, as far as is known.

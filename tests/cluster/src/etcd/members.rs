@@ -1,4 +1,5 @@
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -202,6 +203,65 @@ impl Members {
         self.members[member].spawn(&cluster, "existing");
     }
 
+    /// Makes another member the leader.
+    pub fn move_leader(&self, to: usize) {
+        let line = self.listed(to);
+        let id = line.split(',').next().unwrap();
+        // Only the leader does it.
+        run(&mut self.command(&[self.endpoint(self.leader())], &["move-leader", id]));
+    }
+
+    /// Drops what is no longer current, and gives its space back.
+    pub fn compact(&self) {
+        let status = self.control(&["endpoint", "status", "-w", "fields"]);
+        let revision = status.lines().find_map(|line| line.strip_prefix("\"Revision\" : ")).unwrap();
+        // Another revision may have been compacted in the meantime, which is as well.
+        let _ = self.command(&self.endpoints(), &["compact", revision]).output().unwrap();
+        self.control(&["defrag"]);
+    }
+
+    /// Writes what has nothing to do with keys, until no member takes a write.
+    pub fn fill(&self) {
+        let value = self.write("filling", &"x".repeat(1 << 20));
+        let end = Instant::now() + START;
+        for number in 0.. {
+            let mut put = self.command(&self.endpoints(), &["put", &format!("/filling/{number}")]);
+            let output = put.stdin(File::open(&value).unwrap()).output().unwrap();
+            if String::from_utf8_lossy(&output.stderr).contains("database space exceeded") {
+                return;
+            }
+            assert!(Instant::now() < end, "etcd does not become full:\n{}", self.log());
+        }
+    }
+
+    /// Makes room again, as an operator does.
+    pub fn make_room(&self) {
+        self.control(&["del", "--prefix", "/filling/"]);
+        self.compact();
+        self.control(&["alarm", "disarm"]);
+    }
+
+    /// Writes what the members have now into a file, and returns its path.
+    #[must_use]
+    pub fn snapshot(&self) -> PathBuf {
+        let path = self.directory.path().join("snapshot");
+        // It is not written over.
+        let _ = std::fs::remove_file(&path);
+        run(self.command(&[self.endpoint(0)], &["snapshot", "save"]).arg(&path));
+        path
+    }
+
+    /// Ends all members, and starts them with what a snapshot has.
+    pub fn restore(&mut self, snapshot: &Path) {
+        self.members.iter_mut().for_each(Member::end);
+        let cluster = self.cluster();
+        for member in &mut self.members {
+            member.restore(&cluster, snapshot);
+            member.spawn(&cluster, "existing");
+        }
+        self.wait();
+    }
+
     /// Waits until every member answers.
     pub fn wait(&mut self) {
         assert!(self.are_ready(), "a member of etcd has ended:\n{}", self.log());
@@ -231,11 +291,16 @@ impl Members {
         number
     }
 
-    /// Removes a member from the cluster, which ends it.
-    pub fn remove(&self, member: usize) {
+    /// What the list of members says of one.
+    fn listed(&self, member: usize) -> String {
         let list = self.control(&["member", "list"]);
         let name = &self.members[member].name;
-        let line = list.lines().find(|line| line.split(", ").nth(2) == Some(name)).expect("the member is listed");
+        list.lines().find(|line| line.split(", ").nth(2) == Some(name)).expect("the member is listed").to_owned()
+    }
+
+    /// Removes a member from the cluster, which ends it.
+    pub fn remove(&self, member: usize) {
+        let line = self.listed(member);
         // Members refuse that until they have known each other for a while.
         let end = Instant::now() + START;
         let mut remove = self.command(&self.endpoints(), &["member", "remove", line.split(',').next().unwrap()]);

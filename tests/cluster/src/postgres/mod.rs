@@ -5,5 +5,5 @@ mod programs;
 mod server;
 mod shared;
 
-pub use server::{Pooler, Server, ServerConfig};
+pub use server::{Backup, Pooler, Server, ServerConfig};
 pub use shared::{Shared, serve};

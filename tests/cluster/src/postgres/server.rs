@@ -32,6 +32,10 @@ pub struct ServerConfig<'a> {
     pub apart: bool,
 }
 
+/// The files of a server, as they were at one moment.
+#[derive(Debug)]
+pub struct Backup(TempDir);
+
 /// A server that ends when this is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -60,13 +64,7 @@ impl Server {
             std::fs::write(data.join("pg_hba.conf"), access).unwrap();
         }
         if config.disk_can_fill {
-            let library = directory.path().join(DISK);
-            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/postgres/full_disk.c");
-            run(Command::new("cc")
-                .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
-                .args([&library, &source])
-                .arg("-ldl"));
-            give(&library);
+            put_before_disk(directory.path());
         }
         Self::spawn(directory, None, config.apart)
     }
@@ -83,17 +81,43 @@ impl Server {
     /// Starts a standby that follows this server, on a port or on a free one.
     #[must_use]
     pub fn add_standby(&self, port: Option<u16>) -> Self {
+        let directory = self.copy(&["--write-recovery-conf"]);
+        append(
+            &directory.path().join("data/postgresql.auto.conf"),
+            &format!("primary_conninfo = '{}'\n", self.connection_as("standby")),
+        );
+        Self::run(directory, port)
+    }
+
+    /// Copies its files while it runs, as a backup does.
+    #[must_use]
+    pub fn backup(&self) -> Backup {
+        Backup(self.copy(&[]))
+    }
+
+    /// Starts a server that has what a backup has.
+    #[must_use]
+    pub fn of_backup(backup: Backup) -> Self {
+        Self::run(backup.0, None)
+    }
+
+    fn connection_as(&self, name: &str) -> String {
+        format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port)
+    }
+
+    fn copy(&self, arguments: &[&str]) -> TempDir {
         let directory = directory();
-        let data = directory.path().join("data");
-        let from = |name| format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port);
         // Under another name than that of a standby: no commit may count what is only a copy yet.
         run(program("pg_basebackup")
-            .args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf", "--wal-method=stream"])
-            .args(["--dbname", &from("copy")])
+            .args(["--no-sync", "--checkpoint=fast", "--wal-method=stream"])
+            .args(arguments)
+            .args(["--dbname", &self.connection_as("copy")])
             .arg("--pgdata")
-            .arg(&data));
-        append(&data.join("postgresql.auto.conf"), &format!("primary_conninfo = '{}'\n", from("standby")));
-        Self::run(directory, port)
+            .arg(directory.path().join("data")));
+        if self.directory.path().join(DISK).exists() {
+            put_before_disk(directory.path());
+        }
+        directory
     }
 
     /// Lets every commit wait for a standby from now on, once there is one that follows.
@@ -202,6 +226,11 @@ impl Server {
         std::fs::remove_file(self.directory.path().join(FULL)).unwrap();
     }
 
+    /// Whether it runs: it ends by itself where its write-ahead log has no room.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
     /// Stops all its processes where they are, as if its machine stood still.
     pub fn pause(&self) {
         let own = self.process.id();
@@ -238,7 +267,7 @@ impl Server {
 
     /// Ends it at once, as a power cut would.
     pub fn end(&mut self) {
-        if matches!(self.process.try_wait(), Ok(None)) {
+        if self.runs() {
             self.resume();
             // An immediate shutdown: its children end with it.
             signal(self.process.id(), "QUIT");
@@ -365,6 +394,17 @@ impl Drop for Pooler {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Builds the library between a server and its disk.
+fn put_before_disk(directory: &Path) {
+    let library = directory.join(DISK);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/postgres/full_disk.c");
+    run(Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
+        .args([&library, &source])
+        .arg("-ldl"));
+    give(&library);
 }
 
 fn directory() -> TempDir {

@@ -9,3 +9,6 @@ mod history;
 mod newer;
 mod points;
 mod upgrade;
+
+#[cfg(target_os = "linux")]
+pub(crate) use newer::Newer;

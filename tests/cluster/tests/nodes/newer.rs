@@ -18,7 +18,7 @@ const CODE: usize = 32;
 const DOMAIN: &[u8] = b"apikey: an entry of a cluster's log";
 
 /// A ledger as that version uses it.
-pub(super) struct Newer<L>(pub(super) L);
+pub(crate) struct Newer<L>(pub(crate) L);
 
 /// An entry with another tail of each change: `docs/reference/format.md` has the bytes.
 fn with_tails(entry: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {

@@ -7,6 +7,9 @@ use super::messages::{Answer, Dump};
 use super::model::{Effect, State, Verdict};
 use super::node::Report;
 
+/// How many of the last keys nodes go on verifying once they are revoked.
+const STILL_WATCHED: usize = 16;
+
 #[derive(Debug, Default, Clone)]
 pub(super) struct Counts {
     pub(super) accepted: u64,
@@ -26,6 +29,19 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    pub(super) fn add(&mut self, other: Self) {
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.unavailable += other.unavailable;
+        self.acknowledged += other.acknowledged;
+        self.failed += other.failed;
+        self.late += other.late;
+        self.wrongly_refused += other.wrongly_refused;
+        self.lost += other.lost;
+        self.broken += other.broken;
+        self.violations.extend(other.violations);
+    }
+
     pub(super) fn violate(&mut self, count: fn(&mut Self) -> &mut u64, what: String) {
         *count(self) += 1;
         if self.violations.len() < 50 {
@@ -127,7 +143,8 @@ impl Counts {
             }
         }
         let records: BTreeMap<&str, _> = longest.keys.iter().map(|key| (key.id.as_str(), key)).collect();
-        for (number, key) in fixture.keys.read().unwrap().iter().enumerate() {
+        let keys = fixture.keys.read().unwrap();
+        for (number, key) in keys.iter().enumerate() {
             let key = &mut *key.lock().unwrap();
             let states = key.history.states();
             for change in &key.history.changes {
@@ -171,6 +188,9 @@ impl Counts {
                 self.violate(|counts| &mut counts.lost, what);
             }
             let is_revoked = last.iter().all(|state| state.revoked);
+            if is_revoked && number + STILL_WATCHED < keys.len() {
+                fixture.unwatch(key);
+            }
             // Which of its tokens is good is unknown after a rotation without an answer.
             if is_revoked || last.len() != 1 {
                 key.is_done = true;

@@ -3,20 +3,26 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use apikey_core::cluster::Cluster;
+use apikey_core::cluster::{Cluster, Ledger};
 use apikey_core::{
     AuthError, EventFilter, ExportOptions, KeyFilter, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, Requirement,
     StoreError,
 };
+use apikey_etcd::Etcd;
 use apikey_postgres::Postgres;
+use apikey_testkit::power::shim;
+use chrono::{TimeDelta, Utc};
 
 use super::messages::{
-    Act, Answer, ClaimNumber, Done, Dump, DumpedEvent, DumpedKey, Health, Message, NodeConfig, Order, Outcome, SPAN,
-    Seen, now,
+    Act, Answer, ClaimNumber, Done, Dump, DumpedEvent, DumpedKey, Engine, Health, Message, NodeConfig, Order, Outcome,
+    SPAN, Seen, now,
 };
+use super::servers::{NAMESPACE, QUOTA};
+use crate::nodes::Newer;
 
 /// How the driver tells the process that it is a node, and which one.
 pub(super) const ROLE: &str = "APIKEY_CLUSTER_NODE";
@@ -25,6 +31,12 @@ pub(super) const MARK: &str = "node: ";
 
 const READ: &str = "orders:read";
 const WRITE: &str = "orders:write";
+
+/// `ENOSPC`.
+const NO_SPACE: i32 = 28;
+
+/// By how many minutes the clock of this node is ahead.
+static AHEAD: AtomicI64 = AtomicI64::new(0);
 
 /// Is a node to its end, if this process is one.
 pub(super) fn ran_as_node() -> bool {
@@ -36,7 +48,7 @@ pub(super) fn ran_as_node() -> bool {
     let closing = std::sync::atomic::AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            while !closing.load(std::sync::atomic::Ordering::Relaxed) {
+            while !closing.load(Ordering::Relaxed) {
                 verify_for_a_span(&store, &claims);
             }
         });
@@ -55,7 +67,7 @@ pub(super) fn ran_as_node() -> bool {
                 Order::Close => break,
             }
         }
-        closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        closing.store(true, Ordering::Relaxed);
     });
     store.close().unwrap();
     true
@@ -63,12 +75,18 @@ pub(super) fn ran_as_node() -> bool {
 
 fn open(config: &NodeConfig) -> KeyStore {
     loop {
-        let ledger = Postgres::new(&config.connection).namespace("processes");
-        let cluster = Cluster::new(ledger)
+        let cluster = match config.engine {
+            Engine::Postgres => on(Postgres::new(&config.connection).namespace(NAMESPACE), config.is_newer),
+            Engine::Etcd => {
+                on(Etcd::new(config.connection.split(',')).namespace(NAMESPACE).quota(QUOTA), config.is_newer)
+            }
+        };
+        let cluster = cluster
             .name(&config.name)
             .max_staleness(Duration::from_millis(config.max_staleness_ms))
             .write_timeout(Duration::from_millis(config.write_timeout_ms));
-        let builder = KeyStore::builder().cluster(cluster);
+        let clock = || Utc::now() + TimeDelta::minutes(AHEAD.load(Ordering::Relaxed));
+        let builder = KeyStore::builder().cluster(cluster).clock(clock);
         let opened = match &config.replica {
             Some(replica) => builder.open(replica),
             None => builder.temporary(),
@@ -79,6 +97,10 @@ fn open(config: &NodeConfig) -> KeyStore {
         }
         thread::sleep(Duration::from_millis(100));
     }
+}
+
+fn on(ledger: impl Ledger, is_newer: bool) -> Cluster {
+    if is_newer { Cluster::new(Newer(ledger)) } else { Cluster::new(ledger) }
 }
 
 fn say(said: &Message) {
@@ -114,8 +136,8 @@ fn verify_for_a_span(store: &KeyStore, claims: &Mutex<BTreeMap<ClaimNumber, (Str
             one.count += 1;
             one.last = at;
         }
-        // Some thousand times a second is enough, and leaves the processor to the others.
-        thread::sleep(Duration::from_millis(1));
+        // Some hundred times a second is enough, and leaves the processor to the others.
+        thread::sleep(Duration::from_millis(3));
         if now() >= end {
             break;
         }
@@ -171,6 +193,14 @@ fn act_on(store: &KeyStore, act: Act, bound: Duration) -> Outcome {
                 Ok(_) => Outcome::Failed("it has a key that nobody made".into()),
                 Err(error) => failed(error),
             }
+        }
+        Act::Clock { minutes } => {
+            AHEAD.store(minutes, Ordering::Relaxed);
+            Outcome::Changed { everywhere: false }
+        }
+        Act::FillDisk { calls } => {
+            shim::recording().write_all(format!("!fail wm {NO_SPACE} {calls}").as_bytes()).unwrap();
+            Outcome::Changed { everywhere: false }
         }
         Act::Health => {
             let health = store.health().cluster.unwrap();

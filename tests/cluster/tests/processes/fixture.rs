@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use apikey_cluster_tests::proxy::Network;
+use apikey_core::cluster::{Ledger, Sight};
 use tempfile::TempDir;
 
-use super::messages::{Act, ClaimNumber, Dump, NodeConfig, Outcome};
+use super::messages::{Act, ClaimNumber, Dump, Engine, NodeConfig, Outcome};
 use super::model::{Claim, History, Verdict};
 use super::node::{Claims, Node, Report};
-use super::servers::Servers;
+use super::servers::{self, Servers};
 
 pub(super) const BOUND: Duration = Duration::from_secs(5);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -22,7 +23,7 @@ const RECOVERY: Duration = Duration::from_secs(180);
 
 pub(super) struct Fixture {
     pub(super) nodes: Vec<Node>,
-    pub(super) servers: Mutex<Servers>,
+    pub(super) servers: Mutex<Box<dyn Servers>>,
     // After the nodes, which write there.
     scratch: TempDir,
     pub(super) keys: RwLock<Vec<Arc<Mutex<Key>>>>,
@@ -31,6 +32,8 @@ pub(super) struct Fixture {
     claims: Claims,
     pub(super) reports: Arc<Mutex<Vec<Report>>>,
     next_claim: AtomicU32,
+    /// How many changes that take something away are under way.
+    pub(super) taking: AtomicUsize,
 }
 
 /// A key, and what has been done to it since the run began.
@@ -57,25 +60,23 @@ pub(super) struct OnlyHere {
 }
 
 impl Fixture {
-    pub(super) fn start(test: &str, all_on_disk: bool) -> Self {
+    pub(super) fn start(engine: Engine, test: &str, on_disk: usize) -> Self {
         let scratch = tempfile::Builder::new().prefix("apikey-processes-").tempdir().unwrap();
-        let servers = Servers::start();
+        let servers = servers::start(engine);
         let (claims, reports) = (Claims::default(), Arc::default());
         let nodes: Vec<Node> = ["one", "two", "three"]
             .into_iter()
             .enumerate()
             .map(|(index, name)| {
                 let network = Network::new(servers.places());
-                let ports: Vec<_> = network.ports().iter().map(ToString::to_string).collect();
                 let config = NodeConfig {
                     name: name.to_owned(),
-                    connection: format!(
-                        "host=127.0.0.1,127.0.0.1,127.0.0.1 port={} user=postgres dbname=postgres sslmode=disable",
-                        ports.join(",")
-                    ),
-                    replica: (all_on_disk || index < 2).then(|| scratch.path().join(name).join("replica")),
+                    engine,
+                    connection: servers.connection(network.ports()),
+                    replica: (index < on_disk).then(|| scratch.path().join(name).join("replica")),
                     max_staleness_ms: u64::try_from(BOUND.as_millis()).unwrap(),
                     write_timeout_ms: u64::try_from(WRITE_TIMEOUT.as_millis()).unwrap(),
+                    is_newer: false,
                 };
                 Node::new(index, config, network, test, &claims, &reports)
             })
@@ -90,6 +91,7 @@ impl Fixture {
             claims,
             reports,
             next_claim: AtomicU32::new(0),
+            taking: AtomicUsize::new(0),
         }
     }
 
@@ -147,14 +149,40 @@ impl Fixture {
         keys.iter().map(of).sum()
     }
 
-    /// Whether a change waited for the other nodes in one of these spans.
+    /// Whether a change that was acknowledged waited for the other nodes in one of these spans.
     pub(super) fn had_barrier_in(&self, spans: &[(u64, u64)]) -> bool {
         let keys = self.keys.read().unwrap().clone();
         keys.iter().any(|key| {
-            key.lock().unwrap().history.changes.iter().filter(|change| change.effect.takes()).any(|change| {
-                spans.iter().any(|span| change.begin < span.1 && change.end.is_none_or(|end| end > span.0))
+            key.lock().unwrap().history.changes.iter().any(|change| {
+                let is_acknowledged = matches!(change.verdict, Verdict::Yes { .. });
+                let is_in = |span: &(u64, u64)| change.begin < span.1 && change.end.is_some_and(|end| end > span.0);
+                change.effect.takes() && is_acknowledged && spans.iter().any(is_in)
             })
         })
+    }
+
+    /// Waits until something is being taken away, or a moment in which nothing is.
+    pub(super) fn wait_for_taking(&self) {
+        let end = Instant::now() + Duration::from_secs(1);
+        while self.taking.load(Ordering::SeqCst) == 0 && Instant::now() < end {
+            sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Trims the log once its state stands beyond what the log has now, so that who is away does not find what it lacks.
+    pub(super) fn trim_beyond_now(&self, ledger: &dyn Ledger) {
+        let soon = || Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + BOUND * 8;
+        let mut now = None;
+        while Instant::now() < end {
+            if let Ok(Sight { head: Some(head), state: Some(state), .. }) = ledger.sight(1, soon()) {
+                let is_beyond = state.number > *now.get_or_insert(head.number);
+                if is_beyond && ledger.trim(1, state.number, soon()).is_ok() {
+                    return;
+                }
+            }
+            sleep(Duration::from_millis(50));
+        }
     }
 
     /// Waits until every node follows again, and none has anything that the log lacks.

@@ -8,11 +8,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct NodeConfig {
     pub(super) name: String,
+    pub(super) engine: Engine,
     pub(super) connection: String,
     /// The replica; `None` for a node without a disk of its own.
     pub(super) replica: Option<PathBuf>,
     pub(super) max_staleness_ms: u64,
     pub(super) write_timeout_ms: u64,
+    /// Whether it writes what a version before it must not pass over.
+    pub(super) is_newer: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Engine {
+    Postgres,
+    Etcd,
 }
 
 /// A claim is a token and what it is to be good for.
@@ -59,6 +68,14 @@ pub(super) enum Act {
     },
     /// Waits until the node has all that was in the log when this began.
     CatchUp,
+    /// Sets the clock off by so much.
+    Clock {
+        minutes: i64,
+    },
+    /// The disk takes nothing after so many more calls.
+    FillDisk {
+        calls: u32,
+    },
     Health,
     Dump,
 }
@@ -162,7 +179,7 @@ pub(super) struct Seen {
 }
 
 /// In nanoseconds. Between two changes of a key the driver leaves more, so that no answer hides between two others.
-pub(super) const SPAN: u64 = 20_000_000;
+pub(super) const SPAN: u64 = 50_000_000;
 
 /// The clock that all processes of this machine share, and that runs while the machine sleeps.
 pub(super) fn now() -> u64 {

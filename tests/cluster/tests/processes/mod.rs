@@ -1,7 +1,9 @@
 //! Histories of nodes that are processes: what three of them answer while nodes, servers and the network between them fail.
 //!
-//! `APIKEY_CLUSTER_FAULTS=100 cargo test -p apikey-cluster-tests --test cluster -- processes --nocapture` is the long form: so
-//! many faults or more, and counts at the end. It prints its seed; `APIKEY_SEED=<number>` has the same faults again.
+//! `APIKEY_CLUSTER_RUNS=500 cargo test -p apikey-cluster-tests --test cluster -- processes::postgres --nocapture` is the long
+//! form, and `processes::etcd` that of the other engine: so many runs with a fault inside a barrier, and counts at the end. It
+//! prints its seed; `APIKEY_SEED=<number>` has the same faults again, and `APIKEY_CLUSTER_HISTORY=<number>` one history of
+//! them. `APIKEY_CLUSTER_BESIDE=<number>` is how many histories there are at a time: they wait more than they work.
 //!
 //! A history is *regular*: a verification gives an answer that is right before or after each change that is under way
 //! meanwhile, and one that is right after each that has been acknowledged. 503 is always right.
@@ -15,10 +17,12 @@ mod model;
 mod node;
 mod replicas;
 mod servers;
+mod tally;
 mod work;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,31 +30,22 @@ use apikey_cluster_tests::proxy::Traffic;
 use apikey_testkit::power::Style;
 use apikey_testkit::random::{Random, seed};
 
-use self::check::Counts;
 use self::child::ran_as_node;
 use self::faults::{Fault, NodeFault, ServerFault, between};
 use self::fixture::Fixture;
+use self::messages::Engine;
 use self::replicas::Replica;
 use self::servers::Former;
+use self::tally::Tally;
 use self::work::work;
 
-const TEST: &str = "processes::no_process_accepts_what_another_has_taken_away";
+const NODES: usize = 3;
 const WORKERS: usize = 2;
 /// How many changes are acknowledged after the faults of a run, if it does not take too long.
 const CHANGES_AFTERWARDS: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After so many runs everything begins anew.
 const RUNS_OF_A_FIXTURE: usize = 12;
-
-#[derive(Default)]
-struct Tally {
-    counts: Counts,
-    faults: BTreeMap<&'static str, usize>,
-    runs: usize,
-    /// Runs without a change that waited for the other nodes while something was wrong: they prove nothing.
-    idle: usize,
-    replicas: usize,
-}
 
 /// Up to where everything has been checked.
 #[derive(Default)]
@@ -59,60 +54,101 @@ struct Checked {
     event: u64,
 }
 
-#[test]
-fn no_process_accepts_what_another_has_taken_away() {
+mod postgres {
+    use super::*;
+
+    #[test]
+    fn no_process_accepts_what_another_has_taken_away() {
+        let fast = Duration::from_millis(700);
+        let short = [
+            vec![
+                Fault::of_servers("promoted", ServerFault::Promote(Former::RunsOn)),
+                Fault::of_node("network lost", 1, NodeFault::Network(Traffic::HeldToNode, fast)),
+            ],
+            vec![Fault::of_node("power lost", 0, NodeFault::PowerLoss { style: Style::Dropped, down: fast })],
+            vec![Fault::of_node("paused", 2, NodeFault::PauseBeyondBound)],
+        ];
+        histories(Engine::Postgres, "processes::postgres::no_process_accepts_what_another_has_taken_away", &short);
+    }
+}
+
+mod etcd {
+    use super::*;
+
+    #[test]
+    fn no_process_accepts_what_another_has_taken_away() {
+        let fast = Duration::from_millis(700);
+        let short = [
+            vec![
+                Fault::of_servers("leader killed", ServerFault::KillLeader { down: fast }),
+                Fault::of_node("network lost", 1, NodeFault::Network(Traffic::HeldToNode, fast)),
+            ],
+            vec![Fault::of_servers("set back", ServerFault::SetBack { meanwhile: fast })],
+            vec![Fault::of_node("paused", 2, NodeFault::PauseBeyondBound)],
+        ];
+        histories(Engine::Etcd, "processes::etcd::no_process_accepts_what_another_has_taken_away", &short);
+    }
+}
+
+fn histories(engine: Engine, test: &str, short: &[Vec<Fault>]) {
     if ran_as_node() {
         return;
     }
     let begun = Instant::now();
-    let mut tally = Tally::default();
-    match std::env::var("APIKEY_CLUSTER_FAULTS") {
+    let tally = match std::env::var("APIKEY_CLUSTER_RUNS") {
         Err(_) => {
-            let fast = Duration::from_millis(700);
-            let plan = [
-                vec![
-                    Fault::Servers(ServerFault::Promote(Former::RunsOn)),
-                    Fault::Node(1, NodeFault::Network(Traffic::HeldToNode, fast)),
-                ],
-                vec![Fault::Node(0, NodeFault::PowerLoss { style: Style::Dropped, down: fast })],
-                vec![Fault::Node(2, NodeFault::PauseBeyondBound)],
-            ];
-            run_fixture(&plan, &mut Random::new(seed()), true, &mut tally);
+            let mut tally = Tally::default();
+            run_fixture(engine, test, NODES, short, &mut Random::new(seed()), &mut tally);
+            tally
         }
-        Ok(text) => {
-            let (faults, seed) = (text.parse::<usize>().unwrap(), seed());
-            println!("processes: {faults} faults, APIKEY_SEED={seed}");
-            let mut random = Random::new(seed);
-            let mut plan = Vec::new();
-            while plan.iter().map(Vec::len).sum::<usize>() < faults {
-                plan.push(Fault::some(&mut random, 3));
-            }
-            for plan in plan.chunks(RUNS_OF_A_FIXTURE) {
-                let all_on_disk = random.percent(50);
-                run_fixture(plan, &mut random, all_on_disk, &mut tally);
-                println!("processes: {} runs in {:.0?}: {:?}", tally.runs, begun.elapsed(), tally.counts);
-            }
-        }
-    }
-    let Tally { counts, faults, runs, idle, replicas } = tally;
-    println!(
-        "processes: {runs} runs, {idle} of them without a fault inside a barrier; {} faults {faults:?}; verifications: {} accepted, {} \
-         refused, {} unavailable; changes: {} acknowledged, {} failed; {} late accepts, {} wrong refusals, {} lost changes, {} \
-         other differences; {replicas} replicas compared by their bytes; {:.0?}",
-        faults.values().sum::<usize>(),
-        counts.accepted,
-        counts.refused,
-        counts.unavailable,
-        counts.acknowledged,
-        counts.failed,
-        counts.late,
-        counts.wrongly_refused,
-        counts.lost,
-        counts.broken,
-        begun.elapsed(),
-    );
+        Ok(text) => long_form(engine, test, text.parse().unwrap()),
+    };
+    println!("processes: {engine:?}: {tally}; {:.0?}", begun.elapsed());
+    let counts = &tally.counts;
     assert!(counts.violations.is_empty(), "{:#?}", counts.violations);
-    assert!(counts.accepted > 0 && counts.refused > 0 && counts.acknowledged > 0 && idle < runs, "nothing happened");
+    assert!(
+        counts.accepted > 0 && counts.refused > 0 && counts.acknowledged > 0 && tally.idle < tally.runs,
+        "nothing happened"
+    );
+}
+
+/// Histories, some at a time, until so many runs had a fault inside a barrier.
+fn long_form(engine: Engine, test: &str, wanted: usize) -> Tally {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seed = seed();
+    let (only, beside) = (number("APIKEY_CLUSTER_HISTORY"), number("APIKEY_CLUSTER_BESIDE").unwrap_or(1));
+    println!("processes: {engine:?}: {wanted} runs, APIKEY_SEED={seed}");
+    let begun = Instant::now();
+    let (all, next) = (Mutex::new(Tally::default()), AtomicU64::new(only.unwrap_or(0)));
+    let is_over = |tally: &Tally| tally.runs - tally.idle >= wanted || !tally.counts.violations.is_empty();
+    let histories = || {
+        while !is_over(&all.lock().unwrap()) {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let mut random = Random::fork(seed, number);
+            // Another history has a node without a disk of its own.
+            let on_disk = NODES - random.below(2);
+            let plan = (1..=RUNS_OF_A_FIXTURE)
+                .map(|run| faults::some(engine, (NODES, on_disk), run == RUNS_OF_A_FIXTURE, &mut random));
+            let plan: Vec<_> = plan.collect();
+            let mut tally = Tally::default();
+            let history = || run_fixture(engine, test, on_disk, &plan, &mut random, &mut tally);
+            if catch_unwind(AssertUnwindSafe(history)).is_err() {
+                let what = format!("history {number} panics after {} of {plan:?}", tally.runs);
+                tally.counts.violate(|counts| &mut counts.broken, what);
+            }
+            let mut all = all.lock().unwrap();
+            all.add(tally);
+            println!("processes: {engine:?}: history {number}, after {:.0?}: {all}", begun.elapsed());
+            if only.is_some() {
+                return;
+            }
+        }
+    };
+    thread::scope(|scope| (0..beside).for_each(|_| drop(scope.spawn(histories))));
+    let all = all.into_inner().unwrap();
+    let never = faults::table(engine).map(|kind| kind.name).filter(|name| !all.faults.contains_key(name));
+    println!("processes: {engine:?}: kinds that never happened: {:?}", never.collect::<Vec<_>>());
+    all
 }
 
 /// Stops the workers when a run ends, also by a panic.
@@ -125,8 +161,15 @@ impl Drop for StopsAtItsEnd<'_> {
 }
 
 /// Runs a cluster through faults, one group after the other.
-fn run_fixture(plan: &[Vec<Fault>], random: &mut Random, all_on_disk: bool, tally: &mut Tally) {
-    let fixture = Fixture::start(TEST, all_on_disk);
+fn run_fixture(
+    engine: Engine,
+    test: &str,
+    on_disk: usize,
+    plan: &[Vec<Fault>],
+    random: &mut Random,
+    tally: &mut Tally,
+) {
+    let fixture = Fixture::start(engine, test, on_disk);
     let mut checked = Checked::default();
     if let Err(why) = fixture.recover() {
         panic!("the nodes do not open: {why}");
@@ -139,7 +182,7 @@ fn run_fixture(plan: &[Vec<Fault>], random: &mut Random, all_on_disk: bool, tall
             tally.counts.violate(|counts| &mut counts.broken, what);
             return;
         }
-        println!("processes: run {}: {faults:?}: {:.1?}", tally.runs, begun.elapsed());
+        println!("processes: {engine:?}: run {}: {faults:?}: {:.1?}", tally.runs, begun.elapsed());
     }
     fixture.nodes.iter().for_each(node::Node::close);
     let replicas: Vec<_> =
@@ -187,10 +230,11 @@ fn run(
         }
         spans
     });
-    for fault in faults {
-        *tally.faults.entry(fault.kind()).or_default() += 1;
-    }
-    if !fixture.had_barrier_in(&spans) {
+    if fixture.had_barrier_in(&spans) {
+        for fault in faults {
+            *tally.faults.entry(fault.kind).or_default() += 1;
+        }
+    } else {
         tally.idle += 1;
     }
     fixture.recover()?;

@@ -40,6 +40,8 @@ pub(super) struct Node {
     runs: AtomicU32,
     /// Whether a fault has stopped or killed it: no new change goes to it then.
     pub(super) is_away: AtomicBool,
+    /// Whether its next process is of a newer version.
+    pub(super) is_newer: AtomicBool,
 }
 
 /// A process of a node.
@@ -74,6 +76,7 @@ impl Node {
             running: Mutex::default(),
             runs: AtomicU32::new(0),
             is_away: AtomicBool::new(false),
+            is_newer: AtomicBool::new(false),
         }
     }
 
@@ -81,7 +84,8 @@ impl Node {
     pub(super) fn start(&self, scratch: &Path) {
         let number = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
         let mut command = this_test(&self.test);
-        command.env(ROLE, serde_json::to_string(&self.config).unwrap()).env("TMPDIR", scratch);
+        let config = NodeConfig { is_newer: self.is_newer.load(Ordering::Relaxed), ..self.config.clone() };
+        command.env(ROLE, serde_json::to_string(&config).unwrap()).env("TMPDIR", scratch);
         if let Some(disk) = self.disk() {
             std::fs::create_dir_all(disk).unwrap();
             let (base, calls) = self.recording(scratch);
@@ -190,6 +194,14 @@ impl Node {
         if let Some(running) = self.running() {
             kill_process(Pid::from_child(&running.child.lock().unwrap()), signal).unwrap();
         }
+    }
+
+    /// Closes it, as for an upgrade. Returns when that began.
+    pub(super) fn leave(&self) -> u64 {
+        self.is_away.store(true, Ordering::Relaxed);
+        let begun = now();
+        self.close();
+        begun
     }
 
     /// Has the store closed, and waits for the end of the process.

@@ -84,7 +84,10 @@ fn make(fixture: &Fixture, number: usize, effect: Effect, node: usize) {
         }
     };
     let run = fixture.nodes[node].run();
+    let taking = usize::from(effect.takes());
+    fixture.taking.fetch_add(taking, Ordering::SeqCst);
     let done = fixture.nodes[node].act(act);
+    fixture.taking.fetch_sub(taking, Ordering::SeqCst);
     let mut key = key.lock().unwrap();
     let key = &mut *key;
     let token = match done.as_ref().map(|done| &done.outcome) {

@@ -1,0 +1,95 @@
+//! Three members of etcd.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
+use std::thread::sleep;
+
+use apikey_cluster_tests::etcd::{Members, MembersConfig};
+use apikey_core::cluster::Ledger;
+use apikey_etcd::Etcd;
+
+use super::NAMESPACE;
+use crate::processes::faults::ServerFault;
+
+/// How much they store before they take no writes.
+pub(in crate::processes) const QUOTA: u64 = 32 << 20;
+const MEMBERS: usize = 3;
+
+pub(super) struct Servers {
+    members: Members,
+    places: Vec<Arc<AtomicU16>>,
+}
+
+impl Servers {
+    pub(super) fn start() -> Self {
+        let quota = format!("--quota-backend-bytes={QUOTA}");
+        let members =
+            Members::start(MembersConfig { count: MEMBERS, arguments: &[&quota], ..MembersConfig::default() });
+        let port = |endpoint: String| Arc::new(AtomicU16::new(endpoint.rsplit(':').next().unwrap().parse().unwrap()));
+        let places = members.endpoints().into_iter().map(port).collect();
+        Self { members, places }
+    }
+
+    /// A member that does not lead.
+    fn follower(&self) -> usize {
+        (self.members.leader() + 1) % MEMBERS
+    }
+}
+
+impl super::Servers for Servers {
+    fn places(&self) -> &[Arc<AtomicU16>] {
+        &self.places
+    }
+
+    fn leader(&self) -> usize {
+        self.members.leader()
+    }
+
+    fn connection(&self, ports: &[u16]) -> String {
+        let endpoints: Vec<_> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+        endpoints.join(",")
+    }
+
+    fn ledger(&self) -> Box<dyn Ledger> {
+        Box::new(Etcd::new(self.members.endpoints()).namespace(NAMESPACE))
+    }
+
+    fn happen(&mut self, fault: ServerFault) {
+        match fault {
+            ServerFault::KillLeader { down } | ServerFault::KillFollower { down } => {
+                let is_leader = matches!(fault, ServerFault::KillLeader { .. });
+                let member = if is_leader { self.members.leader() } else { self.follower() };
+                self.members.end(member);
+                sleep(down);
+                self.members.start_again(member);
+                self.members.wait();
+            }
+            ServerFault::PauseLeader(span) | ServerFault::PauseFollower(span) => {
+                let is_leader = matches!(fault, ServerFault::PauseLeader(_));
+                let member = if is_leader { self.members.leader() } else { self.follower() };
+                self.members.pause(member);
+                sleep(span);
+                self.members.resume(member);
+            }
+            ServerFault::KillAll { down } => {
+                (0..MEMBERS).for_each(|member| self.members.end(member));
+                sleep(down);
+                (0..MEMBERS).for_each(|member| self.members.start_again(member));
+                self.members.wait();
+            }
+            ServerFault::MoveLeader => self.members.move_leader(self.follower()),
+            ServerFault::Full(span) => {
+                self.members.fill();
+                sleep(span);
+                self.members.make_room();
+            }
+            ServerFault::Compact => self.members.compact(),
+            ServerFault::SetBack { meanwhile } => {
+                let snapshot = self.members.snapshot();
+                sleep(meanwhile);
+                self.members.restore(&snapshot);
+            }
+            ServerFault::EndSessions | ServerFault::Promote(_) => panic!("no fault of etcd: {fault:?}"),
+        }
+    }
+}
