@@ -39,6 +39,9 @@ pub(crate) trait Simulated: Send + Sync {
     /// Observes what readers see now. No other task runs.
     fn observe(&self);
 
+    /// Whether a read of the replica fails.
+    fn is_unreadable(&self) -> bool;
+
     /// Starts a task, and returns whether it has ended.
     fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> Box<dyn Fn() -> bool + Send>;
 }
@@ -87,6 +90,15 @@ impl Runtime {
     pub(crate) fn observe(&self) {
         if let Self::Simulated(simulated) = self {
             simulated.observe();
+        }
+    }
+
+    /// Whether a read of the replica fails in a simulation.
+    #[cfg(all(test, feature = "cluster"))]
+    pub(crate) fn is_unreadable(&self) -> bool {
+        match self {
+            Self::System => false,
+            Self::Simulated(simulated) => simulated.is_unreadable(),
         }
     }
 
@@ -177,6 +189,10 @@ mod tests {
         }
 
         fn observe(&self) {}
+
+        fn is_unreadable(&self) -> bool {
+            false
+        }
 
         fn spawn(&self, _: &str, work: Box<dyn FnOnce() + Send>) -> Box<dyn Fn() -> bool + Send> {
             work();

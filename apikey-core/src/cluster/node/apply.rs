@@ -1,5 +1,7 @@
 //! Applying the log: entries become visible in order, each key is settled, and then the gate may stay open.
 
+#[cfg(test)]
+use std::io::Error;
 use std::time::Instant;
 
 use crate::base::codec::CodecError;
@@ -139,12 +141,11 @@ impl Node {
         }
         let ticket = engine.group.appended();
         drop(writer);
+        self.state().unsettled.extend(&keys);
         engine.wait(ticket, &log).map_err(StoreError::from)?;
         #[cfg(test)]
         self.runtime.observe();
-        if self.settings.safeguards.settles_each_entry {
-            self.settle_in(engine, &keys, &log, &here, &[])?;
-        }
+        self.settle_rest(engine, &log, &here)?;
         let mut state = self.state();
         let State { membership, chain, .. } = &mut *state;
         chain.settle();
@@ -176,6 +177,18 @@ impl Node {
         self.settle_in(engine, keys, &log, &here, unused)
     }
 
+    /// Settles what is not settled: the keys of the last entries, and those of an earlier try that failed. Without it the
+    /// node may have less in force than its replica.
+    pub(super) fn settle_rest(&self, engine: &Engine, log: &OpenLog<'_>, here: &AllHereOnly) -> Result<(), StoreError> {
+        let keys: Vec<u128> = self.state().unsettled.iter().copied().collect();
+        if keys.is_empty() || !self.settings.safeguards.settles_each_entry {
+            return Ok(());
+        }
+        self.settle_in(engine, &keys, log, here, &[])
+    }
+
+    /// Settles keys, under the lock of what applies. Those that it could not settle are settled before anything else is
+    /// applied or decided.
     pub(super) fn settle_in(
         &self,
         engine: &Engine,
@@ -185,7 +198,26 @@ impl Node {
         unused: &[(u128, u32)],
     ) -> Result<(), StoreError> {
         let counts = self.settings.safeguards.counts_waiting_first_uses;
-        engine.settle(keys, log, here, unused, counts.then_some(&engine.first_uses))
+        let waiting = counts.then_some(&engine.first_uses);
+        let settle = || engine.settle(keys, log, here, unused, waiting);
+        #[cfg(test)]
+        let settle = || {
+            if !keys.is_empty() && self.runtime.is_unreadable() {
+                Err(Error::other("simulated").into())
+            } else {
+                settle()
+            }
+        };
+        let settled = settle();
+        let mut state = self.state();
+        if settled.is_err() && self.settings.safeguards.settles_what_failed {
+            state.unsettled.extend(keys);
+        } else {
+            for id in keys {
+                state.unsettled.remove(id);
+            }
+        }
+        settled
     }
 
     /// Changes what is in force on this node alone, and settles these keys.

@@ -110,13 +110,14 @@ impl Node {
         let now = self.runtime.now();
         // It is sent to nobody.
         let mut entry = OpenEntry::new(now);
-        let Ok(Joined::Added(member)) = self.join(engine, &mut entry, &Call::new(terms, now), decide) else {
-            return error.into();
+        let member = match self.join(engine, &mut entry, &Call::new(terms, now), decide) {
+            Ok(Joined::Added(member)) if !member.here.is_empty() => member,
+            _ => {
+                // What cannot be settled now is later.
+                let _ = self.settle_again(engine, &entry.keys, &entry.unused);
+                return error.into();
+            }
         };
-        if member.here.is_empty() {
-            let _ = self.settle_again(engine, &entry.keys, &entry.unused);
-            return error.into();
-        }
         let sent = self.state().unresolved.as_ref().map(|entry| entry.keys.clone()).unwrap_or_default();
         let mut revocations: HashMap<u128, KeptRevocation> = member.revocations.iter().cloned().collect();
         let taken: Vec<_> =

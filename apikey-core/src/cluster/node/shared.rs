@@ -6,7 +6,7 @@
 //! Locks are taken in this order: the turn, `applying`, the writer of the engine, `state`. No call to the ledger is made
 //! under any of them but the turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -97,6 +97,8 @@ pub(crate) struct State {
     pub(crate) unchanged: Unchanged,
     /// What is in force here and not in the log, by key.
     pub(crate) here: AllHereOnly,
+    /// The keys of applied entries that are not settled yet, and those that could not be.
+    pub(crate) unsettled: BTreeSet<u128>,
     /// An append that had no answer.
     pub(crate) unresolved: Option<Unresolved>,
     /// Why the node does not follow the log.
@@ -183,6 +185,7 @@ impl Node {
             marked: MarkedSeen::default(),
             unchanged: Unchanged::default(),
             here: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
             unresolved: None,
             fault: None,
             recovery: None,

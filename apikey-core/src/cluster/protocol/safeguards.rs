@@ -50,6 +50,8 @@ pub(crate) struct Safeguards {
     pub(crate) settles_after_a_lost_race: bool,
     /// The keys of an entry are settled after it is applied, whatever the index had of them.
     pub(crate) settles_each_entry: bool,
+    /// Keys that could not be settled are settled before anything else is applied or decided.
+    pub(crate) settles_what_failed: bool,
     /// An append without an answer is repeated as it was, and never decided again.
     pub(crate) repeats_the_same_operation: bool,
     /// An append without an answer is resolved before the node appends anything else.
@@ -93,6 +95,7 @@ impl Safeguards {
         closes_before_leaving: true,
         settles_after_a_lost_race: true,
         settles_each_entry: true,
+        settles_what_failed: true,
         repeats_the_same_operation: true,
         resolves_before_the_next: true,
         fences_what_a_holder_writes: true,

@@ -68,6 +68,9 @@ impl Node {
         let log = engine.log.open()?;
         let mut writer = engine.writer();
         engine.group.check()?;
+        // What is answered of the records must hold here.
+        let in_force = self.state().here.clone();
+        self.settle_rest(engine, &log, &in_force)?;
         let at = position(&writer.head());
         if !entry.follows(at) {
             return Ok(Joined::Stale);
@@ -109,16 +112,15 @@ impl Node {
             changes.iter().filter(|change| ends_at_once(change)).map(|change| (change.id, change)).collect();
         let of = |pending: &Pending| ending.get(&pending.id).copied();
         let here: Vec<_> = stage.staged.iter().filter_map(|one| at_once(of(&one.pending)?, &one.pending)).collect();
+        let taken: Vec<u128> = here.iter().map(|(id, _)| *id).collect();
         self.put_here(&here, HereOnly::take);
         let in_force = self.state().here.clone();
-        engine.settle(
-            &here.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
-            &log,
-            &in_force,
-            &[],
-            Some(&engine.first_uses),
-        )?;
         entry.unused.extend(stage.staged.iter().filter_map(|one| repeated(of(&one.pending)?, &one.pending)));
+        if let Err(error) = self.settle_in(engine, &taken, &log, &in_force, &[]) {
+            // The entry gives back what it does not send.
+            entry.keys.extend(stage.staged.iter().map(|one| one.pending.id));
+            return Err(error);
+        }
         entry.hold = call.terms.hold;
         entry.takes |= takes;
         entry.is_full |= call.is_alone;

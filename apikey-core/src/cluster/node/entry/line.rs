@@ -54,6 +54,7 @@ pub(crate) enum Called<E, N> {
     Turn(Option<E>),
     /// What became of the entry that it rode in.
     Note(N),
+    /// Its time is over, and it has left the line.
     TimedOut,
 }
 
@@ -119,7 +120,11 @@ impl<E, N: Clone> Place<'_, E, N> {
         match state.notes.remove(&self.ticket) {
             Some(note) => Called::Note(note),
             None if state.holder == Some(self.ticket) => Called::Turn(state.entry.take()),
-            None => Called::TimedOut,
+            None => {
+                // Nobody may pass an entry on to a call that does not take it.
+                state.waiting.remove(&self.ticket);
+                Called::TimedOut
+            }
         }
     }
 
@@ -225,7 +230,10 @@ mod tests {
 
     /// What a call is called for now.
     fn called(place: &Place<'_, Vec<u32>, &'static str>) -> Called<Vec<u32>, &'static str> {
-        place.wait(&Runtime::System, Instant::now())
+        let state = lock(&place.line.state);
+        let is_called = state.holder == Some(place.ticket) || state.notes.contains_key(&place.ticket);
+        drop(state);
+        if is_called { place.wait(&Runtime::System, Instant::now()) } else { Called::TimedOut }
     }
 
     #[test]
@@ -281,6 +289,15 @@ mod tests {
         assert_eq!(called(&line.enter(Lane::Shared)), Called::Turn(None));
         let state = lock(&line.state);
         assert!(state.waiting.is_empty() && state.riders.is_empty() && state.notes.is_empty());
+    }
+
+    #[test]
+    fn who_is_out_of_time_gets_no_entry() {
+        let line = Numbers::default();
+        let [one, two] = [0; 2].map(|_| line.enter(Lane::Shared));
+        assert_eq!(called(&one), Called::Turn(None));
+        assert_eq!(two.wait(&Runtime::System, Instant::now()), Called::TimedOut);
+        assert_eq!(one.pass_on(vec![1], Next::Rides), Some(vec![1]), "its changes would be lost with the call");
     }
 
     #[test]

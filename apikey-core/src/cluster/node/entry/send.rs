@@ -66,9 +66,10 @@ impl Node {
     }
 
     fn send_entry(&self, engine: &Engine, entry: &mut OpenEntry, asked: &mut Option<Vec<u8>>) -> Result<Note, Failure> {
-        if !entry.is_full() && !self.add_first_uses(engine, entry)? {
+        let follows = if entry.is_full() { Ok(true) } else { self.add_first_uses(engine, entry) };
+        if !matches!(follows, Ok(true)) {
             self.undo(engine, entry)?;
-            return Ok(Note::Again(Again::default()));
+            return Ok(follows.map(|_| Note::Again(Again::default()))?);
         }
         if entry.is_empty() {
             let note = self.confirm(engine, entry)?;
@@ -92,7 +93,10 @@ impl Node {
             }
         };
         let mut op = [0; 16];
-        self.runtime.fill(&mut op).map_err(|error| StoreError::from(std::io::Error::other(error)))?;
+        if let Err(error) = self.runtime.fill(&mut op) {
+            self.undo(engine, entry)?;
+            return Err(StoreError::from(std::io::Error::other(error)).into());
+        }
         let sealed = entry.seal(self.generation(), op, &engine.writer());
         let sealed = match sealed {
             Ok(sealed) => Unresolved { fence, ..sealed },
@@ -103,7 +107,9 @@ impl Node {
         };
         match self.send(engine, &sealed, entry.by) {
             Ok(Sent::Here) => {
-                self.resolved(engine, &sealed)?;
+                self.resolved(engine, &sealed).map_err(|error| ClusterError::Unknown {
+                    what: format!("the cluster's log has it, and this node cannot read it: {error}"),
+                })?;
                 engine.first_uses.remove(&entry.first_uses);
                 engine.emit(&entry.notices);
                 Ok(Note::Here(sealed.last))

@@ -25,6 +25,8 @@ pub(super) enum Course {
     Rotators,
     /// Machines are without the engine for long, and restart meanwhile.
     Away,
+    /// What a node has just written to its replica it cannot always read.
+    Unreadable,
     /// The engine goes back to an earlier state, or to another history.
     GoesBack,
 }
@@ -36,7 +38,7 @@ impl Course {
             Self::Storm => (10, 20),
             Self::GoesBack => (45, 80),
             Self::Rotators => (90, 60),
-            Self::Rough | Self::Away | Self::Smooth => (45, 60),
+            Self::Rough | Self::Away | Self::Smooth | Self::Unreadable => (45, 60),
         }
     }
 }
@@ -62,6 +64,8 @@ pub(super) struct Faults {
     pub(super) false_wakes: f64,
     /// The share of glances that a former primary answers.
     pub(super) former: f64,
+    /// The share of reads of a replica that fail.
+    pub(super) unreadable: f64,
     pub(super) between_isolations: f64,
     pub(super) between_pauses: f64,
     pub(super) between_restarts: f64,
@@ -90,6 +94,7 @@ impl Faults {
             lost_wakes: 0.0,
             false_wakes: 0.0,
             former: 0.0,
+            unreadable: 0.0,
             between_isolations: NEVER,
             between_pauses: NEVER,
             between_restarts: NEVER,
@@ -111,6 +116,17 @@ impl Faults {
                 let mut way = way(&[0.005, 0.01]);
                 way[0] = 0.1;
                 Self { way, between_calls: 0.01, ..Self::none(machines) }
+            }
+            Course::Unreadable => {
+                let way = way(&[0.0005, 0.01]);
+                Self {
+                    way,
+                    loss: 0.02,
+                    unreadable: 0.1,
+                    between_restarts: 25.0,
+                    between_calls: 0.5,
+                    ..Self::none(machines)
+                }
             }
             Course::Rotators => {
                 let way = way(&[0.0005, 0.01]);
@@ -140,6 +156,7 @@ impl Faults {
                     lost_wakes: one_of(&[0.0, 0.3, 1.0]),
                     false_wakes: one_of(&[0.0, 0.1]),
                     former: one_of(&[0.0, 0.5]),
+                    unreadable: 0.0,
                     between_isolations: one_of(&[NEVER, 30.0]),
                     between_pauses: one_of(&[NEVER, 15.0]),
                     between_restarts: one_of(&[NEVER, 12.0, 25.0]),

@@ -420,6 +420,16 @@ impl Simulated for Seat {
         }
     }
 
+    fn is_unreadable(&self) -> bool {
+        let Some(model) = self.scheduler.model.get().and_then(Weak::upgrade) else { return false };
+        let share = model.faults().unreadable;
+        let fails = share > 0.0 && !model.is_calm() && self.scheduler.random(|random| random.chance(share));
+        if fails {
+            model.count("reads of a replica that failed");
+        }
+        fails
+    }
+
     fn spawn(&self, _: &str, work: Box<dyn FnOnce() + Send>) -> Box<dyn Fn() -> bool + Send> {
         self.scheduler.spawn(self.process, work)
     }

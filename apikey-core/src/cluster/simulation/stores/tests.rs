@@ -96,6 +96,12 @@ fn it_holds_when_the_engine_goes_back() {
     assert!(counts.of("returns of the engine") > 0, "{counts:#?}");
 }
 
+#[test]
+fn it_holds_while_replicas_cannot_be_read() {
+    let counts = holds(Plan { course: Course::Unreadable, ..Plan::ALL });
+    assert!(counts.of("reads of a replica that failed") > 0, "{counts:#?}");
+}
+
 /// Some run violates a promise without the safeguard, and does not with it. Runs begin with the seed `from`, not far from
 /// one that does.
 #[track_caller]
@@ -118,6 +124,11 @@ fn keys_must_be_settled_after_a_lost_race() {
 #[test]
 fn keys_must_be_settled_after_each_entry() {
     is_violated_without(Course::Rough, 2, |safeguards| safeguards.settles_each_entry = false);
+}
+
+#[test]
+fn what_could_not_be_settled_must_be_settled_later() {
+    is_violated_without(Course::Unreadable, 0, |safeguards| safeguards.settles_what_failed = false);
 }
 
 #[test]
