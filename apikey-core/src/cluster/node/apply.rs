@@ -93,10 +93,7 @@ impl Node {
         let after = self.head().number;
         let read = self.noted(self.ledger.read(self.generation(), after, READ, self.runtime.now() + PATIENCE));
         if let Err(LedgerError::BelowFloor { .. }) = read {
-            self.stop(
-                engine,
-                "the log no longer has what this replica lacks: open the node again, and it loads the state",
-            );
+            self.fell_behind(engine);
         }
         let entries = read?;
         if !entries.is_empty() {

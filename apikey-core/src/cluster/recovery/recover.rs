@@ -9,7 +9,7 @@ use crate::cluster::node::shared::{FollowError, LOG_GONE, Node, PATIENCE};
 use crate::cluster::protocol::safeguards::stretched;
 use crate::cluster::recovery::history::{Relation, relation};
 use crate::cluster::recovery::publish::Published;
-use crate::cluster::recovery::step::RecoveryStep;
+use crate::cluster::recovery::step::{BELOW_FLOOR, RecoveryStep};
 use crate::commit::engine::Engine;
 
 /// Several nodes notice at once, and one of them is enough.
@@ -29,6 +29,23 @@ impl Node {
         }
         let event = self.head().number;
         tracing::error!(name: "apikey.cluster", target: "apikey", node = self.settings.name, event, "the engine of the cluster went back in time: it lacks events that this node has applied; the node refuses every key until it has brought them back");
+        self.probing.notify();
+    }
+
+    /// The node was away for so long that the log no longer has what its replica lacks: it serves no longer, and loads its
+    /// replica anew when it looks next.
+    pub(crate) fn fell_behind(&self, engine: &Engine) {
+        {
+            let mut state = self.state();
+            state.membership.is_stale();
+            engine.gate.close();
+            if state.fault.is_some() || state.recovery == Some(RecoveryStep::BelowFloor) {
+                return;
+            }
+            state.recovery = Some(RecoveryStep::BelowFloor);
+        }
+        let event = self.head().number;
+        tracing::warn!(name: "apikey.cluster", target: "apikey", node = self.settings.name, event, "the log no longer has what this node lacks; the node refuses every key until it has loaded its replica anew");
         self.probing.notify();
     }
 
@@ -59,8 +76,12 @@ impl Node {
                 self.stop(engine, LOG_GONE);
                 return Ok(());
             };
-            let step = self.state().recovery.clone();
-            if let Some(RecoveryStep::Unusable { what, .. }) = step {
+            let loads_for = match self.state().recovery.clone() {
+                Some(RecoveryStep::Unusable { what, .. }) => Some(what),
+                Some(RecoveryStep::BelowFloor) => Some(BELOW_FLOOR.to_owned()),
+                _ => None,
+            };
+            if let Some(what) = loads_for {
                 self.reload(engine)?;
                 self.recovers(RecoveryStep::WentBack);
                 done = Done::Loaded { what };

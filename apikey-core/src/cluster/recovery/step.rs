@@ -11,9 +11,14 @@ pub(crate) enum RecoveryStep {
     Publishing { events: u64 },
     /// The log lost events, and has others in their place: the node loads its replica anew.
     Diverged,
+    /// The log no longer has what the replica lacks: the node loads its replica anew.
+    BelowFloor,
     /// This entry of the log cannot be applied: the node loads its replica anew.
     Unusable { op: [u8; 16], what: String },
 }
+
+/// Why a node that was away for too long loads its replica anew.
+pub(super) const BELOW_FLOOR: &str = "the log no longer had what this replica lacked";
 
 impl fmt::Display for RecoveryStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,6 +28,7 @@ impl fmt::Display for RecoveryStep {
             Self::Diverged => {
                 f.write_str("the engine lost events and has others instead: this node loads its replica anew")
             }
+            Self::BelowFloor => write!(f, "{BELOW_FLOOR}: this node loads its replica anew"),
             Self::Unusable { what, .. } => write!(f, "{what}: this node loads its replica anew"),
             Self::Publishing { events } => write!(f, "publishing {events} events that the engine lost"),
         }

@@ -3,6 +3,7 @@
 mod any_moment;
 mod damaged;
 mod faulty;
+mod fell_behind;
 mod first_uses;
 mod janitor;
 mod outage;
