@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use apikey_cluster_tests::proxy::Network;
 use apikey_core::cluster::{Ledger, Sight};
 use tempfile::TempDir;
 
-use super::messages::{Act, ClaimNumber, Dump, Engine, NodeConfig, Outcome};
+use super::messages::{Act, ClaimNumber, Dump, Engine, NodeConfig, Outcome, now};
 use super::model::{Claim, History, Verdict};
 use super::node::{Claims, Node, Report};
 use super::servers::{self, Servers};
@@ -34,6 +34,8 @@ pub(super) struct Fixture {
     next_claim: AtomicU32,
     /// How many changes that take something away are under way.
     pub(super) taking: AtomicUsize,
+    /// When the servers went back to a snapshot, in this run; 0 if they did not.
+    pub(super) went_back: AtomicU64,
 }
 
 /// A key, and what has been done to it since the run began.
@@ -92,6 +94,7 @@ impl Fixture {
             reports,
             next_claim: AtomicU32::new(0),
             taking: AtomicUsize::new(0),
+            went_back: AtomicU64::new(0),
         }
     }
 
@@ -161,6 +164,22 @@ impl Fixture {
         })
     }
 
+    /// All nodes are in step again. What was acknowledged after the servers had gone back to a snapshot holds everywhere only
+    /// from now on: a node that lacked it served by what the servers had until another one had published it. What was
+    /// acknowledged before holds throughout.
+    pub(super) fn are_in_step(&self) {
+        let went_back = self.went_back.swap(0, Ordering::SeqCst);
+        if went_back == 0 {
+            return;
+        }
+        let now = now();
+        for key in self.keys.read().unwrap().iter() {
+            for change in &mut key.lock().unwrap().history.changes {
+                change.end = change.end.map(|end| if end < went_back { end } else { now });
+            }
+        }
+    }
+
     /// Waits until something is being taken away, or a moment in which nothing is.
     pub(super) fn wait_for_taking(&self) {
         let end = Instant::now() + Duration::from_secs(1);
@@ -173,10 +192,10 @@ impl Fixture {
     pub(super) fn trim_beyond_now(&self, ledger: &dyn Ledger) {
         let soon = || Instant::now() + Duration::from_secs(5);
         let end = Instant::now() + BOUND * 8;
-        let mut now = None;
+        let mut at_first = None;
         while Instant::now() < end {
             if let Ok(Sight { head: Some(head), state: Some(state), .. }) = ledger.sight(1, soon()) {
-                let is_beyond = state.number > *now.get_or_insert(head.number);
+                let is_beyond = state.number > *at_first.get_or_insert(head.number);
                 if is_beyond && ledger.trim(1, state.number, soon()).is_ok() {
                     return;
                 }

@@ -238,6 +238,7 @@ fn run(
         tally.idle += 1;
     }
     fixture.recover()?;
+    fixture.are_in_step();
     // What they verify now has all that was acknowledged.
     thread::sleep(Duration::from_millis(100));
     let now = messages::now();

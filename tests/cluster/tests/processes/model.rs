@@ -20,7 +20,7 @@ pub(super) struct Claim {
     pub(super) write: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Effect {
     Create,
     Revoke,
@@ -102,17 +102,37 @@ impl Default for History {
     }
 }
 
+/// What a key can be, and the changes without an answer that may still come into the log. Each is an entry for the end that
+/// the log had, so none of them comes once another change has made an entry; one that changes nothing makes none.
+type Possible = (State, Vec<Effect>);
+
+/// The same, and what it is once one of those has come.
+fn now_or_later((state, late): &Possible) -> impl Iterator<Item = Possible> {
+    let come = late.iter().map(|effect| (state.after(*effect), Vec::new()));
+    std::iter::once((*state, late.clone())).chain(come)
+}
+
 impl History {
     /// What the key can be before the first change, and after each.
     pub(super) fn states(&self) -> Vec<BTreeSet<State>> {
+        let mut possible: BTreeSet<Possible> = self.before.iter().map(|state| (*state, Vec::new())).collect();
         let mut states = vec![self.before.clone()];
         for change in &self.changes {
-            let before = &states[states.len() - 1];
-            let mut after: BTreeSet<State> = before.iter().map(|state| state.after(change.effect)).collect();
-            if change.verdict == Verdict::Perhaps {
-                after.extend(before);
+            let mut after = BTreeSet::new();
+            for (state, mut late) in possible.iter().flat_map(now_or_later) {
+                let changed = state.after(change.effect);
+                if changed == state {
+                    after.insert((state, late));
+                    continue;
+                }
+                after.insert((changed, Vec::new()));
+                if change.verdict == Verdict::Perhaps {
+                    late.push(change.effect);
+                    after.insert((state, late));
+                }
             }
-            states.push(after);
+            states.push(after.iter().flat_map(now_or_later).map(|(state, _)| state).collect());
+            possible = after;
         }
         states
     }
@@ -174,22 +194,12 @@ mod tests {
             history(&[(Effect::Create, 10, Some(20), YES), (Effect::Disable(true), 30, None, Verdict::Perhaps)]);
         check(&history, (25, 26), (true, false));
         check(&history, (1000, 1001), (true, true));
-        history.changes.push(Change {
-            effect: Effect::Disable(false),
-            node: 1,
-            begin: 2000,
-            end: Some(2010),
-            verdict: YES,
-        });
-        check(&history, (2011, 2012), (true, false));
-        history.changes.push(Change {
-            effect: Effect::Permit(false),
-            node: 1,
-            begin: 3000,
-            end: Some(3010),
-            verdict: YES,
-        });
-        check(&history, (3011, 3012), (false, true));
+        let change = |effect, begin| Change { effect, node: 1, begin, end: Some(begin + 10), verdict: YES };
+        history.changes.push(change(Effect::Permit(false), 2000));
+        check(&history, (2011, 2012), (false, true));
+        history.changes.push(change(Effect::Disable(false), 3000));
+        history.changes.push(change(Effect::Permit(true), 4000));
+        check(&history, (4011, 4012), (true, false));
     }
 
     #[test]
@@ -198,5 +208,22 @@ mod tests {
         let history = history(&[(Effect::Create, 10, Some(20), verdict), (Effect::Rotate(1), 30, Some(40), YES)]);
         check(&history, (21, 22), (true, true));
         check(&history, (41, 42), (false, true));
+    }
+
+    /// Another change that was acknowledged, and that made no entry, leaves the end of the log as it was.
+    #[test]
+    fn what_has_no_answer_may_come_after_a_change_that_changes_nothing() {
+        let mut history = history(&[
+            (Effect::Create, 10, Some(20), YES),
+            (Effect::Disable(true), 30, None, Verdict::Perhaps),
+            (Effect::Disable(false), 40, Some(50), YES),
+        ]);
+        check(&history, (51, 52), (true, true));
+        // This makes an entry in any case.
+        let change = |effect| Change { effect, node: 1, begin: 60, end: Some(70), verdict: YES };
+        history.changes.push(change(Effect::Permit(false)));
+        assert_eq!(history.states()[4].len(), 2);
+        history.changes.push(change(Effect::Disable(false)));
+        assert_eq!(history.states()[5].len(), 1);
     }
 }

@@ -3,6 +3,8 @@
 mod node;
 mod table;
 
+use std::sync::atomic::Ordering;
+use std::thread::sleep;
 use std::time::Duration;
 
 pub(super) use self::node::NodeFault;
@@ -67,6 +69,13 @@ impl Fault {
         let begun = now();
         match self.what {
             What::Node(node, fault) => fault.happen(fixture, node),
+            What::Servers(ServerFault::SetBack { meanwhile }) => {
+                let mut servers = fixture.servers.lock().unwrap();
+                servers.take_snapshot();
+                sleep(meanwhile);
+                fixture.went_back.store(now(), Ordering::SeqCst);
+                servers.set_back();
+            }
             What::Servers(fault) => fixture.servers.lock().unwrap().happen(fault),
             What::Upgrade => node::upgrade(fixture),
         }

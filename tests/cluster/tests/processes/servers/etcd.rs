@@ -1,5 +1,6 @@
 //! Three members of etcd.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 use std::thread::sleep;
@@ -18,6 +19,7 @@ const MEMBERS: usize = 3;
 pub(super) struct Servers {
     members: Members,
     places: Vec<Arc<AtomicU16>>,
+    snapshot: Option<PathBuf>,
 }
 
 impl Servers {
@@ -27,7 +29,7 @@ impl Servers {
             Members::start(MembersConfig { count: MEMBERS, arguments: &[&quota], ..MembersConfig::default() });
         let port = |endpoint: String| Arc::new(AtomicU16::new(endpoint.rsplit(':').next().unwrap().parse().unwrap()));
         let places = members.endpoints().into_iter().map(port).collect();
-        Self { members, places }
+        Self { members, places, snapshot: None }
     }
 
     /// A member that does not lead.
@@ -52,6 +54,14 @@ impl super::Servers for Servers {
 
     fn ledger(&self) -> Box<dyn Ledger> {
         Box::new(Etcd::new(self.members.endpoints()).namespace(NAMESPACE))
+    }
+
+    fn take_snapshot(&mut self) {
+        self.snapshot = Some(self.members.snapshot());
+    }
+
+    fn set_back(&mut self) {
+        self.members.restore(&self.snapshot.take().unwrap());
     }
 
     fn happen(&mut self, fault: ServerFault) {
@@ -84,12 +94,9 @@ impl super::Servers for Servers {
                 self.members.make_room();
             }
             ServerFault::Compact => self.members.compact(),
-            ServerFault::SetBack { meanwhile } => {
-                let snapshot = self.members.snapshot();
-                sleep(meanwhile);
-                self.members.restore(&snapshot);
+            ServerFault::EndSessions | ServerFault::Promote(_) | ServerFault::SetBack { .. } => {
+                panic!("no fault of etcd: {fault:?}")
             }
-            ServerFault::EndSessions | ServerFault::Promote(_) => panic!("no fault of etcd: {fault:?}"),
         }
     }
 }

@@ -30,6 +30,12 @@ pub(super) trait Servers: Send {
     /// The ledger of the nodes, past all that is wrong with their network.
     fn ledger(&self) -> Box<dyn Ledger>;
 
+    /// Copies what the servers have, while they run.
+    fn take_snapshot(&mut self);
+
+    /// Ends all servers, and brings them back with what the snapshot has.
+    fn set_back(&mut self);
+
     /// Does it, and undoes it as far as it is undone at all.
     fn happen(&mut self, fault: ServerFault);
 }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
 
-use apikey_cluster_tests::postgres::{Server, ServerConfig};
+use apikey_cluster_tests::postgres::{Backup, Server, ServerConfig};
 use apikey_core::cluster::Ledger;
 use apikey_postgres::Postgres;
 
@@ -20,6 +19,7 @@ pub(super) struct Servers {
     primary: Placed,
     standby: Placed,
     former: Option<Placed>,
+    backup: Option<Backup>,
 }
 
 struct Placed {
@@ -37,6 +37,7 @@ impl Servers {
             primary: Placed { server: primary, place: 0 },
             standby: Placed { server: standby, place: 1 },
             former: None,
+            backup: None,
         }
     }
 
@@ -56,20 +57,6 @@ impl Servers {
     fn start_standby(&mut self) {
         self.standby.server.start_again(None);
         self.set(self.standby.place, self.standby.server.port());
-    }
-
-    /// Starts a primary from a backup in the place of this one, and a standby of it.
-    fn set_back(&mut self, meanwhile: Duration) {
-        let backup = self.primary.server.backup();
-        sleep(meanwhile);
-        self.primary.server.kill();
-        self.standby.server.kill();
-        self.primary.server = Server::of_backup(backup);
-        self.standby.server = self.primary.server.add_standby(None);
-        for placed in [&self.primary, &self.standby] {
-            self.set(placed.place, placed.server.port());
-        }
-        self.primary.server.wait_for_standbys();
     }
 
     /// Makes the standby the primary, and another standby of it.
@@ -123,6 +110,21 @@ impl super::Servers for Servers {
         Box::new(Postgres::new(self.primary.server.connection()).namespace(NAMESPACE))
     }
 
+    fn take_snapshot(&mut self) {
+        self.backup = Some(self.primary.server.backup());
+    }
+
+    fn set_back(&mut self) {
+        self.primary.server.kill();
+        self.standby.server.kill();
+        self.primary.server = Server::of_backup(self.backup.take().unwrap());
+        self.standby.server = self.primary.server.add_standby(None);
+        for placed in [&self.primary, &self.standby] {
+            self.set(placed.place, placed.server.port());
+        }
+        self.primary.server.wait_for_standbys();
+    }
+
     fn happen(&mut self, fault: ServerFault) {
         match fault {
             ServerFault::KillLeader { down } => {
@@ -167,8 +169,7 @@ impl super::Servers for Servers {
                 }
             }
             ServerFault::Compact => drop(self.primary.server.sql("VACUUM (FULL, ANALYZE)")),
-            ServerFault::SetBack { meanwhile } => self.set_back(meanwhile),
-            ServerFault::MoveLeader => panic!("no fault of PostgreSQL: {fault:?}"),
+            ServerFault::MoveLeader | ServerFault::SetBack { .. } => panic!("no fault of PostgreSQL: {fault:?}"),
         }
     }
 }
