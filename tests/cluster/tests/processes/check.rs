@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::fixture::{Fixture, Key};
 use super::messages::{Answer, Dump};
-use super::model::{Effect, State, Verdict};
+use super::model::{Change, Effect, State, Verdict};
 use super::node::Report;
 
 /// How many of the last keys nodes go on verifying once they are revoked.
@@ -25,6 +25,8 @@ pub(super) struct Counts {
     pub(super) lost: u64,
     /// Other differences: between the nodes, or within the history of one.
     pub(super) broken: u64,
+    /// Keys that a fork of the log left uncertain, but for their revocations.
+    pub(super) uncertain: u64,
     pub(super) violations: Vec<String>,
 }
 
@@ -39,6 +41,7 @@ impl Counts {
         self.wrongly_refused += other.wrongly_refused;
         self.lost += other.lost;
         self.broken += other.broken;
+        self.uncertain += other.uncertain;
         self.violations.extend(other.violations);
     }
 
@@ -74,7 +77,8 @@ impl Counts {
                 let seen = report.seen;
                 let claim = claims[&seen.claim].1;
                 let node = &fixture.nodes[report.node].config.name;
-                for at in [seen.first, seen.last] {
+                let times = if key.is_uncertain { &[][..] } else { &[seen.first, seen.last] };
+                for at in times.iter().copied() {
                     let (may_accept, may_refuse) = key.history.allowed(&states, claim, at);
                     let what = || {
                         format!(
@@ -107,7 +111,7 @@ impl Counts {
         let mut revoked_since: HashMap<usize, u64> = HashMap::new();
         for report in reports.iter().filter(|report| report.seen.answer == Answer::Revoked) {
             // Its own may be undone: another node was first, and this one decides again.
-            let is_own = |change: &super::model::Change| change.effect == Effect::Revoke && change.node == report.node;
+            let is_own = |change: &Change| change.effect == Effect::Revoke && change.node == report.node;
             if !key.history.changes.iter().any(is_own) {
                 let since = revoked_since.entry(report.node).or_insert(u64::MAX);
                 *since = (*since).min(report.seen.first.1);
@@ -157,6 +161,21 @@ impl Counts {
                 key.history.changes.clear();
                 continue;
             };
+            if key.is_uncertain {
+                self.uncertain += u64::from(!key.is_done);
+                let is_revoked =
+                    |change: &Change| change.effect == Effect::Revoke && matches!(change.verdict, Verdict::Yes { .. });
+                // What took something away is taken again.
+                let must_be = key.history.changes.iter().any(is_revoked);
+                if must_be && records.get(id.as_str()).is_some_and(|record| !record.revoked) {
+                    self.violate(|counts| &mut counts.lost, format!("the revocation of the key {number} is lost"));
+                }
+                fixture.unwatch(key);
+                key.is_done = true;
+                key.only_here.clear();
+                key.history.changes.clear();
+                continue;
+            }
             // What changes nothing makes no event, and so does a second revocation.
             let needed = key.history.changes.iter().enumerate().filter(|(at, change)| {
                 let changes_it = states[*at].iter().all(|state| state.after(change.effect) != *state);

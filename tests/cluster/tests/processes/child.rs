@@ -209,6 +209,7 @@ fn act_on(store: &KeyStore, act: Act, bound: Duration) -> Outcome {
                 applied: health.applied,
                 only_here: health.only_here,
                 stopped: health.stopped,
+                recovered: health.recovered,
                 engine_error: health.engine_error,
             })
         }

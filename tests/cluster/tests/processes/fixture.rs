@@ -21,6 +21,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long nodes have to follow again once nothing is wrong any more, on a machine that does much else.
 const RECOVERY: Duration = Duration::from_secs(180);
 
+/// What a node says that met another history than its own.
+const FORK: &str = "had others instead";
+
 pub(super) struct Fixture {
     pub(super) nodes: Vec<Node>,
     pub(super) servers: Mutex<Box<dyn Servers>>,
@@ -52,6 +55,8 @@ pub(super) struct Key {
     pub(super) is_ending: bool,
     /// No more changes are made to it, or none yet: it is being created.
     pub(super) is_done: bool,
+    /// The log went back, and has another history than this key.
+    pub(super) is_uncertain: bool,
 }
 
 pub(super) struct OnlyHere {
@@ -165,16 +170,23 @@ impl Fixture {
     }
 
     /// All nodes are in step again. What was acknowledged after the servers had gone back to a snapshot holds everywhere only
-    /// from now on: a node that lacked it served by what the servers had until another one had published it. What was
-    /// acknowledged before holds throughout.
+    /// from now on: a node that lacked it served by what the servers had until another one had published it. If a node that
+    /// lacked it made a change before that, what was given is lost. What was acknowledged before holds throughout.
     pub(super) fn are_in_step(&self) {
         let went_back = self.went_back.swap(0, Ordering::SeqCst);
         if went_back == 0 {
             return;
         }
         let now = now();
+        let recovered: Vec<_> = self.nodes.iter().filter_map(|node| node.health()?.recovered).collect();
+        let is_fork = recovered.iter().any(|what| what.contains(FORK));
+        println!("processes: set back: {recovered:?}");
         for key in self.keys.read().unwrap().iter() {
-            for change in &mut key.lock().unwrap().history.changes {
+            let key = &mut *key.lock().unwrap();
+            for change in &mut key.history.changes {
+                let was_everywhere = change.verdict == Verdict::Yes { everywhere: true }
+                    && change.end.is_some_and(|end| end < went_back);
+                key.is_uncertain |= is_fork && !was_everywhere;
                 change.end = change.end.map(|end| if end < went_back { end } else { now });
             }
         }

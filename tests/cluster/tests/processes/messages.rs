@@ -126,6 +126,8 @@ pub(super) struct Health {
     pub(super) applied: u64,
     pub(super) only_here: u64,
     pub(super) stopped: Option<String>,
+    /// What it last did to be in step with the log again.
+    pub(super) recovered: Option<String>,
     pub(super) engine_error: Option<String>,
 }
 

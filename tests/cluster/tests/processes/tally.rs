@@ -35,7 +35,7 @@ impl fmt::Display for Tally {
             f,
             "{} runs with a fault inside a barrier, and {idle} without one; {} faults {faults:?}; verifications: {} accepted, {} \
              refused, {} unavailable; changes: {} acknowledged, {} failed; {} late accepts, {} wrong refusals, {} lost changes, \
-             {} other differences; {replicas} replicas compared by their bytes",
+             {} other differences; {} keys uncertain after a fork; {replicas} replicas compared by their bytes",
             runs - idle,
             faults.values().sum::<usize>(),
             counts.accepted,
@@ -47,6 +47,7 @@ impl fmt::Display for Tally {
             counts.wrongly_refused,
             counts.lost,
             counts.broken,
+            counts.uncertain,
         )
     }
 }
