@@ -18,7 +18,7 @@ use tokio_postgres::types::ToSql;
 const TIMES: usize = 2_000;
 
 const DURABLE: ServerConfig<'_> =
-    ServerConfig { settings: "", access: None, durable: true, apart: false, disk_can_fill: false };
+    ServerConfig { settings: "", access: None, durable: true, apart: false, disk_can_fill: false, host: None };
 
 fn main() {
     println!("{TIMES} appends and inserts of each size, {} of large ones; in microseconds", TIMES / 10);

@@ -17,7 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio_postgres::NoTls;
 
 const DURABLE: ServerConfig<'_> =
-    ServerConfig { settings: "", access: None, durable: true, apart: false, disk_can_fill: false };
+    ServerConfig { settings: "", access: None, durable: true, apart: false, disk_can_fill: false, host: None };
 const REVOCATIONS: usize = 300;
 /// Keys that the other nodes apply, a thousand in one change.
 const APPLIED: usize = 50_000;

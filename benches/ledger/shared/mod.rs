@@ -6,8 +6,14 @@ use apikey_cluster_tests::postgres::{Server, ServerConfig};
 use rustix::time::{ClockId, clock_gettime};
 
 /// Room for a hundred nodes.
-pub(crate) const MANY: ServerConfig<'_> =
-    ServerConfig { settings: "max_connections = 500", access: None, durable: true, apart: false, disk_can_fill: false };
+pub(crate) const MANY: ServerConfig<'_> = ServerConfig {
+    settings: "max_connections = 500",
+    access: None,
+    durable: true,
+    apart: false,
+    disk_can_fill: false,
+    host: None,
+};
 
 /// Runs with a server alone, and with one whose every commit waits for a standby.
 pub(crate) fn on_both(run: impl Fn(&str, &Server, bool)) {

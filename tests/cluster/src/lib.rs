@@ -14,6 +14,10 @@ mod authority;
 #[cfg(unix)]
 pub mod etcd;
 #[cfg(unix)]
+mod host;
+#[cfg(unix)]
+pub mod namespaces;
+#[cfg(unix)]
 pub mod postgres;
 #[cfg(unix)]
 mod processes;
@@ -24,3 +28,5 @@ mod shared_servers;
 
 #[cfg(unix)]
 pub use authority::Authority;
+#[cfg(unix)]
+pub use host::Host;

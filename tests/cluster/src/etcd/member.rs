@@ -3,12 +3,14 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::Host;
 use crate::processes::{free_port, install, run, signal};
 
 /// A member, which ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) name: String,
+    host: Host,
     /// Where it has its data and its log.
     directory: PathBuf,
     pub(super) client_port: u16,
@@ -20,10 +22,11 @@ pub(super) struct Member {
 
 impl Member {
     /// A member that is not started yet.
-    pub(super) fn new(name: String, directory: &Path, is_encrypted: bool, arguments: &[String]) -> Self {
+    pub(super) fn new(name: String, host: &Host, directory: &Path, is_encrypted: bool, arguments: &[String]) -> Self {
         Self {
             directory: directory.join(&name),
             name,
+            host: host.clone(),
             client_port: free_port(),
             peer_port: free_port(),
             is_encrypted,
@@ -34,12 +37,13 @@ impl Member {
 
     /// How clients reach it.
     pub(super) fn endpoint(&self) -> String {
-        format!("{}://127.0.0.1:{}", if self.is_encrypted { "https" } else { "http" }, self.client_port)
+        let scheme = if self.is_encrypted { "https" } else { "http" };
+        format!("{scheme}://{}:{}", self.host.address(), self.client_port)
     }
 
     /// How the other members reach it.
     pub(super) fn peer(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer_port)
+        format!("http://{}:{}", self.host.address(), self.peer_port)
     }
 
     /// Starts it, for the first time with these members, or again. `state` is `new` or `existing`.
@@ -47,7 +51,7 @@ impl Member {
         std::fs::create_dir_all(&self.directory).unwrap();
         let log = File::options().create(true).append(true).open(self.directory.join("log")).unwrap();
         let (endpoint, peer) = (self.endpoint(), self.peer());
-        let mut command = Command::new(program("etcd"));
+        let mut command = self.host.run(Command::new(program("etcd")));
         command
             .args(["--name", &self.name, "--initial-cluster", cluster, "--initial-cluster-state", state])
             .arg("--data-dir")

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::member::{Member, program};
-use crate::Authority;
 use crate::processes::run;
+use crate::{Authority, Host};
 
 /// How long members have to start, on a machine that does much else.
 const START: Duration = Duration::from_secs(60);
@@ -17,6 +17,8 @@ const START: Duration = Duration::from_secs(60);
 pub struct MembersConfig<'a> {
     /// How many there are.
     pub count: usize,
+    /// Where each of them runs; else on the loopback interface.
+    pub hosts: &'a [Host],
     /// Arguments of the program `etcd`.
     pub arguments: &'a [&'a str],
     /// The authority of their certificates, where they have TLS.
@@ -27,7 +29,7 @@ pub struct MembersConfig<'a> {
 
 impl Default for MembersConfig<'_> {
     fn default() -> Self {
-        Self { count: 3, arguments: &[], authority: None, asks_for_certificate: false }
+        Self { count: 3, hosts: &[], arguments: &[], authority: None, asks_for_certificate: false }
     }
 }
 
@@ -70,7 +72,10 @@ impl Members {
             }
         }
         let is_encrypted = config.authority.is_some();
-        let member = |number| Member::new(format!("m{number}"), directory.path(), is_encrypted, &arguments);
+        let member = |number: usize| {
+            let host = config.hosts.get(number).cloned().unwrap_or_default();
+            Member::new(format!("m{number}"), &host, directory.path(), is_encrypted, &arguments)
+        };
         let mut members = Self { members: (0..config.count).map(member).collect(), access, directory };
         let cluster = members.cluster();
         for member in &mut members.members {
@@ -283,7 +288,7 @@ impl Members {
     /// Adds a member that only learns, and returns its number.
     pub fn add_learner(&mut self) -> usize {
         let number = self.members.len();
-        let member = Member::new(format!("m{number}"), self.directory.path(), false, &[]);
+        let member = Member::new(format!("m{number}"), &Host::default(), self.directory.path(), false, &[]);
         self.control(&["member", "add", &member.name, "--learner", &format!("--peer-urls={}", member.peer())]);
         self.members.push(member);
         let cluster = self.cluster();

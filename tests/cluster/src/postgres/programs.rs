@@ -1,3 +1,4 @@
+use crate::Host;
 use crate::processes::install;
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
@@ -20,6 +21,16 @@ pub(super) fn user() -> Option<(u32, u32)> {
 /// A program of PostgreSQL's, to be run as [`user`] says.
 pub(super) fn program(name: &str) -> Command {
     as_user(directory().join(name))
+}
+
+/// The same on some host.
+pub(super) fn program_on(host: &Host, name: &str) -> Command {
+    let Some(mut command) = host.enter() else { return program(name) };
+    if let Some((user, group)) = user() {
+        command.args(["--setuid", &user.to_string(), "--setgid", &group.to_string()]);
+    }
+    command.arg("--").arg(directory().join(name)).current_dir("/").env("LC_ALL", "C.UTF-8");
+    command
 }
 
 /// PgBouncer.

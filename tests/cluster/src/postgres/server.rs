@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::programs::{pooler, program, user};
+use super::programs::{pooler, program, program_on, user};
+use crate::Host;
 use crate::processes::{free_port, run, signal};
 
 /// How long a server has to start, on a machine that does much else.
@@ -30,16 +31,19 @@ pub struct ServerConfig<'a> {
     pub disk_can_fill: bool,
     /// Whether it has a process group of its own, so that Ctrl-C at a terminal leaves it to who started it.
     pub apart: bool,
+    /// Where it runs; else on the loopback interface.
+    pub host: Option<&'a Host>,
 }
 
 /// The files of a server, as they were at one moment.
 #[derive(Debug)]
-pub struct Backup(TempDir);
+pub struct Backup(TempDir, Host);
 
 /// A server that ends when this is dropped.
 #[derive(Debug)]
 pub struct Server {
     directory: TempDir,
+    host: Host,
     port: u16,
     process: Child,
 }
@@ -51,58 +55,63 @@ impl Server {
         let directory = directory();
         let data = directory.path().join("data");
         run(program("initdb").args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8"]).arg(&data));
+        let host = config.host.cloned().unwrap_or_default();
         let durable = if config.durable { "" } else { "fsync = off\nfull_page_writes = off\n" };
         append(
             &data.join("postgresql.conf"),
             &format!(
-                "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 200\n\
+                "unix_socket_directories = ''\nmax_connections = 200\n\
                  shared_buffers = 32MB\nmax_wal_size = 256MB\nlogging_collector = off\nautovacuum_naptime = 10s\n{durable}{}\n",
                 config.settings
             ),
         );
         if let Some(access) = config.access {
             std::fs::write(data.join("pg_hba.conf"), access).unwrap();
+        } else if config.host.is_some() {
+            // From its neighbours, too.
+            let access = "host all all samenet trust\nhost replication all samenet trust\n";
+            std::fs::write(data.join("pg_hba.conf"), access).unwrap();
         }
         if config.disk_can_fill {
             put_before_disk(directory.path());
         }
-        Self::spawn(directory, None, config.apart)
+        Self::spawn(directory, host, None, config.apart)
     }
 
     /// Starts a server whose every commit waits for a standby, and that standby.
     #[must_use]
     pub fn start_with_standby(config: ServerConfig<'_>) -> (Self, Self) {
         let primary = Self::start(config);
-        let standby = primary.add_standby(None);
+        let standby = primary.add_standby(&primary.host);
         primary.wait_for_standbys();
         (primary, standby)
     }
 
-    /// Starts a standby that follows this server, on a port or on a free one.
+    /// Starts a standby that follows this server.
     #[must_use]
-    pub fn add_standby(&self, port: Option<u16>) -> Self {
+    pub fn add_standby(&self, host: &Host) -> Self {
         let directory = self.copy(&["--write-recovery-conf"]);
         append(
             &directory.path().join("data/postgresql.auto.conf"),
             &format!("primary_conninfo = '{}'\n", self.connection_as("standby")),
         );
-        Self::run(directory, port)
+        Self::spawn(directory, host.clone(), None, false)
     }
 
     /// Copies its files while it runs, as a backup does.
     #[must_use]
     pub fn backup(&self) -> Backup {
-        Backup(self.copy(&[]))
+        Backup(self.copy(&[]), self.host.clone())
     }
 
-    /// Starts a server that has what a backup has.
+    /// Starts a server that has what a backup has, where the one that it is of was.
     #[must_use]
     pub fn of_backup(backup: Backup) -> Self {
-        Self::run(backup.0, None)
+        Self::spawn(backup.0, backup.1, None, false)
     }
 
     fn connection_as(&self, name: &str) -> String {
-        format!("host=127.0.0.1 port={} user=postgres application_name={name}", self.port)
+        format!("host={} port={} user=postgres application_name={name}", self.host.address(), self.port)
     }
 
     fn copy(&self, arguments: &[&str]) -> TempDir {
@@ -132,13 +141,9 @@ impl Server {
         }
     }
 
-    fn run(directory: TempDir, port: Option<u16>) -> Self {
-        Self::spawn(directory, port, false)
-    }
-
-    fn spawn(directory: TempDir, port: Option<u16>, apart: bool) -> Self {
-        let (port, process) = launch(directory.path(), port, apart);
-        Self { directory, port, process }
+    fn spawn(directory: TempDir, host: Host, port: Option<u16>, apart: bool) -> Self {
+        let (port, process) = launch(directory.path(), &host, port, apart);
+        Self { directory, host, port, process }
     }
 
     /// Its port on the loopback interface.
@@ -150,7 +155,8 @@ impl Server {
     /// How its superuser connects, without TLS.
     #[must_use]
     pub fn connection(&self) -> String {
-        format!("host=127.0.0.1 port={} user=postgres dbname=postgres sslmode=disable", self.port)
+        let host = self.host.address();
+        format!("host={host} port={} user=postgres dbname=postgres sslmode=disable", self.port)
     }
 
     /// The directory of its data.
@@ -195,7 +201,7 @@ impl Server {
                 "-v",
                 "ON_ERROR_STOP=1",
                 "-h",
-                "127.0.0.1",
+                self.host.address(),
                 "-d",
                 "postgres",
                 "-U",
@@ -262,7 +268,7 @@ impl Server {
 
     /// Starts it again where it was killed or ended, on a port or on a free one.
     pub fn start_again(&mut self, port: Option<u16>) {
-        (self.port, self.process) = launch(self.directory.path(), port, false);
+        (self.port, self.process) = launch(self.directory.path(), &self.host, port, false);
     }
 
     /// Ends it at once, as a power cut would.
@@ -281,12 +287,12 @@ impl Server {
         self.end();
         // What is dropped with this has nothing in it.
         let directory = std::mem::replace(&mut self.directory, directory());
-        Self::run(directory, Some(self.port))
+        Self::spawn(directory, self.host.clone(), Some(self.port), false)
     }
 
-    /// Has a standby follow the server at another port.
-    pub fn follow(&self, port: u16) {
-        let from = format!("host=127.0.0.1 port={port} user=postgres application_name=standby");
+    /// Has a standby follow a server, which may be at another port than before.
+    pub fn follow(&self, primary: &Self) {
+        let from = primary.connection_as("standby");
         self.keep_trying(|| self.can_run(&format!("ALTER SYSTEM SET primary_conninfo = '{from}'")));
         self.keep_trying(|| self.can_run("SELECT pg_reload_conf()"));
     }
@@ -340,12 +346,12 @@ impl Drop for Server {
 }
 
 /// Starts the server of a directory, and returns its port and its process.
-fn launch(directory: &Path, port: Option<u16>, apart: bool) -> (u16, Child) {
+fn launch(directory: &Path, host: &Host, port: Option<u16>, apart: bool) -> (u16, Child) {
     let data = directory.join("data");
     for _ in 0..5 {
-        let port = port.unwrap_or_else(free_port);
+        let port = port.unwrap_or_else(|| host.port());
         let log = std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
-        let mut command = program("postgres");
+        let mut command = program_on(host, "postgres");
         if apart {
             command.process_group(0);
         }
@@ -355,7 +361,7 @@ fn launch(directory: &Path, port: Option<u16>, apart: bool) -> (u16, Child) {
         let mut process = command
             .arg("-D")
             .arg(&data)
-            .args(["-p", &port.to_string()])
+            .args(["-p", &port.to_string(), "-c", &format!("listen_addresses={}", host.address())])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -363,7 +369,7 @@ fn launch(directory: &Path, port: Option<u16>, apart: bool) -> (u16, Child) {
             .unwrap();
         let end = Instant::now() + START;
         while process.try_wait().unwrap().is_none() {
-            if accepts(port) {
+            if accepts(host, port) {
                 return (port, process);
             }
             assert!(Instant::now() < end, "PostgreSQL does not start:\n{}", log_of(directory));
@@ -430,9 +436,9 @@ fn log_of(directory: &Path) -> String {
 }
 
 /// Whether a server answers, by whatever it thinks of the user.
-fn accepts(port: u16) -> bool {
+fn accepts(host: &Host, port: u16) -> bool {
     let mut ready = program("pg_isready");
-    ready.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).status().is_ok_and(|status| status.success())
+    ready.args(["-q", "-h", host.address(), "-p", &port.to_string()]).status().is_ok_and(|status| status.success())
 }
 
 /// Whether a process is there that has not ended.

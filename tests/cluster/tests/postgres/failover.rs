@@ -1,5 +1,6 @@
 //! The standby becomes the primary.
 
+use apikey_cluster_tests::Host;
 use apikey_core::cluster::{Appended, CellKind, Entry, Ledger, LedgerResult, Position, Sight, Woken};
 use apikey_engine::conformance::{Chain, op, soon};
 use apikey_postgres::Postgres;
@@ -74,7 +75,7 @@ fn a_node_passes_over_a_former_primary_among_its_hosts() {
     // From now on it listens at the former primary.
     assert_eq!(other.wait(1, 0, soon()).unwrap(), Woken::Moved);
     primary.promote();
-    let _standby = primary.add_standby(None);
+    let _standby = primary.add_standby(&Host::default());
     primary.wait_for_standbys();
     let entry = Entry { generation: 1, op: op(), base: at(1), last: at(2), bytes: b"entry" };
     assert_eq!(until_answered(|| chain.ledger.append(&entry, None, in_ms(1_000))), Appended::Here);

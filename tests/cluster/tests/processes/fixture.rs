@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::proxy::Network;
 use apikey_core::cluster::{Ledger, Sight};
 use tempfile::TempDir;
 
+use super::NODES;
 use super::messages::{Act, ClaimNumber, Dump, Engine, NodeConfig, Outcome, now};
 use super::model::{Claim, History, Verdict};
+use super::network::{Machines, Network};
 use super::node::{Claims, Node, Report};
 use super::servers::{self, Servers};
 
@@ -27,6 +28,8 @@ const FORK: &str = "had others instead";
 pub(super) struct Fixture {
     pub(super) nodes: Vec<Node>,
     pub(super) servers: Mutex<Box<dyn Servers>>,
+    // After what runs on them.
+    _machines: Machines,
     // After the nodes, which write there.
     scratch: TempDir,
     pub(super) keys: RwLock<Vec<Arc<Mutex<Key>>>>,
@@ -69,29 +72,31 @@ pub(super) struct OnlyHere {
 impl Fixture {
     pub(super) fn start(engine: Engine, test: &str, on_disk: usize) -> Self {
         let scratch = tempfile::Builder::new().prefix("apikey-processes-").tempdir().unwrap();
-        let servers = servers::start(engine);
+        let machines = Machines::new(NODES);
+        let servers = servers::start(engine, machines.servers());
         let (claims, reports) = (Claims::default(), Arc::default());
         let nodes: Vec<Node> = ["one", "two", "three"]
             .into_iter()
             .enumerate()
             .map(|(index, name)| {
-                let network = Network::new(servers.places());
+                let network = Network::new(machines.node(index), &*servers, &machines);
                 let config = NodeConfig {
                     name: name.to_owned(),
                     engine,
-                    connection: servers.connection(network.ports()),
+                    connection: servers.connection(&network.addresses()),
                     replica: (index < on_disk).then(|| scratch.path().join(name).join("replica")),
                     max_staleness_ms: u64::try_from(BOUND.as_millis()).unwrap(),
                     write_timeout_ms: u64::try_from(WRITE_TIMEOUT.as_millis()).unwrap(),
                     is_newer: false,
                 };
-                Node::new(index, config, network, test, &claims, &reports)
+                Node::new(index, config, (machines.node(index), network), test, &claims, &reports)
             })
             .collect();
         nodes.iter().for_each(|node| node.start(scratch.path()));
         Self {
             scratch,
             servers: Mutex::new(servers),
+            _machines: machines,
             nodes,
             keys: RwLock::default(),
             claim_of: Mutex::default(),

@@ -14,6 +14,7 @@ mod faults;
 mod fixture;
 mod messages;
 mod model;
+mod network;
 mod node;
 mod replicas;
 mod servers;

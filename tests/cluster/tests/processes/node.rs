@@ -9,7 +9,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use apikey_cluster_tests::proxy::Network;
+use apikey_cluster_tests::Host;
 use apikey_testkit::power::{Recording, Style, shim};
 use apikey_testkit::random::Random;
 use apikey_testkit::{copy_directory, this_test};
@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::child::{MARK, ROLE};
 use super::messages::{Act, ClaimNumber, Done, Message, NodeConfig, Order, Outcome, Seen, now};
+use super::network::Network;
 
 /// What the verifications of a process answered.
 pub(super) struct Report {
@@ -32,6 +33,7 @@ pub(super) type Claims = Arc<Mutex<BTreeMap<ClaimNumber, (String, bool)>>>;
 pub(super) struct Node {
     pub(super) index: usize,
     pub(super) config: NodeConfig,
+    host: Host,
     pub(super) network: Network,
     test: String,
     claims: Claims,
@@ -61,7 +63,7 @@ impl Node {
     pub(super) fn new(
         index: usize,
         config: NodeConfig,
-        network: Network,
+        (host, network): (&Host, Network),
         test: &str,
         claims: &Claims,
         reports: &Arc<Mutex<Vec<Report>>>,
@@ -69,6 +71,7 @@ impl Node {
         Self {
             index,
             config,
+            host: host.clone(),
             network,
             test: test.to_owned(),
             claims: claims.clone(),
@@ -83,7 +86,7 @@ impl Node {
     /// Starts a process. It tries to open its replica until it succeeds.
     pub(super) fn start(&self, scratch: &Path) {
         let number = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut command = this_test(&self.test);
+        let mut command = self.host.run(this_test(&self.test));
         let config = NodeConfig { is_newer: self.is_newer.load(Ordering::Relaxed), ..self.config.clone() };
         command.env(ROLE, serde_json::to_string(&config).unwrap()).env("TMPDIR", scratch);
         if let Some(disk) = self.disk() {

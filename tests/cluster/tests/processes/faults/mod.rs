@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::Duration;
 
+use apikey_cluster_tests::proxy::Traffic;
+
 pub(super) use self::node::NodeFault;
 pub(super) use self::table::{some, table};
 use super::fixture::Fixture;
@@ -41,6 +43,9 @@ pub(super) enum ServerFault {
     },
     PauseLeader(Duration),
     PauseFollower(Duration),
+    /// It no longer reaches the other servers, or they do not reach it; nodes reach all.
+    IsolateLeader(Traffic, Duration),
+    IsolateFollower(Traffic, Duration),
     /// An operator ends all sessions of nodes.
     EndSessions,
     Promote(Former),

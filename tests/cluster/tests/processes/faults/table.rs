@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use apikey_cluster_tests::namespaces;
 use apikey_cluster_tests::proxy::Traffic;
 use apikey_testkit::power::Style;
 use apikey_testkit::random::Random;
@@ -14,8 +15,30 @@ use crate::processes::servers::Former;
 pub(in crate::processes) struct Kind {
     pub(in crate::processes) name: &'static str,
     engines: &'static [Engine],
+    needs: Needs,
     beside: Beside,
     make: fn(&mut Random) -> Drawn,
+}
+
+/// What a fault needs of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// That of the proxies, or that of the kernel.
+    Any,
+    /// Servers on machines of their own.
+    Machines,
+    /// Packets that come later.
+    Delay,
+}
+
+impl Needs {
+    fn are_met(self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Machines => namespaces::are_used(),
+            Self::Delay => !namespaces::are_used() || namespaces::can_delay(),
+        }
+    }
 }
 
 /// What may happen at the same time.
@@ -40,7 +63,13 @@ const POSTGRES: &[Engine] = &[Engine::Postgres];
 const ETCD: &[Engine] = &[Engine::Etcd];
 
 const fn kind(name: &'static str, engines: &'static [Engine], beside: Beside, make: fn(&mut Random) -> Drawn) -> Kind {
-    Kind { name, engines, beside, make }
+    Kind { name, engines, needs: Needs::Any, beside, make }
+}
+
+impl Kind {
+    const fn needs(self, needs: Needs) -> Self {
+        Self { needs, ..self }
+    }
 }
 
 const KINDS: &[Kind] = {
@@ -67,7 +96,8 @@ const KINDS: &[Kind] = {
             Node(NodeFault::MissesTrim { is_paused: random.percent(50) })
         }),
         // The network of a node.
-        kind("network delayed", BOTH, Any, |random| network(Traffic::Delayed(between(random, 5, 120)), random)),
+        kind("network delayed", BOTH, Any, |random| network(Traffic::Delayed(between(random, 5, 120)), random))
+            .needs(Needs::Delay),
         kind("network of 50 ms with loss", BOTH, Any, |random| {
             let percent = [1, 5, 20][random.below(3)];
             network(Traffic::Lossy { delay: Duration::from_millis(50), percent }, random)
@@ -77,8 +107,7 @@ const KINDS: &[Kind] = {
         kind("network cut both ways", BOTH, Any, |random| network(Traffic::Held, random)),
         kind("network refused", BOTH, Any, |random| network(Traffic::Refused, random)),
         kind("network cut to the leader alone", BOTH, Any, |random| {
-            let traffic = [Traffic::Held, Traffic::HeldToServer, Traffic::HeldToNode, Traffic::Refused];
-            Node(NodeFault::LeaderNetwork(traffic[random.below(4)], long(random)))
+            Node(NodeFault::LeaderNetwork(failing(random), long(random)))
         }),
         kind("connections ended", BOTH, Any, |_| Node(NodeFault::Disconnect)),
         // Servers. The leader of PostgreSQL is its primary, and the follower its standby.
@@ -86,6 +115,14 @@ const KINDS: &[Kind] = {
         kind("leader paused", BOTH, Any, |random| Servers(ServerFault::PauseLeader(long(random)))),
         kind("follower killed", BOTH, Any, |random| Servers(ServerFault::KillFollower { down: down(random) })),
         kind("follower paused", BOTH, Any, |random| Servers(ServerFault::PauseFollower(long(random)))),
+        kind("leader cut off from the other servers", BOTH, Any, |random| {
+            Servers(ServerFault::IsolateLeader(failing(random), long(random)))
+        })
+        .needs(Needs::Machines),
+        kind("follower cut off from the other servers", BOTH, Any, |random| {
+            Servers(ServerFault::IsolateFollower(failing(random), long(random)))
+        })
+        .needs(Needs::Machines),
         kind("all servers killed", BOTH, Any, |random| Servers(ServerFault::KillAll { down: down(random) })),
         kind("sessions ended", POSTGRES, Any, |_| Servers(ServerFault::EndSessions)),
         kind("promoted", POSTGRES, Any, |_| Servers(ServerFault::Promote(Former::Gone))),
@@ -113,13 +150,18 @@ fn long(random: &mut Random) -> Duration {
     between(random, 200, 7_000)
 }
 
+/// In either direction or both.
+fn failing(random: &mut Random) -> Traffic {
+    [Traffic::Held, Traffic::HeldToServer, Traffic::HeldToNode, Traffic::Refused][random.below(4)]
+}
+
 fn network(traffic: Traffic, random: &mut Random) -> Drawn {
     Drawn::Node(NodeFault::Network(traffic, long(random)))
 }
 
 /// The rows of an engine.
 pub(in crate::processes) fn table(engine: Engine) -> impl Iterator<Item = &'static Kind> {
-    KINDS.iter().filter(move |kind| kind.engines.contains(&engine))
+    KINDS.iter().filter(move |kind| kind.engines.contains(&engine) && kind.needs.are_met())
 }
 
 /// A fault, and sometimes another one at the same time. `on_disk` is how many of the nodes have one of their own, and `is_last`

@@ -5,36 +5,38 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
 use std::thread::sleep;
 
+use apikey_cluster_tests::Host;
 use apikey_cluster_tests::etcd::{Members, MembersConfig};
 use apikey_core::cluster::Ledger;
 use apikey_etcd::Etcd;
 
-use super::NAMESPACE;
+use super::{NAMESPACE, PLACES};
 use crate::processes::faults::ServerFault;
+use crate::processes::network::Between;
 
 /// How much they store before they take no writes.
 pub(in crate::processes) const QUOTA: u64 = 32 << 20;
-const MEMBERS: usize = 3;
 
 pub(super) struct Servers {
     members: Members,
     places: Vec<Arc<AtomicU16>>,
     snapshot: Option<PathBuf>,
+    between: Between,
 }
 
 impl Servers {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(hosts: &[Host]) -> Self {
         let quota = format!("--quota-backend-bytes={QUOTA}");
-        let members =
-            Members::start(MembersConfig { count: MEMBERS, arguments: &[&quota], ..MembersConfig::default() });
+        let config = MembersConfig { count: PLACES, hosts, arguments: &[&quota], ..MembersConfig::default() };
+        let members = Members::start(config);
         let port = |endpoint: String| Arc::new(AtomicU16::new(endpoint.rsplit(':').next().unwrap().parse().unwrap()));
         let places = members.endpoints().into_iter().map(port).collect();
-        Self { members, places, snapshot: None }
+        Self { members, places, snapshot: None, between: Between::new(hosts) }
     }
 
     /// A member that does not lead.
     fn follower(&self) -> usize {
-        (self.members.leader() + 1) % MEMBERS
+        (self.members.leader() + 1) % PLACES
     }
 }
 
@@ -47,8 +49,8 @@ impl super::Servers for Servers {
         self.members.leader()
     }
 
-    fn connection(&self, ports: &[u16]) -> String {
-        let endpoints: Vec<_> = ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+    fn connection(&self, addresses: &[String]) -> String {
+        let endpoints: Vec<_> = addresses.iter().map(|address| format!("http://{address}")).collect();
         endpoints.join(",")
     }
 
@@ -81,10 +83,12 @@ impl super::Servers for Servers {
                 sleep(span);
                 self.members.resume(member);
             }
+            ServerFault::IsolateLeader(traffic, span) => self.between.isolate(self.members.leader(), traffic, span),
+            ServerFault::IsolateFollower(traffic, span) => self.between.isolate(self.follower(), traffic, span),
             ServerFault::KillAll { down } => {
-                (0..MEMBERS).for_each(|member| self.members.end(member));
+                (0..PLACES).for_each(|member| self.members.end(member));
                 sleep(down);
-                (0..MEMBERS).for_each(|member| self.members.start_again(member));
+                (0..PLACES).for_each(|member| self.members.start_again(member));
                 self.members.wait();
             }
             ServerFault::MoveLeader => self.members.move_leader(self.follower()),

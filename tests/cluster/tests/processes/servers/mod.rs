@@ -4,8 +4,9 @@ mod etcd;
 mod postgres;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU16;
+use std::sync::atomic::{AtomicU16, Ordering};
 
+use apikey_cluster_tests::Host;
 use apikey_core::cluster::Ledger;
 
 use super::faults::ServerFault;
@@ -13,6 +14,8 @@ use super::messages::Engine;
 
 pub(super) use self::etcd::QUOTA;
 
+/// How many places there are.
+pub(super) const PLACES: usize = 3;
 /// What the nodes of a history call their cluster.
 pub(super) const NAMESPACE: &str = "processes";
 
@@ -21,11 +24,16 @@ pub(super) trait Servers: Send {
     /// The port of the server at each place; 0 for none.
     fn places(&self) -> &[Arc<AtomicU16>];
 
+    /// The port of the server at a place, if one is there.
+    fn place(&self, place: usize) -> Option<u16> {
+        Some(self.places()[place].load(Ordering::Relaxed)).filter(|port| *port != 0)
+    }
+
     /// The place of the server that takes changes.
     fn leader(&self) -> usize;
 
-    /// How a node connects that reaches the places at these ports.
-    fn connection(&self, ports: &[u16]) -> String;
+    /// How a node connects that reaches the places at these addresses.
+    fn connection(&self, addresses: &[String]) -> String;
 
     /// The ledger of the nodes, past all that is wrong with their network.
     fn ledger(&self) -> Box<dyn Ledger>;
@@ -53,9 +61,10 @@ pub(super) enum Former {
     RunsOn,
 }
 
-pub(super) fn start(engine: Engine) -> Box<dyn Servers> {
+/// Starts them, each on the host of its place.
+pub(super) fn start(engine: Engine, hosts: &[Host]) -> Box<dyn Servers> {
     match engine {
-        Engine::Postgres => Box::new(postgres::Servers::start()),
-        Engine::Etcd => Box::new(etcd::Servers::start()),
+        Engine::Postgres => Box::new(postgres::Servers::start(hosts)),
+        Engine::Etcd => Box::new(etcd::Servers::start(hosts)),
     }
 }

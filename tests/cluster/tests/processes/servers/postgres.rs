@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 
+use apikey_cluster_tests::Host;
 use apikey_cluster_tests::postgres::{Backup, Server, ServerConfig};
 use apikey_core::cluster::Ledger;
 use apikey_postgres::Postgres;
 
-use super::{Former, NAMESPACE};
+use super::{Former, NAMESPACE, PLACES};
 use crate::processes::faults::ServerFault;
-
-const PLACES: usize = 3;
+use crate::processes::network::Between;
 
 pub(super) struct Servers {
     /// The port of the server at each place; 0 for none.
@@ -20,6 +20,8 @@ pub(super) struct Servers {
     standby: Placed,
     former: Option<Placed>,
     backup: Option<Backup>,
+    hosts: Vec<Host>,
+    between: Between,
 }
 
 struct Placed {
@@ -28,9 +30,12 @@ struct Placed {
 }
 
 impl Servers {
-    pub(super) fn start() -> Self {
-        let (primary, standby) =
-            Server::start_with_standby(ServerConfig { disk_can_fill: true, ..ServerConfig::default() });
+    pub(super) fn start(hosts: &[Host]) -> Self {
+        // A server of its own machine is reached by the others.
+        let host = Some(&hosts[0]).filter(|host| **host != Host::default());
+        let primary = Server::start(ServerConfig { disk_can_fill: true, host, ..ServerConfig::default() });
+        let standby = primary.add_standby(&hosts[1]);
+        primary.wait_for_standbys();
         let places = [primary.port(), standby.port(), 0].map(|port| Arc::new(AtomicU16::new(port)));
         Self {
             places,
@@ -38,6 +43,8 @@ impl Servers {
             standby: Placed { server: standby, place: 1 },
             former: None,
             backup: None,
+            hosts: hosts.to_vec(),
+            between: Between::new(hosts),
         }
     }
 
@@ -49,7 +56,7 @@ impl Servers {
     fn start_primary(&mut self) {
         self.primary.server.start_again(None);
         // Its standby knows it by its port.
-        self.standby.server.follow(self.primary.server.port());
+        self.standby.server.follow(&self.primary.server);
         self.set(self.primary.place, self.primary.server.port());
         self.primary.server.wait_for_standbys();
     }
@@ -73,7 +80,7 @@ impl Servers {
         }
         let taken = [self.primary.place, self.standby.place];
         let place = (0..PLACES).find(|place| !taken.contains(place)).unwrap();
-        let standby = Placed { server: self.standby.server.add_standby(None), place };
+        let standby = Placed { server: self.standby.server.add_standby(&self.hosts[place]), place };
         self.set(place, standby.server.port());
         let promoted = std::mem::replace(&mut self.standby, standby);
         let mut before = std::mem::replace(&mut self.primary, promoted);
@@ -100,10 +107,11 @@ impl super::Servers for Servers {
         self.primary.place
     }
 
-    fn connection(&self, ports: &[u16]) -> String {
-        let hosts = vec!["127.0.0.1"; ports.len()].join(",");
-        let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
-        format!("host={hosts} port={} user=postgres dbname=postgres sslmode=disable", ports.join(","))
+    fn connection(&self, addresses: &[String]) -> String {
+        let (hosts, ports): (Vec<_>, Vec<_>) =
+            addresses.iter().map(|address| address.rsplit_once(':').unwrap()).unzip();
+        let (hosts, ports) = (hosts.join(","), ports.join(","));
+        format!("host={hosts} port={ports} user=postgres dbname=postgres sslmode=disable")
     }
 
     fn ledger(&self) -> Box<dyn Ledger> {
@@ -118,7 +126,7 @@ impl super::Servers for Servers {
         self.primary.server.kill();
         self.standby.server.kill();
         self.primary.server = Server::of_backup(self.backup.take().unwrap());
-        self.standby.server = self.primary.server.add_standby(None);
+        self.standby.server = self.primary.server.add_standby(&self.hosts[self.standby.place]);
         for placed in [&self.primary, &self.standby] {
             self.set(placed.place, placed.server.port());
         }
@@ -144,6 +152,8 @@ impl super::Servers for Servers {
                 self.start_standby();
                 self.start_primary();
             }
+            ServerFault::IsolateLeader(traffic, span) => self.between.isolate(self.primary.place, traffic, span),
+            ServerFault::IsolateFollower(traffic, span) => self.between.isolate(self.standby.place, traffic, span),
             ServerFault::PauseLeader(span) => {
                 self.primary.server.pause();
                 sleep(span);
