@@ -1,51 +1,40 @@
-//! How much of PostgreSQL does each call of a node take?
+//! How much of an engine does each call of a node take?
 //!
-//! `cargo bench -p apikey-ledger-bench --bench calls`: the CPU time of the server and of the caller for each call, and how
-//! long one that is alone takes, on a server alone and on one with a synchronous standby. Lists are measured at two lengths, and
-//! appends with two numbers of sessions that listen, so that there is a figure for each row and each session. These are the figures
-//! of `apikey-core/src/cluster/simulation/sizing/engine.rs`.
+//! `cargo bench -p apikey-ledger-bench --bench calls`: the CPU time of the engine and of the caller for each call, and how
+//! long one that is alone takes, on PostgreSQL alone and with a synchronous standby; `-- etcd`: on three members of etcd. Lists are
+//! measured at two lengths, and appends with two numbers of nodes that wait for the log, so that there is a figure for each row and
+//! each node. Those of PostgreSQL are in `apikey-core/src/cluster/simulation/sizing/engine.rs`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
 
-mod shared;
-
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::postgres::Server;
 use apikey_core::cluster::{Appended, CellKind, CellName, Entry, Image, Ledger, Look, Position, Standing, Step, Woken};
 use apikey_engine::conformance::op;
-use apikey_postgres::Postgres;
-use tokio_postgres::NoTls;
-
-use crate::shared::{of_server, of_this_process, on_both, percentiles};
+use apikey_ledger_bench::{Engine, of_this_process, on_each, percentiles};
 
 const TIMES: u32 = 3_000;
 const GENERATION: u64 = 1;
 /// The lengths of lists, in nodes.
 const NODES: [usize; 2] = [10, 500];
-/// Sessions that listen.
+/// Nodes that wait for the log.
 const LISTENERS: usize = 100;
 
 fn main() {
-    println!("microseconds: CPU time of the server, CPU time of the caller, p50 of a call that is alone");
-    on_both(|name, server, single| {
-        let ledger = Postgres::new(server.connection()).namespace("bench");
-        let ledger = if single { ledger.single() } else { ledger };
-        run(&Bench { name, server, ledger: &ledger });
-    });
+    println!("microseconds: CPU time of the engine, CPU time of the caller, p50 of a call that is alone");
+    on_each(|engine| run(&Bench { engine, ledger: &*engine.ledger("bench") }));
 }
 
 struct Bench<'a> {
-    name: &'a str,
-    server: &'a Server,
-    ledger: &'a Postgres,
+    engine: &'a dyn Engine,
+    ledger: &'a dyn Ledger,
 }
 
 impl Bench<'_> {
     fn measure(&self, what: &str, mut call: impl FnMut(u32)) {
         // The first ones prepare statements.
         (0..50).for_each(&mut call);
-        let (server, caller) = (of_server(self.server), of_this_process());
+        let (engine, caller) = (self.engine.cpu(), of_this_process());
         let mut times = Vec::new();
         for number in 50..TIMES {
             let begun = Instant::now();
@@ -53,8 +42,9 @@ impl Bench<'_> {
             times.push(begun.elapsed());
         }
         let each = |since: Duration| since.as_secs_f64() * 1e6 / f64::from(TIMES - 50);
-        let (server, caller) = (each(of_server(self.server) - server), each(of_this_process() - caller));
-        println!("{:<16} {what:<24} {server:>7.1} {caller:>7.1} {:>7}", self.name, percentiles(times).0.as_micros());
+        let (engine, caller) = (each(self.engine.cpu() - engine), each(of_this_process() - caller));
+        let (name, p50) = (self.engine.name(), percentiles(times).0.as_micros());
+        println!("{name:<22} {what:<24} {engine:>7.1} {caller:>7.1} {p50:>7}");
     }
 }
 
@@ -88,7 +78,7 @@ fn run(bench: &Bench<'_>) {
     listeners(bench, append);
 }
 
-fn advance(ledger: &Postgres, number: u64) {
+fn advance(ledger: &dyn Ledger, number: u64) {
     let at = |number| Position { number, digest: [u8::from(number > 0); 32] };
     let (from, to) = (at(number), at(number + 1));
     let images = [Image { kind: 1, name: &[5; 16], value: Some(&[number.to_le_bytes()[0]; 300]) }];
@@ -122,7 +112,7 @@ fn lists(bench: &Bench<'_>) {
             let _ = ledger.swap(&cell(CellKind::Presence, node), None, Some(&[4; 64]), soon()).unwrap();
             ledger.note(&cell(CellKind::Acknowledgement, node), &[4; 42], soon()).unwrap();
         }
-        bench.server.sql("VACUUM ANALYZE apikey_cell");
+        bench.engine.tidy();
         let kinds = [CellKind::Presence, CellKind::Acknowledgement];
         bench.measure(&format!("cells of {nodes} nodes"), |_| {
             assert_eq!(ledger.cells(GENERATION, &kinds, soon()).unwrap().len(), 2 * nodes);
@@ -133,26 +123,13 @@ fn lists(bench: &Bench<'_>) {
     }
 }
 
-/// Sessions that listen, each of which gets each notification alone.
+/// Nodes that wait for the log, each of which learns of every append.
 fn listeners(bench: &Bench<'_>, mut append: impl FnMut() -> u64) {
-    let connection = bench.server.connection().replace("sslmode=disable", "");
-    let (sender, listen) = std::sync::mpsc::channel();
-    // It ends with the process.
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut listening = Vec::new();
-            for _ in 0..LISTENERS {
-                let (client, driver) = tokio_postgres::connect(&connection, NoTls).await.unwrap();
-                tokio::spawn(driver);
-                client.batch_execute("LISTEN apikey_bench").await.unwrap();
-                listening.push(client);
-            }
-            sender.send(()).unwrap();
-            std::future::pending::<()>().await;
-        });
-    });
-    listen.recv().unwrap();
+    let listening: Vec<_> = (0..LISTENERS).map(|_| bench.engine.ledger("bench")).collect();
+    for ledger in &listening {
+        // It connects, and goes on listening.
+        assert_eq!(ledger.wait(GENERATION, 0, soon()).unwrap(), Woken::Moved);
+    }
     bench.measure(&format!("append, {LISTENERS} listen"), |_| {
         append();
         std::thread::sleep(Duration::from_millis(5));

@@ -1,75 +1,66 @@
 //! What does a change cost that holds on every machine, and what does following the others cost a verification?
 //!
-//! `cargo bench -p apikey-ledger-bench --bench nodes`, or `-- million` for a first load of a million keys: three nodes in
-//! this process, on a PostgreSQL of its own with a synchronous standby, which both write to the disk. Every figure stands
-//! beside its baseline of the same run.
+//! `cargo bench -p apikey-ledger-bench --bench nodes`, or `-- million` for a million keys in place of a hundred thousand: three
+//! nodes in this process, on a PostgreSQL of its own with a synchronous standby, or with `-- etcd` on three members of etcd. All
+//! servers write to the disk. Every figure stands beside its baseline of the same run.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
+#![allow(clippy::unwrap_used, reason = "a bench that fails shall stop")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::postgres::{Server, ServerConfig};
-use apikey_core::cluster::Cluster;
 use apikey_core::{CreatedKey, KeyStore, NewKey, Propagation};
-use apikey_postgres::Postgres;
+use apikey_ledger_bench::{Engine, percentiles, start};
 use rustix::time::{ClockId, clock_gettime};
-use tokio_postgres::NoTls;
 
-const DURABLE: ServerConfig<'_> =
-    ServerConfig { settings: "", access: None, durable: true, apart: false, disk_can_fill: false, host: None };
 const REVOCATIONS: usize = 300;
 /// Keys that the other nodes apply, a thousand in one change.
 const APPLIED: usize = 50_000;
 /// Events a second beside verifications.
 const EVENTS: usize = 1_000;
 const SPAN: Duration = Duration::from_secs(5);
+/// How often a replica and a store are opened.
+const OPENINGS: usize = 5;
 
 fn main() {
     let is_million = std::env::args().any(|argument| argument == "million");
-    let (primary, _standby) = Server::start_with_standby(DURABLE);
-    let open = |name: &str| {
-        let ledger = Postgres::new(primary.connection()).namespace("bench");
-        KeyStore::builder().cluster(Cluster::new(ledger).name(name)).temporary().unwrap()
-    };
+    let engine = start();
+    println!("{}", engine.name());
+    let open = |name: &str| KeyStore::builder().cluster(engine.cluster("bench").name(name)).temporary().unwrap();
     let [one, two, three] = ["one", "two", "three"].map(open);
-    revocations(&primary, [&one, &two]);
+    revocations(&*engine, [&one, &two]);
     followed(&one, &two);
-    caught_up(&primary, &one);
+    caught_up(&*engine, &one);
     verified(&one, &two);
     drop((two, three));
     loaded(&one, if is_million { 1_000_000 } else { 100_000 }, &open);
+    reopened(&*engine);
 }
 
-/// A revocation that holds on three nodes, against a bare insert of as many bytes as its entry has.
-fn revocations(server: &Server, [one, two]: [&KeyStore; 2]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let connection = server.connection().replace("sslmode=disable", "");
-    let (client, driver) = runtime.block_on(tokio_postgres::connect(&connection, NoTls)).unwrap();
-    runtime.spawn(driver);
-    runtime.block_on(client.batch_execute("CREATE TABLE bare (number bigint PRIMARY KEY, bytes bytea)")).unwrap();
-    let insert = runtime.block_on(client.prepare("INSERT INTO bare VALUES ($1, $2)")).unwrap();
+/// A revocation that holds on three nodes, against a bare write of as many bytes as its entry has.
+fn revocations(engine: &dyn Engine, [one, two]: [&KeyStore; 2]) {
+    let mut write = engine.bare_writer();
     let bytes = vec![7_u8; 600];
     let created = one.create_many((0..REVOCATIONS).map(|_| NewKey::for_owner("alice"))).unwrap();
     let _ = one.wait_for_nodes(SPAN);
-    let (mut inserts, mut revocations) = (Vec::new(), Vec::new());
-    for (number, key) in created.iter().enumerate() {
+    let (mut writes, mut revocations) = (Vec::new(), Vec::new());
+    for key in &created {
         let begun = Instant::now();
-        runtime.block_on(client.execute(&insert, &[&i64::try_from(number).unwrap(), &bytes])).unwrap();
-        inserts.push(begun.elapsed());
+        write(&bytes);
+        writes.push(begun.elapsed());
         let begun = Instant::now();
         assert!(two.revoke(key.info.id(), "bench").unwrap());
         revocations.push(begun.elapsed());
         assert!(one.verify(key.key.expose_secret()).is_err());
     }
-    let (insert, revocation) = (percentiles(inserts), percentiles(revocations));
+    let (write, revocation) = (percentiles(writes), percentiles(revocations));
     println!(
-        "revoke on three nodes: p50 {:?}, p99 {:?}; bare insert: p50 {:?}, p99 {:?}; {:.2}x",
+        "revoke on three nodes: p50 {:?}, p99 {:?}; bare write: p50 {:?}, p99 {:?}; {:.2}x",
         revocation.0,
         revocation.1,
-        insert.0,
-        insert.1,
-        revocation.0.as_secs_f64() / insert.0.as_secs_f64()
+        write.0,
+        write.1,
+        revocation.0.as_secs_f64() / write.0.as_secs_f64()
     );
 }
 
@@ -93,15 +84,10 @@ fn followed(one: &KeyStore, two: &KeyStore) {
 }
 
 /// How many events a second a node applies that was away, while nobody writes any more.
-fn caught_up(server: &Server, one: &KeyStore) {
+fn caught_up(engine: &dyn Engine, one: &KeyStore) {
     let directory = tempfile::tempdir().unwrap();
-    let open = || {
-        let ledger = Postgres::new(server.connection()).namespace("bench");
-        KeyStore::builder()
-            .cluster(Cluster::new(ledger).name("away"))
-            .open(directory.path().join("replica.db"))
-            .unwrap()
-    };
+    let replica = directory.path().join("replica.db");
+    let open = || KeyStore::builder().cluster(engine.cluster("bench").name("away")).open(&replica).unwrap();
     open().close().unwrap();
     // What opening takes without them.
     let begun = Instant::now();
@@ -187,7 +173,36 @@ fn loaded(one: &KeyStore, keys: usize, open: &impl Fn(&str) -> KeyStore) {
     println!("a first load of some {keys} keys ({events} events): {took:?}");
 }
 
-fn percentiles(mut times: Vec<Duration>) -> (Duration, Duration) {
-    times.sort_unstable();
-    (times[times.len() / 2], times[times.len() * 99 / 100])
+/// How long a replica takes to open that has all keys, against a store without a cluster that has as many.
+fn reopened(engine: &dyn Engine) {
+    let directory = tempfile::tempdir().unwrap();
+    let (replica, keys) = (directory.path().join("replica.db"), directory.path().join("keys.db"));
+    let open_replica = || KeyStore::builder().cluster(engine.cluster("bench").name("again")).open(&replica).unwrap();
+    let open_store = || KeyStore::builder().open(&keys).unwrap();
+    let node = open_replica();
+    let events = usize::try_from(node.health().cluster.unwrap().applied).unwrap();
+    node.close().unwrap();
+    let store = open_store();
+    for _ in 0..events / 1000 {
+        store.create_many((0..1000).map(|_| NewKey::for_owner("erin").permissions(["orders:read"]))).unwrap();
+    }
+    store.close().unwrap();
+    let (mut replicas, mut stores) = (Vec::new(), Vec::new());
+    for _ in 0..OPENINGS {
+        replicas.push(opened(open_replica));
+        stores.push(opened(open_store));
+    }
+    let (replica, store) = (percentiles(replicas).0, percentiles(stores).0);
+    println!(
+        "a replica of {events} events is opened again: p50 {replica:?}; a store of as many: p50 {store:?}; {:.2}x",
+        replica.as_secs_f64() / store.as_secs_f64()
+    );
+}
+
+fn opened(open: impl Fn() -> KeyStore) -> Duration {
+    let begun = Instant::now();
+    let store = open();
+    let took = begun.elapsed();
+    store.close().unwrap();
+    took
 }

@@ -1,26 +1,21 @@
-//! What do many nodes ask of PostgreSQL, without changes and for a revocation, and how long does that take?
+//! What do many nodes ask of an engine, without changes and for a revocation, and how long does that take?
 //!
-//! `cargo bench -p apikey-ledger-bench --bench sizes -- 3 10 30`: so many nodes in this process, each with a name, its threads and
-//! its connections, on a server of this machine: alone, and with a synchronous standby. The calls are counted by kind. The simulation
-//! `apikey-core/src/cluster/simulation/sizing/` counts the same.
+//! `cargo bench -p apikey-ledger-bench --bench sizes -- 1 3 10 30`: so many nodes in this process, each with a name, its threads and
+//! its connections, on PostgreSQL of this machine: alone, and with a synchronous standby; `-- etcd 1 3 10 30`: on three members of
+//! etcd. The calls are counted by kind. The simulation `apikey-core/src/cluster/simulation/sizing/` counts the same.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
-
-mod shared;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use apikey_cluster_tests::postgres::Server;
 use apikey_core::cluster::{
     Appended, Cell, CellKind, CellName, Cluster, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position,
     Sight, Standing, Step, Woken,
 };
 use apikey_core::{KeyStore, NewKey};
-use apikey_postgres::Postgres;
-
-use crate::shared::{of_server, of_this_process, on_both, percentiles};
+use apikey_ledger_bench::{Engine, of_this_process, on_each, percentiles};
 
 /// How long the nodes have nothing to do.
 const IDLE: Duration = Duration::from_secs(30);
@@ -32,29 +27,29 @@ const SETTLED: Duration = Duration::from_secs(5);
 
 fn main() {
     let sizes: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
-    let sizes = if sizes.is_empty() { vec![3, 10, 30] } else { sizes };
-    on_both(|name, server, single| {
+    let sizes = if sizes.is_empty() { vec![1, 3, 10, 30] } else { sizes };
+    on_each(|engine| {
         for nodes in &sizes {
-            measure(name, server, single, *nodes);
+            measure(engine, *nodes);
         }
     });
 }
 
-fn measure(name: &str, server: &Server, single: bool, nodes: usize) {
+fn measure(engine: &dyn Engine, nodes: usize) {
+    let name = engine.name();
     let counts = Arc::new(Counts::default());
     let open = |number: usize| {
-        let ledger = Postgres::new(server.connection()).namespace(format!("sizes{nodes}"));
-        let ledger = Counted { ledger: if single { ledger.single() } else { ledger }, counts: counts.clone() };
+        let ledger = Counted { ledger: engine.ledger(&format!("sizes{nodes}")), counts: counts.clone() };
         KeyStore::builder().cluster(Cluster::new(ledger).name(format!("node{number}"))).temporary().unwrap()
     };
     let stores: Vec<KeyStore> = (0..nodes).map(open).collect();
     let created = stores[0].create_many((0..REVOCATIONS).map(|_| NewKey::for_owner("alice"))).unwrap();
     std::thread::sleep(SETTLED);
-    let idle = Taken::begin(server, &counts);
+    let idle = Taken::begin(engine, &counts);
     std::thread::sleep(IDLE);
-    let idle = idle.end(server, &counts);
-    println!("{name}, {nodes} nodes, a second without changes: {}", idle.of(IDLE.as_secs_f64()));
-    let begun = (Instant::now(), Taken::begin(server, &counts));
+    let idle = idle.end(engine, &counts);
+    println!("{name}, nodes: {nodes}, a second without changes: {}", idle.of(IDLE.as_secs_f64()));
+    let begun = (Instant::now(), Taken::begin(engine, &counts));
     let mut times = Vec::new();
     for (number, key) in created.iter().enumerate() {
         let due = begun.0 + BETWEEN * u32::try_from(number).unwrap();
@@ -64,42 +59,61 @@ fn measure(name: &str, server: &Server, single: bool, nodes: usize) {
         times.push(called.elapsed());
     }
     std::thread::sleep(BETWEEN);
-    let (span, taken) = (begun.0.elapsed(), begun.1.end(server, &counts));
+    let (span, taken) = (begun.0.elapsed(), begun.1.end(engine, &counts));
     let without = span.as_secs_f64() / IDLE.as_secs_f64();
     let more = taken.less(&idle, without);
     let (p50, p99) = percentiles(times);
-    println!("{name}, {nodes} nodes, a revocation: p50 {p50:.1?}, p99 {p99:.1?}; {}", more.of(REVOCATIONS as f64));
+    let bare = bare_writes(engine);
+    println!(
+        "{name}, nodes: {nodes}, a revocation: p50 {p50:.1?}, p99 {p99:.1?}; a bare write: p50 {:.1?}, p99 {:.1?}; {:.2}x; {}",
+        bare.0,
+        bare.1,
+        p50.as_secs_f64() / bare.0.as_secs_f64(),
+        more.of(REVOCATIONS as f64)
+    );
+}
+
+/// The median and the 99th percentile of writes of as many bytes as a revocation has, while the nodes have nothing to do.
+fn bare_writes(engine: &dyn Engine) -> (Duration, Duration) {
+    let mut write = engine.bare_writer();
+    let times = (0..REVOCATIONS).map(|_| {
+        std::thread::sleep(BETWEEN / 10);
+        let begun = Instant::now();
+        write(&[7; 600]);
+        begun.elapsed()
+    });
+    percentiles(times.collect())
 }
 
 /// What was done so far, or in a span.
 struct Taken {
     calls: [f64; KINDS.len()],
-    commits: f64,
-    server: f64,
+    /// What the engine counts, and what that is.
+    counted: (f64, &'static str),
+    engine: f64,
     nodes: f64,
 }
 
 impl Taken {
-    fn begin(server: &Server, counts: &Counts) -> Self {
-        let commits =
-            server.sql("SELECT pg_stat_clear_snapshot(), xact_commit FROM pg_stat_database WHERE datname = 'postgres'");
+    fn begin(engine: &dyn Engine, counts: &Counts) -> Self {
+        let (counted, what) = engine.count();
         Self {
             calls: std::array::from_fn(|kind| counts.0[kind].load(Ordering::Relaxed) as f64),
-            commits: commits.trim_start_matches('|').parse().unwrap(),
-            server: of_server(server).as_secs_f64(),
+            counted: (counted as f64, what),
+            engine: engine.cpu().as_secs_f64(),
             nodes: of_this_process().as_secs_f64(),
         }
     }
 
-    fn end(self, server: &Server, counts: &Counts) -> Self {
-        Self::begin(server, counts).less(&self, 1.0)
+    fn end(self, engine: &dyn Engine, counts: &Counts) -> Self {
+        Self::begin(engine, counts).less(&self, 1.0)
     }
 
     fn less(&self, other: &Self, times: f64) -> Self {
         Self {
             calls: std::array::from_fn(|kind| self.calls[kind] - other.calls[kind] * times),
-            commits: self.commits - other.commits * times,
-            server: self.server - other.server * times,
+            counted: (self.counted.0 - other.counted.0 * times, self.counted.1),
+            engine: self.engine - other.engine * times,
             nodes: self.nodes - other.nodes * times,
         }
     }
@@ -109,9 +123,10 @@ impl Taken {
         let calls = KINDS.iter().zip(self.calls).map(|(kind, calls)| format!("{kind} {:.2}", calls / count));
         let calls: Vec<String> = calls.collect();
         format!(
-            "transactions {:.1}, CPU of the server {:.2} ms, of the nodes {:.2} ms; calls {:.2}: {}",
-            self.commits / count,
-            self.server / count * 1e3,
+            "{} {:.1}, CPU of the engine {:.2} ms, of the nodes {:.2} ms; calls {:.2}: {}",
+            self.counted.1,
+            self.counted.0 / count,
+            self.engine / count * 1e3,
             self.nodes / count * 1e3,
             self.calls.iter().sum::<f64>() / count,
             calls.join(", ")
@@ -126,15 +141,15 @@ struct Counts([AtomicU64; KINDS.len()]);
 
 /// A ledger that counts the calls of a node.
 struct Counted {
-    ledger: Postgres,
+    ledger: Box<dyn Ledger>,
     counts: Arc<Counts>,
 }
 
 impl Counted {
-    fn count(&self, kind: &str) -> &Postgres {
+    fn count(&self, kind: &str) -> &dyn Ledger {
         let kind = KINDS.iter().position(|of| *of == kind).unwrap();
         self.counts.0[kind].fetch_add(1, Ordering::Relaxed);
-        &self.ledger
+        &*self.ledger
     }
 }
 

@@ -92,9 +92,14 @@ impl Member {
         self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)))
     }
 
+    /// Its process, if it was started and has not been ended.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
     pub(super) fn signal(&self, name: &str) {
-        if let Some(process) = &self.process {
-            signal(process.id(), name);
+        if let Some(process) = self.process() {
+            signal(process, name);
         }
     }
 

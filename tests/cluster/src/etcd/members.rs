@@ -118,6 +118,12 @@ impl Members {
         self.members[member].endpoint()
     }
 
+    /// The processes of those that run.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        self.members.iter().filter_map(Member::process).collect()
+    }
+
     /// What they have logged.
     #[must_use]
     pub fn log(&self) -> String {
