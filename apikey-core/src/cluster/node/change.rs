@@ -41,7 +41,7 @@ impl Order for ClusterOrder {
     }
 
     fn wait_for_nodes(&self, longest: Duration) -> Vec<String> {
-        self.0.wait_for_all(self.0.head(), Some(longest))
+        self.0.wait_for_all(self.0.head(), Some(longest)).unwrap_or_else(|_| self.0.perhaps_without())
     }
 
     fn health(&self, engine: &Engine) -> ClusterHealth {
@@ -171,7 +171,7 @@ impl Node {
                 Called::Note(Note::Here(at)) => match part.take() {
                     Some(Part::Changes(member)) => {
                         drop(place);
-                        self.pass_barrier(at, terms.propagation, member.takes);
+                        self.pass_barrier(at, terms.propagation, member.takes)?;
                         engine.emit(&member.notices);
                         return Ok(member.outcomes);
                     }
@@ -230,7 +230,7 @@ impl Node {
         if self.settings.safeguards.passes_the_barrier_for_no_change
             && matches!(answer, Ok(_) | Err(StoreError::NotFound(_) | StoreError::Conflict(_)))
         {
-            self.pass_barrier(at, terms.propagation, true);
+            self.pass_barrier(at, terms.propagation, true)?;
         }
         answer
     }
@@ -296,15 +296,16 @@ impl Node {
     }
 
     /// Waits until a change is as far as the caller wants it.
-    fn pass_barrier(&self, at: Position, propagation: Propagation, takes: bool) {
+    fn pass_barrier(&self, at: Position, propagation: Propagation, takes: bool) -> Result<(), ClusterError> {
         let longest = match propagation {
-            Propagation::Here => return,
+            Propagation::Here => return Ok(()),
             Propagation::Within(longest) => Some(longest),
             Propagation::Everywhere => (!takes).then_some(GIVING_WAIT),
         };
         let begun = self.runtime.now();
-        self.wait_for_all(at, longest);
+        let passed = self.wait_for_all(at, longest);
         self.meter.waited(self.runtime.now().duration_since(begun));
+        passed.map(drop)
     }
 }
 

@@ -105,6 +105,8 @@ pub(crate) struct State {
     pub(crate) fault: Option<String>,
     /// What the node does to be in step with the log again.
     pub(crate) recovery: Option<RecoveryStep>,
+    /// How often the node has noticed that the engine went back in time.
+    pub(crate) times_back: u64,
     /// The operation of the entry for which the replica was loaded anew last.
     pub(crate) reloaded_for: Option<[u8; 16]>,
     /// Since when the node waits for another one to bring back what the engine lost.
@@ -189,6 +191,7 @@ impl Node {
             unresolved: None,
             fault: None,
             recovery: None,
+            times_back: 0,
             reloaded_for: None,
             waits_since: None,
             recovered: None,

@@ -26,6 +26,7 @@ impl Node {
                 return;
             }
             state.recovery = Some(RecoveryStep::WentBack);
+            state.times_back += 1;
         }
         let event = self.head().number;
         tracing::error!(name: "apikey.cluster", target: "apikey", node = self.settings.name, event, "the engine of the cluster went back in time: it lacks events that this node has applied; the node refuses every key until it has brought them back");

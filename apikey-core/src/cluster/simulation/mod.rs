@@ -10,8 +10,7 @@
 //! `stores/` has whole nodes: real stores, whose threads are tasks of a scheduler, on a ledger with faults.
 //!
 //! `APIKEY_SIMULATED_CASES=100000 cargo test --release -p apikey-core --features cluster simulation -- --nocapture` runs the
-//! long form, and prints what it counted. `APIKEY_SIMULATED_CASE=7` replays one case of stores, and prints what happens in
-//! it.
+//! long form, and prints what it counted. `APIKEY_SIMULATED_CASE=7` replays one case, and prints what happens in it.
 
 mod protocol;
 mod random;

@@ -1,13 +1,14 @@
 //! An engine that went back in time, as after a restore of an old snapshot.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::faulty::Faulty;
 use super::{cluster, eventually, node};
 use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction};
+use crate::cluster::format::presence::{Incarnation, Presence};
 use crate::cluster::node::change::ClusterOrder;
 use crate::cluster::node::here_only::Kept;
-use crate::cluster::{Cluster, MemoryLedger};
+use crate::cluster::{Cluster, Ledger, MemoryLedger};
 use crate::key::event::stored::Head;
 use crate::key::record::Record;
 use crate::{AuthError, ClusterError, CreatedKey, KeyStore, KeyUpdate, NewKey, Overlap, StoreError};
@@ -102,6 +103,44 @@ fn a_replica_on_a_disk_brings_it_back_when_it_is_opened() {
     assert_eq!(recovered(&disk).unwrap(), "the engine had lost 1 event, which this node published");
     agree(&[&disk, &empty]);
     assert_eq!((head(&disk), refused(&empty, &keys[0])), (before, Some(AuthError::Revoked)));
+}
+
+/// A node that is listed, and applies nothing.
+fn list_another(ledger: &MemoryLedger) {
+    let presence = Presence { node: "away".into(), beat: 1, marked: false, wall: 0, pepper: 0, bound: 5_000 };
+    let by = Instant::now() + Duration::from_secs(5);
+    let cell = Incarnation(99).presence(1);
+    assert!(ledger.swap(&cell, None, Some(&presence.encode().unwrap()), by).unwrap());
+}
+
+#[test]
+fn a_call_that_waits_meanwhile_is_not_answered_by_what_the_engine_has_lost() {
+    let ledger = MemoryLedger::new();
+    let faulty = Faulty::new(&ledger);
+    let of_faulty = Cluster::new(faulty.clone()).name("one").max_staleness(Duration::from_secs(5));
+    let cluster = of_faulty.write_timeout(Duration::from_secs(1));
+    let one = KeyStore::builder().cluster(cluster).temporary().unwrap();
+    let key = create(&one);
+    list_another(&ledger);
+    let backup = ledger.backup();
+    let revoked = std::thread::scope(|scope| {
+        let revoking = scope.spawn(|| one.revoke(key.info.id(), "leaked"));
+        eventually("it is in the log", || head(&one).number == 2);
+        // The node cannot bring it back.
+        faulty.hold_appends(true);
+        ledger.go_back(&backup);
+        revoking.join().unwrap()
+    });
+    match revoked {
+        Err(StoreError::Cluster(ClusterError::Unknown { what })) => {
+            assert!(what.contains("the engine went back in time"), "{what}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!one.is_ready() && refused(&one, &key).is_some());
+    faulty.hold_appends(false);
+    eventually("it serves again", || one.is_ready());
+    assert!(!one.revoke(key.info.id(), "leaked").unwrap(), "it was brought back, and holds everywhere now");
 }
 
 #[test]

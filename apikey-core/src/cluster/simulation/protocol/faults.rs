@@ -50,6 +50,7 @@ impl Simulation {
         // Nobody reads its clocks before it goes on.
         self.nodes[n].paused_until = self.now + span;
         self.nodes[n].paused_for += span;
+        self.say(|| format!("node {n} is paused for {span:.2}"));
         self.count("pauses");
     }
 
@@ -102,6 +103,7 @@ impl Simulation {
         if let Ok(Some(value)) = marked(&cell.value) {
             self.ledger.swap(&cell.cell, Some(&cell.value), Some(&value), Self::by()).unwrap();
             self.count("wrong marks");
+            self.say(|| format!("{} is marked", cell.cell.name));
         }
     }
 
@@ -116,9 +118,11 @@ impl Simulation {
     fn promote(&mut self) {
         self.former = self.cells().ok();
         self.count("promotions");
+        self.say(|| "another primary is promoted".to_owned());
     }
 
     fn back_up(&mut self) {
+        self.say(|| "the engine is backed up".to_owned());
         self.backup = Some((self.ledger.backup(), self.log.len()));
     }
 
@@ -137,6 +141,7 @@ impl Simulation {
             self.promised = self.log.last().copied().unwrap_or_default();
         }
         self.count("returns of the engine");
+        self.say(|| format!("the engine goes back to {:?}", self.log.last()));
     }
 
     /// Verifies a key on a node now and then: it reads the gate and the key, and may be paused in between.

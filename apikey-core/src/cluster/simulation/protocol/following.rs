@@ -104,6 +104,9 @@ impl Simulation {
                 node.applied_at = now;
             }
             node.in_force = node.head().number;
+            let head = node.head();
+            simulation.say(|| format!("node {n} has applied {head:?}"));
+            let node = &mut simulation.nodes[n];
             node.chain.settle();
             node.is_applying = false;
             let chain = &node.chain;
@@ -132,6 +135,7 @@ impl Simulation {
             move |simulation, n, noted| {
                 if noted.is_ok() {
                     simulation.nodes[n].acknowledged = Some((own, head));
+                    simulation.say(|| format!("node {n} has acknowledged {head:?} as {own:?}"));
                 }
                 then(simulation, n);
             },
@@ -149,6 +153,7 @@ impl Simulation {
                     let due = simulation.nodes[n].marked.observe(&cells, now, BOUND, safeguards);
                     for (cell, value) in due {
                         simulation.count("presences removed");
+                        simulation.say(|| format!("node {n} removes {}", cell.name));
                         let delete =
                             move |simulation: &mut Self| simulation.ledger.swap(&cell, Some(&value), None, Self::by());
                         simulation.ask(n, delete, |_, _, _| {});

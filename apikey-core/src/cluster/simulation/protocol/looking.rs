@@ -87,6 +87,7 @@ impl Simulation {
                     node.membership.saw_while_registering(head, sent, place);
                     simulation.set_gate(n);
                     simulation.count("registrations");
+                    simulation.say(|| format!("node {n} is registered as {incarnation:?}, and saw {head:?}"));
                     simulation.delete_former(n);
                     simulation.look(n, tries - 1, begun);
                 }
@@ -120,12 +121,16 @@ impl Simulation {
                 Ok((Look::Standing(_) | Look::NotRenewed(_), head)) => {
                     let place = node.chain.place(&head);
                     node.last_sight = Some(head);
-                    node.membership.stood(look, answered, head, place)
+                    let looked = node.membership.stood(look, answered, head, place);
+                    simulation.say(|| format!("node {n} looks as {incarnation:?}, sent at {:?}, applied {applied}, and sees {head:?}: {looked:?}", sent.boot));
+                    looked
                 }
                 Ok((Look::NotListed, head)) => {
                     let place = node.chain.place(&head);
                     node.membership.saw_unlisted(head, sent, place);
-                    node.membership.not_listed(&look)
+                    let looked = node.membership.not_listed(&look);
+                    simulation.say(|| format!("node {n} as {incarnation:?} is not listed, and sees {head:?}: {looked:?}"));
+                    looked
                 }
                 Err(error) => {
                     if matches!(error, LedgerError::Unknown { .. }) {

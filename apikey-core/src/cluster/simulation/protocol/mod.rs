@@ -19,6 +19,7 @@ use crate::cluster::ledger::{Cell, CellKind, Ledger, LedgerResult, Position};
 use crate::cluster::simulation::protocol::node::SimulatedNode;
 use crate::cluster::simulation::protocol::plan::{Counts, Faults, Plan};
 use crate::cluster::simulation::random::Random;
+use crate::cluster::simulation::replayed;
 
 const GENERATION: u64 = 1;
 const BOUND: Duration = Duration::from_secs(10);
@@ -65,6 +66,8 @@ struct Simulation {
     answered: u64,
     counts: Counts,
     violation: Option<String>,
+    /// Whether it prints what happens.
+    is_shown: bool,
 }
 
 struct Scheduled {
@@ -122,6 +125,7 @@ fn run(seed: u64, plan: Plan) -> (Option<String>, Counts) {
         answered: 0,
         counts: Counts::default(),
         violation: None,
+        is_shown: replayed() == Some(seed),
     };
     simulation.begin();
     while let Some(next) = simulation.events.pop() {
@@ -258,6 +262,7 @@ impl Simulation {
         // What the engine has lost since holds nowhere.
         if at.number > self.promised.number && self.logs(at) && self.now >= self.unsafe_until {
             self.promised = at;
+            self.say(|| format!("{at:?} holds everywhere"));
         }
     }
 
@@ -291,6 +296,12 @@ impl Simulation {
     fn is_open(&self, n: usize) -> bool {
         let wall = self.reading(n).wall;
         self.nodes[n].gate.is_open(|| wall)
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.is_shown {
+            println!("{:>10.2} {}", self.now, what());
+        }
     }
 
     fn count(&mut self, name: &'static str) {

@@ -193,6 +193,7 @@ impl Simulation {
             return;
         }
         self.count(why);
+        self.say(|| format!("node {n} {why}"));
         let node = &mut self.nodes[n];
         node.membership.is_stale();
         node.gate.close();
@@ -208,6 +209,9 @@ impl Simulation {
         }
         let plan = self.plan;
         self.nodes[n].restarted(&plan);
+        self.say(|| {
+            format!("node {n} begins life {} at {:?}, loads: {loads}", self.nodes[n].life, self.nodes[n].head())
+        });
         self.for_node(n, 0.1, |simulation, n| simulation.start_node(n));
     }
 

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use crate::base::lock::lock;
 use crate::cluster::protocol::safeguards::Safeguards;
-use crate::cluster::simulation::cases;
 use crate::cluster::simulation::protocol::plan::{Counts, Course, Machine, Plan, Practice};
 use crate::cluster::simulation::protocol::run;
+use crate::cluster::simulation::{cases, replayed};
 
 /// The runs of the short form.
 const SEEDS: u64 = 30;
@@ -48,6 +48,11 @@ fn run_all(plan: Plan, seeds: u64) -> (Option<(u64, String)>, Counts) {
 #[track_caller]
 fn holds(plan: Plan) -> Counts {
     let (seeds, begun) = (cases(SEEDS), Instant::now());
+    if let Some(case) = replayed() {
+        let (violation, counts) = run(case, plan);
+        println!("case {case}: {violation:?} {counts:#?}");
+        assert_eq!(violation, None);
+    }
     let (violation, counts) = run_all(plan, seeds);
     assert_eq!(violation, None);
     println!("{seeds} cases of the protocol in {:.0?}, violations 0: {counts:#?}", begun.elapsed());

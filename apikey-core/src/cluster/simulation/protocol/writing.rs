@@ -190,6 +190,7 @@ impl Simulation {
         let appended = self.ledger.append(&entry, None, Self::by())?;
         if appended == Appended::Here && !self.logs(proposal.last) {
             self.count("appends");
+            self.say(|| format!("call {} is appended as {:?}", proposal.call, proposal.last));
             self.log.push(proposal.last);
             if !self.calls.insert(proposal.call) {
                 self.violated(format!("the log has call {} twice", proposal.call));
@@ -252,11 +253,12 @@ impl Simulation {
         if let Some((cells, asked)) = early {
             barrier.observe(Listing::Exact, Some(&cells), asked, |at| self.nodes[n].chain.place(at));
         }
-        let began = self.now;
+        let began = (self.now, self.times_back);
+        self.say(|| format!("node {n} waits for {at:?}"));
         self.wait_for_all(n, at, Rc::new(RefCell::new(barrier)), began);
     }
 
-    fn wait_for_all(&mut self, n: usize, at: Position, barrier: Rc<RefCell<Barrier>>, began: f64) {
+    fn wait_for_all(&mut self, n: usize, at: Position, barrier: Rc<RefCell<Barrier>>, began: (f64, u64)) {
         let asked = self.reading(n).boot;
         let waiting = barrier.clone();
         let listing = barrier.borrow().asks_for();
@@ -269,6 +271,12 @@ impl Simulation {
             }
             drop(barrier);
             let passed = waiting.borrow().passed(simulation.reading(n).boot);
+            simulation.say(|| {
+                format!(
+                    "node {n} waits for {at:?} by {listing:?}: {passed:?}, {:?}",
+                    waiting.borrow().outstanding().collect::<Vec<_>>()
+                )
+            });
             match passed {
                 Passed::NotYet => {
                     let left = waiting.borrow().ends().since(simulation.reading(n).boot).as_secs_f64() / SECONDS;
@@ -290,9 +298,13 @@ impl Simulation {
         });
     }
 
-    fn has_passed(&mut self, at: Position, began: f64) {
+    /// Of a wait that began before the engine went back nothing follows. A node that has noticed does not answer by it; one
+    /// whose own calls were held up cannot.
+    fn has_passed(&mut self, at: Position, (began, times_back): (f64, u64)) {
         self.counts.longest_barrier = self.counts.longest_barrier.max(self.now - began);
-        self.promise(at);
+        if times_back == self.times_back {
+            self.promise(at);
+        }
     }
 
     fn mark_silent(&mut self, n: usize, barrier: &Barrier) {
