@@ -9,8 +9,10 @@ pub(crate) const ANY_OWNER: &str = "keys:any_owner";
 pub(crate) const OUTLIVE: &str = "keys:outlive";
 /// Lets an acting key give other keys networks from which it is not valid itself.
 pub(crate) const ANYWHERE: &str = "keys:anywhere";
+/// Lets an acting key hand on grants by which keys are managed.
+pub(crate) const DELEGATE: &str = "keys:delegate";
 /// The permissions that the store itself requires: every catalogue has them.
-const OF_THE_STORE: [&str; 3] = [ANY_OWNER, OUTLIVE, ANYWHERE];
+const OF_THE_STORE: [&str; 4] = [ANY_OWNER, OUTLIVE, ANYWHERE, DELEGATE];
 
 /// The most permissions in a catalogue: as many as a list in a frame can hold.
 pub(crate) const MAX_CATALOG: usize = 512;

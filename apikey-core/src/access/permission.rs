@@ -195,6 +195,18 @@ pub(crate) fn matches(grant: &str, permission: &str) -> bool {
     }
 }
 
+/// The first segments of the permissions by which keys, and what belongs to them, are managed.
+const MANAGING: [&str; 5] = ["events", "keys", "roles", "tenants", "usage"];
+
+/// Whether `grant` gives any permission by which keys, roles, tenants, events or usage are managed: `keys:create` does, and
+/// so do `*:create` and `*`.
+pub(crate) fn manages(grant: &str) -> bool {
+    match grant.split_once(':') {
+        Some((first, _)) => first == "*" || MANAGING.contains(&first),
+        None => grant == "*",
+    }
+}
+
 /// Whether `outer` gives every permission that `inner` gives. An acting key must cover the keys that it changes.
 pub(crate) fn covers(outer: &str, inner: &str) -> bool {
     let mut outer = outer.split(':').peekable();
@@ -248,6 +260,27 @@ pub(crate) fn meet(one: &str, other: &str) -> Option<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn which_grants_manage_keys() {
+        for grant in [
+            "*",
+            "*:*",
+            "*:create",
+            "keys:*",
+            "keys:create",
+            "roles:put",
+            "tenants:*",
+            "events:read",
+            "usage:read",
+            "*:a:b",
+        ] {
+            assert!(manages(grant), "{grant}");
+        }
+        for grant in ["orders:read", "orders:*", "keys", "keyset:read", "a:keys:create"] {
+            assert!(!manages(grant), "{grant}");
+        }
+    }
 
     #[test]
     fn the_grammar() {

@@ -282,6 +282,7 @@ impl NewKey {
     /// | field of the new key | must | default | unless the actor has |
     /// |---|---|---|---|
     /// | permissions | each be covered by one of the actor's | none | |
+    /// | permissions that manage keys (`keys:create`, `*:create`) | be none | none | `keys:delegate` |
     /// | owner | be the actor's | | `keys:any_owner` |
     /// | end | not be later than the actor's | the actor's | `keys:outlive` |
     /// | networks | each be in one of the actor's | the actor's | `keys:anywhere` |

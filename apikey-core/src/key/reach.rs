@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::access::catalog::{ANY_OWNER, ANYWHERE, OUTLIVE};
+use crate::access::catalog::{ANY_OWNER, ANYWHERE, DELEGATE, OUTLIVE};
 use crate::access::grants;
 use crate::access::limit::{Limit, StoredLimit};
 use crate::access::network;
+use crate::access::permission::{covers, manages};
 use crate::base::time::from_ms;
 use crate::key::change::{Action, Change};
 use crate::key::error::cap_violation::CapViolation;
@@ -51,10 +52,10 @@ impl Reach {
         self.actor.as_ref().is_none_or(|actor| actor.may(ANY_OWNER))
     }
 
-    /// Checks that a change may leave a key of this owner with these grants.
-    pub(crate) fn grants(&self, owner: &str, grants: &[String]) -> Result<(), StoreError> {
+    /// Checks that a change may leave a key of this owner with these grants, of which it has `held` already.
+    pub(crate) fn grants(&self, owner: &str, grants: &[String], held: &[String]) -> Result<(), StoreError> {
         self.owner(owner)?;
-        self.actor.as_ref().map_or(Ok(()), |actor| actor.grants(grants))
+        self.actor.as_ref().map_or(Ok(()), |actor| actor.grants(grants, held))
     }
 
     /// Whether keys of this owner exist, as far as the scope may know: to an acting key without `keys:any_owner`, those of
@@ -102,7 +103,8 @@ impl Reach {
             (Action::Rotate { .. } | Action::Replace { .. } | Action::Repeat { .. }, _) => None,
             _ => return Ok(()),
         };
-        self.grants(&after.owner, &after.permissions)?;
+        let held = given.map(|given| given.permissions.as_slice()).unwrap_or_default();
+        self.grants(&after.owner, &after.permissions, held)?;
         self.actor.as_ref().map_or(Ok(()), |actor| actor.bounds(given, after))
     }
 
@@ -165,9 +167,15 @@ impl ActingKey {
         Err(StoreError::Exceeds(CapViolation::Owner { wanted, actor }))
     }
 
-    fn grants(&self, grants: &[String]) -> Result<(), StoreError> {
-        let uncovered = grants::uncovered(&self.record.permissions, grants);
-        uncovered.map_or(Ok(()), |grant| Err(StoreError::Exceeds(CapViolation::Grant(grant.clone()))))
+    fn grants(&self, grants: &[String], held: &[String]) -> Result<(), StoreError> {
+        if let Some(grant) = grants::uncovered(&self.record.permissions, grants) {
+            return Err(StoreError::Exceeds(CapViolation::Grant(grant.clone())));
+        }
+        let handed_on = grants.iter().find(|grant| manages(grant) && !held.iter().any(|held| covers(held, grant)));
+        match handed_on.filter(|_| !self.may(DELEGATE)) {
+            Some(grant) => Err(StoreError::Exceeds(CapViolation::Delegation(grant.clone()))),
+            None => Ok(()),
+        }
     }
 
     /// Whether it may change a key: its own, or one that has nothing that it lacks.

@@ -207,7 +207,7 @@ impl Inner {
         }
         if let Some(reach) = reach {
             // Check the cap before an error discloses anything about an earlier request.
-            reach.grants(&new.key.owner, &new.permissions)?;
+            reach.grants(&new.key.owner, &new.permissions, &[])?;
         }
         if new.key.within.is_some() {
             self.check_catalog(&new.key.permissions, &[])?;

@@ -442,7 +442,7 @@ impl Inner {
         if let Some(reach) = &reach {
             reach.target(id.as_u128(), Some(&record))?;
             for (_, grants) in lists {
-                reach.grants(&record.owner, grants)?;
+                reach.grants(&record.owner, grants, &record.permissions)?;
             }
         }
         for (list, grants) in lists {

@@ -237,7 +237,8 @@ proptest! {
     ) {
         let store = shared();
         let maker = || NewKey::for_owner("maker");
-        let acting = store.create(maker().permissions(&held)).unwrap();
+        let delegating = held.iter().map(String::as_str).chain(["keys:delegate"]);
+        let acting = store.create(maker().permissions(delegating)).unwrap();
         let acting = store.verify(acting.key.expose_secret()).unwrap();
         let covered = |wanted: &String| held.iter().any(|held| everything().all(|p| !gives(wanted, p) || gives(held, p)));
         let allowed = wanted.iter().all(covered);

@@ -161,21 +161,56 @@ fn permissions_that_lift_a_bound() {
     assert_eq!(freed(&["*"]), (true, true, true, true));
 }
 
+/// Whoever may create keys creates none that may, unless it has `keys:delegate`.
+#[test]
+fn permissions_that_manage_keys_are_handed_on_by_few() {
+    let (store, _) = clocked();
+    let key = || NewKey::for_owner("evil");
+    let manages = |grant: &str| CapViolation::Delegation(grant.into());
+    for (held, grant) in [
+        ("keys:create", "keys:create"),
+        ("*:create", "*:create"),
+        ("*:create", "keys:create"),
+        ("usage:*", "usage:read"),
+    ] {
+        let manager = actor(&store, key().permissions([held, "orders:read"]));
+        assert_eq!(violation(store.create(key().permissions([grant]).within(&manager))), manages(grant));
+        let plain = store.create(key().permissions(["orders:read"]).within(&manager)).unwrap().info.id();
+        for update in [KeyUpdate::new().permissions([grant]), KeyUpdate::new().add_permissions([grant])] {
+            assert_eq!(violation(store.update(plain, update.within(&manager))), manages(grant));
+        }
+        // What a key has already, it keeps; but its secret is not for another key.
+        let holder = store.create(key().permissions([grant])).unwrap().info.id();
+        store.update(holder, KeyUpdate::new().name("ci").within(&manager)).unwrap();
+        assert_eq!(violation(store.rotate_within(holder, Overlap::None, &manager)), manages(grant));
+        store.rotate_within(manager.id(), Overlap::UntilFirstUse, &manager).unwrap();
+        let delegate = actor(&store, key().permissions([held, "keys:delegate"]));
+        store.create(key().permissions([grant]).within(&delegate)).unwrap();
+    }
+    let root = actor(&store, key().permissions(["*"]));
+    store.create(key().permissions(["*"]).within(&root)).unwrap();
+}
+
 /// With the secret of a key that may do more, the acting key would gain what that one has.
 #[test]
 fn a_key_that_goes_further_is_given_nothing() {
+    const MORE: [&str; 2] = ["orders:read", "stock:read"];
     let (store, _) = clocked();
-    let bound = evil().networks(["10.0.0.0/8"]).limit(10, TimeDelta::seconds(1)).expires_in(hours(2));
+    let bound = NewKey::for_owner("evil")
+        .permissions(MORE)
+        .networks(["10.0.0.0/8"])
+        .limit(10, TimeDelta::seconds(1))
+        .expires_in(hours(2));
     let evil = actor(&store, bound);
     let orders = || NewKey::for_owner("evil").permissions(["orders:read"]);
     let far = store.create(orders().expires_in(hours(1)).limit(5, TimeDelta::seconds(1))).unwrap().info.id();
     let networks = CapViolation::Networks("anywhere".into());
     let update = |update: KeyUpdate| store.update(far, update.within(&evil));
     for more in [
-        KeyUpdate::new().permissions(MANAGE),
+        KeyUpdate::new().permissions(MORE),
         KeyUpdate::new().expires_at(start() + hours(2)),
         KeyUpdate::new().limit(6, TimeDelta::seconds(1)),
-        KeyUpdate::new().permissions(MANAGE).disabled(true),
+        KeyUpdate::new().permissions(MORE).disabled(true),
     ] {
         assert_eq!(violation(update(more)), networks);
     }
@@ -191,7 +226,7 @@ fn a_key_that_goes_further_is_given_nothing() {
         update(less).unwrap();
     }
     // Bound to the actor's networks it exceeds nothing, and may be given the rest, too.
-    update(KeyUpdate::new().networks(["10.1.0.0/16"]).permissions(MANAGE).disabled(false)).unwrap();
+    update(KeyUpdate::new().networks(["10.1.0.0/16"]).permissions(MORE).disabled(false)).unwrap();
 }
 
 /// A secret that may have no successor gets none through somebody else's request either.
@@ -201,7 +236,7 @@ fn a_secret_repeats_only_its_own_requests() {
     let key = store.create(evil()).unwrap();
     let id = key.info.id();
     let leaked = verified(&store, &key);
-    let admin = actor(&store, evil());
+    let admin = actor(&store, evil().permissions(["orders:read", "keys:create", "keys:delegate"]));
     let options = || RotateOptions::new(Overlap::For(hours(1))).idempotency_key("leak-4711");
     let new = store.rotate_with(id, &options()).unwrap();
     let overlapping = Conflict::Overlapping { until: Some(start() + hours(1)) };
@@ -502,12 +537,16 @@ fn a_violation_names_its_bound() {
         let store = KeyStore::temporary().unwrap();
         store.create(alice().limit(5, TimeDelta::minutes(1))).unwrap().info.limit().unwrap()
     };
-    let texts: [(CapViolation, &str); 5] = [
+    let texts: [(CapViolation, &str); 6] = [
         (
             CapViolation::Owner { wanted: "bob".into(), actor: "alice".into() },
             "it belongs to \"alice\", and the change concerns keys of \"bob\"; that takes the permission keys:any_owner",
         ),
         (CapViolation::Grant("admin".into()), "its permissions do not cover \"admin\""),
+        (
+            CapViolation::Delegation("keys:create".into()),
+            "its permission \"keys:create\" manages keys, and another key would have it; that takes the permission keys:delegate",
+        ),
         (
             CapViolation::End { wanted: None, latest },
             "the key would never end, and the acting key ends at 2031-05-04T14:00:00Z; that takes the permission keys:outlive",

@@ -12,11 +12,13 @@ use crate::proptest_config::cases;
 
 /// No end, no networks or no rate limit is set, which gives the most.
 const UNBOUNDED: usize = 2;
-const GRANTS: [&str; 9] = [
+const GRANTS: [&str; 11] = [
     "orders:read",
     "orders:*",
     "stock:read",
     "*:read",
+    "keys:create",
+    "keys:delegate",
     "keys:any_owner",
     "keys:outlive",
     "keys:anywhere",
@@ -60,6 +62,7 @@ enum Verdict {
     Target,
     Owner,
     Grant,
+    Delegation,
     End,
     Networks,
     Limit,
@@ -176,6 +179,11 @@ impl Key {
     }
 }
 
+/// Whether a grant gives any permission by which keys are managed.
+fn manages(grant: &str) -> bool {
+    !matches!(grant, "orders:read" | "orders:*" | "stock:read")
+}
+
 /// The bounds that an acting key may leave a key with. A key keeps what it had before if it gets nothing more.
 fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
     if !actor.may_own(after.owner) {
@@ -183,6 +191,10 @@ fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
     }
     if !actor.covers(&after.grants) {
         return Verdict::Grant;
+    }
+    let is_new = |grant: &&str| manages(grant) && before.is_none_or(|before| !before.may(grant));
+    if after.grants.iter().any(is_new) && !actor.may("keys:delegate") {
+        return Verdict::Delegation;
     }
     let shrinks =
         |before: &Key| before.covers(&after.grants) && (0..3).all(|at| after.bounds()[at] <= before.bounds()[at]);
@@ -301,6 +313,7 @@ fn perform(
         StoreError::Exceeds(CapViolation::Target(_)) => Verdict::Target,
         StoreError::Exceeds(CapViolation::Owner { .. }) => Verdict::Owner,
         StoreError::Exceeds(CapViolation::Grant(_)) => Verdict::Grant,
+        StoreError::Exceeds(CapViolation::Delegation(_)) => Verdict::Delegation,
         StoreError::Exceeds(CapViolation::End { .. }) => Verdict::End,
         StoreError::Exceeds(CapViolation::Networks(_)) => Verdict::Networks,
         StoreError::Exceeds(CapViolation::Limit { .. }) => Verdict::Limit,

@@ -18,6 +18,12 @@ pub enum CapViolation {
     /// None of the acting key's grants covers this one.
     #[error("its permissions do not cover {0:?}")]
     Grant(String),
+    /// The grant, which the acting key has, manages keys, and the acting key would hand it on. These are the grants that
+    /// match any permission of `keys:`, `roles:`, `tenants:`, `events:` or `usage:`, such as `*:create`.
+    #[error(
+        "its permission {0:?} manages keys, and another key would have it; that takes the permission keys:delegate"
+    )]
+    Delegation(String),
     /// The acting key is not, or is no longer, a valid key of this store.
     #[error("it is not valid: {0}")]
     Actor(AuthError),
@@ -80,11 +86,12 @@ fn describe_limit(limit: Option<Limit>) -> String {
 }
 
 impl CapViolation {
-    /// Returns the name of the violated bound: `grant`, `actor`, `target`, `owner`, `end`, `networks` or `limit`.
+    /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `owner`, `end`, `networks` or `limit`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Grant(_) => "grant",
+            Self::Delegation(_) => "delegation",
             Self::Actor(_) => "actor",
             Self::Target(_) => "target",
             Self::Owner { .. } => "owner",
@@ -100,7 +107,7 @@ impl Serialize for CapViolation {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("kind", self.kind())?;
         match self {
-            Self::Grant(grant) => map.serialize_entry("grant", grant)?,
+            Self::Grant(grant) | Self::Delegation(grant) => map.serialize_entry("grant", grant)?,
             Self::Actor(error) => map.serialize_entry("code", error.code())?,
             Self::Target(id) => map.serialize_entry("id", id)?,
             Self::Owner { wanted, actor } => {
@@ -134,6 +141,7 @@ mod tests {
         let target = format!(r#"{{"kind":"target","id":"{id}"}}"#);
         for (violation, expected) in [
             (CapViolation::Grant("orders:*".into()), r#"{"kind":"grant","grant":"orders:*"}"#),
+            (CapViolation::Delegation("keys:*".into()), r#"{"kind":"delegation","grant":"keys:*"}"#),
             (CapViolation::Actor(AuthError::Revoked), r#"{"kind":"actor","code":"revoked_api_key"}"#),
             (CapViolation::Target(id), &target),
             (

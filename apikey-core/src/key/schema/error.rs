@@ -43,6 +43,11 @@ impl PartialSchema for CapViolation {
         OneOfBuilder::new()
             .description(Some("The bound of the acting key that the change would exceed."))
             .item(violation("grant", "A grant.", [("grant", text("The grant that it does not cover.").into())]))
+            .item(violation(
+                "delegation",
+                "A grant that manages keys, handed on without `keys:delegate`.",
+                [("grant", text("The grant.").into())],
+            ))
             .item(violation("actor", "The acting key is not valid.", [("code", text("`revoked_key`").into())]))
             .item(violation("target", "The key has permissions that it lacks.", [("id", schema_of::<KeyId>())]))
             .item(violation(
