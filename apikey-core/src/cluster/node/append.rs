@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use crate::cluster::format::entry::position;
 use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{Appended, Entry, Logged, Position};
 use crate::cluster::node::entry::unresolved::Unresolved;
 use crate::cluster::node::shared::{FollowError, Node, WENT_BACK};
+use crate::cluster::recovery::history::digest_at;
 use crate::commit::engine::Engine;
 use crate::key::error::StoreError;
 use crate::key::error::cluster_error::ClusterError;
@@ -34,6 +36,10 @@ impl Node {
         let mut pause = FIRST_PAUSE;
         let mut unanswered = false;
         loop {
+            if let Some(head) = self.shows_lost(engine, entry) {
+                self.state().unresolved = None;
+                return Ok(Sent::Lost(head));
+            }
             let append = Entry {
                 generation: self.generation(),
                 op: entry.op,
@@ -82,6 +88,19 @@ impl Node {
                 Err(error) => return Err(ClusterError::Refused { what: error.to_string() }),
             }
         }
+    }
+
+    /// The head of the replica, if that has another entry after the base of this one. Then the entry must not be sent again: an
+    /// engine that went back to the base would take it in the place of what it lost.
+    fn shows_lost(&self, engine: &Engine, entry: &Unresolved) -> Option<Position> {
+        let own = engine.writer().head();
+        if own.number <= entry.base.number {
+            return None;
+        }
+        let digest = digest_at(&*engine.log.open().ok()?, &own, entry.last.number).ok()?;
+        // A replica that was loaded anew does not say.
+        let is_known = digest.is_some() || own.number < entry.last.number;
+        (is_known && digest != Some(entry.last.digest)).then(|| position(&own))
     }
 
     /// Finds out what became of an append without an answer, before another one.

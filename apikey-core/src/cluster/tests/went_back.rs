@@ -278,3 +278,35 @@ fn a_node_that_does_not_know_where_the_histories_parted_stops() {
     assert!(why.contains("nothing shows where they parted"), "{why}");
     assert_eq!(refused(&late, &key), Some(AuthError::Unavailable));
 }
+
+/// The log has decided on it by what the replica has, so an engine that went back must not decide again.
+#[test]
+fn a_change_without_an_answer_does_not_take_the_place_of_what_the_engine_lost() {
+    let ledger = MemoryLedger::new();
+    let faulty = Faulty::new(&ledger);
+    let named = Cluster::new(faulty.clone()).name("one").max_staleness(Duration::from_secs(5));
+    let one = KeyStore::builder().cluster(named).temporary().unwrap();
+    let two = node(&ledger, "two");
+    create(&two);
+    agree(&[&one, &two]);
+    let backup = ledger.backup();
+    // No append of the first node arrives, and it does not learn of that.
+    faulty.fill(true);
+    faulty.lose_answers(true);
+    faulty.hold_appends(false);
+    std::thread::scope(|scope| {
+        let creating = scope.spawn(|| one.create(NewKey::for_owner("bob")));
+        eventually("it is sent", || faulty.came() > 0);
+        let kept = create(&two);
+        eventually("the first node follows", || refused(&one, &kept).is_none());
+        two.close().unwrap();
+        ledger.go_back(&backup);
+        faulty.fill(false);
+        faulty.lose_answers(false);
+        // Whether it succeeds in time is of no interest here.
+        drop(creating.join().unwrap());
+        agree(&[&one]);
+        assert_eq!(refused(&one, &kept), None);
+        assert_eq!(recovered(&one).unwrap(), "the engine had lost 1 event, which this node published");
+    });
+}
