@@ -195,6 +195,10 @@ impl Ledger for Etcd {
     }
 
     fn read(&self, generation: u64, after: u64, max_bytes: usize, by: Instant) -> LedgerResult<Vec<Logged>> {
+        let recent = self.listener.read(generation, after, max_bytes);
+        if !recent.is_empty() {
+            return Ok(recent);
+        }
         call!(self, by, Repeat::Yes, |connection, keys, _| async move {
             calls::read(&connection, keys, generation, after, max_bytes).await
         })

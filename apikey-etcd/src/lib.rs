@@ -42,6 +42,7 @@ mod calls;
 mod etcd;
 mod failure;
 mod listener;
+mod recent;
 mod rpc;
 mod session;
 mod settings;

@@ -1,15 +1,18 @@
-//! How a node learns that others have appended: a watch on the head, from the first wait on. It only wakes.
+//! How a node learns what others have appended: a watch on the entries of the log, from the first wait on. It wakes, and
+//! spares a node that follows a read.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apikey_core::cluster::Woken;
+use apikey_core::cluster::{Logged, Woken};
 use apikey_engine::{Waits, backoff};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::calls::{Keys, head, position};
+use crate::calls::{Keys, head, inline};
 use crate::failure::Failure;
+use crate::recent::Recent;
+use crate::rpc::KeyValue;
 use crate::session::Members;
 
 /// The longest pause before the next watch.
@@ -29,10 +32,11 @@ pub(crate) struct Listener {
 #[derive(Default)]
 struct Watched {
     is_started: bool,
-    /// The generation of the head that is watched.
+    /// The generation of the log that is watched.
     generation: u64,
-    /// The number of the head, as far as the watch has shown it.
+    /// The number of its head, as far as the watch has shown it.
     number: Option<u64>,
+    recent: Recent,
 }
 
 impl Listener {
@@ -42,6 +46,7 @@ impl Listener {
             let is_first = !std::mem::replace(&mut watched.is_started, true);
             if watched.generation != generation {
                 (watched.generation, watched.number) = (generation, None);
+                watched.recent.clear();
                 if !is_first {
                     self.turned.notify_one();
                 }
@@ -65,11 +70,35 @@ impl Listener {
         self.waits.sleep(by, has_moved).unwrap_or_else(|ended| ended)
     }
 
-    /// The head has this number.
-    fn see(&self, generation: u64, number: u64) {
+    /// The entries that follow the event `after`, if the watch has brought the first of them.
+    pub(crate) fn read(&self, generation: u64, after: u64, max_bytes: usize) -> Vec<Logged> {
+        self.waits.read(|watched| {
+            if watched.generation == generation { watched.recent.read(after, max_bytes) } else { Vec::new() }
+        })
+    }
+
+    /// A watch begins, while the head has this number. What an earlier one has brought may be of a history that is lost.
+    fn begin(&self, generation: u64, number: Option<u64>) {
         self.waits.change(|watched| {
             if watched.generation == generation {
-                watched.number = Some(number);
+                watched.recent.clear();
+                watched.number = number.or(watched.number);
+            }
+        });
+    }
+
+    /// The log has got these entries, as pairs of etcd.
+    fn see(&self, keys: &Keys, generation: u64, pairs: &[KeyValue]) {
+        // Those that do not decode are errors of the calls that need them.
+        let entries: Vec<_> = pairs.iter().map(|pair| inline(keys, generation, pair)).collect();
+        self.waits.change(|watched| {
+            if watched.generation != generation {
+                return;
+            }
+            for entry in entries {
+                let (number, whole) = entry.map_or((None, None), |(number, whole)| (Some(number), whole));
+                watched.number = number.or(watched.number);
+                watched.recent.add(whole);
             }
         });
     }
@@ -94,16 +123,15 @@ impl Listener {
         }
     }
 
-    /// Watches the head of one generation; ends well if another is to be watched, or none.
+    /// Watches the log of one generation; ends well if another is to be watched, or none.
     async fn watch(&self, members: &Members, keys: &Keys, generation: u64) -> Result<(), String> {
-        let key = keys.head(generation);
         let connection = members.connection(Instant::now() + PATIENCE).await.map_err(|error| error.to_string())?;
         let why = |failure: Failure| format!("{failure:?}");
         let outcome: Result<(), String> = async {
             let begun = async {
-                let mut watch = connection.watch(key.clone()).await?;
+                let mut watch = connection.watch(keys.entries(generation)).await?;
                 let first = watch.next().await?;
-                // What was appended before the watch stood.
+                // The head after what was appended before the watch stood.
                 let number = head(&connection, keys, generation).await?;
                 Ok::<_, Failure>((watch, first, number))
             };
@@ -112,9 +140,7 @@ impl Listener {
             if first.is_none_or(|first| first.canceled || !first.created) {
                 return Err("the watch does not begin".to_owned());
             }
-            if let Some(number) = number {
-                self.see(generation, number);
-            }
+            self.begin(generation, number);
             loop {
                 let answer = tokio::select! {
                     answer = watch.next() => answer.map_err(why)?,
@@ -124,11 +150,8 @@ impl Listener {
                 if answer.canceled {
                     return Err(answer.cancel_reason);
                 }
-                let heads = answer.events.iter().filter_map(|event| event.kv.as_ref());
-                // A head that does not decode is an error of the calls that need it.
-                if let Some(Ok(head)) = heads.map(|pair| position(&pair.value)).next_back() {
-                    self.see(generation, head.number);
-                }
+                let pairs: Vec<KeyValue> = answer.events.into_iter().filter_map(|event| event.kv).collect();
+                self.see(keys, generation, &pairs);
             }
         }
         .await;

@@ -48,6 +48,11 @@ impl Keys {
         self.of(generation, &format!("l/{first:020}"))
     }
 
+    /// All entries: what is before the first key, and the end.
+    pub(crate) fn entries(&self, generation: u64) -> (Vec<u8>, Vec<u8>) {
+        (self.entry(generation, 0), self.entries_end(generation))
+    }
+
     /// What all entries are before.
     pub(super) fn entries_end(&self, generation: u64) -> Vec<u8> {
         end_of(self.of(generation, "l/"))

@@ -2,7 +2,7 @@ use apikey_core::cluster::{LedgerError, Logged};
 use apikey_engine::{damaged, no_log};
 
 use super::chunks;
-use super::forms::{StoredBytes, encode_floor, entry, floor, position};
+use super::forms::{StoredBytes, StoredEntry, encode_floor, entry, floor, position};
 use super::keys::Keys;
 use super::transaction::{Done, delete_all, holds, one, put, read as read_all, transact};
 use crate::failure::Failure;
@@ -125,6 +125,17 @@ async fn entry_with(
         }
         distance = distance.saturating_mul(16);
     }
+}
+
+/// The number of an entry's last event, and the entry if its bytes do not lie in chunks.
+pub(crate) fn inline(keys: &Keys, generation: u64, pair: &KeyValue) -> Result<(u64, Option<Logged>), Failure> {
+    let first = first_of(keys, generation, pair)?;
+    let StoredEntry { op, last, bytes } = entry(&pair.value)?;
+    let whole = match bytes {
+        StoredBytes::Inline(bytes) => Some(Logged { first, last, op, bytes }),
+        StoredBytes::InChunks(..) => None,
+    };
+    Ok((last.number, whole))
 }
 
 /// The number of an entry's first event, from its key.

@@ -14,8 +14,7 @@ mod transaction;
 
 pub(crate) use append::{append, begin};
 pub(crate) use cells::{Exactness, cells, note, swap};
-pub(crate) use forms::position;
 pub(crate) use keys::{Keys, SHARDS};
-pub(crate) use log::{head, read, trim};
+pub(crate) use log::{head, inline, read, trim};
 pub(crate) use sight::{renew, sight};
 pub(crate) use state::{Loading, advance, load, shard};

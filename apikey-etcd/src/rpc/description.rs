@@ -159,6 +159,10 @@ impl Description {
                     bytes = rest;
                     match kind {
                         "bytes" | "string" => json!({ kind: std::str::from_utf8(value).unwrap() }),
+                        // Packed; one of them is enough here.
+                        kind if self.enumerations.contains_key(kind) => {
+                            json!(self.enumerations[kind][&varint(&mut &*value)])
+                        }
                         kind => self.named(kind, value),
                     }
                 }
@@ -255,9 +259,11 @@ fn requests_read_as_they_are_meant() {
     assert_eq!(description.enumerations["CompareResult"][&0], "EQUAL");
     assert_eq!(description.of("TxnRequest", &txn), named);
     assert_eq!(description.of("RangeRequest", &range), named_range);
-    let create = WatchCreateRequest { key: b"key".to_vec() };
+    let filters = vec![FilterType::NoDelete.into()];
+    let create = WatchCreateRequest { key: b"key".to_vec(), range_end: b"end".to_vec(), filters };
     let watch = WatchRequest { request_union: Some(WatchUnion::CreateRequest(create)) };
-    assert_eq!(description.of("WatchRequest", &watch), json!({"create_request": {"key": key}}));
+    let named = json!({"create_request": {"key": key, "range_end": end, "filters": ["NODELETE"]}});
+    assert_eq!(description.of("WatchRequest", &watch), named);
     let login = AuthenticateRequest { name: "me".to_owned(), password: "open sesame".to_owned() };
     let named = json!({"name": string("me"), "password": string("open sesame")});
     assert_eq!(description.of("AuthenticateRequest", &login), named);

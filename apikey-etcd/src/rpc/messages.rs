@@ -186,6 +186,18 @@ pub(crate) enum WatchUnion {
 pub(crate) struct WatchCreateRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub(crate) key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) range_end: Vec<u8>,
+    #[prost(enumeration = "FilterType", repeated, tag = "5")]
+    pub(crate) filters: Vec<i32>,
+}
+
+/// What a watch leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum FilterType {
+    NoPut = 0,
+    NoDelete = 1,
 }
 
 #[derive(Clone, PartialEq, Message)]

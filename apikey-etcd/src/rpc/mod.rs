@@ -6,8 +6,8 @@ mod messages;
 mod methods;
 
 pub(crate) use messages::{
-    AuthenticateRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, KeyValue, PutRequest, RangeRequest,
-    RangeResponse, Request, RequestOp, Response, StatusRequest, StatusResponse, TargetUnion, TxnRequest, TxnResponse,
-    WatchCreateRequest, WatchRequest, WatchResponse, WatchUnion,
+    AuthenticateRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, FilterType, KeyValue, PutRequest,
+    RangeRequest, RangeResponse, Request, RequestOp, Response, StatusRequest, StatusResponse, TargetUnion, TxnRequest,
+    TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse, WatchUnion,
 };
 pub(crate) use methods::{Answer, Call, WATCH};

@@ -14,8 +14,8 @@ use tonic_prost::ProstCodec;
 
 use crate::failure::{Failure, Meaning, not_connected};
 use crate::rpc::{
-    Answer, AuthenticateRequest, Call, StatusRequest, StatusResponse, WATCH, WatchCreateRequest, WatchRequest,
-    WatchResponse, WatchUnion,
+    Answer, AuthenticateRequest, Call, FilterType, StatusRequest, StatusResponse, WATCH, WatchCreateRequest,
+    WatchRequest, WatchResponse, WatchUnion,
 };
 use crate::settings::{Endpoint, Settings};
 
@@ -118,14 +118,16 @@ impl Connection {
         Ok(client.unary(request, path, ProstCodec::default()).await?.into_inner())
     }
 
-    /// Watches one key. The first answer says that the watch stands.
-    pub(crate) async fn watch(&self, key: Vec<u8>) -> Result<Watch, Failure> {
+    /// Watches what is put into the keys from this one to the end. The first answer says that the watch stands.
+    pub(crate) async fn watch(&self, (key, range_end): (Vec<u8>, Vec<u8>)) -> Result<Watch, Failure> {
         let member = self.endpoint.to_string();
         let mut client = self.client().await.map_err(|error| lost(&member, error))?;
         // The sender stays open: the end of the requests would be the end of the watch.
         let (sender, receiver) = mpsc::channel(1);
-        let create = WatchRequest { request_union: Some(WatchUnion::CreateRequest(WatchCreateRequest { key })) };
-        sender.try_send(create).map_err(|_| LedgerError::refused("a watch takes no request"))?;
+        let create = WatchCreateRequest { key, range_end, filters: vec![FilterType::NoDelete.into()] };
+        sender
+            .try_send(WatchRequest { request_union: Some(WatchUnion::CreateRequest(create)) })
+            .map_err(|_| LedgerError::refused("a watch takes no request"))?;
         let request = self.request(ReceiverStream::new(receiver));
         let path = PathAndQuery::from_static(WATCH);
         let answers = client.streaming(request, path, ProstCodec::default()).await?.into_inner();

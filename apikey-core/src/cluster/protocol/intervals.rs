@@ -8,7 +8,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// How often the janitor works.
 pub(crate) const JANITOR: Duration = Duration::from_secs(1);
 /// The shortest and the longest pause between two questions of a barrier.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+const PAUSES: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(100));
 /// A pause is this part of the wait so far: a barrier learns of its end late by no more than that.
 const PART: u32 = 8;
 
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_with_the_wait_between_two_bounds() {
-        let pauses = [0, 7, 80, 800, 60_000].map(|waited| pause(Duration::from_millis(waited)).as_millis());
-        assert_eq!(pauses, [1, 1, 10, 100, 100]);
+        let pauses = [0, 4, 80, 800, 60_000].map(|waited| pause(Duration::from_millis(waited)).as_micros());
+        assert_eq!(pauses, [500, 500, 10_000, 100_000, 100_000]);
     }
 }
