@@ -141,6 +141,8 @@ fn named_by_options(text: &str) -> String {
     in_options(text)
         .replace("invalid expires_at", "invalid --expires-at")
         .replace("invalid expires_in", "invalid --expires-in")
+        .replace("invalid idle_after", "invalid --idle-after")
+        .replace("set its idle_after again", "set `apikey update --idle-after` again")
         .replace("invalid not_before", "invalid --not-before")
         .replace("invalid networks", "invalid --network")
         .replace("allowed are times before expires_at", "allowed are times before the key expires")

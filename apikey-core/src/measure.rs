@@ -77,6 +77,7 @@ impl Keys {
                 not_before: None,
                 limit: None,
                 networks: ANYWHERE,
+                idle: None,
             },
             secrets: vec![secret],
         };

@@ -146,6 +146,7 @@ fn refused(store: &KeyStore, error: StoreError) -> Refused {
         StoreError::Conflict(Conflict::Revoked) => AuthError::Revoked,
         StoreError::Conflict(Conflict::Disabled) => AuthError::Disabled,
         StoreError::Conflict(Conflict::Expired) => AuthError::Expired,
+        StoreError::Conflict(Conflict::Idle) => AuthError::Idle,
         StoreError::NotFound(_) => AuthError::Invalid,
         StoreError::Closed => AuthError::Unavailable,
         other => return Refused::Store(other),

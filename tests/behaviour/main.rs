@@ -32,6 +32,7 @@ mod events {
 }
 mod keys {
     mod bounds;
+    mod idle;
     mod lifetime;
     mod list;
     mod manage;

@@ -147,6 +147,7 @@ fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(),
 /// The state of the key, and the fields that explain the answer.
 fn state(key: &KeyInfo, code: &str, now: DateTime<Utc>) -> String {
     let key_state = key.state(now);
+    let idle_since = key.idle_at().filter(|_| key_state == KeyState::Idle);
     let since = match (key_state, key.revoked(), key.expires_at(), key.not_before()) {
         (KeyState::Revoked, Some(revoked), ..) if revoked.reason().is_empty() => {
             format!(" {}", both(revoked.at(), now))
@@ -154,7 +155,7 @@ fn state(key: &KeyInfo, code: &str, now: DateTime<Utc>) -> String {
         (KeyState::Revoked, Some(revoked), ..) => format!(" {}: {}", both(revoked.at(), now), revoked.reason()),
         (KeyState::Expired, _, Some(end), _) => format!(" {}", both(end, now)),
         (KeyState::NotYetValid, _, _, Some(start)) => format!(" until {}", both(start, now)),
-        _ => String::new(),
+        _ => idle_since.map(|since| format!(" since {}", both(since, now))).unwrap_or_default(),
     };
     let list = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(" ") };
     let has = match code {

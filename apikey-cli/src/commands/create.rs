@@ -30,6 +30,12 @@ pub(crate) struct CreateArgs {
     /// The key expires at this time, such as 2027-01-31 or 2027-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time::time)]
     pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// The key ends when nobody uses it for this long, such as 90d: 1 hour to 366 days
+    #[arg(long, value_name = "SPAN", value_parser = time::span, conflicts_with = "no_idle_after")]
+    pub(crate) idle_after: Option<TimeDelta>,
+    /// The key stays valid without use, whatever the service's default is
+    #[arg(long)]
+    pub(crate) no_idle_after: bool,
     /// The key is not valid before this time
     #[arg(long, value_name = "TIME", value_parser = time::time)]
     pub(crate) not_before: Option<DateTime<Utc>>,
@@ -59,6 +65,11 @@ pub(crate) fn create(context: &Context, create: CreateArgs) -> Result<(), Failur
     }
     if let Some(end) = create.expires_at {
         key = key.expires_at(end);
+    }
+    if let Some(span) = create.idle_after {
+        key = key.idle_after(span);
+    } else if create.no_idle_after {
+        key = key.no_idle_after();
     }
     if let Some(policy) = create.rotation.policy() {
         key = key.rotation(policy);

@@ -78,6 +78,13 @@ pub(crate) struct UpdateArgs {
     /// The key never expires
     #[arg(long)]
     pub(crate) never_expires: bool,
+    /// The key ends when nobody uses it for this long from now on, such as 90d: 1 hour to 366 days. A key that is idle is
+    /// valid again
+    #[arg(long, value_name = "SPAN", value_parser = time::span, conflicts_with = "no_idle_after")]
+    pub(crate) idle_after: Option<TimeDelta>,
+    /// The key stays valid without use
+    #[arg(long)]
+    pub(crate) no_idle_after: bool,
     #[command(flatten)]
     pub(crate) rotation: RotationArgs,
     #[command(flatten)]
@@ -183,6 +190,11 @@ fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
         change = change.expires_at(from_now("--expires-in", span)?);
     } else if update.expires_at.is_some() || update.never_expires {
         change = change.expires_at(update.expires_at);
+    }
+    if let Some(span) = update.idle_after {
+        change = change.idle_after(span);
+    } else if update.no_idle_after {
+        change = change.no_idle_after();
     }
     if let Some(policy) = update.rotation.policy() {
         change = change.rotation(policy);

@@ -41,7 +41,7 @@ pub(crate) struct ListArgs {
     /// Keys that were never used
     #[arg(long)]
     pub(crate) never_used: bool,
-    /// Keys that expire within this time, such as 14d, or have expired
+    /// Keys that expire within this time, such as 14d, or have expired; also those that end within it if nobody uses them
     #[arg(long, value_name = "SPAN", value_parser = time::span)]
     pub(crate) expiring_within: Option<TimeDelta>,
     /// Keys whose rotation policy makes them due within this time, such as 1d, or that are due (0s)

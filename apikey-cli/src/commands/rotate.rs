@@ -120,7 +120,8 @@ pub(crate) fn run_due(context: &Context, run: RunDueArgs) -> Result<(), Failure>
                 let name = warning.name.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
                 let end = both(warning.expires_at, now);
                 let key = table::one_line(&format!("{} ({}{name})", warning.key, warning.owner));
-                output::text(&format!("expires: {key}: {end}"))?;
+                let how = if warning.idle { "ends without use" } else { "expires" };
+                output::text(&format!("{how}: {key}: {end}"))?;
             }
             let next = report
                 .next_due

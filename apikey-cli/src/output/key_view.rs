@@ -47,6 +47,9 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
         row("valid from", both(start, now).into());
     }
     row("expires", key.expires_at().map_or_else(|| "never".into(), |end| both(end, now)).into());
+    if let Some((end, span)) = key.idle_at().zip(key.idle_after()) {
+        row("idle", format!("{}, after {} without use", both(end, now), time::length(span)).into());
+    }
     if let Some(limit) = key.limit() {
         row("limit", rate(limit).into());
     }

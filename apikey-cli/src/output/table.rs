@@ -114,7 +114,7 @@ pub(crate) fn title(text: &str) -> Cell {
 pub(crate) fn state(state: KeyState) -> Cell {
     let colour = match state {
         KeyState::Active => AnsiColor::Green,
-        KeyState::Expired | KeyState::Revoked => AnsiColor::Red,
+        KeyState::Expired | KeyState::Idle | KeyState::Revoked => AnsiColor::Red,
         _ => AnsiColor::Yellow,
     };
     Cell { text: state.name().to_owned(), style: colour.on_default(), short: None }

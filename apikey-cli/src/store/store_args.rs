@@ -144,10 +144,9 @@ impl StoreArgs {
         self.pepper.iter().flat_map(|files| &files.0)
     }
 
-    /// A builder with these arguments. It tracks no use, since checking a key does not count as using it, and checks
-    /// grants against the catalogue of the service that opened the store last.
+    /// A builder with these arguments. It checks grants against the catalogue of the service that opened the store last.
     pub(crate) fn builder(&self) -> Result<KeyStoreBuilder, Failure> {
-        let mut builder = KeyStore::builder().prefix(&self.prefix).track_use(false).keep_catalog();
+        let mut builder = KeyStore::builder().prefix(&self.prefix).keep_catalog();
         for prefix in &self.accept_prefix {
             builder = builder.accept_prefix(prefix);
         }

@@ -169,6 +169,8 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "has_secret",
         "hint",
         "id",
+        "idle_after_ms",
+        "idle_at",
         "last_used_at",
         "limit",
         "metadata",
@@ -250,4 +252,31 @@ fn a_check_names_the_owner_of_an_invalid_key() {
     let document = place.fed(&secret, &["--json", "check"]).with(1).out;
     let document: Value = serde_json::from_str(&document).unwrap();
     assert_eq!((&document["why"], &document["secret_version"]), (&"not_its_secret".into(), &Value::Null));
+}
+
+#[test]
+fn a_key_that_nobody_uses_is_idle_until_it_is_revived() {
+    let (place, _) = Place::with_store();
+    place.run(&["create", "alice", "--idle-after", "59m"]).with(2).says("invalid --idle-after \"59 minutes\"");
+    let (id, secret) = place.key(&["alice", "--idle-after", "90d"]);
+    place.run(&["show", &id]).ok().shows("(in 90 days), after 90 days without use");
+    place.run(&["list", "--expiring-within", "91d", "--columns", "id,idle-end"]).ok().shows("in 90 days");
+    place.run(&["export", "--digests", "--out", "keys.jsonl"]).ok();
+    // The same key a year later, in another store.
+    let exported = std::fs::read_to_string(place.path("keys.jsonl")).unwrap();
+    let mut line: Value = exported
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .find(|line: &Value| line["id"] == *id)
+        .unwrap();
+    line["idle_at"] = "2020-01-01T00:00:00Z".into();
+    let (other, _) = Place::with_store();
+    other.fed(format!("{line}\n"), &["import-lines"]).ok();
+    other.check(&secret).with(1).shows("idle_api_key").shows("idle since 2020-01-01T00:00:00Z");
+    other.run(&["list", "--state", "idle", "--columns", "id"]).ok().shows(&id);
+    other.run(&["rotate", &id, "--overlap", "none"]).with(4).says("set `apikey update --idle-after` again");
+    other.run(&["update", &id, "--idle-after", "90d"]).ok();
+    other.check(&secret).ok();
+    other.run(&["update", &id, "--no-idle-after"]).ok();
+    assert_eq!(other.json(&["show", &id])["idle_at"], Value::Null);
 }

@@ -8,8 +8,8 @@ use crate::access::requirement::Requirement;
 /// The reason for which a store refused a key. `Display` gives a text that is safe to show to the caller;
 /// [`code`](Self::code) is for programs.
 ///
-/// Only callers with a key's secret learn its state (revoked, disabled, expired, not yet valid): every token that does
-/// not match a stored digest is [`Invalid`](Self::Invalid).
+/// Only callers with a key's secret learn its state (revoked, disabled, expired, idle, not yet valid): every token that
+/// does not match a stored digest is [`Invalid`](Self::Invalid).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
@@ -29,6 +29,10 @@ pub enum AuthError {
     /// The key has expired.
     #[error("API key expired")]
     Expired,
+    /// Nobody has used the key for as long as it may be idle
+    /// ([`NewKey::idle_after`](crate::NewKey::idle_after)).
+    #[error("API key not used for too long")]
+    Idle,
     /// The key is not valid yet.
     #[error("API key not yet valid")]
     NotYetValid,
@@ -62,12 +66,13 @@ impl AuthError {
     }
 
     /// The codes of all errors, as [`code`](Self::code) returns them.
-    pub const CODES: [&str; 10] = [
+    pub const CODES: [&str; 11] = [
         "missing_api_key",
         "invalid_api_key",
         "revoked_api_key",
         "disabled_api_key",
         "expired_api_key",
+        "idle_api_key",
         "inactive_api_key",
         "address_not_allowed",
         "rate_limited",
@@ -84,6 +89,7 @@ impl AuthError {
             Self::Revoked => "revoked_api_key",
             Self::Disabled => "disabled_api_key",
             Self::Expired => "expired_api_key",
+            Self::Idle => "idle_api_key",
             Self::NotYetValid => "inactive_api_key",
             Self::AddressNotAllowed => "address_not_allowed",
             Self::RateLimited { .. } => "rate_limited",
@@ -96,7 +102,13 @@ impl AuthError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Missing | Self::Invalid | Self::Revoked | Self::Disabled | Self::Expired | Self::NotYetValid => 401,
+            Self::Missing
+            | Self::Invalid
+            | Self::Revoked
+            | Self::Disabled
+            | Self::Expired
+            | Self::Idle
+            | Self::NotYetValid => 401,
             Self::AddressNotAllowed | Self::InsufficientPermission { .. } => 403,
             Self::RateLimited { .. } => 429,
             Self::Unavailable => 503,
@@ -112,6 +124,7 @@ impl AuthError {
             Self::Revoked => "API key revoked",
             Self::Disabled => "API key disabled",
             Self::Expired => "API key expired",
+            Self::Idle => "API key not used for too long",
             Self::NotYetValid => "API key not yet valid",
             Self::AddressNotAllowed => "API key not allowed from this address",
             Self::RateLimited { .. } => "Too many requests",
@@ -134,6 +147,7 @@ mod tests {
             AuthError::Revoked,
             AuthError::Disabled,
             AuthError::Expired,
+            AuthError::Idle,
             AuthError::NotYetValid,
             AuthError::AddressNotAllowed,
             AuthError::lacking(&Requirement::authenticated()),

@@ -5,6 +5,7 @@ pub(crate) mod auth_error;
 pub(crate) mod catalog;
 pub(crate) mod control_word;
 pub(crate) mod grants;
+pub(crate) mod idle;
 pub(crate) mod limit;
 pub(crate) mod need;
 pub(crate) mod network;

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cluster")]
 mod cluster;
+mod ends;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,6 @@ use crate::http::refusal::Refusal;
 use crate::index::refused::failed_attempts::FailedAttempts;
 use crate::index::refused::refused_attempt::{RefusalHook, RefusedAttempt};
 use crate::key::new_key::NewKey;
-use crate::key::rotation::policy::RotationPolicy;
 use crate::storage::holder::Holder;
 use crate::storage::open_error::OpenError;
 use crate::store::bootstrap::fixed_keys::FixedKeys;
@@ -154,7 +154,8 @@ impl KeyStoreBuilder {
         self
     }
 
-    /// Sets whether a verification records the time at which the key was used; the default is `true`.
+    /// Sets whether a verification records the time at which the key was used; the default is `true`. A store that does
+    /// not record it refuses [`NewKey::idle_after`], and does not open if it has such keys.
     pub fn track_use(mut self, track: bool) -> Self {
         self.options.track_use = track;
         self
@@ -196,42 +197,6 @@ impl KeyStoreBuilder {
     /// should have access to it. The command finds the path in the store's lock file.
     pub fn admin_socket_at(mut self, path: impl Into<PathBuf>) -> Self {
         self.admin = Some(AdminSocket::At(path.into()));
-        self
-    }
-
-    /// Sets the longest lifetime of a secret, one millisecond or more; by default there is no bound. A key must then
-    /// end within this time from the creation of its newest secret, or have a rotation policy whose `every` and overlap
-    /// add up to no more than this time: the policy bounds each secret, and rotation never moves the key's own end. The
-    /// store rejects a key that exceeds the bound with [`StoreError::TooLong`](crate::StoreError::TooLong) when a call
-    /// creates or imports it, and when an update sets its end or its policy. It also rejects a manual rotation of a key
-    /// with a policy if the overlap would let the previous secret live longer, or has no end
-    /// ([`UntilFirstUse`](crate::Overlap::UntilFirstUse)).
-    ///
-    /// Verification enforces the bound too: the store refuses an older secret as expired, even if no rotator runs that
-    /// would have replaced it, and even if the secret was created before the bound was set.
-    /// [`KeyInfo::secret_expires_at`](crate::KeyInfo::secret_expires_at) returns the time at which the bound ends a
-    /// secret, and opening the store logs the number of keys that have exceeded it. Rotation gives such a key a valid
-    /// secret. [Fixed keys](Self::fixed_keys_from_file) are exempt: they have the metadata entry `fixed`, which callers
-    /// cannot set on an imported key.
-    ///
-    /// ```
-    /// use apikey::{KeyStore, NewKey};
-    /// use chrono::TimeDelta;
-    ///
-    /// let store = KeyStore::builder().max_lifetime(TimeDelta::days(90)).temporary()?;
-    /// assert!(store.create(NewKey::for_owner("alice")).is_err());
-    /// assert!(store.create(NewKey::for_owner("alice").expires_in(TimeDelta::days(90))).is_ok());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn max_lifetime(mut self, most: TimeDelta) -> Self {
-        self.options.max_lifetime = Some(most);
-        self
-    }
-
-    /// Sets the rotation policy of new keys that name none themselves; by default they have none. Imported lines
-    /// ([`import`](KeyStore::import)) keep their own policy, and [fixed keys](Self::fixed_keys_from_file) have none.
-    pub fn default_rotation(mut self, policy: RotationPolicy) -> Self {
-        self.options.rotation = Some(policy);
         self
     }
 
@@ -323,7 +288,7 @@ impl KeyStoreBuilder {
     /// metadata entry `fixed`.
     ///
     /// The deployment owns their secrets, so neither [`default_rotation`](Self::default_rotation) nor
-    /// [`max_lifetime`](Self::max_lifetime) applies to them. To end such a key, remove its line and revoke the key.
+    /// [`default_idle_after`](Self::default_idle_after) nor [`max_lifetime`](Self::max_lifetime) applies to them. To end such a key, remove its line and revoke the key.
     ///
     /// Opening fails with [`OpenError::Config`] if a line does not have this form (the error names the line), or if the
     /// file cannot be read.
@@ -561,12 +526,7 @@ impl KeyStoreBuilder {
             let catalog = Catalog::new(given).map_err(|fault| OpenError::Config(format!("catalog: {fault}")))?;
             self.options.catalog = CatalogOption::Given(catalog);
         }
-        if let Some(most) = self.options.max_lifetime.filter(|most| most.num_milliseconds() < 1) {
-            return Err(OpenError::Config(format!("max_lifetime {}: a millisecond or more", span_text(most))));
-        }
-        if let Some(policy) = self.options.rotation {
-            policy.stored().map_err(|error| OpenError::Config(format!("default_rotation: {error}")))?;
-        }
+        self.check_ends()?;
         match self.options.header_config.fault() {
             Some(fault) => Err(OpenError::Config(fault)),
             None => Ok(self),

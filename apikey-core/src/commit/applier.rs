@@ -200,6 +200,7 @@ mod tests {
                 not_before: None,
                 limit: None,
                 networks: ANYWHERE,
+                idle: None,
             },
             secrets: vec![secret],
         }

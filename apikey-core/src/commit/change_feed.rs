@@ -10,7 +10,8 @@ use crate::key::record::{Record, StoredSecret};
 
 /// Whether a rotator has, or will have, anything to do for a key.
 pub(crate) fn is_of_rotator(record: &Record) -> bool {
-    record.policy.is_some() || record.expires_at.is_some() || record.secrets.iter().any(StoredSecret::is_pending)
+    let ends = record.expires_at.is_some() || record.idle.is_some();
+    record.policy.is_some() || ends || record.secrets.iter().any(StoredSecret::is_pending)
 }
 
 /// The writer's side. Without a rotator each change checks one reference.

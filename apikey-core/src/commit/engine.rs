@@ -217,6 +217,16 @@ impl Engine {
         disk.checkpoint()
     }
 
+    /// When a key ends if nobody uses it, by the uses that this store knows.
+    pub(crate) fn idle_end(&self, record: &Record) -> Option<i64> {
+        record.idle_end(self.lifetime.is_shared).map(|idle| idle.with_use(self.index.last_use_of(record.id)))
+    }
+
+    /// Whether a key was not used for as long as it may be idle.
+    pub(crate) fn is_idle(&self, record: &Record, now: i64) -> bool {
+        self.idle_end(record).is_some_and(|end| end <= now)
+    }
+
     /// Returns the effective key of a record.
     pub(crate) fn effective(&self, record: &Record) -> Result<EffectiveKey, StoreError> {
         Ok(EffectiveKey::of(record, self.lifetime).map_err(io::Error::from)?)

@@ -1,6 +1,7 @@
 //! Restricting keys without their records: a revocation takes effect even if the disk cannot be read.
 
 use crate::access::grants;
+use crate::access::idle::StoredIdle;
 use crate::access::limit::Limit;
 use crate::access::network;
 use crate::base::interner::GRANTS;
@@ -18,7 +19,7 @@ impl Engine {
         let changes = changes.iter().filter(|change| change.scope.actor.is_none());
         let restrictions = changes.filter_map(|change| {
             let target = Target::Key { id: change.id, owner: change.scope.owner.as_deref() };
-            Some((target, restriction_of(&change.action)?))
+            Some((target, restriction_of(&change.action, change.at)?))
         });
         self.restrict_unread(restrictions.collect(), error)
     }
@@ -43,7 +44,7 @@ impl Engine {
 }
 
 /// Returns what a change takes away from a key, whatever its record says; `None` if that is nothing.
-fn restriction_of(action: &Action) -> Option<Restriction> {
+fn restriction_of(action: &Action, now: i64) -> Option<Restriction> {
     let restriction = match action {
         Action::Revoke { .. } => Restriction { revoke: true, ..Restriction::default() },
         Action::Rotate { overlap: Overlap::None, .. } | Action::Replace { .. } => {
@@ -56,6 +57,10 @@ fn restriction_of(action: &Action) -> Option<Restriction> {
             grants: fields.permissions.as_ref().and_then(|left| GRANTS.number(&grants::join(left)).ok()),
             networks: networks_of(fields).and_then(|left| network::number(left).ok()),
             limit: fields.limit.value().map(Limit::stored),
+            idle: fields
+                .idle_after
+                .value()
+                .map(|after| StoredIdle { after_ms: *after, since: now }.end(None, None, false)),
             ..Restriction::default()
         },
         _ => return None,

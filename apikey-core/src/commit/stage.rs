@@ -13,7 +13,7 @@ use crate::key::applied::Applied;
 use crate::key::bounds;
 use crate::key::change::{Action, Change, apply};
 use crate::key::effective_key::EffectiveKey;
-use crate::key::error::StoreError;
+use crate::key::error::{Conflict, StoreError};
 use crate::key::event::stored::{Event, Head};
 use crate::key::idempotency::{IdempotentRequest, NEVER_EXPIRES, RequestOutcome};
 use crate::key::record::{Record, record_hash};
@@ -64,6 +64,7 @@ impl Engine {
             let (current, frame) = current.unzip();
             let reach = self.reach_of(change, records, &mut reach)?;
             reach.map_or(Ok(()), |reach| reach.before(change, current.as_ref()))?;
+            current.as_ref().map_or(Ok(()), |record| self.check_not_idle(change, record))?;
             match apply(current.as_ref(), change)? {
                 Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
                 Applied::Changed { after, event } => {
@@ -121,6 +122,17 @@ impl Engine {
             }
         }
         Ok(Stage { outcomes, notices, staged, head, at })
+    }
+
+    /// Checks that a change does not give an idle key another secret. Every other state that is in the way of that comes
+    /// before, and the record alone says which.
+    fn check_not_idle(&self, change: &Change, record: &Record) -> Result<(), StoreError> {
+        let rotates = matches!(change.action, Action::Rotate { .. } | Action::Repeat { .. } | Action::Stage { .. });
+        let is_over = record.revoked.is_some() || record.disabled || record.expired(change.at);
+        if rotates && !is_over && self.is_idle(record, change.at) {
+            return Err(StoreError::Conflict(Conflict::Idle));
+        }
+        Ok(())
     }
 
     /// Keeps the time of use of a secret that ends in the record.

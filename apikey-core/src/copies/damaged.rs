@@ -45,9 +45,9 @@ pub(super) struct DamagedStore {
 
 /// A whole frame that a scan found anywhere in the files. It may be of an earlier state.
 pub(super) enum ScanItem {
-    Record(Record),
+    Record(Box<Record>),
     /// An event and its frame.
-    Event(Event, Vec<u8>),
+    Event(Box<Event>, Vec<u8>),
 }
 
 impl DamagedStore {
@@ -286,9 +286,9 @@ fn search_file(path: &Path, each: &mut dyn FnMut(ScanItem)) -> io::Result<()> {
         for at in 0..done {
             let Some(rest) = window.get(at..) else { break };
             if codec::may_begin::<Record>(rest) {
-                codec::carve(rest).map(|(record, _)| ScanItem::Record(record))
+                codec::carve(rest).map(|(record, _)| ScanItem::Record(Box::new(record)))
             } else if codec::may_begin::<Event>(rest) {
-                codec::carve(rest).map(|(event, frame)| ScanItem::Event(event, frame.to_vec()))
+                codec::carve(rest).map(|(event, frame)| ScanItem::Event(Box::new(event), frame.to_vec()))
             } else {
                 None
             }

@@ -6,12 +6,15 @@ use chrono::{DateTime, Utc};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use crate::access::idle;
+use crate::access::idle::StoredIdle;
 use crate::access::limit::{Limit, LimitLine};
 use crate::base::codec::tail::Unknown;
 use crate::base::store_time::{MAX_LEAD_MS, Moment};
 use crate::base::time::{LAST_MS, checked_ms, from_ms};
 use crate::copies::transfer_report::LineFault;
 use crate::key::bounds;
+use crate::key::builder_json::SpanMs;
 use crate::key::error::StoreError;
 use crate::key::key_info::KeyInfo;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
@@ -26,7 +29,7 @@ const KEY: &str = "key";
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
 /// so a line that has one is refused.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 24] = [
     "id",
     "owner",
     "name",
@@ -43,6 +46,8 @@ const FIELDS: [&str; 22] = [
     "limit",
     "networks",
     "rotation",
+    "idle_after_ms",
+    "idle_at",
     "has_secret",
     "secret_until",
     "overlap",
@@ -94,6 +99,8 @@ pub(super) struct Line {
     #[serde(default)]
     networks: Vec<String>,
     rotation: Option<RotationLine>,
+    idle_after_ms: Option<SpanMs>,
+    idle_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -258,6 +265,7 @@ impl Line {
         });
         let limit = self.limit.map(Limit::read).transpose()?;
         let networks = if self.networks.is_empty() { Vec::new() } else { bounds::networks(&self.networks)? };
+        let idle = idle_of(self.idle_after_ms, ms("idle_at", self.idle_at)?, now)?;
         let secrets = self.secrets.into_iter().map(SecretLine::stored).collect::<Result<Vec<_>, _>>()?;
         let created_at = ms("created_at", self.created_at)?.unwrap_or(now);
         // A time in the future would let a secret live longer than the store allows.
@@ -288,13 +296,24 @@ impl Line {
             revoked: revoked.transpose()?,
             version,
             secrets,
-            used_before: ms("last_used_at", self.last_used_at)?,
+            // A use in the future would keep a key from being idle.
+            used_before: ms("last_used_at", self.last_used_at)?.map(|used| used.min(now)),
             policy: self.rotation.map(|rotation| rotation.stored()).transpose()?,
             limit: limit.map(Limit::to_stored),
             networks,
+            idle,
             unknown: Unknown::default(),
         })
     }
+}
+
+/// The idle end of a line. A key that was idle where the line was exported stays so; a line that only names the time
+/// begins it now.
+fn idle_of(after: Option<SpanMs>, end: Option<i64>, now: i64) -> Result<Option<StoredIdle>, StoreError> {
+    let Some(SpanMs(span)) = after else { return Ok(None) };
+    let after_ms = idle::checked(span)?;
+    let since = end.map_or(now, |end| end.saturating_sub(after_ms).min(now));
+    Ok(Some(StoredIdle { after_ms, since }))
 }
 
 #[cfg(test)]

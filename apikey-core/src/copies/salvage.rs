@@ -177,11 +177,11 @@ impl Salvage<'_> {
                         }
                     }
                     _ if intact => {}
-                    Entry::Vacant(place) => drop(place.insert(record)),
+                    Entry::Vacant(place) => drop(place.insert(*record)),
                     Entry::Occupied(mut place) => {
                         let (mut newer, older) = match place.get().version < record.version {
-                            true => (record, place.get().clone()),
-                            false => (place.get().clone(), record),
+                            true => (*record, place.get().clone()),
+                            false => (place.get().clone(), *record),
                         };
                         restrict_by_state(&mut newer, &older, false);
                         place.insert(newer);

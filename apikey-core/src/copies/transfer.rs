@@ -220,6 +220,7 @@ impl Inner {
             return Err(error.into());
         }
         self.engine.lifetime.check(record)?;
+        record.idle.map_or(Ok(()), |idle| self.check_tracks_use(idle.after_ms))?;
         self.check_catalog(&record.permissions, &[]).map_err(StoreError::from)?;
         for secret in &record.secrets {
             if !writer.digesters.iter().any(|digester| digester.pepper() == secret.pepper) {

@@ -13,6 +13,7 @@ mod atomic;
 pub(crate) mod first_use;
 mod hints;
 mod home;
+mod idle_ends;
 mod limiter;
 mod limiters;
 mod line;
@@ -34,6 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::base::lock::lock;
+use crate::index::idle_ends::IdleEnds;
 use crate::index::limiters::Limiters;
 use crate::index::line::Line;
 use crate::index::locate::secret_home;
@@ -57,6 +59,7 @@ pub(crate) struct Index {
     current: AtomicUsize,
     side_table: SideTable,
     limiters: Limiters,
+    idle_ends: IdleEnds,
     writer: Mutex<WriterState>,
     /// The number of the store, for the keys that it verifies.
     store: u64,
@@ -87,6 +90,7 @@ impl Index {
             current: AtomicUsize::new(0),
             side_table: SideTable::default(),
             limiters: Limiters::default(),
+            idle_ends: IdleEnds::default(),
             writer: Mutex::default(),
             store,
             digesters,
@@ -100,6 +104,11 @@ impl Index {
     fn table(&self) -> &Table {
         let later = self.current.load(Ordering::Acquire).checked_sub(1);
         later.and_then(|at| self.later.get(at)?.get()).unwrap_or(&self.first)
+    }
+
+    /// Whether the index records the times of use.
+    pub(crate) fn tracks_use(&self) -> bool {
+        self.track_use
     }
 
     /// The number of the store whose index this is.

@@ -8,7 +8,7 @@ use crate::index::line::{Entry, Line, LineState, Usage};
 use crate::index::locate::secret_home;
 use crate::index::side_table::SideEntry;
 use crate::index::table::{LiveLine, Table};
-use crate::index::writer_state::WriterState;
+use crate::index::writer_state::{Shared, WriterState};
 use crate::index::{DigesterSlot, Index};
 use crate::key::allowance::Allowance;
 use crate::key::effective_key::{EffectiveKey, EffectiveSecret};
@@ -23,30 +23,39 @@ impl Index {
         let Some(after) = after else {
             if let Some(before) = before {
                 writer.remove_all(table, before);
-                writer.limiters.give_back(before.id);
+                writer.give_back(before.id, Shared::default());
             }
             return;
         };
-        let limiter = self.limiters.set(&mut writer.limiters, after.id, after.allowance.limit);
+        let shared = self.share(&mut writer, after, 0);
         if let Some(before) = before {
-            self.update(&mut writer, table, after, before, limiter);
+            self.update(&mut writer, table, after, before, shared);
         }
         let known = before.map(EffectiveKey::digests).unwrap_or_default();
         for secret in after.secrets.iter().filter(|secret| !known.contains(&secret.digest)) {
-            self.insert(&mut writer, after, secret, 0, limiter);
+            self.insert(&mut writer, after, secret, 0, shared);
         }
-        if limiter == 0 {
-            writer.limiters.give_back(after.id);
+        writer.give_back(after.id, shared);
+    }
+
+    /// Sets what all secrets of a key share, at once. `used` is the second of the last use of any of them, for a key whose
+    /// idle end is new here.
+    pub(super) fn share(&self, writer: &mut WriterState, key: &EffectiveKey, used: u32) -> Shared {
+        let Allowance { limit, idle, .. } = key.allowance;
+        Shared {
+            limiter: self.limiters.set(&mut writer.limiters, key.id, limit),
+            idle: self.idle_ends.set(&mut writer.idle_ends, key.id, idle, used),
         }
     }
 
     /// Inserts a stored key while the store is opened.
     pub(crate) fn load(&self, key: &EffectiveKey, used: impl Fn(&Digest) -> u32) {
         let (mut writer, _) = self.write();
-        let limiter = self.limiters.set(&mut writer.limiters, key.id, key.allowance.limit);
+        let last = key.secrets.iter().map(|secret| used(&secret.digest)).max();
+        let shared = self.share(&mut writer, key, last.unwrap_or(0));
         for secret in &key.secrets {
             let used = used(&secret.digest);
-            self.insert(&mut writer, key, secret, used, limiter);
+            self.insert(&mut writer, key, secret, used, shared);
         }
     }
 
@@ -56,7 +65,7 @@ impl Index {
         key: &EffectiveKey,
         secret: &EffectiveSecret,
         used: u32,
-        limiter: u32,
+        Shared { limiter, idle }: Shared,
     ) {
         self.make_readable(secret);
         if writer.filled >= self.table().room() {
@@ -66,7 +75,8 @@ impl Index {
         let mut side = 0;
         let successor_of = predecessor(key, secret);
         let Allowance { grants, not_before, networks, .. } = key.allowance;
-        let content = SideEntry { id: key.id, not_before, secret_end: secret_end(key, secret), networks, limiter };
+        let secret_end = secret_end(key, secret);
+        let content = SideEntry { id: key.id, not_before, secret_end, networks, limiter, idle };
         if secret.imported.is_some() || successor_of.is_some() || !content.is_empty() {
             control |= SIDE_ENTRY;
             side = self.side_table.add(&mut writer.free_list, content, successor_of);
@@ -99,7 +109,7 @@ impl Index {
         table: &Table,
         after: &EffectiveKey,
         before: &EffectiveKey,
-        limiter: u32,
+        Shared { limiter, idle }: Shared,
     ) {
         let Allowance { grants, not_before, networks, .. } = after.allowance;
         for old in &before.secrets {
@@ -111,8 +121,8 @@ impl Index {
             };
             // The index knows of uses that the record does not have yet.
             let control = secret_control(after, secret) & !UNUSED | state.control & UNUSED;
-            let content =
-                SideEntry { id: after.id, not_before, secret_end: secret_end(after, secret), networks, limiter };
+            let secret_end = secret_end(after, secret);
+            let content = SideEntry { id: after.id, not_before, secret_end, networks, limiter, idle };
             // Its first use may end another secret now: one that waited for its delivery can have become the current
             // one meanwhile.
             let successor_of = predecessor(after, secret).filter(|_| control & UNUSED != 0);

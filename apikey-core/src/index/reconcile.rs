@@ -7,6 +7,7 @@ use crate::index::locate::secret_home;
 use crate::index::publish::{predecessor, secret_control, secret_end};
 use crate::index::side_table::SideEntry;
 use crate::index::table::LiveLine;
+use crate::index::writer_state::Shared;
 use crate::key::allowance::Allowance;
 use crate::key::effective_key::{EffectiveKey, EffectiveSecret};
 use crate::token::digest::Digest;
@@ -19,7 +20,8 @@ impl Index {
     /// A secret of which the index knows a first use stays used, and so does one that is among the `used` ones.
     pub(crate) fn reconcile(&self, key: &EffectiveKey, used: &[Digest]) {
         let (mut writer, table) = self.write();
-        let limiter = self.limiters.set(&mut writer.limiters, key.id, key.allowance.limit);
+        let shared = self.share(&mut writer, key, 0);
+        let Shared { limiter, idle } = shared;
         let Allowance { grants, not_before, networks, .. } = key.allowance;
         let mut missing: Vec<&EffectiveSecret> = Vec::new();
         for secret in &key.secrets {
@@ -29,17 +31,16 @@ impl Index {
             };
             let unused = if used.contains(&secret.digest) { 0 } else { state.control & UNUSED };
             let control = secret_control(key, secret) & !UNUSED | unused;
-            let content = SideEntry { id: key.id, not_before, secret_end: secret_end(key, secret), networks, limiter };
+            let secret_end = secret_end(key, secret);
+            let content = SideEntry { id: key.id, not_before, secret_end, networks, limiter, idle };
             let successor_of = predecessor(key, secret).filter(|_| control & UNUSED != 0);
             self.set_line(&mut writer, line, &LineState { control, grants, ..state }, content, successor_of);
         }
         // Inserting may make a larger table.
         for secret in missing {
-            self.insert(&mut writer, key, secret, 0, limiter);
+            self.insert(&mut writer, key, secret, 0, shared);
         }
-        if limiter == 0 {
-            writer.limiters.give_back(key.id);
-        }
+        writer.give_back(key.id, shared);
     }
 }
 
@@ -49,6 +50,7 @@ impl Index {
     /// has what it should. With `may_be_unused` the index may have a secret as unused that the key has as used.
     pub(crate) fn fault_of(&self, key: &EffectiveKey, digest: &Digest, may_be_unused: bool) -> Option<String> {
         use crate::access::control_word::{OCCUPIED, SIDE_ENTRY, counted};
+        use crate::index::idle_ends::IdleSlot;
         let table = self.table();
         let Some(secret) = key.secrets.iter().find(|secret| secret.digest == *digest) else {
             // Own secrets of a key have one home.
@@ -73,6 +75,10 @@ impl Index {
         let limiter = entry.map_or(0, |entry| entry.limiter);
         if networks != key.allowance.networks || (limiter != 0) != key.allowance.limit.is_some() {
             return Some(format!("secret {} has other networks or limits than its record", secret.version));
+        }
+        let idle = entry.and_then(|entry| self.idle_ends.get(entry.idle)).and_then(IdleSlot::get);
+        if idle != key.allowance.idle {
+            return Some(format!("secret {} has another idle end than its record", secret.version));
         }
         None
     }

@@ -7,6 +7,7 @@
 
 use crate::access::control_word;
 use crate::access::control_word::{DISABLED, REVOKED};
+use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
 use crate::access::network::ANYWHERE;
 use crate::base::interner::{Full, OWNERS};
@@ -15,7 +16,7 @@ use crate::index::line::{Entry, Line, LineState};
 use crate::index::locate::{id_home, secret_home};
 use crate::index::side_table::SideEntry;
 use crate::index::table::LiveLine;
-use crate::index::writer_state::WriterState;
+use crate::index::writer_state::{Shared, WriterState};
 use crate::key::allowance::Allowance;
 use crate::key::effective_key::EffectiveKey;
 
@@ -44,13 +45,16 @@ pub(crate) struct Restriction {
     pub(crate) networks: Option<u32>,
     /// The highest limit that may remain.
     pub(crate) limit: Option<Limit>,
+    /// The latest idle end that may remain.
+    pub(crate) idle: Option<IdleEnd>,
 }
 
 impl Index {
     /// Restricts a key at once to what a change leaves, and gives it nothing.
     pub(crate) fn restrict(&self, before: &EffectiveKey, after: Option<&EffectiveKey>) -> Result<(), Full> {
         let (mut writer, table) = self.write();
-        let limiter = after.map_or(0, |after| self.tighten(&mut writer, before.id, after.allowance.limit));
+        let shared = after.map(|after| self.tighten(&mut writer, before.id, &after.allowance)).unwrap_or_default();
+        let Shared { limiter, idle } = shared;
         for old in &before.secrets {
             let home = secret_home(before.id, old);
             let Some(LiveLine { line, state }) = table.find(home, &old.digest) else { continue };
@@ -66,7 +70,7 @@ impl Index {
             let side = self.side_entry(&state).unwrap_or_else(|| SideEntry::none(after.id));
             // Meet what is visible, and not the record, which may be ahead of the disk.
             let met = self.visible(&writer, &state, &side).meet(&bound)?;
-            self.narrow(&mut writer, line, &state, SideEntry { limiter, ..side }, &met);
+            self.narrow(&mut writer, line, &state, SideEntry { limiter, idle, ..side }, &met);
         }
         Ok(())
     }
@@ -109,9 +113,10 @@ impl Index {
             });
             let visible = self.visible(&writer, &state, &side);
             let met = visible.meet(&restriction.on(&visible))?;
-            if restriction.limit.is_some() {
+            if restriction.limit.is_some() || restriction.idle.is_some() {
                 // Also for the second secret of a key.
-                side.limiter = self.tighten(&mut writer, side.id, restriction.limit);
+                let Shared { limiter, idle } = self.tighten(&mut writer, side.id, &met);
+                side = SideEntry { limiter, idle, ..side };
             }
             restricted += usize::from(restriction.revoke || restriction.disable || visible.loses(&met));
             self.narrow(&mut writer, line, &state, side, &met);
@@ -130,6 +135,7 @@ impl Index {
             not_before: side.not_before,
             limit: self.limiters.limit(&writer.limiters, side.id),
             networks: side.networks,
+            idle: self.idle_ends.end(&writer.idle_ends, side.id),
         }
     }
 
@@ -140,7 +146,7 @@ impl Index {
         line: &Line,
         state: &LineState,
         side: SideEntry,
-        Allowance { grants, revoked, disabled, expires_at, not_before, limit: _, networks }: &Allowance,
+        Allowance { grants, revoked, disabled, expires_at, not_before, limit: _, networks, idle: _ }: &Allowance,
     ) {
         let flags = if *revoked { REVOKED } else { 0 } | if *disabled { DISABLED } else { 0 };
         // The word also has flags of the secret, and one that says whether its time is the end of the secret or of the
@@ -150,10 +156,14 @@ impl Index {
         self.set_line(writer, line, &LineState { control, grants: *grants, ..*state }, content, None);
     }
 
-    /// Lowers the limit of a key to this one, at once, and returns the number of its limiter.
-    fn tighten(&self, writer: &mut WriterState, id: u128, limit: Option<Limit>) -> u32 {
-        let limit = Limit::meet_of(self.limiters.limit(&writer.limiters, id), limit);
-        self.limiters.set(&mut writer.limiters, id, limit)
+    /// Lowers the limit of a key, and its idle end, to those of this allowance, at once.
+    fn tighten(&self, writer: &mut WriterState, id: u128, to: &Allowance) -> Shared {
+        let limit = Limit::meet_of(self.limiters.limit(&writer.limiters, id), to.limit);
+        let idle = IdleEnd::meet_of(self.idle_ends.end(&writer.idle_ends, id), to.idle);
+        Shared {
+            limiter: self.limiters.set(&mut writer.limiters, id, limit),
+            idle: self.idle_ends.set(&mut writer.idle_ends, id, idle, 0),
+        }
     }
 
     fn is_of(&self, entry: &Entry, id: u128) -> bool {
@@ -175,6 +185,7 @@ impl Restriction {
             not_before: self.not_before,
             limit: self.limit,
             networks: self.networks.unwrap_or(ANYWHERE),
+            idle: self.idle,
         }
     }
 }

@@ -23,6 +23,7 @@ struct Slot {
     secret_end: AtomicI64,
     networks: AtomicU32,
     limiter: AtomicU32,
+    idle: AtomicU32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(super) struct SideEntry {
     pub(super) networks: u32,
     /// The number of the key's limiter, 0 for none.
     pub(super) limiter: u32,
+    /// The number of the key's idle end, 0 for none.
+    pub(super) idle: u32,
 }
 
 /// The entries that no line names, and what only the writer needs of the others.
@@ -49,13 +52,13 @@ pub(super) struct FreeList {
 impl SideEntry {
     /// Creates an entry with a key's id and nothing else.
     pub(super) fn none(id: u128) -> Self {
-        Self { id, not_before: None, secret_end: None, networks: network::ANYWHERE, limiter: 0 }
+        Self { id, not_before: None, secret_end: None, networks: network::ANYWHERE, limiter: 0, idle: 0 }
     }
 
     /// Whether it contains only a key's id.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { id: _, not_before, secret_end, networks, limiter } = *self;
-        not_before.is_none() && secret_end.is_none() && networks == network::ANYWHERE && limiter == 0
+        let Self { id: _, not_before, secret_end, networks, limiter, idle } = *self;
+        not_before.is_none() && secret_end.is_none() && networks == network::ANYWHERE && limiter == 0 && idle == 0
     }
 }
 
@@ -73,6 +76,7 @@ impl SideTable {
             secret_end: time(&slot.secret_end),
             networks: slot.networks.load(Ordering::Relaxed),
             limiter: slot.limiter.load(Ordering::Relaxed),
+            idle: slot.idle.load(Ordering::Relaxed),
         })
     }
 
@@ -92,6 +96,7 @@ impl SideTable {
             slot.secret_end.store(entry.secret_end.unwrap_or(NONE), Ordering::Relaxed);
             slot.networks.store(entry.networks, Ordering::Relaxed);
             slot.limiter.store(entry.limiter, Ordering::Relaxed);
+            slot.idle.store(entry.idle, Ordering::Relaxed);
         }
         if let Some(predecessor) = successor_of {
             free_list.ends.insert(number, predecessor);

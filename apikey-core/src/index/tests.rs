@@ -46,6 +46,7 @@ fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
             not_before,
             limit: None,
             networks: ANYWHERE,
+            idle: None,
         },
         secrets: vec![secret],
     };

@@ -19,6 +19,12 @@ impl Index {
         last.filter(|second| *second > 0).map(|second| i64::from(second) * 1000)
     }
 
+    /// Returns the last use of any secret of a key with an idle end, in milliseconds since 1970.
+    pub(crate) fn last_use_of(&self, id: u128) -> Option<i64> {
+        let (writer, _) = self.write();
+        self.idle_ends.of(&writer.idle_ends, id)?.used_ms()
+    }
+
     /// Takes every live secret that was used since the last call, by its digest's prefix, with the second of use.
     pub(crate) fn take_uses(&self, mut each: impl FnMut(DigestPrefix, u32)) {
         let mut seen = None;

@@ -78,8 +78,8 @@ impl Index {
     pub(crate) fn check_use(&self, matched: &Match<'_>, at: Moment, peer: Option<&IpAddr>) -> Result<(), AuthError> {
         check_state(matched.live.state.control, matched.side, at.now)?;
         // Take the entry by value: a side entry whose address is taken is built in memory, even if there is none.
-        if let Some(SideEntry { networks, limiter, .. }) = matched.side {
-            self.check_peer_and_limit(networks, limiter, at.raw, peer)?;
+        if let Some(SideEntry { networks, limiter, idle, .. }) = matched.side {
+            self.check_side_entry(networks, limiter, idle, at, peer)?;
         }
         if self.track_use {
             matched.live.line.note_use(matched.home, u32::try_from(at.now / 1000).unwrap_or(0));
@@ -87,30 +87,48 @@ impl Index {
         Ok(())
     }
 
-    /// Checks only the state, and neither the peer nor the limit: this is not a use of the key.
+    /// Checks only the state and the idle end, and neither the peer nor the limit: this is not a use of the key.
     ///
     /// # Errors
     /// The key is not valid now.
     pub(crate) fn check_state(&self, matched: &Match<'_>, now: i64) -> Result<(), AuthError> {
-        check_state(matched.live.state.control, matched.side, now)
+        check_state(matched.live.state.control, matched.side, now)?;
+        self.check_idle(matched.side.map_or(0, |side| side.idle), now)
     }
 
+    /// Checks the idle end, the networks and the limit, and notes the use of a key with an idle end.
     #[cold]
-    fn check_peer_and_limit(
+    fn check_side_entry(
         &self,
         networks: u32,
         limiter: u32,
-        raw: i64,
+        idle: u32,
+        at: Moment,
         peer: Option<&IpAddr>,
     ) -> Result<(), AuthError> {
+        self.check_idle(idle, at.now)?;
         if !network::set_contains(networks, peer.copied()) {
             return Err(AuthError::AddressNotAllowed);
         }
         match (limiter, self.limiters.get(limiter)) {
-            (0, _) => Ok(()),
+            (0, _) => {}
             (_, Some(limiter)) => limiter
-                .admit(raw)
-                .map_err(|(limit, retry_after)| AuthError::RateLimited { retry_after, limit: Some(limit) }),
+                .admit(at.raw)
+                .map_err(|(limit, retry_after)| AuthError::RateLimited { retry_after, limit: Some(limit) })?,
+            (_, None) => return Err(AuthError::Unavailable),
+        }
+        if let Some(slot) = self.idle_ends.get(idle) {
+            slot.note_use(u32::try_from(at.now / 1000).unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    /// A key that is idle is past its `not_before`, so this may follow the check of the state.
+    fn check_idle(&self, idle: u32, now: i64) -> Result<(), AuthError> {
+        match (idle, self.idle_ends.get(idle)) {
+            (0, _) => Ok(()),
+            (_, Some(slot)) if slot.end() <= now => Err(AuthError::Idle),
+            (_, Some(_)) => Ok(()),
             (_, None) => Err(AuthError::Unavailable),
         }
     }
@@ -141,7 +159,8 @@ impl Index {
     pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
         let again = self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.prefix));
         let (live, side) = again.ok_or(AuthError::Invalid)?;
-        check_state(live.state.control, side, now)
+        check_state(live.state.control, side, now)?;
+        self.check_idle(side.map_or(0, |side| side.idle), now)
     }
 
     /// Reads a consistent state of a line and its side entry.

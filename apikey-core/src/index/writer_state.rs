@@ -1,7 +1,7 @@
 //! What the one writer of an index knows in addition to its table.
 
 use crate::access::control_word::SIDE_ENTRY;
-use crate::index::limiters::LimiterNumbers;
+use crate::index::limiters::KeyNumbers;
 use crate::index::line::Line;
 use crate::index::locate::secret_home;
 use crate::index::side_table::FreeList;
@@ -15,13 +15,31 @@ pub(super) struct WriterState {
     /// Lines that are not empty.
     pub(super) filled: usize,
     pub(super) free_list: FreeList,
-    pub(super) limiters: LimiterNumbers,
+    pub(super) limiters: KeyNumbers,
+    pub(super) idle_ends: KeyNumbers,
+}
+
+/// The numbers of what all secrets of a key share; 0 for none.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Shared {
+    pub(super) limiter: u32,
+    pub(super) idle: u32,
 }
 
 impl WriterState {
     /// Removes every secret of a key.
     pub(super) fn remove_all(&mut self, table: &Table, key: &EffectiveKey) {
         key.secrets.iter().for_each(|secret| self.remove(table, secret_home(key.id, secret), &secret.digest));
+    }
+
+    /// Frees what a key no longer has.
+    pub(super) fn give_back(&mut self, id: u128, Shared { limiter, idle }: Shared) {
+        if limiter == 0 {
+            self.limiters.give_back(id);
+        }
+        if idle == 0 {
+            self.idle_ends.give_back(id);
+        }
     }
 
     /// Removes a secret: no verification that begins after this finds it.

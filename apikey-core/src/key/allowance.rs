@@ -1,14 +1,17 @@
 //! What a key allows, whichever of its secrets a caller presents.
 
+use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
 use crate::access::{grants, network};
 use crate::base::interner::{Full, GRANTS};
 use crate::base::time::earlier;
+use crate::key::lifetime::Lifetime;
 use crate::key::record::Record;
 
 /// What a key allows: its grants, networks, times and rate limit.
 ///
-/// Allowances are a lattice under [`meet`](Self::meet), but for the rounding of rate limits.
+/// Allowances are a lattice under [`meet`](Self::meet), but for the rounding of rate limits. A meet of idle ends is no
+/// later than either for every time of use, and exactly the earlier one for a key that nobody uses meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
     /// The number of its set in [`GRANTS`].
@@ -20,10 +23,11 @@ pub(crate) struct Allowance {
     pub(crate) limit: Option<Limit>,
     /// The number of its set of networks.
     pub(crate) networks: u32,
+    pub(crate) idle: Option<IdleEnd>,
 }
 
 impl Allowance {
-    pub(crate) fn of(record: &Record) -> Result<Self, Full> {
+    pub(crate) fn of(record: &Record, lifetime: Lifetime) -> Result<Self, Full> {
         Ok(Self {
             grants: GRANTS.number(&grants::join(&record.permissions))?,
             revoked: record.revoked.is_some(),
@@ -32,6 +36,7 @@ impl Allowance {
             not_before: record.not_before,
             limit: record.limit.as_ref().map(Limit::stored),
             networks: network::number(&record.networks)?,
+            idle: record.idle_end(lifetime.is_shared),
         })
     }
 
@@ -45,6 +50,7 @@ impl Allowance {
             not_before: self.not_before.max(other.not_before),
             limit: Limit::meet_of(self.limit, other.limit),
             networks: network::meet(self.networks, other.networks)?,
+            idle: IdleEnd::meet_of(self.idle, other.idle),
         })
     }
 
@@ -56,6 +62,7 @@ impl Allowance {
             || after.not_before > self.not_before
             || Limit::meet_of(self.limit, after.limit) != self.limit
             || network::lose(self.networks, after.networks)
+            || IdleEnd::meet_of(self.idle, after.idle) != self.idle
             || grants::lose(GRANTS.text(self.grants), GRANTS.text(after.grants))
     }
 }
@@ -69,16 +76,17 @@ mod tests {
 
     use super::*;
 
-    /// One request: its time, its permission and its address.
-    type Request = (i64, String, IpAddr);
+    /// One request: its time, its permission, its address and the use before it.
+    type Request = (i64, String, IpAddr, Option<i64>);
 
-    fn allows(key: &Allowance, (now, permission, peer): &Request) -> bool {
+    fn allows(key: &Allowance, (now, permission, peer, used): &Request) -> bool {
         !key.revoked
             && !key.disabled
             && key.expires_at.is_none_or(|end| *now < end)
             && key.not_before.is_none_or(|start| start <= *now)
             && grants::joined_give(GRANTS.text(key.grants), permission)
             && network::set_contains(key.networks, Some(*peer))
+            && key.idle.is_none_or(|idle| *now < idle.with_use(*used))
     }
 
     /// Whether a limit lets through no more than the other, by count and by rate.
@@ -101,8 +109,9 @@ mod tests {
         let networks = proptest::collection::vec(0usize..5, 0..3);
         let limit = proptest::option::of((1u32..20, 1i64..5000));
         let rarely = || proptest::bool::weighted(0.1);
-        (grants, rarely(), rarely(), sometimes(0i64..4), sometimes(0i64..4), limit, networks).prop_map(
-            |(grants, revoked, disabled, expires_at, not_before, limit, networks)| {
+        let idle = proptest::option::of((0i64..4, 0i64..4).prop_map(|(at, after_ms)| IdleEnd { at, after_ms }));
+        (grants, rarely(), rarely(), sometimes(0i64..4), sometimes(0i64..4), limit, networks, idle).prop_map(
+            |(grants, revoked, disabled, expires_at, not_before, limit, networks, idle)| {
                 let known = ["10.0.0.0/8", "10.1.0.0/16", "10.1.1.1", "::/0", "::1"];
                 let networks: Vec<String> = networks.iter().map(|at| known[*at].to_owned()).collect();
                 Allowance {
@@ -113,6 +122,7 @@ mod tests {
                     not_before,
                     limit: limit.map(|(count, ms)| Limit::checked(count, TimeDelta::milliseconds(ms)).unwrap()),
                     networks: network::number(&networks).unwrap(),
+                    idle,
                 }
             },
         )
@@ -121,7 +131,7 @@ mod tests {
     fn requests() -> impl Strategy<Value = Request> {
         let peers = ["10.0.0.1", "10.1.0.1", "10.1.1.1", "11.0.0.1", "::1", "::2"];
         let peers = prop::sample::select(peers.map(|peer| peer.parse::<IpAddr>().unwrap()).to_vec());
-        (0i64..4, "[abc](:[abc]){0,3}", peers)
+        (0i64..4, "[abc](:[abc]){0,3}", peers, sometimes(0i64..4))
     }
 
     proptest! {
@@ -133,7 +143,10 @@ mod tests {
         ) {
             let met = one.meet(&other).unwrap();
             for request in &requests {
-                prop_assert_eq!(allows(&met, request), allows(&one, request) && allows(&other, request), "{:?}", request);
+                let both = allows(&one, request) && allows(&other, request);
+                // Uses may lie between the idle ends of the two.
+                let is_exact = request.3.is_none() || one.idle.is_none() || other.idle.is_none() || !both;
+                prop_assert!(allows(&met, request) == both || !is_exact, "{:?}", request);
                 if !one.loses(&other) && allows(&one, request) {
                     prop_assert!(allows(&other, request));
                 }

@@ -27,7 +27,7 @@ pub(crate) mod span_ms {
 }
 
 /// A span in milliseconds.
-#[derive(Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SpanMs(#[serde(with = "span_ms")] pub(crate) TimeDelta);
 
 /// Reads `null` as a missing field.

@@ -3,6 +3,7 @@
 //! A change contains its time, id and secret, which are chosen before, so that applying it to equal records gives equal
 //! results everywhere.
 
+use crate::access::idle::StoredIdle;
 use crate::access::limit::StoredLimit;
 use crate::base::patch::Patch;
 use crate::base::time;
@@ -117,6 +118,8 @@ pub(crate) struct Fields {
     /// `Clear` allows the key from anywhere.
     pub(crate) networks: Patch<Vec<String>>,
     pub(crate) policy: Patch<StoredPolicy>,
+    /// In milliseconds.
+    pub(crate) idle_after: Patch<i64>,
     pub(crate) lifetime: Lifetime,
 }
 
@@ -213,6 +216,7 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
         }
         Patch::Set(networks) => after.networks.clone_from(networks),
     }
+    after.idle = idle_after(record, &after, fields, now);
     if after == *record {
         return Ok(Applied::Unchanged);
     }
@@ -223,6 +227,19 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
         _ => EventKind::Updated { changes },
     };
     Ok(Applied::changed(after, event))
+}
+
+/// The idle end that an update leaves. Its time begins anew if the update sets it, or makes the key valid.
+fn idle_after(record: &Record, after: &Record, fields: &Fields, now: i64) -> Option<StoredIdle> {
+    match fields.idle_after {
+        Patch::Clear => None,
+        Patch::Set(after_ms) => Some(StoredIdle { after_ms, since: now }),
+        Patch::Keep => {
+            let was_early = record.not_before.is_some_and(|start| now < start);
+            let begins = (record.disabled && !after.disabled) || (was_early && record.not_before != after.not_before);
+            record.idle.map(|idle| if begins { idle.begun_anew(now) } else { idle })
+        }
+    }
 }
 
 /// Removes grants from those that the key has now, and adds others.

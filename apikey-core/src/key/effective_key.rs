@@ -64,7 +64,7 @@ impl EffectiveKey {
                 ends: ended_by(secret, older).filter(|_| unused).map(|older| older.digest),
             }
         });
-        Ok(Self { id: record.id, owner, allowance: Allowance::of(record)?, secrets: secrets.collect() })
+        Ok(Self { id: record.id, owner, allowance: Allowance::of(record, lifetime)?, secrets: secrets.collect() })
     }
 
     /// Returns what this and a later state of the same key both allow. The index restricts a key to this at once; what

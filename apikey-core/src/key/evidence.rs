@@ -166,6 +166,10 @@ pub(crate) fn restrict_by_state(record: &mut Record, other: &Record, later: bool
     record.disabled |= other.disabled;
     record.not_before = record.not_before.max(other.not_before);
     record.expires_at = time::earlier(record.expires_at, other.expires_at);
+    record.idle = match (record.idle, other.idle) {
+        (Some(held), Some(known)) => Some(held.meet(known)),
+        (held, known) => held.or(known),
+    };
     let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
     let stricter = Limit::meet_of(limit(record), limit(other));
     if stricter != limit(record) {
@@ -240,6 +244,7 @@ mod tests {
             policy: None,
             limit: None,
             networks: Vec::new(),
+            idle: None,
             unknown: Unknown::default(),
         }
     }
@@ -350,6 +355,11 @@ mod tests {
             restrict_by_state(&mut record, old, later);
             record
         };
+        let restrict = |held: &Record, other: &Record| {
+            let mut record = held.clone();
+            restrict_by_state(&mut record, other, true);
+            record
+        };
         assert_eq!(restricted(&held, true), held);
         // An older state does not know the newer secret, and takes nothing.
         let older = record(vec![secret(1, SecretEnd::Never, true)]);
@@ -359,6 +369,12 @@ mod tests {
         let less = Record { disabled: true, expires_at: Some(9), permissions: vec!["a:read".into()], ..held.clone() };
         assert_eq!(restricted(&less, true), less);
         assert_eq!(restricted(&less, false), held, "all that can come back");
+        let idle = |after_ms, since| Some(crate::access::idle::StoredIdle { after_ms, since });
+        let idles = Record { idle: idle(100, 5), ..held.clone() };
+        assert_eq!(restricted(&idles, true), idles);
+        let ends_sooner = restrict(&idles, &Record { idle: idle(10, 50), ..held.clone() });
+        assert_eq!(ends_sooner.idle, idle(10, 50));
+        assert_eq!(restrict(&idles, &held).idle, idles.idle, "it does not get back what it has lost");
         let more = Record { permissions: vec!["*".into()], ..held.clone() };
         assert_eq!(restricted(&more, true).permissions.len(), 2);
         let revoked = Record { revoked: Some(Revocation { at: 1, reason: "left".into() }), ..held.clone() };

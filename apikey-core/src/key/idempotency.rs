@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::codec::plain_frame;
 use crate::key::bounds;
+use crate::key::builder_json::SpanMs;
 use crate::key::error::StoreError;
 use crate::key::new_key::{Expires, NewKey};
 use crate::key::rotation::overlap::Overlap;
@@ -102,6 +103,8 @@ impl IdempotentRequest {
         });
         hasher.optional(networks.as_deref());
         hasher.optional(new.rotation.changed().map(|policy| format!("{policy:?}")).as_deref());
+        let idle_after = new.idle_after.changed().map(|after| after.map(|SpanMs(span)| span.num_milliseconds()));
+        hasher.optional(idle_after.map(|after| format!("{after:?}")).as_deref());
         Self::new(idempotency_key, hasher)
     }
 
@@ -227,6 +230,9 @@ mod tests {
             key().networks(["10.0.0.0/8", "::1"]),
             key().rotation(crate::RotationPolicy::every(chrono::TimeDelta::days(5))),
             key().no_rotation(),
+            key().idle_after(chrono::TimeDelta::hours(5)),
+            key().idle_after(chrono::TimeDelta::hours(6)),
+            key().no_idle_after(),
         ];
         let request = |new: &NewKey| IdempotentRequest::create("k", new, &new.permissions).unwrap();
         let mut seen: Vec<Digest> = requests.iter().map(|new| request(new).request).collect();

@@ -121,7 +121,8 @@ impl KeyFilter {
         self
     }
 
-    /// Selects the keys that end before this time; keys without an end are not among them.
+    /// Selects the keys that end before this time, also those that do so only if nobody uses them until then
+    /// ([`KeyInfo::idle_at`]); keys without an end are not among them.
     pub fn expiring_before(mut self, time: DateTime<Utc>) -> Self {
         self.expiring_before = Some(time);
         self
@@ -200,7 +201,7 @@ impl KeyFilter {
         self.owner.as_deref().is_none_or(|owner| key.owner() == owner)
             && self.state.is_none_or(|state| key.state(now) == state)
             && self.permission.as_deref().is_none_or(|permission| grants::give(key.permissions(), permission))
-            && self.expiring_before.is_none_or(|time| key.expires_at().is_some_and(|end| end < time))
+            && self.expiring_before.is_none_or(|time| ends(key).any(|end| end < time))
             && self.idle_since.is_none_or(|time| key.last_used_at().unwrap_or(key.created_at()) < time)
             && (!self.never_used || key.last_used_at().is_none())
             && self.metadata.iter().all(|(name, value)| key.metadata().get(name) == Some(value))
@@ -210,6 +211,11 @@ impl KeyFilter {
                 .is_none_or(|time| is_purgeable(key.revoked().map(Revoked::at), key.expires_at(), time, now))
             && self.text.as_deref().is_none_or(|text| mentions(key, text))
     }
+}
+
+/// The time at which the key expires, and the time from which on it is idle.
+fn ends(key: &KeyInfo) -> impl Iterator<Item = DateTime<Utc>> {
+    [key.expires_at(), key.idle_at()].into_iter().flatten()
 }
 
 /// Whether `purge` deletes the record of a key. The record of a valid key stays, whatever the time.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::access::idle;
 use crate::access::limit::Limit;
 use crate::base::base62;
 use crate::base::time::from_ms;
+use crate::key::builder_json::SpanMs;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::{Record, SecretEnd, SecretForm};
 use crate::key::rotation::overlap::OverlapEnd;
@@ -38,6 +40,9 @@ pub struct KeyInfo {
     hint: String,
     limit: Option<Limit>,
     networks: Vec<String>,
+    #[serde(rename = "idle_after_ms")]
+    idle_after: Option<SpanMs>,
+    idle_at: Option<DateTime<Utc>>,
     /// The state at the time of the read, by the store's clock.
     state: KeyState,
 }
@@ -74,6 +79,8 @@ pub enum KeyState {
     Disabled,
     /// The key has ended, or the store's bound on lifetimes has ended its newest secret.
     Expired,
+    /// Nobody has used the key for as long as it may be idle ([`NewKey::idle_after`](crate::NewKey::idle_after)).
+    Idle,
     /// The key has no valid secret, so nobody can use it until it is [rotated](crate::KeyStore::rotate). This is the
     /// state of a key that was [imported](crate::KeyStore::import) without digests. It is also the state of a key that
     /// was rotated after a backup, once the backup is restored: the new secret is lost, and the old one has ended.
@@ -87,8 +94,8 @@ pub enum KeyState {
 
 impl KeyState {
     /// All states, in the order in which the first that applies is the state.
-    pub const ALL: [Self; 6] =
-        [Self::Revoked, Self::Disabled, Self::Expired, Self::NoSecret, Self::NotYetValid, Self::Active];
+    pub const ALL: [Self; 7] =
+        [Self::Revoked, Self::Disabled, Self::Expired, Self::Idle, Self::NoSecret, Self::NotYetValid, Self::Active];
 
     /// Returns the name of the state, as it serialises: `no_secret`.
     #[must_use]
@@ -97,6 +104,7 @@ impl KeyState {
             Self::Revoked => "revoked",
             Self::Disabled => "disabled",
             Self::Expired => "expired",
+            Self::Idle => "idle",
             Self::NoSecret => "no_secret",
             Self::NotYetValid => "inactive",
             Self::Active => "active",
@@ -118,6 +126,7 @@ impl KeyInfo {
         let hint = hint(&record);
         let latest = record.secrets.last().and_then(|secret| lifetime.end_of(&record, secret));
         let latest = latest.filter(|latest| record.expires_at.is_none_or(|end| *latest < end));
+        let idle_at = record.idle_end(lifetime.is_shared).map(|idle| idle.with_use(last_used));
         let info = Self {
             id,
             hint,
@@ -139,6 +148,8 @@ impl KeyInfo {
             secret_until: secret_until.flatten().map(from_ms),
             limit: record.limit.as_ref().map(Limit::stored),
             networks: record.networks,
+            idle_after: record.idle.map(|idle| SpanMs(idle::span(idle.after_ms))),
+            idle_at: idle_at.map(from_ms),
             // The other fields determine it, below.
             state: KeyState::Active,
         };
@@ -199,6 +210,20 @@ impl KeyInfo {
     #[must_use]
     pub fn secret_expires_at(&self) -> Option<DateTime<Utc>> {
         self.secret_expires_at
+    }
+
+    /// Returns the time for which nobody may use the key ([`NewKey::idle_after`](crate::NewKey::idle_after)); `None` if it
+    /// may be any.
+    #[must_use]
+    pub fn idle_after(&self) -> Option<TimeDelta> {
+        self.idle_after.map(|SpanMs(span)| span)
+    }
+
+    /// Returns the time at which the key ends if nobody uses it until then, by the uses that this store knows: it is valid
+    /// before this time, and not at it. `None` if it has no [`idle_after`](Self::idle_after).
+    #[must_use]
+    pub fn idle_at(&self) -> Option<DateTime<Utc>> {
+        self.idle_at
     }
 
     /// Returns whether the key is disabled.
@@ -281,6 +306,8 @@ impl KeyInfo {
             KeyState::Disabled
         } else if [self.expires_at, self.secret_expires_at].into_iter().flatten().any(|end| end <= now) {
             KeyState::Expired
+        } else if self.idle_at.is_some_and(|end| end <= now) {
+            KeyState::Idle
         } else if !self.has_secret || self.secret_until.is_some_and(|end| end <= now) {
             KeyState::NoSecret
         } else if self.not_before.is_some_and(|start| now < start) {

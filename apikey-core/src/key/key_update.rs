@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::verified_key::VerifiedKey;
 use crate::base::json::{from_object, maybe_time};
 use crate::base::patch::Patch;
-use crate::key::builder_json::{UncheckedLimit, not_null, null_for_none, only_here};
+use crate::key::builder_json::{SpanMs, UncheckedLimit, not_null, null_for_none, only_here};
 use crate::key::metadata_patch::MetadataPatch;
 use crate::key::rotation::policy::RotationPolicy;
 
@@ -34,7 +34,7 @@ use crate::key::rotation::policy::RotationPolicy;
 /// let update: KeyUpdate = serde_json::from_str(r#"{
 ///     "name": "ci", "permissions": ["orders:read"], "expires_at": null, "disabled": false,
 ///     "metadata": {"team": "blue", "old": null}, "limit": {"count": 100, "per_ms": 60000}, "networks": null,
-///     "rotation": {"every_ms": 2592000000, "overlap_ms": null}
+///     "rotation": {"every_ms": 2592000000, "overlap_ms": null}, "idle_after_ms": 7776000000
 /// }"#)?;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
@@ -65,6 +65,8 @@ pub struct KeyUpdate {
     pub(crate) networks: Patch<Vec<String>>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) rotation: Patch<RotationPolicy>,
+    #[serde(rename = "idle_after_ms", skip_serializing_if = "Patch::is_keep")]
+    pub(crate) idle_after: Patch<SpanMs>,
     /// A merge patch may name no field (RFC 7396), and a program that gives an update without one has a fault.
     #[serde(skip)]
     pub(crate) from_json: bool,
@@ -98,6 +100,8 @@ struct KeyUpdateJson {
     networks: Patch<Vec<String>>,
     #[serde(default)]
     rotation: Patch<RotationPolicy>,
+    #[serde(rename = "idle_after_ms", default)]
+    idle_after: Patch<SpanMs>,
     #[serde(skip, default = "yes")]
     from_json: bool,
 }
@@ -129,6 +133,7 @@ impl KeyUpdate {
             limit,
             networks,
             rotation,
+            idle_after,
             from_json: _,
         } = self;
         name.is_keep()
@@ -142,6 +147,7 @@ impl KeyUpdate {
             && limit.is_keep()
             && networks.is_keep()
             && rotation.is_keep()
+            && idle_after.is_keep()
     }
 
     /// Sets the name.
@@ -260,9 +266,37 @@ impl KeyUpdate {
         self
     }
 
+    /// Sets the time for which nobody may use the key ([`NewKey::idle_after`](crate::NewKey::idle_after)), and counts it
+    /// from now on, also if the key has the same time already: so an idle key becomes valid again.
+    ///
+    /// ```
+    /// use apikey_core::{KeyState, KeyStore, KeyUpdate, ManualClock, NewKey};
+    /// use chrono::{TimeDelta, Utc};
+    ///
+    /// let clock = ManualClock::new(Utc::now());
+    /// let store = KeyStore::builder().clock(clock.clone()).temporary()?;
+    /// let id = store.create(NewKey::for_owner("alice").idle_after(TimeDelta::days(30)))?.info.id();
+    /// clock.advance(TimeDelta::days(31));
+    /// assert_eq!(store.get(id)?.map(|key| key.state(clock.now())), Some(KeyState::Idle));
+    /// let revived = store.update(id, KeyUpdate::new().idle_after(TimeDelta::days(30)))?;
+    /// assert_eq!(revived.state(clock.now()), KeyState::Active);
+    /// # use apikey_core::Clock;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn idle_after(mut self, span: TimeDelta) -> Self {
+        self.idle_after = Patch::Set(SpanMs(span));
+        self
+    }
+
+    /// Lets the key stay valid however long nobody uses it.
+    pub fn no_idle_after(mut self) -> Self {
+        self.idle_after = Patch::Clear;
+        self
+    }
+
     /// Caps the change by `actor`, which must still be valid. The actor must cover the key before and after the change:
-    /// it has the same owner (unless the actor has `keys:any_owner`), and no grant that the actor lacks. End, networks
-    /// and rate limit must not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within). If the key goes
+    /// it has the same owner (unless the actor has `keys:any_owner`), and no grant that the actor lacks. End, idle time,
+    /// networks and rate limit must not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within). If the key goes
     /// beyond already, the change may restrict it, and must give it nothing: no grant, no time, and it must not enable
     /// it.
     pub fn within(mut self, actor: &VerifiedKey) -> Self {

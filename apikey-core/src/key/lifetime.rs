@@ -1,4 +1,4 @@
-//! The store's bound on the lifetime of secrets.
+//! What a store adds to the ends that its records have: a bound on the lifetime of secrets, and whether it knows all uses.
 
 use chrono::TimeDelta;
 
@@ -7,9 +7,39 @@ use crate::key::error::StoreError;
 use crate::key::record::{Record, SecretForm, StoredSecret};
 use crate::key::rotation::overlap::Overlap;
 
-/// The bound that [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime) sets, if it was called.
+/// How a store reads the ends in its records.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Lifetime(pub(crate) Option<i64>);
+pub(crate) struct Lifetime {
+    /// The bound that [`max_lifetime`](crate::KeyStoreBuilder::max_lifetime) sets, in milliseconds, if it was called.
+    pub(crate) max: Option<i64>,
+    /// Whether other stores have the same keys, so that this one does not know all uses.
+    pub(crate) is_shared: bool,
+}
+
+/// The end of a key that a warning is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum WarnedOf {
+    Expiry(u128),
+    IdleEnd(u128),
+}
+
+impl WarnedOf {
+    /// The id of the key.
+    pub(crate) fn id(self) -> u128 {
+        match self {
+            Self::Expiry(id) | Self::IdleEnd(id) => id,
+        }
+    }
+
+    /// Under which the store notes the warning: it begins with the id of the key.
+    pub(crate) fn key(self) -> Vec<u8> {
+        let mut key = self.id().to_be_bytes().to_vec();
+        if matches!(self, Self::IdleEnd(_)) {
+            key.push(b'i');
+        }
+        key
+    }
+}
 
 /// The metadata entry of a fixed key. It names the line that defines the key, and stays when the key is rotated or
 /// restored.
@@ -26,12 +56,12 @@ impl Lifetime {
     /// fixed keys.
     pub(crate) fn end_of(self, record: &Record, secret: &StoredSecret) -> Option<i64> {
         let is_fixed = matches!(secret.form, SecretForm::Imported(_)) && record.metadata.contains_key(FIXED);
-        self.0.filter(|_| !is_fixed).map(|max| secret.created_at.saturating_add(max))
+        self.max.filter(|_| !is_fixed).map(|max| secret.created_at.saturating_add(max))
     }
 
     /// Checks a key against the bound, which applies to each secret if the key has a policy, and otherwise to the key.
     pub(crate) fn check(self, record: &Record) -> Result<(), StoreError> {
-        let Some(max) = self.0 else { return Ok(()) };
+        let Some(max) = self.max else { return Ok(()) };
         let max_span = TimeDelta::try_milliseconds(max).unwrap_or(TimeDelta::MAX);
         let refused = |field, value: String| Err(StoreError::TooLong { field, value, max: max_span });
         if let Some(policy) = &record.policy {
@@ -55,7 +85,7 @@ impl Lifetime {
     /// Checks a manual rotation against the bound: the overlap must not let the old secret outlive it. A key without a
     /// policy has an end of its own within the bound.
     pub(crate) fn check_overlap(self, record: &Record, overlap: Overlap, now: i64) -> Result<(), StoreError> {
-        let (Some(max), Some(_)) = (self.0, &record.policy) else { return Ok(()) };
+        let (Some(max), Some(_)) = (self.max, &record.policy) else { return Ok(()) };
         let max_span = TimeDelta::try_milliseconds(max).unwrap_or(TimeDelta::MAX);
         let refused = |value| Err(StoreError::TooLong { field: "overlap", value, max: max_span });
         let current = record.live(now).rfind(|secret| !secret.is_pending());

@@ -29,7 +29,8 @@ use crate::token::imported::{ImportScheme, Imported};
 /// ```
 ///
 /// As JSON, times are those of RFC 3339 and spans are milliseconds. All fields but `owner` may be missing, or `null`;
-/// `"rotation": null` is [`no_rotation`](Self::no_rotation). Unknown fields are errors.
+/// `"rotation": null` is [`no_rotation`](Self::no_rotation), and `"idle_after_ms": null` is
+/// [`no_idle_after`](Self::no_idle_after). Unknown fields are errors.
 ///
 /// ```
 /// use apikey::NewKey;
@@ -38,7 +39,7 @@ use crate::token::imported::{ImportScheme, Imported};
 ///     "owner": "alice", "name": "ci", "permissions": ["orders:read"], "metadata": {"team": "blue"},
 ///     "not_before": "2031-05-01T00:00:00Z", "expires_at": "2032-05-01T00:00:00Z",
 ///     "limit": {"count": 100, "per_ms": 60000}, "networks": ["10.0.0.0/8"],
-///     "rotation": {"every_ms": 2592000000, "overlap_ms": 86400000}
+///     "rotation": {"every_ms": 2592000000, "overlap_ms": 86400000}, "idle_after_ms": 7776000000
 /// }"#)?;
 /// let short: NewKey = serde_json::from_str(r#"{"owner": "alice", "expires_in_ms": 86400000}"#)?;
 /// # Ok::<(), serde_json::Error>(())
@@ -75,6 +76,9 @@ pub struct NewKey {
     /// `Keep` means the store's default.
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) rotation: Patch<RotationPolicy>,
+    /// `Keep` means the acting key's, or the store's default.
+    #[serde(rename = "idle_after_ms", skip_serializing_if = "Patch::is_keep")]
+    pub(crate) idle_after: Patch<SpanMs>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) idempotency_key: Option<String>,
 }
@@ -98,6 +102,8 @@ struct NewKeyJson {
     networks: Option<Vec<String>>,
     #[serde(default)]
     rotation: Patch<RotationPolicy>,
+    #[serde(default)]
+    idle_after_ms: Patch<SpanMs>,
 }
 
 from_object!(NewKeyJson, NewKeyJson);
@@ -107,6 +113,7 @@ impl TryFrom<NewKeyJson> for NewKey {
 
     fn try_from(json: NewKeyJson) -> Result<Self, &'static str> {
         let NewKeyJson { owner, name, permissions, metadata, not_before, limit, networks, rotation, .. } = json;
+        let idle_after = json.idle_after_ms;
         let expires = match (json.expires_at, json.expires_in_ms) {
             (None, None) => Expires::Never,
             (Some(end), None) => Expires::At(end),
@@ -114,7 +121,7 @@ impl TryFrom<NewKeyJson> for NewKey {
             (Some(_), Some(_)) => return Err("conflicting field `expires_in_ms`: give either this or expires_at"),
         };
         let new = Self::for_owner(owner);
-        Ok(Self { name, permissions, metadata, not_before, expires, limit, networks, rotation, ..new })
+        Ok(Self { name, permissions, metadata, not_before, expires, limit, networks, rotation, idle_after, ..new })
     }
 }
 
@@ -155,6 +162,7 @@ impl NewKey {
             limit: None,
             networks: None,
             rotation: Patch::Keep,
+            idle_after: Patch::Keep,
             idempotency_key: None,
         }
     }
@@ -276,6 +284,43 @@ impl NewKey {
         self
     }
 
+    /// Ends the key when nobody uses it for this long, 1 hour to 366 days: from then on the store refuses it as
+    /// [`Idle`](crate::AuthError::Idle). Every successful use of any of its secrets moves the end
+    /// ([`KeyInfo::idle_at`](crate::KeyInfo::idle_at)). The time counts from the creation of the key, from its
+    /// [`not_before`](Self::not_before), and from each time when an update sets it again or enables the key, which is how
+    /// an idle key becomes valid again.
+    ///
+    /// The store knows uses to the second. A crash may lose the uses of the last 30 seconds, so the end can come earlier by
+    /// that. In a cluster, where each node has its own times of use, a key of which other nodes have seen the last use ends
+    /// up to a quarter of the time later. The store must [track uses](crate::KeyStoreBuilder::track_use).
+    ///
+    /// ```
+    /// use apikey::{AuthError, KeyStore, ManualClock, NewKey};
+    /// use chrono::{TimeDelta, Utc};
+    ///
+    /// let clock = ManualClock::new(Utc::now());
+    /// let store = KeyStore::builder().clock(clock.clone()).temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").idle_after(TimeDelta::days(90)))?;
+    /// clock.advance(TimeDelta::days(80));
+    /// assert!(store.verify(created.key.expose_secret()).is_ok());
+    /// clock.advance(TimeDelta::days(80));
+    /// assert!(store.verify(created.key.expose_secret()).is_ok());
+    /// clock.advance(TimeDelta::days(90));
+    /// assert_eq!(store.verify(created.key.expose_secret()).unwrap_err(), AuthError::Idle);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn idle_after(mut self, span: TimeDelta) -> Self {
+        self.idle_after = Patch::Set(SpanMs(span));
+        self
+    }
+
+    /// Keeps the key valid however long nobody uses it, whatever the store's
+    /// [`default_idle_after`](crate::KeyStoreBuilder::default_idle_after) is.
+    pub fn no_idle_after(mut self) -> Self {
+        self.idle_after = Patch::Clear;
+        self
+    }
+
     /// Caps the new key by `actor`, which must still be valid. Use it wherever a caller creates keys. The store checks
     /// the cap when it creates the key, against the actor's record at that time:
     ///
@@ -285,6 +330,7 @@ impl NewKey {
     /// | permissions that manage keys (`keys:create`, `*:create`) | be none | none | `keys:delegate` |
     /// | owner | be the actor's | | `keys:any_owner` |
     /// | end | not be later than the actor's | the actor's | `keys:outlive` |
+    /// | idle time | not be longer than the actor's | the actor's, or the store's if that is shorter | `keys:outlive` |
     /// | networks | each be in one of the actor's | the actor's | `keys:anywhere` |
     /// | rate limit | let through no more than the actor's | the actor's | `*` |
     ///

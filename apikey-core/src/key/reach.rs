@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::access::catalog::{ANY_OWNER, ANYWHERE, DELEGATE, OUTLIVE};
 use crate::access::grants;
+use crate::access::idle;
 use crate::access::limit::{Limit, StoredLimit};
 use crate::access::network;
 use crate::access::permission::{covers, manages};
@@ -113,6 +114,11 @@ impl Reach {
         self.actor.as_ref().and_then(ActingKey::end)
     }
 
+    /// Returns the idle time of a new key that names none, in milliseconds.
+    pub(crate) fn default_idle_after(&self) -> Option<i64> {
+        self.actor.as_ref().and_then(ActingKey::idle_after)
+    }
+
     /// Returns the networks of a new key that names none.
     pub(crate) fn default_networks(&self) -> Vec<String> {
         self.actor.as_ref().map(|actor| actor.networks().to_vec()).unwrap_or_default()
@@ -144,6 +150,11 @@ impl ActingKey {
     /// Returns the latest end for keys that this key creates or changes.
     fn end(&self) -> Option<i64> {
         self.record.expires_at.filter(|_| !self.may(OUTLIVE))
+    }
+
+    /// Returns the longest idle time for such keys, in milliseconds.
+    fn idle_after(&self) -> Option<i64> {
+        self.record.idle.map(|idle| idle.after_ms).filter(|_| !self.may(OUTLIVE))
     }
 
     /// Returns the networks that bound those of such keys; an empty list means anywhere.
@@ -193,7 +204,7 @@ impl ActingKey {
         }
     }
 
-    /// Checks that a change may leave a key with this end, networks and rate limit. If the key exceeds these bounds
+    /// Checks that a change may leave a key with this end, idle time, networks and rate limit. If the key exceeds these bounds
     /// already, in `given`, the change may leave it so, provided that it gives the key nothing: anything more that it
     /// gives would go to a caller who has all of these, too.
     fn bounds(&self, given: Option<&Record>, after: &Record) -> Result<(), StoreError> {
@@ -204,6 +215,10 @@ impl ActingKey {
         if let Some(latest) = self.end().filter(|latest| is_later(after.expires_at, Some(*latest))) {
             let wanted = after.expires_at.map(from_ms);
             return refused(CapViolation::End { wanted, latest: from_ms(latest) });
+        }
+        let wanted = after.idle.map(|idle| idle.after_ms);
+        if let Some(max) = self.idle_after().filter(|max| is_later(wanted, Some(*max))) {
+            return refused(CapViolation::Idle { wanted: wanted.map(idle::span), max: idle::span(max) });
         }
         if let Some(beyond) = network::beyond(&after.networks, self.networks()) {
             return refused(CapViolation::Networks(beyond.to_owned()));
@@ -221,13 +236,15 @@ fn gives(before: &Record, after: &Record) -> bool {
     let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
     (before.disabled && !after.disabled)
         || is_later(after.expires_at, before.expires_at)
+        || is_later(after.idle.map(|idle| idle.after_ms), before.idle.map(|idle| idle.after_ms))
+        || after.idle.zip(before.idle).is_some_and(|(after, before)| after.since > before.since)
         || before.not_before.is_some_and(|start| after.not_before.is_none_or(|sooner| sooner < start))
         || is_faster(limit(after), limit(before))
         || network::beyond(&after.networks, &before.networks).is_some()
         || grants::uncovered(&before.permissions, &after.permissions).is_some()
 }
 
-/// Whether one end is later than the other; `None` is no end.
+/// Whether one end is later than the other, or one idle time longer; `None` is no end.
 fn is_later(end: Option<i64>, than: Option<i64>) -> bool {
     than.is_some_and(|than| end.is_none_or(|end| end > than))
 }

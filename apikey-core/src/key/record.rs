@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::access::idle::{IdleEnd, StoredIdle};
 use crate::access::limit::StoredLimit;
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, Unknown, critical, ignorable};
@@ -39,6 +40,7 @@ pub(crate) struct Record {
     pub(crate) limit: Option<StoredLimit>,
     /// Networks in CIDR notation; an empty list means anywhere.
     pub(crate) networks: Vec<String>,
+    pub(crate) idle: Option<StoredIdle>,
     /// Fields of later versions.
     pub(crate) unknown: Unknown,
 }
@@ -52,6 +54,7 @@ const USED_BEFORE: Tag = ignorable(6);
 const ROTATION: Tag = ignorable(7);
 const LIMIT: Tag = critical(8);
 const NETWORKS: Tag = critical(9);
+const IDLE: Tag = critical(13);
 
 #[derive(Serialize)]
 struct Fixed<'a> {
@@ -102,6 +105,7 @@ impl Frame for Record {
         tail.put_some(ROTATION, self.policy.as_ref())?;
         tail.put_some(LIMIT, self.limit.as_ref())?;
         self.networks.put(NETWORKS, &mut tail)?;
+        tail.put_some(IDLE, self.idle.as_ref())?;
         tail.end(payload)
     }
 
@@ -133,6 +137,7 @@ impl Frame for Record {
             policy: tail.take(ROTATION)?,
             limit: tail.take(LIMIT)?,
             networks: Field::take(NETWORKS, &mut tail)?,
+            idle: tail.take(IDLE)?,
             unknown: tail.end("a record")?,
         })
     }
@@ -230,6 +235,11 @@ impl Record {
     pub(crate) fn expired(&self, now: i64) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
+
+    /// The idle end, as far as the record knows uses; `is_shared` says whether other stores have the key, too.
+    pub(crate) fn idle_end(&self, is_shared: bool) -> Option<IdleEnd> {
+        self.idle.map(|idle| idle.end(self.not_before, self.used_before, is_shared))
+    }
 }
 
 impl StoredSecret {
@@ -303,6 +313,7 @@ mod tests {
             policy: Some(StoredPolicy { every_ms: 1, overlap_ms: None }),
             limit: Some(StoredLimit { count: 10, per_ms: 1000 }),
             networks: vec!["10.0.0.0/8".into()],
+            idle: None,
             unknown: Unknown::default(),
         }
     }
@@ -337,6 +348,12 @@ mod tests {
         golden::check("record-bare.bin", &frame(&bare()));
         golden::check("record-one.bin", &frame(&Record { expires_at: Some(1_800_000_000_000), ..bare() }));
         golden::check("record-all.bin", &frame(&full()));
+    }
+
+    #[test]
+    fn golden_bytes_of_an_idle_end() {
+        let idle = Some(StoredIdle { after_ms: 7_776_000_000, since: 1_700_000_000_000 });
+        golden::check("record-idle.bin", &frame(&Record { idle, ..bare() }));
     }
 
     #[test]
@@ -375,7 +392,7 @@ mod tests {
     /// A reader must understand every field that restricts a key.
     #[test]
     fn what_narrows_is_critical() {
-        for tag in [NOT_BEFORE, EXPIRES_AT, REVOKED, LIMIT, NETWORKS] {
+        for tag in [NOT_BEFORE, EXPIRES_AT, REVOKED, LIMIT, NETWORKS, IDLE] {
             assert_eq!(tag & 1, 1, "{tag}");
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::base::time::from_ms;
+use crate::key::lifetime::WarnedOf;
 use crate::key::record::{Record, SecretEnd, StoredSecret};
 use crate::key::rotation::policy::due;
 use crate::rotation::report::{FailedDelivery, RunReport};
@@ -25,7 +26,7 @@ pub(super) struct Plan {
     /// Keys with a pending secret whose token this process holds, or for which an attempt has failed.
     attempts: HashMap<u128, Attempts>,
     /// Warnings that are being emitted: the end of the key and the threshold in milliseconds before it.
-    pub(super) warned: HashMap<u128, (i64, i64)>,
+    pub(super) warned: HashMap<WarnedOf, (i64, i64)>,
 }
 
 #[derive(Default)]
@@ -44,8 +45,8 @@ impl Plan {
         Self { attempts, warned, ..Self::default() }
     }
 
-    /// Lists the times of a record. `warn_before` is the longest threshold of a warning, in milliseconds.
-    pub(super) fn add(&mut self, record: &Record, warn_before: Option<i64>, now: i64) {
+    /// Lists the times of a record. `warning` is when its first warning is due.
+    pub(super) fn add(&mut self, record: &Record, warning: Option<i64>, now: i64) {
         for secret in &record.secrets {
             if let SecretEnd::At(end) = secret.end {
                 self.overlaps.insert((end, record.id));
@@ -68,9 +69,6 @@ impl Plan {
             Some(_) => Some(self.attempts.get(&record.id).map_or(now, |attempts| attempts.next)),
             None => due(record),
         };
-        // Which warnings were emitted is only read then.
-        let warning = record.expires_at.filter(|end| now < *end).zip(warn_before);
-        let warning = warning.map(|(end, before)| end.saturating_sub(before));
         self.times.extend(rotation.into_iter().chain(warning).map(|at| (at, record.id)));
     }
 

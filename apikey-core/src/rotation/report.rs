@@ -57,11 +57,11 @@ pub struct DeliveredKey {
 pub struct SkippedRotation {
     /// The key.
     pub key: KeyId,
-    /// The obstacle: the key is revoked, disabled or expired, or the overlap of its last rotation has not ended.
+    /// The obstacle: the key is revoked, disabled, expired or idle, or the overlap of its last rotation has not ended.
     pub reason: String,
 }
 
-/// A warning before a key expires.
+/// A warning before a key ends: because it expires, or because nobody uses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ExpiryWarning {
@@ -71,8 +71,12 @@ pub struct ExpiryWarning {
     pub owner: String,
     /// The key's name.
     pub name: Option<String>,
-    /// The end of the key.
+    /// The end of the key: that of [`NewKey::expires_at`](crate::NewKey::expires_at), or, if it comes before, the time at
+    /// which the key is idle.
     pub expires_at: DateTime<Utc>,
+    /// Whether a use of the key moves this end ([`NewKey::idle_after`](crate::NewKey::idle_after)).
+    #[serde(default)]
+    pub idle: bool,
     /// The threshold that has passed; serialised as seconds.
     #[serde(serialize_with = "seconds", deserialize_with = "of_seconds")]
     pub before: TimeDelta,

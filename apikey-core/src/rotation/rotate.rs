@@ -45,7 +45,8 @@ impl Worker {
             Some(time) if now < time => Due::At(time),
             Some(_) => Due::Now,
         };
-        let conflict = hindrance(&record, now);
+        let is_idle = || self.inner.engine.is_idle(&record, now).then_some(Conflict::Idle);
+        let conflict = hindrance(&record, now).or_else(is_idle);
         let mut reason = String::new();
         loop {
             match step(pending, due, conflict.is_some()) {

@@ -32,7 +32,7 @@ const MIN_WAIT: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Gives keys with a [`RotationPolicy`](crate::RotationPolicy) new secrets when they are due, delivers those to a
-/// [`SecretSink`], ends overlaps, and warns before keys expire. A store has one rotator at a time.
+/// [`SecretSink`], ends overlaps, and warns before keys expire or are idle. A store has one rotator at a time.
 ///
 /// Call [`run_due`](Self::run_due) yourself, or [`start`](Self::start) a thread that does.
 ///
@@ -89,6 +89,9 @@ impl Rotator {
     /// Sets how long before the end of a key the rotator warns: 14, 3 and 1 days by default, and not at all for an
     /// empty list. If several thresholds have passed at once, it warns for the shortest alone. Spans that are not
     /// positive are ignored.
+    ///
+    /// The end of a key that nobody uses ([`NewKey::idle_after`](crate::NewKey::idle_after)) counts, too, with the spans
+    /// that are shorter than its time: after a use it is as far away as that.
     #[must_use]
     pub fn warn_before(mut self, thresholds: impl IntoIterator<Item = TimeDelta>) -> Self {
         let ms = thresholds.into_iter().map(|before| before.num_milliseconds()).filter(|before| *before > 0);

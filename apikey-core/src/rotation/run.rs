@@ -87,7 +87,7 @@ impl Worker {
         for item in disk.records(None) {
             let record: Record = codec::decode(&item?.1)?;
             if is_of_rotator(&record) {
-                plan.add(&record, self.thresholds.last().copied(), now);
+                plan.add(&record, self.first_warning(&record, now), now);
             }
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Worker {
         let changed = self.watch.take();
         for id in &changed {
             match self.record(*id) {
-                Ok(Some(record)) => plan.add(&record, self.thresholds.last().copied(), now),
+                Ok(Some(record)) => plan.add(&record, self.first_warning(&record, now), now),
                 Ok(None) => plan.forget(*id),
                 Err(error) => {
                     self.watch.put_back(changed);
@@ -135,7 +135,7 @@ impl Worker {
         let mut next = Vec::new();
         match self.record(id)? {
             Some(record) => {
-                next.extend(self.find_warning(plan, &record, at.now, warnings)?);
+                next.extend(self.find_warnings(plan, &record, at.now, warnings)?);
                 next.extend(self.rotate(plan, record, at, report)?);
             }
             None => plan.forget(id),

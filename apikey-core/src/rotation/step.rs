@@ -3,7 +3,7 @@
 //! A *pending* secret is valid, and not delivered yet: `known` if this process still holds the token, `lost` if the
 //! process that generated it died. The sink answers when the run asks it what it holds, and when the run hands it a
 //! secret. The columns are the key's policy; a key is *blocked* while its record allows no rotation (it is revoked,
-//! disabled or expired, or the overlap of the last rotation has not ended).
+//! disabled, expired or idle, or the overlap of the last rotation has not ended).
 //!
 //! | pending | sink | no policy | not due | due | no policy, blocked | not due, blocked | due, blocked |
 //! |---|---|---|---|---|---|---|---|

@@ -1,12 +1,13 @@
-//! Warnings before keys expire.
+//! Warnings before keys expire, and before they are idle.
 
 use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
 
 use crate::base::panics::catch_panic;
-use crate::base::time::from_ms;
+use crate::base::time::{earlier, from_ms};
 use crate::key::error::StoreError;
+use crate::key::lifetime::WarnedOf;
 use crate::key::record::Record;
 use crate::token::key_id::KeyId;
 
@@ -14,9 +15,18 @@ use crate::rotation::plan::Plan;
 use crate::rotation::report::{ExpiryWarning, RunReport};
 use crate::rotation::worker::Worker;
 
+/// An end of a key that is to come.
+#[derive(Clone, Copy)]
+struct End {
+    of: WarnedOf,
+    at: i64,
+    /// The thresholds that count are shorter than this: every use would pass the others again.
+    within: i64,
+}
+
 /// A warning that a run has found, and emits when it has unlocked the plan.
 pub(super) struct DueWarning {
-    id: u128,
+    of: WarnedOf,
     /// The end of the key, and the threshold before it, in milliseconds.
     end: i64,
     before: i64,
@@ -24,19 +34,54 @@ pub(super) struct DueWarning {
 }
 
 impl Worker {
-    /// Adds a warning for the shortest threshold that was passed, unless the store has noted one; returns the time of
-    /// the next threshold.
-    pub(super) fn find_warning(
+    /// The ends of a key that are to come. Uses move the second, so it is read again whenever a warning is due.
+    fn ends(&self, record: &Record, now: i64) -> impl Iterator<Item = End> {
+        let expires = record.expires_at.map(|at| End { of: WarnedOf::Expiry(record.id), at, within: i64::MAX });
+        let idle_end = self.inner.engine.idle_end(record).zip(record.idle);
+        let idle = idle_end.map(|(at, idle)| End { of: WarnedOf::IdleEnd(record.id), at, within: idle.after_ms });
+        let is_revoked = record.revoked.is_some();
+        [expires, idle].into_iter().flatten().filter(move |end| now < end.at && !is_revoked)
+    }
+
+    /// The thresholds before an end, shortest first.
+    fn thresholds_of(&self, end: End) -> impl DoubleEndedIterator<Item = i64> {
+        self.thresholds.iter().copied().filter(move |before| *before < end.within)
+    }
+
+    /// When a warning about a key may be due; which warnings were emitted is only read then.
+    pub(super) fn first_warning(&self, record: &Record, now: i64) -> Option<i64> {
+        let first = |end: End| Some(end.at.saturating_sub(self.thresholds_of(end).next_back()?));
+        self.ends(record, now).filter_map(first).min()
+    }
+
+    /// Adds a warning about each end for the shortest threshold that was passed, unless the store has noted one; returns
+    /// the time of the next threshold.
+    pub(super) fn find_warnings(
         &self,
         plan: &mut Plan,
         record: &Record,
         now: i64,
         found: &mut Vec<DueWarning>,
     ) -> Result<Option<i64>, StoreError> {
-        let Some(end) = record.expires_at.filter(|end| now < *end && record.revoked.is_none()) else { return Ok(None) };
-        let passed = self.thresholds.iter().copied().find(|before| end.saturating_sub(*before) <= now);
-        let noted = self.inner.engine.log.open()?.warned(record.id)?;
-        let noted = [noted, plan.warned.get(&record.id).copied()];
+        let mut next = None;
+        for end in self.ends(record, now) {
+            next = earlier(next, self.find_warning(plan, record, end, now, found)?);
+        }
+        Ok(next)
+    }
+
+    fn find_warning(
+        &self,
+        plan: &mut Plan,
+        record: &Record,
+        of_end: End,
+        now: i64,
+        found: &mut Vec<DueWarning>,
+    ) -> Result<Option<i64>, StoreError> {
+        let End { of, at: end, .. } = of_end;
+        let passed = self.thresholds_of(of_end).find(|before| end.saturating_sub(*before) <= now);
+        let noted = self.inner.engine.log.open()?.warned(of)?;
+        let noted = [noted, plan.warned.get(&of).copied()];
         let noted = noted.into_iter().flatten().filter(|(of_end, _)| *of_end == end).map(|(_, before)| before).min();
         if let Some(before) = passed.filter(|before| noted.is_none_or(|noted| *before < noted)) {
             let warning = ExpiryWarning {
@@ -44,14 +89,15 @@ impl Worker {
                 owner: record.owner.clone(),
                 name: record.name.clone(),
                 expires_at: from_ms(end),
+                idle: matches!(of, WarnedOf::IdleEnd(_)),
                 before: TimeDelta::try_milliseconds(before).unwrap_or(TimeDelta::MAX),
             };
-            plan.warned.insert(record.id, (end, before));
-            found.push(DueWarning { id: record.id, end, before, warning });
+            plan.warned.insert(of, (end, before));
+            found.push(DueWarning { of, end, before, warning });
         }
         let nearest = passed.into_iter().chain(noted).min().unwrap_or(i64::MAX);
-        let next = self.thresholds.iter().rev().find(|before| **before < nearest);
-        Ok(next.map(|before| end.saturating_sub(*before)))
+        let next = self.thresholds_of(of_end).rfind(|before| *before < nearest);
+        Ok(next.map(|before| end.saturating_sub(before)))
     }
 
     /// Emits the warnings of a run, after it has unlocked the plan: the closure may call the rotator, or close the
@@ -75,11 +121,11 @@ impl Worker {
         }
         if let Some((_, plan)) = &mut *self.lock_plan()? {
             for (index, due) in found.iter().enumerate() {
-                if plan.warned.get(&due.id) == Some(&(due.end, due.before)) {
-                    plan.warned.remove(&due.id);
+                if plan.warned.get(&due.of) == Some(&(due.end, due.before)) {
+                    plan.warned.remove(&due.of);
                 }
                 if index >= emitted {
-                    plan.times.insert((now, due.id));
+                    plan.times.insert((now, due.of.id()));
                 }
             }
             report.next_due = plan.first().map(from_ms);
@@ -95,6 +141,6 @@ impl Worker {
             tracing::error!(panic, "the closure for expiry warnings panicked");
         }
         // Noted afterwards: a crash in between repeats the warning and never loses it.
-        self.inner.engine.log.open()?.set_warned(due.id, due.end, due.before)
+        self.inner.engine.log.open()?.set_warned(due.of, due.end, due.before)
     }
 }

@@ -4,13 +4,16 @@ use std::collections::HashSet;
 
 use zeroize::Zeroizing;
 
+use crate::access::idle;
+use crate::access::idle::StoredIdle;
 use crate::access::limit::Limit;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
 use crate::base::invalid_field::InvalidField;
-use crate::base::time::{after, checked_ms, has_come};
+use crate::base::patch::Patch;
+use crate::base::time::{after, checked_ms, earlier, has_come, span_text};
 use crate::key::bounds;
-use crate::key::builder_json::UncheckedLimit;
+use crate::key::builder_json::{SpanMs, UncheckedLimit};
 use crate::key::change::{Action, Change};
 use crate::key::error::{Conflict, StoreError};
 use crate::key::idempotency::IdempotentRequest;
@@ -105,6 +108,8 @@ pub(crate) struct ValidatedKey {
     networks: Vec<String>,
     imported: Option<(ImportForm, ImportedDigest)>,
     policy: Option<StoredPolicy>,
+    /// In milliseconds; `Keep` means the default.
+    idle_after: Patch<i64>,
     idempotency: Option<IdempotentRequest>,
     scope: Scope,
     /// Whether the store's bound on lifetimes exempts it.
@@ -161,6 +166,7 @@ impl Inner {
             Some(policy) => policy.map(RotationPolicy::stored).transpose()?,
             None => self.rotation,
         };
+        let idle_after = self.checked_idle_after(key.idle_after)?;
         let idempotency = key
             .idempotency_key
             .as_ref()
@@ -171,6 +177,7 @@ impl Inner {
             scope: Scope { owner: None, actor: key.within.clone() },
             idempotency,
             policy,
+            idle_after,
             permissions,
             not_before,
             limit,
@@ -178,6 +185,24 @@ impl Inner {
             imported: imported.transpose()?,
             key,
         })
+    }
+
+    /// Checks the idle time that a call sets.
+    pub(crate) fn checked_idle_after(&self, given: Patch<SpanMs>) -> Result<Patch<i64>, StoreError> {
+        given.try_map(|SpanMs(span)| {
+            let after_ms = idle::checked(span)?;
+            self.check_tracks_use(after_ms)?;
+            Ok(after_ms)
+        })
+    }
+
+    /// Checks that a key may have this idle time: without times of use the store could not tell when the key is idle.
+    pub(crate) fn check_tracks_use(&self, idle_after_ms: i64) -> Result<(), StoreError> {
+        if self.engine.index.tracks_use() {
+            return Ok(());
+        }
+        let allowed = "none in a store that does not track use (track_use)";
+        Err(StoreError::invalid("idle_after", &span_text(idle::span(idle_after_ms)), allowed))
     }
 
     /// Assigns an id, times and a secret to a validated key.
@@ -259,6 +284,11 @@ impl Inner {
             used: false,
             unknown: Unknown::default(),
         };
+        let idle_after = match new.idle_after {
+            Patch::Keep => earlier(self.idle_after, reach.and_then(Reach::default_idle_after)),
+            Patch::Clear => None,
+            Patch::Set(after_ms) => Some(after_ms),
+        };
         let record = Record {
             id: id.as_u128(),
             owner: new.key.owner.clone(),
@@ -280,6 +310,7 @@ impl Inner {
             } else {
                 new.networks.clone()
             },
+            idle: idle_after.map(|after_ms| StoredIdle { after_ms, since: now }),
             unknown: Unknown::default(),
         };
         if !new.lives_on {

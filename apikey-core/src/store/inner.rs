@@ -26,6 +26,8 @@ pub(crate) struct Inner {
     pub(crate) store: u64,
     /// The rotation policy of new keys that name none.
     pub(crate) rotation: Option<StoredPolicy>,
+    /// The idle time of new keys that name none, in milliseconds.
+    pub(crate) idle_after: Option<i64>,
     /// The catalogue for checks of grants; `None` accepts every well-formed grant.
     pub(crate) catalog: Option<Catalog>,
     pub(crate) no_address: NoAddress,
@@ -63,6 +65,7 @@ impl Inner {
             store,
             // The builder has checked it.
             rotation: options.rotation.and_then(|policy| policy.stored().ok()),
+            idle_after: options.idle_after.map(|span| span.num_milliseconds()),
             catalog,
             no_address: NoAddress::default(),
             on_refusal: options.on_refusal,

@@ -115,7 +115,8 @@ impl KeyStore {
 
     /// The same; also returns whether anything changed.
     pub(crate) fn try_update(&self, id: KeyId, update: &KeyUpdate) -> Result<(KeyInfo, bool), StoreError> {
-        let fields = Fields { lifetime: self.inner().engine.lifetime, ..checked(update)? };
+        let idle_after = self.inner().checked_idle_after(update.idle_after)?;
+        let fields = Fields { lifetime: self.inner().engine.lifetime, idle_after, ..checked(update)? };
         let scope = self.scope(update.within.as_ref());
         let outcomes = self.change(|_, records| {
             self.inner().check_new_grants(id, update, &scope, records)?;
@@ -147,7 +148,7 @@ impl KeyStore {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] for a revoked or expired key, for a disabled one with an
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] for a revoked, expired or idle key, for a disabled one with an
     /// overlap, or during an overlap; [`StoreError::Invalid`] for an overlap that is not positive; [`StoreError::NotDurable`],
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn rotate(&self, id: KeyId, overlap: Overlap) -> Result<CreatedKey, StoreError> {
@@ -156,7 +157,7 @@ impl KeyStore {
 
     /// Rotates a key on behalf of `actor`. The caller who gets the new secret can do everything that the key can, so
     /// the key must be one that the actor could have [created](crate::NewKey::within): it has the actor's owner, and no
-    /// grant, end, network or rate limit beyond the actor's. The actor must still be valid.
+    /// grant, end, idle time, network or rate limit beyond the actor's. The actor must still be valid.
     ///
     /// An actor may always rotate itself, with one exception: a superseded secret cannot rotate its key
     /// ([`Conflict::Overlapping`](crate::Conflict::Overlapping)), since it could otherwise outlive its end for ever. It
@@ -298,7 +299,7 @@ impl KeyStore {
     }
 
     /// Deletes the records of keys that were revoked, or expired, before a time, and returns their number. Their events
-    /// stay. It never deletes a key that is still valid, whatever the time.
+    /// stay. It never deletes a key that is still valid, or merely idle, whatever the time.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Closed`]. After an error, call it again: it may have deleted some records

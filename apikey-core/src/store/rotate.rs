@@ -74,7 +74,7 @@ impl KeyStore {
         let outcomes = self.change(|writer, records| {
             let inner = self.inner();
             // A rotation that ends all secrets needs no bound, and must work even if the record cannot be read.
-            let is_bounded = inner.engine.lifetime.0.is_some() && *overlap != Overlap::None;
+            let is_bounded = inner.engine.lifetime.max.is_some() && *overlap != Overlap::None;
             if is_bounded || idempotency.is_some() {
                 let record = records.record(id.as_u128())?.map(|(record, _)| record);
                 // Check the scope before an error discloses anything about a key.

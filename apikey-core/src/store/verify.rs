@@ -21,8 +21,8 @@ impl KeyStore {
     /// # Errors
     /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended. If the token has the key's secret: the
     /// key's state ([`Revoked`](AuthError::Revoked), [`Disabled`](AuthError::Disabled),
-    /// [`Expired`](AuthError::Expired), [`NotYetValid`](AuthError::NotYetValid)), [`AuthError::AddressNotAllowed`] and
-    /// [`AuthError::RateLimited`]. [`AuthError::Unavailable`] after [`close`](Self::close).
+    /// [`Expired`](AuthError::Expired), [`Idle`](AuthError::Idle), [`NotYetValid`](AuthError::NotYetValid)),
+    /// [`AuthError::AddressNotAllowed`] and [`AuthError::RateLimited`]. [`AuthError::Unavailable`] after [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
         self.inner().verify(token, None, &Peer::Unknown)
     }
@@ -52,7 +52,7 @@ impl KeyStore {
 
     /// Checks that a key that was verified earlier is still valid, with the same secret. Use it in work that continues
     /// long after the request began, such as a WebSocket, a stream or a job. The call does not count against the key's
-    /// rate limit, and does not check networks, since it has no address.
+    /// rate limit, nor as a use, and does not check networks, since it has no address.
     ///
     /// # Errors
     /// Those of [`verify`](Self::verify). A key that another store has verified is [`AuthError::Invalid`].

@@ -1,5 +1,5 @@
 //! Which acting key may do what to which key: random acting keys, targets and operations, against a model in which an
-//! end, a set of networks and a rate limit are each a number, and a larger one gives more.
+//! end, an idle time, a set of networks and a rate limit are each a number, and a larger one gives more.
 
 use apikey::{
     Attempt, CapViolation, CreatedKey, KeyInfo, KeyStore, KeyUpdate, NewKey, Overlap, StoreError, VerifiedKey,
@@ -33,6 +33,7 @@ struct Key {
     owner: &'static str,
     grants: Vec<&'static str>,
     end: usize,
+    idle: usize,
     networks: usize,
     limit: usize,
 }
@@ -43,6 +44,7 @@ enum Operation {
     CreateMany(Key),
     Grants(Vec<&'static str>),
     End(usize),
+    Idle(usize),
     Networks(usize),
     Limit(usize),
     Rename,
@@ -64,12 +66,17 @@ enum Verdict {
     Grant,
     Delegation,
     End,
+    Idle,
     Networks,
     Limit,
 }
 
 fn end(rank: usize) -> Option<DateTime<Utc>> {
     [Some(start() + hours(1)), Some(start() + hours(2)), None][rank]
+}
+
+fn idle_after(rank: usize) -> Option<TimeDelta> {
+    [Some(hours(1)), Some(hours(2)), None][rank]
 }
 
 fn networks(rank: usize) -> Option<[&'static str; 1]> {
@@ -85,8 +92,8 @@ fn grants() -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 fn key() -> impl Strategy<Value = Key> {
-    (prop::sample::select(&OWNERS[..]), grants(), 0..3usize, 0..3usize, 0..3usize)
-        .prop_map(|(owner, grants, end, networks, limit)| Key { owner, grants, end, networks, limit })
+    (prop::sample::select(&OWNERS[..]), grants(), 0..3usize, 0..3usize, 0..3usize, 0..3usize)
+        .prop_map(|(owner, grants, end, idle, networks, limit)| Key { owner, grants, end, idle, networks, limit })
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -96,6 +103,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => key().prop_map(Operation::CreateMany),
         2 => grants().prop_map(Operation::Grants),
         2 => (0..3usize).prop_map(Operation::End),
+        2 => (0..3usize).prop_map(Operation::Idle),
         2 => (0..3usize).prop_map(Operation::Networks),
         2 => (0..3usize).prop_map(Operation::Limit),
         1 => Just(Operation::Rename),
@@ -112,6 +120,9 @@ fn new(key: &Key) -> NewKey {
     let mut new = NewKey::for_owner(key.owner).permissions(&key.grants);
     if let Some(end) = end(key.end) {
         new = new.expires_at(end);
+    }
+    if let Some(span) = idle_after(key.idle) {
+        new = new.idle_after(span);
     }
     if let Some(networks) = networks(key.networks) {
         new = new.networks(networks);
@@ -133,6 +144,7 @@ fn read(info: &KeyInfo) -> Key {
         owner,
         grants,
         end: rank(&|rank| info.expires_at() == end(rank)),
+        idle: rank(&|rank| info.idle_after() == idle_after(rank)),
         networks: rank(&|rank| info.networks() == networks(rank).as_ref().map_or(&[][..], |nets| &nets[..])),
         limit: rank(&|rank| info.limit().map(|limit| (limit.count(), limit.per())) == limit(rank)),
     }
@@ -164,18 +176,19 @@ impl Key {
         self.owner == owner || self.may("keys:any_owner")
     }
 
-    /// The largest end, networks and rate limit that it may hand out.
-    fn max(&self) -> [usize; 3] {
+    /// The largest end, idle time, networks and rate limit that it may hand out.
+    fn max(&self) -> [usize; 4] {
         let max = |may: bool, own: usize| if may { UNBOUNDED } else { own };
         [
             max(self.may("keys:outlive"), self.end),
+            max(self.may("keys:outlive"), self.idle),
             max(self.may("keys:anywhere"), self.networks),
             max(self.may("*"), self.limit),
         ]
     }
 
-    fn bounds(&self) -> [usize; 3] {
-        [self.end, self.networks, self.limit]
+    fn bounds(&self) -> [usize; 4] {
+        [self.end, self.idle, self.networks, self.limit]
     }
 }
 
@@ -197,12 +210,12 @@ fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
         return Verdict::Delegation;
     }
     let shrinks =
-        |before: &Key| before.covers(&after.grants) && (0..3).all(|at| after.bounds()[at] <= before.bounds()[at]);
+        |before: &Key| before.covers(&after.grants) && (0..4).all(|at| after.bounds()[at] <= before.bounds()[at]);
     if before.is_some_and(shrinks) {
         return Verdict::Done;
     }
-    let verdicts = [Verdict::End, Verdict::Networks, Verdict::Limit];
-    let beyond = (0..3).find(|at| after.bounds()[*at] > actor.max()[*at]);
+    let verdicts = [Verdict::End, Verdict::Idle, Verdict::Networks, Verdict::Limit];
+    let beyond = (0..4).find(|at| after.bounds()[*at] > actor.max()[*at]);
     beyond.map_or(Verdict::Done, |at| verdicts.into_iter().nth(at).unwrap())
 }
 
@@ -211,7 +224,8 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
     let mut after = target.clone();
     if let Operation::Create(wanted) | Operation::CreateMany(wanted) = operation {
         let mut wanted = wanted.clone();
-        for (own, max) in [&mut wanted.end, &mut wanted.networks, &mut wanted.limit].into_iter().zip(actor.max()) {
+        let wants = [&mut wanted.end, &mut wanted.idle, &mut wanted.networks, &mut wanted.limit];
+        for (own, max) in wants.into_iter().zip(actor.max()) {
             if *own == UNBOUNDED {
                 *own = max;
             }
@@ -239,6 +253,7 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
     match operation {
         Operation::Grants(grants) => after.grants.clone_from(grants),
         Operation::End(rank) => after.end = *rank,
+        Operation::Idle(rank) => after.idle = *rank,
         Operation::Networks(rank) => after.networks = *rank,
         Operation::Limit(rank) => after.limit = *rank,
         _ => {}
@@ -280,6 +295,10 @@ fn perform(
         }
         Operation::Grants(grants) => update(KeyUpdate::new().permissions(grants)),
         Operation::End(rank) => update(KeyUpdate::new().expires_at(end(*rank))),
+        Operation::Idle(rank) => update(match idle_after(*rank) {
+            Some(span) => KeyUpdate::new().idle_after(span),
+            None => KeyUpdate::new().no_idle_after(),
+        }),
         Operation::Networks(rank) => update(match networks(*rank) {
             Some(networks) => KeyUpdate::new().networks(networks),
             None => KeyUpdate::new().any_network(),
@@ -315,6 +334,7 @@ fn perform(
         StoreError::Exceeds(CapViolation::Grant(_)) => Verdict::Grant,
         StoreError::Exceeds(CapViolation::Delegation(_)) => Verdict::Delegation,
         StoreError::Exceeds(CapViolation::End { .. }) => Verdict::End,
+        StoreError::Exceeds(CapViolation::Idle { .. }) => Verdict::Idle,
         StoreError::Exceeds(CapViolation::Networks(_)) => Verdict::Networks,
         StoreError::Exceeds(CapViolation::Limit { .. }) => Verdict::Limit,
         other => panic!("{other:?}"),

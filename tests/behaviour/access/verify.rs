@@ -69,14 +69,16 @@ fn the_store_refuses_each_case_so() {
     store.revoke(revoked.info.id(), "leaked").unwrap();
     let disabled = make(alice());
     store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
-    let expired = make(alice().expires_in(ms(1)));
-    clock.advance(ms(1));
-    let inactive = make(alice().not_before(start() + hours(1)));
+    let expired = make(alice().expires_in(hours(1)));
+    let idle = make(alice().idle_after(hours(1)));
+    clock.advance(hours(1));
+    let inactive = make(alice().not_before(start() + hours(2)));
     let good = make(alice());
     let of = |key: &CreatedKey| parts(&refusal(&store, key.key.expose_secret()));
     assert_eq!(of(&revoked), ("revoked_api_key", 401, "API key revoked".into()));
     assert_eq!(of(&disabled), ("disabled_api_key", 401, "API key disabled".into()));
     assert_eq!(of(&expired), ("expired_api_key", 401, "API key expired".into()));
+    assert_eq!(of(&idle), ("idle_api_key", 401, "API key not used for too long".into()));
     assert_eq!(of(&inactive), ("inactive_api_key", 401, "API key not yet valid".into()));
     let wrong = with_wrong_secret(good.key.expose_secret());
     for unknown in ["", "ak_", "nonsense", &wrong] {

@@ -431,7 +431,8 @@ impl Model {
             assert_eq!(listed(KeyFilter::owner(owner).limit(2)), expected(&|key| key.owner == at), "{owner}");
         }
         let none = "of no key: each has a newest secret";
-        let codes = ["revoked_api_key", "disabled_api_key", "expired_api_key", none, "inactive_api_key", "ok"];
+        let codes =
+            ["revoked_api_key", "disabled_api_key", "expired_api_key", "idle_api_key", none, "inactive_api_key", "ok"];
         for (state, code) in KeyState::ALL.into_iter().zip(codes) {
             assert_eq!(
                 listed(KeyFilter::default().state(state)),

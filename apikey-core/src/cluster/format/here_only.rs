@@ -107,6 +107,7 @@ mod tests {
             policy: None,
             limit: None,
             networks: Vec::new(),
+            idle: None,
             unknown: Unknown::default(),
         }
     }

@@ -1,12 +1,13 @@
 //! The bounds of an acting key that a change would exceed.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::access::auth_error::AuthError;
 use crate::access::limit::Limit;
 use crate::base::time::span_text;
+use crate::key::builder_json::SpanMs;
 use crate::token::key_id::KeyId;
 
 /// The bound that a change would exceed, if an acting key caps it (`within`).
@@ -54,6 +55,18 @@ pub enum CapViolation {
         /// When the acting key ends.
         latest: DateTime<Utc>,
     },
+    /// Nobody would have to use the key for longer than the acting key.
+    #[error(
+        "the key would {}, and the acting key ends after {} without use; that takes the permission keys:outlive",
+        describe_idle(wanted),
+        span_text(*max)
+    )]
+    Idle {
+        /// How long nobody would have to use the key; `None` if it would be any time.
+        wanted: Option<TimeDelta>,
+        /// The same of the acting key.
+        max: TimeDelta,
+    },
     /// The key would be valid from this network, or from `anywhere`, and the acting key is not.
     #[error("the key would be valid from {0}, and the acting key is not; that takes the permission keys:anywhere")]
     Networks(String),
@@ -78,6 +91,11 @@ fn describe_later(end: &Option<DateTime<Utc>>) -> String {
     end.as_ref().map_or_else(|| "never end".into(), |end| format!("end at {}", describe_time(end)))
 }
 
+fn describe_idle(after: &Option<TimeDelta>) -> String {
+    after
+        .map_or_else(|| "never end for want of use".into(), |span| format!("end after {} without use", span_text(span)))
+}
+
 fn describe_limit(limit: Option<Limit>) -> String {
     limit.map_or_else(
         || "no rate limit".into(),
@@ -86,7 +104,8 @@ fn describe_limit(limit: Option<Limit>) -> String {
 }
 
 impl CapViolation {
-    /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `owner`, `end`, `networks` or `limit`.
+    /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `owner`, `end`,
+    /// `idle`, `networks` or `limit`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -96,6 +115,7 @@ impl CapViolation {
             Self::Target(_) => "target",
             Self::Owner { .. } => "owner",
             Self::End { .. } => "end",
+            Self::Idle { .. } => "idle",
             Self::Networks(_) => "networks",
             Self::Limit { .. } => "limit",
         }
@@ -117,6 +137,10 @@ impl Serialize for CapViolation {
             Self::End { wanted, latest } => {
                 map.serialize_entry("wanted", wanted)?;
                 map.serialize_entry("latest", latest)?;
+            }
+            Self::Idle { wanted, max } => {
+                map.serialize_entry("wanted_ms", &wanted.map(SpanMs))?;
+                map.serialize_entry("max_ms", &SpanMs(*max))?;
             }
             Self::Networks(network) => map.serialize_entry("network", network)?,
             Self::Limit { wanted, max } => {
@@ -151,6 +175,10 @@ mod tests {
             (
                 CapViolation::End { wanted: None, latest: from_ms(0) },
                 r#"{"kind":"end","wanted":null,"latest":"1970-01-01T00:00:00Z"}"#,
+            ),
+            (
+                CapViolation::Idle { wanted: None, max: TimeDelta::hours(1) },
+                r#"{"kind":"idle","wanted_ms":null,"max_ms":3600000}"#,
             ),
             (CapViolation::Networks("anywhere".into()), r#"{"kind":"networks","network":"anywhere"}"#),
             (

@@ -99,6 +99,7 @@ fn json_path(field: &'static str) -> Vec<&'static str> {
         // Errors of no single field.
         "update" | "record" | "keys" => Vec::new(),
         "expires_in" => vec!["expires_in_ms"],
+        "idle_after" => vec!["idle_after_ms"],
         "limit.count" => vec!["limit", "count"],
         "limit.per" => vec!["limit", "per_ms"],
         "rotation.every" => vec!["rotation", "every_ms"],
@@ -179,6 +180,7 @@ mod tests {
             (key().limit(0, TimeDelta::seconds(1)), "#/limit/count", "not_allowed"),
             (key().limit(1, TimeDelta::zero()), "#/limit/per_ms", "not_allowed"),
             (key().expires_in(TimeDelta::zero()), "#/expires_in_ms", "not_allowed"),
+            (key().idle_after(TimeDelta::minutes(59)), "#/idle_after_ms", "not_allowed"),
             (key().expires_in(TimeDelta::days(91)), "#/expires_at", "lives_too_long"),
             (key().rotation(every(TimeDelta::zero())), "#/rotation/every_ms", "not_allowed"),
             (key().rotation(every(TimeDelta::days(1)).overlap(Overlap::None)), "#/rotation/overlap_ms", "not_allowed"),

@@ -109,6 +109,13 @@ pub enum Conflict {
     /// The key has expired.
     #[error("the key has expired; give it a later end first")]
     Expired,
+    /// Nobody has used the key for as long as it may be idle. An update that sets its
+    /// [`idle_after`](crate::KeyUpdate::idle_after) again revives it, and so does one that disables it and one that enables
+    /// it.
+    #[error(
+        "the key is idle, as nobody has used it for too long; set its idle_after again, or disable and enable it, first"
+    )]
+    Idle,
     /// A rotation of the key has not ended yet, and its new secret is in use.
     #[error(
         "the key is being rotated, and its old secret is valid {}; the overlap none ends it at once",
@@ -149,6 +156,7 @@ impl Conflict {
             Self::Revoked => "revoked_key",
             Self::Disabled => "disabled_key",
             Self::Expired => "expired_key",
+            Self::Idle => "idle_key",
             Self::Overlapping { .. } => "being_rotated",
             Self::DigestHeld(_) | Self::DigestTwice => "digest_held",
             Self::Repeated { .. } => "already_made",

@@ -1,8 +1,9 @@
 //! The fields of a key that a change has set, as its event records them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::access::idle;
 use crate::access::limit::{Limit, StoredLimit};
 use crate::base::codec::CodecError;
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, critical, ignorable};
@@ -41,6 +42,10 @@ pub struct Changes {
     /// The rotation policy; `None`: no policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<FromTo<Option<RotationPolicy>>>,
+    /// The time for which nobody may use the key, serialised as milliseconds; `None`: any time. Both are equal if the time
+    /// only began anew.
+    #[serde(rename = "idle_after_ms", skip_serializing_if = "Option::is_none", with = "idle_spans")]
+    pub idle_after: Option<FromTo<Option<TimeDelta>>>,
 }
 
 /// The value of a field before and after a change.
@@ -72,7 +77,7 @@ impl Changes {
     /// Returns the names of the fields that changed.
     #[must_use]
     pub fn fields(&self) -> Vec<&'static str> {
-        let Self { name, metadata, permissions, not_before, expires_at, limit, networks, rotation } = self;
+        let Self { name, metadata, permissions, not_before, expires_at, limit, networks, rotation, idle_after } = self;
         let all = [
             ("name", *name),
             ("metadata", !metadata.is_empty()),
@@ -82,6 +87,7 @@ impl Changes {
             ("limit", limit.is_some()),
             ("networks", networks.is_some()),
             ("rotation", rotation.is_some()),
+            ("idle_after", idle_after.is_some()),
         ];
         all.into_iter().filter(|(_, changed)| *changed).map(|(field, _)| field).collect()
     }
@@ -91,6 +97,11 @@ impl Changes {
         let time = |at: &Option<i64>| at.map(crate::base::time::from_ms);
         let metadata =
             before.metadata.keys().chain(after.metadata.keys().filter(|name| !before.metadata.contains_key(*name)));
+        let was_enabled = before.disabled && !after.disabled;
+        let idle = |record: &Record| {
+            let since = record.idle.map(|idle| idle.since).filter(|_| !was_enabled);
+            (record.idle.map(|idle| idle.after_ms), since)
+        };
         let is_other = |name: &&String| before.metadata.get(*name) != after.metadata.get(*name);
         Self {
             name: before.name != after.name,
@@ -101,7 +112,29 @@ impl Changes {
             limit: FromTo::between(&before.limit, &after.limit, |limit| limit.as_ref().map(Limit::stored)),
             networks: FromTo::between(&before.networks, &after.networks, Clone::clone),
             rotation: FromTo::between(&before.policy, &after.policy, |policy| policy.map(RotationPolicy::of)),
+            // That a key was enabled says already that the time began anew.
+            idle_after: FromTo::between(&idle(before), &idle(after), |(span, _)| span.map(idle::span)),
         }
+    }
+}
+
+/// Spans as milliseconds.
+mod idle_spans {
+    use chrono::TimeDelta;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::FromTo;
+    use crate::key::builder_json::SpanMs;
+
+    type Spans = Option<FromTo<Option<TimeDelta>>>;
+
+    pub(super) fn serialize<S: Serializer>(spans: &Spans, serializer: S) -> Result<S::Ok, S::Error> {
+        spans.as_ref().map(|changed| changed.map(|span| span.map(SpanMs))).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Spans, D::Error> {
+        let read = Option::<FromTo<Option<SpanMs>>>::deserialize(from)?;
+        Ok(read.map(|changed| changed.map(|span| span.map(|SpanMs(span)| span))))
     }
 }
 
@@ -113,6 +146,7 @@ const EXPIRES_AT: Tag = critical(36);
 const LIMIT: Tag = critical(37);
 const NETWORKS: Tag = critical(38);
 const ROTATION: Tag = ignorable(39);
+const IDLE: Tag = critical(43);
 
 /// Each field has a tag of its own, whatever the tag of the whole.
 impl Field for Changes {
@@ -127,7 +161,9 @@ impl Field for Changes {
         pair(LIMIT, self.limit.as_ref().map(|changed| changed.map(limit)).as_ref(), tail)?;
         pair(NETWORKS, self.networks.as_ref(), tail)?;
         let policy = |policy: &Option<RotationPolicy>| policy.map(StoredPolicy::from);
-        pair(ROTATION, self.rotation.as_ref().map(|changed| changed.map(policy)).as_ref(), tail)
+        pair(ROTATION, self.rotation.as_ref().map(|changed| changed.map(policy)).as_ref(), tail)?;
+        let span = |span: &Option<TimeDelta>| span.map(|span| span.num_milliseconds());
+        pair(IDLE, self.idle_after.as_ref().map(|changed| changed.map(span)).as_ref(), tail)
     }
 
     fn take(_: Tag, tail: &mut TailReader<'_>) -> Result<Self, CodecError> {
@@ -141,6 +177,7 @@ impl Field for Changes {
                 |stored| Some(RotationPolicy::of(stored)).filter(|of| StoredPolicy::from(*of) == stored).ok_or(());
             stored.map(policy).transpose()
         };
+        let span = |ms: Option<i64>| ms.map(|ms| TimeDelta::try_milliseconds(ms).ok_or(())).transpose();
         Ok(Self {
             name: Field::take(NAME, tail)?,
             metadata: Field::take(METADATA, tail)?,
@@ -150,6 +187,7 @@ impl Field for Changes {
             limit: both(LIMIT, tail, limit)?,
             networks: both(NETWORKS, tail, |Texts(list)| Ok(list))?,
             rotation: both(ROTATION, tail, policy)?,
+            idle_after: both(IDLE, tail, span)?,
         })
     }
 }

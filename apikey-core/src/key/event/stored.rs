@@ -142,6 +142,7 @@ mod tests {
             limit: Some(FromTo { from: None, to: Some(limit) }),
             networks: Some(FromTo { from: list(&["10.0.0.0/8"]), to: Vec::new() }),
             rotation: Some(FromTo { from: Some(RotationPolicy::every(chrono::TimeDelta::days(30))), to: None }),
+            idle_after: None,
         }
     }
 
@@ -219,6 +220,13 @@ mod tests {
             all.extend(frame(&Event { number, subject, kind, ..bare() }));
         }
         golden::check("events-of-every-kind.bin", &all);
+    }
+
+    #[test]
+    fn golden_bytes_of_a_changed_idle_time() {
+        let spans = FromTo { from: Some(chrono::TimeDelta::days(90)), to: Some(chrono::TimeDelta::hours(1)) };
+        let kind = EventKind::Updated { changes: Changes { idle_after: Some(spans), ..Changes::default() } };
+        golden::check("event-idle.bin", &frame(&Event { kind, ..bare() }));
     }
 
     #[test]

@@ -12,7 +12,9 @@ use crate::key::key_info::{KeyInfo, KeyState, Revoked};
 use crate::key::revealed_key::RevealedKey;
 use crate::key::rotation::overlap::OverlapEnd;
 use crate::key::rotation::policy::Rotation;
-use crate::key::schema::object::{Schemas, add, flag, list, map, number, or_null, schema_of, text, time, whole};
+use crate::key::schema::object::{
+    Schemas, add, flag, list, map, milliseconds, number, or_null, schema_of, text, time, whole,
+};
 use crate::token::key_id::KeyId;
 
 fn info(description: &str) -> ObjectBuilder {
@@ -45,6 +47,8 @@ fn info(description: &str) -> ObjectBuilder {
                 "networks",
                 list("The networks from which the key is valid; empty for anywhere.", text("`10.0.0.0/8`")).into(),
             ),
+            ("idle_after_ms", or_null(milliseconds("For how long nobody may use the key, in milliseconds.", 0))),
+            ("idle_at", or_null(time("The time at which the key ends if nobody uses it until then."))),
             ("state", schema_of::<KeyState>()),
         ],
     )

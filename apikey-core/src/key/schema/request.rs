@@ -35,6 +35,11 @@ fn networks(description: &str) -> RefOr<Schema> {
     or_null(list(description, network).min_items(Some(1)).max_items(Some(MAX_NETWORKS)))
 }
 
+fn idle_after() -> RefOr<Schema> {
+    let description = "For how long nobody may use the key, in milliseconds: 1 hour to 366 days; `null` for any time.";
+    or_null(milliseconds(description, 3_600_000))
+}
+
 fn value() -> ObjectBuilder {
     text("The value of an entry.").max_length(Some(MAX_METADATA_VALUE))
 }
@@ -58,6 +63,7 @@ impl PartialSchema for NewKey {
                 ("limit", or_null(schema_of::<Limit>())),
                 ("networks", networks("The networks from which the key is valid; `null` for anywhere.")),
                 ("rotation", or_null(schema_of::<RotationPolicy>())),
+                ("idle_after_ms", idle_after()),
             ],
         )
         .required("owner")
@@ -89,6 +95,7 @@ impl PartialSchema for KeyUpdate {
                 ("limit", or_null(schema_of::<Limit>())),
                 ("networks", networks("The networks from which the key is valid; `null` for anywhere.")),
                 ("rotation", or_null(schema_of::<RotationPolicy>())),
+                ("idle_after_ms", idle_after()),
             ],
         )
         .into()

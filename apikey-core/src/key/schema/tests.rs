@@ -141,6 +141,7 @@ fn what_a_caller_sends() {
     let mut new = json!({
         "owner": "alice", "name": "ci", "permissions": ["orders:read"], "metadata": { "team": "blue" }, "not_before": time(),
         "expires_at": time(), "limit": limit, "networks": ["10.0.0.0/8"], "rotation": policy,
+        "idle_after_ms": 7_776_000_000_u64,
     });
     is_read::<NewKey, NewKey>(&new, &["expires_in_ms"]);
     new.as_object_mut().unwrap().remove("expires_at");
@@ -149,7 +150,7 @@ fn what_a_caller_sends() {
     let update = json!({
         "name": "ci", "permissions": ["a:b"], "add_permissions": ["a:b"], "remove_permissions": ["a:b"],
         "not_before": time(), "expires_at": time(), "disabled": false, "metadata": { "team": "blue", "old": null },
-        "limit": limit, "networks": ["10.0.0.0/8"], "rotation": policy,
+        "limit": limit, "networks": ["10.0.0.0/8"], "rotation": policy, "idle_after_ms": 7_776_000_000_u64,
     });
     is_read::<KeyUpdate, KeyUpdate>(&update, &[]);
     let filter = json!({

@@ -15,6 +15,7 @@ use crate::base::codec;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::RequestOutcome;
+use crate::key::lifetime::WarnedOf;
 use crate::key::record::{Record, SecretForm};
 use crate::storage::database::fault::io_error;
 use crate::token::digest::Digest;
@@ -457,8 +458,8 @@ impl Disk {
     }
 
     /// Reads the last warning about a key: the end of which it warned, and how long before it.
-    pub(crate) fn warned(&self, id: u128) -> Result<Option<(i64, i64)>, StoreError> {
-        let Some(bytes) = self.flusher.noted(self.warned.get(id.to_be_bytes())).map_err(io_error)? else {
+    pub(crate) fn warned(&self, of: WarnedOf) -> Result<Option<(i64, i64)>, StoreError> {
+        let Some(bytes) = self.flusher.noted(self.warned.get(of.key())).map_err(io_error)? else {
             return Ok(None);
         };
         let (end, before) = bytes.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
@@ -467,10 +468,10 @@ impl Disk {
     }
 
     /// Records a warning, without a sync: a crash may repeat it.
-    pub(crate) fn set_warned(&self, id: u128, end: i64, before: i64) -> Result<(), StoreError> {
+    pub(crate) fn set_warned(&self, of: WarnedOf, end: i64, before: i64) -> Result<(), StoreError> {
         self.flusher.check()?;
         let bytes = [end.to_le_bytes(), before.to_le_bytes()].concat();
-        self.flusher.noted(self.warned.insert(id.to_be_bytes(), bytes)).map_err(io_error)?;
+        self.flusher.noted(self.warned.insert(of.key(), bytes)).map_err(io_error)?;
         Ok(self.throttle(1)?)
     }
 
@@ -479,7 +480,8 @@ impl Disk {
         self.flusher.check()?;
         for key in self.warned.iter().keys() {
             let key = self.flusher.noted(key).map_err(io_error)?;
-            if !self.flusher.noted(self.keys.contains_key(&key)).map_err(io_error)? {
+            let (id, _) = key.split_at(key.len().min(size_of::<u128>()));
+            if !self.flusher.noted(self.keys.contains_key(id)).map_err(io_error)? {
                 self.flusher.noted(self.warned.remove(&key)).map_err(io_error)?;
                 self.throttle(1)?;
             }

@@ -73,6 +73,7 @@ impl FixedKey {
             .permissions(self.permissions)
             // The deployment would supply the old secret again and again.
             .no_rotation()
+            .no_idle_after()
             .imported(Imported::sha256_hex(self.hex), ImportScheme::Whole)
     }
 }

@@ -124,6 +124,7 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
         );
     }
     check_mark(mark, &head, path)?;
+    check_tracking(&options, &found)?;
     check_prefixes(&options, &found)?;
     check_peppers(&digesters, &stored.peppers, &found, &disk, path)?;
     let bound = Meta { catalog: permissions, ..bind(&options, stored, &found, &digesters) };
@@ -150,6 +151,18 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
 
 /// A lower bound of the bytes of a key in the database's log: its digest alone has half as many, and its event follows.
 const SMALLEST_RECORD: u64 = 64;
+
+/// Checks that the store records uses if one of its keys ends without them.
+fn check_tracking(options: &Options, found: &ScanResult) -> Result<(), OpenError> {
+    match found.idle_ends {
+        keys if keys > 0 && !options.track_use => Err(OpenError::Config(format!(
+            "track_use: {keys} of the store's keys {} when nobody uses them (idle_after), and a store that does not track \
+             use could not tell; open it with track_use(true), and remove their idle_after",
+            if keys == 1 { "ends" } else { "end" },
+        ))),
+        _ => Ok(()),
+    }
+}
 
 /// Checks that the options accept every prefix that a token of the store has.
 fn check_prefixes(options: &Options, found: &ScanResult) -> Result<(), OpenError> {

@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) max_lifetime: Option<TimeDelta>,
     /// The rotation policy of new keys that name none.
     pub(crate) rotation: Option<RotationPolicy>,
+    /// The idle time of new keys that name none.
+    pub(crate) idle_after: Option<TimeDelta>,
     pub(crate) catalog: CatalogOption,
     #[cfg(feature = "cluster")]
     pub(crate) cluster: Option<Cluster>,
@@ -68,6 +70,7 @@ impl Default for Options {
             on_refusal: RefusalHook::default(),
             max_lifetime: None,
             rotation: None,
+            idle_after: None,
             catalog: CatalogOption::Without,
             #[cfg(feature = "cluster")]
             cluster: None,
@@ -77,7 +80,13 @@ impl Default for Options {
 
 impl Options {
     pub(super) fn lifetime(&self) -> Lifetime {
-        Lifetime(self.max_lifetime.map(|max| max.num_milliseconds()))
+        Lifetime {
+            max: self.max_lifetime.map(|max| max.num_milliseconds()),
+            #[cfg(feature = "cluster")]
+            is_shared: self.cluster.is_some(),
+            #[cfg(not(feature = "cluster"))]
+            is_shared: false,
+        }
     }
 
     /// Returns a digester without a pepper, then one for each pepper in the order of the numbers. The last is for new

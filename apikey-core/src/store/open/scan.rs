@@ -40,6 +40,8 @@ pub(crate) struct ScanResult {
     pub(crate) prefixed: BTreeMap<String, u64>,
     /// The number of keys that would be valid if their secrets were not older than the store allows.
     pub(crate) outlived: u64,
+    /// The number of keys with an idle end.
+    pub(crate) idle_ends: u64,
     pub(crate) unmatched: Unmatched,
     /// Keys with more than one secret.
     pub(crate) overlapping: Vec<u128>,
@@ -226,6 +228,7 @@ fn take_in(
         if newest.is_some_and(|end| end <= now) && record.revoked.is_none() && !record.expired(now) {
             found.outlived += 1;
         }
+        found.idle_ends += u64::from(record.idle.is_some() && record.revoked.is_none());
         if let Some(catalog) = catalog.filter(|_| record.revoked.is_none() && !record.expired(now)) {
             found.unmatched.note(catalog, &record);
         }

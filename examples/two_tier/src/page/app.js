@@ -65,6 +65,7 @@ function noticeOf(error) {
       return notice(status, problem.detail, [['Key', sketch(key)]],
         'It will not work again. Use another key, or start the demo with --new-demo-keys.');
     case 'disabled_api_key':
+    case 'idle_api_key':
     case 'inactive_api_key':
       return notice(status, problem.detail, [['Key', sketch(key)]],
         'It is a real key that may not be used now. Ask who gave it to you, or use another one.');

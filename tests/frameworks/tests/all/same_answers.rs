@@ -52,10 +52,11 @@ fn every_kind_of_refusal() {
     let clock = ManualClock::new(now());
     let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
     let writer = NewKey::for_owner("writer").permissions(["orders:*"]);
-    let [revoked, disabled, expired, early, replaced] = [
+    let [revoked, disabled, expired, idle, early, replaced] = [
         writer.clone(),
         writer.clone(),
         writer.clone().expires_in(TimeDelta::hours(1)),
+        writer.clone().idle_after(TimeDelta::hours(1)),
         writer.clone().not_before(now() + TimeDelta::days(1)),
         writer.clone(),
     ]
@@ -76,6 +77,7 @@ fn every_kind_of_refusal() {
         (Some(foreign), 401, "invalid_api_key", "Invalid API key"),
         (Some(text(&replaced)), 401, "invalid_api_key", "Invalid API key"),
         (Some(text(&expired)), 401, "expired_api_key", "API key expired"),
+        (Some(text(&idle)), 401, "idle_api_key", "API key not used for too long"),
         (Some(text(&revoked)), 401, "revoked_api_key", "API key revoked"),
         (Some(text(&disabled)), 401, "disabled_api_key", "API key disabled"),
         (Some(text(&early)), 401, "inactive_api_key", "API key not yet valid"),
