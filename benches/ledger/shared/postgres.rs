@@ -57,8 +57,10 @@ impl Engine for PostgresServers {
         Cluster::new(self.postgres(namespace))
     }
 
+    /// Each writer begins with an empty table.
     fn bare_writer(&self) -> Writer {
         self.primary.sql(BARE);
+        self.primary.sql("TRUNCATE bare");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let connection = self.primary.connection().replace("sslmode=disable", "");
         let (client, driver) = runtime.block_on(tokio_postgres::connect(&connection, NoTls)).unwrap();

@@ -110,13 +110,17 @@ impl Node {
             self.state().unresolved = None;
             return Ok(());
         }
-        self.send(engine, &entry, by).map_err(|error| match error {
+        let sent = self.send(engine, &entry, by).map_err(|error| match error {
             ClusterError::Unknown { what } | ClusterError::Refused { what } => {
                 ClusterError::Refused { what: format!("a change of this node before it is not settled: {what}") }
             }
             other => other,
-        })?;
-        self.resolved(engine, &entry)
+        });
+        // Also an error may be a verdict: an engine that went back does not have it.
+        if sent.is_ok() || (self.settings.safeguards.gives_back_what_is_lost && self.state().unresolved.is_none()) {
+            self.resolved(engine, &entry)?;
+        }
+        Ok(sent.map(drop)?)
     }
 }
 

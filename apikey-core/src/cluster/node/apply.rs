@@ -92,7 +92,10 @@ impl Node {
         }
         let after = self.head().number;
         let read = self.noted(self.ledger.read(self.generation(), after, READ, self.runtime.now() + PATIENCE));
-        if let Err(LedgerError::BelowFloor { .. }) = read {
+        if let Err(LedgerError::BelowFloor { floor }) = read
+            // The replica may have got it from an own entry meanwhile.
+            && self.head().number < floor
+        {
             self.fell_behind(engine);
         }
         let entries = read?;

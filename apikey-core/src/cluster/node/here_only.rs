@@ -65,6 +65,11 @@ impl HereOnly {
         extend(&mut self.sent.ended, &taken.ended);
     }
 
+    /// Whether a change has taken something whose entry is on its way.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent != Taken::default()
+    }
+
     /// Forgets what changes took whose entry the log has decided on.
     pub(crate) fn forget_sent(&mut self) {
         self.sent = Taken::default();

@@ -52,6 +52,10 @@ pub(crate) struct Safeguards {
     pub(crate) settles_each_entry: bool,
     /// Keys that could not be settled are settled before anything else is applied or decided.
     pub(crate) settles_what_failed: bool,
+    /// What an append without an answer took here is given back once an engine that went back is known not to have it.
+    pub(crate) gives_back_what_is_lost: bool,
+    /// What a call took here and could not settle is given back at once: nothing that is sent has it.
+    pub(crate) gives_back_what_it_could_not_take: bool,
     /// An append without an answer is repeated as it was, and never decided again.
     pub(crate) repeats_the_same_operation: bool,
     /// An append without an answer is resolved before the node appends anything else.
@@ -96,6 +100,8 @@ impl Safeguards {
         settles_after_a_lost_race: true,
         settles_each_entry: true,
         settles_what_failed: true,
+        gives_back_what_is_lost: true,
+        gives_back_what_it_could_not_take: true,
         repeats_the_same_operation: true,
         resolves_before_the_next: true,
         fences_what_a_holder_writes: true,

@@ -79,7 +79,7 @@ impl Node {
             };
             let loads_for = match self.state().recovery.clone() {
                 Some(RecoveryStep::Unusable { what, .. }) => Some(what),
-                Some(RecoveryStep::BelowFloor) => Some(BELOW_FLOOR.to_owned()),
+                Some(RecoveryStep::BelowFloor) if self.head().number < sight.floor => Some(BELOW_FLOOR.to_owned()),
                 _ => None,
             };
             if let Some(what) = loads_for {

@@ -113,11 +113,20 @@ impl Node {
         let of = |pending: &Pending| ending.get(&pending.id).copied();
         let here: Vec<_> = stage.staged.iter().filter_map(|one| at_once(of(&one.pending)?, &one.pending)).collect();
         let taken: Vec<u128> = here.iter().map(|(id, _)| *id).collect();
+        // Another entry may have taken something from the others: that gives it back.
+        let only_this: Vec<(u128, ())> = {
+            let state = self.state();
+            let is_sent = |id: &u128| state.here.get(id).is_some_and(HereOnly::is_sent);
+            taken.iter().filter(|id| !is_sent(id)).map(|id| (*id, ())).collect()
+        };
         self.put_here(&here, HereOnly::take);
         let in_force = self.state().here.clone();
         entry.unused.extend(stage.staged.iter().filter_map(|one| repeated(of(&one.pending)?, &one.pending)));
         if let Err(error) = self.settle_in(engine, &taken, &log, &in_force, &[]) {
-            // The entry gives back what it does not send.
+            if self.settings.safeguards.gives_back_what_it_could_not_take {
+                self.put_here(&only_this, |here, ()| here.forget_sent());
+            }
+            // The entry settles them, and the secrets that it replaces are unused again.
             entry.keys.extend(stage.staged.iter().map(|one| one.pending.id));
             return Err(error);
         }

@@ -135,6 +135,7 @@ impl Caller<'_> {
         let mut shared = self.model.shared();
         shared.changing.remove(&begun.call);
         shared.promises.purging -= u64::from(name == "purges");
+        shared.promises.purges += u64::from(name == "purges");
         let machine = &mut shared.machines[self.machine];
         machine.compared = None;
         if !is_answered || shared.promises.times_back != begun.times_back {
@@ -207,7 +208,7 @@ impl Caller<'_> {
             if is_new || may_differ {
                 return self.keep_created(&begun, owner, Some(created).into_iter(), true);
             }
-            self.keep_secret(&begun, created);
+            self.keep_secret(&begun, created, true);
         }
     }
 
@@ -224,18 +225,19 @@ impl Caller<'_> {
         }
         for created in created {
             let owner = if idempotent { 0 } else { owner };
-            let may_be_purged = shared.promises.purging > 0;
+            // Also by a purge that ended before the call had its answer.
+            let may_be_purged = shared.promises.purging > 0 || shared.promises.purges > begun.purges;
             shared.promises.keys.push(KnownKey { may_be_purged, ..KnownKey::new(created, owner, idempotent) });
         }
     }
 
-    /// Keeps the new secret of a key.
-    fn keep_secret(&self, begun: &Begun, created: &CreatedKey) {
+    /// Keeps the new secret of a key. Its first use ends those before it, or their time does, by the clock of each machine.
+    fn keep_secret(&self, begun: &Begun, created: &CreatedKey, ends_by_use: bool) {
         let mut shared = self.model.shared();
         if shared.promises.times_back == begun.times_back
             && let Some(key) = shared.promises.find_mut(created.info.id())
         {
-            key.tokens.push(KnownToken::new(created));
+            key.tokens.push(KnownToken::new(created, ends_by_use));
         }
     }
 
@@ -344,8 +346,7 @@ impl Caller<'_> {
     fn rotate(&self, key: usize, options: &RotateOptions) {
         let (begun, store) = self.begin(Changes::Key(key));
         let result = store.rotate_with(self.id(key), options);
-        let ends_all = options.overlap == Overlap::None;
-        self.rotated(&begun, key, &result, ends_all, "rotations");
+        self.rotated(&begun, key, &result, options.overlap, "rotations");
     }
 
     fn rotate_idempotent(&self, key: usize) {
@@ -364,7 +365,11 @@ impl Caller<'_> {
             key.replaced_here.insert(self.machine);
             key.end_here(self.machine, Here::Life(self.life), newest + 1);
         }
-        self.rotated(&begun, key, &result, true, "replacements");
+        if matches!(result, Err(StoreError::Io { .. })) {
+            // The node ends its secrets once it can read the replica again, and promises nothing.
+            self.model.shared().promises.keys[key].replaced_here.insert(self.machine);
+        }
+        self.rotated(&begun, key, &result, Overlap::None, "replacements");
     }
 
     fn rotated(
@@ -372,12 +377,12 @@ impl Caller<'_> {
         begun: &Begun,
         key: usize,
         result: &Result<CreatedKey, StoreError>,
-        ends_all: bool,
+        overlap: Overlap,
         name: &'static str,
     ) {
         if let Ok(created) = result {
-            self.keep_secret(begun, created);
-            if ends_all && self.is_answered() {
+            self.keep_secret(begun, created, !matches!(overlap, Overlap::For(_)));
+            if overlap == Overlap::None && self.is_answered() {
                 self.key(begun, key, |key| key.end_before(created.info.version(), begun.call));
             }
         }

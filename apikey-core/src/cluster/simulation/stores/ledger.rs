@@ -144,7 +144,7 @@ impl Model {
         let before = self.engine.sight(entry.generation, by)?.head;
         let appended = self.engine.append(&entry.borrowed(), fence, by)?;
         if matches!(appended, Appended::Lost { .. }) {
-            self.sends(None, &calls_of(&entry.bytes));
+            self.sends(None, &calls_of(&entry.bytes), entry.base);
         }
         if before != self.engine.sight(entry.generation, by)?.head {
             self.check_hold(&calls_of(&entry.bytes));
@@ -190,7 +190,7 @@ impl Ledger for SimulatedLedger {
 
     fn append(&self, entry: &Entry<'_>, fence: Option<&Fence>, by: Instant) -> LedgerResult<Appended> {
         let (entry, fence) = (OwnedEntry::of(entry), fence.cloned());
-        self.model.sends(Some(self.seat.process), &calls_of(&entry.bytes));
+        self.model.sends(Some(self.seat.process), &calls_of(&entry.bytes), entry.base);
         self.grow(by, move |model| model.append(&entry, fence.as_ref(), by))
     }
 

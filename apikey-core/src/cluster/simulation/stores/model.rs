@@ -142,7 +142,7 @@ impl Model {
     }
 
     /// A process sends an entry with changes of these calls; `None` if it has lost a race.
-    pub(super) fn sends(&self, process: Option<Process>, calls: &BTreeSet<u64>) {
+    pub(super) fn sends(&self, process: Option<Process>, calls: &BTreeSet<u64>, base: Position) {
         // A node takes its hold again after a lost race.
         let held = process.and_then(|process| self.store(process.machine)).and_then(|store| {
             let node = ClusterOrder::node_of(&store.inner().engine);
@@ -150,7 +150,7 @@ impl Model {
             state.holds.get(&Hold::Rotator).map(|fence| fence.value.clone())
         });
         let mut shared = self.shared();
-        shared.promises.sends(process, calls);
+        shared.promises.sends(process, calls, base.number);
         for call in calls {
             let call = shared.promises.calls.entry(*call).or_default();
             if call.held.is_some() && held.is_some() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::ledger::Position;
 use crate::cluster::simulation::stores::scheduler::Process;
-use crate::{CreatedKey, KeyId, OverlapEnd, StoreError};
+use crate::{CreatedKey, KeyId, StoreError};
 
 /// A key, as its callers know it.
 pub(super) struct KnownKey {
@@ -64,6 +64,8 @@ pub(super) struct KnownCall {
     pub(super) held: Option<Vec<u8>>,
     /// The process that has sent its revocation, until that loses a race.
     pub(super) sent: Option<Process>,
+    /// The number of the event that its entry follows, when it was sent.
+    pub(super) base: u64,
 }
 
 #[derive(Default)]
@@ -73,6 +75,8 @@ pub(super) struct Promises {
     next_call: u64,
     /// Purges under way.
     pub(super) purging: u64,
+    /// Purges that have ended.
+    pub(super) purges: u64,
     /// How often the engine went back.
     pub(super) times_back: u64,
     /// The newest change that holds everywhere.
@@ -85,9 +89,10 @@ pub(super) struct Promises {
 
 impl Promises {
     /// A process sends changes of these calls; `None` if they have lost a race.
-    pub(super) fn sends(&mut self, process: Option<Process>, calls: &BTreeSet<u64>) {
+    pub(super) fn sends(&mut self, process: Option<Process>, calls: &BTreeSet<u64>, base: u64) {
         for call in calls {
-            self.calls.entry(*call).or_default().sent = process;
+            let call = self.calls.entry(*call).or_default();
+            (call.sent, call.base) = (process, base);
         }
     }
 
@@ -135,6 +140,8 @@ pub(super) struct Begun {
     head: Position,
     /// How often the engine had gone back; another number if nothing that the call answers is a promise.
     pub(super) times_back: u64,
+    /// How many purges had ended.
+    pub(super) purges: u64,
 }
 
 impl Promises {
@@ -142,7 +149,7 @@ impl Promises {
         self.next_call += 1;
         let times_back = if is_safe { self.times_back } else { u64::MAX };
         self.calls.insert(self.next_call, KnownCall::default());
-        Begun { call: self.next_call, head, times_back }
+        Begun { call: self.next_call, head, times_back, purges: self.purges }
     }
 
     /// A call returned `Ok`. Returns what is wrong with that.
@@ -186,7 +193,7 @@ impl KnownKey {
         Self {
             id: created.info.id(),
             owner,
-            tokens: vec![KnownToken::new(created)],
+            tokens: vec![KnownToken::new(created, true)],
             revoked: None,
             may_be_purged: false,
             disabled: None,
@@ -218,8 +225,7 @@ impl KnownKey {
 }
 
 impl KnownToken {
-    pub(super) fn new(created: &CreatedKey) -> Self {
-        let ends_by_use = !matches!(created.info.overlap(), Some(OverlapEnd::At(_)));
+    pub(super) fn new(created: &CreatedKey, ends_by_use: bool) -> Self {
         Self::of(created.key.expose_secret(), created.info.version(), ends_by_use)
     }
 

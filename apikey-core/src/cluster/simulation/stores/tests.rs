@@ -132,6 +132,16 @@ fn what_could_not_be_settled_must_be_settled_later() {
 }
 
 #[test]
+fn what_an_engine_that_went_back_has_lost_must_be_given_back() {
+    is_violated_without(Course::GoesBack, 100, |safeguards| safeguards.gives_back_what_is_lost = false);
+}
+
+#[test]
+fn what_could_not_be_taken_must_be_given_back() {
+    is_violated_without(Course::Unreadable, 0, |safeguards| safeguards.gives_back_what_it_could_not_take = false);
+}
+
+#[test]
 fn an_append_without_an_answer_must_be_repeated() {
     is_violated_without(Course::Rough, 2, |safeguards| safeguards.repeats_the_same_operation = false);
 }
@@ -143,7 +153,7 @@ fn an_append_without_an_answer_must_be_resolved_first() {
 
 #[test]
 fn what_a_holder_writes_must_be_fenced() {
-    is_violated_without(Course::Rotators, 194, |safeguards| safeguards.fences_what_a_holder_writes = false);
+    is_violated_without(Course::Rotators, 300, |safeguards| safeguards.fences_what_a_holder_writes = false);
 }
 
 #[test]

@@ -74,8 +74,11 @@ impl Shared {
             Here::Directory => true,
         });
         let lacks = verified.allows("orders:write").then_some(key_of.narrowed).flatten();
-        let is_its =
-            |call: &&KnownCall| call.takes_at_once == Some(key) && call.sent == Some(Process { machine, life });
+        // A node that sees another entry in the place of its own knows by itself that it has lost the race.
+        let may_have_lost = |call: &KnownCall| call.entry.is_none() && self.history.head().number > call.base;
+        let is_its = |call: &&KnownCall| {
+            call.takes_at_once == Some(key) && call.sent == Some(Process { machine, life }) && !may_have_lost(call)
+        };
         by(key_of.revoked, "revoked it everywhere")
             .or_else(|| by(token.ended, "ended the secret everywhere"))
             .or_else(|| by(key_of.disabled, "disabled it everywhere"))
