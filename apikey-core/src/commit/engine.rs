@@ -227,6 +227,13 @@ impl Engine {
         self.idle_end(record).is_some_and(|end| end <= now)
     }
 
+    /// Returns the changes that make known to other stores which keys with an idle end are in use.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn in_use_changes(&self) -> Vec<Change> {
+        let uses = self.index.extending_uses().into_iter();
+        uses.map(|(id, used_at)| self.change_of(id, Action::InUse { used_at })).collect()
+    }
+
     /// Returns the effective key of a record.
     pub(crate) fn effective(&self, record: &Record) -> Result<EffectiveKey, StoreError> {
         Ok(EffectiveKey::of(record, self.lifetime).map_err(io::Error::from)?)

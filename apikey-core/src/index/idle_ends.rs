@@ -2,7 +2,7 @@
 //! secrets share it.
 
 use crate::access::idle::IdleEnd;
-use crate::index::atomic::{AtomicI64, AtomicU32, Ordering};
+use crate::index::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use crate::index::limiters::KeyNumbers;
 
 /// The times of a slot without an idle end.
@@ -15,6 +15,8 @@ pub(super) struct IdleEnds(boxcar::Vec<IdleSlot>);
 
 /// The idle end of one key.
 pub(super) struct IdleSlot {
+    /// The high and the low half of the key's id, for [`IdleEnds::extending_uses`].
+    id: [AtomicU64; 2],
     /// When the key ends without any use in `used`.
     at: AtomicI64,
     after_ms: AtomicI64,
@@ -24,7 +26,8 @@ pub(super) struct IdleSlot {
 
 impl Default for IdleSlot {
     fn default() -> Self {
-        Self { at: AtomicI64::new(NEVER), after_ms: AtomicI64::new(NEVER), used: AtomicU32::new(0) }
+        let id = [AtomicU64::new(0), AtomicU64::new(0)];
+        Self { id, at: AtomicI64::new(NEVER), after_ms: AtomicI64::new(NEVER), used: AtomicU32::new(0) }
     }
 }
 
@@ -51,6 +54,20 @@ impl IdleSlot {
     /// The last use, in milliseconds.
     pub(super) fn used_ms(&self) -> Option<i64> {
         Some(self.used.load(Ordering::Relaxed)).filter(|second| *second > 0).map(|second| i64::from(second) * 1000)
+    }
+
+    fn id(&self) -> u128 {
+        let [high, low] = &self.id;
+        let [high, low] = [high, low].map(|half| u128::from(half.load(Ordering::Relaxed)));
+        high << 64 | low
+    }
+
+    /// Resets the slot, for another key.
+    fn reset(&self, id: u128, used: u32) {
+        let [high, low] = &self.id;
+        high.store((id >> 64) as u64, Ordering::Relaxed);
+        low.store(low_half(id), Ordering::Relaxed);
+        self.used.store(used, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> Option<IdleEnd> {
@@ -91,11 +108,28 @@ impl IdleEnds {
         }
         // Above 2^32 slots the number leads to none, and the index rejects the key.
         let new = || u32::try_from(self.0.push(IdleSlot::default()) + 1).unwrap_or(u32::MAX);
-        let reset = |number| self.get(number).into_iter().for_each(|slot| slot.used.store(used, Ordering::Relaxed));
+        let reset = |number| self.get(number).into_iter().for_each(|slot| slot.reset(id, used));
         let number = numbers.number(id, new, reset);
         self.get(number).into_iter().for_each(|slot| slot.set(end));
         number
     }
+}
+
+#[cfg(feature = "cluster")]
+impl IdleEnds {
+    /// Lists the keys that end later than without any use, each with its last use in milliseconds. This takes no lock: a
+    /// key that the writer replaces meanwhile may be missing, or be listed under an id that no key has.
+    pub(super) fn extending_uses(&self) -> impl Iterator<Item = (u128, i64)> {
+        self.0.iter().filter_map(|(_, slot)| {
+            let (end, used) = (slot.get()?, slot.used_ms()?);
+            (end.with_use(Some(used)) > end.at).then(|| (slot.id(), used))
+        })
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the low half alone is wanted")]
+fn low_half(id: u128) -> u64 {
+    id as u64
 }
 
 #[cfg(test)]
@@ -111,8 +145,10 @@ mod tests {
         assert_eq!((slot.end(), slot.used_ms()), (5000, None));
         slot.note_use(1);
         assert_eq!(slot.end(), 5000, "the use is before the begin");
+        assert_eq!(ends.extending_uses().count(), 0);
         slot.note_use(4);
         assert_eq!((slot.end(), ends.end(&numbers, 7)), (7000, Some(IdleEnd { at: 7000, after_ms: 3000 })));
+        assert_eq!(ends.extending_uses().collect::<Vec<_>>(), [(7, 4000)]);
         assert_eq!(ends.set(&mut numbers, 7, None, 0), 0);
         assert_eq!((slot.end(), ends.end(&numbers, 7)), (i64::MAX, None));
         numbers.give_back(7);

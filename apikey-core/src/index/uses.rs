@@ -25,6 +25,12 @@ impl Index {
         self.idle_ends.of(&writer.idle_ends, id)?.used_ms()
     }
 
+    /// Lists the keys whose idle end is later by a use that only this index knows, each with that use in milliseconds.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn extending_uses(&self) -> Vec<(u128, i64)> {
+        self.idle_ends.extending_uses().collect()
+    }
+
     /// Takes every live secret that was used since the last call, by its digest's prefix, with the second of use.
     pub(crate) fn take_uses(&self, mut each: impl FnMut(DigestPrefix, u32)) {
         let mut seen = None;

@@ -87,6 +87,10 @@ pub(crate) enum Action {
     Revoke {
         reason: String,
     },
+    /// Makes a use of a key with an idle end known to all that have the key.
+    InUse {
+        used_at: i64,
+    },
     /// Takes from a key again what the engine of its cluster has lost: this is what is left of it.
     #[cfg(feature = "cluster")]
     Reapply(Box<Record>),
@@ -153,6 +157,7 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
         }
         Action::PurgeEvents { last } => Ok(Applied::none(EventKind::EventsPurged { last: *last })),
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
+        Action::InUse { used_at } => Ok(current.map_or(Applied::Unchanged, |record| in_use(record, *used_at))),
         #[cfg(feature = "cluster")]
         Action::Reapply(after) => {
             Ok(reapplied(found?, after).map_or(Applied::Unchanged, |event| Applied::changed((**after).clone(), event)))
@@ -365,6 +370,15 @@ fn erase_ended(record: &Record, now: i64) -> Applied {
         return Applied::Unchanged;
     }
     Applied::changed(Record { secrets: live, ..record.clone() }, EventKind::SecretsErased)
+}
+
+/// A use within the first quarter of the idle time changes nothing: those who do not know it wait for as much longer.
+fn in_use(record: &Record, used_at: i64) -> Applied {
+    let Some(idle) = record.idle.filter(|idle| used_at > idle.since.saturating_add(idle.step())) else {
+        return Applied::Unchanged;
+    };
+    let after = Record { idle: Some(idle.begun_anew(used_at)), ..record.clone() };
+    Applied::changed(after, EventKind::InUse { used_at: time::from_ms(used_at) })
 }
 
 fn revoke(record: &Record, reason: &str, now: i64) -> Applied {

@@ -2,7 +2,7 @@
 //! janitor, does the last two, and a fence keeps a former one from doing them, too.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::codec;
 use crate::base::signal::Wake;
@@ -15,7 +15,7 @@ use crate::cluster::node::shared::{FollowError, Node, PATIENCE};
 use crate::cluster::protocol::intervals;
 use crate::cluster::protocol::log_tally::LogTally;
 use crate::cluster::protocol::removal::marked;
-use crate::commit::cluster::propagation::Hold;
+use crate::commit::cluster::propagation::{Hold, Terms};
 use crate::commit::engine::Engine;
 use crate::key::error::StoreError;
 use crate::key::event::stored::{Event, Head};
@@ -23,6 +23,9 @@ use crate::token::digest::Digester;
 
 /// The bytes of the log that a step reads.
 const READ: usize = 1 << 20;
+/// How often a node makes known which keys with an idle end are in use, and how many of them an entry has at most.
+const IN_USE_EACH: Duration = Duration::from_secs(5);
+const MAX_IN_USE: usize = 256;
 /// The number of records in the head of a state between the changes of an entry.
 pub(crate) const NOT_COUNTED: u64 = u64::MAX;
 /// The most reads of the log for each look at its age, when a node has just become the janitor.
@@ -34,6 +37,7 @@ impl Node {
         let (short, long) = (intervals::JANITOR, intervals::keeping(self.settings.bound));
         // How often it has kept house since it listed the nodes last.
         let mut unlisted = 0;
+        let mut in_use_due = self.runtime.now();
         loop {
             // The janitor moves the state often; the others only look for its end, and for nodes that are gone.
             let is_janitor = self.state().holds.contains_key(&Hold::Janitor);
@@ -44,6 +48,12 @@ impl Node {
             // First uses are in force here, and end old secrets elsewhere only once they are in the log.
             if let Err(error) = self.write_first_uses(engine, self.runtime.now() + PATIENCE) {
                 tracing::debug!(%error, "first uses of rotated keys are in force, and not written");
+            }
+            if in_use_due <= self.runtime.now() {
+                in_use_due = self.runtime.now() + IN_USE_EACH;
+                if let Err(error) = self.write_in_use(engine, self.runtime.now() + PATIENCE) {
+                    tracing::debug!(%error, "other nodes do not know yet which keys with an idle end are in use");
+                }
             }
             // No call may come that would find it out.
             if self.state().unresolved.is_some()
@@ -64,6 +74,15 @@ impl Node {
                 tracing::debug!(%error, "revocations are in force on this node alone");
             }
         }
+    }
+
+    /// Makes known which keys with an idle end are in use here: other nodes do not see these uses. A use is a change only
+    /// once it is a quarter of the idle time after the last one that is known, so no other node may end the key before.
+    pub(crate) fn write_in_use(&self, engine: &Engine, by: Instant) -> Result<(), StoreError> {
+        for changes in engine.in_use_changes().chunks(MAX_IN_USE) {
+            self.change_by(engine, Terms::HERE, &mut |_, _| Ok(changes.to_vec()), by, &mut None)?;
+        }
+        Ok(())
     }
 
     /// How many nodes there were when this one listed them last.

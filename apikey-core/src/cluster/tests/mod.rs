@@ -5,6 +5,7 @@ mod damaged;
 mod faulty;
 mod fell_behind;
 mod first_uses;
+mod idle;
 mod janitor;
 mod outage;
 mod shared_entries;

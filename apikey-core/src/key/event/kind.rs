@@ -27,6 +27,7 @@ mod tag {
     pub(super) const FROM: Tag = critical(20);
     pub(super) const TO: Tag = critical(21);
     pub(super) const LAST: Tag = critical(22);
+    pub(super) const USED_AT: Tag = critical(23);
     pub(super) const CHANGES: Tag = critical(32);
 }
 
@@ -193,6 +194,12 @@ event_kinds! {
     18 EventsPurged "events_purged" {
         /// The number of the last event that the store purges.
         last: u64 = LAST,
+    }
+    /// A node of a cluster made known that somebody uses a key with an idle end
+    /// ([`NewKey::idle_after`](crate::NewKey::idle_after)). Nodes do so about once in a quarter of its time.
+    19 InUse "in_use" {
+        /// The time of the use.
+        used_at: DateTime<Utc> = USED_AT,
     }
 }
 

@@ -208,10 +208,11 @@ mod tests {
             EventKind::Replaced { version, reason },
             EventKind::ClockAccepted { from: from_ms(2_000_000_000_000), to: from_ms(1_700_000_000_000) },
             EventKind::EventsPurged { last: 299 },
+            EventKind::InUse { used_at: from_ms(1_800_000_000_000) },
         ];
         let mut codes: Vec<u8> = kinds.iter().map(EventKind::code).collect();
         codes.dedup();
-        assert!(codes.iter().copied().eq(1..=18), "{codes:?}");
+        assert!(codes.iter().copied().eq(1..=19), "{codes:?}");
         assert_eq!(codes.len(), EventKind::NAMES.len());
         let mut all = Vec::new();
         for (number, kind) in (1..).zip(kinds) {
@@ -254,7 +255,7 @@ mod tests {
         };
         // The subject, of 18 bytes, and the kind follow the head, one byte of the number and nine of the time.
         assert!(matches!(sealed(13, 2), CodecError::Newer(Newer::Subject(2))));
-        assert!(matches!(sealed(31, 19), CodecError::Newer(Newer::Event(19))));
+        assert!(matches!(sealed(31, 20), CodecError::Newer(Newer::Event(20))));
         assert!(matches!(sealed(31, 0), CodecError::Payload(None)));
     }
 }

@@ -14,6 +14,9 @@ use crate::storage::replica_note::ReplicaNote;
 use crate::store::open::open;
 use crate::store::open::options::Options;
 
+/// The changes of one transaction.
+const MAX_CHANGES: usize = 1000;
+
 /// Makes a cluster of the keys of a store, and its directory a replica.
 pub(crate) fn found(
     mut options: Options,
@@ -29,6 +32,10 @@ pub(crate) fn found(
     let inner = store.inner();
     let write = || -> Result<u64, JoinError> {
         let log = inner.engine.log.open()?;
+        // Other nodes have the records alone, and not the times of use.
+        for changes in inner.engine.in_use_changes().chunks(MAX_CHANGES) {
+            inner.engine.change(|_, _| Ok(changes.to_vec()))?;
+        }
         let head = inner.engine.writer().head();
         // Everything that was changed before is in the database now; nothing else has the store open.
         log.checkpoint().map_err(StoreError::from)?;
