@@ -13,11 +13,13 @@ examples! {
     INIT: "apikey --store keys.db init --out admin.key";
     CREATE:
         "apikey create alice --name ci --permission 'orders:read,stock:*' --expires-in 90d"
+        "apikey create alice --prefix acme_test --label plan=pro --label region=eu"
         "apikey create web --limit 100/1m --network 10.0.0.0/8 --rotate-every 30d --out web.key";
     LIST:
         "apikey list --owner alice"
         "apikey list --state active --idle-since 90d --columns id,owner,last-used"
         "apikey list --metadata team=blue --expiring-within 14d"
+        "apikey list --prefix acme_test --columns id,owner,labels"
         "apikey list --never-used --json";
     SHOW:
         "apikey show 01931a4e"
@@ -38,6 +40,7 @@ examples! {
     UPDATE:
         "apikey update 01931a4e --add-permission orders:write --remove-permission stock:read"
         "apikey update 01931a4e --expires-in 30d --metadata team=blue"
+        "apikey update 01931a4e --label plan=free --without-label region"
         "apikey update 01931a4e --not-before 2027-01-31";
     ENABLE:
         "apikey enable 01931a4e"

@@ -120,13 +120,14 @@ fn number(text: &str, begin: &str, end: &str, radix: u32) -> Option<(u32, usize)
 
 /// Replaces the library's calls in a text by the command's options.
 pub(crate) fn in_options(text: &str) -> String {
-    let either = |prefix: &str| format!("give --prefix {prefix}, or add --accept-prefix {prefix}");
-    let text = with_option(text, "open it with that prefix, or add .accept_prefix(\"", "\")", either);
+    let either =
+        |prefix: &str| format!("give --prefixes {prefix}, or name both in --prefixes, the one of new tokens first");
+    let text = with_option(text, "open it with .prefix(\"", "\"), or name both in .prefixes(..)", either);
     let text = with_option(&text, ".pepper(Pepper::new(", ", ..))", |number| format!("--pepper {number}=FILE"));
     text.replace("the overlap none", "--overlap none")
         .replace("allow_weak()", "--allow-weak")
         .replace("is given twice in one call", "is given twice")
-        .replace("add accept_prefix for it", "add --accept-prefix for it")
+        .replace("add it to prefixes", "add it to --prefixes")
         .replace("invalid remove_permissions", "invalid --remove-permission")
         .replace("invalid limit.count", "invalid --limit")
         .replace("invalid limit.per", "invalid --limit")
@@ -145,6 +146,9 @@ fn named_by_options(text: &str) -> String {
         .replace("set its idle_after again", "set `apikey update --idle-after` again")
         .replace("invalid not_before", "invalid --not-before")
         .replace("invalid networks", "invalid --network")
+        .replace("invalid labels", "invalid --label")
+        .replace("invalid label ", "invalid --label ")
+        .replace("invalid prefix", "invalid --prefix")
         .replace("allowed are times before expires_at", "allowed are times before the key expires")
         .replace("allowed are times after not_before", "allowed are times after the key becomes valid (--not-before)")
 }
@@ -268,11 +272,11 @@ mod tests {
     #[test]
     fn calls_become_options() {
         assert_eq!(
-            in_options("so; open it with that prefix, or add .accept_prefix(\"ak\")"),
-            "so; give --prefix ak, or add --accept-prefix ak"
+            in_options("so; open it with .prefix(\"ak\"), or name both in .prefixes(..)"),
+            "so; give --prefixes ak, or name both in --prefixes, the one of new tokens first"
         );
         assert_eq!(in_options("give it with .pepper(Pepper::new(2, ..))"), "give it with --pepper 2=FILE");
         assert_eq!(in_options("the overlap none ends it at once"), "--overlap none ends it at once");
-        assert_eq!(in_options("no .accept_prefix(\"ak"), "no .accept_prefix(\"ak");
+        assert_eq!(in_options("open it with .prefix(\"ak"), "open it with .prefix(\"ak");
     }
 }

@@ -4,7 +4,7 @@
 use crate::access::network::ANYWHERE;
 use crate::access::requirement::Requirement;
 use crate::access::verified_key::{IdForm, VerifiedKey};
-use crate::base::interner::{GRANTS, OWNERS};
+use crate::base::interner::{GRANTS, IDENTITIES};
 use crate::base::store_time::StoreTime;
 use crate::base::time::TimeSource;
 use crate::index::Index;
@@ -56,10 +56,12 @@ impl Keys {
     pub fn add(&mut self, owner: &str, permission: &str) -> Option<(ApiKey, Handle)> {
         let id: KeyId = self.ids.next(self.time.raw_ms()).ok()?;
         let body = Secret::generate().ok()?.body(id);
+        let identity = IDENTITIES.number(owner).ok()?;
         let secret = EffectiveSecret {
             digest: Digester::plain().own(&body),
             pepper: 0,
             imported: None,
+            identity,
             version: 1,
             end: SecretEnd::Never,
             latest: None,
@@ -68,8 +70,8 @@ impl Keys {
         };
         let rights = EffectiveKey {
             id: id.as_u128(),
-            owner: OWNERS.number(owner).ok()?,
             allowance: Allowance {
+                identity,
                 grants: GRANTS.number(permission).ok()?,
                 revoked: false,
                 disabled: false,

@@ -58,6 +58,7 @@ fn a_verification_allocates_nothing() {
         store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
         let rotated = create(NewKey::for_owner("carol"));
         store.rotate(rotated.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
+        let labelled = create(NewKey::for_owner("frank").name("ci").label("plan", "pro").label("region", "eu"));
         let issued = "sk_live_0123456789abcdefghijklmnop";
         create(NewKey::for_owner("dave").imported(Imported::raw(issued), ImportScheme::Whole));
         let token = good.key.expose_secret();
@@ -71,8 +72,8 @@ fn a_verification_allocates_nothing() {
         ];
         let other_store = KeyStore::temporary().unwrap();
         let unknown = other_store.create(NewKey::for_owner("eve")).unwrap();
-        let tokens =
-            [&good, &timed, &later, &revoked, &disabled, &rotated, &unknown].map(|key| key.key.expose_secret());
+        let tokens = [&good, &timed, &later, &revoked, &disabled, &rotated, &labelled, &unknown]
+            .map(|key| key.key.expose_secret());
         let tokens = tokens.into_iter().chain([&*malformed, "", issued, "sk_live_0123456789abcdefghijklmnoq"]);
         let (mut verified, mut refused) = (0, 0);
         for token in tokens {
@@ -90,6 +91,7 @@ fn a_verification_allocates_nothing() {
                             key.allows("orders:read"),
                             key.allows("x"),
                             key.superseded(),
+                            (key.name(), key.prefix(), key.label("region"), key.labels().count()),
                         ));
                         black_box(store.recheck(&key.clone())).unwrap();
                     }
@@ -97,8 +99,8 @@ fn a_verification_allocates_nothing() {
                 assert_eq!(count, 0, "{requirement}");
             }
         }
-        // Good, timed, rotated and imported keys, each with three of four requirements.
-        assert_eq!((verified, refused), (12, 32));
+        // Good, timed, rotated, labelled and imported keys, each with three of four requirements.
+        assert_eq!((verified, refused), (15, 33));
 
         let bound = NewKey::for_owner("erin").limit(3, TimeDelta::hours(1)).networks(["10.0.0.0/8", "::1"]);
         let bound = create(bound);

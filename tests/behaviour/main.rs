@@ -33,6 +33,7 @@ mod events {
 mod keys {
     mod bounds;
     mod idle;
+    mod labels;
     mod lifetime;
     mod list;
     mod manage;

@@ -215,6 +215,36 @@ fn refusals_are_logged_in_samples() {
     assert!(!all.contains(token) && !all.contains("no key"));
 }
 
+/// Names and labels may be personal. They are beside the owner in memory, which is logged.
+#[test]
+fn no_name_and_no_label_is_logged_or_told_to_the_hook() {
+    let log = Log::global();
+    let owners: Arc<Mutex<Vec<String>>> = Arc::default();
+    let told = owners.clone();
+    let hook = move |refused: &apikey::RefusedAttempt<'_>| {
+        told.lock().unwrap().extend(refused.owner().map(str::to_owned));
+    };
+    let store = KeyStore::builder().on_refusal(hook).temporary().unwrap();
+    let lines = log.during(|| {
+        let new = alice().name("hidden name").label("hidden", "value").networks(["10.0.0.0/8"]);
+        let created = store.create(new).unwrap();
+        let (id, token) = (created.info.id(), created.key.expose_secret());
+        let elsewhere = Attempt::new(token).peer(IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(store.check(&elsewhere).unwrap_err(), AuthError::AddressNotAllowed);
+        store.update(id, KeyUpdate::new().label("hidden", "other").name("hidden")).unwrap();
+        let _ = store.rotate(id, Overlap::None).unwrap();
+        store.revoke(id, "").unwrap();
+    });
+    assert!(lines.len() >= 6, "{lines:?}");
+    for line in &lines {
+        assert_eq!(line.fields.get("owner").map_or("alice", String::as_str), "alice", "{line:?}");
+        assert!(!format!("{line:?}").contains("hidden"), "{line:?}");
+    }
+    assert_eq!(*owners.lock().unwrap(), ["alice"]);
+    let counted = format!("{:?}", store.refusals());
+    assert!(!counted.contains("hidden"), "{counted}");
+}
+
 #[test]
 fn a_store_that_is_ahead_of_its_clock_says_so_when_it_is_opened() {
     let log = Log::global();

@@ -64,9 +64,9 @@ use table::Table;
 /// The lines of a table; one of them stays empty.
 const LINES: usize = 4;
 
-/// An entry whose home slot is `slot`. The number is the owner's, too.
+/// An entry whose home slot is `slot`. The number is the identity's, too.
 fn entry(number: u8, slot: u32) -> Entry {
-    let state = LineState { control: 0, owner: number.into(), grants: number.into(), version: 1, side: 0 };
+    let state = LineState { control: 0, identity: number.into(), grants: number.into(), version: 1, side: 0 };
     Entry { digest: [number; 32], state, usage: Usage::new(home(slot), 0) }
 }
 
@@ -105,7 +105,7 @@ fn remove(table: &Table, number: u8, slot: u32) {
 /// Another key is removed, so this one moves back, past a reader.
 fn a_key_is_found_while_one_before_it_is_removed() {
     let table = table(&[entry(1, 0), entry(2, 0)]);
-    beside(&table, |table| remove(table, 1, 0), |table| assert_eq!(find(table, 2, 0).unwrap().owner, 2));
+    beside(&table, |table| remove(table, 1, 0), |table| assert_eq!(find(table, 2, 0).unwrap().identity, 2));
 }
 
 /// Another key that belongs before it is inserted, so this one moves on.
@@ -115,7 +115,7 @@ fn a_key_is_found_while_one_before_it_is_inserted() {
         table.insert(&entry(1, 0));
         table.insert(&entry(3, 0));
     };
-    beside(&table, write, |table| assert_eq!(find(table, 2, 1).unwrap().owner, 2));
+    beside(&table, write, |table| assert_eq!(find(table, 2, 1).unwrap().identity, 2));
 }
 
 /// A key is removed and another inserted in its place: a reader that looks for the first finds it or nothing.
@@ -126,10 +126,10 @@ fn no_reader_finds_the_key_that_replaces_another() {
         table.insert(&entry(2, 0));
     };
     let read = |table: &Table| {
-        assert!(find(table, 1, 0).is_none_or(|found| (found.owner, found.grants) == (1, 1)));
+        assert!(find(table, 1, 0).is_none_or(|found| (found.identity, found.grants) == (1, 1)));
     };
     beside(&table, write, read);
-    assert_eq!(find(&table, 2, 0).unwrap().owner, 2);
+    assert_eq!(find(&table, 2, 0).unwrap().identity, 2);
 }
 
 /// A lookup does not find a key that was removed before it began.
@@ -151,6 +151,21 @@ fn no_mixture_gives_more_than_old_or_new() {
         assert!(found.grants == 1 || found.control & REVOKED != 0, "the new grants, and not revoked");
     };
     beside(&table, write, read);
+}
+
+/// Identity and grants change together: no reader sees the labels of one state with the grants of the other.
+fn identity_and_grants_are_of_one_state() {
+    let table = table(&[entry(1, 0)]);
+    let write = |table: &Table| {
+        let live = table.find(home(0), &[1; 32]).unwrap();
+        live.line.update(LineState { identity: 9, grants: 9, ..live.state });
+    };
+    let read = |table: &Table| {
+        let found = find(table, 1, 0).unwrap();
+        assert!(found.identity == found.grants, "{} with {}", found.identity, found.grants);
+    };
+    beside(&table, write, read);
+    assert_eq!(find(&table, 1, 0).unwrap().identity, 9);
 }
 
 /// Two changes one after the other, from restricted to free: the second's grants never show with the first's state.
@@ -197,12 +212,13 @@ fn a_side_entry_is_nobody_elses() {
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let models: [(&str, fn()); 7] = [
+    let models: [(&str, fn()); 8] = [
         ("a_key_is_found_while_one_before_it_is_removed", a_key_is_found_while_one_before_it_is_removed),
         ("a_key_is_found_while_one_before_it_is_inserted", a_key_is_found_while_one_before_it_is_inserted),
         ("no_reader_finds_the_key_that_replaces_another", no_reader_finds_the_key_that_replaces_another),
         ("a_removed_key_is_not_found", a_removed_key_is_not_found),
         ("no_mixture_gives_more_than_old_or_new", no_mixture_gives_more_than_old_or_new),
+        ("identity_and_grants_are_of_one_state", identity_and_grants_are_of_one_state),
         ("two_updates_are_not_mixed", two_updates_are_not_mixed),
         ("a_side_entry_is_nobody_elses", a_side_entry_is_nobody_elses),
     ];

@@ -43,6 +43,12 @@ pub(crate) struct CreateArgs {
     pub(crate) rotation: RotationArgs,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    /// A label, which handlers read, such as plan=pro; repeat it for more, at most 4
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = entry)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// The prefix of the key's tokens, one of the store's prefixes, such as acme_test; the key keeps it
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
     /// A metadata entry of your own; repeat it for more
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) metadata: Vec<(String, String)>,
@@ -52,7 +58,8 @@ pub(crate) struct CreateArgs {
 }
 
 pub(crate) fn create(context: &Context, create: CreateArgs) -> Result<(), Failure> {
-    check_entries(&create.metadata, &[])?;
+    check_entries("metadata", &create.metadata, &[])?;
+    check_entries("label", &create.labels, &[])?;
     let mut key = NewKey::for_owner(create.owner).permissions(create.permissions);
     if let Some(name) = create.name {
         key = key.name(name);
@@ -79,6 +86,12 @@ pub(crate) fn create(context: &Context, create: CreateArgs) -> Result<(), Failur
     }
     if let Some(networks) = create.limits.networks() {
         key = key.networks(networks);
+    }
+    for (name, value) in create.labels {
+        key = key.label(name, value);
+    }
+    if let Some(prefix) = create.prefix {
+        key = key.prefix(prefix);
     }
     for (name, value) in create.metadata {
         key = key.metadata(name, value);

@@ -78,16 +78,16 @@ pub(super) fn from_now(option: &str, span: TimeDelta) -> Result<DateTime<Utc>, F
 }
 
 /// Refuses two values for one name, of which one would be lost.
-pub(super) fn check_entries(entries: &[(String, String)], removed: &[String]) -> Result<(), Failure> {
+pub(super) fn check_entries(option: &str, entries: &[(String, String)], removed: &[String]) -> Result<(), Failure> {
     let names = || entries.iter().map(|(name, _)| name);
     let twice =
         names().enumerate().find(|(at, name)| names().take(*at).any(|other| other == *name)).map(|(_, name)| name);
     if let Some(name) = twice.filter(|name| !has_token(name)) {
-        return Err(Failure::usage(format!("--metadata {} is given twice: give one value for it", shortened(name))));
+        return Err(Failure::usage(format!("--{option} {} is given twice: give one value for it", shortened(name))));
     }
     match names().find(|name| removed.contains(name) && !has_token(name)) {
         Some(name) => Err(Failure::usage(format!(
-            "--metadata and --without-metadata both name {}: give one of them",
+            "--{option} and --without-{option} both name {}: give one of them",
             shortened(name)
         ))),
         None => Ok(()),

@@ -98,6 +98,12 @@ pub(crate) struct UpdateArgs {
     /// Remove the rotation policy
     #[arg(long, conflicts_with = "rotate_every")]
     pub(crate) no_rotation: bool,
+    /// Set a label, which handlers read, such as plan=pro; repeat it for more
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = entry)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Remove a label; repeat it for more
+    #[arg(long, value_name = "NAME")]
+    pub(crate) without_label: Vec<String>,
     /// Set a metadata entry of your own; repeat it for more
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) metadata: Vec<(String, String)>,
@@ -167,7 +173,8 @@ pub(crate) fn update(context: &Context, update: UpdateArgs) -> Result<(), Failur
 }
 
 fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
-    check_entries(&update.metadata, &update.without_metadata)?;
+    check_entries("metadata", &update.metadata, &update.without_metadata)?;
+    check_entries("label", &update.labels, &update.without_label)?;
     let mut change = KeyUpdate::new();
     if let Some(name) = update.name {
         change = change.name(name);
@@ -210,6 +217,12 @@ fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
         change = change.networks(networks);
     } else if update.any_network {
         change = change.any_network();
+    }
+    for (name, value) in update.labels {
+        change = change.label(name, value);
+    }
+    for name in update.without_label {
+        change = change.remove_label(name);
     }
     for (name, value) in update.metadata {
         change = change.metadata(name, value);

@@ -31,6 +31,9 @@ pub(crate) struct ListArgs {
     /// Keys with this text in their owner, name, hint or metadata
     #[arg(long)]
     pub(crate) text: Option<String>,
+    /// Keys whose tokens have this prefix
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
     /// Keys with this metadata entry, exactly; repeat it for keys that have all of several
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry)]
     pub(crate) metadata: Vec<(String, String)>,
@@ -85,6 +88,9 @@ impl ListArgs {
         }
         if let Some(text) = &self.text {
             filter = filter.text(text);
+        }
+        if let Some(prefix) = &self.prefix {
+            filter = filter.prefix(prefix);
         }
         for (name, value) in &self.metadata {
             filter = filter.metadata(name, value);

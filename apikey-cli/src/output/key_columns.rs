@@ -1,5 +1,7 @@
 //! The columns of a list of keys.
 
+use std::collections::BTreeMap;
+
 use apikey_core::{KeyInfo, Overlap};
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
@@ -29,6 +31,8 @@ pub(crate) enum KeyColumn {
     Limit,
     Networks,
     Permissions,
+    Labels,
+    Prefix,
     Metadata,
 }
 
@@ -77,6 +81,8 @@ impl KeyColumn {
             Self::Limit => ("LIMIT", Narrowing::Text),
             Self::Networks => ("NETWORKS", Narrowing::Text),
             Self::Permissions => ("PERMISSIONS", Narrowing::Text),
+            Self::Labels => ("LABELS", Narrowing::Text),
+            Self::Prefix => ("PREFIX", Narrowing::Never),
             Self::Metadata => ("METADATA", Narrowing::Text),
         }
     }
@@ -103,13 +109,17 @@ impl KeyColumn {
             Self::Networks if key.networks().is_empty() => "-".into(),
             Self::Networks => key.networks().join(" ").into(),
             Self::Permissions => grants(key.permissions()).into(),
-            Self::Metadata if key.metadata().is_empty() => "-".into(),
-            Self::Metadata => {
-                let entries = key.metadata().iter().map(|(name, value)| format!("{name}={value}"));
-                entries.collect::<Vec<_>>().join(" ").into()
-            }
+            Self::Labels => entries(key.labels()).into(),
+            Self::Prefix => key.prefix().unwrap_or("-").into(),
+            Self::Metadata => entries(key.metadata()).into(),
         }
     }
+}
+
+/// Entries by name: `plan=pro region=eu`.
+fn entries(of: &BTreeMap<String, String>) -> String {
+    let entries: Vec<String> = of.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if entries.is_empty() { "-".to_owned() } else { entries.join(" ") }
 }
 
 /// A rotation policy: `every 30 days, overlap 1 day`.

@@ -41,6 +41,9 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     row("name", key.name().unwrap_or("-").into());
     row("state", table::state(key.state(now)));
     row("hint", hint(key).into());
+    if key.keeps_prefix() {
+        row("prefix", format!("{}, also after a rotation", key.prefix().unwrap_or("-")).into());
+    }
     row("permissions", grants(key.permissions()).into());
     row("created", both(key.created_at(), now).into());
     if let Some(start) = key.not_before() {
@@ -88,6 +91,9 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
         if let Some(pending) = rotation.pending() {
             row("new secret", format!("number {pending}, valid, not delivered yet").into());
         }
+    }
+    for (name, value) in key.labels() {
+        row(&format!("label {name}"), value.as_str().into());
     }
     for (name, value) in key.metadata() {
         row(&format!("metadata {name}"), value.as_str().into());

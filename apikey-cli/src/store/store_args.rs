@@ -30,12 +30,16 @@ pub(crate) struct StoreArgs {
     /// The directory of the store
     #[arg(long, global = true, value_name = "DIR", env = "APIKEY_STORE")]
     pub(crate) store: Option<PathBuf>,
-    /// The prefix of the store's tokens; it must match the store
-    #[arg(long, global = true, default_value = "ak", env = "APIKEY_PREFIX")]
-    prefix: String,
-    /// A former prefix of the store; repeat it for more
-    #[arg(long, global = true, value_name = "PREFIX")]
-    accept_prefix: Vec<String>,
+    /// The prefixes of the store's tokens, separated by commas; new tokens have the first. They must match the store
+    #[arg(
+        long,
+        global = true,
+        value_name = "PREFIX",
+        value_delimiter = ',',
+        default_value = "ak",
+        env = "APIKEY_PREFIXES"
+    )]
+    prefixes: Vec<String>,
     /// A pepper: its number, and the file with its exact bytes, including a newline at the end; for more repeat it, or
     /// separate them by commas
     #[arg(long, global = true, value_name = "NUMBER=FILE", value_parser = pepper_files, env = "APIKEY_PEPPER")]
@@ -146,10 +150,7 @@ impl StoreArgs {
 
     /// A builder with these arguments. It checks grants against the catalogue of the service that opened the store last.
     pub(crate) fn builder(&self) -> Result<KeyStoreBuilder, Failure> {
-        let mut builder = KeyStore::builder().prefix(&self.prefix).keep_catalog();
-        for prefix in &self.accept_prefix {
-            builder = builder.accept_prefix(prefix);
-        }
+        let mut builder = KeyStore::builder().prefixes(&self.prefixes).keep_catalog();
         for pepper in self.peppers()? {
             builder = builder.pepper(pepper);
         }

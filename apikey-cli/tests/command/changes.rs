@@ -37,6 +37,44 @@ fn fields_are_set_and_removed() {
 }
 
 #[test]
+fn labels_are_set_changed_removed_and_shown() {
+    let (place, _) = Place::with_store();
+    let (id, _) = place.key(&["alice", "--label", "plan=pro", "--label", "region=eu"]);
+    place.run(&["show", &id]).ok().shows("label plan").shows("pro").shows("label region");
+    place.run(&["list", "--owner", "alice", "--columns", "labels"]).ok().shows("plan=pro region=eu");
+    let changed = place.json(&["update", &id, "--label", "plan=free", "--without-label", "region"]);
+    assert_eq!(changed["labels"], serde_json::json!({ "plan": "free" }));
+    place.run(&["events", "--key", &id]).ok().shows("labels");
+    place.run(&["update", &id, "--label", "Plan=pro"]).with(2).says("invalid --label name \"Plan\"");
+    place.run(&["create", "bob", "--label", "plan="]).with(2).says("invalid --label value");
+    let five = ["a=1", "b=1", "c=1", "d=1", "e=1"].map(|label| ["--label", label]).concat();
+    place.run(&[&["create", "bob"][..], &five].concat()).with(2).says("invalid --label \"5 labels\"");
+    place.run(&["create", "bob", "--label", "a=1", "--label", "a=2"]).with(2).says("--label a is given twice");
+    let both = ["update", &id, "--label", "a=1", "--without-label", "a"];
+    place.run(&both).with(2).says("--label and --without-label both name a");
+}
+
+#[test]
+fn a_key_has_a_prefix_of_its_own() {
+    let place = Place::new();
+    let all = ["--prefixes", "acme_live,acme_test"];
+    let run = |arguments: &[&str]| place.run(&[&all[..], arguments].concat());
+    run(&["init", "--out", "admin.key"]).ok();
+    let test = run(&["create", "alice", "--prefix", "acme_test"]).ok().out.trim().to_owned();
+    let live = run(&["create", "bob"]).ok().out.trim().to_owned();
+    assert!(test.starts_with("acme_test_") && live.starts_with("acme_live_"), "{test} {live}");
+    let of_test = run(&["list", "--prefix", "acme_test"]).ok();
+    of_test.shows("alice").hides("bob");
+    let beginning = test.get(..18).unwrap();
+    run(&["show", beginning]).ok().shows("acme_test, also after a rotation");
+    let rotated = run(&["rotate", beginning, "--overlap", "24h"]).ok().out.trim().to_owned();
+    assert!(rotated.starts_with("acme_test_"), "{rotated}");
+    run(&["create", "alice", "--prefix", "acme"]).with(2).says("invalid --prefix \"acme\"");
+    place.run(&["--prefixes", "acme_live", "list"]).with(2).says("acme_test").says("--prefixes");
+    place.run(&["--prefixes", "acme_live,acme_live", "list"]).with(2).says("it is given twice");
+}
+
+#[test]
 fn an_end_in_the_past_is_refused() {
     let (place, _) = Place::with_store();
     let (id, secret) = place.key(&["alice"]);

@@ -75,7 +75,7 @@ impl Place {
             .args(arguments)
             .current_dir(self.0.path())
             .env("APIKEY_STORE", "keys.db")
-            .env_remove("APIKEY_PREFIX")
+            .env_remove("APIKEY_PREFIXES")
             .env_remove("APIKEY_PEPPER")
             .env_remove("APIKEY_ETCD")
             .env_remove("APIKEY_POSTGRES")

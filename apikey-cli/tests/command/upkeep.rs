@@ -247,7 +247,7 @@ fn wrong_arguments_are_json_for_programs() {
 #[test]
 fn options_that_do_not_fit_the_store_name_those_that_do() {
     let (place, _) = Place::with_store();
-    place.run(&["--prefix", "acme", "list"]).with(2).says("or add --accept-prefix ak").hides("::");
+    place.run(&["--prefixes", "acme", "list"]).with(2).says("give --prefixes ak, or name both").hides("::");
     fs::write(place.path("pepper"), [7; 32]).unwrap();
     place.run(&["--pepper", "1=pepper", "create", "bob"]).ok();
     place.run(&["list"]).with(2).says("give it with --pepper 1=FILE").hides("::");

@@ -61,7 +61,7 @@ fn walk(place: &Place, steps: &[(String, String)], is_extra: impl Fn(&str) -> bo
         .current_dir(place.path(""))
         .env("PATH", path)
         .env_remove("APIKEY_STORE")
-        .env_remove("APIKEY_PREFIX")
+        .env_remove("APIKEY_PREFIXES")
         .env_remove("APIKEY_SOCKET")
         .output()
         .unwrap();

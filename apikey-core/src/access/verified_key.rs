@@ -7,15 +7,17 @@ use chrono::{DateTime, Utc};
 use crate::access::auth_error::AuthError;
 use crate::access::control_word::ControlWord;
 use crate::access::grants;
+use crate::access::identity;
 use crate::access::requirement::Requirement;
+use crate::access::stores;
 use crate::base::base62;
-use crate::base::interner::{GRANTS, OWNERS};
+use crate::base::interner::{GRANTS, IDENTITIES};
 use crate::base::time::from_ms;
 use crate::token::api_key::ID_CHARS;
 use crate::token::digest::DigestPrefix;
 use crate::token::key_id::KeyId;
 
-/// A key that a store has verified: its owner and its permissions.
+/// A key that a store has verified: its owner, its permissions and its labels.
 ///
 /// Only a store creates a `VerifiedKey`, so nobody can reach a function that takes one without a valid key. It is a
 /// snapshot, and does not change when the key does: long-running work checks the key again with
@@ -24,11 +26,12 @@ use crate::token::key_id::KeyId;
 pub struct VerifiedKey {
     pub(crate) id: IdForm,
     /// The index finds the secret by this.
-    pub(crate) prefix: DigestPrefix,
+    pub(crate) digest: DigestPrefix,
     /// The number of the store that verified it.
     pub(crate) store: u64,
     pub(crate) control: ControlWord,
-    pub(crate) owner: u32,
+    /// The number of its identity.
+    pub(crate) identity: u32,
     pub(crate) grants: u32,
     pub(crate) version: u32,
 }
@@ -65,7 +68,55 @@ impl VerifiedKey {
     /// Returns the owner of the key.
     #[must_use]
     pub fn owner(&self) -> &str {
-        OWNERS.text(self.owner)
+        identity::owner_of(self.identity)
+    }
+
+    /// Returns the name of the key, if it has one. The name is for people: no right depends on it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        identity::name(IDENTITIES.text(self.identity))
+    }
+
+    /// Returns the prefix with which the store issued the secret that the caller presented; `None` for a secret that was
+    /// [imported](crate::NewKey::imported). A caller who writes a token with another prefix changes nothing here.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::builder().prefixes(["acme_live", "acme_test"]).temporary()?;
+    /// let test = store.create(NewKey::for_owner("alice").prefix("acme_test"))?;
+    /// assert!(test.key.expose_secret().starts_with("acme_test_"));
+    /// assert_eq!(store.verify(test.key.expose_secret())?.prefix(), Some("acme_test"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        match identity::prefix(IDENTITIES.text(self.identity)) {
+            None => stores::default_prefix(self.store),
+            prefix => prefix.filter(|prefix| !prefix.is_empty()),
+        }
+    }
+
+    /// Returns the value of a [label](crate::NewKey::label); `None` if the key does not have it.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").label("plan", "pro"))?;
+    /// let key = store.verify(created.key.expose_secret())?;
+    /// let exports = if key.label("plan") == Some("pro") { 100 } else { 5 }; // what lacks the label gets less
+    /// assert_eq!(exports, 100);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn label(&self, name: impl AsRef<str>) -> Option<&str> {
+        identity::label(IDENTITIES.text(self.identity), name.as_ref())
+    }
+
+    /// Returns the labels, each a name and a value, by name.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        identity::labels(IDENTITIES.text(self.identity))
     }
 
     /// Returns whether the key's grants give this permission; `false` for a text that is not a permission.

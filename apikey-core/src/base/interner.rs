@@ -1,8 +1,8 @@
-//! Interned texts: owners and sets of grants, each kept once.
+//! Interned texts: identities and sets of grants, each kept once.
 //!
 //! A verified key names them by number, so it needs neither a lock nor a count that all threads share, and still
-//! outlives every change of its key. In return, the text of each owner and of each set of grants that has ever been in
-//! use stays in memory for the life of the process.
+//! outlives every change of its key. In return, the text of each identity and of each set of grants that has ever been
+//! in use stays in memory for the life of the process.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{LazyLock, Mutex, MutexGuard};
@@ -11,8 +11,8 @@ use hashbrown::HashTable;
 
 use crate::base::lock::lock;
 
-/// Owners of keys.
-pub(crate) static OWNERS: Interner = Interner::new();
+/// Identities of keys: owners, and what handlers read besides.
+pub(crate) static IDENTITIES: Interner = Interner::new();
 /// Sets of grants, joined by spaces.
 pub(crate) static GRANTS: Interner = Interner::new();
 
@@ -44,7 +44,7 @@ struct Numbers {
 
 /// The error if there are more different texts than numbers.
 #[derive(Debug, thiserror::Error)]
-#[error("more than 2^31 different owners, or sets of permissions")]
+#[error("more than 2^31 different owners with their names and labels, or sets of permissions")]
 pub(crate) struct Full;
 
 impl From<Full> for std::io::Error {

@@ -3,6 +3,7 @@
 #[cfg(feature = "cluster")]
 mod cluster;
 mod ends;
+mod prefixes;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,6 @@ use crate::key::new_key::NewKey;
 use crate::storage::holder::Holder;
 use crate::storage::open_error::OpenError;
 use crate::store::bootstrap::fixed_keys::FixedKeys;
-use crate::token::api_key::{MAX_PREFIX, is_prefix};
 use crate::token::digest::Pepper;
 
 #[cfg(not(unix))]
@@ -112,21 +112,6 @@ impl KeyStore {
 }
 
 impl KeyStoreBuilder {
-    /// Sets the prefix of new tokens; the default is `ak`. A prefix has at most 16 characters: lower-case letters and
-    /// digits in parts joined by `_`, beginning with a letter. Different prefixes, such as `acme_live` and `acme_test`,
-    /// distinguish environments. If the store has keys with another prefix, opening fails with [`OpenError::Config`], unless
-    /// [`accept_prefix`](Self::accept_prefix) names that one.
-    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.options.prefix = prefix.into();
-        self
-    }
-
-    /// Accepts tokens with a prefix that the store used before, as well as those with its [`prefix`](Self::prefix).
-    pub fn accept_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.options.accepted.push(prefix.into());
-        self
-    }
-
     /// Adds a pepper. Call it again to add more: the store uses the pepper with the highest number for new secrets, and
     /// the others for the keys that were created with them. The store keeps a check value of each pepper, and does not
     /// open if a pepper that one of its keys needs is missing.
@@ -474,13 +459,8 @@ impl KeyStoreBuilder {
         if let Some(fault) = self.options.cluster.as_ref().and_then(crate::cluster::config::Cluster::fault) {
             return Err(OpenError::Config(fault));
         }
-        for prefix in self.options.accepted.iter().chain([&self.options.prefix]) {
-            if !is_prefix(prefix) {
-                return Err(OpenError::Config(format!(
-                    "prefix {prefix:?}: allowed are lower case letters and digits in parts joined by `_`, a letter \
-                     first, at most {MAX_PREFIX} characters"
-                )));
-            }
+        if let Some(fault) = self.options.prefix_fault() {
+            return Err(OpenError::Config(fault));
         }
         for (at, pepper) in self.options.peppers.iter().enumerate() {
             if pepper.number == 0 {

@@ -39,7 +39,7 @@ impl Cluster {
         founding: Founding,
         disk: &Disk,
         head: &Head,
-        prefix: &str,
+        prefixes: &[String],
         digesters: &[Digester],
     ) -> Result<ReplicaOf, JoinError> {
         let by = || self.runtime.now() + PATIENCE;
@@ -68,7 +68,7 @@ impl Cluster {
         self.publish(generation, disk, head, digesters)?;
         let bound = before.as_ref().map_or_else(|| self.bound(), |before| self.bound_after(before.bound()));
         let uuid = before.as_ref().map_or_else(|| random(&self.runtime), |before| Ok(before.uuid)).map_err(ledger)?;
-        let of_store = ClusterSettings::of(uuid, bound, prefix, digesters, sight.identity.system.clone());
+        let of_store = ClusterSettings::of(uuid, bound, prefixes, digesters, sight.identity.system.clone());
         let settings = ClusterSettings { generation, ..of_store };
         let value = settings.encode().map_err(StoreError::from)?;
         let swap = |from: Option<&[u8]>, to: &[u8]| match self.ledger.swap(&CellName::meta(), from, Some(to), by()) {

@@ -60,7 +60,7 @@ impl Cluster {
         &self,
         disk: &Disk,
         meta: &Meta,
-        prefix: &str,
+        prefixes: &[String],
         digesters: &[Digester],
     ) -> Result<Joined, JoinError> {
         let by = self.runtime.now() + OPEN_TIMEOUT;
@@ -73,9 +73,9 @@ impl Cluster {
         let held = meta.replica.clone().or_else(|| of_note.map(ReplicaOf::unloaded));
         let first = self.ledger.sight(0, by).map_err(|error| JoinError::Ledger(self.ledger.name(), error))?;
         if first.meta.is_none() {
-            self.found_empty(held.as_ref(), &head, prefix, digesters, &first, by)?;
+            self.found_empty(held.as_ref(), &head, prefixes, digesters, &first, by)?;
         }
-        let ClusterView { settings, sight, .. } = self.view(prefix, digesters, by)?;
+        let ClusterView { settings, sight, .. } = self.view(prefixes, digesters, by)?;
         let replica = ReplicaOf { cluster: settings.uuid, generation: settings.generation, is_loading: false };
         if held.is_none() && head.number > 0 {
             return Err(JoinError::Disagreement(
@@ -115,11 +115,11 @@ impl Cluster {
         &self,
         note: &ReplicaNote,
         marked: u64,
-        prefix: &str,
+        prefixes: &[String],
         digesters: &[Digester],
     ) -> Result<(), JoinError> {
         let ClusterView { settings, sight, log_head } =
-            self.view(prefix, digesters, self.runtime.now() + OPEN_TIMEOUT)?;
+            self.view(prefixes, digesters, self.runtime.now() + OPEN_TIMEOUT)?;
         self.check_history(&ReplicaOf::unloaded(*note), note.timeline, &settings, &sight)?;
         if note.generation == settings.generation && log_head.number < marked {
             return Err(JoinError::Disagreement(format!(
@@ -134,7 +134,7 @@ impl Cluster {
     }
 
     /// Reads what a node needs to know of the cluster, if one with these options may join it.
-    fn view(&self, prefix: &str, digesters: &[Digester], by: Instant) -> Result<ClusterView, JoinError> {
+    fn view(&self, prefixes: &[String], digesters: &[Digester], by: Instant) -> Result<ClusterView, JoinError> {
         let ledger = |error| JoinError::Ledger(self.ledger.name(), error);
         let any = self.ledger.sight(0, by).map_err(ledger)?;
         if any.meta.is_none() {
@@ -156,7 +156,7 @@ impl Cluster {
             let what = format!("the cluster has a max_staleness of {:?}", settings.bound());
             return Err(JoinError::Ledger(self.ledger.name(), LedgerError::Damaged { what }));
         }
-        if let Some(what) = settings.disagreement(prefix, digesters) {
+        if let Some(what) = settings.disagreement(prefixes, digesters) {
             return Err(JoinError::Disagreement(what));
         }
         if settings.system != any.identity.system {
@@ -228,7 +228,7 @@ impl Cluster {
         &self,
         held: Option<&ReplicaOf>,
         head: &Head,
-        prefix: &str,
+        prefixes: &[String],
         digesters: &[Digester],
         sight: &Sight,
         by: Instant,
@@ -245,7 +245,7 @@ impl Cluster {
             None => {
                 let uuid = random(&self.runtime).map_err(ledger)?;
                 let system = sight.identity.system.clone();
-                let of_node = ClusterSettings::of(uuid, self.bound(), prefix, digesters, system);
+                let of_node = ClusterSettings::of(uuid, self.bound(), prefixes, digesters, system);
                 let generation = self.begin_empty(by)?;
                 let value = ClusterSettings { generation, ..of_node }.encode().map_err(StoreError::from)?;
                 // Whoever is first has founded it.

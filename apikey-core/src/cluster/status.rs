@@ -25,8 +25,8 @@ pub struct ClusterStatus {
     pub replacing: bool,
     /// How old a replica may be that still serves.
     pub max_staleness: Duration,
-    /// The prefix of the cluster's tokens.
-    pub prefix: String,
+    /// The prefixes of the cluster's tokens; new tokens have the first.
+    pub prefixes: Vec<String>,
     /// The number of the pepper for new secrets, 0 for none.
     pub pepper: u32,
     /// The number of the log's last event.
@@ -63,7 +63,7 @@ impl Cluster {
             generation,
             replacing: settings.is_sealed,
             max_staleness: settings.bound(),
-            prefix: settings.prefix,
+            prefixes: [settings.prefix].into_iter().chain(settings.accepted).collect(),
             pepper: settings.pepper,
             head: head.number,
             state: sight.state.map_or(0, |state| state.number),

@@ -138,8 +138,9 @@ mod tests {
 
     use super::*;
     use crate::access::grants;
+    use crate::access::identity::{self, Identity};
     use crate::access::network::ANYWHERE;
-    use crate::base::interner::{GRANTS, OWNERS};
+    use crate::base::interner::{GRANTS, IDENTITIES};
     use crate::base::store_time::Moment;
     use crate::key::allowance::Allowance;
     use crate::key::effective_key::EffectiveSecret;
@@ -152,8 +153,12 @@ mod tests {
     const KEYS: usize = 3;
     const PERMISSIONS: [&str; 2] = ["orders:read", "orders:write"];
 
-    /// What a key is after a change: which permissions it grants, whether it is disabled, and when it ends.
-    type State = ([bool; 2], bool, Option<i64>);
+    /// What a key is after a change: which permissions it grants, whether it is disabled, when it ends, and its label.
+    type State = ([bool; 2], bool, Option<i64>, Option<&'static str>);
+    /// The permissions and the label that a caller has.
+    type Visible = ([bool; 2], Option<&'static str>);
+
+    const PLANS: [&str; 2] = ["free", "pro"];
 
     #[derive(Debug, Clone)]
     enum Step {
@@ -165,7 +170,8 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         let end = prop_oneof![Just(None), Just(Some(NOW - 50)), Just(Some(NOW + 50))];
-        let state = (any::<[bool; 2]>(), any::<bool>(), end);
+        let plan = prop::option::of(prop::sample::select(&PLANS[..]));
+        let state = (any::<[bool; 2]>(), any::<bool>(), end, plan);
         prop_oneof![
             3 => (0..KEYS, prop::option::weighted(0.9, state)).prop_map(|(key, state)| Step::Change(key, state)),
             2 => Just(Step::Publish),
@@ -176,13 +182,18 @@ mod tests {
         Secret::from_text(b"0123456789ABCDEFGHIJKLMNOPQRSTUV").body(KeyId::from_u128(1 + key as u128))
     }
 
-    fn effective(key: usize, (granted, disabled, expires_at): State) -> EffectiveKey {
+    fn effective(key: usize, (granted, disabled, expires_at, plan): State) -> EffectiveKey {
         let granted = PERMISSIONS.iter().zip(granted).filter(|(_, granted)| *granted);
         let granted: Vec<String> = granted.map(|(permission, _)| (*permission).to_owned()).collect();
+        let labels = plan.map(|plan| ("plan".to_owned(), plan.to_owned())).into_iter().collect();
+        // The name changes with the label, and waits as well.
+        let identity = Identity { owner: "alice", prefix: None, name: plan, labels: &labels };
+        let identity = IDENTITIES.number(&identity.text()).unwrap();
         let secret = EffectiveSecret {
             digest: Digester::plain().own(&body(key)),
             pepper: 0,
             imported: None,
+            identity,
             version: 1,
             end: SecretEnd::Never,
             latest: None,
@@ -191,8 +202,8 @@ mod tests {
         };
         EffectiveKey {
             id: 1 + key as u128,
-            owner: OWNERS.number("alice").unwrap(),
             allowance: Allowance {
+                identity,
                 grants: GRANTS.number(&grants::join(&granted)).unwrap(),
                 revoked: false,
                 disabled,
@@ -206,23 +217,26 @@ mod tests {
         }
     }
 
-    /// Returns the permissions of a caller with the key's token; `None` if the index refuses the token.
-    fn visible(index: &Index, key: usize) -> Option<[bool; 2]> {
+    /// Returns what a caller with the key's token has; `None` if the index refuses the token.
+    fn visible(index: &Index, key: usize) -> Option<Visible> {
         let token = api_key::format("ak", &body(key));
         let prefixes = Prefixes::new("ak".into(), []);
         let matched = index.find_own(prefixes.parse(token.expose_secret().as_bytes()).unwrap())?;
         index.check_use(&matched, Moment { now: NOW, raw: NOW }, None).ok()?;
         let granted = GRANTS.text(matched.grants());
-        Some(PERMISSIONS.map(|wanted| grants::joined_give(granted, wanted)))
+        let permissions = PERMISSIONS.map(|wanted| grants::joined_give(granted, wanted));
+        Some((permissions, identity::label(IDENTITIES.text(matched.identity()), "plan")))
     }
 
     /// What is common to states of a key; `None` if one of them allows nothing.
-    fn common(states: impl IntoIterator<Item = Option<State>>) -> Option<[bool; 2]> {
-        states.into_iter().try_fold([true; 2], |common, state| {
-            let (granted, disabled, end) = state?;
+    fn common(states: impl IntoIterator<Item = Option<State>>) -> Option<Visible> {
+        let common = states.into_iter().try_fold(None, |common: Option<Visible>, state| {
+            let (granted, disabled, end, plan) = state?;
             let refused = disabled || end.is_some_and(|end| end <= NOW);
-            (!refused).then(|| [common[0] && granted[0], common[1] && granted[1]])
-        })
+            let (held, label) = common.unwrap_or(([true; 2], plan));
+            (!refused).then(|| Some(([held[0] && granted[0], held[1] && granted[1]], label.filter(|_| label == plan))))
+        });
+        common.flatten()
     }
 
     fn index() -> Index {
@@ -282,14 +296,14 @@ mod tests {
     fn what_is_rolled_back_narrows_nothing() {
         let index = index();
         let mut applier = Applier::default();
-        let (wide, none) = (effective(0, ([true; 2], false, None)), effective(0, ([false; 2], true, None)));
+        let (wide, none) = (effective(0, ([true; 2], false, None, None)), effective(0, ([false; 2], true, None, None)));
         applier.enqueue(Pending { id: 1, before: None, after: Some(wide.clone()) });
         assert!(applier.is_unpublished(1));
         applier.enqueue(Pending { id: 1, before: Some(wide), after: Some(none) });
         applier.rollback(1);
         assert_eq!(applier.len(), 1);
         assert!(applier.publish(&index).unwrap());
-        assert_eq!((visible(&index, 0), applier.is_unpublished(1)), (Some([true; 2]), false));
+        assert_eq!((visible(&index, 0), applier.is_unpublished(1)), (Some(([true; 2], None)), false));
         assert!(!applier.publish(&index).unwrap());
     }
 }

@@ -1,6 +1,6 @@
 //! A log line and a count for each change that is in force.
 
-use crate::base::interner::OWNERS;
+use crate::access::identity::owner_of;
 use crate::commit::engine::Engine;
 use crate::key::effective_key::EffectiveKey;
 use crate::key::event::actor::Origin;
@@ -12,8 +12,8 @@ pub(crate) struct ChangeNotice {
     number: u64,
     subject: Subject,
     origin: Origin,
-    /// The number of its owner in [`OWNERS`].
-    owner: Option<u32>,
+    /// The owner of its key.
+    owner: Option<&'static str>,
     kind: &'static str,
     /// Whether the record was deleted.
     is_deleted: bool,
@@ -25,7 +25,7 @@ impl ChangeNotice {
             number: event.number,
             subject: event.subject,
             origin: event.origin.clone(),
-            owner: after.or(before).map(|rights| rights.owner),
+            owner: after.or(before).map(|rights| owner_of(rights.allowance.identity)),
             kind: event.kind.name(),
             is_deleted: after.is_none(),
         }
@@ -41,8 +41,7 @@ impl Engine {
                 self.refusals.forget(key);
             }
             let key = notice.subject.key_id().map(tracing::field::display);
-            let (key, owner) = (key, notice.owner.map(|owner| OWNERS.text(owner)));
-            let ChangeNotice { kind, number, .. } = *notice;
+            let ChangeNotice { kind, number, owner, .. } = *notice;
             let actor = notice.origin.actor.as_ref().map(tracing::field::display);
             let peer = notice.origin.peer.map(tracing::field::display);
             tracing::info!(

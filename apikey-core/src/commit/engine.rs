@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use crate::access::auth_error::AuthError;
+use crate::access::stores;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::metrics::Meter;
 use crate::base::store_time::StoreTime;
@@ -236,7 +237,8 @@ impl Engine {
 
     /// Returns the effective key of a record.
     pub(crate) fn effective(&self, record: &Record) -> Result<EffectiveKey, StoreError> {
-        Ok(EffectiveKey::of(record, self.lifetime).map_err(io::Error::from)?)
+        let default = stores::default_prefix(self.index.store());
+        Ok(EffectiveKey::of(record, self.lifetime, default).map_err(io::Error::from)?)
     }
 
     /// Checks that a key that was verified earlier is still valid, with the same secret.

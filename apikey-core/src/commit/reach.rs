@@ -1,6 +1,7 @@
 //! What a scope allows, by the records at the time when a change is decided.
 
 use crate::access::auth_error::AuthError;
+use crate::access::stores;
 use crate::key::change::Change;
 use crate::key::error::StoreError;
 use crate::key::error::cap_violation::CapViolation;
@@ -21,7 +22,8 @@ impl Engine {
             let refused = |error| StoreError::Exceeds(CapViolation::Actor(error));
             self.recheck(actor).map_err(refused)?;
             let (record, _) = records.record(actor.id().as_u128())?.ok_or_else(|| refused(AuthError::Invalid))?;
-            Ok::<_, StoreError>(ActingKey::new(record, actor.secret_version()))
+            let default = stores::default_prefix(self.index.store()).unwrap_or_default();
+            Ok::<_, StoreError>(ActingKey::new(record, actor.secret_version(), default))
         });
         Ok(Some(Reach::new(scope.owner.clone(), actor.transpose()?)))
     }

@@ -61,6 +61,7 @@ fn restriction_of(action: &Action, now: i64) -> Option<Restriction> {
                 .idle_after
                 .value()
                 .map(|after| StoredIdle { after_ms: *after, since: now }.end(None, None, false)),
+            labels: fields.labels.clone(),
             ..Restriction::default()
         },
         _ => return None,

@@ -10,6 +10,7 @@ use crate::access::idle;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::{Limit, LimitLine};
 use crate::base::codec::tail::Unknown;
+use crate::base::json::entries;
 use crate::base::store_time::{MAX_LEAD_MS, Moment};
 use crate::base::time::{LAST_MS, checked_ms, from_ms};
 use crate::copies::transfer_report::LineFault;
@@ -29,12 +30,15 @@ const KEY: &str = "key";
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
 /// so a line that has one is refused.
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 27] = [
     "id",
     "owner",
     "name",
     "permissions",
     "metadata",
+    "labels",
+    "prefix",
+    "keeps_prefix",
     "created_at",
     "not_before",
     "expires_at",
@@ -85,6 +89,11 @@ pub(super) struct Line {
     permissions: Vec<String>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "entries")]
+    labels: BTreeMap<String, String>,
+    prefix: Option<String>,
+    #[serde(default)]
+    keeps_prefix: bool,
     created_at: Option<DateTime<Utc>>,
     not_before: Option<DateTime<Utc>>,
     expires_at: Option<DateTime<Utc>>,
@@ -257,6 +266,7 @@ impl Line {
         bounds::stored_owner(&self.owner)?;
         self.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&self.metadata)?;
+        bounds::labels(&self.labels)?;
         let ms = |field, time: Option<DateTime<Utc>>| time.map(|time| checked_ms(field, time)).transpose();
         let (not_before, expires_at) = (ms("not_before", self.not_before)?, ms("expires_at", self.expires_at)?);
         let revoked = self.revoked.map(|revoked| {
@@ -302,6 +312,8 @@ impl Line {
             limit: limit.map(Limit::to_stored),
             networks,
             idle,
+            labels: self.labels,
+            prefix: self.prefix.filter(|_| self.keeps_prefix),
             unknown: Unknown::default(),
         })
     }

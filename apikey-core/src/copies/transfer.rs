@@ -222,6 +222,9 @@ impl Inner {
         self.engine.lifetime.check(record)?;
         record.idle.map_or(Ok(()), |idle| self.check_tracks_use(idle.after_ms))?;
         self.check_catalog(&record.permissions, &[]).map_err(StoreError::from)?;
+        if record.prefix.as_deref().is_some_and(|prefix| !self.prefixes.knows(prefix)) {
+            return Err(LineFault::Prefix);
+        }
         for secret in &record.secrets {
             if !writer.digesters.iter().any(|digester| digester.pepper() == secret.pepper) {
                 return Err(LineFault::Pepper(secret.pepper));

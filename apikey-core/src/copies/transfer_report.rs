@@ -97,8 +97,8 @@ pub enum LineFault {
     /// A digest is under a pepper that the store does not have.
     #[error("its digest is under pepper {0}, which this store was not given")]
     Pepper(u32),
-    /// A secret has a prefix that the store does not accept.
-    #[error("its secret has a prefix that this store does not accept: add accept_prefix for it")]
+    /// The key, or a secret of it, has a prefix that the store does not accept.
+    #[error("it has a prefix that is none of this store's: add it to prefixes")]
     Prefix,
     /// The secrets contradict each other or the key.
     #[error("its secrets do not fit together")]

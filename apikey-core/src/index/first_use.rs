@@ -21,7 +21,7 @@ impl Index {
     /// Ends the predecessor that the first use of a secret ends. Returns `None` if another use was first.
     pub(crate) fn promote(&self, key: &VerifiedKey) -> Option<Promotion> {
         let (mut writer, table) = self.write();
-        let find = || table.find_again(verified_home(key), &key.prefix);
+        let find = || table.find_again(verified_home(key), &key.digest);
         let LiveLine { state, .. } = find().filter(|live| live.state.control & UNUSED != 0)?;
         let has_entry = state.control & SIDE_ENTRY != 0;
         let ended = writer.free_list.ended_by(state.side).filter(|_| has_entry);

@@ -20,7 +20,7 @@ pub(super) struct Line {
     digest: [AtomicU64; 4],
     /// The control word. Every write to the line changes its count.
     control: AtomicU64,
-    /// Owner in the high half, grants in the low.
+    /// Identity in the high half, grants in the low.
     who: AtomicU64,
     /// From the top: the flag [`NOTED`], 31 bits of home, and the second of the last use (0 for never). The home
     /// identifies the secret.
@@ -34,7 +34,7 @@ pub(super) struct Line {
 #[derive(Clone, Copy)]
 pub(super) struct LineState {
     pub(super) control: u64,
-    pub(super) owner: u32,
+    pub(super) identity: u32,
     pub(super) grants: u32,
     pub(super) version: u32,
     pub(super) side: u32,
@@ -112,7 +112,7 @@ impl Line {
         let version = self.version.load(Ordering::Relaxed);
         let side = self.side.load(Ordering::Relaxed);
         let usage = self.usage();
-        let state = LineState { control, owner: (who >> 32) as u32, grants: low_half(who), version, side };
+        let state = LineState { control, identity: (who >> 32) as u32, grants: low_half(who), version, side };
         self.is_still(control).then_some((state, usage))
     }
 
@@ -160,21 +160,21 @@ impl Line {
         for (word, chunk) in self.digest.iter().zip(entry.digest.as_chunks::<8>().0) {
             word.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
         }
-        let LineState { control, owner, grants, version, side } = entry.state;
-        self.who.store(join(owner, grants), Ordering::Relaxed);
+        let LineState { control, identity, grants, version, side } = entry.state;
+        self.who.store(join(identity, grants), Ordering::Relaxed);
         self.usage.store(entry.usage.0, Ordering::Relaxed);
         self.version.store(version, Ordering::Relaxed);
         self.side.store(side, Ordering::Relaxed);
         self.control.store(control_word::counted(before, 1, control | OCCUPIED), Ordering::Release);
     }
 
-    /// Sets what can change: owner, version and digest never do.
+    /// Sets what can change: version and digest never do.
     ///
     /// Between the two states it writes a control word that allows no more than both, so a reader may combine it with
-    /// the grants and the side entry of either.
+    /// the identity and the grants of either, which are one word, and with the side entry of either.
     pub(super) fn update(&self, new: LineState) {
         let old = self.control();
-        let who = join(new.owner, new.grants);
+        let who = join(new.identity, new.grants);
         if self.who.load(Ordering::Relaxed) != who || self.side() != new.side {
             // The side entry is not there yet.
             let between = control_word::meet(old, new.control) & !(SIDE_ENTRY & !old);
@@ -225,7 +225,7 @@ impl Line {
         let who = self.who.load(Ordering::Relaxed);
         let state = LineState {
             control,
-            owner: (who >> 32) as u32,
+            identity: (who >> 32) as u32,
             grants: low_half(who),
             version: self.version.load(Ordering::Relaxed),
             side: self.side(),
@@ -234,8 +234,8 @@ impl Line {
     }
 }
 
-fn join(owner: u32, grants: u32) -> u64 {
-    u64::from(owner) << 32 | u64::from(grants)
+fn join(identity: u32, grants: u32) -> u64 {
+    u64::from(identity) << 32 | u64::from(grants)
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the low half alone is wanted")]

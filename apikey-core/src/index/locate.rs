@@ -21,6 +21,6 @@ pub(super) fn id_home(id: u128) -> u32 {
 pub(super) fn verified_home(key: &VerifiedKey) -> u32 {
     match &key.id {
         IdForm::Written(id) => own_home(id),
-        IdForm::Known(_) => imported_home(&key.prefix),
+        IdForm::Known(_) => imported_home(&key.digest),
     }
 }

@@ -83,7 +83,7 @@ impl Index {
         }
         self.table().insert(&Entry {
             digest: secret.digest,
-            state: LineState { control, owner: key.owner, grants, version: secret.version, side },
+            state: LineState { control, identity: secret.identity, grants, version: secret.version, side },
             usage: Usage::new(secret_home(key.id, secret), used),
         });
         writer.filled += 1;
@@ -126,7 +126,8 @@ impl Index {
             // Its first use may end another secret now: one that waited for its delivery can have become the current
             // one meanwhile.
             let successor_of = predecessor(after, secret).filter(|_| control & UNUSED != 0);
-            self.set_line(writer, line, &LineState { control, grants, ..state }, content, successor_of);
+            let new = LineState { control, identity: secret.identity, grants, ..state };
+            self.set_line(writer, line, &new, content, successor_of);
         }
     }
 

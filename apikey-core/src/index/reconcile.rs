@@ -34,7 +34,8 @@ impl Index {
             let secret_end = secret_end(key, secret);
             let content = SideEntry { id: key.id, not_before, secret_end, networks, limiter, idle };
             let successor_of = predecessor(key, secret).filter(|_| control & UNUSED != 0);
-            self.set_line(&mut writer, line, &LineState { control, grants, ..state }, content, successor_of);
+            let new = LineState { control, identity: secret.identity, grants, ..state };
+            self.set_line(&mut writer, line, &new, content, successor_of);
         }
         // Inserting may make a larger table.
         for secret in missing {
@@ -70,6 +71,9 @@ impl Index {
         if state.grants != key.allowance.grants {
             return Some(format!("secret {} has other grants than its record", secret.version));
         }
+        if state.identity != secret.identity {
+            return Some(format!("secret {} has another identity than its record", secret.version));
+        }
         let entry = self.side_entry(&state);
         let networks = entry.map_or(crate::access::network::ANYWHERE, |entry| entry.networks);
         let limiter = entry.map_or(0, |entry| entry.limiter);
@@ -89,6 +93,7 @@ const NO_SECRET: EffectiveSecret = EffectiveSecret {
     digest: [0; 32],
     pepper: 0,
     imported: None,
+    identity: 0,
     version: 0,
     end: crate::key::record::SecretEnd::Never,
     latest: None,

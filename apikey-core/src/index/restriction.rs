@@ -7,10 +7,11 @@
 
 use crate::access::control_word;
 use crate::access::control_word::{DISABLED, REVOKED};
+use crate::access::identity;
 use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
 use crate::access::network::ANYWHERE;
-use crate::base::interner::{Full, OWNERS};
+use crate::base::interner::Full;
 use crate::index::Index;
 use crate::index::line::{Entry, Line, LineState};
 use crate::index::locate::{id_home, secret_home};
@@ -19,6 +20,7 @@ use crate::index::table::LiveLine;
 use crate::index::writer_state::{Shared, WriterState};
 use crate::key::allowance::Allowance;
 use crate::key::effective_key::EffectiveKey;
+use crate::key::entries_patch::EntriesPatch;
 
 /// The keys that a restriction is for.
 pub(crate) enum Target<'a> {
@@ -31,7 +33,7 @@ pub(crate) enum Target<'a> {
 }
 
 /// The restriction of every secret of a key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Restriction {
     pub(crate) revoke: bool,
     pub(crate) disable: bool,
@@ -47,6 +49,8 @@ pub(crate) struct Restriction {
     pub(crate) limit: Option<Limit>,
     /// The latest idle end that may remain.
     pub(crate) idle: Option<IdleEnd>,
+    /// The change of the labels: of those that it names, what it sets may remain.
+    pub(crate) labels: EntriesPatch,
 }
 
 impl Index {
@@ -66,7 +70,7 @@ impl Index {
             };
             // A rotation that cannot be written must not end the old secret, since nobody has the new one. So the
             // visible end of the secret stays, and only the key's end counts.
-            let bound = Allowance { expires_at: after.end_for(secret), ..after.allowance };
+            let bound = Allowance { expires_at: after.end_for(secret), identity: secret.identity, ..after.allowance };
             let side = self.side_entry(&state).unwrap_or_else(|| SideEntry::none(after.id));
             // Meet what is visible, and not the record, which may be ahead of the disk.
             let met = self.visible(&writer, &state, &side).meet(&bound)?;
@@ -82,16 +86,10 @@ impl Index {
         target: &Target<'_>,
         restriction: &Restriction,
     ) -> Result<usize, Full> {
-        let owner = match target {
-            Target::Owner(name) | Target::Key { owner: Some(name), .. } => Some(OWNERS.number(name)?),
-            Target::Key { owner: None, .. } => None,
-        };
-        let is_meant = |entry: &Entry| {
-            let is_of_owner = owner.is_none_or(|owner| entry.state.owner == owner);
-            match *target {
-                Target::Owner(_) => is_of_owner,
-                Target::Key { id, .. } => is_of_owner && self.is_of(entry, id),
-            }
+        let belongs = |entry: &Entry, owner: &str| identity::owner_of(entry.state.identity) == owner;
+        let is_meant = |entry: &Entry| match *target {
+            Target::Owner(owner) => belongs(entry, owner),
+            Target::Key { id, owner } => self.is_of(entry, id) && owner.is_none_or(|owner| belongs(entry, owner)),
         };
         let (mut writer, table) = self.write();
         // Collect all of them first: removing one can move others.
@@ -112,7 +110,7 @@ impl Index {
                 })
             });
             let visible = self.visible(&writer, &state, &side);
-            let met = visible.meet(&restriction.on(&visible))?;
+            let met = visible.meet(&restriction.on(&visible)?)?;
             if restriction.limit.is_some() || restriction.idle.is_some() {
                 // Also for the second secret of a key.
                 let Shared { limiter, idle } = self.tighten(&mut writer, side.id, &met);
@@ -127,6 +125,7 @@ impl Index {
     /// Returns what a line and its side entry allow now.
     fn visible(&self, writer: &WriterState, state: &LineState, side: &SideEntry) -> Allowance {
         Allowance {
+            identity: state.identity,
             grants: state.grants,
             revoked: state.control & REVOKED != 0,
             disabled: state.control & DISABLED != 0,
@@ -146,14 +145,15 @@ impl Index {
         line: &Line,
         state: &LineState,
         side: SideEntry,
-        Allowance { grants, revoked, disabled, expires_at, not_before, limit: _, networks, idle: _ }: &Allowance,
+        Allowance { identity, grants, revoked, disabled, expires_at, not_before, limit: _, networks, idle: _ }: &Allowance,
     ) {
         let flags = if *revoked { REVOKED } else { 0 } | if *disabled { DISABLED } else { 0 };
         // The word also has flags of the secret, and one that says whether its time is the end of the secret or of the
         // key.
         let control = control_word::meet(state.control, control_word::with_time(flags, *expires_at));
         let content = SideEntry { not_before: *not_before, networks: *networks, ..side };
-        self.set_line(writer, line, &LineState { control, grants: *grants, ..*state }, content, None);
+        let new = LineState { control, identity: *identity, grants: *grants, ..*state };
+        self.set_line(writer, line, &new, content, None);
     }
 
     /// Lowers the limit of a key, and its idle end, to those of this allowance, at once.
@@ -176,8 +176,9 @@ impl Index {
 
 impl Restriction {
     /// Returns the most that it leaves of what is visible. The caller [meets](Allowance::meet) both.
-    fn on(&self, visible: &Allowance) -> Allowance {
-        Allowance {
+    fn on(&self, visible: &Allowance) -> Result<Allowance, Full> {
+        Ok(Allowance {
+            identity: identity::retain(visible.identity, |name, value| self.labels.leaves(name, value))?,
             grants: self.grants.unwrap_or(visible.grants),
             revoked: self.revoke,
             disabled: self.disable,
@@ -186,6 +187,6 @@ impl Restriction {
             limit: self.limit,
             networks: self.networks.unwrap_or(ANYWHERE),
             idle: self.idle,
-        }
+        })
     }
 }

@@ -238,7 +238,7 @@ mod tests {
 
     /// An entry that belongs where all others do.
     fn entry(number: u8) -> Entry {
-        let state = LineState { control: 0, owner: number.into(), grants: 0, version: 1, side: 0 };
+        let state = LineState { control: 0, identity: number.into(), grants: 0, version: 1, side: 0 };
         Entry { digest: [number; 32], state, usage: Usage::new(HOME, 0) }
     }
 
@@ -248,7 +248,7 @@ mod tests {
         table
     }
 
-    /// The owner found for a number, while `meanwhile` happens when the reader has read its second line.
+    /// The identity found for a number, while `meanwhile` happens when the reader has read its second line.
     fn found(table: &Table, number: u8, meanwhile: impl Fn()) -> Option<u32> {
         let reads = Cell::new(0);
         let found = table.search(HOME, |line| {
@@ -259,7 +259,7 @@ mod tests {
             }
             holds
         });
-        found.map(|live| live.state.owner)
+        found.map(|live| live.state.identity)
     }
 
     #[test]

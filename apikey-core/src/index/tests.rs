@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::access::control_word;
 use crate::access::network::ANYWHERE;
-use crate::base::interner::{GRANTS, OWNERS};
+use crate::base::interner::{GRANTS, IDENTITIES};
 use crate::base::store_time::Moment;
 use crate::index::*;
 use crate::key::allowance::Allowance;
@@ -25,10 +25,12 @@ struct Key {
 
 fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
     let body = Secret::from_text(b"0123456789ABCDEFGHIJKLMNOPQRSTUV").body(KeyId::from_u128(id));
+    let identity = IDENTITIES.number(owner).unwrap();
     let secret = EffectiveSecret {
         digest: Digester::plain().own(&body),
         pepper: 0,
         imported: None,
+        identity,
         version: 1,
         end: SecretEnd::Never,
         latest: None,
@@ -37,8 +39,8 @@ fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
     };
     let effective = EffectiveKey {
         id,
-        owner: OWNERS.number(owner).unwrap(),
         allowance: Allowance {
+            identity,
             grants: GRANTS.number("").unwrap(),
             revoked: false,
             disabled: false,
@@ -57,11 +59,11 @@ fn index() -> Index {
     Index::new(0, 0, vec![Digester::plain()], true)
 }
 
-/// Returns the owner's number, if the token is valid.
+/// Returns the number of the identity, if the token is valid.
 fn verify(index: &Index, prefixes: &Prefixes, token: &str, now: i64) -> Option<u32> {
     let matched = index.find_own(prefixes.parse(token.as_bytes()).unwrap())?;
     index.check_use(&matched, Moment { now, raw: now }, None).ok()?;
-    Some(matched.owner())
+    Some(matched.identity())
 }
 
 proptest! {
@@ -107,11 +109,11 @@ fn a_key_that_stays_is_found_while_others_come_and_go() {
             scope.spawn(|| {
                 while !ended.load(Ordering::Relaxed) {
                     for key in &stay {
-                        assert_eq!(verify(&index, &prefixes, &key.token, 5000), Some(key.effective.owner));
+                        assert_eq!(verify(&index, &prefixes, &key.token, 5000), Some(key.effective.allowance.identity));
                     }
                     for key in &come {
                         let owner = verify(&index, &prefixes, &key.token, 5000);
-                        assert!(owner.is_none_or(|owner| owner == key.effective.owner));
+                        assert!(owner.is_none_or(|owner| owner == key.effective.allowance.identity));
                         seen.fetch_add(u64::from(owner.is_some()), Ordering::Relaxed);
                     }
                 }

@@ -140,16 +140,16 @@ impl Index {
             return None;
         }
         let (_, side) =
-            self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.prefix))?;
+            self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest))?;
         self.limiters.get(side?.limiter)?.status(raw())
     }
 
     /// Creates the verified key of a line that passed the check.
     #[inline]
     pub(crate) fn verified_key(&self, matched: &Match<'_>, id: IdForm) -> VerifiedKey {
-        let LineState { control, owner, grants, version, .. } = matched.live.state;
-        let (prefix, control) = (matched.prefix, ControlWord(control));
-        VerifiedKey { id, prefix, store: self.store, control, owner, grants, version }
+        let LineState { control, identity, grants, version, .. } = matched.live.state;
+        let (digest, control) = (matched.prefix, ControlWord(control));
+        VerifiedKey { id, digest, store: self.store, control, identity, grants, version }
     }
 
     /// Checks that a key that was verified earlier is still valid, with the same secret.
@@ -157,7 +157,7 @@ impl Index {
     /// # Errors
     /// Those of [`check_state`](Self::check_state), and [`AuthError::Invalid`] if its secret has ended.
     pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
-        let again = self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.prefix));
+        let again = self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest));
         let (live, side) = again.ok_or(AuthError::Invalid)?;
         check_state(live.state.control, side, now)?;
         self.check_idle(side.map_or(0, |side| side.idle), now)
@@ -199,9 +199,9 @@ impl Match<'_> {
         self.side.is_none_or(|side| network::set_contains(side.networks, Some(peer)))
     }
 
-    /// The number of the key's owner.
-    pub(crate) fn owner(&self) -> u32 {
-        self.live.state.owner
+    /// The number of the key's identity.
+    pub(crate) fn identity(&self) -> u32 {
+        self.live.state.identity
     }
 
     /// Whether the secret succeeds another and was never used.

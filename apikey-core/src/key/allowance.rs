@@ -2,18 +2,22 @@
 
 use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
-use crate::access::{grants, network};
+use crate::access::{grants, identity, network};
 use crate::base::interner::{Full, GRANTS};
 use crate::base::time::earlier;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::Record;
 
-/// What a key allows: its grants, networks, times and rate limit.
+/// What a key allows: its labels, grants, networks, times and rate limit.
 ///
-/// Allowances are a lattice under [`meet`](Self::meet), but for the rounding of rate limits. A meet of idle ends is no
-/// later than either for every time of use, and exactly the earlier one for a key that nobody uses meanwhile.
+/// The allowances of a key are a lattice under [`meet`](Self::meet), but for the rounding of rate limits, and for the
+/// name in the identity, which is no right. A meet of idle ends is no later than either for every time of use, and
+/// exactly the earlier one for a key that nobody uses meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Allowance {
+    /// The number of its identity, with the prefix of the newest secret. Of this, the labels are rights, owner and prefix
+    /// stay as they are, and a meet has the name of the first.
+    pub(crate) identity: u32,
     /// The number of its set in [`GRANTS`].
     pub(crate) grants: u32,
     pub(crate) revoked: bool,
@@ -27,8 +31,9 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    pub(crate) fn of(record: &Record, lifetime: Lifetime) -> Result<Self, Full> {
+    pub(crate) fn of(record: &Record, lifetime: Lifetime, identity: u32) -> Result<Self, Full> {
         Ok(Self {
+            identity,
             grants: GRANTS.number(&grants::join(&record.permissions))?,
             revoked: record.revoked.is_some(),
             disabled: record.disabled,
@@ -43,6 +48,7 @@ impl Allowance {
     /// Returns the allowance of what both allow.
     pub(crate) fn meet(&self, other: &Self) -> Result<Self, Full> {
         Ok(Self {
+            identity: identity::meet(self.identity, other.identity)?,
             grants: grants::meet(self.grants, other.grants)?,
             revoked: self.revoked || other.revoked,
             disabled: self.disabled || other.disabled,
@@ -64,6 +70,7 @@ impl Allowance {
             || network::lose(self.networks, after.networks)
             || IdleEnd::meet_of(self.idle, after.idle) != self.idle
             || grants::lose(GRANTS.text(self.grants), GRANTS.text(after.grants))
+            || identity::loses(self.identity, after.identity)
     }
 }
 
@@ -75,11 +82,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::access::identity::Identity;
+    use crate::base::interner::IDENTITIES;
 
-    /// One request: its time, its permission, its address and the use before it.
-    type Request = (i64, String, IpAddr, Option<i64>);
+    /// One request: its time, its permission, its address, the use before it, and the label that its handler wants.
+    type Request = (i64, String, IpAddr, Option<i64>, (&'static str, &'static str));
 
-    fn allows(key: &Allowance, (now, permission, peer, used): &Request) -> bool {
+    fn allows(key: &Allowance, (now, permission, peer, used, (name, value)): &Request) -> bool {
         !key.revoked
             && !key.disabled
             && key.expires_at.is_none_or(|end| *now < end)
@@ -87,6 +96,7 @@ mod tests {
             && grants::joined_give(GRANTS.text(key.grants), permission)
             && network::set_contains(key.networks, Some(*peer))
             && key.idle.is_none_or(|idle| *now < idle.with_use(*used))
+            && identity::label(IDENTITIES.text(key.identity), name) == Some(value)
     }
 
     /// Whether a limit lets through no more than the other, by count and by rate.
@@ -103,18 +113,35 @@ mod tests {
         proptest::option::of(of)
     }
 
-    /// Few times, segments and networks, so that allowances overlap.
-    fn allowances() -> impl Strategy<Value = Allowance> {
+    const LABELS: [&str; 2] = ["plan", "region"];
+    const VALUES: [&str; 2] = ["a", "b"];
+
+    /// The identities of one key, which has one owner and one prefix.
+    fn identities(named: bool) -> impl Strategy<Value = u32> {
+        let values = [0usize..3, 0..3];
+        (values, any::<bool>()).prop_map(move |(values, name)| {
+            let labels = LABELS.into_iter().zip(values).filter_map(|(name, value)| Some((name, *VALUES.get(value)?)));
+            let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let name = (named && name).then_some("ci");
+            let identity = Identity { owner: "alice", prefix: Some("acme"), name, labels: &labels };
+            IDENTITIES.number(&identity.text()).unwrap()
+        })
+    }
+
+    /// Few labels, times, segments and networks, so that allowances overlap.
+    fn allowances(named: bool) -> impl Strategy<Value = Allowance> {
         let grants = proptest::collection::vec("[ab*](:[ab*]){0,2}", 0..4);
         let networks = proptest::collection::vec(0usize..5, 0..3);
         let limit = proptest::option::of((1u32..20, 1i64..5000));
         let rarely = || proptest::bool::weighted(0.1);
+        let times = (sometimes(0i64..4), sometimes(0i64..4));
         let idle = proptest::option::of((0i64..4, 0i64..4).prop_map(|(at, after_ms)| IdleEnd { at, after_ms }));
-        (grants, rarely(), rarely(), sometimes(0i64..4), sometimes(0i64..4), limit, networks, idle).prop_map(
-            |(grants, revoked, disabled, expires_at, not_before, limit, networks, idle)| {
+        (identities(named), grants, rarely(), rarely(), times, limit, networks, idle).prop_map(
+            |(identity, grants, revoked, disabled, (expires_at, not_before), limit, networks, idle)| {
                 let known = ["10.0.0.0/8", "10.1.0.0/16", "10.1.1.1", "::/0", "::1"];
                 let networks: Vec<String> = networks.iter().map(|at| known[*at].to_owned()).collect();
                 Allowance {
+                    identity,
                     grants: GRANTS.number(&grants::join(&grants)).unwrap(),
                     revoked,
                     disabled,
@@ -131,14 +158,15 @@ mod tests {
     fn requests() -> impl Strategy<Value = Request> {
         let peers = ["10.0.0.1", "10.1.0.1", "10.1.1.1", "11.0.0.1", "::1", "::2"];
         let peers = prop::sample::select(peers.map(|peer| peer.parse::<IpAddr>().unwrap()).to_vec());
-        (0i64..4, "[abc](:[abc]){0,3}", peers, sometimes(0i64..4))
+        let labels = (prop::sample::select(&LABELS[..]), prop::sample::select(&VALUES[..]));
+        (0i64..4, "[abc](:[abc]){0,3}", peers, sometimes(0i64..4), labels)
     }
 
     proptest! {
         #[test]
         fn a_meet_allows_what_both_allow(
-            one in allowances(),
-            other in allowances(),
+            one in allowances(true),
+            other in allowances(true),
             requests in proptest::collection::vec(requests(), 1..40),
         ) {
             let met = one.meet(&other).unwrap();
@@ -156,7 +184,11 @@ mod tests {
         }
 
         #[test]
-        fn allowances_are_a_lattice(one in allowances(), other in allowances(), third in allowances()) {
+        fn allowances_are_a_lattice(
+            one in allowances(false),
+            other in allowances(false),
+            third in allowances(false),
+        ) {
             prop_assert_eq!(one.meet(&one).unwrap(), one);
             prop_assert_eq!(one.meet(&other).unwrap(), other.meet(&one).unwrap());
             let left = one.meet(&other).unwrap().meet(&third).unwrap();

@@ -20,6 +20,10 @@ pub(crate) const MAX_GRANTS: usize = 64;
 pub(crate) const MAX_METADATA: usize = 32;
 pub(crate) const MAX_METADATA_KEY: usize = 64;
 pub(crate) const MAX_METADATA_VALUE: usize = 512;
+/// The most labels of a key, and the most bytes of their names and values.
+pub(crate) const MAX_LABELS: usize = 4;
+pub(crate) const MAX_LABEL_NAME: usize = 32;
+pub(crate) const MAX_LABEL_VALUE: usize = 64;
 /// The most networks of a key.
 pub(crate) const MAX_NETWORKS: usize = 32;
 /// The most bytes of an encoded record.
@@ -112,6 +116,28 @@ pub(crate) fn metadata(given: &BTreeMap<String, String>) -> Result<(), InvalidFi
         let value =
             line("metadata value", value, 0, MAX_METADATA_VALUE, "at most 512 bytes without control characters");
         value.map_err(|invalid| invalid.at(key))?;
+    }
+    Ok(())
+}
+
+/// Checks the labels that a key has.
+pub(crate) fn labels(given: &BTreeMap<String, String>) -> Result<(), InvalidField> {
+    if given.len() > MAX_LABELS {
+        return Err(InvalidField::new("labels", &format!("{} labels", given.len()), "at most 4 labels"));
+    }
+    label_entries(given)
+}
+
+/// Checks labels of which a key may have fewer or more.
+pub(crate) fn label_entries(given: &BTreeMap<String, String>) -> Result<(), InvalidField> {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
+    for (name, value) in given {
+        if !(1..=MAX_LABEL_NAME).contains(&name.len()) || !name.bytes().all(is_letter) {
+            let allowed = "1 to 32 lower-case letters, digits, `_`, `.` and `-`";
+            return Err(InvalidField::new("label name", name, allowed));
+        }
+        let value = line("label value", value, 1, MAX_LABEL_VALUE, "1 to 64 bytes without control characters");
+        value.map_err(|invalid| invalid.at(name))?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::base::patch::Patch;
 use crate::base::time;
 use crate::key::applied::Applied;
 use crate::key::applied::next_version;
+use crate::key::entries_patch::EntriesPatch;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::actor::Origin;
 use crate::key::event::changes::Changes;
@@ -18,7 +19,6 @@ use crate::key::evidence::reapplied;
 use crate::key::idempotency::IdempotentRequest;
 use crate::key::lifetime;
 use crate::key::lifetime::{FIXED, Lifetime};
-use crate::key::metadata_patch::MetadataPatch;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
 use crate::key::rotation::overlap::Overlap;
 use crate::key::rotation::overlap::OverlapEnd;
@@ -117,7 +117,8 @@ pub(crate) struct Fields {
     pub(crate) not_before: Patch<i64>,
     pub(crate) expires_at: Patch<i64>,
     pub(crate) disabled: Option<bool>,
-    pub(crate) metadata: MetadataPatch,
+    pub(crate) metadata: EntriesPatch,
+    pub(crate) labels: EntriesPatch,
     pub(crate) limit: Patch<StoredLimit>,
     /// `Clear` allows the key from anywhere.
     pub(crate) networks: Patch<Vec<String>>,
@@ -208,6 +209,10 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
     }
     if !fields.metadata.is_keep() {
         crate::key::bounds::metadata(&after.metadata)?;
+    }
+    fields.labels.apply(&mut after.labels);
+    if !fields.labels.is_keep() {
+        crate::key::bounds::labels(&after.labels)?;
     }
     after.limit = fields.limit.clone().apply(after.limit);
     match &fields.networks {

@@ -1,6 +1,8 @@
 //! What a record gives to each of its secrets: the part of the record that a verification needs.
 
-use crate::base::interner::{Full, OWNERS};
+use crate::access::identity;
+use crate::access::identity::Identity;
+use crate::base::interner::{Full, IDENTITIES};
 use crate::base::time::earlier;
 use crate::key::allowance::Allowance;
 use crate::key::lifetime::Lifetime;
@@ -12,8 +14,6 @@ use crate::token::imported::ImportForm;
 #[derive(Clone)]
 pub(crate) struct EffectiveKey {
     pub(crate) id: u128,
-    /// The number of its owner in [`OWNERS`].
-    pub(crate) owner: u32,
     pub(crate) allowance: Allowance,
     pub(crate) secrets: Vec<EffectiveSecret>,
 }
@@ -25,6 +25,8 @@ pub(crate) struct EffectiveSecret {
     pub(crate) pepper: u32,
     /// The form of an imported secret.
     pub(crate) imported: Option<ImportForm>,
+    /// The number in [`IDENTITIES`] of what a handler reads of the key, with the prefix of this secret.
+    pub(crate) identity: u32,
     pub(crate) version: u32,
     pub(crate) end: SecretEnd,
     /// When the store's bound on lifetimes ends the secret, as if its key expired.
@@ -36,47 +38,66 @@ pub(crate) struct EffectiveSecret {
 }
 
 impl EffectiveKey {
-    pub(crate) fn of(record: &Record, lifetime: Lifetime) -> Result<Self, Full> {
-        Self::with_owner(record, lifetime, OWNERS.number(&record.owner)?)
+    /// `default` is the store's prefix of new tokens.
+    pub(crate) fn of(record: &Record, lifetime: Lifetime, default: Option<&str>) -> Result<Self, Full> {
+        Self::with(record, lifetime, default, |identity| IDENTITIES.number(identity))
     }
 
-    /// The same for one record of many. The owners are readable after
+    /// The same for one record of many. The identities are readable after
     /// [`Interner::finish`](crate::base::interner::Interner::finish).
-    pub(crate) fn of_many(record: &Record, lifetime: Lifetime) -> Result<Self, Full> {
-        Self::with_owner(record, lifetime, OWNERS.pack(&record.owner)?)
+    pub(crate) fn of_many(record: &Record, lifetime: Lifetime, default: Option<&str>) -> Result<Self, Full> {
+        Self::with(record, lifetime, default, |identity| IDENTITIES.pack(identity))
     }
 
-    fn with_owner(record: &Record, lifetime: Lifetime, owner: u32) -> Result<Self, Full> {
+    fn with(
+        record: &Record,
+        lifetime: Lifetime,
+        default: Option<&str>,
+        number: impl Fn(&str) -> Result<u32, Full>,
+    ) -> Result<Self, Full> {
+        let identity_with = |prefix: Option<&str>| {
+            let Record { owner, name, labels, .. } = record;
+            number(&Identity { owner, prefix, name: name.as_deref(), labels }.text())
+        };
+        let newest = record.secrets.last().and_then(|secret| prefix_of(secret, default));
+        let identity = identity_with(newest)?;
         let secrets = record.secrets.iter().enumerate().map(|(at, secret)| {
             let older = record.secrets.get(..at).unwrap_or_default();
             let unused = !secret.used && (!older.is_empty() || secret.is_pending());
-            EffectiveSecret {
+            let prefix = prefix_of(secret, default);
+            Ok(EffectiveSecret {
                 digest: secret.digest,
                 pepper: secret.pepper,
                 imported: match secret.form {
                     SecretForm::Own { .. } => None,
                     SecretForm::Imported(form) => Some(form),
                 },
+                // The secrets of most keys have one prefix.
+                identity: if prefix == newest { identity } else { identity_with(prefix)? },
                 version: secret.version,
                 end: secret.end,
                 latest: lifetime.end_of(record, secret),
                 unused,
                 ends: ended_by(secret, older).filter(|_| unused).map(|older| older.digest),
-            }
+            })
         });
-        Ok(Self { id: record.id, owner, allowance: Allowance::of(record, lifetime)?, secrets: secrets.collect() })
+        let secrets = secrets.collect::<Result<_, Full>>()?;
+        Ok(Self { id: record.id, allowance: Allowance::of(record, lifetime, identity)?, secrets })
     }
 
     /// Returns what this and a later state of the same key both allow. The index restricts a key to this at once; what
     /// the later state adds waits for the disk.
     pub(crate) fn meet(&self, later: &Self) -> Result<Self, Full> {
         // Only a rotation moves the end of a secret, and the end moves once the new secret is on disk.
-        let kept = |secret: &&EffectiveSecret| later.secrets.iter().any(|kept| kept.digest == secret.digest);
+        let kept = |secret: &EffectiveSecret| {
+            let kept = later.secrets.iter().find(|kept| kept.digest == secret.digest)?;
+            let met = identity::meet(secret.identity, kept.identity);
+            Some(met.map(|identity| EffectiveSecret { identity, ..secret.clone() }))
+        };
         Ok(Self {
             id: self.id,
-            owner: self.owner,
             allowance: self.allowance.meet(&later.allowance)?,
-            secrets: self.secrets.iter().filter(kept).cloned().collect(),
+            secrets: self.secrets.iter().filter_map(kept).collect::<Result<_, Full>>()?,
         })
     }
 
@@ -93,6 +114,14 @@ impl EffectiveKey {
 
     pub(crate) fn digests(&self) -> Vec<Digest> {
         self.secrets.iter().map(|secret| secret.digest).collect()
+    }
+}
+
+/// The prefix of a secret in its identity: see [`Identity::prefix`].
+fn prefix_of<'r>(secret: &'r StoredSecret, default: Option<&str>) -> Option<&'r str> {
+    match &secret.form {
+        SecretForm::Own { prefix } => Some(prefix.as_str()).filter(|prefix| Some(*prefix) != default),
+        SecretForm::Imported(_) => Some(""),
     }
 }
 

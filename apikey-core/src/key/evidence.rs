@@ -145,7 +145,7 @@ impl Evidence {
 }
 
 /// Restricts a record to what another state of the same key leaves of it. What a key can get back (being enabled,
-/// permissions, time, limit and networks) counts only if that state is, or may be, the later one.
+/// permissions, labels, time, limit and networks) counts only if that state is, or may be, the later one.
 pub(crate) fn restrict_by_state(record: &mut Record, other: &Record, later: bool) {
     if record.revoked.is_none() {
         record.revoked.clone_from(&other.revoked);
@@ -180,6 +180,7 @@ pub(crate) fn restrict_by_state(record: &mut Record, other: &Record, later: bool
         // A record cannot say "nowhere".
         None => record.disabled = true,
     }
+    record.labels.retain(|name, value| other.labels.get(name) == Some(value));
     let (held, known) = (grants::join(&record.permissions), grants::join(&other.permissions));
     if grants::lose(&held, &known) {
         let met = grants::joined_meet(&held, &known);
@@ -245,6 +246,8 @@ mod tests {
             limit: None,
             networks: Vec::new(),
             idle: None,
+            labels: BTreeMap::new(),
+            prefix: None,
             unknown: Unknown::default(),
         }
     }
@@ -377,6 +380,15 @@ mod tests {
         assert_eq!(restrict(&idles, &held).idle, idles.idle, "it does not get back what it has lost");
         let more = Record { permissions: vec!["*".into()], ..held.clone() };
         assert_eq!(restricted(&more, true).permissions.len(), 2);
+        let labelled = |plan: &str| Record {
+            labels: [("plan".to_owned(), plan.to_owned()), ("region".to_owned(), "eu".to_owned())].into(),
+            ..held.clone()
+        };
+        let mut labels = labelled("pro");
+        restrict_by_state(&mut labels, &labelled("free"), false);
+        assert_eq!(labels, labelled("pro"), "all that can come back");
+        restrict_by_state(&mut labels, &labelled("free"), true);
+        assert_eq!(labels.labels, BTreeMap::from([("region".to_owned(), "eu".to_owned())]));
         let revoked = Record { revoked: Some(Revocation { at: 1, reason: "left".into() }), ..held.clone() };
         assert_eq!(restricted(&revoked, false), revoked);
     }

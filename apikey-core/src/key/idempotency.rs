@@ -87,6 +87,11 @@ impl IdempotentRequest {
         for (name, value) in &new.metadata {
             hasher.text(name).text(value);
         }
+        hasher.number(new.labels.len() as i128);
+        for (name, value) in &new.labels {
+            hasher.text(name).text(value);
+        }
+        hasher.optional(new.prefix.as_deref());
         hasher.optional(new.not_before.map(|start| start.timestamp_millis().to_string()).as_deref());
         match new.expires {
             Expires::Never => hasher.text("never"),

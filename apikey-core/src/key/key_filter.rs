@@ -9,6 +9,7 @@ use crate::access::permission::{PermissionError, check_permission};
 use crate::base::json::{entries, from_object, maybe_time, maybe_whole};
 use crate::key::error::StoreError;
 use crate::key::key_info::{KeyInfo, KeyState, Revoked};
+use crate::token::api_key::{PREFIXES, is_prefix};
 use crate::token::key_id::KeyId;
 
 /// The most keys, or events, on one page. A filter without a limit gives 100.
@@ -48,6 +49,7 @@ pub struct KeyFilter {
     idle_since: Option<DateTime<Utc>>,
     never_used: bool,
     metadata: BTreeMap<String, String>,
+    prefix: Option<String>,
     rotation_due_before: Option<DateTime<Utc>>,
     purgeable_before: Option<DateTime<Utc>>,
     pub(crate) after: Option<KeyId>,
@@ -71,6 +73,7 @@ struct KeyFilterJson {
     never_used: bool,
     #[serde(default, deserialize_with = "entries")]
     metadata: BTreeMap<String, String>,
+    prefix: Option<String>,
     #[serde(default, deserialize_with = "maybe_time")]
     rotation_due_before: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "maybe_time")]
@@ -162,6 +165,22 @@ impl KeyFilter {
         self
     }
 
+    /// Selects the keys with this [prefix](KeyInfo::prefix).
+    ///
+    /// ```
+    /// use apikey::{KeyFilter, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::builder().prefixes(["acme_live", "acme_test"]).temporary()?;
+    /// store.create(NewKey::for_owner("alice"))?;
+    /// store.create(NewKey::for_owner("alice").prefix("acme_test"))?;
+    /// assert_eq!(store.list(&KeyFilter::default().prefix("acme_test"))?.keys.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
+        self
+    }
+
     /// Selects the keys whose rotation policy makes them due before this time; a key without a policy is never due.
     pub fn rotation_due_before(mut self, time: DateTime<Utc>) -> Self {
         self.rotation_due_before = Some(time);
@@ -191,6 +210,9 @@ impl KeyFilter {
         if let Some(permission) = &self.permission {
             check_permission(permission).map_err(|fault| PermissionError::new("permission", permission, fault))?;
         }
+        if let Some(prefix) = self.prefix.as_deref().filter(|prefix| !is_prefix(prefix)) {
+            return Err(StoreError::invalid("prefix", prefix, PREFIXES));
+        }
         match self.limit.unwrap_or(DEFAULT_PAGE) {
             limit @ 1..=MAX_PAGE => Ok(limit),
             other => Err(StoreError::invalid("limit", &other.to_string(), "1 to 1000")),
@@ -205,6 +227,7 @@ impl KeyFilter {
             && self.idle_since.is_none_or(|time| key.last_used_at().unwrap_or(key.created_at()) < time)
             && (!self.never_used || key.last_used_at().is_none())
             && self.metadata.iter().all(|(name, value)| key.metadata().get(name) == Some(value))
+            && self.prefix.as_deref().is_none_or(|prefix| key.prefix() == Some(prefix))
             && self.rotation_due_before.is_none_or(|time| key.rotation().is_some_and(|rotation| rotation.due() < time))
             && self
                 .purgeable_before

@@ -11,7 +11,7 @@ use crate::base::base62;
 use crate::base::time::from_ms;
 use crate::key::builder_json::SpanMs;
 use crate::key::lifetime::Lifetime;
-use crate::key::record::{Record, SecretEnd, SecretForm};
+use crate::key::record::{Record, SecretEnd};
 use crate::key::rotation::overlap::OverlapEnd;
 use crate::key::rotation::policy::Rotation;
 use crate::token::key_id::KeyId;
@@ -25,6 +25,7 @@ pub struct KeyInfo {
     name: Option<String>,
     permissions: Vec<String>,
     metadata: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
     created_at: DateTime<Utc>,
     not_before: Option<DateTime<Utc>>,
     expires_at: Option<DateTime<Utc>>,
@@ -38,6 +39,8 @@ pub struct KeyInfo {
     overlap: Option<OverlapEnd>,
     rotation: Option<Rotation>,
     hint: String,
+    prefix: Option<String>,
+    keeps_prefix: bool,
     limit: Option<Limit>,
     networks: Vec<String>,
     #[serde(rename = "idle_after_ms")]
@@ -123,19 +126,23 @@ impl KeyInfo {
         // The last of their ends; none if one of them has none.
         let secret_until = ends.reduce(|one, other| Some(one?.max(other?)));
         let rotation = Rotation::of(&record);
-        let hint = hint(&record);
+        let prefix = prefix_of(&record).map(str::to_owned);
+        let hint = hint(&record, prefix.as_deref());
         let latest = record.secrets.last().and_then(|secret| lifetime.end_of(&record, secret));
         let latest = latest.filter(|latest| record.expires_at.is_none_or(|end| *latest < end));
         let idle_at = record.idle_end(lifetime.is_shared).map(|idle| idle.with_use(last_used));
         let info = Self {
             id,
             hint,
+            keeps_prefix: record.prefix.is_some(),
+            prefix: prefix.or(record.prefix),
             overlap,
             rotation,
             owner: record.owner,
             name: record.name,
             permissions: record.permissions,
             metadata: record.metadata,
+            labels: record.labels,
             created_at: from_ms(record.created_at),
             not_before: record.not_before.map(from_ms),
             expires_at: record.expires_at.map(from_ms),
@@ -184,6 +191,12 @@ impl KeyInfo {
     #[must_use]
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
+    }
+
+    /// Returns the labels, by name. See [`NewKey::label`](crate::NewKey::label).
+    #[must_use]
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
     }
 
     /// Returns the time of creation, to the millisecond.
@@ -288,6 +301,20 @@ impl KeyInfo {
         self.rotation
     }
 
+    /// Returns the prefix of the key's newest token; before its first, that of its next one, if it
+    /// [keeps](Self::keeps_prefix) a prefix. `None` for a key that has only secrets from another system, or none.
+    #[must_use]
+    pub fn prefix(&self) -> Option<&str> {
+        self.prefix.as_deref()
+    }
+
+    /// Returns whether rotations keep the prefix, since the key was created with it
+    /// ([`NewKey::prefix`](crate::NewKey::prefix)). Otherwise each new secret has the prefix that is the store's first then.
+    #[must_use]
+    pub fn keeps_prefix(&self) -> bool {
+        self.keeps_prefix
+    }
+
     /// Returns the prefix and the last 4 characters of the id, such as `ak_…r7JX`, to distinguish keys on a screen.
     ///
     /// In the token these are the last 4 of the 22 characters between the prefix and the secret, and not the token's
@@ -318,15 +345,16 @@ impl KeyInfo {
     }
 }
 
-fn hint(record: &Record) -> String {
+/// The prefix of the newest token of the store's own form.
+fn prefix_of(record: &Record) -> Option<&str> {
+    record.secrets.iter().rev().find_map(|secret| secret.form.prefix())
+}
+
+fn hint(record: &Record, prefix: Option<&str>) -> String {
     // A key that waits for a secret has no prefix yet.
     let none = if record.secrets.is_empty() { "" } else { "imported_" };
     let id = base62::encode_u128(record.id);
     let (_, end) = id.split_last_chunk::<4>().unwrap_or((&[], b"0000"));
-    let prefix = record.secrets.iter().rev().find_map(|secret| match &secret.form {
-        SecretForm::Own { prefix } => Some(prefix.as_str()),
-        SecretForm::Imported(_) => None,
-    });
     let end: String = end.iter().copied().map(char::from).collect();
     prefix.map_or_else(|| format!("{none}…{end}"), |prefix| format!("{prefix}_…{end}"))
 }

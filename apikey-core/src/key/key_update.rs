@@ -7,7 +7,7 @@ use crate::access::verified_key::VerifiedKey;
 use crate::base::json::{from_object, maybe_time};
 use crate::base::patch::Patch;
 use crate::key::builder_json::{SpanMs, UncheckedLimit, not_null, null_for_none, only_here};
-use crate::key::metadata_patch::MetadataPatch;
+use crate::key::entries_patch::EntriesPatch;
 use crate::key::rotation::policy::RotationPolicy;
 
 /// A change of a key's fields. The other fields stay as they are. The bounds are those of [`NewKey`](crate::NewKey).
@@ -23,9 +23,9 @@ use crate::key::rotation::policy::RotationPolicy;
 /// ```
 ///
 /// As JSON it is a merge patch (RFC 7396): a field that is missing stays, `null` clears it, a value replaces it. `null`
-/// removes all `permissions` or all `metadata`, and inside `metadata` it removes one entry; `disabled` is true or
-/// false. `"networks": []` is for a key that has none: it lifts no bound. A patch that names no field changes nothing.
-/// Unknown fields are errors. JSON has no field for the cap of a change ([`within`](Self::within)), and an
+/// removes all `permissions`, `metadata` or `labels`, and inside `metadata` and `labels` it removes one entry; `disabled`
+/// is true or false. `"networks": []` is for a key that has none: it lifts no bound. A patch that names no field changes
+/// nothing. Unknown fields are errors. JSON has no field for the cap of a change ([`within`](Self::within)), and an
 /// update with a cap does not serialise.
 ///
 /// ```
@@ -33,7 +33,8 @@ use crate::key::rotation::policy::RotationPolicy;
 ///
 /// let update: KeyUpdate = serde_json::from_str(r#"{
 ///     "name": "ci", "permissions": ["orders:read"], "expires_at": null, "disabled": false,
-///     "metadata": {"team": "blue", "old": null}, "limit": {"count": 100, "per_ms": 60000}, "networks": null,
+///     "metadata": {"team": "blue", "old": null}, "labels": {"plan": "pro", "beta": null},
+///     "limit": {"count": 100, "per_ms": 60000}, "networks": null,
 ///     "rotation": {"every_ms": 2592000000, "overlap_ms": null}, "idle_after_ms": 7776000000
 /// }"#)?;
 /// # Ok::<(), serde_json::Error>(())
@@ -55,8 +56,10 @@ pub struct KeyUpdate {
     pub(crate) expires_at: Patch<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) disabled: Option<bool>,
-    #[serde(skip_serializing_if = "MetadataPatch::is_keep")]
-    pub(crate) metadata: MetadataPatch,
+    #[serde(skip_serializing_if = "EntriesPatch::is_keep")]
+    pub(crate) metadata: EntriesPatch,
+    #[serde(skip_serializing_if = "EntriesPatch::is_keep")]
+    pub(crate) labels: EntriesPatch,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) within: Option<VerifiedKey>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
@@ -91,7 +94,9 @@ struct KeyUpdateJson {
     #[serde(default, deserialize_with = "not_null")]
     disabled: Option<bool>,
     #[serde(default)]
-    metadata: MetadataPatch,
+    metadata: EntriesPatch,
+    #[serde(default)]
+    labels: EntriesPatch,
     #[serde(skip)]
     within: Option<VerifiedKey>,
     #[serde(default)]
@@ -129,6 +134,7 @@ impl KeyUpdate {
             expires_at,
             disabled,
             metadata,
+            labels,
             within: _,
             limit,
             networks,
@@ -144,6 +150,7 @@ impl KeyUpdate {
             && expires_at.is_keep()
             && disabled.is_none()
             && metadata.is_keep()
+            && labels.is_keep()
             && limit.is_keep()
             && networks.is_keep()
             && rotation.is_keep()
@@ -230,6 +237,35 @@ impl KeyUpdate {
         self
     }
 
+    /// Sets a label, also one that the key has with another value. See [`NewKey::label`](crate::NewKey::label).
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, KeyUpdate, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").label("plan", "free").label("beta", "yes"))?;
+    /// store.update(created.info.id(), KeyUpdate::new().label("plan", "pro").remove_label("beta"))?;
+    /// let key = store.verify(created.key.expose_secret())?;
+    /// assert_eq!(key.labels().collect::<Vec<_>>(), [("plan", "pro")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.set(name.into(), value.into());
+        self
+    }
+
+    /// Removes a label, if the key has it.
+    pub fn remove_label(mut self, name: impl Into<String>) -> Self {
+        self.labels.remove(name.into());
+        self
+    }
+
+    /// Removes all labels that the key has.
+    pub fn no_labels(mut self) -> Self {
+        self.labels.clear();
+        self
+    }
+
     /// Sets the rate limit. Earlier requests still count. See [`NewKey::limit`](crate::NewKey::limit).
     pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
         self.limit = Patch::Set(UncheckedLimit { count, per });
@@ -295,8 +331,9 @@ impl KeyUpdate {
     }
 
     /// Caps the change by `actor`, which must still be valid. The actor must cover the key before and after the change:
-    /// it has the same owner (unless the actor has `keys:any_owner`), and no grant that the actor lacks. End, idle time,
-    /// networks and rate limit must not go beyond the actor's, as for [`NewKey::within`](crate::NewKey::within). If the key goes
+    /// it has the same owner (unless the actor has `keys:any_owner`), and no grant that the actor lacks. Prefix,
+    /// labels, end, idle time, networks and rate limit must not go beyond the actor's, as for
+    /// [`NewKey::within`](crate::NewKey::within), and only an actor with `*` removes a label. If the key goes
     /// beyond already, the change may restrict it, and must give it nothing: no grant, no time, and it must not enable
     /// it.
     pub fn within(mut self, actor: &VerifiedKey) -> Self {

@@ -15,7 +15,7 @@ use crate::token::api_key::ApiKey;
 use crate::token::imported::{ImportScheme, Imported};
 
 /// A key to create. [`KeyStore::create`](crate::KeyStore::create) checks its bounds: 1 to 128 bytes for owner and name,
-/// at most 64 grants and 32 entries of metadata (64 and 512 bytes), no control characters.
+/// at most 64 grants and 32 entries of metadata (64 and 512 bytes), at most 4 labels, no control characters.
 ///
 /// ```
 /// use apikey::NewKey;
@@ -25,6 +25,7 @@ use crate::token::imported::{ImportScheme, Imported};
 ///     .name("ci")
 ///     .permissions(["orders:read", "customers:*"])
 ///     .expires_in(TimeDelta::days(90))
+///     .label("plan", "pro")
 ///     .metadata("team", "blue");
 /// ```
 ///
@@ -37,6 +38,7 @@ use crate::token::imported::{ImportScheme, Imported};
 ///
 /// let key: NewKey = serde_json::from_str(r#"{
 ///     "owner": "alice", "name": "ci", "permissions": ["orders:read"], "metadata": {"team": "blue"},
+///     "labels": {"plan": "pro"}, "prefix": "acme_test",
 ///     "not_before": "2031-05-01T00:00:00Z", "expires_at": "2032-05-01T00:00:00Z",
 ///     "limit": {"count": 100, "per_ms": 60000}, "networks": ["10.0.0.0/8"],
 ///     "rotation": {"every_ms": 2592000000, "overlap_ms": 86400000}, "idle_after_ms": 7776000000
@@ -59,6 +61,10 @@ pub struct NewKey {
     pub(crate) permissions: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prefix: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) not_before: Option<DateTime<Utc>>,
     #[serde(flatten, skip_serializing_if = "Expires::is_never")]
@@ -93,6 +99,9 @@ struct NewKeyJson {
     permissions: Vec<String>,
     #[serde(default, deserialize_with = "maybe_entries")]
     metadata: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "maybe_entries")]
+    labels: BTreeMap<String, String>,
+    prefix: Option<String>,
     #[serde(default, deserialize_with = "maybe_time")]
     not_before: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "maybe_time")]
@@ -112,16 +121,16 @@ impl TryFrom<NewKeyJson> for NewKey {
     type Error = &'static str;
 
     fn try_from(json: NewKeyJson) -> Result<Self, &'static str> {
-        let NewKeyJson { owner, name, permissions, metadata, not_before, limit, networks, rotation, .. } = json;
-        let idle_after = json.idle_after_ms;
+        let NewKeyJson { owner, name, permissions, metadata, labels, prefix, .. } = json;
+        let NewKeyJson { not_before, limit, networks, rotation, idle_after_ms: idle_after, .. } = json;
         let expires = match (json.expires_at, json.expires_in_ms) {
             (None, None) => Expires::Never,
             (Some(end), None) => Expires::At(end),
             (None, Some(SpanMs(span))) => Expires::In(span),
             (Some(_), Some(_)) => return Err("conflicting field `expires_in_ms`: give either this or expires_at"),
         };
-        let new = Self::for_owner(owner);
-        Ok(Self { name, permissions, metadata, not_before, expires, limit, networks, rotation, idle_after, ..new })
+        let new = Self { name, permissions, metadata, labels, prefix, ..Self::for_owner(owner) };
+        Ok(Self { not_before, expires, limit, networks, rotation, idle_after, ..new })
     }
 }
 
@@ -154,6 +163,8 @@ impl NewKey {
             name: None,
             permissions: Vec::new(),
             metadata: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            prefix: None,
             not_before: None,
             expires: Expires::Never,
             imported: None,
@@ -201,6 +212,46 @@ impl NewKey {
     /// Adds a metadata entry of the service's own; another entry with the same name replaces it.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets a label, which handlers read from the verified key without a look-up:
+    /// [`VerifiedKey::label`](crate::VerifiedKey::label). Another label with the same name replaces it. A key has at most
+    /// 4 labels. A name is 1 to 32 bytes of `a` to `z`, digits, `_`, `.` and `-`; a value is 1 to 64 bytes without control
+    /// characters.
+    ///
+    /// A label is a right, as a permission is: under a cap ([`within`](Self::within)) a key has only labels that the actor
+    /// has. So write handlers that give less to a key without the label: while a change of a label waits for the disk,
+    /// the key has neither its old value nor its new one. What is only for people belongs into
+    /// [`metadata`](Self::metadata).
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").label("plan", "pro"))?;
+    /// assert_eq!(store.verify(created.key.expose_secret())?.label("plan"), Some("pro"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the prefix of the key's tokens: one of the store's [`prefixes`](crate::KeyStoreBuilder::prefixes). The key
+    /// keeps it when it is rotated. Without this, each new secret has the prefix that is the store's first then, or under
+    /// a cap ([`within`](Self::within)) the one that the actor was created with.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::builder().prefixes(["acme_live", "acme_test"]).temporary()?;
+    /// let test = store.create(NewKey::for_owner("alice").prefix("acme_test"))?;
+    /// assert!(test.key.expose_secret().starts_with("acme_test_"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
         self
     }
 
@@ -329,12 +380,14 @@ impl NewKey {
     /// | permissions | each be covered by one of the actor's | none | |
     /// | permissions that manage keys (`keys:create`, `*:create`) | be none | none | `keys:delegate` |
     /// | owner | be the actor's | | `keys:any_owner` |
+    /// | labels | each be the actor's, with its value | none | `*` |
+    /// | prefix | be the actor's | the actor's | `*` |
     /// | end | not be later than the actor's | the actor's | `keys:outlive` |
     /// | idle time | not be longer than the actor's | the actor's, or the store's if that is shorter | `keys:outlive` |
     /// | networks | each be in one of the actor's | the actor's | `keys:anywhere` |
     /// | rate limit | let through no more than the actor's | the actor's | `*` |
     ///
-    /// The grant `*` includes everything in the last column, and `keys:*` everything but the `*` of the rate limit.
+    /// The grant `*` includes everything in the last column, and `keys:*` everything but what takes `*`.
     ///
     /// ```
     /// use apikey::{CapViolation, KeyStore, NewKey, StoreError};

@@ -15,7 +15,7 @@ use crate::key::error::{Conflict, StoreError};
 use crate::key::record::{Record, SecretEnd};
 use crate::token::key_id::KeyId;
 
-/// Lifts every bound except that of the grants. Only this grant lifts the bound of the rate limit.
+/// Lifts every bound except that of the grants. Only this grant lifts the bounds of labels, prefix and rate limit.
 const EVERYTHING: &str = "*";
 
 /// What a scope allows. It is read under the writer's lock, from the records at the time when a change is decided.
@@ -29,6 +29,8 @@ pub(crate) struct ActingKey {
     record: Record,
     /// The number of the secret that the caller presented.
     secret: u32,
+    /// The store's prefix of new tokens.
+    default: &'static str,
 }
 
 impl Reach {
@@ -109,6 +111,11 @@ impl Reach {
         self.actor.as_ref().map_or(Ok(()), |actor| actor.bounds(given, after))
     }
 
+    /// Returns the prefix that a new key keeps which names none.
+    pub(crate) fn default_prefix(&self) -> Option<String> {
+        self.actor.as_ref().and_then(|actor| actor.record.prefix.clone())
+    }
+
     /// Returns the end of a new key that names none.
     pub(crate) fn default_end(&self) -> Option<i64> {
         self.actor.as_ref().and_then(ActingKey::end)
@@ -131,8 +138,8 @@ impl Reach {
 }
 
 impl ActingKey {
-    pub(crate) fn new(record: Record, secret: u32) -> Self {
-        Self { record, secret }
+    pub(crate) fn new(record: Record, secret: u32, default: &'static str) -> Self {
+        Self { record, secret, default }
     }
 
     fn may(&self, permission: &str) -> bool {
@@ -204,14 +211,29 @@ impl ActingKey {
         }
     }
 
-    /// Checks that a change may leave a key with this end, idle time, networks and rate limit. If the key exceeds these bounds
-    /// already, in `given`, the change may leave it so, provided that it gives the key nothing: anything more that it
-    /// gives would go to a caller who has all of these, too.
+    /// Checks that a change may leave a key with these labels, prefix, end, idle time, networks and rate limit, and
+    /// removes no label. If the key exceeds these bounds already, in `given`, the change may leave it so, provided that it
+    /// gives the key nothing: anything more that it gives would go to a caller who has all of these, too.
     fn bounds(&self, given: Option<&Record>, after: &Record) -> Result<(), StoreError> {
+        let refused = |violation| Err(StoreError::Exceeds(violation));
+        // A handler may read the absence of a label as more.
+        let lost = given.and_then(|given| given.labels.keys().find(|name| !after.labels.contains_key(*name)));
+        if let Some(name) = lost.filter(|_| !self.is_unbounded()) {
+            return refused(self.label(name, None));
+        }
         if given.is_some_and(|given| !gives(given, after)) {
             return Ok(());
         }
-        let refused = |violation| Err(StoreError::Exceeds(violation));
+        if !self.is_unbounded() {
+            let mut labels = after.labels.iter();
+            if let Some((name, value)) = labels.find(|(name, value)| self.record.labels.get(*name) != Some(*value)) {
+                return refused(self.label(name, Some(value)));
+            }
+            let [wanted, held] = [after, &self.record].map(|key| key.prefix.as_deref().unwrap_or(self.default));
+            if wanted != held {
+                return refused(CapViolation::Prefix { wanted: wanted.to_owned(), held: held.to_owned() });
+            }
+        }
         if let Some(latest) = self.end().filter(|latest| is_later(after.expires_at, Some(*latest))) {
             let wanted = after.expires_at.map(from_ms);
             return refused(CapViolation::End { wanted, latest: from_ms(latest) });
@@ -229,6 +251,12 @@ impl ActingKey {
             _ => Ok(()),
         }
     }
+
+    /// The violation of a key that would have another label than this one.
+    fn label(&self, name: &str, wanted: Option<&String>) -> CapViolation {
+        let held = self.record.labels.get(name).cloned();
+        CapViolation::Label { name: name.to_owned(), wanted: wanted.cloned(), held }
+    }
 }
 
 /// Whether a change of a key gives it anything that it did not have.
@@ -241,6 +269,7 @@ fn gives(before: &Record, after: &Record) -> bool {
         || before.not_before.is_some_and(|start| after.not_before.is_none_or(|sooner| sooner < start))
         || is_faster(limit(after), limit(before))
         || network::beyond(&after.networks, &before.networks).is_some()
+        || after.labels.iter().any(|(name, value)| before.labels.get(name) != Some(value))
         || grants::uncovered(&before.permissions, &after.permissions).is_some()
 }
 

@@ -41,6 +41,9 @@ pub(crate) struct Record {
     /// Networks in CIDR notation; an empty list means anywhere.
     pub(crate) networks: Vec<String>,
     pub(crate) idle: Option<StoredIdle>,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// The prefix of its tokens, if it was created with one; else each new secret has the store's default.
+    pub(crate) prefix: Option<String>,
     /// Fields of later versions.
     pub(crate) unknown: Unknown,
 }
@@ -54,6 +57,8 @@ const USED_BEFORE: Tag = ignorable(6);
 const ROTATION: Tag = ignorable(7);
 const LIMIT: Tag = critical(8);
 const NETWORKS: Tag = critical(9);
+const LABELS: Tag = critical(11);
+const PREFIX: Tag = ignorable(12);
 const IDLE: Tag = critical(13);
 
 #[derive(Serialize)]
@@ -105,6 +110,8 @@ impl Frame for Record {
         tail.put_some(ROTATION, self.policy.as_ref())?;
         tail.put_some(LIMIT, self.limit.as_ref())?;
         self.networks.put(NETWORKS, &mut tail)?;
+        self.labels.put(LABELS, &mut tail)?;
+        self.prefix.put(PREFIX, &mut tail)?;
         tail.put_some(IDLE, self.idle.as_ref())?;
         tail.end(payload)
     }
@@ -137,6 +144,8 @@ impl Frame for Record {
             policy: tail.take(ROTATION)?,
             limit: tail.take(LIMIT)?,
             networks: Field::take(NETWORKS, &mut tail)?,
+            labels: Field::take(LABELS, &mut tail)?,
+            prefix: Field::take(PREFIX, &mut tail)?,
             idle: tail.take(IDLE)?,
             unknown: tail.end("a record")?,
         })
@@ -270,7 +279,7 @@ mod tests {
     use crate::base::codec::{Newer, decode, encode, golden};
     use crate::token::imported::{ImportHash, ImportScheme};
 
-    /// A record with every field set.
+    /// A record with every field set, but for those that have golden files of their own.
     fn full() -> Record {
         Record {
             id: 0x0193_1a4e_7c3b_7def_8123_4567_89ab_cdef,
@@ -314,6 +323,8 @@ mod tests {
             limit: Some(StoredLimit { count: 10, per_ms: 1000 }),
             networks: vec!["10.0.0.0/8".into()],
             idle: None,
+            labels: BTreeMap::new(),
+            prefix: None,
             unknown: Unknown::default(),
         }
     }
@@ -357,6 +368,14 @@ mod tests {
     }
 
     #[test]
+    fn golden_bytes_of_labels_and_of_a_prefix() {
+        let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let labels = BTreeMap::from([("plan", "pro"), ("region", "eu")].map(label));
+        golden::check("record-labels.bin", &frame(&Record { labels, ..full() }));
+        golden::check("record-prefix.bin", &frame(&Record { prefix: Some("acme_test".into()), ..bare() }));
+    }
+
+    #[test]
     fn golden_bytes_of_unknown_fields() {
         let later = |record: Record| Record { unknown: Unknown::field(ignorable(120), b"later"), ..record };
         golden::check("record-ignorable.bin", &frame(&later(full())));
@@ -392,7 +411,7 @@ mod tests {
     /// A reader must understand every field that restricts a key.
     #[test]
     fn what_narrows_is_critical() {
-        for tag in [NOT_BEFORE, EXPIRES_AT, REVOKED, LIMIT, NETWORKS, IDLE] {
+        for tag in [NOT_BEFORE, EXPIRES_AT, REVOKED, LIMIT, NETWORKS, LABELS, IDLE] {
             assert_eq!(tag & 1, 1, "{tag}");
         }
     }

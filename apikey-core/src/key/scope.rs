@@ -22,7 +22,7 @@ impl Scope {
 
     /// Whether both have the same reach.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
-        let actor = |scope: &Self| scope.actor.as_ref().map(|actor| (actor.store, actor.id(), actor.prefix));
+        let actor = |scope: &Self| scope.actor.as_ref().map(|actor| (actor.store, actor.id(), actor.digest));
         self.owner == other.owner && actor(self) == actor(other)
     }
 }

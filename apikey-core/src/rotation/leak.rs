@@ -52,8 +52,8 @@ impl KeyStore {
         let scope = self.scope(actor);
         let inner = self.inner();
         let mut token = None;
-        let outcomes = self.change(|writer, _| {
-            let (key, secret) = inner.new_secret(id, writer)?;
+        let outcomes = self.change(|writer, records| {
+            let (key, secret) = inner.next_secret(id, writer, records)?;
             token = Some(key);
             let change = inner.engine.change_of(id.as_u128(), Action::Replace { secret, reason: reason.to_owned() });
             Ok(vec![Change { scope: scope.clone(), ..change }])

@@ -39,7 +39,7 @@ impl Inner {
             // Read again under the writer's lock: somebody may have removed the policy.
             let due = record.policy.filter(|_| due(&record).is_some_and(|due| due <= now));
             let Some(overlap_ms) = due.map(|policy| policy.overlap_ms).or(waiting) else { return Ok(Vec::new()) };
-            let (key, secret) = self.new_secret(id, writer)?;
+            let (key, secret) = self.next_secret(id, writer, records)?;
             token = Some(key);
             let secret = StoredSecret { created_at: now, ..secret };
             let action = Action::Stage { secret, overlap_ms, doubtful: keep_newest };

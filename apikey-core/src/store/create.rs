@@ -147,6 +147,8 @@ impl Inner {
         bounds::owner(&key.owner)?;
         key.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&key.metadata)?;
+        bounds::labels(&key.labels)?;
+        key.prefix.as_deref().map_or(Ok(()), |prefix| self.check_prefix(prefix))?;
         let permissions = bounds::grants(&key.permissions)?;
         let limit = key.limit.map(UncheckedLimit::check).transpose()?;
         let networks = key.networks.as_deref().map(bounds::networks).transpose()?.unwrap_or_default();
@@ -234,13 +236,14 @@ impl Inner {
             // Check the cap before an error discloses anything about an earlier request.
             reach.grants(&new.key.owner, &new.permissions, &[])?;
         }
+        let prefix = new.key.prefix.clone().or_else(|| reach.and_then(Reach::default_prefix));
         if new.key.within.is_some() {
             self.check_catalog(&new.key.permissions, &[])?;
         }
         if let Some(idempotency) = &new.idempotency
             && let Some(outcome) = self.earlier_outcome(idempotency, records)?
         {
-            let (token, secret) = self.new_secret(KeyId::from_u128(outcome.key), writer)?;
+            let (token, secret) = self.next_secret(KeyId::from_u128(outcome.key), writer, records)?;
             let action = Action::Repeat { secret, overlap: Overlap::None };
             let idempotency = Some(IdempotentRequest { at: outcome.at, ..*idempotency });
             return Ok((
@@ -253,7 +256,7 @@ impl Inner {
         let (token, digest, form) = match &new.imported {
             None => {
                 let body = Secret::generate()?.body(id);
-                let prefix = self.prefix();
+                let prefix = self.prefix_or_default(prefix.as_deref())?;
                 (api_key::format(prefix, &body), digester.own(&body), SecretForm::Own { prefix: prefix.to_owned() })
             }
             Some((form, given)) => {
@@ -311,6 +314,8 @@ impl Inner {
                 new.networks.clone()
             },
             idle: idle_after.map(|after_ms| StoredIdle { after_ms, since: now }),
+            labels: new.key.labels.clone(),
+            prefix,
             unknown: Unknown::default(),
         };
         if !new.lives_on {
@@ -321,7 +326,13 @@ impl Inner {
         Ok((token, Change { at: now, scope: new.scope.clone(), idempotency, ..change }))
     }
 
-    pub(crate) fn prefix(&self) -> &str {
-        self.prefixes.own()
+    /// The prefix of a new secret of a key that was created with this prefix, if with any.
+    pub(crate) fn prefix_or_default<'a>(&'a self, of_key: Option<&'a str>) -> Result<&'a str, InvalidField> {
+        of_key.map_or(Ok(self.prefixes.own()), |prefix| self.check_prefix(prefix).map(|()| prefix))
+    }
+
+    pub(super) fn check_prefix(&self, prefix: &str) -> Result<(), InvalidField> {
+        let allowed = "the prefixes that the store was opened with";
+        if self.prefixes.knows(prefix) { Ok(()) } else { Err(InvalidField::new("prefix", prefix, allowed)) }
     }
 }

@@ -81,6 +81,37 @@ fn what_takes_rights_away_is_in_force_and_says_that_it_is_not_on_disk() {
 }
 
 #[test]
+fn labels_that_a_change_takes_away_are_gone_and_those_that_it_sets_are_not_there() {
+    for fault in ALL {
+        let store = store();
+        let new = || NewKey::for_owner("alice").name("ci").label("plan", "pro").label("region", "eu");
+        let [set, removed, cleared, revoked] = [(); 4].map(|()| store.create(new()).unwrap());
+        let other = store.create(NewKey::for_owner("alice2").label("plan", "pro")).unwrap();
+        let labels = |key: &CreatedKey| {
+            let key = verify(&store, key).unwrap();
+            key.labels().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        };
+        refuse(&store, fault);
+        let update = |key: &CreatedKey, update| store.update(key.info.id(), update);
+        not_durable(update(&set, KeyUpdate::new().label("plan", "free").label("beta", "yes").name("cd")));
+        assert_eq!(labels(&set), "region=eu", "{fault:?}");
+        assert_eq!(verify(&store, &set).unwrap().name(), Some("ci"));
+        not_durable(update(&removed, KeyUpdate::new().remove_label("region").label("plan", "pro")));
+        assert_eq!(labels(&removed), "plan=pro", "{fault:?}");
+        not_durable(update(&cleared, KeyUpdate::new().no_labels()));
+        assert_eq!(labels(&cleared), "", "{fault:?}");
+        io(update(&revoked, KeyUpdate::new().label("beta", "yes")));
+        assert_eq!(labels(&revoked), "plan=pro region=eu", "{fault:?}");
+        // The owner is a part of what the index has under one number.
+        not_durable(store.revoke_owner("alice", "left"));
+        for key in [&set, &removed, &cleared, &revoked] {
+            assert_eq!(verify(&store, key).unwrap_err(), AuthError::Revoked);
+        }
+        verify(&store, &other).unwrap();
+    }
+}
+
+#[test]
 fn the_time_of_a_store_is_not_put_back_before_that_is_on_disk() {
     for fault in BOTH {
         let clock = crate::ManualClock::new(chrono::Utc::now());

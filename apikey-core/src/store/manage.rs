@@ -255,7 +255,9 @@ impl KeyStore {
             let outcomes = self.change(|_, records| {
                 let ids = records.ids_of(owner, after, CHUNK).map_err(|error| match actor {
                     Some(_) => error,
-                    None => self.inner().engine.restrict_unread(vec![(Target::Owner(owner), revoked_all)], error),
+                    None => {
+                        self.inner().engine.restrict_unread(vec![(Target::Owner(owner), revoked_all.clone())], error)
+                    }
                 })?;
                 if let Some(reach) = self.inner().engine.reach(&scope, records)? {
                     reach.owner(owner)?;
@@ -404,6 +406,7 @@ fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
         bounds::name(name)?;
     }
     bounds::metadata(&update.metadata.values())?;
+    bounds::label_entries(&update.labels.values())?;
     Ok(Fields {
         name: update.name.clone(),
         permissions: update.permissions.as_deref().map(bounds::grants).transpose()?,
@@ -413,6 +416,7 @@ fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
         expires_at: update.expires_at.try_map(|end| checked_ms("expires_at", end))?,
         disabled: update.disabled,
         metadata: update.metadata.clone(),
+        labels: update.labels.clone(),
         limit: update.limit.try_map(|limit| limit.check().map(Limit::to_stored))?,
         networks: update.networks.as_ref().try_map(|networks| given_networks(networks, update.from_json))?,
         policy: update.rotation.try_map(RotationPolicy::stored)?,

@@ -50,7 +50,7 @@ impl KeyStore {
     /// [`verify`](Self::verify), [`authorize`](Self::authorize) and [`check`](Self::check) refuse.
     pub fn note_refusal(&self, error: &AuthError, key: Option<&VerifiedKey>, peer: impl Into<Peer>) {
         let key = key.filter(|key| self.has_verified(key));
-        let key = key.map(|key| RefusedKey { id: key.id().as_u128(), owner: key.owner });
+        let key = key.map(|key| RefusedKey { id: key.id().as_u128(), identity: key.identity });
         self.inner().count_refusal(error, key, peer.into());
     }
 }
@@ -78,7 +78,7 @@ impl Inner {
             AuthError::RateLimited { limit: None, .. } => None,
             _ => self
                 .find(token.as_bytes())
-                .map(|(matched, id)| RefusedKey { id: id.key_id().as_u128(), owner: matched.owner() }),
+                .map(|(matched, id)| RefusedKey { id: id.key_id().as_u128(), identity: matched.identity() }),
         };
         self.count_refusal(&error, key, *peer);
         error

@@ -87,7 +87,7 @@ impl KeyStore {
             }
             let earlier =
                 idempotency.map(|idempotency| inner.earlier_outcome(&idempotency, records)).transpose()?.flatten();
-            let (key, secret) = inner.new_secret(id, writer)?;
+            let (key, secret) = inner.next_secret(id, writer, records)?;
             token = Some(key);
             let overlap = *overlap;
             let mut change = inner.engine.change_of(
@@ -111,11 +111,32 @@ impl KeyStore {
 }
 
 impl Inner {
-    /// Generates a token and its stored secret. Applying the change sets the secret's version.
+    /// Generates the next token of a key, and its stored secret. Applying the change sets the secret's version.
+    pub(crate) fn next_secret(
+        &self,
+        id: KeyId,
+        writer: &Writer,
+        records: &Records<'_>,
+    ) -> Result<(ApiKey, StoredSecret), StoreError> {
+        // Without a record there will be no new secret, but the change may still end the old ones.
+        let record = records.record(id.as_u128()).ok().flatten();
+        match record.and_then(|(record, _)| record.prefix) {
+            None => self.new_secret(id, writer),
+            Some(prefix) => {
+                self.check_prefix(&prefix)?;
+                self.secret_with(prefix, id, writer)
+            }
+        }
+    }
+
+    /// The same for a key that was created with no prefix of its own.
     pub(crate) fn new_secret(&self, id: KeyId, writer: &Writer) -> Result<(ApiKey, StoredSecret), StoreError> {
+        self.secret_with(self.prefixes.own().to_owned(), id, writer)
+    }
+
+    fn secret_with(&self, prefix: String, id: KeyId, writer: &Writer) -> Result<(ApiKey, StoredSecret), StoreError> {
         let body = Secret::generate()?.body(id);
         let digester = writer.digester();
-        let prefix = self.prefix().to_owned();
         let token = api_key::format(&prefix, &body);
         let secret = StoredSecret {
             version: 0,

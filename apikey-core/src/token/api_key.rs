@@ -212,6 +212,10 @@ pub fn has_token(text: &str) -> bool {
     })
 }
 
+/// What is a prefix, for errors.
+pub(crate) const PREFIXES: &str =
+    "lower-case letters and digits in parts joined by `_`, a letter first, at most 16 characters";
+
 /// `[a-z][a-z0-9]*(_[a-z0-9]+)*`, at most 16 characters.
 pub(crate) fn is_prefix(text: &str) -> bool {
     text.len() <= MAX_PREFIX

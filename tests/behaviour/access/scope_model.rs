@@ -1,10 +1,12 @@
 //! Which acting key may do what to which key: random acting keys, targets and operations, against a model in which an
-//! end, an idle time, a set of networks and a rate limit are each a number, and a larger one gives more.
+//! end, an idle time, a set of networks and a rate limit are each a number, and a larger one gives more. A label is a
+//! value, or none.
 
 use apikey::{
-    Attempt, CapViolation, CreatedKey, KeyInfo, KeyStore, KeyUpdate, NewKey, Overlap, StoreError, VerifiedKey,
+    Attempt, CapViolation, CreatedKey, KeyInfo, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap, StoreError,
+    VerifiedKey,
 };
-use apikey_testkit::{clocked, hours, start};
+use apikey_testkit::{hours, start};
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
@@ -26,6 +28,9 @@ const GRANTS: [&str; 11] = [
     "*",
 ];
 const OWNERS: [&str; 2] = ["alice", "bob"];
+const PLANS: [&str; 2] = ["free", "pro"];
+/// The first is that of keys that name none.
+const PREFIXES: [&str; 2] = ["live", "test"];
 
 /// A key in the model.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +41,8 @@ struct Key {
     idle: usize,
     networks: usize,
     limit: usize,
+    plan: Option<&'static str>,
+    prefix: Option<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -47,6 +54,7 @@ enum Operation {
     Idle(usize),
     Networks(usize),
     Limit(usize),
+    Plan(Option<&'static str>),
     Rename,
     Disable(bool),
     Rotate(Overlap),
@@ -65,6 +73,8 @@ enum Verdict {
     Owner,
     Grant,
     Delegation,
+    Label,
+    Prefix,
     End,
     Idle,
     Networks,
@@ -91,9 +101,25 @@ fn grants() -> impl Strategy<Value = Vec<&'static str>> {
     prop::sample::subsequence(&GRANTS[..], 0..4)
 }
 
+fn plan() -> impl Strategy<Value = Option<&'static str>> {
+    prop::option::of(prop::sample::select(&PLANS[..]))
+}
+
 fn key() -> impl Strategy<Value = Key> {
-    (prop::sample::select(&OWNERS[..]), grants(), 0..3usize, 0..3usize, 0..3usize, 0..3usize)
-        .prop_map(|(owner, grants, end, idle, networks, limit)| Key { owner, grants, end, idle, networks, limit })
+    let prefix = prop::option::weighted(0.3, prop::sample::select(&PREFIXES[..]));
+    let bounds = (0..3usize, 0..3usize, 0..3usize, 0..3usize);
+    (prop::sample::select(&OWNERS[..]), grants(), bounds, plan(), prefix).prop_map(
+        |(owner, grants, (end, idle, networks, limit), plan, prefix)| Key {
+            owner,
+            grants,
+            end,
+            idle,
+            networks,
+            limit,
+            plan,
+            prefix,
+        },
+    )
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -106,6 +132,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (0..3usize).prop_map(Operation::Idle),
         2 => (0..3usize).prop_map(Operation::Networks),
         2 => (0..3usize).prop_map(Operation::Limit),
+        2 => plan().prop_map(Operation::Plan),
         1 => Just(Operation::Rename),
         1 => any::<bool>().prop_map(Operation::Disable),
         2 => prop::sample::select(overlaps.to_vec()).prop_map(Operation::Rotate),
@@ -130,6 +157,12 @@ fn new(key: &Key) -> NewKey {
     if let Some((count, per)) = limit(key.limit) {
         new = new.limit(count, per);
     }
+    if let Some(plan) = key.plan {
+        new = new.label("plan", plan);
+    }
+    if let Some(prefix) = key.prefix {
+        new = new.prefix(prefix);
+    }
     new
 }
 
@@ -147,6 +180,11 @@ fn read(info: &KeyInfo) -> Key {
         idle: rank(&|rank| info.idle_after() == idle_after(rank)),
         networks: rank(&|rank| info.networks() == networks(rank).as_ref().map_or(&[][..], |nets| &nets[..])),
         limit: rank(&|rank| info.limit().map(|limit| (limit.count(), limit.per())) == limit(rank)),
+        plan: info
+            .labels()
+            .get("plan")
+            .map(|text| *PLANS.iter().find(|plan| *plan == text).expect("a plan of the model")),
+        prefix: info.keeps_prefix().then(|| *PREFIXES.iter().find(|prefix| info.prefix() == Some(prefix)).unwrap()),
     }
 }
 
@@ -209,10 +247,24 @@ fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
     if after.grants.iter().any(is_new) && !actor.may("keys:delegate") {
         return Verdict::Delegation;
     }
-    let shrinks =
-        |before: &Key| before.covers(&after.grants) && (0..4).all(|at| after.bounds()[at] <= before.bounds()[at]);
+    if before.is_some_and(|before| before.plan.is_some() && after.plan.is_none()) && !actor.may("*") {
+        return Verdict::Label;
+    }
+    let shrinks = |before: &Key| {
+        before.covers(&after.grants)
+            && (0..4).all(|at| after.bounds()[at] <= before.bounds()[at])
+            && (after.plan.is_none() || after.plan == before.plan)
+    };
     if before.is_some_and(shrinks) {
         return Verdict::Done;
+    }
+    if !actor.may("*") {
+        if after.plan.is_some() && after.plan != actor.plan {
+            return Verdict::Label;
+        }
+        if after.prefix.unwrap_or(PREFIXES[0]) != actor.prefix.unwrap_or(PREFIXES[0]) {
+            return Verdict::Prefix;
+        }
     }
     let verdicts = [Verdict::End, Verdict::Idle, Verdict::Networks, Verdict::Limit];
     let beyond = (0..4).find(|at| after.bounds()[*at] > actor.max()[*at]);
@@ -230,6 +282,7 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
                 *own = max;
             }
         }
+        wanted.prefix = wanted.prefix.or(actor.prefix);
         let is_other = face.is_some_and(|face| face != wanted.owner);
         let verdict = if is_other { Verdict::OtherOwner } else { leaves(actor, None, &wanted) };
         return (verdict, wanted);
@@ -256,6 +309,7 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
         Operation::Idle(rank) => after.idle = *rank,
         Operation::Networks(rank) => after.networks = *rank,
         Operation::Limit(rank) => after.limit = *rank,
+        Operation::Plan(plan) => after.plan = *plan,
         _ => {}
     }
     let verdict = match operation {
@@ -307,6 +361,8 @@ fn perform(
             Some((count, per)) => KeyUpdate::new().limit(count, per),
             None => KeyUpdate::new().no_limit(),
         }),
+        Operation::Plan(Some(plan)) => update(KeyUpdate::new().label("plan", *plan)),
+        Operation::Plan(None) => update(KeyUpdate::new().remove_label("plan")),
         Operation::Rename => update(KeyUpdate::new().name("renamed")),
         Operation::Disable(disabled) => update(KeyUpdate::new().disabled(*disabled)),
         Operation::Rotate(overlap) => made(call!(rotate_within(id, *overlap, actor))),
@@ -333,6 +389,8 @@ fn perform(
         StoreError::Exceeds(CapViolation::Owner { .. }) => Verdict::Owner,
         StoreError::Exceeds(CapViolation::Grant(_)) => Verdict::Grant,
         StoreError::Exceeds(CapViolation::Delegation(_)) => Verdict::Delegation,
+        StoreError::Exceeds(CapViolation::Label { .. }) => Verdict::Label,
+        StoreError::Exceeds(CapViolation::Prefix { .. }) => Verdict::Prefix,
         StoreError::Exceeds(CapViolation::End { .. }) => Verdict::End,
         StoreError::Exceeds(CapViolation::Idle { .. }) => Verdict::Idle,
         StoreError::Exceeds(CapViolation::Networks(_)) => Verdict::Networks,
@@ -353,7 +411,7 @@ proptest! {
         face in prop::option::weighted(0.3, prop::sample::select(&OWNERS[..])),
         operation in operation(),
     ) {
-        let (store, _) = clocked();
+        let store = KeyStore::builder().clock(ManualClock::new(start())).prefixes(PREFIXES).temporary().unwrap();
         let created = store.create(new(&actor)).unwrap();
         let verified = store.check(&Attempt::new(created.key.expose_secret()).peer(std::net::IpAddr::from([10, 1, 2, 3]))).unwrap();
         let (target, info) = if is_own {

@@ -142,16 +142,17 @@ fn another_prefix_is_refused_unless_the_old_one_is_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let with = |prefix: &str| KeyStore::builder().prefix(prefix);
+    let both = |prefixes: [&str; 2]| KeyStore::builder().prefixes(prefixes);
     let store = with("acme_test").open(path).unwrap();
     let old = store.create(alice()).unwrap();
     store.close().unwrap();
 
     for other in ["acme_live", "ak"] {
         let text = config_error(with(other), path);
-        assert!(text.contains("acme_test") && text.contains("accept_prefix"), "{text}");
+        assert!(text.contains("acme_test") && text.contains(".prefixes(..)"), "{text}");
     }
     assert!(matches!(KeyStore::open(path), Err(OpenError::Config(_))), "the default prefix is another one too");
-    let store = with("acme_live").accept_prefix("acme_test").open(path).unwrap();
+    let store = both(["acme_live", "acme_test"]).open(path).unwrap();
     let new = store.create(alice()).unwrap();
     assert!(token(&new).starts_with("acme_live_"));
     assert_eq!((code(&store, token(&old)), code(&store, token(&new))), ("ok", "ok"));
@@ -163,11 +164,11 @@ fn another_prefix_is_refused_unless_the_old_one_is_accepted() {
     assert!(text.contains("acme_test"), "{text}");
     let text = config_error(with("acme_test"), path);
     assert!(text.contains("acme_live"), "{text}");
-    let store = with("acme_live").accept_prefix("acme_test").open(path).unwrap();
+    let store = both(["acme_live", "acme_test"]).open(path).unwrap();
     assert_eq!((code(&store, token(&old)), code(&store, token(&new))), ("ok", "ok"));
     store.close().unwrap();
     // And the other way round.
-    let store = with("acme_test").accept_prefix("acme_live").open(path).unwrap();
+    let store = both(["acme_test", "acme_live"]).open(path).unwrap();
     assert_eq!((code(&store, token(&old)), code(&store, token(&new))), ("ok", "ok"));
     assert!(token(&store.create(alice()).unwrap()).starts_with("acme_test_"));
 }
@@ -302,7 +303,7 @@ fn a_prefix_and_a_pepper_bind_a_store_only_once_something_is_made_under_them() {
     let created = store.create(alice()).unwrap();
     store.close().unwrap();
     let wrong = || Pepper::new(2, "the bytes of some other file");
-    let slip = || peppered(&[1]).prefix("acme").accept_prefix("ak").pepper(wrong());
+    let slip = || peppered(&[1]).prefixes(["acme", "ak"]).pepper(wrong());
     slip().open(path).unwrap().close().unwrap();
     peppered(&[1]).open(path).unwrap().close().unwrap();
     let store = peppered(&[1, 2]).open(path).unwrap();
@@ -321,6 +322,6 @@ fn a_prefix_and_a_pepper_bind_a_store_only_once_something_is_made_under_them() {
     store.close().unwrap();
     let text = config_error(peppered(&[1]).pepper(wrong()), path);
     assert!(text.contains("1 of the store's keys was made with \"acme\""), "{text}");
-    let text = config_error(peppered(&[1, 2]).accept_prefix("acme"), path);
+    let text = config_error(peppered(&[1, 2]).prefixes(["ak", "acme"]), path);
     assert!(names(&text, 2) && text.contains("1 key needs those"), "{text}");
 }

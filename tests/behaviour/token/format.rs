@@ -82,7 +82,7 @@ fn other_prefixes_are_refused_by_name() {
         let error = KeyStore::builder().prefix(prefix).temporary().unwrap_err();
         assert!(matches!(error, OpenError::Config(_)), "{prefix:?}: {error:?}");
         assert!(error.to_string().contains("prefix"), "{error}");
-        assert!(KeyStore::builder().accept_prefix(prefix).temporary().is_err(), "{prefix:?}");
+        assert!(KeyStore::builder().prefixes(["ak", prefix]).temporary().is_err(), "{prefix:?}");
     }
 }
 

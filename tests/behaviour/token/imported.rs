@@ -266,7 +266,7 @@ fn an_import_that_cannot_be_a_key_is_refused() {
 
 #[test]
 fn a_key_of_the_stores_own_form_is_refused() {
-    let store = KeyStore::builder().prefix("acme").accept_prefix("old").temporary().unwrap();
+    let store = KeyStore::builder().prefixes(["acme", "old"]).temporary().unwrap();
     let own = store.create(alice()).unwrap();
     let never_issued = with_wrong_secret(own.key.expose_secret());
     for token in [own.key.expose_secret(), &never_issued] {

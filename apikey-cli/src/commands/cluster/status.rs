@@ -162,6 +162,7 @@ fn of_engine(found: apikey_core::cluster::ClusterStatus) -> View {
         row("log", format!("events {} to {}", found.floor.saturating_add(1), found.head)),
         row("state", format!("at event {}", found.state)),
         row("replicas serve for", format!("{} s", found.max_staleness.as_secs())),
+        row("prefixes", found.prefixes.join(" ")),
         row("pepper", if found.pepper == 0 { "none".to_owned() } else { format!("number {}", found.pepper) }),
         row("nodes", found.nodes.len().to_string()),
     ];
@@ -179,7 +180,7 @@ fn of_engine(found: apikey_core::cluster::ClusterStatus) -> View {
         "state": found.state,
         "floor": found.floor,
         "max_staleness_ms": staleness,
-        "prefix": found.prefix,
+        "prefixes": found.prefixes,
         "pepper": found.pepper,
         "space": found.space.map(|(used, quota)| json!({ "used": used, "quota": quota })),
     });

@@ -108,6 +108,8 @@ mod tests {
             limit: None,
             networks: Vec::new(),
             idle: None,
+            labels: std::collections::BTreeMap::new(),
+            prefix: None,
             unknown: Unknown::default(),
         }
     }

@@ -7,6 +7,7 @@ mod fell_behind;
 mod first_uses;
 mod idle;
 mod janitor;
+mod labels;
 mod outage;
 mod shared_entries;
 mod unusable;

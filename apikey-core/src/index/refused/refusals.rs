@@ -7,9 +7,9 @@ use std::sync::{Mutex, MutexGuard};
 use serde::Serialize;
 
 use crate::access::auth_error::AuthError;
+use crate::access::identity::owner_of;
 use crate::access::peer::Peer;
 use crate::access::refusal_count::RefusalCount;
-use crate::base::interner::OWNERS;
 use crate::base::lock::lock;
 use crate::base::time::from_ms;
 use crate::token::key_id::KeyId;
@@ -74,7 +74,7 @@ struct Others {
 
 #[derive(Default)]
 struct OfKey {
-    owner: u32,
+    identity: u32,
     codes: Codes,
 }
 
@@ -95,8 +95,8 @@ struct Count {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RefusedKey {
     pub(crate) id: u128,
-    /// The number of the owner in [`OWNERS`].
-    pub(crate) owner: u32,
+    /// The number of its identity, of which logs have the owner only.
+    pub(crate) identity: u32,
 }
 
 impl RefusalCounts {
@@ -125,7 +125,7 @@ impl RefusalCounts {
             Some(key) if full && !others.keys.contains_key(&key.id) => &mut others.beyond,
             Some(key) => {
                 let of_key = others.keys.entry(key.id).or_default();
-                of_key.owner = key.owner;
+                of_key.identity = key.identity;
                 &mut of_key.codes
             }
         };
@@ -159,7 +159,7 @@ impl RefusalCounts {
         unknown.take_rest(None, &mut rest);
         beyond.take_rest(None, &mut rest);
         for (id, of_key) in keys {
-            of_key.codes.take_rest(Some(RefusedKey { id: *id, owner: of_key.owner }), &mut rest);
+            of_key.codes.take_rest(Some(RefusedKey { id: *id, identity: of_key.identity }), &mut rest);
         }
         rest
     }
@@ -187,7 +187,7 @@ impl RefusalCounts {
         let mut add = |key: Option<(u128, u32)>, codes: &Codes| {
             all.extend(codes.0.iter().map(|held| RefusalCount {
                 key: key.map(|(id, _)| KeyId::from_u128(id)),
-                owner: key.map(|(_, owner)| OWNERS.text(owner).to_owned()),
+                owner: key.map(|(_, identity)| owner_of(identity).to_owned()),
                 code: held.code.to_owned(),
                 count: held.count,
                 last_at: Some(from_ms(held.at)),
@@ -197,7 +197,7 @@ impl RefusalCounts {
         add(None, &others.unknown);
         add(None, &others.beyond);
         for (id, of_key) in &others.keys {
-            add(Some((*id, of_key.owner)), &of_key.codes);
+            add(Some((*id, of_key.identity)), &of_key.codes);
         }
         drop(others);
         all.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.key.cmp(&other.key)));
@@ -253,11 +253,11 @@ impl Sample {
         let Self { code, count, .. } = *self;
         let is_known = self.peer.is_some_and(|peer| peer.address().is_some());
         let peer = self.peer.map(tracing::field::display);
-        let Some(RefusedKey { id, owner }) = self.key else {
+        let Some(RefusedKey { id, identity }) = self.key else {
             tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, "API key refused");
             return;
         };
-        let (key, owner) = (KeyId::from_u128(id), OWNERS.text(owner));
+        let (key, owner) = (KeyId::from_u128(id), owner_of(identity));
         tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, %key, owner, "API key refused");
         if code == WRONG_NETWORK {
             // Without an address, a wrongly configured proxy or server is more likely than an attacker.
@@ -278,9 +278,10 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::interner::IDENTITIES;
 
     fn key(id: u128) -> Option<RefusedKey> {
-        Some(RefusedKey { id, owner: OWNERS.number("alice").unwrap() })
+        Some(RefusedKey { id, identity: IDENTITIES.number("alice").unwrap() })
     }
 
     #[test]

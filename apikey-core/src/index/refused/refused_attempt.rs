@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::access::auth_error::AuthError;
+use crate::access::identity::owner_of;
 use crate::access::peer::Peer;
-use crate::base::interner::OWNERS;
 use crate::base::panics::catch_panic;
 use crate::index::refused::refusals::RefusedKey;
 use crate::token::key_id::KeyId;
@@ -44,7 +44,7 @@ impl<'a> RefusedAttempt<'a> {
     /// Returns the owner of that key.
     #[must_use]
     pub fn owner(&self) -> Option<&'static str> {
-        self.key.map(|key| OWNERS.text(key.owner))
+        self.key.map(|key| owner_of(key.identity))
     }
 }
 

@@ -67,6 +67,28 @@ pub enum CapViolation {
         /// The same of the acting key.
         max: TimeDelta,
     },
+    /// The key would have a label that the acting key does not have, or would lose one.
+    #[error(
+        "the key would have {}, and the acting key has {}; that takes the permission *",
+        describe_label(name, wanted.as_ref()),
+        describe_label(name, held.as_ref())
+    )]
+    Label {
+        /// The name of the label.
+        name: String,
+        /// The value that the key would have; `None` if it would lose the label.
+        wanted: Option<String>,
+        /// The value that the acting key has; `None` if it does not have the label.
+        held: Option<String>,
+    },
+    /// The key would have another prefix than the acting key.
+    #[error("the key would have the prefix {wanted:?}, and the acting key has {held:?}; that takes the permission *")]
+    Prefix {
+        /// The prefix that the key would have.
+        wanted: String,
+        /// The prefix of the acting key.
+        held: String,
+    },
     /// The key would be valid from this network, or from `anywhere`, and the acting key is not.
     #[error("the key would be valid from {0}, and the acting key is not; that takes the permission keys:anywhere")]
     Networks(String),
@@ -96,6 +118,10 @@ fn describe_idle(after: &Option<TimeDelta>) -> String {
         .map_or_else(|| "never end for want of use".into(), |span| format!("end after {} without use", span_text(span)))
 }
 
+fn describe_label(name: &str, value: Option<&String>) -> String {
+    value.map_or_else(|| format!("no label {name:?}"), |value| format!("the label {name:?} with the value {value:?}"))
+}
+
 fn describe_limit(limit: Option<Limit>) -> String {
     limit.map_or_else(
         || "no rate limit".into(),
@@ -104,8 +130,8 @@ fn describe_limit(limit: Option<Limit>) -> String {
 }
 
 impl CapViolation {
-    /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `owner`, `end`,
-    /// `idle`, `networks` or `limit`.
+    /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `owner`, `label`, `prefix`,
+    /// `end`, `idle`, `networks` or `limit`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -114,6 +140,8 @@ impl CapViolation {
             Self::Actor(_) => "actor",
             Self::Target(_) => "target",
             Self::Owner { .. } => "owner",
+            Self::Label { .. } => "label",
+            Self::Prefix { .. } => "prefix",
             Self::End { .. } => "end",
             Self::Idle { .. } => "idle",
             Self::Networks(_) => "networks",
@@ -133,6 +161,15 @@ impl Serialize for CapViolation {
             Self::Owner { wanted, actor } => {
                 map.serialize_entry("wanted", wanted)?;
                 map.serialize_entry("actor", actor)?;
+            }
+            Self::Label { name, wanted, held } => {
+                map.serialize_entry("name", name)?;
+                map.serialize_entry("wanted", wanted)?;
+                map.serialize_entry("held", held)?;
+            }
+            Self::Prefix { wanted, held } => {
+                map.serialize_entry("wanted", wanted)?;
+                map.serialize_entry("held", held)?;
             }
             Self::End { wanted, latest } => {
                 map.serialize_entry("wanted", wanted)?;
@@ -171,6 +208,14 @@ mod tests {
             (
                 CapViolation::Owner { wanted: "bob".into(), actor: "alice".into() },
                 r#"{"kind":"owner","wanted":"bob","actor":"alice"}"#,
+            ),
+            (
+                CapViolation::Label { name: "plan".into(), wanted: Some("pro".into()), held: None },
+                r#"{"kind":"label","name":"plan","wanted":"pro","held":null}"#,
+            ),
+            (
+                CapViolation::Prefix { wanted: "acme_live".into(), held: "acme_test".into() },
+                r#"{"kind":"prefix","wanted":"acme_live","held":"acme_test"}"#,
             ),
             (
                 CapViolation::End { wanted: None, latest: from_ms(0) },

@@ -105,6 +105,7 @@ fn json_path(field: &'static str) -> Vec<&'static str> {
         "rotation.every" => vec!["rotation", "every_ms"],
         "rotation.overlap" => vec!["rotation", "overlap_ms"],
         "metadata key" | "metadata value" => vec!["metadata"],
+        "label name" | "label value" => vec!["labels"],
         other => vec![other],
     }
 }
@@ -154,6 +155,9 @@ mod tests {
             key().metadata(&long, "x"),
             key().metadata(&token, "\n"),
             key().metadata("x", &long),
+            key().label(&token, "x"),
+            key().label("x", &token),
+            key().prefix(&token),
             key().idempotency_key(&long),
         ] {
             let error = store.create(new).unwrap_err();
@@ -175,6 +179,10 @@ mod tests {
             (key().permissions((0..65).map(|at| format!("a:p{at}"))), "#/permissions", "not_allowed"),
             (key().metadata("a/b ~ü", "\n"), "#/metadata/a~1b%20~0%C3%BC", "not_allowed"),
             (key().metadata("", "x"), "#/metadata", "not_allowed"),
+            (key().label("Plan", "pro"), "#/labels", "not_allowed"),
+            (key().label("plan", "\n"), "#/labels/plan", "not_allowed"),
+            ((0..5).fold(key(), |key, at| key.label(format!("l{at}"), "x")), "#/labels", "not_allowed"),
+            (key().prefix("acme"), "#/prefix", "not_allowed"),
             (key().networks(["10.0.0.0/8", "ten"]), "#/networks/1", "not_allowed"),
             (key().networks([""; 0]), "#/networks", "not_allowed"),
             (key().limit(0, TimeDelta::seconds(1)), "#/limit/count", "not_allowed"),

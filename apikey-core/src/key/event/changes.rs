@@ -1,5 +1,7 @@
 //! The fields of a key that a change has set, as its event records them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -27,6 +29,9 @@ pub struct Changes {
     /// The grants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permissions: Option<FromTo<Vec<String>>>,
+    /// The labels, with their values: they are rights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<FromTo<BTreeMap<String, String>>>,
     /// The time from which on the key is valid; `None`: no such bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<FromTo<Option<DateTime<Utc>>>>,
@@ -77,11 +82,13 @@ impl Changes {
     /// Returns the names of the fields that changed.
     #[must_use]
     pub fn fields(&self) -> Vec<&'static str> {
-        let Self { name, metadata, permissions, not_before, expires_at, limit, networks, rotation, idle_after } = self;
+        let Self { name, metadata, permissions, labels, not_before, expires_at, .. } = self;
+        let Self { limit, networks, rotation, idle_after, .. } = self;
         let all = [
             ("name", *name),
             ("metadata", !metadata.is_empty()),
             ("permissions", permissions.is_some()),
+            ("labels", labels.is_some()),
             ("not_before", not_before.is_some()),
             ("expires_at", expires_at.is_some()),
             ("limit", limit.is_some()),
@@ -107,6 +114,7 @@ impl Changes {
             name: before.name != after.name,
             metadata: metadata.filter(is_other).cloned().collect(),
             permissions: FromTo::between(&before.permissions, &after.permissions, Clone::clone),
+            labels: FromTo::between(&before.labels, &after.labels, Clone::clone),
             not_before: FromTo::between(&before.not_before, &after.not_before, time),
             expires_at: FromTo::between(&before.expires_at, &after.expires_at, time),
             limit: FromTo::between(&before.limit, &after.limit, |limit| limit.as_ref().map(Limit::stored)),
@@ -146,6 +154,7 @@ const EXPIRES_AT: Tag = critical(36);
 const LIMIT: Tag = critical(37);
 const NETWORKS: Tag = critical(38);
 const ROTATION: Tag = ignorable(39);
+const LABELS: Tag = critical(41);
 const IDLE: Tag = critical(43);
 
 /// Each field has a tag of its own, whatever the tag of the whole.
@@ -155,6 +164,7 @@ impl Field for Changes {
         self.name.put(NAME, tail)?;
         self.metadata.put(METADATA, tail)?;
         pair(PERMISSIONS, self.permissions.as_ref(), tail)?;
+        pair(LABELS, self.labels.as_ref(), tail)?;
         pair(NOT_BEFORE, self.not_before.as_ref().map(|changed| changed.map(time)).as_ref(), tail)?;
         pair(EXPIRES_AT, self.expires_at.as_ref().map(|changed| changed.map(time)).as_ref(), tail)?;
         let limit = |limit: &Option<Limit>| limit.map(Limit::to_stored);
@@ -182,6 +192,7 @@ impl Field for Changes {
             name: Field::take(NAME, tail)?,
             metadata: Field::take(METADATA, tail)?,
             permissions: both(PERMISSIONS, tail, |Texts(list)| Ok(list))?,
+            labels: both(LABELS, tail, |Entries(entries)| Ok(entries))?,
             not_before: both(NOT_BEFORE, tail, time)?,
             expires_at: both(EXPIRES_AT, tail, time)?,
             limit: both(LIMIT, tail, limit)?,
@@ -195,6 +206,10 @@ impl Field for Changes {
 /// A list of texts; the reader does not trust its stored length.
 #[derive(Deserialize)]
 struct Texts(#[serde(with = "crate::base::codec::entries::list")] Vec<String>);
+
+/// Entries by name, likewise.
+#[derive(Deserialize)]
+struct Entries(#[serde(with = "crate::base::codec::entries::map")] BTreeMap<String, String>);
 
 fn pair<T: Serialize>(tag: Tag, changed: Option<&FromTo<T>>, tail: &mut TailWriter) -> Result<(), CodecError> {
     changed.map_or(Ok(()), |FromTo { from, to }| tail.put(tag, &(from, to)))

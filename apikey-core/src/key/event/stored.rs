@@ -94,6 +94,8 @@ plain_frame!(Checkpoint, b'P', "the checkpoint of history");
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use chrono::{DateTime, Utc};
 
     use super::*;
@@ -142,6 +144,8 @@ mod tests {
             limit: Some(FromTo { from: None, to: Some(limit) }),
             networks: Some(FromTo { from: list(&["10.0.0.0/8"]), to: Vec::new() }),
             rotation: Some(FromTo { from: Some(RotationPolicy::every(chrono::TimeDelta::days(30))), to: None }),
+            // These have golden files of their own.
+            labels: None,
             idle_after: None,
         }
     }
@@ -161,6 +165,18 @@ mod tests {
         let origin = Origin { actor: Some(Actor::Key(KeyId::from_u128(KEY))), peer };
         let kind = EventKind::Updated { changes: all_changes() };
         golden::check("event-all.bin", &frame(&Event { number: 300, pepper: 7, kind, origin, ..bare() }));
+    }
+
+    #[test]
+    fn golden_bytes_of_labels() {
+        let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let labels = |plan: &str| BTreeMap::from([("plan", plan), ("region", "eu")].map(label));
+        let changed = |from, to| EventKind::Updated {
+            changes: Changes { labels: Some(FromTo { from, to }), ..Changes::default() },
+        };
+        let first = Event { kind: changed(BTreeMap::new(), labels("free")), ..bare() };
+        let next = Event { number: 301, kind: changed(labels("free"), labels("pro")), ..bare() };
+        golden::check("event-labels.bin", &[frame(&first), frame(&next)].concat());
     }
 
     #[test]

@@ -56,6 +56,23 @@ impl PartialSchema for CapViolation {
                 [("wanted", owner("The owner of the key.")), ("actor", owner("The owner of the acting key."))],
             ))
             .item(violation(
+                "label",
+                "The key would have a label that it does not have, or would lose one.",
+                [
+                    ("name", text("The name of the label.").into()),
+                    ("wanted", or_null(text("The value that the key would have; `null` for none."))),
+                    ("held", or_null(text("The value that the acting key has; `null` for none."))),
+                ],
+            ))
+            .item(violation(
+                "prefix",
+                "The key would have another prefix.",
+                [
+                    ("wanted", text("The prefix that the key would have.").into()),
+                    ("held", text("The prefix of the acting key.").into()),
+                ],
+            ))
+            .item(violation(
                 "end",
                 "The key would end later.",
                 [

@@ -29,6 +29,7 @@ fn info(description: &str) -> ObjectBuilder {
                 list("The grants: permissions, or wildcards.", text("`orders:read` or `orders:*`.")).into(),
             ),
             ("metadata", map("The service's own entries.", text("The value of an entry.")).into()),
+            ("labels", map("What handlers read of the key, by name.", text("The value of a label.")).into()),
             ("created_at", time("The time of creation.").into()),
             ("not_before", or_null(time("The time from which on the key is valid."))),
             ("expires_at", or_null(time("The time at which the key ends."))),
@@ -42,6 +43,8 @@ fn info(description: &str) -> ObjectBuilder {
             ("overlap", or_null(schema_of::<OverlapEnd>())),
             ("rotation", or_null(schema_of::<Rotation>())),
             ("hint", text("The prefix, and the end of the id, to distinguish keys on a screen.").into()),
+            ("prefix", or_null(text("The prefix of the key's tokens; `null` for secrets from another system."))),
+            ("keeps_prefix", flag("Whether rotations keep the prefix.").into()),
             ("limit", or_null(schema_of::<Limit>())),
             (
                 "networks",

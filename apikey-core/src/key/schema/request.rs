@@ -6,7 +6,9 @@ use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::access::limit::Limit;
-use crate::key::bounds::{MAX_GRANTS, MAX_METADATA, MAX_METADATA_VALUE, MAX_NAME, MAX_NETWORKS};
+use crate::key::bounds::{
+    MAX_GRANTS, MAX_LABEL_VALUE, MAX_LABELS, MAX_METADATA, MAX_METADATA_VALUE, MAX_NAME, MAX_NETWORKS,
+};
 use crate::key::key_filter::{KeyFilter, MAX_PAGE};
 use crate::key::key_info::KeyState;
 use crate::key::key_update::KeyUpdate;
@@ -15,6 +17,7 @@ use crate::key::rotation::policy::RotationPolicy;
 use crate::key::schema::object::{
     Schemas, add, closed, flag, list, map, milliseconds, number, or_null, schema_of, text, time,
 };
+use crate::token::api_key::MAX_PREFIX;
 use crate::token::key_id::KeyId;
 
 // The store counts bytes, and a schema counts characters: what exceeds a bound here exceeds the store's, too.
@@ -44,9 +47,18 @@ fn value() -> ObjectBuilder {
     text("The value of an entry.").max_length(Some(MAX_METADATA_VALUE))
 }
 
+fn label() -> ObjectBuilder {
+    text("The value of a label.").min_length(Some(1)).max_length(Some(MAX_LABEL_VALUE))
+}
+
+fn prefix(description: &str) -> ObjectBuilder {
+    text(description).min_length(Some(1)).max_length(Some(MAX_PREFIX))
+}
+
 impl PartialSchema for NewKey {
     fn schema() -> RefOr<Schema> {
         let metadata = map("The service's own entries.", value()).max_properties(Some(MAX_METADATA));
+        let labels = map("What handlers read of the key, by name.", label()).max_properties(Some(MAX_LABELS));
         closed(
             "A key to create.",
             [
@@ -54,6 +66,8 @@ impl PartialSchema for NewKey {
                 ("name", name()),
                 ("permissions", or_null(grants("The grants.").max_items(Some(MAX_GRANTS)))),
                 ("metadata", or_null(metadata)),
+                ("labels", or_null(labels)),
+                ("prefix", or_null(prefix("The prefix of the key's tokens; `null` for the default of the service."))),
                 ("not_before", or_null(time("The time from which on the key is valid."))),
                 ("expires_at", or_null(time("The time at which the key ends. It excludes `expires_in_ms`."))),
                 (
@@ -92,6 +106,7 @@ impl PartialSchema for KeyUpdate {
                 ("expires_at", or_null(time("The time at which the key ends."))),
                 ("disabled", flag("Whether the key is disabled.").into()),
                 ("metadata", or_null(map("Entries to set, or to remove with `null`.", or_null(value())))),
+                ("labels", or_null(map("Labels to set, or to remove with `null`.", or_null(label())))),
                 ("limit", or_null(schema_of::<Limit>())),
                 ("networks", networks("The networks from which the key is valid; `null` for anywhere.")),
                 ("rotation", or_null(schema_of::<RotationPolicy>())),
@@ -111,13 +126,14 @@ impl ToSchema for KeyUpdate {
 
 /// What a filter selects by, and may be `null` in JSON. The schemas are whole: utoipa does not collect those that
 /// parameters refer to.
-fn criteria() -> [(&'static str, RefOr<Schema>); 10] {
+fn criteria() -> [(&'static str, RefOr<Schema>); 11] {
     let limit = number("The most keys on the page; 100 if it is missing.", 1).maximum(Some(MAX_PAGE));
     [
         ("owner", text("The keys of exactly this owner.").into()),
         ("state", KeyState::schema()),
         ("permission", text("The keys whose grants give this permission.").into()),
         ("text", text("The keys with this text in owner, name, hint or metadata, ignoring case.").into()),
+        ("prefix", prefix("The keys with this prefix.").into()),
         ("expiring_before", time("The keys that end before this time.").into()),
         ("idle_since", time("The keys that nobody has used at this time or later.").into()),
         ("rotation_due_before", time("The keys that are due for a rotation before this time.").into()),

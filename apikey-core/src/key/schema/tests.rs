@@ -140,8 +140,8 @@ fn what_a_caller_sends() {
     let policy = json!({ "every_ms": 2_592_000_000_u64, "overlap_ms": 86_400_000 });
     let mut new = json!({
         "owner": "alice", "name": "ci", "permissions": ["orders:read"], "metadata": { "team": "blue" }, "not_before": time(),
-        "expires_at": time(), "limit": limit, "networks": ["10.0.0.0/8"], "rotation": policy,
-        "idle_after_ms": 7_776_000_000_u64,
+        "expires_at": time(), "labels": { "plan": "pro" }, "prefix": "acme_test", "limit": limit,
+        "networks": ["10.0.0.0/8"], "rotation": policy, "idle_after_ms": 7_776_000_000_u64,
     });
     is_read::<NewKey, NewKey>(&new, &["expires_in_ms"]);
     new.as_object_mut().unwrap().remove("expires_at");
@@ -150,13 +150,14 @@ fn what_a_caller_sends() {
     let update = json!({
         "name": "ci", "permissions": ["a:b"], "add_permissions": ["a:b"], "remove_permissions": ["a:b"],
         "not_before": time(), "expires_at": time(), "disabled": false, "metadata": { "team": "blue", "old": null },
-        "limit": limit, "networks": ["10.0.0.0/8"], "rotation": policy, "idle_after_ms": 7_776_000_000_u64,
+        "labels": { "plan": "pro", "beta": null }, "limit": limit, "networks": ["10.0.0.0/8"], "rotation": policy,
+        "idle_after_ms": 7_776_000_000_u64,
     });
     is_read::<KeyUpdate, KeyUpdate>(&update, &[]);
     let filter = json!({
         "owner": "alice", "state": "inactive", "permission": "a:b", "text": "ci", "expiring_before": time(),
         "idle_since": time(), "never_used": true, "metadata": { "team": "blue" }, "rotation_due_before": time(),
-        "purgeable_before": time(), "after": "01931a4e-7c3b-7def-8123-456789abcdef", "limit": 20,
+        "purgeable_before": time(), "prefix": "acme_test", "after": "01931a4e-7c3b-7def-8123-456789abcdef", "limit": 20,
     });
     is_read::<KeyFilter, KeyFilter>(&filter, &[]);
     is_read::<Limit, UncheckedLimit>(&limit, &[]);
@@ -191,6 +192,8 @@ fn what_a_caller_gets() {
         .name("ci")
         .permissions(["orders:read"])
         .metadata("team", "blue")
+        .label("plan", "pro")
+        .prefix("ak")
         .expires_in(TimeDelta::days(90))
         .limit(100, TimeDelta::minutes(1))
         .networks(["10.0.0.0/8"])
@@ -231,6 +234,9 @@ fn errors() {
         CapViolation::Actor(AuthError::Missing),
         CapViolation::Target(id),
         CapViolation::Owner { wanted: owner(), actor: owner() },
+        CapViolation::Label { name: "plan".into(), wanted: Some("pro".into()), held: None },
+        CapViolation::Label { name: "plan".into(), wanted: None, held: Some("pro".into()) },
+        CapViolation::Prefix { wanted: "acme_live".into(), held: "acme_test".into() },
         CapViolation::End { wanted: None, latest: time() },
         CapViolation::End { wanted: Some(time()), latest: time() },
         CapViolation::Networks("anywhere".into()),

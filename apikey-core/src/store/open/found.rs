@@ -26,7 +26,7 @@ pub(crate) fn found(
     path: &Path,
 ) -> Result<u64, OpenError> {
     options.cluster = None;
-    let prefix = options.prefix.clone();
+    let prefixes = options.prefixes();
     let digesters = options.digesters();
     let store = open(options, local, path)?;
     let inner = store.inner();
@@ -39,7 +39,7 @@ pub(crate) fn found(
         let head = inner.engine.writer().head();
         // Everything that was changed before is in the database now; nothing else has the store open.
         log.checkpoint().map_err(StoreError::from)?;
-        let replica = cluster.found(founding, &log, &head, &prefix, &digesters)?;
+        let replica = cluster.found(founding, &log, &head, &prefixes, &digesters)?;
         let note = ReplicaNote { cluster: replica.cluster, generation: replica.generation, timeline: 0 };
         let meta = log.meta()?.map(|frame| codec::decode::<Meta>(&frame)).transpose().map_err(StoreError::from)?;
         let meta = Meta { replica: Some(replica), ..meta.unwrap_or_default() };

@@ -11,9 +11,9 @@ mod scan;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::catalog::Catalog;
+use crate::access::stores;
 use crate::base::codec;
 use crate::base::store_time::StoreTime;
 use crate::commit::engine::Engine;
@@ -37,9 +37,6 @@ use crate::store::open::scan::{Rules, ScanResult, scan};
 use crate::token::digest::{Digest, Digester};
 use crate::token::id_generator::IdSource;
 use crate::token::key_id::KeyId;
-
-/// Distinguishes the stores of one process.
-static STORES: AtomicU64 = AtomicU64::new(1);
 
 /// Opens the store in this directory, and starts its maintenance.
 pub(crate) fn open(options: Options, local: &LocalOptions, path: &Path) -> Result<KeyStore, OpenError> {
@@ -73,7 +70,7 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
         Some(cluster) => {
             let held = meta.unwrap_or_default();
             let joined = cluster
-                .join(&disk, &held, &options.prefix, &digesters)
+                .join(&disk, &held, &options.prefixes(), &digesters)
                 .map_err(|error| OpenError::Cluster(error.to_string()))?;
             let replica = ReplicaOf { is_loading: joined.is_loaded, ..joined.replica.clone() };
             (Some(Meta { replica: Some(replica), ..held }), Some((cluster, joined)))
@@ -95,7 +92,7 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
         let reset = mark_file.as_mut().map_or(Ok(()), |file| file.reset(CommitMark::from(head)));
         reset.map_err(|source| OpenError::io(path, source))?;
     }
-    let store = STORES.fetch_add(1, Ordering::Relaxed);
+    let store = stores::register(&options.prefix);
     let newest = disk.newest_event().map_err(|error| read_error(path, "its newest event", error))?;
     let time = StoreTime::new(options.time.clone(), newest.map_or(i64::MIN, |newest| newest.at));
     let log = disk.log_bytes().map_err(|source| OpenError::io(path, source))?;
@@ -170,8 +167,8 @@ fn check_prefixes(options: &Options, found: &ScanResult) -> Result<(), OpenError
     match found.prefixed.iter().find(|(prefix, _)| !accepts(prefix)) {
         None => Ok(()),
         Some((prefix, keys)) => Err(OpenError::Config(format!(
-            "prefix {:?}: {keys} of the store's keys {} made with {prefix:?}; open it with that prefix, or add \
-             .accept_prefix({prefix:?})",
+            "prefix {:?}: {keys} of the store's keys {} made with {prefix:?}; open it with .prefix({prefix:?}), or \
+             name both in .prefixes(..)",
             options.prefix,
             if *keys == 1 { "was" } else { "were" },
         ))),

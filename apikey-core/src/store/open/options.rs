@@ -10,6 +10,7 @@ use crate::http::header_config::HeaderConfig;
 use crate::index::refused::refused_attempt::RefusalHook;
 use crate::key::lifetime::Lifetime;
 use crate::key::rotation::policy::RotationPolicy;
+use crate::token::api_key::{PREFIXES, is_prefix};
 use crate::token::digest::{Digester, Pepper};
 
 #[derive(Clone)]
@@ -79,6 +80,24 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Every prefix, that of new tokens first.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn prefixes(&self) -> Vec<String> {
+        [&self.prefix].into_iter().chain(&self.accepted).cloned().collect()
+    }
+
+    /// What is wrong with the prefixes.
+    pub(crate) fn prefix_fault(&self) -> Option<String> {
+        let all = || [&self.prefix].into_iter().chain(&self.accepted);
+        all().enumerate().find_map(|(at, prefix)| match () {
+            () if !is_prefix(prefix) => Some(format!("prefix {prefix:?}: allowed are {PREFIXES}")),
+            () if all().take(at).any(|earlier| earlier == prefix) => {
+                Some(format!("prefix {prefix:?}: it is given twice"))
+            }
+            () => None,
+        })
+    }
+
     pub(super) fn lifetime(&self) -> Lifetime {
         Lifetime {
             max: self.max_lifetime.map(|max| max.num_milliseconds()),

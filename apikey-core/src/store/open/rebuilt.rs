@@ -55,7 +55,7 @@ fn check_expendable(
     let mark = MarkFile::read(path).map_err(|source| OpenError::io(path, source))?;
     // A mark that cannot be read may be what is damaged.
     let marked = mark.and_then(Result::ok).map_or(0, |mark| mark.number);
-    Ok(cluster.check_expendable(&note, marked, &options.prefix, &options.digesters()))
+    Ok(cluster.check_expendable(&note, marked, &options.prefixes(), &options.digesters()))
 }
 
 fn what_is_damaged(error: &OpenError) -> String {

@@ -11,8 +11,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, ScopedJoinHandle, scope};
 
 use crate::access::catalog::Catalog;
+use crate::access::stores;
 use crate::base::codec;
-use crate::base::interner::OWNERS;
+use crate::base::interner::IDENTITIES;
 use crate::base::panics::catch_panic;
 use crate::index::Index;
 use crate::key::effective_key::EffectiveKey;
@@ -48,10 +49,17 @@ pub(crate) struct ScanResult {
 }
 
 impl ScanResult {
-    fn has_prefix(&mut self, prefix: &str) {
-        match self.prefixed.get_mut(prefix) {
-            Some(keys) => *keys += 1,
-            None => drop(self.prefixed.insert(prefix.to_owned(), 1)),
+    /// Counts the prefixes of a key: those of its secrets, and that of its next one.
+    fn has_prefixes_of(&mut self, record: &Record) {
+        let all = || record.secrets.iter().map(|secret| secret.form.prefix()).chain([record.prefix.as_deref()]);
+        for (at, prefix) in all().enumerate() {
+            let Some(prefix) = prefix.filter(|prefix| !all().take(at).any(|earlier| earlier == Some(*prefix))) else {
+                continue;
+            };
+            match self.prefixed.get_mut(prefix) {
+                Some(keys) => *keys += 1,
+                None => drop(self.prefixed.insert(prefix.to_owned(), 1)),
+            }
         }
     }
 }
@@ -111,7 +119,7 @@ pub(crate) fn scan(
     let used =
         |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
     let awaiting = awaiting_first_use(disk, path, rules.now)?;
-    OWNERS.expect(expected);
+    IDENTITIES.expect(expected);
     let none = Tables { owners: Tally::new(), imported: Tally::new() };
     let (send, receive) = sync_channel(WAITING);
     let (read, found, rest) = scope(|scope| -> Result<_, OpenError> {
@@ -126,7 +134,7 @@ pub(crate) fn scan(
     let panicked = |panic| damaged(path, format!("the database panics when it is read: {panic}"));
     read.map_err(panicked)?;
     let (found, due) = found?;
-    OWNERS.finish();
+    IDENTITIES.finish();
     check_head(head, &found, path)?;
     let held = rest.map_err(panicked)??;
     for (name, held, due) in [("owners", held.owners, due.owners), ("imported keys", held.imported, due.imported)] {
@@ -201,6 +209,7 @@ fn take_in(
     Rules { now, lifetime, catalog }: Rules<'_>,
 ) -> Result<(ScanResult, Tables), OpenError> {
     let mut found = ScanResult::default();
+    let default = stores::default_prefix(index.store());
     let mut place = Vec::new();
     for item in records.into_iter().flatten() {
         let (id, frame) = item.map_err(|error| read_error(path, "a record", error))?;
@@ -216,14 +225,7 @@ fn take_in(
         for number in peppers.collect::<BTreeSet<u32>>() {
             *found.peppered.entry(number).or_default() += 1;
         }
-        for (at, secret) in record.secrets.iter().enumerate() {
-            let earlier = record.secrets.iter().take(at);
-            if let Some(prefix) = secret.form.prefix()
-                && !earlier.into_iter().any(|earlier| earlier.form.prefix() == Some(prefix))
-            {
-                found.has_prefix(prefix);
-            }
-        }
+        found.has_prefixes_of(&record);
         let newest = record.secrets.last().and_then(|secret| lifetime.end_of(&record, secret));
         if newest.is_some_and(|end| end <= now) && record.revoked.is_none() && !record.expired(now) {
             found.outlived += 1;
@@ -238,7 +240,8 @@ fn take_in(
         owner_key_into(&mut place, &record.owner, id);
         tables.owners.add(&place);
         imported_digests(&record).for_each(|digest| tables.imported.add(&digest));
-        let mut rights = EffectiveKey::of_many(&record, lifetime).map_err(|full| OpenError::io(path, full.into()))?;
+        let rights = EffectiveKey::of_many(&record, lifetime, default);
+        let mut rights = rights.map_err(|full| OpenError::io(path, full.into()))?;
         if let Some((newest, stored)) = rights.secrets.last_mut().zip(record.secrets.last()) {
             let unused = !stored.used && used(&newest.digest) == 0;
             newest.unused |= unused && awaiting.contains(&(id, newest.version));

@@ -1,4 +1,4 @@
-//! A change of the metadata of a key.
+//! A change of the metadata, or of the labels, of a key.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use crate::base::json::Entries;
 /// Entries to set or remove. As JSON it is a member of a merge patch (RFC 7396): an object whose `null`s remove
 /// entries, or `null` to remove all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct MetadataPatch {
+pub(crate) struct EntriesPatch {
     /// Whether it removes all entries that the key has.
     clears: bool,
     /// `None` removes an entry.
     entries: BTreeMap<String, Option<String>>,
 }
 
-impl MetadataPatch {
+impl EntriesPatch {
     pub(crate) fn set(&mut self, name: String, value: String) {
         self.entries.insert(name, Some(value));
     }
@@ -45,30 +45,38 @@ impl MetadataPatch {
         self.entries.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect()
     }
 
-    pub(crate) fn apply(&self, metadata: &mut BTreeMap<String, String>) {
+    /// Whether it leaves this entry of a key as it is.
+    pub(crate) fn leaves(&self, name: &str, value: &str) -> bool {
+        match self.entries.get(name) {
+            Some(set) => set.as_deref() == Some(value),
+            None => !self.clears,
+        }
+    }
+
+    pub(crate) fn apply(&self, entries: &mut BTreeMap<String, String>) {
         if self.clears {
-            metadata.clear();
+            entries.clear();
         }
         for (name, value) in &self.entries {
             match value {
-                Some(value) => metadata.insert(name.clone(), value.clone()),
-                None => metadata.remove(name),
+                Some(value) => entries.insert(name.clone(), value.clone()),
+                None => entries.remove(name),
             };
         }
     }
 }
 
-impl Serialize for MetadataPatch {
+impl Serialize for EntriesPatch {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match (self.clears, self.entries.is_empty()) {
             (true, true) => serializer.serialize_none(),
             (false, _) => self.entries.serialize(serializer),
-            (true, false) => Err(S::Error::custom("a merge patch cannot replace all metadata by other entries")),
+            (true, false) => Err(S::Error::custom("a merge patch cannot replace all entries by others")),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for MetadataPatch {
+impl<'de> Deserialize<'de> for EntriesPatch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let entries = Option::<Entries<Option<String>>>::deserialize(deserializer)?;
         Ok(Self { clears: entries.is_none(), entries: entries.unwrap_or_default().0 })
@@ -81,7 +89,7 @@ mod tests {
 
     fn applied(patch: &str) -> String {
         let mut metadata = BTreeMap::from([("a", "1"), ("b", "2")].map(|(name, value)| (name.into(), value.into())));
-        let patch: MetadataPatch = serde_json::from_str(patch).unwrap();
+        let patch: EntriesPatch = serde_json::from_str(patch).unwrap();
         patch.apply(&mut metadata);
         serde_json::to_string(&metadata).unwrap()
     }
@@ -95,15 +103,28 @@ mod tests {
             ("null", "{}"),
         ] {
             assert_eq!(applied(patch), after);
-            let read: MetadataPatch = serde_json::from_str(patch).unwrap();
+            let read: EntriesPatch = serde_json::from_str(patch).unwrap();
             assert_eq!(serde_json::to_string(&read).unwrap(), patch);
             assert_eq!(read.is_keep(), patch == "{}");
         }
     }
 
     #[test]
+    fn it_leaves_what_it_does_not_change() {
+        for (patch, left) in [
+            ("{}", [true, true]),
+            (r#"{"a":null}"#, [false, true]),
+            (r#"{"a":"1","b":"3","c":"4"}"#, [true, false]),
+            ("null", [false, false]),
+        ] {
+            let patch: EntriesPatch = serde_json::from_str(patch).unwrap();
+            assert_eq!([patch.leaves("a", "1"), patch.leaves("b", "2")], left);
+        }
+    }
+
+    #[test]
     fn entries_in_place_of_all_others_are_no_merge_patch() {
-        let mut patch = MetadataPatch::default();
+        let mut patch = EntriesPatch::default();
         patch.set("x".into(), "0".into());
         patch.clear();
         patch.set("c".into(), "3".into());
