@@ -15,7 +15,7 @@ pub(super) struct IdleEnds(boxcar::Vec<IdleSlot>);
 
 /// The idle end of one key.
 pub(super) struct IdleSlot {
-    /// The high and the low half of the key's id, for [`IdleEnds::extending_uses`].
+    /// The high and the low half of the key's id, for the list of uses that other stores do not know.
     id: [AtomicU64; 2],
     /// When the key ends without any use in `used`.
     at: AtomicI64,
@@ -56,6 +56,7 @@ impl IdleSlot {
         Some(self.used.load(Ordering::Relaxed)).filter(|second| *second > 0).map(|second| i64::from(second) * 1000)
     }
 
+    #[cfg(feature = "cluster")]
     fn id(&self) -> u128 {
         let [high, low] = &self.id;
         let [high, low] = [high, low].map(|half| u128::from(half.load(Ordering::Relaxed)));
@@ -145,9 +146,11 @@ mod tests {
         assert_eq!((slot.end(), slot.used_ms()), (5000, None));
         slot.note_use(1);
         assert_eq!(slot.end(), 5000, "the use is before the begin");
+        #[cfg(feature = "cluster")]
         assert_eq!(ends.extending_uses().count(), 0);
         slot.note_use(4);
         assert_eq!((slot.end(), ends.end(&numbers, 7)), (7000, Some(IdleEnd { at: 7000, after_ms: 3000 })));
+        #[cfg(feature = "cluster")]
         assert_eq!(ends.extending_uses().collect::<Vec<_>>(), [(7, 4000)]);
         assert_eq!(ends.set(&mut numbers, 7, None, 0), 0);
         assert_eq!((slot.end(), ends.end(&numbers, 7)), (i64::MAX, None));

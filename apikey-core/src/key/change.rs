@@ -88,6 +88,7 @@ pub(crate) enum Action {
         reason: String,
     },
     /// Makes a use of a key with an idle end known to all that have the key.
+    #[cfg(feature = "cluster")]
     InUse {
         used_at: i64,
     },
@@ -158,6 +159,7 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
         }
         Action::PurgeEvents { last } => Ok(Applied::none(EventKind::EventsPurged { last: *last })),
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
+        #[cfg(feature = "cluster")]
         Action::InUse { used_at } => Ok(current.map_or(Applied::Unchanged, |record| in_use(record, *used_at))),
         #[cfg(feature = "cluster")]
         Action::Reapply(after) => {
@@ -378,6 +380,7 @@ fn erase_ended(record: &Record, now: i64) -> Applied {
 }
 
 /// A use within the first quarter of the idle time changes nothing: those who do not know it wait for as much longer.
+#[cfg(feature = "cluster")]
 fn in_use(record: &Record, used_at: i64) -> Applied {
     let Some(idle) = record.idle.filter(|idle| used_at > idle.since.saturating_add(idle.step())) else {
         return Applied::Unchanged;
