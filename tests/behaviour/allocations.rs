@@ -58,6 +58,7 @@ fn a_verification_allocates_nothing() {
         store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
         let rotated = create(NewKey::for_owner("carol"));
         store.rotate(rotated.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
+        let used = create(NewKey::for_owner("grace").idle_after(TimeDelta::hours(1)));
         let labelled = create(NewKey::for_owner("frank").name("ci").label("plan", "pro").label("region", "eu"));
         let issued = "sk_live_0123456789abcdefghijklmnop";
         create(NewKey::for_owner("dave").imported(Imported::raw(issued), ImportScheme::Whole));
@@ -72,7 +73,7 @@ fn a_verification_allocates_nothing() {
         ];
         let other_store = KeyStore::temporary().unwrap();
         let unknown = other_store.create(NewKey::for_owner("eve")).unwrap();
-        let tokens = [&good, &timed, &later, &revoked, &disabled, &rotated, &labelled, &unknown]
+        let tokens = [&good, &timed, &later, &revoked, &disabled, &rotated, &used, &labelled, &unknown]
             .map(|key| key.key.expose_secret());
         let tokens = tokens.into_iter().chain([&*malformed, "", issued, "sk_live_0123456789abcdefghijklmnoq"]);
         let (mut verified, mut refused) = (0, 0);
@@ -100,7 +101,7 @@ fn a_verification_allocates_nothing() {
             }
         }
         // Good, timed, rotated, labelled and imported keys, each with three of four requirements.
-        assert_eq!((verified, refused), (15, 33));
+        assert_eq!((verified, refused), (18, 34));
 
         let bound = NewKey::for_owner("erin").limit(3, TimeDelta::hours(1)).networks(["10.0.0.0/8", "::1"]);
         let bound = create(bound);

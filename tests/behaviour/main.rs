@@ -33,6 +33,7 @@ mod events {
 mod keys {
     mod bounds;
     mod idle;
+    mod idle_model;
     mod labels;
     mod lifetime;
     mod list;
