@@ -77,9 +77,11 @@ impl Node {
                 self.stop(engine, LOG_GONE);
                 return Ok(());
             };
-            let loads_for = match self.state().recovery.clone() {
+            let (step, own) = (self.state().recovery.clone(), self.head());
+            let loads_for = match step {
                 Some(RecoveryStep::Unusable { what, .. }) => Some(what),
-                Some(RecoveryStep::BelowFloor) if self.head().number < sight.floor => Some(BELOW_FLOOR.to_owned()),
+                // The replica may have it from an own entry meanwhile.
+                Some(RecoveryStep::BelowFloor) if own.number < sight.floor => Some(BELOW_FLOOR.to_owned()),
                 _ => None,
             };
             if let Some(what) = loads_for {
