@@ -23,6 +23,8 @@ impl Index {
         let Some(after) = after else {
             if let Some(before) = before {
                 writer.remove_all(table, before);
+                // Nobody may take its uses for those of a key.
+                self.idle_ends.set(&mut writer.idle_ends, before.id, None, 0);
                 writer.give_back(before.id, Shared::default());
             }
             return;

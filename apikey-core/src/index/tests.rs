@@ -7,6 +7,7 @@ use std::thread;
 use proptest::prelude::*;
 
 use crate::access::control_word;
+use crate::access::idle::IdleEnd;
 use crate::access::network::ANYWHERE;
 use crate::base::interner::{GRANTS, IDENTITIES};
 use crate::base::store_time::Moment;
@@ -130,6 +131,26 @@ fn a_key_that_stays_is_found_while_others_come_and_go() {
     });
     assert!(seen.load(Ordering::Relaxed) > 0);
     assert_eq!(index.current.load(Ordering::Relaxed), 0, "the table never had to grow");
+}
+
+#[test]
+fn an_idle_end_goes_with_its_key_and_its_number_is_used_again() {
+    let (index, prefixes) = (index(), Prefixes::new("ak".into(), []));
+    let idle = Some(IdleEnd { at: 5000, after_ms: 3000 });
+    let mut keys: Vec<Key> = (0..10).map(|id| key(id, "owner", None)).collect();
+    for key in &mut keys {
+        key.effective.allowance.idle = idle;
+    }
+    for _ in 0..10 {
+        keys.iter().for_each(|key| index.publish(None, Some(&key.effective)));
+        let accepted = |now| keys.iter().filter(|key| verify(&index, &prefixes, &key.token, now).is_some()).count();
+        assert_eq!([accepted(4000), accepted(6999), accepted(8999)], [10, 10, 10], "each use moves the end");
+        assert_eq!(accepted(11_000), 0, "the last use counts to the second");
+        keys.iter().for_each(|key| index.publish(Some(&key.effective), None));
+        #[cfg(feature = "cluster")]
+        assert_eq!(index.extending_uses(), []);
+    }
+    assert!(index.idle_ends.get(10).is_some() && index.idle_ends.get(11).is_none());
 }
 
 #[test]
