@@ -77,7 +77,8 @@ impl Node {
                 self.stop(engine, LOG_GONE);
                 return Ok(());
             };
-            let (step, own) = (self.state().recovery.clone(), self.head());
+            let step = self.state().recovery.clone();
+            let own = self.head();
             let loads_for = match step {
                 Some(RecoveryStep::Unusable { what, .. }) => Some(what),
                 // The replica may have it from an own entry meanwhile.
