@@ -195,7 +195,7 @@ impl Ledger for Etcd {
     }
 
     fn read(&self, generation: u64, after: u64, max_bytes: usize, by: Instant) -> LedgerResult<Vec<Logged>> {
-        let recent = self.listener.read(generation, after, max_bytes);
+        let recent = self.listener.take(generation, after, max_bytes);
         if !recent.is_empty() {
             return Ok(recent);
         }

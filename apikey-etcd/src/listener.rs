@@ -62,6 +62,12 @@ impl Listener {
 
     /// Sleeps until the head of the log has moved beyond `after`.
     pub(crate) fn sleep(&self, generation: u64, after: u64, by: Instant) -> Woken {
+        // What the node has applied it needs no more, also what it appended itself.
+        self.waits.change(|watched| {
+            if watched.generation == generation {
+                watched.recent.remove_through(after);
+            }
+        });
         // Another wait may have turned to another log.
         let has_moved = |watched: &Watched| {
             let is_beyond = watched.number.is_some_and(|number| number > after);
@@ -70,11 +76,19 @@ impl Listener {
         self.waits.sleep(by, has_moved).unwrap_or_else(|ended| ended)
     }
 
-    /// The entries that follow the event `after`, if the watch has brought the first of them.
-    pub(crate) fn read(&self, generation: u64, after: u64, max_bytes: usize) -> Vec<Logged> {
-        self.waits.read(|watched| {
-            if watched.generation == generation { watched.recent.read(after, max_bytes) } else { Vec::new() }
+    /// Takes the entries that follow the event `after`, if the watch has brought the first of them.
+    pub(crate) fn take(&self, generation: u64, after: u64, max_bytes: usize) -> Vec<Logged> {
+        self.waits.change(|watched| {
+            if watched.generation == generation { watched.recent.take(after, max_bytes) } else { Vec::new() }
         })
+    }
+
+    /// A watch has ended. What it has brought may be of a history that is lost.
+    fn end(&self) {
+        self.waits.change(|watched| {
+            watched.recent.clear();
+            watched.number = None;
+        });
     }
 
     /// A watch begins, while the head has this number. What an earlier one has brought may be of a history that is lost.
@@ -112,19 +126,22 @@ impl Listener {
     pub(crate) async fn listen(self: Arc<Self>, members: Arc<Members>, keys: Keys) {
         let mut failures = 0_u32;
         while let Some(generation) = self.generation() {
-            match self.watch(&members, &keys, generation).await {
+            let mut stood = false;
+            let watched = self.watch(&members, &keys, generation, &mut stood).await;
+            self.end();
+            match watched {
                 Ok(()) => failures = 0,
                 Err(why) => {
                     tracing::debug!(why, "cannot watch the log for appends of other nodes");
-                    failures = failures.saturating_add(1);
+                    failures = if stood { 1 } else { failures.saturating_add(1) };
                     sleep(backoff(failures, PAUSE)).await;
                 }
             }
         }
     }
 
-    /// Watches the log of one generation; ends well if another is to be watched, or none.
-    async fn watch(&self, members: &Members, keys: &Keys, generation: u64) -> Result<(), String> {
+    /// Watches the log of one generation; ends well if another is to be watched, or none. `stood` becomes true once it stands.
+    async fn watch(&self, members: &Members, keys: &Keys, generation: u64, stood: &mut bool) -> Result<(), String> {
         let connection = members.connection(Instant::now() + PATIENCE).await.map_err(|error| error.to_string())?;
         let why = |failure: Failure| format!("{failure:?}");
         let outcome: Result<(), String> = async {
@@ -141,6 +158,7 @@ impl Listener {
                 return Err("the watch does not begin".to_owned());
             }
             self.begin(generation, number);
+            *stood = true;
             loop {
                 let answer = tokio::select! {
                     answer = watch.next() => answer.map_err(why)?,

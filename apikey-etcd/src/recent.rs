@@ -1,4 +1,7 @@
-//! The newest entries of a log, as a watch has brought them: whoever follows the log reads them without a call.
+//! The newest entries of a log, as a watch has brought them: whoever follows the log reads each of them once, without a call.
+//!
+//! A read for another purpose must not find them: after a restored snapshot the log has others in their place, and a watch whose
+//! connection is lost without a word does not say so. So an entry is here only as long as the node has not applied it.
 
 use std::collections::VecDeque;
 
@@ -36,9 +39,24 @@ impl Recent {
         *self = Self::default();
     }
 
-    /// The entries that follow the event `after`: as many as [`Ledger::read`](apikey_core::cluster::Ledger::read) returns. None,
-    /// if the first of them is not here.
-    pub(crate) fn read(&self, after: u64, max_bytes: usize) -> Vec<Logged> {
+    /// Removes what ends at or before the event `after`.
+    pub(crate) fn remove_through(&mut self, after: u64) {
+        while self.entries.front().is_some_and(|oldest| oldest.last.number <= after) {
+            self.bytes -= self.entries.pop_front().map_or(0, |oldest| oldest.bytes.len());
+        }
+    }
+
+    /// Takes the entries that follow the event `after`: as many as [`Ledger::read`](apikey_core::cluster::Ledger::read) returns.
+    /// None, if the first of them is not here.
+    pub(crate) fn take(&mut self, after: u64, max_bytes: usize) -> Vec<Logged> {
+        let taken = self.read(after, max_bytes);
+        if let Some(last) = taken.last() {
+            self.remove_through(last.last.number);
+        }
+        taken
+    }
+
+    fn read(&self, after: u64, max_bytes: usize) -> Vec<Logged> {
         let has_next = |entry: &Logged| entry.first <= after.saturating_add(1) && after < entry.last.number;
         let Some(begin) = self.entries.iter().position(has_next) else { return Vec::new() };
         let mut bytes = 0;
@@ -78,6 +96,23 @@ mod tests {
         assert_eq!(firsts(&recent, 8, 100), [0; 0], "nothing is known of what follows the newest");
         assert_eq!(firsts(&recent, 2, 100), [0; 0], "event 3 is not here");
         assert_eq!(firsts(&recent, u64::MAX - 1, 100), [0; 0]);
+    }
+
+    #[test]
+    fn an_entry_is_read_once_and_not_after_its_event_was_applied() {
+        let mut recent = Recent::default();
+        for number in 1..=5 {
+            recent.add(Some(entry(number, number, 10)));
+        }
+        assert_eq!(recent.take(0, 20).len(), 2);
+        assert_eq!(recent.take(0, 20), [], "another reader asks the log");
+        recent.remove_through(3);
+        assert_eq!(firsts(&recent, 2, 100), [0; 0]);
+        assert_eq!(firsts(&recent, 3, 100), [4, 5]);
+        assert_eq!(recent.bytes, 20);
+        recent.add(Some(entry(6, 6, 10)));
+        assert_eq!(recent.take(3, 100).len(), 3);
+        assert_eq!((recent.entries.len(), recent.bytes), (0, 0));
     }
 
     #[test]

@@ -40,7 +40,9 @@ impl Node {
             let mut state = self.state();
             state.membership.is_stale();
             engine.gate.close();
-            if state.fault.is_some() || state.recovery == Some(RecoveryStep::BelowFloor) {
+            // One that cannot use an entry loads its replica anew for that.
+            let is_loading = matches!(state.recovery, Some(RecoveryStep::BelowFloor | RecoveryStep::Unusable { .. }));
+            if state.fault.is_some() || is_loading {
                 return;
             }
             state.recovery = Some(RecoveryStep::BelowFloor);
