@@ -86,6 +86,8 @@ pub use key::key_info::{KeyInfo, KeyState, Revoked};
 pub use key::key_update::KeyUpdate;
 pub use key::new_key::{CreatedKey, NewKey};
 pub use key::revealed_key::RevealedKey;
+pub use key::role::role::Role;
+pub use key::role::role_info::RoleInfo;
 pub use key::rotation::options::RotateOptions;
 pub use key::rotation::overlap::Overlap;
 pub use key::rotation::overlap::OverlapEnd;

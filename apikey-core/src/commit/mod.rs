@@ -22,4 +22,5 @@ pub(crate) mod reach;
 pub(crate) mod records;
 pub(crate) mod restrict;
 pub(crate) mod stage;
+mod stage_role;
 pub(crate) mod writer;

@@ -19,6 +19,7 @@ pub(crate) mod observe;
 pub(crate) mod open;
 pub(crate) mod owner;
 pub(crate) mod read_within;
+pub(crate) mod roles;
 pub(crate) mod rotate;
 pub(crate) mod service;
 pub(crate) mod verify;
