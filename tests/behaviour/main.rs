@@ -15,6 +15,7 @@ mod access {
     mod limits;
     mod networks;
     mod permissions;
+    mod roles;
     mod scope;
     mod scope_model;
     mod verify;

@@ -4,6 +4,7 @@ pub(crate) mod attempt;
 pub(crate) mod auth_error;
 pub(crate) mod catalog;
 pub(crate) mod control_word;
+pub(crate) mod grant_set;
 pub(crate) mod grants;
 pub(crate) mod identity;
 pub(crate) mod idle;

@@ -173,7 +173,7 @@ impl Cluster {
             images.clear();
             Ok(())
         };
-        let records = disk.records(None).map(|item| {
+        let records = disk.frames().map(|item| {
             let (id, frame) = item?;
             let name = id.to_be_bytes().to_vec();
             let value = seal(ImageKind::Record, &name, &frame, digester);

@@ -299,6 +299,7 @@ impl Cluster {
                 }
                 StatePart::Begin => return Ok(()),
                 StatePart::Record(record, frame) => load.record(record, frame),
+                StatePart::Role(id, frame) => load.role(id, frame),
                 StatePart::Outcome(name, frame) => load.outcome(name, frame),
             }
             images += 1;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::access::grant_set::RoleId;
 use crate::base::codec;
 use crate::cluster::format::entry::position;
 use crate::cluster::format::image::{ImageKind, unseal};
@@ -10,6 +11,8 @@ use crate::cluster::ledger::{Ledger, LedgerResult, Piece, Position};
 use crate::cluster::node::housekeeping::NOT_COUNTED;
 use crate::key::event::stored::Head;
 use crate::key::record::{Record, record_hash};
+use crate::key::role::record::RoleRecord;
+use crate::key::subject::Subject;
 use crate::token::digest::Digester;
 
 /// A part of the state.
@@ -17,8 +20,15 @@ pub(crate) enum StatePart<'i> {
     /// The load begins. It begins again if the engine has lost the moment of which it is: what came before does not count.
     Begin,
     Record(&'i Record, &'i [u8]),
+    Role(RoleId, &'i [u8]),
     /// What the idempotent request of this name made.
     Outcome(&'i [u8], &'i [u8]),
+}
+
+/// The role whose image has this name.
+fn role_named(name: &[u8]) -> Option<RoleId> {
+    let id = u128::from_be_bytes(name.try_into().ok()?);
+    matches!(Subject::of_record(id), Subject::Role(_)).then_some(id)
 }
 
 /// Loads the state of a generation, passes each part to `take`, and returns its head. What `take` got does not count
@@ -45,8 +55,18 @@ pub(crate) fn load_state(
         let Some(kind) = ImageKind::from_code(image.kind) else { return Ok(()) };
         let frame = unseal(kind, image.name, image.value.unwrap_or_default(), digesters)
             .map_err(|error| damaged(format!("an image of the state cannot be used: {error}")))?;
-        match kind {
-            ImageKind::Record => {
+        match (kind, role_named(image.name)) {
+            (ImageKind::Record, Some(id)) => {
+                let role: RoleRecord = codec::decode(frame)
+                    .map_err(|error| damaged(format!("a role of the state cannot be read: {error}")))?;
+                if role.id() != id {
+                    return Err(damaged("a role of the state has the name of another".into()));
+                }
+                records += 1;
+                sum = sum.wrapping_add(record_hash(frame));
+                take(StatePart::Role(id, frame))
+            }
+            (ImageKind::Record, None) => {
                 let record: Record = codec::decode(frame)
                     .map_err(|error| damaged(format!("a record of the state cannot be read: {error}")))?;
                 if record.id.to_be_bytes() != image.name {
@@ -56,8 +76,8 @@ pub(crate) fn load_state(
                 sum = sum.wrapping_add(record_hash(frame));
                 take(StatePart::Record(&record, frame))
             }
-            ImageKind::Outcome => take(StatePart::Outcome(image.name, frame)),
-            ImageKind::Head => Err(damaged("a head is among the images".into())),
+            (ImageKind::Outcome, _) => take(StatePart::Outcome(image.name, frame)),
+            (ImageKind::Head, _) => Err(damaged("a head is among the images".into())),
         }
     })?;
     let (place, head) = at.unwrap_or_default();

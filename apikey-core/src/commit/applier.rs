@@ -8,6 +8,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 
+use crate::access::grant_set;
+use crate::access::grant_set::RoleId;
 use crate::base::interner::Full;
 use crate::index::Index;
 use crate::key::change::{Action, Change};
@@ -15,22 +17,50 @@ use crate::key::effective_key::EffectiveKey;
 use crate::key::rotation::overlap::Overlap;
 use crate::token::digest::Digest;
 
-/// A change of one key, as the index sees it.
-#[derive(Clone)]
+/// A change of one key or one role, as the index sees it.
+#[derive(Clone, Default)]
 pub(crate) struct Pending {
     pub(crate) id: u128,
-    /// The key before the change; `None` if the change creates it.
+    /// The key before the change; `None` if the change creates it, or is one of a role.
     pub(crate) before: Option<EffectiveKey>,
-    /// The key after the change; `None` if the change deletes it.
+    /// The key after the change; `None` if the change deletes it, or is one of a role.
     pub(crate) after: Option<EffectiveKey>,
+    pub(crate) role: Option<RoleChange>,
+}
+
+/// What a role grants before and after a change, by number; `None` if there is no such role.
+#[derive(Clone, Copy)]
+pub(crate) struct RoleChange {
+    pub(crate) before: Option<u32>,
+    pub(crate) after: Option<u32>,
+}
+
+impl RoleChange {
+    /// Whether it takes anything away.
+    fn takes(self) -> bool {
+        match (self.before, self.after) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(before), Some(after)) => grant_set::may_lose(before, after),
+        }
+    }
 }
 
 impl Pending {
     /// Takes from the index what the change takes away, and returns whether that is anything.
     pub(crate) fn restrict(&self, index: &Index) -> Result<bool, Full> {
-        let Some(before) = &self.before else { return Ok(false) };
-        index.restrict(before, self.after.as_ref())?;
-        Ok(self.after.as_ref().is_none_or(|after| before.loses(after)))
+        if let Some(role) = self.role {
+            index.restrict_role(self.id, role.after)?;
+        } else if let Some(before) = &self.before {
+            index.restrict(before, self.after.as_ref())?;
+        }
+        Ok(self.takes())
+    }
+
+    /// Whether the change takes anything away.
+    pub(crate) fn takes(&self) -> bool {
+        let of_key = |before: &EffectiveKey| self.after.as_ref().is_none_or(|after| before.loses(after));
+        self.role.is_some_and(RoleChange::takes) || self.before.as_ref().is_some_and(of_key)
     }
 
     /// The digests of the secrets that the key has lost.
@@ -101,6 +131,10 @@ impl Applier {
     /// Makes the first change visible, narrowed by what later ones of its key take away. `false` if none waits.
     pub(crate) fn publish(&mut self, index: &Index) -> io::Result<bool> {
         let Some(change) = self.queue.pop_front() else { return Ok(false) };
+        if let Some(role) = change.role {
+            self.publish_role(index, change.id, role.after)?;
+            return Ok(true);
+        }
         let mut visible = change.after;
         if self.leave(change.id) {
             for later in self.queue.iter().filter(|later| later.id == change.id) {
@@ -112,6 +146,20 @@ impl Applier {
         }
         index.publish(change.before.as_ref(), visible.as_ref());
         Ok(true)
+    }
+
+    /// Makes what a role grants visible, narrowed by what later changes of it take away.
+    fn publish_role(&mut self, index: &Index, id: RoleId, granted: Option<u32>) -> io::Result<()> {
+        let mut visible = granted;
+        if self.leave(id) {
+            for later in self.queue.iter().filter(|later| later.id == id).filter_map(|later| later.role) {
+                visible = match (visible, later.after) {
+                    (Some(granted), Some(later)) => Some(grant_set::meet(granted, later)?),
+                    _ => None,
+                };
+            }
+        }
+        Ok(index.publish_role(id, visible)?)
     }
 
     /// Whether a key has not been published yet.
@@ -263,7 +311,7 @@ mod tests {
                             (before, _) => before.flatten(),
                         };
                         let [before, after] = [before, state].map(|state| state.map(|state| effective(key, state)));
-                        let pending = Pending { id: 1 + key as u128, before, after };
+                        let pending = Pending { id: 1 + key as u128, before, after, role: None };
                         applier.enqueue(pending.clone());
                         pending.restrict(&own).unwrap();
                         waiting.push_back((key, state, pending));
@@ -297,9 +345,9 @@ mod tests {
         let index = index();
         let mut applier = Applier::default();
         let (wide, none) = (effective(0, ([true; 2], false, None, None)), effective(0, ([false; 2], true, None, None)));
-        applier.enqueue(Pending { id: 1, before: None, after: Some(wide.clone()) });
+        applier.enqueue(Pending { id: 1, after: Some(wide.clone()), ..Pending::default() });
         assert!(applier.is_unpublished(1));
-        applier.enqueue(Pending { id: 1, before: Some(wide), after: Some(none) });
+        applier.enqueue(Pending { id: 1, before: Some(wide), after: Some(none), role: None });
         applier.rollback(1);
         assert_eq!(applier.len(), 1);
         assert!(applier.publish(&index).unwrap());

@@ -27,7 +27,7 @@ impl ChangeNotice {
             origin: event.origin.clone(),
             owner: after.or(before).map(|rights| owner_of(rights.allowance.identity)),
             kind: event.kind.name(),
-            is_deleted: after.is_none(),
+            is_deleted: before.is_some() && after.is_none(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::storage::batch::Write;
 
-/// Records that changed since a tap was opened: their newest images, `None` for a deleted one.
+/// Records of keys and roles that changed since a tap was opened: their newest images, `None` for a deleted one.
 pub(crate) type Images = BTreeMap<u128, Option<Vec<u8>>>;
 
 /// The open taps, in the writer's state.
@@ -24,7 +24,7 @@ impl ImageTaps {
     pub(crate) fn note(&mut self, writes: &[Write]) {
         for images in self.open.values_mut() {
             let image =
-                |write: &Write| Some((write.subject.key()?, write.record.as_ref().map(|record| record.to_vec())));
+                |write: &Write| Some((write.subject.record()?, write.record.as_ref().map(|record| record.to_vec())));
             images.extend(writes.iter().filter_map(image));
         }
     }

@@ -5,7 +5,7 @@ use crate::access::stores;
 use crate::key::change::Change;
 use crate::key::error::StoreError;
 use crate::key::error::cap_violation::CapViolation;
-use crate::key::reach::{ActingKey, Reach};
+use crate::key::reach::{ActingKey, Reach, RoleGrants};
 use crate::key::scope::Scope;
 
 use crate::commit::engine::Engine;
@@ -18,14 +18,17 @@ impl Engine {
         if !scope.is_bounded() {
             return Ok(None);
         }
+        // Only an acting key has grants to compare with.
+        let roles = if scope.actor.is_some() { RoleGrants::new(records.roles()?) } else { RoleGrants::default() };
         let actor = scope.actor.as_ref().map(|actor| {
             let refused = |error| StoreError::Exceeds(CapViolation::Actor(error));
             self.recheck(actor).map_err(refused)?;
             let (record, _) = records.record(actor.id().as_u128())?.ok_or_else(|| refused(AuthError::Invalid))?;
             let default = stores::default_prefix(self.index.store()).unwrap_or_default();
-            Ok::<_, StoreError>(ActingKey::new(record, actor.secret_version(), default))
+            Ok::<_, StoreError>(ActingKey::new(record, actor.secret_version(), default, &roles))
         });
-        Ok(Some(Reach::new(scope.owner.clone(), actor.transpose()?)))
+        let actor = actor.transpose()?;
+        Ok(Some(Reach::new(scope.owner.clone(), actor, roles)))
     }
 
     /// Returns the reach of one of many changes, most of which have the same scope.

@@ -1,11 +1,15 @@
 //! The records that a change is decided on.
 
+use crate::access::grant_set::RoleId;
 use crate::base::codec;
 use crate::commit::writer::Writer;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::RequestOutcome;
 use crate::key::record::Record;
+use crate::key::role::record::RoleRecord;
+#[cfg(feature = "cluster")]
+use crate::key::subject::Subject;
 use crate::storage::database::disk::{Bytes, Disk};
 #[cfg(feature = "cluster")]
 use crate::storage::{batch::Batch, batch::Write, database::memtable::Memtable};
@@ -45,6 +49,28 @@ impl<'d> Records<'d> {
         self.disk.record(id)
     }
 
+    /// The role with this id, and its frame.
+    pub(crate) fn role(&self, id: RoleId) -> Result<Option<(RoleRecord, Bytes)>, StoreError> {
+        #[cfg(feature = "cluster")]
+        if let Some(role) = self.decided.and_then(|decided| decided.table.record(id)) {
+            return Ok(role.map(|frame| codec::decode(&frame).map(|role| (role, frame.into()))).transpose()?);
+        }
+        self.disk.role(id)
+    }
+
+    /// All roles, in no order.
+    pub(crate) fn roles(&self) -> Result<Vec<RoleRecord>, StoreError> {
+        let stored = self.disk.roles()?.into_iter();
+        let mut roles: Vec<RoleRecord> = stored.filter(|role| !self.is_decided(role.id())).collect();
+        #[cfg(feature = "cluster")]
+        for (id, frame) in self.decided.iter().flat_map(|decided| decided.table.waiting().records) {
+            if let (Subject::Role(_), Some(frame)) = (Subject::of_record(id), frame) {
+                roles.push(codec::decode(&frame)?);
+            }
+        }
+        Ok(roles)
+    }
+
     /// The key that has this imported digest.
     pub(crate) fn imported(&self, digest: &Digest) -> Result<Option<u128>, StoreError> {
         #[cfg(feature = "cluster")]
@@ -80,7 +106,7 @@ impl<'d> Records<'d> {
         stored.take(max).collect()
     }
 
-    /// Passes every record to `visit`, in no order.
+    /// Passes every record of a key to `visit`, in no order.
     pub(crate) fn each(&self, mut visit: impl FnMut(Record)) -> Result<(), StoreError> {
         for item in self.disk.records(None) {
             let (id, frame) = item?;
@@ -89,8 +115,10 @@ impl<'d> Records<'d> {
             }
         }
         #[cfg(feature = "cluster")]
-        for frame in self.decided.iter().flat_map(|decided| decided.table.waiting().records.into_values()).flatten() {
-            visit(codec::decode(&frame)?);
+        for (id, frame) in self.decided.iter().flat_map(|decided| decided.table.waiting().records) {
+            if let (Subject::Key(_), Some(frame)) = (Subject::of_record(id), frame) {
+                visit(codec::decode(&frame)?);
+            }
         }
         Ok(())
     }

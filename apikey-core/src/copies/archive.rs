@@ -26,6 +26,7 @@ use crate::copies::backup_report::BackupError;
 use crate::key::event::stored;
 use crate::key::event::stored::{Checkpoint, Head};
 use crate::key::record::{Record, record_hash};
+use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
@@ -117,10 +118,10 @@ impl ArchiveWriter {
     }
 }
 
-/// Encodes the subject of a key.
+/// Encodes the subject of a record.
 fn subject(id: u128) -> io::Result<Vec<u8>> {
     let mut subject = Writer::after(Vec::new());
-    Subject::Key(id).put(&mut subject).map_err(io::Error::other)?;
+    Subject::of_record(id).put(&mut subject).map_err(io::Error::other)?;
     Ok(subject.into_bytes())
 }
 
@@ -139,6 +140,7 @@ pub(crate) struct Archive<'a> {
 pub(crate) enum Item {
     Meta(Vec<u8>),
     Record(Box<Record>, Vec<u8>),
+    Role(RoleRecord, Vec<u8>),
     Event(u64, Vec<u8>),
     Used([u8; 16], u32),
 }
@@ -200,6 +202,10 @@ impl<'a> Archive<'a> {
                     sum = sum.wrapping_add(record_hash(&frame));
                     last_id = last_id.max(record.id);
                 }
+                Item::Role(_, frame) => {
+                    records += 1;
+                    sum = sum.wrapping_add(record_hash(&frame));
+                }
                 Item::Event(next, _) if next <= number || next > head.number => {
                     return Err(BackupError::damaged(self.path, format!("event {next} is out of its place")));
                 }
@@ -219,6 +225,14 @@ impl<'a> Archive<'a> {
         let mut reader = Reader::open(self.path)?;
         let damaged = |what: String| BackupError::damaged(self.path, what);
         let record = |id: u128, frame: &[u8]| -> Result<Item, BackupError> {
+            if let Subject::Role(_) = Subject::of_record(id) {
+                let role = codec::decode::<RoleRecord>(frame);
+                let role = role.map_err(|error| BackupError::codec(self.path, "a role", &error))?;
+                if role.id() != id {
+                    return Err(damaged(format!("the role {:?}", role.name)));
+                }
+                return Ok(Item::Role(role, frame.to_vec()));
+            }
             let what = || format!("the record of key {}", crate::KeyId::from_u128(id));
             let record = codec::decode::<Record>(frame);
             let record = record.map_err(|error| BackupError::codec(self.path, &what(), &error))?;
@@ -270,7 +284,7 @@ impl<'a> Archive<'a> {
 /// Splits an item into its key and its frame.
 fn with_id<'c>(path: &Path, content: &'c [u8]) -> Result<(u128, &'c [u8]), BackupError> {
     let mut item = Payload::new(content);
-    let found = Subject::take(&mut item).and_then(|subject| subject.key().ok_or(CodecError::Payload(None)));
+    let found = Subject::take(&mut item).and_then(|subject| subject.record().ok_or(CodecError::Payload(None)));
     let id = found.map_err(|error| BackupError::codec(path, "one of its items", &error))?;
     Ok((id, content.get(content.len() - item.left()..).unwrap_or_default()))
 }

@@ -9,11 +9,12 @@ use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::evidence::reapplied;
 use crate::key::record::{Record, record_hash};
+use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 use crate::token::digest::Digester;
 
 use crate::commit::stage::write;
-use crate::storage::batch::Batch;
+use crate::storage::batch::{Batch, Write};
 use crate::storage::database::disk::{Bytes, Disk, Load};
 
 /// The entries of one write.
@@ -44,6 +45,14 @@ impl<'a> Assembler<'a> {
         self.head.records += 1;
         self.head.sum = self.head.sum.wrapping_add(record_hash(frame));
         self.head.last_id = self.head.last_id.max(record.id);
+        self.flush_if_full()
+    }
+
+    /// Loads a role as it is stored.
+    pub(super) fn role(&mut self, role: &RoleRecord, frame: &[u8]) -> Result<(), StoreError> {
+        self.load.role(role.id(), frame);
+        self.head.records += 1;
+        self.head.sum = self.head.sum.wrapping_add(record_hash(frame));
         self.flush_if_full()
     }
 
@@ -122,6 +131,26 @@ impl<'a> Assembler<'a> {
         self.head = head;
         let key = crate::KeyId::from_u128(before.id);
         Ok(Some(Reapplied { key, owner: before.owner.clone(), revoked, disabled, ended, narrowed }))
+    }
+
+    /// Replaces what a role grants by less.
+    pub(super) fn restrict_role(
+        &mut self,
+        before: &RoleRecord,
+        frame: &Bytes,
+        to: Vec<String>,
+    ) -> Result<(), StoreError> {
+        let after = RoleRecord { permissions: to.clone(), changed_at: self.now, ..before.clone() };
+        let from = before.permissions.clone();
+        let kind = EventKind::RolePut { role: before.name.clone(), created: false, from, to };
+        let subject = Subject::Role(before.id());
+        let (event, mut head) = self.chained(subject, kind)?;
+        let new = codec::encode(&after)?;
+        head.sum = head.sum.wrapping_sub(record_hash(frame)).wrapping_add(record_hash(&new));
+        let write = Write { record: Some(new.into()), is_new: false, ..write(subject, None, None, event)? };
+        self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?;
+        self.head = head;
+        Ok(())
     }
 
     fn chained(&self, subject: Subject, kind: EventKind) -> Result<((u64, Vec<u8>), Head), StoreError> {

@@ -139,7 +139,7 @@ impl Inner {
             StoreError::from(source)
         })?;
         let mut scanned = 0;
-        for item in disk.records(None) {
+        for item in disk.frames() {
             let (id, frame) = item?;
             archive.record(id, &frame).map_err(io)?;
             scanned += 1;

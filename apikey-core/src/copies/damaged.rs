@@ -11,6 +11,8 @@ use crate::base::codec::{CodecError, MAX_FRAME, Newer};
 use crate::copies::restore_report::RestoreError;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::record::{Record, record_hash};
+use crate::key::role::record::RoleRecord;
+use crate::key::subject::Subject;
 use crate::storage::open_error::OpenError;
 
 use crate::base::files::CREATING;
@@ -32,6 +34,8 @@ pub(super) struct DamagedStore {
     pub(super) head: Option<Head>,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) meta: Option<Vec<u8>>,
+    /// The roles with their frames, once the records are read.
+    pub(super) roles: Vec<(RoleRecord, Bytes)>,
     /// Whether every record was read, and they are those of the head.
     pub(super) has_all_records: bool,
     /// What is wrong with the store.
@@ -65,6 +69,7 @@ impl DamagedStore {
             head: None,
             checkpoint: None,
             meta: None,
+            roles: Vec::new(),
             has_all_records: false,
             faults: Vec::new(),
             newer: None,
@@ -132,20 +137,33 @@ impl DamagedStore {
         self.head.map(|head| head.number).max(self.mark.map(|mark| mark.number))
     }
 
-    /// Reads every record in its place. One that is not whole has an id alone.
+    /// Reads every record of a key in its place, and keeps the roles. One that is not whole has an id alone.
     pub(super) fn records<E>(
         &mut self,
         mut each: impl FnMut(u128, Option<Record>, &Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
         let (mut records, mut sum, mut newer) = (0, 0u128, None);
+        let (mut roles, mut lost_roles) = (Vec::new(), 0);
         let whole = self.database.records(|id, frame| {
             records += 1;
             sum = sum.wrapping_add(record_hash(frame));
+            if let Subject::Role(_) = Subject::of_record(id) {
+                let role = codec::decode::<RoleRecord>(frame).inspect_err(|error| note_newer(&mut newer, error));
+                match role.ok().filter(|role| role.id() == id) {
+                    Some(role) => roles.push((role, frame.clone())),
+                    None => lost_roles += 1,
+                }
+                return Ok(());
+            }
             let record = codec::decode::<Record>(frame).inspect_err(|error| note_newer(&mut newer, error));
             each(id, record.ok().filter(|record| record.id == id), frame)
         })?;
         self.newer = self.newer.or(newer);
         self.note_faults();
+        self.roles = roles;
+        if lost_roles > 0 {
+            self.faults.push(format!("{lost_roles} of its roles cannot be read: put them again"));
+        }
         self.has_all_records = whole && self.head.is_some_and(|head| (head.records, head.sum) == (records, sum));
         if whole && !self.has_all_records {
             self.faults.push("its records are not those of its last change".into());

@@ -19,22 +19,26 @@ use crate::key::builder_json::SpanMs;
 use crate::key::error::StoreError;
 use crate::key::key_info::KeyInfo;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
+use crate::key::role::record::RoleRecord;
+use crate::key::role::role::Role;
 use crate::key::rotation::policy::RotationLine;
 use crate::token::digest::hex;
 use crate::token::imported::{ImportForm, ImportHash, ImportScheme, from_hex};
 use crate::token::key_id::KeyId;
 
-/// The kind of a line.
+/// The kinds of lines.
 const KEY: &str = "key";
+const ROLE: &str = "role";
 /// The most live secrets of a key.
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
 /// so a line that has one is refused.
-const FIELDS: [&str; 27] = [
+const FIELDS: [&str; 28] = [
     "id",
     "owner",
     "name",
     "permissions",
+    "roles",
     "metadata",
     "labels",
     "prefix",
@@ -87,6 +91,8 @@ pub(super) struct Line {
     name: Option<String>,
     #[serde(default)]
     permissions: Vec<String>,
+    #[serde(default)]
+    roles: Vec<String>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "entries")]
@@ -232,7 +238,13 @@ impl SecretLine {
     }
 }
 
-impl Line {
+/// What a line has.
+pub(super) enum Subject {
+    Key(Box<Line>),
+    Role(Role),
+}
+
+impl Subject {
     pub(super) fn parse(text: &[u8]) -> Result<Self, LineFault> {
         /// Read first, since a line of another kind has other fields. Lines before 0.1.0 have no kind.
         #[derive(Deserialize)]
@@ -244,17 +256,51 @@ impl Line {
 
         let fault = |error: serde_json::Error| LineFault::Json { column: error.column() };
         let Names { kind, others } = serde_json::from_slice(text).map_err(fault)?;
-        if kind.is_some_and(|kind| kind != KEY) {
-            return Err(LineFault::Kind);
+        match kind.as_deref() {
+            None | Some(KEY) => {}
+            Some(ROLE) => return Ok(Self::Role(RoleLine::read(text)?)),
+            Some(_) => return Err(LineFault::Kind),
         }
         if let Some(name) = others.into_keys().find(|name| !FIELDS.contains(&name.as_str())) {
             // A name in small letters is no secret.
             let is_name = name.len() <= 32 && name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
             return Err(LineFault::Field { name: is_name.then_some(name) });
         }
-        serde_json::from_slice(text).map_err(fault)
+        serde_json::from_slice(text).map(Self::Key).map_err(fault)
+    }
+}
+
+/// A line of a role.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RoleLine {
+    kind: String,
+    name: String,
+    permissions: Vec<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    changed_at: Option<DateTime<Utc>>,
+}
+
+impl RoleLine {
+    pub(super) fn of(role: RoleRecord) -> Self {
+        let RoleRecord { name, permissions, description, changed_at, .. } = role;
+        Self { kind: ROLE.to_owned(), name, permissions, description, changed_at: Some(from_ms(changed_at)) }
     }
 
+    fn read(text: &[u8]) -> Result<Role, LineFault> {
+        let Self { name, permissions, description, .. } =
+            serde_json::from_slice(text).map_err(|error| LineFault::Json { column: error.column() })?;
+        let role = Role::new(name).permissions(permissions);
+        Ok(match description {
+            Some(description) => role.describe(description),
+            None => role,
+        })
+    }
+}
+
+impl Line {
     /// Makes the line a record, within the bounds of a key that is created here.
     pub(super) fn record(self, Moment { now, raw }: Moment) -> Result<Record, LineFault> {
         let id = self.id.as_uuid();
@@ -298,6 +344,7 @@ impl Line {
             owner: self.owner,
             name: self.name,
             permissions: bounds::grants(&self.permissions)?,
+            roles: bounds::roles(&self.roles)?,
             metadata: self.metadata,
             created_at,
             not_before,

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::access::grant_set::RoleId;
+use crate::access::grants;
 use crate::base::codec;
 use crate::base::store_time::StoreTime;
 use crate::copies::archive::{Archive, Item};
@@ -14,6 +16,7 @@ use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
 use crate::key::evidence::{DELETED, Evidence, restrict_by_state};
 use crate::key::record::{Record, Revocation};
+use crate::key::subject::Subject;
 use crate::token::digest::Digester;
 use crate::token::key_id::KeyId;
 
@@ -59,6 +62,7 @@ impl KeyStore {
             records: head.records,
             events: archive.trailer.events,
             reapplied: Vec::new(),
+            roles: Vec::new(),
             unknown: Vec::new(),
             warnings: Vec::new(),
         };
@@ -71,6 +75,7 @@ impl KeyStore {
                 match item {
                     Item::Meta(_) => {}
                     Item::Record(record, frame) => assembler.record(&record, &frame)?,
+                    Item::Role(role, frame) => assembler.role(&role, &frame)?,
                     Item::Event(number, frame) => assembler.event(number, &frame)?,
                     Item::Used(secret, second) => assembler.used(&secret, &second.to_le_bytes())?,
                 }
@@ -133,6 +138,8 @@ fn note(evidence: &mut BTreeMap<u128, Evidence>, event: &Event, backup: u64) {
 /// The events of the old store that can be read in their place.
 struct EventScan {
     evidence: BTreeMap<u128, Evidence>,
+    /// What the newest event after the backup leaves each role.
+    roles: BTreeMap<RoleId, Vec<String>>,
     last_id: u128,
     newest: Option<Newest>,
 }
@@ -156,7 +163,7 @@ impl Newest {
 
 impl EventScan {
     fn of(old: &mut DamagedStore, backup: u64) -> Result<Self, RestoreError> {
-        let mut scanned = Self { evidence: BTreeMap::new(), last_id: 0, newest: None };
+        let mut scanned = Self { evidence: BTreeMap::new(), roles: BTreeMap::new(), last_id: 0, newest: None };
         old.events(|number, event, frame| {
             if let Some(event) = event {
                 scanned.last_id = scanned.last_id.max(event.subject.key().unwrap_or(0));
@@ -164,6 +171,11 @@ impl EventScan {
                     scanned.newest = Some(Newest { number, at: event.at, frame: frame.clone() });
                 }
                 note(&mut scanned.evidence, &event, backup);
+                if let (Subject::Role(id), true) = (event.subject, event.number > backup) {
+                    // One that was deleted grants nothing, until it is put again.
+                    let left = if let EventKind::RolePut { to, .. } = event.kind { to } else { Vec::new() };
+                    scanned.roles.insert(id, left);
+                }
             }
             Ok::<_, RestoreError>(())
         })?;
@@ -181,7 +193,7 @@ struct Reapply<'r, 'd> {
 
 impl Reapply<'_, '_> {
     fn all(&mut self, old: &mut DamagedStore, scanned: EventScan) -> Result<(), RestoreError> {
-        let EventScan { mut evidence, mut last_id, .. } = scanned;
+        let EventScan { mut evidence, roles, mut last_id, .. } = scanned;
         // If it is not later than the backup, what it says of things that keys can get back is out of date.
         let later = old.number().is_none_or(|number| number > self.backup);
         let mut read = BTreeSet::new();
@@ -216,6 +228,7 @@ impl Reapply<'_, '_> {
         }
         old.check_understood()?;
         let whole = old.faults.is_empty();
+        self.narrow_roles(old, roles, later)?;
         self.by_events(&evidence, &read)?;
         if later {
             self.absent(&evidence, &read, whole)?;
@@ -226,6 +239,29 @@ impl Reapply<'_, '_> {
         // No id is ever given twice.
         self.assembler.head.last_id = self.assembler.head.last_id.max(last_id);
         Ok(self.assembler.save_head()?)
+    }
+
+    /// Takes from the roles of the backup what they lost after it.
+    fn narrow_roles(
+        &mut self,
+        old: &DamagedStore,
+        mut left: BTreeMap<RoleId, Vec<String>>,
+        later: bool,
+    ) -> Result<(), RestoreError> {
+        for (role, _) in old.roles.iter().filter(|_| later) {
+            left.insert(role.id(), role.permissions.clone());
+        }
+        for (id, left) in left {
+            let Some((held, frame)) = self.assembler.disk.role(id)? else { continue };
+            let (had, left) = (grants::join(&held.permissions), grants::join(&left));
+            if grants::lose(&had, &left) {
+                let met = grants::joined_meet(&had, &left);
+                let met = met.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect();
+                self.assembler.restrict_role(&held, &frame, met)?;
+                self.report.roles.push(held.name);
+            }
+        }
+        Ok(())
     }
 
     fn by_record(&mut self, old: &Record, later: bool) -> Result<(), RestoreError> {

@@ -96,6 +96,8 @@ pub struct RestoreReport {
     pub events: u64,
     /// The keys whose restrictions of the old store, after the backup, the restore reapplied.
     pub reapplied: Vec<Reapplied>,
+    /// The roles that grant less than in the backup, since the old store shows that they lost it after the backup.
+    pub roles: Vec<String>,
     /// Keys of the old store that the backup does not contain. The new store does not have them: create new keys for
     /// their owners, or try [`KeyStore::salvage`](crate::KeyStore::salvage).
     pub unknown: Vec<UnknownKey>,

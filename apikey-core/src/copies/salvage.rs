@@ -100,6 +100,9 @@ impl Salvage<'_> {
             Ok::<_, RestoreError>(())
         })?;
         old.check_understood()?;
+        for (role, frame) in &old.roles {
+            self.assembler.role(role, frame)?;
+        }
         self.assembler.flush()?;
         let mut doubtful: BTreeMap<u128, Record> = BTreeMap::new();
         if !old.faults.is_empty() {

@@ -7,13 +7,15 @@ use zeroize::Zeroizing;
 
 use crate::base::codec;
 use crate::base::wiped;
-use crate::copies::key_line::{Exported, Line};
+use crate::copies::key_line::{Exported, RoleLine, Subject};
 use crate::copies::transfer_report::{
     ExportOptions, ImportOptions, ImportReport, LineFault, MAX_LINE, RefusedLine, digest_held,
 };
 use crate::key::change::Action;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::record::{Record, SecretForm};
+use crate::key::role;
+use crate::key::role::role::Role;
 use crate::token::key_id::KeyId;
 
 use crate::commit::records::Records;
@@ -26,7 +28,7 @@ use crate::store::key_store::KeyStore;
 const CHUNK: usize = 1000;
 
 impl KeyStore {
-    /// Writes every key as one line of JSON, and returns their number. A line has the fields of
+    /// Writes every role and every key as one line of JSON, and returns the number of keys. The line of a key has the fields of
     /// [`KeyInfo`](crate::KeyInfo), and with [`digests`](ExportOptions::digests) the digests of the secrets; the store
     /// does not have the secrets themselves. If a key changes during the export, its line has the state before or after
     /// the change; use [`backup`](Self::backup) for one state of the whole store.
@@ -51,6 +53,9 @@ impl KeyStore {
     pub fn export(&self, mut writer: impl Write, options: &ExportOptions) -> Result<u64, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let mut exported = 0;
+        for role in self.inner().role_lines(&disk)? {
+            writer.write_all(role.as_bytes())?;
+        }
         for item in disk.records(None) {
             let record: Record = codec::decode(&item?.1)?;
             if self.inner().engine.group.is_unpublished(record.id) {
@@ -68,6 +73,9 @@ impl KeyStore {
         let disk = self.inner().engine.log.open()?;
         let mut part = Part::default();
         let mut last = None;
+        if after.is_none() {
+            self.inner().role_lines(&disk)?.iter().for_each(|role| part.lines.push_str(role));
+        }
         for item in disk.records(after.map(KeyId::as_u128)) {
             let record: Record = codec::decode(&item?.1)?;
             if self.inner().engine.group.is_unpublished(record.id) {
@@ -94,7 +102,8 @@ impl KeyStore {
     /// [`StoreError::Io`] if the reader or the disk fails, [`StoreError::Closed`]. Lines before the error may be
     /// imported already: a second import of the same lines rejects those, and imports the rest.
     pub fn import(&self, mut reader: impl BufRead, options: &ImportOptions) -> Result<ImportReport, StoreError> {
-        let mut report = ImportReport { imported: 0, awaiting_rotation: Vec::new(), refused: Vec::new() };
+        let mut report = ImportReport { imported: 0, roles: 0, awaiting_rotation: Vec::new(), refused: Vec::new() };
+        let mut roles = HashSet::new();
         let mut waiting = Vec::new();
         let mut number = 0;
         let mut text = Vec::new();
@@ -110,13 +119,22 @@ impl KeyStore {
                     skip_line(&mut reader)?;
                 }
             } else if !line.is_empty() {
-                match Line::parse(line).and_then(|line| line.record(self.inner().engine.time.moment())) {
-                    Ok(record) => waiting.push((number, record)),
+                let moment = self.inner().engine.time.moment();
+                match Subject::parse(line) {
+                    Ok(Subject::Role(role)) => match self.import_role(role, *options, &mut roles) {
+                        Ok(is_new) => report.roles += u64::from(is_new),
+                        Err(LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed))) => return Err(fault),
+                        Err(fault) => report.refused.push(RefusedLine { line: number, fault }),
+                    },
+                    Ok(Subject::Key(line)) => match line.record(moment) {
+                        Ok(record) => waiting.push((number, record)),
+                        Err(fault) => report.refused.push(RefusedLine { line: number, fault }),
+                    },
                     Err(fault) => report.refused.push(RefusedLine { line: number, fault }),
                 }
             }
             if waiting.len() == CHUNK || at_end {
-                self.import_some(std::mem::take(&mut waiting), *options, &mut report)?;
+                self.import_some(std::mem::take(&mut waiting), &roles, *options, &mut report)?;
             }
             if at_end {
                 report.refused.sort_by_key(|refused| refused.line);
@@ -148,9 +166,25 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
 }
 
 impl KeyStore {
+    /// Imports a role, unless the store has the same. Returns whether it is new, and notes its name.
+    fn import_role(&self, role: Role, options: ImportOptions, given: &mut HashSet<String>) -> Result<bool, LineFault> {
+        let record = role.record(0)?;
+        let is_new = match self.role(&record.name)? {
+            None => true,
+            Some(held) if held.is_like(&record) => false,
+            Some(_) => return Err(LineFault::RoleHeld { name: record.name }),
+        };
+        if is_new && !options.check_only {
+            self.put_role(role)?;
+        }
+        given.insert(record.name);
+        Ok(is_new)
+    }
+
     fn import_some(
         &self,
         lines: Vec<(u64, Record)>,
+        roles: &HashSet<String>,
         options: ImportOptions,
         report: &mut ImportReport,
     ) -> Result<(), StoreError> {
@@ -165,7 +199,7 @@ impl KeyStore {
             for (line, record) in &lines {
                 let fits = match ids.contains(&record.id) {
                     true => Err(LineFault::Exists(KeyId::from_u128(record.id))),
-                    false => self.inner().fits(record, writer, records, &mut given),
+                    false => self.inner().fits(record, writer, records, &mut given, roles),
                 };
                 match fits {
                     Ok(()) => {
@@ -203,6 +237,14 @@ impl Inner {
         Ok(line)
     }
 
+    /// Writes every role as a line with its line end.
+    fn role_lines(&self, disk: &Disk) -> Result<Vec<String>, StoreError> {
+        let mut roles = disk.roles()?;
+        roles.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        let line = |role| Ok(serde_json::to_string(&RoleLine::of(role)).map_err(std::io::Error::from)? + "\n");
+        roles.into_iter().map(line).collect()
+    }
+
     /// Checks that the store can import this record.
     fn fits(
         &self,
@@ -210,6 +252,7 @@ impl Inner {
         writer: &Writer,
         records: &Records<'_>,
         given: &mut HashSet<crate::token::digest::Digest>,
+        roles: &HashSet<String>,
     ) -> Result<(), LineFault> {
         if records.record(record.id)?.is_some() {
             return Err(LineFault::Exists(KeyId::from_u128(record.id)));
@@ -224,6 +267,13 @@ impl Inner {
         self.check_catalog(&record.permissions, &[]).map_err(StoreError::from)?;
         if record.prefix.as_deref().is_some_and(|prefix| !self.prefixes.knows(prefix)) {
             return Err(LineFault::Prefix);
+        }
+        for name in record.roles.iter().filter(|name| !roles.contains(*name)) {
+            if records.role(role::id(name))?.is_none() {
+                return Err(
+                    StoreError::invalid("roles", name, "roles of this store, or of lines before this one").into()
+                );
+            }
         }
         for secret in &record.secrets {
             if !writer.digesters.iter().any(|digester| digester.pepper() == secret.pepper) {

@@ -41,6 +41,8 @@ impl ImportOptions {
 pub struct ImportReport {
     /// The number of keys that were imported, or would be.
     pub imported: u64,
+    /// The number of roles that the store did not have, and that were imported, or would be.
+    pub roles: u64,
     /// The imported keys without a secret: callers can use each once it is rotated.
     pub awaiting_rotation: Vec<KeyId>,
     /// The lines that were not imported.
@@ -69,8 +71,8 @@ pub enum LineFault {
         /// The column at which reading stopped.
         column: usize,
     },
-    /// The line is of something other than a key. A newer version exported it.
-    #[error("it is not of a key: a newer version exported it")]
+    /// The line is of something other than a key or a role. A newer version exported it.
+    #[error("it is not of a key or a role: a newer version exported it")]
     Kind,
     /// The line has a field that this version does not know, and that may restrict the key. A newer version exported
     /// it.
@@ -88,6 +90,14 @@ pub enum LineFault {
     /// The store has a key with this id.
     #[error("there is a key {0} already")]
     Exists(KeyId),
+    /// The store has a role of this name, which is not the same.
+    #[error(
+        "there is a role {name:?} already, with other permissions or another description: put the one that you want"
+    )]
+    RoleHeld {
+        /// The name of the role.
+        name: String,
+    },
     /// The id does not have the form of a store's ids.
     #[error("its id is not a UUID of version 7 with a time in the past")]
     Id,

@@ -10,6 +10,7 @@
 //! tries every interleaving.
 
 mod atomic;
+mod compiled;
 pub(crate) mod first_use;
 mod hints;
 mod home;
@@ -35,6 +36,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use crate::base::lock::lock;
+use crate::index::compiled::CompiledSets;
 use crate::index::idle_ends::IdleEnds;
 use crate::index::limiters::Limiters;
 use crate::index::line::Line;
@@ -59,6 +61,7 @@ pub(crate) struct Index {
     current: AtomicUsize,
     side_table: SideTable,
     limiters: Limiters,
+    compiled: CompiledSets,
     idle_ends: IdleEnds,
     writer: Mutex<WriterState>,
     /// The number of the store, for the keys that it verifies.
@@ -90,6 +93,7 @@ impl Index {
             current: AtomicUsize::new(0),
             side_table: SideTable::default(),
             limiters: Limiters::default(),
+            compiled: CompiledSets::default(),
             idle_ends: IdleEnds::default(),
             writer: Mutex::default(),
             store,

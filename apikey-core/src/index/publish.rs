@@ -83,6 +83,7 @@ impl Index {
             control |= SIDE_ENTRY;
             side = self.side_table.add(&mut writer.free_list, content, successor_of);
         }
+        self.compile(writer, grants);
         self.table().insert(&Entry {
             digest: secret.digest,
             state: LineState { control, identity: secret.identity, grants, version: secret.version, side },
@@ -146,6 +147,7 @@ impl Index {
         content: SideEntry,
         successor_of: Option<(u32, Digest)>,
     ) {
+        self.compile(writer, new.grants);
         let current = LineState { control: line.control(), ..*new };
         let has_entry = current.control & SIDE_ENTRY != 0;
         let entry = self.side_entry(&current);

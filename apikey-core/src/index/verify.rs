@@ -8,6 +8,7 @@ use crate::access::auth_error::AuthError;
 use crate::access::control_word::{
     ControlWord, DEAD, DISABLED, REVOKED, SECRET_ENDS, SIDE_ENTRY, UNUSED, time as end_of,
 };
+use crate::access::grant_set::is_expression;
 use crate::access::limit::LimitStatus;
 use crate::access::network;
 use crate::access::verified_key::{IdForm, VerifiedKey};
@@ -163,7 +164,7 @@ impl Index {
         self.check_idle(side.map_or(0, |side| side.idle), now)
     }
 
-    /// Reads a consistent state of a line and its side entry.
+    /// Reads a consistent state of a line, its side entry, and what its set of grants gives.
     #[inline(always)]
     fn read_consistent<'t>(
         &'t self,
@@ -172,15 +173,18 @@ impl Index {
     ) -> Option<(LiveLine<'t>, Option<SideEntry>)> {
         loop {
             let live = find(table)?;
-            if live.state.control & SIDE_ENTRY == 0 {
+            let has_side_entry = live.state.control & SIDE_ENTRY != 0;
+            if !has_side_entry && !is_expression(live.state.grants) {
                 return Some((live, None));
             }
-            let side = self.side_table.read(live.state.side);
+            let side = if has_side_entry { self.side_table.read(live.state.side) } else { None };
+            // What a set gives counts only if the line named it all the while.
+            let grants = self.compiled.get(live.state.grants);
             // The lines of a replaced table stay as they were, even if other lines have their side entries now.
             let still = live.line.is_still(live.state.control);
             let current = self.table();
             if still && ptr::eq(current, table) {
-                return Some((live, side));
+                return Some((LiveLine { state: LineState { grants, ..live.state }, ..live }, side));
             }
             table = current;
         }

@@ -2,11 +2,12 @@
 
 use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
-use crate::access::{grants, identity, network};
-use crate::base::interner::{Full, GRANTS};
+use crate::access::{grant_set, identity, network};
+use crate::base::interner::Full;
 use crate::base::time::earlier;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::Record;
+use crate::key::role;
 
 /// What a key allows: its labels, grants, networks, times and rate limit.
 ///
@@ -18,7 +19,7 @@ pub(crate) struct Allowance {
     /// The number of its identity, with the prefix of the newest secret. Of this, the labels are rights, owner and prefix
     /// stay as they are, and a meet has the name of the first.
     pub(crate) identity: u32,
-    /// The number of its set in [`GRANTS`].
+    /// The number of its [set](grant_set) of grants.
     pub(crate) grants: u32,
     pub(crate) revoked: bool,
     pub(crate) disabled: bool,
@@ -34,7 +35,7 @@ impl Allowance {
     pub(crate) fn of(record: &Record, lifetime: Lifetime, identity: u32) -> Result<Self, Full> {
         Ok(Self {
             identity,
-            grants: GRANTS.number(&grants::join(&record.permissions))?,
+            grants: grant_set::union(&record.permissions, record.roles.iter().map(|role| role::id(role)))?,
             revoked: record.revoked.is_some(),
             disabled: record.disabled,
             expires_at: record.expires_at,
@@ -49,7 +50,7 @@ impl Allowance {
     pub(crate) fn meet(&self, other: &Self) -> Result<Self, Full> {
         Ok(Self {
             identity: identity::meet(self.identity, other.identity)?,
-            grants: grants::meet(self.grants, other.grants)?,
+            grants: grant_set::meet(self.grants, other.grants)?,
             revoked: self.revoked || other.revoked,
             disabled: self.disabled || other.disabled,
             expires_at: earlier(self.expires_at, other.expires_at),
@@ -69,7 +70,7 @@ impl Allowance {
             || Limit::meet_of(self.limit, after.limit) != self.limit
             || network::lose(self.networks, after.networks)
             || IdleEnd::meet_of(self.idle, after.idle) != self.idle
-            || grants::lose(GRANTS.text(self.grants), GRANTS.text(after.grants))
+            || grant_set::may_lose(self.grants, after.grants)
             || identity::loses(self.identity, after.identity)
     }
 }
@@ -82,8 +83,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::access::grants;
     use crate::access::identity::Identity;
-    use crate::base::interner::IDENTITIES;
+    use crate::base::interner::{GRANTS, IDENTITIES};
 
     /// One request: its time, its permission, its address, the use before it, and the label that its handler wants.
     type Request = (i64, String, IpAddr, Option<i64>, (&'static str, &'static str));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::access::network;
-use crate::access::permission::{PermissionError, check_grant};
+use crate::access::permission::{PermissionError, PermissionFault, check_grant, check_permission};
 use crate::base::invalid_field::InvalidField;
 use crate::key::error::StoreError;
 use crate::token::api_key::has_token;
@@ -14,7 +14,9 @@ pub(crate) const MAX_NAME: usize = 128;
 pub(crate) const MAX_REASON: usize = 256;
 /// The most bytes of an idempotency key.
 pub(crate) const MAX_IDEMPOTENCY_KEY: usize = 255;
-/// The most grants of a key.
+/// The most bytes of a role's description.
+const MAX_DESCRIPTION: usize = 256;
+/// The most grants of a key, or of a role.
 pub(crate) const MAX_GRANTS: usize = 64;
 /// The most entries of metadata, and the most bytes of their names and values.
 pub(crate) const MAX_METADATA: usize = 32;
@@ -24,6 +26,9 @@ pub(crate) const MAX_METADATA_VALUE: usize = 512;
 pub(crate) const MAX_LABELS: usize = 4;
 pub(crate) const MAX_LABEL_NAME: usize = 32;
 pub(crate) const MAX_LABEL_VALUE: usize = 64;
+/// The most roles of a key, and of a store.
+pub(crate) const MAX_KEY_ROLES: usize = 16;
+pub(crate) const MAX_ROLES: usize = 256;
 /// The most networks of a key.
 pub(crate) const MAX_NETWORKS: usize = 32;
 /// The most bytes of an encoded record.
@@ -83,6 +88,33 @@ pub(crate) fn grants(given: &[String]) -> Result<Vec<String>, StoreError> {
         }
     }
     Ok(kept)
+}
+
+/// Checks the names of a key's roles, and removes repeats. The order stays.
+pub(crate) fn roles(given: &[String]) -> Result<Vec<String>, InvalidField> {
+    let mut kept: Vec<String> = Vec::new();
+    for (at, name) in given.iter().enumerate() {
+        role_name(name).map_err(|fault| InvalidField { field: "roles", ..fault }.at(at))?;
+        if !kept.contains(name) {
+            kept.push(name.clone());
+        }
+    }
+    if kept.len() > MAX_KEY_ROLES {
+        return Err(InvalidField::new("roles", &format!("{} roles", kept.len()), "at most 16 roles"));
+    }
+    Ok(kept)
+}
+
+/// Checks the name of a role.
+pub(crate) fn role_name(name: &str) -> Result<(), InvalidField> {
+    let fault = check_permission(name).err().or_else(|| name.contains(':').then_some(PermissionFault::TooManySegments));
+    let allowed = "one segment of a permission: 1 to 64 bytes of a-z 0-9 _ - . which begin with a letter or a digit and \
+                   do not end with a dot";
+    fault.map_or(Ok(()), |_| Err(InvalidField::new("role", name, allowed)))
+}
+
+pub(crate) fn description(text: &str) -> Result<(), InvalidField> {
+    line("description", text, 0, MAX_DESCRIPTION, "at most 256 bytes without control characters")
 }
 
 /// Checks networks, writes them in CIDR notation as the store keeps them, and removes repeats. The order stays.

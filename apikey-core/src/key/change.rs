@@ -20,6 +20,7 @@ use crate::key::idempotency::IdempotentRequest;
 use crate::key::lifetime;
 use crate::key::lifetime::{FIXED, Lifetime};
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
+use crate::key::role::change::RoleAction;
 use crate::key::rotation::overlap::Overlap;
 use crate::key::rotation::overlap::OverlapEnd;
 use crate::key::rotation::pending;
@@ -96,6 +97,8 @@ pub(crate) enum Action {
     #[cfg(feature = "cluster")]
     Reapply(Box<Record>),
     Purge,
+    /// It concerns no key.
+    Role(RoleAction),
 }
 
 impl Change {
@@ -103,6 +106,7 @@ impl Change {
     pub(crate) fn subject(&self) -> Subject {
         match self.action {
             Action::AcceptClock { .. } | Action::PurgeEvents { .. } => Subject::Store,
+            Action::Role(_) => Subject::Role(self.id),
             _ => Subject::Key(self.id),
         }
     }
@@ -115,6 +119,9 @@ pub(crate) struct Fields {
     pub(crate) permissions: Option<Vec<String>>,
     pub(crate) add_permissions: Vec<String>,
     pub(crate) remove_permissions: Vec<String>,
+    pub(crate) roles: Option<Vec<String>>,
+    pub(crate) add_roles: Vec<String>,
+    pub(crate) remove_roles: Vec<String>,
     pub(crate) not_before: Patch<i64>,
     pub(crate) expires_at: Patch<i64>,
     pub(crate) disabled: Option<bool>,
@@ -157,6 +164,8 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
         Action::AcceptClock { from, to } => {
             Ok(Applied::none(EventKind::ClockAccepted { from: time::from_ms(*from), to: time::from_ms(*to) }))
         }
+        // Roles have an `apply` of their own.
+        Action::Role(_) => Ok(Applied::Unchanged),
         Action::PurgeEvents { last } => Ok(Applied::none(EventKind::EventsPurged { last: *last })),
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
         #[cfg(feature = "cluster")]
@@ -179,6 +188,7 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
         after.permissions.clone_from(permissions);
     }
     change_grants(&mut after.permissions, fields)?;
+    change_roles(&mut after.roles, fields)?;
     after.not_before = fields.not_before.apply(after.not_before);
     if let Patch::Set(start) = fields.not_before
         && fields.expires_at.apply(record.expires_at).is_some_and(|end| end <= start)
@@ -268,6 +278,24 @@ fn change_grants(grants: &mut Vec<String>, fields: &Fields) -> Result<(), StoreE
     }
     grants.extend_from_slice(&fields.add_permissions);
     *grants = crate::key::bounds::grants(grants)?;
+    Ok(())
+}
+
+/// Sets the roles, or removes roles from those that the key has now, and adds others.
+fn change_roles(roles: &mut Vec<String>, fields: &Fields) -> Result<(), StoreError> {
+    if let Some(given) = &fields.roles {
+        roles.clone_from(given);
+    }
+    for role in &fields.remove_roles {
+        let Some(at) = roles.iter().position(|held| held == role) else {
+            return Err(StoreError::invalid("remove_roles", role, "roles of the key"));
+        };
+        roles.remove(at);
+    }
+    if !fields.add_roles.is_empty() {
+        roles.extend_from_slice(&fields.add_roles);
+        *roles = crate::key::bounds::roles(roles)?;
+    }
     Ok(())
 }
 

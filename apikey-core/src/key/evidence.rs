@@ -164,6 +164,7 @@ pub(crate) fn restrict_by_state(record: &mut Record, other: &Record, later: bool
         return;
     }
     record.disabled |= other.disabled;
+    record.roles.retain(|role| other.roles.contains(role));
     record.not_before = record.not_before.max(other.not_before);
     record.expires_at = time::earlier(record.expires_at, other.expires_at);
     record.idle = match (record.idle, other.idle) {
@@ -233,6 +234,7 @@ mod tests {
             owner: "alice".into(),
             name: None,
             permissions: vec!["a:*".into(), "b".into()],
+            roles: Vec::new(),
             metadata: BTreeMap::new(),
             created_at: 0,
             not_before: None,

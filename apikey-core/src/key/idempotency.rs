@@ -83,6 +83,12 @@ impl IdempotentRequest {
         for permission in permissions {
             hasher.text(permission);
         }
+        hasher.number(new.roles.len() as i128);
+        let mut roles: Vec<&String> = new.roles.iter().collect();
+        roles.sort_unstable();
+        for role in roles {
+            hasher.text(role);
+        }
         hasher.number(new.metadata.len() as i128);
         for (name, value) in &new.metadata {
             hasher.text(name).text(value);

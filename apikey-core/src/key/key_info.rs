@@ -24,6 +24,7 @@ pub struct KeyInfo {
     owner: String,
     name: Option<String>,
     permissions: Vec<String>,
+    roles: Vec<String>,
     metadata: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     created_at: DateTime<Utc>,
@@ -141,6 +142,7 @@ impl KeyInfo {
             owner: record.owner,
             name: record.name,
             permissions: record.permissions,
+            roles: record.roles,
             metadata: record.metadata,
             labels: record.labels,
             created_at: from_ms(record.created_at),
@@ -185,6 +187,13 @@ impl KeyInfo {
     #[must_use]
     pub fn permissions(&self) -> &[String] {
         &self.permissions
+    }
+
+    /// Returns the names of the roles, in the order in which the caller gave them. What they grant is not among the
+    /// [`permissions`](Self::permissions).
+    #[must_use]
+    pub fn roles(&self) -> &[String] {
+        &self.roles
     }
 
     /// Returns the service's own metadata entries, by name.

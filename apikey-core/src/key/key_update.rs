@@ -23,7 +23,7 @@ use crate::key::rotation::policy::RotationPolicy;
 /// ```
 ///
 /// As JSON it is a merge patch (RFC 7396): a field that is missing stays, `null` clears it, a value replaces it. `null`
-/// removes all `permissions`, `metadata` or `labels`, and inside `metadata` and `labels` it removes one entry; `disabled`
+/// removes all `permissions`, `roles`, `metadata` or `labels`, and inside `metadata` and `labels` it removes one entry; `disabled`
 /// is true or false. `"networks": []` is for a key that has none: it lifts no bound. A patch that names no field changes
 /// nothing. Unknown fields are errors. JSON has no field for the cap of a change ([`within`](Self::within)), and an
 /// update with a cap does not serialise.
@@ -50,6 +50,12 @@ pub struct KeyUpdate {
     pub(crate) add_permissions: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) remove_permissions: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) roles: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) add_roles: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) remove_roles: Vec<String>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) not_before: Patch<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
@@ -87,6 +93,12 @@ struct KeyUpdateJson {
     add_permissions: Vec<String>,
     #[serde(default)]
     remove_permissions: Vec<String>,
+    #[serde(default, deserialize_with = "null_for_none")]
+    roles: Option<Vec<String>>,
+    #[serde(default)]
+    add_roles: Vec<String>,
+    #[serde(default)]
+    remove_roles: Vec<String>,
     #[serde(default, deserialize_with = "maybe_time")]
     not_before: Patch<DateTime<Utc>>,
     #[serde(default, deserialize_with = "maybe_time")]
@@ -130,6 +142,9 @@ impl KeyUpdate {
             permissions,
             add_permissions,
             remove_permissions,
+            roles,
+            add_roles,
+            remove_roles,
             not_before,
             expires_at,
             disabled,
@@ -146,6 +161,9 @@ impl KeyUpdate {
             && permissions.is_none()
             && add_permissions.is_empty()
             && remove_permissions.is_empty()
+            && roles.is_none()
+            && add_roles.is_empty()
+            && remove_roles.is_empty()
             && not_before.is_keep()
             && expires_at.is_keep()
             && disabled.is_none()
@@ -196,6 +214,37 @@ impl KeyUpdate {
     /// the key does not have is an error, since another grant may still give the permission.
     pub fn remove_permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
         self.remove_permissions.extend(permissions.into_iter().map(|grant| grant.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the roles, which replace all that the key has. See [`NewKey::roles`](crate::NewKey::roles).
+    pub fn roles<T: AsRef<str>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
+        self.roles = Some(roles.into_iter().map(|role| role.as_ref().to_owned()).collect());
+        self
+    }
+
+    /// Adds roles to those that the key has at the time of the change; a role that it has already changes nothing.
+    ///
+    /// ```
+    /// use apikey_core::{KeyStore, KeyUpdate, NewKey, Role};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// for role in ["reader", "writer"] {
+    ///     store.put_role(Role::new(role))?;
+    /// }
+    /// let id = store.create(NewKey::for_owner("alice").roles(["reader"]))?.info.id();
+    /// let change = KeyUpdate::new().add_roles(["writer"]).remove_roles(["reader"]);
+    /// assert_eq!(store.update(id, change)?.roles(), ["writer"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_roles<T: AsRef<str>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
+        self.add_roles.extend(roles.into_iter().map(|role| role.as_ref().to_owned()));
+        self
+    }
+
+    /// Removes roles. One that the key does not have is an error.
+    pub fn remove_roles<T: AsRef<str>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
+        self.remove_roles.extend(roles.into_iter().map(|role| role.as_ref().to_owned()));
         self
     }
 

@@ -19,6 +19,7 @@ pub(crate) mod new_key;
 pub(crate) mod reach;
 pub(crate) mod record;
 pub(crate) mod revealed_key;
+pub(crate) mod role;
 pub(crate) mod rotation;
 #[cfg(feature = "utoipa")]
 mod schema;

@@ -59,6 +59,8 @@ pub struct NewKey {
     pub(crate) name: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) permissions: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) roles: Vec<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) metadata: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -97,6 +99,8 @@ struct NewKeyJson {
     name: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     permissions: Vec<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    roles: Vec<String>,
     #[serde(default, deserialize_with = "maybe_entries")]
     metadata: BTreeMap<String, String>,
     #[serde(default, deserialize_with = "maybe_entries")]
@@ -121,7 +125,7 @@ impl TryFrom<NewKeyJson> for NewKey {
     type Error = &'static str;
 
     fn try_from(json: NewKeyJson) -> Result<Self, &'static str> {
-        let NewKeyJson { owner, name, permissions, metadata, labels, prefix, .. } = json;
+        let NewKeyJson { owner, name, permissions, roles, metadata, labels, prefix, .. } = json;
         let NewKeyJson { not_before, limit, networks, rotation, idle_after_ms: idle_after, .. } = json;
         let expires = match (json.expires_at, json.expires_in_ms) {
             (None, None) => Expires::Never,
@@ -129,7 +133,7 @@ impl TryFrom<NewKeyJson> for NewKey {
             (None, Some(SpanMs(span))) => Expires::In(span),
             (Some(_), Some(_)) => return Err("conflicting field `expires_in_ms`: give either this or expires_at"),
         };
-        let new = Self { name, permissions, metadata, labels, prefix, ..Self::for_owner(owner) };
+        let new = Self { name, permissions, roles, metadata, labels, prefix, ..Self::for_owner(owner) };
         Ok(Self { not_before, expires, limit, networks, rotation, idle_after, ..new })
     }
 }
@@ -162,6 +166,7 @@ impl NewKey {
             owner: owner.into(),
             name: None,
             permissions: Vec::new(),
+            roles: Vec::new(),
             metadata: BTreeMap::new(),
             labels: BTreeMap::new(),
             prefix: None,
@@ -188,6 +193,25 @@ impl NewKey {
     /// without grants is valid, but meets no requirement that names a permission.
     pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
         self.permissions = permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Gives the key roles, at most 16: it has what they grant besides its own grants, as they grant it at each
+    /// verification. Another call replaces the roles. The store must have them: see
+    /// [`KeyStore::put_role`](crate::KeyStore::put_role).
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey, Role};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// store.put_role(Role::new("reader").permissions(["orders:read"]))?;
+    /// let created = store.create(NewKey::for_owner("alice").roles(["reader"]).permissions(["stock:read"]))?;
+    /// let key = store.verify(created.key.expose_secret())?;
+    /// assert!(key.allows("orders:read") && key.allows("stock:read"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn roles<T: AsRef<str>>(mut self, roles: impl IntoIterator<Item = T>) -> Self {
+        self.roles = roles.into_iter().map(|role| role.as_ref().to_owned()).collect();
         self
     }
 
@@ -377,7 +401,7 @@ impl NewKey {
     ///
     /// | field of the new key | must | default | unless the actor has |
     /// |---|---|---|---|
-    /// | permissions | each be covered by one of the actor's | none | |
+    /// | permissions, and what roles grant | each be covered by one of the actor's | none | |
     /// | permissions that manage keys (`keys:create`, `*:create`) | be none | none | `keys:delegate` |
     /// | owner | be the actor's | | `keys:any_owner` |
     /// | labels | each be the actor's, with its value | none | `*` |

@@ -1,5 +1,7 @@
 //! What a scope allows, by the records at the time when a change is decided.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::access::catalog::{ANY_OWNER, ANYWHERE, DELEGATE, OUTLIVE};
@@ -13,6 +15,8 @@ use crate::key::change::{Action, Change};
 use crate::key::error::cap_violation::CapViolation;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::record::{Record, SecretEnd};
+use crate::key::role::change::RoleAction;
+use crate::key::role::record::RoleRecord;
 use crate::token::key_id::KeyId;
 
 /// Lifts every bound except that of the grants. Only this grant lifts the bounds of labels, prefix and rate limit.
@@ -22,11 +26,37 @@ const EVERYTHING: &str = "*";
 pub(crate) struct Reach {
     owner: Option<Arc<str>>,
     actor: Option<ActingKey>,
+    roles: RoleGrants,
+}
+
+/// What the roles of the store grant, by name.
+#[derive(Default)]
+pub(crate) struct RoleGrants(BTreeMap<String, Vec<String>>);
+
+impl RoleGrants {
+    pub(crate) fn new(roles: Vec<RoleRecord>) -> Self {
+        Self(roles.into_iter().map(|role| (role.name, role.permissions)).collect())
+    }
+
+    /// The explicit grants of a key, and those of its roles.
+    pub(crate) fn all<'g>(&self, explicit: &'g [String], roles: &[String]) -> Cow<'g, [String]> {
+        if roles.is_empty() {
+            return Cow::Borrowed(explicit);
+        }
+        let of_roles = roles.iter().filter_map(|name| self.0.get(name)).flatten().cloned();
+        Cow::Owned(explicit.iter().cloned().chain(of_roles).collect())
+    }
+
+    fn of<'r>(&self, record: &'r Record) -> Cow<'r, [String]> {
+        self.all(&record.permissions, &record.roles)
+    }
 }
 
 /// An acting key in its current state.
 pub(crate) struct ActingKey {
     record: Record,
+    /// Its explicit grants, and those of its roles.
+    grants: Vec<String>,
     /// The number of the secret that the caller presented.
     secret: u32,
     /// The store's prefix of new tokens.
@@ -34,8 +64,8 @@ pub(crate) struct ActingKey {
 }
 
 impl Reach {
-    pub(crate) fn new(owner: Option<Arc<str>>, actor: Option<ActingKey>) -> Self {
-        Self { owner, actor }
+    pub(crate) fn new(owner: Option<Arc<str>>, actor: Option<ActingKey>, roles: RoleGrants) -> Self {
+        Self { owner, actor, roles }
     }
 
     /// Checks that the scope may change or create keys of this owner at all.
@@ -61,6 +91,24 @@ impl Reach {
         self.actor.as_ref().map_or(Ok(()), |actor| actor.grants(grants, held))
     }
 
+    /// Checks that a new key of this owner may have these grants and roles.
+    pub(crate) fn new_key(&self, owner: &str, grants: &[String], roles: &[String]) -> Result<(), StoreError> {
+        self.grants(owner, &self.roles.all(grants, roles), &[])
+    }
+
+    /// Checks that a change of a role may be made: what the role granted before and what it grants after must be the actor's.
+    pub(crate) fn role(&self, before: Option<&RoleRecord>, action: &RoleAction) -> Result<(), StoreError> {
+        let Some(actor) = &self.actor else { return Ok(()) };
+        let held = before.map(|role| role.permissions.as_slice()).unwrap_or_default();
+        if grants::uncovered(&actor.grants, held).is_some() {
+            return Err(StoreError::Exceeds(CapViolation::Role(action.name().to_owned())));
+        }
+        match action {
+            RoleAction::Put(role) => actor.grants(&role.permissions, held),
+            RoleAction::Delete { .. } => Ok(()),
+        }
+    }
+
     /// Whether keys of this owner exist, as far as the scope may know: to an acting key without `keys:any_owner`, those of
     /// other owners do not, so that ids are no oracle.
     pub(crate) fn sees(&self, owner: &str) -> bool {
@@ -73,7 +121,9 @@ impl Reach {
         let id = KeyId::from_u128(id);
         let record = record.filter(|record| self.sees(&record.owner)).ok_or(StoreError::NotFound(id))?;
         match &self.actor {
-            Some(actor) if !actor.covers(record) => Err(StoreError::Exceeds(CapViolation::Target(id))),
+            Some(actor) if !actor.covers(record, &self.roles.of(record)) => {
+                Err(StoreError::Exceeds(CapViolation::Target(id)))
+            }
             _ => Ok(()),
         }
     }
@@ -106,9 +156,9 @@ impl Reach {
             (Action::Rotate { .. } | Action::Replace { .. } | Action::Repeat { .. }, _) => None,
             _ => return Ok(()),
         };
-        let held = given.map(|given| given.permissions.as_slice()).unwrap_or_default();
-        self.grants(&after.owner, &after.permissions, held)?;
-        self.actor.as_ref().map_or(Ok(()), |actor| actor.bounds(given, after))
+        let held = given.map(|given| self.roles.of(given)).unwrap_or_default();
+        self.grants(&after.owner, &self.roles.of(after), &held)?;
+        self.actor.as_ref().map_or(Ok(()), |actor| actor.bounds(given, after, &self.roles))
     }
 
     /// Returns the prefix that a new key keeps which names none.
@@ -138,16 +188,16 @@ impl Reach {
 }
 
 impl ActingKey {
-    pub(crate) fn new(record: Record, secret: u32, default: &'static str) -> Self {
-        Self { record, secret, default }
+    pub(crate) fn new(record: Record, secret: u32, default: &'static str, roles: &RoleGrants) -> Self {
+        Self { grants: roles.of(&record).into_owned(), record, secret, default }
     }
 
     fn may(&self, permission: &str) -> bool {
-        grants::give(&self.record.permissions, permission)
+        grants::give(&self.grants, permission)
     }
 
     fn is_unbounded(&self) -> bool {
-        self.record.permissions.iter().any(|grant| grant == EVERYTHING)
+        self.grants.iter().any(|grant| grant == EVERYTHING)
     }
 
     fn is(&self, record: &Record) -> bool {
@@ -186,7 +236,7 @@ impl ActingKey {
     }
 
     fn grants(&self, grants: &[String], held: &[String]) -> Result<(), StoreError> {
-        if let Some(grant) = grants::uncovered(&self.record.permissions, grants) {
+        if let Some(grant) = grants::uncovered(&self.grants, grants) {
             return Err(StoreError::Exceeds(CapViolation::Grant(grant.clone())));
         }
         let handed_on = grants.iter().find(|grant| manages(grant) && !held.iter().any(|held| covers(held, grant)));
@@ -197,8 +247,8 @@ impl ActingKey {
     }
 
     /// Whether it may change a key: its own, or one that has nothing that it lacks.
-    fn covers(&self, target: &Record) -> bool {
-        let covers = || grants::uncovered(&self.record.permissions, &target.permissions).is_none();
+    fn covers(&self, target: &Record, granted: &[String]) -> bool {
+        let covers = || grants::uncovered(&self.grants, granted).is_none();
         self.is(target) || (self.is_owner(&target.owner) && covers())
     }
 
@@ -214,14 +264,14 @@ impl ActingKey {
     /// Checks that a change may leave a key with these labels, prefix, end, idle time, networks and rate limit, and
     /// removes no label. If the key exceeds these bounds already, in `given`, the change may leave it so, provided that it
     /// gives the key nothing: anything more that it gives would go to a caller who has all of these, too.
-    fn bounds(&self, given: Option<&Record>, after: &Record) -> Result<(), StoreError> {
+    fn bounds(&self, given: Option<&Record>, after: &Record, roles: &RoleGrants) -> Result<(), StoreError> {
         let refused = |violation| Err(StoreError::Exceeds(violation));
         // A handler may read the absence of a label as more.
         let lost = given.and_then(|given| given.labels.keys().find(|name| !after.labels.contains_key(*name)));
         if let Some(name) = lost.filter(|_| !self.is_unbounded()) {
             return refused(self.label(name, None));
         }
-        if given.is_some_and(|given| !gives(given, after)) {
+        if given.is_some_and(|given| !gives(given, after, roles)) {
             return Ok(());
         }
         if !self.is_unbounded() {
@@ -260,7 +310,7 @@ impl ActingKey {
 }
 
 /// Whether a change of a key gives it anything that it did not have.
-fn gives(before: &Record, after: &Record) -> bool {
+fn gives(before: &Record, after: &Record, roles: &RoleGrants) -> bool {
     let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
     (before.disabled && !after.disabled)
         || is_later(after.expires_at, before.expires_at)
@@ -270,7 +320,8 @@ fn gives(before: &Record, after: &Record) -> bool {
         || is_faster(limit(after), limit(before))
         || network::beyond(&after.networks, &before.networks).is_some()
         || after.labels.iter().any(|(name, value)| before.labels.get(name) != Some(value))
-        || grants::uncovered(&before.permissions, &after.permissions).is_some()
+        || grants::uncovered(&roles.of(before), &roles.of(after)).is_some()
+        || after.roles.iter().any(|role| !before.roles.contains(role))
 }
 
 /// Whether one end is later than the other, or one idle time longer; `None` is no end.

@@ -23,6 +23,8 @@ pub(crate) struct Record {
     pub(crate) owner: String,
     pub(crate) name: Option<String>,
     pub(crate) permissions: Vec<String>,
+    /// The names of its roles.
+    pub(crate) roles: Vec<String>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) created_at: i64,
     pub(crate) not_before: Option<i64>,
@@ -60,6 +62,7 @@ const NETWORKS: Tag = critical(9);
 const LABELS: Tag = critical(11);
 const PREFIX: Tag = ignorable(12);
 const IDLE: Tag = critical(13);
+const ROLES: Tag = critical(14);
 
 #[derive(Serialize)]
 struct Fixed<'a> {
@@ -113,6 +116,7 @@ impl Frame for Record {
         self.labels.put(LABELS, &mut tail)?;
         self.prefix.put(PREFIX, &mut tail)?;
         tail.put_some(IDLE, self.idle.as_ref())?;
+        self.roles.put(ROLES, &mut tail)?;
         tail.end(payload)
     }
 
@@ -132,6 +136,7 @@ impl Frame for Record {
             owner,
             name: Field::take(NAME, &mut tail)?,
             permissions,
+            roles: Field::take(ROLES, &mut tail)?,
             metadata: Field::take(METADATA, &mut tail)?,
             created_at,
             not_before: tail.take(NOT_BEFORE)?,
@@ -286,6 +291,7 @@ mod tests {
             owner: "alice".into(),
             name: Some("ci".into()),
             permissions: vec!["orders:*".into(), "customers:read".into()],
+            roles: vec!["reader".into()],
             metadata: [("team".into(), "blue".into())].into(),
             created_at: 1_700_000_000_000,
             not_before: Some(-1),
@@ -335,6 +341,7 @@ mod tests {
         record.secrets.remove(0);
         Record {
             name: None,
+            roles: Vec::new(),
             metadata: BTreeMap::new(),
             not_before: None,
             expires_at: None,

@@ -103,6 +103,7 @@ impl KeyStore {
 pub(crate) struct ValidatedKey {
     key: NewKey,
     pub(super) permissions: Vec<String>,
+    roles: Vec<String>,
     not_before: Option<i64>,
     limit: Option<Limit>,
     networks: Vec<String>,
@@ -150,6 +151,7 @@ impl Inner {
         bounds::labels(&key.labels)?;
         key.prefix.as_deref().map_or(Ok(()), |prefix| self.check_prefix(prefix))?;
         let permissions = bounds::grants(&key.permissions)?;
+        let roles = bounds::roles(&key.roles)?;
         let limit = key.limit.map(UncheckedLimit::check).transpose()?;
         let networks = key.networks.as_deref().map(bounds::networks).transpose()?.unwrap_or_default();
         let not_before = key.not_before.map(|start| checked_ms("not_before", start)).transpose()?;
@@ -181,6 +183,7 @@ impl Inner {
             policy,
             idle_after,
             permissions,
+            roles,
             not_before,
             limit,
             networks,
@@ -234,7 +237,7 @@ impl Inner {
         }
         if let Some(reach) = reach {
             // Check the cap before an error discloses anything about an earlier request.
-            reach.grants(&new.key.owner, &new.permissions, &[])?;
+            reach.new_key(&new.key.owner, &new.permissions, &new.roles)?;
         }
         let prefix = new.key.prefix.clone().or_else(|| reach.and_then(Reach::default_prefix));
         if new.key.within.is_some() {
@@ -297,6 +300,7 @@ impl Inner {
             owner: new.key.owner.clone(),
             name: new.key.name.clone(),
             permissions: new.permissions.clone(),
+            roles: new.roles.clone(),
             metadata: new.key.metadata.clone(),
             created_at: now,
             not_before: new.not_before,

@@ -8,7 +8,7 @@ use crate::access::catalog::Catalog;
 use crate::http::header_config::HeaderConfig;
 use crate::http::refusal::Refusal;
 use crate::key::error::StoreError;
-use crate::store::handle_view::HandleView;
+use crate::store::handle::view::HandleView;
 use crate::store::health::Health;
 use crate::store::inner::Inner;
 use crate::store::life::Life;

@@ -1,13 +1,12 @@
 //! The store: keys on disk and in memory, and everything that a caller does with them.
 
-pub(crate) mod actor;
 pub(crate) mod bootstrap;
 pub(crate) mod clock;
 pub(crate) mod create;
 pub(crate) mod events;
 #[cfg(test)]
 mod failure_tests;
-pub(crate) mod handle_view;
+pub(crate) mod handle;
 pub(crate) mod health;
 pub(crate) mod import;
 pub(crate) mod inner;
@@ -17,8 +16,8 @@ pub(crate) mod maintenance;
 pub(crate) mod manage;
 pub(crate) mod observe;
 pub(crate) mod open;
-pub(crate) mod owner;
 pub(crate) mod read_within;
+pub(crate) mod roles;
 pub(crate) mod rotate;
 pub(crate) mod service;
 pub(crate) mod verify;

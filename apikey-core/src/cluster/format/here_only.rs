@@ -95,6 +95,7 @@ mod tests {
             owner: "alice".into(),
             name: None,
             permissions: vec!["orders:read".into()],
+            roles: Vec::new(),
             metadata: std::collections::BTreeMap::new(),
             created_at: 0,
             not_before: None,

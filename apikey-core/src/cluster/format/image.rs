@@ -1,4 +1,4 @@
-//! The images of the cluster's state: the records of keys and the outcomes of idempotent requests, each with a code, so
+//! The images of the cluster's state: the records of keys and roles, and the outcomes of idempotent requests, each with a code, so
 //! that nobody without the pepper can make one.
 
 use crate::cluster::format::entry::EntryError;
@@ -8,7 +8,7 @@ use crate::token::digest::{Digest, Digester};
 /// The kind of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ImageKind {
-    /// A record, by the 16 bytes of its key's id.
+    /// The record of a key or a role, by the 16 bytes of its id.
     Record,
     /// What an idempotent request made, by the request's name.
     Outcome,
@@ -48,7 +48,7 @@ pub(crate) struct NamedImage {
 impl NamedImage {
     /// The images that a change leaves.
     pub(crate) fn of_write(write: &Write, digester: &Digester) -> impl Iterator<Item = Self> + use<> {
-        let record = write.subject.key().map(|id| {
+        let record = write.subject.record().map(|id| {
             let name = id.to_be_bytes().to_vec();
             let value = write.record.as_ref().map(|frame| seal(ImageKind::Record, &name, frame, digester));
             Self { kind: ImageKind::Record, name, value }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use crate::access::grant_set::RoleId;
 use crate::base::codec::{self, CodecError};
 use crate::cluster::format::entry::{LogEntry, position};
 use crate::cluster::node::here_only::AllHereOnly;
-use crate::commit::applier::Pending;
+use crate::commit::applier::{Pending, RoleChange};
 use crate::commit::change_feed::is_of_rotator;
 use crate::commit::engine::Engine;
 use crate::commit::first_use::FirstUses;
@@ -17,9 +18,12 @@ use crate::key::applied::Applied;
 use crate::key::change::apply;
 use crate::key::error::StoreError;
 use crate::key::event::kind::EventKind;
-use crate::key::event::stored::Event;
+use crate::key::event::stored::{Event, Head};
 use crate::key::idempotency::{NEVER_EXPIRES, RequestOutcome};
 use crate::key::record::{Record, record_hash};
+use crate::key::role::record::RoleRecord;
+use crate::key::subject::Subject;
+use crate::storage::batch::Write;
 use crate::storage::database::disk::Disk;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
@@ -40,12 +44,15 @@ pub(crate) enum ApplyError {
     Replica(#[from] StoreError),
 }
 
+/// Roles as an entry leaves them, before it is applied.
+type RolesAfter = HashMap<RoleId, Option<(RoleRecord, Vec<u8>)>>;
+
 /// Keys as an entry leaves them, before it is applied.
 type After = HashMap<u128, Option<(Record, Vec<u8>)>>;
 
 impl Engine {
     /// Applies an entry, or the part of it that the replica lacks. When this returns, what the entry takes away is in
-    /// force; what it gives is once the caller has [waited](Self::wait) for what is appended. Returns the keys that it
+    /// force; what it gives is once the caller has [waited](Self::wait) for what is appended. Returns the keys and roles that it
     /// changes; the caller settles them after that.
     pub(crate) fn apply_entry(
         &self,
@@ -62,7 +69,7 @@ impl Engine {
             return Err(ApplyError::Chain(after));
         }
         let digesters = writer.digesters.clone();
-        let mut changed = After::new();
+        let (mut changed, mut roles) = (After::new(), HashMap::new());
         let mut staged = Vec::with_capacity(entry.writes.len());
         let (mut at, mut accepted, mut purged) = (i64::MIN, None, 0);
         for write in entry.writes {
@@ -88,6 +95,11 @@ impl Engine {
                 _ => {}
             }
             at = at.max(event.at);
+            if let Subject::Role(id) = write.subject {
+                let staged_role = apply_role(id, write, log, &mut roles, &mut head).map_err(|fault| fault.of(after))?;
+                staged.push(staged_role);
+                continue;
+            }
             let id = write.subject.key();
             let before = match id {
                 Some(id) => current(log, &changed, id)?,
@@ -128,7 +140,7 @@ impl Engine {
             }
             changed.insert(id, record.zip(write.record.as_ref().map(|frame| frame.to_vec())));
             staged.push(Staged {
-                pending: Pending { id, before: before_rights, after: after_rights },
+                pending: Pending { id, before: before_rights, after: after_rights, role: None },
                 write,
                 is_of_rotator: concerns_rotator,
             });
@@ -162,6 +174,12 @@ impl Engine {
         waiting: Option<&FirstUses>,
     ) -> Result<(), StoreError> {
         for id in keys {
+            if let Subject::Role(id) = Subject::of_record(*id) {
+                let granted =
+                    log.role(id)?.map(|(role, _)| role.granted()).transpose().map_err(std::io::Error::from)?;
+                self.index.publish_role(id, granted).map_err(std::io::Error::from)?;
+                continue;
+            }
             let Some((mut record, _)) = log.record(*id)? else { continue };
             // Until the index is set: a first use in between would count nowhere.
             let waiting = waiting.map(FirstUses::hold);
@@ -188,6 +206,72 @@ impl Engine {
             self.index.restrict(&rights, Some(&left)).map_err(std::io::Error::from)?;
         }
         Ok(())
+    }
+}
+
+/// Stages a change of a role that an entry has, and counts it in the head.
+fn apply_role(
+    id: RoleId,
+    write: Write,
+    disk: &Disk,
+    roles: &mut RolesAfter,
+    head: &mut Head,
+) -> Result<Staged, RoleFault> {
+    let before = match roles.get(&id) {
+        Some(after) => after.clone(),
+        None => disk.role(id)?.map(|(role, frame)| (role, frame.to_vec())),
+    };
+    if before.is_none() != write.is_new {
+        return Err(RoleFault::Entry("it changes a role that is not there, or creates one that is"));
+    }
+    let role: Option<RoleRecord> = write.record.as_ref().map(|frame| codec::decode(frame)).transpose()?;
+    if role.as_ref().is_some_and(|role| role.id() != id) {
+        return Err(RoleFault::Entry("it has the record of another role"));
+    }
+    if let Some((_, frame)) = &before {
+        head.sum = head.sum.wrapping_sub(record_hash(frame));
+        head.records = head.records.saturating_sub(1);
+    }
+    if let Some(frame) = &write.record {
+        head.sum = head.sum.wrapping_add(record_hash(frame));
+        head.records += 1;
+    }
+    let granted = |role: &RoleRecord| role.granted().map_err(|full| StoreError::from(std::io::Error::from(full)));
+    let change = RoleChange {
+        before: before.as_ref().map(|(role, _)| granted(role)).transpose()?,
+        after: role.as_ref().map(granted).transpose()?,
+    };
+    roles.insert(id, role.zip(write.record.as_ref().map(|frame| frame.to_vec())));
+    let pending = Pending { id, role: Some(change), ..Pending::default() };
+    Ok(Staged { pending, write, is_of_rotator: false })
+}
+
+/// Why a change of a role cannot be applied.
+enum RoleFault {
+    Entry(&'static str),
+    Codec(CodecError),
+    Replica(StoreError),
+}
+
+impl RoleFault {
+    fn of(self, after: u64) -> ApplyError {
+        match self {
+            Self::Entry(what) => ApplyError::Entry(after, what),
+            Self::Codec(error) => error.into(),
+            Self::Replica(error) => error.into(),
+        }
+    }
+}
+
+impl From<CodecError> for RoleFault {
+    fn from(error: CodecError) -> Self {
+        Self::Codec(error)
+    }
+}
+
+impl From<StoreError> for RoleFault {
+    fn from(error: StoreError) -> Self {
+        Self::Replica(error)
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write as _};
 
+use crate::access::grant_set::RoleId;
 use crate::base::codec;
 use crate::base::files::parent;
 use crate::base::lock::lock;
@@ -26,6 +27,7 @@ use crate::key::error::StoreError;
 use crate::key::event::stored::{Checkpoint, Head};
 use crate::key::idempotency::{NEVER_EXPIRES, RequestOutcome};
 use crate::key::record::Record;
+use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 use crate::storage::batch::{Batch, Write};
 use crate::storage::database::disk::{Load, NO_EVENT};
@@ -34,8 +36,9 @@ use crate::token::key_id::KeyId;
 
 /// The most records of one transaction.
 const CHUNK: usize = 256;
-const RECORD: u8 = 1;
-const OUTCOME: u8 = 2;
+const ROLE: u8 = 1;
+const RECORD: u8 = 2;
+const OUTCOME: u8 = 3;
 
 /// The state of the cluster, in a file without a name.
 struct Spool {
@@ -56,6 +59,7 @@ impl Node {
             let spooled = match part {
                 StatePart::Begin => spool.clear(),
                 StatePart::Record(record, frame) => spool.put(RECORD, &record.id.to_be_bytes(), frame),
+                StatePart::Role(id, frame) => spool.put(ROLE, &id.to_be_bytes(), frame),
                 StatePart::Outcome(name, frame) => spool.put(OUTCOME, name, frame),
             };
             spooled.map_err(|error| LedgerError::refused(format!("the state cannot be written to a file: {error}")))
@@ -87,6 +91,7 @@ impl Node {
             outcomes: Load::default(),
         };
         spool.read(|kind, name, frame| match kind {
+            ROLE => replacing.role(frame),
             RECORD => replacing.record(&mut writer, frame),
             _ => replacing.outcome(name, frame),
         })?;
@@ -150,6 +155,25 @@ impl Replacing<'_> {
         self.write(write)
     }
 
+    fn role(&mut self, frame: &[u8]) -> Result<(), StoreError> {
+        let role: RoleRecord = codec::decode(frame)?;
+        let id = role.id();
+        self.seen.insert(id);
+        let before = self.log.role(id)?;
+        if before.as_ref().is_some_and(|(_, held)| held.as_ref() == frame) {
+            return Ok(());
+        }
+        let granted = role.granted().map_err(io::Error::from)?;
+        let write = self.change_role(id, Some(granted), before.is_none())?;
+        self.write(Write { record: Some(frame.to_vec().into()), ..write })
+    }
+
+    /// Makes visible what a role grants, and returns what is written for it.
+    fn change_role(&mut self, id: RoleId, granted: Option<u32>, is_new: bool) -> Result<Write, StoreError> {
+        self.engine.index.publish_role(id, granted).map_err(io::Error::from)?;
+        Ok(Write { is_new, ..write(Subject::Role(id), None, None, (NO_EVENT, Vec::new()))? })
+    }
+
     fn outcome(&mut self, name: &[u8], frame: &[u8]) -> Result<(), StoreError> {
         let outcome: RequestOutcome = codec::decode(frame)?;
         if outcome.at != NEVER_EXPIRES && outcome.holds(self.engine.time.now_ms()) {
@@ -167,6 +191,11 @@ impl Replacing<'_> {
     /// Deletes the records that the cluster does not have.
     fn delete_others(&mut self) -> Result<(), StoreError> {
         self.flush()?;
+        let roles = self.log.role_frames().map(|item| Ok(item?.0)).collect::<Result<Vec<u128>, StoreError>>()?;
+        for id in roles.into_iter().filter(|id| !self.seen.contains(id)).collect::<Vec<_>>() {
+            let write = self.change_role(id, None, false)?;
+            self.write(write)?;
+        }
         let ids = self.log.records(None).map(|item| Ok(item?.0)).collect::<Result<Vec<u128>, StoreError>>()?;
         for id in ids {
             if self.seen.contains(&id) {
@@ -183,7 +212,7 @@ impl Replacing<'_> {
     /// Makes a change visible, and returns what is written for it.
     fn change(&mut self, id: u128, before: Option<Record>, after: Option<Record>) -> Result<Write, StoreError> {
         let rights = |record: &Option<Record>| record.as_ref().map(|one| self.engine.effective(one)).transpose();
-        let pending = Pending { id, before: rights(&before)?, after: rights(&after)? };
+        let pending = Pending { id, before: rights(&before)?, after: rights(&after)?, role: None };
         let mut applier = Applier::default();
         applier.enqueue(pending.clone());
         pending.restrict(&self.engine.index).map_err(io::Error::from)?;
@@ -225,10 +254,10 @@ impl Spool {
         Ok(())
     }
 
-    /// Passes everything on: records first, and then outcomes, which speak of them.
+    /// Passes everything on: roles first, then the records of keys, which may have them, and then outcomes, which speak of keys.
     fn read(self, mut each: impl FnMut(u8, &[u8], &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        for wanted in [RECORD, OUTCOME] {
+        for wanted in [ROLE, RECORD, OUTCOME] {
             file.rewind()?;
             let mut reader = BufReader::new(&file);
             let mut kind = [0];

@@ -20,7 +20,7 @@ fn head(store: &KeyStore) -> Head {
 /// Every record, as the replica has it.
 fn records(store: &KeyStore) -> Vec<(u128, Vec<u8>)> {
     let log = store.inner().engine.log.open().unwrap();
-    let records = log.records(None).map(|item| item.map(|(id, frame)| (id, frame.to_vec())));
+    let records = log.frames().map(|item| item.map(|(id, frame)| (id, frame.to_vec())));
     records.collect::<Result<_, _>>().unwrap()
 }
 

@@ -33,6 +33,9 @@ pub enum CapViolation {
     /// [`StoreError::NotFound`](crate::StoreError::NotFound) instead.
     #[error("key {0} has permissions that it lacks")]
     Target(KeyId),
+    /// The role grants what the acting key lacks, so the acting key may neither change nor delete it.
+    #[error("the role {0:?} grants what it lacks")]
+    Role(String),
     /// The change concerns keys of another owner.
     #[error(
         "it belongs to {actor:?}, and the change concerns keys of {wanted:?}; that takes the permission keys:any_owner"
@@ -130,7 +133,7 @@ fn describe_limit(limit: Option<Limit>) -> String {
 }
 
 impl CapViolation {
-    /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `owner`, `label`, `prefix`,
+    /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `role`, `owner`, `label`, `prefix`,
     /// `end`, `idle`, `networks` or `limit`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -139,6 +142,7 @@ impl CapViolation {
             Self::Delegation(_) => "delegation",
             Self::Actor(_) => "actor",
             Self::Target(_) => "target",
+            Self::Role(_) => "role",
             Self::Owner { .. } => "owner",
             Self::Label { .. } => "label",
             Self::Prefix { .. } => "prefix",
@@ -158,6 +162,7 @@ impl Serialize for CapViolation {
             Self::Grant(grant) | Self::Delegation(grant) => map.serialize_entry("grant", grant)?,
             Self::Actor(error) => map.serialize_entry("code", error.code())?,
             Self::Target(id) => map.serialize_entry("id", id)?,
+            Self::Role(name) => map.serialize_entry("role", name)?,
             Self::Owner { wanted, actor } => {
                 map.serialize_entry("wanted", wanted)?;
                 map.serialize_entry("actor", actor)?;
@@ -205,6 +210,7 @@ mod tests {
             (CapViolation::Delegation("keys:*".into()), r#"{"kind":"delegation","grant":"keys:*"}"#),
             (CapViolation::Actor(AuthError::Revoked), r#"{"kind":"actor","code":"revoked_api_key"}"#),
             (CapViolation::Target(id), &target),
+            (CapViolation::Role("reader".into()), r#"{"kind":"role","role":"reader"}"#),
             (
                 CapViolation::Owner { wanted: "bob".into(), actor: "alice".into() },
                 r#"{"kind":"owner","wanted":"bob","actor":"alice"}"#,

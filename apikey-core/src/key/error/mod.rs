@@ -145,6 +145,12 @@ pub enum Conflict {
         /// The key that the earlier request created or rotated.
         id: KeyId,
     },
+    /// Keys have the role that a call would delete. Take it from them first, or put the role without grants.
+    #[error("the role is in use: {keys} {} it", if *keys == 1 { "key has" } else { "keys have" })]
+    RoleInUse {
+        /// How many keys have the role, also those that are revoked or have expired.
+        keys: u64,
+    },
     /// A different request had the same idempotency key less than 24 hours ago.
     #[error("this idempotency key was used for another request; take a new one for each")]
     OtherRequest,
@@ -161,6 +167,7 @@ impl Conflict {
             Self::DigestHeld(_) | Self::DigestTwice => "digest_held",
             Self::Repeated { .. } => "already_made",
             Self::OtherRequest => "idempotency_key_reused",
+            Self::RoleInUse { .. } => "role_in_use",
             Self::Rotator | Self::RotatorWaits => "unavailable",
         }
     }
@@ -204,6 +211,7 @@ impl StoreError {
     /// | `being_rotated` | 409 | [`Conflict::Overlapping`] |
     /// | `already_made` | 409 | [`Conflict::Repeated`] |
     /// | `idempotency_key_reused` | 409 | [`Conflict::OtherRequest`] |
+    /// | `role_in_use` | 409 | [`Conflict::RoleInUse`] |
     /// | `digest_held` | 409 | [`Conflict::DigestHeld`], [`Conflict::DigestTwice`] |
     /// | `unavailable` | 503 | [`Io`](Self::Io), [`NotDurable`](Self::NotDurable), [`Cluster`](Self::Cluster), [`Closed`](Self::Closed), [`Conflict::Rotator`], [`Conflict::RotatorWaits`] |
     ///

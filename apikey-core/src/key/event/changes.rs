@@ -32,6 +32,9 @@ pub struct Changes {
     /// The labels, with their values: they are rights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<FromTo<BTreeMap<String, String>>>,
+    /// The names of the roles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<FromTo<Vec<String>>>,
     /// The time from which on the key is valid; `None`: no such bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<FromTo<Option<DateTime<Utc>>>>,
@@ -82,13 +85,14 @@ impl Changes {
     /// Returns the names of the fields that changed.
     #[must_use]
     pub fn fields(&self) -> Vec<&'static str> {
-        let Self { name, metadata, permissions, labels, not_before, expires_at, .. } = self;
+        let Self { name, metadata, permissions, roles, labels, not_before, expires_at, .. } = self;
         let Self { limit, networks, rotation, idle_after, .. } = self;
         let all = [
             ("name", *name),
             ("metadata", !metadata.is_empty()),
             ("permissions", permissions.is_some()),
             ("labels", labels.is_some()),
+            ("roles", roles.is_some()),
             ("not_before", not_before.is_some()),
             ("expires_at", expires_at.is_some()),
             ("limit", limit.is_some()),
@@ -115,6 +119,7 @@ impl Changes {
             metadata: metadata.filter(is_other).cloned().collect(),
             permissions: FromTo::between(&before.permissions, &after.permissions, Clone::clone),
             labels: FromTo::between(&before.labels, &after.labels, Clone::clone),
+            roles: FromTo::between(&before.roles, &after.roles, Clone::clone),
             not_before: FromTo::between(&before.not_before, &after.not_before, time),
             expires_at: FromTo::between(&before.expires_at, &after.expires_at, time),
             limit: FromTo::between(&before.limit, &after.limit, |limit| limit.as_ref().map(Limit::stored)),
@@ -156,6 +161,7 @@ const NETWORKS: Tag = critical(38);
 const ROTATION: Tag = ignorable(39);
 const LABELS: Tag = critical(41);
 const IDLE: Tag = critical(43);
+const ROLES: Tag = critical(44);
 
 /// Each field has a tag of its own, whatever the tag of the whole.
 impl Field for Changes {
@@ -165,6 +171,7 @@ impl Field for Changes {
         self.metadata.put(METADATA, tail)?;
         pair(PERMISSIONS, self.permissions.as_ref(), tail)?;
         pair(LABELS, self.labels.as_ref(), tail)?;
+        pair(ROLES, self.roles.as_ref(), tail)?;
         pair(NOT_BEFORE, self.not_before.as_ref().map(|changed| changed.map(time)).as_ref(), tail)?;
         pair(EXPIRES_AT, self.expires_at.as_ref().map(|changed| changed.map(time)).as_ref(), tail)?;
         let limit = |limit: &Option<Limit>| limit.map(Limit::to_stored);
@@ -193,6 +200,7 @@ impl Field for Changes {
             metadata: Field::take(METADATA, tail)?,
             permissions: both(PERMISSIONS, tail, |Texts(list)| Ok(list))?,
             labels: both(LABELS, tail, |Entries(entries)| Ok(entries))?,
+            roles: both(ROLES, tail, |Texts(list)| Ok(list))?,
             not_before: both(NOT_BEFORE, tail, time)?,
             expires_at: both(EXPIRES_AT, tail, time)?,
             limit: both(LIMIT, tail, limit)?,

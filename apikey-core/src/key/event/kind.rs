@@ -28,6 +28,10 @@ mod tag {
     pub(super) const TO: Tag = critical(21);
     pub(super) const LAST: Tag = critical(22);
     pub(super) const USED_AT: Tag = critical(23);
+    pub(super) const ROLE: Tag = critical(24);
+    pub(super) const GRANTS_FROM: Tag = critical(25);
+    pub(super) const GRANTS_TO: Tag = critical(26);
+    pub(super) const CREATED: Tag = critical(27);
     pub(super) const CHANGES: Tag = critical(32);
 }
 
@@ -200,6 +204,24 @@ event_kinds! {
     19 InUse "in_use" {
         /// The time of the use.
         used_at: DateTime<Utc> = USED_AT,
+    }
+    /// A call put a role: it created the role, or changed what the role grants or its description.
+    20 RolePut "role_put" {
+        /// The name of the role.
+        role: String = ROLE,
+        /// Whether there was no role of this name before.
+        created: bool = CREATED,
+        /// The grants before.
+        from: Vec<String> = GRANTS_FROM,
+        /// The grants after.
+        to: Vec<String> = GRANTS_TO,
+    }
+    /// A call deleted a role that no key had.
+    21 RoleDeleted "role_deleted" {
+        /// The name of the role.
+        role: String = ROLE,
+        /// What it granted.
+        from: Vec<String> = GRANTS_FROM,
     }
 }
 

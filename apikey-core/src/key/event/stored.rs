@@ -104,6 +104,7 @@ mod tests {
     use crate::base::time::from_ms;
     use crate::key::event::actor::Actor;
     use crate::key::event::changes::{Changes, FromTo};
+    use crate::key::role;
     use crate::key::rotation::overlap::OverlapEnd;
     use crate::token::key_id::KeyId;
     use crate::{Limit, RotationPolicy};
@@ -139,6 +140,7 @@ mod tests {
             name: true,
             metadata: list(&["team"]),
             permissions: Some(FromTo { from: list(&["orders:*"]), to: list(&["orders:read", "stock:*"]) }),
+            roles: Some(FromTo { from: Vec::new(), to: list(&["reader"]) }),
             not_before: Some(FromTo { from: None, to: time() }),
             expires_at: Some(FromTo { from: time(), to: None }),
             limit: Some(FromTo { from: None, to: Some(limit) }),
@@ -225,15 +227,26 @@ mod tests {
             EventKind::ClockAccepted { from: from_ms(2_000_000_000_000), to: from_ms(1_700_000_000_000) },
             EventKind::EventsPurged { last: 299 },
             EventKind::InUse { used_at: from_ms(1_800_000_000_000) },
+            EventKind::RolePut {
+                role: "reader".into(),
+                created: true,
+                from: Vec::new(),
+                to: vec!["orders:read".into()],
+            },
+            EventKind::RoleDeleted { role: "reader".into(), from: vec!["orders:read".into()] },
         ];
         let mut codes: Vec<u8> = kinds.iter().map(EventKind::code).collect();
         codes.dedup();
-        assert!(codes.iter().copied().eq(1..=19), "{codes:?}");
+        assert!(codes.iter().copied().eq(1..=21), "{codes:?}");
         assert_eq!(codes.len(), EventKind::NAMES.len());
         let mut all = Vec::new();
         for (number, kind) in (1..).zip(kinds) {
             let of_store = matches!(kind.code(), 11 | 13 | 17 | 18);
-            let subject = if of_store { Subject::Store } else { Subject::Key(KEY) };
+            let subject = match kind.code() {
+                20 | 21 => Subject::Role(role::id("reader")),
+                _ if of_store => Subject::Store,
+                _ => Subject::Key(KEY),
+            };
             all.extend(frame(&Event { number, subject, kind, ..bare() }));
         }
         golden::check("events-of-every-kind.bin", &all);
@@ -270,8 +283,8 @@ mod tests {
             decode::<Event>(&frame).unwrap_err()
         };
         // The subject, of 18 bytes, and the kind follow the head, one byte of the number and nine of the time.
-        assert!(matches!(sealed(13, 2), CodecError::Newer(Newer::Subject(2))));
-        assert!(matches!(sealed(31, 20), CodecError::Newer(Newer::Event(20))));
+        assert!(matches!(sealed(13, 3), CodecError::Newer(Newer::Subject(3))));
+        assert!(matches!(sealed(31, 22), CodecError::Newer(Newer::Event(22))));
         assert!(matches!(sealed(31, 0), CodecError::Payload(None)));
     }
 }

@@ -50,6 +50,7 @@ impl PartialSchema for CapViolation {
             ))
             .item(violation("actor", "The acting key is not valid.", [("code", text("`revoked_key`").into())]))
             .item(violation("target", "The key has permissions that it lacks.", [("id", schema_of::<KeyId>())]))
+            .item(violation("role", "The role grants what it lacks.", [("role", text("The name of the role.").into())]))
             .item(violation(
                 "owner",
                 "The key would belong to another owner.",

@@ -28,6 +28,7 @@ fn info(description: &str) -> ObjectBuilder {
                 "permissions",
                 list("The grants: permissions, or wildcards.", text("`orders:read` or `orders:*`.")).into(),
             ),
+            ("roles", list("The names of the roles.", text("The name of a role: `reader`.")).into()),
             ("metadata", map("The service's own entries.", text("The value of an entry.")).into()),
             ("labels", map("What handlers read of the key, by name.", text("The value of a label.")).into()),
             ("created_at", time("The time of creation.").into()),

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::access::limit::Limit;
 use crate::key::bounds::{
-    MAX_GRANTS, MAX_LABEL_VALUE, MAX_LABELS, MAX_METADATA, MAX_METADATA_VALUE, MAX_NAME, MAX_NETWORKS,
+    MAX_GRANTS, MAX_KEY_ROLES, MAX_LABEL_VALUE, MAX_LABELS, MAX_METADATA, MAX_METADATA_VALUE, MAX_NAME, MAX_NETWORKS,
 };
 use crate::key::key_filter::{KeyFilter, MAX_PAGE};
 use crate::key::key_info::KeyState;
@@ -31,6 +31,10 @@ fn name() -> RefOr<Schema> {
 
 fn grants(description: &str) -> ArrayBuilder {
     list(description, text("A permission (`orders:read`), or a wildcard (`orders:*`)."))
+}
+
+fn roles(description: &str) -> ArrayBuilder {
+    list(description, text("The name of a role: `reader`.")).max_items(Some(MAX_KEY_ROLES))
 }
 
 fn networks(description: &str) -> RefOr<Schema> {
@@ -65,6 +69,7 @@ impl PartialSchema for NewKey {
                 ("owner", owner().into()),
                 ("name", name()),
                 ("permissions", or_null(grants("The grants.").max_items(Some(MAX_GRANTS)))),
+                ("roles", or_null(roles("The names of the roles."))),
                 ("metadata", or_null(metadata)),
                 ("labels", or_null(labels)),
                 ("prefix", or_null(prefix("The prefix of the key's tokens; `null` for the default of the service."))),
@@ -102,6 +107,9 @@ impl PartialSchema for KeyUpdate {
                 ("permissions", or_null(grants("The grants that replace all others.").max_items(Some(MAX_GRANTS)))),
                 ("add_permissions", grants("Grants to add.").into()),
                 ("remove_permissions", grants("Grants to remove.").into()),
+                ("roles", or_null(roles("The roles that replace all others."))),
+                ("add_roles", roles("Roles to add.").into()),
+                ("remove_roles", roles("Roles to remove.").into()),
                 ("not_before", or_null(time("The time from which on the key is valid."))),
                 ("expires_at", or_null(time("The time at which the key ends."))),
                 ("disabled", flag("Whether the key is disabled.").into()),

@@ -142,6 +142,7 @@ fn what_a_caller_sends() {
         "owner": "alice", "name": "ci", "permissions": ["orders:read"], "metadata": { "team": "blue" }, "not_before": time(),
         "expires_at": time(), "labels": { "plan": "pro" }, "prefix": "acme_test", "limit": limit,
         "networks": ["10.0.0.0/8"], "rotation": policy, "idle_after_ms": 7_776_000_000_u64,
+        "roles": ["reader"],
     });
     is_read::<NewKey, NewKey>(&new, &["expires_in_ms"]);
     new.as_object_mut().unwrap().remove("expires_at");
@@ -152,6 +153,7 @@ fn what_a_caller_sends() {
         "not_before": time(), "expires_at": time(), "disabled": false, "metadata": { "team": "blue", "old": null },
         "labels": { "plan": "pro", "beta": null }, "limit": limit, "networks": ["10.0.0.0/8"], "rotation": policy,
         "idle_after_ms": 7_776_000_000_u64,
+        "roles": ["reader"], "add_roles": ["reader"], "remove_roles": ["reader"],
     });
     is_read::<KeyUpdate, KeyUpdate>(&update, &[]);
     let filter = json!({

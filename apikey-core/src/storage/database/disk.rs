@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::ops::Deref;
+use std::ops::{Bound, Deref, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -11,12 +11,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, IVec, Tree};
 
+use crate::access::grant_set::RoleId;
 use crate::base::codec;
+use crate::base::codec::Frame;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::RequestOutcome;
 use crate::key::lifetime::WarnedOf;
 use crate::key::record::{Record, SecretForm};
+use crate::key::role;
+use crate::key::role::record::RoleRecord;
 use crate::storage::database::fault::io_error;
 use crate::token::digest::Digest;
 
@@ -51,7 +55,7 @@ pub(crate) struct Disk {
 
 /// The open database, as a type of its own, so that another thread can drop a failed one.
 pub(crate) struct Open {
-    /// Records by id; the first bytes of large ones.
+    /// Records of keys by id, and after them those of roles; the first bytes of large ones.
     keys: Tree,
     /// The overflow chunks of large records and event batches, by id and number.
     pub(super) overflow: Tree,
@@ -126,6 +130,13 @@ impl Load {
         imported_digests(record).for_each(|digest| self.imported.insert(&digest, &id));
     }
 
+    /// A role.
+    pub(crate) fn role(&mut self, id: RoleId, frame: &[u8]) {
+        let id = id.to_be_bytes();
+        self.keys.insert(&id, overflow::inline(frame));
+        overflow::chunks(id, frame).for_each(|(key, part)| self.overflow.insert(&key, part));
+    }
+
     /// What the idempotent request of this name made.
     #[cfg(feature = "cluster")]
     pub(crate) fn outcome(&mut self, name: &[u8], frame: &[u8]) {
@@ -165,8 +176,17 @@ impl Disk {
         Ok(Self { open: Arc::new(open), directory: directory.to_owned() })
     }
 
-    /// Reads a record after the last change, even if that is not written yet.
+    /// Reads a key's record after the last change, even if that is not written yet.
     pub(crate) fn record(&self, id: u128) -> Result<Option<(Record, IVec)>, StoreError> {
+        self.decoded(id)
+    }
+
+    /// Reads a role after the last change, even if that is not written yet.
+    pub(crate) fn role(&self, id: RoleId) -> Result<Option<(RoleRecord, IVec)>, StoreError> {
+        self.decoded(id)
+    }
+
+    fn decoded<T: Frame>(&self, id: u128) -> Result<Option<(T, IVec)>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
         // Read in this order: a record is in the tree before it leaves the memtable.
@@ -200,7 +220,20 @@ impl Disk {
         overflow::join(key, &first, part).map(|joined| Some(joined.map_or(first, IVec::from)))
     }
 
-    /// Reads records by id, after one. It includes every record that was accepted before the call.
+    /// Reads all roles as they are stored, by id. It includes every one that was accepted before the call.
+    pub(crate) fn role_frames(&self) -> impl Iterator<Item = Result<(RoleId, IVec), StoreError>> {
+        let behind = self.flush_memtable().err().map(|error| Err(error.into()));
+        behind.into_iter().chain(self.written_frames(role::IDS))
+    }
+
+    /// Reads the records of keys and roles by id, as they are stored. It includes every one that was accepted before the
+    /// call.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
+        let behind = self.flush_memtable().err().map(|error| Err(error.into()));
+        behind.into_iter().chain(self.written_frames(..))
+    }
+
+    /// Reads the records of keys by id, after one. It includes every record that was accepted before the call.
     pub(crate) fn records(&self, after: Option<u128>) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let behind = self.flush_memtable().err().map(|error| Err(error.into()));
         behind.into_iter().chain(self.written_records(after))
@@ -211,8 +244,17 @@ impl Disk {
         &self,
         after: Option<u128>,
     ) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
-        let start = after.map_or(std::ops::Bound::Unbounded, |id| std::ops::Bound::Excluded(id.to_be_bytes()));
-        let range = self.keys.range((start, std::ops::Bound::<[u8; 16]>::Unbounded));
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.written_frames((begin, Bound::Excluded(*role::IDS.start())))
+    }
+
+    /// Reads the records of keys and roles that the database has.
+    pub(super) fn written_frames(
+        &self,
+        ids: impl RangeBounds<u128>,
+    ) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
+        let bound = |bound: Bound<&u128>| bound.map(|id| id.to_be_bytes());
+        let range = self.keys.range((bound(ids.start_bound()), bound(ids.end_bound())));
         let frame = |item: sled::Result<(IVec, IVec)>| -> Result<_, StoreError> {
             let (id, first) = self.flusher.noted(item).map_err(io_error)?;
             let id = number(&id)?;
@@ -385,8 +427,8 @@ impl Disk {
         let trees = (&self.keys, &self.overflow, &self.owners, &self.imported, &self.events, &self.meta, &self.outcome);
         let written = trees.transaction(|(keys, others, owners, imported, events, meta, outcome)| {
             for write in &batch.writes {
-                if let Some(id) = write.subject.key() {
-                    let owner = owner_key(&write.owner, id);
+                if let Some(id) = write.subject.record() {
+                    let owner = write.subject.key().map(|id| owner_key(&write.owner, id));
                     let id = id.to_be_bytes();
                     let old = match &write.record {
                         Some(record) => keys.insert(&id, overflow::inline(record))?,
@@ -400,12 +442,14 @@ impl Disk {
                             for (key, chunk) in overflow::chunks(id, record) {
                                 others.insert(&key, chunk)?;
                             }
-                            if write.is_new {
+                            if let Some(owner) = owner.filter(|_| write.is_new) {
                                 owners.insert(owner, &[])?;
                             }
                         }
                         None => {
-                            owners.remove(owner)?;
+                            if let Some(owner) = owner {
+                                owners.remove(owner)?;
+                            }
                         }
                     }
                     for digest in &write.imported_out {

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 use sled::IVec;
 
 use crate::base::lock::lock;
+use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
 use crate::storage::batch::Batch;
@@ -33,7 +34,7 @@ struct State {
     waiting: usize,
     /// The number of the next batch.
     number: u64,
-    /// The newest image of each key, and the holder of each imported digest, with the number of the batch that has it.
+    /// The newest image of each key and role, and the holder of each imported digest, with the number of the batch that has it.
     records: HashMap<u128, (u64, Option<Vec<u8>>)>,
     imported: HashMap<Digest, (u64, Option<u128>)>,
     outcome: HashMap<Digest, (u64, Vec<u8>)>,
@@ -44,7 +45,7 @@ struct State {
 /// A copy of what waits for the database.
 #[derive(Default)]
 pub(crate) struct Unflushed {
-    /// The newest image of each key; `None` if it is deleted.
+    /// The newest image of each key and role; `None` if it is deleted.
     pub(crate) records: BTreeMap<u128, Option<IVec>>,
     /// Keys that are new, with their owners.
     pub(crate) new: Vec<(String, u128)>,
@@ -59,7 +60,7 @@ impl Memtable {
         state.number += 1;
         for write in &batch.writes {
             let record = write.record.as_ref().map(|record| record.to_vec());
-            if let Some(id) = write.subject.key() {
+            if let Some(id) = write.subject.record() {
                 state.records.insert(id, (number, record));
             }
             if let Some((name, frame)) = &write.outcome {
@@ -77,9 +78,16 @@ impl Memtable {
         state.waiting
     }
 
-    /// Returns the waiting record of a key; `Some(None)` if its deletion waits.
+    /// Returns the waiting record of a key or role; `Some(None)` if its deletion waits.
     pub(crate) fn record(&self, id: u128) -> Option<Option<Vec<u8>>> {
         self.lock().records.get(&id).map(|(_, record)| record.clone())
+    }
+
+    /// Returns the waiting roles; `None` for one whose deletion waits.
+    pub(crate) fn roles(&self) -> BTreeMap<u128, Option<IVec>> {
+        let state = self.lock();
+        let roles = state.records.iter().filter(|(id, _)| matches!(Subject::of_record(**id), Subject::Role(_)));
+        roles.map(|(id, (_, role))| (*id, role.as_deref().map(IVec::from))).collect()
     }
 
     /// Returns the waiting holder of an imported digest.
@@ -157,7 +165,7 @@ impl State {
     /// Removes what was written, unless a batch from `next` on has changed it again.
     fn forget(&mut self, batch: &Batch, next: u64) {
         for one in &batch.writes {
-            if let Some(id) = one.subject.key()
+            if let Some(id) = one.subject.record()
                 && self.records.get(&id).is_some_and(|(held, _)| *held < next)
             {
                 self.records.remove(&id);
@@ -179,7 +187,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::subject::Subject;
     use crate::storage::batch::Write;
 
     fn batch(id: u128, record: Option<u8>, digest: u8) -> Batch {

@@ -8,7 +8,11 @@ use std::iter::from_fn;
 
 use sled::IVec;
 
+use crate::base::codec;
 use crate::key::error::StoreError;
+use crate::key::role;
+use crate::key::role::record::RoleRecord;
+use crate::key::subject::Subject;
 
 use crate::storage::database::disk::Disk;
 #[cfg(test)]
@@ -22,8 +26,19 @@ impl Disk {
         after: Option<u128>,
     ) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let mut waiting = self.waiting().records;
-        waiting.retain(|id, _| after.is_none_or(|after| *id > after));
+        waiting.retain(|id, _| {
+            matches!(Subject::of_record(*id), Subject::Key(_)) && after.is_none_or(|after| *id > after)
+        });
         merged(self.written_records(after), waiting)
+    }
+
+    /// Reads all roles after the last change. They are few, so it does not bring the database up to date first.
+    pub(crate) fn roles(&self) -> Result<Vec<RoleRecord>, StoreError> {
+        #[cfg(test)]
+        Faults::check(&self.faults.read)?;
+        // A role is in the database before it leaves the memtable.
+        let waiting = self.memtable.roles();
+        merged(self.written_frames(role::IDS), waiting).map(|item| Ok(codec::decode(&item?.1)?)).collect()
     }
 
     /// Works as [`ids_of`](Self::ids_of).

@@ -22,6 +22,7 @@ use crate::key::event::stored::Head;
 use crate::key::idempotency::NEVER_EXPIRES;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::{Record, record_hash};
+use crate::key::role::record::RoleRecord;
 use crate::storage::open_error::OpenError;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
@@ -119,6 +120,7 @@ pub(crate) fn scan(
     let used =
         |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
     let awaiting = awaiting_first_use(disk, path, rules.now)?;
+    let roles = take_in_roles(disk, index, path)?;
     IDENTITIES.expect(expected);
     let none = Tables { owners: Tally::new(), imported: Tally::new() };
     let (send, receive) = sync_channel(WAITING);
@@ -128,7 +130,7 @@ pub(crate) fn scan(
         let io = |source| OpenError::io(path, source);
         let reader = begin().spawn_scoped(scope, || catch_panic(|| read_all(disk, send))).map_err(io)?;
         let rest = begin().spawn_scoped(scope, || catch_panic(|| read_rest(disk, head, none, path))).map_err(io)?;
-        let found = take_in(receive, index, path, used, &awaiting, none, rules);
+        let found = take_in(receive, index, path, used, &awaiting, (none, roles), rules);
         Ok((ended(reader), found, ended(rest)))
     })?;
     let panicked = |panic| damaged(path, format!("the database panics when it is read: {panic}"));
@@ -198,6 +200,30 @@ fn read_rest(disk: &Disk, head: &Head, mut tables: Tables, path: &Path) -> Resul
     Ok(tables)
 }
 
+/// How many roles there are, and the sum of their hashes.
+#[derive(Default)]
+struct RoleTotals {
+    records: u64,
+    sum: u128,
+}
+
+/// Reads the roles and puts what they grant into the index, before the keys that have them.
+fn take_in_roles(disk: &Disk, index: &Index, path: &Path) -> Result<RoleTotals, OpenError> {
+    let mut totals = RoleTotals::default();
+    for item in disk.role_frames() {
+        let (id, frame) = item.map_err(|error| read_error(path, "a role", error))?;
+        let role = codec::decode::<RoleRecord>(&frame).map_err(|error| read_error(path, "a role", error.into()))?;
+        if role.id() != id {
+            return Err(damaged(path, format!("the record of role {:?} lies in the place of another", role.name)));
+        }
+        totals.records += 1;
+        totals.sum = totals.sum.wrapping_add(record_hash(&frame));
+        let granted = role.granted().and_then(|granted| index.publish_role(id, Some(granted)));
+        granted.map_err(|full| OpenError::io(path, full.into()))?;
+    }
+    Ok(totals)
+}
+
 /// Checks records and puts them into the index.
 fn take_in(
     records: Receiver<Chunk>,
@@ -205,10 +231,10 @@ fn take_in(
     path: &Path,
     used: impl Fn(&Digest) -> u32,
     awaiting: &HashSet<(u128, u32)>,
-    mut tables: Tables,
+    (mut tables, roles): (Tables, RoleTotals),
     Rules { now, lifetime, catalog }: Rules<'_>,
 ) -> Result<(ScanResult, Tables), OpenError> {
-    let mut found = ScanResult::default();
+    let mut found = ScanResult { records: roles.records, sum: roles.sum, ..ScanResult::default() };
     let default = stores::default_prefix(index.store());
     let mut place = Vec::new();
     for item in records.into_iter().flatten() {

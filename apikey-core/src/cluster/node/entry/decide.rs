@@ -95,11 +95,7 @@ impl Node {
         if entry.keeps_out(&stage, &changes) {
             return Ok(Joined::Apart);
         }
-        let takes = rotates(&changes)
-            || stage.staged.iter().any(|one| match (&one.pending.before, &one.pending.after) {
-                (Some(before), Some(after)) => before.loses(after),
-                (before, after) => before.is_some() && after.is_none(),
-            });
+        let takes = rotates(&changes) || stage.staged.iter().any(|one| one.pending.takes());
         if !takes {
             self.check_giving()?;
         }

@@ -83,7 +83,7 @@ impl Model {
     fn fault_of_records(&self, disk: &Disk, head: &Position) -> Option<String> {
         let expected = self.shared().history.records(head);
         let found: Result<BTreeMap<u128, Vec<u8>>, _> =
-            disk.records(None).map(|item| item.map(|(id, frame)| (id, frame.to_vec()))).collect();
+            disk.frames().map(|item| item.map(|(id, frame)| (id, frame.to_vec()))).collect();
         match found {
             Err(error) => Some(format!("its records cannot be read: {error}")),
             Ok(found) if found != *expected => {

@@ -10,6 +10,7 @@ use crate::key::event::actor::Actor;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
 use crate::key::record::Record;
+use crate::key::subject::Subject;
 use crate::token::digest::{Digest, Digester};
 
 /// The records after some event, by key.
@@ -49,8 +50,8 @@ impl History {
         let entry = LogEntry::decode(bytes, &[Digester::plain()]).map_err(|error| error.to_string())?;
         let mut records = (*self.records(&base)).clone();
         for write in entry.writes {
-            let Some(id) = write.subject.key() else { continue };
-            if let Some(frame) = &write.record {
+            let Some(id) = write.subject.record() else { continue };
+            if let (Some(frame), Subject::Key(_)) = (&write.record, write.subject) {
                 let record: Record = codec::decode(frame).map_err(|error| error.to_string())?;
                 self.secrets.entry(id).or_default().extend(record.secrets.iter().map(|secret| secret.digest));
             }

@@ -9,9 +9,9 @@ use crate::key::event::actor::Origin;
 #[derive(Clone, Default)]
 pub(crate) struct HandleView {
     /// The actor and address of its changes, as far as they are named.
-    pub(super) origin: Arc<Origin>,
+    pub(in crate::store) origin: Arc<Origin>,
     /// The owner whose keys it sees; `None` means every owner.
-    pub(super) owner: Option<Arc<str>>,
+    pub(in crate::store) owner: Option<Arc<str>>,
     /// How far its changes have to go before they return.
-    pub(super) propagation: Propagation,
+    pub(in crate::store) propagation: Propagation,
 }

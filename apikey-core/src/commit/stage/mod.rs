@@ -1,5 +1,7 @@
 //! Staging: applying changes to the current records, before anything is written.
 
+mod role;
+
 use crate::base::codec;
 use crate::base::codec::tail::Unknown;
 use crate::commit::applier::Pending;
@@ -14,6 +16,7 @@ use crate::key::bounds;
 use crate::key::change::{Action, Change, apply};
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::{Conflict, StoreError};
+use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Event, Head};
 use crate::key::idempotency::{IdempotentRequest, NEVER_EXPIRES, RequestOutcome};
 use crate::key::record::{Record, record_hash};
@@ -57,6 +60,19 @@ impl Engine {
         let mut at = i64::MIN;
         let rights = |record: &Record| self.effective(record);
         for change in changes {
+            if let Action::Role(action) = &change.action {
+                let reach = self.reach_of(change, records, &mut reach)?;
+                let one = self.stage_role(change, action, reach, records, head, writer)?;
+                let changed = one.is_some();
+                if let Some((role, notice, after)) = one {
+                    at = at.max(change.at);
+                    head = after;
+                    staged.push(role);
+                    notices.push(notice);
+                }
+                outcomes.push(Outcome { after: None, changed });
+                continue;
+            }
             let current = match change.action {
                 Action::Create(_) | Action::AcceptClock { .. } | Action::PurgeEvents { .. } => None,
                 _ => records.record(change.id)?,
@@ -71,21 +87,10 @@ impl Engine {
                     reach.map_or(Ok(()), |reach| reach.after(change, current.as_ref(), after.as_deref()))?;
                     let mut before_rights = current.as_ref().map(rights).transpose()?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
-                    head.count()?;
+                    self.check_roles(current.as_ref(), after.as_ref(), records)?;
                     at = at.max(change.at);
                     head.last_id = head.last_id.max(change.id);
-                    let event = Event {
-                        number: head.number,
-                        at: change.at,
-                        subject: change.subject(),
-                        kind: *event,
-                        origin: change.origin.clone(),
-                        previous: head.digest,
-                        pepper: writer.digester().pepper(),
-                        unknown: Unknown::default(),
-                    };
-                    let frame_of_event = codec::encode(&event)?;
-                    head.digest = writer.digester().of(&frame_of_event);
+                    let (event, frame_of_event) = event_of(change, *event, &mut head, writer)?;
                     let mut write =
                         write(event.subject, current.as_ref(), after.as_ref(), (head.number, frame_of_event))?;
                     if let (Some(IdempotentRequest { name, request, at }), Some(after)) = (change.idempotency, &after) {
@@ -113,7 +118,7 @@ impl Engine {
                         await_use(before_rights.as_mut());
                     }
                     notices.push(ChangeNotice::new(&event, before_rights.as_ref(), after_rights.as_ref()));
-                    let pending = Pending { id: change.id, before: before_rights, after: after_rights };
+                    let pending = Pending { id: change.id, before: before_rights, after: after_rights, role: None };
                     let is_of_rotator =
                         [current.as_ref(), after.as_ref()].into_iter().flatten().any(change_feed::is_of_rotator);
                     staged.push(Staged { pending, write, is_of_rotator });
@@ -145,6 +150,29 @@ impl Engine {
         }
         after
     }
+}
+
+/// Creates the event of a change, with its frame, and counts it.
+pub(super) fn event_of(
+    change: &Change,
+    kind: EventKind,
+    head: &mut Head,
+    writer: &Writer,
+) -> Result<(Event, Vec<u8>), StoreError> {
+    head.count()?;
+    let event = Event {
+        number: head.number,
+        at: change.at,
+        subject: change.subject(),
+        kind,
+        origin: change.origin.clone(),
+        previous: head.digest,
+        pepper: writer.digester().pepper(),
+        unknown: Unknown::default(),
+    };
+    let frame = codec::encode(&event)?;
+    head.digest = writer.digester().of(&frame);
+    Ok((event, frame))
 }
 
 /// Marks the newest secret as one whose first use the store records.

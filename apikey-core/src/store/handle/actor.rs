@@ -17,7 +17,7 @@ use crate::commit::cluster::propagation::{Lane, Terms};
 use crate::commit::outcome::Outcome;
 use crate::commit::records::Records;
 use crate::commit::writer::Writer;
-use crate::store::handle_view::HandleView;
+use crate::store::handle::view::HandleView;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {

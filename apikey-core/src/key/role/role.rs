@@ -1,0 +1,72 @@
+use serde::{Deserialize, Serialize};
+
+use crate::base::codec::tail::Unknown;
+use crate::key::bounds;
+use crate::key::error::StoreError;
+use crate::key::role::record::RoleRecord;
+
+/// A named set of grants to put into a store: [`KeyStore::put_role`](crate::KeyStore::put_role). Keys that have the role
+/// ([`NewKey::roles`](crate::NewKey::roles)) have its grants besides their own.
+///
+/// The name is one segment of a permission: 1 to 64 bytes of `a-z 0-9 _ - .`, which begin with a letter or a digit and do
+/// not end with a dot. A role has at most 64 grants, a store at most 256 roles.
+///
+/// ```
+/// use apikey::Role;
+///
+/// let role = Role::new("reader").permissions(["orders:read", "stock:*"]).describe("reads orders and everything in stock");
+/// let same: Role = serde_json::from_str(
+///     r#"{"name": "reader", "permissions": ["orders:read", "stock:*"], "description": "reads orders and everything in stock"}"#,
+/// )?;
+/// assert_eq!(role, same);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[must_use = "a role does nothing until a store has it"]
+pub struct Role {
+    name: String,
+    #[serde(default)]
+    permissions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+}
+
+impl Role {
+    /// Creates a role without grants.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), permissions: Vec::new(), description: None }
+    }
+
+    /// Sets the grants: permissions (`orders:read`) or wildcards (`orders:*`). Another call replaces them.
+    pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
+        self.permissions = permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Describes the role for people, in at most 256 bytes.
+    pub fn describe(mut self, description: impl Into<String>) -> Self {
+        self.description = Some(description.into());
+        self
+    }
+
+    /// The grants, as the caller gave them.
+    pub(crate) fn given_permissions(&self) -> &[String] {
+        &self.permissions
+    }
+
+    /// Checks the fields.
+    pub(crate) fn record(&self, at: i64) -> Result<RoleRecord, StoreError> {
+        bounds::role_name(&self.name)?;
+        if let Some(text) = &self.description {
+            bounds::description(text)?;
+        }
+        Ok(RoleRecord {
+            name: self.name.clone(),
+            permissions: bounds::grants(&self.permissions)?,
+            description: self.description.clone(),
+            changed_at: at,
+            unknown: Unknown::default(),
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! Handles of a store: what one has for itself, whose keys it sees, and who makes its changes.
+
+pub(crate) mod actor;
+pub(crate) mod owner;
+pub(crate) mod view;

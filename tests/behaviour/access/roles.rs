@@ -1,0 +1,133 @@
+//! Roles: what they grant, at once and for every key that has them.
+
+use apikey::{
+    CapViolation, Conflict, EventFilter, ExportOptions, ImportOptions, KeyStore, KeyUpdate, NewKey, Restore, Role,
+    StoreError,
+};
+
+fn reader(permissions: &[&str]) -> Role {
+    Role::new("reader").permissions(permissions)
+}
+
+#[test]
+fn an_edit_is_one_event_and_holds_for_the_next_verification_of_every_key() {
+    let store = KeyStore::temporary().unwrap();
+    assert!(store.put_role(reader(&["orders:read"])).unwrap());
+    assert!(!store.put_role(reader(&["orders:read"])).unwrap(), "nothing changes");
+    let keys = store.create_many((0..1000).map(|_| NewKey::for_owner("alice").roles(["reader"]))).unwrap();
+    let before = store.health().last_durable;
+    store.put_role(reader(&["stock:read"])).unwrap();
+    assert_eq!(store.health().last_durable, before + 1);
+    for key in &keys {
+        let key = store.verify(key.key.expose_secret()).unwrap();
+        assert!(key.allows("stock:read") && !key.allows("orders:read"));
+    }
+    let event = store.events(&EventFilter::default().limit(1)).unwrap().events.remove(0);
+    assert_eq!((event.kind().name(), event.key()), ("role_put", None));
+}
+
+#[test]
+fn bad_input_names_the_field() {
+    let store = KeyStore::temporary().unwrap();
+    let field = |error: StoreError| match error {
+        StoreError::Invalid { field, .. } => field,
+        other => panic!("{other:?}"),
+    };
+    for name in ["", "Reader", "a:b", "*", &"a".repeat(65)] {
+        assert_eq!(field(store.put_role(Role::new(name)).unwrap_err()), "role", "{name}");
+    }
+    assert_eq!(field(store.put_role(Role::new("a").describe("x".repeat(257))).unwrap_err()), "description");
+    assert!(matches!(store.put_role(reader(&["Orders"])), Err(StoreError::Permission(_))));
+    let with = |roles: &[&str]| store.create(NewKey::for_owner("alice").roles(roles)).unwrap_err();
+    assert_eq!((field(with(&["reader"])), field(with(&["a:b"]))), ("roles", "roles"));
+    for number in 0..256 {
+        store.put_role(Role::new(format!("role{number}"))).unwrap();
+    }
+    assert_eq!(field(store.put_role(Role::new("one.more")).unwrap_err()), "role");
+    let many: Vec<String> = (0..17).map(|number| format!("role{number}")).collect();
+    assert_eq!(field(store.create(NewKey::for_owner("alice").roles(&many)).unwrap_err()), "roles");
+}
+
+#[test]
+fn a_role_in_use_is_not_deleted() {
+    let store = KeyStore::temporary().unwrap();
+    store.put_role(reader(&["orders:read"])).unwrap();
+    let id = store.create(NewKey::for_owner("alice").roles(["reader"])).unwrap().info.id();
+    let error = store.delete_role("reader").unwrap_err();
+    assert!(matches!(error, StoreError::Conflict(Conflict::RoleInUse { keys: 1 })), "{error}");
+    store.update(id, KeyUpdate::new().remove_roles(["reader"])).unwrap();
+    assert!(store.delete_role("reader").unwrap() && !store.delete_role("reader").unwrap());
+    assert!(store.roles().unwrap().is_empty());
+}
+
+#[test]
+fn an_acting_key_hands_on_no_role_that_grants_more() {
+    let store = KeyStore::temporary().unwrap();
+    store.put_role(reader(&["orders:read"])).unwrap();
+    store.put_role(Role::new("writer").permissions(["orders:*"])).unwrap();
+    let actor = store.create(NewKey::for_owner("alice").roles(["reader"])).unwrap();
+    let actor = store.verify(actor.key.expose_secret()).unwrap();
+    let new = |role: &str| store.create(NewKey::for_owner("alice").roles([role]).within(&actor));
+    assert!(new("reader").is_ok());
+    assert!(matches!(new("writer"), Err(StoreError::Exceeds(CapViolation::Grant(_)))));
+    let put = |name: &str, grants: &[&str]| store.put_role_within(Role::new(name).permissions(grants), &actor);
+    assert!(put("viewer", &["orders:read"]).unwrap());
+    assert!(matches!(put("viewer", &["orders:write"]), Err(StoreError::Exceeds(CapViolation::Grant(_)))));
+    assert!(matches!(put("writer", &[]), Err(StoreError::Exceeds(CapViolation::Role(_)))));
+    assert!(matches!(store.delete_role_within("writer", &actor), Err(StoreError::Exceeds(CapViolation::Role(_)))));
+}
+
+#[test]
+fn roles_outlive_a_restart_a_backup_and_an_export_and_a_restore_gives_nothing_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let store = KeyStore::open(path("store")).unwrap();
+    store.put_role(reader(&["orders:read", "stock:read"]).describe("reads")).unwrap();
+    let created = store.create(NewKey::for_owner("alice").roles(["reader"])).unwrap();
+    let token = created.key.expose_secret();
+    store.backup(path("backup")).unwrap();
+    store.put_role(reader(&["stock:read"])).unwrap();
+    store.close().unwrap();
+    let store = KeyStore::open(path("store")).unwrap();
+    let gives = |store: &KeyStore| {
+        let key = store.verify(token).unwrap();
+        (key.allows("orders:read"), key.allows("stock:read"))
+    };
+    assert_eq!(gives(&store), (false, true));
+
+    let mut lines = Vec::new();
+    store.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
+    let other = KeyStore::temporary().unwrap();
+    let report = other.import(lines.as_slice(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.imported, report.roles, report.refused.len()), (1, 1, 0));
+    assert_eq!(gives(&other), (false, true));
+    store.close().unwrap();
+
+    KeyStore::restore(&Restore::new(path("backup"), path("alone"))).unwrap();
+    assert_eq!(gives(&KeyStore::open(path("alone")).unwrap()), (true, true));
+    let report = KeyStore::restore(&Restore::new(path("backup"), path("over")).over(path("store"))).unwrap();
+    assert_eq!(report.roles, ["reader"]);
+    let restored = KeyStore::open(path("over")).unwrap();
+    assert_eq!(gives(&restored), (false, true));
+    assert!(restored.verify_events().unwrap().is_whole());
+}
+
+#[test]
+fn no_reader_sees_more_than_before_or_after() {
+    let store = KeyStore::temporary().unwrap();
+    store.put_role(reader(&["a", "b"])).unwrap();
+    let created = store.create(NewKey::for_owner("alice").roles(["reader"])).unwrap();
+    let ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0..200 {
+                store.put_role(if turn % 2 == 0 { reader(&["b", "c"]) } else { reader(&["a", "b"]) }).unwrap();
+            }
+            ended.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        while !ended.load(std::sync::atomic::Ordering::SeqCst) {
+            let key = store.verify(created.key.expose_secret()).unwrap();
+            assert!(key.allows("b") && !(key.allows("a") && key.allows("c")));
+        }
+    });
+}
