@@ -60,15 +60,18 @@ impl<'d> Records<'d> {
 
     /// All roles, in no order.
     pub(crate) fn roles(&self) -> Result<Vec<RoleRecord>, StoreError> {
-        let stored = self.disk.roles()?.into_iter();
-        let mut roles: Vec<RoleRecord> = stored.filter(|role| !self.is_decided(role.id())).collect();
+        let stored = self.disk.roles()?.into_iter().filter(|role| !self.is_decided(role.id()));
         #[cfg(feature = "cluster")]
-        for (id, frame) in self.decided.iter().flat_map(|decided| decided.table.waiting().records) {
-            if let (Subject::Role(_), Some(frame)) = (Subject::of_record(id), frame) {
-                roles.push(codec::decode(&frame)?);
-            }
-        }
-        Ok(roles)
+        let stored = stored.chain(self.decided_roles()?);
+        Ok(stored.collect())
+    }
+
+    /// The roles that are decided and not applied, without those that are deleted.
+    #[cfg(feature = "cluster")]
+    fn decided_roles(&self) -> Result<Vec<RoleRecord>, StoreError> {
+        let waiting = self.decided.iter().flat_map(|decided| decided.table.waiting().records);
+        let roles = waiting.filter(|(id, _)| matches!(Subject::of_record(*id), Subject::Role(_)));
+        roles.filter_map(|(_, frame)| frame).map(|frame| Ok(codec::decode(&frame)?)).collect()
     }
 
     /// The key that has this imported digest.

@@ -42,9 +42,9 @@ fn a_line_names_its_kind_and_one_of_a_later_kind_is_refused() {
     let (store, _) = filled();
     let lines = export(&store, true);
     assert!(lines.iter().all(|line| line["kind"] == "key"));
-    let role = serde_json::json!({ "kind": "role", "id": "reader", "permissions": ["orders:read"] });
+    let plan = serde_json::json!({ "kind": "plan", "id": "pro", "permissions": ["orders:read"] });
     let other = KeyStore::builder().pepper(Pepper::new(1, [1; 32])).temporary().unwrap();
-    let report = import(&other, &[lines[0].clone(), role]);
+    let report = import(&other, &[lines[0].clone(), plan]);
     assert_eq!((report.imported, report.refused.len()), (1, 1));
     assert!(matches!(report.refused[0].fault, LineFault::Kind), "{}", report.refused[0]);
     // Versions before 0.1.0 named none.
