@@ -246,6 +246,7 @@ fn title(code: &str) -> &'static str {
         "already_made" => "The request was made before",
         "idempotency_key_reused" => "The idempotency key was used for another request",
         "digest_held" => "The key is held already",
+        "role_in_use" => "The role is in use",
         // A refusal has this code, too.
         _ => AuthError::Unavailable.title(),
     }
@@ -296,6 +297,7 @@ mod tests {
             (StoreError::Conflict(Conflict::OtherRequest), 409, "idempotency_key_reused"),
             (StoreError::Conflict(Conflict::DigestHeld(Some(id))), 409, "digest_held"),
             (StoreError::Conflict(Conflict::DigestTwice), 409, "digest_held"),
+            (StoreError::Conflict(Conflict::RoleInUse { keys: 2 }), 409, "role_in_use"),
             (StoreError::Conflict(Conflict::Rotator), 503, "unavailable"),
             (StoreError::Conflict(Conflict::RotatorWaits), 503, "unavailable"),
             (StoreError::Exceeds(CapViolation::Grant("a:b".into())), 403, "exceeds_actor"),

@@ -15,6 +15,7 @@ use crate::key::event::filter::EventPage;
 use crate::key::event::history::Event;
 use crate::key::key_filter::Page;
 use crate::key::key_info::KeyInfo;
+use crate::key::role::role_info::RoleInfo;
 use crate::rotation::report::RunReport;
 use crate::store::health::Health;
 use crate::token::key_id::KeyId;
@@ -40,9 +41,13 @@ pub enum Answer {
     Changed(Box<Changed>),
     /// A page of keys.
     Keys(Page),
+    /// A role after it was put.
+    RolePut(Box<RolePut>),
+    /// A page of roles.
+    Roles(RolePage),
     /// A page of events.
     Events(EventPage),
-    /// A number of keys or events.
+    /// A number of keys, roles or events.
     Count(u64),
     /// The events that a purge would delete.
     EventsToPurge(Box<EventsToPurge>),
@@ -76,6 +81,24 @@ pub struct Changed {
     pub key: KeyInfo,
     /// Whether anything changed: `false` if the key had that state already.
     pub changed: bool,
+}
+
+/// A role after it was put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolePut {
+    /// The role.
+    pub role: RoleInfo,
+    /// Whether anything changed: `false` if the store had the role as it is already.
+    pub changed: bool,
+}
+
+/// A page of roles, sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RolePage {
+    /// The roles.
+    pub roles: Vec<RoleInfo>,
+    /// The name of the last one, if there are more after it.
+    pub next: Option<String>,
 }
 
 /// A key that was created or rotated. This is the only answer that contains its secret.

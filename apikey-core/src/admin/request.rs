@@ -10,6 +10,7 @@ use crate::key::event::filter::EventFilter;
 use crate::key::key_filter::KeyFilter;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::NewKey;
+use crate::key::role::role::Role;
 use crate::key::rotation::overlap::Overlap;
 use crate::token::key_id::KeyId;
 
@@ -62,6 +63,18 @@ pub enum Request {
         owner: String,
         /// The reason.
         reason: String,
+    },
+    /// Puts a role: [`Answer::RolePut`](crate::admin::Answer::RolePut).
+    PutRole(Role),
+    /// Reads a page of roles, by name: [`Answer::Roles`](crate::admin::Answer::Roles).
+    Roles {
+        /// Begins after the role of this name, in alphabetical order.
+        after: Option<String>,
+    },
+    /// Deletes a role that no key has: [`Answer::Count`](crate::admin::Answer::Count), 0 if there is none.
+    DeleteRole {
+        /// The role's name.
+        name: String,
     },
     /// Checks whether a token is valid, without using the key: [`Answer::Verdict`](crate::admin::Answer::Verdict).
     Check {
@@ -146,6 +159,9 @@ impl Request {
             Self::Rotate { .. } => "rotate",
             Self::Revoke { .. } => "revoke",
             Self::RevokeOwner { .. } => "revoke_owner",
+            Self::PutRole(_) => "put_role",
+            Self::Roles { .. } => "roles",
+            Self::DeleteRole { .. } => "delete_role",
             Self::Check { .. } => "check",
             Self::Import(_) => "import",
             Self::ImportLines { .. } => "import_lines",

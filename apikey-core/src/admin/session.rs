@@ -16,6 +16,7 @@ use crate::key::key_filter::KeyFilter;
 use crate::key::key_info::KeyState;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::{CreatedKey, NewKey};
+use crate::key::role::role_info::RoleInfo;
 use crate::rotation::report::RunReport;
 use crate::rotation::rotator::Rotator;
 use crate::rotation::sink::CommandSink;
@@ -27,7 +28,7 @@ use crate::token::key_id::KeyId;
 use crate::admin::frame::{self, MAX_FRAME};
 use crate::admin::{
     Answer, Changed, Diagnosis, EventsToPurge, ExternalKeys, Fault, FaultKind, Imports, Lines, NewSecret, RefusedEntry,
-    RefusedRequests, Request, SinkForm, Verdict,
+    RefusedRequests, Request, RolePage, RolePut, SinkForm, Verdict,
 };
 
 /// The most bytes of the lines in one answer: as JSON in JSON they may take twice that.
@@ -106,6 +107,15 @@ impl Session {
                 Answer::Changed(Box::new(Changed { key, changed }))
             }
             Request::RevokeOwner { owner, reason } => count(store.revoke_owner(&owner, reason)?),
+            Request::PutRole(role) => {
+                let name = role.name().to_owned();
+                let changed = store.put_role(role)?;
+                let role =
+                    store.role(&name)?.ok_or_else(|| Fault::new(FaultKind::NotFound, "the role was just deleted"))?;
+                Answer::RolePut(Box::new(RolePut { role, changed }))
+            }
+            Request::Roles { after } => Answer::Roles(self.roles(after.as_deref())?),
+            Request::DeleteRole { name } => count(usize::from(store.delete_role(&name)?)),
             Request::Check { token, permissions, peer } => {
                 Answer::Verdict(Box::new(self.verdict(token.expose_secret(), &permissions, peer)?))
             }
@@ -188,6 +198,16 @@ impl Session {
 
     fn events(&self, filter: &EventFilter) -> Result<crate::EventPage, Fault> {
         fitting(filter.page_size()?, |limit| Ok(self.store.events(&filter.clone().limit(limit))?))
+    }
+
+    fn roles(&self, after: Option<&str>) -> Result<RolePage, Fault> {
+        let mut roles = self.store.roles()?;
+        roles.retain(|role| after.is_none_or(|after| role.name() > after));
+        fitting(roles.len(), |limit| {
+            let page: Vec<RoleInfo> = roles.iter().take(limit).cloned().collect();
+            let next = page.last().filter(|_| page.len() < roles.len()).map(|last| last.name().to_owned());
+            Ok(RolePage { roles: page, next })
+        })
     }
 
     fn refusals(&self, key: Option<KeyId>, code: Option<&str>, limit: usize) -> Result<RefusedRequests, Fault> {

@@ -7,8 +7,10 @@ use chrono::{DateTime, Utc};
 use crate::access::grants;
 use crate::access::permission::{PermissionError, check_permission};
 use crate::base::json::{entries, from_object, maybe_time, maybe_whole};
+use crate::key::bounds;
 use crate::key::error::StoreError;
 use crate::key::key_info::{KeyInfo, KeyState, Revoked};
+use crate::key::role::record::RoleRecord;
 use crate::token::api_key::{PREFIXES, is_prefix};
 use crate::token::key_id::KeyId;
 
@@ -50,6 +52,7 @@ pub struct KeyFilter {
     never_used: bool,
     metadata: BTreeMap<String, String>,
     prefix: Option<String>,
+    role: Option<String>,
     rotation_due_before: Option<DateTime<Utc>>,
     purgeable_before: Option<DateTime<Utc>>,
     pub(crate) after: Option<KeyId>,
@@ -74,6 +77,7 @@ struct KeyFilterJson {
     #[serde(default, deserialize_with = "entries")]
     metadata: BTreeMap<String, String>,
     prefix: Option<String>,
+    role: Option<String>,
     #[serde(default, deserialize_with = "maybe_time")]
     rotation_due_before: Option<DateTime<Utc>>,
     #[serde(default, deserialize_with = "maybe_time")]
@@ -112,7 +116,7 @@ impl KeyFilter {
         self
     }
 
-    /// Selects the keys whose grants, including wildcards, give this permission.
+    /// Selects the keys whose grants, including wildcards and what their roles grant now, give this permission.
     pub fn permission(mut self, permission: impl AsRef<str>) -> Self {
         self.permission = Some(permission.as_ref().to_owned());
         self
@@ -181,6 +185,24 @@ impl KeyFilter {
         self
     }
 
+    /// Selects the keys that have this [role](KeyInfo::roles). There need be no such role.
+    ///
+    /// ```
+    /// use apikey::{KeyFilter, KeyStore, NewKey, Role};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// store.put_role(Role::new("reader").permissions(["orders:read"]))?;
+    /// store.create(NewKey::for_owner("alice").roles(["reader"]))?;
+    /// store.create(NewKey::for_owner("bob").permissions(["orders:read"]))?;
+    /// assert_eq!(store.list(&KeyFilter::default().role("reader"))?.keys.len(), 1);
+    /// assert_eq!(store.list(&KeyFilter::default().permission("orders:read"))?.keys.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn role(mut self, role: impl Into<String>) -> Self {
+        self.role = Some(role.into());
+        self
+    }
+
     /// Selects the keys whose rotation policy makes them due before this time; a key without a policy is never due.
     pub fn rotation_due_before(mut self, time: DateTime<Utc>) -> Self {
         self.rotation_due_before = Some(time);
@@ -213,27 +235,43 @@ impl KeyFilter {
         if let Some(prefix) = self.prefix.as_deref().filter(|prefix| !is_prefix(prefix)) {
             return Err(StoreError::invalid("prefix", prefix, PREFIXES));
         }
+        if let Some(role) = &self.role {
+            bounds::role_name(role)?;
+        }
         match self.limit.unwrap_or(DEFAULT_PAGE) {
             limit @ 1..=MAX_PAGE => Ok(limit),
             other => Err(StoreError::invalid("limit", &other.to_string(), "1 to 1000")),
         }
     }
 
-    pub(crate) fn matches(&self, key: &KeyInfo, now: DateTime<Utc>) -> bool {
+    /// Whether only the grants of roles can tell which keys match.
+    pub(crate) fn asks_what_roles_grant(&self) -> bool {
+        self.permission.is_some()
+    }
+
+    /// Whether a key matches; `roles` are those of the store, if [`asks_what_roles_grant`](Self::asks_what_roles_grant).
+    pub(crate) fn matches(&self, key: &KeyInfo, roles: &[RoleRecord], now: DateTime<Utc>) -> bool {
         self.owner.as_deref().is_none_or(|owner| key.owner() == owner)
             && self.state.is_none_or(|state| key.state(now) == state)
-            && self.permission.as_deref().is_none_or(|permission| grants::give(key.permissions(), permission))
+            && self.permission.as_deref().is_none_or(|permission| may(key, roles, permission))
             && self.expiring_before.is_none_or(|time| ends(key).any(|end| end < time))
             && self.idle_since.is_none_or(|time| key.last_used_at().unwrap_or(key.created_at()) < time)
             && (!self.never_used || key.last_used_at().is_none())
             && self.metadata.iter().all(|(name, value)| key.metadata().get(name) == Some(value))
             && self.prefix.as_deref().is_none_or(|prefix| key.prefix() == Some(prefix))
+            && self.role.as_ref().is_none_or(|role| key.roles().contains(role))
             && self.rotation_due_before.is_none_or(|time| key.rotation().is_some_and(|rotation| rotation.due() < time))
             && self
                 .purgeable_before
                 .is_none_or(|time| is_purgeable(key.revoked().map(Revoked::at), key.expires_at(), time, now))
             && self.text.as_deref().is_none_or(|text| mentions(key, text))
     }
+}
+
+/// Whether the grants of a key or of its roles give a permission.
+fn may(key: &KeyInfo, roles: &[RoleRecord], permission: &str) -> bool {
+    let gives = |role: &RoleRecord| key.roles().contains(&role.name) && grants::give(&role.permissions, permission);
+    grants::give(key.permissions(), permission) || !key.roles().is_empty() && roles.iter().any(gives)
 }
 
 /// The time at which the key expires, and the time from which on it is idle.

@@ -62,6 +62,7 @@ impl KeyStore {
         let disk = self.inner().engine.log.open()?;
         let after = filter.after.map(KeyId::as_u128);
         let now = from_ms(self.inner().engine.time.now_ms());
+        let roles = if filter.asks_what_roles_grant() { disk.roles()? } else { Vec::new() };
         let mut keys: Vec<KeyInfo> = Vec::new();
         let mut more = false;
         let mut visit = |record: Record| -> Result<bool, StoreError> {
@@ -69,7 +70,7 @@ impl KeyStore {
                 return Ok(true);
             }
             let info = self.inner().info(&disk, record)?;
-            if filter.matches(&info, now) {
+            if filter.matches(&info, &roles, now) {
                 more = keys.len() == size;
                 if !more {
                     keys.push(info);

@@ -1,8 +1,8 @@
 //! Roles: what they grant, at once and for every key that has them.
 
 use apikey::{
-    CapViolation, Conflict, EventFilter, ExportOptions, ImportOptions, KeyStore, KeyUpdate, NewKey, Restore, Role,
-    StoreError,
+    CapViolation, Conflict, EventFilter, ExportOptions, ImportOptions, KeyFilter, KeyStore, KeyUpdate, NewKey, Restore,
+    Role, StoreError,
 };
 
 fn reader(permissions: &[&str]) -> Role {
@@ -34,7 +34,8 @@ fn bad_input_names_the_field() {
         other => panic!("{other:?}"),
     };
     for name in ["", "Reader", "a:b", "*", &"a".repeat(65)] {
-        assert_eq!(field(store.put_role(Role::new(name)).unwrap_err()), "role", "{name}");
+        assert_eq!(field(store.put_role(Role::new(name)).unwrap_err()), "name", "{name}");
+        assert_eq!(field(store.delete_role(name).unwrap_err()), "role", "{name}");
     }
     assert_eq!(field(store.put_role(Role::new("a").describe("x".repeat(257))).unwrap_err()), "description");
     assert!(matches!(store.put_role(reader(&["Orders"])), Err(StoreError::Permission(_))));
@@ -58,6 +59,28 @@ fn a_role_in_use_is_not_deleted() {
     store.update(id, KeyUpdate::new().remove_roles(["reader"])).unwrap();
     assert!(store.delete_role("reader").unwrap() && !store.delete_role("reader").unwrap());
     assert!(store.roles().unwrap().is_empty());
+}
+
+#[test]
+fn filters_find_keys_by_their_roles_and_by_what_these_grant_now() {
+    let store = KeyStore::temporary().unwrap();
+    store.put_role(reader(&["orders:*"])).unwrap();
+    store.put_role(Role::new("other").permissions(["stock:read"])).unwrap();
+    store.create(NewKey::for_owner("alice").roles(["reader"])).unwrap();
+    store.create(NewKey::for_owner("bob").roles(["other"]).permissions(["orders:read"])).unwrap();
+    let owners = |filter: KeyFilter| -> Vec<String> {
+        store.list(&filter).unwrap().keys.iter().map(|key| key.owner().to_owned()).collect()
+    };
+    assert_eq!(owners(KeyFilter::default().role("reader")), ["alice"]);
+    assert_eq!(owners(KeyFilter::owner("bob").role("reader")), [""; 0]);
+    assert_eq!(owners(KeyFilter::default().permission("orders:read")), ["alice", "bob"]);
+    assert_eq!(owners(KeyFilter::default().permission("orders:write")), ["alice"]);
+    assert_eq!(owners(KeyFilter::default().permission("stock:read")), ["bob"]);
+    store.put_role(reader(&["stock:read"])).unwrap();
+    assert_eq!(owners(KeyFilter::default().permission("orders:read")), ["bob"]);
+    assert_eq!(owners(KeyFilter::default().permission("stock:read")), ["alice", "bob"]);
+    let error = store.list(&KeyFilter::default().role("a:b")).unwrap_err();
+    assert!(matches!(error, StoreError::Invalid { field: "role", .. }), "{error}");
 }
 
 #[test]

@@ -23,8 +23,8 @@ const MAX_DEPTH: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FieldError {
-    /// The path of the field in the JSON of a [`NewKey`](crate::NewKey), a [`KeyUpdate`](crate::KeyUpdate) or a
-    /// [`KeyFilter`](crate::KeyFilter): a JSON pointer as a URI fragment (RFC 6901 section 6), such as
+    /// The path of the field in the JSON of a [`NewKey`](crate::NewKey), a [`KeyUpdate`](crate::KeyUpdate), a
+    /// [`KeyFilter`](crate::KeyFilter) or a [`Role`](crate::Role): a JSON pointer as a URI fragment (RFC 6901 section 6), such as
     /// `#/permissions/1`. `#` is the whole document. A name that the caller invents has its [tokens](crate::redact)
     /// redacted and is cut to 80 characters; a path is cut to 8 names and indices.
     pub pointer: String,

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::codec::tail::Unknown;
+use crate::base::invalid_field::InvalidField;
 use crate::key::bounds;
 use crate::key::error::StoreError;
 use crate::key::role::record::RoleRecord;
@@ -50,6 +51,11 @@ impl Role {
         self
     }
 
+    /// The name, as the caller gave it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The grants, as the caller gave them.
     pub(crate) fn given_permissions(&self) -> &[String] {
         &self.permissions
@@ -57,7 +63,7 @@ impl Role {
 
     /// Checks the fields.
     pub(crate) fn record(&self, at: i64) -> Result<RoleRecord, StoreError> {
-        bounds::role_name(&self.name)?;
+        bounds::role_name(&self.name).map_err(|fault| InvalidField { field: "name", ..fault })?;
         if let Some(text) = &self.description {
             bounds::description(text)?;
         }

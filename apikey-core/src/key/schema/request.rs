@@ -134,14 +134,15 @@ impl ToSchema for KeyUpdate {
 
 /// What a filter selects by, and may be `null` in JSON. The schemas are whole: utoipa does not collect those that
 /// parameters refer to.
-fn criteria() -> [(&'static str, RefOr<Schema>); 11] {
+fn criteria() -> [(&'static str, RefOr<Schema>); 12] {
     let limit = number("The most keys on the page; 100 if it is missing.", 1).maximum(Some(MAX_PAGE));
     [
         ("owner", text("The keys of exactly this owner.").into()),
         ("state", KeyState::schema()),
-        ("permission", text("The keys whose grants give this permission.").into()),
+        ("permission", text("The keys whose grants, or whose roles, give this permission.").into()),
         ("text", text("The keys with this text in owner, name, hint or metadata, ignoring case.").into()),
         ("prefix", prefix("The keys with this prefix.").into()),
+        ("role", text("The keys that have this role.").into()),
         ("expiring_before", time("The keys that end before this time.").into()),
         ("idle_since", time("The keys that nobody has used at this time or later.").into()),
         ("rotation_due_before", time("The keys that are due for a rotation before this time.").into()),

@@ -159,7 +159,7 @@ fn what_a_caller_sends() {
     let filter = json!({
         "owner": "alice", "state": "inactive", "permission": "a:b", "text": "ci", "expiring_before": time(),
         "idle_since": time(), "never_used": true, "metadata": { "team": "blue" }, "rotation_due_before": time(),
-        "purgeable_before": time(), "prefix": "acme_test", "after": "01931a4e-7c3b-7def-8123-456789abcdef", "limit": 20,
+        "purgeable_before": time(), "prefix": "acme_test", "role": "reader", "after": "01931a4e-7c3b-7def-8123-456789abcdef", "limit": 20,
     });
     is_read::<KeyFilter, KeyFilter>(&filter, &[]);
     is_read::<Limit, UncheckedLimit>(&limit, &[]);
