@@ -13,12 +13,14 @@ examples! {
     INIT: "apikey --store keys.db init --out admin.key";
     CREATE:
         "apikey create alice --name ci --permission 'orders:read,stock:*' --expires-in 90d"
+        "apikey create alice --role reader,deployer --expires-in 90d"
         "apikey create alice --prefix acme_test --label plan=pro --label region=eu"
         "apikey create web --limit 100/1m --network 10.0.0.0/8 --rotate-every 30d --out web.key";
     LIST:
         "apikey list --owner alice"
         "apikey list --state active --idle-since 90d --columns id,owner,last-used"
         "apikey list --metadata team=blue --expiring-within 14d"
+        "apikey list --role reader --columns id,owner,roles"
         "apikey list --prefix acme_test --columns id,owner,labels"
         "apikey list --never-used --json";
     SHOW:
@@ -39,6 +41,7 @@ examples! {
         "apikey run-due --deliver-by /usr/local/bin/put-secret";
     UPDATE:
         "apikey update 01931a4e --add-permission orders:write --remove-permission stock:read"
+        "apikey update 01931a4e --add-role writer --remove-role reader"
         "apikey update 01931a4e --expires-in 30d --metadata team=blue"
         "apikey update 01931a4e --label plan=free --without-label region"
         "apikey update 01931a4e --not-before 2027-01-31";
@@ -49,6 +52,17 @@ examples! {
         "apikey disable 01931a4e"
         "apikey disable --owner alice --count 3"
         "apikey disable --from ids --yes --report faults";
+    ROLE:
+        "apikey role put reader --permission 'orders:read,stock:*' --description 'reads orders'"
+        "apikey role list";
+    ROLE_PUT:
+        "apikey role put reader --permission 'orders:read,stock:*' --description 'reads orders'"
+        "apikey role put reader --no-permissions";
+    ROLE_LIST:
+        "apikey role list"
+        "apikey role list --json";
+    ROLE_SHOW: "apikey role show reader";
+    ROLE_DELETE: "apikey role delete reader";
     IMPORT:
         "apikey import --owner legacy --permission orders:read --dry-run < keys"
         "apikey import --from sanctum --skip-existing < tokens";

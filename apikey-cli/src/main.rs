@@ -21,7 +21,7 @@ use args::{Cli, Command};
 use commands::maintenance::ClockAction;
 use commands::{
     backup, bench, check, cluster, completions, create, events, import, init, jsonl, keys, list, maintenance, purge,
-    refusals, rotate,
+    refusals, role, rotate,
 };
 use context::Context;
 use failure::{Code, Failure, readable};
@@ -59,6 +59,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Update(update) => keys::update(context, update),
         Command::Enable(keys) => keys::disable(context, &keys, false),
         Command::Disable(keys) => keys::disable(context, &keys, true),
+        Command::Role { action } => role::role(context, action),
         Command::Import(import) => import::import(context, &import),
         Command::Export(export) => jsonl::export(context, &export),
         Command::ImportLines(import) => jsonl::import(context, &import),

@@ -24,6 +24,9 @@ pub(crate) struct CreateArgs {
     /// Permissions of the key, such as orders:read or orders:*, separated by commas
     #[arg(long = "permission", value_name = "PERMISSION", value_delimiter = ',', value_parser = part)]
     pub(crate) permissions: Vec<String>,
+    /// Roles of the key, separated by commas: it may do what they grant, too
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', value_parser = part)]
+    pub(crate) roles: Vec<String>,
     /// The key expires after this time, such as 90d
     #[arg(long, value_name = "SPAN", value_parser = time::span, conflicts_with = "expires_at")]
     pub(crate) expires_in: Option<TimeDelta>,
@@ -60,7 +63,7 @@ pub(crate) struct CreateArgs {
 pub(crate) fn create(context: &Context, create: CreateArgs) -> Result<(), Failure> {
     check_entries("metadata", &create.metadata, &[])?;
     check_entries("label", &create.labels, &[])?;
-    let mut key = NewKey::for_owner(create.owner).permissions(create.permissions);
+    let mut key = NewKey::for_owner(create.owner).permissions(create.permissions).roles(create.roles);
     if let Some(name) = create.name {
         key = key.name(name);
     }

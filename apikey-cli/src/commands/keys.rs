@@ -63,6 +63,18 @@ pub(crate) struct UpdateArgs {
     /// Remove all permissions
     #[arg(long, conflicts_with_all = ["permissions", "add_permissions", "remove_permissions"])]
     pub(crate) no_permissions: bool,
+    /// Roles of the key, separated by commas; those given replace all that it has
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',', value_parser = part)]
+    pub(crate) roles: Vec<String>,
+    /// Add these roles to those that the key has, separated by commas
+    #[arg(long = "add-role", value_name = "ROLE", value_delimiter = ',', value_parser = part, conflicts_with = "roles")]
+    pub(crate) add_roles: Vec<String>,
+    /// Remove these roles of the key, separated by commas; one that the key does not have is an error
+    #[arg(long = "remove-role", value_name = "ROLE", value_delimiter = ',', value_parser = part, conflicts_with = "roles")]
+    pub(crate) remove_roles: Vec<String>,
+    /// Remove all roles
+    #[arg(long, conflicts_with_all = ["roles", "add_roles", "remove_roles"])]
+    pub(crate) no_roles: bool,
     /// The key is not valid before this time, such as 2027-01-31
     #[arg(long, value_name = "TIME", value_parser = time::time)]
     pub(crate) not_before: Option<DateTime<Utc>>,
@@ -185,6 +197,10 @@ fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
         change = change.permissions(update.permissions);
     }
     change = change.add_permissions(update.add_permissions).remove_permissions(update.remove_permissions);
+    if update.no_roles || !update.roles.is_empty() {
+        change = change.roles(update.roles);
+    }
+    change = change.add_roles(update.add_roles).remove_roles(update.remove_roles);
     if update.not_before.is_some() || update.valid_now {
         change = change.not_before(update.not_before);
     }

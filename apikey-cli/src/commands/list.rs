@@ -1,7 +1,7 @@
 //! Lists keys.
 
 use apikey_core::admin::{IdPrefix, has_token};
-use apikey_core::{KeyFilter, KeyState, check_grant};
+use apikey_core::{KeyFilter, KeyInfo, KeyState, check_grant};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -24,10 +24,13 @@ pub(crate) struct ListArgs {
     /// Keys in this state; a key in state `no_secret` cannot be used until it is rotated
     #[arg(long, value_parser = PossibleValuesParser::new(KeyState::ALL.map(KeyState::name)).map(state))]
     pub(crate) state: Option<KeyState>,
-    /// Keys whose grants give this permission; with a `*`, keys that have exactly this grant: '*' finds the keys that
-    /// may do everything
+    /// Keys whose grants give this permission, or whose roles do; with a `*`, keys that have exactly this grant, or a role
+    /// with it: '*' finds the keys that may do everything
     #[arg(long)]
     pub(crate) permission: Option<String>,
+    /// Keys that have this role
+    #[arg(long)]
+    pub(crate) role: Option<String>,
     /// Keys with this text in their owner, name, hint or metadata
     #[arg(long)]
     pub(crate) text: Option<String>,
@@ -86,6 +89,9 @@ impl ListArgs {
         if let Some(permission) = self.permission.as_ref().filter(|_| self.grant().is_none()) {
             filter = filter.permission(permission);
         }
+        if let Some(role) = &self.role {
+            filter = filter.role(role);
+        }
         if let Some(text) = &self.text {
             filter = filter.text(text);
         }
@@ -123,8 +129,16 @@ pub(crate) fn list(context: &Context, list: ListArgs) -> Result<(), Failure> {
             filter = filter.after(store.resolve(after)?);
         }
         let limit = list.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-        let (keys, next) = store
-            .pages(filter, limit, |key| grant.is_none_or(|grant| key.permissions().iter().any(|has| has == grant)))?;
+        let (keys, next) = match grant {
+            None => store.pages(filter, limit, |_| true)?,
+            Some(grant) => {
+                let mut roles = store.roles()?;
+                let is_in = |grants: &[String]| grants.iter().any(|has| has == grant);
+                roles.retain(|role| is_in(role.permissions()));
+                let is_of = |key: &KeyInfo| roles.iter().any(|role| key.roles().iter().any(|of| of == role.name()));
+                store.pages(filter, limit, |key| is_in(key.permissions()) || is_of(key))?
+            }
+        };
         let now = store.time();
         if context.json {
             return output::json(&json!({ "keys": keys, "next": next }));

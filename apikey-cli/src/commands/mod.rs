@@ -20,4 +20,5 @@ mod new_secret;
 mod owner_keys;
 pub(crate) mod purge;
 pub(crate) mod refusals;
+pub(crate) mod role;
 pub(crate) mod rotate;

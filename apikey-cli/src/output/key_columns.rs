@@ -31,13 +31,14 @@ pub(crate) enum KeyColumn {
     Limit,
     Networks,
     Permissions,
+    Roles,
     Labels,
     Prefix,
     Metadata,
 }
 
-/// The columns of a list that names none.
-const DEFAULT: [KeyColumn; 7] = [
+/// The columns of a list that names none; it leaves out the roles if no key has one.
+const DEFAULT: [KeyColumn; 8] = [
     KeyColumn::Id,
     KeyColumn::Owner,
     KeyColumn::Name,
@@ -45,18 +46,22 @@ const DEFAULT: [KeyColumn; 7] = [
     KeyColumn::LastUsed,
     KeyColumn::Expires,
     KeyColumn::Permissions,
+    KeyColumn::Roles,
 ];
 
 /// A narrow terminal shows which key it is, whose, and its state as long as it can.
 const LEAVING_OUT: LeavingOut = LeavingOut {
-    order: &["PERMISSIONS", "EXPIRES", "LAST USED", "NAME", "STATE", "OWNER"],
-    dispensable: 4,
+    order: &["ROLES", "PERMISSIONS", "EXPIRES", "LAST USED", "NAME", "STATE", "OWNER"],
+    dispensable: 5,
     advice: "--columns chooses",
 };
 
 /// Prints the keys with these columns, or with the default ones if there are none.
 pub(crate) fn print(keys: &[KeyInfo], chosen: &[KeyColumn], now: DateTime<Utc>) -> Result<(), Failure> {
-    let columns = if chosen.is_empty() { &DEFAULT[..] } else { chosen };
+    let has_roles = keys.iter().any(|key| !key.roles().is_empty());
+    let is_shown = |column: &&KeyColumn| has_roles || !chosen.is_empty() || **column != KeyColumn::Roles;
+    let columns: Vec<KeyColumn> =
+        if chosen.is_empty() { &DEFAULT[..] } else { chosen }.iter().filter(is_shown).copied().collect();
     let rows = keys.iter().map(|key| columns.iter().map(|column| column.cell(key, now)).collect()).collect();
     let titles: Vec<_> = columns.iter().map(|column| column.title()).collect();
     width::print(&titles, rows, chosen.is_empty().then_some(&LEAVING_OUT))
@@ -81,6 +86,7 @@ impl KeyColumn {
             Self::Limit => ("LIMIT", Narrowing::Text),
             Self::Networks => ("NETWORKS", Narrowing::Text),
             Self::Permissions => ("PERMISSIONS", Narrowing::Text),
+            Self::Roles => ("ROLES", Narrowing::Text),
             Self::Labels => ("LABELS", Narrowing::Text),
             Self::Prefix => ("PREFIX", Narrowing::Never),
             Self::Metadata => ("METADATA", Narrowing::Text),
@@ -109,6 +115,7 @@ impl KeyColumn {
             Self::Networks if key.networks().is_empty() => "-".into(),
             Self::Networks => key.networks().join(" ").into(),
             Self::Permissions => grants(key.permissions()).into(),
+            Self::Roles => grants(key.roles()).into(),
             Self::Labels => entries(key.labels()).into(),
             Self::Prefix => key.prefix().unwrap_or("-").into(),
             Self::Metadata => entries(key.metadata()).into(),

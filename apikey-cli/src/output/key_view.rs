@@ -45,6 +45,9 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
         row("prefix", format!("{}, also after a rotation", key.prefix().unwrap_or("-")).into());
     }
     row("permissions", grants(key.permissions()).into());
+    if !key.roles().is_empty() {
+        row("roles", key.roles().join(" ").into());
+    }
     row("created", both(key.created_at(), now).into());
     if let Some(start) = key.not_before() {
         row("valid from", both(start, now).into());

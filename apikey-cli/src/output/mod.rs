@@ -7,6 +7,7 @@ pub(crate) mod key_columns;
 pub(crate) mod key_view;
 mod print;
 pub(crate) mod progress;
+pub(crate) mod role_view;
 pub(crate) mod table;
 pub(crate) mod width;
 

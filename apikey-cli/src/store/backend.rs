@@ -8,10 +8,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use apikey_core::admin::{
-    Answer, Changed, Diagnosis, EventsToPurge, Imports, NewSecret, RefusedRequests, Request, Session, Verdict,
+    Answer, Changed, Diagnosis, EventsToPurge, Imports, NewSecret, RefusedRequests, Request, RolePage, RolePut,
+    Session, Verdict,
 };
 use apikey_core::{
-    AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, Page, RunReport,
+    AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, Page, RoleInfo,
+    RunReport,
 };
 use chrono::{DateTime, Utc};
 
@@ -84,6 +86,8 @@ impl Backend {
         key: Key -> KeyInfo, key => *key;
         changed: Changed -> Changed, changed => *changed;
         keys: Keys -> Page, page => page;
+        role_put: RolePut -> RolePut, put => *put;
+        role_page: Roles -> RolePage, page => page;
         events: Events -> EventPage, page => page;
         count: Count -> u64, count => count;
         events_to_purge: EventsToPurge -> EventsToPurge, events => *events;
@@ -120,6 +124,19 @@ impl Backend {
                 return Ok((keys, Some(next)));
             }
             filter = filter.after(next);
+        }
+    }
+
+    /// Reads all roles, sorted by name.
+    pub(crate) fn roles(&mut self) -> Result<Vec<RoleInfo>, Failure> {
+        let (mut roles, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.role_page(Request::Roles { after })?;
+            roles.extend(page.roles);
+            after = page.next;
+            if after.is_none() {
+                return Ok(roles);
+            }
         }
     }
 

@@ -184,6 +184,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "permissions",
         "prefix",
         "revoked",
+        "roles",
         "rotation",
         "secret_expires_at",
         "secret_until",

@@ -15,6 +15,7 @@ mod keys;
 mod moving;
 mod names;
 mod old_format;
+mod roles;
 mod rotation;
 mod secrets;
 #[cfg(target_os = "linux")]

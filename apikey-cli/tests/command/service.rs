@@ -76,6 +76,17 @@ fn every_command_answers_the_same_through_a_service() {
     both("", &["create", "alice", "--name", "ci", "--permission", "orders:*", "--expires-in", "90d"]);
     both("", &["create", "alice", "--permission", "Orders"]);
     both("", &["list"]);
+    both("", &["role", "list"]);
+    both("", &["role", "put", "reader", "--permission", "stock:read", "--description", "reads stock"]);
+    both("", &["role", "put", "Reader", "--no-permissions"]);
+    both("", &["create", "frank", "--role", "reader,writer"]);
+    both("", &["create", "frank", "--role", "reader"]);
+    both("", &["role", "delete", "reader"]);
+    both("", &["role", "delete", "writer"]);
+    both("", &["role", "show", "reader"]);
+    both("", &["role", "list"]);
+    both("", &["list", "--role", "reader"]);
+    both("", &["list", "--permission", "stock:read"]);
     both("", &["list", "--owner", "alice", "--state", "active", "--limit", "1"]);
     both("", &["show", "01931a4e-7c3b-7def-8123-456789abcdef"]);
     both("ak_no", &["check"]);
