@@ -99,6 +99,7 @@ pub use rotation::sink;
 pub use rotation::sink::{Delivery, SecretSink, SinkError, SinkState};
 pub use storage::open_error::OpenError;
 pub use store::handle::owner::OwnerStore;
+pub use store::handle::tenant::TenantStore;
 pub use store::health::{Health, LastBackup};
 pub use store::key_store::KeyStore;
 pub use token::api_key::ApiKey;

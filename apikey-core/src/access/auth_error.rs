@@ -53,6 +53,12 @@ pub enum AuthError {
         /// The handler's requirement.
         required: Requirement,
     },
+    /// The key is valid, but is of another tenant than the request is about ([`VerifiedKey::in_tenant`]). The answer is that
+    /// for a thing that does not exist.
+    ///
+    /// [`VerifiedKey::in_tenant`]: crate::VerifiedKey::in_tenant
+    #[error("Not found")]
+    NotFound,
     /// There is no store, it is closed, or it cannot answer.
     #[error("API keys cannot be checked")]
     Unavailable,
@@ -66,7 +72,7 @@ impl AuthError {
     }
 
     /// The codes of all errors, as [`code`](Self::code) returns them.
-    pub const CODES: [&str; 11] = [
+    pub const CODES: [&str; 12] = [
         "missing_api_key",
         "invalid_api_key",
         "revoked_api_key",
@@ -77,6 +83,7 @@ impl AuthError {
         "address_not_allowed",
         "rate_limited",
         "insufficient_permission",
+        "not_found",
         "unavailable",
     ];
 
@@ -94,11 +101,12 @@ impl AuthError {
             Self::AddressNotAllowed => "address_not_allowed",
             Self::RateLimited { .. } => "rate_limited",
             Self::InsufficientPermission { .. } => "insufficient_permission",
+            Self::NotFound => "not_found",
             Self::Unavailable => "unavailable",
         }
     }
 
-    /// Returns the HTTP status: 401, 403, 429 or 503.
+    /// Returns the HTTP status: 401, 403, 404, 429 or 503.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
@@ -110,6 +118,7 @@ impl AuthError {
             | Self::Idle
             | Self::NotYetValid => 401,
             Self::AddressNotAllowed | Self::InsufficientPermission { .. } => 403,
+            Self::NotFound => 404,
             Self::RateLimited { .. } => 429,
             Self::Unavailable => 503,
         }
@@ -129,6 +138,7 @@ impl AuthError {
             Self::AddressNotAllowed => "API key not allowed from this address",
             Self::RateLimited { .. } => "Too many requests",
             Self::InsufficientPermission { .. } => "API key lacks permission",
+            Self::NotFound => "Not found",
             Self::Unavailable => "API keys are unavailable",
         }
     }
@@ -151,6 +161,7 @@ mod tests {
             AuthError::NotYetValid,
             AuthError::AddressNotAllowed,
             AuthError::lacking(&Requirement::authenticated()),
+            AuthError::NotFound,
             AuthError::Unavailable,
         ]
         .map(|error| error.code());

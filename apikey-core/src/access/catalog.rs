@@ -5,6 +5,8 @@ use crate::base::redact::redact;
 
 /// Lets an acting key create and change keys of other owners.
 pub(crate) const ANY_OWNER: &str = "keys:any_owner";
+/// Lets an acting key of no tenant create and change keys of tenants.
+pub(crate) const ANY_TENANT: &str = "keys:any_tenant";
 /// Lets an acting key give other keys a later end than its own.
 pub(crate) const OUTLIVE: &str = "keys:outlive";
 /// Lets an acting key give other keys networks from which it is not valid itself.
@@ -12,7 +14,7 @@ pub(crate) const ANYWHERE: &str = "keys:anywhere";
 /// Lets an acting key hand on grants by which keys are managed.
 pub(crate) const DELEGATE: &str = "keys:delegate";
 /// The permissions that the store itself requires: every catalogue has them.
-const OF_THE_STORE: [&str; 4] = [ANY_OWNER, OUTLIVE, ANYWHERE, DELEGATE];
+const OF_THE_STORE: [&str; 5] = [ANY_OWNER, ANY_TENANT, OUTLIVE, ANYWHERE, DELEGATE];
 
 /// The most permissions in a catalogue: as many as a list in a frame can hold.
 pub(crate) const MAX_CATALOG: usize = 512;

@@ -7,10 +7,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use crate::access::owner::Owner;
 use crate::base::interner::{Full, IDENTITIES};
 
 /// All codes are below this.
 const END_OF_CODES: u8 = 8;
+const TENANT: u8 = 1;
 const PREFIX: u8 = 2;
 const NAME: u8 = 3;
 /// The name of a label. Its value follows.
@@ -19,7 +21,7 @@ const VALUE: u8 = 5;
 
 /// The fields of an identity.
 pub(crate) struct Identity<'a> {
-    pub(crate) owner: &'a str,
+    pub(crate) owner: Owner<'a>,
     /// The prefix of the secret: `None` for the store's default, and empty for a secret without a prefix.
     pub(crate) prefix: Option<&'a str>,
     pub(crate) name: Option<&'a str>,
@@ -29,11 +31,11 @@ pub(crate) struct Identity<'a> {
 impl<'a> Identity<'a> {
     pub(crate) fn text(&self) -> Cow<'a, str> {
         let Self { owner, prefix, name, labels } = self;
-        if prefix.is_none() && name.is_none() && labels.is_empty() {
-            return Cow::Borrowed(owner);
+        if owner.tenant.is_none() && prefix.is_none() && name.is_none() && labels.is_empty() {
+            return Cow::Borrowed(owner.name);
         }
-        let mut text = (*owner).to_owned();
-        for (code, field) in [(PREFIX, prefix), (NAME, name)] {
+        let mut text = owner.name.to_owned();
+        for (code, field) in [(TENANT, &owner.tenant), (PREFIX, prefix), (NAME, name)] {
             if let Some(field) = field {
                 put(&mut text, code, field);
             }
@@ -51,14 +53,24 @@ fn put(text: &mut String, code: u8, field: &str) {
     text.push_str(field);
 }
 
-/// The owner in the identity of this number: the only part of it that logs may have.
-pub(crate) fn owner_of(number: u32) -> &'static str {
+/// The owner in the identity of this number, with the tenant: the only parts of it that logs may have.
+pub(crate) fn owner_of(number: u32) -> Owner<'static> {
     owner(IDENTITIES.text(number))
 }
 
 /// The owner in an identity.
-pub(crate) fn owner(identity: &str) -> &str {
+pub(crate) fn owner(identity: &str) -> Owner<'_> {
+    Owner { tenant: tenant(identity), name: name_of_owner(identity) }
+}
+
+/// The name of the owner in an identity.
+pub(crate) fn name_of_owner(identity: &str) -> &str {
     split(identity).0
+}
+
+/// The tenant in an identity.
+pub(crate) fn tenant(identity: &str) -> Option<&str> {
+    field(identity, TENANT)
 }
 
 /// The prefix in an identity: see [`Identity::prefix`].
@@ -142,18 +154,24 @@ fn split(text: &str) -> (&str, &str) {
 mod tests {
     use super::*;
 
+    const ALICE: Owner<'static> = Owner { tenant: None, name: "alice" };
+
     fn labels_of(list: &[(&str, &str)]) -> BTreeMap<String, String> {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
     fn an_identity_has_the_fields_that_were_written() {
-        for prefix in [None, Some(""), Some("acme_test")] {
+        for (tenant, prefix) in
+            [(None, None), (None, Some("")), (Some("acme"), None), (Some("acme"), Some("acme_test"))]
+        {
             for name in [None, Some("ci é")] {
                 for labels in [&[][..], &[("plan", "pro")], &[("a", "b=c"), ("plan", "pro"), ("region", "eu")]] {
                     let labels = labels_of(labels);
-                    let text = Identity { owner: "alice é", prefix, name, labels: &labels }.text();
-                    assert_eq!((owner(&text), super::prefix(&text), super::name(&text)), ("alice é", prefix, name));
+                    let text =
+                        Identity { owner: Owner { tenant, name: "alice é" }, prefix, name, labels: &labels }.text();
+                    let owner = Owner { tenant, name: "alice é" };
+                    assert_eq!((super::owner(&text), super::prefix(&text), super::name(&text)), (owner, prefix, name));
                     let read: Vec<(&str, &str)> = super::labels(&text).collect();
                     assert_eq!(read, labels.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>());
                     assert_eq!(label(&text, "plan"), labels.get("plan").map(String::as_str));
@@ -166,14 +184,14 @@ mod tests {
     #[test]
     fn an_owner_without_fields_is_the_whole_text() {
         let labels = BTreeMap::new();
-        let text = Identity { owner: "alice", prefix: None, name: None, labels: &labels }.text();
+        let text = Identity { owner: ALICE, prefix: None, name: None, labels: &labels }.text();
         assert!(matches!(text, Cow::Borrowed("alice")));
     }
 
     #[test]
     fn a_meet_has_the_labels_of_both_and_the_name_of_the_first() {
         let number = |name, list: &[(&str, &str)]| {
-            let identity = Identity { owner: "alice", prefix: Some("acme"), name, labels: &labels_of(list) };
+            let identity = Identity { owner: ALICE, prefix: Some("acme"), name, labels: &labels_of(list) };
             IDENTITIES.number(&identity.text()).unwrap()
         };
         let one = number(Some("ci"), &[("plan", "pro"), ("region", "eu"), ("tier", "1")]);

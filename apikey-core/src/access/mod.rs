@@ -11,6 +11,7 @@ pub(crate) mod idle;
 pub(crate) mod limit;
 pub(crate) mod need;
 pub(crate) mod network;
+pub(crate) mod owner;
 pub(crate) mod peer;
 pub(crate) mod permission;
 pub(crate) mod refusal_count;

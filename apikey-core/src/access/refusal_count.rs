@@ -15,6 +15,9 @@ pub struct RefusalCount {
     pub key: Option<KeyId>,
     /// The owner of that key.
     pub owner: Option<String>,
+    /// The tenant of that key; `None` also for a key of no tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// The code of the refusal, [`AuthError::code`](crate::AuthError::code).
     pub code: String,
     /// The number of requests.

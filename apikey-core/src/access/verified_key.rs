@@ -68,7 +68,43 @@ impl VerifiedKey {
     /// Returns the owner of the key.
     #[must_use]
     pub fn owner(&self) -> &str {
-        identity::owner_of(self.identity)
+        identity::name_of_owner(IDENTITIES.text(self.identity))
+    }
+
+    /// Returns the tenant of the key; `None` for a key of no tenant. The [owner](Self::owner) is one of this tenant: an owner
+    /// of the same name in another tenant is someone else.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        identity::tenant(IDENTITIES.text(self.identity))
+    }
+
+    /// Checks that the key is one of this tenant, whatever else it may do. Call it where a request names a tenant, as a path
+    /// does, before anything about that tenant is read.
+    ///
+    /// ```
+    /// use apikey::{AuthError, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.tenant("acme")?.create(NewKey::for_owner("alice"))?;
+    /// let key = store.verify(created.key.expose_secret())?;
+    /// assert!(key.in_tenant("acme").is_ok());
+    /// assert_eq!(key.in_tenant("apex"), Err(AuthError::NotFound)); // 404, as if there were no such tenant
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AuthError::NotFound`] for every other tenant, and for a key of no tenant. Answer it as you answer for a thing that
+    /// does not exist: so callers do not learn which tenants there are.
+    pub fn in_tenant(&self, tenant: impl AsRef<str>) -> Result<(), AuthError> {
+        if self.tenant() == Some(tenant.as_ref()) { Ok(()) } else { Err(AuthError::NotFound) }
+    }
+
+    /// Checks that the key is one of no tenant, as the keys of those who run the service are.
+    ///
+    /// # Errors
+    /// [`AuthError::NotFound`] for a key of a tenant.
+    pub fn in_no_tenant(&self) -> Result<(), AuthError> {
+        if self.tenant().is_none() { Ok(()) } else { Err(AuthError::NotFound) }
     }
 
     /// Returns the name of the key, if it has one. The name is for people: no right depends on it.

@@ -235,7 +235,12 @@ mod tests {
         let granted: Vec<String> = granted.map(|(permission, _)| (*permission).to_owned()).collect();
         let labels = plan.map(|plan| ("plan".to_owned(), plan.to_owned())).into_iter().collect();
         // The name changes with the label, and waits as well.
-        let identity = Identity { owner: "alice", prefix: None, name: plan, labels: &labels };
+        let identity = Identity {
+            owner: crate::access::owner::Owner { tenant: None, name: "alice" },
+            prefix: None,
+            name: plan,
+            labels: &labels,
+        };
         let identity = IDENTITIES.number(&identity.text()).unwrap();
         let secret = EffectiveSecret {
             digest: Digester::plain().own(&body(key)),

@@ -1,6 +1,7 @@
 //! A log line and a count for each change that is in force.
 
 use crate::access::identity::owner_of;
+use crate::access::owner::Owner;
 use crate::commit::engine::Engine;
 use crate::key::effective_key::EffectiveKey;
 use crate::key::event::actor::Origin;
@@ -13,7 +14,7 @@ pub(crate) struct ChangeNotice {
     subject: Subject,
     origin: Origin,
     /// The owner of its key.
-    owner: Option<&'static str>,
+    owner: Option<Owner<'static>>,
     kind: &'static str,
     /// Whether the record was deleted.
     is_deleted: bool,
@@ -42,10 +43,11 @@ impl Engine {
             }
             let key = notice.subject.key_id().map(tracing::field::display);
             let ChangeNotice { kind, number, owner, .. } = *notice;
+            let (owner, tenant) = (owner.map(|owner| owner.name), owner.and_then(|owner| owner.tenant));
             let actor = notice.origin.actor.as_ref().map(tracing::field::display);
             let peer = notice.origin.peer.map(tracing::field::display);
             tracing::info!(
-                name: "apikey.changed", target: "apikey", kind, key, owner, actor, peer, number,
+                name: "apikey.changed", target: "apikey", kind, key, owner, tenant, actor, peer, number,
                 "API key changed: {kind}"
             );
         }

@@ -28,7 +28,7 @@ impl Engine {
             Ok::<_, StoreError>(ActingKey::new(record, actor.secret_version(), default, &roles))
         });
         let actor = actor.transpose()?;
-        Ok(Some(Reach::new(scope.owner.clone(), actor, roles)))
+        Ok(Some(Reach::new(scope.seen.clone(), actor, roles)))
     }
 
     /// Returns the reach of one of many changes, most of which have the same scope.

@@ -1,6 +1,7 @@
 //! The records that a change is decided on.
 
 use crate::access::grant_set::RoleId;
+use crate::access::owner::Owners;
 use crate::base::codec;
 use crate::commit::writer::Writer;
 use crate::key::error::StoreError;
@@ -12,7 +13,7 @@ use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 use crate::storage::database::disk::{Bytes, Disk};
 #[cfg(feature = "cluster")]
-use crate::storage::{batch::Batch, batch::Write, database::memtable::Memtable};
+use crate::storage::{batch::Batch, batch::NewId, batch::Write, database::memtable::Memtable};
 use crate::token::digest::Digest;
 
 /// The records that a change is decided on: those of the database, and in a cluster, before them, what other changes of
@@ -92,16 +93,17 @@ impl<'d> Records<'d> {
         self.disk.request_outcome(name)
     }
 
-    /// The ids of up to `max` keys of an owner, after one, in their order.
-    pub(crate) fn ids_of(&self, owner: &str, after: Option<u128>, max: usize) -> Result<Vec<u128>, StoreError> {
-        let stored = self.disk.ids_of(owner, after)?;
+    /// The ids of up to `max` keys of these owners, after one, in their order.
+    pub(crate) fn ids_of(&self, owners: Owners<'_>, after: Option<u128>, max: usize) -> Result<Vec<u128>, StoreError> {
+        let stored = self.disk.ids_of(owners, after)?;
         #[cfg(feature = "cluster")]
         if let Some(decided) = self.decided {
             let is_gone = |id: &u128| matches!(decided.table.record(*id), Some(None));
             let stored = stored.filter(|id| !id.as_ref().is_ok_and(is_gone));
             let mut ids = stored.take(max).collect::<Result<Vec<u128>, _>>()?;
-            let new = decided.new.iter().filter(|(of, id)| of == owner && after.is_none_or(|after| *id > after));
-            ids.extend(new.map(|(_, id)| *id).filter(|id| !is_gone(id)));
+            let new =
+                decided.new.iter().filter(|new| owners.has(new.owner()) && after.is_none_or(|after| new.id > after));
+            ids.extend(new.map(|new| new.id).filter(|id| !is_gone(id)));
             ids.sort_unstable();
             ids.truncate(max);
             return Ok(ids);
@@ -143,8 +145,8 @@ pub(crate) struct Decided {
     /// The head after them; `None` if there are none.
     head: Option<Head>,
     table: Memtable,
-    /// The keys that they create, with their owners.
-    new: Vec<(String, u128)>,
+    /// The keys that they create.
+    new: Vec<NewId>,
 }
 
 #[cfg(feature = "cluster")]
@@ -166,7 +168,7 @@ impl Decided {
 
     pub(crate) fn add(&mut self, writes: &[Write], head: Head) {
         let new = writes.iter().filter(|write| write.is_new);
-        self.new.extend(new.filter_map(|write| Some((write.owner.clone(), write.subject.key()?))));
+        self.new.extend(new.filter_map(|write| Some(NewId::of(write, write.subject.key()?))));
         self.table.add(Batch { writes: writes.to_vec(), ..Batch::default() });
         self.head = Some(head);
     }

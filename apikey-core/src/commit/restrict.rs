@@ -18,7 +18,7 @@ impl Engine {
         // Only the records, which could not be read, say what an acting key covers.
         let changes = changes.iter().filter(|change| change.scope.actor.is_none());
         let restrictions = changes.filter_map(|change| {
-            let target = Target::Key { id: change.id, owner: change.scope.owner.as_deref() };
+            let target = Target::Key { id: change.id, seen: &change.scope.seen };
             Some((target, restriction_of(&change.action, change.at)?))
         });
         self.restrict_unread(restrictions.collect(), error)

@@ -33,8 +33,9 @@ const ROLE: &str = "role";
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
 /// so a line that has one is refused.
-const FIELDS: [&str; 28] = [
+const FIELDS: [&str; 29] = [
     "id",
+    "tenant",
     "owner",
     "name",
     "permissions",
@@ -87,6 +88,7 @@ impl<'a> Exported<'a> {
 #[derive(Deserialize)]
 pub(super) struct Line {
     id: KeyId,
+    tenant: Option<String>,
     owner: String,
     name: Option<String>,
     #[serde(default)]
@@ -309,6 +311,7 @@ impl Line {
         if id.get_version_num() != 7 || id.get_variant() != uuid::Variant::RFC4122 || made > latest {
             return Err(LineFault::Id);
         }
+        self.tenant.as_deref().map_or(Ok(()), bounds::tenant)?;
         bounds::stored_owner(&self.owner)?;
         self.name.as_deref().map_or(Ok(()), bounds::name)?;
         bounds::metadata(&self.metadata)?;
@@ -341,6 +344,7 @@ impl Line {
         }
         Ok(Record {
             id: self.id.as_u128(),
+            tenant: self.tenant,
             owner: self.owner,
             name: self.name,
             permissions: bounds::grants(&self.permissions)?,

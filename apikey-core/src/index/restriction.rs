@@ -11,6 +11,7 @@ use crate::access::identity;
 use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
 use crate::access::network::ANYWHERE;
+use crate::access::owner::{Owner, Seen};
 use crate::base::interner::Full;
 use crate::index::Index;
 use crate::index::line::{Entry, Line, LineState};
@@ -24,12 +25,12 @@ use crate::key::entries_patch::EntriesPatch;
 
 /// The keys that a restriction is for.
 pub(crate) enum Target<'a> {
-    /// One key, if it belongs to this owner; `None` means any owner.
+    /// One key, if it is among those that the call sees.
     Key {
         id: u128,
-        owner: Option<&'a str>,
+        seen: &'a Seen,
     },
-    Owner(&'a str),
+    Owner(Owner<'a>),
 }
 
 /// The restriction of every secret of a key.
@@ -86,10 +87,10 @@ impl Index {
         target: &Target<'_>,
         restriction: &Restriction,
     ) -> Result<usize, Full> {
-        let belongs = |entry: &Entry, owner: &str| identity::owner_of(entry.state.identity) == owner;
+        let owner_of = |entry: &Entry| identity::owner_of(entry.state.identity);
         let is_meant = |entry: &Entry| match *target {
-            Target::Owner(owner) => belongs(entry, owner),
-            Target::Key { id, owner } => self.is_of(entry, id) && owner.is_none_or(|owner| belongs(entry, owner)),
+            Target::Owner(owner) => owner_of(entry) == owner,
+            Target::Key { id, seen } => self.is_of(entry, id) && seen.has(owner_of(entry)),
         };
         let (mut writer, table) = self.write();
         // Collect all of them first: removing one can move others.

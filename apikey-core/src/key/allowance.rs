@@ -125,7 +125,12 @@ mod tests {
             let labels = LABELS.into_iter().zip(values).filter_map(|(name, value)| Some((name, *VALUES.get(value)?)));
             let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             let name = (named && name).then_some("ci");
-            let identity = Identity { owner: "alice", prefix: Some("acme"), name, labels: &labels };
+            let identity = Identity {
+                owner: crate::access::owner::Owner { tenant: None, name: "alice" },
+                prefix: Some("acme"),
+                name,
+                labels: &labels,
+            };
             IDENTITIES.number(&identity.text()).unwrap()
         })
     }

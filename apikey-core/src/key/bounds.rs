@@ -10,6 +10,8 @@ use crate::token::api_key::has_token;
 
 /// The most bytes of an owner or a name.
 pub(crate) const MAX_NAME: usize = 128;
+/// The most bytes of the name of a tenant.
+pub(crate) const MAX_TENANT: usize = 64;
 /// The most bytes of a reason.
 pub(crate) const MAX_REASON: usize = 256;
 /// The most bytes of an idempotency key.
@@ -43,6 +45,16 @@ pub(crate) fn owner(text: &str) -> Result<(), InvalidField> {
         return Err(hidden_if_token("owner", text).unwrap_or_else(|| InvalidField::new("owner", text, allowed)));
     }
     line("owner", text, 1, MAX_NAME, allowed)
+}
+
+/// The name of a tenant.
+pub(crate) fn tenant(name: &str) -> Result<(), InvalidField> {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    if (1..=MAX_TENANT).contains(&name.len()) && name.bytes().all(is_allowed) {
+        return Ok(());
+    }
+    let allowed = "1 to 64 bytes of a-z 0-9 _ -";
+    Err(hidden_if_token("tenant", name).unwrap_or_else(|| InvalidField::new("tenant", name, allowed)))
 }
 
 /// The owner of a key that an earlier version may have created.

@@ -56,8 +56,8 @@ impl EffectiveKey {
         number: impl Fn(&str) -> Result<u32, Full>,
     ) -> Result<Self, Full> {
         let identity_with = |prefix: Option<&str>| {
-            let Record { owner, name, labels, .. } = record;
-            number(&Identity { owner, prefix, name: name.as_deref(), labels }.text())
+            let Record { name, labels, .. } = record;
+            number(&Identity { owner: record.owner(), prefix, name: name.as_deref(), labels }.text())
         };
         let newest = record.secrets.last().and_then(|secret| prefix_of(secret, default));
         let identity = identity_with(newest)?;

@@ -231,6 +231,7 @@ mod tests {
     fn record(secrets: Vec<StoredSecret>) -> Record {
         Record {
             id: 1,
+            tenant: None,
             owner: "alice".into(),
             name: None,
             permissions: vec!["a:*".into(), "b".into()],

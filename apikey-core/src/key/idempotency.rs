@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::access::owner::Owners;
 use crate::base::codec::plain_frame;
 use crate::key::bounds;
 use crate::key::builder_json::SpanMs;
@@ -140,11 +141,14 @@ impl IdempotentRequest {
         Self::new(idempotency_key, hasher)
     }
 
-    /// The same for a handle that sees one owner's keys: owners share no idempotency keys.
-    pub(crate) fn of_owner(self, owner: Option<&str>) -> Self {
-        let Some(owner) = owner else { return self };
+    /// The same for a handle that sees the keys of these owners: owners and tenants share no idempotency keys.
+    pub(crate) fn of_owners(self, owners: Option<Owners<'_>>) -> Self {
+        let Some(owners) = owners else { return self };
         let mut hasher = RequestHasher::new("owner");
-        hasher.text(owner);
+        match owners {
+            Owners::One(owner) => hasher.optional(owner.tenant).text(owner.name),
+            Owners::AllOf(tenant) => hasher.optional(Some(tenant)),
+        };
         hasher.0.update(self.name);
         Self { name: hasher.0.finalize().into(), ..self }
     }

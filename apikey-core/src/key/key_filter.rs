@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::access::grants;
+use crate::access::owner::{Owner, Owners, Seen, Tenants};
 use crate::access::permission::{PermissionError, check_permission};
 use crate::base::json::{entries, from_object, maybe_time, maybe_whole};
 use crate::key::bounds;
@@ -43,7 +44,10 @@ pub(crate) const DEFAULT_PAGE: usize = 100;
 #[derive(Debug, Clone, Default, serde::Serialize)]
 #[must_use]
 pub struct KeyFilter {
-    pub(crate) owner: Option<String>,
+    owner: Option<String>,
+    tenant: Option<String>,
+    no_tenant: bool,
+    any_tenant: bool,
     state: Option<KeyState>,
     permission: Option<String>,
     text: Option<String>,
@@ -64,6 +68,11 @@ pub struct KeyFilter {
 #[serde(remote = "KeyFilter", deny_unknown_fields)]
 struct KeyFilterJson {
     owner: Option<String>,
+    tenant: Option<String>,
+    #[serde(default)]
+    no_tenant: bool,
+    #[serde(default)]
+    any_tenant: bool,
     state: Option<KeyState>,
     permission: Option<String>,
     #[serde(default, deserialize_with = "lower_case")]
@@ -105,9 +114,43 @@ pub struct Page {
 }
 
 impl KeyFilter {
-    /// Selects the keys of exactly this owner.
+    /// Selects the keys of exactly this owner: of the one of no tenant, unless the filter [names a tenant](Self::tenant), or
+    /// [any](Self::any_tenant). Through a [`TenantStore`](crate::TenantStore) it is the tenant's own.
     pub fn owner(owner: impl Into<String>) -> Self {
         Self { owner: Some(owner.into()), ..Self::default() }
+    }
+
+    /// Selects the keys of this tenant.
+    ///
+    /// ```
+    /// use apikey::{KeyFilter, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// store.create(NewKey::for_owner("alice"))?;
+    /// store.tenant("acme")?.create(NewKey::for_owner("alice"))?;
+    /// let count = |filter: KeyFilter| store.list(&filter).map(|page| page.keys.len());
+    /// assert_eq!(count(KeyFilter::default())?, 2);
+    /// assert_eq!(count(KeyFilter::owner("alice"))?, 1); // the one of no tenant
+    /// assert_eq!(count(KeyFilter::owner("alice").tenant("acme"))?, 1);
+    /// assert_eq!(count(KeyFilter::owner("alice").any_tenant())?, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
+        (self.tenant, self.no_tenant, self.any_tenant) = (Some(tenant.into()), false, false);
+        self
+    }
+
+    /// Selects the keys of no tenant.
+    pub fn no_tenant(mut self) -> Self {
+        (self.tenant, self.no_tenant, self.any_tenant) = (None, true, false);
+        self
+    }
+
+    /// Selects the keys of every tenant and of none, also where the filter names an owner: then these are the keys of every
+    /// owner of that name. To find them, the store reads every key.
+    pub fn any_tenant(mut self) -> Self {
+        (self.tenant, self.no_tenant, self.any_tenant) = (None, false, true);
+        self
     }
 
     /// Selects the keys that are in this state now.
@@ -238,6 +281,11 @@ impl KeyFilter {
         if let Some(role) = &self.role {
             bounds::role_name(role)?;
         }
+        self.tenant.as_deref().map_or(Ok(()), bounds::tenant)?;
+        if usize::from(self.tenant.is_some()) + usize::from(self.no_tenant) + usize::from(self.any_tenant) > 1 {
+            let given = self.tenant.as_deref().unwrap_or("true");
+            return Err(StoreError::invalid("tenant", given, "one of tenant, no_tenant and any_tenant"));
+        }
         match self.limit.unwrap_or(DEFAULT_PAGE) {
             limit @ 1..=MAX_PAGE => Ok(limit),
             other => Err(StoreError::invalid("limit", &other.to_string(), "1 to 1000")),
@@ -249,9 +297,26 @@ impl KeyFilter {
         self.permission.is_some()
     }
 
-    /// Whether a key matches; `roles` are those of the store, if [`asks_what_roles_grant`](Self::asks_what_roles_grant).
-    pub(crate) fn matches(&self, key: &KeyInfo, roles: &[RoleRecord], now: DateTime<Utc>) -> bool {
+    /// The owners among whose keys all that it selects are, of those that a handle sees; `None` if these may be any keys.
+    pub(crate) fn owners<'a>(&'a self, seen: &'a Seen) -> Option<Owners<'a>> {
+        let tenant = seen.tenant().or(self.tenant.as_deref());
+        match (seen.owners(), self.owner.as_deref()) {
+            (Some(one @ Owners::One(_)), _) => Some(one),
+            (None, Some(_)) if self.any_tenant => None,
+            (_, Some(name)) => Some(Owners::One(Owner { tenant, name })),
+            (of_tenant, None) => of_tenant.or_else(|| tenant.map(Owners::AllOf)),
+        }
+    }
+
+    /// Whether it selects a key that a handle sees; `roles` are those of the store, if
+    /// [`asks_what_roles_grant`](Self::asks_what_roles_grant).
+    pub(crate) fn matches(&self, key: &KeyInfo, roles: &[RoleRecord], now: DateTime<Utc>, seen: &Seen) -> bool {
+        // An owner alone is one of no tenant, where the handle does not say which.
+        let no_tenant = self.no_tenant
+            || (self.owner.is_some() && self.tenant.is_none() && !self.any_tenant && seen.tenants == Tenants::All);
         self.owner.as_deref().is_none_or(|owner| key.owner() == owner)
+            && self.tenant.as_deref().is_none_or(|tenant| key.tenant() == Some(tenant))
+            && (!no_tenant || key.tenant().is_none())
             && self.state.is_none_or(|state| key.state(now) == state)
             && self.permission.as_deref().is_none_or(|permission| may(key, roles, permission))
             && self.expiring_before.is_none_or(|time| ends(key).any(|end| end < time))

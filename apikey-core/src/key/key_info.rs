@@ -21,6 +21,7 @@ use crate::token::key_id::KeyId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyInfo {
     id: KeyId,
+    tenant: Option<String>,
     owner: String,
     name: Option<String>,
     permissions: Vec<String>,
@@ -139,6 +140,7 @@ impl KeyInfo {
             prefix: prefix.or(record.prefix),
             overlap,
             rotation,
+            tenant: record.tenant,
             owner: record.owner,
             name: record.name,
             permissions: record.permissions,
@@ -171,7 +173,13 @@ impl KeyInfo {
         self.id
     }
 
-    /// Returns the owner of the key.
+    /// Returns the tenant of the key; `None` for a key of no tenant.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// Returns the owner of the key, who is one of its tenant.
     #[must_use]
     pub fn owner(&self) -> &str {
         &self.owner

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::access::catalog::{ANY_OWNER, ANYWHERE, DELEGATE, OUTLIVE};
+use crate::access::catalog::{ANY_OWNER, ANY_TENANT, ANYWHERE, DELEGATE, OUTLIVE};
 use crate::access::grants;
 use crate::access::idle;
 use crate::access::limit::{Limit, StoredLimit};
 use crate::access::network;
+use crate::access::owner::{Owner, Seen, Tenants};
 use crate::access::permission::{covers, manages};
 use crate::base::time::from_ms;
 use crate::key::change::{Action, Change};
@@ -24,7 +25,7 @@ const EVERYTHING: &str = "*";
 
 /// What a scope allows. It is read under the writer's lock, from the records at the time when a change is decided.
 pub(crate) struct Reach {
-    owner: Option<Arc<str>>,
+    seen: Seen,
     actor: Option<ActingKey>,
     roles: RoleGrants,
 }
@@ -64,35 +65,35 @@ pub(crate) struct ActingKey {
 }
 
 impl Reach {
-    pub(crate) fn new(owner: Option<Arc<str>>, actor: Option<ActingKey>, roles: RoleGrants) -> Self {
-        Self { owner, actor, roles }
+    pub(crate) fn new(seen: Seen, actor: Option<ActingKey>, roles: RoleGrants) -> Self {
+        Self { seen, actor, roles }
     }
 
     /// Checks that the scope may change or create keys of this owner at all.
-    pub(crate) fn owner(&self, owner: &str) -> Result<(), StoreError> {
-        if self.owner.as_deref().is_some_and(|only| only != owner) {
+    pub(crate) fn owner(&self, owner: Owner<'_>) -> Result<(), StoreError> {
+        if !self.seen.has(owner) {
             return Err(StoreError::invalid(
                 "owner",
-                owner,
+                owner.name,
                 "the one owner whose keys this part of the service manages",
             ));
         }
         self.actor.as_ref().map_or(Ok(()), |actor| actor.owner(owner))
     }
 
-    /// Whether its acting key may read the keys of every owner.
-    pub(crate) fn reads_every_owner(&self) -> bool {
-        self.actor.as_ref().is_none_or(|actor| actor.may(ANY_OWNER))
+    /// The keys that its acting key may read.
+    pub(crate) fn readable(&self) -> Seen {
+        self.actor.as_ref().map(ActingKey::readable).unwrap_or_default()
     }
 
     /// Checks that a change may leave a key of this owner with these grants, of which it has `held` already.
-    pub(crate) fn grants(&self, owner: &str, grants: &[String], held: &[String]) -> Result<(), StoreError> {
+    pub(crate) fn grants(&self, owner: Owner<'_>, grants: &[String], held: &[String]) -> Result<(), StoreError> {
         self.owner(owner)?;
         self.actor.as_ref().map_or(Ok(()), |actor| actor.grants(grants, held))
     }
 
     /// Checks that a new key of this owner may have these grants and roles.
-    pub(crate) fn new_key(&self, owner: &str, grants: &[String], roles: &[String]) -> Result<(), StoreError> {
+    pub(crate) fn new_key(&self, owner: Owner<'_>, grants: &[String], roles: &[String]) -> Result<(), StoreError> {
         self.grants(owner, &self.roles.all(grants, roles), &[])
     }
 
@@ -111,15 +112,14 @@ impl Reach {
 
     /// Whether keys of this owner exist, as far as the scope may know: to an acting key without `keys:any_owner`, those of
     /// other owners do not, so that ids are no oracle.
-    pub(crate) fn sees(&self, owner: &str) -> bool {
-        self.owner.as_deref().is_none_or(|only| owner == only)
-            && self.actor.as_ref().is_none_or(|actor| actor.is_owner(owner))
+    pub(crate) fn sees(&self, owner: Owner<'_>) -> bool {
+        self.seen.has(owner) && self.actor.as_ref().is_none_or(|actor| actor.is_owner(owner))
     }
 
     /// Checks that the scope may change an existing key, before any error discloses something about the key.
     pub(crate) fn target(&self, id: u128, record: Option<&Record>) -> Result<(), StoreError> {
         let id = KeyId::from_u128(id);
-        let record = record.filter(|record| self.sees(&record.owner)).ok_or(StoreError::NotFound(id))?;
+        let record = record.filter(|record| self.sees(record.owner())).ok_or(StoreError::NotFound(id))?;
         match &self.actor {
             Some(actor) if !actor.covers(record, &self.roles.of(record)) => {
                 Err(StoreError::Exceeds(CapViolation::Target(id)))
@@ -157,8 +157,13 @@ impl Reach {
             _ => return Ok(()),
         };
         let held = given.map(|given| self.roles.of(given)).unwrap_or_default();
-        self.grants(&after.owner, &self.roles.of(after), &held)?;
+        self.grants(after.owner(), &self.roles.of(after), &held)?;
         self.actor.as_ref().map_or(Ok(()), |actor| actor.bounds(given, after, &self.roles))
+    }
+
+    /// Returns the tenant of a new key, where the call names none.
+    pub(crate) fn default_tenant(&self) -> Option<&str> {
+        self.actor.as_ref().and_then(|actor| actor.record.tenant.as_deref())
     }
 
     /// Returns the prefix that a new key keeps which names none.
@@ -192,12 +197,15 @@ impl ActingKey {
         Self { grants: roles.of(&record).into_owned(), record, secret, default }
     }
 
+    /// Whether it is exempt by this permission. In a tenant `*` exempts from nothing: its holder manages the tenant, and the
+    /// bounds of its keys are those of the service.
     fn may(&self, permission: &str) -> bool {
-        grants::give(&self.grants, permission)
+        let is_counted = |grant: &&String| self.record.tenant.is_none() || *grant != EVERYTHING;
+        self.grants.iter().filter(is_counted).any(|grant| covers(grant, permission))
     }
 
     fn is_unbounded(&self) -> bool {
-        self.grants.iter().any(|grant| grant == EVERYTHING)
+        self.record.tenant.is_none() && self.grants.iter().any(|grant| grant == EVERYTHING)
     }
 
     fn is(&self, record: &Record) -> bool {
@@ -223,15 +231,34 @@ impl ActingKey {
         self.record.limit.as_ref().filter(|_| !self.is_unbounded())
     }
 
-    fn is_owner(&self, owner: &str) -> bool {
-        self.record.owner == owner || self.may(ANY_OWNER)
+    fn is_owner(&self, owner: Owner<'_>) -> bool {
+        self.is_tenant(owner.tenant) && (self.record.owner() == owner || self.may(ANY_OWNER))
     }
 
-    fn owner(&self, owner: &str) -> Result<(), StoreError> {
+    /// Whether it may manage keys of this tenant, or of none. A key in a tenant manages that one, whatever its grants.
+    fn is_tenant(&self, tenant: Option<&str>) -> bool {
+        self.record.tenant.as_deref() == tenant || (self.record.tenant.is_none() && self.may(ANY_TENANT))
+    }
+
+    fn readable(&self) -> Seen {
+        let owner = (!self.may(ANY_OWNER)).then(|| Arc::from(self.record.owner.as_str()));
+        let tenants = match &self.record.tenant {
+            Some(tenant) => Tenants::One(tenant.as_str().into()),
+            None if owner.is_none() && self.may(ANY_TENANT) => Tenants::All,
+            None => Tenants::None,
+        };
+        Seen { tenants, owner }
+    }
+
+    fn owner(&self, owner: Owner<'_>) -> Result<(), StoreError> {
         if self.is_owner(owner) {
             return Ok(());
         }
-        let (wanted, actor) = (owner.to_owned(), self.record.owner.clone());
+        if !self.is_tenant(owner.tenant) {
+            let (wanted, actor) = (owner.tenant.map(str::to_owned), self.record.tenant.clone());
+            return Err(StoreError::Exceeds(CapViolation::Tenant { wanted, actor }));
+        }
+        let (wanted, actor) = (owner.name.to_owned(), self.record.owner.clone());
         Err(StoreError::Exceeds(CapViolation::Owner { wanted, actor }))
     }
 
@@ -249,7 +276,7 @@ impl ActingKey {
     /// Whether it may change a key: its own, or one that has nothing that it lacks.
     fn covers(&self, target: &Record, granted: &[String]) -> bool {
         let covers = || grants::uncovered(&self.grants, granted).is_none();
-        self.is(target) || (self.is_owner(&target.owner) && covers())
+        self.is(target) || (self.is_owner(target.owner()) && covers())
     }
 
     /// Checks that it may give itself another secret: a superseded secret could outlive its end in this way.

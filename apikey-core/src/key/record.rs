@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::access::idle::{IdleEnd, StoredIdle};
 use crate::access::limit::StoredLimit;
+use crate::access::owner::Owner;
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, Unknown, critical, ignorable};
 use crate::base::codec::{CodecError, Frame, MAX_ENTRIES, entries};
@@ -20,6 +21,8 @@ use crate::token::imported::ImportForm;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) id: u128,
+    /// The tenant of the owner; `None` for an owner of none.
+    pub(crate) tenant: Option<String>,
     pub(crate) owner: String,
     pub(crate) name: Option<String>,
     pub(crate) permissions: Vec<String>,
@@ -63,6 +66,7 @@ const LABELS: Tag = critical(11);
 const PREFIX: Tag = ignorable(12);
 const IDLE: Tag = critical(13);
 const ROLES: Tag = critical(14);
+const TENANT: Tag = critical(15);
 
 #[derive(Serialize)]
 struct Fixed<'a> {
@@ -117,6 +121,7 @@ impl Frame for Record {
         self.prefix.put(PREFIX, &mut tail)?;
         tail.put_some(IDLE, self.idle.as_ref())?;
         self.roles.put(ROLES, &mut tail)?;
+        self.tenant.put(TENANT, &mut tail)?;
         tail.end(payload)
     }
 
@@ -133,6 +138,7 @@ impl Frame for Record {
         let mut tail = TailReader::new(payload)?;
         Ok(Self {
             id,
+            tenant: Field::take(TENANT, &mut tail)?,
             owner,
             name: Field::take(NAME, &mut tail)?,
             permissions,
@@ -246,6 +252,11 @@ impl Record {
         self.secrets.iter().filter(move |secret| secret.is_live(now))
     }
 
+    /// The owner, with the tenant.
+    pub(crate) fn owner(&self) -> Owner<'_> {
+        Owner { tenant: self.tenant.as_deref(), name: &self.owner }
+    }
+
     pub(crate) fn expired(&self, now: i64) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
@@ -288,6 +299,7 @@ mod tests {
     fn full() -> Record {
         Record {
             id: 0x0193_1a4e_7c3b_7def_8123_4567_89ab_cdef,
+            tenant: Some("acme".into()),
             owner: "alice".into(),
             name: Some("ci".into()),
             permissions: vec!["orders:*".into(), "customers:read".into()],

@@ -1,15 +1,14 @@
 //! The bounds of a change, as its call states them.
 
-use std::sync::Arc;
-
+use crate::access::owner::Seen;
 use crate::access::verified_key::VerifiedKey;
 
 /// The bounds that a call states for its change. They may be out of date by the time the change is decided: see
 /// [`Reach`](crate::key::reach::Reach).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scope {
-    /// The owner whose keys the call may see; `None` means every owner.
-    pub(crate) owner: Option<Arc<str>>,
+    /// The keys that the call may see.
+    pub(crate) seen: Seen,
     /// The key that caps the change; `None` if the service itself makes it.
     pub(crate) actor: Option<VerifiedKey>,
 }
@@ -17,12 +16,12 @@ pub(crate) struct Scope {
 impl Scope {
     /// Whether the scope bounds anything.
     pub(crate) fn is_bounded(&self) -> bool {
-        self.owner.is_some() || self.actor.is_some()
+        self.seen != Seen::default() || self.actor.is_some()
     }
 
     /// Whether both have the same reach.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
         let actor = |scope: &Self| scope.actor.as_ref().map(|actor| (actor.store, actor.id(), actor.digest));
-        self.owner == other.owner && actor(self) == actor(other)
+        self.seen == other.seen && actor(self) == actor(other)
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::access::owner::Owner;
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::{CodecError, entries};
 use crate::key::subject::Subject;
@@ -28,6 +29,11 @@ impl Batch {
 }
 
 impl Write {
+    /// The owner of the key.
+    pub(crate) fn owner(&self) -> Owner<'_> {
+        Owner { tenant: self.tenant.as_deref(), name: &self.owner }
+    }
+
     /// Roughly how much the database writes for it: one for the change, and one for each half KiB.
     pub(crate) fn weight(&self) -> usize {
         let outcome = self.outcome.as_ref().map_or(0, |(_, frame)| frame.len());
@@ -41,6 +47,7 @@ impl Write {
 #[cfg_attr(fuzzing, derive(Debug))]
 pub(crate) struct Write {
     pub(crate) subject: Subject,
+    pub(crate) tenant: Option<String>,
     pub(crate) owner: String,
     /// Whether there was no record before.
     pub(crate) is_new: bool,
@@ -53,9 +60,27 @@ pub(crate) struct Write {
     pub(crate) outcome: Option<(Digest, ByteBuf)>,
 }
 
+/// A key that is new, and its owner.
+pub(crate) struct NewId {
+    tenant: Option<String>,
+    owner: String,
+    pub(crate) id: u128,
+}
+
+impl NewId {
+    pub(crate) fn of(write: &Write, id: u128) -> Self {
+        Self { tenant: write.tenant.clone(), owner: write.owner.clone(), id }
+    }
+
+    pub(crate) fn owner(&self) -> Owner<'_> {
+        Owner { tenant: self.tenant.as_deref(), name: &self.owner }
+    }
+}
+
 /// A write without its subject, which precedes it. The order of fields is the stored format of the write-ahead log.
 #[derive(Serialize)]
 struct Fixed<'a> {
+    tenant: &'a Option<String>,
     owner: &'a str,
     is_new: bool,
     record: &'a Option<ByteBuf>,
@@ -69,6 +94,7 @@ struct Fixed<'a> {
 
 #[derive(Deserialize)]
 struct FixedRead {
+    tenant: Option<String>,
     owner: String,
     is_new: bool,
     record: Option<ByteBuf>,
@@ -82,14 +108,14 @@ struct FixedRead {
 
 impl Write {
     pub(crate) fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
-        let Self { subject, owner, is_new, record, imported_in, imported_out, event, outcome } = self;
+        let Self { subject, tenant, owner, is_new, record, imported_in, imported_out, event, outcome } = self;
         subject.put(payload)?;
-        payload.put(&Fixed { owner, is_new: *is_new, record, imported_in, imported_out, event, outcome })
+        payload.put(&Fixed { tenant, owner, is_new: *is_new, record, imported_in, imported_out, event, outcome })
     }
 
     pub(crate) fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError> {
         let subject = Subject::take(payload)?;
-        let FixedRead { owner, is_new, record, imported_in, imported_out, event, outcome } = payload.take()?;
-        Ok(Self { subject, owner, is_new, record, imported_in, imported_out, event, outcome })
+        let FixedRead { tenant, owner, is_new, record, imported_in, imported_out, event, outcome } = payload.take()?;
+        Ok(Self { subject, tenant, owner, is_new, record, imported_in, imported_out, event, outcome })
     }
 }

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use crate::access::idle;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::Limit;
+use crate::access::owner::Owner;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
 use crate::base::invalid_field::InvalidField;
@@ -127,7 +128,7 @@ impl ValidatedKey {
     /// Adds the actor and scope of this handle.
     fn through(self, store: &KeyStore) -> Self {
         let actor = self.key.within.as_ref().map(VerifiedKey::id);
-        let idempotency = self.idempotency.map(|request| request.of_owner(store.only_owner()).of_actor(actor));
+        let idempotency = self.idempotency.map(|request| request.of_owners(store.seen().owners()).of_actor(actor));
         Self { idempotency, scope: store.scope(self.key.within.as_ref()), ..self }
     }
 }
@@ -178,7 +179,7 @@ impl Inner {
             .transpose()?;
         Ok(ValidatedKey {
             lives_on: false,
-            scope: Scope { owner: None, actor: key.within.clone() },
+            scope: Scope { actor: key.within.clone(), ..Scope::default() },
             idempotency,
             policy,
             idle_after,
@@ -220,6 +221,7 @@ impl Inner {
         let now = self.engine.time.now_ms();
         let reach = self.engine.reach(&new.scope, records)?;
         let reach = reach.as_ref();
+        let tenant = new.scope.seen.tenant().or_else(|| reach.and_then(Reach::default_tenant)).map(str::to_owned);
         let expires_at = match new.key.expires {
             Expires::Never => reach.and_then(Reach::default_end),
             Expires::In(span) => Some(after("expires_in", now, span)?),
@@ -237,7 +239,7 @@ impl Inner {
         }
         if let Some(reach) = reach {
             // Check the cap before an error discloses anything about an earlier request.
-            reach.new_key(&new.key.owner, &new.permissions, &new.roles)?;
+            reach.new_key(Owner { tenant: tenant.as_deref(), name: &new.key.owner }, &new.permissions, &new.roles)?;
         }
         let prefix = new.key.prefix.clone().or_else(|| reach.and_then(Reach::default_prefix));
         if new.key.within.is_some() {
@@ -268,7 +270,7 @@ impl Inner {
                     if let Some(holder) = records.imported(&held.imported(given))? {
                         // The id of another owner's key is not for a scope that does not see it.
                         let is_seen = match (reach, records.record(holder)?) {
-                            (Some(reach), Some((record, _))) => reach.sees(&record.owner),
+                            (Some(reach), Some((record, _))) => reach.sees(record.owner()),
                             (reach, _) => reach.is_none(),
                         };
                         let holder = is_seen.then(|| KeyId::from_u128(holder));
@@ -297,6 +299,7 @@ impl Inner {
         };
         let record = Record {
             id: id.as_u128(),
+            tenant,
             owner: new.key.owner.clone(),
             name: new.key.name.clone(),
             permissions: new.permissions.clone(),

@@ -51,8 +51,10 @@ impl KeyStore {
         let disk = self.inner().engine.log.open()?;
         let durable = self.inner().engine.group.durable_head().number;
         // An event names its key, but not the key's owner.
-        let ids =
-            self.only_owner().map(|owner| disk.readable_ids_of(owner, None)?.collect::<Result<HashSet<u128>, _>>());
+        let ids = self
+            .seen()
+            .owners()
+            .map(|owners| disk.readable_ids_of(owners, None)?.collect::<Result<HashSet<u128>, _>>());
         let ids = ids.transpose()?;
         let is_seen = |event: &stored::Event| {
             ids.as_ref().is_none_or(|ids| event.subject.key().is_some_and(|key| ids.contains(&key)))

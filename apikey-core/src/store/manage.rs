@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::access::auth_error::AuthError;
 use crate::access::limit::Limit;
+use crate::access::owner::{Owner, Owners};
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
 use crate::base::invalid_field::InvalidField;
@@ -46,7 +47,7 @@ impl KeyStore {
     pub fn get(&self, id: KeyId) -> Result<Option<KeyInfo>, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let is_there =
-            |record: &Record| self.sees(&record.owner) && !self.inner().engine.group.is_unpublished(record.id);
+            |record: &Record| self.seen().has(record.owner()) && !self.inner().engine.group.is_unpublished(record.id);
         let record = disk.record(id.as_u128())?.filter(|(record, _)| is_there(record));
         record.map(|(record, _)| self.inner().info(&disk, record)).transpose()
     }
@@ -66,11 +67,11 @@ impl KeyStore {
         let mut keys: Vec<KeyInfo> = Vec::new();
         let mut more = false;
         let mut visit = |record: Record| -> Result<bool, StoreError> {
-            if self.inner().engine.group.is_unpublished(record.id) {
+            if !self.seen().has(record.owner()) || self.inner().engine.group.is_unpublished(record.id) {
                 return Ok(true);
             }
             let info = self.inner().info(&disk, record)?;
-            if filter.matches(&info, &roles, now) {
+            if filter.matches(&info, &roles, now, self.seen()) {
                 more = keys.len() == size;
                 if !more {
                     keys.push(info);
@@ -78,11 +79,8 @@ impl KeyStore {
             }
             Ok(!more)
         };
-        if filter.owner.as_deref().is_some_and(|owner| !self.sees(owner)) {
-            return Ok(Page { keys, next: None });
-        }
-        if let Some(owner) = self.only_owner().or(filter.owner.as_deref()) {
-            for id in disk.readable_ids_of(owner, after)? {
+        if let Some(owners) = filter.owners(self.seen()) {
+            for id in disk.readable_ids_of(owners, after)? {
                 let Some((record, _)) = disk.record(id?)? else { continue };
                 if !visit(record)? {
                     break;
@@ -248,20 +246,20 @@ impl KeyStore {
         let mut refused = None;
         let revoked_all = Restriction { revoke: true, ..Restriction::default() };
         let scope = self.scope(actor);
+        let tenant = scope.seen.tenant().or_else(|| actor.and_then(VerifiedKey::tenant));
+        let of = Owner { tenant, name: owner };
         // Once the actor is revoked, it may revoke nothing more.
         let own = actor.map(|actor| actor.id().as_u128());
         let mut own_is_left = false;
         loop {
             let mut last = None;
             let outcomes = self.change(|_, records| {
-                let ids = records.ids_of(owner, after, CHUNK).map_err(|error| match actor {
+                let ids = records.ids_of(Owners::One(of), after, CHUNK).map_err(|error| match actor {
                     Some(_) => error,
-                    None => {
-                        self.inner().engine.restrict_unread(vec![(Target::Owner(owner), revoked_all.clone())], error)
-                    }
+                    None => self.inner().engine.restrict_unread(vec![(Target::Owner(of), revoked_all.clone())], error),
                 })?;
                 if let Some(reach) = self.inner().engine.reach(&scope, records)? {
-                    reach.owner(owner)?;
+                    reach.owner(of)?;
                 }
                 last = ids.last().copied();
                 own_is_left |= ids.iter().any(|id| Some(*id) == own);
@@ -451,7 +449,7 @@ impl Inner {
         if let Some(reach) = &reach {
             reach.target(id.as_u128(), Some(&record))?;
             for (_, grants) in lists {
-                reach.grants(&record.owner, grants, &record.permissions)?;
+                reach.grants(record.owner(), grants, &record.permissions)?;
             }
         }
         for (list, grants) in lists {

@@ -11,7 +11,8 @@ use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Returns a key without its secret on behalf of `actor`: `None` if the store has no key with this id, and likewise
-    /// if the key has another owner than the actor, unless the actor has `keys:any_owner`.
+    /// if the key has another owner than the actor, unless the actor has `keys:any_owner`; or another tenant, unless the actor has
+    /// none, and `keys:any_owner` and `keys:any_tenant`.
     ///
     /// # Errors
     /// [`StoreError::Exceeds`] if the actor is not valid any more, and those of [`get`](Self::get).
@@ -20,7 +21,7 @@ impl KeyStore {
     }
 
     /// Returns a page of keys on behalf of `actor`: those of the actor's owner, or with `keys:any_owner` those of every
-    /// owner.
+    /// owner of its tenant. If it has no tenant, these are owners of no tenant, and with `keys:any_tenant` all.
     ///
     /// ```
     /// use apikey::{KeyFilter, KeyStore, NewKey};
@@ -46,9 +47,7 @@ impl KeyStore {
     fn readable(&self, actor: &VerifiedKey) -> Result<Option<Self>, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let reach = self.inner().engine.reach(&self.scope(Some(actor)), &Records::of(&disk))?;
-        if reach.is_some_and(|reach| reach.reads_every_owner()) {
-            return Ok(Some(self.clone()));
-        }
-        Ok(self.sees(actor.owner()).then(|| self.seeing(actor.owner())))
+        let readable = reach.map(|reach| reach.readable()).unwrap_or_default();
+        Ok(self.seen().meet(&readable).map(|seen| self.seeing(seen)))
     }
 }

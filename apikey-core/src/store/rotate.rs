@@ -68,7 +68,7 @@ impl KeyStore {
             .as_ref()
             .map(|key| IdempotentRequest::rotate(key, id.as_u128(), *overlap, actor))
             .transpose()?;
-        let idempotency = idempotency.map(|request| request.of_owner(self.only_owner()).of_actor(actor));
+        let idempotency = idempotency.map(|request| request.of_owners(self.seen().owners()).of_actor(actor));
         let scope = self.scope(within.as_ref());
         let mut token = None;
         let outcomes = self.change(|writer, records| {

@@ -181,6 +181,7 @@ mod tests {
     fn write(number: u64, record: Option<Vec<u8>>) -> Write {
         Write {
             subject: Subject::Key(number.into()),
+            tenant: None,
             owner: "alice".into(),
             is_new: true,
             record: record.map(Into::into),

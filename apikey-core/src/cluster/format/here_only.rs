@@ -92,6 +92,7 @@ mod tests {
             StoredSecret { version: 2, digest: [2; 32], pepper: 0, form, created_at: 0, end, used: true, unknown };
         Record {
             id: 1 << 100,
+            tenant: None,
             owner: "alice".into(),
             name: None,
             permissions: vec!["orders:read".into()],

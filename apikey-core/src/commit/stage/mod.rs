@@ -199,6 +199,7 @@ pub(crate) fn write(
     Ok(Write {
         subject,
         is_new: before.is_none(),
+        tenant: known.and_then(|record| record.tenant.clone()),
         owner: known.map_or_else(String::new, |record| record.owner.clone()),
         record: record.map(Into::into),
         imported_in: new.iter().filter(|digest| !old.contains(digest)).copied().collect(),

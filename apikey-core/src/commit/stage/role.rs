@@ -54,6 +54,7 @@ impl Engine {
         let role = RoleChange { before, after: after.as_ref().map(granted).transpose()? };
         let write = Write {
             subject: event.subject,
+            tenant: None,
             owner: String::new(),
             is_new: current.is_none(),
             record: new.map(Into::into),

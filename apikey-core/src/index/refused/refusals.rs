@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::access::auth_error::AuthError;
 use crate::access::identity::owner_of;
+use crate::access::owner::Owner;
 use crate::access::peer::Peer;
 use crate::access::refusal_count::RefusalCount;
 use crate::base::lock::lock;
@@ -181,13 +182,22 @@ impl RefusalCounts {
         let invalid = self.invalid.load(Ordering::Relaxed);
         if invalid > 0 {
             let (code, count) = (INVALID.to_owned(), invalid);
-            all.push(RefusalCount { key: None, owner: None, code, count, last_at: None, last_peer: None });
+            all.push(RefusalCount {
+                key: None,
+                owner: None,
+                tenant: None,
+                code,
+                count,
+                last_at: None,
+                last_peer: None,
+            });
         }
         let others = self.others();
         let mut add = |key: Option<(u128, u32)>, codes: &Codes| {
             all.extend(codes.0.iter().map(|held| RefusalCount {
                 key: key.map(|(id, _)| KeyId::from_u128(id)),
-                owner: key.map(|(_, identity)| owner_of(identity).to_owned()),
+                owner: key.map(|(_, identity)| owner_of(identity).name.to_owned()),
+                tenant: key.and_then(|(_, identity)| owner_of(identity).tenant).map(str::to_owned),
                 code: held.code.to_owned(),
                 count: held.count,
                 last_at: Some(from_ms(held.at)),
@@ -257,8 +267,8 @@ impl Sample {
             tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, "API key refused");
             return;
         };
-        let (key, owner) = (KeyId::from_u128(id), owner_of(identity));
-        tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, %key, owner, "API key refused");
+        let (key, Owner { tenant, name: owner }) = (KeyId::from_u128(id), owner_of(identity));
+        tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, %key, owner, tenant, "API key refused");
         if code == WRONG_NETWORK {
             // Without an address, a wrongly configured proxy or server is more likely than an attacker.
             let from = if is_known {
@@ -268,7 +278,7 @@ impl Sample {
                  address either (see docs/guides/limits.md), the secret has leaked"
             };
             tracing::warn!(
-                name: "apikey.wrong_network", target: "apikey", count, peer, %key, owner,
+                name: "apikey.wrong_network", target: "apikey", count, peer, %key, owner, tenant,
                 "the right secret of an API key came from {from}"
             );
         }

@@ -44,7 +44,13 @@ impl<'a> RefusedAttempt<'a> {
     /// Returns the owner of that key.
     #[must_use]
     pub fn owner(&self) -> Option<&'static str> {
-        self.key.map(|key| owner_of(key.identity))
+        self.key.map(|key| owner_of(key.identity).name)
+    }
+
+    /// Returns the tenant of that key; `None` also for a key of no tenant.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&'static str> {
+        owner_of(self.key?.identity).tenant
     }
 }
 

@@ -46,6 +46,15 @@ pub enum CapViolation {
         /// The owner of the acting key.
         actor: String,
     },
+    /// The change concerns keys of another tenant.
+    #[error("it belongs to {}, and the change concerns keys of {}; {}", describe_tenant(actor.as_ref()),
+        describe_tenant(wanted.as_ref()), describe_bound(actor.as_ref()))]
+    Tenant {
+        /// The tenant of the keys that the change creates or revokes; `None` for keys of no tenant.
+        wanted: Option<String>,
+        /// The tenant of the acting key; `None` if it has none.
+        actor: Option<String>,
+    },
     /// The key would end later than the acting key.
     #[error(
         "the key would {}, and the acting key ends at {}; that takes the permission keys:outlive",
@@ -112,6 +121,17 @@ pub(crate) fn describe_time(time: &DateTime<Utc>) -> String {
     time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
+fn describe_tenant(tenant: Option<&String>) -> String {
+    tenant.map_or_else(|| "no tenant".into(), |tenant| format!("the tenant {tenant:?}"))
+}
+
+fn describe_bound(actor: Option<&String>) -> &'static str {
+    match actor {
+        Some(_) => "a key of a tenant manages that tenant only",
+        None => "that takes the permissions keys:any_owner and keys:any_tenant",
+    }
+}
+
 fn describe_later(end: &Option<DateTime<Utc>>) -> String {
     end.as_ref().map_or_else(|| "never end".into(), |end| format!("end at {}", describe_time(end)))
 }
@@ -133,8 +153,8 @@ fn describe_limit(limit: Option<Limit>) -> String {
 }
 
 impl CapViolation {
-    /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `role`, `owner`, `label`, `prefix`,
-    /// `end`, `idle`, `networks` or `limit`.
+    /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `role`, `owner`, `tenant`, `label`,
+    /// `prefix`, `end`, `idle`, `networks` or `limit`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -144,6 +164,7 @@ impl CapViolation {
             Self::Target(_) => "target",
             Self::Role(_) => "role",
             Self::Owner { .. } => "owner",
+            Self::Tenant { .. } => "tenant",
             Self::Label { .. } => "label",
             Self::Prefix { .. } => "prefix",
             Self::End { .. } => "end",
@@ -164,6 +185,10 @@ impl Serialize for CapViolation {
             Self::Target(id) => map.serialize_entry("id", id)?,
             Self::Role(name) => map.serialize_entry("role", name)?,
             Self::Owner { wanted, actor } => {
+                map.serialize_entry("wanted", wanted)?;
+                map.serialize_entry("actor", actor)?;
+            }
+            Self::Tenant { wanted, actor } => {
                 map.serialize_entry("wanted", wanted)?;
                 map.serialize_entry("actor", actor)?;
             }
@@ -214,6 +239,10 @@ mod tests {
             (
                 CapViolation::Owner { wanted: "bob".into(), actor: "alice".into() },
                 r#"{"kind":"owner","wanted":"bob","actor":"alice"}"#,
+            ),
+            (
+                CapViolation::Tenant { wanted: None, actor: Some("acme".into()) },
+                r#"{"kind":"tenant","wanted":null,"actor":"acme"}"#,
             ),
             (
                 CapViolation::Label { name: "plan".into(), wanted: Some("pro".into()), held: None },

@@ -57,6 +57,14 @@ impl PartialSchema for CapViolation {
                 [("wanted", owner("The owner of the key.")), ("actor", owner("The owner of the acting key."))],
             ))
             .item(violation(
+                "tenant",
+                "The key would be of another tenant.",
+                [
+                    ("wanted", or_null(text("The tenant of the key; `null` for none."))),
+                    ("actor", or_null(text("The tenant of the acting key; `null` for none."))),
+                ],
+            ))
+            .item(violation(
                 "label",
                 "The key would have a label that it does not have, or would lose one.",
                 [

@@ -22,7 +22,8 @@ fn info(description: &str) -> ObjectBuilder {
         description,
         [
             ("id", schema_of::<KeyId>()),
-            ("owner", text("The user or application that the key belongs to.").into()),
+            ("tenant", or_null(text("The tenant of the key."))),
+            ("owner", text("The user or application that the key belongs to, one of its tenant.").into()),
             ("name", or_null(text("The name of the key."))),
             (
                 "permissions",

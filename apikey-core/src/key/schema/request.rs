@@ -8,6 +8,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use crate::access::limit::Limit;
 use crate::key::bounds::{
     MAX_GRANTS, MAX_KEY_ROLES, MAX_LABEL_VALUE, MAX_LABELS, MAX_METADATA, MAX_METADATA_VALUE, MAX_NAME, MAX_NETWORKS,
+    MAX_TENANT,
 };
 use crate::key::key_filter::{KeyFilter, MAX_PAGE};
 use crate::key::key_info::KeyState;
@@ -134,10 +135,11 @@ impl ToSchema for KeyUpdate {
 
 /// What a filter selects by, and may be `null` in JSON. The schemas are whole: utoipa does not collect those that
 /// parameters refer to.
-fn criteria() -> [(&'static str, RefOr<Schema>); 12] {
+fn criteria() -> [(&'static str, RefOr<Schema>); 13] {
     let limit = number("The most keys on the page; 100 if it is missing.", 1).maximum(Some(MAX_PAGE));
     [
-        ("owner", text("The keys of exactly this owner.").into()),
+        ("owner", text("The keys of exactly this owner: of the one of no tenant, unless `tenant` or `any_tenant` says otherwise.").into()),
+        ("tenant", tenant().into()),
         ("state", KeyState::schema()),
         ("permission", text("The keys whose grants, or whose roles, give this permission.").into()),
         ("text", text("The keys with this text in owner, name, hint or metadata, ignoring case.").into()),
@@ -152,15 +154,24 @@ fn criteria() -> [(&'static str, RefOr<Schema>); 12] {
     ]
 }
 
-fn never_used() -> RefOr<Schema> {
-    flag("If true, the keys that were never used.").into()
+fn tenant() -> ObjectBuilder {
+    text("The keys of this tenant.").min_length(Some(1)).max_length(Some(MAX_TENANT))
+}
+
+/// What a filter may demand besides.
+fn flags() -> [(&'static str, RefOr<Schema>); 3] {
+    [
+        ("no_tenant", flag("If true, the keys of no tenant.").into()),
+        ("any_tenant", flag("If true, the keys of every tenant and of none, also those of an owner.").into()),
+        ("never_used", flag("If true, the keys that were never used.").into()),
+    ]
 }
 
 impl PartialSchema for KeyFilter {
     fn schema() -> RefOr<Schema> {
         let metadata = map("The keys with exactly these entries.", text("The value of an entry."));
-        let others = [("never_used", never_used()), ("metadata", metadata.into())];
-        let object = closed("The keys to list: those that meet every field.", others);
+        let object = closed("The keys to list: those that meet every field.", [("metadata", metadata.into())]);
+        let object = flags().into_iter().fold(object, |object, (name, schema)| object.property(name, schema));
         criteria().into_iter().fold(object, |object, (name, schema)| object.property(name, or_null(schema))).into()
     }
 }
@@ -178,6 +189,6 @@ impl IntoParams for KeyFilter {
                 .schema(Some(schema))
                 .build()
         };
-        criteria().into_iter().chain([("never_used", never_used())]).map(parameter).collect()
+        criteria().into_iter().chain(flags()).map(parameter).collect()
     }
 }

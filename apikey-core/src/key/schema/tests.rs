@@ -157,7 +157,7 @@ fn what_a_caller_sends() {
     });
     is_read::<KeyUpdate, KeyUpdate>(&update, &[]);
     let filter = json!({
-        "owner": "alice", "state": "inactive", "permission": "a:b", "text": "ci", "expiring_before": time(),
+        "owner": "alice", "tenant": "acme", "no_tenant": false, "any_tenant": false, "state": "inactive", "permission": "a:b", "text": "ci", "expiring_before": time(),
         "idle_since": time(), "never_used": true, "metadata": { "team": "blue" }, "rotation_due_before": time(),
         "purgeable_before": time(), "prefix": "acme_test", "role": "reader", "after": "01931a4e-7c3b-7def-8123-456789abcdef", "limit": 20,
     });
@@ -204,6 +204,7 @@ fn what_a_caller_gets() {
     let id = created.info.id();
     let plain = store.create(NewKey::for_owner("bob")).unwrap();
     let mut infos: Vec<KeyInfo> = vec![created.info.clone(), plain.info.clone()];
+    infos.push(store.tenant("acme").unwrap().create(NewKey::for_owner("alice")).unwrap().info);
     infos.push(store.rotate(id, Overlap::For(TimeDelta::hours(1))).unwrap().info);
     infos.push(store.rotate(plain.info.id(), Overlap::UntilFirstUse).unwrap().info);
     let ends: Vec<OverlapEnd> = infos.iter().filter_map(KeyInfo::overlap).collect();
@@ -236,6 +237,8 @@ fn errors() {
         CapViolation::Actor(AuthError::Missing),
         CapViolation::Target(id),
         CapViolation::Owner { wanted: owner(), actor: owner() },
+        CapViolation::Tenant { wanted: None, actor: Some(owner()) },
+        CapViolation::Tenant { wanted: Some(owner()), actor: None },
         CapViolation::Label { name: "plan".into(), wanted: Some("pro".into()), held: None },
         CapViolation::Label { name: "plan".into(), wanted: None, held: Some("pro".into()) },
         CapViolation::Prefix { wanted: "acme_live".into(), held: "acme_test".into() },

@@ -12,6 +12,7 @@ use sled::transaction::{ConflictableTransactionError, TransactionError, Transact
 use sled::{Db, IVec, Tree};
 
 use crate::access::grant_set::RoleId;
+use crate::access::owner::Owners;
 use crate::base::codec;
 use crate::base::codec::Frame;
 use crate::key::error::StoreError;
@@ -33,6 +34,7 @@ use crate::storage::database::event_batch;
 use crate::storage::database::flush::Flusher;
 use crate::storage::database::memtable::Memtable;
 use crate::storage::database::overflow;
+use crate::storage::database::owner_places::{owner_key, owner_places, place_of};
 use crate::storage::wal::Wal;
 
 /// A value of the database, shared and not copied.
@@ -59,7 +61,8 @@ pub(crate) struct Open {
     keys: Tree,
     /// The overflow chunks of large records and event batches, by id and number.
     pub(super) overflow: Tree,
-    /// Ids by tenant and owner: tenant, a zero byte, owner, a zero byte, id.
+    /// Ids by tenant and owner: tenant, a zero byte, owner, a zero byte, id. A key of a tenant is there twice: once without
+    /// its owner.
     owners: Tree,
     /// Ids by the digest of imported keys, so that the store imports no key twice.
     imported: Tree,
@@ -126,7 +129,7 @@ impl Load {
         let id = record.id.to_be_bytes();
         self.keys.insert(&id, overflow::inline(frame));
         overflow::chunks(id, frame).for_each(|(key, part)| self.overflow.insert(&key, part));
-        self.owners.insert(owner_key(&record.owner, record.id), &[]);
+        owner_places(record.owner(), record.id).for_each(|key| self.owners.insert(key, &[]));
         imported_digests(record).for_each(|digest| self.imported.insert(&digest, &id));
     }
 
@@ -263,27 +266,28 @@ impl Disk {
         range.filter_map(move |item| frame(item).transpose())
     }
 
-    /// Reads the ids of an owner's keys, after one. It includes every key that was accepted before the call.
+    /// Reads the ids of keys of these owners, after one. It includes every key that was accepted before the call.
     pub(crate) fn ids_of(
         &self,
-        owner: &str,
+        owners: Owners<'_>,
         after: Option<u128>,
     ) -> Result<impl Iterator<Item = Result<u128, StoreError>> + use<>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
         self.flush_memtable()?;
-        Ok(self.written_ids_of(owner, after))
+        Ok(self.written_ids_of(owners, after))
     }
 
     /// Reads those that the database has.
     pub(crate) fn written_ids_of(
         &self,
-        owner: &str,
+        owners: Owners<'_>,
         after: Option<u128>,
     ) -> impl Iterator<Item = Result<u128, StoreError>> + use<> {
-        let first = owner_key(owner, after.unwrap_or(0));
-        let last = owner_key(owner, u128::MAX);
-        self.owners.range(first..=last).filter_map(move |item| {
+        let place = place_of(owners);
+        let ends = place.map(|place| [after.unwrap_or(0), u128::MAX].map(|id| owner_key(place, id)));
+        let range = ends.map(|[first, last]| self.owners.range(first..=last));
+        range.into_iter().flatten().filter_map(move |item| {
             let id = item.map_err(|error| StoreError::from(io_error(error))).and_then(|(key, _)| {
                 number(key.split_at_checked(key.len().saturating_sub(16)).map_or(&[][..], |(_, id)| id))
             });
@@ -428,7 +432,7 @@ impl Disk {
         let written = trees.transaction(|(keys, others, owners, imported, events, meta, outcome)| {
             for write in &batch.writes {
                 if let Some(id) = write.subject.record() {
-                    let owner = write.subject.key().map(|id| owner_key(&write.owner, id));
+                    let key = write.subject.key();
                     let id = id.to_be_bytes();
                     let old = match &write.record {
                         Some(record) => keys.insert(&id, overflow::inline(record))?,
@@ -442,12 +446,14 @@ impl Disk {
                             for (key, chunk) in overflow::chunks(id, record) {
                                 others.insert(&key, chunk)?;
                             }
-                            if let Some(owner) = owner.filter(|_| write.is_new) {
+                            for owner in
+                                key.filter(|_| write.is_new).into_iter().flat_map(|id| owner_places(write.owner(), id))
+                            {
                                 owners.insert(owner, &[])?;
                             }
                         }
                         None => {
-                            if let Some(owner) = owner {
+                            for owner in key.into_iter().flat_map(|id| owner_places(write.owner(), id)) {
                                 owners.remove(owner)?;
                             }
                         }
@@ -572,22 +578,6 @@ pub(crate) fn refused(error: TransactionError<Infallible>) -> sled::Error {
 pub(crate) fn imported_digests(record: &Record) -> impl Iterator<Item = Digest> {
     let imported = record.secrets.iter().filter(|secret| matches!(secret.form, SecretForm::Imported(_)));
     imported.map(|secret| secret.digest)
-}
-
-pub(crate) fn owner_key(owner: &str, id: u128) -> Vec<u8> {
-    let mut key = Vec::with_capacity(owner.len() + 18);
-    owner_key_into(&mut key, owner, id);
-    key
-}
-
-/// The same, in a buffer that it clears first.
-pub(crate) fn owner_key_into(key: &mut Vec<u8>, owner: &str, id: u128) {
-    key.clear();
-    // No key has a tenant yet. Neither tenants nor owners have control characters, so a zero byte ends each.
-    key.push(0);
-    key.extend_from_slice(owner.as_bytes());
-    key.push(0);
-    key.extend_from_slice(&id.to_be_bytes());
 }
 
 pub(super) fn number(bytes: &[u8]) -> Result<u128, StoreError> {

@@ -14,7 +14,7 @@ use crate::base::lock::lock;
 use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
-use crate::storage::batch::Batch;
+use crate::storage::batch::{Batch, NewId};
 
 /// The most changes of one transaction, unless one call has more, which stay together. sled blocks reads during a
 /// transaction.
@@ -47,8 +47,7 @@ struct State {
 pub(crate) struct Unflushed {
     /// The newest image of each key and role; `None` if it is deleted.
     pub(crate) records: BTreeMap<u128, Option<IVec>>,
-    /// Keys that are new, with their owners.
-    pub(crate) new: Vec<(String, u128)>,
+    pub(crate) new: Vec<NewId>,
     pub(crate) events: Vec<(u64, IVec)>,
 }
 
@@ -132,7 +131,7 @@ impl Memtable {
         for write in state.batches.iter().flat_map(|batch| &batch.writes) {
             waiting.events.push((write.event.0, IVec::from(write.event.1.as_slice())));
             if let Some(id) = write.subject.key().filter(|_| write.is_new) {
-                waiting.new.push((write.owner.clone(), id));
+                waiting.new.push(NewId::of(write, id));
             }
         }
         waiting
@@ -192,6 +191,7 @@ mod tests {
     fn batch(id: u128, record: Option<u8>, digest: u8) -> Batch {
         let write = Write {
             subject: Subject::Key(id),
+            tenant: None,
             owner: "alice".into(),
             is_new: true,
             record: record.map(|byte| vec![byte].into()),

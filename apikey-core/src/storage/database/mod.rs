@@ -11,4 +11,5 @@ pub(crate) mod flush;
 pub(crate) mod memtable;
 pub(crate) mod open;
 pub(crate) mod overflow;
+pub(crate) mod owner_places;
 pub(crate) mod readable;

@@ -8,6 +8,7 @@ use std::iter::from_fn;
 
 use sled::IVec;
 
+use crate::access::owner::Owners;
 use crate::base::codec;
 use crate::key::error::StoreError;
 use crate::key::role;
@@ -44,16 +45,17 @@ impl Disk {
     /// Works as [`ids_of`](Self::ids_of).
     pub(crate) fn readable_ids_of(
         &self,
-        owner: &str,
+        owners: Owners<'_>,
         after: Option<u128>,
     ) -> Result<impl Iterator<Item = Result<u128, StoreError>> + use<>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
         let new = self.waiting().new.into_iter();
-        let new = new.filter(|(of, id)| of == owner && after.is_none_or(|after| *id > after)).map(|(_, id)| id);
+        let new =
+            new.filter(|new| owners.has(new.owner()) && after.is_none_or(|after| new.id > after)).map(|new| new.id);
         let new: BTreeSet<u128> = new.collect();
         // New keys have higher ids, so these come last; the database may have one of them all the same.
-        let written = self.written_ids_of(owner, after);
+        let written = self.written_ids_of(owners, after);
         let first = new.clone();
         let written = written.filter(move |id| id.as_ref().map_or(true, |id| !first.contains(id)));
         Ok(written.chain(new.into_iter().map(Ok)))

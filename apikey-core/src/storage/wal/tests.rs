@@ -38,6 +38,7 @@ fn history(calls: &[usize]) -> (Vec<Batch>, Vec<Head>) {
 fn write(number: u64, event: Vec<u8>) -> Write {
     Write {
         subject: Subject::Key(number.into()),
+        tenant: None,
         owner: "alice".into(),
         is_new: true,
         record: Some(vec![7; 150].into()),
@@ -239,6 +240,7 @@ fn a_digest_that_looks_like_an_entry_is_none() {
     let far = u64::from(u32::MAX);
     let write = Write {
         subject: Subject::Store,
+        tenant: None,
         owner: String::new(),
         is_new: false,
         record: None,

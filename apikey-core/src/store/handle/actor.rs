@@ -4,6 +4,7 @@ use std::sync::Arc;
 #[cfg(feature = "cluster")]
 use std::time::Duration;
 
+use crate::access::owner::Seen;
 use crate::access::peer::Peer;
 use crate::access::verified_key::VerifiedKey;
 use crate::key::change::Change;
@@ -71,20 +72,14 @@ impl KeyStore {
         Self { life: self.life.clone(), view: HandleView { origin: Arc::new(origin), ..self.view.clone() } }
     }
 
-    /// Returns a handle that sees the keys of one owner.
-    pub(crate) fn seeing(&self, owner: &str) -> Self {
-        let view = HandleView { owner: Some(Arc::from(owner)), ..self.view.clone() };
-        Self { life: self.life.clone(), view }
+    /// Returns a handle that sees these keys.
+    pub(crate) fn seeing(&self, seen: Seen) -> Self {
+        Self { life: self.life.clone(), view: HandleView { seen, ..self.view.clone() } }
     }
 
-    /// Returns the owner whose keys this handle sees; `None` if it sees all keys.
-    pub(crate) fn only_owner(&self) -> Option<&str> {
-        self.view.owner.as_deref()
-    }
-
-    /// Whether this handle sees keys of an owner.
-    pub(crate) fn sees(&self, owner: &str) -> bool {
-        self.only_owner().is_none_or(|only| only == owner)
+    /// Returns the keys that this handle sees.
+    pub(crate) fn seen(&self) -> &Seen {
+        &self.view.seen
     }
 
     /// Returns the actor and address of this handle's changes, as far as the handle names them.
@@ -105,7 +100,7 @@ impl KeyStore {
 
     /// Returns the scope of a change through this handle, capped by `within` if that is given.
     pub(crate) fn scope(&self, within: Option<&VerifiedKey>) -> Scope {
-        Scope { owner: self.view.owner.clone(), actor: within.cloned() }
+        Scope { seen: self.view.seen.clone(), actor: within.cloned() }
     }
 
     /// Makes changes of keys that this handle sees, with the handle's actor.
@@ -122,12 +117,12 @@ impl KeyStore {
         keys: usize,
         mut decide: impl FnMut(&mut Writer, &Records<'_>) -> Result<Vec<Change>, StoreError>,
     ) -> Result<Vec<Outcome>, StoreError> {
-        let (origin, owner) = (self.origin()?, &self.view.owner);
+        let (origin, seen) = (self.origin()?, &self.view.seen);
         let terms = Terms { propagation: self.view.propagation, hold: None, lane: Lane::of_keys(keys) };
         self.inner().engine.change_on(terms, |writer, records| {
             let mut changes = decide(writer, records)?;
             for change in &mut changes {
-                change.scope.owner.clone_from(owner);
+                change.scope.seen.clone_from(seen);
                 let acting = || change.scope.actor.as_ref().map(|key| Actor::Key(key.id()));
                 let Origin { actor, peer } = origin.clone();
                 change.origin = Origin { actor: actor.or_else(acting), peer };

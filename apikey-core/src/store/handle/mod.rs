@@ -2,4 +2,5 @@
 
 pub(crate) mod actor;
 pub(crate) mod owner;
+pub(crate) mod tenant;
 pub(crate) mod view;

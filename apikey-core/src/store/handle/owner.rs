@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::access::owner::Seen;
 use crate::access::peer::Peer;
 use crate::access::verified_key::VerifiedKey;
 use crate::key::error::StoreError;
@@ -38,15 +39,16 @@ use crate::store::key_store::KeyStore;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct OwnerStore(KeyStore);
+pub struct OwnerStore(pub(super) KeyStore);
 
 impl KeyStore {
-    /// Returns a handle of the same store that sees only the keys of this owner. It keeps the [actor](Self::as_actor)
+    /// Returns a handle of the same store that sees only the keys of this owner, who is one of no tenant: for the owner of a
+    /// verified key see [`of_owner_of`](Self::of_owner_of). It keeps the [actor](Self::as_actor)
     /// of this handle, and costs as little as a clone. An owner whose name is out of bounds has no keys, and cannot
     /// create any.
     #[must_use]
     pub fn of_owner(&self, owner: impl AsRef<str>) -> OwnerStore {
-        OwnerStore(self.seeing(owner.as_ref()))
+        OwnerStore(self.seeing(Seen { owner: Some(owner.as_ref().into()), ..self.seen().clone() }))
     }
 }
 
@@ -54,7 +56,7 @@ impl OwnerStore {
     /// Returns the owner of these keys.
     #[must_use]
     pub fn owner(&self) -> &str {
-        self.0.only_owner().unwrap_or_default()
+        self.0.seen().owner.as_deref().unwrap_or_default()
     }
 
     /// Returns a handle of the same keys that names the actor of its changes: [`KeyStore::as_actor`].

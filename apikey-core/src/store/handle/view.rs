@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::access::owner::Seen;
 use crate::commit::cluster::propagation::Propagation;
 use crate::key::event::actor::Origin;
 
@@ -10,8 +11,8 @@ use crate::key::event::actor::Origin;
 pub(crate) struct HandleView {
     /// The actor and address of its changes, as far as they are named.
     pub(in crate::store) origin: Arc<Origin>,
-    /// The owner whose keys it sees; `None` means every owner.
-    pub(in crate::store) owner: Option<Arc<str>>,
+    /// The keys that it sees.
+    pub(in crate::store) seen: Seen,
     /// How far its changes have to go before they return.
     pub(in crate::store) propagation: Propagation,
 }

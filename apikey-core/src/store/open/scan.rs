@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, ScopedJoinHandle, scope};
 
 use crate::access::catalog::Catalog;
+use crate::access::owner::Owner;
 use crate::access::stores;
 use crate::base::codec;
 use crate::base::interner::IDENTITIES;
@@ -27,7 +28,8 @@ use crate::storage::open_error::OpenError;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
 
-use crate::storage::database::disk::{Bytes, Disk, imported_digests, owner_key_into};
+use crate::storage::database::disk::{Bytes, Disk, imported_digests};
+use crate::storage::database::owner_places::owner_key_into;
 use crate::storage::open_error::{damaged, read_error};
 
 /// The result of a scan of all records.
@@ -263,8 +265,12 @@ fn take_in(
         if record.secrets.len() > 1 {
             found.overlapping.push(id);
         }
-        owner_key_into(&mut place, &record.owner, id);
+        owner_key_into(&mut place, record.owner(), id);
         tables.owners.add(&place);
+        if record.tenant.is_some() {
+            owner_key_into(&mut place, Owner { name: "", ..record.owner() }, id);
+            tables.owners.add(&place);
+        }
         imported_digests(&record).for_each(|digest| tables.imported.add(&digest));
         let rights = EffectiveKey::of_many(&record, lifetime, default);
         let mut rights = rights.map_err(|full| OpenError::io(path, full.into()))?;
