@@ -46,9 +46,9 @@ pub use crate::frameworks::tonic;
 pub use crate::frameworks::tower::{ApiKeyLayer, ApiKeyService, Require, RequireFuture, Supply, SupplyFuture};
 #[cfg(feature = "warp")]
 pub use crate::frameworks::warp;
+pub use crate::guard::{Authenticated, NoTenant, OptionalApiKey, RequireApiKey, Required, UnknownPermission};
 #[cfg(feature = "inventory")]
-pub use crate::guard::Guarded;
-pub use crate::guard::{Authenticated, OptionalApiKey, RequireApiKey, Required, UnknownPermission};
+pub use crate::guard::{Guarded, GuardedTenant};
 #[doc = include_str!("perm.md")]
 pub use apikey_macros::perm;
 #[doc = include_str!("require_api_key.md")]

@@ -13,21 +13,40 @@ use apikey_core::{KeyStore, VerifiedKey};
 
 use crate::ask::{self, FromRejection, KeySource, Rejection};
 pub use crate::guard::{All, Any, Authenticated, Perm, PermExpr, chunk, declared, same, unknown};
-use crate::guard::{Required, need};
+use crate::guard::{Required, condition};
 
 /// The check in a function's body, with the request's store or the installed one.
 pub fn authorize<R: Required, S: KeySource>(source: &S) -> Result<VerifiedKey, Rejection> {
-    ask::authorize(source, None, need::<R>())
+    ask::authorize(source, None, condition::<R>())
 }
 
 /// The check in a function's body, with `store = ..`.
 pub fn authorize_with<R: Required, S: KeySource>(source: &S, store: &KeyStore) -> Result<VerifiedKey, Rejection> {
-    ask::authorize(source, Some(store), need::<R>())
+    ask::authorize(source, Some(store), condition::<R>())
+}
+
+/// The check in a function's body, with `tenant = ..`.
+pub fn authorize_in<R: Required, S: KeySource>(source: &S, tenant: &str) -> Result<VerifiedKey, Rejection> {
+    ask::authorize(source, None, condition::<R>().of_tenant(tenant))
+}
+
+/// The check in a function's body, with `store = ..` and `tenant = ..`.
+pub fn authorize_in_with<R: Required, S: KeySource>(
+    source: &S,
+    store: &KeyStore,
+    tenant: &str,
+) -> Result<VerifiedKey, Rejection> {
+    ask::authorize(source, Some(store), condition::<R>().of_tenant(tenant))
+}
+
+/// The text of an expression that names a tenant.
+pub fn name_of_tenant<T: AsRef<str> + ?Sized>(tenant: &T) -> &str {
+    tenant.as_ref()
 }
 
 /// The check in a function's body, with `optional`.
 pub fn authorize_optional<R: Required, S: KeySource>(source: &S) -> Result<Option<VerifiedKey>, Rejection> {
-    ask::authorize_optional(source, None, need::<R>())
+    ask::authorize_optional(source, None, condition::<R>())
 }
 
 /// The check in a function's body, with `optional` and `store = ..`.
@@ -35,7 +54,7 @@ pub fn authorize_optional_with<R: Required, S: KeySource>(
     source: &S,
     store: &KeyStore,
 ) -> Result<Option<VerifiedKey>, Rejection> {
-    ask::authorize_optional(source, Some(store), need::<R>())
+    ask::authorize_optional(source, Some(store), condition::<R>())
 }
 
 /// What the function returns for a rejection.

@@ -4,9 +4,9 @@
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 use syn::punctuated::Pair;
-use syn::{FnArg, Ident, PatType, Signature};
+use syn::{Expr, FnArg, Ident, PatType, Signature};
 
-use crate::args::Args;
+use crate::args::{Args, Tenant};
 use crate::errors::Errors;
 use crate::function::Function;
 use crate::signature::{Hidden, KeyKind, hidden_return, is_key_reference, is_ours, key_kind, may_be_macro, plain_name};
@@ -111,9 +111,16 @@ fn extract(args: &Args, function: &mut Function, switches: Switches, errors: &mu
         );
         errors.at(name, message);
     }
+    let named = match &args.tenant {
+        Some((name, Tenant::Named(expr))) => Some((name, expr)),
+        _ => None,
+    };
+    if let Some((name, expr)) = named {
+        errors.at(name, tenant_in_signature(expr));
+    }
     if !switches.extract {
         // One mistake gives one error: the missing `request = ..` was reported already.
-        if args.store.is_none() && args.on_reject.is_none() {
+        if args.store.is_none() && args.on_reject.is_none() && named.is_none() {
             errors.at(&function.sig.ident, no_source(&function.sig));
         }
         return Plan::Names;
@@ -131,6 +138,16 @@ fn extract(args: &Args, function: &mut Function, switches: Switches, errors: &mu
     let keys = take_keys(args, &mut function.sig, &mut optional, errors);
     let after = function.sig.inputs.len() + 1;
     Plan::Extract { keys, optional, too_many: before <= CLIPPY_LIMIT && after > CLIPPY_LIMIT }
+}
+
+/// The error for `tenant = ..` where a guard in the signature checks the key.
+fn tenant_in_signature(tenant: &Expr) -> String {
+    let tenant = tenant.to_token_stream();
+    format!(
+        "`tenant = ...` needs `request = ...`: without it the web framework runs the check before the function has its \
+         parameters. Name the parameter that carries the request, or return a `Result` and begin the body with \
+         `key.in_tenant({tenant})?;`, where `key` is the `VerifiedKey`"
+    )
 }
 
 /// The default of `clippy::too_many_arguments`.

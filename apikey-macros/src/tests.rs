@@ -193,7 +193,7 @@ fn a_guarded_function_is_listed_where_the_facade_lists_them() {
         let expanded = expand(LISTED, args, item);
         let entry = quote!(::apikey::__private::submit! { ::apikey::__private::guarded(
         ::core::module_path!(), "list", ::core::line!(),
-        ::core::option::Option::Some(const { &::apikey::Need::Permission("a") }), false) });
+        ::core::option::Option::Some(const { &::apikey::Need::Permission("a") }), false, ::apikey::GuardedTenant::Any) });
         assert!(bare(&expanded).contains(&bare(entry)), "{expanded}");
     }
     // An item in a body cannot name the `Self` around it.
@@ -201,7 +201,7 @@ fn a_guarded_function_is_listed_where_the_facade_lists_them() {
         fn list(&self, r: R) -> Result<(), E> {}
     );
     let expanded = expand(LISTED, quote!(any("a", Self::PERM)), method);
-    assert!(bare(&expanded).contains("core::line!(),::core::option::Option::None,false)"), "{expanded}");
+    assert!(bare(&expanded).contains("core::line!(),::core::option::Option::None,false,"), "{expanded}");
     assert!(
         !expand(
             PLAIN,
@@ -212,6 +212,35 @@ fn a_guarded_function_is_listed_where_the_facade_lists_them() {
         )
         .contains("submit")
     );
+}
+
+#[test]
+fn a_tenant_is_checked_with_the_key() {
+    let item = quote!(
+        fn run(r: &R, tenant: String) -> Result<(), E> {
+            body(tenant)
+        }
+    );
+    let check = |args| bare(expand(NO_FRAMEWORK, args, item.clone()));
+    let named = check(quote!(perm = "a", request = r, tenant = tenant));
+    let call = quote!(::apikey::__private::authorize_in::<::apikey::__private::Perm<'a'>, _>(
+        &r,
+        ::apikey::__private::name_of_tenant(&tenant)
+    ));
+    assert!(named.contains(&bare(call)), "{named}");
+    let with_store = check(quote!(perm = "a", request = r, store = KEYS, tenant = "acme"));
+    assert!(with_store.contains("authorize_in_with::<"), "{with_store}");
+    assert!(with_store.contains("(&r,&KEYS,::apikey::__private::name_of_tenant(&\"acme\"))"), "{with_store}");
+    // `none` is a word of the attribute, and not a variable; in parentheses it is one.
+    let none = check(quote!(perm = "a", request = r, tenant = none));
+    assert!(none.contains("authorize::<::apikey::NoTenant<::apikey::__private::Perm<'a'>>,_>(&r)"), "{none}");
+    assert!(check(quote!(request = r, tenant = (none))).contains("name_of_tenant(&(none))"));
+    assert!(check(quote!(request = r, tenant = none.name)).contains("name_of_tenant(&none.name)"));
+    let handler = quote!(
+        async fn list() {}
+    );
+    let none = bare(expand(PLAIN, quote!(perm = "a", tenant = none), handler));
+    assert!(none.contains("::apikey::RequireApiKey<::apikey::NoTenant<::apikey::__private::Perm<'a'>>>"), "{none}");
 }
 
 #[test]

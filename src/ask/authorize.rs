@@ -1,45 +1,75 @@
 //! Authorizes a request for the guards in a handler. Not generic, so that it is compiled once.
 
-use apikey_core::{AuthError, KeyStore, Need, Requirement, VerifiedKey};
+use apikey_core::{AuthError, KeyStore, Requirement, VerifiedKey};
 
+use super::condition::{Condition, TenantCondition};
 use super::gate::{authenticate, reject};
 use super::key_source::KeySource;
 use super::rejection::Rejection;
 
-/// Returns the key of the request, which meets `need`.
+/// Returns the key of the request, which meets the condition.
 pub(crate) fn authorize(
     source: &dyn KeySource,
     store: Option<&KeyStore>,
-    need: &'static Need,
+    condition: Condition<'_>,
 ) -> Result<VerifiedKey, Rejection> {
     // A missing key is an `Err`, so every `Ok` has a key.
-    decide(source, store, need, false)?.ok_or_else(|| Rejection::from(AuthError::Missing))
+    decide(source, store, condition, false)?.ok_or_else(|| Rejection::from(AuthError::Missing))
 }
 
 /// Works as [`authorize`], but returns `None` for a request without a key. It refuses an invalid key.
 pub(crate) fn authorize_optional(
     source: &dyn KeySource,
     store: Option<&KeyStore>,
-    need: &'static Need,
+    condition: Condition<'_>,
 ) -> Result<Option<VerifiedKey>, Rejection> {
-    decide(source, store, need, true)
+    decide(source, store, condition, true)
 }
 
 fn decide(
     source: &dyn KeySource,
     store: Option<&KeyStore>,
-    need: &'static Need,
+    condition: Condition<'_>,
     optional: bool,
 ) -> Result<Option<VerifiedKey>, Rejection> {
     let Some(store) = store.or_else(|| provided(source, KeyStore::installed())) else {
         return Err(Rejection::from(AuthError::Unavailable));
     };
-    let answer = match authenticate(source, store, &Requirement::from(need)) {
+    let (answer, known) = match condition.tenant {
+        TenantCondition::Any => answered(authenticate(source, store, &Requirement::from(condition.need))),
+        _ => in_its_tenant(source, store, condition),
+    };
+    source.record(store, known.as_ref());
+    let answer = match answer {
         Err(AuthError::Missing) if optional => Ok(None),
         answer => answer.map(Some),
     };
-    source.record(store, answer.as_ref().ok().and_then(Option::as_ref));
     answer.map_err(|error| reject(source, store, error))
+}
+
+/// The answer, and the key that the headers of the response are about.
+type Answered = (Result<VerifiedKey, AuthError>, Option<VerifiedKey>);
+
+fn answered(answer: Result<VerifiedKey, AuthError>) -> Answered {
+    let key = answer.as_ref().ok().cloned();
+    (answer, key)
+}
+
+/// Checks the tenant before the permission, so that a caller learns nothing about another tenant, not even what a request
+/// there would need.
+fn in_its_tenant(source: &dyn KeySource, store: &KeyStore, condition: Condition<'_>) -> Answered {
+    let key = match authenticate(source, store, &Requirement::authenticated()) {
+        Ok(key) => key,
+        Err(error) => return (Err(error), None),
+    };
+    let refused = |error: &AuthError| store.note_refusal(error, Some(&key), source.peer(store.header_config()));
+    let met = condition.tenant.check(&key).and_then(|()| key.require(&Requirement::from(condition.need)));
+    match met.inspect_err(refused) {
+        Ok(()) => answered(Ok(key)),
+        // The response has the headers of one to this key, as that of a handler which does not find a thing.
+        Err(AuthError::NotFound) => (Err(AuthError::NotFound), Some(key)),
+        Err(error) => (Err(error), None),
+    }
 }
 
 /// Returns the store of the request, or the installed one. Without a store the caller, who cannot fix it, gets a bare

@@ -2,6 +2,7 @@
 //! the headers of the response.
 
 mod authorize;
+mod condition;
 #[cfg(feature = "http")]
 mod cors;
 mod gate;
@@ -23,6 +24,7 @@ mod rejection;
 mod span_fields;
 
 pub(crate) use authorize::{authorize, authorize_optional};
+pub(crate) use condition::{Condition, TenantCondition};
 #[cfg(feature = "http")]
 pub use cors::{REQUEST_HEADERS, RESPONSE_HEADERS};
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]

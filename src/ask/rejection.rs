@@ -31,7 +31,28 @@ impl Rejection {
         Self(error, refusal)
     }
 
-    /// Returns the HTTP status: 401, 403, 429 or 503.
+    /// Creates the answer for a thing that does not exist, with the bytes of the answer for a thing of another tenant: 404
+    /// `not_found`. A handler with [`tenant = ..`](crate::require_api_key#tenants) that answers an unknown id so does not
+    /// disclose which ids, and which tenants, there are.
+    ///
+    /// ```
+    /// use apikey::{AuthError, Rejection};
+    ///
+    /// fn find(number: u32) -> Result<String, Rejection> {
+    ///     if number == 1 { Ok("an order".to_owned()) } else { Err(Rejection::not_found()) }
+    /// }
+    /// assert_eq!(find(7).unwrap_err(), Rejection::from(AuthError::NotFound));
+    /// assert_eq!(find(7).unwrap_err().status(), 404);
+    /// ```
+    ///
+    /// Where the store has a [renderer](crate::KeyStoreBuilder::render), write `Rejection::of(&store, AuthError::NotFound)`,
+    /// so that it renders this answer, too.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::from(AuthError::NotFound)
+    }
+
+    /// Returns the HTTP status: 401, 403, 404, 429 or 503.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.1.status

@@ -6,25 +6,25 @@ use ::salvo_oapi::{
     SecurityScheme,
 };
 
-use apikey_core::{HeaderConfig, KeyStore, Need};
+use apikey_core::{HeaderConfig, KeyStore};
 
 use crate::answer::{Problem, SecretResponse};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required, alternatives};
 
-/// Adds the security scheme `api_key`, the requirement of this operation, its 401, 403, 429 and 503, and
-/// `x-apikey-required`.
+/// Adds the security scheme `api_key`, the requirement of this operation, its 401, 403, 429 and 503, its 404 if it
+/// asks for a key of no tenant, and `x-apikey-required`.
 ///
 /// The header is that of the installed store, or `X-API-Key`: no request, and so no other store, exists yet.
 impl<R: Required> EndpointArgRegister for RequireApiKey<R> {
     fn register(components: &mut Components, operation: &mut Operation, _: &str) {
-        register(components, operation, R::NEED, false);
+        register::<R>(components, operation, false);
     }
 }
 
 /// Works as for [`RequireApiKey`], but the operation also allows a request without a key.
 impl<R: Required> EndpointArgRegister for OptionalApiKey<R> {
     fn register(components: &mut Components, operation: &mut Operation, _: &str) {
-        register(components, operation, R::NEED, true);
+        register::<R>(components, operation, true);
     }
 }
 
@@ -53,7 +53,8 @@ fn add_response(operation: &mut Operation, status: &str, description: &str, cont
 
 const SCHEME: &str = "api_key";
 
-fn register(components: &mut Components, operation: &mut Operation, need: &'static Need, optional: bool) {
+fn register<R: Required>(components: &mut Components, operation: &mut Operation, optional: bool) {
+    let need = R::NEED;
     let default = HeaderConfig::default();
     let header = KeyStore::installed().map_or(default.header(), |store| store.header_config().header());
     let scheme = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(header)));
@@ -67,6 +68,9 @@ fn register(components: &mut Components, operation: &mut Operation, need: &'stat
     };
     refuse("401", "The API key is missing or not valid.");
     refuse("403", "The API key lacks the permission, or is not valid from this address.");
+    if R::NO_TENANT {
+        refuse("404", "There is no such thing for an API key of a tenant.");
+    }
     refuse("429", "The API key, or the address, has made too many requests.");
     refuse("503", "API keys cannot be checked at the moment.");
 }

@@ -14,6 +14,19 @@ pub struct Guarded {
     line: u32,
     need: Option<&'static Need>,
     optional: bool,
+    tenant: GuardedTenant,
+}
+
+/// The keys that pass a guarded function, by their tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GuardedTenant {
+    /// Those of every tenant, and of none: an attribute without `tenant`.
+    Any,
+    /// Those of no tenant: `tenant = none`.
+    None,
+    /// Those of the tenant that the request names: `tenant = expr`.
+    Named,
 }
 
 inventory::collect!(Guarded);
@@ -80,12 +93,23 @@ impl Guarded {
     pub fn optional(&self) -> bool {
         self.optional
     }
+
+    /// Returns which keys pass, by their tenant.
+    #[must_use]
+    pub fn tenant(&self) -> GuardedTenant {
+        self.tenant
+    }
 }
 
 impl fmt::Display for Guarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (module, function, verb) = (self.module, self.function, if self.optional { "allows" } else { "requires" });
-        write!(f, "{module}::{function} {verb} {}", self.requirement())
+        let tenant = match self.tenant {
+            GuardedTenant::Any => "",
+            GuardedTenant::None => " of a key of no tenant",
+            GuardedTenant::Named => " of a key of the tenant",
+        };
+        write!(f, "{module}::{function} {verb} {}{tenant}", self.requirement())
     }
 }
 
@@ -97,6 +121,7 @@ pub const fn guarded(
     line: u32,
     need: Option<&'static Need>,
     optional: bool,
+    tenant: GuardedTenant,
 ) -> Guarded {
-    Guarded { module, function, line, need, optional }
+    Guarded { module, function, line, need, optional, tenant }
 }

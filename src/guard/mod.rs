@@ -15,9 +15,9 @@ mod required;
 pub(crate) use alternatives::alternatives;
 pub use catalog::{UnknownPermission, declared, same, unknown};
 #[cfg(feature = "inventory")]
-pub use guarded::{Guarded, guarded};
+pub use guarded::{Guarded, GuardedTenant, guarded};
 pub use optional_api_key::OptionalApiKey;
 pub use perm::{All, Any, Perm, PermExpr, chunk};
 pub use require_api_key::RequireApiKey;
-pub(crate) use required::need;
-pub use required::{Authenticated, Required};
+pub(crate) use required::condition;
+pub use required::{Authenticated, NoTenant, Required};

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use apikey_core::VerifiedKey;
 
-use super::required::{Authenticated, Required, need};
+use super::required::{Authenticated, Required, condition};
 use crate::ask::{KeySource, Rejection, authorize_optional};
 
 /// Works as [`RequireApiKey`](crate::RequireApiKey), but a request without a key passes, too: `optional` in the
@@ -23,7 +23,7 @@ impl<R: Required> OptionalApiKey<R> {
     /// # Errors
     /// The rejection of a presented key, or of a request without a store.
     pub fn from_source(source: &(impl KeySource + ?Sized)) -> Result<Self, Rejection> {
-        authorize_optional(&source, None, need::<R>()).map(|key| Self { key, required: PhantomData })
+        authorize_optional(&source, None, condition::<R>()).map(|key| Self { key, required: PhantomData })
     }
 
     /// Creates a guard without a check, for a unit test that calls a guarded function.

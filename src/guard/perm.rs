@@ -125,10 +125,12 @@ macro_rules! tuples {
     ($(($($one:ident)*))*) => {$(
         impl<$($one: Required),*> Required for Any<($($one,)*)> {
             const NEED: &'static Need = &Need::Any(&[$($one::NEED),*]);
+            const NO_TENANT: bool = $($one::NO_TENANT)||*;
         }
 
         impl<$($one: Required),*> Required for All<($($one,)*)> {
             const NEED: &'static Need = &Need::All(&[$($one::NEED),*]);
+            const NO_TENANT: bool = $($one::NO_TENANT)||*;
         }
     )*};
 }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use apikey_core::VerifiedKey;
 
-use super::required::{Authenticated, Required, need};
+use super::required::{Authenticated, Required, condition};
 use crate::ask::{KeySource, Rejection, authorize};
 
 /// Proof that the request came with a key that meets `R`. Frameworks extract it before they read anything else.
@@ -50,7 +50,7 @@ impl<R: Required> RequireApiKey<R> {
     /// # Errors
     /// The rejection of the request.
     pub fn from_source(source: &(impl KeySource + ?Sized)) -> Result<Self, Rejection> {
-        authorize(&source, None, need::<R>()).map(|key| Self { key, required: PhantomData })
+        authorize(&source, None, condition::<R>()).map(|key| Self { key, required: PhantomData })
     }
 
     /// Creates a guard without a check, for a unit test that calls a guarded function.

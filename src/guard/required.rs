@@ -1,8 +1,11 @@
 //! A requirement as a type: a handler's signature names it, and the compiler checks it.
 
+use std::marker::PhantomData;
+
 use apikey_core::Need;
 
 use super::compile_error::stop;
+use crate::ask::{Condition, TenantCondition};
 
 /// A requirement as a type. [`perm!`](crate::perm) and the attribute generate such types; implement it for a type of
 /// your own to name a requirement that many handlers share.
@@ -39,6 +42,28 @@ pub trait Required {
     /// let guard = RequireApiKey::<Everything>::from_source("ak_0");
     /// ```
     const NEED: &'static Need;
+
+    /// Whether the key must be one of no tenant, as [`NoTenant`] says.
+    const NO_TENANT: bool = false;
+}
+
+/// The requirement `R` of a key of no tenant, as the keys of those who run the service are: `tenant = none` in the
+/// attribute. A key of a tenant is refused with 404 `not_found`.
+///
+/// ```
+/// use apikey::{NoTenant, RequireApiKey, perm};
+///
+/// async fn invoices_of_all(key: RequireApiKey<NoTenant<perm!("invoices:read")>>) -> String {
+///     key.owner().to_owned()
+/// }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct NoTenant<R>(PhantomData<fn() -> R>);
+
+#[diagnostic::do_not_recommend]
+impl<R: Required> Required for NoTenant<R> {
+    const NEED: &'static Need = R::NEED;
+    const NO_TENANT: bool = true;
 }
 
 /// The requirement of a type, checked at compile time.
@@ -49,6 +74,12 @@ pub(crate) const fn need<R: Required>() -> &'static Need {
         }
     }
     R::NEED
+}
+
+/// What a guard with the requirement of a type asks of a key.
+pub(crate) fn condition<R: Required>() -> Condition<'static> {
+    let tenant = if R::NO_TENANT { TenantCondition::None } else { TenantCondition::Any };
+    Condition { need: need::<R>(), tenant }
 }
 
 /// Any valid key.

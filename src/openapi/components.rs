@@ -14,11 +14,15 @@ const REFUSALS: [(&str, &str, &str); 4] = [
     ("503", "ApiKeyUnavailable", "API keys cannot be checked at the moment."),
 ];
 
+/// The refusal of a guard that asks for a tenant.
+const OF_ANOTHER_TENANT: (&str, &str, &str) =
+    ("404", "ApiKeyNotFound", "There is no such thing, or it is of another tenant than the API key.");
+
 /// Adds the refusals to the responses of an operation, and keeps what is there already.
-pub(super) fn refusals(responses: &mut Map<String, Value>) {
-    for (status, name, _) in REFUSALS {
+pub(super) fn refusals(responses: &mut Map<String, Value>, asks_for_tenant: bool) {
+    for (status, name, _) in REFUSALS.iter().chain(asks_for_tenant.then_some(&OF_ANOTHER_TENANT)) {
         let reference = || json!({ "$ref": format!("#/components/responses/{name}") });
-        responses.entry(status).or_insert_with(reference);
+        responses.entry(*status).or_insert_with(reference);
     }
 }
 
@@ -32,7 +36,8 @@ pub(super) fn components(document: &mut Value, config: &HeaderConfig) -> Option<
     };
     put("securitySchemes", SCHEME, json!({ "type": "apiKey", "in": "header", "name": config.header() }))?;
     put("schemas", "ApiKeyProblem", problem())?;
-    REFUSALS.iter().try_for_each(|(status, name, description)| put("responses", name, response(status, description)))
+    let mut all = REFUSALS.iter().chain([&OF_ANOTHER_TENANT]);
+    all.try_for_each(|(status, name, description)| put("responses", name, response(status, description)))
 }
 
 fn response(status: &str, description: &str) -> Value {

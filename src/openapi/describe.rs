@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::components::{SCHEME, components, refusals};
 use super::operations::operations;
-use crate::guard::{Guarded, alternatives};
+use crate::guard::{Guarded, GuardedTenant, alternatives};
 
 /// The result of [`describe`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,7 +51,8 @@ impl std::fmt::Display for OpenApiError {
 impl std::error::Error for OpenApiError {}
 
 /// Writes the requirements of guarded handlers into an OpenAPI document: the security scheme, and for each operation
-/// its security requirement, its 401, 403, 429 and 503 responses, and `x-apikey-required` with the requirement as text.
+/// its security requirement, its 401, 403, 429 and 503 responses, its 404 if the function asks for a
+/// [tenant](Guarded::tenant), and `x-apikey-required` with the requirement as text.
 ///
 /// An operation belongs to a guarded function if its `operationId` is the function's name, alone or with modules before
 /// it, separated by `.` or `::` (`orders.list`). utoipa and salvo-oapi write such ids by default; with poem-openapi,
@@ -74,7 +75,8 @@ pub fn describe(document: &mut Value, config: &HeaderConfig) -> Result<Described
         let Some(id) = &operation.id else { continue };
         let matching: Vec<Guarded> = all.iter().filter(|guarded| is_of(id, guarded)).copied().collect();
         let Some(first) = matching.first() else { continue };
-        if matching.iter().any(|other| (other.need(), other.optional()) != (first.need(), first.optional())) {
+        let asked = |guarded: &Guarded| (guarded.need(), guarded.optional(), guarded.tenant());
+        if matching.iter().any(|other| asked(other) != asked(first)) {
             return Err(OpenApiError::Ambiguous { operation_id: id.clone(), functions: matching });
         }
         let method = operation.method.to_lowercase();
@@ -114,7 +116,7 @@ fn add(operation: &mut Map<String, Value>, guarded: &Guarded, names_in_extension
     operation.insert("x-apikey-required".into(), guarded.requirement().into());
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     if let Value::Object(responses) = responses {
-        refusals(responses);
+        refusals(responses, guarded.tenant() != GuardedTenant::Any);
     }
 }
 
@@ -128,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_operation_id_names_a_function_by_the_end_of_its_path() {
-        let list = guarded("shop::orders", "list", 1, Some(&READ), false);
+        let list = guarded("shop::orders", "list", 1, Some(&READ), false, GuardedTenant::Any);
         for id in ["list", "orders.list", "orders::list", "shop.orders.list"] {
             assert!(is_of(id, &list), "{id}");
         }
@@ -140,11 +142,26 @@ mod tests {
     #[test]
     fn an_optional_key_is_one_of_two_alternatives() {
         let mut operation = Map::new();
-        add(&mut operation, &guarded("shop", "greet", 1, Some(&Need::Authenticated), true), false);
+        add(&mut operation, &guarded("shop", "greet", 1, Some(&Need::Authenticated), true, GuardedTenant::Any), false);
         assert_eq!(operation["security"], json!([{}, { "api_key": [] }]));
         // Any valid key passes, but it may be valid from other addresses only, or have used up its limit.
         let responses: Vec<&String> = operation["responses"].as_object().unwrap().keys().collect();
         assert_eq!(responses, ["401", "403", "429", "503"]);
+    }
+
+    #[test]
+    fn a_guard_that_asks_for_a_tenant_answers_404() {
+        for (tenant, expected) in [
+            (GuardedTenant::Any, vec!["401", "403", "429", "503"]),
+            (GuardedTenant::None, vec!["401", "403", "404", "429", "503"]),
+            (GuardedTenant::Named, vec!["401", "403", "404", "429", "503"]),
+        ] {
+            let mut operation = Map::new();
+            add(&mut operation, &guarded("shop", "list", 1, Some(&READ), false, tenant), false);
+            let mut responses: Vec<&String> = operation["responses"].as_object().unwrap().keys().collect();
+            responses.sort(); // a feature of serde_json that another crate enables decides on their order
+            assert_eq!(responses, expected, "{tenant:?}");
+        }
     }
 
     #[test]

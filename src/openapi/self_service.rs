@@ -46,7 +46,7 @@ fn add(document: &mut Value, path: &str) -> Option<()> {
 
 fn operation(id: &str, summary: &str, responses: Value) -> Value {
     let mut responses = responses.as_object().cloned().unwrap_or_else(Map::new);
-    refusals(&mut responses);
+    refusals(&mut responses, false);
     json!({
         "operationId": id,
         "summary": summary,

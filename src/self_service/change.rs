@@ -60,7 +60,7 @@ pub fn rotate(
     overlap: Overlap,
     idempotency_key: Option<&str>,
 ) -> Result<Rotated, Refused> {
-    let key = authorize(source, Some(store), &Need::Authenticated).map_err(Refused::Rejection)?;
+    let key = authorize(source, Some(store), (&Need::Authenticated).into()).map_err(Refused::Rejection)?;
     rotate_verified(store, &key, source.peer(store.header_config()), overlap, idempotency_key)
 }
 
@@ -125,7 +125,10 @@ pub(super) fn revoke_identified(store: &KeyStore, id: KeyId, peer: Peer, span: &
         Ok(_) | Err(StoreError::NotFound(_)) => {}
         Err(error) => return Err(refused(store, error)),
     }
-    record_in(span, id, || store.get(id).ok().flatten().map(|info| info.owner().to_owned()));
+    record_in(span, id, || {
+        let info = store.get(id).ok().flatten()?;
+        Some((info.owner().to_owned(), info.tenant().map(str::to_owned)))
+    });
     Ok(id)
 }
 

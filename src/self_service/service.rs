@@ -71,7 +71,7 @@ impl SelfService {
     }
 
     fn rotate<B>(&self, request: &Request<B>) -> SelfServiceFuture {
-        let key = match authorize(request, Some(&self.store), &Need::Authenticated) {
+        let key = match authorize(request, Some(&self.store), (&Need::Authenticated).into()) {
             Ok(key) => key,
             Err(rejection) => return SelfServiceFuture::ready(Refused::Rejection(rejection).into()),
         };

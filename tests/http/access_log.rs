@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use apikey::self_service::SelfService;
-use apikey::{ApiKeyLayer, NewKey, Requirement, VerifiedKey};
+use apikey::{ApiKeyLayer, NewKey, Requirement, VerifiedKey, require_api_key};
 use axum::Router;
+use axum::extract::Path;
 use axum::response::Response;
 use axum::routing::get;
 use http::Request;
+use http::request::Parts;
 use tower::ServiceExt;
 use tower_http::trace::TraceLayer;
 use tracing::field::{Empty, Field, Visit};
@@ -83,7 +85,7 @@ impl Fields {
 /// The access log of the guide.
 fn logged(app: Router, fields_of_span: bool) -> Router {
     let span = move |_: &Request<_>| match fields_of_span {
-        true => tracing::info_span!("request", apikey.id = Empty, apikey.owner = Empty),
+        true => tracing::info_span!("request", apikey.id = Empty, apikey.owner = Empty, apikey.tenant = Empty),
         false => tracing::info_span!("request"),
     };
     let on_response = |response: &Response, _, _: &Span| {
@@ -133,6 +135,29 @@ async fn the_key_is_in_the_span_and_in_the_response() {
     ask(&both, "/orders", Some(unable.key.expose_secret())).await;
     let said = fields.take();
     assert!(said.ends_with(&["logged.status=403 Forbidden".to_owned(), "logged.owner=bob".to_owned()]), "{said:?}");
+}
+
+#[tokio::test]
+async fn the_tenant_is_in_the_span_and_a_refusal_for_it_names_the_key() {
+    #[require_api_key(perm = "orders:read", request = request, tenant = tenant)]
+    async fn orders(Path(tenant): Path<String>, request: Parts) -> Result<(), apikey::Rejection> {
+        Err(apikey::Rejection::not_found())
+    }
+    let fields = Fields::default();
+    let _default = tracing::subscriber::set_default(fields.clone());
+    let service = Service::new();
+    let created = service.store.tenant("acme").unwrap().create(NewKey::for_owner("alice").permissions(["orders:read"]));
+    let created = created.unwrap();
+    let routes = Router::new().route("/{tenant}/orders", get(orders));
+    let app = logged(routes.layer(ApiKeyLayer::supply(service.store.clone())), true);
+    let id = format!("apikey.id={}", created.info.id());
+    let key = ["apikey.owner=alice", "apikey.tenant=acme", "logged.status=404 Not Found", "logged.owner=alice"];
+    for path in ["/acme/orders", "/apex/orders"] {
+        ask(&app, path, Some(created.key.expose_secret())).await;
+        let said = fields.take();
+        assert_eq!(said.first(), Some(&id), "{said:?}");
+        assert!(key.iter().all(|field| said.iter().any(|said| said == field)), "{said:?}");
+    }
 }
 
 /// Only the key of a rotation was verified; to revoke a key its secret is enough.

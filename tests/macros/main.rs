@@ -11,3 +11,4 @@ mod methods;
 mod peers;
 mod responses;
 mod support;
+mod tenants;

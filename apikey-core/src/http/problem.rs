@@ -124,7 +124,7 @@ mod tests {
             assert_eq!(refusal.header("www-authenticate"), Some("ApiKey realm=\"api\", header=\"X-API-Key\""));
             assert_eq!(refusal.header("cache-control"), Some("no-store"));
         }
-        for error in [forbidden(), AuthError::Unavailable, AuthError::AddressNotAllowed] {
+        for error in [forbidden(), AuthError::NotFound, AuthError::Unavailable, AuthError::AddressNotAllowed] {
             assert_eq!(Refusal::new(&error).header("www-authenticate"), None);
         }
     }
@@ -155,6 +155,7 @@ mod tests {
         assert_eq!(challenges(&AuthError::Expired), [own, r#"Bearer realm="a \"b\"", error="invalid_token""#]);
         let scope = r#"Bearer realm="a \"b\"", error="insufficient_scope", scope="orders:write admin""#;
         assert_eq!(challenges(&forbidden()), [scope]);
+        assert_eq!(challenges(&AuthError::NotFound), [""; 0]);
         assert_eq!(challenges(&AuthError::Unavailable), [""; 0]);
     }
 

@@ -5,7 +5,7 @@ use crate::access::auth_error::AuthError;
 /// The response to a refused request: an RFC 9457 problem, with the challenge that RFC 9110 requires for a 401.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The HTTP status: 401, 403, 429 or 503.
+    /// The HTTP status: 401, 403, 404, 429 or 503.
     pub status: u16,
     /// The header fields, in order. A name may occur twice.
     pub headers: Vec<(String, String)>,

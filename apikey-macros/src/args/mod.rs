@@ -1,6 +1,7 @@
 //! The arguments of the attribute.
 
 mod names;
+mod tenant;
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
@@ -11,6 +12,8 @@ use crate::errors::Errors;
 use crate::list::{skip_to_comma, unseparated};
 use crate::need::{self, Need};
 
+pub(crate) use tenant::Tenant;
+
 /// The arguments in the parentheses of the attribute.
 pub(crate) struct Args {
     pub(crate) need: Need,
@@ -20,6 +23,8 @@ pub(crate) struct Args {
     /// The store's expression, with the argument's name, to which errors about it point.
     pub(crate) store: Option<(Ident, Expr)>,
     pub(crate) on_reject: Option<(Ident, Expr)>,
+    /// Keys of which tenant pass, with the argument's name.
+    pub(crate) tenant: Option<(Ident, Tenant)>,
     pub(crate) catalog: Option<Type>,
     pub(crate) facade: Option<Path>,
     /// The first name of the requirement, for "given twice".
@@ -43,6 +48,13 @@ impl Args {
         let done: Result<()> = read.parse2(tokens);
         if let Err(error) = done {
             errors.add(error);
+        }
+        if let (Some(_), Some((name, _))) = (&args.optional, &args.tenant) {
+            errors.at(
+                name,
+                "with `optional` a request without a key passes, and such a request is of no tenant: leave out `optional`, \
+                 or check the key, if there is one, in the body: `key.in_tenant(..)?`",
+            );
         }
         args
     }
@@ -81,6 +93,7 @@ impl Args {
             request: None,
             store: None,
             on_reject: None,
+            tenant: None,
             catalog: None,
             facade: None,
             required: None,
@@ -135,6 +148,10 @@ impl Args {
             "on_reject" => {
                 equals(&name, "a function from `Rejection` to the return type", input)?;
                 set_once(&mut self.on_reject, &name, (name.clone(), input.parse()?))?;
+            }
+            "tenant" => {
+                equals(&name, "an expression that is the tenant's name, such as a parameter, or `none`", input)?;
+                set_once(&mut self.tenant, &name, (name.clone(), tenant::tenant(input)?))?;
             }
             "catalog" => {
                 equals(&name, "the name of a `permissions!` catalogue", input)?;

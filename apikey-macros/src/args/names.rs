@@ -2,13 +2,13 @@
 
 /// The arguments, as errors list them.
 pub(super) const LIST: &str =
-    "`perm`, `any(..)`, `all(..)`, `key`, `request`, `store`, `on_reject`, `optional`, `catalog` or `crate`";
+    "`perm`, `any(..)`, `all(..)`, `key`, `request`, `store`, `on_reject`, `tenant`, `optional`, `catalog` or `crate`";
 
-const NAMES: [&str; 10] =
-    ["perm", "any", "all", "key", "request", "store", "on_reject", "optional", "catalog", "crate"];
+const NAMES: [&str; 11] =
+    ["perm", "any", "all", "key", "request", "store", "on_reject", "tenant", "optional", "catalog", "crate"];
 
 /// Other names for the same arguments.
-const OTHERS: [(&str, &str); 20] = [
+const OTHERS: [(&str, &str); 22] = [
     ("permission", "perm"),
     ("permissions", "perm"),
     ("perms", "perm"),
@@ -29,6 +29,8 @@ const OTHERS: [(&str, &str); 20] = [
     ("reject", "on_reject"),
     ("on_error", "on_reject"),
     ("catalogue", "catalog"),
+    ("in_tenant", "tenant"),
+    ("tenant_id", "tenant"),
 ];
 
 /// The error for an unknown name.

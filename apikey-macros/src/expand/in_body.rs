@@ -5,6 +5,7 @@ use quote::quote_spanned;
 use syn::spanned::Spanned;
 
 use super::{Output, mixed};
+use crate::args::Tenant;
 use crate::function::Function;
 use crate::signature::{from_async_trait, return_span};
 
@@ -37,11 +38,23 @@ impl Output<'_> {
         let private = self.facade.private(span);
         let requirement = self.requirement(self.body_hygiene());
         let optional = self.args.optional.is_some();
-        let name = match (&self.args.store, optional) {
-            (None, false) => "authorize",
-            (None, true) => "authorize_optional",
-            (Some(_), false) => "authorize_with",
-            (Some(_), true) => "authorize_optional_with",
+        let tenant = match &self.args.tenant {
+            // Both is an error.
+            Some((_, Tenant::Named(tenant))) if !optional => {
+                let span = mixed(tenant.span());
+                let tenant = borrowed(&quote::ToTokens::to_token_stream(tenant));
+                // A call of its own, so that the error for another type is at the tenant.
+                Some(quote_spanned!(span=> , #private::name_of_tenant(#tenant)))
+            }
+            _ => None,
+        };
+        let name = match (&self.args.store, optional, &tenant) {
+            (None, false, None) => "authorize",
+            (None, false, Some(_)) => "authorize_in",
+            (None, true, _) => "authorize_optional",
+            (Some(_), false, None) => "authorize_with",
+            (Some(_), false, Some(_)) => "authorize_in_with",
+            (Some(_), true, _) => "authorize_optional_with",
         };
         let name = Ident::new(name, span);
         let source = borrowed(source);
@@ -49,7 +62,7 @@ impl Output<'_> {
             let store = borrowed(&quote::ToTokens::to_token_stream(store));
             quote_spanned!(span=> , #store)
         });
-        quote_spanned!(span=> #private::#name::<#requirement, _>(#source #store))
+        quote_spanned!(span=> #private::#name::<#requirement, _>(#source #store #tenant))
     }
 
     /// The statement that returns a rejection. Its type is inferred: the written one may be `Result<impl ..>`.

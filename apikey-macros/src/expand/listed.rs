@@ -5,6 +5,7 @@ use quote::quote_spanned;
 use syn::GenericParam;
 
 use super::{Output, mixed};
+use crate::args::Tenant;
 use crate::function::Function;
 use crate::need::Need;
 
@@ -26,9 +27,16 @@ impl Output<'_> {
             quote_spanned!(span=> ::core::option::Option::Some(#need))
         };
         let optional = self.args.optional.is_some();
+        let tenant = match self.args.tenant {
+            None => "Any",
+            Some((_, Tenant::None)) => "None",
+            Some((_, Tenant::Named(_))) => "Named",
+        };
+        let tenant = Ident::new(tenant, span);
+        let facade = self.facade.at(span);
         quote_spanned! {span=>
             #private::submit! {
-                #private::guarded(::core::module_path!(), #name, ::core::line!(), #need, #optional)
+                #private::guarded(::core::module_path!(), #name, ::core::line!(), #need, #optional, #facade::GuardedTenant::#tenant)
             }
         }
     }

@@ -5,12 +5,19 @@ use quote::quote_spanned;
 use syn::Expr;
 
 use super::{Hygiene, Output, mixed};
+use crate::args::Tenant;
 use crate::need::Need;
 
 impl Output<'_> {
     /// The type that implements `Required` with the requirement of the attribute.
     pub(super) fn requirement(&self, hygiene: Hygiene) -> TokenStream {
-        self.need(&self.args.need, hygiene)
+        let need = self.need(&self.args.need, hygiene);
+        if !matches!(self.args.tenant, Some((_, Tenant::None))) {
+            return need;
+        }
+        let span = hygiene.span();
+        let facade = self.facade.at(span);
+        quote_spanned!(span=> #facade::NoTenant<#need>)
     }
 
     fn need(&self, need: &Need, hygiene: Hygiene) -> TokenStream {

@@ -3,5 +3,5 @@
 mod parse;
 mod tree;
 
-pub(crate) use parse::{is_tree, need};
+pub(crate) use parse::{is_tree, need, ungroup};
 pub(crate) use tree::Need;

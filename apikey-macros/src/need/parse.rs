@@ -100,7 +100,7 @@ fn leaf(expr: Expr, errors: &mut Errors) -> Need {
 }
 
 /// Removes the invisible groups in which `macro_rules!` passes a fragment.
-fn ungroup(mut expr: Expr) -> Expr {
+pub(crate) fn ungroup(mut expr: Expr) -> Expr {
     while let Expr::Group(group) = expr {
         expr = *group.expr;
     }

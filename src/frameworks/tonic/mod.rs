@@ -56,8 +56,8 @@ impl<T> KeySource for Request<T> {
 /// The headers of a refusal that a status carries as metadata.
 const KEPT_HEADERS: [&str; 5] = ["www-authenticate", "cache-control", "retry-after", "ratelimit-policy", "ratelimit"];
 
-/// Converts a 401 to `UNAUTHENTICATED`, a 403 to `PERMISSION_DENIED`, a 429 to `RESOURCE_EXHAUSTED`, and a 503 to
-/// `UNAVAILABLE`.
+/// Converts a 401 to `UNAUTHENTICATED`, a 403 to `PERMISSION_DENIED`, a 404 to `NOT_FOUND`, a 429 to
+/// `RESOURCE_EXHAUSTED`, and a 503 to `UNAVAILABLE`.
 ///
 /// The metadata has the code of the error as `apikey-code`, the missing requirement as `apikey-required`, and the
 /// headers of the refusal that do not describe its body: `www-authenticate`, `cache-control`, `retry-after`,
@@ -67,6 +67,7 @@ impl From<Rejection> for Status {
         let code = match rejection.status() {
             401 => Code::Unauthenticated,
             403 => Code::PermissionDenied,
+            404 => Code::NotFound,
             429 => Code::ResourceExhausted,
             _ => Code::Unavailable,
         };
