@@ -40,7 +40,7 @@ struct FixedRead {
 }
 
 impl Frame for RoleRecord {
-    const KIND: u8 = b'R';
+    const KIND: u8 = b'O';
 
     fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
         let Self { name, permissions, description, changed_at, unknown } = self;
