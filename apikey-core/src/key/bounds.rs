@@ -17,7 +17,7 @@ pub(crate) const MAX_REASON: usize = 256;
 /// The most bytes of an idempotency key.
 pub(crate) const MAX_IDEMPOTENCY_KEY: usize = 255;
 /// The most bytes of a role's description.
-const MAX_DESCRIPTION: usize = 256;
+pub(crate) const MAX_DESCRIPTION: usize = 256;
 /// The most grants of a key, or of a role.
 pub(crate) const MAX_GRANTS: usize = 64;
 /// The most entries of metadata, and the most bytes of their names and values.

@@ -2,6 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::codec::tail::Unknown;
 use crate::base::invalid_field::InvalidField;
+use crate::base::json::from_object;
 use crate::key::bounds;
 use crate::key::error::StoreError;
 use crate::key::role::record::RoleRecord;
@@ -22,16 +23,26 @@ use crate::key::role::record::RoleRecord;
 /// assert_eq!(role, same);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[must_use = "a role does nothing until a store has it"]
 pub struct Role {
     name: String,
-    #[serde(default)]
     permissions: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
 }
+
+/// How a caller writes it.
+#[derive(Deserialize)]
+#[serde(remote = "Role", deny_unknown_fields)]
+struct RoleJson {
+    name: String,
+    #[serde(default)]
+    permissions: Vec<String>,
+    description: Option<String>,
+}
+
+from_object!(Role, RoleJson);
 
 impl Role {
     /// Creates a role without grants.

@@ -7,6 +7,7 @@ mod error;
 mod key;
 mod object;
 mod request;
+mod role;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -11,7 +11,7 @@ use crate::key::builder_json::UncheckedLimit;
 use crate::key::schema::object::{Schemas, add};
 use crate::{
     AuthError, CapViolation, FieldError, KeyFilter, KeyInfo, KeyState, KeyStore, KeyUpdate, Limit, NewKey, Overlap,
-    OverlapEnd, Page, RevealedKey, RotationPolicy,
+    OverlapEnd, Page, RevealedKey, Role, RotationPolicy,
 };
 
 /// The schema of a type, and by name all that come with it.
@@ -162,6 +162,8 @@ fn what_a_caller_sends() {
         "purgeable_before": time(), "prefix": "acme_test", "role": "reader", "after": "01931a4e-7c3b-7def-8123-456789abcdef", "limit": 20,
     });
     is_read::<KeyFilter, KeyFilter>(&filter, &[]);
+    let role = json!({ "name": "reader", "permissions": ["a:b"], "description": "reads" });
+    is_read::<Role, Role>(&role, &[]);
     is_read::<Limit, UncheckedLimit>(&limit, &[]);
     is_read::<RotationPolicy, RotationPolicy>(&policy, &[]);
     for overlap in
@@ -223,6 +225,9 @@ fn what_a_caller_gets() {
         store.list(&KeyFilter::default().limit(1)).unwrap(),
     ]);
     is_written(KeyState::ALL);
+    store.put_role(Role::new("reader").permissions(["orders:read"]).describe("reads orders")).unwrap();
+    store.put_role(Role::new("nobody")).unwrap();
+    is_written(store.roles().unwrap());
 }
 
 #[test]
