@@ -21,6 +21,8 @@ mod guides_first_keys {}
 mod guides_managing_keys {}
 #[doc = include_str!("../../../docs/guides/limits.md")]
 mod guides_limits {}
+#[doc = include_str!("../../../docs/guides/roles.md")]
+mod guides_roles {}
 #[doc = include_str!("../../../docs/guides/labels.md")]
 mod guides_labels {}
 #[doc = include_str!("../../../docs/guides/rotation.md")]
