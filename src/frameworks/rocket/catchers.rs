@@ -12,7 +12,8 @@ use super::respond::response;
 /// Returns catchers that answer with the refusal: its body, its challenge, its headers. Without them, rocket answers
 /// with a page of its own that has none of these.
 ///
-/// They catch 401, 403, 429 and 503. An error with such a status that is not a refusal gets its status as a line of
+/// They catch 401, 403, 429 and 503; the answer of a guard with `tenant = none`, 404, is written by
+/// [`supply`](super::supply()), so that the 404 of your own stays yours. An error with such a status that is not a refusal gets its status as a line of
 /// text. For your own wording use [`KeyStoreBuilder::render`](crate::KeyStoreBuilder::render), or your own catchers.
 #[must_use]
 pub fn catchers() -> Vec<Catcher> {

@@ -7,6 +7,7 @@ use ::rocket::response::{self, Responder};
 use ::rocket::{Request, Response};
 
 use crate::answer::{PlainResponse, Problem, SecretResponse};
+use crate::ask::Rejection;
 
 macro_rules! responder {
     ($($kind:ty),*) => {$(
@@ -18,7 +19,7 @@ macro_rules! responder {
     )*};
 }
 
-responder!(Problem, SecretResponse, PlainResponse);
+responder!(Rejection, Problem, SecretResponse, PlainResponse);
 
 pub(super) fn response<'r>(plain: PlainResponse) -> Response<'r> {
     let mut response = Response::build();

@@ -7,6 +7,7 @@ use ::rocket::{Build, Request, Response, Rocket};
 use apikey_core::KeyStore;
 
 use super::request_state::RequestState;
+use super::respond;
 use crate::ask::HeaderFields;
 
 /// Returns a fairing that provides the store to the handlers, and requires nothing: the attribute on each handler names
@@ -14,7 +15,7 @@ use crate::ask::HeaderFields;
 ///
 /// To the response of a guarded request it adds the same headers as tower's [`ApiKeyLayer`](crate::ApiKeyLayer):
 /// `Vary`, `Cache-Control` if the application set none, and `X-API-Key-Superseded`. It also adds a refusal's challenge
-/// if one of the application's catchers leaves it out. `.manage(store)` provides the store, too.
+/// if one of the application's catchers leaves it out, and a guard's 404 has the refusal as its body. `.manage(store)` provides the store, too.
 ///
 /// A rocket with a guarded handler and without a store does not launch.
 #[must_use]
@@ -48,6 +49,10 @@ impl Fairing for Supply {
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
         let state = RequestState::of(request);
         if let Some(rejection) = state.rejection(response.status()) {
+            // The catcher of a 404 is the application's, which answers for paths without a route, too.
+            if rejection.status() == 404 {
+                *response = respond::response(rejection.clone().into());
+            }
             // An application's catcher knows no challenge, and RFC 9110 requires one on every 401.
             for name in ["www-authenticate", "cache-control", "retry-after", "ratelimit-policy", "ratelimit"] {
                 if response.headers().contains(name) {

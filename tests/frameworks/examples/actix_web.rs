@@ -1,7 +1,7 @@
 //! actix-web: `cargo run -p apikey-frameworks --example actix_web`, and send the requests that it prints.
 
-use actix_web::{App, HttpServer, get, post, web};
-use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
+use actix_web::{App, HttpRequest, HttpServer, get, post, web};
+use apikey::{KeyStore, Rejection, Requirement, VerifiedKey, require_api_key};
 use apikey_frameworks::{Outcome, demo};
 
 #[derive(serde::Deserialize)]
@@ -25,6 +25,17 @@ async fn place(key: VerifiedKey, order: web::Json<Order>) -> String {
 #[get("/greet")]
 async fn greet(key: Option<VerifiedKey>) -> String {
     key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner()))
+}
+
+/// The orders of a tenant, for its keys: one that does not exist is answered as those of another tenant are.
+#[require_api_key(perm = "orders:read", request = request, tenant = path.0)]
+#[get("/tenants/{tenant}/orders/{number}")]
+async fn of_tenant(request: HttpRequest, path: web::Path<(String, u32)>) -> Result<String, Rejection> {
+    let (tenant, number) = path.into_inner();
+    match number {
+        1 => Ok(format!("order 1 of {tenant}\n")),
+        _ => Err(Rejection::not_found()),
+    }
 }
 
 #[get("/health")]
@@ -57,6 +68,7 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
             .service(list)
             .service(place)
             .service(greet)
+            .service(of_tenant)
             .service(health)
             .service(admin)
             .wrap(apikey::actix_web::supply(store.clone()))

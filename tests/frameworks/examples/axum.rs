@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use apikey::{ApiKeyLayer, KeyStore, Requirement, VerifiedKey, require_api_key};
+use apikey::{ApiKeyLayer, KeyStore, Rejection, Requirement, VerifiedKey, require_api_key};
 use apikey_frameworks::{Outcome, demo};
+use axum::extract::Path;
+use axum::http::request::Parts;
 use axum::routing::get;
 use axum::{Json, Router};
 
@@ -25,6 +27,15 @@ async fn place(key: VerifiedKey, Json(order): Json<Order>) -> String {
 #[require_api_key(optional)]
 async fn greet(key: Option<VerifiedKey>) -> String {
     key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner()))
+}
+
+/// The orders of a tenant, for its keys: one that does not exist is answered as those of another tenant are.
+#[require_api_key(perm = "orders:read", request = request, tenant = tenant)]
+async fn of_tenant(Path((tenant, number)): Path<(String, u32)>, request: Parts) -> Result<String, Rejection> {
+    match number {
+        1 => Ok(format!("order 1 of {tenant}\n")),
+        _ => Err(Rejection::not_found()),
+    }
 }
 
 async fn health() -> &'static str {
@@ -51,6 +62,7 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let app = Router::new()
         .route("/orders", get(list).post(place))
         .route("/greet", get(greet))
+        .route("/tenants/{tenant}/orders/{number}", get(of_tenant))
         .route("/health", get(health))
         .nest("/admin", admin)
         .layer(ApiKeyLayer::supply(store));

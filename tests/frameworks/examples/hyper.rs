@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use apikey::{ApiKeyLayer, KeyStore, PeerAddr, Requirement, require_api_key};
+use apikey::{ApiKeyLayer, KeyStore, PeerAddr, Rejection, Requirement, require_api_key};
 use apikey_frameworks::{Outcome, demo};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -45,6 +45,15 @@ async fn greet(request: Request<Incoming>) -> Answer {
     text(key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner())))
 }
 
+/// The orders of a tenant, for its keys: one that does not exist is answered as those of another tenant are.
+#[require_api_key(perm = "orders:read", request = request, tenant = tenant)]
+async fn of_tenant(request: Request<Incoming>, tenant: &str, number: &str) -> Answer {
+    match number {
+        "1" => text(format!("order 1 of {tenant}\n")),
+        _ => Ok(Rejection::not_found().into()),
+    }
+}
+
 /// Requires more than the layer around it.
 #[require_api_key(perm = "audit:read", request = request, key = key)]
 async fn audit(request: Request<Incoming>) -> Answer {
@@ -66,6 +75,13 @@ async fn open(request: Request<Incoming>) -> Answer {
         (&Method::POST, "/orders") => place(request).await,
         (&Method::GET, "/greet") => greet(request).await,
         (&Method::GET, "/health") => text("ok\n"),
+        (&Method::GET, path) => {
+            let path = path.to_owned();
+            match path.split('/').collect::<Vec<_>>()[..] {
+                ["", "tenants", tenant, "orders", number] => of_tenant(request, tenant, number).await,
+                _ => status(StatusCode::NOT_FOUND),
+            }
+        }
         _ => status(StatusCode::NOT_FOUND),
     }
 }

@@ -1,10 +1,10 @@
 //! poem: `cargo run -p apikey-frameworks --example poem`, and send the requests that it prints.
 
-use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
+use apikey::{KeyStore, Rejection, Requirement, VerifiedKey, require_api_key};
 use apikey_frameworks::{Outcome, demo};
 use poem::listener::TcpListener;
-use poem::web::Json;
-use poem::{EndpointExt, Route, Server, get, handler};
+use poem::web::{Json, Path};
+use poem::{EndpointExt, Request, Route, Server, get, handler};
 
 #[derive(serde::Deserialize)]
 struct Order {
@@ -27,6 +27,16 @@ async fn place(key: VerifiedKey, Json(order): Json<Order>) -> String {
 #[handler]
 fn greet(key: Option<VerifiedKey>) -> String {
     key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner()))
+}
+
+/// The orders of a tenant, for its keys: one that does not exist is answered as those of another tenant are.
+#[require_api_key(perm = "orders:read", request = request, tenant = tenant)]
+#[handler]
+fn of_tenant(request: &Request, Path((tenant, number)): Path<(String, u32)>) -> Result<String, Rejection> {
+    match number {
+        1 => Ok(format!("order 1 of {tenant}\n")),
+        _ => Err(Rejection::not_found()),
+    }
 }
 
 #[handler]
@@ -56,6 +66,7 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let app = Route::new()
         .at("/orders", get(list).post(place))
         .at("/greet", get(greet))
+        .at("/tenants/:tenant/orders/:number", get(of_tenant))
         .at("/health", get(health))
         .nest("/admin", admin)
         .with(apikey::poem::supply(store));

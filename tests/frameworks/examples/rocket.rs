@@ -1,6 +1,6 @@
 //! rocket: `cargo run -p apikey-frameworks --example rocket`, and send the requests that it prints.
 
-use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
+use apikey::{KeyStore, Rejection, Requirement, VerifiedKey, require_api_key};
 use apikey_frameworks::{Outcome, demo};
 use rocket::serde::json::Json;
 use rocket::{Config, get, post, routes};
@@ -28,6 +28,17 @@ fn greet(key: Option<VerifiedKey>) -> String {
     key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner()))
 }
 
+/// The orders of a tenant, for its keys: one that does not exist is answered as those of another tenant are.
+#[require_api_key(perm = "orders:read")]
+#[get("/tenants/<tenant>/orders/<number>")]
+fn of_tenant(key: VerifiedKey, tenant: &str, number: u32) -> Result<String, Rejection> {
+    key.in_tenant(tenant)?;
+    match number {
+        1 => Ok(format!("order 1 of {tenant}\n")),
+        _ => Err(Rejection::not_found()),
+    }
+}
+
 #[get("/health")]
 fn health() -> &'static str {
     "ok\n"
@@ -51,7 +62,7 @@ pub(crate) fn run(store: KeyStore, port: u16) -> Outcome {
     let app = rocket::custom(Config::figment().merge(("port", port)).merge(("log_level", "critical")))
         .attach(apikey::rocket::supply(store))
         .register("/", apikey::rocket::catchers())
-        .mount("/", routes![list, place, greet, health])
+        .mount("/", routes![list, place, greet, of_tenant, health])
         .mount("/admin", apikey::rocket::require(admin, routes![stats, audit]));
     rocket::execute(app.launch())?;
     Ok(())

@@ -1,8 +1,8 @@
 //! salvo: `cargo run -p apikey-frameworks --example salvo`, and send the requests that it prints.
 
-use apikey::{KeyStore, Requirement, VerifiedKey, require_api_key};
+use apikey::{KeyStore, Rejection, Requirement, VerifiedKey, require_api_key};
 use apikey_frameworks::{Outcome, demo};
-use salvo::oapi::extract::JsonBody;
+use salvo::oapi::extract::{JsonBody, PathParam};
 use salvo::prelude::*;
 
 #[derive(serde::Deserialize)]
@@ -26,6 +26,21 @@ async fn place(key: VerifiedKey, order: JsonBody<Order>) -> String {
 #[handler]
 async fn greet(key: Option<VerifiedKey>) -> String {
     key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner()))
+}
+
+/// The orders of a tenant, for its keys: one that does not exist is answered as those of another tenant are.
+#[require_api_key(perm = "orders:read", request = (&*request, &*depot), tenant = *tenant)]
+#[handler]
+async fn of_tenant(
+    request: &mut Request,
+    depot: &mut Depot,
+    tenant: PathParam<String>,
+    number: PathParam<u32>,
+) -> Result<String, Rejection> {
+    match *number {
+        1 => Ok(format!("order 1 of {}\n", *tenant)),
+        _ => Err(Rejection::not_found()),
+    }
 }
 
 #[handler]
@@ -57,6 +72,7 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
         .hoop(apikey::salvo::supply(store))
         .push(Router::with_path("orders").get(list).post(place))
         .push(Router::with_path("greet").get(greet))
+        .push(Router::with_path("tenants/{tenant}/orders/{number}").get(of_tenant))
         .push(Router::with_path("health").get(health))
         .push(admin);
     let listener = TcpListener::new(("127.0.0.1", port)).try_bind().await?;

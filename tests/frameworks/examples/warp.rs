@@ -1,7 +1,7 @@
 //! warp: `cargo run -p apikey-frameworks --example warp`, and send the requests that it prints.
 
 use apikey::warp::{Head, head, recover, require};
-use apikey::{ApiKeyLayer, KeyStore, PeerAddr, Requirement, require_api_key};
+use apikey::{ApiKeyLayer, KeyStore, PeerAddr, Rejection, Requirement, require_api_key};
 use apikey_frameworks::{Outcome, demo};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -31,6 +31,15 @@ async fn greet(head: Head) -> Response {
     key.map_or("hello, stranger\n".to_owned(), |key| format!("hello, {}\n", key.owner())).into_response()
 }
 
+/// The orders of a tenant, for its keys: one that does not exist is answered as those of another tenant are.
+#[require_api_key(perm = "orders:read", request = head, tenant = tenant)]
+async fn of_tenant(tenant: String, number: u32, head: Head) -> Response {
+    match number {
+        1 => format!("order 1 of {tenant}\n").into_response(),
+        _ => Rejection::not_found().into_response(),
+    }
+}
+
 /// Requires more than the filter before it.
 #[require_api_key(perm = "audit:read", request = head, key = key)]
 async fn audit(head: Head) -> Response {
@@ -44,12 +53,13 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let orders = path!("orders").and(get().and(head()).then(list));
     let place = path!("orders").and(post()).and(writes).and(warp::body::json()).then(place);
     let greet = path!("greet").and(get()).and(head()).then(greet);
+    let of_tenant = path!("tenants" / String / "orders" / u32).and(get()).and(head()).then(of_tenant);
     let health = path!("health").and(get()).map(|| "ok\n");
     // Everything under this path requires `admin`.
     let admin = path("admin").and(require(store.clone(), Requirement::permission("admin")?));
     let stats = admin.clone().and(path!("stats")).and(get()).map(|_| "fine\n");
     let audit = admin.and(path!("audit")).and(get()).then(audit);
-    let routes = orders.or(place).or(greet).or(health).or(stats).or(audit).recover(recover);
+    let routes = orders.or(place).or(greet).or(of_tenant).or(health).or(stats).or(audit).recover(recover);
 
     // With `supply(store)` instead of `head()`, `warp::serve(routes)` is enough: see docs/guides/frameworks.md.
     let app = ApiKeyLayer::supply(store).layer(warp::service(routes));

@@ -40,6 +40,11 @@ impl Answer {
         all.first().copied()
     }
 
+    /// The header fields in their order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Every value of a header field.
     pub fn all(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(present, _)| present == name).map(|(_, value)| value.as_str()).collect()

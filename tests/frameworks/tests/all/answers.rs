@@ -201,6 +201,44 @@ async fn rocket_answers_alike() {
     .await;
 }
 
+#[apikey::require_api_key(tenant = none)]
+#[rocket::get("/all")]
+fn of_no_tenant(key: VerifiedKey) -> String {
+    key.owner().to_owned()
+}
+
+#[rocket::catch(404)]
+fn no_page() -> &'static str {
+    "no such page"
+}
+
+/// Rocket's guards answer by a catcher, and an application has its own for 404.
+#[rocket::async_test]
+async fn the_404_of_a_guard_of_rocket_is_the_refusal_and_others_are_the_applications() {
+    let store = KeyStore::temporary().unwrap();
+    let acme = store.tenant("acme").unwrap().create(NewKey::for_owner("alice")).unwrap();
+    let none = store.create(NewKey::for_owner("root")).unwrap();
+    let app = rocket::custom(rocket::Config::figment().merge(("log_level", "off")))
+        .attach(apikey::rocket::supply(store))
+        .register("/", apikey::rocket::catchers())
+        .register("/", rocket::catchers![no_page])
+        .mount("/", rocket::routes![of_no_tenant]);
+    let client = rocket::local::asynchronous::Client::untracked(app).await.unwrap();
+    for (path, key, status, body) in [
+        ("/all", &none, 200, "root"),
+        ("/all", &acme, 404, "\"code\":\"not_found\""),
+        ("/nothing", &acme, 404, "no such page"),
+    ] {
+        let header = rocket::http::Header::new("x-api-key", key.key.expose_secret().to_owned());
+        let response = client.get(path).header(header).dispatch().await;
+        assert_eq!(response.status().code, status, "{path}");
+        let content_type = response.headers().get_one("content-type").unwrap().to_owned();
+        assert_eq!(content_type == "application/problem+json", body.contains("code"), "{path} {content_type}");
+        let text = response.into_string().await.unwrap();
+        assert!(text.contains(body), "{path} {text}");
+    }
+}
+
 #[salvo::handler]
 async fn by_salvo(request: &mut salvo::Request) -> Result<SecretResponse, Problem> {
     answer(&request.param::<String>("row").unwrap())

@@ -105,6 +105,28 @@ async fn a_call_is_verified_once_and_the_response_marks_a_superseded_secret() {
     }
 }
 
+#[apikey::require_api_key(perm = "orders:read", request = request, store = store, tenant = request.get_ref().text)]
+fn of_tenant(store: &KeyStore, request: Request<Text>) -> Result<(), Status> {
+    Err(apikey::Rejection::not_found().into())
+}
+
+#[test]
+fn another_tenant_is_not_found_as_an_unknown_thing_is() {
+    let store = KeyStore::temporary().unwrap();
+    let new = NewKey::for_owner("alice").permissions(["orders:read"]);
+    let key = store.tenant("acme").unwrap().create(new).unwrap().key;
+    let answers = ["acme", "apex"].map(|tenant| {
+        let mut request = Request::new(Text::new(tenant));
+        request.metadata_mut().insert("x-api-key", key.expose_secret().parse().unwrap());
+        of_tenant(&store, request).unwrap_err()
+    });
+    for status in &answers {
+        assert_eq!((status.code(), status.message()), (Code::NotFound, "Not found"));
+        assert_eq!(text(status.metadata(), "apikey-code"), Some("not_found"));
+    }
+    assert_eq!(format!("{:?}", answers[0]), format!("{:?}", answers[1]));
+}
+
 struct Open;
 
 #[tonic::async_trait]
