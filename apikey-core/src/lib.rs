@@ -93,6 +93,8 @@ pub use key::rotation::overlap::Overlap;
 pub use key::rotation::overlap::OverlapEnd;
 pub use key::rotation::policy::Rotation;
 pub use key::rotation::policy::RotationPolicy;
+pub use key::tenant::tenant::Tenant;
+pub use key::tenant::tenant_info::TenantInfo;
 pub use rotation::report::{DeliveredKey, ExpiryWarning, FailedDelivery, RunReport, SkippedRotation};
 pub use rotation::rotator::{Rotator, RotatorHandle};
 pub use rotation::sink;

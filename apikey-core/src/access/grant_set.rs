@@ -1,5 +1,6 @@
-//! Sets of grants by number. Most are a text in [`GRANTS`]. A key with roles has one that depends on what the roles grant,
-//! so its number names an expression: the index [compiles](compile) it to the number of a text whenever a role changes.
+//! Sets of grants by number. Most are a text in [`GRANTS`]. A key with roles, or one of a tenant, has a set that depends on
+//! what the roles grant, and on the tenant's ceiling, so its number names an expression: the index [compiles](compile) it to
+//! the number of a text whenever a role or the tenant changes.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{LazyLock, Mutex};
@@ -7,20 +8,20 @@ use std::sync::{LazyLock, Mutex};
 use hashbrown::HashTable;
 
 use crate::access::grants;
+use crate::access::named::NamedId;
 use crate::base::interner::{Full, GRANTS};
 use crate::base::lock::lock;
 
 /// Set in the number of an expression. The texts of [`GRANTS`] have numbers below it.
 const EXPRESSION: u32 = 1 << 31;
 
-/// The id of a role, which follows from its name.
-pub(crate) type RoleId = u128;
-
-/// A set that depends on roles.
+/// A set that depends on roles, or on a tenant.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Expression {
     /// Explicit grants, and those of roles.
-    Union { explicit: u32, roles: Box<[RoleId]> },
+    Union { explicit: u32, roles: Box<[NamedId]> },
+    /// The most that keys of a tenant have.
+    Ceiling(NamedId),
     /// What all of these sets give, sorted; at most one of them is a text, and none is a meet.
     Meet(Box<[u32]>),
 }
@@ -36,7 +37,7 @@ struct Numbers {
 
 static NUMBERS: LazyLock<Mutex<Numbers>> = LazyLock::new(Mutex::default);
 
-/// Whether the set depends on roles, and so is no text of [`GRANTS`].
+/// Whether the set depends on roles or on a tenant, and so is no text of [`GRANTS`].
 #[inline]
 pub(crate) fn is_expression(set: u32) -> bool {
     set & EXPRESSION != 0
@@ -49,15 +50,20 @@ pub(crate) fn place(expression: u32) -> usize {
 }
 
 /// The set of explicit grants and those of roles.
-pub(crate) fn union(explicit: &[String], roles: impl IntoIterator<Item = RoleId>) -> Result<u32, Full> {
+pub(crate) fn union(explicit: &[String], roles: impl IntoIterator<Item = NamedId>) -> Result<u32, Full> {
     let explicit = GRANTS.number(&grants::join(explicit))?;
-    let mut roles: Vec<RoleId> = roles.into_iter().collect();
+    let mut roles: Vec<NamedId> = roles.into_iter().collect();
     if roles.is_empty() {
         return Ok(explicit);
     }
     roles.sort_unstable();
     roles.dedup();
     number(Expression::Union { explicit, roles: roles.into() })
+}
+
+/// The most that keys of a tenant have, as a set.
+pub(crate) fn ceiling(tenant: NamedId) -> Result<u32, Full> {
+    number(Expression::Ceiling(tenant))
 }
 
 /// The set of all that both sets give, whatever their roles will grant.
@@ -99,16 +105,21 @@ fn one_may_lose(old: u32, new: u32) -> bool {
     if old == new {
         return false;
     }
+    if is_ceiling(old) || is_ceiling(new) {
+        return true;
+    }
     let (old, new) = (split(old), split(new));
     old.1.iter().any(|role| !new.1.contains(role)) || grants::lose(GRANTS.text(old.0), GRANTS.text(new.0))
 }
 
-/// The grants of a set, once `granted` says what each role grants. A role that is not there grants nothing.
-pub(crate) fn compile(set: u32, granted: &impl Fn(RoleId) -> Option<u32>) -> Result<u32, Full> {
+/// The grants of a set, once `granted` says what each role grants, and what a tenant's ceiling is.
+pub(crate) fn compile(set: u32, granted: &impl Fn(NamedId) -> Result<u32, Full>) -> Result<u32, Full> {
     match expression(set) {
         None => Ok(set),
+        Some(Expression::Ceiling(tenant)) => granted(*tenant),
         Some(Expression::Union { explicit, roles }) => {
-            let texts = roles.iter().filter_map(|role| granted(*role)).chain([*explicit]).map(|set| GRANTS.text(set));
+            let of_roles = roles.iter().map(|role| granted(*role)).collect::<Result<Vec<u32>, _>>()?;
+            let texts = of_roles.into_iter().chain([*explicit]).map(|set| GRANTS.text(set));
             let all = texts.flat_map(|text| text.split(' ')).filter(|grant| !grant.is_empty());
             GRANTS.number(&grants::join(&all.map(str::to_owned).collect::<Vec<_>>()))
         }
@@ -123,12 +134,28 @@ pub(crate) fn compile(set: u32, granted: &impl Fn(RoleId) -> Option<u32>) -> Res
     }
 }
 
-/// The roles on which a set depends.
-pub(crate) fn roles(set: u32) -> Vec<RoleId> {
-    let mut all: Vec<RoleId> = met_sets(set).into_iter().flat_map(|set| split(set).1.to_vec()).collect();
+/// The roles and tenants on which a set depends.
+pub(crate) fn names(set: u32) -> Vec<NamedId> {
+    let of_one = |set: u32| match expression(set) {
+        Some(Expression::Ceiling(tenant)) => vec![*tenant],
+        _ => split(set).1.to_vec(),
+    };
+    let mut all: Vec<NamedId> = met_sets(set).into_iter().flat_map(of_one).collect();
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// The tenant whose ceiling is over a set.
+pub(crate) fn tenant(set: u32) -> Option<NamedId> {
+    met_sets(set).into_iter().find_map(|set| match expression(set) {
+        Some(Expression::Ceiling(tenant)) => Some(*tenant),
+        _ => None,
+    })
+}
+
+fn is_ceiling(set: u32) -> bool {
+    matches!(expression(set), Some(Expression::Ceiling(_)))
 }
 
 /// The sets whose meet this one is: itself, if it is no meet.
@@ -140,7 +167,7 @@ fn met_sets(set: u32) -> Vec<u32> {
 }
 
 /// The explicit grants and the roles of a set that is no meet.
-fn split(set: u32) -> (u32, &'static [RoleId]) {
+fn split(set: u32) -> (u32, &'static [NamedId]) {
     match expression(set) {
         Some(Expression::Union { explicit, roles }) => (*explicit, roles),
         _ => (set, &[]),
@@ -170,16 +197,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::access::named::Kind;
 
-    const ROLES: [RoleId; 3] = [1, 2, 3];
+    const ROLES: [NamedId; 3] = [1, 2, 3];
 
     /// A set, and what it gives for every choice of what the roles grant.
     fn sets() -> impl Strategy<Value = u32> {
         let grants = proptest::collection::vec("[ab*](:[ab*]){0,1}", 0..3);
         let roles = proptest::collection::vec(proptest::sample::select(ROLES.to_vec()), 0..3);
         let unions = (grants, roles).prop_map(|(grants, roles)| union(&grants, roles).unwrap());
-        proptest::collection::vec(unions, 1..4)
-            .prop_map(|unions| unions.into_iter().reduce(|one, other| meet(one, other).unwrap()).unwrap())
+        (proptest::collection::vec(unions, 1..4), any::<bool>()).prop_map(|(unions, in_tenant)| {
+            let ceiling = in_tenant.then(|| ceiling(Kind::Tenant.id("acme")).unwrap());
+            unions.into_iter().chain(ceiling).reduce(|one, other| meet(one, other).unwrap()).unwrap()
+        })
     }
 
     fn granted() -> impl Strategy<Value = [Option<u32>; 3]> {
@@ -190,7 +220,11 @@ mod tests {
     }
 
     fn gives(set: u32, roles: &[Option<u32>; 3], permission: &str) -> bool {
-        let granted = |role: RoleId| roles[usize::try_from(role).unwrap() - 1];
+        let nothing = || GRANTS.number("");
+        let granted = |role: NamedId| match usize::try_from(role) {
+            Ok(role) => roles[role - 1].map_or_else(nothing, Ok),
+            Err(_) => GRANTS.number("a:* b"),
+        };
         grants::joined_give(GRANTS.text(compile(set, &granted).unwrap()), permission)
     }
 
@@ -223,16 +257,21 @@ mod tests {
     fn a_set_without_roles_is_its_text() {
         let plain = union(&["b".to_owned(), "a".to_owned()], []).unwrap();
         assert_eq!((is_expression(plain), GRANTS.text(plain)), (false, "a b"));
-        assert_eq!(compile(plain, &|_| None).unwrap(), plain);
-        assert!(roles(plain).is_empty());
+        assert_eq!(compile(plain, &|_| Err(Full)).unwrap(), plain);
+        assert!(names(plain).is_empty());
     }
 
     #[test]
     fn a_set_has_one_number_and_knows_its_roles() {
-        let set = |roles: &[RoleId]| union(&["a".to_owned()], roles.iter().copied()).unwrap();
+        let set = |roles: &[NamedId]| union(&["a".to_owned()], roles.iter().copied()).unwrap();
         assert_eq!(set(&[2, 1, 2]), set(&[1, 2]));
-        assert_eq!(roles(meet(set(&[1]), set(&[2])).unwrap()), [1, 2]);
+        assert_eq!(names(meet(set(&[1]), set(&[2])).unwrap()), [1, 2]);
         let reader = GRANTS.number("orders:read").unwrap();
-        assert_eq!(GRANTS.text(compile(set(&[1, 2]), &|role| (role == 1).then_some(reader)).unwrap()), "a orders:read");
+        let granted = |role| if role == 1 { Ok(reader) } else { GRANTS.number("") };
+        assert_eq!(GRANTS.text(compile(set(&[1, 2]), &granted).unwrap()), "a orders:read");
+        let acme = Kind::Tenant.id("acme");
+        let bounded = meet(set(&[1]), ceiling(acme).unwrap()).unwrap();
+        assert_eq!((tenant(bounded), tenant(set(&[1]))), (Some(acme), None));
+        assert_eq!(names(bounded), [1, acme]);
     }
 }

@@ -44,10 +44,15 @@ pub(crate) fn meet(one: u32, other: u32) -> Result<u32, Full> {
     if one == other { Ok(one) } else { GRANTS.number(&joined_meet(GRANTS.text(one), GRANTS.text(other))) }
 }
 
-/// The same for grants joined by spaces. Sets with so many crossing wildcards that the result would be long give less.
+/// The same for grants joined by spaces.
 pub(crate) fn joined_meet(one: &str, other: &str) -> String {
     let split = |joined: &'_ str| joined.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect();
     let (one, other): (Vec<String>, Vec<String>) = (split(one), split(other));
+    join(&met(&one, &other))
+}
+
+/// The grants of what both sets give. Sets with so many crossing wildcards that these would be many give less.
+pub(crate) fn met(one: &[String], other: &[String]) -> Vec<String> {
     let mut met: Vec<String> = one.iter().flat_map(|a| other.iter().filter_map(|b| permission::meet(a, b))).collect();
     met.sort_unstable();
     met.dedup();
@@ -56,7 +61,7 @@ pub(crate) fn joined_meet(one: &str, other: &str) -> String {
     }
     // The widest alone, so that equal sets have equal texts.
     let is_widest = |grant: &&String| !met.iter().any(|wide| wide != *grant && covers(wide, grant));
-    join(&met.iter().filter(is_widest).cloned().collect::<Vec<_>>())
+    met.iter().filter(is_widest).cloned().collect()
 }
 
 #[cfg(test)]

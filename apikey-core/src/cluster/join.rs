@@ -299,7 +299,7 @@ impl Cluster {
                 }
                 StatePart::Begin => return Ok(()),
                 StatePart::Record(record, frame) => load.record(record, frame),
-                StatePart::Role(id, frame) => load.role(id, frame),
+                StatePart::Named(record, frame) => load.named(record.id(), frame),
                 StatePart::Outcome(name, frame) => load.outcome(name, frame),
             }
             images += 1;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::access::grant_set::RoleId;
+use crate::access::named::{Kind, NamedId};
 use crate::base::codec;
 use crate::cluster::format::entry::position;
 use crate::cluster::format::image::{ImageKind, unseal};
@@ -10,9 +10,8 @@ use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{Ledger, LedgerResult, Piece, Position};
 use crate::cluster::node::housekeeping::NOT_COUNTED;
 use crate::key::event::stored::Head;
+use crate::key::named::NamedRecord;
 use crate::key::record::{Record, record_hash};
-use crate::key::role::record::RoleRecord;
-use crate::key::subject::Subject;
 use crate::token::digest::Digester;
 
 /// A part of the state.
@@ -20,15 +19,16 @@ pub(crate) enum StatePart<'i> {
     /// The load begins. It begins again if the engine has lost the moment of which it is: what came before does not count.
     Begin,
     Record(&'i Record, &'i [u8]),
-    Role(RoleId, &'i [u8]),
+    /// A role or a tenant.
+    Named(&'i NamedRecord, &'i [u8]),
     /// What the idempotent request of this name made.
     Outcome(&'i [u8], &'i [u8]),
 }
 
-/// The role whose image has this name.
-fn role_named(name: &[u8]) -> Option<RoleId> {
+/// What the image of this name is of, if it is no key.
+fn named(name: &[u8]) -> Option<(NamedId, Kind)> {
     let id = u128::from_be_bytes(name.try_into().ok()?);
-    matches!(Subject::of_record(id), Subject::Role(_)).then_some(id)
+    Some((id, Kind::of(id)?))
 }
 
 /// Loads the state of a generation, passes each part to `take`, and returns its head. What `take` got does not count
@@ -55,16 +55,16 @@ pub(crate) fn load_state(
         let Some(kind) = ImageKind::from_code(image.kind) else { return Ok(()) };
         let frame = unseal(kind, image.name, image.value.unwrap_or_default(), digesters)
             .map_err(|error| damaged(format!("an image of the state cannot be used: {error}")))?;
-        match (kind, role_named(image.name)) {
-            (ImageKind::Record, Some(id)) => {
-                let role: RoleRecord = codec::decode(frame)
-                    .map_err(|error| damaged(format!("a role of the state cannot be read: {error}")))?;
-                if role.id() != id {
-                    return Err(damaged("a role of the state has the name of another".into()));
+        match (kind, named(image.name)) {
+            (ImageKind::Record, Some((id, kind))) => {
+                let record = NamedRecord::decode(kind, frame)
+                    .map_err(|error| damaged(format!("a role or tenant of the state cannot be read: {error}")))?;
+                if record.id() != id {
+                    return Err(damaged("a role or tenant of the state has the name of another".into()));
                 }
                 records += 1;
                 sum = sum.wrapping_add(record_hash(frame));
-                take(StatePart::Role(id, frame))
+                take(StatePart::Named(&record, frame))
             }
             (ImageKind::Record, None) => {
                 let record: Record = codec::decode(frame)

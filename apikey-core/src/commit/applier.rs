@@ -8,49 +8,53 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 
-use crate::access::grant_set;
-use crate::access::grant_set::RoleId;
+use crate::access::named::{NamedAllowance, NamedId};
 use crate::base::interner::Full;
 use crate::index::Index;
 use crate::key::change::{Action, Change};
 use crate::key::effective_key::EffectiveKey;
+use crate::key::named::NamedRecord;
 use crate::key::rotation::overlap::Overlap;
 use crate::token::digest::Digest;
 
-/// A change of one key or one role, as the index sees it.
+/// A change of one key, role or tenant, as the index sees it.
 #[derive(Clone, Default)]
 pub(crate) struct Pending {
     pub(crate) id: u128,
-    /// The key before the change; `None` if the change creates it, or is one of a role.
+    /// The key before the change; `None` if the change creates it, or is not of a key.
     pub(crate) before: Option<EffectiveKey>,
-    /// The key after the change; `None` if the change deletes it, or is one of a role.
+    /// The key after the change; `None` if the change deletes it, or is not of a key.
     pub(crate) after: Option<EffectiveKey>,
-    pub(crate) role: Option<RoleChange>,
+    pub(crate) named: Option<NamedChange>,
 }
 
-/// What a role grants before and after a change, by number; `None` if there is no such role.
+/// What a role grants, or a tenant leaves, before and after a change.
 #[derive(Clone, Copy)]
-pub(crate) struct RoleChange {
-    pub(crate) before: Option<u32>,
-    pub(crate) after: Option<u32>,
+pub(crate) struct NamedChange {
+    pub(crate) before: NamedAllowance,
+    pub(crate) after: NamedAllowance,
 }
 
-impl RoleChange {
+impl NamedChange {
+    pub(crate) fn of(id: NamedId, before: Option<&NamedRecord>, after: Option<&NamedRecord>) -> Result<Self, Full> {
+        let rights = |record: Option<&NamedRecord>| match record {
+            Some(record) => record.allowance(),
+            None => NamedAllowance::without_record(id),
+        };
+        Ok(Self { before: rights(before)?, after: rights(after)? })
+    }
+
     /// Whether it takes anything away.
-    fn takes(self) -> bool {
-        match (self.before, self.after) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(before), Some(after)) => grant_set::may_lose(before, after),
-        }
+    pub(crate) fn takes(self) -> bool {
+        self.before.loses(self.after)
     }
 }
 
 impl Pending {
     /// Takes from the index what the change takes away, and returns whether that is anything.
     pub(crate) fn restrict(&self, index: &Index) -> Result<bool, Full> {
-        if let Some(role) = self.role {
-            index.restrict_role(self.id, role.after)?;
+        if let Some(named) = self.named {
+            index.restrict_named(self.id, named.after)?;
         } else if let Some(before) = &self.before {
             index.restrict(before, self.after.as_ref())?;
         }
@@ -60,7 +64,7 @@ impl Pending {
     /// Whether the change takes anything away.
     pub(crate) fn takes(&self) -> bool {
         let of_key = |before: &EffectiveKey| self.after.as_ref().is_none_or(|after| before.loses(after));
-        self.role.is_some_and(RoleChange::takes) || self.before.as_ref().is_some_and(of_key)
+        self.named.is_some_and(NamedChange::takes) || self.before.as_ref().is_some_and(of_key)
     }
 
     /// The digests of the secrets that the key has lost.
@@ -131,8 +135,8 @@ impl Applier {
     /// Makes the first change visible, narrowed by what later ones of its key take away. `false` if none waits.
     pub(crate) fn publish(&mut self, index: &Index) -> io::Result<bool> {
         let Some(change) = self.queue.pop_front() else { return Ok(false) };
-        if let Some(role) = change.role {
-            self.publish_role(index, change.id, role.after)?;
+        if let Some(named) = change.named {
+            self.publish_named(index, change.id, named.after)?;
             return Ok(true);
         }
         let mut visible = change.after;
@@ -148,18 +152,15 @@ impl Applier {
         Ok(true)
     }
 
-    /// Makes what a role grants visible, narrowed by what later changes of it take away.
-    fn publish_role(&mut self, index: &Index, id: RoleId, granted: Option<u32>) -> io::Result<()> {
-        let mut visible = granted;
+    /// Makes what a role grants, or a tenant leaves, visible, narrowed by what later changes of it take away.
+    fn publish_named(&mut self, index: &Index, id: NamedId, after: NamedAllowance) -> io::Result<()> {
+        let mut visible = after;
         if self.leave(id) {
-            for later in self.queue.iter().filter(|later| later.id == id).filter_map(|later| later.role) {
-                visible = match (visible, later.after) {
-                    (Some(granted), Some(later)) => Some(grant_set::meet(granted, later)?),
-                    _ => None,
-                };
+            for later in self.queue.iter().filter(|later| later.id == id).filter_map(|later| later.named) {
+                visible = visible.meet(later.after)?;
             }
         }
-        Ok(index.publish_role(id, visible)?)
+        Ok(index.publish_named(id, visible)?)
     }
 
     /// Whether a key has not been published yet.
@@ -316,7 +317,7 @@ mod tests {
                             (before, _) => before.flatten(),
                         };
                         let [before, after] = [before, state].map(|state| state.map(|state| effective(key, state)));
-                        let pending = Pending { id: 1 + key as u128, before, after, role: None };
+                        let pending = Pending { id: 1 + key as u128, before, after, named: None };
                         applier.enqueue(pending.clone());
                         pending.restrict(&own).unwrap();
                         waiting.push_back((key, state, pending));
@@ -352,7 +353,7 @@ mod tests {
         let (wide, none) = (effective(0, ([true; 2], false, None, None)), effective(0, ([false; 2], true, None, None)));
         applier.enqueue(Pending { id: 1, after: Some(wide.clone()), ..Pending::default() });
         assert!(applier.is_unpublished(1));
-        applier.enqueue(Pending { id: 1, before: Some(wide), after: Some(none), role: None });
+        applier.enqueue(Pending { id: 1, before: Some(wide), after: Some(none), named: None });
         applier.rollback(1);
         assert_eq!(applier.len(), 1);
         assert!(applier.publish(&index).unwrap());

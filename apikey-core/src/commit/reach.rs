@@ -25,7 +25,8 @@ impl Engine {
             self.recheck(actor).map_err(refused)?;
             let (record, _) = records.record(actor.id().as_u128())?.ok_or_else(|| refused(AuthError::Invalid))?;
             let default = stores::default_prefix(self.index.store()).unwrap_or_default();
-            Ok::<_, StoreError>(ActingKey::new(record, actor.secret_version(), default, &roles))
+            let tenant = record.tenant.as_deref().map(|tenant| records.tenant(tenant)).transpose()?.flatten();
+            Ok::<_, StoreError>(ActingKey::new(record, actor.secret_version(), default, &roles, tenant.as_ref()))
         });
         let actor = actor.transpose()?;
         Ok(Some(Reach::new(scope.seen.clone(), actor, roles)))

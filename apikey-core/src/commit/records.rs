@@ -1,16 +1,18 @@
 //! The records that a change is decided on.
 
-use crate::access::grant_set::RoleId;
+use crate::access::named::{Kind, NamedId};
 use crate::access::owner::Owners;
 use crate::base::codec;
 use crate::commit::writer::Writer;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::RequestOutcome;
+use crate::key::named::NamedRecord;
 use crate::key::record::Record;
 use crate::key::role::record::RoleRecord;
 #[cfg(feature = "cluster")]
 use crate::key::subject::Subject;
+use crate::key::tenant::record::TenantRecord;
 use crate::storage::database::disk::{Bytes, Disk};
 #[cfg(feature = "cluster")]
 use crate::storage::{batch::Batch, batch::NewId, batch::Write, database::memtable::Memtable};
@@ -50,13 +52,26 @@ impl<'d> Records<'d> {
         self.disk.record(id)
     }
 
-    /// The role with this id, and its frame.
-    pub(crate) fn role(&self, id: RoleId) -> Result<Option<(RoleRecord, Bytes)>, StoreError> {
+    /// The role or tenant with this id, and its frame.
+    pub(crate) fn named(&self, id: NamedId) -> Result<Option<(NamedRecord, Bytes)>, StoreError> {
         #[cfg(feature = "cluster")]
-        if let Some(role) = self.decided.and_then(|decided| decided.table.record(id)) {
-            return Ok(role.map(|frame| codec::decode(&frame).map(|role| (role, frame.into()))).transpose()?);
+        if let Some((frame, kind)) = self.decided.and_then(|decided| decided.table.record(id)).zip(Kind::of(id)) {
+            let decoded = |frame: Vec<u8>| NamedRecord::decode(kind, &frame).map(|record| (record, frame.into()));
+            return Ok(frame.map(decoded).transpose()?);
         }
-        self.disk.role(id)
+        self.disk.named(id)
+    }
+
+    /// The tenant of this name, if it was put, or has ended.
+    pub(crate) fn tenant(&self, name: &str) -> Result<Option<TenantRecord>, StoreError> {
+        Ok(self.named(Kind::Tenant.id(name))?.and_then(|(record, _)| record.tenant()))
+    }
+
+    /// Returns a record as readers see it: a key of a tenant that has ended is revoked. It is not to be written.
+    pub(crate) fn with_end_of_tenant(&self, record: Record) -> Result<Record, StoreError> {
+        let tenant = record.tenant.as_deref().filter(|_| record.revoked.is_none());
+        let ended = tenant.map(|tenant| self.tenant(tenant)).transpose()?.flatten().and_then(|tenant| tenant.ended);
+        Ok(if ended.is_some() { Record { revoked: ended, ..record } } else { record })
     }
 
     /// All roles, in no order.
@@ -71,7 +86,7 @@ impl<'d> Records<'d> {
     #[cfg(feature = "cluster")]
     fn decided_roles(&self) -> Result<Vec<RoleRecord>, StoreError> {
         let waiting = self.decided.iter().flat_map(|decided| decided.table.waiting().records);
-        let roles = waiting.filter(|(id, _)| matches!(Subject::of_record(*id), Subject::Role(_)));
+        let roles = waiting.filter(|(id, _)| Kind::of(*id) == Some(Kind::Role));
         roles.filter_map(|(_, frame)| frame).map(|frame| Ok(codec::decode(&frame)?)).collect()
     }
 

@@ -17,11 +17,30 @@ impl Engine {
     pub(crate) fn restrict_without_records(&self, changes: &[Change], error: StoreError) -> StoreError {
         // Only the records, which could not be read, say what an acting key covers.
         let changes = changes.iter().filter(|change| change.scope.actor.is_none());
+        let error = self.restrict_named_unread(changes.clone(), error);
         let restrictions = changes.filter_map(|change| {
             let target = Target::Key { id: change.id, seen: &change.scope.seen };
             Some((target, restriction_of(&change.action, change.at)?))
         });
         self.restrict_unread(restrictions.collect(), error)
+    }
+
+    /// The same for changes of roles and tenants.
+    fn restrict_named_unread<'c>(&self, changes: impl Iterator<Item = &'c Change>, error: StoreError) -> StoreError {
+        let StoreError::Io { source } = error else { return error };
+        let restrict = |change: &Change| {
+            let Action::Named(action) = &change.action else { return 0 };
+            let left = action.leaves().transpose().and_then(|left| {
+                let restricted = |left| self.index.restrict_named(change.id, left).map(usize::from);
+                left.map_or(Ok(0), restricted)
+            });
+            left.unwrap_or_else(|full| {
+                tracing::error!(%full, "the rights of a role or a tenant could not be restricted");
+                0
+            })
+        };
+        let taken = self.group.fail_if_restricted(&source, || changes.map(restrict).sum());
+        if taken > 0 { io_or_not_durable(true, source) } else { StoreError::Io { source } }
     }
 
     /// Applies these restrictions if the records could not be read, and returns the error for the caller.

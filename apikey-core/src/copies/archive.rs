@@ -17,6 +17,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::access::named::Kind;
 use crate::base::codec;
 use crate::base::codec::payload::{Reader as Payload, Writer};
 use crate::base::codec::{CodecError, FORMAT, MAX_FRAME, Newer, plain_frame};
@@ -25,8 +26,8 @@ use crate::commit::images::Images;
 use crate::copies::backup_report::BackupError;
 use crate::key::event::stored;
 use crate::key::event::stored::{Checkpoint, Head};
+use crate::key::named::NamedRecord;
 use crate::key::record::{Record, record_hash};
-use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
@@ -140,7 +141,7 @@ pub(crate) struct Archive<'a> {
 pub(crate) enum Item {
     Meta(Vec<u8>),
     Record(Box<Record>, Vec<u8>),
-    Role(RoleRecord, Vec<u8>),
+    Named(NamedRecord, Vec<u8>),
     Event(u64, Vec<u8>),
     Used([u8; 16], u32),
 }
@@ -202,7 +203,7 @@ impl<'a> Archive<'a> {
                     sum = sum.wrapping_add(record_hash(&frame));
                     last_id = last_id.max(record.id);
                 }
-                Item::Role(_, frame) => {
+                Item::Named(_, frame) => {
                     records += 1;
                     sum = sum.wrapping_add(record_hash(&frame));
                 }
@@ -225,13 +226,13 @@ impl<'a> Archive<'a> {
         let mut reader = Reader::open(self.path)?;
         let damaged = |what: String| BackupError::damaged(self.path, what);
         let record = |id: u128, frame: &[u8]| -> Result<Item, BackupError> {
-            if let Subject::Role(_) = Subject::of_record(id) {
-                let role = codec::decode::<RoleRecord>(frame);
-                let role = role.map_err(|error| BackupError::codec(self.path, "a role", &error))?;
-                if role.id() != id {
-                    return Err(damaged(format!("the role {:?}", role.name)));
+            if let Some(kind) = Kind::of(id) {
+                let named = NamedRecord::decode(kind, frame);
+                let named = named.map_err(|error| BackupError::codec(self.path, "a role or tenant", &error))?;
+                if named.id() != id {
+                    return Err(damaged(format!("the record of {:?}", named.name())));
                 }
-                return Ok(Item::Role(role, frame.to_vec()));
+                return Ok(Item::Named(named, frame.to_vec()));
             }
             let what = || format!("the record of key {}", crate::KeyId::from_u128(id));
             let record = codec::decode::<Record>(frame);

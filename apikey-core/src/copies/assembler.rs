@@ -8,8 +8,8 @@ use crate::key::event::actor::Origin;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::evidence::reapplied;
+use crate::key::named::NamedRecord;
 use crate::key::record::{Record, record_hash};
-use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 use crate::token::digest::Digester;
 
@@ -48,9 +48,9 @@ impl<'a> Assembler<'a> {
         self.flush_if_full()
     }
 
-    /// Loads a role as it is stored.
-    pub(super) fn role(&mut self, role: &RoleRecord, frame: &[u8]) -> Result<(), StoreError> {
-        self.load.role(role.id(), frame);
+    /// Loads a role or a tenant as it is stored.
+    pub(super) fn named(&mut self, record: &NamedRecord, frame: &[u8]) -> Result<(), StoreError> {
+        self.load.named(record.id(), frame);
         self.head.records += 1;
         self.head.sum = self.head.sum.wrapping_add(record_hash(frame));
         self.flush_if_full()
@@ -133,23 +133,27 @@ impl<'a> Assembler<'a> {
         Ok(Some(Reapplied { key, owner: before.owner.clone(), revoked, disabled, ended, narrowed }))
     }
 
-    /// Replaces what a role grants by less.
-    pub(super) fn restrict_role(
+    /// Replaces what a role grants, or a tenant leaves, by less. The tenant of keys may have had no record.
+    pub(super) fn restrict_named(
         &mut self,
-        before: &RoleRecord,
-        frame: &Bytes,
-        to: Vec<String>,
+        before: Option<(&NamedRecord, &Bytes)>,
+        after: NamedRecord,
     ) -> Result<(), StoreError> {
-        let after = RoleRecord { permissions: to.clone(), changed_at: self.now, ..before.clone() };
-        let from = before.permissions.clone();
-        let kind = EventKind::RolePut { role: before.name.clone(), created: false, from, to };
-        let subject = Subject::Role(before.id());
-        let (event, mut head) = self.chained(subject, kind)?;
-        let new = codec::encode(&after)?;
-        head.sum = head.sum.wrapping_sub(record_hash(frame)).wrapping_add(record_hash(&new));
-        let write = Write { record: Some(new.into()), is_new: false, ..write(subject, None, None, event)? };
-        self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?;
-        self.head = head;
+        let (held, frame) = before.unzip();
+        let events = after.narrowing(held);
+        let subject = Subject::Named(after.id());
+        let new = after.changed_at(self.now).encode()?;
+        let mut old = frame.map(|frame| record_hash(frame));
+        for kind in events {
+            let (event, mut head) = self.chained(subject, kind)?;
+            head.sum = head.sum.wrapping_sub(old.unwrap_or(0)).wrapping_add(record_hash(&new));
+            head.records += u64::from(old.is_none());
+            let written = write(subject, None, None, event)?;
+            let write = Write { record: Some(new.clone().into()), is_new: old.is_none(), ..written };
+            self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?;
+            self.head = head;
+            old = Some(record_hash(&new));
+        }
         Ok(())
     }
 

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::access::named::{Kind, NamedId};
 use crate::base::codec;
 use crate::base::codec::{CodecError, MAX_FRAME, Newer};
 use crate::copies::restore_report::RestoreError;
 use crate::key::event::stored::{Checkpoint, Event, Head};
+use crate::key::named::NamedRecord;
 use crate::key::record::{Record, record_hash};
-use crate::key::role::record::RoleRecord;
-use crate::key::subject::Subject;
 use crate::storage::open_error::OpenError;
 
 use crate::base::files::CREATING;
@@ -34,8 +34,10 @@ pub(super) struct DamagedStore {
     pub(super) head: Option<Head>,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) meta: Option<Vec<u8>>,
-    /// The roles with their frames, once the records are read.
-    pub(super) roles: Vec<(RoleRecord, Bytes)>,
+    /// The roles and tenants with their frames, once the records are read.
+    pub(super) named: Vec<(NamedRecord, Bytes)>,
+    /// Those whose records are not whole.
+    pub(super) lost: Vec<NamedId>,
     /// Whether every record was read, and they are those of the head.
     pub(super) has_all_records: bool,
     /// What is wrong with the store.
@@ -69,7 +71,8 @@ impl DamagedStore {
             head: None,
             checkpoint: None,
             meta: None,
-            roles: Vec::new(),
+            named: Vec::new(),
+            lost: Vec::new(),
             has_all_records: false,
             faults: Vec::new(),
             newer: None,
@@ -137,21 +140,21 @@ impl DamagedStore {
         self.head.map(|head| head.number).max(self.mark.map(|mark| mark.number))
     }
 
-    /// Reads every record of a key in its place, and keeps the roles. One that is not whole has an id alone.
+    /// Reads every record of a key in its place, and keeps those of roles and tenants. One that is not whole has an id alone.
     pub(super) fn records<E>(
         &mut self,
         mut each: impl FnMut(u128, Option<Record>, &Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
         let (mut records, mut sum, mut newer) = (0, 0u128, None);
-        let (mut roles, mut lost_roles) = (Vec::new(), 0);
+        let (mut named, mut lost) = (Vec::new(), Vec::new());
         let whole = self.database.records(|id, frame| {
             records += 1;
             sum = sum.wrapping_add(record_hash(frame));
-            if let Subject::Role(_) = Subject::of_record(id) {
-                let role = codec::decode::<RoleRecord>(frame).inspect_err(|error| note_newer(&mut newer, error));
-                match role.ok().filter(|role| role.id() == id) {
-                    Some(role) => roles.push((role, frame.clone())),
-                    None => lost_roles += 1,
+            if let Some(kind) = Kind::of(id) {
+                let found = NamedRecord::decode(kind, frame).inspect_err(|error| note_newer(&mut newer, error));
+                match found.ok().filter(|found| found.id() == id) {
+                    Some(found) => named.push((found, frame.clone())),
+                    None => lost.push(id),
                 }
                 return Ok(());
             }
@@ -160,10 +163,10 @@ impl DamagedStore {
         })?;
         self.newer = self.newer.or(newer);
         self.note_faults();
-        self.roles = roles;
-        if lost_roles > 0 {
-            self.faults.push(format!("{lost_roles} of its roles cannot be read: put them again"));
+        if !lost.is_empty() {
+            self.faults.push(format!("{} of its roles and tenants cannot be read: put them again", lost.len()));
         }
+        (self.named, self.lost) = (named, lost);
         self.has_all_records = whole && self.head.is_some_and(|head| (head.records, head.sum) == (records, sum));
         if whole && !self.has_all_records {
             self.faults.push("its records are not those of its last change".into());

@@ -22,6 +22,8 @@ use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret
 use crate::key::role::record::RoleRecord;
 use crate::key::role::role::Role;
 use crate::key::rotation::policy::RotationLine;
+use crate::key::tenant::record::TenantRecord;
+use crate::key::tenant::tenant::Tenant;
 use crate::token::digest::hex;
 use crate::token::imported::{ImportForm, ImportHash, ImportScheme, from_hex};
 use crate::token::key_id::KeyId;
@@ -29,6 +31,7 @@ use crate::token::key_id::KeyId;
 /// The kinds of lines.
 const KEY: &str = "key";
 const ROLE: &str = "role";
+const TENANT: &str = "tenant";
 /// The most live secrets of a key.
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
@@ -120,7 +123,7 @@ pub(super) struct Line {
     idle_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct RevokedLine {
     at: DateTime<Utc>,
     #[serde(default)]
@@ -244,6 +247,8 @@ impl SecretLine {
 pub(super) enum Subject {
     Key(Box<Line>),
     Role(Role),
+    /// A tenant, and why it has ended.
+    Tenant(Tenant, Option<String>),
 }
 
 impl Subject {
@@ -261,6 +266,7 @@ impl Subject {
         match kind.as_deref() {
             None | Some(KEY) => {}
             Some(ROLE) => return Ok(Self::Role(RoleLine::read(text)?)),
+            Some(TENANT) => return TenantLine::read(text),
             Some(_) => return Err(LineFault::Kind),
         }
         if let Some(name) = others.into_keys().find(|name| !FIELDS.contains(&name.as_str())) {
@@ -299,6 +305,46 @@ impl RoleLine {
             Some(description) => role.describe(description),
             None => role,
         })
+    }
+}
+
+/// A line of a tenant.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantLine {
+    kind: String,
+    name: String,
+    permissions: Vec<String>,
+    #[serde(default)]
+    limit: Option<LimitLine>,
+    #[serde(default)]
+    ended: Option<RevokedLine>,
+    #[serde(default)]
+    changed_at: Option<DateTime<Utc>>,
+}
+
+impl TenantLine {
+    pub(super) fn of(tenant: TenantRecord) -> Self {
+        let TenantRecord { name, ceiling: permissions, limit, ended, changed_at, .. } = tenant;
+        Self {
+            kind: TENANT.to_owned(),
+            name,
+            permissions,
+            limit: limit.as_ref().map(|limit| Limit::stored(limit).into()),
+            ended: ended.map(|ended| RevokedLine { at: from_ms(ended.at), reason: ended.reason }),
+            changed_at: Some(from_ms(changed_at)),
+        }
+    }
+
+    fn read(text: &[u8]) -> Result<Subject, LineFault> {
+        let Self { name, permissions, limit, ended, .. } =
+            serde_json::from_slice(text).map_err(|error| LineFault::Json { column: error.column() })?;
+        let limit = limit.map(Limit::read).transpose()?;
+        let tenant = Tenant::new(name).permissions(permissions);
+        let tenant = limit.map_or(tenant.clone(), |limit| tenant.limit(limit.count(), limit.per()));
+        let reason = ended.map(|ended| ended.reason);
+        reason.as_deref().map_or(Ok(()), bounds::reason)?;
+        Ok(Subject::Tenant(tenant, reason))
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::access::grant_set::RoleId;
-use crate::access::grants;
+use crate::access::named::{Kind, NamedId};
 use crate::base::codec;
 use crate::base::store_time::StoreTime;
+use crate::commit::applier::NamedChange;
 use crate::copies::archive::{Archive, Item};
 use crate::copies::backup_report::BackupError;
 use crate::copies::restore_report::{Restore, RestoreError, RestoreReport, RestoreWarning, UnknownKey};
@@ -15,6 +15,8 @@ use crate::key::event::actor::{Actor, Origin};
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
 use crate::key::evidence::{DELETED, Evidence, restrict_by_state};
+use crate::key::named::NamedRecord;
+use crate::key::named::evidence::after_event;
 use crate::key::record::{Record, Revocation};
 use crate::key::subject::Subject;
 use crate::token::digest::Digester;
@@ -63,6 +65,7 @@ impl KeyStore {
             events: archive.trailer.events,
             reapplied: Vec::new(),
             roles: Vec::new(),
+            tenants: Vec::new(),
             unknown: Vec::new(),
             warnings: Vec::new(),
         };
@@ -75,7 +78,7 @@ impl KeyStore {
                 match item {
                     Item::Meta(_) => {}
                     Item::Record(record, frame) => assembler.record(&record, &frame)?,
-                    Item::Role(role, frame) => assembler.role(&role, &frame)?,
+                    Item::Named(record, frame) => assembler.named(&record, &frame)?,
                     Item::Event(number, frame) => assembler.event(number, &frame)?,
                     Item::Used(secret, second) => assembler.used(&secret, &second.to_le_bytes())?,
                 }
@@ -138,8 +141,8 @@ fn note(evidence: &mut BTreeMap<u128, Evidence>, event: &Event, backup: u64) {
 /// The events of the old store that can be read in their place.
 struct EventScan {
     evidence: BTreeMap<u128, Evidence>,
-    /// What the newest event after the backup leaves each role.
-    roles: BTreeMap<RoleId, Vec<String>>,
+    /// What the events after the backup leave each role and tenant.
+    named: BTreeMap<NamedId, NamedRecord>,
     last_id: u128,
     newest: Option<Newest>,
 }
@@ -163,7 +166,7 @@ impl Newest {
 
 impl EventScan {
     fn of(old: &mut DamagedStore, backup: u64) -> Result<Self, RestoreError> {
-        let mut scanned = Self { evidence: BTreeMap::new(), roles: BTreeMap::new(), last_id: 0, newest: None };
+        let mut scanned = Self { evidence: BTreeMap::new(), named: BTreeMap::new(), last_id: 0, newest: None };
         old.events(|number, event, frame| {
             if let Some(event) = event {
                 scanned.last_id = scanned.last_id.max(event.subject.key().unwrap_or(0));
@@ -171,10 +174,13 @@ impl EventScan {
                     scanned.newest = Some(Newest { number, at: event.at, frame: frame.clone() });
                 }
                 note(&mut scanned.evidence, &event, backup);
-                if let (Subject::Role(id), true) = (event.subject, event.number > backup) {
-                    // One that was deleted grants nothing, until it is put again.
-                    let left = if let EventKind::RolePut { to, .. } = event.kind { to } else { Vec::new() };
-                    scanned.roles.insert(id, left);
+                // The end of a tenant is final, whenever it was.
+                let counts = event.number > backup || matches!(event.kind, EventKind::TenantEnded { .. });
+                if let Subject::Named(id) = event.subject
+                    && counts
+                    && let Some(left) = after_event(scanned.named.get(&id).cloned(), &event)
+                {
+                    scanned.named.insert(id, left);
                 }
             }
             Ok::<_, RestoreError>(())
@@ -193,7 +199,7 @@ struct Reapply<'r, 'd> {
 
 impl Reapply<'_, '_> {
     fn all(&mut self, old: &mut DamagedStore, scanned: EventScan) -> Result<(), RestoreError> {
-        let EventScan { mut evidence, roles, mut last_id, .. } = scanned;
+        let EventScan { mut evidence, named, mut last_id, .. } = scanned;
         // If it is not later than the backup, what it says of things that keys can get back is out of date.
         let later = old.number().is_none_or(|number| number > self.backup);
         let mut read = BTreeSet::new();
@@ -228,7 +234,7 @@ impl Reapply<'_, '_> {
         }
         old.check_understood()?;
         let whole = old.faults.is_empty();
-        self.narrow_roles(old, roles, later)?;
+        self.narrow_named(old, named, later)?;
         self.by_events(&evidence, &read)?;
         if later {
             self.absent(&evidence, &read, whole)?;
@@ -241,25 +247,36 @@ impl Reapply<'_, '_> {
         Ok(self.assembler.save_head()?)
     }
 
-    /// Takes from the roles of the backup what they lost after it.
-    fn narrow_roles(
+    /// Takes from the roles and tenants of the backup what they lost after it.
+    fn narrow_named(
         &mut self,
         old: &DamagedStore,
-        mut left: BTreeMap<RoleId, Vec<String>>,
+        mut left: BTreeMap<NamedId, NamedRecord>,
         later: bool,
     ) -> Result<(), RestoreError> {
-        for (role, _) in old.roles.iter().filter(|_| later) {
-            left.insert(role.id(), role.permissions.clone());
+        for (record, _) in &old.named {
+            let has_ended = record.as_tenant().is_some_and(|tenant| tenant.ended.is_some());
+            if later || has_ended {
+                let met = left.get(&record.id()).map_or_else(|| record.clone(), |left| record.met(left));
+                left.insert(record.id(), met);
+            }
         }
         for (id, left) in left {
-            let Some((held, frame)) = self.assembler.disk.role(id)? else { continue };
-            let (had, left) = (grants::join(&held.permissions), grants::join(&left));
-            if grants::lose(&had, &left) {
-                let met = grants::joined_meet(&had, &left);
-                let met = met.split(' ').filter(|grant| !grant.is_empty()).map(str::to_owned).collect();
-                self.assembler.restrict_role(&held, &frame, met)?;
-                self.report.roles.push(held.name);
+            let held = self.assembler.disk.named(id)?;
+            let after = match &held {
+                Some((held, _)) => held.met(&left),
+                // No key of the backup has a role that the backup lacks; but it may be of a tenant that was put later.
+                None if Kind::of(id) == Some(Kind::Role) => continue,
+                None => left,
+            };
+            let change = NamedChange::of(id, held.as_ref().map(|(held, _)| held), Some(&after));
+            if !change.map_err(|full| StoreError::from(std::io::Error::from(full)))?.takes() {
+                continue;
             }
+            let names =
+                if let NamedRecord::Role(_) = &after { &mut self.report.roles } else { &mut self.report.tenants };
+            names.push(after.name().to_owned());
+            self.assembler.restrict_named(held.as_ref().map(|(held, frame)| (held, frame)), after)?;
         }
         Ok(())
     }

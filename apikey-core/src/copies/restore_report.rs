@@ -98,6 +98,8 @@ pub struct RestoreReport {
     pub reapplied: Vec<Reapplied>,
     /// The roles that grant less than in the backup, since the old store shows that they lost it after the backup.
     pub roles: Vec<String>,
+    /// The tenants whose keys have less than in the backup, or that have ended, since the old store shows it.
+    pub tenants: Vec<String>,
     /// Keys of the old store that the backup does not contain. The new store does not have them: create new keys for
     /// their owners, or try [`KeyStore::salvage`](crate::KeyStore::salvage).
     pub unknown: Vec<UnknownKey>,

@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::access::named::{Kind, NamedId};
 use crate::base::codec;
 use crate::base::time::TimeSource;
 use crate::copies::restore_report::{RestoreError, SalvageReport};
@@ -11,7 +12,11 @@ use crate::key::error::StoreError;
 use crate::key::event::actor::{Actor, Origin};
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Checkpoint, Event, Head};
+use crate::key::named::NamedRecord;
+use crate::key::named::evidence::after_event;
 use crate::key::record::Record;
+use crate::key::subject::Subject;
+use crate::key::tenant::record::TenantRecord;
 use crate::token::digest::{Digest, Digester};
 use crate::token::key_id::KeyId;
 
@@ -85,14 +90,22 @@ struct Salvage<'d> {
 
 impl Salvage<'_> {
     fn all(&mut self, old: &mut DamagedStore) -> Result<SalvageReport, RestoreError> {
-        old.events(|number, event, frame| match event {
-            Some(event) => self.event(number, &event, frame),
-            None => Ok(()),
+        let mut shown = BTreeMap::new();
+        old.events(|number, event, frame| {
+            let Some(event) = event else { return Ok(()) };
+            if let Subject::Named(id) = event.subject
+                && let Some(left) = after_event(shown.get(&id).cloned(), &event)
+            {
+                shown.insert(id, left);
+            }
+            self.event(number, &event, frame)
         })?;
+        let mut tenants = BTreeSet::new();
         old.records(|id, record, frame| {
             match record {
                 Some(record) => {
                     self.held.insert(id);
+                    tenants.extend(record.tenant.clone());
                     self.assembler.record(&record, frame)?;
                 }
                 None => drop(self.lost.insert(id)),
@@ -100,14 +113,13 @@ impl Salvage<'_> {
             Ok::<_, RestoreError>(())
         })?;
         old.check_understood()?;
-        for (role, frame) in &old.roles {
-            self.assembler.role(role, frame)?;
-        }
         self.assembler.flush()?;
         let mut doubtful: BTreeMap<u128, Record> = BTreeMap::new();
         if !old.faults.is_empty() {
             self.search(old, &mut doubtful)?;
         }
+        tenants.extend(doubtful.values().filter_map(|record| record.tenant.clone()));
+        self.named(old, shown, tenants)?;
         for record in doubtful.values_mut() {
             record.disabled = true;
             self.assembler.record(record, &codec::encode(record).map_err(StoreError::from)?)?;
@@ -142,6 +154,38 @@ impl Salvage<'_> {
             gaps: history.gaps,
             faults: std::mem::take(&mut old.faults),
         })
+    }
+
+    /// Adds the roles and tenants. A tenant of keys whose record is lost is as the events show it; if these do not tell, it
+    /// leaves its keys nothing until somebody puts it again.
+    fn named(
+        &mut self,
+        old: &mut DamagedStore,
+        shown: BTreeMap<NamedId, NamedRecord>,
+        tenants: BTreeSet<String>,
+    ) -> Result<(), RestoreError> {
+        let held: BTreeSet<NamedId> = old.named.iter().map(|(record, _)| record.id()).collect();
+        for (record, frame) in &old.named {
+            self.assembler.named(record, frame)?;
+        }
+        for name in tenants {
+            let id = Kind::Tenant.id(&name);
+            let may_be_lost = !old.has_all_records || old.lost.contains(&id);
+            let found = shown.get(&id).cloned();
+            if held.contains(&id) || !may_be_lost {
+                continue;
+            }
+            let nothing = || TenantRecord { ceiling: Vec::new(), ..TenantRecord::unbounded(&name, self.assembler.now) };
+            let record = found.unwrap_or_else(|| {
+                old.faults.push(format!(
+                    "the bounds of tenant {name:?} may be lost: its keys have no permission until you put it"
+                ));
+                NamedRecord::Tenant(nothing())
+            });
+            let frame = record.encode().map_err(StoreError::from)?;
+            self.assembler.named(&record, &frame)?;
+        }
+        Ok(())
     }
 
     fn event(&mut self, number: u64, event: &Event, frame: &[u8]) -> Result<(), RestoreError> {

@@ -5,17 +5,20 @@ use std::io::{BufRead, Read, Write};
 
 use zeroize::Zeroizing;
 
+use crate::access::named::Kind;
 use crate::base::codec;
 use crate::base::wiped;
-use crate::copies::key_line::{Exported, RoleLine, Subject};
+use crate::copies::key_line::{Exported, RoleLine, Subject, TenantLine};
 use crate::copies::transfer_report::{
     ExportOptions, ImportOptions, ImportReport, LineFault, MAX_LINE, RefusedLine, digest_held,
 };
 use crate::key::change::Action;
 use crate::key::error::{Conflict, StoreError};
+use crate::key::named::NamedRecord;
 use crate::key::record::{Record, SecretForm};
-use crate::key::role;
 use crate::key::role::role::Role;
+use crate::key::tenant::tenant::Tenant;
+use crate::key::tenant::tenant_info::TenantInfo;
 use crate::token::key_id::KeyId;
 
 use crate::commit::records::Records;
@@ -53,8 +56,8 @@ impl KeyStore {
     pub fn export(&self, mut writer: impl Write, options: &ExportOptions) -> Result<u64, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let mut exported = 0;
-        for role in self.inner().role_lines(&disk)? {
-            writer.write_all(role.as_bytes())?;
+        for line in self.inner().named_lines(&disk)? {
+            writer.write_all(line.as_bytes())?;
         }
         for item in disk.records(None) {
             let record: Record = codec::decode(&item?.1)?;
@@ -74,7 +77,7 @@ impl KeyStore {
         let mut part = Part::default();
         let mut last = None;
         if after.is_none() {
-            self.inner().role_lines(&disk)?.iter().for_each(|role| part.lines.push_str(role));
+            self.inner().named_lines(&disk)?.iter().for_each(|line| part.lines.push_str(line));
         }
         for item in disk.records(after.map(KeyId::as_u128)) {
             let record: Record = codec::decode(&item?.1)?;
@@ -102,7 +105,8 @@ impl KeyStore {
     /// [`StoreError::Io`] if the reader or the disk fails, [`StoreError::Closed`]. Lines before the error may be
     /// imported already: a second import of the same lines rejects those, and imports the rest.
     pub fn import(&self, mut reader: impl BufRead, options: &ImportOptions) -> Result<ImportReport, StoreError> {
-        let mut report = ImportReport { imported: 0, roles: 0, awaiting_rotation: Vec::new(), refused: Vec::new() };
+        let mut report =
+            ImportReport { imported: 0, roles: 0, tenants: 0, awaiting_rotation: Vec::new(), refused: Vec::new() };
         let mut roles = HashSet::new();
         let mut waiting = Vec::new();
         let mut number = 0;
@@ -123,8 +127,11 @@ impl KeyStore {
                 match Subject::parse(line) {
                     Ok(Subject::Role(role)) => match self.import_role(role, *options, &mut roles) {
                         Ok(is_new) => report.roles += u64::from(is_new),
-                        Err(LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed))) => return Err(fault),
-                        Err(fault) => report.refused.push(RefusedLine { line: number, fault }),
+                        Err(fault) => report.refused.push(refused(number, fault)?),
+                    },
+                    Ok(Subject::Tenant(tenant, ended)) => match self.import_tenant(tenant, ended, *options) {
+                        Ok(is_new) => report.tenants += u64::from(is_new),
+                        Err(fault) => report.refused.push(refused(number, fault)?),
                     },
                     Ok(Subject::Key(line)) => match line.record(moment) {
                         Ok(record) => waiting.push((number, record)),
@@ -141,6 +148,14 @@ impl KeyStore {
                 return Ok(report);
             }
         }
+    }
+}
+
+/// A line that is refused, unless the store failed.
+fn refused(line: u64, fault: LineFault) -> Result<RefusedLine, StoreError> {
+    match fault {
+        LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed)) => Err(fault),
+        fault => Ok(RefusedLine { line, fault }),
     }
 }
 
@@ -179,6 +194,23 @@ impl KeyStore {
         }
         given.insert(record.name);
         Ok(is_new)
+    }
+
+    /// Imports a tenant, unless the store has the same. Returns whether it is new.
+    fn import_tenant(&self, tenant: Tenant, ended: Option<String>, options: ImportOptions) -> Result<bool, LineFault> {
+        let given = tenant.record(0)?;
+        let held = self.inner().engine.log.open()?.tenant(&given.name)?.map(TenantInfo::of);
+        match held {
+            Some(held) if held.ended().is_some() && ended.is_some() => return Ok(false),
+            Some(held) if ended.is_none() && held.is_like(&given) => return Ok(false),
+            Some(_) => return Err(LineFault::TenantHeld { name: given.name }),
+            None if options.check_only => {}
+            None => {
+                self.put_tenant(tenant)?;
+                ended.map_or(Ok(false), |reason| self.end_tenant(&given.name, reason))?;
+            }
+        }
+        Ok(true)
     }
 
     fn import_some(
@@ -237,12 +269,21 @@ impl Inner {
         Ok(line)
     }
 
-    /// Writes every role as a line with its line end.
-    fn role_lines(&self, disk: &Disk) -> Result<Vec<String>, StoreError> {
-        let mut roles = disk.roles()?;
-        roles.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        let line = |role| Ok(serde_json::to_string(&RoleLine::of(role)).map_err(std::io::Error::from)? + "\n");
-        roles.into_iter().map(line).collect()
+    /// Writes every role and every tenant as a line with its line end.
+    fn named_lines(&self, disk: &Disk) -> Result<Vec<String>, StoreError> {
+        let mut named = disk.all_named(Kind::Role)?;
+        named.extend(disk.all_named(Kind::Tenant)?);
+        named.sort_by(|one, other| {
+            (one.as_tenant().is_some(), one.name()).cmp(&(other.as_tenant().is_some(), other.name()))
+        });
+        let line = |record| {
+            let line = match record {
+                NamedRecord::Role(role) => serde_json::to_string(&RoleLine::of(role)),
+                NamedRecord::Tenant(tenant) => serde_json::to_string(&TenantLine::of(tenant)),
+            };
+            Ok(line.map_err(std::io::Error::from)? + "\n")
+        };
+        named.into_iter().map(line).collect()
     }
 
     /// Checks that the store can import this record.
@@ -269,11 +310,17 @@ impl Inner {
             return Err(LineFault::Prefix);
         }
         for name in record.roles.iter().filter(|name| !roles.contains(*name)) {
-            if records.role(role::id(name))?.is_none() {
+            if records.named(Kind::Role.id(name))?.is_none() {
                 return Err(
                     StoreError::invalid("roles", name, "roles of this store, or of lines before this one").into()
                 );
             }
+        }
+        // Lines of keys that were revoked with their tenant say so.
+        if let Some(tenant) = record.tenant.as_deref().filter(|_| record.revoked.is_none())
+            && records.tenant(tenant)?.is_some_and(|tenant| tenant.ended.is_some())
+        {
+            return Err(StoreError::Conflict(Conflict::TenantEnded).into());
         }
         for secret in &record.secrets {
             if !writer.digesters.iter().any(|digester| digester.pepper() == secret.pepper) {

@@ -43,6 +43,8 @@ pub struct ImportReport {
     pub imported: u64,
     /// The number of roles that the store did not have, and that were imported, or would be.
     pub roles: u64,
+    /// The number of tenants whose bounds the store did not have, and that were imported, or would be.
+    pub tenants: u64,
     /// The imported keys without a secret: callers can use each once it is rotated.
     pub awaiting_rotation: Vec<KeyId>,
     /// The lines that were not imported.
@@ -71,8 +73,8 @@ pub enum LineFault {
         /// The column at which reading stopped.
         column: usize,
     },
-    /// The line is of something other than a key or a role. A newer version exported it.
-    #[error("it is not of a key or a role: a newer version exported it")]
+    /// The line is of something other than a key, a role or a tenant. A newer version exported it.
+    #[error("it is not of a key, a role or a tenant: a newer version exported it")]
     Kind,
     /// The line has a field that this version does not know, and that may restrict the key. A newer version exported
     /// it.
@@ -96,6 +98,12 @@ pub enum LineFault {
     )]
     RoleHeld {
         /// The name of the role.
+        name: String,
+    },
+    /// The store has a tenant of this name, which has other bounds, or has ended.
+    #[error("there is a tenant {name:?} already, with other bounds, or ended: put the bounds that you want")]
+    TenantHeld {
+        /// The name of the tenant.
         name: String,
     },
     /// The id does not have the form of a store's ids.

@@ -9,11 +9,14 @@ use crate::access::control_word::{
     ControlWord, DEAD, DISABLED, REVOKED, SECRET_ENDS, SIDE_ENTRY, UNUSED, time as end_of,
 };
 use crate::access::grant_set::is_expression;
+use crate::access::identity;
 use crate::access::limit::LimitStatus;
 use crate::access::network;
 use crate::access::verified_key::{IdForm, VerifiedKey};
+use crate::base::interner::IDENTITIES;
 use crate::base::store_time::Moment;
 use crate::index::Index;
+use crate::index::compiled::{ENDED, Given};
 use crate::index::home::{imported_home, own_home};
 use crate::index::line::LineState;
 use crate::index::locate::verified_home;
@@ -31,6 +34,8 @@ pub(crate) struct Match<'t> {
     side: Option<SideEntry>,
     prefix: DigestPrefix,
     home: u32,
+    /// The limiter that the keys of its tenant share; 0 for none.
+    shared: u32,
 }
 
 impl Index {
@@ -44,8 +49,8 @@ impl Index {
         table.prefetch(home);
         for slot in self.digesters.iter().filter(|slot| slot.own.load(Ordering::Acquire)) {
             let digest = slot.digester.presented(token);
-            if let Some((live, side)) = self.read_consistent(table, |table| table.find(home, &digest)) {
-                return Some(Match { live, side, prefix: digest_prefix(&digest), home });
+            if let Some((live, side, shared)) = self.read_consistent(table, |table| table.find(home, &digest)) {
+                return Some(Match { live, side, prefix: digest_prefix(&digest), home, shared });
             }
         }
         None
@@ -65,8 +70,8 @@ impl Index {
             let digest = self.digesters.get(*by)?.digester.imported(&form.digest(token)?);
             let prefix = digest_prefix(&digest);
             let home = imported_home(&prefix);
-            let (live, side) = self.read_consistent(table, |table| table.find(home, &digest))?;
-            Some((Match { live, side, prefix, home }, KeyId::from_u128(side?.id)))
+            let (live, side, shared) = self.read_consistent(table, |table| table.find(home, &digest))?;
+            Some((Match { live, side, prefix, home, shared }, KeyId::from_u128(side?.id)))
         })
     }
 
@@ -80,7 +85,9 @@ impl Index {
         check_state(matched.live.state.control, matched.side, at.now)?;
         // Take the entry by value: a side entry whose address is taken is built in memory, even if there is none.
         if let Some(SideEntry { networks, limiter, idle, .. }) = matched.side {
-            self.check_side_entry(networks, limiter, idle, at, peer)?;
+            self.check_side_entry(networks, [limiter, matched.shared], idle, at, peer)?;
+        } else if matched.shared != 0 {
+            self.admit(matched.shared, at)?;
         }
         if self.track_use {
             matched.live.line.note_use(matched.home, u32::try_from(at.now / 1000).unwrap_or(0));
@@ -97,12 +104,12 @@ impl Index {
         self.check_idle(matched.side.map_or(0, |side| side.idle), now)
     }
 
-    /// Checks the idle end, the networks and the limit, and notes the use of a key with an idle end.
+    /// Checks the idle end, the networks and the limits, and notes the use of a key with an idle end.
     #[cold]
     fn check_side_entry(
         &self,
         networks: u32,
-        limiter: u32,
+        limiters: [u32; 2],
         idle: u32,
         at: Moment,
         peer: Option<&IpAddr>,
@@ -111,17 +118,20 @@ impl Index {
         if !network::set_contains(networks, peer.copied()) {
             return Err(AuthError::AddressNotAllowed);
         }
-        match (limiter, self.limiters.get(limiter)) {
-            (0, _) => {}
-            (_, Some(limiter)) => limiter
-                .admit(at.raw)
-                .map_err(|(limit, retry_after)| AuthError::RateLimited { retry_after, limit: Some(limit) })?,
-            (_, None) => return Err(AuthError::Unavailable),
-        }
+        // Its own limit comes first: a key that is over it takes nothing from the others of its tenant.
+        limiters.into_iter().filter(|limiter| *limiter != 0).try_for_each(|limiter| self.admit(limiter, at))?;
         if let Some(slot) = self.idle_ends.get(idle) {
             slot.note_use(u32::try_from(at.now / 1000).unwrap_or(0));
         }
         Ok(())
+    }
+
+    /// Counts a request on a limit.
+    #[cold]
+    fn admit(&self, limiter: u32, at: Moment) -> Result<(), AuthError> {
+        let limiter = self.limiters.get(limiter).ok_or(AuthError::Unavailable)?;
+        let over = |(limit, retry_after)| AuthError::RateLimited { retry_after, limit: Some(limit) };
+        limiter.admit(at.raw).map_err(over)
     }
 
     /// A key that is idle is past its `not_before`, so this may follow the check of the state.
@@ -134,15 +144,19 @@ impl Index {
         }
     }
 
-    /// Returns what is left of a key's limit, by the raw clock; `None` if the key has no limit, or is no longer in the
+    /// Returns what is left of a key's limit, or of that which it shares, if less is left of it, by the raw clock; `None` if the key has none, or is no longer in the
     /// index.
     pub(crate) fn limit_status(&self, key: &VerifiedKey, raw: impl FnOnce() -> i64) -> Option<LimitStatus> {
-        if !key.control.has_side_entry() {
+        let is_limited = key.control.has_side_entry() || identity::tenant(IDENTITIES.text(key.identity)).is_some();
+        if !is_limited {
             return None;
         }
-        let (_, side) =
+        let (_, side, shared) =
             self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest))?;
-        self.limiters.get(side?.limiter)?.status(raw())
+        let limiters = [side.map_or(0, |side| side.limiter), shared].map(|number| self.limiters.get(number));
+        let raw = if limiters.iter().any(Option::is_some) { raw() } else { return None };
+        let all = limiters.into_iter().flatten().filter_map(|limiter| limiter.status(raw));
+        all.min_by_key(|status| status.remaining())
     }
 
     /// Creates the verified key of a line that passed the check.
@@ -159,32 +173,35 @@ impl Index {
     /// Those of [`check_state`](Self::check_state), and [`AuthError::Invalid`] if its secret has ended.
     pub(crate) fn recheck(&self, key: &VerifiedKey, now: i64) -> Result<(), AuthError> {
         let again = self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest));
-        let (live, side) = again.ok_or(AuthError::Invalid)?;
+        let (live, side, _) = again.ok_or(AuthError::Invalid)?;
         check_state(live.state.control, side, now)?;
         self.check_idle(side.map_or(0, |side| side.idle), now)
     }
 
-    /// Reads a consistent state of a line, its side entry, and what its set of grants gives.
+    /// Reads a consistent state of a line, its side entry, what its set of grants gives, and the number of the limiter that
+    /// the keys of its tenant share. A line whose tenant has ended is revoked.
     #[inline(always)]
     fn read_consistent<'t>(
         &'t self,
         mut table: &'t Table,
         find: impl Fn(&'t Table) -> Option<LiveLine<'t>>,
-    ) -> Option<(LiveLine<'t>, Option<SideEntry>)> {
+    ) -> Option<(LiveLine<'t>, Option<SideEntry>, u32)> {
         loop {
             let live = find(table)?;
             let has_side_entry = live.state.control & SIDE_ENTRY != 0;
             if !has_side_entry && !is_expression(live.state.grants) {
-                return Some((live, None));
+                return Some((live, None, 0));
             }
             let side = if has_side_entry { self.side_table.read(live.state.side) } else { None };
             // What a set gives counts only if the line named it all the while.
-            let grants = self.compiled.get(live.state.grants);
+            let Given { grants, limiter } = self.compiled.get(live.state.grants);
             // The lines of a replaced table stay as they were, even if other lines have their side entries now.
             let still = live.line.is_still(live.state.control);
             let current = self.table();
             if still && ptr::eq(current, table) {
-                return Some((LiveLine { state: LineState { grants, ..live.state }, ..live }, side));
+                let ended = if grants == ENDED { REVOKED } else { 0 };
+                let state = LineState { grants, control: live.state.control | ended, ..live.state };
+                return Some((LiveLine { state, ..live }, side, limiter));
             }
             table = current;
         }

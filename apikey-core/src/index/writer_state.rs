@@ -1,7 +1,7 @@
 //! What the one writer of an index knows in addition to its table.
 
 use crate::access::control_word::SIDE_ENTRY;
-use crate::index::compiled::RoleGrants;
+use crate::index::compiled::NamedState;
 use crate::index::limiters::KeyNumbers;
 use crate::index::line::Line;
 use crate::index::locate::secret_home;
@@ -18,7 +18,7 @@ pub(super) struct WriterState {
     pub(super) free_list: FreeList,
     pub(super) limiters: KeyNumbers,
     pub(super) idle_ends: KeyNumbers,
-    pub(super) roles: RoleGrants,
+    pub(super) named: NamedState,
 }
 
 /// The numbers of what all secrets of a key share; 0 for none.

@@ -2,12 +2,12 @@
 
 use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
+use crate::access::named::Kind;
 use crate::access::{grant_set, identity, network};
 use crate::base::interner::Full;
 use crate::base::time::earlier;
 use crate::key::lifetime::Lifetime;
 use crate::key::record::Record;
-use crate::key::role;
 
 /// What a key allows: its labels, grants, networks, times and rate limit.
 ///
@@ -35,7 +35,7 @@ impl Allowance {
     pub(crate) fn of(record: &Record, lifetime: Lifetime, identity: u32) -> Result<Self, Full> {
         Ok(Self {
             identity,
-            grants: grant_set::union(&record.permissions, record.roles.iter().map(|role| role::id(role)))?,
+            grants: grants_of(record)?,
             revoked: record.revoked.is_some(),
             disabled: record.disabled,
             expires_at: record.expires_at,
@@ -72,6 +72,15 @@ impl Allowance {
             || IdleEnd::meet_of(self.idle, after.idle) != self.idle
             || grant_set::may_lose(self.grants, after.grants)
             || identity::loses(self.identity, after.identity)
+    }
+}
+
+/// The number of a key's set of grants: its own and those of its roles, under the ceiling of its tenant.
+fn grants_of(record: &Record) -> Result<u32, Full> {
+    let given = grant_set::union(&record.permissions, record.roles.iter().map(|role| Kind::Role.id(role)))?;
+    match &record.tenant {
+        None => Ok(given),
+        Some(tenant) => grant_set::meet(given, grant_set::ceiling(Kind::Tenant.id(tenant))?),
     }
 }
 

@@ -19,8 +19,8 @@ use crate::key::evidence::reapplied;
 use crate::key::idempotency::IdempotentRequest;
 use crate::key::lifetime;
 use crate::key::lifetime::{FIXED, Lifetime};
+use crate::key::named::change::NamedAction;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredPolicy, StoredSecret};
-use crate::key::role::change::RoleAction;
 use crate::key::rotation::overlap::Overlap;
 use crate::key::rotation::overlap::OverlapEnd;
 use crate::key::rotation::pending;
@@ -98,7 +98,7 @@ pub(crate) enum Action {
     Reapply(Box<Record>),
     Purge,
     /// It concerns no key.
-    Role(RoleAction),
+    Named(NamedAction),
 }
 
 impl Change {
@@ -106,7 +106,7 @@ impl Change {
     pub(crate) fn subject(&self) -> Subject {
         match self.action {
             Action::AcceptClock { .. } | Action::PurgeEvents { .. } => Subject::Store,
-            Action::Role(_) => Subject::Role(self.id),
+            Action::Named(_) => Subject::Named(self.id),
             _ => Subject::Key(self.id),
         }
     }
@@ -165,7 +165,7 @@ pub(crate) fn apply(current: Option<&Record>, change: &Change) -> Result<Applied
             Ok(Applied::none(EventKind::ClockAccepted { from: time::from_ms(*from), to: time::from_ms(*to) }))
         }
         // Roles have an `apply` of their own.
-        Action::Role(_) => Ok(Applied::Unchanged),
+        Action::Named(_) => Ok(Applied::Unchanged),
         Action::PurgeEvents { last } => Ok(Applied::none(EventKind::EventsPurged { last: *last })),
         Action::Revoke { reason } => Ok(revoke(found?, reason, change.at)),
         #[cfg(feature = "cluster")]

@@ -11,7 +11,7 @@ use crate::base::base62;
 use crate::base::time::from_ms;
 use crate::key::builder_json::SpanMs;
 use crate::key::lifetime::Lifetime;
-use crate::key::record::{Record, SecretEnd};
+use crate::key::record::{Record, Revocation, SecretEnd};
 use crate::key::rotation::overlap::OverlapEnd;
 use crate::key::rotation::policy::Rotation;
 use crate::token::key_id::KeyId;
@@ -60,6 +60,10 @@ pub struct Revoked {
 }
 
 impl Revoked {
+    pub(crate) fn of(revocation: Revocation) -> Self {
+        Self { at: from_ms(revocation.at), reason: revocation.reason }
+    }
+
     /// Returns the time of the revocation.
     #[must_use]
     pub fn at(&self) -> DateTime<Utc> {
@@ -152,7 +156,7 @@ impl KeyInfo {
             expires_at: record.expires_at.map(from_ms),
             secret_expires_at: latest.map(from_ms),
             disabled: record.disabled,
-            revoked: record.revoked.map(|revoked| Revoked { at: from_ms(revoked.at), reason: revoked.reason }),
+            revoked: record.revoked.map(Revoked::of),
             last_used_at: last_used.max(record.used_before).map(from_ms),
             version: record.version,
             has_secret: secret_until.is_some(),

@@ -15,9 +15,13 @@ use crate::base::time::from_ms;
 use crate::key::change::{Action, Change};
 use crate::key::error::cap_violation::CapViolation;
 use crate::key::error::{Conflict, StoreError};
+use crate::key::named::NamedRecord;
+use crate::key::named::change::NamedAction;
 use crate::key::record::{Record, SecretEnd};
 use crate::key::role::change::RoleAction;
 use crate::key::role::record::RoleRecord;
+use crate::key::tenant::change::TenantAction;
+use crate::key::tenant::record::TenantRecord;
 use crate::token::key_id::KeyId;
 
 /// Lifts every bound except that of the grants. Only this grant lifts the bounds of labels, prefix and rate limit.
@@ -56,7 +60,7 @@ impl RoleGrants {
 /// An acting key in its current state.
 pub(crate) struct ActingKey {
     record: Record,
-    /// Its explicit grants, and those of its roles.
+    /// What it has: its explicit grants and those of its roles, under the ceiling of its tenant.
     grants: Vec<String>,
     /// The number of the secret that the caller presented.
     secret: u32,
@@ -97,16 +101,13 @@ impl Reach {
         self.grants(owner, &self.roles.all(grants, roles), &[])
     }
 
-    /// Checks that a change of a role may be made: what the role granted before and what it grants after must be the actor's.
-    pub(crate) fn role(&self, before: Option<&RoleRecord>, action: &RoleAction) -> Result<(), StoreError> {
+    /// Checks that a change of a role or a tenant may be made: what it granted or left before and what it does after must be
+    /// the actor's. A key of a tenant changes neither.
+    pub(crate) fn named(&self, before: Option<&NamedRecord>, action: &NamedAction) -> Result<(), StoreError> {
         let Some(actor) = &self.actor else { return Ok(()) };
-        let held = before.map(|role| role.permissions.as_slice()).unwrap_or_default();
-        if grants::uncovered(&actor.grants, held).is_some() {
-            return Err(StoreError::Exceeds(CapViolation::Role(action.name().to_owned())));
-        }
         match action {
-            RoleAction::Put(role) => actor.grants(&role.permissions, held),
-            RoleAction::Delete { .. } => Ok(()),
+            NamedAction::Role(action) => actor.role(before.and_then(NamedRecord::as_role), action),
+            NamedAction::Tenant(action) => actor.tenant(before.and_then(NamedRecord::as_tenant), action),
         }
     }
 
@@ -193,8 +194,16 @@ impl Reach {
 }
 
 impl ActingKey {
-    pub(crate) fn new(record: Record, secret: u32, default: &'static str, roles: &RoleGrants) -> Self {
-        Self { grants: roles.of(&record).into_owned(), record, secret, default }
+    pub(crate) fn new(
+        record: Record,
+        secret: u32,
+        default: &'static str,
+        roles: &RoleGrants,
+        tenant: Option<&TenantRecord>,
+    ) -> Self {
+        let given = roles.of(&record).into_owned();
+        let grants = tenant.map_or_else(|| given.clone(), |tenant| grants::met(&given, &tenant.ceiling));
+        Self { grants, record, secret, default }
     }
 
     /// Whether it is exempt by this permission. In a tenant `*` exempts from nothing: its holder manages the tenant, and the
@@ -270,6 +279,42 @@ impl ActingKey {
         match handed_on.filter(|_| !self.may(DELEGATE)) {
             Some(grant) => Err(StoreError::Exceeds(CapViolation::Delegation(grant.clone()))),
             None => Ok(()),
+        }
+    }
+
+    /// Checks that it may change a role.
+    fn role(&self, before: Option<&RoleRecord>, action: &RoleAction) -> Result<(), StoreError> {
+        let refused = || StoreError::Exceeds(CapViolation::Role(action.name().to_owned()));
+        let held = before.map(|role| role.permissions.as_slice()).unwrap_or_default();
+        if self.record.tenant.is_some() || grants::uncovered(&self.grants, held).is_some() {
+            return Err(refused());
+        }
+        match action {
+            RoleAction::Put(role) => self.grants(&role.permissions, held),
+            RoleAction::Delete { .. } => Ok(()),
+        }
+    }
+
+    /// Checks that it may change a tenant, which concerns all of the tenant's keys: what these have at most must be its own.
+    fn tenant(&self, before: Option<&TenantRecord>, action: &TenantAction) -> Result<(), StoreError> {
+        let wanted = Some(action.name().to_owned());
+        if self.record.tenant.is_some() || !self.may(ANY_OWNER) || !self.may(ANY_TENANT) {
+            return Err(StoreError::Exceeds(CapViolation::Tenant { wanted, actor: self.record.tenant.clone() }));
+        }
+        let everything = [EVERYTHING.to_owned()];
+        let held = before.map_or(everything.as_slice(), |tenant| &tenant.ceiling);
+        // To narrow a tenant, or to end it, is to change keys that may have all that its ceiling lets through.
+        if let Some(grant) = grants::uncovered(&self.grants, held) {
+            return Err(StoreError::Exceeds(CapViolation::Grant(grant.clone())));
+        }
+        let TenantAction::Put(tenant) = action else { return Ok(()) };
+        self.grants(&tenant.ceiling, held)?;
+        let limit = |tenant: &TenantRecord| tenant.limit.as_ref().map(Limit::stored);
+        match self.limit().map(Limit::stored) {
+            Some(max) if before.is_some_and(|before| is_faster(limit(tenant), limit(before))) => {
+                Err(StoreError::Exceeds(CapViolation::Limit { wanted: limit(tenant), max }))
+            }
+            _ => Ok(()),
         }
     }
 

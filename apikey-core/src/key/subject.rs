@@ -1,9 +1,8 @@
 //! The subject of an event, a change or an item of a backup.
 
-use crate::access::grant_set::RoleId;
+use crate::access::named::{Kind, NamedId};
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::{CodecError, Newer};
-use crate::key::role;
 use crate::token::key_id::KeyId;
 
 /// A kind and an id.
@@ -11,18 +10,19 @@ use crate::token::key_id::KeyId;
 /// | kind | id |
 /// |---|---|
 /// | 1 key | its 16 bytes |
-/// | 2 role | the 16 bytes of its [id](crate::key::role::id), which follows from its name |
-/// | 3 tenant | kept for it; no version has written one |
+/// | 2 role, 3 tenant | the 16 bytes of its [id](Kind::id), which follows from its name |
 /// | 4 store | none |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Subject {
     Key(u128),
-    Role(RoleId),
+    /// A role or a tenant, as its id says.
+    Named(NamedId),
     Store,
 }
 
 const KEY: u8 = 1;
 const ROLE: u8 = 2;
+const TENANT: u8 = 3;
 const STORE: u8 = 4;
 
 impl Subject {
@@ -30,37 +30,43 @@ impl Subject {
     pub(crate) fn key(self) -> Option<u128> {
         match self {
             Self::Key(id) => Some(id),
-            Self::Role(_) | Self::Store => None,
+            Self::Named(_) | Self::Store => None,
         }
     }
 
-    /// The id of its record, if it has one. No key and role share one.
+    /// The id of its record, if it has one. No two subjects share one.
     pub(crate) fn record(self) -> Option<u128> {
         match self {
-            Self::Key(id) | Self::Role(id) => Some(id),
+            Self::Key(id) | Self::Named(id) => Some(id),
             Self::Store => None,
         }
     }
 
     /// The subject whose record has this id.
     pub(crate) fn of_record(id: u128) -> Self {
-        if role::IDS.contains(&id) { Self::Role(id) } else { Self::Key(id) }
+        if Kind::of(id).is_some() { Self::Named(id) } else { Self::Key(id) }
     }
 
     pub(crate) fn key_id(self) -> Option<KeyId> {
         self.key().map(KeyId::from_u128)
     }
 
-    pub(crate) fn put(self, payload: &mut Writer) -> Result<(), CodecError> {
+    fn kind(self) -> u8 {
         match self {
-            Self::Key(id) | Self::Role(id) => {
-                payload.put(if matches!(self, Self::Role(_)) { &ROLE } else { &KEY })?;
-                payload.bytes(&id.to_be_bytes())
-            }
-            Self::Store => {
-                payload.put(&STORE)?;
-                payload.bytes(&[])
-            }
+            Self::Key(id) | Self::Named(id) => match Kind::of(id) {
+                None => KEY,
+                Some(Kind::Role) => ROLE,
+                Some(Kind::Tenant) => TENANT,
+            },
+            Self::Store => STORE,
+        }
+    }
+
+    pub(crate) fn put(self, payload: &mut Writer) -> Result<(), CodecError> {
+        payload.put(&self.kind())?;
+        match self.record() {
+            Some(id) => payload.bytes(&id.to_be_bytes()),
+            None => payload.bytes(&[]),
         }
     }
 
@@ -69,11 +75,10 @@ impl Subject {
         let id = payload.bytes()?;
         let number = || Ok(u128::from_be_bytes(id.try_into().map_err(|_| CodecError::Payload(None))?));
         match kind {
-            // The ids of roles have a range of their own.
-            KEY | ROLE => {
+            // Each kind has a range of ids of its own.
+            KEY | ROLE | TENANT => {
                 let subject = Self::of_record(number()?);
-                let is_of_kind = (kind == ROLE) == matches!(subject, Self::Role(_));
-                if is_of_kind { Ok(subject) } else { Err(CodecError::Payload(None)) }
+                if subject.kind() == kind { Ok(subject) } else { Err(CodecError::Payload(None)) }
             }
             STORE if id.is_empty() => Ok(Self::Store),
             0 | STORE => Err(CodecError::Payload(None)),
@@ -103,20 +108,23 @@ mod tests {
     fn a_subject_is_a_kind_and_an_id() {
         assert_eq!(bytes(Subject::Key(7)), [&[1, 16][..], &7u128.to_be_bytes()].concat());
         assert_eq!(bytes(Subject::Store), [4, 0]);
-        assert_eq!(bytes(Subject::Role(role::id("reader")))[..6], [2, 16, 0xff, 0xfe, 0, 2]);
-        for subject in [Subject::Key(0), Subject::Key(u128::MAX), Subject::Role(role::id("reader")), Subject::Store] {
+        let [role, tenant] = [Kind::Role, Kind::Tenant].map(|kind| Subject::Named(kind.id("reader")));
+        assert_eq!(bytes(role)[..6], [2, 16, 0xff, 0xfe, 0, 2]);
+        assert_eq!(bytes(tenant)[..6], [3, 16, 0xff, 0xfe, 0, 3]);
+        for subject in [Subject::Key(0), Subject::Key(u128::MAX), role, tenant, Subject::Store] {
             assert_eq!(read(&bytes(subject)).unwrap(), subject);
         }
     }
 
     #[test]
     fn a_kind_that_is_not_known_is_newer() {
-        for kind in [3, 5, 255] {
+        for kind in [5, 6, 255] {
             let error = read(&[kind, 6, b'r', b'e', b'a', b'd', b'e', b'r']).unwrap_err();
             assert!(matches!(error, CodecError::Newer(Newer::Subject(found)) if found == kind), "{error}");
         }
         let of_key = [&[2, 16][..], &7u128.to_be_bytes()].concat();
-        for damaged in [&[][..], &[1], &[1, 15], &[1, 0], &[2, 16], &of_key, &[4, 1, 0], &[0, 0], &[4]] {
+        let of_role = [&[3, 16][..], &Kind::Role.id("reader").to_be_bytes()].concat();
+        for damaged in [&[][..], &[1], &[1, 15], &[1, 0], &[2, 16], &of_key, &of_role, &[4, 1, 0], &[0, 0], &[4]] {
             assert!(matches!(read(damaged), Err(CodecError::Payload(_))), "{damaged:?}");
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::base::codec;
 use crate::base::store_time::Working;
 use crate::base::time::from_ms;
+use crate::commit::records::Records;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::record::Record;
 use crate::token::key_id::KeyId;
@@ -85,7 +86,7 @@ impl Worker {
         let disk = self.inner.engine.log.open()?;
         disk.forget_warned()?;
         for item in disk.records(None) {
-            let record: Record = codec::decode(&item?.1)?;
+            let record: Record = Records::of(&disk).with_end_of_tenant(codec::decode(&item?.1)?)?;
             if is_of_rotator(&record) {
                 plan.add(&record, self.first_warning(&record, now), now);
             }

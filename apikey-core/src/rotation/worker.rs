@@ -7,6 +7,7 @@ use std::thread::ThreadId;
 
 use crate::base::lock::lock;
 use crate::base::store_time::Working;
+use crate::commit::records::Records;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::actor::{Actor, Origin};
 use crate::key::record::Record;
@@ -59,7 +60,8 @@ impl Worker {
 
     pub(super) fn record(&self, id: u128) -> Result<Option<Record>, StoreError> {
         let disk = self.inner.engine.log.open()?;
-        Ok(disk.record(id)?.map(|(record, _)| record))
+        let records = Records::of(&disk);
+        records.record(id)?.map(|(record, _)| records.with_end_of_tenant(record)).transpose()
     }
 }
 

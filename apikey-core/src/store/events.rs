@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 
+use crate::access::named::Kind;
 use crate::base::codec;
 use crate::commit::engine::Engine;
 #[cfg(feature = "cluster")]
@@ -19,6 +20,7 @@ use crate::key::event::history::Event;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored;
 use crate::key::event::stored::Checkpoint;
+use crate::key::subject::Subject;
 
 use crate::storage::database::disk::Disk;
 #[cfg(feature = "cluster")]
@@ -56,8 +58,12 @@ impl KeyStore {
             .owners()
             .map(|owners| disk.readable_ids_of(owners, None)?.collect::<Result<HashSet<u128>, _>>());
         let ids = ids.transpose()?;
+        // A handle of a tenant sees the events of the tenant itself, too.
+        let tenant = self.seen().tenant().filter(|_| self.seen().owner.is_none());
+        let tenant = tenant.map(|name| Subject::Named(Kind::Tenant.id(name)));
         let is_seen = |event: &stored::Event| {
             ids.as_ref().is_none_or(|ids| event.subject.key().is_some_and(|key| ids.contains(&key)))
+                || tenant == Some(event.subject)
         };
         let mut events: Vec<Event> = Vec::new();
         let mut more = false;

@@ -321,7 +321,7 @@ impl KeyStore {
                 for item in disk.records(after) {
                     let (id, frame) = item?;
                     last = Some(id);
-                    if over(&codec::decode(&frame)?) {
+                    if over(&Records::of(&disk).with_end_of_tenant(codec::decode(&frame)?)?) {
                         found.push(id);
                     }
                     if found.len() == CHUNK {
@@ -332,7 +332,9 @@ impl KeyStore {
             let outcomes = self.change(|_, records| {
                 let mut changes = Vec::new();
                 for id in &found {
-                    if records.record(*id)?.is_some_and(|(record, _)| over(&record)) {
+                    let record =
+                        records.record(*id)?.map(|(record, _)| records.with_end_of_tenant(record)).transpose()?;
+                    if record.is_some_and(|record| over(&record)) {
                         changes.push(self.inner().engine.change_of(*id, Action::Purge));
                     }
                 }
@@ -373,7 +375,7 @@ impl Inner {
     /// Returns the current state of a key.
     pub(crate) fn info(&self, disk: &Disk, record: Record) -> Result<KeyInfo, StoreError> {
         let (id, key) = (record.id, self.engine.effective(&record)?);
-        let info = self.info_with(record, &key);
+        let info = self.info_with(disk, record, &key)?;
         if !self.engine.index.lacks_any(&key) {
             return Ok(info);
         }
@@ -385,15 +387,16 @@ impl Inner {
     /// Returns the state in which a change has left a key.
     pub(crate) fn info_of(&self, record: Record) -> Result<KeyInfo, StoreError> {
         let key = self.engine.effective(&record)?;
-        Ok(self.info_with(record, &key))
+        self.info_with(&*self.engine.log.open()?, record, &key)
     }
 
-    fn info_with(&self, mut record: Record, key: &EffectiveKey) -> KeyInfo {
+    fn info_with(&self, disk: &Disk, mut record: Record, key: &EffectiveKey) -> Result<KeyInfo, StoreError> {
         let last_used = self.engine.index.last_used(key);
         // The first use of a successor takes effect before it is on disk.
         let ended = self.engine.index.ended_by_use(key);
         record.secrets.retain(|secret| !ended.contains(&secret.digest));
-        KeyInfo::new(record, last_used, self.engine.time.now_ms(), self.engine.lifetime)
+        let record = Records::of(disk).with_end_of_tenant(record)?;
+        Ok(KeyInfo::new(record, last_used, self.engine.time.now_ms(), self.engine.lifetime))
     }
 }
 

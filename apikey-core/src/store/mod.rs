@@ -20,4 +20,5 @@ pub(crate) mod read_within;
 pub(crate) mod roles;
 pub(crate) mod rotate;
 pub(crate) mod service;
+pub(crate) mod tenants;
 pub(crate) mod verify;

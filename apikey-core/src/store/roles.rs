@@ -5,6 +5,7 @@ use crate::commit::records::Records;
 use crate::key::bounds;
 use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
+use crate::key::named::change::NamedAction;
 use crate::key::role;
 use crate::key::role::change::RoleAction;
 use crate::key::role::role::Role;
@@ -54,15 +55,16 @@ impl KeyStore {
         let scope = self.scope(actor);
         let id = record.id();
         self.change_role(|records| {
-            let held = records.role(id)?.map(|(held, _)| held.permissions).unwrap_or_default();
+            let held =
+                records.named(id)?.and_then(|(held, _)| held.role()).map(|held| held.permissions).unwrap_or_default();
             if let Some(reach) = self.inner().engine.reach(&scope, records)? {
                 // The cap comes before the catalogue, of which a capped caller learns nothing beyond its cap.
-                reach.role(None, &RoleAction::Put(Box::new(record.clone())))?;
+                reach.named(None, &NamedAction::Role(RoleAction::Put(Box::new(record.clone()))))?;
             }
             self.inner().check_catalog(role.given_permissions(), &held)?;
             let now = self.inner().engine.time.now_ms();
             let record = crate::key::role::record::RoleRecord { changed_at: now, ..record.clone() };
-            let action = Action::Role(RoleAction::Put(Box::new(record)));
+            let action = Action::Named(NamedAction::Role(RoleAction::Put(Box::new(record))));
             Ok(Change { scope: scope.clone(), ..self.inner().engine.change_of(id, action) })
         })
     }
@@ -84,7 +86,7 @@ impl KeyStore {
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn role(&self, name: &str) -> Result<Option<RoleInfo>, StoreError> {
         let disk = self.inner().engine.log.open()?;
-        Ok(disk.role(role::id(name))?.map(|(role, _)| RoleInfo::of(role)).filter(|role| role.name() == name))
+        Ok(disk.role(name)?.map(RoleInfo::of))
     }
 
     /// Deletes a role that no key has. Returns whether there was one. It reads every key, and other changes wait meanwhile:
@@ -109,7 +111,7 @@ impl KeyStore {
         bounds::role_name(name)?;
         let scope = self.scope(actor);
         self.change_role(|_| {
-            let action = Action::Role(RoleAction::Delete { name: name.to_owned() });
+            let action = Action::Named(NamedAction::Role(RoleAction::Delete { name: name.to_owned() }));
             Ok(Change { scope: scope.clone(), ..self.inner().engine.change_of(role::id(name), action) })
         })
     }

@@ -1,9 +1,11 @@
 //! Tenants: whose keys a handle sees, and what a key of a tenant manages.
 
 use apikey::{
-    AuthError, CapViolation, CreatedKey, EventFilter, ExportOptions, ImportOptions, KeyFilter, KeyId, KeyStore,
-    KeyUpdate, NewKey, Overlap, Restore, StoreError, TenantStore, VerifiedKey,
+    AuthError, CapViolation, Conflict, CreatedKey, EventFilter, ExportOptions, ImportOptions, KeyFilter, KeyId,
+    KeyState, KeyStore, KeyUpdate, LineFault, NewKey, Overlap, Restore, Revoked, Role, StoreError, Tenant, TenantStore,
+    VerifiedKey,
 };
+use chrono::TimeDelta;
 use proptest::prelude::*;
 
 /// A store with owners of the same names in two tenants and in none.
@@ -231,4 +233,255 @@ fn copies_keep_the_tenant() {
         assert_eq!(listed(|filter| copy.tenant("acme").unwrap().list(filter), KeyFilter::default()), [key.info.id()]);
         assert_eq!(copy.tenant("acme").unwrap().revoke_owner("alice", "left").unwrap(), 1);
     }
+}
+
+fn acme() -> Tenant {
+    Tenant::new("acme")
+}
+
+#[test]
+fn a_tenant_bounds_all_of_its_keys_at_once() {
+    let store = KeyStore::temporary().unwrap();
+    let tenant = store.tenant("acme").unwrap();
+    store.put_role(Role::new("reader").permissions(["stock:read"])).unwrap();
+    let plain = || NewKey::for_owner("alice").permissions(["orders:*", "*:read"]).roles(["reader"]);
+    let keys: Vec<_> = (0..100).map(|_| tenant.create(plain()).unwrap()).collect();
+    let outside = store.create(plain()).unwrap();
+    let has = |key: &CreatedKey, permission: &str| verified(&store, key).allows(permission);
+    assert!(keys.iter().all(|key| has(key, "orders:write") && has(key, "stock:read")));
+
+    let before = store.health().last_durable;
+    assert!(store.put_tenant(acme().permissions(["orders:*"])).unwrap());
+    assert!(!store.put_tenant(acme().permissions(["orders:*"])).unwrap(), "nothing changes");
+    assert_eq!(store.health().last_durable, before + 1, "one event for all keys");
+    assert!(keys.iter().all(|key| has(key, "orders:write") && !has(key, "stock:read") && !has(key, "a:read")));
+    assert!(has(&outside, "stock:read"));
+    let later = tenant.create(plain()).unwrap();
+    assert_eq!(verified(&store, &later).permissions().collect::<Vec<_>>(), ["orders:*"]);
+    assert_eq!(later.info.permissions(), ["orders:*", "*:read"], "its own grants stay");
+
+    store.put_tenant(acme().permissions(["stock:*"])).unwrap();
+    assert!(has(&later, "stock:read") && !has(&later, "orders:write"));
+    store.put_role(Role::new("reader").permissions(["stock:write", "orders:none"])).unwrap();
+    assert!(has(&later, "stock:write") && !has(&later, "orders:none"));
+    store.put_tenant(acme().permissions::<&str>([])).unwrap();
+    assert_eq!(verified(&store, &later).permissions().count(), 0);
+    store.put_tenant(acme()).unwrap();
+    assert!(has(&later, "orders:write") && has(&later, "stock:write"));
+    assert_eq!(tenant.info().unwrap().unwrap().permissions(), ["*"]);
+    assert!(store.tenant("apex").unwrap().info().unwrap().is_none());
+}
+
+#[test]
+fn the_keys_of_a_tenant_share_its_limit() {
+    let store = KeyStore::temporary().unwrap();
+    let tenant = store.tenant("acme").unwrap();
+    let keys = [(); 2].map(|()| tenant.create(NewKey::for_owner("alice")).unwrap());
+    let own = tenant.create(NewKey::for_owner("alice").limit(1, TimeDelta::days(1))).unwrap();
+    let other = store.tenant("apex").unwrap().create(NewKey::for_owner("alice")).unwrap();
+    store.put_tenant(acme().limit(4, TimeDelta::days(1))).unwrap();
+    let passes = |key: &CreatedKey| match store.verify(key.key.expose_secret()) {
+        Ok(_) => true,
+        Err(AuthError::RateLimited { limit, .. }) => {
+            assert!(limit.is_some());
+            false
+        }
+        Err(other) => panic!("{other}"),
+    };
+    assert!(
+        passes(&own) && !passes(&own) && !passes(&own),
+        "its own limit comes first, and takes nothing from the others"
+    );
+    let key = verified(&store, &keys[0]);
+    assert_eq!(store.limit_status(&key).unwrap().remaining(), 2);
+    assert!(passes(&keys[1]) && passes(&keys[0]) && !passes(&keys[0]) && !passes(&keys[1]));
+    assert_eq!(store.limit_status(&key).unwrap().remaining(), 0);
+    assert!(passes(&other));
+    store.put_tenant(acme()).unwrap();
+    assert!(passes(&keys[0]) && store.limit_status(&key).is_none());
+    // What was used stays used.
+    store.put_tenant(acme().limit(4, TimeDelta::days(1))).unwrap();
+    assert!(!passes(&keys[0]));
+}
+
+#[test]
+fn an_ended_tenant_is_over_for_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let store = KeyStore::open(path("store")).unwrap();
+    let tenant = store.tenant("acme").unwrap();
+    let keys: Vec<_> = (0..50).map(|_| tenant.create(NewKey::for_owner("alice")).unwrap()).collect();
+    let other = store.create(NewKey::for_owner("alice")).unwrap();
+    let caller = verified(&store, &keys[0]);
+    let before = store.health().last_durable;
+    assert!(store.end_tenant("acme", "left").unwrap());
+    assert!(!store.end_tenant("acme", "again").unwrap());
+    assert_eq!(store.health().last_durable, before + 1, "one event for all keys");
+    let is_over = |store: &KeyStore| {
+        for key in &keys {
+            assert_eq!(store.verify(key.key.expose_secret()).unwrap_err(), AuthError::Revoked);
+        }
+        let tenant = store.tenant("acme").unwrap();
+        let (id, info) = (keys[0].info.id(), tenant.get(keys[0].info.id()).unwrap().unwrap());
+        assert_eq!(info.revoked().map(Revoked::reason), Some("left"));
+        let revoked = KeyFilter::default().state(KeyState::Revoked).limit(1000);
+        assert_eq!(tenant.list(&revoked).unwrap().keys.len(), 50);
+        let ended = [
+            tenant.create(NewKey::for_owner("bob")).map(drop),
+            tenant.update(id, KeyUpdate::new().name("x")).map(drop),
+            tenant.rotate(id, Overlap::None).map(drop),
+            tenant.replace_leaked(id, "leaked").map(drop),
+            store.put_tenant(acme()).map(drop),
+        ];
+        for error in ended.map(Result::unwrap_err) {
+            assert!(matches!(error, StoreError::Conflict(Conflict::TenantEnded)), "{error}");
+            assert_eq!((error.status(), error.code()), (409, "tenant_ended"));
+        }
+        assert!(store.verify(other.key.expose_secret()).is_ok());
+    };
+    is_over(&store);
+    assert_eq!(store.recheck(&caller), Err(AuthError::Revoked));
+    store.close().unwrap();
+    let store = KeyStore::open(path("store")).unwrap();
+    is_over(&store);
+    assert!(store.verify_events().unwrap().is_whole());
+    assert_eq!(store.purge(chrono::Utc::now() + TimeDelta::hours(1)).unwrap(), 50);
+    assert!(store.tenant("acme").unwrap().create(NewKey::for_owner("bob")).is_err());
+    let named: Vec<_> = store.tenants().unwrap().iter().map(|tenant| tenant.name().to_owned()).collect();
+    assert_eq!(named, ["acme"]);
+}
+
+#[test]
+fn who_puts_a_tenant_covers_what_it_leaves() {
+    let store = KeyStore::temporary().unwrap();
+    store.put_tenant(acme().permissions(["orders:*"])).unwrap();
+    let actor =
+        |grants: &[&str]| verified(&store, &store.create(NewKey::for_owner("admin").permissions(grants)).unwrap());
+    let violation = |result: Result<bool, StoreError>| match result {
+        Ok(_) => None,
+        Err(StoreError::Exceeds(violation)) => Some(violation.kind()),
+        Err(other) => panic!("{other}"),
+    };
+    let any = ["keys:any_owner", "keys:any_tenant"];
+    let put = |grants: &[&str], to: &[&str]| {
+        let all: Vec<&str> = any.iter().chain(grants).copied().collect();
+        violation(store.put_tenant_within(acme().permissions(to), &actor(&all)))
+    };
+    assert_eq!(violation(store.put_tenant_within(acme(), &actor(&["orders:*", "keys:any_owner"]))), Some("tenant"));
+    assert_eq!(
+        violation(store.end_tenant_within("acme", "", &actor(&["orders:*", "keys:any_tenant"]))),
+        Some("tenant")
+    );
+    assert_eq!(put(&["orders:read"], &["orders:read"]), Some("grant"), "it does not cover what there was");
+    assert_eq!(put(&["orders:*"], &["stock:read"]), Some("grant"));
+    assert_eq!(put(&["orders:*", "keys:*"], &["orders:*", "keys:create"]), None, "keys:* is keys:delegate, too");
+    assert_eq!(put(&["orders:*", "keys:create"], &["orders:*", "keys:create"]), None, "nothing changes");
+    assert_eq!(put(&["*"], &["*"]), None);
+    assert_eq!(put(&["orders:*"], &["orders:*"]), Some("grant"));
+    let inside = store.tenant("acme").unwrap().create(NewKey::for_owner("admin").permissions(["*", "keys:*"])).unwrap();
+    let inside = verified(&store, &inside);
+    assert_eq!(violation(store.put_tenant_within(acme(), &inside)), Some("tenant"));
+    assert_eq!(violation(store.end_tenant_within("acme", "", &inside)), Some("tenant"));
+    assert_eq!(violation(store.put_role_within(Role::new("reader"), &inside)), Some("role"));
+    assert!(store.end_tenant_within("acme", "left", &actor(&["*"])).unwrap());
+}
+
+#[test]
+fn an_actor_has_no_more_than_its_tenant_leaves_it() {
+    let store = KeyStore::temporary().unwrap();
+    let tenant = store.tenant("acme").unwrap();
+    let admin = tenant.create(NewKey::for_owner("alice").permissions(["*", "keys:*"])).unwrap();
+    let admin = verified(&store, &admin);
+    store.put_tenant(acme().permissions(["orders:*"])).unwrap();
+    let new = |grant: &str| tenant.create(NewKey::for_owner("alice").permissions([grant]).within(&admin)).map(drop);
+    assert!(new("orders:read").is_ok());
+    assert!(matches!(new("stock:read"), Err(StoreError::Exceeds(CapViolation::Grant(_)))));
+}
+
+#[test]
+fn a_restore_narrows_and_ends_tenants() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let store = KeyStore::open(path("store")).unwrap();
+    let names = ["acme", "apex", "late", "wider"];
+    let keys = names.map(|name| {
+        store.tenant(name).unwrap().create(NewKey::for_owner("alice").permissions(["orders:*", "stock:*"])).unwrap()
+    });
+    store.put_tenant(Tenant::new("acme").permissions(["orders:*", "stock:*"])).unwrap();
+    store.put_tenant(Tenant::new("wider").permissions(["orders:read"])).unwrap();
+    store.backup(path("backup")).unwrap();
+    store.put_tenant(Tenant::new("acme").permissions(["orders:*"]).limit(5, TimeDelta::minutes(1))).unwrap();
+    store.end_tenant("apex", "left").unwrap();
+    store.put_tenant(Tenant::new("late").permissions(["stock:read"])).unwrap();
+    store.put_tenant(Tenant::new("wider").permissions(["orders:*"])).unwrap();
+    store.close().unwrap();
+
+    let report = KeyStore::restore(&Restore::new(path("backup"), path("over")).over(path("store"))).unwrap();
+    let mut tenants = report.tenants.clone();
+    tenants.sort_unstable();
+    assert_eq!(tenants, ["acme", "apex", "late"]);
+    let store = KeyStore::open(path("over")).unwrap();
+    let permissions = |at: usize| verified(&store, &keys[at]).permissions().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(
+        (permissions(0), permissions(2), permissions(3)),
+        (vec!["orders:*".to_owned()], vec!["stock:read".to_owned()], vec!["orders:read".to_owned()],)
+    );
+    assert_eq!(store.verify(keys[1].key.expose_secret()).unwrap_err(), AuthError::Revoked);
+    assert!(store.tenant("acme").unwrap().info().unwrap().unwrap().limit().is_some());
+    assert!(store.verify_events().unwrap().is_whole());
+
+    // The backup alone is as it was.
+    KeyStore::restore(&Restore::new(path("backup"), path("alone"))).unwrap();
+    let store = KeyStore::open(path("alone")).unwrap();
+    assert!(store.verify(keys[1].key.expose_secret()).is_ok());
+
+    KeyStore::salvage(path("store"), path("saved")).unwrap();
+    let saved = KeyStore::open(path("saved")).unwrap();
+    assert_eq!(saved.verify(keys[1].key.expose_secret()).unwrap_err(), AuthError::Revoked);
+    assert!(!verified(&saved, &keys[0]).allows("stock:read"));
+}
+
+#[test]
+fn lines_of_tenants_come_before_those_of_keys() {
+    let store = KeyStore::temporary().unwrap();
+    store.put_tenant(acme().permissions(["orders:*"]).limit(10, TimeDelta::minutes(1))).unwrap();
+    let key = store.tenant("acme").unwrap().create(NewKey::for_owner("alice").permissions(["*"])).unwrap();
+    let dead = store.tenant("apex").unwrap().create(NewKey::for_owner("alice")).unwrap();
+    store.end_tenant("apex", "left").unwrap();
+    let mut lines = Vec::new();
+    store.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
+    let import = |into: &KeyStore| into.import(lines.as_slice(), &ImportOptions::default()).unwrap();
+    let copy = KeyStore::temporary().unwrap();
+    let report = import(&copy);
+    assert_eq!((report.imported, report.tenants, report.refused.len()), (2, 2, 0), "{:?}", report.refused);
+    assert_eq!(copy.tenants().unwrap().len(), 2);
+    assert_eq!(verified(&copy, &key).permissions().collect::<Vec<_>>(), ["orders:*"]);
+    assert_eq!(copy.verify(dead.key.expose_secret()).unwrap_err(), AuthError::Revoked);
+    assert!(copy.tenant("apex").unwrap().create(NewKey::for_owner("bob")).is_err());
+    // Other bounds are not overwritten.
+    let held = KeyStore::temporary().unwrap();
+    held.put_tenant(acme().permissions(["stock:*"])).unwrap();
+    let report = import(&held);
+    assert!(matches!(&report.refused[0].fault, LineFault::TenantHeld { name } if name == "acme"));
+    assert_eq!(held.tenant("acme").unwrap().info().unwrap().unwrap().permissions(), ["stock:*"]);
+}
+
+#[test]
+fn bad_bounds_name_the_field() {
+    let store = KeyStore::temporary().unwrap();
+    let field = |error: StoreError| match error {
+        StoreError::Invalid { field, .. } => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(field(store.put_tenant(Tenant::new("Acme")).unwrap_err()), "tenant");
+    assert_eq!(field(store.end_tenant("Acme", "left").unwrap_err()), "tenant");
+    assert!(matches!(
+        store.end_tenant("acme", "x".repeat(257)),
+        Err(StoreError::TooLong { .. } | StoreError::Invalid { .. })
+    ));
+    assert_eq!(field(store.put_tenant(acme().limit(0, TimeDelta::minutes(1))).unwrap_err()), "limit.count");
+    assert!(matches!(store.put_tenant(acme().permissions(["Orders"])), Err(StoreError::Permission(_))));
+    let many: Vec<String> = (0..65).map(|number| format!("a{number}")).collect();
+    assert_eq!(field(store.put_tenant(acme().permissions(&many)).unwrap_err()), "permissions");
+    assert!(store.tenants().unwrap().is_empty());
 }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use crate::access::grant_set::RoleId;
+use crate::access::named::{Kind, NamedAllowance, NamedId};
 use crate::base::codec::{self, CodecError};
 use crate::cluster::format::entry::{LogEntry, position};
 use crate::cluster::node::here_only::AllHereOnly;
-use crate::commit::applier::{Pending, RoleChange};
+use crate::commit::applier::{NamedChange, Pending};
 use crate::commit::change_feed::is_of_rotator;
 use crate::commit::engine::Engine;
 use crate::commit::first_use::FirstUses;
@@ -20,8 +20,8 @@ use crate::key::error::StoreError;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Event, Head};
 use crate::key::idempotency::{NEVER_EXPIRES, RequestOutcome};
+use crate::key::named::NamedRecord;
 use crate::key::record::{Record, record_hash};
-use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 use crate::storage::batch::Write;
 use crate::storage::database::disk::Disk;
@@ -44,15 +44,15 @@ pub(crate) enum ApplyError {
     Replica(#[from] StoreError),
 }
 
-/// Roles as an entry leaves them, before it is applied.
-type RolesAfter = HashMap<RoleId, Option<(RoleRecord, Vec<u8>)>>;
+/// Roles and tenants as an entry leaves them, before it is applied.
+type NamedAfter = HashMap<NamedId, Option<(NamedRecord, Vec<u8>)>>;
 
 /// Keys as an entry leaves them, before it is applied.
 type After = HashMap<u128, Option<(Record, Vec<u8>)>>;
 
 impl Engine {
     /// Applies an entry, or the part of it that the replica lacks. When this returns, what the entry takes away is in
-    /// force; what it gives is once the caller has [waited](Self::wait) for what is appended. Returns the keys and roles that it
+    /// force; what it gives is once the caller has [waited](Self::wait) for what is appended. Returns the keys, roles and tenants that it
     /// changes; the caller settles them after that.
     pub(crate) fn apply_entry(
         &self,
@@ -69,7 +69,7 @@ impl Engine {
             return Err(ApplyError::Chain(after));
         }
         let digesters = writer.digesters.clone();
-        let (mut changed, mut roles) = (After::new(), HashMap::new());
+        let (mut changed, mut named) = (After::new(), HashMap::new());
         let mut staged = Vec::with_capacity(entry.writes.len());
         let (mut at, mut accepted, mut purged) = (i64::MIN, None, 0);
         for write in entry.writes {
@@ -95,9 +95,9 @@ impl Engine {
                 _ => {}
             }
             at = at.max(event.at);
-            if let Subject::Role(id) = write.subject {
-                let staged_role = apply_role(id, write, log, &mut roles, &mut head).map_err(|fault| fault.of(after))?;
-                staged.push(staged_role);
+            if let Subject::Named(id) = write.subject {
+                let one = apply_named(id, write, log, &mut named, &mut head).map_err(|fault| fault.of(after))?;
+                staged.push(one);
                 continue;
             }
             let id = write.subject.key();
@@ -140,7 +140,7 @@ impl Engine {
             }
             changed.insert(id, record.zip(write.record.as_ref().map(|frame| frame.to_vec())));
             staged.push(Staged {
-                pending: Pending { id, before: before_rights, after: after_rights, role: None },
+                pending: Pending { id, before: before_rights, after: after_rights, named: None },
                 write,
                 is_of_rotator: concerns_rotator,
             });
@@ -174,10 +174,11 @@ impl Engine {
         waiting: Option<&FirstUses>,
     ) -> Result<(), StoreError> {
         for id in keys {
-            if let Subject::Role(id) = Subject::of_record(*id) {
-                let granted =
-                    log.role(id)?.map(|(role, _)| role.granted()).transpose().map_err(std::io::Error::from)?;
-                self.index.publish_role(id, granted).map_err(std::io::Error::from)?;
+            if let Subject::Named(id) = Subject::of_record(*id) {
+                let held = log.named(id)?;
+                let rights = held.map_or_else(|| NamedAllowance::without_record(id), |(held, _)| held.allowance());
+                let published = rights.and_then(|rights| self.index.publish_named(id, rights));
+                published.map_err(std::io::Error::from)?;
                 continue;
             }
             let Some((mut record, _)) = log.record(*id)? else { continue };
@@ -209,24 +210,25 @@ impl Engine {
     }
 }
 
-/// Stages a change of a role that an entry has, and counts it in the head.
-fn apply_role(
-    id: RoleId,
+/// Stages a change of a role or a tenant that an entry has, and counts it in the head.
+fn apply_named(
+    id: NamedId,
     write: Write,
     disk: &Disk,
-    roles: &mut RolesAfter,
+    changed: &mut NamedAfter,
     head: &mut Head,
-) -> Result<Staged, RoleFault> {
-    let before = match roles.get(&id) {
+) -> Result<Staged, NamedFault> {
+    let before = match changed.get(&id) {
         Some(after) => after.clone(),
-        None => disk.role(id)?.map(|(role, frame)| (role, frame.to_vec())),
+        None => disk.named(id)?.map(|(record, frame)| (record, frame.to_vec())),
     };
     if before.is_none() != write.is_new {
-        return Err(RoleFault::Entry("it changes a role that is not there, or creates one that is"));
+        return Err(NamedFault::Entry("it changes a role or tenant that is not there, or creates one that is"));
     }
-    let role: Option<RoleRecord> = write.record.as_ref().map(|frame| codec::decode(frame)).transpose()?;
-    if role.as_ref().is_some_and(|role| role.id() != id) {
-        return Err(RoleFault::Entry("it has the record of another role"));
+    let kind = Kind::of(id).ok_or(NamedFault::Entry("it has a record of no kind"))?;
+    let after = write.record.as_ref().map(|frame| NamedRecord::decode(kind, frame)).transpose()?;
+    if after.as_ref().is_some_and(|after| after.id() != id) {
+        return Err(NamedFault::Entry("it has the record of another role or tenant"));
     }
     if let Some((_, frame)) = &before {
         head.sum = head.sum.wrapping_sub(record_hash(frame));
@@ -236,24 +238,21 @@ fn apply_role(
         head.sum = head.sum.wrapping_add(record_hash(frame));
         head.records += 1;
     }
-    let granted = |role: &RoleRecord| role.granted().map_err(|full| StoreError::from(std::io::Error::from(full)));
-    let change = RoleChange {
-        before: before.as_ref().map(|(role, _)| granted(role)).transpose()?,
-        after: role.as_ref().map(granted).transpose()?,
-    };
-    roles.insert(id, role.zip(write.record.as_ref().map(|frame| frame.to_vec())));
-    let pending = Pending { id, role: Some(change), ..Pending::default() };
+    let change = NamedChange::of(id, before.as_ref().map(|(record, _)| record), after.as_ref());
+    let change = change.map_err(|full| StoreError::from(std::io::Error::from(full)))?;
+    changed.insert(id, after.zip(write.record.as_ref().map(|frame| frame.to_vec())));
+    let pending = Pending { id, named: Some(change), ..Pending::default() };
     Ok(Staged { pending, write, is_of_rotator: false })
 }
 
-/// Why a change of a role cannot be applied.
-enum RoleFault {
+/// Why a change of a role or a tenant cannot be applied.
+enum NamedFault {
     Entry(&'static str),
     Codec(CodecError),
     Replica(StoreError),
 }
 
-impl RoleFault {
+impl NamedFault {
     fn of(self, after: u64) -> ApplyError {
         match self {
             Self::Entry(what) => ApplyError::Entry(after, what),
@@ -263,13 +262,13 @@ impl RoleFault {
     }
 }
 
-impl From<CodecError> for RoleFault {
+impl From<CodecError> for NamedFault {
     fn from(error: CodecError) -> Self {
         Self::Codec(error)
     }
 }
 
-impl From<StoreError> for RoleFault {
+impl From<StoreError> for NamedFault {
     fn from(error: StoreError) -> Self {
         Self::Replica(error)
     }

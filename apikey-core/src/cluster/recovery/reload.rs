@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write as _};
 
-use crate::access::grant_set::RoleId;
+use crate::access::named::{Kind, NamedAllowance, NamedId};
 use crate::base::codec;
 use crate::base::files::parent;
 use crate::base::lock::lock;
@@ -26,8 +26,8 @@ use crate::commit::writer::Writer;
 use crate::key::error::StoreError;
 use crate::key::event::stored::{Checkpoint, Head};
 use crate::key::idempotency::{NEVER_EXPIRES, RequestOutcome};
+use crate::key::named::NamedRecord;
 use crate::key::record::Record;
-use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 use crate::storage::batch::{Batch, Write};
 use crate::storage::database::disk::{Load, NO_EVENT};
@@ -36,7 +36,7 @@ use crate::token::key_id::KeyId;
 
 /// The most records of one transaction.
 const CHUNK: usize = 256;
-const ROLE: u8 = 1;
+const NAMED: u8 = 1;
 const RECORD: u8 = 2;
 const OUTCOME: u8 = 3;
 
@@ -59,7 +59,7 @@ impl Node {
             let spooled = match part {
                 StatePart::Begin => spool.clear(),
                 StatePart::Record(record, frame) => spool.put(RECORD, &record.id.to_be_bytes(), frame),
-                StatePart::Role(id, frame) => spool.put(ROLE, &id.to_be_bytes(), frame),
+                StatePart::Named(record, frame) => spool.put(NAMED, &record.id().to_be_bytes(), frame),
                 StatePart::Outcome(name, frame) => spool.put(OUTCOME, name, frame),
             };
             spooled.map_err(|error| LedgerError::refused(format!("the state cannot be written to a file: {error}")))
@@ -91,7 +91,7 @@ impl Node {
             outcomes: Load::default(),
         };
         spool.read(|kind, name, frame| match kind {
-            ROLE => replacing.role(frame),
+            NAMED => replacing.named(name, frame),
             RECORD => replacing.record(&mut writer, frame),
             _ => replacing.outcome(name, frame),
         })?;
@@ -155,23 +155,25 @@ impl Replacing<'_> {
         self.write(write)
     }
 
-    fn role(&mut self, frame: &[u8]) -> Result<(), StoreError> {
-        let role: RoleRecord = codec::decode(frame)?;
-        let id = role.id();
+    fn named(&mut self, name: &[u8], frame: &[u8]) -> Result<(), StoreError> {
+        let id = name.try_into().map(u128::from_be_bytes).unwrap_or(0);
+        let Some(kind) = Kind::of(id) else { return Ok(()) };
+        let record = NamedRecord::decode(kind, frame)?;
         self.seen.insert(id);
-        let before = self.log.role(id)?;
+        let before = self.log.named(id)?;
         if before.as_ref().is_some_and(|(_, held)| held.as_ref() == frame) {
             return Ok(());
         }
-        let granted = role.granted().map_err(io::Error::from)?;
-        let write = self.change_role(id, Some(granted), before.is_none())?;
+        let write = self.change_named(id, Some(&record), before.is_none())?;
         self.write(Write { record: Some(frame.to_vec().into()), ..write })
     }
 
-    /// Makes visible what a role grants, and returns what is written for it.
-    fn change_role(&mut self, id: RoleId, granted: Option<u32>, is_new: bool) -> Result<Write, StoreError> {
-        self.engine.index.publish_role(id, granted).map_err(io::Error::from)?;
-        Ok(Write { is_new, ..write(Subject::Role(id), None, None, (NO_EVENT, Vec::new()))? })
+    /// Makes visible what a role grants, or a tenant leaves, and returns what is written for it.
+    fn change_named(&mut self, id: NamedId, after: Option<&NamedRecord>, is_new: bool) -> Result<Write, StoreError> {
+        let rights = after.map_or_else(|| NamedAllowance::without_record(id), NamedRecord::allowance);
+        let published = rights.and_then(|rights| self.engine.index.publish_named(id, rights));
+        published.map_err(io::Error::from)?;
+        Ok(Write { is_new, ..write(Subject::Named(id), None, None, (NO_EVENT, Vec::new()))? })
     }
 
     fn outcome(&mut self, name: &[u8], frame: &[u8]) -> Result<(), StoreError> {
@@ -191,9 +193,9 @@ impl Replacing<'_> {
     /// Deletes the records that the cluster does not have.
     fn delete_others(&mut self) -> Result<(), StoreError> {
         self.flush()?;
-        let roles = self.log.role_frames().map(|item| Ok(item?.0)).collect::<Result<Vec<u128>, StoreError>>()?;
-        for id in roles.into_iter().filter(|id| !self.seen.contains(id)).collect::<Vec<_>>() {
-            let write = self.change_role(id, None, false)?;
+        let named = self.log.named_frames().map(|item| Ok(item?.0)).collect::<Result<Vec<u128>, StoreError>>()?;
+        for id in named.into_iter().filter(|id| !self.seen.contains(id)).collect::<Vec<_>>() {
+            let write = self.change_named(id, None, false)?;
             self.write(write)?;
         }
         let ids = self.log.records(None).map(|item| Ok(item?.0)).collect::<Result<Vec<u128>, StoreError>>()?;
@@ -212,7 +214,7 @@ impl Replacing<'_> {
     /// Makes a change visible, and returns what is written for it.
     fn change(&mut self, id: u128, before: Option<Record>, after: Option<Record>) -> Result<Write, StoreError> {
         let rights = |record: &Option<Record>| record.as_ref().map(|one| self.engine.effective(one)).transpose();
-        let pending = Pending { id, before: rights(&before)?, after: rights(&after)?, role: None };
+        let pending = Pending { id, before: rights(&before)?, after: rights(&after)?, named: None };
         let mut applier = Applier::default();
         applier.enqueue(pending.clone());
         pending.restrict(&self.engine.index).map_err(io::Error::from)?;
@@ -254,10 +256,10 @@ impl Spool {
         Ok(())
     }
 
-    /// Passes everything on: roles first, then the records of keys, which may have them, and then outcomes, which speak of keys.
+    /// Passes everything on: roles and tenants first, then the records of keys, which may have them, and then outcomes, which speak of keys.
     fn read(self, mut each: impl FnMut(u8, &[u8], &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        for wanted in [ROLE, RECORD, OUTCOME] {
+        for wanted in [NAMED, RECORD, OUTCOME] {
             file.rewind()?;
             let mut reader = BufReader::new(&file);
             let mut kind = [0];

@@ -1,6 +1,6 @@
 //! Staging: applying changes to the current records, before anything is written.
 
-mod role;
+mod named;
 
 use crate::base::codec;
 use crate::base::codec::tail::Unknown;
@@ -60,14 +60,14 @@ impl Engine {
         let mut at = i64::MIN;
         let rights = |record: &Record| self.effective(record);
         for change in changes {
-            if let Action::Role(action) = &change.action {
+            if let Action::Named(action) = &change.action {
                 let reach = self.reach_of(change, records, &mut reach)?;
-                let one = self.stage_role(change, action, reach, records, head, writer)?;
+                let one = self.stage_named(change, action, reach, records, head, writer)?;
                 let changed = one.is_some();
-                if let Some((role, notice, after)) = one {
+                if let Some((named, notice, after)) = one {
                     at = at.max(change.at);
                     head = after;
-                    staged.push(role);
+                    staged.push(named);
                     notices.push(notice);
                 }
                 outcomes.push(Outcome { after: None, changed });
@@ -80,6 +80,7 @@ impl Engine {
             let (current, frame) = current.unzip();
             let reach = self.reach_of(change, records, &mut reach)?;
             reach.map_or(Ok(()), |reach| reach.before(change, current.as_ref()))?;
+            self.check_tenant(change, current.as_ref(), records)?;
             current.as_ref().map_or(Ok(()), |record| self.check_not_idle(change, record))?;
             match apply(current.as_ref(), change)? {
                 Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
@@ -118,7 +119,7 @@ impl Engine {
                         await_use(before_rights.as_mut());
                     }
                     notices.push(ChangeNotice::new(&event, before_rights.as_ref(), after_rights.as_ref()));
-                    let pending = Pending { id: change.id, before: before_rights, after: after_rights, role: None };
+                    let pending = Pending { id: change.id, before: before_rights, after: after_rights, named: None };
                     let is_of_rotator =
                         [current.as_ref(), after.as_ref()].into_iter().flatten().any(change_feed::is_of_rotator);
                     staged.push(Staged { pending, write, is_of_rotator });

@@ -1,5 +1,5 @@
-//! The grants of keys with roles, as the roles grant them now. Many keys share a set, and an edit of a role changes the
-//! sets with it, not the keys.
+//! What sets of grants give that depend on roles and tenants, as these are now. Many keys share a set, and an edit of a role
+//! or a tenant changes the sets with it, not the keys.
 
 mod publish;
 
@@ -8,81 +8,114 @@ use std::collections::{BTreeSet, HashMap};
 use crate::index::atomic::{AtomicU32, Ordering};
 
 use crate::access::grant_set;
-use crate::access::grant_set::RoleId;
+use crate::access::named::{NamedAllowance, NamedId};
 use crate::base::interner::Full;
 
 /// The number of a set that is not compiled: it gives nothing.
 pub(super) const NOTHING: u32 = u32::MAX;
+/// The number of a set whose tenant has ended: every key with it is revoked.
+pub(super) const ENDED: u32 = u32::MAX - 1;
 
-/// The number in [`GRANTS`](crate::base::interner::GRANTS) of what each set gives, by the set's place. Readers read it
-/// without a lock. Only the writer changes it.
+/// What each set gives, by the set's place. Readers read it without a lock. Only the writer changes it.
 #[derive(Default)]
-pub(super) struct CompiledSets(boxcar::Vec<AtomicU32>);
+pub(super) struct CompiledSets(boxcar::Vec<CompiledSet>);
 
-/// What the roles grant, as far as it is visible, and the sets that depend on them. Only the writer reads it.
+/// What a set gives.
+struct CompiledSet {
+    /// The number in [`GRANTS`](crate::base::interner::GRANTS) of its grants; or [`NOTHING`], or [`ENDED`].
+    grants: AtomicU32,
+    /// The number of the limiter that the keys of its tenant share; 0 for none.
+    limiter: AtomicU32,
+}
+
+/// A set as a reader finds it.
+#[derive(Clone, Copy)]
+pub(super) struct Given {
+    pub(super) grants: u32,
+    pub(super) limiter: u32,
+}
+
+/// What roles grant and tenants leave, as far as it is visible, and the sets that depend on them. Only the writer reads it.
 #[derive(Default)]
-pub(super) struct RoleGrants {
-    granted: HashMap<RoleId, u32>,
-    /// The sets with each role, also if there is no such role.
-    sets: HashMap<RoleId, BTreeSet<u32>>,
+pub(super) struct NamedState {
+    /// That of every name that has a record, or had one.
+    allowances: HashMap<NamedId, NamedAllowance>,
+    /// The sets with each name, whether it has a record or not.
+    sets: HashMap<NamedId, BTreeSet<u32>>,
+    /// The limiters of tenants that have, or had, a limit.
+    limiters: HashMap<NamedId, u32>,
 }
 
 impl CompiledSets {
-    /// What a set gives now, as the number of a text.
+    /// What a set gives now.
     #[inline]
-    pub(super) fn get(&self, set: u32) -> u32 {
-        if grant_set::is_expression(set) { self.compiled(set) } else { set }
+    pub(super) fn get(&self, set: u32) -> Given {
+        if grant_set::is_expression(set) { self.compiled(set) } else { Given { grants: set, limiter: 0 } }
     }
 
     #[inline]
-    fn compiled(&self, set: u32) -> u32 {
-        self.0.get(grant_set::place(set)).map_or(NOTHING, |compiled| compiled.load(Ordering::Acquire))
+    fn compiled(&self, set: u32) -> Given {
+        match self.0.get(grant_set::place(set)) {
+            None => Given { grants: NOTHING, limiter: 0 },
+            Some(CompiledSet { grants, limiter }) => {
+                Given { grants: grants.load(Ordering::Acquire), limiter: limiter.load(Ordering::Relaxed) }
+            }
+        }
     }
 
     /// Compiles a set that a line is about to name.
-    pub(super) fn add(&self, roles: &mut RoleGrants, set: u32) -> Result<(), Full> {
-        if !grant_set::is_expression(set) || self.compiled(set) != NOTHING {
+    pub(super) fn add(&self, state: &mut NamedState, set: u32) -> Result<(), Full> {
+        if !grant_set::is_expression(set) || self.compiled(set).grants != NOTHING {
             return Ok(());
         }
-        let compiled = roles.compile(set)?;
+        let given = state.compile(set)?;
         let place = grant_set::place(set);
         while self.0.count() <= place {
-            self.0.push(AtomicU32::new(NOTHING));
+            self.0.push(CompiledSet { grants: AtomicU32::new(NOTHING), limiter: AtomicU32::new(0) });
         }
-        for role in grant_set::roles(set) {
-            roles.sets.entry(role).or_default().insert(set);
+        for name in grant_set::names(set) {
+            state.sets.entry(name).or_default().insert(set);
         }
-        self.set(set, compiled);
+        self.set(set, given);
         Ok(())
     }
 
-    /// Sets what a role grants; `None` is a role that is not there. It is in effect for every key with the role when this
-    /// returns.
-    pub(super) fn grant(&self, roles: &mut RoleGrants, role: RoleId, granted: Option<u32>) -> Result<(), Full> {
-        match granted {
-            Some(granted) => roles.granted.insert(role, granted),
-            None => roles.granted.remove(&role),
-        };
-        for set in roles.sets.get(&role).into_iter().flatten() {
-            self.set(*set, roles.compile(*set)?);
+    /// Sets what a role grants, or a tenant leaves. It is in effect for every key with the name when this returns.
+    pub(super) fn put(&self, state: &mut NamedState, name: NamedId, allowance: NamedAllowance) -> Result<(), Full> {
+        state.allowances.insert(name, allowance);
+        let mut outcome = Ok(());
+        for set in state.sets.get(&name).into_iter().flatten() {
+            // A set that cannot be compiled gives nothing.
+            let given = state.compile(*set).unwrap_or_else(|full| {
+                outcome = Err(full);
+                Given { grants: NOTHING, limiter: 0 }
+            });
+            self.set(*set, given);
         }
-        Ok(())
+        outcome
     }
 
-    fn set(&self, set: u32, compiled: u32) {
+    fn set(&self, set: u32, given: Given) {
         if let Some(place) = self.0.get(grant_set::place(set)) {
-            place.store(compiled, Ordering::Release);
+            place.limiter.store(given.limiter, Ordering::Relaxed);
+            place.grants.store(given.grants, Ordering::Release);
         }
     }
 }
 
-impl RoleGrants {
-    /// What a role grants now.
-    pub(super) fn granted(&self, role: RoleId) -> Option<u32> {
-        self.granted.get(&role).copied()
+impl NamedState {
+    /// What a role grants, or a tenant leaves, now.
+    pub(super) fn allowance(&self, name: NamedId) -> Result<NamedAllowance, Full> {
+        self.allowances.get(&name).copied().map_or_else(|| NamedAllowance::without_record(name), Ok)
     }
 
-    fn compile(&self, set: u32) -> Result<u32, Full> {
-        grant_set::compile(set, &|role| self.granted(role))
+    fn compile(&self, set: u32) -> Result<Given, Full> {
+        let tenant = grant_set::tenant(set);
+        let limiter = tenant.and_then(|tenant| self.limiters.get(&tenant)).copied().unwrap_or(0);
+        if tenant.map(|tenant| self.allowance(tenant)).transpose()?.is_some_and(|allowance| allowance.ended) {
+            return Ok(Given { grants: ENDED, limiter });
+        }
+        let grants = grant_set::compile(set, &|name| self.allowance(name).map(|allowances| allowances.grants))?;
+        Ok(Given { grants, limiter })
     }
 }

@@ -151,6 +151,9 @@ pub enum Conflict {
         /// How many keys have the role, also those that are revoked or have expired.
         keys: u64,
     },
+    /// The tenant has ended, which is final: its keys are refused as revoked, it gets no others, and its bounds do not change.
+    #[error("the tenant has ended, which is final")]
+    TenantEnded,
     /// A different request had the same idempotency key less than 24 hours ago.
     #[error("this idempotency key was used for another request; take a new one for each")]
     OtherRequest,
@@ -168,6 +171,7 @@ impl Conflict {
             Self::Repeated { .. } => "already_made",
             Self::OtherRequest => "idempotency_key_reused",
             Self::RoleInUse { .. } => "role_in_use",
+            Self::TenantEnded => "tenant_ended",
             Self::Rotator | Self::RotatorWaits => "unavailable",
         }
     }
@@ -212,6 +216,7 @@ impl StoreError {
     /// | `already_made` | 409 | [`Conflict::Repeated`] |
     /// | `idempotency_key_reused` | 409 | [`Conflict::OtherRequest`] |
     /// | `role_in_use` | 409 | [`Conflict::RoleInUse`] |
+    /// | `tenant_ended` | 409 | [`Conflict::TenantEnded`] |
     /// | `digest_held` | 409 | [`Conflict::DigestHeld`], [`Conflict::DigestTwice`] |
     /// | `unavailable` | 503 | [`Io`](Self::Io), [`NotDurable`](Self::NotDurable), [`Cluster`](Self::Cluster), [`Closed`](Self::Closed), [`Conflict::Rotator`], [`Conflict::RotatorWaits`] |
     ///

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::access::limit::{Limit, StoredLimit};
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, critical, ignorable};
 use crate::base::codec::{CodecError, Newer};
 use crate::key::event::changes::Changes;
@@ -32,6 +33,9 @@ mod tag {
     pub(super) const GRANTS_FROM: Tag = critical(25);
     pub(super) const GRANTS_TO: Tag = critical(26);
     pub(super) const CREATED: Tag = critical(27);
+    pub(super) const TENANT: Tag = critical(28);
+    pub(super) const LIMIT_FROM: Tag = critical(29);
+    pub(super) const LIMIT_TO: Tag = critical(30);
     pub(super) const CHANGES: Tag = critical(32);
 }
 
@@ -222,6 +226,38 @@ event_kinds! {
         role: String = ROLE,
         /// What it granted.
         from: Vec<String> = GRANTS_FROM,
+    }
+    /// A call put a tenant: it set or changed the bounds of all keys of the tenant.
+    22 TenantPut "tenant_put" {
+        /// The name of the tenant.
+        tenant: String = TENANT,
+        /// Whether nobody had put this tenant before.
+        created: bool = CREATED,
+        /// The ceiling before; `*` is everything.
+        from: Vec<String> = GRANTS_FROM,
+        /// The ceiling after.
+        to: Vec<String> = GRANTS_TO,
+        /// The limit that its keys shared before.
+        limit_from: Option<Limit> = LIMIT_FROM,
+        /// The limit that they share after.
+        limit_to: Option<Limit> = LIMIT_TO,
+    }
+    /// A call ended a tenant, and with it all of its keys.
+    23 TenantEnded "tenant_ended" {
+        /// The name of the tenant.
+        tenant: String = TENANT,
+        /// The reason, as the caller gave it.
+        reason: String = REASON,
+    }
+}
+
+impl Field for Limit {
+    fn put(&self, tag: Tag, tail: &mut TailWriter) -> Result<(), CodecError> {
+        tail.put(tag, &self.to_stored())
+    }
+
+    fn take(tag: Tag, tail: &mut TailReader<'_>) -> Result<Self, CodecError> {
+        tail.need::<StoredLimit>(tag).map(|stored| Self::stored(&stored))
     }
 }
 

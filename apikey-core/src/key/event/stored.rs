@@ -99,12 +99,12 @@ mod tests {
     use chrono::{DateTime, Utc};
 
     use super::*;
+    use crate::access::named::Kind;
     use crate::base::codec::tail::{critical, ignorable};
     use crate::base::codec::{Newer, decode, encode, golden};
     use crate::base::time::from_ms;
     use crate::key::event::actor::Actor;
     use crate::key::event::changes::{Changes, FromTo};
-    use crate::key::role;
     use crate::key::rotation::overlap::OverlapEnd;
     use crate::token::key_id::KeyId;
     use crate::{Limit, RotationPolicy};
@@ -234,16 +234,26 @@ mod tests {
                 to: vec!["orders:read".into()],
             },
             EventKind::RoleDeleted { role: "reader".into(), from: vec!["orders:read".into()] },
+            EventKind::TenantPut {
+                tenant: "acme".into(),
+                created: true,
+                from: vec!["*".into()],
+                to: vec!["orders:*".into()],
+                limit_from: None,
+                limit_to: Some(Limit::checked(10, chrono::TimeDelta::seconds(1)).unwrap()),
+            },
+            EventKind::TenantEnded { tenant: "acme".into(), reason: "left".into() },
         ];
         let mut codes: Vec<u8> = kinds.iter().map(EventKind::code).collect();
         codes.dedup();
-        assert!(codes.iter().copied().eq(1..=21), "{codes:?}");
+        assert!(codes.iter().copied().eq(1..=23), "{codes:?}");
         assert_eq!(codes.len(), EventKind::NAMES.len());
         let mut all = Vec::new();
         for (number, kind) in (1..).zip(kinds) {
             let of_store = matches!(kind.code(), 11 | 13 | 17 | 18);
             let subject = match kind.code() {
-                20 | 21 => Subject::Role(role::id("reader")),
+                20 | 21 => Subject::Named(Kind::Role.id("reader")),
+                22 | 23 => Subject::Named(Kind::Tenant.id("acme")),
                 _ if of_store => Subject::Store,
                 _ => Subject::Key(KEY),
             };
@@ -283,8 +293,8 @@ mod tests {
             decode::<Event>(&frame).unwrap_err()
         };
         // The subject, of 18 bytes, and the kind follow the head, one byte of the number and nine of the time.
-        assert!(matches!(sealed(13, 3), CodecError::Newer(Newer::Subject(3))));
-        assert!(matches!(sealed(31, 22), CodecError::Newer(Newer::Event(22))));
+        assert!(matches!(sealed(13, 5), CodecError::Newer(Newer::Subject(5))));
+        assert!(matches!(sealed(31, 24), CodecError::Newer(Newer::Event(24))));
         assert!(matches!(sealed(31, 0), CodecError::Payload(None)));
     }
 }

@@ -1,7 +1,7 @@
 //! A role in its stored form.
 
-use crate::access::grant_set::RoleId;
 use crate::access::grants;
+use crate::access::named::{NamedAllowance, NamedId};
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, Unknown, ignorable};
 use crate::base::codec::{CodecError, Frame, entries};
@@ -59,13 +59,13 @@ impl Frame for RoleRecord {
 }
 
 impl RoleRecord {
-    pub(crate) fn id(&self) -> RoleId {
+    pub(crate) fn id(&self) -> NamedId {
         role::id(&self.name)
     }
 
-    /// The number of what it grants.
-    pub(crate) fn granted(&self) -> Result<u32, Full> {
-        GRANTS.number(&grants::join(&self.permissions))
+    /// What it gives.
+    pub(crate) fn allowance(&self) -> Result<NamedAllowance, Full> {
+        Ok(NamedAllowance { grants: GRANTS.number(&grants::join(&self.permissions))?, ended: false, limit: None })
     }
 }
 

@@ -11,17 +11,18 @@ use std::sync::{Arc, Mutex, OnceLock};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 use sled::{Db, IVec, Tree};
 
-use crate::access::grant_set::RoleId;
+use crate::access::named;
+use crate::access::named::{Kind, NamedId};
 use crate::access::owner::Owners;
 use crate::base::codec;
-use crate::base::codec::Frame;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::RequestOutcome;
 use crate::key::lifetime::WarnedOf;
+use crate::key::named::NamedRecord;
 use crate::key::record::{Record, SecretForm};
-use crate::key::role;
 use crate::key::role::record::RoleRecord;
+use crate::key::tenant::record::TenantRecord;
 use crate::storage::database::fault::io_error;
 use crate::token::digest::Digest;
 
@@ -57,7 +58,7 @@ pub(crate) struct Disk {
 
 /// The open database, as a type of its own, so that another thread can drop a failed one.
 pub(crate) struct Open {
-    /// Records of keys by id, and after them those of roles; the first bytes of large ones.
+    /// Records of keys by id, and after them those of roles and tenants; the first bytes of large ones.
     keys: Tree,
     /// The overflow chunks of large records and event batches, by id and number.
     pub(super) overflow: Tree,
@@ -133,8 +134,8 @@ impl Load {
         imported_digests(record).for_each(|digest| self.imported.insert(&digest, &id));
     }
 
-    /// A role.
-    pub(crate) fn role(&mut self, id: RoleId, frame: &[u8]) {
+    /// A role or a tenant.
+    pub(crate) fn named(&mut self, id: NamedId, frame: &[u8]) {
         let id = id.to_be_bytes();
         self.keys.insert(&id, overflow::inline(frame));
         overflow::chunks(id, frame).for_each(|(key, part)| self.overflow.insert(&key, part));
@@ -181,27 +182,39 @@ impl Disk {
 
     /// Reads a key's record after the last change, even if that is not written yet.
     pub(crate) fn record(&self, id: u128) -> Result<Option<(Record, IVec)>, StoreError> {
-        self.decoded(id)
+        let Some(frame) = self.frame(id)? else { return Ok(None) };
+        Ok(Some((codec::decode(&frame)?, frame)))
     }
 
-    /// Reads a role after the last change, even if that is not written yet.
-    pub(crate) fn role(&self, id: RoleId) -> Result<Option<(RoleRecord, IVec)>, StoreError> {
-        self.decoded(id)
+    /// Reads a role or a tenant after the last change, even if that is not written yet.
+    pub(crate) fn named(&self, id: NamedId) -> Result<Option<(NamedRecord, IVec)>, StoreError> {
+        let Some((frame, kind)) = self.frame(id)?.zip(Kind::of(id)) else { return Ok(None) };
+        Ok(Some((NamedRecord::decode(kind, &frame)?, frame)))
     }
 
-    fn decoded<T: Frame>(&self, id: u128) -> Result<Option<(T, IVec)>, StoreError> {
+    /// Reads a role.
+    pub(crate) fn role(&self, name: &str) -> Result<Option<RoleRecord>, StoreError> {
+        let role = self.named(Kind::Role.id(name))?.and_then(|(record, _)| record.role());
+        Ok(role.filter(|role| role.name == name))
+    }
+
+    /// Reads a tenant.
+    pub(crate) fn tenant(&self, name: &str) -> Result<Option<TenantRecord>, StoreError> {
+        let tenant = self.named(Kind::Tenant.id(name))?.and_then(|(record, _)| record.tenant());
+        Ok(tenant.filter(|tenant| tenant.name == name))
+    }
+
+    fn frame(&self, id: u128) -> Result<Option<IVec>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
         // Read in this order: a record is in the tree before it leaves the memtable.
-        let frame = match self.memtable.record(id) {
-            Some(waiting) => waiting.map(IVec::from),
+        match self.memtable.record(id) {
+            Some(waiting) => Ok(waiting.map(IVec::from)),
             None => {
                 let first = self.flusher.noted(self.keys.get(id.to_be_bytes())).map_err(io_error)?;
-                first.map_or(Ok(None), |first| self.whole(id, first))?
+                first.map_or(Ok(None), |first| self.whole(id, first))
             }
-        };
-        let Some(frame) = frame else { return Ok(None) };
-        Ok(Some((codec::decode(&frame)?, frame)))
+        }
     }
 
     /// Reads the whole frame that begins with these bytes; `None` if the record was deleted meanwhile.
@@ -223,13 +236,13 @@ impl Disk {
         overflow::join(key, &first, part).map(|joined| Some(joined.map_or(first, IVec::from)))
     }
 
-    /// Reads all roles as they are stored, by id. It includes every one that was accepted before the call.
-    pub(crate) fn role_frames(&self) -> impl Iterator<Item = Result<(RoleId, IVec), StoreError>> {
+    /// Reads all roles and tenants as they are stored, by id. It includes every one that was accepted before the call.
+    pub(crate) fn named_frames(&self) -> impl Iterator<Item = Result<(NamedId, IVec), StoreError>> {
         let behind = self.flush_memtable().err().map(|error| Err(error.into()));
-        behind.into_iter().chain(self.written_frames(role::IDS))
+        behind.into_iter().chain(self.written_frames(named::IDS))
     }
 
-    /// Reads the records of keys and roles by id, as they are stored. It includes every one that was accepted before the
+    /// Reads the records of keys, roles and tenants by id, as they are stored. It includes every one that was accepted before the
     /// call.
     pub(crate) fn frames(&self) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let behind = self.flush_memtable().err().map(|error| Err(error.into()));
@@ -248,10 +261,10 @@ impl Disk {
         after: Option<u128>,
     ) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.written_frames((begin, Bound::Excluded(*role::IDS.start())))
+        self.written_frames((begin, Bound::Excluded(*named::IDS.start())))
     }
 
-    /// Reads the records of keys and roles that the database has.
+    /// Reads the records of keys, roles and tenants that the database has.
     pub(super) fn written_frames(
         &self,
         ids: impl RangeBounds<u128>,

@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use sled::IVec;
 
+use crate::access::named::Kind;
 use crate::base::lock::lock;
-use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
 use crate::storage::batch::{Batch, NewId};
@@ -34,7 +34,7 @@ struct State {
     waiting: usize,
     /// The number of the next batch.
     number: u64,
-    /// The newest image of each key and role, and the holder of each imported digest, with the number of the batch that has it.
+    /// The newest image of each key, role and tenant, and the holder of each imported digest, with the number of the batch that has it.
     records: HashMap<u128, (u64, Option<Vec<u8>>)>,
     imported: HashMap<Digest, (u64, Option<u128>)>,
     outcome: HashMap<Digest, (u64, Vec<u8>)>,
@@ -45,7 +45,7 @@ struct State {
 /// A copy of what waits for the database.
 #[derive(Default)]
 pub(crate) struct Unflushed {
-    /// The newest image of each key and role; `None` if it is deleted.
+    /// The newest image of each key, role and tenant; `None` if it is deleted.
     pub(crate) records: BTreeMap<u128, Option<IVec>>,
     pub(crate) new: Vec<NewId>,
     pub(crate) events: Vec<(u64, IVec)>,
@@ -77,16 +77,16 @@ impl Memtable {
         state.waiting
     }
 
-    /// Returns the waiting record of a key or role; `Some(None)` if its deletion waits.
+    /// Returns the waiting record of a key, role or tenant; `Some(None)` if its deletion waits.
     pub(crate) fn record(&self, id: u128) -> Option<Option<Vec<u8>>> {
         self.lock().records.get(&id).map(|(_, record)| record.clone())
     }
 
-    /// Returns the waiting roles; `None` for one whose deletion waits.
-    pub(crate) fn roles(&self) -> BTreeMap<u128, Option<IVec>> {
+    /// Returns the waiting roles, or tenants; `None` for one whose deletion waits.
+    pub(crate) fn named(&self, kind: Kind) -> BTreeMap<u128, Option<IVec>> {
         let state = self.lock();
-        let roles = state.records.iter().filter(|(id, _)| matches!(Subject::of_record(**id), Subject::Role(_)));
-        roles.map(|(id, (_, role))| (*id, role.as_deref().map(IVec::from))).collect()
+        let named = state.records.iter().filter(|(id, _)| Kind::of(**id) == Some(kind));
+        named.map(|(id, (_, frame))| (*id, frame.as_deref().map(IVec::from))).collect()
     }
 
     /// Returns the waiting holder of an imported digest.
@@ -186,6 +186,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::subject::Subject;
     use crate::storage::batch::Write;
 
     fn batch(id: u128, record: Option<u8>, digest: u8) -> Batch {

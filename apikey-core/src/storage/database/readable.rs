@@ -8,10 +8,10 @@ use std::iter::from_fn;
 
 use sled::IVec;
 
+use crate::access::named::Kind;
 use crate::access::owner::Owners;
-use crate::base::codec;
 use crate::key::error::StoreError;
-use crate::key::role;
+use crate::key::named::NamedRecord;
 use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 
@@ -33,13 +33,18 @@ impl Disk {
         merged(self.written_records(after), waiting)
     }
 
-    /// Reads all roles after the last change. They are few, so it does not bring the database up to date first.
-    pub(crate) fn roles(&self) -> Result<Vec<RoleRecord>, StoreError> {
+    /// Reads all roles, or all tenants, after the last change. It does not bring the database up to date first.
+    pub(crate) fn all_named(&self, kind: Kind) -> Result<Vec<NamedRecord>, StoreError> {
         #[cfg(test)]
         Faults::check(&self.faults.read)?;
-        // A role is in the database before it leaves the memtable.
-        let waiting = self.memtable.roles();
-        merged(self.written_frames(role::IDS), waiting).map(|item| Ok(codec::decode(&item?.1)?)).collect()
+        // Each is in the database before it leaves the memtable.
+        let waiting = self.memtable.named(kind);
+        merged(self.written_frames(kind.ids()), waiting).map(|item| Ok(NamedRecord::decode(kind, &item?.1)?)).collect()
+    }
+
+    /// Reads all roles after the last change.
+    pub(crate) fn roles(&self) -> Result<Vec<RoleRecord>, StoreError> {
+        Ok(self.all_named(Kind::Role)?.into_iter().filter_map(NamedRecord::role).collect())
     }
 
     /// Works as [`ids_of`](Self::ids_of).

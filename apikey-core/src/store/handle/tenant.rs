@@ -48,7 +48,8 @@ pub struct TenantStore(KeyStore);
 
 impl KeyStore {
     /// Returns a handle of the same store that sees only the keys of this tenant. It keeps the [actor](Self::as_actor) of this
-    /// handle, and costs as little as a clone. A tenant needs no record: it begins with its first key.
+    /// handle, and costs as little as a clone. A tenant needs no record: it begins with its first key. To bound what all of
+    /// its keys may do, or to end it, see [`put_tenant`](Self::put_tenant) and [`end_tenant`](Self::end_tenant).
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for a name that is not 1 to 64 bytes of `a-z 0-9 _ -`. The store reads nothing for it: a tenant
@@ -88,6 +89,10 @@ impl TenantStore {
         self.0.seen().tenant().unwrap_or_default()
     }
 
+    pub(in crate::store) fn store(&self) -> &KeyStore {
+        &self.0
+    }
+
     /// Returns a handle that sees only the keys of this owner of the tenant.
     #[must_use]
     pub fn of_owner(&self, owner: impl AsRef<str>) -> OwnerStore {
@@ -110,7 +115,7 @@ impl TenantStore {
     /// Creates a key of the tenant: [`KeyStore::create`].
     ///
     /// # Errors
-    /// Those of [`KeyStore::create`].
+    /// Those of [`KeyStore::create`], and [`Conflict::TenantEnded`](crate::Conflict::TenantEnded).
     pub fn create(&self, key: NewKey) -> Result<CreatedKey, StoreError> {
         self.0.create(key)
     }

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, ScopedJoinHandle, scope};
 
 use crate::access::catalog::Catalog;
+use crate::access::named::Kind;
 use crate::access::owner::Owner;
 use crate::access::stores;
 use crate::base::codec;
@@ -22,8 +23,8 @@ use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::NEVER_EXPIRES;
 use crate::key::lifetime::Lifetime;
+use crate::key::named::NamedRecord;
 use crate::key::record::{Record, record_hash};
-use crate::key::role::record::RoleRecord;
 use crate::storage::open_error::OpenError;
 use crate::token::digest::Digest;
 use crate::token::key_id::KeyId;
@@ -122,7 +123,7 @@ pub(crate) fn scan(
     let used =
         |digest: &Digest| digest.split_first_chunk::<16>().and_then(|(half, _)| uses.get(half)).copied().unwrap_or(0);
     let awaiting = awaiting_first_use(disk, path, rules.now)?;
-    let roles = take_in_roles(disk, index, path)?;
+    let named = take_in_named(disk, index, path)?;
     IDENTITIES.expect(expected);
     let none = Tables { owners: Tally::new(), imported: Tally::new() };
     let (send, receive) = sync_channel(WAITING);
@@ -132,7 +133,7 @@ pub(crate) fn scan(
         let io = |source| OpenError::io(path, source);
         let reader = begin().spawn_scoped(scope, || catch_panic(|| read_all(disk, send))).map_err(io)?;
         let rest = begin().spawn_scoped(scope, || catch_panic(|| read_rest(disk, head, none, path))).map_err(io)?;
-        let found = take_in(receive, index, path, used, &awaiting, (none, roles), rules);
+        let found = take_in(receive, index, path, used, &awaiting, (none, named), rules);
         Ok((ended(reader), found, ended(rest)))
     })?;
     let panicked = |panic| damaged(path, format!("the database panics when it is read: {panic}"));
@@ -202,26 +203,28 @@ fn read_rest(disk: &Disk, head: &Head, mut tables: Tables, path: &Path) -> Resul
     Ok(tables)
 }
 
-/// How many roles there are, and the sum of their hashes.
+/// How many roles and tenants there are, and the sum of their hashes.
 #[derive(Default)]
-struct RoleTotals {
+struct NamedTotals {
     records: u64,
     sum: u128,
 }
 
-/// Reads the roles and puts what they grant into the index, before the keys that have them.
-fn take_in_roles(disk: &Disk, index: &Index, path: &Path) -> Result<RoleTotals, OpenError> {
-    let mut totals = RoleTotals::default();
-    for item in disk.role_frames() {
-        let (id, frame) = item.map_err(|error| read_error(path, "a role", error))?;
-        let role = codec::decode::<RoleRecord>(&frame).map_err(|error| read_error(path, "a role", error.into()))?;
-        if role.id() != id {
-            return Err(damaged(path, format!("the record of role {:?} lies in the place of another", role.name)));
+/// Reads the roles and tenants and puts them into the index, before the keys that have them.
+fn take_in_named(disk: &Disk, index: &Index, path: &Path) -> Result<NamedTotals, OpenError> {
+    let mut totals = NamedTotals::default();
+    for item in disk.named_frames() {
+        let (id, frame) = item.map_err(|error| read_error(path, "a role or tenant", error))?;
+        let Some(kind) = Kind::of(id) else { continue };
+        let record = NamedRecord::decode(kind, &frame);
+        let record = record.map_err(|error| read_error(path, "a role or tenant", error.into()))?;
+        if record.id() != id {
+            return Err(damaged(path, format!("the record of {:?} lies in the place of another", record.name())));
         }
         totals.records += 1;
         totals.sum = totals.sum.wrapping_add(record_hash(&frame));
-        let granted = role.granted().and_then(|granted| index.publish_role(id, Some(granted)));
-        granted.map_err(|full| OpenError::io(path, full.into()))?;
+        let published = record.allowance().and_then(|rights| index.publish_named(id, rights));
+        published.map_err(|full| OpenError::io(path, full.into()))?;
     }
     Ok(totals)
 }
@@ -233,10 +236,10 @@ fn take_in(
     path: &Path,
     used: impl Fn(&Digest) -> u32,
     awaiting: &HashSet<(u128, u32)>,
-    (mut tables, roles): (Tables, RoleTotals),
+    (mut tables, named): (Tables, NamedTotals),
     Rules { now, lifetime, catalog }: Rules<'_>,
 ) -> Result<(ScanResult, Tables), OpenError> {
-    let mut found = ScanResult { records: roles.records, sum: roles.sum, ..ScanResult::default() };
+    let mut found = ScanResult { records: named.records, sum: named.sum, ..ScanResult::default() };
     let default = stores::default_prefix(index.store());
     let mut place = Vec::new();
     for item in records.into_iter().flatten() {

@@ -1,13 +1,14 @@
 //! The requirement of a handler: one permission, or a tree of `any` and `all`.
 
+mod cache;
+
 use std::fmt;
 use std::sync::Arc;
 
 use crate::access::grants;
 use crate::access::need::{Need, write_list};
 use crate::access::permission::{PermissionError, PermissionFault, check_permission};
-use crate::access::requirement_cache;
-use crate::access::requirement_cache::RequirementCache;
+use crate::access::requirement::cache::RequirementCache;
 use crate::base::interner::GRANTS;
 
 /// The permissions that a key must have. A service creates its requirements at start-up and uses them for every
@@ -206,7 +207,7 @@ where
 /// No key meets a malformed requirement: see [`Need`].
 impl From<&'static Need> for Requirement {
     fn from(need: &'static Need) -> Self {
-        Self(Tree::Static(need, requirement_cache::of(need)))
+        Self(Tree::Static(need, cache::of(need)))
     }
 }
 

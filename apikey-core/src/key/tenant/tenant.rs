@@ -1,0 +1,81 @@
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+use crate::access::limit::Limit;
+use crate::base::codec::tail::Unknown;
+use crate::key::bounds;
+use crate::key::builder_json::UncheckedLimit;
+use crate::key::error::StoreError;
+use crate::key::tenant::record::TenantRecord;
+
+/// The bounds of a tenant to put into a store: [`KeyStore::put_tenant`](crate::KeyStore::put_tenant). They hold for all keys
+/// of the tenant, present and future, whatever these keys have themselves.
+///
+/// The name has 1 to 64 bytes of `a-z 0-9 _ -`. A tenant has at most 64 grants.
+///
+/// ```
+/// use apikey::Tenant;
+/// use chrono::TimeDelta;
+///
+/// let tenant = Tenant::new("acme").permissions(["orders:*", "keys:*"]).limit(1000, TimeDelta::minutes(1));
+/// let same: Tenant = serde_json::from_str(
+///     r#"{"name": "acme", "permissions": ["orders:*", "keys:*"], "limit": {"count": 1000, "per_ms": 60000}}"#,
+/// )?;
+/// assert_eq!(tenant, same);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[must_use = "a tenant does nothing until a store has it"]
+pub struct Tenant {
+    name: String,
+    #[serde(default = "everything")]
+    permissions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    limit: Option<UncheckedLimit>,
+}
+
+fn everything() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+impl Tenant {
+    /// Creates a tenant that bounds nothing.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), permissions: everything(), limit: None }
+    }
+
+    /// Sets the ceiling: no key of the tenant has more than these permissions (`orders:read`) and wildcards (`orders:*`),
+    /// whatever grants and roles it has. Without a call it is `*`, everything; an empty list leaves the keys nothing. Another
+    /// call replaces it.
+    pub fn permissions<T: AsRef<str>>(mut self, permissions: impl IntoIterator<Item = T>) -> Self {
+        self.permissions = permissions.into_iter().map(|grant| grant.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Sets the rate limit that all keys of the tenant share, besides their own: `count` requests at once, and as many more,
+    /// evenly spread, in each period. Allowed are 1 to 1,000,000 requests per 1 millisecond to 366 days. In a cluster each
+    /// node has the whole limit.
+    pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
+        self.limit = Some(UncheckedLimit { count, per });
+        self
+    }
+
+    /// The ceiling, as the caller gave it.
+    pub(crate) fn given_permissions(&self) -> &[String] {
+        &self.permissions
+    }
+
+    /// Checks the fields.
+    pub(crate) fn record(&self, at: i64) -> Result<TenantRecord, StoreError> {
+        bounds::tenant(&self.name)?;
+        Ok(TenantRecord {
+            name: self.name.clone(),
+            ceiling: bounds::grants(&self.permissions)?,
+            limit: self.limit.map(UncheckedLimit::check).transpose()?.map(Limit::to_stored),
+            ended: None,
+            changed_at: at,
+            unknown: Unknown::default(),
+        })
+    }
+}
