@@ -13,6 +13,8 @@ use crate::copies::backup_report::BackupError;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::idempotency::RequestOutcome;
 use crate::key::record::Record;
+use crate::key::role::record::RoleRecord;
+use crate::key::tenant::record::TenantRecord;
 use crate::token::api_key;
 use crate::token::digest::Digest;
 
@@ -59,6 +61,8 @@ enum Value {
     RequestOutcome(RequestOutcome),
     Entry(Entry),
     EventBatch(EventBatch),
+    RoleRecord(RoleRecord),
+    TenantRecord(TenantRecord),
 }
 
 /// Runs `$work` with `$kind` as the type of this kind byte and `$value` as the variant of [`Value`] for it.
@@ -75,6 +79,8 @@ macro_rules! by_kind {
             RequestOutcome::KIND => by_kind!(@ RequestOutcome, $kind, $value, $work),
             Entry::KIND => by_kind!(@ Entry, $kind, $value, $work),
             EventBatch::KIND => by_kind!(@ EventBatch, $kind, $value, $work),
+            RoleRecord::KIND => by_kind!(@ RoleRecord, $kind, $value, $work),
+            TenantRecord::KIND => by_kind!(@ TenantRecord, $kind, $value, $work),
             _ => None,
         }
     };
@@ -87,7 +93,7 @@ macro_rules! by_kind {
 
 impl Stored {
     /// The kind bytes.
-    pub const KINDS: [u8; 10] = [
+    pub const KINDS: [u8; 12] = [
         Record::KIND,
         Event::KIND,
         Head::KIND,
@@ -98,6 +104,8 @@ impl Stored {
         RequestOutcome::KIND,
         Entry::KIND,
         EventBatch::KIND,
+        RoleRecord::KIND,
+        TenantRecord::KIND,
     ];
 
     /// Decodes a frame as one of this kind.
@@ -132,6 +140,8 @@ impl Stored {
             Value::RequestOutcome(value) => codec::encode(value),
             Value::Entry(value) => codec::encode(value),
             Value::EventBatch(value) => codec::encode(value),
+            Value::RoleRecord(value) => codec::encode(value),
+            Value::TenantRecord(value) => codec::encode(value),
         }
         .ok()
     }
@@ -186,6 +196,7 @@ pub fn read_backup(path: &Path) -> Result<Contents, BackupError> {
         match item {
             Item::Meta(_) => {}
             Item::Record(record, frame) => contents.records.push((record.id, frame)),
+            Item::Named(record, frame) => contents.records.push((record.id(), frame)),
             Item::Event(number, frame) => contents.events.push((number, frame)),
             Item::Used(secret, second) => contents.uses.push((secret, second)),
         }

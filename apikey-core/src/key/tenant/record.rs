@@ -46,7 +46,7 @@ struct FixedRead {
 }
 
 impl Frame for TenantRecord {
-    const KIND: u8 = b'G';
+    const KIND: u8 = b'V';
 
     fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
         let Self { name, ceiling, limit, ended, changed_at, unknown } = self;
