@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::{
     Attempt, AuthError, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyStore, KeyUpdate, NewKey, Overlap,
-    StoreError, VerifiedKey,
+    Role, StoreError, Tenant, VerifiedKey,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,6 +108,38 @@ fn labels_that_a_change_takes_away_are_gone_and_those_that_it_sets_are_not_there
             assert_eq!(verify(&store, key).unwrap_err(), AuthError::Revoked);
         }
         verify(&store, &other).unwrap();
+    }
+}
+
+#[test]
+fn what_roles_and_tenants_take_away_is_gone_and_what_they_give_is_not_there() {
+    for fault in ALL {
+        let store = store();
+        for name in ["narrowed", "widened"] {
+            store.put_role(Role::new(name).permissions(["a:read", "a:write"])).unwrap();
+        }
+        let of_role = |name: &str| store.create(NewKey::for_owner("alice").roles([name])).unwrap();
+        let [narrowed, widened] = ["narrowed", "widened"].map(of_role);
+        let of_tenant = |name: &str| {
+            let new = NewKey::for_owner("alice").permissions(["a:*", "b:*"]);
+            store.tenant(name).unwrap().create(new).unwrap()
+        };
+        let [bounded, freed, ended, put] = ["bounded", "freed", "ended", "put"].map(of_tenant);
+        store.put_tenant(Tenant::new("freed").permissions(["a:*"])).unwrap();
+        let has = |key: &CreatedKey, permission: &str| verify(&store, key).unwrap().allows(permission);
+        refuse(&store, fault);
+        not_durable(store.put_role(Role::new("narrowed").permissions(["a:read", "b:read"])));
+        assert!(has(&narrowed, "a:read") && !has(&narrowed, "a:write") && !has(&narrowed, "b:read"), "{fault:?}");
+        io(store.put_role(Role::new("widened").permissions(["a:read", "a:write", "b:read"])));
+        assert!(has(&widened, "a:write") && !has(&widened, "b:read"), "{fault:?}");
+        not_durable(store.put_tenant(Tenant::new("bounded").permissions(["b:*"])));
+        assert!(has(&bounded, "b:read") && !has(&bounded, "a:read"), "{fault:?}");
+        io(store.put_tenant(Tenant::new("freed")));
+        assert!(has(&freed, "a:read") && !has(&freed, "b:read"), "{fault:?}");
+        not_durable(store.put_tenant(Tenant::new("put").limit(1, TimeDelta::days(1))));
+        assert!(verify(&store, &put).is_ok() && verify(&store, &put).is_err(), "{fault:?}");
+        not_durable(store.end_tenant("ended", "left"));
+        assert_eq!(verify(&store, &ended).unwrap_err(), AuthError::Revoked, "{fault:?}");
     }
 }
 

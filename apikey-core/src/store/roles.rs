@@ -55,8 +55,12 @@ impl KeyStore {
         let scope = self.scope(actor);
         let id = record.id();
         self.change_role(|records| {
-            let held =
-                records.named(id)?.and_then(|(held, _)| held.role()).map(|held| held.permissions).unwrap_or_default();
+            let held = match records.named(id) {
+                // What it takes away is in force even if the records cannot be read.
+                Err(StoreError::Io { .. }) if actor.is_none() => None,
+                held => held?.and_then(|(held, _)| held.role()),
+            };
+            let held = held.map(|held| held.permissions).unwrap_or_default();
             if let Some(reach) = self.inner().engine.reach(&scope, records)? {
                 // The cap comes before the catalogue, of which a capped caller learns nothing beyond its cap.
                 reach.named(None, &NamedAction::Role(RoleAction::Put(Box::new(record.clone()))))?;

@@ -58,7 +58,11 @@ impl KeyStore {
         let put = |record: &TenantRecord| NamedAction::Tenant(TenantAction::Put(Box::new(record.clone())));
         let id = record.id();
         self.change_tenant(actor, |records| {
-            let held = records.tenant(&record.name)?;
+            let held = match records.tenant(&record.name) {
+                // What it takes away is in force even if the records cannot be read.
+                Err(StoreError::Io { .. }) if actor.is_none() => None,
+                held => held?,
+            };
             if let Some(reach) = self.inner().engine.reach(&self.scope(actor), records)? {
                 // The cap comes before the catalogue, of which a capped caller learns nothing beyond its cap.
                 let held = records.named(id)?.map(|(held, _)| held);

@@ -8,6 +8,7 @@ mod first_uses;
 mod idle;
 mod janitor;
 mod labels;
+mod named;
 mod outage;
 mod shared_entries;
 mod unusable;
