@@ -37,7 +37,7 @@ pub(crate) struct RunDueArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) deliver_to: Option<PathBuf>,
     /// Deliver each new secret to the standard input of this command, in one call for each. Its environment has
-    /// APIKEY_ID, APIKEY_OWNER, APIKEY_NAME and APIKEY_VERSION, beside PATH, HOME and the like. It has 30 seconds. Its
+    /// APIKEY_ID, APIKEY_OWNER, APIKEY_TENANT, APIKEY_NAME and APIKEY_VERSION, beside PATH, HOME and the like. It has 30 seconds. Its
     /// arguments may follow, but no more options
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true)]
     pub(crate) deliver_by: Vec<String>,

@@ -67,6 +67,9 @@ pub struct SkippedRotation {
 pub struct ExpiryWarning {
     /// The key.
     pub key: KeyId,
+    /// The key's tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// The key's owner.
     pub owner: String,
     /// The key's name.

@@ -86,6 +86,7 @@ impl Worker {
         if let Some(before) = passed.filter(|before| noted.is_none_or(|noted| *before < noted)) {
             let warning = ExpiryWarning {
                 key: KeyId::from_u128(record.id),
+                tenant: record.tenant.clone(),
                 owner: record.owner.clone(),
                 name: record.name.clone(),
                 expires_at: from_ms(end),

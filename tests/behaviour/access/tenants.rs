@@ -1,10 +1,12 @@
 //! Tenants: whose keys a handle sees, and what a key of a tenant manages.
 
+use apikey::sink::from_fn;
 use apikey::{
-    AuthError, CapViolation, Conflict, CreatedKey, EventFilter, ExportOptions, ImportOptions, KeyFilter, KeyId,
-    KeyState, KeyStore, KeyUpdate, LineFault, NewKey, Overlap, Restore, Revoked, Role, StoreError, Tenant, TenantStore,
-    VerifiedKey,
+    AuthError, CapViolation, Clock, Conflict, CreatedKey, EventFilter, ExportOptions, ImportOptions, KeyFilter, KeyId,
+    KeyState, KeyStore, KeyUpdate, LineFault, NewKey, Overlap, Restore, Revoked, Role, RotationPolicy, Rotator,
+    StoreError, Tenant, TenantStore, VerifiedKey,
 };
+use apikey_testkit::{clocked, hours};
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
@@ -484,4 +486,19 @@ fn bad_bounds_name_the_field() {
     let many: Vec<String> = (0..65).map(|number| format!("a{number}")).collect();
     assert_eq!(field(store.put_tenant(acme().permissions(&many)).unwrap_err()), "permissions");
     assert!(store.tenants().unwrap().is_empty());
+}
+
+#[test]
+fn the_keys_of_an_ended_tenant_are_neither_rotated_nor_warned_of() {
+    let (store, clock) = clocked();
+    let tenant = store.tenant("acme").unwrap();
+    let policy = RotationPolicy::every(hours(10)).overlap(Overlap::For(hours(1)));
+    let key = tenant.create(NewKey::for_owner("alice").rotation(policy).expires_in(hours(100))).unwrap();
+    let sink = from_fn(|_| panic!("nothing is delivered"));
+    let rotator = Rotator::new(store.clone(), sink).warn_before([hours(50)]);
+    store.end_tenant("acme", "left").unwrap();
+    clock.advance(hours(60));
+    let report = rotator.run_due(clock.now()).unwrap();
+    assert_eq!((report.rotated.len(), report.failed.len(), report.warned.len()), (0, 0, 0), "{report:?}");
+    assert_eq!(store.get(key.info.id()).unwrap().unwrap().version(), 1);
 }

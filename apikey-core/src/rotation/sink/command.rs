@@ -15,7 +15,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const INHERITED: [&str; 9] = ["HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "TMPDIR", "TZ", "USER"];
 
 /// Runs a program for each secret. The program reads the token and a line end from its standard input, and finds
-/// `APIKEY_ID`, `APIKEY_OWNER`, `APIKEY_NAME` (empty if there is none) and `APIKEY_VERSION` in its environment. The
+/// `APIKEY_ID`, `APIKEY_OWNER`, `APIKEY_TENANT`, `APIKEY_NAME` (these two empty if there is none) and `APIKEY_VERSION` in its environment. The
 /// sink starts it without a shell. Exit status 0 means that the program has stored the secret. The sink discards its
 /// output, which may contain the secret.
 ///
@@ -81,6 +81,7 @@ impl CommandSink {
             .args(&self.arguments)
             .env("APIKEY_ID", info.id().to_string())
             .env("APIKEY_OWNER", info.owner())
+            .env("APIKEY_TENANT", info.tenant().unwrap_or_default())
             .env("APIKEY_NAME", info.name().unwrap_or_default())
             .env("APIKEY_VERSION", info.version().to_string())
             .stdin(Stdio::piped())
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn the_program_gets_the_secret_and_whose_it_is() {
         let script = r#"read -r given; read -r more && exit 3
-            [ "$given" = "$1" ] && [ "$APIKEY_ID $APIKEY_OWNER $APIKEY_NAME $APIKEY_VERSION" = "$2" ]"#;
+            [ "$given" = "$1" ] && [ "$APIKEY_ID $APIKEY_OWNER$APIKEY_TENANT $APIKEY_NAME $APIKEY_VERSION" = "$2" ]"#;
         deliver(script, LONG).unwrap();
     }
 
