@@ -442,8 +442,8 @@ impl NewKey {
     /// - fails with [`Conflict::Repeated`](crate::Conflict::Repeated) if somebody has used it.
     ///
     /// It never creates a second key. A different request with the same idempotency key fails with
-    /// [`Conflict::OtherRequest`](crate::Conflict::OtherRequest). Each acting key ([`within`](Self::within)) and each
-    /// [`OwnerStore`](crate::OwnerStore) has idempotency keys of its own. The store keeps only the SHA-256 of the idempotency
+    /// [`Conflict::OtherRequest`](crate::Conflict::OtherRequest). Each acting key ([`within`](Self::within)), each
+    /// [`TenantStore`](crate::TenantStore) and each [`OwnerStore`](crate::OwnerStore) has idempotency keys of its own. The store keeps only the SHA-256 of the idempotency
     /// key, and no backup contains that. Only [`create`](crate::KeyStore::create) accepts an idempotency key, and not
     /// for imported keys.
     ///

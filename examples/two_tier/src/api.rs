@@ -63,7 +63,7 @@ async fn health() -> &'static str {
 /// Any valid key. The attribute supplies `key`, the verified key.
 #[require_api_key]
 async fn whoami(key: VerifiedKey, State(app): State<App>) -> Result<Json<Caller>, Problem> {
-    let info = app.store.of_owner(key.owner()).get(key.id()).map_err(|error| {
+    let info = app.store.of_owner_of(&key).get(key.id()).map_err(|error| {
         eprintln!("two_tier: {error}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The key store cannot be read")
     })?;

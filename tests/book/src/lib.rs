@@ -23,6 +23,8 @@ mod guides_managing_keys {}
 mod guides_limits {}
 #[doc = include_str!("../../../docs/guides/roles.md")]
 mod guides_roles {}
+#[doc = include_str!("../../../docs/guides/tenants.md")]
+mod guides_tenants {}
 #[doc = include_str!("../../../docs/guides/labels.md")]
 mod guides_labels {}
 #[doc = include_str!("../../../docs/guides/rotation.md")]
