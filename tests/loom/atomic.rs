@@ -24,6 +24,10 @@ macro_rules! atomics {
         pub(super) struct $name(loom::sync::atomic::$name);
 
         impl $name {
+            pub(super) fn new(value: $number) -> Self {
+                Self(loom::sync::atomic::$name::new(value))
+            }
+
             #[track_caller]
             pub(super) fn load(&self, ordering: Ordering) -> $number {
                 if WRITER.with(Cell::get) {

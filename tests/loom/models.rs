@@ -1,4 +1,4 @@
-//! The lines, the table and the side table of apikey-core's index, from their own source, with Loom's atomics in place of
+//! The lines, the table, the side table and the compiled sets of grants of apikey-core's index, from their own source, with Loom's atomics in place of
 //! the standard library's. Loom runs each model under every order of steps and every value that a load may return by
 //! the rules of the C11 memory model, with at most two preemptions (`LOOM_MAX_PREEMPTIONS=3` for more, and minutes).
 //!
@@ -19,6 +19,7 @@ mod atomic;
 mod control_word;
 #[path = "../../apikey-core/src/index/home.rs"]
 mod home;
+mod index;
 #[path = "../../apikey-core/src/index/line.rs"]
 mod line;
 #[path = "../../apikey-core/src/index/side_table.rs"]
@@ -31,13 +32,22 @@ mod hints {
     pub(crate) fn large_pages<T>(_: &mut [T]) {}
     pub(crate) fn prefetch<T>(_: &T) {}
 }
-mod index {
-    pub(crate) use super::{atomic, hints, home, line, side_table, table};
-}
 mod access {
-    pub(crate) use super::control_word;
+    pub(crate) use super::{control_word, grant_set, named};
     pub(crate) mod network {
         pub(crate) const ANYWHERE: u32 = 0;
+    }
+}
+mod base {
+    pub(crate) mod interner {
+        #[derive(Debug)]
+        pub(crate) struct Full;
+
+        impl std::fmt::Display for Full {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("full")
+            }
+        }
     }
 }
 mod token {
@@ -50,6 +60,91 @@ mod token {
     }
 }
 
+/// Sets of grants whose numbers say what they are: that of a text has a bit for each permission.
+mod grant_set {
+    use crate::access::named::NamedId;
+    use crate::base::interner::Full;
+
+    /// Permissions.
+    pub(crate) const A: u32 = 1;
+    pub(crate) const B: u32 = 2;
+    pub(crate) const C: u32 = 4;
+
+    const EXPRESSION: u32 = 1 << 31;
+    /// The set of the role 1, that of the role 2, and that of both; the meet of the first two; that of the role 1, as far as the
+    /// tenant leaves it.
+    pub(crate) const ONE: u32 = EXPRESSION | 1;
+    pub(crate) const TWO: u32 = EXPRESSION | 2;
+    pub(crate) const BOTH: u32 = EXPRESSION | 3;
+    pub(crate) const MEET: u32 = EXPRESSION | 4;
+    pub(crate) const OF_TENANT: u32 = EXPRESSION | 5;
+
+    pub(crate) const TENANT: NamedId = 9;
+
+    pub(crate) fn is_expression(set: u32) -> bool {
+        set & EXPRESSION != 0
+    }
+
+    pub(crate) fn place(expression: u32) -> usize {
+        (expression & !EXPRESSION) as usize
+    }
+
+    pub(crate) fn names(set: u32) -> Vec<NamedId> {
+        match set {
+            ONE => vec![1],
+            TWO => vec![2],
+            BOTH | MEET => vec![1, 2],
+            OF_TENANT => vec![1, TENANT],
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn tenant(set: u32) -> Option<NamedId> {
+        (set == OF_TENANT).then_some(TENANT)
+    }
+
+    pub(crate) fn compile(set: u32, granted: &impl Fn(NamedId) -> Result<u32, Full>) -> Result<u32, Full> {
+        let each = names(set).into_iter().map(granted).collect::<Result<Vec<_>, Full>>()?.into_iter();
+        Ok(match set {
+            MEET | OF_TENANT => each.fold(!0, |met, granted| met & granted),
+            ONE | TWO | BOTH => each.fold(0, |all, granted| all | granted),
+            text => text,
+        })
+    }
+}
+
+/// What roles grant and tenants leave, by such sets.
+mod named {
+    use crate::base::interner::Full;
+
+    pub(crate) type NamedId = u128;
+
+    #[derive(Clone, Copy)]
+    pub(crate) struct NamedAllowance {
+        pub(crate) grants: u32,
+        pub(crate) ended: bool,
+        pub(crate) limit: Option<()>,
+    }
+
+    impl NamedAllowance {
+        pub(crate) fn of(grants: u32) -> Self {
+            Self { grants, ended: false, limit: None }
+        }
+
+        pub(crate) fn without_record(_: NamedId) -> Result<Self, Full> {
+            Ok(Self::of(0))
+        }
+
+        pub(crate) fn meet(self, other: Self) -> Result<Self, Full> {
+            Ok(Self { grants: self.grants & other.grants, ended: self.ended || other.ended, limit: None })
+        }
+
+        pub(crate) fn loses(self, after: Self) -> bool {
+            self.grants & !after.grants != 0 || after.ended && !self.ended
+        }
+    }
+}
+
 use std::time::Instant;
 
 use loom::model::Builder;
@@ -57,7 +152,10 @@ use loom::sync::Arc;
 use loom::thread;
 
 use control_word::{REVOKED, SIDE_ENTRY};
+use grant_set::{A, B, BOTH, C, MEET, OF_TENANT, ONE, TENANT, TWO};
+use index::Index;
 use line::{Entry, LineState, Usage};
+use named::{NamedAllowance, NamedId};
 use side_table::{FreeList, SideEntry, SideTable};
 use table::Table;
 
@@ -210,9 +308,121 @@ fn a_side_entry_is_nobody_elses() {
     beside(&table, write, read);
 }
 
+/// A key with a set of grants, in an index where roles grant this.
+fn with_roles(set: u32, roles: &[(NamedId, u32)]) -> (Arc<Table>, Arc<Index>) {
+    let index = Index::default();
+    roles.iter().for_each(|(role, granted)| index.publish_named(*role, NamedAllowance::of(*granted)).unwrap());
+    index.add_set(set);
+    let mut entry = entry(1, 0);
+    entry.state.grants = set;
+    (table(&[entry]), Arc::new(index))
+}
+
+/// Lets the line name another set of grants.
+fn name_set(table: &Table, index: &Index, set: u32) {
+    index.add_set(set);
+    let live = table.find(home(0), &[1; 32]).unwrap();
+    live.line.update(LineState { grants: set, ..live.state });
+}
+
+/// What verifications find that the key may do, one after the other.
+fn beside_roles<const COUNT: usize>(
+    (table, index): (Arc<Table>, Arc<Index>),
+    write: impl FnOnce(&Table, &Index) + Send + 'static,
+    read: impl FnOnce([Option<u32>; COUNT]),
+) {
+    let written = index.clone();
+    let granted = |table: &Table| [(); COUNT].map(|()| index.granted(table, home(0), &[1; 32]));
+    beside(&table, move |table| write(table, &written), |table| read(granted(table)));
+}
+
+/// An edit takes A and gives C: no reader has both, and none has A again once another reader has not.
+fn an_edit_of_a_role_gives_the_old_grants_or_the_new_ones() {
+    let write = |_: &Table, index: &Index| {
+        index.restrict_named(1, NamedAllowance::of(B | C)).unwrap();
+        index.publish_named(1, NamedAllowance::of(B | C)).unwrap();
+    };
+    beside_roles(with_roles(ONE, &[(1, A | B)]), write, |[first, second]| {
+        let steps = [A | B, B, B | C];
+        let step = |granted: Option<u32>| steps.iter().position(|step| Some(*step) == granted).unwrap();
+        assert!(step(first) <= step(second), "{first:?} and then {second:?}");
+    });
+}
+
+/// A deleted role grants nothing, and one of its name that comes later gives a key that has it no more what the first did.
+fn a_deleted_role_grants_nothing() {
+    let write = |_: &Table, index: &Index| {
+        index.restrict_named(1, NamedAllowance::of(0)).unwrap();
+        index.publish_named(1, NamedAllowance::of(0)).unwrap();
+        index.publish_named(1, NamedAllowance::of(B)).unwrap();
+    };
+    beside_roles(with_roles(BOTH, &[(1, A), (2, C)]), write, |granted: [Option<u32>; 2]| {
+        for granted in granted {
+            assert!([A | C, C, B | C].contains(&granted.unwrap()), "{granted:?}");
+        }
+    });
+}
+
+/// A key loses a role, which grants more after that: no reader of the key has it.
+fn a_key_gets_nothing_from_a_role_that_it_has_lost() {
+    let write = |table: &Table, index: &Index| {
+        name_set(table, index, MEET);
+        name_set(table, index, TWO);
+        index.publish_named(1, NamedAllowance::of(A | B | C)).unwrap();
+    };
+    beside_roles(with_roles(ONE, &[(1, A | B), (2, B)]), write, |[granted]| {
+        assert!(granted.is_none_or(|granted| [A | B, B].contains(&granted)), "{granted:?}");
+    });
+}
+
+/// A role grants less, and then a key gets it: no reader of the key has what the role granted before.
+fn a_key_gets_nothing_that_a_role_has_lost_before() {
+    let write = |table: &Table, index: &Index| {
+        index.restrict_named(2, NamedAllowance::of(B)).unwrap();
+        index.publish_named(2, NamedAllowance::of(B)).unwrap();
+        name_set(table, index, BOTH);
+    };
+    beside_roles(with_roles(ONE, &[(1, A), (2, B | C)]), write, |granted: [Option<u32>; 2]| {
+        for granted in granted.into_iter().flatten() {
+            assert!([A, A | B].contains(&granted), "{granted}");
+        }
+    });
+}
+
+/// A role that a set already depends on grants less while the line goes to that set.
+fn sets_that_are_compiled_before_a_line_names_them_follow_their_roles() {
+    let (table, index) = with_roles(ONE, &[(1, A), (2, B | C)]);
+    index.add_set(BOTH);
+    let write = |table: &Table, index: &Index| {
+        index.restrict_named(2, NamedAllowance::of(B)).unwrap();
+        name_set(table, index, BOTH);
+        index.restrict_named(2, NamedAllowance::of(0)).unwrap();
+    };
+    beside_roles((table, index), write, |granted: [Option<u32>; 2]| {
+        for granted in granted.into_iter().flatten() {
+            assert!([A, A | B].contains(&granted), "{granted}");
+        }
+    });
+}
+
+/// A tenant ends, and its role grants more after that: a key of it is revoked from then on.
+fn a_key_of_a_tenant_that_has_ended_gets_nothing() {
+    let write = |_: &Table, index: &Index| {
+        let ended = NamedAllowance { ended: true, ..NamedAllowance::of(A | B) };
+        index.restrict_named(TENANT, ended).unwrap();
+        index.publish_named(TENANT, ended).unwrap();
+        index.publish_named(1, NamedAllowance::of(A | B | C)).unwrap();
+    };
+    beside_roles(with_roles(OF_TENANT, &[(1, A | C), (TENANT, A | B)]), write, |[first, second]| {
+        let steps = [A, index::ENDED];
+        let step = |granted: Option<u32>| steps.iter().position(|step| Some(*step) == granted).unwrap();
+        assert!(step(first) <= step(second), "{first:?} and then {second:?}");
+    });
+}
+
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let models: [(&str, fn()); 8] = [
+    let models: [(&str, fn()); 14] = [
         ("a_key_is_found_while_one_before_it_is_removed", a_key_is_found_while_one_before_it_is_removed),
         ("a_key_is_found_while_one_before_it_is_inserted", a_key_is_found_while_one_before_it_is_inserted),
         ("no_reader_finds_the_key_that_replaces_another", no_reader_finds_the_key_that_replaces_another),
@@ -221,6 +431,18 @@ fn main() {
         ("identity_and_grants_are_of_one_state", identity_and_grants_are_of_one_state),
         ("two_updates_are_not_mixed", two_updates_are_not_mixed),
         ("a_side_entry_is_nobody_elses", a_side_entry_is_nobody_elses),
+        (
+            "an_edit_of_a_role_gives_the_old_grants_or_the_new_ones",
+            an_edit_of_a_role_gives_the_old_grants_or_the_new_ones,
+        ),
+        ("a_deleted_role_grants_nothing", a_deleted_role_grants_nothing),
+        ("a_key_gets_nothing_from_a_role_that_it_has_lost", a_key_gets_nothing_from_a_role_that_it_has_lost),
+        ("a_key_gets_nothing_that_a_role_has_lost_before", a_key_gets_nothing_that_a_role_has_lost_before),
+        (
+            "sets_that_are_compiled_before_a_line_names_them_follow_their_roles",
+            sets_that_are_compiled_before_a_line_names_them_follow_their_roles,
+        ),
+        ("a_key_of_a_tenant_that_has_ended_gets_nothing", a_key_of_a_tenant_that_has_ended_gets_nothing),
     ];
     for (name, model) in models {
         if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted)) {
