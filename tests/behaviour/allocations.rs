@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
-use apikey::{Attempt, ImportScheme, Imported, KeyStore, KeyUpdate, NewKey, Overlap, Pepper, Requirement};
+use apikey::{Attempt, ImportScheme, Imported, KeyStore, KeyUpdate, NewKey, Overlap, Pepper, Requirement, Role};
 use chrono::TimeDelta;
 
 struct Counting;
@@ -60,6 +60,8 @@ fn a_verification_allocates_nothing() {
         store.rotate(rotated.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
         let used = create(NewKey::for_owner("grace").idle_after(TimeDelta::hours(1)));
         let labelled = create(NewKey::for_owner("frank").name("ci").label("plan", "pro").label("region", "eu"));
+        store.put_role(Role::new("reader").permissions(["orders:read"])).unwrap();
+        let with_role = store.create(NewKey::for_owner("heidi").roles(["reader"])).unwrap();
         let issued = "sk_live_0123456789abcdefghijklmnop";
         create(NewKey::for_owner("dave").imported(Imported::raw(issued), ImportScheme::Whole));
         let token = good.key.expose_secret();
@@ -73,7 +75,7 @@ fn a_verification_allocates_nothing() {
         ];
         let other_store = KeyStore::temporary().unwrap();
         let unknown = other_store.create(NewKey::for_owner("eve")).unwrap();
-        let tokens = [&good, &timed, &later, &revoked, &disabled, &rotated, &used, &labelled, &unknown]
+        let tokens = [&good, &timed, &later, &revoked, &disabled, &rotated, &used, &labelled, &with_role, &unknown]
             .map(|key| key.key.expose_secret());
         let tokens = tokens.into_iter().chain([&*malformed, "", issued, "sk_live_0123456789abcdefghijklmnoq"]);
         let (mut verified, mut refused) = (0, 0);
@@ -100,8 +102,9 @@ fn a_verification_allocates_nothing() {
                 assert_eq!(count, 0, "{requirement}");
             }
         }
-        // Good, timed, rotated, labelled and imported keys, each with three of four requirements.
-        assert_eq!((verified, refused), (18, 34));
+        // Good, timed, rotated, labelled and imported keys, each with three of four requirements, and one with a role, which gives
+        // two.
+        assert_eq!((verified, refused), (20, 36));
 
         let bound = NewKey::for_owner("erin").limit(3, TimeDelta::hours(1)).networks(["10.0.0.0/8", "::1"]);
         let bound = create(bound);

@@ -5,6 +5,7 @@ use crate::commit::records::Records;
 use crate::key::bounds;
 use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
+use crate::key::named::NamedRecord;
 use crate::key::named::change::NamedAction;
 use crate::key::role;
 use crate::key::role::change::RoleAction;
@@ -58,13 +59,13 @@ impl KeyStore {
             let held = match records.named(id) {
                 // What it takes away is in force even if the records cannot be read.
                 Err(StoreError::Io { .. }) if actor.is_none() => None,
-                held => held?.and_then(|(held, _)| held.role()),
+                held => held?.map(|(held, _)| held),
             };
-            let held = held.map(|held| held.permissions).unwrap_or_default();
             if let Some(reach) = self.inner().engine.reach(&scope, records)? {
                 // The cap comes before the catalogue, of which a capped caller learns nothing beyond its cap.
-                reach.named(None, &NamedAction::Role(RoleAction::Put(Box::new(record.clone()))))?;
+                reach.named(held.as_ref(), &NamedAction::Role(RoleAction::Put(Box::new(record.clone()))))?;
             }
+            let held = held.and_then(NamedRecord::role).map(|held| held.permissions).unwrap_or_default();
             self.inner().check_catalog(role.given_permissions(), &held)?;
             let now = self.inner().engine.time.now_ms();
             let record = crate::key::role::record::RoleRecord { changed_at: now, ..record.clone() };

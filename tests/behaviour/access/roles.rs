@@ -1,5 +1,7 @@
 //! Roles: what they grant, at once and for every key that has them.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use apikey::{
     CapViolation, Conflict, EventFilter, ExportOptions, ImportOptions, KeyFilter, KeyStore, KeyUpdate, NewKey, Restore,
     Role, StoreError,
@@ -136,21 +138,87 @@ fn roles_outlive_a_restart_a_backup_and_an_export_and_a_restore_gives_nothing_ba
 }
 
 #[test]
-fn no_reader_sees_more_than_before_or_after() {
+fn an_actor_without_delegation_leaves_a_role_what_it_manages_already() {
     let store = KeyStore::temporary().unwrap();
-    store.put_role(reader(&["a", "b"])).unwrap();
-    let created = store.create(NewKey::for_owner("alice").roles(["reader"])).unwrap();
-    let ended = std::sync::atomic::AtomicBool::new(false);
+    store.put_role(reader(&["orders:read", "keys:create"])).unwrap();
+    let actor = store.create(NewKey::for_owner("alice").permissions(["orders:*", "keys:create"])).unwrap();
+    let actor = store.verify(actor.key.expose_secret()).unwrap();
+    assert!(store.put_role_within(reader(&["orders:write", "keys:create"]), &actor).unwrap());
+    assert!(store.put_role_within(reader(&["orders:write"]), &actor).unwrap());
+    let error = store.put_role_within(reader(&["keys:create"]), &actor).unwrap_err();
+    assert!(matches!(error, StoreError::Exceeds(CapViolation::Delegation(_))), "{error}");
+}
+
+/// The role grants another permission in each version. A verification between two versions finds one of those that were in
+/// force while it ran, in every key with the role.
+#[test]
+fn a_verification_beside_edits_has_what_was_in_force_while_it_ran() {
+    const VERSIONS: usize = 1000;
+    let store = KeyStore::temporary().unwrap();
+    let version = |number: usize| reader(&["always", &format!("v{number}")]);
+    store.put_role(version(0)).unwrap();
+    store.put_role(Role::new("other").permissions(["other"])).unwrap();
+    let create = |new: NewKey| store.create(new).unwrap();
+    let keys = [
+        create(NewKey::for_owner("alice").roles(["reader"])),
+        create(NewKey::for_owner("bob").roles(["reader", "other"]).permissions(["own"])),
+        create(NewKey::for_owner("carol").roles(["reader"])),
+    ];
+    // The versions whose edits have begun and ended.
+    let (begun, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let check = |at: usize| {
+        let first = ended.load(SeqCst);
+        let key = store.verify(keys[at].key.expose_secret()).unwrap();
+        let last = begun.load(SeqCst);
+        let held: Vec<usize> = (0..=VERSIONS).filter(|number| key.allows(format!("v{number}"))).collect();
+        assert!(held.iter().all(|number| (first..=last).contains(number)), "{held:?} in {first}..={last}");
+        // The third key loses the role and gets it again.
+        assert!(held.len() <= 1 && (at == 2 || key.allows("always")), "{held:?}");
+        assert_eq!((key.allows("own"), key.allows("other")), (at == 1, at == 1));
+    };
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for turn in 0..200 {
-                store.put_role(if turn % 2 == 0 { reader(&["b", "c"]) } else { reader(&["a", "b"]) }).unwrap();
+            for number in 1..=VERSIONS {
+                begun.store(number, SeqCst);
+                store.put_role(version(number)).unwrap();
+                ended.store(number, SeqCst);
             }
-            ended.store(true, std::sync::atomic::Ordering::SeqCst);
         });
-        while !ended.load(std::sync::atomic::Ordering::SeqCst) {
-            let key = store.verify(created.key.expose_secret()).unwrap();
-            assert!(key.allows("b") && !(key.allows("a") && key.allows("c")));
+        scope.spawn(|| {
+            let id = keys[2].info.id();
+            while ended.load(SeqCst) < VERSIONS {
+                store.update(id, KeyUpdate::new().remove_roles(["reader"])).unwrap();
+                store.update(id, KeyUpdate::new().add_roles(["reader"])).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while ended.load(SeqCst) < VERSIONS {
+                    (0..keys.len()).for_each(&check);
+                }
+            });
         }
     });
+    (0..keys.len()).for_each(check);
+}
+
+#[test]
+fn a_role_of_a_hundred_thousand_keys_is_edited_by_one_event() {
+    const KEYS: usize = 100_000;
+    let store = KeyStore::temporary().unwrap();
+    store.put_role(reader(&["orders:read"])).unwrap();
+    let mut some = Vec::new();
+    for _ in 0..KEYS / 10_000 {
+        let new = (0..10_000).map(|_| NewKey::for_owner("alice").roles(["reader"]));
+        some.push(store.create_many(new).unwrap().swap_remove(5_000));
+    }
+    let before = store.health().last_durable;
+    store.put_role(reader(&["stock:read"])).unwrap();
+    assert_eq!(store.health().last_durable, before + 1);
+    for key in &some {
+        let key = store.verify(key.key.expose_secret()).unwrap();
+        assert!(key.allows("stock:read") && !key.allows("orders:read"));
+    }
+    let error = store.delete_role("reader").unwrap_err();
+    assert!(matches!(error, StoreError::Conflict(Conflict::RoleInUse { keys: 100_000 })), "{error}");
 }

@@ -1,10 +1,10 @@
-//! Which acting key may do what to which key: random acting keys, targets and operations, against a model in which an
-//! end, an idle time, a set of networks and a rate limit are each a number, and a larger one gives more. A label is a
-//! value, or none.
+//! Which acting key may do what to which key or role: random acting keys, targets, roles of both, and operations, against
+//! a model in which an end, an idle time, a set of networks and a rate limit are each a number, and a larger one gives
+//! more. A label is a value, or none.
 
 use apikey::{
-    Attempt, CapViolation, CreatedKey, KeyInfo, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap, StoreError,
-    VerifiedKey,
+    Attempt, CapViolation, Conflict, CreatedKey, KeyInfo, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap, Role,
+    StoreError, VerifiedKey,
 };
 use apikey_testkit::{hours, start};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -32,11 +32,20 @@ const PLANS: [&str; 2] = ["free", "pro"];
 /// The first is that of keys that name none.
 const PREFIXES: [&str; 2] = ["live", "test"];
 
+/// The store has the first two roles.
+const ROLES: [&str; 3] = ["one", "two", "three"];
+
+/// What each role grants; `None` if the store does not have it.
+type Roles = [Option<Vec<&'static str>>; ROLES.len()];
+
 /// A key in the model.
 #[derive(Debug, Clone, PartialEq)]
 struct Key {
     owner: &'static str,
     grants: Vec<&'static str>,
+    roles: Vec<usize>,
+    /// Its grants and those of its roles: see [`Key::with`].
+    all: Vec<&'static str>,
     end: usize,
     idle: usize,
     networks: usize,
@@ -50,6 +59,10 @@ enum Operation {
     Create(Key),
     CreateMany(Key),
     Grants(Vec<&'static str>),
+    Roles(Vec<usize>),
+    AddRole(usize),
+    PutRole(usize, Vec<&'static str>),
+    DeleteRole(usize),
     End(usize),
     Idle(usize),
     Networks(usize),
@@ -79,6 +92,8 @@ enum Verdict {
     Idle,
     Networks,
     Limit,
+    Role,
+    InUse,
 }
 
 fn end(rank: usize) -> Option<DateTime<Utc>> {
@@ -101,6 +116,11 @@ fn grants() -> impl Strategy<Value = Vec<&'static str>> {
     prop::sample::subsequence(&GRANTS[..], 0..4)
 }
 
+/// Roles that the store has.
+fn roles() -> impl Strategy<Value = Vec<usize>> {
+    prop::sample::subsequence(vec![0, 1], 0..3)
+}
+
 fn plan() -> impl Strategy<Value = Option<&'static str>> {
     prop::option::of(prop::sample::select(&PLANS[..]))
 }
@@ -108,10 +128,12 @@ fn plan() -> impl Strategy<Value = Option<&'static str>> {
 fn key() -> impl Strategy<Value = Key> {
     let prefix = prop::option::weighted(0.3, prop::sample::select(&PREFIXES[..]));
     let bounds = (0..3usize, 0..3usize, 0..3usize, 0..3usize);
-    (prop::sample::select(&OWNERS[..]), grants(), bounds, plan(), prefix).prop_map(
-        |(owner, grants, (end, idle, networks, limit), plan, prefix)| Key {
+    (prop::sample::select(&OWNERS[..]), grants(), roles(), bounds, plan(), prefix).prop_map(
+        |(owner, grants, roles, (end, idle, networks, limit), plan, prefix)| Key {
             owner,
             grants,
+            roles,
+            all: Vec::new(),
             end,
             idle,
             networks,
@@ -128,6 +150,10 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => key().prop_map(Operation::Create),
         1 => key().prop_map(Operation::CreateMany),
         2 => grants().prop_map(Operation::Grants),
+        2 => roles().prop_map(Operation::Roles),
+        1 => (0..2usize).prop_map(Operation::AddRole),
+        3 => (0..ROLES.len(), grants()).prop_map(|(role, grants)| Operation::PutRole(role, grants)),
+        1 => (0..ROLES.len()).prop_map(Operation::DeleteRole),
         2 => (0..3usize).prop_map(Operation::End),
         2 => (0..3usize).prop_map(Operation::Idle),
         2 => (0..3usize).prop_map(Operation::Networks),
@@ -143,8 +169,16 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+fn names(roles: &[usize]) -> Vec<&'static str> {
+    roles.iter().map(|role| ROLES[*role]).collect()
+}
+
+fn role(number: usize, grants: &[&str]) -> Role {
+    Role::new(ROLES[number]).permissions(grants)
+}
+
 fn new(key: &Key) -> NewKey {
-    let mut new = NewKey::for_owner(key.owner).permissions(&key.grants);
+    let mut new = NewKey::for_owner(key.owner).permissions(&key.grants).roles(names(&key.roles));
     if let Some(end) = end(key.end) {
         new = new.expires_at(end);
     }
@@ -173,9 +207,14 @@ fn read(info: &KeyInfo) -> Key {
     let owner = *OWNERS.iter().find(|owner| **owner == info.owner()).expect("an owner of the model");
     let mut grants: Vec<_> = info.permissions().iter().map(|grant| known(grant)).collect();
     grants.sort_unstable();
+    let number = |name: &String| ROLES.iter().position(|role| role == name).expect("a role of the model");
+    let mut roles: Vec<usize> = info.roles().iter().map(number).collect();
+    roles.sort_unstable();
     Key {
         owner,
         grants,
+        roles,
+        all: Vec::new(),
         end: rank(&|rank| info.expires_at() == end(rank)),
         idle: rank(&|rank| info.idle_after() == idle_after(rank)),
         networks: rank(&|rank| info.networks() == networks(rank).as_ref().map_or(&[][..], |nets| &nets[..])),
@@ -190,6 +229,8 @@ fn read(info: &KeyInfo) -> Key {
 
 fn sorted(mut key: Key) -> Key {
     key.grants.sort_unstable();
+    key.roles.sort_unstable();
+    key.all.clear();
     key
 }
 
@@ -202,12 +243,19 @@ fn covers(wide: &str, narrow: &str) -> bool {
 }
 
 impl Key {
+    /// The key, if roles grant this.
+    fn with(mut self, roles: &Roles) -> Self {
+        let of_roles = self.roles.iter().filter_map(|role| roles[*role].as_ref()).flatten();
+        self.all = self.grants.iter().chain(of_roles).copied().collect();
+        self
+    }
+
     fn may(&self, permission: &str) -> bool {
         self.covers(&[permission])
     }
 
     fn covers(&self, grants: &[&str]) -> bool {
-        grants.iter().all(|narrow| self.grants.iter().any(|wide| covers(wide, narrow)))
+        grants.iter().all(|narrow| self.all.iter().any(|wide| covers(wide, narrow)))
     }
 
     fn may_own(&self, owner: &str) -> bool {
@@ -230,6 +278,11 @@ impl Key {
     }
 }
 
+/// Whether a key may do this, which no grant of the model need name.
+fn gives(key: &Key, permission: &str) -> bool {
+    key.may(permission) || permission == "orders:write" && key.all.contains(&"orders:*")
+}
+
 /// Whether a grant gives any permission by which keys are managed.
 fn manages(grant: &str) -> bool {
     !matches!(grant, "orders:read" | "orders:*" | "stock:read")
@@ -240,18 +293,19 @@ fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
     if !actor.may_own(after.owner) {
         return Verdict::Owner;
     }
-    if !actor.covers(&after.grants) {
+    if !actor.covers(&after.all) {
         return Verdict::Grant;
     }
     let is_new = |grant: &&str| manages(grant) && before.is_none_or(|before| !before.may(grant));
-    if after.grants.iter().any(is_new) && !actor.may("keys:delegate") {
+    if after.all.iter().any(is_new) && !actor.may("keys:delegate") {
         return Verdict::Delegation;
     }
     if before.is_some_and(|before| before.plan.is_some() && after.plan.is_none()) && !actor.may("*") {
         return Verdict::Label;
     }
     let shrinks = |before: &Key| {
-        before.covers(&after.grants)
+        before.covers(&after.all)
+            && after.roles.iter().all(|role| before.roles.contains(role))
             && (0..4).all(|at| after.bounds()[at] <= before.bounds()[at])
             && (after.plan.is_none() || after.plan == before.plan)
     };
@@ -271,8 +325,39 @@ fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
     beyond.map_or(Verdict::Done, |at| verdicts.into_iter().nth(at).unwrap())
 }
 
+/// The model's answer to an edit of a role, and what the roles grant after it.
+fn decide_role(actor: &Key, target: &Key, roles: &Roles, operation: &Operation) -> Option<(Verdict, Roles)> {
+    let (number, wanted) = match operation {
+        Operation::PutRole(number, grants) => (*number, Some(grants.clone())),
+        Operation::DeleteRole(number) => (*number, None),
+        _ => return None,
+    };
+    let held = roles[number].clone().unwrap_or_default();
+    let is_new = |grant: &&str| manages(grant) && !held.iter().any(|held| covers(held, grant));
+    let is_held = || actor.roles.contains(&number) || target.roles.contains(&number);
+    let verdict = match &wanted {
+        _ if !actor.covers(&held) => Verdict::Role,
+        Some(grants) if !actor.covers(grants) => Verdict::Grant,
+        Some(grants) if grants.iter().any(is_new) && !actor.may("keys:delegate") => Verdict::Delegation,
+        None if roles[number].is_some() && is_held() => Verdict::InUse,
+        _ => Verdict::Done,
+    };
+    let mut after = roles.clone();
+    if verdict == Verdict::Done {
+        after[number] = wanted;
+    }
+    Some((verdict, after))
+}
+
 /// The model's answer, and the target, or the created key, after it.
-fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation: &Operation) -> (Verdict, Key) {
+fn decide(
+    actor: &Key,
+    target: &Key,
+    is_own: bool,
+    face: Option<&str>,
+    operation: &Operation,
+    roles: &Roles,
+) -> (Verdict, Key) {
     let mut after = target.clone();
     if let Operation::Create(wanted) | Operation::CreateMany(wanted) = operation {
         let mut wanted = wanted.clone();
@@ -283,11 +368,12 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
             }
         }
         wanted.prefix = wanted.prefix.or(actor.prefix);
+        let wanted = wanted.with(roles);
         let is_other = face.is_some_and(|face| face != wanted.owner);
         let verdict = if is_other { Verdict::OtherOwner } else { leaves(actor, None, &wanted) };
         return (verdict, wanted);
     }
-    let covered = is_own || (actor.may_own(target.owner) && actor.covers(&target.grants));
+    let covered = is_own || (actor.may_own(target.owner) && actor.covers(&target.all));
     if let Operation::RevokeOwner = operation {
         let owner = face.unwrap_or(target.owner);
         let verdict = match () {
@@ -305,6 +391,8 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
     }
     match operation {
         Operation::Grants(grants) => after.grants.clone_from(grants),
+        Operation::Roles(roles) => after.roles.clone_from(roles),
+        Operation::AddRole(role) if !after.roles.contains(role) => after.roles.push(*role),
         Operation::End(rank) => after.end = *rank,
         Operation::Idle(rank) => after.idle = *rank,
         Operation::Networks(rank) => after.networks = *rank,
@@ -312,6 +400,7 @@ fn decide(actor: &Key, target: &Key, is_own: bool, face: Option<&str>, operation
         Operation::Plan(plan) => after.plan = *plan,
         _ => {}
     }
+    let after = after.with(roles);
     let verdict = match operation {
         Operation::Revoke => Verdict::Done,
         Operation::Rotate(_) | Operation::RotateIdempotent | Operation::Replace if is_own => Verdict::Done,
@@ -348,6 +437,10 @@ fn perform(
             call!(create_many(keys)).map(|mut created| created.pop().map(|created| created.info))
         }
         Operation::Grants(grants) => update(KeyUpdate::new().permissions(grants)),
+        Operation::Roles(roles) => update(KeyUpdate::new().roles(names(roles))),
+        Operation::AddRole(role) => update(KeyUpdate::new().add_roles([ROLES[*role]])),
+        Operation::PutRole(number, grants) => store.put_role_within(role(*number, grants), actor).map(|_| None),
+        Operation::DeleteRole(number) => store.delete_role_within(ROLES[*number], actor).map(|_| None),
         Operation::End(rank) => update(KeyUpdate::new().expires_at(end(*rank))),
         Operation::Idle(rank) => update(match idle_after(*rank) {
             Some(span) => KeyUpdate::new().idle_after(span),
@@ -395,6 +488,8 @@ fn perform(
         StoreError::Exceeds(CapViolation::Idle { .. }) => Verdict::Idle,
         StoreError::Exceeds(CapViolation::Networks(_)) => Verdict::Networks,
         StoreError::Exceeds(CapViolation::Limit { .. }) => Verdict::Limit,
+        StoreError::Exceeds(CapViolation::Role(_)) => Verdict::Role,
+        StoreError::Conflict(Conflict::RoleInUse { .. }) => Verdict::InUse,
         other => panic!("{other:?}"),
     };
     (verdict, None)
@@ -409,24 +504,60 @@ proptest! {
         target in key(),
         is_own in prop::bool::weighted(0.2),
         face in prop::option::weighted(0.3, prop::sample::select(&OWNERS[..])),
+        granted in [grants(), grants()],
+        edited in prop::option::weighted(0.3, (0..2usize, grants())),
         operation in operation(),
     ) {
         let store = KeyStore::builder().clock(ManualClock::new(start())).prefixes(PREFIXES).temporary().unwrap();
+        for (number, grants) in granted.iter().enumerate() {
+            store.put_role(role(number, grants)).unwrap();
+        }
         let created = store.create(new(&actor)).unwrap();
-        let verified = store.check(&Attempt::new(created.key.expose_secret()).peer(std::net::IpAddr::from([10, 1, 2, 3]))).unwrap();
+        let attempt = Attempt::new(created.key.expose_secret()).peer(std::net::IpAddr::from([10, 1, 2, 3]));
+        let verified = store.check(&attempt).unwrap();
+        let [one, two] = granted;
+        let mut roles: Roles = [Some(one), Some(two), None];
+        // What counts is what a role grants when the store decides, and not when the caller was verified.
+        if let Some((number, grants)) = edited {
+            store.put_role(role(number, &grants)).unwrap();
+            roles[number] = Some(grants);
+        }
+        let actor = actor.with(&roles);
         let (target, info) = if is_own {
             (actor.clone(), store.get(created.info.id()).unwrap().unwrap())
         } else {
             let info = store.create(new(&target)).unwrap().info;
-            (target, info)
+            (target.with(&roles), info)
         };
-        let (expected, after) = decide(&actor, &target, is_own, face, &operation);
+        let of_role = decide_role(&actor, &target, &roles, &operation);
+        let is_of_role = of_role.is_some();
+        let (expected, after, roles) = match of_role {
+            Some((expected, roles)) => (expected, target.clone(), roles),
+            None => {
+                let (expected, after) = decide(&actor, &target, is_own, face, &operation, &roles);
+                (expected, after, roles)
+            }
+        };
         let (verdict, left) = perform(&store, &verified, &info, face, &operation);
         prop_assert_eq!(&verdict, &expected);
+        let creates = matches!(operation, Operation::Create(_) | Operation::CreateMany(_));
+        let is_changed = is_own && verdict == Verdict::Done && !creates;
+        let now = if is_changed { after.clone() } else { actor }.with(&roles);
         if let Some(left) = left {
             prop_assert_eq!(read(&left), sorted(after));
-        } else if verdict != Verdict::Done {
+        } else if verdict != Verdict::Done || is_of_role {
             prop_assert_eq!(store.get(info.id()).unwrap().unwrap(), info, "what is refused changes nothing");
+        }
+        for (number, grants) in roles.iter().enumerate() {
+            let held = store.role(ROLES[number]).unwrap();
+            let held = held.as_ref().map(|role| role.permissions().iter().map(String::as_str).collect::<Vec<_>>());
+            prop_assert_eq!(&held, grants);
+        }
+        // What the index gives is what the model says, unless the actor has just ended itself.
+        if let Ok(key) = store.check(&attempt) {
+            for permission in ["orders:read", "orders:write", "stock:read", "keys:create", "keys:any_owner"] {
+                prop_assert_eq!(key.allows(permission), gives(&now, permission), "{}", permission);
+            }
         }
     }
 }
