@@ -1,5 +1,6 @@
 //! The creation of a key whose first secret goes to the sink.
 
+use crate::access::owner::Tenants;
 use crate::base::time::from_ms;
 use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
@@ -12,7 +13,7 @@ use crate::token::key_id::KeyId;
 
 impl Worker {
     /// Creates a key whose secret waits for its delivery like one of a rotation, and delivers it.
-    pub(super) fn create(&self, key: NewKey) -> Result<DeliveredKey, StoreError> {
+    pub(super) fn create(&self, key: NewKey, tenants: Tenants) -> Result<DeliveredKey, StoreError> {
         self.check_actor()?;
         if key.imported.is_some() {
             return Err(StoreError::invalid("imported", "[REDACTED]", "keys with a secret that the store generates"));
@@ -24,7 +25,7 @@ impl Worker {
         self.watch_keys()?;
         let at = self.inner.engine.time.working(self.inner.engine.time.now_ms());
         let plan = self.plan_at(&mut plan, at)?;
-        let new = self.inner.validate(key)?;
+        let new = self.inner.validate(key)?.in_tenants(tenants);
         let mut token = None;
         let outcomes = self.inner.engine.change(|writer, records| {
             let (key, mut change) = self.inner.assign(&new, writer, records)?;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::access::owner::Tenants;
 use crate::base::panics::catch_panic;
+use crate::key::bounds;
 use crate::key::error::StoreError;
 use crate::key::new_key::NewKey;
 use crate::rotation::sink::SecretSink;
@@ -138,7 +140,17 @@ impl Rotator {
     /// Those of [`KeyStore::create`], and [`StoreError::Conflict`] if the store has another rotator, or if the
     /// sink calls. After [`StoreError::Io`] the key may exist; the next run then delivers its secret.
     pub fn create(&self, key: NewKey) -> Result<DeliveredKey, StoreError> {
-        self.worker.create(key)
+        self.worker.create(key, Tenants::default())
+    }
+
+    /// Creates a key of a tenant and delivers its first secret to the sink: [`create`](Self::create), through
+    /// [`KeyStore::tenant`].
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create), [`StoreError::Invalid`] for a name that is none, and
+    /// [`Conflict::TenantEnded`](crate::Conflict::TenantEnded).
+    pub fn create_in_tenant(&self, tenant: impl AsRef<str>, key: NewKey) -> Result<DeliveredKey, StoreError> {
+        self.worker.create(key, checked(tenant.as_ref())?)
     }
 
     /// Does everything that is due at `now`: rotations, deliveries, ends of overlaps, warnings. The same calls on the
@@ -201,6 +213,12 @@ fn run_loop(worker: &Worker) {
     }
 }
 
+/// The keys of this tenant.
+fn checked(tenant: &str) -> Result<Tenants, StoreError> {
+    bounds::tenant(tenant)?;
+    Ok(Tenants::One(tenant.into()))
+}
+
 /// The thread of a [`Rotator`]. Dropping the handle stops the thread, and waits for the current delivery, unless the
 /// thread itself drops it.
 #[must_use = "the rotator stops when this is dropped"]
@@ -217,7 +235,16 @@ impl RotatorHandle {
     /// # Errors
     /// Those of [`Rotator::create`]; [`StoreError::Closed`] if the thread has ended.
     pub fn create(&self, key: NewKey) -> Result<DeliveredKey, StoreError> {
-        self.worker.upgrade().ok_or(StoreError::Closed)?.create(key)
+        self.worker.upgrade().ok_or(StoreError::Closed)?.create(key, Tenants::default())
+    }
+
+    /// Creates a key of a tenant and delivers its first secret to the sink: [`Rotator::create_in_tenant`].
+    ///
+    /// # Errors
+    /// Those of [`Rotator::create_in_tenant`]; [`StoreError::Closed`] if the thread has ended.
+    pub fn create_in_tenant(&self, tenant: impl AsRef<str>, key: NewKey) -> Result<DeliveredKey, StoreError> {
+        let tenants = checked(tenant.as_ref())?;
+        self.worker.upgrade().ok_or(StoreError::Closed)?.create(key, tenants)
     }
 
     /// Stops the thread, and waits until it has ended. It finishes the current delivery.

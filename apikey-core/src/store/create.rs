@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::access::idle;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::Limit;
-use crate::access::owner::Owner;
+use crate::access::owner::{Owner, Tenants};
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
 use crate::base::invalid_field::InvalidField;
@@ -123,6 +123,12 @@ impl ValidatedKey {
     pub(crate) fn fixed(mut self, mark: String) -> Self {
         self.key.metadata.insert(FIXED.to_owned(), mark);
         Self { lives_on: true, ..self }
+    }
+
+    /// Makes this a key of this tenant.
+    pub(crate) fn in_tenants(mut self, tenants: Tenants) -> Self {
+        self.scope.seen.tenants = tenants;
+        self
     }
 
     /// Adds the actor and scope of this handle.

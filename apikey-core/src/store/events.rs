@@ -1,16 +1,20 @@
 //! Reading the history, verifying it, and purging its oldest events.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 #[cfg(feature = "cluster")]
 use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 
 use crate::access::named::Kind;
+use crate::access::owner::Seen;
+use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
 use crate::commit::engine::Engine;
 #[cfg(feature = "cluster")]
 use crate::commit::engine::PURGED_UNKNOWN;
+use crate::commit::records::Records;
 use crate::key::change::Action;
 use crate::key::error::StoreError;
 use crate::key::event::chain::{Chain, EventsReport};
@@ -49,9 +53,62 @@ impl KeyStore {
     /// [`StoreError::Invalid`] for a kind that does not exist or a limit out of bounds, [`StoreError::Io`],
     /// [`StoreError::Closed`].
     pub fn events(&self, filter: &EventFilter) -> Result<EventPage, StoreError> {
-        let size = filter.page_size()?;
         let disk = self.inner().engine.log.open()?;
-        let durable = self.inner().engine.group.durable_head().number;
+        let is_seen = self.sees_event(&disk)?;
+        self.read_events(&disk, filter, |event| Ok(is_seen(event)))
+    }
+
+    /// Returns a page of the history on behalf of `actor`: the events of keys that it covers, as for
+    /// [`revoke_within`](Self::revoke_within). It has no events of keys whose records were purged; those of roles, tenants and
+    /// the whole store are for an actor of no tenant that has `keys:any_owner` and `keys:any_tenant`.
+    ///
+    /// ```
+    /// use apikey::{EventFilter, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let new = |grant: &str| NewKey::for_owner("alice").permissions([grant]);
+    /// let [reader, writer] = [store.create(new("orders:read"))?, store.create(new("orders:write"))?];
+    /// let actor = store.verify(reader.key.expose_secret())?;
+    /// let page = store.events_within(&EventFilter::default(), &actor)?;
+    /// assert!(page.events.iter().all(|event| event.key() == Some(reader.info.id())));
+    /// let of_writer = store.events_within(&EventFilter::default().key(writer.info.id()), &actor);
+    /// assert_eq!(of_writer.unwrap_err().status(), 403);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`events`](Self::events). If the filter names a key: [`StoreError::NotFound`] for one that the actor does not
+    /// see, and [`StoreError::Exceeds`] for one that has what the actor lacks. The same if the actor is not valid any more.
+    pub fn events_within(&self, filter: &EventFilter, actor: &VerifiedKey) -> Result<EventPage, StoreError> {
+        let disk = self.inner().engine.log.open()?;
+        let records = Records::of(&disk);
+        let Some(reach) = self.inner().engine.reach(&self.scope(Some(actor)), &records)? else {
+            return self.events(filter);
+        };
+        let covers = |id: u128| {
+            let record = records.record(id)?.map(|(record, _)| record);
+            reach.target(id, record.as_ref())
+        };
+        filter.only_key().map_or(Ok(()), |id| covers(id.as_u128()))?;
+        let sees_all = reach.readable() == Seen::default();
+        let is_seen = self.sees_event(&disk)?;
+        let mut covered: HashMap<u128, bool> = HashMap::new();
+        self.read_events(&disk, filter, |event| match event.subject {
+            _ if !is_seen(event) => Ok(false),
+            Subject::Named(_) | Subject::Store => Ok(sees_all),
+            Subject::Key(id) => match covered.entry(id) {
+                Entry::Occupied(known) => Ok(*known.get()),
+                Entry::Vacant(unknown) => match covers(id) {
+                    Ok(()) => Ok(*unknown.insert(true)),
+                    Err(StoreError::NotFound(_) | StoreError::Exceeds(_)) => Ok(*unknown.insert(false)),
+                    Err(error) => Err(error),
+                },
+            },
+        })
+    }
+
+    /// Returns whether this handle sees an event.
+    fn sees_event(&self, disk: &Disk) -> Result<impl Fn(&stored::Event) -> bool + use<>, StoreError> {
         // An event names its key, but not the key's owner.
         let ids = self
             .seen()
@@ -61,16 +118,26 @@ impl KeyStore {
         // A handle of a tenant sees the events of the tenant itself, too.
         let tenant = self.seen().tenant().filter(|_| self.seen().owner.is_none());
         let tenant = tenant.map(|name| Subject::Named(Kind::Tenant.id(name)));
-        let is_seen = |event: &stored::Event| {
+        Ok(move |event: &stored::Event| {
             ids.as_ref().is_none_or(|ids| event.subject.key().is_some_and(|key| ids.contains(&key)))
                 || tenant == Some(event.subject)
-        };
+        })
+    }
+
+    fn read_events(
+        &self,
+        disk: &Disk,
+        filter: &EventFilter,
+        mut is_seen: impl FnMut(&stored::Event) -> Result<bool, StoreError>,
+    ) -> Result<EventPage, StoreError> {
+        let size = filter.page_size()?;
+        let durable = self.inner().engine.group.durable_head().number;
         let mut events: Vec<Event> = Vec::new();
         let mut more = false;
         // Whether to read on.
         let mut visit = |frame: &[u8]| -> Result<bool, StoreError> {
             let event: stored::Event = codec::decode(frame)?;
-            if is_seen(&event) {
+            if is_seen(&event)? {
                 let event = Event::new(event);
                 if filter.matches(&event) {
                     more = events.len() == size;
@@ -83,7 +150,7 @@ impl KeyStore {
         };
         if filter.is_newest_first() {
             let first = filter.first().max(disk.history_checkpoint()?.number);
-            read_backwards(&disk, first, filter.end(durable), visit)?;
+            read_backwards(disk, first, filter.end(durable), visit)?;
         } else {
             let end = filter.end(durable);
             for item in disk.readable_events(filter.first()) {

@@ -502,3 +502,42 @@ fn the_keys_of_an_ended_tenant_are_neither_rotated_nor_warned_of() {
     assert_eq!((report.rotated.len(), report.failed.len(), report.warned.len()), (0, 0, 0), "{report:?}");
     assert_eq!(store.get(key.info.id()).unwrap().unwrap().version(), 1);
 }
+
+#[test]
+fn a_rotator_creates_keys_of_a_tenant() {
+    let (store, _) = clocked();
+    let rotator = Rotator::new(store.clone(), from_fn(|_| Ok(())));
+    let policy = || RotationPolicy::every(hours(10));
+    let created = rotator.create_in_tenant("acme", NewKey::for_owner("alice").rotation(policy())).unwrap();
+    assert_eq!((created.info.tenant(), created.failed), (Some("acme"), None));
+    assert!(rotator.create_in_tenant("Acme", NewKey::for_owner("alice").rotation(policy())).is_err());
+    store.end_tenant("acme", "left").unwrap();
+    let error = rotator.create_in_tenant("acme", NewKey::for_owner("alice").rotation(policy())).unwrap_err();
+    assert_eq!(error.code(), "tenant_ended");
+}
+
+#[test]
+fn an_actor_reads_the_events_of_keys_that_it_covers() {
+    let (store, keys) = store();
+    let acme = store.tenant("acme").unwrap();
+    store.put_tenant(Tenant::new("acme").permissions(["orders:*", "keys:*"])).unwrap();
+    let narrow = acme.create(NewKey::for_owner("alice").permissions(["orders:read"])).unwrap();
+    let admin = acme.create(NewKey::for_owner("admin").permissions(["orders:*", "keys:any_owner"])).unwrap();
+    let root = store.create(NewKey::for_owner("root").permissions(["*"])).unwrap();
+    let [actor, admin_key, root_key] = [&narrow, &admin, &root].map(|key| verified(&store, key));
+    let seen = |actor: &VerifiedKey| {
+        let events = store.events_within(&EventFilter::default(), actor).unwrap().events;
+        let mut keys: Vec<KeyId> = events.iter().filter_map(apikey::Event::key).collect();
+        keys.sort_unstable();
+        (keys, events.iter().any(|event| event.key().is_none()))
+    };
+    assert_eq!(seen(&actor), (ids([&narrow]), false));
+    assert_eq!(seen(&admin_key), (ids([&keys[2], &keys[3], &narrow, &admin]), false));
+    assert_eq!(seen(&root_key), (ids(keys.iter().chain([&narrow, &admin, &root])), true));
+    let of = |key: &CreatedKey, actor: &VerifiedKey| {
+        let page = store.events_within(&EventFilter::default().key(key.info.id()), actor);
+        page.map(|page| page.events.len()).map_err(|error| error.status())
+    };
+    assert_eq!((of(&keys[2], &actor), of(&keys[3], &actor), of(&keys[0], &actor)), (Err(403), Err(404), Err(404)));
+    assert_eq!((of(&keys[3], &admin_key), of(&keys[0], &admin_key)), (Ok(1), Err(404)));
+}

@@ -70,6 +70,11 @@ impl EventFilter {
         self
     }
 
+    /// The key whose events alone it selects.
+    pub(crate) fn only_key(&self) -> Option<KeyId> {
+        self.key
+    }
+
     /// Selects the events of this kind, one of [`EventKind::NAMES`]. Several calls select the events of any of these
     /// kinds.
     pub fn kind(mut self, name: impl Into<String>) -> Self {

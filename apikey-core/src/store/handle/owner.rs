@@ -227,6 +227,14 @@ impl OwnerStore {
     pub fn events(&self, filter: &EventFilter) -> Result<EventPage, StoreError> {
         self.0.events(filter)
     }
+
+    /// Returns a page of the history of this owner's keys on behalf of `actor`: [`KeyStore::events_within`].
+    ///
+    /// # Errors
+    /// Those of [`KeyStore::events_within`].
+    pub fn events_within(&self, filter: &EventFilter, actor: &VerifiedKey) -> Result<EventPage, StoreError> {
+        self.0.events_within(filter, actor)
+    }
 }
 
 impl fmt::Debug for OwnerStore {
