@@ -9,7 +9,7 @@ use apikey_testkit::stored_events::frames;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Expected, Key, Op, Used};
+use crate::model::{Expected, Key, Op, Used, role_after};
 use crate::work::{GRANTS, entries};
 
 /// One fault: its kind, and the details.
@@ -84,12 +84,17 @@ fn answer(store: &KeyStore, token: &str) -> String {
 
 const ENDED: &str = "invalid_api_key";
 
-fn good(key: &Key) -> String {
+/// What roles grant; one that is not there, nothing.
+type Roles = BTreeMap<String, Option<Vec<String>>>;
+
+fn good(key: &Key, roles: &Roles) -> String {
+    let of_role = key.role.as_ref().and_then(|role| roles.get(role)).and_then(Option::as_ref);
     match (key.revoked, key.disabled) {
         (true, _) => "revoked_api_key".to_owned(),
         (_, true) => "disabled_api_key".to_owned(),
         _ => {
-            let held = GRANTS.into_iter().filter(|grant| key.permissions.iter().any(|held| held == grant));
+            let all = key.permissions.iter().chain(of_role.into_iter().flatten());
+            let held = GRANTS.into_iter().filter(|grant| all.clone().any(|held| held == grant));
             format!("ok {}", held.collect::<Vec<_>>().join(" "))
         }
     }
@@ -116,13 +121,46 @@ fn fits(state: &Key, info: &KeyInfo) -> bool {
         && info.disabled() == state.disabled
         && info.revoked().is_some() == state.revoked
         && info.permissions() == state.permissions
+        && info.roles().first() == state.role.as_ref()
         && *info.metadata() == entries(state.entries).collect()
 }
 
 /// The answer that each token must get in a state.
-fn expected_answer(state: &Key, token: &str) -> String {
+fn expected_answer(state: &Key, roles: &Roles, token: &str) -> String {
     let older = state.older.as_ref().and_then(|older| older.token.as_deref());
-    if state.newest.as_deref() == Some(token) || older == Some(token) { good(state) } else { ENDED.to_owned() }
+    if state.newest.as_deref() == Some(token) || older == Some(token) { good(state, roles) } else { ENDED.to_owned() }
+}
+
+/// The roles as the store has them, each of which must be as acknowledged, or as an operation that was not would leave it.
+fn roles(store: &KeyStore, expected: &Expected) -> Result<Roles, Fault> {
+    let held = match store.roles() {
+        Ok(held) => held,
+        Err(error) => return fault(Kind::Lost, format!("the roles cannot be listed: {error}")),
+    };
+    let mut found: BTreeMap<_, _> =
+        held.iter().map(|role| (role.name().to_owned(), role.permissions().to_vec())).collect();
+    let mut names: Vec<&String> = expected.roles.keys().collect();
+    names.extend(expected.unacknowledged.iter().filter_map(|op| match op {
+        Op::PutRole { name, .. } => Some(name),
+        _ => None,
+    }));
+    let mut roles = Roles::new();
+    for name in names {
+        let mut states = vec![expected.roles.get(name).cloned().flatten()];
+        states.extend(expected.unacknowledged.iter().filter_map(|op| role_after(name, op)));
+        let role = found.remove(name).or_else(|| roles.get(name).cloned().flatten());
+        if !states.contains(&role) {
+            let gives = |state: &Option<Vec<String>>, grant: &String| state.iter().flatten().any(|held| held == grant);
+            let more = role.iter().flatten().any(|grant| !states.iter().any(|state| gives(state, grant)));
+            let kind = if more { Kind::Resurrected } else { Kind::Lost };
+            return fault(kind, format!("the role {name} is {role:?}, and should be one of {states:?}"));
+        }
+        roles.insert(name.clone(), role);
+    }
+    match found.first_key_value() {
+        Some((name, grants)) => fault(Kind::Extra, format!("nobody made the role {name}: {grants:?}")),
+        None => Ok(roles),
+    }
 }
 
 pub(crate) fn all(store: &KeyStore) -> Result<BTreeMap<String, KeyInfo>, Fault> {
@@ -147,6 +185,7 @@ pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, F
     }
     let mut found = all(store)?;
     let mut now = Expected::default();
+    now.roles = roles(store, expected)?;
     (now.events, now.acknowledged) = (expected.events, expected.acknowledged);
     // A purge removes everything it finds, or nothing: which unacknowledged purge may have removed a key.
     let mut purged = BTreeMap::new();
@@ -157,16 +196,17 @@ pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, F
         let fitting = states.iter().filter(|state| match (state, &info) {
             (None, None) => answers.iter().all(|(_, answer)| answer == ENDED),
             (Some(state), Some(info)) => {
-                fits(state, info) && answers.iter().all(|(token, answer)| *answer == expected_answer(state, token))
+                fits(state, info)
+                    && answers.iter().all(|(token, answer)| *answer == expected_answer(state, &now.roles, token))
             }
             _ => false,
         });
         let Some(state) = fitting.into_iter().next() else {
             // An answer that no state allows is worse than a refusal.
             let more = answers.iter().any(|(token, answer)| {
-                let allowed = states
-                    .iter()
-                    .map(|state| state.as_ref().map_or(ENDED.to_owned(), |state| expected_answer(state, token)));
+                let allowed = states.iter().map(|state| {
+                    state.as_ref().map_or(ENDED.to_owned(), |state| expected_answer(state, &now.roles, token))
+                });
                 answer.starts_with("ok") && !allowed.into_iter().any(|allowed| allowed == *answer)
             });
             let kind = if more { Kind::Resurrected } else { Kind::Lost };
@@ -198,7 +238,7 @@ pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, F
         now.gone.push(token.clone());
     }
     for op in &expected.unacknowledged {
-        let Op::Create { names, permissions, entries } = op else { continue };
+        let Op::Create { names, permissions, role, entries } = op else { continue };
         let made: Vec<_> = found
             .iter()
             .filter(|(_, info)| info.name().is_some_and(|name| names.iter().any(|of| of == name)))
@@ -210,6 +250,7 @@ pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, F
         for (id, info) in made {
             found.remove(&id);
             let key = Key::new(info.name().unwrap_or_default(), permissions, *entries, None);
+            let key = Key { role: role.clone(), ..key };
             if !fits(&key, &info) {
                 return fault(Kind::Answer, format!("{info:?} is not what the call said"));
             }
@@ -384,6 +425,19 @@ mod tests {
         let key = ended.keys.get_mut(good.0).unwrap();
         key.dead.extend(key.newest.take());
         assert_eq!(kind(directory.path(), &ended), Kind::Resurrected);
+    }
+
+    #[test]
+    fn a_role_that_grants_more_or_less_than_it_was_left_is_resurrected_or_lost() {
+        let (directory, expected) = store();
+        let changed = |change: fn(&mut Vec<String>)| {
+            let mut changed = expected.clone();
+            let mut roles = changed.roles.values_mut().flatten();
+            change(roles.find(|role| !role.is_empty()).expect("a role that grants something"));
+            kind(directory.path(), &changed)
+        };
+        assert_eq!(changed(|role| drop(role.pop())), Kind::Resurrected);
+        assert_eq!(changed(|role| role.push("stock:read".into())), Kind::Lost);
     }
 
     #[test]

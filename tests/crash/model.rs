@@ -12,6 +12,8 @@ pub(crate) enum Op {
     Create {
         names: Vec<String>,
         permissions: Vec<String>,
+        /// The role that each of them has.
+        role: Option<String>,
         entries: usize,
     },
     Rotate {
@@ -28,6 +30,18 @@ pub(crate) enum Op {
     Permit {
         id: String,
         permissions: Vec<String>,
+    },
+    /// Sets the only role of a key, or takes it away.
+    SetRole {
+        id: String,
+        role: Option<String>,
+    },
+    PutRole {
+        name: String,
+        permissions: Vec<String>,
+    },
+    DeleteRole {
+        name: String,
     },
     /// Removes every revoked key. No revocation is under way at the time.
     Purge,
@@ -56,6 +70,8 @@ pub(crate) enum Outcome {
     Done,
     /// `Conflict::Overlapping`: nothing has changed.
     Overlapping,
+    /// `Conflict::RoleInUse`: nothing has changed.
+    InUse,
     /// `StoreError::NotDurable`: in force until a restart, and perhaps after it.
     NotDurable,
     /// `StoreError::Io`: not in force, but perhaps after a restart.
@@ -92,6 +108,7 @@ pub(crate) enum Used {
 pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) permissions: Vec<String>,
+    pub(crate) role: Option<String>,
     pub(crate) entries: usize,
     pub(crate) disabled: bool,
     pub(crate) revoked: bool,
@@ -117,6 +134,7 @@ impl Key {
         Self {
             name: name.to_owned(),
             permissions: permissions.to_vec(),
+            role: None,
             entries,
             disabled: false,
             revoked: false,
@@ -182,9 +200,10 @@ impl Key {
             Op::Revoke { .. } => key.revoked = true,
             Op::Disable { on, .. } => key.disabled = *on,
             Op::Permit { permissions, .. } => key.permissions.clone_from(permissions),
+            Op::SetRole { role, .. } => key.role.clone_from(role),
             Op::Use { .. } => key.confirm_use(),
             Op::Purge if key.revoked => return None,
-            Op::Purge | Op::Create { .. } => {}
+            Op::Purge | Op::Create { .. } | Op::PutRole { .. } | Op::DeleteRole { .. } => {}
         }
         Some(key)
     }
@@ -198,14 +217,24 @@ impl Key {
 impl Op {
     pub(crate) fn touches(&self, id: &str) -> bool {
         match self {
-            Self::Create { .. } => false,
+            Self::Create { .. } | Self::PutRole { .. } | Self::DeleteRole { .. } => false,
             Self::Purge => true,
             Self::Rotate { id: of, .. }
             | Self::Revoke { id: of }
             | Self::Disable { id: of, .. }
             | Self::Permit { id: of, .. }
+            | Self::SetRole { id: of, .. }
             | Self::Use { id: of } => of == id,
         }
+    }
+}
+
+/// What a role of this name grants, or `None` if there is none, after an operation.
+pub(crate) fn role_after(name: &str, op: &Op) -> Option<Option<Vec<String>>> {
+    match op {
+        Op::PutRole { name: of, permissions } if of == name => Some(Some(permissions.clone())),
+        Op::DeleteRole { name: of } if of == name => Some(None),
+        _ => None,
     }
 }
 
@@ -213,6 +242,8 @@ impl Op {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Expected {
     pub(crate) keys: BTreeMap<String, Key>,
+    /// What each role grants that anybody has put, or `None` if it is deleted.
+    pub(crate) roles: BTreeMap<String, Option<Vec<String>>>,
     /// Tokens of purged keys.
     pub(crate) gone: Vec<String>,
     /// Operations that ended without an acknowledgement, in order.
@@ -263,10 +294,11 @@ impl Expected {
         let key = |id: &String, keys: &BTreeMap<String, Key>| keys.get(id).expect("a key that is known").clone();
         match (&op, outcome) {
             (_, Outcome::NotDurable | Outcome::Io(_)) => return self.leave_unacknowledged(op),
-            (Op::Create { names, permissions, entries }, Outcome::Created(created)) => {
+            (Op::Create { names, permissions, role, entries }, Outcome::Created(created)) => {
                 assert_eq!(names.len(), created.len());
                 for (name, (id, token)) in names.iter().zip(created) {
                     let key = Key::new(name, permissions, *entries, Some(token.clone()));
+                    let key = Key { role: role.clone(), ..key };
                     let fresh = self.keys.insert(id.clone(), key);
                     if fresh.is_some() {
                         self.faults.push(format!("the id {id} was given twice"));
@@ -303,10 +335,27 @@ impl Expected {
                     self.replace(&id, after);
                 }
             }
-            (Op::Revoke { id } | Op::Disable { id, .. } | Op::Permit { id, .. }, Outcome::Done) => {
+            (Op::PutRole { name, .. } | Op::DeleteRole { name }, Outcome::Done) => {
+                let after = role_after(name, &op).expect("an operation of this role");
+                if after.is_none() && self.keys.values().any(|key| key.role.as_ref() == Some(name)) {
+                    self.faults.push(format!("{op:?} was done, and keys have the role"));
+                }
+                let before = self.roles.insert(name.clone(), after.clone()).flatten();
+                self.events += u64::from(before != after);
+            }
+            (Op::DeleteRole { name }, Outcome::InUse) => {
+                if !self.keys.values().any(|key| key.role.as_ref() == Some(name)) && self.unacknowledged.is_empty() {
+                    self.faults.push(format!("{op:?} was refused, and no key has the role"));
+                }
+                return;
+            }
+            (
+                Op::Revoke { id } | Op::Disable { id, .. } | Op::Permit { id, .. } | Op::SetRole { id, .. },
+                Outcome::Done,
+            ) => {
                 let before = key(id, &self.keys);
                 let after = before.after(&op, None).expect("only a purge deletes");
-                let state = |key: &Key| (key.revoked, key.disabled, key.permissions.clone());
+                let state = |key: &Key| (key.revoked, key.disabled, key.permissions.clone(), key.role.clone());
                 self.events += u64::from(state(&before) != state(&after));
                 self.replace(id, Some(after));
             }
@@ -349,7 +398,11 @@ mod tests {
     fn a_use_is_certain_after_a_change_that_began_later() {
         let mut expected = Expected::default();
         let created = Outcome::Created(vec![("a".into(), "a1".into())]);
-        apply(&mut expected, Op::Create { names: vec!["n".into()], permissions: vec![], entries: 0 }, Some(created));
+        apply(
+            &mut expected,
+            Op::Create { names: vec!["n".into()], permissions: vec![], role: None, entries: 0 },
+            Some(created),
+        );
         let rotate = Op::Rotate { id: "a".into(), overlap: OverlapKind::FirstUse };
         apply(&mut expected, rotate, Some(Outcome::Rotated("a2".into())));
         apply(&mut expected, Op::Use { id: "a".into() }, Some(Outcome::Done));

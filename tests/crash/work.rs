@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, RwLock};
 
-use apikey::{Conflict, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, StoreError};
+use apikey::{Conflict, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, Role, StoreError};
 use chrono::{TimeDelta, Utc};
 
 use crate::model::{Line, Op, Outcome, OverlapKind, Progress};
@@ -56,6 +56,7 @@ pub(crate) fn work(store: &KeyStore, seed: u64, operations: usize, output: &Outp
 #[derive(Debug, Clone)]
 struct OwnKey {
     permissions: Vec<String>,
+    has_role: bool,
     disabled: bool,
     /// `None` if another process created it.
     token: Option<String>,
@@ -69,6 +70,9 @@ pub(crate) struct Worker<'a> {
     name: String,
     created: usize,
     heavy: bool,
+    /// The role of this thread's keys, and whether the store has it.
+    role: String,
+    has_role: bool,
     keys: BTreeMap<String, OwnKey>,
     pub(crate) refused: bool,
 }
@@ -82,11 +86,15 @@ impl<'a> Worker<'a> {
             .filter(|(_, info)| info.name().is_some_and(|name| name.starts_with(&mine)) && info.revoked().is_none())
             .map(|(id, info)| {
                 let permissions = info.permissions().to_vec();
-                (id, OwnKey { permissions, disabled: info.disabled(), token: None })
+                let has_role = !info.roles().is_empty();
+                (id, OwnKey { permissions, has_role, disabled: info.disabled(), token: None })
             })
             .collect();
         let random = Random::fork(seed, thread as u64 + 1);
+        let role = format!("role{thread}");
         Self {
+            has_role: store.role(&role).unwrap().is_some(),
+            role,
             store,
             thread,
             random,
@@ -113,6 +121,10 @@ impl<'a> Worker<'a> {
         }
         let id = ids[self.random.below(ids.len())].clone();
         let held = self.keys[&id].clone();
+        if self.random.percent(15) {
+            self.change_role(&id);
+            return;
+        }
         match dice {
             0..60 => {
                 if held.disabled {
@@ -142,6 +154,15 @@ impl<'a> Worker<'a> {
         }
     }
 
+    fn change_role(&mut self, id: &str) {
+        let is_held = self.keys.values().any(|key| key.has_role);
+        match self.random.below(4) {
+            0 if self.has_role && !is_held => self.delete_role(),
+            0 | 1 if self.has_role => self.set_role(id),
+            _ => self.put_role(),
+        }
+    }
+
     fn some_grants(&mut self) -> Vec<String> {
         let bits = self.random.below(16);
         let held = GRANTS.into_iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1);
@@ -154,13 +175,16 @@ impl<'a> Worker<'a> {
         self.created += count;
         // Some stores have records so large that sled keeps pages in files of their own.
         let count = if self.heavy { [0, MAX_ENTRIES][self.random.below(2)] } else { 0 };
+        let has_role = self.has_role && self.random.percent(40);
+        let role = has_role.then(|| self.role.clone());
         self.emit(Progress::Begin(Op::Create {
             names: names.clone(),
             permissions: permissions.clone(),
+            role: role.clone(),
             entries: count,
         }));
         let keys = names.iter().map(|name| {
-            let key = NewKey::for_owner("crash").name(name).permissions(&permissions);
+            let key = NewKey::for_owner("crash").name(name).permissions(&permissions).roles(&role);
             entries(count).fold(key, |key, (name, value)| key.metadata(name, value))
         });
         let created = self.store.create_many(keys);
@@ -168,7 +192,8 @@ impl<'a> Worker<'a> {
             let pair = |one: apikey::CreatedKey| (one.info.id().to_string(), one.key.expose_secret().to_owned());
             let created: Vec<_> = created.into_iter().map(pair).collect();
             for (id, token) in &created {
-                let held = OwnKey { permissions: permissions.clone(), disabled: false, token: Some(token.clone()) };
+                let permissions = permissions.clone();
+                let held = OwnKey { permissions, has_role, disabled: false, token: Some(token.clone()) };
                 self.keys.insert(id.clone(), held);
             }
             Outcome::Created(created)
@@ -224,6 +249,30 @@ impl<'a> Worker<'a> {
         self.end(updated.map(|_| Outcome::Done));
     }
 
+    fn set_role(&mut self, id: &str) {
+        let has_role = !self.keys[id].has_role;
+        let role = has_role.then(|| self.role.clone());
+        self.emit(Progress::Begin(Op::SetRole { id: id.to_owned(), role: role.clone() }));
+        let updated = self.store.update(key_id(id), KeyUpdate::new().roles(&role));
+        self.keys.get_mut(id).unwrap().has_role = has_role;
+        self.end(updated.map(|_| Outcome::Done));
+    }
+
+    fn put_role(&mut self) {
+        let permissions = self.some_grants();
+        self.emit(Progress::Begin(Op::PutRole { name: self.role.clone(), permissions: permissions.clone() }));
+        let put = self.store.put_role(Role::new(&self.role).permissions(&permissions));
+        self.has_role = true;
+        self.end(put.map(|_| Outcome::Done));
+    }
+
+    fn delete_role(&mut self) {
+        self.emit(Progress::Begin(Op::DeleteRole { name: self.role.clone() }));
+        let deleted = self.store.delete_role(&self.role);
+        self.has_role = deleted.is_err();
+        self.end(deleted.map(|_| Outcome::Done));
+    }
+
     pub(crate) fn revoke(&mut self, id: &str) {
         self.emit(Progress::Begin(Op::Revoke { id: id.to_owned() }));
         let revoked = self.store.revoke(key_id(id), "a crash test");
@@ -242,6 +291,7 @@ impl<'a> Worker<'a> {
         let outcome = match result {
             Ok(outcome) => outcome,
             Err(StoreError::Conflict(Conflict::Overlapping { .. })) => Outcome::Overlapping,
+            Err(StoreError::Conflict(Conflict::RoleInUse { .. })) => Outcome::InUse,
             Err(StoreError::NotDurable { .. }) => Outcome::NotDurable,
             Err(error @ StoreError::Io { .. }) => Outcome::Io(error.to_string()),
             Err(error) => Outcome::Other(error.to_string()),
