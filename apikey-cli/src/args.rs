@@ -22,6 +22,7 @@ use crate::commands::purge::PurgeArgs;
 use crate::commands::refusals::RefusalsArgs;
 use crate::commands::role::RoleAction;
 use crate::commands::rotate::{RotateArgs, RunDueArgs};
+use crate::commands::tenant::TenantAction;
 use crate::examples;
 use crate::store::store_args::StoreArgs;
 
@@ -33,9 +34,9 @@ Exit codes:
      events that are lost or doubtful in the new store (restore, salvage), a key of a list
      that could not be changed (enable, disable, revoke), something to do (cluster status)
   2  wrong arguments, or a field out of bounds
-  3  there is no such key, or no such role
-  4  conflict: the key's state does not allow it, keys have the role that is to be deleted, or the
-     file already exists
+  3  there is no such key, no such role or no such tenant
+  4  conflict: the key's state does not allow it, its tenant has ended, keys have the role that is
+     to be deleted, or the file already exists
   5  another process has the store open and cannot do this for the command
   6  there is no store, or it (or a backup) cannot be used: it is damaged, newer, or something else
   7  a file, the disk, the service, standard input or output failed
@@ -102,6 +103,12 @@ pub(crate) enum Command {
     Role {
         #[command(subcommand)]
         action: RoleAction,
+    },
+    /// Put, list, show and end tenants: customers whose owners and keys are their own
+    #[command(after_help = examples::TENANT)]
+    Tenant {
+        #[command(subcommand)]
+        action: TenantAction,
     },
     /// Import keys issued elsewhere from standard input, one a line: KEY, KEY<tab>OWNER or KEY<tab>OWNER<tab>NAME
     #[command(after_help = examples::IMPORT)]

@@ -14,6 +14,7 @@ examples! {
     CREATE:
         "apikey create alice --name ci --permission 'orders:read,stock:*' --expires-in 90d"
         "apikey create alice --role reader,deployer --expires-in 90d"
+        "apikey create admin --tenant acme --permission 'orders:*,keys:*'"
         "apikey create alice --prefix acme_test --label plan=pro --label region=eu"
         "apikey create web --limit 100/1m --network 10.0.0.0/8 --rotate-every 30d --out web.key";
     LIST:
@@ -21,6 +22,8 @@ examples! {
         "apikey list --state active --idle-since 90d --columns id,owner,last-used"
         "apikey list --metadata team=blue --expiring-within 14d"
         "apikey list --role reader --columns id,owner,roles"
+        "apikey list --tenant acme"
+        "apikey list --owner alice --any-tenant --columns id,tenant,state"
         "apikey list --prefix acme_test --columns id,owner,labels"
         "apikey list --never-used --json";
     SHOW:
@@ -32,6 +35,7 @@ examples! {
     REVOKE:
         "apikey revoke 01931a4e-7c3b --reason 'alice left'"
         "apikey revoke --owner alice --reason leaked --yes"
+        "apikey revoke --tenant acme --owner alice --reason 'alice left'"
         "apikey revoke --from ids --count 12";
     CHECK:
         "apikey check --permission orders:read < alice.key"
@@ -63,6 +67,20 @@ examples! {
         "apikey role list --json";
     ROLE_SHOW: "apikey role show reader";
     ROLE_DELETE: "apikey role delete reader";
+    TENANT:
+        "apikey tenant put acme --permission 'orders:*,keys:*' --limit 1000/1m"
+        "apikey create admin --tenant acme --permission 'orders:*,keys:*'"
+        "apikey tenant end acme --reason 'the contract has ended' --yes";
+    TENANT_PUT:
+        "apikey tenant put acme --permission 'orders:*,keys:*' --limit 1000/1m"
+        "apikey tenant put acme --permission '*'";
+    TENANT_LIST:
+        "apikey tenant list"
+        "apikey tenant list --json";
+    TENANT_SHOW: "apikey tenant show acme";
+    TENANT_END:
+        "apikey tenant end acme --reason 'the contract has ended'"
+        "apikey tenant end acme --reason left --count 12";
     IMPORT:
         "apikey import --owner legacy --permission orders:read --dry-run < keys"
         "apikey import --from sanctum --skip-existing < tokens";

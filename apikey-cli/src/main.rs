@@ -21,7 +21,7 @@ use args::{Cli, Command};
 use commands::maintenance::ClockAction;
 use commands::{
     backup, bench, check, cluster, completions, create, events, import, init, jsonl, keys, list, maintenance, purge,
-    refusals, role, rotate,
+    refusals, role, rotate, tenant,
 };
 use context::Context;
 use failure::{Code, Failure, readable};
@@ -60,6 +60,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Enable(keys) => keys::disable(context, &keys, false),
         Command::Disable(keys) => keys::disable(context, &keys, true),
         Command::Role { action } => role::role(context, action),
+        Command::Tenant { action } => tenant::tenant(context, action),
         Command::Import(import) => import::import(context, &import),
         Command::Export(export) => jsonl::export(context, &export),
         Command::ImportLines(import) => jsonl::import(context, &import),

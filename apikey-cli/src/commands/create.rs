@@ -7,7 +7,7 @@ use apikey_core::admin::Request;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
-use super::key_args::{LimitArgs, RotationArgs, check_entries, entry, part};
+use super::key_args::{LimitArgs, RotationArgs, TenantArg, check_entries, entry, part};
 use super::new_secret::hand_out;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -18,6 +18,8 @@ use crate::time;
 pub(crate) struct CreateArgs {
     /// The owner of the key: a user or an application
     pub(crate) owner: String,
+    #[command(flatten)]
+    pub(crate) tenant: TenantArg,
     /// The purpose of the key
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -101,7 +103,7 @@ pub(crate) fn create(context: &Context, create: CreateArgs) -> Result<(), Failur
     }
     context.with_store(false, |store| {
         let mut delivery = Delivery::prepare_for_secret(create.out.as_deref())?;
-        let new = store.new_secret(Request::Create(Box::new(key)))?;
+        let new = store.new_secret(create.tenant.request(Request::Create(Box::new(key))))?;
         hand_out(context, &mut delivery, &new, "created", "revoke it")
     })
 }

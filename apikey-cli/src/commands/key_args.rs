@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use apikey_core::admin::has_token;
+use apikey_core::admin::{Request, has_token};
 use apikey_core::{Overlap, RotationPolicy};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
@@ -14,6 +14,33 @@ use crate::time;
 pub(crate) struct KeyArg {
     /// The key's id, or the first characters of it or of the key's token, at least 4
     pub(crate) id: String,
+}
+
+/// The tenant of the keys that a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct TenantArg {
+    /// The tenant of the owner; without it the owner is one of no tenant
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+}
+
+impl TenantArg {
+    /// Refuses a tenant where no owner is named. clap cannot: it waives an option's requirement if the required option
+    /// conflicts with one that was given.
+    pub(super) fn check_used(&self, has_owner: bool) -> Result<(), Failure> {
+        if self.tenant.is_none() || has_owner {
+            return Ok(());
+        }
+        Err(Failure::usage("--tenant is for the keys of an owner, whom --owner names: an id needs no tenant"))
+    }
+
+    /// The request, about the keys of the tenant if there is one.
+    pub(super) fn request(&self, request: Request) -> Request {
+        match &self.tenant {
+            Some(tenant) => Request::InTenant { tenant: tenant.clone(), request: Box::new(request) },
+            None => request,
+        }
+    }
 }
 
 /// The rotation policy of a key.
@@ -67,7 +94,7 @@ pub(super) fn overlap(text: &str) -> Result<Overlap, String> {
     }
 }
 
-fn limit(text: &str) -> Result<(u32, TimeDelta), String> {
+pub(super) fn limit(text: &str) -> Result<(u32, TimeDelta), String> {
     let parsed = text.split_once('/').and_then(|(count, per)| Some((count.parse().ok()?, time::span(per).ok()?)));
     parsed.ok_or_else(|| "a number, `/` and a span are expected, as in 100/1m".to_owned())
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::confirm::{self, confirm};
 use super::import::note_at_terminal;
+use super::key_args::TenantArg;
 use super::owner_keys::keys_of;
 use crate::context::{Context, id};
 use crate::failure::{Code, Failure};
@@ -33,6 +34,8 @@ pub(crate) struct KeyOrListArgs {
     /// Every key of this owner
     #[arg(long)]
     pub(crate) owner: Option<String>,
+    #[command(flatten)]
+    pub(crate) tenant: TenantArg,
     #[command(flatten)]
     pub(crate) list: KeyListArgs,
 }
@@ -124,7 +127,8 @@ struct Keys {
 pub(super) enum Source<'s> {
     /// A file, or `-`.
     File(&'s Path),
-    Owner(&'s str),
+    /// An owner of this tenant, or of none.
+    Owner(&'s str, Option<&'s str>),
 }
 
 impl Source<'_> {
@@ -136,8 +140,8 @@ impl Source<'_> {
                 read(io::stdin().lock()).map_err(|error| Failure::input(&error))
             }
             Self::File(from) => open(from).and_then(read).map_err(|error| Failure::file(from, &error)),
-            Self::Owner(owner) => context.with_store(false, |store| {
-                let keys = keys_of(store, owner)?;
+            Self::Owner(owner, tenant) => context.with_store(false, |store| {
+                let keys = keys_of(store, owner, tenant)?;
                 let open = keys.iter().filter(|key| key.revoked().is_none());
                 Ok(Keys { ids: open.map(KeyInfo::id).collect(), faults: Vec::new() })
             }),

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::confirm::{self, confirm};
-use super::key_args::{LimitArgs, RotationArgs, check_entries, entry, from_now, part};
+use super::key_args::{LimitArgs, RotationArgs, TenantArg, check_entries, entry, from_now, part};
 use super::key_list::{self, Change, KeyListArgs, KeyOrListArgs, Source};
 use super::owner_keys::keys_of;
 use crate::context::Context;
@@ -27,6 +27,8 @@ pub(crate) struct RevokeArgs {
     /// Every key of this owner
     #[arg(long)]
     pub(crate) owner: Option<String>,
+    #[command(flatten)]
+    pub(crate) tenant: TenantArg,
     /// The reason; it is stored with the key
     #[arg(long, default_value = "")]
     pub(crate) reason: String,
@@ -135,12 +137,13 @@ pub(crate) fn show(context: &Context, of: &str) -> Result<(), Failure> {
 }
 
 pub(crate) fn revoke(context: &Context, revoke: RevokeArgs) -> Result<(), Failure> {
+    revoke.tenant.check_used(revoke.owner.is_some())?;
     if let Some(from) = &revoke.list.from {
         let change = Change::Revoke { reason: &revoke.reason };
         return key_list::change(context, &revoke.list, Source::File(from), change);
     }
     if let Some(owner) = revoke.owner {
-        return revoke_owner(context, owner, revoke.reason, &revoke.list);
+        return revoke_owner(context, owner, &revoke.tenant, revoke.reason, &revoke.list);
     }
     revoke.list.check_unused()?;
     let name = KeyName::parse(revoke.id.as_deref().unwrap_or_default())?;
@@ -151,18 +154,24 @@ pub(crate) fn revoke(context: &Context, revoke: RevokeArgs) -> Result<(), Failur
 }
 
 /// Revokes in one request, so that a key that somebody creates meanwhile is revoked, too.
-fn revoke_owner(context: &Context, owner: String, reason: String, list: &KeyListArgs) -> Result<(), Failure> {
+fn revoke_owner(
+    context: &Context,
+    owner: String,
+    tenant: &TenantArg,
+    reason: String,
+    list: &KeyListArgs,
+) -> Result<(), Failure> {
     if list.report.is_given() {
         return Err(Failure::usage("--report is for the keys of a list, which --from names"));
     }
-    let keys = context.with_store(false, |store| keys_of(store, &owner))?;
+    let keys = context.with_store(false, |store| keys_of(store, &owner, tenant.tenant.as_deref()))?;
     let count = keys.iter().filter(|key| key.revoked().is_none()).count();
     let change = confirm::Change { verb: "revoke", done: "revoked", what: "keys", count };
     confirm(context, list.yes, list.count, &change)?;
     context.with_store(false, |store| {
-        let revoked = store.count(Request::RevokeOwner { owner: owner.clone(), reason })?;
+        let revoked = store.count(tenant.request(Request::RevokeOwner { owner: owner.clone(), reason }))?;
         if context.json {
-            return output::json(&json!({ "owner": owner, "revoked": revoked }));
+            return output::json(&json!({ "tenant": tenant.tenant, "owner": owner, "revoked": revoked }));
         }
         let (revoked, owner) = (table::counted(revoked, "key"), table::one_line(&owner));
         output::text(&format!("revoked {revoked} of {owner}; those revoked before stay as they were"))
@@ -250,8 +259,10 @@ fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
 }
 
 pub(crate) fn disable(context: &Context, of: &KeyOrListArgs, disabled: bool) -> Result<(), Failure> {
+    of.tenant.check_used(of.owner.is_some())?;
     let from = of.list.from.as_deref().map(Source::File);
-    if let Some(source) = from.or(of.owner.as_deref().map(Source::Owner)) {
+    let of_owner = of.owner.as_deref().map(|owner| Source::Owner(owner, of.tenant.tenant.as_deref()));
+    if let Some(source) = from.or(of_owner) {
         let change = if disabled { Change::Disable } else { Change::Enable };
         return key_list::change(context, &of.list, source, change);
     }

@@ -21,6 +21,15 @@ pub(crate) struct ListArgs {
     /// Keys of this owner
     #[arg(long)]
     pub(crate) owner: Option<String>,
+    /// Keys of this tenant
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["any_tenant", "no_tenant"])]
+    pub(crate) tenant: Option<String>,
+    /// Keys of every tenant, and of none; with --owner by default those of no tenant, and without it these
+    #[arg(long, conflicts_with = "no_tenant")]
+    pub(crate) any_tenant: bool,
+    /// Keys of no tenant
+    #[arg(long)]
+    pub(crate) no_tenant: bool,
     /// Keys in this state; a key in state `no_secret` cannot be used until it is rotated
     #[arg(long, value_parser = PossibleValuesParser::new(KeyState::ALL.map(KeyState::name)).map(state))]
     pub(crate) state: Option<KeyState>,
@@ -83,6 +92,13 @@ impl ListArgs {
             ));
         }
         let mut filter = self.owner.as_ref().map_or_else(KeyFilter::default, KeyFilter::owner);
+        if let Some(tenant) = &self.tenant {
+            filter = filter.tenant(tenant);
+        } else if self.any_tenant {
+            filter = filter.any_tenant();
+        } else if self.no_tenant {
+            filter = filter.no_tenant();
+        }
         if let Some(state) = self.state {
             filter = filter.state(state);
         }
@@ -146,7 +162,9 @@ pub(crate) fn list(context: &Context, list: ListArgs) -> Result<(), Failure> {
         if keys.is_empty() {
             let is_id = list.text.as_ref().is_some_and(|text| text.parse::<IdPrefix>().is_ok());
             // The owner's name may have been mistyped.
-            let no_owner = list.owner.as_deref().and_then(|owner| keys_of(store, owner).err());
+            let tenant = list.tenant.as_deref();
+            let no_owner = list.owner.as_deref().filter(|_| !list.any_tenant);
+            let no_owner = no_owner.and_then(|owner| keys_of(store, owner, tenant).err());
             output::note(match (&no_owner, is_id) {
                 (Some(none), _) if none.code == Code::NotFound => none.text.as_str(),
                 (_, true) => "no keys; `apikey show` finds a key by the beginning of its id",

@@ -22,3 +22,4 @@ pub(crate) mod purge;
 pub(crate) mod refusals;
 pub(crate) mod role;
 pub(crate) mod rotate;
+pub(crate) mod tenant;

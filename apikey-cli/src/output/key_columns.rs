@@ -17,6 +17,7 @@ use crate::time::{self, relative};
 pub(crate) enum KeyColumn {
     Id,
     Owner,
+    Tenant,
     Name,
     State,
     Hint,
@@ -37,10 +38,11 @@ pub(crate) enum KeyColumn {
     Metadata,
 }
 
-/// The columns of a list that names none; it leaves out the roles if no key has one.
-const DEFAULT: [KeyColumn; 8] = [
+/// The columns of a list that names none; it leaves out the tenants and the roles if no key has one.
+const DEFAULT: [KeyColumn; 9] = [
     KeyColumn::Id,
     KeyColumn::Owner,
+    KeyColumn::Tenant,
     KeyColumn::Name,
     KeyColumn::State,
     KeyColumn::LastUsed,
@@ -51,7 +53,7 @@ const DEFAULT: [KeyColumn; 8] = [
 
 /// A narrow terminal shows which key it is, whose, and its state as long as it can.
 const LEAVING_OUT: LeavingOut = LeavingOut {
-    order: &["ROLES", "PERMISSIONS", "EXPIRES", "LAST USED", "NAME", "STATE", "OWNER"],
+    order: &["ROLES", "PERMISSIONS", "EXPIRES", "LAST USED", "NAME", "STATE", "TENANT", "OWNER"],
     dispensable: 5,
     advice: "--columns chooses",
 };
@@ -59,7 +61,13 @@ const LEAVING_OUT: LeavingOut = LeavingOut {
 /// Prints the keys with these columns, or with the default ones if there are none.
 pub(crate) fn print(keys: &[KeyInfo], chosen: &[KeyColumn], now: DateTime<Utc>) -> Result<(), Failure> {
     let has_roles = keys.iter().any(|key| !key.roles().is_empty());
-    let is_shown = |column: &&KeyColumn| has_roles || !chosen.is_empty() || **column != KeyColumn::Roles;
+    let has_tenants = keys.iter().any(|key| key.tenant().is_some());
+    let is_shown = |column: &&KeyColumn| match **column {
+        _ if !chosen.is_empty() => true,
+        KeyColumn::Roles => has_roles,
+        KeyColumn::Tenant => has_tenants,
+        _ => true,
+    };
     let columns: Vec<KeyColumn> =
         if chosen.is_empty() { &DEFAULT[..] } else { chosen }.iter().filter(is_shown).copied().collect();
     let rows = keys.iter().map(|key| columns.iter().map(|column| column.cell(key, now)).collect()).collect();
@@ -72,6 +80,7 @@ impl KeyColumn {
         match self {
             Self::Id => ("ID", Narrowing::Id),
             Self::Owner => ("OWNER", Narrowing::Text),
+            Self::Tenant => ("TENANT", Narrowing::Text),
             Self::Name => ("NAME", Narrowing::Text),
             Self::State => ("STATE", Narrowing::Never),
             Self::Hint => ("HINT", Narrowing::Never),
@@ -100,6 +109,7 @@ impl KeyColumn {
         match self {
             Self::Id => key.id().to_string().into(),
             Self::Owner => key.owner().into(),
+            Self::Tenant => key.tenant().unwrap_or("-").into(),
             Self::Name => key.name().unwrap_or("-").into(),
             Self::State => table::state(key.state(now)),
             Self::Hint => key.hint().into(),

@@ -26,10 +26,11 @@ impl<'a> ChangedView<'a> {
     }
 }
 
-/// One line: the id, the owner and the name.
+/// One line: the id, the owner, the tenant and the name.
 pub(crate) fn line(info: &KeyInfo) -> String {
     let name = info.name().map(|name| format!(", {name}")).unwrap_or_default();
-    table::one_line(&format!("{} ({}{name})", info.id(), info.owner()))
+    let tenant = info.tenant().map(|tenant| format!(" of {tenant}")).unwrap_or_default();
+    table::one_line(&format!("{} ({}{tenant}{name})", info.id(), info.owner()))
 }
 
 /// All of a key, within the width of the terminal.
@@ -38,6 +39,9 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     let mut row = |label: &str, value: Cell| rows.push(vec![table::title(label), value]);
     row("id", key.id().to_string().into());
     row("owner", key.owner().into());
+    if let Some(tenant) = key.tenant() {
+        row("tenant", tenant.into());
+    }
     row("name", key.name().unwrap_or("-").into());
     row("state", table::state(key.state(now)));
     row("hint", hint(key).into());

@@ -9,6 +9,7 @@ mod print;
 pub(crate) mod progress;
 pub(crate) mod role_view;
 pub(crate) mod table;
+pub(crate) mod tenant_view;
 pub(crate) mod width;
 
 #[cfg(unix)]

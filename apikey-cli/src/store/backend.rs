@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use apikey_core::admin::{
     Answer, Changed, Diagnosis, EventsToPurge, Imports, NewSecret, RefusedRequests, Request, RolePage, RolePut,
-    Session, Verdict,
+    Session, TenantChanged, TenantPage, Verdict,
 };
 use apikey_core::{
     AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, Page, RoleInfo,
-    RunReport,
+    RunReport, TenantInfo,
 };
 use chrono::{DateTime, Utc};
 
@@ -87,6 +87,8 @@ impl Backend {
         changed: Changed -> Changed, changed => *changed;
         keys: Keys -> Page, page => page;
         role_put: RolePut -> RolePut, put => *put;
+        tenant_changed: TenantChanged -> TenantChanged, of => *of;
+        tenant_page: Tenants -> TenantPage, page => page;
         role_page: Roles -> RolePage, page => page;
         events: Events -> EventPage, page => page;
         count: Count -> u64, count => count;
@@ -136,6 +138,19 @@ impl Backend {
             after = page.next;
             if after.is_none() {
                 return Ok(roles);
+            }
+        }
+    }
+
+    /// Reads all tenants that were put or have ended, sorted by name.
+    pub(crate) fn tenants(&mut self) -> Result<Vec<TenantInfo>, Failure> {
+        let (mut tenants, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.tenant_page(Request::Tenants { after })?;
+            tenants.extend(page.tenants);
+            after = page.next;
+            if after.is_none() {
+                return Ok(tenants);
             }
         }
     }

@@ -189,6 +189,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "secret_expires_at",
         "secret_until",
         "state",
+        "tenant",
         "version",
     ];
     assert_eq!(fields, expected);

@@ -21,6 +21,7 @@ mod secrets;
 #[cfg(target_os = "linux")]
 mod service;
 mod store;
+mod tenants;
 mod terminal;
 mod upkeep;
 #[cfg(target_os = "linux")]

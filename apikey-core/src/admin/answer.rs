@@ -16,6 +16,7 @@ use crate::key::event::history::Event;
 use crate::key::key_filter::Page;
 use crate::key::key_info::KeyInfo;
 use crate::key::role::role_info::RoleInfo;
+use crate::key::tenant::tenant_info::TenantInfo;
 use crate::rotation::report::RunReport;
 use crate::store::health::Health;
 use crate::token::key_id::KeyId;
@@ -45,6 +46,10 @@ pub enum Answer {
     RolePut(Box<RolePut>),
     /// A page of roles.
     Roles(RolePage),
+    /// A tenant after a change.
+    TenantChanged(Box<TenantChanged>),
+    /// A page of tenants.
+    Tenants(TenantPage),
     /// A page of events.
     Events(EventPage),
     /// A number of keys, roles or events.
@@ -97,6 +102,24 @@ pub struct RolePut {
 pub struct RolePage {
     /// The roles.
     pub roles: Vec<RoleInfo>,
+    /// The name of the last one, if there are more after it.
+    pub next: Option<String>,
+}
+
+/// A tenant after it was put or ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantChanged {
+    /// The tenant.
+    pub tenant: TenantInfo,
+    /// Whether anything changed: `false` if the tenant had that state already.
+    pub changed: bool,
+}
+
+/// A page of tenants, sorted by name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TenantPage {
+    /// The tenants.
+    pub tenants: Vec<TenantInfo>,
     /// The name of the last one, if there are more after it.
     pub next: Option<String>,
 }

@@ -41,7 +41,7 @@ pub const SOCKET: &str = "admin.sock";
 pub use crate::access::refusal_count::RefusalCount;
 pub use crate::admin::answer::{
     Answer, Changed, Diagnosis, EventsToPurge, Imports, Lines, Mismatch, NewSecret, RefusedEntry, RefusedRequests,
-    RolePage, RolePut, Verdict,
+    RolePage, RolePut, TenantChanged, TenantPage, Verdict,
 };
 #[cfg(unix)]
 pub use crate::admin::client::{Client, ConnectError};

@@ -12,6 +12,7 @@ use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::NewKey;
 use crate::key::role::role::Role;
 use crate::key::rotation::overlap::Overlap;
+use crate::key::tenant::tenant::Tenant;
 use crate::token::key_id::KeyId;
 
 use crate::admin::{ExternalKeys, SecretText};
@@ -75,6 +76,28 @@ pub enum Request {
     DeleteRole {
         /// The role's name.
         name: String,
+    },
+    /// Answers a request about keys as if the tenant had the only ones: [`TenantStore`](crate::TenantStore). It takes `Create`,
+    /// `Get`, `List`, `Update`, `Rotate`, `Revoke`, `RevokeOwner` and `Events`, and has the answer of the request.
+    InTenant {
+        /// The tenant's name.
+        tenant: String,
+        /// The request.
+        request: Box<Request>,
+    },
+    /// Puts a tenant: [`Answer::TenantChanged`](crate::admin::Answer::TenantChanged).
+    PutTenant(Tenant),
+    /// Reads a page of the tenants that were put or have ended, by name: [`Answer::Tenants`](crate::admin::Answer::Tenants).
+    Tenants {
+        /// Begins after the tenant of this name, in alphabetical order.
+        after: Option<String>,
+    },
+    /// Ends a tenant, which is final: [`Answer::TenantChanged`](crate::admin::Answer::TenantChanged).
+    EndTenant {
+        /// The tenant's name.
+        name: String,
+        /// The reason.
+        reason: String,
     },
     /// Checks whether a token is valid, without using the key: [`Answer::Verdict`](crate::admin::Answer::Verdict).
     Check {
@@ -162,6 +185,10 @@ impl Request {
             Self::PutRole(_) => "put_role",
             Self::Roles { .. } => "roles",
             Self::DeleteRole { .. } => "delete_role",
+            Self::InTenant { .. } => "in_tenant",
+            Self::PutTenant(_) => "put_tenant",
+            Self::Tenants { .. } => "tenants",
+            Self::EndTenant { .. } => "end_tenant",
             Self::Check { .. } => "check",
             Self::Import(_) => "import",
             Self::ImportLines { .. } => "import_lines",
@@ -176,6 +203,21 @@ impl Request {
             Self::AcceptClock => "accept_clock",
             Self::LeaveCluster => "leave_cluster",
         }
+    }
+
+    /// Whether a tenant's handle can answer it.
+    pub(super) fn is_of_keys(&self) -> bool {
+        matches!(
+            self,
+            Self::Create(_)
+                | Self::Get { .. }
+                | Self::List(_)
+                | Self::Update { .. }
+                | Self::Rotate { .. }
+                | Self::Revoke { .. }
+                | Self::RevokeOwner { .. }
+                | Self::Events(_)
+        )
     }
 }
 

@@ -17,6 +17,7 @@ use crate::key::key_info::KeyState;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::{CreatedKey, NewKey};
 use crate::key::role::role_info::RoleInfo;
+use crate::key::tenant::tenant_info::TenantInfo;
 use crate::rotation::report::RunReport;
 use crate::rotation::rotator::Rotator;
 use crate::rotation::sink::CommandSink;
@@ -28,7 +29,7 @@ use crate::token::key_id::KeyId;
 use crate::admin::frame::{self, MAX_FRAME};
 use crate::admin::{
     Answer, Changed, Diagnosis, EventsToPurge, ExternalKeys, Fault, FaultKind, Imports, Lines, NewSecret, RefusedEntry,
-    RefusedRequests, Request, RolePage, RolePut, SinkForm, Verdict,
+    RefusedRequests, Request, RolePage, RolePut, SinkForm, TenantChanged, TenantPage, Verdict,
 };
 
 /// The most bytes of the lines in one answer: as JSON in JSON they may take twice that.
@@ -116,6 +117,17 @@ impl Session {
             }
             Request::Roles { after } => Answer::Roles(self.roles(after.as_deref())?),
             Request::DeleteRole { name } => count(usize::from(store.delete_role(&name)?)),
+            Request::InTenant { tenant, request } => return self.in_tenant(&tenant, *request),
+            Request::PutTenant(tenant) => {
+                let name = tenant.name().to_owned();
+                let changed = store.put_tenant(tenant)?;
+                self.tenant_changed(&name, changed)?
+            }
+            Request::Tenants { after } => Answer::Tenants(self.tenants(after.as_deref())?),
+            Request::EndTenant { name, reason } => {
+                let changed = store.end_tenant(&name, reason)?;
+                self.tenant_changed(&name, changed)?
+            }
             Request::Check { token, permissions, peer } => {
                 Answer::Verdict(Box::new(self.verdict(token.expose_secret(), &permissions, peer)?))
             }
@@ -207,6 +219,33 @@ impl Session {
             let page: Vec<RoleInfo> = roles.iter().take(limit).cloned().collect();
             let next = page.last().filter(|_| page.len() < roles.len()).map(|last| last.name().to_owned());
             Ok(RolePage { roles: page, next })
+        })
+    }
+
+    /// Answers a request with the handle of a tenant, which sees the tenant's keys alone.
+    fn in_tenant(&self, tenant: &str, request: Request) -> Result<Answer, Fault> {
+        let handle = self.store.tenant(tenant)?;
+        if !request.is_of_keys() {
+            let text = format!("a tenant does not answer {}: it answers what is about its keys", request.name());
+            return Err(Fault::new(FaultKind::Invalid, text));
+        }
+        Self::ending(handle.store().clone(), Arc::clone(&self.ending)).answer(request)
+    }
+
+    fn tenant_changed(&self, name: &str, changed: bool) -> Result<Answer, Fault> {
+        // The record of a tenant is never deleted.
+        let tenant = self.store.tenant(name)?.info()?;
+        let tenant = tenant.ok_or_else(|| Fault::new(FaultKind::NotFound, "the tenant has no record"))?;
+        Ok(Answer::TenantChanged(Box::new(TenantChanged { tenant, changed })))
+    }
+
+    fn tenants(&self, after: Option<&str>) -> Result<TenantPage, Fault> {
+        let mut tenants = self.store.tenants()?;
+        tenants.retain(|tenant| after.is_none_or(|after| tenant.name() > after));
+        fitting(tenants.len(), |limit| {
+            let page: Vec<TenantInfo> = tenants.iter().take(limit).cloned().collect();
+            let next = page.last().filter(|_| page.len() < tenants.len()).map(|last| last.name().to_owned());
+            Ok(TenantPage { tenants: page, next })
         })
     }
 
@@ -306,5 +345,93 @@ fn of_entry(error: StoreError) -> String {
         StoreError::Invalid { field, allowed, .. } => format!("invalid {field}: allowed are {allowed}"),
         StoreError::Conflict(conflict) => conflict.to_string(),
         error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::tenant::tenant::Tenant;
+
+    fn in_tenant(tenant: &str, request: Request) -> Request {
+        Request::InTenant { tenant: tenant.to_owned(), request: Box::new(request) }
+    }
+
+    #[test]
+    fn a_request_in_a_tenant_sees_the_keys_of_the_tenant_alone() {
+        let store = KeyStore::temporary().unwrap();
+        let mut session = Session::new(store.as_actor("operator"));
+        let mut create = |tenant| {
+            let request = in_tenant(tenant, Request::Create(Box::new(NewKey::for_owner("alice"))));
+            let Answer::NewSecret(new) = session.ask(request) else { panic!("no key was created") };
+            assert_eq!(new.key.tenant(), Some(tenant));
+            new.key.id()
+        };
+        let [acme, apex] = ["acme", "apex"].map(&mut create);
+        let Answer::Keys(page) = session.ask(in_tenant("acme", Request::List(KeyFilter::default()))) else { panic!() };
+        assert_eq!(page.keys.iter().map(crate::KeyInfo::id).collect::<Vec<_>>(), [acme]);
+        let change = || Box::new(KeyUpdate::new().disabled(true));
+        for request in [
+            Request::Get { id: apex },
+            Request::Update { id: apex, change: change() },
+            Request::Rotate { id: apex, overlap: crate::Overlap::None },
+            Request::Revoke { id: apex, reason: String::new() },
+        ] {
+            let answer = session.ask(in_tenant("acme", request));
+            assert!(matches!(&answer, Answer::Fault(fault) if fault.kind == FaultKind::NotFound), "{answer:?}");
+        }
+        let Answer::Events(page) = session.ask(in_tenant("acme", Request::Events(EventFilter::default()))) else {
+            panic!()
+        };
+        assert_eq!(page.events.iter().filter_map(crate::Event::key).collect::<Vec<_>>(), [acme]);
+        assert_eq!(page.events[0].actor(), Some(&"operator".into()));
+        let revoke = Request::RevokeOwner { owner: "alice".into(), reason: String::new() };
+        assert!(matches!(session.ask(in_tenant("acme", revoke)), Answer::Count(1)));
+        assert!(store.get(apex).unwrap().unwrap().revoked().is_none());
+    }
+
+    #[test]
+    fn a_tenant_answers_nothing_about_the_whole_store() {
+        let mut session = Session::new(KeyStore::temporary().unwrap());
+        let nested = || in_tenant("acme", in_tenant("apex", Request::List(KeyFilter::default())));
+        for request in [
+            in_tenant("acme", Request::Health),
+            in_tenant("acme", Request::PutTenant(Tenant::new("apex"))),
+            in_tenant("acme", Request::EndTenant { name: "acme".into(), reason: String::new() }),
+            in_tenant("acme", Request::Export { after: None, digests: true }),
+            in_tenant("acme", Request::Purge { before: chrono::Utc::now() }),
+            in_tenant("Acme", Request::List(KeyFilter::default())),
+            nested(),
+        ] {
+            let answer = session.ask(request);
+            assert!(matches!(&answer, Answer::Fault(fault) if fault.kind == FaultKind::Invalid), "{answer:?}");
+        }
+        let text = serde_json::to_string(&nested()).unwrap();
+        assert!(text.starts_with(r#"{"in_tenant":{"tenant":"acme","request":{"in_tenant":"#), "{text}");
+        // A message of many requests in each other ends in an error.
+        let deep = r#"{"in_tenant":{"tenant":"a","request":"#.repeat(10_000);
+        assert!(serde_json::from_str::<Request>(&deep).is_err());
+    }
+
+    #[test]
+    fn tenants_are_put_ended_and_listed() {
+        let store = KeyStore::temporary().unwrap();
+        let mut session = Session::new(store.clone());
+        let mut changed = |request| match session.ask(request) {
+            Answer::TenantChanged(of) => (of.tenant.name().to_owned(), of.changed),
+            answer => panic!("{answer:?}"),
+        };
+        let put = |name: &str| Request::PutTenant(Tenant::new(name).permissions(["orders:*"]));
+        let end = || Request::EndTenant { name: "apex".into(), reason: "left".into() };
+        assert_eq!(changed(put("acme")), ("acme".to_owned(), true));
+        assert_eq!(changed(put("acme")), ("acme".to_owned(), false));
+        assert_eq!(changed(end()), ("apex".to_owned(), true));
+        assert_eq!(changed(end()), ("apex".to_owned(), false));
+        let Answer::Tenants(page) = session.ask(Request::Tenants { after: None }) else { panic!() };
+        assert_eq!((page.tenants, page.next), (store.tenants().unwrap(), None));
+        let after = Some("acme".to_owned());
+        let Answer::Tenants(page) = session.ask(Request::Tenants { after }) else { panic!() };
+        assert_eq!(page.tenants.iter().map(TenantInfo::name).collect::<Vec<_>>(), ["apex"]);
+        assert!(matches!(session.ask(put("apex")), Answer::Fault(fault) if fault.kind == FaultKind::Conflict));
     }
 }

@@ -61,6 +61,10 @@ impl Tenant {
         self
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The ceiling, as the caller gave it.
     pub(crate) fn given_permissions(&self) -> &[String] {
         &self.permissions

@@ -89,7 +89,7 @@ impl TenantStore {
         self.0.seen().tenant().unwrap_or_default()
     }
 
-    pub(in crate::store) fn store(&self) -> &KeyStore {
+    pub(crate) fn store(&self) -> &KeyStore {
         &self.0
     }
 
