@@ -69,7 +69,7 @@ examples! {
     ROLE_DELETE: "apikey role delete reader";
     TENANT:
         "apikey tenant put acme --permission 'orders:*,keys:*' --limit 1000/1m"
-        "apikey create admin --tenant acme --permission 'orders:*,keys:*'"
+        "apikey tenant list"
         "apikey tenant end acme --reason 'the contract has ended' --yes";
     TENANT_PUT:
         "apikey tenant put acme --permission 'orders:*,keys:*' --limit 1000/1m"
