@@ -18,6 +18,7 @@ mod access {
     mod roles;
     mod scope;
     mod scope_model;
+    mod tenant_actors;
     mod tenants;
     mod verify;
 }

@@ -60,8 +60,13 @@ impl RoleGrants {
 /// An acting key in its current state.
 pub(crate) struct ActingKey {
     record: Record,
+    /// Its explicit grants and those of its roles.
+    given: Vec<String>,
     /// What it has: its explicit grants and those of its roles, under the ceiling of its tenant.
     grants: Vec<String>,
+    /// What exempts it from bounds, of these. In a tenant `*` exempts from nothing, whatever the ceiling names: its holder
+    /// manages the tenant, and the bounds of its keys are those of the service.
+    exempting: Vec<String>,
     /// The number of the secret that the caller presented.
     secret: u32,
     /// The store's prefix of new tokens.
@@ -202,15 +207,16 @@ impl ActingKey {
         tenant: Option<&TenantRecord>,
     ) -> Self {
         let given = roles.of(&record).into_owned();
-        let grants = tenant.map_or_else(|| given.clone(), |tenant| grants::met(&given, &tenant.ceiling));
-        Self { grants, record, secret, default }
+        let left =
+            |given: &[String]| tenant.map_or_else(|| given.to_vec(), |tenant| grants::met(given, &tenant.ceiling));
+        let named = |grant: &&String| record.tenant.is_none() || *grant != EVERYTHING;
+        let exempting = left(&given.iter().filter(named).cloned().collect::<Vec<_>>());
+        Self { grants: left(&given), given, exempting, record, secret, default }
     }
 
-    /// Whether it is exempt by this permission. In a tenant `*` exempts from nothing: its holder manages the tenant, and the
-    /// bounds of its keys are those of the service.
+    /// Whether it is exempt by this permission.
     fn may(&self, permission: &str) -> bool {
-        let is_counted = |grant: &&String| self.record.tenant.is_none() || *grant != EVERYTHING;
-        self.grants.iter().filter(is_counted).any(|grant| covers(grant, permission))
+        self.exempting.iter().any(|grant| covers(grant, permission))
     }
 
     fn is_unbounded(&self) -> bool {
@@ -272,10 +278,16 @@ impl ActingKey {
     }
 
     fn grants(&self, grants: &[String], held: &[String]) -> Result<(), StoreError> {
-        if let Some(grant) = grants::uncovered(&self.grants, grants) {
+        // What the key has already may be beyond the ceiling, which is over both keys.
+        let keeps = |grant: &String| held.contains(grant) && covered(&self.given, grant);
+        if let Some(grant) = grants.iter().find(|grant| !covered(&self.grants, grant) && !keeps(grant)) {
             return Err(StoreError::Exceeds(CapViolation::Grant(grant.clone())));
         }
-        let handed_on = grants.iter().find(|grant| manages(grant) && !held.iter().any(|held| covers(held, grant)));
+        // In a tenant `*` is none of the grants that it covers: these would exempt from bounds.
+        let has = |held: &String, grant: &String| {
+            held == grant || (covers(held, grant) && (self.record.tenant.is_none() || held != EVERYTHING))
+        };
+        let handed_on = grants.iter().find(|grant| manages(grant) && !held.iter().any(|held| has(held, grant)));
         match handed_on.filter(|_| !self.may(DELEGATE)) {
             Some(grant) => Err(StoreError::Exceeds(CapViolation::Delegation(grant.clone()))),
             None => Ok(()),
@@ -320,7 +332,8 @@ impl ActingKey {
 
     /// Whether it may change a key: its own, or one that has nothing that it lacks.
     fn covers(&self, target: &Record, granted: &[String]) -> bool {
-        let covers = || grants::uncovered(&self.grants, granted).is_none();
+        // The ceiling is over both keys, or over neither, whenever it changes.
+        let covers = || grants::uncovered(&self.given, granted).is_none();
         self.is(target) || (self.is_owner(target.owner()) && covers())
     }
 
@@ -379,6 +392,11 @@ impl ActingKey {
         let held = self.record.labels.get(name).cloned();
         CapViolation::Label { name: name.to_owned(), wanted: wanted.cloned(), held }
     }
+}
+
+/// Whether one of these grants covers another.
+fn covered(outer: &[String], grant: &str) -> bool {
+    outer.iter().any(|wide| covers(wide, grant))
 }
 
 /// Whether a change of a key gives it anything that it did not have.
