@@ -3,11 +3,15 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::access::named::Kind;
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::tail::{TailReader, TailWriter, Unknown};
 use crate::base::codec::{self, CodecError, Frame, plain_frame};
 use crate::key::evidence::{DELETED, restrict_by_state};
+use crate::key::named::NamedRecord;
 use crate::key::record::{Record, Revocation};
+use crate::key::role::record::RoleRecord;
+use crate::key::tenant::record::TenantRecord;
 
 /// A revocation to make again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,11 +60,13 @@ impl KeptRestriction {
     }
 }
 
-/// What a node keeps of one key.
+/// What a node keeps of one key, role or tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KeptHereOnly {
     Revocation(KeptRevocation),
     Restriction(KeptRestriction),
+    /// What a role granted, or a tenant left, when the engine lost what took the rest. Nothing is left of a role that was deleted.
+    Named(NamedRecord),
 }
 
 impl KeptHereOnly {
@@ -68,12 +74,15 @@ impl KeptHereOnly {
         match self {
             Self::Revocation(kept) => codec::encode(kept),
             Self::Restriction(kept) => codec::encode(kept),
+            Self::Named(kept) => kept.encode(),
         }
     }
 
     pub(crate) fn decode(frame: &[u8]) -> Result<Self, CodecError> {
         match codec::decode(frame) {
             Err(CodecError::Kind(KeptRestriction::KIND)) => codec::decode(frame).map(Self::Restriction),
+            Err(CodecError::Kind(RoleRecord::KIND)) => NamedRecord::decode(Kind::Role, frame).map(Self::Named),
+            Err(CodecError::Kind(TenantRecord::KIND)) => NamedRecord::decode(Kind::Tenant, frame).map(Self::Named),
             kept => kept.map(Self::Revocation),
         }
     }
@@ -131,6 +140,16 @@ mod tests {
             assert_eq!(KeptHereOnly::decode(&frame).unwrap(), kept);
         }
         assert!(KeptHereOnly::decode(b"R").is_err());
+    }
+
+    #[test]
+    fn roles_and_tenants_are_kept_as_their_records() {
+        let tenant = NamedRecord::Tenant(TenantRecord::unbounded("acme", 5));
+        let unknown = Unknown::default();
+        let role = RoleRecord { name: "reader".into(), permissions: vec![], description: None, changed_at: 5, unknown };
+        for kept in [NamedRecord::Role(role), tenant].map(KeptHereOnly::Named) {
+            assert_eq!(KeptHereOnly::decode(&kept.encode().unwrap()).unwrap(), kept);
+        }
     }
 
     #[test]

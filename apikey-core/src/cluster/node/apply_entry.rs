@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
-use crate::access::named::{Kind, NamedAllowance, NamedId};
+use crate::access::named::{Kind, NamedId};
 use crate::base::codec::{self, CodecError};
 use crate::cluster::format::entry::{LogEntry, position};
-use crate::cluster::node::here_only::AllHereOnly;
+use crate::cluster::node::here_only::{AllHereOnly, narrowed};
 use crate::commit::applier::{NamedChange, Pending};
 use crate::commit::change_feed::is_of_rotator;
 use crate::commit::engine::Engine;
@@ -96,7 +96,7 @@ impl Engine {
             }
             at = at.max(event.at);
             if let Subject::Named(id) = write.subject {
-                let one = apply_named(id, write, log, &mut named, &mut head).map_err(|fault| fault.of(after))?;
+                let one = apply_named(id, write, log, here, &mut named, &mut head).map_err(|fault| fault.of(after))?;
                 staged.push(one);
                 continue;
             }
@@ -176,7 +176,7 @@ impl Engine {
         for id in keys {
             if let Subject::Named(id) = Subject::of_record(*id) {
                 let held = log.named(id)?;
-                let rights = held.map_or_else(|| NamedAllowance::without_record(id), |(held, _)| held.allowance());
+                let rights = narrowed(here.get(&id), id, held.as_ref().map(|(held, _)| held));
                 let published = rights.and_then(|rights| self.index.publish_named(id, rights));
                 published.map_err(std::io::Error::from)?;
                 continue;
@@ -215,6 +215,7 @@ fn apply_named(
     id: NamedId,
     write: Write,
     disk: &Disk,
+    here: &AllHereOnly,
     changed: &mut NamedAfter,
     head: &mut Head,
 ) -> Result<Staged, NamedFault> {
@@ -238,8 +239,12 @@ fn apply_named(
         head.sum = head.sum.wrapping_add(record_hash(frame));
         head.records += 1;
     }
-    let change = NamedChange::of(id, before.as_ref().map(|(record, _)| record), after.as_ref());
-    let change = change.map_err(|full| StoreError::from(std::io::Error::from(full)))?;
+    // The index must never have what was taken on this node, not even for a moment.
+    let rights = |record: Option<&NamedRecord>| {
+        narrowed(here.get(&id), id, record).map_err(|full| StoreError::from(std::io::Error::from(full)))
+    };
+    let before = rights(before.as_ref().map(|(record, _)| record))?;
+    let change = NamedChange { before, after: rights(after.as_ref())? };
     changed.insert(id, after.zip(write.record.as_ref().map(|frame| frame.to_vec())));
     let pending = Pending { id, named: Some(change), ..Pending::default() };
     Ok(Staged { pending, write, is_of_rotator: false })

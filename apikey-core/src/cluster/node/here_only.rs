@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use crate::access::named::{NamedAllowance, NamedId};
+use crate::base::interner::Full;
 use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction, KeptRevocation};
 use crate::commit::engine::Engine;
 use crate::key::effective_key::EffectiveKey;
 use crate::key::error::StoreError;
+use crate::key::named::NamedRecord;
 use crate::key::record::Record;
 use crate::token::digest::Digest;
 
-/// What was taken from keys here, and is not in the log.
+/// What was taken from keys, roles and tenants here, by their ids, and is not in the log.
 pub(crate) type AllHereOnly = BTreeMap<u128, HereOnly>;
 
 /// What was taken from a key here, and is not in the log.
@@ -38,6 +41,8 @@ pub(crate) enum Kept {
     Revocation(KeptRevocation),
     /// The key has lost what the engine lost.
     Restriction(KeptRestriction),
+    /// The role or the tenant has lost what the engine lost, and leaves no more than this.
+    Named(NamedRecord),
 }
 
 impl From<KeptHereOnly> for Kept {
@@ -45,6 +50,7 @@ impl From<KeptHereOnly> for Kept {
         match kept {
             KeptHereOnly::Revocation(kept) => Self::Revocation(kept),
             KeptHereOnly::Restriction(kept) => Self::Restriction(kept),
+            KeptHereOnly::Named(kept) => Self::Named(kept),
         }
     }
 }
@@ -117,6 +123,19 @@ impl HereOnly {
         let has_ended = |digest: &Digest| self.ended.contains(digest) || self.sent.ended.contains(digest);
         rights.secrets.retain(|secret| !has_ended(&secret.digest));
         Ok(())
+    }
+}
+
+/// What a role grants, or a tenant leaves, by a record of it, less what was taken from it here.
+pub(crate) fn narrowed(
+    here: Option<&HereOnly>,
+    id: NamedId,
+    record: Option<&NamedRecord>,
+) -> Result<NamedAllowance, Full> {
+    let allowance = record.map_or_else(|| NamedAllowance::without_record(id), NamedRecord::allowance)?;
+    match here.and_then(HereOnly::kept) {
+        Some(Kept::Named(kept)) => allowance.meet(kept.allowance()?),
+        _ => Ok(allowance),
     }
 }
 

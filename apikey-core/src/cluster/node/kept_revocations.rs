@@ -1,6 +1,7 @@
 //! What is in force on this node alone, also after a restart: revocations that the ledger did not take, and what it lost.
 //! The node makes them again until the log has them.
 
+use crate::access::named::Kind;
 use crate::base::lock::lock;
 use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction, KeptRevocation};
 use crate::cluster::node::here_only::{HereOnly, Kept};
@@ -12,6 +13,12 @@ use crate::commit::writer::Writer;
 use crate::key::change::{Action, Change};
 use crate::key::error::StoreError;
 use crate::key::event::actor::Origin;
+use crate::key::named::NamedRecord;
+use crate::key::named::change::NamedAction;
+use crate::key::role::change::RoleAction;
+use crate::key::role::record::RoleRecord;
+use crate::key::tenant::change::TenantAction;
+use crate::key::tenant::record::TenantRecord;
 
 /// The most keys that one change takes something from again.
 const AT_ONCE: usize = 500;
@@ -51,7 +58,7 @@ impl Node {
         if !self.settings.safeguards.makes_revocations_again {
             return Ok(());
         }
-        let (mut revoked, mut restricted, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut revoked, mut restricted, mut ended, mut named) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (id, here) in &self.state().here {
             if !here.ended().is_empty() {
                 ended.push(*id);
@@ -59,6 +66,7 @@ impl Node {
             match here.kept() {
                 Some(Kept::Revocation(kept)) => revoked.push((*id, kept.clone())),
                 Some(Kept::Restriction(kept)) => restricted.push((*id, kept.clone())),
+                Some(Kept::Named(kept)) => named.push((*id, kept.clone())),
                 None => {}
             }
         }
@@ -66,6 +74,7 @@ impl Node {
         let mut done = Vec::new();
         let made = self.revoke_again(engine, order, revoked, &mut done);
         let made = made.and_then(|()| self.restrict_again(engine, order, &restricted, &mut done));
+        let made = made.and_then(|()| narrow_again(engine, order, named, &mut done));
         // Also what was made before an error.
         self.forget_written(engine, &done)?;
         made
@@ -88,9 +97,20 @@ impl Node {
         let log = engine.log.open()?;
         let mut written = Vec::new();
         for id in keys {
+            if Kind::of(*id).is_some() {
+                let held = log.named(*id)?.map(|(held, _)| held);
+                let has = match (here.get(id).and_then(HereOnly::kept), held) {
+                    (Some(Kept::Named(kept)), Some(held)) => held.met(kept) == held,
+                    // What is not there takes nothing, or grants nothing.
+                    (Some(Kept::Named(kept)), None) => kept.as_role().is_some(),
+                    _ => false,
+                };
+                written.extend(has.then_some((*id, ())));
+                continue;
+            }
             let record = log.record(*id)?.map(|(record, _)| record);
             let has = match (here.get(id).and_then(HereOnly::kept), record) {
-                (None, _) => false,
+                (None | Some(Kept::Named(_)), _) => false,
                 // A purge may have deleted the key meanwhile.
                 (_, None) => true,
                 (Some(Kept::Revocation(_)), Some(record)) => record.revoked.is_some(),
@@ -170,5 +190,53 @@ impl Node {
             done.extend(some.iter().map(|(id, _)| *id));
         }
         Ok(())
+    }
+}
+
+/// Takes from roles and tenants again what the engine lost.
+fn narrow_again(
+    engine: &Engine,
+    order: &dyn Order,
+    named: Vec<(u128, NamedRecord)>,
+    done: &mut Vec<u128>,
+) -> Result<(), StoreError> {
+    for (id, kept) in named {
+        // A tenant may have ended, too, which is a change of its own.
+        for ends in [false, true] {
+            let mut decide = |_: &mut Writer, records: &Records<'_>| {
+                let held = records.named(id)?.map(|(held, _)| held);
+                let change = narrowing(held.as_ref(), &kept, ends, engine.time.now_ms());
+                Ok(change.map(|action| engine.change_of(id, Action::Named(action))).into_iter().collect())
+            };
+            order.change(engine, Terms::HERE, &mut decide)?;
+        }
+        done.push(id);
+    }
+    Ok(())
+}
+
+/// The change that takes from a role or a tenant what it has beyond what is kept: the end of a tenant, or everything else.
+fn narrowing(held: Option<&NamedRecord>, kept: &NamedRecord, ends: bool, at: i64) -> Option<NamedAction> {
+    let put = |tenant: TenantRecord| {
+        // Its end is a change of its own.
+        NamedAction::Tenant(TenantAction::Put(Box::new(TenantRecord { ended: None, ..tenant })))
+    };
+    match (held, kept) {
+        // A role that the engine lost, too, stays lost.
+        (None, NamedRecord::Role(_)) => None,
+        (_, NamedRecord::Tenant(kept)) if ends => {
+            let reason = kept.ended.as_ref()?.reason.clone();
+            Some(NamedAction::Tenant(TenantAction::End { name: kept.name.clone(), reason }))
+        }
+        (Some(NamedRecord::Tenant(held)), _) if held.ended.is_some() => None,
+        (None, NamedRecord::Tenant(kept)) => Some(put(kept.clone())),
+        (Some(held), kept) if !ends => match held.met(kept) {
+            met if met == *held => None,
+            NamedRecord::Role(met) => {
+                Some(NamedAction::Role(RoleAction::Put(Box::new(RoleRecord { changed_at: at, ..met }))))
+            }
+            NamedRecord::Tenant(met) => Some(put(met)),
+        },
+        _ => None,
     }
 }

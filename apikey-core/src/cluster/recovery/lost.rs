@@ -1,8 +1,9 @@
-//! What the log lost when the engine went back, and another history took its place: what this took away from keys is taken
-//! again. What it gave stays lost.
+//! What the log lost when the engine went back, and another history took its place: what this took away from keys, roles and
+//! tenants is taken again. What it gave stays lost.
 
 use std::collections::BTreeMap;
 
+use crate::access::named::NamedId;
 use crate::base::codec;
 use crate::base::lock::lock;
 use crate::cluster::format::entry::LogEntry;
@@ -15,12 +16,22 @@ use crate::commit::engine::Engine;
 use crate::key::error::StoreError;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
+use crate::key::named::NamedRecord;
+use crate::key::named::evidence::{after_event, takes};
+use crate::key::subject::Subject;
 
 /// The most bytes that a node reads of the log at a time.
 const READ: usize = 1 << 20;
 /// How far before its end the log is compared first, in events, and how much further then.
 const FIRST_SPAN: u64 = 64;
 const FACTOR: u64 = 8;
+
+/// From how many keys, and from how many roles and tenants, the engine lost that something was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) keys: u64,
+    pub(crate) named: u64,
+}
 
 impl Node {
     /// Returns the number of the last event that the log and the replica have in common; `None` if the log no longer has it,
@@ -65,21 +76,28 @@ impl Node {
         }
     }
 
-    /// Keeps what the events after this one took away from keys, durably: it is in force here from now on, and the node makes
-    /// it again until the log has it. Returns how many keys they concern.
-    pub(crate) fn keep_lost(&self, engine: &Engine, common: u64) -> Result<u64, StoreError> {
+    /// Keeps what the events after this one took away from keys, roles and tenants, durably: it is in force here from now on,
+    /// and the node makes it again until the log has it.
+    pub(crate) fn keep_lost(&self, engine: &Engine, common: u64) -> Result<Lost, StoreError> {
         // What the log has by now is forgotten before this, or after the replica is loaded anew.
         let _applying = lock(&self.applying);
         let log = engine.log.open()?;
         let own = engine.writer().head().number;
         // The keys, and whether an event set fields of theirs.
         let mut concerned: BTreeMap<u128, bool> = BTreeMap::new();
+        // What they leave of roles and tenants, and whether they have taken anything from them.
+        let mut named: BTreeMap<NamedId, (Option<NamedRecord>, bool)> = BTreeMap::new();
         for item in log.events(common.saturating_add(1)) {
             let (number, frame) = item?;
             if number > own {
                 break;
             }
             let event: Event = codec::decode(&frame)?;
+            if let Subject::Named(id) = event.subject {
+                let (left, has_lost) = named.entry(id).or_default();
+                *left = after_event(left.take(), &event);
+                *has_lost |= takes(&event.kind);
+            }
             let Some(key) = event.subject.key() else { continue };
             let sets_fields = match &event.kind {
                 EventKind::Updated { .. } | EventKind::Disabled { .. } | EventKind::Enabled { .. } => true,
@@ -96,20 +114,30 @@ impl Node {
                 // It takes everything.
                 Some(Kept::Revocation(_)) => continue,
                 // The record does not have this yet.
+                Some(Kept::Named(_)) | None => {}
                 Some(Kept::Restriction(held)) => {
                     sets_fields |= held.sets_fields;
                     if let Some(record) = &mut record {
                         held.restrict(record, engine.time.now_ms());
                     }
                 }
-                None => {}
             }
             kept.push((key, KeptRestriction { record, sets_fields }));
         }
+        let mut kept_named = Vec::new();
+        for (id, (left, has_lost)) in named {
+            // The record has more than the events say; one that is gone was a role, which grants nothing.
+            let left = log.named(id)?.map(|(record, _)| record).or(left).filter(|_| has_lost);
+            let Some(left) = left else { continue };
+            let held = self.state().here.get(&id).and_then(HereOnly::kept).cloned();
+            let left = if let Some(Kept::Named(held)) = held { left.met(&held) } else { left };
+            kept_named.push((id, left));
+        }
         let frames = kept.iter().map(|(key, one)| Ok((*key, KeptHereOnly::Restriction(one.clone()).encode()?)));
-        log.keep_here(frames.collect::<Result<Vec<_>, StoreError>>()?)?;
-        let keys = kept.len() as u64;
+        let of_named = kept_named.iter().map(|(id, one)| Ok((*id, KeptHereOnly::Named(one.clone()).encode()?)));
+        log.keep_here(frames.chain(of_named).collect::<Result<Vec<_>, StoreError>>()?)?;
         self.put_here(&kept, |here, one| here.keep(Kept::Restriction(one.clone())));
-        Ok(keys)
+        self.put_here(&kept_named, |here, one| here.keep(Kept::Named(one.clone())));
+        Ok(Lost { keys: kept.len() as u64, named: kept_named.len() as u64 })
     }
 }

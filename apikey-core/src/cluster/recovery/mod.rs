@@ -2,7 +2,7 @@
 //! cannot be applied. It refuses every key meanwhile, and no other node waits for it.
 
 pub(crate) mod history;
-mod lost;
+pub(crate) mod lost;
 mod publish;
 mod recover;
 mod reload;

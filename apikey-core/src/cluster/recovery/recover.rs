@@ -8,6 +8,7 @@ use crate::cluster::ledger::{Position, Sight};
 use crate::cluster::node::shared::{FollowError, LOG_GONE, Node, PATIENCE};
 use crate::cluster::protocol::safeguards::stretched;
 use crate::cluster::recovery::history::{Relation, relation};
+use crate::cluster::recovery::lost::Lost;
 use crate::cluster::recovery::publish::Published;
 use crate::cluster::recovery::step::{BELOW_FLOOR, RecoveryStep};
 use crate::commit::engine::Engine;
@@ -153,9 +154,9 @@ impl Node {
             return Ok(Done::Nothing);
         };
         let events = self.head().number.saturating_sub(common);
-        let keys = self.keep_lost(engine, common)?;
+        let lost = self.keep_lost(engine, common)?;
         self.reload(engine)?;
-        Ok(Done::Reapplied { events, keys })
+        Ok(Done::Reapplied { events, lost })
     }
 
     /// The replica's history begins after the log's head, so it does not show what the log lost. Another node may bring it
@@ -190,7 +191,7 @@ impl Node {
 enum Done {
     Nothing,
     Published { events: u64 },
-    Reapplied { events: u64, keys: u64 },
+    Reapplied { events: u64, lost: Lost },
     Loaded { what: String },
 }
 
@@ -210,11 +211,14 @@ impl fmt::Display for Done {
             Self::Nothing => f.write_str("the engine had lost events, which another node published"),
             Self::Published { events: 1 } => f.write_str("the engine had lost 1 event, which this node published"),
             Self::Published { events } => write!(f, "the engine had lost {events} events, which this node published"),
-            Self::Reapplied { events, keys } => write!(
-                f,
-                "the engine had lost {events} events, and had others instead: this node takes again what they took from \
-                 {keys} keys, and loaded its replica anew; what they gave is lost"
-            ),
+            Self::Reapplied { events, lost: Lost { keys, named } } => {
+                let named = if *named == 0 { String::new() } else { format!(" and {named} roles and tenants") };
+                write!(
+                    f,
+                    "the engine had lost {events} events, and had others instead: this node takes again what they took from \
+                     {keys} keys{named}, and loaded its replica anew; what they gave is lost"
+                )
+            }
             Self::Loaded { what } => write!(f, "{what}: this node loaded its replica anew"),
         }
     }

@@ -8,6 +8,7 @@ use crate::cluster::format::here_only::{KeptHereOnly, KeptRestriction};
 use crate::cluster::format::presence::{Incarnation, Presence};
 use crate::cluster::node::change::ClusterOrder;
 use crate::cluster::node::here_only::Kept;
+use crate::cluster::recovery::lost::Lost;
 use crate::cluster::{Cluster, Ledger, MemoryLedger};
 use crate::key::event::stored::Head;
 use crate::key::record::Record;
@@ -239,7 +240,7 @@ fn what_was_not_taken_again_yet_stays_so_when_the_engine_goes_back_again() {
     let left = Record { disabled: true, ..record };
     let held = KeptRestriction { record: Some(Box::new(left)), sets_fields: true };
     node.put_here(&[(id, held)], |here, held| here.keep(Kept::Restriction(held.clone())));
-    assert_eq!(node.keep_lost(engine, 1).unwrap(), 1);
+    assert_eq!(node.keep_lost(engine, 1).unwrap(), Lost { keys: 1, named: 0 });
     let kept = engine.log.open().unwrap().kept_here().unwrap();
     let here = node.state().here.get(&id).and_then(|here| here.kept().cloned());
     for kept in [here.unwrap(), KeptHereOnly::decode(&kept[&id]).unwrap().into()] {

@@ -24,7 +24,8 @@ pub struct ClusterHealth {
     pub max_staleness: Duration,
     /// The nodes that may serve, this one included, as this node last saw them.
     pub nodes: Vec<NodeHealth>,
-    /// The number of keys that are revoked on this node alone, until the engine takes the revocations.
+    /// The number of keys, roles and tenants that have lost something on this node alone, such as keys that are revoked, until
+    /// the engine takes that.
     pub only_here: u64,
     /// Why this node has stopped to follow the log; it refuses every key until it is opened again.
     pub stopped: Option<String>,

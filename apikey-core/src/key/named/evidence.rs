@@ -42,6 +42,19 @@ pub(crate) fn after_event(held: Option<NamedRecord>, event: &Event) -> Option<Na
     }
 }
 
+/// Whether an event takes something from a role or a tenant.
+#[cfg(feature = "cluster")]
+pub(crate) fn takes(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::RolePut { from, to, .. } => grants::uncovered(to, from).is_some(),
+        EventKind::TenantPut { from, to, limit_from, limit_to, .. } => {
+            grants::uncovered(to, from).is_some() || Limit::meet_of(*limit_from, *limit_to) != *limit_from
+        }
+        EventKind::RoleDeleted { .. } | EventKind::TenantEnded { .. } => true,
+        _ => false,
+    }
+}
+
 impl NamedRecord {
     /// What is left of this after what another state of the same role or tenant shows.
     pub(crate) fn met(&self, other: &Self) -> Self {
