@@ -1,6 +1,8 @@
 //! The index without a store, for benches that need more keys than a disk can write in a short time. It is not part of
 //! the public interface: the feature `measure` is for this repository's own benches.
 
+use crate::access::grant_set;
+use crate::access::named::{Kind, NamedAllowance};
 use crate::access::network::ANYWHERE;
 use crate::access::requirement::Requirement;
 use crate::access::verified_key::{IdForm, VerifiedKey};
@@ -54,6 +56,22 @@ impl Keys {
 
     /// Adds a key; `None` if the operating system has no random numbers.
     pub fn add(&mut self, owner: &str, permission: &str) -> Option<(ApiKey, Handle)> {
+        self.add_with_set(owner, GRANTS.number(permission).ok()?)
+    }
+
+    /// Adds a key that has a role and no grants of its own.
+    pub fn add_with_role(&mut self, owner: &str, role: &str) -> Option<(ApiKey, Handle)> {
+        self.add_with_set(owner, grant_set::union(&[], [Kind::Role.id(role)]).ok()?)
+    }
+
+    /// Puts a role, as a store makes a change of one visible: first what it takes away, then what it gives.
+    pub fn put_role(&self, role: &str, permission: &str) -> Option<()> {
+        let allowance = NamedAllowance { grants: GRANTS.number(permission).ok()?, ended: false, limit: None };
+        self.index.restrict_named(Kind::Role.id(role), allowance).ok()?;
+        self.index.publish_named(Kind::Role.id(role), allowance).ok()
+    }
+
+    fn add_with_set(&mut self, owner: &str, grants: u32) -> Option<(ApiKey, Handle)> {
         let id: KeyId = self.ids.next(self.time.raw_ms()).ok()?;
         let body = Secret::generate().ok()?.body(id);
         let identity = IDENTITIES.number(owner).ok()?;
@@ -72,7 +90,7 @@ impl Keys {
             id: id.as_u128(),
             allowance: Allowance {
                 identity,
-                grants: GRANTS.number(permission).ok()?,
+                grants,
                 revoked: false,
                 disabled: false,
                 expires_at: None,
