@@ -301,10 +301,10 @@ impl ActingKey {
         if self.record.tenant.is_some() || grants::uncovered(&self.grants, held).is_some() {
             return Err(refused());
         }
-        match action {
-            RoleAction::Put(role) => self.grants(&role.permissions, held),
-            RoleAction::Delete { .. } => Ok(()),
-        }
+        let RoleAction::Put(role) = action else { return Ok(()) };
+        self.grants(&role.permissions, held)?;
+        let widens = before.is_some() && grants::uncovered(held, &role.permissions).is_some();
+        if widens { self.without_bounds() } else { Ok(()) }
     }
 
     /// Checks that it may change a tenant, which concerns all of the tenant's keys: what these have at most must be its own.
@@ -322,12 +322,19 @@ impl ActingKey {
         let TenantAction::Put(tenant) = action else { return Ok(()) };
         self.grants(&tenant.ceiling, held)?;
         let limit = |tenant: &TenantRecord| tenant.limit.as_ref().map(Limit::stored);
-        match self.limit().map(Limit::stored) {
-            Some(max) if before.is_some_and(|before| is_faster(limit(tenant), limit(before))) => {
-                Err(StoreError::Exceeds(CapViolation::Limit { wanted: limit(tenant), max }))
-            }
-            _ => Ok(()),
-        }
+        let is_faster = before.is_some_and(|before| is_faster(limit(tenant), limit(before)));
+        let widens = is_faster || grants::uncovered(held, &tenant.ceiling).is_some();
+        if widens { self.without_bounds() } else { Ok(()) }
+    }
+
+    /// Checks that it has no end, idle time, networks or rate limit that bind what it gives: the keys that get more by a role
+    /// or a tenant have theirs, and a change of one of them alone could not give it that.
+    fn without_bounds(&self) -> Result<(), StoreError> {
+        let end = self.end().map(|latest| CapViolation::End { wanted: None, latest: from_ms(latest) });
+        let idle = || self.idle_after().map(|max| CapViolation::Idle { wanted: None, max: idle::span(max) });
+        let networks = || network::beyond(&[], self.networks()).map(|all| CapViolation::Networks(all.to_owned()));
+        let limit = || self.limit().map(|max| CapViolation::Limit { wanted: None, max: Limit::stored(max) });
+        end.or_else(idle).or_else(networks).or_else(limit).map_or(Ok(()), |bound| Err(StoreError::Exceeds(bound)))
     }
 
     /// Whether it may change a key: its own, or one that has nothing that it lacks.

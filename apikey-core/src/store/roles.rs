@@ -43,7 +43,8 @@ impl KeyStore {
     }
 
     /// Puts a role on behalf of `actor`, which must still be valid: it must cover what the role granted before and what it
-    /// grants after. Grants that manage keys take `keys:delegate`, as for [`NewKey::within`](crate::NewKey::within).
+    /// grants after. Grants that manage keys take `keys:delegate`, as for [`NewKey::within`](crate::NewKey::within). An actor
+    /// with an end, an idle time, networks or a rate limit that bind what it gives makes no role grant more that is there.
     ///
     /// # Errors
     /// Those of [`put_role`](Self::put_role), and [`StoreError::Exceeds`].

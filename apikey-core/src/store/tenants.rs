@@ -45,7 +45,8 @@ impl KeyStore {
     /// Puts a tenant on behalf of `actor`, which must still be valid, be of no tenant, and have `keys:any_owner` and
     /// `keys:any_tenant`. It must cover what the tenant left its keys before and what it leaves them after: everything, for a
     /// tenant that nobody had put. Grants that manage keys take `keys:delegate`, as for
-    /// [`NewKey::within`](crate::NewKey::within).
+    /// [`NewKey::within`](crate::NewKey::within). An actor with an end, an idle time, networks or a rate limit that bind what
+    /// it gives raises neither the permissions nor the limit.
     ///
     /// # Errors
     /// Those of [`put_tenant`](Self::put_tenant), and [`StoreError::Exceeds`].

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use apikey::{
-    CapViolation, Conflict, EventFilter, ExportOptions, ImportOptions, KeyFilter, KeyStore, KeyUpdate, NewKey, Restore,
-    Role, StoreError,
+    Attempt, CapViolation, Conflict, EventFilter, ExportOptions, ImportOptions, KeyFilter, KeyStore, KeyUpdate, NewKey,
+    Restore, Role, StoreError,
 };
+use chrono::TimeDelta;
 
 fn reader(permissions: &[&str]) -> Role {
     Role::new("reader").permissions(permissions)
@@ -147,6 +148,40 @@ fn an_actor_without_delegation_leaves_a_role_what_it_manages_already() {
     assert!(store.put_role_within(reader(&["orders:write"]), &actor).unwrap());
     let error = store.put_role_within(reader(&["keys:create"]), &actor).unwrap_err();
     assert!(matches!(error, StoreError::Exceeds(CapViolation::Delegation(_))), "{error}");
+}
+
+/// The keys with the role would have what it grants without the bounds of the actor, as the actor could not give it to them.
+#[test]
+fn an_actor_with_bounds_of_its_own_gives_nothing_to_a_role_that_is_there() {
+    let store = KeyStore::temporary().unwrap();
+    store.put_role(reader(&["orders:read"])).unwrap();
+    let unbounded = store.create(NewKey::for_owner("alice").roles(["reader"])).unwrap();
+    let bounded = || NewKey::for_owner("alice").permissions(["orders:*"]);
+    let minute = TimeDelta::minutes(1);
+    let violation = |result: Result<bool, StoreError>| match result.unwrap_err() {
+        StoreError::Exceeds(violation) => violation.kind(),
+        other => panic!("{other}"),
+    };
+    for (new, kind) in [
+        (bounded().expires_in(minute), "end"),
+        (bounded().idle_after(TimeDelta::days(1)), "idle"),
+        (bounded().networks(["10.0.0.0/8"]), "networks"),
+        (bounded().limit(10, minute), "limit"),
+    ] {
+        let actor = store.create(new).unwrap();
+        let attempt = Attempt::new(actor.key.expose_secret()).peer(std::net::IpAddr::from([10, 1, 2, 3]));
+        let actor = store.check(&attempt).unwrap();
+        let more = || KeyUpdate::new().permissions(["orders:write"]).within(&actor);
+        assert!(store.update(unbounded.info.id(), more()).is_err());
+        let put = |permissions: &[&str]| store.put_role_within(reader(permissions), &actor);
+        assert_eq!(violation(put(&["orders:read", "orders:write"])), kind);
+        assert!(!store.verify(unbounded.key.expose_secret()).unwrap().allows("orders:write"));
+        // It may narrow the role, describe it, and make one that no key has.
+        assert!(put(&[]).unwrap());
+        assert!(store.put_role_within(reader(&[]).describe(kind), &actor).unwrap());
+        assert!(store.put_role_within(Role::new(kind).permissions(["orders:write"]), &actor).unwrap());
+        store.put_role(reader(&["orders:read"])).unwrap();
+    }
 }
 
 /// The role grants another permission in each version. A verification between two versions finds one of those that were in

@@ -320,8 +320,13 @@ fn leaves(actor: &Key, before: Option<&Key>, after: &Key) -> Verdict {
             return Verdict::Prefix;
         }
     }
+    beyond(actor, after.bounds())
+}
+
+/// The first of these bounds that lets through more than the acting key may hand out.
+fn beyond(actor: &Key, bounds: [usize; 4]) -> Verdict {
     let verdicts = [Verdict::End, Verdict::Idle, Verdict::Networks, Verdict::Limit];
-    let beyond = (0..4).find(|at| after.bounds()[*at] > actor.max()[*at]);
+    let beyond = (0..4).find(|at| bounds[*at] > actor.max()[*at]);
     beyond.map_or(Verdict::Done, |at| verdicts.into_iter().nth(at).unwrap())
 }
 
@@ -340,6 +345,12 @@ fn decide_role(actor: &Key, target: &Key, roles: &Roles, operation: &Operation) 
         Some(grants) if !actor.covers(grants) => Verdict::Grant,
         Some(grants) if grants.iter().any(is_new) && !actor.may("keys:delegate") => Verdict::Delegation,
         None if roles[number].is_some() && is_held() => Verdict::InUse,
+        // Any key may have the role, whatever its own bounds.
+        Some(grants)
+            if roles[number].is_some() && grants.iter().any(|grant| !held.iter().any(|held| covers(held, grant))) =>
+        {
+            beyond(actor, [UNBOUNDED; 4])
+        }
         _ => Verdict::Done,
     };
     let mut after = roles.clone();

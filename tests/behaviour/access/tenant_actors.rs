@@ -73,3 +73,16 @@ fn an_actor_manages_keys_of_its_tenant_that_are_given_no_more_than_itself() {
     assert!(matches!(error, StoreError::Exceeds(CapViolation::Grant(_))), "{error}");
     assert!(tenant.revoke_within(all.info.id(), "leaked", &admin).unwrap());
 }
+
+/// Its keys would have what it gives without the bounds of the actor.
+#[test]
+fn an_actor_with_bounds_of_its_own_raises_no_ceiling() {
+    let store = KeyStore::temporary().unwrap();
+    store.put_tenant(acme().permissions(["orders:read"])).unwrap();
+    let admin = NewKey::for_owner("admin").permissions(["orders:*", "keys:any_owner", "keys:any_tenant"]);
+    let admin = verified(&store, &store.create(admin.expires_in(hours(1))).unwrap());
+    let put = |to: &[&str]| store.put_tenant_within(acme().permissions(to), &admin);
+    let error = put(&["orders:*"]).unwrap_err();
+    assert!(matches!(&error, StoreError::Exceeds(CapViolation::End { wanted: None, .. })), "{error}");
+    assert!(put(&[]).unwrap());
+}
