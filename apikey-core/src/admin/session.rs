@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::access::refusal_count::RefusalCount;
 use crate::access::requirement::Requirement;
 use crate::base::panics::catch_panic;
+use crate::copies::transfer::NamedLines;
 use crate::copies::transfer_report::{ImportOptions, LineFault};
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::filter::EventFilter;
@@ -58,6 +59,8 @@ pub struct Session {
     ending: Arc<AtomicBool>,
     /// The digests of keys that were checked only, to refuse the second of two equal keys.
     checked: HashSet<Digest>,
+    /// The roles and tenants in the lines that were imported, which come in parts.
+    lines: NamedLines,
 }
 
 impl Session {
@@ -67,7 +70,7 @@ impl Session {
     }
 
     pub(super) fn ending(store: KeyStore, ending: Arc<AtomicBool>) -> Self {
-        Self { store, ending, checked: HashSet::new() }
+        Self { store, ending, checked: HashSet::new(), lines: NamedLines::default() }
     }
 
     /// Answers a request, after its changes are on disk.
@@ -296,8 +299,9 @@ impl Session {
         Ok(imports)
     }
 
-    fn import_lines(&self, lines: &str, check_only: bool) -> Result<Imports, Fault> {
-        let report = self.store.import(lines.as_bytes(), &ImportOptions::default().check_only(check_only))?;
+    fn import_lines(&mut self, lines: &str, check_only: bool) -> Result<Imports, Fault> {
+        let options = ImportOptions::default().check_only(check_only);
+        let report = self.store.import_part(lines.as_bytes(), &options, &mut self.lines)?;
         let refused = |line: crate::RefusedLine| {
             let existing = match &line.fault {
                 LineFault::Exists(key) => Some(*key),

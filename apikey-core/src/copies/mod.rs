@@ -11,5 +11,5 @@ pub(crate) mod restore;
 pub(crate) mod restore_report;
 mod salvage;
 pub(crate) mod schedule;
-mod transfer;
+pub(crate) mod transfer;
 pub(crate) mod transfer_report;

@@ -6,6 +6,7 @@ use std::io::{BufRead, Read, Write};
 use zeroize::Zeroizing;
 
 use crate::access::named::Kind;
+use crate::access::owner::Owners;
 use crate::base::codec;
 use crate::base::wiped;
 use crate::copies::key_line::{Exported, RoleLine, Subject, TenantLine};
@@ -99,15 +100,26 @@ impl KeyStore {
 
     /// Imports keys as [`export`](Self::export) writes them, up to 1000 in one change. A line without secrets becomes a
     /// key that no caller can use until it is [rotated](Self::rotate). The import rejects a line if the store has a key
-    /// with its id, or if a field is out of bounds: the report names the line, and the other lines are imported.
+    /// with its id, or if a field is out of bounds: the report names the line, and the other lines are imported. It rejects
+    /// the line of a role or a tenant if the store has another of that name, and with it those of the keys that have it: they
+    /// would have what the store's own grants or leaves. Without that line, they have.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the reader or the disk fails, [`StoreError::Closed`]. Lines before the error may be
     /// imported already: a second import of the same lines rejects those, and imports the rest.
-    pub fn import(&self, mut reader: impl BufRead, options: &ImportOptions) -> Result<ImportReport, StoreError> {
+    pub fn import(&self, reader: impl BufRead, options: &ImportOptions) -> Result<ImportReport, StoreError> {
+        self.import_part(reader, options, &mut NamedLines::default())
+    }
+
+    /// Imports a part of an export, of which other parts came before.
+    pub(crate) fn import_part(
+        &self,
+        mut reader: impl BufRead,
+        options: &ImportOptions,
+        named: &mut NamedLines,
+    ) -> Result<ImportReport, StoreError> {
         let mut report =
             ImportReport { imported: 0, roles: 0, tenants: 0, awaiting_rotation: Vec::new(), refused: Vec::new() };
-        let mut roles = HashSet::new();
         let mut waiting = Vec::new();
         let mut number = 0;
         let mut text = Vec::new();
@@ -125,13 +137,13 @@ impl KeyStore {
             } else if !line.is_empty() {
                 let moment = self.inner().engine.time.moment();
                 match Subject::parse(line) {
-                    Ok(Subject::Role(role)) => match self.import_role(role, *options, &mut roles) {
+                    Ok(Subject::Role(role)) => match self.import_role(role, *options, named) {
                         Ok(is_new) => report.roles += u64::from(is_new),
-                        Err(fault) => report.refused.push(refused(number, fault)?),
+                        Err(fault) => report.refused.push(named.refuse(number, fault)?),
                     },
-                    Ok(Subject::Tenant(tenant, ended)) => match self.import_tenant(tenant, ended, *options) {
+                    Ok(Subject::Tenant(tenant, ended)) => match self.import_tenant(tenant, ended, *options, named) {
                         Ok(is_new) => report.tenants += u64::from(is_new),
-                        Err(fault) => report.refused.push(refused(number, fault)?),
+                        Err(fault) => report.refused.push(named.refuse(number, fault)?),
                     },
                     Ok(Subject::Key(line)) => match line.record(moment) {
                         Ok(record) => waiting.push((number, record)),
@@ -141,7 +153,7 @@ impl KeyStore {
                 }
             }
             if waiting.len() == CHUNK || at_end {
-                self.import_some(std::mem::take(&mut waiting), &roles, *options, &mut report)?;
+                self.import_some(std::mem::take(&mut waiting), named, *options, &mut report)?;
             }
             if at_end {
                 report.refused.sort_by_key(|refused| refused.line);
@@ -151,11 +163,38 @@ impl KeyStore {
     }
 }
 
-/// A line that is refused, unless the store failed.
-fn refused(line: u64, fault: LineFault) -> Result<RefusedLine, StoreError> {
-    match fault {
-        LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed)) => Err(fault),
-        fault => Ok(RefusedLine { line, fault }),
+/// The lines of roles and tenants so far.
+#[derive(Debug, Default)]
+pub(crate) struct NamedLines {
+    /// The roles that the store has now, or would have.
+    roles: HashSet<String>,
+    /// The roles and tenants of which the store has others under the same names: no key is imported with them.
+    held: HashSet<(Kind, String)>,
+}
+
+impl NamedLines {
+    /// The line is refused, unless the store failed.
+    fn refuse(&mut self, line: u64, fault: LineFault) -> Result<RefusedLine, StoreError> {
+        match fault {
+            LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed)) => return Err(fault),
+            LineFault::RoleHeld { ref name } => drop(self.held.insert((Kind::Role, name.clone()))),
+            LineFault::TenantHeld { ref name } => drop(self.held.insert((Kind::Tenant, name.clone()))),
+            _ => {}
+        }
+        Ok(RefusedLine { line, fault })
+    }
+
+    /// Checks that a key has no role and no tenant of which the line was refused: what the store's own grants or leaves may
+    /// be more.
+    fn check(&self, record: &Record) -> Result<(), LineFault> {
+        let is_held = |kind: Kind, name: &str| self.held.contains(&(kind, name.to_owned()));
+        if let Some(name) = record.roles.iter().find(|name| is_held(Kind::Role, name)) {
+            return Err(LineFault::RoleHeld { name: name.clone() });
+        }
+        match record.tenant.as_ref().filter(|name| is_held(Kind::Tenant, name)) {
+            Some(name) => Err(LineFault::TenantHeld { name: name.clone() }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -182,7 +221,7 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
 
 impl KeyStore {
     /// Imports a role, unless the store has the same. Returns whether it is new, and notes its name.
-    fn import_role(&self, role: Role, options: ImportOptions, given: &mut HashSet<String>) -> Result<bool, LineFault> {
+    fn import_role(&self, role: Role, options: ImportOptions, given: &mut NamedLines) -> Result<bool, LineFault> {
         let record = role.record(0)?;
         let is_new = match self.role(&record.name)? {
             None => true,
@@ -192,18 +231,32 @@ impl KeyStore {
         if is_new && !options.check_only {
             self.put_role(role)?;
         }
-        given.insert(record.name);
+        given.held.remove(&(Kind::Role, record.name.clone()));
+        given.roles.insert(record.name);
         Ok(is_new)
     }
 
     /// Imports a tenant, unless the store has the same. Returns whether it is new.
-    fn import_tenant(&self, tenant: Tenant, ended: Option<String>, options: ImportOptions) -> Result<bool, LineFault> {
+    fn import_tenant(
+        &self,
+        tenant: Tenant,
+        ended: Option<String>,
+        options: ImportOptions,
+        named: &mut NamedLines,
+    ) -> Result<bool, LineFault> {
         let given = tenant.record(0)?;
-        let held = self.inner().engine.log.open()?.tenant(&given.name)?.map(TenantInfo::of);
+        named.held.remove(&(Kind::Tenant, given.name.clone()));
+        let disk = self.inner().engine.log.open()?;
+        let held = disk.tenant(&given.name)?.map(TenantInfo::of);
+        // A tenant without bounds that has keys: they rely on that.
+        let has_keys = held.is_none() && disk.ids_of(Owners::AllOf(&given.name), None)?.next().transpose()?.is_some();
+        // A change opens it again.
+        drop(disk);
         match held {
             Some(held) if held.ended().is_some() && ended.is_some() => return Ok(false),
             Some(held) if ended.is_none() && held.is_like(&given) => return Ok(false),
             Some(_) => return Err(LineFault::TenantHeld { name: given.name }),
+            None if has_keys => return Err(LineFault::TenantHeld { name: given.name }),
             None if options.check_only => {}
             None => {
                 self.put_tenant(tenant)?;
@@ -216,7 +269,7 @@ impl KeyStore {
     fn import_some(
         &self,
         lines: Vec<(u64, Record)>,
-        roles: &HashSet<String>,
+        named: &NamedLines,
         options: ImportOptions,
         report: &mut ImportReport,
     ) -> Result<(), StoreError> {
@@ -231,7 +284,7 @@ impl KeyStore {
             for (line, record) in &lines {
                 let fits = match ids.contains(&record.id) {
                     true => Err(LineFault::Exists(KeyId::from_u128(record.id))),
-                    false => self.inner().fits(record, writer, records, &mut given, roles),
+                    false => self.inner().fits(record, writer, records, &mut given, named),
                 };
                 match fits {
                     Ok(()) => {
@@ -293,8 +346,9 @@ impl Inner {
         writer: &Writer,
         records: &Records<'_>,
         given: &mut HashSet<crate::token::digest::Digest>,
-        roles: &HashSet<String>,
+        named: &NamedLines,
     ) -> Result<(), LineFault> {
+        named.check(record)?;
         if records.record(record.id)?.is_some() {
             return Err(LineFault::Exists(KeyId::from_u128(record.id)));
         }
@@ -309,7 +363,7 @@ impl Inner {
         if record.prefix.as_deref().is_some_and(|prefix| !self.prefixes.knows(prefix)) {
             return Err(LineFault::Prefix);
         }
-        for name in record.roles.iter().filter(|name| !roles.contains(*name)) {
+        for name in record.roles.iter().filter(|name| !named.roles.contains(*name)) {
             if records.named(Kind::Role.id(name))?.is_none() {
                 return Err(
                     StoreError::invalid("roles", name, "roles of this store, or of lines before this one").into()

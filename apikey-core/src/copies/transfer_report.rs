@@ -92,7 +92,8 @@ pub enum LineFault {
     /// The store has a key with this id.
     #[error("there is a key {0} already")]
     Exists(KeyId),
-    /// The store has a role of this name, which is not the same.
+    /// The store has a role of this name, which is not the same; or the line is of a key with a role of which the line is
+    /// refused.
     #[error(
         "there is a role {name:?} already, with other permissions or another description: put the one that you want"
     )]
@@ -100,8 +101,11 @@ pub enum LineFault {
         /// The name of the role.
         name: String,
     },
-    /// The store has a tenant of this name, which has other bounds, or has ended.
-    #[error("there is a tenant {name:?} already, with other bounds, or ended: put the bounds that you want")]
+    /// The store has a tenant of this name, which has other bounds, or has ended, or has keys without bounds; or the line is of
+    /// a key of a tenant of which the line is refused.
+    #[error(
+        "there is a tenant {name:?} already, with other bounds, with keys and no bounds, or ended: put the bounds that you want"
+    )]
     TenantHeld {
         /// The name of the tenant.
         name: String,

@@ -1,8 +1,9 @@
 //! Export and import of keys as lines of JSON.
 
+use apikey::admin::{Answer, Request, Session};
 use apikey::{
     Conflict, ExportOptions, ImportOptions, ImportScheme, Imported, KeyFilter, KeyInfo, KeyState, KeyStore, LineFault,
-    NewKey, Overlap, Pepper, StoreError,
+    NewKey, Overlap, Pepper, Role, StoreError, Tenant,
 };
 use apikey_testkit::{TokenParts, alice, all, clocked, code, start};
 use chrono::TimeDelta;
@@ -59,7 +60,7 @@ fn a_line_with_a_field_of_a_later_version_is_refused() {
     let (store, _) = filled();
     let line = export(&store, true).remove(0);
     let other = KeyStore::builder().pepper(Pepper::new(1, [1; 32])).temporary().unwrap();
-    for (name, shown) in [("quota", Some("tenant")), ("Sk_LIVE0", None)] {
+    for (name, shown) in [("quota", Some("quota")), ("Sk_LIVE0", None)] {
         let mut line = line.clone();
         line[name] = "acme".into();
         let report = import(&other, &[line]);
@@ -219,4 +220,61 @@ fn a_bad_line_is_refused_by_its_number_and_the_others_are_taken() {
     assert_eq!(again.imported, 0);
     assert!(matches!(again.refused[0].fault, LineFault::Exists(_)));
     assert_eq!(all(&store, &KeyFilter::default()).len(), 3);
+}
+
+/// A key would have what the role of this store grants, or what this store's tenant leaves it, which may be more.
+#[test]
+fn a_key_is_not_taken_with_a_role_or_tenant_of_which_the_line_is_refused() {
+    let from = KeyStore::temporary().unwrap();
+    from.put_role(Role::new("staff").permissions(["orders:read"])).unwrap();
+    from.put_tenant(Tenant::new("acme").permissions(["orders:read"])).unwrap();
+    let acme = from.tenant("acme").unwrap();
+    from.create(alice().roles(["staff"])).unwrap();
+    acme.create(alice().permissions(["*"])).unwrap();
+    let other = from.create(alice()).unwrap();
+    let mut lines = Vec::new();
+    from.export(&mut lines, &ExportOptions::default().digests(true)).unwrap();
+    let store = KeyStore::temporary().unwrap();
+    store.put_role(Role::new("staff").permissions(["*"])).unwrap();
+    store.put_tenant(Tenant::new("acme")).unwrap();
+    for check_only in [true, false] {
+        let report = store.import(lines.as_slice(), &ImportOptions::default().check_only(check_only)).unwrap();
+        let faults: Vec<&LineFault> = report.refused.iter().map(|refused| &refused.fault).collect();
+        let is_role = |fault: &LineFault| matches!(fault, LineFault::RoleHeld { name } if name == "staff");
+        let is_tenant = |fault: &LineFault| matches!(fault, LineFault::TenantHeld { name } if name == "acme");
+        assert_eq!((faults.len(), report.imported), (4, 1), "{faults:?}");
+        assert!(is_role(faults[0]) && is_tenant(faults[1]) && is_role(faults[2]) && is_tenant(faults[3]), "{faults:?}");
+    }
+    assert!(store.verify(other.key.expose_secret()).is_ok());
+    // The command sends the lines in parts.
+    let mut session = Session::new(store.clone());
+    let mut send =
+        |line: &str| match session.ask(Request::ImportLines { lines: line.to_owned().into(), check_only: false }) {
+            Answer::Imports(imports) => imports.refused.len(),
+            other => panic!("{other:?}"),
+        };
+    let lines = String::from_utf8(lines).unwrap();
+    assert_eq!(lines.lines().map(&mut send).collect::<Vec<_>>(), [1; 5]);
+    assert_eq!(store.list(&KeyFilter::default()).unwrap().keys.len(), 1);
+}
+
+/// A tenant that nobody has put bounds nothing, and has keys all the same: no line of another store narrows or ends it.
+#[test]
+fn an_import_bounds_no_tenant_that_has_keys_already() {
+    let from = KeyStore::temporary().unwrap();
+    from.put_tenant(Tenant::new("apex").permissions(["orders:*"])).unwrap();
+    from.end_tenant("acme", "left").unwrap();
+    let mut lines = Vec::new();
+    from.export(&mut lines, &ExportOptions::default()).unwrap();
+    let store = KeyStore::temporary().unwrap();
+    let keys =
+        ["acme", "apex"].map(|name| store.tenant(name).unwrap().create(alice().permissions(["stock:read"])).unwrap());
+    let import = |options: &ImportOptions| store.import(lines.as_slice(), options).unwrap();
+    for check_only in [true, false] {
+        let report = import(&ImportOptions::default().check_only(check_only));
+        assert_eq!((report.tenants, report.refused.len()), (0, 2), "{:?}", report.refused);
+        assert!(report.refused.iter().all(|refused| matches!(refused.fault, LineFault::TenantHeld { .. })));
+    }
+    assert!(keys.iter().all(|key| store.verify(key.key.expose_secret()).unwrap().allows("stock:read")));
+    assert!(store.tenants().unwrap().is_empty());
 }
