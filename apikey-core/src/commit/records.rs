@@ -46,7 +46,9 @@ impl<'d> Records<'d> {
 
     pub(crate) fn record(&self, id: u128) -> Result<Option<(Record, Bytes)>, StoreError> {
         #[cfg(feature = "cluster")]
-        if let Some(record) = self.decided.and_then(|decided| decided.table.record(id)) {
+        if let Some(record) =
+            self.decided.filter(|_| Kind::of(id).is_none()).and_then(|decided| decided.table.record(id))
+        {
             return Ok(record.map(|frame| codec::decode(&frame).map(|record| (record, frame.into()))).transpose()?);
         }
         self.disk.record(id)

@@ -174,7 +174,9 @@ async fn an_id_of_another_tenant_is_an_unknown_one() {
     };
     let expected = revoke(&unknown).await;
     assert_eq!((expected.status, expected.code().as_str()), (404, "not_found"));
-    for id in [&foreign, &of_none] {
+    // Under this id the store keeps the role `reader`.
+    let of_role = "fffe0002-420e-0624-481c-25a651453d56".to_owned();
+    for id in [&foreign, &of_none, &of_role] {
         assert_eq!(revoke(id).await, expected);
     }
     assert_eq!(service.call(&token, "GET /apex/orders", "").await.status, 200);

@@ -180,9 +180,9 @@ impl Disk {
         Ok(Self { open: Arc::new(open), directory: directory.to_owned() })
     }
 
-    /// Reads a key's record after the last change, even if that is not written yet.
+    /// Reads a key's record after the last change, also an unwritten one. An id of a role or a tenant is no key's.
     pub(crate) fn record(&self, id: u128) -> Result<Option<(Record, IVec)>, StoreError> {
-        let Some(frame) = self.frame(id)? else { return Ok(None) };
+        let Some(frame) = self.frame(id)?.filter(|_| Kind::of(id).is_none()) else { return Ok(None) };
         Ok(Some((codec::decode(&frame)?, frame)))
     }
 
