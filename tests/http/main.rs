@@ -10,4 +10,5 @@ mod managing;
 mod refusals;
 mod rotation;
 mod self_service;
+mod tenants;
 mod wire;

@@ -66,6 +66,7 @@ fn an_id_from_elsewhere_is_unknown_to_every_call() {
             answer(store.rotate_with(id, &options(Overlap::None).idempotency_key("k")), id),
             answer(store.replace_leaked_within(id, "mine", attacker), id),
             answer(store.revoke_within(id, "mine", attacker), id),
+            answer(store.events_within(&EventFilter::default().key(id), attacker), id),
         ]
     };
     let service = service();
@@ -143,6 +144,11 @@ fn no_filter_finds_keys_or_ids_of_elsewhere() {
     let page = acme.events(&EventFilter::default().limit(1000)).unwrap();
     let of_acme = |id| acme.get(id).unwrap().is_some();
     assert!(page.events.iter().all(|event| event.key().is_some_and(of_acme)));
+    let page = store.events_within(&EventFilter::default().limit(1000), attacker).unwrap();
+    assert!(page.events.len() > 20 && page.events.iter().all(|event| event.key().is_some_and(of_acme)));
+    for id in service.ids() {
+        assert_eq!(store.events_within(&EventFilter::default().key(id), attacker).unwrap_err().status(), 404);
+    }
 }
 
 #[test]
