@@ -47,6 +47,15 @@ impl Index {
 
 #[cfg(test)]
 impl Index {
+    /// What a role grants, or a tenant leaves, by the index.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn allowance_of(
+        &self,
+        name: crate::access::named::NamedId,
+    ) -> Result<crate::access::named::NamedAllowance, crate::base::interner::Full> {
+        self.write().0.named.allowance(name)
+    }
+
     /// What is wrong with a secret, compared with the state of its key that the index should have; `None` if the index
     /// has what it should. With `may_be_unused` the index may have a secret as unused that the key has as used.
     pub(crate) fn fault_of(&self, key: &EffectiveKey, digest: &Digest, may_be_unused: bool) -> Option<String> {

@@ -4,20 +4,22 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::access::named::{Kind, NamedId};
 use crate::base::runtime::Simulated;
 use crate::cluster::node::change::ClusterOrder;
 use crate::cluster::simulation::stores::history::actor;
 use crate::cluster::simulation::stores::model::Model;
 use crate::cluster::simulation::stores::plan::Course;
-use crate::cluster::simulation::stores::promises::{Begun, Here, KnownKey, KnownToken, Promises};
+use crate::cluster::simulation::stores::promises::{Begun, Here, KnownKey, KnownRole, KnownToken, Promises};
 use crate::cluster::simulation::stores::scheduler::{Process, Seat};
 use crate::cluster::simulation::stores::verify::verify_everywhere;
 use crate::commit::cluster::propagation::{Hold, Terms};
 use crate::key::change::{Action, Change};
 use crate::key::event::actor::Origin;
-use crate::{ClusterError, CreatedKey, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, RotateOptions, StoreError};
+use crate::{ClusterError, CreatedKey, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, Role, RotateOptions, StoreError};
 
 const OWNERS: usize = 4;
+const ROLES: usize = 2;
 /// How long both secrets are valid after a rotation that names a time.
 const OVERLAP: TimeDelta = TimeDelta::seconds(20);
 /// The most keys of a run.
@@ -54,6 +56,7 @@ struct Caller<'w> {
 enum Changes {
     New,
     Key(usize),
+    Named(NamedId),
     All,
 }
 
@@ -64,6 +67,13 @@ impl Caller<'_> {
         let (what, key, owner) =
             self.model.scheduler.random(|random| (random.unit(), random.below(keys), random.below(OWNERS)));
         let may_create = keys < KEYS;
+        if self.model.plan.course.edits_roles() {
+            let (edits, role, widens) =
+                self.model.scheduler.random(|random| (random.chance(0.5), random.below(ROLES), random.chance(0.5)));
+            if edits {
+                return self.put_role(role, widens);
+            }
+        }
         let rotates = self.model.plan.course == Course::Rotators;
         match what {
             _ if keys == 0 => self.create(owner),
@@ -117,6 +127,7 @@ impl Caller<'_> {
         let begun = shared.promises.begin(head, is_safe);
         let touched = match changes {
             Changes::New => Some(0),
+            Changes::Named(id) => Some(id),
             Changes::Key(key) => Some(shared.promises.keys[key].id.as_u128()),
             Changes::All => None,
         };
@@ -178,14 +189,14 @@ impl Caller<'_> {
 
     fn create(&self, owner: usize) {
         let (begun, store) = self.begin(Changes::New);
-        let result = store.create(new_key(owner));
+        let result = store.create(self.new_key(owner));
         self.end(&begun, "creates", false, &result, true);
         self.keep_created(&begun, owner, result.as_ref().ok().into_iter(), false);
     }
 
     fn create_many(&self, owner: usize) {
         let (begun, store) = self.begin(Changes::New);
-        let result = store.create_many((0..3).map(|_| new_key(owner)));
+        let result = store.create_many((0..3).map(|_| self.new_key(owner)));
         self.end(&begun, "creates of many", false, &result, true);
         self.keep_created(&begun, owner, result.iter().flatten(), false);
     }
@@ -341,6 +352,53 @@ impl Caller<'_> {
         let takes = matches!(update, Update::Disable | Update::Narrow);
         self.end(&begun, update.name(), takes, &result, false);
         self.check_found(&begun, key, &result);
+    }
+
+    /// The name of a role. After the engine has gone back others are in use.
+    fn role(&self, role: usize) -> String {
+        format!("role{role}-{}", self.model.shared().promises.times_back)
+    }
+
+    /// A new key, with a role if there is one.
+    fn new_key(&self, owner: usize) -> NewKey {
+        let role = self.role(owner % ROLES);
+        let exists = self.model.shared().promises.roles.get(&role).is_some_and(|role| role.exists);
+        new_key(owner).roles(exists.then_some(role))
+    }
+
+    fn put_role(&self, role: usize, widens: bool) {
+        let name = self.role(role);
+        let (begun, store) = self.begin(Changes::Named(Kind::Role.id(&name)));
+        // Where there is no role, one that grants little takes nothing, and its answer waits for nobody.
+        let takes = !widens && self.model.shared().promises.roles.get(&name).is_some_and(|role| role.exists);
+        let known = |work: &dyn Fn(&mut KnownRole) -> (u64, u64)| {
+            let mut shared = self.model.shared();
+            let is_promised = shared.promises.times_back == begun.times_back;
+            is_promised.then(|| work(shared.promises.roles.entry(name.clone()).or_default()))
+        };
+        let was_giving = known(&|role| {
+            if widens {
+                (role.giving, role.gave, role.narrowed) = (role.giving + 1, role.gave + 1, None);
+            }
+            (role.giving, role.gave)
+        });
+        let grants = if widens { &["stock:read", "stock:write"][..] } else { &["stock:read"] };
+        let result = store.put_role(Role::new(&name).permissions(grants));
+        let is_clear = result.is_ok()
+            || matches!(result, Err(StoreError::Cluster(ClusterError::Refused { .. } | ClusterError::Busy { .. })));
+        let is_answered = self.is_answered();
+        known(&|role| {
+            role.exists |= result.is_ok();
+            if widens {
+                role.giving = role.giving.saturating_sub(1);
+                role.is_unclear |= !is_clear;
+            } else if takes && result.is_ok() && is_answered && was_giving == Some((0, role.gave)) && !role.is_unclear {
+                role.narrowed = Some(begun.call);
+            }
+            (role.giving, role.gave)
+        });
+        let what = if widens { "widenings of a role" } else { "narrowings of a role" };
+        self.end(&begun, what, takes, &result, matches!(result, Ok(true)));
     }
 
     fn rotate(&self, key: usize, options: &RotateOptions) {

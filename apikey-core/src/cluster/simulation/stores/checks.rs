@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::KeyStore;
+use crate::access::named::Kind;
 use crate::base::codec;
 use crate::cluster::format::entry::position;
 use crate::cluster::ledger::Position;
 use crate::cluster::node::change::ClusterOrder;
-use crate::cluster::node::here_only::HereOnly;
+use crate::cluster::node::here_only::{HereOnly, narrowed};
 use crate::cluster::node::shared::Node;
 use crate::cluster::simulation::stores::model::Model;
 use crate::cluster::simulation::stores::plan::Course;
 use crate::key::applied::Applied;
 use crate::key::change::apply;
+use crate::key::named::NamedRecord;
 use crate::key::record::Record;
 use crate::storage::database::disk::Disk;
 use crate::token::digest::Digest;
@@ -102,6 +104,24 @@ impl Model {
             let unresolved = state.unresolved.as_ref().map(|entry| entry.keys.clone()).unwrap_or_default();
             (state.here.clone(), unresolved, state.unsettled.clone())
         };
+        for item in disk.named_frames() {
+            let Ok((id, frame)) = item else { return Some("its roles cannot be read".into()) };
+            let is_changing = self.shared().changing.values().any(|(at, changed)| {
+                // A change of any key changes no role.
+                *at == machine && *changed == Some(id)
+            });
+            if is_changing || unresolved.contains(&id) || unsettled.contains(&id) {
+                continue;
+            }
+            let record = Kind::of(id).map(|kind| NamedRecord::decode(kind, &frame));
+            let Some(Ok(record)) = record else { return Some("it has a role that cannot be read".into()) };
+            let expected = narrowed(here.get(&id), id, Some(&record)).ok();
+            let found = engine.index.allowance_of(id).ok();
+            if found != expected {
+                let name = record.name();
+                return Some(format!("its index differs from its record of {name}: {found:?}, and not {expected:?}"));
+            }
+        }
         for item in disk.records(None) {
             let Ok((id, frame)) = item else { return Some("its records cannot be read".into()) };
             let (is_changing, known, is_idempotent) = {

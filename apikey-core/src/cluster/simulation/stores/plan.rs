@@ -29,6 +29,10 @@ pub(super) enum Course {
     Unreadable,
     /// The engine goes back to an earlier state, or to another history.
     GoesBack,
+    /// Half of the calls edit roles, which keys have; with the faults of [`Rough`](Self::Rough).
+    Roles,
+    /// The same with those of [`GoesBack`](Self::GoesBack).
+    RolesGoBack,
 }
 
 impl Course {
@@ -36,10 +40,15 @@ impl Course {
     pub(super) fn length(self) -> (u64, u64) {
         match self {
             Self::Storm => (10, 20),
-            Self::GoesBack => (45, 80),
+            Self::GoesBack | Self::RolesGoBack => (45, 80),
             Self::Rotators => (90, 60),
-            Self::Rough | Self::Away | Self::Smooth | Self::Unreadable => (45, 60),
+            Self::Rough | Self::Roles | Self::Away | Self::Smooth | Self::Unreadable => (45, 60),
         }
+    }
+
+    /// Whether calls edit roles. Other courses draw no random number for that, so that their seeds stay what they are.
+    pub(super) fn edits_roles(self) -> bool {
+        matches!(self, Self::Roles | Self::RolesGoBack)
     }
 }
 
@@ -144,10 +153,10 @@ impl Faults {
                     ..Self::none(machines)
                 }
             }
-            Course::Rough | Course::GoesBack => {
+            Course::Rough | Course::GoesBack | Course::Roles | Course::RolesGoBack => {
                 let way = way(&[0.0005, 0.005, 0.05]);
                 let mut one_of = |values: &[f64]| values[random.below(values.len())];
-                let goes_back = course == Course::GoesBack;
+                let goes_back = matches!(course, Course::GoesBack | Course::RolesGoBack);
                 Self {
                     way,
                     loss: one_of(&[0.0, 0.01, 0.1]),

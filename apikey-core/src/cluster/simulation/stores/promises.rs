@@ -11,6 +11,8 @@ pub(super) struct KnownKey {
     pub(super) id: KeyId,
     pub(super) owner: usize,
     pub(super) tokens: Vec<KnownToken>,
+    /// The name of its role.
+    pub(super) role: Option<String>,
     /// The call that revoked it everywhere.
     pub(super) revoked: Option<u64>,
     /// Whether a call may have purged it.
@@ -27,6 +29,19 @@ pub(super) struct KnownKey {
     pub(super) is_idempotent: bool,
     /// The machines on which a replacement ended its secrets that the log did not get.
     pub(super) replaced_here: BTreeSet<usize>,
+}
+
+/// A role, as those know it who edit it.
+#[derive(Default)]
+pub(super) struct KnownRole {
+    pub(super) exists: bool,
+    /// The call by which it grants less everywhere.
+    pub(super) narrowed: Option<u64>,
+    /// Calls under way that let it grant more, and how many there were.
+    pub(super) giving: u64,
+    pub(super) gave: u64,
+    /// A call that lets it grant more had no answer.
+    pub(super) is_unclear: bool,
 }
 
 pub(super) struct KnownToken {
@@ -71,6 +86,8 @@ pub(super) struct KnownCall {
 #[derive(Default)]
 pub(super) struct Promises {
     pub(super) keys: Vec<KnownKey>,
+    /// The roles by name, since the engine went back last: others come after that.
+    pub(super) roles: BTreeMap<String, KnownRole>,
     pub(super) calls: BTreeMap<u64, KnownCall>,
     next_call: u64,
     /// Purges under way.
@@ -121,6 +138,7 @@ impl Promises {
                 (token.ended, token.ended_here) = (None, BTreeMap::new());
             }
         }
+        self.roles.clear();
         // A node may make again what a call of several parts did.
         for call in self.calls.values_mut() {
             *call = KnownCall { has_parts: call.has_parts, ..KnownCall::default() };
@@ -194,6 +212,7 @@ impl KnownKey {
             id: created.info.id(),
             owner,
             tokens: vec![KnownToken::new(created, true)],
+            role: created.info.roles().first().cloned(),
             revoked: None,
             may_be_purged: false,
             disabled: None,

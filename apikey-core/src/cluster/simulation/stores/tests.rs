@@ -97,6 +97,20 @@ fn it_holds_when_the_engine_goes_back() {
 }
 
 #[test]
+fn it_holds_while_roles_are_edited() {
+    let counts = holds(Plan { course: Course::Roles, ..Plan::ALL });
+    for name in ["widenings of a role", "narrowings of a role", "restarts", "verifications: accepted"] {
+        assert!(counts.of(name) > 0, "{name}: {counts:#?}");
+    }
+}
+
+#[test]
+fn it_holds_while_roles_are_edited_and_the_engine_goes_back() {
+    let counts = holds(Plan { course: Course::RolesGoBack, ..Plan::ALL });
+    assert!(counts.of("returns of the engine") > 0 && counts.of("narrowings of a role") > 0, "{counts:#?}");
+}
+
+#[test]
 fn it_holds_while_replicas_cannot_be_read() {
     let counts = holds(Plan { course: Course::Unreadable, ..Plan::ALL });
     assert!(counts.of("reads of a replica that failed") > 0, "{counts:#?}");

@@ -74,6 +74,8 @@ impl Shared {
             Here::Directory => true,
         });
         let lacks = verified.allows("orders:write").then_some(key_of.narrowed).flatten();
+        let role = key_of.role.as_ref().and_then(|name| self.promises.roles.get(name));
+        let role_lacks = verified.allows("stock:write").then(|| role?.narrowed).flatten();
         // A node that sees another entry in the place of its own knows by itself that it has lost the race.
         let may_have_lost = |call: &KnownCall| call.entry.is_none() && self.history.head().number > call.base;
         let is_its = |call: &&KnownCall| {
@@ -83,6 +85,7 @@ impl Shared {
             .or_else(|| by(token.ended, "ended the secret everywhere"))
             .or_else(|| by(key_of.disabled, "disabled it everywhere"))
             .or_else(|| by(lacks, "took a permission from it everywhere"))
+            .or_else(|| by(role_lacks, "took a permission from its role everywhere"))
             .or_else(|| here.map(|here| format!("it has ended on this machine: {here:?}")))
             .or_else(|| {
                 let sent = self.promises.calls.values().find(is_its);
