@@ -13,6 +13,7 @@ use crate::copies::restore_report::RestoreError;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::named::NamedRecord;
 use crate::key::record::{Record, record_hash};
+use crate::key::tenant::record::TenantRecord;
 use crate::storage::open_error::OpenError;
 
 use crate::base::files::CREATING;
@@ -54,6 +55,8 @@ pub(super) enum ScanItem {
     Record(Box<Record>),
     /// An event and its frame.
     Event(Box<Event>, Vec<u8>),
+    /// A tenant that has ended, which is final.
+    Ended(Box<TenantRecord>),
 }
 
 impl DamagedStore {
@@ -310,6 +313,9 @@ fn search_file(path: &Path, each: &mut dyn FnMut(ScanItem)) -> io::Result<()> {
                 codec::carve(rest).map(|(record, _)| ScanItem::Record(Box::new(record)))
             } else if codec::may_begin::<Event>(rest) {
                 codec::carve(rest).map(|(event, frame)| ScanItem::Event(Box::new(event), frame.to_vec()))
+            } else if codec::may_begin::<TenantRecord>(rest) {
+                let tenant = codec::carve::<TenantRecord>(rest).map(|(tenant, _)| tenant);
+                tenant.filter(|tenant| tenant.ended.is_some()).map(|tenant| ScanItem::Ended(Box::new(tenant)))
             } else {
                 None
             }

@@ -16,7 +16,7 @@ use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
 use crate::key::evidence::{DELETED, Evidence, restrict_by_state};
 use crate::key::named::NamedRecord;
-use crate::key::named::evidence::after_event;
+use crate::key::named::evidence::after_events;
 use crate::key::record::{Record, Revocation};
 use crate::key::subject::Subject;
 use crate::token::digest::Digester;
@@ -141,8 +141,8 @@ fn note(evidence: &mut BTreeMap<u128, Evidence>, event: &Event, backup: u64) {
 /// The events of the old store that can be read in their place.
 struct EventScan {
     evidence: BTreeMap<u128, Evidence>,
-    /// What the events after the backup leave each role and tenant.
-    named: BTreeMap<NamedId, NamedRecord>,
+    /// The events of roles and tenants, by number.
+    named: BTreeMap<u64, Event>,
     last_id: u128,
     newest: Option<Newest>,
 }
@@ -174,13 +174,8 @@ impl EventScan {
                     scanned.newest = Some(Newest { number, at: event.at, frame: frame.clone() });
                 }
                 note(&mut scanned.evidence, &event, backup);
-                // The end of a tenant is final, whenever it was.
-                let counts = event.number > backup || matches!(event.kind, EventKind::TenantEnded { .. });
-                if let Subject::Named(id) = event.subject
-                    && counts
-                    && let Some(left) = after_event(scanned.named.get(&id).cloned(), &event)
-                {
-                    scanned.named.insert(id, left);
+                if let Subject::Named(_) = event.subject {
+                    scanned.named.insert(number, event);
                 }
             }
             Ok::<_, RestoreError>(())
@@ -199,7 +194,8 @@ struct Reapply<'r, 'd> {
 
 impl Reapply<'_, '_> {
     fn all(&mut self, old: &mut DamagedStore, scanned: EventScan) -> Result<(), RestoreError> {
-        let EventScan { mut evidence, named, mut last_id, .. } = scanned;
+        let EventScan { mut evidence, mut named, mut last_id, .. } = scanned;
+        let mut ended = Vec::new();
         // If it is not later than the backup, what it says of things that keys can get back is out of date.
         let later = old.number().is_none_or(|number| number > self.backup);
         let mut read = BTreeSet::new();
@@ -222,6 +218,13 @@ impl Reapply<'_, '_> {
                 }
                 ScanItem::Event(event, _) => {
                     note(&mut evidence, &event, self.backup);
+                    if let Subject::Named(_) = event.subject {
+                        named.entry(event.number).or_insert(*event);
+                    }
+                    Ok(())
+                }
+                ScanItem::Ended(tenant) => {
+                    ended.push(NamedRecord::Tenant(*tenant));
                     Ok(())
                 }
             })?;
@@ -234,7 +237,10 @@ impl Reapply<'_, '_> {
         }
         old.check_understood()?;
         let whole = old.faults.is_empty();
-        self.narrow_named(old, named, later)?;
+        // The end of a tenant is final, whenever it was.
+        let counts = |event: &&Event| event.number > self.backup || matches!(event.kind, EventKind::TenantEnded { .. });
+        let left = after_events(named.values().filter(counts));
+        self.narrow_named(old.named.iter().map(|(record, _)| record).chain(&ended), left, later)?;
         self.by_events(&evidence, &read)?;
         if later {
             self.absent(&evidence, &read, whole)?;
@@ -248,13 +254,13 @@ impl Reapply<'_, '_> {
     }
 
     /// Takes from the roles and tenants of the backup what they lost after it.
-    fn narrow_named(
+    fn narrow_named<'n>(
         &mut self,
-        old: &DamagedStore,
+        records: impl Iterator<Item = &'n NamedRecord>,
         mut left: BTreeMap<NamedId, NamedRecord>,
         later: bool,
     ) -> Result<(), RestoreError> {
-        for (record, _) in &old.named {
+        for record in records {
             let has_ended = record.as_tenant().is_some_and(|tenant| tenant.ended.is_some());
             if later || has_ended {
                 let met = left.get(&record.id()).map_or_else(|| record.clone(), |left| record.met(left));

@@ -7,13 +7,14 @@ use std::path::Path;
 use crate::access::named::{Kind, NamedId};
 use crate::base::codec;
 use crate::base::time::TimeSource;
+use crate::commit::applier::NamedChange;
 use crate::copies::restore_report::{RestoreError, SalvageReport};
 use crate::key::error::StoreError;
 use crate::key::event::actor::{Actor, Origin};
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::named::NamedRecord;
-use crate::key::named::evidence::after_event;
+use crate::key::named::evidence::after_events;
 use crate::key::record::Record;
 use crate::key::subject::Subject;
 use crate::key::tenant::record::TenantRecord;
@@ -35,7 +36,9 @@ impl KeyStore {
     ///
     /// It does not change the damaged directory, and reads it through a copy, for which there must be room beside the
     /// new store. A key is revoked if any event or any older state shows it as revoked. A key whose record lies outside
-    /// of its place may be in an earlier state, so it is disabled: check it, and enable it. If events are missing,
+    /// of its place may be in an earlier state, so it is disabled: check it, and enable it. Roles and tenants have no more than
+    /// their events show; if the bounds of a tenant may be lost, its keys have no permission until you
+    /// [put](Self::put_tenant) it. If events are missing,
     /// [`verify_events`](Self::verify_events) reports it on the new store, too.
     ///
     /// # Errors
@@ -67,8 +70,14 @@ impl KeyStore {
         let mut report = None;
         build(into, |disk| {
             let assembler = Assembler::new(disk, Digester::plain(), origin, TimeSource::System.raw_ms());
-            let mut salvage =
-                Salvage { assembler, evidence: BTreeMap::new(), held: BTreeSet::new(), lost: BTreeSet::new() };
+            let mut salvage = Salvage {
+                assembler,
+                evidence: BTreeMap::new(),
+                named: BTreeMap::new(),
+                ended: Vec::new(),
+                held: BTreeSet::new(),
+                lost: BTreeSet::new(),
+            };
             let found = salvage.all(&mut old)?;
             let mark = salvage.assembler.head.into();
             report = Some(found);
@@ -82,6 +91,10 @@ struct Salvage<'d> {
     assembler: Assembler<'d>,
     /// The evidence of events, by key.
     evidence: BTreeMap<u128, Evidence>,
+    /// The events of roles and tenants, by number.
+    named: BTreeMap<u64, Event>,
+    /// Tenants that have ended, by records outside of their place.
+    ended: Vec<TenantRecord>,
     /// Keys whose records are in their place.
     held: BTreeSet<u128>,
     /// Keys whose records are not whole.
@@ -90,16 +103,7 @@ struct Salvage<'d> {
 
 impl Salvage<'_> {
     fn all(&mut self, old: &mut DamagedStore) -> Result<SalvageReport, RestoreError> {
-        let mut shown = BTreeMap::new();
-        old.events(|number, event, frame| {
-            let Some(event) = event else { return Ok(()) };
-            if let Subject::Named(id) = event.subject
-                && let Some(left) = after_event(shown.get(&id).cloned(), &event)
-            {
-                shown.insert(id, left);
-            }
-            self.event(number, &event, frame)
-        })?;
+        old.events(|number, event, frame| event.map_or(Ok(()), |event| self.event(number, &event, frame)))?;
         let mut tenants = BTreeSet::new();
         old.records(|id, record, frame| {
             match record {
@@ -119,7 +123,9 @@ impl Salvage<'_> {
             self.search(old, &mut doubtful)?;
         }
         tenants.extend(doubtful.values().filter_map(|record| record.tenant.clone()));
-        self.named(old, shown, tenants)?;
+        let shown = self.named_evidence();
+        tenants.extend(shown.values().filter_map(NamedRecord::as_tenant).map(|tenant| tenant.name.clone()));
+        self.named(old, &shown, tenants)?;
         for record in doubtful.values_mut() {
             record.disabled = true;
             self.assembler.record(record, &codec::encode(record).map_err(StoreError::from)?)?;
@@ -141,6 +147,7 @@ impl Salvage<'_> {
         let count = self.assembler.head.records;
         self.assembler.append_event(EventKind::Salvaged { records: count, events: history.events })?;
         self.restrict_by_events(&doubtful)?;
+        self.narrow_named(old, shown, &history)?;
         let saved = |id: &u128| self.held.contains(id) || doubtful.contains_key(id);
         let ids = |ids: &mut dyn Iterator<Item = &u128>| ids.map(|id| KeyId::from_u128(*id)).collect::<Vec<_>>();
         Ok(SalvageReport {
@@ -161,7 +168,7 @@ impl Salvage<'_> {
     fn named(
         &mut self,
         old: &mut DamagedStore,
-        shown: BTreeMap<NamedId, NamedRecord>,
+        shown: &BTreeMap<NamedId, NamedRecord>,
         tenants: BTreeSet<String>,
     ) -> Result<(), RestoreError> {
         let held: BTreeSet<NamedId> = old.named.iter().map(|(record, _)| record.id()).collect();
@@ -177,9 +184,7 @@ impl Salvage<'_> {
             }
             let nothing = || TenantRecord { ceiling: Vec::new(), ..TenantRecord::unbounded(&name, self.assembler.now) };
             let record = found.unwrap_or_else(|| {
-                old.faults.push(format!(
-                    "the bounds of tenant {name:?} may be lost: its keys have no permission until you put it"
-                ));
+                old.faults.push(nothing_left(&name));
                 NamedRecord::Tenant(nothing())
             });
             let frame = record.encode().map_err(StoreError::from)?;
@@ -188,7 +193,55 @@ impl Salvage<'_> {
         Ok(())
     }
 
+    /// The roles and tenants as their events show them.
+    fn named_evidence(&self) -> BTreeMap<NamedId, NamedRecord> {
+        let mut shown = after_events(self.named.values());
+        for tenant in &self.ended {
+            let tenant = NamedRecord::Tenant(tenant.clone());
+            let left = shown.get(&tenant.id()).map_or_else(|| tenant.clone(), |left| left.met(&tenant));
+            shown.insert(tenant.id(), left);
+        }
+        shown
+    }
+
+    /// Takes from roles and tenants what their events show that they lost: a record may be of an earlier state. A tenant that
+    /// is as the events show it leaves its keys nothing if later events are lost.
+    fn narrow_named(
+        &mut self,
+        old: &mut DamagedStore,
+        shown: BTreeMap<NamedId, NamedRecord>,
+        history: &History,
+    ) -> Result<(), RestoreError> {
+        if old.has_all_records {
+            return Ok(());
+        }
+        let held: BTreeSet<NamedId> = old.named.iter().map(|(record, _)| record.id()).collect();
+        let lost_to = history.gaps.last().map_or(0, |(_, last)| *last);
+        let newest: BTreeMap<Subject, u64> = self.named.values().map(|event| (event.subject, event.number)).collect();
+        for (id, mut left) in shown {
+            let Some((record, frame)) = self.assembler.disk.named(id)? else { continue };
+            let is_followed = newest.get(&Subject::Named(id)).is_none_or(|newest| *newest < lost_to);
+            if let NamedRecord::Tenant(tenant) = &mut left
+                && tenant.ended.is_none()
+                && !held.contains(&id)
+                && is_followed
+            {
+                old.faults.push(nothing_left(&tenant.name));
+                tenant.ceiling.clear();
+            }
+            let after = record.met(&left);
+            let change = NamedChange::of(id, Some(&record), Some(&after));
+            if change.map_err(|full| StoreError::from(std::io::Error::from(full)))?.takes() {
+                self.assembler.restrict_named(Some((&record, &frame)), after)?;
+            }
+        }
+        Ok(())
+    }
+
     fn event(&mut self, number: u64, event: &Event, frame: &[u8]) -> Result<(), RestoreError> {
+        if let Subject::Named(_) = event.subject {
+            self.named.insert(number, event.clone());
+        }
         if let Some(key) = event.subject.key() {
             self.evidence.entry(key).or_default().note(event);
             match event.kind {
@@ -216,6 +269,7 @@ impl Salvage<'_> {
                     self.event(event.number, &event, &frame)?;
                     self.assembler.flush()?;
                 }
+                ScanItem::Ended(tenant) => self.ended.push(*tenant),
                 // Keeps the newest of the key's states, restricted by every other.
                 ScanItem::Record(record) => match doubtful.entry(record.id) {
                     _ if self.held.contains(&record.id) => {
@@ -296,6 +350,10 @@ impl Salvage<'_> {
         }
         Ok(())
     }
+}
+
+fn nothing_left(tenant: &str) -> String {
+    format!("the bounds of tenant {tenant:?} may be lost: its keys have no permission until you put it")
 }
 
 #[derive(Default)]

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use apikey::{CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, OpenError, RestoreError, SalvageReport};
+use apikey::{
+    CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, OpenError, Restore, RestoreError, Role, SalvageReport,
+    Tenant,
+};
 use apikey_testkit::stored_events::split_batches;
 use apikey_testkit::{alice, all, code};
 
@@ -183,4 +186,129 @@ fn nothing_is_saved_into_another_store_or_from_nowhere() {
         assert!(matches!(error, RestoreError::NoOldStore { .. }), "{error:?}");
     }
     assert!(!path("new").exists());
+}
+
+/// A store with a role and a tenant, which are wide at first and then narrow, and a tenant that ends. Returns the frames of
+/// their records from before.
+struct Named {
+    fixture: Fixture,
+    wide: Vec<(sled::IVec, sled::IVec)>,
+}
+
+impl Named {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || KeyStore::open(directory.path().join("old")).unwrap();
+        let store = open();
+        let put = |store: &KeyStore, permissions: &[&str]| {
+            store.put_role(Role::new("reader").permissions(permissions)).unwrap();
+            store.put_tenant(Tenant::new("acme").permissions(permissions)).unwrap();
+        };
+        put(&store, &["orders:read", "stock:read"]);
+        store.put_tenant(Tenant::new("apex")).unwrap();
+        let grants = ["orders:read", "stock:read"];
+        let keys = vec![
+            store.create(alice().roles(["reader"])).unwrap(),
+            store.tenant("acme").unwrap().create(alice().permissions(grants)).unwrap(),
+            store.tenant("apex").unwrap().create(alice().permissions(grants)).unwrap(),
+        ];
+        store.close().unwrap();
+        let fixture = Fixture { directory, keys };
+        let mut wide = Vec::new();
+        fixture.damage(|database| wide.extend(fixture.records(database)));
+        assert_eq!(wide.len(), 3);
+        let store = KeyStore::open(fixture.directory.path().join("old")).unwrap();
+        store.backup(fixture.directory.path().join("backup")).unwrap();
+        put(&store, &["orders:read"]);
+        store.end_tenant("apex", "left").unwrap();
+        store.close().unwrap();
+        Self { fixture, wide }
+    }
+
+    /// No key has more than the store gave at last.
+    fn check(&self, store: &KeyStore) {
+        for key in &self.fixture.keys[..2] {
+            let held = store.verify(key.key.expose_secret()).unwrap();
+            assert!(!held.allows("stock:read"), "{:?}", held.permissions().collect::<Vec<_>>());
+        }
+        assert_eq!(self.fixture.code(store, 2), "revoked_api_key");
+        assert!(store.verify_events().unwrap().is_whole());
+    }
+}
+
+impl Fixture {
+    /// Makes the database a new one, whose files have nothing of what was in it before.
+    fn forget_what_was(&self) {
+        let path = |name: &str| self.directory.path().join(name);
+        let old = sled::open(path("old/sled")).unwrap();
+        let new = sled::open(path("fresh")).unwrap();
+        new.import(old.export());
+        new.flush().unwrap();
+        drop((old, new));
+        fs::remove_dir_all(path("old/sled")).unwrap();
+        fs::rename(path("fresh"), path("old/sled")).unwrap();
+    }
+
+    /// The records of roles and tenants, which lie behind those of keys.
+    fn records(&self, database: &sled::Db) -> Vec<(sled::IVec, sled::IVec)> {
+        let keys = database.open_tree("keys").unwrap();
+        keys.scan_prefix([0xff, 0xfe]).map(Result::unwrap).collect()
+    }
+}
+
+#[test]
+fn roles_and_tenants_in_an_earlier_state_are_narrowed_by_their_events() {
+    let named = Named::new();
+    named.fixture.damage(|database| {
+        let keys = database.open_tree("keys").unwrap();
+        named.wide.iter().for_each(|(place, frame)| drop(keys.insert(place, frame).unwrap()));
+    });
+    assert!(KeyStore::open(named.fixture.directory.path().join("old")).is_err());
+    let (report, store) = named.fixture.salvage();
+    assert!(!report.faults.is_empty(), "{report:?}");
+    named.check(&store);
+}
+
+#[test]
+fn roles_and_tenants_that_are_lost_are_as_events_show_that_lie_anywhere() {
+    let named = Named::new();
+    named.fixture.damage(|database| {
+        let keys = database.open_tree("keys").unwrap();
+        named.wide.iter().for_each(|(place, _)| drop(keys.insert(place, b"garbage").unwrap()));
+        split_batches(database);
+        let events = database.open_tree("events").unwrap();
+        // Those that narrow, and the end.
+        (7..=9u64).for_each(|number| drop(events.insert(number.to_be_bytes(), b"garbage").unwrap()));
+    });
+    let (_, store) = named.fixture.salvage();
+    named.check(&store);
+    let path = |name: &str| named.fixture.directory.path().join(name);
+    let restore = Restore::new(path("backup"), path("restored")).over(path("old"));
+    KeyStore::restore(&restore).unwrap();
+    named.check(&KeyStore::open(path("restored")).unwrap());
+}
+
+/// A later event may have narrowed the tenant, so what an earlier one shows is not enough.
+#[test]
+fn a_tenant_of_which_record_and_later_events_are_lost_leaves_its_keys_nothing() {
+    let named = Named::new();
+    named.fixture.damage(|database| {
+        let keys = database.open_tree("keys").unwrap();
+        named.wide.iter().for_each(|(place, _)| drop(keys.remove(place).unwrap()));
+        split_batches(database);
+        let events = database.open_tree("events").unwrap();
+        (7..=9u64).for_each(|number| drop(events.remove(number.to_be_bytes()).unwrap()));
+    });
+    named.fixture.forget_what_was();
+    let (report, store) = named.fixture.salvage();
+    assert_eq!(report.gaps, [(7, 9)]);
+    for key in &named.fixture.keys {
+        assert_eq!(store.verify(key.key.expose_secret()).unwrap().permissions().count(), 0);
+    }
+    for tenant in ["acme", "apex"] {
+        assert!(report.faults.iter().any(|fault| fault.contains(&format!("tenant {tenant:?}"))), "{report:?}");
+    }
+    store.put_tenant(Tenant::new("acme").permissions(["orders:*"])).unwrap();
+    let key = store.verify(named.fixture.keys[1].key.expose_secret()).unwrap();
+    assert_eq!(key.permissions().collect::<Vec<_>>(), ["orders:read"]);
 }

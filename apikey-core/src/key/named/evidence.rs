@@ -1,14 +1,18 @@
 //! What the events of a damaged store, or its records, show of roles and tenants, so that a restored store does not give it
 //! back.
 
+use std::collections::BTreeMap;
+
 use crate::access::grants;
 use crate::access::limit::Limit;
+use crate::access::named::NamedId;
 use crate::base::codec::tail::Unknown;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
 use crate::key::named::NamedRecord;
 use crate::key::record::Revocation;
 use crate::key::role::record::RoleRecord;
+use crate::key::subject::Subject;
 use crate::key::tenant::record::TenantRecord;
 
 /// What an event leaves of a role or a tenant, of which `held` was known before; `None` if it is an event of neither. A role
@@ -53,6 +57,19 @@ pub(crate) fn takes(kind: &EventKind) -> bool {
         EventKind::RoleDeleted { .. } | EventKind::TenantEnded { .. } => true,
         _ => false,
     }
+}
+
+/// What events leave of the roles and tenants that they name, in the order of their numbers.
+pub(crate) fn after_events<'e>(events: impl IntoIterator<Item = &'e Event>) -> BTreeMap<NamedId, NamedRecord> {
+    let mut left = BTreeMap::new();
+    for event in events {
+        if let Subject::Named(id) = event.subject
+            && let Some(after) = after_event(left.get(&id).cloned(), event)
+        {
+            left.insert(id, after);
+        }
+    }
+    left
 }
 
 impl NamedRecord {
