@@ -119,7 +119,7 @@ pub enum Request {
     },
     /// Exports keys as lines of JSON: [`Answer::Lines`](crate::admin::Answer::Lines).
     Export {
-        /// Begins after this key, in order of creation.
+        /// Begins after the last of the part before: [`Lines::next`](crate::admin::Lines::next).
         after: Option<KeyId>,
         /// Whether to export the digests of the secrets, too.
         digests: bool,

@@ -5,7 +5,7 @@ use std::io::{BufRead, Read, Write};
 
 use zeroize::Zeroizing;
 
-use crate::access::named::Kind;
+use crate::access::named::{Kind, NamedId};
 use crate::access::owner::Owners;
 use crate::base::codec;
 use crate::base::wiped;
@@ -57,7 +57,7 @@ impl KeyStore {
     pub fn export(&self, mut writer: impl Write, options: &ExportOptions) -> Result<u64, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let mut exported = 0;
-        for line in self.inner().named_lines(&disk)? {
+        for (_, line) in self.inner().named_lines(&disk, None)? {
             writer.write_all(line.as_bytes())?;
         }
         for item in disk.records(None) {
@@ -72,22 +72,32 @@ impl KeyStore {
         Ok(exported)
     }
 
-    /// Exports the keys after one, up to `max` bytes, and one key at least.
+    /// Exports the roles and tenants, and then the keys, after the one with this id, up to `max` bytes, and one at least.
     pub(crate) fn export_part(&self, after: Option<KeyId>, digests: bool, max: usize) -> Result<Part, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let mut part = Part::default();
         let mut last = None;
-        if after.is_none() {
-            self.inner().named_lines(&disk)?.iter().for_each(|line| part.lines.push_str(line));
+        let after = after.map(KeyId::as_u128);
+        // A role or a tenant; at first there is none yet.
+        let after_named = after.filter(|after| Kind::of(*after).is_some());
+        if after_named == after {
+            for (id, line) in self.inner().named_lines(&disk, after_named)? {
+                if !part.lines.is_empty() && part.lines.len() + line.len() > max {
+                    part.next = last;
+                    return Ok(part);
+                }
+                part.lines.push_str(&line);
+                last = Some(KeyId::from_u128(id));
+            }
         }
-        for item in disk.records(after.map(KeyId::as_u128)) {
+        for item in disk.records(after.filter(|_| after_named.is_none())) {
             let record: Record = codec::decode(&item?.1)?;
             if self.inner().engine.group.is_unpublished(record.id) {
                 continue;
             }
             let id = KeyId::from_u128(record.id);
             let line = self.inner().export_line(&disk, record, digests)?;
-            if part.count > 0 && part.lines.len() + line.len() > max {
+            if !part.lines.is_empty() && part.lines.len() + line.len() > max {
                 part.next = last;
                 break;
             }
@@ -203,7 +213,7 @@ impl NamedLines {
 pub(crate) struct Part {
     pub(crate) lines: Zeroizing<String>,
     pub(crate) count: u64,
-    /// The last key, if there may be more after it.
+    /// The last key, role or tenant, if there may be more after it.
     pub(crate) next: Option<KeyId>,
 }
 
@@ -322,21 +332,20 @@ impl Inner {
         Ok(line)
     }
 
-    /// Writes every role and every tenant as a line with its line end.
-    fn named_lines(&self, disk: &Disk) -> Result<Vec<String>, StoreError> {
+    /// Writes every role and every tenant, after the one with this id, as a line with its line end, in the order of their ids:
+    /// roles first.
+    fn named_lines(&self, disk: &Disk, after: Option<NamedId>) -> Result<Vec<(NamedId, String)>, StoreError> {
         let mut named = disk.all_named(Kind::Role)?;
         named.extend(disk.all_named(Kind::Tenant)?);
-        named.sort_by(|one, other| {
-            (one.as_tenant().is_some(), one.name()).cmp(&(other.as_tenant().is_some(), other.name()))
-        });
-        let line = |record| {
+        let line = |record: NamedRecord| {
+            let id = record.id();
             let line = match record {
                 NamedRecord::Role(role) => serde_json::to_string(&RoleLine::of(role)),
                 NamedRecord::Tenant(tenant) => serde_json::to_string(&TenantLine::of(tenant)),
             };
-            Ok(line.map_err(std::io::Error::from)? + "\n")
+            Ok((id, line.map_err(std::io::Error::from)? + "\n"))
         };
-        named.into_iter().map(line).collect()
+        named.into_iter().filter(|record| after.is_none_or(|after| record.id() > after)).map(line).collect()
     }
 
     /// Checks that the store can import this record.

@@ -278,3 +278,35 @@ fn an_import_bounds_no_tenant_that_has_keys_already() {
     assert!(keys.iter().all(|key| store.verify(key.key.expose_secret()).unwrap().allows("stock:read")));
     assert!(store.tenants().unwrap().is_empty());
 }
+
+/// A store may have any number of tenants, and a message to a running service has a bound.
+#[test]
+fn roles_and_tenants_are_exported_in_parts() {
+    let store = KeyStore::temporary().unwrap();
+    let grants: Vec<String> = (0..64).map(|number| format!("orders:{number}:{}", "a".repeat(50))).collect();
+    for number in 0..150 {
+        store.put_role(Role::new(format!("role{number}")).permissions(&grants)).unwrap();
+        store.put_tenant(Tenant::new(format!("tenant{number}")).permissions(&grants)).unwrap();
+    }
+    store.create_many((0..3).map(|_| alice().roles(["role7"]))).unwrap();
+    let mut session = Session::new(store.clone());
+    let (mut parts, mut lines, mut keys, mut after) = (0, String::new(), 0, None);
+    loop {
+        let part = match session.ask(Request::Export { after, digests: true }) {
+            Answer::Lines(part) => part,
+            other => panic!("{other:?}"),
+        };
+        assert!(part.lines.expose_secret().len() <= 1024 * 1024 / 4);
+        (parts, keys, after) = (parts + 1, keys + part.count, part.next);
+        lines.push_str(part.lines.expose_secret());
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(parts > 4 && keys == 3);
+    let mut whole = Vec::new();
+    store.export(&mut whole, &ExportOptions::default().digests(true)).unwrap();
+    assert_eq!(lines.as_bytes(), whole);
+    let report = KeyStore::temporary().unwrap().import(lines.as_bytes(), &ImportOptions::default()).unwrap();
+    assert_eq!((report.roles, report.tenants, report.imported, report.refused.len()), (150, 150, 3, 0));
+}
