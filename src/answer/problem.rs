@@ -232,7 +232,8 @@ impl From<Problem> for PlainResponse {
 /// A title, the same for every problem with this code.
 fn title(code: &str) -> &'static str {
     match code {
-        "not_found" => "No such key",
+        // A refusal has this code, too.
+        "not_found" => AuthError::NotFound.title(),
         "exceeds_actor" => "The acting key may not do this",
         "invalid_field" => "A field is not allowed",
         "invalid_json" => "The body is not JSON",
@@ -247,6 +248,7 @@ fn title(code: &str) -> &'static str {
         "idempotency_key_reused" => "The idempotency key was used for another request",
         "digest_held" => "The key is held already",
         "role_in_use" => "The role is in use",
+        "tenant_ended" => "The tenant has ended",
         // A refusal has this code, too.
         _ => AuthError::Unavailable.title(),
     }
@@ -298,6 +300,7 @@ mod tests {
             (StoreError::Conflict(Conflict::DigestHeld(Some(id))), 409, "digest_held"),
             (StoreError::Conflict(Conflict::DigestTwice), 409, "digest_held"),
             (StoreError::Conflict(Conflict::RoleInUse { keys: 2 }), 409, "role_in_use"),
+            (StoreError::Conflict(Conflict::TenantEnded), 409, "tenant_ended"),
             (StoreError::Conflict(Conflict::Rotator), 503, "unavailable"),
             (StoreError::Conflict(Conflict::RotatorWaits), 503, "unavailable"),
             (StoreError::Exceeds(CapViolation::Grant("a:b".into())), 403, "exceeds_actor"),
@@ -320,10 +323,14 @@ mod tests {
 
     #[test]
     fn a_code_has_one_title() {
-        let refusal = PlainResponse::from(Problem::from(AuthError::Unavailable));
-        let refusal: serde_json::Value = serde_json::from_str(&refusal.body).unwrap();
-        let closed = body(StoreError::Closed.into());
-        assert_eq!((&refusal["code"], &refusal["title"]), (&closed["code"], &closed["title"]));
+        let id: KeyId = "01931a4e-7c3b-7def-8123-456789abcdef".parse().unwrap();
+        for (refusal, problem) in
+            [(AuthError::Unavailable, StoreError::Closed), (AuthError::NotFound, StoreError::NotFound(id))]
+        {
+            let [refusal, problem] = [Problem::from(refusal), problem.into()].map(body);
+            let same = |name: &str| assert_eq!(refusal[name], problem[name]);
+            ["type", "title", "status", "code"].into_iter().for_each(same);
+        }
     }
 
     #[test]

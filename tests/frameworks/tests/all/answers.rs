@@ -25,6 +25,7 @@ const TABLE: &[(&str, u16, &str)] = &[
     ("no-json", 400, "invalid_json"),
     ("revoked", 409, "revoked_key"),
     ("held", 409, "digest_held"),
+    ("tenant-ended", 409, "tenant_ended"),
     ("io", 503, "unavailable"),
     ("not-durable", 503, "unavailable"),
     ("rotator", 503, "unavailable"),
@@ -56,6 +57,10 @@ fn answer(row: &str) -> Result<SecretResponse, Problem> {
             STORE.rotate(id, apikey::Overlap::None)?;
         }
         "held" => Err(StoreError::Conflict(Conflict::DigestTwice))?,
+        "tenant-ended" => {
+            STORE.end_tenant("ended", "test")?;
+            STORE.tenant("ended")?.create(key())?;
+        }
         "io" => Err(StoreError::Io { source: disk() })?,
         "not-durable" => Err(StoreError::NotDurable { source: disk() })?,
         "rotator-waits" => Err(StoreError::Conflict(Conflict::RotatorWaits))?,
@@ -307,7 +312,7 @@ fn tonic_has_a_status_for_each_problem() {
             "not-found" | "bad-id" => Code::NotFound,
             "exceeds" => Code::PermissionDenied,
             "invalid" | "unknown" | "no-json" => Code::InvalidArgument,
-            "revoked" => Code::FailedPrecondition,
+            "revoked" | "tenant-ended" => Code::FailedPrecondition,
             "held" => Code::AlreadyExists,
             _ => Code::Unavailable,
         };
