@@ -21,5 +21,6 @@ pub(crate) mod outcome;
 pub(crate) mod reach;
 pub(crate) mod records;
 pub(crate) mod restrict;
+mod role_use;
 pub(crate) mod stage;
 pub(crate) mod writer;

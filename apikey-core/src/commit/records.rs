@@ -1,5 +1,7 @@
 //! The records that a change is decided on.
 
+use std::collections::BTreeSet;
+
 use crate::access::named::{Kind, NamedId};
 use crate::access::owner::Owners;
 use crate::base::codec;
@@ -143,6 +145,21 @@ impl<'d> Records<'d> {
             }
         }
         Ok(())
+    }
+
+    /// The events of the database, from this number on.
+    pub(crate) fn events(&self, first: u64) -> impl Iterator<Item = Result<(u64, Bytes), StoreError>> + use<> {
+        self.disk.events(first)
+    }
+
+    /// The keys whose records are those that changes before leave.
+    pub(crate) fn decided_keys(&self) -> BTreeSet<u128> {
+        #[cfg(feature = "cluster")]
+        if let Some(decided) = self.decided {
+            let ids = decided.table.waiting().records.into_keys();
+            return ids.filter(|id| Kind::of(*id).is_none()).collect();
+        }
+        BTreeSet::new()
     }
 
     /// Whether the record is one that a change before leaves.

@@ -257,3 +257,39 @@ fn a_role_of_a_hundred_thousand_keys_is_edited_by_one_event() {
     let error = store.delete_role("reader").unwrap_err();
     assert!(matches!(error, StoreError::Conflict(Conflict::RoleInUse { keys: 100_000 })), "{error}");
 }
+
+/// A deletion counts the keys with the role while others get it.
+#[test]
+fn no_key_is_left_with_a_role_that_was_deleted_meanwhile() {
+    const TURNS: usize = 300;
+    let store = KeyStore::temporary().unwrap();
+    store.create_many((0..100).map(|_| NewKey::for_owner("alice"))).unwrap();
+    let deleted = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..TURNS {
+                    match store.create(NewKey::for_owner("bob").roles(["reader"])) {
+                        Ok(created) => {
+                            assert!(store.role("reader").unwrap().is_some(), "a key has the role");
+                            store.update(created.info.id(), KeyUpdate::new().remove_roles(["reader"])).unwrap();
+                        }
+                        Err(StoreError::Invalid { field: "roles", .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..TURNS {
+                store.put_role(reader(&["orders:read"])).unwrap();
+                match store.delete_role("reader") {
+                    Ok(true) => drop(deleted.fetch_add(1, SeqCst)),
+                    Err(StoreError::Conflict(Conflict::RoleInUse { .. })) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    });
+    assert!(deleted.load(SeqCst) > 0);
+}

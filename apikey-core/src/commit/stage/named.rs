@@ -6,6 +6,7 @@ use crate::commit::applier::{NamedChange, Pending};
 use crate::commit::change_notice::ChangeNotice;
 use crate::commit::engine::Engine;
 use crate::commit::records::Records;
+use crate::commit::role_use::keys_with;
 use crate::commit::stage::{Staged, event_of};
 use crate::commit::writer::Writer;
 use crate::key::change::{Action, Change};
@@ -15,6 +16,7 @@ use crate::key::named::NamedRecord;
 use crate::key::named::change::{NamedAction, apply};
 use crate::key::reach::Reach;
 use crate::key::record::{Record, record_hash};
+use crate::key::role::change::RoleAction;
 use crate::storage::batch::Write;
 
 impl Engine {
@@ -36,7 +38,10 @@ impl Engine {
             return Err(StoreError::invalid(field, action.name(), allowed));
         }
         reach.map_or(Ok(()), |reach| reach.named(current.as_ref(), action))?;
-        let keys = || keys_with(action.name(), records);
+        let keys = || match action {
+            NamedAction::Role(RoleAction::Delete { name, counted }) => keys_with(name, counted, records, writer),
+            _ => Ok(0),
+        };
         let Some((after, event)) = apply(current.as_ref(), action, change.at, keys, || Ok(records.roles()?.len()))?
         else {
             return Ok(None);
@@ -111,11 +116,4 @@ fn only_takes(action: &Action) -> bool {
         Action::Reapply(_) | Action::InUse { .. } => true,
         _ => false,
     }
-}
-
-/// The number of keys that have a role. It reads every key.
-fn keys_with(role: &str, records: &Records<'_>) -> Result<u64, StoreError> {
-    let mut keys = 0;
-    records.each(|record| keys += u64::from(record.roles.iter().any(|name| name == role)))?;
-    Ok(keys)
 }

@@ -4,6 +4,7 @@ use crate::key::bounds;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::kind::EventKind;
 use crate::key::role::record::RoleRecord;
+use crate::token::digest::Digest;
 
 /// What to do with a role.
 #[derive(Debug, Clone)]
@@ -12,14 +13,24 @@ pub(crate) enum RoleAction {
     Put(Box<RoleRecord>),
     Delete {
         name: String,
+        counted: Counted,
     },
+}
+
+/// How many keys had a role after the event with this number and digest. They are counted before other changes have to wait.
+/// Before the first event no key had any.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counted {
+    pub(crate) keys: u64,
+    pub(crate) number: u64,
+    pub(crate) digest: Digest,
 }
 
 impl RoleAction {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Put(record) => &record.name,
-            Self::Delete { name } => name,
+            Self::Delete { name, .. } => name,
         }
     }
 }
@@ -54,7 +65,7 @@ pub(crate) fn apply(
             Ok(Some((Some(after), event)))
         }
         (RoleAction::Delete { .. }, None) => Ok(None),
-        (RoleAction::Delete { name }, Some(held)) => match keys()? {
+        (RoleAction::Delete { name, .. }, Some(held)) => match keys()? {
             0 => {
                 let event = EventKind::RoleDeleted { role: name.clone(), from: held.permissions.clone() };
                 Ok(Some((None, event)))
