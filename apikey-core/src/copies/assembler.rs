@@ -130,7 +130,8 @@ impl<'a> Assembler<'a> {
         self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?;
         self.head = head;
         let key = crate::KeyId::from_u128(before.id);
-        Ok(Some(Reapplied { key, owner: before.owner.clone(), revoked, disabled, ended, narrowed }))
+        let (tenant, owner) = (before.tenant.clone(), before.owner.clone());
+        Ok(Some(Reapplied { key, tenant, owner, revoked, disabled, ended, narrowed }))
     }
 
     /// Replaces what a role grants, or a tenant leaves, by less. The tenant of keys may have had no record.

@@ -212,7 +212,7 @@ impl Reapply<'_, '_> {
                 ScanItem::Record(record) => {
                     last_id = last_id.max(record.id);
                     if !intact && !read.contains(&record.id) && self.assembler.disk.record(record.id)?.is_none() {
-                        unknown.insert(record.id, record.owner.clone());
+                        unknown.insert(record.id, UnknownKey::of(&record));
                     }
                     self.by_record(&record, false)
                 }
@@ -231,9 +231,7 @@ impl Reapply<'_, '_> {
             let listed = |id: &u128| self.report.unknown.iter().any(|one| one.key.as_u128() == *id);
             let over = |id: &u128| evidence.get(id).is_some_and(Evidence::is_revoked);
             let unlisted: Vec<_> = unknown.into_iter().filter(|(id, _)| !listed(id) && !over(id)).collect();
-            self.report
-                .unknown
-                .extend(unlisted.into_iter().map(|(id, owner)| UnknownKey { key: KeyId::from_u128(id), owner }));
+            self.report.unknown.extend(unlisted.into_iter().map(|(_, key)| key));
         }
         old.check_understood()?;
         let whole = old.faults.is_empty();
@@ -290,7 +288,7 @@ impl Reapply<'_, '_> {
     fn by_record(&mut self, old: &Record, later: bool) -> Result<(), RestoreError> {
         let Some((held, frame)) = self.assembler.disk.record(old.id)? else {
             if later {
-                self.report.unknown.push(UnknownKey { key: KeyId::from_u128(old.id), owner: old.owner.clone() });
+                self.report.unknown.push(UnknownKey::of(old));
             }
             return Ok(());
         };

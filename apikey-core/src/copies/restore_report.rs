@@ -12,6 +12,7 @@ use crate::base::time::{Clock, TimeSource};
 use crate::copies::backup_report::BackupError;
 use crate::key::error::StoreError;
 use crate::key::event::actor::Actor;
+use crate::key::record::Record;
 use crate::storage::open_error::OpenError;
 use crate::token::digest::Pepper;
 use crate::token::key_id::KeyId;
@@ -122,6 +123,8 @@ impl RestoreReport {
 pub struct Reapplied {
     /// The key's id.
     pub key: KeyId,
+    /// The tenant of its owner; `None` for a key of no tenant.
+    pub tenant: Option<String>,
     /// The key's owner.
     pub owner: String,
     /// Whether it was revoked.
@@ -140,8 +143,16 @@ pub struct Reapplied {
 pub struct UnknownKey {
     /// The key's id.
     pub key: KeyId,
+    /// The tenant of its owner; `None` for a key of no tenant.
+    pub tenant: Option<String>,
     /// The key's owner.
     pub owner: String,
+}
+
+impl UnknownKey {
+    pub(super) fn of(record: &Record) -> Self {
+        Self { key: KeyId::from_u128(record.id), tenant: record.tenant.clone(), owner: record.owner.clone() }
+    }
 }
 
 /// Something that may be missing from a restored store. `Display` says what to do.

@@ -1,6 +1,7 @@
 //! Restoring over an old store: no revoked key comes back.
 
 use std::fs;
+use std::iter::zip;
 use std::path::{Path, PathBuf};
 
 use apikey::{
@@ -360,4 +361,26 @@ proptest! {
             }
         }
     }
+}
+
+/// Owners of the same name in two tenants are not the same.
+#[test]
+fn a_report_names_the_tenant_of_each_owner() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let store = KeyStore::open(path("old")).unwrap();
+    let create = |tenant: Option<&str>| match tenant {
+        Some(tenant) => store.tenant(tenant).unwrap().create(alice()).unwrap().info.id(),
+        None => store.create(alice()).unwrap().info.id(),
+    };
+    let tenants = [None, Some("acme"), Some("apex")];
+    let before = tenants.map(create);
+    store.backup(path("backup")).unwrap();
+    let after = tenants.map(create);
+    before.iter().for_each(|id| assert!(store.revoke(*id, "left").unwrap()));
+    store.close().unwrap();
+    let report = KeyStore::restore(&Restore::new(path("backup"), path("new")).over(path("old"))).unwrap();
+    let reapplied: Vec<_> = report.reapplied.iter().map(|one| (one.key, one.tenant.as_deref())).collect();
+    let unknown: Vec<_> = report.unknown.iter().map(|one| (one.key, one.tenant.as_deref())).collect();
+    assert_eq!((reapplied, unknown), (zip(before, tenants).collect(), zip(after, tenants).collect()));
 }
