@@ -146,6 +146,23 @@ pub(crate) fn names(set: u32) -> Vec<NamedId> {
     all
 }
 
+/// What is left of a set whose key loses the roles that `keeps` does not keep.
+pub(crate) fn retain_roles(set: u32, keeps: impl Fn(NamedId) -> bool) -> Result<u32, Full> {
+    let left = |set: u32| match expression(set) {
+        Some(Expression::Union { explicit, roles }) => {
+            let kept: Box<[NamedId]> = roles.iter().copied().filter(|role| keeps(*role)).collect();
+            if kept.is_empty() { Ok(*explicit) } else { number(Expression::Union { explicit: *explicit, roles: kept }) }
+        }
+        _ => Ok(set),
+    };
+    let mut met = None::<u32>;
+    for set in met_sets(set) {
+        let set = left(set)?;
+        met = Some(met.map_or(Ok(set), |met| meet(met, set))?);
+    }
+    Ok(met.unwrap_or(set))
+}
+
 /// The tenant whose ceiling is over a set.
 pub(crate) fn tenant(set: u32) -> Option<NamedId> {
     met_sets(set).into_iter().find_map(|set| match expression(set) {
@@ -259,6 +276,17 @@ mod tests {
         assert_eq!((is_expression(plain), GRANTS.text(plain)), (false, "a b"));
         assert_eq!(compile(plain, &|_| Err(Full)).unwrap(), plain);
         assert!(names(plain).is_empty());
+    }
+
+    #[test]
+    fn a_set_that_loses_roles_keeps_the_others_and_its_own_grants() {
+        let set = |roles: &[NamedId]| union(&["a".to_owned()], roles.iter().copied()).unwrap();
+        let acme = ceiling(Kind::Tenant.id("acme")).unwrap();
+        assert_eq!(retain_roles(set(&[1, 2]), |role| role == 2).unwrap(), set(&[2]));
+        assert_eq!(retain_roles(set(&[1, 2]), |_| false).unwrap(), set(&[]));
+        assert_eq!(retain_roles(set(&[1]), |_| true).unwrap(), set(&[1]));
+        let bounded = meet(set(&[1, 2]), acme).unwrap();
+        assert_eq!(retain_roles(bounded, |role| role == 1).unwrap(), meet(set(&[1]), acme).unwrap());
     }
 
     #[test]

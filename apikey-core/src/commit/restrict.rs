@@ -3,10 +3,11 @@
 use crate::access::grants;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::Limit;
+use crate::access::named::Kind;
 use crate::access::network;
 use crate::base::interner::GRANTS;
 use crate::commit::engine::{Engine, io_or_not_durable};
-use crate::index::restriction::{Restriction, Target};
+use crate::index::restriction::{Restriction, RolesLeft, Target};
 use crate::key::change::{Action, Change, Fields};
 use crate::key::error::StoreError;
 use crate::key::rotation::overlap::Overlap;
@@ -74,6 +75,7 @@ fn restriction_of(action: &Action, now: i64) -> Option<Restriction> {
             expires_at: fields.expires_at.value().copied(),
             not_before: fields.not_before.value().copied(),
             grants: fields.permissions.as_ref().and_then(|left| GRANTS.number(&grants::join(left)).ok()),
+            roles: roles_of(fields),
             networks: networks_of(fields).and_then(|left| network::number(left).ok()),
             limit: fields.limit.value().map(Limit::stored),
             idle: fields
@@ -86,6 +88,12 @@ fn restriction_of(action: &Action, now: i64) -> Option<Restriction> {
         _ => return None,
     };
     Some(restriction).filter(|restriction| *restriction != Restriction::default())
+}
+
+/// The roles that may remain, and those that go, if the change says either.
+fn roles_of(fields: &Fields) -> RolesLeft {
+    let ids = |names: &[String]| names.iter().map(|name| Kind::Role.id(name)).collect();
+    RolesLeft { only: fields.roles.as_deref().map(ids), without: ids(&fields.remove_roles) }
 }
 
 /// The networks that may remain; an empty list is that of a key that is valid anywhere already, and takes nothing.

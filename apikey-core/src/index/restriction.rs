@@ -7,9 +7,11 @@
 
 use crate::access::control_word;
 use crate::access::control_word::{DISABLED, REVOKED};
+use crate::access::grant_set;
 use crate::access::identity;
 use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
+use crate::access::named::NamedId;
 use crate::access::network::ANYWHERE;
 use crate::access::owner::{Owner, Seen};
 use crate::base::interner::Full;
@@ -44,6 +46,8 @@ pub(crate) struct Restriction {
     pub(crate) not_before: Option<i64>,
     /// The number in [`GRANTS`](crate::base::interner::GRANTS) of the grants that may remain.
     pub(crate) grants: Option<u32>,
+    /// The roles that may remain.
+    pub(crate) roles: RolesLeft,
     /// The networks that may remain.
     pub(crate) networks: Option<u32>,
     /// The highest limit that may remain.
@@ -52,6 +56,19 @@ pub(crate) struct Restriction {
     pub(crate) idle: Option<IdleEnd>,
     /// The change of the labels: of those that it names, what it sets may remain.
     pub(crate) labels: EntriesPatch,
+}
+
+/// The roles that a change leaves a key: only these, if it names them, and none of those that it removes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RolesLeft {
+    pub(crate) only: Option<Vec<NamedId>>,
+    pub(crate) without: Vec<NamedId>,
+}
+
+impl RolesLeft {
+    fn keeps(&self, role: NamedId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&role)) && !self.without.contains(&role)
+    }
 }
 
 impl Index {
@@ -178,9 +195,10 @@ impl Index {
 impl Restriction {
     /// Returns the most that it leaves of what is visible. The caller [meets](Allowance::meet) both.
     fn on(&self, visible: &Allowance) -> Result<Allowance, Full> {
+        let with_roles = grant_set::retain_roles(visible.grants, |role| self.roles.keeps(role))?;
         Ok(Allowance {
             identity: identity::retain(visible.identity, |name, value| self.labels.leaves(name, value))?,
-            grants: self.grants.unwrap_or(visible.grants),
+            grants: self.grants.map_or(Ok(with_roles), |grants| grant_set::meet(grants, with_roles))?,
             revoked: self.revoke,
             disabled: self.disable,
             expires_at: self.expires_at,

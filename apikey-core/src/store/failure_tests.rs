@@ -112,6 +112,56 @@ fn labels_that_a_change_takes_away_are_gone_and_those_that_it_sets_are_not_there
 }
 
 #[test]
+fn roles_that_a_change_takes_from_a_key_are_gone_and_those_that_it_adds_are_not_there() {
+    for fault in ALL {
+        let store = store();
+        for name in ["reader", "writer", "other"] {
+            store.put_role(Role::new(name).permissions([format!("a:{name}")])).unwrap();
+        }
+        let new = || NewKey::for_owner("alice").roles(["reader", "writer"]).permissions(["own"]);
+        let [removed, set, cleared, added] = [(); 4].map(|()| store.create(new()).unwrap());
+        let in_tenant = store.tenant("acme").unwrap().create(new()).unwrap();
+        let held = |key: &CreatedKey| verify(&store, key).unwrap().permissions().collect::<Vec<_>>().join(" ");
+        refuse(&store, fault);
+        let update = |key: &CreatedKey, update| store.update(key.info.id(), update);
+        not_durable(update(&removed, KeyUpdate::new().remove_roles(["writer"]).add_roles(["other"])));
+        assert_eq!(held(&removed), "a:reader own", "{fault:?}");
+        not_durable(update(&set, KeyUpdate::new().roles(["writer", "other"])));
+        assert_eq!(held(&set), "a:writer own", "{fault:?}");
+        not_durable(update(&cleared, KeyUpdate::new().roles([""; 0])));
+        assert_eq!(held(&cleared), "own", "{fault:?}");
+        not_durable(update(&in_tenant, KeyUpdate::new().remove_roles(["reader", "writer"])));
+        assert_eq!(held(&in_tenant), "own", "{fault:?}");
+        io(update(&added, KeyUpdate::new().add_roles(["other"])));
+        assert_eq!(held(&added), "a:reader a:writer own", "{fault:?}");
+    }
+}
+
+/// A narrowing may leave what the catalogue lacks, since a role and a tenant keep what an earlier one allowed.
+#[test]
+fn a_catalogue_keeps_nothing_from_being_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    let (of_role, of_tenant) = {
+        let store = KeyStore::open(&path).unwrap();
+        store.put_role(Role::new("reader").permissions(["old:read", "a:read"])).unwrap();
+        store.put_tenant(Tenant::new("acme").permissions(["old:read", "a:read"])).unwrap();
+        let new = || NewKey::for_owner("alice");
+        let of_role = store.create(new().roles(["reader"])).unwrap();
+        let of_tenant = store.tenant("acme").unwrap().create(new().permissions(["a:read"])).unwrap();
+        store.close().unwrap();
+        (of_role, of_tenant)
+    };
+    let store = KeyStore::builder().catalog(["a:read"]).open(&path).unwrap();
+    refuse(&store, Fault::Read);
+    not_durable(store.put_role(Role::new("reader").permissions(["old:read"])));
+    not_durable(store.put_tenant(Tenant::new("acme").permissions(["old:read"])));
+    for key in [&of_role, &of_tenant] {
+        assert!(!verify(&store, key).unwrap().allows("a:read"));
+    }
+}
+
+#[test]
 fn what_roles_and_tenants_take_away_is_gone_and_what_they_give_is_not_there() {
     for fault in ALL {
         let store = store();

@@ -58,8 +58,8 @@ impl KeyStore {
         let id = record.id();
         self.change_role(|records| {
             let held = match records.named(id) {
-                // What it takes away is in force even if the records cannot be read.
-                Err(StoreError::Io { .. }) if actor.is_none() => None,
+                // What it takes away is in force even if the records cannot be read. It may keep any grant then.
+                Err(StoreError::Io { .. }) if actor.is_none() => Some(NamedRecord::Role(record.clone())),
                 held => held?.map(|(held, _)| held),
             };
             if let Some(reach) = self.inner().engine.reach(&scope, records)? {

@@ -60,8 +60,8 @@ impl KeyStore {
         let id = record.id();
         self.change_tenant(actor, |records| {
             let held = match records.tenant(&record.name) {
-                // What it takes away is in force even if the records cannot be read.
-                Err(StoreError::Io { .. }) if actor.is_none() => None,
+                // What it takes away is in force even if the records cannot be read. It may keep any grant then.
+                Err(StoreError::Io { .. }) if actor.is_none() => Some(record.clone()),
                 held => held?,
             };
             if let Some(reach) = self.inner().engine.reach(&self.scope(actor), records)? {
