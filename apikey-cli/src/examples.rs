@@ -97,6 +97,7 @@ examples! {
     EVENTS:
         "apikey events --last 20"
         "apikey events --key 01931a4e --kind revoked,disabled --since 7d"
+        "apikey events --tenant acme --since 30d"
         "apikey events --actor uid:1000 --all --oldest-first"
         "apikey events --follow";
     REFUSALS:

@@ -36,10 +36,15 @@ impl TenantArg {
 
     /// The request, about the keys of the tenant if there is one.
     pub(super) fn request(&self, request: Request) -> Request {
-        match &self.tenant {
-            Some(tenant) => Request::InTenant { tenant: tenant.clone(), request: Box::new(request) },
-            None => request,
-        }
+        in_tenant(self.tenant.as_deref(), request)
+    }
+}
+
+/// The request, about the keys of this tenant if there is one.
+pub(super) fn in_tenant(tenant: Option<&str>, request: Request) -> Request {
+    match tenant {
+        Some(tenant) => Request::InTenant { tenant: tenant.to_owned(), request: Box::new(request) },
+        None => request,
     }
 }
 

@@ -99,6 +99,7 @@ fn every_command_answers_the_same_through_a_service() {
     both("", &["tenant", "end", "acme", "--reason", "left", "--yes"]);
     both("", &["create", "admin", "--tenant", "acme"]);
     both("", &["tenant", "show", "nobody"]);
+    both("", &["events", "--tenant", "acme"]);
     both("", &["list", "--permission", "stock:read"]);
     both("", &["list", "--owner", "alice", "--state", "active", "--limit", "1"]);
     both("", &["show", "01931a4e-7c3b-7def-8123-456789abcdef"]);

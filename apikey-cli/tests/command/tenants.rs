@@ -21,6 +21,11 @@ fn a_key_is_created_in_its_tenant_and_shown_with_it() {
     assert!(!place.run(&["show", &none]).ok().out.contains("tenant"));
     place.run(&["create", "bob", "--tenant", "acme"]).ok().says("(bob of acme)");
     place.run(&["disable", &acme]).ok().shows("(alice of acme)");
+    let events = place.json(&["events", "--tenant", "acme", "--key", &acme])["events"].clone();
+    let kinds: Vec<&str> = events.as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["disabled", "created"]);
+    place.run(&["events", "--tenant", "acme"]).ok().shows(&acme).hides(&none);
+    place.run(&["events", "--tenant", "apex", "--key", &acme]).ok().says("no events");
 }
 
 #[test]
@@ -119,6 +124,7 @@ fn a_name_that_is_none_is_refused_with_what_is_allowed() {
         &["revoke", "--owner", "bob", "--tenant", "Acme", "--yes"],
         &["tenant", "put", "Acme", "--permission", "*"],
         &["tenant", "show", "Acme"],
+        &["events", "--tenant", "Acme"],
         &["tenant", "end", "Acme"],
     ] {
         place.run(arguments).with(2).says("\"Acme\"").says("1 to 64");

@@ -7,6 +7,7 @@ use apikey_core::{Event, EventFilter, MAX_PAGE};
 
 use super::pages::newest;
 use super::text::line;
+use crate::commands::key_args::in_tenant;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
@@ -22,6 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) fn follow(
     context: &Context,
     key: Option<&KeyName>,
+    tenant: Option<&str>,
     mut filter: EventFilter,
     first: usize,
 ) -> Result<(), Failure> {
@@ -37,7 +39,7 @@ pub(super) fn follow(
         }
         // Read this before the events, so that the command shows those in between.
         let last = store.health(Request::Health)?.last_durable;
-        let (mut found, _) = newest(&mut store, filter.clone(), first)?;
+        let (mut found, _) = newest(&mut store, tenant, filter.clone(), first)?;
         found.reverse();
         let last = found.last().map_or(last, |event| last.max(event.number()));
         show(context, &found).map(|()| last)
@@ -54,7 +56,7 @@ pub(super) fn follow(
     while !output::is_closed() {
         service = match service {
             None => context.store.connect().inspect(|_| say("connected to the service")),
-            Some(mut connected) => match next(context, &mut connected, &filter, &mut last) {
+            Some(mut connected) => match next(context, &mut connected, tenant, &filter, &mut last) {
                 Ok(()) => Some(connected),
                 Err(failure) if failure.disconnected => {
                     say("the service has ended the connection: waiting for it, or for the next one");
@@ -69,9 +71,16 @@ pub(super) fn follow(
 }
 
 /// Shows the events since the last one.
-fn next(context: &Context, store: &mut Backend, filter: &EventFilter, last: &mut u64) -> Result<(), Failure> {
+fn next(
+    context: &Context,
+    store: &mut Backend,
+    tenant: Option<&str>,
+    filter: &EventFilter,
+    last: &mut u64,
+) -> Result<(), Failure> {
     loop {
-        let page = store.events(Request::Events(filter.clone().after(*last).limit(MAX_PAGE)))?;
+        let later = filter.clone().after(*last).limit(MAX_PAGE);
+        let page = store.events(in_tenant(tenant, Request::Events(later)))?;
         show(context, &page.events)?;
         *last = page.events.last().map_or(*last, |event| event.number().max(*last));
         if page.next.is_none() || output::is_closed() {

@@ -22,6 +22,9 @@ pub(crate) struct EventsArgs {
     /// Events of this key; its whole id if it was purged
     #[arg(long, value_name = "ID")]
     pub(crate) key: Option<String>,
+    /// Events of the keys of this tenant, as far as they are not purged
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
     /// Events of these kinds, separated by commas
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(EventKind::NAMES))]
     pub(crate) kind: Vec<String>,
@@ -139,15 +142,16 @@ impl EventsArgs {
 pub(crate) fn events(context: &Context, events: &EventsArgs) -> Result<(), Failure> {
     let key = events.key.as_deref().map(KeyName::parse).transpose()?;
     events.check()?;
+    let tenant = events.tenant.as_deref();
     let mut filter = events.filter();
     if events.follow {
-        return follow(context, key.as_ref(), filter, events.limit());
+        return follow(context, key.as_ref(), tenant, filter, events.limit());
     }
     context.with_store(false, |store| {
         if let Some(key) = &key {
             filter = filter.key(store.resolve(key)?);
         }
-        let (mut found, next) = newest(store, filter, events.limit())?;
+        let (mut found, next) = newest(store, tenant, filter, events.limit())?;
         if events.oldest_first {
             found.reverse();
         }

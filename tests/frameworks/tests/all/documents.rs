@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use apikey::openapi::{Operation, assert_guarded, describe, describe_self_service, operations};
-use apikey::{Guarded, KeyStore, VerifiedKey, require_api_key};
+use apikey::{Guarded, GuardedTenant, KeyStore, VerifiedKey, require_api_key};
 use apikey_testkit::Call;
 use serde_json::{Value, json};
 
@@ -370,7 +370,11 @@ fn the_program_lists_what_is_guarded() {
         let line = format!("all::examples::{framework}::audit requires audit:read");
         assert!(audits.contains(&line), "{line} is missing from {audits:?}");
     }
-    assert!(of("greet").iter().all(|guarded| guarded.optional()));
+    let line = "all::examples::axum::of_tenant requires orders:read of a key of the tenant";
+    assert!(of("of_tenant").iter().any(|guarded| guarded.to_string() == line));
+    assert!(of("of_tenant").iter().any(|guarded| guarded.tenant() == GuardedTenant::Named));
+    assert!(of("of_no_tenant").iter().all(|guarded| guarded.tenant() == GuardedTenant::None));
+    assert!(of("greet").iter().all(|guarded| guarded.optional() && guarded.tenant() == GuardedTenant::Any));
     let methods = of("generic_method");
     assert_eq!(methods.len(), 1);
     assert_eq!((methods[0].module(), methods[0].requirement().as_str()), ("all::documents", "methods:write"));
