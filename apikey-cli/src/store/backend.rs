@@ -27,7 +27,7 @@ use crate::time::both;
 pub(crate) enum Backend {
     Local {
         store: KeyStore,
-        session: Session,
+        session: Box<Session>,
     },
     /// A store that answers through the service's socket.
     #[cfg(unix)]
@@ -59,7 +59,7 @@ impl Backend {
     /// A store that this process has opened. Events name the user that ran the command, as they do through a service.
     pub(crate) fn local(store: KeyStore) -> Self {
         let store = store.as_actor(actor());
-        Self::Local { session: Session::new(store.clone()), store }
+        Self::Local { session: Box::new(Session::new(store.clone())), store }
     }
 
     /// Whether a service has the store open, and answers.
