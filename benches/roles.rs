@@ -2,14 +2,16 @@
 //!
 //! `cargo bench -p apikey-bench --bench roles` verifies keys that have a role beside as many that have the same grant of
 //! their own, and edits a role that one key has beside one that a million have: in the index, without the disk, which
-//! costs the same for every edit. It takes about a minute.
+//! costs the same for every edit. Then it deletes a role of a store of 100,000 keys, and measures how long another change
+//! waits for that. It takes about a minute.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use apikey::Requirement;
+use apikey::{KeyStore, KeyUpdate, NewKey, Requirement, Role};
 use apikey_bench::{PERMISSION, Tokens};
 use apikey_core::measure::Keys;
 
@@ -84,9 +86,55 @@ fn main() {
     }
     // The last edit holds for every key.
     assert!(some.iter().chain([&one]).all(|token| all.authorize(token, &requirement).is_none()));
+    drop(all);
     let (of_one, of_all) = (median(of_one), median(of_all));
     println!(
         "edit, in effect: role of {MILLION} keys {of_all:.0} ns, role of one key {of_one:.0} ns, ratio {:.2}",
         of_all / of_one
+    );
+    delete();
+}
+
+/// Deletes a role that no key has, while another thread changes a key.
+fn delete() {
+    const KEYS: usize = 100_000;
+    let store = KeyStore::temporary().unwrap();
+    for _ in 0..KEYS / 10_000 {
+        store.create_many((0..10_000).map(|_| NewKey::for_owner("alice"))).unwrap();
+    }
+    let id = store.create(NewKey::for_owner("bob")).unwrap().info.id();
+    let (mut deletions, mut longest, mut usual) = (Vec::new(), Vec::new(), Vec::new());
+    let change = |number: usize| {
+        let begun = Instant::now();
+        store.update(id, KeyUpdate::new().name(format!("name {number}"))).unwrap();
+        begun.elapsed().as_secs_f64() * 1e3
+    };
+    for round in 0..11 {
+        store.put_role(Role::new("nobody")).unwrap();
+        usual.extend((0..100).map(|at| change(at + round * 1000)));
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| {
+                let mut longest = 0.0_f64;
+                for at in 500.. {
+                    longest = longest.max(change(at + round * 1000));
+                    if is_over.load(Ordering::SeqCst) {
+                        break;
+                    }
+                }
+                longest
+            });
+            let begun = Instant::now();
+            assert!(store.delete_role("nobody").unwrap());
+            deletions.push(begun.elapsed().as_secs_f64() * 1e3);
+            is_over.store(true, Ordering::SeqCst);
+            longest.push(waits.join().unwrap());
+        });
+    }
+    println!(
+        "delete, {KEYS} keys: {:.1} ms; another change beside it takes at most {:.2} ms, and {:.2} ms without",
+        median(deletions),
+        median(longest),
+        median(usual)
     );
 }
