@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use apikey_core::{KeyStore, ManualClock, NewKey, Requirement};
+use apikey_core::{KeyStore, ManualClock, NewKey, Requirement, Role};
 
 const PERMISSION: &str = "orders:read";
 
@@ -20,11 +20,12 @@ fn counted_verification(store: &KeyStore, token: &str, requirement: &Requirement
 }
 
 fn main() {
-    let malformed = std::env::args().any(|argument| argument == "malformed");
+    let is_given = |name: &str| std::env::args().any(|argument| argument == name);
+    let (malformed, with_role) = (is_given("malformed"), is_given("role"));
     // Under valgrind rustix does not find the kernel's clock.
     let builder = KeyStore::builder().clock(ManualClock::new(chrono::Utc::now()));
     #[cfg(feature = "cluster")]
-    let builder = match std::env::args().any(|argument| argument == "cluster") {
+    let builder = match is_given("cluster") {
         true => {
             let ledger = apikey_core::cluster::MemoryLedger::new();
             builder.cluster(apikey_core::cluster::Cluster::new(ledger).with_a_still_clock())
@@ -32,7 +33,11 @@ fn main() {
         false => builder,
     };
     let store = builder.temporary().unwrap();
-    let new_key = |number| NewKey::for_owner(format!("owner {number:010}")).permissions([PERMISSION]);
+    store.put_role(Role::new("reader").permissions([PERMISSION])).unwrap();
+    let new_key = |number| {
+        let new = NewKey::for_owner(format!("owner {number:010}"));
+        if with_role { new.roles(["reader"]) } else { new.permissions([PERMISSION]) }
+    };
     let created = store.create_many((0..TIMES).map(new_key)).unwrap();
     let mut tokens: Vec<String> = created.iter().map(|created| created.key.expose_secret().to_owned()).collect();
     let mut expected = 1;
