@@ -82,7 +82,7 @@ pub use key::event::filter::{EventFilter, EventPage};
 pub use key::event::history::Event;
 pub use key::event::kind::EventKind;
 pub use key::key_filter::{KeyFilter, MAX_PAGE, Page};
-pub use key::key_info::{KeyInfo, KeyState, Revoked};
+pub use key::key_info::{EndedSecret, KeyInfo, KeyState, Revoked};
 pub use key::key_update::KeyUpdate;
 pub use key::new_key::{CreatedKey, NewKey};
 pub use key::revealed_key::RevealedKey;

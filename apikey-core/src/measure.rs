@@ -100,6 +100,7 @@ impl Keys {
                 idle: None,
             },
             secrets: vec![secret],
+            ended: Vec::new(),
         };
         self.index.publish(None, Some(&rights));
         Some((api_key::format("ak", &body), Handle(rights)))

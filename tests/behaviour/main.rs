@@ -46,6 +46,7 @@ mod keys {
 mod rotation {
     #[cfg(unix)]
     mod delivery;
+    mod ended;
     pub(crate) mod fake_sink;
     mod first_secret;
     mod idempotency;

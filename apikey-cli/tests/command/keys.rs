@@ -165,6 +165,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
     let expected = [
         "created_at",
         "disabled",
+        "ended_secret",
         "expires_at",
         "has_secret",
         "hint",

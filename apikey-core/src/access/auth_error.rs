@@ -9,7 +9,8 @@ use crate::access::requirement::Requirement;
 /// [`code`](Self::code) is for programs.
 ///
 /// Only callers with a key's secret learn its state (revoked, disabled, expired, idle, not yet valid): every token that
-/// does not match a stored digest is [`Invalid`](Self::Invalid).
+/// does not match a stored digest is [`Invalid`](Self::Invalid). The holder of a secret that has ended by a rotation learns
+/// that, while the key is good.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthError {
@@ -20,6 +21,11 @@ pub enum AuthError {
     /// which.
     #[error("Invalid API key")]
     Invalid,
+    /// The secret is the key's newest one that has ended: the key was rotated, and the caller still has the old secret. The key
+    /// itself is good. The body names nobody; the log does. See
+    /// [`keep_ended_secrets`](crate::KeyStoreBuilder::keep_ended_secrets).
+    #[error("API key rotated: use the new one")]
+    Rotated,
     /// The key was revoked.
     #[error("API key revoked")]
     Revoked,
@@ -72,9 +78,10 @@ impl AuthError {
     }
 
     /// The codes of all errors, as [`code`](Self::code) returns them.
-    pub const CODES: [&str; 12] = [
+    pub const CODES: [&str; 13] = [
         "missing_api_key",
         "invalid_api_key",
+        "rotated_api_key",
         "revoked_api_key",
         "disabled_api_key",
         "expired_api_key",
@@ -93,6 +100,7 @@ impl AuthError {
         match self {
             Self::Missing => "missing_api_key",
             Self::Invalid => "invalid_api_key",
+            Self::Rotated => "rotated_api_key",
             Self::Revoked => "revoked_api_key",
             Self::Disabled => "disabled_api_key",
             Self::Expired => "expired_api_key",
@@ -112,6 +120,7 @@ impl AuthError {
         match self {
             Self::Missing
             | Self::Invalid
+            | Self::Rotated
             | Self::Revoked
             | Self::Disabled
             | Self::Expired
@@ -130,6 +139,7 @@ impl AuthError {
         match self {
             Self::Missing => "API key missing",
             Self::Invalid => "Invalid API key",
+            Self::Rotated => "API key rotated",
             Self::Revoked => "API key revoked",
             Self::Disabled => "API key disabled",
             Self::Expired => "API key expired",
@@ -154,6 +164,7 @@ mod tests {
         let codes = [
             AuthError::Missing,
             AuthError::Invalid,
+            AuthError::Rotated,
             AuthError::Revoked,
             AuthError::Disabled,
             AuthError::Expired,

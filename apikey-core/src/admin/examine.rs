@@ -7,7 +7,7 @@ use crate::access::requirement::Requirement;
 use crate::admin::{Mismatch, Verdict};
 use crate::base::base62;
 use crate::key::error::StoreError;
-use crate::key::key_info::KeyInfo;
+use crate::key::key_info::{EndedSecret, KeyInfo};
 use crate::token::api_key;
 use crate::token::key_id::KeyId;
 
@@ -30,7 +30,9 @@ impl KeyStore {
         if inner.engine.index.is_closed() {
             return Ok(Verdict::bad(&AuthError::Unavailable));
         }
-        let Some((matched, id)) = inner.find(token.as_bytes()) else { return self.mismatch(token) };
+        let Some((matched, id)) = inner.find(token.as_bytes()) else {
+            return inner.find_rotated(token).map_or_else(|| self.mismatch(token), |key| self.rotated(key.id));
+        };
         let answer = match inner.engine.index.check_state(&matched, inner.engine.time.now_ms()) {
             Err(error) => Err(error),
             Ok(()) if peer.is_some_and(|peer| !matched.allows_peer(peer)) => Err(AuthError::AddressNotAllowed),
@@ -50,9 +52,19 @@ impl KeyStore {
             },
             // Somebody has just deleted it.
             (Ok(()), None) => Verdict::bad(&AuthError::Invalid).because(Mismatch::NoSuchKey, None),
+            (Err(AuthError::Invalid), Some(key)) if inner.find_rotated(token).is_some() => {
+                Verdict::bad(&AuthError::Rotated).of(Some(key), secret_version)
+            }
             (Err(error @ AuthError::Invalid), key) => Verdict::bad(&error).because(Mismatch::Ended, key),
             (Err(error), key) => Verdict::bad(&error).of(key, secret_version),
         })
+    }
+
+    /// Says that a token is the newest ended secret of a key.
+    fn rotated(&self, id: u128) -> Result<Verdict, StoreError> {
+        let key = self.get(KeyId::from_u128(id))?.map(Box::new);
+        let version = key.as_ref().and_then(|key| key.ended_secret()).map_or(0, EndedSecret::version);
+        Ok(Verdict::bad(&AuthError::Rotated).of(key, version))
     }
 
     /// Says why no secret matches a token.

@@ -68,6 +68,32 @@ impl KeyStoreBuilder {
         self
     }
 
+    /// Sets for how long the store keeps the digest of a secret that has ended by a rotation, up to 366 days; by default 30
+    /// days, and zero means not at all. While the key itself is good, the holder of its newest ended secret is refused with
+    /// [`AuthError::Rotated`](crate::AuthError::Rotated), and the log, [`refusals`](crate::KeyStore::refusals) and
+    /// [`KeyInfo::ended_secret`](crate::KeyInfo::ended_secret) say whose it is. So an operator sees who still uses the old
+    /// secret. Without it, or later, the secret is unknown.
+    ///
+    /// The store keeps none of a rotation that ends every secret at once ([`Overlap::None`](crate::Overlap::None),
+    /// [`replace_leaked`](crate::KeyStore::replace_leaked)), and none of an imported secret that is short, or of which it only
+    /// got the digest: somebody could guess it.
+    ///
+    /// ```
+    /// use apikey::{AuthError, KeyStore, NewKey, Overlap};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let old = store.create(NewKey::for_owner("alice"))?;
+    /// let new = store.rotate(old.info.id(), Overlap::UntilFirstUse)?;
+    /// store.verify(new.key.expose_secret())?;
+    /// assert_eq!(store.verify(old.key.expose_secret()).unwrap_err(), AuthError::Rotated);
+    /// assert_eq!(store.refusals_of(old.info.id())["rotated_api_key"], 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keep_ended_secrets(mut self, span: TimeDelta) -> Self {
+        self.options.keep_ended = span;
+        self
+    }
+
     /// Checks what these methods have set.
     pub(super) fn check_ends(&self) -> Result<(), OpenError> {
         if let Some(most) = self.options.max_lifetime.filter(|most| most.num_milliseconds() < 1) {
@@ -75,6 +101,10 @@ impl KeyStoreBuilder {
         }
         if let Some(policy) = self.options.rotation {
             policy.stored().map_err(|error| OpenError::Config(format!("default_rotation: {error}")))?;
+        }
+        let kept = self.options.keep_ended;
+        if !(TimeDelta::zero()..=TimeDelta::days(366)).contains(&kept) {
+            return Err(OpenError::Config(format!("keep_ended_secrets {}: 0 to 366 days", span_text(kept))));
         }
         let Some(span) = self.options.idle_after else { return Ok(()) };
         idle::checked(span).map_err(|error| OpenError::Config(format!("default_idle_after: {error}")))?;

@@ -255,6 +255,7 @@ mod tests {
             ends: None,
         };
         EffectiveKey {
+            ended: Vec::new(),
             id: 1 + key as u128,
             allowance: Allowance {
                 identity,

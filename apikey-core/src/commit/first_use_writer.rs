@@ -12,7 +12,9 @@ impl Engine {
     /// Puts the first use of a key's successor in force, and notes it: the maintenance thread writes it if no change does
     /// before. Returns `false` if another use was first, or the secret is gone.
     pub(crate) fn first_use(&self, key: &VerifiedKey) -> bool {
-        let is_first = self.first_uses.note(key.id().as_u128(), key.version, || self.index.promote(key));
+        let keep = Some(self.lifetime.keep_ended).filter(|keep| *keep > 0);
+        let until = keep.map(|keep| self.time.now_ms().saturating_add(keep));
+        let is_first = self.first_uses.note(key.id().as_u128(), key.version, || self.index.promote(key, until));
         if is_first {
             self.log.maintenance.notify();
         }

@@ -99,10 +99,11 @@ impl Writer {
     }
 }
 
-/// The ends of the superseded secrets of a record.
+/// The ends of the superseded secrets of a record, and that of the time for which it keeps an ended one.
 fn ends(record: &Record) -> impl Iterator<Item = (i64, u128)> {
-    record.secrets.iter().filter_map(|secret| match secret.end {
-        SecretEnd::At(end) => Some((end, record.id)),
+    let superseded = record.secrets.iter().filter_map(|secret| match secret.end {
+        SecretEnd::At(end) => Some(end),
         _ => None,
-    })
+    });
+    superseded.chain(record.ended.as_ref().map(|ended| ended.until)).map(|end| (end, record.id))
 }

@@ -36,7 +36,7 @@ const TENANT: &str = "tenant";
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
 /// so a line that has one is refused.
-const FIELDS: [&str; 29] = [
+const FIELDS: [&str; 30] = [
     "id",
     "tenant",
     "owner",
@@ -54,6 +54,7 @@ const FIELDS: [&str; 29] = [
     "revoked",
     "last_used_at",
     "version",
+    "ended_secret",
     "secrets",
     "limit",
     "networks",
@@ -238,6 +239,7 @@ impl SecretLine {
                 Some(EndLine::Pending(_)) => return Err(LineFault::Secrets),
             },
             used: self.used,
+            is_strong: false,
             unknown: Unknown::default(),
         })
     }
@@ -411,6 +413,7 @@ impl Line {
             idle,
             labels: self.labels,
             prefix: self.prefix.filter(|_| self.keeps_prefix),
+            ended: None,
             unknown: Unknown::default(),
         })
     }

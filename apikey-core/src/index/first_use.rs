@@ -18,8 +18,9 @@ pub(crate) struct Promotion {
 }
 
 impl Index {
-    /// Ends the predecessor that the first use of a secret ends. Returns `None` if another use was first.
-    pub(crate) fn promote(&self, key: &VerifiedKey) -> Option<Promotion> {
+    /// Ends the predecessor that the first use of a secret ends, and keeps it until then as one that has ended. Returns `None`
+    /// if another use was first.
+    pub(crate) fn promote(&self, key: &VerifiedKey, until: Option<i64>) -> Option<Promotion> {
         let (mut writer, table) = self.write();
         let find = || table.find_again(verified_home(key), &key.digest);
         let LiveLine { state, .. } = find().filter(|live| live.state.control & UNUSED != 0)?;
@@ -27,6 +28,9 @@ impl Index {
         let ended = writer.free_list.ended_by(state.side).filter(|_| has_entry);
         if let Some((home, ended)) = ended {
             writer.remove(table, home, &ended);
+            if let Some(until) = until {
+                self.note_rotated(key, home, ended, until);
+            }
         }
         // Its line may have moved.
         if let Some(live) = find() {

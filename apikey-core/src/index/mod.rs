@@ -24,6 +24,7 @@ mod publish;
 mod reconcile;
 pub(crate) mod refused;
 pub(crate) mod restriction;
+mod rotated;
 mod side_table;
 mod table;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use crate::index::idle_ends::IdleEnds;
 use crate::index::limiters::Limiters;
 use crate::index::line::Line;
 use crate::index::locate::secret_home;
+use crate::index::rotated::RotatedSecrets;
 use crate::index::side_table::SideTable;
 use crate::index::table::Table;
 use crate::index::writer_state::WriterState;
@@ -63,6 +65,7 @@ pub(crate) struct Index {
     limiters: Limiters,
     compiled: CompiledSets,
     idle_ends: IdleEnds,
+    rotated: RotatedSecrets,
     writer: Mutex<WriterState>,
     /// The number of the store, for the keys that it verifies.
     store: u64,
@@ -95,6 +98,7 @@ impl Index {
             limiters: Limiters::default(),
             compiled: CompiledSets::default(),
             idle_ends: IdleEnds::default(),
+            rotated: RotatedSecrets::default(),
             writer: Mutex::default(),
             store,
             digesters,

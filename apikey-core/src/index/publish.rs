@@ -26,9 +26,11 @@ impl Index {
                 // Nobody may take its uses for those of a key.
                 self.idle_ends.set(&mut writer.idle_ends, before.id, None, 0);
                 writer.give_back(before.id, Shared::default());
+                self.remove_rotated(before.id);
             }
             return;
         };
+        self.set_rotated(after);
         let shared = self.share(&mut writer, after, 0);
         if let Some(before) = before {
             self.update(&mut writer, table, after, before, shared);
@@ -59,6 +61,7 @@ impl Index {
             let used = used(&secret.digest);
             self.insert(&mut writer, key, secret, used, shared);
         }
+        self.set_rotated(key);
     }
 
     pub(super) fn insert(

@@ -42,6 +42,7 @@ impl Index {
             self.insert(&mut writer, key, secret, 0, shared);
         }
         writer.give_back(key.id, shared);
+        self.set_rotated(key);
     }
 }
 

@@ -39,6 +39,7 @@ fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
         ends: None,
     };
     let effective = EffectiveKey {
+        ended: Vec::new(),
         id,
         allowance: Allowance {
             identity,

@@ -134,6 +134,14 @@ impl Index {
         limiter.admit(at.raw).map_err(over)
     }
 
+    /// The number of the identity of a line whose key is good now.
+    pub(super) fn good_identity(&self, home: u32, digest: &DigestPrefix, now: i64) -> Option<u32> {
+        let (live, side, _) = self.read_consistent(self.table(), |table| table.find_again(home, digest))?;
+        check_state(live.state.control, side, now).ok()?;
+        self.check_idle(side.map_or(0, |side| side.idle), now).ok()?;
+        Some(live.state.identity)
+    }
+
     /// A key that is idle is past its `not_before`, so this may follow the check of the state.
     fn check_idle(&self, idle: u32, now: i64) -> Result<(), AuthError> {
         match (idle, self.idle_ends.get(idle)) {

@@ -401,10 +401,11 @@ fn first_use(record: &Record, version: u32, predecessor: Option<&Digest>, now: i
 
 fn erase_ended(record: &Record, now: i64) -> Applied {
     let live: Vec<StoredSecret> = record.live(now).cloned().collect();
-    if live.len() == record.secrets.len() {
+    let kept = record.ended.clone().filter(|ended| now < ended.until);
+    if live.len() == record.secrets.len() && kept == record.ended {
         return Applied::Unchanged;
     }
-    Applied::changed(Record { secrets: live, ..record.clone() }, EventKind::SecretsErased)
+    Applied::changed(Record { secrets: live, ended: kept, ..record.clone() }, EventKind::SecretsErased)
 }
 
 /// A use within the first quarter of the idle time changes nothing: those who do not know it wait for as much longer.

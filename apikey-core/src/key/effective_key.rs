@@ -6,7 +6,8 @@ use crate::base::interner::{Full, IDENTITIES};
 use crate::base::time::earlier;
 use crate::key::allowance::Allowance;
 use crate::key::lifetime::Lifetime;
-use crate::key::record::{Record, SecretEnd, SecretForm, StoredSecret};
+use crate::key::record::{Record, SecretEnd, SecretForm, StoredEnded, StoredSecret};
+use crate::key::rotation::ended;
 use crate::token::digest::Digest;
 use crate::token::imported::ImportForm;
 
@@ -16,6 +17,8 @@ pub(crate) struct EffectiveKey {
     pub(crate) id: u128,
     pub(crate) allowance: Allowance,
     pub(crate) secrets: Vec<EffectiveSecret>,
+    /// The newest secret that has ended by a rotation, and the newest that will at a known time. They give nothing.
+    pub(crate) ended: Vec<StoredEnded>,
 }
 
 /// One secret of an effective key.
@@ -82,7 +85,9 @@ impl EffectiveKey {
             })
         });
         let secrets = secrets.collect::<Result<_, Full>>()?;
-        Ok(Self { id: record.id, allowance: Allowance::of(record, lifetime, identity)?, secrets })
+        let allowance = Allowance::of(record, lifetime, identity)?;
+        let ended = record.ended.iter().cloned().chain(ended::upcoming(record, lifetime.keep_ended)).collect();
+        Ok(Self { id: record.id, allowance, secrets, ended })
     }
 
     /// Returns what this and a later state of the same key both allow. The index restricts a key to this at once; what
@@ -98,6 +103,7 @@ impl EffectiveKey {
             id: self.id,
             allowance: self.allowance.meet(&later.allowance)?,
             secrets: self.secrets.iter().filter_map(kept).collect::<Result<_, Full>>()?,
+            ended: self.ended.clone(),
         })
     }
 

@@ -225,7 +225,17 @@ mod tests {
     fn secret(version: u32, end: SecretEnd, used: bool) -> StoredSecret {
         let digest = [u8::try_from(version).unwrap(); 32];
         let form = SecretForm::Own { prefix: "ak".into() };
-        StoredSecret { version, digest, pepper: 0, form, created_at: 0, end, used, unknown: Unknown::default() }
+        StoredSecret {
+            version,
+            digest,
+            pepper: 0,
+            form,
+            created_at: 0,
+            end,
+            used,
+            is_strong: false,
+            unknown: Unknown::default(),
+        }
     }
 
     fn record(secrets: Vec<StoredSecret>) -> Record {
@@ -251,6 +261,7 @@ mod tests {
             idle: None,
             labels: BTreeMap::new(),
             prefix: None,
+            ended: None,
             unknown: Unknown::default(),
         }
     }

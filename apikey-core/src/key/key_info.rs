@@ -11,7 +11,7 @@ use crate::base::base62;
 use crate::base::time::from_ms;
 use crate::key::builder_json::SpanMs;
 use crate::key::lifetime::Lifetime;
-use crate::key::record::{Record, Revocation, SecretEnd};
+use crate::key::record::{Record, Revocation, SecretEnd, StoredEnded};
 use crate::key::rotation::overlap::OverlapEnd;
 use crate::key::rotation::policy::Rotation;
 use crate::token::key_id::KeyId;
@@ -36,6 +36,7 @@ pub struct KeyInfo {
     revoked: Option<Revoked>,
     last_used_at: Option<DateTime<Utc>>,
     version: u32,
+    ended_secret: Option<EndedSecret>,
     has_secret: bool,
     secret_until: Option<DateTime<Utc>>,
     overlap: Option<OverlapEnd>,
@@ -74,6 +75,39 @@ impl Revoked {
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
+    }
+}
+
+/// The newest secret of a key that has ended by a rotation, as long as the store keeps its digest: see
+/// [`keep_ended_secrets`](crate::KeyStoreBuilder::keep_ended_secrets).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedSecret {
+    version: u32,
+    ended_at: DateTime<Utc>,
+    until: DateTime<Utc>,
+}
+
+impl EndedSecret {
+    fn of(ended: StoredEnded) -> Self {
+        Self { version: ended.version, ended_at: from_ms(ended.ended_at), until: from_ms(ended.until) }
+    }
+
+    /// Returns the number of the secret.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Returns when it ended.
+    #[must_use]
+    pub fn ended_at(&self) -> DateTime<Utc> {
+        self.ended_at
+    }
+
+    /// Returns until when the store tells its holder from a stranger.
+    #[must_use]
+    pub fn until(&self) -> DateTime<Utc> {
+        self.until
     }
 }
 
@@ -159,6 +193,7 @@ impl KeyInfo {
             revoked: record.revoked.map(Revoked::of),
             last_used_at: last_used.max(record.used_before).map(from_ms),
             version: record.version,
+            ended_secret: record.ended.filter(|ended| now < ended.until).map(EndedSecret::of),
             has_secret: secret_until.is_some(),
             secret_until: secret_until.flatten().map(from_ms),
             limit: record.limit.as_ref().map(Limit::stored),
@@ -283,6 +318,13 @@ impl KeyInfo {
     #[must_use]
     pub fn version(&self) -> u32 {
         self.version
+    }
+
+    /// Returns the newest secret that has ended by a rotation, if the store still knows it. Callers who present it are counted
+    /// in [`refusals_of`](crate::KeyStore::refusals_of), under `rotated_api_key`.
+    #[must_use]
+    pub fn ended_secret(&self) -> Option<&EndedSecret> {
+        self.ended_secret.as_ref()
     }
 
     /// Returns whether one of the key's secrets was valid when the store read the key; see [`KeyState::NoSecret`].

@@ -14,6 +14,8 @@ pub(crate) struct Lifetime {
     pub(crate) max: Option<i64>,
     /// Whether other stores have the same keys, so that this one does not know all uses.
     pub(crate) is_shared: bool,
+    /// For how long the store keeps an ended secret, in milliseconds.
+    pub(crate) keep_ended: i64,
 }
 
 /// The end of a key that a warning is about.

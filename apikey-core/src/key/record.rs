@@ -49,6 +49,8 @@ pub(crate) struct Record {
     pub(crate) labels: BTreeMap<String, String>,
     /// The prefix of its tokens, if it was created with one; else each new secret has the store's default.
     pub(crate) prefix: Option<String>,
+    /// The newest secret that has ended by a rotation.
+    pub(crate) ended: Option<StoredEnded>,
     /// Fields of later versions.
     pub(crate) unknown: Unknown,
 }
@@ -67,6 +69,7 @@ const PREFIX: Tag = ignorable(12);
 const IDLE: Tag = critical(13);
 const ROLES: Tag = critical(14);
 const TENANT: Tag = critical(15);
+const ENDED: Tag = ignorable(16);
 
 #[derive(Serialize)]
 struct Fixed<'a> {
@@ -122,6 +125,7 @@ impl Frame for Record {
         tail.put_some(IDLE, self.idle.as_ref())?;
         self.roles.put(ROLES, &mut tail)?;
         self.tenant.put(TENANT, &mut tail)?;
+        tail.put_some(ENDED, self.ended.as_ref())?;
         tail.end(payload)
     }
 
@@ -158,6 +162,7 @@ impl Frame for Record {
             labels: Field::take(LABELS, &mut tail)?,
             prefix: Field::take(PREFIX, &mut tail)?,
             idle: tail.take(IDLE)?,
+            ended: tail.take(ENDED)?,
             unknown: tail.end("a record")?,
         })
     }
@@ -169,7 +174,7 @@ pub(crate) struct Revocation {
     pub(crate) reason: String,
 }
 
-/// A secret's slot in its record. All fields are fixed so far; the tail is for later versions.
+/// A secret's slot in its record. The tail has what came later.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct StoredSecret {
     pub(crate) version: u32,
@@ -181,21 +186,30 @@ pub(crate) struct StoredSecret {
     pub(crate) end: SecretEnd,
     /// Whether a caller has presented it since it succeeded another.
     pub(crate) used: bool,
+    /// Whether it is an imported secret that is known to be too long to guess.
+    pub(crate) is_strong: bool,
     /// Fields of later versions.
     pub(crate) unknown: Unknown,
 }
 
+/// The tag of a secret's slot.
+const STRONG: Tag = ignorable(1);
+
 impl StoredSecret {
     fn put(&self, payload: &mut Writer) -> Result<(), CodecError> {
-        let Self { version, digest, pepper, form, created_at, end, used, unknown } = self;
+        let Self { version, digest, pepper, form, created_at, end, used, is_strong, unknown } = self;
         payload.put(&(version, digest, pepper, form, created_at, end, used))?;
-        TailWriter::new(unknown).end(payload)
+        let mut tail = TailWriter::new(unknown);
+        is_strong.put(STRONG, &mut tail)?;
+        tail.end(payload)
     }
 
     fn take(payload: &mut Reader<'_>) -> Result<Self, CodecError> {
         let (version, digest, pepper, form, created_at, end, used) = payload.take()?;
-        let unknown = TailReader::new(payload)?.end("a secret")?;
-        Ok(Self { version, digest, pepper, form, created_at, end, used, unknown })
+        let mut tail = TailReader::new(payload)?;
+        let is_strong = Field::take(STRONG, &mut tail)?;
+        let unknown = tail.end("a secret")?;
+        Ok(Self { version, digest, pepper, form, created_at, end, used, is_strong, unknown })
     }
 }
 
@@ -230,6 +244,30 @@ pub(crate) enum SecretEnd {
     /// After the delivery its predecessor stays valid for `overlap_ms`, or until the first use if that is `None`. A
     /// later change of the policy does not change this.
     Pending { overlap_ms: Option<i64> },
+}
+
+/// A secret that was superseded, and has ended. Nobody can use it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredEnded {
+    pub(crate) version: u32,
+    pub(crate) digest: Digest,
+    pub(crate) pepper: u32,
+    /// The form of an imported secret.
+    pub(crate) imported: Option<ImportForm>,
+    pub(crate) ended_at: i64,
+    /// Until when the store keeps it.
+    pub(crate) until: i64,
+}
+
+impl StoredEnded {
+    pub(crate) fn of(secret: &StoredSecret, ended_at: i64, keep_ms: i64) -> Self {
+        let imported = match secret.form {
+            SecretForm::Own { .. } => None,
+            SecretForm::Imported(form) => Some(form),
+        };
+        let StoredSecret { version, digest, pepper, .. } = *secret;
+        Self { version, digest, pepper, imported, ended_at, until: ended_at.saturating_add(keep_ms) }
+    }
 }
 
 /// The policy of automatic rotation.
@@ -277,8 +315,23 @@ impl StoredSecret {
         matches!(self.end, SecretEnd::At(_) | SecretEnd::FirstUse)
     }
 
+    /// Whether the store keeps its digest for some time after its end: nobody can guess the secret by it.
+    pub(crate) fn is_kept(&self) -> bool {
+        matches!(self.form, SecretForm::Own { .. }) || self.is_strong
+    }
+
     pub(crate) fn is_live(&self, now: i64) -> bool {
         !matches!(self.end, SecretEnd::At(end) if end <= now)
+    }
+}
+
+/// Keeps the digest out of logs, as that of a secret in use.
+impl std::fmt::Debug for StoredEnded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredEnded")
+            .field("version", &self.version)
+            .field("until", &self.until)
+            .finish_non_exhaustive()
     }
 }
 
@@ -294,6 +347,12 @@ mod tests {
     use super::*;
     use crate::base::codec::{Newer, decode, encode, golden};
     use crate::token::imported::{ImportHash, ImportScheme};
+
+    fn ended() -> StoredEnded {
+        let form = ImportForm { scheme: ImportScheme::Whole, hash: ImportHash::Sha256 };
+        let (ended_at, until) = (1_730_000_000_000, 1_732_592_000_000);
+        StoredEnded { version: 1, digest: [3; 32], pepper: 7, imported: Some(form), ended_at, until }
+    }
 
     /// A record with every field set, but for those that have golden files of their own.
     fn full() -> Record {
@@ -323,6 +382,7 @@ mod tests {
                     created_at: 1_700_000_000_000,
                     end: SecretEnd::At(1_750_000_000_000),
                     used: true,
+                    is_strong: true,
                     unknown: Unknown::default(),
                 },
                 StoredSecret {
@@ -333,6 +393,7 @@ mod tests {
                     created_at: 1_740_000_000_000,
                     end: SecretEnd::Never,
                     used: false,
+                    is_strong: false,
                     unknown: Unknown::default(),
                 },
             ],
@@ -343,6 +404,7 @@ mod tests {
             idle: None,
             labels: BTreeMap::new(),
             prefix: None,
+            ended: Some(ended()),
             unknown: Unknown::default(),
         }
     }
@@ -352,6 +414,7 @@ mod tests {
         let mut record = full();
         record.secrets.remove(0);
         Record {
+            ended: None,
             name: None,
             roles: Vec::new(),
             metadata: BTreeMap::new(),

@@ -109,6 +109,8 @@ pub(crate) struct ValidatedKey {
     limit: Option<Limit>,
     networks: Vec<String>,
     imported: Option<(ImportForm, ImportedDigest)>,
+    /// Whether it is an imported secret that is known to be too long to guess.
+    is_strong: bool,
     policy: Option<StoredPolicy>,
     /// In milliseconds; `Keep` means the default.
     idle_after: Patch<i64>,
@@ -194,6 +196,7 @@ impl Inner {
             not_before,
             limit,
             networks,
+            is_strong: key.imported.as_ref().is_some_and(|(imported, scheme)| imported.is_strong(*scheme)),
             imported: imported.transpose()?,
             key,
         })
@@ -296,6 +299,7 @@ impl Inner {
             created_at: now,
             end: SecretEnd::Never,
             used: false,
+            is_strong: new.is_strong,
             unknown: Unknown::default(),
         };
         let idle_after = match new.idle_after {
@@ -329,6 +333,7 @@ impl Inner {
             idle: idle_after.map(|after_ms| StoredIdle { after_ms, since: now }),
             labels: new.key.labels.clone(),
             prefix,
+            ended: None,
             unknown: Unknown::default(),
         };
         if !new.lives_on {

@@ -66,6 +66,14 @@ impl Inner {
         AuthError::Invalid
     }
 
+    /// Counts the refusal of a token that matches no secret. It may be the ended one of a key.
+    #[cold]
+    pub(crate) fn unmatched(&self, rotated: Option<RefusedKey>, peer: &Peer) -> AuthError {
+        let Some(key) = rotated.filter(|_| !self.engine.index.is_closed()) else { return self.unknown(peer) };
+        self.count_refusal(&AuthError::Rotated, Some(key), *peer);
+        AuthError::Rotated
+    }
+
     /// Counts a refusal. An invalid token belongs to no key; every other refusal answers a caller with a key's secret.
     /// This looks that key up again: carrying it here would slow down every verification of a valid key.
     #[cold]

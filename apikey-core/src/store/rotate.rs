@@ -146,6 +146,7 @@ impl Inner {
             created_at: self.engine.time.now_ms(),
             end: SecretEnd::Never,
             used: false,
+            is_strong: false,
             unknown: Unknown::default(),
         };
         Ok((token, secret))

@@ -6,6 +6,7 @@ use crate::access::limit::LimitStatus;
 use crate::access::peer::Peer;
 use crate::access::requirement::Requirement;
 use crate::access::verified_key::{IdForm, VerifiedKey};
+use crate::index::refused::refusals::RefusedKey;
 use crate::index::verify::Match;
 use crate::token::api_key;
 use crate::token::key_id::KeyId;
@@ -19,7 +20,8 @@ impl KeyStore {
     /// no address: use [`check`](Self::check).
     ///
     /// # Errors
-    /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended. If the token has the key's secret: the
+    /// [`AuthError::Invalid`] for a token that is malformed, unknown or ended; [`AuthError::Rotated`] for the newest ended one
+    /// of a good key, for [some time](crate::KeyStoreBuilder::keep_ended_secrets). If the token has the key's secret: the
     /// key's state ([`Revoked`](AuthError::Revoked), [`Disabled`](AuthError::Disabled),
     /// [`Expired`](AuthError::Expired), [`Idle`](AuthError::Idle), [`NotYetValid`](AuthError::NotYetValid)),
     /// [`AuthError::AddressNotAllowed`] and [`AuthError::RateLimited`]. [`AuthError::Unavailable`] after [`close`](Self::close).
@@ -132,8 +134,8 @@ impl KeyStore {
 }
 
 impl Inner {
-    /// Runs `answer`, unless too many attempts of this address have failed. If it says that the token is invalid, that
-    /// is one more.
+    /// Runs `answer`, unless too many attempts of this address have failed. If it says that the token is invalid, or an ended
+    /// one, that is one more.
     #[inline]
     fn within_budget<T>(
         &self,
@@ -148,7 +150,7 @@ impl Inner {
             return Err(refused(AuthError::RateLimited { retry_after, limit: None }));
         }
         let answer = answer();
-        if let Err(AuthError::Invalid) = &answer {
+        if let Err(AuthError::Invalid | AuthError::Rotated) = &answer {
             budget.note(peer, || self.engine.time.raw_ms());
         }
         answer
@@ -172,7 +174,9 @@ impl Inner {
             }
             return Err(self.unknown(peer));
         };
-        let Some(matched) = self.engine.index.find_own(tail) else { return Err(self.unknown(peer)) };
+        let Some(matched) = self.engine.index.find_own(tail) else {
+            return Err(self.unmatched(self.engine.index.rotated_own(tail, self.engine.time.now_ms()), peer));
+        };
         self.conclude(token, &matched, requirement, peer, || IdForm::Written(*api_key::id_chars(api_key::body(tail))))
     }
 
@@ -183,7 +187,8 @@ impl Inner {
         peer: &Peer,
     ) -> Result<VerifiedKey, AuthError> {
         let Some((matched, id)) = self.engine.index.find_imported(token.as_bytes()) else {
-            return Err(self.unknown(peer));
+            let rotated = self.engine.index.rotated_imported(token.as_bytes(), self.engine.time.now_ms());
+            return Err(self.unmatched(rotated, peer));
         };
         self.conclude(token, &matched, requirement, peer, || IdForm::known(id))
     }
@@ -200,10 +205,7 @@ impl Inner {
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         if let Err(error) = self.engine.index.check_use(matched, self.engine.time.moment(), peer.by_reference()) {
-            if error == AuthError::AddressNotAllowed {
-                self.no_address.warn(*peer);
-            }
-            return Err(self.refused(token, error, peer));
+            return Err(self.refuse_matched(token, error, peer));
         }
         if matched.is_first_use() && !self.first_use(&self.engine.index.verified_key(matched, id())) {
             return Err(self.refused(token, AuthError::Invalid, peer));
@@ -217,10 +219,36 @@ impl Inner {
         Ok(self.engine.index.verified_key(matched, id()))
     }
 
+    /// Counts the refusal of a token whose secret the index has.
+    #[cold]
+    fn refuse_matched(&self, token: &str, error: AuthError, peer: &Peer) -> AuthError {
+        match error {
+            AuthError::AddressNotAllowed => self.no_address.warn(*peer),
+            // Its overlap has just ended, and it is not erased yet.
+            AuthError::Invalid => {
+                let rotated = self.find_rotated(token);
+                if rotated.is_some() {
+                    return self.unmatched(rotated, peer);
+                }
+            }
+            _ => {}
+        }
+        self.refused(token, error, peer)
+    }
+
     fn identify(&self, token: &[u8]) -> Option<KeyId> {
         let (matched, id) = self.find(token)?;
         let ended = self.engine.index.check_state(&matched, self.engine.time.now_ms()) == Err(AuthError::Invalid);
         (!ended).then(|| id.key_id())
+    }
+
+    /// The good key of which this is the newest ended secret.
+    pub(crate) fn find_rotated(&self, token: &str) -> Option<RefusedKey> {
+        let (index, now) = (&self.engine.index, self.engine.time.now_ms());
+        match self.prefixes.parse(token.as_bytes()) {
+            Some(tail) => index.rotated_own(tail, now),
+            None => index.rotated_imported(token.as_bytes(), now),
+        }
     }
 
     /// Finds the key with this secret, even if the secret has ended and is not erased yet.

@@ -99,6 +99,11 @@ impl Imported {
         }
     }
 
+    /// Whether its secret is known, and too long to guess.
+    pub(crate) fn is_strong(&self, scheme: ImportScheme) -> bool {
+        self.raw_key().is_some() && self.resolve(scheme, false).is_ok()
+    }
+
     /// Returns the form by which to read the key, and its digest; or an error, which does not contain the key.
     pub(crate) fn resolve(
         &self,

@@ -121,7 +121,7 @@ fn a_refused_request_does_not_count_as_a_use() {
     assert!(info(&store, &key).overlap().is_some());
     clock.advance(hours(1));
     assert_eq!(code(&store, new.key.expose_secret()), "ok");
-    assert_eq!(code(&store, old), "invalid_api_key");
+    assert_eq!(code(&store, old), "rotated_api_key");
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn a_refused_address_does_not_count_as_a_use() {
     assert_eq!(info(&store, &key).last_used_at(), None);
     assert_eq!(from(&store, &key, "10.0.0.1"), "ok", "the old secret is good until the new one is used");
     assert_eq!(from(&store, &new, "10.0.0.1"), "ok");
-    assert_eq!(from(&store, &key, "10.0.0.1"), "invalid_api_key");
+    assert_eq!(from(&store, &key, "10.0.0.1"), "rotated_api_key");
 }
 
 #[test]

@@ -299,7 +299,7 @@ fn without_tracking_no_time_of_use_is_kept_and_a_first_use_counts_all_the_same()
     assert_eq!(code(&store, first.key.expose_secret()), "ok");
     let second = store.rotate(first.info.id(), Overlap::UntilFirstUse).unwrap();
     assert_eq!(code(&store, second.key.expose_secret()), "ok");
-    assert_eq!(code(&store, first.key.expose_secret()), "invalid_api_key");
+    assert_eq!(code(&store, first.key.expose_secret()), "rotated_api_key");
     assert_eq!(info(&store, &first).last_used_at(), None);
     assert_eq!(info(&store, &first).overlap(), None);
 }

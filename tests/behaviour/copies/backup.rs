@@ -61,7 +61,7 @@ fn what_is_restored_is_what_was_backed_up() {
     assert!(store.create(import()).is_err(), "the digest is held");
     assert_eq!(code(&store, keys[3].key.expose_secret()), "ok");
     assert_eq!(code(&store, new.key.expose_secret()), "ok");
-    assert_eq!(code(&store, keys[3].key.expose_secret()), "invalid_api_key");
+    assert_eq!(code(&store, keys[3].key.expose_secret()), "rotated_api_key");
     let id = store.create(alice()).unwrap().info.id();
     assert!(after.iter().all(|key| key.id() < id));
     let events = store.verify_events().unwrap();

@@ -81,7 +81,11 @@ fn a_repeated_rotation_replaces_a_successor_nobody_has() {
         assert_eq!(code(&store, token(&new)), "ok");
         assert_eq!(conflict(store.rotate_idempotent(id, overlap, "may")), Conflict::Repeated { id });
         assert_eq!(code(&store, token(&new)), "ok");
-        let held = if matches!(overlap, Overlap::For(_)) { "ok" } else { "invalid_api_key" };
+        let held = match overlap {
+            Overlap::For(_) => "ok",
+            Overlap::UntilFirstUse => "rotated_api_key",
+            Overlap::None => "invalid_api_key",
+        };
         assert_eq!(code(&store, token(&old)), held, "{overlap:?}");
     }
 }
@@ -96,7 +100,7 @@ fn a_lost_successor_has_no_overlap() {
     clock.advance(hours(2));
     let new = store.rotate_idempotent(id, Overlap::For(hours(1)), "may").unwrap();
     assert_eq!(code(&store, token(&lost)), "invalid_api_key");
-    assert_eq!(code(&store, token(&old)), "invalid_api_key");
+    assert_eq!(code(&store, token(&old)), "rotated_api_key");
     assert_eq!(code(&store, token(&new)), "ok");
 }
 
@@ -298,7 +302,7 @@ fn a_repeat_postpones_no_end() {
     }
     assert_eq!(code(&store, token(&old)), "ok");
     clock.advance(ms(60_000) * 15);
-    assert_eq!(code(&store, token(&old)), "invalid_api_key");
+    assert_eq!(code(&store, token(&old)), "rotated_api_key");
 }
 
 #[test]

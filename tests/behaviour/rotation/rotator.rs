@@ -40,7 +40,7 @@ fn a_key_gets_a_new_secret_when_it_is_due_and_not_before() {
     fixture.clock.set(due + hours(2));
     let report = fixture.run();
     assert_eq!((report.overlaps_ended, report.next_due), (vec![fixture.id()], Some(due + hours(10))));
-    assert_eq!(fixture.code(token(&fixture.key)), "invalid_api_key");
+    assert_eq!(fixture.code(token(&fixture.key)), "rotated_api_key");
     assert_eq!(fixture.code(&new), "ok");
     // And again.
     for round in 2..6 {
@@ -86,9 +86,9 @@ fn until_first_use_the_old_secret_dies_at_the_first_request_with_the_new_one() {
         assert_eq!(fixture.superseded(token(&fixture.key)), !waits);
         let new = fixture.sink.token(fixture.id());
         assert_eq!(fixture.code(&new), "ok");
-        assert_eq!(fixture.code(token(&fixture.key)), "invalid_api_key", "{waits}");
+        assert_eq!(fixture.code(token(&fixture.key)), "rotated_api_key", "{waits}");
         fixture.run();
-        assert_eq!((fixture.code(&new), fixture.code(token(&fixture.key))), ("ok", "invalid_api_key"));
+        assert_eq!((fixture.code(&new), fixture.code(token(&fixture.key))), ("ok", "rotated_api_key"));
         assert_eq!((fixture.pending(), fixture.info().overlap()), (None, None));
     }
 }
@@ -525,7 +525,7 @@ fn a_restored_store_revives_no_secret_that_a_rotation_ended() {
     let old = store.verify(token(&keys[0])).unwrap();
     assert_eq!(old.superseded_until(), Some(clock.now() + hours(2)));
     clock.advance(hours(2));
-    assert_eq!(code(&store, token(&keys[0])), "invalid_api_key");
+    assert_eq!(code(&store, token(&keys[0])), "rotated_api_key");
 }
 
 #[test]

@@ -305,7 +305,10 @@ fn a_pepper_is_never_written_and_hides_the_digest() {
 fn the_digest_of_an_ended_secret_is_erased() {
     let directory = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(start());
-    let open = || KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
+    let open = || {
+        let builder = KeyStore::builder().keep_ended_secrets(hours(0));
+        builder.clock(clock.clone()).open(directory.path()).unwrap()
+    };
     let store = open();
     let old = store.create_many((0..3).map(|_| alice())).unwrap();
     let overlaps = [Overlap::None, Overlap::UntilFirstUse, Overlap::For(hours(1))];

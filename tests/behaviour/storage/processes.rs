@@ -103,7 +103,7 @@ fn what_was_acknowledged_survives_a_kill() {
         "disabled_api_key",
         "ok",
         "invalid_api_key", // rotated without an overlap
-        "invalid_api_key", // rotated, and the new secret was used before the last change
+        "rotated_api_key", // and the new secret was used before the last change
         "invalid_api_key", // revoked, and purged
         "ok",
         "ok",

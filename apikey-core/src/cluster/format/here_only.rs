@@ -97,8 +97,17 @@ mod tests {
     fn sample() -> Record {
         let form = SecretForm::Own { prefix: "ak".into() };
         let (unknown, end) = (Unknown::default(), SecretEnd::At(9));
-        let secret =
-            StoredSecret { version: 2, digest: [2; 32], pepper: 0, form, created_at: 0, end, used: true, unknown };
+        let secret = StoredSecret {
+            version: 2,
+            digest: [2; 32],
+            pepper: 0,
+            form,
+            created_at: 0,
+            end,
+            used: true,
+            is_strong: false,
+            unknown,
+        };
         Record {
             id: 1 << 100,
             tenant: None,
@@ -121,6 +130,7 @@ mod tests {
             idle: None,
             labels: std::collections::BTreeMap::new(),
             prefix: None,
+            ended: None,
             unknown: Unknown::default(),
         }
     }

@@ -20,6 +20,7 @@ use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Event, Head};
 use crate::key::idempotency::{IdempotentRequest, NEVER_EXPIRES, RequestOutcome};
 use crate::key::record::{Record, record_hash};
+use crate::key::rotation::ended::keep_ended;
 use crate::key::subject::Subject;
 use crate::storage::batch::Write;
 use crate::storage::database::disk::imported_digests;
@@ -84,7 +85,10 @@ impl Engine {
             current.as_ref().map_or(Ok(()), |record| self.check_not_idle(change, record))?;
             match apply(current.as_ref(), change)? {
                 Applied::Unchanged => outcomes.push(Outcome { after: current, changed: false }),
-                Applied::Changed { after, event } => {
+                Applied::Changed { mut after, event } => {
+                    if let (Some(before), Some(after)) = (&current, &mut after) {
+                        keep_ended(before, after, &change.action, change.at, self.lifetime.keep_ended);
+                    }
                     reach.map_or(Ok(()), |reach| reach.after(change, current.as_ref(), after.as_deref()))?;
                     let mut before_rights = current.as_ref().map(rights).transpose()?;
                     let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));

@@ -8,7 +8,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::limit::Limit;
 use crate::key::key_filter::Page;
-use crate::key::key_info::{KeyInfo, KeyState, Revoked};
+use crate::key::key_info::{EndedSecret, KeyInfo, KeyState, Revoked};
 use crate::key::revealed_key::RevealedKey;
 use crate::key::rotation::overlap::OverlapEnd;
 use crate::key::rotation::policy::Rotation;
@@ -40,6 +40,7 @@ fn info(description: &str) -> ObjectBuilder {
             ("revoked", or_null(schema_of::<Revoked>())),
             ("last_used_at", or_null(time("The last use, to the second."))),
             ("version", number("The number of the newest secret; the first is 1.", 0).into()),
+            ("ended_secret", or_null(schema_of::<EndedSecret>())),
             ("has_secret", flag("Whether one of the key's secrets is valid.").into()),
             ("secret_until", or_null(time("When the last secret ends, if it has an end."))),
             ("overlap", or_null(schema_of::<OverlapEnd>())),
@@ -69,6 +70,7 @@ impl ToSchema for KeyInfo {
     fn schemas(schemas: &mut Schemas) {
         add::<KeyId>(schemas);
         add::<Revoked>(schemas);
+        add::<EndedSecret>(schemas);
         add::<OverlapEnd>(schemas);
         add::<Rotation>(schemas);
         add::<Limit>(schemas);

@@ -7,7 +7,7 @@ use utoipa::openapi::{RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::limit::{Limit, MAX_COUNT, MAX_PER_MS};
-use crate::key::key_info::{KeyState, Revoked};
+use crate::key::key_info::{EndedSecret, KeyState, Revoked};
 use crate::key::rotation::overlap::{Overlap, OverlapEnd};
 use crate::key::rotation::policy::{LEAST_EVERY, Rotation, RotationPolicy};
 use crate::key::schema::object::{closed, constant, milliseconds, number, or_null, text, time, whole};
@@ -30,6 +30,22 @@ impl PartialSchema for KeyState {
 }
 
 impl ToSchema for KeyState {}
+
+impl PartialSchema for EndedSecret {
+    fn schema() -> RefOr<Schema> {
+        whole(
+            "The newest secret that has ended by a rotation, and is still known.",
+            [
+                ("version", number("The number of the secret.", 1).into()),
+                ("ended_at", time("When it ended.").into()),
+                ("until", time("Until when the store tells its holder from a stranger.").into()),
+            ],
+        )
+        .into()
+    }
+}
+
+impl ToSchema for EndedSecret {}
 
 impl PartialSchema for Revoked {
     fn schema() -> RefOr<Schema> {

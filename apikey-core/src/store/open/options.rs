@@ -32,6 +32,7 @@ pub(crate) struct Options {
     pub(crate) rotation: Option<RotationPolicy>,
     /// The idle time of new keys that name none.
     pub(crate) idle_after: Option<TimeDelta>,
+    pub(crate) keep_ended: TimeDelta,
     pub(crate) catalog: CatalogOption,
     #[cfg(feature = "cluster")]
     pub(crate) cluster: Option<Cluster>,
@@ -72,6 +73,7 @@ impl Default for Options {
             max_lifetime: None,
             rotation: None,
             idle_after: None,
+            keep_ended: TimeDelta::days(30),
             catalog: CatalogOption::Without,
             #[cfg(feature = "cluster")]
             cluster: None,
@@ -105,6 +107,7 @@ impl Options {
             is_shared: self.cluster.is_some(),
             #[cfg(not(feature = "cluster"))]
             is_shared: false,
+            keep_ended: self.keep_ended.num_milliseconds(),
         }
     }
 

@@ -52,18 +52,20 @@ fn every_kind_of_refusal() {
     let clock = ManualClock::new(now());
     let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
     let writer = NewKey::for_owner("writer").permissions(["orders:*"]);
-    let [revoked, disabled, expired, idle, early, replaced] = [
+    let [revoked, disabled, expired, idle, early, replaced, rotated] = [
         writer.clone(),
         writer.clone(),
         writer.clone().expires_in(TimeDelta::hours(1)),
         writer.clone().idle_after(TimeDelta::hours(1)),
         writer.clone().not_before(now() + TimeDelta::days(1)),
         writer.clone(),
+        writer.clone(),
     ]
     .map(|key| create(&store, key));
     store.revoke(revoked.info.id(), "test").unwrap();
     store.update(disabled.info.id(), KeyUpdate::new().disabled(true)).unwrap();
     store.rotate(replaced.info.id(), Overlap::None).unwrap();
+    store.rotate(rotated.info.id(), Overlap::For(TimeDelta::hours(1))).unwrap();
     clock.advance(TimeDelta::hours(1));
     let text = |created: &CreatedKey| created.key.expose_secret().as_bytes().to_vec();
     let reader = token(&store, "reader", &["orders:read"]).into_bytes();
@@ -76,6 +78,7 @@ fn every_kind_of_refusal() {
         (Some(b"\xff\xfe".to_vec()), 401, "invalid_api_key", "Invalid API key"),
         (Some(foreign), 401, "invalid_api_key", "Invalid API key"),
         (Some(text(&replaced)), 401, "invalid_api_key", "Invalid API key"),
+        (Some(text(&rotated)), 401, "rotated_api_key", "API key rotated: use the new one"),
         (Some(text(&expired)), 401, "expired_api_key", "API key expired"),
         (Some(text(&idle)), 401, "idle_api_key", "API key not used for too long"),
         (Some(text(&revoked)), 401, "revoked_api_key", "API key revoked"),
