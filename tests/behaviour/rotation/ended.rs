@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use apikey::{
-    Attempt, AuthError, Clock, CreatedKey, ImportScheme, Imported, KeyStore, KeyUpdate, ManualClock, NewKey, OpenError,
+    Attempt, AuthError, CreatedKey, ImportScheme, Imported, KeyStore, KeyUpdate, ManualClock, NewKey, OpenError,
     Overlap,
 };
 use apikey_testkit::{alice, clocked, code, hex, hours, start, wait_until};
@@ -63,7 +63,7 @@ fn a_first_use_ends_the_old_secret_and_its_holder_learns_it() {
 #[test]
 fn only_of_a_good_key() {
     let changes: [fn(&KeyStore, apikey::KeyId); 4] = [
-        |store, id| drop(store.revoke(id, "leaked").unwrap()),
+        |store, id| assert!(store.revoke(id, "leaked").unwrap()),
         |store, id| drop(store.update(id, KeyUpdate::new().disabled(true)).unwrap()),
         |store, id| drop(store.update(id, KeyUpdate::new().expires_at(start() + hours(3))).unwrap()),
         |store, id| drop(store.update(id, KeyUpdate::new().not_before(start() + hours(9))).unwrap()),
