@@ -121,11 +121,23 @@ pub(crate) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Fa
 
 /// Adds what needs attention after a restore.
 pub(super) fn add_findings(findings: &mut Findings, report: &RestoreReport) {
+    let of = |owner: &str, tenant: Option<&str>| match tenant {
+        None => format!("({owner})"),
+        Some(tenant) => format!("({owner} of tenant {tenant})"),
+    };
     for key in &report.reapplied {
-        findings.add("reapplied", key.key, format!("restricted again, as in the old store ({})", key.owner));
+        let owner = of(&key.owner, key.tenant.as_deref());
+        findings.add("reapplied", key.key, format!("restricted again, as in the old store {owner}"));
+    }
+    for role in &report.roles {
+        findings.add("reapplied", format!("role {role}"), "grants less again, as in the old store");
+    }
+    for tenant in &report.tenants {
+        findings.add("reapplied", format!("tenant {tenant}"), "bounded or ended again, as in the old store");
     }
     for key in &report.unknown {
-        findings.add("unknown", key.key, format!("not in the backup: its owner needs a new key ({})", key.owner));
+        let owner = of(&key.owner, key.tenant.as_deref());
+        findings.add("unknown", key.key, format!("not in the backup: its owner needs a new key {owner}"));
     }
     for warning in &report.warnings {
         match warning {

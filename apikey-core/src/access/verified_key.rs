@@ -212,6 +212,7 @@ impl fmt::Debug for VerifiedKey {
         f.debug_struct("VerifiedKey")
             .field("id", &self.id())
             .field("owner", &self.owner())
+            .field("tenant", &self.tenant())
             .field("version", &self.version)
             .finish_non_exhaustive()
     }

@@ -83,6 +83,9 @@ impl KeyStore {
     /// Returns whether this call ended the tenant. If it had ended already, nothing changes, and the first reason stays. A
     /// tenant without keys ends as well: nobody can create any then.
     ///
+    /// In a cluster it holds on every node when the call returns. While the engine of the cluster does not answer, the call
+    /// fails and ends nothing; to refuse keys on this node at once, [revoke](Self::revoke) them.
+    ///
     /// ```
     /// use apikey::{AuthError, KeyStore, NewKey};
     ///
