@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use apikey::{KeyFilter, KeyInfo, KeyStore, OpenError};
+use apikey::{AuthError, KeyFilter, KeyInfo, KeyStore, OpenError};
 use apikey_testkit::database;
 use apikey_testkit::stored_events::frames;
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,8 @@ impl Tally {
 /// The answer to a token: the code of the refusal, or `ok` with the grants that it allows.
 fn answer(store: &KeyStore, token: &str) -> String {
     match store.verify(token) {
+        // It has ended as well; the store only knows by which rotation.
+        Err(AuthError::Rotated) => ENDED.to_owned(),
         Err(error) => error.code().to_owned(),
         Ok(key) => {
             let held: Vec<&str> = GRANTS.into_iter().filter(|grant| key.allows(grant)).collect();
