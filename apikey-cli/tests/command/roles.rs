@@ -55,7 +55,8 @@ fn a_key_gets_and_loses_roles() {
     for role in ["reader", "writer", "admin"] {
         place.run(&["role", "put", role, "--permission", &format!("{role}:*")]).ok();
     }
-    let (id, _) = place.key(&["alice", "--role", "reader, writer,reader"]);
+    place.run(&["create", "alice", "--role", "reader,writer,reader"]).with(2).says("invalid --role \"reader\"");
+    let (id, _) = place.key(&["alice", "--role", "reader, writer"]);
     assert_eq!(place.json(&["show", &id])["roles"], json!(["reader", "writer"]));
     let changed = place.json(&["update", &id, "--add-role", "admin,reader", "--remove-role", "writer"]);
     assert_eq!(changed["roles"], json!(["reader", "admin"]));

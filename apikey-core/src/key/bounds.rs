@@ -102,14 +102,15 @@ pub(crate) fn grants(given: &[String]) -> Result<Vec<String>, StoreError> {
     Ok(kept)
 }
 
-/// Checks the names of a key's roles, and removes repeats. The order stays.
+/// Checks the names of a key's roles, each of which is there once. The order stays.
 pub(crate) fn roles(given: &[String]) -> Result<Vec<String>, InvalidField> {
     let mut kept: Vec<String> = Vec::new();
     for (at, name) in given.iter().enumerate() {
         role_name(name).map_err(|fault| InvalidField { field: "roles", ..fault }.at(at))?;
-        if !kept.contains(name) {
-            kept.push(name.clone());
+        if kept.contains(name) {
+            return Err(InvalidField::new("roles", name, "roles that are named once").at(at));
         }
+        kept.push(name.clone());
     }
     if kept.len() > MAX_KEY_ROLES {
         return Err(InvalidField::new("roles", &format!("{} roles", kept.len()), "at most 16 roles"));

@@ -293,7 +293,8 @@ fn change_roles(roles: &mut Vec<String>, fields: &Fields) -> Result<(), StoreErr
         roles.remove(at);
     }
     if !fields.add_roles.is_empty() {
-        roles.extend_from_slice(&fields.add_roles);
+        let new: Vec<String> = fields.add_roles.iter().filter(|role| !roles.contains(role)).cloned().collect();
+        roles.extend(new);
         *roles = crate::key::bounds::roles(roles)?;
     }
     Ok(())

@@ -48,6 +48,17 @@ fn bad_input_names_the_field() {
         store.put_role(Role::new(format!("role{number}"))).unwrap();
     }
     assert_eq!(field(store.put_role(Role::new("one.more")).unwrap_err()), "role");
+    let twice = store.create(NewKey::for_owner("alice").roles(["role1", "role2", "role1"])).unwrap_err();
+    assert!(twice.to_string().contains("named once") && twice.to_string().contains("role1"), "{twice}");
+    assert_eq!(field(twice), "roles");
+    let id = store.create(NewKey::for_owner("alice").roles(["role1"])).unwrap().info.id();
+    let update = |update: KeyUpdate| store.update(id, update);
+    assert_eq!(field(update(KeyUpdate::new().add_roles(["role2", "role2"])).unwrap_err()), "add_roles");
+    assert_eq!(
+        update(KeyUpdate::new().add_roles(["role1"])).unwrap().roles(),
+        ["role1"],
+        "what it has changes nothing"
+    );
     let many: Vec<String> = (0..17).map(|number| format!("role{number}")).collect();
     assert_eq!(field(store.create(NewKey::for_owner("alice").roles(&many)).unwrap_err()), "roles");
 }
