@@ -243,6 +243,8 @@ pub mod cluster {
     use crate::cluster::format::image::{ImageKind, seal, unseal};
     use crate::cluster::format::presence::{Acknowledgement, Presence};
     use crate::cluster::format::settings::ClusterSettings;
+    use crate::key::role::record::RoleRecord;
+    use crate::key::tenant::record::TenantRecord;
     use crate::storage::only_here::KeptHere;
     use crate::storage::replica_note::ReplicaNote;
     use crate::token::digest::{Digester, Pepper};
@@ -258,7 +260,8 @@ pub mod cluster {
     #[must_use]
     pub fn is_frame(bytes: &[u8]) -> bool {
         let kept = KeptHereOnly::decode(bytes).ok();
-        assert_eq!(kept.is_some(), is::<KeptRevocation>(bytes) || is::<KeptRestriction>(bytes));
+        let of_key = is::<KeptRevocation>(bytes) || is::<KeptRestriction>(bytes);
+        assert_eq!(kept.is_some(), of_key || is::<RoleRecord>(bytes) || is::<TenantRecord>(bytes));
         if let Some(kept) = &kept {
             assert_eq!(KeptHereOnly::decode(&kept.encode().expect("as before")).as_ref().ok(), Some(kept));
         }
