@@ -9,7 +9,7 @@ use apikey_testkit::stored_events::frames;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::{Expected, Key, Op, Used, role_after};
+use crate::model::{Expected, Key, Op, Used, ceiling_after, role_after};
 use crate::work::{GRANTS, entries};
 
 /// One fault: its kind, and the details.
@@ -89,14 +89,19 @@ const ENDED: &str = "invalid_api_key";
 /// What roles grant; one that is not there, nothing.
 type Roles = BTreeMap<String, Option<Vec<String>>>;
 
-fn good(key: &Key, roles: &Roles) -> String {
+/// What tenants leave their keys; one that is not there, everything.
+type Ceilings = BTreeMap<String, Vec<String>>;
+
+fn good(key: &Key, Expected { roles, ceilings, .. }: &Expected) -> String {
+    let ceiling = key.tenant.as_ref().and_then(|tenant| ceilings.get(tenant));
+    let is_left = |grant: &str| ceiling.is_none_or(|ceiling| ceiling.iter().any(|left| left == grant));
     let of_role = key.role.as_ref().and_then(|role| roles.get(role)).and_then(Option::as_ref);
     match (key.revoked, key.disabled) {
         (true, _) => "revoked_api_key".to_owned(),
         (_, true) => "disabled_api_key".to_owned(),
         _ => {
             let all = key.permissions.iter().chain(of_role.into_iter().flatten());
-            let held = GRANTS.into_iter().filter(|grant| all.clone().any(|held| held == grant));
+            let held = GRANTS.into_iter().filter(|grant| is_left(grant) && all.clone().any(|held| held == grant));
             format!("ok {}", held.collect::<Vec<_>>().join(" "))
         }
     }
@@ -124,13 +129,14 @@ fn fits(state: &Key, info: &KeyInfo) -> bool {
         && info.revoked().is_some() == state.revoked
         && info.permissions() == state.permissions
         && info.roles().first() == state.role.as_ref()
+        && info.tenant() == state.tenant.as_deref()
         && *info.metadata() == entries(state.entries).collect()
 }
 
 /// The answer that each token must get in a state.
-fn expected_answer(state: &Key, roles: &Roles, token: &str) -> String {
+fn expected_answer(state: &Key, now: &Expected, token: &str) -> String {
     let older = state.older.as_ref().and_then(|older| older.token.as_deref());
-    if state.newest.as_deref() == Some(token) || older == Some(token) { good(state, roles) } else { ENDED.to_owned() }
+    if state.newest.as_deref() == Some(token) || older == Some(token) { good(state, now) } else { ENDED.to_owned() }
 }
 
 /// The roles as the store has them, each of which must be as acknowledged, or as an operation that was not would leave it.
@@ -179,6 +185,33 @@ pub(crate) fn all(store: &KeyStore) -> Result<BTreeMap<String, KeyInfo>, Fault> 
     }
 }
 
+/// The ceilings of tenants as the store has them, each of which must be as acknowledged, or as an operation that was not would
+/// leave it.
+fn ceilings(store: &KeyStore, expected: &Expected) -> Result<Ceilings, Fault> {
+    let held = match store.tenants() {
+        Ok(held) => held,
+        Err(error) => return fault(Kind::Lost, format!("the tenants cannot be listed: {error}")),
+    };
+    let everything = vec!["*".to_owned()];
+    let mut ceilings = Ceilings::new();
+    for tenant in &held {
+        let found = tenant.permissions().to_vec();
+        let name = tenant.name();
+        let mut states = vec![expected.ceilings.get(name).unwrap_or(&everything).clone()];
+        states.extend(expected.unacknowledged.iter().filter_map(|op| ceiling_after(name, op)));
+        if !states.contains(&found) {
+            let more = found.iter().any(|grant| !states.iter().any(|state| state.contains(grant)));
+            let kind = if more { Kind::Resurrected } else { Kind::Lost };
+            return fault(kind, format!("the tenant {name} has {found:?}, and should have one of {states:?}"));
+        }
+        if found != everything {
+            ceilings.insert(name.to_owned(), found);
+        }
+    }
+    let lost = expected.ceilings.keys().find(|name| held.iter().all(|tenant| tenant.name() != *name));
+    lost.map_or(Ok(ceilings), |name| fault(Kind::Resurrected, format!("the tenant {name} bounds nothing any more")))
+}
+
 /// Compares an open store with what is expected of it; returns what it is now known to be. A check verifies, which may
 /// end older secrets: [`used_by_check`] accounts for that.
 pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, Fault> {
@@ -188,6 +221,7 @@ pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, F
     let mut found = all(store)?;
     let mut now = Expected::default();
     now.roles = roles(store, expected)?;
+    now.ceilings = ceilings(store, expected)?;
     (now.events, now.acknowledged) = (expected.events, expected.acknowledged);
     // A purge removes everything it finds, or nothing: which unacknowledged purge may have removed a key.
     let mut purged = BTreeMap::new();
@@ -199,16 +233,16 @@ pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, F
             (None, None) => answers.iter().all(|(_, answer)| answer == ENDED),
             (Some(state), Some(info)) => {
                 fits(state, info)
-                    && answers.iter().all(|(token, answer)| *answer == expected_answer(state, &now.roles, token))
+                    && answers.iter().all(|(token, answer)| *answer == expected_answer(state, &now, token))
             }
             _ => false,
         });
         let Some(state) = fitting.into_iter().next() else {
             // An answer that no state allows is worse than a refusal.
             let more = answers.iter().any(|(token, answer)| {
-                let allowed = states.iter().map(|state| {
-                    state.as_ref().map_or(ENDED.to_owned(), |state| expected_answer(state, &now.roles, token))
-                });
+                let allowed = states
+                    .iter()
+                    .map(|state| state.as_ref().map_or(ENDED.to_owned(), |state| expected_answer(state, &now, token)));
                 answer.starts_with("ok") && !allowed.into_iter().any(|allowed| allowed == *answer)
             });
             let kind = if more { Kind::Resurrected } else { Kind::Lost };
@@ -240,7 +274,7 @@ pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, F
         now.gone.push(token.clone());
     }
     for op in &expected.unacknowledged {
-        let Op::Create { names, permissions, role, entries } = op else { continue };
+        let Op::Create { names, permissions, role, tenant, entries } = op else { continue };
         let made: Vec<_> = found
             .iter()
             .filter(|(_, info)| info.name().is_some_and(|name| names.iter().any(|of| of == name)))
@@ -252,7 +286,7 @@ pub(crate) fn check(store: &KeyStore, expected: &Expected) -> Result<Expected, F
         for (id, info) in made {
             found.remove(&id);
             let key = Key::new(info.name().unwrap_or_default(), permissions, *entries, None);
-            let key = Key { role: role.clone(), ..key };
+            let key = Key { role: role.clone(), tenant: tenant.clone(), ..key };
             if !fits(&key, &info) {
                 return fault(Kind::Answer, format!("{info:?} is not what the call said"));
             }
@@ -440,6 +474,27 @@ mod tests {
         };
         assert_eq!(changed(|role| drop(role.pop())), Kind::Resurrected);
         assert_eq!(changed(|role| role.push("stock:read".into())), Kind::Lost);
+    }
+
+    #[test]
+    fn a_tenant_that_leaves_more_or_less_than_it_was_left_or_goes_on_is_resurrected_or_lost() {
+        let (directory, expected) = store();
+        let changed = |change: fn(&mut Vec<String>)| {
+            let mut changed = expected.clone();
+            let mut ceilings = changed.ceilings.values_mut();
+            change(ceilings.find(|ceiling| !ceiling.is_empty()).expect("a tenant that leaves something"));
+            kind(directory.path(), &changed)
+        };
+        assert_eq!(changed(|ceiling| drop(ceiling.pop())), Kind::Resurrected);
+        assert_eq!(changed(|ceiling| ceiling.push("stock:read".into())), Kind::Lost);
+        let mut forgotten = expected.clone();
+        forgotten.ceilings.insert("nobody".into(), Vec::new());
+        assert_eq!(kind(directory.path(), &forgotten), Kind::Resurrected);
+        // A key whose tenant was to end, and goes on.
+        let mut ended = expected.clone();
+        let of_tenant = ended.keys.values_mut().find(|key| key.tenant.is_some() && !key.revoked && !key.disabled);
+        of_tenant.expect("a good key of a tenant").revoked = true;
+        assert_eq!(kind(directory.path(), &ended), Kind::Resurrected);
     }
 
     #[test]

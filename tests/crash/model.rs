@@ -14,6 +14,8 @@ pub(crate) enum Op {
         permissions: Vec<String>,
         /// The role that each of them has.
         role: Option<String>,
+        /// Their tenant.
+        tenant: Option<String>,
         entries: usize,
     },
     Rotate {
@@ -41,6 +43,15 @@ pub(crate) enum Op {
         permissions: Vec<String>,
     },
     DeleteRole {
+        name: String,
+    },
+    /// Sets the ceiling of a tenant.
+    PutTenant {
+        name: String,
+        permissions: Vec<String>,
+    },
+    /// Ends every key of a tenant. No purge is under way at the time.
+    EndTenant {
         name: String,
     },
     /// Removes every revoked key. No revocation is under way at the time.
@@ -109,6 +120,7 @@ pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) permissions: Vec<String>,
     pub(crate) role: Option<String>,
+    pub(crate) tenant: Option<String>,
     pub(crate) entries: usize,
     pub(crate) disabled: bool,
     pub(crate) revoked: bool,
@@ -135,6 +147,7 @@ impl Key {
             name: name.to_owned(),
             permissions: permissions.to_vec(),
             role: None,
+            tenant: None,
             entries,
             disabled: false,
             revoked: false,
@@ -198,12 +211,13 @@ impl Key {
         match op {
             Op::Rotate { overlap, .. } => key.rotate(*overlap, token),
             Op::Revoke { .. } => key.revoked = true,
+            Op::EndTenant { name } => key.revoked |= key.tenant.as_ref() == Some(name),
             Op::Disable { on, .. } => key.disabled = *on,
             Op::Permit { permissions, .. } => key.permissions.clone_from(permissions),
             Op::SetRole { role, .. } => key.role.clone_from(role),
             Op::Use { .. } => key.confirm_use(),
             Op::Purge if key.revoked => return None,
-            Op::Purge | Op::Create { .. } | Op::PutRole { .. } | Op::DeleteRole { .. } => {}
+            Op::Purge | Op::Create { .. } | Op::PutRole { .. } | Op::DeleteRole { .. } | Op::PutTenant { .. } => {}
         }
         Some(key)
     }
@@ -217,8 +231,8 @@ impl Key {
 impl Op {
     pub(crate) fn touches(&self, id: &str) -> bool {
         match self {
-            Self::Create { .. } | Self::PutRole { .. } | Self::DeleteRole { .. } => false,
-            Self::Purge => true,
+            Self::Create { .. } | Self::PutRole { .. } | Self::DeleteRole { .. } | Self::PutTenant { .. } => false,
+            Self::Purge | Self::EndTenant { .. } => true,
             Self::Rotate { id: of, .. }
             | Self::Revoke { id: of }
             | Self::Disable { id: of, .. }
@@ -238,12 +252,22 @@ pub(crate) fn role_after(name: &str, op: &Op) -> Option<Option<Vec<String>>> {
     }
 }
 
+/// What a tenant of this name leaves its keys, after an operation that sets it.
+pub(crate) fn ceiling_after(name: &str, op: &Op) -> Option<Vec<String>> {
+    match op {
+        Op::PutTenant { name: of, permissions } if of == name => Some(permissions.clone()),
+        _ => None,
+    }
+}
+
 /// Everything that the log shows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Expected {
     pub(crate) keys: BTreeMap<String, Key>,
     /// What each role grants that anybody has put, or `None` if it is deleted.
     pub(crate) roles: BTreeMap<String, Option<Vec<String>>>,
+    /// What each tenant leaves its keys that anybody has put.
+    pub(crate) ceilings: BTreeMap<String, Vec<String>>,
     /// Tokens of purged keys.
     pub(crate) gone: Vec<String>,
     /// Operations that ended without an acknowledgement, in order.
@@ -294,11 +318,11 @@ impl Expected {
         let key = |id: &String, keys: &BTreeMap<String, Key>| keys.get(id).expect("a key that is known").clone();
         match (&op, outcome) {
             (_, Outcome::NotDurable | Outcome::Io(_)) => return self.leave_unacknowledged(op),
-            (Op::Create { names, permissions, role, entries }, Outcome::Created(created)) => {
+            (Op::Create { names, permissions, role, tenant, entries }, Outcome::Created(created)) => {
                 assert_eq!(names.len(), created.len());
                 for (name, (id, token)) in names.iter().zip(created) {
                     let key = Key::new(name, permissions, *entries, Some(token.clone()));
-                    let key = Key { role: role.clone(), ..key };
+                    let key = Key { role: role.clone(), tenant: tenant.clone(), ..key };
                     let fresh = self.keys.insert(id.clone(), key);
                     if fresh.is_some() {
                         self.faults.push(format!("the id {id} was given twice"));
@@ -342,6 +366,17 @@ impl Expected {
                 }
                 let before = self.roles.insert(name.clone(), after.clone()).flatten();
                 self.events += u64::from(before != after);
+            }
+            (Op::PutTenant { name, permissions }, Outcome::Done) => {
+                let before = self.ceilings.insert(name.clone(), permissions.clone());
+                self.events += u64::from(before.as_ref() != Some(permissions));
+            }
+            (Op::EndTenant { .. }, Outcome::Done) => {
+                for id in self.keys.keys().cloned().collect::<Vec<_>>() {
+                    let after = key(&id, &self.keys).after(&op, None);
+                    self.replace(&id, after);
+                }
+                self.events += 1;
             }
             (Op::DeleteRole { name }, Outcome::InUse) => {
                 if !self.keys.values().any(|key| key.role.as_ref() == Some(name)) && self.unacknowledged.is_empty() {
@@ -400,7 +435,7 @@ mod tests {
         let created = Outcome::Created(vec![("a".into(), "a1".into())]);
         apply(
             &mut expected,
-            Op::Create { names: vec!["n".into()], permissions: vec![], role: None, entries: 0 },
+            Op::Create { names: vec!["n".into()], permissions: vec![], role: None, tenant: None, entries: 0 },
             Some(created),
         );
         let rotate = Op::Rotate { id: "a".into(), overlap: OverlapKind::FirstUse };

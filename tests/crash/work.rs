@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, RwLock};
 
-use apikey::{Conflict, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, Role, StoreError};
+use apikey::{Conflict, KeyId, KeyStore, KeyUpdate, NewKey, Overlap, Role, StoreError, Tenant};
 use chrono::{TimeDelta, Utc};
 
 use crate::model::{Line, Op, Outcome, OverlapKind, Progress};
@@ -58,6 +58,7 @@ struct OwnKey {
     permissions: Vec<String>,
     has_role: bool,
     disabled: bool,
+    tenant: Option<String>,
     /// `None` if another process created it.
     token: Option<String>,
 }
@@ -73,6 +74,9 @@ pub(crate) struct Worker<'a> {
     /// The role of this thread's keys, and whether the store has it.
     role: String,
     has_role: bool,
+    /// The tenant of some of its keys. When that ends, the next one begins.
+    tenant: String,
+    tenants: usize,
     keys: BTreeMap<String, OwnKey>,
     pub(crate) refused: bool,
 }
@@ -87,7 +91,16 @@ impl<'a> Worker<'a> {
             .map(|(id, info)| {
                 let permissions = info.permissions().to_vec();
                 let has_role = !info.roles().is_empty();
-                (id, OwnKey { permissions, has_role, disabled: info.disabled(), token: None })
+                (
+                    id,
+                    OwnKey {
+                        permissions,
+                        has_role,
+                        disabled: info.disabled(),
+                        tenant: info.tenant().map(str::to_owned),
+                        token: None,
+                    },
+                )
             })
             .collect();
         let random = Random::fork(seed, thread as u64 + 1);
@@ -95,6 +108,8 @@ impl<'a> Worker<'a> {
         Self {
             has_role: store.role(&role).unwrap().is_some(),
             role,
+            tenant: format!("t{thread}-{seed}-0"),
+            tenants: 0,
             store,
             thread,
             random,
@@ -121,6 +136,15 @@ impl<'a> Worker<'a> {
         }
         let id = ids[self.random.below(ids.len())].clone();
         let held = self.keys[&id].clone();
+        if self.random.percent(8) {
+            if self.random.percent(30) {
+                let _no_purge = purge.read().unwrap();
+                self.end_tenant();
+            } else {
+                self.put_tenant();
+            }
+            return;
+        }
         if self.random.percent(15) {
             self.change_role(&id);
             return;
@@ -177,23 +201,29 @@ impl<'a> Worker<'a> {
         let count = if self.heavy { [0, MAX_ENTRIES][self.random.below(2)] } else { 0 };
         let has_role = self.has_role && self.random.percent(40);
         let role = has_role.then(|| self.role.clone());
+        let tenant = self.random.percent(40).then(|| self.tenant.clone());
         self.emit(Progress::Begin(Op::Create {
             names: names.clone(),
             permissions: permissions.clone(),
             role: role.clone(),
+            tenant: tenant.clone(),
             entries: count,
         }));
         let keys = names.iter().map(|name| {
             let key = NewKey::for_owner("crash").name(name).permissions(&permissions).roles(&role);
             entries(count).fold(key, |key, (name, value)| key.metadata(name, value))
         });
-        let created = self.store.create_many(keys);
+        let created = match &tenant {
+            Some(tenant) => self.store.tenant(tenant).unwrap().create_many(keys),
+            None => self.store.create_many(keys),
+        };
         let created = created.map(|created| {
             let pair = |one: apikey::CreatedKey| (one.info.id().to_string(), one.key.expose_secret().to_owned());
             let created: Vec<_> = created.into_iter().map(pair).collect();
             for (id, token) in &created {
                 let permissions = permissions.clone();
-                let held = OwnKey { permissions, has_role, disabled: false, token: Some(token.clone()) };
+                let tenant = tenant.clone();
+                let held = OwnKey { permissions, has_role, disabled: false, tenant, token: Some(token.clone()) };
                 self.keys.insert(id.clone(), held);
             }
             Outcome::Created(created)
@@ -264,6 +294,24 @@ impl<'a> Worker<'a> {
         let put = self.store.put_role(Role::new(&self.role).permissions(&permissions));
         self.has_role = true;
         self.end(put.map(|_| Outcome::Done));
+    }
+
+    fn put_tenant(&mut self) {
+        let permissions = self.some_grants();
+        let name = self.tenant.clone();
+        self.emit(Progress::Begin(Op::PutTenant { name: name.clone(), permissions: permissions.clone() }));
+        let put = self.store.put_tenant(Tenant::new(name).permissions(&permissions));
+        self.end(put.map(|_| Outcome::Done));
+    }
+
+    fn end_tenant(&mut self) {
+        let name = self.tenant.clone();
+        self.tenants += 1;
+        self.tenant = format!("{}-{}", self.name, self.tenants);
+        self.emit(Progress::Begin(Op::EndTenant { name: name.clone() }));
+        let ended = self.store.end_tenant(&name, "a crash test");
+        self.keys.retain(|_, key| key.tenant.as_ref() != Some(&name));
+        self.end(ended.map(|_| Outcome::Done));
     }
 
     fn delete_role(&mut self) {
