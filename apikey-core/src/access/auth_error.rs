@@ -24,7 +24,7 @@ pub enum AuthError {
     /// The secret is the key's newest one that has ended: the key was rotated, and the caller still has the old secret. The key
     /// itself is good. The body names nobody; the log does. See
     /// [`keep_ended_secrets`](crate::KeyStoreBuilder::keep_ended_secrets).
-    #[error("API key rotated: use the new one")]
+    #[error("API key rotated")]
     Rotated,
     /// The key was revoked.
     #[error("API key revoked")]

@@ -78,7 +78,7 @@ fn every_kind_of_refusal() {
         (Some(b"\xff\xfe".to_vec()), 401, "invalid_api_key", "Invalid API key"),
         (Some(foreign), 401, "invalid_api_key", "Invalid API key"),
         (Some(text(&replaced)), 401, "invalid_api_key", "Invalid API key"),
-        (Some(text(&rotated)), 401, "rotated_api_key", "API key rotated: use the new one"),
+        (Some(text(&rotated)), 401, "rotated_api_key", "API key rotated"),
         (Some(text(&expired)), 401, "expired_api_key", "API key expired"),
         (Some(text(&idle)), 401, "idle_api_key", "API key not used for too long"),
         (Some(text(&revoked)), 401, "revoked_api_key", "API key revoked"),
