@@ -14,6 +14,7 @@ use crate::key::allowance::Allowance;
 use crate::key::effective_key::{EffectiveKey, EffectiveSecret};
 use crate::key::record::SecretEnd;
 use crate::token::digest::Digest;
+use crate::token::imported::ImportForm;
 
 impl Index {
     /// Makes a durable change visible: updates the secrets that `before` had, and inserts the others. A secret of
@@ -72,7 +73,7 @@ impl Index {
         used: u32,
         Shared { limiter, idle }: Shared,
     ) {
-        self.make_readable(secret);
+        self.make_readable(secret.pepper, secret.imported);
         if writer.filled >= self.table().room() {
             self.add_table(self.table().larger());
         }
@@ -95,11 +96,11 @@ impl Index {
         writer.filled += 1;
     }
 
-    /// Registers the digester and the form of this secret for readers, before its line exists.
-    fn make_readable(&self, secret: &EffectiveSecret) {
-        let has_pepper = |slot: &DigesterSlot| slot.digester.pepper() == secret.pepper;
+    /// Registers the digester and the form of a secret for readers, before they can find it.
+    pub(super) fn make_readable(&self, pepper: u32, imported: Option<ImportForm>) {
+        let has_pepper = |slot: &DigesterSlot| slot.digester.pepper() == pepper;
         let Some((by, slot)) = self.digesters.iter().enumerate().find(|(_, slot)| has_pepper(slot)) else { return };
-        match secret.imported {
+        match imported {
             None if !slot.own.load(Ordering::Relaxed) => slot.own.store(true, Ordering::Release),
             Some(form) if !self.imported.iter().any(|(_, known)| *known == (form, by)) => {
                 self.imported.push((form, by));

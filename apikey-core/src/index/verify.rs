@@ -24,7 +24,7 @@ use crate::index::side_table::SideEntry;
 use crate::index::table::{LiveLine, Table};
 use crate::token::api_key;
 use crate::token::api_key::Tail;
-use crate::token::digest::{DigestPrefix, digest_prefix};
+use crate::token::digest::{Digest, DigestPrefix, digest_prefix};
 use crate::token::imported::MAX_IMPORTED_BYTES;
 use crate::token::key_id::KeyId;
 
@@ -66,13 +66,19 @@ impl Index {
     #[cold]
     pub(crate) fn find_imported(&self, token: &[u8]) -> Option<(Match<'_>, KeyId)> {
         let table = self.table();
-        self.imported.iter().find_map(|(_, (form, by))| {
-            let digest = self.digesters.get(*by)?.digester.imported(&form.digest(token)?);
+        self.imported_digests(token).find_map(|digest| {
             let prefix = digest_prefix(&digest);
             let home = imported_home(&prefix);
             let (live, side, shared) = self.read_consistent(table, |table| table.find(home, &digest))?;
             Some((Match { live, side, prefix, home, shared }, KeyId::from_u128(side?.id)))
         })
+    }
+
+    /// The digests of a token in each form that an imported key has.
+    pub(super) fn imported_digests(&self, token: &[u8]) -> impl Iterator<Item = Digest> {
+        self.imported
+            .iter()
+            .filter_map(|(_, (form, by))| Some(self.digesters.get(*by)?.digester.imported(&form.digest(token)?)))
     }
 
     /// Checks the state of the matched key, its networks against this peer, and its limit. Counts the use of a key that
@@ -152,8 +158,8 @@ impl Index {
         }
     }
 
-    /// Returns what is left of a key's limit, or of that which it shares, if less is left of it, by the raw clock; `None` if the key has none, or is no longer in the
-    /// index.
+    /// Returns what is left, by the raw clock, of a key's own limit or of that which it shares, whichever has less left;
+    /// `None` if the key has none, or is no longer in the index.
     pub(crate) fn limit_status(&self, key: &VerifiedKey, raw: impl FnOnce() -> i64) -> Option<LimitStatus> {
         let is_limited = key.control.has_side_entry() || identity::tenant(IDENTITIES.text(key.identity)).is_some();
         if !is_limited {

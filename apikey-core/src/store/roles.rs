@@ -9,6 +9,7 @@ use crate::key::named::NamedRecord;
 use crate::key::named::change::NamedAction;
 use crate::key::role;
 use crate::key::role::change::{Counted, RoleAction};
+use crate::key::role::record::RoleRecord;
 use crate::key::role::role::Role;
 use crate::key::role::role_info::RoleInfo;
 
@@ -69,7 +70,7 @@ impl KeyStore {
             let held = held.and_then(NamedRecord::role).map(|held| held.permissions).unwrap_or_default();
             self.inner().check_catalog(role.given_permissions(), &held)?;
             let now = self.inner().engine.time.now_ms();
-            let record = crate::key::role::record::RoleRecord { changed_at: now, ..record.clone() };
+            let record = RoleRecord { changed_at: now, ..record.clone() };
             let action = Action::Named(NamedAction::Role(RoleAction::Put(Box::new(record))));
             Ok(Change { scope: scope.clone(), ..self.inner().engine.change_of(id, action) })
         })

@@ -175,7 +175,7 @@ impl Inner {
             return Err(self.unknown(peer));
         };
         let Some(matched) = self.engine.index.find_own(tail) else {
-            return Err(self.unmatched(self.engine.index.rotated_own(tail, self.engine.time.now_ms()), peer));
+            return Err(self.unmatched(self.engine.index.rotated_own(tail, || self.engine.time.now_ms()), peer));
         };
         self.conclude(token, &matched, requirement, peer, || IdForm::Written(*api_key::id_chars(api_key::body(tail))))
     }
@@ -187,7 +187,7 @@ impl Inner {
         peer: &Peer,
     ) -> Result<VerifiedKey, AuthError> {
         let Some((matched, id)) = self.engine.index.find_imported(token.as_bytes()) else {
-            let rotated = self.engine.index.rotated_imported(token.as_bytes(), self.engine.time.now_ms());
+            let rotated = self.engine.index.rotated_imported(token.as_bytes(), || self.engine.time.now_ms());
             return Err(self.unmatched(rotated, peer));
         };
         self.conclude(token, &matched, requirement, peer, || IdForm::known(id))
@@ -244,7 +244,7 @@ impl Inner {
 
     /// The good key of which this is the newest ended secret.
     pub(crate) fn find_rotated(&self, token: &str) -> Option<RefusedKey> {
-        let (index, now) = (&self.engine.index, self.engine.time.now_ms());
+        let (index, now) = (&self.engine.index, || self.engine.time.now_ms());
         match self.prefixes.parse(token.as_bytes()) {
             Some(tail) => index.rotated_own(tail, now),
             None => index.rotated_imported(token.as_bytes(), now),

@@ -118,6 +118,27 @@ fn an_imported_secret_is_kept_only_if_nobody_can_guess_it() {
     }
 }
 
+/// After a restart no secret of the store is an imported one, but for the ended one.
+#[test]
+fn a_restart_keeps_an_imported_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = ManualClock::new(start());
+    let open = || KeyStore::builder().clock(clock.clone()).open(directory.path()).unwrap();
+    let store = open();
+    let legacy = "legacy-0123456789abcdefghij";
+    let old = store.create(alice().imported(Imported::raw(legacy), ImportScheme::Whole)).unwrap();
+    store.rotate(old.info.id(), Overlap::For(hours(1))).unwrap();
+    clock.advance(hours(1));
+    store.purge(start()).unwrap();
+    assert_eq!(code(&store, legacy), "rotated_api_key");
+    store.close().unwrap();
+    let store = open();
+    assert_eq!(
+        (code(&store, legacy), code(&store, "legacy-0123456789abcdefghik")),
+        ("rotated_api_key", "invalid_api_key")
+    );
+}
+
 #[test]
 fn it_counts_as_a_failed_attempt() {
     let clock = ManualClock::new(start());

@@ -8,14 +8,19 @@ use crate::index::rotated::Ended;
 use crate::key::effective_key::EffectiveKey;
 use crate::key::record::StoredEnded;
 use crate::token::api_key::Tail;
-use crate::token::digest::{Digest, DigestPrefix, Digester, digest_prefix};
-use crate::token::imported::{ImportForm, MAX_IMPORTED_BYTES};
+use crate::token::digest::{Digest, DigestPrefix, digest_prefix};
 
 impl Index {
     /// Sets the ended secrets of a key, as a change leaves it.
     pub(in crate::index) fn set_rotated(&self, key: &EffectiveKey) {
         let Some(newest) = key.secrets.last() else { return self.remove_rotated(key.id) };
-        let of = |&StoredEnded { digest, imported, until, .. }: &StoredEnded| Ended { digest, imported, until };
+        let of = |&StoredEnded { digest, pepper, imported, until, .. }: &StoredEnded| {
+            // Its key may be the only one that ever had a secret of this form.
+            if imported.is_some() {
+                self.make_readable(pepper, imported);
+            }
+            Ended { digest, until }
+        };
         let ended: Vec<Ended> = key.ended.iter().map(of).collect();
         self.rotated.set(key.id, &ended, (secret_home(key.id, newest), digest_prefix(&newest.digest)));
     }
@@ -29,31 +34,28 @@ impl Index {
     /// records the use says the same later.
     pub(in crate::index) fn note_rotated(&self, key: &VerifiedKey, home: u32, digest: Digest, until: i64) {
         if home == verified_home(key) {
-            self.rotated.set(key.id().as_u128(), &[Ended { digest, imported: None, until }], (home, key.digest));
+            self.rotated.set(key.id().as_u128(), &[Ended { digest, until }], (home, key.digest));
         }
     }
 
     /// The key of this token of the store's own form, if the token is the key's newest ended secret, and the key is good.
     #[cold]
-    pub(crate) fn rotated_own(&self, token: &Tail, now: i64) -> Option<RefusedKey> {
+    pub(crate) fn rotated_own(&self, token: &Tail, now: impl FnOnce() -> i64) -> Option<RefusedKey> {
         if self.rotated.is_empty() {
             return None;
         }
+        let now = now();
         self.digesters.iter().find_map(|slot| self.rotated(&slot.digester.presented(token), now))
     }
 
     /// The same for a token in another form.
     #[cold]
-    pub(crate) fn rotated_imported(&self, token: &[u8], now: i64) -> Option<RefusedKey> {
-        if self.rotated.is_empty() || token.len() > MAX_IMPORTED_BYTES {
+    pub(crate) fn rotated_imported(&self, token: &[u8], now: impl FnOnce() -> i64) -> Option<RefusedKey> {
+        if self.rotated.is_empty() || !self.may_be_imported(token) {
             return None;
         }
-        let digests = |digester: &Digester| -> Vec<Digest> {
-            let of_form = |form: ImportForm| Some(digester.imported(&form.digest(token)?));
-            self.rotated.forms().into_iter().filter_map(of_form).collect()
-        };
-        let all = self.digesters.iter().flat_map(|slot| digests(&slot.digester));
-        all.into_iter().find_map(|digest| self.rotated(&digest, now))
+        let now = now();
+        self.imported_digests(token).find_map(|digest| self.rotated(&digest, now))
     }
 
     fn rotated(&self, digest: &Digest, now: i64) -> Option<RefusedKey> {
