@@ -3,13 +3,14 @@
 use crate::access::grants;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::Limit;
-use crate::access::named::Kind;
+use crate::access::named::{Kind, NamedId};
 use crate::access::network;
-use crate::base::interner::GRANTS;
+use crate::base::interner::{Full, GRANTS};
 use crate::commit::engine::{Engine, io_or_not_durable};
 use crate::index::restriction::{Restriction, RolesLeft, Target};
 use crate::key::change::{Action, Change, Fields};
 use crate::key::error::StoreError;
+use crate::key::named::change::NamedAction;
 use crate::key::rotation::overlap::Overlap;
 
 impl Engine {
@@ -18,49 +19,47 @@ impl Engine {
     pub(crate) fn restrict_without_records(&self, changes: &[Change], error: StoreError) -> StoreError {
         // Only the records, which could not be read, say what an acting key covers.
         let changes = changes.iter().filter(|change| change.scope.actor.is_none());
-        let error = self.restrict_named_unread(changes.clone(), error);
-        let restrictions = changes.filter_map(|change| {
-            let target = Target::Key { id: change.id, seen: &change.scope.seen };
-            Some((target, restriction_of(&change.action, change.at)?))
-        });
-        self.restrict_unread(restrictions.collect(), error)
-    }
-
-    /// The same for changes of roles and tenants.
-    fn restrict_named_unread<'c>(&self, changes: impl Iterator<Item = &'c Change>, error: StoreError) -> StoreError {
-        let StoreError::Io { source } = error else { return error };
-        let restrict = |change: &Change| {
-            let Action::Named(action) = &change.action else { return 0 };
-            let left = action.leaves().transpose().and_then(|left| {
-                let restricted = |left| self.index.restrict_named(change.id, left).map(usize::from);
-                left.map_or(Ok(0), restricted)
-            });
-            left.unwrap_or_else(|full| {
-                tracing::error!(%full, "the rights of a role or a tenant could not be restricted");
-                0
-            })
+        let restrict = |change: &Change| match &change.action {
+            Action::Named(action) => self.restrict_named(change.id, action),
+            action => restriction_of(action, change.at).map_or(Ok(0), |restriction| {
+                let target = Target::Key { id: change.id, seen: &change.scope.seen };
+                self.index.restrict_without_record(&target, &restriction)
+            }),
         };
-        let taken = self.group.fail_if_restricted(&source, || changes.map(restrict).sum());
-        if taken > 0 { io_or_not_durable(true, source) } else { StoreError::Io { source } }
+        self.restrict_unread(error, || changes.map(restrict).map(or_none).sum())
     }
 
-    /// Applies these restrictions if the records could not be read, and returns the error for the caller.
-    pub(crate) fn restrict_unread(
+    /// Takes this from keys whose records cannot be read. Returns the error for the caller.
+    pub(crate) fn restrict_keys_unread(
         &self,
-        restrictions: Vec<(Target<'_>, Restriction)>,
+        target: &Target<'_>,
+        restriction: &Restriction,
         error: StoreError,
     ) -> StoreError {
+        self.restrict_unread(error, || or_none(self.index.restrict_without_record(target, restriction)))
+    }
+
+    /// Takes what a change of a role or a tenant takes away, and returns the number of records of which it took anything.
+    fn restrict_named(&self, id: NamedId, action: &NamedAction) -> Result<usize, Full> {
+        let Some(left) = action.leaves() else { return Ok(0) };
+        self.index.restrict_named(id, left?).map(usize::from)
+    }
+
+    /// Applies a restriction if the records could not be read: `restrict` returns of how many it took anything.
+    fn restrict_unread(&self, error: StoreError, restrict: impl FnOnce() -> usize) -> StoreError {
         let StoreError::Io { source } = error else { return error };
-        let restrict = |(target, restriction): &(Target<'_>, Restriction)| {
-            self.index.restrict_without_record(target, restriction).unwrap_or_else(|full| {
-                tracing::error!(%full, "the rights of a key could not be restricted");
-                0
-            })
-        };
         // The index and the records no longer agree.
-        let taken = self.group.fail_if_restricted(&source, || restrictions.iter().map(restrict).sum());
+        let taken = self.group.fail_if_restricted(&source, restrict);
         if taken > 0 { io_or_not_durable(true, source) } else { StoreError::Io { source } }
     }
+}
+
+/// How many were restricted: none if there is no room for their rights, which are then as they were.
+fn or_none(restricted: Result<usize, Full>) -> usize {
+    restricted.unwrap_or_else(|full| {
+        tracing::error!(%full, "rights could not be restricted");
+        0
+    })
 }
 
 /// Returns what a change takes away from a key, whatever its record says; `None` if that is nothing.

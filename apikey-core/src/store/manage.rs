@@ -256,7 +256,7 @@ impl KeyStore {
             let outcomes = self.change(|_, records| {
                 let ids = records.ids_of(Owners::One(of), after, CHUNK).map_err(|error| match actor {
                     Some(_) => error,
-                    None => self.inner().engine.restrict_unread(vec![(Target::Owner(of), revoked_all.clone())], error),
+                    None => self.inner().engine.restrict_keys_unread(&Target::Owner(of), &revoked_all, error),
                 })?;
                 if let Some(reach) = self.inner().engine.reach(&scope, records)? {
                     reach.owner(of)?;

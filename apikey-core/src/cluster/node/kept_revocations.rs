@@ -205,7 +205,7 @@ fn narrow_again(
         for ends in [false, true] {
             let mut decide = |_: &mut Writer, records: &Records<'_>| {
                 let held = records.named(id)?.map(|(held, _)| held);
-                let change = narrowing(held.as_ref(), &kept, ends, engine.time.now_ms());
+                let change = narrowing_change(held.as_ref(), &kept, ends, engine.time.now_ms());
                 Ok(change.map(|action| engine.change_of(id, Action::Named(action))).into_iter().collect())
             };
             order.change(engine, Terms::HERE, &mut decide)?;
@@ -216,7 +216,7 @@ fn narrow_again(
 }
 
 /// The change that takes from a role or a tenant what it has beyond what is kept: the end of a tenant, or everything else.
-fn narrowing(held: Option<&NamedRecord>, kept: &NamedRecord, ends: bool, at: i64) -> Option<NamedAction> {
+fn narrowing_change(held: Option<&NamedRecord>, kept: &NamedRecord, ends: bool, at: i64) -> Option<NamedAction> {
     let put = |tenant: TenantRecord| {
         // Its end is a change of its own.
         NamedAction::Tenant(TenantAction::Put(Box::new(TenantRecord { ended: None, ..tenant })))
