@@ -9,10 +9,11 @@ use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Checkpoint, Event, Head};
 use crate::key::evidence::reapplied;
 use crate::key::named::NamedRecord;
-use crate::key::record::{Record, record_hash};
+use crate::key::record::Record;
 use crate::key::subject::Subject;
 use crate::token::digest::Digester;
 
+use crate::commit::applier::NamedChange;
 use crate::commit::stage::write;
 use crate::storage::batch::{Batch, Write};
 use crate::storage::database::disk::{Bytes, Disk, Load};
@@ -42,8 +43,7 @@ impl<'a> Assembler<'a> {
     /// Loads a record as it is stored.
     pub(super) fn record(&mut self, record: &Record, frame: &[u8]) -> Result<(), StoreError> {
         self.load.record(record, frame);
-        self.head.records += 1;
-        self.head.sum = self.head.sum.wrapping_add(record_hash(frame));
+        self.head.add_record(frame);
         self.head.last_id = self.head.last_id.max(record.id);
         self.flush_if_full()
     }
@@ -51,8 +51,7 @@ impl<'a> Assembler<'a> {
     /// Loads a role or a tenant as it is stored.
     pub(super) fn named(&mut self, record: &NamedRecord, frame: &[u8]) -> Result<(), StoreError> {
         self.load.named(record.id(), frame);
-        self.head.records += 1;
-        self.head.sum = self.head.sum.wrapping_add(record_hash(frame));
+        self.head.add_record(frame);
         self.flush_if_full()
     }
 
@@ -123,10 +122,7 @@ impl<'a> Assembler<'a> {
         let (revoked, disabled, ended) = (*revoked, *disabled, ended.clone());
         let (event, mut head) = self.chained(Subject::Key(before.id), kind)?;
         let write = write(Subject::Key(before.id), Some(before), Some(after), event)?;
-        head.sum = head.sum.wrapping_sub(record_hash(frame));
-        if let Some(new) = &write.record {
-            head.sum = head.sum.wrapping_add(record_hash(new));
-        }
+        head.replace_record(Some(frame), write.record.as_ref());
         self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?;
         self.head = head;
         let key = crate::KeyId::from_u128(before.id);
@@ -134,28 +130,33 @@ impl<'a> Assembler<'a> {
         Ok(Some(Reapplied { key, tenant, owner, revoked, disabled, ended, narrowed }))
     }
 
-    /// Replaces what a role grants, or a tenant leaves, by less. The tenant of keys may have had no record.
+    /// Replaces a role or a tenant by what is `left` of it. Returns whether its keys lose anything; if they do not, it
+    /// stays as it is. The tenant of keys may have had no record.
     pub(super) fn restrict_named(
         &mut self,
         before: Option<(&NamedRecord, &Bytes)>,
-        after: NamedRecord,
-    ) -> Result<(), StoreError> {
+        left: &NamedRecord,
+    ) -> Result<bool, StoreError> {
         let (held, frame) = before.unzip();
+        let after = held.map_or_else(|| left.clone(), |held| held.met(left));
+        let id = after.id();
+        if !NamedChange::of(id, held, Some(&after)).map_err(std::io::Error::from)?.takes() {
+            return Ok(false);
+        }
         let events = after.narrowing(held);
-        let subject = Subject::Named(after.id());
+        let subject = Subject::Named(id);
         let new = after.changed_at(self.now).encode()?;
-        let mut old = frame.map(|frame| record_hash(frame));
+        let mut old = frame.map(AsRef::as_ref);
         for kind in events {
             let (event, mut head) = self.chained(subject, kind)?;
-            head.sum = head.sum.wrapping_sub(old.unwrap_or(0)).wrapping_add(record_hash(&new));
-            head.records += u64::from(old.is_none());
+            head.replace_record(old, Some(&new));
             let written = write(subject, None, None, event)?;
             let write = Write { record: Some(new.clone().into()), is_new: old.is_none(), ..written };
             self.disk.write(&Batch { writes: vec![write], head: codec::encode(&head)?, ended: Vec::new() })?;
             self.head = head;
-            old = Some(record_hash(&new));
+            old = Some(new.as_slice());
         }
-        Ok(())
+        Ok(true)
     }
 
     fn chained(&self, subject: Subject, kind: EventKind) -> Result<((u64, Vec<u8>), Head), StoreError> {

@@ -6,7 +6,6 @@ use std::path::Path;
 use crate::access::named::{Kind, NamedId};
 use crate::base::codec;
 use crate::base::store_time::StoreTime;
-use crate::commit::applier::NamedChange;
 use crate::copies::archive::{Archive, Item};
 use crate::copies::backup_report::BackupError;
 use crate::copies::restore_report::{Restore, RestoreError, RestoreReport, RestoreWarning, UnknownKey};
@@ -267,20 +266,15 @@ impl Reapply<'_, '_> {
         }
         for (id, left) in left {
             let held = self.assembler.disk.named(id)?;
-            let after = match &held {
-                Some((held, _)) => held.met(&left),
-                // No key of the backup has a role that the backup lacks; but it may be of a tenant that was put later.
-                None if Kind::of(id) == Some(Kind::Role) => continue,
-                None => left,
-            };
-            let change = NamedChange::of(id, held.as_ref().map(|(held, _)| held), Some(&after));
-            if !change.map_err(|full| StoreError::from(std::io::Error::from(full)))?.takes() {
+            let is_role = Kind::of(id) == Some(Kind::Role);
+            // No key of the backup has a role that the backup lacks; but it may be of a tenant that was put later.
+            if held.is_none() && is_role {
                 continue;
             }
-            let names =
-                if let NamedRecord::Role(_) = &after { &mut self.report.roles } else { &mut self.report.tenants };
-            names.push(after.name().to_owned());
-            self.assembler.restrict_named(held.as_ref().map(|(held, frame)| (held, frame)), after)?;
+            if self.assembler.restrict_named(held.as_ref().map(|(held, frame)| (held, frame)), &left)? {
+                let names = if is_role { &mut self.report.roles } else { &mut self.report.tenants };
+                names.push(left.name().to_owned());
+            }
         }
         Ok(())
     }

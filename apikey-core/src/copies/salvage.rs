@@ -7,7 +7,6 @@ use std::path::Path;
 use crate::access::named::{Kind, NamedId};
 use crate::base::codec;
 use crate::base::time::TimeSource;
-use crate::commit::applier::NamedChange;
 use crate::copies::restore_report::{RestoreError, SalvageReport};
 use crate::key::error::StoreError;
 use crate::key::event::actor::{Actor, Origin};
@@ -229,11 +228,7 @@ impl Salvage<'_> {
                 old.faults.push(nothing_left(&tenant.name));
                 tenant.ceiling.clear();
             }
-            let after = record.met(&left);
-            let change = NamedChange::of(id, Some(&record), Some(&after));
-            if change.map_err(|full| StoreError::from(std::io::Error::from(full)))?.takes() {
-                self.assembler.restrict_named(Some((&record, &frame)), after)?;
-            }
+            self.assembler.restrict_named(Some((&record, &frame)), &left)?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Event, Head};
 use crate::key::idempotency::{NEVER_EXPIRES, RequestOutcome};
 use crate::key::named::NamedRecord;
-use crate::key::record::{Record, record_hash};
+use crate::key::record::Record;
 use crate::key::subject::Subject;
 use crate::storage::batch::Write;
 use crate::storage::database::disk::Disk;
@@ -112,14 +112,7 @@ impl Engine {
             if record.as_ref().is_some_and(|record| Some(record.id) != id) {
                 return Err(ApplyError::Entry(after, "it has the record of another key"));
             }
-            if let Some((_, frame)) = &before {
-                head.sum = head.sum.wrapping_sub(record_hash(frame));
-                head.records = head.records.saturating_sub(1);
-            }
-            if let Some(frame) = &write.record {
-                head.sum = head.sum.wrapping_add(record_hash(frame));
-                head.records += 1;
-            }
+            head.replace_record(before.as_ref().map(|(_, frame)| frame), write.record.as_ref());
             let id = id.unwrap_or_default();
             head.last_id = head.last_id.max(id);
             let before_rights = before.as_ref().map(|(record, _)| self.effective(record)).transpose()?;
@@ -231,14 +224,7 @@ fn apply_named(
     if after.as_ref().is_some_and(|after| after.id() != id) {
         return Err(NamedFault::Entry("it has the record of another role or tenant"));
     }
-    if let Some((_, frame)) = &before {
-        head.sum = head.sum.wrapping_sub(record_hash(frame));
-        head.records = head.records.saturating_sub(1);
-    }
-    if let Some(frame) = &write.record {
-        head.sum = head.sum.wrapping_add(record_hash(frame));
-        head.records += 1;
-    }
+    head.replace_record(before.as_ref().map(|(_, frame)| frame), write.record.as_ref());
     // The index must never have what was taken on this node, not even for a moment.
     let rights = |record: Option<&NamedRecord>| {
         narrowed(here.get(&id), id, record).map_err(|full| StoreError::from(std::io::Error::from(full)))

@@ -19,7 +19,7 @@ use crate::key::error::{Conflict, StoreError};
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::{Event, Head};
 use crate::key::idempotency::{IdempotentRequest, NEVER_EXPIRES, RequestOutcome};
-use crate::key::record::{Record, record_hash};
+use crate::key::record::Record;
 use crate::key::rotation::ended::keep_ended;
 use crate::key::subject::Subject;
 use crate::storage::batch::Write;
@@ -102,14 +102,7 @@ impl Engine {
                         let outcome = RequestOutcome { at, request, key: change.id, version: after.version };
                         write.outcome = Some((name, codec::encode(&outcome)?.into()));
                     }
-                    if let Some(old) = &frame {
-                        head.sum = head.sum.wrapping_sub(record_hash(old));
-                        head.records = head.records.saturating_sub(1);
-                    }
-                    if let Some(new) = &write.record {
-                        head.sum = head.sum.wrapping_add(record_hash(new));
-                        head.records += 1;
-                    }
+                    head.replace_record(frame.as_ref(), write.record.as_ref());
                     // In a cluster the replica notes them when it applies the entry.
                     if let Some(after) = after.as_ref().filter(|_| self.is_alone()) {
                         writer.note_ends(after);

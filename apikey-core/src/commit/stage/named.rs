@@ -15,7 +15,7 @@ use crate::key::event::stored::Head;
 use crate::key::named::NamedRecord;
 use crate::key::named::change::{NamedAction, apply};
 use crate::key::reach::Reach;
-use crate::key::record::{Record, record_hash};
+use crate::key::record::Record;
 use crate::key::role::change::RoleAction;
 use crate::storage::batch::Write;
 
@@ -48,14 +48,7 @@ impl Engine {
         };
         let (event, frame_of_event) = event_of(change, event, &mut head, writer)?;
         let new = after.as_ref().map(NamedRecord::encode).transpose()?;
-        if let Some(old) = &frame {
-            head.sum = head.sum.wrapping_sub(record_hash(old));
-            head.records = head.records.saturating_sub(1);
-        }
-        if let Some(new) = &new {
-            head.sum = head.sum.wrapping_add(record_hash(new));
-            head.records += 1;
-        }
+        head.replace_record(frame.as_ref(), new.as_ref());
         let named = NamedChange::of(change.id, current.as_ref(), after.as_ref()).map_err(std::io::Error::from)?;
         let write = Write {
             subject: event.subject,

@@ -9,6 +9,7 @@ use crate::base::codec::tail::{TailReader, TailWriter, Unknown};
 use crate::base::codec::{CodecError, Frame, plain_frame};
 use crate::key::event::actor::Origin;
 use crate::key::event::kind::EventKind;
+use crate::key::record::record_hash;
 use crate::key::subject::Subject;
 use crate::token::digest::Digest;
 
@@ -80,6 +81,23 @@ impl Head {
         self.number =
             next.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no number is left for another event"))?;
         Ok(())
+    }
+
+    /// Counts a record that is stored as this frame.
+    pub(crate) fn add_record(&mut self, frame: &[u8]) {
+        self.sum = self.sum.wrapping_add(record_hash(frame));
+        self.records += 1;
+    }
+
+    /// Counts the change of a record from one frame to another; `None` is that of a record that is not there.
+    pub(crate) fn replace_record(&mut self, old: Option<impl AsRef<[u8]>>, new: Option<impl AsRef<[u8]>>) {
+        if let Some(old) = old {
+            self.sum = self.sum.wrapping_sub(record_hash(old.as_ref()));
+            self.records = self.records.saturating_sub(1);
+        }
+        if let Some(new) = new {
+            self.add_record(new.as_ref());
+        }
     }
 }
 
