@@ -2,5 +2,6 @@
 
 pub(crate) mod actor;
 pub(crate) mod owner;
+mod seen_keys;
 pub(crate) mod tenant;
 pub(crate) mod view;
