@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::processes::free_port;
+use apikey_testkit::free_port;
 
 /// The port of a server that has a machine to itself.
 const OWN_PORT: u16 = 5432;

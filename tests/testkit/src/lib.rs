@@ -21,6 +21,7 @@ mod directory;
 mod hex;
 #[cfg(feature = "log")]
 mod log;
+mod port;
 #[cfg(all(feature = "power", target_os = "linux"))]
 pub mod power;
 mod process;
@@ -43,6 +44,7 @@ pub use directory::copy_directory;
 pub use hex::hex;
 #[cfg(feature = "log")]
 pub use log::{Line, Log};
+pub use port::{free_port, is_up};
 pub use process::{Process, this_test};
 #[cfg(feature = "store")]
 pub use store::{alice, all, clocked, code, info, refusal};

@@ -3,8 +3,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use apikey_testkit::free_port;
+
 use crate::Host;
-use crate::processes::{free_port, install, run, signal};
+use crate::processes::{install, run, signal};
 
 /// A member, which ends when this is dropped.
 #[derive(Debug)]

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use apikey_testkit::free_port;
 use tempfile::TempDir;
 
 use super::programs::{pooler, program, program_on, user};
 use crate::Host;
-use crate::processes::{free_port, run, signal};
+use crate::processes::{run, signal};
 
 /// How long a server has to start, on a machine that does much else.
 const START: Duration = Duration::from_secs(60);

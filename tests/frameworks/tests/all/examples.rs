@@ -1,10 +1,10 @@
 //! The examples as modules, so that the tests run the code that readers copy.
 
-use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use apikey::KeyStore;
 use apikey_frameworks::Outcome;
+use apikey_testkit::{free_port, is_up};
 
 macro_rules! examples {
     ($($name:ident = $path:literal),* $(,)?) => {
@@ -49,7 +49,8 @@ pub(crate) struct Example {
 impl Example {
     /// Starts it with this store, in a thread that lasts as long as the process; returns its port.
     pub(crate) fn start(&self, store: &KeyStore) -> u16 {
-        // Another process may take the port before the example does; then the example ends, and this tries another port.
+        // A process that is no test may take the port before the example does; then the example ends, and this tries another
+        // port.
         for _ in 0..10 {
             let port = free_port();
             let (run, store) = (self.run, store.clone());
@@ -63,14 +64,4 @@ impl Example {
         }
         panic!("{} does not start", self.name);
     }
-}
-
-/// A port that is free now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// Whether a server answers at this port.
-pub(crate) fn is_up(port: u16) -> bool {
-    TcpStream::connect(("127.0.0.1", port)).is_ok()
 }

@@ -1,11 +1,11 @@
 //! The examples as programs: a reader starts them like this.
 
-use apikey_testkit::{Call, Process};
+use apikey_testkit::{Call, Process, free_port, is_up};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::examples::{ALL, free_port, is_up};
+use crate::examples::ALL;
 
 /// Far more than a start needs, so that a busy machine is no failure.
 const LIMIT: Duration = Duration::from_secs(60);
