@@ -215,7 +215,10 @@ impl<'i> Lines<'i> {
                     batch.text.push_str(text);
                     None
                 }
-                Err(error) => Some(format!("it is not a key as JSON: look at column {}", error.valid_up_to() + 1)),
+                Err(error) => Some(format!(
+                    "it is not a key, a role or a tenant as JSON: look at column {}",
+                    error.valid_up_to() + 1
+                )),
             };
             if let Some(text) = fault {
                 // An empty line in its place keeps the numbers of the other lines.

@@ -129,7 +129,10 @@ fn keys_move_as_lines_of_json() {
     third(&["rotate", key["id"].as_str().unwrap(), "--overlap", "none"]);
     third(&["list", "--state", "active"]).shows("alice");
     place.run(&["list", "--state", "no-such"]).with(2).says("no_secret");
-    place.fed("{\n", &["import-lines", "--dry-run"]).with(1).says("line 1: it is not a key as JSON");
+    place
+        .fed("{\n", &["import-lines", "--dry-run"])
+        .with(1)
+        .says("line 1: it is not a key, a role or a tenant as JSON");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::access::refusal_count::RefusalCount;
 use crate::access::requirement::Requirement;
 use crate::base::panics::catch_panic;
-use crate::copies::transfer::NamedLines;
+use crate::copies::named_lines::NamedLines;
 use crate::copies::transfer_report::{ImportOptions, LineFault};
 use crate::key::error::{Conflict, StoreError};
 use crate::key::event::filter::EventFilter;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::idle;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::{Limit, LimitLine};
+use crate::access::named::Kind;
 use crate::base::codec::tail::Unknown;
 use crate::base::json::entries;
 use crate::base::store_time::{MAX_LEAD_MS, Moment};
@@ -253,31 +254,68 @@ pub(super) enum Subject {
     Tenant(Tenant, Option<String>),
 }
 
-impl Subject {
-    pub(super) fn parse(text: &[u8]) -> Result<Self, LineFault> {
-        /// Read first, since a line of another kind has other fields. Lines before 0.1.0 have no kind.
-        #[derive(Deserialize)]
-        struct Names {
-            kind: Option<String>,
-            #[serde(flatten)]
-            others: BTreeMap<String, IgnoredAny>,
-        }
+/// A line that cannot be read, and of what it is.
+pub(super) struct BadLine {
+    pub(super) of: LineOf,
+    pub(super) fault: LineFault,
+}
 
-        let fault = |error: serde_json::Error| LineFault::Json { column: error.column() };
-        let Names { kind, others } = serde_json::from_slice(text).map_err(fault)?;
+/// Of what a line is, as far as it can be read.
+pub(super) enum LineOf {
+    Key,
+    Named(Kind, String),
+    /// It may be of any role or tenant.
+    Unknown,
+}
+
+/// The fields that say of what a line is. A line of another kind has other fields. Lines before 0.1.0 have no kind.
+#[derive(Deserialize)]
+struct Names {
+    kind: Option<String>,
+    name: Option<String>,
+    #[serde(flatten)]
+    others: BTreeMap<String, IgnoredAny>,
+}
+
+impl Names {
+    fn of(&self) -> LineOf {
+        let named = |kind| self.name.clone().map_or(LineOf::Unknown, |name| LineOf::Named(kind, name));
+        match self.kind.as_deref() {
+            Some(ROLE) => named(Kind::Role),
+            Some(TENANT) => named(Kind::Tenant),
+            Some(KEY) => LineOf::Key,
+            None if self.others.contains_key("id") && self.others.contains_key("owner") => LineOf::Key,
+            None | Some(_) => LineOf::Unknown,
+        }
+    }
+}
+
+impl Subject {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Box<BadLine>> {
+        let names: Names = serde_json::from_slice(text)
+            .map_err(|error| Box::new(BadLine { of: LineOf::Unknown, fault: not_json(&error) }))?;
+        Self::read(text, &names).map_err(|fault| Box::new(BadLine { of: names.of(), fault }))
+    }
+
+    fn read(text: &[u8], Names { kind, others, .. }: &Names) -> Result<Self, LineFault> {
         match kind.as_deref() {
             None | Some(KEY) => {}
             Some(ROLE) => return Ok(Self::Role(RoleLine::read(text)?)),
             Some(TENANT) => return TenantLine::read(text),
             Some(_) => return Err(LineFault::Kind),
         }
-        if let Some(name) = others.into_keys().find(|name| !FIELDS.contains(&name.as_str())) {
+        let is_unknown = |name: &&String| !FIELDS.contains(&name.as_str());
+        if let Some(name) = others.keys().find(is_unknown) {
             // A name in small letters is no secret.
             let is_name = name.len() <= 32 && name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
-            return Err(LineFault::Field { name: is_name.then_some(name) });
+            return Err(LineFault::Field { name: is_name.then(|| name.clone()) });
         }
-        serde_json::from_slice(text).map(Self::Key).map_err(fault)
+        serde_json::from_slice(text).map(Self::Key).map_err(|error| not_json(&error))
     }
+}
+
+fn not_json(error: &serde_json::Error) -> LineFault {
+    LineFault::Json { column: error.column() }
 }
 
 /// A line of a role.
@@ -299,9 +337,14 @@ impl RoleLine {
         Self { kind: ROLE.to_owned(), name, permissions, description, changed_at: Some(from_ms(changed_at)) }
     }
 
+    /// The line, with its line end.
+    pub(super) fn text(&self) -> Result<String, StoreError> {
+        Ok(serde_json::to_string(self).map_err(std::io::Error::from)? + "\n")
+    }
+
     fn read(text: &[u8]) -> Result<Role, LineFault> {
         let Self { name, permissions, description, .. } =
-            serde_json::from_slice(text).map_err(|error| LineFault::Json { column: error.column() })?;
+            serde_json::from_slice(text).map_err(|error| not_json(&error))?;
         let role = Role::new(name).permissions(permissions);
         Ok(match description {
             Some(description) => role.describe(description),
@@ -338,9 +381,14 @@ impl TenantLine {
         }
     }
 
+    /// The line, with its line end.
+    pub(super) fn text(&self) -> Result<String, StoreError> {
+        Ok(serde_json::to_string(self).map_err(std::io::Error::from)? + "\n")
+    }
+
     fn read(text: &[u8]) -> Result<Subject, LineFault> {
         let Self { name, permissions, limit, ended, .. } =
-            serde_json::from_slice(text).map_err(|error| LineFault::Json { column: error.column() })?;
+            serde_json::from_slice(text).map_err(|error| not_json(&error))?;
         let limit = limit.map(Limit::read).transpose()?;
         let tenant = Tenant::new(name).permissions(permissions);
         let tenant = limit.map_or(tenant.clone(), |limit| tenant.limit(limit.count(), limit.per()));

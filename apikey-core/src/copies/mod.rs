@@ -7,6 +7,7 @@ pub(crate) mod backup_report;
 mod damaged;
 mod destination;
 mod key_line;
+pub(crate) mod named_lines;
 pub(crate) mod restore;
 pub(crate) mod restore_report;
 mod salvage;

@@ -9,7 +9,8 @@ use crate::access::named::{Kind, NamedId};
 use crate::access::owner::Owners;
 use crate::base::codec;
 use crate::base::wiped;
-use crate::copies::key_line::{Exported, RoleLine, Subject, TenantLine};
+use crate::copies::key_line::{BadLine, Exported, LineOf, RoleLine, Subject, TenantLine};
+use crate::copies::named_lines::NamedLines;
 use crate::copies::transfer_report::{
     ExportOptions, ImportOptions, ImportReport, LineFault, MAX_LINE, RefusedLine, digest_held,
 };
@@ -18,6 +19,7 @@ use crate::key::error::{Conflict, StoreError};
 use crate::key::named::NamedRecord;
 use crate::key::record::{Record, SecretForm};
 use crate::key::role::role::Role;
+use crate::key::tenant::record::TenantRecord;
 use crate::key::tenant::tenant::Tenant;
 use crate::key::tenant::tenant_info::TenantInfo;
 use crate::token::key_id::KeyId;
@@ -57,6 +59,7 @@ impl KeyStore {
     pub fn export(&self, mut writer: impl Write, options: &ExportOptions) -> Result<u64, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let mut exported = 0;
+        let mut tenants = HashSet::new();
         for (_, line) in self.inner().named_lines(&disk, None)? {
             writer.write_all(line.as_bytes())?;
         }
@@ -64,6 +67,9 @@ impl KeyStore {
             let record: Record = codec::decode(&item?.1)?;
             if self.inner().engine.group.is_unpublished(record.id) {
                 continue;
+            }
+            if let Some(line) = self.inner().line_of_tenant(&disk, &record, &mut tenants)? {
+                writer.write_all(line.as_bytes())?;
             }
             writer.write_all(self.inner().export_line(&disk, record, options.digests)?.as_bytes())?;
             exported += 1;
@@ -90,13 +96,16 @@ impl KeyStore {
                 last = Some(KeyId::from_u128(id));
             }
         }
+        let mut tenants = HashSet::new();
         for item in disk.records(after.filter(|_| after_named.is_none())) {
             let record: Record = codec::decode(&item?.1)?;
             if self.inner().engine.group.is_unpublished(record.id) {
                 continue;
             }
             let id = KeyId::from_u128(record.id);
-            let line = self.inner().export_line(&disk, record, digests)?;
+            let mut line =
+                Zeroizing::new(self.inner().line_of_tenant(&disk, &record, &mut tenants)?.unwrap_or_default());
+            line.push_str(&self.inner().export_line(&disk, record, digests)?);
             if !part.lines.is_empty() && part.lines.len() + line.len() > max {
                 part.next = last;
                 break;
@@ -111,8 +120,11 @@ impl KeyStore {
     /// Imports keys as [`export`](Self::export) writes them, up to 1000 in one change. A line without secrets becomes a
     /// key that no caller can use until it is [rotated](Self::rotate). The import rejects a line if the store has a key
     /// with its id, or if a field is out of bounds: the report names the line, and the other lines are imported. It rejects
-    /// the line of a role or a tenant if the store has another of that name, and with it those of the keys that have it: they
-    /// would have what the store's own grants or leaves. Without that line, they have.
+    /// the line of a role or a tenant if the store has another of that name. With any such line that it rejects, for whatever
+    /// reason, it rejects those of the keys that have the role or are of the tenant: they would have what the store's own
+    /// grants or leaves. Without that line, they have. A key of a tenant that neither the store nor a line before it has is
+    /// rejected, as one with such a role is, and after a line that nothing can be read of, every key whose role or tenant no
+    /// other line gave.
     ///
     /// # Errors
     /// [`StoreError::Io`] if the reader or the disk fails, [`StoreError::Closed`]. Lines before the error may be
@@ -140,25 +152,33 @@ impl KeyStore {
             number += 1;
             let line = text.trim_ascii();
             if text.len() > MAX_LINE {
+                self.import_some(NamedLines::concerned(&mut waiting), named, *options, &mut report)?;
+                named.refuse(LineOf::Unknown);
                 report.refused.push(RefusedLine { line: number, fault: LineFault::TooLong });
                 if !text.ends_with(b"\n") {
                     skip_line(&mut reader)?;
                 }
             } else if !line.is_empty() {
                 let moment = self.inner().engine.time.moment();
-                match Subject::parse(line) {
-                    Ok(Subject::Role(role)) => match self.import_role(role, *options, named) {
-                        Ok(is_new) => report.roles += u64::from(is_new),
-                        Err(fault) => report.refused.push(named.refuse(number, fault)?),
-                    },
-                    Ok(Subject::Tenant(tenant, ended)) => match self.import_tenant(tenant, ended, *options, named) {
-                        Ok(is_new) => report.tenants += u64::from(is_new),
-                        Err(fault) => report.refused.push(named.refuse(number, fault)?),
-                    },
-                    Ok(Subject::Key(line)) => match line.record(moment) {
-                        Ok(record) => waiting.push((number, record)),
-                        Err(fault) => report.refused.push(RefusedLine { line: number, fault }),
-                    },
+                let subject = Subject::parse(line);
+                if !matches!(subject, Ok(Subject::Key(_))) {
+                    self.import_some(NamedLines::concerned(&mut waiting), named, *options, &mut report)?;
+                }
+                let taken = match subject {
+                    Ok(Subject::Key(line)) => line.record(moment).map(|record| waiting.push((number, record))),
+                    Ok(Subject::Role(role)) => self.import_role(role, *options, named).map(|new| report.roles += new),
+                    Ok(Subject::Tenant(tenant, ended)) => {
+                        self.import_tenant(tenant, ended, *options, named).map(|new| report.tenants += new)
+                    }
+                    Err(bad) => {
+                        let BadLine { of, fault } = *bad;
+                        named.refuse(of);
+                        Err(fault)
+                    }
+                };
+                match taken {
+                    Ok(()) => {}
+                    Err(LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed))) => return Err(fault),
                     Err(fault) => report.refused.push(RefusedLine { line: number, fault }),
                 }
             }
@@ -169,41 +189,6 @@ impl KeyStore {
                 report.refused.sort_by_key(|refused| refused.line);
                 return Ok(report);
             }
-        }
-    }
-}
-
-/// The lines of roles and tenants so far.
-#[derive(Debug, Default)]
-pub(crate) struct NamedLines {
-    /// The roles that the store has now, or would have.
-    roles: HashSet<String>,
-    /// The roles and tenants of which the store has others under the same names: no key is imported with them.
-    held: HashSet<(Kind, String)>,
-}
-
-impl NamedLines {
-    /// The line is refused, unless the store failed.
-    fn refuse(&mut self, line: u64, fault: LineFault) -> Result<RefusedLine, StoreError> {
-        match fault {
-            LineFault::Key(fault @ (StoreError::Io { .. } | StoreError::Closed)) => return Err(fault),
-            LineFault::RoleHeld { ref name } => drop(self.held.insert((Kind::Role, name.clone()))),
-            LineFault::TenantHeld { ref name } => drop(self.held.insert((Kind::Tenant, name.clone()))),
-            _ => {}
-        }
-        Ok(RefusedLine { line, fault })
-    }
-
-    /// Checks that a key has no role and no tenant of which the line was refused: what the store's own grants or leaves may
-    /// be more.
-    fn check(&self, record: &Record) -> Result<(), LineFault> {
-        let is_held = |kind: Kind, name: &str| self.held.contains(&(kind, name.to_owned()));
-        if let Some(name) = record.roles.iter().find(|name| is_held(Kind::Role, name)) {
-            return Err(LineFault::RoleHeld { name: name.clone() });
-        }
-        match record.tenant.as_ref().filter(|name| is_held(Kind::Tenant, name)) {
-            Some(name) => Err(LineFault::TenantHeld { name: name.clone() }),
-            None => Ok(()),
         }
     }
 }
@@ -230,50 +215,59 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
 }
 
 impl KeyStore {
-    /// Imports a role, unless the store has the same. Returns whether it is new, and notes its name.
-    fn import_role(&self, role: Role, options: ImportOptions, given: &mut NamedLines) -> Result<bool, LineFault> {
+    /// Imports a role, unless the store has the same. Returns how many are new.
+    fn import_role(&self, role: Role, options: ImportOptions, named: &mut NamedLines) -> Result<u64, LineFault> {
+        let name = role.name().to_owned();
+        // Until it is taken.
+        named.refuse(LineOf::Named(Kind::Role, name.clone()));
         let record = role.record(0)?;
-        let is_new = match self.role(&record.name)? {
+        let is_new = match self.role(&name)? {
             None => true,
             Some(held) if held.is_like(&record) => false,
-            Some(_) => return Err(LineFault::RoleHeld { name: record.name }),
+            Some(_) => return Err(LineFault::RoleHeld { name }),
         };
         if is_new && !options.check_only {
             self.put_role(role)?;
         }
-        given.held.remove(&(Kind::Role, record.name.clone()));
-        given.roles.insert(record.name);
-        Ok(is_new)
+        named.take(Kind::Role, name);
+        Ok(u64::from(is_new))
     }
 
-    /// Imports a tenant, unless the store has the same. Returns whether it is new.
+    /// Imports a tenant, unless the store has the same. Returns how many are new.
     fn import_tenant(
         &self,
         tenant: Tenant,
         ended: Option<String>,
         options: ImportOptions,
         named: &mut NamedLines,
-    ) -> Result<bool, LineFault> {
+    ) -> Result<u64, LineFault> {
+        let name = tenant.name().to_owned();
+        // Until it is taken.
+        named.refuse(LineOf::Named(Kind::Tenant, name.clone()));
         let given = tenant.record(0)?;
-        named.held.remove(&(Kind::Tenant, given.name.clone()));
         let disk = self.inner().engine.log.open()?;
-        let held = disk.tenant(&given.name)?.map(TenantInfo::of);
-        // A tenant without bounds that has keys: they rely on that.
-        let has_keys = held.is_none() && disk.ids_of(Owners::AllOf(&given.name), None)?.next().transpose()?.is_some();
+        let held = match disk.tenant(&name)? {
+            None if disk.ids_of(Owners::AllOf(&name), None)?.next().transpose()?.is_some() => {
+                // A tenant that nobody has put, and whose keys rely on having no bounds.
+                Some(TenantRecord::unbounded(&name, 0))
+            }
+            held => held,
+        };
         // A change opens it again.
         drop(disk);
-        match held {
-            Some(held) if held.ended().is_some() && ended.is_some() => return Ok(false),
-            Some(held) if ended.is_none() && held.is_like(&given) => return Ok(false),
-            Some(_) => return Err(LineFault::TenantHeld { name: given.name }),
-            None if has_keys => return Err(LineFault::TenantHeld { name: given.name }),
-            None if options.check_only => {}
-            None => {
-                self.put_tenant(tenant)?;
-                ended.map_or(Ok(false), |reason| self.end_tenant(&given.name, reason))?;
-            }
+        let is_new = match held.map(TenantInfo::of) {
+            None => true,
+            // The keys of an ended tenant are refused, whatever its bounds.
+            Some(held) if held.ended().is_some() && ended.is_some() => false,
+            Some(held) if ended.is_none() && held.is_like(&given) => false,
+            Some(_) => return Err(LineFault::TenantHeld { name }),
+        };
+        if is_new && !options.check_only {
+            self.put_tenant(tenant)?;
+            ended.map_or(Ok(false), |reason| self.end_tenant(&name, reason))?;
         }
-        Ok(true)
+        named.take(Kind::Tenant, name);
+        Ok(u64::from(is_new))
     }
 
     fn import_some(
@@ -283,6 +277,9 @@ impl KeyStore {
         options: ImportOptions,
         report: &mut ImportReport,
     ) -> Result<(), StoreError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
         let mut refused = Vec::new();
         let mut imported = Vec::new();
         self.change_many(lines.len(), |writer, records| {
@@ -332,6 +329,22 @@ impl Inner {
         Ok(line)
     }
 
+    /// Writes the tenant of a key as a line, before the first of its keys, if nobody has put it: an import takes keys of
+    /// tenants that it knows.
+    fn line_of_tenant(
+        &self,
+        disk: &Disk,
+        key: &Record,
+        written: &mut HashSet<String>,
+    ) -> Result<Option<String>, StoreError> {
+        let Some(name) = key.tenant.as_ref().filter(|name| !written.contains(*name)) else { return Ok(None) };
+        written.insert(name.clone());
+        match disk.tenant(name)? {
+            Some(_) => Ok(None),
+            None => Ok(Some(TenantLine::of(TenantRecord::unbounded(name, 0)).text()?)),
+        }
+    }
+
     /// Writes every role and every tenant, after the one with this id, as a line with its line end, in the order of their ids:
     /// roles first.
     fn named_lines(&self, disk: &Disk, after: Option<NamedId>) -> Result<Vec<(NamedId, String)>, StoreError> {
@@ -340,10 +353,10 @@ impl Inner {
         let line = |record: NamedRecord| {
             let id = record.id();
             let line = match record {
-                NamedRecord::Role(role) => serde_json::to_string(&RoleLine::of(role)),
-                NamedRecord::Tenant(tenant) => serde_json::to_string(&TenantLine::of(tenant)),
+                NamedRecord::Role(role) => RoleLine::of(role).text()?,
+                NamedRecord::Tenant(tenant) => TenantLine::of(tenant).text()?,
             };
-            Ok((id, line.map_err(std::io::Error::from)? + "\n"))
+            Ok((id, line))
         };
         named.into_iter().filter(|record| after.is_none_or(|after| record.id() > after)).map(line).collect()
     }
@@ -357,7 +370,7 @@ impl Inner {
         given: &mut HashSet<crate::token::digest::Digest>,
         named: &NamedLines,
     ) -> Result<(), LineFault> {
-        named.check(record)?;
+        named.check(record, records)?;
         if records.record(record.id)?.is_some() {
             return Err(LineFault::Exists(KeyId::from_u128(record.id)));
         }
@@ -371,13 +384,6 @@ impl Inner {
         self.check_catalog(&record.permissions, &[]).map_err(StoreError::from)?;
         if record.prefix.as_deref().is_some_and(|prefix| !self.prefixes.knows(prefix)) {
             return Err(LineFault::Prefix);
-        }
-        for name in record.roles.iter().filter(|name| !named.roles.contains(*name)) {
-            if records.named(Kind::Role.id(name))?.is_none() {
-                return Err(
-                    StoreError::invalid("roles", name, "roles of this store, or of lines before this one").into()
-                );
-            }
         }
         // Lines of keys that were revoked with their tenant say so.
         if let Some(tenant) = record.tenant.as_deref().filter(|_| record.revoked.is_none())

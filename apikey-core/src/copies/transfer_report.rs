@@ -68,7 +68,7 @@ pub struct RefusedLine {
 #[non_exhaustive]
 pub enum LineFault {
     /// The line is not a JSON object of the right form.
-    #[error("it is not a key as JSON: look at column {column}")]
+    #[error("it is not a key, a role or a tenant as JSON: look at column {column}")]
     Json {
         /// The column at which reading stopped.
         column: usize,
@@ -92,8 +92,7 @@ pub enum LineFault {
     /// The store has a key with this id.
     #[error("there is a key {0} already")]
     Exists(KeyId),
-    /// The store has a role of this name, which is not the same; or the line is of a key with a role of which the line is
-    /// refused.
+    /// The store has a role of this name, which is not the same.
     #[error(
         "there is a role {name:?} already, with other permissions or another description: put the one that you want"
     )]
@@ -101,8 +100,7 @@ pub enum LineFault {
         /// The name of the role.
         name: String,
     },
-    /// The store has a tenant of this name, which has other bounds, or has ended, or has keys without bounds; or the line is of
-    /// a key of a tenant of which the line is refused.
+    /// The store has a tenant of this name, which has other bounds, or has ended, or has keys without bounds.
     #[error(
         "there is a tenant {name:?} already, with other bounds, with keys and no bounds, or ended: put the bounds that you want"
     )]
@@ -110,6 +108,21 @@ pub enum LineFault {
         /// The name of the tenant.
         name: String,
     },
+    /// The line is of a key with a role of which a line before it is refused.
+    #[error("it has the role {name:?}, of which the line is refused")]
+    RoleRefused {
+        /// The name of the role.
+        name: String,
+    },
+    /// The line is of a key of a tenant of which a line before it is refused.
+    #[error("it is of the tenant {name:?}, of which the line is refused")]
+    TenantRefused {
+        /// The name of the tenant.
+        name: String,
+    },
+    /// The line is of a key with a role or a tenant of which no line before it is. One of them cannot be read.
+    #[error("it has a role or a tenant, and a line before it that cannot be read may be the one that limits these")]
+    Unread,
     /// The id does not have the form of a store's ids.
     #[error("its id is not a UUID of version 7 with a time in the past")]
     Id,

@@ -1,4 +1,4 @@
-//! Ports for servers that are told theirs before they listen.
+//! Ports for servers that take theirs as an argument.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::ops::Range;
