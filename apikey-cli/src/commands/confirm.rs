@@ -15,6 +15,8 @@ pub(super) struct Change<'c> {
     /// Keys or events.
     pub(super) what: &'c str,
     pub(super) count: usize,
+    /// Whether it changes something even where there are none.
+    pub(super) even_none: bool,
 }
 
 /// Asks for the number at a terminal; elsewhere `--yes` or `--count` confirms. `expected` is the value of `--count`.
@@ -24,7 +26,7 @@ pub(super) fn confirm(
     expected: Option<usize>,
     change: &Change<'_>,
 ) -> Result<(), Failure> {
-    let Change { verb, done, what, count } = change;
+    let Change { verb, done, what, count, even_none } = change;
     let (what, none) = if *count == 1 { (what.trim_end_matches('s'), what) } else { (*what, what) };
     let none = format!("no {} was {done}", none.trim_end_matches('s'));
     match expected {
@@ -34,7 +36,7 @@ pub(super) fn confirm(
             )));
         }
         Some(_) => return Ok(()),
-        None if yes || *count == 0 => return Ok(()),
+        None if yes || (*count == 0 && !even_none) => return Ok(()),
         None => {}
     }
     if context.json || !io::stdin().is_terminal() {

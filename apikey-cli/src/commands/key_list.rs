@@ -221,7 +221,7 @@ fn each(
 /// Asks before it restricts many keys, to prevent a mistake.
 fn confirmed(context: &Context, list: &KeyListArgs, change: Change<'_>, count: usize) -> Result<(), Failure> {
     let yes = list.yes || !change.restricts();
-    let asked = confirm::Change { verb: change.verb(), done: change.done(), what: "keys", count };
+    let asked = confirm::Change { verb: change.verb(), done: change.done(), what: "keys", count, even_none: false };
     confirm(context, yes, list.count, &asked)
 }
 

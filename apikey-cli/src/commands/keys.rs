@@ -164,17 +164,25 @@ fn revoke_owner(
     if list.report.is_given() {
         return Err(Failure::usage("--report is for the keys of a list, which --from names"));
     }
-    let keys = context.with_store(false, |store| keys_of(store, &owner, tenant.tenant.as_deref()))?;
-    let count = keys.iter().filter(|key| key.revoked().is_none()).count();
-    let change = confirm::Change { verb: "revoke", done: "revoked", what: "keys", count };
-    confirm(context, list.yes, list.count, &change)?;
+    let in_tenant = tenant.tenant.as_deref();
+    // With `--yes` nothing is read first: the keys are revoked even if the disk fails.
+    if !list.yes {
+        let keys = context.with_store(false, |store| keys_of(store, &owner, in_tenant))?;
+        let count = keys.iter().filter(|key| key.revoked().is_none()).count();
+        let change = confirm::Change { verb: "revoke", done: "revoked", what: "keys", count, even_none: false };
+        confirm(context, false, list.count, &change)?;
+    }
     context.with_store(false, |store| {
         let revoked = store.count(tenant.request(Request::RevokeOwner { owner: owner.clone(), reason }))?;
+        if list.yes && revoked == 0 {
+            keys_of(store, &owner, in_tenant)?;
+        }
         if context.json {
             return output::json(&json!({ "tenant": tenant.tenant, "owner": owner, "revoked": revoked }));
         }
         let (revoked, owner) = (table::counted(revoked, "key"), table::one_line(&owner));
-        output::text(&format!("revoked {revoked} of {owner}; those revoked before stay as they were"))
+        let of = in_tenant.map(|tenant| format!(" of {tenant}")).unwrap_or_default();
+        output::text(&format!("revoked {revoked} of {owner}{of}; those revoked before stay as they were"))
     })
 }
 

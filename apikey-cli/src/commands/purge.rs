@@ -44,7 +44,7 @@ impl PurgeArgs {
     }
 
     fn confirm(&self, context: &Context, what: &str, count: usize) -> Result<(), Failure> {
-        confirm(context, self.yes, self.count, &Change { verb: "purge", done: "purged", what, count })
+        confirm(context, self.yes, self.count, &Change { verb: "purge", done: "purged", what, count, even_none: false })
     }
 }
 

@@ -111,7 +111,12 @@ fn a_tenant_ends_for_good() {
     place.run(&["create", "bob", "--tenant", "acme"]).with(4).says("the tenant has ended");
     place.run(&["tenant", "put", "acme", "--permission", "*"]).with(4).says("the tenant has ended");
     // One without keys ends, too.
-    place.run(&["tenant", "end", "later"]).ok();
+    place.run(&["tenant", "end", "later"]).with(2).says("0 keys would be revoked").says("--count 0");
+    place.run(&["create", "bob", "--tenant", "later"]).ok();
+    place.run(&["tenant", "end", "later", "--count", "0"]).with(2).says("does not match: 1 key");
+    place.run(&["tenant", "end", "never", "--count", "0"]).ok().shows("ended never, which has no keys");
+    place.run(&["create", "bob", "--tenant", "never"]).with(4);
+    place.run(&["tenant", "end", "later", "--yes"]).ok().shows("ended later: its key is not valid any more");
     place.run(&["create", "bob", "--tenant", "later"]).with(4);
 }
 
@@ -132,7 +137,7 @@ fn a_name_that_is_none_is_refused_with_what_is_allowed() {
     place.run(&["tenant", "put", "acme"]).with(2).says("--permission").says("--no-permissions");
     place.run(&["tenant", "put", "acme", "--permission", "Orders"]).with(2).says("Orders");
     place.run(&["tenant", "put", "acme", "--permission", "*", "--limit", "0/1m"]).with(2).says("--limit");
-    place.run(&["tenant", "end", "acme", "--reason", &"x".repeat(257)]).with(2).says("reason");
+    place.run(&["tenant", "end", "acme", "--yes", "--reason", &"x".repeat(257)]).with(2).says("reason");
     place.run(&["create", "bob", "--tenant", &token]).with(2).hides(&token);
     place.run(&["tenant", "show", &token]).with(2).hides(&token);
     assert_eq!(place.json(&["tenant", "list"]), json!({ "tenants": [] }));
