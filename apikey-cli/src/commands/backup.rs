@@ -79,7 +79,7 @@ fn print_backup(context: &Context, report: &BackupReport) -> Result<(), Failure>
     output::text(&table::aligned(&[
         row("backup", report.path.display().to_string()),
         row("written", both(report.written_at, Utc::now())),
-        row("keys", report.records.to_string()),
+        row("records", report.records.to_string()),
         row("events", report.events.to_string()),
         row("last change", report.number.to_string()),
         row("bytes", report.bytes.to_string()),
@@ -107,11 +107,11 @@ pub(crate) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Fa
     add_findings(&mut findings, &report);
     let rows = [
         row("restored into", restore.into.display().to_string()),
-        row("keys", report.records.to_string()),
+        row("records", report.records.to_string()),
         row("events", report.events.to_string()),
         row("backup's change", report.number.to_string()),
         row("old store's change", report.old_number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())),
-        row("reapplied", report.reapplied.len().to_string()),
+        row("reapplied", (report.reapplied.len() + report.roles.len() + report.tenants.len()).to_string()),
         row("not in the backup", report.unknown.len().to_string()),
         row("warnings", report.warnings.len().to_string()),
     ];
@@ -123,7 +123,7 @@ pub(crate) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Fa
 pub(super) fn add_findings(findings: &mut Findings, report: &RestoreReport) {
     let of = |owner: &str, tenant: Option<&str>| match tenant {
         None => format!("({owner})"),
-        Some(tenant) => format!("({owner} of tenant {tenant})"),
+        Some(tenant) => format!("({owner} of {tenant})"),
     };
     for key in &report.reapplied {
         let owner = of(&key.owner, key.tenant.as_deref());
@@ -174,7 +174,7 @@ pub(crate) fn salvage(context: &Context, salvage: &SalvageArgs) -> Result<(), Fa
     let of = known.map_or_else(|| "unknown".to_owned(), |known| known.to_string());
     let rows = [
         row("salvaged into", salvage.into.display().to_string()),
-        row("keys", format!("{} of {of}", report.records)),
+        row("records", format!("{} of {of}", report.records)),
         row("events", report.events.to_string()),
         row("last change found", format!("{} of {}", report.last_found, report.last_known)),
         row("missing", missing(report.missing.len() as u64, report.records, known)),
@@ -185,12 +185,14 @@ pub(crate) fn salvage(context: &Context, salvage: &SalvageArgs) -> Result<(), Fa
     if report.is_whole() { Ok(()) } else { Err(Failure::no()) }
 }
 
-/// The keys that are lost: those whose ids the events name, and those that only the count of the old store tells of.
+/// The records that are lost: those of keys whose ids the events name, and those that only the count of the old store tells
+/// of.
 fn missing(named: u64, saved: u64, known: Option<u64>) -> String {
     let lost = known.map_or(named, |known| known.saturating_sub(saved).max(named));
-    let of_them = if lost > named { format!("; the ids of {named} are known") } else { String::new() };
+    let of_them =
+        if lost > named { format!("; the ids of {} are known", table::counted(named, "key")) } else { String::new() };
     let at_least = if known.is_none() { "at least " } else { "" };
-    format!("{at_least}{}{of_them}", table::counted(lost, "key"))
+    format!("{at_least}{}{of_them}", table::counted(lost, "record"))
 }
 
 /// Prints the report before the findings: the new store exists, whatever else failed.
@@ -214,12 +216,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn saved_and_missing_keys_add_up() {
-        assert_eq!(missing(0, 5, Some(5)), "0 keys");
-        assert_eq!(missing(1, 4, Some(5)), "1 key");
-        assert_eq!(missing(1, 2, Some(5)), "3 keys; the ids of 1 are known");
-        assert_eq!(missing(2, 2, None), "at least 2 keys");
+    fn saved_and_missing_records_add_up() {
+        assert_eq!(missing(0, 5, Some(5)), "0 records");
+        assert_eq!(missing(1, 4, Some(5)), "1 record");
+        assert_eq!(missing(1, 2, Some(5)), "3 records; the ids of 1 key are known");
+        assert_eq!(missing(2, 2, None), "at least 2 records");
         // An earlier copy of a key that the store had deleted may have been found.
-        assert_eq!(missing(1, 6, Some(5)), "1 key");
+        assert_eq!(missing(1, 6, Some(5)), "1 record");
     }
 }

@@ -12,7 +12,7 @@ use crate::base::interner::{Full, GRANTS};
 pub(crate) type NamedId = u128;
 
 /// What a name is one of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Role,
     Tenant,

@@ -91,7 +91,7 @@ pub struct RestoreReport {
     /// The number of the old store's last change, if it is known. The changes between the two are lost, except those in
     /// `reapplied`.
     pub old_number: Option<u64>,
-    /// The number of keys that were restored.
+    /// The number of records that were restored: keys, roles and tenants.
     pub records: u64,
     /// The number of events that were restored.
     pub events: u64,
@@ -248,7 +248,7 @@ impl RestoreError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SalvageReport {
-    /// The number of keys in the new store.
+    /// The number of records in the new store: keys, roles and tenants.
     pub records: u64,
     /// The number of events, without the one that records the salvage.
     pub events: u64,
@@ -258,7 +258,7 @@ pub struct SalvageReport {
     pub last_found: u64,
     /// The keys whose records are lost.
     pub missing: Vec<KeyId>,
-    /// The number of keys that the damaged store is known to have had; `None` if that is lost.
+    /// The number of records that the damaged store is known to have had; `None` if that is lost.
     pub known_records: Option<u64>,
     /// The keys that the salvage found outside of their place, possibly in an older state. They are disabled: check and
     /// enable each.

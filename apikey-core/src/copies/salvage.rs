@@ -36,8 +36,9 @@ impl KeyStore {
     /// It does not change the damaged directory, and reads it through a copy, for which there must be room beside the
     /// new store. A key is revoked if any event or any older state shows it as revoked. A key whose record lies outside
     /// of its place may be in an earlier state, so it is disabled: check it, and enable it. Roles and tenants have no more than
-    /// their events show; if the bounds of a tenant may be lost, its keys have no permission until you
-    /// [put](Self::put_tenant) it. If events are missing,
+    /// their events show. If the bounds of a tenant may be lost, its keys have no permission until you
+    /// [put](Self::put_tenant) it; if the permissions of a role may be lost, it grants nothing until you
+    /// [put](Self::put_role) it: the [faults](SalvageReport::faults) name them. If events are missing,
     /// [`verify_events`](Self::verify_events) reports it on the new store, too.
     ///
     /// # Errors
@@ -103,12 +104,12 @@ struct Salvage<'d> {
 impl Salvage<'_> {
     fn all(&mut self, old: &mut DamagedStore) -> Result<SalvageReport, RestoreError> {
         old.events(|number, event, frame| event.map_or(Ok(()), |event| self.event(number, &event, frame)))?;
-        let mut tenants = BTreeSet::new();
+        let mut names = BTreeSet::new();
         old.records(|id, record, frame| {
             match record {
                 Some(record) => {
                     self.held.insert(id);
-                    tenants.extend(record.tenant.clone());
+                    names.extend(names_of(&record));
                     self.assembler.record(&record, frame)?;
                 }
                 None => drop(self.lost.insert(id)),
@@ -121,10 +122,10 @@ impl Salvage<'_> {
         if !old.faults.is_empty() {
             self.search(old, &mut doubtful)?;
         }
-        tenants.extend(doubtful.values().filter_map(|record| record.tenant.clone()));
+        names.extend(doubtful.values().flat_map(names_of));
         let shown = self.named_evidence();
-        tenants.extend(shown.values().filter_map(NamedRecord::as_tenant).map(|tenant| tenant.name.clone()));
-        self.named(old, &shown, tenants)?;
+        names.extend(shown.values().map(|record| (record.kind(), record.name().to_owned())));
+        self.named(old, &shown, names)?;
         for record in doubtful.values_mut() {
             record.disabled = true;
             self.assembler.record(record, &codec::encode(record).map_err(StoreError::from)?)?;
@@ -162,34 +163,38 @@ impl Salvage<'_> {
         })
     }
 
-    /// Adds the roles and tenants. A tenant of keys whose record is lost is as the events show it; if these do not tell, it
-    /// leaves its keys nothing until somebody puts it again.
+    /// Adds the roles and tenants. One whose record is lost is as the events show it. If these do not tell, a role grants
+    /// nothing, and a tenant leaves its keys nothing, until somebody puts it again.
     fn named(
         &mut self,
         old: &mut DamagedStore,
         shown: &BTreeMap<NamedId, NamedRecord>,
-        tenants: BTreeSet<String>,
+        names: BTreeSet<(Kind, String)>,
     ) -> Result<(), RestoreError> {
         let held: BTreeSet<NamedId> = old.named.iter().map(|(record, _)| record.id()).collect();
         for (record, frame) in &old.named {
             self.assembler.named(record, frame)?;
         }
-        for name in tenants {
-            let id = Kind::Tenant.id(&name);
+        for (kind, name) in names {
+            let id = kind.id(&name);
             let may_be_lost = !old.has_all_records || old.lost.contains(&id);
-            let found = shown.get(&id).cloned();
-            if held.contains(&id) || !may_be_lost {
+            if held.contains(&id) || !may_be_lost || self.is_deleted(id) {
                 continue;
             }
-            let nothing = || TenantRecord { ceiling: Vec::new(), ..TenantRecord::unbounded(&name, self.assembler.now) };
-            let record = found.unwrap_or_else(|| {
-                old.faults.push(nothing_left(&name));
-                NamedRecord::Tenant(nothing())
+            let record = shown.get(&id).cloned().unwrap_or_else(|| {
+                old.faults.push(nothing_left(kind, &name));
+                NamedRecord::with_nothing(kind, &name, self.assembler.now)
             });
             let frame = record.encode().map_err(StoreError::from)?;
             self.assembler.named(&record, &frame)?;
         }
         Ok(())
+    }
+
+    /// Whether the last event of a role deletes it.
+    fn is_deleted(&self, id: NamedId) -> bool {
+        let newest = self.named.values().rfind(|event| event.subject == Subject::Named(id));
+        newest.is_some_and(|event| matches!(event.kind, EventKind::RoleDeleted { .. }))
     }
 
     /// The roles and tenants as their events show them.
@@ -203,8 +208,8 @@ impl Salvage<'_> {
         shown
     }
 
-    /// Takes from roles and tenants what their events show that they lost: a record may be of an earlier state. A tenant that
-    /// is as the events show it leaves its keys nothing if later events are lost.
+    /// Takes from roles and tenants what their events show that they lost: a record may be of an earlier state. One that is as
+    /// the events show it grants or leaves nothing if later events are lost.
     fn narrow_named(
         &mut self,
         old: &mut DamagedStore,
@@ -220,13 +225,9 @@ impl Salvage<'_> {
         for (id, mut left) in shown {
             let Some((record, frame)) = self.assembler.disk.named(id)? else { continue };
             let is_followed = newest.get(&Subject::Named(id)).is_none_or(|newest| *newest < lost_to);
-            if let NamedRecord::Tenant(tenant) = &mut left
-                && tenant.ended.is_none()
-                && !held.contains(&id)
-                && is_followed
-            {
-                old.faults.push(nothing_left(&tenant.name));
-                tenant.ceiling.clear();
+            if !held.contains(&id) && is_followed && !left.is_ended() {
+                old.faults.push(nothing_left(left.kind(), left.name()));
+                left.clear();
             }
             self.assembler.restrict_named(Some((&record, &frame)), &left)?;
         }
@@ -347,8 +348,19 @@ impl Salvage<'_> {
     }
 }
 
-fn nothing_left(tenant: &str) -> String {
-    format!("the bounds of tenant {tenant:?} may be lost: its keys have no permission until you put it")
+/// The roles and the tenant of a key.
+fn names_of(record: &Record) -> Vec<(Kind, String)> {
+    let roles = record.roles.iter().map(|role| (Kind::Role, role.clone()));
+    roles.chain(record.tenant.iter().map(|tenant| (Kind::Tenant, tenant.clone()))).collect()
+}
+
+fn nothing_left(kind: Kind, name: &str) -> String {
+    match kind {
+        Kind::Role => format!("the permissions of role {name:?} may be lost: it grants nothing until you put it"),
+        Kind::Tenant => {
+            format!("the bounds of tenant {name:?} may be lost: its keys have no permission until you put it")
+        }
+    }
 }
 
 #[derive(Default)]

@@ -280,17 +280,48 @@ fn roles_and_tenants_that_are_lost_are_as_events_show_that_lie_anywhere() {
         // Those that narrow, and the end.
         (7..=9u64).for_each(|number| drop(events.insert(number.to_be_bytes(), b"garbage").unwrap()));
     });
-    let (_, store) = named.fixture.salvage();
+    let (report, store) = named.fixture.salvage();
     named.check(&store);
+    // Nothing later is lost, so they are as they were.
+    assert!(!report.faults.iter().any(|fault| fault.contains("until you put it")), "{report:?}");
+    let role = store.role("reader").unwrap().unwrap();
+    assert_eq!(role.permissions(), ["orders:read"]);
+    assert!(store.verify(named.fixture.keys[0].key.expose_secret()).unwrap().allows("orders:read"));
     let path = |name: &str| named.fixture.directory.path().join(name);
     let restore = Restore::new(path("backup"), path("restored")).over(path("old"));
     KeyStore::restore(&restore).unwrap();
     named.check(&KeyStore::open(path("restored")).unwrap());
 }
 
-/// A later event may have narrowed the tenant, so what an earlier one shows is not enough.
+/// A role that was deleted stays so, and one without keys comes back, too.
 #[test]
-fn a_tenant_of_which_record_and_later_events_are_lost_leaves_its_keys_nothing() {
+fn roles_whose_records_are_lost_come_back_but_for_deleted_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = KeyStore::open(directory.path().join("old")).unwrap();
+    for name in ["reader", "writer", "gone"] {
+        store.put_role(Role::new(name).permissions(["orders:read"])).unwrap();
+    }
+    store.delete_role("gone").unwrap();
+    let keys = vec![store.create(alice().roles(["reader"])).unwrap()];
+    store.close().unwrap();
+    let fixture = Fixture { directory, keys };
+    fixture.damage(|database| {
+        let places = fixture.records(database);
+        assert_eq!(places.len(), 2);
+        let keys = database.open_tree("keys").unwrap();
+        places.iter().for_each(|(place, _)| drop(keys.remove(place).unwrap()));
+    });
+    fixture.forget_what_was();
+    let (report, store) = fixture.salvage();
+    let roles = store.roles().unwrap();
+    assert_eq!(roles.iter().map(apikey::RoleInfo::name).collect::<Vec<_>>(), ["reader", "writer"], "{report:?}");
+    assert!(store.verify(fixture.keys[0].key.expose_secret()).unwrap().allows("orders:read"));
+    assert!(store.verify_events().unwrap().is_whole());
+}
+
+/// A later event may have narrowed the role or the tenant, so what an earlier one shows is not enough.
+#[test]
+fn a_role_and_a_tenant_of_which_record_and_later_events_are_lost_grant_and_leave_nothing() {
     let named = Named::new();
     named.fixture.damage(|database| {
         let keys = database.open_tree("keys").unwrap();
@@ -305,9 +336,10 @@ fn a_tenant_of_which_record_and_later_events_are_lost_leaves_its_keys_nothing() 
     for key in &named.fixture.keys {
         assert_eq!(store.verify(key.key.expose_secret()).unwrap().permissions().count(), 0);
     }
-    for tenant in ["acme", "apex"] {
-        assert!(report.faults.iter().any(|fault| fault.contains(&format!("tenant {tenant:?}"))), "{report:?}");
+    for lost in ["role \"reader\"", "tenant \"acme\"", "tenant \"apex\""] {
+        assert!(report.faults.iter().any(|fault| fault.contains(lost)), "{report:?}");
     }
+    assert!(store.role("reader").unwrap().unwrap().permissions().is_empty());
     store.put_tenant(Tenant::new("acme").permissions(["orders:*"])).unwrap();
     let key = store.verify(named.fixture.keys[1].key.expose_secret()).unwrap();
     assert_eq!(key.permissions().collect::<Vec<_>>(), ["orders:read"]);

@@ -6,6 +6,7 @@ pub(crate) mod evidence;
 use crate::access::named::{Kind, NamedAllowance, NamedId};
 use crate::base::codec;
 use crate::base::codec::CodecError;
+use crate::base::codec::tail::Unknown;
 use crate::base::interner::Full;
 use crate::key::role::record::RoleRecord;
 use crate::key::tenant::record::TenantRecord;
@@ -45,6 +46,42 @@ impl NamedRecord {
             Self::Role(role) => &role.name,
             Self::Tenant(tenant) => &tenant.name,
         }
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self::Role(_) => Kind::Role,
+            Self::Tenant(_) => Kind::Tenant,
+        }
+    }
+
+    /// A role that grants nothing, or a tenant that leaves its keys nothing.
+    pub(crate) fn with_nothing(kind: Kind, name: &str, at: i64) -> Self {
+        let mut record = match kind {
+            Kind::Role => Self::Role(RoleRecord {
+                name: name.to_owned(),
+                permissions: Vec::new(),
+                description: None,
+                changed_at: at,
+                unknown: Unknown::default(),
+            }),
+            Kind::Tenant => Self::Tenant(TenantRecord::unbounded(name, at)),
+        };
+        record.clear();
+        record
+    }
+
+    /// Takes away everything that it grants or leaves.
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Role(role) => role.permissions.clear(),
+            Self::Tenant(tenant) => tenant.ceiling.clear(),
+        }
+    }
+
+    /// Whether it is a tenant that has ended.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.as_tenant().is_some_and(|tenant| tenant.ended.is_some())
     }
 
     /// The same at this time.
