@@ -48,9 +48,16 @@ impl PurgeArgs {
     }
 }
 
-/// The columns that identify the keys of a purge.
-const COLUMNS: [KeyColumn; 6] =
-    [KeyColumn::Id, KeyColumn::Owner, KeyColumn::Name, KeyColumn::State, KeyColumn::Expires, KeyColumn::LastUsed];
+/// The columns that identify the keys of a purge; the tenant only if a key has one.
+const COLUMNS: [KeyColumn; 7] = [
+    KeyColumn::Id,
+    KeyColumn::Owner,
+    KeyColumn::Tenant,
+    KeyColumn::Name,
+    KeyColumn::State,
+    KeyColumn::Expires,
+    KeyColumn::LastUsed,
+];
 
 pub(crate) fn purge(context: &Context, purge: &PurgeArgs) -> Result<(), Failure> {
     purge.check()?;
@@ -73,7 +80,9 @@ pub(crate) fn purge(context: &Context, purge: &PurgeArgs) -> Result<(), Failure>
             return output::json(&json!({ "dry_run": true, "would_purge": keys.len(), "keys": keys }));
         }
         if !keys.is_empty() {
-            key_columns::print(&keys, &COLUMNS, now)?;
+            let has_tenants = keys.iter().any(|key| key.tenant().is_some());
+            let columns = COLUMNS.into_iter().filter(|column| has_tenants || *column != KeyColumn::Tenant);
+            key_columns::print(&keys, &columns.collect::<Vec<_>>(), now)?;
         }
         output::text(&format!("would purge {}; their events stay", counted(keys.len() as u64, "key")))
     })

@@ -93,7 +93,7 @@ fn a_tenant_is_bounded_and_shown() {
     assert_eq!((&replaced["permissions"], &replaced["limit"]), (&json!([]), &json!(null)));
     place.fed(&acme, &["check", "--permission", "orders:read"]).with(1).shows("insufficient_permission");
     assert_eq!(place.json(&["tenant", "list"])["tenants"].as_array().unwrap().len(), 1);
-    place.run(&["events", "--kind", "tenant_put"]).ok().shows("tenant=acme");
+    place.run(&["events", "--kind", "tenant_put"]).ok().shows("tenant=acme").shows("keys:*->none");
 }
 
 #[test]

@@ -114,8 +114,8 @@ impl Session {
             Request::PutRole(role) => {
                 let name = role.name().to_owned();
                 let changed = store.put_role(role)?;
-                let role =
-                    store.role(&name)?.ok_or_else(|| Fault::new(FaultKind::NotFound, "the role was just deleted"))?;
+                let text = "the role was put, and another call has deleted it since";
+                let role = store.role(&name)?.ok_or_else(|| Fault::new(FaultKind::NotFound, text))?;
                 Answer::RolePut(Box::new(RolePut { role, changed }))
             }
             Request::Roles { after } => Answer::Roles(self.roles(after.as_deref())?),

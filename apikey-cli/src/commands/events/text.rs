@@ -3,7 +3,7 @@
 use apikey_core::admin::span_text;
 use apikey_core::{Event, EventKind};
 use chrono::{DateTime, TimeDelta};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::output::table::one_line;
 use crate::time::absolute;
@@ -27,9 +27,21 @@ pub(super) fn line(event: &Event) -> String {
     one_line(&format!("{number} {at} {kind} {key} {} {}", actor(event), details(event.kind())))
 }
 
+/// What events of roles and tenants have twice, before and after.
+const PAIRS: [(&str, &str, &str); 2] = [("permissions", "from", "to"), ("limit", "limit_from", "limit_to")];
+
 /// The fields of an event by their JSON names, so that kinds of later versions show theirs, too; `-` if it has none.
 pub(super) fn details(kind: &EventKind) -> String {
-    let Ok(Value::Object(fields)) = serde_json::to_value(kind) else { return "-".to_owned() };
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(kind) else { return "-".to_owned() };
+    let mut changed = Vec::new();
+    for (name, from, to) in PAIRS {
+        if fields.contains_key(to) {
+            let [from, to] = [from, to].map(|field| fields.remove(field).unwrap_or_default());
+            if from != to {
+                changed.push(change(name, &json!({ "from": from, "to": to })));
+            }
+        }
+    }
     let is_empty = |value: &Value| match value {
         Value::Null => true,
         Value::Array(values) => values.is_empty(),
@@ -43,7 +55,7 @@ pub(super) fn details(kind: &EventKind) -> String {
         }
         value => vec![format!("{name}={}", display(value))],
     });
-    let parts = parts.collect::<Vec<_>>();
+    let parts = parts.chain(changed).collect::<Vec<_>>();
     if parts.is_empty() { "-".to_owned() } else { parts.join(" ") }
 }
 
@@ -88,8 +100,6 @@ fn object(fields: &Map<String, Value>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
