@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Begin with [`KeyStore`]. These are the parts of the crate, each listed before those that it uses: `admin`
-//! (operators), `copies` (backup, restore, export), `rotation`, `store`, `commit` (order and durability of changes),
-//! `storage` (sled and the write-ahead log), `index` (what a verification reads), `http`, `key`, `access`, `token`,
+//! (operators), `copies` (backup, restore, export), `rotation`, `store`, `usage` (how often keys are used), `commit` (order
+//! and durability of changes), `storage` (sled and the write-ahead log), `index` (what a verification reads), `http`, `key`, `access`, `token`,
 //! `base`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -40,6 +40,7 @@ mod rotation;
 mod storage;
 mod store;
 mod token;
+mod usage;
 
 pub use access::attempt::Attempt;
 pub use access::auth_error::AuthError;
@@ -108,3 +109,6 @@ pub use token::api_key::ApiKey;
 pub use token::digest::Pepper;
 pub use token::imported::{ImportScheme, Imported, MAX_IMPORTED_BYTES, MIN_IMPORTED_BYTES};
 pub use token::key_id::{KeyId, KeyIdError};
+pub use usage::query::Usage;
+pub use usage::report::{KeyUse, UsagePoint, UsageReport};
+pub use usage::step::Step;

@@ -75,4 +75,8 @@ mod token {
     mod format;
     mod imported;
 }
+mod usage {
+    mod counting;
+    mod steps;
+}
 mod proptest_config;

@@ -191,6 +191,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "secret_until",
         "state",
         "tenant",
+        "uses_total",
         "version",
     ];
     assert_eq!(fields, expected);

@@ -40,6 +40,17 @@ fn not_through_a_link(options: &mut OpenOptions, path: &Path) -> io::Result<File
     options.open(path)
 }
 
+/// Returns how many bytes this user can still write to the file system of a directory; `None` if that is not known.
+pub(crate) fn free_bytes(directory: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(directory).ok().map(|system| system.f_bavail.saturating_mul(system.f_frsize));
+    #[cfg(not(unix))]
+    {
+        let _ = directory;
+        None
+    }
+}
+
 /// Opens every file in a directory and below, and after them each directory, if the operating system can open
 /// directories. It skips files that disappear meanwhile, since sled may replace its snapshots at any time.
 pub(crate) fn walk(directory: &Path, each: &mut dyn FnMut(&File, FileType) -> io::Result<()>) -> io::Result<()> {

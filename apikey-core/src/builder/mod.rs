@@ -146,6 +146,28 @@ impl KeyStoreBuilder {
         self
     }
 
+    /// Sets whether the store counts how often each key is used and refused; the default is `false`.
+    /// [`usage`](KeyStore::usage) and [`most_used`](KeyStore::most_used) answer from the counts, and
+    /// [`KeyInfo::uses_total`](crate::KeyInfo::uses_total) has their sum. A successful verification
+    /// counts, and a refusal of a caller with the key's secret; [`recheck`](KeyStore::recheck) counts nothing.
+    ///
+    /// Each thread counts for itself, so threads do not wait for each other. The store collects the counts each second, and
+    /// writes them every 30 seconds and when it closes: a crash loses at most those. In memory they take at most 64 MB,
+    /// on the disk what [`usage_disk`](Self::usage_disk) says. The store keeps minutes for a day, hours for 14 days and days
+    /// for 400 days: see [`Step`](crate::Step).
+    pub fn count_use(mut self, count: bool) -> Self {
+        self.options.count_use = count;
+        self
+    }
+
+    /// Sets how many bytes of disk the counts of uses may take; the default is 1 GiB. Beyond it the oldest minutes go, then
+    /// the oldest hours, then the oldest days. What goes is still part of the sums of the steps that are left, and of
+    /// [`KeyInfo::uses_total`](crate::KeyInfo::uses_total).
+    pub fn usage_disk(mut self, bytes: u64) -> Self {
+        self.options.usage_disk = bytes;
+        self
+    }
+
     /// Writes a [`backup`](KeyStore::backup) of the store into `directory` once in each `interval`, and keeps the
     /// newest `keep` backups. The store creates the directory if it is missing. The first backup follows at once, or
     /// one interval after the newest backup in the directory. A backup's name is

@@ -39,7 +39,7 @@ impl Engine {
         for notice in notices {
             self.meter.changed(notice.kind);
             if let Some(key) = notice.subject.key().filter(|_| notice.is_deleted) {
-                self.refusals.forget(key);
+                self.forget_counts(key);
             }
             let key = notice.subject.key_id().map(tracing::field::display);
             let ChangeNotice { kind, number, owner, .. } = *notice;

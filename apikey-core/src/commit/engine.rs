@@ -37,6 +37,7 @@ use crate::commit::outcome::Outcome;
 use crate::commit::records::Records;
 use crate::commit::writer::Writer;
 use crate::index::Index;
+use crate::index::counts::UseCounter;
 use crate::index::refused::refusals::RefusalCounts;
 use crate::key::change::{Action, Change};
 use crate::key::effective_key::EffectiveKey;
@@ -59,6 +60,8 @@ pub(crate) struct Engine {
     pub(crate) changes: ChangeFeed,
     /// Counts of refusals by key. Deleting a key removes its counts.
     pub(crate) refusals: RefusalCounts,
+    /// Counts of uses; `None` if the store does not count them.
+    pub(crate) counts: Option<UseCounter>,
     pub(crate) meter: Meter,
     writer: Mutex<Writer>,
     /// What orders the changes of a store in a cluster.
@@ -125,6 +128,7 @@ impl Engine {
             first_uses: FirstUses::default(),
             changes: ChangeFeed::default(),
             refusals: RefusalCounts::default(),
+            counts: None,
             meter: Meter::new(),
             writer: Mutex::new(writer),
             #[cfg(feature = "cluster")]
@@ -134,6 +138,17 @@ impl Engine {
             #[cfg(feature = "cluster")]
             purged: AtomicU64::new(PURGED_UNKNOWN),
         }
+    }
+
+    /// Counts the uses of keys.
+    pub(crate) fn counting(self) -> Self {
+        Self { counts: Some(UseCounter::new(self.index.store())), ..self }
+    }
+
+    /// Drops the counts of a key that was deleted.
+    pub(crate) fn forget_counts(&self, key: u128) {
+        self.refusals.forget(key);
+        self.counts.iter().for_each(|counts| counts.forget(key));
     }
 
     /// Makes this the engine of a node in a cluster: `order` makes its changes, and the gate is closed at first.

@@ -37,7 +37,7 @@ const TENANT: &str = "tenant";
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
 /// so a line that has one is refused.
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 31] = [
     "id",
     "tenant",
     "owner",
@@ -54,6 +54,7 @@ const FIELDS: [&str; 30] = [
     "disabled",
     "revoked",
     "last_used_at",
+    "uses_total",
     "version",
     "ended_secret",
     "secrets",

@@ -11,6 +11,7 @@
 
 mod atomic;
 mod compiled;
+pub(crate) mod counts;
 pub(crate) mod first_use;
 mod hints;
 mod home;

@@ -70,7 +70,7 @@ impl Table {
     }
 
     /// The live line with this digest.
-    #[inline]
+    #[inline(never)]
     pub(super) fn find(&self, home: u32, digest: &Digest) -> Option<LiveLine<'_>> {
         self.search(home, |line| line.holds(digest))
     }
@@ -80,8 +80,9 @@ impl Table {
         self.search(home, |line| line.begins_with(prefix))
     }
 
-    #[inline]
-    fn search(&self, home: u32, is_it: impl Fn(&Line) -> bool) -> Option<LiveLine<'_>> {
+    /// Searches for a line. It is inlined into a verification: a call would add a twentieth.
+    #[inline(always)]
+    pub(super) fn search(&self, home: u32, is_it: impl Fn(&Line) -> bool) -> Option<LiveLine<'_>> {
         // A search restarts only if a writer has changed these lines, and never waits for one.
         'anew: loop {
             let moves = self.moves.load(Ordering::Acquire);

@@ -49,7 +49,9 @@ impl Index {
         table.prefetch(home);
         for slot in self.digesters.iter().filter(|slot| slot.own.load(Ordering::Acquire)) {
             let digest = slot.digester.presented(token);
-            if let Some((live, side, shared)) = self.read_consistent(table, |table| table.find(home, &digest)) {
+            if let Some((live, side, shared)) =
+                self.read_consistent(table, |table| table.search(home, |line| line.holds(&digest)))
+            {
                 return Some(Match { live, side, prefix: digest_prefix(&digest), home, shared });
             }
         }
@@ -234,7 +236,14 @@ impl Match<'_> {
         self.side.is_none_or(|side| network::set_contains(side.networks, Some(peer)))
     }
 
+    /// A number that spreads secrets evenly.
+    #[inline]
+    pub(crate) fn home(&self) -> u32 {
+        self.home
+    }
+
     /// The number of the key's identity.
+    #[inline]
     pub(crate) fn identity(&self) -> u32 {
         self.live.state.identity
     }

@@ -35,6 +35,8 @@ pub struct KeyInfo {
     disabled: bool,
     revoked: Option<Revoked>,
     last_used_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    uses_total: u64,
     version: u32,
     ended_secret: Option<EndedSecret>,
     has_secret: bool,
@@ -192,6 +194,7 @@ impl KeyInfo {
             disabled: record.disabled,
             revoked: record.revoked.map(Revoked::of),
             last_used_at: last_used.max(record.used_before).map(from_ms),
+            uses_total: 0,
             version: record.version,
             ended_secret: record.ended.filter(|ended| now < ended.until).map(EndedSecret::of),
             has_secret: secret_until.is_some(),
@@ -312,6 +315,17 @@ impl KeyInfo {
     #[must_use]
     pub fn last_used_at(&self) -> Option<DateTime<Utc>> {
         self.last_used_at
+    }
+
+    /// Returns how often one of the key's secrets was verified, since the store [counts](crate::KeyStoreBuilder::count_use)
+    /// uses; 0 if it does not. The last two seconds may be missing.
+    #[must_use]
+    pub fn uses_total(&self) -> u64 {
+        self.uses_total
+    }
+
+    pub(crate) fn used(self, uses_total: u64) -> Self {
+        Self { uses_total, ..self }
     }
 
     /// Returns the number of the newest secret; the first is 1.

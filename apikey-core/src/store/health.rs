@@ -29,6 +29,10 @@ pub struct Health {
     /// How far the store's time is ahead of its clock, if that is more than five minutes. The store refuses keys that
     /// end before its own time.
     pub ahead: Option<ClockLead>,
+    /// How many uses and refusals of keys are in no count, because the disk was full when they belonged there: see
+    /// [`count_use`](crate::KeyStoreBuilder::count_use).
+    #[serde(default)]
+    pub usage_dropped: u64,
     /// The health of the store as a node of a cluster; `None` outside one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterHealth>,

@@ -7,6 +7,7 @@ use crate::base::lock::lock;
 use crate::base::runtime::Runtime;
 use crate::commit::engine::Engine;
 use crate::http::header_config::HeaderConfig;
+use crate::index::counts::UseCounter;
 use crate::index::refused::failed_attempts::FailedAttempts;
 use crate::index::refused::no_address::NoAddress;
 use crate::index::refused::refused_attempt::RefusalHook;
@@ -34,6 +35,12 @@ pub(crate) struct Inner {
     pub(crate) on_refusal: RefusalHook,
     /// Held by a thread that deletes events, and by one that reads all of them.
     history: Mutex<()>,
+    /// The bytes of disk that counts of uses may take.
+    pub(super) usage_disk: u64,
+    /// Held while counts of uses move from memory to the disk, so that a reader of both finds each once.
+    pub(super) writing_usage: Mutex<()>,
+    /// Held while some of them move, so that a reader of one key's sum need not wait for all.
+    pub(super) moving_usage: Mutex<()>,
     /// Held while times of use move from the index to the disk, so that a reader of the disk finds all of them.
     pub(super) writing_uses: Mutex<()>,
     backups: Mutex<BackupNotes>,
@@ -70,6 +77,9 @@ impl Inner {
             no_address: NoAddress::default(),
             on_refusal: options.on_refusal,
             history: Mutex::default(),
+            usage_disk: options.usage_disk,
+            writing_usage: Mutex::default(),
+            moving_usage: Mutex::default(),
             writing_uses: Mutex::default(),
             backups: Mutex::default(),
             files: Mutex::new(Some(files)),
@@ -90,6 +100,7 @@ impl Inner {
             last_backup: backups.last,
             backup_error: backups.error.clone(),
             ahead: self.engine.time.lead(),
+            usage_dropped: self.engine.counts.as_ref().map_or(0, UseCounter::dropped),
             #[cfg(feature = "cluster")]
             cluster: self.engine.order().map(|order| order.health(&self.engine)),
             #[cfg(not(feature = "cluster"))]

@@ -62,6 +62,8 @@ impl Life {
         let Some(disk) = disk.take() else { return Ok(()) };
         let written = inner.write_uses_to(&disk);
         engine.index.close();
+        // What was verified until now is counted.
+        inner.write_usage_to(&disk);
         let synced = engine.close(&disk);
         let marked = engine.log.sync_mark();
         // sled can panic when it is dropped on a disk that fails.

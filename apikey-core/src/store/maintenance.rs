@@ -16,6 +16,8 @@ use crate::store::service::Service;
 
 /// The interval of work that is not urgent.
 const TICK: Duration = Duration::from_secs(30);
+/// The interval at which the counts of all threads are collected.
+const COLLECTING: Duration = Duration::from_secs(1);
 /// How long a written mark waits for its sync, and the database waits for what the write-ahead log holds. With the sync
 /// itself this stays below half a second.
 const MARK_LAG: Duration = Duration::from_millis(400);
@@ -37,8 +39,11 @@ impl Maintenance {
             // The first tick runs at once: secrets may have ended while the store was closed.
             let mut tick = runtime.now();
             let mut mark: Option<Instant> = None;
+            let mut collecting = shared.engine.counts.is_some().then_some(tick);
             let log = &shared.engine.log;
-            while runtime.wait(&log.maintenance, Some(mark.map_or(tick, |mark| mark.min(tick)))) != Wake::Closed {
+            let next =
+                |tick: Instant, others: [Option<Instant>; 2]| others.into_iter().flatten().fold(tick, Instant::min);
+            while runtime.wait(&log.maintenance, Some(next(tick, [mark, collecting]))) != Wake::Closed {
                 let now = runtime.now();
                 // A panic in the database must not end the thread.
                 let worked = catch_panic(|| {
@@ -49,6 +54,9 @@ impl Maintenance {
                     }
                     if is_due {
                         shared.keep_mark();
+                    }
+                    if collecting.is_some_and(|due| due <= now) {
+                        shared.keep_usage(tick <= now);
                     }
                     if tick <= now {
                         shared.erase_ended();
@@ -65,6 +73,7 @@ impl Maintenance {
                 if let Err(panic) = worked {
                     tracing::error!(panic, "the database panicked behind the key store");
                 }
+                collecting = collecting.map(|due| if due <= now { now + COLLECTING } else { due });
                 if tick <= now {
                     tick = now + TICK;
                 }

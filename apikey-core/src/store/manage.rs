@@ -396,7 +396,8 @@ impl Inner {
         let ended = self.engine.index.ended_by_use(key);
         record.secrets.retain(|secret| !ended.contains(&secret.digest));
         let record = Records::of(disk).with_end_of_tenant(record)?;
-        Ok(KeyInfo::new(record, last_used, self.engine.time.now_ms(), self.engine.lifetime))
+        let uses = self.uses_total(disk, record.id)?;
+        Ok(KeyInfo::new(record, last_used, self.engine.time.now_ms(), self.engine.lifetime).used(uses))
     }
 }
 

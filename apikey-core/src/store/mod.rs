@@ -21,4 +21,5 @@ pub(crate) mod roles;
 pub(crate) mod rotate;
 pub(crate) mod service;
 pub(crate) mod tenants;
+pub(crate) mod usage;
 pub(crate) mod verify;

@@ -101,6 +101,9 @@ impl Inner {
     fn count_refusal(&self, error: &AuthError, key: Option<RefusedKey>, peer: Peer) {
         self.engine.meter.refused(error.code());
         self.engine.refusals.count(key, error, peer, || self.engine.time.raw_ms());
+        if let (Some(counts), Some(key)) = (&self.engine.counts, key) {
+            counts.refuse(key.id, key.identity, error.code(), self.engine.time.now_ms());
+        }
         self.on_refusal.call(error, peer, key);
     }
 }

@@ -216,6 +216,9 @@ impl Inner {
             return Err(self.refused(token, AuthError::lacking(requirement), peer));
         }
         self.engine.meter.verified();
+        if let Some(counts) = &self.engine.counts {
+            counts.count(matched.home(), &id(), matched.identity(), || self.engine.time.now_ms());
+        }
         Ok(self.engine.index.verified_key(matched, id()))
     }
 

@@ -129,7 +129,7 @@ impl Engine {
             let concerns_rotator = before.iter().map(|(record, _)| record).chain(&record).any(is_of_rotator);
             writer.replace_ends(before.as_ref().map(|(record, _)| record), record.as_ref());
             if record.is_none() && before.is_some() {
-                self.refusals.forget(id);
+                self.forget_counts(id);
             }
             changed.insert(id, record.zip(write.record.as_ref().map(|frame| frame.to_vec())));
             staged.push(Staged {

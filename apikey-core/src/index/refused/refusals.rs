@@ -218,6 +218,13 @@ impl RefusalCounts {
         self.others().keys.get(&key.as_u128()).map(|of_key| of_key.codes.by_code()).unwrap_or_default()
     }
 
+    /// Returns how many requests without the secret of a key were refused since the store was opened, by code.
+    pub(crate) fn unknown(&self) -> Vec<(&'static str, u64)> {
+        let invalid = (INVALID, self.invalid.load(Ordering::Relaxed));
+        let others: Vec<_> = self.others().unknown.by_code().into_iter().collect();
+        others.into_iter().chain([invalid]).collect()
+    }
+
     fn others(&self) -> MutexGuard<'_, Others> {
         lock(&self.others)
     }

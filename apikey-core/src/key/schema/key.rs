@@ -39,6 +39,7 @@ fn info(description: &str) -> ObjectBuilder {
             ("disabled", flag("Whether the key is disabled.").into()),
             ("revoked", or_null(schema_of::<Revoked>())),
             ("last_used_at", or_null(time("The last use, to the second."))),
+            ("uses_total", number("How often the key was used; 0 if the store does not count.", 0).into()),
             ("version", number("The number of the newest secret; the first is 1.", 0).into()),
             ("ended_secret", or_null(schema_of::<EndedSecret>())),
             ("has_secret", flag("Whether one of the key's secrets is valid.").into()),

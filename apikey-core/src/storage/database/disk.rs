@@ -18,7 +18,6 @@ use crate::base::codec;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::RequestOutcome;
-use crate::key::lifetime::WarnedOf;
 use crate::key::named::NamedRecord;
 use crate::key::record::{Record, SecretForm};
 use crate::key::role::record::RoleRecord;
@@ -36,6 +35,7 @@ use crate::storage::database::flush::Flusher;
 use crate::storage::database::memtable::Memtable;
 use crate::storage::database::overflow;
 use crate::storage::database::owner_places::{owner_key, owner_places, place_of};
+use crate::storage::database::usage_tree::UsageTree;
 use crate::storage::wal::Wal;
 
 /// A value of the database, shared and not copied.
@@ -59,7 +59,7 @@ pub(crate) struct Disk {
 /// The open database, as a type of its own, so that another thread can drop a failed one.
 pub(crate) struct Open {
     /// Records of keys by id, and after them those of roles and tenants; the first bytes of large ones.
-    keys: Tree,
+    pub(super) keys: Tree,
     /// The overflow chunks of large records and event batches, by id and number.
     pub(super) overflow: Tree,
     /// Ids by tenant and owner: tenant, a zero byte, owner, a zero byte, id. A key of a tenant is there twice: once without
@@ -74,9 +74,11 @@ pub(crate) struct Open {
     /// The outcomes of idempotent requests, by the SHA-256 of the idempotency key.
     outcome: Tree,
     /// The second of the last use, by the first half of a secret's digest. Not part of any change.
-    uses: Tree,
+    pub(super) uses: Tree,
     /// The last warning about each key before its end. Not part of any change.
-    warned: Tree,
+    pub(super) warned: Tree,
+    /// How often keys were used. Not part of any change.
+    pub(super) usage: UsageTree,
     /// A second handle of sled's file, since sled's `flush` starts the write-back and does not wait for the disk.
     pub(crate) file: Option<File>,
     pub(crate) flusher: Flusher,
@@ -165,6 +167,7 @@ impl Disk {
             outcome: db.open_tree("outcomes").map_err(io_error)?,
             uses: db.open_tree("uses").map_err(io_error)?,
             warned: db.open_tree("warned").map_err(io_error)?,
+            usage: UsageTree::open(&db).map_err(io_error)?,
             flusher: Flusher::new(db)?,
             memtable: Memtable::default(),
             file,
@@ -424,6 +427,11 @@ impl Disk {
         self.file.as_ref().map(|_| parent(&self.directory))
     }
 
+    /// Whether the store is a temporary one.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.file.is_none()
+    }
+
     pub(crate) fn meta(&self) -> Result<Option<IVec>, StoreError> {
         Ok(self.meta.get(META).map_err(io_error)?)
     }
@@ -500,65 +508,6 @@ impl Disk {
 
     pub(crate) fn imported_keys(&self) -> Box<dyn Iterator<Item = Result<IVec, StoreError>>> {
         Box::new(self.imported.iter().keys().map(|key| Ok(key.map_err(io_error)?)))
-    }
-
-    pub(crate) fn uses(&self) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> {
-        self.uses.iter().map(|item| Ok(item.map_err(io_error)?))
-    }
-
-    /// Writes times of use, without a sync: a crash may lose them.
-    pub(crate) fn set_uses(&self, uses: &[([u8; 16], u32)]) -> Result<(), StoreError> {
-        for chunk in uses.chunks(1024) {
-            let mut batch = sled::Batch::default();
-            chunk.iter().for_each(|(secret, second)| batch.insert(secret, &second.to_le_bytes()));
-            let gate = self.flusher.gate()?;
-            self.flusher.noted(self.uses.apply_batch(batch)).map_err(io_error)?;
-            drop(gate);
-            // Each takes twenty bytes, and sometimes sled writes a whole page of them.
-            self.throttle(chunk.len().div_ceil(4))?;
-        }
-        Ok(())
-    }
-
-    /// Reads the last warning about a key: the end of which it warned, and how long before it.
-    pub(crate) fn warned(&self, of: WarnedOf) -> Result<Option<(i64, i64)>, StoreError> {
-        let Some(bytes) = self.flusher.noted(self.warned.get(of.key())).map_err(io_error)? else {
-            return Ok(None);
-        };
-        let (end, before) = bytes.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
-        let before = before.first_chunk::<8>().copied().unwrap_or_default();
-        Ok(Some((i64::from_le_bytes(*end), i64::from_le_bytes(before))))
-    }
-
-    /// Records a warning, without a sync: a crash may repeat it.
-    pub(crate) fn set_warned(&self, of: WarnedOf, end: i64, before: i64) -> Result<(), StoreError> {
-        self.flusher.check()?;
-        let bytes = [end.to_le_bytes(), before.to_le_bytes()].concat();
-        self.flusher.noted(self.warned.insert(of.key(), bytes)).map_err(io_error)?;
-        Ok(self.throttle(1)?)
-    }
-
-    /// Deletes the warnings about keys that no longer exist.
-    pub(crate) fn forget_warned(&self) -> Result<(), StoreError> {
-        self.flusher.check()?;
-        for key in self.warned.iter().keys() {
-            let key = self.flusher.noted(key).map_err(io_error)?;
-            let (id, _) = key.split_at(key.len().min(size_of::<u128>()));
-            if !self.flusher.noted(self.keys.contains_key(id)).map_err(io_error)? {
-                self.flusher.noted(self.warned.remove(&key)).map_err(io_error)?;
-                self.throttle(1)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn forget_uses(&self, digests: &[Digest]) -> Result<(), StoreError> {
-        for digest in digests {
-            if let Some((half, _)) = digest.split_first_chunk::<16>() {
-                self.flusher.noted(self.uses.remove(half)).map_err(io_error)?;
-            }
-        }
-        Ok(())
     }
 }
 

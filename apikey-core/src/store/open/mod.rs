@@ -137,6 +137,7 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
     let lifetime = options.lifetime();
     let writer = Writer::new(head, IdSource::after(last_id), digesters, found.overlapping);
     let engine = Engine::new(index, time, lifetime, LocalLog::new(disk, mark_file), writer);
+    let engine = if options.count_use { engine.counting() } else { engine };
     #[cfg(feature = "cluster")]
     if let Some((cluster, joined)) = joining {
         let inner = |engine| Inner::new(options, store, engine, files, catalog);

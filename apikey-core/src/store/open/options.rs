@@ -23,6 +23,9 @@ pub(crate) struct Options {
     pub(crate) time: TimeSource,
     /// Whether the index records the times of use.
     pub(crate) track_use: bool,
+    /// Whether the store counts uses, and the bytes of disk that it may keep counts in.
+    pub(crate) count_use: bool,
+    pub(crate) usage_disk: u64,
     pub(crate) header_config: HeaderConfig,
     /// The limit of failed attempts of one address, and its period.
     pub(crate) failed_attempts: Option<(u32, TimeDelta)>,
@@ -67,6 +70,8 @@ impl Default for Options {
             peppers: Vec::new(),
             time: TimeSource::System,
             track_use: true,
+            count_use: false,
+            usage_disk: 1 << 30,
             header_config: HeaderConfig::default(),
             failed_attempts: None,
             on_refusal: RefusalHook::default(),

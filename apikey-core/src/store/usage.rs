@@ -1,0 +1,177 @@
+//! How often keys are used: what the store counts, writes, and answers.
+
+use std::sync::MutexGuard;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::base::files::free_bytes;
+use crate::base::lock::lock;
+use crate::index::counts::pending::MinuteCounts;
+use crate::index::counts::{UseCounter, minute};
+use crate::key::error::StoreError;
+use crate::storage::database::disk::Disk;
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
+use crate::token::key_id::KeyId;
+use crate::usage::expire::{expire, forget};
+use crate::usage::query::Usage;
+use crate::usage::read;
+use crate::usage::report::{KeyUse, UsageReport};
+use crate::usage::step::Step;
+use crate::usage::write::UsageWriter;
+
+/// The room that the disk must have left for counts of uses: 64 MiB, so that they take nothing that a change needs.
+const MIN_FREE: u64 = 64 << 20;
+/// The keys whose counts are written while nobody reads the sum of a key.
+const PART: usize = 256;
+
+impl KeyStore {
+    /// Returns how often keys were used and refused: those of a key, an owner, a tenant or the whole store, in steps. It has
+    /// everything that was counted before the call, on this machine. A store that does not
+    /// [count uses](crate::KeyStoreBuilder::count_use) has what it counted when it did.
+    ///
+    /// The counts are exact, but for the last half minute before a crash, and for what a full disk had no room for
+    /// ([`Health::usage_dropped`](crate::Health::usage_dropped)). Events, backups and exports have none of them.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a name that no owner or tenant has, or a time before all that the store keeps in the step;
+    /// [`StoreError::NotFound`] for a key that is not there; [`StoreError::Io`], [`StoreError::Closed`].
+    pub fn usage(&self, usage: &Usage) -> Result<UsageReport, StoreError> {
+        let inner = self.inner();
+        let subject = usage.subject()?;
+        let minutes = usage.minutes(inner.engine.time.now_ms())?;
+        let disk = inner.engine.log.open()?;
+        if let Some(key) = usage.key()
+            && disk.record(key.as_u128())?.is_none()
+        {
+            return Err(StoreError::NotFound(key));
+        }
+        let none = UseCounter::new(0);
+        let _writing = inner.hold_usage();
+        let pending = inner.engine.counts.as_ref().unwrap_or(&none).pending();
+        let (.., step) = minutes;
+        Ok(UsageReport::new(step, read::series(&disk, &pending, subject, minutes)?))
+    }
+
+    /// Returns the keys that were used most since a time, the busiest first, and at most `limit`: by the hour for times within
+    /// the last 14 days, and by the day for earlier ones, within 400 days.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a time that is later than now, or earlier than that; [`StoreError::Io`],
+    /// [`StoreError::Closed`].
+    pub fn most_used(&self, since: DateTime<Utc>, limit: usize) -> Result<Vec<KeyUse>, StoreError> {
+        let inner = self.inner();
+        let now = inner.engine.time.now_ms();
+        let age = TimeDelta::milliseconds(now.saturating_sub(since.timestamp_millis()));
+        let step = if age <= Step::Hour.kept() { Step::Hour } else { Step::Day };
+        let minutes = Usage::of_store().since(since).step(step).minutes(now)?;
+        let disk = inner.engine.log.open()?;
+        let none = UseCounter::new(0);
+        let counts = {
+            let _writing = inner.hold_usage();
+            let pending = inner.engine.counts.as_ref().unwrap_or(&none).pending();
+            read::by_key(&disk, &pending, minutes)?
+        };
+        let mut keys: Vec<_> = counts.into_iter().collect();
+        keys.sort_unstable_by(|(one, a), (other, b)| (b.uses, b.total(), one).cmp(&(a.uses, a.total(), other)));
+        let mut busiest = Vec::new();
+        for (id, counts) in keys {
+            if busiest.len() == limit {
+                break;
+            }
+            // A deleted key has no rows soon.
+            let Some((record, _)) = disk.record(id)? else { continue };
+            let refusals = read::by_code(&counts.refusals);
+            let (tenant, owner, name) = (record.tenant, record.owner, record.name);
+            busiest.push(KeyUse { key: KeyId::from_u128(id), tenant, owner, name, uses: counts.uses, refusals });
+        }
+        Ok(busiest)
+    }
+}
+
+impl Inner {
+    /// Waits until no counts are on their way to the disk, and collects those of all threads.
+    fn hold_usage(&self) -> MutexGuard<'_, ()> {
+        let writing = lock(&self.writing_usage);
+        self.collect_uses();
+        writing
+    }
+
+    /// Collects the counts of all threads. Returns whether they are so many that they belong on the disk.
+    fn collect_uses(&self) -> bool {
+        let counts = self.engine.counts.as_ref();
+        counts.is_some_and(|counts| counts.collect(self.engine.refusals.unknown(), self.engine.time.now_ms()))
+    }
+
+    /// How often a key was used; at most two seconds of that are missing.
+    pub(super) fn uses_total(&self, disk: &Disk, key: u128) -> Result<u64, StoreError> {
+        let Some(counts) = &self.engine.counts else { return Ok(0) };
+        let _moving = lock(&self.moving_usage);
+        let waiting = counts.pending().uses_of(key);
+        Ok(read::total(disk, key)?.saturating_add(waiting))
+    }
+
+    /// Collects the counts of all threads, and writes them if it is time, or they are many.
+    pub(super) fn keep_usage(&self, is_time: bool) {
+        if (self.collect_uses() || is_time)
+            && let Ok(disk) = self.engine.log.open()
+        {
+            self.write_usage_to(&disk);
+        }
+    }
+
+    /// Writes what was counted to the disk. If the disk has no room the counts wait, and are dropped once they are many.
+    pub(super) fn write_usage_to(&self, disk: &Disk) {
+        let Some(counts) = &self.engine.counts else { return };
+        let _writing = lock(&self.writing_usage);
+        let is_many = self.collect_uses();
+        if !has_room(disk) {
+            if is_many {
+                let dropped = counts.pending().take().into_values().map(|minute| total(&minute)).sum();
+                counts.drop_counts(dropped);
+                tracing::warn!(dropped, "the disk is full: the store counts no uses");
+            }
+            return;
+        }
+        if let Err(error) = self.try_write_usage(counts, disk) {
+            tracing::warn!(%error, "counts of uses are not written");
+        }
+    }
+
+    fn try_write_usage(&self, counts: &UseCounter, disk: &Disk) -> Result<(), StoreError> {
+        let now = minute(self.engine.time.now_ms());
+        counts.take_forgotten().into_iter().try_for_each(|key| forget(disk, now, key))?;
+        let (mut writer, mut left) = {
+            let pending = counts.pending();
+            (UsageWriter::new(disk, &pending), pending.len())
+        };
+        loop {
+            // A reader of the sum of a key waits for one part only.
+            let _moving = lock(&self.moving_usage);
+            let Some((minute, part)) = counts.pending().take_some(PART) else { break };
+            let (keys, count) = (part.uses.len() + part.refusals.len(), total(&part));
+            writer.add(minute, part).inspect_err(|_| counts.drop_counts(count))?;
+            // What threads count meanwhile may wait.
+            left = left.saturating_sub(keys);
+            if left == 0 {
+                break;
+            }
+        }
+        writer.finish()?;
+        expire(disk, now, self.usage_disk)
+    }
+}
+
+/// Everything that was counted in a minute.
+fn total(minute: &MinuteCounts) -> u64 {
+    let keys = minute.uses.values().chain(minute.refusals.values()).map(|count| count.count);
+    keys.chain(minute.other_refusals.values().copied()).sum::<u64>() + minute.other_uses
+}
+
+fn has_room(disk: &Disk) -> bool {
+    #[cfg(test)]
+    if disk.faults.write.load(std::sync::atomic::Ordering::SeqCst) {
+        return false;
+    }
+    disk.is_temporary() || free_bytes(&disk.directory).is_none_or(|free| free >= MIN_FREE)
+}

@@ -1,0 +1,86 @@
+//! What a store answers about usage.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::token::key_id::KeyId;
+use crate::usage::step::Step;
+
+/// How often keys were used and refused, in steps that follow each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageReport {
+    step: Step,
+    uses: u64,
+    refusals: BTreeMap<String, u64>,
+    points: Vec<UsagePoint>,
+}
+
+impl UsageReport {
+    pub(crate) fn new(step: Step, points: Vec<UsagePoint>) -> Self {
+        let mut refusals = BTreeMap::new();
+        for (code, count) in points.iter().flat_map(|point| &point.refusals) {
+            *refusals.entry(code.clone()).or_default() += *count;
+        }
+        Self { step, uses: points.iter().map(|point| point.uses).sum(), refusals, points }
+    }
+
+    /// Returns the step.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        self.step
+    }
+
+    /// Returns the number of successful verifications in all steps.
+    #[must_use]
+    pub fn uses(&self) -> u64 {
+        self.uses
+    }
+
+    /// Returns the refusals in all steps, by their [code](crate::AuthError::code).
+    #[must_use]
+    pub fn refusals(&self) -> &BTreeMap<String, u64> {
+        &self.refusals
+    }
+
+    /// Returns every step from the first to the last, also those in which nothing was counted.
+    #[must_use]
+    pub fn points(&self) -> &[UsagePoint] {
+        &self.points
+    }
+}
+
+/// The uses and refusals of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UsagePoint {
+    /// The time at which the step begins.
+    pub at: DateTime<Utc>,
+    /// The number of successful verifications.
+    pub uses: u64,
+    /// The refusals, by their [code](crate::AuthError::code).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refusals: BTreeMap<String, u64>,
+}
+
+/// How often one key was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct KeyUse {
+    /// The key.
+    pub key: KeyId,
+    /// Its tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Its owner.
+    pub owner: String,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The number of successful verifications.
+    pub uses: u64,
+    /// The refusals, by their [code](crate::AuthError::code).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refusals: BTreeMap<String, u64>,
+}
