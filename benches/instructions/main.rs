@@ -23,7 +23,7 @@ fn main() {
     let is_given = |name: &str| std::env::args().any(|argument| argument == name);
     let (malformed, with_role) = (is_given("malformed"), is_given("role"));
     // Under valgrind rustix does not find the kernel's clock.
-    let builder = KeyStore::builder().clock(ManualClock::new(chrono::Utc::now()));
+    let builder = KeyStore::builder().clock(ManualClock::new(chrono::Utc::now())).count_use(is_given("counted"));
     #[cfg(feature = "cluster")]
     let builder = match is_given("cluster") {
         true => {
@@ -50,6 +50,10 @@ fn main() {
         expected = 401;
     }
     let requirement = Requirement::permission(PERMISSION).unwrap();
+    if is_given("counted") {
+        // The table of the thread grows, and begins anew each time it does.
+        (0..8).for_each(|_| assert!(tokens.iter().all(|token| store.verify(token).is_ok())));
+    }
     // The first verification fills the requirement cache.
     let _ = store.verify(&tokens[0]).map(|key| key.require(&requirement));
     assert!(tokens.iter().all(|token| counted_verification(&store, token, &requirement) == expected));

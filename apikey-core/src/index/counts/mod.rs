@@ -20,8 +20,8 @@ use crate::index::counts::table::{Full, IdWords, ThreadTable, chars, words};
 const MINUTE_MS: i64 = 60_000;
 /// The slots of a thread's first table, and of the largest. A slot takes 36 bytes.
 const FIRST_SLOTS: usize = 64;
-const MAX_SLOTS: usize = 4096;
-/// The slots of all tables together: 28 MB. Beyond it no table grows.
+const MAX_SLOTS: usize = 1 << 18;
+/// The slots of all tables together: 28 MB. Beyond it no table grows, and a new thread has its first one only.
 const MAX_ALL_SLOTS: usize = 800_000;
 
 /// Counts the uses of one store's keys.
@@ -106,17 +106,16 @@ impl UseCounter {
                     counts.table.clear();
                     taken.fill(0);
                 }
-                None if fits => {
+                None => {
                     // Stores that are closed leave theirs behind.
                     tables.retain(|(_, counts)| Arc::strong_count(counts) > 1);
                     tables.push((self.store, self.add_table(slots)));
                 }
-                None => return Err(Full),
             }
             let counts = tables.iter().find(|(store, _)| *store == self.store);
             counts.map_or(Err(Full), |(_, counts)| counts.table.count(home, id, identity))
         });
-        // The thread ends, or there are too many.
+        // The thread ends.
         if !matches!(counted, Ok(Ok(()))) {
             self.pending().add_uses(minute(now), key(id), identity, 1);
         }
