@@ -1,4 +1,4 @@
-//! The lines, the table, the side table and the compiled sets of grants of apikey-core's index, from their own source, with Loom's atomics in place of
+//! The lines, the table, the side table, the compiled sets of grants and the counts of a thread of apikey-core's index, from their own source, with Loom's atomics in place of
 //! the standard library's. Loom runs each model under every order of steps and every value that a load may return by
 //! the rules of the C11 memory model, with at most two preemptions (`LOOM_MAX_PREEMPTIONS=3` for more, and minutes).
 //!
@@ -17,6 +17,8 @@
 mod atomic;
 #[path = "../../apikey-core/src/access/control_word.rs"]
 mod control_word;
+#[path = "../../apikey-core/src/index/counts/table.rs"]
+mod counts;
 #[path = "../../apikey-core/src/index/home.rs"]
 mod home;
 mod index;
@@ -420,9 +422,35 @@ fn a_key_of_a_tenant_that_has_ended_gets_nothing() {
     });
 }
 
+/// A thread counts its first use of two keys, and another use of the first, while another thread reads: that one sees whole
+/// keys, and counts that only grow.
+fn what_a_thread_counts_another_reads_whole() {
+    const KEYS: [([u64; 3], u32); 2] = [([1, 2, 3], 7), ([4, 5, 6], 8)];
+    let table = Arc::new(counts::ThreadTable::new(4));
+    let thread = {
+        let table = table.clone();
+        thread::spawn(move || {
+            atomic::this_is_the_writer();
+            let [first, second] = KEYS;
+            for (id, identity) in [first, second, first] {
+                table.count(1, id, identity).unwrap();
+            }
+        })
+    };
+    let read = || {
+        let slots: Vec<_> = table.read().map(|(_, slot)| slot).collect();
+        assert!(slots.iter().all(|slot| KEYS.contains(&(slot.id, slot.identity))), "{slots:?}");
+        KEYS.map(|(id, _)| slots.iter().find(|slot| slot.id == id).map_or(0, |slot| slot.count))
+    };
+    let (one, other) = (read(), read());
+    assert!(one.iter().zip(&other).all(|(one, other)| one <= other), "{one:?} {other:?}");
+    thread.join().unwrap();
+    assert_eq!(read(), [2, 1]);
+}
+
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let models: [(&str, fn()); 14] = [
+    let models: [(&str, fn()); 15] = [
         ("a_key_is_found_while_one_before_it_is_removed", a_key_is_found_while_one_before_it_is_removed),
         ("a_key_is_found_while_one_before_it_is_inserted", a_key_is_found_while_one_before_it_is_inserted),
         ("no_reader_finds_the_key_that_replaces_another", no_reader_finds_the_key_that_replaces_another),
@@ -443,6 +471,7 @@ fn main() {
             sets_that_are_compiled_before_a_line_names_them_follow_their_roles,
         ),
         ("a_key_of_a_tenant_that_has_ended_gets_nothing", a_key_of_a_tenant_that_has_ended_gets_nothing),
+        ("what_a_thread_counts_another_reads_whole", what_a_thread_counts_another_reads_whole),
     ];
     for (name, model) in models {
         if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted)) {
