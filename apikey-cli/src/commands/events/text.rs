@@ -35,7 +35,8 @@ pub(super) fn details(kind: &EventKind) -> String {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(kind) else { return "-".to_owned() };
     let mut changed = Vec::new();
     for (name, from, to) in PAIRS {
-        if fields.contains_key(to) {
+        // The event of an accepted clock has two times of these names.
+        if fields.get(to).is_some_and(|to| !to.is_string()) {
             let [from, to] = [from, to].map(|field| fields.remove(field).unwrap_or_default());
             if from != to {
                 changed.push(change(name, &json!({ "from": from, "to": to })));
