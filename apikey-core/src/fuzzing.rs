@@ -22,6 +22,7 @@ use crate::storage::commit_mark::CommitMark;
 use crate::storage::database::event_batch::EventBatch;
 use crate::storage::meta::Meta;
 use crate::storage::wal;
+use crate::usage::chunk::Chunk;
 
 type Entry = wal::Entry<'static>;
 
@@ -63,6 +64,7 @@ enum Value {
     EventBatch(EventBatch),
     RoleRecord(RoleRecord),
     TenantRecord(TenantRecord),
+    Chunk(Chunk),
 }
 
 /// Runs `$work` with `$kind` as the type of this kind byte and `$value` as the variant of [`Value`] for it.
@@ -81,6 +83,7 @@ macro_rules! by_kind {
             EventBatch::KIND => by_kind!(@ EventBatch, $kind, $value, $work),
             RoleRecord::KIND => by_kind!(@ RoleRecord, $kind, $value, $work),
             TenantRecord::KIND => by_kind!(@ TenantRecord, $kind, $value, $work),
+            Chunk::KIND => by_kind!(@ Chunk, $kind, $value, $work),
             _ => None,
         }
     };
@@ -93,7 +96,7 @@ macro_rules! by_kind {
 
 impl Stored {
     /// The kind bytes.
-    pub const KINDS: [u8; 12] = [
+    pub const KINDS: [u8; 13] = [
         Record::KIND,
         Event::KIND,
         Head::KIND,
@@ -106,6 +109,7 @@ impl Stored {
         EventBatch::KIND,
         RoleRecord::KIND,
         TenantRecord::KIND,
+        Chunk::KIND,
     ];
 
     /// Decodes a frame as one of this kind.
@@ -142,6 +146,7 @@ impl Stored {
             Value::EventBatch(value) => codec::encode(value),
             Value::RoleRecord(value) => codec::encode(value),
             Value::TenantRecord(value) => codec::encode(value),
+            Value::Chunk(value) => codec::encode(value),
         }
         .ok()
     }

@@ -42,3 +42,21 @@ impl Counts {
         self.refusals.values().fold(self.uses, |sum, count| sum.saturating_add(*count))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::codec::{decode, encode, golden};
+
+    #[test]
+    fn the_stored_bytes_stay() {
+        let mut used = Counts::of_uses(300);
+        used.refuse(4, 1);
+        used.refuse(11, 70_000);
+        let chunk = Chunk { steps: [(0, Counts::of_uses(1)), (59, used)].into() };
+        let row = encode(&chunk).unwrap();
+        assert_eq!(decode::<Chunk>(&row).unwrap(), chunk);
+        golden::check("usage-row.bin", &row);
+        golden::check("usage-row-bare.bin", &encode(&Chunk::default()).unwrap());
+    }
+}
