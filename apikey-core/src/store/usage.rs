@@ -18,6 +18,7 @@ use crate::usage::query::Usage;
 use crate::usage::read;
 use crate::usage::report::{KeyUse, UsageReport};
 use crate::usage::step::Step;
+use crate::usage::subject::UsageSubject;
 use crate::usage::write::UsageWriter;
 
 /// The room that the disk must have left for counts of uses: 64 MiB, so that they take nothing that a change needs.
@@ -50,7 +51,8 @@ impl KeyStore {
         let _writing = inner.hold_usage();
         let pending = inner.engine.counts.as_ref().unwrap_or(&none).pending();
         let (.., step) = minutes;
-        Ok(UsageReport::new(step, read::series(&disk, &pending, subject, minutes)?))
+        let (points, total) = read::series(&disk, &pending, subject, minutes)?;
+        Ok(UsageReport::new(step, total, points))
     }
 
     /// Returns the keys that were used most since a time, the busiest first, and at most `limit`: by the hour for times within
@@ -87,6 +89,11 @@ impl KeyStore {
         }
         Ok(busiest)
     }
+
+    /// Whether this store [counts uses](crate::KeyStoreBuilder::count_use).
+    pub(crate) fn is_counting(&self) -> bool {
+        self.inner().engine.counts.is_some()
+    }
 }
 
 impl Inner {
@@ -108,7 +115,7 @@ impl Inner {
         let Some(counts) = &self.engine.counts else { return Ok(0) };
         let _moving = lock(&self.moving_usage);
         let waiting = counts.pending().uses_of(key);
-        Ok(read::total(disk, key)?.saturating_add(waiting))
+        Ok(read::stored_total(disk, UsageSubject::key(key))?.saturating_add(waiting))
     }
 
     /// Collects the counts of all threads, and writes them if it is time, or they are many.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::owner::Owner;
+use crate::base::time::from_ms;
 use crate::key::bounds;
 use crate::key::error::StoreError;
 use crate::token::key_id::KeyId;
@@ -139,12 +140,12 @@ impl Usage {
             .since
             .map_or(until.saturating_sub(Step::Day.span().num_milliseconds()), |since| since.timestamp_millis());
         if since > until {
-            let since = self.since.unwrap_or_default().to_string();
+            let since = from_ms(since).to_string();
             return Err(StoreError::invalid("since", &since, "times before the end of the report, and before now"));
         }
         // One step more than is kept: the first may be cut short.
         if now.saturating_sub(since) > (step.kept() + step.span()).num_milliseconds() {
-            let since = self.since.unwrap_or_default().to_string();
+            let since = from_ms(since).to_string();
             let allowed = match step {
                 Step::Minute => "times within the last day, by the minute",
                 Step::Hour => "times within the last 14 days, by the hour",

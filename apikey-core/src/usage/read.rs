@@ -15,7 +15,7 @@ use crate::usage::row::{RowName, RowSpan, begin};
 use crate::usage::step::Step;
 use crate::usage::subject::UsageSubject;
 
-/// Reads the counts of a subject in every step from one minute to another.
+/// Reads the counts of a subject in every step from one minute to another, and its uses since the store counts.
 ///
 /// # Errors
 /// The disk fails.
@@ -24,7 +24,8 @@ pub(crate) fn series(
     pending: &Pending,
     subject: UsageSubject,
     (first, last, step): (u32, u32, Step),
-) -> Result<Vec<UsagePoint>, StoreError> {
+) -> Result<(Vec<UsagePoint>, u64), StoreError> {
+    let mut total = stored_total(disk, subject)?;
     let (first, last) = (first / step.minutes(), last / step.minutes());
     let mut steps: BTreeMap<u32, Counts> = BTreeMap::new();
     for number in first / step.steps_of_row()..=last / step.steps_of_row() {
@@ -35,13 +36,15 @@ pub(crate) fn series(
             .extend(chunk.steps.into_iter().map(|(at, counts)| (number * step.steps_of_row() + u32::from(at), counts)));
     }
     for (minute, counts) in &pending.minutes {
-        steps.entry(minute / step.minutes()).or_default().add(&of_subject(counts, subject));
+        let counts = of_subject(counts, subject);
+        total = total.saturating_add(counts.uses);
+        steps.entry(minute / step.minutes()).or_default().add(&counts);
     }
     let point = |at: u32| {
         let Counts { uses, refusals } = steps.remove(&at).unwrap_or_default();
         UsagePoint { at: from_ms(i64::from(at) * step.span().num_milliseconds()), uses, refusals: by_code(&refusals) }
     };
-    Ok((first..=last).map(point).collect())
+    Ok(((first..=last).map(point).collect(), total))
 }
 
 /// What waits of one subject.
@@ -113,12 +116,12 @@ pub(crate) fn by_key(
     Ok(keys)
 }
 
-/// Reads how often a key was used since it was created, as far as it is on the disk.
+/// Reads how often a subject was used since the store counts, as far as it is on the disk.
 ///
 /// # Errors
 /// The disk fails.
-pub(crate) fn total(disk: &Disk, key: u128) -> Result<u64, StoreError> {
-    let (name, at) = RowName::of(RowSpan::Ever, 0, UsageSubject::key(key));
+pub(crate) fn stored_total(disk: &Disk, subject: UsageSubject) -> Result<u64, StoreError> {
+    let (name, at) = RowName::of(RowSpan::Ever, 0, subject);
     let chunk: Option<Chunk> = disk.usage_row(&name.bytes())?.and_then(|row| codec::decode(&row).ok());
     Ok(chunk.and_then(|chunk| chunk.steps.get(&at).map(|counts| counts.uses)).unwrap_or(0))
 }

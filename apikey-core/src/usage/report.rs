@@ -13,17 +13,20 @@ use crate::usage::step::Step;
 pub struct UsageReport {
     step: Step,
     uses: u64,
+    #[serde(default)]
+    uses_total: u64,
     refusals: BTreeMap<String, u64>,
     points: Vec<UsagePoint>,
 }
 
 impl UsageReport {
-    pub(crate) fn new(step: Step, points: Vec<UsagePoint>) -> Self {
+    pub(crate) fn new(step: Step, uses_total: u64, points: Vec<UsagePoint>) -> Self {
         let mut refusals = BTreeMap::new();
         for (code, count) in points.iter().flat_map(|point| &point.refusals) {
             *refusals.entry(code.clone()).or_default() += *count;
         }
-        Self { step, uses: points.iter().map(|point| point.uses).sum(), refusals, points }
+        let uses = points.iter().map(|point| point.uses).sum();
+        Self { step, uses, uses_total, refusals, points }
     }
 
     /// Returns the step.
@@ -36,6 +39,13 @@ impl UsageReport {
     #[must_use]
     pub fn uses(&self) -> u64 {
         self.uses
+    }
+
+    /// Returns the number of successful verifications since the store counts, also those before the first step, and of steps
+    /// that are gone.
+    #[must_use]
+    pub fn uses_total(&self) -> u64 {
+        self.uses_total
     }
 
     /// Returns the refusals in all steps, by their [code](crate::AuthError::code).

@@ -95,6 +95,8 @@ fn old_steps_go_and_coarser_ones_keep_their_sums() {
     // The use of a day ago is a step from the bound.
     assert_eq!((count(Step::Minute), count(Step::Hour), count(Step::Day)), (1, 14, 400));
     assert_eq!(store.get(id).unwrap().unwrap().uses_total(), 401);
+    assert_eq!(store.usage(&Usage::of_key(id)).unwrap().uses_total(), 401);
+    assert_eq!(store.usage(&Usage::of_owner("alice")).unwrap().uses_total(), 401);
     store.close().unwrap();
     let database = sled::open(place.directory.path().join("sled")).unwrap();
     let rows = database.open_tree("usage").unwrap();
@@ -154,6 +156,9 @@ fn bad_questions_name_what_is_wrong() {
     assert!(refused(Usage::of_store().step(Step::Minute).since(now - hours(26))).contains("last day"));
     assert!(refused(Usage::of_store().since(now - hours(16 * 24))).contains("14 days"));
     assert!(refused(Usage::of_store().step(Step::Day).since(now - hours(402 * 24))).contains("400 days"));
+    // The beginning that follows from an end is named, too.
+    let error = store.usage(&Usage::of_store().until(now - hours(20 * 24))).unwrap_err().to_string();
+    assert!(error.contains("2026-12-11 00:30:00 UTC"), "{error}");
     assert!(store.most_used(now + hours(1), 1).is_err());
     assert_eq!("week".parse::<Step>().unwrap_err().to_string(), "invalid step \"week\": allowed are minute, hour, day");
     let usage = Usage::of_owner_in_tenant("acme", "alice").step(Step::Minute);
