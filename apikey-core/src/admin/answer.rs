@@ -20,6 +20,7 @@ use crate::key::tenant::tenant_info::TenantInfo;
 use crate::rotation::report::RunReport;
 use crate::store::health::Health;
 use crate::token::key_id::KeyId;
+use crate::usage::report::{KeyUse, UsageReport};
 
 use crate::admin::{Fault, SecretText};
 
@@ -58,6 +59,10 @@ pub enum Answer {
     EventsToPurge(Box<EventsToPurge>),
     /// The refusals of a store.
     Refusals(RefusedRequests),
+    /// How often keys were used and refused.
+    Usage(Box<UsageAnswer>),
+    /// The keys that were used most.
+    MostUsed(MostUsed),
     /// The result of checking a token.
     Verdict(Box<Verdict>),
     /// The report of an import.
@@ -154,6 +159,26 @@ pub struct RefusedRequests {
     pub total: u64,
     /// The number of counts that the answer leaves out.
     pub left_out: u64,
+}
+
+/// How often keys were used and refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageAnswer {
+    /// The report.
+    pub report: UsageReport,
+    /// Whether the store [counts uses](crate::KeyStoreBuilder::count_use) now. If not, the report has what it counted before.
+    pub counting: bool,
+}
+
+/// The keys that were used most.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MostUsed {
+    /// The keys, the busiest first.
+    pub keys: Vec<KeyUse>,
+    /// The number of keys of those asked for that have no room in the answer.
+    pub left_out: u64,
+    /// Whether the store [counts uses](crate::KeyStoreBuilder::count_use) now.
+    pub counting: bool,
 }
 
 /// The health of a store, its events and its keys.

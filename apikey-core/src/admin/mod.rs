@@ -34,14 +34,15 @@ pub(crate) mod server;
 mod session;
 #[cfg(unix)]
 mod socket_user;
+mod usage;
 
 /// The name of the socket in the store's directory, if [`admin_socket`](crate::KeyStoreBuilder::admin_socket) is on.
 pub const SOCKET: &str = "admin.sock";
 
 pub use crate::access::refusal_count::RefusalCount;
 pub use crate::admin::answer::{
-    Answer, Changed, Diagnosis, EventsToPurge, Imports, Lines, Mismatch, NewSecret, RefusedEntry, RefusedRequests,
-    RolePage, RolePut, TenantChanged, TenantPage, Verdict,
+    Answer, Changed, Diagnosis, EventsToPurge, Imports, Lines, Mismatch, MostUsed, NewSecret, RefusedEntry,
+    RefusedRequests, RolePage, RolePut, TenantChanged, TenantPage, UsageAnswer, Verdict,
 };
 #[cfg(unix)]
 pub use crate::admin::client::{Client, ConnectError};
@@ -52,6 +53,7 @@ pub use crate::admin::id_prefix::{IdPrefix, IdPrefixError};
 pub use crate::admin::request::{Request, SinkForm};
 pub use crate::admin::secret_text::SecretText;
 pub use crate::admin::session::Session;
+pub use crate::admin::usage::MAX_MOST_USED;
 pub use crate::base::time::span_text;
 pub use crate::key::new_key::Expires;
 pub use crate::storage::holder::Holder;

@@ -14,6 +14,7 @@ use crate::key::role::role::Role;
 use crate::key::rotation::overlap::Overlap;
 use crate::key::tenant::tenant::Tenant;
 use crate::token::key_id::KeyId;
+use crate::usage::query::Usage;
 
 use crate::admin::{ExternalKeys, SecretText};
 
@@ -161,6 +162,15 @@ pub enum Request {
         /// At most this many counts, the highest.
         limit: usize,
     },
+    /// Reports how often keys were used and refused: [`Answer::Usage`](crate::admin::Answer::Usage).
+    Usage(Usage),
+    /// Reports the keys that were used most: [`Answer::MostUsed`](crate::admin::Answer::MostUsed).
+    MostUsed {
+        /// Counts from this time on.
+        since: DateTime<Utc>,
+        /// At most this many keys, from 1 to [`MAX_MOST_USED`](crate::admin::MAX_MOST_USED).
+        limit: usize,
+    },
     /// Sets the store's time back to that of its clock: [`Answer::Clock`](crate::admin::Answer::Clock).
     AcceptClock,
     /// Takes the node out of its cluster: it refuses every key from now on, and no other node waits for it.
@@ -200,6 +210,8 @@ impl Request {
             Self::PurgeEvents { .. } => "purge_events",
             Self::EventsToPurge { .. } => "events_to_purge",
             Self::Refusals { .. } => "refusals",
+            Self::Usage(_) => "usage",
+            Self::MostUsed { .. } => "most_used",
             Self::AcceptClock => "accept_clock",
             Self::LeaveCluster => "leave_cluster",
         }

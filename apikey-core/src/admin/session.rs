@@ -54,7 +54,7 @@ const MAX_CHECKED: usize = 4_000_000;
 /// ```
 #[derive(Debug)]
 pub struct Session {
-    store: KeyStore,
+    pub(super) store: KeyStore,
     /// Stops long work when the store closes.
     ending: Arc<AtomicBool>,
     /// The digests of keys that were checked only, to refuse the second of two equal keys.
@@ -158,6 +158,8 @@ impl Session {
                 Answer::EventsToPurge(Box::new(EventsToPurge { events, first, last }))
             }
             Request::Refusals { key, code, limit } => Answer::Refusals(self.refusals(key, code.as_deref(), limit)?),
+            Request::Usage(usage) => self.usage(&usage)?,
+            Request::MostUsed { since, limit } => self.most_used(since, limit)?,
             Request::AcceptClock => Answer::Clock(store.accept_clock()?),
             Request::LeaveCluster => self.leave_cluster()?,
         })
@@ -320,7 +322,7 @@ impl Session {
 }
 
 /// Reads a page that fits into a message.
-fn fitting<P: Serialize>(mut limit: usize, page: impl Fn(usize) -> Result<P, Fault>) -> Result<P, Fault> {
+pub(super) fn fitting<P: Serialize>(mut limit: usize, page: impl Fn(usize) -> Result<P, Fault>) -> Result<P, Fault> {
     // The answer's name surrounds the page.
     const AROUND: usize = 64;
     loop {
