@@ -23,6 +23,7 @@ use crate::commands::refusals::RefusalsArgs;
 use crate::commands::role::RoleAction;
 use crate::commands::rotate::{RotateArgs, RunDueArgs};
 use crate::commands::tenant::TenantAction;
+use crate::commands::usage::args::UsageArgs;
 use crate::examples;
 use crate::store::store_args::StoreArgs;
 
@@ -137,6 +138,9 @@ pub(crate) enum Command {
     /// Show which requests the running service has refused, how often, and from where
     #[command(after_help = examples::REFUSALS)]
     Refusals(RefusalsArgs),
+    /// Show how often keys were used and refused: those of a key, an owner, a tenant or the store
+    #[command(after_help = examples::USAGE)]
+    Usage(UsageArgs),
     /// Delete the records of keys that were revoked or expired before a time; their events stay
     #[command(after_help = examples::PURGE)]
     Purge(PurgeArgs),

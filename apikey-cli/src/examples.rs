@@ -103,6 +103,12 @@ examples! {
     REFUSALS:
         "apikey refusals"
         "apikey refusals --code address_not_allowed --json";
+    USAGE:
+        "apikey usage"
+        "apikey usage 01931a4e --since 7d"
+        "apikey usage --owner alice --since 90d --step day"
+        "apikey usage --tenant acme --since 2h --step minute --json"
+        "apikey usage --most-used 20 --since 30d";
     PURGE:
         "apikey purge --before 365d --dry-run"
         "apikey purge --before 365d --yes";

@@ -152,6 +152,7 @@ fn named_by_options(text: &str) -> String {
         .replace("invalid role ", "invalid role name ")
         .replace("allowed are roles of this store", "allowed are roles of this store, which `apikey role list` shows")
         .replace("invalid label ", "invalid --label ")
+        .replace("invalid since", "invalid --since")
         .replace("invalid prefix", "invalid --prefix")
         .replace("allowed are times before expires_at", "allowed are times before the key expires")
         .replace("allowed are times after not_before", "allowed are times after the key becomes valid (--not-before)")

@@ -21,7 +21,7 @@ use args::{Cli, Command};
 use commands::maintenance::ClockAction;
 use commands::{
     backup, bench, check, cluster, completions, create, events, import, init, jsonl, keys, list, maintenance, purge,
-    refusals, role, rotate, tenant,
+    refusals, role, rotate, tenant, usage,
 };
 use context::Context;
 use failure::{Code, Failure, readable};
@@ -70,6 +70,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Doctor => maintenance::doctor(context),
         Command::Events(events) => events::show::events(context, &events),
         Command::Refusals(refusals) => refusals::refusals(context, &refusals),
+        Command::Usage(usage) => usage::usage(context, &usage),
         Command::Purge(purge) => purge::purge(context, &purge),
         Command::PurgeEvents(purge) => purge::purge_events(context, &purge),
         Command::Clock { action: ClockAction::Accept } => maintenance::accept_clock(context),

@@ -41,6 +41,10 @@ pub(crate) fn doctor(context: &Context) -> Result<(), Failure> {
             if let Some(lead) = &health.ahead {
                 rows.push(row("clock", in_options(&lead.to_string()).into()));
             }
+            if health.usage_dropped > 0 {
+                let text = format!("{} uses and refusals are in no count: the disk was full", health.usage_dropped);
+                rows.push(row("usage", text.into()));
+            }
             if let Some(fault) = &events.fault {
                 rows.push(row("first fault", format!("{fault}; {} in all", events.faults).into()));
             }

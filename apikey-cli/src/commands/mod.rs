@@ -23,3 +23,4 @@ pub(crate) mod refusals;
 pub(crate) mod role;
 pub(crate) mod rotate;
 pub(crate) mod tenant;
+pub(crate) mod usage;

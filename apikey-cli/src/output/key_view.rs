@@ -71,6 +71,9 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
         row("reason", if revoked.reason().is_empty() { "-" } else { revoked.reason() }.into());
     }
     row("last used", key.last_used_at().map_or_else(|| "never".into(), |used| both(used, now)).into());
+    if key.uses_total() > 0 {
+        row("uses", key.uses_total().to_string().into());
+    }
     let secret = match (key.has_secret(), key.secret_until()) {
         (false, _) => "none: the key works once it is rotated".to_owned(),
         (true, None) => format!("number {}", key.version()),

@@ -8,8 +8,10 @@ pub(crate) mod key_view;
 mod print;
 pub(crate) mod progress;
 pub(crate) mod role_view;
+mod sparkline;
 pub(crate) mod table;
 pub(crate) mod tenant_view;
+pub(crate) mod usage_view;
 pub(crate) mod width;
 
 #[cfg(unix)]

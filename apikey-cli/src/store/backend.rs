@@ -8,8 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use apikey_core::admin::{
-    Answer, Changed, Diagnosis, EventsToPurge, Imports, NewSecret, RefusedRequests, Request, RolePage, RolePut,
-    Session, TenantChanged, TenantPage, Verdict,
+    Answer, Changed, Diagnosis, EventsToPurge, Imports, MostUsed, NewSecret, RefusedRequests, Request, RolePage,
+    RolePut, Session, TenantChanged, TenantPage, UsageAnswer, Verdict,
 };
 use apikey_core::{
     AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, Page, RoleInfo,
@@ -94,6 +94,8 @@ impl Backend {
         count: Count -> u64, count => count;
         events_to_purge: EventsToPurge -> EventsToPurge, events => *events;
         refusals: Refusals -> RefusedRequests, refusals => refusals;
+        usage: Usage -> UsageAnswer, usage => *usage;
+        most_used: MostUsed -> MostUsed, keys => keys;
         verdict: Verdict -> Verdict, verdict => *verdict;
         imports: Imports -> Imports, imports => imports;
         run: Run -> RunReport, report => report;

@@ -24,6 +24,7 @@ mod store;
 mod tenants;
 mod terminal;
 mod upkeep;
+mod usage;
 #[cfg(target_os = "linux")]
 mod users;
 mod walk_through;

@@ -21,7 +21,7 @@ impl Place {
 
     /// Runs a command at a terminal of so many columns; returns the lines that it shows, without colours.
     #[cfg(target_os = "linux")]
-    fn at_terminal(&self, columns: usize, command: &str) -> Vec<String> {
+    pub(super) fn at_terminal(&self, columns: usize, command: &str) -> Vec<String> {
         let line = format!("script -qec \"stty cols {columns} rows 24; {command}\" /dev/null < /dev/null");
         let shown = self.bash(&line).ok().out;
         let plain = anstream::adapter::strip_str(&shown).to_string();
