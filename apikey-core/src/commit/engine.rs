@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::access::auth_error::AuthError;
 use crate::access::stores;
 use crate::access::verified_key::VerifiedKey;
+use crate::base::lock::lock;
 use crate::base::metrics::Meter;
 use crate::base::store_time::StoreTime;
 use crate::commit::change_feed::ChangeFeed;
@@ -62,6 +63,8 @@ pub(crate) struct Engine {
     pub(crate) refusals: RefusalCounts,
     /// Counts of uses; `None` if the store does not count them.
     pub(crate) counts: Option<UseCounter>,
+    /// Keys that were deleted, whose rows of usage go; `None` if the store does not count, and never has.
+    forgotten: Option<Mutex<Vec<u128>>>,
     pub(crate) meter: Meter,
     writer: Mutex<Writer>,
     /// What orders the changes of a store in a cluster.
@@ -129,6 +132,7 @@ impl Engine {
             changes: ChangeFeed::default(),
             refusals: RefusalCounts::default(),
             counts: None,
+            forgotten: None,
             meter: Meter::new(),
             writer: Mutex::new(writer),
             #[cfg(feature = "cluster")]
@@ -140,15 +144,22 @@ impl Engine {
         }
     }
 
-    /// Counts the uses of keys.
-    pub(crate) fn counting(self) -> Self {
-        Self { counts: Some(UseCounter::new(self.index.store())), ..self }
+    /// Counts the uses of keys, or if it does not, deletes the rows of deleted keys if there are rows.
+    pub(crate) fn counting(self, count_use: bool, has_rows: bool) -> Self {
+        let counts = count_use.then(|| UseCounter::new(self.index.store()));
+        Self { counts, forgotten: (count_use || has_rows).then(Mutex::default), ..self }
     }
 
     /// Drops the counts of a key that was deleted.
     pub(crate) fn forget_counts(&self, key: u128) {
         self.refusals.forget(key);
-        self.counts.iter().for_each(|counts| counts.forget(key));
+        self.counts.iter().for_each(|counts| counts.pending().forget(key));
+        self.forgotten.iter().for_each(|forgotten| lock(forgotten).push(key));
+    }
+
+    /// The keys that were deleted since the last call, if there can be rows of usage.
+    pub(crate) fn take_forgotten(&self) -> Vec<u128> {
+        self.forgotten.as_ref().map(|forgotten| std::mem::take(&mut *lock(forgotten))).unwrap_or_default()
     }
 
     /// Makes this the engine of a node in a cluster: `order` makes its changes, and the gate is closed at first.

@@ -55,7 +55,7 @@ impl Maintenance {
                     if is_due {
                         shared.keep_mark();
                     }
-                    if collecting.is_some_and(|due| due <= now) {
+                    if tick <= now || collecting.is_some_and(|due| due <= now) {
                         shared.keep_usage(tick <= now);
                     }
                     if tick <= now {

@@ -129,8 +129,9 @@ impl Inner {
 
     /// Writes what was counted to the disk. If the disk has no room the counts wait, and are dropped once they are many.
     pub(super) fn write_usage_to(&self, disk: &Disk) {
-        let Some(counts) = &self.engine.counts else { return };
         let _writing = lock(&self.writing_usage);
+        self.forget_usage(disk);
+        let Some(counts) = &self.engine.counts else { return };
         let is_many = self.collect_uses();
         if !has_room(disk) {
             if is_many {
@@ -145,9 +146,17 @@ impl Inner {
         }
     }
 
+    /// Deletes the rows of keys that were deleted, also if the store does not count any more.
+    fn forget_usage(&self, disk: &Disk) {
+        let now = minute(self.engine.time.now_ms());
+        let forgotten = self.engine.take_forgotten();
+        if let Err(error) = forgotten.into_iter().try_for_each(|key| forget(disk, now, key)) {
+            tracing::warn!(%error, "counts of uses of deleted keys are not deleted");
+        }
+    }
+
     fn try_write_usage(&self, counts: &UseCounter, disk: &Disk) -> Result<(), StoreError> {
         let now = minute(self.engine.time.now_ms());
-        counts.take_forgotten().into_iter().try_for_each(|key| forget(disk, now, key))?;
         let (mut writer, mut left) = {
             let pending = counts.pending();
             (UsageWriter::new(disk, &pending), pending.len())

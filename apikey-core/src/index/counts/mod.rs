@@ -35,8 +35,6 @@ pub(crate) struct UseCounter {
     /// Refusals of requests without the secret of a key that are in `pending`, by their code: guesses come in floods, so
     /// others count them.
     unknown: Mutex<Vec<(&'static str, u64)>>,
-    /// Keys that were deleted, whose rows on the disk go.
-    forgotten: Mutex<Vec<u128>>,
     /// Uses and refusals that could not be kept, since the disk is full.
     dropped: AtomicU64,
 }
@@ -61,7 +59,6 @@ impl UseCounter {
             slots: AtomicUsize::new(0),
             pending: Mutex::default(),
             unknown: Mutex::default(),
-            forgotten: Mutex::default(),
             dropped: AtomicU64::new(0),
         }
     }
@@ -178,17 +175,6 @@ impl UseCounter {
     /// What is not on the disk yet.
     pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {
         lock(&self.pending)
-    }
-
-    /// Forgets a key that was deleted.
-    pub(crate) fn forget(&self, key: u128) {
-        self.pending().forget(key);
-        lock(&self.forgotten).push(key);
-    }
-
-    /// The keys that were deleted since the last call.
-    pub(crate) fn take_forgotten(&self) -> Vec<u128> {
-        std::mem::take(&mut *lock(&self.forgotten))
     }
 
     /// Notes that counts were dropped.

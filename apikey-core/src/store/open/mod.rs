@@ -136,8 +136,9 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
     let last_id = (head.last_id > 0).then(|| KeyId::from_u128(head.last_id));
     let lifetime = options.lifetime();
     let writer = Writer::new(head, IdSource::after(last_id), digesters, found.overlapping);
+    let has_usage = disk.usage_bytes() > 0;
     let engine = Engine::new(index, time, lifetime, LocalLog::new(disk, mark_file), writer);
-    let engine = if options.count_use { engine.counting() } else { engine };
+    let engine = engine.counting(options.count_use, has_usage);
     #[cfg(feature = "cluster")]
     if let Some((cluster, joined)) = joining {
         let inner = |engine| Inner::new(options, store, engine, files, catalog);
