@@ -24,6 +24,9 @@ const KEYS: [(&str, Narrowing); 6] = [
     ("REFUSALS", Narrowing::Text),
 ];
 
+/// The place of the tenant, which is left out if no key has one.
+const TENANT: usize = 2;
+
 /// A narrow terminal shows which key it is, and how often it was used, as long as it can.
 const LEAVING_OUT: LeavingOut =
     LeavingOut { order: &["NAME", "TENANT", "REFUSALS", "OWNER"], dispensable: 0, advice: "--json shows all" };
@@ -76,7 +79,13 @@ pub(crate) fn print_keys(keys: &[KeyUse]) -> Result<(), Failure> {
         let (id, uses, refusals) = (key.key.to_string(), key.uses.to_string(), codes(&key.refusals));
         vec![id.into(), key.owner.as_str().into(), or(&key.tenant), or(&key.name), uses.into(), refusals.into()]
     };
-    width::print(&KEYS, keys.iter().map(row).collect(), Some(&LEAVING_OUT))
+    let mut columns = KEYS.to_vec();
+    let mut rows: Vec<Vec<Cell>> = keys.iter().map(row).collect();
+    if keys.iter().all(|key| key.tenant.is_none()) {
+        columns.remove(TENANT);
+        rows.iter_mut().for_each(|row| drop(row.remove(TENANT)));
+    }
+    width::print(&columns, rows, Some(&LEAVING_OUT))
 }
 
 /// `3 (2 rate_limited, 1 disabled_api_key)`.
