@@ -21,6 +21,8 @@ mod guides_first_keys {}
 mod guides_managing_keys {}
 #[doc = include_str!("../../../docs/guides/limits.md")]
 mod guides_limits {}
+#[doc = include_str!("../../../docs/guides/usage.md")]
+mod guides_usage {}
 #[doc = include_str!("../../../docs/guides/roles.md")]
 mod guides_roles {}
 #[doc = include_str!("../../../docs/guides/tenants.md")]
