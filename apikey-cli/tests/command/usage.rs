@@ -68,6 +68,7 @@ fn check(place: &Place, [alice, bob, carol]: &[CreatedKey; 3]) {
         place.usage(&[]).ok().shows("uses              5").shows("refusals          2 (1 disabled_api_key, 1 invalid");
     all.shows("25 hours, from 20").shows("USES  REFUSALS").hides("▁");
     place.usage(&[&ids[2]]).ok().shows("uses              0").says("nothing was counted in this time");
+    place.usage(&[&ids[0], "--step", "minute"]).ok().shows("1441 minutes").says("among the thousand busiest");
     // Names that nobody has.
     place.usage(&["--owner", "alcie"]).ok().says("near it are \"alice\"");
     place.usage(&["--owner", "bob"]).ok().says("--tenant acme");

@@ -319,6 +319,20 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_question_about_usage_names_its_subject() {
+        let alice = Usage::of_owner_in_tenant("acme", "alice").step(crate::Step::Day);
+        let expected =
+            r#"{"usage":{"of":{"owner":{"tenant":"acme","name":"alice"}},"since":null,"until":null,"step":"day"}}"#;
+        comes_back(&Request::Usage(alice), expected);
+        let most_used = Request::MostUsed { since: DateTime::from_timestamp(1_900_000_000, 0).unwrap(), limit: 10 };
+        comes_back(&most_used, r#"{"most_used":{"since":"2030-03-17T17:46:40Z","limit":10}}"#);
+        for text in [r#"{"usage":{"of":"store"}}"#, r#"{"usage":{"of":{"owner":{"name":"alice"}},"step":"minute"}}"#] {
+            assert_eq!(serde_json::from_str::<Request>(text).unwrap().name(), "usage");
+        }
+        assert!(serde_json::from_str::<Request>(r#"{"usage":{"of":"store","limit":1}}"#).is_err());
+    }
+
     /// Without its cap, a key could do more than the acting key may give it.
     #[test]
     fn what_belongs_to_this_process_is_neither_sent_nor_left_out() {

@@ -34,6 +34,11 @@ pub(super) fn report(context: &Context, usage: &UsageArgs) -> Result<(), Failure
         if by_day {
             output::note("by the day, since the store keeps hours for 14 days: --step");
         }
+        if key.is_some() && step == Step::Minute {
+            output::note(
+                "a key has minutes while it is among the thousand busiest, and no refusals in them: --step hour",
+            );
+        }
         let is_empty = is_empty(&answer.report);
         if !is_counting(store, answer.counting, is_empty)? || !is_empty {
             return Ok(());
