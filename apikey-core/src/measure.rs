@@ -96,6 +96,7 @@ impl Keys {
                 expires_at: None,
                 not_before: None,
                 limit: None,
+                quota: None,
                 networks: ANYWHERE,
                 idle: None,
             },

@@ -16,6 +16,7 @@ mod access {
     mod limits;
     mod networks;
     mod permissions;
+    mod quotas;
     mod roles;
     mod scope;
     mod scope_model;

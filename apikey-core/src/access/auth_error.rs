@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::access::limit::Limit;
+use crate::access::quota::QuotaStatus;
 use crate::access::requirement::Requirement;
 
 /// The reason for which a store refused a key. `Display` gives a text that is safe to show to the caller;
@@ -53,6 +54,17 @@ pub enum AuthError {
         /// The key's rate limit; `None` if the address is limited.
         limit: Option<Limit>,
     },
+    /// The key has used up its [quota](crate::NewKey::quota) of this day or month.
+    #[error("API key has used its quota of {}", status.quota())]
+    QuotaExceeded {
+        /// How long the caller should wait before it tries again.
+        retry_after: Duration,
+        /// The quota, and when its uses are there again.
+        status: QuotaStatus,
+    },
+    /// The key has used up its [quota](crate::NewKey::quota) in all.
+    #[error("API key has no uses left")]
+    NoUsesLeft,
     /// The key is valid, but lacks a permission.
     #[error("API key lacks permission {required}")]
     InsufficientPermission {
@@ -78,7 +90,7 @@ impl AuthError {
     }
 
     /// The codes of all errors, as [`code`](Self::code) returns them.
-    pub const CODES: [&str; 13] = [
+    pub const CODES: [&str; 15] = [
         "missing_api_key",
         "invalid_api_key",
         "rotated_api_key",
@@ -89,6 +101,8 @@ impl AuthError {
         "inactive_api_key",
         "address_not_allowed",
         "rate_limited",
+        "quota_exceeded",
+        "no_uses_left",
         "insufficient_permission",
         "not_found",
         "unavailable",
@@ -108,6 +122,8 @@ impl AuthError {
             Self::NotYetValid => "inactive_api_key",
             Self::AddressNotAllowed => "address_not_allowed",
             Self::RateLimited { .. } => "rate_limited",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::NoUsesLeft => "no_uses_left",
             Self::InsufficientPermission { .. } => "insufficient_permission",
             Self::NotFound => "not_found",
             Self::Unavailable => "unavailable",
@@ -126,9 +142,9 @@ impl AuthError {
             | Self::Expired
             | Self::Idle
             | Self::NotYetValid => 401,
-            Self::AddressNotAllowed | Self::InsufficientPermission { .. } => 403,
+            Self::AddressNotAllowed | Self::NoUsesLeft | Self::InsufficientPermission { .. } => 403,
             Self::NotFound => 404,
-            Self::RateLimited { .. } => 429,
+            Self::RateLimited { .. } | Self::QuotaExceeded { .. } => 429,
             Self::Unavailable => 503,
         }
     }
@@ -147,6 +163,8 @@ impl AuthError {
             Self::NotYetValid => "API key not yet valid",
             Self::AddressNotAllowed => "API key not allowed from this address",
             Self::RateLimited { .. } => "Too many requests",
+            Self::QuotaExceeded { .. } => "API key quota exceeded",
+            Self::NoUsesLeft => "API key has no uses left",
             Self::InsufficientPermission { .. } => "API key lacks permission",
             Self::NotFound => "Not found",
             Self::Unavailable => "API keys are unavailable",
@@ -160,7 +178,8 @@ mod tests {
 
     #[test]
     fn the_list_has_the_code_of_every_error() {
-        let limited = AuthError::CODES.iter().filter(|code| **code == "rate_limited").count();
+        // These have fields of their own.
+        let limited = ["rate_limited", "quota_exceeded"].iter().filter(|code| AuthError::CODES.contains(code)).count();
         let codes = [
             AuthError::Missing,
             AuthError::Invalid,
@@ -171,6 +190,7 @@ mod tests {
             AuthError::Idle,
             AuthError::NotYetValid,
             AuthError::AddressNotAllowed,
+            AuthError::NoUsesLeft,
             AuthError::lacking(&Requirement::authenticated()),
             AuthError::NotFound,
             AuthError::Unavailable,

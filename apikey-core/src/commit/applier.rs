@@ -265,6 +265,7 @@ mod tests {
                 expires_at,
                 not_before: None,
                 limit: None,
+                quota: None,
                 networks: ANYWHERE,
                 idle: None,
             },

@@ -5,6 +5,7 @@ use crate::access::idle::StoredIdle;
 use crate::access::limit::Limit;
 use crate::access::named::{Kind, NamedId};
 use crate::access::network;
+use crate::access::quota::Quota;
 use crate::base::interner::{Full, GRANTS};
 use crate::commit::engine::{Engine, io_or_not_durable};
 use crate::index::restriction::{Restriction, RolesLeft, Target};
@@ -77,6 +78,7 @@ fn restriction_of(action: &Action, now: i64) -> Option<Restriction> {
             roles: roles_of(fields),
             networks: networks_of(fields).and_then(|left| network::number(left).ok()),
             limit: fields.limit.value().map(Limit::stored),
+            quota: fields.quota.value().map(Quota::stored),
             idle: fields
                 .idle_after
                 .value()

@@ -10,6 +10,7 @@ use crate::access::idle;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::{Limit, LimitLine};
 use crate::access::named::Kind;
+use crate::access::quota::Quota;
 use crate::base::codec::tail::Unknown;
 use crate::base::json::entries;
 use crate::base::store_time::{MAX_LEAD_MS, Moment};
@@ -37,7 +38,7 @@ const TENANT: &str = "tenant";
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
 /// so a line that has one is refused.
-const FIELDS: [&str; 31] = [
+const FIELDS: [&str; 32] = [
     "id",
     "tenant",
     "owner",
@@ -59,6 +60,7 @@ const FIELDS: [&str; 31] = [
     "ended_secret",
     "secrets",
     "limit",
+    "quota",
     "networks",
     "rotation",
     "idle_after_ms",
@@ -119,6 +121,7 @@ pub(super) struct Line {
     #[serde(default)]
     secrets: Vec<SecretLine>,
     limit: Option<LimitLine>,
+    quota: Option<Quota>,
     #[serde(default)]
     networks: Vec<String>,
     rotation: Option<RotationLine>,
@@ -420,6 +423,7 @@ impl Line {
             Ok::<_, StoreError>(Revocation { at: checked_ms("revoked", revoked.at)?, reason: revoked.reason })
         });
         let limit = self.limit.map(Limit::read).transpose()?;
+        let quota = self.quota.map(Quota::check).transpose()?;
         let networks = if self.networks.is_empty() { Vec::new() } else { bounds::networks(&self.networks)? };
         let idle = idle_of(self.idle_after_ms, ms("idle_at", self.idle_at)?, now)?;
         let secrets = self.secrets.into_iter().map(SecretLine::stored).collect::<Result<Vec<_>, _>>()?;
@@ -458,6 +462,7 @@ impl Line {
             used_before: ms("last_used_at", self.last_used_at)?.map(|used| used.min(now)),
             policy: self.rotation.map(|rotation| rotation.stored()).transpose()?,
             limit: limit.map(Limit::to_stored),
+            quota: quota.map(Quota::to_stored),
             networks,
             idle,
             labels: self.labels,

@@ -1,5 +1,7 @@
 //! The HTTP response for an `AuthError`: headers, challenge and body. The status is that of [`AuthError::status`].
 
+use chrono::{DateTime, Utc};
+
 use crate::access::auth_error::AuthError;
 use crate::access::limit::{LimitStatus, whole_seconds};
 use crate::http::header_config::HeaderConfig;
@@ -28,6 +30,12 @@ impl HeaderConfig {
                 let status = LimitStatus { limit, remaining: 0, next: *retry_after };
                 headers.extend(status.fields().map(|(name, value)| (name.to_owned(), value)));
             }
+        }
+        if let AuthError::QuotaExceeded { retry_after, status } = error {
+            headers.push(("Retry-After".into(), whole_seconds(*retry_after).to_string()));
+            let now = status.resets_at().map(|end| end - *retry_after).unwrap_or_default();
+            let [policy, left] = status.members(now);
+            headers.extend([("RateLimit-Policy".to_owned(), policy), ("RateLimit".to_owned(), left)]);
         }
         let plain = Refusal { status, headers, body: problem(error) };
         let Some(render) = &self.render else { return plain };
@@ -86,6 +94,8 @@ struct Problem {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     required: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resets_at: Option<DateTime<Utc>>,
 }
 
 fn problem(error: &AuthError) -> String {
@@ -97,6 +107,10 @@ fn problem(error: &AuthError) -> String {
         code: error.code(),
         required: match error {
             AuthError::InsufficientPermission { required } => Some(required.to_string()),
+            _ => None,
+        },
+        resets_at: match error {
+            AuthError::QuotaExceeded { status, .. } => status.resets_at(),
             _ => None,
         },
     };

@@ -21,6 +21,7 @@ mod limiters;
 mod line;
 mod locate;
 mod publish;
+pub(crate) mod quotas;
 #[cfg(feature = "cluster")]
 mod reconcile;
 pub(crate) mod refused;
@@ -43,6 +44,7 @@ use crate::index::idle_ends::IdleEnds;
 use crate::index::limiters::Limiters;
 use crate::index::line::Line;
 use crate::index::locate::secret_home;
+use crate::index::quotas::Quotas;
 use crate::index::rotated::RotatedSecrets;
 use crate::index::side_table::SideTable;
 use crate::index::table::Table;
@@ -64,6 +66,7 @@ pub(crate) struct Index {
     current: AtomicUsize,
     side_table: SideTable,
     limiters: Limiters,
+    quotas: Quotas,
     compiled: CompiledSets,
     idle_ends: IdleEnds,
     rotated: RotatedSecrets,
@@ -97,6 +100,7 @@ impl Index {
             current: AtomicUsize::new(0),
             side_table: SideTable::default(),
             limiters: Limiters::default(),
+            quotas: Quotas::default(),
             compiled: CompiledSets::default(),
             idle_ends: IdleEnds::default(),
             rotated: RotatedSecrets::default(),

@@ -46,9 +46,10 @@ impl Index {
     /// Sets what all secrets of a key share, at once. `used` is the second of the last use of any of them, for a key whose
     /// idle end is new here.
     pub(super) fn share(&self, writer: &mut WriterState, key: &EffectiveKey, used: u32) -> Shared {
-        let Allowance { limit, idle, .. } = key.allowance;
+        let Allowance { limit, quota, idle, .. } = key.allowance;
         Shared {
             limiter: self.limiters.set(&mut writer.limiters, key.id, limit),
+            quota: self.quotas.set(&mut writer.quotas, key.id, quota),
             idle: self.idle_ends.set(&mut writer.idle_ends, key.id, idle, used),
         }
     }
@@ -71,7 +72,7 @@ impl Index {
         key: &EffectiveKey,
         secret: &EffectiveSecret,
         used: u32,
-        Shared { limiter, idle }: Shared,
+        Shared { limiter, quota, idle }: Shared,
     ) {
         self.make_readable(secret.pepper, secret.imported);
         if writer.filled >= self.table().room() {
@@ -82,7 +83,7 @@ impl Index {
         let successor_of = predecessor(key, secret);
         let Allowance { grants, not_before, networks, .. } = key.allowance;
         let secret_end = secret_end(key, secret);
-        let content = SideEntry { id: key.id, not_before, secret_end, networks, limiter, idle };
+        let content = SideEntry { id: key.id, not_before, secret_end, networks, limiter, quota, idle };
         if secret.imported.is_some() || successor_of.is_some() || !content.is_empty() {
             control |= SIDE_ENTRY;
             side = self.side_table.add(&mut writer.free_list, content, successor_of);
@@ -116,7 +117,7 @@ impl Index {
         table: &Table,
         after: &EffectiveKey,
         before: &EffectiveKey,
-        Shared { limiter, idle }: Shared,
+        Shared { limiter, quota, idle }: Shared,
     ) {
         let Allowance { grants, not_before, networks, .. } = after.allowance;
         for old in &before.secrets {
@@ -129,7 +130,7 @@ impl Index {
             // The index knows of uses that the record does not have yet.
             let control = secret_control(after, secret) & !UNUSED | state.control & UNUSED;
             let secret_end = secret_end(after, secret);
-            let content = SideEntry { id: after.id, not_before, secret_end, networks, limiter, idle };
+            let content = SideEntry { id: after.id, not_before, secret_end, networks, limiter, quota, idle };
             // Its first use may end another secret now: one that waited for its delivery can have become the current
             // one meanwhile.
             let successor_of = predecessor(after, secret).filter(|_| control & UNUSED != 0);

@@ -21,7 +21,7 @@ impl Index {
     pub(crate) fn reconcile(&self, key: &EffectiveKey, used: &[Digest]) {
         let (mut writer, table) = self.write();
         let shared = self.share(&mut writer, key, 0);
-        let Shared { limiter, idle } = shared;
+        let Shared { limiter, quota, idle } = shared;
         let Allowance { grants, not_before, networks, .. } = key.allowance;
         let mut missing: Vec<&EffectiveSecret> = Vec::new();
         for secret in &key.secrets {
@@ -32,7 +32,7 @@ impl Index {
             let unused = if used.contains(&secret.digest) { 0 } else { state.control & UNUSED };
             let control = secret_control(key, secret) & !UNUSED | unused;
             let secret_end = secret_end(key, secret);
-            let content = SideEntry { id: key.id, not_before, secret_end, networks, limiter, idle };
+            let content = SideEntry { id: key.id, not_before, secret_end, networks, limiter, quota, idle };
             let successor_of = predecessor(key, secret).filter(|_| control & UNUSED != 0);
             let new = LineState { control, identity: secret.identity, grants, ..state };
             self.set_line(&mut writer, line, &new, content, successor_of);
@@ -86,9 +86,12 @@ impl Index {
         }
         let entry = self.side_entry(&state);
         let networks = entry.map_or(crate::access::network::ANYWHERE, |entry| entry.networks);
-        let limiter = entry.map_or(0, |entry| entry.limiter);
-        if networks != key.allowance.networks || (limiter != 0) != key.allowance.limit.is_some() {
-            return Some(format!("secret {} has other networks or limits than its record", secret.version));
+        let (limiter, quota) = entry.map_or((0, 0), |entry| (entry.limiter, entry.quota));
+        let bounds = (limiter != 0, quota != 0);
+        if networks != key.allowance.networks
+            || bounds != (key.allowance.limit.is_some(), key.allowance.quota.is_some())
+        {
+            return Some(format!("secret {} has other networks, limits or quotas than its record", secret.version));
         }
         let idle = entry.and_then(|entry| self.idle_ends.get(entry.idle)).and_then(IdleSlot::get);
         if idle != key.allowance.idle {

@@ -14,6 +14,7 @@ use crate::access::limit::Limit;
 use crate::access::named::NamedId;
 use crate::access::network::ANYWHERE;
 use crate::access::owner::{Owner, Seen};
+use crate::access::quota::Quota;
 use crate::base::interner::Full;
 use crate::index::Index;
 use crate::index::line::{Entry, Line, LineState};
@@ -52,6 +53,8 @@ pub(crate) struct Restriction {
     pub(crate) networks: Option<u32>,
     /// The highest limit that may remain.
     pub(crate) limit: Option<Limit>,
+    /// The largest quota that may remain.
+    pub(crate) quota: Option<Quota>,
     /// The latest idle end that may remain.
     pub(crate) idle: Option<IdleEnd>,
     /// The change of the labels: of those that it names, what it sets may remain.
@@ -76,7 +79,7 @@ impl Index {
     pub(crate) fn restrict(&self, before: &EffectiveKey, after: Option<&EffectiveKey>) -> Result<(), Full> {
         let (mut writer, table) = self.write();
         let shared = after.map(|after| self.tighten(&mut writer, before.id, &after.allowance)).unwrap_or_default();
-        let Shared { limiter, idle } = shared;
+        let Shared { limiter, quota, idle } = shared;
         for old in &before.secrets {
             let home = secret_home(before.id, old);
             let Some(LiveLine { line, state }) = table.find(home, &old.digest) else { continue };
@@ -92,7 +95,7 @@ impl Index {
             let side = self.side_entry(&state).unwrap_or_else(|| SideEntry::none(after.id));
             // Meet what is visible, and not the record, which may be ahead of the disk.
             let met = self.visible(&writer, &state, &side).meet(&bound)?;
-            self.narrow(&mut writer, line, &state, SideEntry { limiter, idle, ..side }, &met);
+            self.narrow(&mut writer, line, &state, SideEntry { limiter, quota, idle, ..side }, &met);
         }
         Ok(())
     }
@@ -129,10 +132,10 @@ impl Index {
             });
             let visible = self.visible(&writer, &state, &side);
             let met = visible.meet(&restriction.on(&visible)?)?;
-            if restriction.limit.is_some() || restriction.idle.is_some() {
+            if restriction.limit.is_some() || restriction.quota.is_some() || restriction.idle.is_some() {
                 // Also for the second secret of a key.
-                let Shared { limiter, idle } = self.tighten(&mut writer, side.id, &met);
-                side = SideEntry { limiter, idle, ..side };
+                let Shared { limiter, quota, idle } = self.tighten(&mut writer, side.id, &met);
+                side = SideEntry { limiter, quota, idle, ..side };
             }
             restricted += usize::from(restriction.revoke || restriction.disable || visible.loses(&met));
             self.narrow(&mut writer, line, &state, side, &met);
@@ -151,6 +154,7 @@ impl Index {
             expires_at: control_word::time(state.control),
             not_before: side.not_before,
             limit: self.limiters.limit(&writer.limiters, side.id),
+            quota: self.quotas.quota(&writer.quotas, side.id),
             networks: side.networks,
             idle: self.idle_ends.end(&writer.idle_ends, side.id),
         }
@@ -163,7 +167,18 @@ impl Index {
         line: &Line,
         state: &LineState,
         side: SideEntry,
-        Allowance { identity, grants, revoked, disabled, expires_at, not_before, limit: _, networks, idle: _ }: &Allowance,
+        Allowance {
+            identity,
+            grants,
+            revoked,
+            disabled,
+            expires_at,
+            not_before,
+            limit: _,
+            quota: _,
+            networks,
+            idle: _,
+        }: &Allowance,
     ) {
         let flags = if *revoked { REVOKED } else { 0 } | if *disabled { DISABLED } else { 0 };
         // The word also has flags of the secret, and one that says whether its time is the end of the secret or of the
@@ -174,12 +189,14 @@ impl Index {
         self.set_line(writer, line, &new, content, None);
     }
 
-    /// Lowers the limit of a key, and its idle end, to those of this allowance, at once.
+    /// Lowers the limit and the quota of a key, and its idle end, to those of this allowance, at once.
     fn tighten(&self, writer: &mut WriterState, id: u128, to: &Allowance) -> Shared {
         let limit = Limit::meet_of(self.limiters.limit(&writer.limiters, id), to.limit);
+        let quota = Quota::meet_of(self.quotas.quota(&writer.quotas, id), to.quota);
         let idle = IdleEnd::meet_of(self.idle_ends.end(&writer.idle_ends, id), to.idle);
         Shared {
             limiter: self.limiters.set(&mut writer.limiters, id, limit),
+            quota: self.quotas.set(&mut writer.quotas, id, quota),
             idle: self.idle_ends.set(&mut writer.idle_ends, id, idle, 0),
         }
     }
@@ -204,6 +221,7 @@ impl Restriction {
             expires_at: self.expires_at,
             not_before: self.not_before,
             limit: self.limit,
+            quota: self.quota,
             networks: self.networks.unwrap_or(ANYWHERE),
             idle: self.idle,
         })

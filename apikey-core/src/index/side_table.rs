@@ -23,6 +23,7 @@ struct Slot {
     secret_end: AtomicI64,
     networks: AtomicU32,
     limiter: AtomicU32,
+    quota: AtomicU32,
     idle: AtomicU32,
 }
 
@@ -37,6 +38,8 @@ pub(super) struct SideEntry {
     pub(super) networks: u32,
     /// The number of the key's limiter, 0 for none.
     pub(super) limiter: u32,
+    /// The number of the key's quota, 0 for none.
+    pub(super) quota: u32,
     /// The number of the key's idle end, 0 for none.
     pub(super) idle: u32,
 }
@@ -52,13 +55,14 @@ pub(super) struct FreeList {
 impl SideEntry {
     /// Creates an entry with a key's id and nothing else.
     pub(super) fn none(id: u128) -> Self {
-        Self { id, not_before: None, secret_end: None, networks: network::ANYWHERE, limiter: 0, idle: 0 }
+        Self { id, not_before: None, secret_end: None, networks: network::ANYWHERE, limiter: 0, quota: 0, idle: 0 }
     }
 
     /// Whether it contains only a key's id.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { id: _, not_before, secret_end, networks, limiter, idle } = *self;
-        not_before.is_none() && secret_end.is_none() && networks == network::ANYWHERE && limiter == 0 && idle == 0
+        let Self { id: _, not_before, secret_end, networks, limiter, quota, idle } = *self;
+        let has_times = not_before.is_some() || secret_end.is_some();
+        !has_times && networks == network::ANYWHERE && [limiter, quota, idle] == [0; 3]
     }
 }
 
@@ -76,6 +80,7 @@ impl SideTable {
             secret_end: time(&slot.secret_end),
             networks: slot.networks.load(Ordering::Relaxed),
             limiter: slot.limiter.load(Ordering::Relaxed),
+            quota: slot.quota.load(Ordering::Relaxed),
             idle: slot.idle.load(Ordering::Relaxed),
         })
     }
@@ -96,6 +101,7 @@ impl SideTable {
             slot.secret_end.store(entry.secret_end.unwrap_or(NONE), Ordering::Relaxed);
             slot.networks.store(entry.networks, Ordering::Relaxed);
             slot.limiter.store(entry.limiter, Ordering::Relaxed);
+            slot.quota.store(entry.quota, Ordering::Relaxed);
             slot.idle.store(entry.idle, Ordering::Relaxed);
         }
         if let Some(predecessor) = successor_of {

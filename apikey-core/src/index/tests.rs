@@ -49,6 +49,7 @@ fn key(id: u128, owner: &str, not_before: Option<i64>) -> Key {
             expires_at: None,
             not_before,
             limit: None,
+            quota: None,
             networks: ANYWHERE,
             idle: None,
         },

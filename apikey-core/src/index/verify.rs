@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ptr;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::access::auth_error::AuthError;
 use crate::access::control_word::{
@@ -12,6 +13,7 @@ use crate::access::grant_set::is_expression;
 use crate::access::identity;
 use crate::access::limit::LimitStatus;
 use crate::access::network;
+use crate::access::quota::QuotaStatus;
 use crate::access::verified_key::{IdForm, VerifiedKey};
 use crate::base::interner::IDENTITIES;
 use crate::base::store_time::Moment;
@@ -20,6 +22,7 @@ use crate::index::compiled::{ENDED, Given};
 use crate::index::home::{imported_home, own_home};
 use crate::index::line::LineState;
 use crate::index::locate::verified_home;
+use crate::index::quotas::{KeySpent, UsedUp};
 use crate::index::side_table::SideEntry;
 use crate::index::table::{LiveLine, Table};
 use crate::token::api_key;
@@ -83,24 +86,82 @@ impl Index {
             .filter_map(|(_, (form, by))| Some(self.digesters.get(*by)?.digester.imported(&form.digest(token)?)))
     }
 
-    /// Checks the state of the matched key, its networks against this peer, and its limit. Counts the use of a key that
-    /// passes.
+    /// Checks the state of the matched key, its networks against this peer, and its limit. Notes the use of a key that
+    /// passes, and returns the number of its quota; 0 for none.
     ///
     /// # Errors
     /// The key is not valid now.
     #[inline]
-    pub(crate) fn check_use(&self, matched: &Match<'_>, at: Moment, peer: Option<&IpAddr>) -> Result<(), AuthError> {
+    pub(crate) fn check_use(&self, matched: &Match<'_>, at: Moment, peer: Option<&IpAddr>) -> Result<u32, AuthError> {
         check_state(matched.live.state.control, matched.side, at.now)?;
         // Take the entry by value: a side entry whose address is taken is built in memory, even if there is none.
-        if let Some(SideEntry { networks, limiter, idle, .. }) = matched.side {
+        let mut number = 0;
+        if let Some(SideEntry { networks, limiter, quota, idle, .. }) = matched.side {
             self.check_side_entry(networks, [limiter, matched.shared], idle, at, peer)?;
+            number = quota;
         } else if matched.shared != 0 {
             self.admit(matched.shared, at)?;
         }
         if self.track_use {
             matched.live.line.note_use(matched.home, u32::try_from(at.now / 1000).unwrap_or(0));
         }
-        Ok(())
+        Ok(number)
+    }
+
+    /// Takes the cost of a request from a key's quota, by its number. Returns whether the store should soon write what was
+    /// used.
+    ///
+    /// # Errors
+    /// It is used up, and nothing is taken.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn charge(&self, number: u32, cost: u32, now: i64) -> Result<bool, AuthError> {
+        let charged = self.quotas.charge(number, cost, now).ok_or(AuthError::Unavailable)?;
+        charged.map_err(|UsedUp(status)| match status.resets_at {
+            None => AuthError::NoUsesLeft,
+            Some(end) => {
+                let retry_after = Duration::from_millis(u64::try_from(end.timestamp_millis() - now).unwrap_or(0));
+                AuthError::QuotaExceeded { retry_after, status }
+            }
+        })
+    }
+
+    /// What a verified key has left of its quota; `None` if it has none, or the key is not there any more.
+    pub(crate) fn quota_status(&self, key: &VerifiedKey, now: impl Fn() -> i64) -> Option<QuotaStatus> {
+        if !key.control.has_side_entry() {
+            return None;
+        }
+        let (_, side, _) =
+            self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest))?;
+        let number = side.map(|side| side.quota).filter(|quota| *quota != 0)?;
+        self.quotas.status(number, now())
+    }
+
+    /// Whether any key has, or had, a quota.
+    pub(crate) fn has_quotas(&self) -> bool {
+        self.quotas.is_any()
+    }
+
+    /// Whether much of a quota was used since the store last wrote what was used.
+    pub(crate) fn is_spent_fast(&self) -> bool {
+        self.quotas.is_urgent()
+    }
+
+    /// What was used of quotas and is not on the disk.
+    pub(crate) fn unwritten_quotas(&self) -> Vec<KeySpent> {
+        // While nobody gives a number to another key.
+        let (_writer, _) = self.write();
+        self.quotas.unwritten()
+    }
+
+    pub(crate) fn note_quotas_written(&self, all: &[KeySpent]) {
+        self.quotas.note_written(all);
+    }
+
+    /// Takes what the disk has of a key's quota while the store is opened. Returns whether the key has one.
+    pub(crate) fn restore_quota(&self, of: &KeySpent) -> bool {
+        let (writer, _) = self.write();
+        self.quotas.restore(&writer.quotas, of)
     }
 
     /// Checks only the state and the idle end, and neither the peer nor the limit: this is not a use of the key.

@@ -17,6 +17,7 @@ pub(super) struct WriterState {
     pub(super) filled: usize,
     pub(super) free_list: FreeList,
     pub(super) limiters: KeyNumbers,
+    pub(super) quotas: KeyNumbers,
     pub(super) idle_ends: KeyNumbers,
     pub(super) named: NamedState,
 }
@@ -25,6 +26,7 @@ pub(super) struct WriterState {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Shared {
     pub(super) limiter: u32,
+    pub(super) quota: u32,
     pub(super) idle: u32,
 }
 
@@ -35,9 +37,12 @@ impl WriterState {
     }
 
     /// Frees what a key no longer has.
-    pub(super) fn give_back(&mut self, id: u128, Shared { limiter, idle }: Shared) {
+    pub(super) fn give_back(&mut self, id: u128, Shared { limiter, quota, idle }: Shared) {
         if limiter == 0 {
             self.limiters.give_back(id);
+        }
+        if quota == 0 {
+            self.quotas.give_back(id);
         }
         if idle == 0 {
             self.idle_ends.give_back(id);

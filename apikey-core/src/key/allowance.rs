@@ -3,6 +3,7 @@
 use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
 use crate::access::named::Kind;
+use crate::access::quota::Quota;
 use crate::access::{grant_set, identity, network};
 use crate::base::interner::Full;
 use crate::base::time::earlier;
@@ -26,6 +27,7 @@ pub(crate) struct Allowance {
     pub(crate) expires_at: Option<i64>,
     pub(crate) not_before: Option<i64>,
     pub(crate) limit: Option<Limit>,
+    pub(crate) quota: Option<Quota>,
     /// The number of its set of networks.
     pub(crate) networks: u32,
     pub(crate) idle: Option<IdleEnd>,
@@ -41,6 +43,7 @@ impl Allowance {
             expires_at: record.expires_at,
             not_before: record.not_before,
             limit: record.limit.as_ref().map(Limit::stored),
+            quota: record.quota.as_ref().map(Quota::stored),
             networks: network::number(&record.networks)?,
             idle: record.idle_end(lifetime.is_shared),
         })
@@ -56,6 +59,7 @@ impl Allowance {
             expires_at: earlier(self.expires_at, other.expires_at),
             not_before: self.not_before.max(other.not_before),
             limit: Limit::meet_of(self.limit, other.limit),
+            quota: Quota::meet_of(self.quota, other.quota),
             networks: network::meet(self.networks, other.networks)?,
             idle: IdleEnd::meet_of(self.idle, other.idle),
         })
@@ -68,6 +72,7 @@ impl Allowance {
             || earlier(self.expires_at, after.expires_at) != self.expires_at
             || after.not_before > self.not_before
             || Limit::meet_of(self.limit, after.limit) != self.limit
+            || Quota::meet_of(self.quota, after.quota) != self.quota
             || network::lose(self.networks, after.networks)
             || IdleEnd::meet_of(self.idle, after.idle) != self.idle
             || grant_set::may_lose(self.grants, after.grants)
@@ -94,6 +99,7 @@ mod tests {
     use super::*;
     use crate::access::grants;
     use crate::access::identity::Identity;
+    use crate::access::quota::StoredQuota;
     use crate::base::interner::{GRANTS, IDENTITIES};
 
     /// One request: its time, its permission, its address, the use before it, and the label that its handler wants.
@@ -149,11 +155,14 @@ mod tests {
         let grants = proptest::collection::vec("[ab*](:[ab*]){0,2}", 0..4);
         let networks = proptest::collection::vec(0usize..5, 0..3);
         let limit = proptest::option::of((1u32..20, 1i64..5000));
+        // In one offset: days or months that begin at different times have no exact meet.
+        let quota = proptest::option::of((1u64..20, 1u8..=3));
+        let limits = (limit, quota);
         let rarely = || proptest::bool::weighted(0.1);
         let times = (sometimes(0i64..4), sometimes(0i64..4));
         let idle = proptest::option::of((0i64..4, 0i64..4).prop_map(|(at, after_ms)| IdleEnd { at, after_ms }));
-        (identities(named), grants, rarely(), rarely(), times, limit, networks, idle).prop_map(
-            |(identity, grants, revoked, disabled, (expires_at, not_before), limit, networks, idle)| {
+        (identities(named), grants, rarely(), rarely(), times, limits, networks, idle).prop_map(
+            |(identity, grants, revoked, disabled, (expires_at, not_before), (limit, quota), networks, idle)| {
                 let known = ["10.0.0.0/8", "10.1.0.0/16", "10.1.1.1", "::/0", "::1"];
                 let networks: Vec<String> = networks.iter().map(|at| known[*at].to_owned()).collect();
                 Allowance {
@@ -164,6 +173,8 @@ mod tests {
                     expires_at,
                     not_before,
                     limit: limit.map(|(count, ms)| Limit::checked(count, TimeDelta::milliseconds(ms)).unwrap()),
+                    quota: quota
+                        .map(|(count, period)| Quota::stored(&StoredQuota { count, period, offset_minutes: 0 })),
                     networks: network::number(&networks).unwrap(),
                     idle,
                 }

@@ -5,6 +5,7 @@
 
 use crate::access::idle::StoredIdle;
 use crate::access::limit::StoredLimit;
+use crate::access::quota::StoredQuota;
 use crate::base::patch::Patch;
 use crate::base::time;
 use crate::key::applied::Applied;
@@ -128,6 +129,7 @@ pub(crate) struct Fields {
     pub(crate) metadata: EntriesPatch,
     pub(crate) labels: EntriesPatch,
     pub(crate) limit: Patch<StoredLimit>,
+    pub(crate) quota: Patch<StoredQuota>,
     /// `Clear` allows the key from anywhere.
     pub(crate) networks: Patch<Vec<String>>,
     pub(crate) policy: Patch<StoredPolicy>,
@@ -227,6 +229,7 @@ fn update(record: &Record, fields: &Fields, now: i64) -> Result<Applied, StoreEr
         crate::key::bounds::labels(&after.labels)?;
     }
     after.limit = fields.limit.clone().apply(after.limit);
+    after.quota = fields.quota.clone().apply(after.quota);
     match &fields.networks {
         Patch::Keep => {}
         Patch::Clear => after.networks.clear(),

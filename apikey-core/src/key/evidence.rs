@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::access::grants;
 use crate::access::limit::Limit;
 use crate::access::network;
+use crate::access::quota::Quota;
 use crate::base::time;
 use crate::key::event::changes::Changes;
 use crate::key::event::kind::EventKind;
@@ -176,6 +177,11 @@ pub(crate) fn restrict_by_state(record: &mut Record, other: &Record, later: bool
     if stricter != limit(record) {
         record.limit = stricter.map(Limit::to_stored);
     }
+    let quota = |record: &Record| record.quota.as_ref().map(Quota::stored);
+    let stricter = Quota::meet_of(quota(record), quota(other));
+    if stricter != quota(record) {
+        record.quota = stricter.map(Quota::to_stored);
+    }
     match network::meet_names(&record.networks, &other.networks) {
         Some(networks) => record.networks = networks,
         // A record cannot say "nowhere".
@@ -257,6 +263,7 @@ mod tests {
             used_before: None,
             policy: None,
             limit: None,
+            quota: None,
             networks: Vec::new(),
             idle: None,
             labels: BTreeMap::new(),

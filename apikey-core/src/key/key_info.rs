@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::idle;
 use crate::access::limit::Limit;
+use crate::access::quota::Quota;
 use crate::base::base62;
 use crate::base::time::from_ms;
 use crate::key::builder_json::SpanMs;
@@ -47,6 +48,7 @@ pub struct KeyInfo {
     prefix: Option<String>,
     keeps_prefix: bool,
     limit: Option<Limit>,
+    quota: Option<Quota>,
     networks: Vec<String>,
     #[serde(rename = "idle_after_ms")]
     idle_after: Option<SpanMs>,
@@ -200,6 +202,7 @@ impl KeyInfo {
             has_secret: secret_until.is_some(),
             secret_until: secret_until.flatten().map(from_ms),
             limit: record.limit.as_ref().map(Limit::stored),
+            quota: record.quota.as_ref().map(Quota::stored),
             networks: record.networks,
             idle_after: record.idle.map(|idle| SpanMs(idle::span(idle.after_ms))),
             idle_at: idle_at.map(from_ms),
@@ -364,6 +367,12 @@ impl KeyInfo {
     #[must_use]
     pub fn limit(&self) -> Option<Limit> {
         self.limit
+    }
+
+    /// Returns the quota. [`KeyStore::quota_status`](crate::KeyStore::quota_status) has what is left of it.
+    #[must_use]
+    pub fn quota(&self) -> Option<Quota> {
+        self.quota
     }
 
     /// Returns the networks from which the key is valid, in CIDR notation (`10.0.0.0/8`); an empty list means anywhere.

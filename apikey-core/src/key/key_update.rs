@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::access::quota::Quota;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::json::{from_object, maybe_time};
 use crate::base::patch::Patch;
@@ -71,6 +72,8 @@ pub struct KeyUpdate {
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) limit: Patch<UncheckedLimit>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
+    pub(crate) quota: Patch<Quota>,
+    #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) networks: Patch<Vec<String>>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) rotation: Patch<RotationPolicy>,
@@ -114,6 +117,8 @@ struct KeyUpdateJson {
     #[serde(default)]
     limit: Patch<UncheckedLimit>,
     #[serde(default)]
+    quota: Patch<Quota>,
+    #[serde(default)]
     networks: Patch<Vec<String>>,
     #[serde(default)]
     rotation: Patch<RotationPolicy>,
@@ -152,6 +157,7 @@ impl KeyUpdate {
             labels,
             within: _,
             limit,
+            quota,
             networks,
             rotation,
             idle_after,
@@ -170,6 +176,7 @@ impl KeyUpdate {
             && metadata.is_keep()
             && labels.is_keep()
             && limit.is_keep()
+            && quota.is_keep()
             && networks.is_keep()
             && rotation.is_keep()
             && idle_after.is_keep()
@@ -324,6 +331,19 @@ impl KeyUpdate {
     /// Removes the rate limit.
     pub fn no_limit(mut self) -> Self {
         self.limit = Patch::Clear;
+        self
+    }
+
+    /// Sets the quota. What was used in this period stays used, also under another period. See
+    /// [`NewKey::quota`](crate::NewKey::quota).
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = Patch::Set(quota);
+        self
+    }
+
+    /// Removes the quota.
+    pub fn no_quota(mut self) -> Self {
+        self.quota = Patch::Clear;
         self
     }
 

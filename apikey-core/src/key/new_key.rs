@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::access::quota::Quota;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::json::{from_object, maybe_entries, maybe_time};
 use crate::base::patch::Patch;
@@ -80,6 +81,8 @@ pub struct NewKey {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<UncheckedLimit>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) quota: Option<Quota>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) networks: Option<Vec<String>>,
     /// `Keep` means the store's default.
     #[serde(skip_serializing_if = "Patch::is_keep")]
@@ -112,6 +115,7 @@ struct NewKeyJson {
     expires_at: Option<DateTime<Utc>>,
     expires_in_ms: Option<SpanMs>,
     limit: Option<UncheckedLimit>,
+    quota: Option<Quota>,
     networks: Option<Vec<String>>,
     #[serde(default)]
     rotation: Patch<RotationPolicy>,
@@ -126,7 +130,7 @@ impl TryFrom<NewKeyJson> for NewKey {
 
     fn try_from(json: NewKeyJson) -> Result<Self, &'static str> {
         let NewKeyJson { owner, name, permissions, roles, metadata, labels, prefix, .. } = json;
-        let NewKeyJson { not_before, limit, networks, rotation, idle_after_ms: idle_after, .. } = json;
+        let NewKeyJson { not_before, limit, quota, networks, rotation, idle_after_ms: idle_after, .. } = json;
         let expires = match (json.expires_at, json.expires_in_ms) {
             (None, None) => Expires::Never,
             (Some(end), None) => Expires::At(end),
@@ -134,7 +138,7 @@ impl TryFrom<NewKeyJson> for NewKey {
             (Some(_), Some(_)) => return Err("conflicting field `expires_in_ms`: give either this or expires_at"),
         };
         let new = Self { name, permissions, roles, metadata, labels, prefix, ..Self::for_owner(owner) };
-        Ok(Self { not_before, expires, limit, networks, rotation, idle_after, ..new })
+        Ok(Self { not_before, expires, limit, quota, networks, rotation, idle_after, ..new })
     }
 }
 
@@ -176,6 +180,7 @@ impl NewKey {
             allow_weak: false,
             within: None,
             limit: None,
+            quota: None,
             networks: None,
             rotation: Patch::Keep,
             idle_after: Patch::Keep,
@@ -295,6 +300,16 @@ impl NewKey {
     /// ```
     pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
         self.limit = Some(UncheckedLimit { count, per });
+        self
+    }
+
+    /// Sets the quota: how much the key may use in a calendar day or month, or ever. It holds beside the
+    /// [rate limit](Self::limit). Beyond it the store answers 429 `quota_exceeded` until the period ends, and 403
+    /// `no_uses_left` for a quota in all; a request that the store refuses uses nothing.
+    ///
+    /// The store writes what was used after a second, or after a hundredth of the quota: a crash gives back at most that.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = Some(quota);
         self
     }
 

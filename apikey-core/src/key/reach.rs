@@ -11,6 +11,7 @@ use crate::access::limit::{Limit, StoredLimit};
 use crate::access::network;
 use crate::access::owner::{Owner, Seen, Tenants};
 use crate::access::permission::{covers, manages};
+use crate::access::quota::{Quota, StoredQuota};
 use crate::base::time::from_ms;
 use crate::key::change::{Action, Change};
 use crate::key::error::cap_violation::CapViolation;
@@ -196,6 +197,11 @@ impl Reach {
     pub(crate) fn default_limit(&self) -> Option<StoredLimit> {
         self.actor.as_ref().and_then(|actor| actor.limit().cloned())
     }
+
+    /// Returns the quota of a new key that names none.
+    pub(crate) fn default_quota(&self) -> Option<StoredQuota> {
+        self.actor.as_ref().and_then(|actor| actor.quota().cloned())
+    }
 }
 
 impl ActingKey {
@@ -244,6 +250,10 @@ impl ActingKey {
 
     fn limit(&self) -> Option<&StoredLimit> {
         self.record.limit.as_ref().filter(|_| !self.is_unbounded())
+    }
+
+    fn quota(&self) -> Option<&StoredQuota> {
+        self.record.quota.as_ref().filter(|_| !self.is_unbounded())
     }
 
     fn is_owner(&self, owner: Owner<'_>) -> bool {
@@ -327,14 +337,16 @@ impl ActingKey {
         if widens { self.without_bounds() } else { Ok(()) }
     }
 
-    /// Checks that it has no end, idle time, networks or rate limit that bind what it gives: the keys that get more by a role
+    /// Checks that it has no end, idle time, networks, rate limit or quota that bind what it gives: the keys that get more by a role
     /// or a tenant have theirs, and a change of one of them alone could not give it that.
     fn without_bounds(&self) -> Result<(), StoreError> {
         let end = self.end().map(|latest| CapViolation::End { wanted: None, latest: from_ms(latest) });
         let idle = || self.idle_after().map(|max| CapViolation::Idle { wanted: None, max: idle::span(max) });
         let networks = || network::beyond(&[], self.networks()).map(|all| CapViolation::Networks(all.to_owned()));
         let limit = || self.limit().map(|max| CapViolation::Limit { wanted: None, max: Limit::stored(max) });
-        end.or_else(idle).or_else(networks).or_else(limit).map_or(Ok(()), |bound| Err(StoreError::Exceeds(bound)))
+        let quota = || self.quota().map(|max| CapViolation::Quota { wanted: None, max: Quota::stored(max) });
+        let bound = end.or_else(idle).or_else(networks).or_else(limit).or_else(quota);
+        bound.map_or(Ok(()), |bound| Err(StoreError::Exceeds(bound)))
     }
 
     /// Whether it may change a key: its own, or one that has nothing that it lacks.
@@ -353,8 +365,8 @@ impl ActingKey {
         }
     }
 
-    /// Checks that a change may leave a key with these labels, prefix, end, idle time, networks and rate limit, and
-    /// removes no label. If the key exceeds these bounds already, in `given`, the change may leave it so, provided that it
+    /// Checks that a change may leave a key with these labels, prefix, end, idle time, networks, rate limit and quota,
+    /// and removes no label. If the key exceeds these bounds already, in `given`, the change may leave it so, provided that it
     /// gives the key nothing: anything more that it gives would go to a caller who has all of these, too.
     fn bounds(&self, given: Option<&Record>, after: &Record, roles: &RoleGrants) -> Result<(), StoreError> {
         let refused = |violation| Err(StoreError::Exceeds(violation));
@@ -388,9 +400,13 @@ impl ActingKey {
             return refused(CapViolation::Networks(beyond.to_owned()));
         }
         let wanted = after.limit.as_ref().map(Limit::stored);
-        match self.limit().map(Limit::stored) {
-            Some(max) if is_faster(wanted, Some(max)) => refused(CapViolation::Limit { wanted, max }),
-            _ => Ok(()),
+        if let Some(max) = self.limit().map(Limit::stored).filter(|max| is_faster(wanted, Some(*max))) {
+            return refused(CapViolation::Limit { wanted, max });
+        }
+        let wanted = after.quota.as_ref().map(Quota::stored);
+        match self.quota().map(Quota::stored).filter(|max| is_larger(wanted, Some(*max))) {
+            Some(max) => refused(CapViolation::Quota { wanted, max }),
+            None => Ok(()),
         }
     }
 
@@ -409,12 +425,14 @@ fn covered(outer: &[String], grant: &str) -> bool {
 /// Whether a change of a key gives it anything that it did not have.
 fn gives(before: &Record, after: &Record, roles: &RoleGrants) -> bool {
     let limit = |record: &Record| record.limit.as_ref().map(Limit::stored);
+    let quota = |record: &Record| record.quota.as_ref().map(Quota::stored);
     (before.disabled && !after.disabled)
         || is_later(after.expires_at, before.expires_at)
         || is_later(after.idle.map(|idle| idle.after_ms), before.idle.map(|idle| idle.after_ms))
         || after.idle.zip(before.idle).is_some_and(|(after, before)| after.since > before.since)
         || before.not_before.is_some_and(|start| after.not_before.is_none_or(|sooner| sooner < start))
         || is_faster(limit(after), limit(before))
+        || is_larger(quota(after), quota(before))
         || network::beyond(&after.networks, &before.networks).is_some()
         || after.labels.iter().any(|(name, value)| before.labels.get(name) != Some(value))
         || grants::uncovered(&roles.of(before), &roles.of(after)).is_some()
@@ -429,4 +447,9 @@ fn is_later(end: Option<i64>, than: Option<i64>) -> bool {
 /// Whether one rate limit lets through more than the other; `None` is no limit.
 fn is_faster(limit: Option<Limit>, than: Option<Limit>) -> bool {
     Limit::meet_of(limit, than) != limit
+}
+
+/// Whether one quota gives more than the other; `None` is no quota.
+fn is_larger(quota: Option<Quota>, than: Option<Quota>) -> bool {
+    Quota::meet_of(quota, than) != quota
 }

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::access::idle::{IdleEnd, StoredIdle};
 use crate::access::limit::StoredLimit;
 use crate::access::owner::Owner;
+use crate::access::quota::StoredQuota;
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, Unknown, critical, ignorable};
 use crate::base::codec::{CodecError, Frame, MAX_ENTRIES, entries};
@@ -43,6 +44,7 @@ pub(crate) struct Record {
     pub(crate) used_before: Option<i64>,
     pub(crate) policy: Option<StoredPolicy>,
     pub(crate) limit: Option<StoredLimit>,
+    pub(crate) quota: Option<StoredQuota>,
     /// Networks in CIDR notation; an empty list means anywhere.
     pub(crate) networks: Vec<String>,
     pub(crate) idle: Option<StoredIdle>,
@@ -70,6 +72,7 @@ const IDLE: Tag = critical(13);
 const ROLES: Tag = critical(14);
 const TENANT: Tag = critical(15);
 const ENDED: Tag = ignorable(16);
+const QUOTA: Tag = critical(17);
 
 #[derive(Serialize)]
 struct Fixed<'a> {
@@ -126,6 +129,7 @@ impl Frame for Record {
         self.roles.put(ROLES, &mut tail)?;
         self.tenant.put(TENANT, &mut tail)?;
         tail.put_some(ENDED, self.ended.as_ref())?;
+        tail.put_some(QUOTA, self.quota.as_ref())?;
         tail.end(payload)
     }
 
@@ -163,6 +167,7 @@ impl Frame for Record {
             prefix: Field::take(PREFIX, &mut tail)?,
             idle: tail.take(IDLE)?,
             ended: tail.take(ENDED)?,
+            quota: tail.take(QUOTA)?,
             unknown: tail.end("a record")?,
         })
     }
@@ -400,6 +405,7 @@ mod tests {
             used_before: Some(1_745_000_000_000),
             policy: Some(StoredPolicy { every_ms: 1, overlap_ms: None }),
             limit: Some(StoredLimit { count: 10, per_ms: 1000 }),
+            quota: None,
             networks: vec!["10.0.0.0/8".into()],
             idle: None,
             labels: BTreeMap::new(),
@@ -425,6 +431,7 @@ mod tests {
             used_before: None,
             policy: None,
             limit: None,
+            quota: None,
             networks: Vec::new(),
             ..record
         }

@@ -8,6 +8,7 @@ use crate::access::idle;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::Limit;
 use crate::access::owner::{Owner, Tenants};
+use crate::access::quota::Quota;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
 use crate::base::invalid_field::InvalidField;
@@ -107,6 +108,7 @@ pub(crate) struct ValidatedKey {
     roles: Vec<String>,
     not_before: Option<i64>,
     limit: Option<Limit>,
+    quota: Option<Quota>,
     networks: Vec<String>,
     imported: Option<(ImportForm, ImportedDigest)>,
     /// Whether it is an imported secret that is known to be too long to guess.
@@ -162,6 +164,7 @@ impl Inner {
         let permissions = bounds::grants(&key.permissions)?;
         let roles = bounds::roles(&key.roles)?;
         let limit = key.limit.map(UncheckedLimit::check).transpose()?;
+        let quota = key.quota.map(Quota::check).transpose()?;
         let networks = key.networks.as_deref().map(bounds::networks).transpose()?.unwrap_or_default();
         let not_before = key.not_before.map(|start| checked_ms("not_before", start)).transpose()?;
         let imported = key.imported.as_ref().map(|(imported, scheme)| {
@@ -195,6 +198,7 @@ impl Inner {
             roles,
             not_before,
             limit,
+            quota,
             networks,
             is_strong: key.imported.as_ref().is_some_and(|(imported, scheme)| imported.is_strong(*scheme)),
             imported: imported.transpose()?,
@@ -325,6 +329,7 @@ impl Inner {
             used_before: None,
             policy: new.policy,
             limit: new.limit.map(Limit::to_stored).or_else(|| reach.and_then(Reach::default_limit)),
+            quota: new.quota.map(Quota::to_stored).or_else(|| reach.and_then(Reach::default_quota)),
             networks: if new.networks.is_empty() {
                 reach.map(Reach::default_networks).unwrap_or_default()
             } else {

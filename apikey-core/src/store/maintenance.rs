@@ -18,6 +18,9 @@ use crate::store::service::Service;
 const TICK: Duration = Duration::from_secs(30);
 /// The interval at which the counts of all threads are collected.
 const COLLECTING: Duration = Duration::from_secs(1);
+/// The interval at which the store writes what keys use of their quotas, and the shortest one, if they use much.
+const SPENDING: Duration = Duration::from_secs(1);
+const SPENDING_MUCH: Duration = Duration::from_millis(100);
 /// How long a written mark waits for its sync, and the database waits for what the write-ahead log holds. With the sync
 /// itself this stays below half a second.
 const MARK_LAG: Duration = Duration::from_millis(400);
@@ -40,11 +43,19 @@ impl Maintenance {
             let mut tick = runtime.now();
             let mut mark: Option<Instant> = None;
             let mut collecting = shared.engine.counts.is_some().then_some(tick);
+            let mut spent = runtime.now();
             let log = &shared.engine.log;
             let next =
-                |tick: Instant, others: [Option<Instant>; 2]| others.into_iter().flatten().fold(tick, Instant::min);
-            while runtime.wait(&log.maintenance, Some(next(tick, [mark, collecting]))) != Wake::Closed {
+                |tick: Instant, others: [Option<Instant>; 3]| others.into_iter().flatten().fold(tick, Instant::min);
+            let spending = |spent: Instant| {
+                let index = &shared.engine.index;
+                let pause = if index.is_spent_fast() { SPENDING_MUCH } else { SPENDING };
+                index.has_quotas().then(|| spent + pause)
+            };
+            while runtime.wait(&log.maintenance, Some(next(tick, [mark, collecting, spending(spent)]))) != Wake::Closed
+            {
                 let now = runtime.now();
+                let is_spent = spending(spent).is_some_and(|due| due <= now);
                 // A panic in the database must not end the thread.
                 let worked = catch_panic(|| {
                     shared.engine.keep_first_uses();
@@ -54,6 +65,9 @@ impl Maintenance {
                     }
                     if is_due {
                         shared.keep_mark();
+                    }
+                    if is_spent {
+                        shared.write_quotas();
                     }
                     if tick <= now || collecting.is_some_and(|due| due <= now) {
                         shared.keep_usage(tick <= now);
@@ -73,6 +87,7 @@ impl Maintenance {
                 if let Err(panic) = worked {
                     tracing::error!(panic, "the database panicked behind the key store");
                 }
+                spent = if is_spent { runtime.now() } else { spent };
                 collecting = collecting.map(|due| if due <= now { now + COLLECTING } else { due });
                 if tick <= now {
                     tick = now + TICK;

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::access::auth_error::AuthError;
 use crate::access::limit::Limit;
 use crate::access::owner::{Owner, Owners};
+use crate::access::quota::Quota;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
 use crate::base::invalid_field::InvalidField;
@@ -424,6 +425,7 @@ fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
         metadata: update.metadata.clone(),
         labels: update.labels.clone(),
         limit: update.limit.try_map(|limit| limit.check().map(Limit::to_stored))?,
+        quota: update.quota.try_map(|quota| quota.check().map(Quota::to_stored))?,
         networks: update.networks.as_ref().try_map(|networks| given_networks(networks, update.from_json))?,
         policy: update.rotation.try_map(RotationPolicy::stored)?,
         ..Fields::default()

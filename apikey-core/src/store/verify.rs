@@ -1,9 +1,10 @@
 //! The verification of tokens. It reads memory only.
 
-use crate::access::attempt::Attempt;
+use crate::access::attempt::{Attempt, Caller};
 use crate::access::auth_error::AuthError;
 use crate::access::limit::LimitStatus;
 use crate::access::peer::Peer;
+use crate::access::quota::QuotaStatus;
 use crate::access::requirement::Requirement;
 use crate::access::verified_key::{IdForm, VerifiedKey};
 use crate::index::refused::refusals::RefusedKey;
@@ -26,7 +27,7 @@ impl KeyStore {
     /// [`Expired`](AuthError::Expired), [`Idle`](AuthError::Idle), [`NotYetValid`](AuthError::NotYetValid)),
     /// [`AuthError::AddressNotAllowed`] and [`AuthError::RateLimited`]. [`AuthError::Unavailable`] after [`close`](Self::close).
     pub fn verify(&self, token: &str) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, None, &Peer::Unknown)
+        self.inner().verify(token, None, &Caller::UNKNOWN)
     }
 
     /// Verifies a token, and checks that its key meets a requirement.
@@ -34,7 +35,7 @@ impl KeyStore {
     /// # Errors
     /// Those of [`verify`](Self::verify), and [`AuthError::InsufficientPermission`].
     pub fn authorize(&self, token: &str, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
-        self.inner().verify(token, Some(requirement), &Peer::Unknown)
+        self.inner().verify(token, Some(requirement), &Caller::UNKNOWN)
     }
 
     /// Verifies the token of an attempt, and checks that its key is valid from the attempt's address and meets its
@@ -47,8 +48,8 @@ impl KeyStore {
         let inner = self.inner();
         inner.within_budget(
             attempt,
-            |error| inner.refused(attempt.token, error, &attempt.peer),
-            || inner.verify(attempt.token, attempt.requirement, &attempt.peer),
+            |error| inner.refused(attempt.token, error, &attempt.caller.peer),
+            || inner.verify(attempt.token, attempt.requirement, &attempt.caller),
         )
     }
 
@@ -79,6 +80,23 @@ impl KeyStore {
     pub fn limit_status(&self, key: &VerifiedKey) -> Option<LimitStatus> {
         let inner = self.inner();
         self.has_verified(key).then(|| inner.engine.index.limit_status(key, || inner.engine.time.raw_ms())).flatten()
+    }
+
+    /// Returns what a verified key has left of its quota; `None` if it has no quota. The call uses nothing.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey, Quota};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").quota(Quota::per_month(10_000)))?;
+    /// let verified = store.verify(created.key.expose_secret())?;
+    /// assert_eq!(store.quota_status(&verified).map(|status| status.remaining()), Some(9_999));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn quota_status(&self, key: &VerifiedKey) -> Option<QuotaStatus> {
+        let inner = self.inner();
+        self.has_verified(key).then(|| inner.engine.index.quota_status(key, || inner.engine.time.now_ms())).flatten()
     }
 
     /// Returns the key whose secret this is, whatever the key's state; `None` for a token that is malformed or unknown,
@@ -144,7 +162,7 @@ impl Inner {
         answer: impl FnOnce() -> Result<T, AuthError>,
     ) -> Result<T, AuthError> {
         let Some(budget) = &self.failed_attempts else { return answer() };
-        let peer = attempt.peer;
+        let peer = attempt.caller.peer;
         self.no_address.warn(peer);
         if let Err(retry_after) = budget.admit(peer, || self.engine.time.raw_ms()) {
             return Err(refused(AuthError::RateLimited { retry_after, limit: None }));
@@ -161,36 +179,37 @@ impl Inner {
         &self,
         token: &str,
         requirement: Option<&Requirement>,
-        peer: &Peer,
+        caller: &Caller,
     ) -> Result<VerifiedKey, AuthError> {
         // Before the key is read: whatever happens to this thread later, the verification has begun while the store was
         // fresh.
         if !self.engine.is_ready() {
-            return Err(self.refused("", AuthError::Unavailable, peer));
+            return Err(self.refused("", AuthError::Unavailable, &caller.peer));
         }
         let Some(tail) = self.prefixes.parse(token.as_bytes()) else {
             if self.engine.index.may_be_imported(token.as_bytes()) {
-                return self.verify_imported(token, requirement, peer);
+                return self.verify_imported(token, requirement, caller);
             }
-            return Err(self.unknown(peer));
+            return Err(self.unknown(&caller.peer));
         };
         let Some(matched) = self.engine.index.find_own(tail) else {
-            return Err(self.unmatched(self.engine.index.rotated_own(tail, || self.engine.time.now_ms()), peer));
+            return Err(self.unmatched(self.engine.index.rotated_own(tail, || self.engine.time.now_ms()), &caller.peer));
         };
-        self.conclude(token, &matched, requirement, peer, || IdForm::Written(*api_key::id_chars(api_key::body(tail))))
+        let id = || IdForm::Written(*api_key::id_chars(api_key::body(tail)));
+        self.conclude(token, &matched, requirement, caller, id)
     }
 
     fn verify_imported(
         &self,
         token: &str,
         requirement: Option<&Requirement>,
-        peer: &Peer,
+        caller: &Caller,
     ) -> Result<VerifiedKey, AuthError> {
         let Some((matched, id)) = self.engine.index.find_imported(token.as_bytes()) else {
             let rotated = self.engine.index.rotated_imported(token.as_bytes(), || self.engine.time.now_ms());
-            return Err(self.unmatched(rotated, peer));
+            return Err(self.unmatched(rotated, &caller.peer));
         };
-        self.conclude(token, &matched, requirement, peer, || IdForm::known(id))
+        self.conclude(token, &matched, requirement, caller, || IdForm::known(id))
     }
 
     /// Completes a verification after a secret has matched. It creates the verified key last, in its final place:
@@ -201,25 +220,40 @@ impl Inner {
         token: &str,
         matched: &Match<'_>,
         requirement: Option<&Requirement>,
-        peer: &Peer,
+        caller: &Caller,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
-        if let Err(error) = self.engine.index.check_use(matched, self.engine.time.moment(), peer.by_reference()) {
-            return Err(self.refuse_matched(token, error, peer));
-        }
+        let quota = match self.engine.index.check_use(matched, self.engine.time.moment(), caller.peer.by_reference()) {
+            Ok(quota) => quota,
+            Err(error) => return Err(self.refuse_matched(token, error, &caller.peer)),
+        };
         if matched.is_first_use() && !self.first_use(&self.engine.index.verified_key(matched, id())) {
-            return Err(self.refused(token, AuthError::Invalid, peer));
+            return Err(self.refused(token, AuthError::Invalid, &caller.peer));
         }
         if let Some(requirement) = requirement
             && !requirement.met_by(matched.grants())
         {
-            return Err(self.refused(token, AuthError::lacking(requirement), peer));
+            return Err(self.refused(token, AuthError::lacking(requirement), &caller.peer));
+        }
+        if quota != 0
+            && let Err(error) = self.charge(quota, caller.cost)
+        {
+            return Err(self.refused(token, error, &caller.peer));
         }
         self.engine.meter.verified();
         if let Some(counts) = &self.engine.counts {
             counts.count(matched.home(), &id(), matched.identity(), || self.engine.time.now_ms());
         }
         Ok(self.engine.index.verified_key(matched, id()))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn charge(&self, quota: u32, cost: u32) -> Result<(), AuthError> {
+        if self.engine.index.charge(quota, cost, self.engine.time.now_ms())? {
+            self.engine.log.maintenance.notify();
+        }
+        Ok(())
     }
 
     /// Counts the refusal of a token whose secret the index has.

@@ -56,7 +56,7 @@ impl<'d> UsageWriter<'d> {
         }
         // A key that was used, too, is read again: refusals are few.
         self.rows.flush()?;
-        let mut refused: HashMap<u128, (u32, Counts)> = HashMap::new();
+        let mut refused: BTreeMap<u128, (u32, Counts)> = BTreeMap::new();
         for ((key, code), KeyCount { identity, count }) in refusals {
             refused.entry(key).or_insert_with(|| (identity, Counts::default())).1.refuse(code::number(code), count);
         }
@@ -92,7 +92,7 @@ struct Busiest {
 }
 
 impl Busiest {
-    fn of(uses: &HashMap<u128, KeyCount>) -> Self {
+    fn of(uses: &BTreeMap<u128, KeyCount>) -> Self {
         let mut counts: Vec<u64> = uses.values().map(|uses| uses.count).collect();
         if counts.len() <= BUSIEST {
             return Self { least: 0, room: 0 };

@@ -120,6 +120,7 @@ mod tests {
             not_before: None,
             expires_at: Some(1_800_000_000_000),
             disabled: true,
+            quota: None,
             revoked: Some(Revocation { at: 5, reason: "leaked".into() }),
             version: 2,
             secrets: vec![secret],

@@ -1,24 +1,24 @@
 //! The counts that are not on the disk yet, by minute and key.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-/// The most keys of all minutes together; of others only the sums are kept. They take 35 MB.
-const MAX_KEYS: usize = (1 << 20) / 8 * 7;
+/// The most keys of all minutes together; of others only the sums are kept. They take 32 MB.
+const MAX_KEYS: usize = 1 << 19;
 /// Beyond it the store writes at once.
-const MANY_KEYS: usize = 1 << 18;
+const MANY_KEYS: usize = 1 << 17;
 
 /// What was counted in one minute.
 #[derive(Debug, Default)]
 pub(crate) struct MinuteCounts {
-    /// The uses of each key.
-    pub(crate) uses: HashMap<u128, KeyCount>,
+    /// The uses of each key. In the order of their ids they are written in a quarter of the time.
+    pub(crate) uses: BTreeMap<u128, KeyCount>,
     /// Uses of keys beyond the bound.
     pub(crate) other_uses: u64,
     /// The refusals of each key, by code.
-    pub(crate) refusals: HashMap<(u128, &'static str), KeyCount>,
+    pub(crate) refusals: BTreeMap<(u128, &'static str), KeyCount>,
     /// Refusals of requests without the secret of a key, and of keys beyond the bound, by code.
-    pub(crate) other_refusals: HashMap<&'static str, u64>,
+    pub(crate) other_refusals: BTreeMap<&'static str, u64>,
 }
 
 /// How often a key was used, or refused.
@@ -87,8 +87,9 @@ impl Pending {
             self.keys -= counts.uses.len() + counts.refusals.len();
             return Some((minute, first.remove()));
         }
-        let uses: HashMap<_, _> = counts.uses.extract_if(|_, _| true).take(keys).collect();
-        let refusals: HashMap<_, _> = counts.refusals.extract_if(|_, _| true).take(keys - uses.len()).collect();
+        let uses: BTreeMap<_, _> = std::iter::from_fn(|| counts.uses.pop_first()).take(keys).collect();
+        let room = keys - uses.len();
+        let refusals: BTreeMap<_, _> = std::iter::from_fn(|| counts.refusals.pop_first()).take(room).collect();
         self.keys -= uses.len() + refusals.len();
         Some((minute, MinuteCounts { uses, refusals, ..MinuteCounts::default() }))
     }

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::access::auth_error::AuthError;
 use crate::access::limit::Limit;
+use crate::access::quota::Quota;
 use crate::base::time::span_text;
 use crate::key::builder_json::SpanMs;
 use crate::token::key_id::KeyId;
@@ -115,6 +116,17 @@ pub enum CapViolation {
         /// The limit of the acting key.
         max: Limit,
     },
+    /// The key would have a larger quota than the acting key.
+    #[error(
+        "the key would have {}, and the acting key has {}; that takes the permission *",
+        describe_quota(*wanted), describe_quota(Some(*max))
+    )]
+    Quota {
+        /// The quota that the key would have; `None` if it would have none.
+        wanted: Option<Quota>,
+        /// The quota of the acting key.
+        max: Quota,
+    },
 }
 
 pub(crate) fn describe_time(time: &DateTime<Utc>) -> String {
@@ -152,9 +164,13 @@ fn describe_limit(limit: Option<Limit>) -> String {
     )
 }
 
+fn describe_quota(quota: Option<Quota>) -> String {
+    quota.map_or_else(|| "no quota".into(), |quota| format!("a quota of {quota}"))
+}
+
 impl CapViolation {
     /// Returns the name of the violated bound: `grant`, `delegation`, `actor`, `target`, `role`, `owner`, `tenant`, `label`,
-    /// `prefix`, `end`, `idle`, `networks` or `limit`.
+    /// `prefix`, `end`, `idle`, `networks`, `limit` or `quota`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -171,6 +187,7 @@ impl CapViolation {
             Self::Idle { .. } => "idle",
             Self::Networks(_) => "networks",
             Self::Limit { .. } => "limit",
+            Self::Quota { .. } => "quota",
         }
     }
 }
@@ -211,6 +228,10 @@ impl Serialize for CapViolation {
             }
             Self::Networks(network) => map.serialize_entry("network", network)?,
             Self::Limit { wanted, max } => {
+                map.serialize_entry("wanted", wanted)?;
+                map.serialize_entry("max", max)?;
+            }
+            Self::Quota { wanted, max } => {
                 map.serialize_entry("wanted", wanted)?;
                 map.serialize_entry("max", max)?;
             }

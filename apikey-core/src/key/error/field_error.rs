@@ -102,6 +102,8 @@ fn json_path(field: &'static str) -> Vec<&'static str> {
         "idle_after" => vec!["idle_after_ms"],
         "limit.count" => vec!["limit", "count"],
         "limit.per" => vec!["limit", "per_ms"],
+        "quota.count" => vec!["quota", "count"],
+        "quota.offset" => vec!["quota", "offset_minutes"],
         "rotation.every" => vec!["rotation", "every_ms"],
         "rotation.overlap" => vec!["rotation", "overlap_ms"],
         "metadata key" | "metadata value" => vec!["metadata"],

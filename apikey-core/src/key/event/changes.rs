@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::access::idle;
 use crate::access::limit::{Limit, StoredLimit};
+use crate::access::quota::{Quota, StoredQuota};
 use crate::base::codec::CodecError;
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, critical, ignorable};
 use crate::key::record::{Record, StoredPolicy};
@@ -44,6 +45,9 @@ pub struct Changes {
     /// The rate limit; `None`: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<FromTo<Option<Limit>>>,
+    /// The quota; `None`: no quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<FromTo<Option<Quota>>>,
     /// The networks from which the key is valid; empty: anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub networks: Option<FromTo<Vec<String>>>,
@@ -86,7 +90,7 @@ impl Changes {
     #[must_use]
     pub fn fields(&self) -> Vec<&'static str> {
         let Self { name, metadata, permissions, roles, labels, not_before, expires_at, .. } = self;
-        let Self { limit, networks, rotation, idle_after, .. } = self;
+        let Self { limit, quota, networks, rotation, idle_after, .. } = self;
         let all = [
             ("name", *name),
             ("metadata", !metadata.is_empty()),
@@ -96,6 +100,7 @@ impl Changes {
             ("not_before", not_before.is_some()),
             ("expires_at", expires_at.is_some()),
             ("limit", limit.is_some()),
+            ("quota", quota.is_some()),
             ("networks", networks.is_some()),
             ("rotation", rotation.is_some()),
             ("idle_after", idle_after.is_some()),
@@ -123,6 +128,7 @@ impl Changes {
             not_before: FromTo::between(&before.not_before, &after.not_before, time),
             expires_at: FromTo::between(&before.expires_at, &after.expires_at, time),
             limit: FromTo::between(&before.limit, &after.limit, |limit| limit.as_ref().map(Limit::stored)),
+            quota: FromTo::between(&before.quota, &after.quota, |quota| quota.as_ref().map(Quota::stored)),
             networks: FromTo::between(&before.networks, &after.networks, Clone::clone),
             rotation: FromTo::between(&before.policy, &after.policy, |policy| policy.map(RotationPolicy::of)),
             // That a key was enabled says already that the time began anew.
@@ -162,6 +168,7 @@ const ROTATION: Tag = ignorable(39);
 const LABELS: Tag = critical(41);
 const IDLE: Tag = critical(43);
 const ROLES: Tag = critical(44);
+const QUOTA: Tag = critical(45);
 
 /// Each field has a tag of its own, whatever the tag of the whole.
 impl Field for Changes {
@@ -180,7 +187,9 @@ impl Field for Changes {
         let policy = |policy: &Option<RotationPolicy>| policy.map(StoredPolicy::from);
         pair(ROTATION, self.rotation.as_ref().map(|changed| changed.map(policy)).as_ref(), tail)?;
         let span = |span: &Option<TimeDelta>| span.map(|span| span.num_milliseconds());
-        pair(IDLE, self.idle_after.as_ref().map(|changed| changed.map(span)).as_ref(), tail)
+        pair(IDLE, self.idle_after.as_ref().map(|changed| changed.map(span)).as_ref(), tail)?;
+        let quota = |quota: &Option<Quota>| quota.map(Quota::to_stored);
+        pair(QUOTA, self.quota.as_ref().map(|changed| changed.map(quota)).as_ref(), tail)
     }
 
     fn take(_: Tag, tail: &mut TailReader<'_>) -> Result<Self, CodecError> {
@@ -188,6 +197,10 @@ impl Field for Changes {
         let limit = |stored: Option<StoredLimit>| {
             let limit = |stored| Some(Limit::stored(&stored)).filter(|limit| limit.to_stored() == stored).ok_or(());
             stored.map(limit).transpose()
+        };
+        let quota = |stored: Option<StoredQuota>| {
+            let quota = |stored| Some(Quota::stored(&stored)).filter(|quota| quota.to_stored() == stored).ok_or(());
+            stored.map(quota).transpose()
         };
         let policy = |stored: Option<StoredPolicy>| {
             let policy =
@@ -204,6 +217,7 @@ impl Field for Changes {
             not_before: both(NOT_BEFORE, tail, time)?,
             expires_at: both(EXPIRES_AT, tail, time)?,
             limit: both(LIMIT, tail, limit)?,
+            quota: both(QUOTA, tail, quota)?,
             networks: both(NETWORKS, tail, |Texts(list)| Ok(list))?,
             rotation: both(ROTATION, tail, policy)?,
             idle_after: both(IDLE, tail, span)?,

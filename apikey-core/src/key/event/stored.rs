@@ -166,6 +166,7 @@ mod tests {
             rotation: Some(FromTo { from: Some(RotationPolicy::every(chrono::TimeDelta::days(30))), to: None }),
             // These have golden files of their own.
             labels: None,
+            quota: None,
             idle_after: None,
         }
     }

@@ -7,6 +7,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::limit::Limit;
+use crate::access::quota::Quota;
 use crate::key::error::cap_violation::CapViolation;
 use crate::key::error::field_error::FieldError;
 use crate::key::schema::object::{Schemas, add, constant, or_null, schema_of, text, time, whole};
@@ -95,6 +96,11 @@ impl PartialSchema for CapViolation {
                 "The key would have a higher rate limit.",
                 [("wanted", or_null(schema_of::<Limit>())), ("max", schema_of::<Limit>())],
             ))
+            .item(violation(
+                "quota",
+                "The key would have a larger quota.",
+                [("wanted", or_null(schema_of::<Quota>())), ("max", schema_of::<Quota>())],
+            ))
             .into()
     }
 }
@@ -103,5 +109,6 @@ impl ToSchema for CapViolation {
     fn schemas(schemas: &mut Schemas) {
         add::<KeyId>(schemas);
         add::<Limit>(schemas);
+        add::<Quota>(schemas);
     }
 }

@@ -7,6 +7,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::limit::Limit;
+use crate::access::quota::Quota;
 use crate::key::key_filter::Page;
 use crate::key::key_info::{EndedSecret, KeyInfo, KeyState, Revoked};
 use crate::key::revealed_key::RevealedKey;
@@ -50,6 +51,7 @@ fn info(description: &str) -> ObjectBuilder {
             ("prefix", or_null(text("The prefix of the key's tokens; `null` for secrets from another system."))),
             ("keeps_prefix", flag("Whether rotations keep the prefix.").into()),
             ("limit", or_null(schema_of::<Limit>())),
+            ("quota", or_null(schema_of::<Quota>())),
             (
                 "networks",
                 list("The networks from which the key is valid; empty for anywhere.", text("`10.0.0.0/8`")).into(),
@@ -75,6 +77,7 @@ impl ToSchema for KeyInfo {
         add::<OverlapEnd>(schemas);
         add::<Rotation>(schemas);
         add::<Limit>(schemas);
+        add::<Quota>(schemas);
         add::<KeyState>(schemas);
     }
 }

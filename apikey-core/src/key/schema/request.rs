@@ -6,6 +6,7 @@ use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr, Required};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::access::limit::Limit;
+use crate::access::quota::Quota;
 use crate::key::bounds::{
     MAX_GRANTS, MAX_KEY_ROLES, MAX_LABEL_VALUE, MAX_LABELS, MAX_METADATA, MAX_METADATA_VALUE, MAX_NAME, MAX_NETWORKS,
     MAX_TENANT,
@@ -81,6 +82,7 @@ impl PartialSchema for NewKey {
                     or_null(milliseconds("The time from creation to the key's end, in milliseconds.", 1)),
                 ),
                 ("limit", or_null(schema_of::<Limit>())),
+                ("quota", or_null(schema_of::<Quota>())),
                 ("networks", networks("The networks from which the key is valid; `null` for anywhere.")),
                 ("rotation", or_null(schema_of::<RotationPolicy>())),
                 ("idle_after_ms", idle_after()),
@@ -94,6 +96,7 @@ impl PartialSchema for NewKey {
 impl ToSchema for NewKey {
     fn schemas(schemas: &mut Schemas) {
         add::<Limit>(schemas);
+        add::<Quota>(schemas);
         add::<RotationPolicy>(schemas);
     }
 }
@@ -117,6 +120,7 @@ impl PartialSchema for KeyUpdate {
                 ("metadata", or_null(map("Entries to set, or to remove with `null`.", or_null(value())))),
                 ("labels", or_null(map("Labels to set, or to remove with `null`.", or_null(label())))),
                 ("limit", or_null(schema_of::<Limit>())),
+                ("quota", or_null(schema_of::<Quota>())),
                 ("networks", networks("The networks from which the key is valid; `null` for anywhere.")),
                 ("rotation", or_null(schema_of::<RotationPolicy>())),
                 ("idle_after_ms", idle_after()),
@@ -129,6 +133,7 @@ impl PartialSchema for KeyUpdate {
 impl ToSchema for KeyUpdate {
     fn schemas(schemas: &mut Schemas) {
         add::<Limit>(schemas);
+        add::<Quota>(schemas);
         add::<RotationPolicy>(schemas);
     }
 }

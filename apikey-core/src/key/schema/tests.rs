@@ -11,7 +11,7 @@ use crate::key::builder_json::UncheckedLimit;
 use crate::key::schema::object::{Schemas, add};
 use crate::{
     AuthError, CapViolation, FieldError, KeyFilter, KeyInfo, KeyState, KeyStore, KeyUpdate, Limit, NewKey, Overlap,
-    OverlapEnd, Page, RevealedKey, Role, RotationPolicy,
+    OverlapEnd, Page, Quota, RevealedKey, Role, RotationPolicy,
 };
 
 /// The schema of a type, and by name all that come with it.
@@ -137,10 +137,11 @@ fn time() -> DateTime<Utc> {
 #[test]
 fn what_a_caller_sends() {
     let limit = json!({ "count": 100, "per_ms": 60000 });
+    let quota = json!({ "count": 10_000, "per": "day", "offset_minutes": 60 });
     let policy = json!({ "every_ms": 2_592_000_000_u64, "overlap_ms": 86_400_000 });
     let mut new = json!({
         "owner": "alice", "name": "ci", "permissions": ["orders:read"], "metadata": { "team": "blue" }, "not_before": time(),
-        "expires_at": time(), "labels": { "plan": "pro" }, "prefix": "acme_test", "limit": limit,
+        "expires_at": time(), "labels": { "plan": "pro" }, "prefix": "acme_test", "limit": limit, "quota": quota,
         "networks": ["10.0.0.0/8"], "rotation": policy, "idle_after_ms": 7_776_000_000_u64,
         "roles": ["reader"],
     });
@@ -151,7 +152,7 @@ fn what_a_caller_sends() {
     let update = json!({
         "name": "ci", "permissions": ["a:b"], "add_permissions": ["a:b"], "remove_permissions": ["a:b"],
         "not_before": time(), "expires_at": time(), "disabled": false, "metadata": { "team": "blue", "old": null },
-        "labels": { "plan": "pro", "beta": null }, "limit": limit, "networks": ["10.0.0.0/8"], "rotation": policy,
+        "labels": { "plan": "pro", "beta": null }, "limit": limit, "quota": quota, "networks": ["10.0.0.0/8"], "rotation": policy,
         "idle_after_ms": 7_776_000_000_u64,
         "roles": ["reader"], "add_roles": ["reader"], "remove_roles": ["reader"],
     });
@@ -165,6 +166,7 @@ fn what_a_caller_sends() {
     let role = json!({ "name": "reader", "permissions": ["a:b"], "description": "reads" });
     is_read::<Role, Role>(&role, &[]);
     is_read::<Limit, UncheckedLimit>(&limit, &[]);
+    is_read::<Quota, Quota>(&quota, &[]);
     is_read::<RotationPolicy, RotationPolicy>(&policy, &[]);
     for overlap in
         [json!("none"), json!("first_use"), json!({ "ms": 3600 }), json!({ "s": 1 }), json!("never"), json!(1)]
@@ -200,6 +202,7 @@ fn what_a_caller_gets() {
         .prefix("ak")
         .expires_in(TimeDelta::days(90))
         .limit(100, TimeDelta::minutes(1))
+        .quota(Quota::per_month(5000).offset(chrono::FixedOffset::east_opt(3600).unwrap()))
         .networks(["10.0.0.0/8"])
         .rotation(RotationPolicy::every(TimeDelta::days(30)));
     let created = store.create(full).unwrap();
@@ -217,6 +220,7 @@ fn what_a_caller_gets() {
     is_written(infos.iter().filter_map(|info| info.revoked().cloned()));
     is_written(infos.iter().filter_map(KeyInfo::rotation));
     is_written(infos.iter().filter_map(KeyInfo::limit));
+    is_written(infos.iter().filter_map(KeyInfo::quota));
     is_written([id]);
     is_written(infos);
     is_written::<RevealedKey>([created.reveal(), plain.reveal()]);
@@ -252,5 +256,7 @@ fn errors() {
         CapViolation::Networks("anywhere".into()),
         CapViolation::Limit { wanted: None, max: limit },
         CapViolation::Limit { wanted: Some(limit), max: limit },
+        CapViolation::Quota { wanted: None, max: Quota::total(5) },
+        CapViolation::Quota { wanted: Some(Quota::per_day(6)), max: Quota::per_day(5) },
     ]);
 }

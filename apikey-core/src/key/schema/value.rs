@@ -7,6 +7,7 @@ use utoipa::openapi::{RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::limit::{Limit, MAX_COUNT, MAX_PER_MS};
+use crate::access::quota::{MAX_QUOTA, Quota};
 use crate::key::key_info::{EndedSecret, KeyState, Revoked};
 use crate::key::rotation::overlap::{Overlap, OverlapEnd};
 use crate::key::rotation::policy::{LEAST_EVERY, Rotation, RotationPolicy};
@@ -82,6 +83,31 @@ impl PartialSchema for Limit {
 impl ToSchema for Limit {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("KeyLimit")
+    }
+}
+
+impl PartialSchema for Quota {
+    fn schema() -> RefOr<Schema> {
+        let count = number("Uses in each period.", 1).maximum(isize::try_from(MAX_QUOTA).ok());
+        let per = OneOfBuilder::new()
+            .description(Some("The period."))
+            .item(constant("day").description(Some("A calendar day.")))
+            .item(constant("month").description(Some("A calendar month.")))
+            .item(constant("total").description(Some("All of the time: no use comes back.")));
+        let offset = number("The offset from UTC by which days and months begin, in minutes; 0 if it is missing.", 0)
+            .minimum(Some(-840))
+            .maximum(Some(840));
+        closed("A quota.", [("count", count.into()), ("per", per.into()), ("offset_minutes", offset.into())])
+            .required("count")
+            .required("per")
+            .into()
+    }
+}
+
+/// `KeyQuota`
+impl ToSchema for Quota {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("KeyQuota")
     }
 }
 

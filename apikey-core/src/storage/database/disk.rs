@@ -77,6 +77,8 @@ pub(crate) struct Open {
     pub(super) uses: Tree,
     /// The last warning about each key before its end. Not part of any change.
     pub(super) warned: Tree,
+    /// What keys have used of their quotas, by id. Not part of any change.
+    pub(super) spent: Tree,
     /// How often keys were used. Not part of any change.
     pub(super) usage: UsageTree,
     /// A second handle of sled's file, since sled's `flush` starts the write-back and does not wait for the disk.
@@ -167,6 +169,7 @@ impl Disk {
             outcome: db.open_tree("outcomes").map_err(io_error)?,
             uses: db.open_tree("uses").map_err(io_error)?,
             warned: db.open_tree("warned").map_err(io_error)?,
+            spent: db.open_tree("spent").map_err(io_error)?,
             usage: UsageTree::open(&db).map_err(io_error)?,
             flusher: Flusher::new(db)?,
             memtable: Memtable::default(),

@@ -86,7 +86,7 @@ impl Disk {
 
     /// Waits until everything that was written to the database is on the disk. The kernel reports a failed sync once,
     /// and then takes the dirty pages for clean. So one thread syncs at a time, and after one failure every sync fails.
-    fn sync_database(&self) -> io::Result<()> {
+    pub(super) fn sync_database(&self) -> io::Result<()> {
         let _one = lock(&self.syncing_file);
         #[cfg(test)]
         self.flusher.noted(Faults::check(&self.faults.sync))?;

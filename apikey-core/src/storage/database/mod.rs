@@ -13,6 +13,7 @@ pub(crate) mod open;
 pub(crate) mod overflow;
 pub(crate) mod owner_places;
 pub(crate) mod readable;
+pub(crate) mod spent;
 pub(crate) mod usage;
 pub(crate) mod usage_tree;
 pub(crate) mod uses;

@@ -34,6 +34,7 @@ use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 use crate::store::open::options::Options;
 use crate::store::open::scan::{Rules, ScanResult, scan};
+use crate::store::quotas;
 use crate::token::digest::{Digest, Digester};
 use crate::token::id_generator::IdSource;
 use crate::token::key_id::KeyId;
@@ -104,6 +105,7 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
     let catalog = (!permissions.is_empty()).then(|| Catalog::stored(permissions.clone()));
     let rules = Rules { now: time.now_ms(), lifetime: options.lifetime(), catalog: catalog.as_ref() };
     let found = scan(&disk, &index, &head, keys, path, rules)?;
+    quotas::restore(&disk, &index).map_err(|error| read_error(path, "what keys used of their quotas", error))?;
     if found.outlived > 0 {
         tracing::warn!(
             keys = found.outlived,

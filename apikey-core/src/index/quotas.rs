@@ -1,0 +1,346 @@
+//! What keys have used of their quotas: two words for each key that has one, without a lock.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+
+use crate::access::quota::{Quota, QuotaStatus};
+use crate::index::limiters::KeyNumbers;
+
+/// Bits of a [`Spent`] below the number of the period: more than the largest quota has.
+const USED_BITS: u32 = 41;
+/// The part of a quota after whose use the store writes at once what was used.
+const PART: u64 = 100;
+
+/// Numbered quotas, from 1; 0 means none. The writer reuses them. A reader that took a number from a line just before its key
+/// was removed may use one of the next key's uses, once.
+#[derive(Default)]
+pub(super) struct Quotas {
+    slots: boxcar::Vec<QuotaSlot>,
+    /// Whether much was used since the store last wrote what was used.
+    is_urgent: AtomicBool,
+}
+
+/// The quota of one key, in a cache line of its own, so that keys in simultaneous use do not slow each other down.
+#[derive(Default)]
+#[repr(align(64))]
+struct QuotaSlot {
+    /// The high and the low half of the key's id.
+    id: [AtomicU64; 2],
+    /// The quota, packed; 0 for none.
+    quota: AtomicU64,
+    spent: AtomicU64,
+    /// What of it is on the disk.
+    written: AtomicU64,
+    /// The time in milliseconds until which what was used under an earlier quota counts: the end of that one's period.
+    carried_until: AtomicI64,
+}
+
+/// The number of no period: what was used is of an earlier quota, and counts for the next period in which anything is used.
+const CARRIED: u32 = 0;
+
+/// What was used in the last period in which anything was: the number of the period, and the uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Spent {
+    pub(crate) period: u32,
+    pub(crate) used: u64,
+}
+
+/// A key has used up its quota.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct UsedUp(pub(super) QuotaStatus);
+
+/// What was used of a key's quota, for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeySpent {
+    pub(crate) key: u128,
+    pub(crate) quota: Quota,
+    pub(crate) spent: Spent,
+    /// Until when it counts, if it is of an earlier quota.
+    pub(crate) carried_until: i64,
+    number: u32,
+}
+
+impl KeySpent {
+    /// What the disk has of a key.
+    pub(crate) fn read(key: u128, quota: Quota, spent: Spent, carried_until: i64) -> Self {
+        Self { key, quota, spent, carried_until, number: 0 }
+    }
+}
+
+impl Spent {
+    fn packed(self) -> u64 {
+        u64::from(self.period) << USED_BITS | self.used.min((1 << USED_BITS) - 1)
+    }
+
+    fn unpacked(word: u64) -> Self {
+        Self { period: u32::try_from(word >> USED_BITS).unwrap_or(u32::MAX), used: word & ((1 << USED_BITS) - 1) }
+    }
+}
+
+impl QuotaSlot {
+    fn id(&self) -> u128 {
+        let [high, low] = [0, 1].map(|half: usize| self.id.get(half).map_or(0, |half| half.load(Ordering::Relaxed)));
+        u128::from(high) << 64 | u128::from(low)
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "both halves are used")]
+    fn reset(&self, id: u128) {
+        let [high, low] = &self.id;
+        high.store((id >> 64) as u64, Ordering::Relaxed);
+        low.store(id as u64, Ordering::Relaxed);
+        self.spent.store(0, Ordering::Relaxed);
+        self.written.store(0, Ordering::Relaxed);
+        self.carried_until.store(0, Ordering::Relaxed);
+    }
+
+    fn quota(&self) -> Option<Quota> {
+        Quota::unpacked(self.quota.load(Ordering::Relaxed))
+    }
+
+    fn spent(&self) -> Spent {
+        Spent::unpacked(self.spent.load(Ordering::Relaxed))
+    }
+
+    /// Sets the quota. What was used under one of other periods counts until the end of that one's period.
+    fn set(&self, quota: Option<Quota>) {
+        let held = self.quota();
+        self.quota.store(quota.map_or(0, Quota::packed), Ordering::Relaxed);
+        if let (Some(held), Some(quota)) = (held, quota)
+            && !held.has_periods_of(quota)
+        {
+            self.carry(held, self.spent());
+        }
+    }
+
+    fn carry(&self, held: Quota, Spent { period, used }: Spent) {
+        if period != CARRIED {
+            let end = held.end_of(period).map_or(i64::MAX, |end| end.timestamp_millis());
+            self.carried_until.store(end, Ordering::Relaxed);
+        }
+        self.spent.store(Spent { period: CARRIED, used }.packed(), Ordering::Relaxed);
+    }
+
+    /// What counts of what was used in a period at a time. A clock that was set back opens no earlier period again.
+    fn in_period(&self, Spent { period: last, used }: Spent, period: u32, now: i64) -> Spent {
+        let counts = match last {
+            CARRIED => now < self.carried_until.load(Ordering::Relaxed),
+            last => last >= period,
+        };
+        Spent { period: last.max(period), used: if counts { used } else { 0 } }
+    }
+
+    /// Uses some at a time. Returns what was used and is not on the disk.
+    fn charge(&self, cost: u32, now: i64) -> Result<u64, UsedUp> {
+        let mut word = self.spent.load(Ordering::Relaxed);
+        loop {
+            // Again after each failure: a quota that has changed counts periods in another way.
+            let Some(quota) = self.quota() else { return Ok(0) };
+            let Spent { period, used } = self.in_period(Spent::unpacked(word), quota.period_at(now), now);
+            let next = used + u64::from(cost);
+            if next > quota.count() {
+                return Err(UsedUp(QuotaStatus { quota, used, resets_at: quota.end_of(period) }));
+            }
+            let new = Spent { period, used: next }.packed();
+            match self.spent.compare_exchange_weak(word, new, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    let written = Spent::unpacked(self.written.load(Ordering::Relaxed));
+                    let written = if written.period == period { written.used } else { 0 };
+                    return Ok(next.saturating_sub(written) * PART / quota.count().max(1));
+                }
+                Err(other) => word = other,
+            }
+        }
+    }
+}
+
+impl Quotas {
+    fn get(&self, number: u32) -> Option<&QuotaSlot> {
+        self.slots.get(usize::try_from(number.checked_sub(1)?).ok()?)
+    }
+
+    /// Whether any key has, or had, a quota.
+    pub(super) fn is_any(&self) -> bool {
+        self.slots.count() > 0
+    }
+
+    /// Whether much was used since the last call of [`unwritten`](Self::unwritten).
+    pub(super) fn is_urgent(&self) -> bool {
+        self.is_urgent.load(Ordering::Relaxed)
+    }
+
+    /// Returns the quota that is in force for a key.
+    pub(super) fn quota(&self, numbers: &KeyNumbers, id: u128) -> Option<Quota> {
+        numbers.of(id).and_then(|number| self.get(number)).and_then(QuotaSlot::quota)
+    }
+
+    /// Sets the quota of a key, at once, and returns its number. After `None` the caller removes the number from the key's
+    /// lines, and then calls [`KeyNumbers::give_back`].
+    pub(super) fn set(&self, numbers: &mut KeyNumbers, id: u128, quota: Option<Quota>) -> u32 {
+        if quota.is_none() {
+            numbers.of(id).and_then(|number| self.get(number)).into_iter().for_each(|slot| slot.set(None));
+            return 0;
+        }
+        // Above 2^32 quotas the number leads to none, and the index rejects the key.
+        let new = || u32::try_from(self.slots.push(QuotaSlot::default()) + 1).unwrap_or(u32::MAX);
+        let number = numbers.number(id, new, |number| self.get(number).into_iter().for_each(|slot| slot.reset(id)));
+        self.get(number).into_iter().for_each(|slot| slot.set(quota));
+        number
+    }
+
+    /// Uses some of a quota at a time; `None` if there is no quota of this number. Returns whether the store should write
+    /// soon what was used; it says so once.
+    pub(super) fn charge(&self, number: u32, cost: u32, now: i64) -> Option<Result<bool, UsedUp>> {
+        let charged = self.get(number)?.charge(cost, now);
+        Some(charged.map(|parts| parts > 0 && !self.is_urgent.swap(true, Ordering::Relaxed)))
+    }
+
+    /// What a key has left.
+    pub(super) fn status(&self, number: u32, now: i64) -> Option<QuotaStatus> {
+        let slot = self.get(number)?;
+        let quota = slot.quota()?;
+        let Spent { period, used } = slot.in_period(slot.spent(), quota.period_at(now), now);
+        Some(QuotaStatus { quota, used, resets_at: quota.end_of(period) })
+    }
+
+    /// What is not on the disk.
+    pub(super) fn unwritten(&self) -> Vec<KeySpent> {
+        self.is_urgent.store(false, Ordering::Relaxed);
+        let slots = self.slots.iter().filter_map(|(at, slot)| {
+            let word = slot.spent.load(Ordering::Relaxed);
+            let quota = slot.quota().filter(|_| word != slot.written.load(Ordering::Relaxed))?;
+            let number = u32::try_from(at + 1).ok()?;
+            let carried_until = slot.carried_until.load(Ordering::Relaxed);
+            Some(KeySpent { key: slot.id(), quota, spent: Spent::unpacked(word), carried_until, number })
+        });
+        slots.collect()
+    }
+
+    /// Notes what is on the disk.
+    pub(super) fn note_written(&self, all: &[KeySpent]) {
+        for KeySpent { key, spent, number, .. } in all {
+            if let Some(slot) = self.get(*number).filter(|slot| slot.id() == *key) {
+                slot.written.store(spent.packed(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Takes what the disk has of a key while the store is opened. Returns whether the key has a quota.
+    pub(super) fn restore(&self, numbers: &KeyNumbers, of: &KeySpent) -> bool {
+        let KeySpent { key, quota: held, spent, carried_until, .. } = *of;
+        let Some(slot) = numbers.of(key).and_then(|number| self.get(number)) else { return false };
+        let Some(quota) = slot.quota() else { return false };
+        slot.carried_until.store(carried_until, Ordering::Relaxed);
+        slot.spent.store(spent.packed(), Ordering::Relaxed);
+        if !held.has_periods_of(quota) {
+            slot.carry(held, spent);
+        }
+        slot.written.store(slot.spent().packed(), Ordering::Relaxed);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: i64 = 1_900_000_000_000;
+    const DAY: i64 = 86_400_000;
+
+    fn slot(quota: Quota) -> QuotaSlot {
+        let slot = QuotaSlot::default();
+        slot.set(Some(quota));
+        slot
+    }
+
+    /// How many of so many requests pass at once.
+    fn passed(slot: &QuotaSlot, requests: u32, now: i64) -> u32 {
+        (0..requests).map(|_| u32::from(slot.charge(1, now).is_ok())).sum()
+    }
+
+    proptest! {
+        /// The model is the sum of the costs that passed in each period, of which the clock reaches none twice.
+        #[test]
+        fn it_is_the_model(count in 1..50u64, steps in proptest::collection::vec((1..9u32, -3..3i64), 1..200)) {
+            let quota = Quota::per_day(count);
+            let slot = slot(quota);
+            let (mut now, mut period, mut used) = (NOW, 0, 0);
+            for (cost, hours) in steps {
+                now += hours * DAY / 8;
+                // A refused request begins no period.
+                let at = quota.period_at(now);
+                let (in_period, before) = if at > period { (at, 0) } else { (period, used) };
+                let charged = slot.charge(cost, now);
+                prop_assert_eq!(charged.is_ok(), before + u64::from(cost) <= count);
+                match charged {
+                    Ok(_) => (period, used) = (in_period, before + u64::from(cost)),
+                    Err(UsedUp(status)) => {
+                        prop_assert_eq!((status.used(), status.remaining()), (before, count - before));
+                        prop_assert_eq!(status.resets_at(), quota.end_of(in_period));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_opens_no_period_again() {
+        let slot = slot(Quota::per_day(10));
+        assert_eq!(passed(&slot, 6, NOW), 6);
+        assert_eq!(passed(&slot, 20, NOW + DAY), 10);
+        assert_eq!(passed(&slot, 20, NOW), 0);
+        assert_eq!(passed(&slot, 20, NOW + DAY), 0);
+        assert_eq!(passed(&slot, 20, NOW + 2 * DAY), 10);
+    }
+
+    #[test]
+    fn another_quota_keeps_what_was_used() {
+        let slot = slot(Quota::per_day(10));
+        assert_eq!(passed(&slot, 8, NOW), 8);
+        slot.set(Some(Quota::per_day(5)));
+        assert_eq!(passed(&slot, 9, NOW), 0, "lower, in the middle of a day");
+        slot.set(Some(Quota::per_month(20)));
+        assert_eq!(passed(&slot, 20, NOW), 12);
+        slot.set(Some(Quota::total(30)));
+        assert_eq!(passed(&slot, 20, NOW), 10);
+        assert_eq!(passed(&slot, 20, NOW + 400 * DAY), 0, "nothing comes back");
+        slot.set(None);
+        assert_eq!(passed(&slot, 20, NOW), 20);
+    }
+
+    /// What was used last month is no use of today.
+    #[test]
+    fn another_quota_keeps_nothing_of_a_period_that_is_over() {
+        for later in [NOW + DAY, NOW + 40 * DAY] {
+            let slot = slot(Quota::per_month(100));
+            assert_eq!(passed(&slot, 80, NOW), 80);
+            slot.set(Some(Quota::per_day(90)));
+            assert_eq!(passed(&slot, 100, later), if later < NOW + 31 * DAY { 10 } else { 90 });
+            assert_eq!(passed(&slot, 100, later + DAY), 90);
+        }
+    }
+
+    #[test]
+    fn a_hundredth_is_urgent_once() {
+        let quotas = Quotas::default();
+        let mut numbers = KeyNumbers::default();
+        let number = quotas.set(&mut numbers, 7, Some(Quota::per_day(1000)));
+        let charge = |cost| quotas.charge(number, cost, NOW).unwrap().unwrap();
+        assert_eq!([charge(9), charge(1), charge(1)], [false, true, false]);
+        let all = quotas.unwritten();
+        assert_eq!((all.len(), all[0].key, all[0].spent.used), (1, 7, 11));
+        quotas.note_written(&all);
+        assert_eq!(quotas.unwritten(), []);
+        assert_eq!([charge(9), charge(1)], [false, true]);
+    }
+
+    #[test]
+    fn nonsense_lets_nothing_pass() {
+        let slot = QuotaSlot::default();
+        slot.quota.store(1, Ordering::Relaxed);
+        assert_eq!(passed(&slot, 20, NOW), 0);
+        let last = self::slot(Quota::per_day(crate::access::quota::MAX_QUOTA));
+        for now in [i64::MIN, 0, crate::base::time::LAST_MS, i64::MAX] {
+            assert!(last.charge(crate::access::quota::MAX_COST, now).is_ok());
+        }
+    }
+}

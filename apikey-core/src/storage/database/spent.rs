@@ -1,0 +1,41 @@
+//! What keys have used of their quotas, which is not part of any change.
+
+use sled::IVec;
+
+use crate::key::error::StoreError;
+#[cfg(test)]
+use crate::storage::database::disk::Faults;
+use crate::storage::database::disk::{Disk, number};
+use crate::storage::database::fault::io_error;
+
+impl Disk {
+    /// Reads what every key has used, by its id.
+    pub(crate) fn spent(&self) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> + use<> {
+        self.spent.iter().map(|item| {
+            let (key, frame) = item.map_err(io_error)?;
+            Ok((number(&key)?, frame))
+        })
+    }
+
+    /// Writes what keys have used, and waits until it is on the disk.
+    pub(crate) fn set_spent(&self, spent: impl IntoIterator<Item = (u128, Vec<u8>)>) -> Result<(), StoreError> {
+        #[cfg(test)]
+        Faults::check(&self.faults.write)?;
+        let mut batch = sled::Batch::default();
+        spent.into_iter().for_each(|(key, frame)| batch.insert(&key.to_be_bytes(), frame));
+        {
+            let _gate = self.flusher.gate()?;
+            self.flusher.noted(self.spent.apply_batch(batch)).map_err(io_error)?;
+        }
+        Ok(self.sync_database()?)
+    }
+
+    /// Deletes what keys have used that have no quota any more. A crash may bring it back.
+    pub(crate) fn forget_spent(&self, keys: &[u128]) -> Result<(), StoreError> {
+        let _gate = self.flusher.gate()?;
+        for key in keys {
+            self.flusher.noted(self.spent.remove(key.to_be_bytes())).map_err(io_error)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Quotas: what keys have used of them is written here, and read when the store is opened.
+
+use crate::access::quota::{Quota, QuotaPeriod};
+use crate::base::codec;
+use crate::base::patch::Patch;
+use crate::index::Index;
+use crate::index::quotas::{KeySpent, Spent};
+use crate::key::change::{Action, Change, Fields};
+use crate::key::error::StoreError;
+use crate::key::key_info::KeyInfo;
+use crate::key::spent::StoredSpent;
+use crate::storage::database::disk::Disk;
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
+use crate::token::key_id::KeyId;
+
+/// The field of a key that these errors name.
+const FIELD: &str = "quota";
+
+impl KeyStore {
+    /// Adds uses to a key that has a quota [in all](Quota::total), as when a customer buys more. Two calls at once add both.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey, Quota};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").quota(Quota::total(500)))?;
+    /// let key = store.add_uses(created.info.id(), 100)?;
+    /// assert_eq!(key.quota(), Some(Quota::total(600)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a key without such a quota, or if it would have more than 1,000,000,000,000 uses;
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`] for a revoked key; [`StoreError::NotDurable`],
+    /// [`StoreError::Io`], [`StoreError::Closed`].
+    pub fn add_uses(&self, id: KeyId, uses: u64) -> Result<KeyInfo, StoreError> {
+        if uses == 0 {
+            return Err(StoreError::invalid("uses", "0", "1 to 1,000,000,000,000 uses"));
+        }
+        let scope = self.scope(None);
+        let outcomes = self.change(|_, records| {
+            let (record, _) = records
+                .record(id.as_u128())?
+                .filter(|(record, _)| scope.seen.has(record.owner()))
+                .ok_or(StoreError::NotFound(id))?;
+            let held = record.quota.as_ref().map(Quota::stored);
+            let Some(held) = held.filter(|quota| quota.period() == QuotaPeriod::Total) else {
+                let held = held.map_or_else(|| "none".to_owned(), |quota| quota.to_string());
+                return Err(StoreError::invalid(FIELD, &held, "keys that have a quota in all"));
+            };
+            let quota = Quota::total(held.count().saturating_add(uses)).check()?;
+            let fields = Fields {
+                lifetime: self.inner().engine.lifetime,
+                quota: Patch::Set(quota.to_stored()),
+                ..Fields::default()
+            };
+            let change = self.inner().engine.change_of(id.as_u128(), Action::Update(Box::new(fields)));
+            Ok(vec![Change { scope: scope.clone(), ..change }])
+        })?;
+        let after = outcomes.into_iter().find_map(|outcome| outcome.after).ok_or(StoreError::NotFound(id))?;
+        self.inner().info_of(after)
+    }
+}
+
+impl Inner {
+    /// Writes what was used of quotas since the last time.
+    pub(super) fn write_quotas(&self) {
+        if let Ok(disk) = self.engine.log.open() {
+            self.write_quotas_to(&disk);
+        }
+    }
+
+    pub(super) fn write_quotas_to(&self, disk: &Disk) {
+        let unwritten = self.engine.index.unwritten_quotas();
+        if unwritten.is_empty() {
+            return;
+        }
+        match write(disk, &unwritten) {
+            Ok(()) => self.engine.index.note_quotas_written(&unwritten),
+            Err(error) => {
+                tracing::warn!(%error, keys = unwritten.len(), "what keys used of their quotas is not written")
+            }
+        }
+    }
+}
+
+fn write(disk: &Disk, unwritten: &[KeySpent]) -> Result<(), StoreError> {
+    let frames = unwritten.iter().map(|KeySpent { key, quota, spent, carried_until, .. }| {
+        let Spent { period, used } = *spent;
+        let stored = StoredSpent { quota: quota.to_stored(), period, used, carried_until: *carried_until };
+        Ok((*key, codec::encode(&stored)?))
+    });
+    disk.set_spent(frames.collect::<Result<Vec<_>, StoreError>>()?)
+}
+
+/// Reads what keys have used into the index, and deletes that of keys without a quota.
+///
+/// # Errors
+/// The disk fails, or a frame of it is damaged: what was used must not be forgotten.
+pub(super) fn restore(disk: &Disk, index: &Index) -> Result<(), StoreError> {
+    let mut others = Vec::new();
+    for item in disk.spent() {
+        let (key, frame) = item?;
+        let StoredSpent { quota, period, used, carried_until } = codec::decode(&frame)?;
+        let spent = KeySpent::read(key, Quota::stored(&quota), Spent { period, used }, carried_until);
+        if !index.restore_quota(&spent) {
+            others.push(key);
+        }
+    }
+    if others.is_empty() { Ok(()) } else { disk.forget_spent(&others) }
+}
