@@ -6,7 +6,13 @@
 //! `-- million DIRECTORY` uses a million keys once an hour for a day, and prints what that takes of memory and disk, and how
 //! long the writes take. Both need minutes.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench that fails shall stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a bench that fails shall stop"
+)]
 
 use std::fs;
 use std::hint::black_box;
@@ -28,12 +34,13 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["day", directory] => day(Path::new(directory)),
         ["million", directory] => million(Path::new(directory)),
+        ["rows", directory] => rows(Path::new(directory)),
         [] => {
             costs();
             one_key();
             exact();
         }
-        _ => panic!("the arguments are none, `day DIRECTORY` or `million DIRECTORY`"),
+        _ => panic!("the arguments are none, `day DIRECTORY`, `million DIRECTORY` or `rows DIRECTORY`"),
     }
 }
 
@@ -227,6 +234,17 @@ fn million(directory: &Path) {
     let all = (KEYS as i64 * HOURS) as u64;
     assert_eq!(uses(Step::Day), all, "exact by the day");
     println!("{all} uses counted by the day, {} by the hour", uses(Step::Hour));
+    drop(store);
+    rows(directory);
+}
+
+/// How many rows the store has, and how much they take by its own reckoning.
+fn rows(directory: &Path) {
+    let rows = sled::open(directory.join("sled")).unwrap().open_tree("usage").unwrap();
+    let bytes: usize = rows.iter().map(|row| row.unwrap()).map(|(name, value)| name.len() + value.len()).sum();
+    let reckoned =
+        rows.get([0]).unwrap().and_then(|bytes| Some(u64::from_le_bytes(*bytes.first_chunk()?))).unwrap_or(0);
+    println!("{} rows, {} MiB of names and values, reckoned {} MiB", rows.len(), bytes >> 20, reckoned >> 20);
 }
 
 /// MiB of memory that this process has.

@@ -153,7 +153,6 @@ impl Engine {
     /// Drops the counts of a key that was deleted.
     pub(crate) fn forget_counts(&self, key: u128) {
         self.refusals.forget(key);
-        self.counts.iter().for_each(|counts| counts.pending().forget(key));
         self.forgotten.iter().for_each(|forgotten| lock(forgotten).push(key));
     }
 

@@ -25,6 +25,5 @@ pub(crate) mod rotation;
 #[cfg(feature = "utoipa")]
 mod schema;
 pub(crate) mod scope;
-pub(crate) mod spent;
 pub(crate) mod subject;
 pub(crate) mod tenant;

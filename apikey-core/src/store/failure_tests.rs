@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::{
     Attempt, AuthError, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyStore, KeyUpdate, NewKey, Overlap,
-    Role, StoreError, Tenant, VerifiedKey,
+    Quota, Role, StoreError, Tenant, Usage, VerifiedKey,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -480,4 +480,63 @@ fn while_the_disk_refuses_every_question_is_answered() {
         // The store creates no backup from an uncertain state.
         store.backup(tempfile::tempdir().unwrap().path().join("backup")).unwrap_err();
     }
+}
+
+/// Uses are the first thing that a full disk has no room for: they wait in memory, and go once they are too many. Nothing
+/// else fails for it.
+#[test]
+fn a_full_disk_drops_counts_of_uses_first() {
+    let store = KeyStore::builder().count_use(true).temporary().unwrap();
+    let key = create(&store);
+    let inner = store.inner();
+    let counted = || store.usage(&Usage::of_key(key.info.id())).unwrap().uses();
+    let fill = |is_full| inner.engine.log.open().unwrap().faults.write.store(is_full, Ordering::SeqCst);
+    verify(&store, &key).unwrap();
+    fill(true);
+    inner.keep_usage(true);
+    assert_eq!((counted(), store.health().usage_dropped), (1, 0), "it waits");
+    fill(false);
+    inner.keep_usage(true);
+    store.update(key.info.id(), KeyUpdate::new().name("good")).unwrap();
+    assert_eq!(store.get(key.info.id()).unwrap().unwrap().uses_total(), 1);
+
+    fill(true);
+    const MANY: u64 = 1 << 17;
+    for other in 0..MANY {
+        let counts = inner.engine.counts.as_ref().unwrap();
+        counts.pending().add_uses(29_000_000, other.into(), 0, 2);
+    }
+    inner.keep_usage(false);
+    assert_eq!(store.health().usage_dropped, 2 * MANY);
+    assert!(store.health().is_good());
+    fill(false);
+    inner.keep_usage(true);
+    assert_eq!(counted(), 1);
+    store.update(key.info.id(), KeyUpdate::new().name("better")).unwrap();
+}
+
+/// A quota goes on in memory, and what was used is written once the disk can.
+#[test]
+fn a_quota_holds_while_the_disk_fails() {
+    let store = store();
+    let key = store.create(NewKey::for_owner("alice").quota(Quota::per_month(3))).unwrap();
+    let faults = |is_full| store.inner().engine.log.open().unwrap().faults.write.store(is_full, Ordering::SeqCst);
+    faults(true);
+    for _ in 0..3 {
+        verify(&store, &key).unwrap();
+        store.inner().write_quotas();
+    }
+    assert_eq!(verify(&store, &key).unwrap_err().code(), "quota_exceeded");
+    assert_eq!(store.inner().engine.index.unwritten_quotas().len(), 1);
+    faults(false);
+    store.inner().write_quotas();
+    assert_eq!(store.inner().engine.index.unwritten_quotas(), []);
+    // A lower one is in force even if it cannot be written, and a higher one is not.
+    let more = store.create(NewKey::for_owner("alice").quota(Quota::per_month(9))).unwrap();
+    verify(&store, &more).unwrap();
+    faults(true);
+    not_durable(store.update(more.info.id(), KeyUpdate::new().quota(Quota::per_month(1))));
+    assert_eq!(verify(&store, &more).unwrap_err().code(), "quota_exceeded");
+    io(store.update(key.info.id(), KeyUpdate::new().quota(Quota::per_month(30))));
+    assert_eq!(verify(&store, &key).unwrap_err().code(), "quota_exceeded");
 }

@@ -125,7 +125,7 @@ fn a_bound_of_disk_takes_the_finest_and_oldest_steps_first() {
         place.clock.advance(hours(24));
     }
     // Less than all of it, and more than what still grows.
-    place.bound = 30_000;
+    place.bound = 120_000;
     let store = place.open();
     keys.iter().for_each(|key| verify(&store, key, 1));
     store.close().unwrap();

@@ -11,7 +11,7 @@ const MANY_KEYS: usize = 1 << 17;
 /// What was counted in one minute.
 #[derive(Debug, Default)]
 pub(crate) struct MinuteCounts {
-    /// The uses of each key. In the order of their ids they are written in a quarter of the time.
+    /// The uses of each key, in the order of their ids, which is that of the rows on the disk.
     pub(crate) uses: BTreeMap<u128, KeyCount>,
     /// Uses of keys beyond the bound.
     pub(crate) other_uses: u64,
@@ -97,16 +97,6 @@ impl Pending {
     /// The number of keys, once for each minute, and for each code of a refusal.
     pub(crate) fn len(&self) -> usize {
         self.keys
-    }
-
-    /// Removes the counts of a key.
-    pub(crate) fn forget(&mut self, key: u128) {
-        for counts in self.minutes.values_mut() {
-            let before = counts.uses.len() + counts.refusals.len();
-            counts.uses.remove(&key);
-            counts.refusals.retain(|(refused, _), _| *refused != key);
-            self.keys -= before - counts.uses.len() - counts.refusals.len();
-        }
     }
 
     /// How often a key was used.

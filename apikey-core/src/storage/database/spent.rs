@@ -1,12 +1,29 @@
 //! What keys have used of their quotas, which is not part of any change.
 
+use serde::{Deserialize, Serialize};
 use sled::IVec;
 
+use crate::access::quota::StoredQuota;
+use crate::base::codec::frame::plain_frame;
 use crate::key::error::StoreError;
 #[cfg(test)]
 use crate::storage::database::disk::Faults;
 use crate::storage::database::disk::{Disk, number};
 use crate::storage::database::fault::io_error;
+
+/// What was used in a period of a quota.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredSpent {
+    /// The quota at that time, of which the periods have numbers.
+    pub(crate) quota: StoredQuota,
+    /// The number of the period; 0 for what was used under an earlier quota.
+    pub(crate) period: u32,
+    pub(crate) used: u64,
+    /// Until when it counts if the number is 0, in milliseconds since 1970 UTC.
+    pub(crate) carried_until: i64,
+}
+
+plain_frame!(StoredSpent, b'Q', "what a key has used");
 
 impl Disk {
     /// Reads what every key has used, by its id.

@@ -6,8 +6,10 @@ use sled::Tree;
 
 /// Where the tree has the bytes of all rows; no row has so short a name.
 pub(super) const BYTES: [u8; 1] = [0];
-/// Roughly what the database needs for a row besides its name and its value.
-const AROUND: usize = 12;
+/// Roughly what the database takes for a row: so many times its name and its value, and some bytes more. Of a million keys
+/// that were used once in each hour of a day it took 565 MiB, for 2,622,191 rows of 48 bytes.
+const TIMES: usize = 4;
+const AROUND: usize = 32;
 
 /// The tree of rows, and how much it holds.
 pub(crate) struct UsageTree {
@@ -47,7 +49,7 @@ impl UsageWrites {
 }
 
 fn weight(name: &[u8], value: usize) -> u64 {
-    (name.len() + value + AROUND) as u64
+    ((name.len() + value) * TIMES + AROUND) as u64
 }
 
 impl UsageTree {

@@ -34,7 +34,7 @@ use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 use crate::store::open::options::Options;
 use crate::store::open::scan::{Rules, ScanResult, scan};
-use crate::store::quotas;
+use crate::store::uses::quotas;
 use crate::token::digest::{Digest, Digester};
 use crate::token::id_generator::IdSource;
 use crate::token::key_id::KeyId;

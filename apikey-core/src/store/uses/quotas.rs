@@ -8,8 +8,8 @@ use crate::index::quotas::{KeySpent, Spent};
 use crate::key::change::{Action, Change, Fields};
 use crate::key::error::StoreError;
 use crate::key::key_info::KeyInfo;
-use crate::key::spent::StoredSpent;
 use crate::storage::database::disk::Disk;
+use crate::storage::database::spent::StoredSpent;
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 use crate::token::key_id::KeyId;
@@ -65,13 +65,13 @@ impl KeyStore {
 
 impl Inner {
     /// Writes what was used of quotas since the last time.
-    pub(super) fn write_quotas(&self) {
+    pub(in crate::store) fn write_quotas(&self) {
         if let Ok(disk) = self.engine.log.open() {
             self.write_quotas_to(&disk);
         }
     }
 
-    pub(super) fn write_quotas_to(&self, disk: &Disk) {
+    pub(in crate::store) fn write_quotas_to(&self, disk: &Disk) {
         let unwritten = self.engine.index.unwritten_quotas();
         if unwritten.is_empty() {
             return;
@@ -98,7 +98,7 @@ fn write(disk: &Disk, unwritten: &[KeySpent]) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// The disk fails, or a frame of it is damaged: what was used must not be forgotten.
-pub(super) fn restore(disk: &Disk, index: &Index) -> Result<(), StoreError> {
+pub(in crate::store) fn restore(disk: &Disk, index: &Index) -> Result<(), StoreError> {
     let mut others = Vec::new();
     for item in disk.spent() {
         let (key, frame) = item?;

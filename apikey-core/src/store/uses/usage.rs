@@ -111,7 +111,7 @@ impl Inner {
     }
 
     /// How often a key was used; at most two seconds of that are missing.
-    pub(super) fn uses_total(&self, disk: &Disk, key: u128) -> Result<u64, StoreError> {
+    pub(in crate::store) fn uses_total(&self, disk: &Disk, key: u128) -> Result<u64, StoreError> {
         let Some(counts) = &self.engine.counts else { return Ok(0) };
         let _moving = lock(&self.moving_usage);
         let waiting = counts.pending().uses_of(key);
@@ -119,31 +119,34 @@ impl Inner {
     }
 
     /// Collects the counts of all threads, and writes them if it is time, or they are many.
-    pub(super) fn keep_usage(&self, is_time: bool) {
+    pub(in crate::store) fn keep_usage(&self, is_time: bool) {
         if (self.collect_uses() || is_time)
             && let Ok(disk) = self.engine.log.open()
         {
-            self.write_usage_to(&disk);
+            self.write_usage_to(&disk, false);
         }
     }
 
-    /// Writes what was counted to the disk. If the disk has no room the counts wait, and are dropped once they are many.
-    pub(super) fn write_usage_to(&self, disk: &Disk) {
+    /// Writes what was counted to the disk. If the disk has no room the counts wait, and are dropped once they are many, or
+    /// if this is the last time.
+    pub(in crate::store) fn write_usage_to(&self, disk: &Disk, is_last: bool) {
         let _writing = lock(&self.writing_usage);
-        self.forget_usage(disk);
-        let Some(counts) = &self.engine.counts else { return };
-        let is_many = self.collect_uses();
-        if !has_room(disk) {
-            if is_many {
+        if let Some(counts) = &self.engine.counts {
+            let is_many = self.collect_uses();
+            if has_room(disk) {
+                if let Err(error) = self.try_write_usage(counts, disk) {
+                    tracing::warn!(%error, "counts of uses are not written");
+                }
+            } else if is_many || is_last {
                 let dropped = counts.pending().take().into_values().map(|minute| total(&minute)).sum();
                 counts.drop_counts(dropped);
-                tracing::warn!(dropped, "the disk is full: the store counts no uses");
+                if dropped > 0 {
+                    tracing::warn!(dropped, "the disk is full: these uses are in no count");
+                }
             }
-            return;
         }
-        if let Err(error) = self.try_write_usage(counts, disk) {
-            tracing::warn!(%error, "counts of uses are not written");
-        }
+        // What waited of them is part of the sums of their owners.
+        self.forget_usage(disk);
     }
 
     /// Deletes the rows of keys that were deleted, also if the store does not count any more.
