@@ -28,6 +28,8 @@ pub(crate) enum Role {
     Holds { store: PathBuf },
     /// Rotates keys into a directory without end.
     Rotates { root: PathBuf },
+    /// Uses the quotas of two keys, from a time of the store on.
+    UsesQuotas { store: PathBuf, secrets: [String; 2], begin: i64 },
     /// Makes changes while the disk refuses calls.
     Refused { case: String, store: PathBuf, at: usize, seed: u64 },
 }
@@ -58,6 +60,7 @@ pub(crate) fn ran_as_child() -> bool {
             let _ = std::io::stdin().read_line(&mut String::new());
         }
         Role::Rotates { root } => crate::rotate::run_child(&root),
+        Role::UsesQuotas { store, secrets, begin } => crate::quotas::run_child(&store, &secrets, begin),
         Role::Refused { case, store, at, seed } => crate::refuse::run_child(&case, &store, at, seed),
     }
     true

@@ -6,6 +6,7 @@
 //! APIKEY_DAMAGES=1000 cargo test -p apikey-crash damage -- --nocapture
 //! APIKEY_REFUSALS=all cargo test -p apikey-crash refuse -- --nocapture
 //! APIKEY_ROTATIONS=200 cargo test -p apikey-crash rotate -- --nocapture
+//! APIKEY_QUOTA_KILLS=300 cargo test -p apikey-crash quotas -- --nocapture
 //! ```
 //!
 //! Each prints its seed; `APIKEY_SEED=<number>` runs it again. `docs/operations/durability.md` says what is promised.
@@ -25,6 +26,7 @@ mod damage;
 mod kill;
 mod model;
 mod power;
+mod quotas;
 mod refuse;
 mod rotate;
 mod work;
