@@ -160,7 +160,11 @@ fn state(key: &KeyInfo, code: &str, now: DateTime<Utc>) -> String {
     let list = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(" ") };
     let has = match code {
         "address_not_allowed" => format!(", networks {}", list(key.networks())),
-        "insufficient_permission" => format!(", permissions {}", list(key.permissions())),
+        "insufficient_permission" => {
+            let roles = if key.roles().is_empty() { String::new() } else { format!(", roles {}", list(key.roles())) };
+            let ceiling = key.tenant().map(|tenant| format!(", as far as the tenant {tenant} leaves them"));
+            format!(", permissions {}{roles}{}", list(key.permissions()), ceiling.unwrap_or_default())
+        }
         _ => String::new(),
     };
     table::one_line(&format!("{}{since}{has}", key_state.name()))

@@ -91,7 +91,8 @@ fn a_tenant_is_bounded_and_shown() {
     assert!(table.starts_with("NAME") && table.contains("acme"), "{table}");
     let replaced = place.json(&["tenant", "put", "acme", "--no-permissions"]);
     assert_eq!((&replaced["permissions"], &replaced["limit"]), (&json!([]), &json!(null)));
-    place.fed(&acme, &["check", "--permission", "orders:read"]).with(1).shows("insufficient_permission");
+    let lacks = place.fed(&acme, &["check", "--permission", "orders:read"]).with(1).shows("insufficient_permission");
+    lacks.shows("as far as the tenant acme leaves them");
     assert_eq!(place.json(&["tenant", "list"])["tenants"].as_array().unwrap().len(), 1);
     place.run(&["events", "--kind", "tenant_put"]).ok().shows("tenant=acme").shows("keys:*->none");
 }
