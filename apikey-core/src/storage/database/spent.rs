@@ -23,7 +23,7 @@ pub(crate) struct StoredSpent {
     pub(crate) carried_until: i64,
 }
 
-plain_frame!(StoredSpent, b'Q', "what a key has used");
+plain_frame!(StoredSpent, b'D', "what a key has used");
 
 impl Disk {
     /// Reads what every key has used, by its id.
