@@ -89,6 +89,14 @@ impl AuthError {
         Self::InsufficientPermission { required: requirement.clone() }
     }
 
+    /// Creates the refusal of a request that costs more than a key has left at a time.
+    #[cold]
+    pub(crate) fn used_up(status: QuotaStatus, now: i64) -> Self {
+        let Some(end) = status.resets_at() else { return Self::NoUsesLeft };
+        let retry_after = Duration::from_millis(u64::try_from(end.timestamp_millis() - now).unwrap_or(0));
+        Self::QuotaExceeded { retry_after, status }
+    }
+
     /// The codes of all errors, as [`code`](Self::code) returns them.
     pub const CODES: [&str; 15] = [
         "missing_api_key",

@@ -270,7 +270,7 @@ impl TryFrom<QuotaLine> for Quota {
 }
 
 /// What a key has left of its quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuotaStatus {
     pub(crate) quota: Quota,
     pub(crate) used: u64,

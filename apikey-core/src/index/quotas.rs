@@ -201,6 +201,11 @@ impl Quotas {
         Some(QuotaStatus { quota, used, resets_at: quota.end_of(period) })
     }
 
+    /// The same by the key's id.
+    pub(super) fn status_of(&self, numbers: &KeyNumbers, id: u128, now: i64) -> Option<QuotaStatus> {
+        self.status(numbers.of(id)?, now)
+    }
+
     /// What is not on the disk.
     pub(super) fn unwritten(&self) -> Vec<KeySpent> {
         self.is_urgent.store(false, Ordering::Relaxed);

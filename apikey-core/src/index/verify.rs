@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::ptr;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use crate::access::auth_error::AuthError;
 use crate::access::control_word::{
@@ -117,13 +116,7 @@ impl Index {
     #[inline(never)]
     pub(crate) fn charge(&self, number: u32, cost: u32, now: i64) -> Result<bool, AuthError> {
         let charged = self.quotas.charge(number, cost, now).ok_or(AuthError::Unavailable)?;
-        charged.map_err(|UsedUp(status)| match status.resets_at {
-            None => AuthError::NoUsesLeft,
-            Some(end) => {
-                let retry_after = Duration::from_millis(u64::try_from(end.timestamp_millis() - now).unwrap_or(0));
-                AuthError::QuotaExceeded { retry_after, status }
-            }
-        })
+        charged.map_err(|UsedUp(status)| AuthError::used_up(status, now))
     }
 
     /// What a verified key has left of its quota; `None` if it has none, or the key is not there any more.
@@ -135,6 +128,12 @@ impl Index {
             self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest))?;
         let number = side.map(|side| side.quota).filter(|quota| *quota != 0)?;
         self.quotas.status(number, now())
+    }
+
+    /// What the key with this id has left of its quota; `None` if it has none.
+    pub(crate) fn quota_status_of(&self, id: u128, now: i64) -> Option<QuotaStatus> {
+        let (writer, _) = self.write();
+        self.quotas.status_of(&writer.quotas, id, now)
     }
 
     /// Whether any key has, or had, a quota.

@@ -278,3 +278,26 @@ fn a_quota_out_of_bounds_names_its_field() {
     let none: KeyUpdate = serde_json::from_str(r#"{"quota":null}"#).unwrap();
     assert_eq!(store.update(daily.info.id(), none).unwrap().quota(), None);
 }
+
+#[test]
+fn what_is_left_is_known_by_id() {
+    let place = Place::new();
+    let store = place.open();
+    let key = store.create(alice().quota(Quota::per_day(10))).unwrap();
+    let id = key.info.id();
+    let left = |store: &KeyStore| store.quota_status_of(id).unwrap().map(|status| status.remaining());
+    assert_eq!((left(&store), passed(&store, &key, 3), left(&store), left(&store)), (Some(10), 3, Some(7), Some(7)));
+    store.update(id, KeyUpdate::new().disabled(true)).unwrap();
+    store.close().unwrap();
+    let store = place.open();
+    assert_eq!(left(&store), Some(7));
+    place.clock.advance(hours(12));
+    assert_eq!(left(&store), Some(10));
+    store.update(id, KeyUpdate::new().no_quota()).unwrap();
+    assert_eq!(left(&store), None);
+    let other = KeyStore::temporary().unwrap().create(alice()).unwrap().info.id();
+    assert!(matches!(store.quota_status_of(other), Err(StoreError::NotFound(_))));
+    let bob = store.of_owner("bob");
+    assert!(matches!(bob.quota_status_of(id), Err(StoreError::NotFound(_))));
+    assert!(matches!(bob.add_uses(id, 1), Err(StoreError::NotFound(_))));
+}

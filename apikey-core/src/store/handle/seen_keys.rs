@@ -66,6 +66,22 @@ macro_rules! seen_keys {
                 self.0.update(id, update)
             }
 
+            #[doc = concat!("Returns what a key of this ", $whose, " has left of its quota: [`KeyStore::quota_status_of`].")]
+            ///
+            /// # Errors
+            /// Those of [`KeyStore::quota_status_of`].
+            pub fn quota_status_of(&self, id: KeyId) -> Result<Option<QuotaStatus>, StoreError> {
+                self.0.quota_status_of(id)
+            }
+
+            #[doc = concat!("Adds uses to a key of this ", $whose, ": [`KeyStore::add_uses`].")]
+            ///
+            /// # Errors
+            /// Those of [`KeyStore::add_uses`].
+            pub fn add_uses(&self, id: KeyId, uses: u64) -> Result<KeyInfo, StoreError> {
+                self.0.add_uses(id, uses)
+            }
+
             /// Gives a key a new secret: [`KeyStore::rotate`].
             ///
             /// # Errors

@@ -1,6 +1,6 @@
 //! Quotas: what keys have used of them is written here, and read when the store is opened.
 
-use crate::access::quota::{Quota, QuotaPeriod};
+use crate::access::quota::{Quota, QuotaPeriod, QuotaStatus};
 use crate::base::codec;
 use crate::base::patch::Patch;
 use crate::index::Index;
@@ -18,6 +18,27 @@ use crate::token::key_id::KeyId;
 const FIELD: &str = "quota";
 
 impl KeyStore {
+    /// Returns what the key with this id has left of its quota; `None` if it has no quota. The call uses nothing. For a key
+    /// that was just verified, [`quota_status`](Self::quota_status) reads memory only.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey, Quota};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").quota(Quota::per_day(10_000)))?;
+    /// store.verify(created.key.expose_secret())?;
+    /// let status = store.quota_status_of(created.info.id())?.expect("the key has a quota");
+    /// assert_eq!((status.used(), status.remaining()), (1, 9_999));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Io`], [`StoreError::Closed`].
+    pub fn quota_status_of(&self, id: KeyId) -> Result<Option<QuotaStatus>, StoreError> {
+        self.get(id)?.ok_or(StoreError::NotFound(id))?;
+        Ok(self.inner().engine.index.quota_status_of(id.as_u128(), self.inner().engine.time.now_ms()))
+    }
+
     /// Adds uses to a key that has a quota [in all](Quota::total), as when a customer buys more. Two calls at once add both.
     ///
     /// ```
