@@ -78,6 +78,9 @@ pub(crate) enum Command {
     /// Show a key
     #[command(after_help = examples::SHOW)]
     Show(KeyArg),
+    /// Show what a key has left of its quota
+    #[command(after_help = examples::QUOTA)]
+    Quota(KeyArg),
     /// Give a key a new secret
     #[command(after_help = examples::ROTATE)]
     Rotate(RotateArgs),

@@ -16,6 +16,7 @@ examples! {
         "apikey create alice --role reader,deployer --expires-in 90d"
         "apikey create admin --tenant acme --permission 'orders:*,keys:*'"
         "apikey create alice --prefix acme_test --label plan=pro --label region=eu"
+        "apikey create alice --label plan=pro --quota 10000/day"
         "apikey create web --limit 100/1m --network 10.0.0.0/8 --rotate-every 30d --out web.key";
     LIST:
         "apikey list --owner alice"
@@ -29,6 +30,9 @@ examples! {
     SHOW:
         "apikey show 01931a4e"
         "apikey show ak_02yDsGQ6";
+    QUOTA:
+        "apikey quota 01931a4e"
+        "apikey quota 01931a4e --json";
     ROTATE:
         "apikey rotate 01931a4e --overlap 24h"
         "apikey rotate 01931a4e --overlap none --out new.key";
@@ -48,6 +52,8 @@ examples! {
         "apikey update 01931a4e --add-role writer --remove-role reader"
         "apikey update 01931a4e --expires-in 30d --metadata team=blue"
         "apikey update 01931a4e --label plan=free --without-label region"
+        "apikey update 01931a4e --quota 50000/month+01:00"
+        "apikey update 01931a4e --add-uses 500"
         "apikey update 01931a4e --not-before 2027-01-31";
     ENABLE:
         "apikey enable 01931a4e"

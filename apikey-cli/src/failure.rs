@@ -132,6 +132,8 @@ pub(crate) fn in_options(text: &str) -> String {
         .replace("invalid remove_roles", "invalid --remove-role")
         .replace("invalid limit.count", "invalid --limit")
         .replace("invalid limit.per", "invalid --limit")
+        .replace("invalid quota.count", "invalid --quota")
+        .replace("invalid quota.offset", "invalid --quota")
         .replace("invalid rotation.every", "invalid --rotate-every")
         .replace("invalid rotation.overlap", "invalid --rotate-overlap")
         .replace("with `apikey clock accept` or KeyStore::accept_clock", "with `apikey clock accept`")
@@ -152,6 +154,11 @@ fn named_by_options(text: &str) -> String {
         .replace("invalid role ", "invalid role name ")
         .replace("allowed are roles of this store", "allowed are roles of this store, which `apikey role list` shows")
         .replace("invalid label ", "invalid --label ")
+        .replace("invalid uses", "invalid --add-uses")
+        .replace(
+            "allowed are keys that have a quota in all",
+            "--add-uses is for quotas in all, as of --quota 500/total",
+        )
         .replace("invalid since", "invalid --since")
         .replace("invalid prefix", "invalid --prefix")
         .replace("allowed are times before expires_at", "allowed are times before the key expires")

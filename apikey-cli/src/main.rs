@@ -52,6 +52,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Create(create) => create::create(context, create),
         Command::List(list) => list::list(context, list),
         Command::Show(key) => keys::show(context, &key.id),
+        Command::Quota(key) => keys::quota(context, &key.id),
         Command::Rotate(rotate) => rotate::rotate(context, &rotate),
         Command::Revoke(revoke) => keys::revoke(context, revoke),
         Command::Check(check) => check::check(context, &check),

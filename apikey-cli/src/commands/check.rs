@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 use crate::output::key_view;
+use crate::output::quota_view::QuotaView;
 use crate::output::table;
 use crate::time::both;
 
@@ -90,7 +91,7 @@ fn without_header(text: &str) -> &str {
 
 fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(), Failure> {
     match verdict {
-        Verdict::Good { key, secret_version, superseded, superseded_until } => {
+        Verdict::Good { key, secret_version, superseded, superseded_until, quota } => {
             if context.json {
                 return output::json(&json!({
                     "good": true,
@@ -98,6 +99,7 @@ fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(),
                     "secret_version": secret_version,
                     "superseded": superseded,
                     "superseded_until": superseded_until,
+                    "quota": QuotaView::new(&key, quota.as_ref()),
                     "key": key,
                 }));
             }
@@ -110,7 +112,7 @@ fn answer(context: &Context, verdict: Verdict, now: DateTime<Utc>) -> Result<(),
                     None => "an old secret: it has been replaced, and ends when the new one is used".to_owned(),
                 })?;
             }
-            output::text(&key_view::block(&key, now))
+            output::text(&key_view::block(&key, quota.as_ref(), now))
         }
         Verdict::Bad { code, text, why, key, secret_version } => {
             let key = key.as_deref();

@@ -89,6 +89,9 @@ pub(crate) fn create(context: &Context, create: CreateArgs) -> Result<(), Failur
     if let Some((count, per)) = create.limits.limit {
         key = key.limit(count, per);
     }
+    if let Some(quota) = create.limits.quota {
+        key = key.quota(quota);
+    }
     if let Some(networks) = create.limits.networks() {
         key = key.networks(networks);
     }

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 
 use apikey_core::admin::{Request, has_token};
-use apikey_core::{Overlap, RotationPolicy};
-use chrono::{DateTime, TimeDelta, Utc};
+use apikey_core::{Overlap, Quota, RotationPolicy};
+use chrono::{DateTime, FixedOffset, TimeDelta, Utc};
 use clap::Args;
 
 use crate::failure::{Failure, shortened};
@@ -67,12 +67,16 @@ impl RotationArgs {
     }
 }
 
-/// The rate limit and the networks of a key.
+/// The rate limit, the quota and the networks of a key.
 #[derive(Debug, Args)]
 pub(crate) struct LimitArgs {
     /// The rate limit of the key, such as 100/1m
     #[arg(long, value_name = "COUNT/SPAN", value_parser = limit)]
     pub(crate) limit: Option<(u32, TimeDelta)>,
+    /// The quota of the key: how much it may use in each calendar day or month, or in all, such as 10000/day, 10000/month
+    /// or 500/total. Days and months are of UTC, or of an offset from it, such as 10000/day+01:00
+    #[arg(long, value_name = "COUNT/PERIOD", value_parser = quota)]
+    pub(crate) quota: Option<Quota>,
     /// Networks from which the key may be used, such as 10.0.0.0/8, separated by commas
     #[arg(long = "network", value_name = "CIDR", value_delimiter = ',', value_parser = part)]
     pub(crate) networks: Vec<String>,
@@ -104,6 +108,30 @@ pub(super) fn limit(text: &str) -> Result<(u32, TimeDelta), String> {
     parsed.ok_or_else(|| "a number, `/` and a span are expected, as in 100/1m".to_owned())
 }
 
+pub(super) fn quota(text: &str) -> Result<Quota, String> {
+    let parsed = text.split_once('/').and_then(|(count, per)| {
+        let count = count.parse().ok()?;
+        if per == "total" {
+            return Some(Quota::total(count));
+        }
+        let (quota, offset) = match per.split_at_checked("day".len())? {
+            ("day", offset) => (Quota::per_day(count), offset),
+            _ => (Quota::per_month(count), per.strip_prefix("month")?),
+        };
+        match offset {
+            "" => Some(quota),
+            // `+01:00`, and no shorter form.
+            offset if offset.len() == "+01:00".len() => Some(quota.offset(offset.parse::<FixedOffset>().ok()?)),
+            _ => None,
+        }
+    });
+    parsed.ok_or_else(|| {
+        "a number, `/` and `day`, `month` or `total` are expected, as in 10000/day; days and months take an offset, as in \
+         10000/day+01:00"
+            .to_owned()
+    })
+}
+
 /// The time this long after now, for the option of this name.
 pub(super) fn from_now(option: &str, span: TimeDelta) -> Result<DateTime<Utc>, Failure> {
     Utc::now().checked_add_signed(span).ok_or_else(|| Failure::usage(format!("{option}: the span is too long")))
@@ -129,4 +157,43 @@ pub(super) fn check_entries(option: &str, entries: &[(String, String)], removed:
 pub(super) fn entry(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("a name, `=` and a value are expected, as in team=blue")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotas_as_people_write_them() {
+        let east = |minutes: i32| FixedOffset::east_opt(minutes * 60).unwrap();
+        for (text, expected) in [
+            ("10000/day", Quota::per_day(10_000)),
+            ("1/month", Quota::per_month(1)),
+            ("500/total", Quota::total(500)),
+            ("10000/day+01:00", Quota::per_day(10_000).offset(east(60))),
+            ("7/month-05:30", Quota::per_month(7).offset(east(-330))),
+        ] {
+            assert_eq!(quota(text), Ok(expected), "{text}");
+        }
+        for text in [
+            "",
+            "10000",
+            "/day",
+            "day/1",
+            "-1/day",
+            "1/week",
+            "1/days",
+            "1/day+1",
+            "1/day+01",
+            "1/day+25:00",
+            "1/total+01:00",
+            "1/day 01:00",
+            "1.5/day",
+            "1/d",
+            "1/dä",
+            "99999999999999999999/day",
+        ] {
+            assert!(quota(text).unwrap_err().contains("10000/day"), "{text}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 use crate::output::key_view::{self, ChangedView};
+use crate::output::quota_view::{self, QuotaView};
 use crate::output::table;
 use crate::store::backend::Backend;
 use crate::store::key_name::KeyName;
@@ -106,6 +107,12 @@ pub(crate) struct UpdateArgs {
     /// Remove the rate limit
     #[arg(long, conflicts_with = "limit")]
     pub(crate) no_limit: bool,
+    /// Remove the quota
+    #[arg(long, conflicts_with = "quota")]
+    pub(crate) no_quota: bool,
+    /// Add so many uses to a quota in all, as when a customer buys more; it is a change of its own
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["quota", "no_quota"])]
+    pub(crate) add_uses: Option<u64>,
     /// Allow the key from every network
     #[arg(long, conflicts_with = "networks")]
     pub(crate) any_network: bool,
@@ -131,8 +138,24 @@ pub(crate) fn show(context: &Context, of: &str) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let id = store.resolve(&name)?;
         let key = store.key(Request::Get { id })?;
-        let now = store.time();
-        if context.json { output::json(&key) } else { output::text(&key_view::block(&key, now)) }
+        if context.json {
+            return output::json(&key);
+        }
+        let quota = if key.quota().is_some() { store.quota(Request::Quota { id })? } else { None };
+        output::text(&key_view::block(&key, quota.as_ref(), store.time()))
+    })
+}
+
+pub(crate) fn quota(context: &Context, of: &str) -> Result<(), Failure> {
+    let name = KeyName::parse(of)?;
+    context.with_store(false, |store| {
+        let id = store.resolve(&name)?;
+        let key = store.key(Request::Get { id })?;
+        let status = store.quota(Request::Quota { id })?;
+        if context.json {
+            return output::json(&QuotaView::new(&key, status.as_ref()));
+        }
+        output::text(&quota_view::block(&key, status.as_ref(), store.time()))
     })
 }
 
@@ -188,16 +211,29 @@ fn revoke_owner(
 
 pub(crate) fn update(context: &Context, update: UpdateArgs) -> Result<(), Failure> {
     let name = KeyName::parse(&update.id)?;
+    let add_uses = update.add_uses;
     let change = Box::new(key_update(update)?);
     // A field that is not given is not among those of the request.
-    if serde_json::to_value(&change).is_ok_and(|fields| fields.as_object().is_some_and(serde_json::Map::is_empty)) {
-        return Err(Failure::usage(
-            "name at least one change, such as --name or --add-permission: `apikey update --help` lists them",
-        ));
+    let no_field =
+        serde_json::to_value(&change).is_ok_and(|fields| fields.as_object().is_some_and(serde_json::Map::is_empty));
+    match add_uses {
+        None if no_field => {
+            return Err(Failure::usage(
+                "name at least one change, such as --name or --add-permission: `apikey update --help` lists them",
+            ));
+        }
+        Some(_) if !no_field => {
+            return Err(Failure::usage("--add-uses is a change of its own: make the others in another call"));
+        }
+        _ => {}
     }
     context.with_store(false, |store| {
         let id = store.resolve(&name)?;
-        change_one(context, store, Request::Update { id, change }, "updated")
+        let request = match add_uses {
+            Some(uses) => Request::AddUses { id, uses },
+            None => Request::Update { id, change },
+        };
+        change_one(context, store, request, "updated")
     })
 }
 
@@ -245,6 +281,11 @@ fn key_update(update: UpdateArgs) -> Result<KeyUpdate, Failure> {
         change = change.limit(count, per);
     } else if update.no_limit {
         change = change.no_limit();
+    }
+    if let Some(quota) = update.limits.quota {
+        change = change.quota(quota);
+    } else if update.no_quota {
+        change = change.no_quota();
     }
     if let Some(networks) = update.limits.networks() {
         change = change.networks(networks);

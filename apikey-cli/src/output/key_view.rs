@@ -1,7 +1,7 @@
 //! The views of a key: a row of a table, a block of lines, a JSON object.
 
 use apikey_core::admin::Changed;
-use apikey_core::{KeyInfo, Limit, Overlap, OverlapEnd};
+use apikey_core::{KeyInfo, Limit, Overlap, OverlapEnd, QuotaStatus};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -33,8 +33,8 @@ pub(crate) fn line(info: &KeyInfo) -> String {
     table::one_line(&format!("{} ({}{tenant}{name})", info.id(), info.owner()))
 }
 
-/// All of a key, within the width of the terminal.
-pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
+/// All of a key and what it has left of its quota, within the width of the terminal.
+pub(crate) fn block(key: &KeyInfo, quota: Option<&QuotaStatus>, now: DateTime<Utc>) -> String {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     let mut row = |label: &str, value: Cell| rows.push(vec![table::title(label), value]);
     row("id", key.id().to_string().into());
@@ -62,6 +62,9 @@ pub(crate) fn block(key: &KeyInfo, now: DateTime<Utc>) -> String {
     }
     if let Some(limit) = key.limit() {
         row("limit", rate(limit).into());
+    }
+    if let Some(held) = key.quota() {
+        row("quota", quota.map_or_else(|| held.to_string(), |status| left(status, now)).into());
     }
     if !key.networks().is_empty() {
         row("networks", key.networks().join(" ").into());
@@ -126,6 +129,12 @@ fn hint(key: &KeyInfo) -> String {
 /// A rate limit: `100 in 1 minute`.
 pub(super) fn rate(limit: Limit) -> String {
     format!("{} in {}", limit.count(), time::length(limit.per()))
+}
+
+/// A quota: `10000 a day, 9993 left until 2026-12-02T00:00:00Z (in 18 hours)`.
+fn left(status: &QuotaStatus, now: DateTime<Utc>) -> String {
+    let until = status.resets_at().map(|end| format!(" until {}", both(end, now))).unwrap_or_default();
+    format!("{}, {} left{until}", status.quota(), status.remaining())
 }
 
 pub(super) fn grants(grants: &[String]) -> String {

@@ -7,6 +7,7 @@ pub(crate) mod key_columns;
 pub(crate) mod key_view;
 mod print;
 pub(crate) mod progress;
+pub(crate) mod quota_view;
 pub(crate) mod role_view;
 mod sparkline;
 pub(crate) mod table;

@@ -12,8 +12,8 @@ use apikey_core::admin::{
     RolePut, Session, TenantChanged, TenantPage, UsageAnswer, Verdict,
 };
 use apikey_core::{
-    AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, Page, RoleInfo,
-    RunReport, TenantInfo,
+    AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, Page, QuotaStatus,
+    RoleInfo, RunReport, TenantInfo,
 };
 use chrono::{DateTime, Utc};
 
@@ -84,6 +84,7 @@ impl Backend {
         diagnosis: Diagnosis -> Diagnosis, diagnosis => diagnosis;
         new_secret: NewSecret -> NewSecret, new => *new;
         key: Key -> KeyInfo, key => *key;
+        quota: Quota -> Option<QuotaStatus>, status => status;
         changed: Changed -> Changed, changed => *changed;
         keys: Keys -> Page, page => page;
         role_put: RolePut -> RolePut, put => *put;

@@ -184,6 +184,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "owner",
         "permissions",
         "prefix",
+        "quota",
         "revoked",
         "roles",
         "rotation",

@@ -15,6 +15,7 @@ mod keys;
 mod moving;
 mod names;
 mod old_format;
+mod quotas;
 mod roles;
 mod rotation;
 mod secrets;

@@ -116,6 +116,7 @@ fn every_command_answers_the_same_through_a_service() {
     both("", &["backup", "keys.backup"]);
     both("", &["purge", "--before", "0s", "--yes"]);
     both("", &["purge-events", "--before", "0s", "--yes"]);
+    both("", &["quota", "01931a4e-7c3b-7def-8123-456789abcdef"]);
     both("", &["usage", "--owner", "alice"]);
     both("", &["usage", "--step", "day", "--since", "400d"]);
     both("", &["usage", "--step", "minute", "--since", "2020-01-01"]);

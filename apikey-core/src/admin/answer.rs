@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::auth_error::AuthError;
+use crate::access::quota::QuotaStatus;
 use crate::access::refusal_count::RefusalCount;
 use crate::base::clock_lead::AcceptedClock;
 use crate::copies::backup_report::BackupReport;
@@ -41,6 +42,8 @@ pub enum Answer {
     Key(Box<KeyInfo>),
     /// A key after a change.
     Changed(Box<Changed>),
+    /// What a key has left of its quota; `None` if it has no quota.
+    Quota(Option<QuotaStatus>),
     /// A page of keys.
     Keys(Page),
     /// A role after it was put.
@@ -214,6 +217,9 @@ pub enum Verdict {
         superseded: bool,
         /// When a superseded secret ends, if it ends at a time.
         superseded_until: Option<DateTime<Utc>>,
+        /// What the key has left of its quota; `None` if it has no quota.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quota: Option<QuotaStatus>,
     },
     /// The token is not valid, or does not meet the requirement.
     Bad {

@@ -14,8 +14,8 @@ use crate::token::key_id::KeyId;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
-    /// Checks a token as [`check`](Self::check) does, but ends no overlap, leaves no time of use, and counts against no
-    /// limit. It checks the key's networks only if there is a peer. It names the key even if that is not valid, since
+    /// Checks a token as [`check`](Self::check) does, but ends no overlap, leaves no time of use, counts against no limit and
+    /// uses no quota. It refuses a key that has none of its quota left. It checks the key's networks only if there is a peer. It names the key even if that is not valid, since
     /// an operator may list all keys.
     ///
     /// # Errors
@@ -33,15 +33,19 @@ impl KeyStore {
         let Some((matched, id)) = inner.find(token.as_bytes()) else {
             return inner.find_rotated(token).map_or_else(|| self.mismatch(token), |key| self.rotated(key.id));
         };
-        let answer = match inner.engine.index.check_state(&matched, inner.engine.time.now_ms()) {
+        let now = inner.engine.time.now_ms();
+        let verified = inner.engine.index.verified_key(&matched, id);
+        let quota = inner.engine.index.quota_status(&verified, || now);
+        let answer = match inner.engine.index.check_state(&matched, now) {
             Err(error) => Err(error),
             Ok(()) if peer.is_some_and(|peer| !matched.allows_peer(peer)) => Err(AuthError::AddressNotAllowed),
             Ok(()) if !requirement.met_by(matched.grants()) => {
                 Err(AuthError::lacking(&requirement.missing(matched.grants())))
             }
-            Ok(()) => Ok(()),
+            Ok(()) => quota
+                .filter(|status| status.remaining() == 0)
+                .map_or(Ok(()), |status| Err(AuthError::used_up(status, now))),
         };
-        let verified = inner.engine.index.verified_key(&matched, id);
         let (key, secret_version) = (self.get(verified.id())?.map(Box::new), verified.secret_version());
         Ok(match (answer, key) {
             (Ok(()), Some(key)) => Verdict::Good {
@@ -49,6 +53,7 @@ impl KeyStore {
                 secret_version,
                 superseded: verified.superseded(),
                 superseded_until: verified.superseded_until(),
+                quota,
             },
             // Somebody has just deleted it.
             (Ok(()), None) => Verdict::bad(&AuthError::Invalid).because(Mismatch::NoSuchKey, None),
@@ -85,7 +90,7 @@ impl KeyStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CreatedKey, ImportScheme, Imported, NewKey, Overlap};
+    use crate::{CreatedKey, ImportScheme, Imported, NewKey, Overlap, Quota};
 
     fn any() -> Requirement {
         Requirement::authenticated()
@@ -130,6 +135,23 @@ mod tests {
         );
         store.close().unwrap();
         assert_eq!(bad(verdict(&store, token(&new), None)), ("unavailable".into(), None, None, None));
+    }
+
+    #[test]
+    fn it_uses_no_quota_and_refuses_a_key_that_has_none_left() {
+        let store = KeyStore::temporary().unwrap();
+        for (quota, code) in [(Quota::per_day(2), "quota_exceeded"), (Quota::total(2), "no_uses_left")] {
+            let key = store.create(NewKey::for_owner("alice").quota(quota)).unwrap();
+            store.verify(token(&key)).unwrap();
+            for _ in 0..3 {
+                let Verdict::Good { quota: Some(status), .. } = verdict(&store, token(&key), None) else { panic!() };
+                assert_eq!((status.quota(), status.used(), status.remaining()), (quota, 1, 1));
+            }
+            store.verify(token(&key)).unwrap();
+            assert_eq!(bad(verdict(&store, token(&key), None)), (code.into(), None, Some(key.info.id()), Some(1)));
+        }
+        let free = store.create(NewKey::for_owner("alice")).unwrap();
+        assert!(matches!(verdict(&store, token(&free), None), Verdict::Good { quota: None, .. }));
     }
 
     fn token(created: &CreatedKey) -> &str {

@@ -44,6 +44,18 @@ pub enum Request {
         /// The fields to change.
         change: Box<KeyUpdate>,
     },
+    /// Reads what a key has left of its quota: [`Answer::Quota`](crate::admin::Answer::Quota).
+    Quota {
+        /// The key's id.
+        id: KeyId,
+    },
+    /// Adds uses to a key's quota in all: [`Answer::Changed`](crate::admin::Answer::Changed).
+    AddUses {
+        /// The key's id.
+        id: KeyId,
+        /// How many.
+        uses: u64,
+    },
     /// Gives a key a new secret: [`Answer::NewSecret`](crate::admin::Answer::NewSecret).
     Rotate {
         /// The key's id.
@@ -79,7 +91,7 @@ pub enum Request {
         name: String,
     },
     /// Answers a request about keys as if the tenant had the only ones: [`TenantStore`](crate::TenantStore). It takes `Create`,
-    /// `Get`, `List`, `Update`, `Rotate`, `Revoke`, `RevokeOwner` and `Events`, and has the answer of the request.
+    /// `Get`, `List`, `Update`, `Quota`, `AddUses`, `Rotate`, `Revoke`, `RevokeOwner` and `Events`, and has the answer of the request.
     InTenant {
         /// The tenant's name.
         tenant: String,
@@ -189,6 +201,8 @@ impl Request {
             Self::Get { .. } => "get",
             Self::List(_) => "list",
             Self::Update { .. } => "update",
+            Self::Quota { .. } => "quota",
+            Self::AddUses { .. } => "add_uses",
             Self::Rotate { .. } => "rotate",
             Self::Revoke { .. } => "revoke",
             Self::RevokeOwner { .. } => "revoke_owner",
@@ -225,6 +239,8 @@ impl Request {
                 | Self::Get { .. }
                 | Self::List(_)
                 | Self::Update { .. }
+                | Self::Quota { .. }
+                | Self::AddUses { .. }
                 | Self::Rotate { .. }
                 | Self::Revoke { .. }
                 | Self::RevokeOwner { .. }

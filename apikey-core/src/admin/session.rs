@@ -104,6 +104,10 @@ impl Session {
                 let (key, changed) = store.try_update(id, &change)?;
                 Answer::Changed(Box::new(Changed { key, changed }))
             }
+            Request::Quota { id } => Answer::Quota(store.quota_status_of(id)?),
+            Request::AddUses { id, uses } => {
+                Answer::Changed(Box::new(Changed { key: store.add_uses(id, uses)?, changed: true }))
+            }
             Request::Rotate { id, overlap } => new_secret(store.rotate(id, overlap)?),
             Request::Revoke { id, reason } => {
                 let changed = store.revoke(id, reason)?;
@@ -380,6 +384,8 @@ mod tests {
         for request in [
             Request::Get { id: apex },
             Request::Update { id: apex, change: change() },
+            Request::Quota { id: apex },
+            Request::AddUses { id: apex, uses: 1 },
             Request::Rotate { id: apex, overlap: crate::Overlap::None },
             Request::Revoke { id: apex, reason: String::new() },
         ] {

@@ -1,7 +1,7 @@
 //! An event in words.
 
 use apikey_core::admin::span_text;
-use apikey_core::{Event, EventKind};
+use apikey_core::{Event, EventKind, Quota};
 use chrono::{DateTime, TimeDelta};
 use serde_json::{Map, Value, json};
 
@@ -84,10 +84,14 @@ fn display(value: &Value) -> String {
     }
 }
 
-/// A rate limit, a rotation policy, or an end.
+/// A rate limit, a quota, a rotation policy, or an end.
 fn object(fields: &Map<String, Value>) -> Option<String> {
     if let Some(at) = fields.get("at") {
         return Some(format!("until {}", display(at)));
+    }
+    if fields.contains_key("per") {
+        let quota: Quota = serde_json::from_value(Value::Object(fields.clone())).ok()?;
+        return Some(quota.to_string());
     }
     let span = |name: &str| Some(span_text(TimeDelta::try_milliseconds(fields.get(name)?.as_i64()?)?));
     match fields.get("count") {
@@ -124,5 +128,9 @@ mod tests {
             change("limit", &json!({ "from": null, "to": { "count": 5, "per_ms": 1000 } })),
             "limit=none->5 in 1 second"
         );
+        let [hundred, fifty] = [100, 50].map(|count| json!({ "count": count, "per": "day" }));
+        assert_eq!(change("quota", &json!({ "from": hundred, "to": fifty })), "quota=100 a day->50 a day");
+        let month = json!({ "count": 7, "per": "month", "offset_minutes": 60 });
+        assert_eq!(shown(month), "7 a month (+01:00)");
     }
 }
