@@ -54,6 +54,11 @@ impl StoreTime {
         self.moment().now
     }
 
+    /// The floor of store time: no later than now, even if the clock shows a time far ahead for a moment.
+    pub(crate) fn floor_ms(&self) -> i64 {
+        self.floor.load(Ordering::Relaxed)
+    }
+
     /// The raw clock, which can be set to any time.
     #[inline]
     pub(crate) fn raw_ms(&self) -> i64 {

@@ -161,6 +161,11 @@ impl Engine {
         self.forgotten.as_ref().map(|forgotten| std::mem::take(&mut *lock(forgotten))).unwrap_or_default()
     }
 
+    /// Takes back those that are not forgotten yet.
+    pub(crate) fn forget_later(&self, keys: Vec<u128>) {
+        self.forgotten.iter().for_each(|forgotten| lock(forgotten).extend(&keys));
+    }
+
     /// Makes this the engine of a node in a cluster: `order` makes its changes, and the gate is closed at first.
     #[cfg(feature = "cluster")]
     pub(crate) fn join(self, order: Box<dyn Order>, gate: Gate) -> Self {

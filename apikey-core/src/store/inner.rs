@@ -1,5 +1,6 @@
 //! What all handles of a store share: the engine of changes, and what the store adds to it.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::access::catalog::{Catalog, UnknownGrant};
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
     pub(super) writing_usage: Mutex<()>,
     /// Held while some of them move, so that a reader of one key's sum need not wait for all.
     pub(super) moving_usage: Mutex<()>,
+    /// Whether counts wait that the last time was too short for.
+    pub(super) usage_behind: AtomicBool,
     /// Held while times of use move from the index to the disk, so that a reader of the disk finds all of them.
     pub(super) writing_uses: Mutex<()>,
     backups: Mutex<BackupNotes>,
@@ -80,6 +83,7 @@ impl Inner {
             usage_disk: options.usage_disk,
             writing_usage: Mutex::default(),
             moving_usage: Mutex::default(),
+            usage_behind: AtomicBool::new(false),
             writing_uses: Mutex::default(),
             backups: Mutex::default(),
             files: Mutex::new(Some(files)),

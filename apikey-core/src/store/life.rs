@@ -63,7 +63,7 @@ impl Life {
         let written = inner.write_uses_to(&disk);
         engine.index.close();
         // What was verified until now is counted.
-        inner.write_usage_to(&disk, true);
+        inner.write_usage_to(&disk);
         inner.write_quotas_to(&disk);
         let synced = engine.close(&disk);
         let marked = engine.log.sync_mark();

@@ -21,9 +21,9 @@ use crate::usage::subject::UsageSubject;
 /// The disk fails.
 pub(crate) fn series(
     disk: &Disk,
-    pending: &Pending,
+    waiting: Vec<(u32, Counts)>,
     subject: UsageSubject,
-    (first, last, step): (u32, u32, Step),
+    (first, last, step): Minutes,
 ) -> Result<(Vec<UsagePoint>, u64), StoreError> {
     let mut total = stored_total(disk, subject)?;
     let (first, last) = (first / step.minutes(), last / step.minutes());
@@ -35,8 +35,7 @@ pub(crate) fn series(
         steps
             .extend(chunk.steps.into_iter().map(|(at, counts)| (number * step.steps_of_row() + u32::from(at), counts)));
     }
-    for (minute, counts) in &pending.minutes {
-        let counts = of_subject(counts, subject);
+    for (minute, counts) in waiting {
         total = total.saturating_add(counts.uses);
         steps.entry(minute / step.minutes()).or_default().add(&counts);
     }
@@ -47,7 +46,11 @@ pub(crate) fn series(
     Ok(((first..=last).map(point).collect(), total))
 }
 
-/// What waits of one subject.
+/// What waits of one subject, by minute.
+pub(crate) fn waiting(pending: &Pending, subject: UsageSubject) -> Vec<(u32, Counts)> {
+    pending.minutes.iter().map(|(minute, counts)| (*minute, of_subject(counts, subject))).collect()
+}
+
 fn of_subject(counts: &MinuteCounts, subject: UsageSubject) -> Counts {
     let mut sum = Counts::default();
     if let Some(key) = subject.as_key() {
@@ -78,18 +81,36 @@ fn of_subject(counts: &MinuteCounts, subject: UsageSubject) -> Counts {
     sum
 }
 
-/// Reads how often each key was used from one minute to another, in whole steps.
+/// From one minute to another, and the step.
+type Minutes = (u32, u32, Step);
+
+/// What waits of each key from one minute to another, in whole steps.
+pub(crate) fn waiting_by_key(pending: &Pending, (first, last, step): Minutes) -> HashMap<u128, Counts> {
+    let (first, last) = (first / step.minutes(), last / step.minutes());
+    let mut keys: HashMap<u128, Counts> = HashMap::new();
+    for (_, counts) in pending.minutes.iter().filter(|(minute, _)| (first..=last).contains(&(*minute / step.minutes())))
+    {
+        for (key, uses) in &counts.uses {
+            keys.entry(*key).or_default().add(&Counts::of_uses(uses.count));
+        }
+        for ((key, code), refused) in &counts.refusals {
+            keys.entry(*key).or_default().refuse(code::number(code), refused.count);
+        }
+    }
+    keys
+}
+
+/// Adds how often each key was used from one minute to another, in whole steps, as far as it is on the disk.
 ///
 /// # Errors
 /// The disk fails.
 pub(crate) fn by_key(
     disk: &Disk,
-    pending: &Pending,
-    (first, last, step): (u32, u32, Step),
+    mut keys: HashMap<u128, Counts>,
+    (first, last, step): Minutes,
 ) -> Result<HashMap<u128, Counts>, StoreError> {
     let (first, last) = (first / step.minutes(), last / step.minutes());
     let span = RowSpan::Steps(step);
-    let mut keys: HashMap<u128, Counts> = HashMap::new();
     let rows = disk.usage_rows(&begin(span, first / step.steps_of_row()), &begin(span, last / step.steps_of_row() + 1));
     for item in rows {
         let (name, row) = item?;
@@ -102,15 +123,6 @@ pub(crate) fn by_key(
             if (first..=last).contains(&at) {
                 keys.entry(key).or_default().add(&counts);
             }
-        }
-    }
-    for (_, counts) in pending.minutes.iter().filter(|(minute, _)| (first..=last).contains(&(*minute / step.minutes())))
-    {
-        for (key, uses) in &counts.uses {
-            keys.entry(*key).or_default().add(&Counts::of_uses(uses.count));
-        }
-        for ((key, code), refused) in &counts.refusals {
-            keys.entry(*key).or_default().refuse(code::number(code), refused.count);
         }
     }
     Ok(keys)

@@ -23,9 +23,10 @@ impl UsageReport {
     pub(crate) fn new(step: Step, uses_total: u64, points: Vec<UsagePoint>) -> Self {
         let mut refusals = BTreeMap::new();
         for (code, count) in points.iter().flat_map(|point| &point.refusals) {
-            *refusals.entry(code.clone()).or_default() += *count;
+            let held: &mut u64 = refusals.entry(code.clone()).or_default();
+            *held = held.saturating_add(*count);
         }
-        let uses = points.iter().map(|point| point.uses).sum();
+        let uses = points.iter().fold(0, |sum: u64, point| sum.saturating_add(point.uses));
         Self { step, uses, uses_total, refusals, points }
     }
 

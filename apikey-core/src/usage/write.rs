@@ -37,10 +37,10 @@ impl<'d> UsageWriter<'d> {
     pub(crate) fn new(disk: &'d Disk, pending: &Pending) -> Self {
         let minute = |counts: &MinuteCounts| Minute { busiest: Busiest::of(&counts.uses), sums: Sums::default() };
         let minutes = pending.minutes.iter().map(|(at, counts)| (*at, minute(counts))).collect();
-        Self { rows: Rows { disk, writes: UsageWrites::default() }, minutes }
+        Self { rows: Rows { disk, writes: UsageWrites::default(), unsettled: 0 }, minutes }
     }
 
-    /// Writes a part of what was counted in a minute.
+    /// Writes a part of what was counted in a minute. The caller then calls [`settle`](Self::settle).
     ///
     /// # Errors
     /// The disk fails. Some rows may have their counts then, and others not.
@@ -67,6 +67,14 @@ impl<'d> UsageWriter<'d> {
         self.rows.flush()
     }
 
+    /// Keeps the disk from falling far behind what was written. It may wait for a sync.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
+        self.rows.disk.settle_usage(std::mem::take(&mut self.rows.unsettled))
+    }
+
     /// Writes the sums.
     ///
     /// # Errors
@@ -78,6 +86,7 @@ impl<'d> UsageWriter<'d> {
             }
             // The next minute adds to the same rows.
             self.rows.flush()?;
+            self.rows.disk.settle_usage(std::mem::take(&mut self.rows.unsettled))?;
         }
         Ok(())
     }
@@ -141,6 +150,8 @@ impl Sums {
 struct Rows<'d> {
     disk: &'d Disk,
     writes: UsageWrites,
+    /// The rows that were written since the last time the disk was given time.
+    unsettled: usize,
 }
 
 impl Rows<'_> {
@@ -164,6 +175,7 @@ impl Rows<'_> {
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        self.disk.write_usage(std::mem::take(&mut self.writes))
+        self.unsettled += self.disk.write_usage(std::mem::take(&mut self.writes))?;
+        Ok(())
     }
 }

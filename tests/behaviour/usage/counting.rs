@@ -99,7 +99,7 @@ fn a_store_that_does_not_count_has_no_counts() {
     assert_eq!(store.list(&KeyFilter::default()).unwrap().keys[0].uses_total(), 0);
 }
 
-/// More keys than the table of a thread has room for, from threads that end, while somebody reads.
+/// More keys than the first tables of a thread have room for, from threads that end, while somebody reads.
 #[test]
 fn sums_are_exact_over_threads_and_many_keys() {
     const KEYS: usize = 5000;

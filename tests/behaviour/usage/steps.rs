@@ -1,6 +1,6 @@
 //! The steps: where a minute belongs, how long each step is kept, and what a bound leaves.
 
-use apikey::{CreatedKey, KeyStore, ManualClock, Step, StoreError, Usage, UsageReport};
+use apikey::{CreatedKey, KeyStore, KeyUpdate, ManualClock, Step, StoreError, Usage, UsageReport};
 use apikey_testkit::{alice, hours};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use tempfile::TempDir;
@@ -81,9 +81,11 @@ fn old_steps_go_and_coarser_ones_keep_their_sums() {
     let key = place.open().create(alice()).unwrap();
     let id = key.info.id();
     // A use a day, for 401 days.
-    for _ in 0..401 {
+    for day in 0..401 {
         let store = place.open();
         verify(&store, &key, 1);
+        // Old rows go by the time of the newest event, which no clock that is ahead for a moment moves.
+        store.update(id, KeyUpdate::new().name(format!("day {day}"))).unwrap();
         store.close().unwrap();
         place.clock.advance(hours(24));
     }
@@ -110,6 +112,45 @@ fn old_steps_go_and_coarser_ones_keep_their_sums() {
         of_step(3)
     );
     assert_eq!(of_step(4), 3);
+}
+
+/// Also those of a minute in which no key was used.
+#[test]
+fn the_last_refusals_are_counted_when_the_store_closes() {
+    let place = Place::at(Utc.with_ymd_and_hms(2027, 1, 1, 0, 30, 0).unwrap());
+    let store = place.open();
+    let key = store.create(alice()).unwrap();
+    // Counts that wait are of three minutes.
+    for minute in 0..3 {
+        if minute == 0 {
+            verify(&store, &key, 5);
+        }
+        for _ in 0..4 {
+            store.verify("ak_guess").unwrap_err();
+        }
+        store.usage(&Usage::of_store()).unwrap();
+        place.clock.advance(TimeDelta::minutes(1));
+    }
+    store.close().unwrap();
+    let report = place.open().usage(&Usage::of_store()).unwrap();
+    assert_eq!((report.uses(), report.refusals()["invalid_api_key"]), (5, 12));
+}
+
+/// A clock that shows a time far ahead for a moment must not delete what was counted.
+#[test]
+fn a_clock_that_is_ahead_for_a_moment_deletes_nothing() {
+    let place = Place::at(Utc.with_ymd_and_hms(2027, 1, 1, 0, 30, 0).unwrap());
+    let store = place.open();
+    let key = store.create(alice()).unwrap();
+    verify(&store, &key, 5);
+    store.close().unwrap();
+    place.clock.set(Utc.with_ymd_and_hms(2035, 1, 1, 0, 0, 0).unwrap());
+    place.open().close().unwrap();
+    place.clock.set(Utc.with_ymd_and_hms(2027, 1, 1, 0, 40, 0).unwrap());
+    let store = place.open();
+    for step in [Step::Minute, Step::Hour, Step::Day] {
+        assert_eq!(store.usage(&Usage::of_key(key.info.id()).step(step)).unwrap().uses(), 5);
+    }
 }
 
 #[test]

@@ -204,7 +204,7 @@ impl Replacing<'_> {
                 continue;
             }
             let Some((record, _)) = self.log.record(id)? else { continue };
-            self.engine.refusals.forget(id);
+            self.engine.forget_counts(id);
             let write = self.change(id, Some(record), None)?;
             self.write(write)?;
         }

@@ -94,11 +94,6 @@ impl Pending {
         Some((minute, MinuteCounts { uses, refusals, ..MinuteCounts::default() }))
     }
 
-    /// The number of keys, once for each minute, and for each code of a refusal.
-    pub(crate) fn len(&self) -> usize {
-        self.keys
-    }
-
     /// How often a key was used.
     pub(crate) fn uses_of(&self, key: u128) -> u64 {
         self.minutes.values().filter_map(|counts| counts.uses.get(&key)).map(|uses| uses.count).sum()

@@ -35,24 +35,27 @@ impl Disk {
         self.usage.tree.range(from..to).map(|item| Ok(item.map_err(io_error)?))
     }
 
-    /// Writes rows, without a sync.
-    pub(crate) fn write_usage(&self, writes: UsageWrites) -> Result<(), StoreError> {
+    /// Writes rows, without a sync. The caller then calls [`settle_usage`](Self::settle_usage) with their number.
+    pub(crate) fn write_usage(&self, writes: UsageWrites) -> Result<usize, StoreError> {
         let len = writes.len();
         let UsageWrites { mut batch, added, removed, .. } = writes;
         if len == 0 {
-            return Ok(());
+            return Ok(0);
         }
         #[cfg(test)]
         Faults::check(&self.faults.write)?;
         let bytes = (self.usage_bytes() + added).saturating_sub(removed);
         batch.insert(&BYTES, &bytes.to_le_bytes());
-        {
-            let _gate = self.flusher.gate()?;
-            self.flusher.noted(self.usage.tree.apply_batch(batch)).map_err(io_error)?;
-            self.usage.bytes.store(bytes, Ordering::Relaxed);
-        }
+        let _gate = self.flusher.gate()?;
+        self.flusher.noted(self.usage.tree.apply_batch(batch)).map_err(io_error)?;
+        self.usage.bytes.store(bytes, Ordering::Relaxed);
+        Ok(len)
+    }
+
+    /// Keeps the disk from falling far behind so many rows. It may wait for a sync.
+    pub(crate) fn settle_usage(&self, rows: usize) -> Result<(), StoreError> {
         // A row takes a hundred bytes or so, and sometimes sled writes a whole page of them.
-        Ok(self.throttle(len.div_ceil(2))?)
+        Ok(self.throttle(rows.div_ceil(2))?)
     }
 
     /// Deletes the rows from one name on, and before another.
@@ -66,7 +69,8 @@ impl Disk {
             if writes.len() == 0 {
                 return Ok(());
             }
-            self.write_usage(writes)?;
+            let rows = self.write_usage(writes)?;
+            self.settle_usage(rows)?;
         }
     }
 
@@ -79,6 +83,7 @@ impl Disk {
                 writes.delete(name, value.len());
             }
         }
-        self.write_usage(writes)
+        let rows = self.write_usage(writes)?;
+        self.settle_usage(rows)
     }
 }

@@ -1,6 +1,8 @@
 //! How often keys are used: what the store counts, writes, and answers.
 
 use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -25,6 +27,8 @@ use crate::usage::write::UsageWriter;
 const MIN_FREE: u64 = 64 << 20;
 /// The keys whose counts are written while nobody reads the sum of a key.
 const PART: usize = 256;
+/// How long the store writes counts in one go. The same thread has more to do.
+const PASS: Duration = Duration::from_millis(250);
 
 impl KeyStore {
     /// Returns how often keys were used and refused: those of a key, an owner, a tenant or the whole store, in steps. It has
@@ -47,11 +51,11 @@ impl KeyStore {
         {
             return Err(StoreError::NotFound(key));
         }
-        let none = UseCounter::new(0);
         let _writing = inner.hold_usage();
-        let pending = inner.engine.counts.as_ref().unwrap_or(&none).pending();
+        // Refusals wait for what waits, so the disk is read after that.
+        let waiting = inner.engine.counts.as_ref().map(|counts| read::waiting(&counts.pending(), subject));
         let (.., step) = minutes;
-        let (points, total) = read::series(&disk, &pending, subject, minutes)?;
+        let (points, total) = read::series(&disk, waiting.unwrap_or_default(), subject, minutes)?;
         Ok(UsageReport::new(step, total, points))
     }
 
@@ -68,11 +72,10 @@ impl KeyStore {
         let step = if age <= Step::Hour.kept() { Step::Hour } else { Step::Day };
         let minutes = Usage::of_store().since(since).step(step).minutes(now)?;
         let disk = inner.engine.log.open()?;
-        let none = UseCounter::new(0);
         let counts = {
             let _writing = inner.hold_usage();
-            let pending = inner.engine.counts.as_ref().unwrap_or(&none).pending();
-            read::by_key(&disk, &pending, minutes)?
+            let waiting = inner.engine.counts.as_ref().map(|counts| read::waiting_by_key(&counts.pending(), minutes));
+            read::by_key(&disk, waiting.unwrap_or_default(), minutes)?
         };
         let mut keys: Vec<_> = counts.into_iter().collect();
         keys.sort_unstable_by(|(one, a), (other, b)| (b.uses, b.total(), one).cmp(&(a.uses, a.total(), other)));
@@ -118,26 +121,36 @@ impl Inner {
         Ok(read::stored_total(disk, UsageSubject::key(key))?.saturating_add(waiting))
     }
 
-    /// Collects the counts of all threads, and writes them if it is time, or they are many.
+    /// Collects the counts of all threads, and writes them if it is time, if they are many, or if the last time was not enough
+    /// for all of them.
     pub(in crate::store) fn keep_usage(&self, is_time: bool) {
-        if (self.collect_uses() || is_time)
+        let is_behind = self.usage_behind.load(Ordering::Relaxed);
+        if (self.collect_uses() || is_time || is_behind)
             && let Ok(disk) = self.engine.log.open()
+            // Somebody reads; the next second will do.
+            && let Ok(_writing) = self.writing_usage.try_lock()
         {
-            self.write_usage_to(&disk, false);
+            self.write_some_usage(&disk, Some(PASS));
         }
     }
 
-    /// Writes what was counted to the disk. If the disk has no room the counts wait, and are dropped once they are many, or
-    /// if this is the last time.
-    pub(in crate::store) fn write_usage_to(&self, disk: &Disk, is_last: bool) {
+    /// Writes everything that was counted, for the last time.
+    pub(in crate::store) fn write_usage_to(&self, disk: &Disk) {
         let _writing = lock(&self.writing_usage);
+        self.write_some_usage(disk, None);
+    }
+
+    /// Writes what was counted to the disk, for so long; `None` for the last time, at which all is written. If the disk has no
+    /// room the counts wait, and are dropped once they are many, or at the last time.
+    fn write_some_usage(&self, disk: &Disk, pass: Option<Duration>) {
+        let has_room = has_room(disk);
         if let Some(counts) = &self.engine.counts {
             let is_many = self.collect_uses();
-            if has_room(disk) {
-                if let Err(error) = self.try_write_usage(counts, disk) {
+            if has_room {
+                if let Err(error) = self.try_write_usage(counts, disk, pass) {
                     tracing::warn!(%error, "counts of uses are not written");
                 }
-            } else if is_many || is_last {
+            } else if is_many || pass.is_none() {
                 let dropped = counts.pending().take().into_values().map(|minute| total(&minute)).sum();
                 counts.drop_counts(dropped);
                 if dropped > 0 {
@@ -145,39 +158,58 @@ impl Inner {
                 }
             }
         }
-        // What waited of them is part of the sums of their owners.
-        self.forget_usage(disk);
+        // What waits of a deleted key is part of the sums of its owner, and is written before.
+        if has_room && !self.usage_behind.load(Ordering::Relaxed) {
+            self.forget_usage(disk, pass);
+        }
     }
 
     /// Deletes the rows of keys that were deleted, also if the store does not count any more.
-    fn forget_usage(&self, disk: &Disk) {
-        let now = minute(self.engine.time.now_ms());
-        let forgotten = self.engine.take_forgotten();
-        if let Err(error) = forgotten.into_iter().try_for_each(|key| forget(disk, now, key)) {
-            tracing::warn!(%error, "counts of uses of deleted keys are not deleted");
-        }
-    }
-
-    fn try_write_usage(&self, counts: &UseCounter, disk: &Disk) -> Result<(), StoreError> {
-        let now = minute(self.engine.time.now_ms());
-        let (mut writer, mut left) = {
-            let pending = counts.pending();
-            (UsageWriter::new(disk, &pending), pending.len())
-        };
-        loop {
-            // A reader of the sum of a key waits for one part only.
-            let _moving = lock(&self.moving_usage);
-            let Some((minute, part)) = counts.pending().take_some(PART) else { break };
-            let (keys, count) = (part.uses.len() + part.refusals.len(), total(&part));
-            writer.add(minute, part).inspect_err(|_| counts.drop_counts(count))?;
-            // What threads count meanwhile may wait.
-            left = left.saturating_sub(keys);
-            if left == 0 {
+    fn forget_usage(&self, disk: &Disk, pass: Option<Duration>) {
+        let (now, begun) = (minute(self.engine.time.now_ms()), Instant::now());
+        let mut forgotten = self.engine.take_forgotten();
+        while let Some(key) = forgotten.pop() {
+            if let Err(error) = forget(disk, now, key) {
+                tracing::warn!(%error, "counts of uses of deleted keys are not deleted");
+                forgotten.push(key);
+                break;
+            }
+            if pass.is_some_and(|pass| begun.elapsed() > pass) {
                 break;
             }
         }
-        writer.finish()?;
-        expire(disk, now, self.usage_disk)
+        self.engine.forget_later(forgotten);
+    }
+
+    fn try_write_usage(&self, counts: &UseCounter, disk: &Disk, pass: Option<Duration>) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let mut writer = UsageWriter::new(disk, &counts.pending());
+        let is_over = || pass.is_some_and(|pass| begun.elapsed() > pass);
+        let mut is_behind = false;
+        let written = loop {
+            let moved = {
+                // A reader of the sum of a key waits for this part, and for no sync.
+                let _moving = lock(&self.moving_usage);
+                let Some((minute, part)) = counts.pending().take_some(PART) else { break Ok(()) };
+                let count = total(&part);
+                writer.add(minute, part).inspect_err(|_| counts.drop_counts(count))
+            };
+            if let Err(error) = moved.and_then(|()| writer.settle()) {
+                break Err(error);
+            }
+            if is_over() {
+                is_behind = true;
+                break Ok(());
+            }
+        };
+        self.usage_behind.store(is_behind, Ordering::Relaxed);
+        // The sums of what was written belong on the disk, whatever happened to the rest.
+        written.and(writer.finish())?;
+        if is_behind {
+            return Ok(());
+        }
+        let [floor, now] = [self.engine.time.floor_ms(), self.engine.time.now_ms()].map(minute);
+        expire(disk, [floor, now], self.usage_disk)
     }
 }
 
@@ -187,7 +219,8 @@ fn total(minute: &MinuteCounts) -> u64 {
     keys.chain(minute.other_refusals.values().copied()).sum::<u64>() + minute.other_uses
 }
 
-fn has_room(disk: &Disk) -> bool {
+/// Whether the disk has room for what is no change.
+pub(in crate::store) fn has_room(disk: &Disk) -> bool {
     #[cfg(test)]
     if disk.faults.write.load(std::sync::atomic::Ordering::SeqCst) {
         return false;
