@@ -40,7 +40,7 @@ impl<'d> UsageWriter<'d> {
         Self { rows: Rows { disk, writes: UsageWrites::default(), unsettled: 0 }, minutes }
     }
 
-    /// Writes a part of what was counted in a minute. The caller then calls [`settle`](Self::settle).
+    /// Writes a part of what was counted in a minute. The caller then calls [`throttle`](Self::throttle).
     ///
     /// # Errors
     /// The disk fails. Some rows may have their counts then, and others not.
@@ -71,8 +71,8 @@ impl<'d> UsageWriter<'d> {
     ///
     /// # Errors
     /// The disk fails.
-    pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
-        self.rows.disk.settle_usage(std::mem::take(&mut self.rows.unsettled))
+    pub(crate) fn throttle(&mut self) -> Result<(), StoreError> {
+        self.rows.disk.throttle_usage(std::mem::take(&mut self.rows.unsettled))
     }
 
     /// Writes the sums.
@@ -86,7 +86,7 @@ impl<'d> UsageWriter<'d> {
             }
             // The next minute adds to the same rows.
             self.rows.flush()?;
-            self.rows.disk.settle_usage(std::mem::take(&mut self.rows.unsettled))?;
+            self.rows.disk.throttle_usage(std::mem::take(&mut self.rows.unsettled))?;
         }
         Ok(())
     }

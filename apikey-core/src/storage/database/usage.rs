@@ -35,7 +35,7 @@ impl Disk {
         self.usage.tree.range(from..to).map(|item| Ok(item.map_err(io_error)?))
     }
 
-    /// Writes rows, without a sync. The caller then calls [`settle_usage`](Self::settle_usage) with their number.
+    /// Writes rows, without a sync. The caller then calls [`throttle_usage`](Self::throttle_usage) with their number.
     pub(crate) fn write_usage(&self, writes: UsageWrites) -> Result<usize, StoreError> {
         let len = writes.len();
         let UsageWrites { mut batch, added, removed, .. } = writes;
@@ -53,7 +53,7 @@ impl Disk {
     }
 
     /// Keeps the disk from falling far behind so many rows. It may wait for a sync.
-    pub(crate) fn settle_usage(&self, rows: usize) -> Result<(), StoreError> {
+    pub(crate) fn throttle_usage(&self, rows: usize) -> Result<(), StoreError> {
         // A row takes a hundred bytes or so, and sometimes sled writes a whole page of them.
         Ok(self.throttle(rows.div_ceil(2))?)
     }
@@ -70,7 +70,7 @@ impl Disk {
                 return Ok(());
             }
             let rows = self.write_usage(writes)?;
-            self.settle_usage(rows)?;
+            self.throttle_usage(rows)?;
         }
     }
 
@@ -84,6 +84,6 @@ impl Disk {
             }
         }
         let rows = self.write_usage(writes)?;
-        self.settle_usage(rows)
+        self.throttle_usage(rows)
     }
 }

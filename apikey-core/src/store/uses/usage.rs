@@ -28,7 +28,7 @@ const MIN_FREE: u64 = 64 << 20;
 /// The keys whose counts are written while nobody reads the sum of a key.
 const PART: usize = 256;
 /// How long the store writes counts in one go. The same thread has more to do.
-const PASS: Duration = Duration::from_millis(250);
+const MAX_TIME: Duration = Duration::from_millis(250);
 
 impl KeyStore {
     /// Returns how often keys were used and refused: those of a key, an owner, a tenant or the whole store, in steps. It has
@@ -130,7 +130,7 @@ impl Inner {
             // Somebody reads; the next second will do.
             && let Ok(_writing) = self.writing_usage.try_lock()
         {
-            self.write_some_usage(&disk, Some(PASS));
+            self.write_some_usage(&disk, Some(MAX_TIME));
         }
     }
 
@@ -142,15 +142,15 @@ impl Inner {
 
     /// Writes what was counted to the disk, for so long; `None` for the last time, at which all is written. If the disk has no
     /// room the counts wait, and are dropped once they are many, or at the last time.
-    fn write_some_usage(&self, disk: &Disk, pass: Option<Duration>) {
+    fn write_some_usage(&self, disk: &Disk, time: Option<Duration>) {
         let has_room = has_room(disk);
         if let Some(counts) = &self.engine.counts {
             let is_many = self.collect_uses();
             if has_room {
-                if let Err(error) = self.try_write_usage(counts, disk, pass) {
+                if let Err(error) = self.try_write_usage(counts, disk, time) {
                     tracing::warn!(%error, "counts of uses are not written");
                 }
-            } else if is_many || pass.is_none() {
+            } else if is_many || time.is_none() {
                 let dropped = counts.pending().take().into_values().map(|minute| total(&minute)).sum();
                 counts.drop_counts(dropped);
                 if dropped > 0 {
@@ -160,12 +160,12 @@ impl Inner {
         }
         // What waits of a deleted key is part of the sums of its owner, and is written before.
         if has_room && !self.usage_behind.load(Ordering::Relaxed) {
-            self.forget_usage(disk, pass);
+            self.forget_usage(disk, time);
         }
     }
 
     /// Deletes the rows of keys that were deleted, also if the store does not count any more.
-    fn forget_usage(&self, disk: &Disk, pass: Option<Duration>) {
+    fn forget_usage(&self, disk: &Disk, time: Option<Duration>) {
         let (now, begun) = (minute(self.engine.time.now_ms()), Instant::now());
         let mut forgotten = self.engine.take_forgotten();
         while let Some(key) = forgotten.pop() {
@@ -174,17 +174,17 @@ impl Inner {
                 forgotten.push(key);
                 break;
             }
-            if pass.is_some_and(|pass| begun.elapsed() > pass) {
+            if time.is_some_and(|time| begun.elapsed() > time) {
                 break;
             }
         }
         self.engine.forget_later(forgotten);
     }
 
-    fn try_write_usage(&self, counts: &UseCounter, disk: &Disk, pass: Option<Duration>) -> Result<(), StoreError> {
+    fn try_write_usage(&self, counts: &UseCounter, disk: &Disk, time: Option<Duration>) -> Result<(), StoreError> {
         let begun = Instant::now();
         let mut writer = UsageWriter::new(disk, &counts.pending());
-        let is_over = || pass.is_some_and(|pass| begun.elapsed() > pass);
+        let is_over = || time.is_some_and(|time| begun.elapsed() > time);
         let mut is_behind = false;
         let written = loop {
             let moved = {
@@ -194,7 +194,7 @@ impl Inner {
                 let count = total(&part);
                 writer.add(minute, part).inspect_err(|_| counts.drop_counts(count))
             };
-            if let Err(error) = moved.and_then(|()| writer.settle()) {
+            if let Err(error) = moved.and_then(|()| writer.throttle()) {
                 break Err(error);
             }
             if is_over() {
