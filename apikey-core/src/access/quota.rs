@@ -18,6 +18,8 @@ const MAX_OFFSET: i32 = 14 * 60;
 const ALLOWED_COUNT: &str = "1 to 1,000,000,000,000 uses";
 const ALLOWED_OFFSET: &str = "whole minutes from -14:00 to +14:00";
 const DAY_MS: i64 = 86_400_000;
+/// Bits of the number of a period below what says whether it is of days, of months, or of all of the time.
+const NUMBER_BITS: u32 = 22;
 
 /// A quota: how many uses a key has in each calendar day or month, or ever. A request uses one, or what its handler
 /// [costs](crate::Attempt::cost).
@@ -180,11 +182,6 @@ impl Quota {
         }
     }
 
-    /// Whether its periods are those of the other.
-    pub(crate) fn has_periods_of(self, other: Self) -> bool {
-        (self.period, self.offset) == (other.period, other.offset)
-    }
-
     /// Packs the quota into one word, which is never 0.
     pub(crate) fn packed(self) -> u64 {
         let StoredQuota { count, period, offset_minutes } = self.to_stored();
@@ -202,30 +199,51 @@ impl Quota {
         Some(Self::stored(&StoredQuota { count: word >> 20, period, offset_minutes: offset }))
     }
 
-    /// The number of the period in which this time is, from 1: later periods have higher ones.
+    /// The number of the period in which this time is. Later periods have higher ones, those of days, of months, and of all of
+    /// the time are never the same, and none is 0.
     pub(crate) fn period_at(self, now: i64) -> u32 {
-        match self.period {
+        let number = match self.period {
             QuotaPeriod::Day => {
                 let local = now.saturating_add(i64::from(self.offset.local_minus_utc()) * 1000);
-                u32::try_from(local.div_euclid(DAY_MS)).unwrap_or(0) + 1
+                u32::try_from(local.div_euclid(DAY_MS)).unwrap_or(0)
             }
             QuotaPeriod::Month => {
                 let local = from_ms(now).with_timezone(&self.offset);
-                u32::try_from(local.year() - 1970).unwrap_or(0) * 12 + local.month0() + 1
+                u32::try_from(local.year() - 1970).unwrap_or(0) * 12 + local.month0()
             }
-            QuotaPeriod::Total => 1,
-        }
+            QuotaPeriod::Total => 0,
+        };
+        u32::from(self.to_stored().period) << NUMBER_BITS | number.min((1 << NUMBER_BITS) - 1)
     }
 
-    /// The time at which the period with this number ends; `None` if it never does.
+    /// The time at which the period with this number ends, in the offset of this quota, whatever its period; `None` if it
+    /// never does.
     pub(crate) fn end_of(self, period: u32) -> Option<DateTime<Utc>> {
         let first = NaiveDate::from_ymd_opt(1970, 1, 1)?;
-        let next = match self.period {
-            QuotaPeriod::Day => first.checked_add_days(Days::new(period.into()))?,
-            QuotaPeriod::Month => first.checked_add_months(Months::new(period))?,
-            QuotaPeriod::Total => return None,
+        let number = (period & ((1 << NUMBER_BITS) - 1)) + 1;
+        let next = match period >> NUMBER_BITS {
+            1 => first.checked_add_days(Days::new(number.into()))?,
+            2 => first.checked_add_months(Months::new(number))?,
+            _ => return None,
         };
         Some(next.and_time(NaiveTime::MIN).and_local_timezone(self.offset).single()?.to_utc())
+    }
+
+    /// What was used in a period, as it counts at a time, and the period in which it does.
+    ///
+    /// A clock that was set back opens no earlier period again. What was used under a quota of other periods was used in the
+    /// present one, if that period lasts, or is part of the present one.
+    pub(crate) fn counted(self, last: u32, used: u64, now: i64) -> (u32, u64) {
+        let at = self.period_at(now);
+        if last >> NUMBER_BITS == at >> NUMBER_BITS {
+            return if last < at { (at, 0) } else { (last, used) };
+        }
+        let counts = last != 0
+            && self.end_of(last).map(|end| end.timestamp_millis()).is_none_or(|end| {
+                let is_part = self.period_at(end - 1) >= at;
+                now < end || is_part
+            });
+        (at, if counts { used } else { 0 })
     }
 }
 

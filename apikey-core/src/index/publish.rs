@@ -26,6 +26,7 @@ impl Index {
                 writer.remove_all(table, before);
                 // Nobody may take its uses for those of a key.
                 self.idle_ends.set(&mut writer.idle_ends, before.id, None, 0);
+                self.quotas.set(&mut writer.quotas, before.id, None);
                 writer.give_back(before.id, Shared::default());
                 self.remove_rotated(before.id);
             }

@@ -1,12 +1,14 @@
 //! What keys have used of their quotas: two words for each key that has one, without a lock.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::access::quota::{Quota, QuotaStatus};
+use crate::base::lock::lock;
 use crate::index::limiters::KeyNumbers;
 
-/// Bits of a [`Spent`] below the number of the period: more than the largest quota has.
-const USED_BITS: u32 = 41;
+/// Bits of a [`Spent`] below the number of the period: as many as the largest quota has.
+const USED_BITS: u32 = 40;
 /// The part of a quota after whose use the store writes at once what was used.
 const PART: u64 = 100;
 
@@ -17,6 +19,8 @@ pub(super) struct Quotas {
     slots: boxcar::Vec<QuotaSlot>,
     /// Whether much was used since the store last wrote what was used.
     is_urgent: AtomicBool,
+    /// Keys that have no quota any more.
+    without: Mutex<Vec<u128>>,
 }
 
 /// The quota of one key, in a cache line of its own, so that keys in simultaneous use do not slow each other down.
@@ -30,14 +34,10 @@ struct QuotaSlot {
     spent: AtomicU64,
     /// What of it is on the disk.
     written: AtomicU64,
-    /// The time in milliseconds until which what was used under an earlier quota counts: the end of that one's period.
-    carried_until: AtomicI64,
 }
 
-/// The number of no period: what was used is of an earlier quota, and counts for the next period in which anything is used.
-const CARRIED: u32 = 0;
-
-/// What was used in the last period in which anything was: the number of the period, and the uses.
+/// What was used in the last period in which anything was: the number of the period, and the uses. The period may be one of an
+/// earlier quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Spent {
     pub(crate) period: u32,
@@ -52,18 +52,8 @@ pub(super) struct UsedUp(pub(super) QuotaStatus);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeySpent {
     pub(crate) key: u128,
-    pub(crate) quota: Quota,
     pub(crate) spent: Spent,
-    /// Until when it counts, if it is of an earlier quota.
-    pub(crate) carried_until: i64,
     number: u32,
-}
-
-impl KeySpent {
-    /// What the disk has of a key.
-    pub(crate) fn read(key: u128, quota: Quota, spent: Spent, carried_until: i64) -> Self {
-        Self { key, quota, spent, carried_until, number: 0 }
-    }
 }
 
 impl Spent {
@@ -88,8 +78,8 @@ impl QuotaSlot {
         high.store((id >> 64) as u64, Ordering::Relaxed);
         low.store(id as u64, Ordering::Relaxed);
         self.spent.store(0, Ordering::Relaxed);
-        self.written.store(0, Ordering::Relaxed);
-        self.carried_until.store(0, Ordering::Relaxed);
+        // The disk may have what the key used of an earlier quota.
+        self.written.store(u64::MAX, Ordering::Relaxed);
     }
 
     fn quota(&self) -> Option<Quota> {
@@ -100,32 +90,9 @@ impl QuotaSlot {
         Spent::unpacked(self.spent.load(Ordering::Relaxed))
     }
 
-    /// Sets the quota. What was used under one of other periods counts until the end of that one's period.
+    /// Sets the quota. What was used stays used, as far as it [counts](Quota::counted) under this one.
     fn set(&self, quota: Option<Quota>) {
-        let held = self.quota();
         self.quota.store(quota.map_or(0, Quota::packed), Ordering::Relaxed);
-        if let (Some(held), Some(quota)) = (held, quota)
-            && !held.has_periods_of(quota)
-        {
-            self.carry(held, self.spent());
-        }
-    }
-
-    fn carry(&self, held: Quota, Spent { period, used }: Spent) {
-        if period != CARRIED {
-            let end = held.end_of(period).map_or(i64::MAX, |end| end.timestamp_millis());
-            self.carried_until.store(end, Ordering::Relaxed);
-        }
-        self.spent.store(Spent { period: CARRIED, used }.packed(), Ordering::Relaxed);
-    }
-
-    /// What counts of what was used in a period at a time. A clock that was set back opens no earlier period again.
-    fn in_period(&self, Spent { period: last, used }: Spent, period: u32, now: i64) -> Spent {
-        let counts = match last {
-            CARRIED => now < self.carried_until.load(Ordering::Relaxed),
-            last => last >= period,
-        };
-        Spent { period: last.max(period), used: if counts { used } else { 0 } }
     }
 
     /// Uses some at a time. Returns what was used and is not on the disk.
@@ -134,9 +101,20 @@ impl QuotaSlot {
         loop {
             // Again after each failure: a quota that has changed counts periods in another way.
             let Some(quota) = self.quota() else { return Ok(0) };
-            let Spent { period, used } = self.in_period(Spent::unpacked(word), quota.period_at(now), now);
+            let last = Spent::unpacked(word);
+            let (period, used) = quota.counted(last.period, last.used, now);
             let next = used + u64::from(cost);
             if next > quota.count() {
+                // What counts in this period for once must not count in the next one, too.
+                let held = Spent { period, used };
+                if used > 0
+                    && held != last
+                    && let Err(other) =
+                        self.spent.compare_exchange(word, held.packed(), Ordering::Relaxed, Ordering::Relaxed)
+                {
+                    word = other;
+                    continue;
+                }
                 return Err(UsedUp(QuotaStatus { quota, used, resets_at: quota.end_of(period) }));
             }
             let new = Spent { period, used: next }.packed();
@@ -176,7 +154,10 @@ impl Quotas {
     /// lines, and then calls [`KeyNumbers::give_back`].
     pub(super) fn set(&self, numbers: &mut KeyNumbers, id: u128, quota: Option<Quota>) -> u32 {
         if quota.is_none() {
-            numbers.of(id).and_then(|number| self.get(number)).into_iter().for_each(|slot| slot.set(None));
+            if let Some(slot) = numbers.of(id).and_then(|number| self.get(number)) {
+                slot.set(None);
+                lock(&self.without).push(id);
+            }
             return 0;
         }
         // Above 2^32 quotas the number leads to none, and the index rejects the key.
@@ -197,7 +178,8 @@ impl Quotas {
     pub(super) fn status(&self, number: u32, now: i64) -> Option<QuotaStatus> {
         let slot = self.get(number)?;
         let quota = slot.quota()?;
-        let Spent { period, used } = slot.in_period(slot.spent(), quota.period_at(now), now);
+        let Spent { period, used } = slot.spent();
+        let (period, used) = quota.counted(period, used, now);
         Some(QuotaStatus { quota, used, resets_at: quota.end_of(period) })
     }
 
@@ -210,35 +192,54 @@ impl Quotas {
     pub(super) fn unwritten(&self) -> Vec<KeySpent> {
         self.is_urgent.store(false, Ordering::Relaxed);
         let slots = self.slots.iter().filter_map(|(at, slot)| {
-            let word = slot.spent.load(Ordering::Relaxed);
-            let quota = slot.quota().filter(|_| word != slot.written.load(Ordering::Relaxed))?;
+            let (key, word) = (slot.id(), slot.spent.load(Ordering::Relaxed));
+            let is_news = slot.quota().is_some() && word != slot.written.load(Ordering::Relaxed);
             let number = u32::try_from(at + 1).ok()?;
-            let carried_until = slot.carried_until.load(Ordering::Relaxed);
-            Some(KeySpent { key: slot.id(), quota, spent: Spent::unpacked(word), carried_until, number })
+            // Another key may have the number by now; what is read then is written the next time.
+            (is_news && slot.id() == key).then(|| KeySpent { key, spent: Spent::unpacked(word), number })
         });
         slots.collect()
     }
 
     /// Notes what is on the disk.
     pub(super) fn note_written(&self, all: &[KeySpent]) {
-        for KeySpent { key, spent, number, .. } in all {
+        for KeySpent { key, spent, number } in all {
             if let Some(slot) = self.get(*number).filter(|slot| slot.id() == *key) {
                 slot.written.store(spent.packed(), Ordering::Relaxed);
             }
         }
     }
 
-    /// Takes what the disk has of a key while the store is opened. Returns whether the key has a quota.
-    pub(super) fn restore(&self, numbers: &KeyNumbers, of: &KeySpent) -> bool {
-        let KeySpent { key, quota: held, spent, carried_until, .. } = *of;
+    /// The clock has run evenly for some minutes, so a period after this time was a mistake of the clock: what was used in it
+    /// counts now.
+    pub(super) fn trust_clock(&self, now: i64) {
+        for (_, slot) in &self.slots {
+            let (Some(quota), word) = (slot.quota(), slot.spent.load(Ordering::Relaxed)) else { continue };
+            let Spent { period: last, used } = Spent::unpacked(word);
+            let at = quota.period_at(now);
+            if quota.counted(last, used, now) == (last, used) && last > at {
+                let new = Spent { period: at, used }.packed();
+                let _ = slot.spent.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The keys that lost their quotas since the last call, and have none again.
+    pub(super) fn take_without(&self, numbers: &KeyNumbers) -> Vec<u128> {
+        let mut without = std::mem::take(&mut *lock(&self.without));
+        without.retain(|key| self.quota(numbers, *key).is_none());
+        without
+    }
+
+    /// Takes what the disk has of a key while the store is opened; `None` if that is damaged: then nothing is left in this
+    /// period. Returns whether the key has a quota.
+    pub(super) fn restore(&self, numbers: &KeyNumbers, key: u128, spent: Option<Spent>, now: i64) -> bool {
         let Some(slot) = numbers.of(key).and_then(|number| self.get(number)) else { return false };
         let Some(quota) = slot.quota() else { return false };
-        slot.carried_until.store(carried_until, Ordering::Relaxed);
-        slot.spent.store(spent.packed(), Ordering::Relaxed);
-        if !held.has_periods_of(quota) {
-            slot.carry(held, spent);
-        }
-        slot.written.store(slot.spent().packed(), Ordering::Relaxed);
+        let used_up = Spent { period: quota.period_at(now), used: quota.count() };
+        let word = spent.unwrap_or(used_up).packed();
+        slot.spent.store(word, Ordering::Relaxed);
+        slot.written.store(word, Ordering::Relaxed);
         true
     }
 }
@@ -272,8 +273,7 @@ mod tests {
             for (cost, hours) in steps {
                 now += hours * DAY / 8;
                 // A refused request begins no period.
-                let at = quota.period_at(now);
-                let (in_period, before) = if at > period { (at, 0) } else { (period, used) };
+                let (in_period, before) = quota.counted(period, used, now);
                 let charged = slot.charge(cost, now);
                 prop_assert_eq!(charged.is_ok(), before + u64::from(cost) <= count);
                 match charged {
@@ -310,6 +310,58 @@ mod tests {
         assert_eq!(passed(&slot, 20, NOW + 400 * DAY), 0, "nothing comes back");
         slot.set(None);
         assert_eq!(passed(&slot, 20, NOW), 20);
+    }
+
+    /// The uses of a quota in all count in the day of the change, and not in each day after it.
+    #[test]
+    fn nobody_is_held_up_for_ever_by_an_earlier_quota() {
+        for earlier in [Quota::total(100), Quota::per_month(100)] {
+            let slot = slot(earlier);
+            assert_eq!(passed(&slot, 80, NOW), 80);
+            slot.set(Some(Quota::per_day(50)));
+            assert_eq!(passed(&slot, 80, NOW), 0);
+            assert_eq!(passed(&slot, 80, NOW + DAY), 50);
+            assert_eq!(passed(&slot, 80, NOW + 2 * DAY), 50);
+        }
+        // What was used in a day is part of its month.
+        let slot = slot(Quota::per_day(10));
+        assert_eq!(passed(&slot, 20, NOW), 10);
+        slot.set(Some(Quota::per_month(15)));
+        assert_eq!(passed(&slot, 20, NOW + DAY), 5);
+    }
+
+    /// A clock that was years ahead for a moment holds nobody up until it gets there, once it is known to be wrong.
+    #[test]
+    fn a_clock_that_was_ahead_holds_nobody_up() {
+        let quotas = Quotas::default();
+        let number = quotas.set(&mut KeyNumbers::default(), 7, Some(Quota::per_day(10)));
+        let passes = |now| quotas.charge(number, 10, now).unwrap().is_ok();
+        assert!(passes(NOW + 3000 * DAY));
+        assert!(!passes(NOW) && !passes(NOW + DAY));
+        quotas.trust_clock(NOW);
+        assert!(!passes(NOW), "what was used stays used");
+        assert!(passes(NOW + DAY));
+        quotas.trust_clock(NOW + DAY);
+        assert!(!passes(NOW + DAY));
+    }
+
+    /// Quotas of days and of months while threads use them: no period has more than the larger of them, and none is held up.
+    #[test]
+    fn changes_of_the_quota_beside_uses_lose_none_of_them() {
+        for _ in 0..50 {
+            let slot = slot(Quota::per_day(1000));
+            let all = std::thread::scope(|scope| {
+                let uses = [(); 2].map(|()| scope.spawn(|| passed(&slot, 2000, NOW)));
+                for at in 0..200 {
+                    slot.set(Some(if at % 2 == 0 { Quota::per_month(1000) } else { Quota::per_day(1000) }));
+                }
+                uses.into_iter().map(|uses| uses.join().unwrap()).sum::<u32>()
+            });
+            assert_eq!(all, 1000);
+            slot.set(Some(Quota::per_day(1000)));
+            assert_eq!(passed(&slot, 2000, NOW + DAY), 1000);
+            assert_eq!(passed(&slot, 2000, NOW + 2 * DAY), 1000);
+        }
     }
 
     /// What was used last month is no use of today.

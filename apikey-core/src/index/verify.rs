@@ -21,7 +21,7 @@ use crate::index::compiled::{ENDED, Given};
 use crate::index::home::{imported_home, own_home};
 use crate::index::line::LineState;
 use crate::index::locate::verified_home;
-use crate::index::quotas::{KeySpent, UsedUp};
+use crate::index::quotas::{KeySpent, Spent, UsedUp};
 use crate::index::side_table::SideEntry;
 use crate::index::table::{LiveLine, Table};
 use crate::token::api_key;
@@ -148,8 +148,6 @@ impl Index {
 
     /// What was used of quotas and is not on the disk.
     pub(crate) fn unwritten_quotas(&self) -> Vec<KeySpent> {
-        // While nobody gives a number to another key.
-        let (_writer, _) = self.write();
         self.quotas.unwritten()
     }
 
@@ -157,10 +155,22 @@ impl Index {
         self.quotas.note_written(all);
     }
 
-    /// Takes what the disk has of a key's quota while the store is opened. Returns whether the key has one.
-    pub(crate) fn restore_quota(&self, of: &KeySpent) -> bool {
+    /// The clock has run evenly for some minutes up to this time.
+    pub(crate) fn trust_clock(&self, now: i64) {
+        self.quotas.trust_clock(now);
+    }
+
+    /// The keys that lost their quotas since the last call.
+    pub(crate) fn take_without_quota(&self) -> Vec<u128> {
         let (writer, _) = self.write();
-        self.quotas.restore(&writer.quotas, of)
+        self.quotas.take_without(&writer.quotas)
+    }
+
+    /// Takes what the disk has of a key's quota while the store is opened; `None` if that is damaged. Returns whether the key
+    /// has a quota.
+    pub(crate) fn restore_quota(&self, key: u128, spent: Option<Spent>, now: i64) -> bool {
+        let (writer, _) = self.write();
+        self.quotas.restore(&writer.quotas, key, spent, now)
     }
 
     /// Checks only the state and the idle end, and neither the peer nor the limit: this is not a use of the key.

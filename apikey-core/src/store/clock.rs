@@ -56,6 +56,7 @@ impl Inner {
         let shown = self.engine.time.raw_ms();
         if pace.observe(shown, at()) {
             self.engine.time.raise(shown);
+            self.engine.index.trust_clock(self.engine.time.now_ms());
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     pub(super) moving_usage: Mutex<()>,
     /// Whether counts wait that the last time was too short for.
     pub(super) usage_behind: AtomicBool,
+    /// Whether the last write of what was used of quotas failed.
+    pub(super) quotas_unwritten: AtomicBool,
     /// Held while times of use move from the index to the disk, so that a reader of the disk finds all of them.
     pub(super) writing_uses: Mutex<()>,
     backups: Mutex<BackupNotes>,
@@ -84,6 +86,7 @@ impl Inner {
             writing_usage: Mutex::default(),
             moving_usage: Mutex::default(),
             usage_behind: AtomicBool::new(false),
+            quotas_unwritten: AtomicBool::new(false),
             writing_uses: Mutex::default(),
             backups: Mutex::default(),
             files: Mutex::new(Some(files)),

@@ -196,6 +196,53 @@ fn a_change_keeps_what_was_used() {
     assert_eq!(quotas[4], (Some(Quota::total(15)), None));
 }
 
+/// A quota that was removed and is there again begins at nothing, also after a restart before the next use.
+#[test]
+fn a_quota_that_is_there_again_begins_at_nothing() {
+    let place = Place::new();
+    let store = place.open();
+    let key = store.create(alice().quota(Quota::per_day(10))).unwrap();
+    assert_eq!(passed(&store, &key, 20), 10);
+    store.close().unwrap();
+    let store = place.open();
+    store.update(key.info.id(), KeyUpdate::new().no_quota()).unwrap();
+    store.update(key.info.id(), KeyUpdate::new().quota(Quota::per_day(10))).unwrap();
+    store.close().unwrap();
+    assert_eq!(passed(&place.open(), &key, 20), 10);
+}
+
+/// The rows of what was used go with their keys.
+#[test]
+fn a_purged_key_leaves_nothing_of_its_quota() {
+    let place = Place::new();
+    let store = place.open();
+    let keys = store.create_many((0..2).map(|_| alice().quota(Quota::per_day(10)))).unwrap();
+    keys.iter().for_each(|key| assert_eq!(passed(&store, key, 3), 3));
+    store.close().unwrap();
+    let rows = || {
+        let database = sled::open(place.directory.path().join("store/sled")).unwrap();
+        database.open_tree("spent").unwrap().len()
+    };
+    assert_eq!(rows(), 2);
+    let store = place.open();
+    store.revoke(keys[0].info.id(), "left").unwrap();
+    store.purge(start() + hours(1)).unwrap();
+    store.close().unwrap();
+    assert_eq!(rows(), 1);
+    // What is damaged counts as used up, until the day ends.
+    {
+        let database = sled::open(place.directory.path().join("store/sled")).unwrap();
+        let spent = database.open_tree("spent").unwrap();
+        let (key, _) = spent.first().unwrap().unwrap();
+        spent.insert(key, b"garbage").unwrap();
+        database.flush().unwrap();
+    }
+    let store = place.open();
+    assert_eq!(passed(&store, &keys[1], 20), 0);
+    place.clock.advance(hours(24));
+    assert_eq!(passed(&store, &keys[1], 20), 10);
+}
+
 #[test]
 fn threads_share_a_quota_exactly() {
     const QUOTA: u64 = 10_000;

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use sled::IVec;
 
-use crate::access::quota::StoredQuota;
 use crate::base::codec::frame::plain_frame;
 use crate::key::error::StoreError;
 #[cfg(test)]
@@ -14,13 +13,9 @@ use crate::storage::database::fault::io_error;
 /// What was used in a period of a quota.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredSpent {
-    /// The quota at that time, of which the periods have numbers.
-    pub(crate) quota: StoredQuota,
-    /// The number of the period; 0 for what was used under an earlier quota.
+    /// The number of the period, as [`Quota::period_at`](crate::access::quota::Quota::period_at) gives it.
     pub(crate) period: u32,
     pub(crate) used: u64,
-    /// Until when it counts if the number is 0, in milliseconds since 1970 UTC.
-    pub(crate) carried_until: i64,
 }
 
 plain_frame!(StoredSpent, b'D', "what a key has used");
@@ -49,6 +44,9 @@ impl Disk {
 
     /// Deletes what keys have used that have no quota any more. A crash may bring it back.
     pub(crate) fn forget_spent(&self, keys: &[u128]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
         let _gate = self.flusher.gate()?;
         for key in keys {
             self.flusher.noted(self.spent.remove(key.to_be_bytes())).map_err(io_error)?;

@@ -105,7 +105,8 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
     let catalog = (!permissions.is_empty()).then(|| Catalog::stored(permissions.clone()));
     let rules = Rules { now: time.now_ms(), lifetime: options.lifetime(), catalog: catalog.as_ref() };
     let found = scan(&disk, &index, &head, keys, path, rules)?;
-    quotas::restore(&disk, &index).map_err(|error| read_error(path, "what keys used of their quotas", error))?;
+    quotas::restore(&disk, &index, time.now_ms())
+        .map_err(|error| read_error(path, "what keys used of their quotas", error))?;
     if found.outlived > 0 {
         tracing::warn!(
             keys = found.outlived,

@@ -1,5 +1,7 @@
 //! Quotas: what keys have used of them is written here, and read when the store is opened.
 
+use std::sync::atomic::Ordering;
+
 use crate::access::quota::{Quota, QuotaPeriod, QuotaStatus};
 use crate::base::codec;
 use crate::base::patch::Patch;
@@ -12,6 +14,7 @@ use crate::storage::database::disk::Disk;
 use crate::storage::database::spent::StoredSpent;
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
+use crate::store::uses::usage::has_room;
 use crate::token::key_id::KeyId;
 
 /// The field of a key that these errors name.
@@ -92,42 +95,61 @@ impl Inner {
         }
     }
 
+    /// Writes what was used. If the disk has no room, or fails, it is written later; the quotas hold in memory.
     pub(in crate::store) fn write_quotas_to(&self, disk: &Disk) {
-        let unwritten = self.engine.index.unwritten_quotas();
-        if unwritten.is_empty() {
+        if !self.engine.index.has_quotas() {
             return;
         }
-        match write(disk, &unwritten) {
+        let without = self.engine.index.take_without_quota();
+        let unwritten = self.engine.index.unwritten_quotas();
+        if without.is_empty() && unwritten.is_empty() {
+            return;
+        }
+        let written = match has_room(disk) {
+            true => write(disk, &unwritten).and_then(|()| disk.forget_spent(&without)),
+            false => Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
+        };
+        match &written {
             Ok(()) => self.engine.index.note_quotas_written(&unwritten),
-            Err(error) => {
-                tracing::warn!(%error, keys = unwritten.len(), "what keys used of their quotas is not written")
+            Err(error) if !self.quotas_unwritten.swap(true, Ordering::Relaxed) => {
+                let keys = unwritten.len();
+                tracing::warn!(%error, keys, "what keys used of their quotas is not written: a restart would give it back");
             }
+            Err(_) => {}
+        }
+        if written.is_ok() {
+            self.quotas_unwritten.store(false, Ordering::Relaxed);
         }
     }
 }
 
 fn write(disk: &Disk, unwritten: &[KeySpent]) -> Result<(), StoreError> {
-    let frames = unwritten.iter().map(|KeySpent { key, quota, spent, carried_until, .. }| {
-        let Spent { period, used } = *spent;
-        let stored = StoredSpent { quota: quota.to_stored(), period, used, carried_until: *carried_until };
-        Ok((*key, codec::encode(&stored)?))
+    if unwritten.is_empty() {
+        return Ok(());
+    }
+    let frames = unwritten.iter().map(|KeySpent { key, spent: Spent { period, used }, .. }| {
+        Ok((*key, codec::encode(&StoredSpent { period: *period, used: *used })?))
     });
     disk.set_spent(frames.collect::<Result<Vec<_>, StoreError>>()?)
 }
 
-/// Reads what keys have used into the index, and deletes that of keys without a quota.
+/// Reads what keys have used into the index, and deletes that of keys without a quota. What is damaged counts as used up: it must
+/// not be forgotten.
 ///
 /// # Errors
-/// The disk fails, or a frame of it is damaged: what was used must not be forgotten.
-pub(in crate::store) fn restore(disk: &Disk, index: &Index) -> Result<(), StoreError> {
+/// The disk fails.
+pub(in crate::store) fn restore(disk: &Disk, index: &Index, now: i64) -> Result<(), StoreError> {
     let mut others = Vec::new();
     for item in disk.spent() {
         let (key, frame) = item?;
-        let StoredSpent { quota, period, used, carried_until } = codec::decode(&frame)?;
-        let spent = KeySpent::read(key, Quota::stored(&quota), Spent { period, used }, carried_until);
-        if !index.restore_quota(&spent) {
+        let spent = codec::decode(&frame).map(|StoredSpent { period, used }| Spent { period, used });
+        if let Err(error) = &spent {
+            let key = KeyId::from_u128(key);
+            tracing::error!(%error, %key, "what a key used of its quota is damaged: nothing is left of it in this period");
+        }
+        if !index.restore_quota(key, spent.ok(), now) {
             others.push(key);
         }
     }
-    if others.is_empty() { Ok(()) } else { disk.forget_spent(&others) }
+    disk.forget_spent(&others)
 }
