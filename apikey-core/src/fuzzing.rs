@@ -20,6 +20,7 @@ use crate::token::digest::Digest;
 
 use crate::storage::commit_mark::CommitMark;
 use crate::storage::database::event_batch::EventBatch;
+use crate::storage::database::spent::StoredSpent;
 use crate::storage::meta::Meta;
 use crate::storage::wal;
 use crate::usage::chunk::Chunk;
@@ -65,6 +66,7 @@ enum Value {
     RoleRecord(RoleRecord),
     TenantRecord(TenantRecord),
     Chunk(Chunk),
+    StoredSpent(StoredSpent),
 }
 
 /// Runs `$work` with `$kind` as the type of this kind byte and `$value` as the variant of [`Value`] for it.
@@ -84,6 +86,7 @@ macro_rules! by_kind {
             RoleRecord::KIND => by_kind!(@ RoleRecord, $kind, $value, $work),
             TenantRecord::KIND => by_kind!(@ TenantRecord, $kind, $value, $work),
             Chunk::KIND => by_kind!(@ Chunk, $kind, $value, $work),
+            StoredSpent::KIND => by_kind!(@ StoredSpent, $kind, $value, $work),
             _ => None,
         }
     };
@@ -96,7 +99,7 @@ macro_rules! by_kind {
 
 impl Stored {
     /// The kind bytes.
-    pub const KINDS: [u8; 13] = [
+    pub const KINDS: [u8; 14] = [
         Record::KIND,
         Event::KIND,
         Head::KIND,
@@ -110,6 +113,7 @@ impl Stored {
         RoleRecord::KIND,
         TenantRecord::KIND,
         Chunk::KIND,
+        StoredSpent::KIND,
     ];
 
     /// Decodes a frame as one of this kind.
@@ -147,6 +151,7 @@ impl Stored {
             Value::RoleRecord(value) => codec::encode(value),
             Value::TenantRecord(value) => codec::encode(value),
             Value::Chunk(value) => codec::encode(value),
+            Value::StoredSpent(value) => codec::encode(value),
         }
         .ok()
     }

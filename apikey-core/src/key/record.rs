@@ -457,6 +457,16 @@ mod tests {
     }
 
     #[test]
+    fn golden_bytes_of_quotas() {
+        let of = |count, period, offset_minutes| {
+            let quota = Some(StoredQuota { count, period, offset_minutes });
+            frame(&Record { quota, ..bare() })
+        };
+        let all = [of(10_000, 1, 0), of(1_000_000_000_000, 2, -330), of(500, 3, 0)];
+        golden::check("record-quota.bin", &all.concat());
+    }
+
+    #[test]
     fn golden_bytes_of_labels_and_of_a_prefix() {
         let label = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let labels = BTreeMap::from([("plan", "pro"), ("region", "eu")].map(label));
@@ -500,7 +510,7 @@ mod tests {
     /// A reader must understand every field that restricts a key.
     #[test]
     fn what_narrows_is_critical() {
-        for tag in [NOT_BEFORE, EXPIRES_AT, REVOKED, LIMIT, NETWORKS, LABELS, IDLE] {
+        for tag in [NOT_BEFORE, EXPIRES_AT, REVOKED, LIMIT, NETWORKS, LABELS, IDLE, QUOTA] {
             assert_eq!(tag & 1, 1, "{tag}");
         }
     }

@@ -125,7 +125,7 @@ mod tests {
     use crate::key::event::changes::{Changes, FromTo};
     use crate::key::rotation::overlap::OverlapEnd;
     use crate::token::key_id::KeyId;
-    use crate::{Limit, RotationPolicy};
+    use crate::{Limit, Quota, RotationPolicy};
 
     const KEY: u128 = 0x0193_1a4e_7c3b_7def_8123_4567_89ab_cdef;
 
@@ -286,6 +286,17 @@ mod tests {
         let spans = FromTo { from: Some(chrono::TimeDelta::days(90)), to: Some(chrono::TimeDelta::hours(1)) };
         let kind = EventKind::Updated { changes: Changes { idle_after: Some(spans), ..Changes::default() } };
         golden::check("event-idle.bin", &frame(&Event { kind, ..bare() }));
+    }
+
+    #[test]
+    fn golden_bytes_of_a_changed_quota() {
+        let month = Quota::per_month(300).offset(chrono::FixedOffset::east_opt(3600).unwrap());
+        let changed = |from, to| EventKind::Updated {
+            changes: Changes { quota: Some(FromTo { from, to }), ..Changes::default() },
+        };
+        let first = Event { kind: changed(None, Some(Quota::per_day(10_000))), ..bare() };
+        let next = Event { number: 301, kind: changed(Some(month), Some(Quota::total(5))), ..bare() };
+        golden::check("event-quota.bin", &[frame(&first), frame(&next)].concat());
     }
 
     #[test]

@@ -54,3 +54,17 @@ impl Disk {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::codec::{decode, encode, golden};
+
+    #[test]
+    fn golden_bytes_of_what_a_key_has_used() {
+        let spent = StoredSpent { period: (1 << 22) + 21_518, used: 300 };
+        let frame = encode(&spent).unwrap();
+        assert_eq!(decode::<StoredSpent>(&frame).unwrap(), spent);
+        golden::check("spent.bin", &frame);
+    }
+}
