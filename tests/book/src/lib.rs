@@ -21,6 +21,8 @@ mod guides_first_keys {}
 mod guides_managing_keys {}
 #[doc = include_str!("../../../docs/guides/limits.md")]
 mod guides_limits {}
+#[doc = include_str!("../../../docs/guides/quotas.md")]
+mod guides_quotas {}
 #[doc = include_str!("../../../docs/guides/usage.md")]
 mod guides_usage {}
 #[doc = include_str!("../../../docs/guides/roles.md")]
