@@ -42,7 +42,7 @@ mod store;
 mod token;
 mod usage;
 
-pub use access::attempt::Attempt;
+pub use access::attempt::{Attempt, Charge};
 pub use access::auth_error::AuthError;
 pub use access::catalog::UnknownGrant;
 pub use access::limit::{Limit, LimitStatus};

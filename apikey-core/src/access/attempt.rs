@@ -1,8 +1,11 @@
-//! An attempt to use a key: what a store checks of one request.
+//! An attempt to use a key: what a store checks of one request, and what it takes of the key's quota.
+
+use std::sync::Mutex;
 
 use crate::access::peer::Peer;
 use crate::access::quota::MAX_COST;
 use crate::access::requirement::Requirement;
+use crate::base::lock::lock;
 
 /// What a store checks of a request: its token, the peer that sent it, and the requirement of its handler.
 ///
@@ -22,19 +25,21 @@ use crate::access::requirement::Requirement;
 pub struct Attempt<'a> {
     pub(crate) token: &'a str,
     pub(crate) requirement: Option<&'a Requirement>,
-    pub(crate) caller: Caller,
+    pub(crate) caller: Caller<'a>,
 }
 
 /// What a verification needs to know of a request besides its token and the requirement. It is one argument: a verification
 /// has few registers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller {
+pub(crate) struct Caller<'a> {
     pub(crate) peer: Peer,
     pub(crate) cost: u32,
+    /// Where the store notes what it takes.
+    pub(crate) charge: Option<&'a Charge>,
 }
 
-impl Caller {
-    pub(crate) const UNKNOWN: Self = Self { peer: Peer::Unknown, cost: 1 };
+impl Caller<'_> {
+    pub(crate) const UNKNOWN: Self = Self { peer: Peer::Unknown, cost: 1, charge: None };
 }
 
 impl<'a> Attempt<'a> {
@@ -63,6 +68,13 @@ impl<'a> Attempt<'a> {
         self.caller.cost = cost.clamp(1, MAX_COST);
         self
     }
+
+    /// Sets where the store notes what it takes from the quota, for [`KeyStore::charge_more`](crate::KeyStore::charge_more)
+    /// and [`KeyStore::give_back`](crate::KeyStore::give_back).
+    pub fn charge(mut self, charge: &'a Charge) -> Self {
+        self.caller.charge = Some(charge);
+        self
+    }
 }
 
 impl std::fmt::Debug for Attempt<'_> {
@@ -72,5 +84,67 @@ impl std::fmt::Debug for Attempt<'_> {
             .field("requirement", &self.requirement)
             .field("cost", &self.caller.cost)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a request has taken of its key's [quota](crate::NewKey::quota). The guards of a request keep one for each store, so
+/// that together they take the largest cost among them, and give it back if one of them refuses the request.
+///
+/// [`KeyStore::check`](crate::KeyStore::check) reads and writes that of an [attempt](crate::Attempt::charge);
+/// [`KeyStore::charge_more`](crate::KeyStore::charge_more) and [`KeyStore::give_back`](crate::KeyStore::give_back) do, too.
+#[derive(Debug, Default)]
+pub struct Charge(Mutex<Option<Taken>>);
+
+/// What a charge says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The number of the quota.
+    pub(crate) quota: u32,
+    /// The uses that the request has paid.
+    pub(crate) uses: u32,
+    /// The number of the period in which it last took some.
+    pub(crate) period: u32,
+    /// The uses of that period among them, which can be given back.
+    pub(crate) back: u32,
+}
+
+impl Charge {
+    /// Returns the uses; 0 for a key without a quota, and after they were given back.
+    #[must_use]
+    pub fn uses(&self) -> u32 {
+        self.taken().map_or(0, |taken| taken.uses)
+    }
+
+    /// Returns whether a store has noted anything here, even if it was given back.
+    #[must_use]
+    pub fn is_noted(&self) -> bool {
+        self.taken().is_some()
+    }
+
+    pub(crate) fn taken(&self) -> Option<Taken> {
+        *lock(&self.0)
+    }
+
+    pub(crate) fn set(&self, taken: Taken) {
+        *lock(&self.0) = Some(taken);
+    }
+}
+
+impl Clone for Charge {
+    fn clone(&self) -> Self {
+        Self(Mutex::new(self.taken()))
+    }
+}
+
+impl Taken {
+    /// The same after the request has taken more in this period, and has paid so many uses.
+    pub(crate) fn and(before: Option<Self>, quota: u32, uses: u32, more: u32, period: u32) -> Self {
+        let back = before.filter(|before| before.period == period).map_or(0, |before| before.back);
+        Self { quota, uses, period, back: back + more }
+    }
+
+    /// The same after the request was refused.
+    pub(crate) fn given_back(self) -> Self {
+        Self { uses: 0, back: 0, ..self }
     }
 }

@@ -166,6 +166,9 @@ pub struct LimitStatus {
     pub(crate) next: Duration,
 }
 
+/// The names and values of the fields `RateLimit-Policy` and `RateLimit`.
+pub(crate) type RateLimitFields = [(&'static str, String); 2];
+
 impl LimitStatus {
     /// Returns the limit.
     #[must_use]
@@ -195,6 +198,16 @@ impl LimitStatus {
         let policy = format!("\"key\";q={count}{window}");
         let now = format!("\"key\";r={};t={}", self.remaining, whole_seconds(self.next));
         [("RateLimit-Policy", policy), ("RateLimit", now)]
+    }
+}
+
+/// The fields of a limit and of a quota, as one list each.
+pub(crate) fn joined(limit: Option<RateLimitFields>, quota: Option<RateLimitFields>) -> Option<RateLimitFields> {
+    match (limit, quota) {
+        (Some([(policy, of_limit), (now, left)]), Some([(_, of_quota), (_, left_of_quota)])) => {
+            Some([(policy, format!("{of_limit}, {of_quota}")), (now, format!("{left}, {left_of_quota}"))])
+        }
+        (limit, quota) => limit.or(quota),
     }
 }
 

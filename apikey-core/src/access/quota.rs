@@ -319,10 +319,11 @@ impl QuotaStatus {
         self.resets_at
     }
 
-    /// Returns the values for the header fields `RateLimit-Policy` and `RateLimit`
-    /// (draft-ietf-httpapi-ratelimit-headers-11), as members of their lists. A month is of 31 days there, and a quota in all
-    /// has no window.
-    pub(crate) fn members(&self, now: DateTime<Utc>) -> [String; 2] {
+    /// Returns the names and values of the header fields `RateLimit-Policy` and `RateLimit`
+    /// (draft-ietf-httpapi-ratelimit-headers-11) at a time, as members of their lists. A month is of 31 days there, and a
+    /// quota in all has no window and no reset.
+    #[must_use]
+    pub fn fields(&self, now: DateTime<Utc>) -> [(&'static str, String); 2] {
         let window = match self.quota.period {
             QuotaPeriod::Day => ";w=86400",
             QuotaPeriod::Month => ";w=2678400",
@@ -330,7 +331,9 @@ impl QuotaStatus {
         };
         let left = self.resets_at.map(|end| (end - now).to_std().unwrap_or_default());
         let reset = left.map(|left| format!(";t={}", whole_seconds(left))).unwrap_or_default();
-        [format!("\"quota\";q={}{window}", self.quota.count), format!("\"quota\";r={}{reset}", self.remaining())]
+        let policy = format!("\"quota\";q={}{window}", self.quota.count);
+        let left = format!("\"quota\";r={}{reset}", self.remaining());
+        [("RateLimit-Policy", policy), ("RateLimit", left)]
     }
 }
 

@@ -34,8 +34,7 @@ impl HeaderConfig {
         if let AuthError::QuotaExceeded { retry_after, status } = error {
             headers.push(("Retry-After".into(), whole_seconds(*retry_after).to_string()));
             let now = status.resets_at().map(|end| end - *retry_after).unwrap_or_default();
-            let [policy, left] = status.members(now);
-            headers.extend([("RateLimit-Policy".to_owned(), policy), ("RateLimit".to_owned(), left)]);
+            headers.extend(status.fields(now).map(|(name, value)| (name.to_owned(), value)));
         }
         let plain = Refusal { status, headers, body: problem(error) };
         let Some(render) = &self.render else { return plain };

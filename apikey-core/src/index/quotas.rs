@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::access::attempt::Taken;
 use crate::access::quota::{Quota, QuotaStatus};
 use crate::base::lock::lock;
 use crate::index::limiters::KeyNumbers;
@@ -42,6 +43,15 @@ struct QuotaSlot {
 pub(crate) struct Spent {
     pub(crate) period: u32,
     pub(crate) used: u64,
+}
+
+/// Uses were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Charged {
+    /// The number of the period in which; 0 if the key has no quota any more.
+    pub(crate) period: u32,
+    /// Whether the store should soon write what was used; it says so once.
+    pub(crate) is_urgent: bool,
 }
 
 /// A key has used up its quota.
@@ -95,38 +105,54 @@ impl QuotaSlot {
         self.quota.store(quota.map_or(0, Quota::packed), Ordering::Relaxed);
     }
 
-    /// Uses some at a time. Returns what was used and is not on the disk.
-    fn charge(&self, cost: u32, now: i64) -> Result<u64, UsedUp> {
+    /// Uses some at a time. Returns the period, and what was used in it and is not on the disk, in hundredths of the quota.
+    ///
+    /// If this is too much, it gives back what the same request took before, as far as that was in the same period: what an
+    /// earlier one had is over, and what others use in this one stays.
+    fn charge(&self, cost: u32, before: Option<Taken>, now: i64) -> Result<(u32, u64), UsedUp> {
         let mut word = self.spent.load(Ordering::Relaxed);
         loop {
             // Again after each failure: a quota that has changed counts periods in another way.
-            let Some(quota) = self.quota() else { return Ok(0) };
+            let Some(quota) = self.quota() else { return Ok((0, 0)) };
             let last = Spent::unpacked(word);
             let (period, used) = quota.counted(last.period, last.used, now);
             let next = used + u64::from(cost);
             if next > quota.count() {
+                let back = before.filter(|before| (before.period, before.period) == (last.period, period));
+                let back = back.map_or(0, |before| u64::from(before.back));
+                let used = used.saturating_sub(back);
                 // What counts in this period for once must not count in the next one, too.
                 let held = Spent { period, used };
-                if used > 0
-                    && held != last
-                    && let Err(other) =
-                        self.spent.compare_exchange(word, held.packed(), Ordering::Relaxed, Ordering::Relaxed)
-                {
-                    word = other;
+                if used + back > 0 && held != last && !self.swap(&mut word, held) {
                     continue;
                 }
                 return Err(UsedUp(QuotaStatus { quota, used, resets_at: quota.end_of(period) }));
             }
-            let new = Spent { period, used: next }.packed();
-            match self.spent.compare_exchange_weak(word, new, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => {
-                    let written = Spent::unpacked(self.written.load(Ordering::Relaxed));
-                    let written = if written.period == period { written.used } else { 0 };
-                    return Ok(next.saturating_sub(written) * PART / quota.count().max(1));
-                }
-                Err(other) => word = other,
+            if self.swap(&mut word, Spent { period, used: next }) {
+                let written = Spent::unpacked(self.written.load(Ordering::Relaxed));
+                let written = if written.period == period { written.used } else { 0 };
+                return Ok((period, next.saturating_sub(written) * PART / quota.count().max(1)));
             }
         }
+    }
+
+    /// Gives back what a request took, unless its period is over.
+    fn give_back(&self, Taken { period, back, .. }: Taken) {
+        let mut word = self.spent.load(Ordering::Relaxed);
+        loop {
+            let last = Spent::unpacked(word);
+            let used = last.used.saturating_sub(u64::from(back));
+            if last.period != period || self.swap(&mut word, Spent { period, used }) {
+                return;
+            }
+        }
+    }
+
+    /// Sets what was used, if it is still what was read; otherwise reads it again.
+    fn swap(&self, word: &mut u64, new: Spent) -> bool {
+        let swapped = self.spent.compare_exchange_weak(*word, new.packed(), Ordering::Relaxed, Ordering::Relaxed);
+        *word = swapped.err().unwrap_or(*word);
+        swapped.is_ok()
     }
 }
 
@@ -167,11 +193,23 @@ impl Quotas {
         number
     }
 
-    /// Uses some of a quota at a time; `None` if there is no quota of this number. Returns whether the store should write
-    /// soon what was used; it says so once.
-    pub(super) fn charge(&self, number: u32, cost: u32, now: i64) -> Option<Result<bool, UsedUp>> {
-        let charged = self.get(number)?.charge(cost, now);
-        Some(charged.map(|parts| parts > 0 && !self.is_urgent.swap(true, Ordering::Relaxed)))
+    /// Uses some of a quota at a time; `None` if there is no quota of this number. If it is too much, it gives back what the
+    /// same request took before.
+    pub(super) fn charge(
+        &self,
+        number: u32,
+        cost: u32,
+        before: Option<Taken>,
+        now: i64,
+    ) -> Option<Result<Charged, UsedUp>> {
+        let charged = self.get(number)?.charge(cost, before, now);
+        let is_urgent = |parts: u64| parts > 0 && !self.is_urgent.swap(true, Ordering::Relaxed);
+        Some(charged.map(|(period, parts)| Charged { period, is_urgent: is_urgent(parts) }))
+    }
+
+    /// Gives back what a request took of a quota.
+    pub(super) fn give_back(&self, taken: Taken) {
+        self.get(taken.quota).into_iter().for_each(|slot| slot.give_back(taken));
     }
 
     /// What a key has left.
@@ -260,7 +298,7 @@ mod tests {
 
     /// How many of so many requests pass at once.
     fn passed(slot: &QuotaSlot, requests: u32, now: i64) -> u32 {
-        (0..requests).map(|_| u32::from(slot.charge(1, now).is_ok())).sum()
+        (0..requests).map(|_| u32::from(slot.charge(1, None, now).is_ok())).sum()
     }
 
     proptest! {
@@ -274,7 +312,7 @@ mod tests {
                 now += hours * DAY / 8;
                 // A refused request begins no period.
                 let (in_period, before) = quota.counted(period, used, now);
-                let charged = slot.charge(cost, now);
+                let charged = slot.charge(cost, None, now);
                 prop_assert_eq!(charged.is_ok(), before + u64::from(cost) <= count);
                 match charged {
                     Ok(_) => (period, used) = (in_period, before + u64::from(cost)),
@@ -335,7 +373,7 @@ mod tests {
     fn a_clock_that_was_ahead_holds_nobody_up() {
         let quotas = Quotas::default();
         let number = quotas.set(&mut KeyNumbers::default(), 7, Some(Quota::per_day(10)));
-        let passes = |now| quotas.charge(number, 10, now).unwrap().is_ok();
+        let passes = |now| quotas.charge(number, 10, None, now).unwrap().is_ok();
         assert!(passes(NOW + 3000 * DAY));
         assert!(!passes(NOW) && !passes(NOW + DAY));
         quotas.trust_clock(NOW);
@@ -376,12 +414,44 @@ mod tests {
         }
     }
 
+    /// Of a request that takes some, and then too many, nothing stays; unless a period has begun between the two, in which
+    /// others have used some.
+    #[test]
+    fn a_refused_request_gives_back_what_it_took() {
+        let quota = Quota::per_day(10);
+        let slot = slot(quota);
+        let take = |uses, now| {
+            slot.charge(uses, None, now).map(|(period, _)| Taken { quota: 1, uses, period, back: uses }).unwrap()
+        };
+        let used = |now| {
+            let Spent { period, used } = slot.spent();
+            quota.counted(period, used, now).1
+        };
+        let status = |error: UsedUp| (error.0.used(), error.0.remaining());
+        take(6, NOW);
+        let one = take(1, NOW);
+        assert_eq!(slot.charge(4, Some(one), NOW).map_err(status), Err((6, 4)));
+        assert_eq!(used(NOW), 6);
+        let one = take(1, NOW);
+        slot.give_back(one);
+        assert_eq!(used(NOW), 6);
+        let one = take(1, NOW);
+        take(9, NOW + DAY);
+        assert_eq!(slot.charge(4, Some(one), NOW + DAY).map_err(status), Err((9, 1)));
+        slot.give_back(one);
+        assert_eq!(used(NOW + DAY), 9);
+        let one = take(1, NOW + DAY);
+        slot.set(Some(Quota::per_month(10)));
+        slot.give_back(one);
+        assert_eq!(used(NOW + DAY), 9, "it is the day in which the request took it");
+    }
+
     #[test]
     fn a_hundredth_is_urgent_once() {
         let quotas = Quotas::default();
         let mut numbers = KeyNumbers::default();
         let number = quotas.set(&mut numbers, 7, Some(Quota::per_day(1000)));
-        let charge = |cost| quotas.charge(number, cost, NOW).unwrap().unwrap();
+        let charge = |cost| quotas.charge(number, cost, None, NOW).unwrap().unwrap().is_urgent;
         assert_eq!([charge(9), charge(1), charge(1)], [false, true, false]);
         let all = quotas.unwritten();
         assert_eq!((all.len(), all[0].key, all[0].spent.used), (1, 7, 11));
@@ -397,7 +467,7 @@ mod tests {
         assert_eq!(passed(&slot, 20, NOW), 0);
         let last = self::slot(Quota::per_day(crate::access::quota::MAX_QUOTA));
         for now in [i64::MIN, 0, crate::base::time::LAST_MS, i64::MAX] {
-            assert!(last.charge(crate::access::quota::MAX_COST, now).is_ok());
+            assert!(last.charge(crate::access::quota::MAX_COST, None, now).is_ok());
         }
     }
 }

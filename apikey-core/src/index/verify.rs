@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::ptr;
 use std::sync::atomic::Ordering;
 
+use crate::access::attempt::Taken;
 use crate::access::auth_error::AuthError;
 use crate::access::control_word::{
     ControlWord, DEAD, DISABLED, REVOKED, SECRET_ENDS, SIDE_ENTRY, UNUSED, time as end_of,
@@ -21,7 +22,7 @@ use crate::index::compiled::{ENDED, Given};
 use crate::index::home::{imported_home, own_home};
 use crate::index::line::LineState;
 use crate::index::locate::verified_home;
-use crate::index::quotas::{KeySpent, Spent, UsedUp};
+use crate::index::quotas::{Charged, KeySpent, Spent, UsedUp};
 use crate::index::side_table::SideEntry;
 use crate::index::table::{LiveLine, Table};
 use crate::token::api_key;
@@ -107,26 +108,35 @@ impl Index {
         Ok(number)
     }
 
-    /// Takes the cost of a request from a key's quota, by its number. Returns whether the store should soon write what was
-    /// used.
+    /// Takes uses of a request from a key's quota, by its number.
     ///
     /// # Errors
-    /// It is used up, and nothing is taken.
+    /// It is used up. Nothing is taken, and what the request took before is given back, as far as that was in the same period.
     #[cold]
     #[inline(never)]
-    pub(crate) fn charge(&self, number: u32, cost: u32, now: i64) -> Result<bool, AuthError> {
-        let charged = self.quotas.charge(number, cost, now).ok_or(AuthError::Unavailable)?;
+    pub(crate) fn charge(&self, number: u32, uses: u32, before: Option<Taken>, now: i64) -> Result<Charged, AuthError> {
+        let charged = self.quotas.charge(number, uses, before, now).ok_or(AuthError::Unavailable)?;
         charged.map_err(|UsedUp(status)| AuthError::used_up(status, now))
     }
 
-    /// What a verified key has left of its quota; `None` if it has none, or the key is not there any more.
-    pub(crate) fn quota_status(&self, key: &VerifiedKey, now: impl Fn() -> i64) -> Option<QuotaStatus> {
+    /// Gives back what a request took from a key's quota, unless the period of that is over.
+    pub(crate) fn give_back(&self, taken: Taken) {
+        self.quotas.give_back(taken);
+    }
+
+    /// The number of a verified key's quota; `None` if it has none, or the key is not there any more.
+    pub(crate) fn quota_of(&self, key: &VerifiedKey) -> Option<u32> {
         if !key.control.has_side_entry() {
             return None;
         }
         let (_, side, _) =
             self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest))?;
-        let number = side.map(|side| side.quota).filter(|quota| *quota != 0)?;
+        side.map(|side| side.quota).filter(|quota| *quota != 0)
+    }
+
+    /// What a verified key has left of its quota; `None` if it has none, or the key is not there any more.
+    pub(crate) fn quota_status(&self, key: &VerifiedKey, now: impl Fn() -> i64) -> Option<QuotaStatus> {
+        let number = self.quota_of(key)?;
         self.quotas.status(number, now())
     }
 

@@ -179,7 +179,7 @@ impl Inner {
         &self,
         token: &str,
         requirement: Option<&Requirement>,
-        caller: &Caller,
+        caller: &Caller<'_>,
     ) -> Result<VerifiedKey, AuthError> {
         // Before the key is read: whatever happens to this thread later, the verification has begun while the store was
         // fresh.
@@ -203,7 +203,7 @@ impl Inner {
         &self,
         token: &str,
         requirement: Option<&Requirement>,
-        caller: &Caller,
+        caller: &Caller<'_>,
     ) -> Result<VerifiedKey, AuthError> {
         let Some((matched, id)) = self.engine.index.find_imported(token.as_bytes()) else {
             let rotated = self.engine.index.rotated_imported(token.as_bytes(), || self.engine.time.now_ms());
@@ -220,7 +220,7 @@ impl Inner {
         token: &str,
         matched: &Match<'_>,
         requirement: Option<&Requirement>,
-        caller: &Caller,
+        caller: &Caller<'_>,
         id: impl Fn() -> IdForm,
     ) -> Result<VerifiedKey, AuthError> {
         let quota = match self.engine.index.check_use(matched, self.engine.time.moment(), caller.peer.by_reference()) {
@@ -236,7 +236,7 @@ impl Inner {
             return Err(self.refused(token, AuthError::lacking(requirement), &caller.peer));
         }
         if quota != 0
-            && let Err(error) = self.charge(quota, caller.cost)
+            && let Err(error) = self.charge(quota, caller.cost, caller.charge, 0)
         {
             return Err(self.refused(token, error, &caller.peer));
         }
@@ -245,15 +245,6 @@ impl Inner {
             counts.count(matched.home(), &id(), matched.identity(), || self.engine.time.now_ms());
         }
         Ok(self.engine.index.verified_key(matched, id()))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn charge(&self, quota: u32, cost: u32) -> Result<(), AuthError> {
-        if self.engine.index.charge(quota, cost, self.engine.time.now_ms())? {
-            self.engine.log.maintenance.notify();
-        }
-        Ok(())
     }
 
     /// Counts the refusal of a token whose secret the index has.

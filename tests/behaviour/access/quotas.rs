@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use apikey::{
-    Attempt, AuthError, CapViolation, CreatedKey, EventFilter, EventKind, ExportOptions, HeaderConfig, ImportOptions,
-    KeyStore, KeyUpdate, ManualClock, NewKey, Overlap, Quota, QuotaPeriod, Requirement, Restore, StoreError,
+    Attempt, AuthError, CapViolation, Charge, CreatedKey, EventFilter, EventKind, ExportOptions, HeaderConfig,
+    ImportOptions, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap, Quota, QuotaPeriod, Requirement, Restore,
+    StoreError,
 };
 use apikey_testkit::{alice, hours};
 use chrono::{DateTime, FixedOffset, TimeDelta, TimeZone, Utc};
@@ -87,6 +88,62 @@ fn the_answer_says_when_uses_are_there_again() {
     let more = store.add_uses(total.info.id(), 2).unwrap();
     assert_eq!(more.quota(), Some(Quota::total(3)));
     assert_eq!(passed(&store, &total, 5), 2);
+}
+
+/// What the guards of one request take together is the largest cost among them, and nothing if one refuses it.
+#[test]
+fn guards_of_one_request_take_the_largest_cost() {
+    let place = Place::new();
+    let store = place.open();
+    let key = store.create(alice().quota(Quota::per_day(10)).limit(100, TimeDelta::seconds(100))).unwrap();
+    let verify = |charge: &Charge| store.check(&Attempt::new(key.key.expose_secret()).charge(charge)).unwrap();
+    let charge = Charge::default();
+    let verified = verify(&charge);
+    let used = || store.quota_status(&verified).unwrap().used();
+    for (cost, expected) in [(1, 1), (5, 5), (2, 5), (6, 6), (0, 6)] {
+        store.charge_more(&verified, &charge, cost).unwrap();
+        assert_eq!((used(), u64::from(charge.uses())), (expected, expected));
+    }
+    let fields = store.limit_fields(&verified).unwrap();
+    let expected = ["\"key\";q=100;w=100, \"quota\";q=10;w=86400", "\"key\";r=99;t=1, \"quota\";r=4;t=43200"];
+    assert_eq!(fields.each_ref().map(|(_, value)| value.as_str()), expected);
+    let error = store.charge_more(&verified, &charge, 11).unwrap_err();
+    assert_eq!((error.code(), used(), charge.uses()), ("quota_exceeded", 0, 0));
+    // The next guard pays anew.
+    store.charge_more(&verified, &charge, 1).unwrap();
+    assert_eq!(used(), 1);
+    store.give_back(&verified, &charge);
+    store.give_back(&verified, &charge);
+    assert_eq!(used(), 0);
+    // Without a note, the verification took one.
+    store.charge_more(&verified, &Charge::default(), 1).unwrap();
+    store.charge_more(&verified, &Charge::default(), 10).unwrap();
+    assert_eq!(used(), 9);
+    // A day has begun between the guards, in which another request uses some.
+    let late = Charge::default();
+    let other = verify(&late);
+    place.clock.advance(TimeDelta::days(1));
+    assert_eq!(passed(&store, &key, 8), 8);
+    store.charge_more(&other, &late, 2).unwrap();
+    assert_eq!(used(), 9);
+    assert!(store.charge_more(&other, &late, 5).is_err());
+    assert_eq!((used(), late.uses()), (8, 0), "what was taken yesterday does not come back today");
+    // Guards that each verify the token take the largest cost, too: the note is of this key.
+    let note = Charge::default();
+    let attempt = Attempt::new(key.key.expose_secret()).charge(&note);
+    store.check(&attempt.cost(2)).unwrap();
+    store.check(&attempt).unwrap();
+    assert_eq!((used(), note.uses()), (10, 2));
+    let another = store.create(alice().quota(Quota::per_day(10))).unwrap();
+    let another = store.check(&Attempt::new(another.key.expose_secret()).charge(&note)).unwrap();
+    assert_eq!(store.quota_status(&another).unwrap().used(), 1);
+    // Of another store, and without a quota.
+    let free = store.create(alice()).unwrap();
+    let note = Charge::default();
+    let free = store.check(&Attempt::new(free.key.expose_secret()).cost(5).charge(&note)).unwrap();
+    store.charge_more(&free, &note, 1_000_000).unwrap();
+    assert_eq!((note.uses(), store.limit_fields(&free)), (0, None));
+    KeyStore::temporary().unwrap().charge_more(&verified, &note, 1_000_000).unwrap();
 }
 
 /// Whatever the store refuses uses nothing, nor does what is no request.

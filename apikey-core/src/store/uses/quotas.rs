@@ -2,11 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::access::quota::{Quota, QuotaPeriod, QuotaStatus};
+use crate::access::attempt::{Charge, Taken};
+use crate::access::auth_error::AuthError;
+use crate::access::limit::joined;
+use crate::access::quota::{MAX_COST, Quota, QuotaPeriod, QuotaStatus};
+use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
 use crate::base::patch::Patch;
+use crate::base::time::from_ms;
 use crate::index::Index;
-use crate::index::quotas::{KeySpent, Spent};
+use crate::index::quotas::{Charged, KeySpent, Spent};
 use crate::key::change::{Action, Change, Fields};
 use crate::key::error::StoreError;
 use crate::key::key_info::KeyInfo;
@@ -85,9 +90,90 @@ impl KeyStore {
         let after = outcomes.into_iter().find_map(|outcome| outcome.after).ok_or(StoreError::NotFound(id))?;
         self.inner().info_of(after)
     }
+
+    /// Makes a request of a verified key cost more: takes from the key's quota what this cost has above that which a guard
+    /// has taken already, and notes it in the charge. A request without a note was verified for 1 use. A key without a quota
+    /// pays nothing.
+    ///
+    /// The guards of this crate call it for a handler with a cost; call it in a handler whose cost depends on the request.
+    ///
+    /// ```
+    /// use apikey::{Attempt, Charge, KeyStore, NewKey, Quota};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").quota(Quota::per_day(10)))?;
+    /// let charge = Charge::default();
+    /// let key = store.check(&Attempt::new(created.key.expose_secret()).charge(&charge))?;
+    /// store.charge_more(&key, &charge, 8)?;
+    /// assert_eq!(store.quota_status(&key).map(|status| status.used()), Some(8));
+    /// assert!(store.charge_more(&key, &charge, 11).is_err());
+    /// assert_eq!(store.quota_status(&key).map(|status| status.used()), Some(0)); // a refused request uses nothing
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AuthError::QuotaExceeded`] or [`AuthError::NoUsesLeft`] if this is more than is left; the store gives back what the
+    /// charge says, unless its period is over. The caller reports the refusal by [`note_refusal`](Self::note_refusal).
+    pub fn charge_more(&self, key: &VerifiedKey, charge: &Charge, cost: u32) -> Result<(), AuthError> {
+        let quota = if self.has_verified(key) { self.inner().engine.index.quota_of(key) } else { None };
+        quota.map_or(Ok(()), |quota| self.inner().charge(quota, cost.clamp(1, MAX_COST), Some(charge), 1))
+    }
+
+    /// Gives back what a request of a verified key took from its quota, since the service refuses it, unless the period of the
+    /// quota is over.
+    pub fn give_back(&self, key: &VerifiedKey, charge: &Charge) {
+        let Some(taken) = charge.taken().filter(|taken| taken.back != 0 && self.has_verified(key)) else { return };
+        let index = &self.inner().engine.index;
+        if index.quota_of(key) == Some(taken.quota) {
+            charge.set(taken.given_back());
+            index.give_back(taken);
+        }
+    }
+
+    /// Returns the header fields `RateLimit-Policy` and `RateLimit` for a verified key: those of its
+    /// [rate limit](Self::limit_status), then those of its [quota](Self::quota_status), as one list each. `None` if it has
+    /// neither.
+    #[must_use]
+    pub fn limit_fields(&self, key: &VerifiedKey) -> Option<[(&'static str, String); 2]> {
+        let quota = self.quota_status(key).map(|quota| quota.fields(from_ms(self.inner().engine.time.now_ms())));
+        joined(self.limit_status(key).map(|limit| limit.fields()), quota)
+    }
 }
 
 impl Inner {
+    /// Takes from a quota, by its number, what the cost of a request has above that which the request has paid. A request
+    /// without a note has paid `unnoted`.
+    ///
+    /// # Errors
+    /// It is used up. What the request took before is given back, unless its period is over.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::store) fn charge(
+        &self,
+        quota: u32,
+        cost: u32,
+        charge: Option<&Charge>,
+        unnoted: u32,
+    ) -> Result<(), AuthError> {
+        let before = charge.and_then(Charge::taken).filter(|taken| taken.quota == quota);
+        let more = cost.saturating_sub(before.map_or(unnoted, |taken| taken.uses));
+        if more == 0 {
+            return Ok(());
+        }
+        let charged = self.engine.index.charge(quota, more, before, self.engine.time.now_ms());
+        if let Some(charge) = charge {
+            match (&charged, before) {
+                (Ok(Charged { period: 0, .. }), _) | (Err(_), None) => {}
+                (Ok(charged), _) => charge.set(Taken::and(before, quota, cost, more, charged.period)),
+                (Err(_), Some(before)) => charge.set(before.given_back()),
+            }
+        }
+        if charged?.is_urgent {
+            self.engine.log.maintenance.notify();
+        }
+        Ok(())
+    }
+
     /// Writes what was used of quotas since the last time.
     pub(in crate::store) fn write_quotas(&self) {
         if let Ok(disk) = self.engine.log.open() {
