@@ -46,7 +46,7 @@ pub use crate::frameworks::tonic;
 pub use crate::frameworks::tower::{ApiKeyLayer, ApiKeyService, Require, RequireFuture, Supply, SupplyFuture};
 #[cfg(feature = "warp")]
 pub use crate::frameworks::warp;
-pub use crate::guard::{Authenticated, NoTenant, OptionalApiKey, RequireApiKey, Required, UnknownPermission};
+pub use crate::guard::{Authenticated, Cost, NoTenant, OptionalApiKey, RequireApiKey, Required, UnknownPermission};
 #[cfg(feature = "inventory")]
 pub use crate::guard::{Guarded, GuardedTenant};
 #[doc = include_str!("perm.md")]

@@ -56,6 +56,38 @@ fn the_guard_is_the_first_parameter() {
 }
 
 #[test]
+fn a_cost_is_of_the_requirement() {
+    let perm = "::apikey::__private::Perm<'a'>";
+    let item = quote!(
+        fn f(headers: &HeaderMap) -> R {}
+    );
+    for (args, wanted) in [
+        (quote!(perm = "a", cost = 5), format!("::apikey::Cost<{perm},5>")),
+        (quote!(cost = 1_000_000, perm = "a"), format!("::apikey::Cost<{perm},1000000>")),
+        (quote!(perm = "a", cost = 5u32, tenant = none), format!("::apikey::NoTenant<::apikey::Cost<{perm},5>>")),
+    ] {
+        let expanded = bare(expand(PLAIN, args.clone(), item.clone()));
+        assert!(expanded.contains(&format!("RequireApiKey<{wanted}>")), "{expanded}");
+        let expanded = bare(expand(PLAIN, quote!(#args, request = headers), item.clone()));
+        assert!(expanded.contains(&format!("authorize::<{wanted},_>")), "{expanded}");
+    }
+    for (cost, shown) in [
+        (quote!(0), "0"),
+        (quote!(-5), "-5"),
+        (quote!(1_000_001), "1_000_001"),
+        (quote!(99999999999999999999), "99999999999999999999"),
+        (quote!(1.5), "1.5"),
+        (quote!("5"), "\"5\""),
+        (quote!(COST), "COST"),
+        (quote!(2 + 3), "2+3"),
+    ] {
+        let (errors, _) = split(&expand(PLAIN, quote!(perm = "a", cost = #cost), item.clone()));
+        let allowed = "a request takes 1 to 1,000,000 uses of its key's quota, written as a number";
+        assert_eq!(errors, [format!("`cost = {shown}` is not allowed: {allowed}")]);
+    }
+}
+
+#[test]
 fn a_macro_below_sees_the_name_of_the_key() {
     let into = "=::apikey::RequireApiKey::into_key(";
     for (args, item, wanted) in [
@@ -193,7 +225,7 @@ fn a_guarded_function_is_listed_where_the_facade_lists_them() {
         let expanded = expand(LISTED, args, item);
         let entry = quote!(::apikey::__private::submit! { ::apikey::__private::guarded(
         ::core::module_path!(), "list", ::core::line!(),
-        ::core::option::Option::Some(const { &::apikey::Need::Permission("a") }), false, ::apikey::GuardedTenant::Any) });
+        ::core::option::Option::Some(const { &::apikey::Need::Permission("a") }), false, ::apikey::GuardedTenant::Any, 1) });
         assert!(bare(&expanded).contains(&bare(entry)), "{expanded}");
     }
     // An item in a body cannot name the `Self` around it.

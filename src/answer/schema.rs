@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use apikey_core::{CapViolation, FieldError, RevealedKey};
 use utoipa::openapi::schema::{Schema, Type};
-use utoipa::openapi::{ArrayBuilder, ObjectBuilder, Ref, RefOr};
+use utoipa::openapi::{ArrayBuilder, KnownFormat, ObjectBuilder, Ref, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::Problem;
@@ -36,6 +36,11 @@ impl PartialSchema for Problem {
             .property("detail", of(Type::String, "What is wrong, for people."))
             .property("code", of(Type::String, "What is wrong, for programs: `not_found`."))
             .property("required", of(Type::String, "With 403: the permission that the key lacks."))
+            .property(
+                "resets_at",
+                of(Type::String, "With `quota_exceeded`: the time at which the key has all uses of its quota again.")
+                    .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+            )
             .property("violation", Ref::from_schema_name(CapViolation::name()))
             .property(
                 "in_force",

@@ -1,9 +1,9 @@
 //! Authorizes a request for the guards in a handler. Not generic, so that it is compiled once.
 
-use apikey_core::{AuthError, KeyStore, Requirement, VerifiedKey};
+use apikey_core::{AuthError, Charge, KeyStore, Requirement, VerifiedKey};
 
 use super::condition::{Condition, TenantCondition};
-use super::gate::{authenticate, reject};
+use super::gate::{authenticate, refuse_verified, reject};
 use super::key_source::KeySource;
 use super::rejection::Rejection;
 
@@ -35,11 +35,15 @@ fn decide(
     let Some(store) = store.or_else(|| provided(source, KeyStore::installed())) else {
         return Err(Rejection::from(AuthError::Unavailable));
     };
+    let charge = source.charge(store);
     let (answer, known) = match condition.tenant {
-        TenantCondition::Any => answered(authenticate(source, store, &Requirement::from(condition.need))),
-        _ => in_its_tenant(source, store, condition),
+        TenantCondition::Any => {
+            answered(authenticate(source, store, &Requirement::from(condition.need), condition.cost, &charge))
+        }
+        _ => in_its_tenant(source, store, condition, &charge),
     };
     source.record(store, known.as_ref());
+    source.note_charge(store, &charge);
     let answer = match answer {
         Err(AuthError::Missing) if optional => Ok(None),
         answer => answer.map(Some),
@@ -57,14 +61,17 @@ fn answered(answer: Result<VerifiedKey, AuthError>) -> Answered {
 
 /// Checks the tenant before the permission, so that a caller learns nothing about another tenant, not even what a request
 /// there would need.
-fn in_its_tenant(source: &dyn KeySource, store: &KeyStore, condition: Condition<'_>) -> Answered {
-    let key = match authenticate(source, store, &Requirement::authenticated()) {
+fn in_its_tenant(source: &dyn KeySource, store: &KeyStore, condition: Condition<'_>, charge: &Charge) -> Answered {
+    let key = match authenticate(source, store, &Requirement::authenticated(), 1, charge) {
         Ok(key) => key,
         Err(error) => return (Err(error), None),
     };
-    let refused = |error: &AuthError| store.note_refusal(error, Some(&key), source.peer(store.header_config()));
-    let met = condition.tenant.check(&key).and_then(|()| key.require(&Requirement::from(condition.need)));
-    match met.inspect_err(refused) {
+    let met = condition
+        .tenant
+        .check(&key)
+        .and_then(|()| key.require(&Requirement::from(condition.need)))
+        .and_then(|()| store.charge_more(&key, charge, condition.cost));
+    match met.inspect_err(|error| refuse_verified(source, store, &key, charge, error)) {
         Ok(()) => answered(Ok(key)),
         // The response has the headers of one to this key, as that of a handler which does not find a thing.
         Err(AuthError::NotFound) => (Err(AuthError::NotFound), Some(key)),

@@ -7,6 +7,8 @@ use apikey_core::{AuthError, Need, VerifiedKey};
 pub(crate) struct Condition<'t> {
     pub(crate) need: &'static Need,
     pub(crate) tenant: TenantCondition<'t>,
+    /// The uses of its quota that the request takes.
+    pub(crate) cost: u32,
 }
 
 /// Keys of which tenant pass.
@@ -20,14 +22,14 @@ pub(crate) enum TenantCondition<'t> {
 
 impl From<&'static Need> for Condition<'_> {
     fn from(need: &'static Need) -> Self {
-        Self { need, tenant: TenantCondition::Any }
+        Self { need, tenant: TenantCondition::Any, cost: 1 }
     }
 }
 
 impl Condition<'_> {
     /// The same of a key of this tenant.
     pub(crate) fn of_tenant(self, name: &str) -> Condition<'_> {
-        Condition { need: self.need, tenant: TenantCondition::Named(name) }
+        Condition { tenant: TenantCondition::Named(name), ..self }
     }
 }
 

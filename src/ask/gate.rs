@@ -1,6 +1,6 @@
 //! Decides whether a request may pass: the one path for every guard, whatever the framework.
 
-use apikey_core::{Attempt, AuthError, KeyStore, Requirement, VerifiedKey};
+use apikey_core::{Attempt, AuthError, Charge, KeyStore, Requirement, VerifiedKey};
 
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
 use super::guard_log::GuardLog;
@@ -14,6 +14,8 @@ use super::span_fields;
 pub(crate) struct Gate {
     pub(crate) store: KeyStore,
     pub(crate) requirement: Requirement,
+    /// The uses of the key's quota that a request takes.
+    pub(crate) cost: u32,
     /// Whether a CORS preflight passes without a key.
     pub(crate) preflight: bool,
 }
@@ -21,7 +23,7 @@ pub(crate) struct Gate {
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
 impl Gate {
     pub(crate) fn new(store: KeyStore, requirement: Requirement) -> Self {
-        Self { store, requirement, preflight: true }
+        Self { store, requirement, cost: 1, preflight: true }
     }
 
     /// Returns the key of the request; `None` for a preflight that passes without one. Records the decision in `log`.
@@ -34,8 +36,10 @@ impl Gate {
         if self.lets_through(is_preflight) {
             return Ok(None);
         }
-        let answer = self.authenticate(source);
+        let charge = source.charge(&self.store);
+        let answer = self.authenticate(source, &charge);
         log.record(&self.store, answer.as_ref().ok());
+        log.note_charge(&self.store, &charge);
         answer.map(Some)
     }
 
@@ -44,26 +48,36 @@ impl Gate {
         self.preflight && is_preflight
     }
 
-    /// Returns the key of the request, which meets the requirement. Records nothing.
-    pub(crate) fn authenticate(&self, source: &dyn KeySource) -> Result<VerifiedKey, Rejection> {
-        authenticate(source, &self.store, &self.requirement).map_err(|error| reject(source, &self.store, error))
+    /// Returns the key of the request, which meets the requirement. Records nothing but what it takes from the quota.
+    pub(crate) fn authenticate(&self, source: &dyn KeySource, charge: &Charge) -> Result<VerifiedKey, Rejection> {
+        authenticate(source, &self.store, &self.requirement, self.cost, charge)
+            .map_err(|error| reject(source, &self.store, error))
     }
 }
 
-/// Returns the key of the request, which meets the requirement, and records it in the current span.
+/// Returns the key of the request, which meets the requirement, and records it in the current span. Takes the cost from its
+/// quota, less what the charge says that guards have taken; a refused request takes nothing.
 pub(crate) fn authenticate(
     source: &dyn KeySource,
     store: &KeyStore,
     requirement: &Requirement,
+    cost: u32,
+    charge: &Charge,
 ) -> Result<VerifiedKey, AuthError> {
-    verified(source, store, requirement).inspect(span_fields::record)
+    verified(source, store, requirement, cost, charge).inspect(span_fields::record)
 }
 
-fn verified(source: &dyn KeySource, store: &KeyStore, requirement: &Requirement) -> Result<VerifiedKey, AuthError> {
+fn verified(
+    source: &dyn KeySource,
+    store: &KeyStore,
+    requirement: &Requirement,
+    cost: u32,
+    charge: &Charge,
+) -> Result<VerifiedKey, AuthError> {
     // A key that a layer verified counts only if this store verified it: another store's key proves nothing here.
     if let Some(key) = source.verified().filter(|key| store.has_verified(key)) {
-        let refused = |error: &AuthError| store.note_refusal(error, Some(key), source.peer(store.header_config()));
-        key.require(requirement).inspect_err(refused)?;
+        let met = key.require(requirement).and_then(|()| store.charge_more(key, charge, cost));
+        met.inspect_err(|error| refuse_verified(source, store, key, charge, error))?;
         return Ok(key.clone());
     }
     let token = source.presented(store.header_config()).token();
@@ -73,9 +87,21 @@ fn verified(source: &dyn KeySource, store: &KeyStore, requirement: &Requirement)
             store.note_refusal(error, None, source.peer(store.header_config()));
         }
     };
-    let attempt = Attempt::new(token.inspect_err(refused)?).needs(requirement);
+    let attempt = Attempt::new(token.inspect_err(refused)?).needs(requirement).cost(cost).charge(charge);
     // The only call that counts against the key's rate limit: one request counts once, however many guards it passes.
     store.check(&attempt.peer(source.peer(store.header_config())))
+}
+
+/// Counts the refusal of a request whose key is verified, which then uses nothing of the key's quota.
+pub(crate) fn refuse_verified(
+    source: &dyn KeySource,
+    store: &KeyStore,
+    key: &VerifiedKey,
+    charge: &Charge,
+    error: &AuthError,
+) {
+    store.give_back(key, charge);
+    store.note_refusal(error, Some(key), source.peer(store.header_config()));
 }
 
 /// Returns the rejection of a request that does not pass. Counts a missing key as a refusal.

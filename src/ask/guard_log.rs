@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "warp")]
 use apikey_core::{AuthError, Requirement};
-use apikey_core::{KeyStore, VerifiedKey};
+use apikey_core::{Charge, KeyStore, VerifiedKey};
 
 use super::header_fields::{DEFAULT_HEADER, HeaderFields};
 #[cfg(feature = "warp")]
@@ -20,6 +20,8 @@ pub(crate) struct GuardLog(Arc<Mutex<Decisions>>);
 struct Decisions {
     first: Option<Decision>,
     more: Vec<Decision>,
+    /// What was taken from quotas for this request, each with the instance number of the store that took it.
+    charges: Vec<(u64, Charge)>,
     /// The refusals, each with the instance number of the store that refused.
     #[cfg(feature = "warp")]
     refusals: Vec<(u64, Rejection)>,
@@ -33,6 +35,32 @@ struct Decision {
 }
 
 impl GuardLog {
+    /// A log for the guards inside of a layer, which has the charges of the guards around it.
+    pub(crate) fn inside(outer: Option<&Self>) -> Self {
+        let log = Self::default();
+        if let Some(outer) = outer {
+            log.decisions().charges.clone_from(&outer.decisions().charges);
+        }
+        log
+    }
+
+    /// What guards have taken from a quota of this store.
+    pub(crate) fn charge(&self, store: &KeyStore) -> Charge {
+        let decisions = self.decisions();
+        let charge = decisions.charges.iter().find(|(number, _)| *number == store.instance());
+        charge.map(|(_, charge)| charge.clone()).unwrap_or_default()
+    }
+
+    /// Notes what guards have taken from a quota of this store.
+    pub(crate) fn note_charge(&self, store: &KeyStore, charge: &Charge) {
+        // The key of most requests has no quota.
+        if charge.is_noted() {
+            let mut decisions = self.decisions();
+            decisions.charges.retain(|(number, _)| *number != store.instance());
+            decisions.charges.push((store.instance(), charge.clone()));
+        }
+    }
+
     /// Records that a guard asked this store, and the key that it accepted.
     pub(crate) fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         let decision = Decision { store: store.clone(), key: key.cloned() };
@@ -74,7 +102,7 @@ impl GuardLog {
     }
 
     /// Writes the headers of a response that depends on the caller's key: `Vary`, `Cache-Control`,
-    /// `X-API-Key-Superseded` and the rate limit's.
+    /// `X-API-Key-Superseded`, and the fields of the rate limit and the quota.
     pub(crate) fn write_headers(&self, fields: &mut impl HeaderFields) {
         let decisions = self.decisions();
         for decision in decisions.first.iter().chain(&decisions.more) {
@@ -89,10 +117,10 @@ impl GuardLog {
             {
                 fields.add("x-api-key-superseded", superseded.into());
             }
-            if let Some(status) = decision.key.as_ref().and_then(|key| decision.store.limit_status(key))
+            if let Some([(_, policy), (_, now)]) =
+                decision.key.as_ref().and_then(|key| decision.store.limit_fields(key))
                 && fields.lacks("ratelimit")
             {
-                let [(_, policy), (_, now)] = status.fields();
                 fields.add("ratelimit-policy", policy.into());
                 fields.add("ratelimit", now.into());
             }

@@ -1,6 +1,6 @@
 //! The source of a request's key. `frameworks/` implements it for the types of each framework.
 
-use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
+use apikey_core::{Charge, HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
 /// Something that may carry an API key: a request, its headers, or the token itself.
 ///
@@ -63,6 +63,19 @@ pub trait KeySource {
     fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         let _ = (store, key);
     }
+
+    /// Returns what guards have taken from the quota of the key of this store for this request, as
+    /// [`note_charge`](Self::note_charge) was given it last.
+    fn charge(&self, store: &KeyStore) -> Charge {
+        let _ = store;
+        Charge::default()
+    }
+
+    /// Notes what a guard has taken from the quota of the key of this store, so that the guards of a request together take
+    /// the largest cost among them. Without a note, the key of a layer was verified for 1 use.
+    fn note_charge(&self, store: &KeyStore, charge: &Charge) {
+        let _ = (store, charge);
+    }
 }
 
 // The note of the trait names every source, so the compiler does not list the impls.
@@ -108,6 +121,16 @@ impl<T: KeySource> KeySource for Option<T> {
             source.record(store, key);
         }
     }
+
+    fn charge(&self, store: &KeyStore) -> Charge {
+        self.as_ref().map(|source| source.charge(store)).unwrap_or_default()
+    }
+
+    fn note_charge(&self, store: &KeyStore, charge: &Charge) {
+        if let Some(source) = self {
+            source.note_charge(store, charge);
+        }
+    }
 }
 
 macro_rules! through_a_reference {
@@ -136,6 +159,14 @@ macro_rules! through_a_reference {
 
             fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
                 T::record(self, store, key);
+            }
+
+            fn charge(&self, store: &KeyStore) -> Charge {
+                T::charge(self, store)
+            }
+
+            fn note_charge(&self, store: &KeyStore, charge: &Charge) {
+                T::note_charge(self, store, charge);
             }
         }
     )*};

@@ -36,7 +36,7 @@ use ::actix_web::http::StatusCode;
 use ::actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use ::actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder, Responder, ResponseError, web};
 
-use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
+use apikey_core::{Charge, HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
 use super::innermost_store::{AmbiguousStore, Slot, SlotSnapshot, innermost};
 use crate::answer::{PlainResponse, Problem, SecretResponse};
@@ -73,6 +73,16 @@ impl KeySource for HttpRequest {
             layer.log.record(store, key);
         }
     }
+
+    fn charge(&self, store: &KeyStore) -> Charge {
+        self.app_data::<LayerData>().map(|layer| layer.log.charge(store)).unwrap_or_default()
+    }
+
+    fn note_charge(&self, store: &KeyStore, charge: &Charge) {
+        if let Some(layer) = self.app_data::<LayerData>() {
+            layer.log.note_charge(store, charge);
+        }
+    }
 }
 
 fn innermost_store(request: &HttpRequest) -> Result<Option<&KeyStore>, AmbiguousStore> {
@@ -90,6 +100,11 @@ fn slots(request: &HttpRequest) -> [Option<Slot<'_>>; 2] {
 struct LayerData {
     log: GuardLog,
     snapshot: SlotSnapshot,
+}
+
+/// A log for the guards inside of a middleware.
+fn log_inside(request: &HttpRequest) -> GuardLog {
+    GuardLog::inside(request.app_data::<LayerData>().map(|layer| &layer.log))
 }
 
 /// Provides the store, and the log in which guards record their decisions.
@@ -250,7 +265,7 @@ where
     }
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let log = GuardLog::default();
+        let log = log_inside(request.request());
         provide(&mut request, &self.store, &log);
         let response = self.inner.call(request);
         Box::pin(async move {
@@ -279,7 +294,7 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let log = GuardLog::default();
+        let log = log_inside(request.request());
         match self.gate.check(request.request(), preflight, &log) {
             Ok(key) => {
                 provide(&mut request, &self.store, &log);

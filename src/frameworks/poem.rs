@@ -138,7 +138,8 @@ impl<E: Endpoint> Endpoint for SupplyEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        call_inner(&self.inner, &self.store, request, GuardLog::default()).await
+        let log = GuardLog::inside(request.extensions().get());
+        call_inner(&self.inner, &self.store, request, log).await
     }
 }
 
@@ -148,7 +149,7 @@ impl<E: Endpoint> Endpoint for RequireEndpoint<E> {
     async fn call(&self, mut request: Request) -> Result<Response> {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let log = GuardLog::default();
+        let log = GuardLog::inside(request.extensions().get());
         match self.gate.check(&request, preflight, &log) {
             Ok(key) => {
                 if let Some(key) = key {

@@ -27,7 +27,7 @@ use ::salvo_core::extract::{Extractible, Metadata};
 use ::salvo_core::writing::Scribe;
 use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, Writer, async_trait};
 
-use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
+use apikey_core::{Charge, HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
 use super::http::{from_extensions, status};
 use super::innermost_store::{AmbiguousStore, Slot, SlotSnapshot, innermost};
@@ -75,6 +75,14 @@ impl KeySource for (&Request, &Depot) {
 
     fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         self.0.record(store, key);
+    }
+
+    fn charge(&self, store: &KeyStore) -> Charge {
+        self.0.charge(store)
+    }
+
+    fn note_charge(&self, store: &KeyStore, charge: &Charge) {
+        self.0.note_charge(store, charge);
     }
 }
 
@@ -136,7 +144,7 @@ fn render(plain: PlainResponse, response: &mut Response) {
 #[async_trait]
 impl Handler for Supply {
     async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, flow: &mut FlowCtrl) {
-        let log = GuardLog::default();
+        let log = GuardLog::inside(request.extensions().get());
         provide(&self.store, &log, request, depot);
         flow.call_next(request, depot, response).await;
         log.write_headers(response.headers_mut());
@@ -149,7 +157,7 @@ impl Handler for Require {
     async fn handle(&self, request: &mut Request, depot: &mut Depot, response: &mut Response, flow: &mut FlowCtrl) {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let log = GuardLog::default();
+        let log = GuardLog::inside(request.extensions().get());
         match self.gate.check(request, preflight, &log) {
             Ok(key) => {
                 if let Some(key) = key {

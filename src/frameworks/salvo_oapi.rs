@@ -12,7 +12,8 @@ use crate::answer::{Problem, SecretResponse};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required, alternatives};
 
 /// Adds the security scheme `api_key`, the requirement of this operation, its 401, 403, 429 and 503, its 404 if it
-/// asks for a key of no tenant, and `x-apikey-required`.
+/// asks for a key of no tenant, `x-apikey-required`, and
+/// `x-apikey-cost` if a request takes more than one use.
 ///
 /// The header is that of the installed store, or `X-API-Key`: no request, and so no other store, exists yet.
 impl<R: Required> EndpointArgRegister for RequireApiKey<R> {
@@ -63,14 +64,17 @@ fn register<R: Required>(components: &mut Components, operation: &mut Operation,
     let none = optional.then(SecurityRequirement::default);
     operation.securities.get_or_insert_default().extend(none.into_iter().chain(required));
     operation.extensions.insert("x-apikey-required".into(), need.to_string().into());
+    if R::COST > 1 {
+        operation.extensions.insert("x-apikey-cost".into(), R::COST.into());
+    }
     let mut refuse = |status: &str, description: &str| {
         add_response(operation, status, description, "application/problem+json");
     };
     refuse("401", "The API key is missing or not valid.");
-    refuse("403", "The API key lacks the permission, or is not valid from this address.");
+    refuse("403", "The API key lacks the permission, has no uses left, or is not valid from this address.");
     if R::NO_TENANT {
         refuse("404", "There is no such thing for an API key of a tenant.");
     }
-    refuse("429", "The API key, or the address, has made too many requests.");
+    refuse("429", "The API key, or the address, has made too many requests, or the quota of the API key is used up.");
     refuse("503", "API keys cannot be checked at the moment.");
 }

@@ -27,7 +27,7 @@ use ::warp::reject::Reject;
 use ::warp::reply::{Reply, Response};
 use ::warp::{Filter, Rejection as WarpRejection};
 
-use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, Requirement, VerifiedKey};
+use apikey_core::{Charge, HeaderConfig, KeyStore, Peer, Presented, Requirement, VerifiedKey};
 
 use crate::answer::{PlainResponse, Problem, SecretResponse};
 use crate::ask::{Gate, GuardLog, KeySource, PeerAddr, Rejection, is_preflight, peer_addr};
@@ -89,6 +89,8 @@ pub fn require(
     let gate = Gate::new(store.clone(), requirement.into());
     supply(store).and(::warp::method()).and_then(move |mut head: Head, method: Method| {
         let preflight = is_preflight(method.as_str(), |name| head.headers.contains_key(name));
+        // For the charge, where no layer outside has a log.
+        head.log.get_or_insert_default();
         std::future::ready(match check(&gate, &head, preflight) {
             Ok(key) => {
                 head.key = key;
@@ -108,7 +110,9 @@ fn check(gate: &Gate, head: &Head, is_preflight: bool) -> Result<Option<Verified
     if let Some(rejection) = head.log.as_ref().and_then(|log| log.refusal(&gate.store, &gate.requirement)) {
         return Err(rejection);
     }
-    let answer = gate.authenticate(head);
+    let charge = head.charge(&gate.store);
+    let answer = gate.authenticate(head, &charge);
+    head.note_charge(&gate.store, &charge);
     head.record(&gate.store, answer.as_ref().ok());
     if let (Some(log), Err(rejection)) = (&head.log, &answer) {
         log.record_refusal(&gate.store, rejection);
@@ -153,6 +157,16 @@ impl KeySource for Head {
     fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         if let Some(log) = &self.log {
             log.record(store, key);
+        }
+    }
+
+    fn charge(&self, store: &KeyStore) -> Charge {
+        self.log.as_ref().map(|log| log.charge(store)).unwrap_or_default()
+    }
+
+    fn note_charge(&self, store: &KeyStore, charge: &Charge) {
+        if let Some(log) = &self.log {
+            log.note_charge(store, charge);
         }
     }
 }

@@ -15,6 +15,7 @@ pub struct Guarded {
     need: Option<&'static Need>,
     optional: bool,
     tenant: GuardedTenant,
+    cost: u32,
 }
 
 /// The keys that pass a guarded function, by their tenant.
@@ -99,6 +100,12 @@ impl Guarded {
     pub fn tenant(&self) -> GuardedTenant {
         self.tenant
     }
+
+    /// Returns the uses of the key's [quota](crate::NewKey::quota) that a request takes; 1 for an attribute without `cost`.
+    #[must_use]
+    pub fn cost(&self) -> u32 {
+        self.cost
+    }
 }
 
 impl fmt::Display for Guarded {
@@ -122,6 +129,7 @@ pub const fn guarded(
     need: Option<&'static Need>,
     optional: bool,
     tenant: GuardedTenant,
+    cost: u32,
 ) -> Guarded {
-    Guarded { module, function, line, need, optional, tenant }
+    Guarded { module, function, line, need, optional, tenant, cost }
 }

@@ -20,4 +20,4 @@ pub use optional_api_key::OptionalApiKey;
 pub use perm::{All, Any, Perm, PermExpr, chunk};
 pub use require_api_key::RequireApiKey;
 pub(crate) use required::condition;
-pub use required::{Authenticated, NoTenant, Required};
+pub use required::{Authenticated, Cost, NoTenant, Required};

@@ -121,16 +121,30 @@ pub struct Any<T>(T);
 #[derive(Debug, Clone, Copy)]
 pub struct All<T>(T);
 
+/// The largest of some costs.
+const fn largest(mut costs: &[u32]) -> u32 {
+    let mut largest = 0;
+    while let [cost, rest @ ..] = costs {
+        if *cost > largest {
+            largest = *cost;
+        }
+        costs = rest;
+    }
+    largest
+}
+
 macro_rules! tuples {
     ($(($($one:ident)*))*) => {$(
         impl<$($one: Required),*> Required for Any<($($one,)*)> {
             const NEED: &'static Need = &Need::Any(&[$($one::NEED),*]);
             const NO_TENANT: bool = $($one::NO_TENANT)||*;
+            const COST: u32 = largest(&[$($one::COST),*]);
         }
 
         impl<$($one: Required),*> Required for All<($($one,)*)> {
             const NEED: &'static Need = &Need::All(&[$($one::NEED),*]);
             const NO_TENANT: bool = $($one::NO_TENANT)||*;
+            const COST: u32 = largest(&[$($one::COST),*]);
         }
     )*};
 }

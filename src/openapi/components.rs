@@ -9,8 +9,16 @@ pub const SCHEME: &str = "api_key";
 /// The refusals of a guard: status, name of the component, description.
 const REFUSALS: [(&str, &str, &str); 4] = [
     ("401", "ApiKeyUnauthorized", "The API key is missing or not valid."),
-    ("403", "ApiKeyForbidden", "The API key lacks the permission, or is not valid from this address."),
-    ("429", "ApiKeyRateLimited", "The API key, or the address, has made too many requests."),
+    (
+        "403",
+        "ApiKeyForbidden",
+        "The API key lacks the permission, has no uses left, or is not valid from this address.",
+    ),
+    (
+        "429",
+        "ApiKeyRateLimited",
+        "The API key, or the address, has made too many requests, or the quota of the API key is used up.",
+    ),
     ("503", "ApiKeyUnavailable", "API keys cannot be checked at the moment."),
 ];
 
@@ -50,8 +58,8 @@ fn response(status: &str, description: &str) -> Value {
         "401" => json!({ "WWW-Authenticate": header("How to authenticate (RFC 9110).", "string") }),
         "429" => json!({
             "Retry-After": header("Seconds until a request may pass.", "integer"),
-            "RateLimit-Policy": header("The limit of the key.", "string"),
-            "RateLimit": header("What is left of it, and when it is refilled.", "string"),
+            "RateLimit-Policy": header("The limit and the quota of the key.", "string"),
+            "RateLimit": header("What is left of them, and when they are refilled.", "string"),
         }),
         _ => return response,
     };
@@ -73,6 +81,11 @@ fn problem() -> Value {
             "detail": { "type": "string" },
             "code": { "type": "string", "description": "For programs, such as `invalid_api_key`." },
             "required": { "type": "string", "description": "With 403: the permission that the key lacks." },
+            "resets_at": {
+                "type": "string",
+                "format": "date-time",
+                "description": "With `quota_exceeded`: the time at which the key has all uses of its quota again.",
+            },
             "violation": {
                 "type": "object",
                 "description": "With `exceeds_actor`: the bound that the change would exceed; `kind` names it.",

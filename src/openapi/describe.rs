@@ -52,7 +52,8 @@ impl std::error::Error for OpenApiError {}
 
 /// Writes the requirements of guarded handlers into an OpenAPI document: the security scheme, and for each operation
 /// its security requirement, its 401, 403, 429 and 503 responses, its 404 if the function asks for a
-/// [tenant](Guarded::tenant), and `x-apikey-required` with the requirement as text.
+/// [tenant](Guarded::tenant), and `x-apikey-required` with the requirement as text, and, if the function has a
+/// [cost](Guarded::cost), `x-apikey-cost` with its number.
 ///
 /// An operation belongs to a guarded function if its `operationId` is the function's name, alone or with modules before
 /// it, separated by `.` or `::` (`orders.list`). utoipa and salvo-oapi write such ids by default; with poem-openapi,
@@ -75,7 +76,7 @@ pub fn describe(document: &mut Value, config: &HeaderConfig) -> Result<Described
         let Some(id) = &operation.id else { continue };
         let matching: Vec<Guarded> = all.iter().filter(|guarded| is_of(id, guarded)).copied().collect();
         let Some(first) = matching.first() else { continue };
-        let asked = |guarded: &Guarded| (guarded.need(), guarded.optional(), guarded.tenant());
+        let asked = |guarded: &Guarded| (guarded.need(), guarded.optional(), guarded.tenant(), guarded.cost());
         if matching.iter().any(|other| asked(other) != asked(first)) {
             return Err(OpenApiError::Ambiguous { operation_id: id.clone(), functions: matching });
         }
@@ -114,6 +115,9 @@ fn add(operation: &mut Map<String, Value>, guarded: &Guarded, names_in_extension
         listed.extend(security.drain(..).map(|names| json!({ SCHEME: names })));
     }
     operation.insert("x-apikey-required".into(), guarded.requirement().into());
+    if guarded.cost() > 1 {
+        operation.insert("x-apikey-cost".into(), guarded.cost().into());
+    }
     let responses = operation.entry("responses").or_insert_with(|| json!({}));
     if let Value::Object(responses) = responses {
         refusals(responses, guarded.tenant() != GuardedTenant::Any);
@@ -130,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_operation_id_names_a_function_by_the_end_of_its_path() {
-        let list = guarded("shop::orders", "list", 1, Some(&READ), false, GuardedTenant::Any);
+        let list = guarded("shop::orders", "list", 1, Some(&READ), false, GuardedTenant::Any, 1);
         for id in ["list", "orders.list", "orders::list", "shop.orders.list"] {
             assert!(is_of(id, &list), "{id}");
         }
@@ -142,7 +146,11 @@ mod tests {
     #[test]
     fn an_optional_key_is_one_of_two_alternatives() {
         let mut operation = Map::new();
-        add(&mut operation, &guarded("shop", "greet", 1, Some(&Need::Authenticated), true, GuardedTenant::Any), false);
+        add(
+            &mut operation,
+            &guarded("shop", "greet", 1, Some(&Need::Authenticated), true, GuardedTenant::Any, 1),
+            false,
+        );
         assert_eq!(operation["security"], json!([{}, { "api_key": [] }]));
         // Any valid key passes, but it may be valid from other addresses only, or have used up its limit.
         let responses: Vec<&String> = operation["responses"].as_object().unwrap().keys().collect();
@@ -157,10 +165,19 @@ mod tests {
             (GuardedTenant::Named, vec!["401", "403", "404", "429", "503"]),
         ] {
             let mut operation = Map::new();
-            add(&mut operation, &guarded("shop", "list", 1, Some(&READ), false, tenant), false);
+            add(&mut operation, &guarded("shop", "list", 1, Some(&READ), false, tenant, 1), false);
             let mut responses: Vec<&String> = operation["responses"].as_object().unwrap().keys().collect();
             responses.sort(); // a feature of serde_json that another crate enables decides on their order
             assert_eq!(responses, expected, "{tenant:?}");
+        }
+    }
+
+    #[test]
+    fn a_cost_is_written_where_a_function_has_one() {
+        for (cost, expected) in [(1, None), (5, Some(json!(5)))] {
+            let mut operation = Map::new();
+            add(&mut operation, &guarded("shop", "list", 1, Some(&READ), false, GuardedTenant::Any, cost), false);
+            assert_eq!(operation.get("x-apikey-cost"), expected.as_ref());
         }
     }
 

@@ -11,11 +11,11 @@ fn main() {
             .codec_path("tonic_prost::ProstCodec")
             .build()
     };
-    let service = |name: &str, methods: [(&str, &str); 2]| {
+    let service = |name: &str, methods: &[(&str, &str)]| {
         let service = Service::builder().name(name).package("shop");
-        methods.into_iter().fold(service, |service, (name, route)| service.method(method(name, route))).build()
+        methods.iter().fold(service, |service, (name, route)| service.method(method(name, route))).build()
     };
-    let orders = service("Orders", [("list", "List"), ("place", "Place")]);
-    let admin = service("Admin", [("stats", "Stats"), ("audit", "Audit")]);
+    let orders = service("Orders", &[("list", "List"), ("place", "Place")]);
+    let admin = service("Admin", &[("stats", "Stats"), ("audit", "Audit"), ("report", "Report")]);
     Builder::new().compile(&[orders, admin]);
 }

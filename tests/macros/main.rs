@@ -4,6 +4,7 @@
 
 mod agreement;
 mod axum_handlers;
+mod costs;
 mod functions;
 mod hygiene;
 mod layers;

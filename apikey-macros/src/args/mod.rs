@@ -1,5 +1,6 @@
 //! The arguments of the attribute.
 
+mod cost;
 mod names;
 mod tenant;
 
@@ -25,6 +26,8 @@ pub(crate) struct Args {
     pub(crate) on_reject: Option<(Ident, Expr)>,
     /// Keys of which tenant pass, with the argument's name.
     pub(crate) tenant: Option<(Ident, Tenant)>,
+    /// The uses of the key's quota that a request takes.
+    pub(crate) cost: Option<u32>,
     pub(crate) catalog: Option<Type>,
     pub(crate) facade: Option<Path>,
     /// The first name of the requirement, for "given twice".
@@ -94,6 +97,7 @@ impl Args {
             store: None,
             on_reject: None,
             tenant: None,
+            cost: None,
             catalog: None,
             facade: None,
             required: None,
@@ -152,6 +156,10 @@ impl Args {
             "tenant" => {
                 equals(&name, "an expression that is the tenant's name, such as a parameter, or `none`", input)?;
                 set_once(&mut self.tenant, &name, (name.clone(), tenant::tenant(input)?))?;
+            }
+            "cost" => {
+                equals(&name, "the uses of the key's quota that a request takes, such as 5", input)?;
+                set_once(&mut self.cost, &name, cost::cost(input)?)?;
             }
             "catalog" => {
                 equals(&name, "the name of a `permissions!` catalogue", input)?;

@@ -1,14 +1,13 @@
 //! The names of the arguments, and a suggestion for an unknown one.
 
 /// The arguments, as errors list them.
-pub(super) const LIST: &str =
-    "`perm`, `any(..)`, `all(..)`, `key`, `request`, `store`, `on_reject`, `tenant`, `optional`, `catalog` or `crate`";
+pub(super) const LIST: &str = "`perm`, `any(..)`, `all(..)`, `key`, `request`, `store`, `on_reject`, `tenant`, `cost`, `optional`, `catalog` or `crate`";
 
-const NAMES: [&str; 11] =
-    ["perm", "any", "all", "key", "request", "store", "on_reject", "tenant", "optional", "catalog", "crate"];
+const NAMES: [&str; 12] =
+    ["perm", "any", "all", "key", "request", "store", "on_reject", "tenant", "cost", "optional", "catalog", "crate"];
 
 /// Other names for the same arguments.
-const OTHERS: [(&str, &str); 22] = [
+const OTHERS: [(&str, &str); 25] = [
     ("permission", "perm"),
     ("permissions", "perm"),
     ("perms", "perm"),
@@ -31,6 +30,9 @@ const OTHERS: [(&str, &str); 22] = [
     ("catalogue", "catalog"),
     ("in_tenant", "tenant"),
     ("tenant_id", "tenant"),
+    ("uses", "cost"),
+    ("quota", "cost"),
+    ("weight", "cost"),
 ];
 
 /// The error for an unknown name.

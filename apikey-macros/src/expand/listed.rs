@@ -33,10 +33,12 @@ impl Output<'_> {
             Some((_, Tenant::Named(_))) => "Named",
         };
         let tenant = Ident::new(tenant, span);
+        let mut cost = Literal::u32_unsuffixed(self.args.cost.unwrap_or(1));
+        cost.set_span(span);
         let facade = self.facade.at(span);
         quote_spanned! {span=>
             #private::submit! {
-                #private::guarded(::core::module_path!(), #name, ::core::line!(), #need, #optional, #facade::GuardedTenant::#tenant)
+                #private::guarded(::core::module_path!(), #name, ::core::line!(), #need, #optional, #facade::GuardedTenant::#tenant, #cost)
             }
         }
     }

@@ -11,13 +11,18 @@ use crate::need::Need;
 impl Output<'_> {
     /// The type that implements `Required` with the requirement of the attribute.
     pub(super) fn requirement(&self, hygiene: Hygiene) -> TokenStream {
-        let need = self.need(&self.args.need, hygiene);
-        if !matches!(self.args.tenant, Some((_, Tenant::None))) {
-            return need;
-        }
         let span = hygiene.span();
         let facade = self.facade.at(span);
-        quote_spanned!(span=> #facade::NoTenant<#need>)
+        let mut required = self.need(&self.args.need, hygiene);
+        if let Some(cost) = self.args.cost {
+            let mut cost = Literal::u32_unsuffixed(cost);
+            cost.set_span(span);
+            required = quote_spanned!(span=> #facade::Cost<#required, #cost>);
+        }
+        if matches!(self.args.tenant, Some((_, Tenant::None))) {
+            required = quote_spanned!(span=> #facade::NoTenant<#required>);
+        }
+        required
     }
 
     fn need(&self, need: &Need, hygiene: Hygiene) -> TokenStream {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ::rocket::Request;
 use ::rocket::http::Status;
-use apikey_core::{HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
+use apikey_core::{Charge, HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
 use crate::ask::{GuardLog, KeySource, Rejection};
 
@@ -88,5 +88,13 @@ impl KeySource for Request<'_> {
 
     fn record(&self, store: &KeyStore, key: Option<&VerifiedKey>) {
         RequestState::of(self).log.record(store, key);
+    }
+
+    fn charge(&self, store: &KeyStore) -> Charge {
+        RequestState::of(self).log.charge(store)
+    }
+
+    fn note_charge(&self, store: &KeyStore, charge: &Charge) {
+        RequestState::of(self).log.note_charge(store, charge);
     }
 }

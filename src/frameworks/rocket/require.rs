@@ -49,7 +49,9 @@ impl Guarded {
             tracing::error!("no key store, so the request is refused: .attach(apikey::rocket::supply(store))");
             return Err(Rejection::from(AuthError::Unavailable));
         };
-        let answer = authenticate(request, store, &self.requirement);
+        let charge = request.charge(store);
+        let answer = authenticate(request, store, &self.requirement, 1, &charge);
+        request.note_charge(store, &charge);
         request.record(store, answer.as_ref().ok());
         let key = answer.map_err(|error| reject(request, store, error))?;
         RequestState::of(request).keep_key(key);

@@ -36,9 +36,25 @@ pub struct Require {
     gate: Gate,
 }
 
+impl Require {
+    /// Sets the uses of the key's [quota](crate::NewKey::quota) that a call takes, as [`Attempt::cost`](crate::Attempt::cost)
+    /// does; without it, it is 1. Of the costs of the guards that a call passes, the largest counts.
+    #[must_use]
+    pub fn cost(mut self, uses: u32) -> Self {
+        self.gate.cost = uses;
+        self
+    }
+}
+
 impl Interceptor for Require {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let answer = self.gate.authenticate(&request);
+        let charge = request.charge(&self.gate.store);
+        let answer = self.gate.authenticate(&request, &charge);
+        if request.extensions().get::<GuardLog>().is_none() {
+            // For the charge: an interceptor sees no response.
+            request.extensions_mut().insert(GuardLog::default());
+        }
+        request.note_charge(&self.gate.store, &charge);
         request.record(&self.gate.store, answer.as_ref().ok());
         request.extensions_mut().insert(answer?);
         request.extensions_mut().insert(self.gate.store.clone());
@@ -80,7 +96,7 @@ where
     }
 
     fn call(&mut self, request: ::http::Request<B>) -> Self::Future {
-        let log = GuardLog::default();
+        let log = GuardLog::inside(request.extensions().get());
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(log.clone());
         let asked = Request::from_parts(MetadataMap::from_headers(parts.headers), parts.extensions, ());

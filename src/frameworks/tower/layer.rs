@@ -86,6 +86,14 @@ impl ApiKeyLayer<Require> {
         self.mode.gate.preflight = passes;
         self
     }
+
+    /// Sets the uses of the key's [quota](crate::NewKey::quota) that a request takes, as [`Attempt::cost`](crate::Attempt::cost)
+    /// does; without a call it is 1. Of the costs of the guards that a request passes, the largest counts.
+    #[must_use]
+    pub fn cost(mut self, uses: u32) -> Self {
+        self.mode.gate.cost = uses;
+        self
+    }
 }
 
 impl<S, M: Clone> Layer<S> for ApiKeyLayer<M> {

@@ -45,7 +45,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let log = GuardLog::default();
+        let log = GuardLog::inside(request.extensions().get());
         self.provide(&mut request, &log);
         SupplyFuture { response: self.inner.call(request), log }
     }
@@ -67,7 +67,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let has = |name: &'static str| request.headers().contains_key(name);
         let preflight = is_preflight(request.method().as_str(), has);
-        let log = GuardLog::default();
+        let log = GuardLog::inside(request.extensions().get());
         let state = match self.mode.gate.check(&request, preflight, &log) {
             Ok(key) => {
                 self.provide(&mut request, &log);

@@ -56,6 +56,13 @@ async fn audit(key: VerifiedKey) -> String {
     format!("read by {}\n", key.owner())
 }
 
+/// Takes five uses of the key's quota.
+#[require_api_key(perm = "audit:read", cost = 5)]
+#[get("/report")]
+async fn report(key: VerifiedKey) -> String {
+    format!("report for {}\n", key.owner())
+}
+
 #[actix_web::main]
 pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let needed = Requirement::permission("admin")?;
@@ -63,6 +70,7 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
         let admin = web::scope("/admin")
             .service(stats)
             .service(audit)
+            .service(report)
             .wrap(apikey::actix_web::require(store.clone(), needed.clone()));
         App::new()
             .service(list)

@@ -53,11 +53,18 @@ async fn audit(key: VerifiedKey) -> String {
     format!("read by {}\n", key.owner())
 }
 
+/// Takes five uses of the key's quota.
+#[require_api_key(perm = "audit:read", cost = 5)]
+async fn report(key: VerifiedKey) -> String {
+    format!("report for {}\n", key.owner())
+}
+
 #[tokio::main]
 pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let admin = Router::new()
         .route("/stats", get(stats))
         .route("/audit", get(audit))
+        .route("/report", get(report))
         .layer(ApiKeyLayer::require(store.clone(), Requirement::permission("admin")?));
     let app = Router::new()
         .route("/orders", get(list).post(place))

@@ -60,11 +60,18 @@ async fn audit(request: Request<Incoming>) -> Answer {
     text(format!("read by {}\n", key.owner()))
 }
 
+/// Takes five uses of the key's quota.
+#[require_api_key(perm = "audit:read", cost = 5, request = request, key = key)]
+async fn report(request: Request<Incoming>) -> Answer {
+    text(format!("report for {}\n", key.owner()))
+}
+
 /// The layer around these requires `admin`.
 async fn admin(request: Request<Incoming>) -> Answer {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/admin/stats") => text("fine\n"),
         (&Method::GET, "/admin/audit") => audit(request).await,
+        (&Method::GET, "/admin/report") => report(request).await,
         _ => status(StatusCode::NOT_FOUND),
     }
 }

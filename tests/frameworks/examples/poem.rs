@@ -57,11 +57,19 @@ fn audit(key: VerifiedKey) -> String {
     format!("read by {}\n", key.owner())
 }
 
+/// Takes five uses of the key's quota.
+#[require_api_key(perm = "audit:read", cost = 5)]
+#[handler]
+fn report(key: VerifiedKey) -> String {
+    format!("report for {}\n", key.owner())
+}
+
 #[tokio::main]
 pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let admin = Route::new()
         .at("/stats", get(stats))
         .at("/audit", get(audit))
+        .at("/report", get(report))
         .with(apikey::poem::require(store.clone(), Requirement::permission("admin")?));
     let app = Route::new()
         .at("/orders", get(list).post(place))

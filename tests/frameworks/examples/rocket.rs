@@ -57,13 +57,20 @@ fn audit(key: VerifiedKey) -> String {
     format!("read by {}\n", key.owner())
 }
 
+/// Takes five uses of the key's quota.
+#[require_api_key(perm = "audit:read", cost = 5)]
+#[get("/report")]
+fn report(key: VerifiedKey) -> String {
+    format!("report for {}\n", key.owner())
+}
+
 pub(crate) fn run(store: KeyStore, port: u16) -> Outcome {
     let admin = Requirement::permission("admin")?;
     let app = rocket::custom(Config::figment().merge(("port", port)).merge(("log_level", "critical")))
         .attach(apikey::rocket::supply(store))
         .register("/", apikey::rocket::catchers())
         .mount("/", routes![list, place, greet, of_tenant, health])
-        .mount("/admin", apikey::rocket::require(admin, routes![stats, audit]));
+        .mount("/admin", apikey::rocket::require(admin, routes![stats, audit, report]));
     rocket::execute(app.launch())?;
     Ok(())
 }

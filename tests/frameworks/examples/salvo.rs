@@ -61,13 +61,21 @@ async fn audit(key: VerifiedKey) -> String {
     format!("read by {}\n", key.owner())
 }
 
+/// Takes five uses of the key's quota.
+#[require_api_key(perm = "audit:read", cost = 5)]
+#[handler]
+async fn report(key: VerifiedKey) -> String {
+    format!("report for {}\n", key.owner())
+}
+
 #[tokio::main]
 pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     let needed = Requirement::permission("admin")?;
     let admin = Router::with_path("admin")
         .hoop(apikey::salvo::require(store.clone(), needed))
         .push(Router::with_path("stats").get(stats))
-        .push(Router::with_path("audit").get(audit));
+        .push(Router::with_path("audit").get(audit))
+        .push(Router::with_path("report").get(report));
     let app = Router::new()
         .hoop(apikey::salvo::supply(store))
         .push(Router::with_path("orders").get(list).post(place))

@@ -35,6 +35,12 @@ impl Admin for Shop {
     async fn audit(&self, _request: Request<Text>) -> Result<Response<Text>, Status> {
         Ok(Response::new(Text::new(format!("read by {}", key.owner()))))
     }
+
+    /// Takes five uses of the key's quota.
+    #[require_api_key(perm = "audit:read", cost = 5, key = key)]
+    async fn report(&self, _request: Request<Text>) -> Result<Response<Text>, Status> {
+        Ok(Response::new(Text::new(format!("report for {}", key.owner()))))
+    }
 }
 
 #[tokio::main]

@@ -46,6 +46,12 @@ async fn audit(head: Head) -> Response {
     format!("read by {}\n", key.owner()).into_response()
 }
 
+/// Takes five uses of the key's quota.
+#[require_api_key(perm = "audit:read", cost = 5, request = head, key = key)]
+async fn report(head: Head) -> Response {
+    format!("report for {}\n", key.owner()).into_response()
+}
+
 #[tokio::main]
 pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     // The guard comes before the body: it refuses a bad key before anything reads the JSON.
@@ -58,8 +64,9 @@ pub(crate) async fn run(store: KeyStore, port: u16) -> Outcome {
     // Everything under this path requires `admin`.
     let admin = path("admin").and(require(store.clone(), Requirement::permission("admin")?));
     let stats = admin.clone().and(path!("stats")).and(get()).map(|_| "fine\n");
-    let audit = admin.and(path!("audit")).and(get()).then(audit);
-    let routes = orders.or(place).or(greet).or(of_tenant).or(health).or(stats).or(audit).recover(recover);
+    let audit = admin.clone().and(path!("audit")).and(get()).then(audit);
+    let report = admin.and(path!("report")).and(get()).then(report);
+    let routes = orders.or(place).or(greet).or(of_tenant).or(health).or(stats).or(audit).or(report).recover(recover);
 
     // With `supply(store)` instead of `head()`, `warp::serve(routes)` is enough: see docs/guides/frameworks.md.
     let app = ApiKeyLayer::supply(store).layer(warp::service(routes));

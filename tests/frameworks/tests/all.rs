@@ -20,6 +20,8 @@ mod nested;
 mod optional;
 #[path = "all/programs.rs"]
 mod programs;
+#[path = "all/quotas.rs"]
+mod quotas;
 #[path = "all/same_answers.rs"]
 mod same_answers;
 #[path = "all/stores.rs"]

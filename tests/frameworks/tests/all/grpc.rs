@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use apikey::{KeyStore, NewKey, Overlap};
+use apikey::{KeyStore, NewKey, Overlap, Quota};
 use apikey_frameworks::shop::Text;
 use apikey_frameworks::shop::admin_client::AdminClient;
 use apikey_frameworks::shop::orders_client::OrdersClient;
@@ -28,6 +28,7 @@ async fn call(channel: &Channel, method: &str, keys: &[&str]) -> Result<Response
         "list" => orders.list(request).await,
         "place" => orders.place(request).await,
         "stats" => admin.stats(request).await,
+        "report" => admin.report(request).await,
         _ => admin.audit(request).await,
     }
 }
@@ -217,4 +218,38 @@ async fn address_and_limit_over_grpc() {
         assert!(text(status.metadata(), "retry-after").is_some(), "{method}");
         assert_eq!(text(status.metadata(), "ratelimit-policy"), Some("\"key\";q=1;w=3600"), "{method}");
     }
+}
+
+#[tokio::test]
+async fn a_quota_over_grpc() {
+    let store = KeyStore::temporary().unwrap();
+    let channel = connect(GRPC.start(&store)).await;
+    for (method, cost) in [("list", 1), ("stats", 1), ("audit", 1), ("report", 5)] {
+        for (quota, code, name) in [
+            (Quota::per_month(2 * cost), Code::ResourceExhausted, "quota_exceeded"),
+            (Quota::total(2 * cost), Code::PermissionDenied, "no_uses_left"),
+        ] {
+            let new = NewKey::for_owner("root").permissions(["*"]).quota(quota);
+            let key = store.create(new).unwrap();
+            let ask = async |method| call(&channel, method, &[key.key.expose_secret()]).await;
+            for left in [cost, 0] {
+                let answer = ask(method).await.unwrap();
+                let shown = text(answer.metadata(), "ratelimit").unwrap();
+                assert!(shown.starts_with(&format!("\"quota\";r={left}")), "{method} {shown}");
+            }
+            let status = ask(method).await.unwrap_err();
+            assert_eq!((status.code(), text(status.metadata(), "apikey-code")), (code, Some(name)), "{method}");
+            let waits = text(status.metadata(), "retry-after").is_some();
+            assert_eq!(waits, code == Code::ResourceExhausted, "{method}");
+        }
+    }
+    // Of four uses, five are too many, and the interceptor's one comes back.
+    let key = store.create(NewKey::for_owner("root").permissions(["*"]).quota(Quota::total(4))).unwrap();
+    let mut codes = Vec::new();
+    for method in ["report", "report", "stats", "audit", "list", "stats", "stats"] {
+        let answer = call(&channel, method, &[key.key.expose_secret()]).await;
+        codes.push(answer.map_or_else(|status| status.code(), |_| Code::Ok));
+    }
+    let denied = Code::PermissionDenied;
+    assert_eq!(codes, [denied, denied, Code::Ok, Code::Ok, Code::Ok, Code::Ok, denied]);
 }
