@@ -60,7 +60,7 @@ fn a_line_with_a_field_of_a_later_version_is_refused() {
     let (store, _) = filled();
     let line = export(&store, true).remove(0);
     let other = KeyStore::builder().pepper(Pepper::new(1, [1; 32])).temporary().unwrap();
-    for (name, shown) in [("quota", Some("quota")), ("Sk_LIVE0", None)] {
+    for (name, shown) in [("frozen", Some("frozen")), ("Sk_LIVE0", None)] {
         let mut line = line.clone();
         line[name] = "acme".into();
         let report = import(&other, &[line]);
