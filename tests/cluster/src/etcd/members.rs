@@ -327,9 +327,20 @@ impl Members {
         // Members refuse that until they have known each other for a while.
         let end = Instant::now() + START;
         let mut remove = self.command(&self.endpoints(), &["member", "remove", line.split(',').next().unwrap()]);
-        while !remove.output().unwrap().status.success() {
+        // A member that removes itself may end before it has answered.
+        while !remove.output().unwrap().status.success() && !self.is_removed(member) {
             assert!(Instant::now() < end, "the member is not removed:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(200));
         }
+    }
+
+    /// Whether the others list a member no more.
+    fn is_removed(&self, member: usize) -> bool {
+        let others: Vec<_> = (0..self.members.len()).filter(|other| *other != member).collect();
+        let endpoints: Vec<_> = others.into_iter().map(|other| self.endpoint(other)).collect();
+        let list = self.command(&endpoints, &["member", "list"]).output().unwrap();
+        let name = &self.members[member].name;
+        list.status.success()
+            && !String::from_utf8_lossy(&list.stdout).lines().any(|line| line.split(", ").nth(2) == Some(name))
     }
 }
