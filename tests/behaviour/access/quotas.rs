@@ -8,7 +8,7 @@ use apikey::{
     ImportOptions, KeyStore, KeyUpdate, ManualClock, NewKey, Overlap, Quota, QuotaPeriod, Requirement, Restore,
     StoreError,
 };
-use apikey_testkit::{alice, hours};
+use apikey_testkit::{alice, database, hours};
 use chrono::{DateTime, FixedOffset, TimeDelta, TimeZone, Utc};
 use tempfile::TempDir;
 
@@ -277,7 +277,7 @@ fn a_purged_key_leaves_nothing_of_its_quota() {
     keys.iter().for_each(|key| assert_eq!(passed(&store, key, 3), 3));
     store.close().unwrap();
     let rows = || {
-        let database = sled::open(place.directory.path().join("store/sled")).unwrap();
+        let database = database::open(&place.directory.path().join("store")).unwrap();
         database.open_tree("spent").unwrap().len()
     };
     assert_eq!(rows(), 2);
@@ -288,7 +288,7 @@ fn a_purged_key_leaves_nothing_of_its_quota() {
     assert_eq!(rows(), 1);
     // What is damaged counts as used up, until the day ends.
     {
-        let database = sled::open(place.directory.path().join("store/sled")).unwrap();
+        let database = database::open(&place.directory.path().join("store")).unwrap();
         let spent = database.open_tree("spent").unwrap();
         let (key, _) = spent.first().unwrap().unwrap();
         spent.insert(key, b"garbage").unwrap();

@@ -8,7 +8,7 @@ use apikey::{
     CreatedKey, KeyFilter, KeyState, KeyStore, KeyUpdate, ManualClock, OpenError, Overlap, Restore, RestoreError,
     RestoreReport, RestoreWarning, RotationPolicy, Rotator,
 };
-use apikey_testkit::{alice, all, code, hours, info, ms, start};
+use apikey_testkit::{alice, all, code, database, hours, info, ms, start};
 
 use proptest::prelude::*;
 
@@ -197,7 +197,7 @@ fn an_old_store_that_does_not_open_counts_all_the_same() {
 #[test]
 fn a_lost_record_is_named() {
     let fixture = Fixture::new();
-    let database = sled::open(fixture.path("old/sled")).unwrap();
+    let database = database::open(&fixture.path("old")).unwrap();
     let id = fixture.keys[9].info.id();
     let tree = database.open_tree("keys").unwrap();
     tree.insert(id.as_uuid().as_u128().to_be_bytes(), b"garbage").unwrap();

@@ -8,7 +8,7 @@ use apikey::{
     Tenant,
 };
 use apikey_testkit::stored_events::split_batches;
-use apikey_testkit::{alice, all, code};
+use apikey_testkit::{alice, all, code, database};
 
 struct Fixture {
     directory: tempfile::TempDir,
@@ -27,7 +27,7 @@ impl Fixture {
     }
 
     fn damage(&self, change: impl FnOnce(&sled::Db)) {
-        let database = sled::open(self.directory.path().join("old/sled")).unwrap();
+        let database = database::open(&self.directory.path().join("old")).unwrap();
         change(&database);
         database.flush().unwrap();
     }
@@ -240,7 +240,7 @@ impl Fixture {
     /// Makes the database a new one, whose files have nothing of what was in it before.
     fn forget_what_was(&self) {
         let path = |name: &str| self.directory.path().join(name);
-        let old = sled::open(path("old/sled")).unwrap();
+        let old = database::open(&path("old")).unwrap();
         let new = sled::open(path("fresh")).unwrap();
         new.import(old.export());
         new.flush().unwrap();

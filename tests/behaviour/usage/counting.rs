@@ -6,7 +6,7 @@ use std::thread;
 use apikey::{
     AuthError, CreatedKey, KeyFilter, KeyInfo, KeyStore, KeyUpdate, NewKey, Requirement, Step, Usage, UsageReport,
 };
-use apikey_testkit::{alice, clocked, hours};
+use apikey_testkit::{alice, clocked, database, hours};
 
 fn counting() -> KeyStore {
     KeyStore::builder().count_use(true).temporary().unwrap()
@@ -179,7 +179,7 @@ fn a_purged_key_has_no_counts_and_its_owner_keeps_them() {
     store.close().unwrap();
     check(&open());
     let rows = || {
-        let database = sled::open(directory.path().join("sled")).unwrap();
+        let database = database::open(directory.path()).unwrap();
         let rows = database.open_tree("usage").unwrap();
         let of = |key: &CreatedKey| {
             let id = key.info.id().as_uuid().into_bytes();

@@ -1,7 +1,7 @@
 //! The steps: where a minute belongs, how long each step is kept, and what a bound leaves.
 
 use apikey::{CreatedKey, KeyStore, KeyUpdate, ManualClock, Step, StoreError, Usage, UsageReport};
-use apikey_testkit::{alice, hours};
+use apikey_testkit::{alice, database, hours};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use tempfile::TempDir;
 
@@ -100,7 +100,7 @@ fn old_steps_go_and_coarser_ones_keep_their_sums() {
     assert_eq!(store.usage(&Usage::of_key(id)).unwrap().uses_total(), 401);
     assert_eq!(store.usage(&Usage::of_owner("alice")).unwrap().uses_total(), 401);
     store.close().unwrap();
-    let database = sled::open(place.directory.path().join("sled")).unwrap();
+    let database = database::open(place.directory.path()).unwrap();
     let rows = database.open_tree("usage").unwrap();
     let of_step = |code: u8| rows.scan_prefix([code]).count();
     // A row has an hour of minutes, a day of hours, or 32 days; owner, key and store have one each.
