@@ -36,6 +36,7 @@ struct Decision {
 
 impl GuardLog {
     /// A log for the guards inside of a layer, which has the charges of the guards around it.
+    #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
     pub(crate) fn inside(outer: Option<&Self>) -> Self {
         let log = Self::default();
         if let Some(outer) = outer {
