@@ -34,11 +34,12 @@ pub(crate) fn code(number: u8) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::auth_error::AuthError;
 
     #[test]
     fn every_code_has_a_number() {
-        for known in CODES {
-            assert_eq!(code(number(known)), known);
+        for known in AuthError::CODES {
+            assert_eq!(code(number(known)), known, "a new code belongs at the end of the list");
         }
         assert_eq!((number("made_up"), code(0), code(200)), (0, OTHER, OTHER));
     }

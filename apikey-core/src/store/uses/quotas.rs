@@ -22,6 +22,9 @@ use crate::store::key_store::KeyStore;
 use crate::store::uses::usage::has_room;
 use crate::token::key_id::KeyId;
 
+/// The room that the disk must have left for what keys use of their quotas: 4 MiB, so that a write of it cannot fail the store.
+/// Counts of uses stop long before.
+const MIN_FREE: u64 = 4 << 20;
 /// The field of a key that these errors name.
 const FIELD: &str = "quota";
 
@@ -186,13 +189,16 @@ impl Inner {
         if !self.engine.index.has_quotas() {
             return;
         }
-        let without = self.engine.index.take_without_quota();
+        let has_room = has_room(disk, MIN_FREE);
+        // Before what follows is read: a key that gets a quota meanwhile has a new row then.
+        let without = if has_room { self.engine.index.take_without_quota() } else { Vec::new() };
+        let forgotten = disk.forget_spent(&without);
         let unwritten = self.engine.index.unwritten_quotas();
         if without.is_empty() && unwritten.is_empty() {
             return;
         }
-        let written = match has_room(disk) {
-            true => write(disk, &unwritten).and_then(|()| disk.forget_spent(&without)),
+        let written = match has_room {
+            true => forgotten.and_then(|()| write(disk, &unwritten)),
             false => Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
         };
         match &written {

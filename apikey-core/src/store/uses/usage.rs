@@ -143,7 +143,7 @@ impl Inner {
     /// Writes what was counted to the disk, for so long; `None` for the last time, at which all is written. If the disk has no
     /// room the counts wait, and are dropped once they are many, or at the last time.
     fn write_some_usage(&self, disk: &Disk, time: Option<Duration>) {
-        let has_room = has_room(disk);
+        let has_room = has_room(disk, MIN_FREE);
         if let Some(counts) = &self.engine.counts {
             let is_many = self.collect_uses();
             if has_room {
@@ -219,11 +219,11 @@ fn total(minute: &MinuteCounts) -> u64 {
     keys.chain(minute.other_refusals.values().copied()).sum::<u64>() + minute.other_uses
 }
 
-/// Whether the disk has room for what is no change.
-pub(in crate::store) fn has_room(disk: &Disk) -> bool {
+/// Whether the disk has so many bytes left for what is no change.
+pub(in crate::store) fn has_room(disk: &Disk, min_free: u64) -> bool {
     #[cfg(test)]
     if disk.faults.write.load(std::sync::atomic::Ordering::SeqCst) {
         return false;
     }
-    disk.is_temporary() || free_bytes(&disk.directory).is_none_or(|free| free >= MIN_FREE)
+    disk.is_temporary() || free_bytes(&disk.directory).is_none_or(|free| free >= min_free)
 }
