@@ -197,20 +197,18 @@ impl Inner {
         if without.is_empty() && unwritten.is_empty() {
             return;
         }
-        let written = match has_room {
-            true => forgotten.and_then(|()| write(disk, &unwritten)),
-            false => Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into()),
-        };
-        match &written {
-            Ok(()) => self.engine.index.note_quotas_written(&unwritten),
-            Err(error) if !self.quotas_unwritten.swap(true, Ordering::Relaxed) => {
-                let keys = unwritten.len();
-                tracing::warn!(%error, keys, "what keys used of their quotas is not written: a restart would give it back");
-            }
-            Err(_) => {}
-        }
-        if written.is_ok() {
+        let written =
+            if has_room { forgotten.and_then(|()| write(disk, &unwritten)).map(|()| true) } else { Ok(false) };
+        if let Ok(true) = written {
+            self.engine.index.note_quotas_written(&unwritten);
             self.quotas_unwritten.store(false, Ordering::Relaxed);
+        } else if !self.quotas_unwritten.swap(true, Ordering::Relaxed) {
+            let (keys, error) = (unwritten.len(), written.err().map(tracing::field::display));
+            let text = "what keys used of their quotas is not written, and a restart would give it back";
+            match error {
+                Some(error) => tracing::warn!(%error, keys, "{text}"),
+                None => tracing::warn!(keys, free_less_than = MIN_FREE, "the disk is nearly full: {text}"),
+            }
         }
     }
 }
