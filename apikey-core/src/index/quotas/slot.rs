@@ -1,40 +1,26 @@
-//! What keys have used of their quotas: two words for each key that has one, without a lock.
+//! The quota of one key: what it may use, and what was used, without a lock.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::attempt::Taken;
 use crate::access::quota::{Quota, QuotaStatus};
-use crate::base::lock::lock;
-use crate::index::limiters::KeyNumbers;
 
 /// Bits of a [`Spent`] below the number of the period: as many as the largest quota has.
 const USED_BITS: u32 = 40;
 /// The part of a quota after whose use the store writes at once what was used.
 const PART: u64 = 100;
 
-/// Numbered quotas, from 1; 0 means none. The writer reuses them. A reader that took a number from a line just before its key
-/// was removed may use one of the next key's uses, once.
-#[derive(Default)]
-pub(super) struct Quotas {
-    slots: boxcar::Vec<QuotaSlot>,
-    /// Whether much was used since the store last wrote what was used.
-    is_urgent: AtomicBool,
-    /// Keys that have no quota any more.
-    without: Mutex<Vec<u128>>,
-}
-
 /// The quota of one key, in a cache line of its own, so that keys in simultaneous use do not slow each other down.
 #[derive(Default)]
 #[repr(align(64))]
-struct QuotaSlot {
+pub(super) struct QuotaSlot {
     /// The high and the low half of the key's id.
     id: [AtomicU64; 2],
     /// The quota, packed; 0 for none.
-    quota: AtomicU64,
-    spent: AtomicU64,
+    pub(super) quota: AtomicU64,
+    pub(super) spent: AtomicU64,
     /// What of it is on the disk.
-    written: AtomicU64,
+    pub(super) written: AtomicU64,
 }
 
 /// What was used in the last period in which anything was: the number of the period, and the uses. The period may be one of an
@@ -45,45 +31,28 @@ pub(crate) struct Spent {
     pub(crate) used: u64,
 }
 
-/// Uses were taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Charged {
-    /// The number of the period in which; 0 if the key has no quota any more.
-    pub(crate) period: u32,
-    /// Whether the store should soon write what was used; it says so once.
-    pub(crate) is_urgent: bool,
-}
-
 /// A key has used up its quota.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct UsedUp(pub(super) QuotaStatus);
-
-/// What was used of a key's quota, for the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KeySpent {
-    pub(crate) key: u128,
-    pub(crate) spent: Spent,
-    number: u32,
-}
+pub(in crate::index) struct UsedUp(pub(in crate::index) QuotaStatus);
 
 impl Spent {
-    fn packed(self) -> u64 {
+    pub(super) fn packed(self) -> u64 {
         u64::from(self.period) << USED_BITS | self.used.min((1 << USED_BITS) - 1)
     }
 
-    fn unpacked(word: u64) -> Self {
+    pub(super) fn unpacked(word: u64) -> Self {
         Self { period: u32::try_from(word >> USED_BITS).unwrap_or(u32::MAX), used: word & ((1 << USED_BITS) - 1) }
     }
 }
 
 impl QuotaSlot {
-    fn id(&self) -> u128 {
+    pub(super) fn id(&self) -> u128 {
         let [high, low] = [0, 1].map(|half: usize| self.id.get(half).map_or(0, |half| half.load(Ordering::Relaxed)));
         u128::from(high) << 64 | u128::from(low)
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "both halves are used")]
-    fn reset(&self, id: u128) {
+    pub(super) fn reset(&self, id: u128) {
         let [high, low] = &self.id;
         high.store((id >> 64) as u64, Ordering::Relaxed);
         low.store(id as u64, Ordering::Relaxed);
@@ -92,16 +61,16 @@ impl QuotaSlot {
         self.written.store(u64::MAX, Ordering::Relaxed);
     }
 
-    fn quota(&self) -> Option<Quota> {
+    pub(super) fn quota(&self) -> Option<Quota> {
         Quota::unpacked(self.quota.load(Ordering::Relaxed))
     }
 
-    fn spent(&self) -> Spent {
+    pub(super) fn spent(&self) -> Spent {
         Spent::unpacked(self.spent.load(Ordering::Relaxed))
     }
 
     /// Sets the quota. What was used stays used, as far as it [counts](Quota::counted) under this one.
-    fn set(&self, quota: Option<Quota>) {
+    pub(super) fn set(&self, quota: Option<Quota>) {
         self.quota.store(quota.map_or(0, Quota::packed), Ordering::Relaxed);
     }
 
@@ -109,7 +78,7 @@ impl QuotaSlot {
     ///
     /// If this is too much, it gives back what the same request took before, as far as that was in the same period: what an
     /// earlier one had is over, and what others use in this one stays.
-    fn charge(&self, cost: u32, before: Option<Taken>, now: i64) -> Result<(u32, u64), UsedUp> {
+    pub(super) fn charge(&self, cost: u32, before: Option<Taken>, now: i64) -> Result<(u32, u64), UsedUp> {
         let mut word = self.spent.load(Ordering::Relaxed);
         loop {
             // Again after each failure: a quota that has changed counts periods in another way.
@@ -137,7 +106,7 @@ impl QuotaSlot {
     }
 
     /// Gives back what a request took, unless its period is over.
-    fn give_back(&self, Taken { period, back, .. }: Taken) {
+    pub(super) fn give_back(&self, Taken { period, back, .. }: Taken) {
         let mut word = self.spent.load(Ordering::Relaxed);
         loop {
             let last = Spent::unpacked(word);
@@ -153,132 +122,6 @@ impl QuotaSlot {
         let swapped = self.spent.compare_exchange_weak(*word, new.packed(), Ordering::Relaxed, Ordering::Relaxed);
         *word = swapped.err().unwrap_or(*word);
         swapped.is_ok()
-    }
-}
-
-impl Quotas {
-    fn get(&self, number: u32) -> Option<&QuotaSlot> {
-        self.slots.get(usize::try_from(number.checked_sub(1)?).ok()?)
-    }
-
-    /// Whether any key has, or had, a quota.
-    pub(super) fn is_any(&self) -> bool {
-        self.slots.count() > 0
-    }
-
-    /// Whether much was used since the last call of [`unwritten`](Self::unwritten).
-    pub(super) fn is_urgent(&self) -> bool {
-        self.is_urgent.load(Ordering::Relaxed)
-    }
-
-    /// Returns the quota that is in force for a key.
-    pub(super) fn quota(&self, numbers: &KeyNumbers, id: u128) -> Option<Quota> {
-        numbers.of(id).and_then(|number| self.get(number)).and_then(QuotaSlot::quota)
-    }
-
-    /// Sets the quota of a key, at once, and returns its number. After `None` the caller removes the number from the key's
-    /// lines, and then calls [`KeyNumbers::give_back`].
-    pub(super) fn set(&self, numbers: &mut KeyNumbers, id: u128, quota: Option<Quota>) -> u32 {
-        if quota.is_none() {
-            if let Some(slot) = numbers.of(id).and_then(|number| self.get(number)) {
-                slot.set(None);
-                lock(&self.without).push(id);
-            }
-            return 0;
-        }
-        // Above 2^32 quotas the number leads to none, and the index rejects the key.
-        let new = || u32::try_from(self.slots.push(QuotaSlot::default()) + 1).unwrap_or(u32::MAX);
-        let number = numbers.number(id, new, |number| self.get(number).into_iter().for_each(|slot| slot.reset(id)));
-        self.get(number).into_iter().for_each(|slot| slot.set(quota));
-        number
-    }
-
-    /// Uses some of a quota at a time; `None` if there is no quota of this number. If it is too much, it gives back what the
-    /// same request took before.
-    pub(super) fn charge(
-        &self,
-        number: u32,
-        cost: u32,
-        before: Option<Taken>,
-        now: i64,
-    ) -> Option<Result<Charged, UsedUp>> {
-        let charged = self.get(number)?.charge(cost, before, now);
-        let is_urgent = |parts: u64| parts > 0 && !self.is_urgent.swap(true, Ordering::Relaxed);
-        Some(charged.map(|(period, parts)| Charged { period, is_urgent: is_urgent(parts) }))
-    }
-
-    /// Gives back what a request took of a quota.
-    pub(super) fn give_back(&self, taken: Taken) {
-        self.get(taken.quota).into_iter().for_each(|slot| slot.give_back(taken));
-    }
-
-    /// What a key has left.
-    pub(super) fn status(&self, number: u32, now: i64) -> Option<QuotaStatus> {
-        let slot = self.get(number)?;
-        let quota = slot.quota()?;
-        let Spent { period, used } = slot.spent();
-        let (period, used) = quota.counted(period, used, now);
-        Some(QuotaStatus { quota, used, resets_at: quota.end_of(period) })
-    }
-
-    /// The same by the key's id.
-    pub(super) fn status_of(&self, numbers: &KeyNumbers, id: u128, now: i64) -> Option<QuotaStatus> {
-        self.status(numbers.of(id)?, now)
-    }
-
-    /// What is not on the disk.
-    pub(super) fn unwritten(&self) -> Vec<KeySpent> {
-        self.is_urgent.store(false, Ordering::Relaxed);
-        let slots = self.slots.iter().filter_map(|(at, slot)| {
-            let (key, word) = (slot.id(), slot.spent.load(Ordering::Relaxed));
-            let is_news = slot.quota().is_some() && word != slot.written.load(Ordering::Relaxed);
-            let number = u32::try_from(at + 1).ok()?;
-            // Another key may have the number by now; what is read then is written the next time.
-            (is_news && slot.id() == key).then(|| KeySpent { key, spent: Spent::unpacked(word), number })
-        });
-        slots.collect()
-    }
-
-    /// Notes what is on the disk.
-    pub(super) fn note_written(&self, all: &[KeySpent]) {
-        for KeySpent { key, spent, number } in all {
-            if let Some(slot) = self.get(*number).filter(|slot| slot.id() == *key) {
-                slot.written.store(spent.packed(), Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// The clock has run evenly for some minutes, so a period after this time was a mistake of the clock: what was used in it
-    /// counts now.
-    pub(super) fn trust_clock(&self, now: i64) {
-        for (_, slot) in &self.slots {
-            let (Some(quota), word) = (slot.quota(), slot.spent.load(Ordering::Relaxed)) else { continue };
-            let Spent { period: last, used } = Spent::unpacked(word);
-            let at = quota.period_at(now);
-            if quota.counted(last, used, now) == (last, used) && last > at {
-                let new = Spent { period: at, used }.packed();
-                let _ = slot.spent.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// The keys that lost their quotas since the last call, and have none again.
-    pub(super) fn take_without(&self, numbers: &KeyNumbers) -> Vec<u128> {
-        let mut without = std::mem::take(&mut *lock(&self.without));
-        without.retain(|key| self.quota(numbers, *key).is_none());
-        without
-    }
-
-    /// Takes what the disk has of a key while the store is opened; `None` if that is damaged: then nothing is left in this
-    /// period. Returns whether the key has a quota.
-    pub(super) fn restore(&self, numbers: &KeyNumbers, key: u128, spent: Option<Spent>, now: i64) -> bool {
-        let Some(slot) = numbers.of(key).and_then(|number| self.get(number)) else { return false };
-        let Some(quota) = slot.quota() else { return false };
-        let used_up = Spent { period: quota.period_at(now), used: quota.count() };
-        let word = spent.unwrap_or(used_up).packed();
-        slot.spent.store(word, Ordering::Relaxed);
-        slot.written.store(word, Ordering::Relaxed);
-        true
     }
 }
 
@@ -368,21 +211,6 @@ mod tests {
         assert_eq!(passed(&slot, 20, NOW + DAY), 5);
     }
 
-    /// A clock that was years ahead for a moment holds nobody up until it gets there, once it is known to be wrong.
-    #[test]
-    fn a_clock_that_was_ahead_holds_nobody_up() {
-        let quotas = Quotas::default();
-        let number = quotas.set(&mut KeyNumbers::default(), 7, Some(Quota::per_day(10)));
-        let passes = |now| quotas.charge(number, 10, None, now).unwrap().is_ok();
-        assert!(passes(NOW + 3000 * DAY));
-        assert!(!passes(NOW) && !passes(NOW + DAY));
-        quotas.trust_clock(NOW);
-        assert!(!passes(NOW), "what was used stays used");
-        assert!(passes(NOW + DAY));
-        quotas.trust_clock(NOW + DAY);
-        assert!(!passes(NOW + DAY));
-    }
-
     /// Quotas of days and of months while threads use them: no period has more than the larger of them, and none is held up.
     #[test]
     fn changes_of_the_quota_beside_uses_lose_none_of_them() {
@@ -444,20 +272,6 @@ mod tests {
         slot.set(Some(Quota::per_month(10)));
         slot.give_back(one);
         assert_eq!(used(NOW + DAY), 9, "it is the day in which the request took it");
-    }
-
-    #[test]
-    fn a_hundredth_is_urgent_once() {
-        let quotas = Quotas::default();
-        let mut numbers = KeyNumbers::default();
-        let number = quotas.set(&mut numbers, 7, Some(Quota::per_day(1000)));
-        let charge = |cost| quotas.charge(number, cost, None, NOW).unwrap().unwrap().is_urgent;
-        assert_eq!([charge(9), charge(1), charge(1)], [false, true, false]);
-        let all = quotas.unwritten();
-        assert_eq!((all.len(), all[0].key, all[0].spent.used), (1, 7, 11));
-        quotas.note_written(&all);
-        assert_eq!(quotas.unwritten(), []);
-        assert_eq!([charge(9), charge(1)], [false, true]);
     }
 
     #[test]
