@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::access::limit::Limit;
-use crate::access::quota::QuotaStatus;
+use crate::access::quota_status::QuotaStatus;
 use crate::access::requirement::Requirement;
 
 /// The reason for which a store refused a key. `Display` gives a text that is safe to show to the caller;
@@ -54,12 +54,13 @@ pub enum AuthError {
         /// The key's rate limit; `None` if the address is limited.
         limit: Option<Limit>,
     },
-    /// The key has used up its [quota](crate::NewKey::quota) of this day or month.
-    #[error("API key has used its quota of {}", status.quota())]
+    /// The key has used up its [quota](crate::NewKey::quota) of this day or month; or the store has reserved none of a
+    /// [strict](crate::Quota::strict) one yet, and will within a moment.
+    #[error("{}", status.refusal())]
     QuotaExceeded {
         /// How long the caller should wait before it tries again.
         retry_after: Duration,
-        /// The quota, and when its uses are there again.
+        /// The quota, and what is left of it.
         status: QuotaStatus,
     },
     /// The key has used up its [quota](crate::NewKey::quota) in all.

@@ -5,7 +5,6 @@ use std::fmt;
 use chrono::{DateTime, Datelike, Days, FixedOffset, Months, NaiveDate, NaiveTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::access::limit::whole_seconds;
 use crate::base::invalid_field::InvalidField;
 use crate::base::time::from_ms;
 
@@ -17,6 +16,10 @@ pub(crate) const MAX_COST: u32 = 1_000_000;
 const MAX_OFFSET: i32 = 14 * 60;
 const ALLOWED_COUNT: &str = "1 to 1,000,000,000,000 uses";
 const ALLOWED_OFFSET: &str = "whole minutes from -14:00 to +14:00";
+/// What the stored code of a period has besides it, if the quota is strict.
+const STRICT: u8 = 8;
+/// How many blocks a quota has that is used by blocks.
+const BLOCKS: u64 = 100;
 const DAY_MS: i64 = 86_400_000;
 /// Bits of the number of a period below what says whether it is of days, of months, or of all of the time.
 const NUMBER_BITS: u32 = 22;
@@ -41,6 +44,7 @@ pub struct Quota {
     count: u64,
     period: QuotaPeriod,
     offset: FixedOffset,
+    is_strict: bool,
 }
 
 /// The period of a quota.
@@ -64,6 +68,8 @@ pub(crate) struct QuotaLine {
     per: QuotaPeriod,
     #[serde(default, skip_serializing_if = "is_zero")]
     offset_minutes: i32,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    strict: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -75,7 +81,7 @@ fn is_zero(offset: &i32) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredQuota {
     pub(crate) count: u64,
-    /// 1 for a day, 2 for a month, 3 for all of the time.
+    /// 1 for a day, 2 for a month, 3 for all of the time; and 8 more if it is strict.
     pub(crate) period: u8,
     pub(crate) offset_minutes: i32,
 }
@@ -97,12 +103,32 @@ impl Quota {
     }
 
     fn new(count: u64, period: QuotaPeriod) -> Self {
-        Self { count, period, offset: utc() }
+        Self { count, period, offset: utc(), is_strict: false }
     }
 
     /// Sets the offset from UTC by which days and months begin: whole minutes from -14:00 to +14:00.
     pub fn offset(mut self, offset: FixedOffset) -> Self {
         self.offset = offset;
+        self
+    }
+
+    /// Makes the quota strict: a crash gives nothing back, so no period has more uses than the quota.
+    ///
+    /// The store reserves uses on the disk before it lets requests have them, a hundredth of the quota ahead, and the next ones
+    /// in the background while requests use these. A request that finds none reserved does not wait: it is refused with 429
+    /// `quota_exceeded` and `Retry-After: 1`. A crash loses what was reserved and not used: at most a hundredth of the quota, or
+    /// one use of a quota below 100.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey, Quota};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").quota(Quota::total(1_000).strict()))?;
+    /// assert!(store.verify(created.key.expose_secret()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn strict(mut self) -> Self {
+        self.is_strict = true;
         self
     }
 
@@ -124,6 +150,17 @@ impl Quota {
         self.offset
     }
 
+    /// Returns whether it is [strict](Self::strict).
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.is_strict
+    }
+
+    /// The uses that are reserved at once: a hundredth of the quota.
+    pub(crate) fn block(self) -> u64 {
+        (self.count / BLOCKS).max(1)
+    }
+
     /// Checks the bounds.
     pub(crate) fn check(self) -> Result<Self, InvalidField> {
         if !(1..=MAX_QUOTA).contains(&self.count) {
@@ -139,38 +176,35 @@ impl Quota {
     }
 
     pub(crate) fn to_stored(self) -> StoredQuota {
-        let period = match self.period {
-            QuotaPeriod::Day => 1,
-            QuotaPeriod::Month => 2,
-            QuotaPeriod::Total => 3,
-        };
+        let period = self.period.code() | if self.is_strict { STRICT } else { 0 };
         StoredQuota { count: self.count, period, offset_minutes: self.offset.local_minus_utc() / 60 }
     }
 
     /// Reads the quota of a record. One that is out of bounds came from tampered data, and lets no request through.
     pub(crate) fn stored(stored: &StoredQuota) -> Self {
-        Self::in_bounds(stored).unwrap_or(Self { count: 0, period: QuotaPeriod::Total, offset: utc() })
+        Self::in_bounds(stored).unwrap_or(Self { count: 0, ..Self::total(0) })
     }
 
     fn in_bounds(StoredQuota { count, period, offset_minutes }: &StoredQuota) -> Option<Self> {
-        let period = match period {
+        let is_strict = period & STRICT != 0;
+        let period = match period & !STRICT {
             1 => QuotaPeriod::Day,
             2 => QuotaPeriod::Month,
             3 => QuotaPeriod::Total,
             _ => return None,
         };
         let offset = FixedOffset::east_opt(offset_minutes.checked_mul(60)?)?;
-        Self { count: *count, period, offset }.check().ok()
+        Self { count: *count, period, offset, is_strict }.check().ok()
     }
 
     /// Returns a quota that gives no more than either: the smaller count in the longer period. Two days or months that begin
-    /// at different times overlap, so of these the smaller count is for all of the time.
+    /// at different times overlap, so of these the smaller count is for all of the time. It is strict if either is.
     pub(crate) fn meet(self, other: Self) -> Self {
-        let count = self.count.min(other.count);
+        let (count, is_strict) = (self.count.min(other.count), self.is_strict || other.is_strict);
         let longer = if self.period >= other.period { self } else { other };
         match self.period == other.period && self.offset != other.offset {
-            true => Self { count, period: QuotaPeriod::Total, offset: utc() },
-            false => Self { count, ..longer },
+            true => Self { is_strict, ..Self::total(count) },
+            false => Self { count, is_strict, ..longer },
         }
     }
 
@@ -213,7 +247,12 @@ impl Quota {
             }
             QuotaPeriod::Total => 0,
         };
-        u32::from(self.to_stored().period) << NUMBER_BITS | number.min((1 << NUMBER_BITS) - 1)
+        u32::from(self.period.code()) << NUMBER_BITS | number.min((1 << NUMBER_BITS) - 1)
+    }
+
+    /// The number of a period after all others.
+    pub(crate) fn last_period(self) -> u32 {
+        u32::from(self.period.code()) << NUMBER_BITS | ((1 << NUMBER_BITS) - 1)
     }
 
     /// The time at which the period with this number ends, in the offset of this quota, whatever its period; `None` if it
@@ -247,6 +286,21 @@ impl Quota {
     }
 }
 
+impl QuotaPeriod {
+    fn code(self) -> u8 {
+        match self {
+            Self::Day => 1,
+            Self::Month => 2,
+            Self::Total => 3,
+        }
+    }
+}
+
+/// Whether the period of one number is of the same length as that of the other, and later.
+pub(crate) fn is_later(period: u32, than: u32) -> bool {
+    period >> NUMBER_BITS == than >> NUMBER_BITS && period > than
+}
+
 fn utc() -> FixedOffset {
     chrono::Offset::fix(&Utc)
 }
@@ -257,7 +311,7 @@ impl fmt::Debug for Quota {
     }
 }
 
-/// `10000 a day`, `10000 a month (+01:00)`, `500 in all`.
+/// `10000 a day`, `10000 a month (+01:00)`, `500 in all (strict)`.
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let period = match self.period {
@@ -266,74 +320,30 @@ impl fmt::Display for Quota {
             QuotaPeriod::Total => "in all",
         };
         write!(f, "{} {period}", self.count)?;
-        if self.offset == utc() { Ok(()) } else { write!(f, " ({})", self.offset) }
+        match (self.offset == utc(), self.is_strict) {
+            (true, false) => Ok(()),
+            (true, true) => f.write_str(" (strict)"),
+            (false, false) => write!(f, " ({})", self.offset),
+            (false, true) => write!(f, " ({}, strict)", self.offset),
+        }
     }
 }
 
 impl From<Quota> for QuotaLine {
     fn from(quota: Quota) -> Self {
-        Self { count: quota.count, per: quota.period, offset_minutes: quota.offset.local_minus_utc() / 60 }
+        let offset_minutes = quota.offset.local_minus_utc() / 60;
+        Self { count: quota.count, per: quota.period, offset_minutes, strict: quota.is_strict }
     }
 }
 
 impl TryFrom<QuotaLine> for Quota {
     type Error = InvalidField;
 
-    fn try_from(QuotaLine { count, per, offset_minutes }: QuotaLine) -> Result<Self, InvalidField> {
+    fn try_from(QuotaLine { count, per, offset_minutes, strict }: QuotaLine) -> Result<Self, InvalidField> {
         let offset = offset_minutes.checked_mul(60).and_then(FixedOffset::east_opt);
         let invalid = || InvalidField::new("quota.offset", &format!("{offset_minutes} minutes"), ALLOWED_OFFSET);
         // The store checks the rest, and names the field.
-        Ok(Self { count, period: per, offset: offset.ok_or_else(invalid)? })
-    }
-}
-
-/// What a key has left of its quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QuotaStatus {
-    pub(crate) quota: Quota,
-    pub(crate) used: u64,
-    pub(crate) resets_at: Option<DateTime<Utc>>,
-}
-
-impl QuotaStatus {
-    /// Returns the quota.
-    pub fn quota(&self) -> Quota {
-        self.quota
-    }
-
-    /// Returns the uses of this period.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.used
-    }
-
-    /// Returns the uses that are left in this period.
-    #[must_use]
-    pub fn remaining(&self) -> u64 {
-        self.quota.count.saturating_sub(self.used)
-    }
-
-    /// Returns the end of this period, at which all uses are there again; `None` for a quota in all.
-    #[must_use]
-    pub fn resets_at(&self) -> Option<DateTime<Utc>> {
-        self.resets_at
-    }
-
-    /// Returns the names and values of the header fields `RateLimit-Policy` and `RateLimit`
-    /// (draft-ietf-httpapi-ratelimit-headers-11) at a time, as members of their lists. A month is of 31 days there, and a
-    /// quota in all has no window and no reset.
-    #[must_use]
-    pub fn fields(&self, now: DateTime<Utc>) -> [(&'static str, String); 2] {
-        let window = match self.quota.period {
-            QuotaPeriod::Day => ";w=86400",
-            QuotaPeriod::Month => ";w=2678400",
-            QuotaPeriod::Total => "",
-        };
-        let left = self.resets_at.map(|end| (end - now).to_std().unwrap_or_default());
-        let reset = left.map(|left| format!(";t={}", whole_seconds(left))).unwrap_or_default();
-        let policy = format!("\"quota\";q={}{window}", self.quota.count);
-        let left = format!("\"quota\";r={}{reset}", self.remaining());
-        [("RateLimit-Policy", policy), ("RateLimit", left)]
+        Ok(Self { count, period: per, offset: offset.ok_or_else(invalid)?, is_strict: strict })
     }
 }
 
@@ -344,8 +354,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn quotas() -> impl Strategy<Value = Quota> {
-        (1..=MAX_QUOTA, 1..=3u8, -MAX_OFFSET..=MAX_OFFSET)
-            .prop_map(|(count, period, offset_minutes)| Quota::stored(&StoredQuota { count, period, offset_minutes }))
+        (1..=MAX_QUOTA, 1..=3u8, any::<bool>(), -MAX_OFFSET..=MAX_OFFSET).prop_map(
+            |(count, period, strict, offset_minutes)| {
+                let period = if strict { period | STRICT } else { period };
+                Quota::stored(&StoredQuota { count, period, offset_minutes })
+            },
+        )
     }
 
     proptest! {
@@ -375,6 +389,7 @@ mod tests {
             for wide in [one, other] {
                 prop_assert!(met.count <= wide.count && met.period >= wide.period);
                 prop_assert!(met.period > wide.period || met.offset == wide.offset);
+                prop_assert!(met.is_strict || !wide.is_strict);
             }
         }
     }
@@ -391,12 +406,23 @@ mod tests {
     }
 
     #[test]
+    fn texts() {
+        let (quota, tokyo) = (Quota::per_day(5), FixedOffset::east_opt(9 * 3600).unwrap());
+        let all = [quota, quota.offset(tokyo), quota.strict(), quota.offset(tokyo).strict()];
+        let expected = ["5 a day", "5 a day (+09:00)", "5 a day (strict)", "5 a day (+09:00, strict)"];
+        assert_eq!(all.map(|quota| quota.to_string()), expected);
+        let json = serde_json::to_string(&all[3]).unwrap();
+        assert_eq!(json, r#"{"count":5,"per":"day","offset_minutes":540,"strict":true}"#);
+    }
+
+    #[test]
     fn out_of_bounds() {
         for count in [0, MAX_QUOTA + 1] {
             assert!(Quota::per_day(count).check().is_err());
             assert_eq!(Quota::stored(&StoredQuota { count, period: 1, offset_minutes: 0 }).count, 0, "nothing passes");
         }
-        assert_eq!(Quota::stored(&StoredQuota { count: 1, period: 9, offset_minutes: 0 }).count, 0);
+        assert_eq!(Quota::stored(&StoredQuota { count: 1, period: 4, offset_minutes: 0 }).count, 0);
+        assert_eq!(Quota::stored(&StoredQuota { count: 1, period: STRICT, offset_minutes: 0 }).count, 0);
         for seconds in [59, 15 * 3600, -15 * 3600] {
             assert!(Quota::total(1).offset(FixedOffset::east_opt(seconds).unwrap()).check().is_err());
         }

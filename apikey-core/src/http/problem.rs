@@ -109,7 +109,7 @@ fn problem(error: &AuthError) -> String {
             _ => None,
         },
         resets_at: match error {
-            AuthError::QuotaExceeded { status, .. } => status.resets_at(),
+            AuthError::QuotaExceeded { status, .. } => status.again_at(),
             _ => None,
         },
     };

@@ -13,7 +13,7 @@ use crate::access::grant_set::is_expression;
 use crate::access::identity;
 use crate::access::limit::LimitStatus;
 use crate::access::network;
-use crate::access::quota::QuotaStatus;
+use crate::access::quota_status::{QuotaStatus, WAIT};
 use crate::access::verified_key::{IdForm, VerifiedKey};
 use crate::base::interner::IDENTITIES;
 use crate::base::store_time::Moment;
@@ -22,8 +22,9 @@ use crate::index::compiled::{ENDED, Given};
 use crate::index::home::{imported_home, own_home};
 use crate::index::line::LineState;
 use crate::index::locate::verified_home;
-use crate::index::quotas::slot::{Spent, UsedUp};
-use crate::index::quotas::{Charged, KeySpent};
+use crate::index::quotas::row::Row;
+use crate::index::quotas::slot::{Refused, Reserved};
+use crate::index::quotas::{KeySpent, Need};
 use crate::index::side_table::SideEntry;
 use crate::index::table::{LiveLine, Table};
 use crate::token::api_key;
@@ -109,15 +110,19 @@ impl Index {
         Ok(number)
     }
 
-    /// Takes uses of a request from a key's quota, by its number.
+    /// Takes uses of a request from a key's quota, by its number. Returns the number of its period; 0 if the key has no quota
+    /// any more.
     ///
     /// # Errors
-    /// It is used up. Nothing is taken, and what the request took before is given back, as far as that was in the same period.
+    /// It is used up, or more of it must be reserved first. Nothing is taken, and what the request took before is given back, as far as that was in the same period.
     #[cold]
     #[inline(never)]
-    pub(crate) fn charge(&self, number: u32, uses: u32, before: Option<Taken>, now: i64) -> Result<Charged, AuthError> {
+    pub(crate) fn charge(&self, number: u32, uses: u32, before: Option<Taken>, now: i64) -> Result<u32, AuthError> {
         let charged = self.quotas.charge(number, uses, before, now).ok_or(AuthError::Unavailable)?;
-        charged.map_err(|UsedUp(status)| AuthError::used_up(status, now))
+        charged.map_err(|refused| match refused {
+            Refused::UsedUp(status) => AuthError::used_up(status, now),
+            Refused::Waits(status) => AuthError::QuotaExceeded { retry_after: WAIT, status },
+        })
     }
 
     /// Gives back what a request took from a key's quota, unless the period of that is over.
@@ -152,7 +157,7 @@ impl Index {
         self.quotas.is_any()
     }
 
-    /// Whether much of a quota was used since the store last wrote what was used.
+    /// Whether the store should soon write what was used of quotas, or reserve more.
     pub(crate) fn is_spent_fast(&self) -> bool {
         self.quotas.is_urgent()
     }
@@ -160,6 +165,32 @@ impl Index {
     /// What was used of quotas and is not on the disk.
     pub(crate) fn unwritten_quotas(&self) -> Vec<KeySpent> {
         self.quotas.unwritten()
+    }
+
+    /// The quotas of which more should be reserved at a time.
+    pub(crate) fn needed_quotas(&self, now: i64) -> Vec<Need> {
+        self.quotas.needs(now)
+    }
+
+    /// Lets requests have what is reserved.
+    pub(crate) fn grant_quota(&self, need: &Need, reserved: Reserved) {
+        self.quotas.grant(need, reserved);
+    }
+
+    /// Whether a strict quota was set since the last call of [`needed_of_new_quotas`](Self::needed_of_new_quotas).
+    pub(crate) fn lacks_block(&self) -> bool {
+        self.quotas.lacks_block()
+    }
+
+    /// What strict quotas need that were set since the last call.
+    pub(crate) fn needed_of_new_quotas(&self, now: i64) -> Vec<Need> {
+        self.quotas.needs_of_new(now)
+    }
+
+    /// Lets no request have anything any more of quotas that are used by blocks. Returns what was used of each, if the disk has
+    /// something else.
+    pub(crate) fn end_blocks(&self) -> Vec<KeySpent> {
+        self.quotas.end_blocks()
     }
 
     pub(crate) fn note_quotas_written(&self, all: &[KeySpent]) {
@@ -179,9 +210,9 @@ impl Index {
 
     /// Takes what the disk has of a key's quota while the store is opened; `None` if that is damaged. Returns whether the key
     /// has a quota.
-    pub(crate) fn restore_quota(&self, key: u128, spent: Option<Spent>, now: i64) -> bool {
+    pub(crate) fn restore_quota(&self, key: u128, row: Option<Row>, now: i64) -> bool {
         let (writer, _) = self.write();
-        self.quotas.restore(&writer.quotas, key, spent, now)
+        self.quotas.restore(&writer.quotas, key, row, now)
     }
 
     /// Checks only the state and the idle end, and neither the peer nor the limit: this is not a use of the key.

@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     pub(super) usage_behind: AtomicBool,
     /// Whether the last write of what was used of quotas failed.
     pub(super) quotas_unwritten: AtomicBool,
+    /// Held while what was used of quotas, or is reserved, moves to the disk.
+    pub(super) writing_quotas: Mutex<()>,
     /// Held while times of use move from the index to the disk, so that a reader of the disk finds all of them.
     pub(super) writing_uses: Mutex<()>,
     backups: Mutex<BackupNotes>,
@@ -87,6 +89,7 @@ impl Inner {
             moving_usage: Mutex::default(),
             usage_behind: AtomicBool::new(false),
             quotas_unwritten: AtomicBool::new(false),
+            writing_quotas: Mutex::default(),
             writing_uses: Mutex::default(),
             backups: Mutex::default(),
             files: Mutex::new(Some(files)),

@@ -64,7 +64,7 @@ impl Life {
         engine.index.close();
         // What was verified until now is counted.
         inner.write_usage_to(&disk);
-        inner.write_quotas_to(&disk);
+        inner.end_quotas(&disk);
         let synced = engine.close(&disk);
         let marked = engine.log.sync_mark();
         // sled can panic when it is dropped on a disk that fails.

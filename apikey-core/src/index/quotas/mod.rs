@@ -1,15 +1,25 @@
-//! What keys have used of their quotas: two words for each key that has one, without a lock.
+//! What keys have used of their quotas: a cache line for each key that has one, without a lock.
+//!
+//! Most quotas are counted here, and written to the disk a little later. Those that are [strict](Quota::strict), and all of a
+//! cluster, are used by blocks: a block is [reserved](Reserved) first, on the disk or by the engine, and then used here.
 
+pub(crate) mod row;
 pub(crate) mod slot;
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::access::attempt::Taken;
-use crate::access::quota::{Quota, QuotaStatus};
+use crate::access::quota::Quota;
+use crate::access::quota_status::QuotaStatus;
 use crate::base::lock::lock;
 use crate::index::limiters::KeyNumbers;
-use crate::index::quotas::slot::{QuotaSlot, Spent, UsedUp};
+use crate::index::quotas::row::Row;
+use crate::index::quotas::slot::{QuotaSlot, Refused, Reserved, Spent};
+
+/// How long before the end of a period the store reserves a block of the next one, so that its first request need not wait.
+const AHEAD_MS: i64 = 10 * 60 * 1000;
 
 /// Numbered quotas, from 1; 0 means none. The writer reuses them. A reader that took a number from a line just before its key
 /// was removed may use one of the next key's uses, once.
@@ -20,15 +30,13 @@ pub(super) struct Quotas {
     is_urgent: AtomicBool,
     /// Keys that have no quota any more.
     without: Mutex<Vec<u128>>,
-}
-
-/// Uses were taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Charged {
-    /// The number of the period in which; 0 if the key has no quota any more.
-    pub(crate) period: u32,
-    /// Whether the store should soon write what was used; it says so once.
-    pub(crate) is_urgent: bool,
+    /// Whether all are used by blocks, which the nodes of a cluster reserve.
+    is_shared: AtomicBool,
+    /// The numbers of strict quotas that were set since the store reserved blocks, and whether there are any.
+    lacking: Mutex<Vec<u32>>,
+    lacks_block: AtomicBool,
+    /// What refused requests cost for which no block was reserved, by the number of the quota: the most for each.
+    refused: Mutex<HashMap<u32, u32>>,
 }
 
 /// What was used of a key's quota, for the disk.
@@ -37,6 +45,27 @@ pub(crate) struct KeySpent {
     pub(crate) key: u128,
     pub(crate) spent: Spent,
     number: u32,
+}
+
+/// A quota of which more should be reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) key: u128,
+    pub(crate) quota: Quota,
+    /// What should be reserved here in this period, used or not; at most the quota.
+    pub(crate) here: Spent,
+    /// What is reserved here already.
+    pub(crate) reserved: u64,
+    /// What should be, or is, reserved here in the next period.
+    pub(crate) ahead: Option<Spent>,
+    number: u32,
+}
+
+impl KeySpent {
+    /// What the disk has of it.
+    pub(crate) fn row(&self) -> (u128, Row) {
+        (self.key, Row { spent: self.spent, ahead: None })
+    }
 }
 
 impl Quotas {
@@ -49,7 +78,8 @@ impl Quotas {
         self.slots.count() > 0
     }
 
-    /// Whether much was used since the last call of [`unwritten`](Self::unwritten).
+    /// Whether much was used, or a request was refused for which nothing was reserved, since the last call of
+    /// [`unwritten`](Self::unwritten).
     pub(super) fn is_urgent(&self) -> bool {
         self.is_urgent.load(Ordering::Relaxed)
     }
@@ -72,22 +102,53 @@ impl Quotas {
         // Above 2^32 quotas the number leads to none, and the index rejects the key.
         let new = || u32::try_from(self.slots.push(QuotaSlot::default()) + 1).unwrap_or(u32::MAX);
         let number = numbers.number(id, new, |number| self.get(number).into_iter().for_each(|slot| slot.reset(id)));
-        self.get(number).into_iter().for_each(|slot| slot.set(quota));
+        let has_changed = self.get(number).is_some_and(|slot| slot.set(quota));
+        if has_changed && quota.is_some_and(|quota| quota.is_strict()) {
+            lock(&self.lacking).push(number);
+            self.lacks_block.store(true, Ordering::Release);
+        }
         number
     }
 
-    /// Uses some of a quota at a time; `None` if there is no quota of this number. If it is too much, it gives back what the
-    /// same request took before.
+    /// Whether a strict quota was set since the last call of [`needs_of_new`](Self::needs_of_new).
+    pub(super) fn lacks_block(&self) -> bool {
+        self.lacks_block.load(Ordering::Acquire)
+    }
+
+    /// What strict quotas need that were set since the last call.
+    pub(super) fn needs_of_new(&self, now: i64) -> Vec<Need> {
+        let lacking = {
+            let mut lacking = lock(&self.lacking);
+            self.lacks_block.store(false, Ordering::Release);
+            std::mem::take(&mut *lacking)
+        };
+        lacking.into_iter().filter_map(|number| self.need(number, None, now)).collect()
+    }
+
+    /// Uses some of a quota at a time, and returns the number of its period, which is 0 if the key has no quota any more; `None`
+    /// if there is no quota of this number. If it is too much, it gives back what the same request took before.
     pub(super) fn charge(
         &self,
         number: u32,
         cost: u32,
         before: Option<Taken>,
         now: i64,
-    ) -> Option<Result<Charged, UsedUp>> {
-        let charged = self.get(number)?.charge(cost, before, now);
-        let is_urgent = |parts: u64| parts > 0 && !self.is_urgent.swap(true, Ordering::Relaxed);
-        Some(charged.map(|(period, parts)| Charged { period, is_urgent: is_urgent(parts) }))
+    ) -> Option<Result<u32, Refused>> {
+        let charged = self.get(number)?.charge(cost, before, now, self.is_shared.load(Ordering::Relaxed));
+        if let Err(Refused::Waits(_)) = charged {
+            self.is_urgent.store(true, Ordering::Relaxed);
+            // A request never waits: if another one is refused at this moment, that one is enough.
+            if let Ok(mut refused) = self.refused.try_lock() {
+                let most = refused.entry(number).or_default();
+                *most = cost.max(*most);
+            }
+        }
+        Some(charged.map(|(period, is_urgent)| {
+            if is_urgent {
+                self.is_urgent.store(true, Ordering::Relaxed);
+            }
+            period
+        }))
     }
 
     /// Gives back what a request took of a quota.
@@ -101,7 +162,8 @@ impl Quotas {
         let quota = slot.quota()?;
         let Spent { period, used } = slot.spent();
         let (period, used) = quota.counted(period, used, now);
-        Some(QuotaStatus { quota, used, resets_at: quota.end_of(period) })
+        let used = used.saturating_add(slot.elsewhere(period));
+        Some(QuotaStatus { quota, used, resets_at: quota.end_of(period), waits: false })
     }
 
     /// The same by the key's id.
@@ -109,12 +171,16 @@ impl Quotas {
         self.status(numbers.of(id)?, now)
     }
 
-    /// What is not on the disk.
+    /// What is not on the disk of quotas that are not used by blocks.
     pub(super) fn unwritten(&self) -> Vec<KeySpent> {
         self.is_urgent.store(false, Ordering::Relaxed);
+        if self.is_shared.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         let slots = self.slots.iter().filter_map(|(at, slot)| {
             let (key, word) = (slot.id(), slot.spent.load(Ordering::Relaxed));
-            let is_news = slot.quota().is_some() && word != slot.written.load(Ordering::Relaxed);
+            let is_news =
+                slot.quota().is_some_and(|quota| !quota.is_strict()) && word != slot.written.load(Ordering::Relaxed);
             let number = u32::try_from(at + 1).ok()?;
             // Another key may have the number by now; what is read then is written the next time.
             (is_news && slot.id() == key).then(|| KeySpent { key, spent: Spent::unpacked(word), number })
@@ -129,6 +195,58 @@ impl Quotas {
                 slot.written.store(spent.packed(), Ordering::Relaxed);
             }
         }
+    }
+
+    /// What all quotas that are used by blocks need at a time.
+    pub(super) fn needs(&self, now: i64) -> Vec<Need> {
+        let refused = std::mem::take(&mut *lock(&self.refused));
+        let numbers = self.slots.iter().filter_map(|(at, _)| u32::try_from(at + 1).ok());
+        numbers.filter_map(|number| self.need(number, refused.get(&number).copied(), now)).collect()
+    }
+
+    /// What should be reserved of a quota, if more should be, after a request with this cost was refused.
+    fn need(&self, number: u32, refused: Option<u32>, now: i64) -> Option<Need> {
+        let slot = self.get(number)?;
+        let (key, quota) = (slot.id(), slot.quota()?);
+        let Spent { period, used } = slot.spent();
+        let (period, used) = quota.counted(period, used, now);
+        // Other nodes need what is reserved here and nobody uses.
+        let is_used = || self.is_shared.load(Ordering::Relaxed) && (used > 0 || refused.is_some());
+        if !quota.is_strict() && !is_used() {
+            return None;
+        }
+        let held = slot.reserved(period);
+        let (reserved, block) = (held.unwrap_or(0), quota.block().max(refused.unwrap_or(0).into()));
+        let left = reserved.saturating_sub(used);
+        let is_short = held.is_none() || left <= block / 2 || refused.is_some_and(|cost| left < cost.into());
+        let most = quota.count().saturating_sub(slot.elsewhere(period));
+        let top = if is_short { used.saturating_add(block).min(most).max(reserved) } else { reserved };
+        let ahead = slot.ahead(period);
+        let wanted = ahead.or_else(|| if quota.is_strict() { next_block(quota, period, now) } else { None });
+        let is_needed = held.is_none() || top > reserved || wanted != ahead;
+        let need = Need { key, quota, here: Spent { period, used: top }, reserved, ahead: wanted, number };
+        // Another key may have the number by now.
+        (is_needed && slot.id() == key).then_some(need)
+    }
+
+    /// Lets requests have what is reserved.
+    pub(super) fn grant(&self, need: &Need, reserved: Reserved) {
+        if let Some(slot) = self.get(need.number).filter(|slot| slot.id() == need.key) {
+            slot.grant(reserved);
+            slot.written.store(reserved.here.packed(), Ordering::Relaxed);
+        }
+    }
+
+    /// Lets no request have anything any more of quotas that are used by blocks, and returns what was used of each.
+    pub(super) fn end_blocks(&self) -> Vec<KeySpent> {
+        let slots = self.slots.iter().filter_map(|(at, slot)| {
+            let is_shared = self.is_shared.load(Ordering::Relaxed);
+            let quota = slot.quota().filter(|quota| quota.is_strict() || is_shared)?;
+            let (key, spent, written) = (slot.id(), slot.end(quota), slot.written.load(Ordering::Relaxed));
+            let number = u32::try_from(at + 1).ok()?;
+            (spent.packed() != written).then_some(KeySpent { key, spent, number })
+        });
+        slots.collect()
     }
 
     /// The clock has run evenly for some minutes, so a period after this time was a mistake of the clock: what was used in it
@@ -153,21 +271,33 @@ impl Quotas {
     }
 
     /// Takes what the disk has of a key while the store is opened; `None` if that is damaged: then nothing is left in this
-    /// period. Returns whether the key has a quota.
-    pub(super) fn restore(&self, numbers: &KeyNumbers, key: u128, spent: Option<Spent>, now: i64) -> bool {
+    /// period. What was reserved is used. Returns whether the key has a quota.
+    pub(super) fn restore(&self, numbers: &KeyNumbers, key: u128, row: Option<Row>, now: i64) -> bool {
         let Some(slot) = numbers.of(key).and_then(|number| self.get(number)) else { return false };
         let Some(quota) = slot.quota() else { return false };
-        let used_up = Spent { period: quota.period_at(now), used: quota.count() };
-        let word = spent.unwrap_or(used_up).packed();
-        slot.spent.store(word, Ordering::Relaxed);
-        slot.written.store(word, Ordering::Relaxed);
+        let used_up = || Row { spent: Spent { period: quota.period_at(now), used: quota.count() }, ahead: None };
+        // Without any uses ahead it counts when it is used.
+        let row_at = |row: Row| if row.ahead.is_some() { row.at(quota, now) } else { row };
+        let spent = row.map_or_else(used_up, row_at).spent;
+        slot.spent.store(spent.packed(), Ordering::Relaxed);
+        let written = row.filter(|row| row.spent == spent).map_or(u64::MAX, |row| row.spent.packed());
+        slot.written.store(written, Ordering::Relaxed);
         true
     }
+}
+
+/// The first block of the next period, if that begins soon.
+fn next_block(quota: Quota, period: u32, now: i64) -> Option<Spent> {
+    let end = quota.end_of(period)?.timestamp_millis();
+    // A clock that is set back is not in this period.
+    let is_soon = (1..=AHEAD_MS).contains(&(end - now));
+    is_soon.then(|| Spent { period: quota.period_at(end), used: quota.block() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const NOW: i64 = 1_900_000_000_000;
     const DAY: i64 = 86_400_000;
@@ -192,12 +322,106 @@ mod tests {
         let quotas = Quotas::default();
         let mut numbers = KeyNumbers::default();
         let number = quotas.set(&mut numbers, 7, Some(Quota::per_day(1000)));
-        let charge = |cost| quotas.charge(number, cost, None, NOW).unwrap().unwrap().is_urgent;
-        assert_eq!([charge(9), charge(1), charge(1)], [false, true, false]);
+        let charge = |cost| {
+            let was_urgent = quotas.is_urgent();
+            quotas.charge(number, cost, None, NOW).unwrap().unwrap();
+            (was_urgent, quotas.is_urgent())
+        };
+        assert_eq!([charge(9), charge(1), charge(1)], [(false, false), (false, true), (true, true)]);
         let all = quotas.unwritten();
         assert_eq!((all.len(), all[0].key, all[0].spent.used), (1, 7, 11));
         quotas.note_written(&all);
         assert_eq!(quotas.unwritten(), []);
-        assert_eq!([charge(9), charge(1)], [false, true]);
+        assert_eq!([charge(9), charge(1)], [(false, false), (false, true)]);
+    }
+
+    proptest! {
+        /// What a disk would have of a strict quota is never less than what was used of it, and never a block more than what
+        /// was used or the largest cost that waited; whenever the process ends, the next one goes on from there, and no day has
+        /// more uses than the quota.
+        #[test]
+        fn a_strict_quota_gives_nothing_back(
+            count in 1..700u64,
+            steps in proptest::collection::vec((0..5u8, 1..9u32, 0..5i64), 1..300),
+        ) {
+            let quota = Quota::per_day(count).strict();
+            let (mut quotas, mut numbers) = (Quotas::default(), KeyNumbers::default());
+            let mut number = quotas.set(&mut numbers, 7, Some(quota));
+            let mut row: Option<Row> = None;
+            let (mut now, mut day, mut used) = (NOW, 0, 0);
+            for (step, cost, hours) in steps {
+                now += hours * DAY / 24;
+                match step {
+                    // The process ends, and another one begins.
+                    0 => {
+                        quotas = Quotas::default();
+                        numbers = KeyNumbers::default();
+                        number = quotas.set(&mut numbers, 7, Some(quota));
+                        if let Some(row) = row {
+                            quotas.restore(&numbers, 7, Some(row), now);
+                        }
+                    }
+                    1 => for need in quotas.needs(now) {
+                        row = Some(Row { spent: need.here, ahead: need.ahead });
+                        quotas.grant(&need, Reserved { here: need.here, elsewhere: 0, ahead: need.ahead });
+                    },
+                    _ => if quotas.charge(number, cost, None, now).unwrap().is_ok() {
+                        let period = quota.period_at(now);
+                        if period != day {
+                            (day, used) = (period, 0);
+                        }
+                        used += u64::from(cost);
+                        prop_assert!(used <= count, "{used} of {count}");
+                        let held = row.unwrap().at(quota, now).spent;
+                        prop_assert!(held.period == period && held.used >= used);
+                        let lost = quotas.status(number, now).unwrap().used();
+                        prop_assert!(held.used <= lost + quota.block().max(9), "{held:?} of {lost}");
+                    },
+                }
+            }
+        }
+    }
+
+    /// After an end without a crash nothing is lost, and the next day finds a block.
+    #[test]
+    fn a_strict_quota_ends_and_goes_on() {
+        let quotas = Quotas::default();
+        let mut numbers = KeyNumbers::default();
+        let quota = Quota::per_day(1000).strict();
+        let number = quotas.set(&mut numbers, 7, Some(quota));
+        assert!(quotas.lacks_block());
+        let grant = |need: &Need| {
+            quotas.grant(need, Reserved { here: need.here, elsewhere: 0, ahead: need.ahead });
+        };
+        let needs = quotas.needs_of_new(NOW);
+        assert_eq!(needs.iter().map(|need| (need.here.used, need.ahead)).collect::<Vec<_>>(), [(10, None)]);
+        grant(&needs[0]);
+        assert!(!quotas.lacks_block() && quotas.needs(NOW).is_empty());
+        quotas.charge(number, 4, None, NOW).unwrap().unwrap();
+        assert!(!quotas.is_urgent() && quotas.needs(NOW).is_empty());
+        quotas.charge(number, 1, None, NOW).unwrap().unwrap();
+        assert!(quotas.is_urgent(), "half of the block is used");
+        let needs = quotas.needs(NOW);
+        assert_eq!(needs[0].here.used, 15);
+        grant(&needs[0]);
+        // A request that costs more than a block gets one that is large enough.
+        assert!(quotas.charge(number, 300, None, NOW).unwrap().is_err());
+        let needs = quotas.needs(NOW);
+        assert_eq!(needs[0].here.used, 305);
+        grant(&needs[0]);
+        quotas.charge(number, 300, None, NOW).unwrap().unwrap();
+        // Just before midnight there is a block for the next day.
+        let midnight = quota.end_of(quota.period_at(NOW)).unwrap().timestamp_millis();
+        let needs = quotas.needs(midnight - 1000);
+        assert_eq!(needs[0].ahead, Some(Spent { period: quota.period_at(midnight), used: 10 }));
+        grant(&needs[0]);
+        assert!(quotas.charge(number, 10, None, midnight).unwrap().is_ok());
+        assert_eq!(quotas.status(number, NOW).unwrap().used(), 10);
+        let ended = quotas.end_blocks();
+        assert_eq!(
+            ended[0].row(),
+            (7, Row { spent: Spent { period: quota.period_at(midnight), used: 10 }, ahead: None })
+        );
+        assert!(quotas.unwritten().is_empty(), "it is written by blocks alone");
     }
 }

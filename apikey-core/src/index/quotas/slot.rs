@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::attempt::Taken;
-use crate::access::quota::{Quota, QuotaStatus};
+use crate::access::quota::{Quota, is_later};
+use crate::access::quota_status::QuotaStatus;
 
 /// Bits of a [`Spent`] below the number of the period: as many as the largest quota has.
 const USED_BITS: u32 = 40;
@@ -21,7 +22,15 @@ pub(super) struct QuotaSlot {
     pub(super) spent: AtomicU64,
     /// What of it is on the disk.
     pub(super) written: AtomicU64,
+    /// Of a quota that is used by blocks: what of it is reserved here in a period, used or not.
+    reserved: AtomicU64,
+    /// The same for the next period, shortly before it begins.
+    ahead: AtomicU64,
+    /// In a cluster: what other nodes have reserved in a period, as far as this one knows.
+    elsewhere: AtomicU64,
 }
+
+const _: () = assert!(size_of::<QuotaSlot>() == 64, "a quota is one cache line");
 
 /// What was used in the last period in which anything was: the number of the period, and the uses. The period may be one of an
 /// earlier quota.
@@ -31,9 +40,25 @@ pub(crate) struct Spent {
     pub(crate) used: u64,
 }
 
-/// A key has used up its quota.
+/// Why a quota lets a request have nothing, and what is left of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::index) struct UsedUp(pub(in crate::index) QuotaStatus);
+pub(in crate::index) enum Refused {
+    /// It costs more than is left.
+    UsedUp(QuotaStatus),
+    /// It costs more than is reserved. The store will reserve more.
+    Waits(QuotaStatus),
+}
+
+/// What is reserved of a quota, as the disk or the engine of the cluster has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reserved {
+    /// What is reserved here in a period, used or not.
+    pub(crate) here: Spent,
+    /// What other nodes have reserved in that period.
+    pub(crate) elsewhere: u64,
+    /// What is reserved here in the period after it.
+    pub(crate) ahead: Option<Spent>,
+}
 
 impl Spent {
     pub(super) fn packed(self) -> u64 {
@@ -59,6 +84,7 @@ impl QuotaSlot {
         self.spent.store(0, Ordering::Relaxed);
         // The disk may have what the key used of an earlier quota.
         self.written.store(u64::MAX, Ordering::Relaxed);
+        [&self.reserved, &self.ahead, &self.elsewhere].into_iter().for_each(|word| word.store(0, Ordering::Relaxed));
     }
 
     pub(super) fn quota(&self) -> Option<Quota> {
@@ -69,24 +95,41 @@ impl QuotaSlot {
         Spent::unpacked(self.spent.load(Ordering::Relaxed))
     }
 
-    /// Sets the quota. What was used stays used, as far as it [counts](Quota::counted) under this one.
-    pub(super) fn set(&self, quota: Option<Quota>) {
-        self.quota.store(quota.map_or(0, Quota::packed), Ordering::Relaxed);
+    /// Sets the quota, and returns whether it was another one. What was used stays used, as far as it
+    /// [counts](Quota::counted) under this one.
+    pub(super) fn set(&self, quota: Option<Quota>) -> bool {
+        let word = quota.map_or(0, Quota::packed);
+        self.quota.swap(word, Ordering::Relaxed) != word
     }
 
-    /// Uses some at a time. Returns the period, and what was used in it and is not on the disk, in hundredths of the quota.
+    /// Uses some at a time. Returns the period, and whether the store should soon write what was used, or reserve more.
     ///
     /// If this is too much, it gives back what the same request took before, as far as that was in the same period: what an
     /// earlier one had is over, and what others use in this one stays.
-    pub(super) fn charge(&self, cost: u32, before: Option<Taken>, now: i64) -> Result<(u32, u64), UsedUp> {
+    pub(super) fn charge(
+        &self,
+        cost: u32,
+        before: Option<Taken>,
+        now: i64,
+        is_shared: bool,
+    ) -> Result<(u32, bool), Refused> {
         let mut word = self.spent.load(Ordering::Relaxed);
         loop {
             // Again after each failure: a quota that has changed counts periods in another way.
-            let Some(quota) = self.quota() else { return Ok((0, 0)) };
+            let Some(quota) = self.quota() else { return Ok((0, false)) };
             let last = Spent::unpacked(word);
             let (period, used) = quota.counted(last.period, last.used, now);
             let next = used + u64::from(cost);
-            if next > quota.count() {
+            let elsewhere = self.elsewhere(period);
+            let reserved = self.reserved(period);
+            let waits = match (quota.is_strict(), is_shared) {
+                (true, _) => next > reserved.unwrap_or(0),
+                // While the engine of the cluster is away a node goes on for one block.
+                (false, true) => next > reserved.unwrap_or(0).saturating_add(quota.block().max(cost.into())),
+                (false, false) => false,
+            };
+            let is_over = next.saturating_add(elsewhere) > quota.count();
+            if is_over || waits {
                 let back = before.filter(|before| (before.period, before.period) == (last.period, period));
                 let back = back.map_or(0, |before| u64::from(before.back));
                 let used = used.saturating_sub(back);
@@ -95,12 +138,18 @@ impl QuotaSlot {
                 if used + back > 0 && held != last && !self.swap(&mut word, held) {
                     continue;
                 }
-                return Err(UsedUp(QuotaStatus { quota, used, resets_at: quota.end_of(period) }));
+                let (used, resets_at) = (used.saturating_add(elsewhere), quota.end_of(period));
+                let status = QuotaStatus { quota, used, resets_at, waits: !is_over };
+                return Err(if is_over { Refused::UsedUp(status) } else { Refused::Waits(status) });
             }
             if self.swap(&mut word, Spent { period, used: next }) {
-                let written = Spent::unpacked(self.written.load(Ordering::Relaxed));
-                let written = if written.period == period { written.used } else { 0 };
-                return Ok((period, next.saturating_sub(written) * PART / quota.count().max(1)));
+                let is_urgent = if quota.is_strict() || is_shared {
+                    reserved.unwrap_or(0).saturating_sub(next) <= quota.block() / 2
+                } else {
+                    let written = in_period(&self.written, period).unwrap_or(0);
+                    next.saturating_sub(written) * PART / quota.count().max(1) > 0
+                };
+                return Ok((period, is_urgent));
             }
         }
     }
@@ -117,12 +166,47 @@ impl QuotaSlot {
         }
     }
 
+    /// What is reserved here in a period; `None` if nothing ever was.
+    pub(super) fn reserved(&self, period: u32) -> Option<u64> {
+        in_period(&self.reserved, period).or_else(|| in_period(&self.ahead, period))
+    }
+
+    /// What is reserved in the period after this one; `None` if nothing is.
+    pub(super) fn ahead(&self, period: u32) -> Option<Spent> {
+        Some(Spent::unpacked(self.ahead.load(Ordering::Relaxed))).filter(|ahead| is_later(ahead.period, period))
+    }
+
+    /// What other nodes have reserved in a period.
+    pub(super) fn elsewhere(&self, period: u32) -> u64 {
+        in_period(&self.elsewhere, period).unwrap_or(0)
+    }
+
+    /// Lets requests have what is reserved.
+    pub(super) fn grant(&self, Reserved { here, elsewhere, ahead }: Reserved) {
+        let elsewhere = Spent { period: here.period, used: elsewhere };
+        self.elsewhere.store(elsewhere.packed(), Ordering::Relaxed);
+        self.reserved.store(here.packed(), Ordering::Relaxed);
+        self.ahead.store(ahead.map_or(0, Spent::packed), Ordering::Relaxed);
+    }
+
+    /// Lets no request have anything any more, and returns what was used.
+    pub(super) fn end(&self, quota: Quota) -> Spent {
+        let nothing = Spent { period: quota.last_period(), used: u64::MAX }.packed();
+        Spent::unpacked(self.spent.swap(nothing, Ordering::Relaxed))
+    }
+
     /// Sets what was used, if it is still what was read; otherwise reads it again.
     fn swap(&self, word: &mut u64, new: Spent) -> bool {
         let swapped = self.spent.compare_exchange_weak(*word, new.packed(), Ordering::Relaxed, Ordering::Relaxed);
         *word = swapped.err().unwrap_or(*word);
         swapped.is_ok()
     }
+}
+
+/// What a word has of this period.
+fn in_period(word: &AtomicU64, period: u32) -> Option<u64> {
+    let held = Spent::unpacked(word.load(Ordering::Relaxed));
+    (held.period == period).then_some(held.used)
 }
 
 #[cfg(test)]
@@ -141,7 +225,7 @@ mod tests {
 
     /// How many of so many requests pass at once.
     fn passed(slot: &QuotaSlot, requests: u32, now: i64) -> u32 {
-        (0..requests).map(|_| u32::from(slot.charge(1, None, now).is_ok())).sum()
+        (0..requests).map(|_| u32::from(slot.charge(1, None, now, false).is_ok())).sum()
     }
 
     proptest! {
@@ -155,11 +239,12 @@ mod tests {
                 now += hours * DAY / 8;
                 // A refused request begins no period.
                 let (in_period, before) = quota.counted(period, used, now);
-                let charged = slot.charge(cost, None, now);
+                let charged = slot.charge(cost, None, now, false);
                 prop_assert_eq!(charged.is_ok(), before + u64::from(cost) <= count);
                 match charged {
                     Ok(_) => (period, used) = (in_period, before + u64::from(cost)),
-                    Err(UsedUp(status)) => {
+                    Err(Refused::Waits(_)) => prop_assert!(false, "it has no blocks"),
+                    Err(Refused::UsedUp(status)) => {
                         prop_assert_eq!((status.used(), status.remaining()), (before, count - before));
                         prop_assert_eq!(status.resets_at(), quota.end_of(in_period));
                     }
@@ -249,23 +334,26 @@ mod tests {
         let quota = Quota::per_day(10);
         let slot = slot(quota);
         let take = |uses, now| {
-            slot.charge(uses, None, now).map(|(period, _)| Taken { quota: 1, uses, period, back: uses }).unwrap()
+            slot.charge(uses, None, now, false).map(|(period, _)| Taken { quota: 1, uses, period, back: uses }).unwrap()
         };
         let used = |now| {
             let Spent { period, used } = slot.spent();
             quota.counted(period, used, now).1
         };
-        let status = |error: UsedUp| (error.0.used(), error.0.remaining());
+        let status = |refused| match refused {
+            Refused::UsedUp(status) => (status.used(), status.remaining()),
+            Refused::Waits(_) => unreachable!("it has no blocks"),
+        };
         take(6, NOW);
         let one = take(1, NOW);
-        assert_eq!(slot.charge(4, Some(one), NOW).map_err(status), Err((6, 4)));
+        assert_eq!(slot.charge(4, Some(one), NOW, false).map_err(status), Err((6, 4)));
         assert_eq!(used(NOW), 6);
         let one = take(1, NOW);
         slot.give_back(one);
         assert_eq!(used(NOW), 6);
         let one = take(1, NOW);
         take(9, NOW + DAY);
-        assert_eq!(slot.charge(4, Some(one), NOW + DAY).map_err(status), Err((9, 1)));
+        assert_eq!(slot.charge(4, Some(one), NOW + DAY, false).map_err(status), Err((9, 1)));
         slot.give_back(one);
         assert_eq!(used(NOW + DAY), 9);
         let one = take(1, NOW + DAY);
@@ -281,7 +369,44 @@ mod tests {
         assert_eq!(passed(&slot, 20, NOW), 0);
         let last = self::slot(Quota::per_day(crate::access::quota::MAX_QUOTA));
         for now in [i64::MIN, 0, crate::base::time::LAST_MS, i64::MAX] {
-            assert!(last.charge(crate::access::quota::MAX_COST, None, now).is_ok());
+            assert!(last.charge(crate::access::quota::MAX_COST, None, now, false).is_ok());
         }
+    }
+
+    /// A strict quota lets nothing through that is not reserved, and never more than the quota.
+    #[test]
+    fn a_strict_quota_has_what_is_reserved() {
+        let quota = Quota::per_day(1000).strict();
+        let slot = slot(quota);
+        let [today, tomorrow] = [0, DAY].map(|after| quota.period_at(NOW + after));
+        let reserve = |period, used, ahead| slot.grant(Reserved { here: Spent { period, used }, elsewhere: 0, ahead });
+        let waits = |now| matches!(slot.charge(1, None, now, false), Err(Refused::Waits(status)) if status.waits);
+        assert!(waits(NOW));
+        reserve(today, 10, Some(Spent { period: tomorrow, used: 3 }));
+        assert_eq!(passed(&slot, 20, NOW), 10);
+        assert!(waits(NOW));
+        assert_eq!(passed(&slot, 20, NOW + DAY), 3);
+        assert!(waits(NOW + DAY) && waits(NOW), "the clock was set back");
+        reserve(tomorrow, 2000, None);
+        assert_eq!(passed(&slot, 2000, NOW + DAY), 997);
+        assert!(matches!(slot.charge(1, None, NOW + DAY, false), Err(Refused::UsedUp(_))));
+        assert_eq!(slot.end(quota), Spent { period: tomorrow, used: 1000 });
+        for now in [NOW, NOW + DAY, NOW + 400 * DAY] {
+            assert!(slot.charge(1, None, now, false).is_err(), "the store is closed");
+        }
+    }
+
+    /// In a cluster a node has what it has reserved and one block, and all together have the quota.
+    #[test]
+    fn a_node_goes_on_for_one_block() {
+        let quota = Quota::per_day(1000);
+        let slot = slot(quota);
+        let period = quota.period_at(NOW);
+        let passed = || (0..2000).take_while(|_| slot.charge(1, None, NOW, true).is_ok()).count();
+        assert_eq!(passed(), 10);
+        assert!(matches!(slot.charge(1, None, NOW, true), Err(Refused::Waits(_))));
+        slot.grant(Reserved { here: Spent { period, used: 30 }, elsewhere: 965, ahead: None });
+        assert_eq!(passed(), 25, "35 are left for this node");
+        assert!(matches!(slot.charge(1, None, NOW, true), Err(Refused::UsedUp(status)) if status.used() == 1000));
     }
 }

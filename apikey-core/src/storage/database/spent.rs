@@ -4,18 +4,22 @@ use serde::{Deserialize, Serialize};
 use sled::IVec;
 
 use crate::base::codec::frame::plain_frame;
+use crate::index::quotas::row::Row;
+use crate::index::quotas::slot::Spent;
 use crate::key::error::StoreError;
 #[cfg(test)]
 use crate::storage::database::disk::Faults;
 use crate::storage::database::disk::{Disk, number};
 use crate::storage::database::fault::io_error;
 
-/// What was used in a period of a quota.
+/// What was used, or reserved, in a period of a quota.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredSpent {
     /// The number of the period, as [`Quota::period_at`](crate::access::quota::Quota::period_at) gives it.
     pub(crate) period: u32,
     pub(crate) used: u64,
+    /// The number of the period after that one, and what is reserved in it.
+    pub(crate) ahead: Option<(u32, u64)>,
 }
 
 plain_frame!(StoredSpent, b'D', "what a key has used");
@@ -55,6 +59,18 @@ impl Disk {
     }
 }
 
+impl From<Row> for StoredSpent {
+    fn from(Row { spent: Spent { period, used }, ahead }: Row) -> Self {
+        Self { period, used, ahead: ahead.map(|Spent { period, used }| (period, used)) }
+    }
+}
+
+impl From<StoredSpent> for Row {
+    fn from(StoredSpent { period, used, ahead }: StoredSpent) -> Self {
+        Self { spent: Spent { period, used }, ahead: ahead.map(|(period, used)| Spent { period, used }) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,7 +78,7 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_what_a_key_has_used() {
-        let spent = StoredSpent { period: (1 << 22) + 21_518, used: 300 };
+        let spent = StoredSpent { period: (1 << 22) + 21_518, used: 300, ahead: Some(((1 << 22) + 21_519, 10)) };
         let frame = encode(&spent).unwrap();
         assert_eq!(decode::<StoredSpent>(&frame).unwrap(), spent);
         golden::check("spent.bin", &frame);

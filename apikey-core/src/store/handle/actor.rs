@@ -119,7 +119,7 @@ impl KeyStore {
     ) -> Result<Vec<Outcome>, StoreError> {
         let (origin, seen) = (self.origin()?, &self.view.seen);
         let terms = Terms { propagation: self.view.propagation, hold: None, lane: Lane::of_keys(keys) };
-        self.inner().engine.change_on(terms, |writer, records| {
+        let outcomes = self.inner().engine.change_on(terms, |writer, records| {
             let mut changes = decide(writer, records)?;
             for change in &mut changes {
                 change.scope.seen.clone_from(seen);
@@ -128,7 +128,9 @@ impl KeyStore {
                 change.origin = Origin { actor: actor.or_else(acting), peer };
             }
             Ok(changes)
-        })
+        })?;
+        self.inner().reserve_first_blocks();
+        Ok(outcomes)
     }
 }
 

@@ -148,6 +148,8 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
         return in_cluster::start(inner, engine, &cluster, &joined, path);
     }
     let inner = Inner::new(options, store, engine, files, catalog);
+    // The first request finds a block of a strict quota.
+    inner.write_quotas();
     KeyStore::start(inner).map_err(|source| OpenError::io(path, source))
 }
 

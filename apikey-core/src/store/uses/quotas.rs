@@ -5,14 +5,17 @@ use std::sync::atomic::Ordering;
 use crate::access::attempt::{Charge, Taken};
 use crate::access::auth_error::AuthError;
 use crate::access::limit::joined;
-use crate::access::quota::{MAX_COST, Quota, QuotaPeriod, QuotaStatus};
+use crate::access::quota::{MAX_COST, Quota, QuotaPeriod};
+use crate::access::quota_status::QuotaStatus;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
+use crate::base::lock::lock;
 use crate::base::patch::Patch;
 use crate::base::time::from_ms;
 use crate::index::Index;
-use crate::index::quotas::slot::Spent;
-use crate::index::quotas::{Charged, KeySpent};
+use crate::index::quotas::row::Row;
+use crate::index::quotas::slot::Reserved;
+use crate::index::quotas::{KeySpent, Need};
 use crate::key::change::{Action, Change, Fields};
 use crate::key::error::StoreError;
 use crate::key::key_info::KeyInfo;
@@ -26,6 +29,8 @@ use crate::token::key_id::KeyId;
 /// The room that the disk must have left for what keys use of their quotas: 4 MiB, so that a write of it cannot fail the store.
 /// Counts of uses stop long before.
 const MIN_FREE: u64 = 4 << 20;
+/// The quotas for which a write reserves at once.
+const PART: usize = 10_000;
 /// The field of a key that these errors name.
 const FIELD: &str = "quota";
 
@@ -149,7 +154,8 @@ impl Inner {
     /// without a note has paid `unnoted`.
     ///
     /// # Errors
-    /// It is used up. What the request took before is given back, unless its period is over.
+    /// It is used up, or more of it must be reserved first. What the request took before is given back, unless its period is
+    /// over.
     #[cold]
     #[inline(never)]
     pub(in crate::store) fn charge(
@@ -164,48 +170,88 @@ impl Inner {
         if more == 0 {
             return Ok(());
         }
-        let charged = self.engine.index.charge(quota, more, before, self.engine.time.now_ms());
+        let index = &self.engine.index;
+        let was_urgent = index.is_spent_fast();
+        let charged = index.charge(quota, more, before, self.engine.time.now_ms());
         if let Some(charge) = charge {
             match (&charged, before) {
-                (Ok(Charged { period: 0, .. }), _) | (Err(_), None) => {}
-                (Ok(charged), _) => charge.set(Taken::and(before, quota, cost, more, charged.period)),
+                (Ok(0), _) | (Err(_), None) => {}
+                (Ok(period), _) => charge.set(Taken::and(before, quota, cost, more, *period)),
                 (Err(_), Some(before)) => charge.set(before.given_back()),
             }
         }
-        if charged?.is_urgent {
+        if !was_urgent && index.is_spent_fast() {
             self.engine.log.maintenance.notify();
         }
-        Ok(())
+        charged.map(drop)
     }
 
-    /// Writes what was used of quotas since the last time.
+    /// Writes what was used of quotas since the last time, and reserves what strict ones need next.
     pub(in crate::store) fn write_quotas(&self) {
-        if let Ok(disk) = self.engine.log.open() {
-            self.write_quotas_to(&disk);
-        }
-    }
-
-    /// Writes what was used. If the disk has no room, or fails, it is written later; the quotas hold in memory.
-    pub(in crate::store) fn write_quotas_to(&self, disk: &Disk) {
         if !self.engine.index.has_quotas() {
             return;
         }
-        let has_room = has_room(disk, MIN_FREE);
-        // Before what follows is read: a key that gets a quota meanwhile has a new row then.
-        let without = if has_room { self.engine.index.take_without_quota() } else { Vec::new() };
-        let forgotten = disk.forget_spent(&without);
-        let unwritten = self.engine.index.unwritten_quotas();
-        if without.is_empty() && unwritten.is_empty() {
+        let Ok(disk) = self.engine.log.open() else { return };
+        // In this order what is on the disk is never behind what requests may have.
+        let _writing = lock(&self.writing_quotas);
+        self.write_quotas_to(&disk, |index| index.needed_quotas(self.engine.time.now_ms()));
+    }
+
+    /// Reserves blocks of the strict quotas that a change has just set, so that the first request after it finds one. If the
+    /// disk fails, or has no room, that request is refused, and the next write reserves some.
+    pub(in crate::store) fn reserve_first_blocks(&self) {
+        let index = &self.engine.index;
+        if !index.lacks_block() {
             return;
         }
-        let written =
-            if has_room { forgotten.and_then(|()| write(disk, &unwritten)).map(|()| true) } else { Ok(false) };
+        let Ok(disk) = self.engine.log.open() else { return };
+        let _writing = lock(&self.writing_quotas);
+        let needed = index.needed_of_new_quotas(self.engine.time.now_ms());
+        if !has_room(&disk, MIN_FREE) || reserve(&disk, index, &needed).is_err() {
+            self.engine.log.maintenance.notify();
+        }
+    }
+
+    /// Writes what was used of quotas for the last time. Requests that are under way have none of a strict quota any more.
+    pub(in crate::store) fn end_quotas(&self, disk: &Disk) {
+        if !self.engine.index.has_quotas() {
+            return;
+        }
+        let _writing = lock(&self.writing_quotas);
+        self.write_quotas_to(disk, |_| Vec::new());
+        let ended = self.engine.index.end_blocks();
+        if let Err(error) = write(disk, ended.iter().map(KeySpent::row)) {
+            tracing::warn!(%error, "what was reserved of strict quotas counts as used");
+        }
+    }
+
+    /// Writes what was used, and reserves what is needed. If the disk has no room, or fails, it does so later; meanwhile quotas
+    /// hold in memory, and strict ones have what is reserved.
+    fn write_quotas_to(&self, disk: &Disk, needed: impl Fn(&Index) -> Vec<Need>) {
+        let index = &self.engine.index;
+        let has_room = has_room(disk, MIN_FREE);
+        // Before what follows is read: a key that gets a quota meanwhile has a new row then.
+        let without = if has_room { index.take_without_quota() } else { Vec::new() };
+        let forgotten = disk.forget_spent(&without);
+        let (unwritten, needed) = (index.unwritten_quotas(), needed(index));
+        if without.is_empty() && unwritten.is_empty() && needed.is_empty() {
+            return;
+        }
+        let written = if has_room {
+            let written = forgotten.and_then(|()| write(disk, unwritten.iter().map(KeySpent::row)));
+            if written.is_ok() {
+                index.note_quotas_written(&unwritten);
+            }
+            written.and_then(|()| reserve(disk, index, &needed)).map(|()| true)
+        } else {
+            Ok(false)
+        };
         if let Ok(true) = written {
-            self.engine.index.note_quotas_written(&unwritten);
             self.quotas_unwritten.store(false, Ordering::Relaxed);
         } else if !self.quotas_unwritten.swap(true, Ordering::Relaxed) {
-            let (keys, error) = (unwritten.len(), written.err().map(tracing::field::display));
-            let text = "what keys used of their quotas is not written, and a restart would give it back";
+            let (keys, error) = (unwritten.len() + needed.len(), written.err().map(tracing::field::display));
+            let text = "what keys used of their quotas is not written, and a restart would give it back; strict quotas have \
+                        no more than is reserved";
             match error {
                 Some(error) => tracing::warn!(%error, keys, "{text}"),
                 None => tracing::warn!(keys, free_less_than = MIN_FREE, "the disk is nearly full: {text}"),
@@ -214,14 +260,25 @@ impl Inner {
     }
 }
 
-fn write(disk: &Disk, unwritten: &[KeySpent]) -> Result<(), StoreError> {
-    if unwritten.is_empty() {
+/// Writes rows, and waits until they are on the disk.
+fn write(disk: &Disk, rows: impl ExactSizeIterator<Item = (u128, Row)>) -> Result<(), StoreError> {
+    if rows.len() == 0 {
         return Ok(());
     }
-    let frames = unwritten.iter().map(|KeySpent { key, spent: Spent { period, used }, .. }| {
-        Ok((*key, codec::encode(&StoredSpent { period: *period, used: *used })?))
-    });
+    let frames = rows.map(|(key, row)| Ok((key, codec::encode(&StoredSpent::from(row))?)));
     disk.set_spent(frames.collect::<Result<Vec<_>, StoreError>>()?)
+}
+
+/// Reserves what strict quotas need, and lets requests have it once it is on the disk.
+fn reserve(disk: &Disk, index: &Index, needed: &[Need]) -> Result<(), StoreError> {
+    for needed in needed.chunks(PART) {
+        let row = |need: &Need| (need.key, Row { spent: need.here, ahead: need.ahead });
+        write(disk, needed.iter().map(row))?;
+        for need in needed {
+            index.grant_quota(need, Reserved { here: need.here, elsewhere: 0, ahead: need.ahead });
+        }
+    }
+    Ok(())
 }
 
 /// Reads what keys have used into the index, and deletes that of keys without a quota. What is damaged counts as used up: it must
@@ -233,12 +290,12 @@ pub(in crate::store) fn restore(disk: &Disk, index: &Index, now: i64) -> Result<
     let mut others = Vec::new();
     for item in disk.spent() {
         let (key, frame) = item?;
-        let spent = codec::decode(&frame).map(|StoredSpent { period, used }| Spent { period, used });
-        if let Err(error) = &spent {
+        let row = codec::decode::<StoredSpent>(&frame).map(Row::from);
+        if let Err(error) = &row {
             let key = KeyId::from_u128(key);
             tracing::error!(%error, %key, "what a key used of its quota is damaged: nothing is left of it in this period");
         }
-        if !index.restore_quota(key, spent.ok(), now) {
+        if !index.restore_quota(key, row.ok(), now) {
             others.push(key);
         }
     }

@@ -1,0 +1,54 @@
+//! What the disk has of a quota, or the engine of a cluster.
+
+use crate::access::quota::{Quota, is_later};
+use crate::index::quotas::slot::Spent;
+
+/// What was used or reserved in the last period in which anything was, and what is reserved in the one after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Row {
+    pub(crate) spent: Spent,
+    pub(crate) ahead: Option<Spent>,
+}
+
+impl Row {
+    /// The same as it counts at a time: what was reserved ahead counts as used from the beginning of its period on.
+    pub(crate) fn at(self, quota: Quota, now: i64) -> Self {
+        let (period, used) = quota.counted(self.spent.period, self.spent.used, now);
+        match self.ahead {
+            Some(ahead) if ahead.period == period => {
+                Self { spent: Spent { period, used: used.saturating_add(ahead.used) }, ahead: None }
+            }
+            ahead => {
+                Self { spent: Spent { period, used }, ahead: ahead.filter(|ahead| is_later(ahead.period, period)) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_900_000_000_000;
+    const DAY: i64 = 86_400_000;
+
+    #[test]
+    fn what_is_reserved_ahead_counts_in_its_period_alone() {
+        let quota = Quota::per_day(100).strict();
+        let [today, tomorrow] = [0, DAY].map(|after| quota.period_at(NOW + after));
+        let spent = Spent { period: today, used: 70 };
+        let ahead = Some(Spent { period: tomorrow, used: 5 });
+        let row = Row { spent, ahead };
+        assert_eq!(row.at(quota, NOW), row);
+        let then = row.at(quota, NOW + DAY);
+        assert_eq!(then, Row { spent: Spent { period: tomorrow, used: 5 }, ahead: None });
+        assert_eq!(then.at(quota, NOW + DAY), then);
+        assert_eq!(then.at(quota, NOW), then, "the clock was set back");
+        assert_eq!(row.at(quota, NOW + 2 * DAY).spent.used, 0);
+        let monthly = Quota::per_month(100);
+        assert_eq!(
+            row.at(monthly, NOW),
+            Row { spent: Spent { period: monthly.period_at(NOW), used: 70 }, ahead: None }
+        );
+    }
+}
