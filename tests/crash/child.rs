@@ -28,8 +28,10 @@ pub(crate) enum Role {
     Holds { store: PathBuf },
     /// Rotates keys into a directory without end.
     Rotates { root: PathBuf },
-    /// Uses the quotas of two keys, from a time of the store on.
-    UsesQuotas { store: PathBuf, secrets: [String; 2], begin: i64 },
+    /// Uses the quotas of three keys, from a time of the store on.
+    UsesQuotas { store: PathBuf, secrets: [String; 3], begin: i64 },
+    /// Uses strict quotas, and logs each use in the recording.
+    UsesStrict { store: PathBuf, close: bool },
     /// Makes changes while the disk refuses calls.
     Refused { case: String, store: PathBuf, at: usize, seed: u64 },
 }
@@ -61,6 +63,7 @@ pub(crate) fn ran_as_child() -> bool {
         }
         Role::Rotates { root } => crate::rotate::run_child(&root),
         Role::UsesQuotas { store, secrets, begin } => crate::quotas::run_child(&store, &secrets, begin),
+        Role::UsesStrict { store, close } => crate::strict::run_child(&store, close),
         Role::Refused { case, store, at, seed } => crate::refuse::run_child(&case, &store, at, seed),
     }
     true

@@ -7,6 +7,7 @@
 //! APIKEY_REFUSALS=all cargo test -p apikey-crash refuse -- --nocapture
 //! APIKEY_ROTATIONS=200 cargo test -p apikey-crash rotate -- --nocapture
 //! APIKEY_QUOTA_KILLS=300 cargo test -p apikey-crash quotas -- --nocapture
+//! APIKEY_STRICT_CUTS=1000 cargo test -p apikey-crash strict -- --nocapture
 //! ```
 //!
 //! Each prints its seed; `APIKEY_SEED=<number>` runs it again. `docs/operations/durability.md` says what is promised.
@@ -29,4 +30,5 @@ mod power;
 mod quotas;
 mod refuse;
 mod rotate;
+mod strict;
 mod work;
