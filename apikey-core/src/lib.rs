@@ -51,8 +51,8 @@ pub use access::peer::Peer;
 pub use access::permission::{
     MAX_PERMISSION_BYTES, MAX_SEGMENTS, PermissionError, PermissionFault, check_grant, check_permission,
 };
+pub use access::quota::status::QuotaStatus;
 pub use access::quota::{Quota, QuotaPeriod};
-pub use access::quota_status::QuotaStatus;
 pub use access::requirement::Requirement;
 pub use access::verified_key::VerifiedKey;
 pub use base::clock_lead::{AcceptedClock, ClockLead};

@@ -20,6 +20,7 @@ mod access {
     mod roles;
     mod scope;
     mod scope_model;
+    mod strict_quotas;
     mod tenant_actors;
     mod tenants;
     mod verify;

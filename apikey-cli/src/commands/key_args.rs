@@ -74,7 +74,8 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "COUNT/SPAN", value_parser = limit)]
     pub(crate) limit: Option<(u32, TimeDelta)>,
     /// The quota of the key: how much it may use in each calendar day or month, or in all, such as 10000/day, 10000/month
-    /// or 500/total. Days and months are of UTC, or of an offset from it, such as 10000/day+01:00
+    /// or 500/total. Days and months are of UTC, or of an offset from it, such as 10000/day+01:00. Of a strict one, such as
+    /// 500/total,strict, a crash gives nothing back
     #[arg(long, value_name = "COUNT/PERIOD", value_parser = quota)]
     pub(crate) quota: Option<Quota>,
     /// Networks from which the key may be used, such as 10.0.0.0/8, separated by commas
@@ -109,7 +110,8 @@ pub(super) fn limit(text: &str) -> Result<(u32, TimeDelta), String> {
 }
 
 pub(super) fn quota(text: &str) -> Result<Quota, String> {
-    let parsed = text.split_once('/').and_then(|(count, per)| {
+    let (periods, is_strict) = text.strip_suffix(",strict").map_or((text, false), |periods| (periods, true));
+    let parsed = periods.split_once('/').and_then(|(count, per)| {
         let count = count.parse().ok()?;
         if per == "total" {
             return Some(Quota::total(count));
@@ -125,9 +127,9 @@ pub(super) fn quota(text: &str) -> Result<Quota, String> {
             _ => None,
         }
     });
-    parsed.ok_or_else(|| {
+    parsed.map(|quota| if is_strict { quota.strict() } else { quota }).ok_or_else(|| {
         "a number, `/` and `day`, `month` or `total` are expected, as in 10000/day; days and months take an offset, as in \
-         10000/day+01:00"
+         10000/day+01:00, and each may be strict, as in 500/total,strict"
             .to_owned()
     })
 }
@@ -171,6 +173,8 @@ mod tests {
             ("1/month", Quota::per_month(1)),
             ("500/total", Quota::total(500)),
             ("10000/day+01:00", Quota::per_day(10_000).offset(east(60))),
+            ("500/total,strict", Quota::total(500).strict()),
+            ("1/day+01:00,strict", Quota::per_day(1).offset(east(60)).strict()),
             ("7/month-05:30", Quota::per_month(7).offset(east(-330))),
         ] {
             assert_eq!(quota(text), Ok(expected), "{text}");
@@ -187,6 +191,11 @@ mod tests {
             "1/day+01",
             "1/day+25:00",
             "1/total+01:00",
+            "1/day,",
+            "1/day, strict",
+            "1/day,strict,strict",
+            "1/day,strict+01:00",
+            ",strict",
             "1/day 01:00",
             "1.5/day",
             "1/d",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::access::limit::Limit;
-use crate::access::quota_status::QuotaStatus;
+use crate::access::quota::status::QuotaStatus;
 use crate::access::requirement::Requirement;
 
 /// The reason for which a store refused a key. `Display` gives a text that is safe to show to the caller;

@@ -16,7 +16,6 @@ pub(crate) mod owner;
 pub(crate) mod peer;
 pub(crate) mod permission;
 pub(crate) mod quota;
-pub(crate) mod quota_status;
 pub(crate) mod refusal_count;
 pub(crate) mod requirement;
 pub(crate) mod stores;

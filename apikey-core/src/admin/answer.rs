@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::auth_error::AuthError;
-use crate::access::quota_status::QuotaStatus;
+use crate::access::quota::status::QuotaStatus;
 use crate::access::refusal_count::RefusalCount;
 use crate::base::clock_lead::AcceptedClock;
 use crate::copies::backup_report::BackupReport;

@@ -540,3 +540,25 @@ fn a_quota_holds_while_the_disk_fails() {
     io(store.update(key.info.id(), KeyUpdate::new().quota(Quota::per_month(30))));
     assert_eq!(verify(&store, &key).unwrap_err().code(), "quota_exceeded");
 }
+
+/// A strict quota has what is reserved while the disk fails, and no more; and goes on once it can.
+#[test]
+fn a_strict_quota_stops_while_the_disk_fails() {
+    let store = store();
+    let key = store.create(NewKey::for_owner("alice").quota(Quota::total(1000).strict())).unwrap();
+    let faults = |is_full| store.inner().engine.log.open().unwrap().faults.write.store(is_full, Ordering::SeqCst);
+    faults(true);
+    let passed = (0..30).filter(|_| verify(&store, &key).is_ok()).count();
+    assert_eq!(passed, 10);
+    for _ in 0..3 {
+        store.inner().write_quotas();
+        assert_eq!(verify(&store, &key).unwrap_err().status(), 429);
+    }
+    assert!(store.health().is_good());
+    faults(false);
+    store.inner().write_quotas();
+    verify(&store, &key).unwrap();
+    // What a store cannot write when it closes counts as used.
+    faults(true);
+    assert!((0..9).all(|_| verify(&store, &key).is_ok()));
+}

@@ -4,7 +4,7 @@ use crate::access::attempt::{Attempt, Caller};
 use crate::access::auth_error::AuthError;
 use crate::access::limit::LimitStatus;
 use crate::access::peer::Peer;
-use crate::access::quota_status::QuotaStatus;
+use crate::access::quota::status::QuotaStatus;
 use crate::access::requirement::Requirement;
 use crate::access::verified_key::{IdForm, VerifiedKey};
 use crate::index::refused::refusals::RefusedKey;

@@ -3,7 +3,6 @@
 //! Most quotas are counted here, and written to the disk a little later. Those that are [strict](Quota::strict), and all of a
 //! cluster, are used by blocks: a block is [reserved](Reserved) first, on the disk or by the engine, and then used here.
 
-pub(crate) mod row;
 pub(crate) mod slot;
 
 use std::collections::HashMap;
@@ -12,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::access::attempt::Taken;
 use crate::access::quota::Quota;
-use crate::access::quota_status::QuotaStatus;
+use crate::access::quota::spent::{Row, Spent};
+use crate::access::quota::status::QuotaStatus;
 use crate::base::lock::lock;
 use crate::index::limiters::KeyNumbers;
-use crate::index::quotas::row::Row;
-use crate::index::quotas::slot::{QuotaSlot, Refused, Reserved, Spent};
+use crate::index::quotas::slot::{QuotaSlot, Refused, Reserved};
 
 /// How long before the end of a period the store reserves a block of the next one, so that its first request need not wait.
 const AHEAD_MS: i64 = 10 * 60 * 1000;

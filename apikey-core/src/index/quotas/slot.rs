@@ -3,11 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::access::attempt::Taken;
+use crate::access::quota::spent::Spent;
+use crate::access::quota::status::QuotaStatus;
 use crate::access::quota::{Quota, is_later};
-use crate::access::quota_status::QuotaStatus;
 
-/// Bits of a [`Spent`] below the number of the period: as many as the largest quota has.
-const USED_BITS: u32 = 40;
 /// The part of a quota after whose use the store writes at once what was used.
 const PART: u64 = 100;
 
@@ -32,14 +31,6 @@ pub(super) struct QuotaSlot {
 
 const _: () = assert!(size_of::<QuotaSlot>() == 64, "a quota is one cache line");
 
-/// What was used in the last period in which anything was: the number of the period, and the uses. The period may be one of an
-/// earlier quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Spent {
-    pub(crate) period: u32,
-    pub(crate) used: u64,
-}
-
 /// Why a quota lets a request have nothing, and what is left of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::index) enum Refused {
@@ -58,16 +49,6 @@ pub(crate) struct Reserved {
     pub(crate) elsewhere: u64,
     /// What is reserved here in the period after it.
     pub(crate) ahead: Option<Spent>,
-}
-
-impl Spent {
-    pub(super) fn packed(self) -> u64 {
-        u64::from(self.period) << USED_BITS | self.used.min((1 << USED_BITS) - 1)
-    }
-
-    pub(super) fn unpacked(word: u64) -> Self {
-        Self { period: u32::try_from(word >> USED_BITS).unwrap_or(u32::MAX), used: word & ((1 << USED_BITS) - 1) }
-    }
 }
 
 impl QuotaSlot {

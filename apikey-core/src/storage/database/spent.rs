@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sled::IVec;
 
+use crate::access::quota::spent::{Row, Spent};
 use crate::base::codec::frame::plain_frame;
-use crate::index::quotas::row::Row;
-use crate::index::quotas::slot::Spent;
 use crate::key::error::StoreError;
 #[cfg(test)]
 use crate::storage::database::disk::Faults;

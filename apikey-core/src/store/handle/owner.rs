@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::access::owner::Seen;
 use crate::access::peer::Peer;
-use crate::access::quota_status::QuotaStatus;
+use crate::access::quota::status::QuotaStatus;
 use crate::access::verified_key::VerifiedKey;
 use crate::key::error::StoreError;
 use crate::key::event::actor::Actor;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::access::owner::{Seen, Tenants};
 use crate::access::peer::Peer;
-use crate::access::quota_status::QuotaStatus;
+use crate::access::quota::status::QuotaStatus;
 use crate::access::verified_key::VerifiedKey;
 use crate::key::bounds;
 use crate::key::error::StoreError;

@@ -5,15 +5,15 @@ use std::sync::atomic::Ordering;
 use crate::access::attempt::{Charge, Taken};
 use crate::access::auth_error::AuthError;
 use crate::access::limit::joined;
+use crate::access::quota::spent::Row;
+use crate::access::quota::status::QuotaStatus;
 use crate::access::quota::{MAX_COST, Quota, QuotaPeriod};
-use crate::access::quota_status::QuotaStatus;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
 use crate::base::lock::lock;
 use crate::base::patch::Patch;
 use crate::base::time::from_ms;
 use crate::index::Index;
-use crate::index::quotas::row::Row;
 use crate::index::quotas::slot::Reserved;
 use crate::index::quotas::{KeySpent, Need};
 use crate::key::change::{Action, Change, Fields};
@@ -87,7 +87,7 @@ impl KeyStore {
                 let held = held.map_or_else(|| "none".to_owned(), |quota| quota.to_string());
                 return Err(StoreError::invalid(FIELD, &held, "keys that have a quota in all"));
             };
-            let quota = Quota::total(held.count().saturating_add(uses)).check()?;
+            let quota = held.with_count(held.count().saturating_add(uses)).check()?;
             let fields = Fields {
                 lifetime: self.inner().engine.lifetime,
                 quota: Patch::Set(quota.to_stored()),

@@ -1,13 +1,32 @@
-//! What the disk has of a quota, or the engine of a cluster.
+//! What was used of a quota, as the index has it, and as the disk or the engine of a cluster does.
 
 use crate::access::quota::{Quota, is_later};
-use crate::index::quotas::slot::Spent;
+
+/// Bits of a [`Spent`] below the number of the period: as many as the largest quota has.
+const USED_BITS: u32 = 40;
+/// What was used in the last period in which anything was: the number of the period, and the uses. The period may be one of an
+/// earlier quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Spent {
+    pub(crate) period: u32,
+    pub(crate) used: u64,
+}
 
 /// What was used or reserved in the last period in which anything was, and what is reserved in the one after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Row {
     pub(crate) spent: Spent,
     pub(crate) ahead: Option<Spent>,
+}
+
+impl Spent {
+    pub(crate) fn packed(self) -> u64 {
+        u64::from(self.period) << USED_BITS | self.used.min((1 << USED_BITS) - 1)
+    }
+
+    pub(crate) fn unpacked(word: u64) -> Self {
+        Self { period: u32::try_from(word >> USED_BITS).unwrap_or(u32::MAX), used: word & ((1 << USED_BITS) - 1) }
+    }
 }
 
 impl Row {

@@ -1,5 +1,8 @@
 //! Quotas: how much a key may use in a calendar day or month, or ever.
 
+pub(crate) mod spent;
+pub(crate) mod status;
+
 use std::fmt;
 
 use chrono::{DateTime, Datelike, Days, FixedOffset, Months, NaiveDate, NaiveTime, Utc};
@@ -154,6 +157,11 @@ impl Quota {
     #[must_use]
     pub fn is_strict(&self) -> bool {
         self.is_strict
+    }
+
+    /// The same with another number of uses.
+    pub(crate) fn with_count(self, count: u64) -> Self {
+        Self { count, ..self }
     }
 
     /// The uses that are reserved at once: a hundredth of the quota.
