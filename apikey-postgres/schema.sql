@@ -9,7 +9,7 @@
 --
 --   GRANT USAGE ON SCHEMA public TO apikey;
 --   GRANT SELECT ON apikey_version TO apikey;
---   GRANT SELECT, INSERT, UPDATE, DELETE ON apikey_head, apikey_log, apikey_position, apikey_state, apikey_cell TO apikey;
+--   GRANT SELECT, INSERT, UPDATE, DELETE ON apikey_head, apikey_log, apikey_position, apikey_state, apikey_cell, apikey_tally, apikey_reservation TO apikey;
 --
 -- One set of tables serves every cluster of the database, each under its namespace, so that a new cluster needs no new
 -- tables. Clusters that must not trust each other belong in different schemas, with different roles.
@@ -83,3 +83,22 @@ CREATE TABLE apikey_cell (
     fillfactor = 20, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 10000
 );
+
+-- What nodes have counted: a row for each subject, time and node, which that node alone writes, every half minute while it
+-- changes. The value of a new version is mostly as long as before, and lies on the same page.
+CREATE TABLE apikey_tally (
+    namespace text NOT NULL,
+    generation bigint NOT NULL,
+    name bytea NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (namespace, generation, name)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1);
+
+-- What nodes have reserved of quotas: a row for each quota that is in use.
+CREATE TABLE apikey_reservation (
+    namespace text NOT NULL,
+    generation bigint NOT NULL,
+    name bytea NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (namespace, generation, name)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1);

@@ -6,7 +6,7 @@
 //! | for | there is |
 //! |---|---|
 //! | the thread of the connections | [`ConnectionThread`] |
-//! | what a call takes with it to that thread | [`OwnedEntry`], [`OwnedStep`], [`OwnedStanding`] |
+//! | what a call takes with it to that thread | [`OwnedEntry`], [`OwnedStep`], [`OwnedStanding`], [`OwnedSwap`], [`owned_begins`] |
 //! | what is made by the first call | [`OnFirstUse`] |
 //! | settings, of which the first wrong one is the error of every call | [`CheckedSettings`], [`CommonSettings`], [`Password`] |
 //! | waits that end in time, and when the ledger closes | [`Waits`] |
@@ -29,7 +29,7 @@ mod waits;
 pub use connection_thread::{Begun, ConnectionThread};
 pub use failure::{after_unknown, damaged, no_log, with_sources};
 pub use on_first_use::OnFirstUse;
-pub use owned::{OwnedEntry, OwnedImage, OwnedStanding, OwnedStep};
+pub use owned::{OwnedEntry, OwnedImage, OwnedStanding, OwnedStep, OwnedSwap, owned_begins};
 pub use pause::{backoff, jitter};
 pub use settings::{CheckedSettings, CommonSettings, Namespace, Password};
 pub use waits::Waits;

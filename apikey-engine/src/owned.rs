@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use apikey_core::cluster::{CellName, Entry, Fence, LedgerError, LedgerResult, Position, Standing, Step};
+use apikey_core::cluster::{CellName, Entry, Fence, LedgerError, LedgerResult, Position, Standing, Step, Swap, Tally};
 
 /// An entry to append.
 #[derive(Clone, PartialEq, Eq)]
@@ -128,6 +128,60 @@ impl OwnedStanding {
     }
 }
 
+/// A compare-and-swap of a reservation.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OwnedSwap {
+    /// The name of the reservation.
+    pub name: Vec<u8>,
+    /// What it holds before; `None` is one that is not there.
+    pub old: Option<Vec<u8>>,
+    /// What it holds after; `None` deletes it.
+    pub new: Option<Vec<u8>>,
+}
+
+impl OwnedSwap {
+    /// Copies the swaps of a call.
+    ///
+    /// # Errors
+    /// Those of [`Swap::check`].
+    pub fn all(swaps: &[Swap<'_>]) -> LedgerResult<Vec<Self>> {
+        Swap::check(swaps)?;
+        let owned = |Swap { name, old, new }: &Swap<'_>| Self {
+            name: name.to_vec(),
+            old: old.map(<[u8]>::to_vec),
+            new: new.map(<[u8]>::to_vec),
+        };
+        Ok(swaps.iter().map(owned).collect())
+    }
+
+    /// Whether it changes nothing, and only asks.
+    #[must_use]
+    pub fn is_question(&self) -> bool {
+        self.old == self.new
+    }
+}
+
+impl fmt::Debug for OwnedSwap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, old, new } = self;
+        Swap { name, old: old.as_deref(), new: new.as_deref() }.fmt(f)
+    }
+}
+
+/// Copies the begins of the names of tallies that a call asks for, without those that begin with another one: so no tally
+/// is found twice.
+///
+/// # Errors
+/// Those of [`Tally::check_begins`].
+pub fn owned_begins(begins: &[&[u8]]) -> LedgerResult<Vec<Vec<u8>>> {
+    Tally::check_begins(begins)?;
+    let mut begins = begins.to_vec();
+    // One that begins with another one comes right after it, or after others that do.
+    begins.sort_unstable();
+    begins.dedup_by(|begin, before| begin.starts_with(before));
+    Ok(begins.into_iter().map(<[u8]>::to_vec).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use apikey_core::cluster::Image;
@@ -160,5 +214,26 @@ mod tests {
         assert!(!format!("{owned:?} {:?}", owned.images).contains("secret"));
         let error = OwnedStep::new(&step(&images), None).unwrap_err();
         assert_eq!(error, LedgerError::refused("a step has 121 images, and at most 120 are allowed"));
+    }
+
+    #[test]
+    fn swaps_are_as_many_as_are_allowed_each_of_another_name() {
+        let swap = |name| Swap { name, old: Some(b"secret"), new: None };
+        let owned = OwnedSwap::all(&[swap(b"one"), swap(b"two")]).unwrap();
+        assert!(!owned[0].is_question());
+        assert_eq!(format!("{owned:?}"), "[Swap(6f6e65: 6 to none bytes), Swap(74776f: 6 to none bytes)]");
+        let error = OwnedSwap::all(&[swap(b"one"), swap(b"one")]).unwrap_err().to_string();
+        assert_eq!(error, "among reservations the name 6f6e65 is there twice, and once is allowed");
+        let names: Vec<[u8; 1]> = (0..=Swap::MAX).map(|name| [name.to_le_bytes()[0]]).collect();
+        let many: Vec<_> = names.iter().map(|name| swap(name)).collect();
+        let error = OwnedSwap::all(&many).unwrap_err().to_string();
+        assert_eq!(error, "a call has 121 reservations, and at most 120 are allowed");
+    }
+
+    #[test]
+    fn no_begin_begins_with_another() {
+        let begins: [&[u8]; 6] = [b"b", b"abc", b"ab", b"abd", b"a\xff", b"bc"];
+        assert_eq!(owned_begins(&begins).unwrap(), [&b"ab"[..], b"a\xff", b"b"]);
+        assert_eq!(owned_begins(&[b"a", b""]).unwrap(), [b""]);
     }
 }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use apikey_core::cluster::{
-    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position, Sight,
-    Standing, Step, Woken,
+    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position, Reserved,
+    Sight, Standing, Step, Swap, Tally, Woken,
 };
-use apikey_engine::{CheckedSettings, ConnectionThread, OnFirstUse, OwnedEntry, OwnedStanding, OwnedStep};
+use apikey_engine::{
+    CheckedSettings, ConnectionThread, OnFirstUse, OwnedEntry, OwnedStanding, OwnedStep, OwnedSwap, owned_begins,
+};
 
 use crate::calls::{self, Exactness, Keys, SHARDS};
 use crate::listener::Listener;
@@ -295,6 +297,43 @@ impl Ledger for Etcd {
         call!(self, by, Repeat::Yes, |connection, keys, _| {
             let (cell, value) = (&cell, &value);
             async move { calls::note(&connection, keys, cell, value).await }
+        })
+    }
+
+    fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
+        Tally::check(tallies)?;
+        let tallies = tallies.to_vec();
+        call!(self, by, Repeat::Yes, |connection, keys, _| {
+            let tallies = &tallies;
+            async move { calls::tally(&connection, keys, generation, tallies).await }
+        })
+    }
+
+    fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {
+        let begins = owned_begins(begins)?;
+        call!(self, by, Repeat::Yes, |connection, keys, _| {
+            let begins = &begins;
+            async move { calls::tallies(&connection, keys, generation, begins).await }
+        })
+    }
+
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], by: Instant) -> LedgerResult<()> {
+        // In steps, since etcd does nothing else while it deletes.
+        while {
+            let (from, to) = (from.to_vec(), to.to_vec());
+            call!(self, by, Repeat::Yes, |connection, keys, _| {
+                let (from, to) = (&from, &to);
+                async move { calls::forget_tallies(&connection, keys, generation, from, to).await }
+            })?
+        } {}
+        Ok(())
+    }
+
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>> {
+        let swaps = OwnedSwap::all(swaps)?;
+        call!(self, by, Repeat::No, |connection, keys, _| {
+            let swaps = &swaps;
+            async move { calls::reserve(&connection, keys, generation, swaps).await }
         })
     }
 

@@ -128,7 +128,7 @@ fn text(answer: &DbError) -> String {
         SqlState::INVALID_CATALOG_NAME => "create the database, or name another with dbname",
         SqlState::INSUFFICIENT_PRIVILEGE => "the last lines at the top of schema.sql have the grants that a node needs",
         SqlState::TOO_MANY_CONNECTIONS => {
-            "each node needs three connections, and a fourth at times: raise max_connections"
+            "each node needs four connections, and a fifth at times: raise max_connections"
         }
         SqlState::DISK_FULL => "free space on the server",
         SqlState::UNDEFINED_TABLE => {

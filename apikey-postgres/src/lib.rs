@@ -1,8 +1,8 @@
 //! PostgreSQL as the ledger of a cluster of `apikey` stores, as `apikey::postgres` shows it.
 //!
-//! [`Postgres`] keeps the log of a cluster in six tables, `apikey_*`, of one schema. `schema.sql` creates them; the first
-//! node does so itself where its role may. A node has two connections for its calls and one that listens, and a fourth
-//! while it loads the whole state.
+//! [`Postgres`] keeps the log of a cluster in eight tables, `apikey_*`, of one schema. `schema.sql` creates them; the first
+//! node does so itself where its role may. A node has two connections for the calls on which a revocation depends, one that
+//! listens, one for tallies and reservations once there are any, and a fifth while it loads the whole state.
 //!
 //! # What the server must be
 //!

@@ -5,10 +5,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use apikey_core::cluster::{
-    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position, Sight,
-    Standing, Step, Woken,
+    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position, Reserved,
+    Sight, Standing, Step, Swap, Tally, Woken,
 };
-use apikey_engine::{CheckedSettings, ConnectionThread, OnFirstUse, OwnedEntry, OwnedStanding, OwnedStep};
+use apikey_engine::{
+    CheckedSettings, ConnectionThread, OnFirstUse, OwnedEntry, OwnedStanding, OwnedStep, OwnedSwap, owned_begins,
+};
 
 use crate::acknowledged::Acknowledged;
 use crate::calls::{self, Exactness, StateCursor};
@@ -43,6 +45,9 @@ struct Node {
     log: Arc<Slot>,
     /// For cells and reads: each barrier that waits asks here again and again, and must not keep a look waiting.
     cells: Arc<Slot>,
+    /// For tallies and reservations: many rows, and writes that wait for a standby while nobody waits for them. Its
+    /// connection is made when the first of these calls comes.
+    sums: Arc<Slot>,
     /// Whether the checks have passed that need two connections.
     checked: Arc<AtomicBool>,
 }
@@ -125,7 +130,7 @@ impl Postgres {
             let checked = Arc::new(AtomicBool::new(false));
             let hosts = Arc::new(Hosts::new(settings.hosts()));
             let slot = || Arc::new(Slot::new(settings.clone(), hosts.clone(), checked.clone()));
-            Ok(Node { log: slot(), cells: slot(), thread, settings, hosts, checked })
+            Ok(Node { log: slot(), cells: slot(), sums: slot(), thread, settings, hosts, checked })
         })
     }
 }
@@ -308,6 +313,46 @@ impl Ledger for Postgres {
         call!(self, cells, by, Repeat::Yes, |connection, settings| {
             let (cell, value) = (&cell, &value);
             async move { calls::note(&connection, &settings.common.namespace, cell, value).await }
+        })
+    }
+
+    fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
+        Tally::check(tallies)?;
+        let tallies = tallies.to_vec();
+        call!(self, sums, by, Repeat::Yes, |connection, settings| {
+            let tallies = &tallies;
+            async move { calls::tally(&connection, &settings.common.namespace, generation, tallies).await }
+        })
+    }
+
+    fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {
+        let begins = owned_begins(begins)?;
+        call!(self, sums, by, Repeat::Yes, |connection, settings| {
+            let begins = &begins;
+            async move { calls::tallies(&connection, &settings.common.namespace, generation, begins).await }
+        })
+    }
+
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], by: Instant) -> LedgerResult<()> {
+        // Other calls go on between the steps.
+        while {
+            let (from, to) = (from.to_vec(), to.to_vec());
+            call!(self, sums, by, Repeat::Yes, |connection, settings| {
+                let (from, to) = (&from, &to);
+                async move { calls::forget_tallies(&connection, &settings.common.namespace, generation, from, to).await }
+            })?
+        } {}
+        Ok(())
+    }
+
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>> {
+        let swaps = OwnedSwap::all(swaps)?;
+        if swaps.is_empty() {
+            return Ok(Vec::new());
+        }
+        call!(self, sums, by, Repeat::No, |connection, settings| {
+            let swaps = &swaps;
+            async move { calls::reserve(&connection, &settings.common.namespace, generation, swaps).await }
         })
     }
 

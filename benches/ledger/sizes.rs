@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use apikey_core::cluster::{
     Appended, Cell, CellKind, CellName, Cluster, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position,
-    Sight, Standing, Step, Woken,
+    Reserved, Sight, Standing, Step, Swap, Tally, Woken,
 };
 use apikey_core::{KeyStore, NewKey};
 use apikey_ledger_bench::{Engine, of_this_process, on_each, percentiles};
@@ -134,7 +134,10 @@ impl Taken {
     }
 }
 
-const KINDS: [&str; 10] = ["look", "sight", "append", "read", "wait", "cells", "glance", "note", "swap", "advance"];
+const KINDS: [&str; 13] = [
+    "look", "sight", "append", "read", "wait", "cells", "glance", "note", "swap", "advance", "tally", "tallies",
+    "reserve",
+];
 
 #[derive(Default)]
 struct Counts([AtomicU64; KINDS.len()]);
@@ -213,6 +216,22 @@ impl Ledger for Counted {
 
     fn note(&self, cell: &CellName, value: &[u8], by: Instant) -> LedgerResult<()> {
         self.count("note").note(cell, value, by)
+    }
+
+    fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
+        self.count("tally").tally(generation, tallies, by)
+    }
+
+    fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {
+        self.count("tallies").tallies(generation, begins, by)
+    }
+
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], by: Instant) -> LedgerResult<()> {
+        self.ledger.forget_tallies(generation, from, to, by)
+    }
+
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>> {
+        self.count("reserve").reserve(generation, swaps, by)
     }
 
     fn close(&self) {

@@ -26,6 +26,6 @@ pub use ledger::error::LedgerError;
 pub use ledger::memory::MemoryLedger;
 pub use ledger::{
     Appended, Cell, CellKind, CellName, Entry, Fence, Identity, Image, Ledger, LedgerResult, Logged, Look, Piece,
-    Position, Sight, Space, Standing, Step, Woken,
+    Position, Reserved, Sight, Space, Standing, Step, Swap, Tally, Woken,
 };
 pub use status::ClusterStatus;

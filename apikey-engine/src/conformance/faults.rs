@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use apikey_core::cluster::{
     Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerError, LedgerResult, Logged, Look, MemoryLedger,
-    Piece, Position, Sight, Standing, Step, Woken,
+    Piece, Position, Reserved, Sight, Standing, Step, Swap, Tally, Woken,
 };
 
 use super::Nodes;
@@ -34,11 +34,19 @@ enum Fault {
     RenewsNothing,
     TimesOutAtOnce,
     StaysOpen,
+    TalliesNewNamesAlone,
+    TalliesOneByOne,
+    ReadsEveryTally,
+    ForgetsTheEnd,
+    MixesGenerations,
+    ReservesAtAnyRate,
+    ReservesAllOrNone,
+    KeepsWhatIsHeld,
 }
 
 impl Fault {
     /// Each, with the name of a promise that it breaks.
-    const ALL: [(Self, &str); 20] = [
+    const ALL: [(Self, &str); 28] = [
         (Self::BeginsTwice, "begin_makes_one_log"),
         (Self::HasEveryGeneration, "a_generation_without_a_log_is_foreign"),
         (Self::AppendsByNumberAlone, "append_after_another_digest_is_lost"),
@@ -59,6 +67,14 @@ impl Fault {
         (Self::RenewsNothing, "look_renews_the_presence"),
         (Self::TimesOutAtOnce, "wait_ends_in_time"),
         (Self::StaysOpen, "close_ends_waits"),
+        (Self::TalliesNewNamesAlone, "tally_sets_whatever_it_was"),
+        (Self::TalliesOneByOne, "tally_refuses_what_is_too_much"),
+        (Self::ReadsEveryTally, "tallies_begin_as_asked_for"),
+        (Self::ForgetsTheEnd, "forget_tallies_deletes_from_one_name_to_another"),
+        (Self::MixesGenerations, "generations_have_sums_of_their_own"),
+        (Self::ReservesAtAnyRate, "reserve_creates_replaces_and_deletes"),
+        (Self::ReservesAllOrNone, "a_lost_swap_changes_nothing_for_the_others"),
+        (Self::KeepsWhatIsHeld, "reserve_answers_what_is_held"),
     ];
 }
 
@@ -195,6 +211,53 @@ impl Ledger for Faulty {
             return self.ledger.swap(cell, None, Some(value), by).map(drop);
         }
         self.ledger.note(cell, value, by)
+    }
+
+    fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
+        if self.has(Fault::TalliesOneByOne) {
+            return tallies.chunks(1).try_for_each(|tally| self.ledger.tally(generation, tally, by));
+        }
+        let mut tallies = tallies.to_vec();
+        if self.has(Fault::TalliesNewNamesAlone) {
+            let held = self.ledger.tallies(generation, &[b""], by)?;
+            tallies.retain(|tally| held.iter().all(|held| held.name != tally.name));
+        }
+        self.ledger.tally(generation, &tallies, by)
+    }
+
+    fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {
+        self.ledger.tallies(generation, if self.has(Fault::ReadsEveryTally) { &[b""] } else { begins }, by)
+    }
+
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], by: Instant) -> LedgerResult<()> {
+        let to = if self.has(Fault::ForgetsTheEnd) { &[to, b"\0"].concat() } else { to };
+        self.ledger.forget_tallies(generation, from, to, by)
+    }
+
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>> {
+        let generation = if self.has(Fault::MixesGenerations) { 1 } else { generation };
+        let asked: Vec<_> = swaps.iter().map(|swap| Swap { new: swap.old, ..*swap }).collect();
+        let mut answers = match self.fault {
+            Some(Fault::ReservesAllOrNone) => self.ledger.reserve(generation, &asked, by)?,
+            Some(Fault::ReservesAtAnyRate) => {
+                let held = self.ledger.reserve(generation, &asked, by)?;
+                let any = swaps.iter().zip(&held).map(|(swap, held)| match held {
+                    Reserved::Lost { held } => Swap { old: held.as_deref(), ..*swap },
+                    Reserved::Done => *swap,
+                });
+                return self.ledger.reserve(generation, &any.collect::<Vec<_>>(), by);
+            }
+            _ => self.ledger.reserve(generation, swaps, by)?,
+        };
+        if self.has(Fault::ReservesAllOrNone) && answers.iter().all(|answer| *answer == Reserved::Done) {
+            answers = self.ledger.reserve(generation, swaps, by)?;
+        }
+        if self.has(Fault::KeepsWhatIsHeld) {
+            for answer in answers.iter_mut().filter(|answer| **answer != Reserved::Done) {
+                *answer = Reserved::Lost { held: None };
+            }
+        }
+        Ok(answers)
     }
 
     fn close(&self) {

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use apikey_core::cluster::{
     Appended, Cell, CellKind, CellName, Entry, Fence, Image, Ledger, LedgerResult, Logged, Look, Piece, Position,
-    Sight, Standing, Step,
+    Reserved, Sight, Standing, Step, Swap, Tally,
 };
 
 use super::Nodes;
+use super::tallies::Pairs;
 
 /// A time that no call of these tests reaches, on a slow machine either.
 #[must_use]
@@ -179,6 +180,34 @@ impl Chain {
 
     pub(super) fn look(&self, cell: &CellName, held: &[u8], next: &[u8]) -> Look {
         self.ledger.look(self.generation, &Standing { cell, held, next }, soon()).unwrap()
+    }
+}
+
+impl Chain {
+    pub(super) fn try_tally(&self, tallies: &[(&[u8], &[u8])]) -> LedgerResult<()> {
+        let tally = |(name, value): &(&[u8], &[u8])| Tally { name: name.to_vec(), value: value.to_vec() };
+        let tallies: Vec<_> = tallies.iter().map(tally).collect();
+        self.ledger.tally(self.generation, &tallies, soon())
+    }
+
+    pub(super) fn tally(&self, tallies: &[(&[u8], &[u8])]) {
+        self.try_tally(tallies).unwrap();
+    }
+
+    /// The tallies whose names begin like this, in the order of their names.
+    pub(super) fn tallies(&self, begins: &[&[u8]]) -> Pairs {
+        let tallies = self.ledger.tallies(self.generation, begins, soon()).unwrap();
+        let mut tallies: Pairs = tallies.into_iter().map(|Tally { name, value }| (name, value)).collect();
+        tallies.sort();
+        tallies
+    }
+
+    pub(super) fn reserve_all(&self, swaps: &[Swap<'_>]) -> Vec<Reserved> {
+        self.ledger.reserve(self.generation, swaps, soon()).unwrap()
+    }
+
+    pub(super) fn reserve(&self, name: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) -> bool {
+        self.reserve_all(&[Swap { name, old, new }]) == [Reserved::Done]
     }
 }
 

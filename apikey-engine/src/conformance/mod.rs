@@ -21,6 +21,8 @@ mod load;
 mod log;
 mod look;
 mod model;
+mod reservations;
+mod tallies;
 mod threads;
 mod wait;
 
@@ -54,6 +56,15 @@ pub use look::{
     look_without_a_presence_is_not_listed, sight_of_nothing_is_empty,
 };
 pub use model::it_does_what_a_model_does;
+pub use reservations::{
+    a_lost_swap_changes_nothing_for_the_others, reservations_that_are_given_up_are_done_or_not,
+    reserve_answers_what_is_held, reserve_creates_replaces_and_deletes, reserve_of_the_same_says_whether_it_is_so,
+    reserve_refuses_what_is_too_much, reserve_takes_a_full_call, threads_that_reserve_lose_no_update,
+};
+pub use tallies::{
+    forget_tallies_deletes_from_one_name_to_another, generations_have_sums_of_their_own, tallies_are_of_one_moment,
+    tallies_begin_as_asked_for, tally_refuses_what_is_too_much, tally_sets_whatever_it_was, tally_takes_a_full_call,
+};
 pub use threads::{
     a_hold_that_changes_ends_what_is_done_under_it, one_op_from_many_threads_is_one_entry, one_writer_wins_a_cell,
     sixteen_writers_lose_nothing,
@@ -108,6 +119,12 @@ macro_rules! each_promise {
             swap_creates_what_is_not_there, swap_replaces_what_it_expects, swap_deletes_what_it_expects,
             swap_of_nothing_says_whether_it_is_there, cells_are_apart, cells_are_of_the_kinds_asked_for,
             note_sets_whatever_it_was,
+            tally_sets_whatever_it_was, tallies_begin_as_asked_for, tallies_are_of_one_moment, tally_takes_a_full_call,
+            tally_refuses_what_is_too_much, forget_tallies_deletes_from_one_name_to_another,
+            generations_have_sums_of_their_own,
+            reserve_creates_replaces_and_deletes, reserve_answers_what_is_held, reserve_of_the_same_says_whether_it_is_so,
+            a_lost_swap_changes_nothing_for_the_others, reserve_takes_a_full_call, reserve_refuses_what_is_too_much,
+            threads_that_reserve_lose_no_update, reservations_that_are_given_up_are_done_or_not,
             sight_of_nothing_is_empty, look_renews_the_presence, look_with_another_value_is_not_listed,
             look_without_a_presence_is_not_listed, look_after_a_mark_is_not_listed, look_has_all_that_there_is,
             a_writer_and_a_node_that_registers_do_not_miss_each_other,

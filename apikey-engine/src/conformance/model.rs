@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apikey_core::cluster::{Appended, CellKind, Fence, Image, LedgerError, LedgerResult, Logged, Look, Position};
+use apikey_core::cluster::{
+    Appended, CellKind, Fence, Image, LedgerError, LedgerResult, Logged, Look, Position, Reserved, Swap,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -18,6 +20,8 @@ struct Model {
     state_head: Vec<u8>,
     images: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
     cells: BTreeMap<(CellKind, u8), Vec<u8>>,
+    tallies: BTreeMap<Vec<u8>, Vec<u8>>,
+    reservations: BTreeMap<u8, u8>,
 }
 
 /// A call. Small numbers choose among few values, so that calls meet each other.
@@ -64,10 +68,17 @@ enum Call {
         held: u8,
         next: u8,
     },
+    Tally(BTreeMap<Vec<u8>, u8>),
+    Tallies(Vec<Vec<u8>>),
+    ForgetTallies(Vec<u8>, Vec<u8>),
+    /// By name: from what, to what.
+    Reserve(BTreeMap<u8, (Option<u8>, Option<u8>)>),
 }
 
 fn call() -> impl Strategy<Value = Call> {
     let few = || 0..3_u8;
+    let name = || prop::collection::vec(prop::sample::select(vec![0, 7, u8::MAX]), 0..3);
+    let change = (prop::option::of(few()), prop::option::of(few()));
     let kind = prop::sample::select(vec![CellKind::Presence, CellKind::Hold, CellKind::Acknowledgement]);
     let fence = || prop::option::weighted(0.3, 0..3_u8);
     prop_oneof![
@@ -85,6 +96,10 @@ fn call() -> impl Strategy<Value = Call> {
             .prop_map(|(kind, name, old, new)| Call::Swap { kind, name, old, new }),
         1 => (few(), few()).prop_map(|(name, value)| Call::Note { name, value }),
         2 => (few(), few(), few()).prop_map(|(name, held, next)| Call::Look { name, held, next }),
+        2 => prop::collection::btree_map(name(), few(), 0..4).prop_map(Call::Tally),
+        1 => prop::collection::btree_set(name(), 0..3).prop_map(|begins| Call::Tallies(begins.into_iter().collect())),
+        1 => (name(), name()).prop_map(|(from, to)| Call::ForgetTallies(from, to)),
+        4 => prop::collection::btree_map(0..5_u8, change, 0..5).prop_map(Call::Reserve),
     ]
 }
 
@@ -149,6 +164,55 @@ impl Model {
             None => drop(self.cells.remove(&(kind, name))),
         }
         true
+    }
+
+    fn reserve(&mut self, name: u8, old: Option<u8>, new: Option<u8>) -> Reserved {
+        let held = self.reservations.get(&name).copied();
+        if held != old {
+            return Reserved::Lost { held: held.map(|held| vec![held]) };
+        }
+        match new {
+            Some(new) => drop(self.reservations.insert(name, new)),
+            None => drop(self.reservations.remove(&name)),
+        }
+        Reserved::Done
+    }
+
+    /// Makes a call about tallies or reservations on both, and compares the answers.
+    fn sum(&mut self, chain: &Chain, call: &Call) {
+        match call {
+            Call::Tally(tallies) => {
+                let tallies: Vec<_> = tallies.iter().map(|(name, value)| (name.clone(), vec![*value])).collect();
+                chain.tally(&tallies.iter().map(|(name, value)| (&name[..], &value[..])).collect::<Vec<_>>());
+                self.tallies.extend(tallies);
+            }
+            Call::Tallies(begins) => {
+                let begins: Vec<_> = begins.iter().map(Vec::as_slice).collect();
+                let wanted = |name: &&Vec<u8>| begins.iter().any(|begin| name.starts_with(begin));
+                let names = self.tallies.keys().filter(wanted);
+                let tallies: Vec<_> = names.map(|name| (name.clone(), self.tallies[name].clone())).collect();
+                assert_eq!(chain.tallies(&begins), tallies);
+            }
+            Call::ForgetTallies(from, to) => {
+                chain.ledger.forget_tallies(chain.generation, from, to, soon()).unwrap();
+                self.tallies.retain(|name, _| name < from || name >= to);
+            }
+            Call::Reserve(swaps) => {
+                let bytes = |value: Option<u8>| value.map(|value| vec![value]);
+                let swaps: Vec<_> =
+                    swaps.iter().map(|(name, (old, new))| ([*name], bytes(*old), bytes(*new))).collect();
+                let borrowed: Vec<_> = swaps
+                    .iter()
+                    .map(|(name, old, new)| Swap { name, old: old.as_deref(), new: new.as_deref() })
+                    .collect();
+                let answers = chain.reserve_all(&borrowed);
+                let byte = |value: &Option<Vec<u8>>| value.as_ref().map(|value| value[0]);
+                let expected: Vec<_> =
+                    swaps.iter().map(|(name, old, new)| self.reserve(name[0], byte(old), byte(new))).collect();
+                assert_eq!(answers, expected);
+            }
+            _ => unreachable!("{call:?} is about neither"),
+        }
     }
 
     /// Makes the call on both, and compares the answers.
@@ -228,6 +292,7 @@ impl Model {
                     Look::NotListed => assert!(!stands),
                 }
             }
+            Call::Tally(_) | Call::Tallies(_) | Call::ForgetTallies(..) | Call::Reserve(_) => self.sum(chain, call),
         }
     }
 
@@ -243,6 +308,10 @@ impl Model {
             let cells = self.cells.iter().filter(|((of, _), _)| *of == kind);
             let cells: Vec<_> = cells.map(|((_, name), value)| (name.to_string(), value.clone())).collect();
             assert_eq!(chain.cells(kind), cells);
+        }
+        assert_eq!(chain.tallies(&[b""]), self.tallies.clone().into_iter().collect::<Vec<_>>());
+        for (name, held) in &self.reservations {
+            assert!(chain.reserve(&[*name], Some(&[*held]), Some(&[*held])));
         }
     }
 }

@@ -108,6 +108,24 @@ impl Keys {
         }
     }
 
+    pub(super) fn tally(&self, generation: u64, name: &[u8]) -> Vec<u8> {
+        self.of(generation, &format!("t/{}", hex(name)))
+    }
+
+    /// The tallies whose names begin like this: the first key, and the end.
+    pub(super) fn tallies(&self, generation: u64, begin: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        prefix(self.tally(generation, begin))
+    }
+
+    /// The name of the tally under this key.
+    pub(super) fn tally_name(&self, generation: u64, key: &[u8]) -> Option<Vec<u8>> {
+        unhex(key.strip_prefix(self.tally(generation, b"").as_slice())?)
+    }
+
+    pub(super) fn reservation(&self, generation: u64, name: &[u8]) -> Vec<u8> {
+        self.of(generation, &format!("q/{}", hex(name)))
+    }
+
     pub(super) fn cell(&self, cell: &CellName) -> LedgerResult<Vec<u8>> {
         let CellName { generation, kind, name } = cell;
         match kind {
@@ -161,7 +179,7 @@ fn prefix(begin: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
     (begin, end)
 }
 
-/// The end of all keys that begin like this. They end with a slash, so there is a byte above.
+/// The end of all keys that begin like this. They end with a slash or a hexadecimal digit, so there is a byte above.
 fn end_of(mut begin: Vec<u8>) -> Vec<u8> {
     if let Some(last) = begin.last_mut() {
         *last = last.saturating_add(1);
@@ -206,6 +224,8 @@ mod tests {
         assert_eq!(text(keys.image(12, 1, &[0xff, 0x0b])), "/acme/12/s/0b/01/ff0b");
         assert_eq!(text(keys.cell(&presence).unwrap()), "/acme/12/n/ab01");
         assert_eq!(text(keys.cell(&CellName::meta()).unwrap()), "/acme/meta");
+        assert_eq!(text(keys.tally(12, &[0xff, 0x0b])), "/acme/12/t/ff0b");
+        assert_eq!(text(keys.reservation(12, &[0xff, 0x0b])), "/acme/12/q/ff0b");
         let slash = CellName { name: "a/b".to_owned(), ..presence };
         assert!(keys.cell(&slash).is_err());
     }
@@ -223,9 +243,24 @@ mod tests {
         assert_eq!(keys.kind_and_name(3, b"/acme/3/s/00/01/00/00"), None);
         let op = [0x5e; 16];
         assert_eq!(keys.op_of_manifest(3, &keys.manifest(3, &op)), Some(op));
+        assert_eq!(keys.tally_name(3, &keys.tally(3, &op)), Some(op.to_vec()));
         let hold = CellName { generation: 3, kind: CellKind::Hold, name: "janitor".to_owned() };
         let key = keys.cell(&hold).unwrap();
         assert_eq!(keys.cell_name(3, CellKind::Hold, &key), Some(hold));
+    }
+
+    #[test]
+    fn tallies_are_found_by_how_they_begin() {
+        let keys = Keys::new("acme");
+        let is_found = |begin: &[u8], name: &[u8]| {
+            let ((first, end), key) = (keys.tallies(3, begin), keys.tally(3, name));
+            first <= key && key < end
+        };
+        for begin in [&[][..], &[0], &[0x9f], &[0xff], &[0xff, 0xff]] {
+            for name in [&[][..], &[0], &[0x9f, 1], &[0xa0], &[0xff], &[0xff, 0xff, 0xff]] {
+                assert_eq!(is_found(begin, name), name.starts_with(begin), "{begin:?} {name:?}");
+            }
+        }
     }
 
     #[test]

@@ -213,6 +213,17 @@ impl Connection {
         Ok(row)
     }
 
+    /// Writes by one statement that returns rows, each with `{durable}` as its first column, whatever it did.
+    pub(crate) async fn write_all(&self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
+        let statement = self.statement(sql).await?;
+        let before = self.warnings.count();
+        let rows = self.client.query(&statement, params).await?;
+        if let Some(row) = rows.first() {
+            self.check_durable(row, before)?;
+        }
+        Ok(rows)
+    }
+
     /// Sends a statement whose answer nobody waits for: it is read and thrown away.
     pub(crate) async fn send(&self, sql: &'static str, params: Params<'_>) -> Result<(), Failure> {
         let statement = self.statement(sql).await?;

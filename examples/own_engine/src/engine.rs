@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use apikey_core::cluster::{
     Appended, Cell, CellKind, CellName, Entry, Fence, Identity, Image, Ledger, LedgerError, LedgerResult, Logged, Look,
-    Piece, Position, Sight, Space, Standing, Step, Woken,
+    Piece, Position, Reserved, Sight, Space, Standing, Step, Swap, Tally, Woken,
 };
 use apikey_engine::{
-    CheckedSettings, CommonSettings, ConnectionThread, OnFirstUse, OwnedEntry, OwnedStanding, OwnedStep, Waits,
-    damaged, no_log,
+    CheckedSettings, CommonSettings, ConnectionThread, OnFirstUse, OwnedEntry, OwnedStanding, OwnedStep, OwnedSwap,
+    Waits, damaged, no_log, owned_begins,
 };
 
 use crate::database::{Database, Transaction};
@@ -281,6 +281,58 @@ impl Ledger for OwnEngine {
         self.transact(by, move |open, keys| {
             open.set(keys.cell(&cell), value);
             Ok(())
+        })
+    }
+
+    fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
+        Tally::check(tallies)?;
+        let tallies = tallies.to_vec();
+        self.transact(by, move |open, keys| {
+            tallies.into_iter().for_each(|tally| open.set(keys.tally(generation, &tally.name), tally.value));
+            Ok(())
+        })
+    }
+
+    fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {
+        let begins = owned_begins(begins)?;
+        self.transact(by, move |open, keys| {
+            let found = begins.iter().flat_map(|begin| open.range(keys.tallies(generation, begin)));
+            let tally = |(key, value): (&[u8], &[u8])| {
+                let name = keys.tally_name(generation, key).ok_or_else(|| damaged("a tally has no name"))?;
+                Ok(Tally { name, value: value.to_vec() })
+            };
+            found.map(tally).collect()
+        })
+    }
+
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], by: Instant) -> LedgerResult<()> {
+        let (from, to) = (from.to_vec(), to.to_vec());
+        // All at once, which is simple. A real one deletes some hundreds, and then lets other calls have their turn.
+        self.transact(by, move |open, keys| {
+            let (from, to) = (keys.tally(generation, &from), keys.tally(generation, &to));
+            let gone = open.range(keys.tallies(generation, b"")).map(|(key, _)| key.to_vec());
+            let gone: Vec<_> = gone.filter(|key| (&from..&to).contains(&key)).collect();
+            gone.into_iter().for_each(|key| open.delete(key));
+            Ok(())
+        })
+    }
+
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>> {
+        let swaps = OwnedSwap::all(swaps)?;
+        self.transact(by, move |open, keys| {
+            let swap = |swap: OwnedSwap| {
+                let key = keys.reservation(generation, &swap.name);
+                let held = open.get(&key).map(<[u8]>::to_vec);
+                if held != swap.old {
+                    return Reserved::Lost { held };
+                }
+                match swap.new {
+                    Some(value) => open.set(key, value),
+                    None => open.delete(key),
+                }
+                Reserved::Done
+            };
+            Ok(swaps.into_iter().map(swap).collect())
         })
     }
 

@@ -64,6 +64,24 @@ impl Keys {
         Some((*kind, name))
     }
 
+    pub(crate) fn tally(&self, generation: u64, name: &[u8]) -> Vec<u8> {
+        [self.of(generation, "tally/"), name.to_vec()].concat()
+    }
+
+    /// The tallies whose names begin like this. A name has at most 64 bytes.
+    pub(crate) fn tallies(&self, generation: u64, begin: &[u8]) -> RangeInclusive<Vec<u8>> {
+        self.tally(generation, begin)..=self.tally(generation, &[begin, &[u8::MAX; 65]].concat())
+    }
+
+    /// The name in the key of a tally.
+    pub(crate) fn tally_name(&self, generation: u64, key: &[u8]) -> Option<Vec<u8>> {
+        Some(key.strip_prefix(self.tally(generation, b"").as_slice())?.to_vec())
+    }
+
+    pub(crate) fn reservation(&self, generation: u64, name: &[u8]) -> Vec<u8> {
+        [self.of(generation, "reservation/"), name.to_vec()].concat()
+    }
+
     pub(crate) fn cell(&self, cell: &CellName) -> Vec<u8> {
         [self.cells_of(cell.generation, cell.kind), cell.name.clone().into_bytes()].concat()
     }

@@ -1,5 +1,8 @@
 //! What goes wrong between a node and its ledger.
 
+/// The result of a call to a ledger.
+pub type LedgerResult<T> = Result<T, LedgerError>;
+
 /// An error of a [`Ledger`](crate::cluster::ledger::Ledger). Its text has no password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

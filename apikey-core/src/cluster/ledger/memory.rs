@@ -9,7 +9,7 @@ use crate::base::lock::lock;
 use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{
     Appended, Cell, CellKind, CellName, Entry, Fence, Identity, Image, Ledger, LedgerResult, Logged, Look, Piece,
-    Position, Sight, Standing, Step, Woken,
+    Position, Reserved, Sight, Standing, Step, Swap, Tally, Woken,
 };
 
 /// A ledger in memory, for tests. What it holds ends with the last handle.
@@ -31,6 +31,9 @@ struct Engine {
 struct Contents {
     cells: BTreeMap<CellName, Vec<u8>>,
     generations: BTreeMap<u64, Generation>,
+    /// By generation and name.
+    tallies: BTreeMap<(u64, Vec<u8>), Vec<u8>>,
+    reservations: BTreeMap<(u64, Vec<u8>), Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -280,6 +283,46 @@ impl Ledger for MemoryLedger {
     fn note(&self, cell: &CellName, value: &[u8], _: Instant) -> LedgerResult<()> {
         self.contents().cells.insert(cell.clone(), value.to_vec());
         Ok(())
+    }
+
+    fn tally(&self, generation: u64, tallies: &[Tally], _: Instant) -> LedgerResult<()> {
+        Tally::check(tallies)?;
+        let set = tallies.iter().map(|tally| ((generation, tally.name.clone()), tally.value.clone()));
+        self.contents().tallies.extend(set);
+        Ok(())
+    }
+
+    fn tallies(&self, generation: u64, begins: &[&[u8]], _: Instant) -> LedgerResult<Vec<Tally>> {
+        Tally::check_begins(begins)?;
+        let held = self.contents();
+        let of_generation = held.tallies.range((generation, Vec::new())..=(generation, vec![u8::MAX; Tally::MAX_NAME]));
+        let wanted = of_generation.filter(|((_, name), _)| begins.iter().any(|begin| name.starts_with(begin)));
+        Ok(wanted.map(|((_, name), value)| Tally { name: name.clone(), value: value.clone() }).collect())
+    }
+
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], _: Instant) -> LedgerResult<()> {
+        self.contents()
+            .tallies
+            .retain(|(of, name), _| *of != generation || name.as_slice() < from || name.as_slice() >= to);
+        Ok(())
+    }
+
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], _: Instant) -> LedgerResult<Vec<Reserved>> {
+        Swap::check(swaps)?;
+        let mut held = self.contents();
+        let swap = |Swap { name, old, new }: &Swap<'_>| {
+            let name = (generation, name.to_vec());
+            let now = held.reservations.get(&name);
+            if now.map(Vec::as_slice) != *old {
+                return Reserved::Lost { held: now.cloned() };
+            }
+            match new {
+                Some(value) => drop(held.reservations.insert(name, value.to_vec())),
+                None => drop(held.reservations.remove(&name)),
+            }
+            Reserved::Done
+        };
+        Ok(swaps.iter().map(swap).collect())
     }
 
     fn close(&self) {

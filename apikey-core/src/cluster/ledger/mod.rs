@@ -3,18 +3,25 @@
 //! An engine holds a log, a state, and some cells. The log is a dense sequence of entries, which only ever grows at its
 //! head, by compare-and-swap. The state is the image of all keys after some event of the log, for nodes that begin
 //! without a replica. A cell is a named value that is changed by compare-and-swap: the settings of the cluster, the
-//! presence of a node, its acknowledgement, a hold. An engine never decodes what it holds.
+//! presence of a node, its acknowledgement, a hold. Beside these lie what nodes have counted, a tally for each writer, and
+//! what they have reserved of quotas. An engine never decodes what it holds.
 
+mod cell;
 pub(crate) mod error;
 pub(crate) mod memory;
+mod reservation;
+mod tally;
 
 use std::fmt;
 use std::time::Instant;
 
-use crate::cluster::ledger::error::LedgerError;
+pub use cell::{Cell, CellKind, CellName};
+pub use error::LedgerResult;
+pub use reservation::{Reserved, Swap};
+pub use tally::Tally;
 
-/// The result of a call to a ledger.
-pub type LedgerResult<T> = Result<T, LedgerError>;
+#[cfg(doc)]
+use crate::cluster::ledger::error::LedgerError;
 
 /// An engine that holds the log of a cluster.
 ///
@@ -128,6 +135,38 @@ pub trait Ledger: Send + Sync + 'static {
     /// # Errors
     /// See [`LedgerError`].
     fn note(&self, cell: &CellName, value: &[u8], by: Instant) -> LedgerResult<()>;
+
+    /// Sets tallies, whatever they were; all of them, or none. Each has one writer, which knows what it has counted, so a
+    /// repeat is harmless, and a failure of the engine may undo it. It should cost little: every node calls it every half
+    /// minute, with up to [`Tally::MAX`] at a time.
+    ///
+    /// # Errors
+    /// [`LedgerError::Refused`] for what [`Tally::check`] does not allow. See [`LedgerError`]. After `Unknown` it may have been
+    /// done.
+    fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()>;
+
+    /// Returns every tally whose name begins with one of these, each once, in any order, as they were at some moment.
+    ///
+    /// # Errors
+    /// [`LedgerError::Refused`] for what [`Tally::check_begins`] does not allow. See [`LedgerError`].
+    fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>>;
+
+    /// Deletes the tallies from one name on, and before another; a failure may leave some of them. There may be hundreds of
+    /// thousands, and other calls go on meanwhile.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], by: Instant) -> LedgerResult<()>;
+
+    /// Replaces the values of reservations that are what each swap expects. Each swap is one of its own: that one is lost
+    /// changes nothing for the others. Linearizable, and durable when it returns. The answers are in the order of the
+    /// swaps, and one that is lost has what the reservation holds, so that the caller can decide anew without another call.
+    ///
+    /// # Errors
+    /// [`LedgerError::Refused`] for what [`Swap::check`] does not allow: then, and after every other `Refused`, none was done.
+    /// See [`LedgerError`]. After `Unknown` any of them may have been done, or may still be, each as long as the reservation
+    /// holds what it expects.
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>>;
 
     /// Ends every [`wait`](Self::wait), now and from now on. Other calls go on: a node that closes still takes itself off
     /// the list.
@@ -351,70 +390,4 @@ pub enum Woken {
     TimedOut,
     /// The ledger is closed.
     Closed,
-}
-
-/// The kind of a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum CellKind {
-    /// The settings of the cluster: one cell, of generation 0 and without a name.
-    Meta,
-    /// A node that may serve.
-    Presence,
-    /// The last event that a node has applied.
-    Acknowledgement,
-    /// The right of one node to some work.
-    Hold,
-    /// A writer that asks others to pause: one cell without a name.
-    Waiting,
-}
-
-impl CellKind {
-    /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Meta, Self::Presence, Self::Acknowledgement, Self::Hold, Self::Waiting];
-
-    /// Returns a number for engines to store: it never changes.
-    #[must_use]
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Meta => 1,
-            Self::Presence => 2,
-            Self::Acknowledgement => 3,
-            Self::Hold => 4,
-            Self::Waiting => 5,
-        }
-    }
-
-    /// Returns the kind with this number.
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-}
-
-/// The name of a cell.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CellName {
-    /// The generation that it belongs to; 0 for the settings.
-    pub generation: u64,
-    /// Its kind.
-    pub kind: CellKind,
-    /// Its name: lower-case letters and digits, at most 64; empty where there is one cell of the kind.
-    pub name: String,
-}
-
-impl CellName {
-    /// The cell of the cluster's settings.
-    #[must_use]
-    pub fn meta() -> Self {
-        Self { generation: 0, kind: CellKind::Meta, name: String::new() }
-    }
-}
-
-/// A cell with its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cell {
-    /// Its name.
-    pub cell: CellName,
-    /// Its value.
-    pub value: Vec<u8>,
 }

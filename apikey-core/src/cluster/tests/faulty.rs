@@ -8,7 +8,7 @@ use crate::base::lock::lock;
 use crate::cluster::format::entry::LOG_END;
 use crate::cluster::{
     Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerError, LedgerResult, Logged, Look, MemoryLedger,
-    Piece, Position, Sight, Standing, Step, Woken,
+    Piece, Position, Reserved, Sight, Standing, Step, Swap, Tally, Woken,
 };
 
 /// A ledger in memory that refuses every call, or answers none, while a test wants it.
@@ -217,6 +217,22 @@ impl Ledger for Faulty {
 
     fn note(&self, cell: &CellName, value: &[u8], by: Instant) -> LedgerResult<()> {
         self.with_space()?.note(cell, value, by)
+    }
+
+    fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
+        self.with_space()?.tally(generation, tallies, by)
+    }
+
+    fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {
+        self.up()?.tallies(generation, begins, by)
+    }
+
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], by: Instant) -> LedgerResult<()> {
+        self.up()?.forget_tallies(generation, from, to, by)
+    }
+
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>> {
+        self.with_space()?.reserve(generation, swaps, by)
     }
 
     fn close(&self) {

@@ -1,6 +1,8 @@
 //! etcd at its quota: it takes no writes, and nodes serve on.
 
-use apikey_core::cluster::{Appended, CellKind, CellName, Entry, Ledger, LedgerError, Look, Position, Standing};
+use apikey_core::cluster::{
+    Appended, CellKind, CellName, Entry, Ledger, LedgerError, Look, Position, Reserved, Standing, Swap, Tally,
+};
 use apikey_engine::conformance::{Chain, op, soon};
 use apikey_etcd::Etcd;
 
@@ -15,6 +17,8 @@ fn what_is_refused_for_want_of_space_was_not_done() {
     assert!(ledger.begin(1, &Position::default(), soon()).unwrap());
     let presence = CellName { generation: 1, kind: CellKind::Presence, name: "n1".to_owned() };
     assert!(ledger.swap(&presence, None, Some(b"beat 1"), soon()).unwrap());
+    let reserve = |name: &[u8], old, new| Ok(ledger.reserve(1, &[Swap { name, old, new }], soon())?.remove(0));
+    assert_eq!(reserve(b"a", None, Some(&b"1"[..])), Ok(Reserved::Done));
     let space = ledger.sight(1, soon()).unwrap().space.unwrap();
     assert!(space.quota == QUOTA && space.used < QUOTA / 2, "{space:?}");
     let full = fill(&ledger);
@@ -24,6 +28,15 @@ fn what_is_refused_for_want_of_space_was_not_done() {
     assert!(refused(ledger.swap(&hold, None, Some(b"mine"), soon())).contains("NOSPACE"));
     assert!(refused(ledger.note(&hold, b"mine", soon())).contains("NOSPACE"));
     assert_eq!(ledger.cells(1, &[CellKind::Hold], soon()).unwrap(), []);
+    let tally = Tally { name: b"n1".to_vec(), value: b"1".to_vec() };
+    assert!(refused(ledger.tally(1, std::slice::from_ref(&tally), soon())).contains("NOSPACE"));
+    assert_eq!(ledger.tallies(1, &[b""], soon()).unwrap(), []);
+    assert!(refused(reserve(b"b", None, Some(b"1"))).contains("NOSPACE"));
+    assert!(refused(reserve(b"a", Some(b"1"), Some(b"2"))).contains("NOSPACE"));
+    // Who only asks is answered.
+    assert_eq!(reserve(b"b", None, None), Ok(Reserved::Done));
+    assert_eq!(reserve(b"a", Some(b"1"), Some(b"1")), Ok(Reserved::Done));
+    assert_eq!(reserve(b"a", Some(b"2"), Some(b"2")), Ok(Reserved::Lost { held: Some(b"1".to_vec()) }));
     assert!(refused(ledger.begin(2, &Position::default(), soon())).contains("NOSPACE"));
     assert_eq!(ledger.sight(2, soon()).unwrap().head, None);
 
@@ -52,6 +65,8 @@ fn what_is_refused_for_want_of_space_was_not_done() {
     members.control(&["defrag"]);
     members.control(&["alarm", "disarm"]);
     assert!(ledger.swap(&hold, None, Some(b"mine"), soon()).unwrap());
+    assert_eq!(reserve(b"a", Some(b"1"), Some(b"2")), Ok(Reserved::Done));
+    ledger.tally(1, &[tally], soon()).unwrap();
     assert_eq!(ledger.sight(1, soon()).unwrap().head, Some(head));
 }
 

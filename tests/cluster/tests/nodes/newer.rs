@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use apikey_core::cluster::{
-    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position, Sight,
-    Standing, Step, Woken,
+    Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerResult, Logged, Look, Piece, Position, Reserved,
+    Sight, Standing, Step, Swap, Tally, Woken,
 };
 use sha2::{Digest, Sha256};
 
@@ -112,6 +112,22 @@ impl<L: Ledger> Ledger for Newer<L> {
 
     fn note(&self, cell: &CellName, value: &[u8], by: Instant) -> LedgerResult<()> {
         self.0.note(cell, value, by)
+    }
+
+    fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
+        self.0.tally(generation, tallies, by)
+    }
+
+    fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {
+        self.0.tallies(generation, begins, by)
+    }
+
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], by: Instant) -> LedgerResult<()> {
+        self.0.forget_tallies(generation, from, to, by)
+    }
+
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>> {
+        self.0.reserve(generation, swaps, by)
     }
 
     fn close(&self) {

@@ -49,6 +49,8 @@ fn tables_are_made_by_one_role_and_used_by_another() {
     conformance::advance_writes_replaces_and_deletes(&two);
     let three = || -> Arc<dyn Ledger> { Arc::new(Postgres::new(&connection).namespace("three").single()) };
     conformance::append_needs_its_fence(&three);
+    let four = || -> Arc<dyn Ledger> { Arc::new(Postgres::new(&connection).namespace("four").single()) };
+    conformance::generations_have_sums_of_their_own(&four);
 }
 
 #[test]
@@ -101,13 +103,16 @@ fn the_settings_of_a_role_change_nothing() {
         primary.sql(&format!("ALTER ROLE apikey SET {setting}"));
     }
     let connection = as_role(&primary, "apikey");
-    let suite: [fn(conformance::Nodes<'_>); 6] = [
+    let suite: [fn(conformance::Nodes<'_>); 9] = [
         conformance::sixteen_writers_lose_nothing,
         conformance::load_is_of_one_moment,
         conformance::a_writer_and_a_node_that_registers_do_not_miss_each_other,
         conformance::append_needs_its_fence,
         conformance::look_has_all_that_there_is,
         conformance::wait_wakes,
+        conformance::tallies_begin_as_asked_for,
+        conformance::tallies_are_of_one_moment,
+        conformance::threads_that_reserve_lose_no_update,
     ];
     for promise in suite {
         let namespace = fresh();

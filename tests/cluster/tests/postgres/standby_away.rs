@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use apikey_core::cluster::{
-    Appended, CellKind, CellName, Cluster, Entry, Ledger, LedgerResult, Look, Piece, Position, Standing, Woken,
+    Appended, CellKind, CellName, Cluster, Entry, Ledger, LedgerResult, Look, Piece, Position, Reserved, Standing,
+    Swap, Tally, Woken,
 };
 use apikey_core::{AuthError, KeyStore, NewKey};
 use apikey_engine::conformance::{Chain, op, soon};
@@ -46,6 +47,10 @@ fn nothing_is_answered_that_could_be_undone() {
     append(&chain, op(), 1, soon()).unwrap();
     let cell = CellName { generation: 1, kind: CellKind::Presence, name: "n1".to_owned() };
     assert!(chain.ledger.swap(&cell, None, Some(b"beat 1"), soon()).unwrap());
+    let reserve = |ledger: &dyn Ledger, name: &[u8], old: Option<&[u8]>, new: Option<&[u8]>, by| {
+        ledger.reserve(1, &[Swap { name, old, new }], by)
+    };
+    assert_eq!(reserve(&*chain.ledger, b"a", None, Some(b"1"), soon()).unwrap(), [Reserved::Done]);
     standby.pause();
     let standing = Standing { cell: &cell, held: b"beat 1", next: b"beat 2" };
     let node = || node(&primary.connection());
@@ -60,10 +65,19 @@ fn nothing_is_answered_that_could_be_undone() {
     unknown_in_time(|by| node().swap(&CellName::meta(), Some(b"other"), Some(b"settings"), by));
     unknown_in_time(|by| append(&Chain { ledger: node(), generation: 1 }, op(), 9, by));
     unknown_in_time(|by| node().begin(1, &Position::default(), by));
+    unknown_in_time(|by| reserve(&*node(), b"b", None, Some(b"1"), by));
+    unknown_in_time(|by| reserve(&*node(), b"c", None, None, by));
+    unknown_in_time(|by| reserve(&*node(), b"a", Some(b"2"), Some(b"3"), by));
     // What may be undone anyway waits for nobody.
     let acknowledgement = CellName { kind: CellKind::Acknowledgement, ..cell.clone() };
     node().note(&acknowledgement, b"1", soon()).unwrap();
+    let tally = Tally { name: b"n1".to_vec(), value: b"1".to_vec() };
+    node().tally(1, std::slice::from_ref(&tally), soon()).unwrap();
+    assert_eq!(node().tallies(1, &[b"n"], soon()).unwrap(), [tally]);
+    node().forget_tallies(1, b"", b"o", soon()).unwrap();
     standby.resume();
+    let held = Reserved::Lost { held: Some(b"1".to_vec()) };
+    assert_eq!(reserve(&*node(), b"a", Some(b"2"), Some(b"3"), soon()).unwrap(), [held]);
     let noted = node().cells(1, &[CellKind::Acknowledgement], soon()).unwrap();
     assert_eq!(noted[0].value, b"1");
     // Renewed or not: it had no answer.

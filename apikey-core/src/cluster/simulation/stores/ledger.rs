@@ -9,7 +9,7 @@ use crate::base::runtime::Simulated;
 use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{
     Appended, Cell, CellKind, CellName, Entry, Fence, Image, Ledger, LedgerResult, Logged, Look, Piece, Position,
-    Sight, Space, Standing, Step, Woken,
+    Reserved, Sight, Space, Standing, Step, Swap, Tally, Woken,
 };
 use crate::cluster::simulation::random::Random;
 use crate::cluster::simulation::stores::history::calls_of;
@@ -130,6 +130,23 @@ impl OwnedEntry {
     fn borrowed(&self) -> Entry<'_> {
         let Self { generation, op, base, last, bytes } = self;
         Entry { generation: *generation, op: *op, base: *base, last: *last, bytes }
+    }
+}
+
+/// A swap, for the network.
+struct OwnedSwap {
+    name: Vec<u8>,
+    old: Option<Vec<u8>>,
+    new: Option<Vec<u8>>,
+}
+
+impl OwnedSwap {
+    fn of(Swap { name, old, new }: &Swap<'_>) -> Self {
+        Self { name: name.to_vec(), old: old.map(<[u8]>::to_vec), new: new.map(<[u8]>::to_vec) }
+    }
+
+    fn borrowed(&self) -> Swap<'_> {
+        Swap { name: &self.name, old: self.old.as_deref(), new: self.new.as_deref() }
     }
 }
 
@@ -296,6 +313,31 @@ impl Ledger for SimulatedLedger {
     fn note(&self, cell: &CellName, value: &[u8], by: Instant) -> LedgerResult<()> {
         let (cell, value) = (cell.clone(), value.to_vec());
         self.call(by, move |model| model.engine.note(&cell, &value, by))
+    }
+
+    fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
+        let tallies = tallies.to_vec();
+        self.grow(by, move |model| model.engine.tally(generation, &tallies, by))
+    }
+
+    fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {
+        let begins: Vec<Vec<u8>> = begins.iter().map(|begin| begin.to_vec()).collect();
+        self.call(by, move |model| {
+            let begins: Vec<&[u8]> = begins.iter().map(Vec::as_slice).collect();
+            model.engine.tallies(generation, &begins, by)
+        })
+    }
+
+    fn forget_tallies(&self, generation: u64, from: &[u8], to: &[u8], by: Instant) -> LedgerResult<()> {
+        let (from, to) = (from.to_vec(), to.to_vec());
+        self.call(by, move |model| model.engine.forget_tallies(generation, &from, &to, by))
+    }
+
+    fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>> {
+        let swaps: Vec<_> = swaps.iter().map(OwnedSwap::of).collect();
+        self.grow(by, move |model| {
+            model.engine.reserve(generation, &swaps.iter().map(OwnedSwap::borrowed).collect::<Vec<_>>(), by)
+        })
     }
 
     fn close(&self) {
