@@ -9,7 +9,7 @@ use crate::cluster::format::image::{ImageKind, seal};
 use crate::cluster::format::settings::ClusterSettings;
 use crate::cluster::join::JoinError;
 use crate::cluster::ledger::error::LedgerError;
-use crate::cluster::ledger::{Appended, CellName, Entry, Image, Position, Step};
+use crate::cluster::ledger::{Appended, CellName, Entry, Image, Position, Reserved, Step, Swap};
 use crate::cluster::node::probe::random;
 use crate::cluster::protocol::safeguards::stretched;
 use crate::key::error::StoreError;
@@ -196,6 +196,23 @@ impl Cluster {
             images.push(image);
         }
         // Also without images: the state has its head now.
-        step(&mut images)
+        step(&mut images)?;
+        self.publish_quotas(generation, disk)
+    }
+
+    /// Writes what was used of quotas into the ledger.
+    fn publish_quotas(&self, generation: u64, disk: &Disk) -> Result<(), JoinError> {
+        let rows = disk.spent().map(|item| item.map(|(key, frame)| (key.to_be_bytes(), frame)));
+        let rows: Vec<_> = rows.collect::<Result<_, StoreError>>()?;
+        for rows in rows.chunks(Swap::MAX) {
+            let swaps: Vec<_> = rows.iter().map(|(name, frame)| Swap { name, old: None, new: Some(frame) }).collect();
+            let answers = self.ledger.reserve(generation, &swaps, self.runtime.now() + PATIENCE);
+            let answers = answers.map_err(|error| JoinError::Ledger(self.ledger.name(), error))?;
+            if answers.iter().any(|answer| *answer != Reserved::Done) {
+                let what = format!("something else reserves quotas of generation {generation}");
+                return Err(JoinError::Ledger(self.ledger.name(), LedgerError::Damaged { what }));
+            }
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::cluster::format::entry::position;
 use crate::cluster::format::image::{ImageKind, unseal};
 use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{Ledger, LedgerResult, Piece, Position};
-use crate::cluster::node::housekeeping::NOT_COUNTED;
+use crate::cluster::node::keeping::housekeeping::NOT_COUNTED;
 use crate::key::event::stored::Head;
 use crate::key::named::NamedRecord;
 use crate::key::record::{Record, record_hash};

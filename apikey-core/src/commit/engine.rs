@@ -105,6 +105,12 @@ pub(crate) trait Order: Send + Sync {
     /// Makes the changes of the first uses that wait.
     fn write_first_uses(&self, engine: &Engine) -> Result<(), StoreError>;
 
+    /// Wakes the thread that reserves what quotas need.
+    fn wake_quotas(&self);
+
+    /// Reserves blocks of the strict quotas that a change has just set.
+    fn reserve_first_blocks(&self, engine: &Engine);
+
     /// How many calls wait for their turn to change something.
     #[cfg(test)]
     fn waiting(&self) -> usize;
@@ -192,6 +198,15 @@ impl Engine {
         return self.order().is_none_or(|order| order.holds(Hold::Janitor));
         #[cfg(not(feature = "cluster"))]
         true
+    }
+
+    /// Wakes the thread that writes what was used of quotas, and reserves more.
+    pub(crate) fn wake_quotas(&self) {
+        #[cfg(feature = "cluster")]
+        if let Some(order) = self.order() {
+            return order.wake_quotas();
+        }
+        self.log.maintenance.notify();
     }
 
     /// Whether the rotator of this store is the one that works: always, outside a cluster.

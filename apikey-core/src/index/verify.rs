@@ -23,7 +23,7 @@ use crate::index::compiled::{ENDED, Given};
 use crate::index::home::{imported_home, own_home};
 use crate::index::line::LineState;
 use crate::index::locate::verified_home;
-use crate::index::quotas::slot::{Refused, Reserved};
+use crate::index::quotas::slot::{Grant, Refused};
 use crate::index::quotas::{KeySpent, Need};
 use crate::index::side_table::SideEntry;
 use crate::index::table::{LiveLine, Table};
@@ -173,11 +173,11 @@ impl Index {
     }
 
     /// Lets requests have what is reserved.
-    pub(crate) fn grant_quota(&self, need: &Need, reserved: Reserved) {
+    pub(crate) fn grant_quota(&self, need: &Need, reserved: Grant) {
         self.quotas.grant(need, reserved);
     }
 
-    /// Whether a strict quota was set since the last call of [`needed_of_new_quotas`](Self::needed_of_new_quotas).
+    /// Whether a strict quota was set whose first block is not reserved yet.
     pub(crate) fn lacks_block(&self) -> bool {
         self.quotas.lacks_block()
     }
@@ -187,10 +187,14 @@ impl Index {
         self.quotas.needs_of_new(now)
     }
 
-    /// Lets no request have anything any more of quotas that are used by blocks. Returns what was used of each, if the disk has
-    /// something else.
-    pub(crate) fn end_blocks(&self) -> Vec<KeySpent> {
-        self.quotas.end_blocks()
+    /// What [`needed_of_new_quotas`](Self::needed_of_new_quotas) returned is reserved, or cannot be.
+    pub(crate) fn reserved_new_quotas(&self) {
+        self.quotas.reserved_new();
+    }
+
+    /// Lets no request have anything any more of strict quotas. Returns what was used of each, if the disk has something else.
+    pub(crate) fn end_strict_quotas(&self) -> Vec<KeySpent> {
+        self.quotas.end_strict()
     }
 
     pub(crate) fn note_quotas_written(&self, all: &[KeySpent]) {

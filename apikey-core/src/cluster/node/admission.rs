@@ -23,6 +23,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const STALE: Duration = Duration::from_secs(10);
 
 impl Node {
+    /// Whether the clock of this node is far from those of the others.
+    pub(super) fn is_clock_wrong(&self) -> bool {
+        self.state().skew_ms.abs() > MAX_SKEW_MS
+    }
+
     /// Checks that the node may give something.
     pub(super) fn check_giving(&self) -> Result<(), StoreError> {
         let state = self.state();

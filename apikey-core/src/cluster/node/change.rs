@@ -23,6 +23,9 @@ use crate::token::digest::Digest;
 /// How long a change that only gives waits for the other nodes.
 const GIVING_WAIT: Duration = Duration::from_millis(250);
 
+/// How long it waits for the first block of a strict quota, without which that lets nothing through.
+const FIRST_BLOCK_WAIT: Duration = Duration::from_secs(1);
+
 /// Orders the changes of a store by the cluster's log.
 pub(crate) struct ClusterOrder(pub(crate) Arc<Node>);
 
@@ -56,6 +59,17 @@ impl Order for ClusterOrder {
         // The thread that asks does what cannot wait for the engine.
         self.0.keeping.notify();
         Ok(())
+    }
+
+    fn wake_quotas(&self) {
+        self.0.reserving.notify();
+    }
+
+    fn reserve_first_blocks(&self, engine: &Engine) {
+        if let Err(error) = self.0.reserve_first(engine, self.0.runtime.now() + FIRST_BLOCK_WAIT) {
+            tracing::debug!(%error, "the first block of a strict quota is not reserved yet");
+            self.0.reserving.notify();
+        }
     }
 
     #[cfg(test)]

@@ -26,6 +26,7 @@ impl Node {
                 state.fault = Some(LEFT.to_owned());
             }
         }
+        self.give_back_reserved(engine, self.runtime.now() + TIMEOUT);
         // A registration that is on its way is found there.
         self.probing.notify();
         self.unlist(self.runtime.now() + TIMEOUT).is_ok()
@@ -41,6 +42,7 @@ impl Node {
             state.holds.clear();
             engine.gate.close();
         }
+        self.give_back_reserved(engine, self.runtime.now() + TIMEOUT);
         if let Err(error) = self.unlist(self.runtime.now() + TIMEOUT) {
             tracing::debug!(%error, "the node is still listed");
         }

@@ -6,7 +6,7 @@
 //! Locks are taken in this order: the turn, `applying`, the writer of the engine, `state`. No call to the ledger is made
 //! under any of them but the turn.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -88,6 +88,11 @@ pub(crate) struct Node {
     pub(crate) following: Signal,
     pub(crate) probing: Signal,
     pub(crate) keeping: Signal,
+    pub(crate) reserving: Signal,
+    /// Held while this node reserves of quotas, or gives back.
+    pub(super) reserved: Turn,
+    /// What the reservations hold, as this node last saw them.
+    pub(super) seen_reservations: Mutex<HashMap<u128, Vec<u8>>>,
 }
 
 pub(crate) struct State {
@@ -222,6 +227,9 @@ impl Node {
             following: Signal::default(),
             probing: Signal::default(),
             keeping: Signal::default(),
+            reserving: Signal::default(),
+            reserved: Turn::default(),
+            seen_reservations: Mutex::default(),
         }
     }
 
@@ -292,7 +300,7 @@ impl Node {
 
     /// Ends the threads of the node.
     pub(crate) fn close(&self) {
-        for signal in [&self.following, &self.probing, &self.keeping] {
+        for signal in [&self.following, &self.probing, &self.keeping, &self.reserving] {
             signal.close();
         }
         self.ledger.close();

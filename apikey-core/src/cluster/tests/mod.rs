@@ -10,6 +10,7 @@ mod janitor;
 mod labels;
 mod named;
 mod outage;
+mod quotas;
 mod shared_entries;
 mod unusable;
 mod went_back;

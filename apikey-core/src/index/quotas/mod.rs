@@ -1,13 +1,15 @@
 //! What keys have used of their quotas: a cache line for each key that has one, without a lock.
 //!
 //! Most quotas are counted here, and written to the disk a little later. Those that are [strict](Quota::strict), and all of a
-//! cluster, are used by blocks: a block is [reserved](Reserved) first, on the disk or by the engine, and then used here.
+//! cluster, are used by blocks: a block is [reserved](Grant) first, on the disk or by the engine, and then used here.
 
+#[cfg(feature = "cluster")]
+mod shared;
 pub(crate) mod slot;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::access::attempt::Taken;
 use crate::access::quota::Quota;
@@ -15,10 +17,13 @@ use crate::access::quota::spent::{Row, Spent};
 use crate::access::quota::status::QuotaStatus;
 use crate::base::lock::lock;
 use crate::index::limiters::KeyNumbers;
-use crate::index::quotas::slot::{QuotaSlot, Refused, Reserved};
+use crate::index::quotas::slot::{Grant, QuotaSlot, Refused};
 
 /// How long before the end of a period the store reserves a block of the next one, so that its first request need not wait.
 const AHEAD_MS: i64 = 10 * 60 * 1000;
+
+/// Each so many looks a node asks again how much of a quota others have, if it refuses requests.
+const AGAIN: u32 = 16;
 
 /// Numbered quotas, from 1; 0 means none. The writer reuses them. A reader that took a number from a line just before its key
 /// was removed may use one of the next key's uses, once.
@@ -31,11 +36,13 @@ pub(super) struct Quotas {
     without: Mutex<Vec<u128>>,
     /// Whether all are used by blocks, which the nodes of a cluster reserve.
     is_shared: AtomicBool,
-    /// The numbers of strict quotas that were set since the store reserved blocks, and whether there are any.
+    /// The numbers of strict quotas that were set since the store last reserved blocks, and whether any of these has none yet.
     lacking: Mutex<Vec<u32>>,
     lacks_block: AtomicBool,
-    /// What refused requests cost for which no block was reserved, by the number of the quota: the most for each.
+    /// What refused requests cost for which nothing was reserved, by the number of the quota: the most for each.
     refused: Mutex<HashMap<u32, u32>>,
+    /// How often a node has asked what its quotas need.
+    looks: AtomicU32,
 }
 
 /// What was used of a key's quota, for the disk.
@@ -55,8 +62,9 @@ pub(crate) struct Need {
     pub(crate) here: Spent,
     /// What is reserved here already.
     pub(crate) reserved: u64,
-    /// What should be, or is, reserved here in the next period.
+    /// What should be, or is, reserved here in the next period, and whether it is not yet.
     pub(crate) ahead: Option<Spent>,
+    pub(crate) is_ahead_new: bool,
     number: u32,
 }
 
@@ -109,18 +117,15 @@ impl Quotas {
         number
     }
 
-    /// Whether a strict quota was set since the last call of [`needs_of_new`](Self::needs_of_new).
+    /// Whether a strict quota was set whose first block is not reserved yet, as far as [`reserved_new`](Self::reserved_new)
+    /// says.
     pub(super) fn lacks_block(&self) -> bool {
         self.lacks_block.load(Ordering::Acquire)
     }
 
     /// What strict quotas need that were set since the last call.
     pub(super) fn needs_of_new(&self, now: i64) -> Vec<Need> {
-        let lacking = {
-            let mut lacking = lock(&self.lacking);
-            self.lacks_block.store(false, Ordering::Release);
-            std::mem::take(&mut *lacking)
-        };
+        let lacking = std::mem::take(&mut *lock(&self.lacking));
         lacking.into_iter().filter_map(|number| self.need(number, None, now)).collect()
     }
 
@@ -133,9 +138,14 @@ impl Quotas {
         before: Option<Taken>,
         now: i64,
     ) -> Option<Result<u32, Refused>> {
-        let charged = self.get(number)?.charge(cost, before, now, self.is_shared.load(Ordering::Relaxed));
-        if let Err(Refused::Waits(_)) = charged {
+        let is_shared = self.is_shared.load(Ordering::Relaxed);
+        let charged = self.get(number)?.charge(cost, before, now, is_shared);
+        let waits = matches!(charged, Err(Refused::Waits(_)));
+        if waits {
             self.is_urgent.store(true, Ordering::Relaxed);
+        }
+        // Other nodes may have given something back.
+        if waits || (is_shared && charged.is_err()) {
             // A request never waits: if another one is refused at this moment, that one is enough.
             if let Ok(mut refused) = self.refused.try_lock() {
                 let most = refused.entry(number).or_default();
@@ -196,6 +206,12 @@ impl Quotas {
         }
     }
 
+    /// What [`needs_of_new`](Self::needs_of_new) returned is reserved, or cannot be.
+    pub(super) fn reserved_new(&self) {
+        let lacking = lock(&self.lacking);
+        self.lacks_block.store(!lacking.is_empty(), Ordering::Release);
+    }
+
     /// What all quotas that are used by blocks need at a time.
     pub(super) fn needs(&self, now: i64) -> Vec<Need> {
         let refused = std::mem::take(&mut *lock(&self.refused));
@@ -218,32 +234,47 @@ impl Quotas {
         let (reserved, block) = (held.unwrap_or(0), quota.block().max(refused.unwrap_or(0).into()));
         let left = reserved.saturating_sub(used);
         let is_short = held.is_none() || left <= block / 2 || refused.is_some_and(|cost| left < cost.into());
-        let most = quota.count().saturating_sub(slot.elsewhere(period));
+        // Other nodes may have given back what this one knows of, but not all the time.
+        let looks_again = refused.is_some() && self.looks.load(Ordering::Relaxed).is_multiple_of(AGAIN);
+        let elsewhere = if looks_again { 0 } else { slot.elsewhere(period) };
+        let most = quota.count().saturating_sub(elsewhere);
         let top = if is_short { used.saturating_add(block).min(most).max(reserved) } else { reserved };
         let ahead = slot.ahead(period);
         let wanted = ahead.or_else(|| if quota.is_strict() { next_block(quota, period, now) } else { None });
         let is_needed = held.is_none() || top > reserved || wanted != ahead;
-        let need = Need { key, quota, here: Spent { period, used: top }, reserved, ahead: wanted, number };
+        let need = Need {
+            key,
+            quota,
+            here: Spent { period, used: top },
+            reserved,
+            ahead: wanted,
+            is_ahead_new: wanted != ahead,
+            number,
+        };
         // Another key may have the number by now.
         (is_needed && slot.id() == key).then_some(need)
     }
 
     /// Lets requests have what is reserved.
-    pub(super) fn grant(&self, need: &Need, reserved: Reserved) {
+    pub(super) fn grant(&self, need: &Need, reserved: Grant) {
         if let Some(slot) = self.get(need.number).filter(|slot| slot.id() == need.key) {
             slot.grant(reserved);
+            // Requests that were refused meanwhile find this.
+            lock(&self.refused).remove(&need.number);
             slot.written.store(reserved.here.packed(), Ordering::Relaxed);
         }
     }
 
-    /// Lets no request have anything any more of quotas that are used by blocks, and returns what was used of each.
-    pub(super) fn end_blocks(&self) -> Vec<KeySpent> {
+    /// Lets no request have anything any more of strict quotas, and returns what was used of each, if the disk has something
+    /// else.
+    pub(super) fn end_strict(&self) -> Vec<KeySpent> {
         let slots = self.slots.iter().filter_map(|(at, slot)| {
-            let is_shared = self.is_shared.load(Ordering::Relaxed);
-            let quota = slot.quota().filter(|quota| quota.is_strict() || is_shared)?;
+            let quota = slot.quota().filter(|quota| quota.is_strict())?;
             let (key, spent, written) = (slot.id(), slot.end(quota), slot.written.load(Ordering::Relaxed));
             let number = u32::try_from(at + 1).ok()?;
-            (spent.packed() != written).then_some(KeySpent { key, spent, number })
+            // A store ends once.
+            let is_first = spent.period != quota.last_period();
+            (is_first && spent.packed() != written).then_some(KeySpent { key, spent, number })
         });
         slots.collect()
     }
@@ -362,7 +393,7 @@ mod tests {
                     }
                     1 => for need in quotas.needs(now) {
                         row = Some(Row { spent: need.here, ahead: need.ahead });
-                        quotas.grant(&need, Reserved { here: need.here, elsewhere: 0, ahead: need.ahead });
+                        quotas.grant(&need, Grant { here: need.here, elsewhere: 0, ahead: need.ahead });
                     },
                     _ => if quotas.charge(number, cost, None, now).unwrap().is_ok() {
                         let period = quota.period_at(now);
@@ -390,11 +421,13 @@ mod tests {
         let number = quotas.set(&mut numbers, 7, Some(quota));
         assert!(quotas.lacks_block());
         let grant = |need: &Need| {
-            quotas.grant(need, Reserved { here: need.here, elsewhere: 0, ahead: need.ahead });
+            quotas.grant(need, Grant { here: need.here, elsewhere: 0, ahead: need.ahead });
         };
         let needs = quotas.needs_of_new(NOW);
         assert_eq!(needs.iter().map(|need| (need.here.used, need.ahead)).collect::<Vec<_>>(), [(10, None)]);
         grant(&needs[0]);
+        assert!(quotas.lacks_block());
+        quotas.reserved_new();
         assert!(!quotas.lacks_block() && quotas.needs(NOW).is_empty());
         quotas.charge(number, 4, None, NOW).unwrap().unwrap();
         assert!(!quotas.is_urgent() && quotas.needs(NOW).is_empty());
@@ -416,7 +449,7 @@ mod tests {
         grant(&needs[0]);
         assert!(quotas.charge(number, 10, None, midnight).unwrap().is_ok());
         assert_eq!(quotas.status(number, NOW).unwrap().used(), 10);
-        let ended = quotas.end_blocks();
+        let ended = quotas.end_strict();
         assert_eq!(
             ended[0].row(),
             (7, Row { spent: Spent { period: quota.period_at(midnight), used: 10 }, ahead: None })

@@ -42,7 +42,7 @@ pub(in crate::index) enum Refused {
 
 /// What is reserved of a quota, as the disk or the engine of the cluster has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reserved {
+pub(crate) struct Grant {
     /// What is reserved here in a period, used or not.
     pub(crate) here: Spent,
     /// What other nodes have reserved in that period.
@@ -163,7 +163,7 @@ impl QuotaSlot {
     }
 
     /// Lets requests have what is reserved.
-    pub(super) fn grant(&self, Reserved { here, elsewhere, ahead }: Reserved) {
+    pub(super) fn grant(&self, Grant { here, elsewhere, ahead }: Grant) {
         let elsewhere = Spent { period: here.period, used: elsewhere };
         self.elsewhere.store(elsewhere.packed(), Ordering::Relaxed);
         self.reserved.store(here.packed(), Ordering::Relaxed);
@@ -291,6 +291,8 @@ mod tests {
             });
             assert_eq!(all, 1000);
             slot.set(Some(Quota::per_day(1000)));
+            // What was used by the month counts in this day, and not in the next one.
+            assert_eq!(passed(&slot, 1, NOW), 0);
             assert_eq!(passed(&slot, 2000, NOW + DAY), 1000);
             assert_eq!(passed(&slot, 2000, NOW + 2 * DAY), 1000);
         }
@@ -360,7 +362,7 @@ mod tests {
         let quota = Quota::per_day(1000).strict();
         let slot = slot(quota);
         let [today, tomorrow] = [0, DAY].map(|after| quota.period_at(NOW + after));
-        let reserve = |period, used, ahead| slot.grant(Reserved { here: Spent { period, used }, elsewhere: 0, ahead });
+        let reserve = |period, used, ahead| slot.grant(Grant { here: Spent { period, used }, elsewhere: 0, ahead });
         let waits = |now| matches!(slot.charge(1, None, now, false), Err(Refused::Waits(status)) if status.waits);
         assert!(waits(NOW));
         reserve(today, 10, Some(Spent { period: tomorrow, used: 3 }));
@@ -386,7 +388,7 @@ mod tests {
         let passed = || (0..2000).take_while(|_| slot.charge(1, None, NOW, true).is_ok()).count();
         assert_eq!(passed(), 10);
         assert!(matches!(slot.charge(1, None, NOW, true), Err(Refused::Waits(_))));
-        slot.grant(Reserved { here: Spent { period, used: 30 }, elsewhere: 965, ahead: None });
+        slot.grant(Grant { here: Spent { period, used: 30 }, elsewhere: 965, ahead: None });
         assert_eq!(passed(), 25, "35 are left for this node");
         assert!(matches!(slot.charge(1, None, NOW, true), Err(Refused::UsedUp(status)) if status.used() == 1000));
     }

@@ -37,6 +37,8 @@ pub(crate) fn found(
             inner.engine.change(|_, _| Ok(changes.to_vec()))?;
         }
         let head = inner.engine.writer().head();
+        // What is reserved of strict quotas and not used is left for the nodes.
+        inner.end_quotas(&log);
         // Everything that was changed before is in the database now; nothing else has the store open.
         log.checkpoint().map_err(StoreError::from)?;
         let replica = cluster.found(founding, &log, &head, &prefixes, &digesters)?;

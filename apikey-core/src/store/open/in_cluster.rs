@@ -10,7 +10,7 @@ use crate::cluster::config::Cluster;
 use crate::cluster::format::entry::position;
 use crate::cluster::join::{Joined, OPEN_TIMEOUT};
 use crate::cluster::node::change::ClusterOrder;
-use crate::cluster::node::shared::{Node, Settings};
+use crate::cluster::node::shared::{Node, PATIENCE, Settings};
 use crate::commit::cluster::gate::Gate;
 use crate::commit::engine::Engine;
 use crate::storage::kept_entries::KeptEntries;
@@ -62,6 +62,10 @@ pub(super) fn start(
         node.leave(&store.inner().engine);
         return Err(error);
     }
+    // The first request finds a block of a strict quota.
+    if let Err(error) = node.reserve(&store.inner().engine, node.runtime.now() + PATIENCE) {
+        tracing::debug!(%error, "no block of the quotas is reserved yet");
+    }
     let service = NodeThreads::start(node, &store.shared()).map_err(|source| OpenError::io(path, source))?;
     store.add_service(Box::new(service));
     Ok(store)
@@ -105,10 +109,11 @@ struct NodeThreads {
 impl NodeThreads {
     fn start(node: Arc<Node>, inner: &Arc<Inner>) -> std::io::Result<Self> {
         let mut started = Self { node, inner: inner.clone(), threads: Vec::new() };
-        let works: [(&str, Work); 3] = [
+        let works: [(&str, Work); 4] = [
             ("apikey-follow", Node::follow_until_closed),
             ("apikey-probe", Node::probe_until_closed),
             ("apikey-keep", Node::keep_until_closed),
+            ("apikey-reserve", Node::reserve_until_closed),
         ];
         for (name, work) in works {
             let (node, inner) = (started.node.clone(), inner.clone());

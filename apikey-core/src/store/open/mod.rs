@@ -105,8 +105,15 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
     let catalog = (!permissions.is_empty()).then(|| Catalog::stored(permissions.clone()));
     let rules = Rules { now: time.now_ms(), lifetime: options.lifetime(), catalog: catalog.as_ref() };
     let found = scan(&disk, &index, &head, keys, path, rules)?;
-    quotas::restore(&disk, &index, time.now_ms())
-        .map_err(|error| read_error(path, "what keys used of their quotas", error))?;
+    #[cfg(feature = "cluster")]
+    if joining.is_some() {
+        // The ledger has what was used, or reserved.
+        index.share_quotas();
+    }
+    if joining.is_none() {
+        quotas::restore(&disk, &index, time.now_ms())
+            .map_err(|error| read_error(path, "what keys used of their quotas", error))?;
+    }
     if found.outlived > 0 {
         tracing::warn!(
             keys = found.outlived,

@@ -14,7 +14,7 @@ use crate::base::lock::lock;
 use crate::base::patch::Patch;
 use crate::base::time::from_ms;
 use crate::index::Index;
-use crate::index::quotas::slot::Reserved;
+use crate::index::quotas::slot::Grant;
 use crate::index::quotas::{KeySpent, Need};
 use crate::key::change::{Action, Change, Fields};
 use crate::key::error::StoreError;
@@ -181,14 +181,14 @@ impl Inner {
             }
         }
         if !was_urgent && index.is_spent_fast() {
-            self.engine.log.maintenance.notify();
+            self.engine.wake_quotas();
         }
         charged.map(drop)
     }
 
     /// Writes what was used of quotas since the last time, and reserves what strict ones need next.
     pub(in crate::store) fn write_quotas(&self) {
-        if !self.engine.index.has_quotas() {
+        if !self.engine.index.has_quotas() || !self.engine.is_alone() {
             return;
         }
         let Ok(disk) = self.engine.log.open() else { return };
@@ -204,22 +204,28 @@ impl Inner {
         if !index.lacks_block() {
             return;
         }
+        #[cfg(feature = "cluster")]
+        if let Some(order) = self.engine.order() {
+            order.reserve_first_blocks(&self.engine);
+            return;
+        }
         let Ok(disk) = self.engine.log.open() else { return };
         let _writing = lock(&self.writing_quotas);
         let needed = index.needed_of_new_quotas(self.engine.time.now_ms());
         if !has_room(&disk, MIN_FREE) || reserve(&disk, index, &needed).is_err() {
             self.engine.log.maintenance.notify();
         }
+        index.reserved_new_quotas();
     }
 
     /// Writes what was used of quotas for the last time. Requests that are under way have none of a strict quota any more.
     pub(in crate::store) fn end_quotas(&self, disk: &Disk) {
-        if !self.engine.index.has_quotas() {
+        if !self.engine.index.has_quotas() || !self.engine.is_alone() {
             return;
         }
         let _writing = lock(&self.writing_quotas);
         self.write_quotas_to(disk, |_| Vec::new());
-        let ended = self.engine.index.end_blocks();
+        let ended = self.engine.index.end_strict_quotas();
         if let Err(error) = write(disk, ended.iter().map(KeySpent::row)) {
             tracing::warn!(%error, "what was reserved of strict quotas counts as used");
         }
@@ -275,7 +281,7 @@ fn reserve(disk: &Disk, index: &Index, needed: &[Need]) -> Result<(), StoreError
         let row = |need: &Need| (need.key, Row { spent: need.here, ahead: need.ahead });
         write(disk, needed.iter().map(row))?;
         for need in needed {
-            index.grant_quota(need, Reserved { here: need.here, elsewhere: 0, ahead: need.ahead });
+            index.grant_quota(need, Grant { here: need.here, elsewhere: 0, ahead: need.ahead });
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ mod fork;
 mod history;
 mod newer;
 mod points;
+mod quotas;
 mod upgrade;
 
 #[cfg(target_os = "linux")]

@@ -12,7 +12,11 @@ use crate::token::digest::Digester;
 
 impl Node {
     /// Uses the pepper that the cluster uses. Returns why the node cannot; `None` if it does.
-    pub(super) fn follow_pepper(&self, engine: &Engine, settings: &ClusterSettings) -> Option<String> {
+    pub(in crate::cluster::node) fn follow_pepper(
+        &self,
+        engine: &Engine,
+        settings: &ClusterSettings,
+    ) -> Option<String> {
         let mut writer = engine.writer();
         if writer.pepper == Some(settings.pepper) {
             return None;

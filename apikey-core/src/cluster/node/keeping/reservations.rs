@@ -1,0 +1,273 @@
+//! Quotas in a cluster: a node reserves blocks of them in the ledger, and lets requests have these.
+//!
+//! The ledger has one reservation for each quota in use: what all nodes have reserved of it in a period, used or not. A node
+//! raises it by compare-and-swap, and only then lets requests have more; so all nodes together never have more than the
+//! quota, but for what a node lets through while the engine is away: of a strict quota nothing, and of any other one block.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::access::quota::spent::{Row, Spent};
+use crate::base::codec;
+use crate::base::lock::lock;
+use crate::base::signal::Wake;
+use crate::cluster::ledger::error::LedgerError;
+use crate::cluster::ledger::{Reserved, Swap};
+use crate::cluster::node::shared::{Node, PATIENCE};
+use crate::commit::cluster::propagation::Hold;
+use crate::commit::engine::Engine;
+use crate::index::quotas::Need;
+use crate::index::quotas::slot::Grant;
+use crate::storage::database::spent::StoredSpent;
+
+/// How often the node looks at what its quotas need, and the shortest time between two looks, if they need much.
+const EACH: Duration = Duration::from_secs(1);
+const MUCH: Duration = Duration::from_millis(100);
+/// How often a swap is tried that other nodes keep winning, before the next look.
+const TRIES: usize = 8;
+/// The reservations whose values a node remembers, to change them in one call.
+const REMEMBERED: usize = 100_000;
+
+impl Node {
+    /// Reserves what quotas need until the node closes.
+    pub(crate) fn reserve_until_closed(&self, engine: &Engine) {
+        let mut due = self.runtime.now();
+        let mut is_behind = false;
+        loop {
+            let is_waited_for = !is_behind && (engine.index.is_spent_fast() || engine.index.lacks_block());
+            let next = due + if is_waited_for { MUCH } else { EACH };
+            // The first use of the first quota wakes it.
+            let next = engine.index.has_quotas().then_some(next);
+            if self.runtime.wait(&self.reserving, next) == Wake::Closed {
+                return;
+            }
+            // However often it is woken.
+            self.runtime.sleep((due + MUCH).saturating_duration_since(self.runtime.now()));
+            if self.reserving.is_closed() {
+                return;
+            }
+            due = self.runtime.now();
+            let reserved = self.reserve(engine, self.runtime.now() + PATIENCE);
+            is_behind = reserved.is_err();
+            if let Err(error) = reserved {
+                tracing::debug!(%error, "no more of the quotas can be reserved");
+            }
+        }
+    }
+
+    /// Reserves what all quotas need, and deletes the reservations of those that are gone.
+    pub(crate) fn reserve(&self, engine: &Engine, by: Instant) -> Result<(), LedgerError> {
+        if !engine.index.has_quotas() {
+            return Ok(());
+        }
+        let Some(_one) = self.reserved.take(&self.runtime, by) else { return Ok(()) };
+        engine.index.begin_reserving();
+        // What was just set is among all.
+        let now = engine.time.now_ms();
+        let _ = engine.index.needed_of_new_quotas(now);
+        let reserved = self.reserve_all(engine, &engine.index.needed_quotas(now), by);
+        engine.index.reserved_new_quotas();
+        reserved?;
+        self.forget_reservations(engine, by)
+    }
+
+    /// Reserves the first blocks of strict quotas that were just set.
+    pub(crate) fn reserve_first(&self, engine: &Engine, by: Instant) -> Result<(), LedgerError> {
+        // The thread may be reserving them already.
+        let one = self.reserved.take(&self.runtime, by);
+        let _one = one.ok_or_else(|| LedgerError::refused("what quotas need is being reserved"))?;
+        let reserved = self.reserve_all(engine, &engine.index.needed_of_new_quotas(engine.time.now_ms()), by);
+        engine.index.reserved_new_quotas();
+        reserved
+    }
+
+    fn reserve_all(&self, engine: &Engine, needs: &[Need], by: Instant) -> Result<(), LedgerError> {
+        // By a wrong clock it would reserve of a period in which the others are not.
+        if needs.is_empty() || self.is_clock_wrong() {
+            return Ok(());
+        }
+        for needs in needs.chunks(Swap::MAX) {
+            self.reserve_some(engine, needs.to_vec(), by)?;
+        }
+        Ok(())
+    }
+
+    fn reserve_some(&self, engine: &Engine, mut needs: Vec<Need>, by: Instant) -> Result<(), LedgerError> {
+        for _ in 0..TRIES {
+            let plans: Vec<Plan> = {
+                let seen = lock(&self.seen_reservations);
+                let now = engine.time.now_ms();
+                needs.iter().filter_map(|need| Plan::new(*need, seen.get(&need.key), now)).collect()
+            };
+            let lost = self.swap_all(&plans, by)?;
+            for plan in plans.iter().filter(|plan| !lost.contains(&plan.need.key)) {
+                engine.index.grant_quota(&plan.need, plan.grant);
+            }
+            needs.retain(|need| lost.contains(&need.key));
+            if needs.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes these swaps, and remembers what the reservations hold after them. Returns the keys of those that are lost.
+    fn swap_all(&self, plans: &[Plan], by: Instant) -> Result<Vec<u128>, LedgerError> {
+        if plans.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<[u8; 16]> = plans.iter().map(|plan| plan.need.key.to_be_bytes()).collect();
+        let swaps = plans.iter().zip(&names).map(|(plan, name)| Swap {
+            name,
+            old: plan.old.as_deref(),
+            new: plan.new.as_deref(),
+        });
+        let answers = self.noted(self.ledger.reserve(self.generation(), &swaps.collect::<Vec<_>>(), by));
+        let mut seen = lock(&self.seen_reservations);
+        if answers.is_err() || seen.len() > REMEMBERED {
+            // Any of them may have been done.
+            seen.clear();
+        }
+        let mut lost = Vec::new();
+        for (plan, answer) in plans.iter().zip(answers?) {
+            let held = match answer {
+                Reserved::Done => plan.new.clone(),
+                Reserved::Lost { held } => {
+                    lost.push(plan.need.key);
+                    held
+                }
+            };
+            match held {
+                Some(held) => drop(seen.insert(plan.need.key, held)),
+                None => drop(seen.remove(&plan.need.key)),
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Gives back what this node has reserved and not used. Requests have nothing more from now on.
+    pub(crate) fn give_back_reserved(&self, engine: &Engine, by: Instant) {
+        if !engine.index.has_quotas() {
+            return;
+        }
+        let Some(_one) = self.reserved.take(&self.runtime, by) else { return };
+        let now = engine.time.now_ms();
+        let needs = engine.index.end_shared_quotas(now);
+        for needs in needs.chunks(Swap::MAX) {
+            let mut needs = needs.to_vec();
+            for _ in 0..TRIES {
+                let plans: Vec<Plan> = {
+                    let seen = lock(&self.seen_reservations);
+                    needs.iter().filter_map(|need| Plan::giving_back(*need, seen.get(&need.key), now)).collect()
+                };
+                let Ok(lost) = self.swap_all(&plans, by) else {
+                    tracing::debug!("what this node has reserved of quotas and not used counts as used");
+                    return;
+                };
+                needs.retain(|need| lost.contains(&need.key));
+                if needs.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Deletes the reservations of quotas that were removed, or whose keys were deleted, if this node keeps house. One that is
+    /// given again meanwhile, and used, stays.
+    fn forget_reservations(&self, engine: &Engine, by: Instant) -> Result<(), LedgerError> {
+        let gone = engine.index.take_without_quota();
+        if !self.state().holds.contains_key(&Hold::Janitor) {
+            return Ok(());
+        }
+        for gone in gone.chunks(Swap::MAX) {
+            let mut held: HashMap<u128, Option<Vec<u8>>> = gone.iter().map(|key| (*key, None)).collect();
+            // The first call finds out what they hold, the second deletes that.
+            for _ in 0..2 {
+                let names: Vec<_> = held.iter().map(|(key, old)| (key.to_be_bytes(), old.as_deref())).collect();
+                let swaps: Vec<_> = names.iter().map(|(name, old)| Swap { name, old: *old, new: None }).collect();
+                let answers = self.noted(self.ledger.reserve(self.generation(), &swaps, by))?;
+                let keys: Vec<u128> = held.keys().copied().collect();
+                held = keys
+                    .into_iter()
+                    .zip(answers)
+                    .filter_map(|(key, answer)| match answer {
+                        Reserved::Lost { held: Some(held) } => Some((key, Some(held))),
+                        _ => None,
+                    })
+                    .collect();
+                held.retain(|key, _| engine.index.lacks_quota(*key));
+                if held.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A swap of a reservation, and what it gives this node.
+struct Plan {
+    need: Need,
+    old: Option<Vec<u8>>,
+    new: Option<Vec<u8>>,
+    grant: Grant,
+}
+
+impl Plan {
+    /// Plans to reserve what a quota needs, by what the reservation holds; `None` if that is damaged, or of a later period.
+    fn new(need: Need, held: Option<&Vec<u8>>, now: i64) -> Option<Self> {
+        let Spent { period, used: wanted } = need.here;
+        let row = held.map_or_else(|| Some(Row::default()), |held| read(need.key, held))?.at(need.quota, now);
+        if row.spent.period != period {
+            return None;
+        }
+        let count = need.quota.count();
+        let more = wanted.saturating_sub(need.reserved).min(count.saturating_sub(row.spent.used));
+        // What is reserved ahead is part of the reservation already.
+        let ahead = need.ahead.filter(|_| need.is_ahead_new).map(|ahead| {
+            let held = row.ahead.filter(|held| held.period == ahead.period).map_or(0, |held| held.used);
+            (held, Spent { used: ahead.used.min(count.saturating_sub(held)), ..ahead })
+        });
+        let after = Row {
+            spent: Spent { period, used: row.spent.used.saturating_add(more) },
+            ahead: ahead.map_or(row.ahead, |(held, new)| Some(Spent { used: held.saturating_add(new.used), ..new })),
+        };
+        let grant = Grant {
+            here: Spent { period, used: need.reserved.saturating_add(more) },
+            elsewhere: row.spent.used.saturating_sub(need.reserved),
+            ahead: ahead.map_or(need.ahead, |(_, new)| Some(new)),
+        };
+        Some(Self { need, old: held.cloned(), new: Some(write(after)?), grant })
+    }
+
+    /// Plans to give back what is reserved here and not used: `need.here` is what was used. If the node does not know what
+    /// the reservation holds, it only finds that out.
+    fn giving_back(need: Need, held: Option<&Vec<u8>>, now: i64) -> Option<Self> {
+        let grant = Grant { here: need.here, elsewhere: 0, ahead: None };
+        let Some(held) = held else { return Some(Self { need, old: None, new: None, grant }) };
+        let mut row = read(need.key, held)?.at(need.quota, now);
+        if row.spent.period == need.here.period {
+            let unused = need.reserved.saturating_sub(need.here.used);
+            row.spent.used = row.spent.used.saturating_sub(unused);
+        }
+        if let (Some(ahead), Some(own)) = (&mut row.ahead, need.ahead)
+            && ahead.period == own.period
+        {
+            ahead.used = ahead.used.saturating_sub(own.used);
+        }
+        Some(Self { need, old: Some(held.clone()), new: Some(write(row)?), grant })
+    }
+}
+
+/// Reads a reservation. Of one that is damaged nobody gets more.
+fn read(key: u128, held: &[u8]) -> Option<Row> {
+    let row = codec::decode::<StoredSpent>(held).inspect_err(|error| {
+        let key = crate::token::key_id::KeyId::from_u128(key);
+        tracing::error!(%error, %key, "what the cluster has reserved of a quota is damaged: nothing is left of it");
+    });
+    row.ok().map(Row::from)
+}
+
+fn write(row: Row) -> Option<Vec<u8>> {
+    codec::encode(&StoredSpent::from(row)).ok()
+}
