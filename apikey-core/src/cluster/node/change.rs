@@ -62,13 +62,14 @@ impl Order for ClusterOrder {
     }
 
     fn wake_quotas(&self) {
+        self.0.reserver.start();
         self.0.reserving.notify();
     }
 
     fn reserve_first_blocks(&self, engine: &Engine) {
         if let Err(error) = self.0.reserve_first(engine, self.0.runtime.now() + FIRST_BLOCK_WAIT) {
             tracing::debug!(%error, "the first block of a strict quota is not reserved yet");
-            self.0.reserving.notify();
+            self.wake_quotas();
         }
     }
 

@@ -48,6 +48,7 @@ impl Node {
         loop {
             let read = self.check_in_step().and_then(|()| self.read_some(engine, Self::apply));
             if engine.index.lacks_block() {
+                self.reserver.start();
                 self.reserving.notify();
             }
             // Also what was applied before an error.

@@ -15,6 +15,7 @@ mod kept_revocations;
 mod leave;
 mod listings;
 pub(crate) mod probe;
+pub(crate) mod reserver;
 pub(crate) mod shared;
 mod turn;
 mod wait_for_all;

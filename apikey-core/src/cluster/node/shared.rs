@@ -24,6 +24,7 @@ use crate::cluster::node::entry::open_entry::EntryLine;
 use crate::cluster::node::entry::unresolved::Unresolved;
 use crate::cluster::node::here_only::AllHereOnly;
 use crate::cluster::node::listings::Listings;
+use crate::cluster::node::reserver::Reserver;
 use crate::cluster::node::turn::Turn;
 use crate::cluster::protocol::chain::Chain;
 use crate::cluster::protocol::log_tally::LogTally;
@@ -89,6 +90,7 @@ pub(crate) struct Node {
     pub(crate) probing: Signal,
     pub(crate) keeping: Signal,
     pub(crate) reserving: Signal,
+    pub(crate) reserver: Reserver,
     /// Held while this node reserves of quotas, or gives back.
     pub(super) reserved: Turn,
     /// What the reservations hold, as this node last saw them.
@@ -228,6 +230,7 @@ impl Node {
             probing: Signal::default(),
             keeping: Signal::default(),
             reserving: Signal::default(),
+            reserver: Reserver::default(),
             reserved: Turn::default(),
             seen_reservations: Mutex::default(),
         }

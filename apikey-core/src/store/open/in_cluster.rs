@@ -109,17 +109,13 @@ struct NodeThreads {
 impl NodeThreads {
     fn start(node: Arc<Node>, inner: &Arc<Inner>) -> std::io::Result<Self> {
         let mut started = Self { node, inner: inner.clone(), threads: Vec::new() };
-        let works: [(&str, Work); 4] = [
+        let works: [(&str, Work); 3] = [
             ("apikey-follow", Node::follow_until_closed),
             ("apikey-probe", Node::probe_until_closed),
             ("apikey-keep", Node::keep_until_closed),
-            ("apikey-reserve", Node::reserve_until_closed),
         ];
         for (name, work) in works {
-            let (node, inner) = (started.node.clone(), inner.clone());
-            let runtime = node.runtime.clone();
-            let thread = runtime.spawn(name, move || work(&node, &inner.engine));
-            match thread {
+            match spawn(&started.node, inner, name, work) {
                 Ok(thread) => started.threads.push(thread),
                 Err(error) => {
                     started.end();
@@ -127,17 +123,38 @@ impl NodeThreads {
                 }
             }
         }
+        started.reserve_when_needed();
         Ok(started)
+    }
+
+    /// Starts the thread that reserves blocks of quotas, once there is a quota.
+    fn reserve_when_needed(&self) {
+        // The node outlives the store that has it.
+        let (node, inner) = (Arc::downgrade(&self.node), Arc::downgrade(&self.inner));
+        self.node.reserver.when_needed(Box::new(move || {
+            let (node, inner) = (node.upgrade()?, inner.upgrade()?);
+            let thread = spawn(&node, &inner, "apikey-reserve", Node::reserve_until_closed);
+            thread.inspect_err(|error| tracing::error!(%error, "no blocks of quotas are reserved")).ok()
+        }));
+        if self.inner.engine.index.has_quotas() {
+            self.node.reserver.start();
+        }
     }
 
     fn end(&mut self) {
         self.node.close();
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.drain(..).chain(self.node.reserver.end()) {
             thread.join();
         }
         // Only now: the threads would register the node again.
         self.node.leave(&self.inner.engine);
     }
+}
+
+fn spawn(node: &Arc<Node>, inner: &Arc<Inner>, name: &str, work: Work) -> std::io::Result<Task> {
+    let (node, inner) = (node.clone(), inner.clone());
+    let runtime = node.runtime.clone();
+    runtime.spawn(name, move || work(&node, &inner.engine))
 }
 
 impl Service for NodeThreads {

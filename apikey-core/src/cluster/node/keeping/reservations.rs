@@ -36,9 +36,7 @@ impl Node {
         loop {
             let is_waited_for = !is_behind && (engine.index.is_spent_fast() || engine.index.lacks_block());
             let next = due + if is_waited_for { MUCH } else { EACH };
-            // The first use of the first quota wakes it.
-            let next = engine.index.has_quotas().then_some(next);
-            if self.runtime.wait(&self.reserving, next) == Wake::Closed {
+            if self.runtime.wait(&self.reserving, Some(next)) == Wake::Closed {
                 return;
             }
             // However often it is woken.

@@ -167,7 +167,7 @@ fn an_append_without_an_answer_must_be_resolved_first() {
 
 #[test]
 fn what_a_holder_writes_must_be_fenced() {
-    is_violated_without(Course::Rotators, 440, |safeguards| safeguards.fences_what_a_holder_writes = false);
+    is_violated_without(Course::Rotators, 300, |safeguards| safeguards.fences_what_a_holder_writes = false);
 }
 
 #[test]
