@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::access::owner::Owner;
+use crate::access::owner::OwnerRef;
 use crate::base::interner::{Full, IDENTITIES};
 
 /// All codes are below this.
@@ -21,7 +21,7 @@ const VALUE: u8 = 5;
 
 /// The fields of an identity.
 pub(crate) struct Identity<'a> {
-    pub(crate) owner: Owner<'a>,
+    pub(crate) owner: OwnerRef<'a>,
     /// The prefix of the secret: `None` for the store's default, and empty for a secret without a prefix.
     pub(crate) prefix: Option<&'a str>,
     pub(crate) name: Option<&'a str>,
@@ -54,13 +54,13 @@ fn put(text: &mut String, code: u8, field: &str) {
 }
 
 /// The owner in the identity of this number, with the tenant: the only parts of it that logs may have.
-pub(crate) fn owner_of(number: u32) -> Owner<'static> {
+pub(crate) fn owner_of(number: u32) -> OwnerRef<'static> {
     owner(IDENTITIES.text(number))
 }
 
 /// The owner in an identity.
-pub(crate) fn owner(identity: &str) -> Owner<'_> {
-    Owner { tenant: tenant(identity), name: name_of_owner(identity) }
+pub(crate) fn owner(identity: &str) -> OwnerRef<'_> {
+    OwnerRef { tenant: tenant(identity), name: name_of_owner(identity) }
 }
 
 /// The name of the owner in an identity.
@@ -154,7 +154,7 @@ fn split(text: &str) -> (&str, &str) {
 mod tests {
     use super::*;
 
-    const ALICE: Owner<'static> = Owner { tenant: None, name: "alice" };
+    const ALICE: OwnerRef<'static> = OwnerRef { tenant: None, name: "alice" };
 
     fn labels_of(list: &[(&str, &str)]) -> BTreeMap<String, String> {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -169,8 +169,8 @@ mod tests {
                 for labels in [&[][..], &[("plan", "pro")], &[("a", "b=c"), ("plan", "pro"), ("region", "eu")]] {
                     let labels = labels_of(labels);
                     let text =
-                        Identity { owner: Owner { tenant, name: "alice é" }, prefix, name, labels: &labels }.text();
-                    let owner = Owner { tenant, name: "alice é" };
+                        Identity { owner: OwnerRef { tenant, name: "alice é" }, prefix, name, labels: &labels }.text();
+                    let owner = OwnerRef { tenant, name: "alice é" };
                     assert_eq!((super::owner(&text), super::prefix(&text), super::name(&text)), (owner, prefix, name));
                     let read: Vec<(&str, &str)> = super::labels(&text).collect();
                     assert_eq!(read, labels.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>());

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-/// The owner of a key, who is one of a tenant or of none. Owners of the same name in two tenants have nothing in common.
+/// Who the owner of a key is: one of a tenant or of none. Owners of the same name in two tenants have nothing in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner<'a> {
+pub(crate) struct OwnerRef<'a> {
     pub(crate) tenant: Option<&'a str>,
     pub(crate) name: &'a str,
 }
@@ -12,12 +12,12 @@ pub(crate) struct Owner<'a> {
 /// One owner, or all owners of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owners<'a> {
-    One(Owner<'a>),
+    One(OwnerRef<'a>),
     AllOf(&'a str),
 }
 
 impl Owners<'_> {
-    pub(crate) fn has(self, owner: Owner<'_>) -> bool {
+    pub(crate) fn has(self, owner: OwnerRef<'_>) -> bool {
         match self {
             Self::One(one) => one == owner,
             Self::AllOf(tenant) => owner.tenant == Some(tenant),
@@ -74,13 +74,13 @@ impl Seen {
     /// The owners whose keys they are, as far as the store can look keys up by them; `None` if it has to read every key.
     pub(crate) fn owners(&self) -> Option<Owners<'_>> {
         match &self.owner {
-            Some(name) => Some(Owners::One(Owner { tenant: self.tenant(), name })),
+            Some(name) => Some(Owners::One(OwnerRef { tenant: self.tenant(), name })),
             None => self.tenant().map(Owners::AllOf),
         }
     }
 
     /// Whether the keys of this owner are among them.
-    pub(crate) fn has(&self, owner: Owner<'_>) -> bool {
+    pub(crate) fn has(&self, owner: OwnerRef<'_>) -> bool {
         match (self.owners(), &self.tenants) {
             (Some(owners), _) => owners.has(owner),
             (None, Tenants::None) => owner.tenant.is_none(),
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_handle_sees_the_keys_that_it_is_for() {
-        let owner = |tenant, name| Owner { tenant, name };
+        let owner = |tenant, name| OwnerRef { tenant, name };
         let seen = |tenants: Tenants, owner: Option<&str>| Seen { tenants, owner: owner.map(Arc::from) };
         let acme = || Tenants::One("acme".into());
         let owners = [

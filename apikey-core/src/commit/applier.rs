@@ -237,7 +237,7 @@ mod tests {
         let labels = plan.map(|plan| ("plan".to_owned(), plan.to_owned())).into_iter().collect();
         // The name changes with the label, and waits as well.
         let identity = Identity {
-            owner: crate::access::owner::Owner { tenant: None, name: "alice" },
+            owner: crate::access::owner::OwnerRef { tenant: None, name: "alice" },
             prefix: None,
             name: plan,
             labels: &labels,

@@ -1,7 +1,7 @@
 //! A log line and a count for each change that is in force.
 
 use crate::access::identity::owner_of;
-use crate::access::owner::Owner;
+use crate::access::owner::OwnerRef;
 use crate::commit::engine::Engine;
 use crate::key::effective_key::EffectiveKey;
 use crate::key::event::actor::Origin;
@@ -14,7 +14,7 @@ pub(crate) struct ChangeNotice {
     subject: Subject,
     origin: Origin,
     /// The owner of its key.
-    owner: Option<Owner<'static>>,
+    owner: Option<OwnerRef<'static>>,
     kind: &'static str,
     /// Whether the record was deleted.
     is_deleted: bool,

@@ -13,7 +13,7 @@ use crate::access::idle::IdleEnd;
 use crate::access::limit::Limit;
 use crate::access::named::NamedId;
 use crate::access::network::ANYWHERE;
-use crate::access::owner::{Owner, Seen};
+use crate::access::owner::{OwnerRef, Seen};
 use crate::access::quota::Quota;
 use crate::base::interner::Full;
 use crate::index::Index;
@@ -33,7 +33,7 @@ pub(crate) enum Target<'a> {
         id: u128,
         seen: &'a Seen,
     },
-    Owner(Owner<'a>),
+    Owner(OwnerRef<'a>),
 }
 
 /// The restriction of every secret of a key.

@@ -141,7 +141,7 @@ mod tests {
             let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             let name = (named && name).then_some("ci");
             let identity = Identity {
-                owner: crate::access::owner::Owner { tenant: None, name: "alice" },
+                owner: crate::access::owner::OwnerRef { tenant: None, name: "alice" },
                 prefix: Some("acme"),
                 name,
                 labels: &labels,

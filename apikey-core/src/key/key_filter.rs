@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::access::grants;
-use crate::access::owner::{Owner, Owners, Seen, Tenants};
+use crate::access::owner::{OwnerRef, Owners, Seen, Tenants};
 use crate::access::permission::{PermissionError, check_permission};
 use crate::base::json::{entries, from_object, maybe_time, maybe_whole};
 use crate::key::bounds;
@@ -303,7 +303,7 @@ impl KeyFilter {
         match (seen.owners(), self.owner.as_deref()) {
             (Some(one @ Owners::One(_)), _) => Some(one),
             (None, Some(_)) if self.any_tenant => None,
-            (_, Some(name)) => Some(Owners::One(Owner { tenant, name })),
+            (_, Some(name)) => Some(Owners::One(OwnerRef { tenant, name })),
             (of_tenant, None) => of_tenant.or_else(|| tenant.map(Owners::AllOf)),
         }
     }

@@ -9,7 +9,7 @@ use crate::access::grants;
 use crate::access::idle;
 use crate::access::limit::{Limit, StoredLimit};
 use crate::access::network;
-use crate::access::owner::{Owner, Seen, Tenants};
+use crate::access::owner::{OwnerRef, Seen, Tenants};
 use crate::access::permission::{covers, manages};
 use crate::access::quota::{Quota, StoredQuota};
 use crate::base::time::from_ms;
@@ -80,7 +80,7 @@ impl Reach {
     }
 
     /// Checks that the scope may change or create keys of this owner at all.
-    pub(crate) fn owner(&self, owner: Owner<'_>) -> Result<(), StoreError> {
+    pub(crate) fn owner(&self, owner: OwnerRef<'_>) -> Result<(), StoreError> {
         if !self.seen.has(owner) {
             return Err(StoreError::invalid(
                 "owner",
@@ -97,13 +97,13 @@ impl Reach {
     }
 
     /// Checks that a change may leave a key of this owner with these grants, of which it has `held` already.
-    pub(crate) fn grants(&self, owner: Owner<'_>, grants: &[String], held: &[String]) -> Result<(), StoreError> {
+    pub(crate) fn grants(&self, owner: OwnerRef<'_>, grants: &[String], held: &[String]) -> Result<(), StoreError> {
         self.owner(owner)?;
         self.actor.as_ref().map_or(Ok(()), |actor| actor.grants(grants, held))
     }
 
     /// Checks that a new key of this owner may have these grants and roles.
-    pub(crate) fn new_key(&self, owner: Owner<'_>, grants: &[String], roles: &[String]) -> Result<(), StoreError> {
+    pub(crate) fn new_key(&self, owner: OwnerRef<'_>, grants: &[String], roles: &[String]) -> Result<(), StoreError> {
         self.grants(owner, &self.roles.all(grants, roles), &[])
     }
 
@@ -119,7 +119,7 @@ impl Reach {
 
     /// Whether keys of this owner exist, as far as the scope may know: to an acting key without `keys:any_owner`, those of
     /// other owners do not, so that ids are no oracle.
-    pub(crate) fn sees(&self, owner: Owner<'_>) -> bool {
+    pub(crate) fn sees(&self, owner: OwnerRef<'_>) -> bool {
         self.seen.has(owner) && self.actor.as_ref().is_none_or(|actor| actor.is_owner(owner))
     }
 
@@ -256,7 +256,7 @@ impl ActingKey {
         self.record.quota.as_ref().filter(|_| !self.is_unbounded())
     }
 
-    fn is_owner(&self, owner: Owner<'_>) -> bool {
+    fn is_owner(&self, owner: OwnerRef<'_>) -> bool {
         self.is_tenant(owner.tenant) && (self.record.owner() == owner || self.may(ANY_OWNER))
     }
 
@@ -275,7 +275,7 @@ impl ActingKey {
         Seen { tenants, owner }
     }
 
-    fn owner(&self, owner: Owner<'_>) -> Result<(), StoreError> {
+    fn owner(&self, owner: OwnerRef<'_>) -> Result<(), StoreError> {
         if self.is_owner(owner) {
             return Ok(());
         }

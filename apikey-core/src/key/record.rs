@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::access::idle::{IdleEnd, StoredIdle};
 use crate::access::limit::StoredLimit;
-use crate::access::owner::Owner;
+use crate::access::owner::OwnerRef;
 use crate::access::quota::StoredQuota;
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, Unknown, critical, ignorable};
@@ -296,8 +296,8 @@ impl Record {
     }
 
     /// The owner, with the tenant.
-    pub(crate) fn owner(&self) -> Owner<'_> {
-        Owner { tenant: self.tenant.as_deref(), name: &self.owner }
+    pub(crate) fn owner(&self) -> OwnerRef<'_> {
+        OwnerRef { tenant: self.tenant.as_deref(), name: &self.owner }
     }
 
     pub(crate) fn expired(&self, now: i64) -> bool {

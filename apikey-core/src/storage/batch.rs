@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::access::owner::Owner;
+use crate::access::owner::OwnerRef;
 use crate::base::codec::payload::{Reader, Writer};
 use crate::base::codec::{CodecError, entries};
 use crate::key::subject::Subject;
@@ -30,8 +30,8 @@ impl Batch {
 
 impl Write {
     /// The owner of the key.
-    pub(crate) fn owner(&self) -> Owner<'_> {
-        Owner { tenant: self.tenant.as_deref(), name: &self.owner }
+    pub(crate) fn owner(&self) -> OwnerRef<'_> {
+        OwnerRef { tenant: self.tenant.as_deref(), name: &self.owner }
     }
 
     /// Roughly how much the database writes for it: one for the change, and one for each half KiB.
@@ -72,8 +72,8 @@ impl NewId {
         Self { tenant: write.tenant.clone(), owner: write.owner.clone(), id }
     }
 
-    pub(crate) fn owner(&self) -> Owner<'_> {
-        Owner { tenant: self.tenant.as_deref(), name: &self.owner }
+    pub(crate) fn owner(&self) -> OwnerRef<'_> {
+        OwnerRef { tenant: self.tenant.as_deref(), name: &self.owner }
     }
 }
 

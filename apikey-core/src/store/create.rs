@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::access::idle;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::Limit;
-use crate::access::owner::{Owner, Tenants};
+use crate::access::owner::{OwnerRef, Tenants};
 use crate::access::quota::Quota;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec::tail::Unknown;
@@ -252,7 +252,11 @@ impl Inner {
         }
         if let Some(reach) = reach {
             // Check the cap before an error discloses anything about an earlier request.
-            reach.new_key(Owner { tenant: tenant.as_deref(), name: &new.key.owner }, &new.permissions, &new.roles)?;
+            reach.new_key(
+                OwnerRef { tenant: tenant.as_deref(), name: &new.key.owner },
+                &new.permissions,
+                &new.roles,
+            )?;
         }
         let prefix = new.key.prefix.clone().or_else(|| reach.and_then(Reach::default_prefix));
         if new.key.within.is_some() {

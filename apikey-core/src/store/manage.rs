@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::access::auth_error::AuthError;
 use crate::access::limit::Limit;
-use crate::access::owner::{Owner, Owners};
+use crate::access::owner::{OwnerRef, Owners};
 use crate::access::quota::Quota;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
@@ -248,7 +248,7 @@ impl KeyStore {
         let revoked_all = Restriction { revoke: true, ..Restriction::default() };
         let scope = self.scope(actor);
         let tenant = scope.seen.tenant().or_else(|| actor.and_then(VerifiedKey::tenant));
-        let of = Owner { tenant, name: owner };
+        let of = OwnerRef { tenant, name: owner };
         // Once the actor is revoked, it may revoke nothing more.
         let own = actor.map(|actor| actor.id().as_u128());
         let mut own_is_left = false;

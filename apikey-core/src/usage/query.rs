@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::access::owner::Owner;
+use crate::access::owner::OwnerRef;
 use crate::base::time::from_ms;
 use crate::key::bounds;
 use crate::key::error::StoreError;
@@ -117,7 +117,7 @@ impl Usage {
             Of::Owner { tenant, name } => {
                 tenant.as_deref().map_or(Ok(()), bounds::tenant)?;
                 bounds::stored_owner(name)?;
-                UsageSubject::owner(Owner { tenant: tenant.as_deref(), name })
+                UsageSubject::owner(OwnerRef { tenant: tenant.as_deref(), name })
             }
             Of::Tenant(tenant) => {
                 bounds::tenant(tenant)?;

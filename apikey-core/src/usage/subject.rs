@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::access::owner::Owner;
+use crate::access::owner::OwnerRef;
 
 /// The subject of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ impl UsageSubject {
         Self { kind: TENANT, id: digest(&[name]) }
     }
 
-    pub(crate) fn owner(Owner { tenant, name }: Owner<'_>) -> Self {
+    pub(crate) fn owner(OwnerRef { tenant, name }: OwnerRef<'_>) -> Self {
         // A name of a tenant has a byte at least.
         Self { kind: OWNER, id: digest(&[tenant.unwrap_or_default(), name]) }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::access::identity::owner_of;
-use crate::access::owner::Owner;
+use crate::access::owner::OwnerRef;
 use crate::base::codec;
 use crate::index::counts::pending::{KeyCount, MinuteCounts, Pending};
 use crate::key::error::StoreError;
@@ -135,7 +135,7 @@ impl Sums {
         let Self { identities, mut store } = self;
         let mut sums: BTreeMap<UsageSubject, Counts> = BTreeMap::new();
         for (identity, counts) in identities {
-            let owner @ Owner { tenant, .. } = owner_of(identity);
+            let owner @ OwnerRef { tenant, .. } = owner_of(identity);
             let tenant = tenant.map(UsageSubject::tenant);
             for subject in tenant.into_iter().chain([UsageSubject::owner(owner)]) {
                 sums.entry(subject).or_default().add(&counts);

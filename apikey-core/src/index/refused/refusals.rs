@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::access::auth_error::AuthError;
 use crate::access::identity::owner_of;
-use crate::access::owner::Owner;
+use crate::access::owner::OwnerRef;
 use crate::access::peer::Peer;
 use crate::access::refusal_count::RefusalCount;
 use crate::base::lock::lock;
@@ -274,7 +274,7 @@ impl Sample {
             tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, "API key refused");
             return;
         };
-        let (key, Owner { tenant, name: owner }) = (KeyId::from_u128(id), owner_of(identity));
+        let (key, OwnerRef { tenant, name: owner }) = (KeyId::from_u128(id), owner_of(identity));
         tracing::info!(name: "apikey.refused", target: "apikey", code, count, peer, %key, owner, tenant, "API key refused");
         if code == WRONG_NETWORK {
             // Without an address, a wrongly configured proxy or server is more likely than an attacker.

@@ -12,7 +12,7 @@ use std::thread::{Builder, ScopedJoinHandle, scope};
 
 use crate::access::catalog::Catalog;
 use crate::access::named::Kind;
-use crate::access::owner::Owner;
+use crate::access::owner::OwnerRef;
 use crate::access::stores;
 use crate::base::codec;
 use crate::base::interner::IDENTITIES;
@@ -271,7 +271,7 @@ fn take_in(
         owner_key_into(&mut place, record.owner(), id);
         tables.owners.add(&place);
         if record.tenant.is_some() {
-            owner_key_into(&mut place, Owner { name: "", ..record.owner() }, id);
+            owner_key_into(&mut place, OwnerRef { name: "", ..record.owner() }, id);
             tables.owners.add(&place);
         }
         imported_digests(&record).for_each(|digest| tables.imported.add(&digest));
