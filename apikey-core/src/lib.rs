@@ -88,6 +88,8 @@ pub use key::key_filter::{KeyFilter, MAX_PAGE, Page};
 pub use key::key_info::{EndedSecret, KeyInfo, KeyState, Revoked};
 pub use key::key_update::KeyUpdate;
 pub use key::new_key::{CreatedKey, NewKey};
+pub use key::owner::owner::Owner;
+pub use key::owner::owner_info::OwnerInfo;
 pub use key::revealed_key::RevealedKey;
 pub use key::role::role::Role;
 pub use key::role::role_info::RoleInfo;

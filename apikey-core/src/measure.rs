@@ -66,7 +66,8 @@ impl Keys {
 
     /// Puts a role, as a store makes a change of one visible: first what it takes away, then what it gives.
     pub fn put_role(&self, role: &str, permission: &str) -> Option<()> {
-        let allowance = NamedAllowance { grants: GRANTS.number(permission).ok()?, ended: false, limit: None };
+        let allowance =
+            NamedAllowance { grants: GRANTS.number(permission).ok()?, ended: false, limit: None, quota: None };
         self.index.restrict_named(Kind::Role.id(role), allowance).ok()?;
         self.index.publish_named(Kind::Role.id(role), allowance).ok()
     }

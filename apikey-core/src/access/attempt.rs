@@ -87,18 +87,25 @@ impl std::fmt::Debug for Attempt<'_> {
     }
 }
 
-/// What a request has taken of its key's [quota](crate::NewKey::quota). The guards of a request keep one for each store, so
+/// What a request has taken of its key's [quota](crate::NewKey::quota), and of those that the keys of its
+/// [owner](crate::Owner::quota) and of its [tenant](crate::Tenant::quota) share. The guards of a request keep one for each store, so
 /// that together they take the largest cost among them, and give it back if one of them refuses the request.
 ///
 /// [`KeyStore::check`](crate::KeyStore::check) reads and writes that of an [attempt](crate::Attempt::charge);
 /// [`KeyStore::charge_more`](crate::KeyStore::charge_more) and [`KeyStore::give_back`](crate::KeyStore::give_back) do, too.
 #[derive(Debug, Default)]
-pub struct Charge(Mutex<Option<Taken>>);
+pub struct Charge(Mutex<Option<[Taken; QUOTAS]>>);
 
-/// What a charge says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The most quotas of a key: its own, that of its owner, and that of its tenant.
+pub(crate) const QUOTAS: usize = 3;
+
+/// The numbers of a key's quotas, in this order, which is that in which a request takes from them; 0 for none.
+pub(crate) type QuotaNumbers = [u32; QUOTAS];
+
+/// What a charge says of one quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Taken {
-    /// The number of the quota.
+    /// The number of the quota; 0 for none.
     pub(crate) quota: u32,
     /// The uses that the request has paid.
     pub(crate) uses: u32,
@@ -109,10 +116,10 @@ pub(crate) struct Taken {
 }
 
 impl Charge {
-    /// Returns the uses; 0 for a key without a quota, and after they were given back.
+    /// Returns the uses, which are those of each quota; 0 for a key without any, and after they were given back.
     #[must_use]
     pub fn uses(&self) -> u32 {
-        self.taken().map_or(0, |taken| taken.uses)
+        self.taken().into_iter().flatten().map(|taken| taken.uses).max().unwrap_or(0)
     }
 
     /// Returns whether a store has noted anything here, even if it was given back.
@@ -121,11 +128,11 @@ impl Charge {
         self.taken().is_some()
     }
 
-    pub(crate) fn taken(&self) -> Option<Taken> {
+    pub(crate) fn taken(&self) -> Option<[Taken; QUOTAS]> {
         *lock(&self.0)
     }
 
-    pub(crate) fn set(&self, taken: Taken) {
+    pub(crate) fn set(&self, taken: [Taken; QUOTAS]) {
         *lock(&self.0) = Some(taken);
     }
 }
@@ -138,9 +145,9 @@ impl Clone for Charge {
 
 impl Taken {
     /// The same after the request has taken more in this period, and has paid so many uses.
-    pub(crate) fn and(before: Option<Self>, quota: u32, uses: u32, more: u32, period: u32) -> Self {
-        let back = before.filter(|before| before.period == period).map_or(0, |before| before.back);
-        Self { quota, uses, period, back: back + more }
+    pub(crate) fn and(self, uses: u32, more: u32, period: u32) -> Self {
+        let back = if self.period == period { self.back } else { 0 };
+        Self { uses, period, back: back + more, ..self }
     }
 
     /// The same after the request was refused.

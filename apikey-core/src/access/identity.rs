@@ -58,6 +58,22 @@ pub(crate) fn owner_of(number: u32) -> OwnerRef<'static> {
     owner(IDENTITIES.text(number))
 }
 
+/// An owner as the identities of its keys begin: the text names one of all owners.
+pub(crate) fn owner_text(owner: OwnerRef<'_>) -> Cow<'_, str> {
+    static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+    Identity { owner, prefix: None, name: None, labels: &NO_LABELS }.text()
+}
+
+/// The [text](owner_text) of the owner in an identity.
+pub(crate) fn text_of_owner(identity: &str) -> &str {
+    let (name, rest) = split(identity);
+    let end = match rest.strip_prefix(char::from(TENANT)) {
+        Some(tenant) => name.len() + 1 + split(tenant).0.len(),
+        None => name.len(),
+    };
+    identity.get(..end).unwrap_or(identity)
+}
+
 /// The owner in an identity.
 pub(crate) fn owner(identity: &str) -> OwnerRef<'_> {
     OwnerRef { tenant: tenant(identity), name: name_of_owner(identity) }
@@ -172,6 +188,10 @@ mod tests {
                         Identity { owner: OwnerRef { tenant, name: "alice é" }, prefix, name, labels: &labels }.text();
                     let owner = OwnerRef { tenant, name: "alice é" };
                     assert_eq!((super::owner(&text), super::prefix(&text), super::name(&text)), (owner, prefix, name));
+                    assert_eq!(
+                        (text_of_owner(&text), super::owner(text_of_owner(&text))),
+                        (&*owner_text(owner), owner)
+                    );
                     let read: Vec<(&str, &str)> = super::labels(&text).collect();
                     assert_eq!(read, labels.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>());
                     assert_eq!(label(&text, "plan"), labels.get("plan").map(String::as_str));

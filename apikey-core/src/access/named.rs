@@ -1,4 +1,4 @@
-//! What many keys share under a name: roles, which grant, and tenants, which bound.
+//! What many keys share under a name: roles, which grant, and tenants and owners, which bound.
 
 use std::ops::RangeInclusive;
 
@@ -6,9 +6,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::access::grants;
 use crate::access::limit::Limit;
+use crate::access::quota::Quota;
 use crate::base::interner::{Full, GRANTS};
 
-/// The id of a role or a tenant, which follows from its name.
+/// The id of a role, a tenant or an owner, which follows from its name.
 pub(crate) type NamedId = u128;
 
 /// What a name is one of.
@@ -16,16 +17,19 @@ pub(crate) type NamedId = u128;
 pub(crate) enum Kind {
     Role,
     Tenant,
+    /// Its name is its [text](crate::access::identity::owner_text).
+    Owner,
 }
 
 /// The first four bytes of ids. No key has them: its id begins with a time, and these are in the year 10889.
 const ROLES: u128 = 0xfffe_0002 << 96;
 const TENANTS: u128 = 0xfffe_0003 << 96;
+const OWNERS: u128 = 0xfffe_0004 << 96;
 /// The other twelve bytes.
 const REST: u128 = (1 << 96) - 1;
 
-/// The ids of all roles and tenants.
-pub(crate) const IDS: RangeInclusive<NamedId> = ROLES..=TENANTS | REST;
+/// The ids of all roles, tenants and owners.
+pub(crate) const IDS: RangeInclusive<NamedId> = ROLES..=OWNERS | REST;
 
 impl Kind {
     /// What has this id; `None` for the id of a key.
@@ -33,6 +37,7 @@ impl Kind {
         match id & !REST {
             ROLES => Some(Self::Role),
             TENANTS => Some(Self::Tenant),
+            OWNERS => Some(Self::Owner),
             _ => None,
         }
     }
@@ -54,27 +59,30 @@ impl Kind {
         match self {
             Self::Role => (ROLES, b"apikey: a role"),
             Self::Tenant => (TENANTS, b"apikey: a tenant"),
+            Self::Owner => (OWNERS, b"apikey: an owner"),
         }
     }
 }
 
-/// What a role grants, or what a tenant leaves its keys.
+/// What a role grants, or what a tenant or an owner leaves its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NamedAllowance {
-    /// The number in [`GRANTS`] of what a role grants, or of the most that keys of a tenant have.
+    /// The number in [`GRANTS`] of what a role grants, or of the most that keys of a tenant, or of an owner, have.
     pub(crate) grants: u32,
     /// Whether it is a tenant that has ended.
     pub(crate) ended: bool,
     /// The limit that the keys of a tenant share.
     pub(crate) limit: Option<Limit>,
+    /// The quota that the keys of a tenant, or of an owner, share.
+    pub(crate) quota: Option<Quota>,
 }
 
 impl NamedAllowance {
-    /// Those of a name that has no record: a role that is not there grants nothing, and a tenant that nobody has put bounds
-    /// nothing.
+    /// Those of a name that has no record: a role that is not there grants nothing, and a tenant or an owner that nobody has
+    /// put bounds nothing.
     pub(crate) fn without_record(id: NamedId) -> Result<Self, Full> {
-        let grants = if Kind::of(id) == Some(Kind::Tenant) { "*" } else { "" };
-        Ok(Self { grants: GRANTS.number(grants)?, ended: false, limit: None })
+        let grants = if Kind::of(id) == Some(Kind::Role) { "" } else { "*" };
+        Ok(Self { grants: GRANTS.number(grants)?, ended: false, limit: None, quota: None })
     }
 
     /// What both leave.
@@ -83,6 +91,7 @@ impl NamedAllowance {
             grants: grants::meet(self.grants, other.grants)?,
             ended: self.ended || other.ended,
             limit: Limit::meet_of(self.limit, other.limit),
+            quota: Quota::meet_of(self.quota, other.quota),
         })
     }
 
@@ -90,6 +99,7 @@ impl NamedAllowance {
     pub(crate) fn loses(self, after: Self) -> bool {
         (after.ended && !self.ended)
             || Limit::meet_of(self.limit, after.limit) != self.limit
+            || Quota::meet_of(self.quota, after.quota) != self.quota
             || (self.grants != after.grants && grants::lose(GRANTS.text(self.grants), GRANTS.text(after.grants)))
     }
 }
@@ -106,7 +116,7 @@ mod tests {
         assert_ne!(Kind::Role.id("reader") & REST, Kind::Tenant.id("reader") & REST);
         let last_key = (u128::from(LAST_MS.unsigned_abs()) << 80) | ((1 << 80) - 1);
         assert_eq!(Kind::of(last_key), None);
-        for kind in [Kind::Role, Kind::Tenant] {
+        for kind in [Kind::Role, Kind::Tenant, Kind::Owner] {
             for name in ["", "reader", "orders.read-only_2"] {
                 let id = kind.id(name);
                 assert!(kind.ids().contains(&id) && IDS.contains(&id) && id > last_key);

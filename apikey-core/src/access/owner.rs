@@ -1,12 +1,21 @@
 //! Owners of keys, and the keys that a handle or a call sees.
 
+use std::fmt;
 use std::sync::Arc;
 
-/// Who the owner of a key is: one of a tenant or of none. Owners of the same name in two tenants have nothing in common.
+/// The owner of a key: one of a tenant, or of none. Owners of the same name in two tenants have nothing in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OwnerRef<'a> {
     pub(crate) tenant: Option<&'a str>,
     pub(crate) name: &'a str,
+}
+
+/// `"alice"`, or `"alice" of tenant "acme"`.
+impl fmt::Display for OwnerRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.name)?;
+        self.tenant.map_or(Ok(()), |tenant| write!(f, " of tenant {tenant:?}"))
+    }
 }
 
 /// One owner, or all owners of a tenant.

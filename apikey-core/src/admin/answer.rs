@@ -293,7 +293,7 @@ impl fmt::Display for Mismatch {
 pub struct Lines {
     /// The lines, each with a line end. They may contain digests.
     pub lines: SecretText,
-    /// The number of keys among them: roles and tenants come before, in lines of their own.
+    /// The number of keys among them: roles, tenants and owners come before, in lines of their own.
     pub count: u64,
     /// The id of the last key, role or tenant, if there may be more after it.
     pub next: Option<KeyId>,

@@ -59,7 +59,7 @@ pub struct Session {
     ending: Arc<AtomicBool>,
     /// The digests of keys that were checked only, to refuse the second of two equal keys.
     checked: HashSet<Digest>,
-    /// The roles and tenants in the lines that were imported, which come in parts.
+    /// The roles, tenants and owners in the lines that were imported, which come in parts.
     lines: NamedLines,
 }
 

@@ -17,7 +17,7 @@ pub(crate) static IDENTITIES: Interner = Interner::new();
 pub(crate) static GRANTS: Interner = Interner::new();
 
 /// Set in the numbers of texts in a chunk. The other numbers count the texts that have an allocation each, from 0.
-const PACKED: u32 = 1 << 31;
+pub(crate) const PACKED: u32 = 1 << 31;
 /// Packed texts begin at multiples of this, in bytes.
 const UNIT: usize = 4;
 /// Units in a chunk, as a power of two.

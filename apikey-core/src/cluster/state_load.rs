@@ -19,7 +19,7 @@ pub(crate) enum StatePart<'i> {
     /// The load begins. It begins again if the engine has lost the moment of which it is: what came before does not count.
     Begin,
     Record(&'i Record, &'i [u8]),
-    /// A role or a tenant.
+    /// A role, a tenant or an owner.
     Named(&'i NamedRecord, &'i [u8]),
     /// What the idempotent request of this name made.
     Outcome(&'i [u8], &'i [u8]),
@@ -57,10 +57,11 @@ pub(crate) fn load_state(
             .map_err(|error| damaged(format!("an image of the state cannot be used: {error}")))?;
         match (kind, named(image.name)) {
             (ImageKind::Record, Some((id, kind))) => {
-                let record = NamedRecord::decode(kind, frame)
-                    .map_err(|error| damaged(format!("a role or tenant of the state cannot be read: {error}")))?;
+                let record = NamedRecord::decode(kind, frame).map_err(|error| {
+                    damaged(format!("a role, tenant or owner of the state cannot be read: {error}"))
+                })?;
                 if record.id() != id {
-                    return Err(damaged("a role or tenant of the state has the name of another".into()));
+                    return Err(damaged("a role, tenant or owner of the state has the name of another".into()));
                 }
                 records += 1;
                 sum = sum.wrapping_add(record_hash(frame));

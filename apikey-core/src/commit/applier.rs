@@ -17,7 +17,7 @@ use crate::key::named::NamedRecord;
 use crate::key::rotation::overlap::Overlap;
 use crate::token::digest::Digest;
 
-/// A change of one key, role or tenant, as the index sees it.
+/// A change of one key, role, tenant or owner, as the index sees it.
 #[derive(Clone, Default)]
 pub(crate) struct Pending {
     pub(crate) id: u128,
@@ -28,7 +28,7 @@ pub(crate) struct Pending {
     pub(crate) named: Option<NamedChange>,
 }
 
-/// What a role grants, or a tenant leaves, before and after a change.
+/// What a role grants, or a tenant or an owner leaves, before and after a change.
 #[derive(Clone, Copy)]
 pub(crate) struct NamedChange {
     pub(crate) before: NamedAllowance,
@@ -152,7 +152,7 @@ impl Applier {
         Ok(true)
     }
 
-    /// Makes what a role grants, or a tenant leaves, visible, narrowed by what later changes of it take away.
+    /// Makes what a role grants, or a tenant or an owner leaves, visible, narrowed by what later changes of it take away.
     fn publish_named(&mut self, index: &Index, id: NamedId, after: NamedAllowance) -> io::Result<()> {
         let mut visible = after;
         if self.leave(id) {

@@ -26,7 +26,9 @@ impl Engine {
             let (record, _) = records.record(actor.id().as_u128())?.ok_or_else(|| refused(AuthError::Invalid))?;
             let default = stores::default_prefix(self.index.store()).unwrap_or_default();
             let tenant = record.tenant.as_deref().map(|tenant| records.tenant(tenant)).transpose()?.flatten();
-            Ok::<_, StoreError>(ActingKey::new(record, actor.secret_version(), default, &roles, tenant.as_ref()))
+            let owner = records.owner(record.owner())?;
+            let secret = actor.secret_version();
+            Ok::<_, StoreError>(ActingKey::new(record, secret, default, &roles, tenant.as_ref(), owner.as_ref()))
         });
         let actor = actor.transpose()?;
         Ok(Some(Reach::new(scope.seen.clone(), actor, roles)))

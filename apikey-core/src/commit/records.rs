@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use crate::access::named::{Kind, NamedId};
-use crate::access::owner::Owners;
+use crate::access::owner::{OwnerRef, Owners};
 use crate::base::codec;
 use crate::commit::writer::Writer;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::RequestOutcome;
 use crate::key::named::NamedRecord;
+use crate::key::owner;
+use crate::key::owner::record::OwnerRecord;
 use crate::key::record::Record;
 use crate::key::role::record::RoleRecord;
 #[cfg(feature = "cluster")]
@@ -56,7 +58,7 @@ impl<'d> Records<'d> {
         self.disk.record(id)
     }
 
-    /// The role or tenant with this id, and its frame.
+    /// The role, tenant or owner with this id, and its frame.
     pub(crate) fn named(&self, id: NamedId) -> Result<Option<(NamedRecord, Bytes)>, StoreError> {
         #[cfg(feature = "cluster")]
         if let Some((frame, kind)) = self.decided.and_then(|decided| decided.table.record(id)).zip(Kind::of(id)) {
@@ -69,6 +71,12 @@ impl<'d> Records<'d> {
     /// The tenant of this name, if it was put, or has ended.
     pub(crate) fn tenant(&self, name: &str) -> Result<Option<TenantRecord>, StoreError> {
         Ok(self.named(Kind::Tenant.id(name))?.and_then(|(record, _)| record.tenant()))
+    }
+
+    /// The record of an owner, if it was put.
+    pub(crate) fn owner(&self, owner: OwnerRef<'_>) -> Result<Option<OwnerRecord>, StoreError> {
+        let record = self.named(owner::record::id(owner))?.and_then(|(record, _)| record.owner());
+        Ok(record.filter(|record| record.owner() == owner))
     }
 
     /// Returns a record as readers see it: a key of a tenant that has ended is revoked. It is not to be written.

@@ -40,7 +40,7 @@ impl Engine {
         self.restrict_unread(error, || or_none(self.index.restrict_without_record(target, restriction)))
     }
 
-    /// Takes what a change of a role or a tenant takes away, and returns the number of records of which it took anything.
+    /// Takes what a change of a role, a tenant or an owner takes away, and returns the number of records of which it took anything.
     fn restrict_named(&self, id: NamedId, action: &NamedAction) -> Result<usize, Full> {
         let Some(left) = action.leaves() else { return Ok(0) };
         self.index.restrict_named(id, left?).map(usize::from)

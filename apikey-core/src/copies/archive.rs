@@ -228,7 +228,7 @@ impl<'a> Archive<'a> {
         let record = |id: u128, frame: &[u8]| -> Result<Item, BackupError> {
             if let Some(kind) = Kind::of(id) {
                 let named = NamedRecord::decode(kind, frame);
-                let named = named.map_err(|error| BackupError::codec(self.path, "a role or tenant", &error))?;
+                let named = named.map_err(|error| BackupError::codec(self.path, "a role, tenant or owner", &error))?;
                 if named.id() != id {
                     return Err(damaged(format!("the record of {:?}", named.name())));
                 }

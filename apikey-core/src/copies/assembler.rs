@@ -48,7 +48,7 @@ impl<'a> Assembler<'a> {
         self.flush_if_full()
     }
 
-    /// Loads a role or a tenant as it is stored.
+    /// Loads a role, a tenant or an owner as it is stored.
     pub(super) fn named(&mut self, record: &NamedRecord, frame: &[u8]) -> Result<(), StoreError> {
         self.load.named(record.id(), frame);
         self.head.add_record(frame);
@@ -130,7 +130,7 @@ impl<'a> Assembler<'a> {
         Ok(Some(Reapplied { key, tenant, owner, revoked, disabled, ended, narrowed }))
     }
 
-    /// Replaces a role or a tenant by what is `left` of it. Returns whether its keys lose anything; if they do not, it
+    /// Replaces a role, a tenant or an owner by what is `left` of it. Returns whether its keys lose anything; if they do not, it
     /// stays as it is. The tenant of keys may have had no record.
     pub(super) fn restrict_named(
         &mut self,

@@ -19,7 +19,7 @@ pub struct BackupReport {
     pub number: u64,
     /// The time at which the backup was written.
     pub written_at: DateTime<Utc>,
-    /// The number of records: keys, roles and tenants.
+    /// The number of records: keys, roles, tenants and owners.
     pub records: u64,
     /// The number of events.
     pub events: u64,

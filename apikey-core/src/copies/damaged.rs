@@ -35,7 +35,7 @@ pub(super) struct DamagedStore {
     pub(super) head: Option<Head>,
     pub(super) checkpoint: Option<Checkpoint>,
     pub(super) meta: Option<Vec<u8>>,
-    /// The roles and tenants with their frames, once the records are read.
+    /// The roles, tenants and owners with their frames, once the records are read.
     pub(super) named: Vec<(NamedRecord, Bytes)>,
     /// Those whose records are not whole.
     pub(super) lost: Vec<NamedId>,
@@ -143,7 +143,7 @@ impl DamagedStore {
         self.head.map(|head| head.number).max(self.mark.map(|mark| mark.number))
     }
 
-    /// Reads every record of a key in its place, and keeps those of roles and tenants. One that is not whole has an id alone.
+    /// Reads every record of a key in its place, and keeps those of roles, tenants and owners. One that is not whole has an id alone.
     pub(super) fn records<E>(
         &mut self,
         mut each: impl FnMut(u128, Option<Record>, &Bytes) -> Result<(), E>,
@@ -167,7 +167,7 @@ impl DamagedStore {
         self.newer = self.newer.or(newer);
         self.note_faults();
         if !lost.is_empty() {
-            self.faults.push(format!("{} of its roles and tenants cannot be read: put them again", lost.len()));
+            self.faults.push(format!("{} of its roles, tenants and owners cannot be read: put them again", lost.len()));
         }
         (self.named, self.lost) = (named, lost);
         self.has_all_records = whole && self.head.is_some_and(|head| (head.records, head.sum) == (records, sum));

@@ -6,34 +6,34 @@ use chrono::{DateTime, Utc};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use crate::access::identity;
 use crate::access::idle;
 use crate::access::idle::StoredIdle;
 use crate::access::limit::{Limit, LimitLine};
 use crate::access::named::Kind;
+use crate::access::owner::OwnerRef;
 use crate::access::quota::Quota;
 use crate::base::codec::tail::Unknown;
 use crate::base::json::entries;
 use crate::base::store_time::{MAX_LEAD_MS, Moment};
 use crate::base::time::{LAST_MS, checked_ms, from_ms};
+use crate::copies::named_line::{OWNER, OwnerLine, ROLE, RevokedLine, RoleLine, TENANT, TenantLine, not_json};
 use crate::copies::transfer_report::LineFault;
 use crate::key::bounds;
 use crate::key::builder_json::SpanMs;
 use crate::key::error::StoreError;
 use crate::key::key_info::KeyInfo;
+use crate::key::owner::owner::Owner;
 use crate::key::record::{Record, Revocation, SecretEnd, SecretForm, StoredSecret};
-use crate::key::role::record::RoleRecord;
 use crate::key::role::role::Role;
 use crate::key::rotation::policy::RotationLine;
-use crate::key::tenant::record::TenantRecord;
 use crate::key::tenant::tenant::Tenant;
 use crate::token::digest::hex;
 use crate::token::imported::{ImportForm, ImportHash, ImportScheme, from_hex};
 use crate::token::key_id::KeyId;
 
-/// The kinds of lines.
+/// The kind of a line of a key.
 const KEY: &str = "key";
-const ROLE: &str = "role";
-const TENANT: &str = "tenant";
 /// The most live secrets of a key.
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
@@ -127,13 +127,6 @@ pub(super) struct Line {
     rotation: Option<RotationLine>,
     idle_after_ms: Option<SpanMs>,
     idle_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct RevokedLine {
-    at: DateTime<Utc>,
-    #[serde(default)]
-    reason: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -256,6 +249,8 @@ pub(super) enum Subject {
     Role(Role),
     /// A tenant, and why it has ended.
     Tenant(Tenant, Option<String>),
+    /// An owner, and its tenant.
+    Owner(Owner, Option<String>),
 }
 
 /// A line that cannot be read, and of what it is.
@@ -268,7 +263,7 @@ pub(super) struct BadLine {
 pub(super) enum LineOf {
     Key,
     Named(Kind, String),
-    /// It may be of any role or tenant.
+    /// It may be of any role, tenant or owner.
     Unknown,
 }
 
@@ -277,6 +272,8 @@ pub(super) enum LineOf {
 struct Names {
     kind: Option<String>,
     name: Option<String>,
+    /// Of an owner. A key has it, too.
+    tenant: Option<serde_json::Value>,
     #[serde(flatten)]
     others: BTreeMap<String, IgnoredAny>,
 }
@@ -287,10 +284,20 @@ impl Names {
         match self.kind.as_deref() {
             Some(ROLE) => named(Kind::Role),
             Some(TENANT) => named(Kind::Tenant),
+            Some(OWNER) => {
+                let tenant = self.tenant.as_ref().and_then(serde_json::Value::as_str);
+                self.name.as_deref().map_or(LineOf::Unknown, |name| LineOf::of_owner(OwnerRef { tenant, name }))
+            }
             Some(KEY) => LineOf::Key,
             None if self.others.contains_key("id") && self.others.contains_key("owner") => LineOf::Key,
             None | Some(_) => LineOf::Unknown,
         }
+    }
+}
+
+impl LineOf {
+    pub(super) fn of_owner(owner: OwnerRef<'_>) -> Self {
+        Self::Named(Kind::Owner, identity::owner_text(owner).into_owned())
     }
 }
 
@@ -304,8 +311,9 @@ impl Subject {
     fn read(text: &[u8], Names { kind, others, .. }: &Names) -> Result<Self, LineFault> {
         match kind.as_deref() {
             None | Some(KEY) => {}
-            Some(ROLE) => return Ok(Self::Role(RoleLine::read(text)?)),
-            Some(TENANT) => return TenantLine::read(text),
+            Some(ROLE) => return RoleLine::read(text).map(Self::Role),
+            Some(TENANT) => return TenantLine::read(text).map(|(tenant, ended)| Self::Tenant(tenant, ended)),
+            Some(OWNER) => return OwnerLine::read(text).map(|(owner, tenant)| Self::Owner(owner, tenant)),
             Some(_) => return Err(LineFault::Kind),
         }
         let is_unknown = |name: &&String| !FIELDS.contains(&name.as_str());
@@ -315,90 +323,6 @@ impl Subject {
             return Err(LineFault::Field { name: is_name.then(|| name.clone()) });
         }
         serde_json::from_slice(text).map(Self::Key).map_err(|error| not_json(&error))
-    }
-}
-
-fn not_json(error: &serde_json::Error) -> LineFault {
-    LineFault::Json { column: error.column() }
-}
-
-/// A line of a role.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RoleLine {
-    kind: String,
-    name: String,
-    permissions: Vec<String>,
-    #[serde(default)]
-    description: Option<String>,
-    #[serde(default)]
-    changed_at: Option<DateTime<Utc>>,
-}
-
-impl RoleLine {
-    pub(super) fn of(role: RoleRecord) -> Self {
-        let RoleRecord { name, permissions, description, changed_at, .. } = role;
-        Self { kind: ROLE.to_owned(), name, permissions, description, changed_at: Some(from_ms(changed_at)) }
-    }
-
-    /// The line, with its line end.
-    pub(super) fn text(&self) -> Result<String, StoreError> {
-        Ok(serde_json::to_string(self).map_err(std::io::Error::from)? + "\n")
-    }
-
-    fn read(text: &[u8]) -> Result<Role, LineFault> {
-        let Self { name, permissions, description, .. } =
-            serde_json::from_slice(text).map_err(|error| not_json(&error))?;
-        let role = Role::new(name).permissions(permissions);
-        Ok(match description {
-            Some(description) => role.describe(description),
-            None => role,
-        })
-    }
-}
-
-/// A line of a tenant.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TenantLine {
-    kind: String,
-    name: String,
-    permissions: Vec<String>,
-    #[serde(default)]
-    limit: Option<LimitLine>,
-    #[serde(default)]
-    ended: Option<RevokedLine>,
-    #[serde(default)]
-    changed_at: Option<DateTime<Utc>>,
-}
-
-impl TenantLine {
-    pub(super) fn of(tenant: TenantRecord) -> Self {
-        let TenantRecord { name, ceiling: permissions, limit, ended, changed_at, .. } = tenant;
-        Self {
-            kind: TENANT.to_owned(),
-            name,
-            permissions,
-            limit: limit.as_ref().map(|limit| Limit::stored(limit).into()),
-            ended: ended.map(|ended| RevokedLine { at: from_ms(ended.at), reason: ended.reason }),
-            changed_at: Some(from_ms(changed_at)),
-        }
-    }
-
-    /// The line, with its line end.
-    pub(super) fn text(&self) -> Result<String, StoreError> {
-        Ok(serde_json::to_string(self).map_err(std::io::Error::from)? + "\n")
-    }
-
-    fn read(text: &[u8]) -> Result<Subject, LineFault> {
-        let Self { name, permissions, limit, ended, .. } =
-            serde_json::from_slice(text).map_err(|error| not_json(&error))?;
-        let limit = limit.map(Limit::read).transpose()?;
-        let tenant = Tenant::new(name).permissions(permissions);
-        let tenant = limit.map_or(tenant.clone(), |limit| tenant.limit(limit.count(), limit.per()));
-        let reason = ended.map(|ended| ended.reason);
-        reason.as_deref().map_or(Ok(()), bounds::reason)?;
-        Ok(Subject::Tenant(tenant, reason))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::key::event::stored::Event;
 use crate::key::evidence::{DELETED, Evidence, restrict_by_state};
 use crate::key::named::NamedRecord;
 use crate::key::named::evidence::after_events;
+use crate::key::owner::owner_info::OwnerInfo;
 use crate::key::record::{Record, Revocation};
 use crate::key::subject::Subject;
 use crate::token::digest::Digester;
@@ -65,6 +66,7 @@ impl KeyStore {
             reapplied: Vec::new(),
             roles: Vec::new(),
             tenants: Vec::new(),
+            owners: Vec::new(),
             unknown: Vec::new(),
             warnings: Vec::new(),
         };
@@ -140,7 +142,7 @@ fn note(evidence: &mut BTreeMap<u128, Evidence>, event: &Event, backup: u64) {
 /// The events of the old store that can be read in their place.
 struct EventScan {
     evidence: BTreeMap<u128, Evidence>,
-    /// The events of roles and tenants, by number.
+    /// The events of roles, tenants and owners, by number.
     named: BTreeMap<u64, Event>,
     last_id: u128,
     newest: Option<Newest>,
@@ -250,7 +252,7 @@ impl Reapply<'_, '_> {
         Ok(self.assembler.save_head()?)
     }
 
-    /// Takes from the roles and tenants of the backup what they lost after it.
+    /// Takes from the roles, tenants and owners of the backup what they lost after it.
     fn narrow_named<'n>(
         &mut self,
         records: impl Iterator<Item = &'n NamedRecord>,
@@ -266,14 +268,20 @@ impl Reapply<'_, '_> {
         }
         for (id, left) in left {
             let held = self.assembler.disk.named(id)?;
-            let is_role = Kind::of(id) == Some(Kind::Role);
-            // No key of the backup has a role that the backup lacks; but it may be of a tenant that was put later.
-            if held.is_none() && is_role {
+            // No key of the backup has a role that the backup lacks; but it may be of a tenant or an owner that was put later.
+            if held.is_none() && Kind::of(id) == Some(Kind::Role) {
                 continue;
             }
-            if self.assembler.restrict_named(held.as_ref().map(|(held, frame)| (held, frame)), &left)? {
-                let names = if is_role { &mut self.report.roles } else { &mut self.report.tenants };
-                names.push(left.name().to_owned());
+            if !self.assembler.restrict_named(held.as_ref().map(|(held, frame)| (held, frame)), &left)? {
+                continue;
+            }
+            match left {
+                NamedRecord::Role(role) => self.report.roles.push(role.name),
+                NamedRecord::Tenant(tenant) => self.report.tenants.push(tenant.name),
+                NamedRecord::Owner(_) => {
+                    let owner = self.assembler.disk.named(id)?.and_then(|(record, _)| record.owner());
+                    self.report.owners.extend(owner.map(OwnerInfo::of));
+                }
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use crate::base::time::{Clock, TimeSource};
 use crate::copies::backup_report::BackupError;
 use crate::key::error::StoreError;
 use crate::key::event::actor::Actor;
+use crate::key::owner::owner_info::OwnerInfo;
 use crate::key::record::Record;
 use crate::storage::open_error::OpenError;
 use crate::token::digest::Pepper;
@@ -91,7 +92,7 @@ pub struct RestoreReport {
     /// The number of the old store's last change, if it is known. The changes between the two are lost, except those in
     /// `reapplied`.
     pub old_number: Option<u64>,
-    /// The number of records that were restored: keys, roles and tenants.
+    /// The number of records that were restored: keys, roles, tenants and owners.
     pub records: u64,
     /// The number of events that were restored.
     pub events: u64,
@@ -101,6 +102,8 @@ pub struct RestoreReport {
     pub roles: Vec<String>,
     /// The tenants whose keys have less than in the backup, or that have ended, since the old store shows it.
     pub tenants: Vec<String>,
+    /// The owners whose quotas give less than in the backup, since the old store shows it; as they are now.
+    pub owners: Vec<OwnerInfo>,
     /// Keys of the old store that the backup does not contain. The new store does not have them: create new keys for
     /// their owners, or try [`KeyStore::salvage`](crate::KeyStore::salvage).
     pub unknown: Vec<UnknownKey>,
@@ -248,7 +251,7 @@ impl RestoreError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SalvageReport {
-    /// The number of records in the new store: keys, roles and tenants.
+    /// The number of records in the new store: keys, roles, tenants and owners.
     pub records: u64,
     /// The number of events, without the one that records the salvage.
     pub events: u64,

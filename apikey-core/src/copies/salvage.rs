@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::access::identity;
 use crate::access::named::{Kind, NamedId};
 use crate::base::codec;
 use crate::base::time::TimeSource;
@@ -35,7 +36,7 @@ impl KeyStore {
     ///
     /// It does not change the damaged directory, and reads it through a copy, for which there must be room beside the
     /// new store. A key is revoked if any event or any older state shows it as revoked. A key whose record lies outside
-    /// of its place may be in an earlier state, so it is disabled: check it, and enable it. Roles and tenants have no more than
+    /// of its place may be in an earlier state, so it is disabled: check it, and enable it. Roles, tenants and owners have no more than
     /// their events show. If the bounds of a tenant may be lost, its keys have no permission until you
     /// [put](Self::put_tenant) it; if the permissions of a role may be lost, it grants nothing until you
     /// [put](Self::put_role) it: the [faults](SalvageReport::faults) name them. If events are missing,
@@ -91,7 +92,7 @@ struct Salvage<'d> {
     assembler: Assembler<'d>,
     /// The evidence of events, by key.
     evidence: BTreeMap<u128, Evidence>,
-    /// The events of roles and tenants, by number.
+    /// The events of roles, tenants and owners, by number.
     named: BTreeMap<u64, Event>,
     /// Tenants that have ended, by records outside of their place.
     ended: Vec<TenantRecord>,
@@ -124,7 +125,7 @@ impl Salvage<'_> {
         }
         names.extend(doubtful.values().flat_map(names_of));
         let shown = self.named_evidence();
-        names.extend(shown.values().map(|record| (record.kind(), record.name().to_owned())));
+        names.extend(shown.values().map(|record| (record.kind(), record.name().into_owned())));
         self.named(old, &shown, names)?;
         for record in doubtful.values_mut() {
             record.disabled = true;
@@ -163,7 +164,7 @@ impl Salvage<'_> {
         })
     }
 
-    /// Adds the roles and tenants. One whose record is lost is as the events show it. If these do not tell, a role grants
+    /// Adds the roles, tenants and owners. One whose record is lost is as the events show it. If these do not tell, a role grants
     /// nothing, and a tenant leaves its keys nothing, until somebody puts it again.
     fn named(
         &mut self,
@@ -181,6 +182,10 @@ impl Salvage<'_> {
             if held.contains(&id) || !may_be_lost || self.is_deleted(id) {
                 continue;
             }
+            // Most owners have no record, so that of one counts as lost only if something shows that it was there.
+            if kind == Kind::Owner && !shown.contains_key(&id) && !old.lost.contains(&id) {
+                continue;
+            }
             let record = shown.get(&id).cloned().unwrap_or_else(|| {
                 old.faults.push(nothing_left(kind, &name));
                 NamedRecord::with_nothing(kind, &name, self.assembler.now)
@@ -191,13 +196,15 @@ impl Salvage<'_> {
         Ok(())
     }
 
-    /// Whether the last event of a role deletes it.
+    /// Whether the last event of a role, or of an owner, deletes it.
     fn is_deleted(&self, id: NamedId) -> bool {
         let newest = self.named.values().rfind(|event| event.subject == Subject::Named(id));
-        newest.is_some_and(|event| matches!(event.kind, EventKind::RoleDeleted { .. }))
+        newest.is_some_and(|event| {
+            matches!(event.kind, EventKind::RoleDeleted { .. } | EventKind::OwnerPut { quota_to: None, .. })
+        })
     }
 
-    /// The roles and tenants as their events show them.
+    /// The roles, tenants and owners as their events show them.
     fn named_evidence(&self) -> BTreeMap<NamedId, NamedRecord> {
         let mut shown = after_events(self.named.values());
         for tenant in &self.ended {
@@ -208,7 +215,7 @@ impl Salvage<'_> {
         shown
     }
 
-    /// Takes from roles and tenants what their events show that they lost: a record may be of an earlier state. One that is as
+    /// Takes from roles, tenants and owners what their events show that they lost: a record may be of an earlier state. One that is as
     /// the events show it grants or leaves nothing if later events are lost.
     fn narrow_named(
         &mut self,
@@ -226,8 +233,13 @@ impl Salvage<'_> {
             let Some((record, frame)) = self.assembler.disk.named(id)? else { continue };
             let is_followed = newest.get(&Subject::Named(id)).is_none_or(|newest| *newest < lost_to);
             if !held.contains(&id) && is_followed && !left.is_ended() {
-                old.faults.push(nothing_left(left.kind(), left.name()));
-                left.clear();
+                if let Some(owner) = left.as_owner() {
+                    let owner = owner.owner();
+                    old.faults.push(format!("the quota of owner {owner} may have changed since: put it again"));
+                } else {
+                    old.faults.push(nothing_left(left.kind(), &left.name()));
+                    left.clear();
+                }
             }
             self.assembler.restrict_named(Some((&record, &frame)), &left)?;
         }
@@ -348,10 +360,11 @@ impl Salvage<'_> {
     }
 }
 
-/// The roles and the tenant of a key.
+/// The roles, the tenant and the owner of a key.
 fn names_of(record: &Record) -> Vec<(Kind, String)> {
     let roles = record.roles.iter().map(|role| (Kind::Role, role.clone()));
-    roles.chain(record.tenant.iter().map(|tenant| (Kind::Tenant, tenant.clone()))).collect()
+    let owner = (Kind::Owner, identity::owner_text(record.owner()).into_owned());
+    roles.chain(record.tenant.iter().map(|tenant| (Kind::Tenant, tenant.clone()))).chain([owner]).collect()
 }
 
 fn nothing_left(kind: Kind, name: &str) -> String {
@@ -359,6 +372,10 @@ fn nothing_left(kind: Kind, name: &str) -> String {
         Kind::Role => format!("the permissions of role {name:?} may be lost: it grants nothing until you put it"),
         Kind::Tenant => {
             format!("the bounds of tenant {name:?} may be lost: its keys have no permission until you put it")
+        }
+        Kind::Owner => {
+            let owner = identity::owner(name);
+            format!("the quota of owner {owner} is lost: its keys have no uses until you put it")
         }
     }
 }

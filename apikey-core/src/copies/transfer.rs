@@ -5,23 +5,17 @@ use std::io::{BufRead, Read, Write};
 
 use zeroize::Zeroizing;
 
-use crate::access::named::{Kind, NamedId};
-use crate::access::owner::Owners;
+use crate::access::named::Kind;
 use crate::base::codec;
 use crate::base::wiped;
-use crate::copies::key_line::{BadLine, Exported, LineOf, RoleLine, Subject, TenantLine};
+use crate::copies::key_line::{BadLine, Exported, LineOf, Subject};
 use crate::copies::named_lines::NamedLines;
 use crate::copies::transfer_report::{
     ExportOptions, ImportOptions, ImportReport, LineFault, MAX_LINE, RefusedLine, digest_held,
 };
 use crate::key::change::Action;
 use crate::key::error::{Conflict, StoreError};
-use crate::key::named::NamedRecord;
 use crate::key::record::{Record, SecretForm};
-use crate::key::role::role::Role;
-use crate::key::tenant::record::TenantRecord;
-use crate::key::tenant::tenant::Tenant;
-use crate::key::tenant::tenant_info::TenantInfo;
 use crate::token::key_id::KeyId;
 
 use crate::commit::records::Records;
@@ -78,13 +72,13 @@ impl KeyStore {
         Ok(exported)
     }
 
-    /// Exports the roles and tenants, and then the keys, after the one with this id, up to `max` bytes, and one at least.
+    /// Exports the roles, tenants and owners, and then the keys, after the one with this id, up to `max` bytes, and one at least.
     pub(crate) fn export_part(&self, after: Option<KeyId>, digests: bool, max: usize) -> Result<Part, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let mut part = Part::default();
         let mut last = None;
         let after = after.map(KeyId::as_u128);
-        // A role or a tenant; at first there is none yet.
+        // A role, a tenant or an owner; at first there is none yet.
         let after_named = after.filter(|after| Kind::of(*after).is_some());
         if after_named == after {
             for (id, line) in self.inner().named_lines(&disk, after_named)? {
@@ -120,9 +114,9 @@ impl KeyStore {
     /// Imports keys as [`export`](Self::export) writes them, up to 1000 in one change. A line without secrets becomes a
     /// key that no caller can use until it is [rotated](Self::rotate). The import rejects a line if the store has a key
     /// with its id, or if a field is out of bounds: the report names the line, and the other lines are imported. It rejects
-    /// the line of a role or a tenant if the store has another of that name. With any such line that it rejects, for whatever
-    /// reason, it rejects those of the keys that have the role or are of the tenant: they would have what the store's own
-    /// grants or leaves. Without that line, they have. A key of a tenant that neither the store nor a line before it has is
+    /// the line of a role, a tenant or an owner if the store has another of that name. With any such line that it rejects, for
+    /// whatever reason, it rejects those of the keys that have the role or are of the tenant or the owner: they would have what the
+    /// store's own grants or leaves. Without that line, they have. A key of a tenant that neither the store nor a line before it has is
     /// rejected, as one with such a role is, and after a line that nothing can be read of, every key whose role or tenant no
     /// other line gave.
     ///
@@ -140,8 +134,8 @@ impl KeyStore {
         options: &ImportOptions,
         named: &mut NamedLines,
     ) -> Result<ImportReport, StoreError> {
-        let mut report =
-            ImportReport { imported: 0, roles: 0, tenants: 0, awaiting_rotation: Vec::new(), refused: Vec::new() };
+        let (awaiting_rotation, refused) = (Vec::new(), Vec::new());
+        let mut report = ImportReport { imported: 0, roles: 0, tenants: 0, owners: 0, awaiting_rotation, refused };
         let mut waiting = Vec::new();
         let mut number = 0;
         let mut text = Vec::new();
@@ -152,7 +146,7 @@ impl KeyStore {
             number += 1;
             let line = text.trim_ascii();
             if text.len() > MAX_LINE {
-                self.import_some(NamedLines::concerned(&mut waiting), named, *options, &mut report)?;
+                self.import_some(NamedLines::concerned(&mut waiting, false), named, *options, &mut report)?;
                 named.refuse(LineOf::Unknown);
                 report.refused.push(RefusedLine { line: number, fault: LineFault::TooLong });
                 if !text.ends_with(b"\n") {
@@ -162,13 +156,18 @@ impl KeyStore {
                 let moment = self.inner().engine.time.moment();
                 let subject = Subject::parse(line);
                 if !matches!(subject, Ok(Subject::Key(_))) {
-                    self.import_some(NamedLines::concerned(&mut waiting), named, *options, &mut report)?;
+                    let is_of_owner = matches!(subject, Ok(Subject::Owner(..)));
+                    let concerned = NamedLines::concerned(&mut waiting, is_of_owner);
+                    self.import_some(concerned, named, *options, &mut report)?;
                 }
                 let taken = match subject {
                     Ok(Subject::Key(line)) => line.record(moment).map(|record| waiting.push((number, record))),
                     Ok(Subject::Role(role)) => self.import_role(role, *options, named).map(|new| report.roles += new),
                     Ok(Subject::Tenant(tenant, ended)) => {
                         self.import_tenant(tenant, ended, *options, named).map(|new| report.tenants += new)
+                    }
+                    Ok(Subject::Owner(owner, tenant)) => {
+                        self.import_owner(&owner, tenant, *options, named).map(|new| report.owners += new)
                     }
                     Err(bad) => {
                         let BadLine { of, fault } = *bad;
@@ -198,7 +197,7 @@ impl KeyStore {
 pub(crate) struct Part {
     pub(crate) lines: Zeroizing<String>,
     pub(crate) count: u64,
-    /// The last key, role or tenant, if there may be more after it.
+    /// The last key, role, tenant or owner, if there may be more after it.
     pub(crate) next: Option<KeyId>,
 }
 
@@ -215,61 +214,6 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<()> {
 }
 
 impl KeyStore {
-    /// Imports a role, unless the store has the same. Returns how many are new.
-    fn import_role(&self, role: Role, options: ImportOptions, named: &mut NamedLines) -> Result<u64, LineFault> {
-        let name = role.name().to_owned();
-        // Until it is taken.
-        named.refuse(LineOf::Named(Kind::Role, name.clone()));
-        let record = role.record(0)?;
-        let is_new = match self.role(&name)? {
-            None => true,
-            Some(held) if held.is_like(&record) => false,
-            Some(_) => return Err(LineFault::RoleHeld { name }),
-        };
-        if is_new && !options.check_only {
-            self.put_role(role)?;
-        }
-        named.take(Kind::Role, name);
-        Ok(u64::from(is_new))
-    }
-
-    /// Imports a tenant, unless the store has the same. Returns how many are new.
-    fn import_tenant(
-        &self,
-        tenant: Tenant,
-        ended: Option<String>,
-        options: ImportOptions,
-        named: &mut NamedLines,
-    ) -> Result<u64, LineFault> {
-        let name = tenant.name().to_owned();
-        // Until it is taken.
-        named.refuse(LineOf::Named(Kind::Tenant, name.clone()));
-        let given = tenant.record(0)?;
-        let disk = self.inner().engine.log.open()?;
-        let held = match disk.tenant(&name)? {
-            None if disk.ids_of(Owners::AllOf(&name), None)?.next().transpose()?.is_some() => {
-                // A tenant that nobody has put, and whose keys rely on having no bounds.
-                Some(TenantRecord::unbounded(&name, 0))
-            }
-            held => held,
-        };
-        // A change opens it again.
-        drop(disk);
-        let is_new = match held.map(TenantInfo::of) {
-            None => true,
-            // The keys of an ended tenant are refused, whatever its bounds.
-            Some(held) if held.ended().is_some() && ended.is_some() => false,
-            Some(held) if ended.is_none() && held.is_like(&given) => false,
-            Some(_) => return Err(LineFault::TenantHeld { name }),
-        };
-        if is_new && !options.check_only {
-            self.put_tenant(tenant)?;
-            ended.map_or(Ok(false), |reason| self.end_tenant(&name, reason))?;
-        }
-        named.take(Kind::Tenant, name);
-        Ok(u64::from(is_new))
-    }
-
     fn import_some(
         &self,
         lines: Vec<(u64, Record)>,
@@ -327,38 +271,6 @@ impl Inner {
         let mut line = wiped::json(&Exported::new(&info, secrets.as_ref())).map_err(std::io::Error::from)?;
         line.push('\n');
         Ok(line)
-    }
-
-    /// Writes the tenant of a key as a line, before the first of its keys, if nobody has put it: an import takes keys of
-    /// tenants that it knows.
-    fn line_of_tenant(
-        &self,
-        disk: &Disk,
-        key: &Record,
-        written: &mut HashSet<String>,
-    ) -> Result<Option<String>, StoreError> {
-        let Some(name) = key.tenant.as_ref().filter(|name| !written.contains(*name)) else { return Ok(None) };
-        written.insert(name.clone());
-        match disk.tenant(name)? {
-            Some(_) => Ok(None),
-            None => Ok(Some(TenantLine::of(TenantRecord::unbounded(name, 0)).text()?)),
-        }
-    }
-
-    /// Writes every role and every tenant, after the one with this id, as a line with its line end, in the order of their ids:
-    /// roles first.
-    fn named_lines(&self, disk: &Disk, after: Option<NamedId>) -> Result<Vec<(NamedId, String)>, StoreError> {
-        let mut named = disk.all_named(Kind::Role)?;
-        named.extend(disk.all_named(Kind::Tenant)?);
-        let line = |record: NamedRecord| {
-            let id = record.id();
-            let line = match record {
-                NamedRecord::Role(role) => RoleLine::of(role).text()?,
-                NamedRecord::Tenant(tenant) => TenantLine::of(tenant).text()?,
-            };
-            Ok((id, line))
-        };
-        named.into_iter().filter(|record| after.is_none_or(|after| record.id() > after)).map(line).collect()
     }
 
     /// Checks that the store can import this record.

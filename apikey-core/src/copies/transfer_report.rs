@@ -1,5 +1,6 @@
 //! The options and the reports of exports and imports.
 
+use crate::access::owner::OwnerRef;
 use crate::base::invalid_field::InvalidField;
 use crate::key::error::{Conflict, StoreError};
 use crate::token::key_id::KeyId;
@@ -45,6 +46,8 @@ pub struct ImportReport {
     pub roles: u64,
     /// The number of tenants whose bounds the store did not have, and that were imported, or would be.
     pub tenants: u64,
+    /// The number of owners whose bounds the store did not have, and that were imported, or would be.
+    pub owners: u64,
     /// The imported keys without a secret: callers can use each once it is rotated.
     pub awaiting_rotation: Vec<KeyId>,
     /// The lines that were not imported.
@@ -68,13 +71,13 @@ pub struct RefusedLine {
 #[non_exhaustive]
 pub enum LineFault {
     /// The line is not a JSON object of the right form.
-    #[error("it is not a key, a role or a tenant as JSON: look at column {column}")]
+    #[error("it is not a key, a role, a tenant or an owner as JSON: look at column {column}")]
     Json {
         /// The column at which reading stopped.
         column: usize,
     },
-    /// The line is of something other than a key, a role or a tenant. A newer version exported it.
-    #[error("it is not of a key, a role or a tenant: a newer version exported it")]
+    /// The line is of something other than a key, a role, a tenant or an owner. A newer version exported it.
+    #[error("it is not of a key, a role, a tenant or an owner: a newer version exported it")]
     Kind,
     /// The line has a field that this version does not know, and that may restrict the key. A newer version exported
     /// it.
@@ -108,6 +111,17 @@ pub enum LineFault {
         /// The name of the tenant.
         name: String,
     },
+    /// The store has an owner of this name, which has another quota, or keys without one.
+    #[error(
+        "there is an owner {} already, with another quota, or with keys and none: put the quota that you want",
+        OwnerRef { tenant: tenant.as_deref(), name }
+    )]
+    OwnerHeld {
+        /// The tenant of the owner; `None` for an owner of no tenant.
+        tenant: Option<String>,
+        /// The name of the owner.
+        name: String,
+    },
     /// The line is of a key with a role of which a line before it is refused.
     #[error("it has the role {name:?}, of which the line is refused")]
     RoleRefused {
@@ -118,6 +132,14 @@ pub enum LineFault {
     #[error("it is of the tenant {name:?}, of which the line is refused")]
     TenantRefused {
         /// The name of the tenant.
+        name: String,
+    },
+    /// The line is of a key of an owner of which a line before it is refused.
+    #[error("it is of the owner {}, of which the line is refused", OwnerRef { tenant: tenant.as_deref(), name })]
+    OwnerRefused {
+        /// The tenant of the owner; `None` for an owner of no tenant.
+        tenant: Option<String>,
+        /// The name of the owner.
         name: String,
     },
     /// The line is of a key with a role or a tenant of which no line before it is. One of them cannot be read.

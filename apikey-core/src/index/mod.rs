@@ -45,6 +45,7 @@ use crate::index::limiters::Limiters;
 use crate::index::line::Line;
 use crate::index::locate::secret_home;
 use crate::index::quotas::Quotas;
+use crate::index::quotas::owners::OwnerQuotas;
 use crate::index::rotated::RotatedSecrets;
 use crate::index::side_table::SideTable;
 use crate::index::table::Table;
@@ -67,6 +68,7 @@ pub(crate) struct Index {
     side_table: SideTable,
     limiters: Limiters,
     quotas: Quotas,
+    owner_quotas: OwnerQuotas,
     compiled: CompiledSets,
     idle_ends: IdleEnds,
     rotated: RotatedSecrets,
@@ -101,6 +103,7 @@ impl Index {
             side_table: SideTable::default(),
             limiters: Limiters::default(),
             quotas: Quotas::default(),
+            owner_quotas: OwnerQuotas::default(),
             compiled: CompiledSets::default(),
             idle_ends: IdleEnds::default(),
             rotated: RotatedSecrets::default(),

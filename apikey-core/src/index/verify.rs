@@ -19,7 +19,7 @@ use crate::access::verified_key::{IdForm, VerifiedKey};
 use crate::base::interner::IDENTITIES;
 use crate::base::store_time::Moment;
 use crate::index::Index;
-use crate::index::compiled::{ENDED, Given};
+use crate::index::compiled::{ENDED, Given, OfTenant};
 use crate::index::home::{imported_home, own_home};
 use crate::index::line::LineState;
 use crate::index::locate::verified_home;
@@ -39,8 +39,7 @@ pub(crate) struct Match<'t> {
     side: Option<SideEntry>,
     prefix: DigestPrefix,
     home: u32,
-    /// The limiter that the keys of its tenant share; 0 for none.
-    shared: u32,
+    of_tenant: OfTenant,
 }
 
 impl Index {
@@ -54,10 +53,10 @@ impl Index {
         table.prefetch(home);
         for slot in self.digesters.iter().filter(|slot| slot.own.load(Ordering::Acquire)) {
             let digest = slot.digester.presented(token);
-            if let Some((live, side, shared)) =
+            if let Some((live, side, of_tenant)) =
                 self.read_consistent(table, |table| table.search(home, |line| line.holds(&digest)))
             {
-                return Some(Match { live, side, prefix: digest_prefix(&digest), home, shared });
+                return Some(Match { live, side, prefix: digest_prefix(&digest), home, of_tenant });
             }
         }
         None
@@ -76,8 +75,8 @@ impl Index {
         self.imported_digests(token).find_map(|digest| {
             let prefix = digest_prefix(&digest);
             let home = imported_home(&prefix);
-            let (live, side, shared) = self.read_consistent(table, |table| table.find(home, &digest))?;
-            Some((Match { live, side, prefix, home, shared }, KeyId::from_u128(side?.id)))
+            let (live, side, of_tenant) = self.read_consistent(table, |table| table.find(home, &digest))?;
+            Some((Match { live, side, prefix, home, of_tenant }, KeyId::from_u128(side?.id)))
         })
     }
 
@@ -89,7 +88,7 @@ impl Index {
     }
 
     /// Checks the state of the matched key, its networks against this peer, and its limit. Notes the use of a key that
-    /// passes, and returns the number of its quota; 0 for none.
+    /// passes, and returns the number of its own quota; 0 for none.
     ///
     /// # Errors
     /// The key is not valid now.
@@ -99,10 +98,10 @@ impl Index {
         // Take the entry by value: a side entry whose address is taken is built in memory, even if there is none.
         let mut number = 0;
         if let Some(SideEntry { networks, limiter, quota, idle, .. }) = matched.side {
-            self.check_side_entry(networks, [limiter, matched.shared], idle, at, peer)?;
+            self.check_side_entry(networks, [limiter, matched.of_tenant.limiter()], idle, at, peer)?;
             number = quota;
-        } else if matched.shared != 0 {
-            self.admit(matched.shared, at)?;
+        } else if matched.of_tenant.limiter() != 0 {
+            self.admit(matched.of_tenant.limiter(), at)?;
         }
         if self.track_use {
             matched.live.line.note_use(matched.home, u32::try_from(at.now / 1000).unwrap_or(0));
@@ -110,8 +109,7 @@ impl Index {
         Ok(number)
     }
 
-    /// Takes uses of a request from a key's quota, by its number. Returns the number of its period; 0 if the key has no quota
-    /// any more.
+    /// Takes uses of a request from a quota, by its number. Returns the number of its period; 0 if there is no quota any more.
     ///
     /// # Errors
     /// It is used up, or more of it must be reserved first. Nothing is taken, and what the request took before is given back, as far as that was in the same period.
@@ -125,28 +123,17 @@ impl Index {
         })
     }
 
-    /// Gives back what a request took from a key's quota, unless the period of that is over.
+    /// Whether fewer uses than these are left of a quota.
+    pub(crate) fn lacks(&self, number: u32, uses: u32, now: i64) -> bool {
+        self.quotas.lacks(number, uses, now)
+    }
+
+    /// Gives back what a request took from a quota, unless the period of that is over.
     pub(crate) fn give_back(&self, taken: Taken) {
         self.quotas.give_back(taken);
     }
 
-    /// The number of a verified key's quota; `None` if it has none, or the key is not there any more.
-    pub(crate) fn quota_of(&self, key: &VerifiedKey) -> Option<u32> {
-        if !key.control.has_side_entry() {
-            return None;
-        }
-        let (_, side, _) =
-            self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest))?;
-        side.map(|side| side.quota).filter(|quota| *quota != 0)
-    }
-
-    /// What a verified key has left of its quota; `None` if it has none, or the key is not there any more.
-    pub(crate) fn quota_status(&self, key: &VerifiedKey, now: impl Fn() -> i64) -> Option<QuotaStatus> {
-        let number = self.quota_of(key)?;
-        self.quotas.status(number, now())
-    }
-
-    /// What the key with this id has left of its quota; `None` if it has none.
+    /// What is left of the quota of the key, the tenant or the owner with this id; `None` if it has none.
     pub(crate) fn quota_status_of(&self, id: u128, now: i64) -> Option<QuotaStatus> {
         let (writer, _) = self.write();
         self.quotas.status_of(&writer.quotas, id, now)
@@ -283,9 +270,10 @@ impl Index {
         if !is_limited {
             return None;
         }
-        let (_, side, shared) =
+        let (_, side, of_tenant) =
             self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest))?;
-        let limiters = [side.map_or(0, |side| side.limiter), shared].map(|number| self.limiters.get(number));
+        let limiters =
+            [side.map_or(0, |side| side.limiter), of_tenant.limiter()].map(|number| self.limiters.get(number));
         let raw = if limiters.iter().any(Option::is_some) { raw() } else { return None };
         let all = limiters.into_iter().flatten().filter_map(|limiter| limiter.status(raw));
         all.min_by_key(|status| status.remaining())
@@ -310,30 +298,30 @@ impl Index {
         self.check_idle(side.map_or(0, |side| side.idle), now)
     }
 
-    /// Reads a consistent state of a line, its side entry, what its set of grants gives, and the number of the limiter that
-    /// the keys of its tenant share. A line whose tenant has ended is revoked.
+    /// Reads a consistent state of a line, its side entry, what its set of grants gives, and what the keys of its tenant share. A
+    /// line whose tenant has ended is revoked.
     #[inline(always)]
-    fn read_consistent<'t>(
+    pub(super) fn read_consistent<'t>(
         &'t self,
         mut table: &'t Table,
         find: impl Fn(&'t Table) -> Option<LiveLine<'t>>,
-    ) -> Option<(LiveLine<'t>, Option<SideEntry>, u32)> {
+    ) -> Option<(LiveLine<'t>, Option<SideEntry>, OfTenant)> {
         loop {
             let live = find(table)?;
             let has_side_entry = live.state.control & SIDE_ENTRY != 0;
             if !has_side_entry && !is_expression(live.state.grants) {
-                return Some((live, None, 0));
+                return Some((live, None, OfTenant::NOTHING));
             }
             let side = if has_side_entry { self.side_table.read(live.state.side) } else { None };
             // What a set gives counts only if the line named it all the while.
-            let Given { grants, limiter } = self.compiled.get(live.state.grants);
+            let Given { grants, of_tenant } = self.compiled.get(live.state.grants);
             // The lines of a replaced table stay as they were, even if other lines have their side entries now.
             let still = live.line.is_still(live.state.control);
             let current = self.table();
             if still && ptr::eq(current, table) {
                 let ended = if grants == ENDED { REVOKED } else { 0 };
                 let state = LineState { grants, control: live.state.control | ended, ..live.state };
-                return Some((LiveLine { state, ..live }, side, limiter));
+                return Some((LiveLine { state, ..live }, side, of_tenant));
             }
             table = current;
         }
@@ -362,6 +350,12 @@ impl Match<'_> {
     #[inline]
     pub(crate) fn identity(&self) -> u32 {
         self.live.state.identity
+    }
+
+    /// The number of the quota that the keys of its tenant share; 0 for none.
+    #[inline]
+    pub(crate) fn quota_of_tenant(&self) -> u32 {
+        self.of_tenant.quota()
     }
 
     /// Whether the secret succeeds another and was never used.

@@ -62,6 +62,11 @@ pub(crate) fn stored_owner(text: &str) -> Result<(), InvalidField> {
     bounded("owner", text, 1, MAX_NAME, "1 to 128 bytes without control characters")
 }
 
+/// An owner of keys that are there, which an earlier version may have created.
+pub(crate) fn owner_of_keys(text: &str) -> Result<(), InvalidField> {
+    line("owner", text, 1, MAX_NAME, "1 to 128 bytes without control characters")
+}
+
 /// Characters without width, and those that turn the direction of writing.
 fn is_invisible(letter: char) -> bool {
     matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -17,6 +17,7 @@ pub(crate) mod key_update;
 pub(crate) mod lifetime;
 pub(crate) mod named;
 pub(crate) mod new_key;
+pub(crate) mod owner;
 pub(crate) mod reach;
 pub(crate) mod record;
 pub(crate) mod revealed_key;

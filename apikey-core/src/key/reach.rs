@@ -18,6 +18,8 @@ use crate::key::error::cap_violation::CapViolation;
 use crate::key::error::{Conflict, StoreError};
 use crate::key::named::NamedRecord;
 use crate::key::named::change::NamedAction;
+use crate::key::owner::change::OwnerAction;
+use crate::key::owner::record::OwnerRecord;
 use crate::key::record::{Record, SecretEnd};
 use crate::key::role::change::RoleAction;
 use crate::key::role::record::RoleRecord;
@@ -68,6 +70,10 @@ pub(crate) struct ActingKey {
     /// What exempts it from bounds, of these. In a tenant `*` exempts from nothing, whatever the ceiling names: its holder
     /// manages the tenant, and the bounds of its keys are those of the service.
     exempting: Vec<String>,
+    /// The ceiling of its tenant.
+    ceiling: Option<Vec<String>>,
+    /// The quota that it shares with the other keys of its owner.
+    shared: Option<Quota>,
     /// The number of the secret that the caller presented.
     secret: u32,
     /// The store's prefix of new tokens.
@@ -107,13 +113,17 @@ impl Reach {
         self.grants(owner, &self.roles.all(grants, roles), &[])
     }
 
-    /// Checks that a change of a role or a tenant may be made: what it granted or left before and what it does after must be
-    /// the actor's. A key of a tenant changes neither.
+    /// Checks that a change of a role, a tenant or an owner may be made: what it granted or left before and what it does after
+    /// must be the actor's. A key of a tenant changes no role and no tenant.
     pub(crate) fn named(&self, before: Option<&NamedRecord>, action: &NamedAction) -> Result<(), StoreError> {
+        if let NamedAction::Owner(action) = action {
+            self.owner(action.record().owner())?;
+        }
         let Some(actor) = &self.actor else { return Ok(()) };
         match action {
             NamedAction::Role(action) => actor.role(before.and_then(NamedRecord::as_role), action),
             NamedAction::Tenant(action) => actor.tenant(before.and_then(NamedRecord::as_tenant), action),
+            NamedAction::Owner(action) => actor.put_owner(before.and_then(NamedRecord::as_owner), action),
         }
     }
 
@@ -211,13 +221,16 @@ impl ActingKey {
         default: &'static str,
         roles: &RoleGrants,
         tenant: Option<&TenantRecord>,
+        owner: Option<&OwnerRecord>,
     ) -> Self {
         let given = roles.of(&record).into_owned();
         let left =
             |given: &[String]| tenant.map_or_else(|| given.to_vec(), |tenant| grants::met(given, &tenant.ceiling));
         let named = |grant: &&String| record.tenant.is_none() || *grant != EVERYTHING;
         let exempting = left(&given.iter().filter(named).cloned().collect::<Vec<_>>());
-        Self { grants: left(&given), given, exempting, record, secret, default }
+        let ceiling = tenant.map(|tenant| tenant.ceiling.clone());
+        let shared = owner.and_then(OwnerRecord::quota);
+        Self { grants: left(&given), given, exempting, ceiling, shared, record, secret, default }
     }
 
     /// Whether it is exempt by this permission.
@@ -333,8 +346,31 @@ impl ActingKey {
         self.grants(&tenant.ceiling, held)?;
         let limit = |tenant: &TenantRecord| tenant.limit.as_ref().map(Limit::stored);
         let is_faster = before.is_some_and(|before| is_faster(limit(tenant), limit(before)));
-        let widens = is_faster || grants::uncovered(held, &tenant.ceiling).is_some();
+        let is_larger = before.is_some_and(|before| is_larger(tenant.quota(), before.quota()));
+        let widens = is_faster || is_larger || grants::uncovered(held, &tenant.ceiling).is_some();
         if widens { self.without_bounds() } else { Ok(()) }
+    }
+
+    /// Checks that it may change the bounds of an owner, which concerns all of the owner's keys: what these have at most must be
+    /// its own. One that shares a quota with the keys of its own owner gives no owner a larger one.
+    fn put_owner(&self, before: Option<&OwnerRecord>, action: &OwnerAction) -> Result<(), StoreError> {
+        let OwnerAction::Put(owner) = action;
+        if !self.may(ANY_OWNER) {
+            let (wanted, actor) = (owner.name.clone(), self.record.owner.clone());
+            return Err(StoreError::Exceeds(CapViolation::Owner { wanted, actor }));
+        }
+        let everything = [EVERYTHING.to_owned()];
+        let own = self.ceiling.as_deref().filter(|_| self.record.tenant == owner.tenant);
+        if let Some(grant) = grants::uncovered(&self.grants, own.unwrap_or(&everything)) {
+            return Err(StoreError::Exceeds(CapViolation::Grant(grant.clone())));
+        }
+        if !before.is_some_and(|before| is_larger(owner.quota(), before.quota())) {
+            return Ok(());
+        }
+        match self.shared.filter(|_| !self.is_unbounded()) {
+            Some(max) => Err(StoreError::Exceeds(CapViolation::Quota { wanted: owner.quota(), max })),
+            None => self.without_bounds(),
+        }
     }
 
     /// Checks that it has no end, idle time, networks, rate limit or quota that bind what it gives: the keys that get more by a role

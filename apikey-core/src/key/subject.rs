@@ -10,12 +10,12 @@ use crate::token::key_id::KeyId;
 /// | kind | id |
 /// |---|---|
 /// | 1 key | its 16 bytes |
-/// | 2 role, 3 tenant | the 16 bytes of its [id](Kind::id), which follows from its name |
+/// | 2 role, 3 tenant, 5 owner | the 16 bytes of its [id](Kind::id), which follows from its name |
 /// | 4 store | none |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Subject {
     Key(u128),
-    /// A role or a tenant, as its id says.
+    /// A role, a tenant or an owner, as its id says.
     Named(NamedId),
     Store,
 }
@@ -24,6 +24,7 @@ const KEY: u8 = 1;
 const ROLE: u8 = 2;
 const TENANT: u8 = 3;
 const STORE: u8 = 4;
+const OWNER: u8 = 5;
 
 impl Subject {
     /// The key's id, if it is one.
@@ -57,6 +58,7 @@ impl Subject {
                 None => KEY,
                 Some(Kind::Role) => ROLE,
                 Some(Kind::Tenant) => TENANT,
+                Some(Kind::Owner) => OWNER,
             },
             Self::Store => STORE,
         }
@@ -76,7 +78,7 @@ impl Subject {
         let number = || Ok(u128::from_be_bytes(id.try_into().map_err(|_| CodecError::Payload(None))?));
         match kind {
             // Each kind has a range of ids of its own.
-            KEY | ROLE | TENANT => {
+            KEY | ROLE | TENANT | OWNER => {
                 let subject = Self::of_record(number()?);
                 if subject.kind() == kind { Ok(subject) } else { Err(CodecError::Payload(None)) }
             }
@@ -108,17 +110,19 @@ mod tests {
     fn a_subject_is_a_kind_and_an_id() {
         assert_eq!(bytes(Subject::Key(7)), [&[1, 16][..], &7u128.to_be_bytes()].concat());
         assert_eq!(bytes(Subject::Store), [4, 0]);
-        let [role, tenant] = [Kind::Role, Kind::Tenant].map(|kind| Subject::Named(kind.id("reader")));
+        let kinds = [Kind::Role, Kind::Tenant, Kind::Owner];
+        let [role, tenant, owner] = kinds.map(|kind| Subject::Named(kind.id("reader")));
         assert_eq!(bytes(role)[..6], [2, 16, 0xff, 0xfe, 0, 2]);
         assert_eq!(bytes(tenant)[..6], [3, 16, 0xff, 0xfe, 0, 3]);
-        for subject in [Subject::Key(0), Subject::Key(u128::MAX), role, tenant, Subject::Store] {
+        assert_eq!(bytes(owner)[..6], [5, 16, 0xff, 0xfe, 0, 4]);
+        for subject in [Subject::Key(0), Subject::Key(u128::MAX), role, tenant, owner, Subject::Store] {
             assert_eq!(read(&bytes(subject)).unwrap(), subject);
         }
     }
 
     #[test]
     fn a_kind_that_is_not_known_is_newer() {
-        for kind in [5, 6, 255] {
+        for kind in [6, 7, 255] {
             let error = read(&[kind, 6, b'r', b'e', b'a', b'd', b'e', b'r']).unwrap_err();
             assert!(matches!(error, CodecError::Newer(Newer::Subject(found)) if found == kind), "{error}");
         }

@@ -7,8 +7,7 @@ use std::sync::atomic::Ordering;
 
 use chrono::{DateTime, Utc};
 
-use crate::access::named::Kind;
-use crate::access::owner::Seen;
+use crate::access::owner::{OwnerRef, Seen};
 use crate::access::verified_key::VerifiedKey;
 use crate::base::codec;
 use crate::commit::engine::Engine;
@@ -20,7 +19,6 @@ use crate::key::error::StoreError;
 use crate::key::event::chain::{Chain, EventsReport};
 use crate::key::event::filter::{EventFilter, EventPage};
 use crate::key::event::history::Event;
-#[cfg(feature = "cluster")]
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored;
 use crate::key::event::stored::Checkpoint;
@@ -115,12 +113,17 @@ impl KeyStore {
             .owners()
             .map(|owners| disk.readable_ids_of(owners, None)?.collect::<Result<HashSet<u128>, _>>());
         let ids = ids.transpose()?;
-        // A handle of a tenant sees the events of the tenant itself, too.
-        let tenant = self.seen().tenant().filter(|_| self.seen().owner.is_none());
-        let tenant = tenant.map(|name| Subject::Named(Kind::Tenant.id(name)));
+        // A handle sees the events of its owner, or of its tenant and the owners of that, too.
+        let seen = self.seen().clone();
+        let is_named = move |event: &stored::Event| match &event.kind {
+            EventKind::TenantPut { tenant, .. } | EventKind::TenantEnded { tenant, .. } => {
+                seen.owner.is_none() && seen.tenant() == Some(tenant)
+            }
+            EventKind::OwnerPut { owner, tenant, .. } => seen.has(OwnerRef { tenant: tenant.as_deref(), name: owner }),
+            _ => false,
+        };
         Ok(move |event: &stored::Event| {
-            ids.as_ref().is_none_or(|ids| event.subject.key().is_some_and(|key| ids.contains(&key)))
-                || tenant == Some(event.subject)
+            ids.as_ref().is_none_or(|ids| event.subject.key().is_some_and(|key| ids.contains(&key))) || is_named(event)
         })
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod maintenance;
 pub(crate) mod manage;
 pub(crate) mod observe;
 pub(crate) mod open;
+pub(crate) mod owners;
 pub(crate) mod read_within;
 pub(crate) mod roles;
 pub(crate) mod rotate;

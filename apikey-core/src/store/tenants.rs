@@ -18,8 +18,8 @@ use crate::store::key_store::KeyStore;
 
 impl KeyStore {
     /// Puts a tenant: sets the bounds of all of its keys, present and future. No key of the tenant has more than the tenant's
-    /// permissions, whatever its grants and roles, and all of them share the tenant's rate limit. This is one change and one
-    /// event, however many keys the tenant has, and holds for the next verification of each: what it takes away before the
+    /// permissions, whatever its grants and roles, and all of them share the tenant's rate limit and quota. This is one change and
+    /// one event, however many keys the tenant has, and holds for the next verification of each: what it takes away before the
     /// store writes anything, what it gives once it is on disk. Returns whether anything changed.
     ///
     /// ```
@@ -34,7 +34,7 @@ impl KeyStore {
     /// ```
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] for a name that is none, or a limit out of bounds; [`StoreError::Permission`] or
+    /// [`StoreError::Invalid`] for a name that is none, or a limit or a quota out of bounds; [`StoreError::Permission`] or
     /// [`StoreError::UnknownGrant`] for a grant; [`Conflict::TenantEnded`](crate::Conflict::TenantEnded);
     /// [`StoreError::NotDurable`] if the store could not write the change: what it takes away is in force, until a restart;
     /// [`StoreError::Io`], [`StoreError::Closed`].
@@ -45,8 +45,8 @@ impl KeyStore {
     /// Puts a tenant on behalf of `actor`, which must still be valid, be of no tenant, and have `keys:any_owner` and
     /// `keys:any_tenant`. It must cover what the tenant left its keys before and what it leaves them after: everything, for a
     /// tenant that nobody had put. Grants that manage keys take `keys:delegate`, as for
-    /// [`NewKey::within`](crate::NewKey::within). An actor with an end, an idle time, networks or a rate limit that bind what
-    /// it gives raises neither the permissions nor the limit.
+    /// [`NewKey::within`](crate::NewKey::within). An actor with an end, an idle time, networks, a rate limit or a quota that bind
+    /// what it gives raises neither the permissions nor the limit nor the quota.
     ///
     /// # Errors
     /// Those of [`put_tenant`](Self::put_tenant), and [`StoreError::Exceeds`].
@@ -58,7 +58,7 @@ impl KeyStore {
         let record = tenant.record(self.inner().engine.time.now_ms())?;
         let put = |record: &TenantRecord| NamedAction::Tenant(TenantAction::Put(Box::new(record.clone())));
         let id = record.id();
-        self.change_tenant(actor, |records| {
+        self.change_named(actor, |records| {
             let held = match records.tenant(&record.name) {
                 // What it takes away is in force even if the records cannot be read. It may keep any grant then.
                 Err(StoreError::Io { .. }) if actor.is_none() => Some(record.clone()),
@@ -124,10 +124,11 @@ impl KeyStore {
         bounds::tenant(name)?;
         bounds::reason(&reason)?;
         let action = NamedAction::Tenant(TenantAction::End { name: name.to_owned(), reason });
-        self.change_tenant(actor, |_| Ok(action.clone()))
+        self.change_named(actor, |_| Ok(action.clone()))
     }
 
-    fn change_tenant(
+    /// Changes a role, a tenant or an owner as this decides. Returns whether anything changed.
+    pub(in crate::store) fn change_named(
         &self,
         actor: Option<&VerifiedKey>,
         mut decide: impl FnMut(&Records<'_>) -> Result<NamedAction, StoreError>,

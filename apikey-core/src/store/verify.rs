@@ -235,8 +235,10 @@ impl Inner {
         {
             return Err(self.refused(token, AuthError::lacking(requirement), &caller.peer));
         }
-        if quota != 0
-            && let Err(error) = self.charge(quota, caller.cost, caller.charge, 0)
+        // By value: a match whose address is taken is built in memory.
+        let of_tenant = matched.quota_of_tenant();
+        if (quota | of_tenant != 0 || self.engine.index.has_owner_quotas())
+            && let Err(error) = self.charge_match(quota, matched.identity(), of_tenant, caller)
         {
             return Err(self.refused(token, error, &caller.peer));
         }

@@ -89,6 +89,11 @@ pub(crate) struct StoredQuota {
     pub(crate) offset_minutes: i32,
 }
 
+impl StoredQuota {
+    /// A quota that lets no request through.
+    pub(crate) const NOTHING: Self = Self { count: 0, period: 3, offset_minutes: 0 };
+}
+
 impl Quota {
     /// Creates a quota for each calendar day in UTC. Allowed are 1 to 1,000,000,000,000 uses.
     pub fn per_day(count: u64) -> Self {

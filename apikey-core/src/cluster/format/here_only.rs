@@ -9,6 +9,7 @@ use crate::base::codec::tail::{TailReader, TailWriter, Unknown};
 use crate::base::codec::{self, CodecError, Frame, plain_frame};
 use crate::key::evidence::{DELETED, restrict_by_state};
 use crate::key::named::NamedRecord;
+use crate::key::owner::record::OwnerRecord;
 use crate::key::record::{Record, Revocation};
 use crate::key::role::record::RoleRecord;
 use crate::key::tenant::record::TenantRecord;
@@ -60,12 +61,13 @@ impl KeptRestriction {
     }
 }
 
-/// What a node keeps of one key, role or tenant.
+/// What a node keeps of one key, role, tenant or owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KeptHereOnly {
     Revocation(KeptRevocation),
     Restriction(KeptRestriction),
-    /// What a role granted, or a tenant left, when the engine lost what took the rest. Nothing is left of a role that was deleted.
+    /// What a role granted, or a tenant or an owner left, when the engine lost what took the rest. Nothing is left of a role that
+    /// was deleted.
     Named(NamedRecord),
 }
 
@@ -83,6 +85,7 @@ impl KeptHereOnly {
             Err(CodecError::Kind(KeptRestriction::KIND)) => codec::decode(frame).map(Self::Restriction),
             Err(CodecError::Kind(RoleRecord::KIND)) => NamedRecord::decode(Kind::Role, frame).map(Self::Named),
             Err(CodecError::Kind(TenantRecord::KIND)) => NamedRecord::decode(Kind::Tenant, frame).map(Self::Named),
+            Err(CodecError::Kind(OwnerRecord::KIND)) => NamedRecord::decode(Kind::Owner, frame).map(Self::Named),
             kept => kept.map(Self::Revocation),
         }
     }
@@ -154,11 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn roles_and_tenants_are_kept_as_their_records() {
+    fn roles_tenants_and_owners_are_kept_as_their_records() {
         let tenant = NamedRecord::Tenant(TenantRecord::unbounded("acme", 5));
         let unknown = Unknown::default();
         let role = RoleRecord { name: "reader".into(), permissions: vec![], description: None, changed_at: 5, unknown };
-        for kept in [NamedRecord::Role(role), tenant].map(KeptHereOnly::Named) {
+        let owner = NamedRecord::with_nothing(Kind::Owner, "alice", 5);
+        for kept in [NamedRecord::Role(role), tenant, owner].map(KeptHereOnly::Named) {
             assert_eq!(KeptHereOnly::decode(&kept.encode().unwrap()).unwrap(), kept);
         }
     }

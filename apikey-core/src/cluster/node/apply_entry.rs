@@ -44,7 +44,7 @@ pub(crate) enum ApplyError {
     Replica(#[from] StoreError),
 }
 
-/// Roles and tenants as an entry leaves them, before it is applied.
+/// Roles, tenants and owners as an entry leaves them, before it is applied.
 type NamedAfter = HashMap<NamedId, Option<(NamedRecord, Vec<u8>)>>;
 
 /// Keys as an entry leaves them, before it is applied.
@@ -52,7 +52,7 @@ type After = HashMap<u128, Option<(Record, Vec<u8>)>>;
 
 impl Engine {
     /// Applies an entry, or the part of it that the replica lacks. When this returns, what the entry takes away is in
-    /// force; what it gives is once the caller has [waited](Self::wait) for what is appended. Returns the keys, roles and tenants that it
+    /// force; what it gives is once the caller has [waited](Self::wait) for what is appended. Returns the keys, roles, tenants and owners that it
     /// changes; the caller settles them after that.
     pub(crate) fn apply_entry(
         &self,
@@ -203,7 +203,7 @@ impl Engine {
     }
 }
 
-/// Stages a change of a role or a tenant that an entry has, and counts it in the head.
+/// Stages a change of a role, a tenant or an owner that an entry has, and counts it in the head.
 fn apply_named(
     id: NamedId,
     write: Write,
@@ -217,12 +217,12 @@ fn apply_named(
         None => disk.named(id)?.map(|(record, frame)| (record, frame.to_vec())),
     };
     if before.is_none() != write.is_new {
-        return Err(NamedFault::Entry("it changes a role or tenant that is not there, or creates one that is"));
+        return Err(NamedFault::Entry("it changes a role, tenant or owner that is not there, or creates one that is"));
     }
     let kind = Kind::of(id).ok_or(NamedFault::Entry("it has a record of no kind"))?;
     let after = write.record.as_ref().map(|frame| NamedRecord::decode(kind, frame)).transpose()?;
     if after.as_ref().is_some_and(|after| after.id() != id) {
-        return Err(NamedFault::Entry("it has the record of another role or tenant"));
+        return Err(NamedFault::Entry("it has the record of another role, tenant or owner"));
     }
     head.replace_record(before.as_ref().map(|(_, frame)| frame), write.record.as_ref());
     // The index must never have what was taken on this node, not even for a moment.
@@ -236,7 +236,7 @@ fn apply_named(
     Ok(Staged { pending, write, is_of_rotator: false })
 }
 
-/// Why a change of a role or a tenant cannot be applied.
+/// Why a change of a role, a tenant or an owner cannot be applied.
 enum NamedFault {
     Entry(&'static str),
     Codec(CodecError),

@@ -12,7 +12,7 @@ use crate::key::named::NamedRecord;
 use crate::key::record::Record;
 use crate::token::digest::Digest;
 
-/// What was taken from keys, roles and tenants here, by their ids, and is not in the log.
+/// What was taken from keys, roles, tenants and owners here, by their ids, and is not in the log.
 pub(crate) type AllHereOnly = BTreeMap<u128, HereOnly>;
 
 /// What was taken from a key here, and is not in the log.
@@ -41,7 +41,7 @@ pub(crate) enum Kept {
     Revocation(KeptRevocation),
     /// The key has lost what the engine lost.
     Restriction(KeptRestriction),
-    /// The role or the tenant has lost what the engine lost, and leaves no more than this.
+    /// The role, the tenant or the owner has lost what the engine lost, and leaves no more than this.
     Named(NamedRecord),
 }
 
@@ -126,7 +126,7 @@ impl HereOnly {
     }
 }
 
-/// What a role grants, or a tenant leaves, by a record of it, less what was taken from it here.
+/// What a role grants, or a tenant or an owner leaves, by a record of it, less what was taken from it here.
 pub(crate) fn narrowed(
     here: Option<&HereOnly>,
     id: NamedId,

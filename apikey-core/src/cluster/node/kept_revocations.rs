@@ -15,6 +15,8 @@ use crate::key::error::StoreError;
 use crate::key::event::actor::Origin;
 use crate::key::named::NamedRecord;
 use crate::key::named::change::NamedAction;
+use crate::key::owner::change::OwnerAction;
+use crate::key::owner::record::OwnerRecord;
 use crate::key::role::change::RoleAction;
 use crate::key::role::record::RoleRecord;
 use crate::key::tenant::change::TenantAction;
@@ -101,8 +103,12 @@ impl Node {
                 let held = log.named(*id)?.map(|(held, _)| held);
                 let has = match (here.get(id).and_then(HereOnly::kept), held) {
                     (Some(Kept::Named(kept)), Some(held)) => held.met(kept) == held,
-                    // What is not there takes nothing, or grants nothing.
-                    (Some(Kept::Named(kept)), None) => kept.as_role().is_some(),
+                    // A role that is not there grants nothing, and an owner may have lost nothing.
+                    (Some(Kept::Named(kept)), None) => match kept {
+                        NamedRecord::Role(_) => true,
+                        NamedRecord::Tenant(_) => false,
+                        NamedRecord::Owner(owner) => owner.quota.is_none(),
+                    },
                     _ => false,
                 };
                 written.extend(has.then_some((*id, ())));
@@ -193,7 +199,7 @@ impl Node {
     }
 }
 
-/// Takes from roles and tenants again what the engine lost.
+/// Takes from roles, tenants and owners again what the engine lost.
 fn narrow_again(
     engine: &Engine,
     order: &dyn Order,
@@ -215,12 +221,13 @@ fn narrow_again(
     Ok(())
 }
 
-/// The change that takes from a role or a tenant what it has beyond what is kept: the end of a tenant, or everything else.
+/// The change that takes from a role, a tenant or an owner what it has beyond what is kept: the end of a tenant, or everything else.
 fn narrowing_change(held: Option<&NamedRecord>, kept: &NamedRecord, ends: bool, at: i64) -> Option<NamedAction> {
     let put = |tenant: TenantRecord| {
         // Its end is a change of its own.
         NamedAction::Tenant(TenantAction::Put(Box::new(TenantRecord { ended: None, ..tenant })))
     };
+    let put_owner = |owner: OwnerRecord| NamedAction::Owner(OwnerAction::Put(Box::new(owner)));
     match (held, kept) {
         // A role that the engine lost, too, stays lost.
         (None, NamedRecord::Role(_)) => None,
@@ -230,12 +237,14 @@ fn narrowing_change(held: Option<&NamedRecord>, kept: &NamedRecord, ends: bool, 
         }
         (Some(NamedRecord::Tenant(held)), _) if held.ended.is_some() => None,
         (None, NamedRecord::Tenant(kept)) => Some(put(kept.clone())),
+        (None, NamedRecord::Owner(kept)) if !ends => kept.quota.is_some().then(|| put_owner(kept.clone())),
         (Some(held), kept) if !ends => match held.met(kept) {
             met if met == *held => None,
             NamedRecord::Role(met) => {
                 Some(NamedAction::Role(RoleAction::Put(Box::new(RoleRecord { changed_at: at, ..met }))))
             }
             NamedRecord::Tenant(met) => Some(put(met)),
+            NamedRecord::Owner(met) => Some(put_owner(met)),
         },
         _ => None,
     }

@@ -26,7 +26,7 @@ const READ: usize = 1 << 20;
 const FIRST_SPAN: u64 = 64;
 const FACTOR: u64 = 8;
 
-/// From how many keys, and from how many roles and tenants, the engine lost that something was taken.
+/// From how many keys, and from how many roles, tenants and owners, the engine lost that something was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lost {
     pub(crate) keys: u64,
@@ -76,7 +76,7 @@ impl Node {
         }
     }
 
-    /// Keeps what the events after this one took away from keys, roles and tenants, durably: it is in force here from now on,
+    /// Keeps what the events after this one took away from keys, roles, tenants and owners, durably: it is in force here from now on,
     /// and the node makes it again until the log has it.
     pub(crate) fn keep_lost(&self, engine: &Engine, common: u64) -> Result<Lost, StoreError> {
         // What the log has by now is forgotten before this, or after the replica is loaded anew.
@@ -85,7 +85,7 @@ impl Node {
         let own = engine.writer().head().number;
         // The keys, and whether an event set fields of theirs.
         let mut concerned: BTreeMap<u128, bool> = BTreeMap::new();
-        // What they leave of roles and tenants, and whether they have taken anything from them.
+        // What they leave of roles, tenants and owners, and whether they have taken anything from them.
         let mut named: BTreeMap<NamedId, (Option<NamedRecord>, bool)> = BTreeMap::new();
         for item in log.events(common.saturating_add(1)) {
             let (number, frame) = item?;

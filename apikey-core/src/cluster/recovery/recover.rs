@@ -212,7 +212,7 @@ impl fmt::Display for Done {
             Self::Published { events: 1 } => f.write_str("the engine had lost 1 event, which this node published"),
             Self::Published { events } => write!(f, "the engine had lost {events} events, which this node published"),
             Self::Reapplied { events, lost: Lost { keys, named } } => {
-                let named = if *named == 0 { String::new() } else { format!(" and {named} roles and tenants") };
+                let named = if *named == 0 { String::new() } else { format!(" and {named} roles, tenants and owners") };
                 write!(
                     f,
                     "the engine had lost {events} events, and had others instead: this node takes again what they took from \

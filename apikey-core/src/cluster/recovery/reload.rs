@@ -168,7 +168,7 @@ impl Replacing<'_> {
         self.write(Write { record: Some(frame.to_vec().into()), ..write })
     }
 
-    /// Makes visible what a role grants, or a tenant leaves, and returns what is written for it.
+    /// Makes visible what a role grants, or a tenant or an owner leaves, and returns what is written for it.
     fn change_named(&mut self, id: NamedId, after: Option<&NamedRecord>, is_new: bool) -> Result<Write, StoreError> {
         let rights = after.map_or_else(|| NamedAllowance::without_record(id), NamedRecord::allowance);
         let published = rights.and_then(|rights| self.engine.index.publish_named(id, rights));
@@ -256,7 +256,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Passes everything on: roles and tenants first, then the records of keys, which may have them, and then outcomes, which speak of keys.
+    /// Passes everything on: roles, tenants and owners first, then the records of keys, which may have them, and then outcomes, which speak of keys.
     fn read(self, mut each: impl FnMut(u8, &[u8], &[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         for wanted in [NAMED, RECORD, OUTCOME] {

@@ -1,4 +1,4 @@
-//! Roles and tenants on several nodes.
+//! Roles, tenants and owners on several nodes.
 
 use crate::cluster::MemoryLedger;
 use crate::cluster::node::change::ClusterOrder;
@@ -93,7 +93,7 @@ fn what_a_fork_lost_of_roles_and_tenants_is_taken_from_them_again_and_what_it_ga
     one.put_tenant(Tenant::new("bounded").permissions(["a", "b"])).unwrap();
     let disk = open().unwrap();
     let what = disk.health().cluster.unwrap().recovered.unwrap();
-    assert!(what.contains("from 1 keys and 5 roles and tenants"), "{what}");
+    assert!(what.contains("from 1 keys and 5 roles, tenants and owners"), "{what}");
     let token = |key: &crate::CreatedKey| key.key.expose_secret().to_owned();
     let expected: [(&crate::CreatedKey, &[&str]); 4] =
         [(&keys[0], &["b"]), (&keys[1], &["a", "b", "d"]), (&keys[3], &["a"]), (&bounded, &["a"])];

@@ -1,4 +1,4 @@
-//! Staging changes of roles and tenants, and what keys have of them.
+//! Staging changes of roles, tenants and owners, and what keys have of them.
 
 use crate::access::named::Kind;
 use crate::base::invalid_field::InvalidField;
@@ -20,7 +20,7 @@ use crate::key::role::change::RoleAction;
 use crate::storage::batch::Write;
 
 impl Engine {
-    /// Applies a change of a role or a tenant to its current state, and writes nothing. Returns the head after it, too;
+    /// Applies a change of a role, a tenant or an owner to its current state, and writes nothing. Returns the head after it, too;
     /// `None` if the change has no effect.
     pub(super) fn stage_named(
         &self,
@@ -34,8 +34,7 @@ impl Engine {
         let (current, frame) = records.named(change.id)?.unzip();
         if current.as_ref().is_some_and(|held| held.name() != action.name()) {
             let allowed = "another name: one of this store has the same 96 bits of a digest";
-            let field = if matches!(action, NamedAction::Role(_)) { "role" } else { "tenant" };
-            return Err(StoreError::invalid(field, action.name(), allowed));
+            return Err(StoreError::invalid(action.field(), &action.name(), allowed));
         }
         reach.map_or(Ok(()), |reach| reach.named(current.as_ref(), action))?;
         let keys = || match action {

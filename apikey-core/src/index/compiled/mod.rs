@@ -5,7 +5,7 @@ mod publish;
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::index::atomic::{AtomicU32, Ordering};
+use crate::index::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::access::grant_set;
 use crate::access::named::{NamedAllowance, NamedId};
@@ -24,41 +24,73 @@ pub(super) struct CompiledSets(boxcar::Vec<CompiledSet>);
 struct CompiledSet {
     /// The number in [`GRANTS`](crate::base::interner::GRANTS) of its grants; or [`NOTHING`], or [`ENDED`].
     grants: AtomicU32,
-    /// The number of the limiter that the keys of its tenant share; 0 for none.
-    limiter: AtomicU32,
+    /// What the keys of its tenant share, packed.
+    of_tenant: AtomicU64,
+}
+
+/// The numbers of the limiter and of the quota that the keys of a tenant share; 0 for none. It is one word, as a verification
+/// passes it on.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct OfTenant(u64);
+
+impl OfTenant {
+    pub(super) const NOTHING: Self = Self(0);
+
+    pub(super) fn new(limiter: u32, quota: u32) -> Self {
+        Self(u64::from(quota) << 32 | u64::from(limiter))
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation, reason = "it is the low half")]
+    pub(super) fn limiter(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline]
+    pub(super) fn quota(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
 }
 
 /// A set as a reader finds it.
 #[derive(Clone, Copy)]
 pub(super) struct Given {
     pub(super) grants: u32,
-    pub(super) limiter: u32,
+    pub(super) of_tenant: OfTenant,
 }
 
-/// What roles grant and tenants leave, as far as it is visible, and the sets that depend on them. Only the writer reads it.
+impl Given {
+    /// A set that no tenant bounds.
+    #[inline]
+    fn of_text(grants: u32) -> Self {
+        Self { grants, of_tenant: OfTenant::NOTHING }
+    }
+}
+
+/// What roles grant and tenants and owners leave, as far as it is visible, and the sets that depend on them. Only the writer reads it.
 #[derive(Default)]
 pub(super) struct NamedState {
     /// That of every name that has a record, or had one.
     allowances: HashMap<NamedId, NamedAllowance>,
     /// The sets with each name, whether it has a record or not.
     sets: HashMap<NamedId, BTreeSet<u32>>,
-    /// The limiters of tenants that have, or had, a limit.
-    limiters: HashMap<NamedId, u32>,
+    /// What the keys of tenants share that have, or had, a limit or a quota.
+    shared: HashMap<NamedId, OfTenant>,
 }
 
 impl CompiledSets {
     /// What a set gives now.
     #[inline]
     pub(super) fn get(&self, set: u32) -> Given {
-        if grant_set::is_expression(set) { self.compiled(set) } else { Given { grants: set, limiter: 0 } }
+        if grant_set::is_expression(set) { self.compiled(set) } else { Given::of_text(set) }
     }
 
     #[inline]
     fn compiled(&self, set: u32) -> Given {
         match self.0.get(grant_set::place(set)) {
-            None => Given { grants: NOTHING, limiter: 0 },
-            Some(CompiledSet { grants, limiter }) => {
-                Given { grants: grants.load(Ordering::Acquire), limiter: limiter.load(Ordering::Relaxed) }
+            None => Given::of_text(NOTHING),
+            Some(CompiledSet { grants, of_tenant }) => {
+                Given { grants: grants.load(Ordering::Acquire), of_tenant: OfTenant(of_tenant.load(Ordering::Relaxed)) }
             }
         }
     }
@@ -71,7 +103,7 @@ impl CompiledSets {
         let given = state.compile(set)?;
         let place = grant_set::place(set);
         while self.0.count() <= place {
-            self.0.push(CompiledSet { grants: AtomicU32::new(NOTHING), limiter: AtomicU32::new(0) });
+            self.0.push(CompiledSet { grants: AtomicU32::new(NOTHING), of_tenant: AtomicU64::new(0) });
         }
         for name in grant_set::names(set) {
             state.sets.entry(name).or_default().insert(set);
@@ -88,7 +120,7 @@ impl CompiledSets {
             // A set that cannot be compiled gives nothing.
             let given = state.compile(*set).unwrap_or_else(|full| {
                 outcome = Err(full);
-                Given { grants: NOTHING, limiter: 0 }
+                Given::of_text(NOTHING)
             });
             self.set(*set, given);
         }
@@ -97,7 +129,7 @@ impl CompiledSets {
 
     fn set(&self, set: u32, given: Given) {
         if let Some(place) = self.0.get(grant_set::place(set)) {
-            place.limiter.store(given.limiter, Ordering::Relaxed);
+            place.of_tenant.store(given.of_tenant.0, Ordering::Relaxed);
             place.grants.store(given.grants, Ordering::Release);
         }
     }
@@ -111,11 +143,11 @@ impl NamedState {
 
     fn compile(&self, set: u32) -> Result<Given, Full> {
         let tenant = grant_set::tenant(set);
-        let limiter = tenant.and_then(|tenant| self.limiters.get(&tenant)).copied().unwrap_or(0);
+        let of_tenant = tenant.and_then(|tenant| self.shared.get(&tenant)).copied().unwrap_or_default();
         if tenant.map(|tenant| self.allowance(tenant)).transpose()?.is_some_and(|allowance| allowance.ended) {
-            return Ok(Given { grants: ENDED, limiter });
+            return Ok(Given { grants: ENDED, of_tenant });
         }
         let grants = grant_set::compile(set, &|name| self.allowance(name).map(|allowances| allowances.grants))?;
-        Ok(Given { grants, limiter })
+        Ok(Given { grants, of_tenant })
     }
 }

@@ -3,6 +3,8 @@
 //! Most quotas are counted here, and written to the disk a little later. Those that are [strict](Quota::strict), and all of a
 //! cluster, are used by blocks: a block is [reserved](Grant) first, on the disk or by the engine, and then used here.
 
+mod of_key;
+pub(super) mod owners;
 #[cfg(feature = "cluster")]
 mod shared;
 pub(crate) mod slot;
@@ -12,6 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::access::attempt::Taken;
+use crate::access::named::NamedId;
 use crate::access::quota::Quota;
 use crate::access::quota::spent::{Row, Spent};
 use crate::access::quota::status::QuotaStatus;
@@ -129,6 +132,25 @@ impl Quotas {
         lacking.into_iter().filter_map(|number| self.need(number, None, now)).collect()
     }
 
+    /// Sets the quota that the keys of a tenant or an owner share, at once, and returns its number, which stays the same from
+    /// the first quota on; 0 if there has been none. A quota that was removed begins at nothing.
+    pub(super) fn set_named(&self, numbers: &mut KeyNumbers, id: NamedId, quota: Option<Quota>) -> u32 {
+        let held = self.quota(numbers, id);
+        let number = numbers.of(id).unwrap_or(0);
+        if held == quota {
+            return number;
+        }
+        if let Some(slot) = self.get(number).filter(|_| held.is_none()) {
+            slot.reset(id);
+        }
+        self.set(numbers, id, quota).max(number)
+    }
+
+    /// The id of the key, tenant or owner that has the quota with this number.
+    fn id_of(&self, number: u32) -> Option<u128> {
+        self.get(number).map(QuotaSlot::id)
+    }
+
     /// Uses some of a quota at a time, and returns the number of its period, which is 0 if the key has no quota any more; `None`
     /// if there is no quota of this number. If it is too much, it gives back what the same request took before.
     pub(super) fn charge(
@@ -163,6 +185,11 @@ impl Quotas {
     /// Gives back what a request took of a quota.
     pub(super) fn give_back(&self, taken: Taken) {
         self.get(taken.quota).into_iter().for_each(|slot| slot.give_back(taken));
+    }
+
+    /// Whether fewer uses than these are left.
+    pub(super) fn lacks(&self, number: u32, uses: u32, now: i64) -> bool {
+        self.status(number, now).is_some_and(|status| status.remaining() < uses.into())
     }
 
     /// What a key has left.

@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::access::limit::{Limit, StoredLimit};
+use crate::access::quota::{Quota, StoredQuota};
 use crate::base::codec::tail::{Field, Tag, TailReader, TailWriter, critical, ignorable};
 use crate::base::codec::{CodecError, Newer};
 use crate::key::event::changes::Changes;
 use crate::key::rotation::overlap::OverlapEnd;
 
-/// Tags of the fields of events. Those of [`Changes`] begin at 32; those of the actor are below these.
+/// Tags of the fields of events. Those of [`Changes`] are 32 to 45; those of the actor are below these.
 mod tag {
     use super::{Tag, critical, ignorable};
 
@@ -36,7 +37,10 @@ mod tag {
     pub(super) const TENANT: Tag = critical(28);
     pub(super) const LIMIT_FROM: Tag = critical(29);
     pub(super) const LIMIT_TO: Tag = critical(30);
+    pub(super) const OWNER: Tag = critical(31);
     pub(super) const CHANGES: Tag = critical(32);
+    pub(super) const QUOTA_FROM: Tag = critical(46);
+    pub(super) const QUOTA_TO: Tag = critical(47);
 }
 
 /// Declares the kinds: the stored number, the variant, its name, and its fields with their tags.
@@ -241,6 +245,10 @@ event_kinds! {
         limit_from: Option<Limit> = LIMIT_FROM,
         /// The limit that they share after.
         limit_to: Option<Limit> = LIMIT_TO,
+        /// The quota that its keys shared before.
+        quota_from: Option<Quota> = QUOTA_FROM skip "Option::is_none",
+        /// The quota that they share after.
+        quota_to: Option<Quota> = QUOTA_TO skip "Option::is_none",
     }
     /// A call ended a tenant, and with it all of its keys.
     23 TenantEnded "tenant_ended" {
@@ -248,6 +256,27 @@ event_kinds! {
         tenant: String = TENANT,
         /// The reason, as the caller gave it.
         reason: String = REASON,
+    }
+    /// A call put an owner: it set, changed or removed the bounds of all keys of the owner.
+    24 OwnerPut "owner_put" {
+        /// The name of the owner.
+        owner: String = OWNER,
+        /// The tenant whose owner it is; `None` for an owner of no tenant.
+        tenant: Option<String> = TENANT,
+        /// The quota that its keys shared before.
+        quota_from: Option<Quota> = QUOTA_FROM,
+        /// The quota that they share after.
+        quota_to: Option<Quota> = QUOTA_TO,
+    }
+}
+
+impl Field for Quota {
+    fn put(&self, tag: Tag, tail: &mut TailWriter) -> Result<(), CodecError> {
+        tail.put(tag, &self.to_stored())
+    }
+
+    fn take(tag: Tag, tail: &mut TailReader<'_>) -> Result<Self, CodecError> {
+        tail.need::<StoredQuota>(tag).map(|stored| Self::stored(&stored))
     }
 }
 

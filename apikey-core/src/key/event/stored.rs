@@ -118,6 +118,7 @@ mod tests {
 
     use super::*;
     use crate::access::named::Kind;
+    use crate::access::owner::OwnerRef;
     use crate::base::codec::tail::{critical, ignorable};
     use crate::base::codec::{Newer, decode, encode, golden};
     use crate::base::time::from_ms;
@@ -260,13 +261,16 @@ mod tests {
                 to: vec!["orders:*".into()],
                 limit_from: None,
                 limit_to: Some(Limit::checked(10, chrono::TimeDelta::seconds(1)).unwrap()),
+                quota_from: None,
+                quota_to: None,
             },
             EventKind::TenantEnded { tenant: "acme".into(), reason: "left".into() },
         ];
         let mut codes: Vec<u8> = kinds.iter().map(EventKind::code).collect();
         codes.dedup();
+        // The later ones have golden files of their own.
         assert!(codes.iter().copied().eq(1..=23), "{codes:?}");
-        assert_eq!(codes.len(), EventKind::NAMES.len());
+        assert_eq!(codes.len() + 1, EventKind::NAMES.len());
         let mut all = Vec::new();
         for (number, kind) in (1..).zip(kinds) {
             let of_store = matches!(kind.code(), 11 | 13 | 17 | 18);
@@ -300,6 +304,36 @@ mod tests {
     }
 
     #[test]
+    fn golden_bytes_of_shared_quotas() {
+        let (day, month) = (Some(Quota::per_day(300)), Some(Quota::per_month(10_000)));
+        let of_tenant = |quota_from, quota_to| EventKind::TenantPut {
+            tenant: "acme".into(),
+            created: false,
+            from: vec!["*".into()],
+            to: vec!["*".into()],
+            limit_from: None,
+            limit_to: None,
+            quota_from,
+            quota_to,
+        };
+        let of_owner = |tenant: Option<&str>, quota_from, quota_to| {
+            let tenant = tenant.map(str::to_owned);
+            EventKind::OwnerPut { owner: "alice".into(), tenant, quota_from, quota_to }
+        };
+        let of_acme = OwnerRef { tenant: Some("acme"), name: "alice" };
+        let all = [
+            (Kind::Tenant.id("acme"), of_tenant(None, day)),
+            (Kind::Tenant.id("acme"), of_tenant(day, month)),
+            (Kind::Owner.id("alice"), of_owner(None, None, day)),
+            (crate::key::owner::record::id(of_acme), of_owner(Some("acme"), month, None)),
+        ];
+        let events = (300..)
+            .zip(all)
+            .map(|(number, (id, kind))| frame(&Event { number, subject: Subject::Named(id), kind, ..bare() }));
+        golden::check("events-of-shared-quotas.bin", &events.collect::<Vec<_>>().concat());
+    }
+
+    #[test]
     fn golden_bytes_of_a_first_use_that_lists_what_it_ended() {
         let kind = EventKind::FirstUsed { version: 300, ended: vec![299] };
         golden::check("event-first-used-ended.bin", &frame(&Event { kind, ..bare() }));
@@ -323,8 +357,8 @@ mod tests {
             decode::<Event>(&frame).unwrap_err()
         };
         // The subject, of 18 bytes, and the kind follow the head, one byte of the number and nine of the time.
-        assert!(matches!(sealed(13, 5), CodecError::Newer(Newer::Subject(5))));
-        assert!(matches!(sealed(31, 24), CodecError::Newer(Newer::Event(24))));
+        assert!(matches!(sealed(13, 6), CodecError::Newer(Newer::Subject(6))));
+        assert!(matches!(sealed(31, 25), CodecError::Newer(Newer::Event(25))));
         assert!(matches!(sealed(31, 0), CodecError::Payload(None)));
     }
 }

@@ -1,27 +1,44 @@
-//! Changes of roles and tenants, as data, and the one function that applies them.
+//! Changes of roles, tenants and owners, as data, and the one function that applies them.
 
+use std::borrow::Cow;
+
+use crate::access::identity;
 use crate::access::named::{Kind, NamedAllowance, NamedId};
 use crate::base::interner::Full;
 use crate::key::error::StoreError;
 use crate::key::event::kind::EventKind;
 use crate::key::named::NamedRecord;
+use crate::key::owner;
+use crate::key::owner::change::OwnerAction;
 use crate::key::role;
 use crate::key::role::change::RoleAction;
 use crate::key::tenant;
 use crate::key::tenant::change::TenantAction;
 
-/// What to do with a role or a tenant.
+/// What to do with a role, a tenant or an owner.
 #[derive(Debug, Clone)]
 pub(crate) enum NamedAction {
     Role(RoleAction),
     Tenant(TenantAction),
+    Owner(OwnerAction),
 }
 
 impl NamedAction {
-    pub(crate) fn name(&self) -> &str {
+    /// The name from which the id of its record follows.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Role(action) => action.name(),
-            Self::Tenant(action) => action.name(),
+            Self::Role(action) => Cow::Borrowed(action.name()),
+            Self::Tenant(action) => Cow::Borrowed(action.name()),
+            Self::Owner(action) => identity::owner_text(action.record().owner()),
+        }
+    }
+
+    /// What it is a change of, as errors name the field.
+    pub(crate) fn field(&self) -> &'static str {
+        match self {
+            Self::Role(_) => "role",
+            Self::Tenant(_) => "tenant",
+            Self::Owner(_) => "owner",
         }
     }
 
@@ -35,6 +52,7 @@ impl NamedAction {
                 let allowance = NamedAllowance::without_record(Kind::Tenant.id(name));
                 Some(allowance.map(|allowance| NamedAllowance { ended: true, ..allowance }))
             }
+            Self::Owner(OwnerAction::Put(owner)) => Some(owner.allowance()),
         }
     }
 
@@ -42,6 +60,7 @@ impl NamedAction {
         match self {
             Self::Role(action) => Kind::Role.id(action.name()),
             Self::Tenant(action) => Kind::Tenant.id(action.name()),
+            Self::Owner(action) => action.record().id(),
         }
     }
 }
@@ -68,6 +87,10 @@ pub(crate) fn apply(
             let current = current.and_then(NamedRecord::as_tenant);
             let applied = tenant::change::apply(current, action, at)?;
             Ok(applied.map(|(after, event)| (Some(NamedRecord::Tenant(after)), event)))
+        }
+        NamedAction::Owner(action) => {
+            let applied = owner::change::apply(current.and_then(NamedRecord::as_owner), action, at);
+            Ok(applied.map(|(after, event)| (after.map(NamedRecord::Owner), event)))
         }
     }
 }

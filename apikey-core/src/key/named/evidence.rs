@@ -1,4 +1,4 @@
-//! What the events of a damaged store, or its records, show of roles and tenants, so that a restored store does not give it
+//! What the events of a damaged store, or its records, show of roles, tenants and owners, so that a restored store does not give it
 //! back.
 
 use std::collections::BTreeMap;
@@ -6,17 +6,21 @@ use std::collections::BTreeMap;
 use crate::access::grants;
 use crate::access::limit::Limit;
 use crate::access::named::NamedId;
+use crate::access::owner::OwnerRef;
+use crate::access::quota::Quota;
 use crate::base::codec::tail::Unknown;
 use crate::key::event::kind::EventKind;
 use crate::key::event::stored::Event;
 use crate::key::named::NamedRecord;
+use crate::key::owner::change::event as event_of_owner;
+use crate::key::owner::record::OwnerRecord;
 use crate::key::record::Revocation;
 use crate::key::role::record::RoleRecord;
 use crate::key::subject::Subject;
 use crate::key::tenant::record::TenantRecord;
 
-/// What an event leaves of a role or a tenant, of which `held` was known before; `None` if it is an event of neither. A role
-/// that was deleted grants nothing.
+/// What an event leaves of a role, a tenant or an owner, of which `held` was known before; `None` if it is an event of none of
+/// them. A role that was deleted grants nothing, and an owner whose record is gone bounds nothing.
 pub(crate) fn after_event(held: Option<NamedRecord>, event: &Event) -> Option<NamedRecord> {
     let at = event.at;
     let role = |name: &String, permissions: &[String]| {
@@ -31,9 +35,10 @@ pub(crate) fn after_event(held: Option<NamedRecord>, event: &Event) -> Option<Na
     match &event.kind {
         EventKind::RolePut { role: name, to, .. } => Some(role(name, to)),
         EventKind::RoleDeleted { role: name, .. } => Some(role(name, &[])),
-        EventKind::TenantPut { tenant: name, to, limit_to, .. } => Some(NamedRecord::Tenant(TenantRecord {
+        EventKind::TenantPut { tenant: name, to, limit_to, quota_to, .. } => Some(NamedRecord::Tenant(TenantRecord {
             ceiling: to.clone(),
             limit: limit_to.map(Limit::to_stored),
+            quota: quota_to.map(Quota::to_stored),
             changed_at: at,
             ..tenant(name)
         })),
@@ -42,24 +47,31 @@ pub(crate) fn after_event(held: Option<NamedRecord>, event: &Event) -> Option<Na
             changed_at: at,
             ..tenant(name)
         })),
+        EventKind::OwnerPut { owner: name, tenant, quota_to, .. } => Some(NamedRecord::Owner(OwnerRecord {
+            quota: quota_to.map(Quota::to_stored),
+            ..OwnerRecord::unbounded(OwnerRef { tenant: tenant.as_deref(), name }, at)
+        })),
         _ => None,
     }
 }
 
-/// Whether an event takes something from a role or a tenant.
+/// Whether an event takes something from a role, a tenant or an owner.
 #[cfg(feature = "cluster")]
 pub(crate) fn takes(kind: &EventKind) -> bool {
     match kind {
         EventKind::RolePut { from, to, .. } => grants::uncovered(to, from).is_some(),
-        EventKind::TenantPut { from, to, limit_from, limit_to, .. } => {
-            grants::uncovered(to, from).is_some() || Limit::meet_of(*limit_from, *limit_to) != *limit_from
+        EventKind::TenantPut { from, to, limit_from, limit_to, quota_from, quota_to, .. } => {
+            grants::uncovered(to, from).is_some()
+                || Limit::meet_of(*limit_from, *limit_to) != *limit_from
+                || Quota::meet_of(*quota_from, *quota_to) != *quota_from
         }
+        EventKind::OwnerPut { quota_from, quota_to, .. } => Quota::meet_of(*quota_from, *quota_to) != *quota_from,
         EventKind::RoleDeleted { .. } | EventKind::TenantEnded { .. } => true,
         _ => false,
     }
 }
 
-/// What events leave of the roles and tenants that they name, in the order of their numbers.
+/// What events leave of the roles, tenants and owners that they name, in the order of their numbers.
 pub(crate) fn after_events<'e>(events: impl IntoIterator<Item = &'e Event>) -> BTreeMap<NamedId, NamedRecord> {
     let mut left = BTreeMap::new();
     for event in events {
@@ -73,7 +85,7 @@ pub(crate) fn after_events<'e>(events: impl IntoIterator<Item = &'e Event>) -> B
 }
 
 impl NamedRecord {
-    /// What is left of this after what another state of the same role or tenant shows.
+    /// What is left of this after what another state of the same role, tenant or owner shows.
     pub(crate) fn met(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Role(held), Self::Role(other)) => {
@@ -84,10 +96,15 @@ impl NamedRecord {
                 Self::Tenant(TenantRecord {
                     ceiling: narrowed(&held.ceiling, &other.ceiling),
                     limit: Limit::meet_of(limit, bound).map(Limit::to_stored),
+                    quota: Quota::meet_of(held.quota(), other.quota()).map(Quota::to_stored),
                     ended: held.ended.clone().or_else(|| other.ended.clone()),
                     ..held.clone()
                 })
             }
+            (Self::Owner(held), Self::Owner(other)) => Self::Owner(OwnerRecord {
+                quota: Quota::meet_of(held.quota(), other.quota()).map(Quota::to_stored),
+                ..held.clone()
+            }),
             _ => self.clone(),
         }
     }
@@ -105,7 +122,7 @@ impl NamedRecord {
                 let unbounded = TenantRecord::unbounded(&tenant, after.changed_at);
                 let before = held.and_then(Self::as_tenant).unwrap_or(&unbounded);
                 let limit = |tenant: &TenantRecord| tenant.limit.as_ref().map(Limit::stored);
-                if before.ceiling != after.ceiling || before.limit != after.limit {
+                if before.ceiling != after.ceiling || before.limit != after.limit || before.quota != after.quota {
                     events.push(EventKind::TenantPut {
                         tenant: tenant.clone(),
                         created: held.is_none(),
@@ -113,12 +130,15 @@ impl NamedRecord {
                         to: after.ceiling.clone(),
                         limit_from: limit(before),
                         limit_to: limit(after),
+                        quota_from: before.quota(),
+                        quota_to: after.quota(),
                     });
                 }
                 if let Some(Revocation { reason, .. }) = after.ended.as_ref().filter(|_| before.ended.is_none()) {
                     events.push(EventKind::TenantEnded { tenant, reason: reason.clone() });
                 }
             }
+            Self::Owner(after) => events.push(event_of_owner(held.and_then(Self::as_owner), after)),
         }
         events
     }

@@ -1,21 +1,27 @@
-//! The records of roles and tenants, which lie behind those of keys.
+//! The records of roles, tenants and owners, which lie behind those of keys.
 
 pub(crate) mod change;
 pub(crate) mod evidence;
 
+use std::borrow::Cow;
+
+use crate::access::identity;
 use crate::access::named::{Kind, NamedAllowance, NamedId};
+use crate::access::quota::StoredQuota;
 use crate::base::codec;
 use crate::base::codec::CodecError;
 use crate::base::codec::tail::Unknown;
 use crate::base::interner::Full;
+use crate::key::owner::record::OwnerRecord;
 use crate::key::role::record::RoleRecord;
 use crate::key::tenant::record::TenantRecord;
 
-/// The record of a role or a tenant.
+/// The record of a role, a tenant or an owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NamedRecord {
     Role(RoleRecord),
     Tenant(TenantRecord),
+    Owner(OwnerRecord),
 }
 
 impl NamedRecord {
@@ -24,6 +30,7 @@ impl NamedRecord {
         match kind {
             Kind::Role => codec::decode(frame).map(Self::Role),
             Kind::Tenant => codec::decode(frame).map(Self::Tenant),
+            Kind::Owner => codec::decode(frame).map(Self::Owner),
         }
     }
 
@@ -31,6 +38,7 @@ impl NamedRecord {
         match self {
             Self::Role(role) => codec::encode(role),
             Self::Tenant(tenant) => codec::encode(tenant),
+            Self::Owner(owner) => codec::encode(owner),
         }
     }
 
@@ -38,13 +46,16 @@ impl NamedRecord {
         match self {
             Self::Role(role) => role.id(),
             Self::Tenant(tenant) => tenant.id(),
+            Self::Owner(owner) => owner.id(),
         }
     }
 
-    pub(crate) fn name(&self) -> &str {
+    /// The name from which its id follows.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Role(role) => &role.name,
-            Self::Tenant(tenant) => &tenant.name,
+            Self::Role(role) => Cow::Borrowed(&role.name),
+            Self::Tenant(tenant) => Cow::Borrowed(&tenant.name),
+            Self::Owner(owner) => identity::owner_text(owner.owner()),
         }
     }
 
@@ -52,10 +63,11 @@ impl NamedRecord {
         match self {
             Self::Role(_) => Kind::Role,
             Self::Tenant(_) => Kind::Tenant,
+            Self::Owner(_) => Kind::Owner,
         }
     }
 
-    /// A role that grants nothing, or a tenant that leaves its keys nothing.
+    /// A role that grants nothing, or a tenant or an owner that leaves its keys nothing.
     pub(crate) fn with_nothing(kind: Kind, name: &str, at: i64) -> Self {
         let mut record = match kind {
             Kind::Role => Self::Role(RoleRecord {
@@ -66,6 +78,7 @@ impl NamedRecord {
                 unknown: Unknown::default(),
             }),
             Kind::Tenant => Self::Tenant(TenantRecord::unbounded(name, at)),
+            Kind::Owner => Self::Owner(OwnerRecord::unbounded(identity::owner(name), at)),
         };
         record.clear();
         record
@@ -76,6 +89,7 @@ impl NamedRecord {
         match self {
             Self::Role(role) => role.permissions.clear(),
             Self::Tenant(tenant) => tenant.ceiling.clear(),
+            Self::Owner(owner) => owner.quota = Some(StoredQuota::NOTHING),
         }
     }
 
@@ -89,6 +103,7 @@ impl NamedRecord {
         match self {
             Self::Role(role) => Self::Role(RoleRecord { changed_at: at, ..role }),
             Self::Tenant(tenant) => Self::Tenant(TenantRecord { changed_at: at, ..tenant }),
+            Self::Owner(owner) => Self::Owner(OwnerRecord { changed_at: at, ..owner }),
         }
     }
 
@@ -96,6 +111,7 @@ impl NamedRecord {
         match self {
             Self::Role(role) => role.allowance(),
             Self::Tenant(tenant) => tenant.allowance(),
+            Self::Owner(owner) => owner.allowance(),
         }
     }
 
@@ -107,6 +123,10 @@ impl NamedRecord {
         if let Self::Tenant(tenant) = self { Some(tenant) } else { None }
     }
 
+    pub(crate) fn as_owner(&self) -> Option<&OwnerRecord> {
+        if let Self::Owner(owner) = self { Some(owner) } else { None }
+    }
+
     /// The role, if it is one.
     pub(crate) fn role(self) -> Option<RoleRecord> {
         if let Self::Role(role) = self { Some(role) } else { None }
@@ -115,5 +135,10 @@ impl NamedRecord {
     /// The tenant, if it is one.
     pub(crate) fn tenant(self) -> Option<TenantRecord> {
         if let Self::Tenant(tenant) = self { Some(tenant) } else { None }
+    }
+
+    /// The owner, if it is one.
+    pub(crate) fn owner(self) -> Option<OwnerRecord> {
+        if let Self::Owner(owner) = self { Some(owner) } else { None }
     }
 }

@@ -65,7 +65,8 @@ impl RoleRecord {
 
     /// What it gives.
     pub(crate) fn allowance(&self) -> Result<NamedAllowance, Full> {
-        Ok(NamedAllowance { grants: GRANTS.number(&grants::join(&self.permissions))?, ended: false, limit: None })
+        let grants = GRANTS.number(&grants::join(&self.permissions))?;
+        Ok(NamedAllowance { grants, ended: false, limit: None, quota: None })
     }
 }
 

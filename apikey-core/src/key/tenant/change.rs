@@ -48,6 +48,8 @@ pub(crate) fn apply(
                 to: after.ceiling.clone(),
                 limit_from: limit(&held),
                 limit_to: limit(&after),
+                quota_from: held.quota(),
+                quota_to: after.quota(),
             };
             Ok(Some((after, event)))
         }

@@ -2,6 +2,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::access::limit::Limit;
+use crate::access::quota::Quota;
 use crate::base::codec::tail::Unknown;
 use crate::key::bounds;
 use crate::key::builder_json::UncheckedLimit;
@@ -33,6 +34,8 @@ pub struct Tenant {
     permissions: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limit: Option<UncheckedLimit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quota: Option<Quota>,
 }
 
 fn everything() -> Vec<String> {
@@ -42,7 +45,7 @@ fn everything() -> Vec<String> {
 impl Tenant {
     /// Creates a tenant that bounds nothing.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), permissions: everything(), limit: None }
+        Self { name: name.into(), permissions: everything(), limit: None, quota: None }
     }
 
     /// Sets the ceiling: no key of the tenant has more than these permissions (`orders:read`) and wildcards (`orders:*`),
@@ -58,6 +61,14 @@ impl Tenant {
     /// node has the whole limit.
     pub fn limit(mut self, count: u32, per: TimeDelta) -> Self {
         self.limit = Some(UncheckedLimit { count, per });
+        self
+    }
+
+    /// Sets the quota that all keys of the tenant share, besides their own and those of their owners
+    /// ([`Owner::quota`](crate::Owner::quota)): what one of them uses, the others have not left. In a cluster each node has the
+    /// whole quota.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.quota = Some(quota);
         self
     }
 
@@ -77,6 +88,7 @@ impl Tenant {
             name: self.name.clone(),
             ceiling: bounds::grants(&self.permissions)?,
             limit: self.limit.map(UncheckedLimit::check).transpose()?.map(Limit::to_stored),
+            quota: self.quota.map(Quota::check).transpose()?.map(Quota::to_stored),
             ended: None,
             changed_at: at,
             unknown: Unknown::default(),

@@ -13,12 +13,14 @@ use sled::{Db, IVec, Tree};
 
 use crate::access::named;
 use crate::access::named::{Kind, NamedId};
-use crate::access::owner::Owners;
+use crate::access::owner::{OwnerRef, Owners};
 use crate::base::codec;
 use crate::key::error::StoreError;
 use crate::key::event::stored::Head;
 use crate::key::idempotency::RequestOutcome;
 use crate::key::named::NamedRecord;
+use crate::key::owner;
+use crate::key::owner::record::OwnerRecord;
 use crate::key::record::{Record, SecretForm};
 use crate::key::role::record::RoleRecord;
 use crate::key::tenant::record::TenantRecord;
@@ -58,7 +60,7 @@ pub(crate) struct Disk {
 
 /// The open database, as a type of its own, so that another thread can drop a failed one.
 pub(crate) struct Open {
-    /// Records of keys by id, and after them those of roles and tenants; the first bytes of large ones.
+    /// Records of keys by id, and after them those of roles, tenants and owners; the first bytes of large ones.
     pub(super) keys: Tree,
     /// The overflow chunks of large records and event batches, by id and number.
     pub(super) overflow: Tree,
@@ -138,7 +140,7 @@ impl Load {
         imported_digests(record).for_each(|digest| self.imported.insert(&digest, &id));
     }
 
-    /// A role or a tenant.
+    /// A role, a tenant or an owner.
     pub(crate) fn named(&mut self, id: NamedId, frame: &[u8]) {
         let id = id.to_be_bytes();
         self.keys.insert(&id, overflow::inline(frame));
@@ -186,13 +188,13 @@ impl Disk {
         Ok(Self { open: Arc::new(open), directory: directory.to_owned() })
     }
 
-    /// Reads a key's record after the last change, also an unwritten one. An id of a role or a tenant is no key's.
+    /// Reads a key's record after the last change, also an unwritten one. An id of a role, a tenant or an owner is no key's.
     pub(crate) fn record(&self, id: u128) -> Result<Option<(Record, IVec)>, StoreError> {
         let Some(frame) = self.frame(id)?.filter(|_| Kind::of(id).is_none()) else { return Ok(None) };
         Ok(Some((codec::decode(&frame)?, frame)))
     }
 
-    /// Reads a role or a tenant after the last change, even if that is not written yet.
+    /// Reads a role, a tenant or an owner after the last change, even if that is not written yet.
     pub(crate) fn named(&self, id: NamedId) -> Result<Option<(NamedRecord, IVec)>, StoreError> {
         let Some((frame, kind)) = self.frame(id)?.zip(Kind::of(id)) else { return Ok(None) };
         Ok(Some((NamedRecord::decode(kind, &frame)?, frame)))
@@ -208,6 +210,12 @@ impl Disk {
     pub(crate) fn tenant(&self, name: &str) -> Result<Option<TenantRecord>, StoreError> {
         let tenant = self.named(Kind::Tenant.id(name))?.and_then(|(record, _)| record.tenant());
         Ok(tenant.filter(|tenant| tenant.name == name))
+    }
+
+    /// Reads the record of an owner.
+    pub(crate) fn owner(&self, owner: OwnerRef<'_>) -> Result<Option<OwnerRecord>, StoreError> {
+        let record = self.named(owner::record::id(owner))?.and_then(|(record, _)| record.owner());
+        Ok(record.filter(|record| record.owner() == owner))
     }
 
     fn frame(&self, id: u128) -> Result<Option<IVec>, StoreError> {
@@ -242,13 +250,13 @@ impl Disk {
         overflow::join(key, &first, part).map(|joined| Some(joined.map_or(first, IVec::from)))
     }
 
-    /// Reads all roles and tenants as they are stored, by id. It includes every one that was accepted before the call.
+    /// Reads all roles, tenants and owners as they are stored, by id. It includes every one that was accepted before the call.
     pub(crate) fn named_frames(&self) -> impl Iterator<Item = Result<(NamedId, IVec), StoreError>> {
         let behind = self.flush_memtable().err().map(|error| Err(error.into()));
         behind.into_iter().chain(self.written_frames(named::IDS))
     }
 
-    /// Reads the records of keys, roles and tenants by id, as they are stored. It includes every one that was accepted before the
+    /// Reads the records of keys, roles, tenants and owners by id, as they are stored. It includes every one that was accepted before the
     /// call.
     pub(crate) fn frames(&self) -> impl Iterator<Item = Result<(u128, IVec), StoreError>> {
         let behind = self.flush_memtable().err().map(|error| Err(error.into()));
@@ -270,7 +278,7 @@ impl Disk {
         self.written_frames((begin, Bound::Excluded(*named::IDS.start())))
     }
 
-    /// Reads the records of keys, roles and tenants that the database has.
+    /// Reads the records of keys, roles, tenants and owners that the database has.
     pub(super) fn written_frames(
         &self,
         ids: impl RangeBounds<u128>,

@@ -290,7 +290,7 @@ fn refused(change: impl Fn(&mut [u8])) -> WalError {
 fn a_newer_format_is_refused() {
     let format = refused(|frame| frame[2] = codec::FORMAT + 1);
     // Behind the head and one byte of the group: what the change is of.
-    let subject = refused(|frame| frame[4] = 5);
+    let subject = refused(|frame| frame[4] = 6);
     for newer in [format, subject] {
         assert!(matches!(newer, WalError::Entry(CodecError::Newer(_))), "{newer}");
     }

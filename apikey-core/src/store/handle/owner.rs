@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::access::owner::Seen;
+use crate::access::owner::{OwnerRef, Seen};
 use crate::access::peer::Peer;
 use crate::access::quota::status::QuotaStatus;
 use crate::access::verified_key::VerifiedKey;
@@ -59,6 +59,15 @@ impl OwnerStore {
     #[must_use]
     pub fn owner(&self) -> &str {
         self.0.seen().owner.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn store(&self) -> &KeyStore {
+        &self.0
+    }
+
+    /// The owner, with the tenant.
+    pub(crate) fn owner_ref(&self) -> OwnerRef<'_> {
+        OwnerRef { tenant: self.0.seen().tenant(), name: self.owner() }
     }
 
     /// Creates a key of this owner: [`KeyStore::create`].

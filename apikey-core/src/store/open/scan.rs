@@ -203,21 +203,21 @@ fn read_rest(disk: &Disk, head: &Head, mut tables: Tables, path: &Path) -> Resul
     Ok(tables)
 }
 
-/// How many roles and tenants there are, and the sum of their hashes.
+/// How many roles, tenants and owners there are, and the sum of their hashes.
 #[derive(Default)]
 struct NamedTotals {
     records: u64,
     sum: u128,
 }
 
-/// Reads the roles and tenants and puts them into the index, before the keys that have them.
+/// Reads the roles, tenants and owners and puts them into the index, before the keys that have them.
 fn take_in_named(disk: &Disk, index: &Index, path: &Path) -> Result<NamedTotals, OpenError> {
     let mut totals = NamedTotals::default();
     for item in disk.named_frames() {
-        let (id, frame) = item.map_err(|error| read_error(path, "a role or tenant", error))?;
+        let (id, frame) = item.map_err(|error| read_error(path, "a role, tenant or owner", error))?;
         let Some(kind) = Kind::of(id) else { continue };
         let record = NamedRecord::decode(kind, &frame);
-        let record = record.map_err(|error| read_error(path, "a role or tenant", error.into()))?;
+        let record = record.map_err(|error| read_error(path, "a role, tenant or owner", error.into()))?;
         if record.id() != id {
             return Err(damaged(path, format!("the record of {:?} lies in the place of another", record.name())));
         }

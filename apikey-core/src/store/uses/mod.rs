@@ -1,4 +1,6 @@
 //! What keys use: how often, and how much of their quotas.
 
+mod charge;
 pub(crate) mod quotas;
+mod shared;
 pub(crate) mod usage;

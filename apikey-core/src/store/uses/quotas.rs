@@ -2,17 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::access::attempt::{Charge, Taken};
-use crate::access::auth_error::AuthError;
-use crate::access::limit::joined;
 use crate::access::quota::spent::Row;
 use crate::access::quota::status::QuotaStatus;
-use crate::access::quota::{MAX_COST, Quota, QuotaPeriod};
-use crate::access::verified_key::VerifiedKey;
+use crate::access::quota::{Quota, QuotaPeriod};
 use crate::base::codec;
 use crate::base::lock::lock;
 use crate::base::patch::Patch;
-use crate::base::time::from_ms;
 use crate::index::Index;
 use crate::index::quotas::slot::Grant;
 use crate::index::quotas::{KeySpent, Need};
@@ -73,9 +68,6 @@ impl KeyStore {
     /// [`StoreError::NotFound`], [`StoreError::Conflict`] for a revoked key; [`StoreError::NotDurable`],
     /// [`StoreError::Io`], [`StoreError::Closed`].
     pub fn add_uses(&self, id: KeyId, uses: u64) -> Result<KeyInfo, StoreError> {
-        if uses == 0 {
-            return Err(StoreError::invalid("uses", "0", "1 to 1,000,000,000,000 uses"));
-        }
         let scope = self.scope(None);
         let outcomes = self.change(|_, records| {
             let (record, _) = records
@@ -83,11 +75,7 @@ impl KeyStore {
                 .filter(|(record, _)| scope.seen.has(record.owner()))
                 .ok_or(StoreError::NotFound(id))?;
             let held = record.quota.as_ref().map(Quota::stored);
-            let Some(held) = held.filter(|quota| quota.period() == QuotaPeriod::Total) else {
-                let held = held.map_or_else(|| "none".to_owned(), |quota| quota.to_string());
-                return Err(StoreError::invalid(FIELD, &held, "keys that have a quota in all"));
-            };
-            let quota = held.with_count(held.count().saturating_add(uses)).check()?;
+            let quota = with_more_uses(held, uses, "keys that have a quota in all")?;
             let fields = Fields {
                 lifetime: self.inner().engine.lifetime,
                 quota: Patch::Set(quota.to_stored()),
@@ -99,93 +87,9 @@ impl KeyStore {
         let after = outcomes.into_iter().find_map(|outcome| outcome.after).ok_or(StoreError::NotFound(id))?;
         self.inner().info_of(after)
     }
-
-    /// Makes a request of a verified key cost more: takes from the key's quota what this cost has above that which a guard
-    /// has taken already, and notes it in the charge. A request without a note was verified for 1 use. A key without a quota
-    /// pays nothing.
-    ///
-    /// The guards of this crate call it for a handler with a cost; call it in a handler whose cost depends on the request.
-    ///
-    /// ```
-    /// use apikey::{Attempt, Charge, KeyStore, NewKey, Quota};
-    ///
-    /// let store = KeyStore::temporary()?;
-    /// let created = store.create(NewKey::for_owner("alice").quota(Quota::per_day(10)))?;
-    /// let charge = Charge::default();
-    /// let key = store.check(&Attempt::new(created.key.expose_secret()).charge(&charge))?;
-    /// store.charge_more(&key, &charge, 8)?;
-    /// assert_eq!(store.quota_status(&key).map(|status| status.used()), Some(8));
-    /// assert!(store.charge_more(&key, &charge, 11).is_err());
-    /// assert_eq!(store.quota_status(&key).map(|status| status.used()), Some(0)); // a refused request uses nothing
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`AuthError::QuotaExceeded`] or [`AuthError::NoUsesLeft`] if this is more than is left; the store gives back what the
-    /// charge says, unless its period is over. The caller reports the refusal by [`note_refusal`](Self::note_refusal).
-    pub fn charge_more(&self, key: &VerifiedKey, charge: &Charge, cost: u32) -> Result<(), AuthError> {
-        let quota = if self.has_verified(key) { self.inner().engine.index.quota_of(key) } else { None };
-        quota.map_or(Ok(()), |quota| self.inner().charge(quota, cost.clamp(1, MAX_COST), Some(charge), 1))
-    }
-
-    /// Gives back what a request of a verified key took from its quota, since the service refuses it, unless the period of the
-    /// quota is over.
-    pub fn give_back(&self, key: &VerifiedKey, charge: &Charge) {
-        let Some(taken) = charge.taken().filter(|taken| taken.back != 0 && self.has_verified(key)) else { return };
-        let index = &self.inner().engine.index;
-        if index.quota_of(key) == Some(taken.quota) {
-            charge.set(taken.given_back());
-            index.give_back(taken);
-        }
-    }
-
-    /// Returns the header fields `RateLimit-Policy` and `RateLimit` for a verified key: those of its
-    /// [rate limit](Self::limit_status), then those of its [quota](Self::quota_status), as one list each. `None` if it has
-    /// neither.
-    #[must_use]
-    pub fn limit_fields(&self, key: &VerifiedKey) -> Option<[(&'static str, String); 2]> {
-        let quota = self.quota_status(key).map(|quota| quota.fields(from_ms(self.inner().engine.time.now_ms())));
-        joined(self.limit_status(key).map(|limit| limit.fields()), quota)
-    }
 }
 
 impl Inner {
-    /// Takes from a quota, by its number, what the cost of a request has above that which the request has paid. A request
-    /// without a note has paid `unnoted`.
-    ///
-    /// # Errors
-    /// It is used up, or more of it must be reserved first. What the request took before is given back, unless its period is
-    /// over.
-    #[cold]
-    #[inline(never)]
-    pub(in crate::store) fn charge(
-        &self,
-        quota: u32,
-        cost: u32,
-        charge: Option<&Charge>,
-        unnoted: u32,
-    ) -> Result<(), AuthError> {
-        let before = charge.and_then(Charge::taken).filter(|taken| taken.quota == quota);
-        let more = cost.saturating_sub(before.map_or(unnoted, |taken| taken.uses));
-        if more == 0 {
-            return Ok(());
-        }
-        let index = &self.engine.index;
-        let was_urgent = index.is_spent_fast();
-        let charged = index.charge(quota, more, before, self.engine.time.now_ms());
-        if let Some(charge) = charge {
-            match (&charged, before) {
-                (Ok(0), _) | (Err(_), None) => {}
-                (Ok(period), _) => charge.set(Taken::and(before, quota, cost, more, *period)),
-                (Err(_), Some(before)) => charge.set(before.given_back()),
-            }
-        }
-        if !was_urgent && index.is_spent_fast() {
-            self.engine.wake_quotas();
-        }
-        charged.map(drop)
-    }
-
     /// Writes what was used of quotas since the last time, and reserves what strict ones need next.
     pub(in crate::store) fn write_quotas(&self) {
         if !self.engine.index.has_quotas() || !self.engine.is_alone() {
@@ -264,6 +168,23 @@ impl Inner {
             }
         }
     }
+}
+
+/// A quota in all with so many uses more. `allowed` says of what there must be one.
+pub(super) fn with_more_uses(held: Option<Quota>, uses: u64, allowed: &'static str) -> Result<Quota, StoreError> {
+    if uses == 0 {
+        return Err(StoreError::invalid("uses", "0", "1 to 1,000,000,000,000 uses"));
+    }
+    match held.filter(|quota| quota.period() == QuotaPeriod::Total) {
+        Some(total) => Ok(total.with_count(total.count().saturating_add(uses)).check()?),
+        None => Err(without_total(held, allowed)),
+    }
+}
+
+/// The error for what has no quota in all.
+pub(super) fn without_total(held: Option<Quota>, allowed: &'static str) -> StoreError {
+    let held = held.map_or_else(|| "none".to_owned(), |quota| quota.to_string());
+    StoreError::invalid(FIELD, &held, allowed)
 }
 
 /// Writes rows, and waits until they are on the disk.

@@ -1,0 +1,219 @@
+//! The quotas that the keys of an owner share. A verification finds that of a key by the number of the key's identity, without a
+//! lock.
+//!
+//! Nothing happens to a key when it is created or changed, or when its owner gets a quota: the first verification with an
+//! identity looks up the owner, and notes what it finds.
+
+use std::sync::OnceLock;
+
+use crate::access::identity::text_of_owner;
+use crate::access::named::{Kind, NamedId};
+use crate::base::interner::{IDENTITIES, PACKED};
+use crate::index::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Doublings of the smallest table: more than there are numbers.
+const DOUBLINGS: usize = 32;
+/// Places of the smallest table.
+const SMALLEST: usize = 64;
+/// Identities whose notes are allocated together.
+const CHUNK: usize = 1 << 12;
+
+/// The quotas of owners, by the ids of the owners' records. None goes away: what an owner has whose quota was removed is a quota
+/// without a bound.
+#[derive(Default)]
+pub(in crate::index) struct OwnerQuotas {
+    /// How many owners have, or had, a quota.
+    owners: AtomicU32,
+    tables: [OnceLock<Table>; DOUBLINGS],
+    /// The place of the current table, if there is one.
+    current: AtomicUsize,
+    notes: Notes,
+}
+
+/// The number of each quota, in the place that follows from the id of the owner, or behind it; 0 where there is none.
+struct Table(Box<[AtomicU32]>);
+
+/// What verifications have found, by the number of the identity: the number of the quota, below how many owners had one then.
+/// That there is none holds until another owner gets one.
+#[derive(Default)]
+struct Notes([Chunks; 2]);
+
+type Chunks = boxcar::Vec<OnceLock<Box<[AtomicU64]>>>;
+
+impl OwnerQuotas {
+    /// Whether any owner has, or had, a quota.
+    #[inline]
+    pub(in crate::index) fn is_any(&self) -> bool {
+        self.owners.load(Ordering::Relaxed) != 0
+    }
+
+    /// The number of the quota that the keys of the owner in an identity share; 0 for none. `id_of` is the owner's id of a number.
+    pub(in crate::index) fn find(&self, identity: u32, id_of: impl Fn(u32) -> Option<NamedId>) -> u32 {
+        // All of these are in the table by now.
+        let owners = self.owners.load(Ordering::Acquire);
+        if owners == 0 {
+            return 0;
+        }
+        let note = self.notes.get(identity).map_or(0, |note| note.load(Ordering::Relaxed));
+        let [as_of, number] = split(note);
+        if number != 0 || as_of == owners { number } else { self.look_up(identity, owners, id_of) }
+    }
+
+    #[cold]
+    fn look_up(&self, identity: u32, owners: u32, id_of: impl Fn(u32) -> Option<NamedId>) -> u32 {
+        let id = Kind::Owner.id(text_of_owner(IDENTITIES.text(identity)));
+        let number = self.table().map_or(0, |table| table.find(id, id_of));
+        if let Some(note) = self.notes.make(identity) {
+            note.store(u64::from(owners) << 32 | u64::from(number), Ordering::Relaxed);
+        }
+        number
+    }
+
+    /// Adds the quota of an owner, whose number stays the same. Only the writer calls it.
+    pub(in crate::index) fn add(&self, id: NamedId, number: u32, id_of: impl Fn(u32) -> Option<NamedId>) {
+        if self.table().is_some_and(|table| table.find(id, &id_of) != 0) {
+            return;
+        }
+        let owners = self.owners.load(Ordering::Relaxed).saturating_add(1);
+        if self.table().is_none_or(|table| table.0.len() / 2 < owners as usize) {
+            self.grow(&id_of);
+        }
+        self.table().into_iter().for_each(|table| table.insert(id, number));
+        self.owners.store(owners, Ordering::Release);
+    }
+
+    fn table(&self) -> Option<&Table> {
+        self.tables.get(self.current.load(Ordering::Acquire))?.get()
+    }
+
+    /// Replaces the table by a larger one. Readers of the earlier one find what it had.
+    fn grow(&self, id_of: impl Fn(u32) -> Option<NamedId>) {
+        let held = self.table();
+        let larger = Table::with_places(held.map_or(SMALLEST, |table| 2 * table.0.len()));
+        for number in held.into_iter().flat_map(|table| &table.0).map(|place| place.load(Ordering::Relaxed)) {
+            if let Some(id) = id_of(number) {
+                larger.insert(id, number);
+            }
+        }
+        let at = self.current.load(Ordering::Relaxed) + usize::from(held.is_some());
+        if let Some(place) = self.tables.get(at) {
+            place.get_or_init(|| larger);
+            self.current.store(at, Ordering::Release);
+        }
+    }
+}
+
+impl Table {
+    fn with_places(places: usize) -> Self {
+        Self((0..places).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    /// The places for an id. Ids are digests, so they are spread evenly.
+    #[allow(clippy::cast_possible_truncation, reason = "the place follows from the lowest bits")]
+    fn places(&self, id: NamedId) -> impl Iterator<Item = &AtomicU32> {
+        let first = id as usize & (self.0.len() - 1);
+        let (before, from) = self.0.split_at_checked(first).unwrap_or_default();
+        from.iter().chain(before)
+    }
+
+    fn find(&self, id: NamedId, id_of: impl Fn(u32) -> Option<NamedId>) -> u32 {
+        let numbers = self.places(id).map(|place| place.load(Ordering::Acquire)).take_while(|number| *number != 0);
+        numbers.filter(|number| id_of(*number) == Some(id)).next().unwrap_or(0)
+    }
+
+    fn insert(&self, id: NamedId, number: u32) {
+        let free = self.places(id).find(|place| place.load(Ordering::Relaxed) == 0);
+        free.into_iter().for_each(|place| place.store(number, Ordering::Release));
+    }
+}
+
+impl Notes {
+    /// The note of an identity, if there is room for it already.
+    fn get(&self, identity: u32) -> Option<&AtomicU64> {
+        let (chunks, at) = self.place(identity)?;
+        chunks.get(at / CHUNK)?.get()?.get(at % CHUNK)
+    }
+
+    /// The note of an identity; `None` if another thread is making room for it.
+    fn make(&self, identity: u32) -> Option<&AtomicU64> {
+        let (chunks, at) = self.place(identity)?;
+        while chunks.count() <= at / CHUNK {
+            chunks.push(OnceLock::new());
+        }
+        let chunk = chunks.get(at / CHUNK)?;
+        if chunk.get().is_none() {
+            // Allocated before, so that no other thread waits for it.
+            let _ = chunk.set((0..CHUNK).map(|_| AtomicU64::new(0)).collect());
+        }
+        chunk.get()?.get(at % CHUNK)
+    }
+
+    /// Numbers of texts begin at 0, and again at [`PACKED`].
+    fn place(&self, identity: u32) -> Option<(&Chunks, usize)> {
+        let chunks = self.0.get(usize::from(identity & PACKED != 0))?;
+        Some((chunks, (identity & !PACKED) as usize))
+    }
+}
+
+/// Splits a note: how many owners there were, and the number.
+#[allow(clippy::cast_possible_truncation, reason = "both split are used")]
+fn split(note: u64) -> [u32; 2] {
+    [(note >> 32) as u32, note as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn identity(owner: &str) -> u32 {
+        IDENTITIES.number(owner).unwrap()
+    }
+
+    fn id(owner: &str) -> NamedId {
+        Kind::Owner.id(owner)
+    }
+
+    #[test]
+    fn every_identity_of_an_owner_leads_to_its_quota() {
+        let quotas = OwnerQuotas::default();
+        let mut ids = HashMap::new();
+        let name = |at: u32| format!("an owner of quotas {at}");
+        let texts = |at: u32| {
+            // The name of a key, and a tenant of the same owner.
+            [name(at), format!("{}\u{3}ci", name(at)), format!("{}\u{1}acme", name(at))]
+        };
+        let find = |quotas: &OwnerQuotas, ids: &HashMap<u32, NamedId>, text: &str| {
+            quotas.find(identity(text), |number| ids.get(&number).copied())
+        };
+        for at in 0..1000 {
+            for text in texts(at) {
+                assert_eq!(find(&quotas, &ids, &text), 0);
+            }
+            ids.insert(at + 1, id(&name(at)));
+            quotas.add(id(&name(at)), at + 1, |number| ids.get(&number).copied());
+            quotas.add(id(&name(at)), at + 1, |number| ids.get(&number).copied());
+            assert_eq!(texts(at).map(|text| find(&quotas, &ids, &text)), [at + 1, at + 1, 0]);
+        }
+        for at in 0..1000 {
+            assert_eq!(texts(at).map(|text| find(&quotas, &ids, &text)), [at + 1, at + 1, 0]);
+        }
+        assert_eq!(quotas.owners.load(Ordering::Relaxed), 1000);
+    }
+
+    #[test]
+    fn identities_that_were_packed_have_notes_as_well() {
+        let packed: Vec<u32> = (0..5000).map(|at| IDENTITIES.pack(&format!("packed {at:20}")).unwrap()).collect();
+        IDENTITIES.finish();
+        assert!(packed.iter().any(|number| number & PACKED != 0));
+        let quotas = OwnerQuotas::default();
+        let id = id(IDENTITIES.text(packed[4999]));
+        quotas.add(id, 1, |_| Some(id));
+        for _ in 0..2 {
+            let found: u32 = packed.iter().map(|identity| quotas.find(*identity, |_| Some(id))).sum();
+            assert_eq!(found, 1);
+        }
+        assert!(packed.iter().all(|identity| quotas.notes.get(*identity).is_some()));
+    }
+}

@@ -1,0 +1,142 @@
+//! Taking what a request costs from the quotas of its key, and giving it back.
+
+use crate::access::attempt::{Caller, Charge, QUOTAS, QuotaNumbers, Taken};
+use crate::access::auth_error::AuthError;
+use crate::access::limit::joined;
+use crate::access::quota::MAX_COST;
+use crate::access::verified_key::VerifiedKey;
+use crate::base::time::from_ms;
+use crate::store::inner::Inner;
+use crate::store::key_store::KeyStore;
+
+impl KeyStore {
+    /// Makes a request of a verified key cost more: takes from each of the key's quotas what this cost has above that which a
+    /// guard has taken already, and notes it in the charge. A request without a note was verified for 1 use. A key without a
+    /// quota pays nothing.
+    ///
+    /// The guards of this crate call it for a handler with a cost; call it in a handler whose cost depends on the request.
+    ///
+    /// ```
+    /// use apikey::{Attempt, Charge, KeyStore, NewKey, Quota};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.create(NewKey::for_owner("alice").quota(Quota::per_day(10)))?;
+    /// let charge = Charge::default();
+    /// let key = store.check(&Attempt::new(created.key.expose_secret()).charge(&charge))?;
+    /// store.charge_more(&key, &charge, 8)?;
+    /// assert_eq!(store.quota_status(&key).map(|status| status.used()), Some(8));
+    /// assert!(store.charge_more(&key, &charge, 11).is_err());
+    /// assert_eq!(store.quota_status(&key).map(|status| status.used()), Some(0)); // a refused request uses nothing
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`AuthError::QuotaExceeded`] or [`AuthError::NoUsesLeft`] if this is more than is left of one of the quotas, of the first
+    /// of these in the order key, owner, tenant; the store gives back what the charge says, unless its period is over. The caller
+    /// reports the refusal by [`note_refusal`](Self::note_refusal).
+    pub fn charge_more(&self, key: &VerifiedKey, charge: &Charge, cost: u32) -> Result<(), AuthError> {
+        let quotas = if self.has_verified(key) { self.inner().engine.index.quotas_of(key) } else { None };
+        quotas.map_or(Ok(()), |quotas| self.inner().charge(quotas, cost.clamp(1, MAX_COST), Some(charge), 1))
+    }
+
+    /// Gives back what a request of a verified key took from its quotas, since the service refuses it, unless the period of a
+    /// quota is over.
+    pub fn give_back(&self, key: &VerifiedKey, charge: &Charge) {
+        let Some(mut noted) = charge.taken().filter(|_| self.has_verified(key)) else { return };
+        let index = &self.inner().engine.index;
+        let Some(quotas) = index.quotas_of(key) else { return };
+        for (taken, number) in noted.iter_mut().zip(quotas) {
+            if taken.back != 0 && taken.quota == number {
+                index.give_back(*taken);
+                *taken = taken.given_back();
+            }
+        }
+        charge.set(noted);
+    }
+
+    /// Returns the header fields `RateLimit-Policy` and `RateLimit` for a verified key: those of its
+    /// [rate limit](Self::limit_status), then those of its [quota](Self::quota_status), as one list each. `None` if it has
+    /// neither.
+    #[must_use]
+    pub fn limit_fields(&self, key: &VerifiedKey) -> Option<[(&'static str, String); 2]> {
+        let quota = self.quota_status(key).map(|quota| quota.fields(from_ms(self.inner().engine.time.now_ms())));
+        joined(self.limit_status(key).map(|limit| limit.fields()), quota)
+    }
+}
+
+impl Inner {
+    /// Takes what a request costs from the quotas of a key with this identity: its own, that of its owner, and that of its tenant.
+    ///
+    /// # Errors
+    /// One of them is used up, or more of it must be reserved first.
+    #[cold]
+    #[inline(never)]
+    pub(in crate::store) fn charge_match(
+        &self,
+        own: u32,
+        identity: u32,
+        of_tenant: u32,
+        caller: &Caller<'_>,
+    ) -> Result<(), AuthError> {
+        match [own, self.engine.index.quota_of_owner(identity), of_tenant] {
+            [0, 0, 0] => Ok(()),
+            quotas => self.charge(quotas, caller.cost, caller.charge, 0),
+        }
+    }
+
+    /// Takes from quotas what the cost of a request has above that which the request has paid, from all or from none. A request
+    /// without a note has paid `unnoted`.
+    ///
+    /// # Errors
+    /// One of them is used up, or more of it must be reserved first. What the request took before is given back, unless its
+    /// period is over.
+    fn charge(&self, quotas: QuotaNumbers, cost: u32, charge: Option<&Charge>, unnoted: u32) -> Result<(), AuthError> {
+        let (index, now) = (&self.engine.index, self.engine.time.now_ms());
+        let noted = charge.and_then(Charge::taken).unwrap_or_default();
+        // The note may be of another key.
+        let is_noted = noted.iter().zip(quotas).any(|(noted, number)| noted.quota == number && number != 0);
+        let unnoted = if is_noted { 0 } else { unnoted };
+        let mut taken = [Taken::default(); QUOTAS];
+        for ((taken, number), noted) in taken.iter_mut().zip(quotas).zip(noted) {
+            *taken = if noted.quota == number { noted } else { Taken { quota: number, uses: unnoted, ..*taken } };
+        }
+        let (mut has_taken, was_urgent) = (false, index.is_spent_fast());
+        let mut take = |one: &mut Taken| {
+            let more = cost.saturating_sub(one.uses);
+            if one.quota == 0 || more == 0 {
+                return Ok(());
+            }
+            match index.charge(one.quota, more, Some(*one), now) {
+                // There is no quota any more.
+                Ok(0) => {}
+                Ok(period) => {
+                    *one = one.and(cost, more, period);
+                    has_taken = true;
+                }
+                Err(error) => {
+                    one.back = 0;
+                    return Err(error);
+                }
+            }
+            Ok(())
+        };
+        // One that refuses the request comes first, so that others never seem to have less left than they have.
+        let mut all = taken.iter_mut();
+        let lacking = all.find(|one| one.quota != 0 && index.lacks(one.quota, cost.saturating_sub(one.uses), now));
+        let charged = lacking.map_or(Ok(()), &mut take).and_then(|()| taken.iter_mut().try_for_each(take));
+        if !was_urgent && index.is_spent_fast() {
+            self.engine.log.maintenance.notify();
+        }
+        if let Err(error) = charged {
+            taken.iter().filter(|one| one.back != 0).for_each(|one| index.give_back(*one));
+            if let Some(charge) = charge.filter(|_| is_noted) {
+                charge.set(taken.map(Taken::given_back));
+            }
+            return Err(error);
+        }
+        if let Some(charge) = charge.filter(|_| has_taken) {
+            charge.set(taken);
+        }
+        Ok(())
+    }
+}
