@@ -20,6 +20,8 @@ mod access {
     mod roles;
     mod scope;
     mod scope_model;
+    mod shared_quotas;
+    mod shared_quotas_model;
     mod strict_quotas;
     mod tenant_actors;
     mod tenants;
