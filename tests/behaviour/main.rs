@@ -22,6 +22,7 @@ mod access {
     mod scope_model;
     mod shared_quotas;
     mod shared_quotas_model;
+    mod shared_quotas_within;
     mod strict_quotas;
     mod tenant_actors;
     mod tenants;

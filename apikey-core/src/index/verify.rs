@@ -117,15 +117,13 @@ impl Index {
     #[inline(never)]
     pub(crate) fn charge(&self, number: u32, uses: u32, before: Option<Taken>, now: i64) -> Result<u32, AuthError> {
         let charged = self.quotas.charge(number, uses, before, now).ok_or(AuthError::Unavailable)?;
-        charged.map_err(|refused| match refused {
-            Refused::UsedUp(status) => AuthError::used_up(status, now),
-            Refused::Waits(status) => AuthError::QuotaExceeded { retry_after: WAIT, status },
-        })
+        charged.map_err(|refused| refusal(refused, now))
     }
 
-    /// Whether fewer uses than these are left of a quota.
-    pub(crate) fn lacks(&self, number: u32, uses: u32, now: i64) -> bool {
-        self.quotas.lacks(number, uses, now)
+    /// Refuses a request as [`charge`](Self::charge) does, and takes nothing where that would.
+    pub(crate) fn refuse(&self, number: u32, uses: u32, before: Option<Taken>, now: i64) -> Result<(), AuthError> {
+        let refused = self.quotas.refuse(number, uses, before, now).ok_or(AuthError::Unavailable)?;
+        refused.map_err(|refused| refusal(refused, now))
     }
 
     /// Gives back what a request took from a quota, unless the period of that is over.
@@ -362,6 +360,13 @@ impl Match<'_> {
     #[inline]
     pub(crate) fn is_first_use(&self) -> bool {
         self.live.state.control & UNUSED != 0
+    }
+}
+
+fn refusal(refused: Refused, now: i64) -> AuthError {
+    match refused {
+        Refused::UsedUp(status) => AuthError::used_up(status, now),
+        Refused::Waits(status) => AuthError::QuotaExceeded { retry_after: WAIT, status },
     }
 }
 

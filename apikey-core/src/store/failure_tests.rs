@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::{
     Attempt, AuthError, CreatedKey, ImportScheme, Imported, KeyFilter, KeyId, KeyStore, KeyUpdate, NewKey, Overlap,
-    Quota, Role, StoreError, Tenant, Usage, VerifiedKey,
+    Owner, Quota, Role, StoreError, Tenant, Usage, VerifiedKey,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -190,6 +190,38 @@ fn what_roles_and_tenants_take_away_is_gone_and_what_they_give_is_not_there() {
         assert!(verify(&store, &put).is_ok() && verify(&store, &put).is_err(), "{fault:?}");
         not_durable(store.end_tenant("ended", "left"));
         assert_eq!(verify(&store, &ended).unwrap_err(), AuthError::Revoked, "{fault:?}");
+    }
+}
+
+#[test]
+fn what_shared_quotas_take_away_is_gone_and_what_they_give_is_not_there() {
+    for fault in ALL {
+        let store = store();
+        let acme = store.tenant("acme").unwrap();
+        let new = |owner: &str| acme.create(NewKey::for_owner(owner)).unwrap();
+        let [lowered, raised, freed, put] = ["lowered", "raised", "freed", "put"].map(new);
+        let of_tenant = |name: &str| store.tenant(name).unwrap().create(NewKey::for_owner("alice")).unwrap();
+        let [bounded, widened] = ["bounded", "widened"].map(of_tenant);
+        let owner = |name: &str, uses| acme.put_owner(Owner::new(name).quota(Quota::total(uses)));
+        let tenant = |name: &str, uses| store.put_tenant(Tenant::new(name).quota(Quota::total(uses)));
+        for name in ["lowered", "raised", "freed"] {
+            owner(name, 3).unwrap();
+        }
+        tenant("widened", 3).unwrap();
+        let passes = |key: &CreatedKey| (0..9).filter(|_| verify(&store, key).is_ok()).count();
+        refuse(&store, fault);
+        not_durable(owner("lowered", 2));
+        assert_eq!(passes(&lowered), 2, "{fault:?}");
+        io(owner("raised", 4));
+        assert_eq!(passes(&raised), 3, "{fault:?}");
+        io(acme.put_owner(Owner::new("freed")));
+        assert_eq!(passes(&freed), 3, "{fault:?}");
+        not_durable(owner("put", 1));
+        assert_eq!(passes(&put), 1, "{fault:?}");
+        not_durable(tenant("bounded", 1));
+        assert_eq!(passes(&bounded), 1, "{fault:?}");
+        io(tenant("widened", 5));
+        assert_eq!(passes(&widened), 3, "{fault:?}");
     }
 }
 

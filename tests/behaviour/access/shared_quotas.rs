@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use apikey::{
-    Attempt, AuthError, Charge, CreatedKey, EventFilter, EventKind, ExportOptions, HeaderConfig, ImportOptions, KeyStore,
-    LineFault, ManualClock, NewKey, Owner, Quota, QuotaPeriod, Restore, StoreError, Tenant, VerifiedKey,
+    Attempt, AuthError, Charge, CreatedKey, EventFilter, EventKind, ExportOptions, HeaderConfig, ImportOptions,
+    KeyStore, LineFault, ManualClock, NewKey, Owner, Quota, QuotaPeriod, Restore, StoreError, Tenant, VerifiedKey,
 };
 use apikey_testkit::{alice, database, hours};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
@@ -99,7 +99,8 @@ fn the_keys_of_a_tenant_share_its_quota_and_owners_of_one_name_are_not_the_same(
     assert_eq!(used(&store, &others[0]), [None, Some(7), None]);
     assert_eq!(acme.info().unwrap().unwrap().quota(), Some(Quota::per_month(10)));
     let owners = store.owners().unwrap();
-    let names: Vec<_> = owners.iter().map(|owner| (owner.tenant(), owner.name(), owner.quota().unwrap().count())).collect();
+    let names: Vec<_> =
+        owners.iter().map(|owner| (owner.tenant(), owner.name(), owner.quota().unwrap().count())).collect();
     assert_eq!(names, [(Some("acme"), "alice", 4), (Some("apex"), "alice", 7)]);
     assert_eq!(acme.owners().unwrap(), owners[..1]);
     // A tenant that ends refuses all of its keys, whatever is left.
@@ -118,7 +119,9 @@ fn a_refused_request_takes_nothing_from_any_quota() {
     store.put_tenant(Tenant::new("acme").quota(Quota::per_month(20))).unwrap();
     let check = |cost| store.check(&Attempt::new(key.key.expose_secret()).cost(cost)).map_err(|error| error.code());
     let quota_of_refusal = |cost| match store.check(&Attempt::new(key.key.expose_secret()).cost(cost)).unwrap_err() {
-        AuthError::QuotaExceeded { status, .. } => (status.quota().period(), status.used(), status.resets_at().unwrap()),
+        AuthError::QuotaExceeded { status, .. } => {
+            (status.quota().period(), status.used(), status.resets_at().unwrap())
+        }
         other => panic!("{other}"),
     };
     let tomorrow = Utc.with_ymd_and_hms(2028, 2, 29, 0, 0, 0).unwrap();
@@ -392,6 +395,28 @@ fn threads_on_the_keys_of_a_tenant_share_its_quota_exactly() {
     }
 }
 
+/// A request that the tenant refuses takes nothing from the owner, not even for a moment.
+#[test]
+fn requests_that_are_too_expensive_keep_nobody_else_from_what_is_left() {
+    let store = KeyStore::temporary().unwrap();
+    let acme = store.tenant("acme").unwrap();
+    acme.put_owner(Owner::new("alice").quota(Quota::total(10))).unwrap();
+    store.put_tenant(Tenant::new("acme").quota(Quota::total(5))).unwrap();
+    let keys = [acme.create(alice()).unwrap(), acme.create(alice()).unwrap()];
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let attempt = Attempt::new(keys[0].key.expose_secret()).cost(10);
+            assert!((0..100_000).all(|_| store.check(&attempt).is_err()));
+        });
+        for _ in 0..100_000 {
+            let charge = Charge::default();
+            let key = store.check(&Attempt::new(keys[1].key.expose_secret()).charge(&charge)).unwrap();
+            store.give_back(&key, &charge);
+        }
+    });
+    assert_eq!(used(&store, &keys[0]), [None, Some(0), Some(0)]);
+}
+
 /// While a quota comes and goes, what passes is between all and none; what is there at the end holds.
 #[test]
 fn a_quota_that_comes_while_requests_run_holds_for_the_next() {
@@ -509,14 +534,16 @@ fn a_line_of_an_owner_that_is_refused_takes_the_keys_of_the_owner_with_it() {
     assert!(store.get(created[1].info.id()).unwrap().is_some());
     assert!(store.get(created[0].info.id()).unwrap().is_none() && store.get(of_acme.info.id()).unwrap().is_none());
     let held = report.refused.iter().filter(|refused| matches!(refused.fault, LineFault::OwnerHeld { .. })).count();
-    let refused = report.refused.iter().filter(|refused| matches!(refused.fault, LineFault::OwnerRefused { .. })).count();
+    let refused =
+        report.refused.iter().filter(|refused| matches!(refused.fault, LineFault::OwnerRefused { .. })).count();
     assert_eq!((held, refused), (2, 2));
     assert!(faults.iter().any(|fault| fault.contains(r#"owner "alice" of tenant "acme""#)), "{faults:?}");
     assert_eq!(store.of_owner("alice").info().unwrap().unwrap().quota(), Some(Quota::per_day(50)));
 
     // Cut off, or of a later version.
     let text = String::from_utf8(lines).unwrap();
-    for (found, instead) in [("\"per\":\"day\"", "\"per\":\"week\""), ("\"changed_at\"", "\"burst\":1,\"changed_at\"")] {
+    for (found, instead) in [("\"per\":\"day\"", "\"per\":\"week\""), ("\"changed_at\"", "\"burst\":1,\"changed_at\"")]
+    {
         let broken: String = text
             .lines()
             .map(|line| {

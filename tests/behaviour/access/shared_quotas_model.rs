@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use apikey::{Attempt, AuthError, Charge, CreatedKey, KeyStore, ManualClock, NewKey, Owner, Quota, QuotaPeriod, Tenant};
+use apikey::{
+    Attempt, AuthError, Charge, CreatedKey, KeyStore, ManualClock, NewKey, Owner, Quota, QuotaPeriod, Tenant,
+};
 use chrono::{DateTime, Datelike, TimeDelta, TimeZone, Utc};
 use proptest::prelude::*;
 
@@ -23,7 +25,11 @@ enum Whose {
 #[derive(Debug, Clone)]
 enum Step {
     /// A request of a key, and what later guards of it cost; whether the handler's own guard refuses it in the end.
-    Request { key: usize, costs: Vec<u32>, refused: bool },
+    Request {
+        key: usize,
+        costs: Vec<u32>,
+        refused: bool,
+    },
     Put(Whose, Option<(u64, u8)>),
     Advance(i64),
 }

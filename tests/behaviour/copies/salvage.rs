@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use apikey::{
-    CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, OpenError, Restore, RestoreError, Role, SalvageReport,
-    Tenant,
+    CreatedKey, EventFilter, KeyFilter, KeyStore, KeyUpdate, NewKey, OpenError, Owner, Quota, Restore, RestoreError,
+    Role, SalvageReport, Tenant,
 };
 use apikey_testkit::stored_events::split_batches;
 use apikey_testkit::{alice, all, code, database};
@@ -343,4 +343,100 @@ fn a_role_and_a_tenant_of_which_record_and_later_events_are_lost_grant_and_leave
     store.put_tenant(Tenant::new("acme").permissions(["orders:*"])).unwrap();
     let key = store.verify(named.fixture.keys[1].key.expose_secret()).unwrap();
     assert_eq!(key.permissions().collect::<Vec<_>>(), ["orders:read"]);
+}
+
+/// A store whose owner and tenant had larger quotas at first, and an owner whose quota was removed. Returns the frames of the
+/// owner's and the tenant's records from before.
+fn with_quotas() -> Named {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || KeyStore::open(directory.path().join("old")).unwrap();
+    let store = open();
+    let put = |store: &KeyStore, uses: u64| {
+        store.put_owner(Owner::new("alice").quota(Quota::total(uses))).unwrap();
+        store.put_tenant(Tenant::new("acme").quota(Quota::total(uses))).unwrap();
+    };
+    put(&store, 100);
+    let acme = store.tenant("acme").unwrap();
+    let keys = vec![
+        store.create(alice()).unwrap(),
+        acme.create(NewKey::for_owner("bob")).unwrap(),
+        store.create(NewKey::for_owner("freed")).unwrap(),
+    ];
+    store.close().unwrap();
+    let fixture = Fixture { directory, keys };
+    let mut wide = Vec::new();
+    fixture.damage(|database| wide.extend(fixture.records(database)));
+    assert_eq!(wide.len(), 2);
+    let store = KeyStore::open(fixture.directory.path().join("old")).unwrap();
+    store.put_owner(Owner::new("freed").quota(Quota::total(1))).unwrap();
+    put(&store, 10);
+    store.put_owner(Owner::new("freed")).unwrap();
+    store.close().unwrap();
+    Named { fixture, wide }
+}
+
+fn counts(store: &KeyStore) -> (Vec<(String, u64)>, Option<u64>) {
+    let owners = store.owners().unwrap();
+    let owners = owners.iter().map(|owner| (owner.name().to_owned(), owner.quota().unwrap().count())).collect();
+    let tenant = store.tenant("acme").unwrap().info().unwrap();
+    (owners, tenant.and_then(|tenant| tenant.quota()).map(|quota| quota.count()))
+}
+
+#[test]
+fn quotas_that_keys_share_are_as_events_show_them() {
+    for is_lost in [false, true] {
+        let named = with_quotas();
+        named.fixture.damage(|database| {
+            let keys = database.open_tree("keys").unwrap();
+            for (place, frame) in &named.wide {
+                drop(if is_lost { keys.remove(place) } else { keys.insert(place, frame) }.unwrap());
+            }
+        });
+        let (report, store) = named.fixture.salvage();
+        assert_eq!(counts(&store), (vec![("alice".to_owned(), 10)], Some(10)), "{report:?}");
+        assert!(!report.faults.iter().any(|fault| fault.contains("put it")), "{report:?}");
+        for (key, passes) in named.fixture.keys.iter().zip([10, 10, 20]) {
+            assert_eq!((0..20).filter(|_| store.verify(key.key.expose_secret()).is_ok()).count(), passes);
+        }
+        assert!(store.verify_events().unwrap().is_whole());
+    }
+}
+
+/// What nothing shows any more gives nobody any uses, until somebody puts it; but an owner of which nothing shows that it had a
+/// quota has none.
+#[test]
+fn a_quota_of_which_record_and_events_are_lost_has_no_uses_left() {
+    let named = with_quotas();
+    named.fixture.damage(|database| {
+        let keys = database.open_tree("keys").unwrap();
+        named.wide.iter().for_each(|(place, _)| drop(keys.insert(place, b"garbage").unwrap()));
+        split_batches(database);
+        let events = database.open_tree("events").unwrap();
+        (1..=9u64).for_each(|number| drop(events.remove(number.to_be_bytes()).unwrap()));
+    });
+    named.fixture.forget_what_was();
+    let (report, store) = named.fixture.salvage();
+    assert!(report.faults.iter().any(|fault| fault.contains("quota of owner \"alice\" is lost")), "{report:?}");
+    let code = |n: usize| named.fixture.code(&store, n);
+    assert_eq!((code(0), code(2)), ("no_uses_left", "ok"), "{report:?}");
+    store.put_owner(Owner::new("alice").quota(Quota::total(5))).unwrap();
+    assert_eq!(code(0), "ok");
+}
+
+/// An earlier event shows a quota; a later one may have made it smaller.
+#[test]
+fn a_quota_of_which_later_events_are_lost_is_as_the_earlier_show_and_the_report_says_so() {
+    let named = with_quotas();
+    named.fixture.damage(|database| {
+        let keys = database.open_tree("keys").unwrap();
+        named.wide.iter().for_each(|(place, _)| drop(keys.remove(place).unwrap()));
+        split_batches(database);
+        let events = database.open_tree("events").unwrap();
+        (6..=9u64).for_each(|number| drop(events.remove(number.to_be_bytes()).unwrap()));
+    });
+    named.fixture.forget_what_was();
+    let (report, store) = named.fixture.salvage();
+    assert_eq!(counts(&store).0, [("alice".to_owned(), 100)], "{report:?}");
+    let says = |what: &str| report.faults.iter().any(|fault| fault.contains(what));
+    assert!(says("the quota of owner \"alice\" may have changed since") && says("tenant \"acme\""), "{report:?}");
 }

@@ -5,7 +5,7 @@ use crate::cluster::node::change::ClusterOrder;
 use crate::cluster::recovery::lost::Lost;
 use crate::cluster::tests::went_back::agree;
 use crate::cluster::tests::{cluster, eventually};
-use crate::{AuthError, Conflict, KeyStore, KeyUpdate, NewKey, Role, StoreError, Tenant};
+use crate::{AuthError, Conflict, KeyStore, KeyUpdate, NewKey, Owner, Quota, Role, StoreError, Tenant};
 
 fn node(ledger: &MemoryLedger, name: &str) -> KeyStore {
     KeyStore::builder().cluster(cluster(ledger, name)).temporary().unwrap()
@@ -56,6 +56,78 @@ fn what_a_role_or_a_tenant_takes_away_on_one_node_is_gone_on_all() {
     }
     let latest = node(&ledger, "five");
     assert_eq!(latest.verify(token).unwrap_err(), AuthError::Revoked);
+}
+
+#[test]
+fn a_quota_that_is_put_on_one_node_is_on_all() {
+    let ledger = MemoryLedger::new();
+    let nodes = ["one", "two"].map(|name| node(&ledger, name));
+    let created = nodes[0].tenant("acme").unwrap().create(NewKey::for_owner("alice")).unwrap();
+    let token = created.key.expose_secret();
+    let passes = |store: &KeyStore| (0..20).filter(|_| store.verify(token).is_ok()).count();
+    let owner = |store: &KeyStore, owner: Owner| store.tenant("acme").unwrap().put_owner(owner).unwrap();
+    owner(&nodes[1], Owner::new("alice").quota(Quota::total(6)));
+    nodes[0].put_tenant(Tenant::new("acme").quota(Quota::total(9))).unwrap();
+    // It holds on every node when the call returns.
+    for store in &nodes {
+        assert_eq!(passes(store), 6);
+        let left = store.tenant("acme").unwrap().quota_status().unwrap().unwrap();
+        assert_eq!((left.quota(), left.remaining()), (Quota::total(9), 3));
+    }
+    owner(&nodes[0], Owner::new("alice"));
+    for store in &nodes {
+        eventually("nobody bounds the owner any more", || store.owners().unwrap().is_empty());
+        assert_eq!(passes(store), 3);
+    }
+    owner(&nodes[0], Owner::new("alice").quota(Quota::per_day(5)));
+    let later = node(&ledger, "three");
+    assert_eq!(later.owners().unwrap(), nodes[0].owners().unwrap());
+    assert_eq!(later.tenants().unwrap(), nodes[0].tenants().unwrap());
+    assert_eq!(passes(&later), 5);
+}
+
+#[test]
+fn what_a_fork_lost_of_quotas_is_taken_again_and_what_it_gave_is_lost() {
+    let ledger = MemoryLedger::new();
+    let directory = tempfile::tempdir().unwrap();
+    let open = || KeyStore::builder().cluster(cluster(&ledger, "disk")).open(directory.path().join("replica.db"));
+    let disk = open().unwrap();
+    let owner = |store: &KeyStore, name: &str, uses: Option<u64>| {
+        let owner = Owner::new(name);
+        store.put_owner(uses.map_or(owner.clone(), |uses| owner.quota(Quota::total(uses)))).unwrap()
+    };
+    for name in ["lowered", "raised", "removed", "both"] {
+        owner(&disk, name, Some(100));
+    }
+    disk.put_tenant(Tenant::new("acme").quota(Quota::total(100))).unwrap();
+    let keys =
+        ["lowered", "raised", "removed", "both", "new"].map(|name| disk.create(NewKey::for_owner(name)).unwrap());
+    let backup = ledger.backup();
+    owner(&disk, "lowered", Some(10));
+    owner(&disk, "raised", Some(1000));
+    owner(&disk, "removed", Some(50));
+    owner(&disk, "removed", None);
+    owner(&disk, "both", Some(10));
+    owner(&disk, "new", Some(10));
+    disk.put_tenant(Tenant::new("acme").quota(Quota::total(10))).unwrap();
+    disk.close().unwrap();
+    ledger.go_back(&backup);
+    let one = node(&ledger, "one");
+    owner(&one, "both", Some(500));
+    let disk = open().unwrap();
+    let quotas = |store: &KeyStore| {
+        let owners = store.owners().unwrap().into_iter();
+        let owners = owners.map(|owner| (owner.name().to_owned(), owner.quota().unwrap().count()));
+        (owners.collect::<Vec<_>>(), store.tenants().unwrap()[0].quota().unwrap().count())
+    };
+    let all = [("both", 10), ("lowered", 10), ("new", 10), ("raised", 100), ("removed", 100)];
+    let expected = (all.map(|(name, uses)| (name.to_owned(), uses)).to_vec(), 10);
+    let passes = |key: &crate::CreatedKey| (0..20).filter(|_| disk.verify(key.key.expose_secret()).is_ok()).count();
+    assert_eq!(keys.each_ref().map(passes), [10, 20, 20, 10, 10]);
+    agree(&[&disk, &one]);
+    for store in [&disk, &one, &node(&ledger, "later")] {
+        assert_eq!(quotas(store), expected);
+    }
 }
 
 #[test]

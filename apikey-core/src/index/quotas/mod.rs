@@ -162,18 +162,7 @@ impl Quotas {
     ) -> Option<Result<u32, Refused>> {
         let is_shared = self.is_shared.load(Ordering::Relaxed);
         let charged = self.get(number)?.charge(cost, before, now, is_shared);
-        let waits = matches!(charged, Err(Refused::Waits(_)));
-        if waits {
-            self.is_urgent.store(true, Ordering::Relaxed);
-        }
-        // Other nodes may have given something back.
-        if waits || (is_shared && charged.is_err()) {
-            // A request never waits: if another one is refused at this moment, that one is enough.
-            if let Ok(mut refused) = self.refused.try_lock() {
-                let most = refused.entry(number).or_default();
-                *most = cost.max(*most);
-            }
-        }
+        let charged = charged.inspect_err(|refused| self.note_refused(number, cost, refused));
         Some(charged.map(|(period, is_urgent)| {
             if is_urgent {
                 self.is_urgent.store(true, Ordering::Relaxed);
@@ -182,14 +171,36 @@ impl Quotas {
         }))
     }
 
+    /// Refuses a request as [`charge`](Self::charge) does, and takes nothing where that would.
+    pub(super) fn refuse(
+        &self,
+        number: u32,
+        cost: u32,
+        before: Option<Taken>,
+        now: i64,
+    ) -> Option<Result<(), Refused>> {
+        let refused = self.get(number)?.refuse(cost, before, now, self.is_shared.load(Ordering::Relaxed));
+        Some(refused.inspect_err(|refused| self.note_refused(number, cost, refused)))
+    }
+
+    fn note_refused(&self, number: u32, cost: u32, refused: &Refused) {
+        let waits = matches!(refused, Refused::Waits(_));
+        if waits {
+            self.is_urgent.store(true, Ordering::Relaxed);
+        }
+        // Other nodes may have given something back.
+        if waits || self.is_shared.load(Ordering::Relaxed) {
+            // A request never waits: if another one is refused at this moment, that one is enough.
+            if let Ok(mut refused) = self.refused.try_lock() {
+                let most = refused.entry(number).or_default();
+                *most = cost.max(*most);
+            }
+        }
+    }
+
     /// Gives back what a request took of a quota.
     pub(super) fn give_back(&self, taken: Taken) {
         self.get(taken.quota).into_iter().for_each(|slot| slot.give_back(taken));
-    }
-
-    /// Whether fewer uses than these are left.
-    pub(super) fn lacks(&self, number: u32, uses: u32, now: i64) -> bool {
-        self.status(number, now).is_some_and(|status| status.remaining() < uses.into())
     }
 
     /// What a key has left.

@@ -94,6 +94,22 @@ impl QuotaSlot {
         now: i64,
         is_shared: bool,
     ) -> Result<(u32, bool), Refused> {
+        self.decide(cost, before, now, is_shared, true)
+    }
+
+    /// Refuses a request as [`charge`](Self::charge) does, and takes nothing where that would.
+    pub(super) fn refuse(&self, cost: u32, before: Option<Taken>, now: i64, is_shared: bool) -> Result<(), Refused> {
+        self.decide(cost, before, now, is_shared, false).map(drop)
+    }
+
+    fn decide(
+        &self,
+        cost: u32,
+        before: Option<Taken>,
+        now: i64,
+        is_shared: bool,
+        takes: bool,
+    ) -> Result<(u32, bool), Refused> {
         let mut word = self.spent.load(Ordering::Relaxed);
         loop {
             // Again after each failure: a quota that has changed counts periods in another way.
@@ -122,6 +138,9 @@ impl QuotaSlot {
                 let (used, resets_at) = (used.saturating_add(elsewhere), quota.end_of(period));
                 let status = QuotaStatus { quota, used, resets_at, waits: !is_over };
                 return Err(if is_over { Refused::UsedUp(status) } else { Refused::Waits(status) });
+            }
+            if !takes {
+                return Ok((period, false));
             }
             if self.swap(&mut word, Spent { period, used: next }) {
                 let is_urgent = if quota.is_strict() || is_shared {

@@ -101,29 +101,28 @@ impl Inner {
             *taken = if noted.quota == number { noted } else { Taken { quota: number, uses: unnoted, ..*taken } };
         }
         let (mut has_taken, was_urgent) = (false, index.is_spent_fast());
+        let more = |one: &Taken| Some(cost.saturating_sub(one.uses)).filter(|more| one.quota != 0 && *more != 0);
+        let mut refuse = |one: &mut Taken| {
+            let refused = more(one).map_or(Ok(()), |more| index.refuse(one.quota, more, Some(*one), now));
+            // It has given back what the request took before.
+            refused.inspect_err(|_| one.back = 0)
+        };
         let mut take = |one: &mut Taken| {
-            let more = cost.saturating_sub(one.uses);
-            if one.quota == 0 || more == 0 {
-                return Ok(());
-            }
-            match index.charge(one.quota, more, Some(*one), now) {
+            let Some(more) = more(one) else { return Ok(()) };
+            match index.charge(one.quota, more, Some(*one), now).inspect_err(|_| one.back = 0)? {
                 // There is no quota any more.
-                Ok(0) => {}
-                Ok(period) => {
+                0 => {}
+                period => {
                     *one = one.and(cost, more, period);
                     has_taken = true;
-                }
-                Err(error) => {
-                    one.back = 0;
-                    return Err(error);
                 }
             }
             Ok(())
         };
-        // One that refuses the request comes first, so that others never seem to have less left than they have.
-        let mut all = taken.iter_mut();
-        let lacking = all.find(|one| one.quota != 0 && index.lacks(one.quota, cost.saturating_sub(one.uses), now));
-        let charged = lacking.map_or(Ok(()), &mut take).and_then(|()| taken.iter_mut().try_for_each(take));
+        // If one of several refuses the request, others never seem to have less left than they have.
+        let is_one = quotas.iter().filter(|number| **number != 0).count() == 1;
+        let refused = if is_one { Ok(()) } else { taken.iter_mut().try_for_each(&mut refuse) };
+        let charged = refused.and_then(|()| taken.iter_mut().try_for_each(&mut take));
         if !was_urgent && index.is_spent_fast() {
             self.engine.log.maintenance.notify();
         }
