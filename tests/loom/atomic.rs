@@ -66,4 +66,4 @@ macro_rules! atomics {
     )*};
 }
 
-atomics!(AtomicU64: u64, AtomicU32: u32, AtomicI64: i64);
+atomics!(AtomicU64: u64, AtomicU32: u32, AtomicI64: i64, AtomicUsize: usize);

@@ -13,6 +13,15 @@ pub(crate) mod writer_state {
     }
 }
 
+pub(crate) mod quotas {
+    /// One more owner than this makes a larger table.
+    pub(in crate::index) const SMALLEST: usize = 2;
+    pub(in crate::index) const CHUNK: usize = 2;
+}
+
+#[path = "../../apikey-core/src/index/quotas/owners.rs"]
+mod owners;
+
 /// Nothing has a limit.
 #[derive(Default)]
 struct Limiters;
@@ -32,6 +41,7 @@ pub(crate) const ENDED: u32 = compiled::ENDED;
 
 use compiled::CompiledSets;
 use line::LineState;
+use owners::OwnerQuotas;
 use table::Table;
 use writer_state::WriterState;
 
@@ -40,6 +50,7 @@ use writer_state::WriterState;
 pub(crate) struct Index {
     compiled: CompiledSets,
     limiters: Limiters,
+    owner_quotas: OwnerQuotas,
     /// Only one thread writes.
     writer: Mutex<WriterState>,
 }
@@ -47,6 +58,21 @@ pub(crate) struct Index {
 impl Index {
     fn write(&self) -> (MutexGuard<'_, WriterState>, ()) {
         (self.writer.lock().unwrap(), ())
+    }
+
+    /// No tenant has a quota.
+    fn set_shared_quota(&self, _: &mut WriterState, _: NamedId, _: Option<()>) -> u32 {
+        0
+    }
+
+    /// Adds the quota of an owner.
+    pub(crate) fn add_owner_quota(&self, id: NamedId, number: u32, id_of: impl Fn(u32) -> Option<NamedId>) {
+        self.owner_quotas.add(id, number, id_of);
+    }
+
+    /// Finds the number of the quota of the owner in an identity, as a verification does; 0 for none.
+    pub(crate) fn quota_of_owner(&self, identity: u32, id_of: impl Fn(u32) -> Option<NamedId>) -> u32 {
+        self.owner_quotas.find(identity, id_of)
     }
 
     /// Compiles a set before a line names it.

@@ -1,5 +1,5 @@
-//! The lines, the table, the side table, the compiled sets of grants and the counts of a thread of apikey-core's index, from their own source, with Loom's atomics in place of
-//! the standard library's. Loom runs each model under every order of steps and every value that a load may return by
+//! The lines, the table, the side table, the compiled sets of grants, the quotas of owners and the counts of a thread of
+//! apikey-core's index, from their own source, with Loom's atomics in place of the standard library's. Loom runs each model under every order of steps and every value that a load may return by
 //! the rules of the C11 memory model, with at most two preemptions (`LOOM_MAX_PREEMPTIONS=3` for more, and minutes).
 //!
 //! `cargo test -p apikey-loom-test` runs them all; a name as argument runs one.
@@ -12,7 +12,7 @@
     unused_imports,
     reason = "nobody else uses this"
 )]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a model that fails shall stop")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a model that fails shall stop")]
 
 mod atomic;
 #[path = "../../apikey-core/src/access/control_word.rs"]
@@ -35,13 +35,25 @@ mod hints {
     pub(crate) fn prefetch<T>(_: &T) {}
 }
 mod access {
-    pub(crate) use super::{control_word, grant_set, named};
+    pub(crate) use super::{control_word, grant_set, identity, named};
     pub(crate) mod network {
         pub(crate) const ANYWHERE: u32 = 0;
     }
 }
 mod base {
     pub(crate) mod interner {
+        pub(crate) const PACKED: u32 = 1 << 31;
+        pub(crate) static IDENTITIES: Identities = Identities;
+
+        /// The text of an identity is its number.
+        pub(crate) struct Identities;
+
+        impl Identities {
+            pub(crate) fn text(&self, number: u32) -> &'static str {
+                ["0", "1", "2", "3"][number as usize]
+            }
+        }
+
         #[derive(Debug)]
         pub(crate) struct Full;
 
@@ -115,22 +127,41 @@ mod grant_set {
     }
 }
 
+/// An identity is that of an owner without anything else.
+mod identity {
+    pub(crate) fn text_of_owner(identity: &str) -> &str {
+        identity
+    }
+}
+
 /// What roles grant and tenants leave, by such sets.
 mod named {
     use crate::base::interner::Full;
 
     pub(crate) type NamedId = u128;
 
+    pub(crate) enum Kind {
+        Owner,
+    }
+
+    impl Kind {
+        /// The id of an owner is the number of its identity.
+        pub(crate) fn id(self, name: &str) -> NamedId {
+            name.parse().unwrap()
+        }
+    }
+
     #[derive(Clone, Copy)]
     pub(crate) struct NamedAllowance {
         pub(crate) grants: u32,
         pub(crate) ended: bool,
         pub(crate) limit: Option<()>,
+        pub(crate) quota: Option<()>,
     }
 
     impl NamedAllowance {
         pub(crate) fn of(grants: u32) -> Self {
-            Self { grants, ended: false, limit: None }
+            Self { grants, ended: false, limit: None, quota: None }
         }
 
         pub(crate) fn without_record(_: NamedId) -> Result<Self, Full> {
@@ -138,7 +169,8 @@ mod named {
         }
 
         pub(crate) fn meet(self, other: Self) -> Result<Self, Full> {
-            Ok(Self { grants: self.grants & other.grants, ended: self.ended || other.ended, limit: None })
+            let (grants, ended) = (self.grants & other.grants, self.ended || other.ended);
+            Ok(Self { grants, ended, limit: None, quota: None })
         }
 
         pub(crate) fn loses(self, after: Self) -> bool {
@@ -153,6 +185,7 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
 
+use atomic::Ordering;
 use control_word::{REVOKED, SIDE_ENTRY};
 use grant_set::{A, B, BOTH, C, MEET, OF_TENANT, ONE, TENANT, TWO};
 use index::Index;
@@ -448,9 +481,41 @@ fn what_a_thread_counts_another_reads_whole() {
     assert_eq!(read(), [2, 1]);
 }
 
+/// Two owners get a quota one after the other, and the table becomes larger, while a reader verifies keys of both and of a third:
+/// once a call has returned, every verification finds the quota, whatever it has noted before.
+fn a_quota_of_an_owner_is_found_once_it_is_there() {
+    let quotas = Arc::new(Index::default());
+    // The number of a quota is that of the owner and ten.
+    let id_of = |number: u32| number.checked_sub(10).map(NamedId::from);
+    let added = Arc::new(atomic::AtomicU32::new(0));
+    let writer = {
+        let (quotas, added) = (quotas.clone(), added.clone());
+        thread::spawn(move || {
+            atomic::this_is_the_writer();
+            for owner in [1, 3] {
+                quotas.add_owner_quota(owner.into(), owner + 10, id_of);
+                added.store(owner, Ordering::Release);
+            }
+        })
+    };
+    let mut found = [0; 4];
+    for _ in 0..2 {
+        let added = added.load(Ordering::Acquire);
+        for owner in [3, 1, 2] {
+            let number = quotas.quota_of_owner(owner, id_of);
+            assert!([0, owner + 10].contains(&number) && (owner != 2 || number == 0), "{owner}: {number}");
+            let before = std::mem::replace(&mut found[owner as usize], number);
+            let is_due = owner <= added && owner != 2;
+            assert!(number != 0 || (before == 0 && !is_due), "{owner}: {before} and then nothing, of {added}");
+        }
+    }
+    writer.join().unwrap();
+    assert_eq!([1, 2, 3].map(|owner| quotas.quota_of_owner(owner, id_of)), [11, 0, 13]);
+}
+
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let models: [(&str, fn()); 15] = [
+    let models: [(&str, fn()); 16] = [
         ("a_key_is_found_while_one_before_it_is_removed", a_key_is_found_while_one_before_it_is_removed),
         ("a_key_is_found_while_one_before_it_is_inserted", a_key_is_found_while_one_before_it_is_inserted),
         ("no_reader_finds_the_key_that_replaces_another", no_reader_finds_the_key_that_replaces_another),
@@ -472,6 +537,7 @@ fn main() {
         ),
         ("a_key_of_a_tenant_that_has_ended_gets_nothing", a_key_of_a_tenant_that_has_ended_gets_nothing),
         ("what_a_thread_counts_another_reads_whole", what_a_thread_counts_another_reads_whole),
+        ("a_quota_of_an_owner_is_found_once_it_is_there", a_quota_of_an_owner_is_found_once_it_is_there),
     ];
     for (name, model) in models {
         if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted)) {

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 
 use crate::access::control_word;
 use crate::access::idle::IdleEnd;
+use crate::access::named::{Kind, NamedId};
 use crate::access::network::ANYWHERE;
-use crate::base::interner::{GRANTS, IDENTITIES};
+use crate::base::interner::{GRANTS, IDENTITIES, PACKED};
 use crate::base::store_time::Moment;
 use crate::index::*;
 use crate::key::allowance::Allowance;
@@ -164,4 +165,52 @@ fn side_entries_are_used_again() {
         keys.iter().for_each(|key| index.publish(Some(&key.effective), None));
     }
     assert!(index.side_table.read(9).is_some() && index.side_table.read(10).is_none());
+}
+
+fn identity_of(owner: &str) -> u32 {
+    IDENTITIES.number(owner).unwrap()
+}
+
+fn id_of_owner(owner: &str) -> NamedId {
+    Kind::Owner.id(owner)
+}
+
+#[test]
+fn every_identity_of_an_owner_leads_to_its_quota() {
+    let quotas = OwnerQuotas::default();
+    let mut ids = HashMap::new();
+    let name = |at: u32| format!("an owner of quotas {at}");
+    let texts = |at: u32| {
+        // The name of a key, and a tenant of the same owner.
+        [name(at), format!("{}\u{3}ci", name(at)), format!("{}\u{1}acme", name(at))]
+    };
+    let find = |quotas: &OwnerQuotas, ids: &HashMap<u32, NamedId>, text: &str| {
+        quotas.find(identity_of(text), |number| ids.get(&number).copied())
+    };
+    for at in 0..1000 {
+        for text in texts(at) {
+            assert_eq!(find(&quotas, &ids, &text), 0);
+        }
+        ids.insert(at + 1, id_of_owner(&name(at)));
+        quotas.add(id_of_owner(&name(at)), at + 1, |number| ids.get(&number).copied());
+        quotas.add(id_of_owner(&name(at)), at + 1, |number| ids.get(&number).copied());
+        assert_eq!(texts(at).map(|text| find(&quotas, &ids, &text)), [at + 1, at + 1, 0]);
+    }
+    for at in 0..1000 {
+        assert_eq!(texts(at).map(|text| find(&quotas, &ids, &text)), [at + 1, at + 1, 0]);
+    }
+}
+
+#[test]
+fn identities_that_were_packed_have_notes_as_well() {
+    let packed: Vec<u32> = (0..5000).map(|at| IDENTITIES.pack(&format!("packed {at:20}")).unwrap()).collect();
+    IDENTITIES.finish();
+    assert!(packed.iter().any(|number| number & PACKED != 0));
+    let quotas = OwnerQuotas::default();
+    let id = id_of_owner(IDENTITIES.text(packed[4999]));
+    quotas.add(id, 1, |_| Some(id));
+    for _ in 0..2 {
+        let found: u32 = packed.iter().map(|identity| quotas.find(*identity, |_| Some(id))).sum();
+        assert_eq!(found, 1);
+    }
 }

@@ -27,6 +27,10 @@ const AHEAD_MS: i64 = 10 * 60 * 1000;
 
 /// Each so many looks a node asks again how much of a quota others have, if it refuses requests.
 const AGAIN: u32 = 16;
+/// Places of the smallest table of owners' quotas.
+const SMALLEST: usize = 64;
+/// Identities of which it is noted together whether their owners have a quota.
+const CHUNK: usize = 1 << 12;
 
 /// Numbered quotas, from 1; 0 means none. The writer reuses them. A reader that took a number from a line just before its key
 /// was removed may use one of the next key's uses, once.

@@ -10,13 +10,10 @@ use crate::access::identity::text_of_owner;
 use crate::access::named::{Kind, NamedId};
 use crate::base::interner::{IDENTITIES, PACKED};
 use crate::index::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::index::quotas::{CHUNK, SMALLEST};
 
 /// Doublings of the smallest table: more than there are numbers.
 const DOUBLINGS: usize = 32;
-/// Places of the smallest table.
-const SMALLEST: usize = 64;
-/// Identities whose notes are allocated together.
-const CHUNK: usize = 1 << 12;
 
 /// The quotas of owners, by the ids of the owners' records. None goes away: what an owner has whose quota was removed is a quota
 /// without a bound.
@@ -159,61 +156,4 @@ impl Notes {
 #[allow(clippy::cast_possible_truncation, reason = "both split are used")]
 fn split(note: u64) -> [u32; 2] {
     [(note >> 32) as u32, note as u32]
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-
-    fn identity(owner: &str) -> u32 {
-        IDENTITIES.number(owner).unwrap()
-    }
-
-    fn id(owner: &str) -> NamedId {
-        Kind::Owner.id(owner)
-    }
-
-    #[test]
-    fn every_identity_of_an_owner_leads_to_its_quota() {
-        let quotas = OwnerQuotas::default();
-        let mut ids = HashMap::new();
-        let name = |at: u32| format!("an owner of quotas {at}");
-        let texts = |at: u32| {
-            // The name of a key, and a tenant of the same owner.
-            [name(at), format!("{}\u{3}ci", name(at)), format!("{}\u{1}acme", name(at))]
-        };
-        let find = |quotas: &OwnerQuotas, ids: &HashMap<u32, NamedId>, text: &str| {
-            quotas.find(identity(text), |number| ids.get(&number).copied())
-        };
-        for at in 0..1000 {
-            for text in texts(at) {
-                assert_eq!(find(&quotas, &ids, &text), 0);
-            }
-            ids.insert(at + 1, id(&name(at)));
-            quotas.add(id(&name(at)), at + 1, |number| ids.get(&number).copied());
-            quotas.add(id(&name(at)), at + 1, |number| ids.get(&number).copied());
-            assert_eq!(texts(at).map(|text| find(&quotas, &ids, &text)), [at + 1, at + 1, 0]);
-        }
-        for at in 0..1000 {
-            assert_eq!(texts(at).map(|text| find(&quotas, &ids, &text)), [at + 1, at + 1, 0]);
-        }
-        assert_eq!(quotas.owners.load(Ordering::Relaxed), 1000);
-    }
-
-    #[test]
-    fn identities_that_were_packed_have_notes_as_well() {
-        let packed: Vec<u32> = (0..5000).map(|at| IDENTITIES.pack(&format!("packed {at:20}")).unwrap()).collect();
-        IDENTITIES.finish();
-        assert!(packed.iter().any(|number| number & PACKED != 0));
-        let quotas = OwnerQuotas::default();
-        let id = id(IDENTITIES.text(packed[4999]));
-        quotas.add(id, 1, |_| Some(id));
-        for _ in 0..2 {
-            let found: u32 = packed.iter().map(|identity| quotas.find(*identity, |_| Some(id))).sum();
-            assert_eq!(found, 1);
-        }
-        assert!(packed.iter().all(|identity| quotas.notes.get(*identity).is_some()));
-    }
 }

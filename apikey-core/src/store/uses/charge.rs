@@ -124,7 +124,7 @@ impl Inner {
         let refused = if is_one { Ok(()) } else { taken.iter_mut().try_for_each(&mut refuse) };
         let charged = refused.and_then(|()| taken.iter_mut().try_for_each(&mut take));
         if !was_urgent && index.is_spent_fast() {
-            self.engine.log.maintenance.notify();
+            self.engine.wake_quotas();
         }
         if let Err(error) = charged {
             taken.iter().filter(|one| one.back != 0).for_each(|one| index.give_back(*one));
