@@ -109,7 +109,10 @@ pub(crate) fn reject(source: &dyn KeySource, store: &KeyStore, error: AuthError)
     if error == AuthError::Missing {
         store.note_refusal(&error, None, source.peer(store.header_config()));
     }
-    Rejection::of(store, error)
+    match source.presented(store.header_config()).token() {
+        Ok(token) => Rejection::of_token(store, error, token),
+        Err(_) => Rejection::of(store, error),
+    }
 }
 
 /// Whether a request is a CORS preflight as the Fetch standard defines it, not any `OPTIONS` request.

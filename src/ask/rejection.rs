@@ -31,6 +31,12 @@ impl Rejection {
         Self(error, refusal)
     }
 
+    /// Creates the rejection of a request with this token.
+    pub(crate) fn of_token(store: &KeyStore, error: AuthError, token: &str) -> Self {
+        let refusal = store.refuse_token(&error, token);
+        Self(error, refusal)
+    }
+
     /// Creates the answer for a thing that does not exist, with the bytes of the answer for a thing of another tenant: 404
     /// `not_found`. A handler with [`tenant = ..`](crate::require_api_key#tenants) that answers an unknown id so does not
     /// disclose which ids, and which tenants, there are.

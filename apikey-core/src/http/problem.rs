@@ -1,9 +1,11 @@
 //! The HTTP response for an `AuthError`: headers, challenge and body. The status is that of [`AuthError::status`].
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 
 use crate::access::auth_error::AuthError;
-use crate::access::limit::{LimitStatus, whole_seconds};
+use crate::access::limit::{LimitStatus, RateLimitFields, joined, whole_seconds};
 use crate::http::header_config::HeaderConfig;
 use crate::http::refusal::Refusal;
 
@@ -19,23 +21,32 @@ impl HeaderConfig {
     /// Returns the response for an error.
     #[must_use]
     pub fn refuse(&self, error: &AuthError) -> Refusal {
+        self.refuse_beside(error, None)
+    }
+
+    /// The same for a key that is over its limit and has a quota, or the reverse: with the fields of the other one, too.
+    pub(crate) fn refuse_beside(&self, error: &AuthError, other: Option<RateLimitFields>) -> Refusal {
         let status = error.status();
         let challenge = self.challenge(error);
         let mut headers = vec![("Content-Type".into(), "application/problem+json".into())];
         headers.extend(challenge.iter().cloned());
         headers.push(("Cache-Control".into(), "no-store".into()));
-        if let AuthError::RateLimited { retry_after, limit } = error {
-            headers.push(("Retry-After".into(), whole_seconds(*retry_after).to_string()));
-            if let Some(limit) = *limit {
-                let status = LimitStatus { limit, remaining: 0, next: *retry_after };
-                headers.extend(status.fields().map(|(name, value)| (name.to_owned(), value)));
+        let retry_after = |after: Duration| ("Retry-After".into(), whole_seconds(after).to_string());
+        let fields = match error {
+            AuthError::RateLimited { retry_after: after, limit } => {
+                headers.push(retry_after(*after));
+                let status = limit.map(|limit| LimitStatus { limit, remaining: 0, next: *after });
+                status.map(|status| joined(Some(status.fields()), other))
             }
-        }
-        if let AuthError::QuotaExceeded { retry_after, status } = error {
-            headers.push(("Retry-After".into(), whole_seconds(*retry_after).to_string()));
-            let now = status.resets_at().map(|end| end - *retry_after).unwrap_or_default();
-            headers.extend(status.fields(now).map(|(name, value)| (name.to_owned(), value)));
-        }
+            AuthError::QuotaExceeded { retry_after: after, status } => {
+                headers.push(retry_after(*after));
+                let now = status.resets_at().map(|end| end - *after).unwrap_or_default();
+                Some(joined(other, Some(status.fields(now))))
+            }
+            _ => None,
+        };
+        let fields = fields.flatten().into_iter().flatten();
+        headers.extend(fields.map(|(name, value)| (name.to_owned(), value)));
         let plain = Refusal { status, headers, body: problem(error) };
         let Some(render) = &self.render else { return plain };
         // A renderer that drops these fields would make caches keep the refusal, or leave the client without a time to

@@ -270,6 +270,20 @@ impl Index {
         }
         let (_, side, of_tenant) =
             self.read_consistent(self.table(), |table| table.find_again(verified_home(key), &key.digest))?;
+        self.status_of_limiters(side, of_tenant, raw)
+    }
+
+    /// The same for a matched key.
+    pub(crate) fn limit_status_of_match(&self, matched: &Match<'_>, raw: impl FnOnce() -> i64) -> Option<LimitStatus> {
+        self.status_of_limiters(matched.side, matched.of_tenant, raw)
+    }
+
+    fn status_of_limiters(
+        &self,
+        side: Option<SideEntry>,
+        of_tenant: OfTenant,
+        raw: impl FnOnce() -> i64,
+    ) -> Option<LimitStatus> {
         let limiters =
             [side.map_or(0, |side| side.limiter), of_tenant.limiter()].map(|number| self.limiters.get(number));
         let raw = if limiters.iter().any(Option::is_some) { raw() } else { return None };
@@ -348,6 +362,11 @@ impl Match<'_> {
     #[inline]
     pub(crate) fn identity(&self) -> u32 {
         self.live.state.identity
+    }
+
+    /// The number of the key's own quota; 0 for none.
+    pub(crate) fn own_quota(&self) -> u32 {
+        self.side.map_or(0, |side| side.quota)
     }
 
     /// The number of the quota that the keys of its tenant share; 0 for none.

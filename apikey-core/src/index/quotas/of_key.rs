@@ -9,6 +9,7 @@ use crate::access::verified_key::VerifiedKey;
 use crate::base::interner::IDENTITIES;
 use crate::index::Index;
 use crate::index::locate::verified_home;
+use crate::index::verify::Match;
 use crate::index::writer_state::WriterState;
 
 impl Index {
@@ -41,8 +42,16 @@ impl Index {
     /// What a verified key has left of that of its quotas of which the fewest uses are left; `None` if it has none, or the key is
     /// not there any more.
     pub(crate) fn quota_status(&self, key: &VerifiedKey, now: impl Fn() -> i64) -> Option<QuotaStatus> {
-        let quotas = self.quotas_of(key)?;
-        let now = now();
+        self.quotas_of(key).and_then(|quotas| self.status_of_quotas(quotas, now()))
+    }
+
+    /// The same for a matched key.
+    pub(crate) fn quota_status_of_match(&self, matched: &Match<'_>, now: i64) -> Option<QuotaStatus> {
+        let of_owner = self.quota_of_owner(matched.identity());
+        self.status_of_quotas([matched.own_quota(), of_owner, matched.quota_of_tenant()], now)
+    }
+
+    fn status_of_quotas(&self, quotas: QuotaNumbers, now: i64) -> Option<QuotaStatus> {
         quotas.into_iter().filter_map(|number| self.quotas.status(number, now)).min_by_key(QuotaStatus::remaining)
     }
 

@@ -2,10 +2,11 @@
 
 use crate::access::attempt::{Caller, Charge, QUOTAS, QuotaNumbers, Taken};
 use crate::access::auth_error::AuthError;
-use crate::access::limit::joined;
+use crate::access::limit::{RateLimitFields, joined};
 use crate::access::quota::MAX_COST;
 use crate::access::verified_key::VerifiedKey;
 use crate::base::time::from_ms;
+use crate::http::refusal::Refusal;
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 
@@ -62,9 +63,49 @@ impl KeyStore {
         let quota = self.quota_status(key).map(|quota| quota.fields(from_ms(self.inner().engine.time.now_ms())));
         joined(self.limit_status(key).map(|limit| limit.fields()), quota)
     }
+
+    /// Returns the response for a request with this token that the store has refused with this error: that of
+    /// [`refuse`](Self::refuse). If the key has both a rate limit and a quota, and the error is that one of them is used up, the
+    /// fields `RateLimit-Policy` and `RateLimit` name both, as [`limit_fields`](Self::limit_fields) does. The guards of this crate
+    /// answer so.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, NewKey, Quota};
+    /// use chrono::TimeDelta;
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let new = NewKey::for_owner("alice").quota(Quota::per_day(1000)).limit(1, TimeDelta::days(1));
+    /// let created = store.create(new)?;
+    /// let token = created.key.expose_secret();
+    /// store.verify(token)?;
+    /// let refusal = store.refuse_token(&store.verify(token).unwrap_err(), token);
+    /// assert_eq!(refusal.header("RateLimit-Policy"), Some(r#""key";q=1;w=86400, "quota";q=1000;w=86400"#));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn refuse_token(&self, error: &AuthError, token: &str) -> Refusal {
+        self.header_config().refuse_beside(error, self.inner().other_fields(error, token))
+    }
 }
 
 impl Inner {
+    /// The fields of the quota of a key that is over its limit, or of the limit of one that is over its quota.
+    fn other_fields(&self, error: &AuthError, token: &str) -> Option<RateLimitFields> {
+        let index = &self.engine.index;
+        match error {
+            AuthError::RateLimited { limit: Some(_), .. } if index.has_quotas() => {
+                let now = self.engine.time.now_ms();
+                let status = index.quota_status_of_match(&self.find(token.as_bytes())?.0, now)?;
+                Some(status.fields(from_ms(now)))
+            }
+            AuthError::QuotaExceeded { .. } => {
+                let (matched, _) = self.find(token.as_bytes())?;
+                Some(index.limit_status_of_match(&matched, || self.engine.time.raw_ms())?.fields())
+            }
+            _ => None,
+        }
+    }
+
     /// Takes what a request costs from the quotas of a key with this identity: its own, that of its owner, and that of its tenant.
     ///
     /// # Errors

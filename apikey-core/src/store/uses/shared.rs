@@ -1,7 +1,6 @@
 //! The quotas that the keys of a tenant, or of an owner, share.
 
 use crate::access::named::{Kind, NamedId};
-use crate::access::quota::Quota;
 use crate::access::quota::status::QuotaStatus;
 use crate::key::error::StoreError;
 use crate::key::named::NamedRecord;
@@ -43,14 +42,14 @@ impl TenantStore {
         self.store().shared_quota_status(Kind::Tenant.id(self.name()))
     }
 
-    /// Adds uses to the quota that the keys of the tenant share, if that is one [in all](Quota::total), and returns it. Two calls
-    /// at once add both.
+    /// Adds uses to the quota that the keys of the tenant share, if that is one [in all](crate::Quota::total), and returns what they have
+    /// left. Two calls at once add both.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for a tenant without such a quota, or if it would have more than 1,000,000,000,000 uses;
     /// [`Conflict::TenantEnded`](crate::Conflict::TenantEnded); [`StoreError::NotDurable`], [`StoreError::Io`],
     /// [`StoreError::Closed`].
-    pub fn add_shared_uses(&self, uses: u64) -> Result<Quota, StoreError> {
+    pub fn add_shared_uses(&self, uses: u64) -> Result<QuotaStatus, StoreError> {
         self.store().add_shared_uses(Kind::Tenant.id(self.name()), uses)
     }
 }
@@ -67,8 +66,7 @@ impl OwnerStore {
     /// let alice = store.of_owner("alice");
     /// let created = alice.create(NewKey::for_owner("alice"))?;
     /// store.verify(created.key.expose_secret())?;
-    /// alice.add_shared_uses(100)?; // alice has bought more
-    /// assert_eq!(alice.quota_status()?.map(|status| status.remaining()), Some(599));
+    /// assert_eq!(alice.add_shared_uses(100)?.remaining(), 599); // alice has bought more
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -78,13 +76,13 @@ impl OwnerStore {
         self.store().shared_quota_status(owner::record::id(self.owner_ref()))
     }
 
-    /// Adds uses to the quota that the keys of the owner share, if that is one [in all](Quota::total), and returns it. Two calls at
-    /// once add both.
+    /// Adds uses to the quota that the keys of the owner share, if that is one [in all](crate::Quota::total), and returns what they have
+    /// left. Two calls at once add both.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for an owner without such a quota, or if it would have more than 1,000,000,000,000 uses;
     /// [`StoreError::NotDurable`], [`StoreError::Io`], [`StoreError::Closed`].
-    pub fn add_shared_uses(&self, uses: u64) -> Result<Quota, StoreError> {
+    pub fn add_shared_uses(&self, uses: u64) -> Result<QuotaStatus, StoreError> {
         self.store().add_shared_uses(owner::record::id(self.owner_ref()), uses)
     }
 }
@@ -96,14 +94,10 @@ impl KeyStore {
         Ok(engine.index.quota_status_of(id, engine.time.now_ms()))
     }
 
-    fn add_shared_uses(&self, id: NamedId, uses: u64) -> Result<Quota, StoreError> {
-        let mut after = None;
+    fn add_shared_uses(&self, id: NamedId, uses: u64) -> Result<QuotaStatus, StoreError> {
         self.change_named(None, |records| {
             let changed_at = self.inner().engine.time.now_ms();
-            let mut more = |held: Option<Quota>| {
-                let more = with_more_uses(held, uses, ALLOWED)?;
-                Ok::<_, StoreError>(Some(after.insert(more).to_stored()))
-            };
+            let more = |held| with_more_uses(held, uses, ALLOWED).map(|quota| Some(quota.to_stored()));
             match records.named(id)?.map(|(held, _)| held) {
                 Some(NamedRecord::Tenant(held)) => {
                     let quota = more(held.quota())?;
@@ -116,6 +110,7 @@ impl KeyStore {
                 Some(NamedRecord::Role(_)) | None => Err(without_total(None, ALLOWED)),
             }
         })?;
-        after.ok_or(StoreError::Closed)
+        // Another call may have removed it meanwhile.
+        self.shared_quota_status(id)?.ok_or_else(|| without_total(None, ALLOWED))
     }
 }

@@ -1,6 +1,7 @@
-//! The quota of a key, with the same answers in every framework: each request is charged once, and a refused one nothing.
+//! The quotas of a key, its owner and its tenant, with the same answers in every framework: each request is charged once to
+//! each, and a refused one nothing.
 
-use apikey::{CreatedKey, KeyStore, ManualClock, NewKey, Quota};
+use apikey::{CreatedKey, KeyStore, KeyUpdate, ManualClock, NewKey, Owner, Quota, Tenant};
 use apikey_testkit::{Answer, Call};
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 
@@ -143,6 +144,61 @@ fn a_limit_and_a_quota_are_members_of_the_same_fields() {
             let left = format!("\"key\";r=9;t=6, \"quota\";r={};t=129600", 100 - cost);
             let expected = (200, policy.to_owned(), left, String::new());
             assert_eq!(limits_of(&send(path, &key, port)), expected, "{} {path}", example.name);
+        }
+        // A refusal by one of the two names both.
+        let limit = TimeDelta::minutes(1);
+        let new = || NewKey::for_owner("alice").permissions(["*"]);
+        let over_limit = store.create(new().quota(Quota::per_month(100)).limit(1, limit)).unwrap();
+        let over_quota = store.create(new().quota(Quota::per_day(1)).limit(10, limit)).unwrap();
+        for path in ["/orders", "/admin/stats", "/admin/audit"] {
+            store.update(over_quota.info.id(), KeyUpdate::new().no_quota().no_limit()).unwrap();
+            store.update(over_limit.info.id(), KeyUpdate::new().no_quota().no_limit()).unwrap();
+            let (month, day) = (Quota::per_month(100), Quota::per_day(1));
+            store.update(over_limit.info.id(), KeyUpdate::new().quota(month).limit(1, limit)).unwrap();
+            store.update(over_quota.info.id(), KeyUpdate::new().quota(day).limit(10, limit)).unwrap();
+            let [limited, used_up] = [&over_limit, &over_quota].map(|key| {
+                assert_eq!(send(path, key, port).status, 200, "{} {path}", example.name);
+                limits_of(&send(path, key, port))
+            });
+            let (policy, left) =
+                ("\"key\";q=1;w=60, \"quota\";q=100;w=2678400", "\"key\";r=0;t=60, \"quota\";r=99;t=129600");
+            assert_eq!(limited, (429, policy.into(), left.into(), "60".into()), "{} {path}", example.name);
+            let (policy, left) = ("\"key\";q=10;w=60, \"quota\";q=1;w=86400", "\"key\";r=8;t=6, \"quota\";r=0;t=43200");
+            assert_eq!(used_up, (429, policy.into(), left.into(), "43200".into()), "{} {path}", example.name);
+        }
+    }
+}
+
+/// Two keys of a tenant: what the layer and the attribute take of one, the other has not left; and where the tenant refuses, the
+/// key and its owner have used nothing.
+#[test]
+fn keys_of_a_tenant_and_of_an_owner_use_one_quota_once_for_each_request() {
+    let (_, store) = fixture();
+    for example in ALL {
+        let port = example.start(&store);
+        for (at, (path, cost)) in PATHS.into_iter().enumerate() {
+            let who = format!("{} {path}", example.name);
+            let name = format!("{}_{at}", example.name);
+            let tenant = store.tenant(&name).unwrap();
+            store.put_tenant(Tenant::new(&name).quota(Quota::per_day(5 * cost))).unwrap();
+            tenant.put_owner(Owner::new("alice").quota(Quota::total(3 * cost))).unwrap();
+            let create = |owner: &str| tenant.create(NewKey::for_owner(owner).permissions(["*"])).unwrap();
+            let [laptop, server, other] = ["alice", "alice", "bob"].map(create);
+            let statuses =
+                |keys: &[&CreatedKey]| keys.iter().map(|key| send(path, key, port).status).collect::<Vec<_>>();
+            assert_eq!(statuses(&[&laptop, &server, &server, &laptop, &server]), [200, 200, 200, 403, 403], "{who}");
+            let left = |left: u64| format!("\"quota\";r={left};t=43200");
+            let policy = format!("\"quota\";q={};w=86400", 5 * cost);
+            assert_eq!(limits_of(&send(path, &other, port)), (200, policy.clone(), left(cost), "".into()), "{who}");
+            assert_eq!(statuses(&[&other, &other, &laptop]), [200, 429, 403], "{who}");
+            assert_eq!(limits_of(&send(path, &other, port)), (429, policy, left(0), "43200".into()), "{who}");
+            let used = |status: Option<apikey::QuotaStatus>| status.unwrap().used();
+            assert_eq!(used(tenant.quota_status().unwrap()), 5 * cost, "{who}");
+            assert_eq!(used(tenant.of_owner("alice").quota_status().unwrap()), 3 * cost, "{who}");
+            // The owner has bought more, and the tenant has none left.
+            tenant.of_owner("alice").add_shared_uses(cost).unwrap();
+            assert_eq!(statuses(&[&laptop, &server]), [429, 429], "{who}");
+            assert_eq!(used(tenant.of_owner("alice").quota_status().unwrap()), 3 * cost, "{who}");
         }
     }
 }
