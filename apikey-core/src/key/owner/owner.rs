@@ -35,7 +35,7 @@ impl Owner {
         Self { name: name.into(), quota: None }
     }
 
-    /// Sets the quota that all keys of the owner share, besides their own. In a cluster each node has the whole quota.
+    /// Sets the quota that all keys of the owner share, besides their own, on all nodes of a cluster.
     pub fn quota(mut self, quota: Quota) -> Self {
         self.quota = Some(quota);
         self

@@ -64,9 +64,8 @@ impl Tenant {
         self
     }
 
-    /// Sets the quota that all keys of the tenant share, besides their own and those of their owners
-    /// ([`Owner::quota`](crate::Owner::quota)): what one of them uses, the others have not left. In a cluster each node has the
-    /// whole quota.
+    /// Sets the quota that all keys of the tenant share, on all nodes of a cluster, besides their own and those of their owners
+    /// ([`Owner::quota`](crate::Owner::quota)): what one of them uses, the others have not left.
     pub fn quota(mut self, quota: Quota) -> Self {
         self.quota = Some(quota);
         self

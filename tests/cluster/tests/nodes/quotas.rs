@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use apikey_core::{Attempt, AuthError, CreatedKey, KeyStore, KeyUpdate, ManualClock, NewKey, Quota};
+use apikey_core::{Attempt, AuthError, CreatedKey, KeyStore, KeyUpdate, ManualClock, NewKey, Owner, Quota, Tenant};
 use chrono::{TimeDelta, TimeZone, Utc};
 
 use super::fixture::{Nodes, on_each_engine};
@@ -86,6 +86,28 @@ on_each_engine! {
             assert_eq!(patiently(node, &key, 1).unwrap_err().code(), "quota_exceeded");
             assert!(used(node, &key) >= 3_000);
         }
+    }
+
+    /// All keys of a tenant, on all nodes, have one quota; and what one of two refuses, nobody has used.
+    fn three_nodes_have_one_quota_for_all_keys_of_a_tenant(nodes) {
+        let nodes = nodes.three();
+        let acme = nodes[0].tenant("acme").unwrap();
+        nodes[1].put_tenant(Tenant::new("acme").quota(Quota::total(2_000).strict())).unwrap();
+        nodes[2].tenant("acme").unwrap().put_owner(Owner::new("alice").quota(Quota::total(1_500).strict())).unwrap();
+        let [alice, bob] = ["alice", "bob"].map(|owner| acme.create(NewKey::for_owner(owner)).unwrap());
+        assert!(nodes.iter().all(|node| node.wait_for_nodes(LIMIT).is_empty()));
+        assert_eq!(use_up(&nodes, &alice), 1_500);
+        let left = |node: &KeyStore| node.tenant("acme").unwrap().quota_status().unwrap().unwrap().used();
+        assert_eq!(use_up(&nodes, &bob), 500);
+        for node in &nodes {
+            assert_eq!(patiently(node, &bob, 1).unwrap_err().code(), "no_uses_left");
+            assert_eq!(patiently(node, &alice, 1).unwrap_err().code(), "no_uses_left");
+            assert!(left(node) >= 1_990, "{}", left(node));
+        }
+        // What is added on one node is there on all.
+        nodes[2].tenant("acme").unwrap().add_shared_uses(60).unwrap();
+        assert!(nodes[2].wait_for_nodes(LIMIT).is_empty());
+        assert_eq!((use_up(&nodes, &alice), use_up(&nodes, &bob)), (0, 60));
     }
 
     fn a_node_that_ends_gives_back_what_it_did_not_use(nodes) {
