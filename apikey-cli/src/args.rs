@@ -18,7 +18,9 @@ use crate::commands::key_list::KeyOrListArgs;
 use crate::commands::keys::{RevokeArgs, UpdateArgs};
 use crate::commands::list::ListArgs;
 use crate::commands::maintenance::ClockAction;
+use crate::commands::owner::OwnerAction;
 use crate::commands::purge::PurgeArgs;
+use crate::commands::quota::QuotaArgs;
 use crate::commands::refusals::RefusalsArgs;
 use crate::commands::role::RoleAction;
 use crate::commands::rotate::{RotateArgs, RunDueArgs};
@@ -35,7 +37,7 @@ Exit codes:
      events that are lost or doubtful in the new store (restore, salvage), a key of a list
      that could not be changed (enable, disable, revoke), something to do (cluster status)
   2  wrong arguments, or a field out of bounds
-  3  there is no such key, no such role or no such tenant
+  3  there is no such key, no such role, no such tenant or no such owner
   4  conflict: the key's state does not allow it, its tenant has ended, keys have the role that is
      to be deleted, or the file already exists
   5  another process has the store open and cannot do this for the command
@@ -78,9 +80,9 @@ pub(crate) enum Command {
     /// Show a key
     #[command(after_help = examples::SHOW)]
     Show(KeyArg),
-    /// Show what a key has left of its quota
+    /// Show what a key has left of its quota, or all keys of an owner or a tenant of theirs
     #[command(after_help = examples::QUOTA)]
-    Quota(KeyArg),
+    Quota(QuotaArgs),
     /// Give a key a new secret
     #[command(after_help = examples::ROTATE)]
     Rotate(RotateArgs),
@@ -113,6 +115,12 @@ pub(crate) enum Command {
     Tenant {
         #[command(subcommand)]
         action: TenantAction,
+    },
+    /// Put, list and show owners that have bounds: a quota that all of their keys share
+    #[command(after_help = examples::OWNER)]
+    Owner {
+        #[command(subcommand)]
+        action: OwnerAction,
     },
     /// Import keys issued elsewhere from standard input, one a line: KEY, KEY<tab>OWNER or KEY<tab>OWNER<tab>NAME
     #[command(after_help = examples::IMPORT)]

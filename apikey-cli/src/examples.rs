@@ -32,6 +32,8 @@ examples! {
         "apikey show ak_02yDsGQ6";
     QUOTA:
         "apikey quota 01931a4e"
+        "apikey quota --owner alice"
+        "apikey quota --tenant acme"
         "apikey quota 01931a4e --json";
     ROTATE:
         "apikey rotate 01931a4e --overlap 24h"
@@ -79,7 +81,8 @@ examples! {
         "apikey tenant end acme --reason 'the contract has ended' --yes";
     TENANT_PUT:
         "apikey tenant put acme --permission 'orders:*,keys:*' --limit 1000/1m"
-        "apikey tenant put acme --permission '*'";
+        "apikey tenant put acme --permission '*' --quota 1000000/month"
+        "apikey tenant put acme --add-uses 500";
     TENANT_LIST:
         "apikey tenant list"
         "apikey tenant list --json";
@@ -87,6 +90,19 @@ examples! {
     TENANT_END:
         "apikey tenant end acme --reason 'the contract has ended'"
         "apikey tenant end acme --reason left --count 12";
+    OWNER:
+        "apikey owner put alice --quota 10000/month"
+        "apikey owner list"
+        "apikey owner show alice";
+    OWNER_PUT:
+        "apikey owner put alice --quota 10000/month"
+        "apikey owner put alice --tenant acme --quota 500/total"
+        "apikey owner put alice --tenant acme --add-uses 500"
+        "apikey owner put alice --no-quota";
+    OWNER_LIST:
+        "apikey owner list"
+        "apikey owner list --tenant acme --json";
+    OWNER_SHOW: "apikey owner show alice --tenant acme";
     IMPORT:
         "apikey import --owner legacy --permission orders:read --dry-run < keys"
         "apikey import --from sanctum --skip-existing < tokens";

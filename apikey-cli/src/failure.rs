@@ -159,6 +159,10 @@ fn named_by_options(text: &str) -> String {
             "allowed are keys that have a quota in all",
             "--add-uses is for quotas in all, as of --quota 500/total",
         )
+        .replace(
+            "allowed are tenants and owners that have a quota in all",
+            "--add-uses is for quotas in all, as of --quota 500/total",
+        )
         .replace("invalid since", "invalid --since")
         .replace("invalid prefix", "invalid --prefix")
         .replace("allowed are times before expires_at", "allowed are times before the key expires")

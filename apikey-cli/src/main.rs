@@ -21,7 +21,7 @@ use args::{Cli, Command};
 use commands::maintenance::ClockAction;
 use commands::{
     backup, bench, check, cluster, completions, create, events, import, init, jsonl, keys, list, maintenance, purge,
-    refusals, role, rotate, tenant, usage,
+    quota, refusals, role, rotate, tenant, usage,
 };
 use context::Context;
 use failure::{Code, Failure, readable};
@@ -52,7 +52,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Create(create) => create::create(context, create),
         Command::List(list) => list::list(context, list),
         Command::Show(key) => keys::show(context, &key.id),
-        Command::Quota(key) => keys::quota(context, &key.id),
+        Command::Quota(of) => quota::quota(context, of),
         Command::Rotate(rotate) => rotate::rotate(context, &rotate),
         Command::Revoke(revoke) => keys::revoke(context, revoke),
         Command::Check(check) => check::check(context, &check),
@@ -62,6 +62,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Disable(keys) => keys::disable(context, &keys, true),
         Command::Role { action } => role::role(context, action),
         Command::Tenant { action } => tenant::tenant(context, action),
+        Command::Owner { action } => commands::owner::owner(context, action),
         Command::Import(import) => import::import(context, &import),
         Command::Export(export) => jsonl::export(context, &export),
         Command::ImportLines(import) => jsonl::import(context, &import),

@@ -216,7 +216,7 @@ impl<'i> Lines<'i> {
                     None
                 }
                 Err(error) => Some(format!(
-                    "it is not a key, a role or a tenant as JSON: look at column {}",
+                    "it is not a key, a role, a tenant or an owner as JSON: look at column {}",
                     error.valid_up_to() + 1
                 )),
             };

@@ -14,7 +14,6 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
 use crate::output::key_view::{self, ChangedView};
-use crate::output::quota_view::{self, QuotaView};
 use crate::output::table;
 use crate::store::backend::Backend;
 use crate::store::key_name::KeyName;
@@ -143,19 +142,6 @@ pub(crate) fn show(context: &Context, of: &str) -> Result<(), Failure> {
         }
         let quota = if key.quota().is_some() { store.quota(Request::Quota { id })? } else { None };
         output::text(&key_view::block(&key, quota.as_ref(), store.time()))
-    })
-}
-
-pub(crate) fn quota(context: &Context, of: &str) -> Result<(), Failure> {
-    let name = KeyName::parse(of)?;
-    context.with_store(false, |store| {
-        let id = store.resolve(&name)?;
-        let key = store.key(Request::Get { id })?;
-        let status = store.quota(Request::Quota { id })?;
-        if context.json {
-            return output::json(&QuotaView::new(&key, status.as_ref()));
-        }
-        output::text(&quota_view::block(&key, status.as_ref(), store.time()))
     })
 }
 

@@ -5,6 +5,7 @@ use apikey_core::{KeyInfo, Limit, Overlap, OverlapEnd, QuotaStatus};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::quota_view::left;
 use super::table::{self, Cell};
 use super::width;
 use crate::time::{self, both};
@@ -63,8 +64,13 @@ pub(crate) fn block(key: &KeyInfo, quota: Option<&QuotaStatus>, now: DateTime<Ut
     if let Some(limit) = key.limit() {
         row("limit", rate(limit).into());
     }
+    // What is left may be of a quota that the keys of its owner or its tenant share.
+    let own = quota.filter(|status| key.quota() == Some(status.quota()));
     if let Some(held) = key.quota() {
-        row("quota", quota.map_or_else(|| held.to_string(), |status| left(status, now)).into());
+        row("quota", own.map_or_else(|| held.to_string(), |status| left(status, now)).into());
+    }
+    if let Some(shared) = quota.filter(|_| own.is_none()) {
+        row("shared quota", left(shared, now).into());
     }
     if !key.networks().is_empty() {
         row("networks", key.networks().join(" ").into());
@@ -129,12 +135,6 @@ fn hint(key: &KeyInfo) -> String {
 /// A rate limit: `100 in 1 minute`.
 pub(super) fn rate(limit: Limit) -> String {
     format!("{} in {}", limit.count(), time::length(limit.per()))
-}
-
-/// A quota: `10000 a day, 9993 left until 2026-12-02T00:00:00Z (in 18 hours)`.
-fn left(status: &QuotaStatus, now: DateTime<Utc>) -> String {
-    let until = status.resets_at().map(|end| format!(" until {}", both(end, now))).unwrap_or_default();
-    format!("{}, {} left{until}", status.quota(), status.remaining())
 }
 
 pub(super) fn grants(grants: &[String]) -> String {

@@ -5,6 +5,7 @@ pub(crate) mod delivery;
 pub(crate) mod findings;
 pub(crate) mod key_columns;
 pub(crate) mod key_view;
+pub(crate) mod owner_view;
 mod print;
 pub(crate) mod progress;
 pub(crate) mod quota_view;

@@ -10,17 +10,18 @@ use super::width::{self, LeavingOut, Narrowing};
 use crate::failure::Failure;
 use crate::time::{both, relative};
 
-const COLUMNS: [(&str, Narrowing); 5] = [
+const COLUMNS: [(&str, Narrowing); 6] = [
     ("NAME", Narrowing::Text),
     ("ENDED", Narrowing::Never),
     ("CHANGED", Narrowing::Never),
     ("LIMIT", Narrowing::Text),
+    ("QUOTA", Narrowing::Text),
     ("PERMISSIONS", Narrowing::Text),
 ];
 
 /// A narrow terminal shows whether a tenant has ended as long as it can.
 const LEAVING_OUT: LeavingOut =
-    LeavingOut { order: &["CHANGED", "LIMIT", "PERMISSIONS"], dispensable: 1, advice: "--json shows all" };
+    LeavingOut { order: &["CHANGED", "LIMIT", "QUOTA", "PERMISSIONS"], dispensable: 1, advice: "--json shows all" };
 
 /// A tenant after a request, and whether the request changed it.
 #[derive(Debug, Serialize)]
@@ -39,7 +40,8 @@ impl<'a> ChangedView<'a> {
 /// One line: the name and its bounds.
 pub(crate) fn line(tenant: &TenantInfo) -> String {
     let limit = tenant.limit().map(|limit| format!(", {}", rate(limit))).unwrap_or_default();
-    table::one_line(&format!("{} ({}{limit})", tenant.name(), grants(tenant.permissions())))
+    let quota = tenant.quota().map(|quota| format!(", {quota}")).unwrap_or_default();
+    table::one_line(&format!("{} ({}{limit}{quota})", tenant.name(), grants(tenant.permissions())))
 }
 
 pub(crate) fn print(tenants: &[TenantInfo], now: DateTime<Utc>) -> Result<(), Failure> {
@@ -49,6 +51,7 @@ pub(crate) fn print(tenants: &[TenantInfo], now: DateTime<Utc>) -> Result<(), Fa
             tenant.ended().map_or_else(|| "-".to_owned(), |ended| relative(ended.at(), now)).into(),
             relative(tenant.changed_at(), now).into(),
             tenant.limit().map_or_else(|| "-".to_owned(), rate).into(),
+            tenant.quota().map_or_else(|| "-".to_owned(), |quota| quota.to_string()).into(),
             grants(tenant.permissions()).into(),
         ]
     };
@@ -63,6 +66,8 @@ pub(crate) fn block(name: &str, tenant: Option<&TenantInfo>, keys: usize, now: D
         Some(tenant) => {
             rows.push(("permissions", grants(tenant.permissions())));
             rows.push(("limit", tenant.limit().map_or_else(|| "-".to_owned(), rate)));
+            let quota = tenant.quota().map_or_else(|| "-".to_owned(), |quota| quota.to_string());
+            rows.push(("quota", quota));
             rows.push(("changed", both(tenant.changed_at(), now)));
             if let Some(ended) = tenant.ended() {
                 rows.push(("ended", both(ended.at(), now)));

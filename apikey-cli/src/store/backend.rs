@@ -8,12 +8,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use apikey_core::admin::{
-    Answer, Changed, Diagnosis, EventsToPurge, Imports, MostUsed, NewSecret, RefusedRequests, Request, RolePage,
-    RolePut, Session, TenantChanged, TenantPage, UsageAnswer, Verdict,
+    Answer, Changed, Diagnosis, EventsToPurge, Imports, MostUsed, NewSecret, OwnerChanged, OwnerPage, RefusedRequests,
+    Request, RolePage, RolePut, Session, TenantChanged, TenantPage, UsageAnswer, Verdict,
 };
 use apikey_core::{
-    AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, Page, QuotaStatus,
-    RoleInfo, RunReport, TenantInfo,
+    AcceptedClock, BackupReport, EventPage, Health, KeyFilter, KeyId, KeyInfo, KeyStore, MAX_PAGE, OwnerInfo, Page,
+    QuotaStatus, RoleInfo, RunReport, TenantInfo,
 };
 use chrono::{DateTime, Utc};
 
@@ -90,6 +90,8 @@ impl Backend {
         role_put: RolePut -> RolePut, put => *put;
         tenant_changed: TenantChanged -> TenantChanged, of => *of;
         tenant_page: Tenants -> TenantPage, page => page;
+        owner_changed: OwnerChanged -> OwnerChanged, of => *of;
+        owner_page: Owners -> OwnerPage, page => page;
         role_page: Roles -> RolePage, page => page;
         events: Events -> EventPage, page => page;
         count: Count -> u64, count => count;
@@ -154,6 +156,19 @@ impl Backend {
             after = page.next;
             if after.is_none() {
                 return Ok(tenants);
+            }
+        }
+    }
+
+    /// Reads all owners that were put and have bounds, sorted by tenant and name; `request` makes it those of a tenant.
+    pub(crate) fn owners(&mut self, request: impl Fn(Request) -> Request) -> Result<Vec<OwnerInfo>, Failure> {
+        let (mut owners, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.owner_page(request(Request::Owners { after }))?;
+            owners.extend(page.owners);
+            after = page.next;
+            if after.is_none() {
+                return Ok(owners);
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::key::event::filter::EventPage;
 use crate::key::event::history::Event;
 use crate::key::key_filter::Page;
 use crate::key::key_info::KeyInfo;
+use crate::key::owner::owner_info::OwnerInfo;
 use crate::key::role::role_info::RoleInfo;
 use crate::key::tenant::tenant_info::TenantInfo;
 use crate::rotation::report::RunReport;
@@ -23,6 +24,7 @@ use crate::store::health::Health;
 use crate::token::key_id::KeyId;
 use crate::usage::report::{KeyUse, UsageReport};
 
+use crate::admin::request::OwnerName;
 use crate::admin::{Fault, SecretText};
 
 /// The answer to a [`Request`](crate::admin::Request), whose documentation names the variant.
@@ -42,7 +44,7 @@ pub enum Answer {
     Key(Box<KeyInfo>),
     /// A key after a change.
     Changed(Box<Changed>),
-    /// What a key has left of its quota; `None` if it has no quota.
+    /// What a key has left of its quota, or all keys of an owner or a tenant of theirs; `None` if there is no quota.
     Quota(Option<QuotaStatus>),
     /// A page of keys.
     Keys(Page),
@@ -54,6 +56,10 @@ pub enum Answer {
     TenantChanged(Box<TenantChanged>),
     /// A page of tenants.
     Tenants(TenantPage),
+    /// An owner after a change.
+    OwnerChanged(Box<OwnerChanged>),
+    /// A page of owners.
+    Owners(OwnerPage),
     /// A page of events.
     Events(EventPage),
     /// A number of keys, roles or events.
@@ -130,6 +136,26 @@ pub struct TenantPage {
     pub tenants: Vec<TenantInfo>,
     /// The name of the last one, if there are more after it.
     pub next: Option<String>,
+}
+
+/// An owner after it was put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerChanged {
+    /// The owner.
+    pub owner: OwnerName,
+    /// Its bounds; `None` if it has none any more.
+    pub info: Option<OwnerInfo>,
+    /// Whether anything changed: `false` if the owner had these bounds already.
+    pub changed: bool,
+}
+
+/// A page of owners, sorted by tenant and name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OwnerPage {
+    /// The owners.
+    pub owners: Vec<OwnerInfo>,
+    /// The last one, if there are more after it.
+    pub next: Option<OwnerName>,
 }
 
 /// A key that was created or rotated. This is the only answer that contains its secret.
@@ -217,7 +243,8 @@ pub enum Verdict {
         superseded: bool,
         /// When a superseded secret ends, if it ends at a time.
         superseded_until: Option<DateTime<Utc>>,
-        /// What the key has left of its quota; `None` if it has no quota.
+        /// What the key has left of that of its quotas, also of those that it shares, of which the fewest uses are left; `None`
+        /// if it has none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quota: Option<QuotaStatus>,
     },

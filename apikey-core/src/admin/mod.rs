@@ -27,6 +27,7 @@ pub(crate) mod frame;
 mod id_prefix;
 #[cfg(not(unix))]
 pub(crate) mod no_server;
+mod owners;
 mod request;
 mod secret_text;
 #[cfg(unix)]
@@ -41,8 +42,8 @@ pub const SOCKET: &str = "admin.sock";
 
 pub use crate::access::refusal_count::RefusalCount;
 pub use crate::admin::answer::{
-    Answer, Changed, Diagnosis, EventsToPurge, Imports, Lines, Mismatch, MostUsed, NewSecret, RefusedEntry,
-    RefusedRequests, RolePage, RolePut, TenantChanged, TenantPage, UsageAnswer, Verdict,
+    Answer, Changed, Diagnosis, EventsToPurge, Imports, Lines, Mismatch, MostUsed, NewSecret, OwnerChanged, OwnerPage,
+    RefusedEntry, RefusedRequests, RolePage, RolePut, TenantChanged, TenantPage, UsageAnswer, Verdict,
 };
 #[cfg(unix)]
 pub use crate::admin::client::{Client, ConnectError};
@@ -50,7 +51,7 @@ pub use crate::admin::external_keys::{Entry, EntryForm, ExternalKeys};
 pub use crate::admin::fault::{Fault, FaultKind};
 pub use crate::admin::frame::{MAX_FRAME, PROTOCOL};
 pub use crate::admin::id_prefix::{IdPrefix, IdPrefixError};
-pub use crate::admin::request::{Request, SinkForm};
+pub use crate::admin::request::{OwnerName, Request, SinkForm};
 pub use crate::admin::secret_text::SecretText;
 pub use crate::admin::session::Session;
 pub use crate::admin::usage::MAX_MOST_USED;

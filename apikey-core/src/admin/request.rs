@@ -10,6 +10,7 @@ use crate::key::event::filter::EventFilter;
 use crate::key::key_filter::KeyFilter;
 use crate::key::key_update::KeyUpdate;
 use crate::key::new_key::NewKey;
+use crate::key::owner::owner::Owner;
 use crate::key::role::role::Role;
 use crate::key::rotation::overlap::Overlap;
 use crate::key::tenant::tenant::Tenant;
@@ -91,7 +92,8 @@ pub enum Request {
         name: String,
     },
     /// Answers a request about keys as if the tenant had the only ones: [`TenantStore`](crate::TenantStore). It takes `Create`,
-    /// `Get`, `List`, `Update`, `Quota`, `AddUses`, `Rotate`, `Revoke`, `RevokeOwner` and `Events`, and has the answer of the request.
+    /// `Get`, `List`, `Update`, `Quota`, `AddUses`, `Rotate`, `Revoke`, `RevokeOwner`, `PutOwner`, `Owners`, `SharedQuota`,
+    /// `AddSharedUses` and `Events`, and has the answer of the request.
     InTenant {
         /// The tenant's name.
         tenant: String,
@@ -111,6 +113,27 @@ pub enum Request {
         name: String,
         /// The reason.
         reason: String,
+    },
+    /// Puts an owner, of no tenant or of that of [`InTenant`](Self::InTenant):
+    /// [`Answer::OwnerChanged`](crate::admin::Answer::OwnerChanged).
+    PutOwner(Owner),
+    /// Reads a page of the owners that were put and have bounds, by tenant and name:
+    /// [`Answer::Owners`](crate::admin::Answer::Owners).
+    Owners {
+        /// Begins after this owner, in that order.
+        after: Option<OwnerName>,
+    },
+    /// Reads what all keys of an owner have left of the quota that they share: [`Answer::Quota`](crate::admin::Answer::Quota).
+    SharedQuota {
+        /// The owner's name; `None` for what all keys of the tenant of [`InTenant`](Self::InTenant) share.
+        owner: Option<String>,
+    },
+    /// Adds uses to such a quota in all, and reads what is left: [`Answer::Quota`](crate::admin::Answer::Quota).
+    AddSharedUses {
+        /// The owner's name; `None` for what all keys of the tenant of [`InTenant`](Self::InTenant) share.
+        owner: Option<String>,
+        /// How many.
+        uses: u64,
     },
     /// Checks whether a token is valid, without using the key: [`Answer::Verdict`](crate::admin::Answer::Verdict).
     Check {
@@ -213,6 +236,10 @@ impl Request {
             Self::PutTenant(_) => "put_tenant",
             Self::Tenants { .. } => "tenants",
             Self::EndTenant { .. } => "end_tenant",
+            Self::PutOwner(_) => "put_owner",
+            Self::Owners { .. } => "owners",
+            Self::SharedQuota { .. } => "shared_quota",
+            Self::AddSharedUses { .. } => "add_shared_uses",
             Self::Check { .. } => "check",
             Self::Import(_) => "import",
             Self::ImportLines { .. } => "import_lines",
@@ -244,9 +271,23 @@ impl Request {
                 | Self::Rotate { .. }
                 | Self::Revoke { .. }
                 | Self::RevokeOwner { .. }
+                | Self::PutOwner(_)
+                | Self::Owners { .. }
+                | Self::SharedQuota { .. }
+                | Self::AddSharedUses { .. }
                 | Self::Events(_)
         )
     }
+}
+
+/// The name of an owner, who is one of a tenant or of none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerName {
+    /// The tenant; `None` for an owner of no tenant.
+    pub tenant: Option<String>,
+    /// The name.
+    pub name: String,
 }
 
 /// The sink of new secrets.

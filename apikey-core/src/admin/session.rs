@@ -135,6 +135,10 @@ impl Session {
                 let changed = store.end_tenant(&name, reason)?;
                 self.tenant_changed(&name, changed)?
             }
+            Request::PutOwner(owner) => self.put_owner(owner)?,
+            Request::Owners { after } => Answer::Owners(self.owners(after.as_ref())?),
+            Request::SharedQuota { owner } => Answer::Quota(self.shared_quota(owner)?),
+            Request::AddSharedUses { owner, uses } => Answer::Quota(Some(self.add_shared_uses(owner, uses)?)),
             Request::Check { token, permissions, peer } => {
                 Answer::Verdict(Box::new(self.verdict(token.expose_secret(), &permissions, peer)?))
             }

@@ -27,8 +27,9 @@ pub(super) fn line(event: &Event) -> String {
     one_line(&format!("{number} {at} {kind} {key} {} {}", actor(event), details(event.kind())))
 }
 
-/// What events of roles and tenants have twice, before and after.
-const PAIRS: [(&str, &str, &str); 2] = [("permissions", "from", "to"), ("limit", "limit_from", "limit_to")];
+/// What events of roles, tenants and owners have twice, before and after.
+const PAIRS: [(&str, &str, &str); 3] =
+    [("permissions", "from", "to"), ("limit", "limit_from", "limit_to"), ("quota", "quota_from", "quota_to")];
 
 /// The fields of an event by their JSON names, so that kinds of later versions show theirs, too; `-` if it has none.
 pub(super) fn details(kind: &EventKind) -> String {

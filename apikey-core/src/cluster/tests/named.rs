@@ -114,8 +114,6 @@ fn what_a_fork_lost_of_quotas_is_taken_again_and_what_it_gave_is_lost() {
         owner(&disk, name, Some(100));
     }
     disk.put_tenant(Tenant::new("acme").quota(Quota::total(100))).unwrap();
-    let keys =
-        ["lowered", "raised", "removed", "both", "new"].map(|name| disk.create(NewKey::for_owner(name)).unwrap());
     let backup = ledger.backup();
     owner(&disk, "lowered", Some(10));
     owner(&disk, "raised", Some(1000));

@@ -246,9 +246,9 @@ event_kinds! {
         /// The limit that they share after.
         limit_to: Option<Limit> = LIMIT_TO,
         /// The quota that its keys shared before.
-        quota_from: Option<Quota> = QUOTA_FROM skip "Option::is_none",
+        quota_from: Option<Quota> = QUOTA_FROM,
         /// The quota that they share after.
-        quota_to: Option<Quota> = QUOTA_TO skip "Option::is_none",
+        quota_to: Option<Quota> = QUOTA_TO,
     }
     /// A call ended a tenant, and with it all of its keys.
     23 TenantEnded "tenant_ended" {
