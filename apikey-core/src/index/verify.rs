@@ -167,6 +167,12 @@ impl Index {
         self.quotas.lacks_block()
     }
 
+    /// Whether the process before this one was killed: strict quotas that are loaded from now on get a block once a request is
+    /// refused, so that one which is killed again and again uses nothing up. `false` ends that.
+    pub(crate) fn be_cautious_with_quotas(&self, is_cautious: bool) {
+        self.quotas.be_cautious(is_cautious);
+    }
+
     /// What strict quotas need that were set since the last call.
     pub(crate) fn needed_of_new_quotas(&self, now: i64) -> Vec<Need> {
         self.quotas.needs_of_new(now)
@@ -386,6 +392,7 @@ fn refusal(refused: Refused, now: i64) -> AuthError {
     match refused {
         Refused::UsedUp(status) => AuthError::used_up(status, now),
         Refused::Waits(status) => AuthError::QuotaExceeded { retry_after: WAIT, status },
+        Refused::Ended => AuthError::Unavailable,
     }
 }
 

@@ -15,19 +15,20 @@ use crate::base::files::{own_file, walk};
 const NAME: &str = "in-use";
 
 /// Creates the marker. If it existed already, this drops the kernel's cache of the files, after it has written and
-/// synced what it can.
-pub(crate) fn mark_open(directory: &Path) -> io::Result<()> {
+/// synced what it can. Returns whether it existed.
+pub(crate) fn mark_open(directory: &Path) -> io::Result<bool> {
     let path = directory.join(NAME);
     match own_file(OpenOptions::new().write(true).create_new(true), &path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             tracing::debug!("the database was not closed cleanly, so it is read from the disk");
-            return walk(directory, &mut |file, kind| if kind.is_file() { forget(file) } else { Ok(()) });
+            walk(directory, &mut |file, kind| if kind.is_file() { forget(file) } else { Ok(()) })?;
+            return Ok(true);
         }
         // A full disk must not prevent verification.
         Err(error) => tracing::warn!(%error, "the in-use marker could not be written"),
         Ok(_) => {}
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Removes the marker of a database that is closed and synced.

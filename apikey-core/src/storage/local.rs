@@ -37,6 +37,8 @@ pub(crate) struct Local {
     pub(crate) files: LocalFiles,
     /// `None` for a temporary store.
     pub(crate) mark: Option<(MarkFile, CommitMark)>,
+    /// Whether the process that had it open before did not close it.
+    pub(crate) was_killed: bool,
 }
 
 /// The files that the store holds until it is closed.
@@ -95,13 +97,13 @@ impl<'p> LockedDirectory<'p> {
         // A killed process may have left unsynced writes. sled writes a snapshot of what it reads now, and syncs it:
         // without this sync, a power cut could keep the snapshot and lose the data to which it refers.
         sync_all(&directory).map_err(io)?;
-        in_use_marker::mark_open(&directory).map_err(io)?;
+        let was_killed = in_use_marker::mark_open(&directory).map_err(io)?;
         let database = recovered(&directory, path)?;
         guarded(database, path, |database| {
             make_all_private(&directory).map_err(io)?;
             let disk = checked(database, &directory, path, true)?;
             let files = LocalFiles { temporary: None, lock: Some(lock), database: directory.clone() };
-            work(Local { disk, files, mark: Some(mark) })
+            work(Local { disk, files, mark: Some(mark), was_killed })
         })
     }
 }
@@ -115,7 +117,7 @@ impl Local {
         let database = sled_at(&directory, &path)?;
         let disk = checked(database, &directory, &path, false)?;
         let files = LocalFiles { temporary: Some(temporary), lock: None, database: directory };
-        Ok((Self { disk, files, mark: None }, path))
+        Ok((Self { disk, files, mark: None, was_killed: false }, path))
     }
 }
 

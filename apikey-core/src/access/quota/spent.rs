@@ -30,6 +30,21 @@ impl Spent {
 }
 
 impl Row {
+    /// The same with what an earlier process has reserved in this period, or in the next one.
+    pub(crate) fn with(self, earlier: Option<Spent>) -> Self {
+        let add = |spent: Spent, more: Spent| Spent { used: spent.used.saturating_add(more.used), ..spent };
+        match (earlier, self.ahead) {
+            (Some(earlier), _) if earlier.period == self.spent.period => {
+                Self { spent: add(self.spent, earlier), ..self }
+            }
+            (Some(earlier), Some(ahead)) if earlier.period == ahead.period => {
+                Self { ahead: Some(add(ahead, earlier)), ..self }
+            }
+            (Some(earlier), None) => Self { ahead: Some(earlier), ..self },
+            _ => self,
+        }
+    }
+
     /// The same as it counts at a time: what was reserved ahead counts as used from the beginning of its period on.
     pub(crate) fn at(self, quota: Quota, now: i64) -> Self {
         let (period, used) = quota.counted(self.spent.period, self.spent.used, now);

@@ -67,6 +67,7 @@ impl Order for ClusterOrder {
     }
 
     fn reserve_first_blocks(&self, engine: &Engine) {
+        self.0.reserver.start();
         if let Err(error) = self.0.reserve_first(engine, self.0.runtime.now() + FIRST_BLOCK_WAIT) {
             tracing::debug!(%error, "the first block of a strict quota is not reserved yet");
             self.wake_quotas();

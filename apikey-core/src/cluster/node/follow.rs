@@ -47,8 +47,10 @@ impl Node {
     pub(crate) fn follow(&self, engine: &Engine) -> Result<(), FollowError> {
         loop {
             let read = self.check_in_step().and_then(|()| self.read_some(engine, Self::apply));
-            if engine.index.lacks_block() {
+            if engine.index.has_quotas() {
                 self.reserver.start();
+            }
+            if engine.index.lacks_block() {
                 self.reserving.notify();
             }
             // Also what was applied before an error.

@@ -27,7 +27,13 @@ pub(super) struct Faulty {
     /// How often it loses the moment of a load, on the way.
     loses_moments: Arc<AtomicU32>,
     barrier: Arc<Barrier>,
+    /// How many milliseconds a look at the whole takes.
+    slow: Arc<AtomicU32>,
+    /// What happens before swaps of reservations.
+    at_reserve: Arc<Mutex<Option<AtReserve>>>,
 }
+
+type AtReserve = Box<dyn FnMut(&[Swap<'_>]) + Send>;
 
 /// Where appends wait while a test wants it.
 #[derive(Default)]
@@ -58,6 +64,8 @@ impl Faulty {
             refuses_ends: Arc::default(),
             loses_moments: Arc::default(),
             barrier: Arc::default(),
+            slow: Arc::default(),
+            at_reserve: Arc::default(),
         }
     }
 
@@ -85,6 +93,14 @@ impl Faulty {
         while state.holds && state.passes < own {
             state = self.barrier.changed.wait(state).unwrap();
         }
+    }
+
+    pub(super) fn slow(&self, ms: u32) {
+        self.slow.store(ms, Ordering::SeqCst);
+    }
+
+    pub(super) fn at_reserve(&self, work: impl FnMut(&[Swap<'_>]) + Send + 'static) {
+        *lock(&self.at_reserve) = Some(Box::new(work));
     }
 
     pub(super) fn refuse(&self, refuses: bool) {
@@ -133,6 +149,7 @@ impl Ledger for Faulty {
     }
 
     fn sight(&self, generation: u64, by: Instant) -> LedgerResult<Sight> {
+        std::thread::sleep(std::time::Duration::from_millis(self.slow.load(Ordering::SeqCst).into()));
         self.up()?.sight(generation, by)
     }
 
@@ -232,6 +249,9 @@ impl Ledger for Faulty {
     }
 
     fn reserve(&self, generation: u64, swaps: &[Swap<'_>], by: Instant) -> LedgerResult<Vec<Reserved>> {
+        if let Some(work) = &mut *lock(&self.at_reserve) {
+            work(swaps);
+        }
         self.with_space()?.reserve(generation, swaps, by)
     }
 

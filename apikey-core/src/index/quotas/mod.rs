@@ -8,8 +8,10 @@ pub(super) mod owners;
 #[cfg(feature = "cluster")]
 mod shared;
 pub(crate) mod slot;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -46,10 +48,23 @@ pub(super) struct Quotas {
     /// The numbers of strict quotas that were set since the store last reserved blocks, and whether any of these has none yet.
     lacking: Mutex<Vec<u32>>,
     lacks_block: AtomicBool,
-    /// What refused requests cost for which nothing was reserved, by the number of the quota: the most for each.
-    refused: Mutex<HashMap<u32, u32>>,
+    /// Requests that were refused since the store last asked what quotas need, by the number of the quota.
+    refused: Mutex<HashMap<u32, RefusedRequests>>,
+    /// The numbers of quotas that had a block when a process was killed, and of which it may have used nothing: one that is
+    /// killed again and again must not use them up. They get a block once a request is refused.
+    cautious: Mutex<HashSet<u32>>,
+    is_cautious: AtomicBool,
     /// How often a node has asked what its quotas need.
     looks: AtomicU32,
+}
+
+/// Requests of a quota that were refused.
+#[derive(Debug, Clone, Copy, Default)]
+struct RefusedRequests {
+    /// The most that one of them costs.
+    cost: u32,
+    /// Whether one was refused only because nothing was reserved.
+    waits: bool,
 }
 
 /// What was used of a key's quota, for the disk.
@@ -57,6 +72,7 @@ pub(super) struct Quotas {
 pub(crate) struct KeySpent {
     pub(crate) key: u128,
     pub(crate) spent: Spent,
+    ahead: Option<Spent>,
     number: u32,
 }
 
@@ -72,13 +88,24 @@ pub(crate) struct Need {
     /// What should be, or is, reserved here in the next period, and whether it is not yet.
     pub(crate) ahead: Option<Spent>,
     pub(crate) is_ahead_new: bool,
+    /// In a store of its own: what an earlier process has reserved in this period, or in the next one.
+    earlier: Option<Spent>,
+    /// What the words of the slot were.
+    words: [u64; 2],
     number: u32,
 }
 
 impl KeySpent {
     /// What the disk has of it.
     pub(crate) fn row(&self) -> (u128, Row) {
-        (self.key, Row { spent: self.spent, ahead: None })
+        (self.key, Row { spent: self.spent, ahead: self.ahead })
+    }
+}
+
+impl Need {
+    /// What a store of its own writes before it lets requests have this.
+    pub(crate) fn row(&self) -> (u128, Row) {
+        (self.key, Row { spent: self.here, ahead: self.ahead }.with(self.earlier))
     }
 }
 
@@ -108,7 +135,7 @@ impl Quotas {
     pub(super) fn set(&self, numbers: &mut KeyNumbers, id: u128, quota: Option<Quota>) -> u32 {
         if quota.is_none() {
             if let Some(slot) = numbers.of(id).and_then(|number| self.get(number)) {
-                slot.set(None);
+                slot.set(None, self.is_shared.load(Ordering::Relaxed));
                 lock(&self.without).push(id);
             }
             return 0;
@@ -116,7 +143,12 @@ impl Quotas {
         // Above 2^32 quotas the number leads to none, and the index rejects the key.
         let new = || u32::try_from(self.slots.push(QuotaSlot::default()) + 1).unwrap_or(u32::MAX);
         let number = numbers.number(id, new, |number| self.get(number).into_iter().for_each(|slot| slot.reset(id)));
-        let has_changed = self.get(number).is_some_and(|slot| slot.set(quota));
+        let is_shared = self.is_shared.load(Ordering::Relaxed);
+        let has_changed = self.get(number).is_some_and(|slot| slot.set(quota, is_shared));
+        if self.is_cautious.load(Ordering::Relaxed) {
+            lock(&self.cautious).insert(number);
+            return number;
+        }
         if has_changed && quota.is_some_and(|quota| quota.is_strict()) {
             lock(&self.lacking).push(number);
             self.lacks_block.store(true, Ordering::Release);
@@ -128,6 +160,12 @@ impl Quotas {
     /// says.
     pub(super) fn lacks_block(&self) -> bool {
         self.lacks_block.load(Ordering::Acquire)
+    }
+
+    /// Whether the process before this one was killed: what is set from now on gets a block once a request is refused. `false`
+    /// ends that, for what is set later.
+    pub(super) fn be_cautious(&self, is_cautious: bool) {
+        self.is_cautious.store(is_cautious, Ordering::Relaxed);
     }
 
     /// What strict quotas need that were set since the last call.
@@ -194,10 +232,10 @@ impl Quotas {
         }
         // Other nodes may have given something back.
         if waits || self.is_shared.load(Ordering::Relaxed) {
-            // A request never waits: if another one is refused at this moment, that one is enough.
+            // A request never waits: its caller comes again, and then it may be noted.
             if let Ok(mut refused) = self.refused.try_lock() {
-                let most = refused.entry(number).or_default();
-                *most = cost.max(*most);
+                let noted = refused.entry(number).or_default();
+                *noted = RefusedRequests { cost: cost.max(noted.cost), waits: waits || noted.waits };
             }
         }
     }
@@ -211,7 +249,7 @@ impl Quotas {
     pub(super) fn status(&self, number: u32, now: i64) -> Option<QuotaStatus> {
         let slot = self.get(number)?;
         let quota = slot.quota()?;
-        let Spent { period, used } = slot.spent();
+        let Spent { period, used } = Some(slot.spent()).filter(|spent| spent.period != quota.last_period())?;
         let (period, used) = quota.counted(period, used, now);
         let used = used.saturating_add(slot.elsewhere(period));
         Some(QuotaStatus { quota, used, resets_at: quota.end_of(period), waits: false })
@@ -234,14 +272,14 @@ impl Quotas {
                 slot.quota().is_some_and(|quota| !quota.is_strict()) && word != slot.written.load(Ordering::Relaxed);
             let number = u32::try_from(at + 1).ok()?;
             // Another key may have the number by now; what is read then is written the next time.
-            (is_news && slot.id() == key).then(|| KeySpent { key, spent: Spent::unpacked(word), number })
+            (is_news && slot.id() == key).then(|| KeySpent { key, spent: Spent::unpacked(word), ahead: None, number })
         });
         slots.collect()
     }
 
     /// Notes what is on the disk.
     pub(super) fn note_written(&self, all: &[KeySpent]) {
-        for KeySpent { key, spent, number } in all {
+        for KeySpent { key, spent, number, .. } in all {
             if let Some(slot) = self.get(*number).filter(|slot| slot.id() == *key) {
                 slot.written.store(spent.packed(), Ordering::Relaxed);
             }
@@ -256,29 +294,45 @@ impl Quotas {
 
     /// What all quotas that are used by blocks need at a time.
     pub(super) fn needs(&self, now: i64) -> Vec<Need> {
-        let refused = std::mem::take(&mut *lock(&self.refused));
+        // That others have given something back is asked now and then, so these refusals stay until then.
+        let looks_again = self.looks.load(Ordering::Relaxed).is_multiple_of(AGAIN);
+        let refused = {
+            let mut refused = lock(&self.refused);
+            let all = refused.clone();
+            refused.retain(|_, noted| !noted.waits && !looks_again);
+            all
+        };
         let numbers = self.slots.iter().filter_map(|(at, _)| u32::try_from(at + 1).ok());
         numbers.filter_map(|number| self.need(number, refused.get(&number).copied(), now)).collect()
     }
 
-    /// What should be reserved of a quota, if more should be, after a request with this cost was refused.
-    fn need(&self, number: u32, refused: Option<u32>, now: i64) -> Option<Need> {
+    /// What should be reserved of a quota, if more should be, after these requests were refused.
+    fn need(&self, number: u32, refused: Option<RefusedRequests>, now: i64) -> Option<Need> {
         let slot = self.get(number)?;
         let (key, quota) = (slot.id(), slot.quota()?);
-        let Spent { period, used } = slot.spent();
-        let (period, used) = quota.counted(period, used, now);
-        // Other nodes need what is reserved here and nobody uses.
-        let is_used = || self.is_shared.load(Ordering::Relaxed) && (used > 0 || refused.is_some());
-        if !quota.is_strict() && !is_used() {
+        let is_shared = self.is_shared.load(Ordering::Relaxed);
+        if !quota.is_strict() && !is_shared {
             return None;
         }
-        let held = slot.reserved(period);
-        let (reserved, block) = (held.unwrap_or(0), quota.block().max(refused.unwrap_or(0).into()));
+        let spent = Some(slot.spent()).filter(|spent| spent.period != quota.last_period())?;
+        let (period, used) = quota.counted(spent.period, spent.used, now);
+        // Other nodes need what is reserved here and nobody uses.
+        if !quota.is_strict() && used == 0 && refused.is_none() {
+            return None;
+        }
+        let words = slot.reserved_words();
+        let held = slot.reserved_by(quota, period, now);
+        if held.is_none() && !self.may_have_first_block(number, refused.is_some()) {
+            return None;
+        }
+        let cost = refused.map_or(0, |refused| refused.cost.into());
+        // Others may use what a large request waits for, while it waits.
+        let block = quota.block() + if cost > quota.block() { cost } else { 0 };
+        let reserved = held.unwrap_or(0);
         let left = reserved.saturating_sub(used);
-        let is_short = held.is_none() || left <= block / 2 || refused.is_some_and(|cost| left < cost.into());
-        // Other nodes may have given back what this one knows of, but not all the time.
+        let is_short = held.is_none() || left <= quota.block() / 2 || left < cost;
         let looks_again = refused.is_some() && self.looks.load(Ordering::Relaxed).is_multiple_of(AGAIN);
-        let elsewhere = if looks_again { 0 } else { slot.elsewhere(period) };
+        let elsewhere = if looks_again && is_shared { 0 } else { slot.elsewhere(period) };
         let most = quota.count().saturating_sub(elsewhere);
         let top = if is_short { used.saturating_add(block).min(most).max(reserved) } else { reserved };
         let ahead = slot.ahead(period);
@@ -291,15 +345,26 @@ impl Quotas {
             reserved,
             ahead: wanted,
             is_ahead_new: wanted != ahead,
+            earlier: if is_shared { None } else { slot.earlier(period) },
+            words,
             number,
         };
         // Another key may have the number by now.
         (is_needed && slot.id() == key).then_some(need)
     }
 
-    /// Lets requests have what is reserved.
+    fn may_have_first_block(&self, number: u32, is_refused: bool) -> bool {
+        let mut cautious = lock(&self.cautious);
+        if is_refused {
+            cautious.remove(&number);
+        }
+        !cautious.contains(&number)
+    }
+
+    /// Lets requests have what is reserved, unless the quota has begun anew meanwhile.
     pub(super) fn grant(&self, need: &Need, reserved: Grant) {
-        if let Some(slot) = self.get(need.number).filter(|slot| slot.id() == need.key) {
+        let slot = self.get(need.number).filter(|slot| slot.id() == need.key && slot.reserved_words() == need.words);
+        if let Some(slot) = slot {
             slot.grant(reserved);
             // Requests that were refused meanwhile find this.
             lock(&self.refused).remove(&need.number);
@@ -312,11 +377,12 @@ impl Quotas {
     pub(super) fn end_strict(&self) -> Vec<KeySpent> {
         let slots = self.slots.iter().filter_map(|(at, slot)| {
             let quota = slot.quota().filter(|quota| quota.is_strict())?;
-            let (key, spent, written) = (slot.id(), slot.end(quota), slot.written.load(Ordering::Relaxed));
+            let (key, written, spent) = (slot.id(), slot.written.load(Ordering::Relaxed), slot.end(quota)?);
+            let (ahead, earlier) = (slot.ahead(spent.period), slot.earlier(spent.period));
             let number = u32::try_from(at + 1).ok()?;
-            // A store ends once.
-            let is_first = spent.period != quota.last_period();
-            (is_first && spent.packed() != written).then_some(KeySpent { key, spent, number })
+            let Row { spent: all, ahead: left } = Row { spent, ahead: None }.with(earlier);
+            let is_news = spent.packed() != written || ahead.is_some();
+            is_news.then_some(KeySpent { key, spent: all, ahead: left, number })
         });
         slots.collect()
     }
@@ -329,6 +395,8 @@ impl Quotas {
             let Spent { period: last, used } = Spent::unpacked(word);
             let at = quota.period_at(now);
             if quota.counted(last, used, now) == (last, used) && last > at {
+                // It may be used up already: what was used in it before the mistake is not known any more.
+                let used = if quota.is_strict() { quota.count() } else { used };
                 let new = Spent { period: at, used }.packed();
                 let _ = slot.spent.compare_exchange(word, new, Ordering::Relaxed, Ordering::Relaxed);
             }
@@ -354,6 +422,9 @@ impl Quotas {
         slot.spent.store(spent.packed(), Ordering::Relaxed);
         let written = row.filter(|row| row.spent == spent).map_or(u64::MAX, |row| row.spent.packed());
         slot.written.store(written, Ordering::Relaxed);
+        if let Some(ahead) = row.and_then(|row| row.at(quota, now).ahead) {
+            slot.note_earlier(ahead);
+        }
         true
     }
 }
@@ -364,138 +435,4 @@ fn next_block(quota: Quota, period: u32, now: i64) -> Option<Spent> {
     // A clock that is set back is not in this period.
     let is_soon = (1..=AHEAD_MS).contains(&(end - now));
     is_soon.then(|| Spent { period: quota.period_at(end), used: quota.block() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const NOW: i64 = 1_900_000_000_000;
-    const DAY: i64 = 86_400_000;
-
-    /// A clock that was years ahead for a moment holds nobody up until it gets there, once it is known to be wrong.
-    #[test]
-    fn a_clock_that_was_ahead_holds_nobody_up() {
-        let quotas = Quotas::default();
-        let number = quotas.set(&mut KeyNumbers::default(), 7, Some(Quota::per_day(10)));
-        let passes = |now| quotas.charge(number, 10, None, now).unwrap().is_ok();
-        assert!(passes(NOW + 3000 * DAY));
-        assert!(!passes(NOW) && !passes(NOW + DAY));
-        quotas.trust_clock(NOW);
-        assert!(!passes(NOW), "what was used stays used");
-        assert!(passes(NOW + DAY));
-        quotas.trust_clock(NOW + DAY);
-        assert!(!passes(NOW + DAY));
-    }
-
-    #[test]
-    fn a_hundredth_is_urgent_once() {
-        let quotas = Quotas::default();
-        let mut numbers = KeyNumbers::default();
-        let number = quotas.set(&mut numbers, 7, Some(Quota::per_day(1000)));
-        let charge = |cost| {
-            let was_urgent = quotas.is_urgent();
-            quotas.charge(number, cost, None, NOW).unwrap().unwrap();
-            (was_urgent, quotas.is_urgent())
-        };
-        assert_eq!([charge(9), charge(1), charge(1)], [(false, false), (false, true), (true, true)]);
-        let all = quotas.unwritten();
-        assert_eq!((all.len(), all[0].key, all[0].spent.used), (1, 7, 11));
-        quotas.note_written(&all);
-        assert_eq!(quotas.unwritten(), []);
-        assert_eq!([charge(9), charge(1)], [(false, false), (false, true)]);
-    }
-
-    proptest! {
-        /// What a disk would have of a strict quota is never less than what was used of it, and never a block more than what
-        /// was used or the largest cost that waited; whenever the process ends, the next one goes on from there, and no day has
-        /// more uses than the quota.
-        #[test]
-        fn a_strict_quota_gives_nothing_back(
-            count in 1..700u64,
-            steps in proptest::collection::vec((0..5u8, 1..9u32, 0..5i64), 1..300),
-        ) {
-            let quota = Quota::per_day(count).strict();
-            let (mut quotas, mut numbers) = (Quotas::default(), KeyNumbers::default());
-            let mut number = quotas.set(&mut numbers, 7, Some(quota));
-            let mut row: Option<Row> = None;
-            let (mut now, mut day, mut used) = (NOW, 0, 0);
-            for (step, cost, hours) in steps {
-                now += hours * DAY / 24;
-                match step {
-                    // The process ends, and another one begins.
-                    0 => {
-                        quotas = Quotas::default();
-                        numbers = KeyNumbers::default();
-                        number = quotas.set(&mut numbers, 7, Some(quota));
-                        if let Some(row) = row {
-                            quotas.restore(&numbers, 7, Some(row), now);
-                        }
-                    }
-                    1 => for need in quotas.needs(now) {
-                        row = Some(Row { spent: need.here, ahead: need.ahead });
-                        quotas.grant(&need, Grant { here: need.here, elsewhere: 0, ahead: need.ahead });
-                    },
-                    _ => if quotas.charge(number, cost, None, now).unwrap().is_ok() {
-                        let period = quota.period_at(now);
-                        if period != day {
-                            (day, used) = (period, 0);
-                        }
-                        used += u64::from(cost);
-                        prop_assert!(used <= count, "{used} of {count}");
-                        let held = row.unwrap().at(quota, now).spent;
-                        prop_assert!(held.period == period && held.used >= used);
-                        let lost = quotas.status(number, now).unwrap().used();
-                        prop_assert!(held.used <= lost + quota.block().max(9), "{held:?} of {lost}");
-                    },
-                }
-            }
-        }
-    }
-
-    /// After an end without a crash nothing is lost, and the next day finds a block.
-    #[test]
-    fn a_strict_quota_ends_and_goes_on() {
-        let quotas = Quotas::default();
-        let mut numbers = KeyNumbers::default();
-        let quota = Quota::per_day(1000).strict();
-        let number = quotas.set(&mut numbers, 7, Some(quota));
-        assert!(quotas.lacks_block());
-        let grant = |need: &Need| {
-            quotas.grant(need, Grant { here: need.here, elsewhere: 0, ahead: need.ahead });
-        };
-        let needs = quotas.needs_of_new(NOW);
-        assert_eq!(needs.iter().map(|need| (need.here.used, need.ahead)).collect::<Vec<_>>(), [(10, None)]);
-        grant(&needs[0]);
-        assert!(quotas.lacks_block());
-        quotas.reserved_new();
-        assert!(!quotas.lacks_block() && quotas.needs(NOW).is_empty());
-        quotas.charge(number, 4, None, NOW).unwrap().unwrap();
-        assert!(!quotas.is_urgent() && quotas.needs(NOW).is_empty());
-        quotas.charge(number, 1, None, NOW).unwrap().unwrap();
-        assert!(quotas.is_urgent(), "half of the block is used");
-        let needs = quotas.needs(NOW);
-        assert_eq!(needs[0].here.used, 15);
-        grant(&needs[0]);
-        // A request that costs more than a block gets one that is large enough.
-        assert!(quotas.charge(number, 300, None, NOW).unwrap().is_err());
-        let needs = quotas.needs(NOW);
-        assert_eq!(needs[0].here.used, 305);
-        grant(&needs[0]);
-        quotas.charge(number, 300, None, NOW).unwrap().unwrap();
-        // Just before midnight there is a block for the next day.
-        let midnight = quota.end_of(quota.period_at(NOW)).unwrap().timestamp_millis();
-        let needs = quotas.needs(midnight - 1000);
-        assert_eq!(needs[0].ahead, Some(Spent { period: quota.period_at(midnight), used: 10 }));
-        grant(&needs[0]);
-        assert!(quotas.charge(number, 10, None, midnight).unwrap().is_ok());
-        assert_eq!(quotas.status(number, NOW).unwrap().used(), 10);
-        let ended = quotas.end_strict();
-        assert_eq!(
-            ended[0].row(),
-            (7, Row { spent: Spent { period: quota.period_at(midnight), used: 10 }, ahead: None })
-        );
-        assert!(quotas.unwritten().is_empty(), "it is written by blocks alone");
-    }
 }

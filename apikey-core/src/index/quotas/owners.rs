@@ -114,8 +114,8 @@ impl Table {
     }
 
     fn find(&self, id: NamedId, id_of: impl Fn(u32) -> Option<NamedId>) -> u32 {
-        let numbers = self.places(id).map(|place| place.load(Ordering::Acquire)).take_while(|number| *number != 0);
-        numbers.filter(|number| id_of(*number) == Some(id)).next().unwrap_or(0)
+        let mut numbers = self.places(id).map(|place| place.load(Ordering::Acquire)).take_while(|number| *number != 0);
+        numbers.find(|number| id_of(*number) == Some(id)).unwrap_or(0)
     }
 
     fn insert(&self, id: NamedId, number: u32) {

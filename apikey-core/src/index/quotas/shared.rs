@@ -45,12 +45,22 @@ impl Quotas {
     fn end_shared(&self, now: i64) -> Vec<Need> {
         let slots = self.slots.iter().filter_map(|(at, slot)| {
             let (key, quota, number) = (slot.id(), slot.quota()?, u32::try_from(at + 1).ok()?);
-            let Spent { period, used } = slot.end(quota);
+            let Spent { period, used } = slot.end(quota)?;
             let (period, used) = quota.counted(period, used, now);
-            let (reserved, ahead) = (slot.reserved(period).unwrap_or(0), slot.ahead(period));
+            let (reserved, ahead) = (slot.reserved_by(quota, period, now).unwrap_or(0), slot.ahead(period));
             let has_some = reserved > used || ahead.is_some();
             let here = Spent { period, used };
-            has_some.then_some(Need { key, quota, here, reserved, ahead, is_ahead_new: false, number })
+            has_some.then_some(Need {
+                key,
+                quota,
+                here,
+                reserved,
+                ahead,
+                is_ahead_new: false,
+                earlier: None,
+                words: slot.reserved_words(),
+                number,
+            })
         });
         slots.collect()
     }

@@ -25,7 +25,8 @@ pub(super) struct QuotaSlot {
     reserved: AtomicU64,
     /// The same for the next period, shortly before it begins.
     ahead: AtomicU64,
-    /// In a cluster: what other nodes have reserved in a period, as far as this one knows.
+    /// In a cluster: what other nodes have reserved in a period, as far as this one knows. In a store of its own: what an earlier
+    /// process has reserved ahead, if the clock is before that period again.
     elsewhere: AtomicU64,
 }
 
@@ -38,6 +39,8 @@ pub(in crate::index) enum Refused {
     UsedUp(QuotaStatus),
     /// It costs more than is reserved. The store will reserve more.
     Waits(QuotaStatus),
+    /// The store is closed, or the node has left its cluster.
+    Ended,
 }
 
 /// What is reserved of a quota, as the disk or the engine of the cluster has it.
@@ -45,8 +48,8 @@ pub(in crate::index) enum Refused {
 pub(crate) struct Grant {
     /// What is reserved here in a period, used or not.
     pub(crate) here: Spent,
-    /// What other nodes have reserved in that period.
-    pub(crate) elsewhere: u64,
+    /// What other nodes have reserved in that period; `None` keeps what is known.
+    pub(crate) elsewhere: Option<u64>,
     /// What is reserved here in the period after it.
     pub(crate) ahead: Option<Spent>,
 }
@@ -77,10 +80,15 @@ impl QuotaSlot {
     }
 
     /// Sets the quota, and returns whether it was another one. What was used stays used, as far as it
-    /// [counts](Quota::counted) under this one.
-    pub(super) fn set(&self, quota: Option<Quota>) -> bool {
+    /// [counts](Quota::counted) under this one. In a store of its own nothing is reserved any more: the disk may get a row
+    /// meanwhile that knows nothing of it.
+    pub(super) fn set(&self, quota: Option<Quota>, is_shared: bool) -> bool {
         let word = quota.map_or(0, Quota::packed);
-        self.quota.swap(word, Ordering::Relaxed) != word
+        let is_other = self.quota.swap(word, Ordering::Relaxed) != word;
+        if is_other && !is_shared {
+            [&self.reserved, &self.ahead].into_iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+        is_other
     }
 
     /// Uses some at a time. Returns the period, and whether the store should soon write what was used, or reserve more.
@@ -115,6 +123,9 @@ impl QuotaSlot {
             // Again after each failure: a quota that has changed counts periods in another way.
             let Some(quota) = self.quota() else { return Ok((0, false)) };
             let last = Spent::unpacked(word);
+            if last.period == quota.last_period() {
+                return Err(Refused::Ended);
+            }
             let (period, used) = quota.counted(last.period, last.used, now);
             let next = used + u64::from(cost);
             let elsewhere = self.elsewhere(period);
@@ -171,6 +182,20 @@ impl QuotaSlot {
         in_period(&self.reserved, period).or_else(|| in_period(&self.ahead, period))
     }
 
+    /// The same, also if it was reserved under a quota of other periods, as far as that counts in this one.
+    pub(super) fn reserved_by(&self, quota: Quota, period: u32, now: i64) -> Option<u64> {
+        self.reserved(period).or_else(|| {
+            let held = Spent::unpacked(self.reserved.load(Ordering::Relaxed));
+            let (counts_in, used) = quota.counted(held.period, held.used, now);
+            (held.period != 0 && counts_in == period).then_some(used)
+        })
+    }
+
+    /// The words that a [grant](Self::grant) replaces.
+    pub(super) fn reserved_words(&self) -> [u64; 2] {
+        [&self.reserved, &self.ahead].map(|word| word.load(Ordering::Relaxed))
+    }
+
     /// What is reserved in the period after this one; `None` if nothing is.
     pub(super) fn ahead(&self, period: u32) -> Option<Spent> {
         Some(Spent::unpacked(self.ahead.load(Ordering::Relaxed))).filter(|ahead| is_later(ahead.period, period))
@@ -181,18 +206,31 @@ impl QuotaSlot {
         in_period(&self.elsewhere, period).unwrap_or(0)
     }
 
+    /// What an earlier process has reserved in this period, or in one after it.
+    pub(super) fn earlier(&self, period: u32) -> Option<Spent> {
+        let earlier = Spent::unpacked(self.elsewhere.load(Ordering::Relaxed));
+        Some(earlier).filter(|earlier| earlier.period == period || is_later(earlier.period, period))
+    }
+
+    /// Notes what an earlier process has reserved in a period that has not begun yet.
+    pub(super) fn note_earlier(&self, ahead: Spent) {
+        self.elsewhere.store(ahead.packed(), Ordering::Relaxed);
+    }
+
     /// Lets requests have what is reserved.
     pub(super) fn grant(&self, Grant { here, elsewhere, ahead }: Grant) {
-        let elsewhere = Spent { period: here.period, used: elsewhere };
-        self.elsewhere.store(elsewhere.packed(), Ordering::Relaxed);
+        if let Some(used) = elsewhere {
+            self.elsewhere.store(Spent { period: here.period, used }.packed(), Ordering::Relaxed);
+        }
         self.reserved.store(here.packed(), Ordering::Relaxed);
         self.ahead.store(ahead.map_or(0, Spent::packed), Ordering::Relaxed);
     }
 
-    /// Lets no request have anything any more, and returns what was used.
-    pub(super) fn end(&self, quota: Quota) -> Spent {
+    /// Lets no request have anything any more, and returns what was used; `None` if it was ended before.
+    pub(super) fn end(&self, quota: Quota) -> Option<Spent> {
         let nothing = Spent { period: quota.last_period(), used: u64::MAX }.packed();
-        Spent::unpacked(self.spent.swap(nothing, Ordering::Relaxed))
+        let spent = Spent::unpacked(self.spent.swap(nothing, Ordering::Relaxed));
+        (spent.period != quota.last_period()).then_some(spent)
     }
 
     /// Sets what was used, if it is still what was read; otherwise reads it again.
@@ -219,7 +257,7 @@ mod tests {
 
     fn slot(quota: Quota) -> QuotaSlot {
         let slot = QuotaSlot::default();
-        slot.set(Some(quota));
+        slot.set(Some(quota), false);
         slot
     }
 
@@ -243,7 +281,7 @@ mod tests {
                 prop_assert_eq!(charged.is_ok(), before + u64::from(cost) <= count);
                 match charged {
                     Ok(_) => (period, used) = (in_period, before + u64::from(cost)),
-                    Err(Refused::Waits(_)) => prop_assert!(false, "it has no blocks"),
+                    Err(Refused::Waits(_) | Refused::Ended) => prop_assert!(false, "it has no blocks"),
                     Err(Refused::UsedUp(status)) => {
                         prop_assert_eq!((status.used(), status.remaining()), (before, count - before));
                         prop_assert_eq!(status.resets_at(), quota.end_of(in_period));
@@ -267,14 +305,14 @@ mod tests {
     fn another_quota_keeps_what_was_used() {
         let slot = slot(Quota::per_day(10));
         assert_eq!(passed(&slot, 8, NOW), 8);
-        slot.set(Some(Quota::per_day(5)));
+        slot.set(Some(Quota::per_day(5)), false);
         assert_eq!(passed(&slot, 9, NOW), 0, "lower, in the middle of a day");
-        slot.set(Some(Quota::per_month(20)));
+        slot.set(Some(Quota::per_month(20)), false);
         assert_eq!(passed(&slot, 20, NOW), 12);
-        slot.set(Some(Quota::total(30)));
+        slot.set(Some(Quota::total(30)), false);
         assert_eq!(passed(&slot, 20, NOW), 10);
         assert_eq!(passed(&slot, 20, NOW + 400 * DAY), 0, "nothing comes back");
-        slot.set(None);
+        slot.set(None, false);
         assert_eq!(passed(&slot, 20, NOW), 20);
     }
 
@@ -284,7 +322,7 @@ mod tests {
         for earlier in [Quota::total(100), Quota::per_month(100)] {
             let slot = slot(earlier);
             assert_eq!(passed(&slot, 80, NOW), 80);
-            slot.set(Some(Quota::per_day(50)));
+            slot.set(Some(Quota::per_day(50)), false);
             assert_eq!(passed(&slot, 80, NOW), 0);
             assert_eq!(passed(&slot, 80, NOW + DAY), 50);
             assert_eq!(passed(&slot, 80, NOW + 2 * DAY), 50);
@@ -292,7 +330,7 @@ mod tests {
         // What was used in a day is part of its month.
         let slot = slot(Quota::per_day(10));
         assert_eq!(passed(&slot, 20, NOW), 10);
-        slot.set(Some(Quota::per_month(15)));
+        slot.set(Some(Quota::per_month(15)), false);
         assert_eq!(passed(&slot, 20, NOW + DAY), 5);
     }
 
@@ -304,12 +342,12 @@ mod tests {
             let all = std::thread::scope(|scope| {
                 let uses = [(); 2].map(|()| scope.spawn(|| passed(&slot, 2000, NOW)));
                 for at in 0..200 {
-                    slot.set(Some(if at % 2 == 0 { Quota::per_month(1000) } else { Quota::per_day(1000) }));
+                    slot.set(Some(if at % 2 == 0 { Quota::per_month(1000) } else { Quota::per_day(1000) }), false);
                 }
                 uses.into_iter().map(|uses| uses.join().unwrap()).sum::<u32>()
             });
             assert_eq!(all, 1000);
-            slot.set(Some(Quota::per_day(1000)));
+            slot.set(Some(Quota::per_day(1000)), false);
             // What was used by the month counts in this day, and not in the next one.
             assert_eq!(passed(&slot, 1, NOW), 0);
             assert_eq!(passed(&slot, 2000, NOW + DAY), 1000);
@@ -323,7 +361,7 @@ mod tests {
         for later in [NOW + DAY, NOW + 40 * DAY] {
             let slot = slot(Quota::per_month(100));
             assert_eq!(passed(&slot, 80, NOW), 80);
-            slot.set(Some(Quota::per_day(90)));
+            slot.set(Some(Quota::per_day(90)), false);
             assert_eq!(passed(&slot, 100, later), if later < NOW + 31 * DAY { 10 } else { 90 });
             assert_eq!(passed(&slot, 100, later + DAY), 90);
         }
@@ -344,7 +382,7 @@ mod tests {
         };
         let status = |refused| match refused {
             Refused::UsedUp(status) => (status.used(), status.remaining()),
-            Refused::Waits(_) => unreachable!("it has no blocks"),
+            Refused::Waits(_) | Refused::Ended => unreachable!("it has no blocks"),
         };
         take(6, NOW);
         let one = take(1, NOW);
@@ -359,7 +397,7 @@ mod tests {
         slot.give_back(one);
         assert_eq!(used(NOW + DAY), 9);
         let one = take(1, NOW + DAY);
-        slot.set(Some(Quota::per_month(10)));
+        slot.set(Some(Quota::per_month(10)), false);
         slot.give_back(one);
         assert_eq!(used(NOW + DAY), 9, "it is the day in which the request took it");
     }
@@ -381,7 +419,7 @@ mod tests {
         let quota = Quota::per_day(1000).strict();
         let slot = slot(quota);
         let [today, tomorrow] = [0, DAY].map(|after| quota.period_at(NOW + after));
-        let reserve = |period, used, ahead| slot.grant(Grant { here: Spent { period, used }, elsewhere: 0, ahead });
+        let reserve = |period, used, ahead| slot.grant(Grant { here: Spent { period, used }, elsewhere: None, ahead });
         let waits = |now| matches!(slot.charge(1, None, now, false), Err(Refused::Waits(status)) if status.waits);
         assert!(waits(NOW));
         reserve(today, 10, Some(Spent { period: tomorrow, used: 3 }));
@@ -392,7 +430,8 @@ mod tests {
         reserve(tomorrow, 2000, None);
         assert_eq!(passed(&slot, 2000, NOW + DAY), 997);
         assert!(matches!(slot.charge(1, None, NOW + DAY, false), Err(Refused::UsedUp(_))));
-        assert_eq!(slot.end(quota), Spent { period: tomorrow, used: 1000 });
+        assert_eq!(slot.end(quota), Some(Spent { period: tomorrow, used: 1000 }));
+        assert_eq!(slot.end(quota), None);
         for now in [NOW, NOW + DAY, NOW + 400 * DAY] {
             assert!(slot.charge(1, None, now, false).is_err(), "the store is closed");
         }
@@ -407,7 +446,7 @@ mod tests {
         let passed = || (0..2000).take_while(|_| slot.charge(1, None, NOW, true).is_ok()).count();
         assert_eq!(passed(), 10);
         assert!(matches!(slot.charge(1, None, NOW, true), Err(Refused::Waits(_))));
-        slot.grant(Grant { here: Spent { period, used: 30 }, elsewhere: 965, ahead: None });
+        slot.grant(Grant { here: Spent { period, used: 30 }, elsewhere: Some(965), ahead: None });
         assert_eq!(passed(), 25, "35 are left for this node");
         assert!(matches!(slot.charge(1, None, NOW, true), Err(Refused::UsedUp(status)) if status.used() == 1000));
     }

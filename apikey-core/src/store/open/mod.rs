@@ -58,7 +58,7 @@ pub(crate) fn temporary(options: Options) -> Result<KeyStore, OpenError> {
 /// Reads and checks everything, and starts the store.
 fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenError> {
     let fault = |error| read_error(path, "its head", error);
-    let Local { disk, files, mark } = local;
+    let Local { disk, files, mark, was_killed } = local;
     #[cfg_attr(not(feature = "cluster"), allow(unused_mut, reason = "only a replica is loaded anew"))]
     let (mut mark_file, mut mark) = mark.unzip();
     let digesters = options.digesters();
@@ -103,6 +103,7 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
     let stored = meta.clone().unwrap_or_default();
     let permissions = options.catalog.permissions(&stored.catalog);
     let catalog = (!permissions.is_empty()).then(|| Catalog::stored(permissions.clone()));
+    index.be_cautious_with_quotas(was_killed);
     let rules = Rules { now: time.now_ms(), lifetime: options.lifetime(), catalog: catalog.as_ref() };
     let found = scan(&disk, &index, &head, keys, path, rules)?;
     #[cfg(feature = "cluster")]
@@ -114,6 +115,7 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
         quotas::restore(&disk, &index, time.now_ms())
             .map_err(|error| read_error(path, "what keys used of their quotas", error))?;
     }
+    index.be_cautious_with_quotas(false);
     if found.outlived > 0 {
         tracing::warn!(
             keys = found.outlived,
@@ -157,6 +159,7 @@ fn finish(options: Options, path: &Path, local: Local) -> Result<KeyStore, OpenE
     let inner = Inner::new(options, store, engine, files, catalog);
     // The first request finds a block of a strict quota.
     inner.write_quotas();
+    inner.reserve_first_blocks();
     KeyStore::start(inner).map_err(|source| OpenError::io(path, source))
 }
 

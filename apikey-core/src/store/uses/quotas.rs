@@ -199,10 +199,9 @@ fn write(disk: &Disk, rows: impl ExactSizeIterator<Item = (u128, Row)>) -> Resul
 /// Reserves what strict quotas need, and lets requests have it once it is on the disk.
 fn reserve(disk: &Disk, index: &Index, needed: &[Need]) -> Result<(), StoreError> {
     for needed in needed.chunks(PART) {
-        let row = |need: &Need| (need.key, Row { spent: need.here, ahead: need.ahead });
-        write(disk, needed.iter().map(row))?;
+        write(disk, needed.iter().map(Need::row))?;
         for need in needed {
-            index.grant_quota(need, Grant { here: need.here, elsewhere: 0, ahead: need.ahead });
+            index.grant_quota(need, Grant { here: need.here, elsewhere: None, ahead: need.ahead });
         }
     }
     Ok(())

@@ -4,7 +4,6 @@
 //! raises it by compare-and-swap, and only then lets requests have more; so all nodes together never have more than the
 //! quota, but for what a node lets through while the engine is away: of a strict quota nothing, and of any other one block.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::access::quota::spent::{Row, Spent};
@@ -13,6 +12,7 @@ use crate::base::lock::lock;
 use crate::base::signal::Wake;
 use crate::cluster::ledger::error::LedgerError;
 use crate::cluster::ledger::{Reserved, Swap};
+use crate::cluster::node::admission::MAX_SKEW_MS;
 use crate::cluster::node::shared::{Node, PATIENCE};
 use crate::commit::cluster::propagation::Hold;
 use crate::commit::engine::Engine;
@@ -34,28 +34,37 @@ impl Node {
         let mut due = self.runtime.now();
         let mut is_behind = false;
         loop {
-            let is_waited_for = !is_behind && (engine.index.is_spent_fast() || engine.index.lacks_block());
+            let is_waited_for = engine.index.is_spent_fast() || engine.index.lacks_block();
             let next = due + if is_waited_for { MUCH } else { EACH };
             if self.runtime.wait(&self.reserving, Some(next)) == Wake::Closed {
                 return;
             }
             // However often it is woken.
-            self.runtime.sleep((due + MUCH).saturating_duration_since(self.runtime.now()));
+            let pause = if is_behind { EACH } else { MUCH };
+            self.runtime.sleep((due + pause).saturating_duration_since(self.runtime.now()));
             if self.reserving.is_closed() {
                 return;
             }
             due = self.runtime.now();
             let reserved = self.reserve(engine, self.runtime.now() + PATIENCE);
-            is_behind = reserved.is_err();
-            if let Err(error) = reserved {
-                tracing::debug!(%error, "no more of the quotas can be reserved");
+            match &reserved {
+                Err(error) if !is_behind => tracing::warn!(
+                    name: "apikey.quotas", target: "apikey", %error,
+                    "this node can reserve no more of the quotas, and refuses requests once what it has is used"
+                ),
+                Ok(()) if is_behind => {
+                    tracing::info!(name: "apikey.quotas", target: "apikey", "this node reserves quotas again")
+                }
+                _ => {}
             }
+            is_behind = reserved.is_err();
         }
     }
 
     /// Reserves what all quotas need, and deletes the reservations of those that are gone.
     pub(crate) fn reserve(&self, engine: &Engine, by: Instant) -> Result<(), LedgerError> {
-        if !engine.index.has_quotas() {
+        // A node that does not serve needs nothing, and its clock may be wrong.
+        if !engine.index.has_quotas() || !engine.is_ready() {
             return Ok(());
         }
         let Some(_one) = self.reserved.take(&self.runtime, by) else { return Ok(()) };
@@ -81,26 +90,30 @@ impl Node {
 
     fn reserve_all(&self, engine: &Engine, needs: &[Need], by: Instant) -> Result<(), LedgerError> {
         // By a wrong clock it would reserve of a period in which the others are not.
-        if needs.is_empty() || self.is_clock_wrong() {
+        if needs.is_empty() || !engine.is_ready() || self.is_clock_wrong() {
             return Ok(());
         }
-        for needs in needs.chunks(Swap::MAX) {
-            self.reserve_some(engine, needs.to_vec(), by)?;
-        }
-        Ok(())
+        let plan = |need: &Need, held: Option<&Vec<u8>>| Plan::new(*need, held, engine.time.now_ms());
+        let grant = |plan: &Plan| engine.index.grant_quota(&plan.need, plan.grant);
+        needs.chunks(Swap::MAX).try_for_each(|needs| self.swap_until_done(needs, plan, grant, by))
     }
 
-    fn reserve_some(&self, engine: &Engine, mut needs: Vec<Need>, by: Instant) -> Result<(), LedgerError> {
+    /// Makes the swaps that `plan` returns, by what the reservations hold, and plans those anew that are lost.
+    fn swap_until_done(
+        &self,
+        needs: &[Need],
+        plan: impl Fn(&Need, Option<&Vec<u8>>) -> Option<Plan>,
+        done: impl Fn(&Plan),
+        by: Instant,
+    ) -> Result<(), LedgerError> {
+        let mut needs = needs.to_vec();
         for _ in 0..TRIES {
             let plans: Vec<Plan> = {
                 let seen = lock(&self.seen_reservations);
-                let now = engine.time.now_ms();
-                needs.iter().filter_map(|need| Plan::new(*need, seen.get(&need.key), now)).collect()
+                needs.iter().filter_map(|need| plan(need, seen.get(&need.key))).collect()
             };
             let lost = self.swap_all(&plans, by)?;
-            for plan in plans.iter().filter(|plan| !lost.contains(&plan.need.key)) {
-                engine.index.grant_quota(&plan.need, plan.grant);
-            }
+            plans.iter().filter(|plan| !lost.contains(&plan.need.key)).for_each(&done);
             needs.retain(|need| lost.contains(&need.key));
             if needs.is_empty() {
                 break;
@@ -148,60 +161,57 @@ impl Node {
         if !engine.index.has_quotas() {
             return;
         }
-        let Some(_one) = self.reserved.take(&self.runtime, by) else { return };
+        // Without its turn another call goes on, and gets what requests do not have any more.
+        let one = self.reserved.take(&self.runtime, by);
         let now = engine.time.now_ms();
         let needs = engine.index.end_shared_quotas(now);
-        for needs in needs.chunks(Swap::MAX) {
-            let mut needs = needs.to_vec();
-            for _ in 0..TRIES {
-                let plans: Vec<Plan> = {
-                    let seen = lock(&self.seen_reservations);
-                    needs.iter().filter_map(|need| Plan::giving_back(*need, seen.get(&need.key), now)).collect()
-                };
-                let Ok(lost) = self.swap_all(&plans, by) else {
-                    tracing::debug!("what this node has reserved of quotas and not used counts as used");
-                    return;
-                };
-                needs.retain(|need| lost.contains(&need.key));
-                if needs.is_empty() {
-                    break;
-                }
-            }
+        let plan = |need: &Need, held: Option<&Vec<u8>>| Plan::giving_back(*need, held, now);
+        let mut given_back = needs.chunks(Swap::MAX).map(|needs| self.swap_until_done(needs, plan, |_| {}, by));
+        if one.is_none() || given_back.any(|given_back| given_back.is_err()) {
+            tracing::info!(name: "apikey.quotas", target: "apikey", "what this node has reserved of quotas and not used counts as used");
         }
     }
 
     /// Deletes the reservations of quotas that were removed, or whose keys were deleted, if this node keeps house. One that is
     /// given again meanwhile, and used, stays.
     fn forget_reservations(&self, engine: &Engine, by: Instant) -> Result<(), LedgerError> {
-        let gone = engine.index.take_without_quota();
         if !self.state().holds.contains_key(&Hold::Janitor) {
             return Ok(());
         }
-        for gone in gone.chunks(Swap::MAX) {
-            let mut held: HashMap<u128, Option<Vec<u8>>> = gone.iter().map(|key| (*key, None)).collect();
-            // The first call finds out what they hold, the second deletes that.
-            for _ in 0..2 {
-                let names: Vec<_> = held.iter().map(|(key, old)| (key.to_be_bytes(), old.as_deref())).collect();
-                let swaps: Vec<_> = names.iter().map(|(name, old)| Swap { name, old: *old, new: None }).collect();
-                let answers = self.noted(self.ledger.reserve(self.generation(), &swaps, by))?;
-                let keys: Vec<u128> = held.keys().copied().collect();
-                held = keys
-                    .into_iter()
-                    .zip(answers)
-                    .filter_map(|(key, answer)| match answer {
-                        Reserved::Lost { held: Some(held) } => Some((key, Some(held))),
-                        _ => None,
-                    })
-                    .collect();
-                held.retain(|key, _| engine.index.lacks_quota(*key));
-                if held.is_empty() {
-                    break;
-                }
+        for gone in engine.index.take_without_quota().chunks(Swap::MAX) {
+            let gone: Vec<Held> = gone.iter().map(|key| (*key, None)).collect();
+            let held = self.delete_reservations(&gone, by)?;
+            if held.is_empty() {
+                continue;
             }
+            // A quota that is given again after this begins with a reservation that is not the one that was seen.
+            if self.catch_up_with_now(engine, by).is_err() {
+                return Err(LedgerError::refused("the log cannot be followed"));
+            }
+            let held: Vec<_> = held.into_iter().filter(|(key, _)| engine.index.lacks_quota(*key)).collect();
+            self.delete_reservations(&held, by)?;
         }
         Ok(())
     }
+
+    /// Deletes reservations that hold this, and returns what others hold.
+    fn delete_reservations(&self, held: &[Held], by: Instant) -> Result<Vec<Held>, LedgerError> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<_> = held.iter().map(|(key, _)| key.to_be_bytes()).collect();
+        let swaps = held.iter().zip(&names).map(|((_, old), name)| Swap { name, old: old.as_deref(), new: None });
+        let answers = self.noted(self.ledger.reserve(self.generation(), &swaps.collect::<Vec<_>>(), by))?;
+        let others = held.iter().zip(answers).filter_map(|((key, _), answer)| match answer {
+            Reserved::Lost { held: Some(held) } => Some((*key, Some(held))),
+            _ => None,
+        });
+        Ok(others.collect())
+    }
 }
+
+/// What a reservation holds, by its key.
+type Held = (u128, Option<Vec<u8>>);
 
 /// A swap of a reservation, and what it gives this node.
 struct Plan {
@@ -212,14 +222,29 @@ struct Plan {
 }
 
 impl Plan {
-    /// Plans to reserve what a quota needs, by what the reservation holds; `None` if that is damaged, or of a later period.
+    /// Plans to reserve what a quota needs, by what the reservation holds; `None` if that is of a period which soon begins here,
+    /// too.
     fn new(need: Need, held: Option<&Vec<u8>>, now: i64) -> Option<Self> {
         let Spent { period, used: wanted } = need.here;
-        let row = held.map_or_else(|| Some(Row::default()), |held| read(need.key, held))?.at(need.quota, now);
-        if row.spent.period != period {
-            return None;
-        }
         let count = need.quota.count();
+        let used_up = Row { spent: Spent { period, used: count }, ahead: None };
+        let row = held.map_or_else(Row::default, |held| read(need.key, held).unwrap_or(used_up));
+        let mut row = row.at(need.quota, now);
+        if row.spent.period != period {
+            // This clock agrees with those of the others, so a later period was a mistake of one of them. What was used of the
+            // present one before that is not known any more.
+            let begins = need.quota.end_of(row.spent.period.saturating_sub(1))?.timestamp_millis();
+            if begins <= now.saturating_add(MAX_SKEW_MS) {
+                return None;
+            }
+            row = if need.quota.is_strict() {
+                used_up
+            } else {
+                Row { spent: Spent { period, ..row.spent }, ahead: None }
+            };
+        }
+        // An engine that went back has less than this node alone.
+        row.spent.used = row.spent.used.max(need.reserved);
         let more = wanted.saturating_sub(need.reserved).min(count.saturating_sub(row.spent.used));
         // What is reserved ahead is part of the reservation already.
         let ahead = need.ahead.filter(|_| need.is_ahead_new).map(|ahead| {
@@ -232,7 +257,7 @@ impl Plan {
         };
         let grant = Grant {
             here: Spent { period, used: need.reserved.saturating_add(more) },
-            elsewhere: row.spent.used.saturating_sub(need.reserved),
+            elsewhere: Some(row.spent.used.saturating_sub(need.reserved)),
             ahead: ahead.map_or(need.ahead, |(_, new)| Some(new)),
         };
         Some(Self { need, old: held.cloned(), new: Some(write(after)?), grant })
@@ -241,7 +266,7 @@ impl Plan {
     /// Plans to give back what is reserved here and not used: `need.here` is what was used. If the node does not know what
     /// the reservation holds, it only finds that out.
     fn giving_back(need: Need, held: Option<&Vec<u8>>, now: i64) -> Option<Self> {
-        let grant = Grant { here: need.here, elsewhere: 0, ahead: None };
+        let grant = Grant { here: need.here, elsewhere: None, ahead: None };
         let Some(held) = held else { return Some(Self { need, old: None, new: None, grant }) };
         let mut row = read(need.key, held)?.at(need.quota, now);
         if row.spent.period == need.here.period {
@@ -257,7 +282,7 @@ impl Plan {
     }
 }
 
-/// Reads a reservation. Of one that is damaged nobody gets more.
+/// Reads a reservation. One that is damaged counts as used up in the present period.
 fn read(key: u128, held: &[u8]) -> Option<Row> {
     let row = codec::decode::<StoredSpent>(held).inspect_err(|error| {
         let key = crate::token::key_id::KeyId::from_u128(key);
