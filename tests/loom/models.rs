@@ -482,8 +482,8 @@ fn what_a_thread_counts_another_reads_whole() {
 }
 
 /// Two owners get a quota one after the other, and the table becomes larger, while a reader verifies keys of both and of a third:
-/// once a call has returned, every verification finds the quota, whatever it has noted before.
-fn a_quota_of_an_owner_is_found_once_it_is_there() {
+/// after a call has returned, every verification finds the quota, whatever it has noted before.
+fn a_quota_of_an_owner_is_found_as_soon_as_it_is_there() {
     let quotas = Arc::new(Index::default());
     // The number of a quota is that of the owner and ten.
     let id_of = |number: u32| number.checked_sub(10).map(NamedId::from);
@@ -537,7 +537,7 @@ fn main() {
         ),
         ("a_key_of_a_tenant_that_has_ended_gets_nothing", a_key_of_a_tenant_that_has_ended_gets_nothing),
         ("what_a_thread_counts_another_reads_whole", what_a_thread_counts_another_reads_whole),
-        ("a_quota_of_an_owner_is_found_once_it_is_there", a_quota_of_an_owner_is_found_once_it_is_there),
+        ("a_quota_of_an_owner_is_found_as_soon_as_it_is_there", a_quota_of_an_owner_is_found_as_soon_as_it_is_there),
     ];
     for (name, model) in models {
         if wanted.as_ref().is_some_and(|wanted| !name.contains(wanted)) {

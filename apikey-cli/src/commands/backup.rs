@@ -11,8 +11,8 @@ use crate::failure::Failure;
 use crate::identity::actor;
 use crate::output;
 use crate::output::findings::{Findings, ReportArg};
-use crate::output::owner_view;
 use crate::output::progress::Progress;
+use crate::output::quota_view::named;
 use crate::output::table::{self, Cell};
 use crate::time::both;
 
@@ -106,14 +106,14 @@ pub(crate) fn restore(context: &Context, restore: &RestoreArgs) -> Result<(), Fa
     let report = context.store.exclusively(!context.json, hint, || KeyStore::restore(&request))?;
     drop(progress);
     add_findings(&mut findings, &report);
-    let named = report.roles.len() + report.tenants.len() + report.owners.len();
+    let of_names = report.roles.len() + report.tenants.len() + report.owners.len();
     let rows = [
         row("restored into", restore.into.display().to_string()),
         row("records", report.records.to_string()),
         row("events", report.events.to_string()),
         row("backup's change", report.number.to_string()),
         row("old store's change", report.old_number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())),
-        row("reapplied", (report.reapplied.len() + named).to_string()),
+        row("reapplied", (report.reapplied.len() + of_names).to_string()),
         row("not in the backup", report.unknown.len().to_string()),
         row("warnings", report.warnings.len().to_string()),
     ];
@@ -138,7 +138,7 @@ pub(super) fn add_findings(findings: &mut Findings, report: &RestoreReport) {
         findings.add("reapplied", format!("tenant {tenant}"), "bounded or ended again, as in the old store");
     }
     for owner in &report.owners {
-        let owner = owner_view::named(owner.name(), owner.tenant());
+        let owner = named(owner.name(), owner.tenant());
         findings.add("reapplied", format!("owner {owner}"), "has a smaller quota again, as in the old store");
     }
     for key in &report.unknown {

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::confirm::{self, confirm};
 use super::import::note_at_terminal;
 use super::key_args::TenantArg;
-use super::owner_keys::keys_of;
+use crate::commands::owner::keys::keys_of;
 use crate::context::{Context, id};
 use crate::failure::{Code, Failure};
 use crate::output;

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::confirm::{self, confirm};
 use super::key_args::{LimitArgs, RotationArgs, TenantArg, check_entries, entry, from_now, part};
 use super::key_list::{self, Change, KeyListArgs, KeyOrListArgs, Source};
-use super::owner_keys::keys_of;
+use crate::commands::owner::keys::keys_of;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;

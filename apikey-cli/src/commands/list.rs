@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use serde_json::json;
 
 use super::key_args::{entry, from_now};
-use super::owner_keys::keys_of;
+use crate::commands::owner::keys::keys_of;
 use crate::context::Context;
 use crate::failure::{Code, Failure};
 use crate::output;

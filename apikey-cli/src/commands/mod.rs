@@ -18,7 +18,6 @@ pub(crate) mod list;
 pub(crate) mod maintenance;
 mod new_secret;
 pub(crate) mod owner;
-mod owner_keys;
 pub(crate) mod purge;
 pub(crate) mod quota;
 pub(crate) mod refusals;

@@ -5,7 +5,6 @@ use apikey_core::{KeyInfo, Limit, Overlap, OverlapEnd, QuotaStatus};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::quota_view::left;
 use super::table::{self, Cell};
 use super::width;
 use crate::time::{self, both};
@@ -135,6 +134,12 @@ fn hint(key: &KeyInfo) -> String {
 /// A rate limit: `100 in 1 minute`.
 pub(super) fn rate(limit: Limit) -> String {
     format!("{} in {}", limit.count(), time::length(limit.per()))
+}
+
+/// A quota: `10000 a day, 9993 left until 2026-12-02T00:00:00Z (in 18 hours)`.
+pub(super) fn left(status: &QuotaStatus, now: DateTime<Utc>) -> String {
+    let until = status.resets_at().map(|end| format!(" until {}", both(end, now))).unwrap_or_default();
+    format!("{}, {} left{until}", status.quota(), status.remaining())
 }
 
 pub(super) fn grants(grants: &[String]) -> String {

@@ -4,7 +4,8 @@ use apikey_core::admin::OwnerName;
 use apikey_core::{OwnerInfo, QuotaStatus};
 use chrono::{DateTime, Utc};
 
-use super::quota_view::left;
+use super::key_view::left;
+use super::quota_view::named;
 use super::table;
 use super::width::{self, LeavingOut, Narrowing};
 use crate::failure::Failure;
@@ -23,12 +24,6 @@ const LEAVING_OUT: LeavingOut = LeavingOut { order: &["CHANGED"], dispensable: 1
 pub(crate) fn line(owner: &OwnerName, info: Option<&OwnerInfo>) -> String {
     let quota = info.and_then(OwnerInfo::quota).map_or_else(|| "no bounds".to_owned(), |quota| quota.to_string());
     table::one_line(&format!("{} ({quota})", named(&owner.name, owner.tenant.as_deref())))
-}
-
-/// `alice`, or `alice of acme`.
-pub(crate) fn named(owner: &str, tenant: Option<&str>) -> String {
-    let tenant = tenant.map(|tenant| format!(" of {tenant}")).unwrap_or_default();
-    format!("{owner}{tenant}")
 }
 
 pub(crate) fn print(owners: &[OwnerInfo], now: DateTime<Utc>) -> Result<(), Failure> {

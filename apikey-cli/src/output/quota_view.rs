@@ -4,8 +4,7 @@ use apikey_core::{KeyId, KeyInfo, Quota, QuotaStatus};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::key_view;
-use super::owner_view;
+use super::key_view::{self, left};
 use super::table::{self, Cell};
 use super::width;
 use crate::time::both;
@@ -57,12 +56,6 @@ fn rows_of(
     table::block(&rows, width::terminal())
 }
 
-/// A quota: `10000 a day, 9993 left until 2026-12-02T00:00:00Z (in 18 hours)`.
-pub(super) fn left(status: &QuotaStatus, now: DateTime<Utc>) -> String {
-    let until = status.resets_at().map(|end| format!(" until {}", both(end, now))).unwrap_or_default();
-    format!("{}, {} left{until}", status.quota(), status.remaining())
-}
-
 /// All keys of a tenant, or of an owner, of a tenant or of none.
 #[derive(Debug)]
 pub(crate) struct Sharing {
@@ -73,10 +66,16 @@ pub(crate) struct Sharing {
 impl Sharing {
     fn row(&self) -> (&'static str, String) {
         match &self.owner {
-            Some(owner) => ("owner", owner_view::named(owner, self.tenant.as_deref())),
+            Some(owner) => ("owner", named(owner, self.tenant.as_deref())),
             None => ("tenant", self.tenant.clone().unwrap_or_default()),
         }
     }
+}
+
+/// `alice`, or `alice of acme`.
+pub(crate) fn named(owner: &str, tenant: Option<&str>) -> String {
+    let tenant = tenant.map(|tenant| format!(" of {tenant}")).unwrap_or_default();
+    format!("{owner}{tenant}")
 }
 
 /// A quota that keys share and what is left of it, as JSON. All but the names is `null` if they share none.

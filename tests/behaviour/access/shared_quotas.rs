@@ -445,7 +445,7 @@ fn events_say_what_changed() {
     store.put_tenant(Tenant::new("acme").quota(Quota::per_day(5))).unwrap();
     store.put_tenant(Tenant::new("acme").quota(Quota::per_day(6))).unwrap();
     store.put_owner(Owner::new("alice").quota(Quota::per_day(5))).unwrap();
-    acme.as_actor("desk").put_owner(Owner::new("alice").quota(Quota::total(7))).unwrap();
+    acme.as_actor("sales").put_owner(Owner::new("alice").quota(Quota::total(7))).unwrap();
     acme.put_owner(Owner::new("alice")).unwrap();
     let events = store.events(&EventFilter::default().kind("owner_put")).unwrap().events;
     let changes: Vec<_> = events
@@ -466,7 +466,7 @@ fn events_say_what_changed() {
             ("alice", Some("acme"), total, None),
         ]
     );
-    assert_eq!(events[1].actor().map(ToString::to_string).as_deref(), Some("desk"));
+    assert_eq!(events[1].actor().map(ToString::to_string).as_deref(), Some("sales"));
     let json = serde_json::to_value(events[1].kind()).unwrap();
     assert_eq!(
         json,

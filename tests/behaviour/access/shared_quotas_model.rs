@@ -13,7 +13,7 @@ const OWNERS: [&str; 2] = ["alice", "bob"];
 /// The keys: one for each tenant, owner and number.
 const KEYS: usize = 8;
 
-/// Whose quota it is.
+/// The holder of a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Whose {
     Key(usize),
@@ -69,9 +69,12 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The quotas, each with the period in which it was last used, and the uses of that.
 #[derive(Default)]
-struct Model(BTreeMap<Whose, (Quota, (i32, u32, u32), u64)>);
+struct Model(BTreeMap<Whose, (Quota, Period, u64)>);
 
-fn period_of(quota: Quota, now: DateTime<Utc>) -> (i32, u32, u32) {
+/// The year, the month and the day in which it began, as far as it has them.
+type Period = (i32, u32, u32);
+
+fn period_of(quota: Quota, now: DateTime<Utc>) -> Period {
     match quota.period() {
         QuotaPeriod::Day => (now.year(), now.month(), now.day()),
         QuotaPeriod::Month => (now.year(), now.month(), 0),
@@ -103,13 +106,13 @@ impl Model {
     }
 }
 
-struct World {
+struct Fixture {
     store: KeyStore,
     clock: ManualClock,
     keys: Vec<CreatedKey>,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         let clock = ManualClock::new(Utc.with_ymd_and_hms(2028, 2, 27, 12, 0, 0).unwrap());
         let store = KeyStore::builder().clock(clock.clone()).temporary().unwrap();
@@ -157,7 +160,7 @@ impl World {
 }
 
 /// The period of the quota that refused.
-fn refused_by(error: &AuthError) -> QuotaPeriod {
+fn period_of_refusal(error: &AuthError) -> QuotaPeriod {
     match error {
         AuthError::QuotaExceeded { status, .. } => status.quota().period(),
         AuthError::NoUsesLeft => QuotaPeriod::Total,
@@ -172,7 +175,7 @@ proptest! {
     /// answers; and every sum is exact.
     #[test]
     fn requests_take_from_all_quotas_or_from_none(steps in prop::collection::vec(step(), 1..80)) {
-        let world = World::new();
+        let fixture = Fixture::new();
         let mut model = Model::default();
         for step in steps {
             match step {
@@ -181,25 +184,25 @@ proptest! {
                     // A change of the period has its own rules, which another test has: here it begins anew.
                     let keeps = bound.zip(model.0.get(&whose)).is_some_and(|(new, held)| new.period() == held.0.period());
                     if !keeps {
-                        world.put(whose, None);
+                        fixture.put(whose, None);
                         model.0.remove(&whose);
                     }
-                    world.put(whose, bound);
+                    fixture.put(whose, bound);
                     match bound {
                         Some(new) => drop(model.0.entry(whose).and_modify(|held| held.0 = new).or_insert((new, (0, 0, 1), 0))),
                         None => drop(model.0.remove(&whose)),
                     }
                 }
-                Step::Advance(hours) => drop(world.clock.advance(TimeDelta::hours(hours))),
+                Step::Advance(hours) => fixture.clock.advance(TimeDelta::hours(hours)),
                 Step::Request { key, costs, refused } => {
-                    let (now, charge, mut paid) = (world.now(), Charge::default(), 0);
-                    let attempt = Attempt::new(world.keys[key].key.expose_secret()).cost(costs[0]).charge(&charge);
-                    let mut answer = world.store.check(&attempt).map(Some);
+                    let (now, charge, mut paid) = (fixture.now(), Charge::default(), 0);
+                    let attempt = Attempt::new(fixture.keys[key].key.expose_secret()).cost(costs[0]).charge(&charge);
+                    let mut answer = fixture.store.check(&attempt).map(Some);
                     let mut verified = None;
                     for (at, cost) in costs.iter().enumerate() {
                         if at > 0 {
                             let key = verified.as_ref().unwrap();
-                            answer = world.store.charge_more(key, &charge, *cost).map(|()| None);
+                            answer = fixture.store.charge_more(key, &charge, *cost).map(|()| None);
                         }
                         let lacking = model.lacking(key, cost.saturating_sub(paid), now);
                         match &mut answer {
@@ -210,14 +213,14 @@ proptest! {
                                 paid = paid.max(*cost);
                             }
                             Err(error) => {
-                                prop_assert_eq!(Some(refused_by(error)), lacking);
+                                prop_assert_eq!(Some(period_of_refusal(error)), lacking);
                                 break;
                             }
                         }
                     }
                     if answer.is_err() || refused {
                         if let Some(verified) = &verified {
-                            world.store.give_back(verified, &charge);
+                            fixture.store.give_back(verified, &charge);
                         }
                         for whose in quotas_of(key) {
                             if let Some((_, _, used)) = model.0.get_mut(&whose) {
@@ -228,7 +231,7 @@ proptest! {
                 }
             }
             for whose in (0..KEYS).flat_map(quotas_of) {
-                prop_assert_eq!(world.used(whose), model.used(whose, world.now()), "{:?}", whose);
+                prop_assert_eq!(fixture.used(whose), model.used(whose, fixture.now()), "{:?}", whose);
             }
         }
     }

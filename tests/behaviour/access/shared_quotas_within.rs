@@ -26,7 +26,7 @@ fn kind(result: Result<bool, StoreError>) -> &'static str {
     }
 }
 
-/// Who may give which owner a quota, a smaller one, a larger one, and none.
+/// Each actor gives an owner a quota, a smaller one, a larger one, and none.
 #[test]
 fn an_actor_puts_owners_as_far_as_it_covers_all_of_their_keys() {
     let store = KeyStore::temporary().unwrap();

@@ -1,5 +1,6 @@
 //! Owners that have bounds of their own: what all keys of one share.
 
+pub(super) mod keys;
 mod put;
 mod show;
 
@@ -39,6 +40,6 @@ pub(crate) fn owner(context: &Context, action: OwnerAction) -> Result<(), Failur
     match action {
         OwnerAction::Put(put) => put::put(context, put),
         OwnerAction::List(tenant) => show::list(context, &tenant),
-        OwnerAction::Show(owner) => show::show(context, &owner),
+        OwnerAction::Show(OwnerArgs { name, tenant }) => show::show(context, &name, &tenant),
     }
 }

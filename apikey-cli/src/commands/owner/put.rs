@@ -5,8 +5,7 @@ use apikey_core::{Owner, Quota};
 use clap::{ArgGroup, Args};
 use serde_json::json;
 
-use super::OwnerArgs;
-use crate::commands::key_args::quota;
+use crate::commands::key_args::{TenantArg, quota};
 use crate::commands::quota::add_uses as add_uses_to;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -17,8 +16,10 @@ use crate::output::quota_view::Sharing;
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("bounds").args(["quota", "no_quota", "add_uses"]).required(true))]
 pub(crate) struct PutArgs {
+    /// The name of the owner
+    pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) owner: OwnerArgs,
+    pub(crate) tenant: TenantArg,
     /// The quota that all keys of the owner share, besides their own: so much in each calendar day or month, or in all, such as
     /// 10000/day, 10000/month+01:00 or 500/total,strict
     #[arg(long, value_name = "COUNT/PERIOD", value_parser = quota)]
@@ -32,7 +33,7 @@ pub(crate) struct PutArgs {
 }
 
 pub(super) fn put(context: &Context, put: PutArgs) -> Result<(), Failure> {
-    let PutArgs { owner: OwnerArgs { name, tenant }, quota, add_uses, .. } = put;
+    let PutArgs { name, tenant, quota, add_uses, .. } = put;
     if let Some(uses) = add_uses {
         return add_uses_to(context, &Sharing { tenant: tenant.tenant, owner: Some(name) }, uses);
     }

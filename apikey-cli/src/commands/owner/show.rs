@@ -4,9 +4,8 @@ use apikey_core::KeyFilter;
 use apikey_core::admin::Request;
 use serde_json::json;
 
-use super::OwnerArgs;
+use super::keys::keys_of;
 use crate::commands::key_args::TenantArg;
-use crate::commands::owner_keys::keys_of;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output;
@@ -26,7 +25,7 @@ pub(super) fn list(context: &Context, tenant: &TenantArg) -> Result<(), Failure>
     })
 }
 
-pub(super) fn show(context: &Context, OwnerArgs { name, tenant }: &OwnerArgs) -> Result<(), Failure> {
+pub(super) fn show(context: &Context, name: &str, tenant: &TenantArg) -> Result<(), Failure> {
     context.with_store(false, |store| {
         let in_tenant = tenant.tenant.as_deref();
         let owner = store
@@ -41,7 +40,7 @@ pub(super) fn show(context: &Context, OwnerArgs { name, tenant }: &OwnerArgs) ->
             let filter = in_tenant.map_or_else(|| filter.clone().no_tenant(), |tenant| filter.clone().tenant(tenant));
             store.pages(filter, usize::MAX, |_| true)?.0
         };
-        let status = store.quota(tenant.request(Request::SharedQuota { owner: Some(name.clone()) }))?;
+        let status = store.quota(tenant.request(Request::SharedQuota { owner: Some(name.to_owned()) }))?;
         if context.json {
             let info = owner.as_ref();
             return output::json(&json!({

@@ -5,7 +5,7 @@ use apikey_core::{KeyFilter, Step, Usage, UsageReport};
 
 use super::args::UsageArgs;
 use super::counting::is_counting;
-use crate::commands::owner_keys::keys_of;
+use crate::commands::owner::keys::keys_of;
 use crate::context::Context;
 use crate::failure::{Failure, shortened};
 use crate::output;

@@ -17,7 +17,7 @@ const MAX_EDITS: usize = 2;
 ///
 /// # Errors
 /// The owner has none: the error names owners that resemble it.
-pub(super) fn keys_of(store: &mut Backend, owner: &str, tenant: Option<&str>) -> Result<Vec<KeyInfo>, Failure> {
+pub(crate) fn keys_of(store: &mut Backend, owner: &str, tenant: Option<&str>) -> Result<Vec<KeyInfo>, Failure> {
     let in_tenant = |filter: KeyFilter| match tenant {
         Some(tenant) => filter.tenant(tenant),
         None => filter.no_tenant(),
