@@ -38,9 +38,8 @@ fn patiently(store: &KeyStore, key: &CreatedKey, cost: u32) -> Result<(), AuthEr
     let end = Instant::now() + Duration::from_secs(60);
     loop {
         match check(store, key, cost) {
-            Err(AuthError::QuotaExceeded { retry_after, .. })
-                if retry_after == Duration::from_secs(1) && Instant::now() < end =>
-            {
+            Err(AuthError::QuotaExceeded { retry_after, .. }) if retry_after == Duration::from_secs(1) => {
+                assert!(Instant::now() < end, "no more is reserved");
                 thread::sleep(Duration::from_millis(5));
             }
             answer => return answer,

@@ -1,7 +1,8 @@
 //! A node of a cluster: its replica follows the log, its gate follows the clock, and its changes go through the ledger.
 //!
 //! Three threads work for it: `follow` reads the log and applies it, `probe` looks at the ledger often enough that the gate
-//! stays open, and `keep` does what can wait. A verification touches none of this: it reads the gate and the index.
+//! stays open, and `keep` does what can wait. A fourth one reserves quotas, once there are any. A verification touches none of
+//! this: it reads the gate and the index.
 //!
 //! Locks are taken in this order: the turn, `applying`, the writer of the engine, `state`. No call to the ledger is made
 //! under any of them but the turn.

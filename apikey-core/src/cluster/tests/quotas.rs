@@ -123,9 +123,8 @@ fn patiently(store: &KeyStore, key: &CreatedKey, cost: u32) -> Result<(), AuthEr
     let end = Instant::now() + Duration::from_secs(10);
     loop {
         match check(store, key, cost) {
-            Err(AuthError::QuotaExceeded { retry_after, .. })
-                if retry_after == Duration::from_secs(1) && Instant::now() < end =>
-            {
+            Err(AuthError::QuotaExceeded { retry_after, .. }) if retry_after == Duration::from_secs(1) => {
+                assert!(Instant::now() < end, "no more is reserved");
                 std::thread::sleep(Duration::from_millis(5));
             }
             answer => return answer,
@@ -285,7 +284,7 @@ fn faulty_named(ledger: &Faulty, name: &str) -> KeyStore {
 }
 
 #[test]
-fn an_engine_that_is_away_is_asked_once_a_second() {
+fn a_node_asks_an_engine_that_is_away_once_a_second() {
     use std::sync::atomic::{AtomicU32, Ordering};
     let memory = MemoryLedger::new();
     let ledger = Faulty::new(&memory);

@@ -294,7 +294,7 @@ impl Quotas {
 
     /// What all quotas that are used by blocks need at a time.
     pub(super) fn needs(&self, now: i64) -> Vec<Need> {
-        // That others have given something back is asked now and then, so these refusals stay until then.
+        // The node asks now and then whether others have given something back: these refusals stay until then.
         let looks_again = self.looks.load(Ordering::Relaxed).is_multiple_of(AGAIN);
         let refused = {
             let mut refused = lock(&self.refused);

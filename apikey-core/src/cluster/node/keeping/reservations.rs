@@ -179,7 +179,7 @@ impl Node {
             return Ok(());
         }
         for gone in engine.index.take_without_quota().chunks(Swap::MAX) {
-            let gone: Vec<Held> = gone.iter().map(|key| (*key, None)).collect();
+            let gone: Vec<Seen> = gone.iter().map(|key| (*key, None)).collect();
             let held = self.delete_reservations(&gone, by)?;
             if held.is_empty() {
                 continue;
@@ -194,15 +194,15 @@ impl Node {
         Ok(())
     }
 
-    /// Deletes reservations that hold this, and returns what others hold.
-    fn delete_reservations(&self, held: &[Held], by: Instant) -> Result<Vec<Held>, LedgerError> {
-        if held.is_empty() {
+    /// Deletes these reservations, and returns those that hold something else.
+    fn delete_reservations(&self, seen: &[Seen], by: Instant) -> Result<Vec<Seen>, LedgerError> {
+        if seen.is_empty() {
             return Ok(Vec::new());
         }
-        let names: Vec<_> = held.iter().map(|(key, _)| key.to_be_bytes()).collect();
-        let swaps = held.iter().zip(&names).map(|((_, old), name)| Swap { name, old: old.as_deref(), new: None });
+        let names: Vec<_> = seen.iter().map(|(key, _)| key.to_be_bytes()).collect();
+        let swaps = seen.iter().zip(&names).map(|((_, old), name)| Swap { name, old: old.as_deref(), new: None });
         let answers = self.noted(self.ledger.reserve(self.generation(), &swaps.collect::<Vec<_>>(), by))?;
-        let others = held.iter().zip(answers).filter_map(|((key, _), answer)| match answer {
+        let others = seen.iter().zip(answers).filter_map(|((key, _), answer)| match answer {
             Reserved::Lost { held: Some(held) } => Some((*key, Some(held))),
             _ => None,
         });
@@ -210,8 +210,8 @@ impl Node {
     }
 }
 
-/// What a reservation holds, by its key.
-type Held = (u128, Option<Vec<u8>>);
+/// A key, and what its reservation has.
+type Seen = (u128, Option<Vec<u8>>);
 
 /// A swap of a reservation, and what it gives this node.
 struct Plan {
