@@ -8,7 +8,6 @@ use apikey_core::cluster::{
 };
 
 use super::Nodes;
-use super::tallies::Pairs;
 
 /// A time that no call of these tests reaches, on a slow machine either.
 #[must_use]
@@ -210,6 +209,9 @@ impl Chain {
         self.reserve_all(&[Swap { name, old, new }]) == [Reserved::Done]
     }
 }
+
+/// Names and values.
+pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Kind, name and value.
 pub(super) type StoredImage = (u8, Vec<u8>, Vec<u8>);

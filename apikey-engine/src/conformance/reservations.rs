@@ -6,7 +6,7 @@ use super::Nodes;
 use super::fixture::{Chain, soon};
 use super::tallies::refused;
 
-/// A reservation is created, replaced and deleted by who knows what it holds.
+/// A reservation is created, replaced and deleted by a caller that knows what it holds.
 pub fn reserve_creates_replaces_and_deletes(nodes: Nodes<'_>) {
     let chain = Chain::begin(nodes);
     assert!(chain.reserve(b"", None, Some(b"one")));
@@ -17,7 +17,7 @@ pub fn reserve_creates_replaces_and_deletes(nodes: Nodes<'_>) {
     assert!(chain.reserve(b"", None, Some(b"four")));
 }
 
-/// Who loses learns what the reservation holds.
+/// A swap that is lost is answered with what the reservation holds.
 pub fn reserve_answers_what_is_held(nodes: Nodes<'_>) {
     let (chain, lost) = (Chain::begin(nodes), |held: Option<&[u8]>| Reserved::Lost { held: held.map(<[u8]>::to_vec) });
     let reserve = |old, new| chain.reserve_all(&[Swap { name: b"a", old, new }])[0].clone();
@@ -143,7 +143,7 @@ fn number(held: Option<&[u8]>) -> u64 {
     held.map_or(0, |held| u64::from_be_bytes(held.try_into().unwrap()))
 }
 
-/// Calls that have no time are done or not, and who asks again learns which: what each of three threads has added is what
+/// Calls that have no time are done or not, and another call shows which: what each of three threads has added is what
 /// is held of it.
 pub fn reservations_that_are_given_up_are_done_or_not(nodes: Nodes<'_>) {
     let chain = Chain::begin(nodes);

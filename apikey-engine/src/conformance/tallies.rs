@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use apikey_core::cluster::{LedgerError, LedgerResult, Tally};
 
 use super::Nodes;
-use super::fixture::{Chain, soon};
+use super::fixture::{Chain, Pairs, soon};
 
 /// One writer need not know what there was. A repeat changes nothing, and no tally is touched that is not named.
 pub fn tally_sets_whatever_it_was(nodes: Nodes<'_>) {
@@ -126,9 +126,6 @@ pub fn generations_have_sums_of_their_own(nodes: Nodes<'_>) {
 pub(super) fn refused<T: std::fmt::Debug>(answer: &LedgerResult<T>, what: &str) {
     assert!(matches!(answer, Err(LedgerError::Refused { what: text }) if text == what), "{answer:?}");
 }
-
-/// Names and values.
-pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 fn pairs(tallies: &[(&[u8], &[u8])]) -> Pairs {
     tallies.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()

@@ -37,7 +37,7 @@ impl Swap<'_> {
 }
 
 const SWAPS: Bounds =
-    Bounds { what: "reservations", most: Swap::MAX, most_bytes: Swap::MAX_BYTES, longest: Swap::MAX_NAME };
+    Bounds { what: "reservations", max: Swap::MAX, max_bytes: Swap::MAX_BYTES, longest: Swap::MAX_NAME };
 
 impl fmt::Debug for Swap<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

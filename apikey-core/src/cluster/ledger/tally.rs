@@ -52,13 +52,13 @@ impl fmt::Debug for Tally {
 /// What one call may have.
 pub(super) struct Bounds {
     pub(super) what: &'static str,
-    pub(super) most: usize,
-    pub(super) most_bytes: usize,
+    pub(super) max: usize,
+    pub(super) max_bytes: usize,
     pub(super) longest: usize,
 }
 
 const TALLIES: Bounds =
-    Bounds { what: "tallies", most: Tally::MAX, most_bytes: Tally::MAX_BYTES, longest: Tally::MAX_NAME };
+    Bounds { what: "tallies", max: Tally::MAX, max_bytes: Tally::MAX_BYTES, longest: Tally::MAX_NAME };
 const BEGINS: Bounds = Bounds { what: "begins of names of tallies", ..TALLIES };
 
 /// Checks the names of a call, each of which is there once, and the bytes of names and values.
@@ -67,14 +67,14 @@ pub(super) fn check<'a>(
     names: impl ExactSizeIterator<Item = &'a [u8]>,
     bytes: usize,
 ) -> LedgerResult<()> {
-    let Bounds { what, most, most_bytes, longest } = bounds;
+    let Bounds { what, max, max_bytes, longest } = bounds;
     let refused = |what: String| Err(LedgerError::refused(what));
     let count = names.len();
-    if count > *most {
-        return refused(format!("a call has {count} {what}, and at most {most} are allowed"));
+    if count > *max {
+        return refused(format!("a call has {count} {what}, and at most {max} are allowed"));
     }
-    if bytes > *most_bytes {
-        return refused(format!("a call has {what} of {bytes} bytes, and at most {most_bytes} are allowed"));
+    if bytes > *max_bytes {
+        return refused(format!("a call has {what} of {bytes} bytes, and at most {max_bytes} are allowed"));
     }
     let mut seen = HashSet::with_capacity(count);
     for name in names {
