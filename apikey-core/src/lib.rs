@@ -114,5 +114,5 @@ pub use token::digest::Pepper;
 pub use token::imported::{ImportScheme, Imported, MAX_IMPORTED_BYTES, MIN_IMPORTED_BYTES};
 pub use token::key_id::{KeyId, KeyIdError};
 pub use usage::query::Usage;
-pub use usage::report::{KeyUse, UsagePoint, UsageReport};
+pub use usage::report::{Covers, KeyUse, UsagePoint, UsageReport};
 pub use usage::step::Step;

@@ -22,7 +22,7 @@ use crate::key::tenant::tenant_info::TenantInfo;
 use crate::rotation::report::RunReport;
 use crate::store::health::Health;
 use crate::token::key_id::KeyId;
-use crate::usage::report::{KeyUse, UsageReport};
+use crate::usage::report::{Covers, KeyUse, UsageReport};
 
 use crate::admin::request::OwnerName;
 use crate::admin::{Fault, SecretText};
@@ -208,6 +208,9 @@ pub struct MostUsed {
     pub left_out: u64,
     /// Whether the store [counts uses](crate::KeyStoreBuilder::count_use) now.
     pub counting: bool,
+    /// Whose counts these are: in a cluster those of the node that was asked.
+    #[serde(default)]
+    pub covers: Covers,
 }
 
 /// The health of a store, its events and its keys.

@@ -21,9 +21,10 @@ impl Session {
             return Err(StoreError::invalid("limit", &limit.to_string(), "1 to 1000 keys").into());
         }
         let (busiest, counting) = (self.store.most_used(since, limit)?, self.store.is_counting());
+        let covers = self.store.covers_of_one();
         let most_used = fitting(busiest.len(), |limit| {
             let left_out = u64::try_from(busiest.len().saturating_sub(limit)).unwrap_or(u64::MAX);
-            Ok(MostUsed { keys: busiest.iter().take(limit).cloned().collect(), left_out, counting })
+            Ok(MostUsed { keys: busiest.iter().take(limit).cloned().collect(), left_out, counting, covers })
         });
         Ok(Answer::MostUsed(most_used?))
     }

@@ -16,6 +16,8 @@ use crate::key::record::StoredPolicy;
 use crate::storage::local::LocalFiles;
 use crate::store::health::{BackupNotes, Health};
 use crate::store::open::options::Options;
+#[cfg(feature = "cluster")]
+use crate::store::uses::mirror::Mirror;
 use crate::token::api_key::Prefixes;
 
 pub(crate) struct Inner {
@@ -44,6 +46,9 @@ pub(crate) struct Inner {
     pub(super) moving_usage: Mutex<()>,
     /// Whether counts wait that the last time was too short for.
     pub(super) usage_behind: AtomicBool,
+    /// What a node of a cluster does so that all nodes can add up the counts.
+    #[cfg(feature = "cluster")]
+    pub(super) mirror: Option<Mirror>,
     /// Whether the last write of what was used of quotas failed.
     pub(super) quotas_unwritten: AtomicBool,
     /// Held while what was used of quotas, or is reserved, moves to the disk.
@@ -88,6 +93,8 @@ impl Inner {
             writing_usage: Mutex::default(),
             moving_usage: Mutex::default(),
             usage_behind: AtomicBool::new(false),
+            #[cfg(feature = "cluster")]
+            mirror: None,
             quotas_unwritten: AtomicBool::new(false),
             writing_quotas: Mutex::default(),
             writing_uses: Mutex::default(),

@@ -9,6 +9,8 @@
 pub(crate) mod chunk;
 pub(crate) mod code;
 pub(crate) mod expire;
+#[cfg(feature = "cluster")]
+pub(crate) mod mirror;
 pub(crate) mod query;
 pub(crate) mod read;
 pub(crate) mod report;

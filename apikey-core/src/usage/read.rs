@@ -15,25 +15,44 @@ use crate::usage::row::{RowName, RowSpan, begin};
 use crate::usage::step::Step;
 use crate::usage::subject::UsageSubject;
 
-/// Reads the counts of a subject in every step from one minute to another, and its uses since the store counts.
+/// The names of the rows that have the counts of a subject from one minute to another, and of all time.
+pub(crate) fn rows_of(subject: UsageSubject, (first, last, step): Minutes) -> Vec<RowName> {
+    let row = |minute: u32| minute / step.minutes() / step.steps_of_row();
+    let steps = (row(first)..=row(last)).map(|number| RowName { span: RowSpan::Steps(step), number, subject });
+    steps.chain([RowName { span: RowSpan::Ever, number: 0, subject }]).collect()
+}
+
+/// Reads the counts of a subject in every step from one minute to another, and its uses since the store counts. `others` are
+/// rows of the same names that other stores have.
 ///
 /// # Errors
 /// The disk fails.
 pub(crate) fn series(
     disk: &Disk,
     waiting: Vec<(u32, Counts)>,
+    others: impl IntoIterator<Item = (RowName, Chunk)>,
     subject: UsageSubject,
-    (first, last, step): Minutes,
+    minutes: Minutes,
 ) -> Result<(Vec<UsagePoint>, u64), StoreError> {
-    let mut total = stored_total(disk, subject)?;
+    let mut rows = Vec::new();
+    for name in rows_of(subject, minutes) {
+        if let Some(row) = disk.usage_row(&name.bytes())? {
+            rows.push((name, codec::decode(&row).unwrap_or_default()));
+        }
+    }
+    let (first, last, step) = minutes;
     let (first, last) = (first / step.minutes(), last / step.minutes());
-    let mut steps: BTreeMap<u32, Counts> = BTreeMap::new();
-    for number in first / step.steps_of_row()..=last / step.steps_of_row() {
-        let name = RowName { span: RowSpan::Steps(step), number, subject };
-        let Some(row) = disk.usage_row(&name.bytes())? else { continue };
-        let chunk: Chunk = codec::decode(&row).unwrap_or_default();
-        steps
-            .extend(chunk.steps.into_iter().map(|(at, counts)| (number * step.steps_of_row() + u32::from(at), counts)));
+    let (mut total, mut steps): (u64, BTreeMap<u32, Counts>) = (0, BTreeMap::new());
+    for (RowName { span, number, .. }, Chunk { steps: counted }) in rows.into_iter().chain(others) {
+        for (at, counts) in counted {
+            match span {
+                RowSpan::Ever => total = total.saturating_add(counts.uses),
+                RowSpan::Steps(_) => {
+                    let at = number.saturating_mul(step.steps_of_row()).saturating_add(at.into());
+                    steps.entry(at).or_default().add(&counts);
+                }
+            }
+        }
     }
     for (minute, counts) in waiting {
         total = total.saturating_add(counts.uses);
@@ -82,7 +101,7 @@ fn of_subject(counts: &MinuteCounts, subject: UsageSubject) -> Counts {
 }
 
 /// From one minute to another, and the step.
-type Minutes = (u32, u32, Step);
+pub(crate) type Minutes = (u32, u32, Step);
 
 /// What waits of each key from one minute to another, in whole steps.
 pub(crate) fn waiting_by_key(pending: &Pending, (first, last, step): Minutes) -> HashMap<u128, Counts> {

@@ -12,6 +12,8 @@ use crate::usage::step::Step;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageReport {
     step: Step,
+    #[serde(default)]
+    covers: Covers,
     uses: u64,
     #[serde(default)]
     uses_total: u64,
@@ -20,20 +22,26 @@ pub struct UsageReport {
 }
 
 impl UsageReport {
-    pub(crate) fn new(step: Step, uses_total: u64, points: Vec<UsagePoint>) -> Self {
+    pub(crate) fn new(step: Step, covers: Covers, uses_total: u64, points: Vec<UsagePoint>) -> Self {
         let mut refusals = BTreeMap::new();
         for (code, count) in points.iter().flat_map(|point| &point.refusals) {
             let held: &mut u64 = refusals.entry(code.clone()).or_default();
             *held = held.saturating_add(*count);
         }
         let uses = points.iter().fold(0, |sum: u64, point| sum.saturating_add(point.uses));
-        Self { step, uses, uses_total, refusals, points }
+        Self { step, covers, uses, uses_total, refusals, points }
     }
 
     /// Returns the step.
     #[must_use]
     pub fn step(&self) -> Step {
         self.step
+    }
+
+    /// Returns whose counts these are: in a cluster, those of all nodes, or of one.
+    #[must_use]
+    pub fn covers(&self) -> Covers {
+        self.covers
     }
 
     /// Returns the number of successful verifications in all steps.
@@ -59,6 +67,34 @@ impl UsageReport {
     #[must_use]
     pub fn points(&self) -> &[UsagePoint] {
         &self.points
+    }
+}
+
+/// Whose counts an answer about usage has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Covers {
+    /// The store's, which is in no cluster.
+    #[default]
+    Store,
+    /// Those of all nodes of a cluster: everything that this node had counted before the call, and what the others had
+    /// made known by then, which is half a minute behind, or more if very many owners call.
+    AllNodes,
+    /// Those of this node alone. So it is with counts of one key, and of minutes; and with others while the engine of the cluster
+    /// does not answer.
+    ThisNode,
+}
+
+impl Covers {
+    /// Returns the name, as in JSON: `store`, `all_nodes`, `this_node`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::AllNodes => "all_nodes",
+            Self::ThisNode => "this_node",
+        }
     }
 }
 

@@ -20,6 +20,9 @@ impl UsageSubject {
     /// All keys of the store.
     pub(crate) const STORE: Self = Self { kind: STORE, id: 0 };
     pub(crate) const BYTES: usize = 17;
+    /// What comes after the bytes of every key, and before those of every other subject.
+    #[cfg(feature = "cluster")]
+    pub(crate) const AFTER_KEYS: [u8; 1] = [KEY + 1];
 
     pub(crate) fn key(id: u128) -> Self {
         Self { kind: KEY, id }

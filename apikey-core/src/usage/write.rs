@@ -75,17 +75,19 @@ impl<'d> UsageWriter<'d> {
         self.rows.disk.throttle_usage(std::mem::take(&mut self.rows.unsettled))
     }
 
-    /// Writes the sums.
+    /// Writes the sums, and passes the minute and the subject of each to `note`.
     ///
     /// # Errors
     /// The disk fails.
-    pub(crate) fn finish(mut self) -> Result<(), StoreError> {
+    pub(crate) fn finish(mut self, mut note: impl FnMut(u32, UsageSubject)) -> Result<(), StoreError> {
         for (minute, Minute { sums, .. }) in self.minutes {
-            for (subject, counts) in sums.into_all() {
-                self.rows.add(minute, subject, &counts, true)?;
-            }
+            let sums: Vec<_> = sums.into_all().collect();
+            let added = sums.iter().try_for_each(|(subject, counts)| self.rows.add(minute, *subject, counts, true));
             // The next minute adds to the same rows.
-            self.rows.flush()?;
+            let written = added.and_then(|()| self.rows.flush());
+            // Whoever is told reads them, also those that were written before an error.
+            sums.iter().for_each(|(subject, _)| note(minute, *subject));
+            written?;
             self.rows.disk.throttle_usage(std::mem::take(&mut self.rows.unsettled))?;
         }
         Ok(())

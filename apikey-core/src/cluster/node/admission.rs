@@ -12,7 +12,7 @@ use crate::key::error::StoreError;
 use crate::key::error::cluster_error::ClusterError;
 
 /// How far the clock of a node may be from those of the others, in milliseconds.
-pub(super) const MAX_SKEW_MS: i64 = 5 * 60_000;
+pub(crate) const MAX_SKEW_MS: i64 = 5 * 60_000;
 /// The share of the engine's quota, in percent, from which on nothing is given.
 const FULL_PERCENT: u64 = 80;
 /// How often a node that gives asks whether another one waits.

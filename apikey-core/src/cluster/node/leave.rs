@@ -10,7 +10,8 @@ use crate::commit::engine::Engine;
 /// How long a node that leaves tries to reach the ledger.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Why a node that has left refuses every key.
-const LEFT: &str = "it has left the cluster (`apikey cluster leave`, or KeyStore::leave_cluster); open the store again";
+pub(crate) const LEFT: &str =
+    "it has left the cluster (`apikey cluster leave`, or KeyStore::leave_cluster); open the store again";
 
 impl Node {
     /// Leaves while the store stays open: the node refuses every key from now on, and takes itself off the list. Returns

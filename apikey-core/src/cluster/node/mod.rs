@@ -1,6 +1,6 @@
 //! A node that runs: its replica follows the log, its gate follows the clock, and its changes go through the ledger.
 
-mod admission;
+pub(crate) mod admission;
 mod append;
 mod apply;
 mod apply_entry;
@@ -12,7 +12,7 @@ pub(crate) mod here_only;
 mod holds;
 pub(crate) mod keeping;
 mod kept_revocations;
-mod leave;
+pub(crate) mod leave;
 mod listings;
 pub(crate) mod probe;
 pub(crate) mod reserver;

@@ -8,7 +8,7 @@ use crate::base::lock::lock;
 use crate::cluster::format::entry::LOG_END;
 use crate::cluster::{
     Appended, Cell, CellKind, CellName, Entry, Fence, Ledger, LedgerError, LedgerResult, Logged, Look, MemoryLedger,
-    Piece, Position, Reserved, Sight, Standing, Step, Swap, Tally, Woken,
+    Piece, Position, Reserved, Sight, Space, Standing, Step, Swap, Tally, Woken,
 };
 
 /// A ledger in memory that refuses every call, or answers none, while a test wants it.
@@ -16,7 +16,7 @@ use crate::cluster::{
 pub(super) struct Faulty {
     inner: Arc<MemoryLedger>,
     refuses: Arc<AtomicBool>,
-    /// Appends are done, and their answers are lost.
+    /// Appends and tallies are done, and their answers are lost.
     loses_answers: Arc<AtomicBool>,
     /// What a load of the state does at each image.
     at_image: Arc<Mutex<Option<AtImage>>>,
@@ -31,6 +31,8 @@ pub(super) struct Faulty {
     slow: Arc<AtomicU32>,
     /// What happens before swaps of reservations.
     at_reserve: Arc<Mutex<Option<AtReserve>>>,
+    /// How full it says it is.
+    space: Arc<Mutex<Option<Space>>>,
 }
 
 type AtReserve = Box<dyn FnMut(&[Swap<'_>]) + Send>;
@@ -66,6 +68,7 @@ impl Faulty {
             barrier: Arc::default(),
             slow: Arc::default(),
             at_reserve: Arc::default(),
+            space: Arc::default(),
         }
     }
 
@@ -127,6 +130,16 @@ impl Faulty {
         self.loses_moments.store(times, Ordering::SeqCst);
     }
 
+    pub(super) fn say_space(&self, used: u64, quota: u64) {
+        *lock(&self.space) = Some(Space { used, quota });
+    }
+
+    /// What is seen, with the space that it says.
+    fn seen(&self, mut sight: Sight) -> Sight {
+        sight.space = *lock(&self.space);
+        sight
+    }
+
     /// For a call that writes.
     fn with_space(&self) -> LedgerResult<&MemoryLedger> {
         match self.is_full.load(Ordering::SeqCst) {
@@ -150,12 +163,15 @@ impl Ledger for Faulty {
 
     fn sight(&self, generation: u64, by: Instant) -> LedgerResult<Sight> {
         std::thread::sleep(std::time::Duration::from_millis(self.slow.load(Ordering::SeqCst).into()));
-        self.up()?.sight(generation, by)
+        Ok(self.seen(self.up()?.sight(generation, by)?))
     }
 
     fn look(&self, generation: u64, standing: &Standing<'_>, by: Instant) -> LedgerResult<Look> {
         if !self.is_full.load(Ordering::SeqCst) {
-            return self.up()?.look(generation, standing, by);
+            return Ok(match self.up()?.look(generation, standing, by)? {
+                Look::Standing(sight) => Look::Standing(Box::new(self.seen(*sight))),
+                other => other,
+            });
         }
         // Under the value that it has, the presence stays as it is.
         Ok(match self.up()?.look(generation, &Standing { next: standing.held, ..*standing }, by)? {
@@ -237,7 +253,11 @@ impl Ledger for Faulty {
     }
 
     fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
-        self.with_space()?.tally(generation, tallies, by)
+        let done = self.with_space().and_then(|engine| engine.tally(generation, tallies, by));
+        match self.loses_answers.load(Ordering::SeqCst) {
+            true => Err(LedgerError::unknown("a test lost the answer")),
+            false => done,
+        }
     }
 
     fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {

@@ -13,6 +13,7 @@ mod outage;
 mod quotas;
 mod shared_entries;
 mod unusable;
+mod usage;
 mod went_back;
 
 use std::time::Duration;

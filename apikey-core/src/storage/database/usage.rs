@@ -9,6 +9,8 @@ use crate::storage::database::disk::Disk;
 #[cfg(test)]
 use crate::storage::database::disk::Faults;
 use crate::storage::database::fault::io_error;
+#[cfg(feature = "cluster")]
+use crate::storage::database::usage_tree::MIRRORED;
 use crate::storage::database::usage_tree::{BYTES, UsageWrites};
 
 /// The rows that one batch deletes.
@@ -33,6 +35,26 @@ impl Disk {
         to: &[u8],
     ) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> + use<> {
         self.usage.tree.range(from..to).map(|item| Ok(item.map_err(io_error)?))
+    }
+
+    /// What is noted of the rows that are mirrored into the ledger of a cluster.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn usage_mirrored(&self) -> Result<Option<IVec>, StoreError> {
+        Ok(self.flusher.noted(self.usage.tree.get(MIRRORED)).map_err(io_error)?)
+    }
+
+    /// Notes that, without a sync.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn note_usage_mirrored(&self, note: &[u8]) -> Result<(), StoreError> {
+        let _gate = self.flusher.gate()?;
+        self.flusher.noted(self.usage.tree.insert(MIRRORED, note)).map_err(io_error)?;
+        Ok(())
+    }
+
+    /// Waits until all rows that were written are on the disk.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn sync_usage(&self) -> Result<(), StoreError> {
+        Ok(self.sync_database()?)
     }
 
     /// Writes rows, without a sync. The caller then calls [`throttle_usage`](Self::throttle_usage) with their number.

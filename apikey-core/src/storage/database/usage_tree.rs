@@ -6,6 +6,9 @@ use sled::Tree;
 
 /// Where the tree has the bytes of all rows; no row has so short a name.
 pub(super) const BYTES: [u8; 1] = [0];
+/// Where it has which rows a node has mirrored into the ledger of its cluster.
+#[cfg(feature = "cluster")]
+pub(super) const MIRRORED: [u8; 2] = [0, 1];
 /// Roughly what the database takes for a row: so many times its name and its value, and some bytes more. Of a million keys
 /// that were used once in each hour of a day it took 565 MiB, for 2,622,191 rows of 48 bytes.
 const TIMES: usize = 4;

@@ -18,6 +18,7 @@ use crate::storage::open_error::{OpenError, read_error};
 use crate::store::inner::Inner;
 use crate::store::key_store::KeyStore;
 use crate::store::service::Service;
+use crate::store::uses::mirror::Mirror;
 
 /// The pause before another try to become fresh.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -50,8 +51,13 @@ pub(super) fn start(
         KeptEntries::open(parent(&log.directory)).map_err(|source| OpenError::io(path, source))?
     };
     let node = Arc::new(Node::new(cluster, settings, head, kept));
+    let mirror = {
+        let log = engine.log.open().map_err(|error| read_error(path, "its database", error))?;
+        Mirror::new(node.clone(), &log).map_err(|error| read_error(path, "its counts of uses", error))?
+    };
     let gate = Gate::closed(cluster.clock.clone());
-    let inner = inner(engine.join(Box::new(ClusterOrder(node.clone())), gate));
+    let mut inner = inner(engine.join(Box::new(ClusterOrder(node.clone())), gate));
+    inner.mirror = Some(mirror);
     let store = KeyStore::start(inner).map_err(|source| OpenError::io(path, source))?;
     node.restore_kept(&store.inner().engine).map_err(|error| OpenError::Cluster(error.to_string()))?;
     if let Err(error) = node.complete_kept(&store.inner().engine) {
@@ -66,6 +72,7 @@ pub(super) fn start(
     if let Err(error) = node.reserve(&store.inner().engine, node.runtime.now() + PATIENCE) {
         tracing::debug!(%error, "no block of the quotas is reserved yet");
     }
+    store.inner().begin_mirror();
     let service = NodeThreads::start(node, &store.shared()).map_err(|source| OpenError::io(path, source))?;
     store.add_service(Box::new(service));
     Ok(store)
@@ -97,7 +104,7 @@ fn become_fresh(node: &Node, engine: &Engine) -> Result<(), OpenError> {
 }
 
 /// What a thread of a node does until the node closes.
-type Work = fn(&Node, &Engine);
+type Work = fn(&Node, &Inner);
 
 /// The threads of a node.
 struct NodeThreads {
@@ -110,9 +117,9 @@ impl NodeThreads {
     fn start(node: Arc<Node>, inner: &Arc<Inner>) -> std::io::Result<Self> {
         let mut started = Self { node, inner: inner.clone(), threads: Vec::new() };
         let works: [(&str, Work); 3] = [
-            ("apikey-follow", Node::follow_until_closed),
-            ("apikey-probe", Node::probe_until_closed),
-            ("apikey-keep", Node::keep_until_closed),
+            ("apikey-follow", |node, inner| node.follow_until_closed(&inner.engine)),
+            ("apikey-probe", |node, inner| node.probe_until_closed(&inner.engine)),
+            ("apikey-keep", |node, inner| node.keep_until_closed(&inner.engine, || inner.mirror_usage())),
         ];
         for (name, work) in works {
             match spawn(&started.node, inner, name, work) {
@@ -133,7 +140,7 @@ impl NodeThreads {
         let (node, inner) = (Arc::downgrade(&self.node), Arc::downgrade(&self.inner));
         self.node.reserver.when_needed(Box::new(move || {
             let (node, inner) = (node.upgrade()?, inner.upgrade()?);
-            let thread = spawn(&node, &inner, "apikey-reserve", Node::reserve_until_closed);
+            let thread = spawn(&node, &inner, "apikey-reserve", |node, inner| node.reserve_until_closed(&inner.engine));
             thread.inspect_err(|error| tracing::error!(%error, "no blocks of quotas are reserved")).ok()
         }));
         if self.inner.engine.index.has_quotas() {
@@ -148,13 +155,15 @@ impl NodeThreads {
         }
         // Only now: the threads would register the node again.
         self.node.leave(&self.inner.engine);
+        // The gate is closed, so nothing more is counted.
+        self.inner.mirror_rest();
     }
 }
 
 fn spawn(node: &Arc<Node>, inner: &Arc<Inner>, name: &str, work: Work) -> std::io::Result<Task> {
     let (node, inner) = (node.clone(), inner.clone());
     let runtime = node.runtime.clone();
-    runtime.spawn(name, move || work(&node, &inner.engine))
+    runtime.spawn(name, move || work(&node, &inner))
 }
 
 impl Service for NodeThreads {

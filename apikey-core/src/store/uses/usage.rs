@@ -18,13 +18,13 @@ use crate::token::key_id::KeyId;
 use crate::usage::expire::{expire, forget};
 use crate::usage::query::Usage;
 use crate::usage::read;
-use crate::usage::report::{KeyUse, UsageReport};
+use crate::usage::report::{Covers, KeyUse, UsageReport};
 use crate::usage::step::Step;
 use crate::usage::subject::UsageSubject;
 use crate::usage::write::UsageWriter;
 
 /// The room that the disk must have left for counts of uses: 64 MiB, so that they take nothing that a change needs.
-const MIN_FREE: u64 = 64 << 20;
+pub(super) const MIN_FREE: u64 = 64 << 20;
 /// The keys whose counts are written while nobody reads the sum of a key.
 const PART: usize = 256;
 /// How long the store writes counts in one go. The same thread has more to do.
@@ -32,8 +32,13 @@ const MAX_TIME: Duration = Duration::from_millis(250);
 
 impl KeyStore {
     /// Returns how often keys were used and refused: those of a key, an owner, a tenant or the whole store, in steps. It has
-    /// everything that was counted before the call, on this machine. A store that does not
+    /// everything that was counted before the call. A store that does not
     /// [count uses](crate::KeyStoreBuilder::count_use) has what it counted when it did.
+    ///
+    /// In a cluster, the counts of owners, of tenants and of the store by the hour and by the day, and their
+    /// [`uses_total`](UsageReport::uses_total), are those of all nodes: everything that this node has counted, and what the others
+    /// had made known before the call. The call asks the engine, for up to two seconds. If it does not answer, and always for a key
+    /// and by the minute, the report has what this node has counted: [`UsageReport::covers`] says so.
     ///
     /// The counts are exact, but for the last half minute before a crash, and for what a full disk had no room for
     /// ([`Health::usage_dropped`](crate::Health::usage_dropped)). Events, backups and exports have none of them.
@@ -51,16 +56,23 @@ impl KeyStore {
         {
             return Err(StoreError::NotFound(key));
         }
+        // It may wait for the engine, so nothing is locked yet.
+        #[cfg(feature = "cluster")]
+        let all = inner.counted_by_all(subject, minutes);
         let _writing = inner.hold_usage();
+        #[cfg(feature = "cluster")]
+        let (covers, others) = inner.counted_by_others(all);
+        #[cfg(not(feature = "cluster"))]
+        let (covers, others) = (Covers::Store, Vec::new());
         // Refusals wait for what waits, so the disk is read after that.
         let waiting = inner.engine.counts.as_ref().map(|counts| read::waiting(&counts.pending(), subject));
         let (.., step) = minutes;
-        let (points, total) = read::series(&disk, waiting.unwrap_or_default(), subject, minutes)?;
-        Ok(UsageReport::new(step, total, points))
+        let (points, total) = read::series(&disk, waiting.unwrap_or_default(), others, subject, minutes)?;
+        Ok(UsageReport::new(step, covers, total, points))
     }
 
     /// Returns the keys that were used most since a time, the busiest first, and at most `limit`: by the hour for times within
-    /// the last 14 days, and by the day for earlier ones, within 400 days.
+    /// the last 14 days, and by the day for earlier ones, within 400 days. In a cluster it knows the uses on this node alone.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for a time that is later than now, or earlier than that; [`StoreError::Io`],
@@ -93,6 +105,11 @@ impl KeyStore {
         Ok(busiest)
     }
 
+    /// Whose counts are those that are of one node only in a cluster.
+    pub(crate) fn covers_of_one(&self) -> Covers {
+        if self.inner().engine.is_alone() { Covers::Store } else { Covers::ThisNode }
+    }
+
     /// Whether this store [counts uses](crate::KeyStoreBuilder::count_use).
     pub(crate) fn is_counting(&self) -> bool {
         self.inner().engine.counts.is_some()
@@ -123,7 +140,7 @@ impl Inner {
 
     /// Collects the counts of all threads, and writes them if it is time, if they are many, or if the last time was not enough
     /// for all of them.
-    pub(in crate::store) fn keep_usage(&self, is_time: bool) {
+    pub(crate) fn keep_usage(&self, is_time: bool) {
         let is_behind = self.usage_behind.load(Ordering::Relaxed);
         if (self.collect_uses() || is_time || is_behind)
             && let Ok(disk) = self.engine.log.open()
@@ -204,7 +221,11 @@ impl Inner {
         };
         self.usage_behind.store(is_behind, Ordering::Relaxed);
         // The sums of what was written belong on the disk, whatever happened to the rest.
-        written.and(writer.finish())?;
+        #[cfg(feature = "cluster")]
+        let note = |minute, subject| self.note_counted(minute, subject);
+        #[cfg(not(feature = "cluster"))]
+        let note = |_, _| {};
+        written.and(writer.finish(note))?;
         if is_behind {
             return Ok(());
         }

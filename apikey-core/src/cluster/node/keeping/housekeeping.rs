@@ -32,8 +32,8 @@ pub(crate) const NOT_COUNTED: u64 = u64::MAX;
 const MAX_READS: usize = 4;
 
 impl Node {
-    /// Keeps house until the node closes.
-    pub(crate) fn keep_until_closed(&self, engine: &Engine) {
+    /// Keeps house until the node closes. `last` is what can wait the longest, and takes little time.
+    pub(crate) fn keep_until_closed(&self, engine: &Engine, last: impl Fn()) {
         let (short, long) = (intervals::JANITOR, intervals::keeping(self.settings.bound));
         // How often it has kept house since it listed the nodes last.
         let mut unlisted = 0;
@@ -73,6 +73,7 @@ impl Node {
             {
                 tracing::debug!(%error, "revocations are in force on this node alone");
             }
+            last();
         }
     }
 
