@@ -258,6 +258,7 @@ pub mod cluster {
     use crate::storage::only_here::KeptHere;
     use crate::storage::replica_note::ReplicaNote;
     use crate::token::digest::{Digester, Pepper};
+    use crate::usage::mirror::MirrorNote;
 
     /// The digesters of a node without a pepper, or with one.
     fn digesters(with_pepper: bool) -> Vec<Digester> {
@@ -281,6 +282,7 @@ pub mod cluster {
             is::<ClusterSettings>(bytes),
             is::<KeptHere>(bytes),
             is::<ReplicaNote>(bytes),
+            is::<MirrorNote>(bytes),
         ];
         let count = others.iter().filter(|is| **is).count() + usize::from(kept.is_some());
         assert!(count <= 1, "a frame of two kinds");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apikey_core::{KeyUse, UsagePoint, UsageReport};
+use apikey_core::{Covers, KeyUse, UsagePoint, UsageReport};
 use chrono::{DateTime, Utc};
 
 use super::print::{note, text};
@@ -69,6 +69,11 @@ fn sums(report: &UsageReport, now: DateTime<Utc>) -> Vec<Vec<Cell>> {
         rows.push(row("time", format!("{steps}, from {}{until}", both(first.at, now))));
     }
     rows.push(row("uses of all time", report.uses_total().to_string()));
+    match report.covers() {
+        Covers::AllNodes => rows.push(row("counted by", "all nodes".to_owned())),
+        Covers::ThisNode => rows.push(row("counted by", "this node alone".to_owned())),
+        _ => {}
+    }
     rows
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use apikey_cluster_tests::postgres::{Server, ServerConfig};
 use apikey_core::cluster::Cluster;
-use apikey_core::{AuthError, KeyStore, NewKey};
+use apikey_core::{AuthError, KeyStore, KeyStoreBuilder, NewKey};
 use apikey_postgres::Postgres;
 use apikey_testkit::wait_until;
 
@@ -39,9 +39,13 @@ impl Engine {
     }
 
     fn node(&self, name: &str, directory: &Path) -> KeyStore {
+        self.builder(name).open(directory).unwrap()
+    }
+
+    fn builder(&self, name: &str) -> KeyStoreBuilder {
         let engine = Postgres::new(self.connection()).namespace(self.namespace).single();
         let cluster = Cluster::new(engine).name(name).max_staleness(Duration::from_secs(5));
-        KeyStore::builder().cluster(cluster).admin_socket(true).open(directory).unwrap()
+        KeyStore::builder().cluster(cluster).admin_socket(true)
     }
 }
 
@@ -120,6 +124,33 @@ fn a_store_becomes_a_cluster_and_the_command_sees_its_nodes() {
     let one = engine.node("one", &place.path("keys.db"));
     assert_eq!(one.verify(token).unwrap_err(), AuthError::Revoked);
     place.run(&["cluster", "status"]).ok().shows("one, which serves");
+}
+
+#[test]
+fn usage_says_which_nodes_have_counted() {
+    let engine = Engine::start("acme");
+    let place = Place::new();
+    let open = |name: &str, directory: &str| engine.builder(name).count_use(true).open(place.path(directory)).unwrap();
+    let (one, two) = (open("one", "keys.db"), open("two", "two.db"));
+    let created = one.create(NewKey::for_owner("alice")).unwrap();
+    for store in [&one, &two, &two] {
+        store.verify(created.key.expose_secret()).unwrap();
+    }
+    // It makes known what it has counted.
+    two.close().unwrap();
+    let id = created.info.id().to_string();
+    let usage = |arguments: &[&str]| place.run(&[&["usage"], arguments].concat()).ok();
+    usage(&["--owner", "alice"]).shows("uses              3").shows("counted by        all nodes");
+    usage(&[&id]).shows("uses              1").shows("counted by        this node alone");
+    usage(&["--step", "minute"]).shows("counted by        this node alone").hides("did not answer");
+    usage(&["--most-used"]).says("uses on this node alone");
+    let covers = |arguments: &[&str]| document(&usage(arguments))["covers"].clone();
+    assert_eq!(
+        [&["--json"][..], &["--json", &id], &["--json", "--most-used"]].map(covers),
+        ["all_nodes", "this_node", "this_node"]
+    );
+    drop(engine.server);
+    usage(&[]).shows("counted by        this node alone").says("what the other nodes have counted is missing");
 }
 
 #[test]

@@ -45,6 +45,12 @@ pub trait Engine {
     /// Does what it does by itself after a while.
     fn tidy(&self) {}
 
+    /// Gives up what was replaced or deleted, and returns the bytes that it holds.
+    fn space_after_cleaning(&self) -> u64;
+
+    /// The bytes that it holds.
+    fn space(&self) -> u64;
+
     /// The CPU time so far of its processes.
     fn cpu(&self) -> Duration {
         measure::of_processes(&self.processes())

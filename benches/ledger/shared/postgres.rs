@@ -89,4 +89,13 @@ impl Engine for PostgresServers {
     fn tidy(&self) {
         self.primary.sql("VACUUM ANALYZE apikey_cell");
     }
+
+    fn space_after_cleaning(&self) -> u64 {
+        self.primary.sql("VACUUM ANALYZE");
+        self.space()
+    }
+
+    fn space(&self) -> u64 {
+        self.primary.sql("SELECT pg_database_size(current_database())").parse().unwrap()
+    }
 }

@@ -1,7 +1,7 @@
 //! Shows the report of a key, an owner, a tenant or the store.
 
 use apikey_core::admin::Request;
-use apikey_core::{KeyFilter, Step, Usage, UsageReport};
+use apikey_core::{Covers, KeyFilter, Step, Usage, UsageReport};
 
 use super::args::UsageArgs;
 use super::counting::is_counting;
@@ -37,6 +37,11 @@ pub(super) fn report(context: &Context, usage: &UsageArgs) -> Result<(), Failure
         if key.is_some() && step == Step::Minute {
             output::note(
                 "a key has minutes while it is among the thousand busiest, and no refusals in them: --step hour",
+            );
+        }
+        if answer.report.covers() == Covers::ThisNode && key.is_none() && step != Step::Minute {
+            output::note(
+                "the engine of the cluster did not answer in time: what the other nodes have counted is missing",
             );
         }
         let is_empty = is_empty(&answer.report);

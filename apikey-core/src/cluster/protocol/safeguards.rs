@@ -76,6 +76,10 @@ pub(crate) struct Safeguards {
     pub(crate) counts_waiting_first_uses: bool,
     /// What is in force on a node alone is taken from what an entry gives before that is in the index.
     pub(crate) narrows_while_applying: bool,
+    /// A replica that has counted less than the ledger has of it mirrors its counts under another number.
+    pub(crate) renumbers_what_went_back: bool,
+    /// Counts are mirrored only once those of a call without an answer, or of a former run of the node, come no more.
+    pub(crate) outwaits_late_counts: bool,
 }
 
 impl Safeguards {
@@ -112,6 +116,8 @@ impl Safeguards {
         makes_revocations_again: true,
         counts_waiting_first_uses: true,
         narrows_while_applying: true,
+        renumbers_what_went_back: true,
+        outwaits_late_counts: true,
     };
 
     /// How long a wait for the bound of another node lasts.

@@ -30,9 +30,10 @@ fn use_times(store: &KeyStore, key: &CreatedKey, times: u64) {
     }
 }
 
-/// Writes what was counted to the disk now, instead of within half a minute.
+/// Writes what was counted to the disk now, instead of within half a minute, and mirrors it.
 fn write(store: &KeyStore) {
     store.inner().keep_usage(true);
+    store.inner().mirror_usage_now();
 }
 
 fn report(store: &KeyStore, usage: Usage) -> UsageReport {
@@ -140,6 +141,7 @@ fn while_the_engine_is_away_a_node_counts_on_and_answers_for_itself() {
     ledger.refuse(false);
     let ledger = Faulty::new(&memory);
     let store = of_faulty(&ledger, "cut-off").open(&path).unwrap();
+    write(&store);
     knows(&other, 3);
     // Counts that were taken, and not answered, are sent again.
     ledger.lose_answers(true);

@@ -26,6 +26,8 @@ use crate::usage::expire::rows_kept;
 use crate::usage::mirror::{
     ALL, Batch, Counted, MirrorNote, Scan, Unsent, day, delete_sums, read_tally_name, tally_name, total,
 };
+#[cfg(test)]
+use crate::usage::read;
 use crate::usage::read::{Minutes, rows_of};
 use crate::usage::report::Covers;
 use crate::usage::row::{RowName, RowSpan, begin};
@@ -37,8 +39,9 @@ use crate::usage::subject::UsageSubject;
 const EACH: Duration = Duration::from_secs(3);
 /// The calls of a pass that finds rows on the disk. Each of those is sent once.
 const SCANNED_CALLS: usize = 4;
-/// The pause after a call that failed. By then that call is done, or never will be.
-const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// The pause after a call that failed, and after an open: what was sent before is done by then, or never will be, and so does not
+/// follow what is sent later.
+const LATE: Duration = Duration::from_secs(30);
 /// How long a pass may take, an answer of the ledger, and what a node sends when it closes.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often the janitor deletes old rows, and how long that may take.
@@ -110,6 +113,11 @@ impl Mirror {
         }
         progress.is_without_room = is_full;
         !is_full
+    }
+
+    /// How long a call that had no answer may still be done.
+    fn late(&self) -> Duration {
+        if self.node.settings.safeguards.outwaits_late_counts { LATE } else { Duration::ZERO }
     }
 
     fn new_note(&self) -> Result<MirrorNote, LedgerError> {
@@ -235,6 +243,18 @@ impl Inner {
         }
     }
 
+    /// The number of this replica, and what it has counted in all.
+    #[cfg(test)]
+    pub(crate) fn counted_here(&self) -> (Option<u64>, u64) {
+        let mirror = self.mirror.as_ref().unwrap();
+        let _writing = lock(&self.writing_usage);
+        self.collect_uses();
+        let waiting = read::waiting(&self.engine.counts.as_ref().unwrap().pending(), UsageSubject::STORE);
+        let row = self.engine.log.open().unwrap().usage_row(&ALL.bytes()).unwrap();
+        let total = total(row.as_deref()) + waiting.iter().map(|(_, counts)| counts.total()).sum::<u64>();
+        (lock(&mirror.note).map(|note| note.replica), total)
+    }
+
     /// Does what the thread does, as if it were time.
     #[cfg(test)]
     pub(crate) fn mirror_usage_now(&self) {
@@ -259,14 +279,18 @@ impl Inner {
             let mut progress = lock(&mirror.progress);
             if is_due(progress.due) && self.has_usage(&disk) {
                 let sent = self.mirror_some(mirror, &mut progress, &disk, false);
-                progress.due = Some(runtime.now() + if sent.is_ok() { EACH } else { AFTER_FAILURE });
+                progress.due = Some(runtime.now() + if sent.is_ok() { EACH } else { mirror.late() });
                 if let Err(error) = sent {
                     tracing::debug!(%error, "other nodes do not know yet what this one has counted");
                 }
             }
+            if progress.expiring_due.is_none() && !self.has_usage(&disk) {
+                // Others may count, but there is no hurry.
+                progress.expiring_due = Some(runtime.now() + EXPIRE_EACH);
+            }
             if is_due(progress.expiring_due) && self.engine.keeps_house() {
                 let expired = self.expire_tallies(mirror);
-                progress.expiring_due = Some(runtime.now() + if expired.is_ok() { EXPIRE_EACH } else { AFTER_FAILURE });
+                progress.expiring_due = Some(runtime.now() + if expired.is_ok() { EXPIRE_EACH } else { LATE });
                 if let Err(error) = expired {
                     tracing::debug!(%error, "old counts are left in the ledger");
                 }
@@ -350,7 +374,13 @@ impl Inner {
         let note = match held {
             None => mirror.new_note()?,
             Some(note) if note.generation != generation => MirrorNote { generation, day: 0, ..note },
-            Some(note) if mirror.total_sent(note.replica, by)? <= mirror.total_at_open => note,
+            Some(note)
+                if mirror.total_sent(note.replica, by)? <= mirror.total_at_open
+                    || !mirror.node.settings.safeguards.renumbers_what_went_back =>
+            {
+                progress.due = Some(mirror.node.runtime.now() + mirror.late());
+                note
+            }
             // A copy of the directory, which goes on elsewhere, or an earlier state of it.
             Some(_) => {
                 let new = mirror.new_note()?;

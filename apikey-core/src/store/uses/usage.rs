@@ -125,7 +125,7 @@ impl Inner {
     }
 
     /// Collects the counts of all threads. Returns whether they are so many that they belong on the disk.
-    fn collect_uses(&self) -> bool {
+    pub(super) fn collect_uses(&self) -> bool {
         let counts = self.engine.counts.as_ref();
         counts.is_some_and(|counts| counts.collect(self.engine.refusals.unknown(), self.engine.time.now_ms()))
     }

@@ -10,6 +10,7 @@ mod newer;
 mod points;
 mod quotas;
 mod upgrade;
+mod usage;
 
 #[cfg(target_os = "linux")]
 pub(crate) use newer::Newer;

@@ -213,6 +213,11 @@ impl Model {
                 return Some(format!("machine {machine} does not know at the end whether an entry is in the log"));
             }
         }
+        if self.plan.course == Course::Counts
+            && let Some(fault) = self.fault_of_counts()
+        {
+            return Some(fault);
+        }
         let shared = self.shared();
         let lacks = |call: &&u64| {
             let entry = shared.promises.calls.get(call).and_then(|call| call.entry);

@@ -317,7 +317,10 @@ impl Ledger for SimulatedLedger {
 
     fn tally(&self, generation: u64, tallies: &[Tally], by: Instant) -> LedgerResult<()> {
         let tallies = tallies.to_vec();
-        self.grow(by, move |model| model.engine.tally(generation, &tallies, by))
+        self.grow(by, move |model| {
+            model.note_counts(&tallies);
+            model.engine.tally(generation, &tallies, by)
+        })
     }
 
     fn tallies(&self, generation: u64, begins: &[&[u8]], by: Instant) -> LedgerResult<Vec<Tally>> {

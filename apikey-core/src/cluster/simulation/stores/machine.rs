@@ -12,6 +12,7 @@ use crate::cluster::node::change::ClusterOrder;
 use crate::cluster::simulation::stores::calls;
 use crate::cluster::simulation::stores::ledger::SimulatedLedger;
 use crate::cluster::simulation::stores::model::Model;
+use crate::cluster::simulation::stores::plan::Course;
 use crate::cluster::simulation::stores::promises::Here;
 use crate::cluster::simulation::stores::scheduler::{Process, Seat};
 use crate::cluster::simulation::stores::{BOUND, WRITE_TIMEOUT};
@@ -172,6 +173,9 @@ impl Model {
     }
 
     fn next(&self) -> Next {
+        if self.plan.course == Course::Counts && self.faults().kills == 0.0 {
+            return Next::Same;
+        }
         self.scheduler.random(|random| match random.unit() {
             share if share < 0.15 => Next::Former,
             share if share < 0.22 => Next::Empty,
@@ -190,7 +194,7 @@ fn open(model: &Arc<Model>, process: Process) -> Result<KeyStore, OpenError> {
         .write_timeout(WRITE_TIMEOUT);
     (cluster.clock, cluster.runtime) = (boot, Runtime::Simulated(Arc::new(seat())));
     cluster.safeguards = model.plan.safeguards;
-    let builder = KeyStore::builder().clock(wall).cluster(cluster);
+    let builder = KeyStore::builder().clock(wall).cluster(cluster).count_use(model.plan.course == Course::Counts);
     let path = {
         let shared = model.shared();
         let machine = &shared.machines[process.machine];

@@ -3,6 +3,7 @@
 mod calls;
 mod checks;
 mod clocks;
+mod counting;
 mod faults;
 mod history;
 mod ledger;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use crate::cluster::simulation::random::Random;
 use crate::cluster::simulation::stores::machine::{Command, Machine};
 use crate::cluster::simulation::stores::model::Model;
-use crate::cluster::simulation::stores::plan::{Counts, Faults, Plan};
+use crate::cluster::simulation::stores::plan::{Counts, Course, Faults, Plan};
 use crate::cluster::simulation::stores::scheduler::Scheduler;
 
 /// The generation of the log.
@@ -41,7 +42,8 @@ fn run(seed: u64, plan: Plan) -> Run {
     let mut random = Random::new(seed);
     let machines = 2 + random.below(2);
     let faults = Faults::random(&mut random, machines, plan.course);
-    let has_disk: Vec<bool> = (0..machines).map(|_| random.chance(0.5)).collect();
+    let has_disk = |random: &mut Random| plan.course == Course::Counts || random.chance(0.5);
+    let has_disk: Vec<bool> = (0..machines).map(|_| has_disk(&mut random)).collect();
     let scheduler = Scheduler::new(random, machines);
     let root = directory();
     let disk = |at: usize| has_disk[at].then(|| root.path().join(format!("machine-{at}")));

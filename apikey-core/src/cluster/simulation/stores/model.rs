@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) unsafe_until: Duration,
     /// The keys that each machine changes now, by call; `None` for all.
     pub(super) changing: BTreeMap<u64, (usize, Option<u128>)>,
+    /// The most that the ledger has had of each replica's counts.
+    pub(super) counted: BTreeMap<u64, u64>,
     /// No more faults, and no more calls.
     pub(super) is_calm: bool,
 }
@@ -58,6 +60,7 @@ impl Model {
             full_until: Duration::ZERO,
             unsafe_until: Duration::ZERO,
             changing: BTreeMap::new(),
+            counted: BTreeMap::new(),
             is_calm: false,
         };
         let (faults, shared) = (Mutex::new(Arc::new(faults)), Mutex::new(shared));

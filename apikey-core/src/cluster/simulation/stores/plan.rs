@@ -33,6 +33,8 @@ pub(super) enum Course {
     Roles,
     /// The same with those of [`GoesBack`](Self::GoesBack).
     RolesGoBack,
+    /// Stores count uses, and mirror them.
+    Counts,
 }
 
 impl Course {
@@ -42,6 +44,8 @@ impl Course {
             Self::Storm => (10, 20),
             Self::GoesBack | Self::RolesGoBack => (45, 80),
             Self::Rotators => (90, 60),
+            // Counts are written each half minute, and sent again after another one.
+            Self::Counts => (60, 150),
             Self::Rough | Self::Roles | Self::Away | Self::Smooth | Self::Unreadable => (45, 60),
         }
     }
@@ -153,29 +157,30 @@ impl Faults {
                     ..Self::none(machines)
                 }
             }
-            Course::Rough | Course::GoesBack | Course::Roles | Course::RolesGoBack => {
+            Course::Rough | Course::GoesBack | Course::Roles | Course::RolesGoBack | Course::Counts => {
                 let way = way(&[0.0005, 0.005, 0.05]);
                 let mut one_of = |values: &[f64]| values[random.below(values.len())];
+                let counts = course == Course::Counts;
                 let goes_back = matches!(course, Course::GoesBack | Course::RolesGoBack);
                 Self {
                     way,
                     loss: one_of(&[0.0, 0.01, 0.1]),
                     refusals: one_of(&[0.0, 0.02, 0.15]),
-                    held_up: one_of(&[0.0, 0.03, 0.15]),
+                    held_up: one_of(if counts { &[0.0, 0.15, 0.4] } else { &[0.0, 0.03, 0.15] }),
                     lost_wakes: one_of(&[0.0, 0.3, 1.0]),
                     false_wakes: one_of(&[0.0, 0.1]),
                     former: one_of(&[0.0, 0.5]),
                     unreadable: 0.0,
                     between_isolations: one_of(&[NEVER, 30.0]),
                     between_pauses: one_of(&[NEVER, 15.0]),
-                    between_restarts: one_of(&[NEVER, 12.0, 25.0]),
+                    between_restarts: one_of(if counts { &[8.0, 15.0] } else { &[NEVER, 12.0, 25.0] }),
                     between_marks: one_of(&[NEVER, 10.0]),
                     between_jumps: one_of(&[NEVER, 25.0]),
                     between_trims: one_of(&[NEVER, 10.0]),
                     between_full: one_of(&[NEVER, NEVER, 40.0]),
                     between_returns: if goes_back { 25.0 } else { NEVER },
                     between_calls: one_of(&[0.3, 1.5]),
-                    kills: one_of(&[0.3, 0.7]),
+                    kills: one_of(if counts { &[0.0, 0.5] } else { &[0.3, 0.7] }),
                 }
             }
         }

@@ -116,6 +116,14 @@ fn it_holds_while_replicas_cannot_be_read() {
     assert!(counts.of("reads of a replica that failed") > 0, "{counts:#?}");
 }
 
+#[test]
+fn every_use_is_counted_once() {
+    let counts = holds(Plan { course: Course::Counts, ..Plan::ALL });
+    for name in ["calls with counts", "kills", "directories replaced", "runs whose counts are whole"] {
+        assert!(counts.of(name) > 0, "{name}: {counts:#?}");
+    }
+}
+
 /// Some run violates a promise without the safeguard, and does not with it. Runs begin with the seed `from`, not far from
 /// one that does.
 #[track_caller]
@@ -203,6 +211,16 @@ fn waiting_first_uses_must_count() {
 #[test]
 fn an_entry_must_not_give_what_is_taken_here() {
     is_violated_without(Course::Rough, 4, |safeguards| safeguards.narrows_while_applying = false);
+}
+
+#[test]
+fn a_replica_that_went_back_must_count_under_another_number() {
+    is_violated_without(Course::Counts, 0, |safeguards| safeguards.renumbers_what_went_back = false);
+}
+
+#[test]
+fn counts_must_not_be_overtaken() {
+    is_violated_without(Course::Counts, 0, |safeguards| safeguards.outwaits_late_counts = false);
 }
 
 #[test]
