@@ -208,7 +208,7 @@ pub struct MostUsed {
     pub left_out: u64,
     /// Whether the store [counts uses](crate::KeyStoreBuilder::count_use) now.
     pub counting: bool,
-    /// Whose counts these are: in a cluster those of the node that was asked.
+    /// In a cluster, that these are the counts of the node that answers.
     #[serde(default)]
     pub covers: Covers,
 }

@@ -154,7 +154,7 @@ impl KeyStoreBuilder {
     /// Each thread counts for itself, so threads do not wait for each other. The store collects the counts each second, and
     /// writes them every 30 seconds and when it closes: a crash loses at most those. In memory they take at most 64 MB,
     /// on the disk what [`usage_disk`](Self::usage_disk) says. The store keeps minutes for a day, hours for 14 days and days
-    /// for 400 days: see [`Step`](crate::Step).
+    /// for 400 days: see [`Step`](crate::Step). In a cluster set it on every node: [`usage`](KeyStore::usage) adds up what they count.
     pub fn count_use(mut self, count: bool) -> Self {
         self.options.count_use = count;
         self

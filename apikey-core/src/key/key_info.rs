@@ -321,7 +321,7 @@ impl KeyInfo {
     }
 
     /// Returns how often one of the key's secrets was verified, since the store [counts](crate::KeyStoreBuilder::count_use)
-    /// uses; 0 if it does not. The last two seconds may be missing.
+    /// uses; 0 if it does not. The last two seconds may be missing. In a cluster it has the uses on this node alone.
     #[must_use]
     pub fn uses_total(&self) -> u64 {
         self.uses_total

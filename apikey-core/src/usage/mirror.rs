@@ -31,7 +31,7 @@ pub(crate) struct MirrorNote {
     pub(crate) day: u32,
 }
 
-plain_frame!(MirrorNote, b'F', "which rows of usage are mirrored");
+plain_frame!(MirrorNote, b'Z', "which rows of usage are mirrored");
 
 /// The name of a replica's row in the ledger.
 pub(crate) fn tally_name(row: RowName, replica: u64) -> Vec<u8> {
@@ -152,8 +152,8 @@ impl Scan {
 pub(crate) struct Batch {
     rows: BTreeMap<RowName, Bytes>,
     bytes: usize,
-    most: usize,
-    most_bytes: usize,
+    max: usize,
+    max_bytes: usize,
 }
 
 /// The rows that one batch deletes.
@@ -165,8 +165,8 @@ const NAME: usize = 30;
 
 impl Batch {
     /// Of so many rows and bytes, with room for one more row.
-    pub(crate) fn new(most: usize, most_bytes: usize) -> Self {
-        Self { rows: BTreeMap::new(), bytes: 0, most: most.saturating_sub(1), most_bytes: most_bytes - LONGEST }
+    pub(crate) fn new(max: usize, max_bytes: usize) -> Self {
+        Self { rows: BTreeMap::new(), bytes: 0, max: max.saturating_sub(1), max_bytes: max_bytes - LONGEST }
     }
 
     /// Adds the row of [`ALL`], last: whoever finds a replica at an earlier state than one of these rows sees it by this one.
@@ -228,7 +228,7 @@ impl Batch {
         rows.retain(|(_, row)| codec::decode::<Chunk>(row).is_ok());
         let new = rows.iter().filter(|(name, _)| !self.rows.contains_key(name)).count();
         let bytes: usize = rows.iter().map(|(_, row)| NAME + row.len()).sum();
-        if self.rows.len() + new > self.most || self.bytes + bytes > self.most_bytes {
+        if self.rows.len() + new > self.max || self.bytes + bytes > self.max_bytes {
             return false;
         }
         self.bytes += bytes;

@@ -38,7 +38,7 @@ impl UsageReport {
         self.step
     }
 
-    /// Returns whose counts these are: in a cluster, those of all nodes, or of one.
+    /// Returns what has made these counts: in a cluster, all nodes or one.
     #[must_use]
     pub fn covers(&self) -> Covers {
         self.covers
@@ -70,7 +70,7 @@ impl UsageReport {
     }
 }
 
-/// Whose counts an answer about usage has.
+/// The part of a cluster that has made the counts of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -85,7 +85,7 @@ impl<'d> UsageWriter<'d> {
             let added = sums.iter().try_for_each(|(subject, counts)| self.rows.add(minute, *subject, counts, true));
             // The next minute adds to the same rows.
             let written = added.and_then(|()| self.rows.flush());
-            // Whoever is told reads them, also those that were written before an error.
+            // Also of those that were written before an error.
             sums.iter().for_each(|(subject, _)| note(minute, *subject));
             written?;
             self.rows.disk.throttle_usage(std::mem::take(&mut self.rows.unsettled))?;

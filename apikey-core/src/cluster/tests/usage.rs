@@ -82,7 +82,7 @@ fn every_node_answers_with_the_sums_of_all() {
             assert_eq!(of(Usage::of_store()).covers(), Covers::AllNodes);
         }
     }
-    // Keys and minutes are of the node that is asked.
+    // Keys and minutes are of the node that answers.
     let of_key = report(two, Usage::of_key(acme.info.id()));
     assert_eq!((of_key.covers(), of_key.uses(), of_key.uses_total()), (Covers::ThisNode, 20, 20));
     let minutes = report(three, Usage::of_store().step(Step::Minute));

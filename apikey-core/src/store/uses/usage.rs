@@ -105,7 +105,7 @@ impl KeyStore {
         Ok(busiest)
     }
 
-    /// Whose counts are those that are of one node only in a cluster.
+    /// What counts cover that a node has for itself.
     pub(crate) fn covers_of_one(&self) -> Covers {
         if self.inner().engine.is_alone() { Covers::Store } else { Covers::ThisNode }
     }

@@ -61,7 +61,7 @@ on_each_engine! {
             }
             assert_eq!(of(store, Usage::of_store()).refusals().get("invalid_api_key"), Some(&3));
         }
-        // Keys and minutes are of the node that is asked.
+        // Keys and minutes are of the node that answers.
         let of_key = of(two, Usage::of_key(acme.info.id()));
         assert_eq!((of_key.covers(), of_key.uses(), of_key.uses_total()), (Covers::ThisNode, 20, 20));
         let minutes = of(three, Usage::of_store().step(Step::Minute));

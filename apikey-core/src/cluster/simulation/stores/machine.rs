@@ -173,10 +173,11 @@ impl Model {
     }
 
     fn next(&self) -> Next {
-        if self.plan.course == Course::Counts && self.faults().kills == 0.0 {
+        let counts = self.plan.course == Course::Counts;
+        if counts && self.faults().kills == 0.0 {
             return Next::Same;
         }
-        self.scheduler.random(|random| match random.unit() {
+        self.scheduler.random(|random| match random.unit() * if counts { 0.4 } else { 1.0 } {
             share if share < 0.15 => Next::Former,
             share if share < 0.22 => Next::Empty,
             _ => Next::Same,

@@ -180,7 +180,7 @@ impl Faults {
                     between_full: one_of(&[NEVER, NEVER, 40.0]),
                     between_returns: if goes_back { 25.0 } else { NEVER },
                     between_calls: one_of(&[0.3, 1.5]),
-                    kills: one_of(if counts { &[0.0, 0.5] } else { &[0.3, 0.7] }),
+                    kills: one_of(if counts { &[0.0, 0.5, 0.9] } else { &[0.3, 0.7] }),
                 }
             }
         }

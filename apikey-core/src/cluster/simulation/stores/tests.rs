@@ -13,7 +13,7 @@ use crate::cluster::simulation::{cases, replayed};
 /// The runs of the short form.
 const SEEDS: u64 = 12;
 /// Within so many runs it shows that a safeguard is off.
-const TRIED: u64 = 100;
+const TRIED: u64 = 3000;
 
 /// Runs these seeds, and returns the first violation, and what was counted.
 fn run_all(plan: Plan, seeds: std::ops::Range<u64>) -> (Option<(u64, String)>, Counts) {
