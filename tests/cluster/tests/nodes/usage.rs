@@ -102,7 +102,7 @@ on_each_engine! {
         let key = disk.create(NewKey::for_owner("alice")).unwrap();
         use_times(&disk, &key, 3);
         use_times(&other, &key, 10);
-        disk.backup(&path("backup")).unwrap();
+        disk.backup(path("backup")).unwrap();
         for store in [disk, other] {
             store.close().unwrap();
         }
