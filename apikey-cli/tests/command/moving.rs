@@ -132,7 +132,7 @@ fn keys_move_as_lines_of_json() {
     place
         .fed("{\n", &["import-lines", "--dry-run"])
         .with(1)
-        .says("line 1: it is not a key, a role or a tenant as JSON");
+        .says("line 1: it is not a key, a role, a tenant or an owner as JSON");
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn many_keys_pass_through_the_socket_in_batches() {
     let bad = [&whole[..], b"{\n\xff\xfe\n", "y".repeat(200_000).as_bytes(), b"\n\n\"\n"].concat();
     let done = copy.fed(&bad, &["import-lines"]).with(1).shows("imported: 600 keys; refused: 4 lines");
     let done = done
-        .says("line 601: it is not a key, a role or a tenant as JSON: look at column 1")
+        .says("line 601: it is not a key, a role, a tenant or an owner as JSON: look at column 1")
         .says("line 602: it is not a key");
     done.says("line 603: it has more than 131072 bytes").says("line 605: it is not a key");
     assert_eq!(place.json(&["list"]), copy.json(&["list"]));

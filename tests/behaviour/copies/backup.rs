@@ -222,14 +222,14 @@ fn an_item_of_a_later_kind_is_newer() {
     let settings = u32::from_le_bytes(bytes[16..20].try_into().unwrap()) as usize;
     let item = 20 + settings;
     assert_eq!((bytes[item], &bytes[item + 5..item + 7]), (b'R', &[1, 16][..]));
-    bytes[item + 5] = 5;
+    bytes[item + 5] = 120;
     let end = bytes.len() - 32;
     let digest = Sha256::digest(&bytes[..end]);
     bytes[end..].copy_from_slice(&digest);
     fs::write(&file, bytes).unwrap();
     let error = KeyStore::restore(&Restore::new(&file, directory.path().join("new"))).unwrap_err();
     assert!(matches!(error, RestoreError::Backup(BackupError::NewerFormat { .. })), "{error:?}");
-    assert!(error.to_string().contains("(kind 5)"), "{error}");
+    assert!(error.to_string().contains("(kind 120)"), "{error}");
 }
 
 /// Version 0.1.0 wrote the file; a backup stays readable in every later version.
