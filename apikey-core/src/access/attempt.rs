@@ -62,7 +62,7 @@ impl<'a> Attempt<'a> {
         self
     }
 
-    /// Sets what the request takes from the key's [quota](crate::NewKey::quota): 1 to 1,000,000 uses; without a call it is 1.
+    /// Sets what the request takes from the key's [quota](crate::NewKey::quota), and from those that it shares: 1 to 1,000,000 uses; without a call it is 1.
     /// What lies outside is taken as the nearest of these. A key without a quota pays nothing.
     pub fn cost(mut self, cost: u32) -> Self {
         self.caller.cost = cost.clamp(1, MAX_COST);

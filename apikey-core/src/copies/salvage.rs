@@ -39,7 +39,8 @@ impl KeyStore {
     /// of its place may be in an earlier state, so it is disabled: check it, and enable it. Roles, tenants and owners have no more than
     /// their events show. If the bounds of a tenant may be lost, its keys have no permission until you
     /// [put](Self::put_tenant) it; if the permissions of a role may be lost, it grants nothing until you
-    /// [put](Self::put_role) it: the [faults](SalvageReport::faults) name them. If events are missing,
+    /// [put](Self::put_role) it; if the quota of an owner is lost, its keys have no uses until you [put](Self::put_owner) it: the
+    /// [faults](SalvageReport::faults) name them. If events are missing,
     /// [`verify_events`](Self::verify_events) reports it on the new store, too.
     ///
     /// # Errors

@@ -57,8 +57,8 @@ impl KeyStore {
     }
 
     /// Returns a page of the history on behalf of `actor`: the events of keys that it covers, as for
-    /// [`revoke_within`](Self::revoke_within). It has no events of keys whose records were purged; those of roles, tenants and
-    /// the whole store are for an actor of no tenant that has `keys:any_owner` and `keys:any_tenant`.
+    /// [`revoke_within`](Self::revoke_within). It has no events of keys whose records were purged; those of roles, tenants, owners
+    /// and the whole store are for an actor of no tenant that has `keys:any_owner` and `keys:any_tenant`.
     ///
     /// ```
     /// use apikey::{EventFilter, KeyStore, NewKey};

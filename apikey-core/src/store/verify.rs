@@ -82,7 +82,9 @@ impl KeyStore {
         self.has_verified(key).then(|| inner.engine.index.limit_status(key, || inner.engine.time.raw_ms())).flatten()
     }
 
-    /// Returns what a verified key has left of its quota; `None` if it has no quota. The call uses nothing.
+    /// Returns what a verified key has left of its quota, or of one that it shares with the other keys of its
+    /// [owner](crate::Owner::quota) or its [tenant](crate::Tenant::quota): that of which the fewest uses are left; `None` if it has
+    /// none. The call uses nothing.
     ///
     /// ```
     /// use apikey::{KeyStore, NewKey, Quota};
