@@ -253,6 +253,7 @@ pub mod cluster {
     use crate::cluster::format::image::{ImageKind, seal, unseal};
     use crate::cluster::format::presence::{Acknowledgement, Presence};
     use crate::cluster::format::settings::ClusterSettings;
+    use crate::key::owner::record::OwnerRecord;
     use crate::key::role::record::RoleRecord;
     use crate::key::tenant::record::TenantRecord;
     use crate::storage::only_here::KeptHere;
@@ -272,7 +273,8 @@ pub mod cluster {
     pub fn is_frame(bytes: &[u8]) -> bool {
         let kept = KeptHereOnly::decode(bytes).ok();
         let of_key = is::<KeptRevocation>(bytes) || is::<KeptRestriction>(bytes);
-        assert_eq!(kept.is_some(), of_key || is::<RoleRecord>(bytes) || is::<TenantRecord>(bytes));
+        let of_many = is::<RoleRecord>(bytes) || is::<TenantRecord>(bytes) || is::<OwnerRecord>(bytes);
+        assert_eq!(kept.is_some(), of_key || of_many);
         if let Some(kept) = &kept {
             assert_eq!(KeptHereOnly::decode(&kept.encode().expect("as before")).as_ref().ok(), Some(kept));
         }
