@@ -44,6 +44,8 @@ mod usage;
 
 pub use access::attempt::{Attempt, Charge};
 pub use access::auth_error::AuthError;
+#[doc(hidden)]
+pub use access::catalog::OF_THE_STORE;
 pub use access::catalog::UnknownGrant;
 pub use access::limit::{Limit, LimitStatus};
 pub use access::need::Need;
@@ -108,6 +110,7 @@ pub use storage::open_error::OpenError;
 pub use store::handle::owner::OwnerStore;
 pub use store::handle::tenant::TenantStore;
 pub use store::health::{Health, LastBackup};
+pub use store::inspect::Inspection;
 pub use store::key_store::KeyStore;
 pub use token::api_key::ApiKey;
 pub use token::digest::Pepper;

@@ -247,6 +247,7 @@ fn title(code: &str) -> &'static str {
         "already_made" => "The request was made before",
         "idempotency_key_reused" => "The idempotency key was used for another request",
         "digest_held" => "The key is held already",
+        "precondition_failed" => "The key was changed meanwhile",
         "role_in_use" => "The role is in use",
         "tenant_ended" => "The tenant has ended",
         // A refusal has this code, too.
@@ -301,6 +302,7 @@ mod tests {
             (StoreError::Conflict(Conflict::DigestTwice), 409, "digest_held"),
             (StoreError::Conflict(Conflict::RoleInUse { keys: 2 }), 409, "role_in_use"),
             (StoreError::Conflict(Conflict::TenantEnded), 409, "tenant_ended"),
+            (StoreError::Conflict(Conflict::Changed { last_event: 7 }), 412, "precondition_failed"),
             (StoreError::Conflict(Conflict::Rotator), 503, "unavailable"),
             (StoreError::Conflict(Conflict::RotatorWaits), 503, "unavailable"),
             (StoreError::Exceeds(CapViolation::Grant("a:b".into())), 403, "exceeds_actor"),

@@ -14,6 +14,7 @@ mod access {
     mod failed_attempts;
     mod leaving_a_tenant;
     mod limits;
+    mod managed;
     mod networks;
     mod permissions;
     mod quotas;

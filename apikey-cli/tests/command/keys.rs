@@ -174,6 +174,7 @@ fn json_has_the_fields_of_the_library_and_the_state() {
         "idle_at",
         "keeps_prefix",
         "labels",
+        "last_event",
         "last_used_at",
         "limit",
         "metadata",

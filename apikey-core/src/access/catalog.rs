@@ -13,8 +13,24 @@ pub(crate) const OUTLIVE: &str = "keys:outlive";
 pub(crate) const ANYWHERE: &str = "keys:anywhere";
 /// Lets an acting key hand on grants by which keys are managed.
 pub(crate) const DELEGATE: &str = "keys:delegate";
-/// The permissions that the store itself requires: every catalogue has them.
-const OF_THE_STORE: [&str; 5] = [ANY_OWNER, ANY_TENANT, OUTLIVE, ANYWHERE, DELEGATE];
+/// The permissions that the store itself requires, and those by which keys are managed over HTTP: every catalogue has them.
+pub const OF_THE_STORE: [&str; 15] = [
+    ANY_OWNER,
+    ANY_TENANT,
+    OUTLIVE,
+    ANYWHERE,
+    DELEGATE,
+    "keys:read",
+    "keys:create",
+    "keys:update",
+    "keys:rotate",
+    "keys:revoke",
+    "keys:verify",
+    "tenants:manage",
+    "roles:manage",
+    "events:read",
+    "usage:read",
+];
 
 /// The most permissions in a catalogue: as many as a list in a frame can hold.
 pub(crate) const MAX_CATALOG: usize = 512;
@@ -169,15 +185,17 @@ mod tests {
             "orders:items:*",
             "*",
             "stats",
-            // The store's own permission.
+            // The store's own permissions.
             "keys:any_owner",
+            "keys:create",
+            "roles:manage",
             "keys:outlive",
             "keys:anywhere",
             "keys:*",
         ] {
             assert!(shop().has(grant), "{grant}");
         }
-        for grant in ["orders", "orders:raed", "order:*", "*:delete", "stats:*", "orders:read:*", "keys:create"] {
+        for grant in ["orders", "orders:raed", "order:*", "*:delete", "stats:*", "orders:read:*", "keys:craete"] {
             assert!(!shop().has(grant), "{grant}");
         }
     }

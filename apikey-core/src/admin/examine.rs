@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::access::attempt::Attempt;
 use crate::access::auth_error::AuthError;
 use crate::access::requirement::Requirement;
 use crate::admin::{Mismatch, Verdict};
@@ -11,6 +12,7 @@ use crate::key::key_info::{EndedSecret, KeyInfo};
 use crate::token::api_key;
 use crate::token::key_id::KeyId;
 
+use crate::store::inspect::Inspection;
 use crate::store::key_store::KeyStore;
 
 impl KeyStore {
@@ -26,25 +28,15 @@ impl KeyStore {
         requirement: &Requirement,
         peer: Option<IpAddr>,
     ) -> Result<Verdict, StoreError> {
-        let inner = self.inner();
-        if inner.engine.index.is_closed() {
-            return Ok(Verdict::bad(&AuthError::Unavailable));
-        }
-        let Some((matched, id)) = inner.find(token.as_bytes()) else {
-            return inner.find_rotated(token).map_or_else(|| self.mismatch(token), |key| self.rotated(key.id));
-        };
-        let now = inner.engine.time.now_ms();
-        let verified = inner.engine.index.verified_key(&matched, id);
-        let quota = inner.engine.index.quota_status(&verified, || now);
-        let answer = match inner.engine.index.check_state(&matched, now) {
-            Err(error) => Err(error),
-            Ok(()) if peer.is_some_and(|peer| !matched.allows_peer(peer)) => Err(AuthError::AddressNotAllowed),
-            Ok(()) if !requirement.met_by(matched.grants()) => {
-                Err(AuthError::lacking(&requirement.missing(matched.grants())))
-            }
-            Ok(()) => quota
-                .filter(|status| status.remaining() == 0)
-                .map_or(Ok(()), |status| Err(AuthError::used_up(status, now))),
+        let attempt = Attempt::new(token).needs(requirement);
+        let attempt = peer.map_or(attempt, |peer| attempt.peer(peer));
+        let Inspection { answer, key, rotated, quota } = self.inspect_freely(&attempt);
+        let Some(verified) = key else {
+            return match (answer, rotated) {
+                (Err(error @ AuthError::Unavailable), _) => Ok(Verdict::bad(&error)),
+                (_, Some(id)) => self.rotated(id),
+                (_, None) => self.mismatch(token),
+            };
         };
         let (key, secret_version) = (self.get(verified.id())?.map(Box::new), verified.secret_version());
         Ok(match (answer, key) {
@@ -57,17 +49,14 @@ impl KeyStore {
             },
             // Somebody has just deleted it.
             (Ok(()), None) => Verdict::bad(&AuthError::Invalid).because(Mismatch::NoSuchKey, None),
-            (Err(AuthError::Invalid), Some(key)) if inner.find_rotated(token).is_some() => {
-                Verdict::bad(&AuthError::Rotated).of(Some(key), secret_version)
-            }
             (Err(error @ AuthError::Invalid), key) => Verdict::bad(&error).because(Mismatch::Ended, key),
             (Err(error), key) => Verdict::bad(&error).of(key, secret_version),
         })
     }
 
     /// Says that a token is the newest ended secret of a key.
-    fn rotated(&self, id: u128) -> Result<Verdict, StoreError> {
-        let key = self.get(KeyId::from_u128(id))?.map(Box::new);
+    fn rotated(&self, id: KeyId) -> Result<Verdict, StoreError> {
+        let key = self.get(id)?.map(Box::new);
         let version = key.as_ref().and_then(|key| key.ended_secret()).map_or(0, EndedSecret::version);
         Ok(Verdict::bad(&AuthError::Rotated).of(key, version))
     }

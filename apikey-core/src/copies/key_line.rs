@@ -38,7 +38,7 @@ const KEY: &str = "key";
 const MAX_SECRETS: usize = 3;
 /// The fields of a line, also those that follow from the rest, and that no import reads. Another one may limit the key,
 /// so a line that has one is refused.
-const FIELDS: [&str; 32] = [
+const FIELDS: [&str; 33] = [
     "id",
     "tenant",
     "owner",
@@ -70,6 +70,7 @@ const FIELDS: [&str; 32] = [
     "overlap",
     "hint",
     "secret_expires_at",
+    "last_event",
     "state",
 ];
 /// The most that the clock of another machine may be ahead.
@@ -392,6 +393,7 @@ impl Line {
             labels: self.labels,
             prefix: self.prefix.filter(|_| self.keeps_prefix),
             ended: None,
+            last_event: 0,
             unknown: Unknown::default(),
         })
     }

@@ -269,6 +269,7 @@ mod tests {
             labels: BTreeMap::new(),
             prefix: None,
             ended: None,
+            last_event: 0,
             unknown: Unknown::default(),
         }
     }

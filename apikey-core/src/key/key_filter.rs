@@ -61,6 +61,8 @@ pub struct KeyFilter {
     purgeable_before: Option<DateTime<Utc>>,
     pub(crate) after: Option<KeyId>,
     limit: Option<usize>,
+    #[serde(skip)]
+    pub(crate) max_reads: Option<usize>,
 }
 
 /// How a caller writes it.
@@ -94,6 +96,8 @@ struct KeyFilterJson {
     after: Option<KeyId>,
     #[serde(default, deserialize_with = "maybe_whole")]
     limit: Option<usize>,
+    #[serde(skip)]
+    max_reads: Option<usize>,
 }
 
 from_object!(KeyFilter, KeyFilterJson);
@@ -268,6 +272,23 @@ impl KeyFilter {
     /// Sets the most keys on the page, 1 to 1000; the default is 100.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
+        self
+    }
+
+    /// Bounds the records that the store reads for the page. A page may then have fewer keys than its limit, or none, and
+    /// still name the [`next`](Page::next) one: read on from there. Without a bound the store reads until the page is full.
+    ///
+    /// ```
+    /// use apikey::{KeyFilter, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// store.create_many((0..10).map(|_| NewKey::for_owner("alice")))?;
+    /// let page = store.list(&KeyFilter::default().text("bob").max_reads(4))?;
+    /// assert!(page.keys.is_empty() && page.next.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn max_reads(mut self, records: usize) -> Self {
+        self.max_reads = Some(records);
         self
     }
 

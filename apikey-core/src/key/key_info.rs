@@ -53,6 +53,8 @@ pub struct KeyInfo {
     #[serde(rename = "idle_after_ms")]
     idle_after: Option<SpanMs>,
     idle_at: Option<DateTime<Utc>>,
+    #[serde(default)]
+    last_event: u64,
     /// The state at the time of the read, by the store's clock.
     state: KeyState,
 }
@@ -206,6 +208,7 @@ impl KeyInfo {
             networks: record.networks,
             idle_after: record.idle.map(|idle| SpanMs(idle::span(idle.after_ms))),
             idle_at: idle_at.map(from_ms),
+            last_event: record.last_event,
             // The other fields determine it, below.
             state: KeyState::Active,
         };
@@ -299,6 +302,15 @@ impl KeyInfo {
     #[must_use]
     pub fn idle_at(&self) -> Option<DateTime<Utc>> {
         self.idle_at
+    }
+
+    /// Returns the number of the event that left the key as it is: see [`Event::number`](crate::Event::number). It grows with
+    /// every change of the key, and is the same on every node of a cluster, so it tells two states apart:
+    /// [`KeyUpdate::only_if`](crate::KeyUpdate::only_if). It is 0 for a key that nobody has changed since an earlier version of
+    /// the format, which did not keep it.
+    #[must_use]
+    pub fn last_event(&self) -> u64 {
+        self.last_event
     }
 
     /// Returns whether the key is disabled.

@@ -69,6 +69,8 @@ pub struct KeyUpdate {
     pub(crate) labels: EntriesPatch,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
     pub(crate) within: Option<VerifiedKey>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
+    pub(crate) only_if: Option<u64>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
     pub(crate) limit: Patch<UncheckedLimit>,
     #[serde(skip_serializing_if = "Patch::is_keep")]
@@ -114,6 +116,8 @@ struct KeyUpdateJson {
     labels: EntriesPatch,
     #[serde(skip)]
     within: Option<VerifiedKey>,
+    #[serde(skip)]
+    only_if: Option<u64>,
     #[serde(default)]
     limit: Patch<UncheckedLimit>,
     #[serde(default)]
@@ -156,6 +160,7 @@ impl KeyUpdate {
             metadata,
             labels,
             within: _,
+            only_if: _,
             limit,
             quota,
             networks,
@@ -407,6 +412,25 @@ impl KeyUpdate {
     /// it.
     pub fn within(mut self, actor: &VerifiedKey) -> Self {
         self.within = Some(actor.clone());
+        self
+    }
+
+    /// Makes the change only if the key is still as it was read, with this [`KeyInfo::last_event`](crate::KeyInfo::last_event).
+    /// Otherwise it fails with [`Conflict::Changed`](crate::Conflict::Changed), so that of two callers who change a key at the
+    /// same time none undoes the change of the other unseen.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, KeyUpdate, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let read = store.create(NewKey::for_owner("alice"))?.info;
+    /// let rename = |name: &str| KeyUpdate::new().name(name).only_if(read.last_event());
+    /// assert!(store.update(read.id(), rename("one")).is_ok());
+    /// assert_eq!(store.update(read.id(), rename("other")).unwrap_err().status(), 412);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn only_if(mut self, last_event: u64) -> Self {
+        self.only_if = Some(last_event);
         self
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Record {
     pub(crate) prefix: Option<String>,
     /// The newest secret that has ended by a rotation.
     pub(crate) ended: Option<StoredEnded>,
+    /// The number of the event that left it so; 0 if an earlier version wrote it.
+    pub(crate) last_event: u64,
     /// Fields of later versions.
     pub(crate) unknown: Unknown,
 }
@@ -73,6 +75,7 @@ const ROLES: Tag = critical(14);
 const TENANT: Tag = critical(15);
 const ENDED: Tag = ignorable(16);
 const QUOTA: Tag = critical(17);
+const LAST_EVENT: Tag = ignorable(24);
 
 #[derive(Serialize)]
 struct Fixed<'a> {
@@ -130,6 +133,7 @@ impl Frame for Record {
         self.tenant.put(TENANT, &mut tail)?;
         tail.put_some(ENDED, self.ended.as_ref())?;
         tail.put_some(QUOTA, self.quota.as_ref())?;
+        tail.put_some(LAST_EVENT, Some(&self.last_event).filter(|number| **number != 0))?;
         tail.end(payload)
     }
 
@@ -168,6 +172,7 @@ impl Frame for Record {
             idle: tail.take(IDLE)?,
             ended: tail.take(ENDED)?,
             quota: tail.take(QUOTA)?,
+            last_event: tail.take(LAST_EVENT)?.unwrap_or(0),
             unknown: tail.end("a record")?,
         })
     }
@@ -411,6 +416,7 @@ mod tests {
             labels: BTreeMap::new(),
             prefix: None,
             ended: Some(ended()),
+            last_event: 0,
             unknown: Unknown::default(),
         }
     }
@@ -464,6 +470,12 @@ mod tests {
         };
         let all = [of(10_000, 1, 0), of(1_000_000_000_000, 2, -330), of(500, 3, 0)];
         golden::check("record-quota.bin", &all.concat());
+    }
+
+    #[test]
+    fn golden_bytes_of_the_last_event() {
+        let all = [1, 250, u64::MAX].map(|last_event| frame(&Record { last_event, ..bare() }));
+        golden::check("record-last-event.bin", &all.concat());
     }
 
     #[test]

@@ -343,6 +343,7 @@ impl Inner {
             labels: new.key.labels.clone(),
             prefix,
             ended: None,
+            last_event: 0,
             unknown: Unknown::default(),
         };
         if !new.lives_on {

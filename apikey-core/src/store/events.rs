@@ -137,9 +137,17 @@ impl KeyStore {
         let durable = self.inner().engine.group.durable_head().number;
         let mut events: Vec<Event> = Vec::new();
         let mut more = false;
+        let mut reads = 0;
+        let mut last_read = None;
         // Whether to read on.
         let mut visit = |frame: &[u8]| -> Result<bool, StoreError> {
+            if filter.max_reads.is_some_and(|max| reads >= max) {
+                more = true;
+                return Ok(false);
+            }
             let event: stored::Event = codec::decode(frame)?;
+            reads += 1;
+            last_read = Some(event.number);
             if is_seen(&event)? {
                 let event = Event::new(event);
                 if filter.matches(&event) {
@@ -163,7 +171,8 @@ impl KeyStore {
                 }
             }
         }
-        let next = events.last().filter(|_| more).map(Event::number);
+        let next = if events.len() == size { events.last().map(Event::number) } else { last_read };
+        let next = next.filter(|_| more);
         Ok(EventPage { events, next })
     }
 

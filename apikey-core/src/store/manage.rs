@@ -17,9 +17,9 @@ use crate::index::restriction::{Restriction, Target};
 use crate::key::bounds;
 use crate::key::change::{Action, Change, Fields};
 use crate::key::effective_key::EffectiveKey;
-use crate::key::error::StoreError;
 use crate::key::error::cap_violation::CapViolation;
 use crate::key::error::cluster_error::ClusterError;
+use crate::key::error::{Conflict, StoreError};
 use crate::key::key_filter::{KeyFilter, Page, is_purgeable};
 use crate::key::key_info::KeyInfo;
 use crate::key::key_update::KeyUpdate;
@@ -67,7 +67,15 @@ impl KeyStore {
         let roles = if filter.asks_what_roles_grant() { disk.roles()? } else { Vec::new() };
         let mut keys: Vec<KeyInfo> = Vec::new();
         let mut more = false;
+        let mut reads = 0;
+        let mut last_read = None;
         let mut visit = |record: Record| -> Result<bool, StoreError> {
+            if filter.max_reads.is_some_and(|max| reads >= max) {
+                more = true;
+                return Ok(false);
+            }
+            reads += 1;
+            last_read = Some(KeyId::from_u128(record.id));
             if !self.seen().has(record.owner()) || self.inner().engine.group.is_unpublished(record.id) {
                 return Ok(true);
             }
@@ -94,7 +102,9 @@ impl KeyStore {
                 }
             }
         }
-        let next = keys.last().filter(|_| more).map(KeyInfo::id);
+        // A full page ends with its last key, and one that read all it may with the last key that it read.
+        let next = if keys.len() == size { keys.last().map(KeyInfo::id) } else { last_read };
+        let next = next.filter(|_| more);
         Ok(Page { keys, next })
     }
 
@@ -106,7 +116,8 @@ impl KeyStore {
     /// [`StoreError::NotFound`]; [`StoreError::Invalid`] for an update that names no field, unless it
     /// was read from JSON; the same or
     /// [`StoreError::TooLong`], [`StoreError::Permission`] or [`StoreError::UnknownGrant`] for a field out of bounds,
-    /// such as an end in the past (unless it is the key's present end); [`StoreError::Conflict`] for a revoked key;
+    /// such as an end in the past (unless it is the key's present end); [`StoreError::Conflict`] for a revoked key, and for one
+    /// that was changed meanwhile ([`only_if`](KeyUpdate::only_if));
     /// [`StoreError::Exceeds`] if the change exceeds its cap ([`within`](KeyUpdate::within));
     /// [`StoreError::NotDurable`], [`StoreError::Io`], [`StoreError::Closed`].
     pub fn update(&self, id: KeyId, update: KeyUpdate) -> Result<KeyInfo, StoreError> {
@@ -119,6 +130,7 @@ impl KeyStore {
         let fields = Fields { lifetime: self.inner().engine.lifetime, idle_after, ..checked(update)? };
         let scope = self.scope(update.within.as_ref());
         let outcomes = self.change(|_, records| {
+            self.inner().check_unchanged(id, update, &scope, records)?;
             self.inner().check_new_grants(id, update, &scope, records)?;
             let change = self.inner().engine.change_of(id.as_u128(), Action::Update(Box::new(fields.clone())));
             Ok(vec![Change { scope: scope.clone(), ..change }])
@@ -433,6 +445,25 @@ fn checked(update: &KeyUpdate) -> Result<Fields, StoreError> {
 }
 
 impl Inner {
+    /// Checks that a key is as the caller has read it. The scope comes first: it is nobody else's to know.
+    fn check_unchanged(
+        &self,
+        id: KeyId,
+        update: &KeyUpdate,
+        scope: &Scope,
+        records: &Records<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(last_event) = update.only_if else { return Ok(()) };
+        let record = records.record(id.as_u128())?.map(|(record, _)| record);
+        if let Some(reach) = self.engine.reach(scope, records)? {
+            reach.target(id.as_u128(), record.as_ref())?;
+        }
+        match record.map(|record| record.last_event).filter(|held| *held != last_event) {
+            Some(last_event) => Err(StoreError::Conflict(Conflict::Changed { last_event })),
+            None => Ok(()),
+        }
+    }
+
     /// Checks the grants that an update gives and the key lacks against the catalogue: what an earlier catalogue allowed
     /// may stay. The scope comes first, so that a capped caller learns nothing of the catalogue beyond its cap.
     fn check_new_grants(

@@ -157,7 +157,7 @@ impl Inner {
     /// Runs `answer`, unless too many attempts of this address have failed. If it says that the token is invalid, or an ended
     /// one, that is one more.
     #[inline]
-    fn within_budget<T>(
+    pub(super) fn within_budget<T>(
         &self,
         attempt: &Attempt<'_>,
         refused: impl Fn(AuthError) -> AuthError,

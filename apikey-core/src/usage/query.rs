@@ -103,6 +103,11 @@ impl Usage {
         self
     }
 
+    /// What it asks about.
+    pub(crate) fn of_what(&self) -> &Of {
+        &self.of
+    }
+
     pub(crate) fn key(&self) -> Option<KeyId> {
         if let Of::Key(key) = &self.of { Some(*key) } else { None }
     }

@@ -103,8 +103,12 @@ fn with_digests_the_keys_go_on_working() {
     let other = KeyStore::builder().pepper(Pepper::new(1, [1; 32])).temporary().unwrap();
     let report = import(&other, &lines);
     assert_eq!((report.imported, report.refused.len(), report.awaiting_rotation.len()), (7, 0, 0));
-    assert_eq!(all(&other, &KeyFilter::default()), all(&store, &KeyFilter::default()));
-    assert_eq!(export(&other, true), lines);
+    let [imported, own] = [&other, &store].map(|store| {
+        // The number of an event of this store.
+        let without = |mut line: Value| line.as_object_mut().unwrap().remove("last_event").map(|_| line).unwrap();
+        export(store, true).into_iter().map(without).collect::<Vec<_>>()
+    });
+    assert_eq!(imported, own);
     assert!(tokens.iter().all(|token| code(&other, token) == "ok"));
     assert!(other.verify_events().unwrap().is_whole());
     // New ids follow those that were imported.

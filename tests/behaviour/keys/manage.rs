@@ -90,9 +90,12 @@ fn an_update_changes_what_it_names_and_nothing_else() {
     let (id, token) = (created.info.id(), created.key.expose_secret());
     let mut expected = serde_json::to_value(&created.info).unwrap();
     let mut update = |update: KeyUpdate, field: &str, value: serde_json::Value| {
+        let before = info(&store, &created);
         let after = store.update(id, update).unwrap();
         assert_eq!(store.get(id).unwrap(), Some(after.clone()));
         expected[field] = value;
+        let changed = expected != serde_json::to_value(&before).unwrap();
+        expected["last_event"] = (before.last_event() + u64::from(changed)).into();
         expected["state"] = if expected["disabled"] == true { "disabled" } else { "active" }.into();
         assert_eq!(serde_json::to_value(&after).unwrap(), expected, "{field}");
     };

@@ -39,19 +39,20 @@ fn with_sum(frame: &[u8], behind: usize, difference: u128) -> Vec<u8> {
     sealed(framed)
 }
 
-/// Writes a field into the tail of a key's record, or of its secret, as a later version would: neither has one yet.
+/// Writes a field into the tail of a key's record, or of its secret, as a later version would. The record's has the number of
+/// the key's event, and the secret's is empty.
 fn add(store: &Path, created: &CreatedKey, slot: Slot, field: &[u8]) {
     database::edit(store, |database| {
         let keys = database.open_tree("keys").unwrap();
         let id = created.info.id().as_uuid().as_u128().to_be_bytes();
         let old = keys.get(id).unwrap().unwrap();
         let framed = &old[..old.len() - 4];
-        let (fixed, tails) = framed.split_at(framed.len() - 2);
-        assert_eq!(tails, [0, 0], "the secret's tail and the record's");
-        let tail = [&[u8::try_from(field.len()).unwrap()], field].concat();
+        let (fixed, tails) = framed.split_at(framed.len() - 5);
+        assert_eq!(tails, [0, 3, 48, 1, 1], "the secret's tail and the record's");
+        let length = |field: usize| u8::try_from(field).unwrap();
         let new = sealed(match slot {
-            Slot::Record => [fixed, &[0], &tail].concat(),
-            Slot::Secret => [fixed, &tail, &[0]].concat(),
+            Slot::Record => [fixed, &[0, length(3 + field.len()), 48, 1, 1], field].concat(),
+            Slot::Secret => [fixed, &[length(field.len())], field, &tails[1..]].concat(),
         });
         let difference = hash(&new).wrapping_sub(hash(&old));
         keys.insert(id, new).unwrap();

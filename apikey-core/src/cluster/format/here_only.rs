@@ -135,6 +135,7 @@ mod tests {
             labels: std::collections::BTreeMap::new(),
             prefix: None,
             ended: None,
+            last_event: 0,
             unknown: Unknown::default(),
         }
     }

@@ -91,11 +91,14 @@ impl Engine {
                     }
                     reach.map_or(Ok(()), |reach| reach.after(change, current.as_ref(), after.as_deref()))?;
                     let mut before_rights = current.as_ref().map(rights).transpose()?;
-                    let after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
+                    let mut after = after.map(|after| self.keep_last_use(before_rights.as_ref(), *after));
                     self.check_roles(current.as_ref(), after.as_ref(), records)?;
                     at = at.max(change.at);
                     head.last_id = head.last_id.max(change.id);
                     let (event, frame_of_event) = event_of(change, *event, &mut head, writer)?;
+                    if let Some(after) = &mut after {
+                        after.last_event = head.number;
+                    }
                     let mut write =
                         write(event.subject, current.as_ref(), after.as_ref(), (head.number, frame_of_event))?;
                     if let (Some(IdempotentRequest { name, request, at }), Some(after)) = (change.idempotency, &after) {

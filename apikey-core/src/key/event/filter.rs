@@ -26,6 +26,8 @@ pub struct EventFilter {
     before: Option<u64>,
     newest_first: bool,
     limit: Option<usize>,
+    #[serde(skip)]
+    pub(crate) max_reads: Option<usize>,
 }
 
 /// How a caller writes it.
@@ -48,6 +50,8 @@ struct EventFilterJson {
     newest_first: bool,
     #[serde(default, deserialize_with = "maybe_whole")]
     limit: Option<usize>,
+    #[serde(skip)]
+    max_reads: Option<usize>,
 }
 
 from_object!(EventFilter, EventFilterJson);
@@ -135,6 +139,13 @@ impl EventFilter {
     /// Sets the most events on the page, 1 to 1000; the default is 100.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
+        self
+    }
+
+    /// Bounds the events that the store reads for the page, as [`KeyFilter::max_reads`](crate::KeyFilter::max_reads) does for
+    /// keys.
+    pub fn max_reads(mut self, events: usize) -> Self {
+        self.max_reads = Some(events);
         self
     }
 

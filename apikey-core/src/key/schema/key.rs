@@ -58,6 +58,7 @@ fn info(description: &str) -> ObjectBuilder {
             ),
             ("idle_after_ms", or_null(milliseconds("For how long nobody may use the key, in milliseconds.", 0))),
             ("idle_at", or_null(time("The time at which the key ends if nobody uses it until then."))),
+            ("last_event", number("The number of the event that left the key as it is.", 0).into()),
             ("state", schema_of::<KeyState>()),
         ],
     )

@@ -1,13 +1,17 @@
 //! Reading keys on behalf of a caller.
 
+use crate::access::owner::{OwnerRef, Seen, Tenants};
 use crate::access::verified_key::VerifiedKey;
 use crate::commit::records::Records;
 use crate::key::error::StoreError;
+use crate::key::error::cap_violation::CapViolation;
 use crate::key::key_filter::{KeyFilter, Page};
 use crate::key::key_info::KeyInfo;
 use crate::token::key_id::KeyId;
 
 use crate::store::key_store::KeyStore;
+use crate::usage::query::{Of, Usage};
+use crate::usage::report::UsageReport;
 
 impl KeyStore {
     /// Returns a key without its secret on behalf of `actor`: `None` if the store has no key with this id, and likewise
@@ -41,6 +45,47 @@ impl KeyStore {
             Some(readable) => readable.list(filter),
             None => filter.page_size().map(|_| Page { keys: Vec::new(), next: None }),
         }
+    }
+
+    /// Returns how often keys were used on behalf of `actor`: of a key or an owner that it may [read](Self::get_within), of a
+    /// tenant all of whose owners it may read, and of the store if it may read all keys.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for a key that it may not read, [`StoreError::Exceeds`] for an owner, a tenant or the store, and if
+    /// the actor is not valid any more; those of [`usage`](Self::usage).
+    pub fn usage_within(&self, usage: &Usage, actor: &VerifiedKey) -> Result<UsageReport, StoreError> {
+        let readable = self.readable(actor)?;
+        let seen = readable.as_ref().map(Self::seen);
+        let tenant = |wanted: Option<&str>| {
+            let actor = actor.tenant().map(str::to_owned);
+            StoreError::Exceeds(CapViolation::Tenant { wanted: wanted.map(str::to_owned), actor })
+        };
+        match usage.of_what() {
+            Of::Key(id) => {
+                let info = readable.as_ref().map_or(Ok(None), |readable| readable.get(*id))?;
+                info.ok_or(StoreError::NotFound(*id))?;
+            }
+            Of::Owner { tenant: wanted, name } => {
+                let owner = OwnerRef { tenant: wanted.as_deref(), name };
+                if !seen.is_some_and(|seen| seen.has(owner)) {
+                    if actor.tenant() != wanted.as_deref() {
+                        return Err(tenant(wanted.as_deref()));
+                    }
+                    let (wanted, actor) = (name.clone(), actor.owner().to_owned());
+                    return Err(StoreError::Exceeds(CapViolation::Owner { wanted, actor }));
+                }
+            }
+            Of::Tenant(wanted) => {
+                let all_of = |seen: &&Seen| {
+                    seen.owner.is_none() && (seen.tenants == Tenants::All || seen.tenant() == Some(wanted))
+                };
+                seen.filter(all_of).ok_or_else(|| tenant(Some(wanted)))?;
+            }
+            Of::Store => {
+                seen.filter(|seen| **seen == Seen::default()).ok_or_else(|| tenant(None))?;
+            }
+        }
+        self.usage(usage)
     }
 
     /// Returns a handle that sees what both this handle and the actor see; `None` if that is nothing.

@@ -1,0 +1,4 @@
+//! Calls on behalf of a caller: what it may read, and which keys it may revoke together.
+
+mod read;
+mod revoke_keys;
