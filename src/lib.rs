@@ -10,11 +10,15 @@ mod ask;
 pub mod client;
 mod frameworks;
 mod guard;
+#[cfg(feature = "management")]
+pub mod management;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 pub mod self_service;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+#[cfg(any(feature = "tower", feature = "management"))]
+mod worker;
 
 pub use apikey_core::*;
 #[cfg(feature = "etcd")]
@@ -46,7 +50,9 @@ pub use crate::frameworks::tonic;
 pub use crate::frameworks::tower::{ApiKeyLayer, ApiKeyService, Require, RequireFuture, Supply, SupplyFuture};
 #[cfg(feature = "warp")]
 pub use crate::frameworks::warp;
-pub use crate::guard::{Authenticated, Cost, NoTenant, OptionalApiKey, RequireApiKey, Required, UnknownPermission};
+pub use crate::guard::{
+    Authenticated, Cost, NoTenant, Offered, OptionalApiKey, RequireApiKey, Required, UnknownPermission,
+};
 #[cfg(feature = "inventory")]
 pub use crate::guard::{Guarded, GuardedTenant};
 #[doc = include_str!("perm.md")]

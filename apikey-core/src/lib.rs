@@ -50,6 +50,8 @@ pub use access::catalog::UnknownGrant;
 pub use access::limit::{Limit, LimitStatus};
 pub use access::need::Need;
 pub use access::peer::Peer;
+#[doc(hidden)]
+pub use access::permission::matches as grant_matches;
 pub use access::permission::{
     MAX_PERMISSION_BYTES, MAX_SEGMENTS, PermissionError, PermissionFault, check_grant, check_permission,
 };

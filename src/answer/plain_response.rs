@@ -36,6 +36,14 @@ impl PlainResponse {
         Self { status, headers: vec![content_type, no_store()], body }
     }
 
+    /// Creates a response with a body of this type, which any cache may keep for a while.
+    #[cfg(feature = "management")]
+    pub(crate) fn cached(status: u16, content_type: &str, body: String) -> Self {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let headers = vec![header("content-type", content_type), header("cache-control", "public, max-age=300")];
+        Self { status, headers, body }
+    }
+
     /// Creates a response without a body, which no cache may keep.
     pub(crate) fn empty(status: u16) -> Self {
         Self { status, headers: vec![no_store()], body: String::new() }

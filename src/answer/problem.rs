@@ -112,7 +112,7 @@ impl Problem {
     }
 
     /// A field that is not allowed.
-    pub(super) fn field(error: FieldError) -> Self {
+    pub(crate) fn field(error: FieldError) -> Self {
         let mut problem = Self::new(422, "invalid_field", error.detail.clone());
         problem.with(|body| body.errors.push(error));
         problem
@@ -247,6 +247,10 @@ fn title(code: &str) -> &'static str {
         "already_made" => "The request was made before",
         "idempotency_key_reused" => "The idempotency key was used for another request",
         "digest_held" => "The key is held already",
+        "invalid_cursor" => "The cursor is none of this filter",
+        "method_not_allowed" => "The resource does not support this method",
+        "unsupported_media_type" => "The body has another media type",
+        "precondition_required" => "The request needs a precondition",
         "precondition_failed" => "The key was changed meanwhile",
         "role_in_use" => "The role is in use",
         "tenant_ended" => "The tenant has ended",

@@ -36,7 +36,7 @@ struct Decision {
 
 impl GuardLog {
     /// A log for the guards inside of a layer, which has the charges of the guards around it.
-    #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
+    #[cfg(any(feature = "management", feature = "tower", feature = "actix-web", feature = "poem", feature = "salvo"))]
     pub(crate) fn inside(outer: Option<&Self>) -> Self {
         let log = Self::default();
         if let Some(outer) = outer {
@@ -136,7 +136,7 @@ impl GuardLog {
     }
 
     /// Puts the key among the extensions of a response, for a layer further out that logs it.
-    #[cfg(all(feature = "http", any(feature = "tower", feature = "poem", feature = "salvo")))]
+    #[cfg(all(feature = "http", any(feature = "management", feature = "tower", feature = "poem", feature = "salvo")))]
     pub(crate) fn insert_key(&self, extensions: &mut http::Extensions) {
         if let Some(key) = self.key() {
             extensions.insert(key);

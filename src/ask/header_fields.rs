@@ -1,13 +1,27 @@
 //! The header fields of a response, in the types of one framework.
 
-#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
+#[cfg(any(
+    feature = "management",
+    feature = "tower",
+    feature = "actix-web",
+    feature = "poem",
+    feature = "rocket",
+    feature = "salvo"
+))]
 use std::borrow::Cow;
 
 /// The header in which a store reads keys by default. Guards use a prepared `HeaderName` for it.
 pub(crate) const DEFAULT_HEADER: &str = "X-API-Key";
 
 /// What a guard reads and writes in the headers of a response.
-#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
+#[cfg(any(
+    feature = "management",
+    feature = "tower",
+    feature = "actix-web",
+    feature = "poem",
+    feature = "rocket",
+    feature = "salvo"
+))]
 pub(crate) trait HeaderFields {
     /// The values of a field that are text.
     fn texts(&self, name: &'static str) -> impl Iterator<Item = &str>;
@@ -22,7 +36,14 @@ pub(crate) trait HeaderFields {
 
 #[cfg(all(
     feature = "http",
-    any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo")
+    any(
+        feature = "management",
+        feature = "tower",
+        feature = "actix-web",
+        feature = "poem",
+        feature = "rocket",
+        feature = "salvo"
+    )
 ))]
 impl HeaderFields for http::HeaderMap {
     fn texts(&self, name: &'static str) -> impl Iterator<Item = &str> {
@@ -43,7 +64,14 @@ impl HeaderFields for http::HeaderMap {
 /// Parsing a name costs more than comparing it with the two that are on every response.
 #[cfg(all(
     feature = "http",
-    any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo")
+    any(
+        feature = "management",
+        feature = "tower",
+        feature = "actix-web",
+        feature = "poem",
+        feature = "rocket",
+        feature = "salvo"
+    )
 ))]
 fn header_name(name: &'static str) -> http::HeaderName {
     match name {

@@ -6,7 +6,14 @@ mod condition;
 #[cfg(feature = "http")]
 mod cors;
 mod gate;
-#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
+#[cfg(any(
+    feature = "management",
+    feature = "tower",
+    feature = "actix-web",
+    feature = "poem",
+    feature = "rocket",
+    feature = "salvo"
+))]
 mod guard_log;
 #[cfg(any(
     feature = "http",
@@ -34,7 +41,14 @@ pub(crate) use gate::authenticate;
 #[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
 pub(crate) use gate::is_preflight;
 pub(crate) use gate::reject;
-#[cfg(any(feature = "tower", feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
+#[cfg(any(
+    feature = "management",
+    feature = "tower",
+    feature = "actix-web",
+    feature = "poem",
+    feature = "rocket",
+    feature = "salvo"
+))]
 pub(crate) use guard_log::GuardLog;
 #[cfg(feature = "http")]
 pub(crate) use header_fields::DEFAULT_HEADER;

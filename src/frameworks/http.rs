@@ -22,20 +22,20 @@ macro_rules! from_extensions {
         }
 
         fn record(&$this, store: &apikey_core::KeyStore, key: Option<&apikey_core::VerifiedKey>) {
-            #[cfg(any(feature = "tower", feature = "poem", feature = "salvo"))]
+            #[cfg(any(feature = "management", feature = "tower", feature = "poem", feature = "salvo"))]
             if let Some(log) = $extensions.get::<crate::ask::GuardLog>() {
                 log.record(store, key);
             }
-            #[cfg(not(any(feature = "tower", feature = "poem", feature = "salvo")))]
+            #[cfg(not(any(feature = "management", feature = "tower", feature = "poem", feature = "salvo")))]
             let _ = (store, key);
         }
 
-        #[cfg(any(feature = "tower", feature = "poem", feature = "salvo"))]
+        #[cfg(any(feature = "management", feature = "tower", feature = "poem", feature = "salvo"))]
         fn charge(&$this, store: &apikey_core::KeyStore) -> apikey_core::Charge {
             $extensions.get::<crate::ask::GuardLog>().map(|log| log.charge(store)).unwrap_or_default()
         }
 
-        #[cfg(any(feature = "tower", feature = "poem", feature = "salvo"))]
+        #[cfg(any(feature = "management", feature = "tower", feature = "poem", feature = "salvo"))]
         fn note_charge(&$this, store: &apikey_core::KeyStore, charge: &apikey_core::Charge) {
             if let Some(log) = $extensions.get::<crate::ask::GuardLog>() {
                 log.note_charge(store, charge);

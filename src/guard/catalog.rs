@@ -25,7 +25,7 @@ use super::compile_error::stop;
 /// assert_eq!(Perm::named("orders:write"), Some(Perm::OrdersWrite));
 /// ```
 ///
-/// The enum has `ALL`, `const fn as_str(self)` and `const fn named(&str)`; it is `Copy`, ordered as declared, and has
+/// The enum has `ALL`, `const fn as_str(self)`, `const fn doc(self)` with the text of its documentation, and `const fn named(&str)`; it is `Copy`, ordered as declared, and has
 /// `Display`, `FromStr` and `AsRef<str>`, so you can use it wherever a permission is expected:
 ///
 /// ```
@@ -61,7 +61,7 @@ macro_rules! permissions {
     (
         $(#[$attr:meta])*
         $vis:vis enum $name:ident {
-            $($(#[$variant_attr:meta])* $variant:ident = $text:literal),+ $(,)?
+            $($(#[$($variant_attr:tt)*])* $variant:ident = $text:literal),+ $(,)?
         }
     ) => {
         $(#[$attr])*
@@ -69,7 +69,7 @@ macro_rules! permissions {
         $vis enum $name {
             $(
                 #[doc = ::core::concat!("`", $text, "`.")]
-                $(#[$variant_attr])*
+                $(#[$($variant_attr)*])*
                 $variant,
             )+
         }
@@ -83,6 +83,14 @@ macro_rules! permissions {
             $vis const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)+
+                }
+            }
+
+            /// Returns what the documentation of the permission says; empty if it has none.
+            #[must_use]
+            $vis const fn doc(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $crate::__doc_of!($(#[$($variant_attr)*])*),)+
                 }
             }
 
@@ -107,6 +115,16 @@ macro_rules! permissions {
             ),
             ::core::concat!("`", $text, "` is declared twice"),
         )),+]);
+
+        impl $crate::Offered for $name {
+            fn permission(&self) -> &str {
+                self.as_str()
+            }
+
+            fn doc(&self) -> &str {
+                Self::doc(*self)
+            }
+        }
 
         impl ::core::convert::AsRef<str> for $name {
             fn as_ref(&self) -> &str {
@@ -142,6 +160,49 @@ macro_rules! permissions {
             }
         }
     };
+}
+
+/// The text of documentation comments among attributes.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __doc_of {
+    () => { "" };
+    (#[doc = $text:literal] $($rest:tt)*) => { ::core::concat!($text, "\n", $crate::__doc_of!($($rest)*)) };
+    (#[$($other:tt)*] $($rest:tt)*) => { $crate::__doc_of!($($rest)*) };
+}
+
+/// A permission with what it is for: a text, which says nothing of that, or a variant of a
+/// [`permissions!`](crate::permissions) enum, which says what its documentation does. `Management::offer` takes them.
+pub trait Offered {
+    /// Returns the permission: `orders:read`.
+    fn permission(&self) -> &str;
+
+    /// Returns what it is for, for people; empty if it does not say.
+    fn doc(&self) -> &str {
+        ""
+    }
+}
+
+impl<T: Offered + ?Sized> Offered for &T {
+    fn permission(&self) -> &str {
+        T::permission(self)
+    }
+
+    fn doc(&self) -> &str {
+        T::doc(self)
+    }
+}
+
+impl Offered for str {
+    fn permission(&self) -> &str {
+        self
+    }
+}
+
+impl Offered for String {
+    fn permission(&self) -> &str {
+        self
+    }
 }
 
 /// The error for a text that is not a permission of the catalogue.
@@ -223,6 +284,10 @@ mod tests {
         }
         assert_eq!(Perm::named("orders:rea"), None);
         assert_eq!(format!("{:>12}", Perm::OrdersRead), " orders:read");
+        assert_eq!(
+            Perm::ALL.iter().map(|permission| permission.doc().trim()).collect::<Vec<_>>(),
+            ["", "Change orders."]
+        );
         let unknown = "orders:delete".parse::<Perm>().unwrap_err();
         assert_eq!(unknown.to_string(), "unknown permission \"orders:delete\"");
         assert_eq!("x".repeat(1000).parse::<Perm>().unwrap_err().text().len(), 65);

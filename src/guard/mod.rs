@@ -13,7 +13,7 @@ mod required;
 
 #[cfg(any(feature = "openapi", feature = "salvo-oapi"))]
 pub(crate) use alternatives::alternatives;
-pub use catalog::{UnknownPermission, declared, same, unknown};
+pub use catalog::{Offered, UnknownPermission, declared, same, unknown};
 #[cfg(feature = "inventory")]
 pub use guarded::{Guarded, GuardedTenant, guarded};
 pub use optional_api_key::OptionalApiKey;

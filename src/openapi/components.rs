@@ -27,7 +27,7 @@ const OF_ANOTHER_TENANT: (&str, &str, &str) =
     ("404", "ApiKeyNotFound", "There is no such thing, or it is of another tenant than the API key.");
 
 /// Adds the refusals to the responses of an operation, and keeps what is there already.
-pub(super) fn refusals(responses: &mut Map<String, Value>, asks_for_tenant: bool) {
+pub(crate) fn refusals(responses: &mut Map<String, Value>, asks_for_tenant: bool) {
     for (status, name, _) in REFUSALS.iter().chain(asks_for_tenant.then_some(&OF_ANOTHER_TENANT)) {
         let reference = || json!({ "$ref": format!("#/components/responses/{name}") });
         responses.entry(*status).or_insert_with(reference);
@@ -35,7 +35,7 @@ pub(super) fn refusals(responses: &mut Map<String, Value>, asks_for_tenant: bool
 }
 
 /// Adds the scheme, the responses and the problem, and keeps what is there already.
-pub(super) fn components(document: &mut Value, config: &HeaderConfig) -> Option<()> {
+pub(crate) fn components(document: &mut Value, config: &HeaderConfig) -> Option<()> {
     let components = document.as_object_mut()?.entry("components").or_insert_with(|| json!({})).as_object_mut()?;
     let mut put = |kind: &str, name: &str, value: Value| {
         let of_kind = components.entry(kind).or_insert_with(|| json!({})).as_object_mut()?;

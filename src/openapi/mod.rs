@@ -35,6 +35,8 @@ mod operations;
 mod self_service;
 
 pub use components::SCHEME;
+#[cfg(feature = "management")]
+pub(crate) use components::{components, refusals};
 pub use describe::{Described, OpenApiError, describe};
 pub use operations::{Operation, assert_guarded, operations};
 pub use self_service::describe_self_service;

@@ -27,8 +27,6 @@ mod answer;
 mod change;
 #[cfg(feature = "tower")]
 mod service;
-#[cfg(feature = "tower")]
-mod worker;
 
 pub use change::{REASON, Refused, Rotated, revoke, rotate};
 #[cfg(feature = "tower")]

@@ -12,9 +12,9 @@ use tower_service::Service;
 use tracing::Span;
 
 use super::change::{Refused, identify, out_of_bounds, revoke_identified, rotate_verified};
-use super::worker::{PendingAnswer, Worker};
 use crate::answer::{PlainResponse, Problem};
 use crate::ask::{KeySource, authorize};
+use crate::worker::{PendingAnswer, Worker, busy};
 
 /// [Self-service](crate::self_service) for callers: `POST /rotate`, `DELETE /` and `POST /revoke`, below the path where
 /// you mount it.
@@ -34,9 +34,12 @@ use crate::ask::{KeySource, authorize};
 /// curl -X DELETE -H "X-API-Key: $KEY" https://shop.example/key
 /// ```
 ///
-/// The service verifies the key on the calling thread. A thread of its own makes the change and waits for the disk. Its
-/// queue holds 256 changes; if it is full, the service answers 503. It needs no async runtime, and blocks none. The
-/// thread makes a queued change even if its caller gives up: idempotency keys make a repeat safe.
+/// The service verifies the key on the calling thread. Threads of its own, 8 at most, make the changes and wait for the disk.
+/// Their queue holds 256 changes; if it is full, the service answers 503. It needs no async runtime, and blocks none. A
+/// queued change is made even if its caller gives up: idempotency keys make a repeat safe.
+///
+/// In a cluster the answer waits, as a future, until every node has the change. If some do not have it after 5 seconds, the
+/// answer is 202, with them as `outstanding`, and the time `everywhere_by` which they have it, or serve nothing.
 #[derive(Debug, Clone)]
 pub struct SelfService {
     store: KeyStore,
@@ -48,7 +51,7 @@ impl SelfService {
     /// Creates the service for the keys of this store.
     #[must_use]
     pub fn new(store: KeyStore) -> Self {
-        Self { store, overlap: Overlap::UntilFirstUse, worker: Worker::default() }
+        Self { store, overlap: Overlap::UntilFirstUse, worker: Worker::changing() }
     }
 
     /// Sets how long the old secret stays valid; the default is [`Overlap::UntilFirstUse`].
@@ -81,10 +84,11 @@ impl SelfService {
             (Some(Ok(given)), None) => Some(given.to_owned()),
             _ => return SelfServiceFuture::ready(Refused::Store(out_of_bounds("")).into()),
         };
-        let (store, overlap) = (self.store.clone(), self.overlap);
-        let peer = KeySource::peer(request, store.header_config());
+        let overlap = self.overlap;
+        let peer = KeySource::peer(request, self.store.header_config());
         let caller = key.clone();
-        let rotate = move || rotate_verified(&store, &key, peer, overlap, idempotency_key.as_deref()).into();
+        let rotate =
+            move |store: &KeyStore| rotate_verified(store, &key, peer, overlap, idempotency_key.as_deref()).into();
         SelfServiceFuture { caller: Some(caller), ..self.change(rotate) }
     }
 
@@ -93,14 +97,13 @@ impl SelfService {
             Ok(id) => id,
             Err(rejection) => return SelfServiceFuture::ready(Refused::Rejection(rejection).into()),
         };
-        let store = self.store.clone();
-        let peer = KeySource::peer(request, store.header_config());
+        let peer = KeySource::peer(request, self.store.header_config());
         let span = Span::current();
-        self.change(move || revoke_identified(&store, id, peer, &span).into())
+        self.change(move |store| revoke_identified(store, id, peer, &span).into())
     }
 
-    fn change(&self, work: impl FnOnce() -> PlainResponse + Send + 'static) -> SelfServiceFuture {
-        let Some(pending) = self.worker.run(work) else { return SelfServiceFuture::ready(busy()) };
+    fn change(&self, work: impl FnOnce(&KeyStore) -> PlainResponse + Send + 'static) -> SelfServiceFuture {
+        let Some(pending) = self.worker.change(&self.store, work) else { return SelfServiceFuture::ready(busy()) };
         SelfServiceFuture { answer: Ok(pending), caller: None }
     }
 }
@@ -108,10 +111,6 @@ impl SelfService {
 fn not_allowed(allowed: &str) -> SelfServiceFuture {
     let problem = problem(405, "method_not_allowed", "The resource does not support this method");
     SelfServiceFuture::ready(problem.with("allow", allowed))
-}
-
-fn busy() -> PlainResponse {
-    problem(503, "unavailable", "The change could not be made").with("retry-after", "1")
 }
 
 fn problem(status: u16, code: &'static str, title: &'static str) -> PlainResponse {

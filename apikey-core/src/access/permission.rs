@@ -181,7 +181,8 @@ const fn check(text: &str, wildcards: bool) -> Result<(), PermissionFault> {
 
 /// Whether `grant` gives `permission`. A `*` in the middle matches exactly one segment, and a `*` at the end one or
 /// more. Both texts are well formed.
-pub(crate) fn matches(grant: &str, permission: &str) -> bool {
+#[must_use]
+pub fn matches(grant: &str, permission: &str) -> bool {
     let mut granted = grant.split(':').peekable();
     let mut wanted = permission.split(':');
     loop {

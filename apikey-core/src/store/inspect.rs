@@ -41,6 +41,9 @@ impl KeyStore {
     /// ```
     #[must_use]
     pub fn inspect(&self, attempt: &Attempt<'_>) -> Inspection {
+        if attempt.caller.peer.address().is_none() {
+            return self.inspect_freely(attempt);
+        }
         let mut found = None;
         let answer = self.inner().within_budget(
             attempt,

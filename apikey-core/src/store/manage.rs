@@ -60,7 +60,11 @@ impl KeyStore {
     /// [`StoreError::Invalid`] or [`StoreError::Permission`] for a filter out of bounds, [`StoreError::Io`],
     /// [`StoreError::Closed`].
     pub fn list(&self, filter: &KeyFilter) -> Result<Page, StoreError> {
-        let size = filter.page_size()?;
+        self.select(filter, filter.page_size()?)
+    }
+
+    /// The same for a page of this size.
+    pub(crate) fn select(&self, filter: &KeyFilter, size: usize) -> Result<Page, StoreError> {
         let disk = self.inner().engine.log.open()?;
         let after = filter.after.map(KeyId::as_u128);
         let now = from_ms(self.inner().engine.time.now_ms());

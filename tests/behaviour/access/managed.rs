@@ -145,6 +145,11 @@ fn an_inspection_counts_guesses_by_their_address() {
     }
     assert_eq!(from(key.key.expose_secret(), 1).unwrap_err().status(), 429);
     assert!(from(key.key.expose_secret(), 2).is_ok());
+    // Guesses of nobody count against nobody: callers without an address share a budget.
+    for _ in 0..5 {
+        assert_eq!(store.inspect(&Attempt::new("a guess")).answer, Err(AuthError::Invalid));
+    }
+    assert!(store.check(&Attempt::new(key.key.expose_secret())).is_ok());
 }
 
 #[test]

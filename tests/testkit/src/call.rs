@@ -36,6 +36,21 @@ impl Call {
         Self { method: "PATCH", ..Self::post(path, body) }
     }
 
+    /// `PUT` with a body of JSON.
+    pub fn put(path: impl Into<String>, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { method: "PUT", ..Self::post(path, body) }
+    }
+
+    /// Any method with a body of this media type.
+    pub fn with_body(
+        method: &'static str,
+        path: impl Into<String>,
+        media_type: &str,
+        body: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { body: body.into(), ..Self::new(method, path) }.header("content-type", media_type)
+    }
+
     /// `DELETE`.
     pub fn delete(path: impl Into<String>) -> Self {
         Self::new("DELETE", path)

@@ -21,6 +21,8 @@ mod directory;
 mod hex;
 #[cfg(feature = "log")]
 mod log;
+#[cfg(feature = "management")]
+pub mod management;
 mod port;
 #[cfg(all(feature = "power", target_os = "linux"))]
 pub mod power;

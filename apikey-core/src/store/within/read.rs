@@ -47,6 +47,35 @@ impl KeyStore {
         }
     }
 
+    /// Returns all keys that a filter selects on behalf of `actor`, whatever its limit, if the store has to read at most
+    /// `max_reads` records for them; otherwise `None`. For what cannot be done page by page, such as sorting.
+    ///
+    /// ```
+    /// use apikey::{KeyFilter, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let alice = store.create(NewKey::for_owner("alice").permissions(["*"]))?;
+    /// store.create(NewKey::for_owner("bob"))?;
+    /// let caller = store.verify(alice.key.expose_secret())?;
+    /// assert_eq!(store.find_within(&KeyFilter::default(), 1, &caller)?, None);
+    /// assert_eq!(store.find_within(&KeyFilter::owner("bob"), 1, &caller)?.map(|keys| keys.len()), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`list_within`](Self::list_within).
+    pub fn find_within(
+        &self,
+        filter: &KeyFilter,
+        max_reads: usize,
+        actor: &VerifiedKey,
+    ) -> Result<Option<Vec<KeyInfo>>, StoreError> {
+        filter.page_size()?;
+        let Some(readable) = self.readable(actor)? else { return Ok(Some(Vec::new())) };
+        let page = readable.select(&filter.clone().max_reads(max_reads), usize::MAX)?;
+        Ok(page.next.is_none().then_some(page.keys))
+    }
+
     /// Returns how often keys were used on behalf of `actor`: of a key or an owner that it may [read](Self::get_within), of a
     /// tenant all of whose owners it may read, and of the store if it may read all keys.
     ///

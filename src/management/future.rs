@@ -1,0 +1,74 @@
+//! An answer as a future.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::Response;
+
+use crate::answer::PlainResponse;
+use crate::ask::GuardLog;
+use crate::worker::{PendingAnswer, busy};
+
+/// An answer that is there, or is awaited, with what its header fields depend on.
+pub(super) struct Pending {
+    answer: Result<PendingAnswer, Option<PlainResponse>>,
+    log: GuardLog,
+    is_head: bool,
+}
+
+impl Pending {
+    pub(super) fn ready(answer: PlainResponse, log: GuardLog, is_head: bool) -> Self {
+        Self { answer: Err(Some(answer)), log, is_head }
+    }
+
+    pub(super) fn waiting(answer: PendingAnswer, log: GuardLog, is_head: bool) -> Self {
+        Self { answer: Ok(answer), log, is_head }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response<String>> {
+        let answer = match &mut self.answer {
+            Ok(pending) => match Pin::new(pending).poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(answer) => answer.unwrap_or_else(busy),
+            },
+            #[allow(clippy::panic, reason = "polling a future after it completed is a bug of the caller")]
+            Err(answer) => match answer.take() {
+                Some(answer) => answer,
+                None => panic!("polled after completion"),
+            },
+        };
+        let mut response: Response<String> = answer.into();
+        if self.is_head {
+            response.body_mut().clear();
+        }
+        self.log.write_headers(response.headers_mut());
+        self.log.insert_key(response.extensions_mut());
+        Poll::Ready(response)
+    }
+}
+
+/// The response of [`handle`](super::handle).
+#[must_use = "a future does nothing until it is polled"]
+pub struct ManagementFuture(Pending);
+
+impl ManagementFuture {
+    pub(super) fn new(pending: Pending) -> Self {
+        Self(pending)
+    }
+}
+
+impl Future for ManagementFuture {
+    type Output = Response<String>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<String>> {
+        self.0.poll(cx)
+    }
+}
+
+impl fmt::Debug for ManagementFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ManagementFuture")
+    }
+}

@@ -1,0 +1,44 @@
+//! Reading one key.
+
+use apikey_core::{KeyId, KeyInfo, StoreError};
+use http::header::IF_NONE_MATCH;
+use serde_json::Value;
+
+use crate::answer::{PlainResponse, Problem};
+use crate::management::call::{Answer, Call};
+use crate::management::reply;
+
+pub(super) fn me(call: &Call) -> Answer {
+    let key = read(call, call.caller.id())?;
+    let mut document = reply::key_with_activity(&key);
+    if let Value::Object(document) = &mut document {
+        let caller = &call.caller;
+        document.insert("effective_permissions".into(), caller.permissions().collect::<Vec<_>>().into());
+        document.insert("secret_version".into(), caller.secret_version().into());
+        document.insert("superseded".into(), caller.superseded().into());
+    }
+    Ok(reply::json(200, &document))
+}
+
+pub(super) fn get(call: &Call) -> Answer {
+    let key = read(call, call.id()?)?;
+    if call.query.flag("activity")? {
+        return Ok(reply::json(200, &reply::key_with_activity(&key)));
+    }
+    if call.tags(IF_NONE_MATCH).is_some_and(|tags| tags.has(key.last_event())) {
+        return Ok(PlainResponse::empty(304).with("etag", reply::tag(&key)));
+    }
+    Ok(reply::key(200, &key))
+}
+
+/// A key that the caller may read.
+pub(super) fn read(call: &Call, id: KeyId) -> Result<KeyInfo, Problem> {
+    let key = call.store.get_within(id, &call.caller).map_err(|error| call.problem(error))?;
+    key.ok_or_else(|| StoreError::NotFound(id).into())
+}
+
+/// The answer with a key after a change, which the caller may see whatever else it may read.
+pub(super) fn after(call: &Call, id: KeyId) -> Answer {
+    let key = call.store.get(id).map_err(|error| call.problem(error))?;
+    key.map(|key| reply::key(200, &key)).ok_or_else(|| StoreError::NotFound(id).into())
+}

@@ -1,0 +1,33 @@
+//! New secrets of keys.
+
+use apikey_core::{Overlap, RotateOptions};
+use serde::Deserialize;
+
+use crate::management::call::{Answer, Call};
+use crate::management::operations::revoke::Reason;
+use crate::management::reply;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotate {
+    overlap: Option<Overlap>,
+}
+
+pub(super) fn rotate(call: &Call) -> Answer {
+    let id = call.id()?;
+    let Rotate { overlap } = call.json()?;
+    let options = RotateOptions::new(overlap.unwrap_or(Overlap::UntilFirstUse)).within(&call.caller);
+    let options = match call.idempotency_key()? {
+        Some(idempotency_key) => options.idempotency_key(idempotency_key),
+        None => options,
+    };
+    let created = call.store.rotate_with(id, &options).map_err(|error| call.problem(error))?;
+    Ok(reply::secret(200, &created))
+}
+
+pub(super) fn replace(call: &Call) -> Answer {
+    let id = call.id()?;
+    let reason = call.json::<Reason>()?.text();
+    let created = call.store.replace_leaked_within(id, reason, &call.caller).map_err(|error| call.problem(error))?;
+    Ok(reply::secret(200, &created))
+}

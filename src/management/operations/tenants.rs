@@ -1,0 +1,49 @@
+//! Tenants.
+
+use apikey_core::{Tenant, TenantInfo};
+use serde_json::json;
+
+use crate::answer::{Problem, from_json};
+use crate::management::call::{Answer, Call};
+use crate::management::operations::named;
+use crate::management::operations::revoke::Reason;
+use crate::management::reply;
+
+pub(super) fn list(call: &Call) -> Answer {
+    let mut tenants = call.store.tenants().map_err(|error| call.problem(error))?;
+    // A key of a tenant sees that one.
+    tenants.retain(|tenant| call.caller.tenant().is_none_or(|own| own == tenant.name()));
+    Ok(reply::json(200, &json!({ "tenants": tenants })))
+}
+
+pub(super) fn get(call: &Call) -> Answer {
+    named::get(call, &read(call)?.ok_or_else(|| named::missing("tenant"))?)
+}
+
+pub(super) fn put(call: &Call) -> Answer {
+    let tenant: Tenant = from_json(named::body(call)?)?;
+    named::check_unchanged(call, read(call)?.as_ref())?;
+    call.store.put_tenant_within(tenant, &call.caller).map_err(|error| call.problem(error))?;
+    after(call)
+}
+
+pub(super) fn end(call: &Call) -> Answer {
+    let reason = call.json::<Reason>()?.text();
+    call.store.end_tenant_within(call.name(), reason, &call.caller).map_err(|error| call.problem(error))?;
+    after(call)
+}
+
+fn after(call: &Call) -> Answer {
+    let info = read(call)?.ok_or_else(|| named::missing("tenant"))?;
+    Ok(named::answer(&info))
+}
+
+/// The bounds of the tenant that the path names, if it has any and the caller may see them.
+fn read(call: &Call) -> Result<Option<TenantInfo>, Problem> {
+    if call.caller.tenant().is_some_and(|own| own != call.name()) {
+        return Ok(None);
+    }
+    // A text that names none has no bounds; a change says what is wrong with it.
+    let Ok(tenant) = call.store.tenant(call.name()) else { return Ok(None) };
+    tenant.info().map_err(|error| call.problem(error))
+}

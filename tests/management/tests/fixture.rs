@@ -1,0 +1,71 @@
+//! A store with its API, and requests to it without a server.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use apikey::management::{Management, handle};
+use apikey::{CreatedKey, KeyStore, NewKey};
+use apikey_testkit::{Answer, Call};
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for a future on this thread.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// A store, and the API for its keys.
+pub(crate) struct Api {
+    pub(crate) store: KeyStore,
+    pub(crate) management: Management,
+}
+
+impl Api {
+    pub(crate) fn of(store: KeyStore) -> Self {
+        let management = Management::new(store.clone()).offer(["orders:read", "orders:write", "stock:read"]);
+        Self { store, management }
+    }
+
+    pub(crate) fn new() -> Self {
+        Self::of(KeyStore::temporary().unwrap())
+    }
+
+    /// A key of this owner with these grants.
+    pub(crate) fn key(&self, owner: &str, grants: &[&str]) -> CreatedKey {
+        self.store.create(NewKey::for_owner(owner).permissions(grants)).unwrap()
+    }
+
+    /// Sends a request.
+    pub(crate) fn send(&self, call: &Call) -> Answer {
+        let mut request = http::Request::builder().method(call.method()).uri(call.path());
+        for (name, value) in call.headers() {
+            request = request.header(name, value);
+        }
+        let response = wait(handle(&self.management, request.body(call.body().as_bytes().to_vec()).unwrap()));
+        let (head, body) = response.into_parts();
+        let headers = head.headers.iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        Answer::new(head.status.as_u16(), headers, body)
+    }
+
+    /// Sends a request with a key.
+    pub(crate) fn ask(&self, key: &CreatedKey, call: Call) -> Answer {
+        self.send(&call.key(key.key.expose_secret()))
+    }
+}

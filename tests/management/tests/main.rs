@@ -1,0 +1,7 @@
+//! Keys managed over HTTP.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod fixture;
+mod rules;
+mod schemas;
+mod table;
