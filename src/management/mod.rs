@@ -32,7 +32,7 @@
 //! tower service, and the module of each other framework has a way to mount it.
 //!
 //! The service has threads of its own, 2 at most that read and 8 at most that change, and blocks no async runtime. Of each kind
-//! 256 requests may wait; it answers others 503. In a cluster no thread waits for another machine: the answer to a change waits
+//! 256 requests may wait; it answers others 503, and a change that has waited for 10 seconds, unless it takes something away. In a cluster no thread waits for another machine: the answer to a change waits
 //! as a future until every node has it, for at most 5 seconds. Then it is 202, with the nodes that do not as `outstanding`, and
 //! the time `everywhere_by` which they have it, or refuse every key.
 
@@ -192,10 +192,13 @@ impl Management {
         let pending = match run {
             Run::Here(run) => return ready(run(&call).unwrap_or_else(PlainResponse::from)),
             Run::Read(run) => self.parts.reads.read(move || run(&call).unwrap_or_else(PlainResponse::from)),
-            Run::Change(run) => {
+            Run::Change(change) | Run::Restrict(change) => {
                 let store = call.store.clone();
-                let run = move |store: &KeyStore| run(&Call { store: store.clone(), ..call });
-                self.parts.changes.change(&store, move |store| run(store).unwrap_or_else(PlainResponse::from))
+                let change = move |store: &KeyStore| change(&Call { store: store.clone(), ..call });
+                let restricts = matches!(run, Run::Restrict(_));
+                self.parts
+                    .changes
+                    .change(&store, restricts, move |store| change(store).unwrap_or_else(PlainResponse::from))
             }
             Run::List(_) => None,
         };

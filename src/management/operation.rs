@@ -51,6 +51,8 @@ pub(super) enum Run {
     Read(fn(&Call) -> Answer),
     /// On one whose changes are in force on this node when the function returns; the answer waits for the other nodes.
     Change(fn(&Call) -> Answer),
+    /// The same for what takes something away, however long it has waited.
+    Restrict(fn(&Call) -> Answer),
     /// On the caller's, from this table.
     List(Listed),
 }

@@ -89,7 +89,7 @@ impl SelfService {
         let caller = key.clone();
         let rotate =
             move |store: &KeyStore| rotate_verified(store, &key, peer, overlap, idempotency_key.as_deref()).into();
-        SelfServiceFuture { caller: Some(caller), ..self.change(rotate) }
+        SelfServiceFuture { caller: Some(caller), ..self.change(false, rotate) }
     }
 
     fn revoke<B>(&self, request: &Request<B>) -> SelfServiceFuture {
@@ -99,11 +99,17 @@ impl SelfService {
         };
         let peer = KeySource::peer(request, self.store.header_config());
         let span = Span::current();
-        self.change(move |store| revoke_identified(store, id, peer, &span).into())
+        self.change(true, move |store| revoke_identified(store, id, peer, &span).into())
     }
 
-    fn change(&self, work: impl FnOnce(&KeyStore) -> PlainResponse + Send + 'static) -> SelfServiceFuture {
-        let Some(pending) = self.worker.change(&self.store, work) else { return SelfServiceFuture::ready(busy()) };
+    fn change(
+        &self,
+        restricts: bool,
+        work: impl FnOnce(&KeyStore) -> PlainResponse + Send + 'static,
+    ) -> SelfServiceFuture {
+        let Some(pending) = self.worker.change(&self.store, restricts, work) else {
+            return SelfServiceFuture::ready(busy());
+        };
         SelfServiceFuture { answer: Ok(pending), caller: None }
     }
 }

@@ -14,6 +14,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use apikey_core::KeyStore;
 
@@ -23,6 +24,8 @@ use pending::{AnswerSlot, pending};
 
 /// The most calls that may wait.
 pub(crate) const QUEUE: usize = 256;
+/// How long a change may have waited that is still made, unless it takes something away: its caller is likely to be gone.
+const MAX_QUEUED: Duration = Duration::from_secs(10);
 /// The threads that change keys: as many changes share one sync of the disk, or one entry of a cluster's log.
 const CHANGING: usize = 8;
 /// The threads that read keys.
@@ -48,9 +51,17 @@ struct Shared {
     changed: Condvar,
 }
 
+/// A call that waits.
+struct Queued {
+    work: Work,
+    slot: AnswerSlot,
+    /// The time after which nobody carries it out.
+    by: Option<Instant>,
+}
+
 #[derive(Default)]
 struct State {
-    queue: VecDeque<(Work, AnswerSlot)>,
+    queue: VecDeque<Queued>,
     threads: usize,
     idle: usize,
     is_closed: bool,
@@ -80,40 +91,46 @@ impl Worker {
     /// Queues a read; `None` if too many calls wait already.
     #[cfg(any(test, feature = "management"))]
     pub(crate) fn read(&self, work: impl FnOnce() -> PlainResponse + Send + 'static) -> Option<PendingAnswer> {
-        self.run(Box::new(move |slot| slot.fill(work())))
+        self.run(Box::new(move |slot| slot.fill(work())), None)
     }
 
     /// Queues a change; `None` if too many calls wait already. The work gets a handle of the store whose changes return once
     /// they are in force here. If it succeeds, its answer waits until the change is on every node of the cluster, for 5
     /// seconds at most; then it is 202, with the nodes that do not have it.
+    ///
+    /// While the disk or the engine of a cluster is slow, a change that has waited for 10 seconds is not made, unless it
+    /// `restricts`: what is to be taken away is, however long that takes.
     pub(crate) fn change(
         &self,
         store: &KeyStore,
+        restricts: bool,
         work: impl FnOnce(&KeyStore) -> PlainResponse + Send + 'static,
     ) -> Option<PendingAnswer> {
+        let by = (!restricts).then(|| Instant::now() + MAX_QUEUED);
         #[cfg(feature = "cluster")]
         {
             let (store, propagation) = (store.propagating(apikey_core::Propagation::Here), self.0.propagation.clone());
-            self.run(Box::new(move |slot| {
+            let work = move |slot| {
                 let answer = work(&store);
                 propagation.complete(&store, answer, slot);
-            }))
+            };
+            self.run(Box::new(work), by)
         }
         #[cfg(not(feature = "cluster"))]
         {
             let store = store.clone();
-            self.run(Box::new(move |slot| slot.fill(work(&store))))
+            self.run(Box::new(move |slot| slot.fill(work(&store))), by)
         }
     }
 
-    fn run(&self, work: Work) -> Option<PendingAnswer> {
+    fn run(&self, work: Work, by: Option<Instant>) -> Option<PendingAnswer> {
         let shared = &self.0.shared;
         let mut state = shared.lock();
         if state.queue.len() >= QUEUE {
             return None;
         }
         let (answer, slot) = pending();
-        state.queue.push_back((work, slot));
+        state.queue.push_back(Queued { work, slot, by });
         if state.idle < state.queue.len() && state.threads < shared.max_threads {
             let own = shared.clone();
             match thread::Builder::new().name(shared.name.into()).spawn(move || own.work()) {
@@ -138,7 +155,12 @@ impl Shared {
         let mut state = self.lock();
         loop {
             match state.queue.pop_front() {
-                Some((work, slot)) => {
+                Some(Queued { slot, by: Some(by), .. }) if by < Instant::now() => {
+                    drop(state);
+                    slot.fill(busy());
+                    state = self.lock();
+                }
+                Some(Queued { work, slot, .. }) => {
                     drop(state);
                     // A panic ends this call, not the ones that follow; without an answer the slot ends the wait.
                     let _ = catch_unwind(AssertUnwindSafe(|| work(slot)));

@@ -49,7 +49,7 @@ fn operation(one: &Operation) -> Value {
     for success in one.success {
         responses.insert(success.status.to_string(), response(success));
     }
-    if matches!(one.run, Run::Change(_)) {
+    if matches!(one.run, Run::Change(_) | Run::Restrict(_)) {
         responses.insert("202".into(), accepted(one.success));
     }
     for (status, codes) in errors(one) {

@@ -119,7 +119,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
             "Revokes the keys that a filter selects, if they are as many as expected",
             REVOKE,
             &[body(200, "Count", &[])],
-            Run::Change(revoke::revoke_keys),
+            Run::Restrict(revoke::revoke_keys),
         )
     },
     Operation {
@@ -165,7 +165,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
             "Revokes a key, as revokeKey does without a reason",
             REVOKE,
             &[EMPTY],
-            Run::Change(revoke::delete),
+            Run::Restrict(revoke::delete),
         )
     },
     Operation {
@@ -208,7 +208,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
             "Replaces every secret of a leaked key",
             ROTATE,
             &[body(200, "KeyWithSecret", &["ETag"])],
-            Run::Change(rotate::replace),
+            Run::Restrict(rotate::replace),
         )
     },
     Operation {
@@ -221,7 +221,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
             "Revokes a key, which is final",
             REVOKE,
             &[body(200, "Key", &["ETag"])],
-            Run::Change(revoke::revoke),
+            Run::Restrict(revoke::revoke),
         )
     },
     Operation {
@@ -233,7 +233,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
             "Disables a key",
             UPDATE,
             &[body(200, "Key", &["ETag"])],
-            Run::Change(update::disable),
+            Run::Restrict(update::disable),
         )
     },
     Operation {
@@ -258,7 +258,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
             "Revokes every key of an owner",
             REVOKE,
             &[body(200, "Count", &[])],
-            Run::Change(revoke::revoke_owner),
+            Run::Restrict(revoke::revoke_owner),
         )
     },
     operation(
@@ -307,7 +307,7 @@ pub(super) static OPERATIONS: &[Operation] = &[
             "Ends a tenant with all of its keys, which is final",
             TENANTS,
             &[body(200, "Tenant", &["ETag"])],
-            Run::Change(tenants::end),
+            Run::Restrict(tenants::end),
         )
     },
     operation(

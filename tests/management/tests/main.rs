@@ -1,7 +1,9 @@
 //! Keys managed over HTTP.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod cluster;
 mod fixture;
 mod rules;
 mod schemas;
 mod table;
+mod wire;

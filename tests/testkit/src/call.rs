@@ -66,6 +66,12 @@ impl Call {
         Self::options(path).header("origin", "http://page.test").header("access-control-request-method", method)
     }
 
+    /// The same below a mount.
+    #[must_use]
+    pub fn below(&self, mount: &str) -> Self {
+        Self { path: format!("{mount}{}", self.path), ..self.clone() }
+    }
+
     /// Adds a header field.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
