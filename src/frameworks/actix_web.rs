@@ -43,6 +43,8 @@ use crate::answer::{PlainResponse, Problem, SecretResponse};
 use crate::ask::{FromRejection, Gate, GuardLog, HeaderFields, KeySource, Rejection, is_preflight};
 use crate::guard::{OptionalApiKey, RequireApiKey, Required};
 
+#[cfg(feature = "management")]
+pub use super::manage::actix_web::manage;
 pub use super::middleware::{Require, Supply, require, supply};
 
 impl KeySource for HttpRequest {
@@ -100,6 +102,12 @@ fn slots(request: &HttpRequest) -> [Option<Slot<'_>>; 2] {
 struct LayerData {
     log: GuardLog,
     snapshot: SlotSnapshot,
+}
+
+/// The log of the middleware around a handler, if there is one.
+#[cfg(feature = "management")]
+pub(super) fn layer_log(request: &HttpRequest) -> Option<GuardLog> {
+    request.app_data::<LayerData>().map(|layer| layer.log.clone())
 }
 
 /// A log for the guards inside of a middleware.

@@ -8,6 +8,11 @@ mod axum;
 mod http;
 #[cfg(any(feature = "actix-web", feature = "salvo"))]
 mod innermost_store;
+#[cfg(all(
+    feature = "management",
+    any(feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo")
+))]
+mod manage;
 #[cfg(any(feature = "actix-web", feature = "poem", feature = "salvo"))]
 mod middleware;
 #[cfg(feature = "poem")]

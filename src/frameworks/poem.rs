@@ -90,7 +90,7 @@ macro_rules! into_response {
 
 into_response!(Rejection, Problem, SecretResponse, PlainResponse);
 
-fn response(plain: ::http::Response<String>) -> Response {
+pub(super) fn response(plain: ::http::Response<String>) -> Response {
     let (parts, body) = plain.into_parts();
     let mut response = Response::from(body);
     response.set_status(parts.status);

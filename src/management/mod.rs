@@ -41,6 +41,8 @@ mod call;
 mod cursor;
 mod document;
 mod future;
+#[cfg(feature = "tower")]
+mod mount;
 mod offer;
 mod operation;
 mod operations;
@@ -66,6 +68,8 @@ use crate::worker::{Worker, busy};
 use call::{Call, Query};
 pub use future::ManagementFuture;
 use future::Pending;
+#[cfg(feature = "tower")]
+pub use mount::{Mount, MountFuture, MountService};
 use offer::Offer;
 use operation::{Listed, Needs, Operation, Run};
 use parts::Parts;
@@ -206,6 +210,22 @@ impl Management {
             Some(answer) => Pending::waiting(answer, log, is_head),
             None => ready(busy()),
         }
+    }
+}
+
+#[cfg(any(feature = "actix-web", feature = "poem", feature = "rocket", feature = "salvo"))]
+impl Management {
+    /// Answers a request whose body is read only if its head is admitted.
+    pub(crate) async fn respond(
+        &self,
+        mut head: Head,
+        body: impl Future<Output = Result<Vec<u8>, Problem>>,
+    ) -> http::Response<String> {
+        let pending = match self.begin(&mut head) {
+            Ok(admitted) => self.finish(head, admitted, body.await),
+            Err(answer) => *answer,
+        };
+        ManagementFuture::new(pending).await
     }
 }
 

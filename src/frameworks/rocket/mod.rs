@@ -37,7 +37,13 @@ mod require;
 mod respond;
 mod supply;
 
+#[cfg(feature = "management")]
+pub use super::manage::rocket::manage;
 pub use catchers::catchers;
+#[cfg(feature = "management")]
+pub(super) use request_state::RequestState;
 pub use request_state::verified_key;
 pub use require::require;
+#[cfg(feature = "management")]
+pub(super) use respond::http_response;
 pub use supply::{Supply, supply};

@@ -11,14 +11,14 @@ use crate::ask::{GuardLog, KeySource, Rejection};
 
 /// What guards keep in a request.
 #[derive(Debug, Default)]
-pub(super) struct RequestState {
-    pub(super) log: GuardLog,
+pub(in crate::frameworks) struct RequestState {
+    pub(in crate::frameworks) log: GuardLog,
     key: OnceLock<VerifiedKey>,
     rejection: Mutex<Option<Rejection>>,
 }
 
 impl RequestState {
-    pub(super) fn of<'a>(request: &'a Request<'_>) -> &'a Self {
+    pub(in crate::frameworks) fn of<'a>(request: &'a Request<'_>) -> &'a Self {
         request.local_cache(Self::default)
     }
 

@@ -14,6 +14,8 @@ mod examples;
 mod grpc;
 #[path = "all/limits.rs"]
 mod limits;
+#[path = "all/managing.rs"]
+mod managing;
 #[path = "all/nested.rs"]
 mod nested;
 #[path = "all/optional.rs"]

@@ -130,13 +130,13 @@ impl<S: FnMut(&Call) -> Answer> Table<S> {
         assert_eq!(page["keys"].as_array().unwrap().len(), 2);
         assert!(all.header("link").unwrap().contains("cursor="));
         let next = page["next"].as_str().unwrap().to_owned();
+        self.ids.push(next.clone());
         let rest = self.row(admin, Call::get(format!("/keys?cursor={next}&limit=1000")), "200").json();
         assert_eq!((rest["keys"].as_array().unwrap().len(), &rest["next"]), (3, &Value::Null));
         for sort in ["created", "expires", "last_used"] {
             let sorted = self.row(admin, Call::get(format!("/keys?sort={sort}&limit=4")), "200").json();
             assert_eq!(sorted["keys"].as_array().unwrap().len(), 4);
         }
-        self.ids.push(next.clone());
         self.row(admin, Call::get(format!("/keys?cursor={next}&owner=alice")), "400 invalid_cursor");
         self.row(admin, Call::get("/keys?cursor=x"), "400 invalid_cursor");
         for (query, pointer, code) in [
@@ -345,9 +345,9 @@ impl<S: FnMut(&Call) -> Answer> Table<S> {
         assert_eq!(number(&newest, 0), number(&newest, 1) + 1);
         assert!(newest["next"].is_string());
         let after = number(&newest, 1);
+        self.ids.push(after.to_string());
         let followed = self.row(admin, Call::get(format!("/events?after={after}")), "200").json();
         assert_eq!((number(&followed, 0), &followed["next"]), (after + 1, &Value::Null));
-        self.ids.push(after.to_string());
         let kind = self.row(admin, Call::get("/events?kind=revoked"), "200").json();
         assert!(kind["events"].as_array().unwrap().iter().all(|event| event["kind"] == "revoked"));
         self.wrong(admin, Call::get("/events?kind=vanished"), "#/kind", "not_allowed");

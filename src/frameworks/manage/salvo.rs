@@ -1,0 +1,30 @@
+//! The API in salvo.
+
+use ::salvo_core::http::ParseError;
+use ::salvo_core::{Depot, FlowCtrl, Handler, Request, Response, async_trait};
+
+use super::{below, head, known, too_large, unreadable};
+use crate::ask::GuardLog;
+use crate::management::{MAX_BODY, Management};
+
+/// The [API for managing keys](crate::management): `Router::with_path("admin/v1/{**path}").goal(api)`.
+#[async_trait]
+impl Handler for Management {
+    async fn handle(&self, request: &mut Request, _: &mut Depot, response: &mut Response, _: &mut FlowCtrl) {
+        let path = below(request.uri().path(), request.params().tail().unwrap_or_default()).to_owned();
+        let head = head(request.method().clone(), &path, request.uri().query(), request.headers().clone());
+        let peer = request.remote_addr().ip();
+        let (key, log) = (request.extensions().get().cloned(), request.extensions().get::<GuardLog>().cloned());
+        let body = async {
+            match request.payload_with_max_size(MAX_BODY).await {
+                Ok(body) => Ok(body.to_vec()),
+                Err(ParseError::PayloadTooLarge) => Err(too_large()),
+                Err(_) => Err(unreadable()),
+            }
+        };
+        let (parts, body) = self.respond(known(head, peer, key, log), body).await.into_parts();
+        response.status_code(parts.status);
+        response.headers_mut().extend(parts.headers);
+        response.body(body);
+    }
+}
