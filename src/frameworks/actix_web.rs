@@ -38,6 +38,7 @@ use ::actix_web::{Error, FromRequest, HttpRequest, HttpResponse, HttpResponseBui
 
 use apikey_core::{Charge, HeaderConfig, KeyStore, Peer, Presented, VerifiedKey};
 
+use super::actix_layer::LayerData;
 use super::innermost_store::{AmbiguousStore, Slot, SlotSnapshot, innermost};
 use crate::answer::{PlainResponse, Problem, SecretResponse};
 use crate::ask::{FromRejection, Gate, GuardLog, HeaderFields, KeySource, Rejection, is_preflight};
@@ -96,18 +97,6 @@ fn slots(request: &HttpRequest) -> [Option<Slot<'_>>; 2] {
     let bare = request.app_data::<KeyStore>().map(|store| Slot::new(store, store));
     let data = request.app_data::<web::Data<KeyStore>>().map(|data| Slot::new(data, data.get_ref()));
     [bare, data]
-}
-
-/// The data that our middlewares put into a request.
-struct LayerData {
-    log: GuardLog,
-    snapshot: SlotSnapshot,
-}
-
-/// The log of the middleware around a handler, if there is one.
-#[cfg(feature = "management")]
-pub(super) fn layer_log(request: &HttpRequest) -> Option<GuardLog> {
-    request.app_data::<LayerData>().map(|layer| layer.log.clone())
 }
 
 /// A log for the guards inside of a middleware.

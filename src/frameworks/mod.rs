@@ -1,6 +1,8 @@
 //! The web frameworks: the sources of keys, the layers and the extractors of each.
 
 #[cfg(feature = "actix-web")]
+mod actix_layer;
+#[cfg(feature = "actix-web")]
 pub mod actix_web;
 #[cfg(feature = "axum")]
 mod axum;

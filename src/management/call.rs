@@ -96,13 +96,6 @@ impl Call {
         Ok(Some(format!("key:{}:{key}", self.caller.id())))
     }
 
-    /// The header field with the entity tags of a precondition, if there is one.
-    pub(super) fn tags(&self, name: HeaderName) -> Option<Tags> {
-        let values: Vec<&str> =
-            self.headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default()).collect();
-        (!values.is_empty()).then(|| Tags::of(&values.join(",")))
-    }
-
     /// The problem of a store's error. An actor that is not valid any more gets what its next request would get.
     pub(super) fn problem(&self, error: StoreError) -> Problem {
         match error {
@@ -111,46 +104,6 @@ impl Call {
             }
             StoreError::Closed => crate::ask::Rejection::of(&self.store, apikey_core::AuthError::Unavailable).into(),
             error => error.into(),
-        }
-    }
-}
-
-/// The entity tags of `If-Match` or `If-None-Match` (RFC 9110 section 8.8.3).
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Tags {
-    /// `*`
-    Any,
-    /// The numbers of those that are this service's, each with whether it is a weak one.
-    Listed(Vec<(u64, bool)>),
-}
-
-impl Tags {
-    fn of(text: &str) -> Self {
-        if text.trim() == "*" {
-            return Self::Any;
-        }
-        let number = |tag: &str| {
-            let (tag, is_weak) = tag.strip_prefix("W/").map_or((tag, false), |tag| (tag, true));
-            let number = tag.strip_prefix('"')?.strip_suffix('"')?;
-            // One form for each number.
-            number.parse().ok().filter(|parsed: &u64| parsed.to_string() == number).map(|number| (number, is_weak))
-        };
-        Self::Listed(text.split(',').filter_map(|tag| number(tag.trim())).collect())
-    }
-
-    /// Whether one of them is this one, weak or not.
-    pub(super) fn has(&self, number: u64) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Listed(tags) => tags.iter().any(|(tag, _)| *tag == number),
-        }
-    }
-
-    /// Whether one of them is this one. A weak tag is never.
-    pub(super) fn has_strong(&self, number: u64) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Listed(tags) => tags.contains(&(number, false)),
         }
     }
 }
@@ -222,19 +175,4 @@ pub(super) fn field<'p>(
 ) -> Problem {
     let detail: String = apikey_core::redact(detail).chars().take(300).collect();
     Problem::field(FieldError::new(path.into_iter().map(AsRef::as_ref), code, detail))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_are_those_of_the_numbers_of_events() {
-        assert_eq!(Tags::of(" * "), Tags::Any);
-        let tags = Tags::of(r#""17", W/"18" ,"x", 19, "020", "", "1"2""#);
-        assert_eq!(tags, Tags::Listed(vec![(17, false), (18, true)]));
-        assert!(tags.has(17) && tags.has(18) && !tags.has(19) && !tags.has(20));
-        assert!(tags.has_strong(17) && !tags.has_strong(18));
-        assert!(Tags::Any.has(0) && Tags::Any.has_strong(0));
-    }
 }

@@ -1,6 +1,7 @@
 //! The place in a list at which its next page begins, as text: letters and digits alone, good for the same filter only.
 
 use super::call::{Call, field};
+use super::tags::fnv;
 use crate::answer::Problem;
 
 /// The parameters that a cursor does not depend on.
@@ -48,7 +49,7 @@ impl Cursor {
 /// A number of the filter of a request: 64-bit FNV-1a of the operation and the parameters.
 fn filter(call: &Call) -> u64 {
     let text = format!("{} {}", call.operation, call.query.canonical(&OTHERS));
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    fnv(&text)
 }
 
 /// The limit of a page.

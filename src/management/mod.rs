@@ -53,6 +53,7 @@ mod reply;
 mod route;
 #[cfg(feature = "tower")]
 mod service;
+mod tags;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -12,6 +12,10 @@ pub(super) struct Parameter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
+    /// From 1 to 128 printable characters.
+    ShortText,
+    /// Entity tags, or `*`.
+    Tags,
     KeyId,
     Time,
     /// A whole number from 1 to 1000.

@@ -19,7 +19,9 @@ pub(super) struct Route {
 pub(super) fn route(method: &Method, path: &str) -> Result<Route, Box<PlainResponse>> {
     let wanted = if method == Method::HEAD { "GET" } else { method.as_str() };
     let mut allowed: Vec<&str> = Vec::new();
-    for operation in OPERATIONS {
+    // What a path names as it is, no parameter stands for.
+    let is_named = OPERATIONS.iter().any(|operation| operation.path == path);
+    for operation in OPERATIONS.iter().filter(|operation| !is_named || operation.path == path) {
         let Some(parameters) = parameters(operation.path, path) else { continue };
         if operation.method == wanted {
             return Ok(Route { operation, parameters });
@@ -93,6 +95,7 @@ mod tests {
             (Method::PUT, "/keys", "GET, HEAD, POST"),
             (Method::OPTIONS, "/keys/1", "GET, HEAD, PATCH, DELETE"),
             (Method::GET, "/verify", "POST"),
+            (Method::PATCH, "/keys/revoke", "POST"),
         ] {
             assert_eq!(found(&method, path), Err((405, Some(allow.to_owned()))), "{method} {path}");
         }

@@ -8,7 +8,7 @@ use ::actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Scope, web};
 
 use super::{below, head, headers, known, percent_decoded, too_large, unreadable};
 use crate::ask::KeySource;
-use crate::frameworks::actix_web::layer_log;
+use crate::frameworks::actix_layer::LayerData;
 use crate::management::{MAX_BODY, Management};
 
 /// Returns a scope with the [API for managing keys](crate::management): `App::new().service(manage("/admin/v1", api))`.
@@ -28,7 +28,8 @@ async fn answer(management: &Management, request: &HttpRequest, payload: web::Pa
     let left = percent_decoded(request.match_info().unprocessed().trim_start_matches('/'));
     let head = head(method, below(request.uri().path(), &left), query, headers(fields));
     let peer = request.peer_addr().as_ref().map(SocketAddr::ip);
-    let head = known(head, peer, request.verified().cloned(), layer_log(request));
+    let head =
+        known(head, peer, request.verified().cloned(), request.app_data::<LayerData>().map(|layer| layer.log.clone()));
     let body = async {
         match payload.to_bytes_limited(MAX_BODY).await {
             Ok(Ok(body)) => Ok(body.to_vec()),

@@ -159,6 +159,8 @@ fn path_parameters(path: &str) -> Vec<Value> {
 fn described(parameter: &Parameter, place: &str) -> Value {
     let schema = match parameter.kind {
         Kind::Text => json!({ "type": "string" }),
+        Kind::ShortText => json!({ "type": "string", "pattern": "^[ -~]{1,128}$" }),
+        Kind::Tags => json!({ "type": "string", "pattern": "^(\\*|(W/)?\"[!#-~]*\"( *, *(W/)?\"[!#-~]*\")*)$" }),
         Kind::KeyId => json!({ "type": "string", "format": "uuid" }),
         Kind::Time => json!({ "type": "string", "format": "date-time" }),
         Kind::Limit => json!({ "type": "integer", "minimum": 1, "maximum": 1000 }),

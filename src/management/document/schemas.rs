@@ -35,7 +35,7 @@ pub(super) fn schemas() -> Map<String, Value> {
     let tenant = json!({ "type": ["string", "null"], "description": "The tenant of the key; that of the caller if it is missing." });
     put("CreateKey", with(new, "tenant", tenant, false));
     put("UpdateKey", update);
-    put("PutRole", without_required(role, "name"));
+    put("PutRole", without(role, &["name"]));
     put("RoleList", list_without_cursor("roles", "Role"));
     put(
         "RevokeKeys",
@@ -187,7 +187,6 @@ fn tenant_info() -> Value {
 
 fn put_tenant() -> Value {
     let properties = json!({
-        "name": { "type": "string", "description": "That of the path, or missing." },
         "permissions": texts("The most that its keys have; everything if it is missing."),
         "limit": or_null(reference("KeyLimit")),
     });

@@ -51,7 +51,8 @@ pub(super) fn id(text: &str) -> Result<KeyId, Problem> {
 }
 
 fn number(text: &str) -> Result<u64, Problem> {
-    text.parse().map_err(|_| field(["after"], "wrong_type", "expected a whole number, 0 or more"))
+    let number = text.parse::<i64>().ok().and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| field(["after"], "wrong_type", "expected a whole number, 0 or more"))
 }
 
 /// The time in a parameter.

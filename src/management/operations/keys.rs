@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::answer::{PlainResponse, Problem};
 use crate::management::call::{Answer, Call};
 use crate::management::reply;
+use crate::management::tags::Tags;
 
 pub(super) fn me(call: &Call) -> Answer {
     let key = read(call, call.caller.id())?;
@@ -22,10 +23,11 @@ pub(super) fn me(call: &Call) -> Answer {
 
 pub(super) fn get(call: &Call) -> Answer {
     let key = read(call, call.id()?)?;
+    let tags = Tags::read(&call.headers, IF_NONE_MATCH)?;
     if call.query.flag("activity")? {
         return Ok(reply::json(200, &reply::key_with_activity(&key)));
     }
-    if call.tags(IF_NONE_MATCH).is_some_and(|tags| tags.has(key.last_event())) {
+    if tags.is_some_and(|tags| tags.has(&reply::tag(&key))) {
         return Ok(PlainResponse::empty(304).with("etag", reply::tag(&key)));
     }
     Ok(reply::key(200, &key))

@@ -67,12 +67,12 @@ pub(super) const USAGE: &[Parameter] = &[
 ];
 
 const fn header(name: &'static str, required: bool, description: &'static str) -> Parameter {
-    Parameter { name, kind: Kind::Text, required, description }
+    Parameter { name, kind: Kind::Tags, required, description }
 }
 
-pub(super) const IDEMPOTENCY_KEY: &[Parameter] = &[header(
+pub(super) const IDEMPOTENCY_KEY: &[Parameter] = &[parameter(
     "Idempotency-Key",
-    false,
+    Kind::ShortText,
     "A text of 1 to 128 bytes, another for each request. A repeat with the same one does nothing twice: it has the same key, \
      with another secret in place of the one that was lost.",
 )];

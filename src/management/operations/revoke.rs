@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{PlainResponse, Problem, from_json};
 use crate::management::call::{Answer, Call, field};
+use crate::management::operations::body::Object;
 use crate::management::operations::keys;
 use crate::management::operations::list::MAX_READS;
 use crate::management::reply;
@@ -28,7 +29,7 @@ impl Reason {
 
 pub(super) fn revoke(call: &Call) -> Answer {
     let id = call.id()?;
-    end(call, id, call.json::<Reason>()?.text())?;
+    end(call, id, call.json::<Object<Reason>>()?.0.text())?;
     keys::after(call, id)
 }
 
@@ -50,7 +51,7 @@ struct RevokeOwner {
 }
 
 pub(super) fn revoke_owner(call: &Call) -> Answer {
-    let RevokeOwner { reason, tenant } = call.json()?;
+    let Object(RevokeOwner { reason, tenant }) = call.json()?;
     let reason = Reason { reason }.text();
     let count = match tenant {
         None => call.store.revoke_owner_within(call.name(), reason, &call.caller),
@@ -71,7 +72,7 @@ struct RevokeKeys {
 }
 
 pub(super) fn revoke_keys(call: &Call) -> Answer {
-    let RevokeKeys { filter, reason, expect } = call.json()?;
+    let Object(RevokeKeys { filter, reason, expect }) = call.json()?;
     let body: Value = from_json(&call.body)?;
     for name in ["after", "limit"] {
         if body.get("filter").and_then(|filter| filter.get(name)).is_some() {

@@ -4,6 +4,7 @@ use apikey_core::{Overlap, RotateOptions};
 use serde::Deserialize;
 
 use crate::management::call::{Answer, Call};
+use crate::management::operations::body::Object;
 use crate::management::operations::revoke::Reason;
 use crate::management::reply;
 
@@ -15,7 +16,7 @@ struct Rotate {
 
 pub(super) fn rotate(call: &Call) -> Answer {
     let id = call.id()?;
-    let Rotate { overlap } = call.json()?;
+    let Object(Rotate { overlap }) = call.json()?;
     let options = RotateOptions::new(overlap.unwrap_or(Overlap::UntilFirstUse)).within(&call.caller);
     let options = match call.idempotency_key()? {
         Some(idempotency_key) => options.idempotency_key(idempotency_key),
@@ -27,7 +28,7 @@ pub(super) fn rotate(call: &Call) -> Answer {
 
 pub(super) fn replace(call: &Call) -> Answer {
     let id = call.id()?;
-    let reason = call.json::<Reason>()?.text();
+    let reason = call.json::<Object<Reason>>()?.0.text();
     let created = call.store.replace_leaked_within(id, reason, &call.caller).map_err(|error| call.problem(error))?;
     Ok(reply::secret(200, &created))
 }

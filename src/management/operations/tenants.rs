@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::answer::{Problem, from_json};
 use crate::management::call::{Answer, Call};
+use crate::management::operations::body::Object;
 use crate::management::operations::named;
 use crate::management::operations::revoke::Reason;
 use crate::management::reply;
@@ -28,7 +29,7 @@ pub(super) fn put(call: &Call) -> Answer {
 }
 
 pub(super) fn end(call: &Call) -> Answer {
-    let reason = call.json::<Reason>()?.text();
+    let reason = call.json::<Object<Reason>>()?.0.text();
     call.store.end_tenant_within(call.name(), reason, &call.caller).map_err(|error| call.problem(error))?;
     after(call)
 }

@@ -4,14 +4,15 @@ use apikey_core::{Conflict, KeyUpdate, StoreError};
 use http::header::IF_MATCH;
 
 use crate::answer::Problem;
-use crate::management::call::{Answer, Call, Tags};
+use crate::management::call::{Answer, Call};
 use crate::management::operations::create::Given;
 use crate::management::operations::keys;
 use crate::management::reply;
+use crate::management::tags::Tags;
 
 pub(super) fn update(call: &Call) -> Answer {
     let id = call.id()?;
-    let tags = call.tags(IF_MATCH).ok_or_else(|| {
+    let tags = Tags::read(&call.headers, IF_MATCH)?.ok_or_else(|| {
         let detail = "the request needs If-Match: the ETag of the key as it was read, or * for whatever it is";
         Problem::new(428, "precondition_required", detail)
     })?;
@@ -20,7 +21,7 @@ pub(super) fn update(call: &Call) -> Answer {
     let change = match tags {
         Tags::Any => change,
         // The store compares again when it makes the change.
-        tags if tags.has_strong(key.last_event()) => change.only_if(key.last_event()),
+        tags if tags.has_strong(&reply::tag(&key)) => change.only_if(key.last_event()),
         _ => {
             return Err(StoreError::Conflict(Conflict::Changed { last_event: key.last_event() }).into());
         }

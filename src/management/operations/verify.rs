@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::answer::Problem;
 use crate::ask::Rejection;
 use crate::management::call::{Answer, Call, field};
+use crate::management::operations::body::Object;
 use crate::management::reply;
 
 /// The most permissions in a question, as many as a key may have.
@@ -26,7 +27,7 @@ struct Question {
 }
 
 pub(super) fn verify(call: &Call) -> Answer {
-    let Question { key: token, permissions, address, uses } = call.json()?;
+    let Object(Question { key: token, permissions, address, uses }) = call.json()?;
     if permissions.len() > MAX_PERMISSIONS {
         return Err(field(["permissions"], "not_allowed", "at most 64 permissions are allowed"));
     }

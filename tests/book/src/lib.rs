@@ -19,6 +19,8 @@ mod guides_permissions {}
 mod guides_first_keys {}
 #[doc = include_str!("../../../docs/guides/managing-keys.md")]
 mod guides_managing_keys {}
+#[doc = include_str!("../../../docs/guides/managing-over-http.md")]
+mod guides_managing_over_http {}
 #[doc = include_str!("../../../docs/guides/limits.md")]
 mod guides_limits {}
 #[doc = include_str!("../../../docs/guides/quotas.md")]

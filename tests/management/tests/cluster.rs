@@ -17,18 +17,18 @@ use serde_json::json;
 use crate::fixture::{Api, wait};
 
 /// A ledger that a test takes away from its node.
-struct Cuttable {
+struct Removable {
     ledger: MemoryLedger,
-    is_cut: Arc<AtomicBool>,
+    is_away: Arc<AtomicBool>,
 }
 
-impl Cuttable {
+impl Removable {
     fn here(&self) -> LedgerResult<&MemoryLedger> {
-        if self.is_cut.load(Ordering::SeqCst) { Err(LedgerError::refused("it is away")) } else { Ok(&self.ledger) }
+        if self.is_away.load(Ordering::SeqCst) { Err(LedgerError::refused("it is away")) } else { Ok(&self.ledger) }
     }
 }
 
-impl Ledger for Cuttable {
+impl Ledger for Removable {
     fn name(&self) -> String {
         "memory".to_owned()
     }
@@ -109,10 +109,10 @@ impl Ledger for Cuttable {
 
 /// A node, and what takes its ledger away.
 fn node(ledger: &MemoryLedger, name: &str) -> (KeyStore, Arc<AtomicBool>) {
-    let is_cut = Arc::new(AtomicBool::new(false));
-    let ledger = Cuttable { ledger: ledger.another(), is_cut: is_cut.clone() };
+    let is_away = Arc::new(AtomicBool::new(false));
+    let ledger = Removable { ledger: ledger.another(), is_away: is_away.clone() };
     let cluster = Cluster::new(ledger).name(name).max_staleness(Duration::from_secs(600));
-    (KeyStore::builder().cluster(cluster.write_timeout(Duration::from_secs(2))).temporary().unwrap(), is_cut)
+    (KeyStore::builder().cluster(cluster.write_timeout(Duration::from_secs(2))).temporary().unwrap(), is_away)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod fixture;
+mod guide;
 mod rules;
 mod schemas;
 mod table;

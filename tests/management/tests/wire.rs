@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use crate::fixture::Api;
 
 /// The API on a port, below `/admin/v1`. The runtime serves it until it is dropped.
-fn serve(api: &Api) -> (Runtime, u16) {
+pub(crate) fn serve(api: &Api) -> (Runtime, u16) {
     let runtime = Runtime::new().unwrap();
     let router = Router::new().nest_service("/admin/v1", api.management.clone());
     let port = runtime.block_on(async {

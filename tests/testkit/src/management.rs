@@ -318,7 +318,7 @@ impl<S: FnMut(&Call) -> Answer> Table<S> {
             "#/permissions/0",
             "not_offered",
         );
-        self.wrong(admin, Call::put("/roles/reader", r#"{"name":"other"}"#), "#/name", "not_allowed");
+        self.wrong(admin, Call::put("/roles/reader", r#"{"name":"other"}"#), "#/name", "unknown_field");
         self.row(manager, Call::put("/roles/reader", "{}"), "403 insufficient_permission");
         self.create(admin, &json!({ "owner": "root", "roles": ["reader"] }));
         self.row(admin, Call::delete("/roles/reader"), "409 role_in_use");
@@ -404,6 +404,7 @@ impl<S: FnMut(&Call) -> Answer> Table<S> {
             ("GET", "/verify", "POST"),
             ("OPTIONS", "/me", "GET, HEAD"),
             ("POST", "/keys/17", "GET, HEAD, PATCH, DELETE"),
+            ("PATCH", "/keys/revoke", "POST"),
         ] {
             let answer = self.row(admin, Call::new(method, path), "405 method_not_allowed");
             assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
@@ -415,7 +416,10 @@ impl<S: FnMut(&Call) -> Answer> Table<S> {
         self.row(admin, Call::with_body("POST", "/keys", "application/json; charset=utf-8", "{"), "400 invalid_json");
         let large = format!(r#"{{"owner":"root","name":"{}"}}"#, "x".repeat(64 * 1024));
         self.row(admin, Call::post("/keys", large), "413 body_too_large");
-        self.wrong(admin, Call::post("/keys", "[]"), "#", "wrong_type");
+        for (path, list) in [("/keys", "[]"), ("/owners/x/revoke", "[null,null]"), ("/verify", r#"["x"]"#)] {
+            self.wrong(admin, Call::post(path, list), "#", "wrong_type");
+        }
+        self.wrong(admin, Call::get("/roles/reader").header("if-none-match", "7"), "#/if-none-match", "wrong_type");
         let answer = self.row(admin, Call::new("HEAD", "/me"), "200");
         assert_eq!(answer.body, "");
         assert!(answer.header("access-control-allow-origin").is_none());
