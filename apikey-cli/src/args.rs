@@ -43,6 +43,7 @@ Exit codes:
   5  another process has the store open and cannot do this for the command
   6  there is no store, or it (or a backup) cannot be used: it is damaged, newer, or something else
   7  a file, the disk, the service, standard input or output failed
+  8  with --url: there is no such operation over HTTP
 
 A reader that closes standard output early, as `head` does, is no error. For `export` it is one
 (7), since half an export is none.

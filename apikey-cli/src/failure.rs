@@ -16,6 +16,9 @@ pub(crate) enum Code {
     InUse = 5,
     Unusable = 6,
     Refused = 7,
+    /// With `--url`: the API has no such operation.
+    #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "only --url has it"))]
+    NotOverHttp = 8,
 }
 
 impl Code {
@@ -29,6 +32,7 @@ impl Code {
             Self::InUse => "in_use",
             Self::Unusable => "unusable",
             Self::Refused => "refused",
+            Self::NotOverHttp => "not_over_http",
         }
     }
 }

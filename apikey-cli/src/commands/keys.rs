@@ -11,7 +11,7 @@ use super::key_args::{LimitArgs, RotationArgs, TenantArg, check_entries, entry, 
 use super::key_list::{self, Change, KeyListArgs, KeyOrListArgs, Source};
 use crate::commands::owner::keys::keys_of;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::output;
 use crate::output::key_view::{self, ChangedView};
 use crate::output::table;
@@ -140,7 +140,11 @@ pub(crate) fn show(context: &Context, of: &str) -> Result<(), Failure> {
         if context.json {
             return output::json(&key);
         }
-        let quota = if key.quota().is_some() { store.quota(Request::Quota { id })? } else { None };
+        let quota = match key.quota().map(|_| store.quota(Request::Quota { id })) {
+            // The quota itself is in the key.
+            Some(Err(failure)) if failure.code == Code::NotOverHttp => None,
+            status => status.transpose()?.flatten(),
+        };
         output::text(&key_view::block(&key, quota.as_ref(), store.time()))
     })
 }

@@ -36,6 +36,9 @@ pub(crate) enum Backend {
         /// The note to print if it does not answer soon.
         slow_note: Option<String>,
     },
+    /// A service that has the API for managing keys at a URL.
+    #[cfg(feature = "http")]
+    Http(Box<super::http::Http>),
 }
 
 /// How long an answer may take before the note is printed.
@@ -70,6 +73,8 @@ impl Backend {
     fn ask(&mut self, request: Request) -> Result<Answer, Failure> {
         let answer = match self {
             Self::Local { session, .. } => session.ask(request),
+            #[cfg(feature = "http")]
+            Self::Http(http) => return http.ask(request),
             #[cfg(unix)]
             Self::Service { client, slow_note } => with_slow_note(slow_note.as_deref(), || client.ask(&request)),
         };
@@ -214,6 +219,8 @@ impl Backend {
             Self::Local { store, .. } => Ok(store.close()?),
             #[cfg(unix)]
             Self::Service { .. } => Ok(()),
+            #[cfg(feature = "http")]
+            Self::Http(_) => Ok(()),
         }
     }
 }

@@ -12,6 +12,8 @@ use apikey_core::{KeyStore, KeyStoreBuilder, OpenError, Pepper, RestoreError, wi
 use clap::Args;
 
 use super::backend::Backend;
+#[cfg(feature = "http")]
+use super::http::{Http, Key, Url};
 use super::lock_holder::{LockHolder, LockWait};
 use crate::failure::{Code, Failure};
 #[cfg(unix)]
@@ -48,6 +50,14 @@ pub(crate) struct StoreArgs {
     #[cfg(unix)]
     #[arg(long, global = true, value_name = "PATH", env = "APIKEY_SOCKET")]
     socket: Option<PathBuf>,
+    /// The URL of a service's API for managing keys, in place of a store
+    #[cfg(feature = "http")]
+    #[arg(long, global = true, value_name = "URL", value_parser = Url::parse, requires = "key_file", env = "APIKEY_URL")]
+    url: Option<Url>,
+    /// The file with the key to use at --url
+    #[cfg(feature = "http")]
+    #[arg(long, global = true, value_name = "FILE", env = "APIKEY_KEY_FILE")]
+    key_file: Option<PathBuf>,
     /// How long to wait for another process that has the store open and offers no socket, such as 2m; by default 30s
     /// for another `apikey`, and not at all for a service
     #[arg(long, global = true, value_name = "SPAN", value_parser = wait)]
@@ -120,6 +130,11 @@ fn wait(text: &str) -> Result<Duration, String> {
 
 impl StoreArgs {
     pub(crate) fn path(&self) -> Result<&Path, Failure> {
+        #[cfg(feature = "http")]
+        if self.url.is_some() {
+            let text = "this needs the store's directory: there is no such operation over HTTP";
+            return Err(Failure::new(Code::NotOverHttp, text));
+        }
         self.store
             .as_deref()
             .ok_or_else(|| Failure::usage("name the store's directory with --store DIR or APIKEY_STORE"))
@@ -160,6 +175,10 @@ impl StoreArgs {
     /// Opens the store, or connects to the service that has it open, with a note if `verbose`. Waits for another
     /// command.
     pub(crate) fn open(&self, create: bool, verbose: bool) -> Result<Backend, Failure> {
+        #[cfg(feature = "http")]
+        if let (Some(url), Some(key_file), false) = (&self.url, &self.key_file, create) {
+            return Ok(Backend::Http(Box::new(Http::new(url.clone(), Key::read(key_file)?))));
+        }
         let path = self.path()?;
         let mut wait = LockWait::new(self.wait, verbose);
         loop {

@@ -10,6 +10,8 @@ mod cluster_etcd;
 mod completions;
 mod damage;
 mod events;
+#[cfg(all(target_os = "linux", feature = "http"))]
+mod http;
 mod imports;
 mod keys;
 mod moving;
@@ -80,6 +82,8 @@ impl Place {
             .current_dir(self.0.path())
             .env("APIKEY_STORE", "keys.db")
             .env_remove("APIKEY_PREFIXES")
+            .env_remove("APIKEY_URL")
+            .env_remove("APIKEY_KEY_FILE")
             .env_remove("APIKEY_PEPPER")
             .env_remove("APIKEY_ETCD")
             .env_remove("APIKEY_POSTGRES")

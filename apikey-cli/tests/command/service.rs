@@ -39,7 +39,7 @@ fn a_socket_that_the_lock_file_does_not_name_yet_is_found() {
     place.run(&["list"]).ok().shows("alice").says("asking it at");
 }
 
-fn stable(text: &str) -> String {
+pub(super) fn stable(text: &str) -> String {
     // Ids, secrets and times differ from one store to another.
     let word = |word: &str| {
         let moving = word.contains("T0") || word.contains("T1") || word.contains("T2") || word.len() >= 36;

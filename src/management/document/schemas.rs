@@ -251,6 +251,9 @@ fn verdict() -> Value {
         "labels": { "type": "object", "additionalProperties": { "type": "string" } },
         "permissions": texts("Its effective grants."),
         "end": { "type": ["string", "null"], "format": "date-time", "description": "When it ends, or this secret of it." },
+        "secret_version": { "type": "integer", "description": "The number of the secret." },
+        "superseded": { "type": "boolean", "description": "Whether there is a newer secret." },
+        "superseded_until": { "type": ["string", "null"], "format": "date-time", "description": "When a superseded secret ends." },
     });
     object(properties, &["valid", "code"])
 }

@@ -64,6 +64,9 @@ pub(super) fn verify(call: &Call) -> Answer {
         verdict.insert("labels".into(), labels.into());
         verdict.insert("permissions".into(), key.permissions().collect::<Vec<_>>().into());
         verdict.insert("end".into(), json!(end(&key, &info)));
+        verdict.insert("secret_version".into(), key.secret_version().into());
+        verdict.insert("superseded".into(), key.superseded().into());
+        verdict.insert("superseded_until".into(), json!(key.superseded_until()));
     }
     Ok(reply::json(200, &verdict))
 }
