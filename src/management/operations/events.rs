@@ -10,7 +10,7 @@ use crate::management::cursor::{Cursor, limit};
 use crate::management::operations::list::page;
 
 /// The most events that the store reads for a page. It may read as many records.
-const MAX_READS: usize = 5_000;
+const MAX_READS: usize = 2_000;
 
 pub(super) fn list(call: &Call) -> Answer {
     let mut filter = EventFilter::default().max_reads(MAX_READS);

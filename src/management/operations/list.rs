@@ -9,9 +9,9 @@ use crate::management::cursor::{Cursor, limit};
 use crate::management::reply;
 
 /// The most records that the store reads for a page.
-pub(super) const MAX_READS: usize = 10_000;
+pub(super) const MAX_READS: usize = 2_000;
 /// The most keys that can be sorted by what the store does not keep them sorted by.
-const MAX_SORTED: usize = 5_000;
+const MAX_SORTED: usize = 1_000;
 /// The page of a request that names no limit.
 const DEFAULT_PAGE: usize = 100;
 
@@ -67,7 +67,7 @@ fn sorted(
 ) -> Result<Keys, Problem> {
     let found = call.store.find_within(filter, MAX_SORTED, &call.caller).map_err(|error| call.problem(error))?;
     let Some(found) = found else {
-        let detail = "at most 5000 keys can be sorted by this: name an owner or a tenant, or sort by `created`";
+        let detail = "at most 1000 keys can be sorted by this: name an owner or a tenant, or sort by `created`";
         return Err(field(["sort"], "not_allowed", detail));
     };
     let place = |key: &KeyInfo| Cursor { value: value(key), number: number(key.id()) };

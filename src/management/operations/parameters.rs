@@ -32,7 +32,7 @@ pub(super) const KEYS: &[Parameter] = &[
         "sort",
         Kind::OneOf(SORTS),
         "`created` (the oldest first, and the default), `expires` (the soonest first) or `last_used` (the latest first). By \
-         the latter two at most 5,000 keys can be sorted: name an owner, or a tenant.",
+         the latter two at most 1,000 keys can be sorted: name an owner, or a tenant.",
     ),
     LIMIT,
     CURSOR,

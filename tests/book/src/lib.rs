@@ -103,6 +103,8 @@ mod internals_attribute {}
 mod internals_copies {}
 #[doc = include_str!("../../../docs/internals/admin.md")]
 mod internals_admin {}
+#[doc = include_str!("../../../docs/internals/management.md")]
+mod internals_management {}
 #[doc = include_str!("../../../docs/decisions/index.md")]
 mod decisions_index {}
 #[doc = include_str!("../../../docs/decisions/0001-embedded-keys.md")]
