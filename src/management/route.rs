@@ -63,7 +63,10 @@ fn decoded(segment: &str) -> String {
 mod tests {
     use super::*;
 
-    fn found(method: &Method, path: &str) -> Result<(&'static str, Vec<String>), (u16, Option<String>)> {
+    /// A status, and `Allow`.
+    type NotFound = (u16, Option<String>);
+
+    fn found(method: &Method, path: &str) -> Result<(&'static str, Vec<String>), NotFound> {
         route(method, path).map(|route| (route.operation.id, route.parameters)).map_err(|answer| {
             let allow = answer.headers.iter().find(|(name, _)| name == "allow");
             (answer.status, allow.map(|(_, value)| value.clone()))
