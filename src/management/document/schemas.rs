@@ -59,7 +59,13 @@ pub(super) fn schemas() -> Map<String, Value> {
     put("TenantList", list_without_cursor("tenants", "Tenant"));
     put("Event", event());
     put("EventList", list("events", "Event"));
-    put("Usage", usage());
+    // Each with a name of its own: generators of clients make a type of each.
+    put("Refusals", counts());
+    put("UsagePoint", usage_point());
+    put("UsageReport", usage_report());
+    put("KeyUsage", key_usage());
+    put("BusiestKeys", list_without_cursor("keys", "KeyUsage"));
+    put("Usage", json!({ "oneOf": [reference("UsageReport"), reference("BusiestKeys")] }));
     put("VerifyKey", verify_key());
     put("Verdict", verdict());
     put(
@@ -179,16 +185,18 @@ fn tenant_info() -> Value {
         "name": { "type": "string" },
         "permissions": texts("The most that its keys have; `*` is everything."),
         "limit": or_null(reference("KeyLimit")),
+        "quota": or_null(reference("KeyQuota")),
         "ended": or_null(reference("KeyRevocation")),
         "changed_at": time(),
     });
-    object(properties, &["name", "permissions", "limit", "ended", "changed_at"])
+    object(properties, &["name", "permissions", "limit", "quota", "ended", "changed_at"])
 }
 
 fn put_tenant() -> Value {
     let properties = json!({
         "permissions": texts("The most that its keys have; everything if it is missing."),
         "limit": or_null(reference("KeyLimit")),
+        "quota": or_null(reference("KeyQuota")),
     });
     closed(properties, &[])
 }
@@ -209,25 +217,31 @@ fn counts() -> Value {
     json!({ "type": "object", "additionalProperties": count(), "description": "Refusals by their code." })
 }
 
-fn usage() -> Value {
-    let point = object(json!({ "at": time(), "uses": count(), "refusals": counts() }), &["at", "uses"]);
-    let report = json!({
+fn usage_point() -> Value {
+    object(json!({ "at": time(), "uses": count(), "refusals": reference("Refusals") }), &["at", "uses"])
+}
+
+fn usage_report() -> Value {
+    let properties = json!({
         "step": { "type": "string", "enum": ["minute", "hour", "day"] },
         "uses": count(),
         "uses_total": count(),
-        "refusals": counts(),
-        "points": { "type": "array", "items": point },
+        "refusals": reference("Refusals"),
+        "points": { "type": "array", "items": reference("UsagePoint") },
     });
-    let key = json!({
+    object(properties, &["step", "uses", "uses_total", "refusals", "points"])
+}
+
+fn key_usage() -> Value {
+    let properties = json!({
         "key": { "type": "string", "format": "uuid" },
         "tenant": { "type": "string" },
         "owner": { "type": "string" },
         "name": { "type": "string" },
         "uses": count(),
-        "refusals": counts(),
+        "refusals": reference("Refusals"),
     });
-    let busiest = json!({ "keys": { "type": "array", "items": object(key, &["key", "owner", "uses"]) } });
-    json!({ "oneOf": [object(report, &["step", "uses", "uses_total", "refusals", "points"]), object(busiest, &["keys"])] })
+    object(properties, &["key", "owner", "uses"])
 }
 
 fn verify_key() -> Value {
