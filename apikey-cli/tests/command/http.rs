@@ -160,6 +160,7 @@ fn every_command_answers_the_same_over_http() {
     both("", &["tenant", "end", "acme", "--yes", "--reason", "left"]);
     both("", &["show", "00000000-0000-4000-8000-000000000000"]);
     online.run(&["usage"]).ok();
+    online.run(&["usage", "--most-used", "5"]).ok();
 }
 
 #[test]

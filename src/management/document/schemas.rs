@@ -64,7 +64,8 @@ pub(super) fn schemas() -> Map<String, Value> {
     put("UsagePoint", usage_point());
     put("UsageReport", usage_report());
     put("KeyUsage", key_usage());
-    put("BusiestKeys", list_without_cursor("keys", "KeyUsage"));
+    let busiest = json!({ "keys": { "type": "array", "items": reference("KeyUsage") }, "covers": covers() });
+    put("BusiestKeys", object(busiest, &["keys", "covers"]));
     put("Usage", json!({ "oneOf": [reference("UsageReport"), reference("BusiestKeys")] }));
     put("VerifyKey", verify_key());
     put("Verdict", verdict());
@@ -221,15 +222,20 @@ fn usage_point() -> Value {
     object(json!({ "at": time(), "uses": count(), "refusals": reference("Refusals") }), &["at", "uses"])
 }
 
+fn covers() -> Value {
+    json!({ "type": "string", "enum": ["store", "all_nodes", "this_node"], "description": "The part of a cluster that has made the counts." })
+}
+
 fn usage_report() -> Value {
     let properties = json!({
         "step": { "type": "string", "enum": ["minute", "hour", "day"] },
+        "covers": covers(),
         "uses": count(),
         "uses_total": count(),
         "refusals": reference("Refusals"),
         "points": { "type": "array", "items": reference("UsagePoint") },
     });
-    object(properties, &["step", "uses", "uses_total", "refusals", "points"])
+    object(properties, &["step", "covers", "uses", "uses_total", "refusals", "points"])
 }
 
 fn key_usage() -> Value {

@@ -1,6 +1,6 @@
 //! How often keys are used.
 
-use apikey_core::{Step, Usage};
+use apikey_core::{Covers, Step, Usage};
 use serde_json::{Value, json};
 
 use crate::answer::Problem;
@@ -37,13 +37,13 @@ pub(super) fn usage(call: &Call) -> Answer {
     let report = call.store.usage_within(&asked, &call.caller).map_err(|error| call.problem(error))?;
     match query.get("by") {
         None => Ok(reply::json(200, &report)),
-        Some("key") => busiest(call),
+        Some("key") => busiest(call, report.covers()),
         Some(_) => Err(field(["by"], "wrong_type", "expected key")),
     }
 }
 
 /// The keys that were used most, of the whole store: the caller may read its usage.
-fn busiest(call: &Call) -> Answer {
+fn busiest(call: &Call, of_store: Covers) -> Answer {
     for other in ["key", "owner", "tenant", "until", "step"] {
         if call.query.get(other).is_some() {
             return Err(field([other], "not_allowed", "the busiest keys are those of the whole store, until now"));
@@ -52,6 +52,8 @@ fn busiest(call: &Call) -> Answer {
     let since = time(call, "since")?.unwrap_or_else(|| chrono::Utc::now() - chrono::TimeDelta::days(1));
     let keys = call.store.most_used(since, MAX_BUSIEST).map_err(|error| call.problem(error))?;
     let keys: Result<Vec<Value>, _> = keys.iter().map(serde_json::to_value).collect();
+    // Nodes of a cluster add up what owners, tenants and the store have used, and not keys.
+    let covers = if of_store == Covers::Store { Covers::Store } else { Covers::ThisNode };
     let unreadable = |_| Problem::new(503, "unavailable", "usage cannot be read now");
-    Ok(reply::json(200, &json!({ "keys": keys.map_err(unreadable)? })))
+    Ok(reply::json(200, &json!({ "keys": keys.map_err(unreadable)?, "covers": covers })))
 }

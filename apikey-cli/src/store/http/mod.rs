@@ -83,9 +83,16 @@ impl Http {
             Request::Usage(usage) => self.usage(&usage),
             Request::MostUsed { since, limit } => {
                 let path = format!("/usage?by=key&since={}", encoded(&since.to_rfc3339()));
-                let mut keys: Vec<_> = read(self.client.send(Method::Get, &path, None)?, "keys")?;
+                let document = self.client.send(Method::Get, &path, None)?;
+                let covers = serde_json::from_value(document.get("covers").cloned().unwrap_or_default());
+                let mut keys: Vec<_> = read(document, "keys")?;
                 keys.truncate(limit);
-                Ok(Answer::MostUsed(MostUsed { keys, left_out: 0, counting: true }))
+                Ok(Answer::MostUsed(MostUsed {
+                    keys,
+                    left_out: 0,
+                    counting: true,
+                    covers: covers.map_err(unreadable)?,
+                }))
             }
             other => Err(not_here(other.name())),
         }
