@@ -251,7 +251,7 @@ fn title(code: &str) -> &'static str {
         "method_not_allowed" => "The resource does not support this method",
         "unsupported_media_type" => "The body has another media type",
         "precondition_required" => "The request needs a precondition",
-        "precondition_failed" => "The key was changed meanwhile",
+        "precondition_failed" => "It was changed meanwhile",
         "role_in_use" => "The role is in use",
         "tenant_ended" => "The tenant has ended",
         // A refusal has this code, too.
@@ -307,6 +307,7 @@ mod tests {
             (StoreError::Conflict(Conflict::RoleInUse { keys: 2 }), 409, "role_in_use"),
             (StoreError::Conflict(Conflict::TenantEnded), 409, "tenant_ended"),
             (StoreError::Conflict(Conflict::Changed { last_event: 7 }), 412, "precondition_failed"),
+            (StoreError::Conflict(Conflict::Outdated), 412, "precondition_failed"),
             (StoreError::Conflict(Conflict::Rotator), 503, "unavailable"),
             (StoreError::Conflict(Conflict::RotatorWaits), 503, "unavailable"),
             (StoreError::Exceeds(CapViolation::Grant("a:b".into())), 403, "exceeds_actor"),

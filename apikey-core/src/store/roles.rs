@@ -67,7 +67,9 @@ impl KeyStore {
                 // The cap comes before the catalogue, of which a capped caller learns nothing beyond its cap.
                 reach.named(held.as_ref(), &NamedAction::Role(RoleAction::Put(Box::new(record.clone()))))?;
             }
-            let held = held.and_then(NamedRecord::role).map(|held| held.permissions).unwrap_or_default();
+            let held = held.and_then(NamedRecord::role);
+            role.check_unchanged(held.as_ref())?;
+            let held = held.map(|held| held.permissions).unwrap_or_default();
             self.inner().check_catalog(role.given_permissions(), &held)?;
             let now = self.inner().engine.time.now_ms();
             let record = RoleRecord { changed_at: now, ..record.clone() };

@@ -69,6 +69,7 @@ impl KeyStore {
                 let held = records.named(id)?.map(|(held, _)| held);
                 reach.named(held.as_ref(), &put(&record))?;
             }
+            tenant.check_unchanged(held.as_ref())?;
             let held = held.map(|held| held.ceiling).unwrap_or_default();
             self.inner().check_catalog(tenant.given_permissions(), &held)?;
             Ok(put(&record))

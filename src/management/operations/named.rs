@@ -1,28 +1,33 @@
 //! What roles and tenants have in common: a name in the path, and an entity tag.
 
+use std::collections::BTreeMap;
+
+use apikey_core::{Conflict, StoreError};
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::answer::{PlainResponse, Problem, from_json};
 use crate::management::call::{Answer, Call, field};
+use crate::management::operations::body::Object;
 use crate::management::reply;
 use crate::management::tags::{Tags, fnv};
 
-/// The body of the request with the name of the path in it.
+/// The body of the request with the name of the path in it, and otherwise as it was sent: its reader refuses what is there twice.
 ///
 /// # Errors
 /// It is no object, or has a name.
-pub(super) fn body(call: &Call) -> Result<String, Problem> {
+pub(super) fn body(call: &Call) -> Result<Vec<u8>, Problem> {
     call.check_media_type()?;
-    let mut document: Value = from_json(&call.body)?;
-    let Value::Object(fields) = &mut document else {
-        return Err(Problem::field(apikey_core::FieldError::new([""; 0], "wrong_type", "expected an object")));
-    };
-    match fields.insert("name".into(), call.name().into()) {
-        Some(_) => Err(field(["name"], "unknown_field", "unknown field `name`, the path has it")),
-        None => Ok(document.to_string()),
+    let Object(fields): Object<BTreeMap<String, IgnoredAny>> = from_json(&call.body)?;
+    if fields.contains_key("name") {
+        return Err(field(["name"], "unknown_field", "unknown field `name`, the path has it"));
     }
+    let rest = call.body.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
+    let name = Value::from(call.name()).to_string();
+    let comma: &[u8] = if fields.is_empty() { b"" } else { b"," };
+    Ok([b"{\"name\":", name.as_bytes(), comma, rest].concat())
 }
 
 /// The answer to a read.
@@ -39,13 +44,14 @@ pub(super) fn answer(info: &impl Serialize) -> PlainResponse {
     reply::json(200, info).with("etag", tag(info))
 }
 
-/// Checks the precondition of a request that has one.
-pub(super) fn check_unchanged(call: &Call, info: Option<&impl Serialize>) -> Result<(), Problem> {
-    let Some(tags) = Tags::read(&call.headers, IF_MATCH)? else { return Ok(()) };
-    if info.map(tag).is_some_and(|tag| tags.has_strong(&tag)) {
-        return Ok(());
+/// What a request with a precondition wants to be as it is: the store compares again when it makes the change. `None` if it
+/// takes whatever there is.
+pub(super) fn unchanged<'i, T: Serialize>(call: &Call, info: Option<&'i T>) -> Result<Option<&'i T>, Problem> {
+    match (Tags::read(&call.headers, IF_MATCH)?, info) {
+        (None, _) | (Some(Tags::Any), Some(_)) => Ok(None),
+        (Some(tags), Some(info)) if tags.has_strong(&tag(info)) => Ok(Some(info)),
+        _ => Err(StoreError::Conflict(Conflict::Outdated).into()),
     }
-    Err(Problem::new(412, "precondition_failed", "it was changed meanwhile; read it again"))
 }
 
 pub(super) fn missing(what: &str) -> Problem {

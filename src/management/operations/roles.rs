@@ -21,7 +21,10 @@ pub(super) fn put(call: &Call) -> Answer {
     let body = named::body(call)?;
     let role: Role = from_json(&body)?;
     let held = read(call)?;
-    named::check_unchanged(call, held.as_ref())?;
+    let role = match named::unchanged(call, held.as_ref())? {
+        Some(read) => role.only_if(read),
+        None => role,
+    };
     let permissions = held.as_ref().map(RoleInfo::permissions).unwrap_or_default();
     let given: serde_json::Value = from_json(&body)?;
     let given: Vec<String> =

@@ -23,7 +23,11 @@ pub(super) fn get(call: &Call) -> Answer {
 
 pub(super) fn put(call: &Call) -> Answer {
     let tenant: Tenant = from_json(named::body(call)?)?;
-    named::check_unchanged(call, read(call)?.as_ref())?;
+    let held = read(call)?;
+    let tenant = match named::unchanged(call, held.as_ref())? {
+        Some(read) => tenant.only_if(read),
+        None => tenant,
+    };
     call.store.put_tenant_within(tenant, &call.caller).map_err(|error| call.problem(error))?;
     after(call)
 }

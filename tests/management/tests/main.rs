@@ -6,5 +6,6 @@ mod fixture;
 mod guide;
 mod rules;
 mod schemas;
+mod strange;
 mod table;
 mod wire;

@@ -160,6 +160,10 @@ pub enum Conflict {
         /// Its [`KeyInfo::last_event`](crate::KeyInfo::last_event) now.
         last_event: u64,
     },
+    /// The role or the tenant was changed after the caller had read it ([`Role::only_if`](crate::Role::only_if),
+    /// [`Tenant::only_if`](crate::Tenant::only_if)).
+    #[error("it was changed meanwhile; read it again")]
+    Outdated,
     /// A different request had the same idempotency key less than 24 hours ago.
     #[error("this idempotency key was used for another request; take a new one for each")]
     OtherRequest,
@@ -178,7 +182,7 @@ impl Conflict {
             Self::OtherRequest => "idempotency_key_reused",
             Self::RoleInUse { .. } => "role_in_use",
             Self::TenantEnded => "tenant_ended",
-            Self::Changed { .. } => "precondition_failed",
+            Self::Changed { .. } | Self::Outdated => "precondition_failed",
             Self::Rotator | Self::RotatorWaits => "unavailable",
         }
     }
@@ -196,15 +200,15 @@ impl fmt::Debug for StoreError {
 
 impl StoreError {
     /// Returns the HTTP status for a handler that manages keys: 404 for a key that does not exist, 409 for a conflict, 412
-    /// for a key that was changed meanwhile, 403 for a cap, 422 for a field out of bounds, and 503 if the store is closed, its disk or its cluster fails, or
-    /// another rotator runs on it.
+    /// for what was changed meanwhile, 403 for a cap, 422 for a field out of bounds, and 503 if the store is closed, its disk
+    /// or its cluster fails, or another rotator runs on it.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
             Self::NotFound(_) => 404,
             // The request is valid: the deployment must end the other rotator.
             Self::Conflict(Conflict::Rotator | Conflict::RotatorWaits) => 503,
-            Self::Conflict(Conflict::Changed { .. }) => 412,
+            Self::Conflict(Conflict::Changed { .. } | Conflict::Outdated) => 412,
             Self::Conflict(_) => 409,
             Self::Exceeds(_) => 403,
             Self::Invalid { .. } | Self::TooLong { .. } | Self::Permission(_) | Self::UnknownGrant(_) => 422,
@@ -225,7 +229,7 @@ impl StoreError {
     /// | `idempotency_key_reused` | 409 | [`Conflict::OtherRequest`] |
     /// | `role_in_use` | 409 | [`Conflict::RoleInUse`] |
     /// | `tenant_ended` | 409 | [`Conflict::TenantEnded`] |
-    /// | `precondition_failed` | 412 | [`Conflict::Changed`] |
+    /// | `precondition_failed` | 412 | [`Conflict::Changed`], [`Conflict::Outdated`] |
     /// | `digest_held` | 409 | [`Conflict::DigestHeld`], [`Conflict::DigestTwice`] |
     /// | `unavailable` | 503 | [`Io`](Self::Io), [`NotDurable`](Self::NotDurable), [`Cluster`](Self::Cluster), [`Closed`](Self::Closed), [`Conflict::Rotator`], [`Conflict::RotatorWaits`] |
     ///

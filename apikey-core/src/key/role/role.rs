@@ -4,8 +4,10 @@ use crate::base::codec::tail::Unknown;
 use crate::base::invalid_field::InvalidField;
 use crate::base::json::from_object;
 use crate::key::bounds;
-use crate::key::error::StoreError;
+use crate::key::builder_json::only_here;
+use crate::key::error::{Conflict, StoreError};
 use crate::key::role::record::RoleRecord;
+use crate::key::role::role_info::RoleInfo;
 
 /// A named set of grants to put into a store: [`KeyStore::put_role`](crate::KeyStore::put_role). Keys that have the role
 /// ([`NewKey::roles`](crate::NewKey::roles)) have its grants besides their own.
@@ -30,6 +32,8 @@ pub struct Role {
     permissions: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
+    only_if: Option<RoleInfo>,
 }
 
 /// How a caller writes it.
@@ -40,6 +44,8 @@ struct RoleJson {
     #[serde(default)]
     permissions: Vec<String>,
     description: Option<String>,
+    #[serde(skip)]
+    only_if: Option<RoleInfo>,
 }
 
 from_object!(Role, RoleJson);
@@ -47,7 +53,7 @@ from_object!(Role, RoleJson);
 impl Role {
     /// Creates a role without grants.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), permissions: Vec::new(), description: None }
+        Self { name: name.into(), permissions: Vec::new(), description: None, only_if: None }
     }
 
     /// Sets the grants: permissions (`orders:read`) or wildcards (`orders:*`). Another call replaces them.
@@ -60,6 +66,36 @@ impl Role {
     pub fn describe(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
+    }
+
+    /// Puts the role only if it is still as it was read. Otherwise the call fails with
+    /// [`Conflict::Outdated`](crate::Conflict::Outdated), so that of two callers who change it at the same time none undoes the
+    /// change of the other unseen.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, Role};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// store.put_role(Role::new("reader"))?;
+    /// let read = store.roles()?.remove(0);
+    /// let change = |grant: &str| store.put_role(Role::new("reader").permissions([grant]).only_if(&read));
+    /// assert!(change("orders:read").is_ok());
+    /// assert_eq!(change("orders:write").unwrap_err().status(), 412);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn only_if(mut self, read: &RoleInfo) -> Self {
+        self.only_if = Some(read.clone());
+        self
+    }
+
+    /// Checks that it is still as the caller has read it.
+    pub(crate) fn check_unchanged(&self, held: Option<&RoleRecord>) -> Result<(), StoreError> {
+        match &self.only_if {
+            Some(read) if held.is_none_or(|held| RoleInfo::of(held.clone()) != *read) => {
+                Err(StoreError::Conflict(Conflict::Outdated))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The name, as the caller gave it.

@@ -5,9 +5,10 @@ use crate::access::limit::Limit;
 use crate::access::quota::Quota;
 use crate::base::codec::tail::Unknown;
 use crate::key::bounds;
-use crate::key::builder_json::UncheckedLimit;
-use crate::key::error::StoreError;
+use crate::key::builder_json::{UncheckedLimit, only_here};
+use crate::key::error::{Conflict, StoreError};
 use crate::key::tenant::record::TenantRecord;
+use crate::key::tenant::tenant_info::TenantInfo;
 
 /// The bounds of a tenant to put into a store: [`KeyStore::put_tenant`](crate::KeyStore::put_tenant). They hold for all keys
 /// of the tenant, present and future, whatever these keys have themselves.
@@ -36,6 +37,8 @@ pub struct Tenant {
     limit: Option<UncheckedLimit>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quota: Option<Quota>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none", serialize_with = "only_here")]
+    only_if: Option<TenantInfo>,
 }
 
 fn everything() -> Vec<String> {
@@ -45,7 +48,7 @@ fn everything() -> Vec<String> {
 impl Tenant {
     /// Creates a tenant that bounds nothing.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), permissions: everything(), limit: None, quota: None }
+        Self { name: name.into(), permissions: everything(), limit: None, quota: None, only_if: None }
     }
 
     /// Sets the ceiling: no key of the tenant has more than these permissions (`orders:read`) and wildcards (`orders:*`),
@@ -69,6 +72,36 @@ impl Tenant {
     pub fn quota(mut self, quota: Quota) -> Self {
         self.quota = Some(quota);
         self
+    }
+
+    /// Puts the tenant only if it is still as it was read. Otherwise the call fails with
+    /// [`Conflict::Outdated`](crate::Conflict::Outdated), so that of two callers who change it at the same time none undoes the
+    /// change of the other unseen.
+    ///
+    /// ```
+    /// use apikey::{KeyStore, Tenant};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// store.put_tenant(Tenant::new("acme"))?;
+    /// let read = store.tenants()?.remove(0);
+    /// let change = |grant: &str| store.put_tenant(Tenant::new("acme").permissions([grant]).only_if(&read));
+    /// assert!(change("orders:read").is_ok());
+    /// assert_eq!(change("orders:write").unwrap_err().status(), 412);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn only_if(mut self, read: &TenantInfo) -> Self {
+        self.only_if = Some(read.clone());
+        self
+    }
+
+    /// Checks that it is still as the caller has read it.
+    pub(crate) fn check_unchanged(&self, held: Option<&TenantRecord>) -> Result<(), StoreError> {
+        match &self.only_if {
+            Some(read) if held.is_none_or(|held| TenantInfo::of(held.clone()) != *read) => {
+                Err(StoreError::Conflict(Conflict::Outdated))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
