@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use apikey_core::{AuthError, CapViolation, FieldError, KeyIdError, PermissionError, StoreError};
+use apikey_core::{AuthError, CapViolation, ClusterError, FieldError, KeyIdError, PermissionError, StoreError};
 use serde::Serialize;
 
 use super::plain_response::PlainResponse;
@@ -36,7 +36,8 @@ use crate::ask::Rejection;
 /// The body of `unavailable` (503) does not mention the disk, paths or other processes: the conversion logs the error
 /// for the operator. If a restriction is in force but not on disk ([`StoreError::NotDurable`]), the body has
 /// `"in_force": true`: what the change takes away is in force, and what it gives, if anything, is not. A restart may
-/// undo such a change, so the caller should repeat it later.
+/// undo such a change, so the caller should repeat it later. The same holds while the engine of a cluster does not take a
+/// restriction ([`ClusterError::OnlyHere`]): it is in force on this node.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Problem(Kind);
 
@@ -170,6 +171,7 @@ impl From<StoreError> for Problem {
         }
         let (detail, in_force) = match &error {
             StoreError::NotDurable { .. } => (IN_FORCE.to_owned(), Some(true)),
+            StoreError::Cluster(ClusterError::OnlyHere { .. }) => (IN_FORCE_HERE.to_owned(), Some(true)),
             // Whatever it is, it is the service's own trouble, and not the caller's to know.
             _ if status >= 500 => (UNAVAILABLE.to_owned(), None),
             error => (error.to_string(), None),
@@ -189,6 +191,9 @@ impl From<StoreError> for Problem {
 const UNAVAILABLE: &str = "Keys cannot be read or changed now; try again later";
 const IN_FORCE: &str = "What the change takes away is in force, and a restart of the service may undo it; what it gives is not. \
                         Repeat it later";
+
+const IN_FORCE_HERE: &str =
+    "What the change takes away is in force on this node, and not on the others; what it gives is not. Repeat it later";
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
@@ -344,6 +349,10 @@ mod tests {
     fn a_caller_learns_what_is_in_force_and_what_is_not_allowed() {
         let not_durable = body(StoreError::NotDurable { source: io::Error::other("disk") }.into());
         assert_eq!(not_durable["in_force"], true);
+        let only_here = ClusterError::OnlyHere { what: "host-7 is away".into(), is_kept: true };
+        let only_here = body(StoreError::Cluster(only_here).into());
+        assert_eq!(only_here["in_force"], true);
+        assert!(!only_here.to_string().contains("host-7"), "{only_here}");
         assert_eq!(body(StoreError::Closed.into()).get("in_force"), None);
         let exceeds = body(StoreError::Exceeds(CapViolation::Grant("orders:*".into())).into());
         assert_eq!(exceeds["violation"], serde_json::json!({ "kind": "grant", "grant": "orders:*" }));
