@@ -31,8 +31,9 @@
 //! [`Problem`](crate::Problem)s. [`handle`] is the whole service for any framework; with the feature `tower` `Management` is a
 //! tower service, and the module of each other framework has a way to mount it.
 //!
-//! The service has threads of its own, 2 at most that read and 8 at most that change, and blocks no async runtime. Of each kind
-//! 256 requests may wait; it answers others 503, and a change that has waited for 10 seconds, unless it takes something away.
+//! The service has threads of its own, 2 at most that read and 8 at most that change, and blocks no async runtime. Of reads, of
+//! changes that take something away, which go first, and of other changes 256 each may wait; it answers others 503, and a change
+//! that has waited for 10 seconds, unless it takes something away.
 //! In a cluster no thread waits for another machine: the answer to a change waits as a future until every node has it, for at
 //! most 5 seconds. Then it is 202, with the nodes that do not as `outstanding`, and the time `everywhere_by` which they have it,
 //! or refuse every key.

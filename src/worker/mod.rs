@@ -22,7 +22,7 @@ use crate::answer::{PlainResponse, Problem};
 pub(crate) use pending::PendingAnswer;
 use pending::{AnswerSlot, pending};
 
-/// The most calls that may wait.
+/// The most calls that may wait: so many that take something away, and so many others.
 pub(crate) const QUEUE: usize = 256;
 /// How long a change may have waited that is still made, unless it takes something away: its caller is likely to be gone.
 const MAX_QUEUED: Duration = Duration::from_secs(10);
@@ -61,7 +61,10 @@ struct Queued {
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Queued>,
+    /// Calls that take something away. They go first, and no number of others keeps them out: whoever may fill the queue shall
+    /// not keep a key from being revoked.
+    restricting: VecDeque<Queued>,
+    others: VecDeque<Queued>,
     threads: usize,
     idle: usize,
     is_closed: bool,
@@ -91,7 +94,7 @@ impl Worker {
     /// Queues a read; `None` if too many calls wait already.
     #[cfg(any(test, feature = "management"))]
     pub(crate) fn read(&self, work: impl FnOnce() -> PlainResponse + Send + 'static) -> Option<PendingAnswer> {
-        self.run(Box::new(move |slot| slot.fill(work())), None)
+        self.run(Box::new(move |slot| slot.fill(work())), None, false)
     }
 
     /// Queues a change; `None` if too many calls wait already. The work gets a handle of the store whose changes return once
@@ -114,31 +117,33 @@ impl Worker {
                 let answer = work(&store);
                 propagation.complete(&store, answer, slot);
             };
-            self.run(Box::new(work), by)
+            self.run(Box::new(work), by, restricts)
         }
         #[cfg(not(feature = "cluster"))]
         {
             let store = store.clone();
-            self.run(Box::new(move |slot| slot.fill(work(&store))), by)
+            self.run(Box::new(move |slot| slot.fill(work(&store))), by, restricts)
         }
     }
 
-    fn run(&self, work: Work, by: Option<Instant>) -> Option<PendingAnswer> {
+    fn run(&self, work: Work, by: Option<Instant>, restricts: bool) -> Option<PendingAnswer> {
         let shared = &self.0.shared;
         let mut state = shared.lock();
-        if state.queue.len() >= QUEUE {
+        if state.queue(restricts).len() >= QUEUE {
             return None;
         }
         let (answer, slot) = pending();
-        state.queue.push_back(Queued { work, slot, by });
-        if state.idle < state.queue.len() && state.threads < shared.max_threads {
+        state.queue(restricts).push_back(Queued { work, slot, by });
+        if state.idle < state.waiting() && state.threads < shared.max_threads {
             let own = shared.clone();
             match thread::Builder::new().name(shared.name.into()).spawn(move || own.work()) {
                 Ok(_) => state.threads += 1,
                 Err(error) => {
                     tracing::error!(%error, "a thread that reads or changes keys for callers does not start");
                     if state.threads == 0 {
-                        state.queue.pop_back();
+                        let refused = state.queue(restricts).pop_back();
+                        drop(state);
+                        drop(refused);
                         return None;
                     }
                 }
@@ -150,20 +155,45 @@ impl Worker {
     }
 }
 
+impl State {
+    fn queue(&mut self, restricts: bool) -> &mut VecDeque<Queued> {
+        if restricts { &mut self.restricting } else { &mut self.others }
+    }
+
+    fn waiting(&self) -> usize {
+        self.restricting.len() + self.others.len()
+    }
+
+    fn next(&mut self) -> Option<Queued> {
+        self.restricting.pop_front().or_else(|| self.others.pop_front())
+    }
+}
+
+impl Queued {
+    /// Does the work, or says that it is too late for it. Nothing of either is left afterwards, since what it drops may be the
+    /// last of the worker's clones, which locks the queue.
+    fn carry_out(self) {
+        let Self { work, slot, by } = self;
+        // A panic ends this call, not the ones that follow; without an answer the slot ends the wait.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            if by.is_some_and(|by| by < Instant::now()) {
+                drop(work);
+                slot.fill(busy());
+            } else {
+                work(slot);
+            }
+        }));
+    }
+}
+
 impl Shared {
     fn work(&self) {
         let mut state = self.lock();
         loop {
-            match state.queue.pop_front() {
-                Some(Queued { slot, by: Some(by), .. }) if by < Instant::now() => {
+            match state.next() {
+                Some(queued) => {
                     drop(state);
-                    slot.fill(busy());
-                    state = self.lock();
-                }
-                Some(Queued { work, slot, .. }) => {
-                    drop(state);
-                    // A panic ends this call, not the ones that follow; without an answer the slot ends the wait.
-                    let _ = catch_unwind(AssertUnwindSafe(|| work(slot)));
+                    queued.carry_out();
                     state = self.lock();
                 }
                 None if state.is_closed => return,
@@ -247,7 +277,7 @@ mod tests {
         while answers.len() < READING + QUEUE {
             answers.extend(worker.read(work(201)));
             assert!(answers.len() <= READING + QUEUE);
-            if worker.0.shared.lock().queue.len() == QUEUE {
+            if worker.0.shared.lock().waiting() == QUEUE {
                 break;
             }
         }
@@ -256,6 +286,75 @@ mod tests {
             release.send(()).unwrap();
         }
         assert!(answers.into_iter().all(|answer| wait(answer).unwrap().status < 202));
+    }
+
+    #[test]
+    fn what_takes_something_away_is_taken_and_goes_first() {
+        let store = KeyStore::temporary().unwrap();
+        let worker = Worker::new("test", 1);
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let (done, order) = mpsc::channel();
+        let other = || {
+            let (gate, done) = (gate.clone(), done.clone());
+            worker.change(&store, false, move |_| {
+                gate.lock().unwrap().recv().unwrap();
+                done.send("other").unwrap();
+                PlainResponse::empty(200)
+            })
+        };
+        let mut answers = Vec::new();
+        // The thread waits in the first, and then its queue is full.
+        answers.extend(other());
+        while worker.0.shared.lock().waiting() > 0 {
+            thread::yield_now();
+        }
+        answers.extend((0..QUEUE).map(|_| other().unwrap()));
+        assert!(other().is_none());
+        let revoke = {
+            let done = done.clone();
+            move |_: &KeyStore| {
+                done.send("restricting").unwrap();
+                PlainResponse::empty(204)
+            }
+        };
+        answers.push(worker.change(&store, true, revoke).unwrap());
+        for _ in 1..answers.len() {
+            release.send(()).unwrap();
+        }
+        assert!(answers.into_iter().all(|answer| wait(answer).is_some()));
+        assert_eq!(order.iter().take(3).collect::<Vec<_>>(), ["other", "restricting", "other"]);
+    }
+
+    #[test]
+    fn work_that_is_too_late_may_have_the_last_clone() {
+        let worker = Worker::reading();
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(Mutex::new(gate));
+        let blocked: Vec<_> = (0..READING)
+            .map(|_| {
+                let gate = gate.clone();
+                let wait = move || {
+                    gate.lock().unwrap().recv().unwrap();
+                    PlainResponse::empty(200)
+                };
+                worker.read(wait).unwrap()
+            })
+            .collect();
+        let own = worker.clone();
+        let work = move |slot: AnswerSlot| {
+            let _own = own;
+            slot.fill(PlainResponse::empty(200));
+        };
+        let late = worker.run(Box::new(work), Some(Instant::now()), false).unwrap();
+        let after = worker.read(|| PlainResponse::empty(204)).unwrap();
+        drop(worker);
+        for _ in 0..READING {
+            release.send(()).unwrap();
+        }
+        assert!(blocked.into_iter().all(|answer| wait(answer).unwrap().status == 200));
+        assert_eq!(wait(late).unwrap().status, 503);
+        assert_eq!(wait(after).unwrap().status, 204);
     }
 
     #[test]

@@ -176,7 +176,7 @@ fn while_the_engine_is_away_reads_are_answered_and_changes_fail() {
     let (one, is_away) = node(&ledger, "one");
     let api = Api::of(one);
     let admin = api.key("root", &["*"]);
-    let key = api.key("alice", &["orders:read"]);
+    let [key, urgent] = [(), ()].map(|()| api.key("alice", &["orders:read"]));
     is_away.store(true, Ordering::SeqCst);
     let token = admin.key.expose_secret();
     let create = || {
@@ -186,8 +186,14 @@ fn while_the_engine_is_away_reads_are_answered_and_changes_fail() {
     };
     let read = || handle(&api.management, http::Request::get("/keys").header("x-api-key", token).body("").unwrap());
     let creates: Vec<_> = (0..400).map(|_| create()).collect();
+    let request = http::Request::delete(format!("/keys/{}", urgent.info.id())).header("x-api-key", token);
+    let revoke = handle(&api.management, request.body("").unwrap());
     let reads: Vec<_> = (0..100).map(|_| read()).collect();
     assert!(wait(join_all(reads)).iter().all(|answer| answer.status() == 200));
+    // However many changes wait, a revocation is one more, and the next: it is in force on this node.
+    let revoked = wait(revoke);
+    assert!(revoked.status() == 503 && revoked.body().contains(r#""in_force":true"#), "{}", revoked.body());
+    assert_eq!(api.store.verify(urgent.key.expose_secret()).unwrap_err().code(), "revoked_api_key");
     // More than wait are refused at once, and nobody waits for ever.
     for answer in wait(join_all(creates)) {
         assert_eq!(answer.status(), 503, "{}", answer.body());
