@@ -60,7 +60,7 @@ mod tags;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use apikey_core::{AuthError, KeyStore, VerifiedKey};
+use apikey_core::{Attempt, AuthError, KeyStore, Need, Requirement, VerifiedKey};
 use http::Request;
 use http::request::Parts as Head;
 
@@ -173,6 +173,23 @@ impl Management {
         Ok((route, query, caller))
     }
 
+    /// Checks the key again once the body is there, which may have taken hours: a caller may have lost the key meanwhile, or
+    /// the permission.
+    fn recheck(&self, head: &Head, caller: &VerifiedKey, need: &'static Need) -> Result<(), Rejection> {
+        let store = &self.parts.store;
+        let rejected = |error| Rejection::of(store, error);
+        store.recheck(caller).map_err(rejected)?;
+        // What it may do now, it says only by its token. That it has used up its quota is no reason: this request is paid for.
+        let requirement = Requirement::from(need);
+        match KeySource::presented(head, store.header_config()).token() {
+            Ok(token) => match store.inspect(&Attempt::new(token).needs(&requirement)).answer {
+                Err(error @ AuthError::InsufficientPermission { .. }) => Err(rejected(error)),
+                _ => Ok(()),
+            },
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Carries out a request whose head was admitted, with its whole body.
     fn finish(&self, head: Head, admitted: Admitted, body: Result<Vec<u8>, Problem>) -> Pending {
         let Admitted { route, query, log, caller } = admitted;
@@ -183,7 +200,12 @@ impl Management {
             Ok(body) => body,
             Err(problem) => return ready(problem.into()),
         };
-        let Route { operation: Operation { id, body: content, run, .. }, parameters: path } = route;
+        let Route { operation: Operation { id, needs, body: content, run, .. }, parameters: path } = route;
+        if let (Some(caller), Some(need)) = (&caller, needs.need())
+            && let Err(rejection) = self.recheck(&head, caller, need)
+        {
+            return ready(rejection.into());
+        }
         if let Run::List(listed) = run {
             return ready(match listed {
                 Listed::Document => document::answer(&self.parts),

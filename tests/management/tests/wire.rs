@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use apikey::KeyStore;
-use apikey_testkit::{Answer, Call, management};
+use apikey::{KeyStore, KeyUpdate};
+use apikey_testkit::{Answer, Call, management, wait_until};
 use axum::Router;
 use tokio::runtime::Runtime;
 
@@ -32,6 +32,21 @@ fn a_socket_answers_every_row_of_the_table() {
     let (_runtime, port) = serve(&api);
     let rows = management::run(&api.store, |call| call.below("/admin/v1").send(port));
     assert!(rows.len() >= 120);
+}
+
+/// RFC 9110 section 8.6: a server that says how long the body would be says how long it is.
+#[test]
+fn the_head_of_an_answer_is_that_of_the_whole() {
+    let api = Api::new();
+    let (_runtime, port) = serve(&api);
+    let admin = api.key("root", &["*"]);
+    for path in ["/admin/v1/roles", "/admin/v1/openapi.json", "/admin/v1/keys/17"] {
+        let ask = |method| Call::new(method, path).key(admin.key.expose_secret()).send(port);
+        let (whole, head) = (ask("GET"), ask("HEAD"));
+        assert_eq!((head.status, head.body.as_str()), (whole.status, ""));
+        let length = head.header("content-length");
+        assert!(length.is_none_or(|length| length == whole.body.len().to_string()), "{path}: {length:?}");
+    }
 }
 
 /// Connects and sends the head of a request whose body is to follow.
@@ -82,6 +97,29 @@ fn answer_or_nothing(mut stream: TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     bytes
+}
+
+/// Between the head of a request and the end of its body may lie hours.
+#[test]
+fn a_caller_that_lost_its_key_while_it_sent_its_body_is_refused() {
+    let api = Api::new();
+    let (_runtime, port) = serve(&api);
+    let body = r#"{"owner":"alice"}"#;
+    let length = format!("content-length: {}", body.len());
+    let [kept, narrowed, revoked] = [(), (), ()].map(|()| api.key("alice", &["keys:create"]));
+    let streams = [&kept, &narrowed, &revoked].map(|key| begin(port, key.key.expose_secret(), &length));
+    for key in [&kept, &narrowed, &revoked] {
+        // Its time of use says that the head was admitted.
+        wait_until("it has begun", || api.store.get(key.info.id()).unwrap().unwrap().last_used_at().is_some());
+    }
+    api.store.update(narrowed.info.id(), KeyUpdate::new().remove_permissions(["keys:create"])).unwrap();
+    api.store.revoke(revoked.info.id(), "left").unwrap();
+    let answers = streams.map(|mut stream| {
+        stream.write_all(body.as_bytes()).unwrap();
+        let answer = answer(stream);
+        format!("{} {}", answer.status, if answer.status < 300 { String::new() } else { answer.code() })
+    });
+    assert_eq!(answers, ["201 ", "403 insufficient_permission", "401 revoked_api_key"]);
 }
 
 #[test]
