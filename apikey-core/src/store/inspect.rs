@@ -22,6 +22,12 @@ pub struct Inspection {
     pub quota: Option<QuotaStatus>,
 }
 
+impl Inspection {
+    fn refused(error: AuthError) -> Self {
+        Self { answer: Err(error), key: None, rotated: None, quota: None }
+    }
+}
+
 impl KeyStore {
     /// Checks a token as [`check`](Self::check) does, but ends no overlap, leaves no time of use, counts against no limit and
     /// uses no quota: for a gateway that asks about a key which it does not use. It checks the key's networks only if the
@@ -41,16 +47,36 @@ impl KeyStore {
     /// ```
     #[must_use]
     pub fn inspect(&self, attempt: &Attempt<'_>) -> Inspection {
+        self.inspect_if(attempt, |_| true)
+    }
+
+    /// Works as [`inspect`](Self::inspect) for a caller who may not see every key. What `is_seen` refuses is
+    /// [`AuthError::Invalid`] without a key, and counts against the address as a guess does.
+    ///
+    /// ```
+    /// use apikey::{Attempt, AuthError, KeyStore, NewKey};
+    ///
+    /// let store = KeyStore::temporary()?;
+    /// let created = store.tenant("acme")?.create(NewKey::for_owner("alice"))?;
+    /// let attempt = Attempt::new(created.key.expose_secret());
+    /// let found = store.inspect_if(&attempt, |found| found.key.as_ref().is_none_or(|key| key.tenant().is_none()));
+    /// assert_eq!(found.answer, Err(AuthError::Invalid));
+    /// assert!(found.key.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn inspect_if(&self, attempt: &Attempt<'_>, is_seen: impl FnOnce(&Inspection) -> bool) -> Inspection {
+        let inspect = || {
+            let found = self.inner().inspect(attempt);
+            let is_known = found.key.is_some() || found.rotated.is_some();
+            if is_known && !is_seen(&found) { Inspection::refused(AuthError::Invalid) } else { found }
+        };
         if attempt.caller.peer.address().is_none() {
-            return self.inspect_freely(attempt);
+            return inspect();
         }
         let mut found = None;
-        let answer = self.inner().within_budget(
-            attempt,
-            |error| error,
-            || found.insert(self.inner().inspect(attempt)).answer.clone(),
-        );
-        found.unwrap_or(Inspection { answer, key: None, rotated: None, quota: None })
+        let answer = self.inner().within_budget(attempt, |error| error, || found.insert(inspect()).answer.clone());
+        found.unwrap_or_else(|| Inspection { answer, ..Inspection::refused(AuthError::Invalid) })
     }
 
     /// The same, without a budget of failed attempts.
@@ -61,16 +87,15 @@ impl KeyStore {
 
 impl Inner {
     fn inspect(&self, attempt: &Attempt<'_>) -> Inspection {
-        let refused = |error| Inspection { answer: Err(error), key: None, rotated: None, quota: None };
         let engine = &self.engine;
         if engine.index.is_closed() || !engine.is_ready() {
-            return refused(AuthError::Unavailable);
+            return Inspection::refused(AuthError::Unavailable);
         }
         let rotated = || self.find_rotated(attempt.token).map(|key| KeyId::from_u128(key.id));
         let Some((matched, id)) = self.find(attempt.token.as_bytes()) else {
             let rotated = rotated();
             let error = if rotated.is_some() { AuthError::Rotated } else { AuthError::Invalid };
-            return Inspection { rotated, ..refused(engine.unavailable_if_closed(error)) };
+            return Inspection { rotated, ..Inspection::refused(engine.unavailable_if_closed(error)) };
         };
         let now = engine.time.now_ms();
         let key = engine.index.verified_key(&matched, id);

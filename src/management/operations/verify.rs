@@ -105,17 +105,15 @@ fn inspect(call: &Call, attempt: &Attempt<'_>, uses: bool) -> Result<Inspected, 
     call.parts.budget.admit(caller).map_err(|retry_after| {
         Problem::from(Rejection::of(&call.store, AuthError::RateLimited { retry_after, limit: None }))
     })?;
-    let found = call.store.inspect(attempt);
-    let id = found.key.as_ref().map(VerifiedKey::id).or(found.rotated);
-    let info = id.map(|id| call.store.get(id)).transpose().map_err(|error| call.problem(error))?.flatten();
-    let info = info.filter(|info| sees(&call.caller, info.tenant()));
+    let mut info = Ok(None);
+    // A key that the caller does not see is a guess, to the budget of the address, too.
+    let found = call.store.inspect_if(attempt, |found| {
+        let Some(id) = found.key.as_ref().map(VerifiedKey::id).or(found.rotated) else { return true };
+        info = call.store.get(id).map(|info| info.filter(|info| sees(&call.caller, info.tenant())));
+        info.as_ref().map_or(true, Option::is_some)
+    });
+    let info = info.map_err(|error| call.problem(error))?;
     let mut answer = found.answer;
-    if info.is_none() && answer.as_ref().err() != Some(&AuthError::Unavailable) {
-        answer = match answer {
-            Err(error @ AuthError::RateLimited { .. }) => Err(error),
-            _ => Err(AuthError::Invalid),
-        };
-    }
     if matches!(answer, Err(AuthError::Invalid | AuthError::Rotated)) {
         call.parts.budget.charge(caller);
     }
@@ -129,7 +127,7 @@ fn inspect(call: &Call, attempt: &Attempt<'_>, uses: bool) -> Result<Inspected, 
 }
 
 /// Whether keys of a tenant are there for a caller: those of its own, and for one of none that has `keys:any_tenant` all.
-fn sees(caller: &VerifiedKey, tenant: Option<&str>) -> bool {
+pub(super) fn sees(caller: &VerifiedKey, tenant: Option<&str>) -> bool {
     caller.tenant() == tenant || (caller.tenant().is_none() && caller.allows("keys:any_tenant"))
 }
 

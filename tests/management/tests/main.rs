@@ -7,5 +7,6 @@ mod guide;
 mod rules;
 mod schemas;
 mod strange;
+mod strangers;
 mod table;
 mod wire;

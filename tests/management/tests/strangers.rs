@@ -1,0 +1,77 @@
+//! What callers learn of keys and tenants that they may not see: no more than of those that do not exist.
+
+use apikey::management::Management;
+use apikey::{CreatedKey, KeyStore, NewKey, Tenant};
+use apikey_testkit::{Answer, Call};
+use chrono::TimeDelta;
+use serde_json::json;
+
+use crate::fixture::Api;
+
+fn of_tenant(store: &KeyStore, tenant: &str, grants: &[&str]) -> CreatedKey {
+    store.tenant(tenant).unwrap().create(NewKey::for_owner("alice").permissions(grants)).unwrap()
+}
+
+/// Everything that tells two answers apart.
+fn seen(answer: &Answer) -> (u16, String, Vec<(String, String)>) {
+    let headers = answer.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    (answer.status, answer.body.clone(), headers)
+}
+
+#[test]
+fn a_tenant_that_was_put_looks_like_one_that_was_not() {
+    let store = KeyStore::temporary().unwrap();
+    let api = Api { management: Management::new(store.clone()), store };
+    let grants = ["keys:read", "keys:create", "keys:revoke", "keys:any_owner", "tenants:manage", "usage:read"];
+    let callers = [of_tenant(&api.store, "acme", &grants), api.key("alice", &grants)];
+    let ask = |tenant: &str| -> Vec<_> {
+        let body = |more: &str| format!(r#"{{"owner":"alice","tenant":"{tenant}"{more}}}"#);
+        let reason = r#"{"reason":"x"}"#;
+        let calls = [
+            Call::post("/keys", body("")),
+            Call::post("/keys", body(r#","permissions":["*"]"#)),
+            Call::post("/owners/alice/revoke", format!(r#"{{"tenant":"{tenant}"}}"#)),
+            Call::get(format!("/keys?tenant={tenant}")),
+            Call::get(format!("/usage?tenant={tenant}")),
+            Call::get(format!("/tenants/{tenant}")),
+            Call::put(format!("/tenants/{tenant}"), "{}"),
+            Call::put(format!("/tenants/{tenant}"), "{}").header("if-match", "*"),
+            Call::post(format!("/tenants/{tenant}/end"), reason),
+        ];
+        let mut answers = Vec::new();
+        for (at, caller) in callers.iter().enumerate() {
+            for call in &calls {
+                // Who is of no tenant, and may manage tenants, may read them.
+                if at == 1 && call.path().starts_with("/tenants/") {
+                    continue;
+                }
+                let (status, body, headers) = seen(&api.ask(caller, call.clone()));
+                answers.push((format!("{at} {} {}", call.method(), call.path()), status, body, headers));
+            }
+        }
+        answers
+    };
+    let absent = ask("apex");
+    api.store.put_tenant(Tenant::new("apex").permissions(["orders:*"])).unwrap();
+    of_tenant(&api.store, "apex", &["orders:read"]);
+    assert_eq!(ask("apex"), absent);
+    api.store.end_tenant("apex", "over").unwrap();
+    assert_eq!(ask("apex"), absent);
+}
+
+#[test]
+fn a_key_of_another_tenant_is_a_guess_to_every_budget() {
+    let store = KeyStore::builder().failed_attempts(3, TimeDelta::hours(1)).temporary().unwrap();
+    let api = Api::of(store);
+    let gateway = api.key("gateway", &["keys:verify"]);
+    let (own, foreign) = (api.key("alice", &["orders:read"]), of_tenant(&api.store, "acme", &["orders:read"]));
+    let verify = |key: &CreatedKey, address: &str| {
+        let body = json!({ "key": key.key.expose_secret(), "address": address });
+        api.ask(&gateway, Call::post("/verify", body.to_string())).json()
+    };
+    for _ in 0..3 {
+        assert_eq!(verify(&foreign, "192.0.2.1"), json!({ "valid": false, "code": "invalid_api_key" }));
+    }
+    assert_eq!(verify(&own, "192.0.2.1")["code"], "rate_limited");
+    assert_eq!(verify(&own, "192.0.2.2")["code"], "ok");
+}
