@@ -1,6 +1,6 @@
 //! Reading one key.
 
-use apikey_core::{KeyId, KeyInfo, StoreError};
+use apikey_core::{KeyId, KeyInfo, KeyState, StoreError};
 use http::header::IF_NONE_MATCH;
 use serde_json::Value;
 
@@ -27,10 +27,21 @@ pub(super) fn get(call: &Call) -> Answer {
     if call.query.flag("activity")? {
         return Ok(reply::json(200, &reply::key_with_activity(&key)));
     }
-    if tags.is_some_and(|tags| tags.has(&reply::tag(&key))) {
+    if changes_by_events_alone(&key) && tags.is_some_and(|tags| tags.has(&reply::tag(&key))) {
         return Ok(PlainResponse::empty(304).with("etag", reply::tag(&key)));
     }
     Ok(reply::key(200, &key))
+}
+
+/// Whether every change of this key has an event of its own, so that an entity tag tells it. Time alone makes a key valid, or
+/// ends it, and the end of its tenant revokes it.
+fn changes_by_events_alone(key: &KeyInfo) -> bool {
+    match key.state(chrono::Utc::now()) {
+        KeyState::Active => key.not_before().is_none(),
+        KeyState::Disabled => true,
+        KeyState::Revoked => key.tenant().is_none(),
+        _ => false,
+    }
 }
 
 /// A key that the caller may read.

@@ -75,3 +75,18 @@ fn a_key_of_another_tenant_is_a_guess_to_every_budget() {
     assert_eq!(verify(&own, "192.0.2.1")["code"], "rate_limited");
     assert_eq!(verify(&own, "192.0.2.2")["code"], "ok");
 }
+
+#[test]
+fn a_key_that_has_changed_without_an_event_of_its_own_is_read_anew() {
+    let api = Api::new();
+    let admin = api.key("root", &["*"]);
+    let key = of_tenant(&api.store, "acme", &["orders:read"]);
+    let path = format!("/keys/{}", key.info.id());
+    let read = api.ask(&admin, Call::get(&path));
+    let again = || api.ask(&admin, Call::get(&path).header("if-none-match", read.header("etag").unwrap()));
+    assert_eq!(again().status, 304);
+    api.store.end_tenant("acme", "over").unwrap();
+    let now = again();
+    assert_eq!(now.status, 200, "the key is revoked, and its last event is the old one");
+    assert_eq!(now.json()["state"], "revoked");
+}
