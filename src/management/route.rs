@@ -34,8 +34,9 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Route, Box<PlainRespo
     if allowed.is_empty() {
         return Err(Box::new(Problem::new(404, "not_found", "there is no such resource").into()));
     }
-    let detail = format!("the resource does not support {method}");
-    let problem = PlainResponse::from(Problem::new(405, "method_not_allowed", detail));
+    // A method is any word that the caller sends, a token for one.
+    let problem = Problem::new(405, "method_not_allowed", "the resource does not support this method");
+    let problem = PlainResponse::from(problem);
     Err(Box::new(problem.with("allow", allowed.join(", "))))
 }
 

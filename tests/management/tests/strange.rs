@@ -2,9 +2,61 @@
 
 use std::thread;
 
+use apikey::{NewKey, TOKEN_PATTERN};
 use apikey_testkit::Call;
 
-use crate::fixture::Api;
+use crate::fixture::{Api, wait};
+
+#[test]
+fn the_method_of_a_request_is_not_repeated() {
+    let api = Api::new();
+    let admin = api.key("root", &["*"]);
+    let token = admin.key.expose_secret();
+    let request = http::Request::builder().method(token).uri("/keys").body(Vec::new()).unwrap();
+    let response = wait(apikey::management::handle(&api.management, request));
+    assert_eq!(response.status(), 405);
+    assert!(!response.body().contains(token), "{}", response.body());
+}
+
+#[test]
+fn a_link_has_no_token_of_the_filter() {
+    let api = Api::new();
+    let admin = api.key("root", &["*"]);
+    api.store.create_many((0..2_100).map(|_| NewKey::for_owner("alice"))).unwrap();
+    let pattern = regex::Regex::new(TOKEN_PATTERN).unwrap();
+    let page = api.ask(&admin, Call::get(format!("/keys?text={}", admin.key.expose_secret())));
+    assert!(page.status == 200 && page.json()["next"].is_string(), "{}", page.body);
+    assert!(page.headers().all(|(_, value)| !pattern.is_match(value)), "{page:?}");
+}
+
+#[test]
+fn what_goes_beyond_a_caller_shows_no_token() {
+    let api = Api::new();
+    let caller = api.key("alice", &["keys:create", "keys:revoke", "usage:read"]);
+    let token = caller.key.expose_secret();
+    let pattern = regex::Regex::new(TOKEN_PATTERN).unwrap();
+    let small = token.to_lowercase();
+    for call in [
+        Call::post(format!("/owners/{token}/revoke"), "{}"),
+        Call::post("/owners/bob/revoke", format!(r#"{{"tenant":"{token}"}}"#)),
+        Call::get(format!("/usage?owner={token}")),
+        Call::get(format!("/usage?tenant={token}")),
+        Call::get(format!("/usage?tenant={small}")),
+        Call::get(format!("/usage?owner=alice&tenant={token}")),
+        Call::post("/keys", format!(r#"{{"owner":"{token}"}}"#)),
+        Call::post("/keys", format!(r#"{{"owner":"alice","tenant":"{token}"}}"#)),
+        Call::post("/keys", format!(r#"{{"owner":"alice","labels":{{"plan":"{token}"}}}}"#)),
+        Call::post("/keys", format!(r#"{{"owner":"alice","networks":["{token}"]}}"#)),
+        Call::post("/keys", format!(r#"{{"owner":"alice","prefix":"{token}"}}"#)),
+        Call::post("/keys", format!(r#"{{"owner":"alice","roles":["{token}"]}}"#)),
+        Call::post("/keys", format!(r#"{{"owner":"alice","permissions":["{token}"]}}"#)),
+        Call::post("/keys", format!(r#"{{"owner":"alice","permissions":["{small}"]}}"#)),
+    ] {
+        let path = format!("{} {}", call.path(), call.body());
+        let answer = api.ask(&caller, call);
+        assert!((400..500).contains(&answer.status) && !pattern.is_match(&answer.body), "{path}: {}", answer.body);
+    }
+}
 
 #[test]
 fn a_field_of_a_role_or_a_tenant_is_given_once() {

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::access::auth_error::AuthError;
 use crate::access::limit::Limit;
 use crate::access::quota::Quota;
+use crate::base::redact::redact;
 use crate::base::time::span_text;
 use crate::key::builder_json::SpanMs;
 use crate::token::key_id::KeyId;
@@ -39,7 +40,8 @@ pub enum CapViolation {
     Role(String),
     /// The change concerns keys of another owner.
     #[error(
-        "it belongs to {actor:?}, and the change concerns keys of {wanted:?}; that takes the permission keys:any_owner"
+        "it belongs to {actor:?}, and the change concerns keys of {:?}; that takes the permission keys:any_owner",
+        redact(wanted)
     )]
     Owner {
         /// The owner of the keys that the change creates or revokes.
@@ -134,7 +136,7 @@ pub(crate) fn describe_time(time: &DateTime<Utc>) -> String {
 }
 
 fn describe_tenant(tenant: Option<&String>) -> String {
-    tenant.map_or_else(|| "no tenant".into(), |tenant| format!("the tenant {tenant:?}"))
+    tenant.map_or_else(|| "no tenant".into(), |tenant| format!("the tenant {:?}", redact(tenant)))
 }
 
 fn describe_bound(actor: Option<&String>) -> &'static str {
@@ -201,12 +203,13 @@ impl Serialize for CapViolation {
             Self::Actor(error) => map.serialize_entry("code", error.code())?,
             Self::Target(id) => map.serialize_entry("id", id)?,
             Self::Role(name) => map.serialize_entry("role", name)?,
+            // What a caller wants may be anything, a token for one.
             Self::Owner { wanted, actor } => {
-                map.serialize_entry("wanted", wanted)?;
+                map.serialize_entry("wanted", &redact(wanted))?;
                 map.serialize_entry("actor", actor)?;
             }
             Self::Tenant { wanted, actor } => {
-                map.serialize_entry("wanted", wanted)?;
+                map.serialize_entry("wanted", &wanted.as_deref().map(redact))?;
                 map.serialize_entry("actor", actor)?;
             }
             Self::Label { name, wanted, held } => {

@@ -83,6 +83,7 @@ impl KeyStore {
     /// [`StoreError::NotFound`] for a key that it may not read, [`StoreError::Exceeds`] for an owner, a tenant or the store, and if
     /// the actor is not valid any more; those of [`usage`](Self::usage).
     pub fn usage_within(&self, usage: &Usage, actor: &VerifiedKey) -> Result<UsageReport, StoreError> {
+        usage.subject()?;
         let readable = self.readable(actor)?;
         let seen = readable.as_ref().map(Self::seen);
         let tenant = |wanted: Option<&str>| {
