@@ -164,6 +164,34 @@ fn every_command_answers_the_same_over_http() {
 }
 
 #[test]
+fn a_key_for_this_machine_goes_through_no_proxy() {
+    let online = Api::start();
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let mut command = online.place.command(&["--url", &online.url, "--key-file", "admin.key", "list"]);
+    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(name, &address);
+    }
+    // Whoever waits for a proxy that never answers is ended by this.
+    let accepted = thread::scope(|scope| {
+        let done = scope.spawn(|| online.place.done(&mut command, ""));
+        loop {
+            if let Ok((stream, _)) = proxy.accept() {
+                drop(stream);
+                break (true, done.join().unwrap());
+            }
+            if done.is_finished() {
+                break (false, done.join().unwrap());
+            }
+            thread::yield_now();
+        }
+    });
+    assert!(!accepted.0, "it went to the proxy");
+    accepted.1.ok();
+}
+
+#[test]
 fn pages_follow_one_another_over_http() {
     let online = Api::start();
     let keys = (0..2_100).map(|n| NewKey::for_owner(format!("owner-{n}")).permissions(["orders:read"]));

@@ -9,7 +9,7 @@ use apikey_core::{redact, wiped};
 use serde_json::Value;
 use ureq::http::{Request, Response, StatusCode};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 use zeroize::Zeroizing;
 
 use super::convert::unreadable;
@@ -35,7 +35,8 @@ impl Url {
         if host.is_empty() || host.contains('@') || rest.contains(['?', '#', ' ']) {
             return Err(expected.to_owned());
         }
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let has_port = |(_, port): &(&str, &str)| port.bytes().all(|byte| byte.is_ascii_digit());
+        let name = host.rsplit_once(':').filter(has_port).map_or(host, |(name, _)| name);
         let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&name);
         match scheme {
             "https" => {}
@@ -106,8 +107,11 @@ impl Client {
             .root_certs(RootCerts::Specific(Arc::new(roots)))
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .build();
+        // A proxy would read what goes to this machine in clear; TLS goes through one as it is.
+        let proxy = if url.0.starts_with("https://") { Proxy::try_from_env() } else { None };
         let agent = Agent::config_builder()
             .tls_config(tls)
+            .proxy(proxy)
             // A redirection would send the key elsewhere.
             .max_redirects(0)
             .http_status_as_error(false)
@@ -201,14 +205,25 @@ mod tests {
 
     #[test]
     fn a_key_is_sent_over_tls_or_on_this_machine() {
-        for good in
-            ["https://api.shop.example/admin/v1", "https://x:8443", "http://127.0.0.1:3000/a/", "http://[::1]:1/"]
-        {
+        for good in [
+            "https://api.shop.example/admin/v1",
+            "https://x:8443",
+            "http://127.0.0.1:3000/a/",
+            "http://[::1]:1/",
+            "http://[::1]/a",
+        ] {
             assert!(Url::parse(good).is_ok(), "{good}");
         }
-        for bad in
-            ["api.shop.example", "http://api.shop.example/", "https://", "https://u:p@x/", "ftp://x", "https://x/?a"]
-        {
+        for bad in [
+            "api.shop.example",
+            "http://api.shop.example/",
+            "http://127.0.0.1.shop.example/",
+            "http://[::2]/",
+            "https://",
+            "https://u:p@x/",
+            "ftp://x",
+            "https://x/?a",
+        ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
         }
     }
