@@ -1,5 +1,6 @@
 //! A request that has passed the checks of its key: what the functions of the operations read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use apikey_core::{FieldError, KeyId, KeyStore, StoreError, VerifiedKey};
@@ -119,6 +120,8 @@ impl Query {
     /// Reads a query string, and checks that the operation has each name, and that none comes twice.
     pub(super) fn read(text: &str, parameters: &[Parameter]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
+        // A query string may have thousands of entries of metadata.
+        let mut names = BTreeSet::new();
         for (name, value) in form_urlencoded::parse(text.as_bytes()).into_owned() {
             let has = |name: &str| {
                 parameters.iter().any(|parameter| match parameter.kind {
@@ -134,7 +137,7 @@ impl Query {
                 };
                 return Err(field([&name], "unknown_field", &detail));
             }
-            if pairs.iter().any(|(other, _)| *other == name) {
+            if !names.insert(name.clone()) {
                 return Err(field([&name], "repeated_field", &format!("duplicate field `{name}`")));
             }
             pairs.push((name, value));
