@@ -36,7 +36,13 @@ impl Management {
     /// ```
     #[must_use]
     pub fn at(self, path: impl Into<String>) -> Mount {
-        Mount { management: self, path: path.into().trim_end_matches('/').to_owned() }
+        let path = path.into();
+        // Without its slash it would be below no path, and the API nowhere.
+        let path = match path.trim_matches('/') {
+            "" => String::new(),
+            path => format!("/{path}"),
+        };
+        Mount { management: self, path }
     }
 }
 
@@ -119,5 +125,34 @@ where
 impl<F> fmt::Debug for MountFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MountFuture")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apikey_core::KeyStore;
+
+    use super::*;
+
+    #[test]
+    fn a_mount_has_what_is_below_its_path() {
+        let management = Management::new(KeyStore::temporary().unwrap());
+        for path in ["/admin/v1", "admin/v1", "/admin/v1/"] {
+            let mount = management.clone().at(path);
+            for (uri, below) in [
+                ("/admin/v1/keys?a=b", Some("/keys?a=b")),
+                ("http://host/admin/v1/keys", Some("/keys")),
+                ("/admin/v1", Some("/")),
+                ("/admin/v1?a", Some("/?a")),
+                ("/admin/v10/keys", None),
+                ("/keys", None),
+                ("*", None),
+            ] {
+                let found = mount.below(&uri.parse().unwrap());
+                assert_eq!(found.map(|uri| uri.to_string()), below.map(str::to_owned), "{path} {uri}");
+            }
+        }
+        let root = management.at("/");
+        assert_eq!(root.below(&"/keys".parse().unwrap()).unwrap(), "/keys");
     }
 }
