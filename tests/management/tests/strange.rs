@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use apikey::{NewKey, TOKEN_PATTERN};
+use apikey::{KeyFilter, NewKey, TOKEN_PATTERN};
 use apikey_testkit::Call;
 
 use crate::fixture::{Api, wait};
@@ -94,6 +94,138 @@ fn of_two_puts_with_one_entity_tag_one_is_made() {
             });
             statuses.sort_unstable();
             assert_eq!(statuses, [200, 412], "{path} {round}");
+        }
+    }
+}
+
+#[test]
+fn no_value_is_a_failure_of_the_service() {
+    let api = Api::new();
+    let admin = api.key("root", &["*"]);
+    let id = api.key("alice", &["orders:read"]).info.id().to_string();
+    let times = [
+        "+262142-12-31T23:59:59.999999999Z",
+        "-262143-01-01T00:00:00Z",
+        "-262143-01-01T00:00:00+23:59",
+        "+262142-12-31T23:59:59-23:59",
+        "9999-12-31T23:59:60Z",
+        "0000-01-01T00:00:00Z",
+        "1969-12-31T23:59:59Z",
+    ];
+    for time in times.map(|time| time.replace('+', "%2B")) {
+        for path in [
+            format!("/keys?expiring_before={time}"),
+            format!("/keys?idle_since={time}&sort=last_used"),
+            format!("/events?since={time}"),
+            format!("/events?until={time}&after=0"),
+            format!("/usage?since={time}"),
+            format!("/usage?until={time}&step=minute"),
+            format!("/usage?by=key&since={time}"),
+        ] {
+            let answer = api.ask(&admin, Call::get(&path));
+            assert!(answer.status < 500, "{path}: {}", answer.body);
+        }
+    }
+    for number in ["0", "-1", "9223372036854775807", "9223372036854775808", "18446744073709551615", "1e400", "00", "+1"]
+    {
+        for path in
+            [format!("/events?after={number}"), format!("/keys?limit={number}"), format!("/events?limit={number}")]
+        {
+            let answer = api.ask(&admin, Call::get(&path));
+            assert!(answer.status < 500, "{path}: {}", answer.body);
+        }
+        for field in ["expires_in_ms", "idle_after_ms"] {
+            let answer = api.ask(&admin, Call::post("/keys", format!(r#"{{"owner":"a","{field}":{number}}}"#)));
+            assert!(answer.status < 500, "{field} {number}: {}", answer.body);
+        }
+        for body in [
+            format!(r#"{{"limit":{{"count":{number},"per_ms":{number}}}}}"#),
+            format!(r#"{{"quota":{{"per":"day","count":{number}}}}}"#),
+            format!(r#"{{"rotation":{{"every_ms":{number},"overlap_ms":{number}}}}}"#),
+            format!(r#"{{"idle_after_ms":{number}}}"#),
+        ] {
+            let call = Call::with_body("PATCH", format!("/keys/{id}"), "application/merge-patch+json", body.clone());
+            let answer = api.ask(&admin, call.header("if-match", "*"));
+            assert!(answer.status < 500, "{body}: {}", answer.body);
+        }
+        let answer =
+            api.ask(&admin, Call::post(format!("/keys/{id}/rotate"), format!(r#"{{"overlap":{{"ms":{number}}}}}"#)));
+        assert!(answer.status < 500, "{number}: {}", answer.body);
+        let body = format!(r#"{{"filter":{{"owner":"nobody"}},"expect":{number}}}"#);
+        let answer = api.ask(&admin, Call::post("/keys/revoke", body));
+        assert!(answer.status < 500, "{number}: {}", answer.body);
+    }
+    for segment in ["%00", "%FF", "%", "%zz", "..", "%2E%2E", "%252F", "%F0%9F%98%80", "a%0D%0Ab", "*", "{id}"] {
+        for (method, path) in [
+            ("GET", format!("/keys/{segment}")),
+            ("DELETE", format!("/keys/{segment}")),
+            ("POST", format!("/owners/{segment}/revoke")),
+            ("GET", format!("/roles/{segment}")),
+            ("DELETE", format!("/roles/{segment}")),
+            ("GET", format!("/tenants/{segment}")),
+            ("POST", format!("/tenants/{segment}/end")),
+            ("GET", format!("/keys?owner={segment}&metadata.{segment}={segment}")),
+            ("GET", format!("/usage?owner={segment}")),
+            ("GET", format!("/events?actor={segment}")),
+        ] {
+            let answer = api.ask(&admin, Call::new(method, &path));
+            assert!(answer.status < 500, "{method} {path}: {}", answer.body);
+        }
+        for path in ["/roles", "/tenants"] {
+            let answer = api.ask(&admin, Call::put(format!("{path}/{segment}"), "{}"));
+            assert!(answer.status < 500, "{path}/{segment}: {}", answer.body);
+        }
+    }
+    let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
+    for body in [
+        deep.clone(),
+        format!(r#"{{"owner":"a","metadata":{deep}}}"#),
+        r#"{"owner":"\ud800"}"#.to_owned(),
+        r#"{"owner":"a","metadata":{"\u0000":"x"}}"#.to_owned(),
+        "null".to_owned(),
+        "\u{feff}{}".to_owned(),
+    ] {
+        for path in ["/keys", "/verify", "/keys/revoke"] {
+            let answer = api.ask(&admin, Call::post(path, body.clone()));
+            assert!((400..500).contains(&answer.status), "{path} {body:.40}: {}", answer.body);
+        }
+        assert!(api.ask(&admin, Call::put("/roles/deep", body.clone())).status < 500);
+    }
+    assert!(api.store.list(&KeyFilter::owner("a").limit(1000)).is_ok());
+}
+
+/// `null` takes away, and what is not named stays (RFC 7396).
+#[test]
+fn a_merge_patch_changes_what_it_names() {
+    let api = Api::new();
+    let admin = api.key("root", &["*"]);
+    let body = r#"{"owner":"alice","name":"ci","permissions":["orders:read"],"metadata":{"a":"1","b":"2"},"labels":{"plan":"pro"},
+        "expires_in_ms":86400000,"networks":["10.0.0.0/8"],"limit":{"count":5,"per_ms":1000},"idle_after_ms":86400000}"#;
+    let created = api.ask(&admin, Call::post("/keys", body)).json();
+    let id = created["id"].as_str().unwrap();
+    let patch = |body: &str| {
+        let call = Call::with_body("PATCH", format!("/keys/{id}"), "application/merge-patch+json", body.to_owned());
+        let answer = api.ask(&admin, call.header("if-match", "*"));
+        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
+        answer.json()
+    };
+    let fields = ["name", "permissions", "metadata", "labels", "expires_at", "networks", "limit", "idle_after_ms"];
+    for (body, field, after) in [
+        (r#"{"name":null}"#, "name", serde_json::json!(null)),
+        (r#"{"metadata":{"a":null,"c":"3"}}"#, "metadata", serde_json::json!({ "b": "2", "c": "3" })),
+        (r#"{"metadata":null}"#, "metadata", serde_json::json!({})),
+        (r#"{"labels":{"plan":null}}"#, "labels", serde_json::json!({})),
+        (r#"{"expires_at":null}"#, "expires_at", serde_json::json!(null)),
+        (r#"{"networks":null}"#, "networks", serde_json::json!([])),
+        (r#"{"limit":null}"#, "limit", serde_json::json!(null)),
+        (r#"{"idle_after_ms":null}"#, "idle_after_ms", serde_json::json!(null)),
+        (r#"{"permissions":[]}"#, "permissions", serde_json::json!([])),
+    ] {
+        let before = api.ask(&admin, Call::get(format!("/keys/{id}"))).json();
+        let now = patch(body);
+        assert_eq!(now[field], after, "{body}");
+        for other in fields.iter().filter(|other| **other != field) {
+            assert_eq!(now[other], before[other], "{body} leaves {other}");
         }
     }
 }
