@@ -3,7 +3,7 @@
 use std::thread;
 
 use apikey::{KeyFilter, NewKey, TOKEN_PATTERN};
-use apikey_testkit::Call;
+use apikey_testkit::{Call, wait_until};
 
 use crate::fixture::{Api, wait};
 
@@ -228,4 +228,42 @@ fn a_merge_patch_changes_what_it_names() {
             assert_eq!(now[other], before[other], "{body} leaves {other}");
         }
     }
+}
+
+#[test]
+fn a_change_is_made_though_its_caller_has_gone() {
+    let api = Api::new();
+    let admin = api.key("root", &["*"]);
+    let key = api.key("alice", &["orders:read"]);
+    let request = http::Request::delete(format!("/keys/{}", key.info.id()));
+    let request = request.header("x-api-key", admin.key.expose_secret()).body("").unwrap();
+    drop(apikey::management::handle(&api.management, request));
+    wait_until("it is revoked", || api.store.verify(key.key.expose_secret()).is_err());
+}
+
+#[test]
+fn a_store_that_closes_answers_everybody() {
+    let api = Api::new();
+    let admin = api.key("root", &["*"]);
+    let token = admin.key.expose_secret();
+    let ask = |method: &str, path: &str, body: &'static str| {
+        let request = http::Request::builder().method(method).uri(path).header("x-api-key", token);
+        let request = request.header("content-type", "application/json").body(body).unwrap();
+        apikey::management::handle(&api.management, request)
+    };
+    let mut answers = Vec::new();
+    for n in 0..200 {
+        answers.push(ask("POST", "/keys", r#"{"owner":"alice"}"#));
+        answers.push(ask("GET", "/keys?limit=1", ""));
+        if n == 100 {
+            api.store.close().unwrap();
+        }
+    }
+    for answer in answers.into_iter().map(wait) {
+        assert!([200, 201, 503].contains(&answer.status().as_u16()), "{}", answer.body());
+    }
+    for (method, path) in [("GET", "/me"), ("GET", "/health"), ("GET", "/roles"), ("DELETE", "/keys/17")] {
+        assert_eq!(wait(ask(method, path, "")).status(), 503, "{path}");
+    }
+    assert_eq!(wait(ask("GET", "/openapi.json", "")).status(), 200);
 }
