@@ -35,8 +35,8 @@ use crate::worker::{PendingAnswer, Worker, busy};
 /// ```
 ///
 /// The service verifies the key on the calling thread. Threads of its own, 8 at most, make the changes and wait for the disk.
-/// Their queue holds 256 rotations and 256 revocations, which go first; if it is full, the service answers 503. It needs no async runtime, and blocks none. A
-/// queued change is made even if its caller gives up: idempotency keys make a repeat safe.
+/// Their queue holds 256 rotations and 256 revocations, which go first; if it is full, the service answers 503. It needs no
+/// async runtime, and blocks none. A queued change is made even if its caller gives up: idempotency keys make a repeat safe.
 ///
 /// In a cluster the answer waits, as a future, until every node has the change. If some do not have it after 5 seconds, the
 /// answer is 202, with them as `outstanding`, and the time `everywhere_by` which they have it, or serve nothing.
