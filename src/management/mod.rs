@@ -102,6 +102,7 @@ impl Management {
             base_url: None,
             reads: Worker::reading(),
             changes: Worker::changing(),
+            revoking_many: Arc::default(),
             budget: Arc::default(),
             document: OnceLock::new(),
         };

@@ -1,6 +1,6 @@
 //! What a service consists of.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use apikey_core::KeyStore;
 
@@ -16,6 +16,9 @@ pub(super) struct Parts {
     pub(super) base_url: Option<String>,
     pub(super) reads: Worker,
     pub(super) changes: Worker,
+    /// Held while keys are revoked by a filter, which may read every key: one caller at a time, so that the other threads are
+    /// free for changes of one key.
+    pub(super) revoking_many: Arc<Mutex<()>>,
     pub(super) budget: Arc<Budget>,
     pub(super) document: OnceLock<String>,
 }

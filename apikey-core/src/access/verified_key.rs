@@ -78,6 +78,12 @@ impl VerifiedKey {
         identity::tenant(IDENTITIES.text(self.identity))
     }
 
+    /// Returns whether keys of this tenant are there for this key: its own tenant, or if it has none and `keys:any_tenant`, any.
+    #[must_use]
+    pub fn reaches_tenant(&self, tenant: Option<&str>) -> bool {
+        self.tenant() == tenant || (self.tenant().is_none() && self.allows("keys:any_tenant"))
+    }
+
     /// Checks that the key is one of this tenant, whatever else it may do. Call it where a request names a tenant, as a path
     /// does, before anything about that tenant is read.
     ///

@@ -47,36 +47,41 @@ impl KeyStore {
     /// ```
     #[must_use]
     pub fn inspect(&self, attempt: &Attempt<'_>) -> Inspection {
-        self.inspect_if(attempt, |_| true)
+        self.inner().inspect_within_budget(attempt, || self.inner().inspect(attempt))
     }
 
-    /// Works as [`inspect`](Self::inspect) for a caller who may not see every key. What `is_seen` refuses is
-    /// [`AuthError::Invalid`] without a key, and counts against the address as a guess does.
+    /// Works as [`inspect`](Self::inspect) on behalf of `actor`. A key of a tenant that it does not
+    /// [reach](VerifiedKey::reaches_tenant) is [`AuthError::Invalid`] without a key, and counts against the address as a guess
+    /// does. If the actor has a tenant, nothing counts against an address: what one tenant says about an address refuses
+    /// nobody in another.
     ///
     /// ```
     /// use apikey::{Attempt, AuthError, KeyStore, NewKey};
     ///
     /// let store = KeyStore::temporary()?;
-    /// let created = store.tenant("acme")?.create(NewKey::for_owner("alice"))?;
-    /// let attempt = Attempt::new(created.key.expose_secret());
-    /// let found = store.inspect_if(&attempt, |found| found.key.as_ref().is_none_or(|key| key.tenant().is_none()));
+    /// let of_acme = store.tenant("acme")?.create(NewKey::for_owner("alice"))?;
+    /// let gateway = store.create(NewKey::for_owner("gateway").permissions(["keys:verify"]))?;
+    /// let gateway = store.verify(gateway.key.expose_secret())?;
+    /// let found = store.inspect_within(&Attempt::new(of_acme.key.expose_secret()), &gateway);
     /// assert_eq!(found.answer, Err(AuthError::Invalid));
     /// assert!(found.key.is_none());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn inspect_if(&self, attempt: &Attempt<'_>, is_seen: impl FnOnce(&Inspection) -> bool) -> Inspection {
+    pub fn inspect_within(&self, attempt: &Attempt<'_>, actor: &VerifiedKey) -> Inspection {
         let inspect = || {
             let found = self.inner().inspect(attempt);
-            let is_known = found.key.is_some() || found.rotated.is_some();
-            if is_known && !is_seen(&found) { Inspection::refused(AuthError::Invalid) } else { found }
+            let reaches = match (&found.key, found.rotated) {
+                (Some(key), _) => actor.reaches_tenant(key.tenant()),
+                (None, Some(rotated)) => match self.get(rotated) {
+                    Ok(info) => info.is_some_and(|info| actor.reaches_tenant(info.tenant())),
+                    Err(_) => return Inspection::refused(AuthError::Unavailable),
+                },
+                (None, None) => true,
+            };
+            if reaches { found } else { Inspection::refused(AuthError::Invalid) }
         };
-        if attempt.caller.peer.address().is_none() {
-            return inspect();
-        }
-        let mut found = None;
-        let answer = self.inner().within_budget(attempt, |error| error, || found.insert(inspect()).answer.clone());
-        found.unwrap_or_else(|| Inspection { answer, ..Inspection::refused(AuthError::Invalid) })
+        if actor.tenant().is_some() { inspect() } else { self.inner().inspect_within_budget(attempt, inspect) }
     }
 
     /// The same, without a budget of failed attempts.
@@ -86,6 +91,16 @@ impl KeyStore {
 }
 
 impl Inner {
+    /// Charges a guess to the address that presents it.
+    fn inspect_within_budget(&self, attempt: &Attempt<'_>, inspect: impl FnOnce() -> Inspection) -> Inspection {
+        if attempt.caller.peer.address().is_none() {
+            return inspect();
+        }
+        let mut found = None;
+        let answer = self.within_budget(attempt, |error| error, || found.insert(inspect()).answer.clone());
+        found.unwrap_or_else(|| Inspection { answer, ..Inspection::refused(AuthError::Invalid) })
+    }
+
     fn inspect(&self, attempt: &Attempt<'_>) -> Inspection {
         let engine = &self.engine;
         if engine.index.is_closed() || !engine.is_ready() {

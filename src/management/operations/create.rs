@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::answer::Problem;
 use crate::management::call::{Answer, Call, field};
 use crate::management::operations::body::Create;
-use crate::management::operations::verify::sees;
 use crate::management::reply;
 
 pub(super) fn create(call: &Call) -> Answer {
@@ -93,7 +92,7 @@ pub(super) fn check(
         if grant == "*"
             && let Some(tenant) = tenant
             // Whether there is another tenant is not the caller's to know: the store refuses it whatever it is.
-            && sees(&call.caller, Some(tenant))
+            && call.caller.reaches_tenant(Some(tenant))
             && !call.store.tenant(tenant).and_then(|tenant| tenant.info()).is_ok_and(|info| info.is_some())
         {
             return Err((at, format!("a key of the tenant {tenant:?}, which nobody has put, may not have `*`")));

@@ -1,5 +1,7 @@
 //! Revoking keys.
 
+use std::sync::TryLockError;
+
 use apikey_core::{KeyFilter, KeyId};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,6 +12,7 @@ use crate::management::operations::body::Object;
 use crate::management::operations::keys;
 use crate::management::operations::list::MAX_READS;
 use crate::management::reply;
+use crate::worker::busy;
 
 /// The reason of a revocation that names none.
 const NO_REASON: &str = "revoked over HTTP";
@@ -80,6 +83,11 @@ pub(super) fn revoke_keys(call: &Call) -> Answer {
             return Err(field(["filter", name], "unknown_field", &detail));
         }
     }
+    let _revoking = match call.parts.revoking_many.try_lock() {
+        Ok(revoking) => revoking,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => return Ok(busy()),
+    };
     // Whoever expects fewer than there are learns how many, up to a bound that they never meant.
     let ids = select(call, filter, usize::try_from(expect).unwrap_or(usize::MAX))?;
     if ids.len() as u64 != expect {

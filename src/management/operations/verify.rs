@@ -105,14 +105,7 @@ fn inspect(call: &Call, attempt: &Attempt<'_>, uses: bool) -> Result<Inspected, 
     call.parts.budget.admit(caller).map_err(|retry_after| {
         Problem::from(Rejection::of(&call.store, AuthError::RateLimited { retry_after, limit: None }))
     })?;
-    let mut info = Ok(None);
-    // A key that the caller does not see is a guess, to the budget of the address, too.
-    let found = call.store.inspect_if(attempt, |found| {
-        let Some(id) = found.key.as_ref().map(VerifiedKey::id).or(found.rotated) else { return true };
-        info = call.store.get(id).map(|info| info.filter(|info| sees(&call.caller, info.tenant())));
-        info.as_ref().map_or(true, Option::is_some)
-    });
-    let info = info.map_err(|error| call.problem(error))?;
+    let found = call.store.inspect_within(attempt, &call.caller);
     let mut answer = found.answer;
     if matches!(answer, Err(AuthError::Invalid | AuthError::Rotated)) {
         call.parts.budget.charge(caller);
@@ -123,12 +116,9 @@ fn inspect(call: &Call, attempt: &Attempt<'_>, uses: bool) -> Result<Inspected, 
     if answer == Err(AuthError::Unavailable) {
         return Err(Rejection::of(&call.store, AuthError::Unavailable).into());
     }
-    Ok((answer, found.key.zip(info)))
-}
-
-/// Whether keys of a tenant are there for a caller: those of its own, and for one of none that has `keys:any_tenant` all.
-pub(super) fn sees(caller: &VerifiedKey, tenant: Option<&str>) -> bool {
-    caller.tenant() == tenant || (caller.tenant().is_none() && caller.allows("keys:any_tenant"))
+    let Some(key) = found.key else { return Ok((answer, None)) };
+    let info = call.store.get(key.id()).map_err(|error| call.problem(error))?;
+    Ok((answer, info.map(|info| (key, info))))
 }
 
 /// The earliest end of a key and its secret.

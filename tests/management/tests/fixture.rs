@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use apikey::management::{Management, handle};
+use apikey::management::{Management, ManagementFuture, handle};
 use apikey::{CreatedKey, KeyStore, NewKey};
 use apikey_testkit::{Answer, Call};
 
@@ -51,17 +51,26 @@ impl Api {
         self.store.create(NewKey::for_owner(owner).permissions(grants)).unwrap()
     }
 
-    /// Sends a request.
-    pub(crate) fn send(&self, call: &Call) -> Answer {
+    /// Sends a request, and does not wait for its answer.
+    pub(crate) fn begin(&self, call: &Call) -> ManagementFuture {
         let mut request = http::Request::builder().method(call.method()).uri(call.path());
         for (name, value) in call.headers() {
             request = request.header(name, value);
         }
-        let response = wait(handle(&self.management, request.body(call.body().as_bytes().to_vec()).unwrap()));
-        let (head, body) = response.into_parts();
+        handle(&self.management, request.body(call.body().as_bytes().to_vec()).unwrap())
+    }
+
+    /// Waits for the answer to a request.
+    pub(crate) fn end(&self, answer: ManagementFuture) -> Answer {
+        let (head, body) = wait(answer).into_parts();
         let headers = head.headers.iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
         Answer::new(head.status.as_u16(), headers, body)
+    }
+
+    /// Sends a request.
+    pub(crate) fn send(&self, call: &Call) -> Answer {
+        self.end(self.begin(call))
     }
 
     /// Sends a request with a key.

@@ -250,6 +250,45 @@ fn failing_questions_use_up_the_budget_of_their_caller_and_of_the_address() {
 }
 
 #[test]
+fn a_tenant_uses_up_no_address_for_others() {
+    let store = KeyStore::builder().failed_attempts(3, TimeDelta::hours(1)).temporary().unwrap();
+    let api = Api::of(store);
+    let of_acme = NewKey::for_owner("gateway").permissions(["keys:verify"]);
+    let of_acme = api.store.tenant("acme").unwrap().create(of_acme).unwrap();
+    let near = NewKey::for_owner("alice").networks(["192.0.2.0/24"]);
+    let near = api.store.tenant("acme").unwrap().create(near).unwrap();
+    let verify = |caller: &CreatedKey, token: &str, address: &str| {
+        let body = json!({ "key": token, "address": address }).to_string();
+        api.ask(caller, Call::post("/verify", body)).json()["code"].clone()
+    };
+    for _ in 0..10 {
+        assert_eq!(verify(&of_acme, "a guess", "192.0.2.1"), "invalid_api_key");
+    }
+    let gateway = api.key("gateway", &["keys:verify"]);
+    let key = api.key("bob", &[]);
+    assert_eq!(verify(&gateway, key.key.expose_secret(), "192.0.2.1"), "ok");
+    // The networks of its keys it learns of all the same.
+    assert_eq!(verify(&of_acme, near.key.expose_secret(), "192.0.2.1"), "ok");
+    assert_eq!(verify(&of_acme, near.key.expose_secret(), "198.51.100.1"), "address_not_allowed");
+}
+
+#[test]
+fn of_revocations_by_filter_one_is_carried_out_at_a_time() {
+    let api = Api::new();
+    let admin = api.key("root", &["*"]);
+    let key = api.key("alice", &[]);
+    api.store.create_many((0..10_000).map(|at| NewKey::for_owner(format!("owner-{at}")))).unwrap();
+    let call = Call::post("/keys/revoke", json!({ "filter": { "text": "nobody" }, "expect": 1 }).to_string());
+    let waiting: Vec<_> = (0..8).map(|_| api.begin(&call.clone().key(admin.key.expose_secret()))).collect();
+    let revoked = api.ask(&admin, Call::post(format!("/keys/{}/revoke", key.info.id()), ""));
+    assert_eq!(revoked.status, 200);
+    let mut codes: Vec<_> = waiting.into_iter().map(|answer| api.end(answer).code()).collect();
+    codes.sort();
+    codes.dedup();
+    assert_eq!(codes, ["unavailable", "unexpected_count"]);
+}
+
+#[test]
 fn a_page_is_bounded_and_pages_have_every_key_once() {
     let api = Api::new();
     let admin = api.key("root", &["*"]);
