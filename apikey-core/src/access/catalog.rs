@@ -195,7 +195,7 @@ mod tests {
         ] {
             assert!(shop().has(grant), "{grant}");
         }
-        for grant in ["orders", "orders:raed", "order:*", "*:delete", "stats:*", "orders:read:*", "keys:craete"] {
+        for grant in ["orders", "orders:raed", "order:*", "*:delete", "stats:*", "orders:read:*", "keys:read-all"] {
             assert!(!shop().has(grant), "{grant}");
         }
     }
