@@ -28,7 +28,7 @@
 //!
 //! Every operation takes a key with a permission of its own (`GET /permissions` and the document list them), and every change
 //! is made [within](crate::NewKey::within) that key: nobody gives away what they do not have. Errors are
-//! [`Problem`](crate::Problem)s. [`handle`] is the whole service for any framework; with the feature `tower` `Management` is a
+//! [`Problem`]s. [`handle`] is the whole service for any framework; with the feature `tower` `Management` is a
 //! tower service, and the module of each other framework has a way to mount it.
 //!
 //! The service has threads of its own, 2 at most that read and 8 at most that change, and blocks no async runtime. Of reads, of
