@@ -121,7 +121,7 @@ macro_rules! permissions {
                 self.as_str()
             }
 
-            fn doc(&self) -> &str {
+            fn description(&self) -> &str {
                 Self::doc(*self)
             }
         }
@@ -178,7 +178,7 @@ pub trait Offered {
     fn permission(&self) -> &str;
 
     /// Returns what it is for, for people; empty if it does not say.
-    fn doc(&self) -> &str {
+    fn description(&self) -> &str {
         ""
     }
 }
@@ -188,8 +188,8 @@ impl<T: Offered + ?Sized> Offered for &T {
         T::permission(self)
     }
 
-    fn doc(&self) -> &str {
-        T::doc(self)
+    fn description(&self) -> &str {
+        T::description(self)
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Offer {
 
 impl Offer {
     pub(super) fn of<P: Offered>(permissions: &[P]) -> Self {
-        let entry = |permission: &P| (permission.permission().to_owned(), permission.doc().trim().to_owned());
+        let entry = |permission: &P| (permission.permission().to_owned(), permission.description().trim().to_owned());
         Self { given: Some(permissions.iter().map(entry).collect()) }
     }
 
